@@ -1,0 +1,65 @@
+/** What the layers above see of the data plane of one network namespace. */
+import type { Counters, Decision, Packet } from "../model/decision.js";
+import type { Listener } from "../model/listener.js";
+import type { Rules } from "../model/mapping.js";
+
+/** What is in force. */
+export interface InForce {
+  /** Starts at 1, grows by one with each change. */
+  readonly generation: number;
+  /** ISO 8601, UTC. */
+  readonly appliedAt: string;
+  /** Version of ilm that applied it. */
+  readonly version: string;
+  readonly rules: Rules;
+}
+
+export interface ApplyResult {
+  readonly generation: number;
+  /** False: the rules were in force already, nothing was done. */
+  readonly changed: boolean;
+  readonly addressesAdded: readonly string[];
+  readonly addressesRemoved: readonly string[];
+}
+
+/** Live decisions. Closing it (or its process dying) ends the cost. */
+export interface DecisionStream extends AsyncIterable<ObservedDecision> {
+  /** Decisions that the kernel could not hand over because the buffer was full. */
+  readonly lost: number;
+  close(): void;
+}
+
+export interface ObservedDecision extends Decision {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+}
+
+/** Explained by the loaded program itself. */
+export interface Explanation extends Decision {
+  /** Cookie of the socket that was selected, decimal; null when none was. */
+  readonly cookie: string | null;
+}
+
+export interface DataPlane {
+  /** Inode number and cookie (decimal) of the network namespace. */
+  readonly netnsInode: number;
+  readonly netnsCookie: string;
+  /** Where the pins are, e.g. /sys/fs/bpf/ilm/4026531840. */
+  readonly pinPath: string;
+  /** Null when nothing is loaded. */
+  inForce(): InForce | null;
+  /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
+  apply(rules: Rules): ApplyResult;
+  /** One per mapping, in the order of `allMappings(inForce().rules)`. */
+  counters(): Counters[];
+  /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */
+  listeners(): Listener[];
+  explain(packet: Packet): Explanation;
+  watch(): DecisionStream;
+  /** Resynchronises the registry with the kernel's socket tables. */
+  resync(): void;
+  /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */
+  unload(): boolean;
+  /** Releases the descriptors this process holds; what is in force stays. */
+  close(): void;
+}

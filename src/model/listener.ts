@@ -1,0 +1,35 @@
+/** What the kernel's socket tables say of one listening TCP socket or bound, unconnected UDP socket. */
+import type { Address, Family } from "./address.js";
+import type { Protocol } from "./mapping.js";
+
+export type ListenerKind = "tcp" | "mptcp" | "udp";
+
+export interface Listener {
+  readonly protocol: Protocol;
+  readonly kind: ListenerKind;
+  /** Of the socket, not of its address: an IPv6 socket may be bound to a v4-mapped address, shown as IPv4. */
+  readonly family: Family;
+  /** 0.0.0.0 or :: for a wildcard listener. */
+  readonly address: Address;
+  readonly port: number;
+  readonly wildcard: boolean;
+  /** IPv6 only: the socket takes no IPv4. */
+  readonly v6only: boolean;
+  readonly reuseport: boolean;
+  /** Interface index of SO_BINDTODEVICE, 0 for none. */
+  readonly device: number;
+  /** Socket cookie, decimal (64 bit). */
+  readonly cookie: string;
+  /** Inode of the socket's file; 0 when no file holds it any more. */
+  readonly inode: number;
+  readonly uid: number;
+}
+
+/** The process that holds a socket's file. The first found when several do. */
+export interface Owner {
+  readonly pid: number;
+  readonly command: string;
+  readonly user: string;
+  /** cgroup v2 path, e.g. `/system.slice/nginx.service`; empty when unknown. */
+  readonly cgroup: string;
+}

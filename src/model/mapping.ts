@@ -1,0 +1,92 @@
+/**
+ * What the user means, after parsing: plain data that survives JSON, so that the same values are compiled, stored beside
+ * the generation in the kernel, sent over the API and shown. No behaviour, no kernel, imports nothing but its neighbours.
+ */
+import type { Address, Prefix } from "./address.js";
+
+export type Protocol = "tcp" | "udp";
+export const protocols: readonly Protocol[] = ["tcp", "udp"];
+
+/** Inclusive, 1 to 65535, host byte order. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Where a mapping or service was written, for error messages. Not part of its identity. */
+export interface Origin {
+  /** File name as given, `<argument>`, `<stdin>` or `<runtime>`. */
+  readonly file: string;
+  /** 1-based; 0 when there is no line (arguments). */
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Destination {
+  /** `"*"`: the wildcard listener (0.0.0.0, or :: for IPv6 and dual-stack). */
+  readonly address: Address | "*";
+  /** `"same"`: the port that was dialled. */
+  readonly port: number | "same";
+  /** The service that this address was named by, if any. Neighbours of one service are alternatives per family. */
+  readonly service?: string;
+}
+
+/** What counts as "already listening" and keeps its connections. */
+export type Existing = "exact" | "any" | "never";
+/** What happens when no destination listens. */
+export type Miss = "pass" | "reject";
+
+/**
+ * One mapping of one protocol. An entry of the file with `protocol: [tcp, udp]` is two of these, with the same name.
+ * (name, protocol) is its identity: counters carry on across reloads by it.
+ */
+export interface Mapping {
+  /** Given, or derived from what it matches, e.g. `tcp:443` or `udp:53@2001:db8::/32`. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  /** Sorted, disjoint, not adjacent, not empty. */
+  readonly ports: readonly PortRange[];
+  /** Local prefixes dialled; empty: all. Canonical, without duplicates. */
+  readonly on: readonly Prefix[];
+  /** At least one; the first that listens gets the connection. */
+  readonly to: readonly Destination[];
+  readonly existing: Existing;
+  readonly miss: Miss;
+  readonly origin: Origin;
+}
+
+export interface Service {
+  readonly name: string;
+  /** At least one. */
+  readonly addresses: readonly Address[];
+  readonly origin: Origin;
+}
+
+/** A complete, validated configuration. */
+export interface RuleSet {
+  readonly services: readonly Service[];
+  readonly mappings: readonly Mapping[];
+}
+
+/**
+ * Everything that is in force in one network namespace: what the file said, and the mappings added at run time, which
+ * live beside it, survive reloads, and go with `remove` or `unload`.
+ */
+export interface Rules {
+  /** The path the file part was read from, absolute; null when mappings were only given as arguments or at run time. */
+  readonly source: string | null;
+  readonly file: RuleSet;
+  readonly runtime: readonly Mapping[];
+}
+
+export const emptyRules: Rules = { source: null, file: { services: [], mappings: [] }, runtime: [] };
+
+/** All mappings in force, the file's first. */
+export function allMappings(rules: Rules): readonly Mapping[] {
+  return rules.runtime.length === 0 ? rules.file.mappings : [...rules.file.mappings, ...rules.runtime];
+}
+
+/** The identity of a mapping, for maps and comparisons. */
+export function mappingKey(mapping: Pick<Mapping, "name" | "protocol">): string {
+  return `${mapping.protocol} ${mapping.name}`;
+}
