@@ -1,0 +1,114 @@
+# The front door. `make help` lists what there is; `make run` and `make test` are each enough on a fresh machine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CLANG ?= clang
+
+# Debian keeps <asm/types.h> under the multiarch name; `-target bpf` does not look there by itself.
+MACHINE := $(shell uname -m)
+MULTIARCH := $(MACHINE)-linux-gnu
+BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(MACHINE)))
+# -mcpu=v3 is the most that Debian 12's clang 14 knows. -g makes BTF, which CO-RE and the generated layouts need.
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -I bpf -I /usr/include/$(MULTIARCH)
+
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+BPF_HEADERS := $(wildcard bpf/*.h)
+BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=dist/bpf/%.bpf.o)
+TS_SOURCES := $(shell find src tools bench test -name '*.ts') tsconfig.json package.json
+
+TSC := node node_modules/typescript/bin/tsc -p .
+VITEST := node node_modules/vitest/vitest.mjs run
+# Programs, namespaces and real daemons need root; a normal user becomes it for these commands only.
+AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo env 'PATH="$$PATH"' CI="$$CI")
+# Whoever owns the checkout owns what is built in it, also after `sudo make`.
+OWN := tools/own.sh
+
+.PHONY: help run build test unit check oracle fuzz bench generate format install uninstall clean
+
+help: ## this list
+	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r target purpose; do printf '  make %-10s %s\n' "$$target" "$$purpose"; done
+	@echo
+	@echo "  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) are heeded by install and uninstall"
+
+run: setup-run build ## the demo, in network namespaces of its own (ARGS=--keep to play with it)
+	@$(AS_ROOT) bin/ilm demo $(ARGS)
+
+build: setup-build dist/.built ## compile the BPF programs and the TypeScript
+
+test: setup-test build ## every test: unit, oracle, fuzz, real daemons in network namespaces
+	@mkdir -p dist/results
+	@rm -f dist/results/tests.json
+	@status=0; $(AS_ROOT) $(VITEST) --reporter=default --reporter=json --outputFile.json=dist/results/tests.json $(ARGS) \
+		|| status=$$?; $(OWN); exit $$status
+
+check: setup-check ## types, lint, format, dead code, layers, generated files, shell, links, BPF warnings
+	@tools/check.sh
+
+unit: setup-build build ## only the tests that need no root
+	@$(VITEST) --project unit $(ARGS)
+
+oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
+	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(OWN)
+
+fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
+	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-200000} $(VITEST) test/fuzz $(ARGS)
+
+bench: setup-bench build ## what a lookup costs, and new connections per second
+	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(OWN)
+
+generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
+	@tools/generate.sh
+	@$(OWN)
+
+format: setup-check ## format the TypeScript, JSON and YAML
+	@node_modules/.bin/oxfmt --write .
+
+install: build ## to $(DESTDIR)$(PREFIX)
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' tools/install.sh install
+
+uninstall: ## what install put there
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' tools/install.sh uninstall
+
+clean: ## what was built (node_modules stays)
+	@rm -rf dist coverage
+
+.PHONY: setup-build setup-run setup-test setup-check setup-bench
+setup-build setup-run setup-test setup-check setup-bench: setup-%:
+	@tools/setup.sh $*
+	@$(OWN)
+
+# Order: objects, then the TypeScript, then the layouts that the compiled generator reads from the objects' BTF; when
+# these changed, the TypeScript once more.
+dist/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile
+	@mkdir -p $(@D)
+	@echo "clang $<"
+	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
+
+# A newer compiler may warn of more: that fails `make check` here, and not the build of whoever has it.
+.PHONY: objects-strict
+objects-strict: $(BPF_OBJECTS)
+	@for source in $(BPF_SOURCES); do \
+		$(CLANG) $(BPF_CFLAGS) -Wall -Wextra -Werror -fsyntax-only $$source; \
+	done
+
+node_modules/.package-lock.json: package-lock.json
+	@tools/setup.sh build
+
+dist/.built: $(BPF_OBJECTS) $(TS_SOURCES) node_modules/.package-lock.json
+	@echo "tsc"
+	@$(TSC)
+	@node dist/tools/generate-abi.js
+	@if [ -n "$$(find src/abi -newer dist/.tsbuildinfo -name '*.ts')" ]; then echo "tsc (new ABI)"; $(TSC); fi
+	@touch $@
+	@$(OWN)

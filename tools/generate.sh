@@ -1,0 +1,7 @@
+#!/bin/sh
+# Writes the generated files anew; `make check` fails while one of them is stale.
+set -eu
+cd "$(dirname "$0")/.."
+for generator in generate-abi generate-schema generate-docs; do
+  node "dist/tools/$generator.js"
+done

@@ -1,0 +1,201 @@
+#!/bin/sh
+# Makes a fresh Debian able to build, run, test or measure ilm, and is a quick look-around on one that is able already.
+#
+#   tools/setup.sh build|run|test|check|bench
+#
+# Looks for the very binaries, headers and libraries that are needed; only when one is missing, apt-get installs its
+# package (through sudo when not root). Services that come with a package are neither started nor enabled: the tests
+# start their own, in namespaces of their own. Then node_modules is brought in line with package-lock.json.
+set -eu
+
+cd "$(dirname "$0")/.."
+# Debian gives a normal user no sbin, yet that is where nginx, sshd and ip are.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export PATH
+# A message of dpkg or apt in another language helps nobody who reads a CI log.
+LC_ALL=C.UTF-8
+export LC_ALL
+
+profile=${1:-run}
+
+fail() {
+  printf 'setup: %s\n' "$1" >&2
+  shift
+  for line in "$@"; do printf '  %s\n' "$line" >&2; done
+  exit 1
+}
+
+# What each profile needs, as PROBE PACKAGE. PROBE is a command, or a path in which * may stand for the multiarch name.
+needs_of_build='
+clang                                  clang
+/usr/include/bpf/bpf_helpers.h         libbpf-dev
+/usr/include/*/asm/types.h             linux-libc-dev
+'
+needs_of_run="$needs_of_build"'
+/usr/lib/*/libbpf.so.1                 libbpf1
+ip                                     iproute2
+nsenter                                util-linux
+mount                                  mount
+'
+needs_of_check="$needs_of_run"'
+shellcheck                             shellcheck
+'
+needs_of_test="$needs_of_run"'
+bpftool                                bpftool
+nginx                                  nginx
+sshd                                   openssh-server
+ssh                                    openssh-client
+dnsmasq                                dnsmasq-base
+dig                                    bind9-dnsutils
+curl                                   curl
+/usr/bin/nc.openbsd|/bin/nc.openbsd    netcat-openbsd
+python3                                python3-minimal
+ss                                     iproute2
+ps                                     procps
+flock                                  util-linux
+setpriv                                util-linux
+'
+needs_of_bench="$needs_of_run"'
+bpftool                                bpftool
+haproxy                                haproxy
+nft                                    nftables
+'
+
+case $profile in
+  build) needs=$needs_of_build ;;
+  run) needs=$needs_of_run ;;
+  test) needs=$needs_of_test ;;
+  check) needs=$needs_of_check ;;
+  bench) needs=$needs_of_bench ;;
+  *) fail "no such profile: $profile" "use one of: build run test check bench" ;;
+esac
+
+# True when the command or any of the paths (separated by |) is there.
+present() {
+  case $1 in
+    /*)
+      old_ifs=$IFS
+      IFS='|'
+      for pattern in $1; do
+        for candidate in $pattern; do
+          if [ -e "$candidate" ]; then
+            IFS=$old_ifs
+            return 0
+          fi
+        done
+      done
+      IFS=$old_ifs
+      return 1
+      ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
+
+require_node() {
+  wanted=20.12.0
+  # The test runner and the formatter ask for more than ilm itself does.
+  case $profile in test | check) wanted=20.19.0 ;; esac
+  command -v node >/dev/null 2>&1 || fail "node is not installed" \
+    "ilm needs Node.js $wanted or later (Debian 13: apt-get install nodejs npm; Debian 12: from nodejs.org)"
+  node -e '
+    const at = process.versions.node.split(".").map(Number);
+    const wanted = process.argv[1].split(".").map(Number);
+    const i = wanted.findIndex((part, index) => part !== at[index]);
+    process.exit(i === -1 || at[i] > wanted[i] ? 0 : 1);' "$wanted" ||
+    fail "Node.js $(node --version) is too old" "ilm needs $wanted or later (see nodejs.org)"
+  command -v npm >/dev/null 2>&1 || fail "npm is not installed" "apt-get install npm"
+}
+
+missing_packages() {
+  printf '%s\n' "$needs" | while read -r probe package; do
+    if [ -n "$probe" ] && ! present "$probe"; then printf '%s\n' "$package"; fi
+  done | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+# Runs a command as root, or says why that is not possible.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+# Installs the packages given. policy-rc.d is Debian's own way to keep maintainer scripts from starting services.
+install_packages() {
+  guard=/usr/sbin/policy-rc.d
+  guarded=no
+  if [ ! -e $guard ]; then
+    guarded=yes
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $guard >/dev/null
+    as_root chmod 755 $guard
+  fi
+
+  attempt=1
+  until as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -o Acquire::Retries=3 update </dev/null &&
+    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -y -o Acquire::Retries=3 \
+      -o Dpkg::Options::=--force-confold install --no-install-recommends "$@" </dev/null; do
+    [ $attempt -lt 2 ] || fail "apt-get could not install: $*" "see its messages above; is the network there?"
+    attempt=$((attempt + 1))
+    echo "setup: once more in 5 seconds" >&2
+    sleep 5
+  done
+
+  if [ $guarded = yes ]; then
+    as_root rm -f $guard
+    trap - EXIT INT TERM
+  fi
+
+  # Not started now, and not at the next boot either: whoever wants the service enables it.
+  for package in "$@"; do
+    case $package in
+      nginx) disable_services nginx ;;
+      openssh-server) disable_services ssh ;;
+      haproxy) disable_services haproxy ;;
+    esac
+  done
+}
+
+disable_services() {
+  if command -v systemctl >/dev/null 2>&1; then
+    as_root systemctl --quiet disable "$1" >/dev/null 2>&1 ||
+      echo "setup: could not disable $1.service, which came with its package" >&2
+  elif command -v update-rc.d >/dev/null 2>&1; then
+    as_root update-rc.d "$1" disable >/dev/null 2>&1 ||
+      echo "setup: could not disable the $1 service, which came with its package" >&2
+  fi
+}
+
+require_packages() {
+  missing=$(missing_packages)
+  [ -n "$missing" ] || return 0
+  command -v apt-get >/dev/null 2>&1 || fail "this is not a Debian system, and something is missing" \
+    "install what Debian calls: $missing"
+  if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null 2>&1; then
+    fail "something is missing, and you are neither root nor is sudo there" \
+      "as root: apt-get install --no-install-recommends $missing"
+  fi
+  echo "setup: installing $missing"
+  # shellcheck disable=SC2086 # a list of package names
+  install_packages $missing
+  missing=$(missing_packages)
+  [ -z "$missing" ] || fail "installed, and still not found: $missing"
+}
+
+# npm writes node_modules/.package-lock.json last, so its age is that of the installation.
+require_modules() {
+  stamp=node_modules/.package-lock.json
+  if [ -e $stamp ] && [ -z "$(find package-lock.json -newer $stamp)" ]; then return 0; fi
+  echo "setup: installing node_modules"
+  # No package that we use needs its install script: koffi's native part comes as a package of its own.
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null ||
+    fail "npm ci failed" "see its messages above; is the network there?"
+  touch $stamp
+}
+
+require_node
+require_packages
+require_modules
