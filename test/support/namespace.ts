@@ -1,0 +1,71 @@
+/** A network namespace of the suites: commands and daemons that run in it. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { destroyNamespace, netnsPath } from "./leftovers.js";
+import { python, script } from "./paths.js";
+import { Background, must, run, type RunOptions, type RunResult } from "./process.js";
+
+export class Namespace {
+  readonly name: string;
+  readonly path: string;
+  readonly inode: number;
+  /** A folder for configuration files, keys and logs; goes with the namespace. */
+  readonly folder: string;
+  #background = new Set<Background>();
+
+  protected constructor(name: string) {
+    this.name = name;
+    this.path = netnsPath(name);
+    this.inode = statSync(this.path).ino;
+    this.folder = mkdtempSync(join(tmpdir(), `${name}-`));
+  }
+
+  /** Adds a network namespace under a name that tells which process made it, with `lo` up. */
+  protected static async add(role: string): Promise<string> {
+    const name = `ilm${process.pid}-${randomBytes(3).toString("hex")}-${role}`;
+    await must(["ip", "netns", "add", name]);
+    await must(["ip", "-n", name, "link", "set", "lo", "up"]);
+    return name;
+  }
+
+  /** Never `ip netns exec`: it remounts /sys and hides cgroup and the BPF file system. */
+  inside(command: readonly string[]): readonly string[] {
+    return ["nsenter", `--net=${this.path}`, ...command];
+  }
+
+  async run(command: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return await run(this.inside(command), options);
+  }
+
+  async must(command: readonly string[], options?: RunOptions): Promise<string> {
+    return await must(this.inside(command), options);
+  }
+
+  start(command: readonly string[], options?: RunOptions): Background {
+    return this.adopt(new Background(this.inside(command), options));
+  }
+
+  /** Takes over the end of a process that was started otherwise. */
+  adopt(child: Background): Background {
+    this.#background.add(child);
+    return child;
+  }
+
+  startPython(name: string, args: readonly string[]): Background {
+    return this.start([python, script(name), ...args]);
+  }
+
+  /** Ends everything that was started here. */
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#background].map((child) => child.stop()));
+    this.#background.clear();
+  }
+
+  async destroy(): Promise<void> {
+    await this.stopAll();
+    await destroyNamespace(this.name);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,194 @@
+/** The server's namespace: the product, driven through its command line, and the daemons it serves. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Protocol, endpoint } from "./matrix.js";
+import { Namespace } from "./namespace.js";
+import { ilmCommand } from "./paths.js";
+import { Background, eventually, run, type RunOptions, type RunResult } from "./process.js";
+import type { ListenerRow, MappingRow, Status } from "./shapes.js";
+
+export interface EchoOptions {
+  readonly v6only?: boolean;
+  readonly reuseport?: boolean;
+}
+
+/** A process that listens and answers with its tag; see python/echo.py. */
+export interface Echo {
+  readonly process: Background;
+  readonly pid: number;
+  /** Socket cookies, decimal, in the order of what was asked for. */
+  readonly cookies: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Where to listen: protocol, address, port. */
+export type Listen = readonly [Protocol, string, number];
+
+/** `ilm run` in the background. */
+export interface IlmRun {
+  readonly process: Background;
+  /** Every line it said to the service manager. */
+  notified(): string;
+  stop(signal?: NodeJS.Signals): Promise<RunResult>;
+}
+
+export class IlmResult {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+
+  constructor(result: RunResult) {
+    this.status = result.status;
+    this.stdout = result.stdout;
+    this.stderr = result.stderr;
+  }
+
+  /** Standard output as JSON: all of it, because `--json` has it for itself. */
+  json(): unknown {
+    try {
+      return JSON.parse(this.stdout);
+    } catch (error) {
+      throw new Error(`not JSON (exit ${this.status}): ${this.stdout}\n${this.stderr}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Everything that a person would see. */
+  get text(): string {
+    return this.stdout + this.stderr;
+  }
+}
+
+export class Server extends Namespace {
+  #files = 0;
+
+  static async make(): Promise<Server> {
+    return new Server(await Namespace.add("server"));
+  }
+
+  /** Writes a configuration file and gives its path. */
+  file(content: string, name?: string): string {
+    this.#files += 1;
+    const path = join(this.folder, name ?? `rules-${this.#files}.yaml`);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  /** Runs a command of the product on this namespace. */
+  async ilm(args: readonly string[], options?: RunOptions): Promise<IlmResult> {
+    return new IlmResult(await run(this.ilmCommand(args), options));
+  }
+
+  ilmCommand(args: readonly string[]): readonly string[] {
+    return [ilmCommand, ...args, "--netns", this.path];
+  }
+
+  /** Runs a command that has to succeed. */
+  async ilmDone(args: readonly string[], options?: RunOptions): Promise<IlmResult> {
+    const result = await this.ilm(args, options);
+    if (result.status !== 0) {
+      throw new Error(`ilm ${args.join(" ")}: exit ${result.status}\n${result.text}`);
+    }
+    return result;
+  }
+
+  async apply(rules: string): Promise<void> {
+    await this.ilmDone(["apply", "-f", this.file(rules)]);
+  }
+
+  async status(): Promise<Status> {
+    return (await this.ilmDone(["status", "--json"])).json() as Status;
+  }
+
+  async mappings(): Promise<readonly MappingRow[]> {
+    return (await this.ilmDone(["mappings", "--json"])).json() as readonly MappingRow[];
+  }
+
+  async listeners(): Promise<readonly ListenerRow[]> {
+    return (await this.ilmDone(["listeners", "--json"])).json() as readonly ListenerRow[];
+  }
+
+  /** Starts `ilm run` and waits until it tells its service manager that it is ready. */
+  async startRun(args: readonly string[]): Promise<IlmRun> {
+    this.#files += 1;
+    const socket = join(this.folder, `notify-${this.#files}`);
+    const manager = this.startPython("notify.py", [socket]);
+    await manager.waitForOutput(/listening/);
+    const process = new Background(this.ilmCommand(["run", ...args]), {
+      env: { NOTIFY_SOCKET: socket },
+    });
+    this.adopt(process);
+    await Promise.race([
+      manager.waitForOutput(/^READY=1$/m, 20_000),
+      process.exited.then((result) => {
+        throw new Error(
+          `ilm run ended (${result.status ?? result.signal}) before it was ready\n${result.stdout}${result.stderr}`,
+        );
+      }),
+    ]);
+    return {
+      process,
+      notified: () => manager.stdout,
+      stop: async (signal = "SIGTERM") => {
+        const result = await process.stop(signal);
+        await manager.stop();
+        return result;
+      },
+    };
+  }
+
+  /** Starts a daemon that answers with its tag, and waits until it listens. */
+  async echo(tag: string, listen: readonly Listen[], options: EchoOptions = {}): Promise<Echo> {
+    const process = this.startPython("echo.py", [
+      "--tag",
+      tag,
+      ...(options.v6only === true ? ["--v6only"] : []),
+      ...(options.reuseport === true ? ["--reuseport"] : []),
+      ...listen.map(([protocol, address, port]) => `${protocol}:${endpoint(address, port)}`),
+    ]);
+    const line = await process.waitFor((self) => /^(\[.*\])\n/.exec(self.stdout)?.[1]);
+    const ready = JSON.parse(line) as readonly { readonly cookie: string }[];
+    return {
+      process,
+      pid: process.pid,
+      cookies: ready.map((socket) => socket.cookie),
+      stop: async () => {
+        await process.stop();
+      },
+    };
+  }
+
+  /** Waits until something listens there, as `ss` sees it. */
+  async waitForListener(protocol: Protocol, address: string, port: number): Promise<void> {
+    await eventually(`${protocol} ${endpoint(address, port)} listens`, async () => {
+      const filter = ["-H", "-n", "-l", protocol === "tcp" ? "-t" : "-u", "src", endpoint(address, port)];
+      const sockets = await this.must(["ss", ...filter]);
+      return sockets.trim() === "" ? null : true;
+    });
+  }
+
+  /** Addresses on `lo` beyond 127.0.0.1 and ::1. */
+  async loopbackAddresses(): Promise<readonly string[]> {
+    const shown = await this.must(["ip", "-j", "addr", "show", "dev", "lo"]);
+    const [lo] = JSON.parse(shown) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
+    return (lo?.addr_info ?? [])
+      .map((info) => info.local)
+      .filter((address) => address !== "127.0.0.1" && address !== "::1");
+  }
+
+  /** Back to a namespace without daemons and without ilm. */
+  async reset(): Promise<void> {
+    await this.stopAll();
+    await this.ilmDone(["unload"]);
+  }
+
+  override async destroy(): Promise<void> {
+    await this.stopAll();
+    const unloaded = await this.ilm(["unload"]);
+    await super.destroy();
+    if (unloaded.status !== 0) {
+      throw new Error(`ilm unload: exit ${unloaded.status}\n${unloaded.text}`);
+    }
+  }
+}

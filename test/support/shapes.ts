@@ -1,0 +1,33 @@
+/** The JSON that scripts rely on, as the suites read it. Fields may be added to it, never renamed. */
+export interface Status {
+  readonly loaded: boolean;
+  readonly netns: unknown;
+  readonly generation: number | null;
+  readonly mappings: number;
+  readonly listeners: number;
+  readonly warnings: readonly unknown[];
+}
+
+export interface MappingRow {
+  readonly name: string;
+  readonly protocol: string;
+  readonly port: unknown;
+  readonly on: unknown;
+  readonly to: readonly { readonly address: string; readonly port: unknown; readonly listening: unknown }[];
+  readonly counters: {
+    readonly existing: number;
+    readonly selected: number;
+    readonly missed: number;
+    readonly errors: number;
+  };
+}
+
+export interface ListenerRow {
+  readonly protocol: string;
+  readonly address: string;
+  readonly port: number;
+  readonly pid: number | null;
+  readonly user: string | null;
+  readonly mappings: readonly string[];
+  readonly wildcard: boolean;
+}
