@@ -51,6 +51,7 @@ check "BPF: no compiler warnings" bpf_warnings
 check "ABI layouts match the BPF objects" node dist/tools/generate-abi.js --check
 check "JSON Schema matches the validator" node dist/tools/generate-schema.js --check
 check "reference, man page, completions match the commands" node dist/tools/generate-docs.js --check
+check "lock file: npm ci needs nothing else" node dist/tools/check-lockfile.js
 check "shell scripts: shellcheck" shell_scripts
 check "documents: links lead somewhere" node dist/tools/check-links.js
 

@@ -1,0 +1,193 @@
+/**
+ * The architecture's sentences about imports, as data, and the function that finds where the source breaks them.
+ * A layer is a folder below src/, or a single file there (`errors`, `version`, `main`).
+ */
+
+/** What each layer may import, besides itself. Every layer may import `everyones`. */
+export const layers = {
+  model: [],
+  config: ["model"],
+  compile: ["model"],
+  registry: ["model"],
+  abi: ["model"],
+  kernel: ["abi", "model"],
+  dataplane: ["compile", "registry", "kernel", "abi", "model"],
+  daemon: ["dataplane", "compile", "registry", "kernel", "abi", "config", "model"],
+  demo: [],
+  cli: ["demo", "daemon", "dataplane", "compile", "registry", "kernel", "abi", "config", "model"],
+  main: ["cli"],
+} as const satisfies Record<string, readonly string[]>;
+
+/** Importable by all; they import nothing. */
+export const everyones: readonly string[] = ["errors", "version"];
+
+/** These give the same result on every host: no file, no socket, no process. */
+const pureLayers: readonly string[] = ["model", "compile", "registry"];
+const pureNodeModules: readonly string[] = ["node:util", "node:assert"];
+
+/** A package has one home, so that replacing it touches one folder. */
+const homes: Readonly<Record<string, readonly string[]>> = {
+  koffi: ["kernel"],
+  yaml: ["config"],
+  zod: ["config"],
+  commander: ["cli"],
+  picocolors: ["cli", "demo"],
+};
+
+/** What `ilm --version` and `ilm status` cannot afford to load (zod alone costs 80 ms): `await import()` it per command. */
+const heavy: readonly string[] = ["koffi", "yaml", "zod"];
+
+export interface Violation {
+  /** Relative to the checkout. */
+  readonly file: string;
+  /** 1-based; 0 when it is about the file as a whole. */
+  readonly line: number;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface Import {
+  readonly specifier: string;
+  readonly line: number;
+  /** Erased by the compiler: counts for the layers, and not for what is loaded at start. */
+  readonly typeOnly: boolean;
+  /** Loaded when it is reached, not at start. */
+  readonly dynamic: boolean;
+}
+
+const importPattern =
+  /^[ \t]*(?:import|export)\s+(type\s)?(?:[^;"'`]*?\sfrom\s+)?"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)/gm;
+
+/** Every import of a module's text. The formatter sees to it that specifiers are in double quotes. */
+export function findImports(text: string): Import[] {
+  const found: Import[] = [];
+  for (const match of text.matchAll(importPattern)) {
+    const specifier = match[2] ?? match[3];
+    if (specifier === undefined) continue;
+    found.push({
+      specifier,
+      line: text.slice(0, match.index).split("\n").length,
+      typeOnly: match[1] !== undefined,
+      dynamic: match[3] !== undefined,
+    });
+  }
+  return found;
+}
+
+/** `src/config/parse.ts` -> `config`, `src/main.ts` -> `main`. */
+export function layerOf(file: string): string {
+  const inside = file.replace(/^src\//, "");
+  const slash = inside.indexOf("/");
+  return slash === -1 ? inside.replace(/\.ts$/, "") : inside.slice(0, slash);
+}
+
+/** Where a relative import leads, as a path like that of the importer. */
+function resolveImport(from: string, specifier: string): string {
+  const parts = from.split("/").slice(0, -1);
+  for (const step of specifier.split("/")) {
+    if (step === "..") parts.pop();
+    else if (step !== ".") parts.push(step);
+  }
+  return parts.join("/").replace(/\.js$/, ".ts");
+}
+
+function mayImport(layer: string): readonly string[] | undefined {
+  return (layers as Readonly<Record<string, readonly string[]>>)[layer];
+}
+
+function judgeRelative(file: string, layer: string, target: string): [string, string] | undefined {
+  if (!target.startsWith("src/")) {
+    return [`imports ${target}, which is not part of the product`, "move what is shared into src/"];
+  }
+  const wanted = layerOf(target);
+  if (wanted === layer) return undefined;
+  if (everyones.includes(layer)) {
+    return [`${layer} imports ${wanted}`, `${layer} is everyone's, so it imports nothing`];
+  }
+  if (everyones.includes(wanted)) return undefined;
+  const allowed = mayImport(layer) ?? [];
+  if (allowed.includes(wanted)) return undefined;
+  const list = allowed.length === 0 ? "nothing" : `only ${allowed.join(", ")}`;
+  return [
+    `${layer} imports ${wanted} (${target})`,
+    `${layer} may import ${list}: move the shared part down, or pass it in as an argument`,
+  ];
+}
+
+function judgeExternal(layer: string, specifier: string): [string, string] | undefined {
+  if (specifier.startsWith("node:")) {
+    if (!pureLayers.includes(layer) || pureNodeModules.includes(specifier)) return undefined;
+    return [
+      `${layer} is pure and imports ${specifier}`,
+      "let a layer above read or ask, and pass the result in",
+    ];
+  }
+  const home = homes[specifier];
+  if (home === undefined) {
+    return [
+      `${specifier} has no home`,
+      "say in tools/layer-rules.ts which layer owns this package, and record the decision in docs/decisions",
+    ];
+  }
+  if (home.includes(layer)) return undefined;
+  return [
+    `${layer} imports ${specifier}, which is at home in ${home.join(" and ")}`,
+    `use what src/${home[0]} exports`,
+  ];
+}
+
+function judge(file: string, one: Import): [string, string] | undefined {
+  const layer = layerOf(file);
+  return one.specifier.startsWith(".")
+    ? judgeRelative(file, layer, resolveImport(file, one.specifier))
+    : judgeExternal(layer, one.specifier);
+}
+
+/** The chain of static imports by which a heavy package is loaded at start, shortest first. */
+function heavyAtStart(sources: ReadonlyMap<string, string>): Violation[] {
+  const violations: Violation[] = [];
+  const cameFrom = new Map<string, string>([["src/main.ts", ""]]);
+  for (const file of cameFrom.keys()) {
+    for (const one of findImports(sources.get(file) ?? "")) {
+      if (one.dynamic || one.typeOnly) continue;
+      if (heavy.includes(one.specifier)) {
+        const chain = [file];
+        for (let at = cameFrom.get(file); at; at = cameFrom.get(at)) chain.unshift(at);
+        violations.push({
+          file,
+          line: one.line,
+          message: `${one.specifier} is loaded whenever ilm starts: ${chain.join(" -> ")}`,
+          remedy: "`await import()` one link of that chain inside the command that needs it",
+        });
+      } else if (one.specifier.startsWith(".")) {
+        const target = resolveImport(file, one.specifier);
+        if (!cameFrom.has(target)) cameFrom.set(target, file);
+      }
+    }
+  }
+  return violations;
+}
+
+/** @param sources path relative to the checkout (`src/...`) -> text, of every module of the product. */
+export function findViolations(sources: ReadonlyMap<string, string>): Violation[] {
+  const violations: Violation[] = [];
+  for (const [file, text] of sources) {
+    const layer = layerOf(file);
+    if (mayImport(layer) === undefined && !everyones.includes(layer)) {
+      violations.push({
+        file,
+        line: 0,
+        message: `src/${layer} is no layer`,
+        remedy:
+          "put the module into a layer, or add the layer to tools/layer-rules.ts and ARCHITECTURE.md",
+      });
+      continue;
+    }
+    for (const one of findImports(text)) {
+      const found = judge(file, one);
+      if (found === undefined) continue;
+      violations.push({ file, line: one.line, message: found[0], remedy: found[1] });
+    }
+  }
+  return [...violations, ...heavyAtStart(sources)];
+}
