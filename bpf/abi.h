@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Everything that the kernel side and the TypeScript side share. Declared here once: the TypeScript layouts
+ * (src/abi/generated.ts) are generated from the BTF of the objects that include this file.
+ *
+ * Addresses are 16 bytes in network byte order; IPv4 is kept as ::ffff:a.b.c.d, so that one key serves both families and
+ * an IPv6 socket bound to a v4-mapped address is what it is: an IPv4 listener. The IPv4 wildcard is ::ffff:0.0.0.0, the
+ * IPv6 (and dual-stack) one is ::. Ports are in host byte order.
+ */
+#ifndef ILM_ABI_H
+#define ILM_ABI_H
+
+#include <linux/types.h>
+
+/* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
+#define ILM_ABI_VERSION 1
+
+#define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
+#define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
+#define ILM_FILTER_BUCKETS 131072 /* power of two */
+#define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
+#define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
+
+#define ILM_SLOT_NONE 0xffffffffU
+/* ingress_ifindex with this bit set: a test run of `explain`. The kernel's own indexes are positive ints. */
+#define ILM_DRY_RUN 0x80000000U
+
+#define ILM_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has padding or changed")
+
+struct ilm_endpoint {
+	__be32 address[4];
+	__u16 port;		/* host byte order; 0 in the slots map: every port of that address */
+	__u8 protocol;		/* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
+
+/* How many live listeners an endpoint has. */
+struct ilm_presence {
+	__u32 sockets;
+	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
+	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
+};
+ILM_ASSERT_SIZE(struct ilm_presence, 16);
+
+/* Where the sockets of a destination are kept. */
+struct ilm_slot {
+	__u32 index;		/* into `primary`; ILM_SLOT_NONE: only in `members` */
+	__u32 serial;		/* never used twice; a socket remembers under which it was placed */
+};
+ILM_ASSERT_SIZE(struct ilm_slot, 8);
+
+struct ilm_member {
+	struct ilm_endpoint endpoint;
+	__u32 number;		/* 0 to ILM_MEMBERS_MAX - 1 */
+};
+ILM_ASSERT_SIZE(struct ilm_member, 24);
+
+/* What we know of a socket; lives and dies with it (sk_storage). */
+struct ilm_tracked {
+	struct ilm_endpoint endpoint;
+	__u32 serial;		/* of the slot that it was placed under; 0: none */
+	__u64 epoch;		/* of the presence entry that counts it */
+	__u32 counted;		/* 1 while it is counted */
+	__u32 v6only;
+};
+ILM_ASSERT_SIZE(struct ilm_tracked, 40);
+
+/* ports[protocol, port] */
+#define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
+#define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
+#define ILM_CLASS_MASK 0x3fffffffU	/* 0: no mapping covers the port */
+
+struct ilm_exact_key {
+	__u32 class_id;
+	__be32 address[4];
+};
+ILM_ASSERT_SIZE(struct ilm_exact_key, 20);
+
+struct ilm_prefix_key {
+	__u32 length;		/* bits: 32 for the class, then 0 to 128 of the address (IPv4 /n is 96 + n) */
+	__be32 class_id;	/* network byte order: the trie compares bytes */
+	__be32 address[4];
+};
+ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
+
+enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
+
+/* rules[1 + index of the mapping]; 0 is no rule. */
+struct ilm_rule {
+	__u32 first[2];		/* into `destinations`: [0] for IPv4 packets, [1] for IPv6 ones */
+	__u16 count[2];
+	__u8 existing;		/* enum ilm_existing */
+	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
+	__u16 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_rule, 16);
+
+struct ilm_destination {
+	__be32 address[4];
+	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
+	__u16 port;		/* host byte order; 0: the port that was dialled */
+	__u16 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_destination, 24);
+
+/* Lookups, not packets: GRO and ICMP errors look up too. */
+struct ilm_counters {
+	__u64 existing;
+	__u64 selected;
+	__u64 missed;
+	__u64 errors;
+};
+ILM_ASSERT_SIZE(struct ilm_counters, 32);
+
+enum ilm_verdict {
+	ILM_VERDICT_UNMANAGED,
+	ILM_VERDICT_EXISTING,
+	ILM_VERDICT_SELECTED,
+	ILM_VERDICT_MISSED,
+	ILM_VERDICT_REJECTED,
+};
+
+enum ilm_matched {
+	ILM_MATCHED_NONE,
+	ILM_MATCHED_OWNED,
+	ILM_MATCHED_DEFAULT,
+	ILM_MATCHED_EXACT,
+	ILM_MATCHED_PREFIX,
+};
+
+enum ilm_attempt {
+	ILM_ATTEMPT_UNTRIED,
+	ILM_ATTEMPT_SELECTED,
+	ILM_ATTEMPT_ABSENT,
+	ILM_ATTEMPT_WRONG_FAMILY,
+	ILM_ATTEMPT_FAILED,
+};
+
+/* One decision, for `explain` (a test run) and `monitor`. */
+struct ilm_decision {
+	__u64 time_ns;		/* CLOCK_MONOTONIC */
+	__be32 local[4];
+	__be32 remote[4];
+	__u32 rule;
+	__u32 generation;
+	__u32 interface;
+	__u16 local_port;	/* host byte order */
+	__u16 remote_port;	/* host byte order */
+	__u8 protocol;
+	__u8 family;		/* AF_INET, AF_INET6: of the packet */
+	__u8 verdict;		/* enum ilm_verdict */
+	__u8 matched;		/* enum ilm_matched */
+	__u8 selected;		/* index of the destination, in the family's order */
+	__u8 zero[7];
+	__u8 attempts[ILM_DESTINATIONS_MAX];	/* enum ilm_attempt, in the family's order */
+};
+ILM_ASSERT_SIZE(struct ilm_decision, 88);
+
+/* A UDP client and the private address that serves it -> what the client dialled. */
+struct ilm_flow_key {
+	__be32 remote[4];
+	__be32 local[4];
+	__u16 remote_port;	/* host byte order */
+	__u16 local_port;	/* host byte order */
+};
+ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
+
+struct ilm_flow {
+	__be32 dialled[4];
+	__u16 port;		/* host byte order */
+	__u16 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_flow, 20);
+
+/* registry/meta[0] */
+struct ilm_meta {
+	__u64 netns_cookie;
+	__u32 abi_version;
+	__u32 next_serial;	/* writer: the control plane, under its lock */
+};
+ILM_ASSERT_SIZE(struct ilm_meta, 16);
+
+/* registry/watch[0] */
+struct ilm_watch {
+	__u64 until_ns;		/* CLOCK_MONOTONIC; decisions are reported until then; 0: nobody watches */
+	__u64 lost;		/* decisions that found the buffer full */
+};
+ILM_ASSERT_SIZE(struct ilm_watch, 16);
+
+/* registry/faults[0]: what the tracking itself could not do. */
+struct ilm_faults {
+	__u64 untracked;	/* listeners that found a map full or no memory */
+	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
+	__u64 refused_mptcp;	/* of these, MPTCP sockets */
+	__u64 flows;		/* UDP flows that could not be remembered */
+};
+ILM_ASSERT_SIZE(struct ilm_faults, 32);
+
+/* A listener as the listing iterators write it. */
+struct ilm_listener {
+	__be32 address[4];
+	__u64 cookie;
+	__u64 inode;
+	__u64 cgroup;		/* cgroup v2 id */
+	__u32 uid;
+	__u32 device;		/* interface index of SO_BINDTODEVICE */
+	__u16 port;		/* host byte order */
+	__u8 protocol;
+	__u8 family;		/* AF_INET, AF_INET6: of the socket */
+	__u8 v6only;
+	__u8 reuseport;
+	__u8 mptcp;
+	__u8 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_listener, 56);
+
+#endif

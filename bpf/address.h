@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Addresses in their one form: 16 bytes, network byte order, IPv4 as ::ffff:a.b.c.d. */
+#ifndef ILM_ADDRESS_H
+#define ILM_ADDRESS_H
+
+#include "abi.h"
+#include "kernel.h"
+
+static __always_inline void address_from_ip4(__be32 *address, __be32 ip4)
+{
+	address[0] = 0;
+	address[1] = 0;
+	address[2] = bpf_htonl(0xffff);
+	address[3] = ip4;
+}
+
+static __always_inline void address_copy(__be32 *to, const __be32 *from)
+{
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+	to[3] = from[3];
+}
+
+static __always_inline bool address_equal(const __be32 *a, const __be32 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+/* 0.0.0.0 or :: */
+static __always_inline bool address_is_wildcard(const __be32 *a)
+{
+	return !a[0] && !a[1] && (a[2] == 0 || a[2] == bpf_htonl(0xffff)) && !a[3];
+}
+
+/* 32 bits that depend on every bit of the address; for filters, so no secret is needed: a collision costs a look. */
+static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
+{
+	__u32 h = seed;
+
+	h = (h ^ a[0]) * 0x9e3779b1U;
+	h = (h ^ (h >> 15) ^ a[1]) * 0x85ebca77U;
+	h = (h ^ (h >> 13) ^ a[2]) * 0xc2b2ae3dU;
+	h = (h ^ (h >> 16) ^ a[3]) * 0x27d4eb2fU;
+	return h ^ (h >> 15);
+}
+
+static __always_inline __u32 endpoint_bucket(const struct ilm_endpoint *e)
+{
+	__u32 seed = e->port | (__u32)e->protocol << 16;
+
+	return address_hash(e->address, seed) & (ILM_FILTER_BUCKETS - 1);
+}
+
+#endif

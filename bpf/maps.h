@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The registry's maps: what the kernel side knows of listeners. They outlive generations of rules; every object that
+ * includes this file is given the same pinned maps.
+ */
+#ifndef ILM_MAPS_H
+#define ILM_MAPS_H
+
+#include "abi.h"
+#include "kernel.h"
+
+/* One entry. Writer: control plane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_meta);
+} meta SEC(".maps");
+
+/*
+ * Endpoint -> how many listen there; every TCP listener and bound UDP socket of the namespace, whether a mapping needs it
+ * or not, so that a reload needs no look at the machine's sockets. Writers: sock_ops, post_bind, sock_release, iterators.
+ * Readers: sk_lookup. An entry with 0 sockets is kept (a program cannot remove it without a race); the control plane
+ * removes such entries now and then. Sized for every port of a few addresses; sockets beyond are counted in `faults`.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 524288);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ilm_endpoint);
+	__type(value, struct ilm_presence);
+} presence SEC(".maps");
+
+/*
+ * Counting filter over the endpoints with a specific address: 0 says that nobody listens exactly there, without the cost
+ * of the hash look-up. Same writers and readers.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_FILTER_BUCKETS);
+	__type(key, __u32);
+	__type(value, __u32);
+} filter SEC(".maps");
+
+/* Destination -> where its sockets are kept. Writer: control plane. Readers: sock_ops, post_bind, iterators. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ilm_endpoint);
+	__type(value, struct ilm_slot);
+} slots SEC(".maps");
+
+/* Slot -> a listening socket of that destination. Writers: sock_ops, iterators; the kernel empties it at close. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u64);
+} primary SEC(".maps");
+
+/*
+ * The further sockets of a destination (a SO_REUSEPORT group, or an old and a new daemon at hand-over), and all of them
+ * for destinations that take every port. When the primary one closes, the others still serve. Elements are allocated
+ * when used, so the bound costs nothing.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 1048576);
+	__type(key, struct ilm_member);
+	__type(value, __u64);
+} members SEC(".maps");
+
+/* What we did with a socket; the kernel frees it with the socket. Writers and readers: sock_ops, cgroup, iterators. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct ilm_tracked);
+} tracked SEC(".maps");
+
+/* UDP sockets of destinations that were just bound (struct ilm_endpoint); `run` reads it and scans. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+} binds SEC(".maps");
+
+/* UDP client -> what it dialled, for the source address of replies. LRU: a flood evicts the oldest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct ilm_flow_key);
+	__type(value, struct ilm_flow);
+} flows SEC(".maps");
+
+/* One entry. Writer: `monitor` (until_ns), sk_lookup (lost). Reader: sk_lookup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_watch);
+} watch SEC(".maps");
+
+/* struct ilm_decision, while somebody watches. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1048576);
+} decisions SEC(".maps");
+
+/* One entry: the last dry run. Writer: sk_lookup in a test run. Reader: `explain`, under its lock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_decision);
+} explained SEC(".maps");
+
+/* One entry. Writers: all programs. Reader: `status`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_faults);
+} faults SEC(".maps");
+
+#define count_fault(member) do { \
+	__u32 fault_key = 0; \
+	struct ilm_faults *fault = bpf_map_lookup_elem(&faults, &fault_key); \
+	if (fault) \
+		__sync_fetch_and_add(&fault->member, 1); \
+} while (0)
+
+#endif

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The registry: listeners are registered by the kernel itself, inside their own listen() or bind() call, whether a control
+ * plane runs or not.
+ *
+ * TCP: BPF_SOCK_OPS_TCP_LISTEN_CB (net/ipv4/af_inet.c, inet_listen) is called before listen() returns, so a client that
+ * connects after that finds the socket. UDP: post_bind is called before bind() returns and counts the socket, but the
+ * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap): it reports the
+ * bind, and `run` places the socket with the iterator below.
+ *
+ * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), and STATE_CB for those that
+ * stop listening without being closed (shutdown, connect to AF_UNSPEC) and for MPTCP's subflow sockets, which belong to no
+ * file. Sockmap entries need no care: the kernel removes a socket from its maps when it leaves the listening state.
+ */
+#include "track.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Set before load: the namespace that this registry is for. Sockets of others are never touched. */
+const volatile __u64 netns_cookie = 0;
+
+static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)
+{
+	e->protocol = IPPROTO_TCP;
+	e->zero = 0;
+	e->port = ctx->local_port;
+	/*
+	 * clang merges reads of neighbouring context fields of two branches into one read through a moved pointer, which the
+	 * verifier refuses ("dereference of modified ctx ptr"). A barrier after each read keeps them apart.
+	 */
+	if (ctx->family == AF_INET) {
+		__u32 ip4 = ctx->local_ip4;
+
+		barrier_var(ip4);
+		address_from_ip4(e->address, ip4);
+	} else {
+		__u32 a = ctx->local_ip6[0];
+		barrier_var(a);
+		__u32 b = ctx->local_ip6[1];
+		barrier_var(b);
+		__u32 c = ctx->local_ip6[2];
+		barrier_var(c);
+		__u32 d = ctx->local_ip6[3];
+		barrier_var(d);
+
+		e->address[0] = a;
+		e->address[1] = b;
+		e->address[2] = c;
+		e->address[3] = d;
+	}
+}
+
+/* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
+static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm_endpoint *endpoint,
+				      const struct ilm_slot *slot)
+{
+	struct ilm_member member = { .endpoint = *endpoint };
+	__u32 index = slot->index;
+	long err = -EEXIST;
+
+	if (index != ILM_SLOT_NONE)
+		err = bpf_sock_map_update(ctx, &primary, &index, BPF_NOEXIST);
+	for (__u32 i = 0; err == -EEXIST && i < ILM_MEMBERS_MAX; i++) {
+		member.number = i;
+		err = bpf_sock_hash_update(ctx, &members, &member, BPF_NOEXIST);
+	}
+	return err;
+}
+
+static __always_inline void on_listen(struct bpf_sock_ops *ctx)
+{
+	struct ilm_endpoint endpoint;
+	struct ilm_tracked *t;
+	struct tcp6_sock *tcp6;
+	struct bpf_sock *sk = ctx->sk;
+	struct ilm_slot *slot;
+	bool v6only = false;
+	long err;
+
+	if (!sk)
+		return;
+	t = bpf_sk_storage_get(&tracked, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_fault(untracked);
+		return;
+	}
+	/* Other programs' flags are kept. Connections inherit ours; on_accepted takes it from them again. */
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+
+	endpoint_of_ops(&endpoint, ctx);
+	if (ctx->family == AF_INET6) {
+		sk = ctx->sk;
+		tcp6 = sk ? bpf_skc_to_tcp6_sock(sk) : NULL;
+		if (tcp6)
+			v6only = BPF_CORE_READ_BITFIELD(&tcp6->tcp.inet_conn.icsk_inet.sk.__sk_common,
+							skc_ipv6only);
+	}
+	count(t, &endpoint, v6only);
+
+	slot = slot_of(&endpoint);
+	if (!slot)
+		return;
+	err = place_ops(ctx, &endpoint, slot);
+	if (!err)
+		t->serial = slot->serial;
+	else if (err == -EOPNOTSUPP)
+		/* net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP subflows are refused. */
+		count_fault(refused_mptcp);
+	else
+		count_fault(unplaced);
+}
+
+static __always_inline void on_end(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct ilm_tracked *t;
+
+	if (!sk || ctx->args[0] != TCP_LISTEN)
+		return;
+	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	if (!t)
+		return;
+	uncount(t);
+	t->serial = 0;
+}
+
+SEC("sockops")
+int ilm_sockops(struct bpf_sock_ops *ctx)
+{
+	__u32 op = ctx->op;
+
+	if (op != BPF_SOCK_OPS_TCP_LISTEN_CB && op != BPF_SOCK_OPS_STATE_CB)
+		return 1;
+	if (bpf_get_netns_cookie(ctx) != netns_cookie)
+		return 1;
+	if (op == BPF_SOCK_OPS_TCP_LISTEN_CB)
+		on_listen(ctx);
+	else
+		on_end(ctx);
+	return 1;
+}
+
+static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *endpoint, bool v6only)
+{
+	struct ilm_tracked *t;
+	struct ilm_slot *slot;
+
+	endpoint->protocol = IPPROTO_UDP;
+	endpoint->zero = 0;
+	t = bpf_sk_storage_get(&tracked, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_fault(untracked);
+		return;
+	}
+	count(t, endpoint, v6only);
+	slot = slot_of(endpoint);
+	/* A full buffer loses nothing: the reader scans once for any number of binds, and now and then without one. */
+	if (slot)
+		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
+}
+
+SEC("cgroup/post_bind4")
+int ilm_post_bind4(struct bpf_sock *ctx)
+{
+	struct ilm_endpoint endpoint;
+
+	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != netns_cookie)
+		return 1;
+	address_from_ip4(endpoint.address, ctx->src_ip4);
+	endpoint.port = ctx->src_port;
+	on_bind(ctx, &endpoint, false);
+	return 1;
+}
+
+SEC("cgroup/post_bind6")
+int ilm_post_bind6(struct bpf_sock *ctx)
+{
+	struct ilm_endpoint endpoint;
+	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
+	struct sock *sk = (struct sock *)ctx;
+
+	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != netns_cookie)
+		return 1;
+	endpoint.address[0] = ctx->src_ip6[0];
+	endpoint.address[1] = ctx->src_ip6[1];
+	endpoint.address[2] = ctx->src_ip6[2];
+	endpoint.address[3] = ctx->src_ip6[3];
+	endpoint.port = ctx->src_port;
+	on_bind(ctx, &endpoint, BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only));
+	return 1;
+}
+
+/* Every close() of an inet socket comes here; almost all leave at once. */
+SEC("cgroup/sock_release")
+int ilm_sock_release(struct bpf_sock *ctx)
+{
+	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, ctx, NULL, 0);
+
+	if (t)
+		uncount(t);
+	return 1;
+}
+
+/*
+ * The scan: listeners that were there before us, and UDP sockets. Runs in the namespace of the process that opens it, under
+ * the socket's lock for TCP. Idempotent.
+ */
+static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struct sock_common *skc, __u8 protocol)
+{
+	unsigned short family = skc->skc_family;
+
+	e->protocol = protocol;
+	e->zero = 0;
+	e->port = skc->skc_num;
+	if (family == AF_INET) {
+		address_from_ip4(e->address, skc->skc_rcv_saddr);
+		return true;
+	}
+	if (family != AF_INET6)
+		return false;
+	e->address[0] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+	e->address[1] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+	e->address[2] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+	e->address[3] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	return true;
+}
+
+#define PLACE(err, sk, place, where) do { \
+	struct ilm_member member = { .endpoint = *(place) }; \
+	__u32 index = (where)->index; \
+	err = -EEXIST; \
+	if (index != ILM_SLOT_NONE) \
+		err = bpf_map_update_elem(&primary, &index, sk, BPF_NOEXIST); \
+	for (__u32 i = 0; err == -EEXIST && i < ILM_MEMBERS_MAX; i++) { \
+		member.number = i; \
+		err = bpf_map_update_elem(&members, &member, sk, BPF_NOEXIST); \
+	} \
+} while (0)
+
+/* A macro: the verifier must see the socket's own type at each map update. */
+#define SCAN(sk, skc, protocol_number) do { \
+	struct ilm_endpoint endpoint; \
+	struct ilm_tracked *t; \
+	struct ilm_slot *slot; \
+	long err; \
+	if (!endpoint_of_sock(&endpoint, skc, protocol_number)) \
+		return 0; \
+	t = bpf_sk_storage_get(&tracked, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE); \
+	if (!t) { \
+		count_fault(untracked); \
+		return 0; \
+	} \
+	count(t, &endpoint, BPF_CORE_READ_BITFIELD(skc, skc_ipv6only)); \
+	slot = slot_of(&endpoint); \
+	if (!slot || t->serial == slot->serial) \
+		return 0; \
+	PLACE(err, sk, &endpoint, slot); \
+	if (!err) \
+		t->serial = slot->serial; \
+	else if (err == -EOPNOTSUPP) \
+		count_fault(refused_mptcp); \
+	else \
+		count_fault(unplaced); \
+} while (0)
+
+SEC("iter/tcp")
+int ilm_scan_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct tcp_sock *sk;
+
+	if (!skc || skc->skc_state != TCP_LISTEN)
+		return 0;
+	sk = bpf_skc_to_tcp_sock(skc);
+	if (!sk)
+		return 0;
+	SCAN(sk, skc, IPPROTO_TCP);
+	return 0;
+}
+
+SEC("iter/udp")
+int ilm_scan_udp(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *sk = ctx->udp_sk;
+	struct sock_common *skc;
+
+	if (!sk)
+		return 0;
+	skc = &sk->inet.sk.__sk_common;
+	/* A connected socket hears its peer only: no listener. It may have been one. */
+	if (skc->skc_state == TCP_ESTABLISHED) {
+		struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+
+		if (t)
+			uncount(t);
+		return 0;
+	}
+	SCAN(sk, skc, IPPROTO_UDP);
+	return 0;
+}
