@@ -1,0 +1,171 @@
+/** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
+import { errorCatalogue, IlmError, type ErrorCode, type Problem } from "../errors.js";
+import type { Change, ChangeResult } from "./changes.js";
+import {
+  asRecord,
+  boolean,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  text,
+  type Decode,
+} from "./decode.js";
+import { mapping, nameText, ruleSet } from "./decode-rules.js";
+
+/** The socket of the `run` that works in the network namespace of this inode number. */
+export function socketPath(netnsInode: number): string {
+  return `/run/ilm/${netnsInode}.sock`;
+}
+
+/** Bytes of a request body. A million mappings as JSON are about 250 MB. */
+export const applyBodyLimit = 384 * 1024 * 1024;
+export const smallBodyLimit = 1024 * 1024;
+
+export interface DaemonStatus {
+  readonly pid: number;
+  readonly version: string;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  /** The file or folder that is followed; null when there is none. */
+  readonly following: string | null;
+  /** Of the file, successful or not; null before the first. */
+  readonly lastReload: { readonly time: string; readonly error: ErrorBody | null } | null;
+  readonly reloads: { readonly done: number; readonly failed: number };
+}
+
+export interface ErrorBody {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly remedy: string | null;
+  readonly problems: readonly Problem[];
+}
+
+export type ChangePath = "/v1/apply" | "/v1/add" | "/v1/remove" | "/v1/unload" | "/v1/reload";
+
+/** A change as the API takes it; the file is re-read by `reload`. */
+export type ApiChange = Change | { readonly kind: "reload" };
+
+/** How each change is asked for: where, how large it may be, and what the body must be. */
+export const changeRoutes: Readonly<
+  Record<ChangePath, { readonly limit: number; readonly decode: Decode<ApiChange> }>
+> = {
+  "/v1/apply": {
+    limit: applyBodyLimit,
+    decode: (value, path) => ({
+      kind: "apply",
+      ...object({
+        source: nullable(text(4096, 1)),
+        given: list(text(65536, 1)),
+        file: ruleSet,
+      })(value, path),
+    }),
+  },
+  "/v1/add": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({
+      kind: "add",
+      ...object({ mappings: list(mapping, 1), replace: boolean })(value, path),
+    }),
+  },
+  "/v1/remove": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({
+      kind: "remove",
+      ...object({ names: list(nameText, 1) })(value, path),
+    }),
+  },
+  "/v1/unload": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "unload", ...object({})(value, path) }),
+  },
+  "/v1/reload": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "reload", ...object({})(value, path) }),
+  },
+};
+
+export function isChangePath(path: string): path is ChangePath {
+  return Object.hasOwn(changeRoutes, path);
+}
+
+/** The path and body for a change: the inverse of `changeRoutes[path].decode`. */
+export function encodeChange(change: ApiChange): { path: ChangePath; body: string } {
+  const { kind, ...body } = change;
+  return { path: `/v1/${kind}`, body: JSON.stringify(body) };
+}
+
+/** What comes back: exactly one of the two. */
+export type Reply<T> =
+  | { readonly ok: true; readonly result: T }
+  | { readonly ok: false; readonly error: ErrorBody };
+
+const errorCode: Decode<ErrorCode> = oneOf(...(Object.keys(errorCatalogue) as ErrorCode[]));
+
+const problem: Decode<Problem> = object({
+  severity: oneOf<Problem["severity"]>("error", "warning"),
+  file: text(65536),
+  line: integer(0, 2 ** 32),
+  column: integer(0, 2 ** 32),
+  path: text(65536),
+  message: text(65536),
+  hint: text(65536),
+});
+
+const errorBodyDecoder: Decode<ErrorBody> = object({
+  code: errorCode,
+  message: text(65536),
+  remedy: nullable(text(65536)),
+  problems: list(problem),
+});
+
+export function reply<T>(result: Decode<T>): Decode<Reply<T>> {
+  const success = object({ ok: boolean, result });
+  const failure = object({ ok: boolean, error: errorBodyDecoder });
+  return (value, path) =>
+    asRecord(value, path)["ok"] === true
+      ? { ok: true, result: success(value, path).result }
+      : { ok: false, error: failure(value, path).error };
+}
+
+export const changeResult: Decode<ChangeResult> = object({
+  generation: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
+  changed: boolean,
+  mappings: integer(0, Number.MAX_SAFE_INTEGER),
+  addressesAdded: list(text(64)),
+  addressesRemoved: list(text(64)),
+});
+
+export const daemonStatus: Decode<DaemonStatus> = object({
+  pid: integer(1, 2 ** 31),
+  version: text(64),
+  startedAt: text(64),
+  following: nullable(text(4096)),
+  lastReload: nullable(object({ time: text(64), error: nullable(errorBodyDecoder) })),
+  reloads: object({
+    done: integer(0, Number.MAX_SAFE_INTEGER),
+    failed: integer(0, Number.MAX_SAFE_INTEGER),
+  }),
+});
+
+/** Any error as plain data; what is not an IlmError is a bug and becomes INTERNAL. */
+export function errorBody(error: unknown): ErrorBody {
+  if (error instanceof IlmError) {
+    return {
+      code: error.code,
+      message: error.message,
+      remedy: error.remedy ?? null,
+      problems: error.problems,
+    };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: "INTERNAL", message, remedy: null, problems: [] };
+}
+
+export function errorFromBody(body: ErrorBody): IlmError {
+  return new IlmError(body.code, body.message, {
+    problems: body.problems,
+    ...(body.remedy === null ? {} : { remedy: body.remedy }),
+  });
+}

@@ -1,0 +1,145 @@
+/** What a change asks for, and the rules that it leads to. Pure: the kernel is not touched here. */
+import { configurationError, IlmError, type Problem } from "../errors.js";
+import {
+  allMappings,
+  emptyRules,
+  mappingKey,
+  type Mapping,
+  type Rules,
+  type RuleSet,
+} from "../model/mapping.js";
+
+/** What a verb asks the writer for. */
+export type Change =
+  | ApplyChange
+  | { readonly kind: "add"; readonly mappings: readonly Mapping[]; readonly replace: boolean }
+  | { readonly kind: "remove"; readonly names: readonly string[] }
+  | { readonly kind: "unload" };
+
+/** Replaces the file's part of the rules; mappings added at run time stay. */
+export interface ApplyChange {
+  readonly kind: "apply";
+  /** The file that was read, absolute, so that a running daemon follows it from then on; null when it cannot be read again. */
+  readonly source: string | null;
+  /** The mappings given as arguments beside it, which are in `file` too, so that a reload has them again. */
+  readonly given: readonly string[];
+  readonly file: RuleSet;
+}
+
+export interface ChangeResult {
+  /** In force after the change; null after an unload. */
+  readonly generation: number | null;
+  /** False: it was so already. */
+  readonly changed: boolean;
+  /** How many mappings are in force after the change. */
+  readonly mappings: number;
+  readonly addressesAdded: readonly string[];
+  readonly addressesRemoved: readonly string[];
+}
+
+/** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */
+export function rulesAfter(
+  current: Rules | null,
+  change: Exclude<Change, { kind: "unload" }>,
+): Rules {
+  const rules = current ?? emptyRules;
+  switch (change.kind) {
+    case "apply": {
+      const next: Rules = { source: change.source, file: change.file, runtime: rules.runtime };
+      refuseTwice(next);
+      return next;
+    }
+    case "add":
+      return afterAdd(rules, change.mappings, change.replace);
+    case "remove":
+      return afterRemove(rules, change.names);
+  }
+}
+
+function afterAdd(rules: Rules, added: readonly Mapping[], replace: boolean): Rules {
+  const runtime = new Map(rules.runtime.map((mapping) => [mappingKey(mapping), mapping]));
+  const problems: Problem[] = [];
+  for (const mapping of added) {
+    const key = mappingKey(mapping);
+    const before = runtime.get(key);
+    if (before !== undefined && !replace && !sameMapping(before, mapping)) {
+      problems.push({
+        severity: "error",
+        ...mapping.origin,
+        path: "",
+        message: `a mapping named ${mapping.name} (${mapping.protocol}) was already added at run time`,
+        hint: `use "ilm add --replace", or "ilm remove ${mapping.name}" first`,
+      });
+    }
+    if (before === undefined || replace) runtime.set(key, mapping);
+  }
+  if (problems.length > 0) throw configurationError(problems);
+  const next: Rules = { ...rules, runtime: [...runtime.values()] };
+  refuseTwice(next);
+  return next;
+}
+
+/** Equal in everything but the place where it was written. */
+function sameMapping(left: Mapping, right: Mapping): boolean {
+  const place = { file: "", line: 0, column: 0 };
+  return JSON.stringify({ ...left, origin: place }) === JSON.stringify({ ...right, origin: place });
+}
+
+function afterRemove(rules: Rules, names: readonly string[]): Rules {
+  for (const name of names) {
+    if (rules.runtime.some((mapping) => mapping.name === name)) continue;
+    throw notRemovable(rules, name);
+  }
+  const gone = new Set(names);
+  return { ...rules, runtime: rules.runtime.filter((mapping) => !gone.has(mapping.name)) };
+}
+
+function notRemovable(rules: Rules, name: string): IlmError {
+  const fromFile = rules.file.mappings.find((mapping) => mapping.name === name);
+  if (fromFile !== undefined) {
+    const { file, line } = fromFile.origin;
+    const place = line > 0 ? `${file}:${line}` : file;
+    const remedy =
+      rules.source === null
+        ? 'apply again without it; "remove" takes back what "add" gave.'
+        : `Remove it from ${file} and run "ilm apply -f ${rules.source}"; "remove" takes back what "add" gave.`;
+    return new IlmError(
+      "NOT_FOUND",
+      `the mapping ${name} was not added at run time: ${place} has it`,
+      {
+        remedy: remedy.charAt(0).toUpperCase() + remedy.slice(1),
+      },
+    );
+  }
+  const known = [...new Set(rules.runtime.map((mapping) => mapping.name))];
+  return new IlmError("NOT_FOUND", `there is no mapping named ${name}`, {
+    remedy:
+      known.length === 0
+        ? "No mapping was added at run time; `ilm mappings` lists what is in force."
+        : `Added at run time: ${known.slice(0, 10).join(", ")}${known.length > 10 ? ", ..." : ""}.`,
+  });
+}
+
+/** Counters and `remove` go by (name, protocol), so two mappings must not share them. */
+function refuseTwice(rules: Rules): void {
+  if (rules.runtime.length === 0) return;
+  const seen = new Map(rules.file.mappings.map((mapping) => [mappingKey(mapping), mapping]));
+  const problems: Problem[] = [];
+  for (const mapping of rules.runtime) {
+    const other = seen.get(mappingKey(mapping));
+    if (other === undefined) continue;
+    const { file, line } = other.origin;
+    problems.push({
+      severity: "error",
+      ...mapping.origin,
+      path: "",
+      message: `the mapping ${mapping.name} (${mapping.protocol}) added at run time has the name of one at ${file}:${line}`,
+      hint: `"ilm remove ${mapping.name}" takes the one added at run time away`,
+    });
+  }
+  if (problems.length > 0) throw configurationError(problems);
+}
+
+export function countMappings(rules: Rules): number {
+  return allMappings(rules).length;
+}

@@ -1,0 +1,177 @@
+/** Speaks to the `run` that is at work in a network namespace, if there is one. */
+import { existsSync } from "node:fs";
+import { IlmError } from "../errors.js";
+import {
+  changeResult,
+  daemonStatus,
+  encodeChange,
+  errorFromBody,
+  reply,
+  socketPath,
+  type ApiChange,
+  type DaemonStatus,
+} from "./api.js";
+import type { ChangeResult } from "./changes.js";
+import { DecodeError, type Decode } from "./decode.js";
+
+/** A change of a million mappings takes seconds; a daemon that needs longer than this is taken for hung. */
+const CHANGE_TIMEOUT_MS = 60_000;
+const STATUS_TIMEOUT_MS = 1_000;
+/** An answer is a few kilobytes, or a list of problems. */
+const ANSWER_LIMIT = 64 * 1024 * 1024;
+
+export interface ClientOptions {
+  readonly socketPath?: string;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon says, or DAEMON when it
+ * does not answer in time, dies, or answers nonsense; whether the change was made is then open, and the message says so.
+ */
+export async function requestChange(
+  netnsInode: number,
+  change: ApiChange,
+  options: ClientOptions = {},
+): Promise<ChangeResult | null> {
+  const { path, body } = encodeChange(change);
+  return exchange(
+    { method: "POST", path, body, timeoutMs: options.timeoutMs ?? CHANGE_TIMEOUT_MS },
+    options.socketPath ?? socketPath(netnsInode),
+    changeResult,
+  );
+}
+
+/** Null: no daemon listens. Throws DAEMON as `requestChange` does. */
+export async function requestStatus(
+  netnsInode: number,
+  options: ClientOptions = {},
+): Promise<DaemonStatus | null> {
+  return exchange(
+    {
+      method: "GET",
+      path: "/v1/status",
+      body: null,
+      timeoutMs: options.timeoutMs ?? STATUS_TIMEOUT_MS,
+    },
+    options.socketPath ?? socketPath(netnsInode),
+    daemonStatus,
+  );
+}
+
+interface Request {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly body: string | null;
+  readonly timeoutMs: number;
+}
+
+async function exchange<T>(request: Request, socket: string, decode: Decode<T>): Promise<T | null> {
+  // Saves importing node:http in the common case that no daemon is there.
+  if (!existsSync(socket)) return null;
+  const text = await send(request, socket);
+  if (text === null) return null;
+  const answer = decodeAnswer(text, socket, decode);
+  if (!answer.ok) throw errorFromBody(answer.error);
+  return answer.result;
+}
+
+function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
+  try {
+    return reply(decode)(JSON.parse(text) as unknown, "");
+  } catch (cause) {
+    if (!(cause instanceof DecodeError) && !(cause instanceof SyntaxError)) throw cause;
+    throw new IlmError("DAEMON", `the daemon at ${socket} answered nonsense: ${cause.message}`, {
+      cause,
+      remedy: "Restart the daemon, so that it is of the same version as this command.",
+    });
+  }
+}
+
+/** Null: nobody listens on the socket. */
+async function send(request: Request, socket: string): Promise<string | null> {
+  const { request: httpRequest } = await import("node:http");
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest(
+      {
+        socketPath: socket,
+        path: request.path,
+        method: request.method,
+        agent: false,
+        headers:
+          request.body === null
+            ? {}
+            : {
+                "content-type": "application/json",
+                "content-length": Buffer.byteLength(request.body),
+              },
+      },
+      (response) => {
+        const parts: Buffer[] = [];
+        let size = 0;
+        response.on("data", (part: Buffer) => {
+          size += part.length;
+          if (size > ANSWER_LIMIT) {
+            outgoing.destroy(new Error(`the answer is larger than ${ANSWER_LIMIT} bytes`));
+            return;
+          }
+          parts.push(part);
+        });
+        response.on("end", () => {
+          finish(() => {
+            resolve(Buffer.concat(parts).toString("utf8"));
+          });
+        });
+        response.on("error", fail);
+      },
+    );
+    // A plain timer and not the socket's: a daemon that dribbles bytes hangs too.
+    const timer = setTimeout(() => {
+      finish(() => {
+        reject(hung(socket, request.timeoutMs));
+      });
+      outgoing.destroy();
+    }, request.timeoutMs);
+
+    function finish(settle: () => void): void {
+      clearTimeout(timer);
+      settle();
+    }
+    function fail(cause: Error): void {
+      finish(() => {
+        const code = "code" in cause ? cause.code : undefined;
+        if (code === "ENOENT" || code === "ECONNREFUSED") resolve(null);
+        else if (code === "EACCES") reject(forbidden(socket, cause));
+        else reject(died(socket, cause));
+      });
+    }
+    outgoing.on("error", fail);
+    outgoing.end(request.body ?? undefined);
+  });
+}
+
+function hung(socket: string, timeoutMs: number): IlmError {
+  return new IlmError(
+    "DAEMON",
+    `the daemon at ${socket} did not answer within ${timeoutMs / 1000} s`,
+    {
+      remedy:
+        "What is in force stays in force without it: look at `ilm status`, then restart the daemon (or kill it and run the command again).",
+    },
+  );
+}
+
+function died(socket: string, cause: Error): IlmError {
+  return new IlmError(
+    "DAEMON",
+    `the daemon at ${socket} ended before it answered (${cause.message}); whether the change was made is not known`,
+    { cause, remedy: "Look at `ilm status`, then run the command again." },
+  );
+}
+
+function forbidden(socket: string, cause: Error): IlmError {
+  return new IlmError("NOT_PERMITTED", `only root may use ${socket}`, {
+    cause,
+    remedy: "Run the command as root.",
+  });
+}

@@ -1,0 +1,112 @@
+/** Decoders for rules that came over the socket: everything that the configuration's own validator promises is tested again. */
+import { parseAddress, parsePrefix, type Address, type Prefix } from "../model/address.js";
+import type {
+  Destination,
+  Existing,
+  Mapping,
+  Miss,
+  Origin,
+  PortRange,
+  RuleSet,
+  Service,
+} from "../model/mapping.js";
+import { protocols } from "../model/mapping.js";
+import { MAX_PORT } from "../model/ports.js";
+import {
+  asRecord,
+  DecodeError,
+  integer,
+  list,
+  object,
+  oneOf,
+  text,
+  type Decode,
+} from "./decode.js";
+
+/** Names are shown and counted by; longer ones than this come from no configuration. */
+const NAME_LENGTH_MAX = 4096;
+const POSITION_MAX = 2 ** 32;
+
+export const nameText = text(NAME_LENGTH_MAX, 1);
+const portNumber = integer(1, MAX_PORT);
+
+export const address: Decode<Address> = (value, path) => {
+  const given = text(64, 1)(value, path);
+  const parsed = parseAddress(given);
+  if (!parsed.ok) throw new DecodeError(path, `${parsed.reason}; ${parsed.hint}`);
+  if (parsed.address !== given) throw new DecodeError(path, `must be written ${parsed.address}`);
+  return parsed.address;
+};
+
+const prefix: Decode<Prefix> = (value, path) => {
+  const given = text(64, 1)(value, path);
+  const parsed = parsePrefix(given);
+  if (!parsed.ok) throw new DecodeError(path, `${parsed.reason}; ${parsed.hint}`);
+  if (parsed.prefix !== given) throw new DecodeError(path, `must be written ${parsed.prefix}`);
+  return parsed.prefix;
+};
+
+const portRange: Decode<PortRange> = (value, path) => {
+  const range = object({ first: portNumber, last: portNumber })(value, path);
+  if (range.first > range.last) throw new DecodeError(path, "is reversed");
+  return range;
+};
+
+/** Sorted, disjoint and not adjacent, as the compiler relies on. */
+const ports: Decode<readonly PortRange[]> = (value, path) => {
+  const ranges = list(portRange, 1)(value, path);
+  let last = -1;
+  for (const [index, range] of ranges.entries()) {
+    if (range.first <= last + 1) {
+      throw new DecodeError(`${path}[${index}]`, "must begin beyond the range before it");
+    }
+    last = range.last;
+  }
+  return ranges;
+};
+
+const prefixes: Decode<readonly Prefix[]> = (value, path) => {
+  const decoded = list(prefix)(value, path);
+  if (new Set(decoded).size !== decoded.length) throw new DecodeError(path, "has a duplicate");
+  return decoded;
+};
+
+const destination: Decode<Destination> = (value, path) => {
+  const record = asRecord(value, path);
+  const { service, ...rest } = record;
+  const decoded = object({
+    address: (part, partPath): Address | "*" => (part === "*" ? "*" : address(part, partPath)),
+    port: (part, partPath): number | "same" =>
+      part === "same" ? "same" : portNumber(part, partPath),
+  })(rest, path);
+  if (!Object.hasOwn(record, "service")) return decoded;
+  return { ...decoded, service: nameText(service, `${path}.service`) };
+};
+
+export const origin: Decode<Origin> = object({
+  file: text(NAME_LENGTH_MAX),
+  line: integer(0, POSITION_MAX),
+  column: integer(0, POSITION_MAX),
+});
+
+export const mapping: Decode<Mapping> = object({
+  name: nameText,
+  protocol: oneOf(...protocols),
+  ports,
+  on: prefixes,
+  to: list(destination, 1),
+  existing: oneOf<Existing>("exact", "any", "never"),
+  miss: oneOf<Miss>("pass", "reject"),
+  origin,
+});
+
+const service: Decode<Service> = object({
+  name: nameText,
+  addresses: list(address, 1),
+  origin,
+});
+
+export const ruleSet: Decode<RuleSet> = object({
+  services: list(service),
+  mappings: list(mapping),
+});

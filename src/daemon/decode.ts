@@ -1,0 +1,94 @@
+/**
+ * Small decoders for JSON that another process sent. Each takes a value of unknown shape and either returns it typed or throws a
+ * DecodeError that names the place. Keys that nobody asked for are refused: they are somebody's mistake.
+ */
+
+/** Thrown by decoders; does not leave src/daemon. */
+export class DecodeError extends Error {
+  override readonly name = "DecodeError";
+  constructor(path: string, message: string) {
+    super(`${path === "" ? "the body" : path}: ${message}`);
+  }
+}
+
+export type Decode<T> = (value: unknown, path: string) => T;
+type Shape = Readonly<Record<string, Decode<unknown>>>;
+type Decoded<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K]> };
+
+export function text(maximumLength: number, minimumLength = 0): Decode<string> {
+  return (value, path) => {
+    if (typeof value !== "string") throw new DecodeError(path, "must be a string");
+    if (value.length < minimumLength || value.length > maximumLength) {
+      throw new DecodeError(path, `must have ${minimumLength} to ${maximumLength} characters`);
+    }
+    return value;
+  };
+}
+
+export function integer(minimum: number, maximum: number): Decode<number> {
+  return (value, path) => {
+    if (typeof value !== "number" || !Number.isInteger(value)) {
+      throw new DecodeError(path, "must be an integer");
+    }
+    if (value < minimum || value > maximum) {
+      throw new DecodeError(path, `must be ${minimum} to ${maximum}`);
+    }
+    return value;
+  };
+}
+
+export const boolean: Decode<boolean> = (value, path) => {
+  if (typeof value !== "boolean") throw new DecodeError(path, "must be true or false");
+  return value;
+};
+
+export function oneOf<T extends string>(...choices: readonly T[]): Decode<T> {
+  return (value, path) => {
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) throw new DecodeError(path, `must be one of ${choices.join(", ")}`);
+    return found;
+  };
+}
+
+export function nullable<T>(decode: Decode<T>): Decode<T | null> {
+  return (value, path) => (value === null ? null : decode(value, path));
+}
+
+export function list<T>(decode: Decode<T>, minimumLength = 0): Decode<T[]> {
+  return (value, path) => {
+    if (!Array.isArray(value)) throw new DecodeError(path, "must be an array");
+    if (value.length < minimumLength) {
+      throw new DecodeError(path, `must have at least ${minimumLength} entries`);
+    }
+    return value.map((entry: unknown, index) => decode(entry, `${path}[${index}]`));
+  };
+}
+
+/** An object with exactly these keys. */
+export function object<S extends Shape>(shape: S): Decode<Decoded<S>> {
+  const entries = Object.entries(shape);
+  return (value, path) => {
+    const record = asRecord(value, path);
+    for (const key of Object.keys(record)) {
+      if (!Object.hasOwn(shape, key)) throw new DecodeError(join(path, key), "is not a known key");
+    }
+    const result: Record<string, unknown> = {};
+    for (const [key, decode] of entries) {
+      if (!Object.hasOwn(record, key)) throw new DecodeError(join(path, key), "is missing");
+      result[key] = decode(record[key], join(path, key));
+    }
+    return result as Decoded<S>;
+  };
+}
+
+export function asRecord(value: unknown, path: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new DecodeError(path, "must be an object");
+  }
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function join(path: string, key: string): string {
+  const shown = key.length > 64 ? `${key.slice(0, 61)}...` : key;
+  return path === "" ? shown : `${path}.${shown}`;
+}

@@ -1,0 +1,70 @@
+/** What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule set. */
+import { resolve } from "node:path";
+import { configurationError, type Problem } from "../errors.js";
+import { mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
+
+/** Where rules come from. Arguments may name services of the file, so they are read again with it. */
+export interface Source {
+  /** As given; `-` is standard input; null: there is no file. */
+  readonly path: string | null;
+  readonly mappings: readonly string[];
+}
+
+export interface Desired {
+  /** Absolute; null when there is no file that could be read again. */
+  readonly source: string | null;
+  /** The mappings given as arguments; empty when there is no reading them again with their file (standard input). */
+  readonly given: readonly string[];
+  readonly file: RuleSet;
+  readonly warnings: readonly Problem[];
+}
+
+/** Reads everything anew. Throws CONFIGURATION with every problem. */
+export async function loadDesired(source: Source): Promise<Desired> {
+  const { path } = source;
+  const loaded = path === null ? noFile : await readFile(path);
+  const given = await readArguments(source.mappings, loaded.ruleSet);
+  refuseSameName(loaded.ruleSet.mappings, given);
+  return {
+    source: path === null || path === "-" ? null : resolve(path),
+    given: path === "-" ? [] : source.mappings,
+    file: { ...loaded.ruleSet, mappings: [...loaded.ruleSet.mappings, ...given] },
+    warnings: loaded.warnings,
+  };
+}
+
+const noFile: { ruleSet: RuleSet; warnings: readonly Problem[] } = {
+  ruleSet: { services: [], mappings: [] },
+  warnings: [],
+};
+
+async function readFile(path: string): Promise<{ ruleSet: RuleSet; warnings: readonly Problem[] }> {
+  const { loadConfiguration } = await import("../config/load.js");
+  return loadConfiguration(path);
+}
+
+async function readArguments(texts: readonly string[], ruleSet: RuleSet): Promise<Mapping[]> {
+  if (texts.length === 0) return [];
+  const { parseMappingArgument } = await import("../config/argument.js");
+  return texts.flatMap((text) => parseMappingArgument(text, ruleSet.services));
+}
+
+function refuseSameName(fromFile: readonly Mapping[], given: readonly Mapping[]): void {
+  const seen = new Map(given.length === 0 ? [] : fromFile.map((one) => [mappingKey(one), one]));
+  const problems: Problem[] = [];
+  for (const mapping of given) {
+    const other = seen.get(mappingKey(mapping));
+    if (other !== undefined) {
+      const { file, line } = other.origin;
+      problems.push({
+        severity: "error",
+        ...mapping.origin,
+        path: "",
+        message: `the mapping ${mapping.name} (${mapping.protocol}) is there twice; the other is at ${file}${line > 0 ? `:${line}` : ""}`,
+        hint: "leave one of them out",
+      });
+    }
+    seen.set(mappingKey(mapping), mapping);
+  }
+  if (problems.length > 0) throw configurationError(problems);
+}

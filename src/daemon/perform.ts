@@ -1,0 +1,53 @@
+/** Makes one change: through the daemon when there is one, else here, under the writer's lock. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DataPlane } from "../dataplane/types.js";
+import { IlmError } from "../errors.js";
+import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
+import { countMappings, rulesAfter, type Change, type ChangeResult } from "./changes.js";
+import { requestChange } from "./client.js";
+
+export interface Performed extends ChangeResult {
+  /** Who made the change. */
+  readonly by: "daemon" | "command";
+}
+
+/** A daemon that starts has the lock a moment before its socket, and one that ends the other way round. */
+const WAIT_FOR_LOCK_MS = 3_000;
+const RETRY_MS = 50;
+
+/** Throws LOCKED when another writer holds the lock and has no socket, and whatever the change itself throws. */
+export async function performChange(dataPlane: DataPlane, change: Change): Promise<Performed> {
+  const deadline = Date.now() + WAIT_FOR_LOCK_MS;
+  for (;;) {
+    const done = await requestChange(dataPlane.netnsInode, change);
+    if (done !== null) return { ...done, by: "daemon" };
+    const lock = tryLock(dataPlane.netnsInode, Date.now() >= deadline);
+    if (lock !== null) {
+      try {
+        return { ...changeHere(dataPlane, change), by: "command" };
+      } finally {
+        lock.release();
+      }
+    }
+    await sleep(RETRY_MS);
+  }
+}
+
+/** Null when the lock is held and there is time left to wait for it. */
+function tryLock(netnsInode: number, last: boolean): WriterLock | null {
+  try {
+    return acquireWriterLock(netnsInode);
+  } catch (error) {
+    if (!last && error instanceof IlmError && error.code === "LOCKED") return null;
+    throw error;
+  }
+}
+
+function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
+  if (change.kind === "unload") {
+    const changed = dataPlane.unload();
+    return { generation: null, changed, mappings: 0, addressesAdded: [], addressesRemoved: [] };
+  }
+  const rules = rulesAfter(dataPlane.inForce()?.rules ?? null, change);
+  return { ...dataPlane.apply(rules), mappings: countMappings(rules) };
+}

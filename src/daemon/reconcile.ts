@@ -1,0 +1,218 @@
+/**
+ * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal, the API, the clock - goes
+ * through one queue, so that no two changes overlap and each starts from what the one before it left.
+ */
+import { formatProblem, IlmError } from "../errors.js";
+import type { DataPlane, InForce } from "../dataplane/types.js";
+import type { Rules } from "../model/mapping.js";
+import { errorBody, type ApiChange, type ErrorBody } from "./api.js";
+import { countMappings, rulesAfter, type Change, type ChangeResult } from "./changes.js";
+import type { Desired, Source } from "./desired.js";
+import type { Logger } from "./log.js";
+
+export interface ReconcilerOptions {
+  readonly dataPlane: DataPlane;
+  readonly log: Logger;
+  /** Reads the file and the arguments anew. */
+  readonly load: (source: Source) => Promise<Desired>;
+  /** What to follow at first. */
+  readonly source: Source;
+  /** Told whenever the file to follow is another one. */
+  readonly onSource?: (path: string | null) => void;
+  /** Told when the data plane was unloaded, which ends the daemon. */
+  readonly onUnloaded?: () => void;
+  /** One line on what a change did, for the log. */
+  readonly describe?: (before: Rules | null, after: Rules) => string;
+}
+
+export interface ReloadState {
+  readonly last: { readonly time: string; readonly error: ErrorBody | null } | null;
+  readonly done: number;
+  readonly failed: number;
+}
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  #source: Source;
+  #queue: Promise<unknown> = Promise.resolve();
+  /** A reload that waits for its turn; another request for one is the same. */
+  #waitingReload: Promise<ChangeResult> | null = null;
+  #reload: ReloadState = { last: null, done: 0, failed: 0 };
+  #unloaded = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#source = options.source;
+  }
+
+  get source(): Source {
+    return this.#source;
+  }
+
+  get reloadState(): ReloadState {
+    return this.#reload;
+  }
+
+  /** Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then as before. */
+  submit(change: ApiChange): Promise<ChangeResult> {
+    if (change.kind !== "reload") return this.#enqueue(() => this.#make(change));
+    this.#waitingReload ??= this.#enqueue(() => {
+      this.#waitingReload = null;
+      return this.#makeReload();
+    });
+    return this.#waitingReload;
+  }
+
+  /** Queues a resynchronisation with the kernel's socket tables. Its failure is logged, not thrown: the next may succeed. */
+  async resync(): Promise<void> {
+    await this.#enqueue(async () => {
+      if (this.#unloaded) return;
+      try {
+        this.#options.dataPlane.resync();
+      } catch (error) {
+        this.#options.log.log("error", `resync failed: ${errorBody(error).message}`);
+      }
+    });
+  }
+
+  /** Settles when everything queued so far is done. */
+  async idle(): Promise<void> {
+    await this.#queue;
+  }
+
+  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(task);
+    // Each caller hears of its own failure; the queue goes on.
+    this.#queue = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  async #make(change: Change): Promise<ChangeResult> {
+    if (this.#unloaded) {
+      throw new IlmError("DAEMON", "the daemon has unloaded and is about to end", {
+        remedy: "Try again in a moment.",
+      });
+    }
+    if (change.kind === "unload") return this.#unload();
+    const { dataPlane } = this.#options;
+    const before = dataPlane.inForce();
+    const result = this.#put(before, rulesAfter(before?.rules ?? null, change));
+    if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
+    return result;
+  }
+
+  async #makeReload(): Promise<ChangeResult> {
+    try {
+      const result = await this.#loadAndPut();
+      this.#reload = {
+        last: { time: new Date().toISOString(), error: null },
+        done: this.#reload.done + 1,
+        failed: this.#reload.failed,
+      };
+      return result;
+    } catch (error) {
+      const body = errorBody(error);
+      this.#reload = {
+        last: { time: new Date().toISOString(), error: body },
+        done: this.#reload.done,
+        failed: this.#reload.failed + 1,
+      };
+      // The first time, the caller ends with the error and says it all.
+      if (this.#reload.done > 0) this.#complain(body);
+      throw error;
+    }
+  }
+
+  async #loadAndPut(): Promise<ChangeResult> {
+    if (this.#unloaded) {
+      throw new IlmError("DAEMON", "the daemon has unloaded and is about to end");
+    }
+    const { dataPlane, load, log } = this.#options;
+    const before = dataPlane.inForce();
+    if (this.#source.path === null && this.#source.mappings.length === 0) {
+      // Nothing to read: what is in force (or nothing at all) is what is wanted.
+      return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
+    }
+    const desired = await load(this.#source);
+    for (const warning of desired.warnings) log.log("warning", formatProblem(warning));
+    return this.#put(
+      before,
+      rulesAfter(before?.rules ?? null, {
+        kind: "apply",
+        source: desired.source,
+        given: desired.given,
+        file: desired.file,
+      }),
+    );
+  }
+
+  #put(before: InForce | null, rules: Rules): ChangeResult {
+    const { dataPlane, log, describe } = this.#options;
+    const { generation, changed, addressesAdded, addressesRemoved } = dataPlane.apply(rules);
+    const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules);
+    log.log(
+      "info",
+      changed
+        ? `generation ${generation} is in force${detail === "" ? "" : `: ${detail}`}`
+        : `generation ${generation} stays in force, nothing to change`,
+      { generation, changed },
+    );
+    for (const address of addressesAdded) log.log("info", `${address} was added to lo`);
+    for (const address of addressesRemoved) log.log("info", `${address} was removed from lo`);
+    return {
+      generation,
+      changed,
+      mappings: countMappings(rules),
+      addressesAdded,
+      addressesRemoved,
+    };
+  }
+
+  #unload(): ChangeResult {
+    const { dataPlane, log, onUnloaded } = this.#options;
+    const changed = dataPlane.unload();
+    this.#unloaded = true;
+    log.log("info", "unloaded, as asked for over the socket");
+    onUnloaded?.();
+    return { generation: null, changed, mappings: 0, addressesAdded: [], addressesRemoved: [] };
+  }
+
+  #follow(source: Source): void {
+    const moved = source.path !== this.#source.path;
+    this.#source = source;
+    if (!moved) return;
+    this.#options.log.log(
+      "info",
+      source.path === null
+        ? "the rules applied come from no file: none is followed any more"
+        : `following ${source.path} from now on`,
+    );
+    this.#options.onSource?.(source.path);
+  }
+
+  #complain(error: ErrorBody): void {
+    const { log, dataPlane } = this.#options;
+    const generation = dataPlane.inForce()?.generation;
+    log.log("error", `${error.message}${error.remedy === null ? "" : ` - ${error.remedy}`}`, {
+      code: error.code,
+      problems: error.problems,
+    });
+    for (const problem of error.problems) log.log("error", formatProblem(problem));
+    log.log(
+      "error",
+      generation === undefined
+        ? "nothing is in force"
+        : `generation ${generation} stays in force; mend the file and it is read again`,
+    );
+  }
+}
+
+const nothingFromFile: Change & { kind: "apply" } = {
+  kind: "apply",
+  source: null,
+  given: [],
+  file: { services: [], mappings: [] },
+};
