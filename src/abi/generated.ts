@@ -447,3 +447,48 @@ export const watchLayout: Layout<Watch> = {
     view.setBigUint64(at + 8, value.lost, true);
   },
 };
+
+export interface LookupConstants {
+  generation: number;
+  ownedFilter: Uint8Array;
+}
+
+export const lookupConstantsLayout: Layout<LookupConstants> = {
+  size: 512,
+  read: (view, at) => ({
+    generation: view.getUint32(at, true),
+    ownedFilter: bytesAt(view, at, 512),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.generation, true);
+    putBytes(view, at, 512, value.ownedFilter);
+  },
+};
+
+export interface RegistryConstants {
+  netnsCookie: bigint;
+}
+
+export const registryConstantsLayout: Layout<RegistryConstants> = {
+  size: 8,
+  read: (view, at) => ({
+    netnsCookie: view.getBigUint64(at, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.netnsCookie, true);
+  },
+};
+
+export interface ReplyConstants {
+  netnsCookie: bigint;
+}
+
+export const replyConstantsLayout: Layout<ReplyConstants> = {
+  size: 8,
+  read: (view, at) => ({
+    netnsCookie: view.getBigUint64(at, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.netnsCookie, true);
+  },
+};

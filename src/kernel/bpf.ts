@@ -1,0 +1,520 @@
+/**
+ * BPF objects, maps, programs and links as owned handles. Every buffer's length is checked against what the kernel says of
+ * the map before native code sees it: a wrong length would be a read or write beyond the buffer, as root.
+ */
+import koffi from "koffi";
+import { IlmError } from "../errors.js";
+import {
+  type Pointer,
+  checkedBpf,
+  errnoOf,
+  lastErrno,
+  libbpfFunction,
+  libcFunction,
+  syscallError,
+} from "./ffi.js";
+import { close, read } from "./libc.js";
+
+const ENOENT = 2;
+
+/** enum bpf_attach_type, include/uapi/linux/bpf.h */
+export const AttachType = {
+  cgroupInetPostBind4: 12,
+  cgroupInetPostBind6: 13,
+  cgroupSockOps: 3,
+  cgroupUdp4Sendmsg: 14,
+  cgroupUdp6Sendmsg: 15,
+  traceIter: 28,
+  cgroupInetSockRelease: 34,
+  skLookup: 36,
+} as const;
+export type AttachType = (typeof AttachType)[keyof typeof AttachType];
+
+export const UpdateFlag = { any: 0, noExist: 1, exist: 2 } as const;
+
+const objGet = libbpfFunction<[string], number>("int bpf_obj_get(const char *path)");
+const objPin = libbpfFunction<[number, string], number>(
+  "int bpf_obj_pin(int fd, const char *path)",
+);
+const objInfo = libbpfFunction<[number, Uint8Array, Uint32Array], number>(
+  "int bpf_obj_get_info_by_fd(int fd, void *info, void *length)",
+);
+const mapLookup = libbpfFunction<[number, Uint8Array, Uint8Array], number>(
+  "int bpf_map_lookup_elem(int fd, const void *key, void *value)",
+);
+const mapUpdate = libbpfFunction<[number, Uint8Array, Uint8Array, number], number>(
+  "int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags)",
+);
+const mapDelete = libbpfFunction<[number, Uint8Array], number>(
+  "int bpf_map_delete_elem(int fd, const void *key)",
+);
+const mapNextKey = libbpfFunction<[number, Uint8Array | null, Uint8Array], number>(
+  "int bpf_map_get_next_key(int fd, const void *key, void *next)",
+);
+const mapUpdateBatch = libbpfFunction<
+  [number, Uint8Array, Uint8Array, Uint32Array, null],
+  number
+>(
+  "int bpf_map_update_batch(int fd, const void *keys, const void *values, void *count, const void *options)",
+);
+const mapLookupBatch = libbpfFunction<
+  [number, Uint8Array | null, Uint8Array, Uint8Array, Uint8Array, Uint32Array, null],
+  number
+>(
+  "int bpf_map_lookup_batch(int fd, const void *in, void *out, void *keys, void *values, void *count, const void *options)",
+);
+const mapFreeze = libbpfFunction<[number], number>("int bpf_map_freeze(int fd)");
+const linkCreate = libbpfFunction<[number, number, number, null], number>(
+  "int bpf_link_create(int program, int target, int type, const void *options)",
+);
+const linkUpdate = libbpfFunction<[number, number, null], number>(
+  "int bpf_link_update(int link, int program, const void *options)",
+);
+const iterCreate = libbpfFunction<[number], number>("int bpf_iter_create(int link)");
+const linkNextId = libbpfFunction<[number, Uint32Array], number>(
+  "int bpf_link_get_next_id(uint32_t start, void *next)",
+);
+const linkFdById = libbpfFunction<[number], number>("int bpf_link_get_fd_by_id(uint32_t id)");
+const progFdById = libbpfFunction<[number], number>("int bpf_prog_get_fd_by_id(uint32_t id)");
+const testRun = libbpfFunction<[number, Uint8Array], number>(
+  "int bpf_prog_test_run_opts(int program, void *options)",
+);
+const possibleCpus = libbpfFunction<[], number>("int libbpf_num_possible_cpus()");
+
+const objectOpen = libbpfFunction<[string, null], Pointer | null>(
+  "void *bpf_object__open_file(const char *path, const void *options)",
+);
+const objectLoad = libbpfFunction<[Pointer], number>("int bpf_object__load(void *object)");
+const objectClose = libbpfFunction<[Pointer], void>("void bpf_object__close(void *object)");
+const objectFindMap = libbpfFunction<[Pointer, string], Pointer | null>(
+  "void *bpf_object__find_map_by_name(void *object, const char *name)",
+);
+const objectFindProgram = libbpfFunction<[Pointer, string], Pointer | null>(
+  "void *bpf_object__find_program_by_name(void *object, const char *name)",
+);
+const objectMapFd = libbpfFunction<[Pointer], number>("int bpf_map__fd(void *map)");
+const objectMapReuse = libbpfFunction<[Pointer, number], number>(
+  "int bpf_map__reuse_fd(void *map, int fd)",
+);
+const objectMapResize = libbpfFunction<[Pointer, number], number>(
+  "int bpf_map__set_max_entries(void *map, uint32_t entries)",
+);
+const objectMapInitial = libbpfFunction<[Pointer, Uint8Array, number], number>(
+  "int bpf_map__set_initial_value(void *map, const void *data, size_t size)",
+);
+const objectProgramFd = libbpfFunction<[Pointer], number>("int bpf_program__fd(void *program)");
+
+const vsnprintf = libcFunction<[Uint8Array, number, Pointer, Pointer], number>(
+  "int vsnprintf(void *buffer, size_t size, void *format, void *arguments)",
+);
+
+/** The newest warnings of libbpf, with the verifier's words: what a failed load is explained by. */
+const libbpfLog: string[] = [];
+const LIBBPF_LOG_LINES = 40;
+const PRINT_PROTOTYPE = "int ilm_libbpf_print(int level, void *format, void *arguments)";
+let printing = false;
+
+/** Keeps libbpf off our stderr, and its words for the error message. Level 0 is a warning. */
+function captureLibbpfOutput(): void {
+  if (printing) return;
+  printing = true;
+  const prototype = koffi.proto(PRINT_PROTOTYPE);
+  const setPrint = libbpfFunction<[unknown], Pointer | null>(
+    "void *libbpf_set_print(ilm_libbpf_print *print)",
+  );
+  // va_list is passed as a pointer to it on x86-64 and arm64, so it can be handed on as one.
+  const print = (level: number, format: Pointer, args: Pointer): number => {
+    if (level !== 0) return 0;
+    const buffer = new Uint8Array(16384);
+    const length = Math.min(vsnprintf(buffer, buffer.length, format, args), buffer.length - 1);
+    const text = Buffer.from(buffer.subarray(0, Math.max(length, 0))).toString("utf8");
+    libbpfLog.push(...text.split("\n").filter((line) => line.trim() !== ""));
+    libbpfLog.splice(0, Math.max(0, libbpfLog.length - LIBBPF_LOG_LINES));
+    return 0;
+  };
+  setPrint(koffi.register(print, koffi.pointer(prototype)));
+}
+
+/** A file descriptor that is closed once and unusable afterwards. */
+class Handle {
+  #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  get fd(): number {
+    if (this.#fd < 0) throw new IlmError("INTERNAL", "a closed BPF handle was used");
+    return this.#fd;
+  }
+
+  close(): void {
+    if (this.#fd < 0) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    close(fd);
+  }
+
+  /** At a path below the BPF file system. */
+  pin(path: string): void {
+    checkedBpf(`pin ${path}`, objPin(this.fd, path));
+  }
+}
+
+function info(fd: number, size: number): DataView {
+  const bytes = new Uint8Array(size);
+  checkedBpf("bpf_obj_get_info_by_fd", objInfo(fd, bytes, Uint32Array.of(size)));
+  return new DataView(bytes.buffer);
+}
+
+/** Possible CPUs: a per-CPU map's value is that many values, each rounded up to 8 bytes. */
+let cpuCount: number | undefined;
+export function cpus(): number {
+  cpuCount ??= checkedBpf("libbpf_num_possible_cpus", possibleCpus());
+  return cpuCount;
+}
+
+const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
+
+/** struct bpf_map_info: type 0, id 4, key_size 8, value_size 12, max_entries 16. */
+export class BpfMap extends Handle {
+  readonly id: number;
+  readonly keySize: number;
+  /** What one value takes in user space; of all CPUs for a per-CPU map. */
+  readonly valueSize: number;
+  readonly maxEntries: number;
+
+  constructor(fd: number) {
+    super(fd);
+    const view = info(fd, 80);
+    const perCpu = view.getUint32(0, true) === BPF_MAP_TYPE_PERCPU_ARRAY;
+    const valueSize = view.getUint32(12, true);
+    this.id = view.getUint32(4, true);
+    this.keySize = view.getUint32(8, true);
+    this.valueSize = perCpu ? Math.ceil(valueSize / 8) * 8 * cpus() : valueSize;
+    this.maxEntries = view.getUint32(16, true);
+  }
+
+  #key(key: Uint8Array): Uint8Array {
+    if (key.byteLength !== this.keySize) {
+      throw new RangeError(`key of ${key.byteLength} bytes for a map with ${this.keySize}`);
+    }
+    return key;
+  }
+
+  #value(value: Uint8Array): Uint8Array {
+    if (value.byteLength !== this.valueSize) {
+      throw new RangeError(`value of ${value.byteLength} bytes for a map with ${this.valueSize}`);
+    }
+    return value;
+  }
+
+  /** Undefined when there is no such entry. */
+  lookup(key: Uint8Array): Uint8Array | undefined {
+    const value = new Uint8Array(this.valueSize);
+    const result = mapLookup(this.fd, this.#key(key), value);
+    if (result === -ENOENT) return undefined;
+    checkedBpf("bpf_map_lookup_elem", result);
+    return value;
+  }
+
+  update(key: Uint8Array, value: Uint8Array, flag: number = UpdateFlag.any): void {
+    checkedBpf("bpf_map_update_elem", mapUpdate(this.fd, this.#key(key), this.#value(value), flag));
+  }
+
+  /** False when there was no such entry. */
+  delete(key: Uint8Array): boolean {
+    const result = mapDelete(this.fd, this.#key(key));
+    // A sockmap says EINVAL for an empty place (net/core/sock_map.c, __sock_map_delete).
+    if (result === -ENOENT || result === -22) return false;
+    checkedBpf("bpf_map_delete_elem", result);
+    return true;
+  }
+
+  nextKey(key: Uint8Array | null): Uint8Array | undefined {
+    const next = new Uint8Array(this.keySize);
+    const result = mapNextKey(this.fd, key === null ? null : this.#key(key), next);
+    if (result === -ENOENT) return undefined;
+    checkedBpf("bpf_map_get_next_key", result);
+    return next;
+  }
+
+  /** Keys one after the other, values likewise. */
+  updateAll(keys: Uint8Array, values: Uint8Array): void {
+    const count = keys.byteLength / this.keySize;
+    if (!Number.isInteger(count) || values.byteLength !== count * this.valueSize) {
+      throw new RangeError(
+        `${keys.byteLength} bytes of keys and ${values.byteLength} of values do not fit together`,
+      );
+    }
+    if (count === 0) return;
+    const done = Uint32Array.of(count);
+    checkedBpf("bpf_map_update_batch", mapUpdateBatch(this.fd, keys, values, done, null));
+    if (done[0] !== count) {
+      throw syscallError(`bpf_map_update_batch (${done[0]} of ${count} entries)`, 28);
+    }
+  }
+
+  /** The first `count` values of an array (an array's keys are 0, 1, 2 ...), one after the other. */
+  readArray(count: number): Uint8Array {
+    const values = new Uint8Array(count * this.valueSize);
+    const keys = new Uint8Array(count * this.keySize);
+    if (count === 0) return values;
+    const done = Uint32Array.of(count);
+    const result = mapLookupBatch(this.fd, null, new Uint8Array(8), keys, values, done, null);
+    // ENOENT: that was the last batch.
+    if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+    return values;
+  }
+
+  /** All entries. Entries that come or go meanwhile may or may not be seen. */
+  *entries(): Generator<[Uint8Array, Uint8Array]> {
+    let key = this.nextKey(null);
+    while (key !== undefined) {
+      const value = this.lookup(key);
+      if (value !== undefined) yield [key, value];
+      key = this.nextKey(key);
+    }
+  }
+
+  /** No writes from user space any more. */
+  freeze(): void {
+    checkedBpf("bpf_map_freeze", mapFreeze(this.fd));
+  }
+}
+
+/** struct bpf_prog_info: type 0, id 4. */
+export class BpfProgram extends Handle {
+  get id(): number {
+    return info(this.fd, 232).getUint32(4, true);
+  }
+
+  /**
+   * BPF_PROG_TEST_RUN with a context and no data: what the program returned, and the context afterwards.
+   * `averageNs` is the mean of `repeat` runs as the kernel measured it.
+   */
+  testRun(
+    context: Uint8Array,
+    repeat = 0,
+  ): { result: number; context: Uint8Array; averageNs: number } {
+    // struct bpf_test_run_opts (bpf.h of libbpf): sz 0, data_in 8, data_out 16, sizes 24 28, ctx_in 32, ctx_out 40,
+    // sizes 48 52, retval 56, repeat 60, duration 64, flags 68, cpu 72, batch_size 76.
+    const options = new Uint8Array(80);
+    const view = new DataView(options.buffer);
+    const out = new Uint8Array(context.byteLength);
+    const input = context.slice();
+    view.setBigUint64(0, 80n, true);
+    view.setBigUint64(32, koffi.address(input), true);
+    view.setBigUint64(40, koffi.address(out), true);
+    view.setUint32(48, context.byteLength, true);
+    view.setUint32(52, out.byteLength, true);
+    view.setInt32(60, repeat, true);
+    checkedBpf("bpf_prog_test_run", testRun(this.fd, options));
+    return {
+      result: view.getUint32(56, true),
+      context: out,
+      averageNs: view.getUint32(64, true),
+    };
+  }
+}
+
+export interface LinkInfo {
+  readonly type: number;
+  readonly id: number;
+  readonly programId: number;
+  /** For links on a network namespace. */
+  readonly netnsInode: number;
+  readonly attachType: number;
+}
+
+const BPF_LINK_TYPE_NETNS = 5;
+
+export class BpfLink extends Handle {
+  /** struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20. */
+  info(): LinkInfo {
+    const view = info(this.fd, 64);
+    return {
+      type: view.getUint32(0, true),
+      id: view.getUint32(4, true),
+      programId: view.getUint32(8, true),
+      netnsInode: view.getUint32(16, true),
+      attachType: view.getUint32(20, true),
+    };
+  }
+
+  /** Swaps the program, atomically. */
+  update(program: BpfProgram): void {
+    checkedBpf("bpf_link_update", linkUpdate(this.fd, program.fd, null));
+  }
+}
+
+/** A pinned object; undefined when there is nothing at the path. */
+function open(path: string): number | undefined {
+  const fd = objGet(path);
+  if (fd === -ENOENT) return undefined;
+  return checkedBpf(`open ${path}`, fd);
+}
+
+export function openMap(path: string): BpfMap | undefined {
+  const fd = open(path);
+  return fd === undefined ? undefined : new BpfMap(fd);
+}
+
+export function openProgram(path: string): BpfProgram | undefined {
+  const fd = open(path);
+  return fd === undefined ? undefined : new BpfProgram(fd);
+}
+
+export function openLink(path: string): BpfLink | undefined {
+  const fd = open(path);
+  return fd === undefined ? undefined : new BpfLink(fd);
+}
+
+/** `target`: descriptor of the cgroup or the network namespace; 0 for iterators. */
+export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
+  return new BpfLink(
+    checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)),
+  );
+}
+
+/** All sk_lookup links of a network namespace, in no order. */
+export function skLookupLinks(netnsInode: number): LinkInfo[] {
+  const found: LinkInfo[] = [];
+  const next = new Uint32Array(1);
+  for (let id = 0; linkNextId(id, next) === 0; id = next[0] ?? 0) {
+    const fd = linkFdById(next[0] ?? 0);
+    // Gone meanwhile.
+    if (fd < 0) continue;
+    const link = new BpfLink(fd);
+    const entry = link.info();
+    link.close();
+    if (entry.type !== BPF_LINK_TYPE_NETNS || entry.attachType !== AttachType.skLookup) continue;
+    if (entry.netnsInode === netnsInode) found.push(entry);
+  }
+  return found;
+}
+
+/** The name the program was loaded with (at most 15 characters); empty when it is gone. struct bpf_prog_info: name 64. */
+export function programName(id: number): string {
+  const fd = progFdById(id);
+  if (fd < 0) return "";
+  const program = new BpfProgram(fd);
+  const view = info(fd, 232);
+  program.close();
+  const bytes = new Uint8Array(view.buffer, 64, 16);
+  return Buffer.from(bytes.subarray(0, bytes.indexOf(0))).toString("utf8");
+}
+
+/** Runs an iterator program to its end and returns what it wrote. */
+export function runIterator(program: BpfProgram): Uint8Array {
+  const link = attach(program, 0, AttachType.traceIter);
+  try {
+    const fd = checkedBpf("bpf_iter_create", iterCreate(link.fd));
+    try {
+      return readAll(fd);
+    } finally {
+      close(fd);
+    }
+  } finally {
+    link.close();
+  }
+}
+
+const EAGAIN = 11;
+
+function readAll(fd: number): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  const buffer = new Uint8Array(65536);
+  for (;;) {
+    let length: number;
+    try {
+      length = read(fd, buffer);
+    } catch (error) {
+      // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it goes on.
+      if (errnoOf(error) === EAGAIN) continue;
+      throw error;
+    }
+    if (length === 0) return Buffer.concat(chunks);
+    chunks.push(buffer.slice(0, length));
+  }
+}
+
+/** An object file that is opened, adjusted, and loaded once. Close it when its maps and programs are pinned or in hand. */
+export class BpfObject {
+  #object: Pointer | null;
+  readonly #name: string;
+
+  constructor(path: string) {
+    captureLibbpfOutput();
+    this.#name = path.replace(/^.*\//, "");
+    this.#object = objectOpen(path, null);
+    if (this.#object === null) throw this.#failure("open", lastErrno());
+  }
+
+  #failure(what: string, errno: number): IlmError {
+    const log = libbpfLog.splice(0).join("\n");
+    const error = syscallError(`${what} of ${this.#name}`, errno);
+    if (log === "") return error;
+    return new IlmError("SYSCALL", error.message, { cause: error.cause, remedy: log });
+  }
+
+  #pointer(): Pointer {
+    if (this.#object === null) throw new IlmError("INTERNAL", "a closed BPF object was used");
+    return this.#object;
+  }
+
+  #mapPointer(name: string): Pointer {
+    const map = objectFindMap(this.#pointer(), name);
+    if (map === null) throw new IlmError("INTERNAL", `${this.#name} has no map ${name}`);
+    return map;
+  }
+
+  /** Before load: use an existing map. It must be of the same shape. */
+  reuse(name: string, map: BpfMap): void {
+    checkedBpf(`reuse of map ${name}`, objectMapReuse(this.#mapPointer(name), map.fd));
+  }
+
+  /** Before load. */
+  resize(name: string, entries: number): void {
+    checkedBpf(`resize of map ${name}`, objectMapResize(this.#mapPointer(name), entries));
+  }
+
+  /** Before load: the constants of the programs. */
+  setConstants(bytes: Uint8Array): void {
+    const map = this.#mapPointer(".rodata");
+    checkedBpf("set of the constants", objectMapInitial(map, bytes, bytes.byteLength));
+  }
+
+  load(): void {
+    libbpfLog.splice(0);
+    const result = objectLoad(this.#pointer());
+    if (result < 0) throw this.#failure("load", -result);
+  }
+
+  /** A descriptor of its own: it outlives the object. */
+  map(name: string): BpfMap {
+    return new BpfMap(duplicate(objectMapFd(this.#mapPointer(name))));
+  }
+
+  program(name: string): BpfProgram {
+    const program = objectFindProgram(this.#pointer(), name);
+    if (program === null) throw new IlmError("INTERNAL", `${this.#name} has no program ${name}`);
+    return new BpfProgram(duplicate(objectProgramFd(program)));
+  }
+
+  close(): void {
+    if (this.#object !== null) objectClose(this.#object);
+    this.#object = null;
+  }
+}
+
+const F_DUPFD_CLOEXEC = 1030;
+const nativeFcntl = libcFunction<[number, number, number], number>(
+  "int fcntl(int fd, int command, int argument)",
+);
+
+function duplicate(fd: number): number {
+  const copy = nativeFcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw syscallError("fcntl", lastErrno());
+  return copy;
+}

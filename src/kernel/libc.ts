@@ -1,0 +1,115 @@
+/** The few libc calls that node lacks. All synchronous, on the caller's thread. */
+import { type Pointer, checked, lastErrno, libcFunction, syscallError } from "./ffi.js";
+
+const nativeClose = libcFunction<[number], number>("int close(int fd)");
+const nativeRead = libcFunction<[number, Uint8Array, number], number | bigint>(
+  "int64_t read(int fd, void *buffer, size_t count)",
+);
+const nativeFlock = libcFunction<[number, number], number>("int flock(int fd, int operation)");
+const nativeSetns = libcFunction<[number, number], number>("int setns(int fd, int type)");
+const nativeUmask = libcFunction<[number], number>("uint32_t umask(uint32_t mask)");
+const nativeSocket = libcFunction<[number, number, number], number>(
+  "int socket(int domain, int type, int protocol)",
+);
+const nativeGetsockopt = libcFunction<
+  [number, number, number, Uint8Array, Uint32Array],
+  number
+>("int getsockopt(int fd, int level, int name, void *value, void *length)");
+const nativeSendto = libcFunction<
+  [number, Uint8Array, number, number, Uint8Array, number],
+  number | bigint
+>(
+  "int64_t sendto(int fd, const void *buffer, size_t length, int flags, const void *address, uint32_t address_length)",
+);
+const nativeRecv = libcFunction<[number, Uint8Array, number, number], number | bigint>(
+  "int64_t recv(int fd, void *buffer, size_t length, int flags)",
+);
+const nativeMount = libcFunction<[string, string, string, number, null], number>(
+  "int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)",
+);
+const nativeMmap = libcFunction<
+  [null, number, number, number, number, number],
+  Pointer | null
+>("void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)");
+const nativeMunmap = libcFunction<[Pointer, number], number>(
+  "int munmap(void *address, size_t length)",
+);
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SO_PEERCRED = 17;
+/** The kernel's cookie of the socket's network namespace, 64 bit; since 5.14. */
+export const SO_NETNS_COOKIE = 71;
+export const CLONE_NEWNET = 0x40000000;
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+/** (void *)-1 */
+const MAP_FAILED = 0xffffffffffffffffn;
+
+export function close(fd: number): void {
+  checked("close", nativeClose(fd));
+}
+
+/** Bytes read; 0 at the end. */
+export function read(fd: number, buffer: Uint8Array): number {
+  return checked("read", Number(nativeRead(fd, buffer, buffer.byteLength)));
+}
+
+export function flock(fd: number, operation: number): void {
+  checked("flock", nativeFlock(fd, operation));
+}
+
+/** Of the calling thread only: call it on the main thread, before anything makes other threads. */
+export function setns(fd: number, type: number): void {
+  checked("setns", nativeSetns(fd, type));
+}
+
+export function umask(mask: number): number {
+  return nativeUmask(mask);
+}
+
+export function socket(domain: number, type: number, protocol: number): number {
+  return checked("socket", nativeSocket(domain, type | SOCK_CLOEXEC, protocol));
+}
+
+export function getsockopt(fd: number, level: number, name: number, size: number): Uint8Array {
+  const value = new Uint8Array(size);
+  checked("getsockopt", nativeGetsockopt(fd, level, name, value, Uint32Array.of(size)));
+  return value;
+}
+
+export function sendto(fd: number, message: Uint8Array, address: Uint8Array): void {
+  checked(
+    "sendto",
+    Number(nativeSendto(fd, message, message.byteLength, 0, address, address.byteLength)),
+  );
+}
+
+export function recv(fd: number, buffer: Uint8Array): number {
+  return checked("recv", Number(nativeRecv(fd, buffer, buffer.byteLength, 0)));
+}
+
+export function mount(source: string, target: string, type: string): void {
+  checked(`mount ${target}`, nativeMount(source, target, type, 0, null));
+}
+
+export function mmap(fd: number, length: number, protection: number, offset: number): Pointer {
+  const pointer = nativeMmap(null, length, protection, MAP_SHARED, fd, offset);
+  if (pointer === null || pointer === MAP_FAILED) throw syscallError("mmap", lastErrno());
+  return pointer;
+}
+
+export function munmap(pointer: Pointer, length: number): void {
+  checked("munmap", nativeMunmap(pointer, length));
+}

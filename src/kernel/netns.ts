@@ -1,0 +1,65 @@
+/** The network namespace of the main thread. */
+import { closeSync, openSync, statSync } from "node:fs";
+import { IlmError } from "../errors.js";
+import {
+  AF_INET,
+  CLONE_NEWNET,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  SO_NETNS_COOKIE,
+  close,
+  getsockopt,
+  setns,
+  socket,
+} from "./libc.js";
+
+/** The main thread's: `/proc/self/ns` is that of the thread group's leader. */
+export const ownNetnsPath = "/proc/self/ns/net";
+
+/**
+ * Moves the main thread into a namespace: a path, or a name below /run/netns. Must run before anything that makes threads
+ * or opens sockets. Throws NETNS or NOT_PERMITTED.
+ */
+export function enterNetns(pathOrName: string): void {
+  const path = pathOrName.includes("/") ? pathOrName : `/run/netns/${pathOrName}`;
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (cause) {
+    throw new IlmError("NETNS", `network namespace ${path} cannot be opened`, {
+      cause,
+      remedy: "Give a path such as /run/netns/NAME or /proc/PID/ns/net; `ip netns list` shows the names",
+    });
+  }
+  try {
+    setns(fd, CLONE_NEWNET);
+  } catch (cause) {
+    throw new IlmError("NETNS", `network namespace ${path} cannot be entered`, {
+      cause,
+      remedy: "It must be a network namespace, and this needs root (CAP_SYS_ADMIN)",
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Reused by the kernel after a namespace ended: never trust it without the cookie. */
+export function netnsInode(): number {
+  return statSync(ownNetnsPath).ino;
+}
+
+/** Never used twice until the next boot. Throws NO_BPF on kernels before 5.14. */
+export function netnsCookie(): bigint {
+  const fd = socket(AF_INET, SOCK_DGRAM, 0);
+  try {
+    const bytes = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
+    return new DataView(bytes.buffer).getBigUint64(0, true);
+  } catch (cause) {
+    throw new IlmError("NO_BPF", "this kernel does not tell a namespace's cookie", {
+      cause,
+      remedy: "Linux 5.17 or newer is needed",
+    });
+  } finally {
+    close(fd);
+  }
+}

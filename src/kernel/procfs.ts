@@ -1,0 +1,91 @@
+/** What /proc and /sys say: who holds a socket, which interfaces there are. */
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import type { Owner } from "../model/listener.js";
+
+/** Processes end while we look: what is gone is no error. Not being allowed to look is not either, just less to tell. */
+function orGone<T>(look: () => T, otherwise: T): T {
+  try {
+    return look();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(code)) return otherwise;
+    throw error;
+  }
+}
+
+let userNames: Map<number, string> | undefined;
+
+/** From /etc/passwd; the number as text when it has no name there. */
+export function userName(uid: number): string {
+  if (userNames === undefined) {
+    userNames = new Map();
+    for (const line of orGone(() => readFileSync("/etc/passwd", "utf8"), "").split("\n")) {
+      const [name, , id] = line.split(":");
+      if (name !== undefined && id !== undefined) userNames.set(Number(id), name);
+    }
+  }
+  return userNames.get(uid) ?? String(uid);
+}
+
+function describe(pid: string): Owner {
+  const status = orGone(() => readFileSync(`/proc/${pid}/status`, "utf8"), "");
+  const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];
+  const cgroup = orGone(() => readFileSync(`/proc/${pid}/cgroup`, "utf8"), "");
+  return {
+    pid: Number(pid),
+    command: orGone(() => readFileSync(`/proc/${pid}/comm`, "utf8"), "").trim(),
+    user: uid === undefined ? "" : userName(Number(uid)),
+    cgroup: /^0::(.*)$/m.exec(cgroup)?.[1] ?? "",
+  };
+}
+
+/**
+ * Socket inode -> the process that holds it, for those asked for. The lowest pid when several do, which is the parent that
+ * listened before it forked. Walks all of /proc: ask for all at once.
+ */
+export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
+  const owners = new Map<number, Owner>();
+  if (inodes.size === 0) return owners;
+  const pids = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .sort((a, b) => Number(a) - Number(b));
+  for (const pid of pids) {
+    let owner: Owner | undefined;
+    for (const fd of orGone(() => readdirSync(`/proc/${pid}/fd`), [])) {
+      const target = orGone(() => readlinkSync(`/proc/${pid}/fd/${fd}`), "");
+      const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+      if (inode === undefined || !inodes.has(Number(inode)) || owners.has(Number(inode))) continue;
+      owner ??= describe(pid);
+      owners.set(Number(inode), owner);
+    }
+    if (owners.size === inodes.size) break;
+  }
+  return owners;
+}
+
+/** Index -> name, of the main thread's namespace (net/core/net-procfs.c shows no index: /proc/net/if_inet6 and igmp do). */
+export function interfaceNames(): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const line of orGone(() => readFileSync("/proc/self/net/igmp", "utf8"), "").split("\n")) {
+    const match = /^(\d+)\s+(\S+)\s*:/.exec(line);
+    if (match !== null) names.set(Number(match[1]), match[2] ?? "");
+  }
+  for (const line of orGone(() => readFileSync("/proc/self/net/if_inet6", "utf8"), "").split("\n")) {
+    const fields = line.trim().split(/\s+/);
+    if (fields.length === 6) names.set(Number.parseInt(fields[1] ?? "0", 16), fields[5] ?? "");
+  }
+  return names;
+}
+
+/** False in a new namespace until somebody sets it up: nothing on 127.0.0.0/8 works then. */
+export function loopbackIsUp(): boolean {
+  return (networkInterfaces()["lo"] ?? []).some((entry) => entry.address === "127.0.0.1");
+}
+
+export function sysctl(name: string): string | undefined {
+  return orGone<string | undefined>(
+    () => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim(),
+    undefined,
+  );
+}
