@@ -13,7 +13,10 @@ export interface Nginx {
 }
 
 /** nginx that answers with the same two things that it logs. */
-export async function startNginx(server: Server, listen: readonly (readonly [string, number])[]): Promise<Nginx> {
+export async function startNginx(
+  server: Server,
+  listen: readonly (readonly [string, number])[],
+): Promise<Nginx> {
   const log = join(server.folder, "nginx-access.log");
   const configuration = server.file(
     `daemon off;
@@ -81,17 +84,41 @@ PidFile none
     ssh: async (client, target, targetPort, command) =>
       await client.run([
         ...["ssh", "-F", "none", "-i", userKey, "-p", String(targetPort), "-o", "BatchMode=yes"],
-        ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"],
+        ...[
+          "-o",
+          "StrictHostKeyChecking=no",
+          "-o",
+          "UserKnownHostsFile=/dev/null",
+          "-o",
+          "LogLevel=ERROR",
+        ],
         ...["-o", "ConnectTimeout=5", `root@${target}`, command],
       ]),
   };
 }
 
 /** dnsmasq that knows one name, `daemon.test` -> 192.0.2.7, and logs who asks. */
-export async function startDnsmasq(server: Server, addresses: readonly string[], port = 53): Promise<Background> {
+export async function startDnsmasq(
+  server: Server,
+  addresses: readonly string[],
+  port = 53,
+): Promise<Background> {
   const process = server.start([
-    ...["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"],
-    ...["--pid-file=", "--log-facility=-", "--log-queries=extra", "--bind-interfaces", `--port=${port}`],
+    ...[
+      "dnsmasq",
+      "--keep-in-foreground",
+      "--conf-file=/dev/null",
+      "--no-resolv",
+      "--no-hosts",
+      "--user=root",
+    ],
+    ...[
+      "--pid-file=",
+      "--log-facility=-",
+      "--log-queries=extra",
+      "--bind-interfaces",
+      `--port=${port}`,
+    ],
     ...addresses.map((address) => `--listen-address=${address}`),
     "--address=/daemon.test/192.0.2.7",
   ]);

@@ -3,7 +3,10 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Dial, Dialler, type DialOptions } from "./dialler.js";
+import type { Echo, EchoOptions, Listen } from "./echo.js";
 import { destroyNamespace, netnsPath } from "./leftovers.js";
+import { endpoint, type Protocol } from "./matrix.js";
 import { python, script } from "./paths.js";
 import { Background, must, run, type RunOptions, type RunResult } from "./process.js";
 
@@ -14,6 +17,7 @@ export class Namespace {
   /** A folder for configuration files, keys and logs; goes with the namespace. */
   readonly folder: string;
   #background = new Set<Background>();
+  readonly #dialler = new Dialler(() => this.startPython("dial.py", []));
 
   protected constructor(name: string) {
     this.name = name;
@@ -55,6 +59,36 @@ export class Namespace {
 
   startPython(name: string, args: readonly string[]): Background {
     return this.start([python, script(name), ...args]);
+  }
+
+  async dial(
+    protocol: Protocol,
+    address: string,
+    port: number,
+    options?: DialOptions,
+  ): Promise<Dial> {
+    return await this.#dialler.dial(protocol, address, port, options);
+  }
+
+  /** Starts a daemon that answers with its tag, and waits until it listens. */
+  async echo(tag: string, listen: readonly Listen[], options: EchoOptions = {}): Promise<Echo> {
+    const process = this.startPython("echo.py", [
+      "--tag",
+      tag,
+      ...(options.v6only === true ? ["--v6only"] : []),
+      ...(options.reuseport === true ? ["--reuseport"] : []),
+      ...listen.map(([protocol, address, port]) => `${protocol}:${endpoint(address, port)}`),
+    ]);
+    const line = await process.waitFor((self) => /^(\[.*\])\n/.exec(self.stdout)?.[1]);
+    const ready = JSON.parse(line) as readonly { readonly cookie: string }[];
+    return {
+      process,
+      pid: process.pid,
+      cookies: ready.map((socket) => socket.cookie),
+      stop: async () => {
+        await process.stop();
+      },
+    };
   }
 
   /** Ends everything that was started here. */

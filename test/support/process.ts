@@ -104,7 +104,10 @@ export class Background {
   }
 
   /** Resolves as soon as `test` gives something; rejects when the process ends before, or the time is up. */
-  async waitFor<Value>(test: (self: this) => Value | null | undefined, timeout_ms = 15_000): Promise<Value> {
+  async waitFor<Value>(
+    test: (self: this) => Value | null | undefined,
+    timeout_ms = 15_000,
+  ): Promise<Value> {
     return await new Promise<Value>((resolve, reject) => {
       const done = (action: () => void): void => {
         clearTimeout(timer);
@@ -120,7 +123,8 @@ export class Background {
         }
       };
       const timer = setTimeout(
-        () => done(() => reject(new Error(`not ready after ${timeout_ms} ms: ${this.#describe()}`))),
+        () =>
+          done(() => reject(new Error(`not ready after ${timeout_ms} ms: ${this.#describe()}`))),
         timeout_ms,
       );
       this.#watchers.add(look);
@@ -129,7 +133,10 @@ export class Background {
   }
 
   async waitForOutput(pattern: RegExp, timeout_ms?: number): Promise<RegExpExecArray> {
-    return await this.waitFor((self) => pattern.exec(self.stdout) ?? pattern.exec(self.stderr), timeout_ms);
+    return await this.waitFor(
+      (self) => pattern.exec(self.stdout) ?? pattern.exec(self.stderr),
+      timeout_ms,
+    );
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -154,13 +161,17 @@ export class Background {
   }
 
   #describe(): string {
-    const end = this.#ended === null ? "still running" : `exit ${this.#ended.status ?? this.#ended.signal}`;
+    const end =
+      this.#ended === null ? "still running" : `exit ${this.#ended.status ?? this.#ended.signal}`;
     return `${this.command} (${end})\n${this.stdout}${this.stderr}`;
   }
 }
 
 /** Runs a command to its end. Any exit status is a result; only a command that cannot be run or hangs is an error. */
-export async function run(command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+export async function run(
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
   const timeout_ms = options.timeout_ms ?? 30_000;
   const child = new Background(command, { ...options, input: options.input ?? "" });
   let late = false;
@@ -171,7 +182,9 @@ export async function run(command: readonly string[], options: RunOptions = {}):
   try {
     const result = await child.exited;
     if (late) {
-      throw new Error(`${result.command} did not end in ${timeout_ms} ms\n${result.stdout}${result.stderr}`);
+      throw new Error(
+        `${result.command} did not end in ${timeout_ms} ms\n${result.stdout}${result.stderr}`,
+      );
     }
     return result;
   } finally {

@@ -36,7 +36,9 @@ const programs: Readonly<Record<string, string>> = {
   nc: "netcat-openbsd",
 };
 
-const searchPath = [...new Set([...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"])];
+const searchPath = [
+  ...new Set([...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"]),
+];
 
 function isInstalled(program: string): boolean {
   return searchPath.some((folder) => {

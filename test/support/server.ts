@@ -7,23 +7,6 @@ import { ilmCommand } from "./paths.js";
 import { Background, eventually, run, type RunOptions, type RunResult } from "./process.js";
 import type { ListenerRow, MappingRow, Status } from "./shapes.js";
 
-export interface EchoOptions {
-  readonly v6only?: boolean;
-  readonly reuseport?: boolean;
-}
-
-/** A process that listens and answers with its tag; see python/echo.py. */
-export interface Echo {
-  readonly process: Background;
-  readonly pid: number;
-  /** Socket cookies, decimal, in the order of what was asked for. */
-  readonly cookies: readonly string[];
-  stop(): Promise<void>;
-}
-
-/** Where to listen: protocol, address, port. */
-export type Listen = readonly [Protocol, string, number];
-
 /** `ilm run` in the background. */
 export interface IlmRun {
   readonly process: Background;
@@ -138,31 +121,17 @@ export class Server extends Namespace {
     };
   }
 
-  /** Starts a daemon that answers with its tag, and waits until it listens. */
-  async echo(tag: string, listen: readonly Listen[], options: EchoOptions = {}): Promise<Echo> {
-    const process = this.startPython("echo.py", [
-      "--tag",
-      tag,
-      ...(options.v6only === true ? ["--v6only"] : []),
-      ...(options.reuseport === true ? ["--reuseport"] : []),
-      ...listen.map(([protocol, address, port]) => `${protocol}:${endpoint(address, port)}`),
-    ]);
-    const line = await process.waitFor((self) => /^(\[.*\])\n/.exec(self.stdout)?.[1]);
-    const ready = JSON.parse(line) as readonly { readonly cookie: string }[];
-    return {
-      process,
-      pid: process.pid,
-      cookies: ready.map((socket) => socket.cookie),
-      stop: async () => {
-        await process.stop();
-      },
-    };
-  }
-
   /** Waits until something listens there, as `ss` sees it. */
   async waitForListener(protocol: Protocol, address: string, port: number): Promise<void> {
     await eventually(`${protocol} ${endpoint(address, port)} listens`, async () => {
-      const filter = ["-H", "-n", "-l", protocol === "tcp" ? "-t" : "-u", "src", endpoint(address, port)];
+      const filter = [
+        "-H",
+        "-n",
+        "-l",
+        protocol === "tcp" ? "-t" : "-u",
+        "src",
+        endpoint(address, port),
+      ];
       const sockets = await this.must(["ss", ...filter]);
       return sockets.trim() === "" ? null : true;
     });
@@ -171,7 +140,9 @@ export class Server extends Namespace {
   /** Addresses on `lo` beyond 127.0.0.1 and ::1. */
   async loopbackAddresses(): Promise<readonly string[]> {
     const shown = await this.must(["ip", "-j", "addr", "show", "dev", "lo"]);
-    const [lo] = JSON.parse(shown) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
+    const [lo] = JSON.parse(shown) as readonly {
+      readonly addr_info: readonly { readonly local: string }[];
+    }[];
     return (lo?.addr_info ?? [])
       .map((info) => info.local)
       .filter((address) => address !== "127.0.0.1" && address !== "::1");

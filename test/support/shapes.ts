@@ -13,7 +13,11 @@ export interface MappingRow {
   readonly protocol: string;
   readonly port: unknown;
   readonly on: unknown;
-  readonly to: readonly { readonly address: string; readonly port: unknown; readonly listening: unknown }[];
+  readonly to: readonly {
+    readonly address: string;
+    readonly port: unknown;
+    readonly listening: unknown;
+  }[];
   readonly counters: {
     readonly existing: number;
     readonly selected: number;

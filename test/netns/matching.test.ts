@@ -1,0 +1,332 @@
+/** Which mapping and which destination a dial comes to: every form the configuration has, end to end. */
+import { afterEach, describe, expect, test } from "vitest";
+import { refused } from "../support/dialler.js";
+import type { Listen } from "../support/echo.js";
+import type { Server } from "../support/server.js";
+import { endpoint, matrix } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+
+const network = useNetwork();
+
+afterEach(async () => {
+  await network.server.reset();
+  await network.client.stopAll();
+});
+
+/** One daemon per tag. */
+async function echoes(server: Server, daemons: Readonly<Record<string, Listen>>): Promise<void> {
+  await Promise.all(
+    Object.entries(daemons).map(async ([tag, listen]) => await server.echo(tag, [listen])),
+  );
+}
+
+for (const cell of matrix) {
+  const { protocol, daemon, daemon2 } = cell;
+  // Written as one service, so that ilm puts the IPv6 addresses on lo.
+  const services = `
+version: 1
+services:
+  app: { address: "${daemon}" }
+  spare: { address: "${daemon2}" }
+mappings:`;
+
+  describe(cell.title, () => {
+    test("ports may be a number, a list, a range, and a destination keeps the dialled one", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app }
+  - { protocol: ${protocol}, port: [6001, 6003], to: app }
+  - { protocol: ${protocol}, port: 6010-6012, to: app }
+  - { protocol: ${protocol}, port: [6020-6021, 6030], to: app }
+`);
+      const mapped = [6000, 6001, 6003, 6010, 6011, 6012, 6020, 6021, 6030];
+      await server.echo(
+        "app",
+        mapped.map((port) => [protocol, daemon, port] as const),
+      );
+      for (const port of mapped) {
+        expect(await client.dial(protocol, cell.public, port), `port ${port}`).toMatchObject({
+          tag: "app",
+          repliedFrom: { address: cell.public, port },
+        });
+      }
+      for (const port of [5999, 6002, 6004, 6009, 6013, 6019, 6022, 6029, 6031]) {
+        expect(await client.dial(protocol, cell.public, port), `port ${port}`).toEqual(refused);
+      }
+    });
+
+    test('"*" maps every port, and a smaller port set comes before it', async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: "*", to: app }
+  - { protocol: ${protocol}, port: 6000-6009, to: spare }
+  - { protocol: ${protocol}, port: 6005, to: app }
+`);
+      const ports = [1, 6004, 6005, 65535];
+      await server.echo(
+        "app",
+        ports.map((port) => [protocol, daemon, port] as const),
+      );
+      await server.echo(
+        "spare",
+        ports.map((port) => [protocol, daemon2, port] as const),
+      );
+      const answers = await Promise.all(
+        ports.map(async (port) => await client.who(protocol, cell.public, port)),
+      );
+      expect(answers).toEqual(["app", "spare", "app", "app"]);
+    });
+
+    test("the longest prefix of the dialled address decides, before the port set", async () => {
+      const { server, client } = network;
+      const host = cell.family === 4 ? `${cell.second}/32` : `${cell.second}/128`;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: "${endpoint(daemon, 6100)}" }
+  - { protocol: ${protocol}, port: 6000-6999, on: "${cell.network}", to: "${endpoint(daemon, 6101)}" }
+  - { protocol: ${protocol}, port: "*", on: "${host}", to: "${endpoint(daemon, 6102)}" }
+`);
+      await echoes(server, {
+        default: [protocol, daemon, 6100],
+        network: [protocol, daemon, 6101],
+        host: [protocol, daemon, 6102],
+      });
+      // A UDP answer leaves from the daemon's own port: only an unconnected client takes it.
+      const options = { connected: protocol === "tcp" };
+      expect(await client.who(protocol, cell.elsewhere, 6000, options)).toBe("default");
+      expect(await client.who(protocol, cell.public, 6000, options)).toBe("network");
+      expect(await client.who(protocol, cell.second, 6000, options)).toBe("host");
+      expect(await client.who(protocol, cell.public, 6001, options)).toBe("network");
+      expect(await client.dial(protocol, cell.elsewhere, 6001)).toEqual(refused);
+    });
+
+    test("of several destinations the first that listens gets it, and gets it back", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: [app, spare] }
+`);
+      expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
+      await server.echo("second", [[protocol, daemon2, 6000]]);
+      expect(await client.who(protocol, cell.public, 6000)).toBe("second");
+      const first = await server.echo("first", [[protocol, daemon, 6000]]);
+      expect(await client.who(protocol, cell.public, 6000)).toBe("first");
+      await first.stop();
+      expect(await client.who(protocol, cell.public, 6000)).toBe("second");
+      await server.echo("first again", [[protocol, daemon, 6000]]);
+      expect(await client.who(protocol, cell.public, 6000)).toBe("first again");
+    });
+
+    test("a wildcard listener does not keep a mapped port, unless existing is any", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app }
+  - { protocol: ${protocol}, port: 6001, to: app, existing: any }
+`);
+      await server.echo("app", [
+        [protocol, daemon, 6000],
+        [protocol, daemon, 6001],
+      ]);
+      await server.echo("wildcard", [
+        [protocol, cell.wildcard, 6000],
+        [protocol, cell.wildcard, 6001],
+      ]);
+      expect(await client.who(protocol, cell.second, 6000)).toBe("app");
+      // Its answer may leave from another of the server's addresses: that is the daemon's affair.
+      const options = { connected: protocol === "tcp" };
+      expect(await client.who(protocol, cell.second, 6001, options)).toBe("wildcard");
+    });
+
+    test("with existing never the mapping wins over the socket on the dialled address", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app, existing: never }
+`);
+      await echoes(server, { app: [protocol, daemon, 6000], own: [protocol, cell.public, 6000] });
+      expect(await client.who(protocol, cell.public, 6000)).toBe("app");
+    });
+
+    test("a miss passes to the wildcard listener, and miss reject refuses in spite of it", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app }
+  - { protocol: ${protocol}, port: 6001, to: app, miss: reject }
+`);
+      await server.echo("wildcard", [
+        [protocol, cell.wildcard, 6000],
+        [protocol, cell.wildcard, 6001],
+      ]);
+      expect(await client.who(protocol, cell.public, 6000, { connected: protocol === "tcp" })).toBe(
+        "wildcard",
+      );
+      expect(await client.dial(protocol, cell.public, 6001)).toEqual(refused);
+    });
+
+    test("a destination may be the wildcard listener of another port", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: "*:6022" }
+`);
+      await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
+      expect(await client.who(protocol, cell.second, 6000, { connected: protocol === "tcp" })).toBe(
+        "wildcard",
+      );
+    });
+
+    test("a destination is exact: the wildcard listener is not one", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: "app:6022" }
+`);
+      await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
+      expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
+    });
+
+    test("a destination may be on the dialled address itself", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: "${endpoint(cell.public, 6080)}" }
+`);
+      await server.echo("own", [[protocol, cell.public, 6080]]);
+      expect(await client.who(protocol, cell.public, 6000, { connected: protocol === "tcp" })).toBe(
+        "own",
+      );
+    });
+
+    test("dials from the server itself are mapped too, loopback and public", async () => {
+      const { server } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app }
+`);
+      await server.echo("app", [[protocol, daemon, 6000]]);
+      for (const dialled of [cell.loopback, cell.public]) {
+        expect(await server.dial(protocol, dialled, 6000), dialled).toMatchObject({
+          tag: "app",
+          repliedFrom: { address: dialled, port: 6000 },
+        });
+      }
+    });
+
+    test("a service's own address is never mapped away", async () => {
+      const { server } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: [6000, 6001], to: spare }
+`);
+      await server.echo("spare", [
+        [protocol, daemon2, 6000],
+        [protocol, daemon2, 6001],
+      ]);
+      await server.echo("app", [[protocol, daemon, 6000]]);
+      expect(await server.dial(protocol, daemon, 6000)).toMatchObject({ tag: "app" });
+      expect(await server.dial(protocol, daemon, 6001)).toEqual(refused);
+    });
+
+    test("a service's own address is mapped when a mapping names it", async () => {
+      const { server } = network;
+      const host = cell.family === 4 ? `${daemon}/32` : `${daemon}/128`;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, on: "${host}", to: spare }
+  - { protocol: ${protocol}, port: 6001, to: spare }
+`);
+      await server.echo("spare", [
+        [protocol, daemon2, 6000],
+        [protocol, daemon2, 6001],
+      ]);
+      expect(await server.dial(protocol, daemon, 6000)).toMatchObject({ tag: "spare" });
+      expect(await server.dial(protocol, daemon, 6001)).toEqual(refused);
+    });
+
+    test("a mapping of the other protocol does not take it", async () => {
+      const { server, client } = network;
+      const other = protocol === "tcp" ? "udp" : "tcp";
+      await server.apply(`${services}
+  - { protocol: ${other}, port: 6000, to: app }
+`);
+      await server.echo("app", [[protocol, daemon, 6000]]);
+      expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
+    });
+
+    test("the members of a SO_REUSEPORT group share the connections, and may leave one by one", async () => {
+      const { server, client } = network;
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app }
+`);
+      const members = await Promise.all(
+        ["a", "b", "c"].map(
+          async (tag) => await server.echo(tag, [[protocol, daemon, 6000]], { reuseport: true }),
+        ),
+      );
+      const seen = new Set<string>();
+      for (let dial = 0; dial < 60; dial += 1) {
+        seen.add(await client.who(protocol, cell.public, 6000));
+      }
+      expect([...seen].sort()).toEqual(["a", "b", "c"]);
+      for (const member of members.slice(0, 2)) {
+        await member.stop();
+        for (let dial = 0; dial < 20; dial += 1) {
+          expect(["a", "b", "c"]).toContain(await client.who(protocol, cell.public, 6000));
+        }
+      }
+      await members[2]?.stop();
+      expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
+    });
+  });
+}
+
+for (const protocol of ["tcp", "udp"] as const) {
+  describe(`IPv4 and dual-stack IPv6 listeners, ${protocol.toUpperCase()}`, () => {
+    const rules = `
+version: 1
+services:
+  six: { address: "fd5e:ed00::10" }
+mappings:
+  - { protocol: ${protocol}, port: 6000, to: six }
+  - { protocol: ${protocol}, port: 6022, to: "*:6022", existing: never }
+`;
+
+    test("IPv4 reaches a dual-stack wildcard listener", async () => {
+      const { server, client } = network;
+      await server.apply(rules);
+      await server.echo("dual", [[protocol, "::", 6022]]);
+      for (const dialled of ["203.0.113.5", "2001:db8::5"]) {
+        expect(await client.dial(protocol, dialled, 6022), dialled).toMatchObject({
+          tag: "dual",
+          repliedFrom: { address: dialled, port: 6022 },
+        });
+      }
+    });
+
+    test("IPv4 never reaches a listener that takes IPv6 only", async () => {
+      const { server, client } = network;
+      await server.apply(rules);
+      await server.echo("six", [[protocol, "::", 6022]], { v6only: true });
+      expect(await client.dial(protocol, "203.0.113.1", 6022)).toEqual(refused);
+      expect(await client.dial(protocol, "2001:db8::1", 6022)).toMatchObject({ tag: "six" });
+    });
+
+    test("IPv4 reaches a dual-stack listener on a private IPv6 address", async () => {
+      const { server, client } = network;
+      await server.apply(rules);
+      await server.echo("six", [[protocol, "fd5e:ed00::10", 6000]]);
+      expect(await client.dial(protocol, "2001:db8::5", 6000)).toMatchObject({ tag: "six" });
+      expect(await client.dial(protocol, "203.0.113.5", 6000)).toMatchObject({
+        tag: "six",
+        peer: { address: "203.0.113.100" },
+        repliedFrom: { address: "203.0.113.5", port: 6000 },
+      });
+    });
+
+    test("a listener on a v4-mapped address is an IPv4 listener", async () => {
+      const { server, client } = network;
+      await server.apply(`
+version: 1
+mappings:
+  - { protocol: ${protocol}, port: 6000, to: 127.0.1.10 }
+`);
+      await server.echo("mapped", [[protocol, "::ffff:127.0.1.10", 6000]]);
+      expect(await client.dial(protocol, "203.0.113.5", 6000)).toMatchObject({
+        tag: "mapped",
+        repliedFrom: { address: "203.0.113.5", port: 6000 },
+      });
+      expect(await client.dial(protocol, "2001:db8::1", 6000)).toEqual(refused);
+    });
+  });
+}

@@ -1,0 +1,270 @@
+/** `ilm run`: takes over what is there, follows its file, and is not put out by a bad one. */
+import { renameSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { refused } from "../support/dialler.js";
+import { useNetwork } from "../support/network.js";
+import { eventually, pause } from "../support/process.js";
+
+const network = useNetwork();
+
+const address = "203.0.113.1";
+const rulesFor = (...ports: readonly number[]): string => `
+version: 1
+services:
+  app: { address: 127.0.1.10 }
+mappings:
+${ports.map((port) => `  - { port: ${port}, to: "app:6000" }\n`).join("")}`;
+const badRules = `
+version: 1
+mappings:
+  - { port: 70000, to: 127.0.1.10 }
+`;
+
+beforeEach(async () => {
+  await network.server.echo("app", [
+    ["tcp", "127.0.1.10", 6000],
+    ["udp", "127.0.1.10", 6000],
+  ]);
+});
+
+afterEach(async () => {
+  await network.server.reset();
+});
+
+async function answersOn(port: number): Promise<void> {
+  await eventually(`port ${port} is mapped`, async () =>
+    (await network.client.who("tcp", address, port)) === "app" ? true : null,
+  );
+}
+
+async function refusesOn(port: number): Promise<void> {
+  await eventually(`port ${port} is not mapped`, async () =>
+    (await network.client.who("tcp", address, port)) === "ECONNREFUSED" ? true : null,
+  );
+}
+
+describe("reload", () => {
+  test("a file that is written anew is in force at once", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    await server.startRun(["-f", file]);
+    await answersOn(7000);
+    writeFileSync(file, rulesFor(7001));
+    await answersOn(7001);
+    await refusesOn(7000);
+  });
+
+  test("a file that is renamed over the old one is in force at once, again and again", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    await server.startRun(["-f", file]);
+    for (const port of [7001, 7002, 7003]) {
+      renameSync(server.file(rulesFor(port)), file);
+      await answersOn(port);
+      await refusesOn(port - 1);
+    }
+  });
+
+  test("a file that is removed and written again later is in force then", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    await server.startRun(["-f", file]);
+    renameSync(file, `${file}.old`);
+    await pause(300);
+    await answersOn(7000);
+    writeFileSync(file, rulesFor(7001));
+    await answersOn(7001);
+  });
+
+  test("SIGHUP reads the file again", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    const run = await server.startRun(["-f", file]);
+    writeFileSync(file, rulesFor(7002));
+    run.process.signal("SIGHUP");
+    await answersOn(7002);
+    expect(run.process.running).toBe(true);
+  });
+
+  test("a folder of files is followed as one", async () => {
+    const { server } = network;
+    const folder = `${server.folder}/conf.d`;
+    await server.must(["mkdir", folder]);
+    writeFileSync(`${folder}/10-app.yaml`, rulesFor(7000));
+    await server.startRun(["-f", folder]);
+    await answersOn(7000);
+    writeFileSync(
+      `${folder}/20-more.yaml`,
+      'version: 1\nmappings:\n  - { port: 7001, to: "127.0.1.10:6000" }\n',
+    );
+    await answersOn(7001);
+    await answersOn(7000);
+    await server.must(["rm", `${folder}/20-more.yaml`]);
+    await refusesOn(7001);
+  });
+
+  test("a bad file keeps the rules in force, is named loudly, and status warns of it", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const run = await server.startRun(["-f", file]);
+    const before = await server.status();
+    writeFileSync(file, badRules);
+    await run.process.waitForOutput(/70000/);
+    expect(run.process.running).toBe(true);
+    expect(run.process.stdout + run.process.stderr).toContain(`${file}:4:`);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    const status = await server.status();
+    expect(status.generation).toBe(before.generation);
+    expect(JSON.stringify(status.warnings)).toContain(file);
+    writeFileSync(file, rulesFor(7001));
+    await answersOn(7001);
+    const recovered = await eventually("the warning goes", async () => {
+      const now = await server.status();
+      return JSON.stringify(now.warnings).includes(file) ? null : now;
+    });
+    expect(recovered.loaded).toBe(true);
+  });
+});
+
+describe("start and end", () => {
+  test("run takes over what apply left, without a change", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    await server.ilmDone(["apply", "-f", file]);
+    const before = await server.status();
+    await server.startRun(["-f", file]);
+    expect((await server.status()).generation).toBe(before.generation);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+  });
+
+  test("what run set up stays in force when it ends, and it ends with 0 on SIGTERM and SIGINT", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      const run = await server.startRun(["-f", file]);
+      const result = await run.stop(signal);
+      expect(result.status, `${signal}: ${result.stderr}`).toBe(0);
+      expect(await client.who("tcp", address, 7000)).toBe("app");
+    }
+  });
+
+  test("a bad file at the start is exit 3, and what is in force stays", async () => {
+    const { server, client } = network;
+    await server.apply(rulesFor(7000));
+    const result = await server.ilm(["run", "-f", server.file(badRules)]);
+    expect(result.status).toBe(3);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+  });
+
+  test("mappings may be given as arguments, without a file", async () => {
+    const { server, client } = network;
+    await server.startRun(["tcp:7000=127.0.1.10:6000", "udp:6000=127.0.1.10"]);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    expect(await client.who("udp", "203.0.113.5", 6000)).toBe("app");
+  });
+
+  test("a second run for the same namespace is refused, and the first goes on", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const first = await server.startRun(["-f", file]);
+    const second = await server.ilm(["run", "-f", file]);
+    expect(second.status).toBe(4);
+    expect(second.stderr).not.toBe("");
+    expect(first.process.running).toBe(true);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+  });
+
+  test("the service manager hears READY=1 and STOPPING=1", async () => {
+    const { server } = network;
+    const run = await server.startRun(["-f", server.file(rulesFor(7000))]);
+    const before = run.notified();
+    expect(before).toMatch(/^READY=1$/m);
+    await run.process.stop("SIGTERM");
+    await eventually("STOPPING=1", () => (/^STOPPING=1$/m.test(run.notified()) ? true : null));
+  });
+
+  test("apply while run is at work is handed to it", async () => {
+    const { server, client } = network;
+    const run = await server.startRun(["-f", server.file(rulesFor(7000))]);
+    await server.apply(rulesFor(7001));
+    expect(await client.who("tcp", address, 7001)).toBe("app");
+    expect(await client.dial("tcp", address, 7000)).toEqual(refused);
+    expect(run.process.running).toBe(true);
+  });
+});
+
+describe("mappings added at run time", () => {
+  for (const withRun of [false, true]) {
+    const how = withRun ? "with run at work" : "without run";
+
+    test(`add and remove are in force at once, ${how}`, async () => {
+      const { server, client } = network;
+      const file = server.file(rulesFor(7000));
+      if (withRun) await server.startRun(["-f", file]);
+      else await server.ilmDone(["apply", "-f", file]);
+      await server.ilmDone(["add", "tcp:7100=127.0.1.10:6000"]);
+      expect(await client.who("tcp", address, 7100)).toBe("app");
+      expect(await client.who("tcp", address, 7000)).toBe("app");
+      expect((await server.mappings()).map(({ name }) => name).sort()).toEqual([
+        "tcp:7000",
+        "tcp:7100",
+      ]);
+      await server.ilmDone(["remove", "tcp:7100"]);
+      expect(await client.dial("tcp", address, 7100)).toEqual(refused);
+      expect(await client.who("tcp", address, 7000)).toBe("app");
+    });
+
+    test(`a tie between the file and an added mapping is refused, ${how}`, async () => {
+      const { server, client } = network;
+      const file = server.file(rulesFor(7000));
+      if (withRun) await server.startRun(["-f", file]);
+      else await server.ilmDone(["apply", "-f", file]);
+      const before = await server.status();
+      const result = await server.ilm(["add", "tcp:7000=127.0.1.11:6000"]);
+      expect(result.status).toBe(3);
+      expect(result.stderr).toContain(`${file}:6`);
+      expect((await server.status()).generation).toBe(before.generation);
+      expect(await client.who("tcp", address, 7000)).toBe("app");
+    });
+  }
+
+  test("an added mapping survives reloads and restarts of run, until unload", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const first = await server.startRun(["-f", file]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.10:6000"]);
+    writeFileSync(file, rulesFor(7001));
+    await answersOn(7001);
+    expect(await client.who("tcp", address, 7100)).toBe("app");
+    await first.stop("SIGKILL");
+    expect(await client.who("tcp", address, 7100)).toBe("app");
+    const second = await server.startRun(["-f", file]);
+    expect(await client.who("tcp", address, 7100)).toBe("app");
+    await second.stop();
+    await server.ilmDone(["unload"]);
+    await server.ilmDone(["apply", "-f", file]);
+    expect(await client.dial("tcp", address, 7100)).toEqual(refused);
+  });
+
+  test("a reload whose file ties with an added mapping is refused, and the rules in force stay", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const run = await server.startRun(["-f", file]);
+    await server.ilmDone(["add", "tcp:7100=127.0.1.10:6000"]);
+    writeFileSync(file, rulesFor(7000, 7100));
+    await run.process.waitForOutput(new RegExp(`${file}:7`));
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    expect(await client.who("tcp", address, 7100)).toBe("app");
+  });
+
+  test("removing what is not there is exit 1, and removing the file's own is refused with its place", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    await server.ilmDone(["apply", "-f", file]);
+    expect((await server.ilm(["remove", "tcp:9999"])).status).toBe(1);
+    const own = await server.ilm(["remove", "tcp:7000"]);
+    expect(own.status).not.toBe(0);
+    expect(own.stderr).toContain(file);
+    expect((await server.mappings()).map(({ name }) => name)).toEqual(["tcp:7000"]);
+  });
+});

@@ -1,0 +1,85 @@
+/** Dials, and who answered. */
+import type { Protocol } from "./matrix.js";
+import type { Background } from "./process.js";
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+export type Dial =
+  | {
+      readonly answered: true;
+      /** The daemon that answered. */
+      readonly tag: string;
+      /** The client, as the daemon sees it. */
+      readonly peer: Endpoint;
+      /** What getsockname() says in the daemon. */
+      readonly local: Endpoint;
+      /** The client's own end. */
+      readonly client: Endpoint;
+      /** Where the answer came from, as the client sees it. */
+      readonly repliedFrom: Endpoint;
+    }
+  | { readonly answered: false; readonly errno: string };
+
+export interface DialOptions {
+  /** False: an unconnected UDP socket, which takes an answer from anybody and sees no refusal. */
+  readonly connected?: boolean;
+  readonly from?: readonly [string, number];
+  readonly timeout_s?: number;
+}
+
+/** What the kernel answers when nothing listens there. */
+export const refused: Dial = { answered: false, errno: "ECONNREFUSED" };
+
+/** A dialler that stays in a namespace: a dial costs a millisecond, not a process. */
+export class Dialler {
+  readonly #start: () => Background;
+  #process: Background | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+  #read = 0;
+
+  /** `start` starts python/dial.py where the dials are to come from. */
+  constructor(start: () => Background) {
+    this.#start = start;
+  }
+
+  async dial(
+    protocol: Protocol,
+    address: string,
+    port: number,
+    options: DialOptions = {},
+  ): Promise<Dial> {
+    const request = {
+      protocol,
+      address,
+      port,
+      from: options.from ?? null,
+      connected: options.connected ?? true,
+      timeout_s: options.timeout_s ?? 3,
+    };
+    // One at a time: the answers come in the order of the requests.
+    const answer = this.#last.then(async () => {
+      const process = this.#running();
+      process.write(`${JSON.stringify(request)}\n`);
+      const end = await process.waitFor((self) => {
+        const position = self.stdout.indexOf("\n", this.#read);
+        return position === -1 ? null : position;
+      });
+      const line = process.stdout.slice(this.#read, end);
+      this.#read = end + 1;
+      return JSON.parse(line) as Dial;
+    });
+    this.#last = answer.catch(() => undefined);
+    return await answer;
+  }
+
+  #running(): Background {
+    if (this.#process?.running !== true) {
+      this.#process = this.#start();
+      this.#read = 0;
+    }
+    return this.#process;
+  }
+}
