@@ -121,6 +121,16 @@ export class Server extends Namespace {
     };
   }
 
+  /** Starts `ilm monitor`, and knocks until it has seen something: from then on it sees everything. */
+  async startMonitor(args: readonly string[], knock: () => Promise<void>): Promise<Background> {
+    const monitor = this.adopt(new Background(this.ilmCommand(["monitor", ...args])));
+    await eventually("the monitor shows a decision", async () => {
+      await knock();
+      return monitor.stdout.includes("203.0.113.") ? true : null;
+    });
+    return monitor;
+  }
+
   /** Waits until something listens there, as `ss` sees it. */
   async waitForListener(protocol: Protocol, address: string, port: number): Promise<void> {
     await eventually(`${protocol} ${endpoint(address, port)} listens`, async () => {

@@ -1,0 +1,156 @@
+/** `unload` leaves nothing: no program, map, link, file or address. */
+import { beforeEach, expect, test } from "vitest";
+import { refused } from "../support/dialler.js";
+import { eventually } from "../support/process.js";
+import { kernelState, type KernelState, pinFoldersOf } from "../support/kernel-state.js";
+import { matrix } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+
+const network = useNetwork();
+
+const rules = `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: app }
+  - { protocol: [tcp, udp], port: 6000-6999, on: [203.0.113.0/24, "2001:db8::/64"], to: app }
+`;
+
+let before: KernelState;
+
+beforeEach(async () => {
+  before = await kernelState();
+});
+
+/** The kernel frees programs and maps a moment after their last reference is gone. */
+async function expectAsBefore(): Promise<void> {
+  const wanted = JSON.stringify(before);
+  const after = await eventually(
+    "the kernel holds what it held before",
+    async () => {
+      const now = await kernelState();
+      return JSON.stringify(now) === wanted ? now : null;
+    },
+    5000,
+  ).catch(async () => await kernelState());
+  expect(after).toEqual(before);
+}
+
+test("what apply loads is seen by bpftool, and is gone after unload", async () => {
+  const { server } = network;
+  await server.apply(rules);
+  const loaded = await kernelState();
+  expect(loaded.programs.filter((line) => line.includes("sk_lookup"))).not.toEqual(
+    before.programs.filter((line) => line.includes("sk_lookup")),
+  );
+  expect(loaded.links.length).toBeGreaterThan(before.links.length);
+  expect(loaded.maps.length).toBeGreaterThan(before.maps.length);
+  expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
+  await server.ilmDone(["unload"]);
+  await expectAsBefore();
+  expect(pinFoldersOf(server.inode)).toEqual([]);
+});
+
+test("nothing is left of ten applies and a run that was killed", async () => {
+  const { server } = network;
+  const file = server.file(rules);
+  const run = await server.startRun(["-f", file]);
+  await run.stop("SIGKILL");
+  for (let port = 7000; port < 7010; port += 1) {
+    await server.apply(`${rules}  - { port: ${port}, to: app }\n`);
+  }
+  await server.ilmDone(["unload"]);
+  await expectAsBefore();
+});
+
+test("an apply replaces what was loaded before and does not pile up", async () => {
+  const { server } = network;
+  await server.apply(rules);
+  await server.apply(`${rules}  - { port: 7000, to: app }\n`);
+  const second = await kernelState();
+  for (let port = 7001; port < 7006; port += 1) {
+    await server.apply(`${rules}  - { port: ${port}, to: app }\n`);
+  }
+  const counts = await eventually(
+    "as many objects as before",
+    async () => {
+      const now = await kernelState();
+      return now.programs.length <= second.programs.length && now.maps.length <= second.maps.length
+        ? now
+        : null;
+    },
+    5000,
+  ).catch(async () => await kernelState());
+  expect([counts.programs.length, counts.maps.length, counts.links.length]).toEqual([
+    second.programs.length,
+    second.maps.length,
+    second.links.length,
+  ]);
+  await server.ilmDone(["unload"]);
+});
+
+test("unload while daemons and clients are connected leaves the established connections alone", async () => {
+  const { server, client } = network;
+  await server.apply(rules);
+  const daemon = server.start([
+    "python3",
+    "-c",
+    `import socket
+listener = socket.create_server(("127.0.1.10", 6000))
+print("listening", flush=True)
+connection, _ = listener.accept()
+while data := connection.recv(100):
+    connection.sendall(data)`,
+  ]);
+  await daemon.waitForOutput(/listening/);
+  const talk = client.start(["nc", "203.0.113.1", "6000"]);
+  talk.write("before\n");
+  await talk.waitForOutput(/before/);
+  await server.ilmDone(["unload"]);
+  talk.write("after\n");
+  await talk.waitForOutput(/after/);
+  expect(await client.dial("tcp", "203.0.113.1", 6000)).toEqual(refused);
+  await talk.stop();
+  await daemon.stop();
+});
+
+test("an address that ilm put on lo goes with unload, one that was there stays", async () => {
+  const { server } = network;
+  await server.must(["ip", "addr", "add", "fd5e:ed00::99/128", "dev", "lo", "nodad"]);
+  await server.apply(`
+version: 1
+services:
+  mine: { address: "fd5e:ed00::10" }
+  theirs: { address: "fd5e:ed00::99" }
+mappings:
+  - { port: 6000, to: [mine, theirs] }
+`);
+  expect([...(await server.loopbackAddresses())].sort()).toEqual([
+    "fd5e:ed00::10",
+    "fd5e:ed00::99",
+  ]);
+  await server.ilmDone(["unload"]);
+  expect(await server.loopbackAddresses()).toEqual(["fd5e:ed00::99"]);
+  await server.must(["ip", "addr", "del", "fd5e:ed00::99/128", "dev", "lo"]);
+});
+
+test("an address goes when its service goes, and comes back with it", async () => {
+  const { server } = network;
+  const withService = `${rules.replace("127.0.1.10, ", "")}`;
+  await server.apply(withService);
+  expect(await server.loopbackAddresses()).toEqual(["fd5e:ed00::10"]);
+  await server.apply("version: 1\nmappings:\n  - { port: 6000, to: 127.0.1.10 }\n");
+  expect(await server.loopbackAddresses()).toEqual([]);
+  await server.apply(withService);
+  expect(await server.loopbackAddresses()).toEqual(["fd5e:ed00::10"]);
+  await server.ilmDone(["unload"]);
+});
+
+test("unload when nothing is loaded is no error", async () => {
+  const result = await network.server.ilm(["unload"]);
+  expect(result.status).toBe(0);
+  for (const cell of matrix) {
+    expect(await network.client.dial(cell.protocol, cell.public, 6000)).toEqual(refused);
+  }
+});
