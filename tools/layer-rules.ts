@@ -95,7 +95,7 @@ function mayImport(layer: string): readonly string[] | undefined {
   return (layers as Readonly<Record<string, readonly string[]>>)[layer];
 }
 
-function judgeRelative(file: string, layer: string, target: string): [string, string] | undefined {
+function judgeRelative(layer: string, target: string): [string, string] | undefined {
   if (!target.startsWith("src/")) {
     return [`imports ${target}, which is not part of the product`, "move what is shared into src/"];
   }
@@ -139,7 +139,7 @@ function judgeExternal(layer: string, specifier: string): [string, string] | und
 function judge(file: string, one: Import): [string, string] | undefined {
   const layer = layerOf(file);
   return one.specifier.startsWith(".")
-    ? judgeRelative(file, layer, resolveImport(file, one.specifier))
+    ? judgeRelative(layer, resolveImport(file, one.specifier))
     : judgeExternal(layer, one.specifier);
 }
 

@@ -1,0 +1,120 @@
+/** The demo's child processes: daemons in the server's namespace, one client in the client's. */
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+import { IlmError } from "../errors.js";
+import {
+  isDaemonMessage,
+  isDialReply,
+  type DialReply,
+  type DialRequest,
+  type DialResult,
+} from "./messages.js";
+
+/** Starts a module of this folder in a namespace. nsenter becomes node by exec, so the child's pid is node's. */
+function forkIn(netns: string, module: string, argv: readonly string[]): ChildProcess {
+  return fork(fileURLToPath(new URL(module, import.meta.url)), [...argv], {
+    execPath: "nsenter",
+    execArgv: [`--net=${netns}`, process.execPath],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    // A group of its own, or Ctrl-C would end the daemons before the demo has said goodbye.
+    detached: true,
+  });
+}
+
+/** Resolves when the process is gone, also when it was gone already. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill("SIGTERM");
+  await gone;
+}
+
+export type DaemonStyle = "http" | "banner" | "echo";
+
+export class SampleDaemon {
+  readonly name: string;
+  readonly endpoints: readonly string[];
+  readonly pid: number;
+  readonly #child: ChildProcess;
+
+  private constructor(
+    name: string,
+    endpoints: readonly string[],
+    child: ChildProcess,
+    pid: number,
+  ) {
+    this.name = name;
+    this.endpoints = endpoints;
+    this.#child = child;
+    this.pid = pid;
+  }
+
+  /**
+   * Resolves when all its sockets are bound.
+   * @param endpoints `tcp:127.0.1.10:80`, `udp:[fd5e:ed00::53]:53`
+   */
+  static async start(
+    netns: string,
+    name: string,
+    style: DaemonStyle,
+    endpoints: readonly string[],
+  ): Promise<SampleDaemon> {
+    const child = forkIn(netns, "sample-daemon.js", [name, style, ...endpoints]);
+    const problem = await new Promise<string | undefined>((resolve) => {
+      child.once("error", (error) => resolve(error.message));
+      child.once("exit", (code) => resolve(`it ended with status ${code}`));
+      child.once("message", (message) => {
+        if (!isDaemonMessage(message)) resolve("it spoke nonsense");
+        else resolve(message.kind === "failed" ? message.message : undefined);
+      });
+    });
+    if (problem !== undefined || child.pid === undefined) {
+      await end(child);
+      throw new IlmError("INTERNAL", `the sample daemon ${name} did not start: ${problem}`);
+    }
+    return new SampleDaemon(name, endpoints, child, child.pid);
+  }
+
+  async stop(): Promise<void> {
+    await end(this.#child);
+  }
+}
+
+export class SampleClient {
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, (reply: DialReply) => void>();
+  #lastId = 0;
+
+  constructor(netns: string) {
+    this.#child = forkIn(netns, "sample-client.js", []);
+    this.#child.on("message", (reply) => {
+      if (isDialReply(reply)) this.#waiting.get(reply.id)?.(reply);
+    });
+    this.#child.on("error", (error) => this.#giveUp(error.message));
+    this.#child.on("exit", () => this.#giveUp("the demo's client ended"));
+  }
+
+  async dial(protocol: "tcp" | "udp", address: string, port: number): Promise<DialResult> {
+    this.#lastId += 1;
+    const request: DialRequest = { id: this.#lastId, protocol, address, port };
+    const reply = await new Promise<DialReply>((resolve) => {
+      this.#waiting.set(request.id, resolve);
+      if (this.#child.connected) this.#child.send(request);
+      else this.#giveUp("the demo's client is gone");
+    });
+    this.#waiting.delete(request.id);
+    return reply.result;
+  }
+
+  async stop(): Promise<void> {
+    await end(this.#child);
+  }
+
+  #giveUp(reason: string): void {
+    for (const [id, resolve] of this.#waiting) {
+      resolve({ id, result: { outcome: "failed", reason } });
+    }
+  }
+}

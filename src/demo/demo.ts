@@ -1,0 +1,189 @@
+/**
+ * `ilm demo`: the whole thing in network namespaces of its own, with sample daemons, checked as it goes. The host's own
+ * network namespace is not touched, and nothing stays behind.
+ */
+import { fileURLToPath } from "node:url";
+
+import { IlmError } from "../errors.js";
+import { SampleClient, SampleDaemon } from "./children.js";
+import { ilm } from "./commands.js";
+import {
+  abandonedNetworks,
+  createNetwork,
+  networkOf,
+  publicAddresses,
+  removeNetwork,
+  type DemoNetwork,
+} from "./network.js";
+import { silentReporter, textReporter, type Reporter } from "./render.js";
+import { daemons, Scenario, type DaemonName, type Outcome } from "./scenario.js";
+
+export interface DemoOptions {
+  /** Stay when the show is over, until Ctrl-C. */
+  readonly keep: boolean;
+  /** Print one JSON document instead of the story. */
+  readonly json: boolean;
+  readonly color: boolean;
+}
+
+const configuration = fileURLToPath(new URL("../../../examples/demo.yaml", import.meta.url));
+const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+type EndingSignal = (typeof endingSignals)[number];
+
+/** Everything that has to be cleared away, however the demo ends. */
+class Resources {
+  readonly network: DemoNetwork;
+  readonly #running = new Set<SampleDaemon>();
+  #client: SampleClient | null = null;
+  #cleared = false;
+
+  constructor(network: DemoNetwork) {
+    this.network = network;
+  }
+
+  openClient(): SampleClient {
+    this.#client = new SampleClient(this.network.clientPath);
+    return this.#client;
+  }
+
+  async start(name: DaemonName): Promise<SampleDaemon> {
+    if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
+    const { style, endpoints } = daemons[name];
+    const daemon = await SampleDaemon.start(this.network.serverPath, name, style, endpoints);
+    // Interrupted while it started: nobody else would stop it.
+    if (this.#cleared) await daemon.stop();
+    else this.#running.add(daemon);
+    return daemon;
+  }
+
+  async stop(daemon: SampleDaemon): Promise<void> {
+    this.#running.delete(daemon);
+    await daemon.stop();
+  }
+
+  async clear(): Promise<void> {
+    this.#cleared = true;
+    await this.#client?.stop();
+    for (const daemon of this.#running) await daemon.stop();
+    await clearNetwork(this.network);
+  }
+}
+
+/** Unloading first: what is pinned for a namespace outlives it. */
+async function clearNetwork(network: DemoNetwork): Promise<void> {
+  await ilm(["--netns", network.serverPath, "unload"], false);
+  await removeNetwork(network);
+}
+
+/** Waits for Ctrl-C and its kin; `dispose` gives the signals back. */
+function watchSignals(): { readonly ended: Promise<EndingSignal>; readonly dispose: () => void } {
+  const listeners: (() => void)[] = [];
+  const ended = new Promise<EndingSignal>((resolve) => {
+    for (const signal of endingSignals) {
+      const listener = (): void => resolve(signal);
+      process.on(signal, listener);
+      listeners.push(() => process.off(signal, listener));
+    }
+  });
+  return { ended, dispose: () => listeners.forEach((remove) => remove()) };
+}
+
+function introduce(reporter: Reporter, network: DemoNetwork): void {
+  const { client4, client6, server4, secondServer4, server6 } = publicAddresses;
+  reporter.title("ilm demo: two network namespaces of its own; this host's is not touched");
+  reporter.say(`client ${client4}, ${client6}   (${network.client})`);
+  reporter.say(`server ${server4}, ${secondServer4}, ${server6}   (${network.server})`);
+}
+
+function invite(reporter: Reporter, { serverPath, clientPath }: DemoNetwork): void {
+  const { client4, server4, server6 } = publicAddresses;
+  reporter.act("Over to you; Ctrl-C ends it");
+  for (const line of [
+    `nsenter --net=${clientPath} curl http://${server4}/`,
+    `nsenter --net=${clientPath} curl 'http://[${server6}]/'`,
+    `nsenter --net=${clientPath} bash -c 'cat < /dev/tcp/${server4}/2222'`,
+    `bin/ilm --netns ${serverPath} monitor`,
+    `bin/ilm --netns ${serverPath} listeners`,
+    `bin/ilm --netns ${serverPath} explain udp ${server4}:53 --from ${client4}:40000`,
+    `bin/ilm --netns ${serverPath} add tcp:2200=127.0.1.22:22`,
+  ]) {
+    reporter.say(line);
+  }
+}
+
+function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new IlmError(
+    "NOT_PERMITTED",
+    "the demo needs root: it makes network namespaces and loads BPF programs",
+    {
+      remedy: "Run `make run`, which uses sudo, or `sudo ilm demo`.",
+    },
+  );
+}
+
+function write(text: string): void {
+  process.stdout.write(text);
+}
+
+/** @throws IlmError FINDINGS when something was not as it should be. */
+function conclude({ dials, problems }: Outcome, reporter: Reporter, json: boolean): void {
+  if (json) write(`${JSON.stringify({ ok: problems.length === 0, dials, problems })}\n`);
+  else reporter.verdict(problems, dials.length);
+  if (problems.length === 0) return;
+  const count = problems.length;
+  throw new IlmError(
+    "FINDINGS",
+    `${count} ${count === 1 ? "thing was" : "things were"} not as the demo expects; the first: ${problems[0]}`,
+    { remedy: "Run `ilm doctor`; see docs/troubleshooting.md." },
+  );
+}
+
+/**
+ * @throws IlmError FINDINGS when something did not go as it should, NOT_PERMITTED without root, SYSCALL when the
+ * namespaces cannot be made. A demo that is interrupted cleans up and then ends by the signal it got.
+ */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  requireRoot();
+  const reporter = options.json ? silentReporter : textReporter(options.color, write);
+  const resources = new Resources(networkOf(process.pid));
+  const signals = watchSignals();
+  let interruption: EndingSignal | undefined;
+  try {
+    const result = await Promise.race([signals.ended, play(options, reporter, resources)]);
+    if (typeof result === "string") {
+      interruption = result;
+    } else {
+      conclude(result, reporter, options.json);
+      if (options.keep) {
+        invite(reporter, resources.network);
+        await signals.ended;
+      }
+    }
+  } finally {
+    await resources.clear();
+    signals.dispose();
+  }
+  if (interruption !== undefined) process.kill(process.pid, interruption);
+}
+
+async function play(
+  { keep, color }: DemoOptions,
+  reporter: Reporter,
+  resources: Resources,
+): Promise<Outcome> {
+  const { network } = resources;
+  for (const abandoned of await abandonedNetworks()) await clearNetwork(abandoned);
+  await createNetwork(network);
+  introduce(reporter, network);
+  const scenario = new Scenario({
+    network,
+    reporter,
+    color,
+    client: resources.openClient(),
+    start: (name) => resources.start(name),
+    stop: (daemon) => resources.stop(daemon),
+  });
+  const outcome = await scenario.play(configuration);
+  return keep ? outcome : scenario.unload();
+}

@@ -1,0 +1,86 @@
+/** What the demo and its child processes tell each other, as JSON over node's IPC channel. */
+
+/** A daemon says this once, when every socket it was asked for is bound, or when one could not be. */
+export type DaemonMessage =
+  | { readonly kind: "listening" }
+  | { readonly kind: "failed"; readonly message: string };
+
+export interface DialRequest {
+  /** Comes back with the answer. */
+  readonly id: number;
+  readonly protocol: "tcp" | "udp";
+  readonly address: string;
+  readonly port: number;
+}
+
+export type DialResult =
+  | {
+      readonly outcome: "answered";
+      /** What the daemon said about the connection. */
+      readonly answer: Answer;
+      /** Where the answer came from, `address:port`. */
+      readonly from: string;
+    }
+  | { readonly outcome: "refused" }
+  | { readonly outcome: "failed"; readonly reason: string };
+
+export interface DialReply {
+  readonly id: number;
+  readonly result: DialResult;
+}
+
+/** One connection as its daemon sees it. */
+export interface Answer {
+  readonly daemon: string;
+  readonly pid: number;
+  /** The peer's address and port, from the accepted socket or the datagram. */
+  readonly client: string;
+  /** getsockname() of the accepted socket; null for UDP, where one socket serves all. */
+  readonly dialled: string | null;
+}
+
+/** `[2001:db8::1]:53` or `203.0.113.1:53`. */
+export function endpoint(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+export function isDaemonMessage(value: unknown): value is DaemonMessage {
+  if (!isRecord(value)) return false;
+  return (
+    value["kind"] === "listening" ||
+    (value["kind"] === "failed" && typeof value["message"] === "string")
+  );
+}
+
+export function isDialRequest(value: unknown): value is DialRequest {
+  return (
+    isRecord(value) &&
+    typeof value["id"] === "number" &&
+    (value["protocol"] === "tcp" || value["protocol"] === "udp") &&
+    typeof value["address"] === "string" &&
+    typeof value["port"] === "number"
+  );
+}
+
+export function isDialReply(value: unknown): value is DialReply {
+  return (
+    isRecord(value) &&
+    typeof value["id"] === "number" &&
+    isRecord(value["result"]) &&
+    typeof value["result"]["outcome"] === "string"
+  );
+}
+
+export function isAnswer(value: unknown): value is Answer {
+  return (
+    isRecord(value) &&
+    typeof value["daemon"] === "string" &&
+    typeof value["pid"] === "number" &&
+    typeof value["client"] === "string" &&
+    (value["dialled"] === null || typeof value["dialled"] === "string")
+  );
+}

@@ -1,0 +1,107 @@
+/**
+ * The demo's network: two namespaces of its own joined by a veth pair. All addresses are of the ranges reserved for
+ * documentation, so that the output reads like a server on the Internet.
+ */
+import { randomBytes } from "node:crypto";
+
+import { ip } from "./commands.js";
+
+export const publicAddresses = {
+  client4: "198.51.100.7",
+  client6: "2001:db8:c::7",
+  server4: "203.0.113.1",
+  secondServer4: "203.0.113.2",
+  server6: "2001:db8::1",
+} as const;
+
+export interface DemoNetwork {
+  /** Names for `ip netns`. */
+  readonly server: string;
+  readonly client: string;
+  /** Paths for `nsenter --net=` and `ilm --netns`. */
+  readonly serverPath: string;
+  readonly clientPath: string;
+}
+
+const namePattern = /^ilm-demo-(\d+)-(server|client)$/;
+
+export function networkOf(pid: number): DemoNetwork {
+  const server = `ilm-demo-${pid}-server`;
+  const client = `ilm-demo-${pid}-client`;
+  return {
+    server,
+    client,
+    serverPath: `/run/netns/${server}`,
+    clientPath: `/run/netns/${client}`,
+  };
+}
+
+/** Neither end of the pair is ever in the host's namespace: it is made inside the server's. */
+export async function createNetwork(network: DemoNetwork): Promise<void> {
+  const { server, client } = network;
+  const { client4, client6, server4, secondServer4, server6 } = publicAddresses;
+  // The other end lands in the client's namespace under its own name; a random one collides with nothing.
+  const far = `far${randomBytes(4).toString("hex")}`;
+  await ip("netns", "add", server);
+  await ip("netns", "add", client);
+  await ip(
+    "-n",
+    server,
+    "link",
+    "add",
+    "eth0",
+    "type",
+    "veth",
+    "peer",
+    "name",
+    far,
+    "netns",
+    client,
+  );
+  await ip("-n", client, "link", "set", far, "name", "eth0");
+  for (const namespace of [server, client]) {
+    await ip("-n", namespace, "link", "set", "lo", "up");
+    await ip("-n", namespace, "link", "set", "eth0", "up");
+  }
+  // Without duplicate address detection an IPv6 address works at once instead of a second later.
+  await ip("-n", server, "address", "add", `${server4}/24`, "dev", "eth0");
+  await ip("-n", server, "address", "add", `${secondServer4}/24`, "dev", "eth0");
+  await ip("-n", server, "address", "add", `${server6}/64`, "dev", "eth0", "nodad");
+  await ip("-n", client, "address", "add", `${client4}/24`, "dev", "eth0");
+  await ip("-n", client, "address", "add", `${client6}/64`, "dev", "eth0", "nodad");
+  await ip("-n", server, "route", "add", "198.51.100.0/24", "dev", "eth0");
+  await ip("-n", client, "route", "add", "203.0.113.0/24", "dev", "eth0");
+  await ip("-n", server, "route", "add", "2001:db8:c::/64", "dev", "eth0");
+  await ip("-n", client, "route", "add", "2001:db8::/64", "dev", "eth0");
+}
+
+async function demoNamespaces(): Promise<{ readonly name: string; readonly pid: number }[]> {
+  const listing = await ip("netns", "list");
+  return listing.split("\n").flatMap((line) => {
+    const match = namePattern.exec(line.split(" ")[0] ?? "");
+    return match === null ? [] : [{ name: match[0], pid: Number(match[1]) }];
+  });
+}
+
+export async function removeNetwork(network: DemoNetwork): Promise<void> {
+  for (const { name } of await demoNamespaces()) {
+    if (name === network.server || name === network.client) await ip("netns", "delete", name);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+  }
+}
+
+/** What demos left behind that were killed before they could clean up. */
+export async function abandonedNetworks(): Promise<DemoNetwork[]> {
+  const dead = new Set(
+    (await demoNamespaces()).map(({ pid }) => pid).filter((pid) => !isAlive(pid)),
+  );
+  return [...dead].map(networkOf);
+}

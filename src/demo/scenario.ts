@@ -1,0 +1,270 @@
+/** What the demo shows, act by act, and what it expects of each dial. */
+import { IlmError } from "../errors.js";
+import { ilm } from "./commands.js";
+import type { SampleClient, SampleDaemon } from "./children.js";
+import { endpoint, type DialResult } from "./messages.js";
+import { publicAddresses, type DemoNetwork } from "./network.js";
+import type { Reporter } from "./render.js";
+
+/** What the acts work with; `demo.ts` makes it and clears it away. */
+export interface Stage {
+  readonly network: DemoNetwork;
+  readonly client: SampleClient;
+  readonly reporter: Reporter;
+  readonly color: boolean;
+  /** Starts one of `daemons` in the server's namespace. */
+  readonly start: (name: DaemonName) => Promise<SampleDaemon>;
+  readonly stop: (daemon: SampleDaemon) => Promise<void>;
+}
+
+/** The daemons of examples/demo.yaml, and one that needs no mapping. */
+export const daemons = {
+  web: { style: "http", endpoints: ["tcp:127.0.1.10:80", "tcp:[fd5e:ed00::10]:80"] },
+  dns: {
+    style: "echo",
+    endpoints: [
+      "tcp:127.0.1.53:53",
+      "tcp:[fd5e:ed00::53]:53",
+      "udp:127.0.1.53:53",
+      "udp:[fd5e:ed00::53]:53",
+    ],
+  },
+  ssh: { style: "banner", endpoints: ["tcp:127.0.1.22:22"] },
+  admin: { style: "http", endpoints: [`tcp:${publicAddresses.server4}:8080`] },
+} as const;
+export type DaemonName = keyof typeof daemons;
+
+interface Expected {
+  readonly protocol: "tcp" | "udp";
+  readonly address: string;
+  readonly port: number;
+  /** The daemon that must answer; null: the kernel must refuse. */
+  readonly daemon: DaemonName | null;
+  readonly why: string;
+}
+
+export interface Dial {
+  readonly protocol: "tcp" | "udp";
+  /** `address:port` */
+  readonly dialled: string;
+  readonly expected: DaemonName | "refused";
+  readonly why: string;
+  readonly result: DialResult;
+  /** What is not as expected; null when all is. */
+  readonly problem: string | null;
+}
+
+export interface Outcome {
+  readonly dials: readonly Dial[];
+  /** Everything that is not as it should be, one sentence each. */
+  readonly problems: readonly string[];
+}
+
+/** What is wrong with a dial's result, or null. */
+export function judge(expected: Expected, result: DialResult): string | null {
+  const dialled = endpoint(expected.address, expected.port);
+  if (expected.daemon === null) {
+    return result.outcome === "refused" ? null : "expected: refused at once";
+  }
+  if (result.outcome !== "answered") return `expected: an answer of ${expected.daemon}`;
+  const { answer, from } = result;
+  if (answer.daemon !== expected.daemon) return `expected: an answer of ${expected.daemon}`;
+  const client = expected.address.includes(":")
+    ? `[${publicAddresses.client6}]:`
+    : `${publicAddresses.client4}:`;
+  if (!answer.client.startsWith(client)) return `expected: the daemon sees the client, ${client}*`;
+  if (answer.dialled !== null && answer.dialled !== dialled) {
+    return `expected: the daemon sees that ${dialled} was dialled`;
+  }
+  return from === dialled ? null : `expected: the reply comes from ${dialled}`;
+}
+
+export class Scenario {
+  readonly #stage: Stage;
+  readonly #dials: Dial[] = [];
+  readonly #problems: string[] = [];
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  async play(configuration: string): Promise<Outcome> {
+    const ssh = await this.#actBefore();
+    await this.#actApply(configuration);
+    await this.#actDial();
+    await this.#actExisting();
+    await this.#actDown(ssh);
+    await this.#actAsk();
+    return { dials: this.#dials, problems: this.#problems };
+  }
+
+  /** The last act, played when the stage is cleared. */
+  async unload(): Promise<Outcome> {
+    this.#stage.reporter.act("unload takes everything away again");
+    await this.#ilm("unload");
+    await this.#dial({
+      protocol: "tcp",
+      address: publicAddresses.server4,
+      port: 80,
+      daemon: null,
+      why: "the kernel is as it was before",
+    });
+    return { dials: this.#dials, problems: this.#problems };
+  }
+
+  async #actBefore(): Promise<SampleDaemon> {
+    const { reporter } = this.#stage;
+    reporter.act("A daemon listens on a private address, and nobody outside can reach it");
+    const ssh = await this.#start("ssh");
+    await this.#dial({
+      protocol: "tcp",
+      address: publicAddresses.server4,
+      port: 2222,
+      daemon: null,
+      why: "nothing is loaded yet, and nothing listens on port 2222",
+    });
+    return ssh;
+  }
+
+  async #actApply(configuration: string): Promise<void> {
+    this.#stage.reporter.act("The configuration is put in force, and two more daemons start");
+    await this.#ilm("apply", "-f", configuration);
+    const [failure] = this.#problems;
+    // Without it the rest would fail one by one, and hide the reason.
+    if (failure !== undefined) {
+      throw new IlmError("FINDINGS", failure, { remedy: "Run `ilm doctor`." });
+    }
+    await this.#start("web");
+    await this.#start("dns");
+  }
+
+  async #actDial(): Promise<void> {
+    const { server4, server6 } = publicAddresses;
+    this.#stage.reporter.act("A client dials the server's public addresses");
+    await this.#dial(
+      ...([server4, server6] as const).map((address): Expected => ({
+        protocol: "tcp",
+        address,
+        port: 80,
+        daemon: "web",
+        why: "port 80 is mapped to web; port and address stay as dialled, nothing is translated",
+      })),
+      {
+        protocol: "tcp",
+        address: server4,
+        port: 2222,
+        daemon: "ssh",
+        why: "port 2222 is mapped to ssh:22, whose listener was there before ilm was",
+      },
+      ...(["tcp", "udp"] as const).flatMap((protocol) =>
+        ([server4, server6] as const).map((address): Expected => ({
+          protocol,
+          address,
+          port: 53,
+          daemon: "dns",
+          why:
+            protocol === "tcp"
+              ? "port 53 is mapped to dns, for both protocols"
+              : "a datagram reaches the daemon, and the reply leaves from the address that was dialled",
+        })),
+      ),
+      {
+        protocol: "tcp",
+        address: server6,
+        port: 2222,
+        daemon: null,
+        why: "ssh has no IPv6 address, so nothing listens there, and the kernel says so",
+      },
+    );
+  }
+
+  async #actExisting(): Promise<void> {
+    const { server4, secondServer4 } = publicAddresses;
+    this.#stage.reporter.act("Who already listens on the very address keeps it");
+    await this.#start("admin");
+    await this.#dial(
+      {
+        protocol: "tcp",
+        address: server4,
+        port: 8080,
+        daemon: "admin",
+        why: "port 8080 is mapped to web:80, but admin listens on exactly this address",
+      },
+      {
+        protocol: "tcp",
+        address: secondServer4,
+        port: 8080,
+        daemon: "web",
+        why: "nobody listens on this one, so the mapping decides",
+      },
+    );
+  }
+
+  async #actDown(ssh: SampleDaemon): Promise<void> {
+    const { server4 } = publicAddresses;
+    this.#stage.reporter.act("A daemon goes down and comes back");
+    await this.#stop(ssh);
+    await this.#dial({
+      protocol: "tcp",
+      address: server4,
+      port: 2222,
+      daemon: null,
+      why: "ssh is down: the kernel refuses, as for any port without a listener",
+    });
+    await this.#start("ssh");
+    await this.#dial({
+      protocol: "tcp",
+      address: server4,
+      port: 2222,
+      daemon: "ssh",
+      why: "the kernel registered the new listener inside its own listen() call",
+    });
+  }
+
+  async #actAsk(): Promise<void> {
+    const { client4, server4, secondServer4 } = publicAddresses;
+    this.#stage.reporter.act("What ilm knows");
+    await this.#ilm("mappings");
+    const from = ["--from", `${client4}:40000`];
+    await this.#ilm("explain", "tcp", endpoint(server4, 8080), ...from);
+    await this.#ilm("explain", "tcp", endpoint(secondServer4, 8080), ...from);
+  }
+
+  /** Runs ilm as a user would, shows it, and notes a failure. */
+  async #ilm(command: string, ...argv: string[]): Promise<void> {
+    const { network, reporter, color } = this.#stage;
+    const words = ["--netns", network.serverPath, command, ...argv];
+    const { status, stdout, stderr } = await ilm(words, color);
+    reporter.command(`ilm ${words.join(" ")}`, `${stdout}${stderr}`);
+    if (status !== 0) {
+      this.#problems.push(`ilm ${command} failed with status ${status}: ${stderr.trim()}`);
+    }
+  }
+
+  async #start(name: DaemonName): Promise<SampleDaemon> {
+    const daemon = await this.#stage.start(name);
+    this.#stage.reporter.say(
+      `${name} (pid ${daemon.pid}) listens on ${daemon.endpoints.join(", ")}`,
+    );
+    return daemon;
+  }
+
+  async #stop(daemon: SampleDaemon): Promise<void> {
+    await this.#stage.stop(daemon);
+    this.#stage.reporter.say(`${daemon.name} (pid ${daemon.pid}) is stopped`);
+  }
+
+  async #dial(...expectations: readonly Expected[]): Promise<void> {
+    const dials: Dial[] = [];
+    for (const expected of expectations) {
+      const { protocol, address, port, daemon, why } = expected;
+      const result = await this.#stage.client.dial(protocol, address, port);
+      const problem = judge(expected, result);
+      const dialled = endpoint(address, port);
+      dials.push({ protocol, dialled, expected: daemon ?? "refused", why, result, problem });
+      if (problem !== null) this.#problems.push(`${protocol} ${dialled}: ${problem}`);
+    }
+    this.#dials.push(...dials);
+    this.#stage.reporter.dials(dials);
+  }
+}
