@@ -11,6 +11,16 @@ export class Load {
     this.#process = process;
   }
 
+  /** Does something while no dial is begun: what a daemon leaves unread when it closes would be lost in any case. */
+  async paused(action: () => Promise<void>): Promise<void> {
+    this.#process.signal("SIGSTOP");
+    try {
+      await action();
+    } finally {
+      this.#process.signal("SIGCONT");
+    }
+  }
+
   /** Ends the load; how many dials each daemon answered, and what failed. */
   async stop(): Promise<{ answered: Record<string, number>; failed: Record<string, number> }> {
     this.#process.closeInput();

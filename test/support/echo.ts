@@ -13,7 +13,10 @@ export interface Echo {
   readonly pid: number;
   /** Socket cookies, decimal, in the order of what was asked for. */
   readonly cookies: readonly string[];
+  /** Ends it at once. */
   stop(): Promise<void>;
+  /** Lets it answer what has come already, and end. */
+  drain(): Promise<void>;
 }
 
 /** Where to listen: protocol, address, port. */

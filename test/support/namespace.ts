@@ -88,6 +88,9 @@ export class Namespace {
       stop: async () => {
         await process.stop();
       },
+      drain: async () => {
+        await process.stop("SIGTERM");
+      },
     };
   }
 

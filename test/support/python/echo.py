@@ -2,12 +2,14 @@
 """A daemon whose every answer is one line of JSON: who it is, who asked, and what getsockname() says.
 
 echo.py --tag NAME [--v6only] [--reuseport] LISTEN...    LISTEN: tcp:ADDRESS:PORT or udp:ADDRESS:PORT, IPv6 in brackets.
-Prints one line of JSON when all of them listen, and exits at the end of its input with --until-eof.
+Prints one line of JSON when all of them listen. SIGTERM answers what has come already, and exits.
 """
 import argparse
 import json
+import os
 import re
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -42,7 +44,11 @@ def name(endpoint):
 
 
 def answer_tcp(listener, tag):
-    connection, peer = listener.accept()
+    try:
+        connection, peer = listener.accept()
+    except BlockingIOError:
+        return False
+    connection.setblocking(True)
     line = json.dumps({"tag": tag, "peer": name(peer), "local": name(connection.getsockname())})
     try:
         connection.sendall(line.encode() + b"\n")
@@ -50,13 +56,16 @@ def answer_tcp(listener, tag):
     except OSError:
         pass  # the client left first
     connection.close()
+    return True
 
 
 def answer_udp(sock, tag):
     try:
         data, peer = sock.recvfrom(65535)
+    except BlockingIOError:
+        return False
     except OSError:
-        return  # an ICMP error of an earlier answer
+        return True  # an ICMP error of an earlier answer
     line = json.dumps(
         {"tag": tag, "peer": name(peer), "local": name(sock.getsockname()), "data": data.decode(errors="replace")}
     )
@@ -64,6 +73,7 @@ def answer_udp(sock, tag):
         sock.sendto(line.encode() + b"\n", peer)
     except OSError as error:
         print(f"sendto {peer}: {error}", file=sys.stderr, flush=True)
+    return True
 
 
 def main():
@@ -71,7 +81,6 @@ def main():
     parser.add_argument("--tag", required=True)
     parser.add_argument("--v6only", action="store_true")
     parser.add_argument("--reuseport", action="store_true")
-    parser.add_argument("--until-eof", action="store_true")
     parser.add_argument("listen", nargs="+")
     options = parser.parse_args()
     selector = selectors.DefaultSelector()
@@ -79,20 +88,28 @@ def main():
     for text in options.listen:
         protocol, address, port = parse(text)
         sock = open_socket(protocol, address, port, options)
-        sock.setblocking(protocol == "tcp")
+        sock.setblocking(False)
         selector.register(sock, selectors.EVENT_READ, answer_tcp if protocol == "tcp" else answer_udp)
         cookie = struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))[0]
         ready.append({"listen": text, "cookie": str(cookie)})
-    if options.until_eof:
-        selector.register(sys.stdin, selectors.EVENT_READ, None)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    selector.register(reader, selectors.EVENT_READ, None)
     print(json.dumps(ready), flush=True)
-    while True:
+    running = True
+    while running:
         for key, _ in selector.select():
             if key.data is None:
-                if not sys.stdin.buffer.read1(4096):
-                    return
+                running = False
             else:
                 key.data(key.fileobj, options.tag)
+    for key in list(selector.get_map().values()):
+        if key.data is not None:
+            while key.data(key.fileobj, options.tag):
+                pass
+            key.fileobj.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+/** Rules that change under load, again and again: the connections do not notice. */
+import { renameSync } from "node:fs";
+import { afterEach, describe, expect, test } from "vitest";
+import { pinFoldersOf } from "../support/kernel-state.js";
+import { matrix } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+import { eventually } from "../support/process.js";
+import type { Server } from "../support/server.js";
+
+const network = useNetwork();
+
+const reloads = 200;
+
+/** Two rule sets that both map port 6000, each in its own way; ports 9000 and 9001 tell which is in force. */
+function rules(turn: number): string {
+  const shared = `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+`;
+  return turn % 2 === 0
+    ? `${shared}  - { protocol: [tcp, udp], port: 6000, to: app }
+  - { port: 9000, to: "app:6000" }
+`
+    : `${shared}  - { protocol: [tcp, udp], port: 5000-6999, on: [203.0.113.0/24, "2001:db8::/64"], to: app }
+  - { protocol: [tcp, udp], port: 8000-8999, to: app, miss: reject }
+  - { port: 9001, to: "app:6000" }
+`;
+}
+
+afterEach(async () => {
+  await network.client.stopAll();
+  await network.server.reset();
+});
+
+async function underLoad(server: Server, storm: () => Promise<void>): Promise<void> {
+  await server.echo(
+    "app",
+    matrix.map((cell) => [cell.protocol, cell.daemon, 6000] as const),
+  );
+  const loads = await Promise.all(
+    matrix.map(async (cell) => await network.client.load(cell.protocol, cell.public, 6000)),
+  );
+  await storm();
+  for (const [index, load] of loads.entries()) {
+    const { answered, failed } = await load.stop();
+    expect(failed, matrix[index]?.title).toEqual({});
+    expect(answered["app"], matrix[index]?.title).toBeGreaterThan(100);
+  }
+}
+
+describe("zero failed connections", () => {
+  test(`while run reloads ${reloads} times`, { timeout: 180_000 }, async () => {
+    const { server, client } = network;
+    const file = server.file(rules(0));
+    await server.startRun(["-f", file]);
+    const { generation } = await server.status();
+    if (generation === null) throw new Error("nothing is loaded");
+    await underLoad(server, async () => {
+      for (let turn = 1; turn <= reloads; turn += 1) {
+        renameSync(server.file(rules(turn), "next.yaml"), file);
+        // Without a look at each of them several writes could become one reload.
+        await eventually(`reload ${turn} is in force`, async () =>
+          (await client.who("tcp", "203.0.113.1", 9000 + (turn % 2))) === "app" ? true : null,
+        );
+      }
+    });
+    expect((await server.status()).generation).toBe(generation + reloads);
+  });
+
+  test("while twenty applies follow each other, with no daemon of ours", async () => {
+    const { server } = network;
+    await server.apply(rules(0));
+    await underLoad(server, async () => {
+      for (let turn = 1; turn <= 20; turn += 1) {
+        await server.apply(rules(turn));
+      }
+    });
+    expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
+  });
+});

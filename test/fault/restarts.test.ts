@@ -1,0 +1,141 @@
+/** Daemons that restart and go: no connection is lost in between, and a daemon that is down is refused at once. */
+import { afterEach, describe, expect, test } from "vitest";
+import { refused } from "../support/dialler.js";
+import { families, addressesOf, matrix } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+import { python, script } from "../support/paths.js";
+import { eventually } from "../support/process.js";
+
+const network = useNetwork();
+
+const rules = `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+  spare: { address: [127.0.1.11, "fd5e:ed00::11"] }
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: app }
+  - { port: 6001, to: "app:6000" }
+  - { protocol: [tcp, udp], port: 6002, to: [app, spare] }
+`;
+
+afterEach(async () => {
+  await network.server.reset();
+});
+
+async function restart(
+  count: number,
+  listen: readonly [string, number],
+  dial: readonly [string, number],
+): Promise<unknown> {
+  const { server, client } = network;
+  const output = await server.must(
+    [
+      ...[python, script("restart.py"), "--client-netns", client.path, "--count", String(count)],
+      ...["--listen", listen[0], String(listen[1]), "--dial", dial[0], String(dial[1])],
+    ],
+    { timeout_ms: 55_000 },
+  );
+  return JSON.parse(output) as unknown;
+}
+
+for (const withRun of [false, true]) {
+  describe(withRun ? "with run at work" : "after apply, with no daemon of ours", () => {
+    for (const family of families) {
+      const { label, daemon, public: address } = addressesOf[family];
+
+      test(`a daemon restarted 1,000 times gets each connection right after listen(), ${label}`, async () => {
+        const { server } = network;
+        if (withRun) await server.startRun(["-f", server.file(rules)]);
+        else await server.apply(rules);
+        expect(await restart(1000, [daemon, 6000], [address, 6000])).toEqual({
+          restarts: 1000,
+          failed: {},
+          wrong: 0,
+        });
+      });
+    }
+
+    test("likewise through a port remap", async () => {
+      const { server } = network;
+      if (withRun) await server.startRun(["-f", server.file(rules)]);
+      else await server.apply(rules);
+      expect(await restart(300, ["127.0.1.10", 6000], ["203.0.113.5", 6001])).toEqual({
+        restarts: 300,
+        failed: {},
+        wrong: 0,
+      });
+    });
+  });
+}
+
+for (const cell of matrix) {
+  test(`a mapping whose daemon is down is refused at once, every time, ${cell.title}`, async () => {
+    const { server, client } = network;
+    await server.apply(rules);
+    for (let round = 0; round < 20; round += 1) {
+      const app = await server.echo("app", [[cell.protocol, cell.daemon, 6000]]);
+      expect(await client.who(cell.protocol, cell.public, 6000)).toBe("app");
+      await app.stop();
+      expect(await client.dial(cell.protocol, cell.public, 6000)).toEqual(refused);
+    }
+  });
+
+  test(`under load the members of a SO_REUSEPORT group are replaced one by one, and none is missed, ${cell.title}`, async () => {
+    const { server, client } = network;
+    await server.apply(rules);
+    const options = { reuseport: true };
+    const listen = [[cell.protocol, cell.daemon, 6000]] as const;
+    let oldest = await server.echo("member", listen, options);
+    const load = await client.load(cell.protocol, cell.public, 6000);
+    for (let round = 0; round < 10; round += 1) {
+      const next = await server.echo("member", listen, options);
+      await load.paused(async () => await oldest.drain());
+      oldest = next;
+    }
+    const { answered, failed } = await load.stop();
+    expect(failed).toEqual({});
+    expect(answered["member"]).toBeGreaterThan(0);
+  });
+}
+
+for (const family of families) {
+  const { label, daemon, public: address } = addressesOf[family];
+
+  test(`where the kernel hands queued connections over, members leave under full load, ${label}`, async () => {
+    const { server, client } = network;
+    await server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_migrate_req"]);
+    await server.apply(rules);
+    let oldest = await server.echo("member", [["tcp", daemon, 6000]], { reuseport: true });
+    const loads = await Promise.all(
+      [0, 1].map(async () => await client.load("tcp", address, 6000)),
+    );
+    for (let round = 0; round < 20; round += 1) {
+      const next = await server.echo("member", [["tcp", daemon, 6000]], { reuseport: true });
+      await oldest.drain();
+      oldest = next;
+    }
+    for (const load of loads) {
+      expect((await load.stop()).failed).toEqual({});
+    }
+  });
+}
+
+test("under load a failover list has always somebody", async () => {
+  const { server, client } = network;
+  await server.apply(rules);
+  await server.echo("spare", [["tcp", "127.0.1.11", 6002]]);
+  const load = await client.load("tcp", "203.0.113.1", 6002);
+  for (let round = 0; round < 10; round += 1) {
+    const first = await server.echo("first", [["tcp", "127.0.1.10", 6002]]);
+    await eventually("the first is in use", async () =>
+      (await client.who("tcp", "203.0.113.1", 6002)) === "first" ? true : null,
+    );
+    await load.paused(async () => await first.drain());
+    expect(await client.who("tcp", "203.0.113.1", 6002)).toBe("spare");
+  }
+  const { answered, failed } = await load.stop();
+  expect(failed).toEqual({});
+  expect(answered["first"]).toBeGreaterThan(0);
+  expect(answered["spare"]).toBeGreaterThan(0);
+});
