@@ -1,9 +1,9 @@
 /** The demo's child processes: daemons in the server's namespace, one client in the client's. */
 import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 import { IlmError } from "../errors.js";
+import { endProcess } from "./commands.js";
 import {
   isDaemonMessage,
   isDialReply,
@@ -21,14 +21,6 @@ function forkIn(netns: string, module: string, argv: readonly string[]): ChildPr
     // A group of its own, or Ctrl-C would end the daemons before the demo has said goodbye.
     detached: true,
   });
-}
-
-/** Resolves when the process is gone, also when it was gone already. */
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
 }
 
 export type DaemonStyle = "http" | "banner" | "echo";
@@ -71,14 +63,14 @@ export class SampleDaemon {
       });
     });
     if (problem !== undefined || child.pid === undefined) {
-      await end(child);
+      await endProcess(child);
       throw new IlmError("INTERNAL", `the sample daemon ${name} did not start: ${problem}`);
     }
     return new SampleDaemon(name, endpoints, child, child.pid);
   }
 
   async stop(): Promise<void> {
-    await end(this.#child);
+    await endProcess(this.#child);
   }
 }
 
@@ -109,7 +101,7 @@ export class SampleClient {
   }
 
   async stop(): Promise<void> {
-    await end(this.#child);
+    await endProcess(this.#child);
   }
 
   #giveUp(reason: string): void {

@@ -1,5 +1,6 @@
 /** Runs other programs for the demo: `ip` to build its network, and `ilm` itself, as a user would. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 import { IlmError } from "../errors.js";
@@ -52,11 +53,59 @@ export async function ip(...argv: string[]): Promise<string> {
   });
 }
 
+function environment(color: boolean): NodeJS.ProcessEnv {
+  const { NO_COLOR: _noColor, FORCE_COLOR: _forceColor, ...env } = process.env;
+  return { ...env, ...(color ? { FORCE_COLOR: "1" } : { NO_COLOR: "1" }) };
+}
+
 /** Runs this very ilm. A failure is a result, not an error. */
 export function ilm(argv: readonly string[], color: boolean): Promise<CommandResult> {
-  const { NO_COLOR: _noColor, FORCE_COLOR: _forceColor, ...env } = process.env;
-  return run(process.execPath, [launcher, ...argv], {
-    ...env,
-    ...(color ? { FORCE_COLOR: "1" } : { NO_COLOR: "1" }),
-  });
+  return run(process.execPath, [launcher, ...argv], environment(color));
+}
+
+/** An `ilm run` at work. */
+export class RunningIlm {
+  /** What it logged until it was ready. */
+  readonly log: string;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, log: string) {
+    this.#child = child;
+    this.log = log;
+  }
+
+  /** Resolves when it says that it is ready. */
+  static async start(netns: string, color: boolean): Promise<RunningIlm> {
+    const child = spawn(process.execPath, [launcher, "--netns", netns, "run"], {
+      env: environment(color),
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    });
+    let log = "";
+    const ready = await new Promise<boolean>((resolve) => {
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        log += text;
+        if (/\bready\b.*\n/.test(log)) resolve(true);
+      });
+      child.once("error", () => resolve(false));
+      child.once("close", () => resolve(false));
+    });
+    if (ready) return new RunningIlm(child, log);
+    throw new IlmError("FINDINGS", `ilm run did not get ready: ${log.trim()}`, {
+      remedy: "Run `ilm doctor`.",
+    });
+  }
+
+  /** Resolves when it has ended, also when it had already. */
+  async stop(): Promise<void> {
+    await endProcess(this.#child);
+  }
+}
+
+/** Asks a process to end and waits until it has; one that is gone already is fine. */
+export async function endProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill("SIGTERM");
+  await gone;
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import { IlmError } from "../errors.js";
 import { SampleClient, SampleDaemon } from "./children.js";
-import { ilm } from "./commands.js";
+import { ilm, RunningIlm } from "./commands.js";
 import {
   abandonedNetworks,
   createNetwork,
@@ -35,6 +35,7 @@ class Resources {
   readonly network: DemoNetwork;
   readonly #running = new Set<SampleDaemon>();
   #client: SampleClient | null = null;
+  #run: RunningIlm | null = null;
   #cleared = false;
 
   constructor(network: DemoNetwork) {
@@ -56,6 +57,15 @@ class Resources {
     return daemon;
   }
 
+  /** Starts `ilm run`, which takes over what is in force. Gives what it logged. */
+  async follow(color: boolean): Promise<string> {
+    if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
+    const running = await RunningIlm.start(this.network.serverPath, color);
+    if (this.#cleared) await running.stop();
+    else this.#run = running;
+    return running.log;
+  }
+
   async stop(daemon: SampleDaemon): Promise<void> {
     this.#running.delete(daemon);
     await daemon.stop();
@@ -65,6 +75,7 @@ class Resources {
     this.#cleared = true;
     await this.#client?.stop();
     for (const daemon of this.#running) await daemon.stop();
+    await this.#run?.stop();
     await clearNetwork(this.network);
   }
 }
@@ -183,6 +194,7 @@ async function play(
     client: resources.openClient(),
     start: (name) => resources.start(name),
     stop: (daemon) => resources.stop(daemon),
+    follow: () => resources.follow(color),
   });
   const outcome = await scenario.play(configuration);
   return keep ? outcome : scenario.unload();

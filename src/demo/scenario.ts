@@ -1,4 +1,6 @@
 /** What the demo shows, act by act, and what it expects of each dial. */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { IlmError } from "../errors.js";
 import { ilm } from "./commands.js";
 import type { SampleClient, SampleDaemon } from "./children.js";
@@ -15,6 +17,8 @@ export interface Stage {
   /** Starts one of `daemons` in the server's namespace. */
   readonly start: (name: DaemonName) => Promise<SampleDaemon>;
   readonly stop: (daemon: SampleDaemon) => Promise<void>;
+  /** Starts `ilm run` in the background; gives what it logged until it was ready. */
+  readonly follow: () => Promise<string>;
 }
 
 /** The daemons of examples/demo.yaml, and one that needs no mapping. */
@@ -33,6 +37,8 @@ export const daemons = {
   admin: { style: "http", endpoints: [`tcp:${publicAddresses.server4}:8080`] },
 } as const;
 export type DaemonName = keyof typeof daemons;
+
+const udpPatience_ms = 1000;
 
 interface Expected {
   readonly protocol: "tcp" | "udp";
@@ -91,7 +97,7 @@ export class Scenario {
   async play(configuration: string): Promise<Outcome> {
     const ssh = await this.#actBefore();
     await this.#actApply(configuration);
-    await this.#actDial();
+    await this.#actFollow();
     await this.#actExisting();
     await this.#actDown(ssh);
     await this.#actAsk();
@@ -127,7 +133,8 @@ export class Scenario {
   }
 
   async #actApply(configuration: string): Promise<void> {
-    this.#stage.reporter.act("The configuration is put in force, and two more daemons start");
+    const { server4, server6 } = publicAddresses;
+    this.#stage.reporter.act("The configuration is put in force; from now on the kernel decides");
     await this.#ilm("apply", "-f", configuration);
     const [failure] = this.#problems;
     // Without it the rest would fail one by one, and hide the reason.
@@ -135,19 +142,13 @@ export class Scenario {
       throw new IlmError("FINDINGS", failure, { remedy: "Run `ilm doctor`." });
     }
     await this.#start("web");
-    await this.#start("dns");
-  }
-
-  async #actDial(): Promise<void> {
-    const { server4, server6 } = publicAddresses;
-    this.#stage.reporter.act("A client dials the server's public addresses");
     await this.#dial(
-      ...([server4, server6] as const).map((address): Expected => ({
+      ...[server4, server6].map((address): Expected => ({
         protocol: "tcp",
         address,
         port: 80,
         daemon: "web",
-        why: "port 80 is mapped to web; port and address stay as dialled, nothing is translated",
+        why: "port 80 is mapped to web; nothing is translated, both sides see what was dialled",
       })),
       {
         protocol: "tcp",
@@ -156,18 +157,6 @@ export class Scenario {
         daemon: "ssh",
         why: "port 2222 is mapped to ssh:22, whose listener was there before ilm was",
       },
-      ...(["tcp", "udp"] as const).flatMap((protocol) =>
-        ([server4, server6] as const).map((address): Expected => ({
-          protocol,
-          address,
-          port: 53,
-          daemon: "dns",
-          why:
-            protocol === "tcp"
-              ? "port 53 is mapped to dns, for both protocols"
-              : "a datagram reaches the daemon, and the reply leaves from the address that was dialled",
-        })),
-      ),
       {
         protocol: "tcp",
         address: server6,
@@ -175,6 +164,29 @@ export class Scenario {
         daemon: null,
         why: "ssh has no IPv6 address, so nothing listens there, and the kernel says so",
       },
+    );
+  }
+
+  async #actFollow(): Promise<void> {
+    const { network, reporter, follow } = this.#stage;
+    const { server4, server6 } = publicAddresses;
+    reporter.act("ilm run stays: it follows the file, and UDP daemons as they start");
+    const log = await follow();
+    reporter.command(`ilm --netns ${network.serverPath} run &`, log);
+    await this.#start("dns");
+    await this.#dial(
+      ...(["udp", "tcp"] as const).flatMap((protocol) =>
+        [server4, server6].map((address): Expected => ({
+          protocol,
+          address,
+          port: 53,
+          daemon: "dns",
+          why:
+            protocol === "tcp"
+              ? "port 53 is mapped to dns, for both protocols"
+              : "the datagram reaches the daemon, and its reply leaves from the address that was dialled",
+        })),
+      ),
     );
   }
 
@@ -258,7 +270,7 @@ export class Scenario {
     const dials: Dial[] = [];
     for (const expected of expectations) {
       const { protocol, address, port, daemon, why } = expected;
-      const result = await this.#stage.client.dial(protocol, address, port);
+      const result = await this.#dialOnce(expected);
       const problem = judge(expected, result);
       const dialled = endpoint(address, port);
       dials.push({ protocol, dialled, expected: daemon ?? "refused", why, result, problem });
@@ -266,5 +278,21 @@ export class Scenario {
     }
     this.#dials.push(...dials);
     this.#stage.reporter.dials(dials);
+  }
+
+  /**
+   * A TCP listener is registered inside its own listen(). A UDP socket is found by `run` a moment after its bind(), so a
+   * refusal is given that moment.
+   */
+  async #dialOnce({ protocol, address, port, daemon }: Expected): Promise<DialResult> {
+    const { client } = this.#stage;
+    let result = await client.dial(protocol, address, port);
+    const patience = Date.now() + udpPatience_ms;
+    while (protocol === "udp" && daemon !== null && result.outcome === "refused") {
+      if (Date.now() > patience) break;
+      await sleep(20);
+      result = await client.dial(protocol, address, port);
+    }
+    return result;
   }
 }
