@@ -286,10 +286,10 @@ export class Scenario {
    */
   async #dialOnce({ protocol, address, port, daemon }: Expected): Promise<DialResult> {
     const { client } = this.#stage;
+    const patience = protocol === "udp" && daemon !== null ? udpPatience_ms : 0;
+    const until = Date.now() + patience;
     let result = await client.dial(protocol, address, port);
-    const patience = Date.now() + udpPatience_ms;
-    while (protocol === "udp" && daemon !== null && result.outcome === "refused") {
-      if (Date.now() > patience) break;
+    while (result.outcome === "refused" && Date.now() < until) {
       await sleep(20);
       result = await client.dial(protocol, address, port);
     }
