@@ -5,7 +5,7 @@ import type { DataPlane } from "../dataplane/types.js";
 import { diffRules } from "../compile/diff.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { acquireWriterLock } from "../kernel/lock.js";
-import { sdNotify } from "../kernel/notify.js";
+import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { destinationStates } from "../registry/registry.js";
 import { version } from "../version.js";
@@ -61,7 +61,7 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
 
   function reload(reason: string): void {
     log.log("info", `${reason}: reading the configuration again`);
-    sdNotify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    sdNotify(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`);
     // A refusal is logged by the reconciler and shown by `status`.
     reconciler.submit({ kind: "reload" }).then(
       ({ generation }) => {

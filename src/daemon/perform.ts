@@ -36,7 +36,7 @@ export async function performChange(dataPlane: DataPlane, change: Change): Promi
 /** Null when the lock is held and there is time left to wait for it. */
 function tryLock(netnsInode: number, last: boolean): WriterLock | null {
   try {
-    return acquireWriterLock(netnsInode);
+    return acquireWriterLock(netnsInode, { waitMs: 0 });
   } catch (error) {
     if (!last && error instanceof IlmError && error.code === "LOCKED") return null;
     throw error;

@@ -1,0 +1,41 @@
+/** `ilm add`: mappings at run time, beside those of the file. */
+import { performChange } from "../daemon/perform.js";
+import type { Mapping, Origin } from "../model/mapping.js";
+import { describePerformed } from "./apply.js";
+import { print, type Context } from "./context.js";
+import { describeMapping, mappingShape } from "./render/mapping.js";
+import { withDataPlane } from "./with-data-plane.js";
+
+export interface AddOptions {
+  /** Takes the place of a mapping of the same name that was added before. */
+  readonly replace?: boolean;
+}
+
+const runtimeOrigin: Origin = { file: "<runtime>", line: 0, column: 0 };
+
+export async function add(
+  context: Context,
+  options: AddOptions,
+  texts: readonly string[],
+): Promise<void> {
+  const { parseMappingArgument } = await import("../config/argument.js");
+  await withDataPlane(async (dataPlane) => {
+    const services = dataPlane.inForce()?.rules.file.services ?? [];
+    const mappings = texts
+      .flatMap((text) => parseMappingArgument(text, services))
+      .map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
+    const performed = await performChange(dataPlane, {
+      kind: "add",
+      mappings,
+      replace: options.replace === true,
+    });
+    const added = mappings.map((mapping) => mappingShape(mapping, true));
+    print(
+      context,
+      { ...performed, added },
+      () =>
+        mappings.map((mapping) => `${mapping.name}: ${describeMapping(mapping)}\n`).join("") +
+        describePerformed(performed),
+    );
+  });
+}

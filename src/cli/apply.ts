@@ -1,0 +1,33 @@
+/** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
+import { performChange, type Performed } from "../daemon/perform.js";
+import { print, type Context } from "./context.js";
+import { loadWanted, type SourceOptions } from "./load.js";
+import { noteWarnings } from "./render/error.js";
+import { count } from "./render/text.js";
+import { withDataPlane } from "./with-data-plane.js";
+
+export async function apply(
+  context: Context,
+  options: SourceOptions,
+  mappings: readonly string[],
+): Promise<void> {
+  const { source, given, file, warnings } = await loadWanted(options, mappings);
+  const performed = await withDataPlane((dataPlane) =>
+    performChange(dataPlane, { kind: "apply", source, given, file }),
+  );
+  noteWarnings(context, warnings);
+  print(context, { ...performed, warnings }, () => describePerformed(performed));
+}
+
+/** What a change did, for people. */
+export function describePerformed(performed: Performed): string {
+  const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
+  const lines = [
+    changed
+      ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${by === "daemon" ? ", put in force by the daemon" : ""}`
+      : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
+    ...addressesAdded.map((address) => `${address} was added to lo`),
+    ...addressesRemoved.map((address) => `${address} was removed from lo`),
+  ];
+  return `${lines.join("\n")}\n`;
+}

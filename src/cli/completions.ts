@@ -1,0 +1,220 @@
+/** Completion scripts for shells, made from the parser's own definitions. Pure. */
+import type { ArgumentReference, CommandReference, OptionReference } from "./reference.js";
+
+export const shells = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof shells)[number];
+
+export function isShell(text: string): text is Shell {
+  return shells.some((shell) => shell === text);
+}
+
+export function renderCompletion(shell: Shell, program: CommandReference): string {
+  switch (shell) {
+    case "bash":
+      return bash(program);
+    case "zsh":
+      return zsh(program);
+    case "fish":
+      return fish(program);
+  }
+}
+
+/** Help is an option of every command, though the parser does not list it. */
+const help: OptionReference = {
+  flags: "-h, --help",
+  short: "-h",
+  long: "--help",
+  value: null,
+  description: "show help",
+};
+
+function optionsOf(program: CommandReference, command: CommandReference | null) {
+  const own = command === null ? [] : command.options;
+  return [...own, ...program.options, help];
+}
+
+function flagsOf(options: readonly OptionReference[]): string[] {
+  return options.flatMap(({ short, long }) => [short, long]).filter((flag) => flag !== null);
+}
+
+/** What a value or operand is made of, by its name in the help. */
+type Source = "file" | "netns" | "interface" | "none";
+
+function sourceOf(valueName: string): Source {
+  if (valueName === "FILE") return "file";
+  if (valueName === "PATH") return "netns";
+  if (valueName === "NAME") return "interface";
+  return "none";
+}
+
+function choicesOf(command: CommandReference): readonly string[] {
+  return command.arguments.flatMap((argument: ArgumentReference) => argument.choices);
+}
+
+function bash(program: CommandReference): string {
+  const names = program.commands.map((command) => command.name);
+  const withValue = valued(program);
+  const cases = program.commands.map((command) => {
+    const words = [...flagsOf(optionsOf(program, command)), ...choicesOf(command)];
+    return `    ${command.name}) words="${words.join(" ")}" ;;`;
+  });
+  return `# bash completion for ilm; made by "ilm completion bash"
+_ilm() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command="" index words
+  COMPREPLY=()
+  case $previous in
+${withValue.map(({ flags, source }) => `    ${flags.join("|")}) ${bashValue(source)}; return ;;`).join("\n")}
+  esac
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    case \${COMP_WORDS[index]} in
+${withValue.map(({ flags }) => `      ${flags.join("|")}) index=$((index + 1)) ;;`).join("\n")}
+      -*) ;;
+      *) command=\${COMP_WORDS[index]}; break ;;
+    esac
+  done
+  case $command in
+    "") words="${[...names, ...flagsOf(optionsOf(program, null))].join(" ")}" ;;
+${cases.join("\n")}
+    *) words="" ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+complete -F _ilm ilm
+`;
+}
+
+interface Valued {
+  readonly flags: readonly string[];
+  readonly source: Source;
+}
+
+/** Options with values, each once although several commands have it. */
+function valued(program: CommandReference): Valued[] {
+  const found = new Map<string, Valued>();
+  for (const option of [program, ...program.commands].flatMap((command) => command.options)) {
+    if (option.value === null) continue;
+    found.set(option.flags, { flags: flagsOf([option]), source: sourceOf(option.value) });
+  }
+  return [...found.values()];
+}
+
+function bashValue(source: Source): string {
+  switch (source) {
+    case "file":
+      return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current")';
+    case "netns":
+      return 'mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current")';
+    case "interface":
+      return 'mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current")';
+    case "none":
+      return "COMPREPLY=()";
+  }
+}
+
+function zsh(program: CommandReference): string {
+  const commands = program.commands.map(
+    (command) => `    ${zshQuote(`${command.name}:${command.summary}`)}`,
+  );
+  const cases = program.commands.map((command) => {
+    const lines = [
+      ...optionsOf(program, command).flatMap(zshOption),
+      ...command.arguments.map(zshArgument),
+    ];
+    return `        ${command.name})\n          _arguments ${lines.join(" \\\n            ")} ;;`;
+  });
+  return `#compdef ilm
+# zsh completion for ilm; made by "ilm completion zsh"
+_ilm() {
+  local -a commands
+  local state line
+  commands=(
+${commands.join("\n")}
+  )
+  _arguments -C ${optionsOf(program, null).flatMap(zshOption).join(" \\\n    ")} \\
+    '1:command:->command' '*::argument:->argument'
+  case $state in
+    command) _describe command commands ;;
+    argument)
+      case $line[1] in
+${cases.join("\n")}
+      esac ;;
+  esac
+}
+if [ "$funcstack[1]" = "_ilm" ]; then _ilm "$@"; else compdef _ilm ilm; fi
+`;
+}
+
+function zshOption({ short, long, value, description }: OptionReference): string[] {
+  const text = `[${description.replace(/[[\]]/g, "\\$&")}]`;
+  const rest = value === null ? text : `${text}:${value}:${zshAction(sourceOf(value))}`;
+  const flags = flagsOf([{ short, long, value, description, flags: "" }]);
+  const apart = flags.length > 1 ? `(${flags.join(" ")})` : "";
+  return flags.map((flag) => zshQuote(`${apart}${flag}${rest}`));
+}
+
+function zshArgument({ term, description, choices }: ArgumentReference): string {
+  const action = choices.length === 0 ? " " : `(${choices.join(" ")})`;
+  const place = term.includes("...") ? "*" : "";
+  return zshQuote(`${place}:${description.replaceAll(":", "\\:")}:${action}`);
+}
+
+function zshAction(source: Source): string {
+  switch (source) {
+    case "file":
+      return "_files";
+    case "netns":
+      return "_files -W /run/netns";
+    case "interface":
+      return "_net_interfaces";
+    case "none":
+      return " ";
+  }
+}
+
+function zshQuote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function fish(program: CommandReference): string {
+  const lines = [
+    '# fish completion for ilm; made by "ilm completion fish"',
+    "complete -c ilm -f",
+    ...optionsOf(program, null).map((option) => fishOption(option, "")),
+  ];
+  for (const command of program.commands) {
+    lines.push(
+      `complete -c ilm -n __fish_use_subcommand -a ${command.name} -d ${fishQuote(command.summary)}`,
+    );
+    const when = ` -n '__fish_seen_subcommand_from ${command.name}'`;
+    lines.push(...command.options.map((option) => fishOption(option, when)));
+    const choices = choicesOf(command);
+    if (choices.length > 0) lines.push(`complete -c ilm${when} -a '${choices.join(" ")}'`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function fishOption({ short, long, value, description }: OptionReference, when: string): string {
+  const flags = [
+    short === null ? "" : ` -s ${short.slice(1)}`,
+    long === null ? "" : ` -l ${long.slice(2)}`,
+  ].join("");
+  const operand = value === null ? "" : ` -r${fishAction(sourceOf(value))}`;
+  return `complete -c ilm${when}${flags}${operand} -d ${fishQuote(description)}`;
+}
+
+function fishAction(source: Source): string {
+  switch (source) {
+    case "file":
+      return " -F";
+    case "netns":
+      return " -a '(command ls /run/netns 2>/dev/null)'";
+    case "interface":
+      return " -a '(command ls /sys/class/net 2>/dev/null)'";
+    case "none":
+      return "";
+  }
+}
+
+function fishQuote(text: string): string {
+  return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+}

@@ -1,0 +1,41 @@
+/** What a command knows of the terminal and of the options that every command has. */
+import pc from "picocolors";
+
+export type Colours = ReturnType<typeof pc.createColors>;
+
+export interface Context {
+  /** Standard output carries one JSON document (or NDJSON) and nothing else. */
+  readonly json: boolean;
+  /** Columns of the terminal; Infinity when standard output is none, so that nothing is cut off in pipes. */
+  readonly width: number;
+  readonly colours: Colours;
+  /** To standard output. */
+  write(text: string): void;
+  /** To standard error. */
+  note(text: string): void;
+}
+
+/** The options that every command has, as the parser gives them. */
+export interface GlobalOptions {
+  readonly json?: boolean;
+  readonly netns?: string;
+  /** False: `--no-color`. */
+  readonly color?: boolean;
+}
+
+export function processContext(options: GlobalOptions): Context {
+  const { stdout, stderr, env } = process;
+  const wanted = options.color !== false && (env["NO_COLOR"] ?? "") === "";
+  return {
+    json: options.json === true,
+    width: stdout.isTTY ? Math.max(stdout.columns, 40) : Infinity,
+    colours: pc.createColors(wanted && stdout.isTTY && env["TERM"] !== "dumb"),
+    write: (text) => void stdout.write(text),
+    note: (text) => void stderr.write(text),
+  };
+}
+
+/** Prints the value as JSON, or else the text. */
+export function print(context: Context, value: unknown, text: () => string): void {
+  context.write(context.json ? `${JSON.stringify(value, null, 2)}\n` : text());
+}

@@ -1,0 +1,157 @@
+/** The commands that look and never change anything. */
+import { Argument, Option } from "commander";
+import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
+import type { ExplainOptions } from "./explain.js";
+import type { ListenersOptions } from "./listeners.js";
+import type { SourceOptions } from "./load.js";
+import type { MonitorOptions } from "./monitor.js";
+
+export function defineNouns(define: Define): void {
+  define({
+    name: "status",
+    group: groups.look,
+    summary: "show whether rules are in force, since when, and what to be warned of",
+    description: ["Ends with status 0 also when nothing is loaded."],
+    examples: [
+      { command: "ilm status", purpose: "the state of this network namespace" },
+      { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
+    ],
+    task: () => async (context) => (await import("./status.js")).status(context),
+  });
+  define({
+    name: "mappings",
+    group: groups.look,
+    summary: "show the mappings in force, their counters, and who would get a connection now",
+    description: [
+      "Counters are lookups and not packets: ICMP errors and GRO look up for UDP too. They carry on across changes as long as a mapping keeps its name and protocol.",
+    ],
+    examples: [
+      { command: "ilm mappings", purpose: "as a table" },
+      {
+        command: "ilm mappings --json | jq '.[] | select(any(.to[]; .listening) | not) | .name'",
+        purpose: "mappings for which nobody listens",
+      },
+    ],
+    task: () => async (context) => (await import("./mappings.js")).mappings(context),
+  });
+  define({
+    name: "listeners",
+    group: groups.look,
+    summary: "show who listens where, and which mappings lead there",
+    description: [
+      "Listening TCP and bound, unconnected UDP sockets, from the kernel's own tables.",
+    ],
+    options: [new Option("--mapped", "only those that a mapping leads to")],
+    examples: [
+      { command: "ilm listeners", purpose: "every listener of this network namespace" },
+      { command: "ilm listeners --mapped", purpose: "only those with mappings" },
+    ],
+    task: (_operands, options) => async (context) =>
+      (await import("./listeners.js")).listeners(context, options as ListenersOptions),
+  });
+  define({
+    name: "explain",
+    group: groups.look,
+    summary: "ask the loaded program what it does with a packet, and show each step",
+    description: [
+      "The program itself is run on a made-up packet; nothing is sent, and no counter counts it.",
+    ],
+    arguments: [
+      new Argument("<PROTOCOL>", "tcp or udp").choices(["tcp", "udp"]),
+      new Argument("<ADDRESS:PORT>", "what the client dials: 203.0.113.5:443 or [2001:db8::5]:443"),
+    ],
+    options: [
+      new Option("--from <ADDRESS:PORT>", "the client; by default somebody out there"),
+      new Option("--interface <NAME>", "the interface that the packet comes in on"),
+    ],
+    examples: [
+      { command: "ilm explain tcp 203.0.113.5:443", purpose: "who gets a connection to this port" },
+      {
+        command:
+          "ilm explain udp '[2001:db8::5]:53' --from '[2001:db8:9::1]:5555' --interface eth0",
+        purpose: "with everything said",
+      },
+    ],
+    task:
+      ([protocol, local], options) =>
+      async (context) =>
+        (await import("./explain.js")).explain(
+          context,
+          protocol as string,
+          local as string,
+          options as ExplainOptions,
+        ),
+  });
+  define({
+    name: "monitor",
+    group: groups.look,
+    summary: "show decisions as they are made",
+    description: [
+      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. While nobody watches it costs nothing. With --json each line is one object.",
+    ],
+    options: [
+      new Option("--count <N>", "end after so many decisions"),
+      new Option("--seconds <N>", "end after so many seconds"),
+    ],
+    examples: [
+      { command: "ilm monitor", purpose: "until Ctrl-C" },
+      { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
+    ],
+    task: (_operands, options) => async (context) =>
+      (await import("./monitor.js")).monitor(context, options as MonitorOptions),
+  });
+  define({
+    name: "audit",
+    group: groups.look,
+    summary: "show who listens on every address, or on an address that a service owns",
+    description: ["It reports and changes nothing. Ends with status 1 when there is a finding."],
+    examples: [{ command: "ilm audit", purpose: "each finding with its remedy" }],
+    task: () => async (context) => (await import("./audit.js")).audit(context),
+  });
+  define({
+    name: "doctor",
+    group: groups.look,
+    summary: "check kernel, privileges, mounts and neighbours, each with its remedy",
+    description: ["Ends with status 1 when there is an error; warnings alone are status 0."],
+    examples: [
+      { command: "ilm doctor", purpose: "before the first start, and whenever something is odd" },
+    ],
+    task: () => async (context) => (await import("./doctor.js")).doctor(context),
+  });
+  define({
+    name: "check",
+    group: groups.look,
+    summary: "check a configuration without touching anything",
+    description: [
+      "Shows every error at once, with file, line, column and what would be right. Needs no privileges. Ends with status 3 when there is an error.",
+      MAPPING_WORDS,
+    ],
+    arguments: [mappingsArgument()],
+    options: [fileOption()],
+    examples: [
+      { command: "ilm check -f /etc/ilm/ilm.yaml", purpose: "a file" },
+      { command: "ilm check -f /etc/ilm/conf.d", purpose: "a folder of files" },
+      { command: "ilm check tcp:8080=127.0.1.10:80", purpose: "a mapping as an argument" },
+    ],
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("./check.js")).check(context, options as SourceOptions, mappings as string[]),
+  });
+  define({
+    name: "diff",
+    group: groups.look,
+    summary: "show what apply would change",
+    description: [
+      "Ends with status 0 when nothing would change, and 1 when something would.",
+      MAPPING_WORDS,
+    ],
+    arguments: [mappingsArgument()],
+    options: [fileOption()],
+    examples: [{ command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" }],
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("./diff.js")).diff(context, options as SourceOptions, mappings as string[]),
+  });
+}

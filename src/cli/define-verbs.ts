@@ -1,0 +1,103 @@
+/** The commands that change what is in force. */
+import { Argument, Option } from "commander";
+import type { AddOptions } from "./add.js";
+import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
+import type { SourceOptions } from "./load.js";
+
+export function defineVerbs(define: Define): void {
+  define({
+    name: "run",
+    group: groups.change,
+    summary: "put rules in force, then stay: follow listeners and the file, serve API and metrics",
+    description: [
+      "The file (or folder) is read again when it changes and on SIGHUP; when it is wrong then, the rules in force stay, and the log and `ilm status` say so. SIGTERM and SIGINT end the daemon and leave the rules in force. Without a file and mappings it goes on with what is in force.",
+      "While it is at work it alone writes: apply, add, remove and unload hand their change to it. A file that is applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root only, and tells systemd when it is ready. The log goes to standard error; with --json each line is one object.",
+      MAPPING_WORDS,
+    ],
+    arguments: [mappingsArgument()],
+    options: [new Option("-f, --file <FILE>", "configuration: a file, or a folder of files")],
+    examples: [
+      { command: "ilm run -f /etc/ilm/ilm.yaml", purpose: "as a service does" },
+      {
+        command: "ilm run tcp:8080=127.0.1.10:80 'udp:53=[fd5e:ed00::53]'",
+        purpose: "without a file",
+      },
+      {
+        command: "curl --unix-socket /run/ilm/4026531840.sock http://ilm/metrics",
+        purpose: "the metrics of a daemon; `ilm status` shows the number",
+      },
+    ],
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("./run.js")).run(context, options as SourceOptions, mappings as string[]),
+  });
+  define({
+    name: "apply",
+    group: groups.change,
+    summary: "make the kernel do what the file says, in one atomic step, then exit",
+    description: [
+      "What it puts in force stays after it exits; no daemon is needed. Mappings added at run time stay too.",
+      MAPPING_WORDS,
+    ],
+    arguments: [mappingsArgument()],
+    options: [fileOption()],
+    examples: [
+      { command: "ilm apply -f /etc/ilm/ilm.yaml", purpose: "a file" },
+      { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
+      { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
+    ],
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("./apply.js")).apply(context, options as SourceOptions, mappings as string[]),
+  });
+  define({
+    name: "add",
+    group: groups.change,
+    summary: "add mappings at run time",
+    description: [
+      "They live beside the file's, survive reloads and restarts of the daemon, and go with `ilm remove` or `ilm unload`. A mapping that ties with another is refused.",
+      MAPPING_WORDS,
+    ],
+    arguments: [new Argument("<MAPPING...>", "e.g. tcp:8080=127.0.1.10:80")],
+    options: [
+      new Option("--replace", "take the place of a mapping of the same name that was added before"),
+    ],
+    examples: [
+      { command: "ilm add tcp:8080=127.0.1.10:80", purpose: "one more port for a daemon" },
+      {
+        command: "ilm add --replace tcp:8080=127.0.1.11:80",
+        purpose: "to another daemon, without a gap",
+      },
+    ],
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("./add.js")).add(context, options as AddOptions, mappings as string[]),
+  });
+  define({
+    name: "remove",
+    group: groups.change,
+    summary: "remove mappings that were added at run time",
+    description: [
+      "By name, or by the very text that they were added with. Mappings of a file are removed in the file.",
+    ],
+    arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
+    examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
+    task:
+      ([names]) =>
+      async (context) =>
+        (await import("./remove.js")).remove(context, names as string[]),
+  });
+  define({
+    name: "unload",
+    group: groups.change,
+    summary: "detach and remove everything",
+    description: [
+      "Programs, maps, links, files, and the addresses that ilm put on lo. A daemon that is at work ends with it.",
+    ],
+    examples: [{ command: "ilm unload", purpose: "as if ilm had never been there" }],
+    task: () => async (context) => (await import("./unload.js")).unload(context),
+  });
+}

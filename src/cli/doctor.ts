@@ -1,0 +1,95 @@
+/** `ilm doctor`: can this host do it, and what stands in the way? Each with its remedy. */
+import type { DaemonStatus } from "../daemon/api.js";
+import { ExitStatus, IlmError } from "../errors.js";
+import { probeHost, type HostReport } from "../kernel/features.js";
+import { auditListeners } from "../registry/registry.js";
+import { requestStatus } from "../daemon/client.js";
+import { emptyRules } from "../model/mapping.js";
+import { openDataPlane } from "../dataplane/open.js";
+import { print, type Context } from "./context.js";
+import { hostAddresses } from "./host-addresses.js";
+import { count, indent, printable } from "./render/text.js";
+import { findWarnings } from "./warnings.js";
+
+type Check = HostReport["checks"][number];
+
+/** Status 1 when there is an error among the checks; warnings alone are 0. */
+export async function doctor(context: Context): Promise<ExitStatus> {
+  const checks = [...probeHost().checks, ...(await checkRules())];
+  const errors = checks.filter((check) => check.severity === "error").length;
+  const warnings = checks.filter((check) => check.severity === "warning").length;
+  print(context, { ok: errors === 0, errors, warnings, checks }, () => {
+    const lines = checks.map((check) => renderCheck(context, check)).join("");
+    const verdict =
+      errors + warnings === 0
+        ? "all is well"
+        : `${count(errors, "error")}, ${count(warnings, "warning")}`;
+    return `${lines}\n${verdict}\n`;
+  });
+  return errors === 0 ? ExitStatus.done : ExitStatus.failed;
+}
+
+/** What is only to be seen with the rules in force; nothing when the host cannot even open the data plane. */
+async function checkRules(): Promise<Check[]> {
+  let dataPlane;
+  try {
+    dataPlane = openDataPlane();
+  } catch (error) {
+    return [asCheck("data plane", error)];
+  }
+  try {
+    const rules = dataPlane.inForce()?.rules ?? null;
+    const listeners = dataPlane.listeners();
+    const { daemon, check } = await askDaemon(dataPlane.netnsInode);
+    const warnings = findWarnings({ rules, listeners, hostAddresses: hostAddresses(), daemon });
+    const findings = auditListeners(rules ?? emptyRules, listeners);
+    return [
+      check,
+      ...warnings.map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
+      ...findings
+        .filter((finding) => finding.kind === "foreign-address")
+        .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),
+    ];
+  } catch (error) {
+    return [asCheck("rules in force", error)];
+  } finally {
+    dataPlane.close();
+  }
+}
+
+async function askDaemon(
+  netnsInode: number,
+): Promise<{ daemon: DaemonStatus | null; check: Check }> {
+  try {
+    const daemon = await requestStatus(netnsInode);
+    const found = daemon === null ? "not running" : `pid ${daemon.pid}, version ${daemon.version}`;
+    return { daemon, check: { name: "daemon", ok: true, severity: "ok", found, remedy: "" } };
+  } catch (error) {
+    return { daemon: null, check: asCheck("daemon", error) };
+  }
+}
+
+function warningCheck(name: string, found: string, remedy: string): Check {
+  return { name, ok: false, severity: "warning", found, remedy };
+}
+
+function asCheck(name: string, error: unknown): Check {
+  if (!(error instanceof IlmError)) throw error;
+  return {
+    name,
+    ok: false,
+    severity: "error",
+    found: `${error.code}: ${error.message}`,
+    remedy: error.remedy ?? "",
+  };
+}
+
+function renderCheck({ colours }: Context, { name, severity, found, remedy }: Check): string {
+  const marks = {
+    ok: colours.green("ok     "),
+    warning: colours.yellow("warning"),
+    error: colours.red("error  "),
+  };
+  const line = `${marks[severity]}  ${name}: ${printable(found)}\n`;
+  return severity === "ok" || remedy === "" ? line : `${line}${indent(`${remedy}\n`, 9)}`;
+}

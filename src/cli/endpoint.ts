@@ -1,0 +1,41 @@
+/** Addresses with ports on the command line and on the screen. */
+import { IlmError } from "../errors.js";
+import { parseAddress, type Address } from "../model/address.js";
+import { parsePort } from "../model/ports.js";
+
+export interface Endpoint {
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** `203.0.113.5:443` or `[2001:db8::5]:443`. Throws USAGE, naming what was being read. */
+export function parseEndpoint(text: string, what: string): Endpoint {
+  const bracketed = /^\[([^\]]*)\]:([^:]*)$/.exec(text);
+  const plain = /^([^:[\]]*):([^:]*)$/.exec(text);
+  const [, addressText, portText] = bracketed ?? plain ?? [];
+  if (addressText === undefined || portText === undefined) {
+    throw usage(what, `${JSON.stringify(text)} is not an address with a port`, EXAMPLE);
+  }
+  const address = parseAddress(addressText);
+  if (!address.ok) throw usage(what, address.reason, address.hint);
+  const port = parsePort(portText);
+  if (!port.ok) throw usage(what, port.reason, port.hint);
+  if (address.address.includes(":") !== (bracketed !== null)) {
+    throw usage(what, `${JSON.stringify(text)} has brackets around an IPv4 address`, EXAMPLE);
+  }
+  return { address: address.address, port: port.port };
+}
+
+const EXAMPLE = "write 203.0.113.5:443 or [2001:db8::5]:443";
+
+function usage(what: string, reason: string, hint: string): IlmError {
+  return new IlmError("USAGE", `${what}: ${reason}`, {
+    remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
+  });
+}
+
+/** The inverse of parseEndpoint; `*` for the wildcard listener, without the port when it is the dialled one. */
+export function formatEndpoint(address: string, port: number | string): string {
+  if (port === "same") return address;
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}

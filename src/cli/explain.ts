@@ -1,0 +1,107 @@
+/** `ilm explain`: asks the loaded program itself what it does with a packet, and tells each step. */
+import { randomInt } from "node:crypto";
+import type { DataPlane } from "../dataplane/types.js";
+import { IlmError } from "../errors.js";
+import { familyOf, type Address } from "../model/address.js";
+import type { Packet } from "../model/decision.js";
+import { allMappings, protocols, type Mapping, type Protocol } from "../model/mapping.js";
+import { destinationStates } from "../registry/registry.js";
+import { print, type Context } from "./context.js";
+import { parseEndpoint } from "./endpoint.js";
+import { kernelChoice } from "./kernel-choice.js";
+import { ownersOf } from "./owners.js";
+import { explanationShape, renderExplanation, type Explained } from "./render/explanation.js";
+import { needInForce, withDataPlane } from "./with-data-plane.js";
+
+export interface ExplainOptions {
+  readonly from?: string;
+  readonly interface?: string;
+}
+
+export async function explain(
+  context: Context,
+  protocolText: string,
+  localText: string,
+  options: ExplainOptions,
+): Promise<void> {
+  const protocol = parseProtocol(protocolText);
+  const local = parseEndpoint(localText, "the address dialled");
+  const remote =
+    options.from === undefined
+      ? { address: anyone(local.address), port: randomInt(32_768, 61_000) }
+      : parseEndpoint(options.from, "--from");
+  if (familyOf(remote.address) !== familyOf(local.address)) {
+    throw new IlmError("USAGE", `--from: ${remote.address} and ${local.address} differ in family`, {
+      remedy: "A packet has two IPv4 or two IPv6 addresses.",
+    });
+  }
+  const interfaceIndex =
+    options.interface === undefined ? 0 : await findInterface(options.interface);
+  const packet: Packet = {
+    protocol,
+    local: local.address,
+    localPort: local.port,
+    remote: remote.address,
+    remotePort: remote.port,
+    interfaceIndex,
+  };
+  const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet));
+  print(context, explanationShape(explained), () => renderExplanation(explained, context.colours));
+}
+
+async function ask(dataPlane: DataPlane, packet: Packet): Promise<Explained> {
+  const { rules } = needInForce(dataPlane);
+  const explanation = dataPlane.explain(packet);
+  const listeners = dataPlane.listeners();
+  const mapping =
+    explanation.mapping === null ? null : (allMappings(rules)[explanation.mapping] ?? null);
+  const kernel = kernelChoice(packet, listeners);
+  const selected = listeners.find((listener) => listener.cookie === explanation.cookie) ?? null;
+  const wildcards = mapping === null ? [] : wildcardsFor(mapping, packet, listeners);
+  const named = [kernel, selected, ...wildcards].filter((listener) => listener !== null);
+  return {
+    explanation,
+    rules,
+    mapping,
+    selected,
+    kernel,
+    wildcards,
+    ownerOf: await ownersOf(named),
+  };
+}
+
+/** Per destination: who listens on every address of the port that this packet asks for, and so not on the destination. */
+function wildcardsFor(
+  mapping: Mapping,
+  packet: Packet,
+  listeners: ReturnType<DataPlane["listeners"]>,
+) {
+  const port = { first: packet.localPort, last: packet.localPort };
+  return destinationStates({ ...mapping, ports: [port] }, listeners).map(
+    (state) => state.wildcardWouldAnswer,
+  );
+}
+
+function parseProtocol(text: string): Protocol {
+  const found = protocols.find((protocol) => protocol === text);
+  if (found !== undefined) return found;
+  throw new IlmError("USAGE", `${JSON.stringify(text)} is not a protocol`, {
+    remedy: "Write tcp or udp, as in `ilm explain tcp 203.0.113.5:443`.",
+  });
+}
+
+/** Somebody out there: an address of the ranges for documentation (RFC 5737, RFC 3849). */
+function anyone(local: Address): Address {
+  return (familyOf(local) === 4 ? "198.51.100.7" : "2001:db8:ffff::7") as Address;
+}
+
+async function findInterface(name: string): Promise<number> {
+  const { interfaceNames } = await import("../kernel/procfs.js");
+  const names = interfaceNames();
+  for (const [index, known] of names) {
+    if (known === name) return index;
+  }
+  throw new IlmError("NOT_FOUND", `there is no interface named ${JSON.stringify(name)}`, {
+    remedy: `There are: ${[...names.values()].join(", ")}.`,
+  });
+}

@@ -1,0 +1,85 @@
+/** `ilm listeners`: who listens where, and which mappings lead there. */
+import { emptyRules } from "../model/mapping.js";
+import type { Listener, Owner } from "../model/listener.js";
+import { joinListeners, type ListenerView } from "../registry/registry.js";
+import { print, type Context } from "./context.js";
+import { formatEndpoint } from "./endpoint.js";
+import { ownersOf } from "./owners.js";
+import { unitOf } from "./render/listener.js";
+import { renderTable, type Column } from "./render/table.js";
+import { printable } from "./render/text.js";
+import { withDataPlane } from "./with-data-plane.js";
+
+export interface ListenersOptions {
+  /** Only those that a mapping leads to. */
+  readonly mapped?: boolean;
+}
+
+export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
+  const all = await withDataPlane((dataPlane) =>
+    joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+  );
+  const views = options.mapped === true ? all.filter((view) => view.mappings.length > 0) : all;
+  const ownerOf = await ownersOf(views.map((view) => view.listener));
+  print(
+    context,
+    views.map((view) => listenerShape(view, ownerOf(view.listener))),
+    () => renderViews(context, views, ownerOf),
+  );
+}
+
+function listenerShape({ listener, mappings }: ListenerView, owner: Owner | undefined) {
+  const { protocol, kind, family, address, port, wildcard } = listener;
+  return {
+    protocol,
+    address,
+    port,
+    pid: owner?.pid ?? null,
+    command: owner?.command ?? null,
+    user: owner?.user ?? null,
+    unit: unitOf(owner),
+    mappings,
+    wildcard,
+    kind,
+    family,
+    v6only: listener.v6only,
+    reuseport: listener.reuseport,
+    device: listener.device,
+    cookie: listener.cookie,
+    uid: listener.uid,
+  };
+}
+
+const columns: readonly Column[] = [
+  { heading: "PROTO" },
+  { heading: "ADDRESS", shrink: true },
+  { heading: "PROCESS", shrink: true },
+  { heading: "PID", align: "right" },
+  { heading: "USER", shrink: true },
+  { heading: "UNIT", shrink: true },
+  { heading: "MAPPINGS", shrink: true },
+];
+
+function renderViews(
+  { colours, width }: Context,
+  views: readonly ListenerView[],
+  ownerOf: (listener: Listener) => Owner | undefined,
+): string {
+  if (views.length === 0) return "nobody listens\n";
+  const rows = views.map(({ listener, mappings }) => {
+    const owner = ownerOf(listener);
+    return [
+      listener.kind,
+      {
+        text: formatEndpoint(listener.address, listener.port),
+        paint: listener.wildcard ? colours.yellow : (text: string) => text,
+      },
+      printable(owner?.command ?? "?"),
+      owner === undefined ? "?" : String(owner.pid),
+      printable(owner?.user ?? String(listener.uid)),
+      printable(unitOf(owner) ?? "-"),
+      mappings.length === 0 ? "-" : mappings.map((name) => printable(name)).join(", "),
+    ];
+  });
+  return renderTable(columns, rows, { width, paintHeading: colours.bold });
+}

@@ -1,0 +1,45 @@
+/** One run of the command line: parse, enter the namespace, do the task, tell the error. Says with which status to end. */
+import { ExitStatus } from "../errors.js";
+import { processContext, type GlobalOptions } from "./context.js";
+import type { Task } from "./define.js";
+import { buildProgram } from "./program.js";
+import { reportError } from "./render/error.js";
+import { translateParserError } from "./usage-error.js";
+
+/** @param argv without node and the script. */
+export async function runCommandLine(argv: readonly string[]): Promise<ExitStatus> {
+  let status: ExitStatus = ExitStatus.done;
+
+  async function execute(options: GlobalOptions, task: Task): Promise<void> {
+    const context = processContext(options);
+    if (options.netns !== undefined) {
+      // Before the task loads anything: threads made before would stay in the old namespace.
+      const { enterNetns } = await import("../kernel/netns.js");
+      enterNetns(options.netns);
+    }
+    status = (await task(context)) ?? ExitStatus.done;
+  }
+
+  const program = buildProgram(execute);
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({ outputError: () => undefined });
+  }
+  try {
+    if (argv.length === 0) {
+      process.stderr.write(program.helpInformation());
+      return ExitStatus.usage;
+    }
+    await program.parseAsync(argv, { from: "user" });
+  } catch (thrown) {
+    const error = translateParserError(thrown);
+    return error === null ? ExitStatus.done : reportError(processContext(globals(argv)), error);
+  }
+  return status;
+}
+
+/** The parser may have failed before it came to these. */
+function globals(argv: readonly string[]): GlobalOptions {
+  const end = argv.indexOf("--");
+  const options = end < 0 ? argv : argv.slice(0, end);
+  return { json: options.includes("--json"), color: !options.includes("--no-color") };
+}

@@ -1,0 +1,174 @@
+/** `ilm mappings`: what is in force, how often each was used, and who would get a connection now. */
+import { allMappings, type Destination, type Mapping } from "../model/mapping.js";
+import type { Counters } from "../model/decision.js";
+import type { Listener, Owner } from "../model/listener.js";
+import { portsContain } from "../model/ports.js";
+import { destinationStates } from "../registry/registry.js";
+import { print, type Context } from "./context.js";
+import { ownersOf } from "./owners.js";
+import { describeOwner } from "./render/listener.js";
+import { describeDestination, mappingShape } from "./render/mapping.js";
+import { renderTable, type Column } from "./render/table.js";
+import { printable } from "./render/text.js";
+import { needInForce, withDataPlane } from "./with-data-plane.js";
+
+type OwnerOf = (listener: Listener) => Owner | undefined;
+
+interface Row {
+  readonly mapping: Mapping;
+  readonly runtime: boolean;
+  readonly counters: Counters;
+  readonly destinations: readonly DestinationRow[];
+}
+
+interface DestinationRow {
+  readonly destination: Destination;
+  readonly listening: boolean;
+  /** Who has it; null when nobody listens. */
+  readonly listener: Listener | null;
+  /** Listens on every address, and so not on this one. */
+  readonly wildcard: Listener | null;
+}
+
+export async function mappings(context: Context): Promise<void> {
+  const { rows, ownerOf } = await withDataPlane(async (dataPlane) => {
+    const { rules } = needInForce(dataPlane);
+    const listeners = dataPlane.listeners();
+    const counters = dataPlane.counters();
+    const fromFile = rules.file.mappings.length;
+    const rows = allMappings(rules).map((mapping, index): Row => ({
+      mapping,
+      runtime: index >= fromFile,
+      counters: counters[index] ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+      destinations: destinationRows(mapping, listeners),
+    }));
+    const used = rows.flatMap((row) =>
+      row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
+    );
+    const ownerOf = await ownersOf(used.filter((listener) => listener !== null));
+    return { rows, ownerOf };
+  });
+  print(
+    context,
+    rows.map((row) => rowShape(row, ownerOf)),
+    () => renderRows(context, rows, ownerOf),
+  );
+}
+
+function destinationRows(mapping: Mapping, listeners: readonly Listener[]): DestinationRow[] {
+  const states = destinationStates(mapping, listeners);
+  return mapping.to.map((destination, index) => {
+    const state = states[index];
+    return {
+      destination,
+      listening: state?.listening ?? false,
+      listener: state?.listening === true ? listenerAt(mapping, destination, listeners) : null,
+      wildcard: state?.wildcardWouldAnswer ?? null,
+    };
+  });
+}
+
+function listenerAt(
+  { protocol, ports }: Mapping,
+  { address, port }: Destination,
+  listeners: readonly Listener[],
+): Listener | null {
+  const found = listeners.find(
+    (listener) =>
+      listener.protocol === protocol &&
+      (address === "*" ? listener.wildcard : listener.address === address) &&
+      (port === "same" ? portsContain(ports, listener.port) : listener.port === port),
+  );
+  return found ?? null;
+}
+
+function rowShape({ mapping, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
+  const shape = mappingShape(mapping, runtime);
+  return {
+    ...shape,
+    to: shape.to.map((destination, index) => {
+      const row = destinations[index];
+      return {
+        ...destination,
+        listening: row?.listening ?? false,
+        listener: listenerShape(row?.listener ?? null, ownerOf),
+        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, ownerOf),
+      };
+    }),
+    counters,
+  };
+}
+
+function listenerShape(listener: Listener | null, ownerOf: OwnerOf) {
+  if (listener === null) return null;
+  const owner = ownerOf(listener);
+  return {
+    address: listener.address,
+    port: listener.port,
+    kind: listener.kind,
+    cookie: listener.cookie,
+    pid: owner?.pid ?? null,
+    command: owner?.command ?? null,
+  };
+}
+
+const columns: readonly Column[] = [
+  { heading: "NAME", shrink: true },
+  { heading: "PROTO" },
+  { heading: "PORT", shrink: true },
+  { heading: "ON", shrink: true },
+  { heading: "TO", shrink: true },
+  { heading: "LISTENER", shrink: true },
+  { heading: "EXISTING", align: "right" },
+  { heading: "SELECTED", align: "right" },
+  { heading: "MISSED", align: "right" },
+  { heading: "ERRORS", align: "right" },
+];
+
+function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
+  const { colours, width } = context;
+  if (rows.length === 0) return "no mappings are in force\n";
+  const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
+    const { port, on } = mappingShape(mapping, runtime);
+    const answered = destinations.some(({ listening }) => listening);
+    return [
+      printable(mapping.name) + (runtime ? " (run time)" : ""),
+      mapping.protocol,
+      port,
+      on.length === 0 ? "every" : on.join("\n"),
+      destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
+      {
+        text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),
+        paint: answered ? colours.green : colours.yellow,
+      },
+      String(counters.existing),
+      String(counters.selected),
+      String(counters.missed),
+      {
+        text: String(counters.errors),
+        paint: counters.errors > 0 ? colours.red : (text: string) => text,
+      },
+    ];
+  });
+  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, ownerOf);
+}
+
+function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
+  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
+  if (row.listening) return "listens";
+  return row.wildcard === null ? "nobody" : "nobody (but a wildcard)";
+}
+
+function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
+  return rows
+    .flatMap(({ mapping, destinations }) =>
+      destinations.flatMap(({ destination, wildcard }) =>
+        wildcard === null
+          ? []
+          : `\n${printable(mapping.name)}: nobody listens on ${describeDestination(destination)} itself; ` +
+            `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
+            `or write the destination as "*:${wildcard.port}".\n`,
+      ),
+    )
+    .join("");
+}

@@ -1,0 +1,77 @@
+/** What the command line is, as data: read out of the parser's own definitions, for completions, man pages and docs. */
+import type { Command, Option } from "commander";
+
+export interface OptionReference {
+  /** As in help: `-f, --file <FILE>`. */
+  readonly flags: string;
+  readonly short: string | null;
+  readonly long: string | null;
+  /** What its value is called; null when it takes none. */
+  readonly value: string | null;
+  readonly description: string;
+}
+
+export interface ArgumentReference {
+  /** As in the synopsis: `<PROTOCOL>`, `[MAPPING...]`. */
+  readonly term: string;
+  readonly description: string;
+  readonly choices: readonly string[];
+}
+
+export interface Example {
+  readonly command: string;
+  readonly purpose: string;
+}
+
+export interface CommandReference {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly group: string;
+  /** Without the name of the program in front. */
+  readonly usage: string;
+  readonly arguments: readonly ArgumentReference[];
+  readonly options: readonly OptionReference[];
+  readonly examples: readonly Example[];
+  readonly commands: readonly CommandReference[];
+}
+
+const examples = new WeakMap<Command, readonly Example[]>();
+
+/** Shows the examples in the command's help, and keeps them for the reference. */
+export function setExamples(command: Command, list: readonly Example[]): void {
+  examples.set(command, list);
+  const lines = list.map(({ command: line, purpose }) => `  # ${purpose}\n  ${line}`);
+  command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+}
+
+export function describeCommands(command: Command): CommandReference {
+  return {
+    name: command.name(),
+    summary: command.summary(),
+    description: command.description(),
+    group: command.helpGroup(),
+    usage: command.usage(),
+    arguments: command.registeredArguments.map((argument) => {
+      const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
+      return {
+        term: argument.required ? `<${name}>` : `[${name}]`,
+        description: argument.description,
+        choices: argument.argChoices ?? [],
+      };
+    }),
+    options: command.options.filter((option) => !option.hidden).map(describeOption),
+    examples: examples.get(command) ?? [],
+    commands: command.commands.map(describeCommands),
+  };
+}
+
+function describeOption(option: Option): OptionReference {
+  return {
+    flags: option.flags,
+    short: option.short ?? null,
+    long: option.long ?? null,
+    value: /[<[]([^\]>]+)[\]>]/.exec(option.flags)?.[1] ?? null,
+    description: option.description,
+  };
+}

@@ -1,0 +1,25 @@
+/** `ilm remove`: takes back what `ilm add` gave. */
+import { performChange } from "../daemon/perform.js";
+import { describePerformed } from "./apply.js";
+import { print, type Context } from "./context.js";
+import { withDataPlane } from "./with-data-plane.js";
+
+/** Each is a mapping's name, or the very text that it was added with. */
+export async function remove(context: Context, texts: readonly string[]): Promise<void> {
+  await withDataPlane(async (dataPlane) => {
+    const rules = dataPlane.inForce()?.rules;
+    const known = new Set(rules?.runtime.map((mapping) => mapping.name));
+    const names: string[] = [];
+    for (const text of texts) {
+      if (known.has(text) || !text.includes("=")) {
+        names.push(text);
+        continue;
+      }
+      const { parseMappingArgument } = await import("../config/argument.js");
+      const mappings = parseMappingArgument(text, rules?.file.services ?? []);
+      names.push(...new Set(mappings.map((mapping) => mapping.name)));
+    }
+    const performed = await performChange(dataPlane, { kind: "remove", names });
+    print(context, { ...performed, removed: names }, () => describePerformed(performed));
+  });
+}

@@ -1,0 +1,32 @@
+/** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
+import { errorBody } from "../../daemon/api.js";
+import { ExitStatus, formatProblem, IlmError, type Problem } from "../../errors.js";
+import type { Context } from "../context.js";
+import { indent } from "./text.js";
+
+/** Shows the error and says with which status to end. */
+export function reportError(context: Context, error: unknown): ExitStatus {
+  const body = errorBody(error);
+  if (context.json) {
+    context.write(`${JSON.stringify({ error: body }, null, 2)}\n`);
+  } else {
+    context.note(`ilm: ${body.message}\n`);
+    for (const problem of body.problems) context.note(`${indent(formatProblem(problem))}\n`);
+    if (body.remedy !== null) context.note(`${indent(body.remedy)}\n`);
+  }
+  if (error instanceof IlmError) return error.exitStatus;
+  if (!context.json) context.note(indent(bugReport(error)));
+  return ExitStatus.failed;
+}
+
+/** Nobody foresaw this one, so whoever mends it needs to know where it was. */
+function bugReport(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  return `This is a bug in ilm. What was being done:\n${stack}\n`;
+}
+
+/** Warnings of a configuration that is in order all the same. */
+export function noteWarnings(context: Context, warnings: readonly Problem[]): void {
+  if (context.json) return;
+  for (const warning of warnings) context.note(`ilm: ${formatProblem(warning)}\n`);
+}

@@ -1,0 +1,264 @@
+/** An explanation, step by step in words. Pure. */
+import type { Explanation } from "../../dataplane/types.js";
+import type { Attempt, MatchedBy, Verdict } from "../../model/decision.js";
+import type { Listener, Owner } from "../../model/listener.js";
+import { familyOf, prefixContains } from "../../model/address.js";
+import { allMappings, type Destination, type Mapping, type Rules } from "../../model/mapping.js";
+import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
+import type { Colours } from "../context.js";
+import { formatEndpoint } from "../endpoint.js";
+import { describeListener, unitOf } from "./listener.js";
+import { describeDestination, formatOrigin } from "./mapping.js";
+import { printable } from "./text.js";
+
+export interface Explained {
+  readonly explanation: Explanation;
+  readonly rules: Rules;
+  readonly mapping: Mapping | null;
+  /** The socket that the program selected, when the socket tables have it. */
+  readonly selected: Listener | null;
+  /** Whom the kernel itself takes when the program selects nobody. */
+  readonly kernel: Listener | null;
+  /** Per destination, a listener on every address that would answer there. */
+  readonly wildcards: readonly (Listener | null)[];
+  ownerOf(listener: Listener): Owner | undefined;
+}
+
+export interface ExplanationShape {
+  readonly verdict: Verdict;
+  readonly mapping: string | null;
+  readonly matchedBy: MatchedBy;
+  readonly destination: { readonly address: string; readonly port: number } | null;
+  /** Who gets the connection, by our choice or the kernel's; null: nobody, it is rejected. */
+  readonly listener: {
+    readonly pid: number | null;
+    readonly cookie: string;
+    readonly command: string | null;
+    readonly user: string | null;
+    readonly unit: string | null;
+    readonly address: string | null;
+    readonly port: number | null;
+  } | null;
+  readonly packet: Explanation["packet"];
+  readonly attempts: readonly {
+    readonly address: string;
+    readonly port: number;
+    readonly outcome: Attempt;
+  }[];
+  readonly generation: number;
+  readonly steps: readonly string[];
+}
+
+export function explanationShape(explained: Explained): ExplanationShape {
+  const { explanation, mapping } = explained;
+  const destination =
+    explanation.destination === null ? undefined : mapping?.to[explanation.destination];
+  return {
+    verdict: explanation.verdict,
+    mapping: mapping?.name ?? null,
+    matchedBy: explanation.matchedBy,
+    destination: destination === undefined ? null : place(destination, explanation),
+    listener: listenerShape(explained),
+    packet: explanation.packet,
+    attempts: explanation.attempts.flatMap(({ destination: index, outcome }) => {
+      const tried = mapping?.to[index];
+      return tried === undefined ? [] : { ...place(tried, explanation), outcome };
+    }),
+    generation: explanation.generation,
+    steps: explanationSteps(explained),
+  };
+}
+
+function listenerShape(explained: Explained): ExplanationShape["listener"] {
+  const { cookie } = explained.explanation;
+  const receiver = receiverOf(explained);
+  if (receiver === null && cookie === null) return null;
+  const owner = receiver === null ? undefined : explained.ownerOf(receiver);
+  return {
+    pid: owner?.pid ?? null,
+    cookie: cookie ?? receiver?.cookie ?? "0",
+    command: owner?.command ?? null,
+    user: owner?.user ?? null,
+    unit: unitOf(owner),
+    address: receiver?.address ?? null,
+    port: receiver?.port ?? null,
+  };
+}
+
+function receiverOf({ explanation, selected, kernel }: Explained): Listener | null {
+  switch (explanation.verdict) {
+    case "selected":
+      return selected;
+    case "rejected":
+      return null;
+    case "existing":
+    case "missed":
+    case "unmanaged":
+      return kernel;
+  }
+}
+
+/** The port is the dialled one where the destination says so. */
+function place(destination: Destination, { packet }: Explanation) {
+  const port = destination.port === "same" ? packet.localPort : destination.port;
+  return { address: destination.address, port };
+}
+
+export function renderExplanation(explained: Explained, colours: Colours): string {
+  const steps = explanationSteps(explained);
+  const last = steps.length - 1;
+  return steps
+    .map((step, index) => {
+      if (index === 0) return `${colours.bold(step)}\n`;
+      const text =
+        index === last ? paintVerdict(explained.explanation.verdict, colours)(step) : step;
+      return `  ${index}. ${text}\n`;
+    })
+    .join("");
+}
+
+export function paintVerdict(verdict: Verdict, colours: Colours): (text: string) => string {
+  switch (verdict) {
+    case "selected":
+      return colours.green;
+    case "rejected":
+    case "missed":
+      return colours.yellow;
+    case "existing":
+    case "unmanaged":
+      return (text) => text;
+  }
+}
+
+export function explanationSteps(explained: Explained): string[] {
+  const { explanation, mapping } = explained;
+  const { packet, generation } = explanation;
+  const steps = [
+    `${packet.protocol} ${dialled(explained)} from ${formatEndpoint(packet.remote, packet.remotePort)}, generation ${generation}`,
+  ];
+  if (mapping === null) {
+    steps.push(whyUnmanaged(explained));
+  } else {
+    steps.push(whyThisMapping(explained, mapping));
+    const existing = existingStep(explained, mapping);
+    if (existing !== "") steps.push(existing);
+    steps.push(...attemptSteps(explained, mapping));
+  }
+  steps.push(outcome(explained));
+  return steps;
+}
+
+function dialled({ explanation: { packet } }: Explained): string {
+  return formatEndpoint(packet.local, packet.localPort);
+}
+
+function whyUnmanaged({ explanation, rules }: Explained): string {
+  const { packet, matchedBy } = explanation;
+  if (matchedBy === "owned") {
+    const service = rules.file.services.find((one) => one.addresses.includes(packet.local));
+    return `${packet.local} is an address of the service ${service?.name ?? "?"} itself: dialled directly it is never mapped away`;
+  }
+  const onPort = allMappings(rules).filter(
+    (mapping) =>
+      mapping.protocol === packet.protocol && portsContain(mapping.ports, packet.localPort),
+  );
+  if (onPort.length === 0) return `no mapping has ${packet.protocol} port ${packet.localPort}`;
+  const names = onPort.slice(0, 5).map((mapping) => printable(mapping.name));
+  return `${onPort.length > 5 ? `${onPort.length} mappings have` : names.join(", ")}${onPort.length > 5 ? "" : onPort.length === 1 ? " has" : " have"} ${packet.protocol} port ${packet.localPort}, but not for ${packet.local}`;
+}
+
+function whyThisMapping({ explanation }: Explained, mapping: Mapping): string {
+  const { packet, matchedBy } = explanation;
+  const chosen = `the mapping ${printable(mapping.name)} (${printable(formatOrigin(mapping))}) is chosen`;
+  const ports = countPorts(mapping.ports);
+  const portPart =
+    ports === 1
+      ? `port ${packet.localPort}`
+      : `port ${packet.localPort} of ${formatPorts(mapping.ports)}`;
+  const covering = mapping.on
+    .filter((prefix) => prefixContains(prefix, packet.local))
+    .toSorted((left, right) => lengthOf(right) - lengthOf(left));
+  switch (matchedBy) {
+    case "exact":
+      return `${chosen}: it has ${portPart} on exactly ${packet.local}`;
+    case "prefix":
+      return `${chosen}: it has ${portPart}, and ${covering[0] ?? "its prefix"} is the longest prefix that ${packet.local} lies in`;
+    case "default":
+    case "none":
+    case "owned":
+      return `${chosen}: it has ${portPart} on every local address`;
+  }
+}
+
+function lengthOf(prefix: string): number {
+  return Number(prefix.slice(prefix.indexOf("/") + 1));
+}
+
+function existingStep(explained: Explained, mapping: Mapping): string {
+  const at = dialled(explained);
+  if (explained.explanation.verdict === "existing") {
+    const { kernel } = explained;
+    const who = kernel === null ? "somebody" : describeListener(kernel, explained.ownerOf(kernel));
+    return `already listening: ${who} (existing: ${mapping.existing})`;
+  }
+  switch (mapping.existing) {
+    case "exact":
+      return `nobody listens on exactly ${at} (existing: exact)`;
+    case "any":
+      return `nobody listens on ${at}, and nobody on every address (existing: any)`;
+    case "never":
+      return "whoever listens already is passed over (existing: never)";
+  }
+}
+
+function attemptSteps(explained: Explained, mapping: Mapping): string[] {
+  const { explanation, wildcards } = explained;
+  return explanation.attempts.flatMap(({ destination: index, outcome: became }) => {
+    const destination = mapping.to[index];
+    if (destination === undefined) return [];
+    const { address, port } = place(destination, explanation);
+    const name =
+      address === "*"
+        ? `the listener on every address, port ${port}`
+        : describeDestination({ ...destination, port });
+    const step = `destination ${name}: ${describeAttempt(explained, became)}`;
+    const wildcard = wildcards[index] ?? null;
+    if (became !== "absent" || wildcard === null || address === "*") return step;
+    return `${step}; but ${describeListener(wildcard, explained.ownerOf(wildcard))} would answer there: let it listen on ${formatEndpoint(address, port)} itself, or write the destination as "*:${wildcard.port}"`;
+  });
+}
+
+function describeAttempt({ explanation, selected, ownerOf }: Explained, became: Attempt): string {
+  switch (became) {
+    case "selected":
+      return selected === null
+        ? `socket ${explanation.cookie ?? "?"} listens`
+        : `${describeListener(selected, ownerOf(selected))} listens`;
+    case "absent":
+      return "nobody listens";
+    case "wrong-family":
+      return `its listener takes no IPv${familyOf(explanation.packet.local)}`;
+    case "failed":
+      return "the kernel refused to hand it over (counted as an error)";
+  }
+}
+
+function outcome(explained: Explained): string {
+  const { explanation, kernel, ownerOf } = explained;
+  const goesOn =
+    kernel === null
+      ? "the kernel goes on and rejects it, because nobody listens there"
+      : `the kernel goes on and gives it to ${describeListener(kernel, ownerOf(kernel))}`;
+  switch (explanation.verdict) {
+    case "selected":
+      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, ownerOf(explained.selected))} gets the connection`;
+    case "existing":
+      return `existing: ${goesOn}`;
+    case "missed":
+      return `missed: ${goesOn}`;
+    case "rejected":
+      return "rejected: no destination listens, and the mapping says miss: reject";
+    case "unmanaged":
+      return `unmanaged: ${goesOn}`;
+  }
+}

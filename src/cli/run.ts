@@ -1,0 +1,23 @@
+/** `ilm run`: apply, then stay. */
+import { runDaemon } from "../daemon/daemon.js";
+import { createLogger } from "../daemon/log.js";
+import { IlmError } from "../errors.js";
+import type { Context } from "./context.js";
+import type { SourceOptions } from "./load.js";
+
+export async function run(
+  context: Context,
+  options: SourceOptions,
+  mappings: readonly string[],
+): Promise<void> {
+  const path = options.file ?? null;
+  if (path === "-") {
+    throw new IlmError("USAGE", "`run` follows its file, and standard input cannot be followed", {
+      remedy: "Write it to a file, or use `ilm apply -f -`.",
+    });
+  }
+  await runDaemon({
+    source: { path, mappings },
+    log: createLogger({ json: context.json, write: (line) => context.note(line) }),
+  });
+}

@@ -1,0 +1,147 @@
+/** `ilm status`: is something loaded, since when, and is all well? */
+import type { DaemonStatus } from "../daemon/api.js";
+import { requestStatus } from "../daemon/client.js";
+import type { InForce } from "../dataplane/types.js";
+import { IlmError } from "../errors.js";
+import { allMappings } from "../model/mapping.js";
+import type { Counters } from "../model/decision.js";
+import { joinListeners } from "../registry/registry.js";
+import { print, type Context } from "./context.js";
+import { hostAddresses } from "./host-addresses.js";
+import { count, formatAge, indent } from "./render/text.js";
+import { findWarnings, type Warning } from "./warnings.js";
+import { withDataPlane } from "./with-data-plane.js";
+
+/** Status 0 also when nothing is loaded: that is an answer. */
+export async function status(context: Context): Promise<void> {
+  await withDataPlane(async (dataPlane) => {
+    const inForce = dataPlane.inForce();
+    const listeners = dataPlane.listeners();
+    const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
+    const found = findWarnings({
+      rules: inForce?.rules ?? null,
+      listeners,
+      hostAddresses: hostAddresses(),
+      daemon,
+    });
+    const warnings = trouble === null ? found : [trouble, ...found];
+    const shape = {
+      loaded: inForce !== null,
+      netns: dataPlane.netnsInode,
+      generation: inForce?.generation ?? null,
+      appliedAt: inForce?.appliedAt ?? null,
+      appliedBy: inForce?.version ?? null,
+      source: inForce?.rules.source ?? null,
+      services: inForce?.rules.file.services.length ?? 0,
+      mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
+      runtimeMappings: inForce?.rules.runtime.length ?? 0,
+      listeners: listeners.length,
+      mappedListeners:
+        inForce === null
+          ? 0
+          : joinListeners(inForce.rules, listeners).filter((view) => view.mappings.length > 0)
+              .length,
+      lookups: inForce === null ? null : total(dataPlane.counters()),
+      daemon,
+      warnings,
+      notes: notes(inForce, daemon, trouble),
+      pinPath: dataPlane.pinPath,
+    };
+    print(context, shape, () => render(context, shape));
+  });
+}
+
+/** A daemon that hangs must not make `status` fail: then it is needed most. */
+async function askDaemon(
+  netnsInode: number,
+): Promise<{ daemon: DaemonStatus | null; trouble: Warning | null }> {
+  try {
+    return { daemon: await requestStatus(netnsInode), trouble: null };
+  } catch (error) {
+    if (!(error instanceof IlmError)) throw error;
+    const { message, remedy } = error;
+    return { daemon: null, trouble: { kind: "daemon", message, remedy: remedy ?? "" } };
+  }
+}
+
+function total(counters: readonly Counters[]): Counters {
+  const sum = { existing: 0, selected: 0, missed: 0, errors: 0 };
+  for (const one of counters) {
+    sum.existing += one.existing;
+    sum.selected += one.selected;
+    sum.missed += one.missed;
+    sum.errors += one.errors;
+  }
+  return sum;
+}
+
+function notes(
+  inForce: InForce | null,
+  daemon: DaemonStatus | null,
+  trouble: Warning | null,
+): string[] {
+  if (inForce === null || daemon !== null || trouble !== null) return [];
+  const { source } = inForce.rules;
+  return source === null
+    ? []
+    : [`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`];
+}
+
+interface StatusShape {
+  readonly loaded: boolean;
+  readonly netns: number;
+  readonly generation: number | null;
+  readonly appliedAt: string | null;
+  readonly source: string | null;
+  readonly services: number;
+  readonly mappings: number;
+  readonly runtimeMappings: number;
+  readonly listeners: number;
+  readonly mappedListeners: number;
+  readonly lookups: Counters | null;
+  readonly daemon: DaemonStatus | null;
+  readonly warnings: readonly Warning[];
+  readonly notes: readonly string[];
+}
+
+function render({ colours }: Context, shape: StatusShape): string {
+  const facts: [string, string][] = [];
+  if (shape.loaded) {
+    const since = shape.appliedAt ?? "";
+    const age = formatAge(Date.now() - Date.parse(since));
+    const runtime =
+      shape.runtimeMappings === 0 ? "" : `, ${shape.runtimeMappings} of them added at run time`;
+    facts.push(
+      ["state", colours.green("loaded")],
+      ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
+      ["source", shape.source ?? "arguments and run-time mappings only"],
+      ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
+    );
+  } else {
+    facts.push(["state", "nothing is loaded"]);
+  }
+  facts.push(
+    ["listeners", `${shape.listeners}, ${shape.mappedListeners} of them with mappings`],
+    ["netns", String(shape.netns)],
+    ["daemon", describeDaemon(shape.daemon)],
+  );
+  if (shape.lookups !== null) {
+    const { existing, selected, missed, errors } = shape.lookups;
+    facts.push([
+      "lookups",
+      `${selected} selected, ${existing} existing, ${missed} missed, ${errors} errors`,
+    ]);
+  }
+  const table = facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join("");
+  const warnings = shape.warnings.map(
+    ({ message, remedy }) => `\n${colours.yellow("warning")}: ${message}\n${indent(`${remedy}\n`)}`,
+  );
+  const remarks = shape.notes.map((note) => `\nnote: ${note}\n`);
+  return table + warnings.join("") + remarks.join("");
+}
+
+function describeDaemon(daemon: DaemonStatus | null): string {
+  if (daemon === null) return "not running";
+  const follows = daemon.following === null ? "follows no file" : `follows ${daemon.following}`;
+  return `pid ${daemon.pid}, ${follows}`;
+}

@@ -1,0 +1,20 @@
+/** What the parser refuses, in the words of our own errors. */
+import { CommanderError } from "commander";
+import { IlmError } from "../errors.js";
+
+/** Null: nothing is wrong, help or the version was asked for and shown. Other errors than the parser's are passed on. */
+export function translateParserError(error: unknown): unknown {
+  if (!(error instanceof CommanderError)) return error;
+  if (error.exitCode === 0) return null;
+  if (error.code === "commander.help") {
+    return new IlmError("USAGE", "no command was given", { remedy: "See `ilm --help`." });
+  }
+  const [first = "", ...rest] = error.message.replace(/^error: /, "").split("\n");
+  const suggestion = /\(Did you mean (.*?)\??\)/.exec(rest.join(" "))?.[1];
+  return new IlmError("USAGE", first, {
+    remedy:
+      suggestion === undefined
+        ? "See `ilm --help`."
+        : `Did you mean ${suggestion}? See \`ilm --help\`.`,
+  });
+}
