@@ -37,10 +37,8 @@ function configure(addresses: readonly string[]): string {
 export async function makeNetwork(): Promise<Network> {
   const server = await Server.make();
   const client = await Client.make();
-  await must([
-    ...["ip", "link", "add", "up0", "netns", server.name, "type", "veth"],
-    ...["peer", "name", "up0", "netns", client.name],
-  ]);
+  const pair = `link add up0 netns ${server.name} type veth peer name up0 netns ${client.name}`;
+  await must(["ip", "-batch", "-"], { input: `${pair}\n` });
   await must(["ip", "-n", server.name, "-batch", "-"], { input: configure(serverAddresses) });
   await must(["ip", "-n", client.name, "-batch", "-"], { input: configure(clientAddresses) });
   await must(["ip", "-n", client.name, "route", "add", "default", "via", "203.0.113.1"]);

@@ -1,0 +1,145 @@
+/**
+ * The loaded program against the oracle: random rule sets, real sockets in a private network namespace, random packets.
+ * ILM_ORACLE_PAIRS: how many packets (20,000 unless told). ILM_SEED: repeats a run.
+ */
+import { expect, test } from "vitest";
+import { checkRules } from "../../src/compile/compile.js";
+import type { Packet } from "../../src/model/decision.js";
+import { allMappings } from "../../src/model/mapping.js";
+import { useNetwork } from "../support/network.js";
+import { builtRoot } from "../support/paths.js";
+import type { Background } from "../support/process.js";
+import { random, type Random } from "../support/random.js";
+import {
+  generatePacket,
+  generateRules,
+  generateSockets,
+  hostAddresses,
+  type WantedSocket,
+} from "./generate.js";
+import { decide, type Socket } from "./oracle.js";
+import type { Answer, Request } from "./worker.js";
+
+const network = useNetwork();
+
+const packetsPerRuleSet = 400;
+const pairs = Number(process.env["ILM_ORACLE_PAIRS"] ?? 20_000);
+
+/** Requests and answers as lines of JSON, one at a time. */
+class Helper {
+  readonly #process: Background;
+  #read = 0;
+
+  constructor(process: Background) {
+    this.#process = process;
+  }
+
+  async ask(request: unknown): Promise<unknown> {
+    this.#process.write(`${JSON.stringify(request)}\n`);
+    const end = await this.#process.waitFor((self) => {
+      const position = self.stdout.indexOf("\n", this.#read);
+      return position === -1 ? null : position;
+    }, 60_000);
+    const line = this.#process.stdout.slice(this.#read, end);
+    // What was read is not needed again: a long run would keep hundreds of megabytes.
+    this.#process.stdout = this.#process.stdout.slice(end + 1);
+    this.#read = 0;
+    return JSON.parse(line);
+  }
+}
+
+type OpenedGroup = readonly { readonly cookie: string; readonly v6only: boolean }[] | null;
+
+async function open(helper: Helper, wanted: readonly WantedSocket[]): Promise<Socket[]> {
+  const groups = (await helper.ask({ open: wanted })) as readonly OpenedGroup[];
+  return wanted.flatMap(({ protocol, address, port }, index) =>
+    (groups[index] ?? []).map(({ cookie, v6only }) => ({
+      protocol,
+      address,
+      port,
+      v6only,
+      cookie,
+    })),
+  );
+}
+
+/** Some of them, at random. */
+function some<Item>(source: Random, items: readonly Item[]): Item[] {
+  return items.filter(() => source.oneIn(3));
+}
+
+test(
+  `${pairs} random packets are decided as the oracle decides them`,
+  { timeout: 3_600_000 },
+  async () => {
+    const source = random();
+    const { server } = network;
+    for (const address of hostAddresses) {
+      const length = address.includes(":") ? 128 : 32;
+      const nodad = address.includes(":") ? ["nodad"] : [];
+      await server.must(["ip", "addr", "replace", `${address}/${length}`, "dev", "lo", ...nodad]);
+    }
+    const sockets = new Helper(server.startPython("sockets.py", []));
+    const worker = new Helper(server.start(["node", `${builtRoot}test/oracle/worker.js`]));
+    const tally: Record<string, number> = {};
+
+    for (let asked = 0; asked < pairs; asked += packetsPerRuleSet) {
+      const rules = generateRules(source);
+      const where = `ILM_SEED=${source.seed}, rule set ${asked / packetsPerRuleSet}`;
+      expect(checkRules(rules), where).toEqual([]);
+      // Some listen before the rules come, some after, and some are gone again by the time of the packets.
+      const wanted = generateSockets(source);
+      const early = wanted.slice(0, source.integer(0, wanted.length));
+      let live = await open(sockets, early);
+      await worker.ask({ apply: rules } satisfies Request);
+      live = [...live, ...(await open(sockets, wanted.slice(early.length)))];
+      const gone = new Set(some(source, live).map(({ cookie }) => cookie));
+      await sockets.ask({ close: [...gone] });
+      live = live.filter(({ cookie }) => !gone.has(cookie));
+
+      const packets: Packet[] = Array.from({ length: packetsPerRuleSet }, () =>
+        generatePacket(source),
+      );
+      const { explained } = (await worker.ask({ explain: packets } satisfies Request)) as {
+        readonly explained: readonly Answer[];
+      };
+      packets.forEach((packet, index) => {
+        const expected = decide(rules, live, packet);
+        const answer = explained[index];
+        const { verdict, mapping, destination } = expected;
+        tally[verdict] = (tally[verdict] ?? 0) + 1;
+        const story = (): string =>
+          JSON.stringify(
+            {
+              where,
+              packet,
+              expected,
+              answer,
+              chosen: allMappings(rules)[mapping ?? -1],
+              rules,
+              live,
+            },
+            null,
+            1,
+          );
+        const agrees =
+          answer?.verdict === verdict &&
+          answer.mapping === mapping &&
+          answer.destination === destination &&
+          (expected.cookies.length === 0
+            ? answer.cookie === null
+            : answer.cookie !== null && expected.cookies.includes(answer.cookie));
+        if (!agrees) expect.fail(story());
+      });
+      await sockets.ask({ close: live.map(({ cookie }) => cookie) });
+    }
+    await worker.ask({ unload: true } satisfies Request);
+
+    // A generator that no longer meets its own rules would prove nothing.
+    for (const verdict of ["unmanaged", "existing", "selected", "missed", "rejected"]) {
+      expect(tally[verdict] ?? 0, `${verdict} in ${JSON.stringify(tally)}`).toBeGreaterThan(
+        pairs / 100,
+      );
+    }
+  },
+);

@@ -1,0 +1,38 @@
+/**
+ * Lives in the network namespace under test and asks the loaded program: requests and answers are lines of JSON.
+ * {apply: Rules} -> {generation}; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} -> {unloaded}.
+ */
+import { createInterface } from "node:readline";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import type { DataPlane } from "../../src/dataplane/types.js";
+import type { Packet } from "../../src/model/decision.js";
+import type { Rules } from "../../src/model/mapping.js";
+
+export type Request =
+  | { readonly apply: Rules }
+  | { readonly explain: readonly Packet[] }
+  | { readonly unload: true };
+
+export interface Answer {
+  readonly verdict: string;
+  readonly mapping: number | null;
+  readonly destination: number | null;
+  readonly cookie: string | null;
+}
+
+function answer(dataPlane: DataPlane, request: Request): unknown {
+  if ("apply" in request) return { generation: dataPlane.apply(request.apply).generation };
+  if ("unload" in request) return { unloaded: dataPlane.unload() };
+  return {
+    explained: request.explain.map((packet): Answer => {
+      const { verdict, mapping, destination, cookie } = dataPlane.explain(packet);
+      return { verdict, mapping, destination, cookie };
+    }),
+  };
+}
+
+const dataPlane = openDataPlane();
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(answer(dataPlane, JSON.parse(line) as Request))}\n`);
+}
+dataPlane.close();
