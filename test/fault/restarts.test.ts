@@ -4,7 +4,7 @@ import { refused } from "../support/dialler.js";
 import { families, addressesOf, matrix } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { python, script } from "../support/paths.js";
-import { eventually } from "../support/process.js";
+import { eventually, words } from "../support/process.js";
 
 const network = useNetwork();
 
@@ -31,8 +31,10 @@ async function restart(
   const { server, client } = network;
   const output = await server.must(
     [
-      ...[python, script("restart.py"), "--client-netns", client.path, "--count", String(count)],
-      ...["--listen", listen[0], String(listen[1]), "--dial", dial[0], String(dial[1])],
+      python,
+      script("restart.py"),
+      ...words(`--client-netns ${client.path} --count ${count}`),
+      ...words(`--listen ${listen.join(" ")} --dial ${dial.join(" ")}`),
     ],
     { timeout_ms: 55_000 },
   );

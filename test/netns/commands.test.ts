@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Echo } from "../support/echo.js";
 import { useNetwork } from "../support/network.js";
+import { words } from "../support/process.js";
 
 const network = useNetwork();
 
@@ -227,7 +228,7 @@ describe("reading commands", () => {
     const quiet = await server.ilm(["audit", "--json"]);
     const open = await server.echo("open", [["tcp", "0.0.0.0", 8088]]);
     const squatter = server.start([
-      ...["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"],
+      ...words("setpriv --reuid 65534 --regid 65534 --clear-groups"),
       "python3",
       "-c",
       'import socket, time; s = socket.create_server(("127.0.1.53", 5353)); print("listening", flush=True); time.sleep(600)',
@@ -288,7 +289,7 @@ describe("reading commands", () => {
   test("check needs no privileges", async () => {
     const { server } = network;
     await server.must(["chmod", "755", server.folder]);
-    const asNobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    const asNobody = words("setpriv --reuid 65534 --regid 65534 --clear-groups");
     const result = await server.run([
       ...asNobody,
       ...server.ilmCommand(["check", "-f", file]).slice(0, -2),

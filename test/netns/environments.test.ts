@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
-import { Background, must, run, type RunResult } from "../support/process.js";
+import { Background, must, run, type RunResult, words } from "../support/process.js";
 import { lockRoot } from "../support/paths.js";
 
 const network = useNetwork();
@@ -22,7 +22,7 @@ const withoutCgroup2 = `for at in $(awk '$0 ~ / - cgroup2 / { print $5 }' /proc/
 const withoutBpffs = `while umount -l /sys/fs/bpf 2>/dev/null; do :; done`;
 
 describe("what is missing is named, with its remedy, and is exit 4", () => {
-  const asNobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+  const asNobody = words("setpriv --reuid 65534 --regid 65534 --clear-groups");
 
   test("not root", async () => {
     const { server } = network;

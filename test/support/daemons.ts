@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "./client.js";
 import { endpoint } from "./matrix.js";
-import { must, type Background, type RunResult } from "./process.js";
+import { must, words, type Background, type RunResult } from "./process.js";
 import type { Server } from "./server.js";
 
 export interface Nginx {
@@ -83,16 +83,10 @@ PidFile none
     process,
     ssh: async (client, target, targetPort, command) =>
       await client.run([
-        ...["ssh", "-F", "none", "-i", userKey, "-p", String(targetPort), "-o", "BatchMode=yes"],
-        ...[
-          "-o",
-          "StrictHostKeyChecking=no",
-          "-o",
-          "UserKnownHostsFile=/dev/null",
-          "-o",
-          "LogLevel=ERROR",
-        ],
-        ...["-o", "ConnectTimeout=5", `root@${target}`, command],
+        ...words(`ssh -F none -i ${userKey} -p ${targetPort} -o BatchMode=yes -o LogLevel=ERROR`),
+        ...words("-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5"),
+        `root@${target}`,
+        command,
       ]),
   };
 }
@@ -104,21 +98,10 @@ export async function startDnsmasq(
   port = 53,
 ): Promise<Background> {
   const process = server.start([
-    ...[
-      "dnsmasq",
-      "--keep-in-foreground",
-      "--conf-file=/dev/null",
-      "--no-resolv",
-      "--no-hosts",
-      "--user=root",
-    ],
-    ...[
-      "--pid-file=",
-      "--log-facility=-",
-      "--log-queries=extra",
-      "--bind-interfaces",
-      `--port=${port}`,
-    ],
+    ...words(
+      "dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root",
+    ),
+    ...words(`--pid-file= --log-facility=- --log-queries=extra --bind-interfaces --port=${port}`),
     ...addresses.map((address) => `--listen-address=${address}`),
     "--address=/daemon.test/192.0.2.7",
   ]);

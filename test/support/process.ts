@@ -167,6 +167,11 @@ export class Background {
   }
 }
 
+/** A command line without quoting, as its words. */
+export function words(commandLine: string): readonly string[] {
+  return commandLine.trim().split(/\s+/);
+}
+
 /** Runs a command to its end. Any exit status is a result; only a command that cannot be run or hangs is an error. */
 export async function run(
   command: readonly string[],
