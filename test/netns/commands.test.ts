@@ -240,10 +240,10 @@ describe("reading commands", () => {
     const found = JSON.stringify(result.json());
     expect(found).toContain(String(open.pid));
     expect(found).toContain("8088");
-    const words = await server.ilm(["audit"]);
-    expect(words.status).toBe(1);
-    expect(words.text).toContain("8088");
-    expect(words.text).toContain(String(open.pid));
+    const printed = await server.ilm(["audit"]);
+    expect(printed.status).toBe(1);
+    expect(printed.text).toContain("8088");
+    expect(printed.text).toContain(String(open.pid));
     await open.stop();
     await squatter.stop();
   });
@@ -257,8 +257,8 @@ describe("reading commands", () => {
     await stranger.waitForOutput(/attached/);
     const result = await server.ilm(["doctor", "--json"]);
     expect(JSON.stringify(result.json())).toContain("stranger");
-    const words = await server.ilm(["doctor"]);
-    expect(words.text).toContain("stranger");
+    const printed = await server.ilm(["doctor"]);
+    expect(printed.text).toContain("stranger");
     await stranger.stop();
   });
 

@@ -137,7 +137,7 @@ mappings:
 
 test("an address goes when its service goes, and comes back with it", async () => {
   const { server } = network;
-  const withService = `${rules.replace("127.0.1.10, ", "")}`;
+  const withService = rules.replace("127.0.1.10, ", "");
   await server.apply(withService);
   expect(await server.loopbackAddresses()).toEqual(["fd5e:ed00::10"]);
   await server.apply("version: 1\nmappings:\n  - { port: 6000, to: 127.0.1.10 }\n");

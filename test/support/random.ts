@@ -3,12 +3,12 @@
 export interface Random {
   readonly seed: number;
   /** 0 to 1, 1 excluded. */
-  next(): number;
+  readonly next: () => number;
   /** `first` to `last`, both included. */
-  integer(first: number, last: number): number;
-  pick<Item>(items: readonly Item[]): Item;
+  readonly integer: (first: number, last: number) => number;
+  readonly pick: <Item>(items: readonly Item[]) => Item;
   /** True once in `n` times. */
-  oneIn(n: number): boolean;
+  readonly oneIn: (n: number) => boolean;
 }
 
 /** Mulberry32, seeded by ILM_SEED or the clock. */
