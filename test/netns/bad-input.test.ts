@@ -48,7 +48,7 @@ const table: readonly Row[] = [
   },
   {
     what: "an unknown key, with a suggestion",
-    content: mappings("{ prot: 80, to: 127.0.0.2 }"),
+    content: mappings("{ potr: 80, to: 127.0.0.2 }"),
     at: /:3:\d+/,
     says: /did you mean.*port/i,
   },
@@ -103,25 +103,25 @@ const table: readonly Row[] = [
   {
     what: "an octal address",
     content: mappings("{ port: 80, to: 127.0.0.010 }"),
-    at: /:3:19/,
+    at: /:3:21/,
     says: /127\.0\.0\.010/,
   },
   {
     what: "a short address",
     content: mappings("{ port: 80, to: 127.1 }"),
-    at: /:3:19/,
+    at: /:3:21/,
     says: /127\.1/,
   },
   {
     what: "an address with a zone",
     content: mappings('{ port: 80, to: "fe80::1%lo" }'),
-    at: /:3:19/,
+    at: /:3:21/,
     says: /zone|%/,
   },
   {
     what: "a v4-mapped address",
     content: mappings('{ port: 80, to: "::ffff:127.0.0.2" }'),
-    at: /:3:19/,
+    at: /:3:21/,
     says: /127\.0\.0\.2/,
   },
   {
