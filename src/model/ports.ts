@@ -7,6 +7,7 @@ export const allPorts: PortRange = { first: 1, last: MAX_PORT };
 
 /** Sorted, overlapping and adjacent ranges joined. */
 export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
+  if (ranges.length === 1) return [...ranges];
   const sorted = ranges.toSorted((left, right) => left.first - right.first);
   const merged: { first: number; last: number }[] = [];
   for (const { first, last } of sorted) {

@@ -1,0 +1,37 @@
+/** The name of a mapping that was given none: what it matches, so that it stays the same across reloads. */
+import { createHash } from "node:crypto";
+
+import type { Prefix } from "../model/address.js";
+import type { PortRange, Protocol } from "../model/mapping.js";
+import { formatPorts } from "../model/ports.js";
+
+/** Longer ones are abbreviated; a listing should stay readable. */
+const MAX_LENGTH = 64;
+const SHOWN_PORTS = 3;
+const SHOWN_PREFIXES = 1;
+/** 48 bits: among a million abbreviated names two are alike with a chance of 1 in 500; then they are refused, not confused. */
+const HASH_DIGITS = 12;
+
+/**
+ * `tcp:443`, `tcp:80,443`, `udp:53@203.0.113.0/24,2001:db8::/32`; long ones `tcp:1,3,5+40@2001:db8::/32+7~0123456789ab`. Always with a
+ * colon, which given names cannot have, so that the two kinds never collide.
+ */
+export function deriveName(
+  protocol: Protocol,
+  ports: readonly PortRange[],
+  on: readonly Prefix[],
+): string {
+  const full = `${protocol}:${formatPorts(ports)}${on.length === 0 ? "" : `@${on.join(",")}`}`;
+  if (full.length <= MAX_LENGTH) return full;
+  const shownPorts = `${formatPorts(ports.slice(0, SHOWN_PORTS))}${more(ports.length - SHOWN_PORTS)}`;
+  const shownOn =
+    on.length === 0
+      ? ""
+      : `@${on.slice(0, SHOWN_PREFIXES).join(",")}${more(on.length - SHOWN_PREFIXES)}`;
+  const hash = createHash("sha256").update(full).digest("hex").slice(0, HASH_DIGITS);
+  return `${protocol}:${shownPorts}${shownOn}~${hash}`;
+}
+
+function more(count: number): string {
+  return count > 0 ? `+${count}` : "";
+}

@@ -1,0 +1,249 @@
+/** Documents -> one rule set: each is validated alone, then services and names are checked over all of them together. */
+import type { Address } from "../model/address.js";
+import {
+  mappingKey,
+  type Mapping,
+  type Origin,
+  type Protocol,
+  type RuleSet,
+  type Service,
+} from "../model/mapping.js";
+import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
+import { explain } from "./issues.js";
+import type { Problems } from "./problems.js";
+import {
+  configuration,
+  listOf,
+  mappingEntry,
+  serviceEntry,
+  serviceName,
+  type MappingEntry,
+  type ServiceEntry,
+} from "./schema.js";
+import { formatPath, type Path, type Source } from "./source.js";
+
+/** What could be used of a document; entries with errors, all reported, are left out. */
+interface Entries {
+  readonly source: Source;
+  readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
+  /** Null where an entry has errors. */
+  readonly mappings: readonly (MappingEntry | null)[];
+}
+
+/** `complete`: every file could be read, so that a service that is not there is nowhere. */
+export function buildRuleSet(
+  sources: readonly Source[],
+  complete: boolean,
+  problems: Problems,
+): RuleSet {
+  const unsound = new Set<string>();
+  const documents = sources.map((source) => validate(source, unsound, problems));
+  const services = collectServices(documents, problems);
+  const table = new ServiceTable(services, complete ? unsound : "any");
+  return { services, mappings: collectMappings(documents, table, problems) };
+}
+
+function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
+  const { value } = source;
+  const result = configuration.safeParse(value);
+  if (result.success) {
+    const { services, mappings } = result.data;
+    if (services === undefined && mappings === undefined) {
+      add(problems, source, [], "the document says nothing", "write mappings: [] for no mappings");
+    }
+    return {
+      source,
+      services: Object.entries(services ?? {}),
+      mappings: mappings ?? [],
+    };
+  }
+  for (const { path, of, message, hint } of explain(result.error.issues, value)) {
+    const place = { file: source.name, ...source.place(path, of), path: formatPath(path) };
+    if (!problems.hasAt(place)) problems.add({ severity: "error", ...place, message, hint });
+  }
+  return { source, ...salvage(value, unsound) };
+}
+
+/** The entries that are right in a document that is not, so that their own problems are told in the same run. */
+function salvage(value: unknown, unsound: Set<string>): Omit<Entries, "source"> {
+  const services: [string, ServiceEntry][] = [];
+  const mappings: (MappingEntry | null)[] = [];
+  if (typeof value !== "object" || value === null) return { services, mappings };
+  if ("services" in value && typeof value.services === "object" && value.services !== null) {
+    for (const [name, raw] of Object.entries(value.services)) {
+      const entry = serviceEntry.safeParse(raw);
+      if (entry.success && serviceName.safeParse(name).success) services.push([name, entry.data]);
+      else unsound.add(name);
+    }
+  }
+  if ("mappings" in value && Array.isArray(value.mappings)) {
+    for (const raw of value.mappings) {
+      const entry = mappingEntry.safeParse(raw);
+      mappings.push(entry.success ? entry.data : null);
+    }
+  }
+  return { services, mappings };
+}
+
+function collectServices(documents: readonly Entries[], problems: Problems): Service[] {
+  const byName = new Map<string, Service>();
+  const owners = new Map<Address, Service>();
+  for (const { source, services } of documents) {
+    for (const [name, entry] of services) {
+      const path = ["services", name];
+      const service: Service = {
+        name,
+        addresses: listOf(entry.address),
+        origin: { file: source.name, ...source.place(path, "key") },
+      };
+      const earlier = byName.get(name);
+      if (earlier !== undefined) {
+        add(
+          problems,
+          source,
+          path,
+          `the service ${name} is defined at ${formatOrigin(earlier.origin)} already`,
+          "give one of the two another name, or define it once with all its addresses",
+          "key",
+        );
+        continue;
+      }
+      byName.set(name, service);
+      claimAddresses(service, source, owners, problems);
+    }
+  }
+  return [...byName.values()];
+}
+
+function claimAddresses(
+  service: Service,
+  source: Source,
+  owners: Map<Address, Service>,
+  problems: Problems,
+): void {
+  for (const [index, address] of service.addresses.entries()) {
+    const owner = owners.get(address);
+    owners.set(address, owner ?? service);
+    if (owner === undefined) continue;
+    const path = itemPath(source, ["services", service.name, "address"], index);
+    if (owner === service) {
+      add(problems, source, path, `${address} stands in the list already`, "remove it");
+      continue;
+    }
+    add(
+      problems,
+      source,
+      path,
+      `${address} is the address of the service ${owner.name} at ${formatOrigin(owner.origin)} already`,
+      `an address belongs to one service: give ${service.name} another one`,
+    );
+  }
+}
+
+function collectMappings(
+  documents: readonly Entries[],
+  services: ServiceTable,
+  problems: Problems,
+): Mapping[] {
+  const mappings: Mapping[] = [];
+  const byKey = new Map<string, Mapping>();
+  for (const { source, mappings: entries } of documents) {
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index];
+      if (entry === null || entry === undefined) continue;
+      const path = ["mappings", index];
+      const { line, column } = source.place(path);
+      const origin: Origin = { file: source.name, line, column };
+      const report: Report = (severity, spot, message, hint) => {
+        const place = itemPath(source, [...path, spot.key], spot.index);
+        add(problems, source, place, message, hint, "value", severity);
+      };
+      for (const mapping of buildMappings(toEntry(entry), services, origin, report)) {
+        const key = mappingKey(mapping);
+        const earlier = byKey.get(key);
+        if (earlier === undefined) {
+          byKey.set(key, mapping);
+          mappings.push(mapping);
+        } else {
+          reportTaken(mapping, earlier, entry, path, source, problems);
+        }
+      }
+    }
+  }
+  return mappings;
+}
+
+const tcpOnly: readonly Protocol[] = ["tcp"];
+
+function toEntry({ name, protocol, port, on, to, existing, miss }: MappingEntry): Entry {
+  return {
+    name,
+    protocols: protocol === undefined ? tcpOnly : listOf(protocol),
+    ports: listOf(port).map((item) =>
+      typeof item === "number" ? { first: item, last: item } : item,
+    ),
+    on: on === undefined ? [] : listOf(on),
+    to: listOf(to),
+    existing,
+    miss,
+  };
+}
+
+function reportTaken(
+  mapping: Mapping,
+  earlier: Mapping,
+  entry: MappingEntry,
+  path: Path,
+  source: Source,
+  problems: Problems,
+): void {
+  const first = formatOrigin(earlier.origin);
+  if (entry.name === undefined) {
+    add(
+      problems,
+      source,
+      path,
+      `${mapping.name} at ${formatOrigin(mapping.origin)} is mapped at ${first} already`,
+      "remove one of the two, or join their destinations in one list",
+    );
+    return;
+  }
+  add(
+    problems,
+    source,
+    [...path, "name"],
+    `the name ${mapping.name} (${mapping.protocol}) is taken by the mapping at ${first}`,
+    "give one of the two another name",
+  );
+}
+
+/** `file:line:column`, as in the messages themselves. */
+function formatOrigin({ file, line, column }: Origin): string {
+  return line > 0 ? `${file}:${line}:${column}` : file;
+}
+
+/** The path of an item that may have been written alone instead of in a list. */
+function itemPath(source: Source, path: Path, index: number): Path {
+  let value = source.value;
+  for (const step of path) value = (value as Record<string | number, unknown>)[step];
+  return Array.isArray(value) ? [...path, index] : path;
+}
+
+function add(
+  problems: Problems,
+  source: Source,
+  path: Path,
+  message: string,
+  hint: string,
+  of: "key" | "value" = "value",
+  severity: "error" | "warning" = "error",
+): void {
+  problems.add({
+    severity,
+    file: source.name,
+    ...source.place(path, of),
+    path: formatPath(path),
+    message,
+    hint,
+  });
+}

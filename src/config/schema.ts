@@ -1,0 +1,214 @@
+/**
+ * The one definition of a configuration document: it validates, turns texts into values, and is what the JSON Schema for
+ * editors is generated from. What can only be judged with other entries in view (services that exist, names taken) is in build.ts.
+ */
+import * as z from "zod";
+
+import { parsePrefix, type Refusal } from "../model/address.js";
+import { MAX_PORT, parsePortItem } from "../model/ports.js";
+import { quote } from "./source.js";
+import { looksLikeAddress, MAX_NAME_LENGTH, NAME, parseTarget, parseUnicast } from "./target.js";
+
+/** The only version of the format so far. */
+export const VERSION = 1;
+
+/** Keys that will mean something once it is enforced; until then they would promise what does not happen. */
+export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
+  service: ["user", "wildcard"],
+  mapping: ["from", "interface", "weight"],
+};
+
+/** A text that a strict parser of ours turns into a value; its refusal becomes the problem's words. */
+function text<Value>(
+  parse: (text: string) => { ok: true; value: Value } | Refusal,
+  meta: { description: string; pattern: string; examples: readonly string[] },
+) {
+  return z
+    .string()
+    .meta({ ...meta, examples: [...meta.examples] })
+    .transform((input, context): Value => {
+      const result = parse(input);
+      if (result.ok) return result.value;
+      context.issues.push({
+        code: "custom",
+        message: result.reason,
+        params: { hint: result.hint },
+        input,
+      });
+      return z.NEVER;
+    });
+}
+
+/** One, or a list of at least one; told apart by `listOf`, since a transformation here would cost a third of all validation. */
+function oneOrMore<Item extends z.ZodType>(item: Item) {
+  return z.union([item, z.array(item).min(1)]);
+}
+
+/** What `oneOrMore` let through, as a list. */
+export function listOf<Item>(value: Item | readonly Item[]): readonly Item[] {
+  return isList(value) ? value : [value];
+}
+
+function isList<Item>(value: Item | readonly Item[]): value is readonly Item[] {
+  return Array.isArray(value);
+}
+
+const serviceAddress = text(
+  (input) => {
+    const parsed = parseUnicast(input, "service address");
+    return parsed.ok ? { ok: true, value: parsed.address } : parsed;
+  },
+  {
+    description: "An address that is the daemon's own",
+    pattern: "^[0-9a-fA-F:.]+$",
+    examples: ["127.0.1.10", "fd5e:ed00::10"],
+  },
+);
+
+const portText = text(
+  (input) => {
+    const parsed = parsePortItem(input);
+    return parsed.ok ? { ok: true, value: parsed.range } : parsed;
+  },
+  {
+    description: 'A port, a range, or "*" for every port',
+    pattern: "^([0-9]{1,5}(-[0-9]{1,5})?|\\*)$",
+    examples: ["8000-8099", "*"],
+  },
+);
+
+const portNumber = z.int().min(1).max(MAX_PORT);
+
+const prefix = text(
+  (input) => {
+    const parsed = parsePrefix(input);
+    return parsed.ok ? { ok: true, value: parsed.prefix } : parsed;
+  },
+  {
+    description: "Local addresses dialled",
+    pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+    examples: ["203.0.113.0/24", "2001:db8::/32"],
+  },
+);
+
+const target = text(
+  (input) => {
+    const parsed = parseTarget(input);
+    return parsed.ok ? { ok: true, value: parsed.target } : parsed;
+  },
+  {
+    description:
+      "An address or a service, with a port or without one (the port that was dialled); * is the wildcard listener",
+    pattern: "^\\S+$",
+    examples: ["web", "ssh:22", "127.0.1.10:80", "[fd5e:ed00::10]:80", "*:22"],
+  },
+);
+
+/** The shape of a name, and what to write instead of one that is not. */
+function parseName(what: string, input: string): { ok: true; value: string } | Refusal {
+  if (input.length > MAX_NAME_LENGTH) {
+    return {
+      ok: false,
+      reason: `the ${what} ${quote(input)} has ${input.length} characters`,
+      hint: `a name has at most ${MAX_NAME_LENGTH}`,
+    };
+  }
+  if (NAME.test(input)) return { ok: true, value: input };
+  const repaired = input
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, "-")
+    .replace(/^[^a-z0-9]+/, "");
+  const rule = 'names have a-z, 0-9, ".", "_" and "-", and begin with a letter or digit';
+  return {
+    ok: false,
+    reason: input === "" ? `the ${what} is empty` : `the ${what} ${quote(input)} is not a name`,
+    hint: NAME.test(repaired) ? `${rule}: write ${quote(repaired)}` : rule,
+  };
+}
+
+const NAME_PATTERN = NAME.source;
+
+const serviceName = text(
+  (input) => {
+    const parsed = parseName("service name", input);
+    if (!parsed.ok || !looksLikeAddress(input)) return parsed;
+    return {
+      ok: false,
+      reason: `the service name ${quote(input)} reads like an address`,
+      hint: "give it a name with a letter",
+    };
+  },
+  { description: "Name of a service", pattern: NAME_PATTERN, examples: ["web"] },
+);
+
+const mappingName = text((input) => parseName("name", input), {
+  description: "Name in listings and counters; default: what it matches, such as tcp:443",
+  pattern: NAME_PATTERN,
+  examples: ["blog"],
+});
+
+export const serviceEntry = z
+  .strictObject({
+    address: oneOrMore(serviceAddress).meta({
+      description: "The address, or addresses, that the daemon listens on and nobody else",
+    }),
+  })
+  .meta({ description: "A daemon with addresses of its own" });
+
+export const mappingEntry = z
+  .strictObject({
+    name: mappingName.optional(),
+    protocol: oneOrMore(z.enum(["tcp", "udp"]))
+      .optional()
+      .meta({ description: "tcp (default), udp, or both" }),
+    port: oneOrMore(z.union([portNumber, portText])).meta({
+      description:
+        'The ports dialled: a number, "8000-8099", "*" for every port, or a list of those',
+    }),
+    on: oneOrMore(prefix)
+      .optional()
+      .meta({ description: "The local addresses dialled; default: all" }),
+    to: oneOrMore(target).meta({
+      description: "Where the connection goes; of a list, the first that has a listener",
+    }),
+    existing: z.enum(["exact", "any", "never"]).optional().meta({
+      description:
+        "Which listener on the dialled port keeps its connections: one on exactly the dialled address (default), also a wildcard one, or none",
+    }),
+    miss: z.enum(["pass", "reject"]).optional().meta({
+      description:
+        "When no destination listens: go on as if there were no mapping (default), or refuse",
+    }),
+  })
+  .meta({ description: "Ports dialled, and where their connections go" });
+
+export const configuration = z
+  .strictObject({
+    $schema: z.string().optional().meta({ description: "Where this schema is, for editors" }),
+    version: z.literal(VERSION).meta({ description: "Version of the format" }),
+    services: z.record(serviceName, serviceEntry).optional().meta({
+      description: "Daemons, each with addresses that are its own and are never mapped away",
+    }),
+    mappings: z.array(mappingEntry).optional().meta({
+      description: "From what is dialled to the listener that gets it",
+    }),
+  })
+  .meta({
+    title: "ilm configuration",
+    description: "Which listening socket gets a new connection",
+    anyOf: [{ required: ["mappings"] }, { required: ["services"] }],
+  });
+
+export type ServiceEntry = z.output<typeof serviceEntry>;
+export type MappingEntry = z.output<typeof mappingEntry>;
+export { serviceName };
+
+/** What schema/ilm.schema.json has to be, as a value. */
+export function configurationJsonSchema(): unknown {
+  return z.toJSONSchema(configuration, { io: "input", target: "draft-7" });
+}
+
+/** The file's exact text. */
+export function configurationJsonSchemaText(): string {
+  return `${JSON.stringify(configurationJsonSchema(), null, 2)}\n`;
+}
