@@ -21,6 +21,7 @@
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
 
+#define ILM_MAPPING_NONE 0xffffffffU
 #define ILM_SLOT_NONE 0xffffffffU
 /* ingress_ifindex with this bit set: a test run of `explain`. The kernel's own indexes are positive ints. */
 #define ILM_DRY_RUN 0x80000000U
@@ -69,7 +70,7 @@ ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 /* ports[protocol, port] */
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
-#define ILM_CLASS_MASK 0x3fffffffU	/* 0: no mapping covers the port */
+#define ILM_CLASS_MASK 0x1fffffffU	/* 0: no mapping covers the port */
 
 struct ilm_exact_key {
 	__u32 class_id;
@@ -78,23 +79,36 @@ struct ilm_exact_key {
 ILM_ASSERT_SIZE(struct ilm_exact_key, 20);
 
 struct ilm_prefix_key {
-	__u32 length;		/* bits: 32 for the class, then 0 to 128 of the address (IPv4 /n is 96 + n) */
-	__be32 class_id;	/* network byte order: the trie compares bytes */
+	__u32 length;		/* bits: 32 for class and family, then 0 to 128 of the address (IPv4 /n is 96 + n) */
+	__be32 class_family;	/* class * 2, + 1 for IPv6; network byte order: the trie compares bytes */
 	__be32 address[4];
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
 
-/* rules[1 + index of the mapping]; 0 is no rule. */
+/* classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6 packets; 0: none. */
+struct ilm_class {
+	__u32 rule4;
+	__u32 rule6;
+};
+ILM_ASSERT_SIZE(struct ilm_class, 8);
+
+/*
+ * rules[]; 0 is no rule. A mapping is one rule, or one for each of its ports when its destinations take the port that was
+ * dialled: then each has a place of its own in `primary`.
+ */
 struct ilm_rule {
-	__u32 first[2];		/* into `destinations`: [0] for IPv4 packets, [1] for IPv6 ones */
-	__u16 count[2];
+	__u32 mapping;		/* into `counters` and `carried` */
+	__u32 first4;		/* into `destinations`, for IPv4 packets */
+	__u32 first6;		/* for IPv6 packets */
+	__u16 count4;
+	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
 	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
 	__u16 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_rule, 16);
+ILM_ASSERT_SIZE(struct ilm_rule, 20);
 
 struct ilm_destination {
 	__be32 address[4];
@@ -142,7 +156,7 @@ struct ilm_decision {
 	__u64 time_ns;		/* CLOCK_MONOTONIC */
 	__be32 local[4];
 	__be32 remote[4];
-	__u32 rule;
+	__u32 mapping;		/* ILM_MAPPING_NONE: none */
 	__u32 generation;
 	__u32 interface;
 	__u16 local_port;	/* host byte order */
@@ -172,6 +186,22 @@ struct ilm_flow {
 	__u16 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_flow, 20);
+
+/*
+ * The constants of the programs, set before load. One struct per object: the offsets of single variables are only known to
+ * the linker.
+ */
+struct ilm_registry_constants {
+	__u64 netns_cookie;	/* the namespace that this registry is for; sockets of others are never touched */
+};
+ILM_ASSERT_SIZE(struct ilm_registry_constants, 8);
+
+struct ilm_lookup_constants {
+	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
+	__u32 generation;
+	__u32 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_lookup_constants, 520);
 
 /* registry/meta[0] */
 struct ilm_meta {

@@ -7,7 +7,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
+/* A function of its own also puts struct ilm_listener into the BTF, from which its TypeScript layout is made. */
+static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
 {
 	struct sock *owner = sk;
 

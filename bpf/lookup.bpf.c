@@ -12,10 +12,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Set before load. */
-const volatile __u32 generation = 0;
-/* Bloom filter of the addresses in `owned`: 0 says that the dialled address is not a service's. */
-const volatile __u64 owned_filter[ILM_OWNED_WORDS] = {};
+const volatile struct ilm_lookup_constants constants = {};
 
 /* [port] for TCP, [65536 + port] for UDP -> class and flags; 0: no mapping. */
 struct {
@@ -25,12 +22,12 @@ struct {
 	__type(value, __u32);
 } ports SEC(".maps");
 
-/* [class] -> the rule for addresses that nothing below names; 0: none. Resized. */
+/* [class]. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct ilm_class);
 } classes SEC(".maps");
 
 /* Class and full address -> rule. Resized. */
@@ -58,7 +55,7 @@ struct {
 	__uint(value_size, 4);
 } owned SEC(".maps");
 
-/* [1 + mapping]. Resized. */
+/* [0] is no rule. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -74,7 +71,7 @@ struct {
 	__type(value, struct ilm_destination);
 } destinations SEC(".maps");
 
-/* [1 + mapping]. Resized. Writer: this program. */
+/* [mapping]. Resized. Writer: this program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -82,7 +79,7 @@ struct {
 	__type(value, struct ilm_counters);
 } counters SEC(".maps");
 
-/* [1 + mapping]: what the same mapping had counted in earlier generations. Resized. Writer: control plane. */
+/* [mapping]: what the same mapping had counted in earlier generations. Resized. Writer: control plane. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -100,7 +97,7 @@ struct {
 
 struct lookup {
 	struct ilm_endpoint dialled;
-	__u32 rule;
+	__u32 mapping;
 	__u8 family;
 	__u8 verdict;
 	__u8 matched;
@@ -142,8 +139,8 @@ static __noinline void report(struct bpf_sk_lookup *ctx, const struct lookup *l)
 		d.remote[2] = w2;
 		d.remote[3] = w3;
 	}
-	d.rule = l->rule;
-	d.generation = generation;
+	d.mapping = l->mapping;
+	d.generation = constants.generation;
 	d.interface = interface & ~ILM_DRY_RUN;
 	d.verdict = l->verdict;
 	d.matched = l->matched;
@@ -179,6 +176,7 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;
 	__u32 bit = address_hash(l->dialled.address, 0) % (ILM_OWNED_WORDS * 64);
+	struct ilm_class *fallback;
 	__u32 *rule;
 
 	if (class & ILM_CLASS_EXACT) {
@@ -192,12 +190,13 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 		}
 	}
 	/* A service's own address is never mapped away, unless a mapping names the very address (above). */
-	if (owned_filter[bit / 64] & 1ULL << (bit % 64) && bpf_map_lookup_elem(&owned, l->dialled.address)) {
+	if (constants.owned_filter[bit / 64] & 1ULL << (bit % 64) && bpf_map_lookup_elem(&owned, l->dialled.address)) {
 		l->matched = ILM_MATCHED_OWNED;
 		return 0;
 	}
 	if (class & ILM_CLASS_PREFIX) {
-		struct ilm_prefix_key key = { .length = 32 + 128, .class_id = bpf_htonl(class_id) };
+		struct ilm_prefix_key key = { .length = 32 + 128,
+			.class_family = bpf_htonl(class_id << 1 | (l->family == AF_INET6)) };
 
 		address_copy(key.address, l->dialled.address);
 		rule = bpf_map_lookup_elem(&prefixes, &key);
@@ -206,11 +205,11 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 			return *rule;
 		}
 	}
-	rule = bpf_map_lookup_elem(&classes, &class_id);
-	if (!rule || !*rule)
+	fallback = bpf_map_lookup_elem(&classes, &class_id);
+	if (!fallback || !(l->family == AF_INET ? fallback->rule4 : fallback->rule6))
 		return 0;
 	l->matched = ILM_MATCHED_DEFAULT;
-	return *rule;
+	return l->family == AF_INET ? fallback->rule4 : fallback->rule6;
 }
 
 /* Does a socket on a wildcard address of the dialled port take this family? */
@@ -295,6 +294,13 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
 
+	if (slot == ILM_SLOT_NONE) {
+		/* A destination on every port; another mapping may have given this very port a place. */
+		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
+
+		if (own)
+			slot = own->index;
+	}
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
@@ -351,16 +357,19 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	bool dry = ctx->ingress_ifindex & ILM_DRY_RUN;
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
+	__u32 number, first, n;
 	__u32 failed = 0;
-	__u32 first, n;
 
-	l->rule = find_rule(class, l);
-	if (!l->rule)
+	number = find_rule(class, l);
+	if (!number)
 		return SK_PASS;
-	rule = bpf_map_lookup_elem(&rules, &l->rule);
-	c = bpf_map_lookup_elem(&counters, &l->rule);
-	/* Never: the rule set and its maps are made together. The verifier wants it said. */
-	if (!rule || !c)
+	/* Both are there: the rules and their maps are made together. The verifier wants it said. */
+	rule = bpf_map_lookup_elem(&rules, &number);
+	if (!rule)
+		return SK_PASS;
+	l->mapping = rule->mapping;
+	c = bpf_map_lookup_elem(&counters, &l->mapping);
+	if (!c)
 		return SK_PASS;
 
 	if (rule->existing != ILM_EXISTING_NEVER && already_listening(l, rule->existing)) {
@@ -370,8 +379,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 	}
 
-	n = rule->count[l->family == AF_INET6];
-	first = rule->first[l->family == AF_INET6];
+	n = l->family == AF_INET ? rule->count4 : rule->count6;
+	first = l->family == AF_INET ? rule->first4 : rule->first6;
 	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
 		struct ilm_destination *d;
@@ -415,7 +424,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	__u32 protocol = ctx->protocol;
 	__u32 key = port | (protocol == IPPROTO_UDP ? 65536 : 0);
 	__u32 *class = bpf_map_lookup_elem(&ports, &key);
-	struct lookup l = {};
+	struct lookup l = { .mapping = ILM_MAPPING_NONE };
 	int verdict = SK_PASS;
 
 	/* All other traffic of the machine leaves here. */

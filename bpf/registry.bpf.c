@@ -16,8 +16,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Set before load: the namespace that this registry is for. Sockets of others are never touched. */
-const volatile __u64 netns_cookie = 0;
+const volatile struct ilm_registry_constants constants = {};
 
 static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)
 {
@@ -131,7 +130,7 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 
 	if (op != BPF_SOCK_OPS_TCP_LISTEN_CB && op != BPF_SOCK_OPS_STATE_CB)
 		return 1;
-	if (bpf_get_netns_cookie(ctx) != netns_cookie)
+	if (bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
 	if (op == BPF_SOCK_OPS_TCP_LISTEN_CB)
 		on_listen(ctx);
@@ -164,7 +163,7 @@ int ilm_post_bind4(struct bpf_sock *ctx)
 {
 	struct ilm_endpoint endpoint;
 
-	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != netns_cookie)
+	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
 	address_from_ip4(endpoint.address, ctx->src_ip4);
 	endpoint.port = ctx->src_port;
@@ -179,7 +178,7 @@ int ilm_post_bind6(struct bpf_sock *ctx)
 	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
 	struct sock *sk = (struct sock *)ctx;
 
-	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != netns_cookie)
+	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
 	endpoint.address[0] = ctx->src_ip6[0];
 	endpoint.address[1] = ctx->src_ip6[1];

@@ -13,7 +13,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u64 netns_cookie = 0;
+const volatile struct ilm_registry_constants constants = {};
 
 /* 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one (include/linux/in.h). */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
@@ -38,7 +38,7 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 	struct ilm_flow *flow;
 	__be32 source;
 
-	if (!sk || bpf_get_netns_cookie(ctx) != netns_cookie)
+	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
 	bound_address(sk, key.local);
 	key.local_port = sk->src_port;
@@ -62,7 +62,7 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 	struct ilm_flow *flow;
 	__be32 source[4];
 
-	if (!sk || bpf_get_netns_cookie(ctx) != netns_cookie)
+	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
 	bound_address(sk, key.local);
 	key.local_port = sk->src_port;

@@ -21,7 +21,6 @@ interface BtfType {
   size?: number;
   nr_elems?: number;
   members?: BtfMember[];
-  vars?: { type_id: number; offset: number; size: number }[];
   values?: { name: string; val: number }[];
 }
 
@@ -36,24 +35,6 @@ interface Field {
 const camel = (name: string): string =>
   name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 const pascal = (name: string): string => camel(`_${name}`);
-
-/** The `const volatile` variables of one object, as a struct: what is set before load. */
-function constantsOf(
-  section: BtfType,
-  resolve: (id: number) => BtfType,
-): { size: number; fields: Field[] } {
-  const fields = (section.vars ?? []).flatMap((variable): Field[] => {
-    const declared = resolve(variable.type_id);
-    // Functions' local constants are `static`, not ours to set.
-    if (declared.kind !== "VAR" || declared.name.includes(".")) return [];
-    const type = resolve(declared.type_id ?? 0);
-    const { offset, size } = variable;
-    const kind: Kind = type.kind === "ARRAY" ? "bytes" : (`u${size * 8}` as Kind);
-    return [{ name: camel(declared.name), kind, offset, size }];
-  });
-  const size = Math.max(0, ...(section.vars ?? []).map((v) => v.offset + v.size));
-  return { size, fields };
-}
 
 /** `struct ilm_*` of one object, with nested structs and unions flattened, and what they need of other types. */
 function readObject(path: string, structs: Map<string, { size: number; fields: Field[] }>): void {
@@ -86,9 +67,6 @@ function readObject(path: string, structs: Map<string, { size: number; fields: F
       return [{ name, kind: `u${size * 8}` as Kind, offset, size }];
     });
   for (const type of dump.types) {
-    if (type.kind === "DATASEC" && type.name === ".rodata") {
-      structs.set(`${path.replace(/^.*\/|\.bpf\.o$/g, "")}_constants`, constantsOf(type, resolve));
-    }
     if (type.kind !== "STRUCT") continue;
     if (!type.name.startsWith("ilm_") && type.name !== "bpf_sk_lookup") continue;
     // A declaration only, in an object that does not look inside.

@@ -7,11 +7,12 @@ export const ILM_MEMBERS_MAX = 256;
 export const ILM_FILTER_BUCKETS = 131072;
 export const ILM_OWNED_WORDS = 64;
 export const ILM_PORT_KEYS = 131072;
+export const ILM_MAPPING_NONE = 0xffffffff;
 export const ILM_SLOT_NONE = 0xffffffff;
 export const ILM_DRY_RUN = 0x80000000;
 export const ILM_CLASS_EXACT = 0x80000000;
 export const ILM_CLASS_PREFIX = 0x40000000;
-export const ILM_CLASS_MASK = 0x3fffffff;
+export const ILM_CLASS_MASK = 0x1fffffff;
 export const ExistingCode = {
   EXACT: 0,
   ANY: 1,
@@ -80,6 +81,23 @@ export const bpfSkLookupLayout: Layout<BpfSkLookup> = {
   },
 };
 
+export interface Class {
+  rule4: number;
+  rule6: number;
+}
+
+export const classLayout: Layout<Class> = {
+  size: 8,
+  read: (view, at) => ({
+    rule4: view.getUint32(at, true),
+    rule6: view.getUint32(at + 4, true),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.rule4, true);
+    view.setUint32(at + 4, value.rule6, true);
+  },
+};
+
 export interface Counters {
   existing: bigint;
   selected: bigint;
@@ -107,7 +125,7 @@ export interface Decision {
   timeNs: bigint;
   local: Uint8Array;
   remote: Uint8Array;
-  rule: number;
+  mapping: number;
   generation: number;
   interface: number;
   localPort: number;
@@ -126,7 +144,7 @@ export const decisionLayout: Layout<Decision> = {
     timeNs: view.getBigUint64(at, true),
     local: bytesAt(view, at + 8, 16),
     remote: bytesAt(view, at + 24, 16),
-    rule: view.getUint32(at + 40, true),
+    mapping: view.getUint32(at + 40, true),
     generation: view.getUint32(at + 44, true),
     interface: view.getUint32(at + 48, true),
     localPort: view.getUint16(at + 52, true),
@@ -142,7 +160,7 @@ export const decisionLayout: Layout<Decision> = {
     view.setBigUint64(at, value.timeNs, true);
     putBytes(view, at + 8, 16, value.local);
     putBytes(view, at + 24, 16, value.remote);
-    view.setUint32(at + 40, value.rule, true);
+    view.setUint32(at + 40, value.mapping, true);
     view.setUint32(at + 44, value.generation, true);
     view.setUint32(at + 48, value.interface, true);
     view.setUint16(at + 52, value.localPort, true);
@@ -276,6 +294,70 @@ export const flowKeyLayout: Layout<FlowKey> = {
   },
 };
 
+export interface Listener {
+  address: Uint8Array;
+  cookie: bigint;
+  inode: bigint;
+  cgroup: bigint;
+  uid: number;
+  device: number;
+  port: number;
+  protocol: number;
+  family: number;
+  v6only: number;
+  reuseport: number;
+  mptcp: number;
+}
+
+export const listenerLayout: Layout<Listener> = {
+  size: 56,
+  read: (view, at) => ({
+    address: bytesAt(view, at, 16),
+    cookie: view.getBigUint64(at + 16, true),
+    inode: view.getBigUint64(at + 24, true),
+    cgroup: view.getBigUint64(at + 32, true),
+    uid: view.getUint32(at + 40, true),
+    device: view.getUint32(at + 44, true),
+    port: view.getUint16(at + 48, true),
+    protocol: view.getUint8(at + 50),
+    family: view.getUint8(at + 51),
+    v6only: view.getUint8(at + 52),
+    reuseport: view.getUint8(at + 53),
+    mptcp: view.getUint8(at + 54),
+  }),
+  write: (view, at, value) => {
+    putBytes(view, at, 16, value.address);
+    view.setBigUint64(at + 16, value.cookie, true);
+    view.setBigUint64(at + 24, value.inode, true);
+    view.setBigUint64(at + 32, value.cgroup, true);
+    view.setUint32(at + 40, value.uid, true);
+    view.setUint32(at + 44, value.device, true);
+    view.setUint16(at + 48, value.port, true);
+    view.setUint8(at + 50, value.protocol);
+    view.setUint8(at + 51, value.family);
+    view.setUint8(at + 52, value.v6only);
+    view.setUint8(at + 53, value.reuseport);
+    view.setUint8(at + 54, value.mptcp);
+  },
+};
+
+export interface LookupConstants {
+  ownedFilter: Uint8Array;
+  generation: number;
+}
+
+export const lookupConstantsLayout: Layout<LookupConstants> = {
+  size: 520,
+  read: (view, at) => ({
+    ownedFilter: bytesAt(view, at, 512),
+    generation: view.getUint32(at + 512, true),
+  }),
+  write: (view, at, value) => {
+    putBytes(view, at, 512, value.ownedFilter);
+    view.setUint32(at + 512, value.generation, true);
+  },
+};
+
 export interface Member {
   address: Uint8Array;
   port: number;
@@ -321,7 +403,7 @@ export const metaLayout: Layout<Meta> = {
 
 export interface PrefixKey {
   length: number;
-  classId: number;
+  classFamily: number;
   address: Uint8Array;
 }
 
@@ -329,12 +411,12 @@ export const prefixKeyLayout: Layout<PrefixKey> = {
   size: 24,
   read: (view, at) => ({
     length: view.getUint32(at, true),
-    classId: view.getUint32(at + 4, true),
+    classFamily: view.getUint32(at + 4, true),
     address: bytesAt(view, at + 8, 16),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.length, true);
-    view.setUint32(at + 4, value.classId, true);
+    view.setUint32(at + 4, value.classFamily, true);
     putBytes(view, at + 8, 16, value.address);
   },
 };
@@ -359,26 +441,49 @@ export const presenceLayout: Layout<Presence> = {
   },
 };
 
+export interface RegistryConstants {
+  netnsCookie: bigint;
+}
+
+export const registryConstantsLayout: Layout<RegistryConstants> = {
+  size: 8,
+  read: (view, at) => ({
+    netnsCookie: view.getBigUint64(at, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.netnsCookie, true);
+  },
+};
+
 export interface Rule {
-  first: Uint8Array;
-  count: Uint8Array;
+  mapping: number;
+  first4: number;
+  first6: number;
+  count4: number;
+  count6: number;
   existing: number;
   reject: number;
 }
 
 export const ruleLayout: Layout<Rule> = {
-  size: 16,
+  size: 20,
   read: (view, at) => ({
-    first: bytesAt(view, at, 8),
-    count: bytesAt(view, at + 8, 4),
-    existing: view.getUint8(at + 12),
-    reject: view.getUint8(at + 13),
+    mapping: view.getUint32(at, true),
+    first4: view.getUint32(at + 4, true),
+    first6: view.getUint32(at + 8, true),
+    count4: view.getUint16(at + 12, true),
+    count6: view.getUint16(at + 14, true),
+    existing: view.getUint8(at + 16),
+    reject: view.getUint8(at + 17),
   }),
   write: (view, at, value) => {
-    putBytes(view, at, 8, value.first);
-    putBytes(view, at + 8, 4, value.count);
-    view.setUint8(at + 12, value.existing);
-    view.setUint8(at + 13, value.reject);
+    view.setUint32(at, value.mapping, true);
+    view.setUint32(at + 4, value.first4, true);
+    view.setUint32(at + 8, value.first6, true);
+    view.setUint16(at + 12, value.count4, true);
+    view.setUint16(at + 14, value.count6, true);
+    view.setUint8(at + 16, value.existing);
+    view.setUint8(at + 17, value.reject);
   },
 };
 
@@ -445,50 +550,5 @@ export const watchLayout: Layout<Watch> = {
   write: (view, at, value) => {
     view.setBigUint64(at, value.untilNs, true);
     view.setBigUint64(at + 8, value.lost, true);
-  },
-};
-
-export interface LookupConstants {
-  generation: number;
-  ownedFilter: Uint8Array;
-}
-
-export const lookupConstantsLayout: Layout<LookupConstants> = {
-  size: 512,
-  read: (view, at) => ({
-    generation: view.getUint32(at, true),
-    ownedFilter: bytesAt(view, at, 512),
-  }),
-  write: (view, at, value) => {
-    view.setUint32(at, value.generation, true);
-    putBytes(view, at, 512, value.ownedFilter);
-  },
-};
-
-export interface RegistryConstants {
-  netnsCookie: bigint;
-}
-
-export const registryConstantsLayout: Layout<RegistryConstants> = {
-  size: 8,
-  read: (view, at) => ({
-    netnsCookie: view.getBigUint64(at, true),
-  }),
-  write: (view, at, value) => {
-    view.setBigUint64(at, value.netnsCookie, true);
-  },
-};
-
-export interface ReplyConstants {
-  netnsCookie: bigint;
-}
-
-export const replyConstantsLayout: Layout<ReplyConstants> = {
-  size: 8,
-  read: (view, at) => ({
-    netnsCookie: view.getBigUint64(at, true),
-  }),
-  write: (view, at, value) => {
-    view.setBigUint64(at, value.netnsCookie, true);
   },
 };

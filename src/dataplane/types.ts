@@ -56,6 +56,11 @@ export interface DataPlane {
   listeners(): Listener[];
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
+  /**
+   * Places UDP sockets as they bind, until closed: the kernel lets only an iterator do it, which somebody has to start
+   * (bpf/registry.bpf.c). TCP needs nobody.
+   */
+  follow(): { close(): void };
   /** Resynchronises the registry with the kernel's socket tables. */
   resync(): void;
   /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */

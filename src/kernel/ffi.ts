@@ -66,6 +66,21 @@ export function errnoName(errno: number): string {
   return errorNames.get(errno) ?? `errno ${errno}`;
 }
 
+/** Like libcFunction, but the call runs on one of node's pool threads, with a finite time of its own. */
+export function libcFunctionAsync<A extends readonly unknown[], R>(
+  prototype: string,
+): (...args: A) => Promise<R> {
+  let bound: { async: (...args: unknown[]) => void } | undefined;
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      bound ??= libc().func(prototype) as unknown as typeof bound;
+      bound?.async(...args, (error: unknown, result: R) => {
+        if (error === null || error === undefined) resolve(result);
+        else reject(error instanceof Error ? error : new Error(String(error)));
+      });
+    });
+}
+
 /** The memory at `pointer`; lives only as long as whoever owns that memory keeps it. */
 export function memoryAt(pointer: Pointer, length: number): ArrayBuffer {
   return koffi.view(pointer, length);

@@ -1,5 +1,14 @@
 /** One writer at a time per network namespace. The kernel drops the lock with the process, however it ends. */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
 import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
@@ -26,35 +35,48 @@ function holder(path: string): string {
   return /^\d+$/.test(pid) ? `process ${pid}` : "another process";
 }
 
-/** Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder's pid. */
-export function acquireWriterLock(
-  inode: number,
-  { waitMs = 2000 }: { waitMs?: number } = {},
-): WriterLock {
-  const path = lockPath(inode);
-  let fd: number;
+function openLock(path: string): number {
   try {
     mkdirSync(runtimeFolder, { recursive: true, mode: 0o755 });
-    fd = openSync(path, "a+", 0o600);
+    return openSync(path, "a+", 0o600);
   } catch (cause) {
     throw new IlmError("NOT_PERMITTED", `the lock file ${path} cannot be opened`, {
       cause,
       remedy: "Run as root",
     });
   }
+}
+
+/** Whoever unloads removes the lock's file while holding it; a lock on the removed file locks nothing. */
+function isCurrent(fd: number, path: string): boolean {
+  return fstatSync(fd).ino === statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+/** Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder's pid. */
+export function acquireWriterLock(
+  inode: number,
+  { waitMs = 2000 }: { waitMs?: number } = {},
+): WriterLock {
+  const path = lockPath(inode);
+  let fd = openLock(path);
   const deadline = Date.now() + waitMs;
   for (;;) {
     try {
       flock(fd, LOCK_EX | LOCK_NB);
-      break;
+      if (isCurrent(fd, path)) break;
+      closeSync(fd);
+      fd = openLock(path);
     } catch (error) {
-      if (errnoOf(error) === EWOULDBLOCK && Date.now() < deadline) {
+      if (errnoOf(error) !== EWOULDBLOCK) {
+        closeSync(fd);
+        throw error;
+      }
+      if (Date.now() < deadline) {
         sleep(RETRY_MS);
         continue;
       }
       const who = holder(path);
       closeSync(fd);
-      if (errnoOf(error) !== EWOULDBLOCK) throw error;
       throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
         cause: error,
         remedy: "Wait for it, or stop it; a process that died holds no lock",

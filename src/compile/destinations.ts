@@ -1,0 +1,49 @@
+/** A mapping's destinations as one family's packets try them. */
+import { type Address, type Family, familyOf } from "../model/address.js";
+import type { Destination, Mapping } from "../model/mapping.js";
+
+export interface Candidate {
+  /** Index into the mapping's `to`. */
+  readonly destination: number;
+  readonly address: Address;
+  /** Host byte order; 0: the port that was dialled. */
+  readonly port: number;
+}
+
+const wildcards: Record<Family, readonly Address[]> = {
+  4: ["0.0.0.0" as Address, "::" as Address],
+  6: ["::" as Address],
+};
+
+/**
+ * In the order of `to`; but within neighbours that one service gave, the packet's own family comes first: they are the
+ * same daemon, not a first and a second choice. An IPv6 packet can only go to an IPv6 socket; an IPv4 packet also to an
+ * IPv6 socket that takes IPv4, which only the kernel knows. A wildcard destination is two sockets for IPv4.
+ */
+export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candidate[] {
+  const found: Candidate[] = [];
+  const take = (destination: Destination, index: number): void => {
+    const port = destination.port === "same" ? 0 : destination.port;
+    const addresses =
+      destination.address === "*" ? wildcards[family] : ([destination.address] as const);
+    for (const address of addresses) {
+      if (family === 6 && familyOf(address) === 4) continue;
+      found.push({ destination: index, address, port });
+    }
+  };
+  const isOwnFamily = (destination: Destination): boolean =>
+    destination.address === "*" || familyOf(destination.address) === family;
+  for (let start = 0; start < mapping.to.length; ) {
+    const service = mapping.to[start]?.service;
+    let end = start + 1;
+    while (service !== undefined && mapping.to[end]?.service === service) end++;
+    const group = mapping.to.slice(start, end).map((destination, i) => ({ destination, index: start + i }));
+    for (const own of [true, false]) {
+      for (const { destination, index } of group) {
+        if (isOwnFamily(destination) === own) take(destination, index);
+      }
+    }
+    start = end;
+  }
+  return found;
+}

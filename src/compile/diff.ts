@@ -1,0 +1,86 @@
+/** What changes from one set of rules to another, in the user's terms. */
+import type { Address } from "../model/address.js";
+import {
+  type Mapping,
+  type Rules,
+  type Service,
+  allMappings,
+  mappingKey,
+} from "../model/mapping.js";
+
+export interface ChangedMapping {
+  readonly before: Mapping;
+  readonly after: Mapping;
+  /** Names of what differs: `ports`, `on`, `to`, `existing`, `miss`. */
+  readonly fields: readonly string[];
+}
+
+export interface RuleDiff {
+  readonly added: readonly Mapping[];
+  readonly removed: readonly Mapping[];
+  readonly changed: readonly ChangedMapping[];
+  readonly servicesAdded: readonly Service[];
+  readonly servicesRemoved: readonly Service[];
+  /** Services' addresses that come and go. */
+  readonly addressesAdded: readonly Address[];
+  readonly addressesRemoved: readonly Address[];
+}
+
+const compared = ["ports", "on", "to", "existing", "miss"] as const;
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Where a mapping was written does not count. */
+export function changedFields(before: Mapping, after: Mapping): string[] {
+  return compared.filter((field) => !same(before[field], after[field]));
+}
+
+function missing<T>(from: readonly T[], inside: readonly T[], key: (value: T) => string): T[] {
+  const known = new Set(inside.map(key));
+  return from.filter((value) => !known.has(key(value)));
+}
+
+export function diffRules(before: Rules, after: Rules): RuleDiff {
+  const old = allMappings(before);
+  const fresh = allMappings(after);
+  const byKey = new Map(old.map((mapping) => [mappingKey(mapping), mapping]));
+  const changed: ChangedMapping[] = [];
+  for (const mapping of fresh) {
+    const previous = byKey.get(mappingKey(mapping));
+    if (previous === undefined) continue;
+    const fields = changedFields(previous, mapping);
+    if (fields.length > 0) changed.push({ before: previous, after: mapping, fields });
+  }
+  const oldServices = before.file.services;
+  const freshServices = after.file.services;
+  const addresses = (services: readonly Service[]): Address[] =>
+    services.flatMap((service) => service.addresses);
+  const itself = (address: Address): string => address;
+  const name = (service: Service): string => service.name;
+  return {
+    added: missing(fresh, old, mappingKey),
+    removed: missing(old, fresh, mappingKey),
+    changed,
+    servicesAdded: missing(freshServices, oldServices, name),
+    servicesRemoved: missing(oldServices, freshServices, name),
+    addressesAdded: missing(addresses(freshServices), addresses(oldServices), itself),
+    addressesRemoved: missing(addresses(oldServices), addresses(freshServices), itself),
+  };
+}
+
+/** Would applying `after` change what `before` does? Also false when only comments or places in the file moved. */
+export function sameRules(before: Rules, after: Rules): boolean {
+  const essence = (rules: Rules): unknown => [
+    rules.source,
+    rules.file.services.map(({ name, addresses }) => [name, addresses]),
+    rules.file.mappings.map(essenceOfMapping),
+    rules.runtime.map(essenceOfMapping),
+  ];
+  return same(essence(before), essence(after));
+}
+
+function essenceOfMapping(mapping: Mapping): unknown {
+  return [mapping.name, mapping.protocol, ...compared.map((field) => mapping[field])];
+}

@@ -1,0 +1,62 @@
+/** Asks the loaded program what it would do with a packet, by a test run that counts nothing. */
+import {
+  ILM_DRY_RUN,
+  bpfSkLookupLayout,
+  decisionLayout,
+} from "../abi/generated.js";
+import { decode, encode } from "../abi/layout.js";
+import { IlmError } from "../errors.js";
+import { addressBytes, familyOf } from "../model/address.js";
+import type { Packet } from "../model/decision.js";
+import type { Rules } from "../model/mapping.js";
+import { toDecision } from "./decisions.js";
+import type { Generation } from "./generation.js";
+import type { Registry } from "./registry.js";
+import type { Explanation } from "./types.js";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const zeroKey = new Uint8Array(4);
+
+/** struct bpf_sk_lookup: IPv4 addresses and the remote port in network byte order, the local port in the host's. */
+export function lookupContext(packet: Packet, interfaceFlags: number): Uint8Array {
+  const local = addressBytes(packet.local);
+  const remote = addressBytes(packet.remote);
+  const v4 = familyOf(packet.local) === 4;
+  const ip4 = (bytes: Uint8Array): number =>
+    v4 ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(12, true) : 0;
+  const ip6 = (bytes: Uint8Array): Uint8Array => (v4 ? new Uint8Array(16) : bytes);
+  return encode(bpfSkLookupLayout, {
+    cookie: 0n,
+    family: v4 ? AF_INET : AF_INET6,
+    protocol: packet.protocol === "udp" ? 17 : 6,
+    remoteIp4: ip4(remote),
+    remoteIp6: ip6(remote),
+    remotePort: ((packet.remotePort & 0xff) << 8) | (packet.remotePort >> 8),
+    localIp4: ip4(local),
+    localIp6: ip6(local),
+    localPort: packet.localPort,
+    ingressIfindex: (packet.interfaceIndex | interfaceFlags) >>> 0,
+  });
+}
+
+export function explainPacket(
+  packet: Packet,
+  generation: Generation,
+  registry: Registry,
+  rules: Rules,
+): Explanation {
+  if (familyOf(packet.local) !== familyOf(packet.remote)) {
+    throw new IlmError("USAGE", `${packet.local} and ${packet.remote} are of different families`, {
+      remedy: "Give both as IPv4 or both as IPv6",
+    });
+  }
+  const { context } = generation.program.testRun(lookupContext(packet, ILM_DRY_RUN));
+  const answer = registry.map("explained").lookup(zeroKey);
+  if (answer === undefined) throw new IlmError("INTERNAL", "the program left no answer");
+  const { cookie } = decode(bpfSkLookupLayout, context);
+  return {
+    ...toDecision(decode(decisionLayout, answer), rules),
+    cookie: cookie === 0n ? null : cookie.toString(),
+  };
+}

@@ -1,0 +1,324 @@
+/** One complete rule set in the kernel: its tables, its program, and its own description. Never changed once in force. */
+import { mkdirSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import {
+  ExistingCode,
+  ILM_CLASS_EXACT,
+  ILM_CLASS_PREFIX,
+  ILM_OWNED_WORDS,
+  ILM_PORT_KEYS,
+  classLayout,
+  countersLayout,
+  destinationLayout,
+  exactKeyLayout,
+  lookupConstantsLayout,
+  prefixKeyLayout,
+  ruleLayout,
+} from "../abi/generated.js";
+import { decodeAll, encode, encodeAll } from "../abi/layout.js";
+import type { Compiled } from "../compile/compile.js";
+import { IlmError } from "../errors.js";
+import {
+  type BpfMap,
+  BpfObject,
+  type BpfProgram,
+  cpus,
+  openMap,
+  openProgram,
+} from "../kernel/bpf.js";
+import { addressBytes, familyOf, prefixBits } from "../model/address.js";
+import type { Counters } from "../model/decision.js";
+import { mappingKey } from "../model/mapping.js";
+import { type PinPaths, objectPath, removeFolder } from "./paths.js";
+import { type Registry, registryMaps } from "./registry.js";
+import type { InForce } from "./types.js";
+
+/** Maps of the generation itself. Those that only the program reads are kept by it and need no pin. */
+const pinnedMaps = ["counters", "carried", "source"] as const;
+type PinnedMap = (typeof pinnedMaps)[number];
+
+/** What `source` holds, gzipped JSON: a generation describes itself, so that nothing else has to be believed. */
+export interface Description extends InForce {
+  /** Number of the registry that it uses. */
+  readonly registry: number;
+}
+
+const CHUNK = 4096;
+const zeroCounters: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
+
+/** Keys 0, 1, 2 ... of an array map. */
+function indexes(count: number): Uint8Array {
+  const keys = new Uint32Array(count);
+  for (let i = 0; i < count; i++) keys[i] = i;
+  return new Uint8Array(keys.buffer);
+}
+
+function describe(description: Description): Uint8Array {
+  const packed = gzipSync(JSON.stringify(description), { level: 1 });
+  const bytes = new Uint8Array(Math.ceil((packed.length + 4) / CHUNK) * CHUNK);
+  new DataView(bytes.buffer).setUint32(0, packed.length, true);
+  bytes.set(packed, 4);
+  return bytes;
+}
+
+/** The hash of bpf/address.h, address_hash with seed 0: both sides must agree on the filter's bit. */
+export function addressHash(address: Uint8Array): number {
+  const view = new DataView(address.buffer, address.byteOffset, 16);
+  let h = 0;
+  h = Math.imul(h ^ view.getUint32(0, true), 0x9e3779b1);
+  h = Math.imul(h ^ (h >>> 15) ^ view.getUint32(4, true), 0x85ebca77);
+  h = Math.imul(h ^ (h >>> 13) ^ view.getUint32(8, true), 0xc2b2ae3d);
+  h = Math.imul(h ^ (h >>> 16) ^ view.getUint32(12, true), 0x27d4eb2f);
+  return (h ^ (h >>> 15)) >>> 0;
+}
+
+function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
+  const filter = new BigUint64Array(ILM_OWNED_WORDS);
+  for (const address of addresses) {
+    const bit = addressHash(address) % (ILM_OWNED_WORDS * 64);
+    const word = Math.floor(bit / 64);
+    filter[word] = (filter[word] ?? 0n) | (1n << BigInt(bit % 64));
+  }
+  return new Uint8Array(filter.buffer);
+}
+
+/** Fills the tables of a loaded object. `slots`: index into `primary` of each of the compiled endpoints. */
+function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): void {
+  const put = (name: string, keys: Uint8Array, values: Uint8Array): void => {
+    const map = object.map(name);
+    try {
+      map.updateAll(keys, values);
+    } finally {
+      map.close();
+    }
+  };
+  const rules = [
+    { mapping: 0, first4: 0, first6: 0, count4: 0, count6: 0, existing: 0, reject: 0 },
+    ...compiled.rules.map(({ mapping: index, first, count }) => {
+      const mapping = compiled.mappings[index];
+      if (mapping === undefined) throw new IlmError("INTERNAL", `rule of no mapping ${index}`);
+      return {
+        mapping: index,
+        first4: first[4],
+        first6: first[6],
+        count4: count[4],
+        count6: count[6],
+        existing: { exact: ExistingCode.EXACT, any: ExistingCode.ANY, never: ExistingCode.NEVER }[
+          mapping.existing
+        ],
+        reject: mapping.miss === "reject" ? 1 : 0,
+      };
+    }),
+  ];
+  put("rules", indexes(rules.length), encodeAll(ruleLayout, rules));
+  const destinations = compiled.destinations.map(({ endpoint, address, port }) => ({
+    address: addressBytes(address),
+    port,
+    slot: slots[endpoint] ?? 0,
+  }));
+  put("destinations", indexes(destinations.length), encodeAll(destinationLayout, destinations));
+  const classes = [
+    { rule4: 0, rule6: 0 },
+    ...compiled.classes.map(({ fallback }) => ({ rule4: fallback[4], rule6: fallback[6] })),
+  ];
+  put("classes", indexes(classes.length), encodeAll(classLayout, classes));
+  put(
+    "exact",
+    encodeAll(
+      exactKeyLayout,
+      compiled.exact.map((entry) => ({
+        classId: entry.class,
+        address: addressBytes(entry.address),
+      })),
+    ),
+    new Uint8Array(Uint32Array.from(compiled.exact, (entry) => entry.rule).buffer),
+  );
+  put(
+    "prefixes",
+    encodeAll(
+      prefixKeyLayout,
+      compiled.prefixes.map((entry) => {
+        const { bytes, length } = prefixBits(entry.prefix);
+        const classFamily = new DataView(new ArrayBuffer(4));
+        // The trie compares bytes from the first on: network byte order, read back as a host number.
+        classFamily.setUint32(0, entry.class * 2 + (familyOf(entry.prefix) === 6 ? 1 : 0), false);
+        return {
+          length: 32 + length,
+          classFamily: classFamily.getUint32(0, true),
+          address: bytes,
+        };
+      }),
+    ),
+    new Uint8Array(Uint32Array.from(compiled.prefixes, (entry) => entry.rule).buffer),
+  );
+  const owned = Buffer.concat(compiled.owned.map((address) => addressBytes(address)));
+  put("owned", owned, new Uint8Array(new Uint32Array(compiled.owned.length).fill(1).buffer));
+  // Only the ports that are mapped: an array starts as zeroes.
+  const keys: number[] = [];
+  const values: number[] = [];
+  compiled.classes.forEach((entry, index) => {
+    const flags =
+      (entry.hasExact ? ILM_CLASS_EXACT : 0) + (entry.hasPrefix ? ILM_CLASS_PREFIX : 0);
+    const base = entry.protocol === "udp" ? ILM_PORT_KEYS / 2 : 0;
+    for (const { first, last } of entry.ranges) {
+      for (let port = first; port <= last; port++) {
+        keys.push(base + port);
+        values.push(index + 1 + flags);
+      }
+    }
+  });
+  put(
+    "ports",
+    new Uint8Array(Uint32Array.from(keys).buffer),
+    new Uint8Array(Uint32Array.from(values).buffer),
+  );
+}
+
+export class Generation {
+  readonly number: number;
+  readonly program: BpfProgram;
+  readonly #maps: Map<PinnedMap, BpfMap>;
+  #description: Description | undefined;
+
+  private constructor(number: number, program: BpfProgram, maps: Map<PinnedMap, BpfMap>) {
+    this.number = number;
+    this.program = program;
+    this.#maps = maps;
+  }
+
+  /** Undefined when it is not there, or not whole. */
+  static open(paths: PinPaths, number: number): Generation | undefined {
+    const folder = paths.generation(number);
+    const program = openProgram(join(folder, "program"));
+    if (program === undefined) return undefined;
+    const maps = new Map<PinnedMap, BpfMap>();
+    for (const name of pinnedMaps) {
+      const map = openMap(join(folder, name));
+      if (map === undefined) return undefined;
+      maps.set(name, map);
+    }
+    return new Generation(number, program, maps);
+  }
+
+  /** Builds and pins a new one; it decides nothing until the link is updated to it. */
+  static create(
+    paths: PinPaths,
+    registry: Registry,
+    compiled: Compiled,
+    slots: readonly number[],
+    description: Description,
+  ): Generation {
+    const staging = paths.staging("generation");
+    removeFolder(staging);
+    mkdirSync(staging, { recursive: true, mode: 0o700 });
+    const object = new BpfObject(objectPath("lookup"));
+    const source = describe(description);
+    const mappings = compiled.mappings.length;
+    // A map has at least one entry.
+    const sizes: Record<string, number> = {
+      classes: compiled.classes.length + 1,
+      exact: compiled.exact.length,
+      prefixes: compiled.prefixes.length,
+      owned: compiled.owned.length,
+      rules: compiled.rules.length + 1,
+      destinations: compiled.destinations.length,
+      counters: mappings,
+      carried: mappings,
+      source: source.length / CHUNK,
+    };
+    const maps = new Map<PinnedMap, BpfMap>();
+    let program: BpfProgram | undefined;
+    try {
+      for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
+      for (const name of registryMaps) object.reuse(name, registry.map(name));
+      object.setConstants(
+        encode(lookupConstantsLayout, {
+          ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
+          generation: description.generation,
+        }),
+      );
+      object.load();
+      fill(object, compiled, slots);
+      program = object.program("ilm_lookup");
+      for (const name of pinnedMaps) maps.set(name, object.map(name));
+      const generation = new Generation(description.generation, program, maps);
+      generation.#map("source").updateAll(indexes(source.length / CHUNK), source);
+      program.pin(join(staging, "program"));
+      for (const [name, map] of maps) map.pin(join(staging, name));
+      renameSync(staging, paths.generation(description.generation));
+      return generation;
+    } catch (error) {
+      program?.close();
+      for (const map of maps.values()) map.close();
+      removeFolder(staging);
+      throw error;
+    } finally {
+      object.close();
+    }
+  }
+
+  #map(name: PinnedMap): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
+    return map;
+  }
+
+  describe(): Description {
+    if (this.#description === undefined) {
+      const map = this.#map("source");
+      const bytes = map.readArray(map.maxEntries);
+      const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+      const json = gunzipSync(bytes.subarray(4, 4 + length)).toString("utf8");
+      // Written by `create` only; another version's is told apart by the registry's ABI version before.
+      this.#description = JSON.parse(json) as Description;
+    }
+    return this.#description;
+  }
+
+  /** One per mapping: what this generation counted, and what the mapping had before. */
+  counters(): Counters[] {
+    const count = this.describe().rules.file.mappings.length + this.describe().rules.runtime.length;
+    const carried = decodeAll(countersLayout, this.#map("carried").readArray(count));
+    const own = decodeAll(countersLayout, this.#map("counters").readArray(count));
+    const perCpu = cpus();
+    return carried.map((before, index) => {
+      const values = [before, ...own.slice(index * perCpu, (index + 1) * perCpu)];
+      const sum = (name: keyof Counters): number =>
+        values.reduce((total, value) => total + Number(value[name]), 0);
+      return {
+        existing: sum("existing"),
+        selected: sum("selected"),
+        missed: sum("missed"),
+        errors: sum("errors"),
+      };
+    });
+  }
+
+  /** Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile. */
+  carryFrom(previous: Generation, compiled: Compiled): void {
+    const before = previous.counters();
+    const { rules } = previous.describe();
+    const byKey = new Map(
+      [...rules.file.mappings, ...rules.runtime].map((mapping, index) => [
+        mappingKey(mapping),
+        before[index],
+      ]),
+    );
+    const values = compiled.mappings.map((mapping) => {
+      const value = byKey.get(mappingKey(mapping)) ?? zeroCounters;
+      return {
+        existing: BigInt(value.existing),
+        selected: BigInt(value.selected),
+        missed: BigInt(value.missed),
+        errors: BigInt(value.errors),
+      };
+    });
+    this.#map("carried").updateAll(indexes(values.length), encodeAll(countersLayout, values));
+  }
+
+  close(): void {
+    this.program.close();
+    for (const map of this.#maps.values()) map.close();
+  }
+}

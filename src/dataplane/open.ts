@@ -1,0 +1,339 @@
+/** The data plane of the main thread's network namespace. */
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  rmdirSync,
+} from "node:fs";
+import { decodeAll } from "../abi/layout.js";
+import { listenerLayout } from "../abi/generated.js";
+import { compile } from "../compile/compile.js";
+import { sameRules } from "../compile/diff.js";
+import { IlmError } from "../errors.js";
+import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
+import {
+  AttachType,
+  BpfObject,
+  type BpfLink,
+  attach,
+  openLink,
+  openProgram,
+  runIterator,
+} from "../kernel/bpf.js";
+import { requireBpf } from "../kernel/features.js";
+import { LOCK_EX, flock } from "../kernel/libc.js";
+import { lockPath } from "../kernel/lock.js";
+import { findBpffs, mountBpffs } from "../kernel/mounts.js";
+import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
+import type { Counters, Packet } from "../model/decision.js";
+import type { Listener } from "../model/listener.js";
+import { type Rules } from "../model/mapping.js";
+import { type Address, isLoopback4 } from "../model/address.js";
+import { version } from "../version.js";
+import { BindFollower } from "./binds.js";
+import { explainPacket } from "./explain.js";
+import { type Description, Generation } from "./generation.js";
+import { toListener } from "./listeners.js";
+import { PinPaths, objectPath, removeFolder } from "./paths.js";
+import { Registry } from "./registry.js";
+import type { ApplyResult, DataPlane, DecisionStream, Explanation, InForce } from "./types.js";
+import { watchDecisions } from "./watch.js";
+
+/** A generation in force, with what it stands on. */
+interface Loaded {
+  readonly link: BpfLink;
+  readonly programId: number;
+  readonly generation: Generation;
+  readonly description: Description;
+  readonly registry: Registry;
+}
+
+const notLoaded = (): IlmError =>
+  new IlmError("NOT_LOADED", "nothing is loaded in this network namespace", {
+    remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
+  });
+
+class KernelDataPlane implements DataPlane {
+  readonly netnsInode: number;
+  readonly #cookie: bigint;
+  #paths: PinPaths | undefined;
+  #loaded: Loaded | undefined;
+
+  constructor() {
+    requireBpf();
+    this.netnsInode = netnsInode();
+    this.#cookie = netnsCookie();
+  }
+
+  get netnsCookie(): string {
+    return this.#cookie.toString();
+  }
+
+  get pinPath(): string {
+    return this.#findPaths()?.base ?? new PinPaths("/sys/fs/bpf", this.netnsInode).base;
+  }
+
+  #findPaths(): PinPaths | undefined {
+    const bpffs = findBpffs();
+    if (this.#paths === undefined && bpffs !== undefined) {
+      this.#paths = new PinPaths(bpffs, this.netnsInode);
+    }
+    return this.#paths;
+  }
+
+  /** What is in force now; another process may have changed it since the last look. */
+  #current(): Loaded | undefined {
+    const paths = this.#findPaths();
+    if (paths === undefined) return undefined;
+    const link = openLink(paths.lookupLink);
+    if (link === undefined) {
+      this.#forget();
+      return undefined;
+    }
+    const { programId } = link.info();
+    if (this.#loaded?.programId === programId) {
+      link.close();
+      return this.#loaded;
+    }
+    this.#forget();
+    for (const number of paths.numbers("generation")) {
+      const program = openProgram(`${paths.generation(number)}/program`);
+      const found = program?.id === programId;
+      program?.close();
+      if (!found) continue;
+      const generation = Generation.open(paths, number);
+      if (generation === undefined) break;
+      const description = this.#describe(generation, paths);
+      const registry = description && Registry.open(paths, description.registry, this.#cookie);
+      // A namespace that ended and whose inode number is used again, or another version's state: not ours to read.
+      if (description === undefined || registry === undefined) {
+        generation.close();
+        break;
+      }
+      this.#loaded = { link, programId, generation, description, registry };
+      return this.#loaded;
+    }
+    link.close();
+    return undefined;
+  }
+
+  #describe(generation: Generation, paths: PinPaths): Description | undefined {
+    try {
+      return generation.describe();
+    } catch (cause) {
+      throw new IlmError(
+        "INCOMPATIBLE",
+        `the state under ${paths.base} was made by another version of ilm`,
+        { cause, remedy: "Run `ilm unload`, then `ilm apply`" },
+      );
+    }
+  }
+
+  #require(): Loaded {
+    const loaded = this.#current();
+    if (loaded === undefined) throw notLoaded();
+    return loaded;
+  }
+
+  #forget(): void {
+    this.#loaded?.link.close();
+    this.#loaded?.generation.close();
+    this.#loaded?.registry.close();
+    this.#loaded = undefined;
+  }
+
+  inForce(): InForce | null {
+    const description = this.#current()?.description;
+    if (description === undefined) return null;
+    const { generation, appliedAt, version: by, rules } = description;
+    return { generation, appliedAt, version: by, rules };
+  }
+
+  apply(rules: Rules): ApplyResult {
+    // First, as it changes nothing: a rule set that does not compile must leave no trace.
+    const compiled = compile(rules);
+    const paths = new PinPaths(mountBpffs(), this.netnsInode);
+    this.#paths = paths;
+    const before = this.#current();
+    this.#removeLeftovers(paths, before);
+    const addresses = rules.file.services.flatMap((service) => service.addresses);
+    const added = addMissing(addresses);
+    if (before !== undefined && sameRules(before.description.rules, rules)) {
+      before.registry.scan();
+      const { generation } = before.description;
+      return { generation, changed: false, addressesAdded: added, addressesRemoved: [] };
+    }
+    mkdirSync(paths.base, { recursive: true, mode: 0o700 });
+    let registry = before?.registry;
+    let slots = registry?.reserve(compiled.endpoints);
+    if (registry === undefined || slots === undefined) {
+      registry = Registry.create(
+        paths,
+        Math.max(0, ...paths.numbers("registry")) + 1,
+        this.#cookie,
+        compiled.endpoints.length,
+      );
+      slots = registry.reserve(compiled.endpoints);
+    }
+    if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
+    const description: Description = {
+      generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
+      appliedAt: new Date().toISOString(),
+      version,
+      rules,
+      registry: registry.number,
+    };
+    const generation = Generation.create(paths, registry, compiled, slots, description);
+    if (before !== undefined) generation.carryFrom(before.generation, compiled);
+    // The one step that changes what happens to a connection.
+    const link = this.#switch(paths, before, generation);
+    if (before !== undefined) {
+      generation.carryFrom(before.generation, compiled);
+      before.generation.close();
+      if (before.registry !== registry) before.registry.close();
+      if (before.link !== link) before.link.close();
+    }
+    this.#loaded = { link, programId: generation.program.id, generation, description, registry };
+    this.#removeLeftovers(paths, this.#loaded);
+    registry.retain(compiled.endpoints);
+    const removed = removeUnused(addresses);
+    return {
+      generation: description.generation,
+      changed: true,
+      addressesAdded: added,
+      addressesRemoved: removed,
+    };
+  }
+
+  #switch(paths: PinPaths, before: Loaded | undefined, generation: Generation): BpfLink {
+    if (before !== undefined) {
+      before.link.update(generation.program);
+      return before.link;
+    }
+    // A link that nothing of ours stands behind is another version's or an ended namespace's.
+    rmSync(paths.lookupLink, { force: true });
+    const netns = openSync(ownNetnsPath, "r");
+    try {
+      const link = attach(generation.program, netns, AttachType.skLookup);
+      link.pin(paths.lookupLink);
+      return link;
+    } finally {
+      closeSync(netns);
+    }
+  }
+
+  /** What a killed writer left, and generations and registries that are not in force. */
+  #removeLeftovers(paths: PinPaths, keep: Loaded | undefined): void {
+    removeFolder(paths.staging("generation"));
+    removeFolder(paths.staging("registry"));
+    for (const number of paths.numbers("generation")) {
+      if (number !== keep?.generation.number) removeFolder(paths.generation(number));
+    }
+    for (const number of paths.numbers("registry")) {
+      if (number !== keep?.registry.number) removeFolder(paths.registry(number));
+    }
+  }
+
+  counters(): Counters[] {
+    return this.#require().generation.counters();
+  }
+
+  listeners(): Listener[] {
+    const loaded = this.#current();
+    const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
+    return decodeAll(listenerLayout, records).map(toListener);
+  }
+
+  explain(packet: Packet): Explanation {
+    const { generation, description, registry } = this.#require();
+    // One at a time: the program leaves its answer in one place.
+    const folder = openSync(this.pinPath, "r");
+    try {
+      flock(folder, LOCK_EX);
+      return explainPacket(packet, generation, registry, description.rules);
+    } finally {
+      closeSync(folder);
+    }
+  }
+
+  watch(): DecisionStream {
+    this.#require();
+    return watchDecisions(this.pinPath, () => this.#current());
+  }
+
+  follow(): { close(): void } {
+    return new BindFollower(() => this.#current()?.registry);
+  }
+
+  resync(): void {
+    const { registry } = this.#require();
+    if (registry.faults().untracked > 0) registry.sweep();
+    else registry.scan();
+  }
+
+  unload(): boolean {
+    const paths = this.#findPaths();
+    const found = paths !== undefined && existsSync(paths.base);
+    this.#forget();
+    if (paths !== undefined && found) {
+      // The decision first, so that no program runs on half of its state.
+      rmSync(paths.lookupLink, { force: true });
+      removeFolder(paths.base);
+      if (readdirSync(paths.parent).length === 0) rmdirSync(paths.parent);
+    }
+    const removed = removeUnused([]);
+    rmSync(lockPath(this.netnsInode), { force: true });
+    return found || removed.length > 0;
+  }
+
+  close(): void {
+    this.#forget();
+  }
+}
+
+/** Services' addresses that the host lacks, put on lo. All of 127.0.0.0/8 can be used as it is. */
+function addMissing(addresses: readonly Address[]): Address[] {
+  const wanted = addresses.filter((address) => !isLoopback4(address));
+  if (wanted.length === 0) return [];
+  const present = new Set(hostAddresses().map((entry) => entry.address));
+  return wanted.filter((address) => !present.has(address) && addToLoopback(address));
+}
+
+/** Addresses that we put on lo and that no service has any more. */
+function removeUnused(addresses: readonly Address[]): Address[] {
+  const wanted = new Set(addresses);
+  return hostAddresses()
+    .filter((entry) => entry.ours && !wanted.has(entry.address))
+    .map((entry) => entry.address)
+    .filter((address) => removeFromLoopback(address));
+}
+
+function listWithoutRegistry(): Uint8Array {
+  const object = new BpfObject(objectPath("listing"));
+  try {
+    object.load();
+    return Buffer.concat(
+      ["ilm_list_tcp", "ilm_list_udp"].map((name) => {
+        const program = object.program(name);
+        try {
+          return runIterator(program);
+        } finally {
+          program.close();
+        }
+      }),
+    );
+  } finally {
+    object.close();
+  }
+}
+
+/**
+ * Cheap, and changes nothing; works when nothing is loaded. Throws NOT_PERMITTED, NO_BPF, NO_BTF, NO_LIBBPF when this host
+ * or user cannot.
+ */
+export function openDataPlane(): DataPlane {
+  return new KernelDataPlane();
+}

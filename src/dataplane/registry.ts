@@ -1,0 +1,345 @@
+/**
+ * The kernel side's knowledge of listeners: maps that outlive generations, and the programs that keep them. Loaded once and
+ * pinned; a registry that is too small or of another version is replaced by a complete new one beside it.
+ */
+import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type Endpoint as AbiEndpoint,
+  type Meta,
+  type Slot,
+  ILM_ABI_VERSION,
+  ILM_SLOT_NONE,
+  endpointLayout,
+  faultsLayout,
+  memberLayout,
+  metaLayout,
+  presenceLayout,
+  registryConstantsLayout,
+  slotLayout,
+} from "../abi/generated.js";
+import { decode, encode } from "../abi/layout.js";
+import type { Endpoint } from "../compile/compile.js";
+import { IlmError } from "../errors.js";
+import {
+  AttachType,
+  type BpfLink,
+  BpfMap,
+  BpfObject,
+  BpfProgram,
+  attach,
+  openMap,
+  openProgram,
+  runIterator,
+} from "../kernel/bpf.js";
+import { cgroup2Path } from "../kernel/mounts.js";
+import { addressBytes } from "../model/address.js";
+import type { Protocol } from "../model/mapping.js";
+import { type PinPaths, objectPath, removeFolder } from "./paths.js";
+
+/** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
+export const registryMaps = [
+  "meta",
+  "presence",
+  "filter",
+  "slots",
+  "primary",
+  "members",
+  "tracked",
+  "binds",
+  "flows",
+  "watch",
+  "decisions",
+  "explained",
+  "faults",
+] as const;
+export type RegistryMap = (typeof registryMaps)[number];
+
+const scans = ["scan_tcp", "scan_udp"] as const;
+const listings = ["list_tcp", "list_udp"] as const;
+type PinnedProgram = (typeof scans)[number] | (typeof listings)[number];
+
+/** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
+const hooks = [
+  { object: "registry", program: "ilm_sock_release", type: AttachType.cgroupInetSockRelease },
+  { object: "registry", program: "ilm_sockops", type: AttachType.cgroupSockOps },
+  { object: "registry", program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
+  { object: "registry", program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
+  { object: "reply", program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
+  { object: "reply", program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
+] as const;
+
+const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
+const DEFAULT_SLOTS = 65536;
+const zeroKey = new Uint8Array(4);
+
+export function endpointKey(endpoint: Endpoint): Uint8Array {
+  return encode(endpointLayout, {
+    address: addressBytes(endpoint.address),
+    port: endpoint.port,
+    protocol: protocolNumbers[endpoint.protocol],
+  });
+}
+
+function keyText(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
+}
+
+function everyPort(key: AbiEndpoint): string {
+  return keyText(encode(endpointLayout, { ...key, port: 0 }));
+}
+
+export class Registry {
+  readonly #maps: Map<RegistryMap, BpfMap>;
+  readonly #programs: Map<PinnedProgram, BpfProgram>;
+  readonly number: number;
+
+  private constructor(
+    number: number,
+    maps: Map<RegistryMap, BpfMap>,
+    programs: Map<PinnedProgram, BpfProgram>,
+  ) {
+    this.number = number;
+    this.#maps = maps;
+    this.#programs = programs;
+  }
+
+  /** Undefined when there is none, or it is of another version or namespace. */
+  static open(paths: PinPaths, number: number, netnsCookie: bigint): Registry | undefined {
+    const folder = paths.registry(number);
+    const meta = openMap(join(folder, "meta"));
+    if (meta === undefined) return undefined;
+    const usable = isOurs(meta, netnsCookie);
+    meta.close();
+    if (!usable) return undefined;
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
+    for (const name of registryMaps) {
+      const map = openMap(join(folder, name));
+      if (map === undefined) return undefined;
+      maps.set(name, map);
+    }
+    for (const name of [...scans, ...listings]) {
+      const program = openProgram(join(folder, name));
+      if (program === undefined) return undefined;
+      programs.set(name, program);
+    }
+    return new Registry(number, maps, programs);
+  }
+
+  /**
+   * Loads, attaches and pins a new one. From the moment that it is attached it knows every new listener; the scan finds
+   * the others.
+   */
+  static create(
+    paths: PinPaths,
+    number: number,
+    netnsCookie: bigint,
+    slotsNeeded: number,
+  ): Registry {
+    const staging = paths.staging("registry");
+    removeFolder(staging);
+    mkdirSync(staging, { recursive: true, mode: 0o700 });
+    const cgroup = cgroup2Path();
+    const registry = new BpfObject(objectPath("registry"));
+    const reply = new BpfObject(objectPath("reply"));
+    const listing = new BpfObject(objectPath("listing"));
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
+    const constants = encode(registryConstantsLayout, { netnsCookie });
+    try {
+      const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
+      registry.resize("slots", slots);
+      registry.resize("primary", slots);
+      registry.setConstants(constants);
+      registry.load();
+      for (const name of registryMaps) maps.set(name, registry.map(name));
+      reply.setConstants(constants);
+      for (const [name, map] of maps) reply.reuse(name, map);
+      reply.load();
+      listing.load();
+      for (const name of scans) programs.set(name, registry.program(`ilm_${name}`));
+      for (const name of listings) programs.set(name, listing.program(`ilm_${name}`));
+      const created = new Registry(number, maps, programs);
+      created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1 });
+      for (const [name, map] of maps) map.pin(join(staging, name));
+      for (const [name, program] of programs) program.pin(join(staging, name));
+      attachHooks(cgroup, staging, { registry, reply });
+      renameSync(staging, paths.registry(number));
+      created.scan();
+      return created;
+    } catch (error) {
+      for (const handle of [...maps.values(), ...programs.values()]) handle.close();
+      removeFolder(staging);
+      throw error;
+    } finally {
+      registry.close();
+      reply.close();
+      listing.close();
+    }
+  }
+
+  map(name: RegistryMap): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the registry has no map ${name}`);
+    return map;
+  }
+
+  #program(name: PinnedProgram): BpfProgram {
+    const program = this.#programs.get(name);
+    if (program === undefined) throw new IlmError("INTERNAL", `the registry has no ${name}`);
+    return program;
+  }
+
+  #meta(): Meta {
+    return readMeta(this.map("meta"));
+  }
+
+  #writeMeta(meta: Meta): void {
+    this.map("meta").update(zeroKey, encode(metaLayout, meta));
+  }
+
+  /** Walks the namespace's sockets: counts and places what is not yet. */
+  scan(protocols: readonly Protocol[] = ["tcp", "udp"]): void {
+    for (const protocol of protocols) runIterator(this.#program(`scan_${protocol}`));
+  }
+
+  /** Raw records of the listing iterators. */
+  list(): Uint8Array {
+    return Buffer.concat(listings.map((name) => runIterator(this.#program(name))));
+  }
+
+  #slots(): Map<string, Slot> {
+    const found = new Map<string, Slot>();
+    for (const [key, value] of this.map("slots").entries()) {
+      found.set(keyText(key), decode(slotLayout, value));
+    }
+    return found;
+  }
+
+  /**
+   * Gives each endpoint a place, keeping those that have one, and finds who listens there already. The result is the index
+   * into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   */
+  reserve(endpoints: readonly Endpoint[]): number[] | undefined {
+    const known = this.#slots();
+    const keys = endpoints.map(endpointKey);
+    const missing = endpoints.filter((_, i) => !known.has(keyText(keys[i] ?? zeroKey)));
+    const capacity = this.map("slots").maxEntries;
+    if (known.size + missing.length > capacity) return undefined;
+    if (missing.length > 0) {
+      const taken = new Set([...known.values()].map((slot) => slot.index));
+      const meta = this.#meta();
+      let serial = meta.nextSerial;
+      let free = 0;
+      const added: [Uint8Array, Slot][] = [];
+      endpoints.forEach((endpoint, i) => {
+        const key = keys[i] ?? zeroKey;
+        if (known.has(keyText(key))) return;
+        let index = ILM_SLOT_NONE;
+        if (endpoint.port !== 0) {
+          while (taken.has(free)) free++;
+          index = free++;
+        }
+        const slot = { index, serial: serial++ };
+        known.set(keyText(key), slot);
+        added.push([key, slot]);
+      });
+      // First: a serial is never used twice, also when we are killed in between.
+      this.#writeMeta({ ...meta, nextSerial: serial });
+      for (const [key, slot] of added) this.map("slots").update(key, encode(slotLayout, slot));
+      this.scan();
+    }
+    return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
+  }
+
+  /**
+   * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A place on an address of
+   * which every port is a destination stays: its sockets are found through it.
+   */
+  retain(endpoints: readonly Endpoint[]): void {
+    const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
+    const removed = new Set<string>();
+    for (const [key, value] of [...this.map("slots").entries()]) {
+      const endpoint = decode(endpointLayout, key);
+      if (kept.has(keyText(key)) || kept.has(everyPort(endpoint))) continue;
+      removed.add(keyText(key));
+      this.map("slots").delete(key);
+      const { index } = decode(slotLayout, value);
+      if (index === ILM_SLOT_NONE) continue;
+      const place = new Uint8Array(4);
+      new DataView(place.buffer).setUint32(0, index, true);
+      this.map("primary").delete(place);
+    }
+    if (removed.size === 0) return;
+    const members: Uint8Array[] = [];
+    const map = this.map("members");
+    for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(key)) members.push(key);
+    for (const key of members) {
+      const member = decode(memberLayout, key);
+      const text = keyText(encode(endpointLayout, member));
+      if (removed.has(text) || (removed.has(everyPort(member)) && !kept.has(text))) map.delete(key);
+    }
+  }
+
+  /** Presence entries of endpoints where nobody listens any more; then a scan, for a listener that came meanwhile. */
+  sweep(): void {
+    const map = this.map("presence");
+    for (const [key, value] of [...map.entries()]) {
+      if (decode(presenceLayout, value).sockets === 0) map.delete(key);
+    }
+    this.scan();
+  }
+
+  faults(): { untracked: number; unplaced: number; refusedMptcp: number; flows: number } {
+    const value = this.map("faults").lookup(zeroKey);
+    if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
+    const { untracked, unplaced, refusedMptcp, flows } = decode(faultsLayout, value);
+    return {
+      untracked: Number(untracked),
+      unplaced: Number(unplaced),
+      refusedMptcp: Number(refusedMptcp),
+      flows: Number(flows),
+    };
+  }
+
+  close(): void {
+    for (const map of this.#maps.values()) map.close();
+    for (const program of this.#programs.values()) program.close();
+  }
+}
+
+function readMeta(map: BpfMap): Meta {
+  const value = map.lookup(zeroKey);
+  if (value === undefined) throw new IlmError("INTERNAL", "the meta map is empty");
+  return decode(metaLayout, value);
+}
+
+function isOurs(map: BpfMap, netnsCookie: bigint): boolean {
+  if (map.valueSize !== metaLayout.size) return false;
+  const meta = readMeta(map);
+  return meta.abiVersion === ILM_ABI_VERSION && meta.netnsCookie === netnsCookie;
+}
+
+function attachHooks(
+  cgroup: string,
+  staging: string,
+  objects: Record<"registry" | "reply", BpfObject>,
+): void {
+  const target = openSync(cgroup, "r");
+  try {
+    for (const { object, program: name, type } of hooks) {
+      const program = objects[object].program(name);
+      let link: BpfLink | undefined;
+      try {
+        link = attach(program, target, type);
+        link.pin(join(staging, `link_${name.replace(/^ilm_/, "")}`));
+      } finally {
+        link?.close();
+        program.close();
+      }
+    }
+  } finally {
+    closeSync(target);
+  }
+}

@@ -1,0 +1,269 @@
+/** What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it, commands the first that is wrong. */
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { endianness, release } from "node:os";
+import { IlmError } from "../errors.js";
+import { openLink, programName, skLookupLinks } from "./bpf.js";
+import { errnoOf, libbpfFunction } from "./ffi.js";
+import { findBpffs, findCgroup2 } from "./mounts.js";
+import { netnsInode } from "./netns.js";
+import { loopbackIsUp, sysctl } from "./procfs.js";
+
+export interface HostCheck {
+  readonly name: string;
+  readonly severity: "ok" | "warning" | "error";
+  readonly ok: boolean;
+  readonly found: string;
+  /** Empty when nothing has to be done. */
+  readonly remedy: string;
+}
+
+export interface HostReport {
+  readonly checks: readonly HostCheck[];
+}
+
+/** BPF links on namespaces with sk_lookup: 5.13; bpf_loop: 5.17; IFA_PROTO: 5.18. */
+const MINIMUM_KERNEL = [5, 18] as const;
+const BTF = "/sys/kernel/btf/vmlinux";
+const EPERM = 1;
+const ENOSYS = 38;
+const EACCES = 13;
+
+const versionString = libbpfFunction<[], string>("const char *libbpf_version_string()");
+const linkNextId = libbpfFunction<[number, Uint32Array], number>(
+  "int bpf_link_get_next_id(uint32_t start, void *next)",
+);
+
+/** Capability bits, include/uapi/linux/capability.h */
+const capabilities = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
+
+function missingCapabilities(): string[] {
+  const status = readFileSync("/proc/self/status", "utf8");
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
+  const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n;
+  // CAP_SYS_ADMIN stands for the two newer ones.
+  const wanted = has(capabilities.CAP_SYS_ADMIN)
+    ? (["CAP_NET_ADMIN"] as const)
+    : (["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"] as const);
+  return wanted.filter((name) => !has(capabilities[name]));
+}
+
+/** errno of a harmless bpf(2) call; 0 when it works. */
+function bpfErrno(): number {
+  const result = linkNextId(0, new Uint32Array(1));
+  // ENOENT: there is no link at all.
+  return result === 0 || result === -2 ? 0 : -result;
+}
+
+/** Throws NOT_PERMITTED, NO_BPF, NO_BTF or NO_LIBBPF. Cheap: for every command that touches the data plane. */
+export function requireBpf(): void {
+  if (endianness() !== "LE") {
+    throw new IlmError("NO_BPF", "this is a big-endian machine", {
+      remedy: "ilm runs on little-endian machines (x86-64, arm64)",
+    });
+  }
+  const missing = missingCapabilities();
+  if (missing.length > 0) {
+    throw new IlmError("NOT_PERMITTED", `this needs root: ${missing.join(", ")} are missing`, {
+      remedy: "Run as root, e.g. with sudo; in a container, give it these capabilities",
+    });
+  }
+  const errno = bpfErrno();
+  if (errno === EPERM || errno === EACCES) {
+    throw new IlmError("NOT_PERMITTED", "the kernel refuses the bpf system call to this process", {
+      remedy: "A seccomp filter, a security module or kernel lockdown forbids it; allow bpf(2)",
+    });
+  }
+  if (errno === ENOSYS) {
+    throw new IlmError("NO_BPF", "this kernel has no bpf system call", {
+      remedy: "Use a kernel with CONFIG_BPF_SYSCALL=y, such as Debian's",
+    });
+  }
+  if (!existsSync(BTF)) {
+    throw new IlmError("NO_BTF", `this kernel has no BTF (${BTF} is missing)`, {
+      remedy: "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's, and mount /sys",
+    });
+  }
+}
+
+function check(
+  name: string,
+  severity: HostCheck["severity"],
+  found: string,
+  remedy: string,
+): HostCheck {
+  const ok = severity === "ok";
+  return { name, severity, ok, found, remedy: ok ? "" : remedy };
+}
+
+function kernelCheck(): HostCheck {
+  const [major = 0, minor = 0] = release().split(".").map((part) => Number.parseInt(part, 10));
+  const [wantedMajor, wantedMinor] = MINIMUM_KERNEL;
+  const enough = major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+  return check(
+    "kernel",
+    enough ? "ok" : "error",
+    `Linux ${release()}`,
+    `Linux ${MINIMUM_KERNEL.join(".")} or newer is needed; Debian 12 has 6.1`,
+  );
+}
+
+function privilegesCheck(): HostCheck {
+  const missing = missingCapabilities();
+  return check(
+    "privileges",
+    missing.length === 0 ? "ok" : "error",
+    missing.length === 0 ? "all that is needed" : `${missing.join(", ")} missing`,
+    "Run as root, e.g. with sudo",
+  );
+}
+
+function libbpfCheck(): HostCheck {
+  try {
+    return check("libbpf", "ok", versionString(), "");
+  } catch (error) {
+    if (!(error instanceof IlmError) || error.code !== "NO_LIBBPF") throw error;
+    return check("libbpf", "error", error.message, error.remedy ?? "");
+  }
+}
+
+function bpfCheck(): HostCheck {
+  let errno: number;
+  try {
+    errno = bpfErrno();
+  } catch (error) {
+    if (!(error instanceof IlmError)) throw error;
+    return check("bpf system call", "error", "cannot be tried without libbpf", "Install libbpf1");
+  }
+  if (errno === 0) return check("bpf system call", "ok", "works", "");
+  return check(
+    "bpf system call",
+    "error",
+    errno === ENOSYS ? "the kernel has none" : "not permitted",
+    errno === ENOSYS
+      ? "Use a kernel with CONFIG_BPF_SYSCALL=y"
+      : "Run as root; allow bpf(2) where seccomp, a security module or lockdown forbids it",
+  );
+}
+
+function jitCheck(): HostCheck {
+  const value = sysctl("net.core.bpf_jit_enable");
+  // A kernel that always compiles has no such setting.
+  const off = value === "0";
+  return check(
+    "BPF JIT",
+    off ? "warning" : "ok",
+    off ? "off: each lookup costs several times as much" : "on",
+    "sysctl -w net.core.bpf_jit_enable=1",
+  );
+}
+
+function bpffsCheck(): HostCheck {
+  const path = findBpffs();
+  return check(
+    "BPF file system",
+    path === undefined ? "warning" : "ok",
+    path ?? "not mounted",
+    "Nothing to do: `ilm apply` mounts it; by hand: mount -t bpf bpf /sys/fs/bpf",
+  );
+}
+
+function cgroupCheck(): HostCheck {
+  const path = findCgroup2();
+  return check(
+    "cgroup v2",
+    path === undefined ? "error" : "ok",
+    path ?? "not mounted",
+    "mount -t cgroup2 none /sys/fs/cgroup/unified (systemd does so by itself)",
+  );
+}
+
+function loopbackCheck(): HostCheck {
+  const up = loopbackIsUp();
+  return check(
+    "loopback interface",
+    up ? "ok" : "error",
+    up ? "up, with 127.0.0.1" : "down, or without 127.0.0.1: nothing can use 127.0.0.0/8",
+    "ip link set lo up",
+  );
+}
+
+function ipv6Check(): HostCheck {
+  const disabled =
+    !existsSync("/proc/sys/net/ipv6") || sysctl("net.ipv6.conf.lo.disable_ipv6") === "1";
+  return check(
+    "IPv6",
+    disabled ? "warning" : "ok",
+    disabled ? "disabled on lo: services cannot have IPv6 addresses" : "enabled",
+    "sysctl -w net.ipv6.conf.lo.disable_ipv6=0",
+  );
+}
+
+function mptcpCheck(): HostCheck {
+  const enabled = sysctl("net.mptcp.enabled") === "1";
+  return check(
+    "MPTCP",
+    enabled ? "warning" : "ok",
+    enabled
+      ? "enabled: the kernel lets no MPTCP listener (the default of Go >= 1.24 servers) be a destination"
+      : "not enabled",
+    "For a Go daemon that is a destination set GODEBUG=multipathtcp=0; `ilm listeners` shows the kind of each listener",
+  );
+}
+
+/** Descriptors of our own link and of those of others, by the program's id. */
+function otherProgramsCheck(): HostCheck {
+  const ours = new Set<number>();
+  const bpffs = findBpffs();
+  if (bpffs !== undefined) {
+    const link = openLink(`${bpffs}/ilm/${netnsInode()}/lookup`);
+    if (link !== undefined) ours.add(link.info().id);
+    link?.close();
+  }
+  const others = skLookupLinks(netnsInode()).filter((link) => !ours.has(link.id));
+  const names = others.map((link) => `${programName(link.programId)} (link ${link.id})`);
+  return check(
+    "other sk_lookup programs",
+    others.length === 0 ? "ok" : "warning",
+    others.length === 0 ? "none" : names.join(", "),
+    "The kernel runs all of them in the order in which they were attached, and the last that selects a socket wins: make sure they do not speak for the same ports; `bpftool link show` lists them",
+  );
+}
+
+function sharedNetnsPinsCheck(): HostCheck {
+  const bpffs = findBpffs();
+  const folder = bpffs === undefined ? "" : `${bpffs}/ilm`;
+  const inodes = existsSync(folder) ? readdirSync(folder) : [];
+  return check("namespaces with state", "ok", inodes.length === 0 ? "none" : inodes.join(", "), "");
+}
+
+/** Everything, for `doctor`; a check that needs privileges we lack says so instead of failing the rest. */
+export function probeHost(): HostReport {
+  const privileged = (name: string, run: () => HostCheck): HostCheck => {
+    try {
+      return run();
+    } catch (error) {
+      const errno = errnoOf(error);
+      const code = (error as NodeJS.ErrnoException).code;
+      if (errno !== EPERM && errno !== EACCES && code !== "EACCES" && code !== "EPERM") throw error;
+      return check(name, "warning", "cannot be looked at without root", "Run as root");
+    }
+  };
+  return {
+    checks: [
+      kernelCheck(),
+      privilegesCheck(),
+      libbpfCheck(),
+      bpfCheck(),
+      check("BTF", existsSync(BTF) ? "ok" : "error", existsSync(BTF) ? BTF : `${BTF} is missing`,
+        "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's"),
+      jitCheck(),
+      bpffsCheck(),
+      cgroupCheck(),
+      loopbackCheck(),
+      ipv6Check(),
+      mptcpCheck(),
+      privileged("other sk_lookup programs", otherProgramsCheck),
+      privileged("namespaces with state", sharedNetnsPinsCheck),
+    ],
+  };
+}
