@@ -17,7 +17,11 @@ export default defineConfig({
       {
         test: {
           name: "privileged",
-          include: ["test/netns/**/*.test.ts", "test/fault/**/*.test.ts", "test/oracle/**/*.test.ts"],
+          include: [
+            "test/netns/**/*.test.ts",
+            "test/fault/**/*.test.ts",
+            "test/oracle/**/*.test.ts",
+          ],
           globalSetup: ["test/support/requirements.ts"],
           setupFiles: ["test/support/require-privileges.ts"],
           // One file at a time: the suites compare what is loaded in the whole kernel, and a fault suite keeps both
