@@ -16,6 +16,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm status", purpose: "the state of this network namespace" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
     ],
+    json: "{loaded, netns, generation, appliedAt, appliedBy, source, services, mappings, runtimeMappings, listeners, mappedListeners, lookups: {existing, selected, missed, errors}, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}",
     task: () => async (context) => (await import("./status.js")).status(context),
   });
   define({
@@ -32,6 +33,7 @@ export function defineNouns(define: Define): void {
         purpose: "mappings for which nobody listens",
       },
     ],
+    json: "[{name, protocol, port, on: [prefix], to: [{address, port, service, listening, listener, wildcardWouldAnswer}], existing, miss, runtime, origin, counters: {existing, selected, missed, errors}}]",
     task: () => async (context) => (await import("./mappings.js")).mappings(context),
   });
   define({
@@ -46,6 +48,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm listeners", purpose: "every listener of this network namespace" },
       { command: "ilm listeners --mapped", purpose: "only those with mappings" },
     ],
+    json: "[{protocol, address, port, pid, command, user, unit, mappings: [name], wildcard, kind, family, v6only, reuseport, device, cookie, uid}]",
     task: (_operands, options) => async (context) =>
       (await import("./listeners.js")).listeners(context, options as ListenersOptions),
   });
@@ -72,6 +75,7 @@ export function defineNouns(define: Define): void {
         purpose: "with everything said",
       },
     ],
+    json: '{verdict: "selected" | "existing" | "missed" | "unmanaged" | "rejected", mapping, matchedBy, destination: {address, port} | null, listener: {pid, cookie, command, user, unit, address, port} | null, packet, attempts: [{address, port, outcome}], generation, steps: [text]}',
     task:
       ([protocol, local], options) =>
       async (context) =>
@@ -97,6 +101,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm monitor", purpose: "until Ctrl-C" },
       { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
     ],
+    json: "{time, verdict, protocol, client: {address, port}, dialled: {address, port}, mapping, destination: {address, port} | null, matchedBy, interface, generation}",
     task: (_operands, options) => async (context) =>
       (await import("./monitor.js")).monitor(context, options as MonitorOptions),
   });
@@ -106,6 +111,7 @@ export function defineNouns(define: Define): void {
     summary: "show who listens on every address, or on an address that a service owns",
     description: ["It reports and changes nothing. Ends with status 1 when there is a finding."],
     examples: [{ command: "ilm audit", purpose: "each finding with its remedy" }],
+    json: '[{kind: "wildcard" | "foreign-address", protocol, address, port, pid, command, user, unit, service, message, remedy}]',
     task: () => async (context) => (await import("./audit.js")).audit(context),
   });
   define({
@@ -116,6 +122,7 @@ export function defineNouns(define: Define): void {
     examples: [
       { command: "ilm doctor", purpose: "before the first start, and whenever something is odd" },
     ],
+    json: '{ok, errors, warnings, checks: [{name, ok, severity: "ok" | "warning" | "error", found, remedy}]}',
     task: () => async (context) => (await import("./doctor.js")).doctor(context),
   });
   define({
@@ -133,6 +140,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm check -f /etc/ilm/conf.d", purpose: "a folder of files" },
       { command: "ilm check tcp:8080=127.0.1.10:80", purpose: "a mapping as an argument" },
     ],
+    json: "{valid, problems: [{severity, file, line, column, path, message, hint}], services, mappings}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -149,6 +157,7 @@ export function defineNouns(define: Define): void {
     arguments: [mappingsArgument()],
     options: [fileOption()],
     examples: [{ command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" }],
+    json: "{same, added: [mapping], removed: [mapping], changed: [{before, after, fields}], servicesAdded, servicesRemoved, addressesAdded, addressesRemoved}",
     task:
       ([mappings], options) =>
       async (context) =>

@@ -47,6 +47,7 @@ export function defineVerbs(define: Define): void {
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
+    json: '{generation, changed, mappings, addressesAdded, addressesRemoved, by: "daemon" | "command", warnings}',
     task:
       ([mappings], options) =>
       async (context) =>
@@ -71,6 +72,7 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
+    json: "{generation, changed, mappings, addressesAdded, addressesRemoved, by, added: [mapping]}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -85,6 +87,7 @@ export function defineVerbs(define: Define): void {
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
+    json: "{generation, changed, mappings, addressesAdded, addressesRemoved, by, removed: [name]}",
     task:
       ([names]) =>
       async (context) =>
@@ -98,6 +101,7 @@ export function defineVerbs(define: Define): void {
       "Programs, maps, links, files, and the addresses that ilm put on lo. A daemon that is at work ends with it.",
     ],
     examples: [{ command: "ilm unload", purpose: "as if ilm had never been there" }],
+    json: "{unloaded, by}",
     task: () => async (context) => (await import("./unload.js")).unload(context),
   });
 }

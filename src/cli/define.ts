@@ -2,7 +2,7 @@
 import { Argument, Option, type Command } from "commander";
 import type { ExitStatus } from "../errors.js";
 import type { Context, GlobalOptions } from "./context.js";
-import { setExamples, type Example } from "./reference.js";
+import { supplement, type Example } from "./reference.js";
 
 /** What a command does; without a status it is done. */
 export type Task = (context: Context) => Promise<ExitStatus | void> | void;
@@ -24,6 +24,8 @@ export interface Definition {
   readonly arguments?: readonly Argument[];
   readonly options?: readonly Option[];
   readonly examples: readonly Example[];
+  /** What `--json` prints, in short, for the reference. */
+  readonly json?: string;
   /** Operands as the parser gives them (a list for a variadic one), then the options. */
   task(operands: readonly unknown[], options: unknown): Task;
 }
@@ -40,7 +42,7 @@ export function definer(program: Command, execute: Execute): Define {
       .helpOption("-h, --help", "show help");
     for (const argument of rest.arguments ?? []) command.addArgument(argument);
     for (const option of rest.options ?? []) command.addOption(option);
-    setExamples(command, examples);
+    supplement(command, examples, rest.json);
     command.action(async (...given: unknown[]) => {
       // The parser calls with the operands, the options, and the command itself.
       const operands = given.slice(0, -2);

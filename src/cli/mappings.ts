@@ -10,7 +10,7 @@ import { describeOwner } from "./render/listener.js";
 import { describeDestination, mappingShape } from "./render/mapping.js";
 import { renderTable, type Column } from "./render/table.js";
 import { printable } from "./render/text.js";
-import { needInForce, withDataPlane } from "./with-data-plane.js";
+import { withDataPlane } from "./with-data-plane.js";
 
 type OwnerOf = (listener: Listener) => Owner | undefined;
 
@@ -31,8 +31,10 @@ interface DestinationRow {
 }
 
 export async function mappings(context: Context): Promise<void> {
-  const { rows, ownerOf } = await withDataPlane(async (dataPlane) => {
-    const { rules } = needInForce(dataPlane);
+  const found = await withDataPlane(async (dataPlane) => {
+    const inForce = dataPlane.inForce();
+    if (inForce === null) return null;
+    const { rules } = inForce;
     const listeners = dataPlane.listeners();
     const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
@@ -48,6 +50,11 @@ export async function mappings(context: Context): Promise<void> {
     const ownerOf = await ownersOf(used.filter((listener) => listener !== null));
     return { rows, ownerOf };
   });
+  if (found === null) {
+    print(context, [], () => "nothing is loaded\n");
+    return;
+  }
+  const { rows, ownerOf } = found;
   print(
     context,
     rows.map((row) => rowShape(row, ownerOf)),

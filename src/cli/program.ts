@@ -6,7 +6,7 @@ import { definer, groups, type Define, type Execute } from "./define.js";
 import { defineNouns } from "./define-nouns.js";
 import { defineVerbs } from "./define-verbs.js";
 import type { DemoOptions } from "./demo.js";
-import { setExamples } from "./reference.js";
+import { supplement } from "./reference.js";
 
 export const exitStatuses: readonly (readonly [ExitStatus, string])[] = [
   [ExitStatus.done, "done"],
@@ -32,8 +32,9 @@ export function buildProgram(execute: Execute): Command {
       ),
     )
     .addOption(new Option("--no-color", "no colours; NO_COLOR in the environment does the same"))
+    .commandsGroup(groups.more)
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false });
-  setExamples(program, [
+  supplement(program, [
     {
       command: "ilm run -f /etc/ilm/ilm.yaml",
       purpose: "put a configuration in force and follow it",
@@ -64,6 +65,7 @@ function defineMore(define: Define, program: Command): void {
       { command: "ilm demo", purpose: "see it work" },
       { command: "ilm demo --keep", purpose: "and play with it" },
     ],
+    json: "{ok, dials, problems}",
     task: (_operands, options) => async (context) =>
       (await import("./demo.js")).demo(context, options as DemoOptions),
   });

@@ -33,14 +33,22 @@ export interface CommandReference {
   readonly arguments: readonly ArgumentReference[];
   readonly options: readonly OptionReference[];
   readonly examples: readonly Example[];
+  /** What `--json` prints, in short; empty when it prints nothing of its own. */
+  readonly json: string;
   readonly commands: readonly CommandReference[];
 }
 
-const examples = new WeakMap<Command, readonly Example[]>();
+interface Supplement {
+  readonly examples: readonly Example[];
+  readonly json: string;
+}
 
-/** Shows the examples in the command's help, and keeps them for the reference. */
-export function setExamples(command: Command, list: readonly Example[]): void {
-  examples.set(command, list);
+/** What the parser's own definitions have no place for. */
+const supplements = new WeakMap<Command, Supplement>();
+
+/** Shows the examples in the command's help, and keeps all for the reference. */
+export function supplement(command: Command, list: readonly Example[], json = ""): void {
+  supplements.set(command, { examples: list, json });
   const lines = list.map(({ command: line, purpose }) => `  # ${purpose}\n  ${line}`);
   command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
 }
@@ -61,7 +69,8 @@ export function describeCommands(command: Command): CommandReference {
       };
     }),
     options: command.options.filter((option) => !option.hidden).map(describeOption),
-    examples: examples.get(command) ?? [],
+    examples: supplements.get(command)?.examples ?? [],
+    json: supplements.get(command)?.json ?? "",
     commands: command.commands.map(describeCommands),
   };
 }

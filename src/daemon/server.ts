@@ -38,7 +38,11 @@ const SOCKET_ONLY_FOR_OWNER = 0o177;
  * Listens. The caller holds the writer's lock, so that a socket file found there belongs to a daemon that is gone.
  * Throws SYSCALL when the socket cannot be made.
  */
-export async function serveApi(path: string, handlers: ApiHandlers): Promise<ApiServer> {
+export async function serveApi(
+  path: string,
+  handlers: ApiHandlers,
+  allowedUid = 0,
+): Promise<ApiServer> {
   const server = createServer((request, response) => {
     void answer(request, response, handlers);
   });
@@ -46,7 +50,9 @@ export async function serveApi(path: string, handlers: ApiHandlers): Promise<Api
   server.requestTimeout = 60_000;
   server.headersTimeout = 5_000;
   server.keepAliveTimeout = 1_000;
-  server.on("connection", admitRootOnly);
+  server.on("connection", (socket) => {
+    if (!isPeer(socket, allowedUid)) socket.destroy();
+  });
   await listen(server, path);
   return { close: () => close(server) };
 }
@@ -76,9 +82,9 @@ function close(server: Server): Promise<void> {
   });
 }
 
-function admitRootOnly(socket: Socket): void {
+function isPeer(socket: Socket, uid: number): boolean {
   const fd = descriptorOf(socket);
-  if (fd === null || peerCredentials(fd).uid !== 0) socket.destroy();
+  return fd !== null && peerCredentials(fd).uid === uid;
 }
 
 /** Node has no public way to a socket's descriptor; without one nobody is let in. */

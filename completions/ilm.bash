@@ -1,0 +1,48 @@
+# bash completion for ilm; made by "ilm completion bash"
+_ilm() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command="" index words
+  COMPREPLY=()
+  case $previous in
+    --netns) mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current"); return ;;
+    --from) COMPREPLY=(); return ;;
+    --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
+    --count) COMPREPLY=(); return ;;
+    --seconds) COMPREPLY=(); return ;;
+    -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+  esac
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    case ${COMP_WORDS[index]} in
+      --netns) index=$((index + 1)) ;;
+      --from) index=$((index + 1)) ;;
+      --interface) index=$((index + 1)) ;;
+      --count) index=$((index + 1)) ;;
+      --seconds) index=$((index + 1)) ;;
+      -f|--file) index=$((index + 1)) ;;
+      -*) ;;
+      *) command=${COMP_WORDS[index]}; break ;;
+    esac
+  done
+  case $command in
+    "") words="status mappings listeners explain monitor audit doctor check diff run apply add remove unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    status) words="-V --version --json --netns --no-color -h --help" ;;
+    mappings) words="-V --version --json --netns --no-color -h --help" ;;
+    listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
+    explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
+    monitor) words="--count --seconds -V --version --json --netns --no-color -h --help" ;;
+    audit) words="-V --version --json --netns --no-color -h --help" ;;
+    doctor) words="-V --version --json --netns --no-color -h --help" ;;
+    check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
+    diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
+    run) words="-f --file -V --version --json --netns --no-color -h --help" ;;
+    apply) words="-f --file -V --version --json --netns --no-color -h --help" ;;
+    add) words="--replace -V --version --json --netns --no-color -h --help" ;;
+    remove) words="-V --version --json --netns --no-color -h --help" ;;
+    unload) words="-V --version --json --netns --no-color -h --help" ;;
+    demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
+    schema) words="-V --version --json --netns --no-color -h --help" ;;
+    completion) words="-V --version --json --netns --no-color -h --help bash zsh fish" ;;
+    *) words="" ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+complete -F _ilm ilm

@@ -1,0 +1,200 @@
+#compdef ilm
+# zsh completion for ilm; made by "ilm completion zsh"
+_ilm() {
+  local -a commands
+  local state line
+  commands=(
+    'status:show whether rules are in force, since when, and what to be warned of'
+    'mappings:show the mappings in force, their counters, and who would get a connection now'
+    'listeners:show who listens where, and which mappings lead there'
+    'explain:ask the loaded program what it does with a packet, and show each step'
+    'monitor:show decisions as they are made'
+    'audit:show who listens on every address, or on an address that a service owns'
+    'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
+    'check:check a configuration without touching anything'
+    'diff:show what apply would change'
+    'run:put rules in force, then stay: follow listeners and the file, serve API and metrics'
+    'apply:make the kernel do what the file says, in one atomic step, then exit'
+    'add:add mappings at run time'
+    'remove:remove mappings that were added at run time'
+    'unload:detach and remove everything'
+    'demo:show the whole thing in private network namespaces with sample daemons'
+    'schema:print the JSON Schema of the configuration, for editors'
+    'completion:print a completion script for a shell'
+  )
+  _arguments -C '(-V --version)-V[show the version]' \
+    '(-V --version)--version[show the version]' \
+    '--json[print JSON, on standard output alone]' \
+    '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+    '--no-color[no colours; NO_COLOR in the environment does the same]' \
+    '(-h --help)-h[show help]' \
+    '(-h --help)--help[show help]' \
+    '1:command:->command' '*::argument:->argument'
+  case $state in
+    command) _describe command commands ;;
+    argument)
+      case $line[1] in
+        status)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        mappings)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        listeners)
+          _arguments '--mapped[only those that a mapping leads to]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        explain)
+          _arguments '--from[the client; by default somebody out there]:ADDRESS:PORT: ' \
+            '--interface[the interface that the packet comes in on]:NAME:_net_interfaces' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            ':tcp or udp:(tcp udp)' \
+            ':what the client dials\: 203.0.113.5\:443 or [2001\:db8\:\:5]\:443: ' ;;
+        monitor)
+          _arguments '--count[end after so many decisions]:N: ' \
+            '--seconds[end after so many seconds]:N: ' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        audit)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        doctor)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        check)
+          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        diff)
+          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        run)
+          _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        apply)
+          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        add)
+          _arguments '--replace[take the place of a mapping of the same name that was added before]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        remove)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
+        unload)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        demo)
+          _arguments '--keep[leave it running until Ctrl-C, to play with]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        schema)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        completion)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            ':the shell:(bash zsh fish)' ;;
+      esac ;;
+  esac
+}
+if [ "$funcstack[1]" = "_ilm" ]; then _ilm "$@"; else compdef _ilm ilm; fi

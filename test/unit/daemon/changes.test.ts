@@ -1,0 +1,129 @@
+// Goal: every change leads to the rules that the user means, and what cannot be done is refused with its remedy.
+import { describe, expect, test } from "vitest";
+import { rulesAfter } from "../../../src/daemon/changes.js";
+import { IlmError } from "../../../src/errors.js";
+import { address, mapping, rules, ruleSet } from "./fixtures.js";
+
+function refusal(action: () => unknown): IlmError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof IlmError) return error;
+    throw error;
+  }
+  throw new Error("it was not refused");
+}
+
+const web = mapping("web");
+const blog = mapping("tcp:81", { ports: [{ first: 81, last: 81 }] });
+const other = mapping("tcp:81", {
+  ports: [{ first: 81, last: 81 }],
+  to: [{ address: address("127.0.1.11"), port: "same" }],
+});
+
+describe("apply", () => {
+  test("replaces the file's part and keeps what was added at run time", () => {
+    const after = rulesAfter(rules(ruleSet(web), [blog]), {
+      kind: "apply",
+      source: "/new.yaml",
+      given: [],
+      file: ruleSet(),
+    });
+    expect(after).toEqual({ source: "/new.yaml", file: ruleSet(), runtime: [blog] });
+  });
+
+  test("works when nothing is loaded", () => {
+    const change = { kind: "apply", source: null, given: [], file: ruleSet(web) } as const;
+    expect(rulesAfter(null, change)).toEqual({ source: null, file: ruleSet(web), runtime: [] });
+  });
+
+  test("a file that has the name of a mapping added at run time is refused with both places", () => {
+    const error = refusal(() =>
+      rulesAfter(rules(ruleSet(), [blog]), {
+        kind: "apply",
+        source: null,
+        given: [],
+        file: ruleSet(blog),
+      }),
+    );
+    expect(error.code).toBe("CONFIGURATION");
+    expect(error.problems[0]?.message).toContain("rules.yaml:3");
+    expect(error.problems[0]?.hint).toContain("ilm remove tcp:81");
+  });
+});
+
+describe("add", () => {
+  test("puts the mapping beside the file's", () => {
+    const after = rulesAfter(rules(ruleSet(web)), {
+      kind: "add",
+      mappings: [blog],
+      replace: false,
+    });
+    expect(after.file.mappings).toEqual([web]);
+    expect(after.runtime).toEqual([blog]);
+  });
+
+  test("the same again changes nothing, wherever it was written", () => {
+    const again = { ...blog, origin: { file: "<runtime>", line: 0, column: 0 } };
+    const before = rules(ruleSet(web), [blog]);
+    expect(rulesAfter(before, { kind: "add", mappings: [again], replace: false })).toEqual(before);
+  });
+
+  test("another one of the same name is refused, and the remedy works", () => {
+    const before = rules(ruleSet(web), [blog]);
+    const error = refusal(() =>
+      rulesAfter(before, { kind: "add", mappings: [other], replace: false }),
+    );
+    expect(error.code).toBe("CONFIGURATION");
+    expect(error.problems[0]?.hint).toContain("--replace");
+    const after = rulesAfter(before, { kind: "add", mappings: [other], replace: true });
+    expect(after.runtime).toEqual([other]);
+  });
+
+  test("the name of a mapping of the file is refused with its place, also with --replace", () => {
+    for (const replace of [false, true]) {
+      const error = refusal(() =>
+        rulesAfter(rules(ruleSet(web)), { kind: "add", mappings: [mapping("web")], replace }),
+      );
+      expect(error.code).toBe("CONFIGURATION");
+      expect(error.problems[0]?.message).toContain("rules.yaml:3");
+    }
+  });
+
+  test("the same name for the other protocol is another mapping", () => {
+    const udp = mapping("web", { protocol: "udp" });
+    const after = rulesAfter(rules(ruleSet(web)), { kind: "add", mappings: [udp], replace: false });
+    expect(after.runtime).toEqual([udp]);
+  });
+});
+
+describe("remove", () => {
+  test("takes every protocol of the name", () => {
+    const both = [mapping("dns"), mapping("dns", { protocol: "udp" }), blog];
+    const after = rulesAfter(rules(ruleSet(web), both), { kind: "remove", names: ["dns"] });
+    expect(after.runtime).toEqual([blog]);
+  });
+
+  test("a mapping of the file is refused, with its place and where to remove it", () => {
+    const error = refusal(() =>
+      rulesAfter(rules(ruleSet(web)), { kind: "remove", names: ["web"] }),
+    );
+    expect(error.code).toBe("NOT_FOUND");
+    expect(error.message).toContain("rules.yaml:3");
+    expect(error.remedy).toContain("ilm apply -f /etc/ilm/rules.yaml");
+  });
+
+  test("an unknown name is refused, with those that there are", () => {
+    const error = refusal(() =>
+      rulesAfter(rules(ruleSet(web), [blog]), { kind: "remove", names: ["blog"] }),
+    );
+    expect(error.code).toBe("NOT_FOUND");
+    expect(error.remedy).toContain("tcp:81");
+  });
+
+  test("of several names one unknown refuses all", () => {
+    const before = rules(ruleSet(), [blog]);
+    const names = ["tcp:81", "unknown"];
+    expect(refusal(() => rulesAfter(before, { kind: "remove", names })).code).toBe("NOT_FOUND");
+  });
+});

@@ -1,0 +1,174 @@
+/** Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for properties. */
+import fc from "fast-check";
+import type { ApplyResult, DataPlane, InForce } from "../../../src/dataplane/types.js";
+import {
+  parseAddress,
+  parsePrefix,
+  type Address,
+  type Prefix,
+} from "../../../src/model/address.js";
+import type { Destination, Mapping, Rules, RuleSet, Service } from "../../../src/model/mapping.js";
+import { mergePorts } from "../../../src/model/ports.js";
+import { countMappings } from "../../../src/daemon/changes.js";
+
+export function address(text: string): Address {
+  const parsed = parseAddress(text);
+  if (!parsed.ok) throw new Error(parsed.reason);
+  return parsed.address;
+}
+
+export function prefix(text: string): Prefix {
+  const parsed = parsePrefix(text);
+  if (!parsed.ok) throw new Error(parsed.reason);
+  return parsed.prefix;
+}
+
+export function mapping(name: string, changes: Partial<Mapping> = {}): Mapping {
+  return {
+    name,
+    protocol: "tcp",
+    ports: [{ first: 80, last: 80 }],
+    on: [],
+    to: [{ address: address("127.0.1.10"), port: "same" }],
+    existing: "exact",
+    miss: "pass",
+    origin: { file: "rules.yaml", line: 3, column: 5 },
+    ...changes,
+  };
+}
+
+export function ruleSet(...mappings: readonly Mapping[]): RuleSet {
+  return { services: [], mappings };
+}
+
+export function rules(file: RuleSet, runtime: readonly Mapping[] = []): Rules {
+  return { source: "/etc/ilm/rules.yaml", file, runtime };
+}
+
+/** In memory; `fail` makes the next apply throw. */
+export class FakeDataPlane implements DataPlane {
+  readonly netnsInode = 4_026_531_840;
+  readonly netnsCookie = "1";
+  readonly pinPath = "/sys/fs/bpf/ilm/4026531840";
+  applied: Rules[] = [];
+  resyncs = 0;
+  fail: Error | null = null;
+  #inForce: InForce | null = null;
+
+  follow(): { close(): void } {
+    return { close: () => undefined };
+  }
+
+  inForce(): InForce | null {
+    return this.#inForce;
+  }
+
+  apply(next: Rules): ApplyResult {
+    if (this.fail !== null) {
+      const error = this.fail;
+      this.fail = null;
+      throw error;
+    }
+    const before = this.#inForce;
+    const changed = JSON.stringify(before?.rules) !== JSON.stringify(next);
+    const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
+    if (changed) {
+      this.applied.push(next);
+      this.#inForce = {
+        generation,
+        appliedAt: "2026-01-02T03:04:05.000Z",
+        version: "0.0.0",
+        rules: next,
+      };
+    }
+    return { generation, changed, addressesAdded: [], addressesRemoved: [] };
+  }
+
+  counters() {
+    const count = this.#inForce === null ? 0 : countMappings(this.#inForce.rules);
+    return Array.from({ length: count }, () => ({
+      existing: 0,
+      selected: 0,
+      missed: 0,
+      errors: 0,
+    }));
+  }
+
+  listeners() {
+    return [];
+  }
+
+  explain(): never {
+    throw new Error("not asked for in these tests");
+  }
+
+  watch(): never {
+    throw new Error("not asked for in these tests");
+  }
+
+  resync(): void {
+    this.resyncs += 1;
+  }
+
+  unload(): boolean {
+    const loaded = this.#inForce !== null;
+    this.#inForce = null;
+    return loaded;
+  }
+
+  close(): void {
+    this.fail = null;
+  }
+}
+
+const anyAddress = fc
+  .oneof(fc.ipV4(), fc.ipV6())
+  .map((text) => parseAddress(text))
+  .filter((parsed) => parsed.ok)
+  .map((parsed) => parsed.address);
+
+const anyPrefix = anyAddress
+  .map((text) => parsePrefix(text))
+  .filter((parsed) => parsed.ok)
+  .map((parsed) => parsed.prefix);
+
+const anyPort = fc.integer({ min: 1, max: 65_535 });
+
+const anyPorts = fc
+  .array(fc.tuple(anyPort, anyPort), { minLength: 1, maxLength: 5 })
+  .map((pairs) =>
+    mergePorts(pairs.map(([a, b]) => ({ first: Math.min(a, b), last: Math.max(a, b) }))),
+  );
+
+const anyDestination: fc.Arbitrary<Destination> = fc.record(
+  {
+    address: fc.oneof(anyAddress, fc.constant("*" as const)),
+    port: fc.oneof(anyPort, fc.constant("same" as const)),
+    service: fc.string({ minLength: 1, maxLength: 20 }),
+  },
+  { requiredKeys: ["address", "port"] },
+);
+
+const anyOrigin = fc.record({ file: fc.string(), line: fc.nat(), column: fc.nat() });
+
+export const anyMapping: fc.Arbitrary<Mapping> = fc.record({
+  name: fc.string({ minLength: 1, maxLength: 40 }),
+  protocol: fc.constantFrom("tcp" as const, "udp" as const),
+  ports: anyPorts,
+  on: fc.uniqueArray(anyPrefix, { maxLength: 4 }),
+  to: fc.array(anyDestination, { minLength: 1, maxLength: 4 }),
+  existing: fc.constantFrom("exact" as const, "any" as const, "never" as const),
+  miss: fc.constantFrom("pass" as const, "reject" as const),
+  origin: anyOrigin,
+});
+
+const anyService: fc.Arbitrary<Service> = fc.record({
+  name: fc.string({ minLength: 1, maxLength: 20 }),
+  addresses: fc.array(anyAddress, { minLength: 1, maxLength: 3 }),
+  origin: anyOrigin,
+});
+
+export const anyRuleSet: fc.Arbitrary<RuleSet> = fc.record({
+  services: fc.array(anyService, { maxLength: 4 }),
+  mappings: fc.array(anyMapping, { maxLength: 6 }),
+});

@@ -1,0 +1,75 @@
+// Goal: the page is well-formed, says lookups and not packets, and no name can break out of its label.
+import { describe, expect, test } from "vitest";
+import { renderMetrics, type MetricsInput } from "../../../src/daemon/metrics.js";
+import { mapping } from "./fixtures.js";
+
+const input: MetricsInput = {
+  version: "0.1.0",
+  netnsInode: 4_026_531_840,
+  loaded: {
+    generation: 7,
+    appliedAt: "2026-01-02T03:04:05.000Z",
+    mappings: [mapping("web"), mapping("tcp:1")],
+    runtimeMappings: 1,
+    counters: [
+      { existing: 1, selected: 2, missed: 3, errors: 4 },
+      { existing: 0, selected: 0, missed: 0, errors: 0 },
+    ],
+  },
+  listeners: { tcp: 5, udp: 6 },
+  destinations: [
+    { mapping: "web", protocol: "tcp", address: "127.0.1.10", port: "same", listening: true },
+  ],
+  reloads: { done: 1, failed: 0, lastFailed: false },
+};
+
+describe("the page", () => {
+  test("has one sample per mapping and outcome", () => {
+    const page = renderMetrics(input);
+    expect(page).toContain(
+      'ilm_lookups_total{mapping="web",protocol="tcp",outcome="existing"} 1\n',
+    );
+    expect(page).toContain(
+      'ilm_lookups_total{mapping="web",protocol="tcp",outcome="selected"} 2\n',
+    );
+    expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="missed"} 3\n');
+    expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
+    expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
+    expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
+  });
+
+  test("says that lookups are no packets", () => {
+    expect(renderMetrics(input)).toMatch(/# HELP ilm_lookups_total .*not packets/);
+  });
+
+  test("is made of help, type and sample lines only, and each metric has its help before its samples", () => {
+    const known = new Set<string>();
+    for (const line of renderMetrics(input).trimEnd().split("\n")) {
+      const comment = /^# (?:HELP|TYPE) (\w+) ./.exec(line);
+      if (comment !== null) {
+        known.add(comment[1] ?? "");
+        continue;
+      }
+      const sample = /^(\w+)(?:\{(?:\w+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+$/.exec(line);
+      expect(sample, line).not.toBeNull();
+      expect(known).toContain(sample?.[1]);
+    }
+  });
+
+  test("escapes what would end a label", () => {
+    const name = 'a"b\\c\nd';
+    const page = renderMetrics({
+      ...input,
+      destinations: [
+        { mapping: name, protocol: "tcp", address: "127.0.0.2", port: "1", listening: false },
+      ],
+    });
+    expect(page).toContain(String.raw`mapping="a\"b\\c\nd"`);
+  });
+
+  test("says so when nothing is loaded", () => {
+    const page = renderMetrics({ ...input, loaded: null });
+    expect(page).toContain('ilm_loaded{netns="4026531840"} 0\n');
+    expect(page).not.toContain("ilm_lookups_total");
+  });
+});

@@ -1,0 +1,277 @@
+// Goal: changes never overlap, each starts from what the one before it left, and a bad one changes nothing.
+import { describe, expect, test } from "vitest";
+import type { Desired, Source } from "../../../src/daemon/desired.js";
+import type { Level } from "../../../src/daemon/log.js";
+import { Reconciler } from "../../../src/daemon/reconcile.js";
+import { configurationError, IlmError } from "../../../src/errors.js";
+import type { Mapping } from "../../../src/model/mapping.js";
+import { FakeDataPlane, mapping, ruleSet } from "./fixtures.js";
+
+interface World {
+  readonly dataPlane: FakeDataPlane;
+  readonly reconciler: Reconciler;
+  readonly lines: readonly string[];
+  readonly followed: readonly (string | null)[];
+  readonly ended: () => boolean;
+  /** What the file has from now on; an error is what reading it throws. */
+  write(content: readonly Mapping[] | Error): void;
+  readonly loads: () => number;
+}
+
+function makeWorld(source: Source = { path: "/etc/rules.yaml", mappings: [] }): World {
+  const dataPlane = new FakeDataPlane();
+  const lines: string[] = [];
+  const followed: (string | null)[] = [];
+  let content: readonly Mapping[] | Error = [mapping("web")];
+  let loads = 0;
+  let ended = false;
+  const reconciler = new Reconciler({
+    dataPlane,
+    log: {
+      log: (level: Level, message: string) => {
+        lines.push(`${level} ${message}`);
+      },
+    },
+    load: async ({ path, mappings }): Promise<Desired> => {
+      loads += 1;
+      // Reading takes a while, in which other changes arrive.
+      await Promise.resolve();
+      if (content instanceof Error) throw content;
+      return { source: path, given: mappings, file: ruleSet(...content), warnings: [] };
+    },
+    source,
+    onSource: (path) => {
+      followed.push(path);
+    },
+    onUnloaded: () => {
+      ended = true;
+    },
+  });
+  return {
+    dataPlane,
+    reconciler,
+    lines,
+    followed,
+    ended: () => ended,
+    write: (next) => {
+      content = next;
+    },
+    loads: () => loads,
+  };
+}
+
+const bad = configurationError([
+  {
+    severity: "error",
+    file: "/etc/rules.yaml",
+    line: 7,
+    column: 3,
+    path: "mappings[0]",
+    message: "is wrong",
+    hint: "be right",
+  },
+]);
+
+function namesInForce({ dataPlane }: World): string[] {
+  const rules = dataPlane.inForce()?.rules;
+  return [...(rules?.file.mappings ?? []), ...(rules?.runtime ?? [])].map(({ name }) => name);
+}
+
+describe("reload", () => {
+  test("puts the file in force", async () => {
+    const world = makeWorld();
+    const result = await world.reconciler.submit({ kind: "reload" });
+    expect(result).toMatchObject({ generation: 1, changed: true, mappings: 1 });
+    expect(namesInForce(world)).toEqual(["web"]);
+  });
+
+  test("of an unchanged file changes nothing and says so", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    const again = await world.reconciler.submit({ kind: "reload" });
+    expect(again).toMatchObject({ generation: 1, changed: false });
+    expect(world.dataPlane.applied).toHaveLength(1);
+    expect(world.lines.at(-1)).toContain("nothing to change");
+  });
+
+  test("of a bad file keeps the rules in force, logs each problem and remembers it", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    world.write(bad);
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
+    expect(namesInForce(world)).toEqual(["web"]);
+    expect(world.lines.filter((line) => line.startsWith("error")).join("\n")).toContain(
+      "/etc/rules.yaml:7:3: mappings[0]: is wrong; be right",
+    );
+    expect(world.reconciler.reloadState).toMatchObject({
+      done: 1,
+      failed: 1,
+      last: { error: { code: "CONFIGURATION" } },
+    });
+  });
+
+  test("of a mended file forgets the failure", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    world.write(bad);
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
+    world.write([mapping("mended")]);
+    await world.reconciler.submit({ kind: "reload" });
+    expect(world.reconciler.reloadState.last?.error).toBeNull();
+    expect(namesInForce(world)).toEqual(["mended"]);
+  });
+
+  test("requests that wait for their turn are one", async () => {
+    const world = makeWorld();
+    await Promise.all([
+      world.reconciler.submit({ kind: "add", mappings: [mapping("tcp:1")], replace: false }),
+      world.reconciler.submit({ kind: "reload" }),
+      world.reconciler.submit({ kind: "reload" }),
+      world.reconciler.submit({ kind: "reload" }),
+    ]);
+    expect(world.loads()).toBe(1);
+  });
+
+  test("a request during a reload is another reload, for the file may have changed since it was read", async () => {
+    const world = makeWorld();
+    const first = world.reconciler.submit({ kind: "reload" });
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(world.loads()).toBe(1);
+    await Promise.all([first, world.reconciler.submit({ kind: "reload" })]);
+    expect(world.loads()).toBe(2);
+  });
+
+  test("keeps mappings added at run time", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    await world.reconciler.submit({
+      kind: "add",
+      mappings: [mapping("tcp:1")],
+      replace: false,
+    });
+    world.write([mapping("other")]);
+    await world.reconciler.submit({ kind: "reload" });
+    expect(namesInForce(world)).toEqual(["other", "tcp:1"]);
+  });
+
+  test("without a file keeps what is in force", async () => {
+    const world = makeWorld({ path: null, mappings: [] });
+    const result = await world.reconciler.submit({ kind: "reload" });
+    expect(result).toMatchObject({ generation: 1, mappings: 0 });
+    expect(world.loads()).toBe(0);
+  });
+
+  test("that the kernel refuses is remembered like a bad file", async () => {
+    const world = makeWorld();
+    const refusal = new IlmError("SYSCALL", "bpf(BPF_LINK_UPDATE): EPERM");
+    world.dataPlane.fail = refusal;
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(refusal);
+    expect(world.reconciler.reloadState.last?.error).toMatchObject({ code: "SYSCALL" });
+  });
+});
+
+describe("changes", () => {
+  test("of many at once all are made, in order", async () => {
+    const world = makeWorld();
+    const names = Array.from({ length: 50 }, (_, index) => `tcp:${index + 1}`);
+    await Promise.all([
+      world.reconciler.submit({ kind: "reload" }),
+      ...names.map((name) =>
+        world.reconciler.submit({ kind: "add", mappings: [mapping(name)], replace: false }),
+      ),
+    ]);
+    expect(namesInForce(world)).toEqual(["web", ...names]);
+    expect(world.dataPlane.inForce()?.generation).toBe(51);
+  });
+
+  test("after one that was refused go on", async () => {
+    const world = makeWorld();
+    const refused = world.reconciler.submit({ kind: "remove", names: ["tcp:9"] });
+    const next = world.reconciler.submit({
+      kind: "add",
+      mappings: [mapping("tcp:1")],
+      replace: false,
+    });
+    await expect(refused).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await next).toMatchObject({ generation: 1 });
+  });
+
+  test("an applied file is the one that is followed from then on", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    await world.reconciler.submit({
+      kind: "apply",
+      source: "/other.yaml",
+      given: ["tcp:1=127.0.0.2"],
+      file: ruleSet(mapping("other")),
+    });
+    expect(world.followed).toEqual(["/other.yaml"]);
+    expect(world.reconciler.source).toEqual({
+      path: "/other.yaml",
+      mappings: ["tcp:1=127.0.0.2"],
+    });
+  });
+
+  test("applying the followed file does not follow it anew", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({
+      kind: "apply",
+      source: "/etc/rules.yaml",
+      given: [],
+      file: ruleSet(),
+    });
+    expect(world.followed).toEqual([]);
+  });
+
+  test("a refused apply leaves the file that is followed", async () => {
+    const world = makeWorld();
+    world.dataPlane.fail = new IlmError("LIMIT", "too many");
+    const apply = world.reconciler.submit({
+      kind: "apply",
+      source: "/other.yaml",
+      given: [],
+      file: ruleSet(),
+    });
+    await expect(apply).rejects.toMatchObject({ code: "LIMIT" });
+    expect(world.followed).toEqual([]);
+    expect(world.reconciler.source.path).toBe("/etc/rules.yaml");
+  });
+
+  test("unload ends the daemon, and what waits behind it is refused, not made", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    const unload = world.reconciler.submit({ kind: "unload" });
+    const late = [
+      world.reconciler.submit({ kind: "add", mappings: [mapping("tcp:1")], replace: false }),
+      world.reconciler.submit({ kind: "reload" }),
+    ];
+    expect(await unload).toMatchObject({ generation: null, changed: true });
+    expect(world.ended()).toBe(true);
+    const refused = await Promise.allSettled(late);
+    expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(world.dataPlane.inForce()).toBeNull();
+  });
+});
+
+describe("resync", () => {
+  test("waits for its turn", async () => {
+    const world = makeWorld();
+    const reload = world.reconciler.submit({ kind: "reload" });
+    const resync = world.reconciler.resync();
+    expect(world.dataPlane.resyncs).toBe(0);
+    await Promise.all([reload, resync]);
+    expect(world.dataPlane.resyncs).toBe(1);
+  });
+
+  test("that fails is logged and ends nothing", async () => {
+    const world = makeWorld();
+    world.dataPlane.resync = () => {
+      throw new IlmError("SYSCALL", "read(iterator): EIO");
+    };
+    await world.reconciler.resync();
+    expect(world.lines).toEqual(["error resync failed: read(iterator): EIO"]);
+    await world.reconciler.submit({ kind: "reload" });
+    expect(namesInForce(world)).toEqual(["web"]);
+  });
+});

@@ -1,0 +1,310 @@
+// Goal: over a real socket every request gets one clear answer, and a daemon that hangs, dies or talks nonsense is told apart.
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { smallBodyLimit, type ApiChange, type DaemonStatus } from "../../../src/daemon/api.js";
+import type { ChangeResult } from "../../../src/daemon/changes.js";
+import { requestChange, requestStatus } from "../../../src/daemon/client.js";
+import { serveApi, type ApiServer } from "../../../src/daemon/server.js";
+import { configurationError, IlmError } from "../../../src/errors.js";
+import { mapping, ruleSet } from "./fixtures.js";
+
+const uid = process.getuid?.() ?? 0;
+const status: DaemonStatus = {
+  pid: 42,
+  version: "0.0.0",
+  startedAt: "2026-01-02T03:04:05.000Z",
+  following: "/etc/ilm/ilm.yaml",
+  lastReload: null,
+  reloads: { done: 1, failed: 0 },
+};
+const result: ChangeResult = {
+  generation: 2,
+  changed: true,
+  mappings: 1,
+  addressesAdded: [],
+  addressesRemoved: [],
+};
+const unload: ApiChange = { kind: "unload" };
+
+let folder: string;
+let path: string;
+let changes: ApiChange[];
+let onChange: (change: ApiChange) => Promise<ChangeResult>;
+let closers: (() => Promise<void>)[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "ilm-server-"));
+  path = join(folder, "api.sock");
+  changes = [];
+  onChange = () => Promise.resolve(result);
+  closers = [];
+});
+
+afterEach(async () => {
+  for (const close of closers) await close();
+  rmSync(folder, { recursive: true });
+});
+
+async function serve(allowedUid = uid): Promise<ApiServer> {
+  const server = await serveApi(
+    path,
+    {
+      status: () => status,
+      change: (change) => {
+        changes.push(change);
+        return onChange(change);
+      },
+      metrics: () => "ilm_loaded 1\n",
+    },
+    allowedUid,
+  );
+  closers.push(() => server.close());
+  return server;
+}
+
+/** A daemon that is none: does with each connection what it is told. */
+async function pretend(onConnection: (socket: Socket) => void): Promise<void> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    onConnection(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  closers.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+}
+
+function ask(method: string, url: string, body = ""): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest(
+      { socketPath: path, method, path: url, agent: false },
+      (answer) => {
+        let text = "";
+        answer.setEncoding("utf8");
+        answer.on("data", (part: string) => (text += part));
+        answer.on("end", () => {
+          resolve({ status: answer.statusCode ?? 0, text });
+        });
+        answer.on("error", reject);
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+}
+
+describe("a daemon at work", () => {
+  test("takes a change and answers what it did", async () => {
+    await serve();
+    const change: ApiChange = {
+      kind: "apply",
+      source: "/rules.yaml",
+      given: [],
+      file: ruleSet(mapping("web")),
+    };
+    expect(await requestChange(1, change, { socketPath: path })).toEqual(result);
+    expect(changes).toEqual([change]);
+  });
+
+  test("tells its status", async () => {
+    await serve();
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+  });
+
+  test("refuses a change with the very error that making it threw", async () => {
+    await serve();
+    const problem = {
+      severity: "error",
+      file: "<runtime>",
+      line: 0,
+      column: 0,
+      path: "",
+      message: "ties",
+      hint: "do not",
+    } as const;
+    onChange = () => Promise.reject(configurationError([problem]));
+    await expect(requestChange(1, unload, { socketPath: path })).rejects.toMatchObject({
+      code: "CONFIGURATION",
+      problems: [problem],
+    });
+  });
+
+  test("its socket is for the owner alone from the start", async () => {
+    await serve();
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("lets nobody in whom the kernel calls somebody else", async () => {
+    await serve(uid + 1);
+    await expect(requestStatus(1, { socketPath: path })).rejects.toMatchObject({ code: "DAEMON" });
+    expect(changes).toEqual([]);
+  });
+
+  test("takes the place of a socket that a killed daemon left", async () => {
+    writeFileSync(path, "");
+    await serve();
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+  });
+
+  test("leaves no socket behind", async () => {
+    const server = await serve();
+    await server.close();
+    closers = [];
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("ends although a client holds a connection open and says nothing", async () => {
+    const server = await serve();
+    const idle = connect(path);
+    await new Promise((resolve) => idle.once("connect", resolve));
+    await server.close();
+    closers = [];
+    idle.destroy();
+  });
+
+  test("serves metrics as text", async () => {
+    await serve();
+    expect(await ask("GET", "/metrics")).toEqual({ status: 200, text: "ilm_loaded 1\n" });
+  });
+});
+
+describe("a request that is wrong", () => {
+  test.each([
+    ["an unknown path", "GET", "/v2/status", "", 404],
+    ["the wrong method", "GET", "/v1/apply", "", 404],
+    ["no body", "POST", "/v1/apply", "", 400],
+    ["a body that is no JSON", "POST", "/v1/unload", "{", 400],
+    ["a body of another shape", "POST", "/v1/unload", "[]", 400],
+    ["a key too many", "POST", "/v1/unload", '{"force":true}', 400],
+    ["a body that is too large", "POST", "/v1/add", " ".repeat(smallBodyLimit + 1), 413],
+  ])("%s: %s %s is refused and nothing is changed", async (_what, method, url, body, code) => {
+    await serve();
+    const answer = await ask(method, url, body);
+    expect(answer.status).toBe(code);
+    expect(JSON.parse(answer.text)).toMatchObject({ ok: false, error: { code: "USAGE" } });
+    expect(changes).toEqual([]);
+  });
+
+  test("an endless body without a length ends at the limit", async () => {
+    await serve();
+    const answer = await new Promise<number>((resolve, reject) => {
+      const outgoing = httpRequest(
+        { socketPath: path, method: "POST", path: "/v1/add", agent: false },
+        (response) => {
+          resolve(response.statusCode ?? 0);
+          response.resume();
+          outgoing.destroy();
+        },
+      );
+      outgoing.on("error", reject);
+      const more = (): void => {
+        if (!outgoing.destroyed) outgoing.write(" ".repeat(65_536), more);
+      };
+      more();
+    });
+    expect(answer).toBe(413);
+  });
+
+  test("random bodies to random routes are answered each, and the daemon goes on", async () => {
+    await serve();
+    const urls = ["apply", "add", "remove", "unload", "reload", "nothing"];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom("GET", "POST", "PUT"),
+        fc.constantFrom(...urls),
+        fc.oneof(fc.json(), fc.string(), fc.constant("{}")),
+        async (method, url, body) => {
+          const answer = await ask(method, `/v1/${url}`, body);
+          expect([200, 400, 404]).toContain(answer.status);
+          expect(JSON.parse(answer.text)).toHaveProperty("ok", answer.status === 200);
+        },
+      ),
+      { numRuns: 200 },
+    );
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+  });
+
+  test("random bytes instead of HTTP end that connection, and the daemon goes on", async () => {
+    await serve();
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 200 }), async (bytes) => {
+        const socket = connect(path);
+        await new Promise<void>((resolve) => {
+          socket.on("error", () => undefined);
+          socket.on("close", () => {
+            resolve();
+          });
+          socket.end(bytes);
+          socket.resume();
+        });
+      }),
+      { numRuns: 50 },
+    );
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+  });
+});
+
+describe("a daemon that is not well", () => {
+  test("none: no socket", async () => {
+    expect(await requestChange(1, unload, { socketPath: path })).toBeNull();
+  });
+
+  test("none: a socket that nobody listens on", async () => {
+    await pretend(() => undefined);
+    // What a kill leaves: the file, and nobody behind it.
+    rmSync(path);
+    writeFileSync(path, "");
+    expect(await requestChange(1, unload, { socketPath: path })).toBeNull();
+  });
+
+  test("one that hangs is given up after the time limit, and the message says so", async () => {
+    await pretend(() => undefined);
+    const asked = requestChange(1, unload, { socketPath: path, timeoutMs: 100 });
+    await expect(asked).rejects.toMatchObject({ code: "DAEMON" });
+    await expect(asked).rejects.toThrow("did not answer within 0.1 s");
+  });
+
+  test("one that dies before it answers: what became of the change is open, and the message says so", async () => {
+    await pretend((socket) => {
+      socket.once("data", () => socket.destroy());
+    });
+    const asked = requestChange(1, unload, { socketPath: path });
+    await expect(asked).rejects.toMatchObject({ code: "DAEMON" });
+    await expect(asked).rejects.toThrow("not known");
+  });
+
+  test("one that dies in the middle of its answer is told the same way", async () => {
+    await pretend((socket) => {
+      socket.once("data", () => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"ok":tr', () =>
+          socket.destroy(),
+        );
+      });
+    });
+    await expect(requestChange(1, unload, { socketPath: path })).rejects.toMatchObject({
+      code: "DAEMON",
+    });
+  });
+
+  test.each([
+    ["no HTTP", "hello\r\n\r\n"],
+    ["no JSON", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"],
+    ["another shape", 'HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{"ok":true}'],
+  ])("one that answers %s is not believed", async (_what, answer) => {
+    await pretend((socket) => {
+      socket.once("data", () => socket.end(answer));
+    });
+    const error: unknown = await requestStatus(1, { socketPath: path }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toBeInstanceOf(IlmError);
+    expect(error).toMatchObject({ code: "DAEMON" });
+  });
+});

@@ -1,0 +1,58 @@
+/**
+ * Writes what is made from the definitions of the command line: docs/commands.md, man/*.1, completions/*. With `--check` it
+ * writes nothing, names what is stale, and fails.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { renderCompletion, shells } from "../src/cli/completions.js";
+import { buildProgram, exitStatuses } from "../src/cli/program.js";
+import { describeCommands } from "../src/cli/reference.js";
+import { version } from "../src/version.js";
+import { renderManPages } from "./reference-man.js";
+import { renderMarkdown } from "./reference-markdown.js";
+
+/** Path -> content. */
+function generate(): Map<string, string> {
+  const program = describeCommands(buildProgram(() => Promise.resolve()));
+  const files = new Map([["docs/commands.md", renderMarkdown(program, exitStatuses)]]);
+  for (const [name, content] of renderManPages({ version, exitStatuses, program })) {
+    files.set(join("man", name), content);
+  }
+  for (const shell of shells) {
+    files.set(join("completions", `ilm.${shell}`), renderCompletion(shell, program));
+  }
+  return files;
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Pages of commands that are gone. */
+function leftOver(files: ReadonlyMap<string, string>): string[] {
+  mkdirSync("man", { recursive: true });
+  return readdirSync("man")
+    .map((name) => join("man", name))
+    .filter((path) => path.endsWith(".1") && !files.has(path));
+}
+
+const files = generate();
+const changed = [...files].filter(([path, content]) => read(path) !== content);
+const gone = leftOver(files);
+if (process.argv.includes("--check")) {
+  for (const path of [...changed.map(([path]) => path), ...gone]) {
+    console.error(`${path} is stale; run: make generate`);
+    process.exitCode = 1;
+  }
+} else {
+  for (const [path, content] of changed) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+  }
+  for (const path of gone) rmSync(path);
+}

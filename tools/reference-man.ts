@@ -1,0 +1,117 @@
+/** Man pages (man(7) macros), from the definitions of the command line. Pure. */
+import type { CommandReference, OptionReference } from "../src/cli/reference.js";
+
+export interface ManContext {
+  readonly version: string;
+  readonly exitStatuses: readonly (readonly [number, string])[];
+  readonly program: CommandReference;
+}
+
+/** File name -> content: ilm.1 and ilm-COMMAND.1. */
+export function renderManPages(context: ManContext): Map<string, string> {
+  const { program } = context;
+  const pages = new Map([["ilm.1", programPage(context)]]);
+  for (const command of program.commands) {
+    pages.set(`ilm-${command.name}.1`, commandPage(context, command));
+  }
+  return pages;
+}
+
+function programPage(context: ManContext): string {
+  const { program, exitStatuses } = context;
+  return page(context, "ilm", "give every daemon a private address of its own", [
+    section("SYNOPSIS", ".B ilm\n[OPTION...] COMMAND [ARGUMENT...]"),
+    section("DESCRIPTION", paragraphs(program.description)),
+    section(
+      "COMMANDS",
+      program.commands
+        .map(({ name, summary }) => entry(`\\fBilm-${roff(name)}\\fR(1)`, summary))
+        .join("\n"),
+    ),
+    section("OPTIONS", options(program.options)),
+    section(
+      "EXIT STATUS",
+      exitStatuses.map(([status, meaning]) => entry(String(status), meaning)).join("\n"),
+    ),
+    section(
+      "FILES",
+      [
+        entry(
+          "/sys/fs/bpf/ilm/NETNS/",
+          "what is in force in the network namespace of that inode number",
+        ),
+        entry("/run/ilm/NETNS.lock", "held by whoever changes it"),
+        entry("/run/ilm/NETNS.sock", "API and metrics of ilm run, for root only"),
+      ].join("\n"),
+    ),
+    section("EXAMPLES", examples(program)),
+  ]);
+}
+
+function commandPage(context: ManContext, command: CommandReference): string {
+  const { program } = context;
+  const own = command.options.length === 0 ? "" : `${options(command.options)}\n`;
+  const operands = command.arguments.map(({ term, description }) => entry(roff(term), description));
+  const terms = [
+    ...command.options.map(({ flags }) => `[${flags.replace(/^-\w, /, "")}]`),
+    ...command.arguments.map(({ term }) => term),
+  ];
+  return page(context, `ilm-${command.name}`, command.summary, [
+    section("SYNOPSIS", `.B ilm ${roff(command.name)}\n${roff(terms.join(" "))}`.trimEnd()),
+    section("DESCRIPTION", paragraphs(command.description)),
+    ...(operands.length === 0 ? [] : [section("ARGUMENTS", operands.join("\n"))]),
+    section("OPTIONS", own + options(program.options)),
+    ...(command.json === "" ? [] : [section("JSON", roff(command.json))]),
+    section("EXAMPLES", examples(command)),
+    section("SEE ALSO", ".BR ilm (1)"),
+  ]);
+}
+
+function page(
+  { version }: ManContext,
+  name: string,
+  purpose: string,
+  sections: readonly string[],
+): string {
+  const head = [
+    '.\\" Made by tools/generate-docs.ts from the definitions of the command line.',
+    `.TH ${name.toUpperCase()} 1 "" "ilm ${version}" "ilm"`,
+    section("NAME", `${roff(name)} \\- ${roff(purpose)}`),
+  ];
+  return `${[...head, ...sections].join("\n")}\n`;
+}
+
+function section(title: string, body: string): string {
+  return `.SH ${title}\n${body}`;
+}
+
+function entry(term: string, text: string): string {
+  return `.TP\n${term}\n${roff(text)}`;
+}
+
+function options(list: readonly OptionReference[]): string {
+  return list
+    .map(({ flags, description }) => entry(`\\fB${roff(flags)}\\fR`, description))
+    .join("\n");
+}
+
+function paragraphs(text: string): string {
+  return text
+    .split("\n\n")
+    .map((paragraph) => roff(paragraph))
+    .join("\n.PP\n");
+}
+
+function examples(command: CommandReference): string {
+  return command.examples
+    .map(({ command: line, purpose }) => `.PP\n${roff(purpose)}:\n.PP\n.EX\n  ${roff(line)}\n.EE`)
+    .join("\n");
+}
+
+/** Escapes what troff would read as its own: backslashes, hyphens (to stay ASCII), and a dot or quote that begins a line. */
+function roff(text: string): string {
+  return text
+    .replaceAll("\\", "\\e")
+    .replaceAll("-", "\\-")
+    .replace(/^(?=[.'])/gm, "\\&");
+}
