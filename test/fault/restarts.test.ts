@@ -74,10 +74,10 @@ for (const withRun of [false, true]) {
 for (const cell of matrix) {
   test(`a mapping whose daemon is down is refused at once, every time, ${cell.title}`, async () => {
     const { server, client } = network;
-    await server.apply(rules);
+    await server.serve(cell.protocol, rules);
     for (let round = 0; round < 20; round += 1) {
       const app = await server.echo("app", [[cell.protocol, cell.daemon, 6000]]);
-      expect(await client.who(cell.protocol, cell.public, 6000)).toBe("app");
+      expect(await client.reached("app", cell.protocol, cell.public, 6000)).toBe("app");
       await app.stop();
       expect(await client.dial(cell.protocol, cell.public, 6000)).toEqual(refused);
     }
@@ -85,10 +85,11 @@ for (const cell of matrix) {
 
   test(`under load the members of a SO_REUSEPORT group are replaced one by one, and none is missed, ${cell.title}`, async () => {
     const { server, client } = network;
-    await server.apply(rules);
+    await server.serve(cell.protocol, rules);
     const options = { reuseport: true };
     const listen = [[cell.protocol, cell.daemon, 6000]] as const;
     let oldest = await server.echo("member", listen, options);
+    await client.reach("member", cell.protocol, cell.public, 6000);
     const load = await client.load(cell.protocol, cell.public, 6000);
     for (let round = 0; round < 10; round += 1) {
       const next = await server.echo("member", listen, options);

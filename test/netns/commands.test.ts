@@ -23,15 +23,16 @@ let web: Echo;
 
 beforeAll(async () => {
   const { server } = network;
+  // It binds before the rules come: what binds later waits for run.
+  await server.echo("dns", [
+    ["tcp", "127.0.1.53", 53],
+    ["udp", "127.0.1.53", 53],
+  ]);
   file = server.file(rules);
   await server.ilmDone(["apply", "-f", file]);
   web = await server.echo("web", [
     ["tcp", "127.0.1.10", 80],
     ["tcp", "127.0.1.10", 443],
-  ]);
-  await server.echo("dns", [
-    ["tcp", "127.0.1.53", 53],
-    ["udp", "127.0.1.53", 53],
   ]);
   await server.echo("own", [["tcp", "203.0.113.5", 80]]);
   await server.echo("second", [["tcp", "127.0.1.21", 9002]]);

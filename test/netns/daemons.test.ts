@@ -27,7 +27,7 @@ let dnsmasq: Background;
 
 beforeAll(async () => {
   const { server } = network;
-  await server.apply(rules);
+  await server.startRun(["-f", server.file(rules)]);
   nginx = await startNginx(server, [
     ["127.0.1.80", 80],
     ["127.0.1.80", 81],
@@ -40,20 +40,22 @@ beforeAll(async () => {
 
 for (const family of families) {
   const { label, public: address, second, client: clientAddress } = addressesOf[family];
+  const daemon = family === 4 ? "127.0.1.80" : "[fd5e:ed00::80]";
   describe(label, () => {
-    test("nginx logs the client's address and the address that curl dialled", async () => {
+    test("nginx logs the client's address, whatever address curl dialled", async () => {
       const { client } = network;
+      // nginx asks for getsockname() on wildcard listeners only: $server_addr is what it was told to listen on.
+      const line = `${clientAddress} ${daemon}:80`;
       for (const dialled of [address, second]) {
-        const line = `${clientAddress} ${dialled}:80`;
+        const logged = (): number => nginx.accessLog().filter((entry) => entry === line).length;
+        const before = logged();
         expect(await client.curl(dialled, 80)).toBe(line);
-        await eventually(`${line} in the access log`, () =>
-          nginx.accessLog().includes(line) ? true : null,
-        );
+        await eventually(`${line} in the access log`, () => (logged() > before ? true : null));
       }
     });
 
-    test("nginx behind a port remap sees the dialled port", async () => {
-      expect(await network.client.curl(address, 9443)).toBe(`${clientAddress} ${address}:9443`);
+    test("nginx gets the connections of a port remap", async () => {
+      expect(await network.client.curl(address, 9443)).toBe(`${clientAddress} ${daemon}:81`);
     });
 
     test("dig gets dnsmasq's answer over UDP, from the address it asked", async () => {
@@ -105,7 +107,7 @@ for (const family of families) {
         input: "GET / HTTP/1.0\r\n\r\n",
       });
       expect(answer).toContain("200 OK");
-      expect(answer).toContain(`${clientAddress} ${address}:80`);
+      expect(answer).toContain(`${clientAddress} ${daemon}:80`);
     });
   });
 }
@@ -145,7 +147,7 @@ test("a Node server gets its connections and datagrams", async () => {
     peer: { address: "203.0.113.100" },
     local: { address: "203.0.113.5", port: 3000 },
   });
-  expect(await client.dial("udp", "203.0.113.5", 3000)).toMatchObject({
+  expect(await client.reach("node", "udp", "203.0.113.5", 3000)).toMatchObject({
     tag: "node",
     peer: { address: "203.0.113.100" },
     repliedFrom: { address: "203.0.113.5", port: 3000 },
@@ -164,5 +166,5 @@ test("a restarted nginx gets the next connection", async () => {
   ]);
   expect(status.stderr).toContain("refused");
   nginx = await startNginx(server, [["127.0.1.80", 80]]);
-  expect(await client.curl("203.0.113.1", 80)).toBe("203.0.113.100 203.0.113.1:80");
+  expect(await client.curl("203.0.113.1", 80)).toBe("203.0.113.100 127.0.1.80:80");
 });

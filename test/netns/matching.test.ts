@@ -33,22 +33,25 @@ mappings:`;
   describe(cell.title, () => {
     test("ports may be a number, a list, a range, and a destination keeps the dialled one", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: app }
   - { protocol: ${protocol}, port: [6001, 6003], to: app }
   - { protocol: ${protocol}, port: 6010-6012, to: app }
   - { protocol: ${protocol}, port: [6020-6021, 6030], to: app }
-`);
+`,
+      );
       const mapped = [6000, 6001, 6003, 6010, 6011, 6012, 6020, 6021, 6030];
       await server.echo(
         "app",
         mapped.map((port) => [protocol, daemon, port] as const),
       );
       for (const port of mapped) {
-        expect(await client.dial(protocol, cell.public, port), `port ${port}`).toMatchObject({
-          tag: "app",
-          repliedFrom: { address: cell.public, port },
-        });
+        expect(
+          await client.reach("app", protocol, cell.public, port),
+          `port ${port}`,
+        ).toMatchObject({ tag: "app", repliedFrom: { address: cell.public, port } });
       }
       for (const port of [5999, 6002, 6004, 6009, 6013, 6019, 6022, 6029, 6031]) {
         expect(await client.dial(protocol, cell.public, port), `port ${port}`).toEqual(refused);
@@ -57,11 +60,14 @@ mappings:`;
 
     test('"*" maps every port, and a smaller port set comes before it', async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: "*", to: app }
   - { protocol: ${protocol}, port: 6000-6009, to: spare }
   - { protocol: ${protocol}, port: 6005, to: app }
-`);
+`,
+      );
       const ports = [1, 6004, 6005, 65535];
       await server.echo(
         "app",
@@ -71,20 +77,22 @@ mappings:`;
         "spare",
         ports.map((port) => [protocol, daemon2, port] as const),
       );
-      const answers = await Promise.all(
-        ports.map(async (port) => await client.who(protocol, cell.public, port)),
-      );
-      expect(answers).toEqual(["app", "spare", "app", "app"]);
+      for (const [index, tag] of ["app", "spare", "app", "app"].entries()) {
+        expect(await client.reached(tag, protocol, cell.public, ports[index] ?? 0)).toBe(tag);
+      }
     });
 
     test("the longest prefix of the dialled address decides, before the port set", async () => {
       const { server, client } = network;
       const host = cell.family === 4 ? `${cell.second}/32` : `${cell.second}/128`;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: "${endpoint(daemon, 6100)}" }
   - { protocol: ${protocol}, port: 6000-6999, on: "${cell.network}", to: "${endpoint(daemon, 6101)}" }
   - { protocol: ${protocol}, port: "*", on: "${host}", to: "${endpoint(daemon, 6102)}" }
-`);
+`,
+      );
       await echoes(server, {
         default: [protocol, daemon, 6100],
         network: [protocol, daemon, 6101],
@@ -92,35 +100,43 @@ mappings:`;
       });
       // A UDP answer leaves from the daemon's own port: only an unconnected client takes it.
       const options = { connected: protocol === "tcp" };
-      expect(await client.who(protocol, cell.elsewhere, 6000, options)).toBe("default");
-      expect(await client.who(protocol, cell.public, 6000, options)).toBe("network");
-      expect(await client.who(protocol, cell.second, 6000, options)).toBe("host");
-      expect(await client.who(protocol, cell.public, 6001, options)).toBe("network");
+      expect(await client.reached("default", protocol, cell.elsewhere, 6000, options)).toBe(
+        "default",
+      );
+      expect(await client.reached("network", protocol, cell.public, 6000, options)).toBe("network");
+      expect(await client.reached("host", protocol, cell.second, 6000, options)).toBe("host");
+      expect(await client.reached("network", protocol, cell.public, 6001, options)).toBe("network");
       expect(await client.dial(protocol, cell.elsewhere, 6001)).toEqual(refused);
     });
 
     test("of several destinations the first that listens gets it, and gets it back", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: [app, spare] }
-`);
+`,
+      );
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
       await server.echo("second", [[protocol, daemon2, 6000]]);
-      expect(await client.who(protocol, cell.public, 6000)).toBe("second");
+      expect(await client.reached("second", protocol, cell.public, 6000)).toBe("second");
       const first = await server.echo("first", [[protocol, daemon, 6000]]);
-      expect(await client.who(protocol, cell.public, 6000)).toBe("first");
+      expect(await client.reached("first", protocol, cell.public, 6000)).toBe("first");
       await first.stop();
-      expect(await client.who(protocol, cell.public, 6000)).toBe("second");
+      expect(await client.reached("second", protocol, cell.public, 6000)).toBe("second");
       await server.echo("first again", [[protocol, daemon, 6000]]);
-      expect(await client.who(protocol, cell.public, 6000)).toBe("first again");
+      expect(await client.reached("first again", protocol, cell.public, 6000)).toBe("first again");
     });
 
     test("a wildcard listener does not keep a mapped port, unless existing is any", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: app }
   - { protocol: ${protocol}, port: 6001, to: app, existing: any }
-`);
+`,
+      );
       await server.echo("app", [
         [protocol, daemon, 6000],
         [protocol, daemon, 6001],
@@ -129,76 +145,100 @@ mappings:`;
         [protocol, cell.wildcard, 6000],
         [protocol, cell.wildcard, 6001],
       ]);
-      expect(await client.who(protocol, cell.second, 6000)).toBe("app");
+      expect(await client.reached("app", protocol, cell.second, 6000)).toBe("app");
       // Its answer may leave from another of the server's addresses: that is the daemon's affair.
       const options = { connected: protocol === "tcp" };
-      expect(await client.who(protocol, cell.second, 6001, options)).toBe("wildcard");
+      expect(await client.reached("wildcard", protocol, cell.second, 6001, options)).toBe(
+        "wildcard",
+      );
     });
 
     test("with existing never the mapping wins over the socket on the dialled address", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: app, existing: never }
-`);
+`,
+      );
       await echoes(server, { app: [protocol, daemon, 6000], own: [protocol, cell.public, 6000] });
-      expect(await client.who(protocol, cell.public, 6000)).toBe("app");
+      expect(await client.reached("app", protocol, cell.public, 6000)).toBe("app");
     });
 
     test("a miss passes to the wildcard listener, and miss reject refuses in spite of it", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: app }
   - { protocol: ${protocol}, port: 6001, to: app, miss: reject }
-`);
+`,
+      );
       await server.echo("wildcard", [
         [protocol, cell.wildcard, 6000],
         [protocol, cell.wildcard, 6001],
       ]);
-      expect(await client.who(protocol, cell.public, 6000, { connected: protocol === "tcp" })).toBe(
-        "wildcard",
-      );
+      expect(
+        await client.reached("wildcard", protocol, cell.public, 6000, {
+          connected: protocol === "tcp",
+        }),
+      ).toBe("wildcard");
       expect(await client.dial(protocol, cell.public, 6001)).toEqual(refused);
     });
 
     test("a destination may be the wildcard listener of another port", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: "*:6022" }
-`);
-      await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
-      expect(await client.who(protocol, cell.second, 6000, { connected: protocol === "tcp" })).toBe(
-        "wildcard",
+`,
       );
+      await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
+      expect(
+        await client.reached("wildcard", protocol, cell.second, 6000, {
+          connected: protocol === "tcp",
+        }),
+      ).toBe("wildcard");
     });
 
     test("a destination is exact: the wildcard listener is not one", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: "app:6022" }
-`);
+`,
+      );
       await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
     });
 
     test("a destination may be on the dialled address itself", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: "${endpoint(cell.public, 6080)}" }
-`);
-      await server.echo("own", [[protocol, cell.public, 6080]]);
-      expect(await client.who(protocol, cell.public, 6000, { connected: protocol === "tcp" })).toBe(
-        "own",
+`,
       );
+      await server.echo("own", [[protocol, cell.public, 6080]]);
+      expect(
+        await client.reached("own", protocol, cell.public, 6000, { connected: protocol === "tcp" }),
+      ).toBe("own");
     });
 
     test("dials from the server itself are mapped too, loopback and public", async () => {
       const { server } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: app }
-`);
+`,
+      );
       await server.echo("app", [[protocol, daemon, 6000]]);
       for (const dialled of [cell.loopback, cell.public]) {
-        expect(await server.dial(protocol, dialled, 6000), dialled).toMatchObject({
+        expect(await server.reach("app", protocol, dialled, 6000), dialled).toMatchObject({
           tag: "app",
           repliedFrom: { address: dialled, port: 6000 },
         });
@@ -207,53 +247,66 @@ mappings:`;
 
     test("a service's own address is never mapped away", async () => {
       const { server } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: [6000, 6001], to: spare }
-`);
+`,
+      );
       await server.echo("spare", [
         [protocol, daemon2, 6000],
         [protocol, daemon2, 6001],
       ]);
       await server.echo("app", [[protocol, daemon, 6000]]);
-      expect(await server.dial(protocol, daemon, 6000)).toMatchObject({ tag: "app" });
+      expect(await server.reach("app", protocol, daemon, 6000)).toMatchObject({ tag: "app" });
       expect(await server.dial(protocol, daemon, 6001)).toEqual(refused);
     });
 
     test("a service's own address is mapped when a mapping names it", async () => {
       const { server } = network;
       const host = cell.family === 4 ? `${daemon}/32` : `${daemon}/128`;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, on: "${host}", to: spare }
   - { protocol: ${protocol}, port: 6001, to: spare }
-`);
+`,
+      );
       await server.echo("spare", [
         [protocol, daemon2, 6000],
         [protocol, daemon2, 6001],
       ]);
-      expect(await server.dial(protocol, daemon, 6000)).toMatchObject({ tag: "spare" });
+      expect(await server.reach("spare", protocol, daemon, 6000)).toMatchObject({ tag: "spare" });
       expect(await server.dial(protocol, daemon, 6001)).toEqual(refused);
     });
 
     test("a mapping of the other protocol does not take it", async () => {
       const { server, client } = network;
       const other = protocol === "tcp" ? "udp" : "tcp";
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${other}, port: 6000, to: app }
-`);
+`,
+      );
       await server.echo("app", [[protocol, daemon, 6000]]);
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
     });
 
     test("the members of a SO_REUSEPORT group share the connections, and may leave one by one", async () => {
       const { server, client } = network;
-      await server.apply(`${services}
+      await server.serve(
+        protocol,
+        `${services}
   - { protocol: ${protocol}, port: 6000, to: app }
-`);
+`,
+      );
       const members = await Promise.all(
         ["a", "b", "c"].map(
           async (tag) => await server.echo(tag, [[protocol, daemon, 6000]], { reuseport: true }),
         ),
       );
+      for (const tag of ["a", "b", "c"]) await client.reach(tag, protocol, cell.public, 6000);
       const seen = new Set<string>();
       for (let dial = 0; dial < 60; dial += 1) {
         seen.add(await client.who(protocol, cell.public, 6000));
@@ -284,10 +337,10 @@ mappings:
 
     test("IPv4 reaches a dual-stack wildcard listener", async () => {
       const { server, client } = network;
-      await server.apply(rules);
+      await server.serve(protocol, rules);
       await server.echo("dual", [[protocol, "::", 6022]]);
       for (const dialled of ["203.0.113.5", "2001:db8::5"]) {
-        expect(await client.dial(protocol, dialled, 6022), dialled).toMatchObject({
+        expect(await client.reach("dual", protocol, dialled, 6022), dialled).toMatchObject({
           tag: "dual",
           repliedFrom: { address: dialled, port: 6022 },
         });
@@ -296,29 +349,36 @@ mappings:
 
     test("IPv4 never reaches a listener that takes IPv6 only", async () => {
       const { server, client } = network;
-      await server.apply(rules);
+      await server.serve(protocol, rules);
       await server.echo("six", [[protocol, "::", 6022]], { v6only: true });
       expect(await client.dial(protocol, "203.0.113.1", 6022)).toEqual(refused);
-      expect(await client.dial(protocol, "2001:db8::1", 6022)).toMatchObject({ tag: "six" });
+      expect(await client.reach("six", protocol, "2001:db8::1", 6022)).toMatchObject({
+        tag: "six",
+      });
     });
 
     test("a listener on one IPv6 address takes no IPv4, because the kernel makes it IPv6 only", async () => {
       const { server, client } = network;
-      await server.apply(rules);
+      await server.serve(protocol, rules);
       await server.echo("six", [[protocol, "fd5e:ed00::10", 6000]]);
-      expect(await client.dial(protocol, "2001:db8::5", 6000)).toMatchObject({ tag: "six" });
+      expect(await client.reach("six", protocol, "2001:db8::5", 6000)).toMatchObject({
+        tag: "six",
+      });
       expect(await client.dial(protocol, "203.0.113.5", 6000)).toEqual(refused);
     });
 
     test("a listener on a v4-mapped address is an IPv4 listener", async () => {
       const { server, client } = network;
-      await server.apply(`
+      await server.serve(
+        protocol,
+        `
 version: 1
 mappings:
   - { protocol: ${protocol}, port: 6000, to: 127.0.1.10 }
-`);
+`,
+      );
       await server.echo("mapped", [[protocol, "::ffff:127.0.1.10", 6000]]);
-      expect(await client.dial(protocol, "203.0.113.5", 6000)).toMatchObject({
+      expect(await client.reach("mapped", protocol, "203.0.113.5", 6000)).toMatchObject({
         tag: "mapped",
         repliedFrom: { address: "203.0.113.5", port: 6000 },
       });

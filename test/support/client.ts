@@ -1,7 +1,6 @@
 /** The client's namespace: what the outside dials with. */
 import { endpoint, type Protocol } from "./matrix.js";
 import { Namespace } from "./namespace.js";
-import type { DialOptions } from "./dialler.js";
 import type { Background } from "./process.js";
 
 export class Load {
@@ -39,17 +38,6 @@ export class Load {
 export class Client extends Namespace {
   static async make(): Promise<Client> {
     return new Client(await Namespace.add("client"));
-  }
-
-  /** The tag of the daemon that answered, or the errno: for tables. */
-  async who(
-    protocol: Protocol,
-    address: string,
-    port: number,
-    options?: DialOptions,
-  ): Promise<string> {
-    const result = await this.dial(protocol, address, port, options);
-    return result.answered ? result.tag : result.errno;
   }
 
   /** Dials one connection after the other until stopped. */

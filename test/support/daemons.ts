@@ -9,7 +9,7 @@ import type { Server } from "./server.js";
 export interface Nginx {
   readonly process: Background;
   /** One line per request: `client server_addr:server_port`. */
-  accessLog(): readonly string[];
+  accessLog: () => readonly string[];
 }
 
 /** nginx that answers with the same two things that it logs. */

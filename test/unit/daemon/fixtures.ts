@@ -1,5 +1,5 @@
 /** Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for properties. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { ApplyResult, DataPlane, InForce } from "../../../src/dataplane/types.js";
 import {
   parseAddress,

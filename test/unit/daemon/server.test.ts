@@ -4,7 +4,7 @@ import { request as httpRequest } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { smallBodyLimit, type ApiChange, type DaemonStatus } from "../../../src/daemon/api.js";
 import type { ChangeResult } from "../../../src/daemon/changes.js";
