@@ -91,9 +91,7 @@ export class RunningIlm {
       child.once("close", () => resolve(false));
     });
     if (ready) return new RunningIlm(child, log);
-    throw new IlmError("FINDINGS", `ilm run did not get ready: ${log.trim()}`, {
-      remedy: "Run `ilm doctor`.",
-    });
+    throw new IlmError("FINDINGS", `ilm run did not get ready: ${log.trim()}`);
   }
 
   /** Resolves when it has ended, also when it had already. */

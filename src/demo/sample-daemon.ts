@@ -83,6 +83,8 @@ function tell(message: DaemonMessage): void {
   process.send?.(message);
 }
 
+// What `ilm listeners` and `ps` show instead of "node".
+process.title = name;
 process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
 
 try {

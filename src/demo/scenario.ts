@@ -94,28 +94,42 @@ export class Scenario {
     this.#stage = stage;
   }
 
+  /** Every act but the last. An act that cannot go on is a problem, and ends the play. */
   async play(configuration: string): Promise<Outcome> {
-    const ssh = await this.#actBefore();
-    await this.#actApply(configuration);
-    await this.#actFollow();
-    await this.#actExisting();
-    await this.#actDown(ssh);
-    await this.#actAsk();
+    await this.#unlessBroken(async () => {
+      const ssh = await this.#actBefore();
+      await this.#actApply(configuration);
+      await this.#actFollow();
+      await this.#actExisting();
+      await this.#actDown(ssh);
+      await this.#actAsk();
+    });
     return { dials: this.#dials, problems: this.#problems };
   }
 
-  /** The last act, played when the stage is cleared. */
+  /** The last act. */
   async unload(): Promise<Outcome> {
-    this.#stage.reporter.act("unload takes everything away again");
-    await this.#ilm("unload");
-    await this.#dial({
-      protocol: "tcp",
-      address: publicAddresses.server4,
-      port: 80,
-      daemon: null,
-      why: "the kernel is as it was before",
+    await this.#unlessBroken(async () => {
+      this.#stage.reporter.act("unload takes everything away again");
+      await this.#ilm("unload");
+      await this.#dial({
+        protocol: "tcp",
+        address: publicAddresses.server4,
+        port: 80,
+        daemon: null,
+        why: "the kernel is as it was before",
+      });
     });
     return { dials: this.#dials, problems: this.#problems };
+  }
+
+  async #unlessBroken(acts: () => Promise<void>): Promise<void> {
+    try {
+      await acts();
+    } catch (error) {
+      if (!(error instanceof IlmError)) throw error;
+      this.#problems.push(error.message);
+    }
   }
 
   async #actBefore(): Promise<SampleDaemon> {
@@ -136,11 +150,6 @@ export class Scenario {
     const { server4, server6 } = publicAddresses;
     this.#stage.reporter.act("The configuration is put in force; from now on the kernel decides");
     await this.#ilm("apply", "-f", configuration);
-    const [failure] = this.#problems;
-    // Without it the rest would fail one by one, and hide the reason.
-    if (failure !== undefined) {
-      throw new IlmError("FINDINGS", failure, { remedy: "Run `ilm doctor`." });
-    }
     await this.#start("web");
     await this.#dial(
       ...[server4, server6].map((address): Expected => ({
@@ -242,15 +251,14 @@ export class Scenario {
     await this.#ilm("explain", "tcp", endpoint(secondServer4, 8080), ...from);
   }
 
-  /** Runs ilm as a user would, shows it, and notes a failure. */
+  /** Runs ilm as a user would, and shows it. Throws when it fails: the rest would fail one by one, and hide the reason. */
   async #ilm(command: string, ...argv: string[]): Promise<void> {
     const { network, reporter, color } = this.#stage;
     const words = ["--netns", network.serverPath, command, ...argv];
     const { status, stdout, stderr } = await ilm(words, color);
     reporter.command(`ilm ${words.join(" ")}`, `${stdout}${stderr}`);
-    if (status !== 0) {
-      this.#problems.push(`ilm ${command} failed with status ${status}: ${stderr.trim()}`);
-    }
+    if (status === 0) return;
+    throw new IlmError("FINDINGS", `ilm ${command} failed with status ${status}: ${stderr.trim()}`);
   }
 
   async #start(name: DaemonName): Promise<SampleDaemon> {
