@@ -23,9 +23,6 @@
 
 #define ILM_MAPPING_NONE 0xffffffffU
 #define ILM_SLOT_NONE 0xffffffffU
-/* ingress_ifindex with this bit set: a test run of `explain`. The kernel's own indexes are positive ints. */
-#define ILM_DRY_RUN 0x80000000U
-
 #define ILM_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has padding or changed")
 
 struct ilm_endpoint {
@@ -170,6 +167,19 @@ struct ilm_decision {
 	__u8 attempts[ILM_DESTINATIONS_MAX];	/* enum ilm_attempt, in the family's order */
 };
 ILM_ASSERT_SIZE(struct ilm_decision, 88);
+
+/*
+ * registry/question[0]. A test run cannot be told from a packet by its context: the kernel takes no mark there, and no
+ * interface (net/bpf/test_run.c, bpf_prog_test_run_sk_lookup). So `explain` runs with remote port 0 and says here what the
+ * packet would have. A real packet from port 0 in that moment gets the same decision; it is only not counted.
+ */
+struct ilm_question {
+	__u32 asked;		/* 1 during a test run of `explain` */
+	__u32 interface;
+	__u16 remote_port;	/* host byte order */
+	__u16 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_question, 12);
 
 /* A UDP client and the private address that serves it -> what the client dialled. */
 struct ilm_flow_key {

@@ -102,7 +102,7 @@ struct lookup {
 	__u8 verdict;
 	__u8 matched;
 	__u8 selected;
-	bool reporting;
+	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
 };
 
@@ -110,7 +110,6 @@ struct lookup {
 static __noinline void report(struct bpf_sk_lookup *ctx, const struct lookup *l)
 {
 	struct ilm_decision d = {};
-	__u32 interface = ctx->ingress_ifindex;
 	__u32 key = 0;
 
 	d.time_ns = bpf_ktime_get_ns();
@@ -141,13 +140,19 @@ static __noinline void report(struct bpf_sk_lookup *ctx, const struct lookup *l)
 	}
 	d.mapping = l->mapping;
 	d.generation = constants.generation;
-	d.interface = interface & ~ILM_DRY_RUN;
+	d.interface = ctx->ingress_ifindex;
 	d.verdict = l->verdict;
 	d.matched = l->matched;
 	d.selected = l->selected;
 	__builtin_memcpy(d.attempts, l->attempts, sizeof(d.attempts));
 
-	if (interface & ILM_DRY_RUN) {
+	if (l->dry) {
+		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
+
+		if (q) {
+			d.interface = q->interface;
+			d.remote_port = q->remote_port;
+		}
 		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
 		return;
 	}
@@ -159,13 +164,22 @@ static __noinline void report(struct bpf_sk_lookup *ctx, const struct lookup *l)
 	}
 }
 
-static __always_inline bool watched(struct bpf_sk_lookup *ctx)
+static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
+{
+	struct ilm_question *q;
+	__u32 key = 0;
+
+	if (ctx->remote_port)
+		return false;
+	q = bpf_map_lookup_elem(&question, &key);
+	return q && q->asked;
+}
+
+static __always_inline bool watched(void)
 {
 	struct ilm_watch *w;
 	__u32 key = 0;
 
-	if (ctx->ingress_ifindex & ILM_DRY_RUN)
-		return true;
 	w = bpf_map_lookup_elem(&watch, &key);
 	/* A watcher that was killed leaves a time that passes. */
 	return w && w->until_ns && bpf_ktime_get_ns() < w->until_ns;
@@ -354,7 +368,6 @@ static __always_inline void remember_flow(struct bpf_sk_lookup *ctx, const struc
 
 static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class)
 {
-	bool dry = ctx->ingress_ifindex & ILM_DRY_RUN;
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
 	__u32 number, first, n;
@@ -374,7 +387,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	if (rule->existing != ILM_EXISTING_NEVER && already_listening(l, rule->existing)) {
 		l->verdict = ILM_VERDICT_EXISTING;
-		if (!dry)
+		if (!l->dry)
 			c->existing++;
 		return SK_PASS;
 	}
@@ -400,7 +413,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			continue;
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
-		if (dry)
+		if (l->dry)
 			return SK_PASS;
 		c->selected++;
 		c->errors += failed;
@@ -410,7 +423,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	}
 
 	l->verdict = rule->reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
-	if (!dry) {
+	if (!l->dry) {
 		c->missed++;
 		c->errors += failed;
 	}
@@ -428,7 +441,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	int verdict = SK_PASS;
 
 	/* All other traffic of the machine leaves here. */
-	if (!class || (!*class && !(ctx->ingress_ifindex & ILM_DRY_RUN)))
+	if (!class || (!*class && ctx->remote_port))
 		return SK_PASS;
 
 	l.dialled.port = port;
@@ -454,9 +467,10 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
+	l.dry = is_dry_run(ctx);
 	if (*class)
 		verdict = decide(ctx, &l, *class);
-	if (watched(ctx))
+	if (l.dry || (*class && watched()))
 		report(ctx, &l);
 	return verdict;
 }

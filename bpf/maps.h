@@ -107,7 +107,15 @@ struct {
 	__uint(max_entries, 1048576);
 } decisions SEC(".maps");
 
-/* One entry: the last dry run. Writer: sk_lookup in a test run. Reader: `explain`, under its lock. */
+/* One entry. Writer: `explain`, under its lock. Reader: sk_lookup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_question);
+} question SEC(".maps");
+
+/* One entry: the answer. Writer: sk_lookup in a test run. Reader: `explain`, under its lock. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -83,7 +83,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 		count_fault(untracked);
 		return;
 	}
-	/* Other programs' flags are kept. Connections inherit ours; on_accepted takes it from them again. */
+	/* Other programs' flags are kept. The listener's only: accepted connections start without flags. */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 
 	endpoint_of_ops(&endpoint, ctx);

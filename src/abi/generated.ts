@@ -9,7 +9,6 @@ export const ILM_OWNED_WORDS = 64;
 export const ILM_PORT_KEYS = 131072;
 export const ILM_MAPPING_NONE = 0xffffffff;
 export const ILM_SLOT_NONE = 0xffffffff;
-export const ILM_DRY_RUN = 0x80000000;
 export const ILM_CLASS_EXACT = 0x80000000;
 export const ILM_CLASS_PREFIX = 0x40000000;
 export const ILM_CLASS_MASK = 0x1fffffff;
@@ -438,6 +437,26 @@ export const presenceLayout: Layout<Presence> = {
     view.setUint32(at, value.sockets, true);
     view.setUint32(at + 4, value.v6only, true);
     view.setBigUint64(at + 8, value.epoch, true);
+  },
+};
+
+export interface Question {
+  asked: number;
+  interface: number;
+  remotePort: number;
+}
+
+export const questionLayout: Layout<Question> = {
+  size: 12,
+  read: (view, at) => ({
+    asked: view.getUint32(at, true),
+    interface: view.getUint32(at + 4, true),
+    remotePort: view.getUint16(at + 8, true),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.asked, true);
+    view.setUint32(at + 4, value.interface, true);
+    view.setUint16(at + 8, value.remotePort, true);
   },
 };
 

@@ -17,8 +17,9 @@ const wildcards: Record<Family, readonly Address[]> = {
 
 /**
  * In the order of `to`; but within neighbours that one service gave, the packet's own family comes first: they are the
- * same daemon, not a first and a second choice. An IPv6 packet can only go to an IPv6 socket; an IPv4 packet also to an
- * IPv6 socket that takes IPv4, which only the kernel knows. A wildcard destination is two sockets for IPv4.
+ * same daemon, not a first and a second choice. A packet goes to a socket of its own family, and an IPv4 packet also to the
+ * IPv6 wildcard: an IPv6 socket that is bound to any other address takes no IPv4, whatever its options (net/ipv6/af_inet6.c,
+ * __inet6_bind, sets sk_ipv6only).
  */
 export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candidate[] {
   const found: Candidate[] = [];
@@ -27,7 +28,7 @@ export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candid
     const addresses =
       destination.address === "*" ? wildcards[family] : ([destination.address] as const);
     for (const address of addresses) {
-      if (family === 6 && familyOf(address) === 4) continue;
+      if (familyOf(address) !== family && address !== "::") continue;
       found.push({ destination: index, address, port });
     }
   };

@@ -1,9 +1,5 @@
 /** Asks the loaded program what it would do with a packet, by a test run that counts nothing. */
-import {
-  ILM_DRY_RUN,
-  bpfSkLookupLayout,
-  decisionLayout,
-} from "../abi/generated.js";
+import { bpfSkLookupLayout, decisionLayout, questionLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import { IlmError } from "../errors.js";
 import { addressBytes, familyOf } from "../model/address.js";
@@ -19,7 +15,7 @@ const AF_INET6 = 10;
 const zeroKey = new Uint8Array(4);
 
 /** struct bpf_sk_lookup: IPv4 addresses and the remote port in network byte order, the local port in the host's. */
-export function lookupContext(packet: Packet, interfaceFlags: number): Uint8Array {
+export function lookupContext(packet: Packet): Uint8Array {
   const local = addressBytes(packet.local);
   const remote = addressBytes(packet.remote);
   const v4 = familyOf(packet.local) === 4;
@@ -36,7 +32,8 @@ export function lookupContext(packet: Packet, interfaceFlags: number): Uint8Arra
     localIp4: ip4(local),
     localIp6: ip6(local),
     localPort: packet.localPort,
-    ingressIfindex: (packet.interfaceIndex | interfaceFlags) >>> 0,
+    // The kernel takes no interface in a test run (net/bpf/test_run.c).
+    ingressIfindex: 0,
   });
 }
 
@@ -51,7 +48,20 @@ export function explainPacket(
       remedy: "Give both as IPv4 or both as IPv6",
     });
   }
-  const { context } = generation.program.testRun(lookupContext(packet, ILM_DRY_RUN));
+  const question = registry.map("question");
+  const ask = (asked: number): void => {
+    const { interfaceIndex, remotePort } = packet;
+    const value = { asked, interface: interfaceIndex, remotePort };
+    question.update(zeroKey, encode(questionLayout, value));
+  };
+  let context: Uint8Array;
+  ask(1);
+  try {
+    // Port 0 is what tells the program to look whether it is asked (bpf/abi.h, ilm_question).
+    context = generation.program.testRun(lookupContext({ ...packet, remotePort: 0 })).context;
+  } finally {
+    ask(0);
+  }
   const answer = registry.map("explained").lookup(zeroKey);
   if (answer === undefined) throw new IlmError("INTERNAL", "the program left no answer");
   const { cookie } = decode(bpfSkLookupLayout, context);

@@ -50,6 +50,7 @@ export const registryMaps = [
   "flows",
   "watch",
   "decisions",
+  "question",
   "explained",
   "faults",
 ] as const;
