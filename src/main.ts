@@ -1,5 +1,7 @@
 /** argv -> command -> exit status. The only place that exits. */
-import { runCommandLine } from "./cli/main.js";
+import { reportUncaught, runCommandLine } from "./cli/main.js";
+
+const argv = process.argv.slice(2);
 
 /** Whoever reads our output may stop reading (`ilm listeners | head`): nothing is wrong, and nobody is there to be told. */
 function endQuietlyWhenUnread(error: Error): void {
@@ -9,4 +11,6 @@ function endQuietlyWhenUnread(error: Error): void {
 
 process.stdout.on("error", endQuietlyWhenUnread);
 process.stderr.on("error", endQuietlyWhenUnread);
-process.exitCode = await runCommandLine(process.argv.slice(2));
+// What nobody waits for may fail too, such as following UDP sockets; what is in force stays in force.
+process.on("uncaughtException", (error) => process.exit(reportUncaught(argv, error)));
+process.exitCode = await runCommandLine(argv);

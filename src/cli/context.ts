@@ -26,10 +26,11 @@ export interface GlobalOptions {
 export function processContext(options: GlobalOptions): Context {
   const { stdout, stderr, env } = process;
   const wanted = options.color !== false && (env["NO_COLOR"] ?? "") === "";
+  const able = (env["FORCE_COLOR"] ?? "0") !== "0" || (stdout.isTTY && env["TERM"] !== "dumb");
   return {
     json: options.json === true,
     width: stdout.isTTY ? Math.max(stdout.columns, 40) : Infinity,
-    colours: pc.createColors(wanted && stdout.isTTY && env["TERM"] !== "dumb"),
+    colours: pc.createColors(wanted && able),
     write: (text) => void stdout.write(text),
     note: (text) => void stderr.write(text),
   };

@@ -27,7 +27,7 @@ export interface Definition {
   /** What `--json` prints, in short, for the reference. */
   readonly json?: string;
   /** Operands as the parser gives them (a list for a variadic one), then the options. */
-  task(operands: readonly unknown[], options: unknown): Task;
+  readonly task: (operands: readonly unknown[], options: unknown) => Task;
 }
 
 export type Define = (definition: Definition) => void;

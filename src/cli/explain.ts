@@ -4,8 +4,9 @@ import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { familyOf, type Address } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
+import type { Listener } from "../model/listener.js";
 import { allMappings, protocols, type Mapping, type Protocol } from "../model/mapping.js";
-import { destinationStates } from "../registry/registry.js";
+import { destinationStates, type DestinationState } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { parseEndpoint } from "./endpoint.js";
 import { kernelChoice } from "./kernel-choice.js";
@@ -57,29 +58,32 @@ async function ask(dataPlane: DataPlane, packet: Packet): Promise<Explained> {
     explanation.mapping === null ? null : (allMappings(rules)[explanation.mapping] ?? null);
   const kernel = kernelChoice(packet, listeners);
   const selected = listeners.find((listener) => listener.cookie === explanation.cookie) ?? null;
-  const wildcards = mapping === null ? [] : wildcardsFor(mapping, packet, listeners);
-  const named = [kernel, selected, ...wildcards].filter((listener) => listener !== null);
+  const states = statesFor(mapping, packet, listeners);
+  const named = [
+    kernel,
+    selected,
+    ...states.flatMap((state) => [state.wildcardWouldAnswer, ...state.listeners]),
+  ].filter((listener) => listener !== null);
   return {
     explanation,
     rules,
     mapping,
     selected,
     kernel,
-    wildcards,
+    states,
     ownerOf: await ownersOf(named),
   };
 }
 
-/** Per destination: who listens on every address of the port that this packet asks for, and so not on the destination. */
-function wildcardsFor(
-  mapping: Mapping,
+/** What the socket tables say of each destination, for the port of this packet. */
+function statesFor(
+  mapping: Mapping | null,
   packet: Packet,
-  listeners: ReturnType<DataPlane["listeners"]>,
-) {
+  listeners: readonly Listener[],
+): DestinationState[] {
+  if (mapping === null) return [];
   const port = { first: packet.localPort, last: packet.localPort };
-  return destinationStates({ ...mapping, ports: [port] }, listeners).map(
-    (state) => state.wildcardWouldAnswer,
-  );
+  return destinationStates({ ...mapping, ports: [port] }, listeners);
 }
 
 function parseProtocol(text: string): Protocol {

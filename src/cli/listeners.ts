@@ -19,12 +19,22 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
   const all = await withDataPlane((dataPlane) =>
     joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
   );
-  const views = options.mapped === true ? all.filter((view) => view.mappings.length > 0) : all;
+  const views = all
+    .filter((view) => options.mapped !== true || view.mappings.length > 0)
+    .toSorted((left, right) => inOrder(left.listener, right.listener));
   const ownerOf = await ownersOf(views.map((view) => view.listener));
   print(
     context,
     views.map((view) => listenerShape(view, ownerOf(view.listener))),
     () => renderViews(context, views, ownerOf),
+  );
+}
+
+function inOrder(left: Listener, right: Listener): number {
+  return (
+    left.protocol.localeCompare(right.protocol) ||
+    left.port - right.port ||
+    left.address.localeCompare(right.address)
   );
 }
 

@@ -37,6 +37,11 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
   return status;
 }
 
+/** Tells the error and says with which status to end. */
+export function reportUncaught(argv: readonly string[], error: unknown): ExitStatus {
+  return reportError(processContext(globals(argv)), error);
+}
+
 /** The parser may have failed before it came to these. */
 function globals(argv: readonly string[]): GlobalOptions {
   const end = argv.indexOf("--");

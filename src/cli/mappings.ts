@@ -2,8 +2,7 @@
 import { allMappings, type Destination, type Mapping } from "../model/mapping.js";
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
-import { portsContain } from "../model/ports.js";
-import { destinationStates } from "../registry/registry.js";
+import { allDestinationStates, type DestinationState } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { ownersOf } from "./owners.js";
 import { describeOwner } from "./render/listener.js";
@@ -36,13 +35,14 @@ export async function mappings(context: Context): Promise<void> {
     if (inForce === null) return null;
     const { rules } = inForce;
     const listeners = dataPlane.listeners();
+    const states = allDestinationStates(rules, listeners);
     const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
     const rows = allMappings(rules).map((mapping, index): Row => ({
       mapping,
       runtime: index >= fromFile,
       counters: counters[index] ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-      destinations: destinationRows(mapping, listeners),
+      destinations: destinationRows(mapping, states[index] ?? []),
     }));
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
@@ -62,31 +62,21 @@ export async function mappings(context: Context): Promise<void> {
   );
 }
 
-function destinationRows(mapping: Mapping, listeners: readonly Listener[]): DestinationRow[] {
-  const states = destinationStates(mapping, listeners);
+function destinationRows(mapping: Mapping, states: readonly DestinationState[]): DestinationRow[] {
   return mapping.to.map((destination, index) => {
-    const state = states[index];
+    const state = states.find((one) => one.destination === index);
     return {
       destination,
       listening: state?.listening ?? false,
-      listener: state?.listening === true ? listenerAt(mapping, destination, listeners) : null,
+      listener: reachableFirst(state?.listeners ?? []),
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
 }
 
-function listenerAt(
-  { protocol, ports }: Mapping,
-  { address, port }: Destination,
-  listeners: readonly Listener[],
-): Listener | null {
-  const found = listeners.find(
-    (listener) =>
-      listener.protocol === protocol &&
-      (address === "*" ? listener.wildcard : listener.address === address) &&
-      (port === "same" ? portsContain(ports, listener.port) : listener.port === port),
-  );
-  return found ?? null;
+/** The one that would be chosen; an MPTCP listener cannot be, and is shown only when there is no other. */
+function reachableFirst(listeners: readonly Listener[]): Listener | null {
+  return listeners.find(({ kind }) => kind !== "mptcp") ?? listeners[0] ?? null;
 }
 
 function rowShape({ mapping, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
@@ -137,7 +127,9 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
   if (rows.length === 0) return "no mappings are in force\n";
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
     const { port, on } = mappingShape(mapping, runtime);
-    const answered = destinations.some(({ listening }) => listening);
+    const answered = destinations.some(
+      ({ listener }) => listener !== null && listener.kind !== "mptcp",
+    );
     return [
       printable(mapping.name) + (runtime ? " (run time)" : ""),
       mapping.protocol,
@@ -161,7 +153,10 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
 }
 
 function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
-  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
+  if (row.listener !== null) {
+    const mark = row.listener.kind === "mptcp" ? ", MPTCP: cannot be chosen" : "";
+    return describeOwner(ownerOf(row.listener)) + mark;
+  }
   if (row.listening) return "listens";
   return row.wildcard === null ? "nobody" : "nobody (but a wildcard)";
 }

@@ -1,4 +1,5 @@
 /** `ilm run`: apply, then stay. */
+import { resolve } from "node:path";
 import { runDaemon } from "../daemon/daemon.js";
 import { createLogger } from "../daemon/log.js";
 import { IlmError } from "../errors.js";
@@ -17,7 +18,7 @@ export async function run(
     });
   }
   await runDaemon({
-    source: { path, mappings },
+    source: { path: path === null ? null : resolve(path), mappings },
     log: createLogger({ json: context.json, write: (line) => context.note(line) }),
   });
 }

@@ -75,6 +75,7 @@ function total(counters: readonly Counters[]): Counters {
   return sum;
 }
 
+/** What follows from no daemon being at work. */
 function notes(
   inForce: InForce | null,
   daemon: DaemonStatus | null,
@@ -82,9 +83,16 @@ function notes(
 ): string[] {
   if (inForce === null || daemon !== null || trouble !== null) return [];
   const { source } = inForce.rules;
-  return source === null
-    ? []
-    : [`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`];
+  const found: string[] = [];
+  if (source !== null) {
+    found.push(`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`);
+  }
+  if (allMappings(inForce.rules).some((mapping) => mapping.protocol === "udp")) {
+    found.push(
+      "no daemon is at work: UDP daemons that start now become destinations only with `ilm run`, or when the rules are applied again",
+    );
+  }
+  return found;
 }
 
 interface StatusShape {

@@ -3,7 +3,7 @@ import type { DaemonStatus } from "../daemon/api.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { destinationStates, joinListeners } from "../registry/registry.js";
+import { allDestinationStates, joinListeners } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
 
 export interface Warning {
@@ -63,21 +63,22 @@ function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>):
 }
 
 function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
-  return allMappings(rules).flatMap((mapping) =>
-    destinationStates(mapping, listeners).flatMap(({ address, port, wildcardWouldAnswer }) => {
+  const states = allDestinationStates(rules, listeners);
+  return allMappings(rules).flatMap(({ name }, index) =>
+    (states[index] ?? []).flatMap(({ address, port, wildcardWouldAnswer }) => {
       if (wildcardWouldAnswer === null) return [];
       const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
       return {
         kind: "wildcard-would-answer" as const,
-        message: `the mapping ${mapping.name} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
-        remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}".`,
+        message: `the mapping ${name} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
+        remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
       };
     }),
   );
 }
 
 function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
-  return joinListeners(rules, [...listeners])
+  return joinListeners(rules, listeners)
     .filter(({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0)
     .map(({ listener, mappings }) => ({
       kind: "mptcp" as const,

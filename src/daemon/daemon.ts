@@ -7,7 +7,7 @@ import { formatMappingArgument } from "../config/argument.js";
 import { acquireWriterLock } from "../kernel/lock.js";
 import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { destinationStates } from "../registry/registry.js";
+import { allDestinationStates } from "../registry/registry.js";
 import { version } from "../version.js";
 import { socketPath, type DaemonStatus } from "./api.js";
 import { loadDesired, type Source } from "./desired.js";
@@ -158,13 +158,14 @@ function describeChange(before: Rules | null, after: Rules): string {
 function names(word: string, mappings: readonly { readonly name: string }[]): string {
   if (mappings.length === 0) return "";
   if (mappings.length > 5) return `${mappings.length} ${word}`;
-  return `${word} ${mappings.map((mapping) => mapping.name).join(" ")}`;
+  return `${word} ${[...new Set(mappings.map((mapping) => mapping.name))].join(" ")}`;
 }
 
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
   const inForce = dataPlane.inForce();
   const listeners = dataPlane.listeners();
   const mappings = inForce === null ? [] : allMappings(inForce.rules);
+  const states = inForce === null ? [] : allDestinationStates(inForce.rules, listeners);
   const { done, failed, last } = reconciler.reloadState;
   return renderMetrics({
     version,
@@ -183,10 +184,10 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
       tcp: listeners.filter((listener) => listener.protocol === "tcp").length,
       udp: listeners.filter((listener) => listener.protocol === "udp").length,
     },
-    destinations: mappings.flatMap((mapping) =>
-      destinationStates(mapping, listeners).map(({ address, port, listening }) => ({
-        mapping: mapping.name,
-        protocol: mapping.protocol,
+    destinations: mappings.flatMap(({ name, protocol }, index) =>
+      (states[index] ?? []).map(({ address, port, listening }) => ({
+        mapping: name,
+        protocol,
         address,
         port: String(port),
         listening,

@@ -4,7 +4,7 @@ import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
 import { countMappings, rulesAfter, type Change, type ChangeResult } from "./changes.js";
-import { requestChange } from "./client.js";
+import { requestChange, requestStatus } from "./client.js";
 
 export interface Performed extends ChangeResult {
   /** Who made the change. */
@@ -14,12 +14,14 @@ export interface Performed extends ChangeResult {
 /** A daemon that starts has the lock a moment before its socket, and one that ends the other way round. */
 const WAIT_FOR_LOCK_MS = 3_000;
 const RETRY_MS = 50;
+/** A daemon that is busy with a change of a million mappings answers late, but not as late as this. */
+const ALIVE_TIMEOUT_MS = 10_000;
 
 /** Throws LOCKED when another writer holds the lock and has no socket, and whatever the change itself throws. */
 export async function performChange(dataPlane: DataPlane, change: Change): Promise<Performed> {
   const deadline = Date.now() + WAIT_FOR_LOCK_MS;
   for (;;) {
-    const done = await requestChange(dataPlane.netnsInode, change);
+    const done = await handOver(dataPlane.netnsInode, change);
     if (done !== null) return { ...done, by: "daemon" };
     const lock = tryLock(dataPlane.netnsInode, Date.now() >= deadline);
     if (lock !== null) {
@@ -31,6 +33,12 @@ export async function performChange(dataPlane: DataPlane, change: Change): Promi
     }
     await sleep(RETRY_MS);
   }
+}
+
+/** Null: no daemon listens. One that hangs is found out by a small question, before it is trusted with the long wait. */
+async function handOver(netnsInode: number, change: Change): Promise<ChangeResult | null> {
+  const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
+  return alive === null ? null : requestChange(netnsInode, change);
 }
 
 /** Null when the lock is held and there is time left to wait for it. */

@@ -5,6 +5,7 @@ import type { Listener, Owner } from "../../model/listener.js";
 import { familyOf, prefixContains } from "../../model/address.js";
 import { allMappings, type Destination, type Mapping, type Rules } from "../../model/mapping.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
+import type { DestinationState } from "../../registry/registry.js";
 import type { Colours } from "../context.js";
 import { formatEndpoint } from "../endpoint.js";
 import { describeListener, unitOf } from "./listener.js";
@@ -19,9 +20,9 @@ export interface Explained {
   readonly selected: Listener | null;
   /** Whom the kernel itself takes when the program selects nobody. */
   readonly kernel: Listener | null;
-  /** Per destination, a listener on every address that would answer there. */
-  readonly wildcards: readonly (Listener | null)[];
-  ownerOf(listener: Listener): Owner | undefined;
+  /** What the socket tables say of the mapping's destinations. */
+  readonly states: readonly DestinationState[];
+  readonly ownerOf: (listener: Listener) => Owner | undefined;
 }
 
 export interface ExplanationShape {
@@ -212,7 +213,7 @@ function existingStep(explained: Explained, mapping: Mapping): string {
 }
 
 function attemptSteps(explained: Explained, mapping: Mapping): string[] {
-  const { explanation, wildcards } = explained;
+  const { explanation } = explained;
   return explanation.attempts.flatMap(({ destination: index, outcome: became }) => {
     const destination = mapping.to[index];
     if (destination === undefined) return [];
@@ -221,26 +222,48 @@ function attemptSteps(explained: Explained, mapping: Mapping): string[] {
       address === "*"
         ? `the listener on every address, port ${port}`
         : describeDestination({ ...destination, port });
-    const step = `destination ${name}: ${describeAttempt(explained, became)}`;
-    const wildcard = wildcards[index] ?? null;
-    if (became !== "absent" || wildcard === null || address === "*") return step;
-    return `${step}; but ${describeListener(wildcard, explained.ownerOf(wildcard))} would answer there: let it listen on ${formatEndpoint(address, port)} itself, or write the destination as "*:${wildcard.port}"`;
+    const why =
+      became === "absent"
+        ? whyAbsent(explained, index, formatEndpoint(address, port))
+        : describeAttempt(explained, became);
+    return `destination ${name}: ${why}`;
   });
 }
 
-function describeAttempt({ explanation, selected, ownerOf }: Explained, became: Attempt): string {
+function describeAttempt(
+  { explanation, selected, ownerOf }: Explained,
+  became: Exclude<Attempt, "absent">,
+): string {
   switch (became) {
     case "selected":
       return selected === null
         ? `socket ${explanation.cookie ?? "?"} listens`
         : `${describeListener(selected, ownerOf(selected))} listens`;
-    case "absent":
-      return "nobody listens";
     case "wrong-family":
       return `its listener takes no IPv${familyOf(explanation.packet.local)}`;
     case "failed":
       return "the kernel refused to hand it over (counted as an error)";
   }
+}
+
+/** The program knows of nobody there; the socket tables may know better, and then the user has to. */
+function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: string): string {
+  const state = states.find((one) => one.destination === index);
+  const there = state?.listeners[0];
+  if (there !== undefined) {
+    const who = describeListener(there, ownerOf(there));
+    switch (there.kind) {
+      case "mptcp":
+        return `${who} listens with MPTCP, and no MPTCP listener can be a destination: let it listen with plain TCP`;
+      case "udp":
+        return `${who} is there, but came after the rules: for UDP \`ilm run\` has to be at work then (or apply the rules again)`;
+      case "tcp":
+        return `${who} is there, but not known as a listener: apply the rules again`;
+    }
+  }
+  const wildcard = state?.wildcardWouldAnswer ?? null;
+  if (wildcard === null) return "nobody listens";
+  return `nobody listens; but ${describeListener(wildcard, ownerOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
 }
 
 function outcome(explained: Explained): string {
