@@ -28,6 +28,7 @@ fail() {
 # What each profile needs, as PROBE PACKAGE. PROBE is a command, or a path in which * may stand for the multiarch name.
 needs_of_build='
 clang                                  clang
+bpftool                                bpftool
 /usr/include/bpf/bpf_helpers.h         libbpf-dev
 /usr/include/*/asm/types.h             linux-libc-dev
 '
@@ -35,13 +36,11 @@ needs_of_run="$needs_of_build"'
 /usr/lib/*/libbpf.so.1                 libbpf1
 ip                                     iproute2
 nsenter                                util-linux
-mount                                  mount
 '
 needs_of_check="$needs_of_run"'
 shellcheck                             shellcheck
 '
 needs_of_test="$needs_of_run"'
-bpftool                                bpftool
 nginx                                  nginx
 sshd                                   openssh-server
 ssh                                    openssh-client
@@ -49,14 +48,14 @@ dnsmasq                                dnsmasq-base
 dig                                    bind9-dnsutils
 curl                                   curl
 /usr/bin/nc.openbsd|/bin/nc.openbsd    netcat-openbsd
-python3                                python3-minimal
+python3                                python3
+mount                                  mount
 ss                                     iproute2
 ps                                     procps
 flock                                  util-linux
 setpriv                                util-linux
 '
 needs_of_bench="$needs_of_run"'
-bpftool                                bpftool
 haproxy                                haproxy
 nft                                    nftables
 '
@@ -137,8 +136,8 @@ install_packages() {
   attempt=1
   until as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -o Acquire::Retries=3 update </dev/null &&
     as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -y -o Acquire::Retries=3 \
-      -o Dpkg::Options::=--force-confold install --no-install-recommends "$@" </dev/null; do
-    [ $attempt -lt 2 ] || fail "apt-get could not install: $*" "see its messages above; is the network there?"
+      -o Dpkg::Options::=--force-confold install --no-install-recommends "$@" </dev/null >/dev/null; do
+    [ $attempt -lt 2 ] || fail "apt-get could not install: $*" "is the network there? for the whole story: apt-get install --no-install-recommends $*"
     attempt=$((attempt + 1))
     echo "setup: once more in 5 seconds" >&2
     sleep 5
