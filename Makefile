@@ -27,7 +27,7 @@ TS_SOURCES := $(shell find src tools bench test -name '*.ts') tsconfig.json pack
 TSC := node node_modules/typescript/bin/tsc
 VITEST := node node_modules/vitest/vitest.mjs run
 # Programs, namespaces and real daemons need root; a normal user becomes it for these commands only.
-AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo env 'PATH="$$PATH"' CI="$$CI")
+AS_ROOT := tools/as-root.sh
 # Whoever owns the checkout owns what is built in it, also after `sudo make`.
 OWN := tools/own.sh
 
