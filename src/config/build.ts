@@ -45,11 +45,15 @@ export type Report = (
   hint: string,
 ) => void;
 
+/** More problems than this are not shown anyway. */
+const MAX_SUGGESTIONS = 100;
+
 /** The services that destinations may name. */
 export class ServiceTable {
   readonly #byName: ReadonlyMap<string, Service>;
   readonly #ownerOf = new Map<Address, string>();
   readonly #unsound: ReadonlySet<string> | "any";
+  #suggestions = 0;
 
   /** `unsound`: services that were declared but are not right, of which nobody need complain twice; or that may be any. */
   constructor(services: readonly Service[], unsound: ReadonlySet<string> | "any" = new Set()) {
@@ -74,8 +78,11 @@ export class ServiceTable {
     return this.#ownerOf.get(address);
   }
 
-  names(): Iterable<string> {
-    return this.#byName.keys();
+  /** The service that was meant by a name that is none; only so often, since each takes a look at all of them. */
+  suggest(name: string): string | null {
+    if (this.#suggestions >= MAX_SUGGESTIONS) return null;
+    this.#suggestions++;
+    return nearest(name, [...this.#byName.keys()]);
   }
 }
 
@@ -185,7 +192,7 @@ function reportUnknown(
   report: Report,
 ): void {
   if (target.kind !== "service" || services.isUnsound(target.service)) return;
-  const near = nearest(target.service, services.names());
+  const near = services.suggest(target.service);
   report(
     "error",
     { key: "to", index },

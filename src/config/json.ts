@@ -298,7 +298,7 @@ class Scanner {
   }
 
   #unusable(offset: number, key: string): void {
-    this.problems.push({ offset, path: [...this.#path], ...unusableKey(key) });
+    this.problems.push({ offset, path: [...this.#path, key], ...unusableKey(key) });
   }
 }
 

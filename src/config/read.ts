@@ -175,6 +175,8 @@ function validBytes(line: Buffer): number {
     if (isUtf8(line.subarray(0, middle), true)) low = middle;
     else high = middle - 1;
   }
+  // A character that is cut short is the culprit from its first byte on.
+  while (low > 0 && !isUtf8(line.subarray(0, low), false)) low--;
   return low;
 }
 

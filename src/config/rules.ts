@@ -1,4 +1,5 @@
 /** Documents -> one rule set: each is validated alone, then services and names are checked over all of them together. */
+import type { Problem } from "../errors.js";
 import type { Address } from "../model/address.js";
 import {
   mappingKey,
@@ -57,10 +58,20 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
       mappings: mappings ?? [],
     };
   }
-  for (const { path, of, message, hint } of explain(result.error.issues, value)) {
-    const place = { file: source.name, ...source.place(path, of), path: formatPath(path) };
-    if (!problems.hasAt(place)) problems.add({ severity: "error", ...place, message, hint });
-  }
+  const findings = explain(result.error.issues, value)
+    .map(({ path, of, message, hint }): Problem => {
+      const place = source.place(path, of);
+      return {
+        severity: "error",
+        file: source.name,
+        ...place,
+        path: formatPath(path),
+        message,
+        hint,
+      };
+    })
+    .filter((finding) => !problems.hasAt(finding));
+  for (const finding of findings) problems.add(finding);
   return { source, ...salvage(value, unsound) };
 }
 

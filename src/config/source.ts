@@ -33,7 +33,7 @@ export function formatPath(path: Path): string {
   let text = "";
   for (const step of path) {
     if (typeof step === "number") text += `[${step}]`;
-    else if (!/^[A-Za-z0-9_$-]+$/.test(step)) text += `[${shorten(JSON.stringify(step))}]`;
+    else if (!/^[A-Za-z0-9_$-]{1,64}$/.test(step)) text += `[${shorten(JSON.stringify(step))}]`;
     else text += text === "" ? step : `.${step}`;
   }
   return text;

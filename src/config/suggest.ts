@@ -1,7 +1,7 @@
 /** "Did you mean": the candidate that was meant, a typing error away or cut short. */
 
 /** The nearest candidate, or null when none is near enough to be worth naming. */
-export function nearest(text: string, candidates: Iterable<string>): string | null {
+export function nearest(text: string, candidates: readonly string[]): string | null {
   if (text.length > 64) return null;
   const wanted = text.toLowerCase();
   if (wanted.length >= 3) {

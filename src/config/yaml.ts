@@ -16,6 +16,7 @@ import {
   type YAMLMap,
 } from "yaml";
 
+import { parseAddress } from "../model/address.js";
 import { duplicateKey, MAX_DEPTH, plainNumber, unusableKey } from "./json.js";
 import { Lines } from "./lines.js";
 import { quote, type Path, type Source, type TextProblem } from "./source.js";
@@ -97,10 +98,13 @@ const syntaxHints: Partial<Record<ErrorCode, string>> = {
 
 function syntaxProblems(document: Document.Parsed, text: string): TextProblem[] {
   const errors = document.errors.slice(0, MAX_SYNTAX_PROBLEMS);
-  const exhausted = errors.find(({ code }) => code === "RESOURCE_EXHAUSTION");
-  if (exhausted !== undefined) return [tooDeep(exhausted.pos[0])];
+  // How deep the stack reaches is another place each time.
+  if (errors.some(({ code }) => code === "RESOURCE_EXHAUSTION")) return [tooDeep(0)];
   const end = text.trimEnd().length;
-  const problems: TextProblem[] = errors.map(({ code, pos, message }) => ({
+  const atEnd = errors.findIndex(({ pos }) => pos[0] >= end);
+  // What is missing at the end is missing once, however many brackets are open.
+  const told = atEnd < 0 ? errors : errors.slice(0, atEnd + 1);
+  const problems: TextProblem[] = told.map(({ code, pos, message }) => ({
     offset: Math.min(pos[0], text.length),
     path: [],
     message: syntaxWords[code] ?? `this is not YAML: ${decapitalise(message)}`,
@@ -159,11 +163,9 @@ class Walker {
     for (const pair of node.items as Pair<Node, Node | null>[]) {
       const key = this.#key(pair.key);
       if (key === null) continue;
-      if (key === "__proto__") {
-        this.#refuse(offsetOf(pair.key), unusableKey(key));
-      } else if (keys.has(key)) {
+      if (key === "__proto__" || keys.has(key)) {
         this.#path.push(key);
-        this.#refuse(offsetOf(pair.key), duplicateKey(key));
+        this.#refuse(offsetOf(pair.key), keys.has(key) ? duplicateKey(key) : unusableKey(key));
         this.#path.pop();
       } else {
         keys.add(key);
@@ -221,7 +223,12 @@ class Walker {
   }
 
   #number(written: string, offset: number): void {
-    if (!/^-?(?:0|[1-9][0-9]*)$/.test(written)) this.#refuse(offset, plainNumber(written));
+    if (/^-?(?:0|[1-9][0-9]*)$/.test(written)) return;
+    const key = this.#path.findLast((step) => typeof step === "string");
+    const address = key === "port" || key === "version" ? null : parseAddress(written);
+    // 127.1 without quotes is a fraction; whoever wrote it meant an address.
+    if (address === null || address.ok) this.#refuse(offset, plainNumber(written));
+    else this.#refuse(offset, { message: address.reason, hint: address.hint });
   }
 
   #refuse(offset: number, words: Pick<TextProblem, "message" | "hint">): void {

@@ -363,6 +363,10 @@ function refuseAddress(text: string): Refusal {
       suggest(text.slice(0, percent)),
     );
   }
+  const port = /^([0-9.]+):[0-9]*$/.exec(text);
+  if (port !== null) {
+    return refusal(`${shown} has a port, an address alone is needed`, suggest(port[1] ?? ""));
+  }
   return text.includes(":") ? refuseIpv6(text, shown) : refuseIpv4(text, shown);
 }
 

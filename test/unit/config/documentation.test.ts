@@ -1,0 +1,86 @@
+/** The examples that people copy are right: examples/, and every block of the reference. */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+import { loadConfiguration } from "../../../src/config/load.js";
+import { notYet, mappingEntry, serviceEntry } from "../../../src/config/schema.js";
+import { parseMappingArgument } from "../../../src/config/argument.js";
+import { load, problemsOf } from "./support.js";
+
+const top = fileURLToPath(new URL("../../../", import.meta.url));
+const reference = readFileSync(`${top}docs/configuration.md`, "utf-8");
+
+function blocks(language: string): string[] {
+  const fence = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm");
+  return [...reference.matchAll(fence)].map(([, text = ""]) => text);
+}
+
+describe("every example file is valid, without a warning", () => {
+  test.each(readdirSync(`${top}examples`))("examples/%s", (name) => {
+    const { ruleSet, warnings } = loadConfiguration(`${top}examples/${name}`);
+    expect(warnings).toEqual([]);
+    expect(ruleSet.mappings.length).toBeGreaterThan(0);
+  });
+});
+
+test("the demo's example has the services and ports that the demo shows", () => {
+  const { services, mappings } = loadConfiguration(`${top}examples/demo.yaml`).ruleSet;
+  expect(services.map(({ name }) => name)).toEqual(["web", "dns", "ssh"]);
+  expect(mappings.map(({ name }) => name)).toEqual([
+    "tcp:80",
+    "tcp:8080",
+    "tcp:53",
+    "udp:53",
+    "tcp:2222",
+  ]);
+});
+
+describe("every block of the reference is valid", () => {
+  const all = [
+    ...blocks("yaml").map((text) => ["rules.yaml", text] as const),
+    ...blocks("json").map((text) => ["rules.json", text] as const),
+  ];
+  test("and there are many", () => {
+    expect(all.length).toBeGreaterThan(9);
+  });
+  test.each(all)("%s %j", (name, text) => {
+    expect(load(text, name).ruleSet).toBeDefined();
+  });
+});
+
+test("the errors shown in the reference are the ones that come", () => {
+  const text = [
+    "version: 1",
+    "services:",
+    "  web:",
+    "    address: 127.0.1",
+    "mappings:",
+    "  - prot: udp",
+    "    port: 100-80",
+    "    to: web",
+  ].join("\n");
+  expect(`${problemsOf(text).join("\n")}\n`).toBe(blocks("text")[0]);
+});
+
+test("the arguments shown in the reference are valid", () => {
+  const section = reference.slice(reference.indexOf("## Mappings as arguments"));
+  const shown = [...section.matchAll(/^\| `([^`]+=[^`]+)` \|/gm)].map(([, text = ""]) => text);
+  expect(shown.length).toBeGreaterThan(5);
+  const { services } = load(
+    'version: 1\nservices: { web: { address: 127.0.1.10 }, dns: { address: "fd5e::53" } }',
+  ).ruleSet;
+  for (const text of shown) {
+    expect(parseMappingArgument(text, services).length, text).toBeGreaterThan(0);
+  }
+});
+
+test("the reference has every key, and those that are not enforced yet", () => {
+  const [known, later] = reference.split("## Not yet");
+  for (const key of [...Object.keys(mappingEntry.shape), ...Object.keys(serviceEntry.shape)]) {
+    expect(known).toMatch(new RegExp(`^\\| \\[?\`${key}\``, "m"));
+  }
+  for (const key of [...notYet.service, ...notYet.mapping]) {
+    expect(later).toMatch(new RegExp(`^\\| \`${key}\``, "m"));
+  }
+});
