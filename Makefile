@@ -50,7 +50,7 @@ test: setup-test build ## every test: unit, oracle, fuzz, real daemons in networ
 	@mkdir -p dist/results
 	@rm -f dist/results/tests.json
 	@status=0; $(AS_ROOT) $(VITEST) --reporter=default --reporter=json --outputFile.json=dist/results/tests.json $(ARGS) \
-		|| status=$$?; $(OWN); exit $$status
+		|| status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 check: setup-check ## types, lint, format, dead code, layers, generated files, shell, links, BPF warnings
 	@tools/check.sh
@@ -59,13 +59,13 @@ unit: setup-build build ## only the tests that need no root
 	@$(VITEST) --project unit $(ARGS)
 
 oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
-	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(OWN)
+	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(AS_ROOT) $(OWN)
 
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
 	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-200000} $(VITEST) test/fuzz $(ARGS)
 
 bench: setup-bench build ## what a lookup costs, and new connections per second
-	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(OWN)
+	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
 	@tools/generate.sh
