@@ -5,12 +5,12 @@ import {
   changeResult,
   daemonStatus,
   encodeChange,
-  errorFromBody,
   reply,
-  socketPath,
   type ApiChange,
   type DaemonStatus,
 } from "./api.js";
+import { errorFromBody } from "./error-body.js";
+import { socketPath } from "./socket-path.js";
 import type { ChangeResult } from "./changes.js";
 import { DecodeError, type Decode } from "./decode.js";
 
