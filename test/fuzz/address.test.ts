@@ -17,7 +17,7 @@ import {
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const address = fc.oneof(
-  fc.ipV4() as fc.Arbitrary<string>,
+  fc.ipV4(),
   bytes16.map((bytes) => addressFromBytes(bytes)),
   // Sparse ones, with runs of zeros.
   fc
