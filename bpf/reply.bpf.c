@@ -18,18 +18,6 @@ const volatile struct ilm_registry_constants constants = {};
 /* 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one (include/linux/in.h). */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
 
-static __always_inline void bound_address(struct bpf_sock *sk, __be32 *address)
-{
-	if (sk->family == AF_INET) {
-		address_from_ip4(address, sk->src_ip4);
-		return;
-	}
-	address[0] = sk->src_ip6[0];
-	address[1] = sk->src_ip6[1];
-	address[2] = sk->src_ip6[2];
-	address[3] = sk->src_ip6[3];
-}
-
 SEC("cgroup/sendmsg4")
 int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 {
@@ -40,7 +28,7 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 
 	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
-	bound_address(sk, key.local);
+	address_of_socket(key.local, sk);
 	key.local_port = sk->src_port;
 	address_from_ip4(key.remote, ctx->user_ip4);
 	key.remote_port = bpf_ntohs(ctx->user_port);
@@ -64,7 +52,7 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 
 	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
-	bound_address(sk, key.local);
+	address_of_socket(key.local, sk);
 	key.local_port = sk->src_port;
 	key.remote[0] = ctx->user_ip6[0];
 	key.remote[1] = ctx->user_ip6[1];

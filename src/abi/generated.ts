@@ -37,6 +37,7 @@ export const AttemptCode = {
   ABSENT: 2,
   WRONG_FAMILY: 3,
   FAILED: 4,
+  STEERED: 5,
 } as const;
 
 export interface BpfSkLookup {
@@ -233,8 +234,8 @@ export const exactKeyLayout: Layout<ExactKey> = {
 export interface Faults {
   untracked: bigint;
   unplaced: bigint;
-  refusedMptcp: bigint;
   flows: bigint;
+  unsteered: bigint;
 }
 
 export const faultsLayout: Layout<Faults> = {
@@ -242,14 +243,14 @@ export const faultsLayout: Layout<Faults> = {
   read: (view, at) => ({
     untracked: view.getBigUint64(at, true),
     unplaced: view.getBigUint64(at + 8, true),
-    refusedMptcp: view.getBigUint64(at + 16, true),
-    flows: view.getBigUint64(at + 24, true),
+    flows: view.getBigUint64(at + 16, true),
+    unsteered: view.getBigUint64(at + 24, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.untracked, true);
     view.setBigUint64(at + 8, value.unplaced, true);
-    view.setBigUint64(at + 16, value.refusedMptcp, true);
-    view.setBigUint64(at + 24, value.flows, true);
+    view.setBigUint64(at + 16, value.flows, true);
+    view.setBigUint64(at + 24, value.unsteered, true);
   },
 };
 
@@ -343,6 +344,7 @@ export const listenerLayout: Layout<Listener> = {
 export interface LookupConstants {
   ownedFilter: Uint8Array;
   generation: number;
+  steerUdp: number;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
@@ -350,10 +352,12 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
   read: (view, at) => ({
     ownedFilter: bytesAt(view, at, 512),
     generation: view.getUint32(at + 512, true),
+    steerUdp: view.getUint32(at + 516, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 512, value.ownedFilter);
     view.setUint32(at + 512, value.generation, true);
+    view.setUint32(at + 516, value.steerUdp, true);
   },
 };
 
@@ -384,19 +388,22 @@ export interface Meta {
   netnsCookie: bigint;
   abiVersion: number;
   nextSerial: number;
+  steerUdp: number;
 }
 
 export const metaLayout: Layout<Meta> = {
-  size: 16,
+  size: 24,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
     abiVersion: view.getUint32(at + 8, true),
     nextSerial: view.getUint32(at + 12, true),
+    steerUdp: view.getUint32(at + 16, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
     view.setUint32(at + 8, value.abiVersion, true);
     view.setUint32(at + 12, value.nextSerial, true);
+    view.setUint32(at + 16, value.steerUdp, true);
   },
 };
 
@@ -423,20 +430,23 @@ export const prefixKeyLayout: Layout<PrefixKey> = {
 export interface Presence {
   sockets: number;
   v6only: number;
+  steered: number;
   epoch: bigint;
 }
 
 export const presenceLayout: Layout<Presence> = {
-  size: 16,
+  size: 24,
   read: (view, at) => ({
     sockets: view.getUint32(at, true),
     v6only: view.getUint32(at + 4, true),
-    epoch: view.getBigUint64(at + 8, true),
+    steered: view.getUint32(at + 8, true),
+    epoch: view.getBigUint64(at + 16, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.sockets, true);
     view.setUint32(at + 4, value.v6only, true);
-    view.setBigUint64(at + 8, value.epoch, true);
+    view.setUint32(at + 8, value.steered, true);
+    view.setBigUint64(at + 16, value.epoch, true);
   },
 };
 
@@ -462,15 +472,18 @@ export const questionLayout: Layout<Question> = {
 
 export interface RegistryConstants {
   netnsCookie: bigint;
+  steerUdp: number;
 }
 
 export const registryConstantsLayout: Layout<RegistryConstants> = {
-  size: 8,
+  size: 16,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
+    steerUdp: view.getUint32(at + 8, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
+    view.setUint32(at + 8, value.steerUdp, true);
   },
 };
 
@@ -523,6 +536,20 @@ export const slotLayout: Layout<Slot> = {
   },
 };
 
+export interface Steering {
+  looking: number;
+}
+
+export const steeringLayout: Layout<Steering> = {
+  size: 8,
+  read: (view, at) => ({
+    looking: view.getUint32(at, true),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.looking, true);
+  },
+};
+
 export interface Tracked {
   address: Uint8Array;
   port: number;
@@ -531,6 +558,8 @@ export interface Tracked {
   epoch: bigint;
   counted: number;
   v6only: number;
+  steered: number;
+  zero2: number;
 }
 
 export const trackedLayout: Layout<Tracked> = {
@@ -541,8 +570,10 @@ export const trackedLayout: Layout<Tracked> = {
     protocol: view.getUint8(at + 18),
     serial: view.getUint32(at + 20, true),
     epoch: view.getBigUint64(at + 24, true),
-    counted: view.getUint32(at + 32, true),
-    v6only: view.getUint32(at + 36, true),
+    counted: view.getUint8(at + 32),
+    v6only: view.getUint8(at + 33),
+    steered: view.getUint8(at + 34),
+    zero2: view.getUint32(at + 36, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
@@ -550,8 +581,10 @@ export const trackedLayout: Layout<Tracked> = {
     view.setUint8(at + 18, value.protocol);
     view.setUint32(at + 20, value.serial, true);
     view.setBigUint64(at + 24, value.epoch, true);
-    view.setUint32(at + 32, value.counted, true);
-    view.setUint32(at + 36, value.v6only, true);
+    view.setUint8(at + 32, value.counted);
+    view.setUint8(at + 33, value.v6only);
+    view.setUint8(at + 34, value.steered);
+    view.setUint32(at + 36, value.zero2, true);
   },
 };
 

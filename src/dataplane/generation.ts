@@ -175,15 +175,57 @@ function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): 
   );
 }
 
+/** The tables that the ingress program reads too (bpf/tables.h). */
+const tables = [
+  "ports",
+  "classes",
+  "exact",
+  "prefixes",
+  "owned",
+  "rules",
+  "destinations",
+  "counters",
+] as const;
+
+/** The generation's other program, on the same tables. */
+function loadIngress(lookup: BpfObject, registry: Registry, constants: Uint8Array): BpfProgram {
+  const object = new BpfObject(objectPath("steer"));
+  try {
+    for (const name of tables) {
+      const map = lookup.map(name);
+      try {
+        object.reuse(name, map);
+      } finally {
+        map.close();
+      }
+    }
+    for (const name of registryMaps) object.reuse(name, registry.map(name));
+    // Not read here, but declared with the others: as small as can be.
+    object.setConstants(constants);
+    object.load();
+    return object.program("ilm_steer");
+  } finally {
+    object.close();
+  }
+}
+
 export class Generation {
   readonly number: number;
   readonly program: BpfProgram;
+  /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
+  readonly ingressProgram: BpfProgram | null;
   readonly #maps: Map<PinnedMap, BpfMap>;
   #description: Description | undefined;
 
-  private constructor(number: number, program: BpfProgram, maps: Map<PinnedMap, BpfMap>) {
+  private constructor(
+    number: number,
+    program: BpfProgram,
+    ingressProgram: BpfProgram | null,
+    maps: Map<PinnedMap, BpfMap>,
+  ) {
     this.number = number;
     this.program = program;
+    this.ingressProgram = ingressProgram;
     this.#maps = maps;
   }
 
@@ -198,7 +240,8 @@ export class Generation {
       if (map === undefined) return undefined;
       maps.set(name, map);
     }
-    return new Generation(number, program, maps);
+    const ingressProgram = openProgram(join(folder, "ingress")) ?? null;
+    return new Generation(number, program, ingressProgram, maps);
   }
 
   /** Builds and pins a new one; it decides nothing until the link is updated to it. */
@@ -229,20 +272,25 @@ export class Generation {
     };
     const maps = new Map<PinnedMap, BpfMap>();
     let program: BpfProgram | undefined;
+    let ingressProgram: BpfProgram | null = null;
+    const constants = encode(lookupConstantsLayout, {
+      ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
+      generation: description.generation,
+      steerUdp: registry.steers ? 1 : 0,
+    });
     try {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
       for (const name of registryMaps) object.reuse(name, registry.map(name));
-      object.setConstants(
-        encode(lookupConstantsLayout, {
-          ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
-          generation: description.generation,
-        }),
-      );
+      object.setConstants(constants);
       object.load();
       fill(object, compiled, slots);
       program = object.program("ilm_lookup");
       for (const name of pinnedMaps) maps.set(name, object.map(name));
-      const generation = new Generation(description.generation, program, maps);
+      if (registry.steers) {
+        ingressProgram = loadIngress(object, registry, constants);
+        ingressProgram.pin(join(staging, "ingress"));
+      }
+      const generation = new Generation(description.generation, program, ingressProgram, maps);
       generation.#map("source").updateAll(indexes(source.length / CHUNK), source);
       program.pin(join(staging, "program"));
       for (const [name, map] of maps) map.pin(join(staging, name));
@@ -250,6 +298,7 @@ export class Generation {
       return generation;
     } catch (error) {
       program?.close();
+      ingressProgram?.close();
       for (const map of maps.values()) map.close();
       removeFolder(staging);
       throw error;
@@ -319,6 +368,7 @@ export class Generation {
 
   close(): void {
     this.program.close();
+    this.ingressProgram?.close();
     for (const map of this.#maps.values()) map.close();
   }
 }

@@ -35,6 +35,7 @@ import {
 import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
+import { ingressIsPossible } from "./interfaces.js";
 import { type PinPaths, objectPath, removeFolder } from "./paths.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
@@ -52,6 +53,9 @@ export const registryMaps = [
   "decisions",
   "question",
   "explained",
+  "ingress",
+  "steering",
+  "steered_tcp",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -94,13 +98,17 @@ export class Registry {
   readonly #maps: Map<RegistryMap, BpfMap>;
   readonly #programs: Map<PinnedProgram, BpfProgram>;
   readonly number: number;
+  /** UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at all. */
+  readonly steers: boolean;
 
   private constructor(
     number: number,
+    steers: boolean,
     maps: Map<RegistryMap, BpfMap>,
     programs: Map<PinnedProgram, BpfProgram>,
   ) {
     this.number = number;
+    this.steers = steers;
     this.#maps = maps;
     this.#programs = programs;
   }
@@ -111,6 +119,7 @@ export class Registry {
     const meta = openMap(join(folder, "meta"));
     if (meta === undefined) return undefined;
     const usable = isOurs(meta, netnsCookie);
+    const steers = usable && readMeta(meta).steerUdp === 1;
     meta.close();
     if (!usable) return undefined;
     const maps = new Map<RegistryMap, BpfMap>();
@@ -125,7 +134,7 @@ export class Registry {
       if (program === undefined) return undefined;
       programs.set(name, program);
     }
-    return new Registry(number, maps, programs);
+    return new Registry(number, steers, maps, programs);
   }
 
   /**
@@ -147,7 +156,9 @@ export class Registry {
     const listing = new BpfObject(objectPath("listing"));
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
-    const constants = encode(registryConstantsLayout, { netnsCookie });
+    const steers = ingressIsPossible();
+    const steerUdp = steers ? 1 : 0;
+    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
       registry.resize("slots", slots);
@@ -161,8 +172,8 @@ export class Registry {
       listing.load();
       for (const name of scans) programs.set(name, registry.program(`ilm_${name}`));
       for (const name of listings) programs.set(name, listing.program(`ilm_${name}`));
-      const created = new Registry(number, maps, programs);
-      created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1 });
+      const created = new Registry(number, steers, maps, programs);
+      created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
       for (const [name, map] of maps) map.pin(join(staging, name));
       for (const [name, program] of programs) program.pin(join(staging, name));
       attachHooks(cgroup, staging, { registry, reply });
@@ -198,6 +209,13 @@ export class Registry {
 
   #writeMeta(meta: Meta): void {
     this.map("meta").update(zeroKey, encode(metaLayout, meta));
+  }
+
+  /** The ingress program that the one on the interfaces calls; null: none. */
+  setIngress(program: BpfProgram | null): void {
+    const map = this.map("ingress");
+    if (program === null) map.delete(zeroKey);
+    else map.update(zeroKey, new Uint8Array(Uint32Array.of(program.fd).buffer));
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */
@@ -292,15 +310,15 @@ export class Registry {
     this.scan();
   }
 
-  faults(): { untracked: number; unplaced: number; refusedMptcp: number; flows: number } {
+  faults(): { untracked: number; unplaced: number; flows: number; unsteered: number } {
     const value = this.map("faults").lookup(zeroKey);
     if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
-    const { untracked, unplaced, refusedMptcp, flows } = decode(faultsLayout, value);
+    const { untracked, unplaced, flows, unsteered } = decode(faultsLayout, value);
     return {
       untracked: Number(untracked),
       unplaced: Number(unplaced),
-      refusedMptcp: Number(refusedMptcp),
       flows: Number(flows),
+      unsteered: Number(unsteered),
     };
   }
 

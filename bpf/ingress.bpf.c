@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What is attached to the interfaces. It calls the ingress program of the generation in force, so that one map update
+ * changes all interfaces at once, and interfaces need no care when rules change.
+ */
+#include "maps.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define TCX_NEXT -1
+
+SEC("tc")
+int ilm_ingress(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &ingress, 0);
+	/* No generation needs ingress. */
+	return TCX_NEXT;
+}
