@@ -280,7 +280,7 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		if (c)
 			c->selected++;
 		if (udp)
-			remember_flow(l, &endpoint);
+			remember(l, &endpoint);
 		if (watched())
 			report(l, skb->ingress_ifindex);
 		return;

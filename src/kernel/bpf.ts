@@ -28,6 +28,7 @@ export const AttachType = {
   cgroupInetSockRelease: 34,
   skLookup: 36,
   tcxIngress: 46,
+  tcxEgress: 47,
 } as const;
 export type AttachType = (typeof AttachType)[keyof typeof AttachType];
 
