@@ -23,6 +23,9 @@
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
 
+/* registry/ingress[] */
+#define ILM_INGRESS_STEER 0
+#define ILM_INGRESS_ICMP 1
 #define ILM_MAPPING_NONE 0xffffffffU
 #define ILM_SLOT_NONE 0xffffffffU
 #define ILM_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has padding or changed")

@@ -9,29 +9,12 @@
  * was changed already no longer matches.
  */
 #include "flow.h"
+#include "skb.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define TCX_NEXT -1
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
 #define IP_OFFSET 0x1fff
 #define IPPROTO_FRAGMENT 44
-#define CHECKSUM_PARTIAL 3
-
-struct sk_buff {
-	unsigned char *head;
-	unsigned char *data;
-	__u16 network_header;
-	__u8 ip_summed : 2;
-} __attribute__((preserve_access_index));
-
-struct udp_header {
-	__be16 source;
-	__be16 destination;
-	__be16 length;
-	__be16 check;
-};
 
 struct answer {
 	struct ilm_flow_key key;
@@ -45,19 +28,6 @@ struct answer {
 	 */
 	bool pseudo_only;
 };
-
-/* The context of these programs is the packet's sk_buff itself (include/linux/filter.h, bpf_prog_run_clear_cb). */
-static __always_inline __u32 network_offset(struct __sk_buff *ctx)
-{
-	struct sk_buff *skb = (struct sk_buff *)ctx;
-	unsigned char *head = NULL, *data = NULL;
-	__u16 network = 0;
-
-	head = BPF_CORE_READ(skb, head);
-	data = BPF_CORE_READ(skb, data);
-	network = BPF_CORE_READ(skb, network_header);
-	return head + network - data;
-}
 
 static __always_inline bool parse_ip4(struct __sk_buff *skb, struct answer *a)
 {

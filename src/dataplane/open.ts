@@ -194,7 +194,7 @@ class KernelDataPlane implements DataPlane {
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
-    registry.setIngress(generation.ingressProgram);
+    registry.setIngress(generation.ingress);
     if (before !== undefined) {
       generation.carryFrom(before.generation, compiled);
       before.generation.close();

@@ -10,6 +10,8 @@ import {
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
+  ILM_INGRESS_ICMP,
+  ILM_INGRESS_STEER,
   ILM_SLOT_NONE,
   endpointLayout,
   faultsLayout,
@@ -222,11 +224,18 @@ export class Registry {
     this.map("meta").update(zeroKey, encode(metaLayout, meta));
   }
 
-  /** The ingress program that the one on the interfaces calls; null: none. */
-  setIngress(program: BpfProgram | null): void {
+  /** The ingress programs that the one on the interfaces calls; null: none. */
+  setIngress(programs: { steer: BpfProgram; icmp: BpfProgram } | null): void {
     const map = this.map("ingress");
-    if (program === null) map.delete(zeroKey);
-    else map.update(zeroKey, new Uint8Array(Uint32Array.of(program.fd).buffer));
+    const entries = [
+      [ILM_INGRESS_STEER, programs?.steer],
+      [ILM_INGRESS_ICMP, programs?.icmp],
+    ] as const;
+    for (const [index, program] of entries) {
+      const key = new Uint8Array(Uint32Array.of(index).buffer);
+      if (program === undefined) map.delete(key);
+      else map.update(key, new Uint8Array(Uint32Array.of(program.fd).buffer));
+    }
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */
