@@ -5,6 +5,8 @@ set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 PATH="$PATH:$PWD/node_modules/.bin"
+# The tools paint for CI also into files.
+export NO_COLOR=1
 
 passed=0
 failed=0
