@@ -83,7 +83,8 @@ describe("what is missing is named, with its remedy, and is exit 4", () => {
     ];
     await lock.stop();
     expect(results.map(({ status }) => status)).toEqual([4, 4, 4, 4, 4]);
-    expect(new Set(results.map(({ stderr }) => stderr)).size).toBe(5);
+    const messages = results.map(({ stderr }) => stderr);
+    expect(new Set(messages).size, messages.join("\n")).toBe(5);
   });
 });
 
@@ -107,6 +108,8 @@ async function holdLock(): Promise<Background> {
     new Background([
       "flock",
       "-x",
+      // Or the command would hold the lock when flock itself is killed.
+      "--no-fork",
       `${lockRoot}/${network.server.inode}.lock`,
       "sh",
       "-c",
