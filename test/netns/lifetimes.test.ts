@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { matrix } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
+import { python } from "../support/paths.js";
 
 const network = useNetwork();
 
@@ -106,7 +107,7 @@ test("a UDP socket that is connected to a peer of its own is no listener", async
   const { server, client } = network;
   await server.apply(rules);
   const daemon = server.start([
-    "python3",
+    python,
     "-c",
     `import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -123,7 +124,7 @@ test("a listener that shuts down without closing refuses from then on", async ()
   const { server, client } = network;
   await server.apply(rules);
   const daemon = server.start([
-    "python3",
+    python,
     "-c",
     `import socket, sys
 sock = socket.create_server(("127.0.1.10", 6000))
