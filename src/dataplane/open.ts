@@ -11,7 +11,7 @@ import {
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
-import { candidates } from "../compile/destinations.js";
+import { candidates } from "../model/candidates.js";
 import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";

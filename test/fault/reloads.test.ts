@@ -81,19 +81,23 @@ describe("zero failed connections", () => {
     expect((await server.status()).generation).toBe(generation + reloads);
   });
 
-  test("while twenty applies follow each other, with no daemon of ours", { timeout: 120_000 }, async () => {
-    const { server } = network;
-    await server.apply(rules(0));
-    // The second apply finds the UDP sockets that were bound after the first.
-    await underLoad(
-      server,
-      async () => await server.apply(rules(1)),
-      async () => {
-        for (let turn = 2; turn <= 20; turn += 1) {
-          await server.apply(rules(turn));
-        }
-      },
-    );
-    expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
-  });
+  test(
+    "while twenty applies follow each other, with no daemon of ours",
+    { timeout: 120_000 },
+    async () => {
+      const { server } = network;
+      await server.apply(rules(0));
+      // The second apply finds the UDP sockets that were bound after the first.
+      await underLoad(
+        server,
+        async () => await server.apply(rules(1)),
+        async () => {
+          for (let turn = 2; turn <= 20; turn += 1) {
+            await server.apply(rules(turn));
+          }
+        },
+      );
+      expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
+    },
+  );
 });
