@@ -56,11 +56,14 @@ static __always_inline bool called_by_ingress(void)
 }
 
 /* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
+static __always_inline bool is_steered(const struct ilm_endpoint *endpoint, __u8 family)
 {
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
 
 	if (!p)
+		return false;
+	/* Only of :: can there be sockets that take IPv4 and others that do not. */
+	if (family == AF_INET && p->sockets == p->v6only)
 		return false;
 	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
 }
@@ -116,7 +119,7 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	struct bpf_sock *sk;
 
 	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(endpoint, ctx->family) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
@@ -134,7 +137,7 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint, ctx->family))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;

@@ -278,6 +278,7 @@ class KernelDataPlane implements DataPlane {
     const found = this.listeners().find(
       (listener) =>
         listener.protocol === packet.protocol &&
+        !(listener.v6only && familyOf(packet.local) === 4) &&
         wanted.some(
           ({ address, port }) =>
             listener.address === address && listener.port === (port || packet.localPort),
