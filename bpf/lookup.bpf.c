@@ -10,20 +10,11 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
-{
-	struct ilm_question *q;
-	__u32 key = 0;
-
-	if (ctx->remote_port)
-		return false;
-	q = bpf_map_lookup_elem(&question, &key);
-	return q && q->asked;
-}
-
+/* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
+	l->interface = ctx->ingress_ifindex;
 	if (l->family == AF_INET) {
 		__u32 ip4 = ctx->remote_ip4;
 
@@ -43,6 +34,16 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 		l->remote[1] = w1;
 		l->remote[2] = w2;
 		l->remote[3] = w3;
+	}
+	if (!l->remote_port) {
+		__u32 key = 0;
+		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
+
+		if (q && q->asked) {
+			l->dry = 1;
+			l->interface = q->interface;
+			l->remote_port = q->remote_port;
+		}
 	}
 }
 
@@ -146,6 +147,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	struct ilm_rule *rule;
 	__u32 number, first, n;
 	__u32 failed = 0;
+	__u64 floor = 0;
+	bool weighted;
 
 	number = find_rule(class, l);
 	if (!number)
@@ -168,11 +171,18 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	weighted = rule->weighted;
+	if (weighted && !(class & ILM_CLASS_ASKS))
+		fill_remote(ctx, l);
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
 		__u32 index = first + i;
 		__u8 outcome;
+
+		if (i >= n)
+			break;
 
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
@@ -180,7 +190,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
 		outcome = try_destination(ctx, &endpoint, d->slot);
-		l->attempts[i] = outcome;
+		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;
 		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
@@ -248,12 +258,16 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
-	l.dry = is_dry_run(ctx);
+	/* Port 0: nobody's, or a test run's. */
+	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
+		fill_remote(ctx, &l);
 	if (*class)
 		verdict = decide(ctx, &l, *class);
-	if (l.dry || (*class && watched())) {
+	if (l.dry) {
+		report(&l);
+	} else if (*class && watched()) {
 		fill_remote(ctx, &l);
-		report(&l, ctx->ingress_ifindex);
+		report(&l);
 	}
 	return verdict;
 }

@@ -8,6 +8,8 @@ export interface Candidate {
   readonly address: Address;
   /** Host byte order; 0: the port that was dialled. */
   readonly port: number;
+  /** 0: the mapping has no weights. */
+  readonly weight: number;
 }
 
 const wildcards: Record<Family, readonly Address[]> = {
@@ -29,16 +31,18 @@ export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candid
       destination.address === "*" ? wildcards[family] : ([destination.address] as const);
     for (const address of addresses) {
       if (familyOf(address) !== family && address !== "::") continue;
-      found.push({ destination: index, address, port });
+      found.push({ destination: index, address, port, weight: destination.weight ?? 0 });
     }
   };
   const isOwnFamily = (destination: Destination): boolean =>
     destination.address === "*" || familyOf(destination.address) === family;
-  for (let start = 0; start < mapping.to.length; ) {
+  for (let start = 0; start < mapping.to.length;) {
     const service = mapping.to[start]?.service;
     let end = start + 1;
     while (service !== undefined && mapping.to[end]?.service === service) end++;
-    const group = mapping.to.slice(start, end).map((destination, i) => ({ destination, index: start + i }));
+    const group = mapping.to
+      .slice(start, end)
+      .map((destination, i) => ({ destination, index: start + i }));
     for (const own of [true, false]) {
       for (const { destination, index } of group) {
         if (isOwnFamily(destination) === own) take(destination, index);
