@@ -77,11 +77,17 @@ static long take_step(__u32 taken, struct walk *w)
 	return 1;
 }
 
-/* The first rule of a chain whose condition the packet meets; 0: none. Needs l->remote and l->interface. */
-static __noinline __u32 walk_chain(struct lookup *l, __u32 first)
+/*
+ * The first rule of a chain whose condition the packet meets; 0: none. Needs l->remote and l->interface.
+ * Not static: the verifier walks it once, and not again for each of its callers' states.
+ */
+__noinline __u32 walk_chain(struct lookup *l, __u32 first)
 {
-	struct walk w = { .source.length = 32 + 128, .interface = l->interface, .step = first };
+	struct walk w = { .source.length = 32 + 128, .step = first };
 
+	if (!l)
+		return 0;
+	w.interface = l->interface;
 	w.ipv6 = l->family == AF_INET6;
 	address_copy(w.source.address, l->remote);
 	/* Compile refuses chains that are longer. */
@@ -185,10 +191,14 @@ static __always_inline __u64 negative_log2(__u32 h)
  * client keeps its destination as long as that lives, and when one goes only its own clients move. The client is the remote address
  * and port: the packets of a flow agree. The result is the index of the least number above *floor, which is raised to it; n: none.
  */
-static __noinline __u32 next_weighted(const struct lookup *l, __u32 first, __u32 n, __u64 *floor)
+__noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *floor)
 {
-	__u32 client = address_hash(l->remote, l->remote_port);
 	__u64 best = ~0ULL;
+	__u32 client;
+
+	if (!l || !floor)
+		return n;
+	client = address_hash(l->remote, l->remote_port);
 
 	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
 		struct ilm_destination *d;

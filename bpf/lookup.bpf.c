@@ -66,10 +66,13 @@ static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
 	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk)
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, bool dry)
 {
-	/* Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. */
-	long err = bpf_sk_assign(ctx, sk, 0);
+	/*
+	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Without a packet it
+	 * cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
+	 */
+	long err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 
 	bpf_sk_release(sk);
 	if (!err)
@@ -82,6 +85,7 @@ struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
 	__u8 outcome;
+	bool dry;
 };
 
 static long try_member(__u32 number, struct member_search *search)
@@ -92,7 +96,7 @@ static long try_member(__u32 number, struct member_search *search)
 	sk = bpf_map_lookup_elem(&members, &search->member);
 	if (!sk)
 		return 0;
-	search->outcome = assign(search->ctx, sk);
+	search->outcome = assign(search->ctx, sk, search->dry);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -100,9 +104,10 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
  * would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, bool dry)
 {
-	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT };
+	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT,
+		.dry = dry };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
 
 	if (!p || !p->sockets)
@@ -111,7 +116,8 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
+static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot,
+					    bool dry)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
@@ -128,10 +134,10 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk);
+			outcome = assign(ctx, sk, dry);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint);
+		__u8 other = try_members(ctx, endpoint, dry);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
@@ -189,7 +195,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, &endpoint, d->slot);
+		outcome = try_destination(ctx, &endpoint, d->slot, l->dry);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;

@@ -549,12 +549,14 @@ describe("ties", () => {
         ...drawn,
         ports: source.oneIn(2) ? a.ports : drawn.ports,
         on: source.oneIn(2) ? a.on : drawn.on,
+        ...(a.from !== undefined && source.oneIn(2) && { from: a.from }),
+        ...(a.interfaces !== undefined && source.oneIn(2) && { interfaces: a.interfaces }),
       };
-      const problems = checkRules(rulesOf([a, b]));
+      const problems = checkRules(rulesOf([a, b])).filter(({ severity }) => severity === "error");
       const expected = tie(a, b);
       tied += expected ? 1 : 0;
       expect(problems.length > 0, `seed ${source.seed}: ${JSON.stringify([a, b])}`).toBe(expected);
     }
-    expect(tied).toBeGreaterThan(500);
+    expect(tied).toBeGreaterThan(200);
   });
 });
