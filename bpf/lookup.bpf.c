@@ -57,11 +57,14 @@ static __always_inline bool called_by_ingress(void)
 }
 
 /* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
+static __always_inline bool is_steered(const struct ilm_endpoint *endpoint, __u32 family)
 {
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
 
 	if (!p)
+		return false;
+	/* The IPv6 wildcard, with sockets that all take no IPv4. */
+	if (family == AF_INET && !endpoint->address[2] && p->sockets <= p->v6only)
 		return false;
 	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
 }
@@ -123,7 +126,7 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	struct bpf_sock *sk;
 
 	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(endpoint, ctx->family) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
@@ -141,7 +144,7 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint, ctx->family))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
@@ -212,7 +215,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		c->errors += failed;
 		if (endpoint.protocol == IPPROTO_UDP) {
 			fill_remote(ctx, l);
-			remember_flow(l, &endpoint);
+			remember(l, &endpoint);
 		}
 		return SK_PASS;
 	}

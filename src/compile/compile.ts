@@ -22,10 +22,10 @@ import {
   protocols,
 } from "../model/mapping.js";
 import { countPorts, formatPorts } from "../model/ports.js";
+import { type Candidate, candidates } from "../model/candidates.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "./columns.js";
-import { type Candidate, candidates } from "./destinations.js";
 import { type Entry, type Unit, entriesOf, prefixesOf } from "./entries.js";
 import { Reach, describeHidden } from "./reach.js";
 import {
