@@ -47,7 +47,12 @@ export function mappingShape(mapping: Mapping, runtime: boolean): MappingShape {
   };
 }
 
-function destinationShape({ address, port, service, weight }: Destination): DestinationShape {
+export function destinationShape({
+  address,
+  port,
+  service,
+  weight,
+}: Destination): DestinationShape {
   return { address, port, service: service ?? null, weight: weight ?? null };
 }
 

@@ -28,7 +28,7 @@ const result: ChangeResult = {
   mappings: 1,
   addressesAdded: [],
   addressesRemoved: [],
-    interfacesMissing: [],
+  interfacesMissing: [],
 };
 const unload: ApiChange = { kind: "unload" };
 
