@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 1
+#define ILM_ABI_VERSION 2
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -77,7 +77,15 @@ ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 /* ports[protocol, port] */
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
+#define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
 #define ILM_CLASS_MASK 0x1fffffffU	/* 0: no mapping covers the port */
+
+/*
+ * The values of `exact`, `prefixes`, `sources` and `classes` are numbers of rules; or, with this bit, of the first step of a chain:
+ * the mappings there have conditions, and one whose condition is not met is passed over for the next best.
+ */
+#define ILM_STEP 0x80000000U
+#define ILM_STEPS_MAX 512	/* that one packet may take; compile refuses more */
 
 struct ilm_exact_key {
 	__u32 class_id;
@@ -93,6 +101,19 @@ struct ilm_prefix_key {
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
+
+/* sources: as ilm_prefix_key, with the group in the place of the class and the address that the packet comes from. */
+
+/* steps[]; 0 is the end of every chain: no rule. */
+struct ilm_step {
+	__u32 rule;		/* decides when there is no other condition, or it is met; without ILM_STEP */
+	__u32 next;		/* the step to take when not; without ILM_STEP; 0: none */
+	__u32 group;		/* not 0: go on with what `sources` has for the group and the packet's source, else with `next` */
+	__u32 interface;	/* not 0: index into `interfaces`, on which the packet has to come in */
+	__u8 matched;		/* enum ilm_matched */
+	__u8 zero[3];
+};
+ILM_ASSERT_SIZE(struct ilm_step, 20);
 
 /* classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6 packets; 0: none. */
 struct ilm_class {
@@ -113,7 +134,8 @@ struct ilm_rule {
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
 	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
-	__u16 zero;
+	__u8 weighted;		/* 1: by consistent hashing over the live destinations; 0: the first live one */
+	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 20);
 
@@ -121,7 +143,7 @@ struct ilm_destination {
 	__be32 address[4];
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
-	__u16 zero;
+	__u16 weight;		/* of a weighted rule; at least 1 */
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 24);
 

@@ -10,20 +10,11 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
-{
-	struct ilm_question *q;
-	__u32 key = 0;
-
-	if (ctx->remote_port)
-		return false;
-	q = bpf_map_lookup_elem(&question, &key);
-	return q && q->asked;
-}
-
+/* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
+	l->interface = ctx->ingress_ifindex;
 	if (l->family == AF_INET) {
 		__u32 ip4 = ctx->remote_ip4;
 
@@ -44,6 +35,16 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 		l->remote[2] = w2;
 		l->remote[3] = w3;
 	}
+	if (!l->remote_port) {
+		__u32 key = 0;
+		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
+
+		if (q && q->asked) {
+			l->dry = 1;
+			l->interface = q->interface;
+			l->remote_port = q->remote_port;
+		}
+	}
 }
 
 /* Is this a look-up that the ingress program makes? It only wants to know what the kernel has without us. */
@@ -56,22 +57,25 @@ static __always_inline bool called_by_ingress(void)
 }
 
 /* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint, __u8 family)
+static __always_inline bool is_steered(const struct ilm_endpoint *endpoint, __u32 family)
 {
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
 
 	if (!p)
 		return false;
-	/* Only of :: can there be sockets that take IPv4 and others that do not. */
-	if (family == AF_INET && p->sockets == p->v6only)
+	/* The IPv6 wildcard, with sockets that all take no IPv4. */
+	if (family == AF_INET && !endpoint->address[2] && p->sockets <= p->v6only)
 		return false;
 	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk)
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, bool dry)
 {
-	/* Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. */
-	long err = bpf_sk_assign(ctx, sk, 0);
+	/*
+	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Without a packet it
+	 * cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
+	 */
+	long err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 
 	bpf_sk_release(sk);
 	if (!err)
@@ -84,6 +88,7 @@ struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
 	__u8 outcome;
+	bool dry;
 };
 
 static long try_member(__u32 number, struct member_search *search)
@@ -94,7 +99,7 @@ static long try_member(__u32 number, struct member_search *search)
 	sk = bpf_map_lookup_elem(&members, &search->member);
 	if (!sk)
 		return 0;
-	search->outcome = assign(search->ctx, sk);
+	search->outcome = assign(search->ctx, sk, search->dry);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -102,9 +107,10 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
  * would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, bool dry)
 {
-	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT };
+	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT,
+		.dry = dry };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
 
 	if (!p || !p->sockets)
@@ -113,7 +119,8 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
+static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot,
+					    bool dry)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
@@ -130,10 +137,10 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk);
+			outcome = assign(ctx, sk, dry);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint);
+		__u8 other = try_members(ctx, endpoint, dry);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
@@ -149,6 +156,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	struct ilm_rule *rule;
 	__u32 number, first, n;
 	__u32 failed = 0;
+	__u64 floor = 0;
+	bool weighted;
 
 	number = find_rule(class, l);
 	if (!number)
@@ -171,19 +180,26 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	weighted = rule->weighted;
+	if (weighted && !(class & ILM_CLASS_ASKS))
+		fill_remote(ctx, l);
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
 		__u32 index = first + i;
 		__u8 outcome;
+
+		if (i >= n)
+			break;
 
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, &endpoint, d->slot);
-		l->attempts[i] = outcome;
+		outcome = try_destination(ctx, &endpoint, d->slot, l->dry);
+		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;
 		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
@@ -251,12 +267,16 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
-	l.dry = is_dry_run(ctx);
+	/* Port 0: nobody's, or a test run's. */
+	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
+		fill_remote(ctx, &l);
 	if (*class)
 		verdict = decide(ctx, &l, *class);
-	if (l.dry || (*class && watched())) {
+	if (l.dry) {
+		report(&l);
+	} else if (*class && watched()) {
 		fill_remote(ctx, &l);
-		report(&l, ctx->ingress_ifindex);
+		report(&l);
 	}
 	return verdict;
 }

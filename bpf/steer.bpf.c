@@ -247,14 +247,20 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 	bool udp = l->dialled.protocol == IPPROTO_UDP;
 	__u32 first = l->family == AF_INET ? rule->first4 : rule->first6;
 	__u32 n = l->family == AF_INET ? rule->count4 : rule->count6;
+	bool weighted = rule->weighted;
 	struct ilm_counters *c;
+	__u64 floor = 0;
 
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
 		struct ilm_presence *live;
 		__u32 index = first + i;
 
+		if (i >= n)
+			return;
+		i &= ILM_DESTINATIONS_MAX - 1;
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			return;
@@ -279,7 +285,7 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		if (udp)
 			remember(l, &endpoint);
 		if (watched())
-			report(l, skb->ingress_ifindex);
+			report(l);
 		return;
 	}
 }
@@ -341,6 +347,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!class || !*class)
 		return TCX_NEXT;
 
+	p.l.interface = skb->ingress_ifindex;
 	number = find_rule(*class, &p.l);
 	if (!number)
 		return TCX_NEXT;

@@ -168,7 +168,13 @@ class KernelDataPlane implements DataPlane {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
-      return { generation, changed: false, addressesAdded: added, addressesRemoved: [] };
+      return {
+        generation,
+        changed: false,
+        addressesAdded: added,
+        addressesRemoved: [],
+        interfacesMissing: before.generation.resolveInterfaces(),
+      };
     }
     mkdirSync(paths.base, { recursive: true, mode: 0o700 });
     let registry = before?.registry;
@@ -189,8 +195,10 @@ class KernelDataPlane implements DataPlane {
       version,
       rules,
       registry: registry.number,
+      interfaces: compiled.interfaces,
     };
     const generation = Generation.create(paths, registry, compiled, slots, description);
+    const missing = generation.resolveInterfaces();
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
@@ -211,6 +219,7 @@ class KernelDataPlane implements DataPlane {
       changed: true,
       addressesAdded: added,
       addressesRemoved: removed,
+      interfacesMissing: missing,
     };
   }
 
@@ -295,8 +304,14 @@ class KernelDataPlane implements DataPlane {
   follow(): { close(): void } {
     return new Follower(
       () => this.#current()?.registry,
-      () => this.#steer(),
+      () => this.#meetInterfaces(),
     );
+  }
+
+  /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
+  #meetInterfaces(): void {
+    this.#current()?.generation.resolveInterfaces();
+    this.#steer();
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. */
@@ -317,7 +332,7 @@ class KernelDataPlane implements DataPlane {
 
   resync(): void {
     const { registry } = this.#require();
-    this.#steer();
+    this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
   }

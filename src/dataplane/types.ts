@@ -20,6 +20,8 @@ export interface ApplyResult {
   readonly changed: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
+  /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */
+  readonly interfacesMissing: readonly string[];
 }
 
 /** Live decisions. Closing it (or its process dying) ends the cost. */

@@ -81,7 +81,7 @@ export class FakeDataPlane implements DataPlane {
         rules: next,
       };
     }
-    return { generation, changed, addressesAdded: [], addressesRemoved: [] };
+    return { generation, changed, addressesAdded: [], addressesRemoved: [], interfacesMissing: [] };
   }
 
   counters() {
