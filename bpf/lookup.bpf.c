@@ -10,7 +10,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
+static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	struct ilm_question *q;
 	__u32 key = 0;
@@ -18,7 +18,10 @@ static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
 	if (ctx->remote_port)
 		return false;
 	q = bpf_map_lookup_elem(&question, &key);
-	return q && q->asked;
+	if (!q || !q->asked)
+		return false;
+	l->interface = q->interface;
+	return true;
 }
 
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
@@ -56,20 +59,24 @@ static __always_inline bool called_by_ingress(void)
 }
 
 /* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
+static __always_inline bool is_steered(const struct ilm_endpoint *endpoint, __u32 interface)
 {
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct ilm_presence p = listeners_at(endpoint, interface);
 
-	if (!p)
-		return false;
-	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
+	return endpoint->protocol == IPPROTO_UDP ? p.sockets : p.steered;
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk)
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface)
 {
-	/* Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. */
-	long err = bpf_sk_assign(ctx, sk, 0);
+	long err;
 
+	/* The kernel does not look at that for us. Primary sockets are bound to no device, unless that came later. */
+	if (sk->bound_dev_if && sk->bound_dev_if != interface) {
+		bpf_sk_release(sk);
+		return ILM_ATTEMPT_ABSENT;
+	}
+	/* Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. */
+	err = bpf_sk_assign(ctx, sk, 0);
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
@@ -80,6 +87,7 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
+	__u32 device;		/* only sockets that are bound to it; 0: to none */
 	__u8 outcome;
 };
 
@@ -91,7 +99,11 @@ static long try_member(__u32 number, struct member_search *search)
 	sk = bpf_map_lookup_elem(&members, &search->member);
 	if (!sk)
 		return 0;
-	search->outcome = assign(search->ctx, sk);
+	if (sk->bound_dev_if != search->device) {
+		bpf_sk_release(sk);
+		return 0;
+	}
+	search->outcome = assign(search->ctx, sk, search->device);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -99,10 +111,12 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
  * would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device)
 {
-	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT };
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .device = device,
+		.outcome = ILM_ATTEMPT_ABSENT };
+	struct ilm_place place = { .endpoint = *endpoint, .device = device };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 
 	if (!p || !p->sockets)
 		return ILM_ATTEMPT_ABSENT;
@@ -110,13 +124,17 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
+static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot,
+					    __u32 interface)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
 
 	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(endpoint, interface) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+	/* As the kernel does: who is bound to the device goes before who is bound to none. */
+	if (any_on_device() && interface && try_members(ctx, endpoint, interface) == ILM_ATTEMPT_SELECTED)
+		return ILM_ATTEMPT_SELECTED;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
@@ -127,14 +145,14 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk);
+			outcome = assign(ctx, sk, interface);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint);
+		__u8 other = try_members(ctx, endpoint, 0);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint, interface))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
@@ -179,7 +197,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, &endpoint, d->slot);
+		outcome = try_destination(ctx, &endpoint, d->slot, l->interface);
 		l->attempts[i] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;
@@ -248,7 +266,8 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
-	l.dry = is_dry_run(ctx);
+	l.interface = ctx->ingress_ifindex;
+	l.dry = is_dry_run(ctx, &l);
 	if (*class)
 		verdict = decide(ctx, &l, *class);
 	if (l.dry || (*class && watched())) {
