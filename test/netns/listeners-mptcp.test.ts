@@ -1,7 +1,7 @@
 /** MPTCP listeners, which no sockmap takes, are destinations like any other, and count as already listening. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
-import { Lab } from "../support/lab.js";
+import { Lab, stopLabs } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -32,7 +32,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await lab.stop();
+  await stopLabs();
 });
 
 for (const family of families) {

@@ -41,6 +41,14 @@ export interface Seen {
   readonly errors?: readonly (readonly number[])[];
 }
 
+const labs = new Set<Background>();
+
+/** Ends every lab, with what it forked. */
+export async function stopLabs(): Promise<void> {
+  await Promise.all([...labs].map(async (process) => await process.stop()));
+  labs.clear();
+}
+
 export class Lab {
   readonly process: Background;
   #read = 0;
@@ -52,6 +60,7 @@ export class Lab {
 
   static async start(namespace: Namespace): Promise<Lab> {
     const process = namespace.startPython("lab.py", []);
+    labs.add(process);
     await process.waitForOutput(/ready\n/);
     const lab = new Lab(process);
     lab.#read = process.stdout.length;

@@ -39,7 +39,7 @@ def dial(request):
     family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
     tcp = request["protocol"] == "tcp"
     mptcp = request.get("mptcp", False)
-    payload = b"hello".ljust(request.get("length", 5), b".")
+    payload = b"hello"[: request.get("length", 5)].ljust(request.get("length", 5), b".")
     details = {}
     kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
     with socket.socket(family, kind, IPPROTO_MPTCP if mptcp else 0) as sock:

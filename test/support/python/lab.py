@@ -33,6 +33,8 @@ SO_TIMESTAMP = 29
 IP_RECVERR, IPV6_RECVERR = 11, 25
 IP_FREEBIND, IP_TRANSPARENT = 15, 19
 IPV6_TRANSPARENT, IPV6_FREEBIND = 75, 78
+IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
+PKTINFO = [(socket.IPPROTO_IP, IP_PKTINFO), (socket.IPPROTO_IPV6, IPV6_PKTINFO)]
 libc = ctypes.CDLL(None, use_errno=True)
 
 selector = selectors.DefaultSelector()
@@ -54,13 +56,15 @@ def answer(sock, tag):
         if is_stream(sock):
             connection, peer = sock.accept()
         else:
-            data, peer = sock.recvfrom(65535)
+            data, ancillary, _, peer = sock.recvmsg(65535, 256)
     except OSError:
         return
     if not is_stream(sock):
         line = {"tag": tag, "peer": name_of(peer), "local": name_of(sock.getsockname()), "length": len(data)}
+        # On a wildcard address a daemon has to say itself from where it answers.
+        source = [one for one in ancillary if one[:2] in PKTINFO]
         try:
-            sock.sendto(json.dumps(line).encode() + b"\n", peer)
+            sock.sendmsg([json.dumps(line).encode() + b"\n"], source, 0, peer)
         except OSError:
             pass
         return
@@ -125,6 +129,9 @@ def do_open(request):
         if kind != "udp":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         set_options(sock, request)
+        if kind == "udp" and address in ("0.0.0.0", "::"):
+            ipv6 = family == socket.AF_INET6
+            sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVPKTINFO) if ipv6 else PKTINFO[0]), 1)
         sock.bind((address, request["port"]))
         if kind != "udp" and request.get("listen", True):
             sock.listen(1024)
@@ -177,17 +184,15 @@ def do_fork(request):
     pid = os.fork()
     if pid == 0:
         os.close(writer)
-        for other in sockets:
-            if other != name:
-                leave(other)
-        selector.unregister(sys.stdin)
-        selector.register(reader, selectors.EVENT_READ, None)
-        tags[name] = request["tag"]
+        # Its own: an epoll set is shared by fork().
+        own = selectors.DefaultSelector()
+        own.register(reader, selectors.EVENT_READ, None)
+        own.register(sockets[name], selectors.EVENT_READ, name)
         while True:
-            for key, _ in selector.select():
+            for key, _ in own.select():
                 if key.data is None:
                     os._exit(0)
-                answer(key.fileobj, tags[key.data])
+                answer(key.fileobj, request["tag"])
     os.close(reader)
     leave(name)
     sockets.pop(name).close()
