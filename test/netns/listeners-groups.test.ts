@@ -59,16 +59,18 @@ for (const kind of kinds) {
         expect(Math.min(...Object.values(answered))).toBeGreaterThanOrEqual(8);
       });
 
-      test("the group's own program selects, as without us", async () => {
-        await join("a", "b");
-        await lab.open("c", kind, cell.daemon, 6000, { options, selector: 1 });
-        expect(await count(20)).toEqual({ b: 20 });
-        // The same group on an address of its own, which nobody manages.
-        await lab.open("A", kind, cell.second, 7000, { options });
-        await lab.open("B", kind, cell.second, 7000, { options, selector: 1 });
-        const direct = await network.client.who(protocolOf(kind), cell.second, 7000);
-        expect(direct).toBe("B");
-      });
+      // An MPTCP socket takes no such program (net/mptcp/sockopt.c).
+      if (kind !== "mptcp")
+        test("the group's own program selects, as without us", async () => {
+          await join("a", "b");
+          await lab.open("c", kind, cell.daemon, 6000, { options, selector: 1 });
+          expect(await count(20)).toEqual({ b: 20 });
+          // The same group on an address of its own, which nobody manages.
+          await lab.open("A", kind, cell.second, 7000, { options });
+          await lab.open("B", kind, cell.second, 7000, { options, selector: 1 });
+          const direct = await network.client.who(protocolOf(kind), cell.second, 7000);
+          expect(direct).toBe("B");
+        });
 
       test("members come and go in any order, the first one too, and none is missed", async () => {
         await join("a", "b", "c");

@@ -12,7 +12,12 @@ export function protocolOf(kind: Kind): "tcp" | "udp" {
 
 export interface OpenOptions {
   readonly options?: readonly (
-    "reuseport" | "reuseaddr" | "v6only" | "dual" | "freebind" | "transparent"
+    | "reuseport"
+    | "reuseaddr"
+    | "v6only"
+    | "dual"
+    | "freebind"
+    | "transparent"
   )[];
   /** SO_BINDTODEVICE */
   readonly device?: string;

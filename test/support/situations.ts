@@ -50,7 +50,8 @@ const nobody = "ECONNREFUSED";
 export const situations: readonly Situation[] = [
   {
     what: "It listens on a destination",
-    outcome: "It gets what is dialled, from the return of its `listen()` or `bind()` until it closes",
+    outcome:
+      "It gets what is dialled, from the return of its `listen()` or `bind()` until it closes",
     kinds: all,
     play: async ({ lab, cell, kind, outside, inside }) => {
       expect(await outside(6000)).toBe(nobody);
@@ -62,7 +63,8 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It listens on exactly what is dialled",
-    outcome: "It keeps it (`existing: exact` and `any`); with `existing: never` the mapping goes first",
+    outcome:
+      "It keeps it (`existing: exact` and `any`); with `existing: never` the mapping goes first",
     kinds: all,
     play: async ({ lab, cell, kind, outside }) => {
       for (const port of [6000, 6002, 6003]) {
@@ -97,7 +99,8 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is bound, and does not listen",
-    outcome: "It is no listener: as a destination the next one is tried, on the dialled address the mapping goes on",
+    outcome:
+      "It is no listener: as a destination the next one is tried, on the dialled address the mapping goes on",
     kinds: streams,
     play: async ({ lab, cell, kind, outside }) => {
       await lab.open("silent", kind, cell.daemon, 6000, { listen: false });
@@ -146,7 +149,8 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is a UDP socket that connects",
-    outcome: "It hears its peer only and is no listener; after `connect(AF_UNSPEC)` it is one again (over IPv6 for its former peer only: the kernel keeps that address)",
+    outcome:
+      "It hears its peer only and is no listener; after `connect(AF_UNSPEC)` it is one again (over IPv6 for its former peer only: the kernel keeps that address)",
     kinds: ["udp"],
     play: async ({ lab, cell, kind, outside }) => {
       await lab.open("spare", kind, cell.daemon2, 6000);
@@ -162,14 +166,17 @@ export const situations: readonly Situation[] = [
         expect(await outside(6000)).toBe("spare");
         await lab.do("disconnect", name);
         // An IPv6 socket goes on to hear that peer only (net/ipv4/udp.c, __udp_disconnect, leaves sk_v6_daddr).
-        expect(await outside(6000)).toBe(peer === cell.loopback && cell.family === 6 ? "spare" : name);
+        expect(await outside(6000)).toBe(
+          peer === cell.loopback && cell.family === 6 ? "spare" : name,
+        );
         await lab.do("close", name);
       }
     },
   },
   {
     what: "It is bound to port 0",
-    outcome: "It listens on the port that the kernel gave it; a mapping of many ports to the same one leads there",
+    outcome:
+      "It listens on the port that the kernel gave it; a mapping of many ports to the same one leads there",
     kinds: all,
     play: async ({ lab, cell, kind, outside }) => {
       const { port } = await lab.open("app", kind, cell.daemon, 0);
@@ -178,7 +185,8 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is bound to a device, as a destination",
-    outcome: "It takes only what arrives there (over IPv4 before a listener that is bound to none); for other packets it is not there",
+    outcome:
+      "It takes only what arrives there (over IPv4 before a listener that is bound to none); for other packets it is not there",
     kinds: all,
     play: async ({ lab, cell, kind, outside, inside }) => {
       await lab.open("on up0", kind, cell.daemon, 6000, { device: "up0" });
@@ -281,7 +289,8 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "A process inherits it by `fork()`, and the one that opened it ends",
-    outcome: "The mapping follows the socket: the child gets what is dialled, until it too has closed it",
+    outcome:
+      "The mapping follows the socket: the child gets what is dialled, until it too has closed it",
     kinds: all,
     play: async ({ lab, kind, cell, outside }) => {
       await lab.open("app", kind, cell.daemon, 6000);
