@@ -18,9 +18,14 @@
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
 #define ILM_FILTER_BUCKETS 131072 /* power of two */
+/* A client that was silent for longer is not answered any more: what it dialled may be forgotten. */
+#define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
 
+/* registry/ingress[] */
+#define ILM_INGRESS_STEER 0
+#define ILM_INGRESS_ICMP 1
 #define ILM_MAPPING_NONE 0xffffffffU
 #define ILM_SLOT_NONE 0xffffffffU
 #define ILM_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has padding or changed")
@@ -203,11 +208,13 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
+	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the client's last datagram, to about a second */
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u16 zero;
+	__u32 zero2;
 };
-ILM_ASSERT_SIZE(struct ilm_flow, 20);
+ILM_ASSERT_SIZE(struct ilm_flow, 32);
 
 /*
  * The constants of the programs, set before load. One struct per object: the offsets of single variables are only known to
@@ -256,9 +263,10 @@ struct ilm_faults {
 	__u64 untracked;	/* listeners that found a map full or no memory */
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
+	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
 	__u64 unsteered;	/* packets for a socket that only ingress could have selected, and that came another way */
 };
-ILM_ASSERT_SIZE(struct ilm_faults, 32);
+ILM_ASSERT_SIZE(struct ilm_faults, 40);
 
 /* A listener as the listing iterators write it. */
 struct ilm_listener {

@@ -3,7 +3,7 @@
 #ifndef ILM_DECIDE_H
 #define ILM_DECIDE_H
 
-#include "address.h"
+#include "flow.h"
 #include "maps.h"
 #include "tables.h"
 
@@ -139,20 +139,13 @@ static __always_inline bool already_listening(const struct lookup *l, __u8 exist
 }
 
 /* So that the reply can leave from what the client dialled. */
-static __always_inline void remember_flow(const struct lookup *l, const struct ilm_endpoint *to)
+static __always_inline void remember(const struct lookup *l, const struct ilm_endpoint *to)
 {
 	struct ilm_flow_key key = { .local_port = to->port, .remote_port = l->remote_port };
-	struct ilm_flow flow = { .port = l->dialled.port };
-	struct ilm_flow *known;
 
 	address_copy(key.local, to->address);
 	address_copy(key.remote, l->remote);
-	address_copy(flow.dialled, l->dialled.address);
-	known = bpf_map_lookup_elem(&flows, &key);
-	if (known && known->port == flow.port && address_equal(known->dialled, flow.dialled))
-		return;
-	if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY))
-		count_fault(flows);
+	remember_flow(&key, &l->dialled);
 }
 
 /* Not inlined: the caller's hot path stays short. */

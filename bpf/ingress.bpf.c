@@ -4,15 +4,14 @@
  * changes all interfaces at once, and interfaces need no care when rules change.
  */
 #include "maps.h"
+#include "skb.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define TCX_NEXT -1
 
 SEC("tc")
 int ilm_ingress(struct __sk_buff *skb)
 {
-	bpf_tail_call(skb, &ingress, 0);
+	bpf_tail_call(skb, &ingress, ILM_INGRESS_STEER);
 	/* No generation needs ingress. */
 	return TCX_NEXT;
 }

@@ -214,7 +214,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		c->errors += failed;
 		if (endpoint.protocol == IPPROTO_UDP) {
 			fill_remote(ctx, l);
-			remember_flow(l, &endpoint);
+			remember(l, &endpoint);
 		}
 		return SK_PASS;
 	}

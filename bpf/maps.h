@@ -123,10 +123,10 @@ struct {
 	__type(value, struct ilm_decision);
 } explained SEC(".maps");
 
-/* [0]: the ingress program of the generation in force; the one on the interfaces calls it. Writer: control plane. */
+/* The ingress programs of the generation in force; the one on the interfaces calls the first. Writer: control plane. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u32);
 } ingress SEC(".maps");

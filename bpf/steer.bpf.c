@@ -10,13 +10,10 @@
  * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. Only a
  * selection is counted here: everything else meets sk_lookup later and is counted there.
  */
-#include "decide.h"
+#include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define TCX_NEXT -1
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
 #define PACKET_HOST 0
 #define VLAN_ID_MASK 0x0fff
 #define IP_FRAGMENT 0x3fff	/* more fragments, or an offset */
@@ -301,11 +298,28 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		if (c)
 			c->selected++;
 		if (udp)
-			remember_flow(l, &endpoint);
+			remember(l, &endpoint);
 		if (watched())
 			report(l, skb->ingress_ifindex);
 		return;
 	}
+}
+
+static __always_inline __u8 icmp_of(__u8 family)
+{
+	return family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+/* Called by the one below only. */
+SEC("tc")
+int ilm_icmp(struct __sk_buff *skb)
+{
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	struct packet p = {};
+
+	if (v4 ? parse_ip4(skb, &p) : parse_ip6(skb, &p))
+		on_icmp(skb, p.transport, v4);
+	return TCX_NEXT;
 }
 
 SEC("tc")
@@ -335,6 +349,9 @@ int ilm_steer(struct __sk_buff *skb)
 	}
 	if (!is_unicast(&p.l))
 		return TCX_NEXT;
+	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
+		/* A program of its own, as both together need more stack than there is. */
+		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
 	if (udp ? !constants.steer_udp : p.l.dialled.protocol != IPPROTO_TCP || !any_steered_tcp())
 		return TCX_NEXT;

@@ -5,8 +5,11 @@ export const ILM_ABI_VERSION = 2;
 export const ILM_DESTINATIONS_MAX = 16;
 export const ILM_MEMBERS_MAX = 256;
 export const ILM_FILTER_BUCKETS = 131072;
+export const ILM_FLOW_IDLE_SECONDS = 300;
 export const ILM_OWNED_WORDS = 64;
 export const ILM_PORT_KEYS = 131072;
+export const ILM_INGRESS_STEER = 0;
+export const ILM_INGRESS_ICMP = 1;
 export const ILM_MAPPING_NONE = 0xffffffff;
 export const ILM_SLOT_NONE = 0xffffffff;
 export const ILM_CLASS_EXACT = 0x80000000;
@@ -235,39 +238,48 @@ export interface Faults {
   untracked: bigint;
   unplaced: bigint;
   flows: bigint;
+  unanswered: bigint;
   unsteered: bigint;
 }
 
 export const faultsLayout: Layout<Faults> = {
-  size: 32,
+  size: 40,
   read: (view, at) => ({
     untracked: view.getBigUint64(at, true),
     unplaced: view.getBigUint64(at + 8, true),
     flows: view.getBigUint64(at + 16, true),
-    unsteered: view.getBigUint64(at + 24, true),
+    unanswered: view.getBigUint64(at + 24, true),
+    unsteered: view.getBigUint64(at + 32, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.untracked, true);
     view.setBigUint64(at + 8, value.unplaced, true);
     view.setBigUint64(at + 16, value.flows, true);
-    view.setBigUint64(at + 24, value.unsteered, true);
+    view.setBigUint64(at + 24, value.unanswered, true);
+    view.setBigUint64(at + 32, value.unsteered, true);
   },
 };
 
 export interface Flow {
+  seenNs: bigint;
   dialled: Uint8Array;
   port: number;
+  zero2: number;
 }
 
 export const flowLayout: Layout<Flow> = {
-  size: 20,
+  size: 32,
   read: (view, at) => ({
-    dialled: bytesAt(view, at, 16),
-    port: view.getUint16(at + 16, true),
+    seenNs: view.getBigUint64(at, true),
+    dialled: bytesAt(view, at + 8, 16),
+    port: view.getUint16(at + 24, true),
+    zero2: view.getUint32(at + 28, true),
   }),
   write: (view, at, value) => {
-    putBytes(view, at, 16, value.dialled);
-    view.setUint16(at + 16, value.port, true);
+    view.setBigUint64(at, value.seenNs, true);
+    putBytes(view, at + 8, 16, value.dialled);
+    view.setUint16(at + 24, value.port, true);
+    view.setUint32(at + 28, value.zero2, true);
   },
 };
 

@@ -158,8 +158,7 @@ function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): 
   const keys: number[] = [];
   const values: number[] = [];
   compiled.classes.forEach((entry, index) => {
-    const flags =
-      (entry.hasExact ? ILM_CLASS_EXACT : 0) + (entry.hasPrefix ? ILM_CLASS_PREFIX : 0);
+    const flags = (entry.hasExact ? ILM_CLASS_EXACT : 0) + (entry.hasPrefix ? ILM_CLASS_PREFIX : 0);
     const base = entry.protocol === "udp" ? ILM_PORT_KEYS / 2 : 0;
     for (const { first, last } of entry.ranges) {
       for (let port = first; port <= last; port++) {
@@ -175,6 +174,12 @@ function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): 
   );
 }
 
+/** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
+export interface IngressPrograms {
+  readonly steer: BpfProgram;
+  readonly icmp: BpfProgram;
+}
+
 /** The tables that the ingress program reads too (bpf/tables.h). */
 const tables = [
   "ports",
@@ -188,7 +193,11 @@ const tables = [
 ] as const;
 
 /** The generation's other program, on the same tables. */
-function loadIngress(lookup: BpfObject, registry: Registry, constants: Uint8Array): BpfProgram {
+function loadIngress(
+  lookup: BpfObject,
+  registry: Registry,
+  constants: Uint8Array,
+): IngressPrograms {
   const object = new BpfObject(objectPath("steer"));
   try {
     for (const name of tables) {
@@ -203,7 +212,7 @@ function loadIngress(lookup: BpfObject, registry: Registry, constants: Uint8Arra
     // Not read here, but declared with the others: as small as can be.
     object.setConstants(constants);
     object.load();
-    return object.program("ilm_steer");
+    return { steer: object.program("ilm_steer"), icmp: object.program("ilm_icmp") };
   } finally {
     object.close();
   }
@@ -213,19 +222,19 @@ export class Generation {
   readonly number: number;
   readonly program: BpfProgram;
   /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
-  readonly ingressProgram: BpfProgram | null;
+  readonly ingress: IngressPrograms | null;
   readonly #maps: Map<PinnedMap, BpfMap>;
   #description: Description | undefined;
 
   private constructor(
     number: number,
     program: BpfProgram,
-    ingressProgram: BpfProgram | null,
+    ingress: IngressPrograms | null,
     maps: Map<PinnedMap, BpfMap>,
   ) {
     this.number = number;
     this.program = program;
-    this.ingressProgram = ingressProgram;
+    this.ingress = ingress;
     this.#maps = maps;
   }
 
@@ -240,8 +249,10 @@ export class Generation {
       if (map === undefined) return undefined;
       maps.set(name, map);
     }
-    const ingressProgram = openProgram(join(folder, "ingress")) ?? null;
-    return new Generation(number, program, ingressProgram, maps);
+    const steer = openProgram(join(folder, "steer"));
+    const icmp = openProgram(join(folder, "icmp"));
+    const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
+    return new Generation(number, program, ingress, maps);
   }
 
   /** Builds and pins a new one; it decides nothing until the link is updated to it. */
@@ -272,7 +283,7 @@ export class Generation {
     };
     const maps = new Map<PinnedMap, BpfMap>();
     let program: BpfProgram | undefined;
-    let ingressProgram: BpfProgram | null = null;
+    let ingress: IngressPrograms | null = null;
     const constants = encode(lookupConstantsLayout, {
       ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
       generation: description.generation,
@@ -287,10 +298,11 @@ export class Generation {
       program = object.program("ilm_lookup");
       for (const name of pinnedMaps) maps.set(name, object.map(name));
       if (registry.steers) {
-        ingressProgram = loadIngress(object, registry, constants);
-        ingressProgram.pin(join(staging, "ingress"));
+        ingress = loadIngress(object, registry, constants);
+        ingress.steer.pin(join(staging, "steer"));
+        ingress.icmp.pin(join(staging, "icmp"));
       }
-      const generation = new Generation(description.generation, program, ingressProgram, maps);
+      const generation = new Generation(description.generation, program, ingress, maps);
       generation.#map("source").updateAll(indexes(source.length / CHUNK), source);
       program.pin(join(staging, "program"));
       for (const [name, map] of maps) map.pin(join(staging, name));
@@ -298,7 +310,8 @@ export class Generation {
       return generation;
     } catch (error) {
       program?.close();
-      ingressProgram?.close();
+      ingress?.steer.close();
+      ingress?.icmp.close();
       for (const map of maps.values()) map.close();
       removeFolder(staging);
       throw error;
@@ -368,7 +381,8 @@ export class Generation {
 
   close(): void {
     this.program.close();
-    this.ingressProgram?.close();
+    this.ingress?.steer.close();
+    this.ingress?.icmp.close();
     for (const map of this.#maps.values()) map.close();
   }
 }

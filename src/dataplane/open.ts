@@ -11,7 +11,7 @@ import {
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
-import { candidates } from "../compile/destinations.js";
+import { candidates } from "../model/candidates.js";
 import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
@@ -37,7 +37,7 @@ import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
-import { attachInterfaces, detachInterfaces } from "./interfaces.js";
+import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { PinPaths, objectPath, removeFolder } from "./paths.js";
@@ -194,7 +194,7 @@ class KernelDataPlane implements DataPlane {
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
-    registry.setIngress(generation.ingressProgram);
+    registry.setIngress(generation.ingress);
     if (before !== undefined) {
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
@@ -304,10 +304,13 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
     const folder = paths.interfaces(loaded.registry.number);
-    if (needsIngress(loaded.description.rules)) {
-      attachInterfaces(folder, loaded.registry.map("ingress"));
-    } else {
-      detachInterfaces(folder);
+    const needed = neededHooks(loaded.description.rules);
+    for (const direction of ["ingress", "egress"] as const) {
+      if (needed[direction]) {
+        attachInterfaces(folder, direction, loaded.registry.program(direction));
+      } else {
+        detachInterfaces(folder, direction);
+      }
     }
   }
 
@@ -338,13 +341,14 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
-/** UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. */
-function needsIngress(rules: Rules): boolean {
+/**
+ * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
+ */
+function neededHooks(rules: Rules): Record<Direction, boolean> {
   const mappings = allMappings(rules);
-  return (
-    mappings.some((mapping) => mapping.protocol === "udp") ||
-    (mappings.length > 0 && sysctl("net.mptcp.enabled") === "1")
-  );
+  const udp = mappings.some((mapping) => mapping.protocol === "udp");
+  const mptcp = mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  return { ingress: udp || mptcp, egress: udp };
 }
 
 /** Services' addresses that the host lacks, put on lo. All of 127.0.0.0/8 can be used as it is. */

@@ -6,9 +6,12 @@ import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Endpoint as AbiEndpoint,
+  type Faults,
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
+  ILM_INGRESS_ICMP,
+  ILM_INGRESS_STEER,
   ILM_SLOT_NONE,
   endpointLayout,
   faultsLayout,
@@ -24,9 +27,9 @@ import { IlmError } from "../errors.js";
 import {
   AttachType,
   type BpfLink,
-  BpfMap,
+  type BpfMap,
   BpfObject,
-  BpfProgram,
+  type BpfProgram,
   attach,
   openMap,
   openProgram,
@@ -36,7 +39,7 @@ import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { ingressIsPossible } from "./interfaces.js";
-import { type PinPaths, objectPath, removeFolder } from "./paths.js";
+import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
 export const registryMaps = [
@@ -61,9 +64,21 @@ export const registryMaps = [
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
 
-const scans = ["scan_tcp", "scan_udp"] as const;
 const listings = ["list_tcp", "list_udp"] as const;
-type PinnedProgram = (typeof scans)[number] | (typeof listings)[number];
+/** Programs that are kept for later: iterators, and what is attached to interfaces. */
+const pinnedPrograms = {
+  scan_tcp: "registry",
+  scan_udp: "registry",
+  list_tcp: "listing",
+  list_udp: "listing",
+  ingress: "ingress",
+  egress: "egress",
+} as const satisfies Record<string, ObjectName>;
+type PinnedProgram = keyof typeof pinnedPrograms;
+const programNames = Object.keys(pinnedPrograms) as PinnedProgram[];
+/** Listing needs none of the maps. */
+const objectNames = ["registry", "reply", "ingress", "egress", "listing"] as const;
+type RegistryObject = (typeof objectNames)[number];
 
 /** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
 const hooks = [
@@ -132,8 +147,8 @@ export class Registry {
       if (map === undefined) return undefined;
       maps.set(name, map);
     }
-    for (const name of [...scans, ...listings]) {
-      const program = openProgram(join(folder, name));
+    for (const name of programNames) {
+      const program = openProgram(join(folder, `program_${name}`));
       if (program === undefined) return undefined;
       programs.set(name, program);
     }
@@ -154,9 +169,7 @@ export class Registry {
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
     const cgroup = cgroup2Path();
-    const registry = new BpfObject(objectPath("registry"));
-    const reply = new BpfObject(objectPath("reply"));
-    const listing = new BpfObject(objectPath("listing"));
+    const objects = openObjects();
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
     const steers = ingressIsPossible();
@@ -164,22 +177,24 @@ export class Registry {
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
-      registry.resize("slots", slots);
-      registry.resize("primary", slots);
-      registry.setConstants(constants);
-      registry.load();
-      for (const name of registryMaps) maps.set(name, registry.map(name));
-      reply.setConstants(constants);
-      for (const [name, map] of maps) reply.reuse(name, map);
-      reply.load();
-      listing.load();
-      for (const name of scans) programs.set(name, registry.program(`ilm_${name}`));
-      for (const name of listings) programs.set(name, listing.program(`ilm_${name}`));
+      objects.registry.resize("slots", slots);
+      objects.registry.resize("primary", slots);
+      for (const name of ["registry", "reply"] as const) objects[name].setConstants(constants);
+      objects.registry.load();
+      for (const name of registryMaps) maps.set(name, objects.registry.map(name));
+      for (const name of ["reply", "ingress", "egress"] as const) {
+        for (const [mapName, map] of maps) objects[name].reuse(mapName, map);
+        objects[name].load();
+      }
+      objects.listing.load();
+      for (const name of programNames) {
+        programs.set(name, objects[pinnedPrograms[name]].program(`ilm_${name}`));
+      }
       const created = new Registry(number, steers, maps, programs);
       created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
       for (const [name, map] of maps) map.pin(join(staging, name));
-      for (const [name, program] of programs) program.pin(join(staging, name));
-      attachHooks(cgroup, staging, { registry, reply });
+      for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
+      attachHooks(cgroup, staging, objects);
       renameSync(staging, paths.registry(number));
       created.scan();
       return created;
@@ -188,9 +203,7 @@ export class Registry {
       removeFolder(staging);
       throw error;
     } finally {
-      registry.close();
-      reply.close();
-      listing.close();
+      for (const object of Object.values(objects)) object.close();
     }
   }
 
@@ -200,7 +213,7 @@ export class Registry {
     return map;
   }
 
-  #program(name: PinnedProgram): BpfProgram {
+  program(name: PinnedProgram): BpfProgram {
     const program = this.#programs.get(name);
     if (program === undefined) throw new IlmError("INTERNAL", `the registry has no ${name}`);
     return program;
@@ -214,21 +227,28 @@ export class Registry {
     this.map("meta").update(zeroKey, encode(metaLayout, meta));
   }
 
-  /** The ingress program that the one on the interfaces calls; null: none. */
-  setIngress(program: BpfProgram | null): void {
+  /** The ingress programs that the one on the interfaces calls; null: none. */
+  setIngress(programs: { steer: BpfProgram; icmp: BpfProgram } | null): void {
     const map = this.map("ingress");
-    if (program === null) map.delete(zeroKey);
-    else map.update(zeroKey, new Uint8Array(Uint32Array.of(program.fd).buffer));
+    const entries = [
+      [ILM_INGRESS_STEER, programs?.steer],
+      [ILM_INGRESS_ICMP, programs?.icmp],
+    ] as const;
+    for (const [index, program] of entries) {
+      const key = new Uint8Array(Uint32Array.of(index).buffer);
+      if (program === undefined) map.delete(key);
+      else map.update(key, new Uint8Array(Uint32Array.of(program.fd).buffer));
+    }
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */
   scan(protocols: readonly Protocol[] = ["tcp", "udp"]): void {
-    for (const protocol of protocols) runIterator(this.#program(`scan_${protocol}`));
+    for (const protocol of protocols) runIterator(this.program(`scan_${protocol}`));
   }
 
   /** Raw records of the listing iterators. */
   list(): Uint8Array {
-    return Buffer.concat(listings.map((name) => runIterator(this.#program(name))));
+    return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
   }
 
   #slots(): Map<string, Slot> {
@@ -282,7 +302,7 @@ export class Registry {
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
     const removed = new Set<string>();
-    for (const [key, value] of [...this.map("slots").entries()]) {
+    for (const [key, value] of this.map("slots").snapshot()) {
       const endpoint = decode(endpointLayout, key);
       if (kept.has(keyText(key)) || kept.has(everyPort(endpoint))) continue;
       removed.add(keyText(key));
@@ -307,21 +327,22 @@ export class Registry {
   /** Presence entries of endpoints where nobody listens any more; then a scan, for a listener that came meanwhile. */
   sweep(): void {
     const map = this.map("presence");
-    for (const [key, value] of [...map.entries()]) {
+    for (const [key, value] of map.snapshot()) {
       const { sockets, connected } = decode(presenceLayout, value);
       if (sockets === 0 && connected === 0) map.delete(key);
     }
     this.scan();
   }
 
-  faults(): { untracked: number; unplaced: number; flows: number; unsteered: number } {
+  faults(): Record<keyof Faults, number> {
     const value = this.map("faults").lookup(zeroKey);
     if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
-    const { untracked, unplaced, flows, unsteered } = decode(faultsLayout, value);
+    const { untracked, unplaced, flows, unanswered, unsteered } = decode(faultsLayout, value);
     return {
       untracked: Number(untracked),
       unplaced: Number(unplaced),
       flows: Number(flows),
+      unanswered: Number(unanswered),
       unsteered: Number(unsteered),
     };
   }
@@ -330,6 +351,12 @@ export class Registry {
     for (const map of this.#maps.values()) map.close();
     for (const program of this.#programs.values()) program.close();
   }
+}
+
+function openObjects(): Record<RegistryObject, BpfObject> {
+  const opened: Partial<Record<RegistryObject, BpfObject>> = {};
+  for (const name of objectNames) opened[name] = new BpfObject(objectPath(name));
+  return opened as Record<RegistryObject, BpfObject>;
 }
 
 function readMeta(map: BpfMap): Meta {

@@ -48,7 +48,8 @@ async function underLoad(
     expect(await network.client.reached("app", cell.protocol, cell.public, 6000)).toBe("app");
   }
   const loads = await Promise.all(
-    matrix.map(async (cell) => await network.client.load(cell.protocol, cell.public, 6000)),
+    // Paused a little: what is tested is the reloads, not who gets the machine's two cores.
+    matrix.map(async (cell) => await network.client.load(cell.protocol, cell.public, 6000, 3)),
   );
   await storm();
   for (const [index, load] of loads.entries()) {
@@ -59,7 +60,7 @@ async function underLoad(
 }
 
 describe("zero failed connections", () => {
-  test(`while run reloads ${reloads} times`, { timeout: 180_000 }, async () => {
+  test(`while run reloads ${reloads} times`, { timeout: 300_000 }, async () => {
     const { server, client } = network;
     const file = server.file(rules(0));
     await server.apply(rules(0));
@@ -80,19 +81,23 @@ describe("zero failed connections", () => {
     expect((await server.status()).generation).toBe(generation + reloads);
   });
 
-  test("while twenty applies follow each other, with no daemon of ours", async () => {
-    const { server } = network;
-    await server.apply(rules(0));
-    // The second apply finds the UDP sockets that were bound after the first.
-    await underLoad(
-      server,
-      async () => await server.apply(rules(1)),
-      async () => {
-        for (let turn = 2; turn <= 20; turn += 1) {
-          await server.apply(rules(turn));
-        }
-      },
-    );
-    expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
-  });
+  test(
+    "while twenty applies follow each other, with no daemon of ours",
+    { timeout: 120_000 },
+    async () => {
+      const { server } = network;
+      await server.apply(rules(0));
+      // The second apply finds the UDP sockets that were bound after the first.
+      await underLoad(
+        server,
+        async () => await server.apply(rules(1)),
+        async () => {
+          for (let turn = 2; turn <= 20; turn += 1) {
+            await server.apply(rules(turn));
+          }
+        },
+      );
+      expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
+    },
+  );
 });

@@ -107,5 +107,21 @@ for (const family of families) {
         { events: 1, length: 5 },
       ]);
     });
+
+    test("an error of the way to a client comes to the error queue", async () => {
+      const seen = await both(async (name) => {
+        await lab.do("error_queue", name);
+        // Somebody who asks and is gone: the answer finds his port closed.
+        await send(name, 5);
+        await lab.do("release", name);
+        const found = await lab.look(name, { errors: true });
+        await lab.do("hold", name);
+        return found;
+      });
+      // ECONNREFUSED, of ICMP (2) or ICMPv6 (3)
+      expect(seen.errors?.map(([errno, origin]) => [errno, origin])).toEqual([
+        [111, family === 4 ? 2 : 3],
+      ]);
+    });
   });
 }
