@@ -257,16 +257,16 @@ def queued(sock):
     return size[0]
 
 
-def wait_events(sock, timeout_ms):
+def wait_events(sock, timeout_ms, only_errors):
     poll = select.poll()
-    poll.register(sock, select.POLLIN | select.POLLERR)
+    poll.register(sock, 0 if only_errors else select.POLLIN | select.POLLERR)
     events = poll.poll(timeout_ms)
     return events[0][1] if events else 0
 
 
 def do_look(request):
     sock = sockets[request["name"]]
-    events = wait_events(sock, request.get("timeout_ms", 1000))
+    events = wait_events(sock, request.get("timeout_ms", 1000), request.get("only_errors", False))
     found = {"events": events, "queued": queued(sock)}
     flags = socket.MSG_ERRQUEUE if request.get("errors", False) else 0
     try:
