@@ -113,12 +113,11 @@ for (const family of families) {
         await lab.do("error_queue", name);
         // Somebody who asks and is gone: the answer finds his port closed.
         await send(name, 5);
-        await lab.do("release", name);
+        await lab.do("answer", name);
         const { events, queued, errors, ancillary } = await lab.look(name, {
           errors: true,
           only_errors: true,
         });
-        await lab.do("hold", name);
         return { events, queued, errors, ancillary };
       });
       // ECONNREFUSED, of ICMP (2) or ICMPv6 (3)

@@ -9,7 +9,8 @@ An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag bei
   listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
   fork      the listener is handed to a child by fork(); the parent closes it
   send_away / take   the listener goes through a Unix socket (path) to another lab, and comes out there (SCM_RIGHTS)
-  timestamps, error_queue: SO_TIMESTAMP, IP_RECVERR    hold / release: stop and go on answering
+  timestamps, error_queue: SO_TIMESTAMP, IP_RECVERR    hold / release: stop and go on answering;
+  answer    one datagram, while held
   look      FIONREAD, poll, and one recvmsg without waiting: data, ancillary data
   many      recvmmsg: lengths of what has come
 """
@@ -245,6 +246,12 @@ def do_send(request):
 
 def do_hold(request):
     leave(request["name"])
+
+
+def do_answer(request):
+    """Answers one datagram that has come."""
+    wait_events(sockets[request["name"]], 1000, False)
+    answer(sockets[request["name"]], tags[request["name"]])
 
 
 def do_release(request):
