@@ -38,12 +38,19 @@ struct ilm_endpoint {
 };
 ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
 
-/* How many live listeners an endpoint has. */
+/* Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted apart. */
+struct ilm_place {
+	struct ilm_endpoint endpoint;
+	__u32 device;		/* interface index; 0: of no device */
+};
+ILM_ASSERT_SIZE(struct ilm_place, 24);
+
+/* How many live listeners a place has. */
 struct ilm_presence {
-	__u32 sockets;
+	__u32 sockets;		/* but for those that are connected */
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
 	__u32 steered;		/* of these, sockets that only the hand-over at ingress can select */
-	__u32 zero;
+	__u32 connected;	/* UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody sees */
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 24);
@@ -63,14 +70,13 @@ ILM_ASSERT_SIZE(struct ilm_member, 24);
 
 /* What we know of a socket; lives and dies with it (sk_storage). */
 struct ilm_tracked {
-	struct ilm_endpoint endpoint;
-	__u32 serial;		/* of the slot that it was placed under; 0: none */
+	struct ilm_place place;
 	__u64 epoch;		/* of the presence entry that counts it */
+	__u32 serial;		/* of the slot that it was placed under; 0: none */
 	__u8 counted;		/* 1 while it is counted */
 	__u8 v6only;
 	__u8 steered;		/* 1: counted as such, for a sockmap refused it */
-	__u8 zero;
-	__u32 zero2;
+	__u8 connected;		/* 1: counted as such */
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 
@@ -298,8 +304,11 @@ struct ilm_listener {
 	__u8 v6only;
 	__u8 reuseport;
 	__u8 mptcp;
-	__u8 zero;
+	__u8 group_program;	/* 1: the SO_REUSEPORT group has a program of its own that selects */
+	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
+	__u16 zero;
+	__u32 zero2;
 };
-ILM_ASSERT_SIZE(struct ilm_listener, 56);
+ILM_ASSERT_SIZE(struct ilm_listener, 64);
 
 #endif

@@ -1,13 +1,5 @@
 /** The data plane of the main thread's network namespace. */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  rmdirSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
@@ -40,9 +32,17 @@ import { explainPacket } from "./explain.js";
 import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
-import { PinPaths, objectPath, removeFolder } from "./paths.js";
+import { findEnded, removeEnded } from "./ended.js";
+import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
-import type { ApplyResult, DataPlane, DecisionStream, Explanation, InForce } from "./types.js";
+import type {
+  ApplyResult,
+  DataPlane,
+  DecisionStream,
+  Explanation,
+  Health,
+  InForce,
+} from "./types.js";
 import { watchDecisions } from "./watch.js";
 
 /** A generation in force, with what it stands on. */
@@ -160,6 +160,7 @@ class KernelDataPlane implements DataPlane {
     const compiled = compile(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
+    removeEnded(paths);
     const before = this.#current();
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
@@ -252,6 +253,18 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
+  health(): Health | null {
+    const loaded = this.#current();
+    if (loaded === undefined) return null;
+    const { untracked, unplaced, unsteered } = loaded.registry.faults();
+    return { steers: loaded.registry.steers, untracked, unplaced, unsteered };
+  }
+
+  endedNamespaces(): number[] {
+    const bpffs = findBpffs();
+    return bpffs === undefined ? [] : findEnded(bpffs);
+  }
+
   counters(): Counters[] {
     return this.#require().generation.counters();
   }
@@ -340,12 +353,13 @@ class KernelDataPlane implements DataPlane {
   unload(): boolean {
     const paths = this.#findPaths();
     const found = paths !== undefined && existsSync(paths.base);
+    if (paths !== undefined) removeEnded(paths);
     this.#forget();
     if (paths !== undefined && found) {
       // The decision first, so that no program runs on half of its state.
       rmSync(paths.lookupLink, { force: true });
       removeFolder(paths.base);
-      if (readdirSync(paths.parent).length === 0) rmdirSync(paths.parent);
+      removeIfEmpty(paths.parent);
     }
     const removed = removeUnused([]);
     rmSync(lockPath(this.netnsInode), { force: true });

@@ -19,6 +19,8 @@ const ENOENT = 2;
 
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {
+  cgroupInet4Connect: 10,
+  cgroupInet6Connect: 11,
   cgroupInetPostBind4: 12,
   cgroupInetPostBind6: 13,
   cgroupSockOps: 3,
