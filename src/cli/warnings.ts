@@ -1,13 +1,21 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import type { DaemonStatus } from "../daemon/api.js";
+import type { FlowCount, Faults } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { allDestinationStates } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
+import { count } from "./render/text.js";
 
 export interface Warning {
-  readonly kind: "wildcard-would-answer" | "address-missing" | "reload-failed" | "daemon";
+  readonly kind:
+    | "wildcard-would-answer"
+    | "address-missing"
+    | "reload-failed"
+    | "daemon"
+    | "flows-full"
+    | "faults";
   readonly message: string;
   readonly remedy: string;
 }
@@ -19,6 +27,9 @@ export interface Circumstances {
   /** On the interfaces of the network namespace that are up. */
   readonly hostAddresses: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
+  /** Null: nothing is loaded. */
+  readonly flows: FlowCount | null;
+  readonly faults: Faults | null;
 }
 
 export function findWarnings({
@@ -26,12 +37,16 @@ export function findWarnings({
   listeners,
   hostAddresses,
   daemon,
+  flows,
+  faults,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
+    ...fullFlows(flows),
+    ...countedFaults(faults),
   ];
 }
 
@@ -74,4 +89,51 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
       };
     }),
   );
+}
+
+/** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */
+const NEARLY_FULL = 0.9;
+
+function fullFlows(flows: FlowCount | null): Warning[] {
+  if (flows === null || flows.live < flows.capacity * NEARLY_FULL) return [];
+  return [
+    {
+      kind: "flows-full",
+      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: what those dialled who were silent longest is forgotten for newer ones, and replies to them fail`,
+      remedy:
+        "`ilm flows` shows them. A flood of spoofed sources is held off by a firewall before ilm (nftables, by rate).",
+    },
+  ];
+}
+
+const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">> = {
+  untracked: (number) => ({
+    message: `${count(number, "listener")} found no place in the table of listeners`,
+    remedy: "Close listeners that nobody needs, then apply the configuration again.",
+  }),
+  unplaced: (number) => ({
+    message: `${count(number, "listener")} of destinations could not be placed where they are selected`,
+    remedy: "Restart those daemons, or apply the configuration again.",
+  }),
+  flows: (number) => ({
+    message: `of ${count(number, "UDP datagram")} it could not be remembered what the client dialled, so the reply fails`,
+    remedy: "The kernel had no memory for it: look at the memory of the machine.",
+  }),
+  unanswered: (number) => ({
+    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately, and left as without ilm`,
+    remedy:
+      "Harmless when those daemons send on their own account from the port they serve, or answer after 300 seconds of silence. Else clients were forgotten in a flood: `ilm flows`.",
+  }),
+  unsteered: (number) => ({
+    message: `${count(number, "packet")} for UDP daemons (or MPTCP listeners) of mappings came in fragments or by an interface that has no program of ilm, and were not handed over`,
+    remedy:
+      "Let clients send datagrams that fit into one packet. After a new interface: `ilm run` finds it, or apply the configuration again.",
+  }),
+};
+
+function countedFaults(faults: Faults | null): Warning[] {
+  if (faults === null) return [];
+  return (Object.keys(faultTexts) as (keyof Faults)[])
+    .filter((name) => faults[name] > 0)
+    .map((name) => ({ kind: "faults" as const, ...faultTexts[name](faults[name]) }));
 }

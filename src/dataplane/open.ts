@@ -31,10 +31,12 @@ import { findBpffs, mountBpffs } from "../kernel/mounts.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
+import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
 import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
@@ -42,7 +44,15 @@ import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { PinPaths, objectPath, removeFolder } from "./paths.js";
 import { Registry } from "./registry.js";
-import type { ApplyResult, DataPlane, DecisionStream, Explanation, InForce } from "./types.js";
+import type {
+  ApplyResult,
+  DataPlane,
+  DecisionStream,
+  Explanation,
+  Faults,
+  FlowCount,
+  InForce,
+} from "./types.js";
 import { watchDecisions } from "./watch.js";
 
 /** A generation in force, with what it stands on. */
@@ -253,6 +263,20 @@ class KernelDataPlane implements DataPlane {
     return decodeAll(listenerLayout, records).map(toListener);
   }
 
+  flows(): Flow[] {
+    const registry = this.#current()?.registry;
+    return registry === undefined ? [] : liveFlows(registry.map("flows"));
+  }
+
+  flowCount(): FlowCount | null {
+    const map = this.#current()?.registry.map("flows");
+    return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+  }
+
+  faults(): Faults | null {
+    return this.#current()?.registry.faults() ?? null;
+  }
+
   explain(packet: Packet): Explanation {
     const { generation, description, registry } = this.#require();
     // One at a time: the program leaves its answer in one place.
@@ -319,6 +343,7 @@ class KernelDataPlane implements DataPlane {
     this.#steer();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
+    forgetIdleFlows(registry.map("flows"));
   }
 
   unload(): boolean {
