@@ -258,7 +258,7 @@ struct ilm_faults {
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
 	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
-	__u64 unsteered;	/* packets for a socket that only ingress could have selected, and that came another way */
+	__u64 unsteered;	/* for a socket that only ingress can select: datagrams in fragments, MPTCP's packets from elsewhere */
 };
 ILM_ASSERT_SIZE(struct ilm_faults, 40);
 

@@ -48,6 +48,7 @@ async function checkRules(): Promise<Check[]> {
       daemon,
       flows: dataPlane.flowCount(),
       faults: dataPlane.faults(),
+      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
     });
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [

@@ -28,6 +28,7 @@ export async function status(context: Context): Promise<void> {
       daemon,
       flows,
       faults,
+      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
     });
     const warnings = trouble === null ? found : [trouble, ...found];
     const shape = {

@@ -14,6 +14,7 @@ export interface Warning {
     | "address-missing"
     | "reload-failed"
     | "daemon"
+    | "interface-uncovered"
     | "flows-full"
     | "faults";
   readonly message: string;
@@ -30,6 +31,8 @@ export interface Circumstances {
   /** Null: nothing is loaded. */
   readonly flows: FlowCount | null;
   readonly faults: Faults | null;
+  /** Names of interfaces without the programs that the rules need there. */
+  readonly uncoveredInterfaces: readonly string[];
 }
 
 export function findWarnings({
@@ -39,12 +42,14 @@ export function findWarnings({
   daemon,
   flows,
   faults,
+  uncoveredInterfaces,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
+    ...uncovered(uncoveredInterfaces),
     ...fullFlows(flows),
     ...countedFaults(faults),
   ];
@@ -91,6 +96,17 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
   );
 }
 
+function uncovered(names: readonly string[]): Warning[] {
+  if (names.length === 0) return [];
+  return [
+    {
+      kind: "interface-uncovered",
+      message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
+      remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
+    },
+  ];
+}
+
 /** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */
 const NEARLY_FULL = 0.9;
 
@@ -125,9 +141,8 @@ const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">
       "Harmless when those daemons send on their own account from the port they serve, or answer after 300 seconds of silence. Else clients were forgotten in a flood: `ilm flows`.",
   }),
   unsteered: (number) => ({
-    message: `${count(number, "packet")} for UDP daemons (or MPTCP listeners) of mappings came in fragments or by an interface that has no program of ilm, and were not handed over`,
-    remedy:
-      "Let clients send datagrams that fit into one packet. After a new interface: `ilm run` finds it, or apply the configuration again.",
+    message: `${count(number, "datagram")} for UDP daemons of mappings came in fragments (or, for MPTCP listeners, a connection by an interface without the programs), and could not be handed over`,
+    remedy: "Let clients send datagrams that fit into one packet.",
   }),
 };
 

@@ -39,7 +39,12 @@ import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
-import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
+import {
+  type Direction,
+  attachInterfaces,
+  detachInterfaces,
+  interfacesWithout,
+} from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { PinPaths, objectPath, removeFolder } from "./paths.js";
@@ -271,6 +276,18 @@ class KernelDataPlane implements DataPlane {
   flowCount(): FlowCount | null {
     const map = this.#current()?.registry.map("flows");
     return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+  }
+
+  uncoveredInterfaces(): string[] {
+    const paths = this.#findPaths();
+    const loaded = this.#current();
+    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
+    const needed = neededHooks(loaded.description.rules);
+    const folder = paths.interfaces(loaded.registry.number);
+    const without = (["ingress", "egress"] as const).flatMap((direction) =>
+      needed[direction] ? interfacesWithout(folder, direction) : [],
+    );
+    return [...new Set(without)];
   }
 
   faults(): Faults | null {

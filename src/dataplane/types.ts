@@ -57,7 +57,7 @@ export interface Faults {
   readonly flows: number;
   /** Datagrams of a mapped UDP daemon to somebody of whom nothing is known (any more). */
   readonly unanswered: number;
-  /** Packets for a listener that only ingress could have handed over, and that came another way. */
+  /** For a listener that only ingress can hand over to: datagrams in fragments, packets for MPTCP that came another way. */
   readonly unsteered: number;
 }
 
@@ -81,6 +81,11 @@ export interface DataPlane {
   flowCount(): FlowCount | null;
   /** Null when nothing is loaded. */
   faults(): Faults | null;
+  /**
+   * Names of interfaces that came after the rules and that nobody put the programs on yet: what needs the hand-over at
+   * ingress does not get it from there.
+   */
+  uncoveredInterfaces(): string[];
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**

@@ -5,6 +5,7 @@ Each packet is carried with its virtio header, so a checksum or a segmentation t
 other side; `ethtool -K NAME tx off` turns that off.
 """
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -33,4 +34,9 @@ print("connected", flush=True)
 other = {left: right, right: left}
 while True:
     for end in select.select([left, right], [], [])[0]:
-        os.write(other[end], os.read(end, 70000))
+        packet = os.read(end, 70000)
+        try:
+            os.write(other[end], packet)
+        except OSError as error:
+            if error.errno != errno.EIO:  # the other end is down
+                raise

@@ -34,6 +34,7 @@ const fine: Circumstances = {
   daemon: null,
   flows: { live: 100, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
+  uncoveredInterfaces: [],
 };
 
 const daemon = {
@@ -74,6 +75,10 @@ describe("there is", () => {
     expect(kinds({ flows: { live: 58_900, capacity: 65_536 } })).toEqual([]);
     expect(kinds({ flows: { live: 59_000, capacity: 65_536 } })).toEqual(["flows-full"]);
     expect(kinds({ flows: null, faults: null })).toEqual([]);
+  });
+
+  test("a warning of interfaces that the programs are not on", () => {
+    expect(kinds({ uncoveredInterfaces: ["eth9"] })).toEqual(["interface-uncovered"]);
   });
 
   test("a warning of its own for each kind of fault that was counted", () => {
