@@ -177,6 +177,15 @@ export class UdpSocket {
     return await this.#ends.askAny({ do: "receive", socket: this.#name, timeout_s });
   }
 
+  /** Reads all that waits; how many datagrams. */
+  async drain(): Promise<number> {
+    const { drained } = await this.#ends.ask<{ drained: number }>({
+      do: "drain",
+      socket: this.#name,
+    });
+    return drained;
+  }
+
   /** The next error of its error queue. */
   async failure(timeout_s = 3): Promise<Failure> {
     return await this.#ends.ask({ do: "failure", socket: this.#name, timeout_s });

@@ -6,9 +6,10 @@
 {"do": "send", "socket", "to": [address, port] or null, "sizes": [bytes], "segment": bytes, "from": address} -> {"sent"}
     several sizes are one sendmmsg(); "segment" is UDP_SEGMENT; "from" is IP_PKTINFO
 {"do": "receive", "socket", "timeout_s"} -> {"size", "from", "packetInfo", "original"} or an error
+{"do": "drain", "socket"} -> {"drained"}: what waits there
 {"do": "failure", "socket", "timeout_s"} -> {"errno", "type", "code", "origin", "offender", "to"} of the error queue
 {"do": "capture", "device"} -> {}        {"do": "captured", "port"} -> the datagrams seen since, to or from that port
-{"do": "flood", "device": from, "to": [address, port], "count", "network"} -> {"sent"}: spoofed sources of a /8, by a raw socket
+{"do": "flood", "to": [address, port], "count", "network", "timeout_s"} -> {"sent"}: from spoofed sources of a /8
 """
 import ctypes
 import errno
@@ -144,6 +145,14 @@ def receive(request):
     return answer
 
 
+def drain(request):
+    sock, drained = sockets[request["socket"]], 0
+    while select.select([sock], [], [], 0)[0]:
+        sock.recv(70000)
+        drained += 1
+    return {"drained": drained}
+
+
 def failure(request):
     sock = sockets[request["socket"]]
     wait(sock, select.POLLERR, request["timeout_s"])
@@ -277,7 +286,7 @@ def close(request):
 
 
 does = {
-    "open": open_socket, "connect": connect, "send": send, "receive": receive, "failure": failure,
+    "open": open_socket, "connect": connect, "send": send, "receive": receive, "drain": drain, "failure": failure,
     "capture": capture, "captured": captured, "flood": flood, "close": close,
 }
 for line in sys.stdin:
