@@ -7,8 +7,9 @@
  * the socket does not change.
  *
  * Ingress sees more than sk_lookup does. What is not for this host, or cannot be judged here, goes on untouched: frames for
- * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. Only a
- * selection is counted here: everything else meets sk_lookup later and is counted there.
+ * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. A
+ * selection is counted here, and a first fragment that cannot be handed over: everything else meets sk_lookup later and is
+ * counted there.
  */
 #include "icmp.h"
 
@@ -16,9 +17,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PACKET_HOST 0
 #define VLAN_ID_MASK 0x0fff
-#define IP_FRAGMENT 0x3fff	/* more fragments, or an offset */
+#define IP_MORE_FRAGMENTS 0x2000
+#define IP_FRAGMENT_OFFSET 0x1fff
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_DSTOPTS 60
+#define IPPROTO_FRAGMENT 44
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
@@ -56,6 +59,7 @@ struct packet {
 	struct lookup l;
 	__u32 transport;	/* offset from the network header */
 	__u8 tcp_flags;
+	bool fragment;		/* the first; the others are not looked at, they have no ports */
 };
 
 /* The network header's offset is known on every device, with an Ethernet header or without. */
@@ -68,8 +72,9 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip4_header ip;
 
-	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT))
+	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
 		return false;
+	p->fragment = ip.fragment & bpf_htons(IP_MORE_FRAGMENTS);
 	p->l.family = AF_INET;
 	p->l.dialled.protocol = ip.protocol;
 	p->transport = (ip.version_length & 0xf) * 4;
@@ -81,7 +86,7 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip6_header ip;
-	__u8 option[2];
+	__u8 option[4];
 	__u8 next;
 
 	if (!load(skb, 0, &ip, sizeof(ip)))
@@ -94,6 +99,13 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 			return false;
 		next = option[0];
 		p->transport += (option[1] + 1) * 8;
+	}
+	if (next == IPPROTO_FRAGMENT) {
+		if (!load(skb, p->transport, option, sizeof(option)) || (option[2] << 8 | option[3]) & 0xfff8)
+			return false;
+		next = option[0];
+		p->transport += 8;
+		p->fragment = true;
 	}
 	p->l.dialled.protocol = next;
 	address_copy(p->l.dialled.address, ip.destination);
@@ -295,6 +307,18 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		/* A plain TCP listener: sk_lookup will select it. */
 		if (!udp && live.sockets != live.steered)
 			return;
+		if (p->fragment) {
+			/* Put together again it has lost the socket, and sk_lookup has none to give. */
+			count_fault(unsteered);
+			l->verdict = ILM_VERDICT_MISSED;
+			l->attempts[i] = ILM_ATTEMPT_FAILED;
+			c = bpf_map_lookup_elem(&counters, &l->mapping);
+			if (c)
+				c->errors++;
+			if (watched())
+				report(l);
+			return;
+		}
 		l->attempts[i] = hand_over(skb, l, &endpoint);
 		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
 			continue;
@@ -355,7 +379,7 @@ int ilm_steer(struct __sk_buff *skb)
 	}
 	if (!is_unicast(&p.l))
 		return TCX_NEXT;
-	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
+	if (constants.steer_udp && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
 	udp = p.l.dialled.protocol == IPPROTO_UDP;

@@ -23,13 +23,20 @@ import { findBpffs, mountBpffs } from "../kernel/mounts.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
+import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
-import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
+import {
+  type Direction,
+  attachInterfaces,
+  detachInterfaces,
+  interfacesWithout,
+} from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
@@ -40,7 +47,8 @@ import type {
   DataPlane,
   DecisionStream,
   Explanation,
-  Health,
+  Faults,
+  FlowCount,
   InForce,
 } from "./types.js";
 import { watchDecisions } from "./watch.js";
@@ -253,11 +261,8 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  health(): Health | null {
-    const loaded = this.#current();
-    if (loaded === undefined) return null;
-    const { untracked, unplaced, unsteered } = loaded.registry.faults();
-    return { steers: loaded.registry.steers, untracked, unplaced, unsteered };
+  steers(): boolean | null {
+    return this.#current()?.registry.steers ?? null;
   }
 
   endedNamespaces(): number[] {
@@ -273,6 +278,32 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
     return decodeAll(listenerLayout, records).map(toListener);
+  }
+
+  flows(): Flow[] {
+    const registry = this.#current()?.registry;
+    return registry === undefined ? [] : liveFlows(registry.map("flows"));
+  }
+
+  flowCount(): FlowCount | null {
+    const map = this.#current()?.registry.map("flows");
+    return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+  }
+
+  uncoveredInterfaces(): string[] {
+    const paths = this.#findPaths();
+    const loaded = this.#current();
+    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
+    const needed = neededHooks(loaded.description.rules);
+    const folder = paths.interfaces(loaded.registry.number);
+    const without = (["ingress", "egress"] as const).flatMap((direction) =>
+      needed[direction] ? interfacesWithout(folder, direction) : [],
+    );
+    return [...new Set(without)];
+  }
+
+  faults(): Faults | null {
+    return this.#current()?.registry.faults() ?? null;
   }
 
   explain(packet: Packet): Explanation {
@@ -348,6 +379,7 @@ class KernelDataPlane implements DataPlane {
     this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
+    forgetIdleFlows(registry.map("flows"));
   }
 
   unload(): boolean {
