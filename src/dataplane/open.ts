@@ -12,7 +12,6 @@ import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
 import { candidates } from "../model/candidates.js";
-import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
 import {
@@ -23,6 +22,7 @@ import {
   openLink,
   openProgram,
   runIterator,
+  waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
@@ -38,7 +38,8 @@ import { version } from "../version.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
 import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
-import { type Description, Generation } from "./generation.js";
+import { type Description, digestOf } from "./description.js";
+import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { PinPaths, objectPath, removeFolder } from "./paths.js";
 import { Registry } from "./registry.js";
@@ -152,6 +153,7 @@ class KernelDataPlane implements DataPlane {
     const description = this.#current()?.description;
     if (description === undefined) return null;
     const { generation, appliedAt, version: by, rules } = description;
+    // The rules unpack themselves when somebody looks at them.
     return { generation, appliedAt, version: by, rules };
   }
 
@@ -164,7 +166,8 @@ class KernelDataPlane implements DataPlane {
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    if (before !== undefined && sameRules(before.description.rules, rules)) {
+    const digest = digestOf(rules);
+    if (before !== undefined && before.description.digest === digest) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
@@ -194,6 +197,7 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
+      digest,
       registry: registry.number,
       interfaces: compiled.interfaces,
     };
@@ -204,6 +208,8 @@ class KernelDataPlane implements DataPlane {
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
+      // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
+      waitForPrograms();
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
