@@ -7,11 +7,11 @@ import {
   mappingEntry,
   notYet,
   serviceEntry,
-  VERSION,
   weightedTarget,
 } from "./schema.js";
 import { quote, type Path } from "./source.js";
 import { nearest } from "./suggest.js";
+import { VERSION } from "./version.js";
 
 type Issue = z.core.$ZodIssue;
 

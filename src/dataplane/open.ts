@@ -4,7 +4,6 @@ import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
 import { candidates } from "../model/candidates.js";
-import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
 import {
@@ -15,6 +14,7 @@ import {
   openLink,
   openProgram,
   runIterator,
+  waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
@@ -37,7 +37,8 @@ import {
   detachInterfaces,
   interfacesWithout,
 } from "./interfaces.js";
-import { type Description, Generation } from "./generation.js";
+import { type Description, digestOf } from "./description.js";
+import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
 import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
@@ -160,6 +161,7 @@ class KernelDataPlane implements DataPlane {
     const description = this.#current()?.description;
     if (description === undefined) return null;
     const { generation, appliedAt, version: by, rules } = description;
+    // The rules unpack themselves when somebody looks at them.
     return { generation, appliedAt, version: by, rules };
   }
 
@@ -173,7 +175,8 @@ class KernelDataPlane implements DataPlane {
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    if (before !== undefined && sameRules(before.description.rules, rules)) {
+    const digest = digestOf(rules);
+    if (before !== undefined && before.description.digest === digest) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
@@ -203,6 +206,7 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
+      digest,
       registry: registry.number,
       interfaces: compiled.interfaces,
     };
@@ -213,6 +217,8 @@ class KernelDataPlane implements DataPlane {
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
+      // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
+      waitForPrograms();
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
