@@ -183,12 +183,15 @@ def do_fork(request):
     """The child serves on; when this process ends, so does the child."""
     name = request["name"]
     reader, writer = os.pipe()
+    ready, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(writer)
         for other in sockets:
             if other != name:
                 sockets[other].close()
+        os.close(ready)
+        os.close(tell)
         # Its own: an epoll set is shared by fork().
         own = selectors.DefaultSelector()
         own.register(reader, selectors.EVENT_READ, None)
@@ -199,6 +202,10 @@ def do_fork(request):
                     os._exit(0)
                 answer(key.fileobj, request["tag"])
     os.close(reader)
+    os.close(tell)
+    # Until the child has closed them, the others live on in it, also those that are closed here.
+    os.read(ready, 1)
+    os.close(ready)
     leave(name)
     sockets.pop(name).close()
     return {"pid": pid}
