@@ -7,6 +7,7 @@ sockets.py hold COUNT               that many TCP listeners on 127.1.0.0/16, unt
 sockets.py gap tcp|udp COUNT LISTEN DIAL PORT   from the return of listen()/bind() to the first connection or datagram
 """
 import json
+import os
 import resource
 import socket
 import statistics
@@ -43,16 +44,32 @@ def connect(count):
     return {"connect": statistics.median(took)}
 
 
+PER_PROCESS = 10_000
+
+
 def hold(count):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
-    held = []
-    for i in range(count):
-        sock = socket.socket()
-        sock.bind((f"127.1.{i >> 8 & 255}.{i & 255}", 7000))
-        sock.listen(1)
-        held.append(sock)
-    print(json.dumps({"held": len(held)}), flush=True)
+    """In several processes: not everybody may raise the limit of descriptors."""
+    soft = min(PER_PROCESS + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    reader, writer = os.pipe()
+    starts = range(0, count, PER_PROCESS)
+    for start in starts:
+        if os.fork() == 0:
+            held = []
+            for i in range(start, min(start + PER_PROCESS, count)):
+                sock = socket.socket()
+                sock.bind((f"127.1.{i >> 8 & 255}.{i & 255}", 7000))
+                sock.listen(1)
+                held.append(sock)
+            os.write(writer, b"x")
+            sys.stdin.read()
+            os._exit(0)
+    for _ in starts:
+        os.read(reader, 1)
+    print(json.dumps({"held": count}), flush=True)
     sys.stdin.read()
+    for _ in starts:
+        os.wait()
 
 
 def gap(kind, count, listen, dial, port):
