@@ -31,7 +31,7 @@ AS_ROOT := tools/as-root.sh
 # Whoever owns the checkout owns what is built in it, also after `sudo make`.
 OWN := tools/own.sh
 
-.PHONY: help run build test unit check oracle storm fuzz bench generate format install uninstall clean
+.PHONY: help run build test unit check oracle storm fuzz soak bench generate format install uninstall clean
 
 help: ## this list
 	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
@@ -66,6 +66,9 @@ storm: setup-test build ## reloads under full connection load, much longer than 
 
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
 	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
+
+soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
+	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
 
 bench: setup-bench build ## what a lookup costs, and new connections per second
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)

@@ -139,7 +139,10 @@ class KernelDataPlane implements DataPlane {
       throw new IlmError(
         "INCOMPATIBLE",
         `the state under ${paths.base} was made by another version of ilm`,
-        { cause, remedy: "Run `ilm unload`, then `ilm apply`" },
+        {
+          cause,
+          remedy: "Apply the configuration again with this version: it takes over without a gap",
+        },
       );
     }
   }
@@ -165,14 +168,25 @@ class KernelDataPlane implements DataPlane {
     return { generation, appliedAt, version: by, rules };
   }
 
+  /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
+  #readable(): Loaded | undefined {
+    try {
+      return this.#current();
+    } catch (error) {
+      if (error instanceof IlmError && error.code === "INCOMPATIBLE") return undefined;
+      throw error;
+    }
+  }
+
   apply(rules: Rules): ApplyResult {
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
     const compiled = compile(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
-    const before = this.#current();
-    this.#removeLeftovers(paths, before);
+    const before = this.#readable();
+    // Another version's state goes on deciding until ours is in force.
+    if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
     const digest = digestOf(rules);
@@ -243,7 +257,13 @@ class KernelDataPlane implements DataPlane {
       before.link.update(generation.program);
       return before.link;
     }
-    // A link that nothing of ours stands behind is another version's or an ended namespace's.
+    // A link that nothing of ours stands behind is another version's, which goes over to us, or an ended namespace's.
+    const found = openLink(paths.lookupLink);
+    if (found?.info().netnsInode === this.netnsInode) {
+      found.update(generation.program);
+      return found;
+    }
+    found?.close();
     rmSync(paths.lookupLink, { force: true });
     const netns = openSync(ownNetnsPath, "r");
     try {
