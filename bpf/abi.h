@@ -18,7 +18,7 @@
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
 #define ILM_FILTER_BUCKETS 131072 /* power of two */
-/* A client that was silent for longer is not answered any more: what it dialled may be forgotten. */
+/* When client and daemon were both silent for longer, what the client dialled is forgotten. */
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
@@ -83,7 +83,15 @@ ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 /* ports[protocol, port] */
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
+#define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
 #define ILM_CLASS_MASK 0x1fffffffU	/* 0: no mapping covers the port */
+
+/*
+ * The values of `exact`, `prefixes`, `sources` and `classes` are numbers of rules; or, with this bit, of the first step of a chain:
+ * the mappings there have conditions, and one whose condition is not met is passed over for the next best.
+ */
+#define ILM_STEP 0x80000000U
+#define ILM_STEPS_MAX 512	/* that one packet may take; compile refuses more */
 
 struct ilm_exact_key {
 	__u32 class_id;
@@ -99,6 +107,19 @@ struct ilm_prefix_key {
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
+
+/* sources: as ilm_prefix_key, with the group in the place of the class and the address that the packet comes from. */
+
+/* steps[]; 0 is the end of every chain: no rule. */
+struct ilm_step {
+	__u32 rule;		/* decides when there is no other condition, or it is met; without ILM_STEP */
+	__u32 next;		/* the step to take when not; without ILM_STEP; 0: none */
+	__u32 group;		/* not 0: go on with what `sources` has for the group and the packet's source, else with `next` */
+	__u32 interface;	/* not 0: index into `interfaces`, on which the packet has to come in */
+	__u8 matched;		/* enum ilm_matched */
+	__u8 zero[3];
+};
+ILM_ASSERT_SIZE(struct ilm_step, 20);
 
 /* classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6 packets; 0: none. */
 struct ilm_class {
@@ -119,7 +140,8 @@ struct ilm_rule {
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
 	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
-	__u16 zero;
+	__u8 weighted;		/* 1: by consistent hashing over the live destinations; 0: the first live one */
+	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 20);
 
@@ -127,7 +149,7 @@ struct ilm_destination {
 	__be32 address[4];
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
-	__u16 zero;
+	__u16 weight;		/* of a weighted rule; at least 1 */
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 24);
 
@@ -208,7 +230,7 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
-	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the client's last datagram, to about a second */
+	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second */
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u16 zero;
@@ -264,7 +286,7 @@ struct ilm_faults {
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
 	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
-	__u64 unsteered;	/* packets for a socket that only ingress could have selected, and that came another way */
+	__u64 unsteered;	/* for a socket that only ingress can select: datagrams in fragments, MPTCP's packets from elsewhere */
 };
 ILM_ASSERT_SIZE(struct ilm_faults, 40);
 

@@ -7,8 +7,9 @@
  * the socket does not change.
  *
  * Ingress sees more than sk_lookup does. What is not for this host, or cannot be judged here, goes on untouched: frames for
- * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. Only a
- * selection is counted here: everything else meets sk_lookup later and is counted there.
+ * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. A
+ * selection is counted here, and a first fragment that cannot be handed over: everything else meets sk_lookup later and is
+ * counted there.
  */
 #include "icmp.h"
 
@@ -16,9 +17,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PACKET_HOST 0
 #define VLAN_ID_MASK 0x0fff
-#define IP_FRAGMENT 0x3fff	/* more fragments, or an offset */
+#define IP_MORE_FRAGMENTS 0x2000
+#define IP_FRAGMENT_OFFSET 0x1fff
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_DSTOPTS 60
+#define IPPROTO_FRAGMENT 44
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
@@ -57,7 +60,8 @@ struct packet {
 	__u32 transport;	/* offset from the network header */
 	__u32 expected;		/* sequence number that the remains of a connection wait for */
 	__u8 tcp_flags;
-	__u8 remains;		/* 1: a SYN that meets such */
+	bool remains;		/* a SYN that meets such */
+	bool fragment;		/* the first; the others are not looked at, they have no ports */
 };
 
 /* In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). */
@@ -78,8 +82,9 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip4_header ip;
 
-	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT))
+	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
 		return false;
+	p->fragment = ip.fragment & bpf_htons(IP_MORE_FRAGMENTS);
 	p->l.family = AF_INET;
 	p->l.dialled.protocol = ip.protocol;
 	p->transport = (ip.version_length & 0xf) * 4;
@@ -91,7 +96,7 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip6_header ip;
-	__u8 option[2];
+	__u8 option[4];
 	__u8 next;
 
 	if (!load(skb, 0, &ip, sizeof(ip)))
@@ -104,6 +109,13 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 			return false;
 		next = option[0];
 		p->transport += (option[1] + 1) * 8;
+	}
+	if (next == IPPROTO_FRAGMENT) {
+		if (!load(skb, p->transport, option, sizeof(option)) || (option[2] << 8 | option[3]) & 0xfff8)
+			return false;
+		next = option[0];
+		p->transport += 8;
+		p->fragment = true;
 	}
 	p->l.dialled.protocol = next;
 	address_copy(p->l.dialled.address, ip.destination);
@@ -333,14 +345,20 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	bool udp = l->dialled.protocol == IPPROTO_UDP;
 	__u32 first = l->family == AF_INET ? rule->first4 : rule->first6;
 	__u32 n = l->family == AF_INET ? rule->count4 : rule->count6;
+	bool weighted = rule->weighted;
 	struct ilm_counters *c;
+	__u64 floor = 0;
 
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
 		struct ilm_presence live;
 		__u32 index = first + i;
 
+		if (i >= n)
+			return TCX_NEXT;
+		i &= ILM_DESTINATIONS_MAX - 1;
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			return TCX_NEXT;
@@ -355,6 +373,18 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 		/* A plain TCP listener: sk_lookup will select it. */
 		if (!udp && live.sockets != live.steered)
 			return TCX_NEXT;
+		if (p->fragment) {
+			/* Put together again it has lost the socket, and sk_lookup has none to give. */
+			count_fault(unsteered);
+			l->verdict = ILM_VERDICT_MISSED;
+			l->attempts[i] = ILM_ATTEMPT_FAILED;
+			c = bpf_map_lookup_elem(&counters, &l->mapping);
+			if (c)
+				c->errors++;
+			if (watched())
+				report(l);
+			return TCX_NEXT;
+		}
 		l->attempts[i] = hand_over(skb, p, &endpoint);
 		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
 			continue;
@@ -369,7 +399,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 		if (udp)
 			remember(l, &endpoint);
 		if (watched())
-			report(l, skb->ingress_ifindex);
+			report(l);
 		return TCX_NEXT;
 	}
 	return TCX_NEXT;
@@ -419,7 +449,7 @@ int ilm_steer(struct __sk_buff *skb)
 	}
 	if (!is_unicast(&p.l))
 		return TCX_NEXT;
-	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
+	if (constants.steer_udp && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
@@ -435,6 +465,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!class || !*class)
 		return TCX_NEXT;
 
+	p.l.interface = skb->ingress_ifindex;
 	number = find_rule(*class, &p.l);
 	if (!number)
 		return TCX_NEXT;
@@ -453,12 +484,11 @@ int ilm_steer(struct __sk_buff *skb)
 		if (!(p.tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
 	}
-	p.l.interface = skb->ingress_ifindex;
 	holder = udp ? udp_holder(skb, &p.l) : tcp_holder(skb, &p.l);
 	if ((__u32)holder == REMAINS) {
 		if ((p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return TCX_NEXT;
-		p.remains = 1;
+		p.remains = true;
 		p.expected = holder >> 32;
 		holder = listener_holder(skb, &p.l);
 	}

@@ -14,7 +14,10 @@ export const ILM_MAPPING_NONE = 0xffffffff;
 export const ILM_SLOT_NONE = 0xffffffff;
 export const ILM_CLASS_EXACT = 0x80000000;
 export const ILM_CLASS_PREFIX = 0x40000000;
+export const ILM_CLASS_ASKS = 0x20000000;
 export const ILM_CLASS_MASK = 0x1fffffff;
+export const ILM_STEP = 0x80000000;
+export const ILM_STEPS_MAX = 512;
 export const ExistingCode = {
   EXACT: 0,
   ANY: 1,
@@ -181,6 +184,7 @@ export interface Destination {
   address: Uint8Array;
   slot: number;
   port: number;
+  weight: number;
 }
 
 export const destinationLayout: Layout<Destination> = {
@@ -189,11 +193,13 @@ export const destinationLayout: Layout<Destination> = {
     address: bytesAt(view, at, 16),
     slot: view.getUint32(at + 16, true),
     port: view.getUint16(at + 20, true),
+    weight: view.getUint16(at + 22, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
     view.setUint32(at + 16, value.slot, true);
     view.setUint16(at + 20, value.port, true);
+    view.setUint16(at + 22, value.weight, true);
   },
 };
 
@@ -542,6 +548,7 @@ export interface Rule {
   count6: number;
   existing: number;
   reject: number;
+  weighted: number;
 }
 
 export const ruleLayout: Layout<Rule> = {
@@ -554,6 +561,7 @@ export const ruleLayout: Layout<Rule> = {
     count6: view.getUint16(at + 14, true),
     existing: view.getUint8(at + 16),
     reject: view.getUint8(at + 17),
+    weighted: view.getUint8(at + 18),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.mapping, true);
@@ -563,6 +571,7 @@ export const ruleLayout: Layout<Rule> = {
     view.setUint16(at + 14, value.count6, true);
     view.setUint8(at + 16, value.existing);
     view.setUint8(at + 17, value.reject);
+    view.setUint8(at + 18, value.weighted);
   },
 };
 
@@ -594,6 +603,32 @@ export const steeringLayout: Layout<Steering> = {
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.looking, true);
+  },
+};
+
+export interface Step {
+  rule: number;
+  next: number;
+  group: number;
+  interface: number;
+  matched: number;
+}
+
+export const stepLayout: Layout<Step> = {
+  size: 20,
+  read: (view, at) => ({
+    rule: view.getUint32(at, true),
+    next: view.getUint32(at + 4, true),
+    group: view.getUint32(at + 8, true),
+    interface: view.getUint32(at + 12, true),
+    matched: view.getUint8(at + 16),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.rule, true);
+    view.setUint32(at + 4, value.next, true);
+    view.setUint32(at + 8, value.group, true);
+    view.setUint32(at + 12, value.interface, true);
+    view.setUint8(at + 16, value.matched);
   },
 };
 

@@ -23,13 +23,20 @@ import { findBpffs, mountBpffs } from "../kernel/mounts.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
+import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
-import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
+import {
+  type Direction,
+  attachInterfaces,
+  detachInterfaces,
+  interfacesWithout,
+} from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
@@ -40,7 +47,8 @@ import type {
   DataPlane,
   DecisionStream,
   Explanation,
-  Health,
+  Faults,
+  FlowCount,
   InForce,
 } from "./types.js";
 import { watchDecisions } from "./watch.js";
@@ -169,7 +177,13 @@ class KernelDataPlane implements DataPlane {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
-      return { generation, changed: false, addressesAdded: added, addressesRemoved: [] };
+      return {
+        generation,
+        changed: false,
+        addressesAdded: added,
+        addressesRemoved: [],
+        interfacesMissing: before.generation.resolveInterfaces(),
+      };
     }
     mkdirSync(paths.base, { recursive: true, mode: 0o700 });
     let registry = before?.registry;
@@ -190,8 +204,10 @@ class KernelDataPlane implements DataPlane {
       version,
       rules,
       registry: registry.number,
+      interfaces: compiled.interfaces,
     };
     const generation = Generation.create(paths, registry, compiled, slots, description);
+    const missing = generation.resolveInterfaces();
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
@@ -212,6 +228,7 @@ class KernelDataPlane implements DataPlane {
       changed: true,
       addressesAdded: added,
       addressesRemoved: removed,
+      interfacesMissing: missing,
     };
   }
 
@@ -244,11 +261,8 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  health(): Health | null {
-    const loaded = this.#current();
-    if (loaded === undefined) return null;
-    const { untracked, unplaced, unsteered } = loaded.registry.faults();
-    return { steers: loaded.registry.steers, untracked, unplaced, unsteered };
+  steers(): boolean | null {
+    return this.#current()?.registry.steers ?? null;
   }
 
   endedNamespaces(): number[] {
@@ -264,6 +278,32 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
     return decodeAll(listenerLayout, records).map(toListener);
+  }
+
+  flows(): Flow[] {
+    const registry = this.#current()?.registry;
+    return registry === undefined ? [] : liveFlows(registry.map("flows"));
+  }
+
+  flowCount(): FlowCount | null {
+    const map = this.#current()?.registry.map("flows");
+    return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+  }
+
+  uncoveredInterfaces(): string[] {
+    const paths = this.#findPaths();
+    const loaded = this.#current();
+    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
+    const needed = neededHooks(loaded.description.rules);
+    const folder = paths.interfaces(loaded.registry.number);
+    const without = (["ingress", "egress"] as const).flatMap((direction) =>
+      needed[direction] ? interfacesWithout(folder, direction) : [],
+    );
+    return [...new Set(without)];
+  }
+
+  faults(): Faults | null {
+    return this.#current()?.registry.faults() ?? null;
   }
 
   explain(packet: Packet): Explanation {
@@ -291,6 +331,7 @@ class KernelDataPlane implements DataPlane {
     const found = this.listeners().find(
       (listener) =>
         listener.protocol === packet.protocol &&
+        !(listener.v6only && familyOf(packet.local) === 4) &&
         wanted.some(
           ({ address, port }) =>
             listener.address === address && listener.port === (port || packet.localPort),
@@ -307,8 +348,14 @@ class KernelDataPlane implements DataPlane {
   follow(): { close(): void } {
     return new Follower(
       () => this.#current()?.registry,
-      () => this.#steer(),
+      () => this.#meetInterfaces(),
     );
+  }
+
+  /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
+  #meetInterfaces(): void {
+    this.#current()?.generation.resolveInterfaces();
+    this.#steer();
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. */
@@ -329,9 +376,10 @@ class KernelDataPlane implements DataPlane {
 
   resync(): void {
     const { registry } = this.#require();
-    this.#steer();
+    this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
+    forgetIdleFlows(registry.map("flows"));
   }
 
   unload(): boolean {

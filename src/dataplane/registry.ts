@@ -6,7 +6,6 @@ import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Endpoint as AbiEndpoint,
-  type Faults,
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
@@ -40,6 +39,7 @@ import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
+import type { Faults } from "./types.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
 export const registryMaps = [
@@ -334,7 +334,7 @@ export class Registry {
     this.scan();
   }
 
-  faults(): Record<keyof Faults, number> {
+  faults(): Faults {
     const value = this.map("faults").lookup(zeroKey);
     if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
     const { untracked, unplaced, flows, unanswered, unsteered } = decode(faultsLayout, value);

@@ -165,7 +165,7 @@ const cables: Cable[] = [
     what: "a tun device, which has no Ethernet header",
     lay: async () => {
       const { server, client } = network;
-      const relay = server.startPython("tun.py", [server.path, client.path]);
+      const relay = server.startPython("tun.py", ["tun0", server.path, client.path]);
       await relay.waitForOutput(/connected/);
       return "tun0";
     },
