@@ -143,7 +143,12 @@ export interface GapRow {
 function measureGaps(dataPlane: DataPlane): GapRow[] {
   const gap = (daemon: string, protocol: string, listen: string): GapRow => {
     const { p50, p99, max, lost } = measure(
-      ...["gap", protocol, String(GAPS), listen, "203.0.113.1", "8081"],
+      "gap",
+      protocol,
+      String(GAPS),
+      listen,
+      "203.0.113.1",
+      "8081",
     );
     return { daemon, p50: p50 ?? 0, p99: p99 ?? 0, max: max ?? 0, lost: lost ?? 0 };
   };

@@ -60,8 +60,8 @@ struct packet {
 	__u32 transport;	/* offset from the network header */
 	__u32 expected;		/* sequence number that the remains of a connection wait for */
 	__u8 tcp_flags;
+	bool remains;		/* a SYN that meets such */
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
-	__u8 remains;		/* 1: a SYN that meets such */
 };
 
 /* In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). */
@@ -488,7 +488,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if ((__u32)holder == REMAINS) {
 		if ((p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return TCX_NEXT;
-		p.remains = 1;
+		p.remains = true;
 		p.expected = holder >> 32;
 		holder = listener_holder(skb, &p.l);
 	}

@@ -35,7 +35,7 @@ for (const cell of matrix) {
       script("activated.py"),
     ]);
     await server.waitForListener(cell.protocol, cell.daemon, 6000);
-    const [row] = (await server.listeners()).filter(({ address }) => address === cell.daemon);
+    const row = (await server.listeners()).find(({ address }) => address === cell.daemon);
     expect(row).toMatchObject({ pid: activator.pid, mappings: [expect.any(String)] });
     // It starts the daemon in its own place.
     const who = await client.who(cell.protocol, cell.public, 6000);
@@ -71,7 +71,13 @@ http {
 `,
       );
       const nginx = server.start([
-        ...["nginx", "-e", "stderr", "-p", server.folder, "-c", configuration],
+        "nginx",
+        "-e",
+        "stderr",
+        "-p",
+        server.folder,
+        "-c",
+        configuration,
       ]);
       await server.waitForListener("tcp", daemon, 6000);
       const group = (await server.listeners()).filter((row) => row.address === daemon);
@@ -79,10 +85,10 @@ http {
         { groupSize: 2, command: "nginx", handover: "sockmap" },
         { groupSize: 2, command: "nginx", handover: "sockmap" },
       ]);
-      let reloading = true;
+      const load = { reloading: true };
       const dialling = (async (): Promise<number> => {
         let dials = 0;
-        for (; reloading; dials += 1) {
+        for (; load.reloading; dials += 1) {
           if ((await client.curl(address, 6000)) !== "nginx") throw new Error("not nginx");
         }
         return dials;
@@ -97,7 +103,7 @@ http {
           return now.length === 2 && now.every((pid) => !before.includes(pid)) ? true : null;
         });
       }
-      reloading = false;
+      load.reloading = false;
       expect(await dialling).toBeGreaterThan(5);
       // Not at once: its workers would stay.
       await nginx.stop("SIGTERM");

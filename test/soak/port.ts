@@ -53,8 +53,9 @@ export class Port {
   }
 
   #widen(flight: Flight, sockets: readonly Socket[]): void {
-    for (const tag of this.#answers(sockets, flight.family, flight.dialled))
+    for (const tag of this.#answers(sockets, flight.family, flight.dialled)) {
       flight.allowed.add(tag);
+    }
   }
 
   end(flight: Flight): void {

@@ -255,8 +255,8 @@ test(
       act(["put rules in force", "start or kill run"]),
       ...Array.from({ length: DIALLERS }, load),
     ]);
-    console.log(
-      `soak: seed ${seed}, ${dials} dials, ${held.size} sockets at the end, ${JSON.stringify(done)}`,
+    process.stdout.write(
+      `\nsoak: seed ${seed}, ${dials} dials, ${held.size} sockets at the end, ${JSON.stringify(done)}\n`,
     );
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(wrong).toHaveLength(0);
