@@ -34,6 +34,16 @@ const programs: Readonly<Record<string, string>> = {
   dig: "bind9-dnsutils",
   curl: "curl",
   nc: "netcat-openbsd",
+  ethtool: "ethtool",
+  unbound: "unbound",
+  knotd: "knot",
+  kdig: "knot-dnsutils",
+  chronyd: "chrony",
+  ntpdig: "ntpsec-ntpdig",
+  "in.tftpd": "tftpd-hpa",
+  gtlsserver: "ngtcp2-server",
+  gtlsclient: "ngtcp2-client",
+  openssl: "openssl",
 };
 
 const searchPath = [
