@@ -64,7 +64,7 @@ oracle: setup-test build ## the loaded program against the oracle, much longer t
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
 	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
 
-bench: setup-bench build ## what a lookup costs, and new connections per second
+bench: setup-bench build dist/bench/traffic ## what a lookup costs, and a datagram (ARGS: lookup, udp)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
@@ -98,6 +98,10 @@ dist/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile
 dist/bpf/empty.bpf.o: bench/empty.bpf.c Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
+
+dist/bench/traffic: bench/traffic.c Makefile
+	@mkdir -p $(@D)
+	@$(CLANG) -O2 -Wall -Wextra $< -o $@
 
 # A newer compiler may warn of more: that fails `make check` here, and not the build of whoever has it.
 .PHONY: objects-strict

@@ -1,6 +1,7 @@
 /** `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ. */
 import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace } from "./network.js";
+import { measureUdp, type UdpRow } from "./udp.js";
 
 function table(rows: readonly (readonly string[])[]): string {
   const [head = []] = rows;
@@ -23,6 +24,29 @@ function lookupTable(rows: readonly LookupRow[]): string {
   ]);
 }
 
+function udpTable(rows: readonly UdpRow[]): string {
+  return table([
+    ["request and reply", "per second", "of direct", "CPU, us", "of direct"],
+    ...rows.map(({ family, way, perSecond, ratio, cpuMicroseconds, cpuRatio }) => [
+      `${family}, ${way}`,
+      String(Math.round(perSecond)),
+      ratio.toFixed(2),
+      cpuMicroseconds.toFixed(1),
+      cpuRatio.toFixed(2),
+    ]),
+  ]);
+}
+
+/** `make bench ARGS=udp` is this part alone. */
+const parts = process.argv.slice(2);
+const wanted = (part: string): boolean => parts.length === 0 || parts.includes(part);
+
+// First: it makes namespaces of its own, and the other part leaves this process in one.
+if (wanted("udp")) {
+  console.log("## UDP, two namespaces joined by veth\n");
+  console.log(`${udpTable(await measureUdp())}\n`);
+}
+if (!wanted("lookup")) process.exit();
 const namespace = enterBenchNamespace();
 try {
   console.log("## Cost of a lookup\n");

@@ -68,7 +68,6 @@ openssl                                openssl
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy
 nft                                    nftables
-socat                                  socat
 '
 
 case $profile in
