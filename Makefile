@@ -31,7 +31,7 @@ AS_ROOT := tools/as-root.sh
 # Whoever owns the checkout owns what is built in it, also after `sudo make`.
 OWN := tools/own.sh
 
-.PHONY: help run build test unit check oracle fuzz bench generate format install uninstall clean
+.PHONY: help run build test unit check oracle storm fuzz bench generate format install uninstall clean
 
 help: ## this list
 	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
@@ -60,6 +60,9 @@ unit: setup-build build ## only the tests that need no root
 
 oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
 	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(AS_ROOT) $(OWN)
+
+storm: setup-test build ## reloads under full connection load, much longer than in `make test`
+	@$(AS_ROOT) env ILM_STORM_RELOADS=$${ILM_STORM_RELOADS:-1000} $(VITEST) test/fault/swaps.test.ts $(ARGS); $(AS_ROOT) $(OWN)
 
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
 	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
@@ -107,7 +110,7 @@ dist/bench/traffic: bench/traffic.c Makefile
 .PHONY: objects-strict
 objects-strict: $(BPF_OBJECTS)
 	@for source in $(BPF_SOURCES); do \
-		$(CLANG) $(BPF_CFLAGS) -Wall -Wextra -Werror -fsyntax-only $$source; \
+		$(CLANG) $(BPF_CFLAGS) -Wall -Wextra -Wno-unused-parameter -Werror -fsyntax-only $$source; \
 	done
 
 node_modules/.package-lock.json: package-lock.json

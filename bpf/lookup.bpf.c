@@ -10,17 +10,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
-{
-	struct ilm_question *q;
-	__u32 key = 0;
-
-	if (ctx->remote_port)
-		return false;
-	q = bpf_map_lookup_elem(&question, &key);
-	return q && q->asked;
-}
-
+/* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
@@ -44,6 +34,16 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 		l->remote[2] = w2;
 		l->remote[3] = w3;
 	}
+	if (!l->remote_port) {
+		__u32 key = 0;
+		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
+
+		if (q && q->asked) {
+			l->dry = 1;
+			l->interface = q->interface;
+			l->remote_port = q->remote_port;
+		}
+	}
 }
 
 /* Is this a look-up that the ingress program makes? It only wants to know what the kernel has without us. */
@@ -55,21 +55,31 @@ static __always_inline bool called_by_ingress(void)
 	return s && s->looking;
 }
 
-/* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
+/* Somebody listens on the endpoint, and takes the packet, whom only ingress can select. */
+static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct ilm_presence p = listeners_at(endpoint, l->interface);
 
-	if (!p)
+	/* The IPv6 wildcard, with sockets that all take no IPv4. */
+	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
-	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
+	return endpoint->protocol == IPPROTO_UDP ? p.sockets : p.steered;
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk)
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool dry)
 {
-	/* Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. */
-	long err = bpf_sk_assign(ctx, sk, 0);
+	long err;
 
+	/* The kernel does not look at that for us. Primary sockets are bound to no device, unless that came later. */
+	if (sk->bound_dev_if && sk->bound_dev_if != interface) {
+		bpf_sk_release(sk);
+		return ILM_ATTEMPT_ABSENT;
+	}
+	/*
+	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Without a packet it
+	 * cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
+	 */
+	err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
@@ -80,7 +90,9 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
+	__u32 device;		/* only sockets that are bound to it; 0: to none */
 	__u8 outcome;
+	bool dry;
 };
 
 static long try_member(__u32 number, struct member_search *search)
@@ -91,7 +103,11 @@ static long try_member(__u32 number, struct member_search *search)
 	sk = bpf_map_lookup_elem(&members, &search->member);
 	if (!sk)
 		return 0;
-	search->outcome = assign(search->ctx, sk);
+	if (sk->bound_dev_if != search->device) {
+		bpf_sk_release(sk);
+		return 0;
+	}
+	search->outcome = assign(search->ctx, sk, search->device, search->dry);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -99,10 +115,12 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
  * would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool dry)
 {
-	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT };
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .device = device,
+		.outcome = ILM_ATTEMPT_ABSENT, .dry = dry };
+	struct ilm_place place = { .endpoint = *endpoint, .device = device };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 
 	if (!p || !p->sockets)
 		return ILM_ATTEMPT_ABSENT;
@@ -110,13 +128,18 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
+static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
+					    const struct ilm_endpoint *endpoint, __u32 slot)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
 
 	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(l, endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+	/* As the kernel does: who is bound to the device goes before who is bound to none. */
+	if (any_on_device() && l->interface &&
+	    try_members(ctx, endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
+		return ILM_ATTEMPT_SELECTED;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
@@ -127,14 +150,14 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk);
+			outcome = assign(ctx, sk, l->interface, l->dry);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint);
+		__u8 other = try_members(ctx, endpoint, 0, l->dry);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, endpoint))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
@@ -146,6 +169,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	struct ilm_rule *rule;
 	__u32 number, first, n;
 	__u32 failed = 0;
+	__u64 floor = 0;
+	bool weighted;
 
 	number = find_rule(class, l);
 	if (!number)
@@ -168,19 +193,26 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	weighted = rule->weighted;
+	if (weighted && !(class & ILM_CLASS_ASKS))
+		fill_remote(ctx, l);
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
 		__u32 index = first + i;
 		__u8 outcome;
+
+		if (i >= n)
+			break;
 
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, &endpoint, d->slot);
-		l->attempts[i] = outcome;
+		outcome = try_destination(ctx, l, &endpoint, d->slot);
+		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;
 		if (outcome == ILM_ATTEMPT_STEERED && !l->dry) {
@@ -256,12 +288,17 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
-	l.dry = is_dry_run(ctx);
+	l.interface = ctx->ingress_ifindex;
+	/* Port 0: nobody's, or a test run's. */
+	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
+		fill_remote(ctx, &l);
 	if (*class)
 		verdict = decide(ctx, &l, *class);
-	if (l.dry || (*class && !l.unanswerable && watched())) {
+	if (l.dry) {
+		report(&l);
+	} else if (*class && !l.unanswerable && watched()) {
 		fill_remote(ctx, &l);
-		report(&l, ctx->ingress_ifindex);
+		report(&l);
 	}
 	return verdict;
 }

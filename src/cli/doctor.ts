@@ -46,6 +46,8 @@ async function checkRules(): Promise<Check[]> {
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
+      steers: dataPlane.steers(),
+      endedNamespaces: dataPlane.endedNamespaces(),
       flows: dataPlane.flowCount(),
       faults: dataPlane.faults(),
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),

@@ -26,6 +26,8 @@ export async function status(context: Context): Promise<void> {
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
+      steers: dataPlane.steers(),
+      endedNamespaces: dataPlane.endedNamespaces(),
       flows,
       faults,
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),

@@ -4,7 +4,7 @@ import type { FlowCount, Faults } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { allDestinationStates } from "../registry/registry.js";
+import { allDestinationStates, joinListeners } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
 import { count } from "./render/text.js";
 
@@ -14,6 +14,8 @@ export interface Warning {
     | "address-missing"
     | "reload-failed"
     | "daemon"
+    | "mptcp"
+    | "ended-namespaces"
     | "interface-uncovered"
     | "flows-full"
     | "faults";
@@ -29,6 +31,9 @@ export interface Circumstances {
   readonly hostAddresses: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
   /** Null: nothing is loaded. */
+  /** Is there a hand-over at ingress? Null: nothing is loaded. */
+  readonly steers: boolean | null;
+  readonly endedNamespaces: readonly number[];
   readonly flows: FlowCount | null;
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
@@ -40,6 +45,8 @@ export function findWarnings({
   listeners,
   hostAddresses,
   daemon,
+  steers,
+  endedNamespaces,
   flows,
   faults,
   uncoveredInterfaces,
@@ -49,9 +56,33 @@ export function findWarnings({
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
+    ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
+    ...ended(endedNamespaces),
     ...uncovered(uncoveredInterfaces),
     ...fullFlows(flows),
     ...countedFaults(faults),
+  ];
+}
+
+function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
+  return joinListeners(rules, listeners)
+    .filter(({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0)
+    .map(({ listener, mappings }) => ({
+      kind: "mptcp" as const,
+      message: `the listener on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
+      remedy:
+        "Take Linux 6.6 or later, or let the daemon listen with plain TCP: a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp.",
+    }));
+}
+
+function ended(inodes: readonly number[]): Warning[] {
+  if (inodes.length === 0) return [];
+  return [
+    {
+      kind: "ended-namespaces",
+      message: `state of network namespaces that ended is left (${inodes.join(", ")})`,
+      remedy: "The next apply, run or unload in any namespace removes it.",
+    },
   ];
 }
 

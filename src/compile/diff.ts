@@ -11,7 +11,7 @@ import {
 export interface ChangedMapping {
   readonly before: Mapping;
   readonly after: Mapping;
-  /** Names of what differs: `ports`, `on`, `to`, `existing`, `miss`. */
+  /** Names of what differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`. */
   readonly fields: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export interface RuleDiff {
   readonly addressesRemoved: readonly Address[];
 }
 
-const compared = ["ports", "on", "to", "existing", "miss"] as const;
+const compared = ["ports", "on", "from", "interfaces", "to", "existing", "miss"] as const;
 
 function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
@@ -70,17 +70,7 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
   };
 }
 
-/** Would applying `after` change what `before` does? Also false when only comments or places in the file moved. */
-export function sameRules(before: Rules, after: Rules): boolean {
-  const essence = (rules: Rules): unknown => [
-    rules.source,
-    rules.file.services.map(({ name, addresses }) => [name, addresses]),
-    rules.file.mappings.map(essenceOfMapping),
-    rules.runtime.map(essenceOfMapping),
-  ];
-  return same(essence(before), essence(after));
-}
-
-function essenceOfMapping(mapping: Mapping): unknown {
+/** What a mapping does, without where it was written. */
+export function essenceOfMapping(mapping: Mapping): unknown {
   return [mapping.name, mapping.protocol, ...compared.map((field) => mapping[field])];
 }

@@ -12,6 +12,7 @@ import {
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
 import { explain } from "./issues.js";
 import type { Problems } from "./problems.js";
+import { readQuickEntry } from "./quick-entry.js";
 import {
   configuration,
   listOf,
@@ -46,6 +47,8 @@ export function buildRuleSet(
 
 function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
   const { value } = source;
+  const quick = validateQuickly(value);
+  if (quick !== null) return { source, ...quick };
   const result = configuration.safeParse(value);
   if (result.success) {
     const { services, mappings } = result.data;
@@ -73,6 +76,25 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
     .filter((finding) => !problems.hasAt(finding));
   for (const finding of findings) problems.add(finding);
   return { source, ...salvage(value, unsound) };
+}
+
+/** Few enough for the validator alone; with more its time is felt. */
+const QUICK_ENTRIES = 100;
+
+/** Null when there are few entries, or something is unusual or wrong: then the validator has a look at all of it. */
+function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
+  if (typeof value !== "object" || value === null || !("mappings" in value)) return null;
+  const { mappings: raw } = value;
+  if (!Array.isArray(raw) || raw.length < QUICK_ENTRIES) return null;
+  const rest = configuration.safeParse({ ...value, mappings: [] });
+  if (!rest.success) return null;
+  const mappings: MappingEntry[] = [];
+  for (const each of raw) {
+    const entry = readQuickEntry(each) ?? mappingEntry.safeParse(each).data ?? null;
+    if (entry === null) return null;
+    mappings.push(entry);
+  }
+  return { services: Object.entries(rest.data.services ?? {}), mappings };
 }
 
 /** The entries that are right in a document that is not, so that their own problems are told in the same run. */
@@ -186,7 +208,8 @@ function collectMappings(
 
 const tcpOnly: readonly Protocol[] = ["tcp"];
 
-function toEntry({ name, protocol, port, on, to, existing, miss }: MappingEntry): Entry {
+function toEntry(entry: MappingEntry): Entry {
+  const { name, protocol, port, on, from, interface: interfaces, to, existing, miss } = entry;
   return {
     name,
     protocols: protocol === undefined ? tcpOnly : listOf(protocol),
@@ -194,6 +217,8 @@ function toEntry({ name, protocol, port, on, to, existing, miss }: MappingEntry)
       typeof item === "number" ? { first: item, last: item } : item,
     ),
     on: on === undefined ? [] : listOf(on),
+    from: from === undefined ? [] : listOf(from),
+    interfaces: interfaces === undefined ? [] : listOf(interfaces),
     to: listOf(to),
     existing,
     miss,

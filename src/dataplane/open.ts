@@ -1,18 +1,9 @@
 /** The data plane of the main thread's network namespace. */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  rmdirSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
 import { candidates } from "../model/candidates.js";
-import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
 import {
@@ -23,6 +14,7 @@ import {
   openLink,
   openProgram,
   runIterator,
+  waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
@@ -45,9 +37,11 @@ import {
   detachInterfaces,
   interfacesWithout,
 } from "./interfaces.js";
-import { type Description, Generation } from "./generation.js";
+import { type Description, digestOf } from "./description.js";
+import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
-import { PinPaths, objectPath, removeFolder } from "./paths.js";
+import { findEnded, removeEnded } from "./ended.js";
+import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
 import type {
   ApplyResult,
@@ -167,6 +161,7 @@ class KernelDataPlane implements DataPlane {
     const description = this.#current()?.description;
     if (description === undefined) return null;
     const { generation, appliedAt, version: by, rules } = description;
+    // The rules unpack themselves when somebody looks at them.
     return { generation, appliedAt, version: by, rules };
   }
 
@@ -175,15 +170,23 @@ class KernelDataPlane implements DataPlane {
     const compiled = compile(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
+    removeEnded(paths);
     const before = this.#current();
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    if (before !== undefined && sameRules(before.description.rules, rules)) {
+    const digest = digestOf(rules);
+    if (before !== undefined && before.description.digest === digest) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
-      return { generation, changed: false, addressesAdded: added, addressesRemoved: [] };
+      return {
+        generation,
+        changed: false,
+        addressesAdded: added,
+        addressesRemoved: [],
+        interfacesMissing: before.generation.resolveInterfaces(),
+      };
     }
     mkdirSync(paths.base, { recursive: true, mode: 0o700 });
     let registry = before?.registry;
@@ -203,14 +206,19 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
+      digest,
       registry: registry.number,
+      interfaces: compiled.interfaces,
     };
     const generation = Generation.create(paths, registry, compiled, slots, description);
+    const missing = generation.resolveInterfaces();
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
+      // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
+      waitForPrograms();
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
@@ -226,6 +234,7 @@ class KernelDataPlane implements DataPlane {
       changed: true,
       addressesAdded: added,
       addressesRemoved: removed,
+      interfacesMissing: missing,
     };
   }
 
@@ -256,6 +265,15 @@ class KernelDataPlane implements DataPlane {
     for (const number of paths.numbers("registry")) {
       if (number !== keep?.registry.number) removeFolder(paths.registry(number));
     }
+  }
+
+  steers(): boolean | null {
+    return this.#current()?.registry.steers ?? null;
+  }
+
+  endedNamespaces(): number[] {
+    const bpffs = findBpffs();
+    return bpffs === undefined ? [] : findEnded(bpffs);
   }
 
   counters(): Counters[] {
@@ -319,6 +337,7 @@ class KernelDataPlane implements DataPlane {
     const found = this.listeners().find(
       (listener) =>
         listener.protocol === packet.protocol &&
+        !(listener.v6only && familyOf(packet.local) === 4) &&
         wanted.some(
           ({ address, port }) =>
             listener.address === address && listener.port === (port || packet.localPort),
@@ -335,8 +354,14 @@ class KernelDataPlane implements DataPlane {
   follow(): { close(): void } {
     return new Follower(
       () => this.#current()?.registry,
-      () => this.#steer(),
+      () => this.#meetInterfaces(),
     );
+  }
+
+  /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
+  #meetInterfaces(): void {
+    this.#current()?.generation.resolveInterfaces();
+    this.#steer();
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. */
@@ -357,7 +382,7 @@ class KernelDataPlane implements DataPlane {
 
   resync(): void {
     const { registry } = this.#require();
-    this.#steer();
+    this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
     forgetIdleFlows(registry.map("flows"));
@@ -366,12 +391,13 @@ class KernelDataPlane implements DataPlane {
   unload(): boolean {
     const paths = this.#findPaths();
     const found = paths !== undefined && existsSync(paths.base);
+    if (paths !== undefined) removeEnded(paths);
     this.#forget();
     if (paths !== undefined && found) {
       // The decision first, so that no program runs on half of its state.
       rmSync(paths.lookupLink, { force: true });
       removeFolder(paths.base);
-      if (readdirSync(paths.parent).length === 0) rmdirSync(paths.parent);
+      removeIfEmpty(paths.parent);
     }
     const removed = removeUnused([]);
     rmSync(lockPath(this.netnsInode), { force: true });

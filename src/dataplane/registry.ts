@@ -20,7 +20,7 @@ import {
   registryConstantsLayout,
   slotLayout,
 } from "../abi/generated.js";
-import { decode, encode } from "../abi/layout.js";
+import { bytesLayout, decode, encode } from "../abi/layout.js";
 import type { Endpoint } from "../compile/compile.js";
 import { IlmError } from "../errors.js";
 import {
@@ -37,6 +37,7 @@ import {
 import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
+import { putEntries } from "./entries.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 import type { Faults } from "./types.js";
@@ -59,6 +60,7 @@ export const registryMaps = [
   "ingress",
   "steering",
   "steered_tcp",
+  "on_device",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -85,6 +87,8 @@ const hooks = [
   { object: "registry", program: "ilm_sockops", type: AttachType.cgroupSockOps },
   { object: "registry", program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
   { object: "registry", program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
+  { object: "registry", program: "ilm_connect4", type: AttachType.cgroupInet4Connect },
+  { object: "registry", program: "ilm_connect6", type: AttachType.cgroupInet6Connect },
   { object: "reply", program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
   { object: "reply", program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
 ] as const;
@@ -286,7 +290,12 @@ export class Registry {
       });
       // First: a serial is never used twice, also when we are killed in between.
       this.#writeMeta({ ...meta, nextSerial: serial });
-      for (const [key, slot] of added) this.map("slots").update(key, encode(slotLayout, slot));
+      putEntries(
+        this.map("slots"),
+        added.length,
+        [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
+        [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
+      );
       this.scan();
     }
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
@@ -325,7 +334,8 @@ export class Registry {
   sweep(): void {
     const map = this.map("presence");
     for (const [key, value] of map.snapshot()) {
-      if (decode(presenceLayout, value).sockets === 0) map.delete(key);
+      const { sockets, connected } = decode(presenceLayout, value);
+      if (sockets === 0 && connected === 0) map.delete(key);
     }
     this.scan();
   }

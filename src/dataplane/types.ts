@@ -21,6 +21,8 @@ export interface ApplyResult {
   readonly changed: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
+  /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */
+  readonly interfacesMissing: readonly string[];
 }
 
 /** Live decisions. Closing it (or its process dying) ends the cost. */
@@ -71,6 +73,10 @@ export interface DataPlane {
   inForce(): InForce | null;
   /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
   apply(rules: Rules): ApplyResult;
+  /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
+  steers(): boolean | null;
+  /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
+  endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): Counters[];
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */

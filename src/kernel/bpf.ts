@@ -19,6 +19,8 @@ const ENOENT = 2;
 
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {
+  cgroupInet4Connect: 10,
+  cgroupInet6Connect: 11,
   cgroupInetPostBind4: 12,
   cgroupInetPostBind6: 13,
   cgroupSockOps: 3,
@@ -63,6 +65,12 @@ const mapLookupBatch = libbpfFunction<
   number
 >(
   "int bpf_map_lookup_batch(int fd, const void *in, void *out, void *keys, void *values, void *count, const void *options)",
+);
+const mapCreate = libbpfFunction<
+  [number, string, number, number, number, Uint8Array | null],
+  number
+>(
+  "int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries, const void *options)",
 );
 const mapFreeze = libbpfFunction<[number], number>("int bpf_map_freeze(int fd)");
 const linkCreate = libbpfFunction<[number, number, number, null], number>(
@@ -400,6 +408,36 @@ export function openLink(path: string): BpfLink | undefined {
 /** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
+}
+
+const BPF_MAP_TYPE_ARRAY = 2;
+const BPF_MAP_TYPE_ARRAY_OF_MAPS = 12;
+
+/**
+ * Returns when every BPF program that was running at the time of the call has ended; some milliseconds. An update of a map of maps
+ * waits for just that before it returns (kernel/bpf/syscall.c, maybe_wait_bpf_programs), and is the only call that promises it.
+ */
+export function waitForPrograms(): void {
+  const inner = checkedBpf("bpf_map_create", mapCreate(BPF_MAP_TYPE_ARRAY, "", 4, 4, 1, null));
+  try {
+    // struct bpf_map_create_opts (bpf.h of libbpf): sz 0, BTF 8 to 23, inner_map_fd 24.
+    const options = new Uint8Array(48);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 48n, true);
+    view.setUint32(24, inner, true);
+    const outer = checkedBpf(
+      "bpf_map_create",
+      mapCreate(BPF_MAP_TYPE_ARRAY_OF_MAPS, "", 4, 4, 1, options),
+    );
+    try {
+      const value = new Uint8Array(Uint32Array.of(inner).buffer);
+      checkedBpf("bpf_map_update_elem", mapUpdate(outer, new Uint8Array(4), value, UpdateFlag.any));
+    } finally {
+      close(outer);
+    }
+  } finally {
+    close(inner);
+  }
 }
 
 /** All sk_lookup links of a network namespace, in no order. */

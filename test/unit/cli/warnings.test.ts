@@ -32,6 +32,8 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
   daemon: null,
+  steers: true,
+  endedNamespaces: [],
   flows: { live: 100, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
   uncoveredInterfaces: [],
@@ -105,4 +107,15 @@ describe("there is", () => {
     expect(warning?.remedy).toContain("ilm check -f /rules.yaml");
     expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
   });
+});
+
+test("an MPTCP listener of a mapping is warned of only where the kernel has no ingress", () => {
+  const listeners = [listener("127.0.1.10", 80, { kind: "mptcp" })];
+  expect(kinds({ listeners })).toEqual([]);
+  expect(kinds({ listeners, steers: false })).toEqual(["mptcp"]);
+  expect(kinds({ steers: false })).toEqual([]);
+});
+
+test("the state of namespaces that ended is warned of", () => {
+  expect(kinds({ endedNamespaces: [4026532001] })).toEqual(["ended-namespaces"]);
 });

@@ -82,6 +82,14 @@ export class FakeDataPlane implements DataPlane {
     return { close: () => undefined };
   }
 
+  steers(): boolean {
+    return true;
+  }
+
+  endedNamespaces(): number[] {
+    return [];
+  }
+
   inForce(): InForce | null {
     return this.#inForce;
   }
@@ -104,7 +112,7 @@ export class FakeDataPlane implements DataPlane {
         rules: next,
       };
     }
-    return { generation, changed, addressesAdded: [], addressesRemoved: [] };
+    return { generation, changed, addressesAdded: [], addressesRemoved: [], interfacesMissing: [] };
   }
 
   counters() {
