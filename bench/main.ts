@@ -2,6 +2,7 @@
 import { measureListeners } from "./listeners.js";
 import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace } from "./network.js";
+import { measureUdp, type UdpRow } from "./udp.js";
 
 function table(rows: readonly (readonly string[])[]): string {
   const [head = []] = rows;
@@ -53,14 +54,35 @@ async function listenersTables(): Promise<string> {
   ].join("\n\n");
 }
 
-const only = process.argv[2];
+function udpTable(rows: readonly UdpRow[]): string {
+  return table([
+    ["request and reply", "per second", "of direct", "CPU, us", "of direct"],
+    ...rows.map(({ family, way, perSecond, ratio, cpuMicroseconds, cpuRatio }) => [
+      `${family}, ${way}`,
+      String(Math.round(perSecond)),
+      ratio.toFixed(2),
+      cpuMicroseconds.toFixed(1),
+      cpuRatio.toFixed(2),
+    ]),
+  ]);
+}
+
+/** `make bench ARGS=udp` is this part alone. */
+const parts = process.argv.slice(2);
+const wanted = (part: string): boolean => parts.length === 0 || parts.includes(part);
+
+// First: it makes namespaces of its own, and the other part leaves this process in one.
+if (wanted("udp")) {
+  console.log("## UDP, two namespaces joined by veth\n");
+  console.log(`${udpTable(await measureUdp())}\n`);
+}
 const namespace = enterBenchNamespace();
 try {
-  if (only === undefined || only === "lookup") {
+  if (wanted("lookup")) {
     console.log("## Cost of a lookup\n");
     console.log(lookupTable(await measureLookup([1, 1000, 100_000])));
   }
-  if (only === undefined || only === "listeners") {
+  if (wanted("listeners")) {
     console.log("\n## Listeners\n");
     console.log(await listenersTables());
   }
