@@ -1,5 +1,5 @@
 /** `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ. */
-import { type LookupRow, measureLookup } from "./lookup.js";
+import { type ApplyRow, type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace } from "./network.js";
 
 function table(rows: readonly (readonly string[])[]): string {
@@ -23,10 +23,23 @@ function lookupTable(rows: readonly LookupRow[]): string {
   ]);
 }
 
+function timesTable(rows: readonly ApplyRow[]): string {
+  return table([
+    ["", ...rows.map((row) => `${row.mappings} mappings`)],
+    ["apply, all new", ...rows.map((row) => `${row.applyMs} ms`)],
+    ["apply, nothing changed", ...rows.map((row) => `${row.sameMs} ms`)],
+    ["apply, one mapping changed", ...rows.map((row) => `${row.oneMs} ms`)],
+    ["resident memory of the process then", ...rows.map((row) => `${row.residentMb} MB`)],
+  ]);
+}
+
 const namespace = enterBenchNamespace();
 try {
   console.log("## Cost of a lookup\n");
-  console.log(lookupTable(await measureLookup([1, 1000, 100_000])));
+  const { rows, applies } = await measureLookup([1, 1000, 100_000, 1_000_000]);
+  console.log(lookupTable(rows));
+  console.log("\n## Applying rules\n");
+  console.log(timesTable(applies));
 } finally {
   namespace.remove();
 }
