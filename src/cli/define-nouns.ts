@@ -174,10 +174,16 @@ export function defineNouns(define: Define): void {
     ],
     arguments: [
       new Argument("<FORMAT>", "where the rules come from").choices(["tubular", "nft"]),
-      new Argument("[FILE]", "bindings as JSON, or what `nft -j list ruleset` prints; nft: default is to ask it"),
+      new Argument(
+        "[FILE]",
+        "bindings as JSON, or what `nft -j list ruleset` prints; nft: default is to ask it",
+      ),
     ],
     options: [
-      new Option("--label <LABEL=DESTINATION...>", "where a label of tubular leads, e.g. foo=127.0.1.10:80"),
+      new Option(
+        "--label <LABEL=DESTINATION...>",
+        "where a label of tubular leads, e.g. foo=127.0.1.10:80",
+      ),
     ],
     examples: [
       {

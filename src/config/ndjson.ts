@@ -67,9 +67,7 @@ export function readNdjson(
 }
 
 function isHead(value: unknown): boolean {
-  return (
-    typeof value === "object" && value !== null && ("version" in value || "services" in value)
-  );
+  return typeof value === "object" && value !== null && ("version" in value || "services" in value);
 }
 
 function leadingSpace(text: string, offset: number): number {

@@ -46,4 +46,3 @@ export function putArray<Value>(
 ): void {
   putEntries(map, count, [u32, (index) => index], [layout, value]);
 }
-

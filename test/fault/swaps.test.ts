@@ -55,9 +55,7 @@ test(
     const apply = async (turn: number): Promise<void> => {
       worker.write(`${JSON.stringify({ apply: rules(turn) } satisfies Request)}\n`);
       answers += 1;
-      await worker.waitFor((self) =>
-        self.stdout.split("\n").length > answers ? true : null,
-      );
+      await worker.waitFor((self) => (self.stdout.split("\n").length > answers ? true : null));
     };
     await apply(0);
     const loads = [
