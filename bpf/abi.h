@@ -18,7 +18,7 @@
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
 #define ILM_FILTER_BUCKETS 131072 /* power of two */
-/* A client that was silent for longer is not answered any more: what it dialled may be forgotten. */
+/* When client and daemon were both silent for longer, what the client dialled is forgotten. */
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
@@ -38,12 +38,19 @@ struct ilm_endpoint {
 };
 ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
 
-/* How many live listeners an endpoint has. */
+/* Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted apart. */
+struct ilm_place {
+	struct ilm_endpoint endpoint;
+	__u32 device;		/* interface index; 0: of no device */
+};
+ILM_ASSERT_SIZE(struct ilm_place, 24);
+
+/* How many live listeners a place has. */
 struct ilm_presence {
-	__u32 sockets;
+	__u32 sockets;		/* but for those that are connected */
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
 	__u32 steered;		/* of these, sockets that only the hand-over at ingress can select */
-	__u32 zero;
+	__u32 connected;	/* UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody sees */
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 24);
@@ -63,14 +70,13 @@ ILM_ASSERT_SIZE(struct ilm_member, 24);
 
 /* What we know of a socket; lives and dies with it (sk_storage). */
 struct ilm_tracked {
-	struct ilm_endpoint endpoint;
-	__u32 serial;		/* of the slot that it was placed under; 0: none */
+	struct ilm_place place;
 	__u64 epoch;		/* of the presence entry that counts it */
+	__u32 serial;		/* of the slot that it was placed under; 0: none */
 	__u8 counted;		/* 1 while it is counted */
 	__u8 v6only;
 	__u8 steered;		/* 1: counted as such, for a sockmap refused it */
-	__u8 zero;
-	__u32 zero2;
+	__u8 connected;		/* 1: counted as such */
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 
@@ -224,7 +230,7 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
-	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the client's last datagram, to about a second */
+	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second */
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u16 zero;
@@ -280,7 +286,7 @@ struct ilm_faults {
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
 	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
-	__u64 unsteered;	/* packets for a socket that only ingress could have selected, and that came another way */
+	__u64 unsteered;	/* for a socket that only ingress can select: datagrams in fragments, MPTCP's packets from elsewhere */
 };
 ILM_ASSERT_SIZE(struct ilm_faults, 40);
 
@@ -298,8 +304,11 @@ struct ilm_listener {
 	__u8 v6only;
 	__u8 reuseport;
 	__u8 mptcp;
-	__u8 zero;
+	__u8 group_program;	/* 1: the SO_REUSEPORT group has a program of its own that selects */
+	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
+	__u16 zero;
+	__u32 zero2;
 };
-ILM_ASSERT_SIZE(struct ilm_listener, 56);
+ILM_ASSERT_SIZE(struct ilm_listener, 64);
 
 #endif

@@ -11,9 +11,9 @@ const volatile struct ilm_lookup_constants constants = {};
 
 struct lookup {
 	struct ilm_endpoint dialled;
-	__be32 remote[4];	/* only filled when somebody needs it, as are the next two */
+	__be32 remote[4];	/* only filled when somebody needs it, as is the next */
 	__u16 remote_port;	/* host byte order */
-	__u32 interface;
+	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
 	__u8 family;
 	__u8 verdict;
@@ -21,6 +21,7 @@ struct lookup {
 	__u8 selected;
 	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
+	bool unanswerable;	/* a look-up that only ingress could have answered: neither counted nor reported */
 };
 
 /* tcp ports, then udp ports */
@@ -221,35 +222,61 @@ __noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *fl
 	return best & (ILM_DESTINATIONS_MAX - 1);
 }
 
+/* Are there listeners that are bound to a device? */
+static __always_inline bool any_on_device(void)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&on_device, &key);
+
+	return n && *n;
+}
+
+/* Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to this one. */
+static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
+{
+	struct ilm_place place = { .endpoint = *endpoint };
+	struct ilm_presence all = {};
+	struct ilm_presence *p;
+
+	p = bpf_map_lookup_elem(&presence, &place);
+	if (p)
+		all = *p;
+	if (!any_on_device())
+		return all;
+	place.device = interface;
+	p = interface ? bpf_map_lookup_elem(&presence, &place) : NULL;
+	if (p) {
+		all.sockets += p->sockets;
+		all.v6only += p->v6only;
+		all.steered += p->steered;
+	}
+	return all;
+}
+
 /* Does a socket on a wildcard address of the dialled port take this family? */
 static __always_inline bool wildcard_listens(const struct lookup *l)
 {
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
-	struct ilm_presence *p;
+	struct ilm_presence p;
 
 	/* :: ; an IPv4 packet needs one that is not IPv6 only */
-	p = bpf_map_lookup_elem(&presence, &any);
-	if (p && (l->family == AF_INET ? p->sockets > p->v6only : p->sockets > 0))
+	p = listeners_at(&any, l->interface);
+	if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
 		return true;
 	if (l->family != AF_INET)
 		return false;
 	any.address[2] = bpf_htonl(0xffff);
-	p = bpf_map_lookup_elem(&presence, &any);
-	return p && p->sockets;
+	return listeners_at(&any, l->interface).sockets;
 }
 
 static __always_inline bool already_listening(const struct lookup *l, __u8 existing)
 {
 	__u32 bucket = endpoint_bucket(&l->dialled);
-	struct ilm_presence *p;
 	__u32 *count;
 
 	count = bpf_map_lookup_elem(&filter, &bucket);
-	if (count && *count) {
-		p = bpf_map_lookup_elem(&presence, &l->dialled);
-		if (p && p->sockets)
-			return true;
-	}
+	if (count && *count && listeners_at(&l->dialled, l->interface).sockets)
+		return true;
 	return existing == ILM_EXISTING_ANY && wildcard_listens(l);
 }
 

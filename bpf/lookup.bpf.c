@@ -14,7 +14,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
-	l->interface = ctx->ingress_ifindex;
 	if (l->family == AF_INET) {
 		__u32 ip4 = ctx->remote_ip4;
 
@@ -56,27 +55,31 @@ static __always_inline bool called_by_ingress(void)
 	return s && s->looking;
 }
 
-/* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint, __u32 family)
+/* Somebody listens on the endpoint, and takes the packet, whom only ingress can select. */
+static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct ilm_presence p = listeners_at(endpoint, l->interface);
 
-	if (!p)
-		return false;
 	/* The IPv6 wildcard, with sockets that all take no IPv4. */
-	if (family == AF_INET && !endpoint->address[2] && p->sockets <= p->v6only)
+	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
-	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
+	return endpoint->protocol == IPPROTO_UDP ? p.sockets : p.steered;
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, bool dry)
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool dry)
 {
+	long err;
+
+	/* The kernel does not look at that for us. Primary sockets are bound to no device, unless that came later. */
+	if (sk->bound_dev_if && sk->bound_dev_if != interface) {
+		bpf_sk_release(sk);
+		return ILM_ATTEMPT_ABSENT;
+	}
 	/*
 	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Without a packet it
 	 * cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
 	 */
-	long err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
-
+	err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
@@ -87,6 +90,7 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
+	__u32 device;		/* only sockets that are bound to it; 0: to none */
 	__u8 outcome;
 	bool dry;
 };
@@ -99,7 +103,11 @@ static long try_member(__u32 number, struct member_search *search)
 	sk = bpf_map_lookup_elem(&members, &search->member);
 	if (!sk)
 		return 0;
-	search->outcome = assign(search->ctx, sk, search->dry);
+	if (sk->bound_dev_if != search->device) {
+		bpf_sk_release(sk);
+		return 0;
+	}
+	search->outcome = assign(search->ctx, sk, search->device, search->dry);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -107,11 +115,12 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
  * would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, bool dry)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool dry)
 {
-	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT,
-		.dry = dry };
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .device = device,
+		.outcome = ILM_ATTEMPT_ABSENT, .dry = dry };
+	struct ilm_place place = { .endpoint = *endpoint, .device = device };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 
 	if (!p || !p->sockets)
 		return ILM_ATTEMPT_ABSENT;
@@ -119,14 +128,18 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot,
-					    bool dry)
+static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
+					    const struct ilm_endpoint *endpoint, __u32 slot)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
 
 	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(endpoint, ctx->family) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(l, endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+	/* As the kernel does: who is bound to the device goes before who is bound to none. */
+	if (any_on_device() && l->interface &&
+	    try_members(ctx, endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
+		return ILM_ATTEMPT_SELECTED;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
@@ -137,14 +150,14 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk, dry);
+			outcome = assign(ctx, sk, l->interface, l->dry);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint, dry);
+		__u8 other = try_members(ctx, endpoint, 0, l->dry);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint, ctx->family))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, endpoint))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
@@ -198,13 +211,21 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, &endpoint, d->slot, l->dry);
+		outcome = try_destination(ctx, l, &endpoint, d->slot);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;
-		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
-		if (outcome == ILM_ATTEMPT_STEERED && !l->dry)
+		if (outcome == ILM_ATTEMPT_STEERED && !l->dry) {
+			/*
+			 * A look-up that cannot be given the socket. With UDP mostly no packet at all: GRO looks before ingress where
+			 * the host has tunnels (net/ipv4/udp_offload.c, udp4_gro_receive), and fragments ingress has counted.
+			 */
+			if (endpoint.protocol == IPPROTO_UDP) {
+				l->unanswerable = true;
+				return SK_PASS;
+			}
 			count_fault(unsteered);
+		}
 		if (outcome != ILM_ATTEMPT_SELECTED && !(outcome == ILM_ATTEMPT_STEERED && l->dry))
 			continue;
 		l->verdict = ILM_VERDICT_SELECTED;
@@ -267,6 +288,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
+	l.interface = ctx->ingress_ifindex;
 	/* Port 0: nobody's, or a test run's. */
 	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
 		fill_remote(ctx, &l);
@@ -274,7 +296,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		verdict = decide(ctx, &l, *class);
 	if (l.dry) {
 		report(&l);
-	} else if (*class && watched()) {
+	} else if (*class && !l.unanswerable && watched()) {
 		fill_remote(ctx, &l);
 		report(&l);
 	}

@@ -7,8 +7,9 @@
  * the socket does not change.
  *
  * Ingress sees more than sk_lookup does. What is not for this host, or cannot be judged here, goes on untouched: frames for
- * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. Only a
- * selection is counted here: everything else meets sk_lookup later and is counted there.
+ * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. A
+ * selection is counted here, and a first fragment that cannot be handed over: everything else meets sk_lookup later and is
+ * counted there.
  */
 #include "icmp.h"
 
@@ -16,9 +17,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PACKET_HOST 0
 #define VLAN_ID_MASK 0x0fff
-#define IP_FRAGMENT 0x3fff	/* more fragments, or an offset */
+#define IP_MORE_FRAGMENTS 0x2000
+#define IP_FRAGMENT_OFFSET 0x1fff
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_DSTOPTS 60
+#define IPPROTO_FRAGMENT 44
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
@@ -56,6 +59,7 @@ struct packet {
 	struct lookup l;
 	__u32 transport;	/* offset from the network header */
 	__u8 tcp_flags;
+	bool fragment;		/* the first; the others are not looked at, they have no ports */
 };
 
 /* The network header's offset is known on every device, with an Ethernet header or without. */
@@ -68,8 +72,9 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip4_header ip;
 
-	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT))
+	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
 		return false;
+	p->fragment = ip.fragment & bpf_htons(IP_MORE_FRAGMENTS);
 	p->l.family = AF_INET;
 	p->l.dialled.protocol = ip.protocol;
 	p->transport = (ip.version_length & 0xf) * 4;
@@ -81,7 +86,7 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip6_header ip;
-	__u8 option[2];
+	__u8 option[4];
 	__u8 next;
 
 	if (!load(skb, 0, &ip, sizeof(ip)))
@@ -95,10 +100,31 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 		next = option[0];
 		p->transport += (option[1] + 1) * 8;
 	}
+	if (next == IPPROTO_FRAGMENT) {
+		if (!load(skb, p->transport, option, sizeof(option)) || (option[2] << 8 | option[3]) & 0xfff8)
+			return false;
+		next = option[0];
+		p->transport += 8;
+		p->fragment = true;
+	}
 	p->l.dialled.protocol = next;
 	address_copy(p->l.dialled.address, ip.destination);
 	address_copy(p->l.remote, ip.source);
 	return true;
+}
+
+/*
+ * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of everything. A subnet's own
+ * broadcast address cannot be told from others there.
+ */
+static __always_inline bool is_unicast(const struct lookup *l)
+{
+	__be32 last = l->dialled.address[3];
+
+	if (l->family == AF_INET6)
+		return (l->dialled.address[0] & bpf_htonl(0xff000000)) != bpf_htonl(0xff000000);
+	return (last & bpf_htonl(0xf0000000)) != bpf_htonl(0xe0000000) && last != bpf_htonl(0xffffffff) &&
+	       last != bpf_htonl(0x7fffffff);
 }
 
 static __always_inline bool any_steered_tcp(void)
@@ -182,46 +208,52 @@ static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct 
 	return sk;
 }
 
-/*
- * Does the packet belong to a TCP connection, one that is being made, or the remains of one (TIME_WAIT)? A function of its
- * own: this look-up gives another type of socket, and the verifier wants the two apart.
- */
-static __noinline bool has_tcp_connection(struct __sk_buff *skb, const struct lookup *l)
-{
-	struct bpf_sock_tuple tuple = {};
-	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
-	struct bpf_sock *sk;
-	__u32 state;
+/* Who gets the packet without us. */
+enum holder { NOBODY, CONNECTION, EXACT_LISTENER, WILDCARD_LISTENER };
 
-	set_looking(1);
-	sk = ASK(bpf_skc_lookup_tcp, skb, &tuple, length);
-	set_looking(0);
-	if (!sk)
-		return false;
-	state = sk->state;
-	bpf_sk_release(sk);
-	return state != TCP_LISTEN;
-}
-
-/* Does a connected socket wait for the datagram? */
-static __always_inline bool has_udp_connection(struct __sk_buff *skb, const struct lookup *l)
-{
-	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
-	__u32 state;
-
-	if (!sk)
-		return false;
-	state = sk->state;
-	bpf_sk_release(sk);
-	return state == TCP_ESTABLISHED;
-}
-
+/* What a listener is: bound to just that address, or to all. */
 static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *address)
 {
 	__be32 bound[4];
 
 	address_of_socket(bound, sk);
 	return address_equal(bound, address);
+}
+
+/*
+ * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
+ * connection may also be one that is being made, or the remains of one (TIME_WAIT). A function of its own: this look-up
+ * gives another type of socket, and the verifier wants the two apart.
+ */
+static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
+	enum holder holder = CONNECTION;
+	struct bpf_sock *sk;
+
+	set_looking(1);
+	sk = ASK(bpf_skc_lookup_tcp, skb, &tuple, length);
+	set_looking(0);
+	if (!sk)
+		return NOBODY;
+	if (sk->state == TCP_LISTEN)
+		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+	bpf_sk_release(sk);
+	return holder;
+}
+
+static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
+	enum holder holder = CONNECTION;
+
+	if (!sk)
+		return NOBODY;
+	if (sk->state != TCP_ESTABLISHED)
+		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+	bpf_sk_release(sk);
+	return holder;
 }
 
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
@@ -255,7 +287,7 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
 		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
-		struct ilm_presence *live;
+		struct ilm_presence live;
 		__u32 index = first + i;
 
 		if (i >= n)
@@ -266,14 +298,27 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 			return;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		live = bpf_map_lookup_elem(&presence, &endpoint);
-		if (!live || !live->sockets) {
+		live = listeners_at(&endpoint, l->interface);
+		/* Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under the VRF's device. */
+		if (!live.sockets && !live.connected && !any_on_device()) {
 			l->attempts[i] = ILM_ATTEMPT_ABSENT;
 			continue;
 		}
 		/* A plain TCP listener: sk_lookup will select it. */
-		if (!udp && live->sockets != live->steered)
+		if (!udp && live.sockets != live.steered)
 			return;
+		if (p->fragment) {
+			/* Put together again it has lost the socket, and sk_lookup has none to give. */
+			count_fault(unsteered);
+			l->verdict = ILM_VERDICT_MISSED;
+			l->attempts[i] = ILM_ATTEMPT_FAILED;
+			c = bpf_map_lookup_elem(&counters, &l->mapping);
+			if (c)
+				c->errors++;
+			if (watched())
+				report(l);
+			return;
+		}
 		l->attempts[i] = hand_over(skb, l, &endpoint);
 		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
 			continue;
@@ -315,6 +360,7 @@ int ilm_steer(struct __sk_buff *skb)
 	__u32 protocol = skb->protocol;
 	__u32 number, key;
 	struct ilm_rule *rule;
+	enum holder holder;
 	__u32 *class;
 	bool udp;
 
@@ -331,7 +377,9 @@ int ilm_steer(struct __sk_buff *skb)
 	} else {
 		return TCX_NEXT;
 	}
-	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
+	if (!is_unicast(&p.l))
+		return TCX_NEXT;
+	if (constants.steer_udp && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
@@ -366,9 +414,9 @@ int ilm_steer(struct __sk_buff *skb)
 		if (!(p.tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
 	}
-	if (rule->existing != ILM_EXISTING_NEVER && already_listening(&p.l, rule->existing))
-		return TCX_NEXT;
-	if (udp ? has_udp_connection(skb, &p.l) : has_tcp_connection(skb, &p.l))
+	holder = udp ? udp_holder(skb, &p.l) : tcp_holder(skb, &p.l);
+	if (holder == CONNECTION || (holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
+	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
 		return TCX_NEXT;
 	if (is_forwarded(skb, &p.l))
 		return TCX_NEXT;

@@ -325,10 +325,13 @@ export interface Listener {
   v6only: number;
   reuseport: number;
   mptcp: number;
+  groupProgram: number;
+  groupSize: number;
+  zero2: number;
 }
 
 export const listenerLayout: Layout<Listener> = {
-  size: 56,
+  size: 64,
   read: (view, at) => ({
     address: bytesAt(view, at, 16),
     cookie: view.getBigUint64(at + 16, true),
@@ -342,6 +345,9 @@ export const listenerLayout: Layout<Listener> = {
     v6only: view.getUint8(at + 52),
     reuseport: view.getUint8(at + 53),
     mptcp: view.getUint8(at + 54),
+    groupProgram: view.getUint8(at + 55),
+    groupSize: view.getUint16(at + 56, true),
+    zero2: view.getUint32(at + 60, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
@@ -356,6 +362,9 @@ export const listenerLayout: Layout<Listener> = {
     view.setUint8(at + 52, value.v6only);
     view.setUint8(at + 53, value.reuseport);
     view.setUint8(at + 54, value.mptcp);
+    view.setUint8(at + 55, value.groupProgram);
+    view.setUint16(at + 56, value.groupSize, true);
+    view.setUint32(at + 60, value.zero2, true);
   },
 };
 
@@ -425,6 +434,29 @@ export const metaLayout: Layout<Meta> = {
   },
 };
 
+export interface Place {
+  address: Uint8Array;
+  port: number;
+  protocol: number;
+  device: number;
+}
+
+export const placeLayout: Layout<Place> = {
+  size: 24,
+  read: (view, at) => ({
+    address: bytesAt(view, at, 16),
+    port: view.getUint16(at + 16, true),
+    protocol: view.getUint8(at + 18),
+    device: view.getUint32(at + 20, true),
+  }),
+  write: (view, at, value) => {
+    putBytes(view, at, 16, value.address);
+    view.setUint16(at + 16, value.port, true);
+    view.setUint8(at + 18, value.protocol);
+    view.setUint32(at + 20, value.device, true);
+  },
+};
+
 export interface PrefixKey {
   length: number;
   classFamily: number;
@@ -449,6 +481,7 @@ export interface Presence {
   sockets: number;
   v6only: number;
   steered: number;
+  connected: number;
   epoch: bigint;
 }
 
@@ -458,12 +491,14 @@ export const presenceLayout: Layout<Presence> = {
     sockets: view.getUint32(at, true),
     v6only: view.getUint32(at + 4, true),
     steered: view.getUint32(at + 8, true),
+    connected: view.getUint32(at + 12, true),
     epoch: view.getBigUint64(at + 16, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.sockets, true);
     view.setUint32(at + 4, value.v6only, true);
     view.setUint32(at + 8, value.steered, true);
+    view.setUint32(at + 12, value.connected, true);
     view.setBigUint64(at + 16, value.epoch, true);
   },
 };
@@ -601,12 +636,13 @@ export interface Tracked {
   address: Uint8Array;
   port: number;
   protocol: number;
-  serial: number;
+  device: number;
   epoch: bigint;
+  serial: number;
   counted: number;
   v6only: number;
   steered: number;
-  zero2: number;
+  connected: number;
 }
 
 export const trackedLayout: Layout<Tracked> = {
@@ -615,23 +651,25 @@ export const trackedLayout: Layout<Tracked> = {
     address: bytesAt(view, at, 16),
     port: view.getUint16(at + 16, true),
     protocol: view.getUint8(at + 18),
-    serial: view.getUint32(at + 20, true),
+    device: view.getUint32(at + 20, true),
     epoch: view.getBigUint64(at + 24, true),
-    counted: view.getUint8(at + 32),
-    v6only: view.getUint8(at + 33),
-    steered: view.getUint8(at + 34),
-    zero2: view.getUint32(at + 36, true),
+    serial: view.getUint32(at + 32, true),
+    counted: view.getUint8(at + 36),
+    v6only: view.getUint8(at + 37),
+    steered: view.getUint8(at + 38),
+    connected: view.getUint8(at + 39),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
     view.setUint16(at + 16, value.port, true);
     view.setUint8(at + 18, value.protocol);
-    view.setUint32(at + 20, value.serial, true);
+    view.setUint32(at + 20, value.device, true);
     view.setBigUint64(at + 24, value.epoch, true);
-    view.setUint8(at + 32, value.counted);
-    view.setUint8(at + 33, value.v6only);
-    view.setUint8(at + 34, value.steered);
-    view.setUint32(at + 36, value.zero2, true);
+    view.setUint32(at + 32, value.serial, true);
+    view.setUint8(at + 36, value.counted);
+    view.setUint8(at + 37, value.v6only);
+    view.setUint8(at + 38, value.steered);
+    view.setUint8(at + 39, value.connected);
   },
 };
 

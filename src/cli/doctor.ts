@@ -41,7 +41,17 @@ async function checkRules(): Promise<Check[]> {
     const rules = dataPlane.inForce()?.rules ?? null;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
-    const warnings = findWarnings({ rules, listeners, hostAddresses: hostAddresses(), daemon });
+    const warnings = findWarnings({
+      rules,
+      listeners,
+      hostAddresses: hostAddresses(),
+      daemon,
+      steers: dataPlane.steers(),
+      endedNamespaces: dataPlane.endedNamespaces(),
+      flows: dataPlane.flowCount(),
+      faults: dataPlane.faults(),
+      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+    });
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [
       check,

@@ -1,13 +1,24 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import type { DaemonStatus } from "../daemon/api.js";
+import type { FlowCount, Faults } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { allDestinationStates } from "../registry/registry.js";
+import { allDestinationStates, joinListeners } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
+import { count } from "./render/text.js";
 
 export interface Warning {
-  readonly kind: "wildcard-would-answer" | "address-missing" | "reload-failed" | "daemon";
+  readonly kind:
+    | "wildcard-would-answer"
+    | "address-missing"
+    | "reload-failed"
+    | "daemon"
+    | "mptcp"
+    | "ended-namespaces"
+    | "interface-uncovered"
+    | "flows-full"
+    | "faults";
   readonly message: string;
   readonly remedy: string;
 }
@@ -19,6 +30,14 @@ export interface Circumstances {
   /** On the interfaces of the network namespace that are up. */
   readonly hostAddresses: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
+  /** Null: nothing is loaded. */
+  /** Is there a hand-over at ingress? Null: nothing is loaded. */
+  readonly steers: boolean | null;
+  readonly endedNamespaces: readonly number[];
+  readonly flows: FlowCount | null;
+  readonly faults: Faults | null;
+  /** Names of interfaces without the programs that the rules need there. */
+  readonly uncoveredInterfaces: readonly string[];
 }
 
 export function findWarnings({
@@ -26,12 +45,44 @@ export function findWarnings({
   listeners,
   hostAddresses,
   daemon,
+  steers,
+  endedNamespaces,
+  flows,
+  faults,
+  uncoveredInterfaces,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
+    ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
+    ...ended(endedNamespaces),
+    ...uncovered(uncoveredInterfaces),
+    ...fullFlows(flows),
+    ...countedFaults(faults),
+  ];
+}
+
+function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
+  return joinListeners(rules, listeners)
+    .filter(({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0)
+    .map(({ listener, mappings }) => ({
+      kind: "mptcp" as const,
+      message: `the listener on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
+      remedy:
+        "Take Linux 6.6 or later, or let the daemon listen with plain TCP: a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp.",
+    }));
+}
+
+function ended(inodes: readonly number[]): Warning[] {
+  if (inodes.length === 0) return [];
+  return [
+    {
+      kind: "ended-namespaces",
+      message: `state of network namespaces that ended is left (${inodes.join(", ")})`,
+      remedy: "The next apply, run or unload in any namespace removes it.",
+    },
   ];
 }
 
@@ -74,4 +125,61 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
       };
     }),
   );
+}
+
+function uncovered(names: readonly string[]): Warning[] {
+  if (names.length === 0) return [];
+  return [
+    {
+      kind: "interface-uncovered",
+      message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
+      remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
+    },
+  ];
+}
+
+/** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */
+const NEARLY_FULL = 0.9;
+
+function fullFlows(flows: FlowCount | null): Warning[] {
+  if (flows === null || flows.live < flows.capacity * NEARLY_FULL) return [];
+  return [
+    {
+      kind: "flows-full",
+      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: what those dialled who were silent longest is forgotten for newer ones, and replies to them fail`,
+      remedy:
+        "`ilm flows` shows them. A flood of spoofed sources is held off by a firewall before ilm (nftables, by rate).",
+    },
+  ];
+}
+
+const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">> = {
+  untracked: (number) => ({
+    message: `${count(number, "listener")} found no place in the table of listeners`,
+    remedy: "Close listeners that nobody needs, then apply the configuration again.",
+  }),
+  unplaced: (number) => ({
+    message: `${count(number, "listener")} of destinations could not be placed where they are selected`,
+    remedy: "Restart those daemons, or apply the configuration again.",
+  }),
+  flows: (number) => ({
+    message: `of ${count(number, "UDP datagram")} it could not be remembered what the client dialled, so the reply fails`,
+    remedy: "The kernel had no memory for it: look at the memory of the machine.",
+  }),
+  unanswered: (number) => ({
+    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately, and left as without ilm`,
+    remedy:
+      "Harmless when those daemons send on their own account from the port they serve, or answer after 300 seconds of silence. Else clients were forgotten in a flood: `ilm flows`.",
+  }),
+  unsteered: (number) => ({
+    message: `${count(number, "datagram")} for UDP daemons of mappings came in fragments (or, for MPTCP listeners, a connection by an interface without the programs), and could not be handed over`,
+    remedy: "Let clients send datagrams that fit into one packet.",
+  }),
+};
+
+function countedFaults(faults: Faults | null): Warning[] {
+  if (faults === null) return [];
+  return (Object.keys(faultTexts) as (keyof Faults)[])
+    .filter((name) => faults[name] > 0)
+    .map((name) => ({ kind: "faults" as const, ...faultTexts[name](faults[name]) }));
 }

@@ -162,6 +162,9 @@ function names(word: string, mappings: readonly { readonly name: string }[]): st
   return `${word} ${[...new Set(mappings.map((mapping) => mapping.name))].join(" ")}`;
 }
 
+const noFlows = { live: 0, capacity: 0 };
+const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
+
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
   const inForce = dataPlane.inForce();
   const listeners = dataPlane.listeners();
@@ -180,6 +183,8 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
             mappings,
             runtimeMappings: inForce.rules.runtime.length,
             counters: dataPlane.counters(),
+            flows: dataPlane.flowCount() ?? noFlows,
+            faults: dataPlane.faults() ?? noFaults,
           },
     listeners: {
       tcp: listeners.filter((listener) => listener.protocol === "tcp").length,

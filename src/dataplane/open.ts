@@ -1,13 +1,5 @@
 /** The data plane of the main thread's network namespace. */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  rmdirSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
@@ -31,19 +23,35 @@ import { findBpffs, mountBpffs } from "../kernel/mounts.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
+import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
-import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
+import {
+  type Direction,
+  attachInterfaces,
+  detachInterfaces,
+  interfacesWithout,
+} from "./interfaces.js";
 import { type Description, digestOf } from "./description.js";
 import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
-import { PinPaths, objectPath, removeFolder } from "./paths.js";
+import { findEnded, removeEnded } from "./ended.js";
+import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
-import type { ApplyResult, DataPlane, DecisionStream, Explanation, InForce } from "./types.js";
+import type {
+  ApplyResult,
+  DataPlane,
+  DecisionStream,
+  Explanation,
+  Faults,
+  FlowCount,
+  InForce,
+} from "./types.js";
 import { watchDecisions } from "./watch.js";
 
 /** A generation in force, with what it stands on. */
@@ -162,6 +170,7 @@ class KernelDataPlane implements DataPlane {
     const compiled = compile(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
+    removeEnded(paths);
     const before = this.#current();
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
@@ -258,6 +267,15 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
+  steers(): boolean | null {
+    return this.#current()?.registry.steers ?? null;
+  }
+
+  endedNamespaces(): number[] {
+    const bpffs = findBpffs();
+    return bpffs === undefined ? [] : findEnded(bpffs);
+  }
+
   counters(): Counters[] {
     return this.#require().generation.counters();
   }
@@ -266,6 +284,32 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
     return decodeAll(listenerLayout, records).map(toListener);
+  }
+
+  flows(): Flow[] {
+    const registry = this.#current()?.registry;
+    return registry === undefined ? [] : liveFlows(registry.map("flows"));
+  }
+
+  flowCount(): FlowCount | null {
+    const map = this.#current()?.registry.map("flows");
+    return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+  }
+
+  uncoveredInterfaces(): string[] {
+    const paths = this.#findPaths();
+    const loaded = this.#current();
+    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
+    const needed = neededHooks(loaded.description.rules);
+    const folder = paths.interfaces(loaded.registry.number);
+    const without = (["ingress", "egress"] as const).flatMap((direction) =>
+      needed[direction] ? interfacesWithout(folder, direction) : [],
+    );
+    return [...new Set(without)];
+  }
+
+  faults(): Faults | null {
+    return this.#current()?.registry.faults() ?? null;
   }
 
   explain(packet: Packet): Explanation {
@@ -293,6 +337,7 @@ class KernelDataPlane implements DataPlane {
     const found = this.listeners().find(
       (listener) =>
         listener.protocol === packet.protocol &&
+        !(listener.v6only && familyOf(packet.local) === 4) &&
         wanted.some(
           ({ address, port }) =>
             listener.address === address && listener.port === (port || packet.localPort),
@@ -340,17 +385,19 @@ class KernelDataPlane implements DataPlane {
     this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
+    forgetIdleFlows(registry.map("flows"));
   }
 
   unload(): boolean {
     const paths = this.#findPaths();
     const found = paths !== undefined && existsSync(paths.base);
+    if (paths !== undefined) removeEnded(paths);
     this.#forget();
     if (paths !== undefined && found) {
       // The decision first, so that no program runs on half of its state.
       rmSync(paths.lookupLink, { force: true });
       removeFolder(paths.base);
-      if (readdirSync(paths.parent).length === 0) rmdirSync(paths.parent);
+      removeIfEmpty(paths.parent);
     }
     const removed = removeUnused([]);
     rmSync(lockPath(this.netnsInode), { force: true });

@@ -6,7 +6,6 @@ import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Endpoint as AbiEndpoint,
-  type Faults,
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
@@ -41,6 +40,7 @@ import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
+import type { Faults } from "./types.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
 export const registryMaps = [
@@ -60,6 +60,7 @@ export const registryMaps = [
   "ingress",
   "steering",
   "steered_tcp",
+  "on_device",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -86,6 +87,8 @@ const hooks = [
   { object: "registry", program: "ilm_sockops", type: AttachType.cgroupSockOps },
   { object: "registry", program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
   { object: "registry", program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
+  { object: "registry", program: "ilm_connect4", type: AttachType.cgroupInet4Connect },
+  { object: "registry", program: "ilm_connect6", type: AttachType.cgroupInet6Connect },
   { object: "reply", program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
   { object: "reply", program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
 ] as const;
@@ -331,12 +334,13 @@ export class Registry {
   sweep(): void {
     const map = this.map("presence");
     for (const [key, value] of map.snapshot()) {
-      if (decode(presenceLayout, value).sockets === 0) map.delete(key);
+      const { sockets, connected } = decode(presenceLayout, value);
+      if (sockets === 0 && connected === 0) map.delete(key);
     }
     this.scan();
   }
 
-  faults(): Record<keyof Faults, number> {
+  faults(): Faults {
     const value = this.map("faults").lookup(zeroKey);
     if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
     const { untracked, unplaced, flows, unanswered, unsteered } = decode(faultsLayout, value);

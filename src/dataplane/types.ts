@@ -1,5 +1,6 @@
 /** What the layers above see of the data plane of one network namespace. */
 import type { Counters, Decision, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Rules } from "../model/mapping.js";
 
@@ -42,6 +43,26 @@ export interface Explanation extends Decision {
   readonly cookie: string | null;
 }
 
+export interface FlowCount {
+  readonly live: number;
+  /** There can be no more: the least recently used are forgotten. */
+  readonly capacity: number;
+}
+
+/** What the kernel side could not do, counted since its registry was made (the first apply, most often). */
+export interface Faults {
+  /** Listeners that found a map full or no memory. */
+  readonly untracked: number;
+  /** Listeners of a destination that the socket map refused. */
+  readonly unplaced: number;
+  /** UDP flows that could not be remembered. */
+  readonly flows: number;
+  /** Datagrams of a mapped UDP daemon to somebody of whom nothing is known (any more). */
+  readonly unanswered: number;
+  /** For a listener that only ingress can hand over to: datagrams in fragments, packets for MPTCP that came another way. */
+  readonly unsteered: number;
+}
+
 export interface DataPlane {
   /** Inode number and cookie (decimal) of the network namespace. */
   readonly netnsInode: number;
@@ -52,10 +73,25 @@ export interface DataPlane {
   inForce(): InForce | null;
   /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
   apply(rules: Rules): ApplyResult;
+  /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
+  steers(): boolean | null;
+  /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
+  endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): Counters[];
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */
   listeners(): Listener[];
+  /** The live ones, in no order; empty when nothing is loaded. */
+  flows(): Flow[];
+  /** Cheaper than all of them. Null when nothing is loaded. */
+  flowCount(): FlowCount | null;
+  /** Null when nothing is loaded. */
+  faults(): Faults | null;
+  /**
+   * Names of interfaces that came after the rules and that nobody put the programs on yet: what needs the hand-over at
+   * ingress does not get it from there.
+   */
+  uncoveredInterfaces(): string[];
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**
@@ -63,7 +99,7 @@ export interface DataPlane {
    * (bpf/registry.bpf.c). TCP needs nobody.
    */
   follow(): { close(): void };
-  /** Resynchronises the registry with the kernel's socket tables. */
+  /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. */
   resync(): void;
   /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */
   unload(): boolean;

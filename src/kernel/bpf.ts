@@ -19,6 +19,8 @@ const ENOENT = 2;
 
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {
+  cgroupInet4Connect: 10,
+  cgroupInet6Connect: 11,
   cgroupInetPostBind4: 12,
   cgroupInetPostBind6: 13,
   cgroupSockOps: 3,
@@ -32,6 +34,8 @@ export const AttachType = {
 } as const;
 export type AttachType = (typeof AttachType)[keyof typeof AttachType];
 
+/** Entries that one look-up by batch asks for. */
+const BATCH = 4096;
 export const UpdateFlag = { any: 0, noExist: 1, exist: 2 } as const;
 
 const objGet = libbpfFunction<[string], number>("int bpf_obj_get(const char *path)");
@@ -279,6 +283,24 @@ export class BpfMap extends Handle {
       const value = this.lookup(key);
       if (value !== undefined) yield [key, value];
       key = this.nextKey(key);
+    }
+  }
+
+  /** All entries of a hash, thousands at a time: keys one after the other, and their values likewise. */
+  *batches(): Generator<[Uint8Array, Uint8Array]> {
+    const keys = new Uint8Array(BATCH * this.keySize);
+    const values = new Uint8Array(BATCH * this.valueSize);
+    let position: Uint8Array | null = null;
+    for (;;) {
+      const next = new Uint8Array(Math.max(this.keySize, 4));
+      const count = Uint32Array.of(BATCH);
+      const result = mapLookupBatch(this.fd, position, next, keys, values, count, null);
+      // ENOENT: that was the last batch.
+      if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+      const [found = 0] = count;
+      yield [keys.slice(0, found * this.keySize), values.slice(0, found * this.valueSize)];
+      if (result === -ENOENT) return;
+      position = next;
     }
   }
 

@@ -27,7 +27,7 @@ for (const cell of matrix) {
       await server.must(["ip", "addr", "replace", "fd5e:ed00::10/128", "dev", "lo", "nodad"]);
       await server.echo("early", [[protocol, cell.daemon, 6000]]);
       await server.apply(rules);
-      expect(await client.reached("early", protocol, cell.public, 6000)).toBe("early");
+      expect(await client.who(protocol, cell.public, 6000)).toBe("early");
       await server.must(["ip", "addr", "del", "fd5e:ed00::10/128", "dev", "lo"]);
     });
 
@@ -47,20 +47,20 @@ for (const cell of matrix) {
       const { server, client } = network;
       const run = await server.startRun(["-f", server.file(rules)]);
       const app = await server.echo("one", [[protocol, cell.daemon, 6000]]);
-      expect(await client.reached("one", protocol, cell.public, 6000)).toBe("one");
+      expect(await client.who(protocol, cell.public, 6000)).toBe("one");
       await app.stop();
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
       await server.echo("two", [[protocol, cell.daemon, 6000]]);
-      expect(await client.reached("two", protocol, cell.public, 6000)).toBe("two");
+      expect(await client.who(protocol, cell.public, 6000)).toBe("two");
       await run.stop();
-      expect(await client.reached("two", protocol, cell.public, 6000)).toBe("two");
+      expect(await client.who(protocol, cell.public, 6000)).toBe("two");
     });
 
     test("a daemon stays chosen when the rules change around it", async () => {
       const { server, client } = network;
-      await server.serve(protocol, rules);
+      await server.apply(rules);
       await server.echo("app", [[protocol, cell.daemon, 6000]]);
-      expect(await client.reached("app", protocol, cell.public, 6000)).toBe("app");
+      expect(await client.who(protocol, cell.public, 6000)).toBe("app");
       for (const port of [6001, 6002]) {
         await server.apply(`${rules}  - { protocol: ${protocol}, port: ${port}, to: app }\n`);
         expect(await client.who(protocol, cell.public, 6000)).toBe("app");
@@ -79,7 +79,7 @@ services:
 mappings:
   - { protocol: [tcp, udp], port: 7000, to: other }
 `);
-      expect(await client.reached("other", protocol, cell.public, 7000)).toBe("other");
+      expect(await client.who(protocol, cell.public, 7000)).toBe("other");
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
       await server.must(["ip", "addr", "del", "fd5e:ed00::11/128", "dev", "lo"]);
     });

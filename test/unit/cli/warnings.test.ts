@@ -32,6 +32,11 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
   daemon: null,
+  steers: true,
+  endedNamespaces: [],
+  flows: { live: 100, capacity: 65_536 },
+  faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
+  uncoveredInterfaces: [],
 };
 
 const daemon = {
@@ -68,6 +73,26 @@ describe("there is", () => {
     expect(others).toEqual([]);
   });
 
+  test("a warning when nearly as many UDP clients are remembered as fit", () => {
+    expect(kinds({ flows: { live: 58_900, capacity: 65_536 } })).toEqual([]);
+    expect(kinds({ flows: { live: 59_000, capacity: 65_536 } })).toEqual(["flows-full"]);
+    expect(kinds({ flows: null, faults: null })).toEqual([]);
+  });
+
+  test("a warning of interfaces that the programs are not on", () => {
+    expect(kinds({ uncoveredInterfaces: ["eth9"] })).toEqual(["interface-uncovered"]);
+  });
+
+  test("a warning of its own for each kind of fault that was counted", () => {
+    const found = findWarnings({
+      ...fine,
+      faults: { untracked: 1, unplaced: 2, flows: 3, unanswered: 4, unsteered: 5 },
+    });
+    expect(found.map(({ kind }) => kind)).toEqual(Array.from({ length: 5 }, () => "faults"));
+    expect(found.map(({ message }) => Number(/\d+/.exec(message)?.[0]))).toEqual([1, 2, 3, 4, 5]);
+    expect(new Set(found.map(({ remedy }) => remedy)).size).toBe(5);
+  });
+
   test("a warning that names the file which the daemon refused", () => {
     const error = {
       code: "CONFIGURATION",
@@ -82,4 +107,15 @@ describe("there is", () => {
     expect(warning?.remedy).toContain("ilm check -f /rules.yaml");
     expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
   });
+});
+
+test("an MPTCP listener of a mapping is warned of only where the kernel has no ingress", () => {
+  const listeners = [listener("127.0.1.10", 80, { kind: "mptcp" })];
+  expect(kinds({ listeners })).toEqual([]);
+  expect(kinds({ listeners, steers: false })).toEqual(["mptcp"]);
+  expect(kinds({ steers: false })).toEqual([]);
+});
+
+test("the state of namespaces that ended is warned of", () => {
+  expect(kinds({ endedNamespaces: [4026532001] })).toEqual(["ended-namespaces"]);
 });
