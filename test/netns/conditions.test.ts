@@ -26,7 +26,7 @@ mappings:
   - { protocol: ${protocol}, port: 6000, from: "${source}", to: ["127.0.1.1", "*:1"] }
   - { protocol: ${protocol}, port: 6000, to: 127.0.1.2 }
 `);
-      expect(await client.reached(tag, protocol, dialled, 6000), source).toBe(tag);
+      expect(await client.who(protocol, dialled, 6000), source).toBe(tag);
     }
   });
 
@@ -42,7 +42,7 @@ mappings:
     const applied = await server.ilmDone(["apply", "-f", file]);
     expect(applied.text).toContain("there is no interface late0");
     const run = await server.startRun(["-f", file]);
-    expect(await client.reached("rest", protocol, dialled, 6000)).toBe("rest");
+    expect(await client.who(protocol, dialled, 6000)).toBe("rest");
     const reaches = async (tag: string): Promise<true | null> => {
       const dial = await client.dial(protocol, dialled, 6000);
       return "tag" in dial && dial.tag === tag ? true : null;
