@@ -1,6 +1,6 @@
 /** `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ. */
 import { measureListeners } from "./listeners.js";
-import { type LookupRow, measureLookup } from "./lookup.js";
+import { type ApplyRow, type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace } from "./network.js";
 import { measureUdp, type UdpRow } from "./udp.js";
 
@@ -22,6 +22,16 @@ function lookupTable(rows: readonly LookupRow[]): string {
   return table([
     ["ns above an empty program", ...sizes.map((size) => `${size} exact addresses`)],
     ...scenarios.map((scenario) => [scenario, ...sizes.map((size) => cell(scenario, size))]),
+  ]);
+}
+
+function timesTable(rows: readonly ApplyRow[]): string {
+  return table([
+    ["", ...rows.map((row) => `${row.mappings} mappings`)],
+    ["apply, all new", ...rows.map((row) => `${row.applyMs} ms`)],
+    ["apply, nothing changed", ...rows.map((row) => `${row.sameMs} ms`)],
+    ["apply, one mapping changed", ...rows.map((row) => `${row.oneMs} ms`)],
+    ["resident memory of the process then", ...rows.map((row) => `${row.residentMb} MB`)],
   ]);
 }
 
@@ -80,7 +90,10 @@ const namespace = enterBenchNamespace();
 try {
   if (wanted("lookup")) {
     console.log("## Cost of a lookup\n");
-    console.log(lookupTable(await measureLookup([1, 1000, 100_000])));
+    const { rows, applies } = await measureLookup([1, 1000, 100_000, 1_000_000]);
+    console.log(lookupTable(rows));
+    console.log("\n## Applying rules\n");
+    console.log(timesTable(applies));
   }
   if (wanted("listeners")) {
     console.log("\n## Listeners\n");
