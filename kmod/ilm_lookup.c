@@ -273,12 +273,11 @@ BTF_KFUNCS_END(ilm_lookup_kfuncs)
 
 /*
  * The kernel has no hook for kfuncs of sk_lookup programs (kernel/bpf/btf.c, bpf_prog_type_to_kfunc_hook), so the set is
- * registered for all types, and this turns the others away. The context's type would do so too; this says it.
+ * registered for all types, and this turns the others away. It is asked about this module's kfuncs only. (Do not look the
+ * id up in the set: where the module's BTF has a base of its own, since 6.11, ids are relocated, and the set's are not.)
  */
 static int ilm_lookup_filter(const struct bpf_prog *prog, u32 kfunc_id)
 {
-	if (!btf_id_set8_contains(&ilm_lookup_kfuncs, kfunc_id))
-		return 0;
 	return prog->type == BPF_PROG_TYPE_SK_LOOKUP ? 0 : -EACCES;
 }
 

@@ -1,0 +1,319 @@
+/**
+ * The portable core of the privileged suites, for one namespace and without an event loop, so that it runs under software
+ * emulation: does what ilm promises hold on this kernel?
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import type { DataPlane } from "../../src/dataplane/types.js";
+import { parseConfiguration } from "../../src/config/load.js";
+import { IlmError } from "../../src/errors.js";
+import { hostAddresses } from "../../src/kernel/addresses.js";
+import { skLookupLinks } from "../../src/kernel/bpf.js";
+import { errnoOf } from "../../src/kernel/ffi.js";
+import { netnsInode } from "../../src/kernel/netns.js";
+import type { Address } from "../../src/model/address.js";
+import { emptyRules } from "../../src/model/mapping.js";
+import { Absent, Refused, capability, expectEqual } from "./report.js";
+import { type Name, Socket, type SocketOptions } from "./sockets.js";
+
+const ECONNREFUSED = 111;
+const EPROTONOSUPPORT = 93;
+const ENOPROTOOPT = 92;
+
+/** What the outside dials: addresses of this host that are no service's. */
+export const outside = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
+const app = { 4: "127.0.1.10", 6: "fd5e:ed00::10" } as const;
+const FILE = "/tmp/rules.yaml";
+
+const rules = (more = ""): string => `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: app }
+  - { protocol: [tcp, udp], port: 6001, to: "app:7001" }
+  - { port: 6002, to: "*:7002" }
+  - { port: 6003, to: ["127.0.1.11:7003", "127.0.1.12:7003"] }
+${more}`;
+
+function apply(plane: DataPlane, text: string): void {
+  const { ruleSet } = parseConfiguration([{ name: FILE, text }]);
+  plane.apply({ ...emptyRules, file: ruleSet });
+}
+
+type Dialled = number | "refused" | "nobody";
+
+/** Index of the listener that the connection came to. */
+function dial(to: Name, listeners: readonly Socket[]): Dialled {
+  let client: Socket;
+  try {
+    client = Socket.connected(to);
+  } catch (error) {
+    if (errnoOf(error) === ECONNREFUSED) return "refused";
+    throw error;
+  }
+  try {
+    const accepted = listeners.map((listener) => listener.accept());
+    const found = accepted.findIndex((connection) => connection !== undefined);
+    const name = accepted[found]?.name;
+    for (const connection of accepted) connection?.close();
+    if (name !== undefined) expectEqual("the daemon's own address", name, to);
+    return found < 0 ? "nobody" : found;
+  } finally {
+    client.close();
+  }
+}
+
+/** A datagram from a connected client, and its answer: null when there was none. */
+function ask(to: Name, daemon: Socket): { answer: string | null } {
+  const client = Socket.connected(to, { kind: "udp", timeout: 1000 });
+  try {
+    client.send("ping", to);
+    const got = daemon.receive(false);
+    if (got === undefined) return { answer: null };
+    daemon.send("pong", got.from);
+    return { answer: client.receive(true)?.text ?? null };
+  } catch (error) {
+    if (errnoOf(error) === ECONNREFUSED) return { answer: null };
+    throw error;
+  } finally {
+    client.close();
+  }
+}
+
+function using<T>(sockets: readonly Socket[], body: () => T): T {
+  try {
+    return body();
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+}
+
+const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
+  Socket.listener({ address, port }, options);
+
+function ilm(...args: string[]): string {
+  return execFileSync(process.execPath, ["/ilm/dist/src/main.js", ...args], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+interface DoctorCheck {
+  readonly name: string;
+  readonly severity: string;
+  readonly found: string;
+}
+
+function doctor(): readonly DoctorCheck[] {
+  return (JSON.parse(ilm("doctor", "--json")) as { checks: DoctorCheck[] }).checks;
+}
+
+/** `open` throws what ilm says of a kernel that it refuses. */
+function open(): DataPlane {
+  try {
+    return openDataPlane();
+  } catch (error) {
+    if (error instanceof IlmError && ["NO_BPF", "NO_BTF"].includes(error.code)) {
+      throw new Refused(`${error.message}. ${error.remedy ?? ""}`);
+    }
+    throw error;
+  }
+}
+
+const families = [4, 6] as const;
+
+export async function runCore(): Promise<void> {
+  let plane: DataPlane | undefined;
+  const loaded = (): DataPlane => {
+    if (plane === undefined) throw new Absent("nothing could be loaded");
+    return plane;
+  };
+
+  await capability("doctor finds no error", () => {
+    const errors = doctor().filter((check) => check.severity === "error");
+    expectEqual("errors", errors, []);
+  });
+  await capability("rules can be put in force", () => {
+    const opened = open();
+    apply(opened, rules());
+    plane = opened;
+  });
+  for (const family of families) {
+    const to = { address: outside[family], port: 6000 };
+    await capability(`TCP over IPv${family}`, () => {
+      loaded();
+      expectEqual("before the daemon", dial(to, []), "refused");
+      const daemon = listen(app[family], 6000);
+      using([daemon], () => expectEqual("dialled", dial(to, [daemon]), 0));
+      expectEqual("after the daemon", dial(to, []), "refused");
+    });
+    await capability(`TCP over IPv${family} to another port`, () => {
+      loaded();
+      const daemon = listen(app[family], 7001);
+      using([daemon], () => {
+        expectEqual("dialled", dial({ ...to, port: 6001 }, [daemon]), 0);
+      });
+    });
+  }
+  await capability("a listener on what was dialled keeps its connections", () => {
+    loaded();
+    const own = listen(outside[4], 6000);
+    const daemon = listen(app[4], 6000);
+    using([own, daemon], () => {
+      expectEqual("dialled", dial({ address: outside[4], port: 6000 }, [own, daemon]), 0);
+      own.close();
+      expectEqual("when it is gone", dial({ address: outside[4], port: 6000 }, [daemon]), 0);
+    });
+  });
+  await capability("a dual-stack listener takes both families", () => {
+    loaded();
+    const daemon = listen("::", 7002);
+    using([daemon], () => {
+      for (const family of families) {
+        expectEqual("dialled", dial({ address: outside[family], port: 6002 }, [daemon]), 0);
+      }
+    });
+  });
+  await capability("the second destination stands in for the first", () => {
+    loaded();
+    const to = { address: outside[4], port: 6003 };
+    const second = listen("127.0.1.12", 7003);
+    using([second], () => {
+      expectEqual("alone", dial(to, [second]), 0);
+      const first = listen("127.0.1.11", 7003);
+      using([first], () => expectEqual("both", dial(to, [first, second]), 0));
+      expectEqual("alone again", dial(to, [second]), 0);
+    });
+  });
+  await capability("a restarted daemon gets the next connection, 50 times", () => {
+    loaded();
+    for (let round = 0; round < 50; round++) {
+      const daemon = listen(app[4], 6000);
+      using([daemon], () => {
+        expectEqual(`round ${round}`, dial({ address: outside[4], port: 6000 }, [daemon]), 0);
+      });
+    }
+  });
+  await capability("SO_REUSEPORT: every member is served, and one may leave", () => {
+    loaded();
+    const to = { address: outside[4], port: 6000 };
+    const members = [0, 1, 2].map(() => listen(app[4], 6000, { reuseport: true }));
+    using(members, () => {
+      const seen = new Set<Dialled>();
+      for (let i = 0; i < 60; i++) seen.add(dial(to, members));
+      expectEqual("members seen", [...seen].sort(), [0, 1, 2]);
+      for (const gone of [0, 1]) {
+        members[gone]?.close();
+        const left = members.slice(gone + 1);
+        for (let i = 0; i < 10; i++) {
+          const got = dial(to, left);
+          if (typeof got === "string") throw new Error(`after ${gone + 1} left: ${got}`);
+        }
+      }
+    });
+  });
+  await capability("a listener that was there before the rules is found", () => {
+    loaded().unload();
+    const daemons = [listen(app[4], 6000), listen("127.0.1.11", 7003)];
+    using(daemons, () => {
+      apply(loaded(), rules());
+      expectEqual("first", dial({ address: outside[4], port: 6000 }, daemons), 0);
+      expectEqual("second", dial({ address: outside[4], port: 6003 }, daemons), 1);
+    });
+  });
+  for (const family of families) {
+    await capability(`UDP over IPv${family}, and the answer's source is what was dialled`, () => {
+      const daemon = listen(app[family], 6000, { kind: "udp" });
+      using([daemon], () => {
+        loaded().resync();
+        const to = { address: outside[family], port: 6000 };
+        expectEqual("asked", ask(to, daemon), { answer: "pong" });
+      });
+    });
+  }
+  await capability("UDP: a restarted daemon is found again", () => {
+    for (let round = 0; round < 5; round++) {
+      const daemon = listen(app[4], 6000, { kind: "udp" });
+      using([daemon], () => {
+        loaded().resync();
+        const to = { address: outside[4], port: 6000 };
+        expectEqual(`round ${round}`, ask(to, daemon), { answer: "pong" });
+      });
+    }
+  });
+  await capability("an MPTCP listener is served", () => {
+    let daemon: Socket;
+    try {
+      daemon = listen(app[4], 6000, { kind: "mptcp" });
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno !== EPROTONOSUPPORT && errno !== ENOPROTOOPT) throw error;
+      throw new Absent("this kernel has no MPTCP");
+    }
+    using([daemon], () => {
+      loaded().resync();
+      const got = dial({ address: outside[4], port: 6000 }, [daemon]);
+      const said = doctor().find((check) => check.name === "MPTCP");
+      if (got === "refused" && said?.severity === "warning") throw new Refused(said.found);
+      expectEqual("dialled", got, 0);
+    });
+  });
+  await capability("reloads lose no connection", () => {
+    const daemon = listen(app[4], 6000);
+    using([daemon], () => {
+      for (let round = 0; round < 8; round++) {
+        apply(loaded(), rules(`  - { port: ${6100 + round}, to: app }\n`));
+        expectEqual(`round ${round}`, dial({ address: outside[4], port: 6000 }, [daemon]), 0);
+      }
+    });
+  });
+  await capability("explain asks the loaded program", () => {
+    const daemon = listen(app[4], 6000);
+    using([daemon], () => {
+      const { verdict, cookie } = loaded().explain({
+        protocol: "tcp",
+        local: outside[4] as Address,
+        localPort: 6000,
+        remote: "198.51.100.7" as Address,
+        remotePort: 5555,
+        interfaceIndex: 0,
+      });
+      expectEqual("verdict", { verdict, cookie }, { verdict: "selected", cookie: daemon.cookie });
+    });
+  });
+  await capability("the command line: apply, status, mappings, unload", () => {
+    loaded();
+    writeFileSync(FILE, rules());
+    ilm("apply", "-f", FILE);
+    const status = JSON.parse(ilm("status", "--json")) as { loaded: boolean; mappings: number };
+    expectEqual("status", [status.loaded, status.mappings], [true, 6]);
+    expectEqual("mappings", (JSON.parse(ilm("mappings", "--json")) as unknown[]).length, 6);
+    ilm("unload");
+    expectEqual("after unload", (JSON.parse(ilm("status", "--json")) as { loaded: boolean }).loaded, false);
+  });
+  await capability("unload leaves nothing", () => {
+    apply(loaded(), rules());
+    loaded().unload();
+    expectEqual("links", skLookupLinks(netnsInode()).length, 0);
+    expectEqual("pins", existsSync("/sys/fs/bpf/ilm"), false);
+    expectEqual("addresses", hostAddresses().filter(({ ours }) => ours).length, 0);
+  });
+}
+
+/** Warnings of the kernel since boot: what no test may cause. */
+export async function checkKernelLog(): Promise<void> {
+  await capability("the kernel's log is clean", () => {
+    const log = execFileSync("/bin/busybox", ["dmesg"], { encoding: "utf8" });
+    const bad = log
+      .split("\n")
+      .filter((line) =>
+        /WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (task|rcu)|deadlock|lockup|Call Trace|refcount_t|nable to handle/.test(line),
+      );
+    expectEqual("lines", bad.slice(0, 5), []);
+    const taint = readFileSync("/proc/sys/kernel/tainted", "utf8").trim();
+    // 4096: a module from outside the kernel's tree; 8192: an unsigned one. Both are ours.
+    expectEqual("taint", Number(taint) & ~(4096 | 8192), 0);
+  });
+}
