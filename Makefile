@@ -64,7 +64,7 @@ oracle: setup-test build ## the loaded program against the oracle, much longer t
 	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(AS_ROOT) $(OWN)
 
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
-	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-200000} $(VITEST) test/fuzz $(ARGS)
+	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
 
 test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in QEMU, and docs/kernels.md (ARGS="6.1 6.12": only these)
 	@$(AS_ROOT) tools/kernels/run.sh $(ARGS); $(OWN)

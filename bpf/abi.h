@@ -18,9 +18,14 @@
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
 #define ILM_FILTER_BUCKETS 131072 /* power of two */
+/* A client that was silent for longer is not answered any more: what it dialled may be forgotten. */
+#define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
 
+/* registry/ingress[] */
+#define ILM_INGRESS_STEER 0
+#define ILM_INGRESS_ICMP 1
 #define ILM_MAPPING_NONE 0xffffffffU
 #define ILM_SLOT_NONE 0xffffffffU
 #define ILM_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has padding or changed")
@@ -37,9 +42,11 @@ ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
 struct ilm_presence {
 	__u32 sockets;
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
+	__u32 steered;		/* of these, sockets that only the hand-over at ingress can select */
+	__u32 zero;
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
 };
-ILM_ASSERT_SIZE(struct ilm_presence, 16);
+ILM_ASSERT_SIZE(struct ilm_presence, 24);
 
 /* Where the sockets of a destination are kept. */
 struct ilm_slot {
@@ -59,8 +66,11 @@ struct ilm_tracked {
 	struct ilm_endpoint endpoint;
 	__u32 serial;		/* of the slot that it was placed under; 0: none */
 	__u64 epoch;		/* of the presence entry that counts it */
-	__u32 counted;		/* 1 while it is counted */
-	__u32 v6only;
+	__u8 counted;		/* 1 while it is counted */
+	__u8 v6only;
+	__u8 steered;		/* 1: counted as such, for a sockmap refused it */
+	__u8 zero;
+	__u32 zero2;
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 
@@ -146,6 +156,7 @@ enum ilm_attempt {
 	ILM_ATTEMPT_ABSENT,
 	ILM_ATTEMPT_WRONG_FAMILY,
 	ILM_ATTEMPT_FAILED,
+	ILM_ATTEMPT_STEERED,	/* listens, and the hand-over at ingress selects it */
 };
 
 /* One decision, for `explain` (a test run) and `monitor`. */
@@ -191,11 +202,13 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
+	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the client's last datagram, to about a second */
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u16 zero;
+	__u32 zero2;
 };
-ILM_ASSERT_SIZE(struct ilm_flow, 20);
+ILM_ASSERT_SIZE(struct ilm_flow, 32);
 
 /*
  * The constants of the programs, set before load. One struct per object: the offsets of single variables are only known to
@@ -203,13 +216,15 @@ ILM_ASSERT_SIZE(struct ilm_flow, 20);
  */
 struct ilm_registry_constants {
 	__u64 netns_cookie;	/* the namespace that this registry is for; sockets of others are never touched */
+	__u32 steer_udp;	/* 1: UDP is handed over at ingress, and no UDP socket is put into a sockmap */
+	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_registry_constants, 8);
+ILM_ASSERT_SIZE(struct ilm_registry_constants, 16);
 
 struct ilm_lookup_constants {
 	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
 	__u32 generation;
-	__u32 zero;
+	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 520);
 
@@ -218,8 +233,10 @@ struct ilm_meta {
 	__u64 netns_cookie;
 	__u32 abi_version;
 	__u32 next_serial;	/* writer: the control plane, under its lock */
+	__u32 steer_udp;	/* as in struct ilm_registry_constants */
+	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_meta, 16);
+ILM_ASSERT_SIZE(struct ilm_meta, 24);
 
 /* registry/watch[0] */
 struct ilm_watch {
@@ -228,14 +245,22 @@ struct ilm_watch {
 };
 ILM_ASSERT_SIZE(struct ilm_watch, 16);
 
+/* registry/steering[cpu]: what the programs on one CPU tell each other. */
+struct ilm_steering {
+	__u32 looking;		/* 1 while the ingress program asks the kernel's tables: sk_lookup, called by that, stays out of it */
+	__u32 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_steering, 8);
+
 /* registry/faults[0]: what the tracking itself could not do. */
 struct ilm_faults {
 	__u64 untracked;	/* listeners that found a map full or no memory */
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
-	__u64 refused_mptcp;	/* of these, MPTCP sockets */
 	__u64 flows;		/* UDP flows that could not be remembered */
+	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
+	__u64 unsteered;	/* packets for a socket that only ingress could have selected, and that came another way */
 };
-ILM_ASSERT_SIZE(struct ilm_faults, 32);
+ILM_ASSERT_SIZE(struct ilm_faults, 40);
 
 /* A listener as the listing iterators write it. */
 struct ilm_listener {

@@ -33,6 +33,31 @@ static __always_inline bool address_is_wildcard(const __be32 *a)
 	return !a[0] && !a[1] && (a[2] == 0 || a[2] == bpf_htonl(0xffff)) && !a[3];
 }
 
+/* What a socket is bound to. The barriers: see endpoint_of_ops in registry.bpf.c. */
+static __always_inline void address_of_socket(__be32 *address, struct bpf_sock *sk)
+{
+	if (sk->family == AF_INET) {
+		__u32 ip4 = sk->src_ip4;
+
+		barrier_var(ip4);
+		address_from_ip4(address, ip4);
+	} else {
+		__u32 w0 = sk->src_ip6[0];
+		barrier_var(w0);
+		__u32 w1 = sk->src_ip6[1];
+		barrier_var(w1);
+		__u32 w2 = sk->src_ip6[2];
+		barrier_var(w2);
+		__u32 w3 = sk->src_ip6[3];
+		barrier_var(w3);
+
+		address[0] = w0;
+		address[1] = w1;
+		address[2] = w2;
+		address[3] = w3;
+	}
+}
+
 /* 32 bits that depend on every bit of the address; for filters, so no secret is needed: a collision costs a look. */
 static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 {

@@ -123,6 +123,30 @@ struct {
 	__type(value, struct ilm_decision);
 } explained SEC(".maps");
 
+/* The ingress programs of the generation in force; the one on the interfaces calls the first. Writer: control plane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} ingress SEC(".maps");
+
+/* One entry. Writer: the ingress program. Reader: sk_lookup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_steering);
+} steering SEC(".maps");
+
+/* One entry: TCP listeners of destinations that only ingress can select (MPTCP). Writers: sock_ops, iterators. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} steered_tcp SEC(".maps");
+
 /* One entry. Writers: all programs. Reader: `status`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -5,8 +5,11 @@
  *
  * TCP: BPF_SOCK_OPS_TCP_LISTEN_CB (net/ipv4/af_inet.c, inet_listen) is called before listen() returns, so a client that
  * connects after that finds the socket. UDP: post_bind is called before bind() returns and counts the socket, but the
- * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap): it reports the
- * bind, and `run` places the socket with the iterator below.
+ * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where ingress is not
+ * to be had it reports the bind, and `run` places the socket with the iterator below.
+ *
+ * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/ingress.bpf.c), which asks the kernel's own
+ * tables and needs no registry but the knowledge that somebody listens.
  *
  * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), and STATE_CB for those that
  * stop listening without being closed (shutdown, connect to AF_UNSPEC) and for MPTCP's subflow sockets, which belong to no
@@ -104,7 +107,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 		t->serial = slot->serial;
 	else if (err == -EOPNOTSUPP)
 		/* net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP subflows are refused. */
-		count_fault(refused_mptcp);
+		mark_steered(t);
 	else
 		count_fault(unplaced);
 }
@@ -119,8 +122,7 @@ static __always_inline void on_end(struct bpf_sock_ops *ctx)
 	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	if (!t)
 		return;
-	uncount(t);
-	t->serial = 0;
+	forget(t);
 }
 
 SEC("sockops")
@@ -152,6 +154,8 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 		return;
 	}
 	count(t, endpoint, v6only);
+	if (constants.steer_udp)
+		return;
 	slot = slot_of(endpoint);
 	/* A full buffer loses nothing: the reader scans once for any number of binds, and now and then without one. */
 	if (slot)
@@ -196,7 +200,7 @@ int ilm_sock_release(struct bpf_sock *ctx)
 	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, ctx, NULL, 0);
 
 	if (t)
-		uncount(t);
+		forget(t);
 	return 1;
 }
 
@@ -250,6 +254,8 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		return 0; \
 	} \
 	count(t, &endpoint, BPF_CORE_READ_BITFIELD(skc, skc_ipv6only)); \
+	if (protocol_number == IPPROTO_UDP && constants.steer_udp) \
+		return 0; \
 	slot = slot_of(&endpoint); \
 	if (!slot || t->serial == slot->serial) \
 		return 0; \
@@ -257,7 +263,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	if (!err) \
 		t->serial = slot->serial; \
 	else if (err == -EOPNOTSUPP) \
-		count_fault(refused_mptcp); \
+		mark_steered(t); \
 	else \
 		count_fault(unplaced); \
 } while (0)
@@ -291,7 +297,7 @@ int ilm_scan_udp(struct bpf_iter__udp *ctx)
 		struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 
 		if (t)
-			uncount(t);
+			forget(t);
 		return 0;
 	}
 	SCAN(sk, skc, IPPROTO_UDP);

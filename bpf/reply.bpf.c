@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * A UDP daemon that listens on its private address answers from it; the client waits for an answer from what it dialled.
- * sk_lookup remembers what each client dialled, and here the answer gets that source address (net/ipv4/udp.c, udp_sendmsg;
- * net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is made.
+ * When the client's datagram was handed over, what it dialled was remembered (bpf/flow.h), and here the answer gets that
+ * source address (net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is
+ * made: afterwards it would be too late, as the kernel routes nothing from 127.0.0.0/8 to another host.
  *
- * Runs for unconnected sends only. A daemon that chooses the source itself (IP_PKTINFO) is left alone: it hands over an
- * address that is not the one it is bound to. The source port cannot be changed here, so a flow whose port was mapped is
- * left alone too.
+ * The port cannot be changed here; bpf/egress.bpf.c does, where a mapping changed it. Unconnected sends only. A daemon that
+ * chooses the source itself (IP_PKTINFO) is left alone: it hands over an address that is not the one it is bound to.
  */
-#include "address.h"
-#include "maps.h"
+#include "flow.h"
+#include "track.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -18,16 +18,18 @@ const volatile struct ilm_registry_constants constants = {};
 /* 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one (include/linux/in.h). */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
 
-static __always_inline void bound_address(struct bpf_sock *sk, __be32 *address)
+static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key)
 {
-	if (sk->family == AF_INET) {
-		address_from_ip4(address, sk->src_ip4);
-		return;
-	}
-	address[0] = sk->src_ip6[0];
-	address[1] = sk->src_ip6[1];
-	address[2] = sk->src_ip6[2];
-	address[3] = sk->src_ip6[3];
+	struct ilm_endpoint endpoint = { .port = key->local_port, .protocol = IPPROTO_UDP };
+	struct ilm_flow *flow = find_flow(key);
+
+	if (flow)
+		/* Without egress a mapped port cannot be undone, and half an answer is none. */
+		return flow->port == key->local_port || constants.steer_udp ? flow : NULL;
+	address_copy(endpoint.address, key->local);
+	if (slot_of(&endpoint))
+		count_fault(unanswered);
+	return NULL;
 }
 
 SEC("cgroup/sendmsg4")
@@ -40,12 +42,11 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 
 	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
-	bound_address(sk, key.local);
-	key.local_port = sk->src_port;
+	flow_key_of_socket(&key, sk);
 	address_from_ip4(key.remote, ctx->user_ip4);
 	key.remote_port = bpf_ntohs(ctx->user_port);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow || flow->port != key.local_port || flow->dialled[2] != bpf_htonl(0xffff))
+	flow = flow_for(&key);
+	if (!flow || flow->dialled[2] != bpf_htonl(0xffff))
 		return 1;
 	source = ctx->msg_src_ip4;
 	if (source && source != key.local[3] && !(sk->family == AF_INET6 && source == LOOPBACK4_IPV6))
@@ -64,15 +65,14 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 
 	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
-	bound_address(sk, key.local);
-	key.local_port = sk->src_port;
+	flow_key_of_socket(&key, sk);
 	key.remote[0] = ctx->user_ip6[0];
 	key.remote[1] = ctx->user_ip6[1];
 	key.remote[2] = ctx->user_ip6[2];
 	key.remote[3] = ctx->user_ip6[3];
 	key.remote_port = bpf_ntohs(ctx->user_port);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow || flow->port != key.local_port)
+	flow = flow_for(&key);
+	if (!flow)
 		return 1;
 	source[0] = ctx->msg_src_ip6[0];
 	source[1] = ctx->msg_src_ip6[1];

@@ -45,7 +45,43 @@ static __always_inline void uncount(struct ilm_tracked *t)
 		return;
 	if (t->v6only)
 		__sync_fetch_and_add(&p->v6only, -1);
+	if (t->steered)
+		__sync_fetch_and_add(&p->steered, -1);
 	__sync_fetch_and_add(&p->sockets, -1);
+}
+
+static __always_inline void count_steered_tcp(__s32 change)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&steered_tcp, &key);
+
+	if (n)
+		__sync_fetch_and_add(n, change);
+}
+
+/* A sockmap refused it, so it is left to ingress. */
+static __always_inline void mark_steered(struct ilm_tracked *t)
+{
+	struct ilm_presence *p;
+
+	if (t->steered || !t->counted)
+		return;
+	p = bpf_map_lookup_elem(&presence, &t->endpoint);
+	if (!p || p->epoch != t->epoch)
+		return;
+	t->steered = 1;
+	__sync_fetch_and_add(&p->steered, 1);
+	count_steered_tcp(1);
+}
+
+/* The end of a listener. */
+static __always_inline void forget(struct ilm_tracked *t)
+{
+	uncount(t);
+	if (t->steered)
+		count_steered_tcp(-1);
+	t->steered = 0;
+	t->serial = 0;
 }
 
 /* Idempotent, so that a scan may meet a socket that registered itself. */
@@ -71,6 +107,8 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 	t->counted = 1;
 	if (v6only)
 		__sync_fetch_and_add(&p->v6only, 1);
+	if (t->steered)
+		__sync_fetch_and_add(&p->steered, 1);
 	__sync_fetch_and_add(&p->sockets, 1);
 	filter_add(endpoint, 1);
 }

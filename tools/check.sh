@@ -5,6 +5,9 @@ set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 PATH="$PATH:$PWD/node_modules/.bin"
+# Seeing CI, the tools paint into files too, and heed NO_COLOR only in part.
+export NO_COLOR=1
+unset CI
 
 passed=0
 failed=0

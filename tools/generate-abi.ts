@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 
-const objects = ["registry", "lookup", "reply", "listing"].map((name) => `dist/bpf/${name}.bpf.o`);
+const objects = ["registry", "lookup", "steer", "ingress", "egress", "reply", "listing"].map((name) => `dist/bpf/${name}.bpf.o`);
 const target = "src/abi/generated.ts";
 
 interface BtfMember {
@@ -89,6 +89,7 @@ function readHeader(text: string): string[] {
   }
   for (const [, name, body] of text.matchAll(/^enum ilm_([a-z_]+) \{([^}]*)\}/gm)) {
     const values = (body ?? "")
+      .replaceAll(/\/\*.*?\*\//gs, "")
       .split(",")
       .map((part) => part.trim())
       .filter((part) => part !== "");

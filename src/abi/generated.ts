@@ -5,8 +5,11 @@ export const ILM_ABI_VERSION = 1;
 export const ILM_DESTINATIONS_MAX = 16;
 export const ILM_MEMBERS_MAX = 256;
 export const ILM_FILTER_BUCKETS = 131072;
+export const ILM_FLOW_IDLE_SECONDS = 300;
 export const ILM_OWNED_WORDS = 64;
 export const ILM_PORT_KEYS = 131072;
+export const ILM_INGRESS_STEER = 0;
+export const ILM_INGRESS_ICMP = 1;
 export const ILM_MAPPING_NONE = 0xffffffff;
 export const ILM_SLOT_NONE = 0xffffffff;
 export const ILM_CLASS_EXACT = 0x80000000;
@@ -37,6 +40,7 @@ export const AttemptCode = {
   ABSENT: 2,
   WRONG_FAMILY: 3,
   FAILED: 4,
+  STEERED: 5,
 } as const;
 
 export interface BpfSkLookup {
@@ -233,40 +237,49 @@ export const exactKeyLayout: Layout<ExactKey> = {
 export interface Faults {
   untracked: bigint;
   unplaced: bigint;
-  refusedMptcp: bigint;
   flows: bigint;
+  unanswered: bigint;
+  unsteered: bigint;
 }
 
 export const faultsLayout: Layout<Faults> = {
-  size: 32,
+  size: 40,
   read: (view, at) => ({
     untracked: view.getBigUint64(at, true),
     unplaced: view.getBigUint64(at + 8, true),
-    refusedMptcp: view.getBigUint64(at + 16, true),
-    flows: view.getBigUint64(at + 24, true),
+    flows: view.getBigUint64(at + 16, true),
+    unanswered: view.getBigUint64(at + 24, true),
+    unsteered: view.getBigUint64(at + 32, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.untracked, true);
     view.setBigUint64(at + 8, value.unplaced, true);
-    view.setBigUint64(at + 16, value.refusedMptcp, true);
-    view.setBigUint64(at + 24, value.flows, true);
+    view.setBigUint64(at + 16, value.flows, true);
+    view.setBigUint64(at + 24, value.unanswered, true);
+    view.setBigUint64(at + 32, value.unsteered, true);
   },
 };
 
 export interface Flow {
+  seenNs: bigint;
   dialled: Uint8Array;
   port: number;
+  zero2: number;
 }
 
 export const flowLayout: Layout<Flow> = {
-  size: 20,
+  size: 32,
   read: (view, at) => ({
-    dialled: bytesAt(view, at, 16),
-    port: view.getUint16(at + 16, true),
+    seenNs: view.getBigUint64(at, true),
+    dialled: bytesAt(view, at + 8, 16),
+    port: view.getUint16(at + 24, true),
+    zero2: view.getUint32(at + 28, true),
   }),
   write: (view, at, value) => {
-    putBytes(view, at, 16, value.dialled);
-    view.setUint16(at + 16, value.port, true);
+    view.setBigUint64(at, value.seenNs, true);
+    putBytes(view, at + 8, 16, value.dialled);
+    view.setUint16(at + 24, value.port, true);
+    view.setUint32(at + 28, value.zero2, true);
   },
 };
 
@@ -343,6 +356,7 @@ export const listenerLayout: Layout<Listener> = {
 export interface LookupConstants {
   ownedFilter: Uint8Array;
   generation: number;
+  steerUdp: number;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
@@ -350,10 +364,12 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
   read: (view, at) => ({
     ownedFilter: bytesAt(view, at, 512),
     generation: view.getUint32(at + 512, true),
+    steerUdp: view.getUint32(at + 516, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 512, value.ownedFilter);
     view.setUint32(at + 512, value.generation, true);
+    view.setUint32(at + 516, value.steerUdp, true);
   },
 };
 
@@ -384,19 +400,22 @@ export interface Meta {
   netnsCookie: bigint;
   abiVersion: number;
   nextSerial: number;
+  steerUdp: number;
 }
 
 export const metaLayout: Layout<Meta> = {
-  size: 16,
+  size: 24,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
     abiVersion: view.getUint32(at + 8, true),
     nextSerial: view.getUint32(at + 12, true),
+    steerUdp: view.getUint32(at + 16, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
     view.setUint32(at + 8, value.abiVersion, true);
     view.setUint32(at + 12, value.nextSerial, true);
+    view.setUint32(at + 16, value.steerUdp, true);
   },
 };
 
@@ -423,20 +442,23 @@ export const prefixKeyLayout: Layout<PrefixKey> = {
 export interface Presence {
   sockets: number;
   v6only: number;
+  steered: number;
   epoch: bigint;
 }
 
 export const presenceLayout: Layout<Presence> = {
-  size: 16,
+  size: 24,
   read: (view, at) => ({
     sockets: view.getUint32(at, true),
     v6only: view.getUint32(at + 4, true),
-    epoch: view.getBigUint64(at + 8, true),
+    steered: view.getUint32(at + 8, true),
+    epoch: view.getBigUint64(at + 16, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.sockets, true);
     view.setUint32(at + 4, value.v6only, true);
-    view.setBigUint64(at + 8, value.epoch, true);
+    view.setUint32(at + 8, value.steered, true);
+    view.setBigUint64(at + 16, value.epoch, true);
   },
 };
 
@@ -462,15 +484,18 @@ export const questionLayout: Layout<Question> = {
 
 export interface RegistryConstants {
   netnsCookie: bigint;
+  steerUdp: number;
 }
 
 export const registryConstantsLayout: Layout<RegistryConstants> = {
-  size: 8,
+  size: 16,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
+    steerUdp: view.getUint32(at + 8, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
+    view.setUint32(at + 8, value.steerUdp, true);
   },
 };
 
@@ -523,6 +548,20 @@ export const slotLayout: Layout<Slot> = {
   },
 };
 
+export interface Steering {
+  looking: number;
+}
+
+export const steeringLayout: Layout<Steering> = {
+  size: 8,
+  read: (view, at) => ({
+    looking: view.getUint32(at, true),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.looking, true);
+  },
+};
+
 export interface Tracked {
   address: Uint8Array;
   port: number;
@@ -531,6 +570,8 @@ export interface Tracked {
   epoch: bigint;
   counted: number;
   v6only: number;
+  steered: number;
+  zero2: number;
 }
 
 export const trackedLayout: Layout<Tracked> = {
@@ -541,8 +582,10 @@ export const trackedLayout: Layout<Tracked> = {
     protocol: view.getUint8(at + 18),
     serial: view.getUint32(at + 20, true),
     epoch: view.getBigUint64(at + 24, true),
-    counted: view.getUint32(at + 32, true),
-    v6only: view.getUint32(at + 36, true),
+    counted: view.getUint8(at + 32),
+    v6only: view.getUint8(at + 33),
+    steered: view.getUint8(at + 34),
+    zero2: view.getUint32(at + 36, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
@@ -550,8 +593,10 @@ export const trackedLayout: Layout<Tracked> = {
     view.setUint8(at + 18, value.protocol);
     view.setUint32(at + 20, value.serial, true);
     view.setBigUint64(at + 24, value.epoch, true);
-    view.setUint32(at + 32, value.counted, true);
-    view.setUint32(at + 36, value.v6only, true);
+    view.setUint8(at + 32, value.counted);
+    view.setUint8(at + 33, value.v6only);
+    view.setUint8(at + 34, value.steered);
+    view.setUint32(at + 36, value.zero2, true);
   },
 };
 

@@ -1,5 +1,5 @@
 /** `ilm check`: is the configuration in order? Needs no privileges and asks no kernel. */
-import { errorBody } from "../daemon/api.js";
+import { errorBody } from "../daemon/error-body.js";
 import type { Desired } from "../daemon/desired.js";
 import { ExitStatus, IlmError, type Problem } from "../errors.js";
 import type { Context } from "./context.js";

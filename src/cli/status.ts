@@ -1,6 +1,7 @@
 /** `ilm status`: is something loaded, since when, and is all well? */
+import { existsSync } from "node:fs";
 import type { DaemonStatus } from "../daemon/api.js";
-import { requestStatus } from "../daemon/client.js";
+import { socketPath } from "../daemon/socket-path.js";
 import type { InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { allMappings } from "../model/mapping.js";
@@ -55,6 +56,9 @@ export async function status(context: Context): Promise<void> {
 async function askDaemon(
   netnsInode: number,
 ): Promise<{ daemon: DaemonStatus | null; trouble: Warning | null }> {
+  // Most often there is none, and then the client need not be loaded.
+  if (!existsSync(socketPath(netnsInode))) return { daemon: null, trouble: null };
+  const { requestStatus } = await import("../daemon/client.js");
   try {
     return { daemon: await requestStatus(netnsInode), trouble: null };
   } catch (error) {

@@ -87,7 +87,10 @@ function readBytes(source: string | 0): Buffer {
   try {
     const stats = fstatSync(descriptor);
     if (stats.isDirectory()) {
-      throw new Unreadable("this is a folder inside the folder", "move its files up, or rename it");
+      throw new Unreadable(
+        "this is a folder, not a file",
+        "move its files up, or give its own path",
+      );
     }
     if (stats.size > MAX_FILE_BYTES) throw tooLarge();
     return readToEnd(descriptor, stats);

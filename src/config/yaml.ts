@@ -163,14 +163,15 @@ class Walker {
     for (const pair of node.items as Pair<Node, Node | null>[]) {
       const key = this.#key(pair.key);
       if (key === null) continue;
-      if (key === "__proto__" || keys.has(key)) {
+      const usable = key !== "__proto__" && !keys.has(key);
+      if (!usable) {
         this.#path.push(key);
         this.#refuse(offsetOf(pair.key), keys.has(key) ? duplicateKey(key) : unusableKey(key));
         this.#path.pop();
-      } else {
-        keys.add(key);
-        object[key] = this.#at(key, pair.value, depth);
       }
+      const value = this.#at(key, pair.value, depth);
+      if (usable) object[key] = value;
+      keys.add(key);
     }
     return object;
   }

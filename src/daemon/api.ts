@@ -1,5 +1,5 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
-import { errorCatalogue, IlmError, type ErrorCode, type Problem } from "../errors.js";
+import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
 import type { Change, ChangeResult } from "./changes.js";
 import {
   asRecord,
@@ -13,11 +13,7 @@ import {
   type Decode,
 } from "./decode.js";
 import { mapping, nameText, ruleSet } from "./decode-rules.js";
-
-/** The socket of the `run` that works in the network namespace of this inode number. */
-export function socketPath(netnsInode: number): string {
-  return `/run/ilm/${netnsInode}.sock`;
-}
+import type { ErrorBody } from "./error-body.js";
 
 /** Bytes of a request body. A million mappings as JSON are about 250 MB. */
 export const applyBodyLimit = 384 * 1024 * 1024;
@@ -33,13 +29,6 @@ export interface DaemonStatus {
   /** Of the file, successful or not; null before the first. */
   readonly lastReload: { readonly time: string; readonly error: ErrorBody | null } | null;
   readonly reloads: { readonly done: number; readonly failed: number };
-}
-
-export interface ErrorBody {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly remedy: string | null;
-  readonly problems: readonly Problem[];
 }
 
 export type ChangePath = "/v1/apply" | "/v1/add" | "/v1/remove" | "/v1/unload" | "/v1/reload";
@@ -148,24 +137,3 @@ export const daemonStatus: Decode<DaemonStatus> = object({
     failed: integer(0, Number.MAX_SAFE_INTEGER),
   }),
 });
-
-/** Any error as plain data; what is not an IlmError is a bug and becomes INTERNAL. */
-export function errorBody(error: unknown): ErrorBody {
-  if (error instanceof IlmError) {
-    return {
-      code: error.code,
-      message: error.message,
-      remedy: error.remedy ?? null,
-      problems: error.problems,
-    };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: "INTERNAL", message, remedy: null, problems: [] };
-}
-
-export function errorFromBody(body: ErrorBody): IlmError {
-  return new IlmError(body.code, body.message, {
-    problems: body.problems,
-    ...(body.remedy === null ? {} : { remedy: body.remedy }),
-  });
-}

@@ -5,12 +5,12 @@ import {
   changeResult,
   daemonStatus,
   encodeChange,
-  errorFromBody,
   reply,
-  socketPath,
   type ApiChange,
   type DaemonStatus,
 } from "./api.js";
+import { errorFromBody } from "./error-body.js";
+import { socketPath } from "./socket-path.js";
 import type { ChangeResult } from "./changes.js";
 import { DecodeError, type Decode } from "./decode.js";
 
@@ -155,8 +155,7 @@ function hung(socket: string, timeoutMs: number): IlmError {
     "DAEMON",
     `the daemon at ${socket} did not answer within ${timeoutMs / 1000} s`,
     {
-      remedy:
-        "What is in force stays in force without it: look at `ilm status`, then restart the daemon (or kill it and run the command again).",
+      remedy: `What is in force stays in force without it: restart it, or kill it (its pid is in ${socket.replace(/\.sock$/, ".lock")}) and run the command again`,
     },
   );
 }

@@ -5,7 +5,8 @@
 import { formatProblem, IlmError } from "../errors.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import type { Rules } from "../model/mapping.js";
-import { errorBody, type ApiChange, type ErrorBody } from "./api.js";
+import { type ApiChange } from "./api.js";
+import { errorBody, type ErrorBody } from "./error-body.js";
 import { countMappings, rulesAfter, type Change, type ChangeResult } from "./changes.js";
 import type { Desired, Source } from "./desired.js";
 import type { Logger } from "./log.js";

@@ -10,12 +10,12 @@ import { ExitStatus, IlmError } from "../errors.js";
 import { peerCredentials, withUmask } from "../kernel/peer.js";
 import {
   changeRoutes,
-  errorBody,
   isChangePath,
   type ApiChange,
   type DaemonStatus,
   type Reply,
 } from "./api.js";
+import { errorBody } from "./error-body.js";
 import type { ChangeResult } from "./changes.js";
 import { DecodeError } from "./decode.js";
 

@@ -34,6 +34,7 @@ const outcomes = new Map<number, Attempt>([
   [AttemptCode.ABSENT, "absent"],
   [AttemptCode.WRONG_FAMILY, "wrong-family"],
   [AttemptCode.FAILED, "failed"],
+  [AttemptCode.STEERED, "selected"],
 ]);
 
 function known<T>(names: ReadonlyMap<number, T>, code: number): T {

@@ -175,15 +175,63 @@ function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): 
   );
 }
 
+/** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
+export interface IngressPrograms {
+  readonly steer: BpfProgram;
+  readonly icmp: BpfProgram;
+}
+
+/** The tables that the ingress program reads too (bpf/tables.h). */
+const tables = [
+  "ports",
+  "classes",
+  "exact",
+  "prefixes",
+  "owned",
+  "rules",
+  "destinations",
+  "counters",
+] as const;
+
+/** The generation's other program, on the same tables. */
+function loadIngress(lookup: BpfObject, registry: Registry, constants: Uint8Array): IngressPrograms {
+  const object = new BpfObject(objectPath("steer"));
+  try {
+    for (const name of tables) {
+      const map = lookup.map(name);
+      try {
+        object.reuse(name, map);
+      } finally {
+        map.close();
+      }
+    }
+    for (const name of registryMaps) object.reuse(name, registry.map(name));
+    // Not read here, but declared with the others: as small as can be.
+    object.setConstants(constants);
+    object.load();
+    return { steer: object.program("ilm_steer"), icmp: object.program("ilm_icmp") };
+  } finally {
+    object.close();
+  }
+}
+
 export class Generation {
   readonly number: number;
   readonly program: BpfProgram;
+  /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
+  readonly ingress: IngressPrograms | null;
   readonly #maps: Map<PinnedMap, BpfMap>;
   #description: Description | undefined;
 
-  private constructor(number: number, program: BpfProgram, maps: Map<PinnedMap, BpfMap>) {
+  private constructor(
+    number: number,
+    program: BpfProgram,
+    ingress: IngressPrograms | null,
+    maps: Map<PinnedMap, BpfMap>,
+  ) {
     this.number = number;
     this.program = program;
+    this.ingress = ingress;
     this.#maps = maps;
   }
 
@@ -198,7 +246,10 @@ export class Generation {
       if (map === undefined) return undefined;
       maps.set(name, map);
     }
-    return new Generation(number, program, maps);
+    const steer = openProgram(join(folder, "steer"));
+    const icmp = openProgram(join(folder, "icmp"));
+    const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
+    return new Generation(number, program, ingress, maps);
   }
 
   /** Builds and pins a new one; it decides nothing until the link is updated to it. */
@@ -229,20 +280,26 @@ export class Generation {
     };
     const maps = new Map<PinnedMap, BpfMap>();
     let program: BpfProgram | undefined;
+    let ingress: IngressPrograms | null = null;
+    const constants = encode(lookupConstantsLayout, {
+      ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
+      generation: description.generation,
+      steerUdp: registry.steers ? 1 : 0,
+    });
     try {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
       for (const name of registryMaps) object.reuse(name, registry.map(name));
-      object.setConstants(
-        encode(lookupConstantsLayout, {
-          ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
-          generation: description.generation,
-        }),
-      );
+      object.setConstants(constants);
       object.load();
       fill(object, compiled, slots);
       program = object.program("ilm_lookup");
       for (const name of pinnedMaps) maps.set(name, object.map(name));
-      const generation = new Generation(description.generation, program, maps);
+      if (registry.steers) {
+        ingress = loadIngress(object, registry, constants);
+        ingress.steer.pin(join(staging, "steer"));
+        ingress.icmp.pin(join(staging, "icmp"));
+      }
+      const generation = new Generation(description.generation, program, ingress, maps);
       generation.#map("source").updateAll(indexes(source.length / CHUNK), source);
       program.pin(join(staging, "program"));
       for (const [name, map] of maps) map.pin(join(staging, name));
@@ -250,6 +307,8 @@ export class Generation {
       return generation;
     } catch (error) {
       program?.close();
+      ingress?.steer.close();
+      ingress?.icmp.close();
       for (const map of maps.values()) map.close();
       removeFolder(staging);
       throw error;
@@ -319,6 +378,8 @@ export class Generation {
 
   close(): void {
     this.program.close();
+    this.ingress?.steer.close();
+    this.ingress?.icmp.close();
     for (const map of this.#maps.values()) map.close();
   }
 }

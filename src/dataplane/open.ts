@@ -11,6 +11,7 @@ import {
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
+import { candidates } from "../compile/destinations.js";
 import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
@@ -28,13 +29,15 @@ import { LOCK_EX, flock } from "../kernel/libc.js";
 import { lockPath } from "../kernel/lock.js";
 import { findBpffs, mountBpffs } from "../kernel/mounts.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
+import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules } from "../model/mapping.js";
-import { type Address, isLoopback4 } from "../model/address.js";
+import { type Rules, allMappings } from "../model/mapping.js";
+import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
-import { BindFollower } from "./binds.js";
+import { Follower } from "./follower.js";
 import { explainPacket } from "./explain.js";
+import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { PinPaths, objectPath, removeFolder } from "./paths.js";
@@ -163,6 +166,7 @@ class KernelDataPlane implements DataPlane {
     const added = addMissing(addresses);
     if (before !== undefined && sameRules(before.description.rules, rules)) {
       before.registry.scan();
+      this.#steer();
       const { generation } = before.description;
       return { generation, changed: false, addressesAdded: added, addressesRemoved: [] };
     }
@@ -188,8 +192,9 @@ class KernelDataPlane implements DataPlane {
     };
     const generation = Generation.create(paths, registry, compiled, slots, description);
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
-    // The one step that changes what happens to a connection.
+    // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
+    registry.setIngress(generation.ingress);
     if (before !== undefined) {
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
@@ -197,6 +202,7 @@ class KernelDataPlane implements DataPlane {
       if (before.link !== link) before.link.close();
     }
     this.#loaded = { link, programId: generation.program.id, generation, description, registry };
+    this.#steer();
     this.#removeLeftovers(paths, this.#loaded);
     registry.retain(compiled.endpoints);
     const removed = removeUnused(addresses);
@@ -253,10 +259,31 @@ class KernelDataPlane implements DataPlane {
     const folder = openSync(this.pinPath, "r");
     try {
       flock(folder, LOCK_EX);
-      return explainPacket(packet, generation, registry, description.rules);
+      const explanation = explainPacket(packet, generation, registry, description.rules);
+      if (explanation.verdict !== "selected" || explanation.cookie !== null) return explanation;
+      return { ...explanation, cookie: this.#steeredSocket(explanation, description.rules) };
     } finally {
       closeSync(folder);
     }
+  }
+
+  /** The kernel selects at ingress, with a packet in hand; here the listener on the destination is named. */
+  #steeredSocket(explanation: Explanation, rules: Rules): string | null {
+    const { packet, mapping: index, destination } = explanation;
+    const mapping = index === null ? undefined : allMappings(rules)[index];
+    if (mapping === undefined) return null;
+    const wanted = candidates(mapping, familyOf(packet.local)).filter(
+      (candidate) => candidate.destination === destination,
+    );
+    const found = this.listeners().find(
+      (listener) =>
+        listener.protocol === packet.protocol &&
+        wanted.some(
+          ({ address, port }) =>
+            listener.address === address && listener.port === (port || packet.localPort),
+        ),
+    );
+    return found?.cookie ?? null;
   }
 
   watch(): DecisionStream {
@@ -265,11 +292,31 @@ class KernelDataPlane implements DataPlane {
   }
 
   follow(): { close(): void } {
-    return new BindFollower(() => this.#current()?.registry);
+    return new Follower(
+      () => this.#current()?.registry,
+      () => this.#steer(),
+    );
+  }
+
+  /** The hand-over at ingress, where the rules in force need it and nowhere else. */
+  #steer(): void {
+    const paths = this.#findPaths();
+    const loaded = this.#current();
+    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
+    const folder = paths.interfaces(loaded.registry.number);
+    const needed = neededHooks(loaded.description.rules);
+    for (const direction of ["ingress", "egress"] as const) {
+      if (needed[direction]) {
+        attachInterfaces(folder, direction, loaded.registry.program(direction));
+      } else {
+        detachInterfaces(folder, direction);
+      }
+    }
   }
 
   resync(): void {
     const { registry } = this.#require();
+    this.#steer();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
   }
@@ -292,6 +339,16 @@ class KernelDataPlane implements DataPlane {
   close(): void {
     this.#forget();
   }
+}
+
+/**
+ * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
+ */
+function neededHooks(rules: Rules): Record<Direction, boolean> {
+  const mappings = allMappings(rules);
+  const udp = mappings.some((mapping) => mapping.protocol === "udp");
+  const mptcp = mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  return { ingress: udp || mptcp, egress: udp };
 }
 
 /** Services' addresses that the host lacks, put on lo. All of 127.0.0.0/8 can be used as it is. */

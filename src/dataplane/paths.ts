@@ -8,7 +8,9 @@ const FOLDER = "ilm";
 /** The built BPF objects, beside the built TypeScript: dist/src/dataplane -> dist/bpf. */
 const objectFolder = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bpf");
 
-export function objectPath(name: "lookup" | "registry" | "reply" | "listing"): string {
+export type ObjectName = "lookup" | "steer" | "ingress" | "egress" | "registry" | "reply" | "listing";
+
+export function objectPath(name: ObjectName): string {
   return join(objectFolder, `${name}.bpf.o`);
 }
 
@@ -22,6 +24,11 @@ export class PinPaths {
     this.parent = join(bpffs, FOLDER);
     this.base = join(this.parent, String(netnsInode));
     this.lookupLink = join(this.base, "lookup");
+  }
+
+  /** Links on interfaces: they call what this registry's map says. */
+  interfaces(registry: number): string {
+    return join(this.registry(registry), "interfaces");
   }
 
   generation(number: number): string {

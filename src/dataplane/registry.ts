@@ -6,9 +6,12 @@ import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Endpoint as AbiEndpoint,
+  type Faults,
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
+  ILM_INGRESS_ICMP,
+  ILM_INGRESS_STEER,
   ILM_SLOT_NONE,
   endpointLayout,
   faultsLayout,
@@ -35,7 +38,8 @@ import {
 import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
-import { type PinPaths, objectPath, removeFolder } from "./paths.js";
+import { ingressIsPossible } from "./interfaces.js";
+import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
 export const registryMaps = [
@@ -52,13 +56,28 @@ export const registryMaps = [
   "decisions",
   "question",
   "explained",
+  "ingress",
+  "steering",
+  "steered_tcp",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
 
-const scans = ["scan_tcp", "scan_udp"] as const;
 const listings = ["list_tcp", "list_udp"] as const;
-type PinnedProgram = (typeof scans)[number] | (typeof listings)[number];
+/** Programs that are kept for later: iterators, and what is attached to interfaces. */
+const pinnedPrograms = {
+  scan_tcp: "registry",
+  scan_udp: "registry",
+  list_tcp: "listing",
+  list_udp: "listing",
+  ingress: "ingress",
+  egress: "egress",
+} as const satisfies Record<string, ObjectName>;
+type PinnedProgram = keyof typeof pinnedPrograms;
+const programNames = Object.keys(pinnedPrograms) as PinnedProgram[];
+/** Listing needs none of the maps. */
+const objectNames = ["registry", "reply", "ingress", "egress", "listing"] as const;
+type RegistryObject = (typeof objectNames)[number];
 
 /** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
 const hooks = [
@@ -94,13 +113,17 @@ export class Registry {
   readonly #maps: Map<RegistryMap, BpfMap>;
   readonly #programs: Map<PinnedProgram, BpfProgram>;
   readonly number: number;
+  /** UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at all. */
+  readonly steers: boolean;
 
   private constructor(
     number: number,
+    steers: boolean,
     maps: Map<RegistryMap, BpfMap>,
     programs: Map<PinnedProgram, BpfProgram>,
   ) {
     this.number = number;
+    this.steers = steers;
     this.#maps = maps;
     this.#programs = programs;
   }
@@ -111,6 +134,7 @@ export class Registry {
     const meta = openMap(join(folder, "meta"));
     if (meta === undefined) return undefined;
     const usable = isOurs(meta, netnsCookie);
+    const steers = usable && readMeta(meta).steerUdp === 1;
     meta.close();
     if (!usable) return undefined;
     const maps = new Map<RegistryMap, BpfMap>();
@@ -120,12 +144,12 @@ export class Registry {
       if (map === undefined) return undefined;
       maps.set(name, map);
     }
-    for (const name of [...scans, ...listings]) {
-      const program = openProgram(join(folder, name));
+    for (const name of programNames) {
+      const program = openProgram(join(folder, `program_${name}`));
       if (program === undefined) return undefined;
       programs.set(name, program);
     }
-    return new Registry(number, maps, programs);
+    return new Registry(number, steers, maps, programs);
   }
 
   /**
@@ -142,30 +166,32 @@ export class Registry {
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
     const cgroup = cgroup2Path();
-    const registry = new BpfObject(objectPath("registry"));
-    const reply = new BpfObject(objectPath("reply"));
-    const listing = new BpfObject(objectPath("listing"));
+    const objects = openObjects();
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
-    const constants = encode(registryConstantsLayout, { netnsCookie });
+    const steers = ingressIsPossible();
+    const steerUdp = steers ? 1 : 0;
+    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
-      registry.resize("slots", slots);
-      registry.resize("primary", slots);
-      registry.setConstants(constants);
-      registry.load();
-      for (const name of registryMaps) maps.set(name, registry.map(name));
-      reply.setConstants(constants);
-      for (const [name, map] of maps) reply.reuse(name, map);
-      reply.load();
-      listing.load();
-      for (const name of scans) programs.set(name, registry.program(`ilm_${name}`));
-      for (const name of listings) programs.set(name, listing.program(`ilm_${name}`));
-      const created = new Registry(number, maps, programs);
-      created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1 });
+      objects.registry.resize("slots", slots);
+      objects.registry.resize("primary", slots);
+      for (const name of ["registry", "reply"] as const) objects[name].setConstants(constants);
+      objects.registry.load();
+      for (const name of registryMaps) maps.set(name, objects.registry.map(name));
+      for (const name of ["reply", "ingress", "egress"] as const) {
+        for (const [mapName, map] of maps) objects[name].reuse(mapName, map);
+        objects[name].load();
+      }
+      objects.listing.load();
+      for (const name of programNames) {
+        programs.set(name, objects[pinnedPrograms[name]].program(`ilm_${name}`));
+      }
+      const created = new Registry(number, steers, maps, programs);
+      created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
       for (const [name, map] of maps) map.pin(join(staging, name));
-      for (const [name, program] of programs) program.pin(join(staging, name));
-      attachHooks(cgroup, staging, { registry, reply });
+      for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
+      attachHooks(cgroup, staging, objects);
       renameSync(staging, paths.registry(number));
       created.scan();
       return created;
@@ -174,9 +200,7 @@ export class Registry {
       removeFolder(staging);
       throw error;
     } finally {
-      registry.close();
-      reply.close();
-      listing.close();
+      for (const object of Object.values(objects)) object.close();
     }
   }
 
@@ -186,7 +210,7 @@ export class Registry {
     return map;
   }
 
-  #program(name: PinnedProgram): BpfProgram {
+  program(name: PinnedProgram): BpfProgram {
     const program = this.#programs.get(name);
     if (program === undefined) throw new IlmError("INTERNAL", `the registry has no ${name}`);
     return program;
@@ -200,14 +224,28 @@ export class Registry {
     this.map("meta").update(zeroKey, encode(metaLayout, meta));
   }
 
+  /** The ingress programs that the one on the interfaces calls; null: none. */
+  setIngress(programs: { steer: BpfProgram; icmp: BpfProgram } | null): void {
+    const map = this.map("ingress");
+    const entries = [
+      [ILM_INGRESS_STEER, programs?.steer],
+      [ILM_INGRESS_ICMP, programs?.icmp],
+    ] as const;
+    for (const [index, program] of entries) {
+      const key = new Uint8Array(Uint32Array.of(index).buffer);
+      if (program === undefined) map.delete(key);
+      else map.update(key, new Uint8Array(Uint32Array.of(program.fd).buffer));
+    }
+  }
+
   /** Walks the namespace's sockets: counts and places what is not yet. */
   scan(protocols: readonly Protocol[] = ["tcp", "udp"]): void {
-    for (const protocol of protocols) runIterator(this.#program(`scan_${protocol}`));
+    for (const protocol of protocols) runIterator(this.program(`scan_${protocol}`));
   }
 
   /** Raw records of the listing iterators. */
   list(): Uint8Array {
-    return Buffer.concat(listings.map((name) => runIterator(this.#program(name))));
+    return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
   }
 
   #slots(): Map<string, Slot> {
@@ -292,15 +330,16 @@ export class Registry {
     this.scan();
   }
 
-  faults(): { untracked: number; unplaced: number; refusedMptcp: number; flows: number } {
+  faults(): Record<keyof Faults, number> {
     const value = this.map("faults").lookup(zeroKey);
     if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
-    const { untracked, unplaced, refusedMptcp, flows } = decode(faultsLayout, value);
+    const { untracked, unplaced, flows, unanswered, unsteered } = decode(faultsLayout, value);
     return {
       untracked: Number(untracked),
       unplaced: Number(unplaced),
-      refusedMptcp: Number(refusedMptcp),
       flows: Number(flows),
+      unanswered: Number(unanswered),
+      unsteered: Number(unsteered),
     };
   }
 
@@ -308,6 +347,12 @@ export class Registry {
     for (const map of this.#maps.values()) map.close();
     for (const program of this.#programs.values()) program.close();
   }
+}
+
+function openObjects(): Record<RegistryObject, BpfObject> {
+  const opened: Partial<Record<RegistryObject, BpfObject>> = {};
+  for (const name of objectNames) opened[name] = new BpfObject(objectPath(name));
+  return opened as Record<RegistryObject, BpfObject>;
 }
 
 function readMeta(map: BpfMap): Meta {

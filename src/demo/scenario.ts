@@ -179,7 +179,7 @@ export class Scenario {
   async #actFollow(): Promise<void> {
     const { network, reporter, follow } = this.#stage;
     const { server4, server6 } = publicAddresses;
-    reporter.act("ilm run stays: it follows the file, and UDP daemons as they start");
+    reporter.act("ilm run stays: it follows the file, and the host; and now a UDP daemon");
     const log = await follow();
     reporter.command(`ilm --netns ${network.serverPath} run &`, log);
     await this.#start("dns");
@@ -289,8 +289,8 @@ export class Scenario {
   }
 
   /**
-   * A TCP listener is registered inside its own listen(). A UDP socket is found by `run` a moment after its bind(), so a
-   * refusal is given that moment.
+   * On kernels without tcx (before 6.6) a UDP socket is found by `run` a moment after its bind(), so a refusal is given that
+   * moment.
    */
   async #dialOnce({ protocol, address, port, daemon }: Expected): Promise<DialResult> {
     const { client } = this.#stage;

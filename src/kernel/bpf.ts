@@ -27,6 +27,8 @@ export const AttachType = {
   traceIter: 28,
   cgroupInetSockRelease: 34,
   skLookup: 36,
+  tcxIngress: 46,
+  tcxEgress: 47,
 } as const;
 export type AttachType = (typeof AttachType)[keyof typeof AttachType];
 
@@ -324,13 +326,15 @@ export interface LinkInfo {
   readonly programId: number;
   /** For links on a network namespace. */
   readonly netnsInode: number;
+  /** For links on an interface; 0 when it is gone. */
+  readonly interfaceIndex: number;
   readonly attachType: number;
 }
 
 const BPF_LINK_TYPE_NETNS = 5;
 
 export class BpfLink extends Handle {
-  /** struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20. */
+  /** struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx: ifindex 16, attach_type 20. */
   info(): LinkInfo {
     const view = info(this.fd, 64);
     return {
@@ -338,6 +342,7 @@ export class BpfLink extends Handle {
       id: view.getUint32(4, true),
       programId: view.getUint32(8, true),
       netnsInode: view.getUint32(16, true),
+      interfaceIndex: view.getUint32(16, true),
       attachType: view.getUint32(20, true),
     };
   }
@@ -370,7 +375,7 @@ export function openLink(path: string): BpfLink | undefined {
   return fd === undefined ? undefined : new BpfLink(fd);
 }
 
-/** `target`: descriptor of the cgroup or the network namespace; 0 for iterators. */
+/** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(
     checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)),

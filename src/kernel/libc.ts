@@ -24,6 +24,9 @@ const nativeSendto = libcFunction<
 const nativeRecv = libcFunction<[number, Uint8Array, number, number], number | bigint>(
   "int64_t recv(int fd, void *buffer, size_t length, int flags)",
 );
+const nativeBind = libcFunction<[number, Uint8Array, number], number>(
+  "int bind(int fd, const void *address, uint32_t length)",
+);
 const nativeMount = libcFunction<[string, string, string, number, null], number>(
   "int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)",
 );
@@ -34,6 +37,10 @@ const nativeMmap = libcFunction<
 const nativeMunmap = libcFunction<[Pointer, number], number>(
   "int munmap(void *address, size_t length)",
 );
+
+const MSG_DONTWAIT = 0x40;
+const EAGAIN = 11;
+const ENOBUFS = 105;
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;
@@ -98,6 +105,20 @@ export function sendto(fd: number, message: Uint8Array, address: Uint8Array): vo
 
 export function recv(fd: number, buffer: Uint8Array): number {
   return checked("recv", Number(nativeRecv(fd, buffer, buffer.byteLength, 0)));
+}
+
+/** Takes one message without waiting; false when there is none. True also when messages were lost (ENOBUFS). */
+export function recvNow(fd: number, buffer: Uint8Array): boolean {
+  const result = Number(nativeRecv(fd, buffer, buffer.byteLength, MSG_DONTWAIT));
+  if (result >= 0) return true;
+  const errno = lastErrno();
+  if (errno === EAGAIN) return false;
+  if (errno === ENOBUFS) return true;
+  throw syscallError("recv", errno);
+}
+
+export function bind(fd: number, address: Uint8Array): void {
+  checked("bind", nativeBind(fd, address, address.byteLength));
 }
 
 export function mount(source: string, target: string, type: string): void {

@@ -67,11 +67,6 @@ export function parsePrefix(text: string): { ok: true; prefix: Prefix } | Refusa
   return { ok: true, prefix: `${address}/${length}` as Prefix };
 }
 
-/** The prefix of `length` bits (of the address's own family) that the address lies in. */
-export function prefixOf(address: Address, length: number): Prefix {
-  return `${maskAddress(address, length)}/${length}` as Prefix;
-}
-
 export function familyOf(value: Address | Prefix): Family {
   return value.includes(":") ? 6 : 4;
 }
@@ -90,11 +85,6 @@ export function prefixContains(prefix: Prefix, address: Address): boolean {
   if (familyOf(prefix) !== familyOf(address)) return false;
   const { bytes, length } = prefixBits(prefix);
   return commonBits(bytes, addressBytes(address)) >= length;
-}
-
-/** Whether every address of `inner` lies in `outer`. */
-export function prefixCovers(outer: Prefix, inner: Prefix): boolean {
-  return prefixLength(outer) <= prefixLength(inner) && prefixContains(outer, prefixAddress(inner));
 }
 
 /** 16 bytes in network order; IPv4 as ::ffff:a.b.c.d. */

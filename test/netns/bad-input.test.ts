@@ -1,6 +1,7 @@
 /** Bad input of every kind: exit 3, the place and the remedy, and the kernel exactly as before. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { lookupPrograms, pinnedPaths } from "../support/kernel-state.js";
 import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
@@ -187,17 +188,15 @@ beforeAll(async () => {
   await network.server.apply(good);
 });
 
-/** What must not change: the generation, and the ids of the programs that are attached. */
+/** What must not change: the generation, everything that is pinned for it, and the program that decides. */
 async function inForce(): Promise<string> {
-  const status = await network.server.status();
-  const links = await network.server.must(["bpftool", "link", "show", "-j"]);
-  const programs = await network.server.must(["bpftool", "prog", "show", "-j"]);
-  const ids = (text: string): readonly number[] =>
-    (JSON.parse(text) as readonly { readonly id: number }[]).map(({ id }) => id);
+  const { server } = network;
+  const { generation } = await server.status();
   return JSON.stringify({
-    generation: status.generation,
-    links: ids(links),
-    programs: ids(programs),
+    generation,
+    pins: pinnedPaths().filter((path) => path.startsWith(String(server.inode))),
+    programs: await lookupPrograms(server.inode),
+    addresses: await server.loopbackAddresses(),
   });
 }
 

@@ -16,10 +16,13 @@ mappings:
 
 beforeAll(async () => {
   [left, right] = await Promise.all([makeNetwork(), makeNetwork()]);
-  await left.server.apply(`${services}  - { protocol: [tcp, udp], port: [6000, 6002], to: app }\n`);
-  await right.server.apply(
-    `${services}  - { protocol: [tcp, udp], port: [6001, 6002], to: app }\n`,
-  );
+  for (const [{ server }, port] of [
+    [left, 6000],
+    [right, 6001],
+  ] as const) {
+    const rules = `${services}  - { protocol: [tcp, udp], port: [${port}, 6002], to: app }\n`;
+    await server.startRun(["-f", server.file(rules)]);
+  }
 });
 
 afterAll(async () => {

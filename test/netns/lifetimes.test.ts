@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { matrix } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
+import { python } from "../support/paths.js";
 
 const network = useNetwork();
 
@@ -78,13 +79,8 @@ for (const cell of matrix) {
       await server.echo("app", [[protocol, cell.daemon, 6000]]);
       expect(await client.reached("app", protocol, cell.public, 6000)).toBe("app");
       for (const port of [6001, 6002]) {
-        await server.apply(
-          `${rules}  - { protocol: ${protocol}, port: ${port}, to: "app:6000" }\n`,
-        );
-        expect(await client.reached("app", protocol, cell.public, 6000)).toBe("app");
-        expect(
-          await client.who(protocol, cell.public, port, { connected: protocol === "tcp" }),
-        ).toBe("app");
+        await server.apply(`${rules}  - { protocol: ${protocol}, port: ${port}, to: app }\n`);
+        expect(await client.who(protocol, cell.public, 6000)).toBe("app");
       }
     });
 
@@ -111,7 +107,7 @@ test("a UDP socket that is connected to a peer of its own is no listener", async
   const { server, client } = network;
   await server.apply(rules);
   const daemon = server.start([
-    "python3",
+    python,
     "-c",
     `import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -128,7 +124,7 @@ test("a listener that shuts down without closing refuses from then on", async ()
   const { server, client } = network;
   await server.apply(rules);
   const daemon = server.start([
-    "python3",
+    python,
     "-c",
     `import socket, sys
 sock = socket.create_server(("127.0.1.10", 6000))

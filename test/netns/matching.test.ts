@@ -1,5 +1,5 @@
 /** Which mapping and which destination a dial comes to: every form the configuration has, end to end. */
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import type { Listen } from "../support/echo.js";
 import type { Server } from "../support/server.js";
@@ -8,9 +8,14 @@ import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
 
+// One run for all of them, which takes the rules that each test applies: it follows UDP's binds.
+beforeAll(async () => {
+  const { server } = network;
+  await server.startRun(["-f", server.file("version: 1\nmappings: []\n")]);
+});
+
 afterEach(async () => {
-  await network.server.reset();
-  await network.client.stopAll();
+  await network.server.stopDaemons();
 });
 
 /** One daemon per tag. */
@@ -21,27 +26,25 @@ async function echoes(server: Server, daemons: Readonly<Record<string, Listen>>)
 }
 
 for (const cell of matrix) {
-  const { protocol, daemon, daemon2 } = cell;
+  const { protocol, daemon, daemon2, daemon3 } = cell;
   // Written as one service, so that ilm puts the IPv6 addresses on lo.
   const services = `
 version: 1
 services:
   app: { address: "${daemon}" }
   spare: { address: "${daemon2}" }
+  third: { address: "${daemon3}" }
 mappings:`;
 
   describe(cell.title, () => {
     test("ports may be a number, a list, a range, and a destination keeps the dialled one", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: app }
   - { protocol: ${protocol}, port: [6001, 6003], to: app }
   - { protocol: ${protocol}, port: 6010-6012, to: app }
   - { protocol: ${protocol}, port: [6020-6021, 6030], to: app }
-`,
-      );
+`);
       const mapped = [6000, 6001, 6003, 6010, 6011, 6012, 6020, 6021, 6030];
       await server.echo(
         "app",
@@ -60,14 +63,11 @@ mappings:`;
 
     test('"*" maps every port, and a smaller port set comes before it', async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: "*", to: app }
   - { protocol: ${protocol}, port: 6000-6009, to: spare }
   - { protocol: ${protocol}, port: 6005, to: app }
-`,
-      );
+`);
       const ports = [1, 6004, 6005, 65535];
       await server.echo(
         "app",
@@ -85,38 +85,39 @@ mappings:`;
     test("the longest prefix of the dialled address decides, before the port set", async () => {
       const { server, client } = network;
       const host = cell.family === 4 ? `${cell.second}/32` : `${cell.second}/128`;
-      await server.serve(
-        protocol,
-        `${services}
-  - { protocol: ${protocol}, port: 6000, to: "${endpoint(daemon, 6100)}" }
-  - { protocol: ${protocol}, port: 6000-6999, on: "${cell.network}", to: "${endpoint(daemon, 6101)}" }
-  - { protocol: ${protocol}, port: "*", on: "${host}", to: "${endpoint(daemon, 6102)}" }
-`,
-      );
-      await echoes(server, {
-        default: [protocol, daemon, 6100],
-        network: [protocol, daemon, 6101],
-        host: [protocol, daemon, 6102],
-      });
-      // A UDP answer leaves from the daemon's own port: only an unconnected client takes it.
-      const options = { connected: protocol === "tcp" };
-      expect(await client.reached("default", protocol, cell.elsewhere, 6000, options)).toBe(
-        "default",
-      );
-      expect(await client.reached("network", protocol, cell.public, 6000, options)).toBe("network");
-      expect(await client.reached("host", protocol, cell.second, 6000, options)).toBe("host");
-      expect(await client.reached("network", protocol, cell.public, 6001, options)).toBe("network");
+      await server.apply(`${services}
+  - { protocol: ${protocol}, port: 6000, to: app }
+  - { protocol: ${protocol}, port: 6000-6999, on: "${cell.network}", to: spare }
+  - { protocol: ${protocol}, port: "*", on: "${host}", to: third }
+`);
+      const ports = [6000, 6001];
+      for (const [tag, address] of [
+        ["default", daemon],
+        ["network", daemon2],
+        ["host", daemon3],
+      ] as const) {
+        await server.echo(
+          tag,
+          ports.map((port) => [protocol, address, port] as const),
+        );
+      }
+      for (const [tag, dialled, port] of [
+        ["default", cell.elsewhere, 6000],
+        ["network", cell.public, 6000],
+        ["network", cell.public, 6001],
+        ["host", cell.second, 6000],
+        ["host", cell.second, 6001],
+      ] as const) {
+        expect(await client.reached(tag, protocol, dialled, port), `${dialled} ${port}`).toBe(tag);
+      }
       expect(await client.dial(protocol, cell.elsewhere, 6001)).toEqual(refused);
     });
 
     test("of several destinations the first that listens gets it, and gets it back", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: [app, spare] }
-`,
-      );
+`);
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
       await server.echo("second", [[protocol, daemon2, 6000]]);
       expect(await client.reached("second", protocol, cell.public, 6000)).toBe("second");
@@ -130,21 +131,23 @@ mappings:`;
 
     test("a wildcard listener does not keep a mapped port, unless existing is any", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: app }
   - { protocol: ${protocol}, port: 6001, to: app, existing: any }
-`,
-      );
-      await server.echo("app", [
-        [protocol, daemon, 6000],
-        [protocol, daemon, 6001],
-      ]);
-      await server.echo("wildcard", [
-        [protocol, cell.wildcard, 6000],
-        [protocol, cell.wildcard, 6001],
-      ]);
+`);
+      // Without SO_REUSEPORT the kernel refuses a wildcard listener beside another.
+      for (const [tag, address] of [
+        ["app", daemon],
+        ["wildcard", cell.wildcard],
+      ] as const) {
+        await server.echo(
+          tag,
+          [6000, 6001].map((port) => [protocol, address, port] as const),
+          {
+            reuseport: true,
+          },
+        );
+      }
       expect(await client.reached("app", protocol, cell.second, 6000)).toBe("app");
       // Its answer may leave from another of the server's addresses: that is the daemon's affair.
       const options = { connected: protocol === "tcp" };
@@ -155,25 +158,19 @@ mappings:`;
 
     test("with existing never the mapping wins over the socket on the dialled address", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: app, existing: never }
-`,
-      );
+`);
       await echoes(server, { app: [protocol, daemon, 6000], own: [protocol, cell.public, 6000] });
       expect(await client.reached("app", protocol, cell.public, 6000)).toBe("app");
     });
 
     test("a miss passes to the wildcard listener, and miss reject refuses in spite of it", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: app }
   - { protocol: ${protocol}, port: 6001, to: app, miss: reject }
-`,
-      );
+`);
       await server.echo("wildcard", [
         [protocol, cell.wildcard, 6000],
         [protocol, cell.wildcard, 6001],
@@ -188,12 +185,9 @@ mappings:`;
 
     test("a destination may be the wildcard listener of another port", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: "*:6022" }
-`,
-      );
+`);
       await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
       expect(
         await client.reached("wildcard", protocol, cell.second, 6000, {
@@ -204,24 +198,18 @@ mappings:`;
 
     test("a destination is exact: the wildcard listener is not one", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: "app:6022" }
-`,
-      );
+`);
       await server.echo("wildcard", [[protocol, cell.wildcard, 6022]]);
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
     });
 
     test("a destination may be on the dialled address itself", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: "${endpoint(cell.public, 6080)}" }
-`,
-      );
+`);
       await server.echo("own", [[protocol, cell.public, 6080]]);
       expect(
         await client.reached("own", protocol, cell.public, 6000, { connected: protocol === "tcp" }),
@@ -230,12 +218,9 @@ mappings:`;
 
     test("dials from the server itself are mapped too, loopback and public", async () => {
       const { server } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: app }
-`,
-      );
+`);
       await server.echo("app", [[protocol, daemon, 6000]]);
       for (const dialled of [cell.loopback, cell.public]) {
         expect(await server.reach("app", protocol, dialled, 6000), dialled).toMatchObject({
@@ -247,12 +232,9 @@ mappings:`;
 
     test("a service's own address is never mapped away", async () => {
       const { server } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: [6000, 6001], to: spare }
-`,
-      );
+`);
       await server.echo("spare", [
         [protocol, daemon2, 6000],
         [protocol, daemon2, 6001],
@@ -265,13 +247,10 @@ mappings:`;
     test("a service's own address is mapped when a mapping names it", async () => {
       const { server } = network;
       const host = cell.family === 4 ? `${daemon}/32` : `${daemon}/128`;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, on: "${host}", to: spare }
   - { protocol: ${protocol}, port: 6001, to: spare }
-`,
-      );
+`);
       await server.echo("spare", [
         [protocol, daemon2, 6000],
         [protocol, daemon2, 6001],
@@ -283,24 +262,18 @@ mappings:`;
     test("a mapping of the other protocol does not take it", async () => {
       const { server, client } = network;
       const other = protocol === "tcp" ? "udp" : "tcp";
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${other}, port: 6000, to: app }
-`,
-      );
+`);
       await server.echo("app", [[protocol, daemon, 6000]]);
       expect(await client.dial(protocol, cell.public, 6000)).toEqual(refused);
     });
 
     test("the members of a SO_REUSEPORT group share the connections, and may leave one by one", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `${services}
+      await server.apply(`${services}
   - { protocol: ${protocol}, port: 6000, to: app }
-`,
-      );
+`);
       const members = await Promise.all(
         ["a", "b", "c"].map(
           async (tag) => await server.echo(tag, [[protocol, daemon, 6000]], { reuseport: true }),
@@ -337,7 +310,7 @@ mappings:
 
     test("IPv4 reaches a dual-stack wildcard listener", async () => {
       const { server, client } = network;
-      await server.serve(protocol, rules);
+      await server.apply(rules);
       await server.echo("dual", [[protocol, "::", 6022]]);
       for (const dialled of ["203.0.113.5", "2001:db8::5"]) {
         expect(await client.reach("dual", protocol, dialled, 6022), dialled).toMatchObject({
@@ -349,7 +322,7 @@ mappings:
 
     test("IPv4 never reaches a listener that takes IPv6 only", async () => {
       const { server, client } = network;
-      await server.serve(protocol, rules);
+      await server.apply(rules);
       await server.echo("six", [[protocol, "::", 6022]], { v6only: true });
       expect(await client.dial(protocol, "203.0.113.1", 6022)).toEqual(refused);
       expect(await client.reach("six", protocol, "2001:db8::1", 6022)).toMatchObject({
@@ -359,7 +332,7 @@ mappings:
 
     test("a listener on one IPv6 address takes no IPv4, because the kernel makes it IPv6 only", async () => {
       const { server, client } = network;
-      await server.serve(protocol, rules);
+      await server.apply(rules);
       await server.echo("six", [[protocol, "fd5e:ed00::10", 6000]]);
       expect(await client.reach("six", protocol, "2001:db8::5", 6000)).toMatchObject({
         tag: "six",
@@ -369,14 +342,11 @@ mappings:
 
     test("a listener on a v4-mapped address is an IPv4 listener", async () => {
       const { server, client } = network;
-      await server.serve(
-        protocol,
-        `
+      await server.apply(`
 version: 1
 mappings:
   - { protocol: ${protocol}, port: 6000, to: 127.0.1.10 }
-`,
-      );
+`);
       await server.echo("mapped", [[protocol, "::ffff:127.0.1.10", 6000]]);
       expect(await client.reach("mapped", protocol, "203.0.113.5", 6000)).toMatchObject({
         tag: "mapped",

@@ -1,6 +1,7 @@
 /** `unload` leaves nothing: no program, map, link, file or address. */
 import { beforeEach, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
+import { python } from "../support/paths.js";
 import { eventually } from "../support/process.js";
 import { kernelState, type KernelState, pinFoldersOf } from "../support/kernel-state.js";
 import { matrix } from "../support/matrix.js";
@@ -94,7 +95,7 @@ test("unload while daemons and clients are connected leaves the established conn
   const { server, client } = network;
   await server.apply(rules);
   const daemon = server.start([
-    "python3",
+    python,
     "-c",
     `import socket
 listener = socket.create_server(("127.0.1.10", 6000))

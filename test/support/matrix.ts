@@ -21,6 +21,7 @@ export interface FamilyAddresses {
   /** Private addresses for daemons; the IPv6 ones are put on `lo` by ilm. */
   readonly daemon: string;
   readonly daemon2: string;
+  readonly daemon3: string;
   readonly wildcard: string;
   readonly loopback: string;
 }
@@ -37,6 +38,7 @@ export const addressesOf: Readonly<Record<Family, FamilyAddresses>> = {
     client: "203.0.113.100",
     daemon: "127.0.1.10",
     daemon2: "127.0.1.11",
+    daemon3: "127.0.1.12",
     wildcard: "0.0.0.0",
     loopback: "127.0.0.1",
   },
@@ -51,6 +53,7 @@ export const addressesOf: Readonly<Record<Family, FamilyAddresses>> = {
     client: "2001:db8::100",
     daemon: "fd5e:ed00::10",
     daemon2: "fd5e:ed00::11",
+    daemon3: "fd5e:ed00::12",
     wildcard: "::",
     loopback: "::1",
   },

@@ -17,6 +17,7 @@ export class Namespace {
   /** A folder for configuration files, keys and logs; goes with the namespace. */
   readonly folder: string;
   #background = new Set<Background>();
+  #echoes = new Set<Background>();
   readonly #dialler = new Dialler(() => this.startPython("dial.py", []));
 
   protected constructor(name: string) {
@@ -79,6 +80,7 @@ export class Namespace {
       ...(options.reuseport === true ? ["--reuseport"] : []),
       ...listen.map(([protocol, address, port]) => `${protocol}:${endpoint(address, port)}`),
     ]);
+    this.#echoes.add(process);
     const line = await process.waitFor((self) => /^(\[.*\])\n/.exec(self.stdout)?.[1]);
     const ready = JSON.parse(line) as readonly { readonly cookie: string }[];
     return {
@@ -136,6 +138,12 @@ export class Namespace {
   ): Promise<string> {
     const result = await this.dial(protocol, address, port, options);
     return result.answered ? result.tag : result.errno;
+  }
+
+  /** Ends the daemons that `echo` started, and nothing else. */
+  async stopDaemons(): Promise<void> {
+    await Promise.all([...this.#echoes].map((daemon) => daemon.stop()));
+    this.#echoes.clear();
   }
 
   /** Ends everything that was started here. */

@@ -1,5 +1,5 @@
 /** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
-import { errorBody } from "../../daemon/api.js";
+import { errorBody } from "../../daemon/error-body.js";
 import { ExitStatus, formatProblem, IlmError, type Problem } from "../../errors.js";
 import type { Context } from "../context.js";
 import { indent } from "./text.js";

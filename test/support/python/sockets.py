@@ -21,8 +21,8 @@ def open_one(wanted):
     try:
         if ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if wanted["v6only"] and not wanted["mapped"] else 0)
-        if wanted["members"] > 1:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # On every socket, so that the kernel takes a wildcard beside an address, and each may be a group of one.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((address, wanted["port"]))
         if kind == socket.SOCK_STREAM:
             sock.listen(1)

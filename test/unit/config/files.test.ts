@@ -70,7 +70,7 @@ describe("a folder", () => {
     expect(refusal(() => loadConfiguration(folder))).toEqual([
       `${folder}/b.yaml:2:20: mappings[0].port: the port 0 does not exist; a port is 1 to 65535`,
       `${folder}/services.yaml: there is no such file; check the path`,
-      `${folder}/z.json: this is a folder inside the folder; move its files up, or rename it`,
+      `${folder}/z.json: this is a folder, not a file; move its files up, or give its own path`,
     ]);
   });
 

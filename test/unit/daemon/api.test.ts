@@ -6,12 +6,11 @@ import {
   changeRoutes,
   daemonStatus,
   encodeChange,
-  errorBody,
-  errorFromBody,
   isChangePath,
   reply,
   type ApiChange,
 } from "../../../src/daemon/api.js";
+import { errorBody, errorFromBody } from "../../../src/daemon/error-body.js";
 import { DecodeError } from "../../../src/daemon/decode.js";
 import { IlmError } from "../../../src/errors.js";
 import { anyMapping, anyRuleSet, mapping, ruleSet } from "./fixtures.js";

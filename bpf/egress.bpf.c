@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The source port of a UDP daemon's answer, where a mapping changed the port; and its source address, where the daemon
+ * answers from a connected socket, which bpf/reply.bpf.c does not see. Attached to every interface while a mapping of UDP is
+ * in force; leaves at once for all but UDP sockets whose client is known.
+ *
+ * Here a datagram is still one packet with one UDP header, or is in fragments of which the first has it; segmentation by the
+ * device comes later (net/core/dev.c, __dev_queue_xmit). A packet may pass several devices (a VLAN's, then the card's): what
+ * was changed already no longer matches.
+ */
+#include "flow.h"
+#include "skb.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define IP_OFFSET 0x1fff
+#define IPPROTO_FRAGMENT 44
+
+struct answer {
+	struct ilm_flow_key key;
+	__be32 source[4];
+	__u32 network;		/* offsets from the start of the packet's data, which is the link header where there is one */
+	__u32 transport;
+	bool has_ports;		/* false in all fragments but the first */
+	/*
+	 * A datagram that will be segmented by software for a device without checksum offload: its checksum is that of the
+	 * pseudo header alone, not complemented, as with CHECKSUM_PARTIAL, but not marked so (net/ipv4/udp.c, udp_send_skb).
+	 */
+	bool pseudo_only;
+};
+
+static __always_inline bool parse_ip4(struct __sk_buff *skb, struct answer *a)
+{
+	__u8 ip[20];
+
+	if (bpf_skb_load_bytes(skb, a->network, ip, sizeof(ip)) || ip[9] != IPPROTO_UDP)
+		return false;
+	a->transport = a->network + (ip[0] & 0xf) * 4;
+	a->has_ports = !((ip[6] << 8 | ip[7]) & IP_OFFSET);
+	address_from_ip4(a->source, *(__be32 *)&ip[12]);
+	address_from_ip4(a->key.remote, *(__be32 *)&ip[16]);
+	return true;
+}
+
+static __always_inline bool parse_ip6(struct __sk_buff *skb, struct answer *a)
+{
+	__be32 ip[10];
+	__u8 fragment[4];
+	__u8 next;
+
+	if (bpf_skb_load_bytes(skb, a->network, ip, sizeof(ip)))
+		return false;
+	next = bpf_ntohl(ip[1]) >> 8;
+	a->transport = a->network + sizeof(ip);
+	a->has_ports = true;
+	if (next == IPPROTO_FRAGMENT) {
+		if (bpf_skb_load_bytes(skb, a->transport, fragment, sizeof(fragment)))
+			return false;
+		next = fragment[0];
+		a->has_ports = !((fragment[2] << 8 | fragment[3]) & 0xfff8);
+		a->transport += 8;
+	}
+	if (next != IPPROTO_UDP)
+		return false;
+	address_copy(a->source, &ip[2]);
+	address_copy(a->key.remote, &ip[6]);
+	return true;
+}
+
+static __always_inline void replace_address_word(struct __sk_buff *skb, const struct answer *a, __be32 from, __be32 to)
+{
+	__u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | 4;
+	__u32 check = a->transport + offsetof(struct udp_header, check);
+
+	/* The helper takes the field for a complement: on one that is none, the other way round is right. */
+	if (a->pseudo_only)
+		bpf_l4_csum_replace(skb, check, to, from, flags);
+	else
+		bpf_l4_csum_replace(skb, check, from, to, flags);
+}
+
+/* From one source address to another: in the IP header, its checksum, and the transport checksum that covers it too. */
+static __always_inline void set_source(struct __sk_buff *skb, const struct answer *a, const __be32 *source, bool v4)
+{
+	if (v4) {
+		if (a->has_ports)
+			replace_address_word(skb, a, a->source[3], source[3]);
+		bpf_l3_csum_replace(skb, a->network + 10, a->source[3], source[3], 4);
+		bpf_skb_store_bytes(skb, a->network + 12, &source[3], 4, 0);
+		return;
+	}
+	for (int i = 0; a->has_ports && i < 4; i++)
+		replace_address_word(skb, a, a->source[i], source[i]);
+	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
+}
+
+SEC("tc")
+int ilm_egress(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct answer a = {};
+	struct udp_header udp = {};
+	struct ilm_flow *flow;
+	__be32 dialled[4];
+	__be16 port;
+	bool v4;
+
+	if (!sk)
+		return TCX_NEXT;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_UDP)
+		return TCX_NEXT;
+	v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TCX_NEXT;
+	a.network = network_offset(skb);
+	if (v4 ? !parse_ip4(skb, &a) : !parse_ip6(skb, &a))
+		return TCX_NEXT;
+
+	a.pseudo_only = skb->gso_size &&
+		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
+	flow_key_of_socket(&a.key, sk);
+	if (a.has_ports) {
+		if (bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)) ||
+		    udp.source != bpf_htons(a.key.local_port))
+			return TCX_NEXT;
+		a.key.remote_port = bpf_ntohs(udp.destination);
+	} else {
+		/* Of a fragmented datagram only a connected socket's rest needs care: reply.bpf.c is before the cut. */
+		if (!sk->dst_port)
+			return TCX_NEXT;
+		a.key.remote_port = bpf_ntohs(sk->dst_port);
+	}
+	flow = find_flow(&a.key);
+	if (!flow)
+		return TCX_NEXT;
+	address_copy(dialled, flow->dialled);
+	port = bpf_htons(flow->port);
+
+	if (!address_equal(a.source, dialled)) {
+		/* Not from what it is bound to: the daemon chose it. */
+		if (!address_equal(a.source, a.key.local))
+			return TCX_NEXT;
+		set_source(skb, &a, dialled, v4);
+	}
+	if (a.has_ports && port != udp.source) {
+		if (!a.pseudo_only)
+			bpf_l4_csum_replace(skb, a.transport + offsetof(struct udp_header, check), udp.source, port,
+					    BPF_F_MARK_MANGLED_0 | 2);
+		bpf_skb_store_bytes(skb, a.transport + offsetof(struct udp_header, source), &port, sizeof(port), 0);
+	}
+	return TCX_NEXT;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled, as the answer left with
+ * them, and the kernel would look there for the socket (net/ipv4/udp.c, __udp4_lib_err). The packet inside the error gets
+ * back the source that the daemon has, so the error reaches it (IP_RECVERR, ECONNREFUSED).
+ */
+#ifndef ILM_ICMP_H
+#define ILM_ICMP_H
+
+#include "decide.h"
+#include "skb.h"
+
+#define IPPROTO_ICMP 1
+#define IPPROTO_ICMPV6 58
+#define ICMP_HEADER 8
+#define ICMP_CHECK 2
+
+/* Where things are in the packet, from the start of its data. */
+struct icmp_error {
+	__u32 check;		/* the ICMP checksum, which covers all that follows */
+	__u32 source;		/* of the packet inside: its source address, and its source port */
+	__u32 port;
+};
+
+/* `inner`: the dialled address and port as `dialled`, the client as `remote`. */
+static __always_inline bool parse_icmp4(struct __sk_buff *skb, __u32 at, struct lookup *inner, struct icmp_error *e)
+{
+	__be16 ports[2];
+	__u8 type;
+	__be32 ip[5];
+
+	if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) || (type != 3 && type != 11 && type != 12))
+		return false;
+	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) ||
+	    (bpf_ntohl(ip[2]) >> 16 & 0xff) != IPPROTO_UDP)
+		return false;
+	e->check = at + ICMP_CHECK;
+	e->source = at + ICMP_HEADER + 12;
+	e->port = at + ICMP_HEADER + (bpf_ntohl(ip[0]) >> 24 & 0xf) * 4;
+	if (bpf_skb_load_bytes(skb, e->port, ports, sizeof(ports)))
+		return false;
+	inner->family = AF_INET;
+	address_from_ip4(inner->dialled.address, ip[3]);
+	address_from_ip4(inner->remote, ip[4]);
+	inner->dialled.port = bpf_ntohs(ports[0]);
+	inner->remote_port = bpf_ntohs(ports[1]);
+	return true;
+}
+
+static __always_inline bool parse_icmp6(struct __sk_buff *skb, __u32 at, struct lookup *inner, struct icmp_error *e)
+{
+	__be16 ports[2];
+	__be32 ip[10];
+	__u8 type;
+
+	/* 1 to 4 are the errors; below 128 all are. */
+	if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) || type < 1 || type > 4)
+		return false;
+	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) ||
+	    (bpf_ntohl(ip[1]) >> 8 & 0xff) != IPPROTO_UDP)
+		return false;
+	e->check = at + ICMP_CHECK;
+	e->source = at + ICMP_HEADER + 8;
+	e->port = at + ICMP_HEADER + sizeof(ip);
+	if (bpf_skb_load_bytes(skb, e->port, ports, sizeof(ports)))
+		return false;
+	inner->family = AF_INET6;
+	address_copy(inner->dialled.address, &ip[2]);
+	address_copy(inner->remote, &ip[6]);
+	inner->dialled.port = bpf_ntohs(ports[0]);
+	inner->remote_port = bpf_ntohs(ports[1]);
+	return true;
+}
+
+/* Which destination of the rule has the flow. */
+static __always_inline bool find_answerer(const struct lookup *inner, const struct ilm_rule *rule,
+					  struct ilm_flow_key *key)
+{
+	__u32 first = inner->family == AF_INET ? rule->first4 : rule->first6;
+	__u32 n = inner->family == AF_INET ? rule->count4 : rule->count6;
+
+	address_copy(key->remote, inner->remote);
+	key->remote_port = inner->remote_port;
+	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+		__u32 index = first + i;
+		struct ilm_destination *d = bpf_map_lookup_elem(&destinations, &index);
+		struct ilm_flow *flow;
+
+		if (!d)
+			return false;
+		address_copy(key->local, d->address);
+		key->local_port = d->port ? d->port : inner->dialled.port;
+		flow = find_flow(key);
+		if (flow && flow->port == inner->dialled.port &&
+		    address_equal(flow->dialled, inner->dialled.address))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline void give_error_back(struct __sk_buff *skb, const struct lookup *inner,
+					    const struct icmp_error *e, const struct ilm_flow_key *key)
+{
+	__be16 from = bpf_htons(inner->dialled.port);
+	__be16 to = bpf_htons(key->local_port);
+	__be32 address[4];
+
+	address_copy(address, key->local);
+	for (int i = inner->family == AF_INET ? 3 : 0; i < 4; i++)
+		bpf_l4_csum_replace(skb, e->check, inner->dialled.address[i], address[i], 4);
+	if (inner->family == AF_INET)
+		bpf_skb_store_bytes(skb, e->source, &address[3], 4, 0);
+	else
+		bpf_skb_store_bytes(skb, e->source, address, 16, 0);
+	if (from == to)
+		return;
+	bpf_l4_csum_replace(skb, e->check, from, to, 2);
+	bpf_skb_store_bytes(skb, e->port, &to, sizeof(to), 0);
+}
+
+/* `transport`: offset of the ICMP header from the network header. */
+static __always_inline void on_icmp(struct __sk_buff *skb, __u32 transport, bool v4)
+{
+	struct lookup inner = { .dialled.protocol = IPPROTO_UDP };
+	__u32 at = network_offset(skb) + transport;
+	struct ilm_flow_key key = {};
+	struct icmp_error e = {};
+	struct ilm_rule *rule;
+	__u32 number, port;
+	__u32 *class;
+
+	if (v4 ? !parse_icmp4(skb, at, &inner, &e) : !parse_icmp6(skb, at, &inner, &e))
+		return;
+	port = port_key(IPPROTO_UDP, inner.dialled.port);
+	class = bpf_map_lookup_elem(&ports, &port);
+	if (!class || !*class)
+		return;
+	number = find_rule(*class, &inner);
+	rule = bpf_map_lookup_elem(&rules, &number);
+	if (number && rule && find_answerer(&inner, rule, &key))
+		give_error_back(skb, &inner, &e, &key);
+}
+
+#endif

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What is attached to the interfaces. It calls the ingress program of the generation in force, so that one map update
+ * changes all interfaces at once, and interfaces need no care when rules change.
+ */
+#include "maps.h"
+#include "skb.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tc")
+int ilm_ingress(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &ingress, ILM_INGRESS_STEER);
+	/* No generation needs ingress. */
+	return TCX_NEXT;
+}

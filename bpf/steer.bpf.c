@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The hand-over at tc ingress, for listeners that a sockmap refuses (MPTCP, the default of Go >= 1.24: net/core/sock_map.c,
+ * sock_map_sk_is_suitable) or would harm (UDP: the socket's own ioctl and receive functions are replaced, net/ipv4/udp_bpf.c).
+ * It finds the socket in the kernel's own tables by its private address and puts it on the packet
+ * (net/core/filter.c, bpf_sk_assign; include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and
+ * the socket does not change.
+ *
+ * Ingress sees more than sk_lookup does. What is not for this host, or cannot be judged here, goes on untouched: frames for
+ * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. Only a
+ * selection is counted here: everything else meets sk_lookup later and is counted there.
+ */
+#include "icmp.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define PACKET_HOST 0
+#define VLAN_ID_MASK 0x0fff
+#define IP_FRAGMENT 0x3fff	/* more fragments, or an offset */
+#define IPPROTO_HOPOPTS 0
+#define IPPROTO_DSTOPTS 60
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+/* Hop-by-hop and destination options; more than a few in one packet is nobody's honest traffic. */
+#define EXTENSIONS_MAX 4
+
+struct ip4_header {
+	__u8 version_length;
+	__u8 tos;
+	__be16 total;
+	__be16 id;
+	__be16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__be16 check;
+	__be32 source;
+	__be32 destination;
+};
+
+struct ip6_header {
+	__be32 version_class_flow;
+	__be16 payload;
+	__u8 next;
+	__u8 hops;
+	__be32 source[4];
+	__be32 destination[4];
+};
+
+struct ports_header {
+	__be16 source;
+	__be16 destination;
+};
+
+struct packet {
+	struct lookup l;
+	__u32 transport;	/* offset from the network header */
+	__u8 tcp_flags;
+};
+
+/* The network header's offset is known on every device, with an Ethernet header or without. */
+static __always_inline bool load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
+{
+	return !bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
+}
+
+static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
+{
+	struct ip4_header ip;
+
+	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT))
+		return false;
+	p->l.family = AF_INET;
+	p->l.dialled.protocol = ip.protocol;
+	p->transport = (ip.version_length & 0xf) * 4;
+	address_from_ip4(p->l.dialled.address, ip.destination);
+	address_from_ip4(p->l.remote, ip.source);
+	return true;
+}
+
+static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
+{
+	struct ip6_header ip;
+	__u8 option[2];
+	__u8 next;
+
+	if (!load(skb, 0, &ip, sizeof(ip)))
+		return false;
+	p->l.family = AF_INET6;
+	p->transport = sizeof(ip);
+	next = ip.next;
+	for (int i = 0; i < EXTENSIONS_MAX && (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS); i++) {
+		if (!load(skb, p->transport, option, sizeof(option)))
+			return false;
+		next = option[0];
+		p->transport += (option[1] + 1) * 8;
+	}
+	p->l.dialled.protocol = next;
+	address_copy(p->l.dialled.address, ip.destination);
+	address_copy(p->l.remote, ip.source);
+	return true;
+}
+
+static __always_inline bool any_steered_tcp(void)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&steered_tcp, &key);
+
+	return n && *n;
+}
+
+/* Would the kernel forward it? A packet that carries a socket is dropped there (net/ipv4/ip_forward.c). */
+static __always_inline bool is_forwarded(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_fib_lookup fib = {};
+	long result;
+
+	fib.family = l->family;
+	fib.l4_protocol = l->dialled.protocol;
+	fib.ifindex = skb->ingress_ifindex;
+	if (l->family == AF_INET) {
+		fib.ipv4_src = l->remote[3];
+		fib.ipv4_dst = l->dialled.address[3];
+	} else {
+		address_copy(fib.ipv6_src, l->remote);
+		address_copy(fib.ipv6_dst, l->dialled.address);
+	}
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	/*
+	 * NOT_FWDED: the route is a local one. FWD_DISABLED: this interface forwards nothing, so it is local, or nobody's.
+	 */
+	return result != BPF_FIB_LKUP_RET_NOT_FWDED && result != BPF_FIB_LKUP_RET_FWD_DISABLED;
+}
+
+/* The packet's tuple as if it were for `address` and `port`; the result is its length. */
+static __always_inline __u32 make_tuple(struct bpf_sock_tuple *tuple, const struct lookup *l, const __be32 *address,
+					__u16 port)
+{
+	if (l->family == AF_INET) {
+		tuple->ipv4.saddr = l->remote[3];
+		tuple->ipv4.daddr = address[3];
+		tuple->ipv4.sport = bpf_htons(l->remote_port);
+		tuple->ipv4.dport = bpf_htons(port);
+		return sizeof(tuple->ipv4);
+	}
+	address_copy(tuple->ipv6.saddr, l->remote);
+	address_copy(tuple->ipv6.daddr, address);
+	tuple->ipv6.sport = bpf_htons(l->remote_port);
+	tuple->ipv6.dport = bpf_htons(port);
+	return sizeof(tuple->ipv6);
+}
+
+/* The kernel's look-up runs sk_lookup, which must not decide a second time. */
+static __always_inline void set_looking(__u32 looking)
+{
+	__u32 key = 0;
+	struct ilm_steering *s = bpf_map_lookup_elem(&steering, &key);
+
+	if (s)
+		s->looking = looking;
+}
+
+/* The verifier wants the length as a constant. */
+#define ASK(helper, skb, tuple, length) ((length) == sizeof((tuple)->ipv4) ? \
+	helper(skb, tuple, sizeof((tuple)->ipv4), BPF_F_CURRENT_NETNS, 0) : \
+	helper(skb, tuple, sizeof((tuple)->ipv6), BPF_F_CURRENT_NETNS, 0))
+
+/* What the kernel's tables have for the packet if it were for `address` and `port`. To be released. */
+static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct lookup *l, const __be32 *address,
+					    __u16 port)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = make_tuple(&tuple, l, address, port);
+	struct bpf_sock *sk;
+
+	set_looking(1);
+	if (l->dialled.protocol == IPPROTO_UDP)
+		sk = ASK(bpf_sk_lookup_udp, skb, &tuple, length);
+	else
+		sk = ASK(bpf_sk_lookup_tcp, skb, &tuple, length);
+	set_looking(0);
+	return sk;
+}
+
+/*
+ * Does the packet belong to a TCP connection, one that is being made, or the remains of one (TIME_WAIT)? A function of its
+ * own: this look-up gives another type of socket, and the verifier wants the two apart.
+ */
+static __noinline bool has_tcp_connection(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
+	struct bpf_sock *sk;
+	__u32 state;
+
+	set_looking(1);
+	sk = ASK(bpf_skc_lookup_tcp, skb, &tuple, length);
+	set_looking(0);
+	if (!sk)
+		return false;
+	state = sk->state;
+	bpf_sk_release(sk);
+	return state != TCP_LISTEN;
+}
+
+/* Does a connected socket wait for the datagram? */
+static __always_inline bool has_udp_connection(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
+	__u32 state;
+
+	if (!sk)
+		return false;
+	state = sk->state;
+	bpf_sk_release(sk);
+	return state == TCP_ESTABLISHED;
+}
+
+static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *address)
+{
+	__be32 bound[4];
+
+	address_of_socket(bound, sk);
+	return address_equal(bound, address);
+}
+
+/* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
+static __always_inline __u8 hand_over(struct __sk_buff *skb, const struct lookup *l, const struct ilm_endpoint *endpoint)
+{
+	bool wildcard = address_is_wildcard(endpoint->address);
+	/* A wildcard listener is found by the dialled address. */
+	struct bpf_sock *sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
+	__u8 outcome = ILM_ATTEMPT_ABSENT;
+
+	if (!sk)
+		return ILM_ATTEMPT_ABSENT;
+	if (is_bound_to(sk, endpoint->address) &&
+	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN))
+		outcome = bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
+	bpf_sk_release(sk);
+	return outcome;
+}
+
+static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
+{
+	struct lookup *l = &p->l;
+	bool udp = l->dialled.protocol == IPPROTO_UDP;
+	__u32 first = l->family == AF_INET ? rule->first4 : rule->first6;
+	__u32 n = l->family == AF_INET ? rule->count4 : rule->count6;
+	struct ilm_counters *c;
+
+	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		struct ilm_destination *d;
+		struct ilm_presence *live;
+		__u32 index = first + i;
+
+		d = bpf_map_lookup_elem(&destinations, &index);
+		if (!d)
+			return;
+		address_copy(endpoint.address, d->address);
+		endpoint.port = d->port ? d->port : l->dialled.port;
+		live = bpf_map_lookup_elem(&presence, &endpoint);
+		if (!live || !live->sockets) {
+			l->attempts[i] = ILM_ATTEMPT_ABSENT;
+			continue;
+		}
+		/* A plain TCP listener: sk_lookup will select it. */
+		if (!udp && live->sockets != live->steered)
+			return;
+		l->attempts[i] = hand_over(skb, l, &endpoint);
+		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
+			continue;
+		l->verdict = ILM_VERDICT_SELECTED;
+		l->selected = i;
+		c = bpf_map_lookup_elem(&counters, &l->mapping);
+		if (c)
+			c->selected++;
+		if (udp)
+			remember(l, &endpoint);
+		if (watched())
+			report(l, skb->ingress_ifindex);
+		return;
+	}
+}
+
+static __always_inline __u8 icmp_of(__u8 family)
+{
+	return family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+/* Called by the one below only. */
+SEC("tc")
+int ilm_icmp(struct __sk_buff *skb)
+{
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	struct packet p = {};
+
+	if (v4 ? parse_ip4(skb, &p) : parse_ip6(skb, &p))
+		on_icmp(skb, p.transport, v4);
+	return TCX_NEXT;
+}
+
+SEC("tc")
+int ilm_steer(struct __sk_buff *skb)
+{
+	struct packet p = { .l.mapping = ILM_MAPPING_NONE };
+	struct ports_header ports_seen;
+	__u32 protocol = skb->protocol;
+	__u32 number, key;
+	struct ilm_rule *rule;
+	__u32 *class;
+	bool udp;
+
+	if (skb->pkt_type != PACKET_HOST)
+		return TCX_NEXT;
+	if (skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK)
+		return TCX_NEXT;
+	if (protocol == bpf_htons(ETH_P_IP)) {
+		if (!parse_ip4(skb, &p))
+			return TCX_NEXT;
+	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
+		if (!parse_ip6(skb, &p))
+			return TCX_NEXT;
+	} else {
+		return TCX_NEXT;
+	}
+	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
+		/* A program of its own, as both together need more stack than there is. */
+		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
+	udp = p.l.dialled.protocol == IPPROTO_UDP;
+	if (udp ? !constants.steer_udp : p.l.dialled.protocol != IPPROTO_TCP || !any_steered_tcp())
+		return TCX_NEXT;
+
+	if (!load(skb, p.transport, &ports_seen, sizeof(ports_seen)))
+		return TCX_NEXT;
+	p.l.dialled.port = bpf_ntohs(ports_seen.destination);
+	p.l.remote_port = bpf_ntohs(ports_seen.source);
+	key = port_key(p.l.dialled.protocol, p.l.dialled.port);
+	class = bpf_map_lookup_elem(&ports, &key);
+	if (!class || !*class)
+		return TCX_NEXT;
+
+	number = find_rule(*class, &p.l);
+	if (!number)
+		return TCX_NEXT;
+	rule = bpf_map_lookup_elem(&rules, &number);
+	if (!rule)
+		return TCX_NEXT;
+	p.l.mapping = rule->mapping;
+
+	if (!udp) {
+		if (!load(skb, p.transport + 13, &p.tcp_flags, sizeof(p.tcp_flags)) || p.tcp_flags & TCP_RST)
+			return TCX_NEXT;
+		/*
+		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
+		 * no connection yet. A SYN may also meet a connection's remains (TIME_WAIT), which the kernel must see.
+		 */
+		if (!(p.tcp_flags & (TCP_SYN | TCP_ACK)))
+			return TCX_NEXT;
+	}
+	if (rule->existing != ILM_EXISTING_NEVER && already_listening(&p.l, rule->existing))
+		return TCX_NEXT;
+	if (udp ? has_udp_connection(skb, &p.l) : has_tcp_connection(skb, &p.l))
+		return TCX_NEXT;
+	if (is_forwarded(skb, &p.l))
+		return TCX_NEXT;
+	steer(skb, &p, rule);
+	return TCX_NEXT;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The tables of one generation of rules: filled before its programs are put in force, and never changed afterwards (but for
+ * the counters). Both programs of the generation include this file and are given the same maps.
+ */
+#ifndef ILM_TABLES_H
+#define ILM_TABLES_H
+
+#include "abi.h"
+#include "kernel.h"
+
+/* [port] for TCP, [65536 + port] for UDP -> class and flags; 0: no mapping. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_PORT_KEYS);
+	__type(key, __u32);
+	__type(value, __u32);
+} ports SEC(".maps");
+
+/* [class]. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_class);
+} classes SEC(".maps");
+
+/* Class and full address -> rule. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct ilm_exact_key);
+	__type(value, __u32);
+} exact SEC(".maps");
+
+/* Class and prefix -> rule. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ilm_prefix_key);
+	__type(value, __u32);
+} prefixes SEC(".maps");
+
+/* The services' own addresses (16 bytes). Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, 16);
+	__uint(value_size, 4);
+} owned SEC(".maps");
+
+/* [0] is no rule. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_rule);
+} rules SEC(".maps");
+
+/* Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_destination);
+} destinations SEC(".maps");
+
+/* [mapping]. Resized. Writer: this program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_counters);
+} counters SEC(".maps");
+
+/* [mapping]: what the same mapping had counted in earlier generations. Resized. Writer: control plane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_counters);
+} carried SEC(".maps");
+
+/* The rules as text (gzip of JSON), for whoever asks what is in force. Resized. Writer and reader: control plane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, 4096);
+} source SEC(".maps");
+
+#endif

@@ -1,0 +1,46 @@
+/** Interfaces of the main thread's namespace, and word when one comes or goes (rtnetlink(7)). */
+import { readFileSync } from "node:fs";
+import { libcFunction } from "./ffi.js";
+import { AF_NETLINK, SOCK_RAW, bind, close, recvNow, socket } from "./libc.js";
+
+const nameToIndex = libcFunction<[string], number>("unsigned int if_nametoindex(const char *name)");
+const RTMGRP_LINK = 1;
+
+/** Index -> name. */
+export function interfaces(): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const line of readFileSync("/proc/self/net/dev", "utf8").split("\n").slice(2)) {
+    const name = /^\s*(\S+):/.exec(line)?.[1];
+    if (name === undefined) continue;
+    const index = nameToIndex(name);
+    // 0: it went between the two looks.
+    if (index !== 0) found.set(index, name);
+  }
+  return found;
+}
+
+/** Readable when an interface came, went or changed. */
+export class InterfaceMonitor {
+  readonly fd: number;
+  #closed = false;
+
+  constructor() {
+    this.fd = socket(AF_NETLINK, SOCK_RAW, 0);
+    // struct sockaddr_nl: family, padding, pid 0 (the kernel gives one), groups
+    bind(this.fd, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, RTMGRP_LINK, 0, 0, 0));
+  }
+
+  /** Takes what is there; true when there was something, or too much for the socket's buffer. */
+  drain(): boolean {
+    const buffer = new Uint8Array(65536);
+    let some = false;
+    while (recvNow(this.fd, buffer)) some = true;
+    return some;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.fd);
+  }
+}

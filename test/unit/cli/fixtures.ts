@@ -1,0 +1,42 @@
+/** Listeners and packets made up for tests. */
+import { familyOf, isUnspecified, parseAddress, type Address } from "../../../src/model/address.js";
+import type { Packet } from "../../../src/model/decision.js";
+import type { Listener } from "../../../src/model/listener.js";
+
+export function address(text: string): Address {
+  const parsed = parseAddress(text);
+  if (!parsed.ok) throw new Error(parsed.reason);
+  return parsed.address;
+}
+
+export function listener(text: string, port: number, changes: Partial<Listener> = {}): Listener {
+  const at = address(text);
+  return {
+    protocol: "tcp",
+    kind: "tcp",
+    family: familyOf(at),
+    address: at,
+    port,
+    wildcard: isUnspecified(at),
+    v6only: false,
+    reuseport: false,
+    device: 0,
+    cookie: "7",
+    inode: 1000 + port,
+    uid: 0,
+    ...changes,
+  };
+}
+
+export function packet(local: string, localPort: number, changes: Partial<Packet> = {}): Packet {
+  const at = address(local);
+  return {
+    protocol: "tcp",
+    local: at,
+    localPort,
+    remote: address(familyOf(at) === 4 ? "198.51.100.7" : "2001:db8:9::1"),
+    remotePort: 5555,
+    interfaceIndex: 0,
+    ...changes,
+  };
+}

@@ -1,0 +1,96 @@
+// Goal: what works differently from what somebody hopes is said, each with its remedy, and nothing else is.
+import { describe, expect, test } from "vitest";
+import { findWarnings, type Circumstances } from "../../../src/cli/warnings.js";
+import type { Rules } from "../../../src/model/mapping.js";
+import { address, listener } from "./fixtures.js";
+
+const origin = { file: "rules.yaml", line: 1, column: 1 };
+const rules: Rules = {
+  source: "/rules.yaml",
+  file: {
+    services: [
+      { name: "web", addresses: [address("127.0.1.10"), address("fd5e:ed00::10")], origin },
+    ],
+    mappings: [
+      {
+        name: "web",
+        protocol: "tcp",
+        ports: [{ first: 80, last: 80 }],
+        on: [],
+        to: [{ address: address("127.0.1.10"), port: "same" }],
+        existing: "exact",
+        miss: "pass",
+        origin,
+      },
+    ],
+  },
+  runtime: [],
+};
+
+const fine: Circumstances = {
+  rules,
+  listeners: [listener("127.0.1.10", 80)],
+  hostAddresses: new Set([address("fd5e:ed00::10")]),
+  daemon: null,
+};
+
+const daemon = {
+  pid: 1,
+  version: "0",
+  startedAt: "",
+  following: "/rules.yaml",
+  lastReload: null,
+  reloads: { done: 1, failed: 1 },
+};
+
+function kinds(changes: Partial<Circumstances>): string[] {
+  return findWarnings({ ...fine, ...changes }).map(({ kind }) => kind);
+}
+
+describe("there is", () => {
+  test("no warning when all is well, and none when nothing is loaded", () => {
+    expect(kinds({})).toEqual([]);
+    expect(kinds({ rules: null, listeners: [listener("0.0.0.0", 80)] })).toEqual([]);
+  });
+
+  test("no warning of a destination that is simply down", () => {
+    expect(kinds({ listeners: [] })).toEqual([]);
+  });
+
+  test("a warning when only a wildcard listener would answer", () => {
+    expect(kinds({ listeners: [listener("0.0.0.0", 80)] })).toEqual(["wildcard-would-answer"]);
+  });
+
+  test("a warning of an MPTCP listener as a destination, and of no other", () => {
+    expect(kinds({ listeners: [listener("127.0.1.10", 80, { kind: "mptcp" })] })).toEqual([
+      "mptcp",
+    ]);
+    expect(
+      kinds({
+        listeners: [listener("127.0.1.10", 80), listener("127.0.9.9", 80, { kind: "mptcp" })],
+      }),
+    ).toEqual([]);
+  });
+
+  test("a warning of a service's address that no interface has, but not of 127.0.0.0/8", () => {
+    const [warning, ...others] = findWarnings({ ...fine, hostAddresses: new Set() });
+    expect(warning?.kind).toBe("address-missing");
+    expect(warning?.message).toContain("fd5e:ed00::10");
+    expect(others).toEqual([]);
+  });
+
+  test("a warning that names the file which the daemon refused", () => {
+    const error = {
+      code: "CONFIGURATION",
+      message: "1 error",
+      remedy: null,
+      problems: [],
+    } as const;
+    const refused = { ...daemon, lastReload: { time: "", error } };
+    const [warning] = findWarnings({ ...fine, daemon: refused });
+    expect(warning?.kind).toBe("reload-failed");
+    expect(warning?.message).toContain("/rules.yaml");
+    expect(warning?.remedy).toContain("ilm check -f /rules.yaml");
+    expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
+  });
+});
