@@ -20,7 +20,7 @@ BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(MACHINE)))
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -I bpf -I /usr/include/$(MULTIARCH)
 
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
-BPF_HEADERS := $(wildcard bpf/*.h)
+BPF_HEADERS := $(wildcard bpf/*.h) kmod/ilm_lookup.h
 BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=dist/bpf/%.bpf.o) dist/bpf/empty.bpf.o
 # For the guests of `make test-kernels` only.
 KMOD_TEST_OBJECTS := dist/bpf/probe.bpf.o dist/bpf/stranger.bpf.o

@@ -19,6 +19,7 @@
 #define IPPROTO_UDP 17
 #define TCP_LISTEN 10
 #define TCP_ESTABLISHED 1
+#define ENOENT 2
 #define EEXIST 17
 #define EAFNOSUPPORT 97
 #define EOPNOTSUPP 95

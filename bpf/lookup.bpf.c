@@ -7,8 +7,15 @@
  * see them: reassembled fragments, ICMP errors, interfaces on which it is not.
  */
 #include "decide.h"
+#include "../kmod/ilm_lookup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * Of the module. Weak, so that this object loads without it: the verifier removes a call that the constants rule out before
+ * it asks what is called. (bpf_ksym_exists() would need no constant, but libbpf before 1.2 cannot load it for a module.)
+ */
+extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query, __u32 query__sz) __ksym __weak;
 
 static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
 {
@@ -75,6 +82,40 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 		return ILM_ATTEMPT_SELECTED;
 	/* net/core/filter.c, bpf_sk_lookup_assign: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and IPv4. */
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
+}
+
+/* The kernel's own search: nothing has to be registered, and MPTCP's listeners and UDP sockets are selected here too. */
+static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u16 flags)
+{
+	struct ilm_listener_query query = {
+		.netns_cookie = constants.netns_cookie,
+		.port = endpoint->port,
+		.flags = flags,
+	};
+
+	address_copy(query.address, endpoint->address);
+	return bpf_sk_lookup_assign_listener(ctx, &query, sizeof(query));
+}
+
+static __always_inline __u8 assign_by_kernel(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, bool dry)
+{
+	/* A test run cannot select inside a group: it has no packet to select by (net/bpf/test_run.c). */
+	long err = ask_kernel(ctx, endpoint, ILM_LISTENER_EXACT | (dry ? ILM_LISTENER_NO_REUSEPORT : 0));
+
+	if (!err)
+		return ILM_ATTEMPT_SELECTED;
+	if (err == -ENOENT)
+		return ILM_ATTEMPT_ABSENT;
+	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
+}
+
+static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing)
+{
+	__u16 kind = existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT;
+
+	if (constants.kfunc)
+		return !ask_kernel(ctx, &l->dialled, kind | ILM_LISTENER_TEST);
+	return already_listening(l, existing);
 }
 
 struct member_search {
@@ -159,7 +200,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!c)
 		return SK_PASS;
 
-	if (rule->existing != ILM_EXISTING_NEVER && already_listening(l, rule->existing)) {
+	if (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing)) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (!l->dry)
 			c->existing++;
@@ -179,7 +220,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, &endpoint, d->slot);
+		outcome = constants.kfunc ? assign_by_kernel(ctx, &endpoint, l->dry) :
+			try_destination(ctx, &endpoint, d->slot);
 		l->attempts[i] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			failed++;

@@ -328,6 +328,9 @@ int ilm_steer(struct __sk_buff *skb)
 	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
+	if (constants.kfunc)
+		/* sk_lookup selects every kind of socket then. */
+		return TCX_NEXT;
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
 	if (udp ? !constants.steer_udp : p.l.dialled.protocol != IPPROTO_TCP || !any_steered_tcp())
 		return TCX_NEXT;

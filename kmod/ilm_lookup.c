@@ -34,7 +34,7 @@
 
 #include "ilm_lookup.h"
 
-#define KNOWN_FLAGS (ILM_LISTENER_EITHER | ILM_LISTENER_TEST | ILM_LISTENER_REPLACE)
+#define KNOWN_FLAGS (ILM_LISTENER_EITHER | ILM_LISTENER_TEST | ILM_LISTENER_REPLACE | ILM_LISTENER_NO_REUSEPORT)
 
 /* 6.7 and 6.9 named what 6.6 spells out; 7.0 made trusted arguments the rule and dropped the flag. */
 #ifndef __bpf_kfunc_start_defs
@@ -260,7 +260,7 @@ __bpf_kfunc int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *uctx, const 
 
 	if (!(q->flags & ILM_LISTENER_TEST)) {
 		ctx->selected_sk = s.best;
-		ctx->no_reuseport = false;
+		ctx->no_reuseport = q->flags & ILM_LISTENER_NO_REUSEPORT;
 	}
 	return 0;
 }

@@ -25,6 +25,7 @@ enum ilm_listener_flags {
 	ILM_LISTENER_EITHER = 3,	/* the exact one, or else the wildcard: as the kernel looks itself */
 	ILM_LISTENER_TEST = 4,		/* only ask; select nothing */
 	ILM_LISTENER_REPLACE = 8,	/* take the place of a socket that was selected before */
+	ILM_LISTENER_NO_REUSEPORT = 16,	/* the very socket that is found; else the kernel selects in its SO_REUSEPORT group */
 };
 
 struct ilm_listener_query {

@@ -74,6 +74,7 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
 export function sameRules(before: Rules, after: Rules): boolean {
   const essence = (rules: Rules): unknown => [
     rules.source,
+    rules.file.engine ?? "auto",
     rules.file.services.map(({ name, addresses }) => [name, addresses]),
     rules.file.mappings.map(essenceOfMapping),
     rules.runtime.map(essenceOfMapping),

@@ -10,7 +10,7 @@ import type {
   RuleSet,
   Service,
 } from "../model/mapping.js";
-import { protocols } from "../model/mapping.js";
+import { engines, protocols } from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
 import {
   asRecord,
@@ -106,7 +106,9 @@ const service: Decode<Service> = object({
   origin,
 });
 
-export const ruleSet: Decode<RuleSet> = object({
-  services: list(service),
-  mappings: list(mapping),
-});
+export const ruleSet: Decode<RuleSet> = (value, path) => {
+  const { engine, ...rest } = asRecord(value, path);
+  const decoded = object({ services: list(service), mappings: list(mapping) })(rest, path);
+  if (engine === undefined) return decoded;
+  return { ...decoded, engine: oneOf(...engines)(engine, `${path}.engine`) };
+};

@@ -285,6 +285,8 @@ export class Generation {
       ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
       generation: description.generation,
       steerUdp: registry.steers ? 1 : 0,
+      netnsCookie: registry.netnsCookie,
+      kfunc: description.engine === "kfunc" ? 1 : 0,
     });
     try {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));

@@ -36,6 +36,7 @@ import { type Rules, allMappings } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { Follower } from "./follower.js";
+import { chooseEngine } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
@@ -151,20 +152,22 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const description = this.#current()?.description;
     if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules } = description;
-    return { generation, appliedAt, version: by, rules };
+    const { generation, appliedAt, version: by, rules, engine } = description;
+    return { generation, appliedAt, version: by, rules, engine };
   }
 
   apply(rules: Rules): ApplyResult {
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
     const compiled = compile(rules);
+    const engine = chooseEngine(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     const before = this.#current();
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    if (before !== undefined && sameRules(before.description.rules, rules)) {
+    const same = before?.description.engine === engine && sameRules(before.description.rules, rules);
+    if (before !== undefined && same) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
@@ -188,6 +191,7 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
+      engine,
       registry: registry.number,
     };
     const generation = Generation.create(paths, registry, compiled, slots, description);
@@ -304,7 +308,7 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
     const folder = paths.interfaces(loaded.registry.number);
-    const needed = neededHooks(loaded.description.rules);
+    const needed = neededHooks(loaded.description);
     for (const direction of ["ingress", "egress"] as const) {
       if (needed[direction]) {
         attachInterfaces(folder, direction, loaded.registry.program(direction));
@@ -344,10 +348,11 @@ class KernelDataPlane implements DataPlane {
 /**
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
  */
-function neededHooks(rules: Rules): Record<Direction, boolean> {
+function neededHooks({ rules, engine }: Description): Record<Direction, boolean> {
   const mappings = allMappings(rules);
   const udp = mappings.some((mapping) => mapping.protocol === "udp");
-  const mptcp = mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
+  const mptcp = engine === "registry" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
 }
 

@@ -1,7 +1,9 @@
 /** What the layers above see of the data plane of one network namespace. */
 import type { Counters, Decision, Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import type { Rules } from "../model/mapping.js";
+import type { Engine, Rules } from "../model/mapping.js";
+
+export type EngineInForce = Exclude<Engine, "auto">;
 
 /** What is in force. */
 export interface InForce {
@@ -12,6 +14,8 @@ export interface InForce {
   /** Version of ilm that applied it. */
   readonly version: string;
   readonly rules: Rules;
+  /** What finds the listeners: the module's kfunc, or the registry. */
+  readonly engine: EngineInForce;
 }
 
 export interface ApplyResult {

@@ -145,6 +145,19 @@ function bpfCheck(): HostCheck {
   );
 }
 
+/** Is the optional module here, whose kfunc asks the kernel's own tables of listeners (kmod/)? */
+export function moduleLoaded(): boolean {
+  return existsSync("/sys/kernel/btf/ilm_lookup");
+}
+
+/** Not to have it is no fault. */
+function moduleCheck(): HostCheck {
+  const found = moduleLoaded()
+    ? "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`"
+    : "not loaded: listeners are found by registration; the module is optional";
+  return check("module ilm_lookup", "ok", found, "");
+}
+
 function jitCheck(): HostCheck {
   const value = sysctl("net.core.bpf_jit_enable");
   // A kernel that always compiles has no such setting.
@@ -256,6 +269,7 @@ export function probeHost(): HostReport {
       bpfCheck(),
       check("BTF", existsSync(BTF) ? "ok" : "error", existsSync(BTF) ? BTF : `${BTF} is missing`,
         "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's"),
+      moduleCheck(),
       jitCheck(),
       bpffsCheck(),
       cgroupCheck(),

@@ -126,8 +126,9 @@ const families = [4, 6] as const;
 
 export async function runCore(): Promise<void> {
   let plane: DataPlane | undefined;
+  let trouble = new Error("nothing could be loaded");
   const loaded = (): DataPlane => {
-    if (plane === undefined) throw new Absent("nothing could be loaded");
+    if (plane === undefined) throw trouble;
     return plane;
   };
 
@@ -136,9 +137,14 @@ export async function runCore(): Promise<void> {
     expectEqual("errors", errors, []);
   });
   await capability("rules can be put in force", () => {
-    const opened = open();
-    apply(opened, rules());
-    plane = opened;
+    try {
+      const opened = open();
+      apply(opened, rules());
+      plane = opened;
+    } catch (error) {
+      if (error instanceof Refused) trouble = error;
+      throw error;
+    }
   });
   for (const family of families) {
     const to = { address: outside[family], port: 6000 };
