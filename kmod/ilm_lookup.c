@@ -29,6 +29,7 @@
 #include <net/inet_hashtables.h>
 #include <net/ipv6.h>
 #include <net/net_namespace.h>
+#include <net/sock_reuseport.h>
 #include <net/tcp.h>
 #include <net/udp.h>
 
@@ -156,26 +157,33 @@ static int score_of(const struct search *s, const struct sock *sk, int bound)
 	return score;
 }
 
-static void consider(struct search *s, struct sock *sk)
+/* True when the search is over. */
+static bool consider(struct search *s, struct sock *sk)
 {
 	int bound, score;
 
 	if (!net_eq(sock_net(sk), s->net) || !address_matches(s, sk))
-		return;
+		return false;
 	bound = READ_ONCE(sk->sk_bound_dev_if);
 	if (!device_takes(s, bound))
-		return;
+		return false;
 	/* As bpf_sk_assign() has it: a packet of the other family needs an IPv6 socket that is not IPv6 only. */
 	if (sk->sk_family != s->ctx->family && (sk->sk_family == AF_INET || ipv6_only_sock(sk))) {
 		s->wrong_family = true;
-		return;
+		return false;
 	}
-	/* The first of equals, as the kernel: in a SO_REUSEPORT group the selection comes later, by the packet. */
+	/* The first of equals, as the kernel. */
 	score = score_of(s, sk, bound);
-	if (score > s->score) {
-		s->best = sk;
-		s->score = score;
-	}
+	if (score <= s->score)
+		return false;
+	s->best = sk;
+	s->score = score;
+	/*
+	 * A SO_REUSEPORT group that is met ends the kernel's search, whoever comes later; unless it is a UDP one with connected
+	 * members. Which member gets the packet is selected after us, by the packet.
+	 */
+	return sk->sk_reuseport && rcu_access_pointer(sk->sk_reuseport_cb) &&
+	       (s->ctx->protocol == IPPROTO_TCP || !reuseport_has_conns(sk));
 }
 
 static u32 search_hash(const struct search *s)
@@ -197,8 +205,8 @@ static void search_tcp(struct search *s)
 	struct sock *sk;
 
 	sk_nulls_for_each_rcu(sk, node, &bucket->nulls_head) {
-		if (READ_ONCE(sk->sk_num) == s->port && smp_load_acquire(&sk->sk_state) == TCP_LISTEN)
-			consider(s, sk);
+		if (READ_ONCE(sk->sk_num) == s->port && smp_load_acquire(&sk->sk_state) == TCP_LISTEN && consider(s, sk))
+			return;
 	}
 }
 
@@ -209,8 +217,9 @@ static void search_udp(struct search *s)
 
 	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
 		/* A connected socket hears its peer only, and the kernel found no such socket before it asked us. */
-		if (READ_ONCE(udp_sk(sk)->udp_port_hash) == s->port && READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
-			consider(s, sk);
+		if (READ_ONCE(udp_sk(sk)->udp_port_hash) == s->port && READ_ONCE(sk->sk_state) != TCP_ESTABLISHED &&
+		    consider(s, sk))
+			return;
 	}
 }
 

@@ -10,7 +10,12 @@ export function chooseEngine(rules: Rules): EngineInForce {
   if (wanted === "registry") return "registry";
   if (moduleLoaded()) return "kfunc";
   if (wanted === "auto") return "registry";
-  throw new IlmError("NO_BPF", "`engine: kfunc` needs the kernel module ilm_lookup, and it is not loaded", {
-    remedy: "Load it (modprobe ilm_lookup; see kmod/README.md), or leave the choice to ilm: engine: auto",
-  });
+  throw new IlmError(
+    "NO_BPF",
+    "`engine: kfunc` needs the kernel module ilm_lookup, and it is not loaded",
+    {
+      remedy:
+        "Load it (modprobe ilm_lookup; see kmod/README.md), or leave the choice to ilm: engine: auto",
+    },
+  );
 }

@@ -88,11 +88,17 @@ export interface Rules {
   readonly runtime: readonly Mapping[];
 }
 
-export const emptyRules: Rules = { source: null, file: { services: [], mappings: [] }, runtime: [] };
+export const emptyRules: Rules = {
+  source: null,
+  file: { services: [], mappings: [] },
+  runtime: [],
+};
 
 /** All mappings in force, the file's first. */
 export function allMappings(rules: Rules): readonly Mapping[] {
-  return rules.runtime.length === 0 ? rules.file.mappings : [...rules.file.mappings, ...rules.runtime];
+  return rules.runtime.length === 0
+    ? rules.file.mappings
+    : [...rules.file.mappings, ...rules.runtime];
 }
 
 /** The identity of a mapping, for maps and comparisons. */

@@ -3,7 +3,10 @@ import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { bpfSkLookupLayout } from "../../src/abi/generated.js";
 import { decode } from "../../src/abi/layout.js";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import { emptyRules } from "../../src/model/mapping.js";
 import { IlmError } from "../../src/errors.js";
+import { parseConfiguration } from "../../src/config/load.js";
 import { lookupContext } from "../../src/dataplane/explain.js";
 import {
   AttachType,
@@ -59,6 +62,12 @@ function moduleState(): { state: string; users: number } | undefined {
   const state = line[2] ?? "";
   if (!words.includes(state)) throw new Error(`/proc/modules says ${state}`);
   return { state, users: Number(line[1]) };
+}
+
+/** The kernel frees programs, and what they hold, after a grace period. */
+function awaitUnused(): void {
+  const still = new Int32Array(new SharedArrayBuffer(4));
+  for (let i = 0; i < 100 && (moduleState()?.users ?? 0) > 0; i++) Atomics.wait(still, 0, 0, 100);
 }
 
 interface Query {
@@ -204,12 +213,20 @@ async function findsListeners(): Promise<void> {
         expectEqual("another port", probe.ask(at("127.0.1.10", 7001)), none(ENOENT));
         expectEqual("another address", probe.ask(at("127.0.1.12")), none(ENOENT));
         expectEqual("another protocol", probe.ask(at("127.0.1.10"), { udp: true }), none(ENOENT));
-        expectEqual("IPv4 socket, IPv6 packet", probe.ask(at("127.0.1.10"), { family: 6 }), none(EAFNOSUPPORT));
+        expectEqual(
+          "IPv4 socket, IPv6 packet",
+          probe.ask(at("127.0.1.10"), { family: 6 }),
+          none(EAFNOSUPPORT),
+        );
         // The kernel marks a socket that is bound to an IPv6 address as IPv6 only (net/ipv6/af_inet6.c).
         expectEqual("IPv6 socket, IPv4 packet", probe.ask(at("fd5e:ed00::20")), none(EAFNOSUPPORT));
         expectEqual("only asked", probe.ask({ ...at("127.0.1.10"), flags: EXACT | TEST }), none(0));
       });
-      expectEqual("closed", probe.ask({ address: "127.0.1.10", port: 7000, flags: EXACT }), none(ENOENT));
+      expectEqual(
+        "closed",
+        probe.ask({ address: "127.0.1.10", port: 7000, flags: EXACT }),
+        none(ENOENT),
+      );
     });
   });
   await capability("kfunc: wildcard, dual-stack, V6ONLY", () => {
@@ -458,7 +475,8 @@ async function refuses(): Promise<void> {
     } catch (error) {
       if (!(error instanceof IlmError)) throw error;
       const why = /calling kernel function \S+ is not allowed/.exec(error.remedy ?? "");
-      if (why === null) throw new Error(`refused for another reason: ${error.remedy}`, { cause: error });
+      if (why === null)
+        throw new Error(`refused for another reason: ${error.remedy}`, { cause: error });
       return;
     } finally {
       object.close();
@@ -498,8 +516,7 @@ async function comesAndGoes(): Promise<void> {
       expectEqual("rmmod while in use", busybox("rmmod", "ilm_lookup").status !== 0, true);
       expectEqual("still there", moduleState()?.state, "Live");
     });
-    // The kernel frees programs after a grace period.
-    for (let i = 0; i < 50 && (moduleState()?.users ?? 0) > 0; i++) busybox("sleep", "0.1");
+    awaitUnused();
     removeModule();
     expectEqual("after rmmod", moduleState(), undefined);
   });
@@ -521,10 +538,57 @@ async function comesAndGoes(): Promise<void> {
             expectEqual(`round ${round}`, live(probe, to, query, [daemon]), 0);
           }
         });
-        for (let i = 0; i < 50 && (moduleState()?.users ?? 0) > 0; i++) busybox("sleep", "0.1");
+        awaitUnused();
         removeModule();
       }
     });
+  });
+}
+
+/** ilm's own use of it, from insertion to removal. */
+export async function runWithModule(core: () => Promise<void>): Promise<void> {
+  if (!existsSync(MODULE)) return;
+  insertModule();
+  await core();
+  await capability("module: removed when the rules use the registry, and not before", () => {
+    const plane = openDataPlane();
+    const put = (engine: string): void => {
+      const text = `version: 1\nengine: ${engine}\nmappings: [{ port: 6000, to: 127.0.1.10 }]\n`;
+      const { ruleSet } = parseConfiguration([{ name: "rules.yaml", text }]);
+      plane.apply({ ...emptyRules, file: ruleSet });
+    };
+    const daemon = listen("127.0.1.10", 6000);
+    const dial = (): void => {
+      const client = Socket.connected({ address: outside, port: 6000 });
+      const connection = daemon.accept();
+      expectEqual("served", connection !== undefined, true);
+      connection?.close();
+      client.close();
+    };
+    using([daemon], () => {
+      put("auto");
+      expectEqual("auto", plane.inForce()?.engine, "kfunc");
+      dial();
+      expectEqual("rmmod in use", busybox("rmmod", "ilm_lookup").status !== 0, true);
+      put("registry");
+      dial();
+      awaitUnused();
+      removeModule();
+      dial();
+      put("auto");
+      expectEqual("auto without it", plane.inForce()?.engine, "registry");
+      dial();
+      try {
+        put("kfunc");
+      } catch (error) {
+        if (!(error instanceof IlmError) || error.code !== "NO_BPF") throw error;
+        dial();
+        return;
+      }
+      throw new Error("engine: kfunc was taken without the module");
+    });
+    plane.unload();
+    plane.close();
   });
 }
 

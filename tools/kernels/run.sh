@@ -157,7 +157,7 @@ boot() {
   in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
     -append "console=ttyS0 panic=-1 quiet net.ifnames=0 ${ILM_KERNELS_ENGINE:+ilm.engine=$ILM_KERNELS_ENGINE}" \
-    </dev/null 2>&1 | tr -d '\r' | tee "$log" |
+    </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
     grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
   return "$status"

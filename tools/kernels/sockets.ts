@@ -46,7 +46,9 @@ const nativeGetsockname = libcFunction<[number, Uint8Array, Uint32Array], number
 const nativeSendto = libcFunction<
   [number, Uint8Array, number, number, Uint8Array, number],
   number | bigint
->("int64_t sendto(int fd, const void *data, size_t size, int flags, const void *to, uint32_t length)");
+>(
+  "int64_t sendto(int fd, const void *data, size_t size, int flags, const void *to, uint32_t length)",
+);
 const nativeRecvfrom = libcFunction<
   [number, Uint8Array, number, number, Uint8Array, Uint32Array],
   number | bigint
@@ -101,9 +103,7 @@ function int(value: number): Uint8Array {
 
 function timeval(milliseconds: number): Uint8Array {
   const seconds = BigInt(Math.floor(milliseconds / 1000));
-  return new Uint8Array(
-    BigInt64Array.of(seconds, BigInt(milliseconds % 1000) * 1000n).buffer,
-  );
+  return new Uint8Array(BigInt64Array.of(seconds, BigInt(milliseconds % 1000) * 1000n).buffer);
 }
 
 /** One socket; `close` it. */

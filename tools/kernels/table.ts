@@ -67,12 +67,17 @@ function readTable(text: string): Table {
 function writeTable(table: Table, order: readonly string[]): string {
   const names = [...table.keys()].sort((a, b) => Number.parseFloat(a) - Number.parseFloat(b));
   const known = new Set([...table.values()].flatMap((rows) => [...rows.keys()]));
-  const rows = [...order.filter((row) => known.has(row)), ...[...known].filter((row) => !order.includes(row))];
+  const rows = [
+    ...order.filter((row) => known.has(row)),
+    ...[...known].filter((row) => !order.includes(row)),
+  ];
   const line = (items: readonly string[]): string => `| ${items.join(" | ")} |`;
   return [
     line([CAPABILITY, ...names]),
     line(["---", ...names.map(() => "---")]),
-    ...rows.map((row) => line([row, ...names.map((name) => table.get(name)?.get(row) || "not tried")])),
+    ...rows.map((row) =>
+      line([row, ...names.map((name) => table.get(name)?.get(row) || "not tried")]),
+    ),
   ].join("\n");
 }
 
@@ -87,11 +92,16 @@ for (const argument of process.argv.slice(2)) {
   const [name = "", path = ""] = argument.split(/=(.*)/s);
   const rows = readLog(name, readFileSync(path, "utf8"), remarks);
   table.set(name, rows);
-  if (rows.size > order.length) order = [RELEASE, ...[...rows.keys()].filter((row) => row !== RELEASE)];
+  if (rows.size > order.length)
+    order = [RELEASE, ...[...rows.keys()].filter((row) => row !== RELEASE)];
 }
 const text = `${BEGIN}\n\n${writeTable(table, order)}\n\n`;
 writeFileSync(DOCUMENT, document.slice(0, begin) + text + document.slice(end));
 for (const remark of remarks) process.stdout.write(`${remark}\n`);
-const bad = [...table.values()].flatMap((rows) => [...rows.values()]).filter((cell) => cell.startsWith("**"));
-process.stdout.write(bad.length === 0 ? "all kernels: as promised\n" : `${bad.length} NOT as promised\n`);
+const bad = [...table.values()]
+  .flatMap((rows) => [...rows.values()])
+  .filter((cell) => cell.startsWith("**"));
+process.stdout.write(
+  bad.length === 0 ? "all kernels: as promised\n" : `${bad.length} NOT as promised\n`,
+);
 process.exitCode = bad.length === 0 ? 0 : 1;
