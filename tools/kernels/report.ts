@@ -6,7 +6,7 @@ import { IlmError } from "../../src/errors.js";
  * ok: works. refused: ilm says clearly that this kernel cannot, and what to do. absent: not in this kernel or not built for
  * it. failed: anything else. `timeout` is the host's word for a guest that fell silent.
  */
-export type Verdict = "ok" | "refused" | "absent" | "failed";
+type Verdict = "ok" | "refused" | "absent" | "failed";
 
 export const MARK = "@ilm";
 
@@ -18,6 +18,10 @@ export class Absent extends Error {
 /** Thrown by a capability that ilm refuses on this kernel. */
 export class Refused extends Error {
   override readonly name = "Refused";
+}
+
+function sayResult(name: string, verdict: Verdict, detail: string): void {
+  say(["result", name, verdict, detail]);
 }
 
 function say(words: readonly string[]): void {
@@ -35,15 +39,15 @@ export async function capability(
 ): Promise<void> {
   say(["start", name]);
   try {
-    say(["result", name, "ok", (await prove()) ?? ""]);
+    sayResult(name, "ok", (await prove()) ?? "");
   } catch (error) {
-    if (error instanceof Absent) say(["result", name, "absent", error.message]);
-    else if (error instanceof Refused) say(["result", name, "refused", error.message]);
+    if (error instanceof Absent) sayResult(name, "absent", error.message);
+    else if (error instanceof Refused) sayResult(name, "refused", error.message);
     else if (error instanceof Error) {
       const where = /guest-\w+\.js:\d+/.exec(error.stack ?? "")?.[0] ?? "";
       // libbpf's and the verifier's words.
       const why = error instanceof IlmError ? (error.remedy ?? "").slice(-800) : "";
-      say(["result", name, "failed", `${error.message} ${where} ${why}`]);
+      sayResult(name, "failed", `${error.message} ${where} ${why}`);
     } else throw error;
   }
 }

@@ -4,7 +4,7 @@
 #
 #   ILM_KERNELS_CACHE    packages, the tools' chroot, modules built, logs; default ${XDG_CACHE_HOME:-/var/cache}/ilm-kernels
 #   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 900
-#   ILM_KERNELS_ENGINE   passed to the guest
+#   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
 #
 # Nothing is installed on this machine for it but debootstrap, cpio, xz and a static busybox: QEMU, the compiler and the
 # kernels' headers live in a small Debian 13 in the cache (Debian 12's QEMU 7.2 corrupts memory under newer kernels).
@@ -14,6 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 cache=${ILM_KERNELS_CACHE:-${XDG_CACHE_HOME:-/var/cache}/ilm-kernels}
 limit=${ILM_KERNELS_TIMEOUT:-900}
+memory=${ILM_KERNELS_MEMORY:-2048}
 bench=$cache/bench
 
 fail() {
@@ -21,7 +22,7 @@ fail() {
   exit 1
 }
 
-# shellcheck source=tools/kernels/lib.sh
+# shellcheck disable=SC1091 # checked by itself
 . tools/kernels/lib.sh
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: debootstrap and chroot"
@@ -154,9 +155,9 @@ boot() {
   local name=$1 release=$2 log=$cache/logs/$1.log kernel status=0
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
-  in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 \
+  in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
-    -append "console=ttyS0 panic=-1 quiet net.ifnames=0 ${ILM_KERNELS_ENGINE:+ilm.engine=$ILM_KERNELS_ENGINE}" \
+    -append "console=ttyS0 panic=-1 quiet net.ifnames=0" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
     grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"

@@ -92,8 +92,8 @@ for (const argument of process.argv.slice(2)) {
   const [name = "", path = ""] = argument.split(/=(.*)/s);
   const rows = readLog(name, readFileSync(path, "utf8"), remarks);
   table.set(name, rows);
-  if (rows.size > order.length)
-    order = [RELEASE, ...[...rows.keys()].filter((row) => row !== RELEASE)];
+  const others = [...rows.keys()].filter((row) => row !== RELEASE);
+  if (others.length >= order.length) order = [RELEASE, ...others];
 }
 const text = `${BEGIN}\n\n${writeTable(table, order)}\n\n`;
 writeFileSync(DOCUMENT, document.slice(0, begin) + text + document.slice(end));

@@ -78,7 +78,9 @@ const documents: readonly Row[] = [
   ],
   [
     "version: 1\nmappings: []\nlisten: 80",
-    ['3:1: listen: the key "listen" is not known; the keys here are version, engine, services, mappings'],
+    [
+      '3:1: listen: the key "listen" is not known; the keys here are version, engine, services, mappings',
+    ],
   ],
   [
     "version: 1\nmappings: []\n__proto__: {}",
