@@ -151,11 +151,15 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
+/* A global function: the verifier looks at it once, and not once for each round of the caller's loop. */
+__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
 
+	/* Never so; the verifier wants it said. */
+	if (!endpoint)
+		return ILM_ATTEMPT_FAILED;
 	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
 		return is_steered(endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
@@ -181,12 +185,56 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	return outcome;
 }
 
+/*
+ * The first destination with a listener that can take the packet: 1 when there is one. A global function, which the
+ * verifier looks at once; inlined into each way that leads here, its loop would be walked for each of them.
+ */
+__noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	__u32 first, n;
+
+	/* Never so; the verifier wants it said. */
+	if (!l || !rule)
+		return 0;
+	n = l->family == AF_INET ? rule->count4 : rule->count6;
+	first = l->family == AF_INET ? rule->first4 : rule->first6;
+	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		struct ilm_destination *d;
+		__u32 index = first + i;
+		__u8 outcome;
+
+		d = bpf_map_lookup_elem(&destinations, &index);
+		if (!d)
+			break;
+		address_copy(endpoint.address, d->address);
+		endpoint.port = d->port ? d->port : l->dialled.port;
+		outcome = constants.kfunc ? assign_by_kernel(ctx, &endpoint, l->dry) :
+			try_destination(ctx, &endpoint, d->slot);
+		l->attempts[i] = outcome;
+		if (outcome == ILM_ATTEMPT_FAILED)
+			l->failed++;
+		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
+		if (outcome == ILM_ATTEMPT_STEERED && !l->dry)
+			count_fault(unsteered);
+		if (outcome != ILM_ATTEMPT_SELECTED && !(outcome == ILM_ATTEMPT_STEERED && l->dry))
+			continue;
+		l->verdict = ILM_VERDICT_SELECTED;
+		l->selected = i;
+		if (!l->dry && endpoint.protocol == IPPROTO_UDP) {
+			fill_remote(ctx, l);
+			remember(l, &endpoint);
+		}
+		return 1;
+	}
+	return 0;
+}
+
 static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class)
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
-	__u32 number, first, n;
-	__u32 failed = 0;
+	__u32 number;
 
 	number = find_rule(class, l);
 	if (!number)
@@ -207,38 +255,10 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 	}
 
-	n = l->family == AF_INET ? rule->count4 : rule->count6;
-	first = l->family == AF_INET ? rule->first4 : rule->first6;
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
-		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
-		struct ilm_destination *d;
-		__u32 index = first + i;
-		__u8 outcome;
-
-		d = bpf_map_lookup_elem(&destinations, &index);
-		if (!d)
-			break;
-		address_copy(endpoint.address, d->address);
-		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = constants.kfunc ? assign_by_kernel(ctx, &endpoint, l->dry) :
-			try_destination(ctx, &endpoint, d->slot);
-		l->attempts[i] = outcome;
-		if (outcome == ILM_ATTEMPT_FAILED)
-			failed++;
-		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
-		if (outcome == ILM_ATTEMPT_STEERED && !l->dry)
-			count_fault(unsteered);
-		if (outcome != ILM_ATTEMPT_SELECTED && !(outcome == ILM_ATTEMPT_STEERED && l->dry))
-			continue;
-		l->verdict = ILM_VERDICT_SELECTED;
-		l->selected = i;
-		if (l->dry)
-			return SK_PASS;
-		c->selected++;
-		c->errors += failed;
-		if (endpoint.protocol == IPPROTO_UDP) {
-			fill_remote(ctx, l);
-			remember(l, &endpoint);
+	if (choose(ctx, l, rule)) {
+		if (!l->dry) {
+			c->selected++;
+			c->errors += l->failed;
 		}
 		return SK_PASS;
 	}
@@ -246,7 +266,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	l->verdict = rule->reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (!l->dry) {
 		c->missed++;
-		c->errors += failed;
+		c->errors += l->failed;
 	}
 	return rule->reject ? SK_DROP : SK_PASS;
 }
@@ -258,7 +278,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	__u32 protocol = ctx->protocol;
 	__u32 key = port_key(protocol, port);
 	__u32 *class = bpf_map_lookup_elem(&ports, &key);
-	struct lookup l = { .mapping = ILM_MAPPING_NONE };
+	struct lookup l;
 	int verdict = SK_PASS;
 
 	/* All other traffic of the machine leaves here. */
@@ -267,6 +287,9 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	if (called_by_ingress())
 		return SK_PASS;
 
+	/* All of it, padding too: it is handed to a function that the verifier looks at by itself. */
+	__builtin_memset(&l, 0, sizeof(l));
+	l.mapping = ILM_MAPPING_NONE;
 	l.dialled.port = port;
 	l.dialled.protocol = protocol;
 	l.family = ctx->family;

@@ -225,13 +225,19 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 }
 
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
-static __always_inline __u8 hand_over(struct __sk_buff *skb, const struct lookup *l, const struct ilm_endpoint *endpoint)
+/* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
+__noinline int hand_over(struct __sk_buff *skb, const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
-	bool wildcard = address_is_wildcard(endpoint->address);
-	/* A wildcard listener is found by the dialled address. */
-	struct bpf_sock *sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
+	struct bpf_sock *sk;
+	bool wildcard;
 
+	/* Never so; the verifier wants it said. */
+	if (!l || !endpoint)
+		return ILM_ATTEMPT_FAILED;
+	wildcard = address_is_wildcard(endpoint->address);
+	/* A wildcard listener is found by the dialled address. */
+	sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&

@@ -68,15 +68,10 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
     return {
       destination,
       listening: state?.listening ?? false,
-      listener: reachableFirst(state?.listeners ?? []),
+      listener: state?.listeners[0] ?? null,
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
-}
-
-/** The one that would be chosen; an MPTCP listener cannot be, and is shown only when there is no other. */
-function reachableFirst(listeners: readonly Listener[]): Listener | null {
-  return listeners.find(({ kind }) => kind !== "mptcp") ?? listeners[0] ?? null;
 }
 
 function rowShape({ mapping, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
@@ -127,9 +122,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
   if (rows.length === 0) return "no mappings are in force\n";
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
     const { port, on } = mappingShape(mapping, runtime);
-    const answered = destinations.some(
-      ({ listener }) => listener !== null && listener.kind !== "mptcp",
-    );
+    const answered = destinations.some(({ listener }) => listener !== null);
     return [
       printable(mapping.name) + (runtime ? " (run time)" : ""),
       mapping.protocol,
@@ -153,10 +146,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
 }
 
 function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
-  if (row.listener !== null) {
-    const mark = row.listener.kind === "mptcp" ? ", MPTCP: cannot be chosen" : "";
-    return describeOwner(ownerOf(row.listener)) + mark;
-  }
+  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
   if (row.listening) return "listens";
   return row.wildcard === null ? "nobody" : "nobody (but a wildcard)";
 }

@@ -3,11 +3,11 @@ import type { DaemonStatus } from "../daemon/api.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { allDestinationStates, joinListeners } from "../registry/registry.js";
+import { allDestinationStates } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
 
 export interface Warning {
-  readonly kind: "wildcard-would-answer" | "mptcp" | "address-missing" | "reload-failed" | "daemon";
+  readonly kind: "wildcard-would-answer" | "address-missing" | "reload-failed" | "daemon";
   readonly message: string;
   readonly remedy: string;
 }
@@ -32,7 +32,6 @@ export function findWarnings({
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
-    ...mptcpDestinations(inForce, listeners),
   ];
 }
 
@@ -75,15 +74,4 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
       };
     }),
   );
-}
-
-function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
-  return joinListeners(rules, listeners)
-    .filter(({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0)
-    .map(({ listener, mappings }) => ({
-      kind: "mptcp" as const,
-      message: `the listener on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is an MPTCP socket, which this version cannot hand connections to`,
-      remedy:
-        "Let the daemon listen with plain TCP; a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp.",
-    }));
 }

@@ -21,7 +21,7 @@ import {
   protocols,
 } from "../model/mapping.js";
 import { countPorts, formatPorts } from "../model/ports.js";
-import { type Candidate, candidates } from "./destinations.js";
+import { type Candidate, candidates } from "../model/candidates.js";
 import { classify } from "./classes.js";
 
 /** A place where sockets are kept: one address and port, or every port of an address (port 0). */
@@ -200,11 +200,14 @@ class Compiler {
     const split = follows && count > 1 && count <= SPLIT_PORTS;
     const portSets: (readonly PortRange[])[] = split
       ? mapping.ports.flatMap(({ first, last }) =>
-          Array.from({ length: last - first + 1 }, (_, i) => [{ first: first + i, last: first + i }]),
+          Array.from({ length: last - first + 1 }, (_, i) => [
+            { first: first + i, last: first + i },
+          ]),
         )
       : [mapping.ports];
     return portSets.map((ports) => {
-      const only = ports.length === 1 && ports[0]?.first === ports[0]?.last ? ports[0]?.first : undefined;
+      const only =
+        ports.length === 1 && ports[0]?.first === ports[0]?.last ? ports[0]?.first : undefined;
       const first4 = this.#run(mapping.protocol, lists[4], only);
       const first6 = this.#run(mapping.protocol, lists[6], only);
       this.#rules.push({
@@ -227,7 +230,11 @@ class Compiler {
     if (known !== undefined) return known;
     const first = this.#destinations.length;
     for (const { address, port } of resolved) {
-      this.#destinations.push({ endpoint: this.#endpoint({ protocol, address, port }), address, port });
+      this.#destinations.push({
+        endpoint: this.#endpoint({ protocol, address, port }),
+        address,
+        port,
+      });
     }
     this.#destinationRuns.set(key, first);
     return first;

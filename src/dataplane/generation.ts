@@ -158,8 +158,7 @@ function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): 
   const keys: number[] = [];
   const values: number[] = [];
   compiled.classes.forEach((entry, index) => {
-    const flags =
-      (entry.hasExact ? ILM_CLASS_EXACT : 0) + (entry.hasPrefix ? ILM_CLASS_PREFIX : 0);
+    const flags = (entry.hasExact ? ILM_CLASS_EXACT : 0) + (entry.hasPrefix ? ILM_CLASS_PREFIX : 0);
     const base = entry.protocol === "udp" ? ILM_PORT_KEYS / 2 : 0;
     for (const { first, last } of entry.ranges) {
       for (let port = first; port <= last; port++) {
@@ -194,7 +193,11 @@ const tables = [
 ] as const;
 
 /** The generation's other program, on the same tables. */
-function loadIngress(lookup: BpfObject, registry: Registry, constants: Uint8Array): IngressPrograms {
+function loadIngress(
+  lookup: BpfObject,
+  registry: Registry,
+  constants: Uint8Array,
+): IngressPrograms {
   const object = new BpfObject(objectPath("steer"));
   try {
     for (const name of tables) {

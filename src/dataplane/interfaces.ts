@@ -4,13 +4,7 @@
  */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import {
-  AttachType,
-  BpfObject,
-  type BpfProgram,
-  attach,
-  openLink,
-} from "../kernel/bpf.js";
+import { AttachType, BpfObject, type BpfProgram, attach, openLink } from "../kernel/bpf.js";
 import { errnoOf } from "../kernel/ffi.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { objectPath, removeFolder } from "./paths.js";

@@ -11,7 +11,7 @@ import {
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
-import { candidates } from "../compile/destinations.js";
+import { candidates } from "../model/candidates.js";
 import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
@@ -166,7 +166,8 @@ class KernelDataPlane implements DataPlane {
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    const same = before?.description.engine === engine && sameRules(before.description.rules, rules);
+    const same =
+      before?.description.engine === engine && sameRules(before.description.rules, rules);
     if (before !== undefined && same) {
       before.registry.scan();
       this.#steer();

@@ -8,7 +8,14 @@ const FOLDER = "ilm";
 /** The built BPF objects, beside the built TypeScript: dist/src/dataplane -> dist/bpf. */
 const objectFolder = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bpf");
 
-export type ObjectName = "lookup" | "steer" | "ingress" | "egress" | "registry" | "reply" | "listing";
+export type ObjectName =
+  | "lookup"
+  | "steer"
+  | "ingress"
+  | "egress"
+  | "registry"
+  | "reply"
+  | "listing";
 
 export function objectPath(name: ObjectName): string {
   return join(objectFolder, `${name}.bpf.o`);

@@ -27,9 +27,9 @@ import { IlmError } from "../errors.js";
 import {
   AttachType,
   type BpfLink,
-  BpfMap,
+  type BpfMap,
   BpfObject,
-  BpfProgram,
+  type BpfProgram,
   attach,
   openMap,
   openProgram,
@@ -303,7 +303,7 @@ export class Registry {
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
     const removed = new Set<string>();
-    for (const [key, value] of [...this.map("slots").entries()]) {
+    for (const [key, value] of this.map("slots").snapshot()) {
       const endpoint = decode(endpointLayout, key);
       if (kept.has(keyText(key)) || kept.has(everyPort(endpoint))) continue;
       removed.add(keyText(key));
@@ -328,7 +328,7 @@ export class Registry {
   /** Presence entries of endpoints where nobody listens any more; then a scan, for a listener that came meanwhile. */
   sweep(): void {
     const map = this.map("presence");
-    for (const [key, value] of [...map.entries()]) {
+    for (const [key, value] of map.snapshot()) {
       if (decode(presenceLayout, value).sockets === 0) map.delete(key);
     }
     this.scan();

@@ -79,7 +79,7 @@ function* talk(call: string, request: Uint8Array): Generator<Uint8Array> {
     for (;;) {
       const length = recv(fd, buffer);
       const view = new DataView(buffer.buffer, 0, length);
-      for (let at = 0; at + HEADER <= length; ) {
+      for (let at = 0; at + HEADER <= length;) {
         const size = view.getUint32(at, true);
         if (size < HEADER) throw syscallError(`${call}: malformed answer`, 74);
         const type = view.getUint16(at + 4, true);
@@ -115,7 +115,7 @@ export function hostAddresses(): HostAddress[] {
     let address: Uint8Array | undefined;
     let local: Uint8Array | undefined;
     let ours = false;
-    for (let at = IFADDRMSG; at + 4 <= body.length; ) {
+    for (let at = IFADDRMSG; at + 4 <= body.length;) {
       const length = view.getUint16(at, true);
       if (length < 4) break;
       const data = body.subarray(at + 4, at + length);

@@ -53,10 +53,7 @@ const mapDelete = libbpfFunction<[number, Uint8Array], number>(
 const mapNextKey = libbpfFunction<[number, Uint8Array | null, Uint8Array], number>(
   "int bpf_map_get_next_key(int fd, const void *key, void *next)",
 );
-const mapUpdateBatch = libbpfFunction<
-  [number, Uint8Array, Uint8Array, Uint32Array, null],
-  number
->(
+const mapUpdateBatch = libbpfFunction<[number, Uint8Array, Uint8Array, Uint32Array, null], number>(
   "int bpf_map_update_batch(int fd, const void *keys, const void *values, void *count, const void *options)",
 );
 const mapLookupBatch = libbpfFunction<
@@ -279,6 +276,11 @@ export class BpfMap extends Handle {
     }
   }
 
+  /** All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone. */
+  snapshot(): [Uint8Array, Uint8Array][] {
+    return [...this.entries()];
+  }
+
   /** No writes from user space any more. */
   freeze(): void {
     checkedBpf("bpf_map_freeze", mapFreeze(this.fd));
@@ -377,9 +379,7 @@ export function openLink(path: string): BpfLink | undefined {
 
 /** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
-  return new BpfLink(
-    checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)),
-  );
+  return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
 }
 
 /** All sk_lookup links of a network namespace, in no order. */

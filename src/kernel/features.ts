@@ -34,7 +34,12 @@ const linkNextId = libbpfFunction<[number, Uint32Array], number>(
 );
 
 /** Capability bits, include/uapi/linux/capability.h */
-const capabilities = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
+const capabilities = {
+  CAP_NET_ADMIN: 12,
+  CAP_SYS_ADMIN: 21,
+  CAP_PERFMON: 38,
+  CAP_BPF: 39,
+} as const;
 
 function missingCapabilities(): string[] {
   const status = readFileSync("/proc/self/status", "utf8");
@@ -95,8 +100,16 @@ function check(
   return { name, severity, ok, found, remedy: ok ? "" : remedy };
 }
 
+function kernelVersion(): number[] {
+  return release()
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
+}
+
 function kernelCheck(): HostCheck {
-  const [major = 0, minor = 0] = release().split(".").map((part) => Number.parseInt(part, 10));
+  const [major = 0, minor = 0] = release()
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
   const [wantedMajor, wantedMinor] = MINIMUM_KERNEL;
   const enough = major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
   return check(
@@ -211,15 +224,17 @@ function ipv6Check(): HostCheck {
   );
 }
 
-function mptcpCheck(): HostCheck {
-  const enabled = sysctl("net.mptcp.enabled") === "1";
+/** tcx came with Linux 6.6; what the kernel really does is found out when the rules are applied. */
+function ingressCheck(): HostCheck {
+  const [major = 0, minor = 0] = kernelVersion();
+  const has = major > 6 || (major === 6 && minor >= 6);
   return check(
-    "MPTCP",
-    enabled ? "warning" : "ok",
-    enabled
-      ? "enabled: the kernel lets no MPTCP listener (the default of Go >= 1.24 servers) be a destination"
-      : "not enabled",
-    "For a Go daemon that is a destination set GODEBUG=multipathtcp=0; `ilm listeners` shows the kind of each listener",
+    "hand-over at ingress",
+    has ? "ok" : "warning",
+    has
+      ? "possible (tcx): UDP and MPTCP listeners can be destinations as they are"
+      : "not possible: UDP needs `ilm run` to be at work, answers keep the daemon's port, and no MPTCP listener can be a destination",
+    "Use Linux 6.6 or newer; for a Go daemon on an older one set GODEBUG=multipathtcp=0",
   );
 }
 
@@ -267,15 +282,19 @@ export function probeHost(): HostReport {
       privilegesCheck(),
       libbpfCheck(),
       bpfCheck(),
-      check("BTF", existsSync(BTF) ? "ok" : "error", existsSync(BTF) ? BTF : `${BTF} is missing`,
-        "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's"),
+      check(
+        "BTF",
+        existsSync(BTF) ? "ok" : "error",
+        existsSync(BTF) ? BTF : `${BTF} is missing`,
+        "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's",
+      ),
       moduleCheck(),
       jitCheck(),
       bpffsCheck(),
       cgroupCheck(),
       loopbackCheck(),
       ipv6Check(),
-      mptcpCheck(),
+      ingressCheck(),
       privileged("other sk_lookup programs", otherProgramsCheck),
       privileged("namespaces with state", sharedNetnsPinsCheck),
     ],

@@ -67,16 +67,14 @@ export function errnoName(errno: number): string {
 }
 
 /** Like libcFunction, but the call runs on one of node's pool threads, with a finite time of its own. */
-export function libcFunctionAsync<A extends readonly unknown[], R>(
-  prototype: string,
-): (...args: A) => Promise<R> {
+export function libcFunctionAsync<R>(prototype: string): (...args: unknown[]) => Promise<R> {
   let bound: { async: (...args: unknown[]) => void } | undefined;
   return (...args) =>
     new Promise((resolve, reject) => {
       bound ??= libc().func(prototype) as unknown as typeof bound;
-      bound?.async(...args, (error: unknown, result: R) => {
-        if (error === null || error === undefined) resolve(result);
-        else reject(error instanceof Error ? error : new Error(String(error)));
+      bound?.async(...args, (error: Error | null, result: R) => {
+        if (error === null) resolve(result);
+        else reject(error);
       });
     });
 }

@@ -11,10 +11,9 @@ const nativeUmask = libcFunction<[number], number>("uint32_t umask(uint32_t mask
 const nativeSocket = libcFunction<[number, number, number], number>(
   "int socket(int domain, int type, int protocol)",
 );
-const nativeGetsockopt = libcFunction<
-  [number, number, number, Uint8Array, Uint32Array],
-  number
->("int getsockopt(int fd, int level, int name, void *value, void *length)");
+const nativeGetsockopt = libcFunction<[number, number, number, Uint8Array, Uint32Array], number>(
+  "int getsockopt(int fd, int level, int name, void *value, void *length)",
+);
 const nativeSendto = libcFunction<
   [number, Uint8Array, number, number, Uint8Array, number],
   number | bigint
@@ -30,10 +29,9 @@ const nativeBind = libcFunction<[number, Uint8Array, number], number>(
 const nativeMount = libcFunction<[string, string, string, number, null], number>(
   "int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)",
 );
-const nativeMmap = libcFunction<
-  [null, number, number, number, number, number],
-  Pointer | null
->("void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)");
+const nativeMmap = libcFunction<[null, number, number, number, number, number], Pointer | null>(
+  "void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)",
+);
 const nativeMunmap = libcFunction<[Pointer, number], number>(
   "int munmap(void *address, size_t length)",
 );
@@ -54,10 +52,8 @@ export const SO_PEERCRED = 17;
 /** The kernel's cookie of the socket's network namespace, 64 bit; since 5.14. */
 export const SO_NETNS_COOKIE = 71;
 export const CLONE_NEWNET = 0x40000000;
-export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
-export const LOCK_UN = 8;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 const MAP_SHARED = 1;

@@ -28,7 +28,8 @@ export function enterNetns(pathOrName: string): void {
   } catch (cause) {
     throw new IlmError("NETNS", `network namespace ${path} cannot be opened`, {
       cause,
-      remedy: "Give a path such as /run/netns/NAME or /proc/PID/ns/net; `ip netns list` shows the names",
+      remedy:
+        "Give a path such as /run/netns/NAME or /proc/PID/ns/net; `ip netns list` shows the names",
     });
   }
   try {

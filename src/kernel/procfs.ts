@@ -71,7 +71,9 @@ export function interfaceNames(): Map<number, string> {
     const match = /^(\d+)\s+(\S+)\s*:/.exec(line);
     if (match !== null) names.set(Number(match[1]), match[2] ?? "");
   }
-  for (const line of orGone(() => readFileSync("/proc/self/net/if_inet6", "utf8"), "").split("\n")) {
+  for (const line of orGone(() => readFileSync("/proc/self/net/if_inet6", "utf8"), "").split(
+    "\n",
+  )) {
     const fields = line.trim().split(/\s+/);
     if (fields.length === 6) names.set(Number.parseInt(fields[1] ?? "0", 16), fields[5] ?? "");
   }

@@ -74,7 +74,7 @@ export class RingBuffer {
   }
 }
 
-const epollWaitNative = libcFunctionAsync<[number, Uint8Array, number, number], number>(
+const epollWaitNative = libcFunctionAsync<number>(
   "int epoll_wait(int epoll, void *events, int count, int timeout)",
 );
 

@@ -45,10 +45,11 @@ async function underLoad(
   );
   await prepare();
   for (const cell of matrix) {
-    expect(await network.client.reached("app", cell.protocol, cell.public, 6000)).toBe("app");
+    expect(await network.client.who(cell.protocol, cell.public, 6000)).toBe("app");
   }
   const loads = await Promise.all(
-    matrix.map(async (cell) => await network.client.load(cell.protocol, cell.public, 6000)),
+    // Paused a little: what is tested is the reloads, not who gets the machine's two cores.
+    matrix.map(async (cell) => await network.client.load(cell.protocol, cell.public, 6000, 3)),
   );
   await storm();
   for (const [index, load] of loads.entries()) {
@@ -59,12 +60,11 @@ async function underLoad(
 }
 
 describe("zero failed connections", () => {
-  test(`while run reloads ${reloads} times`, { timeout: 180_000 }, async () => {
+  test(`while run reloads ${reloads} times`, { timeout: 300_000 }, async () => {
     const { server, client } = network;
     const file = server.file(rules(0));
-    await server.apply(rules(0));
+    await server.ilmDone(["apply", "-f", file]);
     const { generation } = await server.status();
-    if (generation === null) throw new Error("nothing is loaded");
     const follow = async (): Promise<void> => {
       await server.startRun(["-f", file]);
     };
@@ -77,22 +77,26 @@ describe("zero failed connections", () => {
         );
       }
     });
-    expect((await server.status()).generation).toBe(generation + reloads);
+    expect((await server.status()).generation).toBe((generation ?? NaN) + reloads);
   });
 
-  test("while twenty applies follow each other, with no daemon of ours", async () => {
-    const { server } = network;
-    await server.apply(rules(0));
-    // The second apply finds the UDP sockets that were bound after the first.
-    await underLoad(
-      server,
-      async () => await server.apply(rules(1)),
-      async () => {
-        for (let turn = 2; turn <= 20; turn += 1) {
-          await server.apply(rules(turn));
-        }
-      },
-    );
-    expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
-  });
+  test(
+    "while twenty applies follow each other, with no daemon of ours",
+    { timeout: 120_000 },
+    async () => {
+      const { server } = network;
+      await server.apply(rules(0));
+      // The second apply finds the UDP sockets that were bound after the first.
+      await underLoad(
+        server,
+        async () => await server.apply(rules(1)),
+        async () => {
+          for (let turn = 2; turn <= 20; turn += 1) {
+            await server.apply(rules(turn));
+          }
+        },
+      );
+      expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
+    },
+  );
 });

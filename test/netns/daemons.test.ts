@@ -2,7 +2,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Nginx, type Sshd, startDnsmasq, startNginx, startSshd } from "../support/daemons.js";
 import { endpoint, families, addressesOf } from "../support/matrix.js";
+import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
+import { python } from "../support/paths.js";
 import { type Background, eventually, words } from "../support/process.js";
 
 const network = useNetwork();
@@ -29,7 +31,7 @@ let dnsmasq: Background;
 
 beforeAll(async () => {
   const { server } = network;
-  await server.startRun(["-f", server.file(rules)]);
+  await server.apply(rules);
   nginx = await startNginx(server, [
     ["127.0.1.80", 80],
     ["127.0.1.80", 81],
@@ -42,13 +44,6 @@ beforeAll(async () => {
   // name server stands beside it, on an address of its own.
   const names = server.startPython("dns.py", ["fd5e:ed00::54", "53"]);
   await names.waitForOutput(/listening/);
-  for (const dialled of ["203.0.113.1", "2001:db8::1"]) {
-    await eventually(`${dialled} answers over UDP`, async () =>
-      (await network.client.run(words(`dig +time=1 +tries=1 @${dialled} daemon.test`))).status === 0
-        ? true
-        : null,
-    );
-  }
 });
 
 for (const family of families) {
@@ -149,12 +144,48 @@ test("a Node server gets its connections and datagrams", async () => {
     peer: { address: "203.0.113.100" },
     local: { address: "203.0.113.5", port: 3000 },
   });
-  expect(await client.reach("node", "udp", "203.0.113.5", 3000)).toMatchObject({
+  expect(await client.dial("udp", "203.0.113.5", 3000)).toMatchObject({
     tag: "node",
     peer: { address: "203.0.113.100" },
     repliedFrom: { address: "203.0.113.5", port: 3000 },
   });
 });
+
+for (const family of families) {
+  const { label, public: address, client: clientAddress } = addressesOf[family];
+  test(`a server that listens with MPTCP gets its connections, ${label}`, async () => {
+    const { server, client } = network;
+    const daemon = family === 4 ? "127.0.1.80" : "fd5e:ed00::80";
+    // Go listens so by default since 1.24, and no sockmap takes such a socket.
+    const mptcp = server.start([
+      python,
+      "-c",
+      `import json, socket, sys
+listener = socket.socket(socket.${family === 4 ? "AF_INET" : "AF_INET6"}, socket.SOCK_STREAM, 262)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("${daemon}", 8080))
+listener.listen(16)
+print("listening", flush=True)
+name = lambda endpoint: {"address": endpoint[0], "port": endpoint[1]}
+while True:
+    connection, peer = listener.accept()
+    line = json.dumps({"tag": "mptcp", "peer": name(peer), "local": name(connection.getsockname())})
+    connection.sendall(line.encode())
+    connection.close()`,
+    ]);
+    await mptcp.waitForOutput(/listening/);
+    for (let dial = 0; dial < 20; dial += 1) {
+      expect(await client.dial("tcp", address, 8080)).toMatchObject({
+        tag: "mptcp",
+        peer: { address: clientAddress },
+        local: { address, port: 8080 },
+      });
+    }
+    expect(await server.dial("tcp", address, 8080)).toMatchObject({ tag: "mptcp" });
+    await mptcp.stop();
+    expect(await client.dial("tcp", address, 8080)).toEqual(refused);
+  });
+}
 
 test("a restarted nginx gets the next connection", async () => {
   const { server, client } = network;

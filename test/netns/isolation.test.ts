@@ -21,7 +21,7 @@ beforeAll(async () => {
     [right, 6001],
   ] as const) {
     const rules = `${services}  - { protocol: [tcp, udp], port: [${port}, 6002], to: app }\n`;
-    await server.startRun(["-f", server.file(rules)]);
+    await server.apply(rules);
   }
 });
 
@@ -38,8 +38,8 @@ for (const cell of matrix) {
         await left.server.echo("left", ports),
         await right.server.echo("right", ports),
       ];
-      await left.client.reach("left", protocol, cell.public, 6000);
-      await right.client.reach("right", protocol, cell.public, 6001);
+      await left.client.dial(protocol, cell.public, 6000);
+      await right.client.dial(protocol, cell.public, 6001);
       const answers = await Promise.all(
         [left, right].flatMap((side) =>
           [6000, 6001].map(async (port) => await side.client.who(protocol, cell.public, port)),
@@ -52,7 +52,7 @@ for (const cell of matrix) {
     test("a listener of another namespace is never selected", async () => {
       const daemon = await right.server.echo("right", [[protocol, cell.daemon, 6002]]);
       expect(await left.client.dial(protocol, cell.public, 6002)).toEqual(refused);
-      expect(await right.client.reached("right", protocol, cell.public, 6002)).toBe("right");
+      expect(await right.client.who(protocol, cell.public, 6002)).toBe("right");
       await daemon.stop();
     });
 
@@ -73,7 +73,7 @@ test("unload in one namespace leaves the other at work", async () => {
   await right.server.echo("right", [["tcp", "127.0.1.10", 6002]]);
   await left.server.ilmDone(["unload"]);
   expect(await left.client.dial("tcp", "203.0.113.1", 6002)).toEqual(refused);
-  expect(await right.client.reached("right", "tcp", "203.0.113.1", 6002)).toBe("right");
+  expect(await right.client.who("tcp", "203.0.113.1", 6002)).toBe("right");
   expect(await right.server.status()).toMatchObject({ loaded: true, generation: 1 });
   expect(await left.server.status()).toMatchObject({ loaded: false });
 });

@@ -19,7 +19,7 @@ mappings:
 
 describe("already listening first, mapping second, rejection third", () => {
   beforeAll(async () => {
-    await network.server.startRun(["-f", network.server.file(rules)]);
+    await network.server.apply(rules);
   });
 
   for (const cell of matrix) {
@@ -30,7 +30,7 @@ describe("already listening first, mapping second, rejection third", () => {
         const { server, client } = network;
         const own = await server.echo("own", [[protocol, cell.public, 7000]]);
         const app = await server.echo("app", [[protocol, cell.daemon, 7000]]);
-        expect(await client.reach("own", protocol, cell.public, 7000)).toMatchObject({
+        expect(await client.dial(protocol, cell.public, 7000)).toMatchObject({
           answered: true,
           tag: "own",
           peer: { address: cell.client },
@@ -45,7 +45,7 @@ describe("already listening first, mapping second, rejection third", () => {
         const own = await server.echo("own", [[protocol, cell.public, 7000]]);
         const app = await server.echo("app", [[protocol, cell.daemon, 7000]]);
         for (const dialled of [cell.second, cell.elsewhere]) {
-          expect(await client.reach("app", protocol, dialled, 7000)).toMatchObject({ tag: "app" });
+          expect(await client.dial(protocol, dialled, 7000)).toMatchObject({ tag: "app" });
         }
         await own.stop();
         await app.stop();
@@ -54,7 +54,7 @@ describe("already listening first, mapping second, rejection third", () => {
       test("the mapping gets the connection when nobody listens there, and sees the client", async () => {
         const { server, client } = network;
         const app = await server.echo("app", [[protocol, cell.daemon, 7001]]);
-        const dial = await client.reach("app", protocol, cell.public, 7001);
+        const dial = await client.dial(protocol, cell.public, 7001);
         expect(dial).toMatchObject({ answered: true, tag: "app", peer: { address: cell.client } });
         expect(dial.answered && dial.peer).toEqual(dial.answered && dial.client);
         await app.stop();
@@ -66,7 +66,7 @@ describe("already listening first, mapping second, rejection third", () => {
         const own = await server.echo("own", [[protocol, cell.public, 7000]]);
         expect(await client.who(protocol, cell.public, 7000)).toBe("own");
         await own.stop();
-        expect(await client.reach("app", protocol, cell.public, 7000)).toMatchObject({
+        expect(await client.dial(protocol, cell.public, 7000)).toMatchObject({
           tag: "app",
         });
         await app.stop();
@@ -93,7 +93,7 @@ describe("already listening first, mapping second, rejection third", () => {
         for (const dialled of [cell.public, cell.second, cell.elsewhere]) {
           for (const connected of [true, false]) {
             expect(
-              await client.reach("app", protocol, dialled, 7001, { connected }),
+              await client.dial(protocol, dialled, 7001, { connected }),
               `${endpoint(dialled, 7001)}, ${connected ? "connected" : "unconnected"}`,
             ).toMatchObject({ tag: "app", repliedFrom: { address: dialled, port: 7001 } });
           }

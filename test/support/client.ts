@@ -40,9 +40,10 @@ export class Client extends Namespace {
     return new Client(await Namespace.add("client"));
   }
 
-  /** Dials one connection after the other until stopped. */
-  async load(protocol: Protocol, address: string, port: number): Promise<Load> {
-    const process = this.startPython("load.py", [protocol, address, String(port)]);
+  /** Dials one connection after the other until stopped, with a pause between them. */
+  async load(protocol: Protocol, address: string, port: number, pause_ms = 0): Promise<Load> {
+    const args = [protocol, address, String(port), String(pause_ms)];
+    const process = this.startPython("load.py", args);
     await process.waitForOutput(/dialling/);
     return new Load(process);
   }

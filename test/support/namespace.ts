@@ -8,7 +8,7 @@ import type { Echo, EchoOptions, Listen } from "./echo.js";
 import { destroyNamespace, netnsPath } from "./leftovers.js";
 import { endpoint, type Protocol } from "./matrix.js";
 import { python, script } from "./paths.js";
-import { Background, must, pause, run, type RunOptions, type RunResult } from "./process.js";
+import { Background, must, run, type RunOptions, type RunResult } from "./process.js";
 
 export class Namespace {
   readonly name: string;
@@ -96,40 +96,7 @@ export class Namespace {
     };
   }
 
-  /**
-   * Dials for an answer of `tag`: TCP once, because a listener is known when listen() returns; UDP until it comes, because
-   * run places a socket a moment after its bind. Gives the last answer, whoever's it was.
-   */
-  async reach(
-    tag: string,
-    protocol: Protocol,
-    address: string,
-    port: number,
-    options?: DialOptions,
-  ): Promise<Dial> {
-    const deadline = Date.now() + 3000;
-    for (;;) {
-      const dial = await this.dial(protocol, address, port, { timeout_s: 1, ...options });
-      if (protocol === "tcp" || (dial.answered && dial.tag === tag) || Date.now() > deadline) {
-        return dial;
-      }
-      await pause(5);
-    }
-  }
-
-  /** Like `reach`, and gives the tag of the daemon that answered, or the errno. */
-  async reached(
-    tag: string,
-    protocol: Protocol,
-    address: string,
-    port: number,
-    options?: DialOptions,
-  ): Promise<string> {
-    const dial = await this.reach(tag, protocol, address, port, options);
-    return dial.answered ? dial.tag : dial.errno;
-  }
-
-  /** The tag of the daemon that answers at once, or the errno. */
+  /** The tag of the daemon that answers, or the errno: for tables. */
   async who(
     protocol: Protocol,
     address: string,

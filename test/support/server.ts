@@ -80,12 +80,6 @@ export class Server extends Namespace {
     await this.ilmDone(["apply", "-f", this.file(rules)]);
   }
 
-  /** Puts rules in force in the way that the protocol needs: for UDP, run follows the binds. */
-  async serve(protocol: Protocol, rules: string): Promise<void> {
-    if (protocol === "tcp") await this.apply(rules);
-    else await this.startRun(["-f", this.file(rules)]);
-  }
-
   async status(): Promise<Status> {
     return (await this.ilmDone(["status", "--json"])).json() as Status;
   }

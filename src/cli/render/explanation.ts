@@ -252,14 +252,7 @@ function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: stri
   const there = state?.listeners[0];
   if (there !== undefined) {
     const who = describeListener(there, ownerOf(there));
-    switch (there.kind) {
-      case "mptcp":
-        return `${who} listens with MPTCP, and no MPTCP listener can be a destination: let it listen with plain TCP`;
-      case "udp":
-        return `${who} is there, but came after the rules: for UDP \`ilm run\` has to be at work then (or apply the rules again)`;
-      case "tcp":
-        return `${who} is there, but not known as a listener: apply the rules again`;
-    }
+    return `${who} is there, but not known as a listener: apply the rules again`;
   }
   const wildcard = state?.wildcardWouldAnswer ?? null;
   if (wildcard === null) return "nobody listens";

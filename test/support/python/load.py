@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Dials one after the other until its input ends, then prints how many were answered, by whom, and what failed.
 
-load.py tcp|udp ADDRESS PORT      IPv6 addresses without brackets.
+load.py tcp|udp ADDRESS PORT PAUSE_MS      IPv6 addresses without brackets.
 """
 import collections
 import errno
@@ -26,11 +26,11 @@ def dial(protocol, target):
 
 
 def main():
-    protocol, address, port = sys.argv[1:]
+    protocol, address, port, pause_ms = sys.argv[1:]
     answered = collections.Counter()
     failed = collections.Counter()
     print("dialling", flush=True)
-    while not select.select([sys.stdin], [], [], 0)[0]:
+    while not select.select([sys.stdin], [], [], float(pause_ms) / 1000)[0]:
         try:
             answered[dial(protocol, (address, int(port)))] += 1
         except socket.timeout:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A daemon that is restarted again and again, and a client that connects right after each listen().
+"""A daemon that is restarted again and again, and a client that connects right after each listen() or bind().
 
-Both live in one thread, so that nothing but the return of listen() lies between the two: the client's socket is made
+Both live in one thread, so that nothing but the return of that call lies between the two: the client's socket is made
 beforehand in the client's network namespace. Prints {"restarts", "failed": {errno: count}, "wrong": count}.
 
-restart.py --client-netns PATH --listen ADDRESS PORT --dial ADDRESS PORT --count N
+restart.py tcp|udp --client-netns PATH --listen ADDRESS PORT --dial ADDRESS PORT --count N
 """
 import argparse
 import collections
@@ -23,12 +23,34 @@ def enter(netns):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def stream(address):
-    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+def make(protocol, address):
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    sock.settimeout(5)
+    return sock
+
+
+def talk_tcp(daemon, client, dialled):
+    """Is the connection what it seems to be at both ends?"""
+    client.connect(dialled)
+    connection, peer = daemon.accept()
+    right = connection.getsockname()[:2] == dialled and peer[:2] == client.getsockname()[:2]
+    connection.close()
+    return right
+
+
+def talk_udp(daemon, client, dialled):
+    """A connected socket takes the answer from whom it dialled only."""
+    client.connect(dialled)
+    client.send(b"question")
+    data, peer = daemon.recvfrom(100)
+    daemon.sendto(b"answer", peer)
+    return data == b"question" and client.recv(100) == b"answer"
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("protocol", choices=["tcp", "udp"])
     parser.add_argument("--client-netns", required=True)
     parser.add_argument("--listen", nargs=2, required=True)
     parser.add_argument("--dial", nargs=2, required=True)
@@ -40,22 +62,20 @@ def main():
     theirs = os.open(options.client_netns, os.O_RDONLY)
     failed = collections.Counter()
     wrong = 0
+    talk = talk_tcp if options.protocol == "tcp" else talk_udp
     for _ in range(options.count):
         enter(theirs)
-        client = stream(dialled[0])
+        client = make(options.protocol, dialled[0])
         enter(own)
-        client.settimeout(5)
-        daemon = stream(listen[0])
-        daemon.settimeout(5)
-        daemon.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        daemon = make(options.protocol, listen[0])
+        if options.protocol == "tcp":
+            daemon.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         daemon.bind(listen)
-        daemon.listen(16)
+        if options.protocol == "tcp":
+            daemon.listen(16)
         try:
-            client.connect(dialled)
-            connection, _ = daemon.accept()
-            if connection.getsockname()[:2] != dialled:
+            if not talk(daemon, client, dialled):
                 wrong += 1
-            connection.close()
         except socket.timeout:
             failed["ETIMEDOUT"] += 1
         except OSError as error:

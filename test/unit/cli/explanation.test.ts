@@ -160,16 +160,9 @@ describe("absent, although somebody seems to be there:", () => {
     expect(text).toContain('"*:443"');
   });
 
-  test("an MPTCP listener is told to use plain TCP", () => {
-    const text = words(explained(absent, [listener("127.0.1.10", 443, { kind: "mptcp" })]));
-    expect(text).toContain("let it listen with plain TCP");
-  });
-
-  test("a UDP listener that came later needs run", () => {
-    const udp = { ...web, protocol: "udp" as const };
-    const late = listener("127.0.1.10", 443, { kind: "udp", protocol: "udp" });
-    const text = words(explained(absent, [], { states: destinationStates(udp, [late]) }));
-    expect(text).toContain("`ilm run` has to be at work");
+  test("a listener that the registry does not know is told of", () => {
+    const text = words(explained(absent, [listener("127.0.1.10", 443)]));
+    expect(text).toContain("not known as a listener");
   });
 });
 

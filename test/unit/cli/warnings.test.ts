@@ -61,17 +61,6 @@ describe("there is", () => {
     expect(kinds({ listeners: [listener("0.0.0.0", 80)] })).toEqual(["wildcard-would-answer"]);
   });
 
-  test("a warning of an MPTCP listener as a destination, and of no other", () => {
-    expect(kinds({ listeners: [listener("127.0.1.10", 80, { kind: "mptcp" })] })).toEqual([
-      "mptcp",
-    ]);
-    expect(
-      kinds({
-        listeners: [listener("127.0.1.10", 80), listener("127.0.9.9", 80, { kind: "mptcp" })],
-      }),
-    ).toEqual([]);
-  });
-
   test("a warning of a service's address that no interface has, but not of 127.0.0.0/8", () => {
     const [warning, ...others] = findWarnings({ ...fine, hostAddresses: new Set() });
     expect(warning?.kind).toBe("address-missing");

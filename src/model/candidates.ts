@@ -1,6 +1,6 @@
 /** A mapping's destinations as one family's packets try them. */
-import { type Address, type Family, familyOf } from "../model/address.js";
-import type { Destination, Mapping } from "../model/mapping.js";
+import { type Address, type Family, familyOf } from "./address.js";
+import type { Destination, Mapping } from "./mapping.js";
 
 export interface Candidate {
   /** Index into the mapping's `to`. */
@@ -34,11 +34,11 @@ export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candid
   };
   const isOwnFamily = (destination: Destination): boolean =>
     destination.address === "*" || familyOf(destination.address) === family;
-  for (let start = 0; start < mapping.to.length; ) {
-    const service = mapping.to[start]?.service;
-    let end = start + 1;
-    while (service !== undefined && mapping.to[end]?.service === service) end++;
-    const group = mapping.to.slice(start, end).map((destination, i) => ({ destination, index: start + i }));
+  for (let start = 0; start < mapping.to.length;) {
+    const end = endOfService(mapping.to, start);
+    const group = mapping.to
+      .slice(start, end)
+      .map((destination, i) => ({ destination, index: start + i }));
     for (const own of [true, false]) {
       for (const { destination, index } of group) {
         if (isOwnFamily(destination) === own) take(destination, index);
@@ -47,4 +47,12 @@ export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candid
     start = end;
   }
   return found;
+}
+
+/** Behind the last of the neighbours that the same service gave as the one at `start`. */
+function endOfService(to: readonly Destination[], start: number): number {
+  const service = to[start]?.service;
+  if (service === undefined) return start + 1;
+  const after = to.findIndex((each, index) => index > start && each.service !== service);
+  return after === -1 ? to.length : after;
 }
