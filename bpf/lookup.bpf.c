@@ -74,8 +74,11 @@ static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
 
 static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk)
 {
-	/* Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. */
-	long err = bpf_sk_assign(ctx, sk, 0);
+	/*
+	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Not in a test
+	 * run, which has no packet to select by and would fail (net/bpf/test_run.c).
+	 */
+	long err = bpf_sk_assign(ctx, sk, is_dry_run(ctx) ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 
 	bpf_sk_release(sk);
 	if (!err)
@@ -99,7 +102,6 @@ static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct i
 
 static __always_inline __u8 assign_by_kernel(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, bool dry)
 {
-	/* A test run cannot select inside a group: it has no packet to select by (net/bpf/test_run.c). */
 	long err = ask_kernel(ctx, endpoint, ILM_LISTENER_EXACT | (dry ? ILM_LISTENER_NO_REUSEPORT : 0));
 
 	if (!err)

@@ -317,7 +317,8 @@ export async function runCore(engine: EngineInForce): Promise<void> {
     });
   });
   await capability("explain asks the loaded program", () => {
-    const daemon = listen(app[4], 6000);
+    // In a group: the very socket that was found is named, whatever a packet would select.
+    const daemon = listen(app[4], 6000, { reuseport: true });
     return using([daemon], () => {
       const { verdict, cookie } = loaded().explain({
         protocol: "tcp",

@@ -9,7 +9,7 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
-dmesg -n 1
+dmesg -n 4
 
 ip link set lo up
 ip addr add 192.0.2.1/32 dev lo
