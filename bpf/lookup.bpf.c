@@ -154,19 +154,22 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 }
 
 /* A global function: the verifier looks at it once, and not once for each round of the caller's loop. */
-__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 slot)
+__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *wanted, __u32 slot)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
+	struct ilm_endpoint endpoint;
 	struct bpf_sock *sk;
 
 	/* Never so; the verifier wants it said. */
-	if (!endpoint)
+	if (!wanted)
 		return ILM_ATTEMPT_FAILED;
-	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
+	endpoint = *wanted;
+	if (constants.steer_udp && endpoint.protocol == IPPROTO_UDP)
+		return is_steered(&endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
-		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
+		struct ilm_slot *own = bpf_map_lookup_elem(&slots, &endpoint);
 
 		if (own)
 			slot = own->index;
@@ -177,11 +180,11 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpo
 			outcome = assign(ctx, sk);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint);
+		__u8 other = try_members(ctx, &endpoint);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(&endpoint))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
