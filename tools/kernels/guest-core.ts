@@ -317,9 +317,7 @@ export async function runCore(engine: EngineInForce): Promise<void> {
     });
   });
   await capability("explain asks the loaded program", () => {
-    // In a group: the very socket that was found is named, whatever a packet would select.
-    const daemon = listen(app[4], 6000, { reuseport: true });
-    return using([daemon], () => {
+    const ask = (daemon: Socket): void => {
       const { verdict, cookie } = loaded().explain({
         protocol: "tcp",
         local: outside[4] as Address,
@@ -329,6 +327,13 @@ export async function runCore(engine: EngineInForce): Promise<void> {
         interfaceIndex: 0,
       });
       expectEqual("verdict", { verdict, cookie }, { verdict: "selected", cookie: daemon.cookie });
+    };
+    // In a group: the very socket that was found is named, whatever a packet would select.
+    const member = listen(app[4], 6000, { reuseport: true });
+    using([member], () => ask(member));
+    const daemon = listen(app[4], 6000);
+    return using([daemon], () => {
+      ask(daemon);
       return `a lookup that selects: ${costNs(loaded())} ns, emulated`;
     });
   });
