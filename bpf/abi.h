@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 1
+#define ILM_ABI_VERSION 2
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -38,12 +38,19 @@ struct ilm_endpoint {
 };
 ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
 
-/* How many live listeners an endpoint has. */
+/* Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted apart. */
+struct ilm_place {
+	struct ilm_endpoint endpoint;
+	__u32 device;		/* interface index; 0: of no device */
+};
+ILM_ASSERT_SIZE(struct ilm_place, 24);
+
+/* How many live listeners a place has. */
 struct ilm_presence {
-	__u32 sockets;
+	__u32 sockets;		/* but for those that are connected */
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
 	__u32 steered;		/* of these, sockets that only the hand-over at ingress can select */
-	__u32 zero;
+	__u32 connected;	/* UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody sees */
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 24);
@@ -63,21 +70,28 @@ ILM_ASSERT_SIZE(struct ilm_member, 24);
 
 /* What we know of a socket; lives and dies with it (sk_storage). */
 struct ilm_tracked {
-	struct ilm_endpoint endpoint;
-	__u32 serial;		/* of the slot that it was placed under; 0: none */
+	struct ilm_place place;
 	__u64 epoch;		/* of the presence entry that counts it */
+	__u32 serial;		/* of the slot that it was placed under; 0: none */
 	__u8 counted;		/* 1 while it is counted */
 	__u8 v6only;
 	__u8 steered;		/* 1: counted as such, for a sockmap refused it */
-	__u8 zero;
-	__u32 zero2;
+	__u8 connected;		/* 1: counted as such */
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 
 /* ports[protocol, port] */
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
+#define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
 #define ILM_CLASS_MASK 0x1fffffffU	/* 0: no mapping covers the port */
+
+/*
+ * The values of `exact`, `prefixes`, `sources` and `classes` are numbers of rules; or, with this bit, of the first step of a chain:
+ * the mappings there have conditions, and one whose condition is not met is passed over for the next best.
+ */
+#define ILM_STEP 0x80000000U
+#define ILM_STEPS_MAX 512	/* that one packet may take; compile refuses more */
 
 struct ilm_exact_key {
 	__u32 class_id;
@@ -93,6 +107,19 @@ struct ilm_prefix_key {
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
+
+/* sources: as ilm_prefix_key, with the group in the place of the class and the address that the packet comes from. */
+
+/* steps[]; 0 is the end of every chain: no rule. */
+struct ilm_step {
+	__u32 rule;		/* decides when there is no other condition, or it is met; without ILM_STEP */
+	__u32 next;		/* the step to take when not; without ILM_STEP; 0: none */
+	__u32 group;		/* not 0: go on with what `sources` has for the group and the packet's source, else with `next` */
+	__u32 interface;	/* not 0: index into `interfaces`, on which the packet has to come in */
+	__u8 matched;		/* enum ilm_matched */
+	__u8 zero[3];
+};
+ILM_ASSERT_SIZE(struct ilm_step, 20);
 
 /* classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6 packets; 0: none. */
 struct ilm_class {
@@ -113,7 +140,8 @@ struct ilm_rule {
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
 	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
-	__u16 zero;
+	__u8 weighted;		/* 1: by consistent hashing over the live destinations; 0: the first live one */
+	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 20);
 
@@ -121,7 +149,7 @@ struct ilm_destination {
 	__be32 address[4];
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
-	__u16 zero;
+	__u16 weight;		/* of a weighted rule; at least 1 */
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 24);
 
@@ -279,8 +307,11 @@ struct ilm_listener {
 	__u8 v6only;
 	__u8 reuseport;
 	__u8 mptcp;
-	__u8 zero;
+	__u8 group_program;	/* 1: the SO_REUSEPORT group has a program of its own that selects */
+	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
+	__u16 zero;
+	__u32 zero2;
 };
-ILM_ASSERT_SIZE(struct ilm_listener, 56);
+ILM_ASSERT_SIZE(struct ilm_listener, 64);
 
 #endif

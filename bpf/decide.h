@@ -11,8 +11,9 @@ const volatile struct ilm_lookup_constants constants = {};
 
 struct lookup {
 	struct ilm_endpoint dialled;
-	__be32 remote[4];	/* only filled when somebody needs it */
+	__be32 remote[4];	/* only filled when somebody needs it, as is the next */
 	__u16 remote_port;	/* host byte order */
+	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
 	__u8 family;
 	__u8 verdict;
@@ -39,12 +40,79 @@ static __always_inline bool watched(void)
 	return w && w->until_ns && bpf_ktime_get_ns() < w->until_ns;
 }
 
-/* The most specific rule for the class and the dialled address; 0: none. */
+struct walk {
+	struct ilm_prefix_key source;	/* of the packet; class_family is filled with each group */
+	__u32 interface;
+	__u32 step;
+	__u32 rule;
+	__u8 ipv6;
+	__u8 matched;
+};
+
+/* One step of a chain; 1 ends the walk. */
+static long take_step(__u32 taken, struct walk *w)
+{
+	__u32 number = w->step & ~ILM_STEP;
+	struct ilm_step *step;
+	__u32 *inner, *index;
+
+	step = bpf_map_lookup_elem(&steps, &number);
+	if (!step || !number)
+		return 1;
+	if (step->group) {
+		w->source.class_family = bpf_htonl(step->group << 1 | w->ipv6);
+		inner = bpf_map_lookup_elem(&sources, &w->source);
+		w->step = inner ? *inner : step->next;
+		return 0;
+	}
+	if (step->interface) {
+		number = step->interface;
+		index = bpf_map_lookup_elem(&interfaces, &number);
+		if (!index || !*index || *index != w->interface) {
+			w->step = step->next;
+			return 0;
+		}
+	}
+	w->rule = step->rule;
+	w->matched = step->matched;
+	return 1;
+}
+
+/*
+ * The first rule of a chain whose condition the packet meets; 0: none. Needs l->remote and l->interface.
+ * Not static: the verifier walks it once, and not again for each of its callers' states.
+ */
+__noinline __u32 walk_chain(struct lookup *l, __u32 first)
+{
+	struct walk w = { .source.length = 32 + 128, .step = first };
+
+	if (!l)
+		return 0;
+	w.interface = l->interface;
+	w.ipv6 = l->family == AF_INET6;
+	address_copy(w.source.address, l->remote);
+	/* Compile refuses chains that are longer. */
+	bpf_loop(ILM_STEPS_MAX, take_step, &w, 0);
+	l->matched = w.matched;
+	return w.rule;
+}
+
+/* What a table gave -> the rule; 0: none. Without conditions, which is the rule, the cost is a branch. */
+static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched)
+{
+	if (found & ILM_STEP)
+		return walk_chain(l, found);
+	l->matched = matched;
+	return found;
+}
+
+/* The most specific rule for the class and the packet; 0: none. */
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;
 	__u32 bit = address_hash(l->dialled.address, 0) % (ILM_OWNED_WORDS * 64);
 	struct ilm_class *fallback;
+	bool passed_over = false;
 	__u32 *rule;
 
 	if (class & ILM_CLASS_EXACT) {
@@ -53,8 +121,12 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 		address_copy(key.address, l->dialled.address);
 		rule = bpf_map_lookup_elem(&exact, &key);
 		if (rule) {
-			l->matched = ILM_MATCHED_EXACT;
-			return *rule;
+			__u32 number = resolve(*rule, l, ILM_MATCHED_EXACT);
+
+			if (number)
+				return number;
+			/* A chain ends with whatever is less specific. */
+			passed_over = true;
 		}
 	}
 	/* A service's own address is never mapped away, unless a mapping names the very address (above). */
@@ -62,53 +134,149 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 		l->matched = ILM_MATCHED_OWNED;
 		return 0;
 	}
+	if (passed_over)
+		return 0;
 	if (class & ILM_CLASS_PREFIX) {
 		struct ilm_prefix_key key = { .length = 32 + 128,
 			.class_family = bpf_htonl(class_id << 1 | (l->family == AF_INET6)) };
 
 		address_copy(key.address, l->dialled.address);
 		rule = bpf_map_lookup_elem(&prefixes, &key);
-		if (rule) {
-			l->matched = ILM_MATCHED_PREFIX;
-			return *rule;
-		}
+		if (rule)
+			return resolve(*rule, l, ILM_MATCHED_PREFIX);
 	}
 	fallback = bpf_map_lookup_elem(&classes, &class_id);
 	if (!fallback || !(l->family == AF_INET ? fallback->rule4 : fallback->rule6))
 		return 0;
-	l->matched = ILM_MATCHED_DEFAULT;
-	return l->family == AF_INET ? fallback->rule4 : fallback->rule6;
+	return resolve(l->family == AF_INET ? fallback->rule4 : fallback->rule6, l, ILM_MATCHED_DEFAULT);
+}
+
+/* Every bit of the result depends on every bit of h (the finaliser of MurmurHash3). */
+static __always_inline __u32 mix(__u32 h)
+{
+	h = (h ^ (h >> 16)) * 0x85ebca6bU;
+	h = (h ^ (h >> 13)) * 0xc2b2ae35U;
+	return h ^ (h >> 16);
+}
+
+/* Of the cubic below, with 24 bits behind the point; their sum is 1. */
+#define ILM_LOG_Q0 0xb8aa3bULL /* 1 / (2 ln 2) */
+#define ILM_LOG_Q1 0x2f9db2ULL
+#define ILM_LOG_Q2 0x07ced9ULL
+#define ILM_LOG_Q3 0x0fe93aULL
+
+/*
+ * -log2(h / 2^32) with 24 bits behind the point, of h > 0. Within an octave, with t from 0 at its upper end to 1 at its
+ * lower, it is t * q(t); the cubic q is within 0.05 % of the true one, and right at both ends, so that octaves meet.
+ */
+__noinline __u64 negative_log2(__u32 h)
+{
+	__u32 octave = 0;
+	__u64 t, q;
+
+	if (!(h & 0xffff0000U)) { octave += 16; h <<= 16; }
+	if (!(h & 0xff000000U)) { octave += 8; h <<= 8; }
+	if (!(h & 0xf0000000U)) { octave += 4; h <<= 4; }
+	if (!(h & 0xc0000000U)) { octave += 2; h <<= 2; }
+	if (!(h & 0x80000000U)) { octave += 1; h <<= 1; }
+	t = (0x100000000ULL - h) >> 7; /* 24 bits */
+	q = ILM_LOG_Q3;
+	q = ILM_LOG_Q2 + (q * t >> 24);
+	q = ILM_LOG_Q1 + (q * t >> 24);
+	q = ILM_LOG_Q0 + (q * t >> 24);
+	return ((__u64)octave << 24) + (q * t >> 24);
+}
+
+/*
+ * Rendezvous hashing: each destination draws a number for the client, in which its weight counts, and the least wins. So a
+ * client keeps its destination as long as that lives, and when one goes only its own clients move. The client is the remote address
+ * and port: the packets of a flow agree. The result is the index of the least number above *floor, which is raised to it; n: none.
+ */
+__noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *floor)
+{
+	__u64 best = ~0ULL;
+	__u32 client;
+
+	if (!l || !floor)
+		return n;
+	client = address_hash(l->remote, l->remote_port);
+
+	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+		struct ilm_destination *d;
+		__u32 index = first + i;
+		__u64 score;
+		__u32 h;
+
+		d = bpf_map_lookup_elem(&destinations, &index);
+		if (!d || !d->weight)
+			break;
+		h = mix(client ^ mix(address_hash(d->address, d->port ? d->port : l->dialled.port)));
+		/* The index makes equal ones different. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. */
+		score = ((negative_log2(h ? h : 1) << 20) / d->weight) << 4 | i;
+		if (score >= *floor && score < best)
+			best = score;
+	}
+	if (best == ~0ULL)
+		return n;
+	*floor = best + 1;
+	return best & (ILM_DESTINATIONS_MAX - 1);
+}
+
+/* Are there listeners that are bound to a device? */
+static __always_inline bool any_on_device(void)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&on_device, &key);
+
+	return n && *n;
+}
+
+/* Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to this one. */
+static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
+{
+	struct ilm_place place = { .endpoint = *endpoint };
+	struct ilm_presence all = {};
+	struct ilm_presence *p;
+
+	p = bpf_map_lookup_elem(&presence, &place);
+	if (p)
+		all = *p;
+	if (!any_on_device())
+		return all;
+	place.device = interface;
+	p = interface ? bpf_map_lookup_elem(&presence, &place) : NULL;
+	if (p) {
+		all.sockets += p->sockets;
+		all.v6only += p->v6only;
+		all.steered += p->steered;
+	}
+	return all;
 }
 
 /* Does a socket on a wildcard address of the dialled port take this family? */
 static __always_inline bool wildcard_listens(const struct lookup *l)
 {
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
-	struct ilm_presence *p;
+	struct ilm_presence p;
 
 	/* :: ; an IPv4 packet needs one that is not IPv6 only */
-	p = bpf_map_lookup_elem(&presence, &any);
-	if (p && (l->family == AF_INET ? p->sockets > p->v6only : p->sockets > 0))
+	p = listeners_at(&any, l->interface);
+	if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
 		return true;
 	if (l->family != AF_INET)
 		return false;
 	any.address[2] = bpf_htonl(0xffff);
-	p = bpf_map_lookup_elem(&presence, &any);
-	return p && p->sockets;
+	return listeners_at(&any, l->interface).sockets;
 }
 
 static __always_inline bool already_listening(const struct lookup *l, __u8 existing)
 {
 	__u32 bucket = endpoint_bucket(&l->dialled);
-	struct ilm_presence *p;
 	__u32 *count;
 
 	count = bpf_map_lookup_elem(&filter, &bucket);
-	if (count && *count) {
-		p = bpf_map_lookup_elem(&presence, &l->dialled);
-		if (p && p->sockets)
-			return true;
-	}
+	if (count && *count && listeners_at(&l->dialled, l->interface).sockets)
+		return true;
 	return existing == ILM_EXISTING_ANY && wildcard_listens(l);
 }
 
@@ -123,7 +291,7 @@ static __always_inline void remember(const struct lookup *l, const struct ilm_en
 }
 
 /* Not inlined: the caller's hot path stays short. */
-static __noinline void report(const struct lookup *l, __u32 interface)
+static __noinline void report(const struct lookup *l)
 {
 	struct ilm_decision d = {};
 	__u32 key = 0;
@@ -137,19 +305,13 @@ static __noinline void report(const struct lookup *l, __u32 interface)
 	d.family = l->family;
 	d.mapping = l->mapping;
 	d.generation = constants.generation;
-	d.interface = interface;
+	d.interface = l->interface;
 	d.verdict = l->verdict;
 	d.matched = l->matched;
 	d.selected = l->selected;
 	__builtin_memcpy(d.attempts, l->attempts, sizeof(d.attempts));
 
 	if (l->dry) {
-		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
-
-		if (q) {
-			d.interface = q->interface;
-			d.remote_port = q->remote_port;
-		}
 		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
 		return;
 	}

@@ -19,6 +19,8 @@
 #define IPPROTO_UDP 17
 #define TCP_LISTEN 10
 #define TCP_ESTABLISHED 1
+#define SOL_TCP 6
+#define TCP_BPF_SOCK_OPS_CB_FLAGS 1008	/* newer than Debian 12's <linux/bpf.h> */
 #define ENOENT 2
 #define EEXIST 17
 #define EAFNOSUPPORT 97
@@ -73,9 +75,17 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct bpf_prog;
+
+struct sock_reuseport {
+	__u16 num_socks;
+	struct bpf_prog *prog;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
+	struct sock_reuseport *sk_reuseport_cb;
 	kuid_t sk_uid;
 	struct sock_cgroup_data sk_cgrp_data;
 };

@@ -11,6 +11,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
 {
 	struct sock *owner = sk;
+	struct sock_reuseport *group = BPF_CORE_READ(sk, sk_reuseport_cb);
 
 	l->protocol = protocol;
 	l->family = sk->__sk_common.skc_family;
@@ -18,6 +19,10 @@ static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 pr
 	l->device = sk->__sk_common.skc_bound_dev_if;
 	l->reuseport = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_reuseport);
 	l->v6only = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_ipv6only);
+	if (group) {
+		l->group_size = BPF_CORE_READ(group, num_socks);
+		l->group_program = BPF_CORE_READ(group, prog) != NULL;
+	}
 	if (l->family == AF_INET) {
 		address_from_ip4(l->address, sk->__sk_common.skc_rcv_saddr);
 	} else {

@@ -12,22 +12,13 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
- * Of the module. Weak, so that this object loads without it: the verifier removes a call that the constants rule out before
- * it asks what is called. (bpf_ksym_exists() would need no constant, but libbpf before 1.2 cannot load it for a module.)
+ * Of the module. Weak, so that this object can be read without it; only ilm_lookup_kfunc below calls it. A program of its own
+ * and not a constant: a call that the verifier removes would hold the module all the same (kernel/bpf/verifier.c,
+ * add_kfunc_call). Nor bpf_ksym_exists(), which libbpf before 1.2 cannot load for a module's function.
  */
 extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query, __u32 query__sz) __ksym __weak;
 
-static __always_inline bool is_dry_run(struct bpf_sk_lookup *ctx)
-{
-	struct ilm_question *q;
-	__u32 key = 0;
-
-	if (ctx->remote_port)
-		return false;
-	q = bpf_map_lookup_elem(&question, &key);
-	return q && q->asked;
-}
-
+/* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
@@ -51,6 +42,16 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 		l->remote[2] = w2;
 		l->remote[3] = w3;
 	}
+	if (!l->remote_port) {
+		__u32 key = 0;
+		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
+
+		if (q && q->asked) {
+			l->dry = 1;
+			l->interface = q->interface;
+			l->remote_port = q->remote_port;
+		}
+	}
 }
 
 /* Is this a look-up that the ingress program makes? It only wants to know what the kernel has without us. */
@@ -62,24 +63,31 @@ static __always_inline bool called_by_ingress(void)
 	return s && s->looking;
 }
 
-/* Somebody listens on the endpoint whom only ingress can select. */
-static __always_inline bool is_steered(const struct ilm_endpoint *endpoint)
+/* Somebody listens on the endpoint, and takes the packet, whom only ingress can select. */
+static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct ilm_presence p = listeners_at(endpoint, l->interface);
 
-	if (!p)
+	/* The IPv6 wildcard, with sockets that all take no IPv4. */
+	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
-	return endpoint->protocol == IPPROTO_UDP ? p->sockets : p->steered;
+	return endpoint->protocol == IPPROTO_UDP ? p.sockets : p.steered;
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk)
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool dry)
 {
-	/*
-	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Not in a test
-	 * run, which has no packet to select by and would fail (net/bpf/test_run.c).
-	 */
-	long err = bpf_sk_assign(ctx, sk, is_dry_run(ctx) ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
+	long err;
 
+	/* The kernel does not look at that for us. Primary sockets are bound to no device, unless that came later. */
+	if (sk->bound_dev_if && sk->bound_dev_if != interface) {
+		bpf_sk_release(sk);
+		return ILM_ATTEMPT_ABSENT;
+	}
+	/*
+	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Without a packet it
+	 * cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
+	 */
+	err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
@@ -88,21 +96,24 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 }
 
 /* The kernel's own search: nothing has to be registered, and MPTCP's listeners and UDP sockets are selected here too. */
-static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u16 flags)
+static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct lookup *l,
+				       const struct ilm_endpoint *endpoint, __u16 flags)
 {
 	struct ilm_listener_query query = {
 		.netns_cookie = constants.netns_cookie,
 		.port = endpoint->port,
 		.flags = flags,
+		.interface = l->interface,
 	};
 
 	address_copy(query.address, endpoint->address);
 	return bpf_sk_lookup_assign_listener(ctx, &query, sizeof(query));
 }
 
-static __always_inline __u8 assign_by_kernel(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, bool dry)
+static __always_inline __u8 assign_by_kernel(struct bpf_sk_lookup *ctx, const struct lookup *l,
+					     const struct ilm_endpoint *endpoint)
 {
-	long err = ask_kernel(ctx, endpoint, ILM_LISTENER_EXACT | (dry ? ILM_LISTENER_NO_REUSEPORT : 0));
+	long err = ask_kernel(ctx, l, endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
 
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
@@ -111,19 +122,21 @@ static __always_inline __u8 assign_by_kernel(struct bpf_sk_lookup *ctx, const st
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
-static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing)
+static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing, const bool kfunc)
 {
 	__u16 kind = existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT;
 
-	if (constants.kfunc)
-		return !ask_kernel(ctx, &l->dialled, kind | ILM_LISTENER_TEST);
+	if (kfunc)
+		return !ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_TEST);
 	return already_listening(l, existing);
 }
 
 struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
+	__u32 device;		/* only sockets that are bound to it; 0: to none */
 	__u8 outcome;
+	bool dry;
 };
 
 static long try_member(__u32 number, struct member_search *search)
@@ -134,7 +147,11 @@ static long try_member(__u32 number, struct member_search *search)
 	sk = bpf_map_lookup_elem(&members, &search->member);
 	if (!sk)
 		return 0;
-	search->outcome = assign(search->ctx, sk);
+	if (sk->bound_dev_if != search->device) {
+		bpf_sk_release(sk);
+		return 0;
+	}
+	search->outcome = assign(search->ctx, sk, search->device, search->dry);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -142,10 +159,12 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
  * would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool dry)
 {
-	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .outcome = ILM_ATTEMPT_ABSENT };
-	struct ilm_presence *p = bpf_map_lookup_elem(&presence, endpoint);
+	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .device = device,
+		.outcome = ILM_ATTEMPT_ABSENT, .dry = dry };
+	struct ilm_place place = { .endpoint = *endpoint, .device = device };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 
 	if (!p || !p->sockets)
 		return ILM_ATTEMPT_ABSENT;
@@ -154,19 +173,24 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 }
 
 /* A global function: the verifier looks at it once, and not once for each round of the caller's loop. */
-__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *wanted, __u32 slot)
+__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_endpoint *wanted,
+			       __u32 slot)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct ilm_endpoint endpoint;
 	struct bpf_sock *sk;
 
 	/* Never so; the verifier wants it said. */
-	if (!wanted)
+	if (!l || !wanted)
 		return ILM_ATTEMPT_FAILED;
 	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
 	endpoint = *wanted;
 	if (constants.steer_udp && endpoint.protocol == IPPROTO_UDP)
-		return is_steered(&endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(l, &endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+	/* As the kernel does: who is bound to the device goes before who is bound to none. */
+	if (any_on_device() && l->interface &&
+	    try_members(ctx, &endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
+		return ILM_ATTEMPT_SELECTED;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, &endpoint);
@@ -177,46 +201,48 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct ilm_endpo
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk);
+			outcome = assign(ctx, sk, l->interface, l->dry);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, &endpoint);
+		__u8 other = try_members(ctx, &endpoint, 0, l->dry);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(&endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, &endpoint))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
 }
 
-/*
- * The first destination with a listener that can take the packet: 1 when there is one. A global function, which the
- * verifier looks at once; inlined into each way that leads here, its loop would be walked for each of them.
- */
-__noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+/* The first destination with a listener that can take the packet: 1 when there is one. */
+static __always_inline int choose_by(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule,
+				     const bool kfunc)
 {
 	__u32 first, n;
+	__u64 floor = 0;
+	bool weighted;
 
-	/* Never so; the verifier wants it said. */
-	if (!l || !rule)
-		return 0;
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	weighted = rule->weighted;
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
 		__u32 index = first + i;
 		__u8 outcome;
+
+		if (i >= n)
+			break;
 
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = constants.kfunc ? assign_by_kernel(ctx, &endpoint, l->dry) :
-			try_destination(ctx, &endpoint, d->slot);
-		l->attempts[i] = outcome;
+		outcome = kfunc ? assign_by_kernel(ctx, l, &endpoint) :
+			try_destination(ctx, l, &endpoint, d->slot);
+		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			l->failed++;
 		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
@@ -235,7 +261,21 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 	return 0;
 }
 
-static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class)
+/*
+ * Global functions, which the verifier looks at once: inlined into each way that leads here, the loop would be walked for each
+ * of them. Nothing is ever NULL; the verifier wants it said.
+ */
+__noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	return l && rule ? choose_by(ctx, l, rule, false) : 0;
+}
+
+__noinline int choose_kfunc(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	return l && rule ? choose_by(ctx, l, rule, true) : 0;
+}
+
+static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class, const bool kfunc)
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
@@ -253,14 +293,16 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!c)
 		return SK_PASS;
 
-	if (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing)) {
+	if (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing, kfunc)) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (!l->dry)
 			c->existing++;
 		return SK_PASS;
 	}
 
-	if (choose(ctx, l, rule)) {
+	if (rule->weighted && !(class & ILM_CLASS_ASKS))
+		fill_remote(ctx, l);
+	if (kfunc ? choose_kfunc(ctx, l, rule) : choose(ctx, l, rule)) {
 		if (!l->dry) {
 			c->selected++;
 			c->errors += l->failed;
@@ -276,8 +318,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	return rule->reject ? SK_DROP : SK_PASS;
 }
 
-SEC("sk_lookup")
-int ilm_lookup(struct bpf_sk_lookup *ctx)
+static __always_inline int look_up(struct bpf_sk_lookup *ctx, const bool kfunc)
 {
 	__u32 port = ctx->local_port;
 	__u32 protocol = ctx->protocol;
@@ -292,7 +333,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	if (called_by_ingress())
 		return SK_PASS;
 
-	/* All of it, padding too: it is handed to a function that the verifier looks at by itself. */
+	/* All of it, padding too: it is handed to functions that the verifier looks at by themselves. */
 	__builtin_memset(&l, 0, sizeof(l));
 	l.mapping = ILM_MAPPING_NONE;
 	l.dialled.port = port;
@@ -318,12 +359,30 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		l.dialled.address[2] = w2;
 		l.dialled.address[3] = w3;
 	}
-	l.dry = is_dry_run(ctx);
-	if (*class)
-		verdict = decide(ctx, &l, *class);
-	if (l.dry || (*class && watched())) {
+	l.interface = ctx->ingress_ifindex;
+	/* Port 0: nobody's, or a test run's. */
+	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
 		fill_remote(ctx, &l);
-		report(&l, ctx->ingress_ifindex);
+	if (*class)
+		verdict = decide(ctx, &l, *class, kfunc);
+	if (l.dry) {
+		report(&l);
+	} else if (*class && watched()) {
+		fill_remote(ctx, &l);
+		report(&l);
 	}
 	return verdict;
+}
+
+/* One of the two is loaded. */
+SEC("?sk_lookup")
+int ilm_lookup(struct bpf_sk_lookup *ctx)
+{
+	return look_up(ctx, false);
+}
+
+SEC("?sk_lookup")
+int ilm_lookup_kfunc(struct bpf_sk_lookup *ctx)
+{
+	return look_up(ctx, true);
 }

@@ -18,7 +18,7 @@ struct {
 } meta SEC(".maps");
 
 /*
- * Endpoint -> how many listen there; every TCP listener and bound UDP socket of the namespace, whether a mapping needs it
+ * Place -> how many listen there; every TCP listener and bound UDP socket of the namespace, whether a mapping needs it
  * or not, so that a reload needs no look at the machine's sockets. Writers: sock_ops, post_bind, sock_release, iterators.
  * Readers: sk_lookup. An entry with 0 sockets is kept (a program cannot remove it without a race); the control plane
  * removes such entries now and then. Sized for every port of a few addresses; sockets beyond are counted in `faults`.
@@ -27,7 +27,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 524288);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct ilm_endpoint);
+	__type(key, struct ilm_place);
 	__type(value, struct ilm_presence);
 } presence SEC(".maps");
 
@@ -146,6 +146,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } steered_tcp SEC(".maps");
+
+/* One entry: listeners that are bound to a device. Writers: sock_ops, post_bind, sock_release, iterators. Reader: sk_lookup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} on_device SEC(".maps");
 
 /* One entry. Writers: all programs. Reader: `status`. */
 struct {

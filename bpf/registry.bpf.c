@@ -11,9 +11,9 @@
  * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/ingress.bpf.c), which asks the kernel's own
  * tables and needs no registry but the knowledge that somebody listens.
  *
- * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), and STATE_CB for those that
+ * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB for those that
  * stop listening without being closed (shutdown, connect to AF_UNSPEC) and for MPTCP's subflow sockets, which belong to no
- * file. Sockmap entries need no care: the kernel removes a socket from its maps when it leaves the listening state.
+ * file, and connect for UDP sockets. Sockmap entries need no care: the kernel removes a socket from its maps when it leaves the listening state.
  */
 #include "track.h"
 
@@ -54,13 +54,14 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
 static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm_endpoint *endpoint,
-				      const struct ilm_slot *slot)
+				      const struct ilm_slot *slot, __u32 device)
 {
 	struct ilm_member member = { .endpoint = *endpoint };
 	__u32 index = slot->index;
 	long err = -EEXIST;
 
-	if (index != ILM_SLOT_NONE)
+	/* Never one that is bound to a device: sk_lookup takes the primary one for whatever arrives. */
+	if (index != ILM_SLOT_NONE && !device)
 		err = bpf_sock_map_update(ctx, &primary, &index, BPF_NOEXIST);
 	for (__u32 i = 0; err == -EEXIST && i < ILM_MEMBERS_MAX; i++) {
 		member.number = i;
@@ -77,10 +78,12 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct ilm_slot *slot;
 	bool v6only = false;
+	__u32 device;
 	long err;
 
 	if (!sk)
 		return;
+	device = sk->bound_dev_if;
 	t = bpf_sk_storage_get(&tracked, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_fault(untracked);
@@ -97,12 +100,12 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 			v6only = BPF_CORE_READ_BITFIELD(&tcp6->tcp.inet_conn.icsk_inet.sk.__sk_common,
 							skc_ipv6only);
 	}
-	count(t, &endpoint, v6only);
+	count(t, &endpoint, device, v6only);
 
 	slot = slot_of(&endpoint);
 	if (!slot)
 		return;
-	err = place_ops(ctx, &endpoint, slot);
+	err = place_ops(ctx, &endpoint, slot, device);
 	if (!err)
 		t->serial = slot->serial;
 	else if (err == -EOPNOTSUPP)
@@ -143,6 +146,8 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 
 static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *endpoint, bool v6only)
 {
+	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
+	struct sock *sk = (struct sock *)ctx;
 	struct ilm_tracked *t;
 	struct ilm_slot *slot;
 
@@ -153,7 +158,7 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 		count_fault(untracked);
 		return;
 	}
-	count(t, endpoint, v6only);
+	count(t, endpoint, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), v6only);
 	if (constants.steer_udp)
 		return;
 	slot = slot_of(endpoint);
@@ -179,7 +184,6 @@ SEC("cgroup/post_bind6")
 int ilm_post_bind6(struct bpf_sock *ctx)
 {
 	struct ilm_endpoint endpoint;
-	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
 	struct sock *sk = (struct sock *)ctx;
 
 	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
@@ -191,6 +195,32 @@ int ilm_post_bind6(struct bpf_sock *ctx)
 	endpoint.port = ctx->src_port;
 	on_bind(ctx, &endpoint, BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only));
 	return 1;
+}
+
+/* Before the kernel connects it: should it fail, the socket counts as connected until the next scan. */
+static __always_inline int on_connect(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct ilm_tracked *t;
+
+	if (ctx->protocol != IPPROTO_UDP || !sk)
+		return 1;
+	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	if (t)
+		mark_connected(t, 1);
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int ilm_connect4(struct bpf_sock_addr *ctx)
+{
+	return on_connect(ctx);
+}
+
+SEC("cgroup/connect6")
+int ilm_connect6(struct bpf_sock_addr *ctx)
+{
+	return on_connect(ctx);
 }
 
 /* Every close() of an inet socket comes here; almost all leave at once. */
@@ -228,11 +258,11 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	return true;
 }
 
-#define PLACE(err, sk, place, where) do { \
+#define PLACE(err, sk, skc, place, where) do { \
 	struct ilm_member member = { .endpoint = *(place) }; \
 	__u32 index = (where)->index; \
 	err = -EEXIST; \
-	if (index != ILM_SLOT_NONE) \
+	if (index != ILM_SLOT_NONE && !(skc)->skc_bound_dev_if) \
 		err = bpf_map_update_elem(&primary, &index, sk, BPF_NOEXIST); \
 	for (__u32 i = 0; err == -EEXIST && i < ILM_MEMBERS_MAX; i++) { \
 		member.number = i; \
@@ -253,13 +283,14 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		count_fault(untracked); \
 		return 0; \
 	} \
-	count(t, &endpoint, BPF_CORE_READ_BITFIELD(skc, skc_ipv6only)); \
+	count(t, &endpoint, (skc)->skc_bound_dev_if, BPF_CORE_READ_BITFIELD(skc, skc_ipv6only)); \
+	mark_connected(t, 0); \
 	if (protocol_number == IPPROTO_UDP && constants.steer_udp) \
 		return 0; \
 	slot = slot_of(&endpoint); \
 	if (!slot || t->serial == slot->serial) \
 		return 0; \
-	PLACE(err, sk, &endpoint, slot); \
+	PLACE(err, sk, skc, &endpoint, slot); \
 	if (!err) \
 		t->serial = slot->serial; \
 	else if (err == -EOPNOTSUPP) \
@@ -267,6 +298,21 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	else \
 		count_fault(unplaced); \
 } while (0)
+
+/*
+ * Asks for STATE_CB, as on_listen does. From Linux 6.12 (net/core/filter.c, sol_tcp_sockopt); before, the end of listeners
+ * that were there before us is seen at close only, and of MPTCP's not at all.
+ */
+static __always_inline void watch_state(struct sock_common *skc)
+{
+	int flags = 0;
+
+	if (bpf_getsockopt(skc, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags)) ||
+	    flags & BPF_SOCK_OPS_STATE_CB_FLAG)
+		return;
+	flags |= BPF_SOCK_OPS_STATE_CB_FLAG;
+	bpf_setsockopt(skc, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
+}
 
 SEC("iter/tcp")
 int ilm_scan_tcp(struct bpf_iter__tcp *ctx)
@@ -279,6 +325,7 @@ int ilm_scan_tcp(struct bpf_iter__tcp *ctx)
 	sk = bpf_skc_to_tcp_sock(skc);
 	if (!sk)
 		return 0;
+	watch_state(skc);
 	SCAN(sk, skc, IPPROTO_TCP);
 	return 0;
 }
@@ -292,12 +339,12 @@ int ilm_scan_udp(struct bpf_iter__udp *ctx)
 	if (!sk)
 		return 0;
 	skc = &sk->inet.sk.__sk_common;
-	/* A connected socket hears its peer only: no listener. It may have been one. */
+	/* A connected socket hears its peer only: no listener. It may have been one, and may be again. */
 	if (skc->skc_state == TCP_ESTABLISHED) {
 		struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 
 		if (t)
-			forget(t);
+			mark_connected(t, 1);
 		return 0;
 	}
 	SCAN(sk, skc, IPPROTO_UDP);

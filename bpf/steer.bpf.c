@@ -101,6 +101,20 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
+/*
+ * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of everything. A subnet's own
+ * broadcast address cannot be told from others there.
+ */
+static __always_inline bool is_unicast(const struct lookup *l)
+{
+	__be32 last = l->dialled.address[3];
+
+	if (l->family == AF_INET6)
+		return (l->dialled.address[0] & bpf_htonl(0xff000000)) != bpf_htonl(0xff000000);
+	return (last & bpf_htonl(0xf0000000)) != bpf_htonl(0xe0000000) && last != bpf_htonl(0xffffffff) &&
+	       last != bpf_htonl(0x7fffffff);
+}
+
 static __always_inline bool any_steered_tcp(void)
 {
 	__u32 key = 0;
@@ -182,46 +196,52 @@ static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct 
 	return sk;
 }
 
-/*
- * Does the packet belong to a TCP connection, one that is being made, or the remains of one (TIME_WAIT)? A function of its
- * own: this look-up gives another type of socket, and the verifier wants the two apart.
- */
-static __noinline bool has_tcp_connection(struct __sk_buff *skb, const struct lookup *l)
-{
-	struct bpf_sock_tuple tuple = {};
-	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
-	struct bpf_sock *sk;
-	__u32 state;
+/* Who gets the packet without us. */
+enum holder { NOBODY, CONNECTION, EXACT_LISTENER, WILDCARD_LISTENER };
 
-	set_looking(1);
-	sk = ASK(bpf_skc_lookup_tcp, skb, &tuple, length);
-	set_looking(0);
-	if (!sk)
-		return false;
-	state = sk->state;
-	bpf_sk_release(sk);
-	return state != TCP_LISTEN;
-}
-
-/* Does a connected socket wait for the datagram? */
-static __always_inline bool has_udp_connection(struct __sk_buff *skb, const struct lookup *l)
-{
-	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
-	__u32 state;
-
-	if (!sk)
-		return false;
-	state = sk->state;
-	bpf_sk_release(sk);
-	return state == TCP_ESTABLISHED;
-}
-
+/* What a listener is: bound to just that address, or to all. */
 static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *address)
 {
 	__be32 bound[4];
 
 	address_of_socket(bound, sk);
 	return address_equal(bound, address);
+}
+
+/*
+ * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
+ * connection may also be one that is being made, or the remains of one (TIME_WAIT). A function of its own: this look-up
+ * gives another type of socket, and the verifier wants the two apart.
+ */
+static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
+	enum holder holder = CONNECTION;
+	struct bpf_sock *sk;
+
+	set_looking(1);
+	sk = ASK(bpf_skc_lookup_tcp, skb, &tuple, length);
+	set_looking(0);
+	if (!sk)
+		return NOBODY;
+	if (sk->state == TCP_LISTEN)
+		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+	bpf_sk_release(sk);
+	return holder;
+}
+
+static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
+	enum holder holder = CONNECTION;
+
+	if (!sk)
+		return NOBODY;
+	if (sk->state != TCP_ESTABLISHED)
+		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+	bpf_sk_release(sk);
+	return holder;
 }
 
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
@@ -253,26 +273,33 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 	bool udp = l->dialled.protocol == IPPROTO_UDP;
 	__u32 first = l->family == AF_INET ? rule->first4 : rule->first6;
 	__u32 n = l->family == AF_INET ? rule->count4 : rule->count6;
+	bool weighted = rule->weighted;
 	struct ilm_counters *c;
+	__u64 floor = 0;
 
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
-		struct ilm_presence *live;
+		struct ilm_presence live;
 		__u32 index = first + i;
 
+		if (i >= n)
+			return;
+		i &= ILM_DESTINATIONS_MAX - 1;
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			return;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		live = bpf_map_lookup_elem(&presence, &endpoint);
-		if (!live || !live->sockets) {
+		live = listeners_at(&endpoint, l->interface);
+		/* Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under the VRF's device. */
+		if (!live.sockets && !live.connected && !any_on_device()) {
 			l->attempts[i] = ILM_ATTEMPT_ABSENT;
 			continue;
 		}
 		/* A plain TCP listener: sk_lookup will select it. */
-		if (!udp && live->sockets != live->steered)
+		if (!udp && live.sockets != live.steered)
 			return;
 		l->attempts[i] = hand_over(skb, l, &endpoint);
 		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
@@ -285,7 +312,7 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		if (udp)
 			remember(l, &endpoint);
 		if (watched())
-			report(l, skb->ingress_ifindex);
+			report(l);
 		return;
 	}
 }
@@ -315,6 +342,7 @@ int ilm_steer(struct __sk_buff *skb)
 	__u32 protocol = skb->protocol;
 	__u32 number, key;
 	struct ilm_rule *rule;
+	enum holder holder;
 	__u32 *class;
 	bool udp;
 
@@ -331,6 +359,8 @@ int ilm_steer(struct __sk_buff *skb)
 	} else {
 		return TCX_NEXT;
 	}
+	if (!is_unicast(&p.l))
+		return TCX_NEXT;
 	if (constants.steer_udp && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
@@ -350,6 +380,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!class || !*class)
 		return TCX_NEXT;
 
+	p.l.interface = skb->ingress_ifindex;
 	number = find_rule(*class, &p.l);
 	if (!number)
 		return TCX_NEXT;
@@ -368,9 +399,9 @@ int ilm_steer(struct __sk_buff *skb)
 		if (!(p.tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
 	}
-	if (rule->existing != ILM_EXISTING_NEVER && already_listening(&p.l, rule->existing))
-		return TCX_NEXT;
-	if (udp ? has_udp_connection(skb, &p.l) : has_tcp_connection(skb, &p.l))
+	holder = udp ? udp_holder(skb, &p.l) : tcp_holder(skb, &p.l);
+	if (holder == CONNECTION || (holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
+	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
 		return TCX_NEXT;
 	if (is_forwarded(skb, &p.l))
 		return TCX_NEXT;

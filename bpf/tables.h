@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The tables of one generation of rules: filled before its programs are put in force, and never changed afterwards (but for
- * the counters). Both programs of the generation include this file and are given the same maps.
+ * the counters and the interfaces' indexes). Both programs of the generation include this file and are given the same maps.
  */
 #ifndef ILM_TABLES_H
 #define ILM_TABLES_H
@@ -25,7 +25,7 @@ struct {
 	__type(value, struct ilm_class);
 } classes SEC(".maps");
 
-/* Class and full address -> rule. Resized. */
+/* Class and full address -> rule or step. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -33,7 +33,7 @@ struct {
 	__type(value, __u32);
 } exact SEC(".maps");
 
-/* Class and prefix -> rule. Resized. */
+/* Class and prefix -> rule or step. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);
@@ -41,6 +41,34 @@ struct {
 	__type(key, struct ilm_prefix_key);
 	__type(value, __u32);
 } prefixes SEC(".maps");
+
+/* Group and prefix of the packet's source -> step. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ilm_prefix_key);
+	__type(value, __u32);
+} sources SEC(".maps");
+
+/* [0] is the end. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_step);
+} steps SEC(".maps");
+
+/*
+ * Interfaces that mappings name -> the index that each has now; 0: there is none of that name. [0] is not used. Resized.
+ * The one table that changes while its generation is in force: when an interface comes, goes or is renamed.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} interfaces SEC(".maps");
 
 /* The services' own addresses (16 bytes). Resized. */
 struct {

@@ -7,16 +7,24 @@
 #include "maps.h"
 
 /* Several CPUs may create the same entry: the loser finds the winner's at the second look. */
-static __always_inline struct ilm_presence *presence_of(const struct ilm_endpoint *endpoint)
+static __always_inline struct ilm_presence *presence_of(const struct ilm_place *place)
 {
-	struct ilm_presence *found = bpf_map_lookup_elem(&presence, endpoint);
+	struct ilm_presence *found = bpf_map_lookup_elem(&presence, place);
 	struct ilm_presence fresh = {};
 
 	if (found)
 		return found;
 	fresh.epoch = bpf_ktime_get_ns();
-	bpf_map_update_elem(&presence, endpoint, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&presence, endpoint);
+	bpf_map_update_elem(&presence, place, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&presence, place);
+}
+
+/* The entry that counts it; NULL: it was removed, and perhaps made anew without this socket. */
+static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t)
+{
+	struct ilm_presence *p = t->counted ? bpf_map_lookup_elem(&presence, &t->place) : NULL;
+
+	return p && p->epoch == t->epoch ? p : NULL;
 }
 
 static __always_inline void filter_add(const struct ilm_endpoint *endpoint, __s32 change)
@@ -31,47 +39,62 @@ static __always_inline void filter_add(const struct ilm_endpoint *endpoint, __s3
 		__sync_fetch_and_add(count, change);
 }
 
+#define add_to_single(map, change) do { \
+	__u32 single_key = 0; \
+	__u32 *single = bpf_map_lookup_elem(&map, &single_key); \
+	if (single) \
+		__sync_fetch_and_add(single, change); \
+} while (0)
+
+static __always_inline void add_to_presence(struct ilm_presence *p, const struct ilm_tracked *t, __s32 change)
+{
+	if (t->connected) {
+		__sync_fetch_and_add(&p->connected, change);
+		return;
+	}
+	if (t->v6only)
+		__sync_fetch_and_add(&p->v6only, change);
+	if (t->steered)
+		__sync_fetch_and_add(&p->steered, change);
+	__sync_fetch_and_add(&p->sockets, change);
+}
+
 static __always_inline void uncount(struct ilm_tracked *t)
 {
-	struct ilm_presence *p;
+	struct ilm_presence *p = counting(t);
 
 	if (!t->counted)
 		return;
 	t->counted = 0;
-	filter_add(&t->endpoint, -1);
-	p = bpf_map_lookup_elem(&presence, &t->endpoint);
-	/* Another epoch: the entry was removed and made anew meanwhile, and never counted this socket. */
-	if (!p || p->epoch != t->epoch)
-		return;
-	if (t->v6only)
-		__sync_fetch_and_add(&p->v6only, -1);
-	if (t->steered)
-		__sync_fetch_and_add(&p->steered, -1);
-	__sync_fetch_and_add(&p->sockets, -1);
-}
-
-static __always_inline void count_steered_tcp(__s32 change)
-{
-	__u32 key = 0;
-	__u32 *n = bpf_map_lookup_elem(&steered_tcp, &key);
-
-	if (n)
-		__sync_fetch_and_add(n, change);
+	filter_add(&t->place.endpoint, -1);
+	if (t->place.device)
+		add_to_single(on_device, -1);
+	if (p)
+		add_to_presence(p, t, -1);
 }
 
 /* A sockmap refused it, so it is left to ingress. */
 static __always_inline void mark_steered(struct ilm_tracked *t)
 {
-	struct ilm_presence *p;
+	struct ilm_presence *p = counting(t);
 
-	if (t->steered || !t->counted)
-		return;
-	p = bpf_map_lookup_elem(&presence, &t->endpoint);
-	if (!p || p->epoch != t->epoch)
+	if (t->steered || !p)
 		return;
 	t->steered = 1;
 	__sync_fetch_and_add(&p->steered, 1);
-	count_steered_tcp(1);
+	add_to_single(steered_tcp, 1);
+}
+
+/* A UDP socket that connects is no listener any more; found unconnected by a scan, it is one again. */
+static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected)
+{
+	struct ilm_presence *p = counting(t);
+
+	if (t->connected == connected || !p)
+		return;
+	add_to_presence(p, t, -1);
+	t->connected = connected;
+	add_to_presence(p, t, 1);
 }
 
 /* The end of a listener. */
@@ -79,38 +102,43 @@ static __always_inline void forget(struct ilm_tracked *t)
 {
 	uncount(t);
 	if (t->steered)
-		count_steered_tcp(-1);
+		add_to_single(steered_tcp, -1);
 	t->steered = 0;
+	t->connected = 0;
 	t->serial = 0;
 }
 
-/* Idempotent, so that a scan may meet a socket that registered itself. */
-static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, bool v6only)
+static __always_inline bool place_equal(const struct ilm_place *a, const struct ilm_place *b)
 {
+	return address_equal(a->endpoint.address, b->endpoint.address) && a->endpoint.port == b->endpoint.port &&
+	       a->endpoint.protocol == b->endpoint.protocol && a->device == b->device;
+}
+
+/* Idempotent, so that a scan may meet a socket that registered itself. */
+static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only)
+{
+	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p;
 
 	if (t->counted) {
-		p = bpf_map_lookup_elem(&presence, &t->endpoint);
-		if (p && p->epoch == t->epoch)
+		if (counting(t) && place_equal(&t->place, &place))
 			return;
-		/* The entry that counted it is gone (see `presence`). */
+		/* The entry that counted it is gone (see `presence`), or it was bound to a device meanwhile. */
 		uncount(t);
 	}
-	p = presence_of(endpoint);
+	p = presence_of(&place);
 	if (!p) {
 		count_fault(untracked);
 		return;
 	}
-	t->endpoint = *endpoint;
+	t->place = place;
 	t->v6only = v6only;
 	t->epoch = p->epoch;
 	t->counted = 1;
-	if (v6only)
-		__sync_fetch_and_add(&p->v6only, 1);
-	if (t->steered)
-		__sync_fetch_and_add(&p->steered, 1);
-	__sync_fetch_and_add(&p->sockets, 1);
+	add_to_presence(p, t, 1);
 	filter_add(endpoint, 1);
+	if (device)
+		add_to_single(on_device, 1);
 }
 
 /* The slot of a destination: of its very port, or else of every port of its address. */

@@ -79,6 +79,7 @@ struct search {
 	struct net *net;
 	const struct bpf_sk_lookup_kern *ctx;
 	const struct in6_addr *address;	/* NULL: the wildcard */
+	int ingress;			/* interface index; 0: none is known */
 	u16 port;			/* host byte order */
 	bool ipv4;			/* the address, or for the wildcard the packet */
 	int slave;			/* sdif, as far as it is known; SLAVE_UNKNOWN: not looked at yet */
@@ -91,7 +92,7 @@ struct search {
 #define SLAVE_NOT_NAMED (-1)
 
 /*
- * A packet that came through an enslaved interface has the master in ingress_ifindex; the context does not carry which
+ * A packet that came through an enslaved interface has the master as its interface; the context does not carry which
  * slave (sdif). That there is one is what unbound sockets depend on (net.ipv4.{tcp,udp}_l3mdev_accept); -1 is no
  * interface, so a socket bound to the slave itself is not found.
  */
@@ -100,8 +101,8 @@ static int search_slave(struct search *s)
 	if (s->slave == SLAVE_UNKNOWN) {
 		struct net_device *dev = NULL;
 
-		if (IS_ENABLED(CONFIG_NET_L3_MASTER_DEV) && s->ctx->ingress_ifindex)
-			dev = dev_get_by_index_rcu(s->net, s->ctx->ingress_ifindex);
+		if (IS_ENABLED(CONFIG_NET_L3_MASTER_DEV) && s->ingress)
+			dev = dev_get_by_index_rcu(s->net, s->ingress);
 		s->slave = dev && netif_is_l3_master(dev) ? SLAVE_NOT_NAMED : 0;
 	}
 	return s->slave;
@@ -110,13 +111,11 @@ static int search_slave(struct search *s)
 /* SO_BINDTODEVICE and VRF, by the kernel's own rule. */
 static bool device_takes(struct search *s, int bound)
 {
-	int ingress = s->ctx->ingress_ifindex;
-
-	if (bound && bound == ingress)
+	if (bound && bound == s->ingress)
 		return true;
 	if (s->ctx->protocol == IPPROTO_TCP)
-		return inet_sk_bound_dev_eq(s->net, bound, ingress, search_slave(s));
-	return udp_sk_bound_dev_eq(s->net, bound, ingress, search_slave(s));
+		return inet_sk_bound_dev_eq(s->net, bound, s->ingress, search_slave(s));
+	return udp_sk_bound_dev_eq(s->net, bound, s->ingress, search_slave(s));
 }
 
 /* Is the socket bound to what is searched, whatever packets it takes? */
@@ -249,7 +248,7 @@ __bpf_kfunc int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *uctx, const 
 	const struct ilm_listener_query *q = query;
 	struct search s = { .ctx = ctx, .slave = SLAVE_UNKNOWN };
 
-	if (query__sz != sizeof(*q) || q->flags & ~KNOWN_FLAGS || !(q->flags & ILM_LISTENER_EITHER) || q->zero)
+	if (query__sz != sizeof(*q) || q->flags & ~KNOWN_FLAGS || !(q->flags & ILM_LISTENER_EITHER))
 		return -EINVAL;
 	if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
 		return -EPROTONOSUPPORT;
@@ -259,6 +258,7 @@ __bpf_kfunc int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *uctx, const 
 	if (!s.net)
 		return -ENONET;
 	s.port = q->port;
+	s.ingress = q->interface ? q->interface : ctx->ingress_ifindex;
 
 	if (q->flags & ILM_LISTENER_EXACT)
 		search_at(&s, (const struct in6_addr *)q->address);

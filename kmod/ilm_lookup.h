@@ -33,7 +33,7 @@ struct ilm_listener_query {
 	__be32 address[4];	/* network byte order, IPv4 as ::ffff:a.b.c.d; not read for WILDCARD alone */
 	__u16 port;		/* host byte order */
 	__u16 flags;		/* enum ilm_listener_flags */
-	__u32 zero;
+	__u32 interface;	/* index of the one that the packet came in on; 0: as the context has it (a test run has none) */
 };
 
 #endif

@@ -1,4 +1,5 @@
 /** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
+import { describeMissingInterface } from "../daemon/changes.js";
 import { performChange, type Performed } from "../daemon/perform.js";
 import { print, type Context } from "./context.js";
 import { loadWanted, type SourceOptions } from "./load.js";
@@ -21,13 +22,15 @@ export async function apply(
 
 /** What a change did, for people. */
 export function describePerformed(performed: Performed): string {
-  const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
+  const { generation, changed, mappings, addressesAdded, addressesRemoved, interfacesMissing, by } =
+    performed;
   const lines = [
     changed
       ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${by === "daemon" ? ", put in force by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
     ...addressesAdded.map((address) => `${address} was added to lo`),
     ...addressesRemoved.map((address) => `${address} was removed from lo`),
+    ...interfacesMissing.map((name) => `warning: ${describeMissingInterface(name)}`),
   ];
   return `${lines.join("\n")}\n`;
 }

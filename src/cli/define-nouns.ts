@@ -157,7 +157,7 @@ export function defineNouns(define: Define): void {
     arguments: [mappingsArgument()],
     options: [fileOption()],
     examples: [{ command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" }],
-    json: "{same, added: [mapping], removed: [mapping], changed: [{before, after, fields}], servicesAdded, servicesRemoved, addressesAdded, addressesRemoved}",
+    json: "{same, added: [mapping], removed: [mapping], changed: [{before, after, fields}], servicesAdded, servicesRemoved, addressesAdded, addressesRemoved, moves: [{protocol, port, on, before: [{from, interface, to}], after}], moreMoves}",
     task:
       ([mappings], options) =>
       async (context) =>

@@ -1,12 +1,19 @@
 /** `ilm diff`: what `apply` would change. */
 import type { RuleDiff } from "../compile/diff.js";
+import type { Moves, Way } from "../compile/moves.js";
 import { rulesAfter } from "../daemon/changes.js";
 import { configurationError, ExitStatus } from "../errors.js";
 import { emptyRules } from "../model/mapping.js";
 import { print, type Colours, type Context } from "./context.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
-import { describeMapping, mappingShape } from "./render/mapping.js";
+import { formatPorts } from "../model/ports.js";
+import {
+  describeDestination,
+  describeMapping,
+  destinationShape,
+  mappingShape,
+} from "./render/mapping.js";
 import { withDataPlane } from "./with-data-plane.js";
 
 /** As diff(1): 0 when there is nothing to change, 1 when there is. */
@@ -17,6 +24,7 @@ export async function diff(
 ): Promise<ExitStatus> {
   const desired = await loadWanted(options, mappings);
   const { diffRules } = await import("../compile/diff.js");
+  const { findMoves } = await import("../compile/moves.js");
   const { checkRules } = await import("../compile/compile.js");
   const before = await withDataPlane((dataPlane) => dataPlane.inForce()?.rules ?? emptyRules);
   const after = rulesAfter(before, { kind: "apply", ...desired });
@@ -24,9 +32,12 @@ export async function diff(
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(problems);
   const difference = diffRules(before, after);
   const same = isEmpty(difference);
+  const found = findMoves(before, after, difference);
   noteWarnings(context, desired.warnings);
-  print(context, { same, ...diffShape(difference) }, () =>
-    same ? "unchanged\n" : renderDiff(difference, context.colours),
+  print(context, { same, ...diffShape(difference), ...movesShape(found) }, () =>
+    same
+      ? "unchanged\n"
+      : renderDiff(difference, context.colours) + renderMoves(found, context.colours),
   );
   return same ? ExitStatus.done : ExitStatus.failed;
 }
@@ -47,6 +58,52 @@ function diffShape(difference: RuleDiff) {
     })),
     ...rest,
   };
+}
+
+function movesShape({ moves, more }: Moves) {
+  return {
+    moves: moves.map(({ protocol, ports, on, before, after }) => ({
+      protocol,
+      port: formatPorts([ports]),
+      on,
+      before: before.map(wayShape),
+      after: after.map(wayShape),
+    })),
+    moreMoves: more,
+  };
+}
+
+function wayShape({ from, interfaces, to }: Way) {
+  return { from, interface: interfaces, to: to.map(destinationShape) };
+}
+
+/** `tcp 443 on 203.0.113.0/24: 127.0.1.10 -> 127.0.1.11`. */
+function renderMoves({ moves, more }: Moves, colours: Colours): string {
+  if (moves.length === 0) return "";
+  const lines = moves.map(
+    ({ protocol, ports, on, before, after }) =>
+      `  ${protocol} ${formatPorts([ports])} on ${describePlace(on)}: ${describeWays(before)} ${colours.bold("->")} ${describeWays(after)}`,
+  );
+  return `${colours.bold("connections that go elsewhere")}\n${lines.join("\n")}\n${more ? "  and perhaps more: the change is too large to follow each\n" : ""}`;
+}
+
+function describePlace(on: string): string {
+  if (!on.endsWith("/0")) return on;
+  return on.includes(":") ? "all other IPv6 addresses" : "all other IPv4 addresses";
+}
+
+function describeWays(ways: readonly Way[]): string {
+  const words = ways.map(({ from, interfaces, to }) => {
+    const conditions = [
+      ...(from.length === 0 ? [] : [`from ${from.join(", ")}`]),
+      ...(interfaces.length === 0 ? [] : [`by ${interfaces.join(", ")}`]),
+    ];
+    const target = to.map(describeDestination).join(", ");
+    return conditions.length === 0 ? target : `${conditions.join(" ")}: ${target}`;
+  });
+  const [last] = ways.slice(-1);
+  const open = last === undefined || last.from.length > 0 || last.interfaces.length > 0;
+  return [...words, ...(open ? ["not mapped"] : [])].join("; else ");
 }
 
 function renderDiff(difference: RuleDiff, colours: Colours): string {

@@ -41,7 +41,14 @@ async function checkRules(): Promise<Check[]> {
     const rules = dataPlane.inForce()?.rules ?? null;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
-    const warnings = findWarnings({ rules, listeners, hostAddresses: hostAddresses(), daemon });
+    const warnings = findWarnings({
+      rules,
+      listeners,
+      hostAddresses: hostAddresses(),
+      daemon,
+      health: dataPlane.health(),
+      endedNamespaces: dataPlane.endedNamespaces(),
+    });
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [
       check,

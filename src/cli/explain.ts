@@ -46,11 +46,17 @@ export async function explain(
     remotePort: remote.port,
     interfaceIndex,
   };
-  const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet));
+  const explained = await withDataPlane((dataPlane) =>
+    ask(dataPlane, packet, options.interface ?? null),
+  );
   print(context, explanationShape(explained), () => renderExplanation(explained, context.colours));
 }
 
-async function ask(dataPlane: DataPlane, packet: Packet): Promise<Explained> {
+async function ask(
+  dataPlane: DataPlane,
+  packet: Packet,
+  interfaceName: string | null,
+): Promise<Explained> {
   const { rules } = needInForce(dataPlane);
   const explanation = dataPlane.explain(packet);
   const listeners = dataPlane.listeners();
@@ -72,6 +78,7 @@ async function ask(dataPlane: DataPlane, packet: Packet): Promise<Explained> {
     kernel,
     states,
     ownerOf: await ownersOf(named),
+    interfaceName,
   };
 }
 

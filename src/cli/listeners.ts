@@ -1,7 +1,7 @@
 /** `ilm listeners`: who listens where, and which mappings lead there. */
 import { emptyRules } from "../model/mapping.js";
-import type { Listener, Owner } from "../model/listener.js";
-import { joinListeners, type ListenerView } from "../registry/registry.js";
+import type { Handover, Listener, Owner } from "../model/listener.js";
+import { handoverOf, joinListeners, type ListenerView } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { formatEndpoint } from "./endpoint.js";
 import { ownersOf } from "./owners.js";
@@ -16,17 +16,18 @@ export interface ListenersOptions {
 }
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
-  const all = await withDataPlane((dataPlane) =>
-    joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
-  );
+  const { all, steers } = await withDataPlane((dataPlane) => ({
+    all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+    steers: dataPlane.health()?.steers ?? false,
+  }));
   const views = all
     .filter((view) => options.mapped !== true || view.mappings.length > 0)
     .toSorted((left, right) => inOrder(left.listener, right.listener));
   const ownerOf = await ownersOf(views.map((view) => view.listener));
   print(
     context,
-    views.map((view) => listenerShape(view, ownerOf(view.listener))),
-    () => renderViews(context, views, ownerOf),
+    views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, steers))),
+    () => renderViews(context, views, ownerOf, steers),
   );
 }
 
@@ -38,7 +39,11 @@ function inOrder(left: Listener, right: Listener): number {
   );
 }
 
-function listenerShape({ listener, mappings }: ListenerView, owner: Owner | undefined) {
+function listenerShape(
+  { listener, mappings }: ListenerView,
+  owner: Owner | undefined,
+  handover: Handover,
+) {
   const { protocol, kind, family, address, port, wildcard } = listener;
   return {
     protocol,
@@ -48,9 +53,14 @@ function listenerShape({ listener, mappings }: ListenerView, owner: Owner | unde
     command: owner?.command ?? null,
     user: owner?.user ?? null,
     unit: unitOf(owner),
+    cgroup: owner?.cgroup ?? null,
     mappings,
     wildcard,
     kind,
+    state: protocol === "tcp" ? "listening" : "bound",
+    handover,
+    groupSize: listener.groupSize,
+    groupProgram: listener.groupProgram,
     family,
     v6only: listener.v6only,
     reuseport: listener.reuseport,
@@ -61,12 +71,13 @@ function listenerShape({ listener, mappings }: ListenerView, owner: Owner | unde
 }
 
 const columns: readonly Column[] = [
-  { heading: "PROTO" },
+  { heading: "KIND", shrink: true },
   { heading: "ADDRESS", shrink: true },
   { heading: "PROCESS", shrink: true },
   { heading: "PID", align: "right" },
   { heading: "USER", shrink: true },
   { heading: "UNIT", shrink: true },
+  { heading: "HANDOVER" },
   { heading: "MAPPINGS", shrink: true },
 ];
 
@@ -74,12 +85,15 @@ function renderViews(
   { colours, width }: Context,
   views: readonly ListenerView[],
   ownerOf: (listener: Listener) => Owner | undefined,
+  steers: boolean,
 ): string {
   if (views.length === 0) return "nobody listens\n";
-  const rows = views.map(({ listener, mappings }) => {
+  const rows = views.map((view) => {
+    const { listener, mappings } = view;
+    const handover = handoverOf(view, steers);
     const owner = ownerOf(listener);
     return [
-      listener.kind,
+      listener.groupSize > 1 ? `${listener.kind}, one of ${listener.groupSize}` : listener.kind,
       {
         text: formatEndpoint(listener.address, listener.port),
         paint: listener.wildcard ? colours.yellow : (text: string) => text,
@@ -88,6 +102,7 @@ function renderViews(
       owner === undefined ? "?" : String(owner.pid),
       printable(owner?.user ?? String(listener.uid)),
       printable(unitOf(owner) ?? "-"),
+      handover === "none" ? "-" : handover,
       mappings.length === 0 ? "-" : mappings.map((name) => printable(name)).join(", "),
     ];
   });

@@ -121,13 +121,17 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
   const { colours, width } = context;
   if (rows.length === 0) return "no mappings are in force\n";
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
-    const { port, on } = mappingShape(mapping, runtime);
+    const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
     const answered = destinations.some(({ listener }) => listener !== null);
     return [
       printable(mapping.name) + (runtime ? " (run time)" : ""),
       mapping.protocol,
       port,
-      on.length === 0 ? "every" : on.join("\n"),
+      [
+        ...(on.length === 0 ? ["every"] : on),
+        ...from.map((prefix) => `from ${prefix}`),
+        ...interfaces.map((name) => `by ${printable(name)}`),
+      ].join("\n"),
       destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
       {
         text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),

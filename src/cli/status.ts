@@ -24,6 +24,8 @@ export async function status(context: Context): Promise<void> {
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
+      health: dataPlane.health(),
+      endedNamespaces: dataPlane.endedNamespaces(),
     });
     const warnings = trouble === null ? found : [trouble, ...found];
     const shape = {

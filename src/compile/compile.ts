@@ -1,14 +1,14 @@
 /**
  * Rules -> tables, pure: the same rules give the same tables on every host. Precedence is decided here once, so that a
- * lookup finds one winner: the longest `on` prefix, then the smallest port set; what ties in both is refused.
+ * lookup finds one winner: the longest `on` prefix, then the smallest port set, then the longest `from`, then an explicit
+ * interface; what ties in all of that is refused.
  */
 import { type Problem, configurationError } from "../errors.js";
 import {
-  type Address,
   type Family,
   type Prefix,
+  addressBytes,
   familyOf,
-  prefixAddress,
   prefixLength,
 } from "../model/address.js";
 import {
@@ -17,123 +17,128 @@ import {
   type Protocol,
   type Rules,
   allMappings,
+  isWeighted,
   mappingKey,
   protocols,
 } from "../model/mapping.js";
 import { countPorts, formatPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../model/candidates.js";
+import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
-
-/** A place where sockets are kept: one address and port, or every port of an address (port 0). */
-export interface Endpoint {
-  readonly protocol: Protocol;
-  readonly address: Address;
-  /** Host byte order. */
-  readonly port: number;
-}
-
-export interface CompiledDestination {
-  /** Index into `endpoints`. */
-  readonly endpoint: number;
-  readonly address: Address;
-  /** Host byte order; 0: the port that was dialled. */
-  readonly port: number;
-}
-
-export interface CompiledRule {
-  /** Index into the mappings. */
-  readonly mapping: number;
-  /** Into `destinations`, for each family's packets. */
-  readonly first: Readonly<Record<Family, number>>;
-  readonly count: Readonly<Record<Family, number>>;
-}
-
-export interface CompiledClass {
-  readonly protocol: Protocol;
-  readonly ranges: readonly PortRange[];
-  /** Rule numbers for the rest of the addresses; 0: none. */
-  readonly fallback: Readonly<Record<Family, number>>;
-  readonly hasExact: boolean;
-  readonly hasPrefix: boolean;
-}
-
-export interface Compiled {
-  readonly mappings: readonly Mapping[];
-  /** Class n of the tables is classes[n - 1]. */
-  readonly classes: readonly CompiledClass[];
-  /** `class`: number of the class, from 1. `rule`: number of the rule, from 1. */
-  readonly exact: readonly { class: number; address: Address; rule: number }[];
-  readonly prefixes: readonly { class: number; prefix: Prefix; rule: number }[];
-  /** Rule n of the tables is rules[n - 1]. */
-  readonly rules: readonly CompiledRule[];
-  readonly destinations: readonly CompiledDestination[];
-  readonly endpoints: readonly Endpoint[];
-  /** The services' own addresses. */
-  readonly owned: readonly Address[];
-}
+import { bytes, shorts, words } from "./columns.js";
+import { type Entry, type Unit, entriesOf, prefixesOf } from "./entries.js";
+import { Reach, describeHidden } from "./reach.js";
+import {
+  type Compiled,
+  type CompiledClass,
+  type Endpoint,
+  PrefixColumns,
+  StepColumns,
+} from "./tables.js";
 
 export interface Limits {
   /** Destinations that one packet may try, per mapping and family. */
   readonly destinations: number;
-  /** Entries of the exact and prefix tables together. */
+  /** Entries of the exact, prefix and source tables together. */
   readonly entries: number;
+  /** Steps that one packet may take through mappings whose conditions it does not meet. */
+  readonly steps: number;
 }
 
-export const defaultLimits: Limits = { destinations: 16, entries: 4_000_000 };
+export const defaultLimits: Limits = { destinations: 16, entries: 4_000_000, steps: 512 };
 
 /**
  * A mapping to the dialled port is split into one rule per port up to this many ports: a place per port is found faster
- * than by address and port. Beyond, the table would grow more than that is worth.
+ * than by address and port. Beyond, the table would grow more than that is worth; and so it would with many such mappings.
  */
 const SPLIT_PORTS = 256;
+const SPLIT_RULES = 1_000_000;
 
-interface Unit {
-  readonly mapping: number;
-  readonly ports: readonly PortRange[];
-  readonly rule: number;
-}
+/** Ties that are told in full; a generated file may have a million of them. */
+const TIES = 1000;
 
 class Compiler {
   readonly problems: Problem[] = [];
-  readonly #rules: CompiledRule[] = [];
-  readonly #destinations: CompiledDestination[] = [];
+  readonly #mappings: readonly Mapping[];
+  readonly #input: Rules;
+  readonly #limits: Limits;
+  readonly #reach: Reach;
+
+  readonly #ruleMapping = words();
+  readonly #first = { 4: words(), 6: words() };
+  readonly #count = { 4: bytes(), 6: bytes() };
+  readonly #destinationEndpoint = words();
+  readonly #destinationAddress = bytes();
+  readonly #destinationPort = shorts();
+  readonly #destinationWeight = shorts();
   readonly #endpoints: Endpoint[] = [];
   readonly #endpointIndexes = new Map<string, number>();
   readonly #destinationRuns = new Map<string, number>();
   readonly #classes: CompiledClass[] = [];
-  readonly #exact: { class: number; address: Address; rule: number }[] = [];
-  readonly #prefixes: { class: number; prefix: Prefix; rule: number }[] = [];
+  readonly #exact = new PrefixColumns();
+  readonly #prefixes = new PrefixColumns();
+  readonly #chainTables: ChainTables;
   readonly #tied = new Set<string>();
-  readonly #mappings: readonly Mapping[];
-  readonly #limits: Limits;
+  #splits = 0;
 
-  constructor(
-    readonly input: Rules,
-    limits: Limits,
-  ) {
+  constructor(input: Rules, limits: Limits) {
+    this.#input = input;
     this.#mappings = allMappings(input);
     this.#limits = limits;
+    this.#reach = new Reach(this.#mappings.length);
+    let groups = 0;
+    this.#chainTables = {
+      steps: new StepColumns(),
+      sources: new PrefixColumns(),
+      interfaces: new Map(),
+      owned: new Set(input.file.services.flatMap((service) => service.addresses)),
+      nextGroup: () => ++groups,
+    };
   }
 
   compile(): Compiled {
     this.#refuseSameNames();
+    this.#pushRule(0, { 4: 0, 6: 0 }, { 4: 0, 6: 0 });
     for (const protocol of protocols) this.#compileProtocol(protocol);
+    for (const [index, hiders] of this.#reach.hidden()) this.#warnHidden(index, hiders);
+    const { steps, sources, interfaces, owned } = this.#chainTables;
     return {
       mappings: this.#mappings,
       classes: this.#classes,
-      exact: this.#exact,
-      prefixes: this.#prefixes,
-      rules: this.#rules,
-      destinations: this.#destinations,
+      exact: this.#exact.table(),
+      prefixes: this.#prefixes.table(),
+      sources: sources.table(),
+      rules: {
+        count: this.#ruleMapping.length,
+        mapping: this.#ruleMapping.view(),
+        first4: this.#first[4].view(),
+        first6: this.#first[6].view(),
+        count4: this.#count[4].view(),
+        count6: this.#count[6].view(),
+      },
+      steps: steps.table(),
+      destinations: {
+        count: this.#destinationEndpoint.length,
+        endpoint: this.#destinationEndpoint.view(),
+        address: this.#destinationAddress.view(),
+        port: this.#destinationPort.view(),
+        weight: this.#destinationWeight.view(),
+      },
       endpoints: this.#endpoints,
-      owned: this.input.file.services.flatMap((service) => service.addresses),
+      interfaces: ["", ...interfaces.keys()],
+      owned: [...owned],
     };
   }
 
-  #problem(mapping: Mapping, message: string, hint: string): void {
+  #problem(
+    mapping: Mapping,
+    message: string,
+    hint: string,
+    severity: Problem["severity"] = "error",
+  ): void {
     const { file, line, column } = mapping.origin;
     this.problems.push({
-      severity: "error",
+      severity,
       file,
       line,
       column,
@@ -145,9 +150,11 @@ class Compiler {
 
   /** Within the file the parser has seen to it; a mapping added at run time may meet one of the file. */
   #refuseSameNames(): void {
+    if (this.#input.runtime.length === 0) return;
     const known = new Map<string, Mapping>();
     for (const mapping of this.#mappings) {
-      const other = known.get(mappingKey(mapping));
+      const key = mappingKey(mapping);
+      const other = known.get(key);
       if (other !== undefined) {
         this.#problem(
           mapping,
@@ -155,8 +162,20 @@ class Compiler {
           "give one of them another name, or remove one",
         );
       }
-      known.set(mappingKey(mapping), mapping);
+      known.set(key, mapping);
     }
+  }
+
+  #warnHidden(index: number, hiders: readonly number[]): void {
+    const mapping = this.#mappings[index];
+    // Beside an error a warning that may come of it is noise.
+    if (mapping === undefined || this.problems.some(({ severity }) => severity === "error")) return;
+    this.#problem(
+      mapping,
+      describeHidden(hiders, this.#mappings, placeOf),
+      "remove it; or let it come first, by longer prefixes in on, a smaller set of ports, or a longer from",
+      "warning",
+    );
   }
 
   #compileProtocol(protocol: Protocol): void {
@@ -175,7 +194,7 @@ class Compiler {
       this.#compileClass(
         protocol,
         ranges,
-        covering.flatMap((index) => list[index]?.units ?? []),
+        covering.map((index) => list[index]?.units ?? []),
       );
     }
   }
@@ -195,46 +214,74 @@ class Compiler {
       );
       return [];
     }
-    const count = countPorts(mapping.ports);
+    const size = countPorts(mapping.ports);
     const follows = mapping.to.some((destination) => destination.port === "same");
-    const split = follows && count > 1 && count <= SPLIT_PORTS;
-    const portSets: (readonly PortRange[])[] = split
-      ? mapping.ports.flatMap(({ first, last }) =>
-          Array.from({ length: last - first + 1 }, (_, i) => [
-            { first: first + i, last: first + i },
-          ]),
-        )
-      : [mapping.ports];
-    return portSets.map((ports) => {
-      const only =
-        ports.length === 1 && ports[0]?.first === ports[0]?.last ? ports[0]?.first : undefined;
-      const first4 = this.#run(mapping.protocol, lists[4], only);
-      const first6 = this.#run(mapping.protocol, lists[6], only);
-      this.#rules.push({
-        mapping: index,
-        first: { 4: first4, 6: first6 },
-        count: { 4: lists[4].length, 6: lists[6].length },
-      });
-      return { mapping: index, ports, rule: this.#rules.length };
-    });
+    const split = follows && size > 1 && size <= SPLIT_PORTS && this.#splits + size <= SPLIT_RULES;
+    if (!split) return [this.#unit(mapping, index, size, mapping.ports, lists)];
+    this.#splits += size;
+    return mapping.ports.flatMap(({ first, last }) =>
+      Array.from({ length: last - first + 1 }, (_, i) => {
+        const only = [{ first: first + i, last: first + i }];
+        return this.#unit(mapping, index, size, only, lists);
+      }),
+    );
+  }
+
+  #unit(
+    mapping: Mapping,
+    index: number,
+    size: number,
+    ports: readonly PortRange[],
+    lists: Readonly<Record<Family, readonly Candidate[]>>,
+  ): Unit {
+    const [range] = ports;
+    const only = ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
+    const weighted = isWeighted(mapping);
+    const rule = this.#pushRule(
+      index,
+      {
+        4: this.#run(mapping.protocol, lists[4], only, weighted),
+        6: this.#run(mapping.protocol, lists[6], only, weighted),
+      },
+      { 4: lists[4].length, 6: lists[6].length },
+    );
+    return { index, mapping, size, ports, rule };
+  }
+
+  /** The rule's number. */
+  #pushRule(
+    mapping: number,
+    first: Readonly<Record<Family, number>>,
+    count: Readonly<Record<Family, number>>,
+  ): number {
+    for (const family of [4, 6] as const) {
+      this.#first[family].push(first[family]);
+      this.#count[family].push(count[family]);
+    }
+    return this.#ruleMapping.push(mapping);
   }
 
   /** Index of the first of these destinations, which lie one after the other. Equal lists share a place. */
-  #run(protocol: Protocol, list: readonly Candidate[], onlyPort: number | undefined): number {
-    const resolved = list.map(({ address, port }) => ({
-      address,
-      port: port === 0 ? (onlyPort ?? 0) : port,
-    }));
-    const key = `${protocol} ${resolved.map(({ address, port }) => `${address} ${port}`).join(",")}`;
+  #run(
+    protocol: Protocol,
+    list: readonly Candidate[],
+    onlyPort: number | undefined,
+    weighted: boolean,
+  ): number {
+    let key: string = protocol;
+    for (const { address, port, weight } of list) {
+      key += ` ${address} ${port === 0 ? (onlyPort ?? 0) : port}`;
+      if (weighted) key += `*${weight}`;
+    }
     const known = this.#destinationRuns.get(key);
     if (known !== undefined) return known;
-    const first = this.#destinations.length;
-    for (const { address, port } of resolved) {
-      this.#destinations.push({
-        endpoint: this.#endpoint({ protocol, address, port }),
-        address,
-        port,
-      });
+    const first = this.#destinationEndpoint.length;
+    for (const { address, port: given, weight } of list) {
+      const port = given === 0 ? (onlyPort ?? 0) : given;
+      this.#destinationEndpoint.push(this.#endpoint({ protocol, address, port }));
+      this.#destinationAddress.append(addressBytes(address));
+      this.#destinationPort.push(port);
+      this.#destinationWeight.push(weight);
     }
     this.#destinationRuns.set(key, first);
     return first;
@@ -248,73 +295,123 @@ class Compiler {
     return this.#endpoints.push(endpoint) - 1;
   }
 
-  #compileClass(protocol: Protocol, ranges: readonly PortRange[], units: readonly Unit[]): void {
-    /** Prefix -> the unit that wins it. A mapping for all addresses is one for 0.0.0.0/0 and ::/0. */
-    const winners = new Map<Prefix, Unit>();
-    for (const unit of units) {
-      const on = this.#mappings[unit.mapping]?.on ?? [];
-      for (const prefix of on.length === 0 ? everywhere : on) {
-        const other = winners.get(prefix);
-        if (other === undefined || this.#wins(unit, other, prefix)) winners.set(prefix, unit);
+  #compileClass(
+    protocol: Protocol,
+    ranges: readonly PortRange[],
+    lists: readonly (readonly Unit[])[],
+  ): void {
+    /** A mapping for all addresses is one for 0.0.0.0/0 and ::/0. */
+    const units = new Map<Prefix, Unit | Unit[]>();
+    for (const unit of lists.flat()) {
+      for (const prefix of prefixesOf(unit.mapping)) {
+        const known = units.get(prefix);
+        if (known === undefined) units.set(prefix, unit);
+        else if (Array.isArray(known)) known.push(unit);
+        else units.set(prefix, [known, unit]);
       }
     }
+    for (const [prefix, here] of units) {
+      if (Array.isArray(here)) this.#refuseTies(entriesOf(here, prefix), prefix);
+    }
+    this.#reach.look(units);
     const number = this.#classes.length + 1;
+    const chains = new ClassChains(units, this.#chainTables);
     const fallback: Record<Family, number> = { 4: 0, 6: 0 };
-    const before = { exact: this.#exact.length, prefixes: this.#prefixes.length };
-    for (const [prefix, { rule }] of winners) {
-      const family = familyOf(prefix);
-      const length = prefixLength(prefix);
-      if (length === 0) fallback[family] = rule;
-      else if (length === (family === 4 ? 32 : 128)) {
-        this.#exact.push({ class: number, address: prefixAddress(prefix), rule });
-      } else this.#prefixes.push({ class: number, prefix, rule });
+    const before = { exact: this.#exact.count, prefixes: this.#prefixes.count };
+    for (const prefix of units.keys()) {
+      const target = chains.head(prefix);
+      const level = levelOf(prefix);
+      if (level === "default") fallback[familyOf(prefix)] = target;
+      else if (level === "exact") this.#exact.push(number, prefix, target);
+      else this.#prefixes.push(number, prefix, target);
     }
     this.#classes.push({
       protocol,
       ranges,
       fallback,
-      hasExact: this.#exact.length > before.exact,
-      hasPrefix: this.#prefixes.length > before.prefixes,
+      hasExact: this.#exact.count > before.exact,
+      hasPrefix: this.#prefixes.count > before.prefixes,
+      asks: chains.asks,
     });
-    if (this.#exact.length + this.#prefixes.length > this.#limits.entries) {
-      throw configurationError([
-        {
-          severity: "error",
-          file: this.input.source ?? "<runtime>",
-          line: 0,
-          column: 0,
-          path: "mappings",
-          message: `the mappings need more than ${this.#limits.entries} table entries (one for each address or prefix and distinct set of ports)`,
-          hint: "use fewer port sets that overlap",
-        },
-      ]);
+    this.#refuseLimits(ranges, lists, chains.longest);
+  }
+
+  #refuseLimits(
+    ranges: readonly PortRange[],
+    lists: readonly (readonly Unit[])[],
+    longest: number,
+  ): void {
+    const { entries, steps } = this.#limits;
+    const { sources } = this.#chainTables;
+    const [first] = lists.flat();
+    if (longest > steps && first !== undefined) {
+      this.#problem(
+        first.mapping,
+        `a connection to port ${formatPorts(ranges)} may have to pass ${longest} mappings and sources that it does not meet, and ${steps} are possible`,
+        "nest fewer prefixes in on and from, or name fewer interfaces",
+      );
+    }
+    const used = this.#exact.count + this.#prefixes.count + sources.count;
+    if (used <= entries) return;
+    // The widest set of ports is what is repeated.
+    const widest = lists
+      .flat()
+      .reduce((most, unit) => (most === undefined || unit.size > most.size ? unit : most), first);
+    const wide = this.#mappings.filter(
+      (mapping) => widest !== undefined && countPorts(mapping.ports) === widest.size,
+    ).length;
+    throw configurationError([
+      {
+        severity: "error",
+        file: widest?.mapping.origin.file ?? this.#input.source ?? "<runtime>",
+        line: widest?.mapping.origin.line ?? 0,
+        column: widest?.mapping.origin.column ?? 0,
+        path: widest === undefined ? "mappings" : `mapping ${widest.mapping.name}`,
+        message: `the mappings need more than ${entries} table entries: one for each prefix of on or from and each set of ports that overlaps others${
+          lists.length > 1
+            ? `; ${wide} mappings have ${widest?.size ?? 0} ports, and are repeated for each smaller set inside`
+            : ""
+        }`,
+        hint: "use fewer prefixes with wide sets of ports, or fewer different sets of ports inside them",
+      },
+    ]);
+  }
+
+  /** Entries of one prefix, in their order: equal ones are neighbours. */
+  #refuseTies(entries: readonly Entry[], prefix: Prefix): void {
+    const seen = new Map<string, Unit>();
+    let size = -1;
+    for (const entry of entries) {
+      if (entry.unit.size !== size) seen.clear();
+      ({ size } = entry.unit);
+      const key = `${entry.from ?? ""} ${entry.interface ?? ""}`;
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, entry.unit);
+      else if (other.index !== entry.unit.index) this.#refuseTie(other, entry, prefix);
     }
   }
 
-  /** Does `unit` win against `other` for the same prefix and port? */
-  #wins(unit: Unit, other: Unit, prefix: Prefix): boolean {
-    const mapping = this.#mappings[unit.mapping];
-    const rival = this.#mappings[other.mapping];
-    if (mapping === undefined || rival === undefined || mapping === rival) return false;
-    const size = countPorts(mapping.ports);
-    const rivalSize = countPorts(rival.ports);
-    if (size !== rivalSize) return size < rivalSize;
-    const [first, second] = unit.mapping < other.mapping ? [rival, mapping] : [mapping, rival];
-    const pair = `${unit.mapping} ${other.mapping}`;
-    if (this.#tied.has(pair) || this.#tied.has(`${other.mapping} ${unit.mapping}`)) return false;
+  #refuseTie(other: Unit, entry: Entry, prefix: Prefix): void {
+    const { unit } = entry;
+    const [earlier, later] = unit.index < other.index ? [unit, other] : [other, unit];
+    const pair = `${earlier.index} ${later.index}`;
+    if (this.#tied.has(pair) || this.#tied.size >= TIES) return;
     this.#tied.add(pair);
+    const where = [
+      prefixLength(prefix) === 0 ? "all addresses" : prefix,
+      ...(entry.from === null ? [] : [`from ${entry.from}`]),
+      ...(entry.interface === null ? [] : [`by the interface ${entry.interface}`]),
+    ];
     this.#problem(
-      first,
-      `ties with mapping ${second.name} (${placeOf(second)}): both take ${describe(unit.ports, other.ports)} on ${
-        prefixLength(prefix) === 0 ? "all addresses" : prefix
-      }, with port sets of the same size`,
+      later.mapping,
+      `ties with mapping ${earlier.mapping.name} (${placeOf(earlier.mapping)}): both take ${describe(
+        unit.ports,
+        other.ports,
+      )} on ${where.join(" ")}, with port sets of the same size`,
       "make the prefix of one of them longer, or its set of ports smaller, or remove one",
     );
-    return false;
   }
 }
-
-const everywhere: readonly Prefix[] = ["0.0.0.0/0" as Prefix, "::/0" as Prefix];
 
 function describe(a: readonly PortRange[], b: readonly PortRange[]): string {
   const shared: PortRange[] = [];
@@ -333,7 +430,10 @@ function placeOf(mapping: Mapping): string {
   return line > 0 ? `${file}:${line}:${column}` : file;
 }
 
-/** What makes the rules impossible: ties, and names that meet. Empty: they compile. */
+/**
+ * What makes the rules impossible (ties, names that meet, limits), or is doubtful: mappings that can never match. Empty:
+ * they compile.
+ */
 export function checkRules(rules: Rules, limits: Limits = defaultLimits): Problem[] {
   const compiler = new Compiler(rules, limits);
   compiler.compile();
@@ -344,6 +444,9 @@ export function checkRules(rules: Rules, limits: Limits = defaultLimits): Proble
 export function compile(rules: Rules, limits: Limits = defaultLimits): Compiled {
   const compiler = new Compiler(rules, limits);
   const compiled = compiler.compile();
-  if (compiler.problems.length > 0) throw configurationError(compiler.problems);
+  const errors = compiler.problems.filter(({ severity }) => severity === "error");
+  if (errors.length > 0) throw configurationError(errors);
   return compiled;
 }
+
+export type { Compiled, Endpoint };

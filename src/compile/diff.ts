@@ -11,7 +11,7 @@ import {
 export interface ChangedMapping {
   readonly before: Mapping;
   readonly after: Mapping;
-  /** Names of what differs: `ports`, `on`, `to`, `existing`, `miss`. */
+  /** Names of what differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`. */
   readonly fields: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export interface RuleDiff {
   readonly addressesRemoved: readonly Address[];
 }
 
-const compared = ["ports", "on", "to", "existing", "miss"] as const;
+const compared = ["ports", "on", "from", "interfaces", "to", "existing", "miss"] as const;
 
 function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);

@@ -5,6 +5,7 @@ import {
   prefixContains,
   prefixLength,
   type Address,
+  type Family,
   type Prefix,
 } from "../model/address.js";
 import type {
@@ -27,6 +28,10 @@ export interface Entry {
   readonly protocols: readonly Protocol[];
   readonly ports: readonly PortRange[];
   readonly on: readonly Prefix[];
+  /** Empty: from everywhere. */
+  readonly from: readonly Prefix[];
+  /** Empty: on every interface. */
+  readonly interfaces: readonly string[];
   readonly to: readonly Target[];
   readonly existing: Existing | undefined;
   readonly miss: Miss | undefined;
@@ -34,7 +39,7 @@ export interface Entry {
 
 /** Where in the entry: a key, and the item of its list. */
 export interface Spot {
-  readonly key: "on" | "to";
+  readonly key: "on" | "from" | "to";
   readonly index: number;
 }
 
@@ -95,8 +100,11 @@ export function buildMappings(
 ): Mapping[] {
   const ports = mergePorts(entry.ports);
   const on = sortPrefixes(entry.on);
+  const from = sortPrefixes(entry.from);
+  const interfaces = [...new Set(entry.interfaces)].toSorted();
+  refuseSomeWeights(entry.to, report);
   const items = expand(entry.to, services, report);
-  if (items !== null && checkFamilies(on, entry.to, items, report)) {
+  if (items !== null && checkFamilies(on, from, entry.to, items, report)) {
     warnInside(entry, ports, on, items, services, report);
     warnUdpRemap(entry, ports, items, report);
   }
@@ -106,8 +114,17 @@ export function buildMappings(
   const mappings: Mapping[] = [];
   for (const protocol of entry.protocols) {
     if (mappings.some((mapping) => mapping.protocol === protocol)) continue;
-    const name = entry.name ?? deriveName(protocol, ports, on);
-    mappings.push({ name, protocol, ports, on, to, existing, miss, origin });
+    const name = entry.name ?? deriveName(protocol, ports, on, from, interfaces);
+    const mapping: Mapping = { name, protocol, ports, on, to, existing, miss, origin };
+    mappings.push(
+      from.length + interfaces.length === 0
+        ? mapping
+        : {
+            ...mapping,
+            ...(from.length > 0 && { from }),
+            ...(interfaces.length > 0 && { interfaces }),
+          },
+    );
   }
   return mappings;
 }
@@ -179,10 +196,25 @@ function expand(
 
 function destinationsOf(target: Target, services: ServiceTable): Destination[] | null {
   const { port } = target;
-  if (target.kind === "address") return [{ address: target.address, port }];
+  const weight = target.weight === undefined ? undefined : { weight: target.weight };
+  if (target.kind === "address") return [{ address: target.address, port, ...weight }];
   const service = services.get(target.service);
   if (service === undefined) return null;
-  return service.addresses.map((address) => ({ address, port, service: service.name }));
+  return service.addresses.map((address) => ({ address, port, service: service.name, ...weight }));
+}
+
+/** An order and shares at once would mean neither. */
+function refuseSomeWeights(targets: readonly Target[], report: Report): void {
+  if (targets.every(({ weight }) => weight === undefined)) return;
+  for (const [index, target] of targets.entries()) {
+    if (target.weight !== undefined) continue;
+    report(
+      "error",
+      { key: "to", index },
+      `the destination ${formatTarget(target)} has no weight, and others of the list have one`,
+      "give every destination of the list a weight, or none (then the first that listens gets the connection)",
+    );
+  }
 }
 
 function reportUnknown(
@@ -202,25 +234,40 @@ function reportUnknown(
 }
 
 /**
- * An IPv6 connection never reaches an IPv4 listener, so a mapping for IPv6 alone with IPv4 destinations alone does nothing.
- * The other way round is fine: a dual-stack IPv6 listener takes IPv4.
+ * A socket bound to an address of one family takes no connection of the other, so a mapping for one family with destinations of
+ * the other alone does nothing. (Only a wildcard IPv6 socket may take IPv4: net/ipv6/af_inet6.c, __inet6_bind.)
  */
 function checkFamilies(
   on: readonly Prefix[],
+  from: readonly Prefix[],
   targets: readonly Target[],
   items: readonly (readonly Destination[])[],
   report: Report,
 ): boolean {
-  if (on.length === 0 || on.some((prefix) => familyOf(prefix) === 4)) return true;
+  const inOn = familiesOf(on);
+  const families = inOn.filter((family) => familiesOf(from).includes(family));
+  const [only, second] = families;
+  if (only === undefined) {
+    report(
+      "error",
+      { key: "from", index: 0 },
+      `from has IPv${familiesOf(from).join()} prefixes only and on IPv${inOn.join()} ones only, and no connection is both`,
+      "give from prefixes of the family that on has, or leave one of the two out",
+    );
+    return false;
+  }
+  if (second !== undefined) return true;
+  const key = inOn.length === 1 ? "on" : "from";
+  const other = only === 4 ? 6 : 4;
   const reachable = (destination: Destination): boolean =>
-    destination.address === "*" || familyOf(destination.address) === 6;
+    destination.address === "*" || familyOf(destination.address) === only;
   const dead = items.map((item) => item.length > 0 && !item.some(reachable));
   if (!items.some((item) => item.some(reachable))) {
     report(
       "error",
       { key: "to", index: 0 },
-      "on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener",
-      "add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+      `${key} has IPv${only} prefixes only and the destinations IPv${other} addresses only, and an IPv${only} connection cannot go to an IPv${other} listener on an address of its own`,
+      `add the daemon's IPv${only} address to the destinations, or an IPv${other} prefix to ${key}`,
     );
     return false;
   }
@@ -229,11 +276,17 @@ function checkFamilies(
     report(
       "warning",
       { key: "to", index },
-      `the destination ${formatTarget(target)} is IPv4 and on has IPv6 prefixes only, so it is never reached`,
-      "remove it, or add an IPv4 prefix to on",
+      `the destination ${formatTarget(target)} is IPv${other} and ${key} has IPv${only} prefixes only, so it is never reached`,
+      `remove it, or add an IPv${other} prefix to ${key}`,
     );
   }
   return true;
+}
+
+/** Of packets that match these prefixes; no prefixes match all. */
+function familiesOf(prefixes: readonly Prefix[]): Family[] {
+  if (prefixes.length === 0) return [4, 6];
+  return ([4, 6] as const).filter((family) => prefixes.some((one) => familyOf(one) === family));
 }
 
 /** A destination that its own mapping covers is no loop, since the socket is selected and nothing is dialled; but say what it means. */

@@ -1,7 +1,15 @@
 /** What the validator finds -> problems in our words: what is wrong at which place, and what would be right. */
 import type * as z from "zod";
 
-import { configuration, mappingEntry, notYet, serviceEntry, VERSION } from "./schema.js";
+import { MAX_WEIGHT } from "../model/mapping.js";
+import {
+  configuration,
+  mappingEntry,
+  notYet,
+  serviceEntry,
+  VERSION,
+  weightedTarget,
+} from "./schema.js";
 import { quote, type Path } from "./source.js";
 import { nearest } from "./suggest.js";
 
@@ -27,11 +35,15 @@ const forms: Readonly<Record<string, string>> = {
   port: 'write 443, "8000-8099", "*", or a list of those',
   on: 'write a prefix such as 203.0.113.0/24 or "2001:db8::/32", or a list of them',
   to: 'write "127.0.1.10:80", "[fd5e:ed00::10]:80", a service such as web or "web:80", "*:22", or a list of those',
+  from: 'write a prefix such as 198.51.100.0/24 or "2001:db8:1::/48", or a list of them',
+  interface: "write the name of an interface such as eth0, or a list of them",
+  weight: `write a whole number, 1 to ${MAX_WEIGHT}`,
   existing: "write exact, any or never",
   miss: "write pass or reject",
 };
 
 const SERVICE_FORM = "write { address: 127.0.1.10 }";
+const DESTINATION_FORM = 'write { address: "127.0.1.10:80", weight: 2 }';
 const MAPPING_FORM = "write { port: 443, to: web }";
 const DOCUMENT_FORM = `write version: ${VERSION}, services and mappings`;
 
@@ -73,6 +85,10 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
       if (Array.isArray(value)) {
         return [{ path, of: "value", message: "the list is empty", hint: form(path) }];
       }
+      if (keyOf(path) === "weight") {
+        const message = `the weight ${String(value)} is not possible`;
+        return [{ path, of: "value", message, hint: form(path) }];
+      }
       return [
         {
           path,
@@ -107,7 +123,7 @@ function isMismatch(issues: readonly Issue[], value: unknown): boolean {
 function explainKey(parent: Path, key: string): Finding {
   const path = [...parent, key];
   const kind = kindOf(parent);
-  if (kind !== "document" && notYet[kind].includes(key)) {
+  if ((kind === "service" || kind === "mapping") && notYet[kind].includes(key)) {
     return {
       path,
       of: "key",
@@ -125,19 +141,23 @@ function explainKey(parent: Path, key: string): Finding {
   };
 }
 
-function kindOf(path: Path): "document" | "service" | "mapping" {
+type Kind = "document" | "service" | "mapping" | "destination";
+
+function kindOf(path: Path): Kind {
   if (path.length === 0) return "document";
-  return path[0] === "services" ? "service" : "mapping";
+  if (path[0] === "services") return "service";
+  return path.length === 2 ? "mapping" : "destination";
 }
 
-function knownKeys(kind: "document" | "service" | "mapping"): string[] {
+function knownKeys(kind: Kind): string[] {
+  if (kind === "destination") return Object.keys(weightedTarget.in.shape);
   if (kind === "service") return Object.keys(serviceEntry.shape);
   if (kind === "mapping") return Object.keys(mappingEntry.shape);
   return Object.keys(configuration.shape).filter((key) => key !== "$schema");
 }
 
 function wrongType(path: Path, value: unknown): Finding {
-  const hint = form(path);
+  const hint = form(path, value);
   if (value === undefined) {
     return { path: path.slice(0, -1), of: "value", message: `${keyOf(path)} is missing`, hint };
   }
@@ -186,11 +206,18 @@ function keyOf(path: Path): string {
   return path.findLast((step) => typeof step === "string") ?? "";
 }
 
-function form(path: Path): string {
+function form(path: Path, value?: unknown): string {
   if (path.length === 0) return DOCUMENT_FORM;
   if (path.length === 2 && path[0] === "services") return SERVICE_FORM;
   if (path.length === 2 && path[0] === "mappings") return MAPPING_FORM;
-  return forms[keyOf(path)] ?? "";
+  const key = keyOf(path);
+  if (path[0] === "mappings" && key === "address") return forms["to"] ?? "";
+  if (key === "to" && isGroup(value)) return DESTINATION_FORM;
+  return forms[key] ?? "";
+}
+
+function isGroup(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function describe(value: unknown): string {

@@ -20,16 +20,24 @@ export function deriveName(
   protocol: Protocol,
   ports: readonly PortRange[],
   on: readonly Prefix[],
+  from: readonly Prefix[],
+  interfaces: readonly string[],
 ): string {
-  const full = `${protocol}:${formatPorts(ports)}${on.length === 0 ? "" : `@${on.join(",")}`}`;
+  const full = [
+    `${protocol}:${formatPorts(ports)}`,
+    ...(on.length === 0 ? [] : [on.join(",")]),
+    ...(from.length === 0 ? [] : [`from:${from.join(",")}`]),
+    ...(interfaces.length === 0 ? [] : [`interface:${interfaces.join(",")}`]),
+  ].join("@");
   if (full.length <= MAX_LENGTH) return full;
   const shownPorts = `${formatPorts(ports.slice(0, SHOWN_PORTS))}${more(ports.length - SHOWN_PORTS)}`;
   const shownOn =
     on.length === 0
       ? ""
       : `@${on.slice(0, SHOWN_PREFIXES).join(",")}${more(on.length - SHOWN_PREFIXES)}`;
+  const rest = [from, interfaces].some((list) => list.length > 0) ? "@..." : "";
   const hash = createHash("sha256").update(full).digest("hex").slice(0, HASH_DIGITS);
-  return `${protocol}:${shownPorts}${shownOn}~${hash}`;
+  return `${protocol}:${shownPorts}${shownOn}${rest}~${hash}`;
 }
 
 function more(count: number): string {

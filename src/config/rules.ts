@@ -207,7 +207,8 @@ function collectMappings(
 
 const tcpOnly: readonly Protocol[] = ["tcp"];
 
-function toEntry({ name, protocol, port, on, to, existing, miss }: MappingEntry): Entry {
+function toEntry(entry: MappingEntry): Entry {
+  const { name, protocol, port, on, from, interface: interfaces, to, existing, miss } = entry;
   return {
     name,
     protocols: protocol === undefined ? tcpOnly : listOf(protocol),
@@ -215,6 +216,8 @@ function toEntry({ name, protocol, port, on, to, existing, miss }: MappingEntry)
       typeof item === "number" ? { first: item, last: item } : item,
     ),
     on: on === undefined ? [] : listOf(on),
+    from: from === undefined ? [] : listOf(from),
+    interfaces: interfaces === undefined ? [] : listOf(interfaces),
     to: listOf(to),
     existing,
     miss,

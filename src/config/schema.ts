@@ -5,10 +5,18 @@
 import * as z from "zod";
 
 import { parsePrefix, type Refusal } from "../model/address.js";
-import { engines } from "../model/mapping.js";
+import { MAX_WEIGHT, engines } from "../model/mapping.js";
 import { MAX_PORT, parsePortItem } from "../model/ports.js";
 import { quote } from "./source.js";
-import { looksLikeAddress, MAX_NAME_LENGTH, NAME, parseTarget, parseUnicast } from "./target.js";
+import {
+  looksLikeAddress,
+  MAX_NAME_LENGTH,
+  NAME,
+  parseInterface,
+  parseTarget,
+  parseUnicast,
+  type Target,
+} from "./target.js";
 
 /** The only version of the format so far. */
 export const VERSION = 1;
@@ -16,7 +24,7 @@ export const VERSION = 1;
 /** Keys that will mean something once it is enforced; until then they would promise what does not happen. */
 export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
   service: ["user", "wildcard"],
-  mapping: ["from", "interface", "weight"],
+  mapping: [],
 };
 
 /** A text that a strict parser of ours turns into a value; its refusal becomes the problem's words. */
@@ -95,7 +103,7 @@ const prefix = text(
 const target = text(
   (input) => {
     const parsed = parseTarget(input);
-    return parsed.ok ? { ok: true, value: parsed.target } : parsed;
+    return parsed.ok ? { ok: true, value: parsed.target satisfies Target } : parsed;
   },
   {
     description:
@@ -104,6 +112,41 @@ const target = text(
     examples: ["web", "ssh:22", "127.0.1.10:80", "[fd5e:ed00::10]:80", "*:22"],
   },
 );
+
+const source = text(
+  (input) => {
+    const parsed = parsePrefix(input);
+    return parsed.ok ? { ok: true, value: parsed.prefix } : parsed;
+  },
+  {
+    description: "Remote addresses that connections come from",
+    pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+    examples: ["198.51.100.0/24", "2001:db8:1::/48"],
+  },
+);
+
+const interfaceName = text(
+  (input) => {
+    const parsed = parseInterface(input);
+    return parsed.ok ? { ok: true, value: parsed.name } : parsed;
+  },
+  {
+    description: "Name of an interface that connections come in on",
+    pattern: "^[^\\s/:,@=]{1,15}$",
+    examples: ["eth0"],
+  },
+);
+
+/** The keys are those of a destination that has a weight. */
+export const weightedTarget = z
+  .strictObject({
+    address: target,
+    weight: z.int().min(1).max(MAX_WEIGHT).meta({
+      description: "Share of the clients, against the weights of the other destinations",
+    }),
+  })
+  .meta({ description: "A destination with its share of the clients" })
+  .transform(({ address, weight }): Target => ({ ...address, weight }));
 
 /** The shape of a name, and what to write instead of one that is not. */
 function parseName(what: string, input: string): { ok: true; value: string } | Refusal {
@@ -169,8 +212,15 @@ export const mappingEntry = z
     on: oneOrMore(prefix)
       .optional()
       .meta({ description: "The local addresses dialled; default: all" }),
-    to: oneOrMore(target).meta({
-      description: "Where the connection goes; of a list, the first that has a listener",
+    from: oneOrMore(source)
+      .optional()
+      .meta({ description: "The remote addresses that connections come from; default: all" }),
+    interface: oneOrMore(interfaceName)
+      .optional()
+      .meta({ description: "The interfaces that connections come in on; default: all" }),
+    to: oneOrMore(z.union([target, weightedTarget])).meta({
+      description:
+        "Where the connection goes; of a list, the first that has a listener, or with weights the one that the client falls to",
     }),
     existing: z.enum(["exact", "any", "never"]).optional().meta({
       description:

@@ -124,6 +124,7 @@ export const changeResult: Decode<ChangeResult> = object({
   mappings: integer(0, Number.MAX_SAFE_INTEGER),
   addressesAdded: list(text(64)),
   addressesRemoved: list(text(64)),
+  interfacesMissing: list(text(64)),
 });
 
 export const daemonStatus: Decode<DaemonStatus> = object({

@@ -35,7 +35,19 @@ export interface ChangeResult {
   readonly mappings: number;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
+  /** Interfaces that mappings name and that there are not (yet). */
+  readonly interfacesMissing: readonly string[];
 }
+
+/** The result of an unload. */
+export const nothingInForce: ChangeResult = {
+  generation: null,
+  changed: true,
+  mappings: 0,
+  addressesAdded: [],
+  addressesRemoved: [],
+  interfacesMissing: [],
+};
 
 /** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */
 export function rulesAfter(
@@ -138,6 +150,10 @@ function refuseTwice(rules: Rules): void {
     });
   }
   if (problems.length > 0) throw configurationError(problems);
+}
+
+export function describeMissingInterface(name: string): string {
+  return `there is no interface ${name} now: the mappings that name it match nothing until it comes (\`ilm run\` notices by itself)`;
 }
 
 export function countMappings(rules: Rules): number {

@@ -10,7 +10,7 @@ import type {
   RuleSet,
   Service,
 } from "../model/mapping.js";
-import { engines, protocols } from "../model/mapping.js";
+import { MAX_INTERFACE_LENGTH, MAX_WEIGHT, engines, protocols } from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
 import {
   asRecord,
@@ -73,15 +73,45 @@ const prefixes: Decode<readonly Prefix[]> = (value, path) => {
 
 const destination: Decode<Destination> = (value, path) => {
   const record = asRecord(value, path);
-  const { service, ...rest } = record;
+  const { service, weight, ...rest } = record;
   const decoded = object({
     address: (part, partPath): Address | "*" => (part === "*" ? "*" : address(part, partPath)),
     port: (part, partPath): number | "same" =>
       part === "same" ? "same" : portNumber(part, partPath),
   })(rest, path);
-  if (!Object.hasOwn(record, "service")) return decoded;
-  return { ...decoded, service: nameText(service, `${path}.service`) };
+  return {
+    ...decoded,
+    ...(Object.hasOwn(record, "service") && { service: nameText(service, `${path}.service`) }),
+    ...(Object.hasOwn(record, "weight") && {
+      weight: integer(1, MAX_WEIGHT)(weight, `${path}.weight`),
+    }),
+  };
 };
+
+/** All of them have weights, or none has. */
+const destinations: Decode<readonly Destination[]> = (value, path) => {
+  const decoded = list(destination, 1)(value, path);
+  const weighted = decoded.filter((one) => one.weight !== undefined).length;
+  if (weighted > 0 && weighted < decoded.length) {
+    throw new DecodeError(path, "has weights for some of the destinations only");
+  }
+  return decoded;
+};
+
+const interfaceNames: Decode<readonly string[]> = (value, path) => {
+  const decoded = list(text(MAX_INTERFACE_LENGTH, 1))(value, path);
+  if (new Set(decoded).size !== decoded.length) throw new DecodeError(path, "has a duplicate");
+  return decoded;
+};
+
+/** Absent and empty would mean the same: only one of them is taken. */
+function someOf<T>(decode: Decode<readonly T[]>): Decode<readonly T[]> {
+  return (value, path) => {
+    const decoded = decode(value, path);
+    if (decoded.length === 0) throw new DecodeError(path, "must have at least 1 entries");
+    return decoded;
+  };
+}
 
 export const origin: Decode<Origin> = object({
   file: text(NAME_LENGTH_MAX),
@@ -89,16 +119,28 @@ export const origin: Decode<Origin> = object({
   column: integer(0, POSITION_MAX),
 });
 
-export const mapping: Decode<Mapping> = object({
+const plainMapping = object({
   name: nameText,
   protocol: oneOf(...protocols),
   ports,
   on: prefixes,
-  to: list(destination, 1),
+  to: destinations,
   existing: oneOf<Existing>("exact", "any", "never"),
   miss: oneOf<Miss>("pass", "reject"),
   origin,
 });
+
+export const mapping: Decode<Mapping> = (value, path) => {
+  const record = asRecord(value, path);
+  const { from, interfaces, ...rest } = record;
+  return {
+    ...plainMapping(rest, path),
+    ...(Object.hasOwn(record, "from") && { from: someOf(prefixes)(from, `${path}.from`) }),
+    ...(Object.hasOwn(record, "interfaces") && {
+      interfaces: someOf(interfaceNames)(interfaces, `${path}.interfaces`),
+    }),
+  };
+};
 
 const service: Decode<Service> = object({
   name: nameText,

@@ -3,7 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
-import { countMappings, rulesAfter, type Change, type ChangeResult } from "./changes.js";
+import {
+  countMappings,
+  nothingInForce,
+  rulesAfter,
+  type Change,
+  type ChangeResult,
+} from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
 
 export interface Performed extends ChangeResult {
@@ -54,7 +60,7 @@ function tryLock(netnsInode: number, last: boolean): WriterLock | null {
 function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
   if (change.kind === "unload") {
     const changed = dataPlane.unload();
-    return { generation: null, changed, mappings: 0, addressesAdded: [], addressesRemoved: [] };
+    return { ...nothingInForce, changed };
   }
   const rules = rulesAfter(dataPlane.inForce()?.rules ?? null, change);
   return { ...dataPlane.apply(rules), mappings: countMappings(rules) };

@@ -7,7 +7,14 @@ import type { DataPlane, InForce } from "../dataplane/types.js";
 import type { Rules } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, type ErrorBody } from "./error-body.js";
-import { countMappings, rulesAfter, type Change, type ChangeResult } from "./changes.js";
+import {
+  countMappings,
+  describeMissingInterface,
+  nothingInForce,
+  rulesAfter,
+  type Change,
+  type ChangeResult,
+} from "./changes.js";
 import type { Desired, Source } from "./desired.js";
 import type { Logger } from "./log.js";
 
@@ -152,7 +159,8 @@ export class Reconciler {
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
     const { dataPlane, log, describe } = this.#options;
-    const { generation, changed, addressesAdded, addressesRemoved } = dataPlane.apply(rules);
+    const { generation, changed, addressesAdded, addressesRemoved, interfacesMissing } =
+      dataPlane.apply(rules);
     const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules);
     log.log(
       "info",
@@ -163,12 +171,14 @@ export class Reconciler {
     );
     for (const address of addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of addressesRemoved) log.log("info", `${address} was removed from lo`);
+    for (const name of interfacesMissing) log.log("warning", describeMissingInterface(name));
     return {
       generation,
       changed,
       mappings: countMappings(rules),
       addressesAdded,
       addressesRemoved,
+      interfacesMissing,
     };
   }
 
@@ -178,7 +188,7 @@ export class Reconciler {
     this.#unloaded = true;
     log.log("info", "unloaded, as asked for over the socket");
     onUnloaded?.();
-    return { generation: null, changed, mappings: 0, addressesAdded: [], addressesRemoved: [] };
+    return { ...nothingInForce, changed };
   }
 
   #follow(source: Source): void {

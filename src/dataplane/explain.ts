@@ -2,6 +2,7 @@
 import { bpfSkLookupLayout, decisionLayout, questionLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import { IlmError } from "../errors.js";
+import { errnoOf } from "../kernel/ffi.js";
 import { addressBytes, familyOf } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import type { Rules } from "../model/mapping.js";
@@ -10,6 +11,7 @@ import type { Generation } from "./generation.js";
 import type { Registry } from "./registry.js";
 import type { Explanation } from "./types.js";
 
+const EOPNOTSUPP = 95;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const zeroKey = new Uint8Array(4);
@@ -54,17 +56,20 @@ export function explainPacket(
     const value = { asked, interface: interfaceIndex, remotePort };
     question.update(zeroKey, encode(questionLayout, value));
   };
-  let context: Uint8Array;
+  let cookie = 0n;
   ask(1);
   try {
     // Port 0 is what tells the program to look whether it is asked (bpf/abi.h, ilm_question).
-    context = generation.program.testRun(lookupContext({ ...packet, remotePort: 0 })).context;
+    const { context } = generation.program.testRun(lookupContext({ ...packet, remotePort: 0 }));
+    cookie = decode(bpfSkLookupLayout, context).cookie;
+  } catch (error) {
+    // The program decided, but a test run does not choose a member of a SO_REUSEPORT group (net/bpf/test_run.c).
+    if (errnoOf(error) !== EOPNOTSUPP) throw error;
   } finally {
     ask(0);
   }
   const answer = registry.map("explained").lookup(zeroKey);
   if (answer === undefined) throw new IlmError("INTERNAL", "the program left no answer");
-  const { cookie } = decode(bpfSkLookupLayout, context);
   return {
     ...toDecision(decode(decisionLayout, answer), rules),
     cookie: cookie === 0n ? null : cookie.toString(),

@@ -2,22 +2,9 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import {
-  ExistingCode,
-  ILM_CLASS_EXACT,
-  ILM_CLASS_PREFIX,
-  ILM_OWNED_WORDS,
-  ILM_PORT_KEYS,
-  classLayout,
-  countersLayout,
-  destinationLayout,
-  exactKeyLayout,
-  lookupConstantsLayout,
-  prefixKeyLayout,
-  ruleLayout,
-} from "../abi/generated.js";
+import { ILM_OWNED_WORDS, countersLayout, lookupConstantsLayout } from "../abi/generated.js";
 import { decodeAll, encode, encodeAll } from "../abi/layout.js";
-import type { Compiled } from "../compile/compile.js";
+import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
 import {
   type BpfMap,
@@ -27,21 +14,25 @@ import {
   openMap,
   openProgram,
 } from "../kernel/bpf.js";
-import { addressBytes, familyOf, prefixBits } from "../model/address.js";
+import { addressBytes } from "../model/address.js";
 import type { Counters } from "../model/decision.js";
 import { mappingKey } from "../model/mapping.js";
+import { interfaces } from "../kernel/interfaces.js";
 import { type PinPaths, objectPath, removeFolder } from "./paths.js";
 import { type Registry, registryMaps } from "./registry.js";
+import { fillTables, putInterfaces, tableSizes } from "./tables.js";
 import type { InForce } from "./types.js";
 
 /** Maps of the generation itself. Those that only the program reads are kept by it and need no pin. */
-const pinnedMaps = ["counters", "carried", "source"] as const;
+const pinnedMaps = ["counters", "carried", "interfaces", "source"] as const;
 type PinnedMap = (typeof pinnedMaps)[number];
 
 /** What `source` holds, gzipped JSON: a generation describes itself, so that nothing else has to be believed. */
 export interface Description extends InForce {
   /** Number of the registry that it uses. */
   readonly registry: number;
+  /** What the places of `interfaces` stand for; [0] is none. */
+  readonly interfaces: readonly string[];
 }
 
 const CHUNK = 4096;
@@ -83,97 +74,6 @@ function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(filter.buffer);
 }
 
-/** Fills the tables of a loaded object. `slots`: index into `primary` of each of the compiled endpoints. */
-function fill(object: BpfObject, compiled: Compiled, slots: readonly number[]): void {
-  const put = (name: string, keys: Uint8Array, values: Uint8Array): void => {
-    const map = object.map(name);
-    try {
-      map.updateAll(keys, values);
-    } finally {
-      map.close();
-    }
-  };
-  const rules = [
-    { mapping: 0, first4: 0, first6: 0, count4: 0, count6: 0, existing: 0, reject: 0 },
-    ...compiled.rules.map(({ mapping: index, first, count }) => {
-      const mapping = compiled.mappings[index];
-      if (mapping === undefined) throw new IlmError("INTERNAL", `rule of no mapping ${index}`);
-      return {
-        mapping: index,
-        first4: first[4],
-        first6: first[6],
-        count4: count[4],
-        count6: count[6],
-        existing: { exact: ExistingCode.EXACT, any: ExistingCode.ANY, never: ExistingCode.NEVER }[
-          mapping.existing
-        ],
-        reject: mapping.miss === "reject" ? 1 : 0,
-      };
-    }),
-  ];
-  put("rules", indexes(rules.length), encodeAll(ruleLayout, rules));
-  const destinations = compiled.destinations.map(({ endpoint, address, port }) => ({
-    address: addressBytes(address),
-    port,
-    slot: slots[endpoint] ?? 0,
-  }));
-  put("destinations", indexes(destinations.length), encodeAll(destinationLayout, destinations));
-  const classes = [
-    { rule4: 0, rule6: 0 },
-    ...compiled.classes.map(({ fallback }) => ({ rule4: fallback[4], rule6: fallback[6] })),
-  ];
-  put("classes", indexes(classes.length), encodeAll(classLayout, classes));
-  put(
-    "exact",
-    encodeAll(
-      exactKeyLayout,
-      compiled.exact.map((entry) => ({
-        classId: entry.class,
-        address: addressBytes(entry.address),
-      })),
-    ),
-    new Uint8Array(Uint32Array.from(compiled.exact, (entry) => entry.rule).buffer),
-  );
-  put(
-    "prefixes",
-    encodeAll(
-      prefixKeyLayout,
-      compiled.prefixes.map((entry) => {
-        const { bytes, length } = prefixBits(entry.prefix);
-        const classFamily = new DataView(new ArrayBuffer(4));
-        // The trie compares bytes from the first on: network byte order, read back as a host number.
-        classFamily.setUint32(0, entry.class * 2 + (familyOf(entry.prefix) === 6 ? 1 : 0), false);
-        return {
-          length: 32 + length,
-          classFamily: classFamily.getUint32(0, true),
-          address: bytes,
-        };
-      }),
-    ),
-    new Uint8Array(Uint32Array.from(compiled.prefixes, (entry) => entry.rule).buffer),
-  );
-  const owned = Buffer.concat(compiled.owned.map((address) => addressBytes(address)));
-  put("owned", owned, new Uint8Array(new Uint32Array(compiled.owned.length).fill(1).buffer));
-  // Only the ports that are mapped: an array starts as zeroes.
-  const keys: number[] = [];
-  const values: number[] = [];
-  compiled.classes.forEach((entry, index) => {
-    const flags = (entry.hasExact ? ILM_CLASS_EXACT : 0) + (entry.hasPrefix ? ILM_CLASS_PREFIX : 0);
-    const base = entry.protocol === "udp" ? ILM_PORT_KEYS / 2 : 0;
-    for (const { first, last } of entry.ranges) {
-      for (let port = first; port <= last; port++) {
-        keys.push(base + port);
-        values.push(index + 1 + flags);
-      }
-    }
-  });
-  put(
-    "ports",
-    new Uint8Array(Uint32Array.from(keys).buffer),
-    new Uint8Array(Uint32Array.from(values).buffer),
-  );
-}
-
 /** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
 export interface IngressPrograms {
   readonly steer: BpfProgram;
@@ -186,6 +86,9 @@ const tables = [
   "classes",
   "exact",
   "prefixes",
+  "sources",
+  "steps",
+  "interfaces",
   "owned",
   "rules",
   "destinations",
@@ -268,19 +171,7 @@ export class Generation {
     mkdirSync(staging, { recursive: true, mode: 0o700 });
     const object = new BpfObject(objectPath("lookup"));
     const source = describe(description);
-    const mappings = compiled.mappings.length;
-    // A map has at least one entry.
-    const sizes: Record<string, number> = {
-      classes: compiled.classes.length + 1,
-      exact: compiled.exact.length,
-      prefixes: compiled.prefixes.length,
-      owned: compiled.owned.length,
-      rules: compiled.rules.length + 1,
-      destinations: compiled.destinations.length,
-      counters: mappings,
-      carried: mappings,
-      source: source.length / CHUNK,
-    };
+    const sizes = { ...tableSizes(compiled), source: source.length / CHUNK };
     const maps = new Map<PinnedMap, BpfMap>();
     let program: BpfProgram | undefined;
     let ingress: IngressPrograms | null = null;
@@ -295,9 +186,11 @@ export class Generation {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
       for (const name of registryMaps) object.reuse(name, registry.map(name));
       object.setConstants(constants);
+      const entry = description.engine === "kfunc" ? "ilm_lookup_kfunc" : "ilm_lookup";
+      object.include(entry);
       object.load();
-      fill(object, compiled, slots);
-      program = object.program("ilm_lookup");
+      fillTables(object, compiled, slots);
+      program = object.program(entry);
       for (const name of pinnedMaps) maps.set(name, object.map(name));
       if (registry.steers) {
         ingress = loadIngress(object, registry, constants);
@@ -338,6 +231,16 @@ export class Generation {
       this.#description = JSON.parse(json) as Description;
     }
     return this.#description;
+  }
+
+  /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
+  resolveInterfaces(): string[] {
+    const { interfaces: names } = this.describe();
+    if (names.length <= 1) return [];
+    const present = interfaces();
+    putInterfaces(this.#map("interfaces"), names, present);
+    const known = new Set(present.values());
+    return names.slice(1).filter((name) => !known.has(name));
   }
 
   /** One per mapping: what this generation counted, and what the mapping had before. */

@@ -22,6 +22,8 @@ export function toListener(record: Record): Listener {
     wildcard: isUnspecified(address),
     v6only: record.v6only === 1,
     reuseport: record.reuseport === 1,
+    groupSize: record.groupSize,
+    groupProgram: record.groupProgram === 1,
     device: record.device,
     cookie: record.cookie.toString(),
     inode: Number(record.inode),

@@ -1,13 +1,5 @@
 /** The data plane of the main thread's network namespace. */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  rmdirSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
@@ -41,9 +33,17 @@ import { explainPacket } from "./explain.js";
 import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
 import { type Description, Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
-import { PinPaths, objectPath, removeFolder } from "./paths.js";
+import { findEnded, removeEnded } from "./ended.js";
+import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
-import type { ApplyResult, DataPlane, DecisionStream, Explanation, InForce } from "./types.js";
+import type {
+  ApplyResult,
+  DataPlane,
+  DecisionStream,
+  Explanation,
+  Health,
+  InForce,
+} from "./types.js";
 import { watchDecisions } from "./watch.js";
 
 /** A generation in force, with what it stands on. */
@@ -162,6 +162,7 @@ class KernelDataPlane implements DataPlane {
     const engine = chooseEngine(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
+    removeEnded(paths);
     const before = this.#current();
     this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
@@ -172,7 +173,13 @@ class KernelDataPlane implements DataPlane {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
-      return { generation, changed: false, addressesAdded: added, addressesRemoved: [] };
+      return {
+        generation,
+        changed: false,
+        addressesAdded: added,
+        addressesRemoved: [],
+        interfacesMissing: before.generation.resolveInterfaces(),
+      };
     }
     mkdirSync(paths.base, { recursive: true, mode: 0o700 });
     let registry = before?.registry;
@@ -194,8 +201,10 @@ class KernelDataPlane implements DataPlane {
       rules,
       engine,
       registry: registry.number,
+      interfaces: compiled.interfaces,
     };
     const generation = Generation.create(paths, registry, compiled, slots, description);
+    const missing = generation.resolveInterfaces();
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
@@ -216,6 +225,7 @@ class KernelDataPlane implements DataPlane {
       changed: true,
       addressesAdded: added,
       addressesRemoved: removed,
+      interfacesMissing: missing,
     };
   }
 
@@ -246,6 +256,18 @@ class KernelDataPlane implements DataPlane {
     for (const number of paths.numbers("registry")) {
       if (number !== keep?.registry.number) removeFolder(paths.registry(number));
     }
+  }
+
+  health(): Health | null {
+    const loaded = this.#current();
+    if (loaded === undefined) return null;
+    const { untracked, unplaced, unsteered } = loaded.registry.faults();
+    return { steers: loaded.registry.steers, untracked, unplaced, unsteered };
+  }
+
+  endedNamespaces(): number[] {
+    const bpffs = findBpffs();
+    return bpffs === undefined ? [] : findEnded(bpffs);
   }
 
   counters(): Counters[] {
@@ -283,6 +305,7 @@ class KernelDataPlane implements DataPlane {
     const found = this.listeners().find(
       (listener) =>
         listener.protocol === packet.protocol &&
+        !(listener.v6only && familyOf(packet.local) === 4) &&
         wanted.some(
           ({ address, port }) =>
             listener.address === address && listener.port === (port || packet.localPort),
@@ -299,8 +322,14 @@ class KernelDataPlane implements DataPlane {
   follow(): { close(): void } {
     return new Follower(
       () => this.#current()?.registry,
-      () => this.#steer(),
+      () => this.#meetInterfaces(),
     );
+  }
+
+  /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
+  #meetInterfaces(): void {
+    this.#current()?.generation.resolveInterfaces();
+    this.#steer();
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. */
@@ -321,7 +350,7 @@ class KernelDataPlane implements DataPlane {
 
   resync(): void {
     const { registry } = this.#require();
-    this.#steer();
+    this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
   }
@@ -329,12 +358,13 @@ class KernelDataPlane implements DataPlane {
   unload(): boolean {
     const paths = this.#findPaths();
     const found = paths !== undefined && existsSync(paths.base);
+    if (paths !== undefined) removeEnded(paths);
     this.#forget();
     if (paths !== undefined && found) {
       // The decision first, so that no program runs on half of its state.
       rmSync(paths.lookupLink, { force: true });
       removeFolder(paths.base);
-      if (readdirSync(paths.parent).length === 0) rmdirSync(paths.parent);
+      removeIfEmpty(paths.parent);
     }
     const removed = removeUnused([]);
     rmSync(lockPath(this.netnsInode), { force: true });
@@ -353,7 +383,7 @@ function neededHooks({ rules, engine }: Description): Record<Direction, boolean>
   const mappings = allMappings(rules);
   const udp = mappings.some((mapping) => mapping.protocol === "udp");
   // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
-  const mptcp = engine === "registry" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  const mptcp = engine !== "kfunc" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
 }
 

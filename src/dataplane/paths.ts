@@ -1,5 +1,5 @@
 /** Where things are pinned. Names hold no dots: the BPF file system keeps those for itself (kernel/bpf/inode.c, bpf_lookup). */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, rmdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,12 +22,14 @@ export function objectPath(name: ObjectName): string {
 }
 
 export class PinPaths {
+  readonly bpffs: string;
   readonly parent: string;
   readonly base: string;
   /** The one link that says which generation is in force. */
   readonly lookupLink: string;
 
   constructor(bpffs: string, netnsInode: number) {
+    this.bpffs = bpffs;
     this.parent = join(bpffs, FOLDER);
     this.base = join(this.parent, String(netnsInode));
     this.lookupLink = join(this.base, "lookup");
@@ -59,6 +61,10 @@ export class PinPaths {
       .filter((number) => number !== undefined)
       .map(Number);
   }
+}
+
+export function removeIfEmpty(path: string): void {
+  if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
 }
 
 export function removeFolder(path: string): void {

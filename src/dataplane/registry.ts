@@ -59,6 +59,7 @@ export const registryMaps = [
   "ingress",
   "steering",
   "steered_tcp",
+  "on_device",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -85,6 +86,8 @@ const hooks = [
   { object: "registry", program: "ilm_sockops", type: AttachType.cgroupSockOps },
   { object: "registry", program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
   { object: "registry", program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
+  { object: "registry", program: "ilm_connect4", type: AttachType.cgroupInet4Connect },
+  { object: "registry", program: "ilm_connect6", type: AttachType.cgroupInet6Connect },
   { object: "reply", program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
   { object: "reply", program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
 ] as const;
@@ -329,7 +332,8 @@ export class Registry {
   sweep(): void {
     const map = this.map("presence");
     for (const [key, value] of map.snapshot()) {
-      if (decode(presenceLayout, value).sockets === 0) map.delete(key);
+      const { sockets, connected } = decode(presenceLayout, value);
+      if (sockets === 0 && connected === 0) map.delete(key);
     }
     this.scan();
   }

@@ -24,6 +24,8 @@ export interface ApplyResult {
   readonly changed: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
+  /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */
+  readonly interfacesMissing: readonly string[];
 }
 
 /** Live decisions. Closing it (or its process dying) ends the cost. */
@@ -44,6 +46,18 @@ export interface Explanation extends Decision {
   readonly cookie: string | null;
 }
 
+/** What the data plane could not do since it was loaded, and what this kernel does not let it do. */
+export interface Health {
+  /** UDP and MPTCP are handed over at ingress. */
+  readonly steers: boolean;
+  /** Listeners that found a map full or no memory. */
+  readonly untracked: number;
+  /** Listeners of a destination that the socket map refused. */
+  readonly unplaced: number;
+  /** Packets for a destination that only ingress selects, and that ingress did not see or could not judge. */
+  readonly unsteered: number;
+}
+
 export interface DataPlane {
   /** Inode number and cookie (decimal) of the network namespace. */
   readonly netnsInode: number;
@@ -54,6 +68,10 @@ export interface DataPlane {
   inForce(): InForce | null;
   /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
   apply(rules: Rules): ApplyResult;
+  /** Null when nothing is loaded. */
+  health(): Health | null;
+  /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
+  endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): Counters[];
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */

@@ -42,7 +42,8 @@ function describe(pid: string): Owner {
 
 /**
  * Socket inode -> the process that holds it, for those asked for. The lowest pid when several do, which is the parent that
- * listened before it forked. Walks all of /proc: ask for all at once.
+ * listened before it forked; but any other before pid 1, which opens sockets for services and keeps them (systemd). Walks
+ * all of /proc: ask for all at once.
  */
 export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
   const owners = new Map<number, Owner>();
@@ -50,6 +51,7 @@ export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
   const pids = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .sort((a, b) => Number(a) - Number(b));
+  if (pids[0] === "1") pids.push(...pids.splice(0, 1));
   for (const pid of pids) {
     let owner: Owner | undefined;
     for (const fd of orGone(() => readdirSync(`/proc/${pid}/fd`), [])) {

@@ -8,6 +8,8 @@ export interface Candidate {
   readonly address: Address;
   /** Host byte order; 0: the port that was dialled. */
   readonly port: number;
+  /** 0: the mapping has no weights. */
+  readonly weight: number;
 }
 
 const wildcards: Record<Family, readonly Address[]> = {
@@ -29,7 +31,7 @@ export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candid
       destination.address === "*" ? wildcards[family] : ([destination.address] as const);
     for (const address of addresses) {
       if (familyOf(address) !== family && address !== "::") continue;
-      found.push({ destination: index, address, port });
+      found.push({ destination: index, address, port, weight: destination.weight ?? 0 });
     }
   };
   const isOwnFamily = (destination: Destination): boolean =>

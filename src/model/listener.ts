@@ -16,6 +16,10 @@ export interface Listener {
   /** IPv6 only: the socket takes no IPv4. */
   readonly v6only: boolean;
   readonly reuseport: boolean;
+  /** Sockets of its SO_REUSEPORT group, itself among them; 0 for none. */
+  readonly groupSize: number;
+  /** The group has a program of its own (SO_ATTACH_REUSEPORT_CBPF, _EBPF), which selects the member. */
+  readonly groupProgram: boolean;
   /** Interface index of SO_BINDTODEVICE, 0 for none. */
   readonly device: number;
   /** Socket cookie, decimal (64 bit). */
@@ -25,7 +29,13 @@ export interface Listener {
   readonly uid: number;
 }
 
-/** The process that holds a socket's file. The first found when several do. */
+/**
+ * How a listener is handed what is dialled: sk_lookup takes it from a socket map, or ingress from the kernel's own tables.
+ * none: no mapping leads to it, or this kernel cannot.
+ */
+export type Handover = "sockmap" | "ingress" | "none";
+
+/** The process that holds a socket's file; see findOwners in kernel/procfs.ts when several do. */
 export interface Owner {
   readonly pid: number;
   readonly command: string;

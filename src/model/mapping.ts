@@ -29,7 +29,13 @@ export interface Destination {
   readonly port: number | "same";
   /** The service that this address was named by, if any. Neighbours of one service are alternatives per family. */
   readonly service?: string;
+  /** Share of the clients, 1 to 1000, against the others of the list. All destinations of a mapping have one, or none has. */
+  readonly weight?: number;
 }
+
+export const MAX_WEIGHT = 1000;
+/** Bytes of an interface's name (IFNAMSIZ less the final NUL, include/uapi/linux/if.h). */
+export const MAX_INTERFACE_LENGTH = 15;
 
 /** What counts as "already listening" and keeps its connections. */
 export type Existing = "exact" | "any" | "never";
@@ -48,7 +54,11 @@ export interface Mapping {
   readonly ports: readonly PortRange[];
   /** Local prefixes dialled; empty: all. Canonical, without duplicates. */
   readonly on: readonly Prefix[];
-  /** At least one; the first that listens gets the connection. */
+  /** Remote prefixes that connections come from; absent: all. Canonical, without duplicates, not empty. */
+  readonly from?: readonly Prefix[];
+  /** Names of the interfaces that connections come in on; absent: all. Without duplicates, not empty, sorted. */
+  readonly interfaces?: readonly string[];
+  /** At least one; the first that listens gets the connection, or with weights the one that the client falls to. */
   readonly to: readonly Destination[];
   readonly existing: Existing;
   readonly miss: Miss;
@@ -93,6 +103,15 @@ export const emptyRules: Rules = {
   file: { services: [], mappings: [] },
   runtime: [],
 };
+
+/** A mapping that only some packets meet: others pass it over for the next best. */
+export function isConditional(mapping: Mapping): boolean {
+  return mapping.from !== undefined || mapping.interfaces !== undefined;
+}
+
+export function isWeighted(mapping: Pick<Mapping, "to">): boolean {
+  return mapping.to[0]?.weight !== undefined;
+}
 
 /** All mappings in force, the file's first. */
 export function allMappings(rules: Rules): readonly Mapping[] {

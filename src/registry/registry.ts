@@ -1,7 +1,7 @@
 /** Listeners as the rules see them. Pure: from a snapshot of the kernel's tables and the rules in force. */
 import { candidates } from "../model/candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
-import type { Listener } from "../model/listener.js";
+import type { Handover, Listener } from "../model/listener.js";
 import { type Mapping, type Rules, allMappings } from "../model/mapping.js";
 import { portsContain } from "../model/ports.js";
 
@@ -133,6 +133,14 @@ export function joinListeners(rules: Rules, listeners: readonly Listener[]): Lis
     }
   }
   return listeners.map((listener) => ({ listener, mappings: names.get(listener) ?? [] }));
+}
+
+/** How it is handed over. `steers`: ingress is to be had (tcx, Linux 6.6); otherwise UDP goes through the socket map. */
+export function handoverOf({ listener, mappings }: ListenerView, steers: boolean): Handover {
+  if (mappings.length === 0) return "none";
+  if (listener.kind === "tcp") return "sockmap";
+  if (steers) return "ingress";
+  return listener.kind === "udp" ? "sockmap" : "none";
 }
 
 /**

@@ -98,7 +98,32 @@ function on(random: Random): Prefix[] {
   return [...prefixes];
 }
 
+/** Few, so that packets come from them; nested, and of both families. */
+const remotes = ["203.0.113.100", "203.0.113.101", "198.51.100.9", "2001:db8::100", "2001:db9::1"];
+/** Names of interfaces that there are in the namespace, and one that there is not. */
+export const interfaceNames: readonly string[] = ["lo", "ilm-a", "ilm-b"];
+
+function from(random: Random): Prefix[] {
+  const prefixes = new Set<Prefix>();
+  for (let count = random.integer(1, 3); count > 0; count -= 1) {
+    const address = random.pick(remotes);
+    prefixes.add(prefix(address, random.pick(address.includes(":") ? lengths6 : lengths4)));
+  }
+  return [...prefixes];
+}
+
+function interfaces(random: Random): string[] {
+  const names = [...interfaceNames, "ilm-gone"].filter(() => random.oneIn(2));
+  return names.length > 0 ? names : ["ilm-a"];
+}
+
 function destinations(random: Random, services: readonly Service[]): Destination[] {
+  const weighted = random.oneIn(4);
+  const list = destinationList(random, services);
+  return weighted ? list.map((one) => ({ ...one, weight: random.integer(1, 9) })) : list;
+}
+
+function destinationList(random: Random, services: readonly Service[]): Destination[] {
   const found: Destination[] = [];
   for (let count = random.pick([1, 1, 1, 2, 3]); count > 0; count -= 1) {
     const target = random.oneIn(3) ? random.integer(firstPort, lastPort) : ("same" as const);
@@ -132,6 +157,8 @@ export function generateMapping(
     protocol: random.pick(["tcp", "udp"]),
     ports: ports(random),
     on: on(random),
+    ...(random.oneIn(3) && { from: from(random) }),
+    ...(random.oneIn(4) && { interfaces: interfaces(random) }),
     to: destinations(random, services),
     existing: random.pick<Existing>(["exact", "exact", "any", "never"]),
     miss: random.pick<Miss>(["pass", "pass", "reject"]),
@@ -195,14 +222,16 @@ export function generateSockets(random: Random): WantedSocket[] {
   return sockets;
 }
 
-export function generatePacket(random: Random): Packet {
+export function generatePacket(random: Random, interfaceIndexes: readonly number[]): Packet {
   const local = random.pick(random.oneIn(6) ? privates : publics);
   return {
     protocol: random.pick<Protocol>(["tcp", "udp"]),
     local: local as Address,
     localPort: random.oneIn(15) ? random.integer(1, 65535) : port(random),
-    remote: (local.includes(":") ? "2001:db8::100" : "203.0.113.100") as Address,
+    remote: random.pick(
+      remotes.filter((remote) => remote.includes(":") === local.includes(":")),
+    ) as Address,
     remotePort: random.integer(1024, 65535),
-    interfaceIndex: 0,
+    interfaceIndex: random.pick(interfaceIndexes),
   };
 }

@@ -72,6 +72,40 @@ function fit(mapping: Mapping, address: string): number | null {
   return lengths.length === 0 ? null : Math.max(...lengths);
 }
 
+/** The same for `from`; of prefixes, the longest that holds the address counts. */
+function fitFrom({ from }: Mapping, remote: string): number | null {
+  if (from === undefined) return 0;
+  const lengths = from.filter((prefix) => contains(prefix, remote)).map(lengthOf);
+  return lengths.length === 0 ? null : Math.max(...lengths);
+}
+
+/** How a client draws among weights, in words: the destination with the least -log2(u) / weight, with a u of its own for each. */
+function draw(remote: string, remotePort: number, address: string, port: number, weight: number) {
+  const mix = (value: number): number => {
+    let h = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    return (h ^ (h >>> 16)) >>> 0;
+  };
+  const hash = (text: string, seed: number): number => {
+    const ipv4 = isIpv6(text) ? "" : `${"0".repeat(80)}${"1".repeat(16)}`;
+    // Words as a little-endian machine reads the bytes of the address.
+    const word = (index: number): number =>
+      [3, 2, 1, 0].reduce(
+        (value, byte) =>
+          value * 256 +
+          Number.parseInt((ipv4 + bits(text)).slice(index * 32 + byte * 8).slice(0, 8), 2),
+        0,
+      );
+    let h = Math.imul(seed ^ word(0), 0x9e3779b1);
+    h = Math.imul(h ^ (h >>> 15) ^ word(1), 0x85ebca77);
+    h = Math.imul(h ^ (h >>> 13) ^ word(2), 0xc2b2ae3d);
+    h = Math.imul(h ^ (h >>> 16) ^ word(3), 0x27d4eb2f);
+    return (h ^ (h >>> 15)) >>> 0;
+  };
+  const h = mix((hash(remote, remotePort) ^ mix(hash(address, port))) >>> 0);
+  return -Math.log2(Math.max(h, 1) / 2 ** 32) / weight;
+}
+
 /** Can a socket that is bound to this address take a packet of this family at all? */
 const takes = (socket: Socket, ipv6: boolean): boolean =>
   isIpv6(socket.address) ? ipv6 || !socket.v6only : !ipv6;
@@ -102,8 +136,14 @@ function order(to: readonly Destination[], ipv6: boolean): readonly number[] {
   return runs.flatMap((run) => [...run.filter(isOwn), ...run.filter((index) => !isOwn(index))]);
 }
 
-export function decide(rules: Rules, sockets: readonly Socket[], packet: Packet): Expected {
-  const { protocol, local, localPort } = packet;
+/** `interfaces`: names by index. */
+export function decide(
+  rules: Rules,
+  sockets: readonly Socket[],
+  packet: Packet,
+  interfaces: ReadonlyMap<number, string> = new Map(),
+): Expected {
+  const { protocol, local, localPort, remote, remotePort, interfaceIndex } = packet;
   const ipv6 = isIpv6(local);
   const mappings = allMappings(rules);
   const unmanaged: Expected = {
@@ -119,7 +159,17 @@ export function decide(rules: Rules, sockets: readonly Socket[], packet: Packet)
     addresses.some((address) => address === local),
   );
   const candidates = mappings
-    .map((mapping, index) => ({ mapping, index, fit: fit(mapping, local) }))
+    .map((mapping, index) => ({
+      mapping,
+      index,
+      fit: fit(mapping, local),
+      from: fitFrom(mapping, remote),
+    }))
+    .filter(({ mapping, from }) => {
+      const name = interfaces.get(interfaceIndex);
+      const comesIn = name !== undefined && mapping.interfaces?.includes(name) === true;
+      return from !== null && (mapping.interfaces === undefined || comesIn);
+    })
     .filter(
       ({ mapping, fit: length }) =>
         mapping.protocol === protocol && covers(mapping, localPort) && length !== null,
@@ -128,7 +178,13 @@ export function decide(rules: Rules, sockets: readonly Socket[], packet: Packet)
       ({ mapping }) =>
         !owned || mapping.on.some((prefix) => isHost(prefix) && contains(prefix, local)),
     )
-    .sort((a, b) => (b.fit ?? 0) - (a.fit ?? 0) || size(a.mapping) - size(b.mapping));
+    .sort(
+      (a, b) =>
+        (b.fit ?? 0) - (a.fit ?? 0) ||
+        size(a.mapping) - size(b.mapping) ||
+        (b.from ?? 0) - (a.from ?? 0) ||
+        Number(a.mapping.interfaces === undefined) - Number(b.mapping.interfaces === undefined),
+    );
   const [best] = candidates;
   if (best === undefined) return unmanaged;
   const { mapping, index } = best;
@@ -143,14 +199,29 @@ export function decide(rules: Rules, sockets: readonly Socket[], packet: Packet)
     return { verdict: "existing", mapping: index, destination: null, cookies: [] };
   }
 
-  // 3.: the first destination that listens and can take this family.
-  for (const destination of order(mapping.to, ipv6)) {
-    const { address, port } = mapping.to[destination] ?? { address: "*", port: "same" };
-    const there = listening.filter(
-      (socket) =>
-        socket.port === (port === "same" ? localPort : port) &&
-        (address === "*" ? isWildcard(socket) : socket.address === address),
-    );
+  // 3.: the first destination that listens and can take this family; with weights, the one that the client draws.
+  const choices = order(mapping.to, ipv6).flatMap((destination) => {
+    const { address, port, weight } = mapping.to[destination] ?? { address: "*", port: "same" };
+    const wanted = port === "same" ? localPort : port;
+    const places: readonly string[] =
+      address !== "*"
+        ? [address]
+        : weight === undefined
+          ? ["*"]
+          : ipv6
+            ? ["::"]
+            : ["0.0.0.0", "::"];
+    return places.map((place) => ({
+      destination,
+      there: listening.filter(
+        (socket) =>
+          socket.port === wanted && (place === "*" ? isWildcard(socket) : socket.address === place),
+      ),
+      drawn: weight === undefined ? 0 : draw(remote, remotePort, place, wanted, weight),
+    }));
+  });
+  const live = choices.filter(({ there }) => there.length > 0).sort((a, b) => a.drawn - b.drawn);
+  for (const { destination, there } of live) {
     if (there.length > 0) {
       return {
         verdict: "selected",
@@ -168,10 +239,37 @@ export function decide(rules: Rules, sockets: readonly Socket[], packet: Packet)
 
 /** Do two mappings tie: is there a port, and a prefix that both name, at which neither comes before the other? */
 export function tie(a: Mapping, b: Mapping): boolean {
-  const shared =
-    a.on.length === 0 && b.on.length === 0
-      ? true
-      : a.on.some((prefix) => b.on.some((other) => other === prefix));
+  const sources = (mapping: Mapping): readonly string[] =>
+    mapping.from?.map((prefix) => (lengthOf(prefix) === 0 ? `any ${isIpv6(prefix)}` : prefix)) ?? [
+      "any true",
+      "any false",
+    ];
+  // Only where the family can be that of a packet for `on`, too.
+  const families = (mapping: Mapping): readonly boolean[] =>
+    [true, false].filter(
+      (ipv6) =>
+        (mapping.on.length === 0 || mapping.on.some((prefix) => isIpv6(prefix) === ipv6)) &&
+        (mapping.from === undefined || mapping.from.some((prefix) => isIpv6(prefix) === ipv6)),
+    );
+  const dialled = (mapping: Mapping): readonly string[] =>
+    mapping.on.length === 0
+      ? ["all true", "all false"]
+      : mapping.on.map((prefix) => (lengthOf(prefix) === 0 ? `all ${isIpv6(prefix)}` : prefix));
+  const isFamily = (text: string, ipv6: boolean): boolean =>
+    text.endsWith("true") || text.endsWith("false")
+      ? text.endsWith(String(ipv6))
+      : isIpv6(text) === ipv6;
+  const meet = families(a)
+    .filter((ipv6) => families(b).includes(ipv6))
+    .some((ipv6) =>
+      [dialled, sources].every((list) =>
+        list(a).some((one) => isFamily(one, ipv6) && list(b).includes(one)),
+      ),
+    );
+  const together =
+    a.interfaces === undefined || b.interfaces === undefined
+      ? a.interfaces === b.interfaces
+      : a.interfaces.some((name) => b.interfaces?.includes(name));
   const overlap = a.ports.some((x) => b.ports.some((y) => x.first <= y.last && y.first <= x.last));
-  return a.protocol === b.protocol && overlap && size(a) === size(b) && shared;
+  return a.protocol === b.protocol && overlap && size(a) === size(b) && meet && together;
 }

@@ -20,6 +20,10 @@ export type Dial =
       readonly client: Endpoint;
       /** Where the answer came from, as the client sees it. */
       readonly repliedFrom: Endpoint;
+      /** Of a client that asked for MPTCP: false when the connection fell back to plain TCP. */
+      readonly mptcp?: boolean;
+      /** Bytes of the datagram, when the daemon is a lab. */
+      readonly length?: number;
     }
   | { readonly answered: false; readonly errno: string };
 
@@ -28,6 +32,12 @@ export interface DialOptions {
   readonly connected?: boolean;
   readonly from?: readonly [string, number];
   readonly timeout_s?: number;
+  /** The client speaks MPTCP, if the daemon does. */
+  readonly mptcp?: boolean;
+  /** Bytes of a datagram. */
+  readonly length?: number;
+  /** What every packet of the client carries beside its data. */
+  readonly headers?: readonly ("options" | "hop-by-hop" | "destination")[];
 }
 
 /** What the kernel answers when nothing listens there. */
@@ -58,6 +68,9 @@ export class Dialler {
       from: options.from ?? null,
       connected: options.connected ?? true,
       timeout_s: options.timeout_s ?? 3,
+      mptcp: options.mptcp ?? false,
+      length: options.length ?? 5,
+      headers: options.headers ?? [],
     };
     // One at a time: the answers come in the order of the requests.
     const answer = this.#last.then(async () => {

@@ -34,4 +34,7 @@ export interface ListenerRow {
   readonly user: string | null;
   readonly mappings: readonly string[];
   readonly wildcard: boolean;
+  readonly kind: string;
+  readonly command: string | null;
+  readonly cgroup: string | null;
 }

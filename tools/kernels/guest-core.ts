@@ -372,7 +372,7 @@ export async function checkKernelLog(): Promise<void> {
     const bad = log
       .split("\n")
       .filter((line) =>
-        /WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (task|rcu)|deadlock detected|soft lockup|Call Trace|refcount_t|nable to handle/.test(
+        /WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (task|rcu)|deadlock detected|soft lockup -|Call Trace|refcount_t|nable to handle/.test(
           line,
         ),
       );

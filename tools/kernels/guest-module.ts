@@ -75,7 +75,8 @@ interface Query {
   readonly port: number;
   readonly flags: number;
   readonly cookie?: bigint;
-  readonly zero?: number;
+  /** Interface index; 0: of the context. */
+  readonly interface?: number;
 }
 
 interface Answer {
@@ -107,7 +108,7 @@ class Probe {
     bytes.set(addressBytes(query.address as Address), 8);
     view.setUint16(24, query.port, true);
     view.setUint16(26, query.flags, true);
-    view.setUint32(28, query.zero ?? 0, true);
+    view.setUint32(28, query.interface ?? 0, true);
     view.setUint16(32, port, true);
     view.setUint16(34, twice ? 1 : 0, true);
     view.setInt32(36, NOT_ASKED, true);
@@ -336,6 +337,7 @@ async function heedsDevices(): Promise<void> {
       using([bound], () => {
         expectEqual("through lo", live(probe, to, query, [bound]), 0);
         expectEqual("through none", probe.ask(query), none(ENOENT));
+        expectEqual("as if through lo", probe.ask({ ...query, interface: 1 }), found(bound));
       });
       if (!existsSync("/sys/class/net/veth0")) throw new Absent("no veth");
       const other = listen("127.0.1.10", 7000, { device: "veth0" });
@@ -462,7 +464,6 @@ async function refuses(): Promise<void> {
         const good: Query = { address: "127.0.1.10", port: 7000, flags: EXACT };
         expectEqual("no kind", probe.ask({ ...good, flags: TEST }), none(EINVAL));
         expectEqual("unknown flag", probe.ask({ ...good, flags: EXACT | 32 }), none(EINVAL));
-        expectEqual("not zero", probe.ask({ ...good, zero: 1 }), none(EINVAL));
         expectEqual("no such netns", probe.ask({ ...good, cookie: 1n << 60n }), none(ENONET));
         const twice = { twice: true };
         const again = { result: EEXIST, cookie: daemon.cookie };

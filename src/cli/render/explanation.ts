@@ -3,9 +3,16 @@ import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, MatchedBy, Verdict } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { familyOf, prefixContains } from "../../model/address.js";
-import { allMappings, type Destination, type Mapping, type Rules } from "../../model/mapping.js";
+import {
+  allMappings,
+  isWeighted,
+  type Destination,
+  type Mapping,
+  type Rules,
+} from "../../model/mapping.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import type { DestinationState } from "../../registry/registry.js";
+import { passedOver } from "../../compile/precedence.js";
 import type { Colours } from "../context.js";
 import { formatEndpoint } from "../endpoint.js";
 import { describeListener, unitOf } from "./listener.js";
@@ -23,6 +30,8 @@ export interface Explained {
   /** What the socket tables say of the mapping's destinations. */
   readonly states: readonly DestinationState[];
   readonly ownerOf: (listener: Listener) => Owner | undefined;
+  /** Of the interface that the packet comes in on; null: none was given. */
+  readonly interfaceName: string | null;
 }
 
 export interface ExplanationShape {
@@ -138,8 +147,10 @@ export function explanationSteps(explained: Explained): string[] {
     `${packet.protocol} ${dialled(explained)} from ${formatEndpoint(packet.remote, packet.remotePort)}, generation ${generation}`,
   ];
   if (mapping === null) {
+    if (explanation.matchedBy !== "owned") steps.push(...passedOverSteps(explained));
     steps.push(whyUnmanaged(explained));
   } else {
+    steps.push(...passedOverSteps(explained));
     steps.push(whyThisMapping(explained, mapping));
     const existing = existingStep(explained, mapping);
     if (existing !== "") steps.push(existing);
@@ -151,6 +162,22 @@ export function explanationSteps(explained: Explained): string[] {
 
 function dialled({ explanation: { packet } }: Explained): string {
   return formatEndpoint(packet.local, packet.localPort);
+}
+
+/** More than this tell nobody anything. */
+const PASSED_SHOWN = 5;
+
+function passedOverSteps({ explanation, rules, mapping, interfaceName }: Explained): string[] {
+  const { packet } = explanation;
+  const passed = passedOver(rules, { ...packet, interface: interfaceName }, mapping);
+  const steps = passed.slice(0, PASSED_SHOWN).map(({ mapping: other, why }) => {
+    const name = `the mapping ${printable(other.name)} (${printable(formatOrigin(other))}) is passed over`;
+    return why === "from"
+      ? `${name}: ${packet.remote} is not in ${(other.from ?? []).join(", ")}`
+      : `${name}: it is for ${(other.interfaces ?? []).map(printable).join(", ")}, and the packet comes in on ${interfaceName === null ? "no known interface (--interface)" : printable(interfaceName)}`;
+  });
+  const rest = passed.length - PASSED_SHOWN;
+  return rest > 0 ? [...steps, `and ${rest} more mappings are passed over`] : steps;
 }
 
 function whyUnmanaged({ explanation, rules }: Explained): string {
@@ -214,7 +241,13 @@ function existingStep(explained: Explained, mapping: Mapping): string {
 
 function attemptSteps(explained: Explained, mapping: Mapping): string[] {
   const { explanation } = explained;
-  return explanation.attempts.flatMap(({ destination: index, outcome: became }) => {
+  const { remote, remotePort } = explanation.packet;
+  const order = isWeighted(mapping)
+    ? [
+        `the destinations have weights: the order is what ${formatEndpoint(remote, remotePort)} falls to, always the same for it`,
+      ]
+    : [];
+  const attempts = explanation.attempts.flatMap(({ destination: index, outcome: became }) => {
     const destination = mapping.to[index];
     if (destination === undefined) return [];
     const { address, port } = place(destination, explanation);
@@ -228,6 +261,7 @@ function attemptSteps(explained: Explained, mapping: Mapping): string[] {
         : describeAttempt(explained, became);
     return `destination ${name}: ${why}`;
   });
+  return [...order, ...attempts];
 }
 
 function describeAttempt(

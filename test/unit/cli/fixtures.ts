@@ -20,6 +20,8 @@ export function listener(text: string, port: number, changes: Partial<Listener> 
     wildcard: isUnspecified(at),
     v6only: false,
     reuseport: false,
+    groupSize: 0,
+    groupProgram: false,
     device: 0,
     cookie: "7",
     inode: 1000 + port,

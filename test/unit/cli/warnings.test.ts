@@ -32,6 +32,8 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
   daemon: null,
+  health: { steers: true, untracked: 0, unplaced: 0, unsteered: 0 },
+  endedNamespaces: [],
 };
 
 const daemon = {
@@ -82,4 +84,23 @@ describe("there is", () => {
     expect(warning?.remedy).toContain("ilm check -f /rules.yaml");
     expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
   });
+});
+
+test("an MPTCP listener of a mapping is warned of only where the kernel has no ingress", () => {
+  const listeners = [listener("127.0.1.10", 80, { kind: "mptcp" })];
+  const health = { steers: false, untracked: 0, unplaced: 0, unsteered: 0 };
+  expect(kinds({ listeners })).toEqual([]);
+  expect(kinds({ listeners, health })).toEqual(["mptcp"]);
+  expect(kinds({ health })).toEqual([]);
+});
+
+test("what the data plane could not do is warned of, each by its name", () => {
+  for (const fault of ["untracked", "unplaced", "unsteered"] as const) {
+    const health = { steers: true, untracked: 0, unplaced: 0, unsteered: 0, [fault]: 3 };
+    expect(kinds({ health })).toEqual([fault]);
+  }
+});
+
+test("the state of namespaces that ended is warned of", () => {
+  expect(kinds({ endedNamespaces: [4026532001] })).toEqual(["ended-namespaces"]);
 });

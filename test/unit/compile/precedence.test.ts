@@ -1,25 +1,22 @@
 /**
- * Which mapping a packet comes to, as one table: the longest `on` prefix, then the smallest port set; what ties in both is
- * refused. File order never decides: each row is compiled forwards and backwards.
+ * Which mapping a packet comes to, as one table: the longest `on` prefix, then the smallest port set, then the longest
+ * `from`, then an explicit interface; what ties in all of that is refused. File order never decides: each row is compiled forwards and backwards.
  */
 import { describe, expect, test } from "vitest";
-import { checkRules, compile, type Compiled } from "../../../src/compile/compile.js";
-import {
-  type Address,
-  familyOf,
-  parsePrefix,
-  prefixContains,
-  prefixLength,
-} from "../../../src/model/address.js";
+import { checkRules, compile } from "../../../src/compile/compile.js";
+import { type Address, parsePrefix, type Prefix } from "../../../src/model/address.js";
 import type { Mapping, Protocol, Rules } from "../../../src/model/mapping.js";
-import { parsePorts, portsContain } from "../../../src/model/ports.js";
+import { parsePorts } from "../../../src/model/ports.js";
 import { tie } from "../../oracle/oracle.js";
 import { random } from "../../support/random.js";
+import { readTables } from "../../support/read-tables.js";
 import { generateMapping } from "../../oracle/generate.js";
 
-/** `NAME PORTS [@PREFIX,PREFIX]`, TCP unless it begins with `udp `. */
+/** `NAME PORTS [@PREFIX,PREFIX] [<SOURCE,SOURCE] [%NAME,NAME]`, TCP unless it begins with `udp `. */
 function mapping(text: string, line: number): Mapping {
-  const [head = "", on = ""] = text.split(" @");
+  const list = (mark: string): string[] =>
+    new RegExp(` ${mark}([^ ]+)`).exec(text)?.[1]?.split(",") ?? [];
+  const [head = ""] = text.split(/ [@<%]/);
   const words = head.split(" ");
   const protocol: Protocol = words[0] === "udp" ? "udp" : "tcp";
   const [name = "", ports = ""] = protocol === "udp" ? words.slice(1) : words;
@@ -29,11 +26,9 @@ function mapping(text: string, line: number): Mapping {
     name,
     protocol,
     ports: parsed.ports,
-    on: (on === "" ? [] : on.split(",")).map((prefix) => {
-      const result = parsePrefix(prefix);
-      if (!result.ok) throw new Error(`${text}: ${result.reason}`);
-      return result.prefix;
-    }),
+    on: list("@").map(prefix),
+    ...(list("<").length > 0 && { from: list("<").map(prefix) }),
+    ...(list("%").length > 0 && { interfaces: list("%") }),
     to: [
       { address: "127.0.1.1" as Address, port: 1 },
       { address: "fd5e:ed00::1" as Address, port: 1 },
@@ -44,32 +39,20 @@ function mapping(text: string, line: number): Mapping {
   };
 }
 
-function rulesOf(mappings: readonly Mapping[]): Rules {
-  return { source: "table", file: { services: [], mappings }, runtime: [] };
+function prefix(text: string): Prefix {
+  const result = parsePrefix(text);
+  if (!result.ok) throw new Error(result.reason);
+  return result.prefix;
 }
 
-/** Reads the compiled tables as the program does: class of the port, exact address, longest prefix, the rest. */
-function winner(compiled: Compiled, protocol: Protocol, address: Address, port: number): string {
-  const number = compiled.classes.findIndex(
-    (entry) => entry.protocol === protocol && portsContain(entry.ranges, port),
-  );
-  const found = compiled.classes[number];
-  if (found === undefined) return "-";
-  const exact = compiled.exact.find(
-    (entry) => entry.class === number + 1 && entry.address === address,
-  );
-  const [longest] = compiled.prefixes
-    .filter((entry) => entry.class === number + 1 && prefixContains(entry.prefix, address))
-    .sort((a, b) => prefixLength(b.prefix) - prefixLength(a.prefix));
-  const rule = exact?.rule ?? longest?.rule ?? found.fallback[familyOf(address)];
-  const index = compiled.rules[rule - 1]?.mapping;
-  return index === undefined ? "-" : (compiled.mappings[index]?.name ?? "-");
+function rulesOf(mappings: readonly Mapping[]): Rules {
+  return { source: "table", file: { services: [], mappings }, runtime: [] };
 }
 
 interface Row {
   readonly fact: string;
   readonly mappings: readonly string[];
-  /** `ADDRESS PORT -> NAME`, TCP unless it begins with `udp `; `-`: unmanaged. */
+  /** `ADDRESS PORT [<SOURCE] [%INTERFACE] -> NAME`, TCP unless it begins with `udp `; `-`: unmanaged. */
   readonly packets: readonly string[];
 }
 
@@ -202,20 +185,284 @@ const rows: readonly Row[] = [
   },
 ];
 
+const conditions: readonly Row[] = [
+  {
+    fact: "a mapping is only for connections from its sources, the others pass it over",
+    mappings: ["some 80 <198.51.100.0/24", "rest 80"],
+    packets: [
+      "203.0.113.1 80 <198.51.100.7 -> some",
+      "203.0.113.1 80 <198.51.101.7 -> rest",
+      "2001:db8::1 80 <2001:db8::9 -> rest",
+    ],
+  },
+  {
+    fact: "the longest source wins, and without a source is the last",
+    mappings: [
+      "none 80",
+      "eight 80 <198.0.0.0/8",
+      "host 80 <198.51.100.7/32",
+      "net 80 <198.51.100.0/24",
+    ],
+    packets: [
+      "203.0.113.1 80 <198.51.100.7 -> host",
+      "203.0.113.1 80 <198.51.100.8 -> net",
+      "203.0.113.1 80 <198.1.1.1 -> eight",
+      "203.0.113.1 80 <1.1.1.1 -> none",
+    ],
+  },
+  {
+    fact: "the port set decides before the source",
+    mappings: ["wide 80-89 <198.51.100.7/32", "narrow 80"],
+    packets: ["203.0.113.1 80 <198.51.100.7 -> narrow", "203.0.113.1 81 <198.51.100.7 -> wide"],
+  },
+  {
+    fact: "the prefix dialled decides before the source",
+    mappings: ["net 80 @203.0.113.0/24", "source 80 <198.51.100.7/32"],
+    packets: ["203.0.113.1 80 <198.51.100.7 -> net", "203.0.114.1 80 <198.51.100.7 -> source"],
+  },
+  {
+    fact: "passed over at a longer prefix, a connection falls to the shorter one, and to all addresses",
+    mappings: [
+      "host 80 @203.0.113.5/32 <198.51.100.0/24",
+      "net 80 @203.0.113.0/24 <198.51.0.0/16",
+      "all 80 <198.0.0.0/8",
+    ],
+    packets: [
+      "203.0.113.5 80 <198.51.100.1 -> host",
+      "203.0.113.5 80 <198.51.1.1 -> net",
+      "203.0.113.5 80 <198.1.1.1 -> all",
+      "203.0.113.5 80 <1.1.1.1 -> -",
+      "203.0.113.6 80 <198.51.100.1 -> net",
+      "203.0.113.6 80 <198.1.1.1 -> all",
+      "1.1.1.1 80 <198.51.100.1 -> all",
+    ],
+  },
+  {
+    fact: "passed over by the smaller port set, a connection falls to the larger",
+    mappings: ["one 80 <198.51.100.0/24", "ten 80-89 <198.51.0.0/16", "every *"],
+    packets: [
+      "203.0.113.1 80 <198.51.100.1 -> one",
+      "203.0.113.1 80 <198.51.1.1 -> ten",
+      "203.0.113.1 80 <1.1.1.1 -> every",
+      "203.0.113.1 81 <1.1.1.1 -> every",
+    ],
+  },
+  {
+    fact: "an explicit interface comes before none, after the source",
+    mappings: [
+      "none 80",
+      "eth 80 %eth0",
+      "source 80 <198.51.100.0/24",
+      "both 80 <198.51.100.0/24 %eth0",
+    ],
+    packets: [
+      "203.0.113.1 80 <198.51.100.1 %eth0 -> both",
+      "203.0.113.1 80 <198.51.100.1 %eth1 -> source",
+      "203.0.113.1 80 <1.1.1.1 %eth0 -> eth",
+      "203.0.113.1 80 <1.1.1.1 %eth1 -> none",
+    ],
+  },
+  {
+    fact: "a longer source comes before an interface, and its own chain goes on to the shorter source",
+    mappings: ["long 80 <198.51.100.0/24 %eth0", "short 80 <198.51.0.0/16 %eth1", "last 80 %eth2"],
+    packets: [
+      "203.0.113.1 80 <198.51.100.1 %eth0 -> long",
+      "203.0.113.1 80 <198.51.100.1 %eth1 -> short",
+      "203.0.113.1 80 <198.51.100.1 %eth2 -> last",
+      "203.0.113.1 80 <198.51.100.1 %eth3 -> -",
+      "203.0.113.1 80 <198.51.1.1 %eth0 -> -",
+    ],
+  },
+  {
+    fact: "several interfaces are one mapping on each",
+    mappings: ["two 80 %eth0,eth1"],
+    packets: [
+      "203.0.113.1 80 %eth0 -> two",
+      "203.0.113.1 80 %eth1 -> two",
+      "203.0.113.1 80 %lo -> -",
+      "2001:db8::1 80 %eth1 -> two",
+    ],
+  },
+  {
+    fact: "sources of one family do not touch the other",
+    mappings: ["four 80 <198.51.100.0/24", "six 80 <2001:db8::/32", "rest 80"],
+    packets: [
+      "203.0.113.1 80 <198.51.100.1 -> four",
+      "2001:db8::1 80 <2001:db8::9 -> six",
+      "2001:db8::1 80 <2001:db9::9 -> rest",
+      "203.0.113.1 80 <1.1.1.1 -> rest",
+    ],
+  },
+  {
+    fact: "the source 0.0.0.0/0 is every IPv4 source, and no IPv6 one",
+    mappings: ["four 80 <0.0.0.0/0"],
+    packets: ["203.0.113.1 80 <1.1.1.1 -> four", "2001:db8::1 80 <2001:db8::9 -> -"],
+  },
+];
+
+const hidden: readonly {
+  readonly fact: string;
+  readonly mappings: readonly string[];
+  /** Names of those that can never match, each with one that its warning names. */
+  readonly names: Readonly<Record<string, string>>;
+}[] = [
+  {
+    fact: "a wide set of ports of which each has a smaller one",
+    mappings: ["wide 80-81", "a 80", "b 81"],
+    names: { wide: "a" },
+  },
+  { fact: "not while one port is left", mappings: ["wide 80-82", "a 80", "b 81"], names: {} },
+  {
+    fact: "a prefix that its two halves fill",
+    mappings: ["net 80 @203.0.113.0/24", "low 80 @203.0.113.0/25", "high 80 @203.0.113.128/25"],
+    names: { net: "low" },
+  },
+  {
+    fact: "every address, when the halves of both families are taken",
+    mappings: ["all 80", "a 80 @0.0.0.0/1", "b 80 @128.0.0.0/1", "c 80 @::/1", "d 80 @8000::/1"],
+    names: { all: "a" },
+  },
+  {
+    fact: "not when the halves pass some connections over",
+    mappings: [
+      "net 80 @203.0.113.0/24",
+      "low 80 @203.0.113.0/25",
+      "high 80 @203.0.113.128/25 <198.51.100.0/24",
+    ],
+    names: {},
+  },
+  {
+    fact: "a source inside that of a smaller set of ports",
+    mappings: ["wide 80-81 <198.51.100.0/24", "a 80 <198.51.0.0/16", "b 81"],
+    names: { wide: "a" },
+  },
+  {
+    fact: "an interface of which a smaller set of ports takes everything",
+    mappings: ["wide 80-81 %eth0", "a 80 %eth0", "b 81 %eth0"],
+    names: { wide: "a" },
+  },
+  {
+    fact: "not on another interface",
+    mappings: ["wide 80-81 %eth0", "a 80 %eth1", "b 81 %eth0"],
+    names: {},
+  },
+];
+
+describe("conditions", () => {
+  for (const { fact, mappings, packets } of conditions) {
+    for (const backwards of [false, true]) {
+      test(`${fact}${backwards ? ", in reverse order" : ""}`, () => {
+        expect(answer(mappings, packets, backwards)).toEqual(packets);
+      });
+    }
+  }
+
+  test("an address that a service owns is passed to no shorter prefix", () => {
+    const rules: Rules = {
+      source: "table",
+      file: {
+        services: [
+          {
+            name: "web",
+            addresses: ["127.0.1.1" as Address],
+            origin: { file: "table", line: 1, column: 1 },
+          },
+        ],
+        mappings: [mapping("own 80 @127.0.1.1/32 <198.51.100.0/24", 1), mapping("all 80", 2)],
+      },
+      runtime: [],
+    };
+    const compiled = compile(rules);
+    const from = (remote: string): string | undefined =>
+      readTables(compiled, {
+        protocol: "tcp",
+        local: "127.0.1.1" as Address,
+        localPort: 80,
+        remote: remote as Address,
+        interface: "lo",
+      })?.name;
+    expect(from("198.51.100.1")).toBe("own");
+    expect(from("1.1.1.1")).toBeUndefined();
+  });
+
+  test("ten thousand sources are one step", () => {
+    const many = Array.from({ length: 10_000 }, (_, i) => `198.${i >> 8}.${i & 255}.0/24`);
+    const compiled = compile(
+      rulesOf([mapping(`many 80 <${many.join(",")}`, 1), mapping("rest 80", 2)]),
+    );
+    expect(compiled.sources.count).toBe(10_000);
+    expect(() =>
+      compile(rulesOf([mapping(`many 80 <${many.join(",")}`, 1)]), {
+        destinations: 16,
+        entries: 1000,
+        steps: 512,
+      }),
+    ).toThrow(expect.objectContaining({ code: "CONFIGURATION" }) as Error);
+  });
+
+  test("more mappings to pass than a program takes steps are refused, with both numbers", () => {
+    const nested = Array.from({ length: 30 }, (_, i) => `m${i} 80 %eth${i} @${networkOf(i + 2)}`);
+    const problems = checkRules(rulesOf(nested.map(mapping)), {
+      destinations: 16,
+      entries: 1000,
+      steps: 20,
+    });
+    expect(problems[0]?.message).toContain("30");
+    expect(problems[0]?.message).toContain("20 are possible");
+  });
+});
+
+/** The prefix of this length that 203.0.113.5 lies in. */
+function networkOf(length: number): string {
+  const value = (203 << 24) | (113 << 8) | 5;
+  const kept = length === 0 ? 0 : value & (-1 << (32 - length));
+  return `${[24, 16, 8, 0].map((shift) => (kept >>> shift) & 255).join(".")}/${length}`;
+}
+
+describe("mappings that can never match", () => {
+  for (const { fact, mappings, names } of hidden) {
+    test(`${Object.keys(names).length > 0 ? "warned of: " : ""}${fact}`, () => {
+      const problems = checkRules(rulesOf(mappings.map((text, index) => mapping(text, index + 1))));
+      expect(problems.map(({ severity }) => severity)).toEqual(
+        Object.keys(names).map(() => "warning"),
+      );
+      for (const [name, by] of Object.entries(names)) {
+        const warning = problems.find(({ path }) => path === `mapping ${name}`);
+        expect(warning?.message).toContain(`${by} (table:`);
+      }
+    });
+  }
+});
+
+function answer(
+  mappings: readonly string[],
+  packets: readonly string[],
+  backwards: boolean,
+): string[] {
+  const parsed = mappings.map((text, index) => mapping(text, index + 1));
+  const compiled = compile(rulesOf(backwards ? parsed.reverse() : parsed));
+  return packets.map((packet) => {
+    const [question = ""] = packet.split(" -> ");
+    const words = question.split(/ (?:<|%)?/);
+    const protocol: Protocol = words[0] === "udp" ? "udp" : "tcp";
+    const [address = "", port = ""] = protocol === "udp" ? words.slice(1) : words;
+    const found = readTables(compiled, {
+      protocol,
+      local: address as Address,
+      localPort: Number(port),
+      remote: (/ <(\S+)/.exec(question)?.[1] ??
+        (address.includes(":") ? "2001:db8:9::9" : "192.0.2.99")) as Address,
+      interface: / %(\S+)/.exec(question)?.[1] ?? "lo",
+    });
+    return `${question} -> ${found?.name ?? "-"}`;
+  });
+}
+
 describe("precedence", () => {
   for (const { fact, mappings, packets } of rows) {
     for (const backwards of [false, true]) {
       test(`${fact}${backwards ? ", in reverse order" : ""}`, () => {
-        const parsed = mappings.map((text, index) => mapping(text, index + 1));
-        const compiled = compile(rulesOf(backwards ? parsed.reverse() : parsed));
-        const answers = packets.map((packet) => {
-          const [question = ""] = packet.split(" -> ");
-          const words = question.split(" ");
-          const protocol: Protocol = words[0] === "udp" ? "udp" : "tcp";
-          const [address = "", port = ""] = protocol === "udp" ? words.slice(1) : words;
-          return `${question} -> ${winner(compiled, protocol, address as Address, Number(port))}`;
-        });
-        expect(answers).toEqual(packets);
+        expect(answer(mappings, packets, backwards)).toEqual(packets);
       });
     }
   }
@@ -234,6 +481,9 @@ const ties: readonly (readonly [string, string, string])[] = [
   ],
   ["all ports", "a *", "b *"],
   ["the same IPv6 address", "a 80 @2001:db8::1/128", "b 80 @2001:db8::1/128"],
+  ["the same source", "a 80 <198.51.100.0/24", "b 80 <198.51.100.0/24,192.0.2.0/24"],
+  ["the same interface", "a 80 %eth0", "b 80 %eth1,eth0"],
+  ["every source and none named", "a 80 <0.0.0.0/0", "b 80"],
 ];
 
 const noTies: readonly (readonly [string, string, string])[] = [
@@ -242,6 +492,15 @@ const noTies: readonly (readonly [string, string, string])[] = [
   ["nested prefixes", "a 80 @203.0.113.0/24", "b 80 @203.0.113.0/25"],
   ["port sets of different sizes", "a 80-89", "b 80-90"],
   ["protocols", "a 80", "udp b 80"],
+  ["different sources of one length", "a 80 <198.51.100.0/24", "b 80 <192.0.2.0/24"],
+  ["nested sources", "a 80 <198.51.100.0/24", "b 80 <198.51.0.0/16"],
+  ["different interfaces", "a 80 %eth0", "b 80 %eth1"],
+  ["an interface and none", "a 80 %eth0", "b 80"],
+  [
+    "a source with an interface and one without",
+    "a 80 <198.51.100.0/24 %eth0",
+    "b 80 <198.51.100.0/24",
+  ],
   ["prefixes of different families", "a 80 @203.0.113.0/24", "b 80 @2001:d00::/24"],
 ];
 
@@ -290,12 +549,14 @@ describe("ties", () => {
         ...drawn,
         ports: source.oneIn(2) ? a.ports : drawn.ports,
         on: source.oneIn(2) ? a.on : drawn.on,
+        ...(a.from !== undefined && source.oneIn(2) && { from: a.from }),
+        ...(a.interfaces !== undefined && source.oneIn(2) && { interfaces: a.interfaces }),
       };
-      const problems = checkRules(rulesOf([a, b]));
+      const problems = checkRules(rulesOf([a, b])).filter(({ severity }) => severity === "error");
       const expected = tie(a, b);
       tied += expected ? 1 : 0;
       expect(problems.length > 0, `seed ${source.seed}: ${JSON.stringify([a, b])}`).toBe(expected);
     }
-    expect(tied).toBeGreaterThan(500);
+    expect(tied).toBeGreaterThan(200);
   });
 });

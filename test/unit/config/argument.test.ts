@@ -25,6 +25,14 @@ describe("an argument means what the same entry of a file means", () => {
       "443@2001:db8::/32,203.0.113.7=web,[fd5e::1]:8443",
       '{ port: 443, on: ["2001:db8::/32", 203.0.113.7], to: [web, "[fd5e::1]:8443"] }',
     ],
+    [
+      "22@from:198.51.100.0/24,2001:db8::/32@interface:eth0,wg0@203.0.113.7=web",
+      '{ port: 22, on: 203.0.113.7, from: [198.51.100.0/24, "2001:db8::/32"], interface: [eth0, wg0], to: web }',
+    ],
+    [
+      "80=web:8080@weight:3,127.0.1.21@weight:1",
+      '{ port: 80, to: [{ address: "web:8080", weight: 3 }, { address: 127.0.1.21, weight: 1 }] }',
+    ],
   ])("%s", (argument, entry) => {
     const fromFile = ruleSetOf(withMappings(entry)).mappings;
     expect(parseMappingArgument(argument, services).map(meaning)).toEqual(fromFile.map(meaning));
@@ -61,6 +69,22 @@ describe("what is wrong is refused, all of it at once", () => {
         "the address is empty; write an IPv4 address such as 127.0.1.10 or an IPv6 address such as fd5e:ed00::10",
       ],
     ],
+    [
+      "80@from:10.0.0.0/8@from:11.0.0.0/8=web",
+      [
+        '"from:11.0.0.0/8" comes after another part of its kind; the parts are PREFIXES, from:PREFIXES and interface:NAMES, each once',
+      ],
+    ],
+    [
+      "80=web@weight:0",
+      ['"@weight:0" is not a weight; write @weight: and a whole number, 1 to 1000'],
+    ],
+    [
+      "80=web@weight:2,ssh",
+      [
+        "the destination ssh has no weight, and others of the list have one; give every destination of the list a weight, or none (then the first that listens gets the connection)",
+      ],
+    ],
     ["80= web", [`" web" contains white space; ${destinations}`]],
     ["80=wbe", ["there is no service wbe; did you mean web?"]],
     [
@@ -81,7 +105,7 @@ describe("what is wrong is refused, all of it at once", () => {
     [
       "80@2001:db8::/32=ssh",
       [
-        "on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+        "on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
       ],
     ],
   ])("%j", (argument, problems) => {

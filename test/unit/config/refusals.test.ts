@@ -750,9 +750,7 @@ const mappings: readonly Row[] = [
   ],
   [
     "{ port: 80, to: { address: web } }",
-    [
-      '6:21: mappings[0].to: this is a group of keys; write "127.0.1.10:80", "[fd5e:ed00::10]:80", a service such as web or "web:80", "*:22", or a list of those',
-    ],
+    ["6:21: mappings[0].to: weight is missing; write a whole number, 1 to 1000"],
   ],
   [
     "{ port: 80, on: 203.0.113.5/24, to: web }",
@@ -793,13 +791,13 @@ const mappings: readonly Row[] = [
   [
     '{ port: 80, on: "::/0", to: ssh }',
     [
-      "6:33: mappings[0].to: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+      "6:33: mappings[0].to: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
     ],
   ],
   [
     '{ port: 80, on: ["2001:db8::/32"], to: [ssh, 127.0.0.9:80] }',
     [
-      "6:45: mappings[0].to[0]: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+      "6:45: mappings[0].to[0]: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
     ],
   ],
   [
@@ -868,9 +866,47 @@ const mappings: readonly Row[] = [
   [
     "{ port: 80, to: web, from: 10.0.0.0/8, interface: eth0, weight: 3 }",
     [
-      '6:26: mappings[0].from: the key "from" is not enforced yet by this version of ilm; remove it: what it promises would not happen',
-      '6:44: mappings[0].interface: the key "interface" is not enforced yet by this version of ilm; remove it: what it promises would not happen',
-      '6:61: mappings[0].weight: the key "weight" is not enforced yet by this version of ilm; remove it: what it promises would not happen',
+      '6:61: mappings[0].weight: the key "weight" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss',
+    ],
+  ],
+  [
+    "{ port: 80, to: web, from: 10.0.0.1/8, interface: [eth0, eth0.far-too-long, a/b] }",
+    [
+      "6:32: mappings[0].from: 10.0.0.1 has bits set below the prefix length 8; write 10.0.0.0/8 for the network, or 10.0.0.1 for the one address",
+      '6:62: mappings[0].interface[1]: "eth0.far-too-long" has 17 bytes, and an interface\'s name at most 15; write a name that `ip link` shows, such as eth0',
+      '6:81: mappings[0].interface[2]: "a/b" is not the name of an interface; write a name that `ip link` shows, such as eth0',
+    ],
+  ],
+  [
+    '{ port: 80, to: web, on: 203.0.113.0/24, from: "2001:db8::/32" }',
+    [
+      "6:52: mappings[0].from: from has IPv6 prefixes only and on IPv4 ones only, and no connection is both; give from prefixes of the family that on has, or leave one of the two out",
+    ],
+  ],
+  [
+    '{ port: 80, on: 203.0.113.0/24, to: "fd5e:ed00::11" }',
+    [
+      "6:41: mappings[0].to: on has IPv4 prefixes only and the destinations IPv6 addresses only, and an IPv4 connection cannot go to an IPv6 listener on an address of its own; add the daemon's IPv4 address to the destinations, or an IPv6 prefix to on",
+    ],
+  ],
+  [
+    '{ port: 80, from: "2001:db8::/32", to: ssh }',
+    [
+      "6:44: mappings[0].to: from has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to from",
+    ],
+  ],
+  [
+    "{ port: 80, to: [{ address: web, weight: 2 }, ssh] }",
+    [
+      "6:51: mappings[0].to[1]: the destination ssh has no weight, and others of the list have one; give every destination of the list a weight, or none (then the first that listens gets the connection)",
+    ],
+  ],
+  [
+    "{ port: 80, to: [{ address: web, weight: 0 }, { address: ssh, weight: 1001 }, { address: ssh, weight: 1, port: 2 }] }",
+    [
+      "6:46: mappings[0].to[0].weight: the weight 0 is not possible; write a whole number, 1 to 1000",
+      "6:75: mappings[0].to[1].weight: the weight 1001 is not possible; write a whole number, 1 to 1000",
+      '6:110: mappings[0].to[2].port: the key "port" is not known; the keys here are address, weight',
     ],
   ],
   [
@@ -879,7 +915,7 @@ const mappings: readonly Row[] = [
       '6:5: mappings[0]: port is missing; write 443, "8000-8099", "*", or a list of those',
       '6:5: mappings[0]: to is missing; write "127.0.1.10:80", "[fd5e:ed00::10]:80", a service such as web or "web:80", "*:22", or a list of those',
       '6:7: mappings[0].ports: the key "ports" is not known; did you mean port?',
-      '6:18: mappings[0].dest: the key "dest" is not known; the keys here are name, protocol, port, on, to, existing, miss',
+      '6:18: mappings[0].dest: the key "dest" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss',
       '6:29: mappings[0].proto: the key "proto" is not known; did you mean protocol?',
       '6:41: mappings[0].onn: the key "onn" is not known; did you mean on?',
     ],
@@ -887,7 +923,7 @@ const mappings: readonly Row[] = [
   [
     "{ port: 80, to: web, address: 127.0.0.1 }",
     [
-      '6:26: mappings[0].address: the key "address" is not known; the keys here are name, protocol, port, on, to, existing, miss',
+      '6:26: mappings[0].address: the key "address" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss',
     ],
   ],
   [

@@ -32,6 +32,8 @@ test("it knows the keys, which are required, and takes no others", () => {
     "protocol",
     "port",
     "on",
+    "from",
+    "interface",
     "to",
     "existing",
     "miss",

@@ -151,6 +151,7 @@ describe("replies", () => {
     mappings: 2,
     addressesAdded: ["fd5e:ed00::10"],
     addressesRemoved: [],
+    interfacesMissing: [],
   };
 
   test("a result is decoded", () => {

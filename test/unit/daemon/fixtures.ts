@@ -59,6 +59,14 @@ export class FakeDataPlane implements DataPlane {
     return { close: () => undefined };
   }
 
+  health() {
+    return { steers: true, untracked: 0, unplaced: 0, unsteered: 0 };
+  }
+
+  endedNamespaces(): number[] {
+    return [];
+  }
+
   inForce(): InForce | null {
     return this.#inForce;
   }
@@ -82,7 +90,7 @@ export class FakeDataPlane implements DataPlane {
         rules: next,
       };
     }
-    return { generation, changed, addressesAdded: [], addressesRemoved: [] };
+    return { generation, changed, addressesAdded: [], addressesRemoved: [], interfacesMissing: [] };
   }
 
   counters() {

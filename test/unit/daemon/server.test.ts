@@ -28,6 +28,7 @@ const result: ChangeResult = {
   mappings: 1,
   addressesAdded: [],
   addressesRemoved: [],
+  interfacesMissing: [],
 };
 const unload: ApiChange = { kind: "unload" };
 

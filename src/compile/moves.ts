@@ -1,0 +1,155 @@
+/** Where dialled addresses led before, and where they lead after: what a change means to who connects. */
+import {
+  type Address,
+  type Prefix,
+  familyOf,
+  prefixAddress,
+  prefixLength,
+} from "../model/address.js";
+import {
+  type Destination,
+  type Mapping,
+  type PortRange,
+  type Protocol,
+  type Rules,
+  allMappings,
+  isConditional,
+} from "../model/mapping.js";
+import type { RuleDiff } from "./diff.js";
+import { Nesting } from "./nesting.js";
+import { ByPrefix, everyAddress } from "./precedence.js";
+
+export interface Move {
+  readonly protocol: Protocol;
+  readonly ports: PortRange;
+  /** The addresses of this prefix that no longer one of the rules holds; 0.0.0.0/0 and ::/0: all others. */
+  readonly on: Prefix;
+  /** In the order in which they are tried; empty: no mapping takes it. */
+  readonly before: readonly Way[];
+  readonly after: readonly Way[];
+}
+
+/** One mapping that the connection may come to; only the last is unconditional. */
+export interface Way {
+  readonly from: readonly Prefix[];
+  readonly interfaces: readonly string[];
+  readonly to: readonly Destination[];
+}
+
+export interface Moves {
+  readonly moves: readonly Move[];
+  /** The changes are too many to follow each: there may be more moves. */
+  readonly more: boolean;
+}
+
+/** Places that are looked at; each costs a look at the mappings of its prefix. */
+const PLACES = 2000;
+
+class Side {
+  readonly mappings: readonly Mapping[];
+  readonly #index: ByPrefix;
+  readonly #owned: ReadonlySet<Address>;
+
+  constructor(rules: Rules) {
+    this.mappings = allMappings(rules);
+    this.#index = new ByPrefix(this.mappings);
+    this.#owned = new Set(rules.file.services.flatMap((service) => service.addresses));
+  }
+
+  /** What a connection to the prefix can come to. */
+  ways(protocol: Protocol, on: Prefix, port: number, nesting: Nesting): Way[] {
+    const ways: Way[] = [];
+    for (let prefix: Prefix | undefined = on; prefix !== undefined;) {
+      for (const mapping of this.#index.at(protocol, prefix, port)) {
+        const { from = [], interfaces = [], to } = mapping;
+        ways.push({ from, interfaces, to: to.map((one) => withoutName(one)) });
+        if (!isConditional(mapping)) return ways;
+      }
+      if (isHost(prefix) && this.#owned.has(prefixAddress(prefix))) return ways;
+      prefix = nesting.around(prefix);
+    }
+    return ways;
+  }
+}
+
+/** Which service an address was named by changes nothing. */
+function withoutName({ address, port, weight }: Destination): Destination {
+  return { address, port, ...(weight !== undefined && { weight }) };
+}
+
+function isHost(prefix: Prefix): boolean {
+  return prefixLength(prefix) === (familyOf(prefix) === 4 ? 32 : 128);
+}
+
+export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Moves {
+  const touched = [
+    ...difference.added,
+    ...difference.removed,
+    ...difference.changed.flatMap((change) => [change.before, change.after]),
+  ];
+  if (touched.length === 0) return { moves: [], more: false };
+  const sides = [new Side(before), new Side(after)] as const;
+  const all = [...sides[0].mappings, ...sides[1].mappings];
+  const nesting = new Nesting(
+    all.flatMap((mapping) =>
+      mapping.on.length === 0 ? Object.values(everyAddress) : [...mapping.on],
+    ),
+  );
+  const borders = bordersOf(all);
+  const moves = new Map<string, Move[]>();
+  const seen = new Set<string>();
+  let more = false;
+  for (const { protocol, ports, on } of touched) {
+    for (const prefix of on.length === 0 ? Object.values(everyAddress) : on) {
+      for (const range of ports.flatMap((one) => cut(one, borders[protocol]))) {
+        const key = `${protocol} ${prefix} ${range.first}`;
+        if (seen.has(key)) continue;
+        if (seen.size >= PLACES) {
+          more = true;
+          break;
+        }
+        seen.add(key);
+        const [was, is] = sides.map((side) => side.ways(protocol, prefix, range.first, nesting));
+        if (was === undefined || is === undefined) continue;
+        if (JSON.stringify(was) === JSON.stringify(is)) continue;
+        push(moves, { protocol, ports: range, on: prefix, before: was, after: is });
+      }
+    }
+  }
+  return { moves: [...moves.values()].flat(), more };
+}
+
+/** Ports at which some mapping begins, or has just ended. */
+function bordersOf(mappings: readonly Mapping[]): Readonly<Record<Protocol, readonly number[]>> {
+  const found: Record<Protocol, Set<number>> = { tcp: new Set(), udp: new Set() };
+  for (const { protocol, ports } of mappings) {
+    for (const { first, last } of ports) found[protocol].add(first).add(last + 1);
+  }
+  const sorted = (set: ReadonlySet<number>): number[] => [...set].sort((a, b) => a - b);
+  return { tcp: sorted(found.tcp), udp: sorted(found.udp) };
+}
+
+function cut({ first, last }: PortRange, borders: readonly number[]): PortRange[] {
+  const starts = borders.filter((border) => border > first && border <= last);
+  const all = [first, ...starts];
+  return all.map((start, i) => ({ first: start, last: (all[i + 1] ?? last + 1) - 1 }));
+}
+
+/** Joined to a neighbour of the same prefix that moves the same way. */
+function push(moves: Map<string, Move[]>, move: Move): void {
+  const key = `${move.protocol} ${move.on}`;
+  const known = moves.get(key) ?? [];
+  const last = known.at(-1);
+  const same =
+    last?.ports.last === move.ports.first - 1 &&
+    JSON.stringify([last.before, last.after]) === JSON.stringify([move.before, move.after]);
+  if (last !== undefined && same) {
+    known[known.length - 1] = {
+      ...last,
+      ports: { first: last.ports.first, last: move.ports.last },
+    };
+  } else {
+    known.push(move);
+  }
+  moves.set(key, known);
+}

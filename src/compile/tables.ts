@@ -1,0 +1,182 @@
+/** What rules compile to: the tables of one generation, as columns, without anything of the kernel's layouts. */
+import { type Address, type Family, familyOf, prefixBits, type Prefix } from "../model/address.js";
+import type { Mapping, PortRange, Protocol } from "../model/mapping.js";
+import { bytes, signedWords, words } from "./columns.js";
+
+/** A place where sockets are kept: one address and port, or every port of an address (port 0). */
+export interface Endpoint {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  /** Host byte order. */
+  readonly port: number;
+}
+
+/** What a table leads to: above 0 the number of a rule, below 0 that of a step (negated), 0 neither. */
+export type Target = number;
+
+/** By `owner` (a class, or a group of sources) and prefix. */
+export interface PrefixTable {
+  readonly count: number;
+  readonly owner: Uint32Array;
+  /** 1: an IPv6 prefix. */
+  readonly ipv6: Uint8Array;
+  /** 16 bytes each, network byte order, IPv4 as ::ffff:a.b.c.d. */
+  readonly address: Uint8Array;
+  /** Bits of the 16 bytes: an IPv4 prefix /n has 96 + n. */
+  readonly length: Uint8Array;
+  readonly target: Int32Array;
+}
+
+/** [0] is no rule. `first` and `count`: into the destinations, for each family's packets. */
+export interface RuleTable {
+  readonly count: number;
+  /** Indexes into the mappings. */
+  readonly mapping: Uint32Array;
+  readonly first4: Uint32Array;
+  readonly first6: Uint32Array;
+  readonly count4: Uint8Array;
+  readonly count6: Uint8Array;
+}
+
+/** How specific the `on` of the mapping is whose step it is: everywhere, one address, a prefix. */
+export type MatchedLevel = "default" | "exact" | "prefix";
+export const matchedLevels: readonly MatchedLevel[] = ["default", "exact", "prefix"];
+
+/** [0] is the end of a chain. */
+export interface StepTable {
+  readonly count: number;
+  readonly rule: Uint32Array;
+  /** The step to take when this one's condition is not met; 0: none. */
+  readonly next: Uint32Array;
+  /** Not 0: what `sources` has for this group decides where to go. */
+  readonly group: Uint32Array;
+  /** Not 0: index into `interfaces`. */
+  readonly interface: Uint32Array;
+  /** Indexes into `matchedLevels`. */
+  readonly matched: Uint8Array;
+}
+
+export interface DestinationTable {
+  readonly count: number;
+  /** Indexes into `endpoints`. */
+  readonly endpoint: Uint32Array;
+  readonly address: Uint8Array;
+  /** Host byte order; 0: the port that was dialled. */
+  readonly port: Uint16Array;
+  /** 0: the mapping has no weights. */
+  readonly weight: Uint16Array;
+}
+
+export interface CompiledClass {
+  readonly protocol: Protocol;
+  readonly ranges: readonly PortRange[];
+  /** For the rest of the addresses. */
+  readonly fallback: Readonly<Record<Family, Target>>;
+  readonly hasExact: boolean;
+  readonly hasPrefix: boolean;
+  /** Some of its mappings have conditions. */
+  readonly asks: boolean;
+}
+
+export interface Compiled {
+  readonly mappings: readonly Mapping[];
+  /** Class n of the tables is classes[n - 1]. */
+  readonly classes: readonly CompiledClass[];
+  /** Whole addresses: the lengths are all 128. */
+  readonly exact: PrefixTable;
+  readonly prefixes: PrefixTable;
+  /** Where packets come from, by group. */
+  readonly sources: PrefixTable;
+  readonly rules: RuleTable;
+  readonly steps: StepTable;
+  readonly destinations: DestinationTable;
+  readonly endpoints: readonly Endpoint[];
+  /** Names; [0] is none. */
+  readonly interfaces: readonly string[];
+  /** The services' own addresses. */
+  readonly owned: readonly Address[];
+}
+
+export class PrefixColumns {
+  readonly #owner = words();
+  readonly #ipv6 = bytes();
+  readonly #address = bytes();
+  readonly #length = bytes();
+  readonly #target = signedWords();
+
+  get count(): number {
+    return this.#owner.length;
+  }
+
+  push(owner: number, prefix: Prefix, target: Target): void {
+    const { bytes: address, length } = prefixBits(prefix);
+    this.#owner.push(owner);
+    this.#ipv6.push(familyOf(prefix) === 6 ? 1 : 0);
+    this.#address.append(address);
+    this.#length.push(length);
+    this.#target.push(target);
+  }
+
+  table(): PrefixTable {
+    return {
+      count: this.count,
+      owner: this.#owner.view(),
+      ipv6: this.#ipv6.view(),
+      address: this.#address.view(),
+      length: this.#length.view(),
+      target: this.#target.view(),
+    };
+  }
+}
+
+export class StepColumns {
+  readonly #rule = words();
+  readonly #next = words();
+  readonly #group = words();
+  readonly #interface = words();
+  readonly #matched = bytes();
+  /** The most steps that a packet can take from here. */
+  readonly #depth = words();
+
+  constructor() {
+    this.push({}, 0);
+  }
+
+  get count(): number {
+    return this.#rule.length;
+  }
+
+  /** The step's number. `depth`: of what lies behind it. */
+  push(
+    step: {
+      rule?: number;
+      next?: number;
+      group?: number;
+      interface?: number;
+      matched?: MatchedLevel;
+    },
+    depth: number,
+  ): number {
+    this.#rule.push(step.rule ?? 0);
+    this.#next.push(step.next ?? 0);
+    this.#group.push(step.group ?? 0);
+    this.#interface.push(step.interface ?? 0);
+    this.#matched.push(matchedLevels.indexOf(step.matched ?? "default"));
+    return this.#depth.push(depth + 1);
+  }
+
+  depth(number: number): number {
+    return number === 0 ? 0 : this.#depth.at(number);
+  }
+
+  table(): StepTable {
+    return {
+      count: this.count,
+      rule: this.#rule.view(),
+      next: this.#next.view(),
+      group: this.#group.view(),
+      interface: this.#interface.view(),
+      matched: this.#matched.view(),
+    };
+  }
+}

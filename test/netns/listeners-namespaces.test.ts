@@ -1,0 +1,88 @@
+/** A namespace that ends leaves nothing behind: the next command says so, the next change takes it away. */
+import { existsSync } from "node:fs";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { pinFoldersOf } from "../support/kernel-state.js";
+import { destroyNamespace } from "../support/leftovers.js";
+import { matrix } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+import { must } from "../support/process.js";
+import { Server } from "../support/server.js";
+
+const network = useNetwork();
+const rules = `
+version: 1
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: 127.0.1.10 }
+`;
+
+let ended: { readonly inode: number };
+
+interface Doctor {
+  readonly checks: readonly { readonly name: string; readonly found: string }[];
+}
+
+async function endedFound(): Promise<string | undefined> {
+  const report = (await network.server.ilm(["doctor", "--json"])).json() as Doctor;
+  return report.checks.find(({ name }) => name === "ended-namespaces")?.found;
+}
+
+beforeEach(async () => {
+  // Not the way that the suites take namespaces away, which cleans up after us.
+  const server = await Server.make();
+  await server.apply(rules);
+  expect(pinFoldersOf(server.inode)).not.toEqual([]);
+  await server.stopAll();
+  await must(["ip", "netns", "del", server.name]);
+  ended = { inode: server.inode };
+});
+
+afterEach(async () => {
+  await network.server.ilmDone(["unload"]);
+});
+
+test("doctor and status name it, and change nothing", async () => {
+  expect(await endedFound()).toContain(String(ended.inode));
+  const { warnings } = await network.server.status();
+  expect(warnings).toMatchObject([{ kind: "ended-namespaces" }]);
+  expect(pinFoldersOf(ended.inode)).not.toEqual([]);
+});
+
+for (const verb of ["apply", "unload"] as const) {
+  test(`${verb} in any other namespace removes it`, async () => {
+    const { server } = network;
+    if (verb === "apply") await server.apply(rules);
+    else await server.ilmDone(["unload"]);
+    expect(pinFoldersOf(ended.inode)).toEqual([]);
+    expect(existsSync(`/run/ilm/${ended.inode}.lock`)).toBe(false);
+    expect(await endedFound()).toBeUndefined();
+  });
+}
+
+test("the state of a namespace that lives is left alone", async () => {
+  const other = await Server.make();
+  try {
+    await other.apply(rules);
+    await network.server.apply(rules);
+    expect(await other.status()).toMatchObject({ loaded: true });
+  } finally {
+    await other.destroy();
+  }
+});
+
+test("what listened in it is neither listed nor selected elsewhere", async () => {
+  const { server, client } = network;
+  const other = await Server.make();
+  const cells = matrix.filter(({ family }) => family === 4);
+  for (const cell of cells) await other.echo("other", [[cell.protocol, cell.daemon, 6000]]);
+  await other.apply(rules);
+  await server.apply(rules);
+  const looks = async (): Promise<unknown[]> => [
+    await client.who("tcp", "203.0.113.1", 6000),
+    await client.who("udp", "203.0.113.1", 6000),
+    (await server.listeners()).filter(({ address }) => address === "127.0.1.10"),
+  ];
+  expect(await looks()).toEqual(["ECONNREFUSED", "ECONNREFUSED", []]);
+  await other.stopAll();
+  await destroyNamespace(other.name);
+  expect(await looks()).toEqual(["ECONNREFUSED", "ECONNREFUSED", []]);
+});

@@ -1,0 +1,347 @@
+#!/usr/bin/env python3
+"""A daemon that does with its sockets what it is told, one line of JSON after the other, and answers clients meanwhile.
+
+Each request is {"do": VERB, "name": SOCKET, ...}; each gets one line: {"done": true, ...} or {"done": false, "errno"}.
+An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag being the socket's.
+
+  open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent],
+            device, tag, selector (a group's own program: always this member), listen (default true)
+  listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
+  fork      the listener is handed to a child by fork(); the parent closes it
+  send_away / take   the listener goes through a Unix socket (path) to another lab, and comes out there (SCM_RIGHTS)
+  timestamps, error_queue: SO_TIMESTAMP, IP_RECVERR    hold / release: stop and go on answering;
+  answer    one datagram, while held
+  look      FIONREAD, poll, and one recvmsg without waiting: data, ancillary data
+  many      recvmmsg: lengths of what has come
+"""
+import array
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import select
+import selectors
+import socket
+import struct
+import sys
+import termios
+
+IPPROTO_MPTCP = 262
+SO_COOKIE = 57
+SO_ATTACH_REUSEPORT_CBPF = 51
+SO_TIMESTAMP = 29
+IP_RECVERR, IPV6_RECVERR = 11, 25
+IP_FREEBIND, IP_TRANSPARENT = 15, 19
+IPV6_TRANSPARENT, IPV6_FREEBIND = 75, 78
+IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
+PKTINFO = [(socket.IPPROTO_IP, IP_PKTINFO), (socket.IPPROTO_IPV6, IPV6_PKTINFO)]
+libc = ctypes.CDLL(None, use_errno=True)
+
+selector = selectors.DefaultSelector()
+sockets = {}
+tags = {}
+waiting = {}
+
+
+def name_of(endpoint):
+    return {"address": endpoint[0].removeprefix("::ffff:"), "port": endpoint[1]}
+
+
+def is_stream(sock):
+    return sock.type == socket.SOCK_STREAM
+
+
+def answer(sock, tag):
+    try:
+        if is_stream(sock):
+            connection, peer = sock.accept()
+        else:
+            data, ancillary, _, peer = sock.recvmsg(65535, 256)
+    except OSError:
+        return
+    if not is_stream(sock):
+        line = {"tag": tag, "peer": name_of(peer), "local": name_of(sock.getsockname()), "length": len(data)}
+        # On a wildcard address a daemon has to say itself from where it answers.
+        source = [one for one in ancillary if one[:2] in PKTINFO]
+        try:
+            sock.sendmsg([json.dumps(line).encode() + b"\n"], source, 0, peer)
+        except OSError:
+            pass
+        return
+    connection.setblocking(True)
+    line = {"tag": tag, "peer": name_of(peer), "local": name_of(connection.getsockname())}
+    try:
+        connection.sendall(json.dumps(line).encode() + b"\n")
+        connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    connection.close()
+
+
+def attend(name):
+    selector.register(sockets[name], selectors.EVENT_READ, name)
+
+
+def leave(name):
+    if sockets[name] in [key.fileobj for key in selector.get_map().values()]:
+        selector.unregister(sockets[name])
+
+
+def set_options(sock, request):
+    ipv6 = sock.family == socket.AF_INET6
+    for option in request.get("options", []):
+        if option == "reuseport":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        elif option == "reuseaddr":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        elif option in ("v6only", "dual"):
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, option == "v6only")
+        elif option == "freebind":
+            sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_FREEBIND) if ipv6 else (socket.IPPROTO_IP, IP_FREEBIND)), 1)
+        elif option == "transparent":
+            sock.setsockopt(
+                *((socket.IPPROTO_IPV6, IPV6_TRANSPARENT) if ipv6 else (socket.IPPROTO_IP, IP_TRANSPARENT)), 1
+            )
+        else:
+            raise ValueError(option)
+    if "device" in request:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request["device"].encode())
+
+
+def attach_selector(sock, member):
+    # BPF_RET | BPF_K: always the same member
+    program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, member))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("HL", 1, ctypes.addressof(program)))
+
+
+def cookie(sock):
+    return str(struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))[0])
+
+
+def do_open(request):
+    kind, address = request["kind"], request["address"]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    protocol = IPPROTO_MPTCP if kind == "mptcp" else 0
+    sock = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM, protocol)
+    sockets[request["name"]] = sock
+    tags[request["name"]] = request.get("tag", request["name"])
+    try:
+        if kind != "udp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        set_options(sock, request)
+        if kind == "udp" and address in ("0.0.0.0", "::"):
+            ipv6 = family == socket.AF_INET6
+            sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVPKTINFO) if ipv6 else PKTINFO[0]), 1)
+        sock.bind((address, request["port"]))
+        if kind != "udp" and request.get("listen", True):
+            sock.listen(1024)
+        if "selector" in request:
+            attach_selector(sock, request["selector"])
+    except OSError:
+        sock.close()
+        del sockets[request["name"]]
+        raise
+    sock.setblocking(False)
+    if kind == "udp" or request.get("listen", True):
+        attend(request["name"])
+    return {"port": sock.getsockname()[1], "cookie": cookie(sock)}
+
+
+def do_listen(request):
+    sockets[request["name"]].listen(1024)
+    leave(request["name"])
+    attend(request["name"])
+
+
+def do_shutdown(request):
+    leave(request["name"])
+    sockets[request["name"]].shutdown(socket.SHUT_RDWR)
+
+
+def do_close(request):
+    leave(request["name"])
+    sockets.pop(request["name"]).close()
+
+
+def do_connect(request):
+    sockets[request["name"]].connect((request["address"], request["port"]))
+
+
+def do_disconnect(request):
+    unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
+    if libc.connect(sockets[request["name"]].fileno(), unspecified, len(unspecified)) != 0:
+        raise OSError(ctypes.get_errno(), "connect")
+
+
+def do_bind_device(request):
+    sockets[request["name"]].setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request["device"].encode())
+
+
+def do_fork(request):
+    """The child serves on; when this process ends, so does the child."""
+    name = request["name"]
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writer)
+        # Its own: an epoll set is shared by fork().
+        own = selectors.DefaultSelector()
+        own.register(reader, selectors.EVENT_READ, None)
+        own.register(sockets[name], selectors.EVENT_READ, name)
+        while True:
+            for key, _ in own.select():
+                if key.data is None:
+                    os._exit(0)
+                answer(key.fileobj, request["tag"])
+    os.close(reader)
+    leave(name)
+    sockets.pop(name).close()
+    return {"pid": pid}
+
+
+def do_send_away(request):
+    name = request["name"]
+    leave(name)
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(request["path"])
+        socket.send_fds(channel, [b"x"], [sockets[name].fileno()])
+        channel.recv(1)
+    if not request.get("keep", False):
+        sockets.pop(name).close()
+
+
+def do_await(request):
+    waiting[request["path"]] = listener = socket.socket(socket.AF_UNIX)
+    listener.bind(request["path"])
+    listener.listen(1)
+
+
+def do_take(request):
+    with waiting.pop(request["path"]) as listener:
+        channel, _ = listener.accept()
+        with channel:
+            _, fds, _, _ = socket.recv_fds(channel, 1, 1)
+            sockets[request["name"]] = sock = socket.socket(fileno=fds[0])
+            sock.setblocking(False)
+            tags[request["name"]] = request["tag"]
+            attend(request["name"])
+            channel.send(b"x")
+    return {"cookie": cookie(sock)}
+
+
+def do_timestamps(request):
+    sockets[request["name"]].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+
+
+def do_error_queue(request):
+    sock = sockets[request["name"]]
+    ipv6 = sock.family == socket.AF_INET6
+    sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVERR) if ipv6 else (socket.IPPROTO_IP, IP_RECVERR)), 1)
+
+
+def do_send(request):
+    sockets[request["name"]].sendto(b"hello", (request["address"], request["port"]))
+
+
+def do_hold(request):
+    leave(request["name"])
+
+
+def do_answer(request):
+    """Answers one datagram that has come."""
+    wait_events(sockets[request["name"]], 1000, False)
+    answer(sockets[request["name"]], tags[request["name"]])
+
+
+def do_release(request):
+    attend(request["name"])
+
+
+def queued(sock):
+    size = array.array("i", [0])
+    fcntl.ioctl(sock.fileno(), termios.FIONREAD, size)
+    return size[0]
+
+
+def wait_events(sock, timeout_ms, only_errors):
+    poll = select.poll()
+    poll.register(sock, 0 if only_errors else select.POLLIN | select.POLLERR)
+    events = poll.poll(timeout_ms)
+    return events[0][1] if events else 0
+
+
+def do_look(request):
+    sock = sockets[request["name"]]
+    events = wait_events(sock, request.get("timeout_ms", 1000), request.get("only_errors", False))
+    found = {"events": events, "queued": queued(sock)}
+    flags = socket.MSG_ERRQUEUE if request.get("errors", False) else 0
+    try:
+        data, ancillary, _, _ = sock.recvmsg(65535, 512, flags | socket.MSG_DONTWAIT)
+    except OSError as error:
+        return {**found, "errno": errno.errorcode[error.errno]}
+    # What differs from one packet to the next is left out: times, and the bytes behind the kind of an error.
+    kinds = [[level, kind, len(content)] for level, kind, content in ancillary]
+    errors = [list(struct.unpack("=IBBB", content[:7])) for level, kind, content in ancillary if flags]
+    return {**found, "length": len(data), "ancillary": kinds, "errors": errors, "left": queued(sock)}
+
+
+class IoVec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+class MsgHdr(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_void_p),
+        ("namelen", ctypes.c_uint32),
+        ("iov", ctypes.POINTER(IoVec)),
+        ("iovlen", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("controllen", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    ]
+
+
+class MMsgHdr(ctypes.Structure):
+    _fields_ = [("header", MsgHdr), ("length", ctypes.c_uint)]
+
+
+def do_many(request):
+    sock = sockets[request["name"]]
+    count = 16
+    buffers = [ctypes.create_string_buffer(2048) for _ in range(count)]
+    vectors = [IoVec(ctypes.addressof(buffer), 2048) for buffer in buffers]
+    messages = (MMsgHdr * count)()
+    for message, vector in zip(messages, vectors):
+        message.header.iov = ctypes.pointer(vector)
+        message.header.iovlen = 1
+    received = libc.recvmmsg(sock.fileno(), messages, count, socket.MSG_DONTWAIT, None)
+    if received < 0:
+        raise OSError(ctypes.get_errno(), "recvmmsg")
+    return {"lengths": [message.length for message in messages[:received]]}
+
+
+def obey(request):
+    try:
+        result = globals()[f"do_{request['do']}"](request)
+    except OSError as error:
+        return {"done": False, "errno": errno.errorcode.get(error.errno, str(error))}
+    return {"done": True, **(result or {})}
+
+
+def main():
+    selector.register(sys.stdin, selectors.EVENT_READ, None)
+    print("ready", flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.data is not None:
+                if sockets.get(key.data) is key.fileobj:
+                    answer(key.fileobj, tags[key.data])
+                continue
+            line = sys.stdin.readline()
+            if line == "":
+                return
+            print(json.dumps(obey(json.loads(line))), flush=True)
+
+
+main()

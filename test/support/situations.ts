@@ -1,0 +1,351 @@
+/**
+ * What becomes of a listener in each situation, as rows: the suite runs each, and holds the table of docs/listeners.md to
+ * them.
+ */
+import { expect } from "vitest";
+import type { Client } from "./client.js";
+import { type Kind, Lab, protocolOf } from "./lab.js";
+import type { FamilyAddresses } from "./matrix.js";
+import type { Server } from "./server.js";
+
+/** Rules that the situations are played on. `app` is the first destination, `spare` the second. */
+export const situationRules = `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+  spare: { address: [127.0.1.11, "fd5e:ed00::11"] }
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: [app, spare] }
+  - { protocol: [tcp, udp], port: 6001, to: ["*:6001", "spare:6001"] }
+  - { protocol: [tcp, udp], port: 6002, to: app, existing: any }
+  - { protocol: [tcp, udp], port: 6003, to: app, existing: never }
+  - { protocol: [tcp, udp], port: 6004, to: [192.0.2.77, "2001:db8:77::77"] }
+  - { protocol: [tcp, udp], port: 40000-40099, to: app }
+`;
+
+export interface Stage {
+  readonly server: Server;
+  readonly client: Client;
+  readonly lab: Lab;
+  readonly cell: FamilyAddresses;
+  readonly kind: Kind;
+  /** Who answers a client that dials the server's public address. */
+  outside(port: number): Promise<string>;
+  /** Likewise the loopback address, from the machine itself: that arrives on lo. */
+  inside(port: number): Promise<string>;
+}
+
+export interface Situation {
+  readonly what: string;
+  readonly outcome: string;
+  readonly kinds: readonly Kind[];
+  readonly families?: readonly (4 | 6)[];
+  play(stage: Stage): Promise<void>;
+}
+
+const all: readonly Kind[] = ["tcp", "mptcp", "udp"];
+const streams: readonly Kind[] = ["tcp", "mptcp"];
+const nobody = "ECONNREFUSED";
+
+export const situations: readonly Situation[] = [
+  {
+    what: "It listens on a destination",
+    outcome:
+      "It gets what is dialled, from the return of its `listen()` or `bind()` until it closes",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside, inside }) => {
+      expect(await outside(6000)).toBe(nobody);
+      await lab.open("app", kind, cell.daemon, 6000);
+      expect([await outside(6000), await inside(6000)]).toEqual(["app", "app"]);
+      await lab.do("close", "app");
+      expect([await outside(6000), await inside(6000)]).toEqual([nobody, nobody]);
+    },
+  },
+  {
+    what: "It listens on exactly what is dialled",
+    outcome:
+      "It keeps it (`existing: exact` and `any`); with `existing: never` the mapping goes first",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside }) => {
+      for (const port of [6000, 6002, 6003]) {
+        await lab.open(`app${port}`, kind, cell.daemon, port);
+        await lab.open(`exact${port}`, kind, cell.public, port);
+      }
+      expect(await outside(6000)).toBe("exact6000");
+      expect(await outside(6002)).toBe("exact6002");
+      expect(await outside(6003)).toBe("app6003");
+      await lab.do("close", "exact6000");
+      expect(await outside(6000)).toBe("app6000");
+    },
+  },
+  {
+    what: "It listens on the wildcard address of the dialled port",
+    outcome:
+      "The mapping goes first, unless it says `existing: any`; before or after the mapping's own listener makes no difference",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside }) => {
+      const options = { options: ["reuseport"] as const };
+      for (const port of [6000, 6002, 6003]) {
+        await lab.open(`wild${port}`, kind, cell.wildcard, port, options);
+        expect(await outside(port)).toBe(`wild${port}`);
+        await lab.open(`app${port}`, kind, cell.daemon, port, options);
+        expect(await outside(port)).toBe(port === 6002 ? "wild6002" : `app${port}`);
+        await lab.do("close", `wild${port}`);
+        expect(await outside(port)).toBe(`app${port}`);
+        await lab.open(`wild${port}`, kind, cell.wildcard, port, options);
+        expect(await outside(port)).toBe(port === 6002 ? "wild6002" : `app${port}`);
+      }
+    },
+  },
+  {
+    what: "It is bound, and does not listen",
+    outcome:
+      "It is no listener: as a destination the next one is tried, on the dialled address the mapping goes on",
+    kinds: streams,
+    play: async ({ lab, cell, kind, outside }) => {
+      await lab.open("silent", kind, cell.daemon, 6000, { listen: false });
+      await lab.open("exact", kind, cell.public, 6000, { listen: false });
+      expect(await outside(6000)).toBe(nobody);
+      await lab.open("spare", kind, cell.daemon2, 6000);
+      expect(await outside(6000)).toBe("spare");
+      await lab.do("listen", "silent");
+      expect(await outside(6000)).toBe("silent");
+      await lab.do("listen", "exact");
+      expect(await outside(6000)).toBe("exact");
+    },
+  },
+  {
+    what: "It calls `listen()` again",
+    outcome: "Nothing changes but its backlog",
+    kinds: streams,
+    play: async ({ lab, cell, kind, outside }) => {
+      await lab.open("app", kind, cell.daemon, 6000);
+      await lab.do("listen", "app");
+      await lab.do("listen", "app");
+      expect(await outside(6000)).toBe("app");
+      await lab.do("close", "app");
+      expect(await outside(6000)).toBe(nobody);
+    },
+  },
+  {
+    what: "It calls `shutdown()`, and `listen()` once more",
+    outcome: "In between it is no listener",
+    kinds: streams,
+    play: async ({ lab, cell, kind, outside }) => {
+      await lab.open("spare", kind, cell.daemon2, 6000);
+      for (const [name, address] of [
+        ["app", cell.daemon],
+        ["exact", cell.public],
+      ] as const) {
+        await lab.open(name, kind, address, 6000);
+        expect(await outside(6000)).toBe(name);
+        await lab.do("shutdown", name);
+        expect(await outside(6000)).toBe("spare");
+        await lab.do("listen", name);
+        expect(await outside(6000)).toBe(name);
+        await lab.do("close", name);
+      }
+    },
+  },
+  {
+    what: "It is a UDP socket that connects",
+    outcome:
+      "It hears its peer only and is no listener; after `connect(AF_UNSPEC)` it is one again (over IPv6 for its former peer only: the kernel keeps that address)",
+    kinds: ["udp"],
+    play: async ({ lab, cell, kind, outside }) => {
+      await lab.open("spare", kind, cell.daemon2, 6000);
+      for (const [name, address] of [
+        ["app", cell.daemon],
+        ["exact", cell.public],
+      ] as const) {
+        await lab.open(name, kind, address, 6000);
+        expect(await outside(6000)).toBe(name);
+        // To another host nothing connects from 127.0.0.0/8.
+        const peer = name === "app" ? cell.loopback : cell.client;
+        await lab.do("connect", name, { address: peer, port: 9 });
+        expect(await outside(6000)).toBe("spare");
+        await lab.do("disconnect", name);
+        // An IPv6 socket goes on to hear that peer only (net/ipv4/udp.c, __udp_disconnect, leaves sk_v6_daddr).
+        expect(await outside(6000)).toBe(
+          peer === cell.loopback && cell.family === 6 ? "spare" : name,
+        );
+        await lab.do("close", name);
+      }
+    },
+  },
+  {
+    what: "It is bound to port 0",
+    outcome:
+      "It listens on the port that the kernel gave it; a mapping of many ports to the same one leads there",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside }) => {
+      const { port } = await lab.open("app", kind, cell.daemon, 0);
+      expect(await outside(port)).toBe("app");
+    },
+  },
+  {
+    what: "It is bound to a device, as a destination",
+    outcome:
+      "It takes only what arrives there (over IPv4 before a listener that is bound to none); for other packets it is not there",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside, inside }) => {
+      await lab.open("on up0", kind, cell.daemon, 6000, { device: "up0" });
+      expect([await outside(6000), await inside(6000)]).toEqual(["on up0", nobody]);
+      await lab.open("spare", kind, cell.daemon2, 6000);
+      expect([await outside(6000), await inside(6000)]).toEqual(["on up0", "spare"]);
+      await lab.do("close", "on up0");
+      // The kernel takes two on one address and port when their devices differ, or with SO_REUSEPORT.
+      const options = ["reuseport"] as const;
+      await lab.open("on none", kind, cell.daemon, 6000, { options });
+      expect([await outside(6000), await inside(6000)]).toEqual(["on none", "on none"]);
+      await lab.open("on up0", kind, cell.daemon, 6000, { device: "up0", options });
+      // Over IPv6 the kernel itself takes whichever of the two was first.
+      if (cell.family === 4) expect(await outside(6000)).toBe("on up0");
+      expect(await inside(6000)).toBe("on none");
+    },
+  },
+  {
+    what: "It is bound to a device, on exactly what is dialled",
+    outcome: "It keeps what arrives on its device; all else is mapped",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside, inside }) => {
+      await lab.open("app", kind, cell.daemon, 6000);
+      await lab.open("out on lo", kind, cell.public, 6000, { device: "lo" });
+      await lab.open("in on up0", kind, cell.loopback, 6000, {
+        device: "up0",
+        options: ["freebind"],
+      });
+      expect([await outside(6000), await inside(6000)]).toEqual(["app", "app"]);
+      await lab.do("close", "out on lo");
+      await lab.do("close", "in on up0");
+      await lab.open("out on up0", kind, cell.public, 6000, { device: "up0" });
+      await lab.open("in on lo", kind, cell.loopback, 6000, { device: "lo" });
+      expect([await outside(6000), await inside(6000)]).toEqual(["out on up0", "in on lo"]);
+    },
+  },
+  {
+    what: "It is bound to a device and the wildcard address",
+    outcome: "`existing: any` leaves it what arrives on its device",
+    kinds: all,
+    play: async ({ lab, cell, kind, outside, inside }) => {
+      const options = ["reuseport"] as const;
+      await lab.open("app", kind, cell.daemon, 6002, { options });
+      await lab.open("on up0", kind, cell.wildcard, 6002, { device: "up0", options });
+      expect([await outside(6002), await inside(6002)]).toEqual(["on up0", "app"]);
+    },
+  },
+  {
+    what: "It listens on `::` and takes IPv4 too (dual-stack)",
+    outcome: '`to: "*:PORT"` leads IPv4 and IPv6 there, and `existing: any` counts it for both',
+    kinds: all,
+    play: async ({ lab, kind, outside }) => {
+      const options = ["dual", "reuseport"] as const;
+      await lab.open("wild", kind, "::", 6001, { options });
+      await lab.open("spare4", kind, "127.0.1.11", 6001, { options: ["reuseport"] });
+      await lab.open("spare6", kind, "fd5e:ed00::11", 6001, { options: ["reuseport"] });
+      expect(await outside(6001)).toBe("wild");
+      await lab.open("any", kind, "::", 6002, { options });
+      await lab.open("app4", kind, "127.0.1.10", 6002, { options: ["reuseport"] });
+      await lab.open("app6", kind, "fd5e:ed00::10", 6002, { options: ["reuseport"] });
+      expect(await outside(6002)).toBe("any");
+    },
+  },
+  {
+    what: "It listens on `::` with IPV6_V6ONLY",
+    outcome: "IPv4 does not come there, neither by a mapping nor as an existing listener",
+    kinds: all,
+    play: async ({ lab, kind, cell, outside }) => {
+      const options = ["v6only", "reuseport"] as const;
+      await lab.open("wild", kind, "::", 6001, { options });
+      await lab.open("spare", kind, cell.daemon2, 6001, { options: ["reuseport"] });
+      expect(await outside(6001)).toBe(cell.family === 6 ? "wild" : "spare");
+      await lab.open("any", kind, "::", 6002, { options });
+      await lab.open("app", kind, cell.daemon, 6002, { options: ["reuseport"] });
+      expect(await outside(6002)).toBe(cell.family === 6 ? "any" : "app");
+    },
+  },
+  {
+    what: "It is an IPv6 socket on a v4-mapped address (`::ffff:127.0.1.10`)",
+    outcome: "It is what it is to the kernel: an IPv4 listener",
+    kinds: all,
+    families: [4],
+    play: async ({ lab, kind, outside }) => {
+      await lab.open("mapped", kind, "::ffff:127.0.1.10", 6000, { options: ["dual"] });
+      expect(await outside(6000)).toBe("mapped");
+    },
+  },
+  {
+    what: "It listens on an address that the host lacks (IP_FREEBIND, IP_TRANSPARENT)",
+    outcome: "It is a destination like any other",
+    kinds: all,
+    play: async ({ lab, kind, cell, outside }) => {
+      const address = cell.family === 4 ? "192.0.2.77" : "2001:db8:77::77";
+      for (const option of ["freebind", "transparent"] as const) {
+        await lab.open(option, kind, address, 6004, { options: [option] });
+        expect(await outside(6004)).toBe(option);
+        await lab.do("close", option);
+      }
+    },
+  },
+  {
+    what: "A process inherits it by `fork()`, and the one that opened it ends",
+    outcome:
+      "The mapping follows the socket: the child gets what is dialled, until it too has closed it",
+    kinds: all,
+    play: async ({ lab, kind, cell, outside }) => {
+      await lab.open("app", kind, cell.daemon, 6000);
+      await lab.do("fork", "app", { tag: "child" });
+      expect(await outside(6000)).toBe("child");
+      await lab.stop();
+    },
+  },
+  {
+    what: "It is handed to another process (SCM_RIGHTS), and the first ends",
+    outcome: "Likewise; no dial in between is refused",
+    kinds: all,
+    play: async ({ server, lab, kind, cell, outside }) => {
+      const next = await Lab.start(server);
+      const path = `${server.folder}/handover-${cell.family}-${kind}`;
+      await lab.open("app", kind, cell.daemon, 6000);
+      await next.do("await", "new", { path });
+      const [taken] = await Promise.all([
+        next.do("take", "new", { path, tag: "successor" }),
+        lab.do("send_away", "app", { path, keep: false }),
+      ]);
+      expect(taken.done).toBe(true);
+      expect(await outside(6000)).toBe("successor");
+      await lab.stop();
+      expect(await outside(6000)).toBe("successor");
+      await next.stop();
+      expect(await outside(6000)).toBe(nobody);
+    },
+  },
+];
+
+export function renderSituations(): string {
+  const names: Readonly<Record<Kind, string>> = { tcp: "TCP", mptcp: "MPTCP", udp: "UDP" };
+  const rows = situations.map(
+    ({ what, outcome, kinds }) =>
+      `| ${what} | ${kinds.map((kind) => names[kind]).join(", ")} | ${outcome} |`,
+  );
+  return ["| the listener | proven for | what happens |", "|---|---|---|", ...rows].join("\n");
+}
+
+export function makeStage(
+  server: Server,
+  client: Client,
+  lab: Lab,
+  cell: FamilyAddresses,
+  kind: Kind,
+): Stage {
+  const options = { mptcp: kind === "mptcp", timeout_s: 1 };
+  return {
+    server,
+    client,
+    lab,
+    cell,
+    kind,
+    outside: async (port) => await client.who(protocolOf(kind), cell.public, port, options),
+    inside: async (port) => await server.who(protocolOf(kind), cell.loopback, port, options),
+  };
+}
