@@ -33,7 +33,7 @@ AS_ROOT := tools/as-root.sh
 # Whoever owns the checkout owns what is built in it, also after `sudo make`.
 OWN := tools/own.sh
 
-.PHONY: help run build test test-kernels unit check oracle fuzz bench generate format install uninstall clean
+.PHONY: help run build test test-kernels unit check oracle storm fuzz soak bench generate format install uninstall clean
 
 help: ## this list
 	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
@@ -63,11 +63,17 @@ unit: setup-build build ## only the tests that need no root
 oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
 	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(AS_ROOT) $(OWN)
 
+storm: setup-test build ## reloads under full connection load, much longer than in `make test`
+	@$(AS_ROOT) env ILM_STORM_RELOADS=$${ILM_STORM_RELOADS:-1000} $(VITEST) test/fault/swaps.test.ts $(ARGS); $(AS_ROOT) $(OWN)
+
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
 	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
 
 test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in QEMU, and docs/kernels.md (ARGS="6.1 6.12": only these)
 	@$(AS_ROOT) tools/kernels/run.sh $(ARGS); $(OWN)
+
+soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
+	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
 
 bench: setup-bench build ## what a lookup costs, and new connections per second
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
@@ -112,7 +118,7 @@ dist/bpf/empty.bpf.o: bench/empty.bpf.c Makefile
 .PHONY: objects-strict
 objects-strict: $(BPF_OBJECTS)
 	@for source in $(BPF_SOURCES); do \
-		$(CLANG) $(BPF_CFLAGS) -Wall -Wextra -Werror -fsyntax-only $$source; \
+		$(CLANG) $(BPF_CFLAGS) -Wall -Wextra -Wno-unused-parameter -Werror -fsyntax-only $$source; \
 	done
 
 node_modules/.package-lock.json: package-lock.json

@@ -18,7 +18,7 @@
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
 #define ILM_FILTER_BUCKETS 131072 /* power of two */
-/* A client that was silent for longer is not answered any more: what it dialled may be forgotten. */
+/* When client and daemon were both silent for longer, what the client dialled is forgotten. */
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
@@ -230,7 +230,7 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
-	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the client's last datagram, to about a second */
+	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second */
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u16 zero;
@@ -289,7 +289,7 @@ struct ilm_faults {
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
 	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
-	__u64 unsteered;	/* packets for a socket that only ingress could have selected, and that came another way */
+	__u64 unsteered;	/* for a socket that only ingress can select: datagrams in fragments, MPTCP's packets from elsewhere */
 };
 ILM_ASSERT_SIZE(struct ilm_faults, 40);
 

@@ -22,6 +22,7 @@ struct lookup {
 	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
 	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
+	bool unanswerable;	/* a look-up that only ingress could have answered: neither counted nor reported */
 };
 
 /* tcp ports, then udp ports */

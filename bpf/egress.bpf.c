@@ -139,6 +139,7 @@ int ilm_egress(struct __sk_buff *skb)
 	flow = find_flow(&a.key);
 	if (!flow)
 		return TCX_NEXT;
+	keep_flow(flow);
 	address_copy(dialled, flow->dialled);
 	port = bpf_htons(flow->port);
 

@@ -245,9 +245,17 @@ static __always_inline int choose_by(struct bpf_sk_lookup *ctx, struct lookup *l
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			l->failed++;
-		/* A real packet that ingress did not see cannot be handed over any more; a test run says what ingress does. */
-		if (outcome == ILM_ATTEMPT_STEERED && !l->dry)
+		if (outcome == ILM_ATTEMPT_STEERED && !l->dry) {
+			/*
+			 * A look-up that cannot be given the socket. With UDP mostly no packet at all: GRO looks before ingress where
+			 * the host has tunnels (net/ipv4/udp_offload.c, udp4_gro_receive), and fragments ingress has counted.
+			 */
+			if (endpoint.protocol == IPPROTO_UDP) {
+				l->unanswerable = true;
+				return 0;
+			}
 			count_fault(unsteered);
+		}
 		if (outcome != ILM_ATTEMPT_SELECTED && !(outcome == ILM_ATTEMPT_STEERED && l->dry))
 			continue;
 		l->verdict = ILM_VERDICT_SELECTED;
@@ -310,6 +318,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 	}
 
+	if (l->unanswerable)
+		return SK_PASS;
 	l->verdict = rule->reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (!l->dry) {
 		c->missed++;
@@ -367,7 +377,7 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx, const bool kfunc)
 		verdict = decide(ctx, &l, *class, kfunc);
 	if (l.dry) {
 		report(&l);
-	} else if (*class && watched()) {
+	} else if (*class && !l.unanswerable && watched()) {
 		fill_remote(ctx, &l);
 		report(&l);
 	}

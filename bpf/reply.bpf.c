@@ -23,9 +23,11 @@ static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key)
 	struct ilm_endpoint endpoint = { .port = key->local_port, .protocol = IPPROTO_UDP };
 	struct ilm_flow *flow = find_flow(key);
 
-	if (flow)
+	if (flow) {
+		keep_flow(flow);
 		/* Without egress a mapped port cannot be undone, and half an answer is none. */
 		return flow->port == key->local_port || constants.steer_udp ? flow : NULL;
+	}
 	address_copy(endpoint.address, key->local);
 	if (slot_of(&endpoint))
 		count_fault(unanswered);

@@ -23,10 +23,11 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings listeners explain monitor audit doctor check diff run apply add remove unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    "") words="status mappings listeners flows explain monitor audit doctor check diff run apply add remove unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
     status) words="-V --version --json --netns --no-color -h --help" ;;
     mappings) words="-V --version --json --netns --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
+    flows) words="-V --version --json --netns --no-color -h --help" ;;
     explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
     monitor) words="--count --seconds -V --version --json --netns --no-color -h --help" ;;
     audit) words="-V --version --json --netns --no-color -h --help" ;;

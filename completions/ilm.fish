@@ -9,6 +9,7 @@ complete -c ilm -n __fish_use_subcommand -a status -d 'show whether rules are in
 complete -c ilm -n __fish_use_subcommand -a mappings -d 'show the mappings in force, their counters, and who would get a connection now'
 complete -c ilm -n __fish_use_subcommand -a listeners -d 'show who listens where, and which mappings lead there'
 complete -c ilm -n '__fish_seen_subcommand_from listeners' -l mapped -d 'only those that a mapping leads to'
+complete -c ilm -n __fish_use_subcommand -a flows -d 'show the UDP clients that mappings brought to daemons, and what each dialled'
 complete -c ilm -n __fish_use_subcommand -a explain -d 'ask the loaded program what it does with a packet, and show each step'
 complete -c ilm -n '__fish_seen_subcommand_from explain' -l from -r -d 'the client; by default somebody out there'
 complete -c ilm -n '__fish_seen_subcommand_from explain' -l interface -r -a '(command ls /sys/class/net 2>/dev/null)' -d 'the interface that the packet comes in on'

@@ -7,6 +7,7 @@ _ilm() {
     'status:show whether rules are in force, since when, and what to be warned of'
     'mappings:show the mappings in force, their counters, and who would get a connection now'
     'listeners:show who listens where, and which mappings lead there'
+    'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
     'explain:ask the loaded program what it does with a packet, and show each step'
     'monitor:show decisions as they are made'
     'audit:show who listens on every address, or on an address that a service owns'
@@ -53,6 +54,14 @@ _ilm() {
         listeners)
           _arguments '--mapped[only those that a mapping leads to]' \
             '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        flows)
+          _arguments '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \

@@ -52,6 +52,8 @@ python3                                python3
 mount                                  mount
 ss                                     iproute2
 ps                                     procps
+pgrep                                  procps
+systemd-socket-activate                systemd
 flock                                  util-linux
 setpriv                                util-linux
 '

@@ -16,7 +16,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm status", purpose: "the state of this network namespace" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
     ],
-    json: "{loaded, netns, generation, appliedAt, appliedBy, engine, source, services, mappings, runtimeMappings, listeners, mappedListeners, lookups: {existing, selected, missed, errors}, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}",
+    json: "{loaded, netns, generation, appliedAt, appliedBy, engine, source, services, mappings, runtimeMappings, listeners, mappedListeners, lookups: {existing, selected, missed, errors}, flows: {live, capacity} | null, faults: {untracked, unplaced, flows, unanswered, unsteered} | null, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}",
     task: () => async (context) => (await import("./status.js")).status(context),
   });
   define({
@@ -51,6 +51,23 @@ export function defineNouns(define: Define): void {
     json: "[{protocol, address, port, pid, command, user, unit, mappings: [name], wildcard, kind, family, v6only, reuseport, device, cookie, uid}]",
     task: (_operands, options) => async (context) =>
       (await import("./listeners.js")).listeners(context, options as ListenersOptions),
+  });
+  define({
+    name: "flows",
+    group: groups.look,
+    summary: "show the UDP clients that mappings brought to daemons, and what each dialled",
+    description: [
+      "What a client dialled is where its replies come from. A flow lives while either end sends, and 300 seconds longer; the newest are kept when there are more than fit. `ilm status` counts them.",
+    ],
+    examples: [
+      { command: "ilm flows", purpose: "the latest first" },
+      {
+        command: "ilm flows --json | jq -r '.[].dialled.address' | sort | uniq -c",
+        purpose: "clients by the address that they dialled",
+      },
+    ],
+    json: "[{client: {address, port}, dialled: {address, port}, daemon: {address, port}, mapping: name | null, idle_s}]",
+    task: () => async (context) => (await import("./flows.js")).flows(context),
   });
   define({
     name: "explain",

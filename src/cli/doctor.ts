@@ -46,8 +46,11 @@ async function checkRules(): Promise<Check[]> {
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
-      health: dataPlane.health(),
+      steers: dataPlane.steers(),
       endedNamespaces: dataPlane.endedNamespaces(),
+      flows: dataPlane.flowCount(),
+      faults: dataPlane.faults(),
+      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
     });
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [

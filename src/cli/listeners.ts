@@ -18,7 +18,7 @@ export interface ListenersOptions {
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
   const { all, steers } = await withDataPlane((dataPlane) => ({
     all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
-    steers: dataPlane.health()?.steers ?? false,
+    steers: dataPlane.steers() ?? false,
   }));
   const views = all
     .filter((view) => options.mapped !== true || view.mappings.length > 0)

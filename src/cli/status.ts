@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import type { DaemonStatus } from "../daemon/api.js";
 import { socketPath } from "../daemon/socket-path.js";
-import type { InForce } from "../dataplane/types.js";
+import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { allMappings } from "../model/mapping.js";
 import type { Counters } from "../model/decision.js";
@@ -18,14 +18,19 @@ export async function status(context: Context): Promise<void> {
   await withDataPlane(async (dataPlane) => {
     const inForce = dataPlane.inForce();
     const listeners = dataPlane.listeners();
+    const flows = dataPlane.flowCount();
+    const faults = dataPlane.faults();
     const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
     const found = findWarnings({
       rules: inForce?.rules ?? null,
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
-      health: dataPlane.health(),
+      steers: dataPlane.steers(),
       endedNamespaces: dataPlane.endedNamespaces(),
+      flows,
+      faults,
+      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
     });
     const warnings = trouble === null ? found : [trouble, ...found];
     const shape = {
@@ -46,6 +51,8 @@ export async function status(context: Context): Promise<void> {
           : joinListeners(inForce.rules, listeners).filter((view) => view.mappings.length > 0)
               .length,
       lookups: inForce === null ? null : total(dataPlane.counters()),
+      flows,
+      faults,
       daemon,
       warnings,
       notes: notes(inForce, daemon, trouble),
@@ -94,11 +101,6 @@ function notes(
   if (source !== null) {
     found.push(`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`);
   }
-  if (allMappings(inForce.rules).some((mapping) => mapping.protocol === "udp")) {
-    found.push(
-      "no daemon is at work: UDP daemons that start now become destinations only with `ilm run`, or when the rules are applied again",
-    );
-  }
   return found;
 }
 
@@ -115,6 +117,7 @@ interface StatusShape {
   readonly listeners: number;
   readonly mappedListeners: number;
   readonly lookups: Counters | null;
+  readonly flows: FlowCount | null;
   readonly daemon: DaemonStatus | null;
   readonly warnings: readonly Warning[];
   readonly notes: readonly string[];
@@ -148,6 +151,9 @@ function render({ colours }: Context, shape: StatusShape): string {
       "lookups",
       `${selected} selected, ${existing} existing, ${missed} missed, ${errors} errors`,
     ]);
+  }
+  if (shape.flows !== null && shape.flows.live > 0) {
+    facts.push(["UDP flows", `${shape.flows.live}, of at most ${shape.flows.capacity}`]);
   }
   const table = facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join("");
   const warnings = shape.warnings.map(

@@ -1,11 +1,12 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import type { DaemonStatus } from "../daemon/api.js";
-import type { Health } from "../dataplane/types.js";
+import type { FlowCount, Faults } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { allDestinationStates, joinListeners } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
+import { count } from "./render/text.js";
 
 export interface Warning {
   readonly kind:
@@ -14,10 +15,10 @@ export interface Warning {
     | "reload-failed"
     | "daemon"
     | "mptcp"
-    | "unsteered"
-    | "untracked"
-    | "unplaced"
-    | "ended-namespaces";
+    | "ended-namespaces"
+    | "interface-uncovered"
+    | "flows-full"
+    | "faults";
   readonly message: string;
   readonly remedy: string;
 }
@@ -30,8 +31,13 @@ export interface Circumstances {
   readonly hostAddresses: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
   /** Null: nothing is loaded. */
-  readonly health: Health | null;
+  /** Is there a hand-over at ingress? Null: nothing is loaded. */
+  readonly steers: boolean | null;
   readonly endedNamespaces: readonly number[];
+  readonly flows: FlowCount | null;
+  readonly faults: Faults | null;
+  /** Names of interfaces without the programs that the rules need there. */
+  readonly uncoveredInterfaces: readonly string[];
 }
 
 export function findWarnings({
@@ -39,45 +45,23 @@ export function findWarnings({
   listeners,
   hostAddresses,
   daemon,
-  health,
+  steers,
   endedNamespaces,
+  flows,
+  faults,
+  uncoveredInterfaces,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
-    ...(health === null ? [] : faults(health)),
-    ...(health === null || health.steers ? [] : mptcpDestinations(inForce, listeners)),
+    ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
     ...ended(endedNamespaces),
+    ...uncovered(uncoveredInterfaces),
+    ...fullFlows(flows),
+    ...countedFaults(faults),
   ];
-}
-
-function faults({ unsteered, untracked, unplaced }: Health): Warning[] {
-  const found: Warning[] = [];
-  if (unsteered > 0) {
-    found.push({
-      kind: "unsteered",
-      message: `${unsteered} lookups were for a UDP or MPTCP destination and did not come by ingress, so that it could not be handed over: fragments, or an interface that came after the rules`,
-      remedy:
-        "Keep datagrams below the MTU. For interfaces that come and go let `ilm run` be at work, or apply the rules again.",
-    });
-  }
-  if (untracked > 0) {
-    found.push({
-      kind: "untracked",
-      message: `${untracked} times a listener could not be counted, as a map was full or memory was short: it may not be taken for already listening`,
-      remedy: "`ilm run` mends it when it looks through the sockets; or apply the rules again.",
-    });
-  }
-  if (unplaced > 0) {
-    found.push({
-      kind: "unplaced",
-      message: `${unplaced} times a listener of a destination could not be kept: its SO_REUSEPORT group has more than 256 sockets, or memory was short`,
-      remedy: "The group is served as long as one of its other sockets lives. Let it be smaller.",
-    });
-  }
-  return found;
 }
 
 function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
@@ -141,4 +125,61 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
       };
     }),
   );
+}
+
+function uncovered(names: readonly string[]): Warning[] {
+  if (names.length === 0) return [];
+  return [
+    {
+      kind: "interface-uncovered",
+      message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
+      remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
+    },
+  ];
+}
+
+/** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */
+const NEARLY_FULL = 0.9;
+
+function fullFlows(flows: FlowCount | null): Warning[] {
+  if (flows === null || flows.live < flows.capacity * NEARLY_FULL) return [];
+  return [
+    {
+      kind: "flows-full",
+      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: what those dialled who were silent longest is forgotten for newer ones, and replies to them fail`,
+      remedy:
+        "`ilm flows` shows them. A flood of spoofed sources is held off by a firewall before ilm (nftables, by rate).",
+    },
+  ];
+}
+
+const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">> = {
+  untracked: (number) => ({
+    message: `${count(number, "listener")} found no place in the table of listeners`,
+    remedy: "Close listeners that nobody needs, then apply the configuration again.",
+  }),
+  unplaced: (number) => ({
+    message: `${count(number, "listener")} of destinations could not be placed where they are selected`,
+    remedy: "Restart those daemons, or apply the configuration again.",
+  }),
+  flows: (number) => ({
+    message: `of ${count(number, "UDP datagram")} it could not be remembered what the client dialled, so the reply fails`,
+    remedy: "The kernel had no memory for it: look at the memory of the machine.",
+  }),
+  unanswered: (number) => ({
+    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately, and left as without ilm`,
+    remedy:
+      "Harmless when those daemons send on their own account from the port they serve, or answer after 300 seconds of silence. Else clients were forgotten in a flood: `ilm flows`.",
+  }),
+  unsteered: (number) => ({
+    message: `${count(number, "datagram")} for UDP daemons of mappings came in fragments (or, for MPTCP listeners, a connection by an interface without the programs), and could not be handed over`,
+    remedy: "Let clients send datagrams that fit into one packet.",
+  }),
+};
+
+function countedFaults(faults: Faults | null): Warning[] {
+  if (faults === null) return [];
+  return (Object.keys(faultTexts) as (keyof Faults)[])
+    .filter((name) => faults[name] > 0)
+    .map((name) => ({ kind: "faults" as const, ...faultTexts[name](faults[name]) }));
 }

@@ -18,7 +18,7 @@ import type {
   Protocol,
   Service,
 } from "../model/mapping.js";
-import { countPorts, formatPorts, mergePorts, portsContain } from "../model/ports.js";
+import { mergePorts, portsContain } from "../model/ports.js";
 import { deriveName } from "./name.js";
 import { nearest } from "./suggest.js";
 import { formatTarget, type Target } from "./target.js";
@@ -106,7 +106,6 @@ export function buildMappings(
   const items = expand(entry.to, services, report);
   if (items !== null && checkFamilies(on, from, entry.to, items, report)) {
     warnInside(entry, ports, on, items, services, report);
-    warnUdpRemap(entry, ports, items, report);
   }
   const to = items === null ? [] : join(items);
   const existing = entry.existing ?? "exact";
@@ -322,27 +321,4 @@ function warnInside(
     );
     return;
   }
-}
-
-/** Replies of a UDP daemon get the dialled address back, but not yet the dialled port. */
-function warnUdpRemap(
-  entry: Entry,
-  ports: readonly PortRange[],
-  items: readonly (readonly Destination[])[],
-  report: Report,
-): void {
-  if (!entry.protocols.includes("udp")) return;
-  const index = items.findIndex((item) =>
-    item.some(
-      ({ port }) => port !== "same" && !(countPorts(ports) === 1 && portsContain(ports, port)),
-    ),
-  );
-  const port = items[index]?.[0]?.port;
-  if (port === undefined) return;
-  report(
-    "warning",
-    { key: "to", index },
-    `UDP replies leave from the daemon's port ${port}, not from the port dialled (${formatPorts(ports)}), and most clients drop those`,
-    "let the daemon listen on the port that is dialled, and leave the port out",
-  );
 }

@@ -13,6 +13,7 @@ import {
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
 import { explain } from "./issues.js";
 import type { Problems } from "./problems.js";
+import { readQuickEntry } from "./quick-entry.js";
 import {
   configuration,
   listOf,
@@ -50,6 +51,8 @@ export function buildRuleSet(
 
 function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
   const { value } = source;
+  const quick = validateQuickly(value);
+  if (quick !== null) return { source, ...quick };
   const result = configuration.safeParse(value);
   if (result.success) {
     const { engine, services, mappings } = result.data;
@@ -78,6 +81,25 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
     .filter((finding) => !problems.hasAt(finding));
   for (const finding of findings) problems.add(finding);
   return { source, ...salvage(value, unsound) };
+}
+
+/** Few enough for the validator alone; with more its time is felt. */
+const QUICK_ENTRIES = 100;
+
+/** Null when there are few entries, or something is unusual or wrong: then the validator has a look at all of it. */
+function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
+  if (typeof value !== "object" || value === null || !("mappings" in value)) return null;
+  const { mappings: raw } = value;
+  if (!Array.isArray(raw) || raw.length < QUICK_ENTRIES) return null;
+  const rest = configuration.safeParse({ ...value, mappings: [] });
+  if (!rest.success) return null;
+  const mappings: MappingEntry[] = [];
+  for (const each of raw) {
+    const entry = readQuickEntry(each) ?? mappingEntry.safeParse(each).data ?? null;
+    if (entry === null) return null;
+    mappings.push(entry);
+  }
+  return { services: Object.entries(rest.data.services ?? {}), mappings };
 }
 
 /** The entries that are right in a document that is not, so that their own problems are told in the same run. */

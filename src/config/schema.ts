@@ -8,6 +8,7 @@ import { parsePrefix, type Refusal } from "../model/address.js";
 import { MAX_WEIGHT, engines } from "../model/mapping.js";
 import { MAX_PORT, parsePortItem } from "../model/ports.js";
 import { quote } from "./source.js";
+import { VERSION } from "./version.js";
 import {
   looksLikeAddress,
   MAX_NAME_LENGTH,
@@ -17,9 +18,6 @@ import {
   parseUnicast,
   type Target,
 } from "./target.js";
-
-/** The only version of the format so far. */
-export const VERSION = 1;
 
 /** Keys that will mean something once it is enforced; until then they would promise what does not happen. */
 export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {

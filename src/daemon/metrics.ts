@@ -1,4 +1,5 @@
 /** The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the kernel. Pure. */
+import type { Faults, FlowCount } from "../dataplane/types.js";
 import type { Counters } from "../model/decision.js";
 import type { Mapping } from "../model/mapping.js";
 
@@ -13,6 +14,8 @@ export interface MetricsInput {
     readonly mappings: readonly Mapping[];
     readonly runtimeMappings: number;
     readonly counters: readonly Counters[];
+    readonly flows: FlowCount;
+    readonly faults: Faults;
   } | null;
   /** Per protocol, of the network namespace. */
   readonly listeners: Readonly<Record<"tcp" | "udp", number>>;
@@ -77,6 +80,21 @@ export function renderMetrics(input: MetricsInput): string {
         "counter",
         "Lookups by mapping and outcome. Lookups, not packets: ICMP errors and GRO look up for UDP too.",
         loaded.mappings.flatMap((mapping, index) => outcomes(mapping, loaded.counters[index])),
+      ),
+      metric(
+        "ilm_udp_flows",
+        "gauge",
+        "UDP clients of which it is remembered what they dialled; when the limit is reached, the least recently used are forgotten.",
+        [[{}, loaded.flows.live]],
+      ),
+      metric("ilm_udp_flows_limit", "gauge", "How many UDP clients can be remembered.", [
+        [{}, loaded.flows.capacity],
+      ]),
+      metric(
+        "ilm_faults_total",
+        "counter",
+        "What the kernel side could not do, by kind; `ilm status` says what each means.",
+        Object.entries(loaded.faults).map(([kind, value]) => [{ kind }, value]),
       ),
       metric(
         "ilm_destination_listening",

@@ -2,7 +2,7 @@
  * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress program of the generation
  * in force, which one map update changes for all interfaces; at egress the one that gives answers the port that was dialled.
  */
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { AttachType, BpfObject, type BpfProgram, attach, openLink } from "../kernel/bpf.js";
 import { errnoOf } from "../kernel/ffi.js";
@@ -53,16 +53,29 @@ function pinned(folder: string, direction: Direction): Map<number, string> {
   return found;
 }
 
+/** An interface that went leaves a link without one, also when another has its number by now. */
+function lives(path: string, index: number): boolean {
+  const link = openLink(path);
+  const alive = link?.info().interfaceIndex === index;
+  link?.close();
+  return alive;
+}
+
+/** Names of the interfaces that have nothing of ours in that direction. Changes nothing. */
+export function interfacesWithout(folder: string, direction: Direction): string[] {
+  const known = existsSync(folder) ? pinned(folder, direction) : new Map<number, string>();
+  return [...interfaces()].flatMap(([index, name]) => {
+    const path = known.get(index);
+    return path !== undefined && lives(path, index) ? [] : [name];
+  });
+}
+
 /** Attaches to every interface that has nothing of ours in that direction, and forgets those that went. */
 export function attachInterfaces(folder: string, direction: Direction, program: BpfProgram): void {
   const present = interfaces();
   const known = pinned(folder, direction);
   for (const [index, path] of known) {
-    const link = openLink(path);
-    // An interface that went leaves a link without one, also when another has its number by now.
-    const lives = link?.info().interfaceIndex === index && present.has(index);
-    link?.close();
-    if (lives) continue;
+    if (present.has(index) && lives(path, index)) continue;
     rmSync(path, { force: true });
     known.delete(index);
   }

@@ -4,7 +4,6 @@ import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
 import { candidates } from "../model/candidates.js";
-import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
 import {
@@ -15,6 +14,7 @@ import {
   openLink,
   openProgram,
   runIterator,
+  waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
@@ -23,15 +23,23 @@ import { findBpffs, mountBpffs } from "../kernel/mounts.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
+import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
 import { chooseEngine } from "./engine.js";
 import { explainPacket } from "./explain.js";
-import { type Direction, attachInterfaces, detachInterfaces } from "./interfaces.js";
-import { type Description, Generation } from "./generation.js";
+import {
+  type Direction,
+  attachInterfaces,
+  detachInterfaces,
+  interfacesWithout,
+} from "./interfaces.js";
+import { type Description, digestOf } from "./description.js";
+import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
 import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
@@ -41,7 +49,8 @@ import type {
   DataPlane,
   DecisionStream,
   Explanation,
-  Health,
+  Faults,
+  FlowCount,
   InForce,
 } from "./types.js";
 import { watchDecisions } from "./watch.js";
@@ -131,7 +140,10 @@ class KernelDataPlane implements DataPlane {
       throw new IlmError(
         "INCOMPATIBLE",
         `the state under ${paths.base} was made by another version of ilm`,
-        { cause, remedy: "Run `ilm unload`, then `ilm apply`" },
+        {
+          cause,
+          remedy: "Apply the configuration again with this version: it takes over without a gap",
+        },
       );
     }
   }
@@ -153,7 +165,18 @@ class KernelDataPlane implements DataPlane {
     const description = this.#current()?.description;
     if (description === undefined) return null;
     const { generation, appliedAt, version: by, rules, engine } = description;
+    // The rules unpack themselves when somebody looks at them.
     return { generation, appliedAt, version: by, rules, engine };
+  }
+
+  /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
+  #readable(): Loaded | undefined {
+    try {
+      return this.#current();
+    } catch (error) {
+      if (error instanceof IlmError && error.code === "INCOMPATIBLE") return undefined;
+      throw error;
+    }
   }
 
   apply(rules: Rules): ApplyResult {
@@ -163,13 +186,17 @@ class KernelDataPlane implements DataPlane {
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
-    const before = this.#current();
-    this.#removeLeftovers(paths, before);
+    const before = this.#readable();
+    // Another version's state goes on deciding until ours is in force.
+    if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    const same =
-      before?.description.engine === engine && sameRules(before.description.rules, rules);
-    if (before !== undefined && same) {
+    const digest = digestOf(rules);
+    if (
+      before !== undefined &&
+      before.description.digest === digest &&
+      before.description.engine === engine
+    ) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
@@ -200,6 +227,7 @@ class KernelDataPlane implements DataPlane {
       version,
       rules,
       engine,
+      digest,
       registry: registry.number,
       interfaces: compiled.interfaces,
     };
@@ -210,6 +238,8 @@ class KernelDataPlane implements DataPlane {
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
+      // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
+      waitForPrograms();
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
@@ -234,7 +264,13 @@ class KernelDataPlane implements DataPlane {
       before.link.update(generation.program);
       return before.link;
     }
-    // A link that nothing of ours stands behind is another version's or an ended namespace's.
+    // A link that nothing of ours stands behind is another version's, which goes over to us, or an ended namespace's.
+    const found = openLink(paths.lookupLink);
+    if (found?.info().netnsInode === this.netnsInode) {
+      found.update(generation.program);
+      return found;
+    }
+    found?.close();
     rmSync(paths.lookupLink, { force: true });
     const netns = openSync(ownNetnsPath, "r");
     try {
@@ -258,11 +294,8 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  health(): Health | null {
-    const loaded = this.#current();
-    if (loaded === undefined) return null;
-    const { untracked, unplaced, unsteered } = loaded.registry.faults();
-    return { steers: loaded.registry.steers, untracked, unplaced, unsteered };
+  steers(): boolean | null {
+    return this.#current()?.registry.steers ?? null;
   }
 
   endedNamespaces(): number[] {
@@ -278,6 +311,32 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
     return decodeAll(listenerLayout, records).map(toListener);
+  }
+
+  flows(): Flow[] {
+    const registry = this.#current()?.registry;
+    return registry === undefined ? [] : liveFlows(registry.map("flows"));
+  }
+
+  flowCount(): FlowCount | null {
+    const map = this.#current()?.registry.map("flows");
+    return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+  }
+
+  uncoveredInterfaces(): string[] {
+    const paths = this.#findPaths();
+    const loaded = this.#current();
+    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
+    const needed = neededHooks(loaded.description);
+    const folder = paths.interfaces(loaded.registry.number);
+    const without = (["ingress", "egress"] as const).flatMap((direction) =>
+      needed[direction] ? interfacesWithout(folder, direction) : [],
+    );
+    return [...new Set(without)];
+  }
+
+  faults(): Faults | null {
+    return this.#current()?.registry.faults() ?? null;
   }
 
   explain(packet: Packet): Explanation {
@@ -353,6 +412,7 @@ class KernelDataPlane implements DataPlane {
     this.#meetInterfaces();
     if (registry.faults().untracked > 0) registry.sweep();
     else registry.scan();
+    forgetIdleFlows(registry.map("flows"));
   }
 
   unload(): boolean {

@@ -6,7 +6,6 @@ import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Endpoint as AbiEndpoint,
-  type Faults,
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
@@ -21,7 +20,7 @@ import {
   registryConstantsLayout,
   slotLayout,
 } from "../abi/generated.js";
-import { decode, encode } from "../abi/layout.js";
+import { bytesLayout, decode, encode } from "../abi/layout.js";
 import type { Endpoint } from "../compile/compile.js";
 import { IlmError } from "../errors.js";
 import {
@@ -38,8 +37,10 @@ import {
 import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
+import { putEntries } from "./entries.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
+import type { Faults } from "./types.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
 export const registryMaps = [
@@ -293,7 +294,12 @@ export class Registry {
       });
       // First: a serial is never used twice, also when we are killed in between.
       this.#writeMeta({ ...meta, nextSerial: serial });
-      for (const [key, slot] of added) this.map("slots").update(key, encode(slotLayout, slot));
+      putEntries(
+        this.map("slots"),
+        added.length,
+        [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
+        [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
+      );
       this.scan();
     }
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
@@ -338,7 +344,7 @@ export class Registry {
     this.scan();
   }
 
-  faults(): Record<keyof Faults, number> {
+  faults(): Faults {
     const value = this.map("faults").lookup(zeroKey);
     if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
     const { untracked, unplaced, flows, unanswered, unsteered } = decode(faultsLayout, value);

@@ -1,5 +1,6 @@
 /** What the layers above see of the data plane of one network namespace. */
 import type { Counters, Decision, Packet } from "../model/decision.js";
+import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Engine, Rules } from "../model/mapping.js";
 
@@ -46,15 +47,23 @@ export interface Explanation extends Decision {
   readonly cookie: string | null;
 }
 
-/** What the data plane could not do since it was loaded, and what this kernel does not let it do. */
-export interface Health {
-  /** UDP and MPTCP are handed over at ingress. */
-  readonly steers: boolean;
+export interface FlowCount {
+  readonly live: number;
+  /** There can be no more: the least recently used are forgotten. */
+  readonly capacity: number;
+}
+
+/** What the kernel side could not do, counted since its registry was made (the first apply, most often). */
+export interface Faults {
   /** Listeners that found a map full or no memory. */
   readonly untracked: number;
   /** Listeners of a destination that the socket map refused. */
   readonly unplaced: number;
-  /** Packets for a destination that only ingress selects, and that ingress did not see or could not judge. */
+  /** UDP flows that could not be remembered. */
+  readonly flows: number;
+  /** Datagrams of a mapped UDP daemon to somebody of whom nothing is known (any more). */
+  readonly unanswered: number;
+  /** For a listener that only ingress can hand over to: datagrams in fragments, packets for MPTCP that came another way. */
   readonly unsteered: number;
 }
 
@@ -68,14 +77,25 @@ export interface DataPlane {
   inForce(): InForce | null;
   /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
   apply(rules: Rules): ApplyResult;
-  /** Null when nothing is loaded. */
-  health(): Health | null;
+  /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
+  steers(): boolean | null;
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): Counters[];
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */
   listeners(): Listener[];
+  /** The live ones, in no order; empty when nothing is loaded. */
+  flows(): Flow[];
+  /** Cheaper than all of them. Null when nothing is loaded. */
+  flowCount(): FlowCount | null;
+  /** Null when nothing is loaded. */
+  faults(): Faults | null;
+  /**
+   * Names of interfaces that came after the rules and that nobody put the programs on yet: what needs the hand-over at
+   * ingress does not get it from there.
+   */
+  uncoveredInterfaces(): string[];
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**
@@ -83,7 +103,7 @@ export interface DataPlane {
    * (bpf/registry.bpf.c). TCP needs nobody.
    */
   follow(): { close(): void };
-  /** Resynchronises the registry with the kernel's socket tables. */
+  /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. */
   resync(): void;
   /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */
   unload(): boolean;

@@ -34,6 +34,8 @@ export const AttachType = {
 } as const;
 export type AttachType = (typeof AttachType)[keyof typeof AttachType];
 
+/** Entries that one look-up by batch asks for. */
+const BATCH = 4096;
 export const UpdateFlag = { any: 0, noExist: 1, exist: 2 } as const;
 
 const objGet = libbpfFunction<[string], number>("int bpf_obj_get(const char *path)");
@@ -63,6 +65,12 @@ const mapLookupBatch = libbpfFunction<
   number
 >(
   "int bpf_map_lookup_batch(int fd, const void *in, void *out, void *keys, void *values, void *count, const void *options)",
+);
+const mapCreate = libbpfFunction<
+  [number, string, number, number, number, Uint8Array | null],
+  number
+>(
+  "int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries, const void *options)",
 );
 const mapFreeze = libbpfFunction<[number], number>("int bpf_map_freeze(int fd)");
 const linkCreate = libbpfFunction<[number, number, number, null], number>(
@@ -281,6 +289,24 @@ export class BpfMap extends Handle {
     }
   }
 
+  /** All entries of a hash, thousands at a time: keys one after the other, and their values likewise. */
+  *batches(): Generator<[Uint8Array, Uint8Array]> {
+    const keys = new Uint8Array(BATCH * this.keySize);
+    const values = new Uint8Array(BATCH * this.valueSize);
+    let position: Uint8Array | null = null;
+    for (;;) {
+      const next = new Uint8Array(Math.max(this.keySize, 4));
+      const count = Uint32Array.of(BATCH);
+      const result = mapLookupBatch(this.fd, position, next, keys, values, count, null);
+      // ENOENT: that was the last batch.
+      if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+      const [found = 0] = count;
+      yield [keys.slice(0, found * this.keySize), values.slice(0, found * this.valueSize)];
+      if (result === -ENOENT) return;
+      position = next;
+    }
+  }
+
   /** All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone. */
   snapshot(): [Uint8Array, Uint8Array][] {
     return [...this.entries()];
@@ -385,6 +411,36 @@ export function openLink(path: string): BpfLink | undefined {
 /** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
+}
+
+const BPF_MAP_TYPE_ARRAY = 2;
+const BPF_MAP_TYPE_ARRAY_OF_MAPS = 12;
+
+/**
+ * Returns when every BPF program that was running at the time of the call has ended; some milliseconds. An update of a map of maps
+ * waits for just that before it returns (kernel/bpf/syscall.c, maybe_wait_bpf_programs), and is the only call that promises it.
+ */
+export function waitForPrograms(): void {
+  const inner = checkedBpf("bpf_map_create", mapCreate(BPF_MAP_TYPE_ARRAY, "", 4, 4, 1, null));
+  try {
+    // struct bpf_map_create_opts (bpf.h of libbpf): sz 0, BTF 8 to 23, inner_map_fd 24.
+    const options = new Uint8Array(48);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 48n, true);
+    view.setUint32(24, inner, true);
+    const outer = checkedBpf(
+      "bpf_map_create",
+      mapCreate(BPF_MAP_TYPE_ARRAY_OF_MAPS, "", 4, 4, 1, options),
+    );
+    try {
+      const value = new Uint8Array(Uint32Array.of(inner).buffer);
+      checkedBpf("bpf_map_update_elem", mapUpdate(outer, new Uint8Array(4), value, UpdateFlag.any));
+    } finally {
+      close(outer);
+    }
+  } finally {
+    close(inner);
+  }
 }
 
 /** All sk_lookup links of a network namespace, in no order. */

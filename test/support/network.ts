@@ -34,11 +34,42 @@ function configure(addresses: readonly string[]): string {
   ].join("\n");
 }
 
-export async function makeNetwork(): Promise<Network> {
+/** Makes `up0` in both namespaces, the two ends of one cable. */
+export type Cable = (server: Server, client: Client, name?: string) => Promise<void>;
+
+export const vethCable: Cable = async (server, client, name = "up0") => {
+  const pair = `link add ${name} netns ${server.name} type veth peer name ${name} netns ${client.name}`;
+  await must(["ip", "-batch", "-"], { input: `${pair}\n` });
+};
+
+/** Without Ethernet headers. */
+export const tunCable: Cable = async (server, client) => {
+  const cable = server.startPython("tun.py", ["up0", server.path, client.path]);
+  await cable.waitForOutput(/connected/);
+};
+
+/** A device on top of another: its packets pass two. */
+export const vxlanCable: Cable = async (server, client) => {
+  await vethCable(server, client, "under0");
+  const ends = [
+    [server.name, "192.0.2.1", "192.0.2.2"],
+    [client.name, "192.0.2.2", "192.0.2.1"],
+  ] as const;
+  for (const [name, own, other] of ends) {
+    const input = [
+      `addr add ${own}/24 dev under0`,
+      "link set under0 up",
+      `link add up0 type vxlan id 7 dstport 4789 local ${own} remote ${other} dev under0`,
+      "",
+    ].join("\n");
+    await must(["ip", "-n", name, "-batch", "-"], { input });
+  }
+};
+
+export async function makeNetwork(cable: Cable = vethCable): Promise<Network> {
   const server = await Server.make();
   const client = await Client.make();
-  const pair = `link add up0 netns ${server.name} type veth peer name up0 netns ${client.name}`;
-  await must(["ip", "-batch", "-"], { input: `${pair}\n` });
+  await cable(server, client);
   await must(["ip", "-n", server.name, "-batch", "-"], { input: configure(serverAddresses) });
   await must(["ip", "-n", client.name, "-batch", "-"], { input: configure(clientAddresses) });
   // A refusal is a fact that the suites ask for often: the kernel's limits on ICMP errors would swallow some.
@@ -58,7 +89,7 @@ export async function makeNetwork(): Promise<Network> {
 }
 
 /** A network for the suite that calls this, made before its first test and taken away after its last. */
-export function useNetwork(): Network {
+export function useNetwork(cable: Cable = vethCable): Network {
   let network: Network | null = null;
   const made = (): Network => {
     if (network === null) {
@@ -67,7 +98,7 @@ export function useNetwork(): Network {
     return network;
   };
   beforeAll(async () => {
-    network = await makeNetwork();
+    network = await makeNetwork(cable);
   });
   afterAll(async () => {
     await network?.destroy();

@@ -33,6 +33,8 @@ const programs: Readonly<Record<string, string>> = {
   dnsmasq: "dnsmasq-base",
   dig: "bind9-dnsutils",
   curl: "curl",
+  pgrep: "procps",
+  "systemd-socket-activate": "systemd",
   nc: "netcat-openbsd",
 };
 

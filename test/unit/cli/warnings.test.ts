@@ -32,8 +32,11 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
   daemon: null,
-  health: { steers: true, untracked: 0, unplaced: 0, unsteered: 0 },
+  steers: true,
   endedNamespaces: [],
+  flows: { live: 100, capacity: 65_536 },
+  faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
+  uncoveredInterfaces: [],
 };
 
 const daemon = {
@@ -70,6 +73,26 @@ describe("there is", () => {
     expect(others).toEqual([]);
   });
 
+  test("a warning when nearly as many UDP clients are remembered as fit", () => {
+    expect(kinds({ flows: { live: 58_900, capacity: 65_536 } })).toEqual([]);
+    expect(kinds({ flows: { live: 59_000, capacity: 65_536 } })).toEqual(["flows-full"]);
+    expect(kinds({ flows: null, faults: null })).toEqual([]);
+  });
+
+  test("a warning of interfaces that the programs are not on", () => {
+    expect(kinds({ uncoveredInterfaces: ["eth9"] })).toEqual(["interface-uncovered"]);
+  });
+
+  test("a warning of its own for each kind of fault that was counted", () => {
+    const found = findWarnings({
+      ...fine,
+      faults: { untracked: 1, unplaced: 2, flows: 3, unanswered: 4, unsteered: 5 },
+    });
+    expect(found.map(({ kind }) => kind)).toEqual(Array.from({ length: 5 }, () => "faults"));
+    expect(found.map(({ message }) => Number(/\d+/.exec(message)?.[0]))).toEqual([1, 2, 3, 4, 5]);
+    expect(new Set(found.map(({ remedy }) => remedy)).size).toBe(5);
+  });
+
   test("a warning that names the file which the daemon refused", () => {
     const error = {
       code: "CONFIGURATION",
@@ -88,17 +111,9 @@ describe("there is", () => {
 
 test("an MPTCP listener of a mapping is warned of only where the kernel has no ingress", () => {
   const listeners = [listener("127.0.1.10", 80, { kind: "mptcp" })];
-  const health = { steers: false, untracked: 0, unplaced: 0, unsteered: 0 };
   expect(kinds({ listeners })).toEqual([]);
-  expect(kinds({ listeners, health })).toEqual(["mptcp"]);
-  expect(kinds({ health })).toEqual([]);
-});
-
-test("what the data plane could not do is warned of, each by its name", () => {
-  for (const fault of ["untracked", "unplaced", "unsteered"] as const) {
-    const health = { steers: true, untracked: 0, unplaced: 0, unsteered: 0, [fault]: 3 };
-    expect(kinds({ health })).toEqual([fault]);
-  }
+  expect(kinds({ listeners, steers: false })).toEqual(["mptcp"]);
+  expect(kinds({ steers: false })).toEqual([]);
 });
 
 test("the state of namespaces that ended is warned of", () => {

@@ -1,6 +1,12 @@
 /** Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for properties. */
 import * as fc from "fast-check";
-import type { ApplyResult, DataPlane, InForce } from "../../../src/dataplane/types.js";
+import type {
+  ApplyResult,
+  DataPlane,
+  Faults,
+  FlowCount,
+  InForce,
+} from "../../../src/dataplane/types.js";
 import {
   parseAddress,
   parsePrefix,
@@ -55,12 +61,29 @@ export class FakeDataPlane implements DataPlane {
   fail: Error | null = null;
   #inForce: InForce | null = null;
 
+  uncoveredInterfaces(): [] {
+    return [];
+  }
+
+  flows(): [] {
+    return [];
+  }
+
+  flowCount(): FlowCount | null {
+    return this.#inForce === null ? null : { live: 3, capacity: 65_536 };
+  }
+
+  faults(): Faults | null {
+    if (this.#inForce === null) return null;
+    return { untracked: 0, unplaced: 0, flows: 0, unanswered: 2, unsteered: 0 };
+  }
+
   follow(): { close(): void } {
     return { close: () => undefined };
   }
 
-  health() {
-    return { steers: true, untracked: 0, unplaced: 0, unsteered: 0 };
+  steers(): boolean {
+    return true;
   }
 
   endedNamespaces(): number[] {

@@ -15,6 +15,8 @@ const input: MetricsInput = {
       { existing: 1, selected: 2, missed: 3, errors: 4 },
       { existing: 0, selected: 0, missed: 0, errors: 0 },
     ],
+    flows: { live: 12, capacity: 65_536 },
+    faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
   },
   listeners: { tcp: 5, udp: 6 },
   destinations: [
