@@ -21,6 +21,7 @@ export default defineConfig({
             "test/netns/**/*.test.ts",
             "test/fault/**/*.test.ts",
             "test/oracle/**/*.test.ts",
+            "test/soak/**/*.test.ts",
           ],
           globalSetup: ["test/support/requirements.ts"],
           setupFiles: ["test/support/require-privileges.ts"],

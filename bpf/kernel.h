@@ -19,8 +19,10 @@
 #define IPPROTO_UDP 17
 #define TCP_LISTEN 10
 #define TCP_ESTABLISHED 1
+#define TCP_TIME_WAIT 6
 #define SOL_TCP 6
 #define TCP_BPF_SOCK_OPS_CB_FLAGS 1008	/* newer than Debian 12's <linux/bpf.h> */
+#define ENOENT 2
 #define EEXIST 17
 #define EAFNOSUPPORT 97
 #define EOPNOTSUPP 95
@@ -45,6 +47,7 @@ struct sock_common {
 	unsigned char skc_reuseport : 1;
 	unsigned char skc_ipv6only : 1;
 	int skc_bound_dev_if;
+	__u32 skc_tw_rcv_nxt;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 

@@ -58,9 +58,19 @@ struct ports_header {
 struct packet {
 	struct lookup l;
 	__u32 transport;	/* offset from the network header */
+	__u32 expected;		/* sequence number that the remains of a connection wait for */
 	__u8 tcp_flags;
+	bool remains;		/* a SYN that meets such */
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
 };
+
+/* In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). */
+#define BURIED_MAGIC 0x696c6d62
+
+/* From the start of the TCP header. */
+#define TCP_SEQUENCE 4
+#define TCP_OFFSET_FLAGS 12
+#define TCP_CHECK 16
 
 /* The network header's offset is known on every device, with an Ethernet header or without. */
 static __always_inline bool load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
@@ -209,7 +219,7 @@ static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct 
 }
 
 /* Who gets the packet without us. */
-enum holder { NOBODY, CONNECTION, EXACT_LISTENER, WILDCARD_LISTENER };
+enum holder { NOBODY, CONNECTION, REMAINS, EXACT_LISTENER, WILDCARD_LISTENER };
 
 /* What a listener is: bound to just that address, or to all. */
 static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *address)
@@ -220,16 +230,23 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 	return address_equal(bound, address);
 }
 
+extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __ksym;
+
+static __always_inline const struct sock_common *as_sock_common(struct bpf_sock *sk)
+{
+	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock_common));
+}
+
 /*
  * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
- * connection may also be one that is being made, or the remains of one (TIME_WAIT). A function of its own: this look-up
- * gives another type of socket, and the verifier wants the two apart.
+ * connection may also be one that is being made, or the remains of one (TIME_WAIT): then the upper half of the result is what
+ * they expect. A function of its own: this look-up gives another type of socket, and the verifier wants the two apart.
  */
-static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
+static __noinline __u64 tcp_holder(struct __sk_buff *skb, const struct lookup *l)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
-	enum holder holder = CONNECTION;
+	__u64 holder = CONNECTION;
 	struct bpf_sock *sk;
 
 	set_looking(1);
@@ -239,7 +256,55 @@ static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct loo
 		return NOBODY;
 	if (sk->state == TCP_LISTEN)
 		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+	/* bpf_skc_to_tcp_timewait_sock() does not know what an MPTCP subflow leaves. */
+	if (sk->state == TCP_TIME_WAIT)
+		holder = REMAINS | (__u64)as_sock_common(sk)->skc_tw_rcv_nxt << 32;
 	bpf_sk_release(sk);
+	return holder;
+}
+
+/*
+ * A SYN from the port of a connection that was closed here less than a minute ago. The kernel buries the remains when it finds
+ * a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it asks sk_lookup for one, which cannot select this kind; and
+ * given a listener by us, it would find that the connection exists already and drop the SYN. So it is told by a copy that
+ * says RST that the old connection is over, and gets the SYN once more, right behind.
+ */
+static __noinline int bury(struct __sk_buff *skb, __u32 transport, __u32 expected)
+{
+	__u32 at = network_offset(skb) + transport;
+	__be32 sequence, rst_sequence = bpf_htonl(expected);
+	__be16 flags, rst_flags;
+
+	if (skb->cb[0] == BURIED_MAGIC || bpf_skb_load_bytes(skb, at + TCP_SEQUENCE, &sequence, sizeof(sequence)) ||
+	    bpf_skb_load_bytes(skb, at + TCP_OFFSET_FLAGS, &flags, sizeof(flags)))
+		return TCX_NEXT;
+	/* An old duplicate: for the kernel to refuse. */
+	if ((__s32)(bpf_ntohl(sequence) - expected) <= 0)
+		return TCX_NEXT;
+	rst_flags = (flags & bpf_htons(0xff00)) | bpf_htons(TCP_RST);
+	if (bpf_l4_csum_replace(skb, at + TCP_CHECK, sequence, rst_sequence, sizeof(sequence)) ||
+	    bpf_l4_csum_replace(skb, at + TCP_CHECK, flags, rst_flags, sizeof(flags)) ||
+	    bpf_skb_store_bytes(skb, at + TCP_SEQUENCE, &rst_sequence, sizeof(sequence), 0) ||
+	    bpf_skb_store_bytes(skb, at + TCP_OFFSET_FLAGS, &rst_flags, sizeof(flags), 0))
+		return TCX_NEXT;
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	bpf_l4_csum_replace(skb, at + TCP_CHECK, rst_sequence, sequence, sizeof(sequence));
+	bpf_l4_csum_replace(skb, at + TCP_CHECK, rst_flags, flags, sizeof(flags));
+	bpf_skb_store_bytes(skb, at + TCP_SEQUENCE, &sequence, sizeof(sequence), 0);
+	bpf_skb_store_bytes(skb, at + TCP_OFFSET_FLAGS, &flags, sizeof(flags), 0);
+	skb->cb[0] = BURIED_MAGIC;
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
+/* Who listens, as if the client had another port. */
+static __always_inline __u64 listener_holder(struct __sk_buff *skb, struct lookup *l)
+{
+	__u16 port = l->remote_port;
+	__u64 holder;
+
+	l->remote_port = 0;
+	holder = tcp_holder(skb, l);
+	l->remote_port = port;
 	return holder;
 }
 
@@ -257,23 +322,31 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 }
 
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
-static __always_inline __u8 hand_over(struct __sk_buff *skb, const struct lookup *l, const struct ilm_endpoint *endpoint)
+/* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
+__noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
 {
-	bool wildcard = address_is_wildcard(endpoint->address);
-	/* A wildcard listener is found by the dialled address. */
-	struct bpf_sock *sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
+	const struct lookup *l;
+	struct bpf_sock *sk;
+	bool wildcard;
 
+	/* Never so; the verifier wants it said. */
+	if (!p || !endpoint)
+		return ILM_ATTEMPT_FAILED;
+	l = &p->l;
+	wildcard = address_is_wildcard(endpoint->address);
+	/* A wildcard listener is found by the dialled address. */
+	sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&
 	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN))
-		outcome = bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
+		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
 	bpf_sk_release(sk);
 	return outcome;
 }
 
-static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
+static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
 {
 	struct lookup *l = &p->l;
 	bool udp = l->dialled.protocol == IPPROTO_UDP;
@@ -291,11 +364,11 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		__u32 index = first + i;
 
 		if (i >= n)
-			return;
+			return TCX_NEXT;
 		i &= ILM_DESTINATIONS_MAX - 1;
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
-			return;
+			return TCX_NEXT;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
 		live = listeners_at(&endpoint, l->interface);
@@ -306,7 +379,7 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 		}
 		/* A plain TCP listener: sk_lookup will select it. */
 		if (!udp && live.sockets != live.steered)
-			return;
+			return TCX_NEXT;
 		if (p->fragment) {
 			/* Put together again it has lost the socket, and sk_lookup has none to give. */
 			count_fault(unsteered);
@@ -317,11 +390,14 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 				c->errors++;
 			if (watched())
 				report(l);
-			return;
+			return TCX_NEXT;
 		}
-		l->attempts[i] = hand_over(skb, l, &endpoint);
+		l->attempts[i] = hand_over(skb, p, &endpoint);
 		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
 			continue;
+		/* It comes again. */
+		if (p->remains)
+			return bury(skb, p->transport, p->expected);
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
 		c = bpf_map_lookup_elem(&counters, &l->mapping);
@@ -331,8 +407,9 @@ static __always_inline void steer(struct __sk_buff *skb, struct packet *p, const
 			remember(l, &endpoint);
 		if (watched())
 			report(l);
-		return;
+		return TCX_NEXT;
 	}
+	return TCX_NEXT;
 }
 
 static __always_inline __u8 icmp_of(__u8 family)
@@ -360,7 +437,7 @@ int ilm_steer(struct __sk_buff *skb)
 	__u32 protocol = skb->protocol;
 	__u32 number, key;
 	struct ilm_rule *rule;
-	enum holder holder;
+	__u64 holder;
 	__u32 *class;
 	bool udp;
 
@@ -382,6 +459,9 @@ int ilm_steer(struct __sk_buff *skb)
 	if (constants.steer_udp && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
+	if (constants.kfunc)
+		/* sk_lookup selects every kind of socket then. */
+		return TCX_NEXT;
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
 	if (udp ? !constants.steer_udp : p.l.dialled.protocol != IPPROTO_TCP || !any_steered_tcp())
 		return TCX_NEXT;
@@ -409,17 +489,23 @@ int ilm_steer(struct __sk_buff *skb)
 			return TCX_NEXT;
 		/*
 		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
-		 * no connection yet. A SYN may also meet a connection's remains (TIME_WAIT), which the kernel must see.
+		 * no connection yet.
 		 */
 		if (!(p.tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
 	}
 	holder = udp ? udp_holder(skb, &p.l) : tcp_holder(skb, &p.l);
+	if ((__u32)holder == REMAINS) {
+		if ((p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+			return TCX_NEXT;
+		p.remains = true;
+		p.expected = holder >> 32;
+		holder = listener_holder(skb, &p.l);
+	}
 	if (holder == CONNECTION || (holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
 	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
 		return TCX_NEXT;
 	if (is_forwarded(skb, &p.l))
 		return TCX_NEXT;
-	steer(skb, &p, rule);
-	return TCX_NEXT;
+	return steer(skb, &p, rule);
 }

@@ -132,8 +132,15 @@ test("a frame with a VLAN's tag is another network's; one with a priority only i
   const their = await mac(server.name);
   const send = async (vlan: number): Promise<string> =>
     await client.must([
-      ...[python, script("frame.py"), "up0", own, their],
-      ...["203.0.113.100", "203.0.113.1", String(port), String(vlan)],
+      python,
+      script("frame.py"),
+      "up0",
+      own,
+      their,
+      "203.0.113.100",
+      "203.0.113.1",
+      String(port),
+      String(vlan),
     ]);
   expect(JSON.parse(await send(0))).toMatchObject({ tag: "app" });
   const before = await selected();
@@ -157,7 +164,7 @@ async function kernelHas(type: string): Promise<boolean> {
 interface Cable {
   readonly what: string;
   /** Puts a device of that kind between server and client; gives its name. */
-  lay(): Promise<string>;
+  readonly lay: () => Promise<string>;
 }
 
 const cables: Cable[] = [
@@ -175,8 +182,19 @@ const cables: Cable[] = [
     lay: async () => {
       const { server, client } = network;
       await must([
-        ...["ip", "link", "add", "port0", "netns", server.name],
-        ...["type", "veth", "peer", "name", "br0", "netns", client.name],
+        "ip",
+        "link",
+        "add",
+        "port0",
+        "netns",
+        server.name,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "br0",
+        "netns",
+        client.name,
       ]);
       await must(["ip", "-n", server.name, "link", "add", "br0", "type", "bridge"]);
       await must(["ip", "-n", server.name, "link", "set", "port0", "master", "br0", "up"]);
@@ -190,8 +208,19 @@ if (await kernelHas("vlan")) {
     lay: async () => {
       for (const { name } of [network.server, network.client]) {
         await must([
-          ...["ip", "-n", name, "link", "add", "link", "up0", "name", "vlan5"],
-          ...["type", "vlan", "id", "5"],
+          "ip",
+          "-n",
+          name,
+          "link",
+          "add",
+          "link",
+          "up0",
+          "name",
+          "vlan5",
+          "type",
+          "vlan",
+          "id",
+          "5",
         ]);
       }
       return "vlan5";
@@ -212,8 +241,19 @@ for (const [type, options] of [
       ] as const;
       for (const [name, local, remote] of ends) {
         await must([
-          ...["ip", "-n", name, "link", "add", `${type}9`, "type", type],
-          ...["local", local, "remote", remote, ...options],
+          "ip",
+          "-n",
+          name,
+          "link",
+          "add",
+          `${type}9`,
+          "type",
+          type,
+          "local",
+          local,
+          "remote",
+          remote,
+          ...options,
         ]);
       }
       return `${type}9`;
@@ -250,7 +290,14 @@ for (const { what, lay } of cables) {
         ] as const) {
           await must(["ip", "-n", space, "addr", "replace", `192.0.2.${end}/24`, "dev", name]);
           await must([
-            ...["ip", "-n", space, "addr", "replace", `2001:db8:9::${end}/64`, "dev", name],
+            "ip",
+            "-n",
+            space,
+            "addr",
+            "replace",
+            `2001:db8:9::${end}/64`,
+            "dev",
+            name,
             "nodad",
           ]);
           await must(["ip", "-n", space, "link", "set", name, "up"]);
@@ -288,7 +335,7 @@ describe("a router", () => {
   let behind: Lab;
 
   beforeAll(async () => {
-    const { server, client } = network;
+    const { server } = network;
     inner = await Server.make();
     const lines = [
       `link add in0 netns ${server.name} type veth peer name in0 netns ${inner.name}`,
@@ -301,7 +348,14 @@ describe("a router", () => {
     ] as const) {
       await must(["ip", "-n", space.name, "addr", "add", `192.168.9.${end}/24`, "dev", "in0"]);
       await must([
-        ...["ip", "-n", space.name, "addr", "add", `2001:db8:a::${end}/64`, "dev", "in0"],
+        "ip",
+        "-n",
+        space.name,
+        "addr",
+        "add",
+        `2001:db8:a::${end}/64`,
+        "dev",
+        "in0",
         "nodad",
       ]);
       await must(["ip", "-n", space.name, "link", "set", "in0", "up"]);
@@ -313,7 +367,6 @@ describe("a router", () => {
     }
     // The new interface, and rules once more.
     await server.apply(rules);
-    expect(client.name).not.toBe(inner.name);
   });
 
   beforeEach(async () => {

@@ -135,6 +135,23 @@ for (const family of families) {
       }
     });
 
+    test("a client that comes back from the same port, before the server has forgotten the last connection, is served at once", async () => {
+      const { client } = network;
+      await lab.open("app", "mptcp", cell.daemon, 6002);
+      await lab.open("spare", "tcp", cell.daemon2, 6002);
+      for (const mptcp of [false, true]) {
+        // The daemon closes first, so the server keeps the remains (TIME_WAIT).
+        const from = [cell.client, mptcp ? 20001 : 20000] as const;
+        for (let round = 0; round < 5; round += 1) {
+          const options = { from, mptcp, timeout_s: 0.5 };
+          expect(await client.dial("tcp", cell.public, 6002, options)).toMatchObject({
+            tag: "app",
+            client: { port: from[1] },
+          });
+        }
+      }
+    });
+
     test("one that listened before us is known, and its end too", async () => {
       const { server, client } = network;
       await server.ilmDone(["unload"]);

@@ -30,9 +30,9 @@ export interface Stage {
   readonly cell: FamilyAddresses;
   readonly kind: Kind;
   /** Who answers a client that dials the server's public address. */
-  outside(port: number): Promise<string>;
+  readonly outside: (port: number) => Promise<string>;
   /** Likewise the loopback address, from the machine itself: that arrives on lo. */
-  inside(port: number): Promise<string>;
+  readonly inside: (port: number) => Promise<string>;
 }
 
 export interface Situation {

@@ -7,7 +7,7 @@ An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag bei
   open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent],
             device, tag, selector (a group's own program: always this member), listen (default true)
   listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
-  fork      the listener is handed to a child by fork(); the parent closes it
+  fork      the listener is handed to a child by fork(); the parent closes it;   end   kills the child (pid)
   send_away / take   the listener goes through a Unix socket (path) to another lab, and comes out there (SCM_RIGHTS)
   timestamps, error_queue: SO_TIMESTAMP, IP_RECVERR    hold / release: stop and go on answering;
   answer    one datagram, while held
@@ -22,6 +22,7 @@ import json
 import os
 import select
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -182,9 +183,15 @@ def do_fork(request):
     """The child serves on; when this process ends, so does the child."""
     name = request["name"]
     reader, writer = os.pipe()
+    ready, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(writer)
+        for other in sockets:
+            if other != name:
+                sockets[other].close()
+        os.close(ready)
+        os.close(tell)
         # Its own: an epoll set is shared by fork().
         own = selectors.DefaultSelector()
         own.register(reader, selectors.EVENT_READ, None)
@@ -195,9 +202,19 @@ def do_fork(request):
                     os._exit(0)
                 answer(key.fileobj, request["tag"])
     os.close(reader)
+    os.close(tell)
+    # Until the child has closed them, the others live on in it, also those that are closed here.
+    os.read(ready, 1)
+    os.close(ready)
     leave(name)
     sockets.pop(name).close()
     return {"pid": pid}
+
+
+def do_end(request):
+    """Ends a child that was forked, with its socket."""
+    os.kill(request["pid"], signal.SIGKILL)
+    os.waitpid(request["pid"], 0)
 
 
 def do_send_away(request):

@@ -1,0 +1,267 @@
+/**
+ * Daemons of all kinds start, stop, fork and hand over at random, rules are put in force and `run` is killed, all under
+ * constant load; a model (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
+ *
+ * ILM_SOAK_SECONDS (default 25) says how long; ILM_SOAK_SEED repeats the choices of an earlier run.
+ */
+import { afterAll, expect, test } from "vitest";
+import { Dialler } from "../support/dialler.js";
+import { type Kind, Lab, stopLabs } from "../support/lab.js";
+import { addressesOf, families, type Family, protocols } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+import { pause } from "../support/process.js";
+import { random as makeRandom } from "../support/random.js";
+import type { IlmRun } from "../support/server.js";
+import { existings, type Place, places, type Rule, type Socket } from "./model.js";
+import { Port } from "./port.js";
+
+const seconds = Number(process.env["ILM_SOAK_SECONDS"] ?? 25);
+const seed = Number(process.env["ILM_SOAK_SEED"] ?? Date.now() % 1_000_000);
+const LABS = 10;
+const DIALLERS = 6;
+const PORTS_OF_EACH = 9;
+
+const network = useNetwork();
+
+const ports: readonly Port[] = protocols.flatMap((protocol) =>
+  existings.flatMap((existing, kind) =>
+    Array.from({ length: PORTS_OF_EACH }, (_, i) => {
+      const rule: Rule = { protocol, port: 6000 + kind * 100 + i, existing };
+      return new Port(rule);
+    }),
+  ),
+);
+
+/** The same for all that is dialled; `extra` makes it another rule set. */
+function rules(extra: number): string {
+  const rows = existings.map((existing, kind) => {
+    const first = 6000 + kind * 100;
+    return `  - { protocol: [tcp, udp], port: ${first}-${first + PORTS_OF_EACH - 1}, to: [app, spare], existing: ${existing} }`;
+  });
+  return `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+  spare: { address: [127.0.1.11, "fd5e:ed00::11"] }
+mappings:
+${rows.join("\n")}
+  - { port: ${9000 + extra}, to: app }
+`;
+}
+
+function addressOf(place: Place, family: Family): string {
+  const { daemon, daemon2, public: address, wildcard } = addressesOf[family];
+  return { app: daemon, spare: daemon2, public: address, wildcard }[place];
+}
+
+interface Held {
+  readonly lab: Lab;
+  readonly socket: Socket;
+  /** A child of the lab that serves it since a fork. */
+  readonly child: number | null;
+}
+
+afterAll(async () => {
+  await stopLabs();
+});
+
+test(
+  `for ${seconds} s each dial is answered by whom the model names, seed ${seed}`,
+  async () => {
+    const { server, client } = network;
+    const random = makeRandom(seed);
+    await server.apply(rules(0));
+    const labs = await Promise.all(
+      Array.from({ length: LABS }, async () => await Lab.start(server)),
+    );
+    const held = new Map<string, Held>();
+    const wrong: string[] = [];
+    const done: Record<string, number> = {};
+    let serial = 0;
+    let dials = 0;
+    let run: IlmRun | null = null;
+    const deadline = Date.now() + seconds * 1000;
+
+    const freePort = (): Port | undefined => {
+      const free = ports.filter((port) => !port.busy);
+      return free.length === 0 ? undefined : random.pick(free);
+    };
+    const socketOf = (port: Port, test_: (one: Held) => boolean): Held | undefined => {
+      const found = port.sockets
+        .map(({ name }) => held.get(name))
+        .filter((one): one is Held => one !== undefined && test_(one));
+      return found.length === 0 ? undefined : random.pick(found);
+    };
+    const replace = (port: Port, socket: Socket): readonly Socket[] =>
+      port.sockets.map((one) => (one.name === socket.name ? socket : one));
+
+    const actions: Readonly<Record<string, () => Promise<boolean>>> = {
+      open: async () => {
+        const port = freePort();
+        if (port === undefined || port.sockets.length > 7) return false;
+        const name = `s${(serial += 1)}`;
+        const kind: Kind =
+          port.rule.protocol === "udp" ? "udp" : random.pick(["tcp", "mptcp"] as const);
+        const family = random.pick(families);
+        const place = random.pick(places);
+        const socket: Socket = { name, kind, family, place, tag: name, listens: true };
+        const lab = random.pick(labs);
+        await port.change([...port.sockets, socket], async () => {
+          await lab.open(name, kind, addressOf(place, family), port.rule.port, {
+            options: family === 6 ? ["reuseport", "v6only"] : ["reuseport"],
+          });
+        });
+        held.set(name, { lab, socket, child: null });
+        return true;
+      },
+      close: async () => {
+        const port = freePort();
+        const one = port && socketOf(port, () => true);
+        if (port === undefined || one === undefined) return false;
+        const { name } = one.socket;
+        await port.changeAlone(
+          port.sockets.filter((socket) => socket.name !== name),
+          async () => {
+            if (one.child === null) await one.lab.do("close", name);
+            else await one.lab.do("end", name, { pid: one.child });
+          },
+        );
+        held.delete(name);
+        return true;
+      },
+      "stop listening, or connect": async () => {
+        const port = freePort();
+        const one = port && socketOf(port, ({ child, socket }) => child === null && socket.listens);
+        if (port === undefined || one === undefined) return false;
+        const socket = { ...one.socket, listens: false };
+        const { loopback, client: peer } = addressesOf[socket.family];
+        const target = socket.place === "public" ? peer : loopback;
+        await port.changeAlone(replace(port, socket), async () => {
+          if (socket.kind === "udp") {
+            await one.lab.do("connect", socket.name, { address: target, port: 9 });
+          } else {
+            await one.lab.do("shutdown", socket.name);
+          }
+        });
+        held.set(socket.name, { ...one, socket });
+        return true;
+      },
+      "listen again, or disconnect": async () => {
+        const port = freePort();
+        // A disconnected IPv6 socket goes on to hear its former peer only, and one on the wildcard loses its address.
+        const one =
+          port &&
+          socketOf(
+            port,
+            ({ socket }) =>
+              !socket.listens &&
+              (socket.kind !== "udp" || (socket.family === 4 && socket.place !== "wildcard")),
+          );
+        if (port === undefined || one === undefined) return false;
+        const socket = { ...one.socket, listens: true };
+        await port.change(replace(port, socket), async () => {
+          await one.lab.do(socket.kind === "udp" ? "disconnect" : "listen", socket.name);
+        });
+        held.set(socket.name, { ...one, socket });
+        return true;
+      },
+      fork: async () => {
+        const children = [...held.values()].filter(({ child }) => child !== null);
+        const port = freePort();
+        const one = port && socketOf(port, ({ child, socket }) => child === null && socket.listens);
+        if (port === undefined || one === undefined || children.length > 30) return false;
+        const socket = { ...one.socket, tag: `f${(serial += 1)}` };
+        let child = 0;
+        await port.change(replace(port, socket), async () => {
+          const answer = await one.lab.do("fork", socket.name, { tag: socket.tag });
+          child = Number(answer["pid"]);
+        });
+        held.set(socket.name, { ...one, socket, child });
+        return true;
+      },
+      "hand over": async () => {
+        const port = freePort();
+        const one = port && socketOf(port, ({ child, socket }) => child === null && socket.listens);
+        if (port === undefined || one === undefined) return false;
+        const others = labs.filter((lab) => lab !== one.lab);
+        const next = random.pick(others);
+        const socket = { ...one.socket, tag: `h${(serial += 1)}` };
+        const path = `${server.folder}/handover-${serial}`;
+        await port.change(replace(port, socket), async () => {
+          await next.do("await", socket.name, { path });
+          // The receiver waits for the sender, so it is asked first, and not waited for.
+          const taken = next.do("take", socket.name, { path, tag: socket.tag });
+          await one.lab.do("send_away", socket.name, { path });
+          await taken;
+        });
+        held.set(socket.name, { lab: next, socket, child: null });
+        return true;
+      },
+      "put rules in force": async () => {
+        if (run !== null || !random.oneIn(5)) return false;
+        await server.apply(rules((serial += 1) % 900));
+        return true;
+      },
+      "start or kill run": async () => {
+        if (!random.oneIn(10)) return false;
+        if (run === null) run = await server.startRun(["-f", server.file(rules(serial % 900))]);
+        else {
+          const ending = run;
+          run = null;
+          await ending.stop(random.pick(["SIGTERM", "SIGKILL"] as const));
+        }
+        return true;
+      },
+    };
+
+    const act = async (choices: readonly string[]): Promise<void> => {
+      while (Date.now() < deadline) {
+        const name = random.pick(choices);
+        if ((await actions[name]?.()) === true) done[name] = (done[name] ?? 0) + 1;
+        else await pause(1);
+      }
+    };
+
+    const load = async (): Promise<void> => {
+      const dialler = new Dialler(() => client.startPython("dial.py", []));
+      while (Date.now() < deadline) {
+        const port = random.pick(ports);
+        if (port.closed) {
+          await pause(1);
+          continue;
+        }
+        const family = random.pick(families);
+        const dialled = random.pick(["public", "second"] as const);
+        const { protocol, port: number, existing } = port.rule;
+        const flight = port.begin(family, dialled);
+        const mptcp = random.oneIn(3) && protocol === "tcp";
+        const dial = await dialler.dial(protocol, addressesOf[family][dialled], number, { mptcp });
+        port.end(flight);
+        dials += 1;
+        const found = dial.answered ? dial.tag : dial.errno === "ECONNREFUSED" ? "" : dial.errno;
+        if (!flight.allowed.has(found)) {
+          const expected = [...flight.allowed].map((tag) => tag || "nobody").join(" or ");
+          wrong.push(
+            `${mptcp ? "mptcp" : protocol} ${dialled} ${number} IPv${family} existing ${existing}: ${found || "nobody"} instead of ${expected}; ${JSON.stringify(port.sockets)}`,
+          );
+        }
+      }
+    };
+
+    const often = ["open", "open", "open", "close", "close", "fork", "hand over"];
+    const seldom = ["stop listening, or connect", "listen again, or disconnect"];
+    await Promise.all([
+      ...Array.from({ length: 4 }, async () => await act([...often, ...seldom])),
+      act(["put rules in force", "start or kill run"]),
+      ...Array.from({ length: DIALLERS }, load),
+    ]);
+    process.stdout.write(
+      `\nsoak: seed ${seed}, ${dials} dials, ${held.size} sockets at the end, ${JSON.stringify(done)}\n`,
+    );
+    expect(wrong.slice(0, 5)).toEqual([]);
+    expect(wrong).toHaveLength(0);
+    expect(dials).toBeGreaterThan(seconds * 20);
+    expect(Object.keys(done)).toEqual(expect.arrayContaining([...often, ...seldom]));
+  },
+  (seconds + 60) * 1000,
+);
