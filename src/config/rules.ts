@@ -3,6 +3,7 @@ import type { Problem } from "../errors.js";
 import type { Address } from "../model/address.js";
 import {
   mappingKey,
+  type Engine,
   type Mapping,
   type Origin,
   type Protocol,
@@ -28,6 +29,7 @@ import { formatPath, type Path, type Source } from "./source.js";
 interface Entries {
   readonly source: Source;
   readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
+  readonly engine?: Engine;
   /** Null where an entry has errors. */
   readonly mappings: readonly (MappingEntry | null)[];
 }
@@ -42,7 +44,9 @@ export function buildRuleSet(
   const documents = sources.map((source) => validate(source, unsound, problems));
   const services = collectServices(documents, problems);
   const table = new ServiceTable(services, complete ? unsound : "any");
-  return { services, mappings: collectMappings(documents, table, problems) };
+  const engine = collectEngine(documents, problems);
+  const mappings = collectMappings(documents, table, problems);
+  return engine === undefined ? { services, mappings } : { engine, services, mappings };
 }
 
 function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
@@ -51,7 +55,7 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
   if (quick !== null) return { source, ...quick };
   const result = configuration.safeParse(value);
   if (result.success) {
-    const { services, mappings } = result.data;
+    const { engine, services, mappings } = result.data;
     if (services === undefined && mappings === undefined) {
       add(problems, source, [], "the document says nothing", "write mappings: [] for no mappings");
     }
@@ -59,6 +63,7 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
       source,
       services: Object.entries(services ?? {}),
       mappings: mappings ?? [],
+      ...(engine === undefined ? {} : { engine }),
     };
   }
   const findings = explain(result.error.issues, value)
@@ -116,6 +121,22 @@ function salvage(value: unknown, unsound: Set<string>): Omit<Entries, "source"> 
     }
   }
   return { services, mappings };
+}
+
+/** One for all files. */
+function collectEngine(documents: readonly Entries[], problems: Problems): Engine | undefined {
+  const [first, ...others] = documents.filter(({ engine }) => engine !== undefined);
+  for (const { source, engine } of others) {
+    if (engine === first?.engine) continue;
+    add(
+      problems,
+      source,
+      ["engine"],
+      `the engine is ${first?.engine} in ${first?.source.name} already`,
+      "say it once, or the same in all files",
+    );
+  }
+  return first?.engine;
 }
 
 function collectServices(documents: readonly Entries[], problems: Problems): Service[] {

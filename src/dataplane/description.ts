@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { essenceOfMapping } from "../compile/diff.js";
-import type { Mapping, Rules, Service } from "../model/mapping.js";
+import type { Engine, Mapping, Rules, Service } from "../model/mapping.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends InForce {
@@ -20,6 +20,8 @@ export interface Description extends InForce {
 /** The first part. The others hold the file's mappings. */
 interface Head extends Omit<Description, "rules"> {
   readonly source: string | null;
+  /** What the file asks for; `engine` is what became of it. */
+  readonly wantedEngine: Engine;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
 }
@@ -32,7 +34,8 @@ export const CHUNK = 4096;
 export function digestOf(rules: Rules): string {
   const hash = createHash("sha256");
   const { services, mappings } = rules.file;
-  const head = [rules.source, services.map(({ name, addresses }) => [name, addresses])];
+  const engine = rules.file.engine ?? "auto";
+  const head = [rules.source, engine, services.map(({ name, addresses }) => [name, addresses])];
   hash.update(JSON.stringify([head, mappings.length, rules.runtime.length]));
   for (const list of [mappings, rules.runtime]) {
     for (let start = 0; start < list.length; start += MAPPINGS_PER_PART) {
@@ -45,9 +48,9 @@ export function digestOf(rules: Rules): string {
 
 /** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */
 export function packDescription({ rules, ...head }: Description): Uint8Array {
-  const { services, mappings } = rules.file;
+  const { engine: wantedEngine = "auto", services, mappings } = rules.file;
   const { source, runtime } = rules;
-  const parts = [pack({ ...head, source, services, runtime } satisfies Head)];
+  const parts = [pack({ ...head, source, wantedEngine, services, runtime } satisfies Head)];
   for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
     parts.push(pack(mappings.slice(start, start + MAPPINGS_PER_PART)));
   }
@@ -80,9 +83,10 @@ export function unpackDescription(bytes: Uint8Array): Description {
   }
   const [first, ...rest] = parts;
   if (first === undefined) throw new RangeError("the description has no parts");
-  const { source, services, runtime, ...head } = unpack(first) as Head;
+  const { source, wantedEngine, services, runtime, ...head } = unpack(first) as Head;
   let mappings: readonly Mapping[] | undefined;
   const file = {
+    engine: wantedEngine,
     services,
     get mappings(): readonly Mapping[] {
       mappings ??= rest.flatMap((part) => unpack(part) as Mapping[]);

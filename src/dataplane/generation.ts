@@ -161,14 +161,18 @@ export class Generation {
       ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
       generation: description.generation,
       steerUdp: registry.steers ? 1 : 0,
+      netnsCookie: registry.netnsCookie,
+      kfunc: description.engine === "kfunc" ? 1 : 0,
     });
     try {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
       for (const name of registryMaps) object.reuse(name, registry.map(name));
       object.setConstants(constants);
+      const entry = description.engine === "kfunc" ? "ilm_lookup_kfunc" : "ilm_lookup";
+      object.include(entry);
       object.load();
       fillTables(object, compiled, slots);
-      program = object.program("ilm_lookup");
+      program = object.program(entry);
       for (const name of pinnedMaps) maps.set(name, object.map(name));
       if (registry.steers) {
         ingress = loadIngress(object, registry, constants);

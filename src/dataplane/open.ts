@@ -30,6 +30,7 @@ import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
+import { chooseEngine } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
   type Direction,
@@ -163,9 +164,9 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const description = this.#current()?.description;
     if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules } = description;
+    const { generation, appliedAt, version: by, rules, engine } = description;
     // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules };
+    return { generation, appliedAt, version: by, rules, engine };
   }
 
   /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
@@ -181,6 +182,7 @@ class KernelDataPlane implements DataPlane {
   apply(rules: Rules): ApplyResult {
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
     const compiled = compile(rules);
+    const engine = chooseEngine(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
@@ -190,7 +192,11 @@ class KernelDataPlane implements DataPlane {
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
     const digest = digestOf(rules);
-    if (before !== undefined && before.description.digest === digest) {
+    if (
+      before !== undefined &&
+      before.description.digest === digest &&
+      before.description.engine === engine
+    ) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
@@ -220,6 +226,7 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
+      engine,
       digest,
       registry: registry.number,
       interfaces: compiled.interfaces,
@@ -320,7 +327,7 @@ class KernelDataPlane implements DataPlane {
     const paths = this.#findPaths();
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
-    const needed = neededHooks(loaded.description.rules);
+    const needed = neededHooks(loaded.description);
     const folder = paths.interfaces(loaded.registry.number);
     const without = (["ingress", "egress"] as const).flatMap((direction) =>
       needed[direction] ? interfacesWithout(folder, direction) : [],
@@ -390,7 +397,7 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
     const folder = paths.interfaces(loaded.registry.number);
-    const needed = neededHooks(loaded.description.rules);
+    const needed = neededHooks(loaded.description);
     for (const direction of ["ingress", "egress"] as const) {
       if (needed[direction]) {
         attachInterfaces(folder, direction, loaded.registry.program(direction));
@@ -432,10 +439,11 @@ class KernelDataPlane implements DataPlane {
 /**
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
  */
-function neededHooks(rules: Rules): Record<Direction, boolean> {
+function neededHooks({ rules, engine }: Description): Record<Direction, boolean> {
   const mappings = allMappings(rules);
   const udp = mappings.some((mapping) => mapping.protocol === "udp");
-  const mptcp = mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
+  const mptcp = engine !== "kfunc" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
 }
 

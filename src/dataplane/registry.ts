@@ -220,6 +220,10 @@ export class Registry {
     return program;
   }
 
+  get netnsCookie(): bigint {
+    return this.#meta().netnsCookie;
+  }
+
   #meta(): Meta {
     return readMeta(this.map("meta"));
   }

@@ -111,6 +111,9 @@ const objectMapResize = libbpfFunction<[Pointer, number], number>(
 const objectMapInitial = libbpfFunction<[Pointer, Uint8Array, number], number>(
   "int bpf_map__set_initial_value(void *map, const void *data, size_t size)",
 );
+const objectProgramAutoload = libbpfFunction<[Pointer, boolean], number>(
+  "int bpf_program__set_autoload(void *program, bool autoload)",
+);
 const objectProgramFd = libbpfFunction<[Pointer], number>("int bpf_program__fd(void *program)");
 
 const vsnprintf = libcFunction<[Uint8Array, number, Pointer, Pointer], number>(
@@ -546,6 +549,13 @@ export class BpfObject {
   setConstants(bytes: Uint8Array): void {
     const map = this.#mapPointer(".rodata");
     checkedBpf("set of the constants", objectMapInitial(map, bytes, bytes.byteLength));
+  }
+
+  /** Before load: a program of an optional section ("?...") is loaded too. */
+  include(name: string): void {
+    const program = objectFindProgram(this.#pointer(), name);
+    if (program === null) throw new IlmError("INTERNAL", `${this.#name} has no program ${name}`);
+    checkedBpf(`include program ${name}`, objectProgramAutoload(program, true));
   }
 
   load(): void {
