@@ -549,11 +549,14 @@ async function comesAndGoes(): Promise<void> {
   });
 }
 
-/** ilm's own use of it, from insertion to removal. */
-export async function runWithModule(core: () => Promise<void>): Promise<void> {
+export async function withModule(run: () => Promise<void>): Promise<void> {
   if (!existsSync(MODULE)) return;
   insertModule();
-  await core();
+  await run();
+}
+
+/** ilm's own use of it, until it is taken away; and without it. */
+export async function testRemoval(): Promise<void> {
   await capability("module: removed when the rules use the registry, and not before", () => {
     const plane = openDataPlane();
     const put = (engine: string): void => {

@@ -11,6 +11,8 @@ const BEGIN = "<!-- kernels: begin (made by `make test-kernels`) -->";
 const END = "<!-- kernels: end -->";
 const CAPABILITY = "capability";
 const RELEASE = "release";
+/** Not a row of the table: that only some parts were run. */
+const PARTS = "parts";
 
 /** Column name -> row name -> cell. */
 type Table = Map<string, Map<string, string>>;
@@ -33,6 +35,7 @@ function readLog(name: string, log: string, remarks: string[]): Map<string, stri
     if (kind === "start") running = what;
     if (kind === "note" && what === "kernel") rows.set(RELEASE, rest[0]?.split(" ")[0] ?? "");
     if (kind === "note" && what === "end") ended = true;
+    if (kind === "note" && what === "parts") rows.set(PARTS, rest[0] ?? "");
     if (kind !== "result") continue;
     running = undefined;
     const [verdict = "", detail = ""] = rest;
@@ -41,8 +44,10 @@ function readLog(name: string, log: string, remarks: string[]): Map<string, stri
   }
   if (!ended) {
     const where = running ?? "the start";
-    rows.set(where, "**HANG**");
-    remarks.push(`${name}: the guest fell silent in "${where}"; what comes after it was not tried`);
+    rows.set(where, "**no end**");
+    remarks.push(
+      `${name}: the guest did not come further than "${where}": it hangs, or had too little time`,
+    );
   }
   return rows;
 }
@@ -91,8 +96,9 @@ let order: string[] = [RELEASE];
 for (const argument of process.argv.slice(2)) {
   const [name = "", path = ""] = argument.split(/=(.*)/s);
   const rows = readLog(name, readFileSync(path, "utf8"), remarks);
-  table.set(name, rows);
-  const others = [...rows.keys()].filter((row) => row !== RELEASE);
+  const partial = rows.delete(PARTS);
+  table.set(name, partial ? new Map([...(table.get(name) ?? []), ...rows]) : rows);
+  const others = [...(table.get(name)?.keys() ?? [])].filter((row) => row !== RELEASE);
   if (others.length >= order.length) order = [RELEASE, ...others];
 }
 const text = `${BEGIN}\n\n${writeTable(table, order)}\n\n`;
