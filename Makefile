@@ -20,8 +20,10 @@ BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(MACHINE)))
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -I bpf -I /usr/include/$(MULTIARCH)
 
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
-BPF_HEADERS := $(wildcard bpf/*.h)
+BPF_HEADERS := $(wildcard bpf/*.h) kmod/ilm_lookup.h
 BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=dist/bpf/%.bpf.o) dist/bpf/empty.bpf.o
+# For the guests of `make test-kernels` only.
+KMOD_TEST_OBJECTS := dist/bpf/probe.bpf.o dist/bpf/stranger.bpf.o
 TS_SOURCES := $(shell find src tools bench test -name '*.ts') tsconfig.json package.json
 
 TSC := node node_modules/typescript/bin/tsc
@@ -31,13 +33,13 @@ AS_ROOT := tools/as-root.sh
 # Whoever owns the checkout owns what is built in it, also after `sudo make`.
 OWN := tools/own.sh
 
-.PHONY: help run build test unit check oracle fuzz soak bench generate format install uninstall clean
+.PHONY: help run build test test-kernels unit check oracle storm fuzz soak bench generate format install uninstall clean
 
 help: ## this list
 	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-		while IFS='|' read -r target purpose; do printf '  make %-10s %s\n' "$$target" "$$purpose"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r target purpose; do printf '  make %-12s %s\n' "$$target" "$$purpose"; done
 	@echo
 	@echo "  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) are heeded by install and uninstall"
 
@@ -61,13 +63,19 @@ unit: setup-build build ## only the tests that need no root
 oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
 	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(AS_ROOT) $(OWN)
 
+storm: setup-test build ## reloads under full connection load, much longer than in `make test`
+	@$(AS_ROOT) env ILM_STORM_RELOADS=$${ILM_STORM_RELOADS:-1000} $(VITEST) test/fault/swaps.test.ts $(ARGS); $(AS_ROOT) $(OWN)
+
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
 	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
+
+test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in QEMU, and docs/kernels.md (ARGS="6.1 6.12": only these)
+	@$(AS_ROOT) tools/kernels/run.sh $(ARGS); $(OWN)
 
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
 	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
 
-bench: setup-bench build ## what a lookup costs, and new connections per second
+bench: setup-bench build dist/bench/traffic ## the tables that the documentation quotes (ARGS: lookup, listeners, udp)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
@@ -86,8 +94,8 @@ uninstall: ## what install put there
 clean: ## what was built (node_modules stays)
 	@rm -rf dist coverage
 
-.PHONY: setup-build setup-run setup-test setup-check setup-bench
-setup-build setup-run setup-test setup-check setup-bench: setup-%:
+.PHONY: setup-build setup-run setup-test setup-check setup-bench setup-kernels
+setup-build setup-run setup-test setup-check setup-bench setup-kernels: setup-%:
 	@tools/setup.sh $*
 	@$(OWN)
 
@@ -98,9 +106,17 @@ dist/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile
 	@echo "clang $<"
 	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
 
+$(KMOD_TEST_OBJECTS): dist/bpf/%.bpf.o: kmod/test/%.bpf.c kmod/ilm_lookup.h Makefile
+	@mkdir -p $(@D)
+	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
+
 dist/bpf/empty.bpf.o: bench/empty.bpf.c Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
+
+dist/bench/traffic: bench/traffic.c Makefile
+	@mkdir -p $(@D)
+	@$(CLANG) -O2 -Wall -Wextra $< -o $@
 
 # A newer compiler may warn of more: that fails `make check` here, and not the build of whoever has it.
 .PHONY: objects-strict

@@ -251,10 +251,13 @@ ILM_ASSERT_SIZE(struct ilm_registry_constants, 16);
 
 struct ilm_lookup_constants {
 	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
+	__u64 netns_cookie;	/* where the kfunc looks */
 	__u32 generation;
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
+	__u32 kfunc;		/* 1: the kernel's own tables are asked, through the module (kmod/) */
+	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_lookup_constants, 520);
+ILM_ASSERT_SIZE(struct ilm_lookup_constants, 536);
 
 /* registry/meta[0] */
 struct ilm_meta {

@@ -20,6 +20,7 @@ struct lookup {
 	__u8 matched;
 	__u8 selected;
 	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
+	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
 	bool unanswerable;	/* a look-up that only ingress could have answered: neither counted nor reported */
 };
@@ -169,7 +170,7 @@ static __always_inline __u32 mix(__u32 h)
  * -log2(h / 2^32) with 24 bits behind the point, of h > 0. Within an octave, with t from 0 at its upper end to 1 at its
  * lower, it is t * q(t); the cubic q is within 0.05 % of the true one, and right at both ends, so that octaves meet.
  */
-static __always_inline __u64 negative_log2(__u32 h)
+__noinline __u64 negative_log2(__u32 h)
 {
 	__u32 octave = 0;
 	__u64 t, q;

@@ -89,8 +89,13 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 		bpf_skb_store_bytes(skb, a->network + 12, &source[3], 4, 0);
 		return;
 	}
-	for (int i = 0; a->has_ports && i < 4; i++)
-		replace_address_word(skb, a, a->source[i], source[i]);
+	if (a->has_ports) {
+		/* No loop: clang may put its test last, and verifiers of 6.1 call that a back-edge and refuse it. */
+		replace_address_word(skb, a, a->source[0], source[0]);
+		replace_address_word(skb, a, a->source[1], source[1]);
+		replace_address_word(skb, a, a->source[2], source[2]);
+		replace_address_word(skb, a, a->source[3], source[3]);
+	}
 	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
 }
 

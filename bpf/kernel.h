@@ -22,6 +22,7 @@
 #define TCP_TIME_WAIT 6
 #define SOL_TCP 6
 #define TCP_BPF_SOCK_OPS_CB_FLAGS 1008	/* newer than Debian 12's <linux/bpf.h> */
+#define ENOENT 2
 #define EEXIST 17
 #define EAFNOSUPPORT 97
 #define EOPNOTSUPP 95

@@ -7,8 +7,16 @@
  * see them: reassembled fragments, ICMP errors, interfaces on which it is not.
  */
 #include "decide.h"
+#include "../kmod/ilm_lookup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * Of the module. Weak, so that this object can be read without it; only ilm_lookup_kfunc below calls it. A program of its own
+ * and not a constant: a call that the verifier removes would hold the module all the same (kernel/bpf/verifier.c,
+ * add_kfunc_call). Nor bpf_ksym_exists(), which libbpf before 1.2 cannot load for a module's function.
+ */
+extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query, __u32 query__sz) __ksym __weak;
 
 /* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
@@ -87,6 +95,42 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
+/* The kernel's own search: nothing has to be registered, and MPTCP's listeners and UDP sockets are selected here too. */
+static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct lookup *l,
+				       const struct ilm_endpoint *endpoint, __u16 flags)
+{
+	struct ilm_listener_query query = {
+		.netns_cookie = constants.netns_cookie,
+		.port = endpoint->port,
+		.flags = flags,
+		.interface = l->interface,
+	};
+
+	address_copy(query.address, endpoint->address);
+	return bpf_sk_lookup_assign_listener(ctx, &query, sizeof(query));
+}
+
+static __always_inline __u8 assign_by_kernel(struct bpf_sk_lookup *ctx, const struct lookup *l,
+					     const struct ilm_endpoint *endpoint)
+{
+	long err = ask_kernel(ctx, l, endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
+
+	if (!err)
+		return ILM_ATTEMPT_SELECTED;
+	if (err == -ENOENT)
+		return ILM_ATTEMPT_ABSENT;
+	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
+}
+
+static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing, const bool kfunc)
+{
+	__u16 kind = existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT;
+
+	if (kfunc)
+		return !ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_TEST);
+	return already_listening(l, existing);
+}
+
 struct member_search {
 	struct bpf_sk_lookup *ctx;
 	struct ilm_member member;
@@ -128,21 +172,28 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
-					    const struct ilm_endpoint *endpoint, __u32 slot)
+/* A global function: the verifier looks at it once, and not once for each round of the caller's loop. */
+__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_endpoint *wanted,
+			       __u32 slot)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
+	struct ilm_endpoint endpoint;
 	struct bpf_sock *sk;
 
-	if (constants.steer_udp && endpoint->protocol == IPPROTO_UDP)
-		return is_steered(l, endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+	/* Never so; the verifier wants it said. */
+	if (!l || !wanted)
+		return ILM_ATTEMPT_FAILED;
+	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
+	endpoint = *wanted;
+	if (constants.steer_udp && endpoint.protocol == IPPROTO_UDP)
+		return is_steered(l, &endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	/* As the kernel does: who is bound to the device goes before who is bound to none. */
 	if (any_on_device() && l->interface &&
-	    try_members(ctx, endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
+	    try_members(ctx, &endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
 		return ILM_ATTEMPT_SELECTED;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
-		struct ilm_slot *own = bpf_map_lookup_elem(&slots, endpoint);
+		struct ilm_slot *own = bpf_map_lookup_elem(&slots, &endpoint);
 
 		if (own)
 			slot = own->index;
@@ -153,49 +204,27 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 			outcome = assign(ctx, sk, l->interface, l->dry);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, endpoint, 0, l->dry);
+		__u8 other = try_members(ctx, &endpoint, 0, l->dry);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, &endpoint))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
 }
 
-static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class)
+/* The first destination with a listener that can take the packet: 1 when there is one. */
+static __always_inline int choose_by(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule,
+				     const bool kfunc)
 {
-	struct ilm_counters *c;
-	struct ilm_rule *rule;
-	__u32 number, first, n;
-	__u32 failed = 0;
+	__u32 first, n;
 	__u64 floor = 0;
 	bool weighted;
-
-	number = find_rule(class, l);
-	if (!number)
-		return SK_PASS;
-	/* Both are there: the rules and their maps are made together. The verifier wants it said. */
-	rule = bpf_map_lookup_elem(&rules, &number);
-	if (!rule)
-		return SK_PASS;
-	l->mapping = rule->mapping;
-	c = bpf_map_lookup_elem(&counters, &l->mapping);
-	if (!c)
-		return SK_PASS;
-
-	if (rule->existing != ILM_EXISTING_NEVER && already_listening(l, rule->existing)) {
-		l->verdict = ILM_VERDICT_EXISTING;
-		if (!l->dry)
-			c->existing++;
-		return SK_PASS;
-	}
 
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
 	weighted = rule->weighted;
-	if (weighted && !(class & ILM_CLASS_ASKS))
-		fill_remote(ctx, l);
 	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
 		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
@@ -211,10 +240,11 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, l, &endpoint, d->slot);
+		outcome = kfunc ? assign_by_kernel(ctx, l, &endpoint) :
+			try_destination(ctx, l, &endpoint, d->slot);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
-			failed++;
+			l->failed++;
 		if (outcome == ILM_ATTEMPT_STEERED && !l->dry) {
 			/*
 			 * A look-up that cannot be given the socket. With UDP mostly no packet at all: GRO looks before ingress where
@@ -222,7 +252,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			 */
 			if (endpoint.protocol == IPPROTO_UDP) {
 				l->unanswerable = true;
-				return SK_PASS;
+				return 0;
 			}
 			count_fault(unsteered);
 		}
@@ -230,33 +260,81 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 			continue;
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
-		if (l->dry)
-			return SK_PASS;
-		c->selected++;
-		c->errors += failed;
-		if (endpoint.protocol == IPPROTO_UDP) {
+		if (!l->dry && endpoint.protocol == IPPROTO_UDP) {
 			fill_remote(ctx, l);
 			remember(l, &endpoint);
+		}
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Global functions, which the verifier looks at once: inlined into each way that leads here, the loop would be walked for each
+ * of them. Nothing is ever NULL; the verifier wants it said.
+ */
+__noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	return l && rule ? choose_by(ctx, l, rule, false) : 0;
+}
+
+__noinline int choose_kfunc(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	return l && rule ? choose_by(ctx, l, rule, true) : 0;
+}
+
+static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class, const bool kfunc)
+{
+	struct ilm_counters *c;
+	struct ilm_rule *rule;
+	__u32 number;
+
+	number = find_rule(class, l);
+	if (!number)
+		return SK_PASS;
+	/* Both are there: the rules and their maps are made together. The verifier wants it said. */
+	rule = bpf_map_lookup_elem(&rules, &number);
+	if (!rule)
+		return SK_PASS;
+	l->mapping = rule->mapping;
+	c = bpf_map_lookup_elem(&counters, &l->mapping);
+	if (!c)
+		return SK_PASS;
+
+	if (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing, kfunc)) {
+		l->verdict = ILM_VERDICT_EXISTING;
+		if (!l->dry)
+			c->existing++;
+		return SK_PASS;
+	}
+
+	if (rule->weighted && !(class & ILM_CLASS_ASKS))
+		fill_remote(ctx, l);
+	if (kfunc ? choose_kfunc(ctx, l, rule) : choose(ctx, l, rule)) {
+		if (!l->dry) {
+			c->selected++;
+			c->errors += l->failed;
 		}
 		return SK_PASS;
 	}
 
+	if (l->unanswerable)
+		return SK_PASS;
 	l->verdict = rule->reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (!l->dry) {
 		c->missed++;
-		c->errors += failed;
+		c->errors += l->failed;
 	}
 	return rule->reject ? SK_DROP : SK_PASS;
 }
 
-SEC("sk_lookup")
-int ilm_lookup(struct bpf_sk_lookup *ctx)
+static __always_inline int look_up(struct bpf_sk_lookup *ctx, const bool kfunc)
 {
 	__u32 port = ctx->local_port;
 	__u32 protocol = ctx->protocol;
 	__u32 key = port_key(protocol, port);
 	__u32 *class = bpf_map_lookup_elem(&ports, &key);
-	struct lookup l = { .mapping = ILM_MAPPING_NONE };
+	struct lookup l;
 	int verdict = SK_PASS;
 
 	/* All other traffic of the machine leaves here. */
@@ -265,6 +343,9 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	if (called_by_ingress())
 		return SK_PASS;
 
+	/* All of it, padding too: it is handed to functions that the verifier looks at by themselves. */
+	__builtin_memset(&l, 0, sizeof(l));
+	l.mapping = ILM_MAPPING_NONE;
 	l.dialled.port = port;
 	l.dialled.protocol = protocol;
 	l.family = ctx->family;
@@ -293,7 +374,7 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
 		fill_remote(ctx, &l);
 	if (*class)
-		verdict = decide(ctx, &l, *class);
+		verdict = decide(ctx, &l, *class, kfunc);
 	if (l.dry) {
 		report(&l);
 	} else if (*class && !l.unanswerable && watched()) {
@@ -301,4 +382,17 @@ int ilm_lookup(struct bpf_sk_lookup *ctx)
 		report(&l);
 	}
 	return verdict;
+}
+
+/* One of the two is loaded. */
+SEC("?sk_lookup")
+int ilm_lookup(struct bpf_sk_lookup *ctx)
+{
+	return look_up(ctx, false);
+}
+
+SEC("?sk_lookup")
+int ilm_lookup_kfunc(struct bpf_sk_lookup *ctx)
+{
+	return look_up(ctx, true);
 }

@@ -322,14 +322,21 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 }
 
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
-static __always_inline __u8 hand_over(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
+/* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
+__noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
 {
-	const struct lookup *l = &p->l;
-	bool wildcard = address_is_wildcard(endpoint->address);
-	/* A wildcard listener is found by the dialled address. */
-	struct bpf_sock *sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
+	const struct lookup *l;
+	struct bpf_sock *sk;
+	bool wildcard;
 
+	/* Never so; the verifier wants it said. */
+	if (!p || !endpoint)
+		return ILM_ATTEMPT_FAILED;
+	l = &p->l;
+	wildcard = address_is_wildcard(endpoint->address);
+	/* A wildcard listener is found by the dialled address. */
+	sk = ask(skb, l, wildcard ? l->dialled.address : endpoint->address, endpoint->port);
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&
@@ -452,6 +459,9 @@ int ilm_steer(struct __sk_buff *skb)
 	if (constants.steer_udp && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
+	if (constants.kfunc)
+		/* sk_lookup selects every kind of socket then. */
+		return TCX_NEXT;
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
 	if (udp ? !constants.steer_udp : p.l.dialled.protocol != IPPROTO_TCP || !any_steered_tcp())
 		return TCX_NEXT;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a fresh Debian able to build, run, test or measure ilm, and is a quick look-around on one that is able already.
 #
-#   tools/setup.sh build|run|test|check|bench
+#   tools/setup.sh build|run|test|check|bench|kernels
 #
 # Looks for the very binaries, headers and libraries that are needed; only when one is missing, apt-get installs its
 # package (through sudo when not root). Services that come with a package are neither started nor enabled: the tests
@@ -56,10 +56,26 @@ pgrep                                  procps
 systemd-socket-activate                systemd
 flock                                  util-linux
 setpriv                                util-linux
+ethtool                                ethtool
+unbound                                unbound
+knotd                                  knot
+kdig                                   knot-dnsutils
+chronyd                                chrony
+ntpdig                                 ntpsec-ntpdig
+in.tftpd                               tftpd-hpa
+gtlsserver                             ngtcp2-server
+gtlsclient                             ngtcp2-client
+openssl                                openssl
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy
 nft                                    nftables
+'
+needs_of_kernels="$needs_of_run"'
+debootstrap                            debootstrap
+cpio                                   cpio
+busybox                                busybox-static
+xz                                     xz-utils
 '
 
 case $profile in
@@ -68,7 +84,8 @@ case $profile in
   test) needs=$needs_of_test ;;
   check) needs=$needs_of_check ;;
   bench) needs=$needs_of_bench ;;
-  *) fail "no such profile: $profile" "use one of: build run test check bench" ;;
+  kernels) needs=$needs_of_kernels ;;
+  *) fail "no such profile: $profile" "use one of: build run test check bench kernels" ;;
 esac
 
 # True when the command or any of the paths (separated by |) is there.
@@ -156,6 +173,10 @@ install_packages() {
       nginx) disable_services nginx ;;
       openssh-server) disable_services ssh ;;
       haproxy) disable_services haproxy ;;
+      unbound) disable_services unbound ;;
+      knot) disable_services knot ;;
+      chrony) disable_services chrony ;;
+      tftpd-hpa) disable_services tftpd-hpa ;;
     esac
   done
 }

@@ -370,21 +370,27 @@ export const listenerLayout: Layout<Listener> = {
 
 export interface LookupConstants {
   ownedFilter: Uint8Array;
+  netnsCookie: bigint;
   generation: number;
   steerUdp: number;
+  kfunc: number;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
-  size: 520,
+  size: 536,
   read: (view, at) => ({
     ownedFilter: bytesAt(view, at, 512),
-    generation: view.getUint32(at + 512, true),
-    steerUdp: view.getUint32(at + 516, true),
+    netnsCookie: view.getBigUint64(at + 512, true),
+    generation: view.getUint32(at + 520, true),
+    steerUdp: view.getUint32(at + 524, true),
+    kfunc: view.getUint32(at + 528, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 512, value.ownedFilter);
-    view.setUint32(at + 512, value.generation, true);
-    view.setUint32(at + 516, value.steerUdp, true);
+    view.setBigUint64(at + 512, value.netnsCookie, true);
+    view.setUint32(at + 520, value.generation, true);
+    view.setUint32(at + 524, value.steerUdp, true);
+    view.setUint32(at + 528, value.kfunc, true);
   },
 };
 

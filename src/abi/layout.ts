@@ -16,6 +16,17 @@ export function putBytes(view: DataView, at: number, size: number, value: Uint8A
   new Uint8Array(view.buffer, view.byteOffset + at, size).set(value);
 }
 
+/** Bytes as they are. */
+export function bytesLayout(size: number): Layout<Uint8Array> {
+  return {
+    size,
+    read: (view, at) => bytesAt(view, at, size),
+    write: (view, at, value) => {
+      putBytes(view, at, size, value);
+    },
+  };
+}
+
 export function encode<T>(layout: Layout<T>, value: T): Uint8Array {
   const bytes = new Uint8Array(layout.size);
   layout.write(new DataView(bytes.buffer), 0, value);

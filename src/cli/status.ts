@@ -39,6 +39,7 @@ export async function status(context: Context): Promise<void> {
       generation: inForce?.generation ?? null,
       appliedAt: inForce?.appliedAt ?? null,
       appliedBy: inForce?.version ?? null,
+      engine: inForce?.engine ?? null,
       source: inForce?.rules.source ?? null,
       services: inForce?.rules.file.services.length ?? 0,
       mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
@@ -108,6 +109,7 @@ interface StatusShape {
   readonly netns: number;
   readonly generation: number | null;
   readonly appliedAt: string | null;
+  readonly engine: string | null;
   readonly source: string | null;
   readonly services: number;
   readonly mappings: number;
@@ -131,6 +133,7 @@ function render({ colours }: Context, shape: StatusShape): string {
     facts.push(
       ["state", colours.green("loaded")],
       ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
+      ["engine", shape.engine ?? ""],
       ["source", shape.source ?? "arguments and run-time mappings only"],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
     );

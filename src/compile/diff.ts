@@ -70,17 +70,7 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
   };
 }
 
-/** Would applying `after` change what `before` does? Also false when only comments or places in the file moved. */
-export function sameRules(before: Rules, after: Rules): boolean {
-  const essence = (rules: Rules): unknown => [
-    rules.source,
-    rules.file.services.map(({ name, addresses }) => [name, addresses]),
-    rules.file.mappings.map(essenceOfMapping),
-    rules.runtime.map(essenceOfMapping),
-  ];
-  return same(essence(before), essence(after));
-}
-
-function essenceOfMapping(mapping: Mapping): unknown {
+/** What a mapping does, without where it was written. */
+export function essenceOfMapping(mapping: Mapping): unknown {
   return [mapping.name, mapping.protocol, ...compared.map((field) => mapping[field])];
 }

@@ -2,16 +2,10 @@
 import type * as z from "zod";
 
 import { MAX_WEIGHT } from "../model/mapping.js";
-import {
-  configuration,
-  mappingEntry,
-  notYet,
-  serviceEntry,
-  VERSION,
-  weightedTarget,
-} from "./schema.js";
+import { configuration, mappingEntry, notYet, serviceEntry, weightedTarget } from "./schema.js";
 import { quote, type Path } from "./source.js";
 import { nearest } from "./suggest.js";
+import { VERSION } from "./version.js";
 
 type Issue = z.core.$ZodIssue;
 

@@ -7,6 +7,7 @@ import type { RuleSet } from "../model/mapping.js";
 import { emptyDocument } from "./issues.js";
 import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";
+import { readNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { readFiles, type File } from "./read.js";
 import { buildRuleSet } from "./rules.js";
@@ -23,7 +24,7 @@ export interface Loaded {
 export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
 
 /**
- * Reads a file, `-` (standard input), or a folder with all its *.yaml, *.yml and *.json in the order of their names.
+ * Reads a file, `-` (standard input), or a folder with all its *.yaml, *.yml, *.json and *.ndjson in the order of their names.
  * Throws CONFIGURATION with every problem, also when something cannot be read.
  */
 export function loadConfiguration(path: string): Loaded {
@@ -85,14 +86,18 @@ function read({ name, text: raw }: File, problems: Problems): Source | null {
     });
     return null;
   }
-  const json = name.endsWith(".json") || isJson(text);
+  const json = /\.(?:nd)?json$/.test(name) || isJson(text);
   if (!json && text.length > MAX_YAML_LENGTH) {
     return refuse(
       `the file has more than ${MAX_YAML_LENGTH / 1024 / 1024} MiB of YAML`,
       "write it as JSON, which is read a hundred times faster",
     );
   }
-  const result = json ? readJson(name, text) : readYaml(name, text);
+  const result = name.endsWith(".ndjson")
+    ? readNdjson(name, text)
+    : json
+      ? readJson(name, text)
+      : readYaml(name, text);
   for (const problem of result.problems) note(problem);
   return result.source;
 }

@@ -41,7 +41,7 @@ class Unreadable extends Error {
   }
 }
 
-/** A file, `-` for standard input, or a folder: its *.yaml, *.yml and *.json in the order of their names, hidden ones left out. */
+/** A file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the order of their names, hidden ones left out. */
 export function readFiles(path: string): ReadResult {
   const files: File[] = [];
   const names: string[] = [];
@@ -70,12 +70,12 @@ export function readFiles(path: string): ReadResult {
 
 function listFolder(path: string): string[] {
   const names = readdirSync(path)
-    .filter((name) => /^[^.].*\.(?:yaml|yml|json)$/.test(name))
+    .filter((name) => /^[^.].*\.(?:yaml|yml|json|ndjson)$/.test(name))
     .toSorted();
   if (names.length === 0) {
     throw new Unreadable(
       "the folder holds no configuration",
-      "put files named *.yaml, *.yml or *.json into it",
+      "put files named *.yaml, *.yml, *.json or *.ndjson into it",
     );
   }
   return names;

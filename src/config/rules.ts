@@ -3,6 +3,7 @@ import type { Problem } from "../errors.js";
 import type { Address } from "../model/address.js";
 import {
   mappingKey,
+  type Engine,
   type Mapping,
   type Origin,
   type Protocol,
@@ -12,6 +13,7 @@ import {
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
 import { explain } from "./issues.js";
 import type { Problems } from "./problems.js";
+import { readQuickEntry } from "./quick-entry.js";
 import {
   configuration,
   listOf,
@@ -27,6 +29,7 @@ import { formatPath, type Path, type Source } from "./source.js";
 interface Entries {
   readonly source: Source;
   readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
+  readonly engine?: Engine;
   /** Null where an entry has errors. */
   readonly mappings: readonly (MappingEntry | null)[];
 }
@@ -41,14 +44,18 @@ export function buildRuleSet(
   const documents = sources.map((source) => validate(source, unsound, problems));
   const services = collectServices(documents, problems);
   const table = new ServiceTable(services, complete ? unsound : "any");
-  return { services, mappings: collectMappings(documents, table, problems) };
+  const engine = collectEngine(documents, problems);
+  const mappings = collectMappings(documents, table, problems);
+  return engine === undefined ? { services, mappings } : { engine, services, mappings };
 }
 
 function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
   const { value } = source;
+  const quick = validateQuickly(value);
+  if (quick !== null) return { source, ...quick };
   const result = configuration.safeParse(value);
   if (result.success) {
-    const { services, mappings } = result.data;
+    const { engine, services, mappings } = result.data;
     if (services === undefined && mappings === undefined) {
       add(problems, source, [], "the document says nothing", "write mappings: [] for no mappings");
     }
@@ -56,6 +63,7 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
       source,
       services: Object.entries(services ?? {}),
       mappings: mappings ?? [],
+      ...(engine === undefined ? {} : { engine }),
     };
   }
   const findings = explain(result.error.issues, value)
@@ -73,6 +81,25 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
     .filter((finding) => !problems.hasAt(finding));
   for (const finding of findings) problems.add(finding);
   return { source, ...salvage(value, unsound) };
+}
+
+/** Few enough for the validator alone; with more its time is felt. */
+const QUICK_ENTRIES = 100;
+
+/** Null when there are few entries, or something is unusual or wrong: then the validator has a look at all of it. */
+function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
+  if (typeof value !== "object" || value === null || !("mappings" in value)) return null;
+  const { mappings: raw } = value;
+  if (!Array.isArray(raw) || raw.length < QUICK_ENTRIES) return null;
+  const rest = configuration.safeParse({ ...value, mappings: [] });
+  if (!rest.success) return null;
+  const mappings: MappingEntry[] = [];
+  for (const each of raw) {
+    const entry = readQuickEntry(each) ?? mappingEntry.safeParse(each).data ?? null;
+    if (entry === null) return null;
+    mappings.push(entry);
+  }
+  return { services: Object.entries(rest.data.services ?? {}), mappings };
 }
 
 /** The entries that are right in a document that is not, so that their own problems are told in the same run. */
@@ -94,6 +121,22 @@ function salvage(value: unknown, unsound: Set<string>): Omit<Entries, "source"> 
     }
   }
   return { services, mappings };
+}
+
+/** One for all files. */
+function collectEngine(documents: readonly Entries[], problems: Problems): Engine | undefined {
+  const [first, ...others] = documents.filter(({ engine }) => engine !== undefined);
+  for (const { source, engine } of others) {
+    if (engine === first?.engine) continue;
+    add(
+      problems,
+      source,
+      ["engine"],
+      `the engine is ${first?.engine} in ${first?.source.name} already`,
+      "say it once, or the same in all files",
+    );
+  }
+  return first?.engine;
 }
 
 function collectServices(documents: readonly Entries[], problems: Problems): Service[] {

@@ -5,9 +5,10 @@
 import * as z from "zod";
 
 import { parsePrefix, type Refusal } from "../model/address.js";
-import { MAX_WEIGHT } from "../model/mapping.js";
+import { MAX_WEIGHT, engines } from "../model/mapping.js";
 import { MAX_PORT, parsePortItem } from "../model/ports.js";
 import { quote } from "./source.js";
+import { VERSION } from "./version.js";
 import {
   looksLikeAddress,
   MAX_NAME_LENGTH,
@@ -17,9 +18,6 @@ import {
   parseUnicast,
   type Target,
 } from "./target.js";
-
-/** The only version of the format so far. */
-export const VERSION = 1;
 
 /** Keys that will mean something once it is enforced; until then they would promise what does not happen. */
 export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
@@ -237,6 +235,10 @@ export const configuration = z
   .strictObject({
     $schema: z.string().optional().meta({ description: "Where this schema is, for editors" }),
     version: z.literal(VERSION).meta({ description: "Version of the format" }),
+    engine: z.enum(engines).optional().meta({
+      description:
+        "How listeners are found: through the kernel module ilm_lookup (kfunc), by registration (registry), or the first of these that there is (auto, the default)",
+    }),
     services: z.record(serviceName, serviceEntry).optional().meta({
       description: "Daemons, each with addresses that are its own and are never mapped away",
     }),

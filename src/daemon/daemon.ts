@@ -1,4 +1,5 @@
 /** `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the API. */
+import { replaceableInForce } from "./in-force.js";
 import { startFollowing } from "../dataplane/follow.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { DataPlane } from "../dataplane/types.js";
@@ -137,7 +138,7 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
 /** Without a file and mappings of its own, a daemon goes on with what the one before it, or `apply`, put in force. */
 function takeOver(dataPlane: DataPlane, source: Source): Source {
   if (source.path !== null || source.mappings.length > 0) return source;
-  const rules = dataPlane.inForce()?.rules ?? emptyRules;
+  const rules = replaceableInForce(dataPlane)?.rules ?? emptyRules;
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }
@@ -166,7 +167,7 @@ const noFlows = { live: 0, capacity: 0 };
 const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
 
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
-  const inForce = dataPlane.inForce();
+  const inForce = replaceableInForce(dataPlane);
   const listeners = dataPlane.listeners();
   const mappings = inForce === null ? [] : allMappings(inForce.rules);
   const states = inForce === null ? [] : allDestinationStates(inForce.rules, listeners);

@@ -10,7 +10,7 @@ import type {
   RuleSet,
   Service,
 } from "../model/mapping.js";
-import { MAX_INTERFACE_LENGTH, MAX_WEIGHT, protocols } from "../model/mapping.js";
+import { MAX_INTERFACE_LENGTH, MAX_WEIGHT, engines, protocols } from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
 import {
   asRecord,
@@ -148,7 +148,9 @@ const service: Decode<Service> = object({
   origin,
 });
 
-export const ruleSet: Decode<RuleSet> = object({
-  services: list(service),
-  mappings: list(mapping),
-});
+export const ruleSet: Decode<RuleSet> = (value, path) => {
+  const { engine, ...rest } = asRecord(value, path);
+  const decoded = object({ services: list(service), mappings: list(mapping) })(rest, path);
+  if (engine === undefined) return decoded;
+  return { ...decoded, engine: oneOf(...engines)(engine, `${path}.engine`) };
+};

@@ -1,4 +1,5 @@
 /** Makes one change: through the daemon when there is one, else here, under the writer's lock. */
+import { replaceableInForce } from "./in-force.js";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
@@ -62,6 +63,6 @@ function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
     const changed = dataPlane.unload();
     return { ...nothingInForce, changed };
   }
-  const rules = rulesAfter(dataPlane.inForce()?.rules ?? null, change);
+  const rules = rulesAfter(replaceableInForce(dataPlane)?.rules ?? null, change);
   return { ...dataPlane.apply(rules), mappings: countMappings(rules) };
 }

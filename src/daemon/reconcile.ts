@@ -2,6 +2,7 @@
  * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal, the API, the clock - goes
  * through one queue, so that no two changes overlap and each starts from what the one before it left.
  */
+import { replaceableInForce } from "./in-force.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import type { Rules } from "../model/mapping.js";
@@ -106,7 +107,7 @@ export class Reconciler {
     }
     if (change.kind === "unload") return this.#unload();
     const { dataPlane } = this.#options;
-    const before = dataPlane.inForce();
+    const before = replaceableInForce(dataPlane);
     const result = this.#put(before, rulesAfter(before?.rules ?? null, change));
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
     return result;
@@ -139,7 +140,7 @@ export class Reconciler {
       throw new IlmError("DAEMON", "the daemon has unloaded and is about to end");
     }
     const { dataPlane, load, log } = this.#options;
-    const before = dataPlane.inForce();
+    const before = replaceableInForce(dataPlane);
     if (this.#source.path === null && this.#source.mappings.length === 0) {
       // Nothing to read: what is in force (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
@@ -206,7 +207,7 @@ export class Reconciler {
 
   #complain(error: ErrorBody): void {
     const { log, dataPlane } = this.#options;
-    const generation = dataPlane.inForce()?.generation;
+    const generation = replaceableInForce(dataPlane)?.generation;
     log.log("error", `${error.message}${error.remedy === null ? "" : ` - ${error.remedy}`}`, {
       code: error.code,
       problems: error.problems,

@@ -1,7 +1,6 @@
 /** One complete rule set in the kernel: its tables, its program, and its own description. Never changed once in force. */
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync, gzipSync } from "node:zlib";
 import { ILM_OWNED_WORDS, countersLayout, lookupConstantsLayout } from "../abi/generated.js";
 import { decodeAll, encode, encodeAll } from "../abi/layout.js";
 import type { Compiled } from "../compile/tables.js";
@@ -20,22 +19,13 @@ import { mappingKey } from "../model/mapping.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type PinPaths, objectPath, removeFolder } from "./paths.js";
 import { type Registry, registryMaps } from "./registry.js";
+import { CHUNK, type Description, packDescription, unpackDescription } from "./description.js";
 import { fillTables, putInterfaces, tableSizes } from "./tables.js";
-import type { InForce } from "./types.js";
 
 /** Maps of the generation itself. Those that only the program reads are kept by it and need no pin. */
 const pinnedMaps = ["counters", "carried", "interfaces", "source"] as const;
 type PinnedMap = (typeof pinnedMaps)[number];
 
-/** What `source` holds, gzipped JSON: a generation describes itself, so that nothing else has to be believed. */
-export interface Description extends InForce {
-  /** Number of the registry that it uses. */
-  readonly registry: number;
-  /** What the places of `interfaces` stand for; [0] is none. */
-  readonly interfaces: readonly string[];
-}
-
-const CHUNK = 4096;
 const zeroCounters: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
 /** Keys 0, 1, 2 ... of an array map. */
@@ -43,14 +33,6 @@ function indexes(count: number): Uint8Array {
   const keys = new Uint32Array(count);
   for (let i = 0; i < count; i++) keys[i] = i;
   return new Uint8Array(keys.buffer);
-}
-
-function describe(description: Description): Uint8Array {
-  const packed = gzipSync(JSON.stringify(description), { level: 1 });
-  const bytes = new Uint8Array(Math.ceil((packed.length + 4) / CHUNK) * CHUNK);
-  new DataView(bytes.buffer).setUint32(0, packed.length, true);
-  bytes.set(packed, 4);
-  return bytes;
 }
 
 /** The hash of bpf/address.h, address_hash with seed 0: both sides must agree on the filter's bit. */
@@ -170,7 +152,7 @@ export class Generation {
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
     const object = new BpfObject(objectPath("lookup"));
-    const source = describe(description);
+    const source = packDescription(description);
     const sizes = { ...tableSizes(compiled), source: source.length / CHUNK };
     const maps = new Map<PinnedMap, BpfMap>();
     let program: BpfProgram | undefined;
@@ -179,14 +161,18 @@ export class Generation {
       ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
       generation: description.generation,
       steerUdp: registry.steers ? 1 : 0,
+      netnsCookie: registry.netnsCookie,
+      kfunc: description.engine === "kfunc" ? 1 : 0,
     });
     try {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
       for (const name of registryMaps) object.reuse(name, registry.map(name));
       object.setConstants(constants);
+      const entry = description.engine === "kfunc" ? "ilm_lookup_kfunc" : "ilm_lookup";
+      object.include(entry);
       object.load();
       fillTables(object, compiled, slots);
-      program = object.program("ilm_lookup");
+      program = object.program(entry);
       for (const name of pinnedMaps) maps.set(name, object.map(name));
       if (registry.steers) {
         ingress = loadIngress(object, registry, constants);
@@ -221,10 +207,7 @@ export class Generation {
     if (this.#description === undefined) {
       const map = this.#map("source");
       const bytes = map.readArray(map.maxEntries);
-      const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-      const json = gunzipSync(bytes.subarray(4, 4 + length)).toString("utf8");
-      // Written by `create` only; another version's is told apart by the registry's ABI version before.
-      this.#description = JSON.parse(json) as Description;
+      this.#description = unpackDescription(bytes);
     }
     return this.#description;
   }

@@ -4,7 +4,6 @@ import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import { compile } from "../compile/compile.js";
 import { candidates } from "../model/candidates.js";
-import { sameRules } from "../compile/diff.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
 import {
@@ -15,6 +14,7 @@ import {
   openLink,
   openProgram,
   runIterator,
+  waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
@@ -30,6 +30,7 @@ import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
+import { chooseEngine } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
   type Direction,
@@ -37,7 +38,8 @@ import {
   detachInterfaces,
   interfacesWithout,
 } from "./interfaces.js";
-import { type Description, Generation } from "./generation.js";
+import { type Description, digestOf } from "./description.js";
+import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
 import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
@@ -138,7 +140,10 @@ class KernelDataPlane implements DataPlane {
       throw new IlmError(
         "INCOMPATIBLE",
         `the state under ${paths.base} was made by another version of ilm`,
-        { cause, remedy: "Run `ilm unload`, then `ilm apply`" },
+        {
+          cause,
+          remedy: "Apply the configuration again with this version: it takes over without a gap",
+        },
       );
     }
   }
@@ -159,21 +164,39 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const description = this.#current()?.description;
     if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules } = description;
-    return { generation, appliedAt, version: by, rules };
+    const { generation, appliedAt, version: by, rules, engine } = description;
+    // The rules unpack themselves when somebody looks at them.
+    return { generation, appliedAt, version: by, rules, engine };
+  }
+
+  /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
+  #readable(): Loaded | undefined {
+    try {
+      return this.#current();
+    } catch (error) {
+      if (error instanceof IlmError && error.code === "INCOMPATIBLE") return undefined;
+      throw error;
+    }
   }
 
   apply(rules: Rules): ApplyResult {
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
     const compiled = compile(rules);
+    const engine = chooseEngine(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
-    const before = this.#current();
-    this.#removeLeftovers(paths, before);
+    const before = this.#readable();
+    // Another version's state goes on deciding until ours is in force.
+    if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    if (before !== undefined && sameRules(before.description.rules, rules)) {
+    const digest = digestOf(rules);
+    if (
+      before !== undefined &&
+      before.description.digest === digest &&
+      before.description.engine === engine
+    ) {
       before.registry.scan();
       this.#steer();
       const { generation } = before.description;
@@ -203,6 +226,8 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
+      engine,
+      digest,
       registry: registry.number,
       interfaces: compiled.interfaces,
     };
@@ -213,6 +238,8 @@ class KernelDataPlane implements DataPlane {
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
+      // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
+      waitForPrograms();
       generation.carryFrom(before.generation, compiled);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
@@ -237,7 +264,13 @@ class KernelDataPlane implements DataPlane {
       before.link.update(generation.program);
       return before.link;
     }
-    // A link that nothing of ours stands behind is another version's or an ended namespace's.
+    // A link that nothing of ours stands behind is another version's, which goes over to us, or an ended namespace's.
+    const found = openLink(paths.lookupLink);
+    if (found?.info().netnsInode === this.netnsInode) {
+      found.update(generation.program);
+      return found;
+    }
+    found?.close();
     rmSync(paths.lookupLink, { force: true });
     const netns = openSync(ownNetnsPath, "r");
     try {
@@ -294,7 +327,7 @@ class KernelDataPlane implements DataPlane {
     const paths = this.#findPaths();
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
-    const needed = neededHooks(loaded.description.rules);
+    const needed = neededHooks(loaded.description);
     const folder = paths.interfaces(loaded.registry.number);
     const without = (["ingress", "egress"] as const).flatMap((direction) =>
       needed[direction] ? interfacesWithout(folder, direction) : [],
@@ -364,7 +397,7 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
     const folder = paths.interfaces(loaded.registry.number);
-    const needed = neededHooks(loaded.description.rules);
+    const needed = neededHooks(loaded.description);
     for (const direction of ["ingress", "egress"] as const) {
       if (needed[direction]) {
         attachInterfaces(folder, direction, loaded.registry.program(direction));
@@ -406,10 +439,11 @@ class KernelDataPlane implements DataPlane {
 /**
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
  */
-function neededHooks(rules: Rules): Record<Direction, boolean> {
+function neededHooks({ rules, engine }: Description): Record<Direction, boolean> {
   const mappings = allMappings(rules);
   const udp = mappings.some((mapping) => mapping.protocol === "udp");
-  const mptcp = mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
+  const mptcp = engine !== "kfunc" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
 }
 

@@ -20,7 +20,7 @@ import {
   registryConstantsLayout,
   slotLayout,
 } from "../abi/generated.js";
-import { decode, encode } from "../abi/layout.js";
+import { bytesLayout, decode, encode } from "../abi/layout.js";
 import type { Endpoint } from "../compile/compile.js";
 import { IlmError } from "../errors.js";
 import {
@@ -37,6 +37,7 @@ import {
 import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
+import { putEntries } from "./entries.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 import type { Faults } from "./types.js";
@@ -219,6 +220,10 @@ export class Registry {
     return program;
   }
 
+  get netnsCookie(): bigint {
+    return this.#meta().netnsCookie;
+  }
+
   #meta(): Meta {
     return readMeta(this.map("meta"));
   }
@@ -289,7 +294,12 @@ export class Registry {
       });
       // First: a serial is never used twice, also when we are killed in between.
       this.#writeMeta({ ...meta, nextSerial: serial });
-      for (const [key, slot] of added) this.map("slots").update(key, encode(slotLayout, slot));
+      putEntries(
+        this.map("slots"),
+        added.length,
+        [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
+        [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
+      );
       this.scan();
     }
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);

@@ -14,7 +14,7 @@ import {
   ruleLayout,
   stepLayout,
 } from "../abi/generated.js";
-import { type Layout, encode } from "../abi/layout.js";
+import { encode } from "../abi/layout.js";
 import {
   type Compiled,
   type MatchedLevel,
@@ -22,13 +22,11 @@ import {
   type Target,
   matchedLevels,
 } from "../compile/tables.js";
+import { putArray, putEntries, u32 } from "./entries.js";
 import { IlmError } from "../errors.js";
 import type { BpfMap, BpfObject } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
 import { isWeighted, type Existing } from "../model/mapping.js";
-
-/** Entries per call: some 100 microseconds to some milliseconds in the kernel. */
-const CHUNK = 16384;
 
 /** Entries of each map; a map has at least one. */
 export function tableSizes(compiled: Compiled): Record<string, number> {
@@ -52,13 +50,6 @@ function toValue(target: Target): number {
   return target < 0 ? ILM_STEP + -target : target;
 }
 
-const u32: Layout<number> = {
-  size: 4,
-  read: (view, at) => view.getUint32(at, true),
-  write: (view, at, value) => {
-    view.setUint32(at, value, true);
-  },
-};
 const existingCodes: Readonly<Record<Existing, number>> = {
   exact: ExistingCode.EXACT,
   any: ExistingCode.ANY,
@@ -69,41 +60,6 @@ const matchedCodes: Readonly<Record<MatchedLevel, number>> = {
   exact: MatchedCode.EXACT,
   prefix: MatchedCode.PREFIX,
 };
-
-/** `count` entries of any map. */
-export function putEntries<Key, Value>(
-  map: BpfMap,
-  count: number,
-  [keyLayout, key]: readonly [Layout<Key>, (index: number) => Key],
-  [valueLayout, value]: readonly [Layout<Value>, (index: number) => Value],
-): void {
-  const room = Math.min(count, CHUNK);
-  const keys = new Uint8Array(room * keyLayout.size);
-  const values = new Uint8Array(room * valueLayout.size);
-  const keyView = new DataView(keys.buffer);
-  const valueView = new DataView(values.buffer);
-  for (let start = 0; start < count; start += CHUNK) {
-    const length = Math.min(CHUNK, count - start);
-    for (let i = 0; i < length; i++) {
-      keyLayout.write(keyView, i * keyLayout.size, key(start + i));
-      valueLayout.write(valueView, i * valueLayout.size, value(start + i));
-    }
-    map.updateAll(
-      keys.subarray(0, length * keyLayout.size),
-      values.subarray(0, length * valueLayout.size),
-    );
-  }
-}
-
-/** Entries 0, 1, 2 ... of an array. */
-export function putArray<Value>(
-  map: BpfMap,
-  count: number,
-  layout: Layout<Value>,
-  value: (index: number) => Value,
-): void {
-  putEntries(map, count, [u32, (index) => index], [layout, value]);
-}
 
 function addressAt(table: { readonly address: Uint8Array }, index: number): Uint8Array {
   return table.address.subarray(index * 16, index * 16 + 16);

@@ -2,7 +2,9 @@
 import type { Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import type { Rules } from "../model/mapping.js";
+import type { Engine, Rules } from "../model/mapping.js";
+
+export type EngineInForce = Exclude<Engine, "auto">;
 
 /** What is in force. */
 export interface InForce {
@@ -13,6 +15,8 @@ export interface InForce {
   /** Version of ilm that applied it. */
   readonly version: string;
   readonly rules: Rules;
+  /** What finds the listeners: the module's kfunc, or the registry. */
+  readonly engine: EngineInForce;
 }
 
 export interface ApplyResult {

@@ -66,6 +66,12 @@ const mapLookupBatch = libbpfFunction<
 >(
   "int bpf_map_lookup_batch(int fd, const void *in, void *out, void *keys, void *values, void *count, const void *options)",
 );
+const mapCreate = libbpfFunction<
+  [number, string, number, number, number, Uint8Array | null],
+  number
+>(
+  "int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries, const void *options)",
+);
 const mapFreeze = libbpfFunction<[number], number>("int bpf_map_freeze(int fd)");
 const linkCreate = libbpfFunction<[number, number, number, null], number>(
   "int bpf_link_create(int program, int target, int type, const void *options)",
@@ -104,6 +110,9 @@ const objectMapResize = libbpfFunction<[Pointer, number], number>(
 );
 const objectMapInitial = libbpfFunction<[Pointer, Uint8Array, number], number>(
   "int bpf_map__set_initial_value(void *map, const void *data, size_t size)",
+);
+const objectProgramAutoload = libbpfFunction<[Pointer, boolean], number>(
+  "int bpf_program__set_autoload(void *program, bool autoload)",
 );
 const objectProgramFd = libbpfFunction<[Pointer], number>("int bpf_program__fd(void *program)");
 
@@ -404,6 +413,36 @@ export function attach(program: BpfProgram, target: number, type: AttachType): B
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
 }
 
+const BPF_MAP_TYPE_ARRAY = 2;
+const BPF_MAP_TYPE_ARRAY_OF_MAPS = 12;
+
+/**
+ * Returns when every BPF program that was running at the time of the call has ended; some milliseconds. An update of a map of maps
+ * waits for just that before it returns (kernel/bpf/syscall.c, maybe_wait_bpf_programs), and is the only call that promises it.
+ */
+export function waitForPrograms(): void {
+  const inner = checkedBpf("bpf_map_create", mapCreate(BPF_MAP_TYPE_ARRAY, "", 4, 4, 1, null));
+  try {
+    // struct bpf_map_create_opts (bpf.h of libbpf): sz 0, BTF 8 to 23, inner_map_fd 24.
+    const options = new Uint8Array(48);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 48n, true);
+    view.setUint32(24, inner, true);
+    const outer = checkedBpf(
+      "bpf_map_create",
+      mapCreate(BPF_MAP_TYPE_ARRAY_OF_MAPS, "", 4, 4, 1, options),
+    );
+    try {
+      const value = new Uint8Array(Uint32Array.of(inner).buffer);
+      checkedBpf("bpf_map_update_elem", mapUpdate(outer, new Uint8Array(4), value, UpdateFlag.any));
+    } finally {
+      close(outer);
+    }
+  } finally {
+    close(inner);
+  }
+}
+
 /** All sk_lookup links of a network namespace, in no order. */
 export function skLookupLinks(netnsInode: number): LinkInfo[] {
   const found: LinkInfo[] = [];
@@ -510,6 +549,13 @@ export class BpfObject {
   setConstants(bytes: Uint8Array): void {
     const map = this.#mapPointer(".rodata");
     checkedBpf("set of the constants", objectMapInitial(map, bytes, bytes.byteLength));
+  }
+
+  /** Before load: a program of an optional section ("?...") is loaded too. */
+  include(name: string): void {
+    const program = objectFindProgram(this.#pointer(), name);
+    if (program === null) throw new IlmError("INTERNAL", `${this.#name} has no program ${name}`);
+    checkedBpf(`include program ${name}`, objectProgramAutoload(program, true));
   }
 
   load(): void {

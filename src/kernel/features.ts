@@ -1,6 +1,6 @@
 /** What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it, commands the first that is wrong. */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { endianness, release } from "node:os";
+import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
 import { openLink, programName, skLookupLinks } from "./bpf.js";
 import { errnoOf, libbpfFunction } from "./ffi.js";
@@ -21,8 +21,8 @@ export interface HostReport {
   readonly checks: readonly HostCheck[];
 }
 
-/** BPF links on namespaces with sk_lookup: 5.13; bpf_loop: 5.17; IFA_PROTO: 5.18. */
-const MINIMUM_KERNEL = [5, 18] as const;
+/** The oldest that was tried (docs/kernels.md). By its parts it would be 5.18, which knows IFA_PROTO. */
+const MINIMUM_KERNEL = [6, 1] as const;
 const BTF = "/sys/kernel/btf/vmlinux";
 const EPERM = 1;
 const ENOSYS = 38;
@@ -106,18 +106,39 @@ function kernelVersion(): number[] {
     .map((part) => Number.parseInt(part, 10));
 }
 
+/**
+ * Before 6.5 the tcp iterator held a listener's spinlock while the scan put it into a sockmap, which takes that lock too
+ * (net/ipv4/tcp_ipv4.c, bpf_iter_tcp_seq_show). Stable series have the repair; 6.1.176 was tried, see docs/kernels.md.
+ */
+function mayHangInScan([major = 0, minor = 0, patch = 0]: readonly number[]): boolean {
+  if (major > 6 || (major === 6 && minor >= 5)) return false;
+  return !(major === 6 && minor === 1 && patch >= 176);
+}
+
 function kernelCheck(): HostCheck {
-  const [major = 0, minor = 0] = release()
-    .split(".")
-    .map((part) => Number.parseInt(part, 10));
   const [wantedMajor, wantedMinor] = MINIMUM_KERNEL;
-  const enough = major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
-  return check(
-    "kernel",
-    enough ? "ok" : "error",
-    `Linux ${release()}`,
-    `Linux ${MINIMUM_KERNEL.join(".")} or newer is needed; Debian 12 has 6.1`,
-  );
+  // Debian's release does not tell the patch level: 6.1.0-50 is 6.1.176.
+  const debian = /\bDebian (\d+)\.(\d+)\.(\d+)/.exec(version());
+  const running = debian === null ? kernelVersion() : debian.slice(1).map(Number);
+  const [major = 0, minor = 0] = running;
+  const found = `Linux ${release()}`;
+  if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
+    return check(
+      "kernel",
+      "error",
+      found,
+      `Linux ${MINIMUM_KERNEL.join(".")} or newer is needed; Debian 12 has 6.1`,
+    );
+  }
+  if (mayHangInScan(running)) {
+    return check(
+      "kernel",
+      "warning",
+      `${found}: looking for listeners that were there before ilm can hang such a kernel`,
+      "Use Linux 6.5 or newer, or 6.1.176 or newer of the 6.1 series (Debian 12)",
+    );
+  }
+  return check("kernel", "ok", found, "");
 }
 
 function privilegesCheck(): HostCheck {
@@ -156,6 +177,19 @@ function bpfCheck(): HostCheck {
       ? "Use a kernel with CONFIG_BPF_SYSCALL=y"
       : "Run as root; allow bpf(2) where seccomp, a security module or lockdown forbids it",
   );
+}
+
+/** Is the optional module here, whose kfunc asks the kernel's own tables of listeners (kmod/)? */
+export function moduleLoaded(): boolean {
+  return existsSync("/sys/kernel/btf/ilm_lookup");
+}
+
+/** Not to have it is no fault. */
+function moduleCheck(): HostCheck {
+  const found = moduleLoaded()
+    ? "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`"
+    : "not loaded: listeners are found by registration; the module is optional";
+  return check("module ilm_lookup", "ok", found, "");
 }
 
 function jitCheck(): HostCheck {
@@ -275,6 +309,7 @@ export function probeHost(): HostReport {
         existsSync(BTF) ? BTF : `${BTF} is missing`,
         "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's",
       ),
+      moduleCheck(),
       jitCheck(),
       bpffsCheck(),
       cgroupCheck(),

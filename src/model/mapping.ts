@@ -72,8 +72,17 @@ export interface Service {
   readonly origin: Origin;
 }
 
+/**
+ * How the listener of a destination is found. `kfunc`: in the kernel's own tables, through the module ilm_lookup.
+ * `registry`: among the listeners that registered themselves. `auto`: kfunc where the module is loaded, else registry.
+ */
+export const engines = ["auto", "kfunc", "registry"] as const;
+export type Engine = (typeof engines)[number];
+
 /** A complete, validated configuration. */
 export interface RuleSet {
+  /** Left out: auto. */
+  readonly engine?: Engine;
   readonly services: readonly Service[];
   readonly mappings: readonly Mapping[];
 }

@@ -285,6 +285,10 @@ mappings:`;
           async (tag) => await server.echo(tag, [[protocol, daemon, 6000]], { reuseport: true }),
         ),
       );
+      // A test run has no packet to select a member by.
+      const dialled = cell.public.includes(":") ? `[${cell.public}]` : cell.public;
+      const explained = await server.ilmDone(["explain", protocol, `${dialled}:6000`, "--json"]);
+      expect(explained.json()).toMatchObject({ verdict: "selected" });
       const seen = new Set<string>();
       for (let dial = 0; dial < 60; dial += 1) {
         seen.add(await client.who(protocol, cell.public, 6000));

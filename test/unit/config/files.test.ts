@@ -58,7 +58,7 @@ describe("a folder", () => {
   test("without such files is refused", () => {
     put("notes.txt", services);
     expect(refusal(() => loadConfiguration(folder))).toEqual([
-      `${folder}: the folder holds no configuration; put files named *.yaml, *.yml or *.json into it`,
+      `${folder}: the folder holds no configuration; put files named *.yaml, *.yml, *.json or *.ndjson into it`,
     ]);
   });
 

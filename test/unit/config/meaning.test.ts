@@ -3,7 +3,15 @@ import { describe, expect, test } from "vitest";
 
 import { parseConfiguration } from "../../../src/config/load.js";
 import { formatPorts } from "../../../src/model/ports.js";
-import { load, meaning, problemsOf, ruleSetOf, warningsOf, withMappings } from "./support.js";
+import {
+  load,
+  meaning,
+  problemsOf,
+  refusal,
+  ruleSetOf,
+  warningsOf,
+  withMappings,
+} from "./support.js";
 
 const web4 = { address: "127.0.1.10", service: "web" };
 const web6 = { address: "fd5e:ed00::10", service: "web" };
@@ -284,5 +292,33 @@ describe("warnings", () => {
     const { warnings } = load(withMappings(...entries));
     expect(warnings).toHaveLength(101);
     expect(warnings.at(-1)?.message).toBe("and 30 more");
+  });
+});
+
+describe("the engine", () => {
+  const text = (engine: string): string => `version: 1\n${engine}mappings: []\n`;
+
+  test("is left to ilm when the document does not say", () => {
+    expect(ruleSetOf(text("")).engine).toBeUndefined();
+  });
+
+  test.each(["auto", "kfunc", "registry"])("may be %s", (engine) => {
+    expect(ruleSetOf(text(`engine: ${engine}\n`)).engine).toBe(engine);
+  });
+
+  test("of several files is one", () => {
+    const files = (second: string): readonly { name: string; text: string }[] => [
+      { name: "10.yaml", text: text("engine: kfunc\n") },
+      { name: "20.yaml", text: text(second) },
+    ];
+    expect(parseConfiguration(files("")).ruleSet.engine).toBe("kfunc");
+    expect(parseConfiguration(files("engine: kfunc\n")).ruleSet.engine).toBe("kfunc");
+    expect(refusal(() => parseConfiguration(files("engine: auto\n")))).toEqual([
+      "20.yaml:2:9: engine: the engine is kfunc in 10.yaml already; say it once, or the same in all files",
+    ]);
+  });
+
+  test("of another name is refused", () => {
+    expect(problemsOf(text("engine: ebpf\n"))).toHaveLength(1);
   });
 });

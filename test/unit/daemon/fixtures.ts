@@ -108,6 +108,7 @@ export class FakeDataPlane implements DataPlane {
       this.#inForce = {
         generation,
         appliedAt: "2026-01-02T03:04:05.000Z",
+        engine: "registry",
         version: "0.0.0",
         rules: next,
       };

@@ -1,0 +1,20 @@
+/** Runs inside the guest (init starts it): everything that is proven on a kernel, one line each. */
+import { readFileSync } from "node:fs";
+import { release, version } from "node:os";
+import { checkKernelLog, runCore } from "./guest-core.js";
+import { runModule, testRemoval, withModule } from "./guest-module.js";
+import { note } from "./report.js";
+
+const asked = /\bilm\.parts=(\S+)/.exec(readFileSync("/proc/cmdline", "utf8"))?.[1];
+const parts = asked?.split(",") ?? ["core", "module", "engine", "removal"];
+
+note("kernel", `${release()} ${version()}`);
+if (asked !== undefined) note("parts", asked);
+if (parts.includes("core")) await runCore("registry");
+if (parts.includes("module")) await runModule();
+await withModule(async () => {
+  if (parts.includes("engine")) await runCore("kfunc");
+  if (parts.includes("removal")) await testRemoval();
+});
+await checkKernelLog();
+note("end", "");

@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# Boots real Debian kernels under QEMU (software emulation, no KVM needed) and proves in each what ilm promises; the result
+# goes into docs/kernels.md. As root: `make test-kernels`, or `make test-kernels ARGS="6.1 7.x"`.
+#
+#   ILM_KERNELS_CACHE    packages, the tools' chroot, modules built, logs; default ${XDG_CACHE_HOME:-/var/cache}/ilm-kernels
+#   ILM_KERNELS_PARTS    of core, module, engine, removal, with commas; default all. Other rows of the table stay
+#   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 1800 (some 150 s of CPU, on a machine that has nothing else to do)
+#   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
+#
+# Nothing is installed on this machine for it but debootstrap, cpio, xz and a static busybox: QEMU, the compiler and the
+# kernels' headers live in a small Debian 13 in the cache (Debian 12's QEMU 7.2 corrupts memory under newer kernels).
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+cache=${ILM_KERNELS_CACHE:-${XDG_CACHE_HOME:-/var/cache}/ilm-kernels}
+limit=${ILM_KERNELS_TIMEOUT:-1800}
+memory=${ILM_KERNELS_MEMORY:-2048}
+bench=$cache/bench
+
+fail() {
+  echo "test-kernels: $1" >&2
+  exit 1
+}
+
+# shellcheck disable=SC1091 # checked by itself
+. tools/kernels/lib.sh
+
+[ "$(id -u)" -eq 0 ] || fail "needs root: debootstrap and chroot"
+[ "$(uname -m)" = x86_64 ] || fail "only on x86-64 yet: the kernels and QEMU's machine are chosen for it"
+mkdir -p "$cache"/{logs,modules,kernels}
+
+# In the tools' Debian, with the /proc that objtool wants; nothing of it stays mounted.
+in_bench() {
+  # shellcheck disable=SC2016 # for the inner shell
+  unshare --mount --propagation private sh -c \
+    'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$bench" "$@"
+}
+
+make_bench() {
+  [ ! -e "$bench/.complete" ] || return 0
+  local mirror
+  mirror=$(find_mirror) || fail "no Debian mirror found in /etc/apt"
+  echo "making the tools' Debian in $bench (once, some minutes)"
+  rm -rf "$bench"
+  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,qemu-system-x86,xz-utils trixie "$bench" "$mirror" \
+    >"$cache/logs/debootstrap.log" 2>&1 || fail "debootstrap failed: see $cache/logs/debootstrap.log"
+  touch "$bench/.complete"
+}
+
+# What the guests share: node and its libraries, libbpf, ilm as it is built here.
+make_base() {
+  base=$(mktemp -d "$cache/base.XXXXXX")
+  mkdir -p "$base"/{bin,sbin,proc,sys,dev,tmp,root,run,etc,modules,ilm/node_modules/@koromix,ilm/dist}
+  cp /bin/busybox "$base/bin/"
+  cp tools/kernels/init.sh "$base/init"
+  chmod 755 "$base/init"
+  local node library
+  node=$(node -p process.execPath)
+  cp "$node" "$base/bin/node"
+  cp -L "$(command -v ip)" "$base/sbin/ip"
+  for library in libbpf.so.1 libgcc_s.so.1 libdl.so.2 libpthread.so.0 librt.so.1; do
+    ldconfig -p | sed -n "s|.*x86-64.*=> \(.*/$library\)\$|\1|p" | head -n 1
+  done >"$base.libraries"
+  mapfile -t libraries <"$base.libraries"
+  ldd "$node" "$(command -v ip)" "${libraries[@]}" | sed -n 's/.*[[:space:]]\(\/[^ ]*\) (0x.*/\1/p' >>"$base.libraries"
+  sort -u "$base.libraries" | while read -r library; do
+    mkdir -p "$base$(dirname "$library")"
+    cp -L "$library" "$base$library"
+  done
+  rm -f "$base.libraries"
+  # Debian's merged /usr: what the loader looks for in /lib and /usr/lib is the same.
+  for library in "$base"/{lib,lib64}/x86_64-linux-gnu/*; do
+    if [ -e "$library" ]; then
+      mkdir -p "$base/usr/lib/x86_64-linux-gnu"
+      cp -n "$library" "$base/usr/lib/x86_64-linux-gnu/" || true
+    fi
+  done
+  cp -r dist/src dist/tools dist/bpf "$base/ilm/dist/"
+  find "$base/ilm/dist" -name '*.map' -delete
+  cp package.json "$base/ilm/"
+  for package in commander koffi picocolors yaml zod @koromix/koffi-linux-x64; do
+    cp -rL "node_modules/$package" "$base/ilm/node_modules/$package"
+  done
+  (cd "$base" && find . | cpio --quiet -o -H newc >"$cache/base.cpio")
+  rm -rf "$base"
+}
+
+# The newest release (as `uname -r` has it) of a suite that matches.
+find_release() {
+  suite_apt "$1" apt-cache pkgnames linux- | sed -nE "s/^linux-(image|binary)-($2-cloud-amd64)\$/\2/p" |
+    sort -uV | tail -n 1
+}
+
+fetch_kernel() {
+  local suite=$1 release=$2 folder=$cache/kernels/$2 packages=()
+  [ ! -e "$folder/.complete" ] || return 0
+  rm -rf "$folder"
+  # Newer kernels: the image's package is empty, and it comes as two.
+  for kind in image binary modules; do
+    if has_package "$suite" "linux-$kind-$release"; then packages+=("linux-$kind-$release"); fi
+  done
+  echo "fetching ${packages[*]}"
+  unpack "$suite" "$folder" "${packages[@]}"
+  touch "$folder/.complete"
+}
+
+# Leaves the module in $cache/modules/RELEASE/ilm_lookup.ko, or why there is none in .../why.
+build_module() {
+  local suite=$1 release=$2 folder=$cache/modules/$2 depends packages work
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  if ! has_package "$suite" "linux-headers-$release"; then
+    echo "Debian has no headers of $release any more" >"$folder/why"
+    return 0
+  fi
+  if [ ! -e "$bench/usr/src/linux-headers-$release/.complete" ]; then
+    depends=$(suite_apt "$suite" apt-cache show "linux-headers-$release" | sed -n 's/^Depends: //p' | head -n 1)
+    mapfile -t packages < <(tr , '\n' <<<"$depends" | sed 's/ *(.*//; s/^ *//' | grep -E '^linux-(headers|kbuild)')
+    unpack "$suite" "$bench" "linux-headers-$release" "${packages[@]}"
+    touch "$bench/usr/src/linux-headers-$release/.complete"
+  fi
+  work=root/build-$release
+  rm -rf "${bench:?}/$work"
+  mkdir -p "$bench/$work"
+  cp kmod/Makefile kmod/ilm_lookup.[ch] "$bench/$work/"
+  if in_bench nice -n 15 make -C "/$work" KDIR="/usr/src/linux-headers-$release" CC=gcc >"$cache/logs/build-$release.log" 2>&1; then
+    cp "$bench/$work/ilm_lookup.ko" "$folder/"
+  elif grep -q 'needs Linux 6.6 or newer' "$cache/logs/build-$release.log"; then
+    echo "refused at build: the module needs Linux 6.6 or newer" >"$folder/why"
+  else
+    echo "test-kernels: the module does not build for $release: $cache/logs/build-$release.log" >&2
+    echo "does not build: see the log" >"$folder/why"
+  fi
+  rm -rf "${bench:?}/$work"
+}
+
+# base.cpio, and what belongs to this kernel after it: the kernel unpacks one after the other.
+make_initramfs() {
+  local release=$1 overlay module
+  overlay=$(mktemp -d "$cache/overlay.XXXXXX")
+  mkdir "$overlay/modules"
+  cp "$cache/modules/$release/"* "$overlay/modules/"
+  for module in veth vrf; do
+    module=$(find "$cache/kernels/$release" -name "$module.ko*" | head -n 1)
+    case $module in
+      *.xz) xz -dc "$module" >"$overlay/modules/$(basename "$module" .xz)" ;;
+      *.ko) cp "$module" "$overlay/modules/" ;;
+    esac
+  done
+  { cat "$cache/base.cpio"; (cd "$overlay" && find . | cpio --quiet -o -H newc); } >"$bench/root/initramfs"
+  rm -rf "$overlay"
+}
+
+boot() {
+  local name=$1 release=$2 log=$cache/logs/$1.log kernel status=0
+  kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
+  cp "$kernel" "$bench/root/vmlinuz"
+  in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
+    -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
+    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 ${ILM_KERNELS_PARTS:+ilm.parts=$ILM_KERNELS_PARTS}" \
+    </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
+    grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
+  rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
+  return "$status"
+}
+
+make_bench
+make_base
+ran=()
+while read -r name suite pattern; do
+  case $name in '' | '#'*) continue ;; esac
+  if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
+  update_suite "$suite"
+  release=$(find_release "$suite" "$pattern")
+  [ -n "$release" ] || fail "$suite has no kernel that matches $pattern"
+  fetch_kernel "$suite" "$release"
+  build_module "$suite" "$release"
+  make_initramfs "$release"
+  echo "$name: booting $release"
+  boot "$name" "$release" || true
+  ran+=("$name=$cache/logs/$name.log")
+done <tools/kernels/kernels.txt
+[ "${#ran[@]}" -gt 0 ] || fail "no such kernel: $*"
+node dist/tools/kernels/table.js "${ran[@]}"

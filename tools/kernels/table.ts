@@ -1,0 +1,113 @@
+/**
+ * The guests' logs -> the table in docs/kernels.md, between its markers.
+ *   node dist/tools/kernels/table.js NAME=LOG...
+ * A kernel that was not run this time keeps its column.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { MARK } from "./report.js";
+
+const DOCUMENT = "docs/kernels.md";
+const BEGIN = "<!-- kernels: begin (made by `make test-kernels`) -->";
+const END = "<!-- kernels: end -->";
+const CAPABILITY = "capability";
+const RELEASE = "release";
+/** Not a row of the table: that only some parts were run. */
+const PARTS = "parts";
+
+/** Column name -> row name -> cell. */
+type Table = Map<string, Map<string, string>>;
+
+const cells: Readonly<Record<string, string>> = {
+  ok: "yes",
+  absent: "-",
+  refused: "refused",
+  failed: "**NO**",
+};
+
+/** Rows of one guest's log; details of what is not plainly yes go to `remarks`. */
+function readLog(name: string, log: string, remarks: string[]): Map<string, string> {
+  const rows = new Map<string, string>();
+  let running: string | undefined;
+  let ended = false;
+  for (const line of log.split("\n")) {
+    const [mark, kind, what = "", ...rest] = line.trim().split("|");
+    if (mark !== MARK) continue;
+    if (kind === "start") running = what;
+    if (kind === "note" && what === "kernel") rows.set(RELEASE, rest[0]?.split(" ")[0] ?? "");
+    if (kind === "note" && what === "end") ended = true;
+    if (kind === "note" && what === "parts") rows.set(PARTS, rest[0] ?? "");
+    if (kind !== "result") continue;
+    running = undefined;
+    const [verdict = "", detail = ""] = rest;
+    rows.set(what, cells[verdict] ?? `**${verdict}**`);
+    if (verdict !== "ok") remarks.push(`${name}, ${what}: ${verdict}: ${detail}`);
+  }
+  if (!ended) {
+    const where = running ?? "the start";
+    rows.set(where, "**no end**");
+    remarks.push(
+      `${name}: the guest did not come further than "${where}": it hangs, or had too little time`,
+    );
+  }
+  return rows;
+}
+
+function split(line: string): string[] {
+  return line
+    .split("|")
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+}
+
+function readTable(text: string): Table {
+  const lines = text.split("\n").filter((line) => line.startsWith("|"));
+  const [head, , ...body] = lines.map(split);
+  const table: Table = new Map();
+  head?.slice(1).forEach((name, index) => {
+    table.set(name, new Map(body.map((row) => [row[0] ?? "", row[index + 1] ?? ""])));
+  });
+  return table;
+}
+
+function writeTable(table: Table, order: readonly string[]): string {
+  const names = [...table.keys()].sort((a, b) => Number.parseFloat(a) - Number.parseFloat(b));
+  const known = new Set([...table.values()].flatMap((rows) => [...rows.keys()]));
+  const rows = [
+    ...order.filter((row) => known.has(row)),
+    ...[...known].filter((row) => !order.includes(row)),
+  ];
+  const line = (items: readonly string[]): string => `| ${items.join(" | ")} |`;
+  return [
+    line([CAPABILITY, ...names]),
+    line(["---", ...names.map(() => "---")]),
+    ...rows.map((row) =>
+      line([row, ...names.map((name) => table.get(name)?.get(row) || "not tried")]),
+    ),
+  ].join("\n");
+}
+
+const document = readFileSync(DOCUMENT, "utf8");
+const begin = document.indexOf(BEGIN);
+const end = document.indexOf(END);
+if (begin < 0 || end < begin) throw new Error(`${DOCUMENT} has no markers`);
+const table = readTable(document.slice(begin, end));
+const remarks: string[] = [];
+let order: string[] = [RELEASE];
+for (const argument of process.argv.slice(2)) {
+  const [name = "", path = ""] = argument.split(/=(.*)/s);
+  const rows = readLog(name, readFileSync(path, "utf8"), remarks);
+  const partial = rows.delete(PARTS);
+  table.set(name, partial ? new Map([...(table.get(name) ?? []), ...rows]) : rows);
+  const others = [...(table.get(name)?.keys() ?? [])].filter((row) => row !== RELEASE);
+  if (others.length >= order.length) order = [RELEASE, ...others];
+}
+const text = `${BEGIN}\n\n${writeTable(table, order)}\n\n`;
+writeFileSync(DOCUMENT, document.slice(0, begin) + text + document.slice(end));
+for (const remark of remarks) process.stdout.write(`${remark}\n`);
+const bad = [...table.values()]
+  .flatMap((rows) => [...rows.values()])
+  .filter((cell) => cell.startsWith("**"));
+process.stdout.write(
+  bad.length === 0 ? "all kernels: as promised\n" : `${bad.length} NOT as promised\n`,
+);
+process.exitCode = bad.length === 0 ? 0 : 1;
