@@ -1,11 +1,12 @@
 /** Runs inside the guest (init starts it): everything that is proven on a kernel, one line each. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
 import { runModule, testRemoval, withModule } from "./guest-module.js";
 import { note } from "./report.js";
 
-const asked = /\bilm\.parts=(\S+)/.exec(readFileSync("/proc/cmdline", "utf8"))?.[1];
+const PARTS = "/modules/parts";
+const asked = existsSync(PARTS) ? readFileSync(PARTS, "utf8").trim() : undefined;
 const parts = asked?.split(",") ?? ["core", "module", "engine", "removal"];
 
 note("kernel", `${release()} ${version()}`);

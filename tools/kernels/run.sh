@@ -141,6 +141,7 @@ make_initramfs() {
   overlay=$(mktemp -d "$cache/overlay.XXXXXX")
   mkdir "$overlay/modules"
   cp "$cache/modules/$release/"* "$overlay/modules/"
+  if [ -n "${ILM_KERNELS_PARTS:-}" ]; then echo "$ILM_KERNELS_PARTS" >"$overlay/modules/parts"; fi
   for module in veth vrf; do
     module=$(find "$cache/kernels/$release" -name "$module.ko*" | head -n 1)
     case $module in
@@ -158,7 +159,7 @@ boot() {
   cp "$kernel" "$bench/root/vmlinuz"
   in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
-    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 ${ILM_KERNELS_PARTS:+ilm.parts=$ILM_KERNELS_PARTS}" \
+    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
     grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
