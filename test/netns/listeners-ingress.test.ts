@@ -80,7 +80,7 @@ describe("fragments", () => {
       expect(await client.who("udp", cell.public, port, large)).toBe("ECONNREFUSED");
       expect(await client.who("udp", cell.public, port)).toBe("app");
       expect((await server.status()).warnings).toMatchObject([
-        { kind: "faults", message: expect.stringContaining("fragments") as string },
+        { kind: "unsteered", message: expect.stringContaining("fragments") as string },
       ]);
     });
 
