@@ -65,9 +65,12 @@ export async function stillThere(objects: KernelObjects): Promise<KernelObjects>
   return { prog: await still("prog"), map: await still("map"), link: await still("link") };
 }
 
-export function pinnedPaths(): readonly string[] {
+/** Everything that is pinned for one namespace. */
+export function pinnedPaths(inode: number): readonly string[] {
   return existsSync(pinRoot)
-    ? readdirSync(pinRoot, { recursive: true, encoding: "utf8" }).sort()
+    ? readdirSync(pinRoot, { recursive: true, encoding: "utf8" })
+        .filter((path) => path === String(inode) || path.startsWith(`${inode}/`))
+        .sort()
     : [];
 }
 
