@@ -1,4 +1,5 @@
 /** `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ. */
+import { measureConnections } from "./connections.js";
 import { measureListeners } from "./listeners.js";
 import { type ApplyRow, type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace } from "./network.js";
@@ -94,6 +95,19 @@ try {
     console.log(lookupTable(rows));
     console.log("\n## Applying rules\n");
     console.log(timesTable(applies));
+  }
+  if (wanted("connections")) {
+    console.log("\n## New TCP connections\n");
+    console.log(
+      table([
+        ["", "per second", "of direct"],
+        ...(await measureConnections()).map(({ way, perSecond, ratio }) => [
+          way,
+          String(Math.round(perSecond)),
+          ratio.toFixed(2),
+        ]),
+      ]),
+    );
   }
   if (wanted("listeners")) {
     console.log("\n## Listeners\n");
