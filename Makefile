@@ -75,7 +75,7 @@ test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
 	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
 
-bench: setup-bench build ## what a lookup costs, and new connections per second
+bench: setup-bench build dist/bench/traffic ## the tables that the documentation quotes (ARGS: lookup, listeners, udp)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
@@ -113,6 +113,10 @@ $(KMOD_TEST_OBJECTS): dist/bpf/%.bpf.o: kmod/test/%.bpf.c kmod/ilm_lookup.h Make
 dist/bpf/empty.bpf.o: bench/empty.bpf.c Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
+
+dist/bench/traffic: bench/traffic.c Makefile
+	@mkdir -p $(@D)
+	@$(CLANG) -O2 -Wall -Wextra $< -o $@
 
 # A newer compiler may warn of more: that fails `make check` here, and not the build of whoever has it.
 .PHONY: objects-strict

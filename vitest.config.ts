@@ -10,7 +10,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/unit/**/*.test.ts", "test/fuzz/**/*.test.ts"],
-          testTimeout: 30_000,
+          testTimeout: 180_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -28,8 +28,8 @@ export default defineConfig({
           // One file at a time: the suites compare what is loaded in the whole kernel, and a fault suite keeps both
           // cores of a small machine busy.
           fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
           sequence: { groupOrder: 1 },
         },
       },

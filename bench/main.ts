@@ -1,7 +1,8 @@
 /** `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ. */
 import { measureListeners } from "./listeners.js";
-import { type LookupRow, measureLookup } from "./lookup.js";
+import { type ApplyRow, type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace } from "./network.js";
+import { measureUdp, type UdpRow } from "./udp.js";
 
 function table(rows: readonly (readonly string[])[]): string {
   const [head = []] = rows;
@@ -21,6 +22,16 @@ function lookupTable(rows: readonly LookupRow[]): string {
   return table([
     ["ns above an empty program", ...sizes.map((size) => `${size} exact addresses`)],
     ...scenarios.map((scenario) => [scenario, ...sizes.map((size) => cell(scenario, size))]),
+  ]);
+}
+
+function timesTable(rows: readonly ApplyRow[]): string {
+  return table([
+    ["", ...rows.map((row) => `${row.mappings} mappings`)],
+    ["apply, all new", ...rows.map((row) => `${row.applyMs} ms`)],
+    ["apply, nothing changed", ...rows.map((row) => `${row.sameMs} ms`)],
+    ["apply, one mapping changed", ...rows.map((row) => `${row.oneMs} ms`)],
+    ["resident memory of the process then", ...rows.map((row) => `${row.residentMb} MB`)],
   ]);
 }
 
@@ -53,14 +64,38 @@ async function listenersTables(): Promise<string> {
   ].join("\n\n");
 }
 
-const only = process.argv[2];
+function udpTable(rows: readonly UdpRow[]): string {
+  return table([
+    ["request and reply", "per second", "of direct", "CPU, us", "of direct"],
+    ...rows.map(({ family, way, perSecond, ratio, cpuMicroseconds, cpuRatio }) => [
+      `${family}, ${way}`,
+      String(Math.round(perSecond)),
+      ratio.toFixed(2),
+      cpuMicroseconds.toFixed(1),
+      cpuRatio.toFixed(2),
+    ]),
+  ]);
+}
+
+/** `make bench ARGS=udp` is this part alone. */
+const parts = process.argv.slice(2);
+const wanted = (part: string): boolean => parts.length === 0 || parts.includes(part);
+
+// First: it makes namespaces of its own, and the other part leaves this process in one.
+if (wanted("udp")) {
+  console.log("## UDP, two namespaces joined by veth\n");
+  console.log(`${udpTable(await measureUdp())}\n`);
+}
 const namespace = enterBenchNamespace();
 try {
-  if (only === undefined || only === "lookup") {
+  if (wanted("lookup")) {
     console.log("## Cost of a lookup\n");
-    console.log(lookupTable(await measureLookup([1, 1000, 100_000])));
+    const { rows, applies } = await measureLookup([1, 1000, 100_000, 1_000_000]);
+    console.log(lookupTable(rows));
+    console.log("\n## Applying rules\n");
+    console.log(timesTable(applies));
   }
-  if (only === undefined || only === "listeners") {
+  if (wanted("listeners")) {
     console.log("\n## Listeners\n");
     console.log(await listenersTables());
   }

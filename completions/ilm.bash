@@ -9,6 +9,7 @@ _ilm() {
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --label) COMPREPLY=(); return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
@@ -18,12 +19,13 @@ _ilm() {
       --count) index=$((index + 1)) ;;
       --seconds) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
+      --label) index=$((index + 1)) ;;
       -*) ;;
       *) command=${COMP_WORDS[index]}; break ;;
     esac
   done
   case $command in
-    "") words="status mappings listeners flows explain monitor audit doctor check diff run apply add remove unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    "") words="status mappings listeners flows explain monitor audit doctor check diff import run apply add remove unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
     status) words="-V --version --json --netns --no-color -h --help" ;;
     mappings) words="-V --version --json --netns --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
@@ -34,6 +36,7 @@ _ilm() {
     doctor) words="-V --version --json --netns --no-color -h --help" ;;
     check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
+    import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;
     run) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     apply) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     add) words="--replace -V --version --json --netns --no-color -h --help" ;;

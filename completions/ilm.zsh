@@ -14,6 +14,7 @@ _ilm() {
     'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
     'check:check a configuration without touching anything'
     'diff:show what apply would change'
+    'import:print the rules of tubular or nftables as a configuration'
     'run:put rules in force, then stay: follow listeners and the file, serve API and metrics'
     'apply:make the kernel do what the file says, in one atomic step, then exit'
     'add:add mappings at run time'
@@ -128,6 +129,17 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        import)
+          _arguments '--label[where a label of tubular leads, e.g. foo=127.0.1.10:80]:LABEL=DESTINATION...: ' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            ':where the rules come from:(tubular nft)' \
+            ':bindings as JSON, or what `nft -j list ruleset` prints; nft\: default is to ask it: ' ;;
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \

@@ -56,6 +56,16 @@ pgrep                                  procps
 systemd-socket-activate                systemd
 flock                                  util-linux
 setpriv                                util-linux
+ethtool                                ethtool
+unbound                                unbound
+knotd                                  knot
+kdig                                   knot-dnsutils
+chronyd                                chrony
+ntpdig                                 ntpsec-ntpdig
+in.tftpd                               tftpd-hpa
+gtlsserver                             ngtcp2-server
+gtlsclient                             ngtcp2-client
+openssl                                openssl
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy
@@ -163,6 +173,10 @@ install_packages() {
       nginx) disable_services nginx ;;
       openssh-server) disable_services ssh ;;
       haproxy) disable_services haproxy ;;
+      unbound) disable_services unbound ;;
+      knot) disable_services knot ;;
+      chrony) disable_services chrony ;;
+      tftpd-hpa) disable_services tftpd-hpa ;;
     esac
   done
 }

@@ -2,6 +2,7 @@
 import { Argument, Option } from "commander";
 import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
 import type { ExplainOptions } from "./explain.js";
+import type { ImportOptions } from "./import.js";
 import type { ListenersOptions } from "./listeners.js";
 import type { SourceOptions } from "./load.js";
 import type { MonitorOptions } from "./monitor.js";
@@ -179,5 +180,44 @@ export function defineNouns(define: Define): void {
       ([mappings], options) =>
       async (context) =>
         (await import("./diff.js")).diff(context, options as SourceOptions, mappings as string[]),
+  });
+  define({
+    name: "import",
+    group: groups.look,
+    summary: "print the rules of tubular or nftables as a configuration",
+    description: [
+      "What cannot be said as a mapping is listed on standard error, and the status is then 1. Puts nothing in force.",
+      "nftables takes the first rule that matches, ilm the most specific one: look at rules that overlap.",
+    ],
+    arguments: [
+      new Argument("<FORMAT>", "where the rules come from").choices(["tubular", "nft"]),
+      new Argument(
+        "[FILE]",
+        "bindings as JSON, or what `nft -j list ruleset` prints; nft: default is to ask it",
+      ),
+    ],
+    options: [
+      new Option(
+        "--label <LABEL=DESTINATION...>",
+        "where a label of tubular leads, e.g. foo=127.0.1.10:80",
+      ),
+    ],
+    examples: [
+      {
+        command: "ilm import tubular bindings.json --label foo=127.0.1.10:80 > ilm.yaml",
+        purpose: "bindings of tubular",
+      },
+      { command: "ilm import nft > ilm.yaml", purpose: "redirections of nftables" },
+    ],
+    json: "{mappings: [as in a configuration], unsaid: [text]}",
+    task:
+      ([format, file], options) =>
+      async (context) =>
+        (await import("./import.js")).importRules(
+          context,
+          format as "tubular" | "nft",
+          file as string | undefined,
+          options as ImportOptions,
+        ),
   });
 }

@@ -18,7 +18,7 @@ export interface Warning {
     | "ended-namespaces"
     | "interface-uncovered"
     | "flows-full"
-    | "faults";
+    | keyof Faults;
   readonly message: string;
   readonly remedy: string;
 }
@@ -181,5 +181,5 @@ function countedFaults(faults: Faults | null): Warning[] {
   if (faults === null) return [];
   return (Object.keys(faultTexts) as (keyof Faults)[])
     .filter((name) => faults[name] > 0)
-    .map((name) => ({ kind: "faults" as const, ...faultTexts[name](faults[name]) }));
+    .map((name) => ({ kind: name, ...faultTexts[name](faults[name]) }));
 }

@@ -4,7 +4,10 @@ import type { Flow } from "../model/flow.js";
 import { type Destination, type Mapping, type Rules, allMappings } from "../model/mapping.js";
 import { countPorts, portsContain } from "../model/ports.js";
 
-/** The most specific one that covers what was dialled and leads to that daemon: the longest `on`, then the fewest ports. */
+/**
+ * The most specific one that covers the client and what it dialled, and leads to that daemon: the longest `on`, then the
+ * fewest ports. A flow does not tell its interface, so neither does this.
+ */
 export function mappingOfFlow(rules: Rules, flow: Flow): Mapping | null {
   const [found] = allMappings(rules)
     .filter((mapping) => covers(mapping, flow) && mapping.to.some((to) => leadsTo(to, flow)))
@@ -16,9 +19,10 @@ export function mappingOfFlow(rules: Rules, flow: Flow): Mapping | null {
   return found ?? null;
 }
 
-function covers(mapping: Mapping, { dialled }: Flow): boolean {
+function covers(mapping: Mapping, { client, dialled }: Flow): boolean {
   return (
     mapping.protocol === "udp" &&
+    (mapping.from?.some((prefix) => prefixContains(prefix, client.address)) ?? true) &&
     portsContain(mapping.ports, dialled.port) &&
     (mapping.on.length === 0 || specificity(mapping, dialled.address) >= 0)
   );

@@ -68,7 +68,7 @@ test("fifty kills of apply at random moments", { timeout: 240_000 }, async () =>
   const where = `seed ${seed}`;
   await server.echo("app", [["tcp", "127.0.1.10", 6000]]);
   await server.apply(rules(0));
-  const clean = pinnedPaths().length;
+  const clean = pinnedPaths(server.inode).length;
   for (let kill = 1; kill <= 50; kill += 1) {
     const apply = new Background(
       server.ilmCommand(["apply", "-f", server.file(rules(kill), "storm.yaml")]),
@@ -82,7 +82,7 @@ test("fifty kills of apply at random moments", { timeout: 240_000 }, async () =>
   await server.apply(rules(1));
   await expectWorking(where);
   expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
-  expect(pinnedPaths()).toHaveLength(clean);
+  expect(pinnedPaths(server.inode)).toHaveLength(clean);
 });
 
 test(

@@ -1,6 +1,6 @@
 /**
  * Two rule sets that swap their destinations, one after the other, under full load over TCP and UDP: nothing fails, and every
- * connection is explained by one of the two. ILM_STORM_RELOADS: how many (100 unless told; `make storm` has 1,000).
+ * connection is explained by one of the two. ILM_STORM_RELOADS: how many (20 unless told; `make storm` has 1,000).
  */
 import { expect, test } from "vitest";
 import type { Address } from "../../src/model/address.js";
@@ -10,7 +10,7 @@ import { useNetwork } from "../support/network.js";
 import type { Request } from "../oracle/worker.js";
 
 const network = useNetwork();
-const reloads = Number(process.env["ILM_STORM_RELOADS"] ?? 100);
+const reloads = Number(process.env["ILM_STORM_RELOADS"] ?? 20);
 
 function mapping(protocol: Protocol, port: number, to: string): Mapping {
   return {

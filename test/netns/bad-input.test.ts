@@ -194,7 +194,7 @@ async function inForce(): Promise<string> {
   const { generation } = await server.status();
   return JSON.stringify({
     generation,
-    pins: pinnedPaths().filter((path) => path.startsWith(String(server.inode))),
+    pins: pinnedPaths(server.inode),
     programs: await lookupPrograms(server.inode),
     addresses: await server.loopbackAddresses(),
   });

@@ -79,7 +79,9 @@ describe("fragments", () => {
       await lab.open("app", "udp", cell.daemon, port);
       expect(await client.who("udp", cell.public, port, large)).toBe("ECONNREFUSED");
       expect(await client.who("udp", cell.public, port)).toBe("app");
-      expect((await server.status()).warnings).toMatchObject([{ kind: "unsteered" }]);
+      expect((await server.status()).warnings).toMatchObject([
+        { kind: "unsteered", message: expect.stringContaining("fragments") as string },
+      ]);
     });
 
     test(`come to a listener on the dialled address, ${cell.label}`, async () => {

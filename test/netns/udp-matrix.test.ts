@@ -83,7 +83,9 @@ for (const { title, cable, loopback, offload } of devices) {
         for (const end of [server, client]) await end.must(words("ethtool -K up0 tx off"));
       }
       const features = await server.must(words(`ethtool -k ${device}`));
-      expect(features).toMatch(new RegExp(`^tx-checksumming: ${offload}`, "m"));
+      if (!features.includes(`\ntx-checksumming: ${offload}`)) {
+        throw new Error(`checksum offload of ${device} is not ${offload}`);
+      }
       await server.apply(rules);
       serverEnds = new UdpEnds(server);
       clientEnds = new UdpEnds(client);

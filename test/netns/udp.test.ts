@@ -208,12 +208,16 @@ describe("flows", () => {
     );
   }
 
-  /** Lets a client's flow look as if nothing had been sent since the machine started. */
-  async function age(port: number): Promise<void> {
+  /** Lets a client's flow look as if nothing had been sent for so long; by default, since the machine started. */
+  async function age(port: number, seconds = Infinity): Promise<void> {
+    const seen = new Uint8Array(8);
+    const then =
+      seconds === Infinity ? 1n : process.hrtime.bigint() - BigInt(seconds) * 1_000_000_000n;
+    new DataView(seen.buffer).setBigUint64(0, then, true);
     const map = await flowMap();
     const entry = await entryOf(port);
     if (entry === undefined) throw new Error("there is no flow");
-    const value = entry.value.map((byte, at) => (at < 8 ? (at === 0 ? "0x01" : "0x00") : byte));
+    const value = entry.value.map((byte, at) => (at < 8 ? String(seen[at]) : byte));
     await must([...words(`bpftool map update pinned ${map} key`), ...entry.key, "value", ...value]);
   }
 
@@ -261,6 +265,18 @@ describe("flows", () => {
     await daemon.send((await daemon.receive()).from);
     return (await client.receive()).from;
   }
+
+  test("are kept by what the daemon sends", async () => {
+    const daemon = await daemonOf(4);
+    const client = await ends.client.open(4, { connect: [address, 7001] });
+    await client.send(null);
+    const { from } = await daemon.receive();
+    await age(from.port, 250);
+    expect((await flows(from))[0]?.idle_s).toBeGreaterThanOrEqual(250);
+    await daemon.send(from);
+    expect((await client.receive()).from).toEqual({ address, port: 7001 });
+    expect((await flows(from))[0]?.idle_s).toBeLessThan(100);
+  });
 
   test("that have ended are removed by run", async () => {
     const { server } = network;

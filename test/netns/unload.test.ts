@@ -1,9 +1,15 @@
 /** `unload` leaves nothing: no program, map, link, file or address. */
-import { beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { python } from "../support/paths.js";
 import { eventually } from "../support/process.js";
-import { kernelState, type KernelState, pinFoldersOf } from "../support/kernel-state.js";
+import {
+  type KernelObjects,
+  lookupPrograms,
+  objectsOf,
+  pinFoldersOf,
+  stillThere,
+} from "../support/kernel-state.js";
 import { matrix } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -18,77 +24,51 @@ mappings:
   - { protocol: [tcp, udp], port: 6000-6999, on: [203.0.113.0/24, "2001:db8::/64"], to: app }
 `;
 
-let before: KernelState;
-
-beforeEach(async () => {
-  before = await kernelState();
-});
+const nothing: KernelObjects = { prog: [], map: [], link: [] };
 
 /** The kernel frees programs and maps a moment after their last reference is gone. */
-async function expectAsBefore(): Promise<void> {
-  const wanted = JSON.stringify(before);
-  const after = await eventually(
-    "the kernel holds what it held before",
-    async () => {
-      const now = await kernelState();
-      return JSON.stringify(now) === wanted ? now : null;
-    },
-    5000,
-  ).catch(async () => await kernelState());
-  expect(after).toEqual(before);
+async function expectGone(objects: KernelObjects): Promise<void> {
+  const { server } = network;
+  const rest = await eventually("all of them are gone", async () => {
+    const now = await stillThere(objects);
+    return JSON.stringify(now) === JSON.stringify(nothing) ? now : null;
+  }).catch(async () => await stillThere(objects));
+  expect(rest).toEqual(nothing);
+  expect(pinFoldersOf(server.inode)).toEqual([]);
+  const attached = JSON.parse(await server.must(["bpftool", "-j", "net", "show"])) as unknown;
+  expect(attached).toEqual([{ xdp: [], tc: [], flow_dissector: [] }]);
 }
 
 test("what apply loads is seen by bpftool, and is gone after unload", async () => {
   const { server } = network;
   await server.apply(rules);
-  const loaded = await kernelState();
-  expect(loaded.programs.filter((line) => line.includes("sk_lookup"))).not.toEqual(
-    before.programs.filter((line) => line.includes("sk_lookup")),
-  );
-  expect(loaded.links.length).toBeGreaterThan(before.links.length);
-  expect(loaded.maps.length).toBeGreaterThan(before.maps.length);
+  expect(await lookupPrograms(server.inode)).toHaveLength(1);
+  const loaded = await objectsOf(server.inode);
+  expect(loaded.prog).toEqual(expect.arrayContaining([...(await lookupPrograms(server.inode))]));
+  for (const ids of Object.values(loaded)) expect(ids).not.toEqual([]);
   expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
   await server.ilmDone(["unload"]);
-  await expectAsBefore();
-  expect(pinFoldersOf(server.inode)).toEqual([]);
+  expect(await lookupPrograms(server.inode)).toEqual([]);
+  await expectGone(loaded);
 });
 
-test("nothing is left of ten applies and a run that was killed", async () => {
+test("an apply replaces what was loaded before and does not pile up, and unload after a killed run takes all", async () => {
   const { server } = network;
   const file = server.file(rules);
   const run = await server.startRun(["-f", file]);
+  const first = await objectsOf(server.inode);
   await run.stop("SIGKILL");
-  for (let port = 7000; port < 7010; port += 1) {
+  const counts: (readonly number[])[] = [];
+  for (let port = 7000; port < 7004; port += 1) {
     await server.apply(`${rules}  - { port: ${port}, to: app }\n`);
+    const { prog, map, link } = await objectsOf(server.inode);
+    counts.push([prog.length, map.length, link.length]);
   }
+  expect(counts[3]).toEqual(counts[1]);
+  const last = await objectsOf(server.inode);
   await server.ilmDone(["unload"]);
-  await expectAsBefore();
-});
-
-test("an apply replaces what was loaded before and does not pile up", async () => {
-  const { server } = network;
-  await server.apply(rules);
-  await server.apply(`${rules}  - { port: 7000, to: app }\n`);
-  const second = await kernelState();
-  for (let port = 7001; port < 7006; port += 1) {
-    await server.apply(`${rules}  - { port: ${port}, to: app }\n`);
-  }
-  const counts = await eventually(
-    "as many objects as before",
-    async () => {
-      const now = await kernelState();
-      return now.programs.length <= second.programs.length && now.maps.length <= second.maps.length
-        ? now
-        : null;
-    },
-    5000,
-  ).catch(async () => await kernelState());
-  expect([counts.programs.length, counts.maps.length, counts.links.length]).toEqual([
-    second.programs.length,
-    second.maps.length,
-    second.links.length,
-  ]);
-  await server.ilmDone(["unload"]);
+  await expectGone(last);
+  await expectGone(first);
 });
 
 test("unload while daemons and clients are connected leaves the established connections alone", async () => {

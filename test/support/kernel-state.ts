@@ -3,18 +3,21 @@ import { existsSync, readdirSync } from "node:fs";
 import { pinRoot } from "./paths.js";
 import { eventually, run } from "./process.js";
 
-export interface KernelState {
-  readonly programs: readonly string[];
-  readonly maps: readonly string[];
-  readonly links: readonly string[];
-  /** Every path under ilm's folder. */
-  readonly pins: readonly string[];
+/** Ids of what the kernel holds for one network namespace. Ids are not used twice. */
+export interface KernelObjects {
+  readonly prog: readonly number[];
+  readonly map: readonly number[];
+  readonly link: readonly number[];
 }
+
+type Kind = keyof KernelObjects;
 
 interface BpfObject {
   readonly id: number;
-  readonly type?: string;
-  readonly name?: string;
+  /** Paths in mounted BPF file systems. */
+  readonly pinned?: readonly string[];
+  /** Of programs. */
+  readonly map_ids?: readonly number[];
   /** Of links. */
   readonly prog_id?: number;
   readonly netns_ino?: number;
@@ -22,9 +25,9 @@ interface BpfObject {
 }
 
 /** bpftool goes through ids, and gives up when one goes away under its eyes. */
-async function show(kind: "prog" | "map" | "link"): Promise<readonly BpfObject[]> {
+async function show(kind: Kind): Promise<readonly BpfObject[]> {
   return await eventually(`bpftool ${kind} show`, async () => {
-    const result = await run(["bpftool", kind, "show", "-j"]);
+    const result = await run(["bpftool", "-f", "-j", kind, "show"]);
     return result.status === 0 ? (JSON.parse(result.stdout) as readonly BpfObject[]) : null;
   });
 }
@@ -37,23 +40,37 @@ export async function lookupPrograms(inode: number): Promise<readonly number[]> 
     .flatMap((link) => link.prog_id ?? []);
 }
 
-async function list(kind: "prog" | "map" | "link"): Promise<readonly string[]> {
-  const objects = await show(kind);
-  return objects.map(({ id, type, name }) => `${kind} ${id} ${type ?? ""} ${name ?? ""}`);
+/**
+ * What is pinned for a network namespace, and what that holds: programs of links, maps of programs. Nothing else lives on
+ * when the process that made it has ended, and nothing of other namespaces, tests or programs is in it.
+ */
+export async function objectsOf(inode: number): Promise<KernelObjects> {
+  const isOurs = ({ pinned = [] }: BpfObject): boolean =>
+    pinned.some((path) => path.startsWith(`${pinRoot}/${inode}/`));
+  const links = (await show("link")).filter(isOurs);
+  const held = new Set(links.flatMap(({ prog_id }) => prog_id ?? []));
+  const programs = (await show("prog")).filter((object) => isOurs(object) || held.has(object.id));
+  const used = new Set(programs.flatMap(({ map_ids }) => map_ids ?? []));
+  const maps = (await show("map")).filter((object) => isOurs(object) || used.has(object.id));
+  const ids = (objects: readonly BpfObject[]): readonly number[] => objects.map(({ id }) => id);
+  return { prog: ids(programs), map: ids(maps), link: ids(links) };
 }
 
-export async function kernelState(): Promise<KernelState> {
-  return {
-    programs: await list("prog"),
-    maps: await list("map"),
-    links: await list("link"),
-    pins: pinnedPaths(),
+/** Those that the kernel still holds. */
+export async function stillThere(objects: KernelObjects): Promise<KernelObjects> {
+  const still = async (kind: Kind): Promise<readonly number[]> => {
+    const now = new Set((await show(kind)).map(({ id }) => id));
+    return objects[kind].filter((id) => now.has(id));
   };
+  return { prog: await still("prog"), map: await still("map"), link: await still("link") };
 }
 
-export function pinnedPaths(): readonly string[] {
+/** Everything that is pinned for one namespace. */
+export function pinnedPaths(inode: number): readonly string[] {
   return existsSync(pinRoot)
-    ? readdirSync(pinRoot, { recursive: true, encoding: "utf8" }).sort()
+    ? readdirSync(pinRoot, { recursive: true, encoding: "utf8" })
+        .filter((path) => path === String(inode) || path.startsWith(`${inode}/`))
+        .sort()
     : [];
 }
 

@@ -36,6 +36,16 @@ const programs: Readonly<Record<string, string>> = {
   pgrep: "procps",
   "systemd-socket-activate": "systemd",
   nc: "netcat-openbsd",
+  ethtool: "ethtool",
+  unbound: "unbound",
+  knotd: "knot",
+  kdig: "knot-dnsutils",
+  chronyd: "chrony",
+  ntpdig: "ntpsec-ntpdig",
+  "in.tftpd": "tftpd-hpa",
+  gtlsserver: "ngtcp2-server",
+  gtlsclient: "ngtcp2-client",
+  openssl: "openssl",
 };
 
 const searchPath = [

@@ -191,6 +191,10 @@ function whyUnmanaged({ explanation, rules }: Explained): string {
       mapping.protocol === packet.protocol && portsContain(mapping.ports, packet.localPort),
   );
   if (onPort.length === 0) return `no mapping has ${packet.protocol} port ${packet.localPort}`;
+  const here = onPort.filter(
+    ({ on }) => on.length === 0 || on.some((prefix) => prefixContains(prefix, packet.local)),
+  );
+  if (here.length > 0) return "no other mapping takes it";
   const names = onPort.slice(0, 5).map((mapping) => printable(mapping.name));
   return `${onPort.length > 5 ? `${onPort.length} mappings have` : names.join(", ")}${onPort.length > 5 ? "" : onPort.length === 1 ? " has" : " have"} ${packet.protocol} port ${packet.localPort}, but not for ${packet.local}`;
 }

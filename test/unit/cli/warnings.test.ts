@@ -88,7 +88,13 @@ describe("there is", () => {
       ...fine,
       faults: { untracked: 1, unplaced: 2, flows: 3, unanswered: 4, unsteered: 5 },
     });
-    expect(found.map(({ kind }) => kind)).toEqual(Array.from({ length: 5 }, () => "faults"));
+    expect(found.map(({ kind }) => kind)).toEqual([
+      "untracked",
+      "unplaced",
+      "flows",
+      "unanswered",
+      "unsteered",
+    ]);
     expect(found.map(({ message }) => Number(/\d+/.exec(message)?.[0]))).toEqual([1, 2, 3, 4, 5]);
     expect(new Set(found.map(({ remedy }) => remedy)).size).toBe(5);
   });

@@ -542,7 +542,7 @@ describe("ties", () => {
   test("two random mappings are refused exactly when the oracle says that they tie", () => {
     const source = random();
     let tied = 0;
-    for (let pair = 0; pair < 5000; pair += 1) {
+    for (let pair = 0; pair < 2000; pair += 1) {
       const [a, drawn] = [generateMapping(source, 1, []), generateMapping(source, 2, [])];
       // Two draws hardly ever meet: the second takes over some of the first.
       const b: Mapping = {
@@ -557,6 +557,6 @@ describe("ties", () => {
       tied += expected ? 1 : 0;
       expect(problems.length > 0, `seed ${source.seed}: ${JSON.stringify([a, b])}`).toBe(expected);
     }
-    expect(tied).toBeGreaterThan(200);
+    expect(tied).toBeGreaterThan(60);
   });
 });

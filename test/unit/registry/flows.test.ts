@@ -27,6 +27,15 @@ const inForce = rules(
       ports: [{ first: 5000, last: 5009 }],
       to: [{ address: address("127.0.1.20"), port: 5353 }],
     }),
+    udp("near", {
+      ports: [{ first: 55, last: 55 }],
+      on: [prefix("203.0.113.1/32")],
+      from: [prefix("192.0.2.0/24")],
+    }),
+    udp("rest", {
+      ports: [{ first: 55, last: 55 }],
+      to: [{ address: address("127.0.1.10"), port: 55 }],
+    }),
     udp("wildcard", { ports: [{ first: 69, last: 69 }], to: [{ address: "*", port: 6969 }] }),
     mapping("tcp", { ports: [{ first: 54, last: 54 }] }),
   ),
@@ -43,6 +52,7 @@ test.each([
   ["any address otherwise", flow("198.51.100.1", 53, "127.0.1.10", 53), "everywhere"],
   ["the port of a range", flow("203.0.113.1", 5003, "127.0.1.20", 5353), "range"],
   ["the smaller port set", flow("203.0.113.1", 5004, "127.0.1.20", 5353), "one"],
+  ["not for another client", flow("203.0.113.1", 55, "127.0.1.10", 55), "rest"],
   ["a wildcard listener", flow("203.0.113.1", 69, "0.0.0.0", 6969), "wildcard"],
   ["none that leads elsewhere", flow("203.0.113.1", 53, "127.0.1.99", 53), undefined],
   ["none of another protocol", flow("203.0.113.1", 54, "127.0.1.10", 54), undefined],
