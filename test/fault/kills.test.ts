@@ -37,7 +37,7 @@ async function expectWorking(seed: string): Promise<void> {
   expect(await client.who("tcp", address, own ?? 0), `${seed}, port ${own}`).toBe("app");
 }
 
-test("fifty kills of run at random moments of a reload storm", { timeout: 240_000 }, async () => {
+test("fifty kills of run at random moments of a reload storm", { timeout: 600_000 }, async () => {
   const { server } = network;
   const { next, seed } = random();
   const where = `seed ${seed}`;
@@ -62,7 +62,7 @@ test("fifty kills of run at random moments of a reload storm", { timeout: 240_00
   expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
 });
 
-test("fifty kills of apply at random moments", { timeout: 240_000 }, async () => {
+test("fifty kills of apply at random moments", { timeout: 600_000 }, async () => {
   const { server } = network;
   const { next, seed } = random();
   const where = `seed ${seed}`;
@@ -87,7 +87,7 @@ test("fifty kills of apply at random moments", { timeout: 240_000 }, async () =>
 
 test(
   "a first apply that is killed leaves nothing that unload or the next apply trips over",
-  { timeout: 120_000 },
+  { timeout: 400_000 },
   async () => {
     const { server } = network;
     const { next, seed } = random();

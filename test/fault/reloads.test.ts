@@ -60,7 +60,7 @@ async function underLoad(
 }
 
 describe("zero failed connections", () => {
-  test(`while run reloads ${reloads} times`, { timeout: 300_000 }, async () => {
+  test(`while run reloads ${reloads} times`, { timeout: 600_000 }, async () => {
     const { server, client } = network;
     const file = server.file(rules(0));
     await server.ilmDone(["apply", "-f", file]);
@@ -82,7 +82,7 @@ describe("zero failed connections", () => {
 
   test(
     "while twenty applies follow each other, with no daemon of ours",
-    { timeout: 120_000 },
+    { timeout: 400_000 },
     async () => {
       const { server } = network;
       await server.apply(rules(0));
