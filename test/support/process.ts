@@ -106,7 +106,7 @@ export class Background {
   /** Resolves as soon as `test` gives something; rejects when the process ends before, or the time is up. */
   async waitFor<Value>(
     test: (self: this) => Value | null | undefined,
-    timeout_ms = 15_000,
+    timeout_ms = 60_000,
   ): Promise<Value> {
     return await new Promise<Value>((resolve, reject) => {
       const done = (action: () => void): void => {
