@@ -1,6 +1,5 @@
 /** `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the API. */
 import { replaceableInForce } from "./in-force.js";
-import { startFollowing } from "../dataplane/follow.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { diffRules } from "../compile/diff.js";
@@ -89,7 +88,7 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
 
   // Watching begins before reading, so that no change falls between the two.
   follow(reconciler.source.path);
-  const following = startFollowing(dataPlane);
+  const following = dataPlane.follow();
   const clock = setInterval(() => {
     follower?.check();
     void reconciler.resync();

@@ -99,8 +99,8 @@ export interface DataPlane {
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**
-   * Places UDP sockets as they bind, until closed: the kernel lets only an iterator do it, which somebody has to start
-   * (bpf/registry.bpf.c). TCP needs nobody.
+   * What somebody has to stay for, until closed: puts the programs on interfaces that come and, where ingress is not to be
+   * had, places UDP sockets as they bind. TCP needs nobody.
    */
   follow(): { close(): void };
   /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. */

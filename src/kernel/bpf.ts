@@ -72,7 +72,6 @@ const mapCreate = libbpfFunction<
 >(
   "int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries, const void *options)",
 );
-const mapFreeze = libbpfFunction<[number], number>("int bpf_map_freeze(int fd)");
 const linkCreate = libbpfFunction<[number, number, number, null], number>(
   "int bpf_link_create(int program, int target, int type, const void *options)",
 );
@@ -310,11 +309,6 @@ export class BpfMap extends Handle {
   /** All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone. */
   snapshot(): [Uint8Array, Uint8Array][] {
     return [...this.entries()];
-  }
-
-  /** No writes from user space any more. */
-  freeze(): void {
-    checkedBpf("bpf_map_freeze", mapFreeze(this.fd));
   }
 }
 
