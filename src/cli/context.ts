@@ -1,4 +1,5 @@
 /** What a command knows of the terminal and of the options that every command has. */
+import { isatty } from "node:tty";
 import pc from "picocolors";
 
 export type Colours = ReturnType<typeof pc.createColors>;
@@ -26,7 +27,9 @@ export interface GlobalOptions {
 export function processContext(options: GlobalOptions): Context {
   const { stdout, stderr, env } = process;
   const wanted = options.color !== false && (env["NO_COLOR"] ?? "") === "";
-  const able = (env["FORCE_COLOR"] ?? "0") !== "0" || (stdout.isTTY && env["TERM"] !== "dumb");
+  // stdout.isTTY is undefined on a pipe, whatever its type says, and undefined makes picocolors look at CI by itself.
+  const terminal = isatty(stdout.fd) && env["TERM"] !== "dumb";
+  const able = (env["FORCE_COLOR"] ?? "0") !== "0" || terminal;
   return {
     json: options.json === true,
     width: stdout.isTTY ? Math.max(stdout.columns, 40) : Infinity,
