@@ -297,7 +297,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!rule)
 		return SK_PASS;
 	l->mapping = rule->mapping;
-	c = bpf_map_lookup_elem(&counters, &l->mapping);
+	c = bpf_map_lookup_elem(&counters, &rule->counter);
 	if (!c)
 		return SK_PASS;
 

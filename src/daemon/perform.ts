@@ -4,13 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
-import {
-  countMappings,
-  nothingInForce,
-  rulesAfter,
-  type Change,
-  type ChangeResult,
-} from "./changes.js";
+import { nothingInForce, rulesAfter, type Change, type ChangeResult } from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
 
 export interface Performed extends ChangeResult {
@@ -64,5 +58,5 @@ function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
     return { ...nothingInForce, changed };
   }
   const rules = rulesAfter(replaceableInForce(dataPlane)?.rules ?? null, change);
-  return { ...dataPlane.apply(rules), mappings: countMappings(rules) };
+  return dataPlane.apply(rules);
 }

@@ -37,12 +37,13 @@ export function putEntries<Key, Value>(
   }
 }
 
-/** Entries 0, 1, 2 ... of an array. */
+/** `count` entries of an array, from the place `first` on. */
 export function putArray<Value>(
   map: BpfMap,
   count: number,
   layout: Layout<Value>,
   value: (index: number) => Value,
+  first = 0,
 ): void {
-  putEntries(map, count, [u32, (index) => index], [layout, value]);
+  putEntries(map, count, [u32, (index) => first + index], [layout, value]);
 }

@@ -250,6 +250,11 @@ export class BpfMap extends Handle {
     return next;
   }
 
+  /** The same map by a descriptor of its own. */
+  duplicate(): BpfMap {
+    return new BpfMap(duplicate(this.fd));
+  }
+
   /** Keys one after the other, values likewise. */
   updateAll(keys: Uint8Array, values: Uint8Array): void {
     const count = keys.byteLength / this.keySize;
@@ -266,13 +271,15 @@ export class BpfMap extends Handle {
     }
   }
 
-  /** The first `count` values of an array (an array's keys are 0, 1, 2 ...), one after the other. */
-  readArray(count: number): Uint8Array {
+  /** `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after the other. */
+  readArray(count: number, first = 0): Uint8Array {
     const values = new Uint8Array(count * this.valueSize);
     const keys = new Uint8Array(count * this.keySize);
     if (count === 0) return values;
     const done = Uint32Array.of(count);
-    const result = mapLookupBatch(this.fd, null, new Uint8Array(8), keys, values, done, null);
+    // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c, generic_map_lookup_batch).
+    const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
+    const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
     // ENOENT: that was the last batch.
     if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
     return values;
