@@ -99,9 +99,6 @@ function readLine(
 
 /** Undefined when it is not JSON, has a key twice, or a number that is not plain. */
 function readQuickly(content: string): unknown {
-  // Without its texts, every colon of a line is that of a key.
-  const bare = content.replace(/"[^"\\]*"/g, "");
-  if (/["\\.]|[0-9][eE]/.test(bare)) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(content);
@@ -109,6 +106,11 @@ function readQuickly(content: string): unknown {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
+  // Most are written by programs, and just so: then nothing was lost between the text and the value.
+  if (JSON.stringify(value) === content) return value;
+  // Without its texts, every colon of a line is that of a key.
+  const bare = content.replace(/"[^"\\]*"/g, "");
+  if (/["\\.]|[0-9][eE]/.test(bare)) return undefined;
   let colons = 0;
   for (let at = bare.indexOf(":"); at >= 0; at = bare.indexOf(":", at + 1)) colons++;
   return colons === countKeys(value) && !content.includes("__proto__") ? value : undefined;

@@ -42,8 +42,8 @@ interface InForce {
 export function planOver(before: InForce, rules: Rules, engine: EngineInForce): Plan | null {
   const { description, generation } = before;
   // The very same: who adds a mapping takes the file's part of what is in force.
-  if (rules.file !== description.rules.file || rules.source !== description.rules.source)
-    return null;
+  const { rules: old } = description;
+  if (rules.file !== old.file || rules.source !== old.source) return null;
   const base = generation.base();
   if (base === null || description.layers === null || description.engine !== engine) return null;
   const layers: Layers = { ...description.layers, room: description.layers.room === 0 ? 1 : 0 };
