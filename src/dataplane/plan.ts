@@ -3,6 +3,7 @@ import { compiledBase } from "../compile/base.js";
 import { type Endpoint, compile } from "../compile/compile.js";
 import { type Overlay, compileOverlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
+import { beginStep } from "../progress.js";
 import type { Protocol, Rules } from "../model/mapping.js";
 import { type Description, type Layers, digestOf, digestOfFile } from "./description.js";
 import type { Generation } from "./generation.js";
@@ -70,7 +71,9 @@ export function planWhole(
   engine: EngineInForce,
   layeredFrom: number | undefined,
 ): Plan {
+  beginStep("comparing with what is in force");
   const fileDigest = digestOfFile(rules.source, rules.file);
+  beginStep("compiling");
   const common = {
     engine,
     fileDigest,
