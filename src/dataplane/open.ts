@@ -224,7 +224,15 @@ class KernelDataPlane implements DataPlane {
         interfacesMissing: before.generation.resolveInterfaces(),
       };
     }
-    const loaded = this.#build(paths, before, rules, plan);
+    let loaded: Built;
+    try {
+      loaded = this.#build(paths, before, rules, plan);
+    } catch (error) {
+      for (const address of added) removeFromLoopback(address);
+      removeIfEmpty(paths.base);
+      removeIfEmpty(paths.parent);
+      throw error;
+    }
     const { generation, registry, description, endpoints } = loaded;
     const missing = generation.resolveInterfaces();
     const shared = endpoints === null;
@@ -299,8 +307,16 @@ class KernelDataPlane implements DataPlane {
       return { generation, registry, description: wanted, endpoints: null };
     }
     const whole = { compiled: plan.whole, slots, overlay };
-    const generation = Generation.create(paths, registry, wanted, whole);
-    return { generation, registry, description: wanted, endpoints };
+    try {
+      const generation = Generation.create(paths, registry, wanted, whole);
+      return { generation, registry, description: wanted, endpoints };
+    } catch (error) {
+      if (registry !== before?.registry) {
+        registry.close();
+        removeFolder(paths.registry(registry.number));
+      }
+      throw error;
+    }
   }
 
   #switch(paths: PinPaths, before: Loaded | undefined, generation: Generation): BpfLink {

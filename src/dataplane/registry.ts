@@ -168,16 +168,16 @@ export class Registry {
     netnsCookie: bigint,
     slotsNeeded: number,
   ): Registry {
-    const staging = paths.staging("registry");
-    removeFolder(staging);
-    mkdirSync(staging, { recursive: true, mode: 0o700 });
     const cgroup = cgroup2Path();
-    const objects = openObjects();
-    const maps = new Map<RegistryMap, BpfMap>();
-    const programs = new Map<PinnedProgram, BpfProgram>();
     const steers = ingressIsPossible();
     const steerUdp = steers ? 1 : 0;
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
+    const staging = paths.staging("registry");
+    removeFolder(staging);
+    mkdirSync(staging, { recursive: true, mode: 0o700 });
+    const objects = openObjects();
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
       objects.registry.resize("slots", slots);
