@@ -26,30 +26,7 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 	e->protocol = IPPROTO_TCP;
 	e->zero = 0;
 	e->port = ctx->local_port;
-	/*
-	 * clang merges reads of neighbouring context fields of two branches into one read through a moved pointer, which the
-	 * verifier refuses ("dereference of modified ctx ptr"). A barrier after each read keeps them apart.
-	 */
-	if (ctx->family == AF_INET) {
-		__u32 ip4 = ctx->local_ip4;
-
-		barrier_var(ip4);
-		address_from_ip4(e->address, ip4);
-	} else {
-		__u32 a = ctx->local_ip6[0];
-		barrier_var(a);
-		__u32 b = ctx->local_ip6[1];
-		barrier_var(b);
-		__u32 c = ctx->local_ip6[2];
-		barrier_var(c);
-		__u32 d = ctx->local_ip6[3];
-		barrier_var(d);
-
-		e->address[0] = a;
-		e->address[1] = b;
-		e->address[2] = c;
-		e->address[3] = d;
-	}
+	address_from_context(e->address, ctx->family, ctx->local_ip4, ctx->local_ip6);
 }
 
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
