@@ -36,6 +36,7 @@ import {
   type Direction,
   attachInterfaces,
   detachInterfaces,
+  ingressIsPossible,
   interfacesWithout,
 } from "./interfaces.js";
 import { type Description, digestOf } from "./description.js";
@@ -74,9 +75,11 @@ class KernelDataPlane implements DataPlane {
   readonly #cookie: bigint;
   #paths: PinPaths | undefined;
   #loaded: Loaded | undefined;
+  readonly #ingressIsPossible: () => boolean;
 
-  constructor() {
+  constructor(ingress: () => boolean) {
     requireBpf();
+    this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
   }
@@ -217,6 +220,7 @@ class KernelDataPlane implements DataPlane {
         Math.max(0, ...paths.numbers("registry")) + 1,
         this.#cookie,
         compiled.endpoints.length,
+        this.#ingressIsPossible(),
       );
       slots = registry.reserve(compiled.endpoints);
     }
@@ -485,8 +489,8 @@ function listWithoutRegistry(): Uint8Array {
 
 /**
  * Cheap, and changes nothing; works when nothing is loaded. Throws NOT_PERMITTED, NO_BPF, NO_BTF, NO_LIBBPF when this host
- * or user cannot.
+ * or user cannot. `ingress` is for tests and measurements, which say no: then all is as on a kernel without tcx.
  */
-export function openDataPlane(): DataPlane {
-  return new KernelDataPlane();
+export function openDataPlane(ingress: () => boolean = ingressIsPossible): DataPlane {
+  return new KernelDataPlane(ingress);
 }

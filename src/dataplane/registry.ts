@@ -38,7 +38,6 @@ import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
-import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 import type { Faults } from "./types.js";
 
@@ -157,14 +156,15 @@ export class Registry {
   }
 
   /**
-   * Loads, attaches and pins a new one. From the moment that it is attached it knows every new listener; the scan finds
-   * the others.
+   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
+   * listener; the scan finds the others.
    */
   static create(
     paths: PinPaths,
     number: number,
     netnsCookie: bigint,
     slotsNeeded: number,
+    steers: boolean,
   ): Registry {
     const staging = paths.staging("registry");
     removeFolder(staging);
@@ -173,7 +173,6 @@ export class Registry {
     const objects = openObjects();
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
-    const steers = ingressIsPossible();
     const steerUdp = steers ? 1 : 0;
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
