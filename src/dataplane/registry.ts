@@ -157,7 +157,7 @@ export class Registry {
 
   /**
    * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
-   * listener; the scan finds the others.
+   * listener; `reserve` finds the others.
    */
   static create(
     paths: PinPaths,
@@ -196,7 +196,6 @@ export class Registry {
       for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
       attachHooks(cgroup, staging, objects);
       renameSync(staging, paths.registry(number));
-      created.scan();
       return created;
     } catch (error) {
       for (const handle of [...maps.values(), ...programs.values()]) handle.close();
@@ -264,8 +263,9 @@ export class Registry {
   }
 
   /**
-   * Gives each endpoint a place, keeping those that have one, and finds who listens there already. The result is the index
-   * into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
+   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined
+   * when they do not fit: then a larger registry is needed.
    */
   reserve(endpoints: readonly Endpoint[]): number[] | undefined {
     const known = this.#slots();
@@ -299,8 +299,8 @@ export class Registry {
         [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
         [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
       );
-      this.scan();
     }
+    this.scan();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 

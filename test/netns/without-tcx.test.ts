@@ -1,6 +1,7 @@
 /** Kernels without tcx (before 6.6), played on one that has it: what docs/listeners.md and docs/udp.md say of them. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
+import { pinnedPaths } from "../support/kernel-state.js";
 import { Lab, stopLabs } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
@@ -61,8 +62,8 @@ for (const family of families) {
         expect(await handovers()).toEqual(["sockmap"]);
         await lab.do("close", tag);
       }
-      const attached = JSON.parse(await server.must(["bpftool", "-j", "net", "show"])) as unknown;
-      expect(attached).toMatchObject([{ tc: [] }]);
+      // What would be pinned: not every bpftool shows tcx.
+      expect(pinnedPaths(server.inode).filter((path) => path.includes("gress-"))).toEqual([]);
     });
 
     test("its answers leave from the dialled address where the mapping keeps the port, and else as without us", async () => {
