@@ -29,6 +29,15 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 	address_from_context(e->address, ctx->family, ctx->local_ip4, ctx->local_ip6);
 }
 
+/*
+ * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP's
+ * subflows), or has no place left, and the others of its group may go before it does.
+ */
+static __always_inline bool is_for_ingress(long err)
+{
+	return err == -EOPNOTSUPP || (err == -EEXIST && constants.steer_udp);
+}
+
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
 static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm_endpoint *endpoint,
 				      const struct ilm_slot *slot, __u32 device)
@@ -85,8 +94,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	err = place_ops(ctx, &endpoint, slot, device);
 	if (!err)
 		t->serial = slot->serial;
-	else if (err == -EOPNOTSUPP)
-		/* net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP subflows are refused. */
+	else if (is_for_ingress(err))
 		mark_steered(t);
 	else
 		count_fault(unplaced);
@@ -270,7 +278,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	PLACE(err, sk, skc, &endpoint, slot); \
 	if (!err) \
 		t->serial = slot->serial; \
-	else if (err == -EOPNOTSUPP) \
+	else if (is_for_ingress(err)) \
 		mark_steered(t); \
 	else \
 		count_fault(unplaced); \
