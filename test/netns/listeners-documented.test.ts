@@ -108,6 +108,49 @@ for (const family of families) {
       });
     }
 
+    for (const kind of kinds) {
+      test(`listeners that were there before the mapping count as those that come after it, ${kind}`, async () => {
+        const { server, client } = network;
+        const ports = { exact: 6010, any: 6011, never: 6012 };
+        await server.ilmDone(["unload"]);
+        try {
+          // The kernel lets nobody bind an IPv6 address that is not there yet.
+          await server.must(["ip", "addr", "replace", "fd5e:ed00::10/128", "dev", "lo", "nodad"]);
+          for (const [existing, port] of Object.entries(ports)) {
+            for (const [name, address] of [
+              ["app", cell.daemon],
+              ["exact", cell.public],
+              ["wild", cell.wildcard],
+            ] as const) {
+              await lab.open(`${name} ${existing}`, kind, address, port, {
+                options: ["reuseport"],
+                tag: name,
+              });
+            }
+          }
+          const rows = Object.entries(ports).map(
+            ([existing, port]) =>
+              `  - { protocol: [tcp, udp], port: ${port}, to: app, existing: ${existing} }\n`,
+          );
+          await server.apply(`${text}${rows.join("")}`);
+          const answers = async (address: string): Promise<readonly string[]> => [
+            await client.who(protocolOf(kind), address, ports.exact),
+            await client.who(protocolOf(kind), address, ports.any),
+            await client.who(protocolOf(kind), address, ports.never),
+          ];
+          expect(await answers(cell.public)).toEqual(["exact", "exact", "app"]);
+          expect(await answers(cell.second)).toEqual(["app", "wild", "app"]);
+          for (const existing of Object.keys(ports)) await lab.do("close", `app ${existing}`);
+          expect(await answers(cell.public)).toEqual(["exact", "exact", "exact"]);
+          expect(await answers(cell.second)).toEqual(["wild", "wild", "wild"]);
+        } finally {
+          await server.must(["ip", "addr", "del", "fd5e:ed00::10/128", "dev", "lo"]);
+          await server.ilmDone(["unload"]);
+          await server.apply(text);
+        }
+      });
+    }
+
     test("a UDP socket that disconnected gets datagrams at once, and explain knows of it after the next apply", async () => {
       const { server, client } = network;
       const verdict = async (): Promise<unknown> => {
