@@ -36,6 +36,7 @@ import {
   type Direction,
   attachInterfaces,
   detachInterfaces,
+  ingressIsPossible,
   interfacesWithout,
 } from "./interfaces.js";
 import type { Description } from "./description.js";
@@ -81,10 +82,12 @@ class KernelDataPlane implements DataPlane {
   readonly #layeredFrom: number | undefined;
   #paths: PinPaths | undefined;
   #loaded: Loaded | undefined;
+  readonly #ingressIsPossible: () => boolean;
 
-  constructor(layeredFrom: number | undefined) {
+  constructor({ layeredFrom, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
     this.#layeredFrom = layeredFrom;
+    this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
   }
@@ -280,6 +283,7 @@ class KernelDataPlane implements DataPlane {
         Math.max(0, ...paths.numbers("registry")) + 1,
         this.#cookie,
         endpoints.length,
+        this.#ingressIsPossible(),
       );
       slots = registry.reserve(endpoints);
     }
@@ -547,10 +551,13 @@ function listWithoutRegistry(): Uint8Array {
  * or user cannot.
  */
 export function openDataPlane(options: DataPlaneOptions = {}): DataPlane {
-  return new KernelDataPlane(options.layeredFrom);
+  return new KernelDataPlane(options);
 }
 
+/** For tests and measurements. */
 export interface DataPlaneOptions {
-  /** For tests: from how many mappings of the file on those added at run time are an overlay. */
+  /** From how many mappings of the file on those added at run time are an overlay. */
   readonly layeredFrom?: number;
+  /** Says no: then all is as on a kernel without tcx. */
+  readonly ingress?: () => boolean;
 }

@@ -38,7 +38,6 @@ import { cgroup2Path } from "../kernel/mounts.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
-import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 import type { Faults } from "./types.js";
 
@@ -159,17 +158,17 @@ export class Registry {
   }
 
   /**
-   * Loads, attaches and pins a new one. From the moment that it is attached it knows every new listener; the scan finds
-   * the others.
+   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
+   * listener; `reserve` finds the others.
    */
   static create(
     paths: PinPaths,
     number: number,
     netnsCookie: bigint,
     slotsNeeded: number,
+    steers: boolean,
   ): Registry {
     const cgroup = cgroup2Path();
-    const steers = ingressIsPossible();
     const steerUdp = steers ? 1 : 0;
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     const maps = new Map<RegistryMap, BpfMap>();
@@ -199,7 +198,6 @@ export class Registry {
       for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
       attachHooks(cgroup, staging, objects);
       renameSync(staging, paths.registry(number));
-      created.scan();
       return created;
     } catch (error) {
       for (const handle of [...maps.values(), ...programs.values()]) handle.close();
@@ -283,8 +281,9 @@ export class Registry {
   }
 
   /**
-   * Gives each endpoint a place, keeping those that have one, and finds who listens there already. The result is the index
-   * into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
+   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined
+   * when they do not fit: then a larger registry is needed.
    */
   reserve(endpoints: readonly Endpoint[]): number[] | undefined {
     const keys = endpoints.map(endpointKey);
@@ -321,8 +320,8 @@ export class Registry {
         [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
         [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
       );
-      this.scan();
     }
+    this.scan();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 

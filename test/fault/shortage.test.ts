@@ -95,7 +95,7 @@ class MemoryGroup {
     this.#limit = root === v1 ? "memory.limit_in_bytes" : "memory.max";
     if (root !== v1) {
       const controllers = readFileSync(join(root, "cgroup.controllers"), "utf8");
-      expect(controllers, "cgroup controllers of this machine").toContain("memory");
+      if (!controllers.includes("memory")) throw new Error("this machine has no memory controller");
       writeFileSync(join(root, "cgroup.subtree_control"), "+memory");
     }
     this.#folder = join(root, `ilm-shortage-${process.pid}`);
