@@ -5,100 +5,27 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { lookupContext } from "../../src/dataplane/explain.js";
-import { openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
-import { parseConfiguration } from "../../src/config/load.js";
-import { IlmError } from "../../src/errors.js";
 import { hostAddresses } from "../../src/kernel/addresses.js";
 import { openProgram, skLookupLinks } from "../../src/kernel/bpf.js";
-import { errnoOf } from "../../src/kernel/ffi.js";
 import { netnsInode } from "../../src/kernel/netns.js";
 import type { Address } from "../../src/model/address.js";
-import { emptyRules } from "../../src/model/mapping.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";
-import { type Name, Socket, type SocketOptions } from "./sockets.js";
-
-const ECONNREFUSED = 111;
-const EPROTONOSUPPORT = 93;
-const ENOPROTOOPT = 92;
-
-/** What the outside dials: addresses of this host that are no service's. */
-export const outside = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
-const app = { 4: "127.0.1.10", 6: "fd5e:ed00::10" } as const;
-const FILE = "/tmp/rules.yaml";
-
-type Rules = (more?: string) => string;
-
-const rulesFor =
-  (engine: EngineInForce): Rules =>
-  (more = "") =>
-    `
-version: 1
-engine: ${engine}
-services:
-  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
-mappings:
-  - { protocol: [tcp, udp], port: 6000, to: app }
-  - { protocol: [tcp, udp], port: 6001, to: "app:7001" }
-  - { port: 6002, to: "*:7002" }
-  - { port: 6003, to: ["127.0.1.11:7003", "127.0.1.12:7003"] }
-${more}`;
-
-function apply(plane: DataPlane, text: string): void {
-  const { ruleSet } = parseConfiguration([{ name: FILE, text }]);
-  plane.apply({ ...emptyRules, file: ruleSet });
-}
-
-type Dialled = number | "refused" | "nobody";
-
-/** Index of the listener that the connection came to. */
-function dial(to: Name, listeners: readonly Socket[]): Dialled {
-  let client: Socket;
-  try {
-    client = Socket.connected(to);
-  } catch (error) {
-    if (errnoOf(error) === ECONNREFUSED) return "refused";
-    throw error;
-  }
-  try {
-    const accepted = listeners.map((listener) => listener.accept());
-    const found = accepted.findIndex((connection) => connection !== undefined);
-    const name = accepted[found]?.name;
-    for (const connection of accepted) connection?.close();
-    if (name !== undefined) expectEqual("the daemon's own address", name, to);
-    return found < 0 ? "nobody" : found;
-  } finally {
-    client.close();
-  }
-}
-
-/** A datagram from a connected client, and its answer: null when there was none. */
-function ask(to: Name, daemon: Socket): { answer: string | null } {
-  const client = Socket.connected(to, { kind: "udp", timeout: 1000 });
-  try {
-    client.send("ping", to);
-    const got = daemon.receive(false);
-    if (got === undefined) return { answer: null };
-    daemon.send("pong", got.from);
-    return { answer: client.receive(true)?.text ?? null };
-  } catch (error) {
-    if (errnoOf(error) === ECONNREFUSED) return { answer: null };
-    throw error;
-  } finally {
-    client.close();
-  }
-}
-
-function using<T>(sockets: readonly Socket[], body: () => T): T {
-  try {
-    return body();
-  } finally {
-    for (const socket of sockets) socket.close();
-  }
-}
-
-const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
-  Socket.listener({ address, port }, options);
+import type { Socket } from "./sockets.js";
+import {
+  type Dialled,
+  FILE,
+  app,
+  apply,
+  ask,
+  canMptcp,
+  dial,
+  listen,
+  open,
+  outside,
+  rulesFor,
+  using,
+} from "./stage.js";
 
 function ilm(...args: string[]): string {
   return execFileSync(process.execPath, ["/ilm/dist/src/main.js", ...args], {
@@ -115,18 +42,6 @@ interface DoctorCheck {
 
 function doctor(): readonly DoctorCheck[] {
   return (JSON.parse(ilm("doctor", "--json")) as { checks: DoctorCheck[] }).checks;
-}
-
-/** `open` throws what ilm says of a kernel that it refuses. */
-function open(): DataPlane {
-  try {
-    return openDataPlane();
-  } catch (error) {
-    if (error instanceof IlmError && ["NO_BPF", "NO_BTF"].includes(error.code)) {
-      throw new Refused(`${error.message}. ${error.remedy ?? ""}`);
-    }
-    throw error;
-  }
 }
 
 function peakMiB(): number | "?" {
@@ -291,14 +206,8 @@ export async function runCore(engine: EngineInForce): Promise<void> {
     }
   });
   await capability("an MPTCP listener is served", () => {
-    let daemon: Socket;
-    try {
-      daemon = listen(app[4], 6000, { kind: "mptcp" });
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno !== EPROTONOSUPPORT && errno !== ENOPROTOOPT) throw error;
-      throw new Absent("this kernel has no MPTCP");
-    }
+    if (!canMptcp()) throw new Absent("this kernel has no MPTCP");
+    const daemon = listen(app[4], 6000, { kind: "mptcp" });
     using([daemon], () => {
       loaded().resync();
       const got = dial({ address: outside[4], port: 6000 }, [daemon]);

@@ -19,7 +19,8 @@ import {
 import { netnsCookie, ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Address, addressBytes } from "../../src/model/address.js";
 import { Absent, capability, expectEqual } from "./report.js";
-import { type Name, Socket, type SocketOptions, enterNetwork, unshareNetwork } from "./sockets.js";
+import { type Name, Socket, enterNetwork, unshareNetwork } from "./sockets.js";
+import { listen, outside as outsides, pause, using } from "./stage.js";
 
 export const MODULE = "/modules/ilm_lookup.ko";
 const PROBE = "/ilm/dist/bpf/probe.bpf.o";
@@ -66,8 +67,7 @@ function moduleState(): { state: string; users: number } | undefined {
 
 /** The kernel frees programs, and what they hold, after a grace period. */
 function awaitUnused(): void {
-  const still = new Int32Array(new SharedArrayBuffer(4));
-  for (let i = 0; i < 100 && (moduleState()?.users ?? 0) > 0; i++) Atomics.wait(still, 0, 0, 100);
+  for (let i = 0; i < 100 && (moduleState()?.users ?? 0) > 0; i++) pause(100);
 }
 
 interface Query {
@@ -155,16 +155,6 @@ class Probe {
   }
 }
 
-function using<T>(sockets: readonly Socket[], body: () => T): T {
-  try {
-    return body();
-  } finally {
-    for (const socket of sockets) socket.close();
-  }
-}
-
-const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
-  Socket.listener({ address, port }, options);
 const none = (result: number): Answer => ({ result, cookie: "0" });
 const found = (socket: Socket): Answer => ({ result: 0, cookie: socket.cookie });
 
@@ -195,7 +185,7 @@ function live(probe: Probe, to: Name, query: Query, listeners: readonly Socket[]
   }
 }
 
-const outside = "192.0.2.1";
+const outside = outsides[4];
 
 async function findsListeners(): Promise<void> {
   await capability("kfunc: TCP, exact, both families", () => {

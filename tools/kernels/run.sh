@@ -3,7 +3,7 @@
 # goes into docs/kernels.md. As root: `make test-kernels`, or `make test-kernels ARGS="6.1 7.x"`.
 #
 #   ILM_KERNELS_CACHE    packages, the tools' chroot, modules built, logs; default ${XDG_CACHE_HOME:-/var/cache}/ilm-kernels
-#   ILM_KERNELS_PARTS    of core, module, engine, removal, with commas; default all. Other rows of the table stay
+#   ILM_KERNELS_PARTS    of core, devices, module, engine, removal, with commas; default all. Other rows of the table stay
 #   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 1800 (some 150 s of CPU, on a machine that has nothing else to do)
 #   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
 #
@@ -17,6 +17,8 @@ cache=${ILM_KERNELS_CACHE:-${XDG_CACHE_HOME:-/var/cache}/ilm-kernels}
 limit=${ILM_KERNELS_TIMEOUT:-1800}
 memory=${ILM_KERNELS_MEMORY:-2048}
 bench=$cache/bench
+# Devices and what they carry.
+GUEST_MODULES=(veth vrf 8021q ipip ip_gre wireguard)
 
 fail() {
   echo "test-kernels: $1" >&2
@@ -48,6 +50,14 @@ make_bench() {
   touch "$bench/.complete"
 }
 
+# ip(8) makes WireGuard devices, and only wg(8) gives them keys. Of the oldest suite: it runs with every newer libc.
+fetch_wireguard() {
+  [ ! -e "$cache/wireguard/usr/bin/wg" ] || return 0
+  update_suite bookworm
+  echo "fetching wireguard-tools"
+  unpack bookworm "$cache/wireguard" wireguard-tools
+}
+
 # What the guests share: node and its libraries, libbpf, ilm as it is built here.
 make_base() {
   base=$(mktemp -d "$cache/base.XXXXXX")
@@ -59,6 +69,7 @@ make_base() {
   node=$(node -p process.execPath)
   cp "$node" "$base/bin/node"
   cp -L "$(command -v ip)" "$base/sbin/ip"
+  cp "$cache/wireguard/usr/bin/wg" "$base/bin/wg"
   for library in libbpf.so.1 libgcc_s.so.1 libdl.so.2 libpthread.so.0 librt.so.1; do
     ldconfig -p | sed -n "s|.*x86-64.*=> \(.*/$library\)\$|\1|p" | head -n 1
   done >"$base.libraries"
@@ -135,6 +146,24 @@ build_module() {
   rm -rf "${bench:?}/$work"
 }
 
+# A module of the kernel's package, and before it what it needs, into a folder; `order` there says in which order they are
+# loaded. What the package does not have is built in, or not to be had: the guest sees.
+add_module() {
+  local release=$1 folder=$2 name=$3 file depends
+  if [ -e "$folder/$name.ko" ]; then return 0; fi
+  file=$(find "$cache/kernels/$release" \( -name "$name.ko" -o -name "$name.ko.xz" -o -name "${name//_/-}.ko" -o -name "${name//_/-}.ko.xz" \) |
+    head -n 1)
+  case $file in
+    '') return 0 ;;
+    *.xz) xz -dc "$file" >"$folder/$name.ko" ;;
+    *) cp "$file" "$folder/$name.ko" ;;
+  esac
+  # Of its .modinfo. (busybox's modinfo wants the modules.dep that only an installation makes.)
+  depends=$(busybox strings "$folder/$name.ko" | sed -n 's/^depends=//p' | tr , ' ')
+  for depends in $depends; do add_module "$release" "$folder" "$depends"; done
+  echo "$name" >>"$folder/order"
+}
+
 # base.cpio, and what belongs to this kernel after it: the kernel unpacks one after the other.
 make_initramfs() {
   local release=$1 overlay module
@@ -142,24 +171,18 @@ make_initramfs() {
   mkdir "$overlay/modules"
   cp "$cache/modules/$release/"* "$overlay/modules/"
   if [ -n "${ILM_KERNELS_PARTS:-}" ]; then echo "$ILM_KERNELS_PARTS" >"$overlay/modules/parts"; fi
-  for module in veth vrf; do
-    module=$(find "$cache/kernels/$release" -name "$module.ko*" | head -n 1)
-    case $module in
-      *.xz) xz -dc "$module" >"$overlay/modules/$(basename "$module" .xz)" ;;
-      *.ko) cp "$module" "$overlay/modules/" ;;
-    esac
-  done
+  for module in "${GUEST_MODULES[@]}"; do add_module "$release" "$overlay/modules" "$module"; done
   { cat "$cache/base.cpio"; (cd "$overlay" && find . | cpio --quiet -o -H newc); } >"$bench/root/initramfs"
   rm -rf "$overlay"
 }
 
 boot() {
-  local name=$1 release=$2 log=$cache/logs/$1.log kernel status=0
+  local name=$1 release=$2 parameters=$3 log=$cache/logs/$1.log kernel status=0
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
   in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
-    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0" \
+    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
     grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
@@ -167,9 +190,10 @@ boot() {
 }
 
 make_bench
+fetch_wireguard
 make_base
 ran=()
-while read -r name suite pattern; do
+while read -r name suite pattern parameters; do
   case $name in '' | '#'*) continue ;; esac
   if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
   update_suite "$suite"
@@ -179,7 +203,7 @@ while read -r name suite pattern; do
   build_module "$suite" "$release"
   make_initramfs "$release"
   echo "$name: booting $release"
-  boot "$name" "$release" || true
+  boot "$name" "$release" "$parameters" || true
   ran+=("$name=$cache/logs/$name.log")
 done <tools/kernels/kernels.txt
 [ "${#ran[@]}" -gt 0 ] || fail "no such kernel: $*"
