@@ -38,7 +38,8 @@ async function checkRules(): Promise<Check[]> {
     return [asCheck("data plane", error)];
   }
   try {
-    const rules = dataPlane.inForce()?.rules ?? null;
+    const inForce = dataPlane.inForce();
+    const rules = inForce?.rules ?? null;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
     const warnings = findWarnings({
@@ -51,6 +52,7 @@ async function checkRules(): Promise<Check[]> {
       flows: dataPlane.flowCount(),
       faults: dataPlane.faults(),
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+      kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [

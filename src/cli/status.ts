@@ -31,6 +31,7 @@ export async function status(context: Context): Promise<void> {
       flows,
       faults,
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+      kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
     const warnings = trouble === null ? found : [trouble, ...found];
     const shape = {

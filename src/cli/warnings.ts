@@ -1,5 +1,6 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import type { DaemonStatus } from "../daemon/api.js";
+import { describeKfuncTrouble } from "../daemon/changes.js";
 import type { FlowCount, Faults } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
@@ -18,6 +19,7 @@ export interface Warning {
     | "ended-namespaces"
     | "interface-uncovered"
     | "flows-full"
+    | "engine"
     | keyof Faults;
   readonly message: string;
   readonly remedy: string;
@@ -38,6 +40,8 @@ export interface Circumstances {
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
 }
 
 export function findWarnings({
@@ -50,6 +54,7 @@ export function findWarnings({
   flows,
   faults,
   uncoveredInterfaces,
+  kfuncTrouble,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
@@ -59,6 +64,7 @@ export function findWarnings({
     ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
     ...ended(endedNamespaces),
     ...uncovered(uncoveredInterfaces),
+    ...unusedModule(kfuncTrouble),
     ...fullFlows(flows),
     ...countedFaults(faults),
   ];
@@ -73,6 +79,18 @@ function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warnin
       remedy:
         "Take Linux 6.6 or later, or let the daemon listen with plain TCP: a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp.",
     }));
+}
+
+function unusedModule(trouble: string | null): Warning[] {
+  if (trouble === null) return [];
+  return [
+    {
+      kind: "engine",
+      message: describeKfuncTrouble(trouble),
+      remedy:
+        "Build the module of this version of ilm for this kernel (see kmod/README.md), load it, and apply again; or say `engine: registry`.",
+    },
+  ];
 }
 
 function ended(inodes: readonly number[]): Warning[] {

@@ -10,6 +10,7 @@ import { type ApiChange } from "./api.js";
 import { errorBody, type ErrorBody } from "./error-body.js";
 import {
   countMappings,
+  describeKfuncTrouble,
   describeMissingInterface,
   nothingInForce,
   rulesAfter,
@@ -160,8 +161,14 @@ export class Reconciler {
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
     const { dataPlane, log, describe } = this.#options;
-    const { generation, changed, addressesAdded, addressesRemoved, interfacesMissing } =
-      dataPlane.apply(rules);
+    const {
+      generation,
+      changed,
+      addressesAdded,
+      addressesRemoved,
+      interfacesMissing,
+      kfuncTrouble,
+    } = dataPlane.apply(rules);
     const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules);
     log.log(
       "info",
@@ -173,6 +180,7 @@ export class Reconciler {
     for (const address of addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of addressesRemoved) log.log("info", `${address} was removed from lo`);
     for (const name of interfacesMissing) log.log("warning", describeMissingInterface(name));
+    if (kfuncTrouble !== null) log.log("warning", describeKfuncTrouble(kfuncTrouble));
     return {
       generation,
       changed,
@@ -180,6 +188,7 @@ export class Reconciler {
       addressesAdded,
       addressesRemoved,
       interfacesMissing,
+      kfuncTrouble,
     };
   }
 

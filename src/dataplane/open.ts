@@ -30,7 +30,7 @@ import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
-import { chooseEngine } from "./engine.js";
+import { type EngineChoice, chooseEngine, withoutKfunc } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
   type Direction,
@@ -164,9 +164,9 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const description = this.#current()?.description;
     if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules, engine } = description;
+    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = description;
     // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules, engine };
+    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble };
   }
 
   /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
@@ -182,7 +182,7 @@ class KernelDataPlane implements DataPlane {
   apply(rules: Rules): ApplyResult {
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
     const compiled = compile(rules);
-    const engine = chooseEngine(rules);
+    let choice = chooseEngine(rules);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
@@ -192,21 +192,8 @@ class KernelDataPlane implements DataPlane {
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
     const digest = digestOf(rules);
-    if (
-      before !== undefined &&
-      before.description.digest === digest &&
-      before.description.engine === engine
-    ) {
-      before.registry.scan();
-      this.#steer();
-      const { generation } = before.description;
-      return {
-        generation,
-        changed: false,
-        addressesAdded: added,
-        addressesRemoved: [],
-        interfacesMissing: before.generation.resolveInterfaces(),
-      };
+    if (before !== undefined && isInForce(before, digest, choice)) {
+      return this.#refresh(before, added);
     }
     mkdirSync(paths.base, { recursive: true, mode: 0o700 });
     let registry = before?.registry;
@@ -221,17 +208,29 @@ class KernelDataPlane implements DataPlane {
       slots = registry.reserve(compiled.endpoints);
     }
     if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
-    const description: Description = {
+    const { number } = registry;
+    const describe = (): Description => ({
       generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
       appliedAt: new Date().toISOString(),
       version,
       rules,
-      engine,
+      ...choice,
       digest,
-      registry: registry.number,
+      registry: number,
       interfaces: compiled.interfaces,
-    };
-    const generation = Generation.create(paths, registry, compiled, slots, description);
+    });
+    let description = describe();
+    let generation: Generation;
+    try {
+      generation = Generation.create(paths, registry, compiled, slots, description);
+    } catch (error) {
+      choice = withoutKfunc(rules, choice, error);
+      if (before?.registry === registry && isInForce(before, digest, choice)) {
+        return this.#refresh(before, added);
+      }
+      description = describe();
+      generation = Generation.create(paths, registry, compiled, slots, description);
+    }
     const missing = generation.resolveInterfaces();
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
@@ -256,6 +255,21 @@ class KernelDataPlane implements DataPlane {
       addressesAdded: added,
       addressesRemoved: removed,
       interfacesMissing: missing,
+      kfuncTrouble: choice.kfuncTrouble,
+    };
+  }
+
+  /** Nothing to change: what came and went is looked at again. */
+  #refresh({ description, registry, generation }: Loaded, added: readonly string[]): ApplyResult {
+    registry.scan();
+    this.#steer();
+    return {
+      generation: description.generation,
+      changed: false,
+      addressesAdded: added,
+      addressesRemoved: [],
+      interfacesMissing: generation.resolveInterfaces(),
+      kfuncTrouble: description.kfuncTrouble,
     };
   }
 
@@ -387,7 +401,9 @@ class KernelDataPlane implements DataPlane {
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
   #meetInterfaces(): void {
-    this.#current()?.generation.resolveInterfaces();
+    const loaded = this.#current();
+    loaded?.generation.resolveInterfaces();
+
     this.#steer();
   }
 
@@ -434,6 +450,18 @@ class KernelDataPlane implements DataPlane {
   close(): void {
     this.#forget();
   }
+}
+
+function isInForce(
+  { description }: Loaded,
+  digest: string,
+  { engine, kfuncTrouble }: EngineChoice,
+): boolean {
+  return (
+    description.digest === digest &&
+    description.engine === engine &&
+    description.kfuncTrouble === kfuncTrouble
+  );
 }
 
 /**

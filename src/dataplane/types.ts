@@ -17,6 +17,8 @@ export interface InForce {
   readonly rules: Rules;
   /** What finds the listeners: the module's kfunc, or the registry. */
   readonly engine: EngineInForce;
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
 }
 
 export interface ApplyResult {
@@ -27,6 +29,8 @@ export interface ApplyResult {
   readonly addressesRemoved: readonly string[];
   /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */
   readonly interfacesMissing: readonly string[];
+  /** As in `InForce`. */
+  readonly kfuncTrouble: string | null;
 }
 
 /** Live decisions. Closing it (or its process dying) ends the cost. */

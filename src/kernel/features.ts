@@ -180,16 +180,26 @@ function bpfCheck(): HostCheck {
 }
 
 /** Is the optional module here, whose kfunc asks the kernel's own tables of listeners (kmod/)? */
-export function moduleLoaded(): boolean {
-  return existsSync("/sys/kernel/btf/ilm_lookup");
+export function moduleState(): "loaded" | "without-btf" | "absent" {
+  if (existsSync("/sys/kernel/btf/ilm_lookup")) return "loaded";
+  return existsSync("/sys/module/ilm_lookup") ? "without-btf" : "absent";
 }
 
 /** Not to have it is no fault. */
 function moduleCheck(): HostCheck {
-  const found = moduleLoaded()
-    ? "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`"
-    : "not loaded: listeners are found by registration; the module is optional";
-  return check("module ilm_lookup", "ok", found, "");
+  const found = {
+    loaded:
+      "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`",
+    "without-btf": "loaded, and of no use: it was built without BTF",
+    absent: "not loaded: listeners are found by registration; the module is optional",
+  };
+  const state = moduleState();
+  return check(
+    "module ilm_lookup",
+    state === "without-btf" ? "warning" : "ok",
+    found[state],
+    "Build it where the build does not say `Skipping BTF generation` (kmod/README.md), or remove it: rmmod ilm_lookup",
+  );
 }
 
 function jitCheck(): HostCheck {

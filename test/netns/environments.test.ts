@@ -170,3 +170,56 @@ describe("another writer at work", () => {
     await server.ilmDone(["unload"]);
   });
 });
+
+describe("a kernel module that is there and cannot be used", () => {
+  // It looks as if it were loaded. The function that the program wants is nowhere, as with a module of another version.
+  const broken = (folder: string): string =>
+    `mkdir -p ${folder}/btf && cp /sys/kernel/btf/vmlinux ${folder}/btf/ && touch ${folder}/btf/ilm_lookup &&
+     mount --bind ${folder}/btf /sys/kernel/btf`;
+  const withoutModuleBtf = "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ilm_lookup";
+  const sayings = /ilm_lookup is loaded and cannot be used/;
+
+  for (const [name, prepare] of [
+    ["another version's", broken],
+    ["built without BTF", () => withoutModuleBtf],
+  ] as const) {
+    test(`${name}: \`engine: auto\` does without, and apply, status and doctor say so`, async () => {
+      const { server } = network;
+      const ilm = (...args: string[]): Promise<RunResult> =>
+        inPrivateMounts(prepare(server.folder), server.ilmCommand(args));
+      const file = server.file(rules);
+      const applied = await ilm("apply", "-f", file);
+      expect(applied.status, applied.stdout + applied.stderr).toBe(0);
+      expect(applied.stdout).toMatch(sayings);
+      const again = await ilm("apply", "-f", file, "--json");
+      expect(JSON.parse(again.stdout)).toMatchObject({
+        changed: false,
+        kfuncTrouble: expect.any(String) as string,
+      });
+      const status = JSON.parse((await ilm("status", "--json")).stdout) as unknown;
+      expect(status).toMatchObject({ engine: "registry", warnings: [{ kind: "engine" }] });
+      const doctor = await ilm("doctor");
+      expect(doctor.status, doctor.stdout).toBe(0);
+      expect(doctor.stdout).toMatch(sayings);
+      // Without the module there is nothing to warn of.
+      await server.apply(rules);
+      expect(await server.status()).toMatchObject({ engine: "registry", warnings: [] });
+      await server.ilmDone(["unload"]);
+    });
+
+    test(`${name}: \`engine: kfunc\` is refused, and changes nothing`, async () => {
+      const { server } = network;
+      await server.apply(rules);
+      const before = await server.status();
+      const result = await inPrivateMounts(
+        prepare(server.folder),
+        server.ilmCommand(["apply", "-f", server.file(`engine: kfunc\n${otherRules}`)]),
+      );
+      expect(result.status, result.stdout + result.stderr).toBe(4);
+      expect(result.stderr).toMatch(sayings);
+      expect(result.stderr).toMatch(/kmod\/README/);
+      expect(await server.status()).toMatchObject({ generation: before.generation });
+      await server.ilmDone(["unload"]);
+    });
+  }
+});

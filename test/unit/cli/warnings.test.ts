@@ -37,6 +37,7 @@ const fine: Circumstances = {
   flows: { live: 100, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
   uncoveredInterfaces: [],
+  kfuncTrouble: null,
 };
 
 const daemon = {
@@ -81,6 +82,7 @@ describe("there is", () => {
 
   test("a warning of interfaces that the programs are not on", () => {
     expect(kinds({ uncoveredInterfaces: ["eth9"] })).toEqual(["interface-uncovered"]);
+    expect(kinds({ kfuncTrouble: "it has no BTF" })).toEqual(["engine"]);
   });
 
   test("a warning of its own for each kind of fault that was counted", () => {

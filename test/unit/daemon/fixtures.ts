@@ -110,10 +110,18 @@ export class FakeDataPlane implements DataPlane {
         appliedAt: "2026-01-02T03:04:05.000Z",
         engine: "registry",
         version: "0.0.0",
+        kfuncTrouble: null,
         rules: next,
       };
     }
-    return { generation, changed, addressesAdded: [], addressesRemoved: [], interfacesMissing: [] };
+    return {
+      generation,
+      changed,
+      addressesAdded: [],
+      addressesRemoved: [],
+      interfacesMissing: [],
+      kfuncTrouble: null,
+    };
   }
 
   counters() {
