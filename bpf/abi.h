@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 2
+#define ILM_ABI_VERSION 3
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -44,6 +44,13 @@ struct ilm_place {
 	__u32 device;		/* interface index; 0: of no device */
 };
 ILM_ASSERT_SIZE(struct ilm_place, 24);
+
+/*
+ * A VRF's device: for which protocols its packets are not for sockets that are bound to no device (the kernel's default;
+ * net.ipv4.tcp_l3mdev_accept, udp_l3mdev_accept).
+ */
+#define ILM_VRF_CLOSED_TCP 1
+#define ILM_VRF_CLOSED_UDP 2
 
 /* How many live listeners a place has. */
 struct ilm_presence {

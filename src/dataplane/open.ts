@@ -232,6 +232,7 @@ class KernelDataPlane implements DataPlane {
       generation = Generation.create(paths, registry, compiled, slots, description);
     }
     const missing = generation.resolveInterfaces();
+    registry.meetVrfs();
     if (before !== undefined) generation.carryFrom(before.generation, compiled);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
@@ -262,6 +263,7 @@ class KernelDataPlane implements DataPlane {
   /** Nothing to change: what came and went is looked at again. */
   #refresh({ description, registry, generation }: Loaded, added: readonly string[]): ApplyResult {
     registry.scan();
+    registry.meetVrfs();
     this.#steer();
     return {
       generation: description.generation,
@@ -403,7 +405,7 @@ class KernelDataPlane implements DataPlane {
   #meetInterfaces(): void {
     const loaded = this.#current();
     loaded?.generation.resolveInterfaces();
-
+    loaded?.registry.meetVrfs();
     this.#steer();
   }
 
