@@ -17,6 +17,7 @@ import {
   waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
+import { vrfIndexes } from "../kernel/interfaces.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
 import { lockPath } from "../kernel/lock.js";
 import { findBpffs, mountBpffs } from "../kernel/mounts.js";
@@ -312,6 +313,10 @@ class KernelDataPlane implements DataPlane {
 
   steers(): boolean | null {
     return this.#current()?.registry.steers ?? null;
+  }
+
+  vrfs(): ReadonlySet<number> {
+    return new Set(vrfIndexes());
   }
 
   endedNamespaces(): number[] {

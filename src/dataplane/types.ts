@@ -83,6 +83,8 @@ export interface DataPlane {
   apply(rules: Rules): ApplyResult;
   /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
   steers(): boolean | null;
+  /** Interface indexes of the namespace's VRFs. */
+  vrfs(): ReadonlySet<number>;
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */

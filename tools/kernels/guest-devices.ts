@@ -7,7 +7,7 @@ import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
 import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
-import { type SocketOptions, enterNetwork } from "./sockets.js";
+import { type Name, Socket, type SocketOptions, enterNetwork } from "./sockets.js";
 import {
   type Where,
   app,
@@ -15,6 +15,7 @@ import {
   ask,
   canMptcp,
   dial,
+  ilm,
   listen,
   open,
   outside,
@@ -161,8 +162,8 @@ function makeVrf(): string | undefined {
   for (const run of [ip, inPeer]) run("link", "set", IN_VRF, "up");
   addresses(ip, IN_VRF, VRF_NUMBER, 1);
   addresses(inPeer, IN_VRF, VRF_NUMBER, 2);
-  // A VRF has no loopback addresses of its own (Documentation/networking/vrf.rst).
-  ip("addr", "add", "127.0.0.1/8", "dev", VRF);
+  // A socket in a VRF can only be bound to addresses of the VRF: lo's are not its own, and 127.0.0.0/8 neither.
+  ip("addr", "add", `${inVrf[4]}/32`, "dev", VRF);
   ip("addr", "add", `${inVrf[6]}/128`, "dev", VRF, "nodad");
   return undefined;
 }
@@ -187,6 +188,26 @@ function setUp(): ReadonlyMap<string, string | undefined> {
   troubles = new Map(devices.map((device) => [device.name, make(device)]));
   troubles.set(VRF, makeVrf());
   return troubles;
+}
+
+/** When somebody whom `status` warns of was not served, that is what ilm said. */
+function refusedAs(...kinds: readonly string[]): void {
+  const { warnings } = JSON.parse(ilm("status", "--json")) as {
+    warnings: readonly { kind: string; message: string }[];
+  };
+  const said = warnings.find(({ kind }) => kinds.includes(kind));
+  if (said !== undefined) throw new Refused(said.message);
+}
+
+/** A datagram from the peer. What is outside a VRF cannot answer into it without being told how, so nobody asks it to. */
+function hears(to: Name, daemon: Socket): boolean {
+  const sender = client(() => Socket.connected(to, { kind: "udp" }));
+  try {
+    sender.send("ping", to);
+    return daemon.receive(true) !== undefined;
+  } finally {
+    sender.close();
+  }
 }
 
 /** Everything through one engine; for the kfunc the module must be loaded. */
@@ -270,7 +291,9 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
           const own = listen(inVrf[family], 6010, { ...vrf, kind });
           using([own], () => {
             loaded().resync();
-            expectEqual(`IPv${family}`, dial(fromVrf(family, 6010), [own], client), 0);
+            const got = dial(fromVrf(family, 6010), [own], client);
+            if (got === "refused" && kind === "mptcp") refusedAs("vrf", "mptcp");
+            expectEqual(`IPv${family}`, got, 0);
           });
         }
       },
@@ -282,7 +305,9 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
       const own = listen(inVrf[family], 6010, { ...vrf, kind: "udp" });
       using([own], () => {
         loaded().resync();
-        expectEqual(`IPv${family}`, ask(fromVrf(family, 6010), own, client), { answer: "pong" });
+        const got = ask(fromVrf(family, 6010), own, client);
+        if (got.answer === null) refusedAs("vrf");
+        expectEqual(`IPv${family}`, got, { answer: "pong" });
       });
       if (loaded().steers() !== true) continue;
       const remapped = listen(inVrf[family], 7010, { ...vrf, kind: "udp" });
@@ -323,12 +348,14 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
         const to = fromVrf(4, 6010);
         try {
           expectEqual("TCP", dial(to, [outer], client), "refused");
-          expectEqual("UDP", ask(to, outerUdp, client), { answer: null });
+          expectEqual("UDP", hears(to, outerUdp), false);
           setAcceptAll(1);
+          loaded().resync();
           expectEqual("TCP, accepted", dial(to, [outer], client), 0);
-          expectEqual("UDP, accepted", ask(to, outerUdp, client), { answer: "pong" });
+          expectEqual("UDP, accepted", hears(to, outerUdp), true);
         } finally {
           setAcceptAll(0);
+          loaded().resync();
         }
       });
     },

@@ -2,13 +2,24 @@
 import { existsSync, readFileSync } from "node:fs";
 import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
+import { measureCost } from "./guest-cost.js";
 import { runDevices } from "./guest-devices.js";
-import { runModule, testRemoval, withModule } from "./guest-module.js";
+import { runModule, testLoad, testRemoval, withModule } from "./guest-module.js";
+import { runOracle } from "./guest-oracle.js";
 import { note } from "./report.js";
 
 const PARTS = "/modules/parts";
 const asked = existsSync(PARTS) ? readFileSync(PARTS, "utf8").trim() : undefined;
-const parts = asked?.split(",") ?? ["core", "devices", "module", "engine", "removal"];
+const parts = asked?.split(",") ?? [
+  "core",
+  "devices",
+  "module",
+  "engine",
+  "oracle",
+  "load",
+  "removal",
+  "cost",
+];
 
 note("kernel", `${release()} ${version()}`);
 if (asked !== undefined) note("parts", asked);
@@ -18,6 +29,9 @@ if (parts.includes("module")) await runModule();
 await withModule(async () => {
   if (parts.includes("engine")) await runCore("kfunc");
   if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
+  if (parts.includes("oracle")) await runOracle();
+  if (parts.includes("load")) await testLoad();
+  if (parts.includes("cost")) measureCost();
   if (parts.includes("removal")) await testRemoval();
 });
 await checkKernelLog();

@@ -3,7 +3,7 @@
 # goes into docs/kernels.md. As root: `make test-kernels`, or `make test-kernels ARGS="6.1 7.x"`.
 #
 #   ILM_KERNELS_CACHE    packages, the tools' chroot, modules built, logs; default ${XDG_CACHE_HOME:-/var/cache}/ilm-kernels
-#   ILM_KERNELS_PARTS    of core, devices, module, engine, removal, with commas; default all. Other rows of the table stay
+#   ILM_KERNELS_PARTS    of core, devices, module, engine, oracle, load, cost, removal, with commas; default all. Other rows of the table stay
 #   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 1800 (some 150 s of CPU, on a machine that has nothing else to do)
 #   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
 #
@@ -88,6 +88,9 @@ make_base() {
     fi
   done
   cp -r dist/src dist/tools dist/bpf "$base/ilm/dist/"
+  mkdir -p "$base/ilm/dist/test/support"
+  cp -r dist/test/oracle "$base/ilm/dist/test/"
+  cp dist/test/support/random.js "$base/ilm/dist/test/support/"
   find "$base/ilm/dist" -name '*.map' -delete
   cp package.json "$base/ilm/"
   for package in commander koffi picocolors yaml zod @koromix/koffi-linux-x64; do
@@ -176,15 +179,16 @@ make_initramfs() {
   rm -rf "$overlay"
 }
 
+# mitigations=off: what they cost a processor costs the emulation much more, and there is nothing in the guest to protect.
 boot() {
   local name=$1 release=$2 parameters=$3 log=$cache/logs/$1.log kernel status=0
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
   in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
-    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
+    -append "console=ttyS0 mitigations=off panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
-    grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
+    grep --line-buffered -E '^@ilm\|(result|note\|cost)' | sed -u "s/^@ilm|[a-z]*|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
   return "$status"
 }

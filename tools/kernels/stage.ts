@@ -1,10 +1,14 @@
 /** What the guest's tests have in common: rules, daemons on them, and clients that dial. */
+import { execFileSync } from "node:child_process";
+import { lookupContext } from "../../src/dataplane/explain.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import type { DataPlane } from "../../src/dataplane/types.js";
 import { parseConfiguration } from "../../src/config/load.js";
 import { IlmError } from "../../src/errors.js";
+import { openProgram } from "../../src/kernel/bpf.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
-import { emptyRules } from "../../src/model/mapping.js";
+import type { Address } from "../../src/model/address.js";
+import { type Engine, emptyRules } from "../../src/model/mapping.js";
 import { Refused, expectEqual } from "./report.js";
 import { type Name, Socket, type SocketOptions } from "./sockets.js";
 
@@ -22,7 +26,7 @@ export const FILE = "/tmp/rules.yaml";
 export type Rules = (more?: string) => string;
 
 export const rulesFor =
-  (engine: EngineInForce): Rules =>
+  (engine: Engine): Rules =>
   (more = "") =>
     `
 version: 1
@@ -55,7 +59,7 @@ const here: Where = (make) => make();
 export function dial(to: Name, listeners: readonly Socket[], where: Where = here): Dialled {
   let client: Socket;
   try {
-    client = where(() => Socket.connected(to, { timeout: 3000 }));
+    client = where(() => Socket.connected(to, { timeout: 10_000 }));
   } catch (error) {
     if (errnoOf(error) === ECONNREFUSED) return "refused";
     if (errnoOf(error) === EINPROGRESS) return "no answer";
@@ -107,6 +111,13 @@ export function using<T>(sockets: readonly Socket[], body: () => T): T {
 export const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
   Socket.listener({ address, port }, options);
 
+export function ilm(...args: string[]): string {
+  return execFileSync(process.execPath, ["/ilm/dist/src/main.js", ...args], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
 export function canMptcp(): boolean {
   try {
     Socket.create(false, { kind: "mptcp" }).close();
@@ -115,6 +126,26 @@ export function canMptcp(): boolean {
     const errno = errnoOf(error);
     if (errno !== EPROTONOSUPPORT && errno !== ENOPROTOOPT) throw error;
     return false;
+  }
+}
+
+/** Mean of the loaded program, for comparison within one run. */
+export function costNs(plane: DataPlane): number {
+  const generation = plane.inForce()?.generation ?? 0;
+  const program = openProgram(`${plane.pinPath}/generation-${generation}/program`);
+  if (program === undefined) throw new Error("no program is pinned");
+  const context = lookupContext({
+    protocol: "tcp",
+    local: outside[4] as Address,
+    localPort: 6000,
+    remote: "198.51.100.7" as Address,
+    remotePort: 5555,
+    interfaceIndex: 0,
+  });
+  try {
+    return program.testRun(context, 20000).averageNs;
+  } finally {
+    program.close();
   }
 }
 

@@ -61,6 +61,10 @@ export class FakeDataPlane implements DataPlane {
   fail: Error | null = null;
   #inForce: InForce | null = null;
 
+  vrfs(): ReadonlySet<number> {
+    return new Set();
+  }
+
   uncoveredInterfaces(): [] {
     return [];
   }

@@ -1,0 +1,117 @@
+/**
+ * What a new connection and a datagram cost: by the kernel's own look-up, by a mapping through the registry, by one through
+ * the kfunc. Each in a namespace of its own, in turn in each round; the median of the rounds' ratios. Emulated, so a hint.
+ */
+import { execFileSync } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import { ownNetnsPath } from "../../src/kernel/netns.js";
+import { note } from "./report.js";
+import { enterNetwork, Socket, unshareNetwork } from "./sockets.js";
+import { app, apply, costNs, listen, outside, rulesFor } from "./stage.js";
+
+const ROUNDS = 9;
+const TIMES = 300;
+
+interface Place {
+  readonly engine: EngineInForce | "none";
+  readonly netns: number;
+  readonly plane: DataPlane | undefined;
+}
+
+function makePlace(engine: Place["engine"]): Place {
+  unshareNetwork();
+  const ip = (...args: string[]): void => void execFileSync("/sbin/ip", args);
+  ip("link", "set", "lo", "up");
+  ip("addr", "add", `${outside[4]}/32`, "dev", "lo");
+  const netns = openSync(ownNetnsPath, "r");
+  if (engine === "none") return { engine, netns, plane: undefined };
+  const plane = openDataPlane();
+  apply(plane, rulesFor(engine)());
+  return { engine, netns, plane };
+}
+
+function milliseconds(work: () => void): number {
+  const started = performance.now();
+  work();
+  return performance.now() - started;
+}
+
+const to = { address: outside[4], port: 6000 };
+
+function connections(daemon: Socket): number {
+  return milliseconds(() => {
+    for (let i = 0; i < TIMES; i++) {
+      const client = Socket.connected(to);
+      const connection = daemon.accept();
+      if (connection === undefined) throw new Error("nobody was served");
+      connection.close();
+      client.close();
+    }
+  });
+}
+
+function datagrams(daemon: Socket): number {
+  const client = Socket.connected(to, { kind: "udp" });
+  try {
+    return milliseconds(() => {
+      for (let i = 0; i < TIMES; i++) {
+        client.send("ping", to);
+        if (daemon.receive(false) === undefined) throw new Error("no datagram came");
+      }
+    });
+  } finally {
+    client.close();
+  }
+}
+
+type Times = Readonly<Record<"tcp" | "udp" | "program", number>>;
+
+function measure({ engine, netns, plane }: Place): Times {
+  enterNetwork(netns);
+  // Without ilm the daemon listens where clients dial.
+  const address = engine === "none" ? outside[4] : app[4];
+  const daemon = listen(address, to.port);
+  const udp = listen(address, to.port, { kind: "udp" });
+  plane?.resync();
+  try {
+    const program = plane === undefined ? 0 : costNs(plane);
+    return { tcp: connections(daemon), udp: datagrams(udp), program };
+  } finally {
+    daemon.close();
+    udp.close();
+  }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+/** Needs the module. Says what it found as notes. */
+export function measureCost(): void {
+  const home = openSync(ownNetnsPath, "r");
+  const engines = ["none", "registry", "kfunc"] as const;
+  const places = engines.map(makePlace);
+  try {
+    const rounds = Array.from({ length: ROUNDS + 1 }, () => places.map(measure)).slice(1);
+    const ratio = (what: keyof Times, engine: number, base: number): string =>
+      median(
+        rounds.map((round) => (round[engine]?.[what] ?? 0) / (round[base]?.[what] ?? 0)),
+      ).toFixed(2);
+    for (const what of ["tcp", "udp"] as const) {
+      const times = engines.map((engine, i) => `${engine} ${ratio(what, i, 0)}`);
+      note(`cost of ${what}, the kernel's own look-up is 1`, times.join(", "));
+    }
+    note("cost of the program, the registry's is 1", `kfunc ${ratio("program", 2, 1)}`);
+  } finally {
+    for (const { netns, plane } of places) {
+      enterNetwork(netns);
+      plane?.unload();
+      plane?.close();
+      closeSync(netns);
+    }
+    enterNetwork(home);
+    closeSync(home);
+  }
+}
