@@ -24,9 +24,10 @@ import { type Address, addressBytes } from "../../src/model/address.js";
 import { Absent, Refused, capability, expectEqual } from "./report.js";
 import { type Name, Socket, enterNetwork, unshareNetwork } from "./sockets.js";
 import type { LoadReport } from "./load.js";
-import { apply, listen, outside as outsides, pause, rulesFor, using } from "./stage.js";
+import { apply, dial, listen, outside as outsides, pause, rulesFor, using } from "./stage.js";
 
-export const MODULE = "/modules/ilm_lookup.ko";
+const MODULE = "/modules/ilm_lookup.ko";
+const WITHOUT_BTF = "/modules/without-btf.ko";
 const PROBE = "/ilm/dist/bpf/probe.bpf.o";
 const STRANGER = "/ilm/dist/bpf/stranger.bpf.o";
 
@@ -578,6 +579,31 @@ async function underLoad(run: () => void): Promise<LoadReport> {
   }
   await closed;
   return JSON.parse(said.split("\n")[1] ?? "") as LoadReport;
+}
+
+/** Loaded, and of no use: nobody finds the function of a module that was built without BTF. */
+export async function testWithoutBtf(): Promise<void> {
+  await capability("engine auto: does without a module that has no BTF, and says so", () => {
+    removeModule();
+    const plane = openDataPlane();
+    try {
+      const { status, output } = busybox("insmod", WITHOUT_BTF);
+      if (status !== 0) throw new Absent(`this kernel does not load one: ${output}`);
+      const said = apply(plane, rulesFor("auto")()).kfuncTrouble;
+      expectEqual("engine", plane.inForce()?.engine, "registry");
+      if (said === null) throw new Error("nothing was said");
+      const daemon = listen("127.0.1.10", 6000);
+      using([daemon], () => {
+        expectEqual("dialled", dial({ address: outside, port: 6000 }, [daemon]), 0);
+      });
+      return said;
+    } finally {
+      plane.unload();
+      plane.close();
+      if (moduleState() !== undefined) removeModule();
+      insertModule();
+    }
+  });
 }
 
 /** With rules in force. The module is there before and after. */

@@ -4,7 +4,7 @@ import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
 import { measureCost } from "./guest-cost.js";
 import { runDevices } from "./guest-devices.js";
-import { runModule, testLoad, testRemoval, withModule } from "./guest-module.js";
+import { runModule, testLoad, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
 import { runOracle } from "./guest-oracle.js";
 import { note } from "./report.js";
 
@@ -30,7 +30,10 @@ await withModule(async () => {
   if (parts.includes("engine")) await runCore("kfunc");
   if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
   if (parts.includes("oracle")) await runOracle();
-  if (parts.includes("load")) await testLoad();
+  if (parts.includes("load")) {
+    await testLoad();
+    await testWithoutBtf();
+  }
   if (parts.includes("cost")) measureCost();
   if (parts.includes("removal")) await testRemoval();
 });

@@ -40,14 +40,14 @@ in_bench() {
 }
 
 make_bench() {
-  [ ! -e "$bench/.complete" ] || return 0
+  [ ! -e "$bench/.with-dkms" ] || return 0
   local mirror
   mirror=$(find_mirror) || fail "no Debian mirror found in /etc/apt"
   echo "making the tools' Debian in $bench (once, some minutes)"
   rm -rf "$bench"
-  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,qemu-system-x86,xz-utils trixie "$bench" "$mirror" \
+  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,dkms,openssl,qemu-system-x86,xz-utils trixie "$bench" "$mirror" \
     >"$cache/logs/debootstrap.log" 2>&1 || fail "debootstrap failed: see $cache/logs/debootstrap.log"
-  touch "$bench/.complete"
+  touch "$bench/.with-dkms"
 }
 
 # ip(8) makes WireGuard devices, and only wg(8) gives them keys. Of the oldest suite: it runs with every newer libc.
@@ -119,9 +119,15 @@ fetch_kernel() {
   touch "$folder/.complete"
 }
 
-# Leaves the module in $cache/modules/RELEASE/ilm_lookup.ko, or why there is none in .../why.
+# Without DKMS, as kmod/README.md says.
+make_by_hand() {
+  in_bench nice -n 15 make -C "/usr/src/ilm-lookup-$version" KDIR="/usr/src/linux-headers-$1"
+}
+
+# By DKMS, as users have it built: leaves the module, signed, in $cache/modules/RELEASE/ilm_lookup.ko, and beside it one without
+# BTF; or why there is none in .../why.
 build_module() {
-  local suite=$1 release=$2 folder=$cache/modules/$2 depends packages work
+  local suite=$1 release=$2 folder=$cache/modules/$2 log=$cache/logs/build-$2.log depends packages built
   rm -rf "$folder"
   mkdir -p "$folder"
   if ! has_package "$suite" "linux-headers-$release"; then
@@ -134,19 +140,21 @@ build_module() {
     unpack "$suite" "$bench" "linux-headers-$release" "${packages[@]}"
     touch "$bench/usr/src/linux-headers-$release/.complete"
   fi
-  work=root/build-$release
-  rm -rf "${bench:?}/$work"
-  mkdir -p "$bench/$work"
-  cp kmod/Makefile kmod/ilm_lookup.[ch] "$bench/$work/"
-  if in_bench nice -n 15 make -C "/$work" KDIR="/usr/src/linux-headers-$release" CC=gcc >"$cache/logs/build-$release.log" 2>&1; then
-    cp "$bench/$work/ilm_lookup.ko" "$folder/"
-  elif grep -q 'needs Linux 6.6 or newer' "$cache/logs/build-$release.log"; then
+  rm -rf "$bench/var/lib/dkms/ilm-lookup" "$bench"/usr/src/ilm-lookup-*
+  cp -r kmod "$bench/usr/src/ilm-lookup-$version"
+  mkdir -p "$bench/lib/modules/$release"
+  ln -sfn "/usr/src/linux-headers-$release" "$bench/lib/modules/$release/build"
+  if in_bench nice -n 15 dkms build "ilm-lookup/$version" -k "$release" >"$log" 2>&1; then
+    built=$(find "$bench/var/lib/dkms/ilm-lookup/$version/$release" -name ilm_lookup.ko)
+    in_bench objcopy --remove-section=.BTF "${built#"$bench"}" /root/without-btf.ko
+    cp "$built" "$folder/"
+    mv "$bench/root/without-btf.ko" "$folder/"
+  elif grep -q BUILD_EXCLUSIVE "$log" && ! make_by_hand "$release" >>"$log" 2>&1 && grep -q 'needs Linux 6.6 or newer' "$log"; then
     echo "refused at build: the module needs Linux 6.6 or newer" >"$folder/why"
   else
-    echo "test-kernels: the module does not build for $release: $cache/logs/build-$release.log" >&2
+    echo "test-kernels: the module does not build for $release: $log" >&2
     echo "does not build: see the log" >"$folder/why"
   fi
-  rm -rf "${bench:?}/$work"
 }
 
 # A module of the kernel's package, and before it what it needs, into a folder; `order` there says in which order they are
@@ -193,6 +201,7 @@ boot() {
   return "$status"
 }
 
+version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf)
 make_bench
 fetch_wireguard
 make_base

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { lookupContext } from "../../src/dataplane/explain.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { DataPlane } from "../../src/dataplane/types.js";
+import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
 import { parseConfiguration } from "../../src/config/load.js";
 import { IlmError } from "../../src/errors.js";
 import { openProgram } from "../../src/kernel/bpf.js";
@@ -40,9 +40,9 @@ mappings:
   - { port: 6003, to: ["127.0.1.11:7003", "127.0.1.12:7003"] }
 ${more}`;
 
-export function apply(plane: DataPlane, text: string): void {
+export function apply(plane: DataPlane, text: string): ApplyResult {
   const { ruleSet } = parseConfiguration([{ name: FILE, text }]);
-  plane.apply({ ...emptyRules, file: ruleSet });
+  return plane.apply({ ...emptyRules, file: ruleSet });
 }
 
 export type Dialled = number | "refused" | "nobody" | "no answer";
