@@ -206,7 +206,10 @@ make_bench
 fetch_wireguard
 make_base
 ran=()
-while read -r name suite pattern parameters; do
+# All of it before the first boot: a run takes long, and somebody may edit the file meanwhile.
+mapfile -t kernels <tools/kernels/kernels.txt
+for kernel in "${kernels[@]}"; do
+  read -r name suite pattern parameters <<<"$kernel"
   case $name in '' | '#'*) continue ;; esac
   if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
   update_suite "$suite"
@@ -218,6 +221,6 @@ while read -r name suite pattern parameters; do
   echo "$name: booting $release"
   boot "$name" "$release" "$parameters" || true
   ran+=("$name=$cache/logs/$name.log")
-done <tools/kernels/kernels.txt
+done
 [ "${#ran[@]}" -gt 0 ] || fail "no such kernel: $*"
 node dist/tools/kernels/table.js "${ran[@]}"
