@@ -6,6 +6,7 @@
 #   ILM_KERNELS_PARTS    of core, devices, module, engine, oracle, load, cost, removal, with commas; default all. Other rows of the table stay
 #   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 1800 (some 150 s of CPU, on a machine that has nothing else to do)
 #   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
+#   ILM_KERNELS_NICE     of the compiler and the emulator; default 15
 #
 # Nothing is installed on this machine for it but debootstrap, cpio, xz and a static busybox: QEMU, the compiler and the
 # kernels' headers live in a small Debian 13 in the cache (Debian 12's QEMU 7.2 corrupts memory under newer kernels).
@@ -16,6 +17,7 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 cache=${ILM_KERNELS_CACHE:-${XDG_CACHE_HOME:-/var/cache}/ilm-kernels}
 limit=${ILM_KERNELS_TIMEOUT:-1800}
 memory=${ILM_KERNELS_MEMORY:-2048}
+nice=${ILM_KERNELS_NICE:-15}
 bench=$cache/bench
 # Devices and what they carry.
 GUEST_MODULES=(veth vrf 8021q ipip ip_gre wireguard)
@@ -121,7 +123,7 @@ fetch_kernel() {
 
 # Without DKMS, as kmod/README.md says.
 make_by_hand() {
-  in_bench nice -n 15 make -C "/usr/src/ilm-lookup-$version" KDIR="/usr/src/linux-headers-$1"
+  in_bench nice -n "$nice" make -C "/usr/src/ilm-lookup-$version" KDIR="/usr/src/linux-headers-$1"
 }
 
 # By DKMS, as users have it built: leaves the module, signed, in $cache/modules/RELEASE/ilm_lookup.ko, and beside it one without
@@ -144,7 +146,7 @@ build_module() {
   cp -r kmod "$bench/usr/src/ilm-lookup-$version"
   mkdir -p "$bench/lib/modules/$release"
   ln -sfn "/usr/src/linux-headers-$release" "$bench/lib/modules/$release/build"
-  if in_bench nice -n 15 dkms build "ilm-lookup/$version" -k "$release" >"$log" 2>&1; then
+  if in_bench nice -n "$nice" dkms build "ilm-lookup/$version" -k "$release" >"$log" 2>&1; then
     built=$(find "$bench/var/lib/dkms/ilm-lookup/$version/$release" -name ilm_lookup.ko)
     in_bench objcopy --remove-section=.BTF "${built#"$bench"}" /root/without-btf.ko
     cp "$built" "$folder/"
@@ -192,7 +194,7 @@ boot() {
   local name=$1 release=$2 parameters=$3 log=$cache/logs/$1.log kernel status=0
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
-  in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
+  in_bench timeout --foreground "$limit" nice -n "$nice" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
     -append "console=ttyS0 mitigations=off panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
