@@ -158,7 +158,7 @@ struct {
 /* Index of a VRF's device -> ILM_VRF_CLOSED_*. Writer: control plane. Reader: sk_lookup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, __u32);
