@@ -12,6 +12,8 @@ import {
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
   ILM_SLOT_NONE,
+  ILM_VRF_CLOSED_TCP,
+  ILM_VRF_CLOSED_UDP,
   endpointLayout,
   faultsLayout,
   memberLayout,
@@ -35,6 +37,8 @@ import {
   runIterator,
 } from "../kernel/bpf.js";
 import { cgroup2Path } from "../kernel/mounts.js";
+import { vrfIndexes } from "../kernel/interfaces.js";
+import { sysctl } from "../kernel/procfs.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
@@ -60,6 +64,8 @@ export const registryMaps = [
   "steering",
   "steered_tcp",
   "on_device",
+  "vrfs",
+  "vrf_count",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -104,6 +110,10 @@ export function endpointKey(endpoint: Endpoint): Uint8Array {
     port: endpoint.port,
     protocol: protocolNumbers[endpoint.protocol],
   });
+}
+
+function word(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 function keyText(key: Uint8Array): string {
@@ -240,10 +250,22 @@ export class Registry {
       [ILM_INGRESS_ICMP, programs?.icmp],
     ] as const;
     for (const [index, program] of entries) {
-      const key = new Uint8Array(Uint32Array.of(index).buffer);
-      if (program === undefined) map.delete(key);
-      else map.update(key, new Uint8Array(Uint32Array.of(program.fd).buffer));
+      if (program === undefined) map.delete(word(index));
+      else map.update(word(index), word(program.fd));
     }
+  }
+
+  /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
+  meetVrfs(): void {
+    const map = this.map("vrfs");
+    const closed =
+      (sysctl("net.ipv4.tcp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_TCP) |
+      (sysctl("net.ipv4.udp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_UDP);
+    const keys = vrfIndexes().map((index) => word(index));
+    const present = new Set(keys.map(keyText));
+    for (const key of keys) map.update(key, word(closed));
+    this.map("vrf_count").update(zeroKey, word(keys.length));
+    for (const [key] of map.snapshot()) if (!present.has(keyText(key))) map.delete(key);
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */
@@ -342,9 +364,7 @@ export class Registry {
     for (const [key, { index }] of gone) {
       this.map("slots").delete(key);
       if (index === ILM_SLOT_NONE) continue;
-      const place = new Uint8Array(4);
-      new DataView(place.buffer).setUint32(0, index, true);
-      this.map("primary").delete(place);
+      this.map("primary").delete(word(index));
     }
     if (removed.size === 0) return;
     const members: Uint8Array[] = [];
