@@ -172,6 +172,8 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 	if (any_on_device() && l->interface &&
 	    try_members(ctx, &endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
 		return ILM_ATTEMPT_SELECTED;
+	if (is_closed_vrf(endpoint.protocol, l->interface))
+		return is_steered(l, &endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
 		/* A destination on every port; another mapping may have given this very port a place. */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, &endpoint);
@@ -278,7 +280,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!rule)
 		return SK_PASS;
 	l->mapping = rule->mapping;
-	c = bpf_map_lookup_elem(&counters, &l->mapping);
+	c = bpf_map_lookup_elem(&counters, &rule->counter);
 	if (!c)
 		return SK_PASS;
 

@@ -389,7 +389,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			count_fault(unsteered);
 			l->verdict = ILM_VERDICT_MISSED;
 			l->attempts[i] = ILM_ATTEMPT_FAILED;
-			c = bpf_map_lookup_elem(&counters, &l->mapping);
+			c = bpf_map_lookup_elem(&counters, &rule->counter);
 			if (c)
 				c->errors++;
 			if (watched())
@@ -404,7 +404,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			return bury(skb, p->transport, p->expected);
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
-		c = bpf_map_lookup_elem(&counters, &l->mapping);
+		c = bpf_map_lookup_elem(&counters, &rule->counter);
 		if (c)
 			c->selected++;
 		if (udp)

@@ -9,7 +9,7 @@ import type { Rules } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, type ErrorBody } from "./error-body.js";
 import {
-  countMappings,
+  describeKfuncTrouble,
   describeMissingInterface,
   nothingInForce,
   rulesAfter,
@@ -31,7 +31,7 @@ export interface ReconcilerOptions {
   /** Told when the data plane was unloaded, which ends the daemon. */
   readonly onUnloaded?: () => void;
   /** One line on what a change did, for the log. */
-  readonly describe?: (before: Rules | null, after: Rules) => string;
+  readonly describe?: (before: Rules | null, after: Rules, mappings: number) => string;
 }
 
 export interface ReloadState {
@@ -160,9 +160,17 @@ export class Reconciler {
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
     const { dataPlane, log, describe } = this.#options;
-    const { generation, changed, addressesAdded, addressesRemoved, interfacesMissing } =
-      dataPlane.apply(rules);
-    const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules);
+    const {
+      generation,
+      changed,
+      mappings,
+      incremental,
+      addressesAdded,
+      addressesRemoved,
+      interfacesMissing,
+      kfuncTrouble,
+    } = dataPlane.apply(rules);
+    const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules, mappings);
     log.log(
       "info",
       changed
@@ -173,13 +181,16 @@ export class Reconciler {
     for (const address of addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of addressesRemoved) log.log("info", `${address} was removed from lo`);
     for (const name of interfacesMissing) log.log("warning", describeMissingInterface(name));
+    if (kfuncTrouble !== null) log.log("warning", describeKfuncTrouble(kfuncTrouble));
     return {
       generation,
       changed,
-      mappings: countMappings(rules),
+      mappings,
+      incremental,
       addressesAdded,
       addressesRemoved,
       interfacesMissing,
+      kfuncTrouble,
     };
   }
 

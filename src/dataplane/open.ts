@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
-import { compile } from "../compile/compile.js";
+import type { Endpoint } from "../compile/tables.js";
 import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
@@ -17,6 +17,7 @@ import {
   waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
+import { vrfIndexes } from "../kernel/interfaces.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
 import { lockPath } from "../kernel/lock.js";
 import { findBpffs, mountBpffs } from "../kernel/mounts.js";
@@ -25,12 +26,12 @@ import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules, allMappings } from "../model/mapping.js";
+import { type Rules, mappingAt } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
-import { chooseEngine } from "./engine.js";
+import { type EngineChoice, chooseEngine, withoutKfunc } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
   type Direction,
@@ -39,10 +40,11 @@ import {
   ingressIsPossible,
   interfacesWithout,
 } from "./interfaces.js";
-import { type Description, digestOf } from "./description.js";
+import type { Description } from "./description.js";
 import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
+import { type Plan, endpointsOf, planOver, planWhole } from "./plan.js";
 import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
 import type {
@@ -65,6 +67,11 @@ interface Loaded {
   readonly registry: Registry;
 }
 
+interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
+  /** All that destinations name; null: those of the generation before and some more. */
+  readonly endpoints: readonly Endpoint[] | null;
+}
+
 const notLoaded = (): IlmError =>
   new IlmError("NOT_LOADED", "nothing is loaded in this network namespace", {
     remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
@@ -73,12 +80,14 @@ const notLoaded = (): IlmError =>
 class KernelDataPlane implements DataPlane {
   readonly netnsInode: number;
   readonly #cookie: bigint;
+  readonly #layeredFrom: number | undefined;
   #paths: PinPaths | undefined;
   #loaded: Loaded | undefined;
   readonly #ingressIsPossible: () => boolean;
 
-  constructor(ingress: () => boolean) {
+  constructor({ layeredFrom, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
+    this.#layeredFrom = layeredFrom;
     this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
@@ -167,9 +176,9 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const description = this.#current()?.description;
     if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules, engine } = description;
+    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = description;
     // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules, engine };
+    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble };
   }
 
   /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
@@ -183,68 +192,54 @@ class KernelDataPlane implements DataPlane {
   }
 
   apply(rules: Rules): ApplyResult {
+    const before = this.#findPaths() === undefined ? undefined : this.#readable();
+    const planWith = (choice: EngineChoice): Plan =>
+      (before !== undefined && planOver(before, rules, choice)) ||
+      planWhole(rules, choice, this.#layeredFrom);
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
-    const compiled = compile(rules);
-    const engine = chooseEngine(rules);
+    let plan = planWith(chooseEngine(rules));
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
-    const before = this.#readable();
     // Another version's state goes on deciding until ours is in force.
     if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    const digest = digestOf(rules);
-    if (
-      before !== undefined &&
-      before.description.digest === digest &&
-      before.description.engine === engine
-    ) {
-      before.registry.scan();
-      this.#steer();
-      const { generation } = before.description;
-      return {
-        generation,
-        changed: false,
-        addressesAdded: added,
-        addressesRemoved: [],
-        interfacesMissing: before.generation.resolveInterfaces(),
-      };
+    if (before !== undefined) {
+      // A writer that was killed may not have come that far.
+      before.registry.setIngress(before.generation.ingress);
+      waitForPrograms();
+      if (isInForce(before, plan)) return this.#refresh(before, plan, added);
     }
-    mkdirSync(paths.base, { recursive: true, mode: 0o700 });
-    let registry = before?.registry;
-    let slots = registry?.reserve(compiled.endpoints);
-    if (registry === undefined || slots === undefined) {
-      registry = Registry.create(
-        paths,
-        Math.max(0, ...paths.numbers("registry")) + 1,
-        this.#cookie,
-        compiled.endpoints.length,
-        this.#ingressIsPossible(),
-      );
-      slots = registry.reserve(compiled.endpoints);
+    let built: Built;
+    try {
+      try {
+        built = this.#build(paths, before, rules, plan);
+      } catch (error) {
+        plan = planWith(withoutKfunc(rules, plan.choice, error));
+        if (before !== undefined && isInForce(before, plan)) {
+          return this.#refresh(before, plan, added);
+        }
+        built = this.#build(paths, before, rules, plan);
+      }
+    } catch (error) {
+      for (const address of added) removeFromLoopback(address);
+      removeIfEmpty(paths.base);
+      removeIfEmpty(paths.parent);
+      throw error;
     }
-    if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
-    const description: Description = {
-      generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
-      appliedAt: new Date().toISOString(),
-      version,
-      rules,
-      engine,
-      digest,
-      registry: registry.number,
-      interfaces: compiled.interfaces,
-    };
-    const generation = Generation.create(paths, registry, compiled, slots, description);
+    const { generation, registry, description, endpoints } = built;
     const missing = generation.resolveInterfaces();
-    if (before !== undefined) generation.carryFrom(before.generation, compiled);
+    registry.meetVrfs();
+    const shared = endpoints === null;
+    if (before !== undefined) generation.carryFrom(before.generation, shared);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
       // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
       waitForPrograms();
-      generation.carryFrom(before.generation, compiled);
+      generation.carryFrom(before.generation, shared);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
       if (before.link !== link) before.link.close();
@@ -252,15 +247,95 @@ class KernelDataPlane implements DataPlane {
     this.#loaded = { link, programId: generation.program.id, generation, description, registry };
     this.#steer();
     this.#removeLeftovers(paths, this.#loaded);
-    registry.retain(compiled.endpoints);
+    if (endpoints !== null) registry.retain(endpoints);
     const removed = removeUnused(addresses);
     return {
       generation: description.generation,
       changed: true,
+      mappings: plan.mappings,
+      incremental: shared,
       addressesAdded: added,
       addressesRemoved: removed,
       interfacesMissing: missing,
+      kfuncTrouble: plan.choice.kfuncTrouble,
     };
+  }
+
+  /** Nothing to change: what came and went is looked at again. */
+  #refresh(
+    { description, registry, generation }: Loaded,
+    { mappings }: Plan,
+    added: readonly string[],
+  ): ApplyResult {
+    registry.scan();
+    registry.meetVrfs();
+    this.#steer();
+    return {
+      generation: description.generation,
+      changed: false,
+      mappings,
+      incremental: false,
+      addressesAdded: added,
+      addressesRemoved: [],
+      interfacesMissing: generation.resolveInterfaces(),
+      kfuncTrouble: description.kfuncTrouble,
+    };
+  }
+
+  /** A generation that decides nothing yet, and the registry that it uses. */
+  #build(paths: PinPaths, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
+    mkdirSync(paths.base, { recursive: true, mode: 0o700 });
+    const endpoints = endpointsOf(plan);
+    let registry = before?.registry;
+    let slots = registry?.reserve(endpoints);
+    if (registry === undefined || slots === undefined) {
+      // The tables in force name places in the registry that is there.
+      if (plan.whole === null) {
+        return this.#build(paths, before, rules, planWhole(rules, plan.choice, this.#layeredFrom));
+      }
+      registry = Registry.create(
+        paths,
+        Math.max(0, ...paths.numbers("registry")) + 1,
+        this.#cookie,
+        endpoints.length,
+        this.#ingressIsPossible(),
+      );
+      slots = registry.reserve(endpoints);
+    }
+    if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
+    const wanted: Description = {
+      generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
+      appliedAt: new Date().toISOString(),
+      version,
+      rules,
+      ...plan.choice,
+      fileDigest: plan.fileDigest,
+      digest: plan.digest,
+      protocols: plan.protocols,
+      layers: plan.layers,
+      registry: registry.number,
+      interfaces: plan.interfaces,
+    };
+    const overlay =
+      plan.overlay === null
+        ? null
+        : { overlay: plan.overlay, slots: slots.slice(plan.whole?.endpoints.length ?? 0) };
+    if (plan.whole === null) {
+      if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
+      const generation = Generation.createOver(before.generation, paths, registry, wanted, overlay);
+      return { generation, registry, description: wanted, endpoints: null };
+    }
+    const whole = { compiled: plan.whole, slots, overlay };
+    try {
+      const generation = Generation.create(paths, registry, wanted, whole);
+      return { generation, registry, description: wanted, endpoints };
+    } catch (error) {
+      if (registry !== before?.registry) {
+        registry.close();
+        removeFolder(paths.registry(registry.number));
+      }
+      throw error;
+    }
   }
 
   #switch(paths: PinPaths, before: Loaded | undefined, generation: Generation): BpfLink {
@@ -300,6 +375,10 @@ class KernelDataPlane implements DataPlane {
 
   steers(): boolean | null {
     return this.#current()?.registry.steers ?? null;
+  }
+
+  vrfs(): ReadonlySet<number> {
+    return new Set(vrfIndexes());
   }
 
   endedNamespaces(): number[] {
@@ -360,7 +439,7 @@ class KernelDataPlane implements DataPlane {
   /** The kernel selects at ingress, with a packet in hand; here the listener on the destination is named. */
   #steeredSocket(explanation: Explanation, rules: Rules): string | null {
     const { packet, mapping: index, destination } = explanation;
-    const mapping = index === null ? undefined : allMappings(rules)[index];
+    const mapping = index === null ? undefined : mappingAt(rules, index);
     if (mapping === undefined) return null;
     const wanted = candidates(mapping, familyOf(packet.local)).filter(
       (candidate) => candidate.destination === destination,
@@ -391,7 +470,9 @@ class KernelDataPlane implements DataPlane {
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
   #meetInterfaces(): void {
-    this.#current()?.generation.resolveInterfaces();
+    const loaded = this.#current();
+    loaded?.generation.resolveInterfaces();
+    loaded?.registry.meetVrfs();
     this.#steer();
   }
 
@@ -440,14 +521,21 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
+function isInForce({ description }: Loaded, { digest, choice }: Plan): boolean {
+  return (
+    description.digest === digest &&
+    description.engine === choice.engine &&
+    description.kfuncTrouble === choice.kfuncTrouble
+  );
+}
+
 /**
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
  */
-function neededHooks({ rules, engine }: Description): Record<Direction, boolean> {
-  const mappings = allMappings(rules);
-  const udp = mappings.some((mapping) => mapping.protocol === "udp");
+function neededHooks({ protocols, engine }: Description): Record<Direction, boolean> {
+  const udp = protocols.includes("udp");
   // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
-  const mptcp = engine !== "kfunc" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
 }
 
@@ -489,8 +577,16 @@ function listWithoutRegistry(): Uint8Array {
 
 /**
  * Cheap, and changes nothing; works when nothing is loaded. Throws NOT_PERMITTED, NO_BPF, NO_BTF, NO_LIBBPF when this host
- * or user cannot. `ingress` is for tests and measurements, which say no: then all is as on a kernel without tcx.
+ * or user cannot.
  */
-export function openDataPlane(ingress: () => boolean = ingressIsPossible): DataPlane {
-  return new KernelDataPlane(ingress);
+export function openDataPlane(options: DataPlaneOptions = {}): DataPlane {
+  return new KernelDataPlane(options);
+}
+
+/** For tests and measurements. */
+export interface DataPlaneOptions {
+  /** From how many mappings of the file on those added at run time are an overlay. */
+  readonly layeredFrom?: number;
+  /** Says no: then all is as on a kernel without tcx. */
+  readonly ingress?: () => boolean;
 }

@@ -12,6 +12,8 @@ import {
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
   ILM_SLOT_NONE,
+  ILM_VRF_CLOSED_TCP,
+  ILM_VRF_CLOSED_UDP,
   endpointLayout,
   faultsLayout,
   memberLayout,
@@ -35,6 +37,8 @@ import {
   runIterator,
 } from "../kernel/bpf.js";
 import { cgroup2Path } from "../kernel/mounts.js";
+import { vrfIndexes } from "../kernel/interfaces.js";
+import { sysctl } from "../kernel/procfs.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
@@ -60,6 +64,8 @@ export const registryMaps = [
   "steering",
   "steered_tcp",
   "on_device",
+  "vrfs",
+  "vrf_count",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -95,6 +101,8 @@ const hooks = [
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
 const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
+/** Endpoints that are looked up one by one; of more, all places are read at once. */
+const FEW = 1000;
 
 export function endpointKey(endpoint: Endpoint): Uint8Array {
   return encode(endpointLayout, {
@@ -102,6 +110,10 @@ export function endpointKey(endpoint: Endpoint): Uint8Array {
     port: endpoint.port,
     protocol: protocolNumbers[endpoint.protocol],
   });
+}
+
+function word(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 function keyText(key: Uint8Array): string {
@@ -166,15 +178,15 @@ export class Registry {
     slotsNeeded: number,
     steers: boolean,
   ): Registry {
+    const cgroup = cgroup2Path();
+    const steerUdp = steers ? 1 : 0;
+    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
     const staging = paths.staging("registry");
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
-    const cgroup = cgroup2Path();
     const objects = openObjects();
-    const maps = new Map<RegistryMap, BpfMap>();
-    const programs = new Map<PinnedProgram, BpfProgram>();
-    const steerUdp = steers ? 1 : 0;
-    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
       objects.registry.resize("slots", slots);
@@ -238,10 +250,22 @@ export class Registry {
       [ILM_INGRESS_ICMP, programs?.icmp],
     ] as const;
     for (const [index, program] of entries) {
-      const key = new Uint8Array(Uint32Array.of(index).buffer);
-      if (program === undefined) map.delete(key);
-      else map.update(key, new Uint8Array(Uint32Array.of(program.fd).buffer));
+      if (program === undefined) map.delete(word(index));
+      else map.update(word(index), word(program.fd));
     }
+  }
+
+  /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
+  meetVrfs(): void {
+    const map = this.map("vrfs");
+    const closed =
+      (sysctl("net.ipv4.tcp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_TCP) |
+      (sysctl("net.ipv4.udp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_UDP);
+    const keys = vrfIndexes().map((index) => word(index));
+    const present = new Set(keys.map(keyText));
+    for (const key of keys) map.update(key, word(closed));
+    this.map("vrf_count").update(zeroKey, word(keys.length));
+    for (const [key] of map.snapshot()) if (!present.has(keyText(key))) map.delete(key);
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */
@@ -254,11 +278,27 @@ export class Registry {
     return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
   }
 
-  #slots(): Map<string, Slot> {
-    const found = new Map<string, Slot>();
-    for (const [key, value] of this.map("slots").entries()) {
-      found.set(keyText(key), decode(slotLayout, value));
+  /** All places. */
+  *#slots(): Generator<[Uint8Array, Slot]> {
+    for (const [keys, values] of this.map("slots").batches()) {
+      for (let at = 0; at * slotLayout.size < values.length; at++) {
+        const key = keys.subarray(at * endpointLayout.size, (at + 1) * endpointLayout.size);
+        yield [key, decode(slotLayout, values, at * slotLayout.size)];
+      }
     }
+  }
+
+  /** The places that these have. */
+  #slotsOf(keys: readonly Uint8Array[]): Map<string, Slot> {
+    const found = new Map<string, Slot>();
+    if (keys.length <= FEW) {
+      for (const key of keys) {
+        const value = this.map("slots").lookup(key);
+        if (value !== undefined) found.set(keyText(key), decode(slotLayout, value));
+      }
+      return found;
+    }
+    for (const [key, slot] of this.#slots()) found.set(keyText(key), slot);
     return found;
   }
 
@@ -268,13 +308,15 @@ export class Registry {
    * when they do not fit: then a larger registry is needed.
    */
   reserve(endpoints: readonly Endpoint[]): number[] | undefined {
-    const known = this.#slots();
     const keys = endpoints.map(endpointKey);
-    const missing = endpoints.filter((_, i) => !known.has(keyText(keys[i] ?? zeroKey)));
-    const capacity = this.map("slots").maxEntries;
-    if (known.size + missing.length > capacity) return undefined;
-    if (missing.length > 0) {
-      const taken = new Set([...known.values()].map((slot) => slot.index));
+    const known = this.#slotsOf(keys);
+    if (keys.some((key) => !known.has(keyText(key)))) {
+      const taken = new Uint8Array(this.map("primary").maxEntries);
+      let count = 0;
+      for (const [, { index }] of this.#slots()) {
+        count++;
+        if (index !== ILM_SLOT_NONE) taken[index] = 1;
+      }
       const meta = this.#meta();
       let serial = meta.nextSerial;
       let free = 0;
@@ -284,13 +326,14 @@ export class Registry {
         if (known.has(keyText(key))) return;
         let index = ILM_SLOT_NONE;
         if (endpoint.port !== 0) {
-          while (taken.has(free)) free++;
+          while (taken[free] === 1) free++;
           index = free++;
         }
         const slot = { index, serial: serial++ };
         known.set(keyText(key), slot);
         added.push([key, slot]);
       });
+      if (count + added.length > taken.length) return undefined;
       // First: a serial is never used twice, also when we are killed in between.
       this.#writeMeta({ ...meta, nextSerial: serial });
       putEntries(
@@ -311,16 +354,17 @@ export class Registry {
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
     const removed = new Set<string>();
-    for (const [key, value] of this.map("slots").snapshot()) {
-      const endpoint = decode(endpointLayout, key);
-      if (kept.has(keyText(key)) || kept.has(everyPort(endpoint))) continue;
-      removed.add(keyText(key));
+    const gone: [Uint8Array, Slot][] = [];
+    for (const [key, slot] of this.#slots()) {
+      const text = keyText(key);
+      if (kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)))) continue;
+      removed.add(text);
+      gone.push([key, slot]);
+    }
+    for (const [key, { index }] of gone) {
       this.map("slots").delete(key);
-      const { index } = decode(slotLayout, value);
       if (index === ILM_SLOT_NONE) continue;
-      const place = new Uint8Array(4);
-      new DataView(place.buffer).setUint32(0, index, true);
-      this.map("primary").delete(place);
+      this.map("primary").delete(word(index));
     }
     if (removed.size === 0) return;
     const members: Uint8Array[] = [];

@@ -13,7 +13,7 @@ const [verb, file] = process.argv.slice(2);
 if (file === undefined || (verb !== "apply" && verb !== "run")) {
   throw new Error("usage: without-tcx.js apply|run FILE");
 }
-const dataPlane = openDataPlane(() => false);
+const dataPlane = openDataPlane({ ingress: () => false });
 const lock = acquireWriterLock(dataPlane.netnsInode);
 dataPlane.apply({ ...emptyRules, file: loadConfiguration(file).ruleSet });
 lock.release();

@@ -13,9 +13,15 @@ import {
   type Address,
   type Prefix,
 } from "../../../src/model/address.js";
-import type { Destination, Mapping, Rules, RuleSet, Service } from "../../../src/model/mapping.js";
+import {
+  type Destination,
+  type Mapping,
+  type Rules,
+  type RuleSet,
+  type Service,
+  allMappings,
+} from "../../../src/model/mapping.js";
 import { mergePorts } from "../../../src/model/ports.js";
-import { countMappings } from "../../../src/daemon/changes.js";
 
 export function address(text: string): Address {
   const parsed = parseAddress(text);
@@ -60,6 +66,10 @@ export class FakeDataPlane implements DataPlane {
   resyncs = 0;
   fail: Error | null = null;
   #inForce: InForce | null = null;
+
+  vrfs(): ReadonlySet<number> {
+    return new Set();
+  }
 
   uncoveredInterfaces(): [] {
     return [];
@@ -110,14 +120,24 @@ export class FakeDataPlane implements DataPlane {
         appliedAt: "2026-01-02T03:04:05.000Z",
         engine: "registry",
         version: "0.0.0",
+        kfuncTrouble: null,
         rules: next,
       };
     }
-    return { generation, changed, addressesAdded: [], addressesRemoved: [], interfacesMissing: [] };
+    return {
+      generation,
+      changed,
+      mappings: allMappings(next).length,
+      incremental: false,
+      addressesAdded: [],
+      addressesRemoved: [],
+      interfacesMissing: [],
+      kfuncTrouble: null,
+    };
   }
 
   counters() {
-    const count = this.#inForce === null ? 0 : countMappings(this.#inForce.rules);
+    const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
     return Array.from({ length: count }, () => ({
       existing: 0,
       selected: 0,

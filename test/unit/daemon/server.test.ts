@@ -26,9 +26,11 @@ const result: ChangeResult = {
   generation: 2,
   changed: true,
   mappings: 1,
+  incremental: false,
   addressesAdded: [],
   addressesRemoved: [],
   interfacesMissing: [],
+  kfuncTrouble: null,
 };
 const unload: ApiChange = { kind: "unload" };
 
