@@ -7,8 +7,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { median } from "./network.js";
+import { progress } from "./network.js";
 import { Site, families, runInside, runTraffic } from "./sites.js";
+import { type Compared, type Measured, compare, takeTurns } from "./turns.js";
 
 const ROUNDS = 21;
 const SECONDS = 0.3;
@@ -32,19 +33,8 @@ const ways = [
 ] as const;
 type Way = (typeof ways)[number];
 
-export interface TcpRow {
+export interface TcpRow extends Compared {
   readonly way: Way;
-  readonly value: number;
-  /** Of client, daemon and proxy together, in microseconds. */
-  readonly cpu: number;
-  /** Medians of the rounds' ratios to the direct way. */
-  readonly ratio: number;
-  readonly cpuRatio: number;
-}
-
-interface Measured {
-  readonly value: number;
-  readonly cpu: number;
 }
 
 /** Connections, each with a request and a reply, per second; CPU time of one. */
@@ -156,23 +146,10 @@ async function warmUp(site: Site): Promise<void> {
 }
 
 function rowsOf(rounds: readonly (readonly Measured[])[]): TcpRow[] {
-  return ways.map((way, i) => {
-    const each = (pick: (mine: Measured, direct: Measured) => number): number =>
-      median(
-        rounds.map((round) => {
-          const [direct] = round;
-          const mine = round[i];
-          if (mine === undefined || direct === undefined) throw new Error("a round is not whole");
-          return pick(mine, direct);
-        }),
-      );
-    return {
-      way,
-      value: each((mine) => mine.value),
-      cpu: each((mine) => mine.cpu),
-      ratio: each((mine, direct) => mine.value / direct.value),
-      cpuRatio: each((mine, direct) => mine.cpu / direct.cpu),
-    };
+  const compared = compare(rounds, () => ways.indexOf("direct"));
+  return ways.flatMap((way, i) => {
+    const row = compared[i];
+    return row === undefined ? [] : [{ way, ...row }];
   });
 }
 
@@ -187,12 +164,9 @@ export async function measureTcp(): Promise<{ connections: TcpRow[]; bulk: TcpRo
       await prepare(way, site, folder);
     }
     for (const site of sites) await warmUp(site);
-    const connections: Measured[][] = [];
-    const bulk: Measured[][] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      connections.push(sites.map(measureConnections));
-      bulk.push(sites.map(measureBulk));
-    }
+    const connections = takeTurns(ROUNDS, sites, measureConnections);
+    progress("new connections: done");
+    const bulk = takeTurns(ROUNDS, sites, measureBulk);
     return { connections: rowsOf(connections), bulk: rowsOf(bulk) };
   } finally {
     for (const site of sites) site.remove();

@@ -10,11 +10,12 @@ import { join } from "node:path";
 import { version } from "../src/version.js";
 import { renderTable, replacePart } from "../tools/markdown.js";
 import { measureApply } from "./apply.js";
-import { type TcpRow, measureTcp } from "./connections.js";
+import { measureTcp } from "./connections.js";
 import { measureListeners } from "./listeners.js";
 import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
 import { root } from "./sites.js";
+import type { Compared } from "./turns.js";
 import { measureUdp } from "./udp.js";
 
 const DOCUMENT = join(root, "docs", "performance.md");
@@ -77,7 +78,10 @@ async function lookup(): Promise<string> {
   );
 }
 
-function tcpTable(title: string, unit: string, cpu: string, rows: readonly TcpRow[]): string {
+function comparison(
+  [title, unit, cpu]: readonly [string, string, string],
+  rows: readonly (Compared & { readonly way: string })[],
+): string {
   return table(
     [title, unit, "of direct", cpu, "of direct"],
     ...rows.map((row) => [
@@ -94,21 +98,16 @@ async function connections(): Promise<string> {
   const { connections, bulk } = await measureTcp();
   const milliseconds = bulk.map((row) => ({ ...row, cpu: row.cpu / 1000 }));
   return tables(
-    tcpTable("new connections", "per second", "CPU each, µs", connections),
-    tcpTable("one connection, bulk", "GiB/s", "CPU per GiB, ms", milliseconds),
+    comparison(["new connections", "per second", "CPU each, µs"], connections),
+    comparison(["one connection, bulk", "GiB/s", "CPU per GiB, ms"], milliseconds),
   );
 }
 
 async function udp(): Promise<string> {
-  return table(
-    ["request and reply", "per second", "of direct", "CPU each, µs", "of direct"],
-    ...(await measureUdp()).map(({ family, way, perSecond, ratio, cpuMicroseconds, cpuRatio }) => [
-      `${family}, ${way}`,
-      whole(perSecond),
-      ratio.toFixed(2),
-      cpuMicroseconds.toFixed(1),
-      cpuRatio.toFixed(2),
-    ]),
+  const rows = await measureUdp();
+  return comparison(
+    ["request and reply", "per second", "CPU each, µs"],
+    rows.map((row) => ({ ...row, way: `${row.family}, ${row.way}` })),
   );
 }
 

@@ -1,12 +1,12 @@
 /**
  * UDP: request and reply, direct, mapped, by nftables DNAT, and through a proxy. Each way has namespaces of its own (so the
- * connection tracking that DNAT brings slows only DNAT), all ways take turns in each of many short rounds, and the best round
- * of each is compared: whatever else the machine does only takes away.
+ * connection tracking that DNAT brings slows only DNAT), all ways take turns in each of many short rounds (bench/turns.ts).
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type FamilyName, Site, families, runInside, runTraffic } from "./sites.js";
+import { type Compared, type Measured, compare, takeTurns } from "./turns.js";
 
 const ROUNDS = 25;
 const SECONDS = 0.3;
@@ -19,21 +19,15 @@ const daemons: Readonly<Record<FamilyName, string>> = { IPv4: "127.0.1.10", IPv6
 const ways = ["direct", "mapped", "mapped to another port", "nftables DNAT", "proxy"] as const;
 type Way = (typeof ways)[number];
 
-export interface UdpRow {
+export interface UdpRow extends Compared {
   readonly family: FamilyName;
   readonly way: Way;
-  /** Requests with their reply, per second. */
-  readonly perSecond: number;
-  /** CPU time of client, daemon and proxy together, per request with its reply. */
-  readonly cpuMicroseconds: number;
-  /** To direct. */
-  readonly ratio: number;
-  readonly cpuRatio: number;
 }
 
-interface Measured {
-  readonly perSecond: number;
-  readonly cpu: number;
+interface Entry {
+  readonly way: Way;
+  readonly family: FamilyName;
+  readonly site: Site;
 }
 
 async function prepare(way: Way, family: FamilyName, site: Site, folder: string): Promise<void> {
@@ -75,7 +69,8 @@ async function prepare(way: Way, family: FamilyName, site: Site, folder: string)
   }
 }
 
-function measure(family: FamilyName, site: Site): Measured {
+/** Requests with their reply. */
+function measure({ family, site }: Entry): Measured {
   const { server } = families[family];
   const before = site.cpu();
   const words = ["client", server, "5000", String(SECONDS), String(WINDOW)];
@@ -85,7 +80,7 @@ function measure(family: FamilyName, site: Site): Measured {
     cpu_us: number;
   };
   return {
-    perSecond: result.replies / result.seconds,
+    value: result.replies / result.seconds,
     cpu: (result.cpu_us + site.cpu() - before) / result.replies,
   };
 }
@@ -93,7 +88,7 @@ function measure(family: FamilyName, site: Site): Measured {
 export async function measureUdp(): Promise<UdpRow[]> {
   const folder = mkdtempSync(join(tmpdir(), "ilm-bench-"));
   const sites: Site[] = [];
-  const entries: { way: Way; family: FamilyName; site: Site }[] = [];
+  const entries: Entry[] = [];
   try {
     for (const family of Object.keys(families) as FamilyName[]) {
       for (const way of ways) {
@@ -103,25 +98,13 @@ export async function measureUdp(): Promise<UdpRow[]> {
         entries.push({ way, family, site });
       }
     }
-    const measureAll = (): Measured[] => entries.map(({ family, site }) => measure(family, site));
-    measureAll();
-    const rounds = Array.from({ length: ROUNDS }, measureAll);
-    const best = entries.map((_, index) => ({
-      perSecond: Math.max(...rounds.map((round) => round[index]?.perSecond ?? 0)),
-      cpu: Math.min(...rounds.map((round) => round[index]?.cpu ?? Infinity)),
-    }));
-    return entries.map(({ way, family }, index) => {
-      const direct = entries.findIndex((each) => each.family === family && each.way === "direct");
-      const { perSecond, cpu } = best[index] ?? { perSecond: 0, cpu: 0 };
-      const base = best[direct] ?? { perSecond: 1, cpu: 1 };
-      return {
-        family,
-        way,
-        perSecond,
-        cpuMicroseconds: cpu,
-        ratio: perSecond / base.perSecond,
-        cpuRatio: cpu / base.cpu,
-      };
+    entries.forEach(measure);
+    const directOf = (index: number): number =>
+      entries.findIndex(({ way, family }) => way === "direct" && family === entries[index]?.family);
+    const compared = compare(takeTurns(ROUNDS, entries, measure), directOf);
+    return entries.flatMap(({ way, family }, index) => {
+      const row = compared[index];
+      return row === undefined ? [] : [{ family, way, ...row }];
     });
   } finally {
     for (const site of sites) site.remove();
