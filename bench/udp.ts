@@ -1,11 +1,13 @@
 /**
- * UDP: request and reply, direct, mapped, by nftables DNAT, and through a proxy. Each way has namespaces of its own (so the
- * connection tracking that DNAT brings slows only DNAT), all ways take turns in each of many short rounds (bench/turns.ts).
+ * UDP: request and reply, direct, mapped (handed over at ingress, and through a socket map), by nftables DNAT, and through a
+ * proxy. Each way has namespaces of its own (so the connection tracking that DNAT brings slows only DNAT), all ways take turns
+ * in each of many short rounds (bench/turns.ts).
  */
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type FamilyName, Site, families, runInside, runTraffic } from "./sites.js";
+import { type FamilyName, Site, families, ilm, root, runInside, runTraffic } from "./sites.js";
 import { type Compared, type Measured, compare, takeTurns } from "./turns.js";
 
 const ROUNDS = 25;
@@ -16,7 +18,17 @@ const WINDOW = 16;
 /** The daemon's own address. */
 const daemons: Readonly<Record<FamilyName, string>> = { IPv4: "127.0.1.10", IPv6: "fd5e:ed00::10" };
 
-const ways = ["direct", "mapped", "mapped to another port", "nftables DNAT", "proxy"] as const;
+/** What kernels before 6.6 do; the product has no such choice where the kernel has tcx. */
+const withoutTcx = join(root, "dist", "test", "support", "without-tcx.js");
+
+const ways = [
+  "direct",
+  "mapped",
+  "mapped, through a socket map",
+  "mapped to another port",
+  "nftables DNAT",
+  "proxy",
+] as const;
 type Way = (typeof ways)[number];
 
 export interface UdpRow extends Compared {
@@ -30,6 +42,14 @@ interface Entry {
   readonly site: Site;
 }
 
+/** What is compared is what is said to be. */
+function requireHandover(site: Site, wanted: string): void {
+  const words = ["listeners", "--json", "--netns", `/run/netns/${site.server}`];
+  const shown = execFileSync(ilm, words, { encoding: "utf8" });
+  const found = (JSON.parse(shown) as { readonly handover: string }[]).map((row) => row.handover);
+  if (found.join() !== wanted) throw new Error(`handed over by ${found.join()}, not ${wanted}`);
+}
+
 async function prepare(way: Way, family: FamilyName, site: Site, folder: string): Promise<void> {
   const { server: address } = families[family];
   const daemon = daemons[family];
@@ -38,17 +58,26 @@ async function prepare(way: Way, family: FamilyName, site: Site, folder: string)
       await site.daemon("echo", address, "5000");
       return;
     case "mapped":
+    case "mapped, through a socket map":
     case "mapped to another port": {
       const file = join(folder, `${site.server}.json`);
-      const port = way === "mapped" ? 5000 : 6000;
+      const port = way === "mapped to another port" ? 6000 : 5000;
       const rules = {
         version: 1,
         services: { app: { address: daemon } },
         mappings: [{ protocol: "udp", port: 5000, to: `app:${port}` }],
       };
       writeFileSync(file, JSON.stringify(rules));
-      site.apply(file);
+      const socketMap = way === "mapped, through a socket map";
+      const put = (): void => {
+        if (socketMap) runInside(site.server, [process.execPath, withoutTcx, "apply", file]);
+        else site.apply(file);
+      };
+      put();
       await site.daemon("echo", daemon, String(port));
+      // A socket map has whom a scan found; at ingress it makes no difference.
+      put();
+      requireHandover(site, socketMap ? "sockmap" : "ingress");
       return;
     }
     case "nftables DNAT": {

@@ -45,6 +45,13 @@ struct ilm_place {
 };
 ILM_ASSERT_SIZE(struct ilm_place, 24);
 
+/*
+ * A VRF's device: for which protocols its packets are not for sockets that are bound to no device (the kernel's default;
+ * net.ipv4.tcp_l3mdev_accept, udp_l3mdev_accept).
+ */
+#define ILM_VRF_CLOSED_TCP 1
+#define ILM_VRF_CLOSED_UDP 2
+
 /* How many live listeners a place has. */
 struct ilm_presence {
 	__u32 sockets;		/* but for those that are connected */

@@ -293,6 +293,22 @@ static __always_inline bool any_on_device(void)
 	return n && *n;
 }
 
+/*
+ * Is the interface a VRF's, whose packets only come to sockets that are bound to it (include/net/inet_sock.h,
+ * inet_bound_dev_eq)? sk_lookup sees the VRF's device as the interface.
+ */
+static __always_inline bool is_closed_vrf(__u32 protocol, __u32 interface)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&vrf_count, &key);
+	__u32 *closed;
+
+	if (!n || !*n || !interface)
+		return false;
+	closed = bpf_map_lookup_elem(&vrfs, &interface);
+	return closed && *closed & (protocol == IPPROTO_UDP ? ILM_VRF_CLOSED_UDP : ILM_VRF_CLOSED_TCP);
+}
+
 /* Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to this one. */
 static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
 {
@@ -301,7 +317,7 @@ static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoin
 	struct ilm_presence *p;
 
 	p = bpf_map_lookup_elem(&presence, &place);
-	if (p)
+	if (p && !is_closed_vrf(endpoint->protocol, interface))
 		all = *p;
 	if (!any_on_device())
 		return all;

@@ -155,6 +155,23 @@ struct {
 	__type(value, __u32);
 } on_device SEC(".maps");
 
+/* Index of a VRF's device -> ILM_VRF_CLOSED_*. Writer: control plane. Reader: sk_lookup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} vrfs SEC(".maps");
+
+/* One entry: how many there are. Hosts without VRFs pay for this one look only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} vrf_count SEC(".maps");
+
 /* One entry. Writers: all programs. Reader: `status`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

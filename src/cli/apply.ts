@@ -1,5 +1,5 @@
 /** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
-import { describeMissingInterface } from "../daemon/changes.js";
+import { describeKfuncTrouble, describeMissingInterface } from "../daemon/changes.js";
 import { performChange, type Performed } from "../daemon/perform.js";
 import { print, type Context } from "./context.js";
 import { loadWanted, type SourceOptions } from "./load.js";
@@ -22,8 +22,8 @@ export async function apply(
 
 /** What a change did, for people. */
 export function describePerformed(performed: Performed): string {
-  const { generation, changed, mappings, addressesAdded, addressesRemoved, interfacesMissing, by } =
-    performed;
+  const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
+  const { interfacesMissing, kfuncTrouble } = performed;
   const lines = [
     changed
       ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${by === "daemon" ? ", put in force by the daemon" : ""}`
@@ -31,6 +31,7 @@ export function describePerformed(performed: Performed): string {
     ...addressesAdded.map((address) => `${address} was added to lo`),
     ...addressesRemoved.map((address) => `${address} was removed from lo`),
     ...interfacesMissing.map((name) => `warning: ${describeMissingInterface(name)}`),
+    ...(kfuncTrouble === null ? [] : [`warning: ${describeKfuncTrouble(kfuncTrouble)}`]),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -38,7 +38,8 @@ async function checkRules(): Promise<Check[]> {
     return [asCheck("data plane", error)];
   }
   try {
-    const rules = dataPlane.inForce()?.rules ?? null;
+    const inForce = dataPlane.inForce();
+    const rules = inForce?.rules ?? null;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
     const warnings = findWarnings({
@@ -46,11 +47,14 @@ async function checkRules(): Promise<Check[]> {
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
+      engine: inForce?.engine ?? null,
       steers: dataPlane.steers(),
+      vrfs: dataPlane.vrfs(),
       endedNamespaces: dataPlane.endedNamespaces(),
       flows: dataPlane.flowCount(),
       faults: dataPlane.faults(),
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+      kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [

@@ -1,7 +1,7 @@
 /** `ilm listeners`: who listens where, and which mappings lead there. */
 import { emptyRules } from "../model/mapping.js";
 import type { Handover, Listener, Owner } from "../model/listener.js";
-import { handoverOf, joinListeners, type ListenerView } from "../registry/registry.js";
+import { handoverOf, joinListeners, type ListenerView, type Means } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { formatEndpoint } from "./endpoint.js";
 import { ownersOf } from "./owners.js";
@@ -16,18 +16,25 @@ export interface ListenersOptions {
 }
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
-  const { all, steers } = await withDataPlane((dataPlane) => ({
-    all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
-    steers: dataPlane.steers() ?? false,
-  }));
+  const { all, means } = await withDataPlane((dataPlane) => {
+    const inForce = dataPlane.inForce();
+    return {
+      all: joinListeners(inForce?.rules ?? emptyRules, dataPlane.listeners()),
+      means: {
+        kfunc: inForce?.engine === "kfunc",
+        steers: dataPlane.steers() ?? false,
+        vrfs: dataPlane.vrfs(),
+      },
+    };
+  });
   const views = all
     .filter((view) => options.mapped !== true || view.mappings.length > 0)
     .toSorted((left, right) => inOrder(left.listener, right.listener));
   const ownerOf = await ownersOf(views.map((view) => view.listener));
   print(
     context,
-    views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, steers))),
-    () => renderViews(context, views, ownerOf, steers),
+    views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, means))),
+    () => renderViews(context, views, ownerOf, means),
   );
 }
 
@@ -85,12 +92,12 @@ function renderViews(
   { colours, width }: Context,
   views: readonly ListenerView[],
   ownerOf: (listener: Listener) => Owner | undefined,
-  steers: boolean,
+  means: Means,
 ): string {
   if (views.length === 0) return "nobody listens\n";
   const rows = views.map((view) => {
     const { listener, mappings } = view;
-    const handover = handoverOf(view, steers);
+    const handover = handoverOf(view, means);
     const owner = ownerOf(listener);
     return [
       listener.groupSize > 1 ? `${listener.kind}, one of ${listener.groupSize}` : listener.kind,

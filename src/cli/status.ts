@@ -26,11 +26,14 @@ export async function status(context: Context): Promise<void> {
       listeners,
       hostAddresses: hostAddresses(),
       daemon,
+      engine: inForce?.engine ?? null,
       steers: dataPlane.steers(),
+      vrfs: dataPlane.vrfs(),
       endedNamespaces: dataPlane.endedNamespaces(),
       flows,
       faults,
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+      kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
     const warnings = trouble === null ? found : [trouble, ...found];
     const shape = {

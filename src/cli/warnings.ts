@@ -1,10 +1,11 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import type { DaemonStatus } from "../daemon/api.js";
-import type { FlowCount, Faults } from "../dataplane/types.js";
+import { describeKfuncTrouble } from "../daemon/changes.js";
+import type { EngineInForce, FlowCount, Faults } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { allDestinationStates, joinListeners } from "../registry/registry.js";
+import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
 import { count } from "./render/text.js";
 
@@ -18,6 +19,8 @@ export interface Warning {
     | "ended-namespaces"
     | "interface-uncovered"
     | "flows-full"
+    | "engine"
+    | "vrf"
     | keyof Faults;
   readonly message: string;
   readonly remedy: string;
@@ -30,14 +33,19 @@ export interface Circumstances {
   /** On the interfaces of the network namespace that are up. */
   readonly hostAddresses: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
-  /** Null: nothing is loaded. */
+  /** What finds the listeners. Null: nothing is loaded. */
+  readonly engine: EngineInForce | null;
   /** Is there a hand-over at ingress? Null: nothing is loaded. */
   readonly steers: boolean | null;
+  /** Interface indexes of VRFs. */
+  readonly vrfs: ReadonlySet<number>;
   readonly endedNamespaces: readonly number[];
   readonly flows: FlowCount | null;
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
 }
 
 export function findWarnings({
@@ -45,11 +53,14 @@ export function findWarnings({
   listeners,
   hostAddresses,
   daemon,
+  engine,
   steers,
+  vrfs,
   endedNamespaces,
   flows,
   faults,
   uncoveredInterfaces,
+  kfuncTrouble,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
@@ -57,8 +68,10 @@ export function findWarnings({
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
     ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
+    ...(steers === true && engine !== "kfunc" ? vrfDestinations(inForce, listeners, vrfs) : []),
     ...ended(endedNamespaces),
     ...uncovered(uncoveredInterfaces),
+    ...unusedModule(kfuncTrouble),
     ...fullFlows(flows),
     ...countedFaults(faults),
   ];
@@ -73,6 +86,34 @@ function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warnin
       remedy:
         "Take Linux 6.6 or later, or let the daemon listen with plain TCP: a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp.",
     }));
+}
+
+function vrfDestinations(
+  rules: Rules,
+  listeners: readonly Listener[],
+  vrfs: ReadonlySet<number>,
+): Warning[] {
+  const means = { kfunc: false, steers: true, vrfs };
+  return joinListeners(rules, listeners)
+    .filter((view) => view.mappings.length > 0 && handoverOf(view, means) === "none")
+    .map(({ listener, mappings }) => ({
+      kind: "vrf" as const,
+      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is bound to a VRF, and the hand-over at ingress does not find such`,
+      remedy:
+        "Load the kernel module ilm_lookup, whose engine finds them (kmod/README.md); or let an MPTCP daemon listen with plain TCP, and a UDP daemon on the VRF's own address.",
+    }));
+}
+
+function unusedModule(trouble: string | null): Warning[] {
+  if (trouble === null) return [];
+  return [
+    {
+      kind: "engine",
+      message: describeKfuncTrouble(trouble),
+      remedy:
+        "Build the module of this version of ilm for this kernel (see kmod/README.md), load it, and apply again; or say `engine: registry`.",
+    },
+  ];
 }
 
 function ended(inodes: readonly number[]): Warning[] {

@@ -2,9 +2,13 @@
  * NDJSON: one mapping on each line, for files of a million. The first line may be `{"version": 1, "services": {...}}`.
  * A line is parsed by `JSON.parse` alone as long as nothing about it is suspicious; else the scanner of json.ts finds out what.
  */
+import { tellShare } from "../progress.js";
 import { readJson } from "./json.js";
 import type { Path, Place, Source, TextProblem } from "./source.js";
 import { VERSION } from "./version.js";
+
+/** Lines. */
+const TOLD_EVERY = 4096;
 
 export function readNdjson(
   name: string,
@@ -26,6 +30,7 @@ export function readNdjson(
     const offset = start;
     start = end + 1;
     if (content.trim() === "") continue;
+    if (line % TOLD_EVERY === 0) tellShare(offset, text.length);
     const value = readLine(name, content, offset, mappings.length, problems);
     if (value === undefined) {
       sound = false;

@@ -126,6 +126,7 @@ export const changeResult: Decode<ChangeResult> = object({
   addressesAdded: list(text(64)),
   addressesRemoved: list(text(64)),
   interfacesMissing: list(text(64)),
+  kfuncTrouble: nullable(text(65536)),
 });
 
 export const daemonStatus: Decode<DaemonStatus> = object({

@@ -38,6 +38,8 @@ export interface ChangeResult {
   readonly addressesRemoved: readonly string[];
   /** Interfaces that mappings name and that there are not (yet). */
   readonly interfacesMissing: readonly string[];
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
 }
 
 /** The result of an unload. */
@@ -49,6 +51,7 @@ export const nothingInForce: ChangeResult = {
   addressesAdded: [],
   addressesRemoved: [],
   interfacesMissing: [],
+  kfuncTrouble: null,
 };
 
 /** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */
@@ -155,4 +158,8 @@ function refuseTwice(rules: Rules): void {
 
 export function describeMissingInterface(name: string): string {
   return `there is no interface ${name} now: the mappings that name it match nothing until it comes (\`ilm run\` notices by itself)`;
+}
+
+export function describeKfuncTrouble(trouble: string): string {
+  return `the kernel module ilm_lookup is loaded and cannot be used, so the registry finds the listeners: ${trouble}`;
 }

@@ -3,6 +3,7 @@ import { replaceableInForce } from "./in-force.js";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
+import { beginStep } from "../progress.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
 import { nothingInForce, rulesAfter, type Change, type ChangeResult } from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
@@ -39,7 +40,9 @@ export async function performChange(dataPlane: DataPlane, change: Change): Promi
 /** Null: no daemon listens. One that hangs is found out by a small question, before it is trusted with the long wait. */
 async function handOver(netnsInode: number, change: Change): Promise<ChangeResult | null> {
   const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
-  return alive === null ? null : requestChange(netnsInode, change);
+  if (alive === null) return null;
+  beginStep("waiting for the daemon");
+  return requestChange(netnsInode, change);
 }
 
 /** Null when the lock is held and there is time left to wait for it. */

@@ -9,6 +9,7 @@ import type { Rules } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, type ErrorBody } from "./error-body.js";
 import {
+  describeKfuncTrouble,
   describeMissingInterface,
   nothingInForce,
   rulesAfter,
@@ -167,6 +168,7 @@ export class Reconciler {
       addressesAdded,
       addressesRemoved,
       interfacesMissing,
+      kfuncTrouble,
     } = dataPlane.apply(rules);
     const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules, mappings);
     log.log(
@@ -179,6 +181,7 @@ export class Reconciler {
     for (const address of addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of addressesRemoved) log.log("info", `${address} was removed from lo`);
     for (const name of interfacesMissing) log.log("warning", describeMissingInterface(name));
+    if (kfuncTrouble !== null) log.log("warning", describeKfuncTrouble(kfuncTrouble));
     return {
       generation,
       changed,
@@ -187,6 +190,7 @@ export class Reconciler {
       addressesAdded,
       addressesRemoved,
       interfacesMissing,
+      kfuncTrouble,
     };
   }
 

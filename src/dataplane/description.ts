@@ -13,6 +13,7 @@ import {
   type Service,
   mappingKey,
 } from "../model/mapping.js";
+import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends InForce {
@@ -78,8 +79,10 @@ export function packHead({ rules, ...head }: Description): Uint8Array {
 }
 
 export function packMappings(mappings: readonly Mapping[]): Uint8Array {
+  beginStep("packing the rules");
   const parts: Uint8Array[] = [];
   for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
+    tellShare(start, mappings.length);
     parts.push(pack(mappings.slice(start, start + MAPPINGS_PER_PART)));
   }
   return packParts(parts);
@@ -114,7 +117,13 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     engine: wantedEngine,
     services,
     get mappings(): readonly Mapping[] {
-      mappings ??= unpackParts(source()).flatMap((part) => unpack(part) as Mapping[]);
+      if (mappings === undefined) {
+        beginStep("reading what is in force");
+        mappings = unpackParts(source()).flatMap((part, index, parts) => {
+          tellShare(index, parts.length);
+          return unpack(part) as Mapping[];
+        });
+      }
       return mappings;
     },
   };

@@ -17,6 +17,7 @@ import {
 import { addressBytes } from "../model/address.js";
 import type { Counters } from "../model/decision.js";
 import { type Mapping, allMappings, mappingKey } from "../model/mapping.js";
+import { beginStep } from "../progress.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type PinPaths, objectPath, removeFolder } from "./paths.js";
 import { type Registry, registryMaps } from "./registry.js";
@@ -291,6 +292,7 @@ export class Generation {
       object.setConstants(constants);
       const entry = description.engine === "kfunc" ? "ilm_lookup_kfunc" : "ilm_lookup";
       object.include(entry);
+      beginStep("loading the programs");
       object.load();
       if (overlay !== null && description.layers !== null) {
         const { layers } = description;

@@ -17,6 +17,7 @@ import {
   waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
+import { vrfIndexes } from "../kernel/interfaces.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
 import { lockPath } from "../kernel/lock.js";
 import { findBpffs, mountBpffs } from "../kernel/mounts.js";
@@ -30,12 +31,13 @@ import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
-import { chooseEngine } from "./engine.js";
+import { type EngineChoice, chooseEngine, withoutKfunc } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
   type Direction,
   attachInterfaces,
   detachInterfaces,
+  ingressIsPossible,
   interfacesWithout,
 } from "./interfaces.js";
 import type { Description } from "./description.js";
@@ -81,10 +83,12 @@ class KernelDataPlane implements DataPlane {
   readonly #layeredFrom: number | undefined;
   #paths: PinPaths | undefined;
   #loaded: Loaded | undefined;
+  readonly #ingressIsPossible: () => boolean;
 
-  constructor(layeredFrom: number | undefined) {
+  constructor({ layeredFrom, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
     this.#layeredFrom = layeredFrom;
+    this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
   }
@@ -172,9 +176,9 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const description = this.#current()?.description;
     if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules, engine } = description;
+    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = description;
     // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules, engine };
+    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble };
   }
 
   /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
@@ -188,12 +192,12 @@ class KernelDataPlane implements DataPlane {
   }
 
   apply(rules: Rules): ApplyResult {
-    const engine = chooseEngine(rules);
     const before = this.#findPaths() === undefined ? undefined : this.#readable();
+    const planWith = (choice: EngineChoice): Plan =>
+      (before !== undefined && planOver(before, rules, choice)) ||
+      planWhole(rules, choice, this.#layeredFrom);
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
-    const plan =
-      (before !== undefined && planOver(before, rules, engine)) ||
-      planWhole(rules, engine, this.#layeredFrom);
+    let plan = planWith(chooseEngine(rules));
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
@@ -205,28 +209,28 @@ class KernelDataPlane implements DataPlane {
       // A writer that was killed may not have come that far.
       before.registry.setIngress(before.generation.ingress);
       waitForPrograms();
+      if (isInForce(before, plan)) return this.#refresh(before, plan, added);
     }
-    if (
-      before !== undefined &&
-      before.description.digest === plan.digest &&
-      before.description.engine === engine
-    ) {
-      before.registry.scan();
-      this.#steer();
-      const { generation } = before.description;
-      return {
-        generation,
-        changed: false,
-        mappings: plan.mappings,
-        incremental: false,
-        addressesAdded: added,
-        addressesRemoved: [],
-        interfacesMissing: before.generation.resolveInterfaces(),
-      };
+    let built: Built;
+    try {
+      try {
+        built = this.#build(paths, before, rules, plan);
+      } catch (error) {
+        plan = planWith(withoutKfunc(rules, plan.choice, error));
+        if (before !== undefined && isInForce(before, plan)) {
+          return this.#refresh(before, plan, added);
+        }
+        built = this.#build(paths, before, rules, plan);
+      }
+    } catch (error) {
+      for (const address of added) removeFromLoopback(address);
+      removeIfEmpty(paths.base);
+      removeIfEmpty(paths.parent);
+      throw error;
     }
-    const loaded = this.#build(paths, before, rules, plan);
-    const { generation, registry, description, endpoints } = loaded;
+    const { generation, registry, description, endpoints } = built;
     const missing = generation.resolveInterfaces();
+    registry.meetVrfs();
     const shared = endpoints === null;
     if (before !== undefined) generation.carryFrom(before.generation, shared);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
@@ -253,6 +257,28 @@ class KernelDataPlane implements DataPlane {
       addressesAdded: added,
       addressesRemoved: removed,
       interfacesMissing: missing,
+      kfuncTrouble: plan.choice.kfuncTrouble,
+    };
+  }
+
+  /** Nothing to change: what came and went is looked at again. */
+  #refresh(
+    { description, registry, generation }: Loaded,
+    { mappings }: Plan,
+    added: readonly string[],
+  ): ApplyResult {
+    registry.scan();
+    registry.meetVrfs();
+    this.#steer();
+    return {
+      generation: description.generation,
+      changed: false,
+      mappings,
+      incremental: false,
+      addressesAdded: added,
+      addressesRemoved: [],
+      interfacesMissing: generation.resolveInterfaces(),
+      kfuncTrouble: description.kfuncTrouble,
     };
   }
 
@@ -265,13 +291,14 @@ class KernelDataPlane implements DataPlane {
     if (registry === undefined || slots === undefined) {
       // The tables in force name places in the registry that is there.
       if (plan.whole === null) {
-        return this.#build(paths, before, rules, planWhole(rules, plan.engine, this.#layeredFrom));
+        return this.#build(paths, before, rules, planWhole(rules, plan.choice, this.#layeredFrom));
       }
       registry = Registry.create(
         paths,
         Math.max(0, ...paths.numbers("registry")) + 1,
         this.#cookie,
         endpoints.length,
+        this.#ingressIsPossible(),
       );
       slots = registry.reserve(endpoints);
     }
@@ -281,7 +308,7 @@ class KernelDataPlane implements DataPlane {
       appliedAt: new Date().toISOString(),
       version,
       rules,
-      engine: plan.engine,
+      ...plan.choice,
       fileDigest: plan.fileDigest,
       digest: plan.digest,
       protocols: plan.protocols,
@@ -299,8 +326,16 @@ class KernelDataPlane implements DataPlane {
       return { generation, registry, description: wanted, endpoints: null };
     }
     const whole = { compiled: plan.whole, slots, overlay };
-    const generation = Generation.create(paths, registry, wanted, whole);
-    return { generation, registry, description: wanted, endpoints };
+    try {
+      const generation = Generation.create(paths, registry, wanted, whole);
+      return { generation, registry, description: wanted, endpoints };
+    } catch (error) {
+      if (registry !== before?.registry) {
+        registry.close();
+        removeFolder(paths.registry(registry.number));
+      }
+      throw error;
+    }
   }
 
   #switch(paths: PinPaths, before: Loaded | undefined, generation: Generation): BpfLink {
@@ -340,6 +375,10 @@ class KernelDataPlane implements DataPlane {
 
   steers(): boolean | null {
     return this.#current()?.registry.steers ?? null;
+  }
+
+  vrfs(): ReadonlySet<number> {
+    return new Set(vrfIndexes());
   }
 
   endedNamespaces(): number[] {
@@ -431,7 +470,9 @@ class KernelDataPlane implements DataPlane {
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
   #meetInterfaces(): void {
-    this.#current()?.generation.resolveInterfaces();
+    const loaded = this.#current();
+    loaded?.generation.resolveInterfaces();
+    loaded?.registry.meetVrfs();
     this.#steer();
   }
 
@@ -478,6 +519,14 @@ class KernelDataPlane implements DataPlane {
   close(): void {
     this.#forget();
   }
+}
+
+function isInForce({ description }: Loaded, { digest, choice }: Plan): boolean {
+  return (
+    description.digest === digest &&
+    description.engine === choice.engine &&
+    description.kfuncTrouble === choice.kfuncTrouble
+  );
 }
 
 /**
@@ -531,10 +580,13 @@ function listWithoutRegistry(): Uint8Array {
  * or user cannot.
  */
 export function openDataPlane(options: DataPlaneOptions = {}): DataPlane {
-  return new KernelDataPlane(options.layeredFrom);
+  return new KernelDataPlane(options);
 }
 
+/** For tests and measurements. */
 export interface DataPlaneOptions {
-  /** For tests: from how many mappings of the file on those added at run time are an overlay. */
+  /** From how many mappings of the file on those added at run time are an overlay. */
   readonly layeredFrom?: number;
+  /** Says no: then all is as on a kernel without tcx. */
+  readonly ingress?: () => boolean;
 }

@@ -3,14 +3,15 @@ import { compiledBase } from "../compile/base.js";
 import { type Endpoint, compile } from "../compile/compile.js";
 import { type Overlay, compileOverlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
+import { beginStep } from "../progress.js";
 import type { Protocol, Rules } from "../model/mapping.js";
 import { type Description, type Layers, digestOf, digestOfFile } from "./description.js";
+import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
 import { fitsRoom, isLayered, offsets } from "./tables.js";
-import type { EngineInForce } from "./types.js";
 
 export interface Plan {
-  readonly engine: EngineInForce;
+  readonly choice: EngineChoice;
   readonly fileDigest: string;
   readonly digest: string;
   /** Null: the tables in force are used. */
@@ -39,20 +40,21 @@ interface InForce {
 }
 
 /** Null: the whole has to be built. */
-export function planOver(before: InForce, rules: Rules, engine: EngineInForce): Plan | null {
+export function planOver(before: InForce, rules: Rules, choice: EngineChoice): Plan | null {
   const { description, generation } = before;
   // The very same: who adds a mapping takes the file's part of what is in force.
   const { rules: old } = description;
   if (rules.file !== old.file || rules.source !== old.source) return null;
   const base = generation.base();
-  if (base === null || description.layers === null || description.engine !== engine) return null;
+  if (base === null || description.layers === null || description.engine !== choice.engine)
+    return null;
   const layers: Layers = { ...description.layers, room: description.layers.room === 0 ? 1 : 0 };
   const overlay = layOver(rules, layers, (firstRule) =>
     compileOverlay(rules.runtime, base, firstRule),
   );
   if (overlay === null) return null;
   return {
-    engine,
+    choice,
     fileDigest: description.fileDigest,
     digest: digestOf(description.fileDigest, rules.runtime),
     whole: null,
@@ -67,12 +69,14 @@ export function planOver(before: InForce, rules: Rules, engine: EngineInForce): 
 /** Throws CONFIGURATION with everything that is wrong with the rules. */
 export function planWhole(
   rules: Rules,
-  engine: EngineInForce,
+  choice: EngineChoice,
   layeredFrom: number | undefined,
 ): Plan {
+  beginStep("comparing with what is in force");
   const fileDigest = digestOfFile(rules.source, rules.file);
+  beginStep("compiling");
   const common = {
-    engine,
+    choice,
     fileDigest,
     digest: digestOf(fileDigest, rules.runtime),
     mappings: rules.file.mappings.length + rules.runtime.length,

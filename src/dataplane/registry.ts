@@ -12,6 +12,8 @@ import {
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
   ILM_SLOT_NONE,
+  ILM_VRF_CLOSED_TCP,
+  ILM_VRF_CLOSED_UDP,
   endpointLayout,
   faultsLayout,
   memberLayout,
@@ -35,10 +37,11 @@ import {
   runIterator,
 } from "../kernel/bpf.js";
 import { cgroup2Path } from "../kernel/mounts.js";
+import { vrfIndexes } from "../kernel/interfaces.js";
+import { sysctl } from "../kernel/procfs.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
-import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 import type { Faults } from "./types.js";
 
@@ -61,6 +64,8 @@ export const registryMaps = [
   "steering",
   "steered_tcp",
   "on_device",
+  "vrfs",
+  "vrf_count",
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
@@ -105,6 +110,10 @@ export function endpointKey(endpoint: Endpoint): Uint8Array {
     port: endpoint.port,
     protocol: protocolNumbers[endpoint.protocol],
   });
+}
+
+function word(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 function keyText(key: Uint8Array): string {
@@ -159,25 +168,25 @@ export class Registry {
   }
 
   /**
-   * Loads, attaches and pins a new one. From the moment that it is attached it knows every new listener; the scan finds
-   * the others.
+   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
+   * listener; `reserve` finds the others.
    */
   static create(
     paths: PinPaths,
     number: number,
     netnsCookie: bigint,
     slotsNeeded: number,
+    steers: boolean,
   ): Registry {
+    const cgroup = cgroup2Path();
+    const steerUdp = steers ? 1 : 0;
+    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
     const staging = paths.staging("registry");
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
-    const cgroup = cgroup2Path();
     const objects = openObjects();
-    const maps = new Map<RegistryMap, BpfMap>();
-    const programs = new Map<PinnedProgram, BpfProgram>();
-    const steers = ingressIsPossible();
-    const steerUdp = steers ? 1 : 0;
-    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
       objects.registry.resize("slots", slots);
@@ -199,7 +208,6 @@ export class Registry {
       for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
       attachHooks(cgroup, staging, objects);
       renameSync(staging, paths.registry(number));
-      created.scan();
       return created;
     } catch (error) {
       for (const handle of [...maps.values(), ...programs.values()]) handle.close();
@@ -242,10 +250,22 @@ export class Registry {
       [ILM_INGRESS_ICMP, programs?.icmp],
     ] as const;
     for (const [index, program] of entries) {
-      const key = new Uint8Array(Uint32Array.of(index).buffer);
-      if (program === undefined) map.delete(key);
-      else map.update(key, new Uint8Array(Uint32Array.of(program.fd).buffer));
+      if (program === undefined) map.delete(word(index));
+      else map.update(word(index), word(program.fd));
     }
+  }
+
+  /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
+  meetVrfs(): void {
+    const map = this.map("vrfs");
+    const closed =
+      (sysctl("net.ipv4.tcp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_TCP) |
+      (sysctl("net.ipv4.udp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_UDP);
+    const keys = vrfIndexes().map((index) => word(index));
+    const present = new Set(keys.map(keyText));
+    for (const key of keys) map.update(key, word(closed));
+    this.map("vrf_count").update(zeroKey, word(keys.length));
+    for (const [key] of map.snapshot()) if (!present.has(keyText(key))) map.delete(key);
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */
@@ -283,8 +303,9 @@ export class Registry {
   }
 
   /**
-   * Gives each endpoint a place, keeping those that have one, and finds who listens there already. The result is the index
-   * into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
+   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined
+   * when they do not fit: then a larger registry is needed.
    */
   reserve(endpoints: readonly Endpoint[]): number[] | undefined {
     const keys = endpoints.map(endpointKey);
@@ -321,8 +342,8 @@ export class Registry {
         [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
         [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
       );
-      this.scan();
     }
+    this.scan();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
@@ -343,9 +364,7 @@ export class Registry {
     for (const [key, { index }] of gone) {
       this.map("slots").delete(key);
       if (index === ILM_SLOT_NONE) continue;
-      const place = new Uint8Array(4);
-      new DataView(place.buffer).setUint32(0, index, true);
-      this.map("primary").delete(place);
+      this.map("primary").delete(word(index));
     }
     if (removed.size === 0) return;
     const members: Uint8Array[] = [];

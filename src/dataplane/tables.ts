@@ -30,6 +30,7 @@ import {
   bitsAt,
   matchedLevels,
 } from "../compile/tables.js";
+import { beginStep } from "../progress.js";
 import type { Layers } from "./description.js";
 import { putArray, putEntries, u32 } from "./entries.js";
 import { IlmError } from "../errors.js";
@@ -283,6 +284,7 @@ function putPorts(map: BpfMap, { classes }: Compiled): void {
 }
 
 function fill(object: BpfObject, name: string, put: (map: BpfMap) => void): void {
+  beginStep(`filling the table ${name}`);
   const map = object.map(name);
   try {
     put(map);

@@ -17,6 +17,8 @@ export interface InForce {
   readonly rules: Rules;
   /** What finds the listeners: the module's kfunc, or the registry. */
   readonly engine: EngineInForce;
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
 }
 
 export interface ApplyResult {
@@ -31,6 +33,8 @@ export interface ApplyResult {
   readonly addressesRemoved: readonly string[];
   /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */
   readonly interfacesMissing: readonly string[];
+  /** As in `InForce`. */
+  readonly kfuncTrouble: string | null;
 }
 
 /** Live decisions. Closing it (or its process dying) ends the cost. */
@@ -83,6 +87,8 @@ export interface DataPlane {
   apply(rules: Rules): ApplyResult;
   /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
   steers(): boolean | null;
+  /** Interface indexes of the namespace's VRFs. */
+  vrfs(): ReadonlySet<number>;
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */

@@ -9,19 +9,16 @@ import {
   addressFromBytes,
   familyOf,
 } from "../model/address.js";
-import { errnoOf, syscallError } from "./ffi.js";
-import { AF_INET, AF_INET6, AF_NETLINK, SOCK_RAW, close, recv, sendto, socket } from "./libc.js";
+import { errnoOf } from "./ffi.js";
+import { AF_INET, AF_INET6 } from "./libc.js";
+import { NLM_F_DUMP, align, attributes, message, talk } from "./netlink.js";
 
 /** Our value of IFA_PROTO; the kernel's own are 1 to 3 (include/uapi/linux/if_addr.h), the rest is free for users. */
 const OURS = 0x69;
 
-const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
-const NLM_F_DUMP = 0x300;
 const NLM_F_CREATE = 0x400;
 const NLM_F_EXCL = 0x200;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
 const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
@@ -29,7 +26,6 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_PROTO = 11;
 const IFA_F_NODAD = 0x02;
-const HEADER = 16;
 const IFADDRMSG = 8;
 /** The loopback device is the first of every namespace (drivers/net/loopback.c). */
 const LOOPBACK_INDEX = 1;
@@ -45,10 +41,6 @@ export interface HostAddress {
   readonly ours: boolean;
 }
 
-function align(length: number): number {
-  return (length + 3) & ~3;
-}
-
 function attribute(type: number, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(align(4 + data.length));
   const view = new DataView(bytes.buffer);
@@ -56,46 +48,6 @@ function attribute(type: number, data: Uint8Array): Uint8Array {
   view.setUint16(2, type, true);
   bytes.set(data, 4);
   return bytes;
-}
-
-function message(type: number, flags: number, body: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(HEADER + body.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, bytes.length, true);
-  view.setUint16(4, type, true);
-  view.setUint16(6, NLM_F_REQUEST | flags, true);
-  view.setUint32(8, 1, true);
-  bytes.set(body, HEADER);
-  return bytes;
-}
-
-/** Sends one request and gives every answer's body until the kernel says that it is done. */
-function* talk(call: string, request: Uint8Array): Generator<Uint8Array> {
-  const fd = socket(AF_NETLINK, SOCK_RAW, 0);
-  try {
-    // struct sockaddr_nl of the kernel: family, padding, pid 0, groups 0
-    sendto(fd, request, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
-    const buffer = new Uint8Array(65536);
-    for (;;) {
-      const length = recv(fd, buffer);
-      const view = new DataView(buffer.buffer, 0, length);
-      for (let at = 0; at + HEADER <= length;) {
-        const size = view.getUint32(at, true);
-        if (size < HEADER) throw syscallError(`${call}: malformed answer`, 74);
-        const type = view.getUint16(at + 4, true);
-        if (type === NLMSG_DONE) return;
-        if (type === NLMSG_ERROR) {
-          const errno = -view.getInt32(at + HEADER, true);
-          if (errno !== 0) throw syscallError(call, errno);
-          return;
-        }
-        yield buffer.slice(at + HEADER, at + size);
-        at += align(size);
-      }
-    }
-  } finally {
-    close(fd);
-  }
 }
 
 function ifaddrmsg(family: number, length: number, flags: number, index: number): Uint8Array {
@@ -115,15 +67,10 @@ export function hostAddresses(): HostAddress[] {
     let address: Uint8Array | undefined;
     let local: Uint8Array | undefined;
     let ours = false;
-    for (let at = IFADDRMSG; at + 4 <= body.length;) {
-      const length = view.getUint16(at, true);
-      if (length < 4) break;
-      const data = body.subarray(at + 4, at + length);
-      const type = view.getUint16(at + 2, true);
+    for (const [type, data] of attributes(body, IFADDRMSG)) {
       if (type === IFA_ADDRESS) address = data;
       if (type === IFA_LOCAL) local = data;
       if (type === IFA_PROTO) ours = data[0] === OURS;
-      at += align(length);
     }
     // On point-to-point interfaces IFA_ADDRESS is the other end.
     const own = local ?? address;

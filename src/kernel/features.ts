@@ -24,6 +24,7 @@ export interface HostReport {
 /** The oldest that was tried (docs/kernels.md). By its parts it would be 5.18, which knows IFA_PROTO. */
 const MINIMUM_KERNEL = [6, 1] as const;
 const BTF = "/sys/kernel/btf/vmlinux";
+const LOCKDOWN = "/sys/kernel/security/lockdown";
 const EPERM = 1;
 const ENOSYS = 38;
 const EACCES = 13;
@@ -59,6 +60,16 @@ function bpfErrno(): number {
   return result === 0 || result === -2 ? 0 : -result;
 }
 
+/** The mode of kernel_lockdown(7); undefined: none, or it cannot be seen, as securityfs is not mounted. */
+function lockdown(): string | undefined {
+  const mode = existsSync(LOCKDOWN)
+    ? /\[(\w+)\]/.exec(readFileSync(LOCKDOWN, "utf8"))?.[1]
+    : undefined;
+  return mode === "none" ? undefined : mode;
+}
+
+const LOCKDOWN_REMEDY = "Boot with lockdown=integrity, which ilm works under, or without lockdown";
+
 /** Throws NOT_PERMITTED, NO_BPF, NO_BTF or NO_LIBBPF. Cheap: for every command that touches the data plane. */
 export function requireBpf(): void {
   if (endianness() !== "LE") {
@@ -82,6 +93,14 @@ export function requireBpf(): void {
     throw new IlmError("NO_BPF", "this kernel has no bpf system call", {
       remedy: "Use a kernel with CONFIG_BPF_SYSCALL=y, such as Debian's",
     });
+  }
+  // kernel/bpf/helpers.c, bpf_base_func_proto: no bpf_probe_read_kernel() then.
+  if (lockdown() === "confidentiality") {
+    throw new IlmError(
+      "NO_BPF",
+      "the kernel is locked down (confidentiality): BPF programs may not read its memory",
+      { remedy: LOCKDOWN_REMEDY },
+    );
   }
   if (!existsSync(BTF)) {
     throw new IlmError("NO_BTF", `this kernel has no BTF (${BTF} is missing)`, {
@@ -180,16 +199,36 @@ function bpfCheck(): HostCheck {
 }
 
 /** Is the optional module here, whose kfunc asks the kernel's own tables of listeners (kmod/)? */
-export function moduleLoaded(): boolean {
-  return existsSync("/sys/kernel/btf/ilm_lookup");
+export function moduleState(): "loaded" | "without-btf" | "absent" {
+  if (existsSync("/sys/kernel/btf/ilm_lookup")) return "loaded";
+  return existsSync("/sys/module/ilm_lookup") ? "without-btf" : "absent";
 }
 
 /** Not to have it is no fault. */
 function moduleCheck(): HostCheck {
-  const found = moduleLoaded()
-    ? "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`"
-    : "not loaded: listeners are found by registration; the module is optional";
-  return check("module ilm_lookup", "ok", found, "");
+  const found = {
+    loaded:
+      "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`",
+    "without-btf": "loaded, and of no use: it was built without BTF",
+    absent: "not loaded: listeners are found by registration; the module is optional",
+  };
+  const state = moduleState();
+  return check(
+    "module ilm_lookup",
+    state === "without-btf" ? "warning" : "ok",
+    found[state],
+    "Build it where the build does not say `Skipping BTF generation` (kmod/README.md), or remove it: rmmod ilm_lookup",
+  );
+}
+
+function lockdownCheck(): HostCheck {
+  const mode = lockdown();
+  if (mode === "confidentiality") {
+    const found = "confidentiality: BPF programs may not read the kernel's memory";
+    return check("kernel lockdown", "error", found, LOCKDOWN_REMEDY);
+  }
+  const found = mode === undefined ? "none" : `${mode}: only signed modules can be loaded`;
+  return check("kernel lockdown", "ok", found, "");
 }
 
 function jitCheck(): HostCheck {
@@ -309,6 +348,7 @@ export function probeHost(): HostReport {
         existsSync(BTF) ? BTF : `${BTF} is missing`,
         "Use a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's",
       ),
+      lockdownCheck(),
       moduleCheck(),
       jitCheck(),
       bpffsCheck(),

@@ -2,9 +2,14 @@
 import { readFileSync } from "node:fs";
 import { libcFunction } from "./ffi.js";
 import { AF_NETLINK, SOCK_RAW, bind, close, recvNow, socket } from "./libc.js";
+import { NLM_F_DUMP, attributes, message, talk } from "./netlink.js";
 
 const nameToIndex = libcFunction<[string], number>("unsigned int if_nametoindex(const char *name)");
 const RTMGRP_LINK = 1;
+const RTM_GETLINK = 18;
+const IFINFOMSG = 16;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
 
 /** Index -> name. */
 export function interfaces(): Map<number, string> {
@@ -15,6 +20,24 @@ export function interfaces(): Map<number, string> {
     const index = nameToIndex(name);
     // 0: it went between the two looks.
     if (index !== 0) found.set(index, name);
+  }
+  return found;
+}
+
+/** Indexes of the VRF devices. */
+export function vrfIndexes(): number[] {
+  const found: number[] = [];
+  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
+  for (const body of talk("RTM_GETLINK", request)) {
+    const index = new DataView(body.buffer, body.byteOffset).getUint32(4, true);
+    for (const [type, info] of attributes(body, IFINFOMSG)) {
+      if (type !== IFLA_LINKINFO) continue;
+      for (const [kind, name] of attributes(info, 0)) {
+        if (kind === IFLA_INFO_KIND && Buffer.from(name).toString("latin1") === "vrf\0") {
+          found.push(index);
+        }
+      }
+    }
   }
   return found;
 }

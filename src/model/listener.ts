@@ -30,10 +30,10 @@ export interface Listener {
 }
 
 /**
- * How a listener is handed what is dialled: sk_lookup takes it from a socket map, or ingress from the kernel's own tables.
- * none: no mapping leads to it, or this kernel cannot.
+ * How a listener is handed what is dialled: sk_lookup takes it from a socket map, or by the kfunc from the kernel's own tables,
+ * or ingress takes it from there. none: no mapping leads to it, or this kernel cannot.
  */
-export type Handover = "sockmap" | "ingress" | "none";
+export type Handover = "sockmap" | "kfunc" | "ingress" | "none";
 
 /** The process that holds a socket's file; see findOwners in kernel/procfs.ts when several do. */
 export interface Owner {

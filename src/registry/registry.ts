@@ -135,11 +135,24 @@ export function joinListeners(rules: Rules, listeners: readonly Listener[]): Lis
   return listeners.map((listener) => ({ listener, mappings: names.get(listener) ?? [] }));
 }
 
-/** How it is handed over. `steers`: ingress is to be had (tcx, Linux 6.6); otherwise UDP goes through the socket map. */
-export function handoverOf({ listener, mappings }: ListenerView, steers: boolean): Handover {
+/** What there is to hand over with. */
+export interface Means {
+  /** The engine in force is the kfunc. */
+  readonly kfunc: boolean;
+  /** Ingress is to be had (tcx, Linux 6.6); otherwise UDP goes through the socket map. */
+  readonly steers: boolean;
+  /** Interface indexes of VRFs. Ingress sees the interface below, and finds nobody who is bound to the VRF. */
+  readonly vrfs: ReadonlySet<number>;
+}
+
+export function handoverOf(
+  { listener, mappings }: ListenerView,
+  { kfunc, steers, vrfs }: Means,
+): Handover {
   if (mappings.length === 0) return "none";
+  if (kfunc) return "kfunc";
   if (listener.kind === "tcp") return "sockmap";
-  if (steers) return "ingress";
+  if (steers) return vrfs.has(listener.device) ? "none" : "ingress";
   return listener.kind === "udp" ? "sockmap" : "none";
 }
 

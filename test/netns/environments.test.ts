@@ -18,6 +18,8 @@ async function inPrivateMounts(prepare: string, command: readonly string[]): Pro
 }
 
 const withoutBtf = "mount -t tmpfs tmpfs /sys/kernel/btf";
+const lockedDown = (mode: string): string =>
+  `mount -t tmpfs tmpfs /sys/kernel/security && echo "none [${mode}]" > /sys/kernel/security/lockdown`;
 const withoutCgroup2 = `for at in $(awk '$0 ~ / - cgroup2 / { print $5 }' /proc/self/mountinfo); do umount -l "$at"; done`;
 const withoutBpffs = `while umount -l /sys/fs/bpf 2>/dev/null; do :; done`;
 
@@ -46,6 +48,19 @@ describe("what is missing is named, with its remedy, and is exit 4", () => {
     expect(result.stderr).toContain("BTF");
   });
 
+  test("a kernel that is locked down", async () => {
+    const { server } = network;
+    const result = await inPrivateMounts(
+      lockedDown("confidentiality"),
+      server.ilmCommand(["apply", "-f", server.file(rules)]),
+    );
+    expect(result.status, result.stderr).toBe(4);
+    expect(result.stderr).toMatch(/locked down[^]*lockdown=integrity/);
+    const doctor = await inPrivateMounts(lockedDown("integrity"), server.ilmCommand(["doctor"]));
+    expect(doctor.status, doctor.stdout).toBe(0);
+    expect(doctor.stdout).toMatch(/integrity: only signed modules/);
+  });
+
   test("no cgroup v2", async () => {
     const { server } = network;
     const result = await inPrivateMounts(
@@ -61,6 +76,7 @@ describe("what is missing is named, with its remedy, and is exit 4", () => {
     const { server } = network;
     for (const [prepare, word] of [
       [withoutBtf, "BTF"],
+      [lockedDown("confidentiality"), "confidentiality"],
       [withoutCgroup2, "cgroup"],
     ] as const) {
       const result = await inPrivateMounts(prepare, server.ilmCommand(["doctor"]));
@@ -69,7 +85,7 @@ describe("what is missing is named, with its remedy, and is exit 4", () => {
     }
   });
 
-  test("the five cases have five different messages", async () => {
+  test("the six cases have six different messages", async () => {
     const { server } = network;
     await must(["chmod", "755", server.folder]);
     const apply = server.ilmCommand(["apply", "-f", server.file(rules)]);
@@ -77,14 +93,15 @@ describe("what is missing is named, with its remedy, and is exit 4", () => {
       await server.run([...asNobody, ...apply.slice(0, -2)]),
       await inPrivateMounts(withoutBtf, apply),
       await inPrivateMounts(withoutCgroup2, apply),
+      await inPrivateMounts(lockedDown("confidentiality"), apply),
       await run([...apply.slice(0, -1), "/run/netns/nonexistent"]),
     ];
     const lock = await holdLock();
     results.push(await run(apply));
     await lock.stop();
-    expect(results.map(({ status }) => status)).toEqual([4, 4, 4, 4, 4]);
+    expect(results.map(({ status }) => status)).toEqual([4, 4, 4, 4, 4, 4]);
     const messages = results.map(({ stderr }) => stderr);
-    expect(new Set(messages).size, messages.join("\n")).toBe(5);
+    expect(new Set(messages).size, messages.join("\n")).toBe(6);
   });
 });
 
@@ -169,4 +186,57 @@ describe("another writer at work", () => {
     expect(await server.mappings()).toHaveLength(1);
     await server.ilmDone(["unload"]);
   });
+});
+
+describe("a kernel module that is there and cannot be used", () => {
+  // It looks as if it were loaded. The function that the program wants is nowhere, as with a module of another version.
+  const broken = (folder: string): string =>
+    `mkdir -p ${folder}/btf && cp /sys/kernel/btf/vmlinux ${folder}/btf/ && touch ${folder}/btf/ilm_lookup &&
+     mount --bind ${folder}/btf /sys/kernel/btf`;
+  const withoutModuleBtf = "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ilm_lookup";
+  const sayings = /ilm_lookup is loaded and cannot be used/;
+
+  for (const [name, prepare] of [
+    ["another version's", broken],
+    ["built without BTF", () => withoutModuleBtf],
+  ] as const) {
+    test(`${name}: \`engine: auto\` does without, and apply, status and doctor say so`, async () => {
+      const { server } = network;
+      const ilm = (...args: string[]): Promise<RunResult> =>
+        inPrivateMounts(prepare(server.folder), server.ilmCommand(args));
+      const file = server.file(rules);
+      const applied = await ilm("apply", "-f", file);
+      expect(applied.status, applied.stdout + applied.stderr).toBe(0);
+      expect(applied.stdout).toMatch(sayings);
+      const again = await ilm("apply", "-f", file, "--json");
+      expect(JSON.parse(again.stdout)).toMatchObject({
+        changed: false,
+        kfuncTrouble: expect.any(String) as string,
+      });
+      const status = JSON.parse((await ilm("status", "--json")).stdout) as unknown;
+      expect(status).toMatchObject({ engine: "registry", warnings: [{ kind: "engine" }] });
+      const doctor = await ilm("doctor");
+      expect(doctor.status, doctor.stdout).toBe(0);
+      expect(doctor.stdout).toMatch(sayings);
+      // Without the module there is nothing to warn of.
+      await server.apply(rules);
+      expect(await server.status()).toMatchObject({ engine: "registry", warnings: [] });
+      await server.ilmDone(["unload"]);
+    });
+
+    test(`${name}: \`engine: kfunc\` is refused, and changes nothing`, async () => {
+      const { server } = network;
+      await server.apply(rules);
+      const before = await server.status();
+      const result = await inPrivateMounts(
+        prepare(server.folder),
+        server.ilmCommand(["apply", "-f", server.file(`engine: kfunc\n${otherRules}`)]),
+      );
+      expect(result.status, result.stdout + result.stderr).toBe(4);
+      expect(result.stderr).toMatch(sayings);
+      expect(result.stderr).toMatch(/kmod\/README/);
+      expect(await server.status()).toMatchObject({ generation: before.generation });
+      await server.ilmDone(["unload"]);
+    });
+  }
 });

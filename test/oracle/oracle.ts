@@ -30,6 +30,24 @@ export interface Expected {
   readonly cookies: readonly string[];
 }
 
+/** Of the program's answer, what has to be as expected. */
+export function agrees(
+  { verdict, mapping, destination, cookies }: Expected,
+  answer: Omit<Expected, "cookies" | "verdict"> & {
+    readonly verdict: string;
+    readonly cookie: string | null;
+  },
+): boolean {
+  return (
+    answer.verdict === verdict &&
+    answer.mapping === mapping &&
+    answer.destination === destination &&
+    (cookies.length === 0
+      ? answer.cookie === null
+      : answer.cookie !== null && cookies.includes(answer.cookie))
+  );
+}
+
 const isIpv6 = (text: string): boolean => text.includes(":");
 const lengthOf = (prefix: string): number => Number(prefix.split("/")[1]);
 const isHost = (prefix: string): boolean => lengthOf(prefix) === (isIpv6(prefix) ? 128 : 32);

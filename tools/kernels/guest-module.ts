@@ -1,10 +1,13 @@
 /** The module's own tests: what its kfunc finds, and what it must not find or do. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { bpfSkLookupLayout } from "../../src/abi/generated.js";
 import { decode } from "../../src/abi/layout.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import { emptyRules } from "../../src/model/mapping.js";
+import type { EngineInForce } from "../../src/dataplane/types.js";
+import { type Engine, emptyRules } from "../../src/model/mapping.js";
 import { IlmError } from "../../src/errors.js";
 import { parseConfiguration } from "../../src/config/load.js";
 import { lookupContext } from "../../src/dataplane/explain.js";
@@ -18,10 +21,13 @@ import {
 } from "../../src/kernel/bpf.js";
 import { netnsCookie, ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Address, addressBytes } from "../../src/model/address.js";
-import { Absent, capability, expectEqual } from "./report.js";
-import { type Name, Socket, type SocketOptions, enterNetwork, unshareNetwork } from "./sockets.js";
+import { Absent, Refused, capability, expectEqual } from "./report.js";
+import { type Name, Socket, enterNetwork, unshareNetwork } from "./sockets.js";
+import type { LoadReport } from "./load.js";
+import { apply, dial, listen, outside as outsides, pause, rulesFor, using } from "./stage.js";
 
-export const MODULE = "/modules/ilm_lookup.ko";
+const MODULE = "/modules/ilm_lookup.ko";
+const WITHOUT_BTF = "/modules/without-btf.ko";
 const PROBE = "/ilm/dist/bpf/probe.bpf.o";
 const STRANGER = "/ilm/dist/bpf/stranger.bpf.o";
 
@@ -50,6 +56,13 @@ export function insertModule(): void {
   if (status !== 0) throw new Error(`insmod: ${output}`);
 }
 
+/** The kernel's mode of lockdown; undefined: none. */
+export function lockdown(): string | undefined {
+  const path = "/sys/kernel/security/lockdown";
+  const mode = existsSync(path) ? /\[(\w+)\]/.exec(readFileSync(path, "utf8"))?.[1] : undefined;
+  return mode === "none" ? undefined : mode;
+}
+
 export function removeModule(): void {
   const { status, output } = busybox("rmmod", "ilm_lookup");
   if (status !== 0) throw new Error(`rmmod: ${output}`);
@@ -66,8 +79,7 @@ function moduleState(): { state: string; users: number } | undefined {
 
 /** The kernel frees programs, and what they hold, after a grace period. */
 function awaitUnused(): void {
-  const still = new Int32Array(new SharedArrayBuffer(4));
-  for (let i = 0; i < 100 && (moduleState()?.users ?? 0) > 0; i++) Atomics.wait(still, 0, 0, 100);
+  for (let i = 0; i < 100 && (moduleState()?.users ?? 0) > 0; i++) pause(100);
 }
 
 interface Query {
@@ -155,16 +167,6 @@ class Probe {
   }
 }
 
-function using<T>(sockets: readonly Socket[], body: () => T): T {
-  try {
-    return body();
-  } finally {
-    for (const socket of sockets) socket.close();
-  }
-}
-
-const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
-  Socket.listener({ address, port }, options);
 const none = (result: number): Answer => ({ result, cookie: "0" });
 const found = (socket: Socket): Answer => ({ result: 0, cookie: socket.cookie });
 
@@ -195,7 +197,7 @@ function live(probe: Probe, to: Name, query: Query, listeners: readonly Socket[]
   }
 }
 
-const outside = "192.0.2.1";
+const outside = outsides[4];
 
 async function findsListeners(): Promise<void> {
   await capability("kfunc: TCP, exact, both families", () => {
@@ -401,7 +403,7 @@ function randomListener(next: (bound: number) => number): { kind: string; socket
   } as const;
   const family = next(2) === 0 ? 4 : 6;
   const address = addresses[family][next(addresses[family].length)] ?? "::";
-  const v6only = next(2) === 0 && !address.startsWith("::ffff");
+  const v6only = next(2) === 0 && family === 6 && !address.startsWith("::ffff");
   const device = [undefined, undefined, "lo", "veth0"][next(4)];
   const port = 7000 + next(2);
   const options = { v6: family === 6, v6only, reuseport: true, timeout: 1000 };
@@ -430,26 +432,29 @@ async function agreesWithTheKernel(): Promise<void> {
         });
         return taken?.kind ?? "nobody";
       };
-      for (let round = 0; round < 300; round++) {
-        const listeners = Array.from({ length: 1 + next(5) }, () => randomListener(next));
-        using(
-          listeners.map(({ socket }) => socket),
-          () => {
-            const six = next(2) === 0;
-            const addresses = six
-              ? ["fd5e:ed00::20", "fd5e:ed00::21", "2001:db8::1"]
-              : ["127.0.1.10", "127.0.1.11", "192.0.2.1"];
-            const address = addresses[next(3)] ?? "";
-            const port = 7000 + next(2);
-            const own = dial({ address, port }, listeners);
-            probe.set({ address, port, flags: EITHER }, 6900);
-            const ours = dial({ address: six ? "2001:db8::1" : outside, port: 6900 }, listeners);
-            expectEqual(`round ${round}, ${address} ${port}`, ours, own);
-            if (own !== "refused") answered++;
-          },
-        );
+      try {
+        for (let round = 0; round < 300; round++) {
+          const listeners = Array.from({ length: 1 + next(5) }, () => randomListener(next));
+          using(
+            listeners.map(({ socket }) => socket),
+            () => {
+              const six = next(2) === 0;
+              const addresses = six
+                ? ["fd5e:ed00::20", "fd5e:ed00::21", "2001:db8::1"]
+                : ["127.0.1.10", "127.0.1.11", "192.0.2.1"];
+              const address = addresses[next(3)] ?? "";
+              const port = 7000 + next(2);
+              const own = dial({ address, port }, listeners);
+              probe.set({ address, port, flags: EITHER }, 6900);
+              const ours = dial({ address: six ? "2001:db8::1" : outside, port: 6900 }, listeners);
+              expectEqual(`round ${round}, ${address} ${port}`, ours, own);
+              if (own !== "refused") answered++;
+            },
+          );
+        }
+      } finally {
+        link.close();
       }
-      link.close();
       if (answered < 50) throw new Error(`only ${answered} cases had a listener`);
       return undefined;
     });
@@ -550,9 +555,95 @@ async function comesAndGoes(): Promise<void> {
 }
 
 export async function withModule(run: () => Promise<void>): Promise<void> {
-  if (!existsSync(MODULE)) return;
-  insertModule();
+  if (!existsSync(MODULE) || lockdown() !== undefined) return;
+  // A failed test may have left it.
+  if (moduleState() === undefined) insertModule();
   await run();
+}
+
+/** Another process's connections and datagrams (load.ts), for as long as something runs. */
+async function underLoad(run: () => void): Promise<LoadReport> {
+  const child = spawn(process.execPath, ["/ilm/dist/tools/kernels/load.js"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  let said = "";
+  child.stdout.on("data", (data: Buffer) => {
+    said += data.toString();
+  });
+  const closed = once(child, "close");
+  while (!said.startsWith("ready\n")) await sleep(100);
+  try {
+    run();
+  } finally {
+    child.stdin.end();
+  }
+  await closed;
+  return JSON.parse(said.split("\n")[1] ?? "") as LoadReport;
+}
+
+/** Loaded, and of no use: nobody finds the function of a module that was built without BTF. */
+export async function testWithoutBtf(): Promise<void> {
+  await capability("engine auto: does without a module that has no BTF, and says so", () => {
+    removeModule();
+    const plane = openDataPlane();
+    try {
+      const { status, output } = busybox("insmod", WITHOUT_BTF);
+      if (status !== 0) throw new Absent(`this kernel does not load one: ${output}`);
+      const said = apply(plane, rulesFor("auto")()).kfuncTrouble;
+      expectEqual("engine", plane.inForce()?.engine, "registry");
+      if (said === null) throw new Error("nothing was said");
+      const daemon = listen("127.0.1.10", 6000);
+      using([daemon], () => {
+        expectEqual("dialled", dial({ address: outside, port: 6000 }, [daemon]), 0);
+      });
+      return said;
+    } finally {
+      plane.unload();
+      plane.close();
+      if (moduleState() !== undefined) removeModule();
+      insertModule();
+    }
+  });
+}
+
+/** With rules in force. The module is there before and after. */
+export async function testLoad(): Promise<void> {
+  const rounds = 3;
+  await capability(`module: in and out ${rounds} times under load, engine: auto`, async () => {
+    const plane = openDataPlane();
+    const put = (engine: Engine, wanted: EngineInForce): void => {
+      apply(plane, rulesFor(engine)());
+      expectEqual(`engine: ${engine}`, plane.inForce()?.engine, wanted);
+    };
+    removeModule();
+    put("auto", "registry");
+    try {
+      const { tcp, udp, failures } = await underLoad(() => {
+        for (let round = 0; round < rounds; round++) {
+          insertModule();
+          put("auto", "kfunc");
+          const { status, output } = busybox("rmmod", "ilm_lookup");
+          if (status === 0) throw new Error("it went while rules used it");
+          expectEqual(
+            "as it is refused",
+            /temporarily unavailable|in use/i.exec(output) !== null,
+            true,
+          );
+          expectEqual("still there", moduleState()?.state, "Live");
+          put("registry", "registry");
+          awaitUnused();
+          removeModule();
+        }
+      });
+      expectEqual("failures", failures.slice(0, 5), []);
+      if (tcp < 100 || udp < 100) throw new Error(`no load: ${tcp} connections, ${udp} datagrams`);
+      return `${tcp} connections and ${udp} datagrams, each served`;
+    } finally {
+      plane.unload();
+      plane.close();
+      insertModule();
+    }
+  });
 }
 
 /** ilm's own use of it, until it is taken away; and without it. */
@@ -613,7 +704,13 @@ export async function runModule(): Promise<void> {
       const query: Query = { address: "127.0.1.10", port: 7000, flags: EITHER };
       expectEqual("before it", probe.ask(query).result, NOT_ASKED);
     }, false);
-    insertModule();
+    try {
+      insertModule();
+    } catch (error) {
+      const locked = lockdown();
+      if (locked === undefined || !(error instanceof Error)) throw error;
+      throw new Refused(`${error.message}; lockdown is ${locked}`);
+    }
     loaded = true;
   });
   if (!loaded) return;

@@ -2,19 +2,39 @@
 import { existsSync, readFileSync } from "node:fs";
 import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
-import { runModule, testRemoval, withModule } from "./guest-module.js";
+import { measureCost } from "./guest-cost.js";
+import { runDevices } from "./guest-devices.js";
+import { runModule, testLoad, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
+import { runOracle } from "./guest-oracle.js";
 import { note } from "./report.js";
 
 const PARTS = "/modules/parts";
 const asked = existsSync(PARTS) ? readFileSync(PARTS, "utf8").trim() : undefined;
-const parts = asked?.split(",") ?? ["core", "module", "engine", "removal"];
+const parts = asked?.split(",") ?? [
+  "core",
+  "devices",
+  "module",
+  "engine",
+  "oracle",
+  "load",
+  "removal",
+  "cost",
+];
 
 note("kernel", `${release()} ${version()}`);
 if (asked !== undefined) note("parts", asked);
 if (parts.includes("core")) await runCore("registry");
+if (parts.includes("devices")) await runDevices("registry");
 if (parts.includes("module")) await runModule();
 await withModule(async () => {
   if (parts.includes("engine")) await runCore("kfunc");
+  if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
+  if (parts.includes("oracle")) await runOracle();
+  if (parts.includes("load")) {
+    await testLoad();
+    await testWithoutBtf();
+  }
+  if (parts.includes("cost")) measureCost();
   if (parts.includes("removal")) await testRemoval();
 });
 await checkKernelLog();

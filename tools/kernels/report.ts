@@ -38,8 +38,10 @@ export async function capability(
   prove: () => string | void | Promise<string | void>,
 ): Promise<void> {
   say(["start", name]);
+  const started = performance.now();
   try {
-    sayResult(name, "ok", (await prove()) ?? "");
+    const detail = (await prove()) ?? "";
+    sayResult(name, "ok", `${detail} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
   } catch (error) {
     if (error instanceof Absent) sayResult(name, "absent", error.message);
     else if (error instanceof Refused) sayResult(name, "refused", error.message);

@@ -3,9 +3,10 @@
 # goes into docs/kernels.md. As root: `make test-kernels`, or `make test-kernels ARGS="6.1 7.x"`.
 #
 #   ILM_KERNELS_CACHE    packages, the tools' chroot, modules built, logs; default ${XDG_CACHE_HOME:-/var/cache}/ilm-kernels
-#   ILM_KERNELS_PARTS    of core, module, engine, removal, with commas; default all. Other rows of the table stay
+#   ILM_KERNELS_PARTS    of core, devices, module, engine, oracle, load, cost, removal, with commas; default all. Other rows of the table stay
 #   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 1800 (some 150 s of CPU, on a machine that has nothing else to do)
 #   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
+#   ILM_KERNELS_NICE     of the compiler and the emulator; default 15
 #
 # Nothing is installed on this machine for it but debootstrap, cpio, xz and a static busybox: QEMU, the compiler and the
 # kernels' headers live in a small Debian 13 in the cache (Debian 12's QEMU 7.2 corrupts memory under newer kernels).
@@ -16,7 +17,10 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 cache=${ILM_KERNELS_CACHE:-${XDG_CACHE_HOME:-/var/cache}/ilm-kernels}
 limit=${ILM_KERNELS_TIMEOUT:-1800}
 memory=${ILM_KERNELS_MEMORY:-2048}
+nice=${ILM_KERNELS_NICE:-15}
 bench=$cache/bench
+# Devices and what they carry.
+GUEST_MODULES=(veth vrf 8021q ipip ip_gre wireguard)
 
 fail() {
   echo "test-kernels: $1" >&2
@@ -38,14 +42,22 @@ in_bench() {
 }
 
 make_bench() {
-  [ ! -e "$bench/.complete" ] || return 0
+  [ ! -e "$bench/.with-dkms" ] || return 0
   local mirror
   mirror=$(find_mirror) || fail "no Debian mirror found in /etc/apt"
   echo "making the tools' Debian in $bench (once, some minutes)"
   rm -rf "$bench"
-  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,qemu-system-x86,xz-utils trixie "$bench" "$mirror" \
+  debootstrap --variant=minbase --include=make,gcc,libelf1t64,pahole,dkms,openssl,qemu-system-x86,xz-utils trixie "$bench" "$mirror" \
     >"$cache/logs/debootstrap.log" 2>&1 || fail "debootstrap failed: see $cache/logs/debootstrap.log"
-  touch "$bench/.complete"
+  touch "$bench/.with-dkms"
+}
+
+# ip(8) makes WireGuard devices, and only wg(8) gives them keys. Of the oldest suite: it runs with every newer libc.
+fetch_wireguard() {
+  [ ! -e "$cache/wireguard/usr/bin/wg" ] || return 0
+  update_suite bookworm
+  echo "fetching wireguard-tools"
+  unpack bookworm "$cache/wireguard" wireguard-tools
 }
 
 # What the guests share: node and its libraries, libbpf, ilm as it is built here.
@@ -59,6 +71,7 @@ make_base() {
   node=$(node -p process.execPath)
   cp "$node" "$base/bin/node"
   cp -L "$(command -v ip)" "$base/sbin/ip"
+  cp "$cache/wireguard/usr/bin/wg" "$base/bin/wg"
   for library in libbpf.so.1 libgcc_s.so.1 libdl.so.2 libpthread.so.0 librt.so.1; do
     ldconfig -p | sed -n "s|.*x86-64.*=> \(.*/$library\)\$|\1|p" | head -n 1
   done >"$base.libraries"
@@ -77,6 +90,9 @@ make_base() {
     fi
   done
   cp -r dist/src dist/tools dist/bpf "$base/ilm/dist/"
+  mkdir -p "$base/ilm/dist/test/support"
+  cp -r dist/test/oracle "$base/ilm/dist/test/"
+  cp dist/test/support/random.js "$base/ilm/dist/test/support/"
   find "$base/ilm/dist" -name '*.map' -delete
   cp package.json "$base/ilm/"
   for package in commander koffi picocolors yaml zod @koromix/koffi-linux-x64; do
@@ -105,9 +121,15 @@ fetch_kernel() {
   touch "$folder/.complete"
 }
 
-# Leaves the module in $cache/modules/RELEASE/ilm_lookup.ko, or why there is none in .../why.
+# Without DKMS, as kmod/README.md says.
+make_by_hand() {
+  in_bench nice -n "$nice" make -C "/usr/src/ilm-lookup-$version" KDIR="/usr/src/linux-headers-$1"
+}
+
+# By DKMS, as users have it built: leaves the module, signed, in $cache/modules/RELEASE/ilm_lookup.ko, and beside it one without
+# BTF; or why there is none in .../why.
 build_module() {
-  local suite=$1 release=$2 folder=$cache/modules/$2 depends packages work
+  local suite=$1 release=$2 folder=$cache/modules/$2 log=$cache/logs/build-$2.log depends packages built
   rm -rf "$folder"
   mkdir -p "$folder"
   if ! has_package "$suite" "linux-headers-$release"; then
@@ -120,19 +142,39 @@ build_module() {
     unpack "$suite" "$bench" "linux-headers-$release" "${packages[@]}"
     touch "$bench/usr/src/linux-headers-$release/.complete"
   fi
-  work=root/build-$release
-  rm -rf "${bench:?}/$work"
-  mkdir -p "$bench/$work"
-  cp kmod/Makefile kmod/ilm_lookup.[ch] "$bench/$work/"
-  if in_bench nice -n 15 make -C "/$work" KDIR="/usr/src/linux-headers-$release" CC=gcc >"$cache/logs/build-$release.log" 2>&1; then
-    cp "$bench/$work/ilm_lookup.ko" "$folder/"
-  elif grep -q 'needs Linux 6.6 or newer' "$cache/logs/build-$release.log"; then
+  rm -rf "$bench/var/lib/dkms/ilm-lookup" "$bench"/usr/src/ilm-lookup-*
+  cp -r kmod "$bench/usr/src/ilm-lookup-$version"
+  mkdir -p "$bench/lib/modules/$release"
+  ln -sfn "/usr/src/linux-headers-$release" "$bench/lib/modules/$release/build"
+  if in_bench nice -n "$nice" dkms build "ilm-lookup/$version" -k "$release" >"$log" 2>&1; then
+    built=$(find "$bench/var/lib/dkms/ilm-lookup/$version/$release" -name ilm_lookup.ko)
+    in_bench objcopy --remove-section=.BTF "${built#"$bench"}" /root/without-btf.ko
+    cp "$built" "$folder/"
+    mv "$bench/root/without-btf.ko" "$folder/"
+  elif grep -q BUILD_EXCLUSIVE "$log" && ! make_by_hand "$release" >>"$log" 2>&1 && grep -q 'needs Linux 6.6 or newer' "$log"; then
     echo "refused at build: the module needs Linux 6.6 or newer" >"$folder/why"
   else
-    echo "test-kernels: the module does not build for $release: $cache/logs/build-$release.log" >&2
+    echo "test-kernels: the module does not build for $release: $log" >&2
     echo "does not build: see the log" >"$folder/why"
   fi
-  rm -rf "${bench:?}/$work"
+}
+
+# A module of the kernel's package, and before it what it needs, into a folder; `order` there says in which order they are
+# loaded. What the package does not have is built in, or not to be had: the guest sees.
+add_module() {
+  local release=$1 folder=$2 name=$3 file depends
+  if [ -e "$folder/$name.ko" ]; then return 0; fi
+  file=$(find "$cache/kernels/$release" \( -name "$name.ko" -o -name "$name.ko.xz" -o -name "${name//_/-}.ko" -o -name "${name//_/-}.ko.xz" \) |
+    head -n 1)
+  case $file in
+    '') return 0 ;;
+    *.xz) xz -dc "$file" >"$folder/$name.ko" ;;
+    *) cp "$file" "$folder/$name.ko" ;;
+  esac
+  # Of its .modinfo. (busybox's modinfo wants the modules.dep that only an installation makes.)
+  depends=$(busybox strings "$folder/$name.ko" | sed -n 's/^depends=//p' | tr , ' ')
+  for depends in $depends; do add_module "$release" "$folder" "$depends"; done
+  echo "$name" >>"$folder/order"
 }
 
 # base.cpio, and what belongs to this kernel after it: the kernel unpacks one after the other.
@@ -142,34 +184,34 @@ make_initramfs() {
   mkdir "$overlay/modules"
   cp "$cache/modules/$release/"* "$overlay/modules/"
   if [ -n "${ILM_KERNELS_PARTS:-}" ]; then echo "$ILM_KERNELS_PARTS" >"$overlay/modules/parts"; fi
-  for module in veth vrf; do
-    module=$(find "$cache/kernels/$release" -name "$module.ko*" | head -n 1)
-    case $module in
-      *.xz) xz -dc "$module" >"$overlay/modules/$(basename "$module" .xz)" ;;
-      *.ko) cp "$module" "$overlay/modules/" ;;
-    esac
-  done
+  for module in "${GUEST_MODULES[@]}"; do add_module "$release" "$overlay/modules" "$module"; done
   { cat "$cache/base.cpio"; (cd "$overlay" && find . | cpio --quiet -o -H newc); } >"$bench/root/initramfs"
   rm -rf "$overlay"
 }
 
+# mitigations=off: what they cost a processor costs the emulation much more, and there is nothing in the guest to protect.
 boot() {
-  local name=$1 release=$2 log=$cache/logs/$1.log kernel status=0
+  local name=$1 release=$2 parameters=$3 log=$cache/logs/$1.log kernel status=0
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
-  in_bench timeout --foreground "$limit" nice -n 15 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
+  in_bench timeout --foreground "$limit" nice -n "$nice" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
-    -append "console=ttyS0 panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0" \
+    -append "console=ttyS0 mitigations=off panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
-    grep --line-buffered '^@ilm|result' | sed -u "s/^@ilm|result|/$name  /" || status=$?
+    grep --line-buffered -E '^@ilm\|(result|note\|cost)' | sed -u "s/^@ilm|[a-z]*|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
   return "$status"
 }
 
+version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf)
 make_bench
+fetch_wireguard
 make_base
 ran=()
-while read -r name suite pattern; do
+# All of it before the first boot: a run takes long, and somebody may edit the file meanwhile.
+mapfile -t kernels <tools/kernels/kernels.txt
+for kernel in "${kernels[@]}"; do
+  read -r name suite pattern parameters <<<"$kernel"
   case $name in '' | '#'*) continue ;; esac
   if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
   update_suite "$suite"
@@ -179,8 +221,8 @@ while read -r name suite pattern; do
   build_module "$suite" "$release"
   make_initramfs "$release"
   echo "$name: booting $release"
-  boot "$name" "$release" || true
+  boot "$name" "$release" "$parameters" || true
   ran+=("$name=$cache/logs/$name.log")
-done <tools/kernels/kernels.txt
+done
 [ "${#ran[@]}" -gt 0 ] || fail "no such kernel: $*"
 node dist/tools/kernels/table.js "${ran[@]}"

@@ -14,6 +14,8 @@ const RELEASE = "release";
 /** Not a row of the table: that only some parts were run. */
 const PARTS = "parts";
 
+const NOT_TRIED = "not tried";
+
 /** Column name -> row name -> cell. */
 type Table = Map<string, Map<string, string>>;
 
@@ -64,9 +66,19 @@ function readTable(text: string): Table {
   const [head, , ...body] = lines.map(split);
   const table: Table = new Map();
   head?.slice(1).forEach((name, index) => {
-    table.set(name, new Map(body.map((row) => [row[0] ?? "", row[index + 1] ?? ""])));
+    const filled = body.map((row): [string, string] => [row[0] ?? "", row[index + 1] ?? ""]);
+    table.set(name, new Map(filled.filter(([, cell]) => cell !== NOT_TRIED)));
   });
   return table;
+}
+
+/** Rows that need the module. */
+const OF_MODULE = /^(kfunc|module|engine kfunc|engine auto): /;
+
+/** What a row says that a guest did not write. */
+function emptyCell(row: string, rows: ReadonlyMap<string, string> | undefined): string {
+  const first = rows?.get("module: loads");
+  return OF_MODULE.test(row) && (first === "-" || first === "refused") ? "-" : NOT_TRIED;
 }
 
 function writeTable(table: Table, order: readonly string[]): string {
@@ -78,7 +90,10 @@ function writeTable(table: Table, order: readonly string[]): string {
   ];
   return renderTable([
     [CAPABILITY, ...names],
-    ...rows.map((row) => [row, ...names.map((name) => table.get(name)?.get(row) || "not tried")]),
+    ...rows.map((row) => [
+      row,
+      ...names.map((name) => table.get(name)?.get(row) || emptyCell(row, table.get(name))),
+    ]),
   ]);
 }
 

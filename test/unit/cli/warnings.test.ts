@@ -32,11 +32,14 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
   daemon: null,
+  engine: "registry",
   steers: true,
+  vrfs: new Set([7]),
   endedNamespaces: [],
   flows: { live: 100, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
   uncoveredInterfaces: [],
+  kfuncTrouble: null,
 };
 
 const daemon = {
@@ -81,6 +84,19 @@ describe("there is", () => {
 
   test("a warning of interfaces that the programs are not on", () => {
     expect(kinds({ uncoveredInterfaces: ["eth9"] })).toEqual(["interface-uncovered"]);
+  });
+
+  test("a warning of a module that is loaded and cannot be used", () => {
+    expect(kinds({ kfuncTrouble: "it has no BTF" })).toEqual(["engine"]);
+  });
+
+  test("a warning of what ingress does not find: MPTCP and UDP listeners that are bound to a VRF", () => {
+    const mptcp = listener("127.0.1.10", 80, { kind: "mptcp", device: 7 });
+    expect(kinds({ listeners: [mptcp] })).toEqual(["vrf"]);
+    expect(kinds({ listeners: [{ ...mptcp, kind: "tcp" }] })).toEqual([]);
+    expect(kinds({ listeners: [{ ...mptcp, device: 6 }] })).toEqual([]);
+    expect(kinds({ listeners: [mptcp], engine: "kfunc" })).toEqual([]);
+    expect(kinds({ listeners: [mptcp], steers: false })).toEqual(["mptcp"]);
   });
 
   test("a warning of its own for each kind of fault that was counted", () => {

@@ -152,6 +152,7 @@ describe("replies", () => {
     addressesAdded: ["fd5e:ed00::10"],
     addressesRemoved: [],
     interfacesMissing: [],
+    kfuncTrouble: null,
   };
 
   test("a result is decoded", () => {

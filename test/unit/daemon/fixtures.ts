@@ -67,6 +67,10 @@ export class FakeDataPlane implements DataPlane {
   fail: Error | null = null;
   #inForce: InForce | null = null;
 
+  vrfs(): ReadonlySet<number> {
+    return new Set();
+  }
+
   uncoveredInterfaces(): [] {
     return [];
   }
@@ -116,6 +120,7 @@ export class FakeDataPlane implements DataPlane {
         appliedAt: "2026-01-02T03:04:05.000Z",
         engine: "registry",
         version: "0.0.0",
+        kfuncTrouble: null,
         rules: next,
       };
     }
@@ -127,6 +132,7 @@ export class FakeDataPlane implements DataPlane {
       addressesAdded: [],
       addressesRemoved: [],
       interfacesMissing: [],
+      kfuncTrouble: null,
     };
   }
 

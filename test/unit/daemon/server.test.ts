@@ -30,6 +30,7 @@ const result: ChangeResult = {
   addressesAdded: [],
   addressesRemoved: [],
   interfacesMissing: [],
+  kfuncTrouble: null,
 };
 const unload: ApiChange = { kind: "unload" };
 

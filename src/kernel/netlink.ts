@@ -1,0 +1,64 @@
+/** Questions to the kernel over netlink(7), and their answers. */
+import { syscallError } from "./ffi.js";
+import { AF_NETLINK, SOCK_RAW, close, recv, sendto, socket } from "./libc.js";
+
+export const NLM_F_DUMP = 0x300;
+const NLM_F_REQUEST = 1;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const HEADER = 16;
+
+export function align(length: number): number {
+  return (length + 3) & ~3;
+}
+
+export function message(type: number, flags: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(HEADER + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, true);
+  view.setUint16(4, type, true);
+  view.setUint16(6, NLM_F_REQUEST | flags, true);
+  view.setUint32(8, 1, true);
+  bytes.set(body, HEADER);
+  return bytes;
+}
+
+/** Sends one request and gives every answer's body until the kernel says that it is done. */
+export function* talk(call: string, request: Uint8Array): Generator<Uint8Array> {
+  const fd = socket(AF_NETLINK, SOCK_RAW, 0);
+  try {
+    // struct sockaddr_nl of the kernel: family, padding, pid 0, groups 0
+    sendto(fd, request, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+    const buffer = new Uint8Array(65536);
+    for (;;) {
+      const length = recv(fd, buffer);
+      const view = new DataView(buffer.buffer, 0, length);
+      for (let at = 0; at + HEADER <= length;) {
+        const size = view.getUint32(at, true);
+        if (size < HEADER) throw syscallError(`${call}: malformed answer`, 74);
+        const type = view.getUint16(at + 4, true);
+        if (type === NLMSG_DONE) return;
+        if (type === NLMSG_ERROR) {
+          const errno = -view.getInt32(at + HEADER, true);
+          if (errno !== 0) throw syscallError(call, errno);
+          return;
+        }
+        yield buffer.slice(at + HEADER, at + size);
+        at += align(size);
+      }
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+/** Type and content of each attribute of a message's body, from an offset on. */
+export function* attributes(body: Uint8Array, from: number): Generator<[number, Uint8Array]> {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  for (let at = from; at + 4 <= body.length;) {
+    const length = view.getUint16(at, true);
+    if (length < 4) return;
+    yield [view.getUint16(at + 2, true), body.subarray(at + 4, at + length)];
+    at += align(length);
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * What arrives on devices that the machine of the ordinary suites lacks: VLANs, tunnels without an Ethernet header, VRFs. The
+ * clients are in another namespace, `peer`.
+ */
+import { execFileSync } from "node:child_process";
+import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
+import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import { Absent, Refused, capability as report, expectEqual } from "./report.js";
+import { ownNetnsPath } from "../../src/kernel/netns.js";
+import { type Name, Socket, type SocketOptions, enterNetwork } from "./sockets.js";
+import {
+  type Where,
+  app,
+  apply,
+  ask,
+  canMptcp,
+  dial,
+  ilm,
+  listen,
+  open,
+  outside,
+  rulesFor,
+  using,
+} from "./stage.js";
+
+const PEER = "peer";
+const BASE = "over0";
+
+function ip(...args: string[]): void {
+  execFileSync("/sbin/ip", args, { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+const inPeer = (...args: string[]): void => ip("-n", PEER, ...args);
+
+/** Runs in the peer's namespace: this thread goes there and comes back. */
+function there<T>(run: () => T): T {
+  const home = openSync(ownNetnsPath, "r");
+  const peer = openSync(`/run/netns/${PEER}`, "r");
+  try {
+    enterNetwork(peer);
+    return run();
+  } finally {
+    enterNetwork(home);
+    closeSync(peer);
+    closeSync(home);
+  }
+}
+
+const client: Where = (make) => there(make);
+
+/** A device here and its other end in `peer`. The addresses of both follow from `number`. */
+interface Device {
+  readonly name: string;
+  readonly what: string;
+  readonly number: number;
+  readonly families: readonly (4 | 6)[];
+  readonly create: () => void;
+}
+
+const at = (number: number, end: 1 | 2) =>
+  ({ 4: `10.77.${number}.${end}`, 6: `fd77:${number}::${end}` }) as const;
+
+function tunnel(name: string, type: string): void {
+  const ends = [at(1, 1)[4], at(1, 2)[4]] as const;
+  ip("link", "add", name, "type", type, "local", ends[0], "remote", ends[1]);
+  inPeer("link", "add", name, "type", type, "local", ends[1], "remote", ends[0]);
+}
+
+function wireguard(name: string): void {
+  const wg = (args: readonly string[], input = ""): string =>
+    execFileSync("/bin/wg", args, { encoding: "utf8", input }).trim();
+  const keys = [0, 1].map((index) => {
+    const secret = wg(["genkey"]);
+    const file = `/tmp/wireguard-${index}`;
+    writeFileSync(file, secret, { mode: 0o600 });
+    return { file, open: wg(["pubkey"], secret) };
+  });
+  const [own, other] = keys;
+  if (own === undefined || other === undefined) throw new Error("no keys");
+  ip("link", "add", name, "type", "wireguard");
+  inPeer("link", "add", name, "type", "wireguard");
+  const common = (mine: string, its: string, endpoint: string): string[] =>
+    `set ${name} listen-port 51820 private-key ${mine} peer ${its} allowed-ips 0.0.0.0/0,::/0 endpoint ${endpoint}:51820`.split(
+      " ",
+    );
+  wg(common(own.file, other.open, at(1, 2)[4]));
+  there(() => wg(common(other.file, own.open, at(1, 1)[4])));
+}
+
+const devices: readonly Device[] = [
+  {
+    name: BASE,
+    what: "a veth pair",
+    number: 1,
+    families: [4, 6],
+    create: () => ip("link", "add", BASE, "type", "veth", "peer", "name", BASE, "netns", PEER),
+  },
+  {
+    name: "vlan7",
+    what: "a VLAN (802.1Q)",
+    number: 2,
+    families: [4, 6],
+    create: () => {
+      for (const run of [ip, inPeer]) {
+        run("link", "add", "link", BASE, "name", "vlan7", "type", "vlan", "id", "7");
+      }
+    },
+  },
+  {
+    name: "ipip1",
+    what: "an IPIP tunnel",
+    number: 3,
+    families: [4],
+    create: () => tunnel("ipip1", "ipip"),
+  },
+  {
+    name: "gre1",
+    what: "a GRE tunnel",
+    number: 4,
+    families: [4, 6],
+    create: () => tunnel("gre1", "gre"),
+  },
+  {
+    name: "wg1",
+    what: "WireGuard",
+    number: 5,
+    families: [4, 6],
+    create: () => wireguard("wg1"),
+  },
+];
+
+function addresses(run: typeof ip, name: string, number: number, end: 1 | 2): void {
+  run("addr", "add", `${at(number, end)[4]}/24`, "dev", name);
+  run("addr", "add", `${at(number, end)[6]}/64`, "dev", name, "nodad");
+}
+
+/** Why a device could not be made; undefined: it is there. */
+function make({ name, number, create }: Device): string | undefined {
+  try {
+    create();
+  } catch (error) {
+    // "Unknown device type": the kernel's package has no such module.
+    return error instanceof Error ? error.message : String(error);
+  }
+  for (const run of [ip, inPeer]) run("link", "set", name, "up");
+  addresses(ip, name, number, 1);
+  addresses(inPeer, name, number, 2);
+  return undefined;
+}
+
+const VRF = "vrf0";
+const IN_VRF = "slave0";
+const VRF_NUMBER = 9;
+/** Private addresses inside the VRF. */
+const inVrf = { 4: "127.0.1.30", 6: "fd5e:ed00::30" } as const;
+
+function makeVrf(): string | undefined {
+  if (!existsSync(`/sys/class/net/${VRF}`)) return "no VRF device";
+  ip("link", "add", IN_VRF, "type", "veth", "peer", "name", IN_VRF, "netns", PEER);
+  // First, as a device that goes into a VRF loses its IPv6 addresses.
+  ip("link", "set", IN_VRF, "master", VRF);
+  for (const run of [ip, inPeer]) run("link", "set", IN_VRF, "up");
+  addresses(ip, IN_VRF, VRF_NUMBER, 1);
+  addresses(inPeer, IN_VRF, VRF_NUMBER, 2);
+  // A socket in a VRF can only be bound to addresses of the VRF: lo's are not its own, and 127.0.0.0/8 neither.
+  ip("addr", "add", `${inVrf[4]}/32`, "dev", VRF);
+  ip("addr", "add", `${inVrf[6]}/128`, "dev", VRF, "nodad");
+  return undefined;
+}
+
+const vrfRules = `  - { protocol: [tcp, udp], port: 6010, to: [${inVrf[4]}, "${inVrf[6]}"] }
+  - { protocol: [tcp, udp], port: 6011, to: ["${inVrf[4]}:7010", "[${inVrf[6]}]:7010"] }
+`;
+
+function setAcceptAll(value: 0 | 1): void {
+  for (const name of ["tcp_l3mdev_accept", "udp_l3mdev_accept"]) {
+    writeFileSync(`/proc/sys/net/ipv4/${name}`, `${value}\n`);
+  }
+}
+
+let troubles: Map<string, string | undefined> | undefined;
+
+/** Once for both engines: name -> why it is not there. */
+function setUp(): ReadonlyMap<string, string | undefined> {
+  if (troubles !== undefined) return troubles;
+  ip("netns", "add", PEER);
+  inPeer("link", "set", "lo", "up");
+  troubles = new Map(devices.map((device) => [device.name, make(device)]));
+  troubles.set(VRF, makeVrf());
+  return troubles;
+}
+
+/** When somebody whom `status` warns of was not served, that is what ilm said. */
+function refusedAs(...kinds: readonly string[]): void {
+  const { warnings } = JSON.parse(ilm("status", "--json")) as {
+    warnings: readonly { kind: string; message: string }[];
+  };
+  const said = warnings.find(({ kind }) => kinds.includes(kind));
+  if (said !== undefined) throw new Refused(said.message);
+}
+
+/** A datagram from the peer. What is outside a VRF cannot answer into it without being told how, so nobody asks it to. */
+function hears(to: Name, daemon: Socket): boolean {
+  const sender = client(() => Socket.connected(to, { kind: "udp" }));
+  try {
+    sender.send("ping", to);
+    return daemon.receive(true) !== undefined;
+  } finally {
+    sender.close();
+  }
+}
+
+/** Everything through one engine; for the kfunc the module must be loaded. */
+export async function runDevices(engine: EngineInForce): Promise<void> {
+  const capability = (name: string, prove: () => string | void): Promise<void> =>
+    report(engine === "kfunc" ? `engine kfunc: ${name}` : name, prove);
+  const missing = setUp();
+  const need = (name: string): void => {
+    const why = missing.get(name);
+    if (why !== undefined) throw new Absent(why);
+  };
+  let plane: DataPlane | undefined;
+  const loaded = (): DataPlane => {
+    if (plane === undefined) {
+      plane = open();
+      apply(plane, rulesFor(engine)(vrfRules));
+    }
+    return plane;
+  };
+
+  const serves = (device: Device, kind: "tcp" | "mptcp"): void => {
+    for (const family of device.families) {
+      const to = { address: at(device.number, 1)[family], port: 6000 };
+      const what = `${kind} over IPv${family} on ${device.name}`;
+      expectEqual(`${what}, no daemon`, dial(to, [], client), "refused");
+      const daemon = listen(app[family], 6000, { kind });
+      using([daemon], () => {
+        loaded().resync();
+        expectEqual(what, dial(to, [daemon], client), 0);
+      });
+    }
+  };
+
+  for (const device of devices) {
+    await capability(`${device.what}: TCP and UDP`, () => {
+      need(device.name);
+      serves(device, "tcp");
+      for (const family of device.families) {
+        const address = at(device.number, 1)[family];
+        const udp: SocketOptions = { kind: "udp", timeout: 2000 };
+        const daemons = [listen(app[family], 6000, udp), listen(app[family], 7001, udp)] as const;
+        using(daemons, () => {
+          loaded().resync();
+          const same = ask({ address, port: 6000 }, daemons[0], client);
+          expectEqual(`UDP over IPv${family}`, same, { answer: "pong" });
+          // Without the hooks on devices answers keep the daemon's port; doctor says so.
+          if (loaded().steers() !== true) return;
+          const other = ask({ address, port: 6001 }, daemons[1], client);
+          expectEqual(`UDP over IPv${family} to another port`, other, { answer: "pong" });
+        });
+      }
+    });
+  }
+  await capability("MPTCP on each of these devices", () => {
+    if (!canMptcp()) throw new Absent("this kernel has no MPTCP");
+    if (engine === "registry" && loaded().steers() !== true) {
+      throw new Refused(
+        "no MPTCP listener can be a destination on this kernel, and doctor says so",
+      );
+    }
+    const found = devices.filter(({ name }) => missing.get(name) === undefined);
+    for (const device of found) serves(device, "mptcp");
+    return found.map(({ name }) => name).join(", ");
+  });
+
+  const families = [4, 6] as const;
+  const vrf = { device: VRF, reuseport: true, timeout: 2000 } as const;
+  const others = { reuseport: true, timeout: 2000 } as const;
+  /** Who gets it: the VRF's listener (0), the one outside (1). */
+  const fromVrf = (family: 4 | 6, port: number) => ({
+    address: at(VRF_NUMBER, 1)[family],
+    port,
+  });
+  for (const kind of ["tcp", "mptcp"] as const) {
+    await capability(
+      `VRF: what arrives in it comes to a ${kind.toUpperCase()} listener bound to it`,
+      () => {
+        need(VRF);
+        if (kind === "mptcp" && !canMptcp()) throw new Absent("this kernel has no MPTCP");
+        for (const family of families) {
+          const own = listen(inVrf[family], 6010, { ...vrf, kind });
+          using([own], () => {
+            loaded().resync();
+            const got = dial(fromVrf(family, 6010), [own], client);
+            if (got === "refused" && kind === "mptcp") refusedAs("vrf", "mptcp");
+            expectEqual(`IPv${family}`, got, 0);
+          });
+        }
+      },
+    );
+  }
+  await capability("VRF: what arrives in it comes to a UDP socket bound to it", () => {
+    need(VRF);
+    for (const family of families) {
+      const own = listen(inVrf[family], 6010, { ...vrf, kind: "udp" });
+      using([own], () => {
+        loaded().resync();
+        const got = ask(fromVrf(family, 6010), own, client);
+        if (got.answer === null) refusedAs("vrf");
+        expectEqual(`IPv${family}`, got, { answer: "pong" });
+      });
+      if (loaded().steers() !== true) continue;
+      const remapped = listen(inVrf[family], 7010, { ...vrf, kind: "udp" });
+      using([remapped], () => {
+        loaded().resync();
+        const got = ask(fromVrf(family, 6011), remapped, client);
+        expectEqual(`IPv${family} to another port`, got, { answer: "pong" });
+      });
+    }
+  });
+  await capability("VRF: a listener bound to it takes nothing else", () => {
+    need(VRF);
+    for (const family of families) {
+      const to = { address: outside[family], port: 6010 };
+      const own = listen(inVrf[family], 6010, vrf);
+      const ownUdp = listen(inVrf[family], 6010, { ...vrf, kind: "udp" });
+      using([own, ownUdp], () => {
+        loaded().resync();
+        expectEqual(`TCP over IPv${family}`, dial(to, [own]), "refused");
+        expectEqual(`UDP over IPv${family}`, ask(to, ownUdp), { answer: null });
+        if (family === 6) return;
+        const outer = listen(inVrf[family], 6010, others);
+        using([outer], () => {
+          expectEqual("with one outside", dial(to, [own, outer]), 1);
+          expectEqual("from within", dial(fromVrf(family, 6010), [own, outer], client), 0);
+        });
+      });
+    }
+  });
+  await capability(
+    "VRF: who is bound to none is found from within with tcp_l3mdev_accept only",
+    () => {
+      need(VRF);
+      const outer = listen(inVrf[4], 6010, others);
+      const outerUdp = listen(inVrf[4], 6010, { ...others, kind: "udp" });
+      using([outer, outerUdp], () => {
+        loaded().resync();
+        const to = fromVrf(4, 6010);
+        try {
+          expectEqual("TCP", dial(to, [outer], client), "refused");
+          expectEqual("UDP", hears(to, outerUdp), false);
+          setAcceptAll(1);
+          loaded().resync();
+          expectEqual("TCP, accepted", dial(to, [outer], client), 0);
+          expectEqual("UDP, accepted", hears(to, outerUdp), true);
+        } finally {
+          setAcceptAll(0);
+          loaded().resync();
+        }
+      });
+    },
+  );
+  plane?.unload();
+  plane?.close();
+}

@@ -1,0 +1,162 @@
+/** What the guest's tests have in common: rules, daemons on them, and clients that dial. */
+import { execFileSync } from "node:child_process";
+import { lookupContext } from "../../src/dataplane/explain.js";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
+import { parseConfiguration } from "../../src/config/load.js";
+import { IlmError } from "../../src/errors.js";
+import { openProgram } from "../../src/kernel/bpf.js";
+import { errnoOf } from "../../src/kernel/ffi.js";
+import type { Address } from "../../src/model/address.js";
+import { type Engine, emptyRules } from "../../src/model/mapping.js";
+import { Refused, expectEqual } from "./report.js";
+import { type Name, Socket, type SocketOptions } from "./sockets.js";
+
+const ECONNREFUSED = 111;
+const EPROTONOSUPPORT = 93;
+const ENOPROTOOPT = 92;
+/** connect() ran into the socket's timeout. */
+const EINPROGRESS = 115;
+
+/** What the outside dials: addresses of this host that are no service's. */
+export const outside = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
+export const app = { 4: "127.0.1.10", 6: "fd5e:ed00::10" } as const;
+export const FILE = "/tmp/rules.yaml";
+
+export type Rules = (more?: string) => string;
+
+export const rulesFor =
+  (engine: Engine): Rules =>
+  (more = "") =>
+    `
+version: 1
+engine: ${engine}
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: app }
+  - { protocol: [tcp, udp], port: 6001, to: "app:7001" }
+  - { port: 6002, to: "*:7002" }
+  - { port: 6003, to: ["127.0.1.11:7003", "127.0.1.12:7003"] }
+${more}`;
+
+export function apply(plane: DataPlane, text: string): ApplyResult {
+  const { ruleSet } = parseConfiguration([{ name: FILE, text }]);
+  return plane.apply({ ...emptyRules, file: ruleSet });
+}
+
+export type Dialled = number | "refused" | "nobody" | "no answer";
+
+export function pause(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+/** Makes the client's socket where the client is. */
+export type Where = (make: () => Socket) => Socket;
+const here: Where = (make) => make();
+
+/** Index of the listener that the connection came to. */
+export function dial(to: Name, listeners: readonly Socket[], where: Where = here): Dialled {
+  let client: Socket;
+  try {
+    client = where(() => Socket.connected(to, { timeout: 10_000 }));
+  } catch (error) {
+    if (errnoOf(error) === ECONNREFUSED) return "refused";
+    if (errnoOf(error) === EINPROGRESS) return "no answer";
+    throw error;
+  }
+  try {
+    const accept = (): (Socket | undefined)[] => listeners.map((listener) => listener.accept());
+    let accepted = accept();
+    // What ends the handshake may still be on its way: from another namespace, or, before 6.5, with a busy ksoftirqd.
+    for (let left = 20; left > 0 && !accepted.some(Boolean); left--) {
+      pause(50);
+      accepted = accept();
+    }
+    const found = accepted.findIndex((connection) => connection !== undefined);
+    const name = accepted[found]?.name;
+    for (const connection of accepted) connection?.close();
+    if (name !== undefined) expectEqual("the daemon's own address", name, to);
+    return found < 0 ? "nobody" : found;
+  } finally {
+    client.close();
+  }
+}
+
+/** A datagram from a connected client, and its answer: null when there was none. */
+export function ask(to: Name, daemon: Socket, where: Where = here): { answer: string | null } {
+  const client = where(() => Socket.connected(to, { kind: "udp", timeout: 1000 }));
+  try {
+    client.send("ping", to);
+    const got = daemon.receive(true);
+    if (got === undefined) return { answer: null };
+    daemon.send("pong", got.from);
+    return { answer: client.receive(true)?.text ?? null };
+  } catch (error) {
+    if (errnoOf(error) === ECONNREFUSED) return { answer: null };
+    throw error;
+  } finally {
+    client.close();
+  }
+}
+
+export function using<T>(sockets: readonly Socket[], body: () => T): T {
+  try {
+    return body();
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+}
+
+export const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
+  Socket.listener({ address, port }, options);
+
+export function ilm(...args: string[]): string {
+  return execFileSync(process.execPath, ["/ilm/dist/src/main.js", ...args], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+export function canMptcp(): boolean {
+  try {
+    Socket.create(false, { kind: "mptcp" }).close();
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno !== EPROTONOSUPPORT && errno !== ENOPROTOOPT) throw error;
+    return false;
+  }
+}
+
+/** Mean of the loaded program, for comparison within one run. */
+export function costNs(plane: DataPlane): number {
+  const generation = plane.inForce()?.generation ?? 0;
+  const program = openProgram(`${plane.pinPath}/generation-${generation}/program`);
+  if (program === undefined) throw new Error("no program is pinned");
+  const context = lookupContext({
+    protocol: "tcp",
+    local: outside[4] as Address,
+    localPort: 6000,
+    remote: "198.51.100.7" as Address,
+    remotePort: 5555,
+    interfaceIndex: 0,
+  });
+  try {
+    return program.testRun(context, 20000).averageNs;
+  } finally {
+    program.close();
+  }
+}
+
+/** `open` throws what ilm says of a kernel that it refuses. */
+export function open(): DataPlane {
+  try {
+    return openDataPlane();
+  } catch (error) {
+    if (error instanceof IlmError && ["NO_BPF", "NO_BTF"].includes(error.code)) {
+      throw new Refused(`${error.message}. ${error.remedy ?? ""}`);
+    }
+    throw error;
+  }
+}
