@@ -266,6 +266,33 @@ __noinline int choose_kfunc(struct bpf_sk_lookup *ctx, struct lookup *l, const s
 	return l && rule ? choose_by(ctx, l, rule, true) : 0;
 }
 
+/*
+ * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody is bound to a device.
+ * What choose() does, without its calls and loops. False: choose() is to have a look.
+ */
+static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	__u32 first = l->family == AF_INET ? rule->first4 : rule->first6;
+	__u32 n = l->family == AF_INET ? rule->count4 : rule->count6;
+	struct ilm_destination *d;
+	struct bpf_sock *sk;
+	__u32 slot;
+
+	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_on_device())
+		return false;
+	d = bpf_map_lookup_elem(&destinations, &first);
+	if (!d)
+		return false;
+	slot = d->slot;
+	sk = bpf_map_lookup_elem(&primary, &slot);
+	if (!sk || assign(ctx, sk, l->interface, l->dry) != ILM_ATTEMPT_SELECTED)
+		return false;
+	l->verdict = ILM_VERDICT_SELECTED;
+	l->selected = 0;
+	l->attempts[0] = ILM_ATTEMPT_SELECTED;
+	return true;
+}
+
 static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class, const bool kfunc)
 {
 	struct ilm_counters *c;
@@ -291,6 +318,11 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 	}
 
+	if (!kfunc && choose_first(ctx, l, rule)) {
+		if (!l->dry)
+			c->selected++;
+		return SK_PASS;
+	}
 	if (rule->weighted && !(class & ILM_CLASS_ASKS))
 		fill_remote(ctx, l);
 	if (kfunc ? choose_kfunc(ctx, l, rule) : choose(ctx, l, rule)) {
