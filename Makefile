@@ -75,7 +75,7 @@ test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
 	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
 
-bench: setup-bench build dist/bench/traffic ## the tables that the documentation quotes (ARGS: lookup, connections, listeners, udp)
+bench: setup-bench build dist/bench/traffic ## the tables of docs/performance.md (ARGS: connections, udp, apply, lookup, listeners; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions

@@ -4,16 +4,15 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openDataPlane } from "../src/dataplane/open.js";
 import type { DataPlane } from "../src/dataplane/types.js";
-import { openMap } from "../src/kernel/bpf.js";
 import { acquireWriterLock } from "../src/kernel/lock.js";
 import type { Address } from "../src/model/address.js";
 import { type Mapping, type Rules, emptyRules } from "../src/model/mapping.js";
-import { median } from "./network.js";
+import { kernelMemory } from "./memory.js";
+import { median, progress } from "./network.js";
 
 const script = join(fileURLToPath(import.meta.url), "..", "..", "..", "bench", "sockets.py");
 const ROUNDS = 7;
@@ -89,20 +88,6 @@ export interface ManyRow {
   readonly maps_mib: number;
 }
 
-function mapsBytes(dataPlane: DataPlane): number {
-  const folder = readdirSync(dataPlane.pinPath).find((name) => name.startsWith("registry-"));
-  if (folder === undefined) throw new Error("there is no registry");
-  let sum = 0;
-  for (const name of ["presence", "filter", "slots", "primary", "members", "tracked"]) {
-    const map = openMap(join(dataPlane.pinPath, folder, name));
-    if (map === undefined) throw new Error(`the registry has no ${name}`);
-    const memory = /^memlock:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${map.fd}`, "utf8"));
-    sum += Number(memory?.[1]);
-    map.close();
-  }
-  return sum;
-}
-
 function took(act: () => void): number {
   const start = performance.now();
   act();
@@ -121,8 +106,8 @@ async function measureMany(dataPlane: DataPlane, count: number): Promise<ManyRow
       const listed = dataPlane.listeners().length;
       if (listed < count) throw new Error(`${listed} of ${count} listeners are listed`);
     });
-    const maps_mib = Math.round((mapsBytes(dataPlane) / 1024 / 1024) * 10) / 10;
-    return { listeners: count, apply_ms, resync_ms, list_ms, maps_mib };
+    const { registry } = kernelMemory(dataPlane.netnsInode);
+    return { listeners: count, apply_ms, resync_ms, list_ms, maps_mib: registry };
   } finally {
     dataPlane.unload();
     holder.stdin.end();
@@ -171,7 +156,10 @@ export async function measureListeners(
   const lock = acquireWriterLock(dataPlane.netnsInode);
   try {
     const many: ManyRow[] = [];
-    for (const count of counts) many.push(await measureMany(dataPlane, count));
+    for (const count of counts) {
+      many.push(await measureMany(dataPlane, count));
+      progress(`${count} listeners`);
+    }
     return { calls: measureCalls(dataPlane), many, gaps: measureGaps(dataPlane) };
   } finally {
     dataPlane.close();

@@ -1,45 +1,156 @@
-/** `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ. */
-import { measureConnections } from "./connections.js";
+/**
+ * `make bench`: the tables that the documentation quotes. Ratios within one run; machines differ.
+ *   make bench                    all of them
+ *   make bench ARGS=udp           one part (or several)
+ *   make bench ARGS=--write       into docs/performance.md as well, each part between its markers
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+import { version } from "../src/version.js";
+import { renderTable, replacePart } from "../tools/markdown.js";
+import { measureApply } from "./apply.js";
+import { measureTcp } from "./connections.js";
 import { measureListeners } from "./listeners.js";
-import { type ApplyRow, type LookupRow, measureLookup } from "./lookup.js";
-import { enterBenchNamespace } from "./network.js";
-import { measureUdp, type UdpRow } from "./udp.js";
+import { type LookupRow, measureLookup } from "./lookup.js";
+import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
+import { root } from "./sites.js";
+import type { Compared } from "./turns.js";
+import { measureUdp } from "./udp.js";
 
-function table(rows: readonly (readonly string[])[]): string {
-  const [head = []] = rows;
-  const lines = rows.map((row) => `| ${row.join(" | ")} |`);
-  lines.splice(1, 0, `|${head.map((_, i) => (i === 0 ? "---" : "---:")).join("|")}|`);
-  return lines.join("\n");
+const DOCUMENT = join(root, "docs", "performance.md");
+const SIZES = [1, 1000, 100_000, 1_000_000];
+const LISTENERS = [0, 1000, 50_000];
+/** The same cost at any size: no more than this times the smallest's. */
+const FLAT = 1.25;
+
+/** Tables, one below the other. */
+function tables(...parts: readonly string[]): string {
+  return parts.join("\n\n");
 }
 
-function lookupTable(rows: readonly LookupRow[]): string {
-  const sizes = [...new Set(rows.map((row) => row.mappings))];
-  const scenarios = [...new Set(rows.map((row) => row.scenario))];
-  const cell = (scenario: string, size: number): string => {
-    const row = rows.find((each) => each.scenario === scenario && each.mappings === size);
-    if (row === undefined) return "";
-    return row.scenario === "empty program" ? `(${row.ns})` : `+${row.aboveEmpty}`;
-  };
-  return table([
-    ["ns above an empty program", ...sizes.map((size) => `${size} exact addresses`)],
-    ...scenarios.map((scenario) => [scenario, ...sizes.map((size) => cell(scenario, size))]),
-  ]);
+function table(...rows: readonly (readonly string[])[]): string {
+  return renderTable(rows, "right");
 }
 
-function timesTable(rows: readonly ApplyRow[]): string {
-  return table([
-    ["", ...rows.map((row) => `${row.mappings} mappings`)],
-    ["apply, all new", ...rows.map((row) => `${row.applyMs} ms`)],
-    ["apply, nothing changed", ...rows.map((row) => `${row.sameMs} ms`)],
-    ["apply, one mapping changed", ...rows.map((row) => `${row.oneMs} ms`)],
-    ["resident memory of the process then", ...rows.map((row) => `${row.residentMb} MB`)],
-  ]);
+const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+function whole(value: number): string {
+  return grouped.format(value);
 }
 
-async function listenersTables(): Promise<string> {
-  const { calls, many, gaps } = await measureListeners([0, 1000, 50_000]);
-  return [
-    table([
+/** Three digits that mean something, as far as they are behind the point. */
+function short(value: number): string {
+  return value >= 100 ? whole(value) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function count(mappings: number): string {
+  return mappings === 1 ? "1 mapping" : `${whole(mappings)} mappings`;
+}
+
+/** In bold: more than it may be. */
+function judged(value: number, limit: number | null, digits: number): string {
+  const text = value.toFixed(digits);
+  return limit !== null && value > limit ? `**${text}**` : text;
+}
+
+function lookupTable(title: string, rows: readonly LookupRow[], flat: boolean): string {
+  const budgets = rows.some((row) => row.budget !== null);
+  const head = [title, ...SIZES.map(count), `${whole(SIZES.at(-1) ?? 0)} : 1`];
+  const body = rows.map(({ scenario, above, budget }) => {
+    const ratio = (above.at(-1) ?? Number.NaN) / (above[0] ?? Number.NaN);
+    const cells = [
+      scenario,
+      ...above.map((ns) => judged(ns, budget, 1)),
+      judged(ratio, flat && budget !== null ? FLAT : null, 2),
+    ];
+    return budgets ? [...cells, budget === null ? "" : String(budget)] : cells;
+  });
+  return table(budgets ? [...head, "budget"] : head, ...body);
+}
+
+async function lookup(): Promise<string> {
+  const { emptyNs, emptySingleNs, hot, single } = await measureLookup(SIZES);
+  return tables(
+    lookupTable("the same look-up again and again, ns", hot, true),
+    lookupTable("one look-up at a time, ns", single, false),
+    `The empty program, harness included: ${emptyNs.toFixed(1)} ns again and again, ` +
+      `${emptySingleNs.toFixed(0)} ns one at a time.`,
+  );
+}
+
+function comparison(
+  [title, unit, cpu]: readonly [string, string, string],
+  rows: readonly (Compared & { readonly way: string })[],
+): string {
+  return table(
+    [title, unit, "of direct", cpu, "of direct"],
+    ...rows.map((row) => [
+      row.way,
+      short(row.value),
+      row.ratio.toFixed(2),
+      short(row.cpu),
+      row.cpuRatio.toFixed(2),
+    ]),
+  );
+}
+
+async function connections(): Promise<string> {
+  const { connections, bulk } = await measureTcp();
+  const milliseconds = bulk.map((row) => ({ ...row, cpu: row.cpu / 1000 }));
+  return tables(
+    comparison(["new connections", "per second", "CPU each, µs"], connections),
+    comparison(["one connection, bulk", "GiB/s", "CPU per GiB, ms"], milliseconds),
+  );
+}
+
+async function udp(): Promise<string> {
+  const rows = await measureUdp();
+  return comparison(
+    ["request and reply", "per second", "CPU each, µs"],
+    rows.map((row) => ({ ...row, way: `${row.family}, ${row.way}` })),
+  );
+}
+
+async function apply(): Promise<string> {
+  const { columns, latency } = await measureApply(SIZES);
+  const row = (name: string, pick: (column: (typeof columns)[number]) => number): string[] => [
+    name,
+    ...columns.map((column) => short(pick(column))),
+  ];
+  return tables(
+    table(
+      ["whole commands, s", ...SIZES.map(count)],
+      row("`ilm apply`, all new", ({ allNew }) => allNew),
+      row("`ilm apply`, nothing changed", ({ same }) => same),
+      row("`ilm apply`, one mapping changed", ({ oneChanged }) => oneChanged),
+      row("`ilm add`, one mapping more", ({ oneAdded }) => oneAdded),
+      row("`ilm remove`, that one", ({ oneRemoved }) => oneRemoved),
+    ),
+    table(
+      ["memory, MiB", ...SIZES.map(count)],
+      row("kernel: tables of the generation in force", ({ tables: mib }) => mib),
+      row("kernel: registry of listeners", ({ registry }) => registry),
+      row("`ilm apply`, all new, at its peak", ({ peak }) => peak),
+      row("`ilm run`, resident", ({ resident }) => resident),
+    ),
+    table(
+      ["connect() meanwhile, µs", "median", "99 of 100", "of quiet", "longest", "connections"],
+      ...latency.map(({ when, p50, p99, ratio, max, connections }) => [
+        when,
+        short(p50),
+        short(p99),
+        ratio.toFixed(2),
+        short(max),
+        whole(connections),
+      ]),
+    ),
+  );
+}
+
+async function listeners(): Promise<string> {
+  const { calls, many, gaps } = await measureListeners(LISTENERS);
+  return tables(
+    table(
       ["call", "without ilm, µs", "with ilm, µs", "ratio"],
       ...calls.map((row) => [
         row.call,
@@ -47,72 +158,77 @@ async function listenersTables(): Promise<string> {
         (row.with / 1000).toFixed(1),
         (row.with / row.without).toFixed(2),
       ]),
-    ]),
-    table([
-      ["listeners there before", "apply, ms", "resync, ms", "list, ms", "maps, MiB"],
-      ...many.map((row) =>
-        [row.listeners, row.apply_ms, row.resync_ms, row.list_ms, row.maps_mib].map(String),
-      ),
-    ]),
-    table([
+    ),
+    table(
+      ["listeners there before", "apply, ms", "resync, ms", "list, ms", "registry, MiB"],
+      ...many.map((row) => [
+        ...[row.listeners, row.apply_ms, row.resync_ms, row.list_ms].map(whole),
+        row.maps_mib.toFixed(1),
+      ]),
+    ),
+    table(
       ["from the return of listen() or bind(), µs", "p50", "p99", "max", "first tries lost"],
       ...gaps.map(({ daemon, p50, p99, max, lost }) => [
         daemon,
-        ...[p50, p99, max].map((time) => time.toFixed(0)),
+        ...[p50, p99, max].map(whole),
         String(lost),
       ]),
-    ]),
-  ].join("\n\n");
+    ),
+  );
 }
 
-function udpTable(rows: readonly UdpRow[]): string {
-  return table([
-    ["request and reply", "per second", "of direct", "CPU, us", "of direct"],
-    ...rows.map(({ family, way, perSecond, ratio, cpuMicroseconds, cpuRatio }) => [
-      `${family}, ${way}`,
-      String(Math.round(perSecond)),
-      ratio.toFixed(2),
-      cpuMicroseconds.toFixed(1),
-      cpuRatio.toFixed(2),
-    ]),
-  ]);
+interface Part {
+  readonly title: string;
+  readonly measure: () => Promise<string>;
+  /** In a namespace of its own, in which this process stays: such parts come last. */
+  readonly inside: boolean;
 }
 
-/** `make bench ARGS=udp` is this part alone. */
-const parts = process.argv.slice(2);
-const wanted = (part: string): boolean => parts.length === 0 || parts.includes(part);
+const parts: Readonly<Record<string, Part>> = {
+  connections: { title: "TCP: new connections and bulk", measure: connections, inside: false },
+  udp: { title: "UDP", measure: udp, inside: false },
+  apply: { title: "Changing the rules", measure: apply, inside: false },
+  lookup: { title: "One look-up", measure: lookup, inside: true },
+  listeners: { title: "Listeners", measure: listeners, inside: true },
+};
 
-// First: it makes namespaces of its own, and the other part leaves this process in one.
-if (wanted("udp")) {
-  console.log("## UDP, two namespaces joined by veth\n");
-  console.log(`${udpTable(await measureUdp())}\n`);
+/** What the figures were taken on. */
+function describeMachine(): string {
+  const all = cpus();
+  const kernel = /^[\d.]+\d/.exec(release())?.[0] ?? release();
+  const date = new Date().toISOString().slice(0, 10);
+  const processor = `${all.length} × ${all[0]?.model.trim() ?? "unknown CPU"}`;
+  return `Linux ${kernel}, ${processor}, Node.js ${process.versions.node}, ilm ${version}, ${date}`;
 }
-const namespace = enterBenchNamespace();
+
+const [options, names] = [true, false].map((option) =>
+  process.argv.slice(2).filter((word) => word.startsWith("--") === option),
+);
+const unknown = [
+  ...(options ?? []).filter((option) => option !== "--write"),
+  ...(names ?? []).filter((name) => !(name in parts)),
+];
+if (unknown.length > 0) {
+  throw new Error(
+    `not known: ${unknown.join(" ")}; there are --write, ${Object.keys(parts).join(", ")}`,
+  );
+}
+const write = (options ?? []).includes("--write");
+let namespace: { remove(): void } | undefined;
+removeLeftovers();
 try {
-  if (wanted("lookup")) {
-    console.log("## Cost of a lookup\n");
-    const { rows, applies } = await measureLookup([1, 1000, 100_000, 1_000_000]);
-    console.log(lookupTable(rows));
-    console.log("\n## Applying rules\n");
-    console.log(timesTable(applies));
-  }
-  if (wanted("connections")) {
-    console.log("\n## New TCP connections\n");
-    console.log(
-      table([
-        ["", "per second", "of direct"],
-        ...(await measureConnections()).map(({ way, perSecond, ratio }) => [
-          way,
-          String(Math.round(perSecond)),
-          ratio.toFixed(2),
-        ]),
-      ]),
-    );
-  }
-  if (wanted("listeners")) {
-    console.log("\n## Listeners\n");
-    console.log(await listenersTables());
+  for (const [name, part] of Object.entries(parts)) {
+    if ((names ?? []).length > 0 && !(names ?? []).includes(name)) continue;
+    if (part.inside) namespace ??= enterBenchNamespace();
+    const start = performance.now();
+    progress(`${name} ...`);
+    const text = tables(await part.measure(), describeMachine());
+    progress(`${name}: ${((performance.now() - start) / 1000).toFixed(0)} s`);
+    process.stdout.write(`## ${part.title}\n\n${text}\n\n`);
+    if (write) {
+      writeFileSync(DOCUMENT, replacePart(readFileSync(DOCUMENT, "utf8"), `bench ${name}`, text));
+    }
   }
 } finally {
-  namespace.remove();
+  namespace?.remove();
 }

@@ -1,4 +1,4 @@
-/** The little of Markdown that the checks of the documents need. */
+/** The little of Markdown that the checks and the generators of the documents need. */
 
 export interface Link {
   readonly target: string;
@@ -41,4 +41,45 @@ export function headingAnchors(text: string): Set<string> {
     anchors.add(unique);
   }
   return anchors;
+}
+
+/** Where a generated part stands: between `<!-- NAME: begin ... -->` and `<!-- NAME: end -->`. */
+interface Part {
+  /** Of what is between the markers. */
+  readonly start: number;
+  readonly end: number;
+}
+
+function findPart(text: string, name: string): Part {
+  const begin = text.indexOf(`<!-- ${name}: begin`);
+  const start = begin < 0 ? -1 : text.indexOf("-->", begin) + 3;
+  const end = text.indexOf(`<!-- ${name}: end -->`);
+  if (begin < 0 || start < 3 || end < start) {
+    throw new Error(`the document has no markers "${name}: begin" and "${name}: end"`);
+  }
+  return { start, end };
+}
+
+/** What a generator wrote between its markers. Throws when they are not there. */
+export function readPart(text: string, name: string): string {
+  const { start, end } = findPart(text, name);
+  return text.slice(start, end).trim();
+}
+
+/** The document with something else between the markers, which stay. Throws when they are not there. */
+export function replacePart(text: string, name: string, content: string): string {
+  const { start, end } = findPart(text, name);
+  return `${text.slice(0, start)}\n\n${content.trim()}\n\n${text.slice(end)}`;
+}
+
+/** A table's lines. The first row is the head; its other columns are aligned as said. */
+export function renderTable(
+  rows: readonly (readonly string[])[],
+  align: "left" | "right" = "left",
+): string {
+  const [head = []] = rows;
+  const rule = align === "left" ? "---" : "---:";
+  const lines = rows.map((row) => `| ${row.join(" | ")} |`);
+  lines.splice(1, 0, `| ${head.map((_, i) => (i === 0 ? "---" : rule)).join(" | ")} |`);
+  return lines.join("\n");
 }

@@ -71,6 +71,9 @@ openssl                                openssl
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy
 nft                                    nftables
+python3                                python3
+systemd-socket-activate                systemd
+/usr/lib/systemd/systemd-socket-proxyd|/lib/systemd/systemd-socket-proxyd systemd
 '
 needs_of_kernels="$needs_of_run"'
 debootstrap                            debootstrap

@@ -4,11 +4,11 @@
  * A kernel that was not run this time keeps its column.
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { readPart, renderTable, replacePart } from "../markdown.js";
 import { MARK } from "./report.js";
 
 const DOCUMENT = "docs/kernels.md";
-const BEGIN = "<!-- kernels: begin (made by `make test-kernels`) -->";
-const END = "<!-- kernels: end -->";
+const PART = "kernels";
 const CAPABILITY = "capability";
 const RELEASE = "release";
 /** Not a row of the table: that only some parts were run. */
@@ -88,24 +88,17 @@ function writeTable(table: Table, order: readonly string[]): string {
     ...order.filter((row) => known.has(row)),
     ...[...known].filter((row) => !order.includes(row)),
   ];
-  const line = (items: readonly string[]): string => `| ${items.join(" | ")} |`;
-  return [
-    line([CAPABILITY, ...names]),
-    line(["---", ...names.map(() => "---")]),
-    ...rows.map((row) =>
-      line([
-        row,
-        ...names.map((name) => table.get(name)?.get(row) || emptyCell(row, table.get(name))),
-      ]),
-    ),
-  ].join("\n");
+  return renderTable([
+    [CAPABILITY, ...names],
+    ...rows.map((row) => [
+      row,
+      ...names.map((name) => table.get(name)?.get(row) || emptyCell(row, table.get(name))),
+    ]),
+  ]);
 }
 
 const document = readFileSync(DOCUMENT, "utf8");
-const begin = document.indexOf(BEGIN);
-const end = document.indexOf(END);
-if (begin < 0 || end < begin) throw new Error(`${DOCUMENT} has no markers`);
-const table = readTable(document.slice(begin, end));
+const table = readTable(readPart(document, PART));
 const remarks: string[] = [];
 let order: string[] = [RELEASE];
 for (const argument of process.argv.slice(2)) {
@@ -121,8 +114,7 @@ for (const argument of process.argv.slice(2)) {
   const others = [...(table.get(name)?.keys() ?? [])].filter((row) => row !== RELEASE);
   if (others.length >= order.length) order = [RELEASE, ...others];
 }
-const text = `${BEGIN}\n\n${writeTable(table, order)}\n\n`;
-writeFileSync(DOCUMENT, document.slice(0, begin) + text + document.slice(end));
+writeFileSync(DOCUMENT, replacePart(document, PART, writeTable(table, order)));
 for (const remark of remarks) process.stdout.write(`${remark}\n`);
 const bad = [...table.values()]
   .flatMap((rows) => [...rows.values()])

@@ -1,7 +1,14 @@
-// Goal: the link check sees the links a reader sees, and knows a heading by the name a forge gives it.
+// Goal: the link check sees the links a reader sees, and knows a heading by the name a forge gives it; a generator writes
+// between its own markers and nowhere else.
 import { describe, expect, test } from "vitest";
 
-import { findLinks, headingAnchors } from "../../../tools/markdown.js";
+import {
+  findLinks,
+  headingAnchors,
+  readPart,
+  renderTable,
+  replacePart,
+} from "../../../tools/markdown.js";
 
 describe("links", () => {
   test("of prose and tables are found with their line", () => {
@@ -29,4 +36,42 @@ describe("anchors", () => {
   test("are not made of comments in code", () => {
     expect([...headingAnchors("```sh\n# not a heading\n```\n")]).toEqual([]);
   });
+});
+
+describe("generated parts", () => {
+  const document =
+    "# a\n<!-- x: begin (made by `x`) -->\n\nold\n\n<!-- x: end -->\nb\n<!-- y: begin -->\n<!-- y: end -->\n";
+
+  test("are read and replaced between their markers, and all else stays", () => {
+    expect(readPart(document, "x")).toBe("old");
+    const replaced = replacePart(document, "x", "new\n\nlines\n");
+    expect(readPart(replaced, "x")).toBe("new\n\nlines");
+    expect(replaced).toBe(document.replace("old", "new\n\nlines"));
+    expect(replacePart(replaced, "x", "old")).toBe(document);
+  });
+
+  test("may be empty", () => {
+    expect(readPart(document, "y")).toBe("");
+    expect(readPart(replacePart(document, "y", "z"), "y")).toBe("z");
+  });
+
+  test.each([
+    "",
+    "<!-- x: begin -->",
+    "<!-- x: end -->",
+    "<!-- x: end --><!-- x: begin -->",
+    "<!-- xx: begin --><!-- xx: end -->",
+  ])("without markers are refused: %j", (text) => {
+    expect(() => replacePart(text, "x", "new")).toThrow(/no markers "x: begin"/);
+  });
+});
+
+test("tables have their rule below the head", () => {
+  expect(
+    renderTable([
+      ["a", "b"],
+      ["1", "2"],
+    ]),
+  ).toBe("| a | b |\n| --- | --- |\n| 1 | 2 |");
+  expect(renderTable([["a", "b"]], "right")).toBe("| a | b |\n| --- | ---: |");
 });
