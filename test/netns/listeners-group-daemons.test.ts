@@ -42,20 +42,27 @@ for (const withRun of [false, true]) {
       const members = async (): Promise<readonly ListenerRow[]> =>
         (await network.server.listeners()).filter((row) => row.address === daemon);
       const load = async () => await network.client.load("http", address, 80);
-      /** Who answers now, and how often. */
-      const answers = async (): Promise<Record<string, number>> => {
-        const short = await load();
-        await pause(500);
-        const { answered, failed } = await short.stop();
-        expect(failed).toEqual({});
-        return answered;
+      /** Who answers now, and how often: at least so many dials. */
+      const answers = async (least = 1): Promise<Readonly<Record<string, number>>> => {
+        const sum: Record<string, number> = {};
+        for (let dials = 0; dials < least;) {
+          const short = await load();
+          await pause(300);
+          const { answered, failed } = await short.stop();
+          expect(failed).toEqual({});
+          for (const [tag, count] of Object.entries(answered)) {
+            sum[tag] = (sum[tag] ?? 0) + count;
+            dials += count;
+          }
+        }
+        return sum;
       };
-      const expectBalanced = (answered: Record<string, number>, tags: readonly string[]): void => {
+      const expectBalanced = async (tags: readonly string[]): Promise<void> => {
+        // Enough that a third of its fair share is missed once in a million runs at most.
+        const answered = await answers(40 * tags.length);
         expect(Object.keys(answered).sort()).toEqual([...tags].sort());
         const counts = Object.values(answered);
         const sum = counts.reduce((all, count) => all + count, 0);
-        // Enough that a third of its fair share is missed once in a million runs at most.
-        expect(sum).toBeGreaterThan(40 * tags.length);
         expect(Math.min(...counts)).toBeGreaterThan(sum / tags.length / 3);
       };
 
@@ -68,7 +75,7 @@ for (const withRun of [false, true]) {
           { groupSize: 2, command: "nginx", handover: "sockmap" },
         ]);
         const loads = [await load(), await load()];
-        for (const count of [4, 1, 3, 3, 2]) {
+        for (const count of [4, 1, 3]) {
           await nginx.resize(count);
           await eventually(`the group has ${count}`, async () =>
             (await members()).length === count ? true : null,
@@ -77,9 +84,9 @@ for (const withRun of [false, true]) {
         for (const each of loads) {
           const { answered, failed } = await each.stop();
           expect(failed).toEqual({});
-          expect(Object.keys(answered).length).toBeGreaterThan(5);
+          expect(Object.keys(answered).length).toBeGreaterThan(3);
         }
-        expectBalanced(await answers(), await nginx.workers());
+        await expectBalanced(await nginx.workers());
         // Not at once: its workers would stay.
         await nginx.process.stop("SIGTERM");
         expect(await client.dial("tcp", address, 80)).toEqual(refused);
@@ -90,7 +97,7 @@ for (const withRun of [false, true]) {
         await migrate(true);
         let last = await startHaproxy(server, daemon, 6000, "h0", { shards: 2 });
         const loads = [await load(), await load()];
-        for (const [round, shards] of [3, 1, 4, 2, 2].entries()) {
+        for (const [round, shards] of [3, 1, 2].entries()) {
           const before = await members();
           expect(before.map(({ pid }) => pid)).toContain(last.pid);
           last = await startHaproxy(server, daemon, 6000, `h${round + 1}`, { shards, after: last });
@@ -102,7 +109,7 @@ for (const withRun of [false, true]) {
         for (const each of loads) {
           const { answered, failed } = await each.stop();
           expect(failed).toEqual({});
-          expect(Object.keys(answered)).toEqual(["h0", "h1", "h2", "h3", "h4", "h5"]);
+          expect(Object.keys(answered)).toEqual(["h0", "h1", "h2", "h3"]);
         }
         await last.stop();
         expect(await client.dial("tcp", address, 80)).toEqual(refused);
@@ -118,7 +125,7 @@ for (const withRun of [false, true]) {
           (await members()).map(({ cookie }) => cookie).sort();
         const first = await cookies();
         const loads = [await load(), await load()];
-        for (let round = 1; round <= 5; round += 1) {
+        for (let round = 1; round <= 3; round += 1) {
           const options = { shards, after: last, takesSockets: true };
           last = await startHaproxy(server, daemon, 6000, `h${round}`, options);
           expect((await members()).map(({ pid }) => pid)).toEqual([last.pid, last.pid]);
@@ -134,7 +141,7 @@ for (const withRun of [false, true]) {
         for (const tag of ["one", "two"]) {
           instances.set(tag, await startHaproxy(server, daemon, 6000, tag));
         }
-        expectBalanced(await answers(), ["one", "two"]);
+        await expectBalanced(["one", "two"]);
         const busy = await load();
         // First the one that came first: it is the one that was registered.
         for (const [goes, stays] of [
@@ -146,7 +153,7 @@ for (const withRun of [false, true]) {
           await instance?.exited;
           expect(Object.keys(await answers())).toEqual([stays]);
           instances.set(goes, await startHaproxy(server, daemon, 6000, goes));
-          expectBalanced(await answers(), ["one", "two"]);
+          await expectBalanced(["one", "two"]);
         }
         expect((await busy.stop()).failed).toEqual({});
       });
@@ -177,7 +184,7 @@ for (const withRun of [false, true]) {
           { groupSize: 3, handover: "sockmap" },
           { groupSize: 3, handover: "sockmap" },
         ]);
-        expectBalanced(await answers(), ["a", "b", "c"]);
+        await expectBalanced(["a", "b", "c"]);
         const busy = await load();
         // While a daemon is not there, its clients wait in the socket that the manager keeps.
         for (const unit of ["a", "b", "c", "a"]) await tell("restart", unit);
@@ -187,7 +194,7 @@ for (const withRun of [false, true]) {
           expect(Object.keys(await answers())).not.toContain(unit);
         }
         for (const unit of ["a", "b"]) await tell("start", unit);
-        expectBalanced(await answers(), ["a", "b", "c"]);
+        await expectBalanced(["a", "b", "c"]);
         expect((await busy.stop()).failed).toEqual({});
         for (const unit of ["c", "a", "b"]) await tell("stop", unit);
         expect(await client.dial("tcp", address, 80)).toEqual(refused);
