@@ -1,7 +1,7 @@
 /**
- * UDP: request and reply, direct, mapped, by nftables DNAT, and through a proxy. Each way has namespaces of its own (so the
- * connection tracking that DNAT brings slows only DNAT), all ways take turns in each of many short rounds, and the best round
- * of each is compared: whatever else the machine does only takes away.
+ * UDP: request and reply, direct, mapped (handed over at ingress, and through a socket map), by nftables DNAT, and through a
+ * proxy. Each way has namespaces of its own (so the connection tracking that DNAT brings slows only DNAT), all ways take turns
+ * in each of many short rounds, and the best round of each is compared: whatever else the machine does only takes away.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,6 +17,8 @@ const WINDOW = 16;
 
 const root = join(fileURLToPath(import.meta.url), "..", "..", "..");
 const traffic = join(root, "dist", "bench", "traffic");
+/** What kernels before 6.6 do; the product has no such choice where the kernel has tcx. */
+const withoutTcx = join(root, "dist", "test", "support", "without-tcx.js");
 
 const families = {
   IPv4: { server: "203.0.113.1", client: "203.0.113.2", length: 24, daemon: "127.0.1.10" },
@@ -24,7 +26,14 @@ const families = {
 } as const;
 type FamilyName = keyof typeof families;
 
-const ways = ["direct", "mapped", "mapped to another port", "nftables DNAT", "proxy"] as const;
+const ways = [
+  "direct",
+  "mapped",
+  "mapped, through a socket map",
+  "mapped to another port",
+  "nftables DNAT",
+  "proxy",
+] as const;
 type Way = (typeof ways)[number];
 
 export interface UdpRow {
@@ -74,6 +83,14 @@ function cpuOf(child: ChildProcess): number {
   return Number(text.split(" ")[0]) / 1000;
 }
 
+/** What is compared is what is said to be. */
+function requireHandover(server: string, wanted: string): void {
+  const words = ["listeners", "--json", "--netns", `/run/netns/${server}`];
+  const shown = execFileSync(join(root, "bin", "ilm"), words, { encoding: "utf8" });
+  const found = (JSON.parse(shown) as { readonly handover: string }[]).map((row) => row.handover);
+  if (found.join() !== wanted) throw new Error(`handed over by ${found.join()}, not ${wanted}`);
+}
+
 async function make(way: Way, family: FamilyName, folder: string): Promise<Site> {
   const { server: address, client: other, length, daemon } = families[family];
   const id = `ilm-bench-${process.pid}-${family.slice(3)}${ways.indexOf(way)}`;
@@ -98,23 +115,28 @@ async function make(way: Way, family: FamilyName, folder: string): Promise<Site>
       processes.push(await start(server, "echo", address, "5000"));
       break;
     case "mapped":
+    case "mapped, through a socket map":
     case "mapped to another port": {
       const file = join(folder, `${id}.json`);
-      const port = way === "mapped" ? 5000 : 6000;
+      const port = way === "mapped to another port" ? 6000 : 5000;
       const rules = {
         version: 1,
         services: { app: { address: daemon } },
         mappings: [{ protocol: "udp", port: 5000, to: `app:${port}` }],
       };
       writeFileSync(file, JSON.stringify(rules));
-      execFileSync(join(root, "bin", "ilm"), [
-        "apply",
-        "-f",
-        file,
-        "--netns",
-        `/run/netns/${server}`,
-      ]);
+      const apply = (): void => {
+        const [program, words] =
+          way === "mapped, through a socket map"
+            ? inside(server, [process.execPath, withoutTcx, "apply", file])
+            : [join(root, "bin", "ilm"), ["apply", "-f", file, "--netns", `/run/netns/${server}`]];
+        execFileSync(program, words);
+      };
+      apply();
       processes.push(await start(server, "echo", daemon, String(port)));
+      // A socket map has whom a scan found; at ingress it makes no difference.
+      apply();
+      requireHandover(server, way === "mapped, through a socket map" ? "sockmap" : "ingress");
       break;
     }
     case "nftables DNAT": {

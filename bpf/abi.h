@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 3
+#define ILM_ABI_VERSION 4
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -91,10 +91,11 @@ ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
 #define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
-#define ILM_CLASS_MASK 0x1fffffffU	/* 0: no mapping covers the port */
+#define ILM_CLASS_OVERLAY 0x10000000U	/* the number is one of `overlay_classes` */
+#define ILM_CLASS_MASK 0x0fffffffU	/* 0: no mapping covers the port */
 
 /*
- * The values of `exact`, `prefixes`, `sources` and `classes` are numbers of rules; or, with this bit, of the first step of a chain:
+ * What `exact`, `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the first step of a chain:
  * the mappings there have conditions, and one whose condition is not met is passed over for the next best.
  */
 #define ILM_STEP 0x80000000U
@@ -112,6 +113,13 @@ struct ilm_prefix_key {
 	__be32 address[4];
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
+
+/* What `prefixes` and `overlay_prefixes` have: a trie does not say how long the prefix is that it found. */
+struct ilm_prefix_target {
+	__u32 target;		/* as in `exact` */
+	__u32 length;		/* 0 to 128, as in the key but without class and family */
+};
+ILM_ASSERT_SIZE(struct ilm_prefix_target, 8);
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
 
@@ -135,12 +143,22 @@ struct ilm_class {
 };
 ILM_ASSERT_SIZE(struct ilm_class, 8);
 
+/* overlay_classes[class]: ports that mappings added at run time cover, in front of what the file's mappings have there. */
+struct ilm_overlay_class {
+	__u32 below;		/* class and flags that the port has without the overlay; 0: none */
+	__u32 rule4;		/* as in struct ilm_class, of both layers */
+	__u32 rule6;
+};
+ILM_ASSERT_SIZE(struct ilm_overlay_class, 12);
+
 /*
  * rules[]; 0 is no rule. A mapping is one rule, or one for each of its ports when its destinations take the port that was
  * dialled: then each has a place of its own in `primary`.
  */
 struct ilm_rule {
-	__u32 mapping;		/* into `counters` and `carried` */
+	__u32 mapping;		/* its place among the generation's mappings */
+	__u32 counter;		/* into `counters` and `carried` */
+	__u32 ports;		/* how many the mapping has: what comes first, among mappings for one prefix */
 	__u32 first4;		/* into `destinations`, for IPv4 packets */
 	__u32 first6;		/* for IPv6 packets */
 	__u16 count4;
@@ -150,7 +168,7 @@ struct ilm_rule {
 	__u8 weighted;		/* 1: by consistent hashing over the live destinations; 0: the first live one */
 	__u8 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_rule, 20);
+ILM_ASSERT_SIZE(struct ilm_rule, 28);
 
 struct ilm_destination {
 	__be32 address[4];

@@ -33,29 +33,36 @@ static __always_inline bool address_is_wildcard(const __be32 *a)
 	return !a[0] && !a[1] && (a[2] == 0 || a[2] == bpf_htonl(0xffff)) && !a[3];
 }
 
-/* What a socket is bound to. The barriers: see endpoint_of_ops in registry.bpf.c. */
+/*
+ * An address out of a context, which has it as one field for IPv4 and four for IPv6. clang merges reads of neighbouring fields
+ * of two branches into one read through a moved pointer, which the verifier refuses ("dereference of modified ctx ptr"). A
+ * barrier after each read keeps them apart. A macro, as each read has to be of the field itself.
+ */
+#define address_from_context(address, family, ip4, ip6) do { \
+	if ((family) == AF_INET) { \
+		__u32 word = (ip4); \
+		barrier_var(word); \
+		address_from_ip4(address, word); \
+	} else { \
+		__u32 word0 = (ip6)[0]; \
+		barrier_var(word0); \
+		__u32 word1 = (ip6)[1]; \
+		barrier_var(word1); \
+		__u32 word2 = (ip6)[2]; \
+		barrier_var(word2); \
+		__u32 word3 = (ip6)[3]; \
+		barrier_var(word3); \
+		(address)[0] = word0; \
+		(address)[1] = word1; \
+		(address)[2] = word2; \
+		(address)[3] = word3; \
+	} \
+} while (0)
+
+/* What a socket is bound to. */
 static __always_inline void address_of_socket(__be32 *address, struct bpf_sock *sk)
 {
-	if (sk->family == AF_INET) {
-		__u32 ip4 = sk->src_ip4;
-
-		barrier_var(ip4);
-		address_from_ip4(address, ip4);
-	} else {
-		__u32 w0 = sk->src_ip6[0];
-		barrier_var(w0);
-		__u32 w1 = sk->src_ip6[1];
-		barrier_var(w1);
-		__u32 w2 = sk->src_ip6[2];
-		barrier_var(w2);
-		__u32 w3 = sk->src_ip6[3];
-		barrier_var(w3);
-
-		address[0] = w0;
-		address[1] = w1;
-		address[2] = w2;
-		address[3] = w3;
-	}
+	address_from_context(address, sk->family, sk->src_ip4, sk->src_ip6);
 }
 
 /* 32 bits that depend on every bit of the address; for filters, so no secret is needed: a collision costs a look. */

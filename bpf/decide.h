@@ -15,6 +15,7 @@ struct lookup {
 	__u16 remote_port;	/* host byte order */
 	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
+	__u32 counter;
 	__u8 family;
 	__u8 verdict;
 	__u8 matched;
@@ -107,15 +108,76 @@ static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched
 	return found;
 }
 
+/* A service's own address is never mapped away, unless a mapping names the very address. */
+static __always_inline bool is_owned(const __be32 *address)
+{
+	__u32 bit = address_hash(address, 0) % (ILM_OWNED_WORDS * 64);
+
+	return constants.owned_filter[bit / 64] & 1ULL << (bit % 64) && bpf_map_lookup_elem(&owned, address);
+}
+
+/*
+ * For ports that mappings added at run time cover. Where the tables below have conditions there is no overlay, so each table's
+ * answer is final. Not static: few ports come here, and the verifier walks it once.
+ */
+__noinline __u32 find_overlaid(struct lookup *l, __u32 class)
+{
+	struct ilm_prefix_target *mine, *below = NULL;
+	__u32 id = class & ILM_CLASS_MASK;
+	struct ilm_overlay_class *over;
+	struct ilm_exact_key key = {};
+	struct ilm_prefix_key prefix = { .length = 32 + 128 };
+	__u32 *rule;
+
+	if (!l)
+		return 0;
+	over = bpf_map_lookup_elem(&overlay_classes, &id);
+	if (!over)
+		return 0;
+	address_copy(key.address, l->dialled.address);
+	l->matched = ILM_MATCHED_EXACT;
+	key.class_id = id;
+	rule = bpf_map_lookup_elem(&overlay_exact, &key);
+	if (rule)
+		return *rule;
+	if (over->below & ILM_CLASS_EXACT) {
+		key.class_id = over->below & ILM_CLASS_MASK;
+		rule = bpf_map_lookup_elem(&exact, &key);
+		if (rule)
+			return *rule;
+	}
+	/* The copy: 6.1 takes a map's key from the stack only, and not from an argument. */
+	if (is_owned(key.address)) {
+		l->matched = ILM_MATCHED_OWNED;
+		return 0;
+	}
+	address_copy(prefix.address, l->dialled.address);
+	l->matched = ILM_MATCHED_PREFIX;
+	prefix.class_family = bpf_htonl(id << 1 | (l->family == AF_INET6));
+	mine = bpf_map_lookup_elem(&overlay_prefixes, &prefix);
+	if (over->below & ILM_CLASS_PREFIX) {
+		prefix.class_family = bpf_htonl((over->below & ILM_CLASS_MASK) << 1 | (l->family == AF_INET6));
+		below = bpf_map_lookup_elem(&prefixes, &prefix);
+	}
+	if (mine && (!below || mine->length >= below->length))
+		return mine->target;
+	if (below)
+		return below->target;
+	l->matched = ILM_MATCHED_DEFAULT;
+	return l->family == AF_INET ? over->rule4 : over->rule6;
+}
+
 /* The most specific rule for the class and the packet; 0: none. */
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;
-	__u32 bit = address_hash(l->dialled.address, 0) % (ILM_OWNED_WORDS * 64);
+	struct ilm_prefix_target *prefix;
 	struct ilm_class *fallback;
 	bool passed_over = false;
 	__u32 *rule;
 
+	if (class & ILM_CLASS_OVERLAY)
+		return find_overlaid(l, class);
 	if (class & ILM_CLASS_EXACT) {
 		struct ilm_exact_key key = { .class_id = class_id };
 
@@ -130,8 +192,7 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 			passed_over = true;
 		}
 	}
-	/* A service's own address is never mapped away, unless a mapping names the very address (above). */
-	if (constants.owned_filter[bit / 64] & 1ULL << (bit % 64) && bpf_map_lookup_elem(&owned, l->dialled.address)) {
+	if (is_owned(l->dialled.address)) {
 		l->matched = ILM_MATCHED_OWNED;
 		return 0;
 	}
@@ -142,9 +203,9 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 			.class_family = bpf_htonl(class_id << 1 | (l->family == AF_INET6)) };
 
 		address_copy(key.address, l->dialled.address);
-		rule = bpf_map_lookup_elem(&prefixes, &key);
-		if (rule)
-			return resolve(*rule, l, ILM_MATCHED_PREFIX);
+		prefix = bpf_map_lookup_elem(&prefixes, &key);
+		if (prefix)
+			return resolve(prefix->target, l, ILM_MATCHED_PREFIX);
 	}
 	fallback = bpf_map_lookup_elem(&classes, &class_id);
 	if (!fallback || !(l->family == AF_INET ? fallback->rule4 : fallback->rule6))

@@ -22,26 +22,7 @@ extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
-	if (l->family == AF_INET) {
-		__u32 ip4 = ctx->remote_ip4;
-
-		barrier_var(ip4);
-		address_from_ip4(l->remote, ip4);
-	} else {
-		__u32 w0 = ctx->remote_ip6[0];
-		barrier_var(w0);
-		__u32 w1 = ctx->remote_ip6[1];
-		barrier_var(w1);
-		__u32 w2 = ctx->remote_ip6[2];
-		barrier_var(w2);
-		__u32 w3 = ctx->remote_ip6[3];
-		barrier_var(w3);
-
-		l->remote[0] = w0;
-		l->remote[1] = w1;
-		l->remote[2] = w2;
-		l->remote[3] = w3;
-	}
+	address_from_context(l->remote, l->family, ctx->remote_ip4, ctx->remote_ip6);
 	if (!l->remote_port) {
 		__u32 key = 0;
 		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
@@ -299,7 +280,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!rule)
 		return SK_PASS;
 	l->mapping = rule->mapping;
-	c = bpf_map_lookup_elem(&counters, &l->mapping);
+	c = bpf_map_lookup_elem(&counters, &rule->counter);
 	if (!c)
 		return SK_PASS;
 
@@ -351,26 +332,7 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx, const bool kfunc)
 	l.dialled.port = port;
 	l.dialled.protocol = protocol;
 	l.family = ctx->family;
-	if (l.family == AF_INET) {
-		__u32 ip4 = ctx->local_ip4;
-
-		barrier_var(ip4);
-		address_from_ip4(l.dialled.address, ip4);
-	} else {
-		__u32 w0 = ctx->local_ip6[0];
-		barrier_var(w0);
-		__u32 w1 = ctx->local_ip6[1];
-		barrier_var(w1);
-		__u32 w2 = ctx->local_ip6[2];
-		barrier_var(w2);
-		__u32 w3 = ctx->local_ip6[3];
-		barrier_var(w3);
-
-		l.dialled.address[0] = w0;
-		l.dialled.address[1] = w1;
-		l.dialled.address[2] = w2;
-		l.dialled.address[3] = w3;
-	}
+	address_from_context(l.dialled.address, l.family, ctx->local_ip4, ctx->local_ip6);
 	l.interface = ctx->ingress_ifindex;
 	/* Port 0: nobody's, or a test run's. */
 	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)

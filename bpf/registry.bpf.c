@@ -26,30 +26,16 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 	e->protocol = IPPROTO_TCP;
 	e->zero = 0;
 	e->port = ctx->local_port;
-	/*
-	 * clang merges reads of neighbouring context fields of two branches into one read through a moved pointer, which the
-	 * verifier refuses ("dereference of modified ctx ptr"). A barrier after each read keeps them apart.
-	 */
-	if (ctx->family == AF_INET) {
-		__u32 ip4 = ctx->local_ip4;
+	address_from_context(e->address, ctx->family, ctx->local_ip4, ctx->local_ip6);
+}
 
-		barrier_var(ip4);
-		address_from_ip4(e->address, ip4);
-	} else {
-		__u32 a = ctx->local_ip6[0];
-		barrier_var(a);
-		__u32 b = ctx->local_ip6[1];
-		barrier_var(b);
-		__u32 c = ctx->local_ip6[2];
-		barrier_var(c);
-		__u32 d = ctx->local_ip6[3];
-		barrier_var(d);
-
-		e->address[0] = a;
-		e->address[1] = b;
-		e->address[2] = c;
-		e->address[3] = d;
-	}
+/*
+ * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP's
+ * subflows), or has no place left, and the others of its group may go before it does.
+ */
+static __always_inline bool is_for_ingress(long err)
+{
+	return err == -EOPNOTSUPP || (err == -EEXIST && constants.steer_udp);
 }
 
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
@@ -108,8 +94,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	err = place_ops(ctx, &endpoint, slot, device);
 	if (!err)
 		t->serial = slot->serial;
-	else if (err == -EOPNOTSUPP)
-		/* net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP subflows are refused. */
+	else if (is_for_ingress(err))
 		mark_steered(t);
 	else
 		count_fault(unplaced);
@@ -293,7 +278,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	PLACE(err, sk, skc, &endpoint, slot); \
 	if (!err) \
 		t->serial = slot->serial; \
-	else if (err == -EOPNOTSUPP) \
+	else if (is_for_ingress(err)) \
 		mark_steered(t); \
 	else \
 		count_fault(unplaced); \

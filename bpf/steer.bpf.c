@@ -377,15 +377,19 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			l->attempts[i] = ILM_ATTEMPT_ABSENT;
 			continue;
 		}
-		/* A plain TCP listener: sk_lookup will select it. */
-		if (!udp && live.sockets != live.steered)
+		/*
+		 * A plain TCP listener: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not
+		 * say whether a plain one takes IPv4: then the kernel is asked.
+		 */
+		if (!udp && live.sockets != live.steered &&
+		    !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 			return TCX_NEXT;
 		if (p->fragment) {
 			/* Put together again it has lost the socket, and sk_lookup has none to give. */
 			count_fault(unsteered);
 			l->verdict = ILM_VERDICT_MISSED;
 			l->attempts[i] = ILM_ATTEMPT_FAILED;
-			c = bpf_map_lookup_elem(&counters, &l->mapping);
+			c = bpf_map_lookup_elem(&counters, &rule->counter);
 			if (c)
 				c->errors++;
 			if (watched())
@@ -400,7 +404,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			return bury(skb, p->transport, p->expected);
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
-		c = bpf_map_lookup_elem(&counters, &l->mapping);
+		c = bpf_map_lookup_elem(&counters, &rule->counter);
 		if (c)
 			c->selected++;
 		if (udp)

@@ -42,6 +42,7 @@ shellcheck                             shellcheck
 '
 needs_of_test="$needs_of_run"'
 nginx                                  nginx
+haproxy                                haproxy
 sshd                                   openssh-server
 ssh                                    openssh-client
 dnsmasq                                dnsmasq-base

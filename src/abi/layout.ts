@@ -33,14 +33,6 @@ export function encode<T>(layout: Layout<T>, value: T): Uint8Array {
   return bytes;
 }
 
-/** Values one after the other, as batch updates take them. */
-export function encodeAll<T>(layout: Layout<T>, values: readonly T[]): Uint8Array {
-  const bytes = new Uint8Array(layout.size * values.length);
-  const view = new DataView(bytes.buffer);
-  values.forEach((value, index) => layout.write(view, index * layout.size, value));
-  return bytes;
-}
-
 export function decode<T>(layout: Layout<T>, bytes: Uint8Array, at = 0): T {
   return layout.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at);
 }

@@ -1,6 +1,7 @@
 /** What a command knows of the terminal and of the options that every command has. */
 import { isatty } from "node:tty";
 import pc from "picocolors";
+import { clearProgress } from "./progress.js";
 
 export type Colours = ReturnType<typeof pc.createColors>;
 
@@ -34,8 +35,14 @@ export function processContext(options: GlobalOptions): Context {
     json: options.json === true,
     width: stdout.isTTY ? Math.max(stdout.columns, 40) : Infinity,
     colours: pc.createColors(wanted && able),
-    write: (text) => void stdout.write(text),
-    note: (text) => void stderr.write(text),
+    write: (text) => {
+      clearProgress();
+      stdout.write(text);
+    },
+    note: (text) => {
+      clearProgress();
+      stderr.write(text);
+    },
   };
 }
 

@@ -47,7 +47,7 @@ export function defineVerbs(define: Define): void {
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
-    json: '{generation, changed, mappings, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by: "daemon" | "command", warnings}',
+    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by: "daemon" | "command", warnings}',
     task:
       ([mappings], options) =>
       async (context) =>
@@ -72,7 +72,7 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
-    json: "{generation, changed, mappings, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by, added: [mapping]}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by, added: [mapping]}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -87,7 +87,7 @@ export function defineVerbs(define: Define): void {
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
-    json: "{generation, changed, mappings, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by, removed: [name]}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by, removed: [name]}",
     task:
       ([names]) =>
       async (context) =>

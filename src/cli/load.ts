@@ -2,6 +2,8 @@
 import { loadDesired, type Desired } from "../daemon/desired.js";
 import { configurationError, IlmError } from "../errors.js";
 import { emptyRules } from "../model/mapping.js";
+import { beginStep } from "../progress.js";
+import { count } from "./render/text.js";
 
 export interface SourceOptions {
   /** `-` is standard input. */
@@ -20,6 +22,7 @@ export async function loadWanted(
   }
   const desired = await loadDesired({ path: options.file ?? null, mappings });
   const { checkRules } = await import("../compile/compile.js");
+  beginStep(`compiling ${count(desired.file.mappings.length, "mapping")}`);
   const problems = checkRules({ ...emptyRules, source: desired.source, file: desired.file });
   const all = [...desired.warnings, ...problems];
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(all);

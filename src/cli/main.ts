@@ -3,6 +3,7 @@ import { ExitStatus } from "../errors.js";
 import { processContext, type GlobalOptions } from "./context.js";
 import type { Task } from "./define.js";
 import { buildProgram } from "./program.js";
+import { clearProgress, showProgress } from "./progress.js";
 import { reportError } from "./render/error.js";
 import { translateParserError } from "./usage-error.js";
 
@@ -17,7 +18,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
       const { enterNetns } = await import("../kernel/netns.js");
       enterNetns(options.netns);
     }
-    status = (await task(context)) ?? ExitStatus.done;
+    showProgress();
+    try {
+      status = (await task(context)) ?? ExitStatus.done;
+    } finally {
+      clearProgress();
+    }
   }
 
   const program = buildProgram(execute);

@@ -15,6 +15,7 @@ import {
   type Mapping,
   type PortRange,
   type Protocol,
+  type RuleSet,
   type Rules,
   allMappings,
   isWeighted,
@@ -430,21 +431,36 @@ function placeOf(mapping: Mapping): string {
   return line > 0 ? `${file}:${line}:${column}` : file;
 }
 
-/**
- * What makes the rules impossible (ties, names that meet, limits), or is doubtful: mappings that can never match. Empty:
- * they compile.
- */
-export function checkRules(rules: Rules, limits: Limits = defaultLimits): Problem[] {
+export interface Outcome {
+  /** Of no use when a problem is an error. */
+  readonly compiled: Compiled;
+  /** What makes the rules impossible (ties, names that meet, limits), or is doubtful: mappings that can never match. */
+  readonly problems: readonly Problem[];
+}
+
+/** Rules that a command checks are most often applied next, and a million take seconds. */
+const latest = new WeakMap<RuleSet, Outcome>();
+
+export function tryCompile(rules: Rules, limits: Limits = defaultLimits): Outcome {
+  const remembers = rules.runtime.length === 0 && limits === defaultLimits;
+  const known = remembers ? latest.get(rules.file) : undefined;
+  if (known !== undefined) return known;
   const compiler = new Compiler(rules, limits);
-  compiler.compile();
-  return compiler.problems;
+  const outcome = { compiled: compiler.compile(), problems: compiler.problems };
+  if (remembers) latest.set(rules.file, outcome);
+  return outcome;
+}
+
+/** Empty: they compile. */
+export function checkRules(rules: Rules, limits: Limits = defaultLimits): readonly Problem[] {
+  return tryCompile(rules, limits).problems;
 }
 
 /** Throws CONFIGURATION with every tie. */
 export function compile(rules: Rules, limits: Limits = defaultLimits): Compiled {
-  const compiler = new Compiler(rules, limits);
-  const compiled = compiler.compile();
-  const errors = compiler.problems.filter(({ severity }) => severity === "error");
+  const { compiled, problems } = tryCompile(rules, limits);
+  latest.delete(rules.file);
+  const errors = problems.filter(({ severity }) => severity === "error");
   if (errors.length > 0) throw configurationError(errors);
   return compiled;
 }

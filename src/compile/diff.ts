@@ -43,8 +43,10 @@ function missing<T>(from: readonly T[], inside: readonly T[], key: (value: T) =>
 }
 
 export function diffRules(before: Rules, after: Rules): RuleDiff {
-  const old = allMappings(before);
-  const fresh = allMappings(after);
+  // Who adds a mapping takes the file's as they are, and they may be a million.
+  const sameFile = before.file === after.file;
+  const old = sameFile ? before.runtime : allMappings(before);
+  const fresh = sameFile ? after.runtime : allMappings(after);
   const byKey = new Map(old.map((mapping) => [mappingKey(mapping), mapping]));
   const changed: ChangedMapping[] = [];
   for (const mapping of fresh) {

@@ -27,6 +27,22 @@ export interface PrefixTable {
   readonly target: Int32Array;
 }
 
+/** One prefix as a table has it. */
+export interface PrefixBits {
+  readonly ipv6: boolean;
+  /** As in the table. */
+  readonly address: Uint8Array;
+  readonly length: number;
+}
+
+export function bitsAt(table: PrefixTable, index: number): PrefixBits {
+  return {
+    ipv6: table.ipv6[index] === 1,
+    address: table.address.subarray(index * 16, index * 16 + 16),
+    length: table.length[index] ?? 0,
+  };
+}
+
 /** [0] is no rule. `first` and `count`: into the destinations, for each family's packets. */
 export interface RuleTable {
   readonly count: number;
@@ -110,8 +126,12 @@ export class PrefixColumns {
 
   push(owner: number, prefix: Prefix, target: Target): void {
     const { bytes: address, length } = prefixBits(prefix);
+    this.pushBits(owner, { ipv6: familyOf(prefix) === 6, address, length }, target);
+  }
+
+  pushBits(owner: number, { ipv6, address, length }: PrefixBits, target: Target): void {
     this.#owner.push(owner);
-    this.#ipv6.push(familyOf(prefix) === 6 ? 1 : 0);
+    this.#ipv6.push(ipv6 ? 1 : 0);
     this.#address.append(address);
     this.#length.push(length);
     this.#target.push(target);

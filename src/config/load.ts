@@ -3,6 +3,7 @@
  * It brings in `yaml` and `zod` (some 100 ms): import it when a configuration is to be read, not before.
  */
 import type { Problem } from "../errors.js";
+import { beginStep } from "../progress.js";
 import type { RuleSet } from "../model/mapping.js";
 import { emptyDocument } from "./issues.js";
 import { isJson, readJson } from "./json.js";
@@ -93,6 +94,7 @@ function read({ name, text: raw }: File, problems: Problems): Source | null {
       "write it as JSON, which is read a hundred times faster",
     );
   }
+  beginStep(`reading ${name}`);
   const result = name.endsWith(".ndjson")
     ? readNdjson(name, text)
     : json

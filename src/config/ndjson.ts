@@ -2,9 +2,13 @@
  * NDJSON: one mapping on each line, for files of a million. The first line may be `{"version": 1, "services": {...}}`.
  * A line is parsed by `JSON.parse` alone as long as nothing about it is suspicious; else the scanner of json.ts finds out what.
  */
+import { tellShare } from "../progress.js";
 import { readJson } from "./json.js";
 import type { Path, Place, Source, TextProblem } from "./source.js";
 import { VERSION } from "./version.js";
+
+/** Lines. */
+const TOLD_EVERY = 4096;
 
 export function readNdjson(
   name: string,
@@ -26,6 +30,7 @@ export function readNdjson(
     const offset = start;
     start = end + 1;
     if (content.trim() === "") continue;
+    if (line % TOLD_EVERY === 0) tellShare(offset, text.length);
     const value = readLine(name, content, offset, mappings.length, problems);
     if (value === undefined) {
       sound = false;
@@ -99,9 +104,6 @@ function readLine(
 
 /** Undefined when it is not JSON, has a key twice, or a number that is not plain. */
 function readQuickly(content: string): unknown {
-  // Without its texts, every colon of a line is that of a key.
-  const bare = content.replace(/"[^"\\]*"/g, "");
-  if (/["\\.]|[0-9][eE]/.test(bare)) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(content);
@@ -109,6 +111,11 @@ function readQuickly(content: string): unknown {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
+  // Most are written by programs, and just so: then nothing was lost between the text and the value.
+  if (JSON.stringify(value) === content) return value;
+  // Without its texts, every colon of a line is that of a key.
+  const bare = content.replace(/"[^"\\]*"/g, "");
+  if (/["\\.]|[0-9][eE]/.test(bare)) return undefined;
   let colons = 0;
   for (let at = bare.indexOf(":"); at >= 0; at = bare.indexOf(":", at + 1)) colons++;
   return colons === countKeys(value) && !content.includes("__proto__") ? value : undefined;

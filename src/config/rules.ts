@@ -10,6 +10,7 @@ import {
   type RuleSet,
   type Service,
 } from "../model/mapping.js";
+import { beginStep, tellShare } from "../progress.js";
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
 import { explain } from "./issues.js";
 import type { Problems } from "./problems.js";
@@ -83,6 +84,9 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
   return { source, ...salvage(value, unsound) };
 }
 
+/** Mappings. */
+const TOLD_EVERY = 4096;
+
 /** Few enough for the validator alone; with more its time is felt. */
 const QUICK_ENTRIES = 100;
 
@@ -95,6 +99,7 @@ function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
   if (!rest.success) return null;
   const mappings: MappingEntry[] = [];
   for (const each of raw) {
+    if (mappings.length % TOLD_EVERY === 0) tellShare(mappings.length, raw.length);
     const entry = readQuickEntry(each) ?? mappingEntry.safeParse(each).data ?? null;
     if (entry === null) return null;
     mappings.push(entry);
@@ -202,7 +207,9 @@ function collectMappings(
   const mappings: Mapping[] = [];
   const byKey = new Map<string, Mapping>();
   for (const { source, mappings: entries } of documents) {
+    beginStep(`checking ${source.name}`);
     for (let index = 0; index < entries.length; index++) {
+      if (index % TOLD_EVERY === 0) tellShare(index, entries.length);
       const entry = entries[index];
       if (entry === null || entry === undefined) continue;
       const path = ["mappings", index];

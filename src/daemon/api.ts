@@ -122,6 +122,7 @@ export const changeResult: Decode<ChangeResult> = object({
   generation: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
   changed: boolean,
   mappings: integer(0, Number.MAX_SAFE_INTEGER),
+  incremental: boolean,
   addressesAdded: list(text(64)),
   addressesRemoved: list(text(64)),
   interfacesMissing: list(text(64)),

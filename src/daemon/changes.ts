@@ -1,7 +1,6 @@
 /** What a change asks for, and the rules that it leads to. Pure: the kernel is not touched here. */
 import { configurationError, IlmError, type Problem } from "../errors.js";
 import {
-  allMappings,
   emptyRules,
   mappingKey,
   type Mapping,
@@ -33,6 +32,8 @@ export interface ChangeResult {
   readonly changed: boolean;
   /** How many mappings are in force after the change. */
   readonly mappings: number;
+  /** True: only the mappings added at run time were built anew. */
+  readonly incremental: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
   /** Interfaces that mappings name and that there are not (yet). */
@@ -46,6 +47,7 @@ export const nothingInForce: ChangeResult = {
   generation: null,
   changed: true,
   mappings: 0,
+  incremental: false,
   addressesAdded: [],
   addressesRemoved: [],
   interfacesMissing: [],
@@ -89,9 +91,8 @@ function afterAdd(rules: Rules, added: readonly Mapping[], replace: boolean): Ru
     if (before === undefined || replace) runtime.set(key, mapping);
   }
   if (problems.length > 0) throw configurationError(problems);
-  const next: Rules = { ...rules, runtime: [...runtime.values()] };
-  refuseTwice(next);
-  return next;
+  // Whether the file has such a name is the compiler's to find: here it would cost a look at all of them.
+  return { ...rules, runtime: [...runtime.values()] };
 }
 
 /** Equal in everything but the place where it was written. */
@@ -161,8 +162,4 @@ export function describeMissingInterface(name: string): string {
 
 export function describeKfuncTrouble(trouble: string): string {
   return `the kernel module ilm_lookup is loaded and cannot be used, so the registry finds the listeners: ${trouble}`;
-}
-
-export function countMappings(rules: Rules): number {
-  return allMappings(rules).length;
 }

@@ -142,10 +142,10 @@ function takeOver(dataPlane: DataPlane, source: Source): Source {
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }
 
-function describeChange(before: Rules | null, after: Rules): string {
+function describeChange(before: Rules | null, after: Rules, mappings: number): string {
   const { added, removed, changed } = diffRules(before ?? emptyRules, after);
   const parts = [
-    `${allMappings(after).length} mappings`,
+    `${mappings} mappings`,
     names("added", added),
     names("removed", removed),
     names(

@@ -3,14 +3,9 @@ import { replaceableInForce } from "./in-force.js";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
+import { beginStep } from "../progress.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
-import {
-  countMappings,
-  nothingInForce,
-  rulesAfter,
-  type Change,
-  type ChangeResult,
-} from "./changes.js";
+import { nothingInForce, rulesAfter, type Change, type ChangeResult } from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
 
 export interface Performed extends ChangeResult {
@@ -45,7 +40,9 @@ export async function performChange(dataPlane: DataPlane, change: Change): Promi
 /** Null: no daemon listens. One that hangs is found out by a small question, before it is trusted with the long wait. */
 async function handOver(netnsInode: number, change: Change): Promise<ChangeResult | null> {
   const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
-  return alive === null ? null : requestChange(netnsInode, change);
+  if (alive === null) return null;
+  beginStep("waiting for the daemon");
+  return requestChange(netnsInode, change);
 }
 
 /** Null when the lock is held and there is time left to wait for it. */
@@ -64,5 +61,5 @@ function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
     return { ...nothingInForce, changed };
   }
   const rules = rulesAfter(replaceableInForce(dataPlane)?.rules ?? null, change);
-  return { ...dataPlane.apply(rules), mappings: countMappings(rules) };
+  return dataPlane.apply(rules);
 }

@@ -9,7 +9,6 @@ import type { Rules } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, type ErrorBody } from "./error-body.js";
 import {
-  countMappings,
   describeKfuncTrouble,
   describeMissingInterface,
   nothingInForce,
@@ -32,7 +31,7 @@ export interface ReconcilerOptions {
   /** Told when the data plane was unloaded, which ends the daemon. */
   readonly onUnloaded?: () => void;
   /** One line on what a change did, for the log. */
-  readonly describe?: (before: Rules | null, after: Rules) => string;
+  readonly describe?: (before: Rules | null, after: Rules, mappings: number) => string;
 }
 
 export interface ReloadState {
@@ -164,12 +163,14 @@ export class Reconciler {
     const {
       generation,
       changed,
+      mappings,
+      incremental,
       addressesAdded,
       addressesRemoved,
       interfacesMissing,
       kfuncTrouble,
     } = dataPlane.apply(rules);
-    const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules);
+    const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules, mappings);
     log.log(
       "info",
       changed
@@ -184,7 +185,8 @@ export class Reconciler {
     return {
       generation,
       changed,
-      mappings: countMappings(rules),
+      mappings,
+      incremental,
       addressesAdded,
       addressesRemoved,
       interfacesMissing,

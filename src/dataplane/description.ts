@@ -1,11 +1,19 @@
 /**
- * A generation describes itself: its rules lie beside its tables, so that nothing else has to be believed. In parts of gzipped
- * JSON: a million mappings are longer than a text may be, and most questions need only the first part.
+ * A generation describes itself: its rules lie beside its tables, so that nothing else has to be believed. The head is what most
+ * questions need, and short; the file's mappings are parts of gzipped JSON: a million of them are longer than a text may be.
  */
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { essenceOfMapping } from "../compile/diff.js";
-import type { Engine, Mapping, Rules, Service } from "../model/mapping.js";
+import {
+  type Engine,
+  type Mapping,
+  type Protocol,
+  type RuleSet,
+  type Service,
+  mappingKey,
+} from "../model/mapping.js";
+import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends InForce {
@@ -13,11 +21,26 @@ export interface Description extends InForce {
   readonly registry: number;
   /** What the places of `interfaces` stand for; [0] is none. */
   readonly interfaces: readonly string[];
-  /** Of what the rules mean: equal for equal rules, wherever they were written. */
+  /** Of what the file's part means: equal for equal rules, wherever they were written. */
+  readonly fileDigest: string;
+  /** Of all. */
   readonly digest: string;
+  /** Of the mappings. */
+  readonly protocols: readonly Protocol[];
+  /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
+  readonly layers: Layers | null;
 }
 
-/** The first part. The others hold the file's mappings. */
+/** The tables that the file's mappings have filled; behind their entries there is room for overlays. */
+export interface Layers {
+  readonly protocols: readonly Protocol[];
+  readonly mappings: number;
+  readonly rules: number;
+  readonly destinations: number;
+  /** Which of the two rooms this generation's overlay has. */
+  readonly room: 0 | 1;
+}
+
 interface Head extends Omit<Description, "rules"> {
   readonly source: string | null;
   /** What the file asks for; `engine` is what became of it. */
@@ -27,33 +50,46 @@ interface Head extends Omit<Description, "rules"> {
 }
 
 const MAPPINGS_PER_PART = 10_000;
-/** The value size of the map `source` (bpf/tables.h). */
+/** The value size of the maps `head` and `source` (bpf/tables.h). */
 export const CHUNK = 4096;
 
 /** Would applying these rules change anything? Not when the digest of those in force is the same. */
-export function digestOf(rules: Rules): string {
+export function digestOfFile(source: string | null, file: RuleSet): string {
   const hash = createHash("sha256");
-  const { services, mappings } = rules.file;
-  const engine = rules.file.engine ?? "auto";
-  const head = [rules.source, engine, services.map(({ name, addresses }) => [name, addresses])];
-  hash.update(JSON.stringify([head, mappings.length, rules.runtime.length]));
-  for (const list of [mappings, rules.runtime]) {
-    for (let start = 0; start < list.length; start += MAPPINGS_PER_PART) {
-      const part = list.slice(start, start + MAPPINGS_PER_PART);
-      hash.update(JSON.stringify(part.map(essenceOfMapping)));
-    }
+  const { services, mappings } = file;
+  const engine = file.engine ?? "auto";
+  const head = [source, engine, services.map(({ name, addresses }) => [name, addresses])];
+  hash.update(JSON.stringify([head, mappings.length]));
+  for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
+    const part = mappings.slice(start, start + MAPPINGS_PER_PART);
+    hash.update(JSON.stringify(part.map(essenceOfMapping)));
   }
   return hash.digest("hex");
 }
 
-/** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */
-export function packDescription({ rules, ...head }: Description): Uint8Array {
-  const { engine: wantedEngine = "auto", services, mappings } = rules.file;
+export function digestOf(fileDigest: string, runtime: readonly Mapping[]): string {
+  const text = JSON.stringify([fileDigest, runtime.map(essenceOfMapping)]);
+  return createHash("sha256").update(text).digest("hex");
+}
+
+export function packHead({ rules, ...head }: Description): Uint8Array {
+  const { engine: wantedEngine = "auto", services } = rules.file;
   const { source, runtime } = rules;
-  const parts = [pack({ ...head, source, wantedEngine, services, runtime } satisfies Head)];
+  return packParts([pack({ ...head, source, wantedEngine, services, runtime } satisfies Head)]);
+}
+
+export function packMappings(mappings: readonly Mapping[]): Uint8Array {
+  beginStep("packing the rules");
+  const parts: Uint8Array[] = [];
   for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
+    tellShare(start, mappings.length);
     parts.push(pack(mappings.slice(start, start + MAPPINGS_PER_PART)));
   }
+  return packParts(parts);
+}
+
+/** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */
+function packParts(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + 4 + part.length, 4);
   const bytes = new Uint8Array(Math.ceil(length / CHUNK) * CHUNK);
   const view = new DataView(bytes.buffer);
@@ -71,8 +107,30 @@ function pack(value: unknown): Uint8Array {
   return gzipSync(JSON.stringify(value), { level: 1 });
 }
 
-/** The file's mappings are unpacked when they are first asked for. Written by `packDescription` of this version only. */
-export function unpackDescription(bytes: Uint8Array): Description {
+/** Written by `packHead` of this version only. `source`: what `packMappings` wrote; asked for when the file's mappings are. */
+export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
+  const [first] = unpackParts(headBytes);
+  if (first === undefined) throw new RangeError("the description has no head");
+  const { source: path, wantedEngine, services, runtime, ...head } = unpack(first) as Head;
+  let mappings: readonly Mapping[] | undefined;
+  const file = {
+    engine: wantedEngine,
+    services,
+    get mappings(): readonly Mapping[] {
+      if (mappings === undefined) {
+        beginStep("reading what is in force");
+        mappings = unpackParts(source()).flatMap((part, index, parts) => {
+          tellShare(index, parts.length);
+          return unpack(part) as Mapping[];
+        });
+      }
+      return mappings;
+    },
+  };
+  return { ...head, rules: { source: path, file, runtime } };
+}
+
+function unpackParts(bytes: Uint8Array): Uint8Array[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true);
   const parts: Uint8Array[] = [];
@@ -81,21 +139,26 @@ export function unpackDescription(bytes: Uint8Array): Description {
     parts.push(bytes.subarray(at + 4, at + 4 + size));
     at += 4 + size;
   }
-  const [first, ...rest] = parts;
-  if (first === undefined) throw new RangeError("the description has no parts");
-  const { source, wantedEngine, services, runtime, ...head } = unpack(first) as Head;
-  let mappings: readonly Mapping[] | undefined;
-  const file = {
-    engine: wantedEngine,
-    services,
-    get mappings(): readonly Mapping[] {
-      mappings ??= rest.flatMap((part) => unpack(part) as Mapping[]);
-      return mappings;
-    },
-  };
-  return { ...head, rules: { source, file, runtime } };
+  return parts;
 }
 
 function unpack(part: Uint8Array): unknown {
   return JSON.parse(gunzipSync(part).toString("utf8"));
+}
+
+/** Sorted, one for each of the mappings: whose is not among them is not their name. */
+export function hashNames(mappings: readonly Mapping[]): BigUint64Array {
+  return BigUint64Array.from(mappings, (mapping) => nameHash(mappingKey(mapping))).sort();
+}
+
+/** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv). */
+export function nameHash(key: string): bigint {
+  let low = 0x811c9dc5;
+  let high = 0x1b873593;
+  for (let i = 0; i < key.length; i++) {
+    const unit = key.charCodeAt(i);
+    low = Math.imul(low ^ unit, 0x01000193);
+    high = Math.imul(high ^ (unit + i), 0x01000193);
+  }
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }

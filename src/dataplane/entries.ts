@@ -1,5 +1,6 @@
 /** Many entries into a map, in chunks: a million are never in memory twice, and each call stays short. */
 import type { Layout } from "../abi/layout.js";
+import { tellShare } from "../progress.js";
 import type { BpfMap } from "../kernel/bpf.js";
 
 /** Entries per call: some 100 microseconds to some milliseconds in the kernel. */
@@ -25,6 +26,7 @@ export function putEntries<Key, Value>(
   const keyView = new DataView(keys.buffer);
   const valueView = new DataView(values.buffer);
   for (let start = 0; start < count; start += CHUNK) {
+    tellShare(start, count);
     const length = Math.min(CHUNK, count - start);
     for (let i = 0; i < length; i++) {
       keyLayout.write(keyView, i * keyLayout.size, key(start + i));
@@ -37,12 +39,13 @@ export function putEntries<Key, Value>(
   }
 }
 
-/** Entries 0, 1, 2 ... of an array. */
+/** `count` entries of an array, from the place `first` on. */
 export function putArray<Value>(
   map: BpfMap,
   count: number,
   layout: Layout<Value>,
   value: (index: number) => Value,
+  first = 0,
 ): void {
-  putEntries(map, count, [u32, (index) => index], [layout, value]);
+  putEntries(map, count, [u32, (index) => first + index], [layout, value]);
 }

@@ -2,7 +2,8 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { ILM_OWNED_WORDS, countersLayout, lookupConstantsLayout } from "../abi/generated.js";
-import { decodeAll, encode, encodeAll } from "../abi/layout.js";
+import { decodeAll, encode } from "../abi/layout.js";
+import type { Base, Overlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
 import {
@@ -15,18 +16,116 @@ import {
 } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
 import type { Counters } from "../model/decision.js";
-import { mappingKey } from "../model/mapping.js";
+import { type Mapping, allMappings, mappingKey } from "../model/mapping.js";
+import { beginStep } from "../progress.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type PinPaths, objectPath, removeFolder } from "./paths.js";
 import { type Registry, registryMaps } from "./registry.js";
-import { CHUNK, type Description, packDescription, unpackDescription } from "./description.js";
-import { fillTables, putInterfaces, tableSizes } from "./tables.js";
+import { KernelBase, readPorts } from "./base.js";
+import {
+  CHUNK,
+  type Description,
+  hashNames,
+  packHead,
+  packMappings,
+  unpackDescription,
+} from "./description.js";
+import { putArray, u32 } from "./entries.js";
+import {
+  fillOverlay,
+  fillTables,
+  noRoom,
+  offsets,
+  overlayRoom,
+  overlaySizes,
+  putInterfaces,
+  tableSizes,
+} from "./tables.js";
 
-/** Maps of the generation itself. Those that only the program reads are kept by it and need no pin. */
-const pinnedMaps = ["counters", "carried", "interfaces", "source"] as const;
-type PinnedMap = (typeof pinnedMaps)[number];
+/** Tables that generations share which differ only in mappings added at run time. */
+const sharedMaps = [
+  "classes",
+  "exact",
+  "prefixes",
+  "sources",
+  "steps",
+  "interfaces",
+  "owned",
+  "rules",
+  "destinations",
+  "counters",
+  "carried",
+  "source",
+  "names",
+] as const;
+type SharedMap = (typeof sharedMaps)[number];
+/** What each has for itself. */
+const ownMaps = ["ports", "overlay_classes", "overlay_exact", "overlay_prefixes", "head"] as const;
+/** Pinned like those: what `ports` is without an overlay. */
+const BELOW = "below";
+type PinnedMap = SharedMap | (typeof ownMaps)[number] | typeof BELOW;
+const pinnedMaps: readonly PinnedMap[] = [...sharedMaps, ...ownMaps, BELOW];
+
+/** Descriptors for mappings that nobody asked for. */
+const unread = new FinalizationRegistry<BpfMap>((source) => {
+  source.close();
+});
 
 const zeroCounters: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
+const zeroValues = { existing: 0n, selected: 0n, missed: 0n, errors: 0n };
+
+/** An overlay, with the places of its endpoints. */
+export interface FilledOverlay {
+  readonly overlay: Overlay;
+  readonly slots: readonly number[];
+}
+
+/** What a generation is made of when nothing of an earlier one is used. */
+export interface Whole {
+  /** The file's mappings; with those added at run time, unless they are an overlay. */
+  readonly compiled: Compiled;
+  readonly slots: readonly number[];
+  readonly overlay: FilledOverlay | null;
+}
+
+function mapOf(maps: ReadonlyMap<PinnedMap, BpfMap>, name: PinnedMap): BpfMap {
+  const map = maps.get(name);
+  if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
+  return map;
+}
+
+/** The tables that later generations may share, filled. No program is loaded. */
+function createTables(
+  registry: Registry,
+  { rules, layers }: Description,
+  { compiled, slots }: Whole,
+): Map<PinnedMap, BpfMap> {
+  const object = new BpfObject(objectPath("lookup"));
+  const maps = new Map<PinnedMap, BpfMap>();
+  try {
+    const source = packMappings(rules.file.mappings);
+    const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
+    const sizes = {
+      ...tableSizes(compiled, layers === null ? noRoom : overlayRoom),
+      source: source.length / CHUNK,
+      names: names.length,
+    };
+    for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
+    for (const name of registryMaps) object.reuse(name, registry.map(name));
+    object.load();
+    fillTables(object, compiled, slots);
+    for (const name of sharedMaps) maps.set(name, object.map(name));
+    maps.set(BELOW, object.map("ports"));
+    mapOf(maps, "source").updateAll(indexes(source.length / CHUNK), source);
+    mapOf(maps, "names").updateAll(indexes(names.length), new Uint8Array(names.buffer));
+    return maps;
+  } catch (error) {
+    for (const map of maps.values()) map.close();
+    throw error;
+  } finally {
+    object.close();
+  }
+}
 
 /** Keys 0, 1, 2 ... of an array map. */
 function indexes(count: number): Uint8Array {
@@ -62,20 +161,10 @@ export interface IngressPrograms {
   readonly icmp: BpfProgram;
 }
 
+/** What only the control plane reads. */
+const descriptive = new Set<string>(["carried", "source", "names", "head"]);
 /** The tables that the ingress program reads too (bpf/tables.h). */
-const tables = [
-  "ports",
-  "classes",
-  "exact",
-  "prefixes",
-  "sources",
-  "steps",
-  "interfaces",
-  "owned",
-  "rules",
-  "destinations",
-  "counters",
-] as const;
+const tables = [...sharedMaps, ...ownMaps].filter((name) => !descriptive.has(name));
 
 /** The generation's other program, on the same tables. */
 function loadIngress(
@@ -140,47 +229,91 @@ export class Generation {
     return new Generation(number, program, ingress, maps);
   }
 
-  /** Builds and pins a new one; it decides nothing until the link is updated to it. */
+  /** Builds and pins a new one, with all its tables; it decides nothing until the link is updated to it. */
   static create(
     paths: PinPaths,
     registry: Registry,
-    compiled: Compiled,
-    slots: readonly number[],
     description: Description,
+    whole: Whole,
+  ): Generation {
+    const shared = createTables(registry, description, whole);
+    try {
+      const generation = Generation.#build(paths, registry, description, shared, whole.overlay);
+      generation.#description = description;
+      return generation;
+    } finally {
+      for (const map of shared.values()) map.close();
+    }
+  }
+
+  /** Likewise, on the tables of `below`. */
+  static createOver(
+    below: Generation,
+    paths: PinPaths,
+    registry: Registry,
+    description: Description,
+    overlay: FilledOverlay | null,
+  ): Generation {
+    const generation = Generation.#build(paths, registry, description, below.#maps, overlay);
+    generation.#description = description;
+    return generation;
+  }
+
+  static #build(
+    paths: PinPaths,
+    registry: Registry,
+    description: Description,
+    shared: ReadonlyMap<PinnedMap, BpfMap>,
+    overlay: FilledOverlay | null,
   ): Generation {
     const staging = paths.staging("generation");
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
     const object = new BpfObject(objectPath("lookup"));
-    const source = packDescription(description);
-    const sizes = { ...tableSizes(compiled), source: source.length / CHUNK };
+    const head = packHead(description);
+    const sizes = { ...overlaySizes(overlay?.overlay ?? null), head: head.length / CHUNK };
     const maps = new Map<PinnedMap, BpfMap>();
     let program: BpfProgram | undefined;
     let ingress: IngressPrograms | null = null;
+    const addresses = description.rules.file.services.flatMap((service) => service.addresses);
     const constants = encode(lookupConstantsLayout, {
-      ownedFilter: ownedFilter(compiled.owned.map((address) => addressBytes(address))),
+      ownedFilter: ownedFilter(addresses.map((address) => addressBytes(address))),
       generation: description.generation,
       steerUdp: registry.steers ? 1 : 0,
       netnsCookie: registry.netnsCookie,
       kfunc: description.engine === "kfunc" ? 1 : 0,
     });
+    const below = mapOf(shared, BELOW);
     try {
       for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
       for (const name of registryMaps) object.reuse(name, registry.map(name));
+      for (const name of sharedMaps) object.reuse(name, mapOf(shared, name));
+      if (overlay === null) object.reuse("ports", below);
       object.setConstants(constants);
       const entry = description.engine === "kfunc" ? "ilm_lookup_kfunc" : "ilm_lookup";
       object.include(entry);
+      beginStep("loading the programs");
       object.load();
-      fillTables(object, compiled, slots);
+      if (overlay !== null && description.layers !== null) {
+        const { layers } = description;
+        fillOverlay(object, overlay.overlay, overlay.slots, layers, readPorts(below));
+        // Whoever had this room before has counted there.
+        const counters = mapOf(shared, "counters");
+        for (let i = 0; i < overlay.overlay.compiled.mappings.length; i++) {
+          const key = encode(u32, offsets(layers).mappings + i);
+          counters.update(key, new Uint8Array(counters.valueSize));
+        }
+      }
       program = object.program(entry);
-      for (const name of pinnedMaps) maps.set(name, object.map(name));
+      for (const name of [...sharedMaps, ...ownMaps]) maps.set(name, object.map(name));
+      maps.set(BELOW, below.duplicate());
       if (registry.steers) {
         ingress = loadIngress(object, registry, constants);
         ingress.steer.pin(join(staging, "steer"));
         ingress.icmp.pin(join(staging, "icmp"));
       }
       const generation = new Generation(description.generation, program, ingress, maps);
-      generation.#map("source").updateAll(indexes(source.length / CHUNK), source);
+      generation.#map("head").updateAll(indexes(head.length / CHUNK), head);
       program.pin(join(staging, "program"));
       for (const [name, map] of maps) map.pin(join(staging, name));
       renameSync(staging, paths.generation(description.generation));
@@ -198,18 +331,30 @@ export class Generation {
   }
 
   #map(name: PinnedMap): BpfMap {
-    const map = this.#maps.get(name);
-    if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
-    return map;
+    return mapOf(this.#maps, name);
   }
 
+  /** The file's mappings are read when they are asked for, also when this is closed by then. */
   describe(): Description {
     if (this.#description === undefined) {
-      const map = this.#map("source");
-      const bytes = map.readArray(map.maxEntries);
-      this.#description = unpackDescription(bytes);
+      const head = this.#map("head");
+      const source = this.#map("source").duplicate();
+      this.#description = unpackDescription(head.readArray(head.maxEntries), () => {
+        try {
+          return source.readArray(source.maxEntries);
+        } finally {
+          source.close();
+        }
+      });
+      unread.register(this.#description.rules.file, source);
     }
     return this.#description;
+  }
+
+  /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
+  base(): Base | null {
+    const { layers } = this.describe();
+    return layers === null ? null : new KernelBase((name) => this.#map(name), layers);
   }
 
   /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
@@ -224,34 +369,53 @@ export class Generation {
 
   /** One per mapping: what this generation counted, and what the mapping had before. */
   counters(): Counters[] {
-    const count = this.describe().rules.file.mappings.length + this.describe().rules.runtime.length;
-    const carried = decodeAll(countersLayout, this.#map("carried").readArray(count));
-    const own = decodeAll(countersLayout, this.#map("counters").readArray(count));
+    const { rules } = this.describe();
+    return this.#count(allMappings(rules).length - rules.runtime.length, rules.runtime.length);
+  }
+
+  /** Of the first of the file's mappings, and of the first that were added at run time. */
+  #count(file: number, runtime: number): Counters[] {
     const perCpu = cpus();
-    return carried.map((before, index) => {
-      const values = [before, ...own.slice(index * perCpu, (index + 1) * perCpu)];
-      const sum = (name: keyof Counters): number =>
-        values.reduce((total, value) => total + Number(value[name]), 0);
-      return {
-        existing: sum("existing"),
-        selected: sum("selected"),
-        missed: sum("missed"),
-        errors: sum("errors"),
-      };
+    return this.#places(file, runtime).flatMap(({ first, count }) => {
+      const carried = decodeAll(countersLayout, this.#map("carried").readArray(count, first));
+      const own = decodeAll(countersLayout, this.#map("counters").readArray(count, first));
+      return carried.map((before, index) => {
+        const values = [before, ...own.slice(index * perCpu, (index + 1) * perCpu)];
+        const sum = (name: keyof Counters): number =>
+          values.reduce((total, value) => total + Number(value[name]), 0);
+        return {
+          existing: sum("existing"),
+          selected: sum("selected"),
+          missed: sum("missed"),
+          errors: sum("errors"),
+        };
+      });
     });
   }
 
-  /** Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile. */
-  carryFrom(previous: Generation, compiled: Compiled): void {
-    const before = previous.counters();
-    const { rules } = previous.describe();
+  #places(file: number, runtime: number): { readonly first: number; readonly count: number }[] {
+    const { layers } = this.describe();
+    if (layers === null) return [{ first: 0, count: file + runtime }];
+    return [
+      { first: 0, count: file },
+      { first: offsets(layers).mappings, count: runtime },
+    ];
+  }
+
+  /**
+   * Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile.
+   * `shared`: both have the same tables, where the file's mappings need nothing.
+   */
+  carryFrom(previous: Generation, shared: boolean): void {
+    const mappingsOf = ({ rules }: Description): readonly Mapping[] =>
+      shared ? rules.runtime : allMappings(rules);
+    const old = previous.describe();
+    const own = this.describe();
+    const before = shared ? previous.#count(0, old.rules.runtime.length) : previous.counters();
     const byKey = new Map(
-      [...rules.file.mappings, ...rules.runtime].map((mapping, index) => [
-        mappingKey(mapping),
-        before[index],
-      ]),
+      mappingsOf(old).map((mapping, index) => [mappingKey(mapping), before[index]]),
     );
-    const values = compiled.mappings.map((mapping) => {
+    const values = mappingsOf(own).map((mapping) => {
       const value = byKey.get(mappingKey(mapping)) ?? zeroCounters;
       return {
         existing: BigInt(value.existing),
@@ -260,7 +424,18 @@ export class Generation {
         errors: BigInt(value.errors),
       };
     });
-    this.#map("carried").updateAll(indexes(values.length), encodeAll(countersLayout, values));
+    const runtime = own.rules.runtime.length;
+    let done = 0;
+    for (const { first, count } of this.#places(values.length - runtime, runtime)) {
+      putArray(
+        this.#map("carried"),
+        count,
+        countersLayout,
+        (i) => values[done + i] ?? zeroValues,
+        first,
+      );
+      done += count;
+    }
   }
 
   close(): void {

@@ -23,10 +23,10 @@ const attachTypes: Record<Direction, AttachType> = {
 
 /** Does this kernel have tcx (6.6)? It then says that there is no such interface, and else that there is no such hook. */
 export function ingressIsPossible(): boolean {
-  const object = new BpfObject(objectPath("ingress"));
+  const object = new BpfObject(objectPath("hook"));
   try {
     object.load();
-    const program = object.program("ilm_ingress");
+    const program = object.program("ilm_hook");
     try {
       attach(program, NO_INTERFACE, AttachType.tcxIngress).close();
       return true;

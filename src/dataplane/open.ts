@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
-import { compile } from "../compile/compile.js";
+import type { Endpoint } from "../compile/tables.js";
 import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
@@ -26,7 +26,7 @@ import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules, allMappings } from "../model/mapping.js";
+import { type Rules, mappingAt } from "../model/mapping.js";
 import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
@@ -37,12 +37,14 @@ import {
   type Direction,
   attachInterfaces,
   detachInterfaces,
+  ingressIsPossible,
   interfacesWithout,
 } from "./interfaces.js";
-import { type Description, digestOf } from "./description.js";
+import type { Description } from "./description.js";
 import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
+import { type Plan, endpointsOf, planOver, planWhole } from "./plan.js";
 import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
 import type {
@@ -65,6 +67,11 @@ interface Loaded {
   readonly registry: Registry;
 }
 
+interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
+  /** All that destinations name; null: those of the generation before and some more. */
+  readonly endpoints: readonly Endpoint[] | null;
+}
+
 const notLoaded = (): IlmError =>
   new IlmError("NOT_LOADED", "nothing is loaded in this network namespace", {
     remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
@@ -73,11 +80,15 @@ const notLoaded = (): IlmError =>
 class KernelDataPlane implements DataPlane {
   readonly netnsInode: number;
   readonly #cookie: bigint;
+  readonly #layeredFrom: number | undefined;
   #paths: PinPaths | undefined;
   #loaded: Loaded | undefined;
+  readonly #ingressIsPossible: () => boolean;
 
-  constructor() {
+  constructor({ layeredFrom, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
+    this.#layeredFrom = layeredFrom;
+    this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
   }
@@ -181,67 +192,70 @@ class KernelDataPlane implements DataPlane {
   }
 
   apply(rules: Rules): ApplyResult {
+    return this.#apply(rules, chooseEngine(rules));
+  }
+
+  #apply(rules: Rules, choice: EngineChoice): ApplyResult {
+    const { engine, kfuncTrouble } = choice;
+    const before = this.#findPaths() === undefined ? undefined : this.#readable();
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
-    const compiled = compile(rules);
-    let choice = chooseEngine(rules);
+    const plan =
+      (before !== undefined && planOver(before, rules, engine)) ||
+      planWhole(rules, engine, this.#layeredFrom);
     const paths = new PinPaths(mountBpffs(), this.netnsInode);
     this.#paths = paths;
     removeEnded(paths);
-    const before = this.#readable();
     // Another version's state goes on deciding until ours is in force.
     if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
-    const digest = digestOf(rules);
-    if (before !== undefined && isInForce(before, digest, choice)) {
-      return this.#refresh(before, added);
+    if (before !== undefined) {
+      // A writer that was killed may not have come that far.
+      before.registry.setIngress(before.generation.ingress);
+      waitForPrograms();
     }
-    mkdirSync(paths.base, { recursive: true, mode: 0o700 });
-    let registry = before?.registry;
-    let slots = registry?.reserve(compiled.endpoints);
-    if (registry === undefined || slots === undefined) {
-      registry = Registry.create(
-        paths,
-        Math.max(0, ...paths.numbers("registry")) + 1,
-        this.#cookie,
-        compiled.endpoints.length,
-      );
-      slots = registry.reserve(compiled.endpoints);
+    if (
+      before !== undefined &&
+      before.description.digest === plan.digest &&
+      before.description.engine === engine &&
+      before.description.kfuncTrouble === kfuncTrouble
+    ) {
+      before.registry.scan();
+      before.registry.meetVrfs();
+      this.#steer();
+      const { generation } = before.description;
+      return {
+        generation,
+        changed: false,
+        mappings: plan.mappings,
+        incremental: false,
+        addressesAdded: added,
+        addressesRemoved: [],
+        interfacesMissing: before.generation.resolveInterfaces(),
+        kfuncTrouble,
+      };
     }
-    if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
-    const { number } = registry;
-    const describe = (): Description => ({
-      generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
-      appliedAt: new Date().toISOString(),
-      version,
-      rules,
-      ...choice,
-      digest,
-      registry: number,
-      interfaces: compiled.interfaces,
-    });
-    let description = describe();
-    let generation: Generation;
+    let loaded: Built;
     try {
-      generation = Generation.create(paths, registry, compiled, slots, description);
+      loaded = this.#build(paths, before, rules, plan, kfuncTrouble);
     } catch (error) {
-      choice = withoutKfunc(rules, choice, error);
-      if (before?.registry === registry && isInForce(before, digest, choice)) {
-        return this.#refresh(before, added);
-      }
-      description = describe();
-      generation = Generation.create(paths, registry, compiled, slots, description);
+      for (const address of added) removeFromLoopback(address);
+      removeIfEmpty(paths.base);
+      removeIfEmpty(paths.parent);
+      return this.#apply(rules, withoutKfunc(rules, choice, error));
     }
+    const { generation, registry, description, endpoints } = loaded;
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
-    if (before !== undefined) generation.carryFrom(before.generation, compiled);
+    const shared = endpoints === null;
+    if (before !== undefined) generation.carryFrom(before.generation, shared);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
       // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
       waitForPrograms();
-      generation.carryFrom(before.generation, compiled);
+      generation.carryFrom(before.generation, shared);
       before.generation.close();
       if (before.registry !== registry) before.registry.close();
       if (before.link !== link) before.link.close();
@@ -249,31 +263,82 @@ class KernelDataPlane implements DataPlane {
     this.#loaded = { link, programId: generation.program.id, generation, description, registry };
     this.#steer();
     this.#removeLeftovers(paths, this.#loaded);
-    registry.retain(compiled.endpoints);
+    if (endpoints !== null) registry.retain(endpoints);
     const removed = removeUnused(addresses);
     return {
       generation: description.generation,
       changed: true,
+      mappings: plan.mappings,
+      incremental: shared,
       addressesAdded: added,
       addressesRemoved: removed,
       interfacesMissing: missing,
-      kfuncTrouble: choice.kfuncTrouble,
+      kfuncTrouble,
     };
   }
 
-  /** Nothing to change: what came and went is looked at again. */
-  #refresh({ description, registry, generation }: Loaded, added: readonly string[]): ApplyResult {
-    registry.scan();
-    registry.meetVrfs();
-    this.#steer();
-    return {
-      generation: description.generation,
-      changed: false,
-      addressesAdded: added,
-      addressesRemoved: [],
-      interfacesMissing: generation.resolveInterfaces(),
-      kfuncTrouble: description.kfuncTrouble,
+  /** A generation that decides nothing yet, and the registry that it uses. */
+  #build(
+    paths: PinPaths,
+    before: Loaded | undefined,
+    rules: Rules,
+    plan: Plan,
+    kfuncTrouble: string | null,
+  ): Built {
+    mkdirSync(paths.base, { recursive: true, mode: 0o700 });
+    const endpoints = endpointsOf(plan);
+    let registry = before?.registry;
+    let slots = registry?.reserve(endpoints);
+    if (registry === undefined || slots === undefined) {
+      // The tables in force name places in the registry that is there.
+      if (plan.whole === null) {
+        const whole = planWhole(rules, plan.engine, this.#layeredFrom);
+        return this.#build(paths, before, rules, whole, kfuncTrouble);
+      }
+      registry = Registry.create(
+        paths,
+        Math.max(0, ...paths.numbers("registry")) + 1,
+        this.#cookie,
+        endpoints.length,
+        this.#ingressIsPossible(),
+      );
+      slots = registry.reserve(endpoints);
+    }
+    if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
+    const wanted: Description = {
+      generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
+      appliedAt: new Date().toISOString(),
+      version,
+      rules,
+      engine: plan.engine,
+      kfuncTrouble,
+      fileDigest: plan.fileDigest,
+      digest: plan.digest,
+      protocols: plan.protocols,
+      layers: plan.layers,
+      registry: registry.number,
+      interfaces: plan.interfaces,
     };
+    const overlay =
+      plan.overlay === null
+        ? null
+        : { overlay: plan.overlay, slots: slots.slice(plan.whole?.endpoints.length ?? 0) };
+    if (plan.whole === null) {
+      if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
+      const generation = Generation.createOver(before.generation, paths, registry, wanted, overlay);
+      return { generation, registry, description: wanted, endpoints: null };
+    }
+    const whole = { compiled: plan.whole, slots, overlay };
+    try {
+      const generation = Generation.create(paths, registry, wanted, whole);
+      return { generation, registry, description: wanted, endpoints };
+    } catch (error) {
+      if (registry !== before?.registry) {
+        registry.close();
+        removeFolder(paths.registry(registry.number));
+      }
+      throw error;
+    }
   }
 
   #switch(paths: PinPaths, before: Loaded | undefined, generation: Generation): BpfLink {
@@ -377,7 +442,7 @@ class KernelDataPlane implements DataPlane {
   /** The kernel selects at ingress, with a packet in hand; here the listener on the destination is named. */
   #steeredSocket(explanation: Explanation, rules: Rules): string | null {
     const { packet, mapping: index, destination } = explanation;
-    const mapping = index === null ? undefined : allMappings(rules)[index];
+    const mapping = index === null ? undefined : mappingAt(rules, index);
     if (mapping === undefined) return null;
     const wanted = candidates(mapping, familyOf(packet.local)).filter(
       (candidate) => candidate.destination === destination,
@@ -459,26 +524,13 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
-function isInForce(
-  { description }: Loaded,
-  digest: string,
-  { engine, kfuncTrouble }: EngineChoice,
-): boolean {
-  return (
-    description.digest === digest &&
-    description.engine === engine &&
-    description.kfuncTrouble === kfuncTrouble
-  );
-}
-
 /**
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
  */
-function neededHooks({ rules, engine }: Description): Record<Direction, boolean> {
-  const mappings = allMappings(rules);
-  const udp = mappings.some((mapping) => mapping.protocol === "udp");
+function neededHooks({ protocols, engine }: Description): Record<Direction, boolean> {
+  const udp = protocols.includes("udp");
   // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
-  const mptcp = engine !== "kfunc" && mappings.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
 }
 
@@ -522,6 +574,14 @@ function listWithoutRegistry(): Uint8Array {
  * Cheap, and changes nothing; works when nothing is loaded. Throws NOT_PERMITTED, NO_BPF, NO_BTF, NO_LIBBPF when this host
  * or user cannot.
  */
-export function openDataPlane(): DataPlane {
-  return new KernelDataPlane();
+export function openDataPlane(options: DataPlaneOptions = {}): DataPlane {
+  return new KernelDataPlane(options);
+}
+
+/** For tests and measurements. */
+export interface DataPlaneOptions {
+  /** From how many mappings of the file on those added at run time are an overlay. */
+  readonly layeredFrom?: number;
+  /** Says no: then all is as on a kernel without tcx. */
+  readonly ingress?: () => boolean;
 }

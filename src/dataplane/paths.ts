@@ -12,6 +12,7 @@ export type ObjectName =
   | "lookup"
   | "steer"
   | "ingress"
+  | "hook"
   | "egress"
   | "registry"
   | "reply"

@@ -42,7 +42,6 @@ import { sysctl } from "../kernel/procfs.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
-import { ingressIsPossible } from "./interfaces.js";
 import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
 import type { Faults } from "./types.js";
 
@@ -102,6 +101,8 @@ const hooks = [
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
 const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
+/** Endpoints that are looked up one by one; of more, all places are read at once. */
+const FEW = 1000;
 
 export function endpointKey(endpoint: Endpoint): Uint8Array {
   return encode(endpointLayout, {
@@ -167,25 +168,25 @@ export class Registry {
   }
 
   /**
-   * Loads, attaches and pins a new one. From the moment that it is attached it knows every new listener; the scan finds
-   * the others.
+   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
+   * listener; `reserve` finds the others.
    */
   static create(
     paths: PinPaths,
     number: number,
     netnsCookie: bigint,
     slotsNeeded: number,
+    steers: boolean,
   ): Registry {
+    const cgroup = cgroup2Path();
+    const steerUdp = steers ? 1 : 0;
+    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
     const staging = paths.staging("registry");
     removeFolder(staging);
     mkdirSync(staging, { recursive: true, mode: 0o700 });
-    const cgroup = cgroup2Path();
     const objects = openObjects();
-    const maps = new Map<RegistryMap, BpfMap>();
-    const programs = new Map<PinnedProgram, BpfProgram>();
-    const steers = ingressIsPossible();
-    const steerUdp = steers ? 1 : 0;
-    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
       objects.registry.resize("slots", slots);
@@ -207,7 +208,6 @@ export class Registry {
       for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
       attachHooks(cgroup, staging, objects);
       renameSync(staging, paths.registry(number));
-      created.scan();
       return created;
     } catch (error) {
       for (const handle of [...maps.values(), ...programs.values()]) handle.close();
@@ -278,26 +278,45 @@ export class Registry {
     return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
   }
 
-  #slots(): Map<string, Slot> {
-    const found = new Map<string, Slot>();
-    for (const [key, value] of this.map("slots").entries()) {
-      found.set(keyText(key), decode(slotLayout, value));
+  /** All places. */
+  *#slots(): Generator<[Uint8Array, Slot]> {
+    for (const [keys, values] of this.map("slots").batches()) {
+      for (let at = 0; at * slotLayout.size < values.length; at++) {
+        const key = keys.subarray(at * endpointLayout.size, (at + 1) * endpointLayout.size);
+        yield [key, decode(slotLayout, values, at * slotLayout.size)];
+      }
     }
+  }
+
+  /** The places that these have. */
+  #slotsOf(keys: readonly Uint8Array[]): Map<string, Slot> {
+    const found = new Map<string, Slot>();
+    if (keys.length <= FEW) {
+      for (const key of keys) {
+        const value = this.map("slots").lookup(key);
+        if (value !== undefined) found.set(keyText(key), decode(slotLayout, value));
+      }
+      return found;
+    }
+    for (const [key, slot] of this.#slots()) found.set(keyText(key), slot);
     return found;
   }
 
   /**
-   * Gives each endpoint a place, keeping those that have one, and finds who listens there already. The result is the index
-   * into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
+   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined
+   * when they do not fit: then a larger registry is needed.
    */
   reserve(endpoints: readonly Endpoint[]): number[] | undefined {
-    const known = this.#slots();
     const keys = endpoints.map(endpointKey);
-    const missing = endpoints.filter((_, i) => !known.has(keyText(keys[i] ?? zeroKey)));
-    const capacity = this.map("slots").maxEntries;
-    if (known.size + missing.length > capacity) return undefined;
-    if (missing.length > 0) {
-      const taken = new Set([...known.values()].map((slot) => slot.index));
+    const known = this.#slotsOf(keys);
+    if (keys.some((key) => !known.has(keyText(key)))) {
+      const taken = new Uint8Array(this.map("primary").maxEntries);
+      let count = 0;
+      for (const [, { index }] of this.#slots()) {
+        count++;
+        if (index !== ILM_SLOT_NONE) taken[index] = 1;
+      }
       const meta = this.#meta();
       let serial = meta.nextSerial;
       let free = 0;
@@ -307,13 +326,14 @@ export class Registry {
         if (known.has(keyText(key))) return;
         let index = ILM_SLOT_NONE;
         if (endpoint.port !== 0) {
-          while (taken.has(free)) free++;
+          while (taken[free] === 1) free++;
           index = free++;
         }
         const slot = { index, serial: serial++ };
         known.set(keyText(key), slot);
         added.push([key, slot]);
       });
+      if (count + added.length > taken.length) return undefined;
       // First: a serial is never used twice, also when we are killed in between.
       this.#writeMeta({ ...meta, nextSerial: serial });
       putEntries(
@@ -322,8 +342,8 @@ export class Registry {
         [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
         [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
       );
-      this.scan();
     }
+    this.scan();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
@@ -334,12 +354,15 @@ export class Registry {
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
     const removed = new Set<string>();
-    for (const [key, value] of this.map("slots").snapshot()) {
-      const endpoint = decode(endpointLayout, key);
-      if (kept.has(keyText(key)) || kept.has(everyPort(endpoint))) continue;
-      removed.add(keyText(key));
+    const gone: [Uint8Array, Slot][] = [];
+    for (const [key, slot] of this.#slots()) {
+      const text = keyText(key);
+      if (kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)))) continue;
+      removed.add(text);
+      gone.push([key, slot]);
+    }
+    for (const [key, { index }] of gone) {
       this.map("slots").delete(key);
-      const { index } = decode(slotLayout, value);
       if (index === ILM_SLOT_NONE) continue;
       this.map("primary").delete(word(index));
     }

@@ -25,6 +25,10 @@ export interface ApplyResult {
   readonly generation: number;
   /** False: the rules were in force already, nothing was done. */
   readonly changed: boolean;
+  /** How many are in force now. */
+  readonly mappings: number;
+  /** True: only the mappings added at run time were built anew, over the tables of the file's. */
+  readonly incremental: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
   /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */

@@ -16,6 +16,9 @@ import {
 import { close, read } from "./libc.js";
 
 const ENOENT = 2;
+const E2BIG = 7;
+const ENOMEM = 12;
+const ENOSPC = 28;
 
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {
@@ -107,6 +110,9 @@ const objectMapReuse = libbpfFunction<[Pointer, number], number>(
 const objectMapResize = libbpfFunction<[Pointer, number], number>(
   "int bpf_map__set_max_entries(void *map, uint32_t entries)",
 );
+const objectMapEntries = libbpfFunction<[Pointer], number>(
+  "uint32_t bpf_map__max_entries(const void *map)",
+);
 const objectMapInitial = libbpfFunction<[Pointer, Uint8Array, number], number>(
   "int bpf_map__set_initial_value(void *map, const void *data, size_t size)",
 );
@@ -172,10 +178,29 @@ class Handle {
   }
 }
 
+/** char[BPF_OBJ_NAME_LEN] */
+function textAt(view: DataView, at: number): string {
+  const bytes = Buffer.from(view.buffer, view.byteOffset + at, 16);
+  return bytes.toString("utf8", 0, bytes.indexOf(0));
+}
+
 function info(fd: number, size: number): DataView {
   const bytes = new Uint8Array(size);
   checkedBpf("bpf_obj_get_info_by_fd", objInfo(fd, bytes, Uint32Array.of(size)));
   return new DataView(bytes.buffer);
+}
+
+/** Of maps and programs, among others: the kernel counts it to the cgroup of who asks. */
+function noMemory(map: string, entries: number, cause: IlmError): IlmError {
+  return new IlmError(
+    "LIMIT",
+    `no memory for the map ${map} of ${entries.toLocaleString("en")} entries`,
+    {
+      cause: cause.cause,
+      remedy:
+        "Give this cgroup more (MemoryMax= of the unit), free memory, or use fewer mappings. What was in force stays.",
+    },
+  );
 }
 
 /** Possible CPUs: a per-CPU map's value is that many values, each rounded up to 8 bytes. */
@@ -187,13 +212,15 @@ export function cpus(): number {
 
 const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
 
-/** struct bpf_map_info: type 0, id 4, key_size 8, value_size 12, max_entries 16. */
+/** struct bpf_map_info: type 0, id 4, key_size 8, value_size 12, max_entries 16, name 24. */
 export class BpfMap extends Handle {
   readonly id: number;
   readonly keySize: number;
   /** What one value takes in user space; of all CPUs for a per-CPU map. */
   readonly valueSize: number;
   readonly maxEntries: number;
+  /** As in the object file; the kernel keeps 15 characters. */
+  readonly name: string;
 
   constructor(fd: number) {
     super(fd);
@@ -204,6 +231,7 @@ export class BpfMap extends Handle {
     this.keySize = view.getUint32(8, true);
     this.valueSize = perCpu ? Math.ceil(valueSize / 8) * 8 * cpus() : valueSize;
     this.maxEntries = view.getUint32(16, true);
+    this.name = textAt(view, 24);
   }
 
   #key(key: Uint8Array): Uint8Array {
@@ -250,6 +278,11 @@ export class BpfMap extends Handle {
     return next;
   }
 
+  /** The same map by a descriptor of its own. */
+  duplicate(): BpfMap {
+    return new BpfMap(duplicate(this.fd));
+  }
+
   /** Keys one after the other, values likewise. */
   updateAll(keys: Uint8Array, values: Uint8Array): void {
     const count = keys.byteLength / this.keySize;
@@ -260,19 +293,31 @@ export class BpfMap extends Handle {
     }
     if (count === 0) return;
     const done = Uint32Array.of(count);
-    checkedBpf("bpf_map_update_batch", mapUpdateBatch(this.fd, keys, values, done, null));
-    if (done[0] !== count) {
-      throw syscallError(`bpf_map_update_batch (${done[0]} of ${count} entries)`, 28);
+    const called = mapUpdateBatch(this.fd, keys, values, done, null);
+    if (called === 0 && done[0] === count) return;
+    const result = called === 0 ? -ENOSPC : called;
+    const error = syscallError("bpf_map_update_batch", -result);
+    if (result === -ENOMEM) throw noMemory(this.name, this.maxEntries, error);
+    // A full hash says the one, a full trie the other (kernel/bpf/hashtab.c, lpm_trie.c).
+    if (result === -E2BIG || result === -ENOSPC) {
+      const size = this.maxEntries.toLocaleString("en");
+      throw new IlmError("LIMIT", `the map ${this.name} is full: it has ${size} entries`, {
+        cause: error.cause,
+        remedy: "Use fewer mappings. What was in force stays.",
+      });
     }
+    throw error;
   }
 
-  /** The first `count` values of an array (an array's keys are 0, 1, 2 ...), one after the other. */
-  readArray(count: number): Uint8Array {
+  /** `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after the other. */
+  readArray(count: number, first = 0): Uint8Array {
     const values = new Uint8Array(count * this.valueSize);
     const keys = new Uint8Array(count * this.keySize);
     if (count === 0) return values;
     const done = Uint32Array.of(count);
-    const result = mapLookupBatch(this.fd, null, new Uint8Array(8), keys, values, done, null);
+    // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c, generic_map_lookup_batch).
+    const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
+    const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
     // ENOENT: that was the last batch.
     if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
     return values;
@@ -461,8 +506,7 @@ export function programName(id: number): string {
   const program = new BpfProgram(fd);
   const view = info(fd, 232);
   program.close();
-  const bytes = new Uint8Array(view.buffer, 64, 16);
-  return Buffer.from(bytes.subarray(0, bytes.indexOf(0))).toString("utf8");
+  return textAt(view, 64);
 }
 
 /** Runs an iterator program to its end and returns what it wrote. */
@@ -514,6 +558,10 @@ export class BpfObject {
   #failure(what: string, errno: number): IlmError {
     const log = libbpfLog.splice(0).join("\n");
     const error = syscallError(`${what} of ${this.#name}`, errno);
+    const map = /map '(\w+)': failed to create/.exec(log)?.[1];
+    if (errno === ENOMEM && map !== undefined) {
+      return noMemory(map, objectMapEntries(this.#mapPointer(map)), error);
+    }
     if (log === "") return error;
     return new IlmError("SYSCALL", error.message, { cause: error.cause, remedy: log });
   }

@@ -120,6 +120,12 @@ export function allMappings(rules: Rules): readonly Mapping[] {
     : [...rules.file.mappings, ...rules.runtime];
 }
 
+/** Of `allMappings`, without a list of them all. */
+export function mappingAt(rules: Rules, index: number): Mapping | undefined {
+  const { file, runtime } = rules;
+  return file.mappings[index] ?? runtime[index - file.mappings.length];
+}
+
 /** The identity of a mapping, for maps and comparisons. */
 export function mappingKey(mapping: Pick<Mapping, "name" | "protocol">): string {
   return `${mapping.protocol} ${mapping.name}`;

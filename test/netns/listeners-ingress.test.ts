@@ -163,21 +163,55 @@ async function kernelHas(type: string): Promise<boolean> {
   }
 }
 
+interface Laid {
+  readonly name: string;
+  readonly remove: () => Promise<void>;
+}
+
 interface Cable {
   readonly what: string;
-  /** Puts a device of that kind between server and client; gives its name. */
-  readonly lay: () => Promise<string>;
+  /** Puts a device of that kind between server and client. */
+  readonly lay: () => Promise<Laid>;
+}
+
+/** Its links, in either namespace; some may be there in one only, or gone with another. */
+function links(name: string, ...others: readonly string[]): Laid {
+  const remove = async (): Promise<void> => {
+    for (const space of [network.server.name, network.client.name]) {
+      for (const link of [name, ...others]) await run(["ip", "-n", space, "link", "del", link]);
+    }
+  };
+  return { name, remove };
+}
+
+const layTun = async (): Promise<Laid> => {
+  const { server, client } = network;
+  const relay = server.startPython("tun.py", ["tun0", server.path, client.path]);
+  await relay.waitForOutput(/connected/);
+  // The devices live as long as who opened them.
+  return { name: "tun0", remove: async () => void (await relay.stop()) };
+};
+
+/** Addresses for both ends of a new device. */
+async function bringUp(name: string): Promise<void> {
+  for (const [space, end] of [
+    [network.server.name, 1],
+    [network.client.name, 2],
+  ] as const) {
+    const lines = [
+      `addr replace 192.0.2.${end}/24 dev ${name}`,
+      `addr replace 2001:db8:9::${end}/64 dev ${name} nodad`,
+      `link set ${name} up`,
+      "",
+    ];
+    await must(["ip", "-n", space, "-batch", "-"], { input: lines.join("\n") });
+  }
 }
 
 const cables: Cable[] = [
   {
     what: "a tun device, which has no Ethernet header",
-    lay: async () => {
-      const { server, client } = network;
-      const relay = server.startPython("tun.py", ["tun0", server.path, client.path]);
-      await relay.waitForOutput(/connected/);
-      return "tun0";
-    },
+    lay: layTun,
   },
   {
     what: "a bridge",
@@ -200,7 +234,7 @@ const cables: Cable[] = [
       ]);
       await must(["ip", "-n", server.name, "link", "add", "br0", "type", "bridge"]);
       await must(["ip", "-n", server.name, "link", "set", "port0", "master", "br0", "up"]);
-      return "br0";
+      return links("br0", "port0");
     },
   },
 ];
@@ -225,7 +259,7 @@ if (await kernelHas("vlan")) {
           "5",
         ]);
       }
-      return "vlan5";
+      return links("vlan5");
     },
   });
 }
@@ -258,7 +292,7 @@ for (const [type, options] of [
           ...options,
         ]);
       }
-      return `${type}9`;
+      return links(`${type}9`);
     },
   });
 }
@@ -284,53 +318,43 @@ for (const { what, lay } of cables) {
         ),
       );
     const expected = dials.map(([address, kind]) => `${kind}${address.includes(":") ? 6 : 4}`);
+    let laid: Laid | null = null;
     try {
-      const up = async (name: string): Promise<void> => {
-        for (const [space, end] of [
-          [server.name, 1],
-          [client.name, 2],
-        ] as const) {
-          await must(["ip", "-n", space, "addr", "replace", `192.0.2.${end}/24`, "dev", name]);
-          await must([
-            "ip",
-            "-n",
-            space,
-            "addr",
-            "replace",
-            `2001:db8:9::${end}/64`,
-            "dev",
-            name,
-            "nodad",
-          ]);
-          await must(["ip", "-n", space, "link", "set", name, "up"]);
-        }
-      };
-      const name = await lay();
-      await up(name);
+      laid = await lay();
+      await bringUp(laid.name);
       await eventually("the new interface is served", async () =>
         JSON.stringify(await answers()) === JSON.stringify(expected) ? true : null,
       );
       await daemon.stop();
-      for (const space of [server.name, client.name]) {
-        await run(["ip", "-n", space, "link", "del", name]);
-      }
-      if (name !== "tun0") {
-        await run(["ip", "-n", server.name, "link", "del", "port0"]);
-        await up(await lay());
-        expect(await answers()).toEqual(expected.map(() => "ECONNREFUSED"));
-        await server.ilmDone(["apply", "-f", server.file(rules)]);
-        expect(await answers()).toEqual(expected);
-      }
+      await laid.remove();
+      laid = await lay();
+      await bringUp(laid.name);
+      expect(await answers()).toEqual(expected.map(() => "ECONNREFUSED"));
+      await server.ilmDone(["apply", "-f", server.file(rules)]);
+      expect(await answers()).toEqual(expected);
     } finally {
       await daemon.stop();
-      for (const space of [server.name, client.name]) {
-        for (const name of ["tun0", "br0", "port0", "vlan5", "ipip9", "gre9"]) {
-          await run(["ip", "-n", space, "link", "del", name]);
-        }
-      }
+      await laid?.remove();
     }
   });
 }
+
+test("without an Ethernet header a subnet's broadcast address is taken for unicast, and no other", async () => {
+  const { server, client } = network;
+  await lab.open("app", "udp", "127.0.1.10", port);
+  await lab.do("hold", "app");
+  const laid = await layTun();
+  try {
+    await bringUp(laid.name);
+    await server.ilmDone(["apply", "-f", server.file(rules)]);
+    const addresses = ["255.255.255.255", "224.0.0.251", "192.0.2.255"];
+    await client.must([python, script("shout.py"), String(port), laid.name, ...addresses]);
+    expect(await lab.look("app")).toMatchObject({ length: "192.0.2.255".length });
+    expect(await lab.look("app", { timeout_ms: 50 })).toMatchObject({ errno: "EAGAIN" });
+  } finally {
+    await laid.remove();
+  }
+});
 
 describe("a router", () => {
   let inner: Server;

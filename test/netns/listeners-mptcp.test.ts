@@ -19,6 +19,7 @@ mappings:
   - { port: 6003, to: "*:6009" }
   - { port: 6004, to: app, existing: any }
   - { port: 6005, to: app, existing: never }
+  - { port: 6006, to: ["*:6006", "spare:6006"] }
 `;
 
 let lab: Lab;
@@ -98,6 +99,20 @@ for (const family of families) {
     test("the wildcard as a destination takes one too", async () => {
       await lab.open("wild", "mptcp", cell.wildcard, 6009);
       expect(await network.client.who("tcp", cell.public, 6003)).toBe("wild");
+    });
+
+    test("plain TCP listeners on :: that take IPv6 only hide it from no IPv4 client", async () => {
+      const { client } = network;
+      const six = { options: ["v6only", "reuseport"] } as const;
+      await lab.open("six", "tcp", "::", 6006, six);
+      await lab.open("spare", "mptcp", cell.daemon2, 6006, { options: ["reuseport"] });
+      expect(await client.who("tcp", cell.public, 6006)).toBe(family === 4 ? "spare" : "six");
+      // Beside them on ::, and taking both.
+      await lab.open("both", "mptcp", "::", 6006, { options: ["dual", "reuseport"] });
+      if (family === 4) expect(await client.who("tcp", cell.public, 6006)).toBe("both");
+      await lab.do("close", "both");
+      await lab.open("plain both", "tcp", "::", 6006, { options: ["dual", "reuseport"] });
+      if (family === 4) expect(await client.who("tcp", cell.public, 6006)).toBe("plain both");
     });
 
     test("one on exactly the dialled address counts as already listening", async () => {

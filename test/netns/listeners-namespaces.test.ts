@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { pinFoldersOf } from "../support/kernel-state.js";
 import { destroyNamespace } from "../support/leftovers.js";
-import { matrix } from "../support/matrix.js";
+import { type Kind, kinds, Lab, protocolOf } from "../support/lab.js";
+import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { must } from "../support/process.js";
 import { Server } from "../support/server.js";
@@ -11,8 +12,10 @@ import { Server } from "../support/server.js";
 const network = useNetwork();
 const rules = `
 version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
 mappings:
-  - { protocol: [tcp, udp], port: 6000, to: 127.0.1.10 }
+  - { protocol: [tcp, udp], port: [6000, 6001], to: app }
 `;
 
 let ended: { readonly inode: number };
@@ -71,17 +74,30 @@ test("the state of a namespace that lives is left alone", async () => {
 test("what listened in it is neither listed nor selected elsewhere", async () => {
   const { server, client } = network;
   const other = await Server.make();
-  const cells = matrix.filter(({ family }) => family === 4);
-  for (const cell of cells) await other.echo("other", [[cell.protocol, cell.daemon, 6000]]);
   await other.apply(rules);
   await server.apply(rules);
-  const looks = async (): Promise<unknown[]> => [
-    await client.who("tcp", "203.0.113.1", 6000),
-    await client.who("udp", "203.0.113.1", 6000),
-    (await server.listeners()).filter(({ address }) => address === "127.0.1.10"),
-  ];
-  expect(await looks()).toEqual(["ECONNREFUSED", "ECONNREFUSED", []]);
+  const lab = await Lab.start(other);
+  const portOf = (kind: Kind): number => (kind === "mptcp" ? 6001 : 6000);
+  for (const kind of kinds) {
+    for (const family of families) {
+      await lab.open(`${kind}${family}`, kind, addressesOf[family].daemon, portOf(kind));
+      const loopback = addressesOf[family].loopback;
+      expect(await other.who(protocolOf(kind), loopback, portOf(kind))).toBe(`${kind}${family}`);
+    }
+  }
+  const looks = async (): Promise<readonly string[]> => {
+    const found: string[] = (await server.listeners()).map(({ address }) => address);
+    for (const kind of kinds) {
+      for (const family of families) {
+        const { public: address } = addressesOf[family];
+        found.push(await client.who(protocolOf(kind), address, portOf(kind)));
+      }
+    }
+    return found;
+  };
+  const nobody = kinds.flatMap(() => families.map(() => "ECONNREFUSED"));
+  expect(await looks()).toEqual(nobody);
   await other.stopAll();
   await destroyNamespace(other.name);
-  expect(await looks()).toEqual(["ECONNREFUSED", "ECONNREFUSED", []]);
+  expect(await looks()).toEqual(nobody);
 });

@@ -151,14 +151,15 @@ export function generateMapping(
   random: Random,
   number: number,
   services: readonly Service[],
+  conditions: boolean,
 ): Mapping {
   return {
     name: `mapping${number}`,
     protocol: random.pick(["tcp", "udp"]),
     ports: ports(random),
     on: on(random),
-    ...(random.oneIn(3) && { from: from(random) }),
-    ...(random.oneIn(4) && { interfaces: interfaces(random) }),
+    ...(conditions && random.oneIn(3) && { from: from(random) }),
+    ...(conditions && random.oneIn(4) && { interfaces: interfaces(random) }),
     to: destinations(random, services),
     existing: random.pick<Existing>(["exact", "exact", "any", "never"]),
     miss: random.pick<Miss>(["pass", "pass", "reject"]),
@@ -166,8 +167,8 @@ export function generateMapping(
   };
 }
 
-/** A rule set without ties; some of its mappings may have been added at run time. */
-export function generateRules(random: Random): Rules {
+/** A rule set without ties; some of its mappings may have been added at run time. `conditions`: on where a packet comes from. */
+export function generateRules(random: Random, conditions: boolean): Rules {
   const free = [...privates];
   const services: Service[] = [];
   for (let count = random.integer(0, 4); count > 0; count -= 1) {
@@ -185,7 +186,7 @@ export function generateRules(random: Random): Rules {
   }
   const mappings: Mapping[] = [];
   for (let number = random.integer(1, 40); number > 0; number -= 1) {
-    const mapping = generateMapping(random, number, services);
+    const mapping = generateMapping(random, number, services, conditions);
     if (!mappings.some((other) => tie(other, mapping))) mappings.push(mapping);
   }
   const split = random.oneIn(3) ? random.integer(0, mappings.length) : mappings.length;

@@ -19,7 +19,7 @@ import {
   type WantedSocket,
 } from "./generate.js";
 import { agrees, decide, type Socket } from "./oracle.js";
-import type { Answer, Request } from "./worker.js";
+import type { Answer, Applied, Request } from "./worker.js";
 
 const network = useNetwork();
 
@@ -97,7 +97,7 @@ test(
     const tally: Record<string, number> = {};
 
     for (let asked = 0; asked < pairs; asked += packetsPerRuleSet) {
-      const rules = generateRules(source);
+      const rules = generateRules(source, source.oneIn(2));
       const where = `ILM_SEED=${source.seed}, rule set ${asked / packetsPerRuleSet}`;
       expect(
         checkRules(rules).filter(({ severity }) => severity === "error"),
@@ -107,7 +107,13 @@ test(
       const wanted = generateSockets(source);
       const early = wanted.slice(0, source.integer(0, wanted.length));
       let live = await open(sockets, early);
-      await worker.ask({ apply: rules } satisfies Request);
+      // All at once; or one after the other, as people add and remove them.
+      const steps = source.oneIn(2) ? [] : [[], some(source, rules.runtime), rules.runtime];
+      await worker.ask({ apply: { ...rules, runtime: steps[0] ?? rules.runtime } });
+      for (const runtime of steps) {
+        const { incremental } = (await worker.ask({ runtime } satisfies Request)) as Applied;
+        if (incremental) tally["incremental"] = (tally["incremental"] ?? 0) + 1;
+      }
       live = [...live, ...(await open(sockets, wanted.slice(early.length)))];
       const gone = new Set(some(source, live).map(({ cookie }) => cookie));
       await sockets.ask({ close: [...gone] });
@@ -150,5 +156,8 @@ test(
         pairs / 100,
       );
     }
+    expect(tally["incremental"] ?? 0, JSON.stringify(tally)).toBeGreaterThan(
+      pairs / packetsPerRuleSet / 20,
+    );
   },
 );

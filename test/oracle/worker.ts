@@ -1,17 +1,23 @@
 /**
  * Lives in the network namespace under test and asks the loaded program: requests and answers are lines of JSON.
- * {apply: Rules} -> {generation}; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} -> {unloaded}.
+ * {apply: Rules} -> Applied; {runtime: Mapping[]} -> Applied, of these beside the file's that are in force;
+ * {explain: Packet[]} -> {explained: Answer[]}; {unload: true} -> {unloaded}.
  */
 import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane } from "../../src/dataplane/types.js";
 import type { Packet } from "../../src/model/decision.js";
-import type { Rules } from "../../src/model/mapping.js";
+import { type Mapping, type Rules, emptyRules } from "../../src/model/mapping.js";
 
 export type Request =
   | { readonly apply: Rules }
+  | { readonly runtime: readonly Mapping[] }
   | { readonly explain: readonly Packet[] }
   | { readonly unload: true };
+
+export interface Applied {
+  readonly incremental: boolean;
+}
 
 export interface Answer {
   readonly verdict: string;
@@ -21,7 +27,11 @@ export interface Answer {
 }
 
 function answer(dataPlane: DataPlane, request: Request): unknown {
-  if ("apply" in request) return { generation: dataPlane.apply(request.apply).generation };
+  if ("apply" in request) return dataPlane.apply(request.apply) satisfies Applied;
+  if ("runtime" in request) {
+    const { rules = emptyRules } = dataPlane.inForce() ?? {};
+    return dataPlane.apply({ ...rules, runtime: request.runtime }) satisfies Applied;
+  }
   if ("unload" in request) return { unloaded: dataPlane.unload() };
   return {
     explained: request.explain.map((packet): Answer => {
@@ -31,7 +41,8 @@ function answer(dataPlane: DataPlane, request: Request): unknown {
   };
 }
 
-const dataPlane = openDataPlane();
+// The generator's rule sets are small, and overlays are for large ones.
+const dataPlane = openDataPlane({ layeredFrom: 0 });
 for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify(answer(dataPlane, JSON.parse(line) as Request))}\n`);
 }

@@ -2,7 +2,8 @@
 import type { Kind } from "../support/lab.js";
 import type { Family, Protocol } from "../support/matrix.js";
 
-export const existings = ["exact", "any", "never"] as const;
+/** Sorts of rule; the last is `existing: exact` with the wildcard as its first destination. */
+export const sorts = ["exact", "any", "never", "wildcard"] as const;
 
 /** Where a socket is bound: the two destinations of the mapping, the server's first address, or the wildcard. */
 export const places = ["app", "spare", "public", "wildcard"] as const;
@@ -11,7 +12,7 @@ export type Place = (typeof places)[number];
 export interface Rule {
   readonly protocol: Protocol;
   readonly port: number;
-  readonly existing: (typeof existings)[number];
+  readonly sort: (typeof sorts)[number];
 }
 
 export interface Socket {
@@ -19,6 +20,8 @@ export interface Socket {
   readonly kind: Kind;
   readonly family: Family;
   readonly place: Place;
+  /** An IPv6 socket on the wildcard that takes IPv4 too. */
+  readonly dual: boolean;
   readonly tag: string;
   /** A bound TCP socket that does not listen, and a connected UDP socket, are no listeners. */
   readonly listens: boolean;
@@ -34,16 +37,18 @@ export function whoAnswers(
   family: Family,
   dialled: Dialled,
 ): readonly string[] {
+  const tagsOf = (fits: (socket: Socket) => boolean): readonly string[] =>
+    sockets.filter((socket) => socket.listens && fits(socket)).map(({ tag }) => tag);
   const at = (place: Place): readonly string[] =>
-    sockets
-      .filter((socket) => socket.listens && socket.family === family && socket.place === place)
-      .map(({ tag }) => tag);
+    tagsOf((socket) => socket.family === family && socket.place === place);
   const exact = dialled === "public" ? at("public") : [];
-  const wildcard = at("wildcard");
+  // The kernel gives IPv4 to an IPv4 socket before one that takes both (net/ipv4/inet_hashtables.c, compute_score).
+  const own = at("wildcard");
+  const wildcard = own.length > 0 || family === 6 ? own : tagsOf(({ dual }) => dual);
   const order = [
-    rule.existing === "never" ? [] : exact,
-    rule.existing === "any" ? wildcard : [],
-    at("app"),
+    rule.sort === "never" ? [] : exact,
+    rule.sort === "any" || rule.sort === "wildcard" ? wildcard : [],
+    rule.sort === "wildcard" ? [] : at("app"),
     at("spare"),
     exact,
     wildcard,

@@ -1,6 +1,6 @@
 /**
- * Daemons of all kinds start, stop, fork and hand over at random, rules are put in force and `run` is killed, all under
- * constant load; a model (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
+ * Daemons of all kinds (TCP, MPTCP, UDP, in groups, dual-stack) start, stop, are killed, fork and hand over at random, rules
+ * are put in force and `run` is killed, all under constant load; a model (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
  *
  * ILM_SOAK_SECONDS (default 25) says how long; ILM_SOAK_SEED repeats the choices of an earlier run.
  */
@@ -12,7 +12,7 @@ import { useNetwork } from "../support/network.js";
 import { pause } from "../support/process.js";
 import { random as makeRandom } from "../support/random.js";
 import type { IlmRun } from "../support/server.js";
-import { existings, type Place, places, type Rule, type Socket } from "./model.js";
+import { type Place, places, type Rule, type Socket, sorts } from "./model.js";
 import { Port } from "./port.js";
 
 const seconds = Number(process.env["ILM_SOAK_SECONDS"] ?? 25);
@@ -23,10 +23,14 @@ const PORTS_OF_EACH = 9;
 
 const network = useNetwork();
 
+function firstPort(sort: Rule["sort"]): number {
+  return 6000 + sorts.indexOf(sort) * 100;
+}
+
 const ports: readonly Port[] = protocols.flatMap((protocol) =>
-  existings.flatMap((existing, kind) =>
+  sorts.flatMap((sort) =>
     Array.from({ length: PORTS_OF_EACH }, (_, i) => {
-      const rule: Rule = { protocol, port: 6000 + kind * 100 + i, existing };
+      const rule: Rule = { protocol, port: firstPort(sort) + i, sort };
       return new Port(rule);
     }),
   ),
@@ -34,9 +38,14 @@ const ports: readonly Port[] = protocols.flatMap((protocol) =>
 
 /** The same for all that is dialled; `extra` makes it another rule set. */
 function rules(extra: number): string {
-  const rows = existings.map((existing, kind) => {
-    const first = 6000 + kind * 100;
-    return `  - { protocol: [tcp, udp], port: ${first}-${first + PORTS_OF_EACH - 1}, to: [app, spare], existing: ${existing} }`;
+  const row = (first: number, last: number, to: string, existing: string): string =>
+    `  - { protocol: [tcp, udp], port: ${first}-${last}, to: [${to}], existing: ${existing} }`;
+  const rows = sorts.flatMap((sort) => {
+    const first = firstPort(sort);
+    const each = Array.from({ length: PORTS_OF_EACH }, (_, i) => first + i);
+    return sort === "wildcard"
+      ? each.map((port) => row(port, port, `"*:${port}", spare`, "exact"))
+      : [row(first, first + PORTS_OF_EACH - 1, "app, spare", sort)];
   });
   return `
 version: 1
@@ -77,11 +86,22 @@ test(
     const held = new Map<string, Held>();
     const wrong: string[] = [];
     const done: Record<string, number> = {};
+    const opened: Record<string, number> = {};
     let serial = 0;
     let dials = 0;
     let run: IlmRun | null = null;
     const deadline = Date.now() + seconds * 1000;
 
+    const add = (to: Record<string, number>, what: string): void => {
+      to[what] = (to[what] ?? 0) + 1;
+    };
+    /** How many actions under way need a lab: one that is needed is not ended. */
+    const users = new Map<Lab, number>();
+    const using = async (lab: Lab, act: () => Promise<void>): Promise<void> => {
+      users.set(lab, (users.get(lab) ?? 0) + 1);
+      await act();
+      users.set(lab, (users.get(lab) ?? 0) - 1);
+    };
     const freePort = (): Port | undefined => {
       const free = ports.filter((port) => !port.busy);
       return free.length === 0 ? undefined : random.pick(free);
@@ -100,18 +120,28 @@ test(
         const port = freePort();
         if (port === undefined || port.sockets.length > 7) return false;
         const name = `s${(serial += 1)}`;
-        const kind: Kind =
-          port.rule.protocol === "udp" ? "udp" : random.pick(["tcp", "mptcp"] as const);
-        const family = random.pick(families);
-        const place = random.pick(places);
-        const socket: Socket = { name, kind, family, place, tag: name, listens: true };
         const lab = random.pick(labs);
-        await port.change([...port.sockets, socket], async () => {
-          await lab.open(name, kind, addressOf(place, family), port.rule.port, {
-            options: family === 6 ? ["reuseport", "v6only"] : ["reuseport"],
+        // Half of them join somebody: groups of several members, of several processes.
+        const mate = random.oneIn(2) && port.sockets.length > 0 ? random.pick(port.sockets) : null;
+        const kind: Kind =
+          mate?.kind ??
+          (port.rule.protocol === "udp" ? "udp" : random.pick(["tcp", "mptcp"] as const));
+        // Rarest by chance, so of each kind the first is: a short run on a slow machine has it too.
+        const rarest = mate === null && opened[`${kind} dual-stack`] === undefined;
+        const family = mate?.family ?? (rarest ? 6 : random.pick(families));
+        const place = mate?.place ?? (rarest ? "wildcard" : random.pick(places));
+        const dual =
+          mate?.dual ?? (rarest || (family === 6 && place === "wildcard" && random.oneIn(2)));
+        const socket: Socket = { name, kind, family, place, dual, tag: name, listens: true };
+        const stack = family === 4 ? [] : dual ? (["dual"] as const) : (["v6only"] as const);
+        await using(lab, async () => {
+          await port.change([...port.sockets, socket], async () => {
+            const options = { options: ["reuseport", ...stack] as const };
+            await lab.open(name, kind, addressOf(place, family), port.rule.port, options);
           });
+          held.set(name, { lab, socket, child: null });
         });
-        held.set(name, { lab, socket, child: null });
+        add(opened, `${kind}${dual ? " dual-stack" : ""}${mate === null ? "" : " in a group"}`);
         return true;
       },
       close: async () => {
@@ -187,14 +217,53 @@ test(
         const next = random.pick(others);
         const socket = { ...one.socket, tag: `h${(serial += 1)}` };
         const path = `${server.folder}/handover-${serial}`;
-        await port.change(replace(port, socket), async () => {
-          await next.do("await", socket.name, { path });
-          // The receiver waits for the sender, so it is asked first, and not waited for.
-          const taken = next.do("take", socket.name, { path, tag: socket.tag });
-          await one.lab.do("send_away", socket.name, { path });
-          await taken;
+        await using(next, async () => {
+          await port.change(replace(port, socket), async () => {
+            await next.do("await", socket.name, { path });
+            // The receiver waits for the sender, so it is asked first, and not waited for.
+            const taken = next.do("take", socket.name, { path, tag: socket.tag });
+            await one.lab.do("send_away", socket.name, { path });
+            await taken;
+          });
+          held.set(socket.name, { lab: next, socket, child: null });
         });
-        held.set(socket.name, { lab: next, socket, child: null });
+        return true;
+      },
+      "end a process": async () => {
+        if (!random.oneIn(10)) return false;
+        const lab = random.pick(labs);
+        const its = [...held.values()].filter((one) => one.lab === lab);
+        const affected = ports.filter((port) =>
+          port.sockets.some(({ name }) => held.get(name)?.lab === lab),
+        );
+        if ((users.get(lab) ?? 0) > 0 || affected.some((port) => port.busy)) return false;
+        // From here on nobody chooses it, and no port of its is changed by another.
+        labs.splice(labs.indexOf(lab), 1);
+        let dead: Promise<void> | null = null;
+        const die = async (): Promise<void> => {
+          for (const { child, socket } of its) {
+            if (child !== null) await lab.do("end", socket.name, { pid: child });
+          }
+          await lab.stop();
+        };
+        let waiting = affected.length;
+        let alone: () => void = () => undefined;
+        const all = new Promise<void>((resolve) => {
+          alone = resolve;
+        });
+        await Promise.all(
+          affected.map(async (port) => {
+            const left = port.sockets.filter(({ name }) => held.get(name)?.lab !== lab);
+            await port.changeAlone(left, async () => {
+              if ((waiting -= 1) === 0) alone();
+              await all;
+              await (dead ??= die());
+            });
+          }),
+        );
+        await (dead ?? die());
+        for (const { socket } of its) held.delete(socket.name);
+        labs.push(await Lab.start(server));
         return true;
       },
       "put rules in force": async () => {
@@ -217,7 +286,7 @@ test(
     const act = async (choices: readonly string[]): Promise<void> => {
       while (Date.now() < deadline) {
         const name = random.pick(choices);
-        if ((await actions[name]?.()) === true) done[name] = (done[name] ?? 0) + 1;
+        if ((await actions[name]?.()) === true) add(done, name);
         else await pause(1);
       }
     };
@@ -232,7 +301,7 @@ test(
         }
         const family = random.pick(families);
         const dialled = random.pick(["public", "second"] as const);
-        const { protocol, port: number, existing } = port.rule;
+        const { protocol, port: number, sort } = port.rule;
         const flight = port.begin(family, dialled);
         const mptcp = random.oneIn(3) && protocol === "tcp";
         const dial = await dialler.dial(protocol, addressesOf[family][dialled], number, { mptcp });
@@ -242,26 +311,30 @@ test(
         if (!flight.allowed.has(found)) {
           const expected = [...flight.allowed].map((tag) => tag || "nobody").join(" or ");
           wrong.push(
-            `${mptcp ? "mptcp" : protocol} ${dialled} ${number} IPv${family} existing ${existing}: ${found || "nobody"} instead of ${expected}; ${JSON.stringify(port.sockets)}`,
+            `${mptcp ? "mptcp" : protocol} ${dialled} ${number} IPv${family}, rule ${sort}: ${found || "nobody"} instead of ${expected}; ${JSON.stringify(port.sockets)}`,
           );
         }
       }
     };
 
     const often = ["open", "open", "open", "close", "close", "fork", "hand over"];
-    const seldom = ["stop listening, or connect", "listen again, or disconnect"];
+    const seldom = ["stop listening, or connect", "listen again, or disconnect", "end a process"];
     await Promise.all([
       ...Array.from({ length: 4 }, async () => await act([...often, ...seldom])),
       act(["put rules in force", "start or kill run"]),
       ...Array.from({ length: DIALLERS }, load),
     ]);
     process.stdout.write(
-      `\nsoak: seed ${seed}, ${dials} dials, ${held.size} sockets at the end, ${JSON.stringify(done)}\n`,
+      `\nsoak: seed ${seed}, ${dials} dials, ${held.size} sockets at the end, wrong or lost: ${wrong.length}\n` +
+        `soak: ${JSON.stringify(done)}\nsoak: opened ${JSON.stringify(opened)}\n`,
     );
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(wrong).toHaveLength(0);
     expect(dials).toBeGreaterThan(seconds * 20);
     expect(Object.keys(done)).toEqual(expect.arrayContaining([...often, ...seldom]));
+    const kinds = ["tcp", "tcp dual-stack", "mptcp", "mptcp dual-stack", "udp", "udp dual-stack"];
+    const grouped = ["tcp", "mptcp", "udp"].map((kind) => `${kind} in a group`);
+    expect(Object.keys(opened)).toEqual(expect.arrayContaining([...kinds, ...grouped]));
   },
   (seconds + 60) * 1000,
 );

@@ -41,7 +41,12 @@ export class Client extends Namespace {
   }
 
   /** Dials one connection after the other until stopped, with a pause between them. */
-  async load(protocol: Protocol, address: string, port: number, pause_ms = 0): Promise<Load> {
+  async load(
+    protocol: Protocol | "http",
+    address: string,
+    port: number,
+    pause_ms = 0,
+  ): Promise<Load> {
     const args = [protocol, address, String(port), String(pause_ms)];
     const process = this.startPython("load.py", args);
     await process.waitForOutput(/dialling/);

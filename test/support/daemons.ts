@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "./client.js";
 import { endpoint } from "./matrix.js";
-import { must, words, type Background, type RunResult } from "./process.js";
+import { eventually, must, words, type Background, type RunResult } from "./process.js";
 import type { Server } from "./server.js";
 
 export interface Nginx {
@@ -48,6 +48,129 @@ ${listen.map(([address, port]) => `    listen ${endpoint(address, port)};`).join
     process,
     accessLog: () => readFileSync(log, "utf8").trim().split("\n"),
   };
+}
+
+/** Its workers' sockets are a SO_REUSEPORT group; each answers with its process id. */
+export interface NginxGroup {
+  readonly process: Background;
+  workers(): Promise<readonly string[]>;
+  /** Reloads it, and waits until the old workers are gone. */
+  resize(workers: number): Promise<void>;
+}
+
+export async function startNginxGroup(
+  server: Server,
+  address: string,
+  port: number,
+  count: number,
+): Promise<NginxGroup> {
+  const configure = (workers: number): string =>
+    server.file(
+      `daemon off;
+worker_processes ${workers};
+pid ${server.folder}/nginx.pid;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path ${server.folder}/nginx-body;
+  proxy_temp_path ${server.folder}/nginx-proxy;
+  fastcgi_temp_path ${server.folder}/nginx-fastcgi;
+  uwsgi_temp_path ${server.folder}/nginx-uwsgi;
+  scgi_temp_path ${server.folder}/nginx-scgi;
+  server {
+    listen ${endpoint(address, port)} reuseport;
+    location / { return 200 '{"tag": "$pid"}'; }
+  }
+}
+`,
+      "nginx-group.conf",
+    );
+  const process = server.start([
+    ...words(`nginx -e stderr -p ${server.folder} -c`),
+    configure(count),
+  ]);
+  await server.waitForListener("tcp", address, port);
+  const workers = async (): Promise<readonly string[]> =>
+    (await server.must(["pgrep", "-P", String(process.pid)])).trim().split("\n");
+  return {
+    process,
+    workers,
+    resize: async (next) => {
+      const before = await workers();
+      configure(next);
+      process.signal("SIGHUP");
+      await eventually("the workers were replaced", async () => {
+        const now = await workers();
+        return now.length === next && now.every((pid) => !before.includes(pid)) ? true : null;
+      });
+    },
+  };
+}
+
+export interface HaproxyOptions {
+  /** Sockets, in one SO_REUSEPORT group. */
+  readonly shards?: number;
+  /** The instance that it takes over from: that is told to finish. */
+  readonly after?: Background;
+  /** It takes the sockets themselves (SCM_RIGHTS), and not only their address. */
+  readonly takesSockets?: boolean;
+}
+
+/** What HAProxy does that answers with `tag`; `listen` is what it binds. */
+export function haproxyConfiguration(listen: string, tag: string, ...global: string[]): string {
+  return `global
+${global.map((line) => `  ${line}\n`).join("")}defaults
+  mode http
+  timeout client 5s
+  timeout connect 5s
+  timeout server 5s
+frontend all
+  bind ${listen}
+  http-request return status 200 content-type application/json lf-string "{\\"tag\\":\\"${tag}\\"}"
+`;
+}
+
+export async function startHaproxy(
+  server: Server,
+  address: string,
+  port: number,
+  tag: string,
+  { shards = 1, after, takesSockets = false }: HaproxyOptions = {},
+): Promise<Background> {
+  const control = join(server.folder, "haproxy.sock");
+  // Without v6only it does not know its own IPv6 sockets again, and opens new ones (2.6).
+  const bind = `${address}:${port} shards ${shards}${address.includes(":") ? " v6only" : ""}`;
+  const configuration = server.file(
+    haproxyConfiguration(
+      bind,
+      tag,
+      `nbthread ${shards}`,
+      `stats socket ${control} expose-fd listeners`,
+    ),
+    `haproxy-${tag}.conf`,
+  );
+  const process = server.start([
+    ...words(`haproxy -db -f ${configuration}`),
+    ...(after === undefined
+      ? []
+      : [...(takesSockets ? ["-x", control] : []), "-sf", String(after.pid)]),
+  ]);
+  await eventually(`${tag} listens`, async () => {
+    const sockets = await server.must([
+      "ss",
+      "-H",
+      "-n",
+      "-l",
+      "-t",
+      "-p",
+      "src",
+      endpoint(address, port),
+    ]);
+    return sockets.includes(`pid=${process.pid},`) ? true : null;
+  });
+  if (after !== undefined) await after.exited;
+  return process;
 }
 
 export interface Sshd {

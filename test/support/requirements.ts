@@ -27,6 +27,7 @@ const programs: Readonly<Record<string, string>> = {
   bpftool: "bpftool",
   python3: "python3",
   nginx: "nginx-light",
+  haproxy: "haproxy",
   sshd: "openssh-server",
   ssh: "openssh-client",
   "ssh-keygen": "openssh-client",

@@ -37,4 +37,5 @@ export interface ListenerRow {
   readonly kind: string;
   readonly command: string | null;
   readonly cgroup: string | null;
+  readonly cookie: string;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Dials one after the other until its input ends, then prints how many were answered, by whom, and what failed.
 
-load.py tcp|udp ADDRESS PORT PAUSE_MS      IPv6 addresses without brackets.
+load.py tcp|udp|http ADDRESS PORT PAUSE_MS      IPv6 addresses without brackets. Whom it dials answers with JSON that has a "tag".
 """
 import collections
 import errno
@@ -13,16 +13,18 @@ import sys
 
 def dial(protocol, target):
     family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as sock:
+    with socket.socket(family, socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM) as sock:
         sock.settimeout(5)
         sock.connect(target)
         if protocol == "udp":
             sock.send(b"hello")
             return json.loads(sock.recv(65536))["tag"]
+        if protocol == "http":
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         data = b""
         while chunk := sock.recv(65536):
             data += chunk
-        return json.loads(data)["tag"]
+        return json.loads(data.rpartition(b"\r\n\r\n")[2])["tag"]
 
 
 def main():

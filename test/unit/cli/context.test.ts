@@ -1,6 +1,7 @@
 // Goal: colours are for terminals, or for who asks for them; nothing else in the environment brings them into a pipe.
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
+import { ilmCommand } from "../../support/paths.js";
 
 /** @param terminal whether the command writes to a terminal (that of util-linux's `script`) or to a pipe. */
 function coloured(
@@ -8,7 +9,7 @@ function coloured(
   env: Readonly<Record<string, string>>,
   ...options: readonly string[]
 ): boolean {
-  const command = ["bin/ilm", ...options, "doctor"];
+  const command = [ilmCommand, ...options, "doctor"];
   const [file = "", ...args] = terminal
     ? ["script", "-qec", command.join(" "), "/dev/null"]
     : command;

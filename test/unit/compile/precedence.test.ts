@@ -543,7 +543,10 @@ describe("ties", () => {
     const source = random();
     let tied = 0;
     for (let pair = 0; pair < 2000; pair += 1) {
-      const [a, drawn] = [generateMapping(source, 1, []), generateMapping(source, 2, [])];
+      const [a, drawn] = [
+        generateMapping(source, 1, [], true),
+        generateMapping(source, 2, [], true),
+      ];
       // Two draws hardly ever meet: the second takes over some of the first.
       const b: Mapping = {
         ...drawn,

@@ -80,16 +80,6 @@ describe("add", () => {
     expect(after.runtime).toEqual([other]);
   });
 
-  test("the name of a mapping of the file is refused with its place, also with --replace", () => {
-    for (const replace of [false, true]) {
-      const error = refusal(() =>
-        rulesAfter(rules(ruleSet(web)), { kind: "add", mappings: [mapping("web")], replace }),
-      );
-      expect(error.code).toBe("CONFIGURATION");
-      expect(error.problems[0]?.message).toContain("rules.yaml:3");
-    }
-  });
-
   test("the same name for the other protocol is another mapping", () => {
     const udp = mapping("web", { protocol: "udp" });
     const after = rulesAfter(rules(ruleSet(web)), { kind: "add", mappings: [udp], replace: false });

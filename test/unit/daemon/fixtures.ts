@@ -13,9 +13,15 @@ import {
   type Address,
   type Prefix,
 } from "../../../src/model/address.js";
-import type { Destination, Mapping, Rules, RuleSet, Service } from "../../../src/model/mapping.js";
+import {
+  type Destination,
+  type Mapping,
+  type Rules,
+  type RuleSet,
+  type Service,
+  allMappings,
+} from "../../../src/model/mapping.js";
 import { mergePorts } from "../../../src/model/ports.js";
-import { countMappings } from "../../../src/daemon/changes.js";
 
 export function address(text: string): Address {
   const parsed = parseAddress(text);
@@ -121,6 +127,8 @@ export class FakeDataPlane implements DataPlane {
     return {
       generation,
       changed,
+      mappings: allMappings(next).length,
+      incremental: false,
       addressesAdded: [],
       addressesRemoved: [],
       interfacesMissing: [],
@@ -129,7 +137,7 @@ export class FakeDataPlane implements DataPlane {
   }
 
   counters() {
-    const count = this.#inForce === null ? 0 : countMappings(this.#inForce.rules);
+    const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
     return Array.from({ length: count }, () => ({
       existing: 0,
       selected: 0,

@@ -26,6 +26,7 @@ const result: ChangeResult = {
   generation: 2,
   changed: true,
   mappings: 1,
+  incremental: false,
   addressesAdded: [],
   addressesRemoved: [],
   interfacesMissing: [],

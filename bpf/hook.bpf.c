@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Does nothing, and needs no maps: with it the control plane finds out whether this kernel has tcx (src/dataplane/interfaces.ts). */
+#include "kernel.h"
+#include "skb.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tc")
+int ilm_hook(struct __sk_buff *skb)
+{
+	return TCX_NEXT;
+}

@@ -1,0 +1,61 @@
+/** Compiled rules as what an overlay lies on. */
+import { mappingKey, type Protocol } from "../model/mapping.js";
+import { countPorts } from "../model/ports.js";
+import type { Base, BaseClass } from "./overlay.js";
+import { type Compiled, type PrefixBits, type PrefixTable, bitsAt } from "./tables.js";
+
+export function compiledBase(compiled: Compiled): Base {
+  const { classes, mappings, rules } = compiled;
+  const ports: Record<Protocol, Uint32Array> = {
+    tcp: new Uint32Array(65536),
+    udp: new Uint32Array(65536),
+  };
+  classes.forEach(({ protocol, ranges }, index) => {
+    for (const { first, last } of ranges) ports[protocol].fill(index + 1, first, last + 1);
+  });
+  const exact = new TableIndex(compiled.exact);
+  const prefixes = new TableIndex(compiled.prefixes);
+  const names = new Set(mappings.map(mappingKey));
+  return {
+    classAt: (protocol, port): BaseClass | undefined => {
+      const number = ports[protocol][port] ?? 0;
+      const found = classes[number - 1];
+      if (found === undefined) return undefined;
+      const { hasExact, hasPrefix, asks } = found;
+      return { number, hasExact, hasPrefix, asks };
+    },
+    exact: (owner, address) => exact.find(owner, address),
+    prefix: (owner, prefix) => prefixes.find(owner, prefix),
+    fallback: (owner, family) => classes[owner - 1]?.fallback[family] ?? 0,
+    ports: (rule) => countPorts(mappings[rules.mapping[rule] ?? 0]?.ports ?? []),
+    hasName: (key) => names.has(key),
+  };
+}
+
+/** Made when it is first asked, and then for one owner at a time: most tables are never asked. */
+class TableIndex {
+  readonly #table: PrefixTable;
+  readonly #byOwner = new Map<number, Map<string, number>>();
+
+  constructor(table: PrefixTable) {
+    this.#table = table;
+  }
+
+  find(owner: number, prefix: PrefixBits): number {
+    let index = this.#byOwner.get(owner);
+    if (index === undefined) {
+      index = new Map();
+      const { count, owner: owners, target } = this.#table;
+      for (let i = 0; i < count; i++) {
+        if (owners[i] === owner) index.set(keyOf(bitsAt(this.#table, i)), target[i] ?? 0);
+      }
+      this.#byOwner.set(owner, index);
+    }
+    return index.get(keyOf(prefix)) ?? 0;
+  }
+}
+
+function keyOf({ ipv6, address, length }: PrefixBits): string {
+  const bytes = Buffer.from(address.buffer, address.byteOffset, address.byteLength);
+  return `${ipv6 ? 6 : 4} ${length} ${bytes.toString("latin1")}`;
+}

@@ -1,0 +1,82 @@
+/** Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever their size. */
+import {
+  ILM_PORT_KEYS,
+  classLayout,
+  exactKeyLayout,
+  prefixKeyLayout,
+  prefixTargetLayout,
+  ruleLayout,
+} from "../abi/generated.js";
+import { decode, encode } from "../abi/layout.js";
+import type { Base, BaseClass } from "../compile/overlay.js";
+import type { PrefixBits } from "../compile/tables.js";
+import type { BpfMap } from "../kernel/bpf.js";
+import type { Family } from "../model/address.js";
+import type { Protocol } from "../model/mapping.js";
+import { type Layers, nameHash } from "./description.js";
+import { u32 } from "./entries.js";
+import { portKey, prefixKey, readClassValue } from "./tables.js";
+
+/** All values of a map like `ports` (bpf/tables.h). */
+export function readPorts(map: BpfMap): Uint32Array {
+  const bytes = map.readArray(ILM_PORT_KEYS);
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
+}
+
+type BaseMap = "below" | "classes" | "exact" | "prefixes" | "rules" | "names";
+
+export class KernelBase implements Base {
+  readonly #map: (name: BaseMap) => BpfMap;
+  readonly #layers: Layers;
+  #ports: Uint32Array | undefined;
+
+  constructor(map: (name: BaseMap) => BpfMap, layers: Layers) {
+    this.#map = map;
+    this.#layers = layers;
+  }
+
+  classAt(protocol: Protocol, port: number): BaseClass | undefined {
+    this.#ports ??= readPorts(this.#map("below"));
+    return readClassValue(this.#ports[portKey(protocol, port)] ?? 0);
+  }
+
+  exact(owner: number, { address }: PrefixBits): number {
+    const value = this.#map("exact").lookup(encode(exactKeyLayout, { classId: owner, address }));
+    return value === undefined ? 0 : decode(u32, value);
+  }
+
+  prefix(owner: number, prefix: PrefixBits): number {
+    const value = this.#map("prefixes").lookup(encode(prefixKeyLayout, prefixKey(owner, prefix)));
+    if (value === undefined) return 0;
+    const { target, length } = decode(prefixTargetLayout, value);
+    return length === prefix.length ? target : 0;
+  }
+
+  fallback(owner: number, family: Family): number {
+    const value = this.#map("classes").lookup(encode(u32, owner));
+    if (value === undefined) return 0;
+    const { rule4, rule6 } = decode(classLayout, value);
+    return family === 4 ? rule4 : rule6;
+  }
+
+  ports(rule: number): number {
+    const value = this.#map("rules").lookup(encode(u32, rule));
+    return value === undefined ? 0 : decode(ruleLayout, value).ports;
+  }
+
+  /** By halving. */
+  hasName(key: string): boolean {
+    const wanted = nameHash(key);
+    let low = 0;
+    let high = this.#layers.mappings;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const value = this.#map("names").lookup(encode(u32, middle));
+      const found = value === undefined ? 0n : new DataView(value.buffer).getBigUint64(0, true);
+      if (found === wanted) return true;
+      if (found < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return false;
+  }
+}

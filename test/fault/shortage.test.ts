@@ -1,0 +1,152 @@
+/** A change that runs out of something on its way: what was in force stays, to the last entry, and the message says what was short. */
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { pinnedPaths } from "../support/kernel-state.js";
+import { useNetwork } from "../support/network.js";
+import type { RunResult } from "../support/process.js";
+import { run } from "../support/process.js";
+
+const network = useNetwork();
+const address = "203.0.113.1";
+
+function rules(turn: number): string {
+  const more = Array.from({ length: 50 }, (_, i) => `  - { port: ${7000 + i}, to: 127.0.1.11 }`);
+  return `version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+  - { name: always, port: 6000, to: app }
+  - { name: turn, port: ${6001 + turn}, to: "127.0.1.10:6000" }
+${more.join("\n")}
+`;
+}
+
+afterEach(async () => {
+  await network.server.reset();
+});
+
+/** The first rules at work as if nothing had been tried. */
+async function expectUntouched(where: string): Promise<void> {
+  const { server, client } = network;
+  expect(await client.who("tcp", address, 6000), where).toBe("app");
+  expect(await client.who("tcp", address, 6001), where).toBe("app");
+  expect((await server.status()).generation, where).toBe(1);
+}
+
+interface Sweep {
+  readonly done: number;
+  readonly refused: readonly RunResult[];
+  readonly killed: number;
+}
+
+/** Applies the second rules with less and less of something, until it is too little. */
+async function sweep(
+  amounts: readonly number[],
+  attempt: (amount: number, file: string) => Promise<RunResult>,
+): Promise<Sweep> {
+  const { server } = network;
+  await server.echo("app", [["tcp", "127.0.1.10", 6000]]);
+  await server.apply(rules(0));
+  const pins = pinnedPaths(server.inode).length;
+  const refused: RunResult[] = [];
+  let done = 0;
+  let killed = 0;
+  for (const amount of amounts) {
+    const result = await attempt(amount, server.file(rules(1), "next.yaml"));
+    const where = `${amount}: ${result.stdout}${result.stderr}`;
+    if (result.status === 0) {
+      done += 1;
+      expect(await network.client.who("tcp", address, 6002), where).toBe("app");
+      await server.ilmDone(["unload"]);
+      await server.apply(rules(0));
+      continue;
+    }
+    await expectUntouched(where);
+    if (result.status === null || result.status > 128) {
+      killed += 1;
+      continue;
+    }
+    expect(result.stderr, where).toMatch(/^ilm: /);
+    expect(pinnedPaths(server.inode), where).toHaveLength(pins);
+    refused.push(result);
+  }
+  return { done, refused, killed };
+}
+
+test("too few descriptors, wherever they end", { timeout: 600_000 }, async () => {
+  const amounts = Array.from({ length: 14 }, (_, i) => 60 + 16 * i);
+  const { done, refused } = await sweep(amounts, (amount, file) =>
+    run(["prlimit", `--nofile=${amount}`, ...network.server.ilmCommand(["apply", "-f", file])]),
+  );
+  expect(done).toBeGreaterThan(0);
+  expect(refused.length).toBeGreaterThan(3);
+  expect(refused.filter(({ stderr }) => /^ilm: .*EMFILE/.test(stderr)).length).toBeGreaterThan(2);
+});
+
+/** A memory cgroup of its own, below that of v1 or v2, whichever has the controller. */
+class MemoryGroup {
+  readonly #folder: string;
+  readonly #limit: string;
+
+  constructor() {
+    const v1 = "/sys/fs/cgroup/memory";
+    const root = existsSync(join(v1, "memory.limit_in_bytes")) ? v1 : "/sys/fs/cgroup";
+    this.#limit = root === v1 ? "memory.limit_in_bytes" : "memory.max";
+    if (root !== v1) {
+      const controllers = readFileSync(join(root, "cgroup.controllers"), "utf8");
+      if (!controllers.includes("memory")) throw new Error("this machine has no memory controller");
+      writeFileSync(join(root, "cgroup.subtree_control"), "+memory");
+    }
+    this.#folder = join(root, `ilm-shortage-${process.pid}`);
+    mkdirSync(this.#folder);
+  }
+
+  /** Runs the command in it. */
+  async run(bytes: number, command: readonly string[]): Promise<RunResult> {
+    writeFileSync(join(this.#folder, this.#limit), String(bytes));
+    const enter = `echo $$ > ${this.#folder}/cgroup.procs && exec "$@"`;
+    return await run(["sh", "-c", enter, "sh", ...command]);
+  }
+
+  remove(): void {
+    rmdirSync(this.#folder);
+  }
+}
+
+test("too little memory, wherever it ends", { timeout: 600_000 }, async () => {
+  const group = new MemoryGroup();
+  try {
+    const amounts = [32, 36, 40, 44, 48, 96].map((megabytes) => megabytes * 1024 * 1024);
+    const { done, refused, killed } = await sweep(amounts, (amount, file) =>
+      group.run(amount, network.server.ilmCommand(["apply", "-f", file])),
+    );
+    expect(done).toBeGreaterThan(0);
+    expect(refused.length + killed).toBeGreaterThan(0);
+  } finally {
+    group.remove();
+  }
+});
+
+test("no memory for the first rules: nothing is left of them, and the map and its size are named", async () => {
+  const { server } = network;
+  const group = new MemoryGroup();
+  const refusals: string[] = [];
+  try {
+    for (let megabytes = 56; megabytes <= 76; megabytes += 4) {
+      const command = server.ilmCommand(["apply", "-f", server.file(rules(0))]);
+      const { status, stderr } = await group.run(megabytes * 1024 * 1024, command);
+      if (status !== 0 && status !== null && status < 128) {
+        refusals.push(stderr);
+        expect(pinnedPaths(server.inode), stderr).toEqual([]);
+        expect(await server.loopbackAddresses(), stderr).toEqual([]);
+      }
+      await server.ilmDone(["unload"]);
+    }
+  } finally {
+    group.remove();
+  }
+  const [one = ""] = refusals;
+  expect(one).toMatch(/^ilm: no memory for the map [a-z_]+ of [\d,]+ entries/);
+  expect(one).toMatch(/MemoryMax/);
+});

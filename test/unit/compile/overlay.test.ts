@@ -1,0 +1,111 @@
+// Goal: an overlay is laid where it decides as the whole would, and refused where only the whole can.
+import { describe, expect, test } from "vitest";
+import { parseMappingArgument } from "../../../src/config/argument.js";
+import { compiledBase } from "../../../src/compile/base.js";
+import { compile } from "../../../src/compile/compile.js";
+import { type Overlay, compileOverlay } from "../../../src/compile/overlay.js";
+import type { Mapping } from "../../../src/model/mapping.js";
+
+const firstRule = 1000;
+
+function parse(texts: readonly string[]): Mapping[] {
+  return texts.flatMap((text) => parseMappingArgument(text, []));
+}
+
+function lay(file: readonly (string | Mapping)[], runtime: readonly string[]): Overlay | null {
+  const mappings = file.flatMap((one) => (typeof one === "string" ? parse([one]) : [one]));
+  const below = compile({ source: null, file: { services: [], mappings }, runtime: [] });
+  return compileOverlay(parse(runtime), compiledBase(below), firstRule);
+}
+
+function required(overlay: Overlay | null): Overlay {
+  if (overlay === null) throw new Error("no overlay was laid");
+  return overlay;
+}
+
+const rule = (number: number): number => firstRule + number - 1;
+
+describe("an overlay", () => {
+  test("on ports that nothing covers has them for itself", () => {
+    const { classes, exact } = required(lay(["tcp:80=127.0.0.2"], ["tcp:81=127.0.0.3"]));
+    expect(classes).toEqual([
+      { protocol: "tcp", ports: [81], below: undefined, fallback: { 4: rule(1), 6: rule(1) } },
+    ]);
+    expect(exact.count).toBe(0);
+  });
+
+  test("keeps what is below for the addresses that it does not name", () => {
+    const { classes, exact } = required(
+      lay(["tcp:80=127.0.0.2"], ["tcp:80@203.0.113.1=127.0.0.3"]),
+    );
+    expect(classes).toMatchObject([
+      { below: { number: 1, asks: false }, fallback: { 4: 1, 6: 1 } },
+    ]);
+    expect([exact.count, exact.target[0]]).toEqual([1, rule(1)]);
+  });
+
+  test("comes first with fewer ports, and for the others of its ports not at all", () => {
+    const { classes } = required(
+      lay(["tcp:80-90=127.0.0.2", "tcp:85=127.0.0.4"], ["tcp:84-85=127.0.0.3"]),
+    );
+    const byPort = new Map(
+      classes.flatMap(({ ports, fallback }) => ports.map((port) => [port, fallback[4]])),
+    );
+    expect(byPort.get(84)).toBe(rule(1));
+    expect(byPort.get(85)).toBeLessThan(firstRule);
+  });
+
+  test("of a prefix comes before the same prefix below, if it has fewer ports", () => {
+    const below = "tcp:80-90@198.51.100.0/24=127.0.0.2:80";
+    expect(required(lay([below], ["tcp:80@198.51.100.0/24=127.0.0.3"])).prefixes.count).toBe(1);
+    const { prefixes } = required(
+      lay(
+        [below],
+        ["tcp:1-1000@198.51.100.0/24=127.0.0.3:80", "tcp:1-1000@192.0.2.0/24=127.0.0.3:80"],
+      ),
+    );
+    // Once on the ports of its own, with both; once on those of below, with the other prefix alone.
+    expect(prefixes.count).toBe(3);
+  });
+});
+
+describe("the whole is compiled instead", () => {
+  const refused = (file: readonly (string | Mapping)[], ...runtime: readonly string[]): void => {
+    expect(lay(file, runtime)).toBeNull();
+  };
+
+  test("when it ties with a mapping below", () => {
+    refused(["tcp:80@203.0.113.0/24=127.0.0.2"], "tcp:80@203.0.113.0/24=127.0.0.3");
+    refused(["tcp:80@203.0.113.1=127.0.0.2"], "tcp:80@203.0.113.1=127.0.0.3");
+    refused(["tcp:80,81@203.0.113.0/24=127.0.0.2"], "tcp:80,82@203.0.113.0/24=127.0.0.3");
+  });
+
+  test("when two of its own tie", () => {
+    refused([], "tcp:80,81=127.0.0.2", "tcp:80,82=127.0.0.3");
+  });
+
+  test("when it would never match", () => {
+    refused(["tcp:80=127.0.0.2", "tcp:81=127.0.0.2"], "tcp:80-81=127.0.0.3");
+  });
+
+  test("when the file has a mapping of the name", () => {
+    refused(["tcp:80=127.0.0.2"], "tcp:80=127.0.0.3");
+  });
+
+  test("when mappings of the port have conditions, above or below", () => {
+    const [plain] = parse(["tcp:80@203.0.113.1=127.0.0.2"]);
+    if (plain === undefined) throw new Error("nothing was parsed");
+    refused([{ ...plain, interfaces: ["eth0"] }], "tcp:80=127.0.0.3");
+    const over = compileOverlay(
+      [{ ...plain, interfaces: ["eth0"] }],
+      compiledBase(compile({ source: null, file: { services: [], mappings: [] }, runtime: [] })),
+      firstRule,
+    );
+    expect(over).toBeNull();
+  });
+
+  test("when it has ports beside very many sets of ports", () => {
+    const many = Array.from({ length: 5000 }, (_, i) => `tcp:${i + 1}=127.0.0.2`);
+    refused(many, "tcp:1-65535@203.0.113.1=127.0.0.3");
+  });
+});
