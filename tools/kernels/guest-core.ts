@@ -163,6 +163,7 @@ export async function runCore(engine: EngineInForce): Promise<void> {
   });
   for (const family of families) {
     await capability(`UDP over IPv${family}, and the answer's source is what was dialled`, () => {
+      loaded();
       const daemon = listen(app[family], 6000, { kind: "udp" });
       using([daemon], () => {
         loaded().resync();
@@ -172,6 +173,7 @@ export async function runCore(engine: EngineInForce): Promise<void> {
     });
   }
   await capability("UDP: a restarted daemon is found again", () => {
+    loaded();
     for (let round = 0; round < 5; round++) {
       const daemon = listen(app[4], 6000, { kind: "udp" });
       using([daemon], () => {

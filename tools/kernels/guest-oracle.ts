@@ -79,7 +79,7 @@ function askOracle(): string {
   const plane = openDataPlane();
   const tally: Record<string, number> = {};
   for (let round = 0; round < RULE_SETS; round++) {
-    const made = generateRules(source, true);
+    const made = generateRules(source, source.oneIn(2));
     const rules: Rules = { ...made, file: { ...made.file, engine: "kfunc" } };
     const wanted = generateSockets(source);
     const early = openAll(wanted.slice(0, wanted.length / 2));

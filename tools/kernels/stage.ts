@@ -1,5 +1,5 @@
 /** What the guest's tests have in common: rules, daemons on them, and clients that dial. */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { lookupContext } from "../../src/dataplane/explain.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
@@ -111,11 +111,14 @@ export function using<T>(sockets: readonly Socket[], body: () => T): T {
 export const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
   Socket.listener({ address, port }, options);
 
+/** Its standard output. Throws with what it said when it fails; `doctor` may, as it also fails at what it finds. */
 export function ilm(...args: string[]): string {
-  return execFileSync(process.execPath, ["/ilm/dist/src/main.js", ...args], {
+  const main = "/ilm/dist/src/main.js";
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
     encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
   });
+  if (status !== 0 && args[0] !== "doctor") throw new Error(`ilm ${args[0]}: ${stderr}`);
+  return stdout;
 }
 
 export function canMptcp(): boolean {
