@@ -46,8 +46,8 @@ export function planOver(before: InForce, rules: Rules, choice: EngineChoice): P
   const { rules: old } = description;
   if (rules.file !== old.file || rules.source !== old.source) return null;
   const base = generation.base();
-  if (base === null || description.layers === null || description.engine !== choice.engine)
-    return null;
+  if (base === null || description.layers === null) return null;
+  if (description.engine !== choice.engine) return null;
   const layers: Layers = { ...description.layers, room: description.layers.room === 0 ? 1 : 0 };
   const overlay = layOver(rules, layers, (firstRule) =>
     compileOverlay(rules.runtime, base, firstRule),

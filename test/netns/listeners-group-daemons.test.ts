@@ -4,7 +4,7 @@ import { haproxyConfiguration, startHaproxy, startNginxGroup } from "../support/
 import { refused } from "../support/dialler.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { type Background, eventually, pause } from "../support/process.js";
+import { type Background, eventually, pause, words } from "../support/process.js";
 import type { ListenerRow } from "../support/shapes.js";
 
 const network = useNetwork();
@@ -159,8 +159,9 @@ for (const withRun of [false, true]) {
           "haproxy-units.conf",
         );
         const manager = server.startPython("socket_units.py", [
-          ...[daemon, "6000"],
-          ...["haproxy", "-db", "-f", configuration],
+          daemon,
+          "6000",
+          ...words(`haproxy -db -f ${configuration}`),
         ]);
         let told = 0;
         const tell = async (verb: "start" | "restart" | "stop", unit: string): Promise<void> => {

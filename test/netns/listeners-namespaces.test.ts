@@ -6,7 +6,7 @@ import { destroyNamespace } from "../support/leftovers.js";
 import { type Kind, kinds, Lab, protocolOf } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { must } from "../support/process.js";
+import { eventually, must } from "../support/process.js";
 import { Server } from "../support/server.js";
 
 const network = useNetwork();
@@ -36,6 +36,10 @@ beforeEach(async () => {
   await server.stopAll();
   await must(["ip", "netns", "del", server.name]);
   ended = { inode: server.inode };
+  // The kernel takes a namespace down when it finds the time.
+  await eventually("the namespace has ended", async () =>
+    (await endedFound())?.includes(String(ended.inode)) === true ? true : null,
+  );
 });
 
 afterEach(async () => {

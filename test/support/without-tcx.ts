@@ -19,7 +19,7 @@ dataPlane.apply({ ...emptyRules, file: loadConfiguration(file).ruleSet });
 lock.release();
 if (verb === "run") {
   dataPlane.follow();
-  console.log("following");
+  process.stdout.write("following\n");
 } else {
   dataPlane.close();
 }

@@ -149,6 +149,7 @@ describe("replies", () => {
     generation: 3,
     changed: true,
     mappings: 2,
+    incremental: true,
     addressesAdded: ["fd5e:ed00::10"],
     addressesRemoved: [],
     interfacesMissing: [],
