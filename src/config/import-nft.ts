@@ -5,6 +5,7 @@
  */
 import { familyOf, parseAddress, type Address } from "../model/address.js";
 import { asObject, type Imported, type ImportedEntry } from "./imported.js";
+import { takesFrom } from "./import-order.js";
 import { quote } from "./source.js";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -19,15 +20,21 @@ export function importNft(value: unknown, isLocal: (address: Address) => boolean
   const unsaid: string[] = [];
   if (!Array.isArray(items)) return { entries, unsaid: ['there is no list "nftables"'] };
   const objects = objectsOf(items);
-  const incoming = new Set(
+  /** Chains that packets come to, with their priority: the least is first. */
+  const incoming = new Map(
     objects.flatMap((item) => {
       const chain = asObject(item["chain"]);
-      return chain?.["hook"] === "prerouting" ? [chainKey(chain, "name")] : [];
+      const hooked = chain?.["hook"] === "prerouting";
+      return hooked ? [[chainKey(chain, "name"), Number(chain["prio"] ?? 0)] as const] : [];
     }),
   );
-  for (const item of objects) {
-    const rule = asObject(item["rule"]);
-    if (rule === null) continue;
+  const priorityOf = (rule: Json): number => incoming.get(chainKey(rule, "chain")) ?? 0;
+  const rules = objects
+    .map((item) => asObject(item["rule"]))
+    .filter((rule) => rule !== null)
+    .sort((a, b) => priorityOf(a) - priorityOf(b));
+  const said: { readonly entry: ImportedEntry; readonly where: string }[] = [];
+  for (const rule of rules) {
     const where = `${String(rule["family"])} ${String(rule["table"])} ${String(rule["chain"])} handle ${String(rule["handle"])}`;
     const statements = Array.isArray(rule["expr"]) ? objectsOf(rule["expr"]) : [];
     const redirects = statements.some((one) => "redirect" in one || "dnat" in one);
@@ -39,7 +46,15 @@ export function importNft(value: unknown, isLocal: (address: Address) => boolean
       if (!incoming.has(chainKey(rule, "chain"))) {
         throw new Unsaid("its chain is not hooked to prerouting");
       }
-      entries.push(toEntry(String(rule["family"]), statements, isLocal));
+      const entry = toEntry(String(rule["family"]), statements, isLocal);
+      const before = said.find((one) => takesFrom(entry, one.entry));
+      said.push({ entry, where });
+      if (before !== undefined) {
+        throw new Unsaid(
+          `${before.where} comes before it and has packets in common with it; as a mapping it would not`,
+        );
+      }
+      entries.push(entry);
     } catch (error) {
       if (!(error instanceof Unsaid)) throw error;
       unsaid.push(`${where}: ${error.message}`);

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { ILM_OWNED_WORDS, countersLayout, lookupConstantsLayout } from "../abi/generated.js";
-import { decodeAll, encode } from "../abi/layout.js";
+import { bytesLayout, decodeAll, encode } from "../abi/layout.js";
 import type { Base, Overlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
@@ -71,8 +71,35 @@ const unread = new FinalizationRegistry<BpfMap>((source) => {
   source.close();
 });
 
-const zeroCounters: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
-const zeroValues = { existing: 0n, selected: 0n, missed: 0n, errors: 0n };
+/** Adds what each CPU has counted. Both as `countersLayout` has them, which is numbers of 64 bits; most are 0. */
+function addCounters(sums: Uint8Array, own: Uint8Array): void {
+  const fields = countersLayout.size / 8;
+  const totals = new BigUint64Array(sums.buffer, sums.byteOffset, sums.byteLength / 8);
+  const counted = new BigUint64Array(own.buffer, own.byteOffset, own.byteLength / 8);
+  const halves = new Uint32Array(own.buffer, own.byteOffset, own.byteLength / 4);
+  const perMapping = fields * cpus();
+  for (let i = 0; i < counted.length; i++) {
+    if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
+    const place = Math.floor(i / perMapping) * fields + (i % fields);
+    totals[place] = (totals[place] ?? 0n) + (counted[i] ?? 0n);
+  }
+}
+
+/** Where each mapping was before; -1: nowhere. Most stay where they are. */
+function placesBefore(before: readonly Mapping[], after: readonly Mapping[]): Int32Array {
+  const places = new Int32Array(after.length);
+  let byKey: Map<string, number> | undefined;
+  after.forEach((mapping, index) => {
+    const same = before[index];
+    if (same?.name === mapping.name && same.protocol === mapping.protocol) {
+      places[index] = index;
+      return;
+    }
+    byKey ??= new Map(before.map((other, place) => [mappingKey(other), place]));
+    places[index] = byKey.get(mappingKey(mapping)) ?? -1;
+  });
+  return places;
+}
 
 /** An overlay, with the places of its endpoints. */
 export interface FilledOverlay {
@@ -199,6 +226,8 @@ export class Generation {
   readonly ingress: IngressPrograms | null;
   readonly #maps: Map<PinnedMap, BpfMap>;
   #description: Description | undefined;
+  /** See placesBefore; of the generation that this one took the place of. */
+  #cameFrom: Int32Array | undefined;
 
   private constructor(
     number: number,
@@ -370,27 +399,25 @@ export class Generation {
   /** One per mapping: what this generation counted, and what the mapping had before. */
   counters(): Counters[] {
     const { rules } = this.describe();
-    return this.#count(allMappings(rules).length - rules.runtime.length, rules.runtime.length);
+    const { runtime } = rules;
+    const file = allMappings(rules).length - runtime.length;
+    return decodeAll(countersLayout, this.#sums(file, runtime.length)).map((sum) => ({
+      existing: Number(sum.existing),
+      selected: Number(sum.selected),
+      missed: Number(sum.missed),
+      errors: Number(sum.errors),
+    }));
   }
 
-  /** Of the first of the file's mappings, and of the first that were added at run time. */
-  #count(file: number, runtime: number): Counters[] {
-    const perCpu = cpus();
-    return this.#places(file, runtime).flatMap(({ first, count }) => {
-      const carried = decodeAll(countersLayout, this.#map("carried").readArray(count, first));
-      const own = decodeAll(countersLayout, this.#map("counters").readArray(count, first));
-      return carried.map((before, index) => {
-        const values = [before, ...own.slice(index * perCpu, (index + 1) * perCpu)];
-        const sum = (name: keyof Counters): number =>
-          values.reduce((total, value) => total + Number(value[name]), 0);
-        return {
-          existing: sum("existing"),
-          selected: sum("selected"),
-          missed: sum("missed"),
-          errors: sum("errors"),
-        };
-      });
-    });
+  /** Of the first of the file's mappings, and of the first that were added at run time: as `countersLayout` has them. */
+  #sums(file: number, runtime: number): Uint8Array {
+    return Buffer.concat(
+      this.#places(file, runtime).map(({ first, count }) => {
+        const sums = this.#map("carried").readArray(count, first);
+        addCounters(sums, this.#map("counters").readArray(count, first));
+        return sums;
+      }),
+    );
   }
 
   #places(file: number, runtime: number): { readonly first: number; readonly count: number }[] {
@@ -409,31 +436,27 @@ export class Generation {
   carryFrom(previous: Generation, shared: boolean): void {
     const mappingsOf = ({ rules }: Description): readonly Mapping[] =>
       shared ? rules.runtime : allMappings(rules);
-    const old = previous.describe();
-    const own = this.describe();
-    const before = shared ? previous.#count(0, old.rules.runtime.length) : previous.counters();
-    const byKey = new Map(
-      mappingsOf(old).map((mapping, index) => [mappingKey(mapping), before[index]]),
+    const before = mappingsOf(previous.describe());
+    const after = mappingsOf(this.describe());
+    const fileOf = (mappings: readonly Mapping[], { rules }: Description): number =>
+      mappings.length - rules.runtime.length;
+    const sums = previous.#sums(
+      fileOf(before, previous.describe()),
+      previous.describe().rules.runtime.length,
     );
-    const values = mappingsOf(own).map((mapping) => {
-      const value = byKey.get(mappingKey(mapping)) ?? zeroCounters;
-      return {
-        existing: BigInt(value.existing),
-        selected: BigInt(value.selected),
-        missed: BigInt(value.missed),
-        errors: BigInt(value.errors),
-      };
-    });
-    const runtime = own.rules.runtime.length;
+    this.#cameFrom ??= placesBefore(before, after);
+    const cameFrom = this.#cameFrom;
+    const { size } = countersLayout;
+    const nothing = new Uint8Array(size);
+    const valueAt = (index: number): Uint8Array => {
+      const place = cameFrom[index] ?? -1;
+      return place < 0 ? nothing : sums.subarray(place * size, (place + 1) * size);
+    };
     let done = 0;
-    for (const { first, count } of this.#places(values.length - runtime, runtime)) {
-      putArray(
-        this.#map("carried"),
-        count,
-        countersLayout,
-        (i) => values[done + i] ?? zeroValues,
-        first,
-      );
+    const file = fileOf(after, this.describe());
+    for (const { first, count } of this.#places(file, after.length - file)) {
+      const start = done;
+      putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), first);
       done += count;
     }
   }

@@ -66,8 +66,8 @@ describe("tubular", () => {
 const chain = {
   chain: { family: "ip", table: "nat", name: "pre", type: "nat", hook: "prerouting" },
 };
-const rule = (expr: readonly unknown[], handle = 1): unknown => ({
-  rule: { family: "ip", table: "nat", chain: "pre", handle, expr },
+const rule = (expr: readonly unknown[], name = "pre"): unknown => ({
+  rule: { family: "ip", table: "nat", chain: name, handle: 1, expr },
 });
 const dport = (right: unknown, protocol = "tcp"): unknown => ({
   match: { op: "==", left: { payload: { protocol, field: "dport" } }, right },
@@ -119,6 +119,65 @@ describe("nft", () => {
         to: [{ address: "127.0.1.10", port: 53 }],
       },
     ]);
+  });
+
+  const match = (field: string, right: unknown): unknown => ({
+    match: { op: "==", left: { payload: { protocol: "ip", field } }, right },
+  });
+  const daddr = (right: unknown): unknown => match("daddr", right);
+  const saddr = (right: unknown): unknown => match("saddr", right);
+  const to = (port: number): unknown => ({ redirect: { port } });
+
+  test.each([
+    [
+      "the second is dead in nftables",
+      [dport(80), to(1)],
+      [daddr("203.0.113.1"), dport(80), to(2)],
+      1,
+    ],
+    ["the same again", [dport(80), to(1)], [dport(80), to(2)], 1],
+    ["fewer ports later", [dport({ set: [80, 81] }), to(1)], [dport(81), to(2)], 1],
+    ["a source later", [dport(80), to(1)], [saddr("198.51.100.7"), dport(80), to(2)], 1],
+    [
+      "the more specific one first",
+      [daddr("203.0.113.1"), dport(80), to(2)],
+      [dport(80), to(1)],
+      2,
+    ],
+    ["other ports", [dport(80), to(1)], [daddr("203.0.113.1"), dport(81), to(2)], 2],
+    ["other protocols", [dport(80), to(1)], [daddr("203.0.113.1"), dport(80, "udp"), to(2)], 2],
+    [
+      "other addresses",
+      [daddr("203.0.113.1"), dport(80), to(1)],
+      [daddr("203.0.113.2"), dport(80), to(2)],
+      2,
+    ],
+    [
+      "other sources",
+      [saddr("198.51.100.7"), dport(80), to(1)],
+      [saddr("198.51.100.8"), daddr("203.0.113.2"), dport(80), to(2)],
+      2,
+    ],
+  ])(
+    "of two rules in their order, as the first that matches decides: %s",
+    (_what, one, two, count) => {
+      const { entries, unsaid } = importNft({ nftables: [chain, rule(one), rule(two)] }, local);
+      expect(entries).toHaveLength(count);
+      expect(unsaid).toHaveLength(2 - count);
+      for (const line of unsaid) expect(line).toContain("comes before it");
+      // What is said can be put in force.
+      expect(meaning(formatImported({ entries, unsaid }))).toHaveLength(count);
+    },
+  );
+
+  test("a chain of lower priority comes first, wherever it stands", () => {
+    const late = { chain: { ...chain.chain, name: "late", prio: 10 } };
+    const inLate = rule([dport(80), to(1)], "late");
+    const { entries } = importNft(
+      { nftables: [late, chain, inLate, rule([daddr("203.0.113.1"), dport(80), to(2)])] },
+      local,
+    );
+    expect(entries).toHaveLength(2);
   });
 
   test.each([
