@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
 import type { Packet } from "../../src/model/decision.js";
-import { allMappings } from "../../src/model/mapping.js";
+import { type Rules, allMappings } from "../../src/model/mapping.js";
 import { useNetwork } from "../support/network.js";
 import { builtRoot } from "../support/paths.js";
 import type { Background } from "../support/process.js";
@@ -69,6 +69,17 @@ function some<Item>(source: Random, items: readonly Item[]): Item[] {
   return items.filter(() => source.oneIn(3));
 }
 
+/** The same, with about half of the mappings added at run time. */
+function addedLater(source: Random, rules: Rules): Rules {
+  const mappings = allMappings(rules);
+  const split = source.integer(0, mappings.length - 1);
+  return {
+    ...rules,
+    file: { ...rules.file, mappings: mappings.slice(0, split) },
+    runtime: mappings.slice(split),
+  };
+}
+
 test(
   `${pairs} random packets are decided as the oracle decides them`,
   { timeout: 3_600_000 },
@@ -97,7 +108,10 @@ test(
     const tally: Record<string, number> = {};
 
     for (let asked = 0; asked < pairs; asked += packetsPerRuleSet) {
-      const rules = generateRules(source, source.oneIn(2));
+      const made = generateRules(source, source.oneIn(2));
+      // All at once; or one after the other, as people add and remove them.
+      const oneByOne = source.oneIn(2);
+      const rules = oneByOne ? addedLater(source, made) : made;
       const where = `ILM_SEED=${source.seed}, rule set ${asked / packetsPerRuleSet}`;
       expect(
         checkRules(rules).filter(({ severity }) => severity === "error"),
@@ -107,8 +121,7 @@ test(
       const wanted = generateSockets(source);
       const early = wanted.slice(0, source.integer(0, wanted.length));
       let live = await open(sockets, early);
-      // All at once; or one after the other, as people add and remove them.
-      const steps = source.oneIn(2) ? [] : [[], some(source, rules.runtime), rules.runtime];
+      const steps = oneByOne ? [[], some(source, rules.runtime), rules.runtime] : [];
       await worker.ask({ apply: { ...rules, runtime: steps[0] ?? rules.runtime } });
       for (const runtime of steps) {
         const { incremental } = (await worker.ask({ runtime } satisfies Request)) as Applied;
