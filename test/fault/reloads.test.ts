@@ -9,7 +9,7 @@ import type { Server } from "../support/server.js";
 
 const network = useNetwork();
 
-const reloads = 200;
+const reloads = 100;
 
 /** Two rule sets that both map port 6000, each in its own way; ports 9000 and 9001 tell which is in force. */
 function rules(turn: number): string {
