@@ -187,7 +187,7 @@ export function defineNouns(define: Define): void {
     summary: "print the rules of tubular or nftables as a configuration",
     description: [
       "What cannot be said as a mapping is listed on standard error, and the status is then 1. Puts nothing in force.",
-      "nftables takes the first rule that matches, ilm the most specific one: look at rules that overlap.",
+      "nftables takes the first rule that matches, ilm the most specific one: a rule whose order says something else is listed too.",
     ],
     arguments: [
       new Argument("<FORMAT>", "where the rules come from").choices(["tubular", "nft"]),
