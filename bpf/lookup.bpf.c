@@ -280,6 +280,8 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 
 	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_on_device())
 		return false;
+	if (is_closed_vrf(IPPROTO_TCP, l->interface))
+		return false;
 	d = bpf_map_lookup_elem(&destinations, &first);
 	if (!d)
 		return false;
