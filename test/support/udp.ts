@@ -2,7 +2,7 @@
 import type { Endpoint } from "./dialler.js";
 import type { Family } from "./matrix.js";
 import type { Namespace } from "./namespace.js";
-import type { Background } from "./process.js";
+import { type Background, must } from "./process.js";
 
 export type SocketOption =
   | "reuseport"
@@ -71,6 +71,11 @@ export class UdpEnds {
 
   constructor(namespace: Namespace) {
     this.#process = namespace.startPython("udp.py", []);
+  }
+
+  /** From now on on one CPU only. */
+  async pin(cpu: number): Promise<void> {
+    await must(["taskset", "-acp", String(cpu), String(this.#process.pid)]);
   }
 
   /** Gives the socket, which must not be refused. */
