@@ -50,10 +50,13 @@ async function status(): Promise<UdpStatus> {
 
 /** Of those clients. */
 async function flows(
-  ...clients: readonly { readonly port: number }[]
+  ...clients: readonly { readonly address: string; readonly port: number }[]
 ): Promise<readonly FlowRow[]> {
   const all = (await network.server.ilmDone(["flows", "--json"])).json() as readonly FlowRow[];
-  return all.filter(({ client }) => clients.some(({ port }) => port === client.port));
+  // Both: sockets of the two families may have the same port.
+  return all.filter(({ client }) =>
+    clients.some(({ address, port }) => address === client.address && port === client.port),
+  );
 }
 
 /** What was counted since. */
