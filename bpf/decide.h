@@ -15,7 +15,6 @@ struct lookup {
 	__u16 remote_port;	/* host byte order */
 	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
-	__u32 counter;
 	__u8 family;
 	__u8 verdict;
 	__u8 matched;

@@ -1,4 +1,5 @@
 /** What a change asks for, and the rules that it leads to. Pure: the kernel is not touched here. */
+import type { ApplyResult } from "../dataplane/types.js";
 import { configurationError, IlmError, type Problem } from "../errors.js";
 import {
   emptyRules,
@@ -25,21 +26,10 @@ export interface ApplyChange {
   readonly file: RuleSet;
 }
 
-export interface ChangeResult {
+/** What `apply` gives. */
+export interface ChangeResult extends Omit<ApplyResult, "generation"> {
   /** In force after the change; null after an unload. */
   readonly generation: number | null;
-  /** False: it was so already. */
-  readonly changed: boolean;
-  /** How many mappings are in force after the change. */
-  readonly mappings: number;
-  /** True: only the mappings added at run time were built anew. */
-  readonly incremental: boolean;
-  readonly addressesAdded: readonly string[];
-  readonly addressesRemoved: readonly string[];
-  /** Interfaces that mappings name and that there are not (yet). */
-  readonly interfacesMissing: readonly string[];
-  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
-  readonly kfuncTrouble: string | null;
 }
 
 /** The result of an unload. */

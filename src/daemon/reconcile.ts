@@ -160,16 +160,8 @@ export class Reconciler {
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
     const { dataPlane, log, describe } = this.#options;
-    const {
-      generation,
-      changed,
-      mappings,
-      incremental,
-      addressesAdded,
-      addressesRemoved,
-      interfacesMissing,
-      kfuncTrouble,
-    } = dataPlane.apply(rules);
+    const result = dataPlane.apply(rules);
+    const { generation, changed, mappings } = result;
     const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules, mappings);
     log.log(
       "info",
@@ -178,20 +170,17 @@ export class Reconciler {
         : `generation ${generation} stays in force, nothing to change`,
       { generation, changed },
     );
-    for (const address of addressesAdded) log.log("info", `${address} was added to lo`);
-    for (const address of addressesRemoved) log.log("info", `${address} was removed from lo`);
-    for (const name of interfacesMissing) log.log("warning", describeMissingInterface(name));
-    if (kfuncTrouble !== null) log.log("warning", describeKfuncTrouble(kfuncTrouble));
-    return {
-      generation,
-      changed,
-      mappings,
-      incremental,
-      addressesAdded,
-      addressesRemoved,
-      interfacesMissing,
-      kfuncTrouble,
-    };
+    for (const address of result.addressesAdded) log.log("info", `${address} was added to lo`);
+    for (const address of result.addressesRemoved) {
+      log.log("info", `${address} was removed from lo`);
+    }
+    for (const name of result.interfacesMissing) {
+      log.log("warning", describeMissingInterface(name));
+    }
+    if (result.kfuncTrouble !== null) {
+      log.log("warning", describeKfuncTrouble(result.kfuncTrouble));
+    }
+    return result;
   }
 
   #unload(): ChangeResult {
