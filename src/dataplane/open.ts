@@ -208,7 +208,6 @@ class KernelDataPlane implements DataPlane {
     if (before !== undefined) {
       // A writer that was killed may not have come that far.
       before.registry.setIngress(before.generation.ingress);
-      waitForPrograms();
       if (isInForce(before, plan)) return this.#refresh(before, plan, added);
     }
     let built: Built;
@@ -322,6 +321,8 @@ class KernelDataPlane implements DataPlane {
         : { overlay: plan.overlay, slots: slots.slice(plan.whole?.endpoints.length ?? 0) };
     if (plan.whole === null) {
       if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
+      // It is written where a program may still read that was in force until a moment ago.
+      waitForPrograms();
       const generation = Generation.createOver(before.generation, paths, registry, wanted, overlay);
       return { generation, registry, description: wanted, endpoints: null };
     }
@@ -504,13 +505,17 @@ class KernelDataPlane implements DataPlane {
     const paths = this.#findPaths();
     const found = paths !== undefined && existsSync(paths.base);
     if (paths !== undefined) removeEnded(paths);
-    this.#forget();
+    const registry = this.#readable()?.registry;
     if (paths !== undefined && found) {
       // The decision first, so that no program runs on half of its state.
       rmSync(paths.lookupLink, { force: true });
       removeFolder(paths.base);
       removeIfEmpty(paths.parent);
+      // Left to the kernel, the emptying takes so long that who lists maps meanwhile makes it lose count of who holds this
+      // one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
+      registry?.setIngress(null);
     }
+    this.#forget();
     const removed = removeUnused([]);
     rmSync(lockPath(this.netnsInode), { force: true });
     return found || removed.length > 0;

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { python } from "../support/paths.js";
-import { eventually } from "../support/process.js";
+import { eventually, pause } from "../support/process.js";
 import {
   type KernelObjects,
   lookupPrograms,
@@ -26,17 +26,20 @@ mappings:
 
 const nothing: KernelObjects = { prog: [], map: [], link: [] };
 
-/** The kernel frees programs and maps a moment after their last reference is gone. */
+/**
+ * The kernel frees programs and maps a moment after their last reference is gone. Nobody looks before: bpftool opens what
+ * it lists, and a prog_array that is opened and closed while it is emptied keeps a reference for good
+ * (kernel/bpf/arraymap.c, prog_array_map_clear).
+ */
 async function expectGone(objects: KernelObjects): Promise<void> {
   const { server } = network;
+  await pause(1000);
   const rest = await eventually("all of them are gone", async () => {
     const now = await stillThere(objects);
     return JSON.stringify(now) === JSON.stringify(nothing) ? now : null;
   }).catch(async () => await stillThere(objects));
   expect(rest).toEqual(nothing);
   expect(pinFoldersOf(server.inode)).toEqual([]);
-  const attached = JSON.parse(await server.must(["bpftool", "-j", "net", "show"])) as unknown;
-  expect(attached).toEqual([{ xdp: [], tc: [], flow_dissector: [] }]);
 }
 
 test("what apply loads is seen by bpftool, and is gone after unload", async () => {
