@@ -27,6 +27,8 @@ KMOD_TEST_OBJECTS := dist/bpf/probe.bpf.o dist/bpf/stranger.bpf.o
 TS_SOURCES := $(shell find src tools bench test -name '*.ts') tsconfig.json package.json
 
 TSC := node node_modules/typescript/bin/tsc
+# Few files instead of two hundred: most of the time that a command takes to start goes into finding modules.
+ROLLDOWN := node node_modules/rolldown/bin/cli.mjs
 VITEST := node node_modules/vitest/vitest.mjs run
 # Programs, namespaces and real daemons need root; a normal user becomes it for these commands only.
 AS_ROOT := tools/as-root.sh
@@ -75,7 +77,7 @@ test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
 	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
 
-bench: setup-bench build dist/bench/traffic ## the tables of docs/performance.md (ARGS: connections, udp, apply, lookup, listeners; --write: into it)
+bench: setup-bench build dist/bench/traffic ## the tables of docs/performance.md (ARGS: connections, udp, start, apply, lookup, listeners; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
@@ -133,5 +135,7 @@ dist/.built: $(BPF_OBJECTS) $(TS_SOURCES) node_modules/.package-lock.json
 	@node dist/tools/generate-abi.js
 	@echo "tsc"
 	@$(TSC) -p .
+	@echo "rolldown"
+	@$(ROLLDOWN) dist/src/main.js --dir dist/src/bundle --cleanDir --platform node --external koffi >/dev/null
 	@touch $@
 	@$(OWN)

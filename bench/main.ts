@@ -15,6 +15,7 @@ import { measureListeners } from "./listeners.js";
 import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
 import { root } from "./sites.js";
+import { measureStart } from "./start.js";
 import type { Compared } from "./turns.js";
 import { measureUdp } from "./udp.js";
 
@@ -177,9 +178,20 @@ async function listeners(): Promise<string> {
   );
 }
 
+function start(): string {
+  return table(
+    ["whole command", "ms", "of node"],
+    ...measureStart().map(({ command, milliseconds, ratio }) => [
+      command,
+      whole(milliseconds),
+      ratio.toFixed(2),
+    ]),
+  );
+}
+
 interface Part {
   readonly title: string;
-  readonly measure: () => Promise<string>;
+  readonly measure: () => string | Promise<string>;
   /** In a namespace of its own, in which this process stays: such parts come last. */
   readonly inside: boolean;
 }
@@ -187,6 +199,7 @@ interface Part {
 const parts: Readonly<Record<string, Part>> = {
   connections: { title: "TCP: new connections and bulk", measure: connections, inside: false },
   udp: { title: "UDP", measure: udp, inside: false },
+  start: { title: "Starting", measure: start, inside: false },
   apply: { title: "Changing the rules", measure: apply, inside: false },
   lookup: { title: "One look-up", measure: lookup, inside: true },
   listeners: { title: "Listeners", measure: listeners, inside: true },

@@ -15,11 +15,11 @@ export interface Compared extends Measured {
 }
 
 /** Each round measures all, and begins with another: who comes first or after whom is no advantage. */
-export function takeTurns<Entry>(
+export function takeTurns<Entry, Result>(
   rounds: number,
   entries: readonly Entry[],
-  measure: (entry: Entry) => Measured,
-): Measured[][] {
+  measure: (entry: Entry) => Result,
+): Result[][] {
   return Array.from({ length: rounds }, (_, round) => {
     const first = round % entries.length;
     const rotated = [...entries.slice(first), ...entries.slice(0, first)].map(measure);

@@ -17,13 +17,14 @@ import { withDataPlane } from "./with-data-plane.js";
 export async function status(context: Context): Promise<void> {
   await withDataPlane(async (dataPlane) => {
     const inForce = dataPlane.inForce();
-    const listeners = dataPlane.listeners();
+    // Without rules they have no bearing on anything, and their lister would have to be loaded first.
+    const listeners = inForce === null ? null : dataPlane.listeners();
     const flows = dataPlane.flowCount();
     const faults = dataPlane.faults();
     const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
     const found = findWarnings({
       rules: inForce?.rules ?? null,
-      listeners,
+      listeners: listeners ?? [],
       hostAddresses: hostAddresses(),
       daemon,
       engine: inForce?.engine ?? null,
@@ -47,10 +48,10 @@ export async function status(context: Context): Promise<void> {
       services: inForce?.rules.file.services.length ?? 0,
       mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
       runtimeMappings: inForce?.rules.runtime.length ?? 0,
-      listeners: listeners.length,
+      listeners: listeners?.length ?? null,
       mappedListeners:
-        inForce === null
-          ? 0
+        inForce === null || listeners === null
+          ? null
           : joinListeners(inForce.rules, listeners).filter((view) => view.mappings.length > 0)
               .length,
       lookups: inForce === null ? null : total(dataPlane.counters()),
@@ -117,8 +118,8 @@ interface StatusShape {
   readonly services: number;
   readonly mappings: number;
   readonly runtimeMappings: number;
-  readonly listeners: number;
-  readonly mappedListeners: number;
+  readonly listeners: number | null;
+  readonly mappedListeners: number | null;
   readonly lookups: Counters | null;
   readonly flows: FlowCount | null;
   readonly daemon: DaemonStatus | null;
@@ -139,15 +140,12 @@ function render({ colours }: Context, shape: StatusShape): string {
       ["engine", shape.engine ?? ""],
       ["source", shape.source ?? "arguments and run-time mappings only"],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
+      ["listeners", `${shape.listeners ?? 0}, ${shape.mappedListeners ?? 0} of them with mappings`],
     );
   } else {
     facts.push(["state", "nothing is loaded"]);
   }
-  facts.push(
-    ["listeners", `${shape.listeners}, ${shape.mappedListeners} of them with mappings`],
-    ["netns", String(shape.netns)],
-    ["daemon", describeDaemon(shape.daemon)],
-  );
+  facts.push(["netns", String(shape.netns)], ["daemon", describeDaemon(shape.daemon)]);
   if (shape.lookups !== null) {
     const { existing, selected, missed, errors } = shape.lookups;
     facts.push([
