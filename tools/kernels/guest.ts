@@ -1,4 +1,4 @@
-/** Runs inside the guest (init starts it): everything that is proven on a kernel, one line each. */
+/** Runs inside the guest (init starts it): everything that is proven on a kernel, one line each. Its cost: a guest of its own. */
 import { existsSync, readFileSync } from "node:fs";
 import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
@@ -18,7 +18,6 @@ const parts = asked?.split(",") ?? [
   "oracle",
   "load",
   "removal",
-  "cost",
 ];
 
 note("kernel", `${release()} ${version()}`);

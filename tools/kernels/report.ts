@@ -33,6 +33,11 @@ export function note(name: string, text: string): void {
   say(["note", name, text]);
 }
 
+/** A row of the table that says how much, and not whether. */
+export function figure(name: string, value: string): void {
+  say(["figure", name, value]);
+}
+
 export async function capability(
   name: string,
   prove: () => string | void | Promise<string | void>,

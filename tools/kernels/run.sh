@@ -179,11 +179,11 @@ add_module() {
 
 # base.cpio, and what belongs to this kernel after it: the kernel unpacks one after the other.
 make_initramfs() {
-  local release=$1 overlay module
+  local release=$1 parts=$2 overlay module
   overlay=$(mktemp -d "$cache/overlay.XXXXXX")
   mkdir "$overlay/modules"
   cp "$cache/modules/$release/"* "$overlay/modules/"
-  if [ -n "${ILM_KERNELS_PARTS:-}" ]; then echo "$ILM_KERNELS_PARTS" >"$overlay/modules/parts"; fi
+  if [ -n "$parts" ]; then echo "$parts" >"$overlay/modules/parts"; fi
   for module in "${GUEST_MODULES[@]}"; do add_module "$release" "$overlay/modules" "$module"; done
   { cat "$cache/base.cpio"; (cd "$overlay" && find . | cpio --quiet -o -H newc); } >"$bench/root/initramfs"
   rm -rf "$overlay"
@@ -191,14 +191,16 @@ make_initramfs() {
 
 # mitigations=off: what they cost a processor costs the emulation much more, and there is nothing in the guest to protect.
 boot() {
-  local name=$1 release=$2 parameters=$3 log=$cache/logs/$1.log kernel status=0
+  local name=$1 release=$2 parameters=$3 parts=$4 log=$5 kernel status=0 clock=(-accel 'tcg,thread=multi' -smp 2)
+  # The guest's clock counts instructions then: figures that repeat, whatever else this machine does.
+  if [ "$parts" = cost ]; then clock=(-accel 'tcg,thread=single' -smp 1 -icount 'shift=0,sleep=off'); fi
   kernel=$(find "$cache/kernels/$release" -name 'vmlinuz*' -type f | head -n 1)
   cp "$kernel" "$bench/root/vmlinuz"
-  in_bench timeout --foreground "$limit" nice -n "$nice" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp 2 \
+  in_bench timeout --foreground "$limit" nice -n "$nice" qemu-system-x86_64 "${clock[@]}" -cpu max -m "$memory" \
     -nodefaults -display none -serial stdio -no-reboot -kernel /root/vmlinuz -initrd /root/initramfs \
     -append "console=ttyS0 mitigations=off panic=-1 softlockup_panic=1 hung_task_panic=1 quiet net.ifnames=0 $parameters" \
     </dev/null 2>&1 | sed -u 's/\r$//' | tee "$log" |
-    grep --line-buffered -E '^@ilm\|(result|note\|cost)' | sed -u "s/^@ilm|[a-z]*|/$name  /" || status=$?
+    grep --line-buffered -E '^@ilm\|(result|figure)' | sed -u "s/^@ilm|[a-z]*|/$name  /" || status=$?
   rm -f "$bench/root/vmlinuz" "$bench/root/initramfs"
   return "$status"
 }
@@ -208,6 +210,16 @@ make_bench
 fetch_wireguard
 make_base
 ran=()
+asked=${ILM_KERNELS_PARTS:-}
+
+# One boot of the kernel at hand, and these parts in it; all but cost when none are named.
+run_parts() {
+  make_initramfs "$release" "$1"
+  echo "$name: booting $release${1:+ for $1}"
+  boot "$name" "$release" "$parameters" "$1" "$2" || true
+  ran+=("$name=$2")
+}
+
 # All of it before the first boot: a run takes long, and somebody may edit the file meanwhile.
 mapfile -t kernels <tools/kernels/kernels.txt
 for kernel in "${kernels[@]}"; do
@@ -219,10 +231,11 @@ for kernel in "${kernels[@]}"; do
   [ -n "$release" ] || fail "$suite has no kernel that matches $pattern"
   fetch_kernel "$suite" "$release"
   build_module "$suite" "$release"
-  make_initramfs "$release"
-  echo "$name: booting $release"
-  boot "$name" "$release" "$parameters" || true
-  ran+=("$name=$cache/logs/$name.log")
+  if [ "$asked" != cost ]; then run_parts "$(sed 's/cost,//; s/,cost$//' <<<"$asked")" "$cache/logs/$name.log"; fi
+  # In a guest of its own, and only where there are two engines to compare.
+  if [[ ",${asked:-cost}," == *,cost,* ]] && [ -e "$cache/modules/$release/ilm_lookup.ko" ] && [ -z "$parameters" ]; then
+    run_parts cost "$cache/logs/$name-cost.log"
+  fi
 done
 [ "${#ran[@]}" -gt 0 ] || fail "no such kernel: $*"
 node dist/tools/kernels/table.js "${ran[@]}"
