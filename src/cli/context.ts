@@ -2,6 +2,7 @@
 import { isatty } from "node:tty";
 import pc from "picocolors";
 import { clearProgress } from "./progress.js";
+import { jsonPieces } from "./render/json.js";
 
 export type Colours = ReturnType<typeof pc.createColors>;
 
@@ -48,5 +49,6 @@ export function processContext(options: GlobalOptions): Context {
 
 /** Prints the value as JSON, or else the text. */
 export function print(context: Context, value: unknown, text: () => string): void {
-  context.write(context.json ? `${JSON.stringify(value, null, 2)}\n` : text());
+  if (!context.json) return context.write(text());
+  for (const piece of jsonPieces(value)) context.write(piece);
 }

@@ -5,7 +5,7 @@ import { socketPath } from "../daemon/socket-path.js";
 import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { allMappings } from "../model/mapping.js";
-import type { Counters } from "../model/decision.js";
+import { type Counters, sumCounters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { hostAddresses } from "./host-addresses.js";
@@ -54,7 +54,7 @@ export async function status(context: Context): Promise<void> {
           ? null
           : joinListeners(inForce.rules, listeners).filter((view) => view.mappings.length > 0)
               .length,
-      lookups: inForce === null ? null : total(dataPlane.counters()),
+      lookups: inForce === null ? null : sumCounters(dataPlane.counters()),
       flows,
       faults,
       daemon,
@@ -80,17 +80,6 @@ async function askDaemon(
     const { message, remedy } = error;
     return { daemon: null, trouble: { kind: "daemon", message, remedy: remedy ?? "" } };
   }
-}
-
-function total(counters: readonly Counters[]): Counters {
-  const sum = { existing: 0, selected: 0, missed: 0, errors: 0 };
-  for (const one of counters) {
-    sum.existing += one.existing;
-    sum.selected += one.selected;
-    sum.missed += one.missed;
-    sum.errors += one.errors;
-  }
-  return sum;
 }
 
 /** What follows from no daemon being at work. */

@@ -6,15 +6,14 @@ import { diffRules } from "../compile/diff.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { acquireWriterLock } from "../kernel/lock.js";
 import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
-import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
-import { allDestinationStates } from "../registry/registry.js";
+import { emptyRules, type Rules } from "../model/mapping.js";
 import { version } from "../version.js";
 import { type DaemonStatus } from "./api.js";
 import { socketPath } from "./socket-path.js";
 import { loadDesired, type Source } from "./desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import type { Logger } from "./log.js";
-import { renderMetrics } from "./metrics.js";
+import { ofMappings, renderMetrics } from "./metrics.js";
 import { Reconciler } from "./reconcile.js";
 import { serveApi } from "./server.js";
 
@@ -168,8 +167,10 @@ const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
   const inForce = replaceableInForce(dataPlane);
   const listeners = dataPlane.listeners();
-  const mappings = inForce === null ? [] : allMappings(inForce.rules);
-  const states = inForce === null ? [] : allDestinationStates(inForce.rules, listeners);
+  const { lookups, destinations } =
+    inForce === null
+      ? { lookups: [], destinations: [] }
+      : ofMappings(inForce.rules, dataPlane.counters(), listeners);
   const { done, failed, last } = reconciler.reloadState;
   return renderMetrics({
     version,
@@ -180,9 +181,9 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
         : {
             generation: inForce.generation,
             appliedAt: inForce.appliedAt,
-            mappings,
+            fileMappings: inForce.rules.file.mappings.length,
             runtimeMappings: inForce.rules.runtime.length,
-            counters: dataPlane.counters(),
+            lookups,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
           },
@@ -190,15 +191,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
       tcp: listeners.filter((listener) => listener.protocol === "tcp").length,
       udp: listeners.filter((listener) => listener.protocol === "udp").length,
     },
-    destinations: mappings.flatMap(({ name, protocol }, index) =>
-      (states[index] ?? []).map(({ address, port, listening }) => ({
-        mapping: name,
-        protocol,
-        address,
-        port: String(port),
-        listening,
-      })),
-    ),
+    destinations,
     reloads: { done, failed, lastFailed: last !== null && last.error !== null },
   });
 }

@@ -1,29 +1,68 @@
 /** The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the kernel. Pure. */
 import type { Faults, FlowCount } from "../dataplane/types.js";
-import type { Counters } from "../model/decision.js";
-import type { Mapping } from "../model/mapping.js";
+import { type Counters, sumCounters } from "../model/decision.js";
+import type { Listener } from "../model/listener.js";
+import { type Rules, allMappings } from "../model/mapping.js";
+import { allDestinationStates } from "../registry/registry.js";
+
+/**
+ * Of more mappings a page has sums only: series of a million mappings would be too much for whoever collects them, and for the
+ * daemon, which does nothing else while it writes them.
+ */
+export const LISTED_MAPPINGS_MAX = 10_000;
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = readonly [labels: Labels, value: number];
+
+export interface Lookups {
+  /** Of the mapping; none: the sum of all. */
+  readonly labels: Labels;
+  readonly counters: Counters;
+}
+
+/** What is told of each mapping, or of all together. */
+export function ofMappings(
+  rules: Rules,
+  counters: readonly Counters[],
+  listeners: readonly Listener[],
+): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
+  if (rules.file.mappings.length + rules.runtime.length > LISTED_MAPPINGS_MAX) {
+    return { lookups: [{ labels: {}, counters: sumCounters(counters) }], destinations: [] };
+  }
+  const states = allDestinationStates(rules, listeners);
+  const mappings = allMappings(rules);
+  return {
+    lookups: mappings.flatMap(({ name, protocol }, index) => {
+      const own = counters[index];
+      return own === undefined ? [] : [{ labels: { mapping: name, protocol }, counters: own }];
+    }),
+    destinations: mappings.flatMap(({ name, protocol }, index) =>
+      (states[index] ?? []).map(({ address, port, listening }) => ({
+        labels: { mapping: name, protocol, address, port: String(port) },
+        listening,
+      })),
+    ),
+  };
+}
 
 export interface MetricsInput {
   readonly version: string;
   readonly netnsInode: number;
-  /** Null when nothing is loaded. `counters` has one entry per mapping, in the same order. */
+  /** Null when nothing is loaded. */
   readonly loaded: {
     readonly generation: number;
     /** ISO 8601. */
     readonly appliedAt: string;
-    readonly mappings: readonly Mapping[];
+    readonly fileMappings: number;
     readonly runtimeMappings: number;
-    readonly counters: readonly Counters[];
+    readonly lookups: readonly Lookups[];
     readonly flows: FlowCount;
     readonly faults: Faults;
   } | null;
   /** Per protocol, of the network namespace. */
   readonly listeners: Readonly<Record<"tcp" | "udp", number>>;
   readonly destinations: readonly {
-    readonly mapping: string;
-    readonly protocol: string;
-    readonly address: string;
-    readonly port: string;
+    readonly labels: Labels;
     readonly listening: boolean;
   }[];
   readonly reloads: {
@@ -32,9 +71,6 @@ export interface MetricsInput {
     readonly lastFailed: boolean;
   };
 }
-
-type Labels = Readonly<Record<string, string>>;
-type Sample = readonly [labels: Labels, value: number];
 
 export function renderMetrics(input: MetricsInput): string {
   const { loaded, reloads } = input;
@@ -72,14 +108,14 @@ export function renderMetrics(input: MetricsInput): string {
         [{}, Date.parse(loaded.appliedAt) / 1000],
       ]),
       metric("ilm_mappings", "gauge", "Mappings in force, by where they come from.", [
-        [{ origin: "file" }, loaded.mappings.length - loaded.runtimeMappings],
+        [{ origin: "file" }, loaded.fileMappings],
         [{ origin: "runtime" }, loaded.runtimeMappings],
       ]),
       metric(
         "ilm_lookups_total",
         "counter",
-        "Lookups by mapping and outcome. Lookups, not packets: ICMP errors and GRO look up for UDP too.",
-        loaded.mappings.flatMap((mapping, index) => outcomes(mapping, loaded.counters[index])),
+        `Lookups by mapping and outcome; of more than ${LISTED_MAPPINGS_MAX} mappings the sum. Lookups, not packets: ICMP errors and GRO look up for UDP too.`,
+        loaded.lookups.flatMap(outcomes),
       ),
       metric(
         "ilm_udp_flows",
@@ -99,19 +135,18 @@ export function renderMetrics(input: MetricsInput): string {
       metric(
         "ilm_destination_listening",
         "gauge",
-        "1 when a listener is bound to the destination.",
-        input.destinations.map(({ listening, ...labels }) => [labels, listening ? 1 : 0]),
+        `1 when a listener is bound to the destination; not told of more than ${LISTED_MAPPINGS_MAX} mappings.`,
+        input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
       ),
     );
   }
   return page.join("");
 }
 
-function outcomes({ name, protocol }: Mapping, counters: Counters | undefined): Sample[] {
-  if (counters === undefined) return [];
+function outcomes({ labels, counters }: Lookups): Sample[] {
   const { existing, selected, missed, errors } = counters;
   return Object.entries({ existing, selected, missed, error: errors }).map(([outcome, value]) => [
-    { mapping: name, protocol, outcome },
+    { ...labels, outcome },
     value,
   ]);
 }

@@ -46,3 +46,14 @@ export interface Counters {
   readonly missed: number;
   readonly errors: number;
 }
+
+export function sumCounters(counters: readonly Counters[]): Counters {
+  const sum = { existing: 0, selected: 0, missed: 0, errors: 0 };
+  for (const one of counters) {
+    sum.existing += one.existing;
+    sum.selected += one.selected;
+    sum.missed += one.missed;
+    sum.errors += one.errors;
+  }
+  return sum;
+}

@@ -1,7 +1,14 @@
 // Goal: the page is well-formed, says lookups and not packets, and no name can break out of its label.
 import { describe, expect, test } from "vitest";
-import { renderMetrics, type MetricsInput } from "../../../src/daemon/metrics.js";
+import {
+  LISTED_MAPPINGS_MAX,
+  ofMappings,
+  renderMetrics,
+  type MetricsInput,
+} from "../../../src/daemon/metrics.js";
 import { mapping } from "./fixtures.js";
+
+const counted = { existing: 1, selected: 2, missed: 3, errors: 4 };
 
 const input: MetricsInput = {
   version: "0.1.0",
@@ -9,19 +16,14 @@ const input: MetricsInput = {
   loaded: {
     generation: 7,
     appliedAt: "2026-01-02T03:04:05.000Z",
-    mappings: [mapping("web"), mapping("tcp:1")],
+    fileMappings: 1,
     runtimeMappings: 1,
-    counters: [
-      { existing: 1, selected: 2, missed: 3, errors: 4 },
-      { existing: 0, selected: 0, missed: 0, errors: 0 },
-    ],
+    lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
   },
   listeners: { tcp: 5, udp: 6 },
-  destinations: [
-    { mapping: "web", protocol: "tcp", address: "127.0.1.10", port: "same", listening: true },
-  ],
+  destinations: [{ labels: { mapping: "web", protocol: "tcp" }, listening: true }],
   reloads: { done: 1, failed: 0, lastFailed: false },
 };
 
@@ -62,9 +64,7 @@ describe("the page", () => {
     const name = 'a"b\\c\nd';
     const page = renderMetrics({
       ...input,
-      destinations: [
-        { mapping: name, protocol: "tcp", address: "127.0.0.2", port: "1", listening: false },
-      ],
+      destinations: [{ labels: { mapping: name, protocol: "tcp" }, listening: false }],
     });
     expect(page).toContain(String.raw`mapping="a\"b\\c\nd"`);
   });
@@ -73,5 +73,38 @@ describe("the page", () => {
     const page = renderMetrics({ ...input, loaded: null });
     expect(page).toContain('ilm_loaded{netns="4026531840"} 0\n');
     expect(page).not.toContain("ilm_lookups_total");
+  });
+});
+
+describe("mappings", () => {
+  const rules = (count: number) => ({
+    source: null,
+    file: {
+      services: [],
+      mappings: Array.from({ length: count }, (_, i) => mapping(`m${i}`)),
+    },
+    runtime: [mapping("more")],
+  });
+
+  test("are listed one by one, and their destinations too", () => {
+    const { lookups, destinations } = ofMappings(rules(1), [counted, counted], []);
+    expect(lookups).toEqual([
+      { labels: { mapping: "m0", protocol: "tcp" }, counters: counted },
+      { labels: { mapping: "more", protocol: "tcp" }, counters: counted },
+    ]);
+    expect(destinations.map(({ labels }) => labels["mapping"])).toEqual(["m0", "more"]);
+  });
+
+  test("are summed up when they are too many for a page", () => {
+    const many = rules(LISTED_MAPPINGS_MAX);
+    expect(ofMappings(many, [counted, counted], [])).toEqual({
+      lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
+      destinations: [],
+    });
+    const page = renderMetrics({
+      ...input,
+      loaded: input.loaded && { ...input.loaded, ...ofMappings(many, [counted], []) },
+    });
+    expect(page).toContain('ilm_lookups_total{outcome="selected"} 2\n');
   });
 });
