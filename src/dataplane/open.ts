@@ -31,7 +31,7 @@ import { type Address, familyOf, isLoopback4 } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
-import { type EngineChoice, chooseEngine, withoutKfunc } from "./engine.js";
+import { chooseEngine, withoutKfunc } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
   type Direction,
@@ -44,7 +44,7 @@ import type { Description } from "./description.js";
 import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
-import { type Plan, endpointsOf, planOver, planWhole } from "./plan.js";
+import { type Plan, type Wanted, endpointsOf, planOver, planWhole, wantedOf } from "./plan.js";
 import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
 import { Registry } from "./registry.js";
 import type {
@@ -65,6 +65,14 @@ interface Loaded {
   readonly generation: Generation;
   readonly description: Description;
   readonly registry: Registry;
+}
+
+interface Prepared {
+  readonly paths: PinPaths;
+  /** Of the services. */
+  readonly addresses: readonly Address[];
+  /** Those that were not there. */
+  readonly added: readonly Address[];
 }
 
 interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
@@ -193,32 +201,24 @@ class KernelDataPlane implements DataPlane {
 
   apply(rules: Rules): ApplyResult {
     const before = this.#findPaths() === undefined ? undefined : this.#readable();
-    const planWith = (choice: EngineChoice): Plan =>
-      (before !== undefined && planOver(before, rules, choice)) ||
-      planWhole(rules, choice, this.#layeredFrom);
+    const planWith = (wanted: Wanted): Plan =>
+      (before !== undefined && planOver(before, rules, wanted)) ||
+      planWhole(rules, wanted, this.#layeredFrom);
+    const wanted = wantedOf(before, rules, chooseEngine(rules));
+    if (before !== undefined && isInForce(before, wanted)) return this.#keep(before, rules, wanted);
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
-    let plan = planWith(chooseEngine(rules));
-    const paths = new PinPaths(mountBpffs(), this.netnsInode);
-    this.#paths = paths;
-    removeEnded(paths);
-    // Another version's state goes on deciding until ours is in force.
-    if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
-    const addresses = rules.file.services.flatMap((service) => service.addresses);
-    const added = addMissing(addresses);
-    if (before !== undefined) {
-      // A writer that was killed may not have come that far.
-      before.registry.setIngress(before.generation.ingress);
-      if (isInForce(before, plan)) return this.#refresh(before, plan, added);
-    }
+    let plan = planWith(wanted);
+    const { paths, addresses, added } = this.#prepare(before, rules);
     let built: Built;
     try {
       try {
         built = this.#build(paths, before, rules, plan);
       } catch (error) {
-        plan = planWith(withoutKfunc(rules, plan.choice, error));
-        if (before !== undefined && isInForce(before, plan)) {
-          return this.#refresh(before, plan, added);
+        const without = { ...wanted, choice: withoutKfunc(rules, plan.choice, error) };
+        if (before !== undefined && isInForce(before, without)) {
+          return this.#refresh(before, without, added);
         }
+        plan = planWith(without);
         built = this.#build(paths, before, rules, plan);
       }
     } catch (error) {
@@ -260,10 +260,30 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
+  /** What has to be before a change: a place to pin things, and the addresses; nothing of those who are gone. */
+  #prepare(before: Loaded | undefined, rules: Rules): Prepared {
+    const paths = new PinPaths(mountBpffs(), this.netnsInode);
+    this.#paths = paths;
+    removeEnded(paths);
+    // Another version's state goes on deciding until ours is in force.
+    if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
+    const addresses = rules.file.services.flatMap((service) => service.addresses);
+    const added = addMissing(addresses);
+    // A writer that was killed may not have come that far.
+    before?.registry.setIngress(before.generation.ingress);
+    return { paths, addresses, added };
+  }
+
+  /** These rules are in force. */
+  #keep(before: Loaded, rules: Rules, wanted: Wanted): ApplyResult {
+    const { added } = this.#prepare(before, rules);
+    return this.#refresh(before, wanted, added);
+  }
+
   /** Nothing to change: what came and went is looked at again. */
   #refresh(
     { description, registry, generation }: Loaded,
-    { mappings }: Plan,
+    { mappings }: Wanted,
     added: readonly string[],
   ): ApplyResult {
     registry.scan();
@@ -290,7 +310,7 @@ class KernelDataPlane implements DataPlane {
     if (registry === undefined || slots === undefined) {
       // The tables in force name places in the registry that is there.
       if (plan.whole === null) {
-        return this.#build(paths, before, rules, planWhole(rules, plan.choice, this.#layeredFrom));
+        return this.#build(paths, before, rules, planWhole(rules, plan, this.#layeredFrom));
       }
       registry = Registry.create(
         paths,
@@ -526,7 +546,7 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
-function isInForce({ description }: Loaded, { digest, choice }: Plan): boolean {
+function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean {
   return (
     description.digest === digest &&
     description.engine === choice.engine &&

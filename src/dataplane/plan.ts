@@ -10,18 +10,22 @@ import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
 import { fitsRoom, isLayered, offsets } from "./tables.js";
 
-export interface Plan {
+/** What is asked for, without what it takes. */
+export interface Wanted {
   readonly choice: EngineChoice;
   readonly fileDigest: string;
   readonly digest: string;
+  /** How many, of both kinds. */
+  readonly mappings: number;
+}
+
+export interface Plan extends Wanted {
   /** Null: the tables in force are used. */
   readonly whole: Compiled | null;
   readonly overlay: Overlay | null;
   readonly layers: Layers | null;
   readonly interfaces: readonly string[];
   readonly protocols: readonly Protocol[];
-  /** How many, of both kinds. */
-  readonly mappings: number;
 }
 
 /** Those of the tables first, then the overlay's. */
@@ -39,48 +43,50 @@ interface InForce {
   readonly description: Description;
 }
 
+/** The very same: who adds a mapping takes the file's part of what is in force. */
+function hasFileOf({ rules: old }: Description, rules: Rules): boolean {
+  return rules.file === old.file && rules.source === old.source;
+}
+
+export function wantedOf(before: InForce | undefined, rules: Rules, choice: EngineChoice): Wanted {
+  beginStep("comparing with what is in force");
+  const fileDigest =
+    before !== undefined && hasFileOf(before.description, rules)
+      ? before.description.fileDigest
+      : digestOfFile(rules.source, rules.file);
+  return {
+    choice,
+    fileDigest,
+    digest: digestOf(fileDigest, rules.runtime),
+    mappings: rules.file.mappings.length + rules.runtime.length,
+  };
+}
+
 /** Null: the whole has to be built. */
-export function planOver(before: InForce, rules: Rules, choice: EngineChoice): Plan | null {
+export function planOver(before: InForce, rules: Rules, wanted: Wanted): Plan | null {
   const { description, generation } = before;
-  // The very same: who adds a mapping takes the file's part of what is in force.
-  const { rules: old } = description;
-  if (rules.file !== old.file || rules.source !== old.source) return null;
+  if (!hasFileOf(description, rules)) return null;
   const base = generation.base();
   if (base === null || description.layers === null) return null;
-  if (description.engine !== choice.engine) return null;
+  if (description.engine !== wanted.choice.engine) return null;
   const layers: Layers = { ...description.layers, room: description.layers.room === 0 ? 1 : 0 };
   const overlay = layOver(rules, layers, (firstRule) =>
     compileOverlay(rules.runtime, base, firstRule),
   );
   if (overlay === null) return null;
   return {
-    choice,
-    fileDigest: description.fileDigest,
-    digest: digestOf(description.fileDigest, rules.runtime),
+    ...wanted,
     whole: null,
     overlay: overlay.built,
     layers,
     interfaces: description.interfaces,
     protocols: protocolsOf(layers.protocols, overlay.built?.compiled),
-    mappings: layers.mappings + rules.runtime.length,
   };
 }
 
 /** Throws CONFIGURATION with everything that is wrong with the rules. */
-export function planWhole(
-  rules: Rules,
-  choice: EngineChoice,
-  layeredFrom: number | undefined,
-): Plan {
-  beginStep("comparing with what is in force");
-  const fileDigest = digestOfFile(rules.source, rules.file);
+export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | undefined): Plan {
   beginStep("compiling");
-  const common = {
-    choice,
-    fileDigest,
-    digest: digestOf(fileDigest, rules.runtime),
-    mappings: rules.file.mappings.length + rules.runtime.length,
-  };
   if (isLayered(rules.file.mappings.length, layeredFrom)) {
     const whole = compile({ ...rules, runtime: [] });
     const layers: Layers = {
@@ -96,13 +102,13 @@ export function planWhole(
     if (overlay !== null) {
       const protocols = protocolsOf(layers.protocols, overlay.built?.compiled);
       const { interfaces } = whole;
-      return { ...common, whole, overlay: overlay.built, layers, interfaces, protocols };
+      return { ...wanted, whole, overlay: overlay.built, layers, interfaces, protocols };
     }
   }
   const whole = compile(rules);
   const protocols = protocolsOf([], whole);
   const { interfaces } = whole;
-  return { ...common, whole, overlay: null, layers: null, interfaces, protocols };
+  return { ...wanted, whole, overlay: null, layers: null, interfaces, protocols };
 }
 
 function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined): Protocol[] {

@@ -69,8 +69,13 @@ test("tubular's bindings are imported, applied, and lead where their labels are 
   await server.echo("names", [["udp", "127.0.1.12", 6053]]);
   const file = server.file(JSON.stringify(bindings), "bindings.json");
   const imported = await server.ilm([
-    ...["import", "tubular", file],
-    ...["--label", "Every Port=127.0.1.11:7777", "--label", "names=127.0.1.12"],
+    "import",
+    "tubular",
+    file,
+    "--label",
+    "Every Port=127.0.1.11:7777",
+    "--label",
+    "names=127.0.1.12",
   ]);
   expect(imported.status).toBe(1);
   expect(imported.stderr).toContain("define the service label-web");
