@@ -38,6 +38,10 @@ export interface DialOptions {
   readonly length?: number;
   /** What every packet of the client carries beside its data. */
   readonly headers?: readonly ("options" | "hop-by-hop" | "destination")[];
+  /** Who closes a connection; default: the daemon, and the client when that has. */
+  readonly closes?: "first" | "last";
+  /** Bytes that it sends first over a connection. */
+  readonly uploads?: number;
 }
 
 /** What the kernel answers when nothing listens there. */
@@ -71,6 +75,8 @@ export class Dialler {
       mptcp: options.mptcp ?? false,
       length: options.length ?? 5,
       headers: options.headers ?? [],
+      closes: options.closes ?? "last",
+      uploads: options.uploads ?? 0,
     };
     // One at a time: the answers come in the order of the requests.
     const answer = this.#last.then(async () => {

@@ -331,9 +331,6 @@ export function renderSituations(): string {
   return ["| the listener | proven for | what happens |", "|---|---|---|", ...rows].join("\n");
 }
 
-/** Below those that the kernel chooses from. */
-let sourcePort = 20_000;
-
 export function makeStage(
   server: Server,
   client: Client,
@@ -349,11 +346,6 @@ export function makeStage(
     cell,
     kind,
     outside: async (port) => await client.who(protocolOf(kind), cell.public, port, options),
-    // From a port of which no remains of another test are left (TIME_WAIT): those are a test of their own, of listeners-mptcp.
-    inside: async (port) => {
-      sourcePort += 1;
-      const from = [cell.loopback, sourcePort] as const;
-      return await server.who(protocolOf(kind), cell.loopback, port, { ...options, from });
-    },
+    inside: async (port) => await server.who(protocolOf(kind), cell.loopback, port, options),
   };
 }
