@@ -11,6 +11,8 @@
  * selection is counted here, and a first fragment that cannot be handed over: everything else meets sk_lookup later and is
  * counted there.
  */
+#include <linux/tcp.h>
+
 #include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -60,6 +62,12 @@ struct packet {
 	__u32 transport;	/* offset from the network header */
 	__u8 tcp_flags;
 	bool remains;		/* a SYN that meets those of a connection (TIME_WAIT) */
+	/*
+	 * From the machine itself, over lo, to another interface's address: the kernel's tables can only be asked as if for lo
+	 * (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no socket that is bound to the interface, and of those
+	 * that are bound to lo, which get nothing of it.
+	 */
+	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
 };
 
@@ -81,9 +89,6 @@ struct packet {
 #define TCP_OPTION_NONE 1
 #define TCP_OPTION_TIMESTAMP 8
 #define TCP_TIMESTAMP_LENGTH 10
-
-/* lo's, in every namespace (drivers/net/loopback.c, loopback_net_init). */
-#define LOOPBACK_IFINDEX 1
 
 /* The network header's offset is known on every device, with an Ethernet header or without. */
 static __always_inline bool load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
@@ -413,6 +418,48 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 	return holder;
 }
 
+/*
+ * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is bound to the interface, of
+ * those that called bind().
+ */
+static __noinline bool is_held(const struct lookup *l, __u8 existing)
+{
+	struct ilm_place place = { .endpoint = l->dialled, .device = l->interface };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
+
+	return (p && p->connected) || (existing != ILM_EXISTING_NEVER && already_listening(l, existing));
+}
+
+/* Does the ACK bring back a cookie that the listener sent? */
+static __noinline bool brings_cookie(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
+{
+	struct ip4_header ip4;
+	struct ip6_header ip6;
+	struct tcphdr tcp;
+
+	if (!load(skb, p->transport, &tcp, sizeof(tcp)))
+		return false;
+	if (p->l.family == AF_INET)
+		return load(skb, 0, &ip4, sizeof(ip4)) &&
+		       !bpf_tcp_check_syncookie(sk, &ip4, sizeof(ip4), &tcp, sizeof(tcp));
+	return load(skb, 0, &ip6, sizeof(ip6)) &&
+	       !bpf_tcp_check_syncookie(sk, &ip6, sizeof(ip6), &tcp, sizeof(tcp));
+}
+
+/*
+ * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to the interface, which the
+ * tables did not tell of.
+ */
+static __always_inline bool can_take(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
+{
+	if (!p->crossed)
+		return true;
+	if (sk->bound_dev_if)
+		return false;
+	return p->l.dialled.protocol == IPPROTO_UDP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ||
+	       brings_cookie(skb, p, sk);
+}
+
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
 /* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
 __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
@@ -432,7 +479,7 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const st
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&
-	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN))
+	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
 	bpf_sk_release(sk);
 	return outcome;
@@ -571,7 +618,8 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!class || !*class)
 		return TCX_NEXT;
 
-	p.l.interface = skb->ingress_ifindex;
+	p.l.interface = arrival(skb, p.l.family == AF_INET);
+	p.crossed = p.l.interface != skb->ingress_ifindex;
 	number = find_rule(*class, &p.l);
 	if (!number)
 		return TCX_NEXT;
@@ -596,6 +644,11 @@ int ilm_steer(struct __sk_buff *skb)
 			return TCX_NEXT;
 		p.remains = true;
 		holder = listener_holder(skb, &p.l);
+	}
+	if (holder != CONNECTION && p.crossed && any_on_device()) {
+		if (is_held(&p.l, rule->existing))
+			return TCX_NEXT;
+		holder = NOBODY;
 	}
 	if (holder == CONNECTION || (holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
 	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))

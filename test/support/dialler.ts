@@ -31,6 +31,8 @@ export interface DialOptions {
   /** False: an unconnected UDP socket, which takes an answer from anybody and sees no refusal. */
   readonly connected?: boolean;
   readonly from?: readonly [string, number];
+  /** SO_BINDTODEVICE */
+  readonly device?: string;
   readonly timeout_s?: number;
   /** The client speaks MPTCP, if the daemon does. */
   readonly mptcp?: boolean;
@@ -76,6 +78,7 @@ export class Dialler {
       length: options.length ?? 5,
       headers: options.headers ?? [],
       closes: options.closes ?? "last",
+      device: options.device ?? null,
       uploads: options.uploads ?? 0,
     };
     // One at a time: the answers come in the order of the requests.

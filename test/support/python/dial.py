@@ -3,7 +3,8 @@
 
 Request: {"protocol", "address", "port", "from": [address, port] or null, "connected": bool, "timeout_s": number,
 "mptcp": bool, "length": bytes of a datagram, "headers": IPv4 options or IPv6 extension headers, see below,
-"closes": "last", or "first": as soon as it has its answer, "uploads": bytes that it sends first over a connection}
+"closes": "last", or "first": as soon as it has its answer, "uploads": bytes that it sends first over a connection,
+"device": that its socket is bound to, or null}
 Result: {"answered": true, "tag", "peer", "local", "client", "repliedFrom"} or {"answered": false, "errno": "ECONNREFUSED"}.
 A client that asked for MPTCP also gets "mptcp": false when the connection fell back to plain TCP.
 """
@@ -47,6 +48,8 @@ def dial(request):
         sock.settimeout(request["timeout_s"])
         for header in request.get("headers", []):
             sock.setsockopt(*HEADERS[header])
+        if request.get("device") is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request["device"].encode())
         if request["from"] is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(tuple(request["from"]))
