@@ -10,12 +10,42 @@
 #define ETH_P_IPV6 0x86dd
 #define CHECKSUM_PARTIAL 3
 
+/* lo's, in every namespace (drivers/net/loopback.c, loopback_net_init). */
+#define LOOPBACK_IFINDEX 1
+#define SKB_DST_NOREF 1UL
+#define DST_METADATA 0x0080
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
 struct sk_buff {
+	unsigned long _skb_refdst;
 	unsigned char *head;
 	unsigned char *data;
 	__u16 network_header;
 	__u8 ip_summed : 2;
-} __attribute__((preserve_access_index));
+};
+
+struct dst_entry {
+	unsigned short flags;
+};
+
+struct rtable {
+	int rt_iif;
+};
+
+struct net_device {
+	int ifindex;
+};
+
+struct inet6_dev {
+	struct net_device *dev;
+};
+
+struct rt6_info {
+	struct inet6_dev *rt6i_idev;
+};
+
+#pragma clang attribute pop
 
 struct udp_header {
 	__be16 source;
@@ -36,6 +66,27 @@ static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 	__u16 network = BPF_CORE_READ(skb, network_header);
 
 	return head + network - data;
+}
+
+/*
+ * The interface that the packet came in on, as sockets that are bound to one are asked: what the machine sends to itself comes
+ * over lo, but with its route, which says whose address it is for (include/net/route.h, inet_iif;
+ * net/ipv6/ip6_input.c, ip6_rcv_core).
+ */
+static __always_inline __u32 arrival(struct __sk_buff *ctx, bool v4)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx;
+	const void *route;
+	__u32 index;
+
+	if (ctx->ingress_ifindex != LOOPBACK_IFINDEX)
+		return ctx->ingress_ifindex;
+	route = (const void *)(BPF_CORE_READ(skb, _skb_refdst) & ~SKB_DST_NOREF);
+	if (!route || BPF_CORE_READ((const struct dst_entry *)route, flags) & DST_METADATA)
+		return LOOPBACK_IFINDEX;
+	index = v4 ? BPF_CORE_READ((const struct rtable *)route, rt_iif) :
+		BPF_CORE_READ((const struct rt6_info *)route, rt6i_idev, dev, ifindex);
+	return index ? index : LOOPBACK_IFINDEX;
 }
 
 #endif

@@ -11,6 +11,8 @@
  * selection is counted here, and a first fragment that cannot be handed over: everything else meets sk_lookup later and is
  * counted there.
  */
+#include <linux/tcp.h>
+
 #include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -58,19 +60,35 @@ struct ports_header {
 struct packet {
 	struct lookup l;
 	__u32 transport;	/* offset from the network header */
-	__u32 expected;		/* sequence number that the remains of a connection wait for */
 	__u8 tcp_flags;
-	bool remains;		/* a SYN that meets such */
+	bool remains;		/* a SYN that meets those of a connection (TIME_WAIT) */
+	/*
+	 * From the machine itself, over lo, to another interface's address: the kernel's tables can only be asked as if for lo
+	 * (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no socket that is bound to the interface, and of those
+	 * that are bound to lo, which get nothing of it.
+	 */
+	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
 };
 
-/* In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). */
+/*
+ * In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). In its last
+ * word, which queues leave alone: on its way the packet may pass one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the others).
+ */
 #define BURIED_MAGIC 0x696c6d62
+#define BURIED_AT 4
 
 /* From the start of the TCP header. */
 #define TCP_SEQUENCE 4
 #define TCP_OFFSET_FLAGS 12
 #define TCP_CHECK 16
+#define TCP_OPTIONS 20
+/* Options have 40 bytes, and the shortest has one. */
+#define TCP_OPTIONS_MAX 40
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NONE 1
+#define TCP_OPTION_TIMESTAMP 8
+#define TCP_TIMESTAMP_LENGTH 10
 
 /* The network header's offset is known on every device, with an Ethernet header or without. */
 static __always_inline bool load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
@@ -232,35 +250,106 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 
 extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __ksym;
 
-static __always_inline const struct sock_common *as_sock_common(struct bpf_sock *sk)
-{
-	return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock_common));
-}
-
-/*
- * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
- * connection may also be one that is being made, or the remains of one (TIME_WAIT): then the upper half of the result is what
- * they expect. A function of its own: this look-up gives another type of socket, and the verifier wants the two apart.
- */
-static __noinline __u64 tcp_holder(struct __sk_buff *skb, const struct lookup *l)
+/* Likewise of the packet as it is, with connections that are being made and remains of such. TCP only. To be released. */
+static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const struct lookup *l)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 length = make_tuple(&tuple, l, l->dialled.address, l->dialled.port);
-	__u64 holder = CONNECTION;
 	struct bpf_sock *sk;
 
 	set_looking(1);
 	sk = ASK(bpf_skc_lookup_tcp, skb, &tuple, length);
 	set_looking(0);
+	return sk;
+}
+
+/*
+ * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
+ * connection may also be one that is being made, or the remains of one (TIME_WAIT). A function of its own: this look-up gives
+ * another type of socket, and the verifier wants the two apart.
+ */
+static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
+{
+	struct bpf_sock *sk = ask_for_any(skb, l);
+	enum holder holder = CONNECTION;
+
 	if (!sk)
 		return NOBODY;
 	if (sk->state == TCP_LISTEN)
 		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
-	/* bpf_skc_to_tcp_timewait_sock() does not know what an MPTCP subflow leaves. */
 	if (sk->state == TCP_TIME_WAIT)
-		holder = REMAINS | (__u64)as_sock_common(sk)->skc_tw_rcv_nxt << 32;
+		holder = REMAINS;
 	bpf_sk_release(sk);
 	return holder;
+}
+
+/* The timestamp in the options from `at` to `end` (RFC 7323). */
+static __noinline bool load_timestamp(struct __sk_buff *skb, __u32 at, __u32 end, __u32 *time)
+{
+	__u8 option[2];
+	__be32 value;
+
+	for (int i = 0; i < TCP_OPTIONS_MAX && at < end; i++) {
+		if (!load(skb, at, option, sizeof(option)) || option[0] == TCP_OPTION_END)
+			return false;
+		if (option[0] == TCP_OPTION_NONE) {
+			at++;
+			continue;
+		}
+		if (option[0] == TCP_OPTION_TIMESTAMP && option[1] == TCP_TIMESTAMP_LENGTH) {
+			if (!load(skb, at + sizeof(option), &value, sizeof(value)))
+				return false;
+			*time = bpf_ntohl(value);
+			return true;
+		}
+		if (option[1] < sizeof(option))
+			return false;
+		at += option[1];
+	}
+	return false;
+}
+
+/* What remains of a connection: what it waits for, and the newest timestamp that it saw. */
+struct remains {
+	__u32 sequence;
+	__u32 time;
+	bool timed;
+};
+
+static __noinline bool find_remains(struct __sk_buff *skb, const struct lookup *l, struct remains *remains)
+{
+	struct bpf_sock *sk = ask_for_any(skb, l);
+	const struct tcp_timewait_sock *timewait;
+	bool found;
+
+	if (!sk)
+		return false;
+	found = sk->state == TCP_TIME_WAIT;
+	if (found) {
+		/* bpf_skc_to_tcp_timewait_sock() does not know what an MPTCP subflow leaves. */
+		timewait = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_timewait_sock));
+		remains->sequence = timewait->tw_sk.__tw_common.skc_tw_rcv_nxt;
+		remains->time = timewait->tw_ts_recent;
+		remains->timed = timewait->tw_ts_recent_stamp;
+	}
+	bpf_sk_release(sk);
+	return found;
+}
+
+/*
+ * Is the SYN a new one, or an old duplicate? As the kernel judges (net/ipv4/tcp_minisocks.c, tcp_timewait_state_process): by its
+ * sequence number, or by its timestamp, as after many bytes, or from another host behind the same NAT, the number may be less.
+ */
+static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u32 sequence, __be16 flags,
+				     const struct remains *remains)
+{
+	__u32 end = transport + (bpf_ntohs(flags) >> 12) * 4;
+	__u32 time;
+
+	if ((__s32)(sequence - remains->sequence) > 0)
+		return true;
+	return remains->timed && load_timestamp(skb, transport + TCP_OPTIONS, end, &time) &&
+	       (__s32)(remains->time - time) < 0;
 }
 
 /*
@@ -268,39 +357,47 @@ static __noinline __u64 tcp_holder(struct __sk_buff *skb, const struct lookup *l
  * a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it asks sk_lookup for one, which cannot select this kind; and
  * given a listener by us, it would find that the connection exists already and drop the SYN. So it is told by a copy that
  * says RST that the old connection is over, and gets the SYN once more, right behind.
+ *
+ * What the machine sends to itself carries its route (drivers/net/loopback.c, loopback_xmit). A redirect to ingress takes it
+ * away (include/linux/netdevice.h, ____dev_forward_skb), and without one an own address as the source is a martian
+ * (net/ipv4/route.c, ip_route_input_slow): the packet would be dropped. So on lo both go out, which is in again, with the route.
  */
-static __noinline int bury(struct __sk_buff *skb, __u32 transport, __u32 expected)
+static __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 at = network_offset(skb) + transport;
-	__be32 sequence, rst_sequence = bpf_htonl(expected);
+	__u32 at = network_offset(skb) + p->transport;
+	__u64 direction = skb->ifindex == LOOPBACK_IFINDEX ? 0 : BPF_F_INGRESS;
+	__be32 sequence, rst_sequence;
 	__be16 flags, rst_flags;
+	struct remains remains;
 
-	if (skb->cb[0] == BURIED_MAGIC || bpf_skb_load_bytes(skb, at + TCP_SEQUENCE, &sequence, sizeof(sequence)) ||
+	if (skb->cb[BURIED_AT] == BURIED_MAGIC || !find_remains(skb, &p->l, &remains) ||
+	    bpf_skb_load_bytes(skb, at + TCP_SEQUENCE, &sequence, sizeof(sequence)) ||
 	    bpf_skb_load_bytes(skb, at + TCP_OFFSET_FLAGS, &flags, sizeof(flags)))
 		return TCX_NEXT;
-	/* An old duplicate: for the kernel to refuse. */
-	if ((__s32)(bpf_ntohl(sequence) - expected) <= 0)
+	/* An old duplicate is for the kernel to refuse. */
+	if (!is_newer(skb, p->transport, bpf_ntohl(sequence), flags, &remains))
 		return TCX_NEXT;
+	rst_sequence = bpf_htonl(remains.sequence);
 	rst_flags = (flags & bpf_htons(0xff00)) | bpf_htons(TCP_RST);
 	if (bpf_l4_csum_replace(skb, at + TCP_CHECK, sequence, rst_sequence, sizeof(sequence)) ||
 	    bpf_l4_csum_replace(skb, at + TCP_CHECK, flags, rst_flags, sizeof(flags)) ||
 	    bpf_skb_store_bytes(skb, at + TCP_SEQUENCE, &rst_sequence, sizeof(sequence), 0) ||
 	    bpf_skb_store_bytes(skb, at + TCP_OFFSET_FLAGS, &rst_flags, sizeof(flags), 0))
 		return TCX_NEXT;
-	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	bpf_clone_redirect(skb, skb->ifindex, direction);
 	bpf_l4_csum_replace(skb, at + TCP_CHECK, rst_sequence, sequence, sizeof(sequence));
 	bpf_l4_csum_replace(skb, at + TCP_CHECK, rst_flags, flags, sizeof(flags));
 	bpf_skb_store_bytes(skb, at + TCP_SEQUENCE, &sequence, sizeof(sequence), 0);
 	bpf_skb_store_bytes(skb, at + TCP_OFFSET_FLAGS, &flags, sizeof(flags), 0);
-	skb->cb[0] = BURIED_MAGIC;
-	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	skb->cb[BURIED_AT] = BURIED_MAGIC;
+	return bpf_redirect(skb->ifindex, direction);
 }
 
 /* Who listens, as if the client had another port. */
-static __always_inline __u64 listener_holder(struct __sk_buff *skb, struct lookup *l)
+static __always_inline enum holder listener_holder(struct __sk_buff *skb, struct lookup *l)
 {
 	__u16 port = l->remote_port;
-	__u64 holder;
+	enum holder holder;
 
 	l->remote_port = 0;
 	holder = tcp_holder(skb, l);
@@ -319,6 +416,48 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
 	bpf_sk_release(sk);
 	return holder;
+}
+
+/*
+ * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is bound to the interface, of
+ * those that called bind().
+ */
+static __noinline bool is_held(const struct lookup *l, __u8 existing)
+{
+	struct ilm_place place = { .endpoint = l->dialled, .device = l->interface };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
+
+	return (p && p->connected) || (existing != ILM_EXISTING_NEVER && already_listening(l, existing));
+}
+
+/* Does the ACK bring back a cookie that the listener sent? */
+static __noinline bool brings_cookie(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
+{
+	struct ip4_header ip4;
+	struct ip6_header ip6;
+	struct tcphdr tcp;
+
+	if (!load(skb, p->transport, &tcp, sizeof(tcp)))
+		return false;
+	if (p->l.family == AF_INET)
+		return load(skb, 0, &ip4, sizeof(ip4)) &&
+		       !bpf_tcp_check_syncookie(sk, &ip4, sizeof(ip4), &tcp, sizeof(tcp));
+	return load(skb, 0, &ip6, sizeof(ip6)) &&
+	       !bpf_tcp_check_syncookie(sk, &ip6, sizeof(ip6), &tcp, sizeof(tcp));
+}
+
+/*
+ * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to the interface, which the
+ * tables did not tell of.
+ */
+static __always_inline bool can_take(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
+{
+	if (!p->crossed)
+		return true;
+	if (sk->bound_dev_if)
+		return false;
+	return p->l.dialled.protocol == IPPROTO_UDP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ||
+	       brings_cookie(skb, p, sk);
 }
 
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
@@ -340,7 +479,7 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const st
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&
-	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN))
+	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
 	bpf_sk_release(sk);
 	return outcome;
@@ -401,7 +540,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			continue;
 		/* It comes again. */
 		if (p->remains)
-			return bury(skb, p->transport, p->expected);
+			return bury(skb, p);
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
 		c = bpf_map_lookup_elem(&counters, &rule->counter);
@@ -441,7 +580,7 @@ int ilm_steer(struct __sk_buff *skb)
 	__u32 protocol = skb->protocol;
 	__u32 number, key;
 	struct ilm_rule *rule;
-	__u64 holder;
+	enum holder holder;
 	__u32 *class;
 	bool udp;
 
@@ -479,7 +618,8 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!class || !*class)
 		return TCX_NEXT;
 
-	p.l.interface = skb->ingress_ifindex;
+	p.l.interface = arrival(skb, p.l.family == AF_INET);
+	p.crossed = p.l.interface != skb->ingress_ifindex;
 	number = find_rule(*class, &p.l);
 	if (!number)
 		return TCX_NEXT;
@@ -499,12 +639,16 @@ int ilm_steer(struct __sk_buff *skb)
 			return TCX_NEXT;
 	}
 	holder = udp ? udp_holder(skb, &p.l) : tcp_holder(skb, &p.l);
-	if ((__u32)holder == REMAINS) {
+	if (holder == REMAINS) {
 		if ((p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return TCX_NEXT;
 		p.remains = true;
-		p.expected = holder >> 32;
 		holder = listener_holder(skb, &p.l);
+	}
+	if (holder != CONNECTION && p.crossed && any_on_device()) {
+		if (is_held(&p.l, rule->existing))
+			return TCX_NEXT;
+		holder = NOBODY;
 	}
 	if (holder == CONNECTION || (holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
 	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))

@@ -1,9 +1,10 @@
 /** `ilm listeners` tells of each listener who has it, what it is, and what leads to it; also of those before us. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { putInCgroup, removeCgroups } from "../support/cgroup.js";
 import { kinds, Lab, protocolOf, stopLabs } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { run } from "../support/process.js";
+import { run, words } from "../support/process.js";
 
 const network = useNetwork();
 let lab: Lab;
@@ -24,6 +25,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await stopLabs();
+  await removeCgroups();
   await network.server.reset();
 });
 
@@ -93,7 +95,62 @@ test("a socket that several processes hold is shown with the one that opened it,
   expect(row).toMatchObject({ pid, mappings: ["app", "other"] });
 });
 
-test("a unit's cgroup is shown", async () => {
+/** Folders of cgroups as systemd names them (systemd.unit(5), "user@.service"), and the unit that they are of. */
+const cgroups: readonly [string, string | null][] = [
+  ["system.slice/ilmtest.service", "ilmtest.service"],
+  ["system.slice/system-ilmtest.slice/ilmtest@1.service", "ilmtest@1.service"],
+  ["system.slice/ilmtest.service/worker", "ilmtest.service"],
+  ["user.slice/user-1000.slice/user@1000.service/app.slice/ilmtest.service", "ilmtest.service"],
+  ["user.slice/user-1000.slice/session-7.scope", "session-7.scope"],
+  ["system.slice/ilmtest.socket", "ilmtest.socket"],
+  ["system.slice", null],
+];
+
+for (const [path, unit] of cgroups) {
+  test(`a daemon in the cgroup ${path} is shown with ${unit === null ? "no unit" : `the unit ${unit}`}, and is served`, async () => {
+    const { server, client } = network;
+    await server.apply(rules);
+    const cgroup = await putInCgroup(lab.process, path);
+    for (const [kind, port] of [
+      ["tcp", 6000],
+      ["udp", 6000],
+      ["mptcp", 6001],
+    ] as const) {
+      await lab.open(kind, kind, "127.0.1.10", port);
+    }
+    const { pid } = lab.process;
+    const owner = { pid, command: "python3", user: "root", unit };
+    expect(await server.listeners()).toMatchObject(kinds.map(() => ({ ...owner, cgroup })));
+    const table = (await server.ilmDone(["listeners"])).stdout;
+    const lines = table.split("\n").filter((text) => text.includes("127.0.1.10:"));
+    expect(lines).toHaveLength(kinds.length);
+    for (const line of lines) {
+      expect(line).toMatch(new RegExp(` ${pid} +root +${(unit ?? "-").replaceAll(".", "\\.")} `));
+    }
+    const explained = await server.ilmDone(["explain", "tcp", "203.0.113.1:6000", "--json"]);
+    expect(explained.json()).toMatchObject({ listener: { pid, user: "root", unit } });
+    for (const [kind, port] of [
+      ["tcp", 6000],
+      ["udp", 6000],
+      ["mptcp", 6002],
+    ] as const) {
+      expect(await client.who(protocolOf(kind), "203.0.113.1", port)).toBe(kind);
+    }
+  });
+}
+
+test("a daemon of another user is shown with that user and its command", async () => {
+  const { server } = network;
+  const daemon = server.start(
+    words("setpriv --reuid=nobody --regid=65534 --clear-groups nc -lk 127.0.1.10 6000"),
+  );
+  await server.waitForListener("tcp", "127.0.1.10", 6000);
+  expect(await server.listeners()).toMatchObject([
+    { pid: daemon.pid, command: "nc", user: "nobody" },
+  ]);
+});
+
+test("a daemon without a unit is shown with its cgroup", async () => {
   const { server } = network;
   await lab.open("app", "tcp", "127.0.1.10", 6000);
   const [row] = await server.listeners();

@@ -31,6 +31,8 @@ export interface DialOptions {
   /** False: an unconnected UDP socket, which takes an answer from anybody and sees no refusal. */
   readonly connected?: boolean;
   readonly from?: readonly [string, number];
+  /** SO_BINDTODEVICE */
+  readonly device?: string;
   readonly timeout_s?: number;
   /** The client speaks MPTCP, if the daemon does. */
   readonly mptcp?: boolean;
@@ -38,6 +40,10 @@ export interface DialOptions {
   readonly length?: number;
   /** What every packet of the client carries beside its data. */
   readonly headers?: readonly ("options" | "hop-by-hop" | "destination")[];
+  /** Who closes a connection; default: the daemon, and the client when that has. */
+  readonly closes?: "first" | "last";
+  /** Bytes that it sends first over a connection. */
+  readonly uploads?: number;
 }
 
 /** What the kernel answers when nothing listens there. */
@@ -71,6 +77,9 @@ export class Dialler {
       mptcp: options.mptcp ?? false,
       length: options.length ?? 5,
       headers: options.headers ?? [],
+      closes: options.closes ?? "last",
+      device: options.device ?? null,
+      uploads: options.uploads ?? 0,
     };
     // One at a time: the answers come in the order of the requests.
     const answer = this.#last.then(async () => {

@@ -26,6 +26,10 @@ export interface OpenOptions {
   /** A SO_REUSEPORT group's own program: always this member. */
   readonly selector?: number;
   readonly listen?: boolean;
+  /** Who closes first keeps the remains of the connection (TIME_WAIT); default: the daemon. */
+  readonly closes?: "first" | "last";
+  /** Bytes that it reads of a connection before it answers. */
+  readonly reads?: number;
 }
 
 interface Answer {

@@ -1,6 +1,7 @@
 /** Names of the suites' namespaces, and how one is taken away with everything that belongs to it. */
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { sweepCgroups } from "./cgroup.js";
 import { lockRoot, pinRoot } from "./paths.js";
 import { run } from "./process.js";
 
@@ -37,7 +38,7 @@ export async function destroyNamespace(name: string): Promise<void> {
   await run(["ip", "netns", "del", name]);
 }
 
-/** Takes away the namespaces of test runs that were killed. */
+/** Takes away the namespaces of test runs that were killed, and then their cgroups, which are empty with that. */
 export async function sweepLeftovers(): Promise<void> {
   for (const name of existsSync(netnsFolder) ? readdirSync(netnsFolder) : []) {
     const maker = namePattern.exec(name)?.[1];
@@ -45,4 +46,5 @@ export async function sweepLeftovers(): Promise<void> {
       await destroyNamespace(name);
     }
   }
+  await sweepCgroups(isAlive);
 }

@@ -37,5 +37,6 @@ export interface ListenerRow {
   readonly kind: string;
   readonly command: string | null;
   readonly cgroup: string | null;
+  readonly unit: string | null;
   readonly cookie: string;
 }

@@ -33,6 +33,8 @@ export interface Stage {
   readonly outside: (port: number) => Promise<string>;
   /** Likewise the loopback address, from the machine itself: that arrives on lo. */
   readonly inside: (port: number) => Promise<string>;
+  /** The public address, from the machine itself: that comes by lo, and arrives on up0. */
+  readonly itself: (port: number) => Promise<string>;
 }
 
 export interface Situation {
@@ -235,6 +237,38 @@ export const situations: readonly Situation[] = [
     },
   },
   {
+    what: "It is bound to a device, and the machine dials an address of its own",
+    outcome:
+      "To it that arrives on the interface that has the address, as without `ilm`: there it keeps what is dialled exactly, and nothing else",
+    kinds: all,
+    play: async ({ lab, cell, kind, inside, itself }) => {
+      await lab.open("app", kind, cell.daemon, 6000);
+      for (const device of ["up0", "lo"]) {
+        await lab.open("exact", kind, cell.public, 6000, { device });
+        expect([await itself(6000), await inside(6000)]).toEqual([
+          device === "up0" ? "exact" : "app",
+          "app",
+        ]);
+        await lab.do("close", "exact");
+      }
+    },
+  },
+  {
+    what: "It is bound to a device, as a destination, and the machine dials an address of its own",
+    outcome:
+      "Likewise; but MPTCP and UDP sockets only what arrives on `lo`: for an address of another interface the next destination is tried",
+    kinds: all,
+    play: async ({ lab, cell, kind, inside, itself }) => {
+      await lab.open("spare", kind, cell.daemon2, 6000);
+      await lab.open("on up0", kind, cell.daemon, 6000, { device: "up0" });
+      const owner = kind === "tcp" ? "on up0" : "spare";
+      expect([await itself(6000), await inside(6000)]).toEqual([owner, "spare"]);
+      await lab.do("close", "on up0");
+      await lab.open("on lo", kind, cell.daemon, 6000, { device: "lo" });
+      expect([await itself(6000), await inside(6000)]).toEqual(["spare", "on lo"]);
+    },
+  },
+  {
     what: "It listens on `::` and takes IPv4 too (dual-stack)",
     outcome: '`to: "*:PORT"` leads IPv4 and IPv6 there, and `existing: any` counts it for both',
     kinds: all,
@@ -331,9 +365,6 @@ export function renderSituations(): string {
   return ["| the listener | proven for | what happens |", "|---|---|---|", ...rows].join("\n");
 }
 
-/** Below those that the kernel chooses from. */
-let sourcePort = 20_000;
-
 export function makeStage(
   server: Server,
   client: Client,
@@ -349,11 +380,7 @@ export function makeStage(
     cell,
     kind,
     outside: async (port) => await client.who(protocolOf(kind), cell.public, port, options),
-    // From a port of which no remains of another test are left (TIME_WAIT): those are a test of their own, of listeners-mptcp.
-    inside: async (port) => {
-      sourcePort += 1;
-      const from = [cell.loopback, sourcePort] as const;
-      return await server.who(protocolOf(kind), cell.loopback, port, { ...options, from });
-    },
+    inside: async (port) => await server.who(protocolOf(kind), cell.loopback, port, options),
+    itself: async (port) => await server.who(protocolOf(kind), cell.public, port, options),
   };
 }

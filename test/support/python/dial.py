@@ -2,7 +2,9 @@
 """A client that stays, so that a dial costs a millisecond: requests and results are lines of JSON.
 
 Request: {"protocol", "address", "port", "from": [address, port] or null, "connected": bool, "timeout_s": number,
-"mptcp": bool, "length": bytes of a datagram, "headers": IPv4 options or IPv6 extension headers, see below}
+"mptcp": bool, "length": bytes of a datagram, "headers": IPv4 options or IPv6 extension headers, see below,
+"closes": "last", or "first": as soon as it has its answer, "uploads": bytes that it sends first over a connection,
+"device": that its socket is bound to, or null}
 Result: {"answered": true, "tag", "peer", "local", "client", "repliedFrom"} or {"answered": false, "errno": "ECONNREFUSED"}.
 A client that asked for MPTCP also gets "mptcp": false when the connection fell back to plain TCP.
 """
@@ -46,6 +48,8 @@ def dial(request):
         sock.settimeout(request["timeout_s"])
         for header in request.get("headers", []):
             sock.setsockopt(*HEADERS[header])
+        if request.get("device") is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request["device"].encode())
         if request["from"] is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(tuple(request["from"]))
@@ -54,9 +58,12 @@ def dial(request):
                 sock.connect(target)
                 if mptcp:
                     details["mptcp"] = speaks_mptcp(sock)
+                sock.sendall(bytes(request.get("uploads", 0)))
                 data = b""
                 while chunk := sock.recv(65536):
                     data += chunk
+                    if request.get("closes") == "first" and data.endswith(b"\n"):
+                        break
                 replied_from = sock.getpeername()
             elif request["connected"]:
                 sock.connect(target)

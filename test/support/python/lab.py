@@ -5,7 +5,8 @@ Each request is {"do": VERB, "name": SOCKET, ...}; each gets one line: {"done": 
 An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag being the socket's.
 
   open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent],
-            device, tag, selector (a group's own program: always this member), listen (default true)
+            device, tag, selector (a group's own program: always this member), listen (default true),
+            closes (first, the default, or last: when the client has closed), reads (bytes, before it answers)
   listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
   fork      the listener is handed to a child by fork(); the parent closes it;   end   kills the child (pid)
   send_away / take   the listener goes through a Unix socket (path) to another lab, and comes out there (SCM_RIGHTS)
@@ -43,6 +44,8 @@ selector = selectors.DefaultSelector()
 sockets = {}
 tags = {}
 waiting = {}
+closes_last = set()
+reads = {}
 
 
 def name_of(endpoint):
@@ -73,7 +76,12 @@ def answer(sock, tag):
     connection.setblocking(True)
     line = {"tag": tag, "peer": name_of(peer), "local": name_of(connection.getsockname())}
     try:
+        left = reads.get(tag, 0)
+        while left > 0 and (chunk := connection.recv(min(left, 1 << 20))):
+            left -= len(chunk)
         connection.sendall(json.dumps(line).encode() + b"\n")
+        if tag in closes_last:
+            connection.recv(1)
         connection.shutdown(socket.SHUT_WR)
     except OSError:
         pass
@@ -126,7 +134,10 @@ def do_open(request):
     protocol = IPPROTO_MPTCP if kind == "mptcp" else 0
     sock = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM, protocol)
     sockets[request["name"]] = sock
-    tags[request["name"]] = request.get("tag", request["name"])
+    tag = tags[request["name"]] = request.get("tag", request["name"])
+    if request.get("closes", "first") == "last":
+        closes_last.add(tag)
+    reads[tag] = request.get("reads", 0)
     try:
         if kind != "udp":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
