@@ -77,6 +77,22 @@ static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 	return h ^ (h >> 15);
 }
 
+/* Every bit of the result depends on every bit of h (the finaliser of MurmurHash3). */
+static __always_inline __u32 mix(__u32 h)
+{
+	h = (h ^ (h >> 16)) * 0x85ebca6bU;
+	h = (h ^ (h >> 13)) * 0xc2b2ae35U;
+	return h ^ (h >> 16);
+}
+
+/* Where `prefixes` has an entry, if not in a slot behind. The number of slots is a seed too: where one does not do, another does. */
+static __always_inline __u32 prefix_slot(const __be32 *address, __u32 class_family, __u32 length, __u32 slots)
+{
+	__u32 h = mix(address_hash(address, (class_family << 8 | length) + slots));
+
+	return (__u64)h * slots >> 32;
+}
+
 static __always_inline __u32 endpoint_bucket(const struct ilm_endpoint *e)
 {
 	__u32 seed = e->port | (__u32)e->protocol << 16;
