@@ -262,6 +262,14 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 	return resolve(l->family == AF_INET ? rest->rule4 : rest->rule6, l, ILM_MATCHED_DEFAULT);
 }
 
+/* Every bit of the result depends on every bit of h (the finaliser of MurmurHash3). */
+static __always_inline __u32 mix(__u32 h)
+{
+	h = (h ^ (h >> 16)) * 0x85ebca6bU;
+	h = (h ^ (h >> 13)) * 0xc2b2ae35U;
+	return h ^ (h >> 16);
+}
+
 /* Of the cubic below, with 24 bits behind the point; their sum is 1. */
 #define ILM_LOG_Q0 0xb8aa3bULL /* 1 / (2 ln 2) */
 #define ILM_LOG_Q1 0x2f9db2ULL

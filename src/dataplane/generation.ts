@@ -169,8 +169,7 @@ function indexes(count: number): Uint8Array {
 function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
   const filter = new BigUint64Array(ILM_OWNED_WORDS);
   for (const address of addresses) {
-    const bit =
-      addressHash(new DataView(address.buffer, address.byteOffset), 0, 0) % (ILM_OWNED_WORDS * 64);
+    const bit = addressHash(address) % (ILM_OWNED_WORDS * 64);
     const word = Math.floor(bit / 64);
     filter[word] = (filter[word] ?? 0n) | (1n << BigInt(bit % 64));
   }
