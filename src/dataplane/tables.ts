@@ -47,6 +47,7 @@ export interface Searched {
 }
 
 export function searched({ prefixes, classes }: Compiled): Searched {
+  beginStep("arranging the prefixes");
   const search = searchByLength(prefixes, classes.length);
   return { search, prefixes: new PrefixSlots(prefixes, search) };
 }
