@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 4
+#define ILM_ABI_VERSION 5
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -109,17 +109,44 @@ ILM_ASSERT_SIZE(struct ilm_exact_key, 20);
 
 struct ilm_prefix_key {
 	__u32 length;		/* bits: 32 for class and family, then 0 to 128 of the address (IPv4 /n is 96 + n) */
-	__be32 class_family;	/* class * 2, + 1 for IPv6; network byte order: the trie compares bytes */
+	__be32 class_family;	/* class * 2, + 1 for IPv6; network byte order: a trie compares bytes */
 	__be32 address[4];
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
-/* What `prefixes` and `overlay_prefixes` have: a trie does not say how long the prefix is that it found. */
+/* What `overlay_prefixes` has: a trie does not say how long the prefix is that it found. */
 struct ilm_prefix_target {
 	__u32 target;		/* as in `exact` */
 	__u32 length;		/* 0 to 128, as in the key but without class and family */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_target, 8);
+
+/*
+ * prefixes[]: a hash table that never changes, so each entry is in the slot of its hash (bpf/address.h, prefix_slot) or in one of
+ * the next, without an empty one between. An entry is a prefix of a mapping, or a marker, which leads to longer ones.
+ */
+struct ilm_prefix {
+	__u32 class_family;	/* class * 2, + 1 for IPv6; 0: the slot is empty */
+	__u32 length;		/* 1 to 128 (IPv4 /n is 96 + n) */
+	__be32 address[4];
+	__u32 target;		/* as in `exact`, of the longest prefix that a mapping has here or around; 0: none */
+	__u32 around;		/* the length of that prefix; 0: there is none */
+};
+ILM_ASSERT_SIZE(struct ilm_prefix, 32);
+#define ILM_PREFIX_SLOTS 16	/* that an entry may be in; `prefixes` has one less behind the last that a hash gives */
+
+/*
+ * lengths[]: trees of the lengths of prefixes; 0 is the end. Where `prefixes` has the address, cut to the length, the search goes
+ * on with longer ones, otherwise with shorter ones (src/compile/lengths.ts).
+ */
+struct ilm_length {
+	__be32 mask[4];
+	__u32 length;		/* as in ilm_prefix */
+	__u32 shorter;
+	__u32 longer;
+};
+ILM_ASSERT_SIZE(struct ilm_length, 28);
+#define ILM_LENGTHS_MAX 8	/* that one search may look at; compile makes no deeper trees */
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
 
@@ -140,8 +167,10 @@ ILM_ASSERT_SIZE(struct ilm_step, 20);
 struct ilm_class {
 	__u32 rule4;
 	__u32 rule6;
+	__u32 lengths4;		/* into `lengths`: where the search for an IPv4 packet's prefix begins; 0: there are none */
+	__u32 lengths6;
 };
-ILM_ASSERT_SIZE(struct ilm_class, 8);
+ILM_ASSERT_SIZE(struct ilm_class, 16);
 
 /* overlay_classes[class]: ports that mappings added at run time cover, in front of what the file's mappings have there. */
 struct ilm_overlay_class {
@@ -280,7 +309,7 @@ struct ilm_lookup_constants {
 	__u32 generation;
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	__u32 kfunc;		/* 1: the kernel's own tables are asked, through the module (kmod/) */
-	__u32 zero;
+	__u32 prefix_slots;	/* of `prefixes`, those that a hash gives */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 536);
 

@@ -77,6 +77,21 @@ static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 	return h ^ (h >> 15);
 }
 
+/*
+ * Where `prefixes` has an entry, if not in a slot behind. Nothing waits for more than two multiplications: a search comes here
+ * several times. The number of slots is a seed too: where one does not do, another does.
+ */
+static __always_inline __u32 prefix_slot(const __be32 *a, __u32 class_family, __u32 length, __u32 slots)
+{
+	__u32 seed = slots * 0x9e3779b1U;
+	__u64 h = (__u64)(__u32)(a[0] + seed) * (__u32)(a[1] + (seed ^ 0x85ebca77U));
+
+	h += (__u64)(__u32)(a[2] + (seed ^ 0xc2b2ae3dU)) * (__u32)(a[3] + (seed ^ 0x27d4eb2fU));
+	h += (__u64)(__u32)(class_family + (seed ^ 0x165667b1U)) * (__u32)(length + (seed ^ 0x9fb21c65U));
+	h = (h ^ h >> 32) * 0x85ebca6bU;
+	return (h >> 32) * slots >> 32;
+}
+
 static __always_inline __u32 endpoint_bucket(const struct ilm_endpoint *e)
 {
 	__u32 seed = e->port | (__u32)e->protocol << 16;

@@ -115,14 +115,60 @@ static __always_inline bool is_owned(const __be32 *address)
 	return constants.owned_filter[bit / 64] & 1ULL << (bit % 64) && bpf_map_lookup_elem(&owned, address);
 }
 
+/* What `prefixes` has at the very place; NULL: nothing. */
+static __always_inline struct ilm_prefix *prefix_at(const __be32 *address, __u32 class_family, __u32 length)
+{
+	__u32 slot = prefix_slot(address, class_family, length, constants.prefix_slots);
+
+	for (__u32 taken = 0; taken < ILM_PREFIX_SLOTS; taken++, slot++) {
+		struct ilm_prefix *here = bpf_map_lookup_elem(&prefixes, &slot);
+
+		if (!here || !here->class_family)
+			return NULL;
+		/* One branch: the verifier walks each. */
+		if (!((here->class_family ^ class_family) | (here->length ^ length) | (here->address[0] ^ address[0]) |
+		      (here->address[1] ^ address[1]) | (here->address[2] ^ address[2]) | (here->address[3] ^ address[3])))
+			return here;
+	}
+	return NULL;
+}
+
+/*
+ * The longest prefix of the class around the dialled address: its target, and in the upper half its length; 0: there is none.
+ * `at` is the root of the class's tree of lengths. Not static: the verifier walks its loops once.
+ */
+__noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 at)
+{
+	__u64 found = 0;
+
+	if (!l)
+		return 0;
+	for (__u32 taken = 0; taken < ILM_LENGTHS_MAX && at; taken++) {
+		struct ilm_length *node = bpf_map_lookup_elem(&lengths, &at);
+		struct ilm_prefix *here;
+		__be32 cut[4];
+
+		if (!node)
+			break;
+		for (int i = 0; i < 4; i++)
+			cut[i] = l->dialled.address[i] & node->mask[i];
+		here = prefix_at(cut, class_family, node->length);
+		if (here)
+			found = (__u64)here->around << 32 | here->target;
+		at = here ? node->longer : node->shorter;
+	}
+	return found;
+}
+
 /*
  * For ports that mappings added at run time cover. Where the tables below have conditions there is no overlay, so each table's
  * answer is final. Not static: few ports come here, and the verifier walks it once.
  */
 __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 {
-	struct ilm_prefix_target *mine, *below = NULL;
 	__u32 id = class & ILM_CLASS_MASK;
+	struct ilm_prefix_target *mine;
+	__u64 below = 0;
 	struct ilm_overlay_class *over;
 	struct ilm_exact_key key = {};
 	struct ilm_prefix_key prefix = { .length = 32 + 128 };
@@ -155,13 +201,18 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	prefix.class_family = bpf_htonl(id << 1 | (l->family == AF_INET6));
 	mine = bpf_map_lookup_elem(&overlay_prefixes, &prefix);
 	if (over->below & ILM_CLASS_PREFIX) {
-		prefix.class_family = bpf_htonl((over->below & ILM_CLASS_MASK) << 1 | (l->family == AF_INET6));
-		below = bpf_map_lookup_elem(&prefixes, &prefix);
+		struct ilm_class *under;
+
+		id = over->below & ILM_CLASS_MASK;
+		under = bpf_map_lookup_elem(&classes, &id);
+		if (under)
+			below = find_prefix(l, id << 1 | (l->family == AF_INET6),
+					    l->family == AF_INET ? under->lengths4 : under->lengths6);
 	}
-	if (mine && (!below || mine->length >= below->length))
+	if (mine && mine->length >= below >> 32)
 		return mine->target;
 	if (below)
-		return below->target;
+		return below;
 	l->matched = ILM_MATCHED_DEFAULT;
 	return l->family == AF_INET ? over->rule4 : over->rule6;
 }
@@ -170,8 +221,7 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;
-	struct ilm_prefix_target *prefix;
-	struct ilm_class *fallback;
+	struct ilm_class *rest;
 	bool passed_over = false;
 	__u32 *rule;
 
@@ -197,19 +247,19 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 	}
 	if (passed_over)
 		return 0;
-	if (class & ILM_CLASS_PREFIX) {
-		struct ilm_prefix_key key = { .length = 32 + 128,
-			.class_family = bpf_htonl(class_id << 1 | (l->family == AF_INET6)) };
-
-		address_copy(key.address, l->dialled.address);
-		prefix = bpf_map_lookup_elem(&prefixes, &key);
-		if (prefix)
-			return resolve(prefix->target, l, ILM_MATCHED_PREFIX);
-	}
-	fallback = bpf_map_lookup_elem(&classes, &class_id);
-	if (!fallback || !(l->family == AF_INET ? fallback->rule4 : fallback->rule6))
+	rest = bpf_map_lookup_elem(&classes, &class_id);
+	if (!rest)
 		return 0;
-	return resolve(l->family == AF_INET ? fallback->rule4 : fallback->rule6, l, ILM_MATCHED_DEFAULT);
+	if (class & ILM_CLASS_PREFIX) {
+		__u32 target = find_prefix(l, class_id << 1 | (l->family == AF_INET6),
+					   l->family == AF_INET ? rest->lengths4 : rest->lengths6);
+
+		if (target)
+			return resolve(target, l, ILM_MATCHED_PREFIX);
+	}
+	if (!(l->family == AF_INET ? rest->rule4 : rest->rule6))
+		return 0;
+	return resolve(l->family == AF_INET ? rest->rule4 : rest->rule6, l, ILM_MATCHED_DEFAULT);
 }
 
 /* Every bit of the result depends on every bit of h (the finaliser of MurmurHash3). */

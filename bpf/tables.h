@@ -37,14 +37,24 @@ struct {
 	__type(value, __u32);
 } exact SEC(".maps");
 
-/* Class and prefix -> rule or step. Resized. */
+/*
+ * Class and prefix -> rule or step. Not a BPF hash, but hashed by ourselves: a search looks up several times, and what the kernel
+ * calls for each costs more than all else. Resized.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct ilm_prefix_key);
-	__type(value, struct ilm_prefix_target);
+	__type(key, __u32);
+	__type(value, struct ilm_prefix);
 } prefixes SEC(".maps");
+
+/* In which order the lengths of prefixes are looked at, as trees that classes share. [0] is the end. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ilm_length);
+} lengths SEC(".maps");
 
 /*
  * The overlay: what mappings added at run time have in front of the tables above, on ports with ILM_CLASS_OVERLAY. An entry is

@@ -1,12 +1,5 @@
 /** Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever their size. */
-import {
-  ILM_PORT_KEYS,
-  classLayout,
-  exactKeyLayout,
-  prefixKeyLayout,
-  prefixTargetLayout,
-  ruleLayout,
-} from "../abi/generated.js";
+import { ILM_PORT_KEYS, classLayout, exactKeyLayout, ruleLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import type { Base, BaseClass } from "../compile/overlay.js";
 import type { PrefixBits } from "../compile/tables.js";
@@ -15,7 +8,8 @@ import type { Family } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { type Layers, nameHash } from "./description.js";
 import { u32 } from "./entries.js";
-import { portKey, prefixKey, readClassValue } from "./tables.js";
+import { findPrefix } from "./prefixes.js";
+import { portKey, readClassValue } from "./tables.js";
 
 /** All values of a map like `ports` (bpf/tables.h). */
 export function readPorts(map: BpfMap): Uint32Array {
@@ -46,10 +40,7 @@ export class KernelBase implements Base {
   }
 
   prefix(owner: number, prefix: PrefixBits): number {
-    const value = this.#map("prefixes").lookup(encode(prefixKeyLayout, prefixKey(owner, prefix)));
-    if (value === undefined) return 0;
-    const { target, length } = decode(prefixTargetLayout, value);
-    return length === prefix.length ? target : 0;
+    return findPrefix(this.#map("prefixes"), owner, prefix);
   }
 
   fallback(owner: number, family: Family): number {

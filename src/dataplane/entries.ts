@@ -1,5 +1,7 @@
 /** Many entries into a map, in chunks: a million are never in memory twice, and each call stays short. */
+import { ILM_STEP } from "../abi/generated.js";
 import type { Layout } from "../abi/layout.js";
+import type { Target } from "../compile/tables.js";
 import { tellShare } from "../progress.js";
 import type { BpfMap } from "../kernel/bpf.js";
 
@@ -13,9 +15,15 @@ export const u32: Layout<number> = {
     view.setUint32(at, value, true);
   },
 };
+
+/** The kernel's side of a target: negative numbers are steps. */
+export function targetValue(target: Target): number {
+  return target < 0 ? ILM_STEP + -target : target;
+}
+
 /** `count` entries of any map. */
 export function putEntries<Key, Value>(
-  map: BpfMap,
+  map: Pick<BpfMap, "updateAll">,
   count: number,
   [keyLayout, key]: readonly [Layout<Key>, (index: number) => Key],
   [valueLayout, value]: readonly [Layout<Value>, (index: number) => Value],

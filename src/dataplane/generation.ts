@@ -31,6 +31,8 @@ import {
   unpackDescription,
 } from "./description.js";
 import { putArray, u32 } from "./entries.js";
+import { addressHash } from "./hash.js";
+import { slotsOf } from "./prefixes.js";
 import {
   fillOverlay,
   fillTables,
@@ -39,6 +41,7 @@ import {
   overlayRoom,
   overlaySizes,
   putInterfaces,
+  searched,
   tableSizes,
 } from "./tables.js";
 
@@ -47,6 +50,7 @@ const sharedMaps = [
   "classes",
   "exact",
   "prefixes",
+  "lengths",
   "sources",
   "steps",
   "interfaces",
@@ -132,15 +136,16 @@ function createTables(
   try {
     const source = packMappings(rules.file.mappings);
     const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
+    const found = searched(compiled);
     const sizes = {
-      ...tableSizes(compiled, layers === null ? noRoom : overlayRoom),
+      ...tableSizes(compiled, found, layers === null ? noRoom : overlayRoom),
       source: source.length / CHUNK,
       names: names.length,
     };
     for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
     for (const name of registryMaps) object.reuse(name, registry.map(name));
     object.load();
-    fillTables(object, compiled, slots);
+    fillTables(object, compiled, found, slots);
     for (const name of sharedMaps) maps.set(name, object.map(name));
     maps.set(BELOW, object.map("ports"));
     mapOf(maps, "source").updateAll(indexes(source.length / CHUNK), source);
@@ -159,17 +164,6 @@ function indexes(count: number): Uint8Array {
   const keys = new Uint32Array(count);
   for (let i = 0; i < count; i++) keys[i] = i;
   return new Uint8Array(keys.buffer);
-}
-
-/** The hash of bpf/address.h, address_hash with seed 0: both sides must agree on the filter's bit. */
-export function addressHash(address: Uint8Array): number {
-  const view = new DataView(address.buffer, address.byteOffset, 16);
-  let h = 0;
-  h = Math.imul(h ^ view.getUint32(0, true), 0x9e3779b1);
-  h = Math.imul(h ^ (h >>> 15) ^ view.getUint32(4, true), 0x85ebca77);
-  h = Math.imul(h ^ (h >>> 13) ^ view.getUint32(8, true), 0xc2b2ae3d);
-  h = Math.imul(h ^ (h >>> 16) ^ view.getUint32(12, true), 0x27d4eb2f);
-  return (h ^ (h >>> 15)) >>> 0;
 }
 
 function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
@@ -311,6 +305,7 @@ export class Generation {
       steerUdp: registry.steers ? 1 : 0,
       netnsCookie: registry.netnsCookie,
       kfunc: description.engine === "kfunc" ? 1 : 0,
+      prefixSlots: slotsOf(mapOf(shared, "prefixes")),
     });
     const below = mapOf(shared, BELOW);
     try {

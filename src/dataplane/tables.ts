@@ -7,12 +7,12 @@ import {
   ILM_CLASS_OVERLAY,
   ILM_CLASS_PREFIX,
   ILM_PORT_KEYS,
-  ILM_STEP,
   MatchedCode,
   type PrefixKey,
   classLayout,
   destinationLayout,
   exactKeyLayout,
+  lengthLayout,
   overlayClassLayout,
   prefixKeyLayout,
   prefixTargetLayout,
@@ -20,32 +20,50 @@ import {
   stepLayout,
 } from "../abi/generated.js";
 import { encode, type Layout } from "../abi/layout.js";
+import { type Search, maskOf, searchByLength } from "../compile/lengths.js";
 import type { BaseClass, Overlay } from "../compile/overlay.js";
 import {
   type Compiled,
   type MatchedLevel,
   type PrefixBits,
   type PrefixTable,
-  type Target,
   bitsAt,
   matchedLevels,
 } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
 import type { Layers } from "./description.js";
-import { putArray, putEntries, u32 } from "./entries.js";
+import { putArray, putEntries, targetValue, u32 } from "./entries.js";
+import { PrefixSlots, classFamily } from "./prefixes.js";
 import { IlmError } from "../errors.js";
 import type { BpfMap, BpfObject } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
 import { isWeighted, type Existing, type Protocol } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 
+/** The prefixes of compiled rules, as they are searched. */
+export interface Searched {
+  readonly search: Search;
+  readonly prefixes: PrefixSlots;
+}
+
+export function searched({ prefixes, classes }: Compiled): Searched {
+  beginStep("arranging the prefixes");
+  const search = searchByLength(prefixes, classes.length);
+  return { search, prefixes: new PrefixSlots(prefixes, search) };
+}
+
 /** Entries of each map. `room`: of the tables that overlays share with what is below them, for each of two. */
-export function tableSizes(compiled: Compiled, room: Room): Record<string, number> {
+export function tableSizes(
+  compiled: Compiled,
+  { search, prefixes }: Searched,
+  room: Room,
+): Record<string, number> {
   const mappings = compiled.mappings.length + 2 * room.mappings;
   return {
     classes: compiled.classes.length + 1,
     exact: compiled.exact.count,
-    prefixes: compiled.prefixes.count,
+    prefixes: prefixes.size,
+    lengths: search.lengths.count,
     sources: compiled.sources.count,
     steps: compiled.steps.count,
     interfaces: compiled.interfaces.length,
@@ -100,11 +118,6 @@ export function fitsRoom({ compiled }: Overlay): boolean {
   );
 }
 
-/** The kernel's side of a target: negative numbers are steps. */
-function toValue(target: Target): number {
-  return target < 0 ? ILM_STEP + -target : target;
-}
-
 const existingCodes: Readonly<Record<Existing, number>> = {
   exact: ExistingCode.EXACT,
   any: ExistingCode.ANY,
@@ -120,7 +133,7 @@ function addressAt(table: { readonly address: Uint8Array }, index: number): Uint
   return table.address.subarray(index * 16, index * 16 + 16);
 }
 
-/** The trie compares bytes from the first on: network byte order, read back as a host number. */
+/** A trie compares bytes from the first on: network byte order, read back as a host number. */
 function swap(value: number): number {
   return (
     (((value & 0xff) << 24) |
@@ -136,20 +149,32 @@ function prefixKeys(table: PrefixTable): [Layout<PrefixKey>, (index: number) => 
 }
 
 /** `owner`: a class or a group. */
-export function prefixKey(owner: number, { ipv6, address, length }: PrefixBits): PrefixKey {
-  return { length: 32 + length, classFamily: swap(owner * 2 + (ipv6 ? 1 : 0)), address };
+function prefixKey(owner: number, { ipv6, address, length }: PrefixBits): PrefixKey {
+  return { length: 32 + length, classFamily: swap(classFamily(owner, ipv6)), address };
 }
 
 function putPrefixes(map: BpfMap, table: PrefixTable): void {
   const { count, length, target } = table;
   putEntries(map, count, prefixKeys(table), [
     prefixTargetLayout,
-    (i) => ({ target: toValue(target[i] ?? 0), length: length[i] ?? 0 }),
+    (i) => ({ target: targetValue(target[i] ?? 0), length: length[i] ?? 0 }),
   ]);
 }
 
+function putLengths(map: BpfMap, { lengths }: Search): void {
+  putArray(map, lengths.count, lengthLayout, (i) => {
+    const length = lengths.length[i] ?? 0;
+    return {
+      mask: maskOf(length),
+      length,
+      shorter: lengths.shorter[i] ?? 0,
+      longer: lengths.longer[i] ?? 0,
+    };
+  });
+}
+
 function putSources(map: BpfMap, table: PrefixTable): void {
-  putEntries(map, table.count, prefixKeys(table), [u32, (i) => toValue(table.target[i] ?? 0)]);
+  putEntries(map, table.count, prefixKeys(table), [u32, (i) => targetValue(table.target[i] ?? 0)]);
 }
 
 function putExact(map: BpfMap, exact: PrefixTable): void {
@@ -157,7 +182,7 @@ function putExact(map: BpfMap, exact: PrefixTable): void {
     map,
     exact.count,
     [exactKeyLayout, (i) => ({ classId: exact.owner[i] ?? 0, address: addressAt(exact, i) })],
-    [u32, (i) => toValue(exact.target[i] ?? 0)],
+    [u32, (i) => targetValue(exact.target[i] ?? 0)],
   );
 }
 
@@ -294,18 +319,29 @@ function fill(object: BpfObject, name: string, put: (map: BpfMap) => void): void
 }
 
 /** Fills the tables of a loaded object. `slots`: index into `primary` of each of the compiled endpoints. */
-export function fillTables(object: BpfObject, compiled: Compiled, slots: readonly number[]): void {
+export function fillTables(
+  object: BpfObject,
+  compiled: Compiled,
+  { search, prefixes }: Searched,
+  slots: readonly number[],
+): void {
   const { classes, owned } = compiled;
   fill(object, "rules", (map) => putRules(map, compiled, firstPlace));
   fill(object, "destinations", (map) => putDestinations(map, compiled, slots, firstPlace));
   fill(object, "classes", (map) => {
     putArray(map, classes.length + 1, classLayout, (i) => {
       const fallback = classes[i - 1]?.fallback ?? { 4: 0, 6: 0 };
-      return { rule4: toValue(fallback[4]), rule6: toValue(fallback[6]) };
+      return {
+        rule4: targetValue(fallback[4]),
+        rule6: targetValue(fallback[6]),
+        lengths4: search.roots[4][i] ?? 0,
+        lengths6: search.roots[6][i] ?? 0,
+      };
     });
   });
   fill(object, "exact", (map) => putExact(map, compiled.exact));
-  fill(object, "prefixes", (map) => putPrefixes(map, compiled.prefixes));
+  fill(object, "prefixes", (map) => prefixes.put(map));
+  fill(object, "lengths", (map) => putLengths(map, search));
   fill(object, "sources", (map) => putSources(map, compiled.sources));
   fill(object, "steps", (map) => putSteps(map, compiled));
   fill(object, "owned", (map) => {
@@ -337,8 +373,8 @@ export function fillOverlay(
       const { below: under, fallback } = entry;
       return {
         below: under === undefined ? 0 : classValue(under.number, under),
-        rule4: toValue(fallback[4]),
-        rule6: toValue(fallback[6]),
+        rule4: targetValue(fallback[4]),
+        rule6: targetValue(fallback[6]),
       };
     });
   });

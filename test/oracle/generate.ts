@@ -72,28 +72,50 @@ function ports(random: Random): PortRange[] {
   return mergePorts(ranges);
 }
 
-/** Written as an address again; the bits beyond `length` are zero. */
+/** 32 or 128 bits as an address. */
+function written(all: string): Address {
+  if (all.length === 32) {
+    const bytes = all.match(/.{8}/g) ?? [];
+    return bytes.map((byte) => Number.parseInt(byte, 2)).join(".") as Address;
+  }
+  const groups = (all.match(/.{16}/g) ?? []).map((group) => Number.parseInt(group, 2).toString(16));
+  // Documentation and private addresses only: RFC 5952's rules for several runs of zeros do not matter here.
+  return groups.join(":").replace(/(^|:)0(:0)+(:|$)/, "::") as Address;
+}
+
+/** The bits beyond `length` are zero. */
 function prefix(address: string, length: number): Prefix {
   const all = bits(address);
-  const kept = all.slice(0, length).padEnd(all.length, "0");
-  if (all.length === 32) {
-    const bytes = kept.match(/.{8}/g) ?? [];
-    return `${bytes.map((byte) => Number.parseInt(byte, 2)).join(".")}/${length}` as Prefix;
-  }
-  const groups = (kept.match(/.{16}/g) ?? []).map((group) =>
-    Number.parseInt(group, 2).toString(16),
-  );
-  // Documentation and private addresses only: RFC 5952's rules for several runs of zeros do not matter here.
-  const text = groups.join(":").replace(/(^|:)0(:0)+(:|$)/, "::");
-  return `${text}/${length}` as Prefix;
+  return `${written(all.slice(0, length).padEnd(all.length, "0"))}/${length}` as Prefix;
+}
+
+/** The same but for one bit: inside of some of the prefixes around it, and outside of the others. */
+function near(random: Random, address: string): Address {
+  const all = bits(address);
+  const at = random.integer(0, all.length - 1);
+  const other = `${all.slice(0, at)}${all[at] === "0" ? "1" : "0"}${all.slice(at + 1)}`;
+  // Beside ::1 is the wildcard, which nobody dials.
+  return written(other.includes("1") ? other : all);
 }
 
 function on(random: Random): Prefix[] {
   if (random.oneIn(3)) return [];
+  if (random.oneIn(6)) return nested(random);
   const prefixes = new Set<Prefix>();
   for (let count = random.integer(1, 3); count > 0; count -= 1) {
     const address = random.pick(random.oneIn(6) ? privates : publics);
     prefixes.add(prefix(address, random.pick(address.includes(":") ? lengths6 : lengths4)));
+  }
+  return [...prefixes];
+}
+
+/** Of many lengths, around one address or beside it. */
+function nested(random: Random): Prefix[] {
+  const address = random.pick(publics);
+  const prefixes = new Set<Prefix>();
+  for (let count = random.integer(3, 15); count > 0; count -= 1) {
+    const inside = random.oneIn(3) ? near(random, address) : address;
+    prefixes.add(prefix(inside, random.integer(1, bits(address).length)));
   }
   return [...prefixes];
 }
@@ -224,7 +246,8 @@ export function generateSockets(random: Random): WantedSocket[] {
 }
 
 export function generatePacket(random: Random, interfaceIndexes: readonly number[]): Packet {
-  const local = random.pick(random.oneIn(6) ? privates : publics);
+  const listed = random.pick(random.oneIn(6) ? privates : publics);
+  const local = random.oneIn(4) ? near(random, listed) : listed;
   return {
     protocol: random.pick<Protocol>(["tcp", "udp"]),
     local: local as Address,

@@ -1,4 +1,5 @@
-/** Reads compiled tables as the program does: class of the port, exact address, longest prefix, the rest; then the steps. */
+/** Reads compiled tables as the program does: class of the port, exact address, longest prefix by halving, the rest; then the steps. */
+import { type Search, maskOf, searchByLength } from "../../src/compile/lengths.js";
 import type { Compiled, PrefixTable, Target } from "../../src/compile/tables.js";
 import { type Address, addressBytes, familyOf } from "../../src/model/address.js";
 import type { Mapping, Protocol } from "../../src/model/mapping.js";
@@ -20,19 +21,76 @@ function sharedBits(a: Uint8Array, b: Uint8Array): number {
   return 128;
 }
 
+/** What the search came to, and how many lengths it looked at. */
+export interface Searched {
+  readonly target: Target;
+  /** 0: there is no prefix around the address. */
+  readonly length: number;
+  readonly looks: number;
+}
+
+/** Prefixes and markers, searched as the program does (bpf/decide.h, find_prefix). */
+export class SearchTable {
+  readonly #search: Search;
+  readonly #entries = new Map<string, { readonly target: Target; readonly length: number }>();
+
+  constructor(prefixes: PrefixTable, classes: number) {
+    this.#search = searchByLength(prefixes, classes);
+    const { markers } = this.#search;
+    this.#put(prefixes, prefixes.length);
+    this.#put(markers, markers.around);
+  }
+
+  #put(table: PrefixTable, lengths: Uint8Array): void {
+    for (let i = 0; i < table.count; i += 1) {
+      const address = table.address.subarray(i * 16, i * 16 + 16);
+      const key = keyOf(table.owner[i] ?? 0, table.ipv6[i] === 1, address, table.length[i] ?? 0);
+      if (this.#entries.has(key)) throw new Error(`${key} is there twice`);
+      this.#entries.set(key, { target: table.target[i] ?? 0, length: lengths[i] ?? 0 });
+    }
+  }
+
+  find(owner: number, ipv6: boolean, address: Uint8Array): Searched {
+    const { lengths, roots } = this.#search;
+    let best = { target: 0, length: 0 };
+    let looks = 0;
+    for (let node = roots[ipv6 ? 6 : 4][owner] ?? 0; node !== 0; looks += 1) {
+      const length = lengths.length[node] ?? 0;
+      const mask = maskOf(length);
+      const cut = address.map((byte, at) => byte & (mask[at] ?? 0));
+      const found = this.#entries.get(keyOf(owner, ipv6, cut, length));
+      if (found !== undefined) best = found;
+      node = (found === undefined ? lengths.shorter[node] : lengths.longer[node]) ?? 0;
+    }
+    return { ...best, looks };
+  }
+}
+
+function keyOf(owner: number, ipv6: boolean, address: Uint8Array, length: number): string {
+  return `${owner} ${ipv6 ? 6 : 4} ${Buffer.from(address).toString("hex")}/${length}`;
+}
+
 /** What the longest prefix of the owner has; undefined: none holds the address. */
-function longest(table: PrefixTable, owner: number, address: Address): Target | undefined {
-  const bytes = addressBytes(address);
+export function longest(
+  table: PrefixTable,
+  owner: number,
+  bytes: Uint8Array,
+  ipv6: boolean,
+): Target | undefined {
   let best: number | undefined;
   for (let i = 0; i < table.count; i += 1) {
     const length = table.length[i] ?? 0;
     const inside =
       table.owner[i] === owner &&
-      table.ipv6[i] === (familyOf(address) === 6 ? 1 : 0) &&
+      table.ipv6[i] === (ipv6 ? 1 : 0) &&
       sharedBits(bytes, table.address.subarray(i * 16, i * 16 + 16)) >= length;
     if (inside && (best === undefined || length > (table.length[best] ?? 0))) best = i;
   }
   return best === undefined ? undefined : table.target[best];
+}
+
+function longestOf(table: PrefixTable, owner: number, address: Address): Target | undefined {
+  return longest(table, owner, addressBytes(address), familyOf(address) === 6);
 }
 
 /** The rule that a target leads to; 0: none. */
@@ -44,7 +102,7 @@ function walk(compiled: Compiled, target: Target, packet: AskedPacket): number {
     const group = steps.group[number] ?? 0;
     const wanted = compiled.interfaces[steps.interface[number] ?? 0];
     if (group !== 0) {
-      const found = longest(compiled.sources, group, packet.remote);
+      const found = longestOf(compiled.sources, group, packet.remote);
       number = found === undefined ? (steps.next[number] ?? 0) : -found;
     } else if (wanted !== "" && wanted !== packet.interface) {
       number = steps.next[number] ?? 0;
@@ -62,10 +120,12 @@ export function readTables(compiled: Compiled, packet: AskedPacket): Mapping | u
   );
   const found = compiled.classes[index];
   if (found === undefined) return undefined;
-  const exact = longest(compiled.exact, index + 1, local);
+  const exact = longestOf(compiled.exact, index + 1, local);
   if (exact === undefined && compiled.owned.includes(local)) return undefined;
-  const target =
-    exact ?? longest(compiled.prefixes, index + 1, local) ?? found.fallback[familyOf(local)];
+  const family = familyOf(local);
+  const prefixes = new SearchTable(compiled.prefixes, compiled.classes.length);
+  const inside = prefixes.find(index + 1, family === 6, addressBytes(local));
+  const target = exact ?? (inside.length > 0 ? inside.target : found.fallback[family]);
   const rule = walk(compiled, target, packet);
   return rule === 0 ? undefined : compiled.mappings[compiled.rules.mapping[rule] ?? 0];
 }

@@ -1,0 +1,131 @@
+// Goal: every prefix and marker is in a slot where the program looks, and what is read back is what was put.
+import { describe, expect, test } from "vitest";
+import { ILM_PREFIX_SLOTS, prefixLayout } from "../../../src/abi/generated.js";
+import { decodeAll } from "../../../src/abi/layout.js";
+import { searchByLength } from "../../../src/compile/lengths.js";
+import { PrefixColumns, type PrefixTable, bitsAt } from "../../../src/compile/tables.js";
+import { prefixSlot } from "../../../src/dataplane/hash.js";
+import { PrefixSlots, classFamily, findPrefix, slotsOf } from "../../../src/dataplane/prefixes.js";
+
+/** An array map. */
+class Slots {
+  readonly maxEntries: number;
+  readonly #bytes: Uint8Array;
+
+  constructor(maxEntries: number) {
+    this.maxEntries = maxEntries;
+    this.#bytes = new Uint8Array(maxEntries * prefixLayout.size);
+  }
+
+  updateAll(keys: Uint8Array, values: Uint8Array): void {
+    const view = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
+    for (let i = 0; i * 4 < keys.byteLength; i += 1) {
+      const slot = view.getUint32(i * 4, true);
+      if (slot >= this.maxEntries) throw new RangeError(`there is no slot ${slot}`);
+      const value = values.subarray(i * prefixLayout.size, (i + 1) * prefixLayout.size);
+      this.#bytes.set(value, slot * prefixLayout.size);
+    }
+  }
+
+  lookup(key: Uint8Array): Uint8Array | undefined {
+    const slot = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+    if (slot >= this.maxEntries) return undefined;
+    return this.#bytes.slice(slot * prefixLayout.size, (slot + 1) * prefixLayout.size);
+  }
+
+  all(): ReturnType<typeof prefixLayout.read>[] {
+    return decodeAll(prefixLayout, this.#bytes);
+  }
+}
+
+/** IPv4, 10.0.0.0/8 and so on: `network` is the number of the address. */
+function address4(network: number): Uint8Array {
+  const bytes = new Uint8Array(16).fill(0xff, 10, 12);
+  new DataView(bytes.buffer).setUint32(12, network);
+  return bytes;
+}
+
+function filled(prefixes: PrefixTable, classes: number): { map: Slots; markers: PrefixTable } {
+  const search = searchByLength(prefixes, classes);
+  const slots = new PrefixSlots(prefixes, search);
+  const map = new Slots(slots.size);
+  slots.put(map);
+  return { map, markers: search.markers };
+}
+
+/** Of two classes and many lengths, some inside others. */
+function manyPrefixes(): PrefixTable {
+  const columns = new PrefixColumns();
+  for (let owner = 1; owner <= 2; owner += 1) {
+    for (let i = 0; i < 3000; i += 1) {
+      const length = 10 + (i % 20);
+      const network = ((0x0a000000 + Math.imul(i, 0x9e3779b1)) & -(2 ** (32 - length))) >>> 0;
+      const step = columns.count % 2 === 0;
+      columns.pushBits(
+        owner,
+        { ipv6: false, address: address4(network), length: 96 + length },
+        step ? -columns.count - 1 : columns.count + 1,
+      );
+    }
+  }
+  return columns.table();
+}
+
+describe("the slots of prefixes", () => {
+  test("have each entry once, no further from its own slot than the program looks, with no empty one between", () => {
+    const prefixes = manyPrefixes();
+    const { map, markers } = filled(prefixes, 2);
+    const entries = map.all();
+    const full = entries.flatMap((entry, slot) => (entry.classFamily === 0 ? [] : [slot]));
+    expect(markers.count).toBeGreaterThan(0);
+    expect(full).toHaveLength(prefixes.count + markers.count);
+    for (const slot of full) {
+      const entry = entries[slot];
+      if (entry === undefined) throw new Error("out of the table");
+      const { classFamily: whose, length, address } = entry;
+      const view = new DataView(address.buffer, address.byteOffset);
+      const own = prefixSlot(view, 0, whose, length, slotsOf(map));
+      expect(slot).toBeGreaterThanOrEqual(own);
+      expect(slot - own).toBeLessThan(ILM_PREFIX_SLOTS);
+      expect(entries.slice(own, slot).every((other) => other.classFamily !== 0)).toBe(true);
+    }
+  });
+
+  test("give back every prefix, and no marker", () => {
+    const prefixes = manyPrefixes();
+    const { map, markers } = filled(prefixes, 2);
+    for (let i = 0; i < prefixes.count; i += 1) {
+      const target = prefixes.target[i] ?? 0;
+      const found = findPrefix(map, prefixes.owner[i] ?? 0, bitsAt(prefixes, i));
+      expect(found).toBe(target < 0 ? 0x80000000 - target : target);
+    }
+    for (let i = 0; i < markers.count; i += 1) {
+      expect(findPrefix(map, markers.owner[i] ?? 0, bitsAt(markers, i))).toBe(0);
+    }
+    expect(findPrefix(map, 3, bitsAt(prefixes, 0))).toBe(0);
+    expect(findPrefix(map, 1, { ...bitsAt(prefixes, 0), ipv6: true })).toBe(0);
+  });
+
+  test("are there without any prefix", () => {
+    const { map } = filled(new PrefixColumns().table(), 1);
+    expect(slotsOf(map)).toBe(1);
+    expect(findPrefix(map, 1, { ipv6: false, address: address4(0), length: 104 })).toBe(0);
+  });
+
+  test("are more where too many entries would be for the same one", () => {
+    const count = ILM_PREFIX_SLOTS + 1;
+    const columns = new PrefixColumns();
+    for (let network = 0; columns.count < count; network += 256) {
+      const address = address4(network);
+      const view = new DataView(address.buffer);
+      if (prefixSlot(view, 0, classFamily(1, false), 120, 2 * count) !== 0) continue;
+      columns.pushBits(1, { ipv6: false, address, length: 120 }, columns.count + 1);
+    }
+    const prefixes = columns.table();
+    const { map } = filled(prefixes, 1);
+    expect(slotsOf(map)).toBeGreaterThan(2 * count);
+    for (let i = 0; i < count; i += 1) {
+      expect(findPrefix(map, 1, bitsAt(prefixes, i))).toBe(i + 1);
+    }
+  });
+});
