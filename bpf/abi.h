@@ -88,14 +88,14 @@ struct ilm_tracked {
 ILM_ASSERT_SIZE(struct ilm_tracked, 40);
 
 /* ports[protocol, port] */
-#define ILM_CLASS_EXACT 0x80000000U	/* the class has entries in `exact` */
+#define ILM_CLASS_EXACT 0x80000000U	/* the class has whole addresses in `prefixes` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
 #define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
 #define ILM_CLASS_OVERLAY 0x10000000U	/* the number is one of `overlay_classes` */
 #define ILM_CLASS_MASK 0x0fffffffU	/* 0: no mapping covers the port */
 
 /*
- * What `exact`, `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the first step of a chain:
+ * What `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the first step of a chain:
  * the mappings there have conditions, and one whose condition is not met is passed over for the next best.
  */
 #define ILM_STEP 0x80000000U
@@ -116,7 +116,7 @@ ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
 /* What `overlay_prefixes` has: a trie does not say how long the prefix is that it found. */
 struct ilm_prefix_target {
-	__u32 target;		/* as in `exact` */
+	__u32 target;		/* of a rule */
 	__u32 length;		/* 0 to 128, as in the key but without class and family */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_target, 8);
@@ -129,7 +129,7 @@ struct ilm_prefix {
 	__u32 class_family;	/* class * 2, + 1 for IPv6; 0: the slot is empty */
 	__u32 length;		/* 1 to 128 (IPv4 /n is 96 + n) */
 	__be32 address[4];
-	__u32 target;		/* as in `exact`, of the longest prefix that a mapping has here or around; 0: none */
+	__u32 target;		/* of the longest prefix that a mapping has here or around: rule or step; 0: none */
 	__u32 around;		/* the length of that prefix; 0: there is none */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix, 32);

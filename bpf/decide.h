@@ -160,6 +160,14 @@ __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 a
 	return found;
 }
 
+/* What the class has for the very address; 0: nothing. Not static, likewise. */
+__noinline __u32 find_exact(const struct lookup *l, __u32 class_family)
+{
+	struct ilm_prefix *here = l ? prefix_at(l->dialled.address, class_family, 128) : NULL;
+
+	return here ? here->target : 0;
+}
+
 /*
  * For ports that mappings added at run time cover. Where the tables below have conditions there is no overlay, so each table's
  * answer is final. Not static: few ports come here, and the verifier walks it once.
@@ -172,7 +180,7 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	struct ilm_overlay_class *over;
 	struct ilm_exact_key key = {};
 	struct ilm_prefix_key prefix = { .length = 32 + 128 };
-	__u32 *rule;
+	__u32 under, *rule;
 
 	if (!l)
 		return 0;
@@ -185,11 +193,12 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	rule = bpf_map_lookup_elem(&overlay_exact, &key);
 	if (rule)
 		return *rule;
+	under = (over->below & ILM_CLASS_MASK) << 1 | (l->family == AF_INET6);
 	if (over->below & ILM_CLASS_EXACT) {
-		key.class_id = over->below & ILM_CLASS_MASK;
-		rule = bpf_map_lookup_elem(&exact, &key);
-		if (rule)
-			return *rule;
+		__u32 target = find_exact(l, under);
+
+		if (target)
+			return target;
 	}
 	/* The copy: 6.1 takes a map's key from the stack only, and not from an argument. */
 	if (is_owned(key.address)) {
@@ -201,13 +210,12 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	prefix.class_family = bpf_htonl(id << 1 | (l->family == AF_INET6));
 	mine = bpf_map_lookup_elem(&overlay_prefixes, &prefix);
 	if (over->below & ILM_CLASS_PREFIX) {
-		struct ilm_class *under;
+		struct ilm_class *rest;
 
 		id = over->below & ILM_CLASS_MASK;
-		under = bpf_map_lookup_elem(&classes, &id);
-		if (under)
-			below = find_prefix(l, id << 1 | (l->family == AF_INET6),
-					    l->family == AF_INET ? under->lengths4 : under->lengths6);
+		rest = bpf_map_lookup_elem(&classes, &id);
+		if (rest)
+			below = find_prefix(l, under, l->family == AF_INET ? rest->lengths4 : rest->lengths6);
 	}
 	if (mine && mine->length >= below >> 32)
 		return mine->target;
@@ -221,19 +229,17 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;
+	__u32 class_family = class_id << 1 | (l->family == AF_INET6);
 	struct ilm_class *rest;
 	bool passed_over = false;
-	__u32 *rule;
 
 	if (class & ILM_CLASS_OVERLAY)
 		return find_overlaid(l, class);
 	if (class & ILM_CLASS_EXACT) {
-		struct ilm_exact_key key = { .class_id = class_id };
+		__u32 target = find_exact(l, class_family);
 
-		address_copy(key.address, l->dialled.address);
-		rule = bpf_map_lookup_elem(&exact, &key);
-		if (rule) {
-			__u32 number = resolve(*rule, l, ILM_MATCHED_EXACT);
+		if (target) {
+			__u32 number = resolve(target, l, ILM_MATCHED_EXACT);
 
 			if (number)
 				return number;
@@ -251,8 +257,7 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 	if (!rest)
 		return 0;
 	if (class & ILM_CLASS_PREFIX) {
-		__u32 target = find_prefix(l, class_id << 1 | (l->family == AF_INET6),
-					   l->family == AF_INET ? rest->lengths4 : rest->lengths6);
+		__u32 target = find_prefix(l, class_family, l->family == AF_INET ? rest->lengths4 : rest->lengths6);
 
 		if (target)
 			return resolve(target, l, ILM_MATCHED_PREFIX);

@@ -29,17 +29,9 @@ struct {
 	__type(value, struct ilm_class);
 } classes SEC(".maps");
 
-/* Class and full address -> rule or step. Resized. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct ilm_exact_key);
-	__type(value, __u32);
-} exact SEC(".maps");
-
 /*
- * Class and prefix -> rule or step. Not a BPF hash, but hashed by ourselves: a search looks up several times, and what the kernel
- * calls for each costs more than all else. Resized.
+ * Class and whole address or prefix -> rule or step. Not a BPF hash, but hashed by ourselves: a search looks up several times,
+ * and what the kernel calls for each costs more than all else. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -24,8 +24,7 @@ export function compiledBase(compiled: Compiled): Base {
       const { hasExact, hasPrefix, asks } = found;
       return { number, hasExact, hasPrefix, asks };
     },
-    exact: (owner, address) => exact.find(owner, address),
-    prefix: (owner, prefix) => prefixes.find(owner, prefix),
+    at: (owner, place) => (place.length === 128 ? exact : prefixes).find(owner, place),
     fallback: (owner, family) => classes[owner - 1]?.fallback[family] ?? 0,
     ports: (rule) => countPorts(mappings[rules.mapping[rule] ?? 0]?.ports ?? []),
     hasName: (key) => names.has(key),

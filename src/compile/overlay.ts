@@ -27,9 +27,8 @@ export interface BaseClass {
 export interface Base {
   /** Undefined: nothing covers the port. */
   classAt(protocol: Protocol, port: number): BaseClass | undefined;
-  exact(owner: number, address: PrefixBits): number;
-  /** Of the very prefix, not of one around it. */
-  prefix(owner: number, prefix: PrefixBits): number;
+  /** Of the very address or prefix, not of one around it. */
+  at(owner: number, place: PrefixBits): number;
   fallback(owner: number, family: Family): number;
   /** How many ports the rule's mapping has. */
   ports(rule: number): number;
@@ -115,10 +114,10 @@ class Layer {
         if (found?.asks === true || owner > CLASSES) return null;
         const sound =
           this.#put(this.#exact, owner, exact.get(index + 1), (prefix) =>
-            found?.hasExact === true ? this.#base.exact(found.number, prefix) : 0,
+            found?.hasExact === true ? this.#base.at(found.number, prefix) : 0,
           ) &&
           this.#put(this.#prefixes, owner, prefixes.get(index + 1), (prefix) =>
-            found?.hasPrefix === true ? this.#base.prefix(found.number, prefix) : 0,
+            found?.hasPrefix === true ? this.#base.at(found.number, prefix) : 0,
           );
         const four = this.#first(fallback[4], this.#fallback(found, 4));
         const six = this.#first(fallback[6], this.#fallback(found, 6));

@@ -1,5 +1,5 @@
 /** Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever their size. */
-import { ILM_PORT_KEYS, classLayout, exactKeyLayout, ruleLayout } from "../abi/generated.js";
+import { ILM_PORT_KEYS, classLayout, ruleLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import type { Base, BaseClass } from "../compile/overlay.js";
 import type { PrefixBits } from "../compile/tables.js";
@@ -17,7 +17,7 @@ export function readPorts(map: BpfMap): Uint32Array {
   return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
 }
 
-type BaseMap = "below" | "classes" | "exact" | "prefixes" | "rules" | "names";
+type BaseMap = "below" | "classes" | "prefixes" | "rules" | "names";
 
 export class KernelBase implements Base {
   readonly #map: (name: BaseMap) => BpfMap;
@@ -34,13 +34,8 @@ export class KernelBase implements Base {
     return readClassValue(this.#ports[portKey(protocol, port)] ?? 0);
   }
 
-  exact(owner: number, { address }: PrefixBits): number {
-    const value = this.#map("exact").lookup(encode(exactKeyLayout, { classId: owner, address }));
-    return value === undefined ? 0 : decode(u32, value);
-  }
-
-  prefix(owner: number, prefix: PrefixBits): number {
-    return findPrefix(this.#map("prefixes"), owner, prefix);
+  at(owner: number, place: PrefixBits): number {
+    return findPrefix(this.#map("prefixes"), owner, place);
   }
 
   fallback(owner: number, family: Family): number {

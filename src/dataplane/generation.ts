@@ -48,7 +48,6 @@ import {
 /** Tables that generations share which differ only in mappings added at run time. */
 const sharedMaps = [
   "classes",
-  "exact",
   "prefixes",
   "lengths",
   "sources",

@@ -1,7 +1,7 @@
 /** `prefixes` (bpf/tables.h): a hash table in an array that is filled once, so what is where is worked out here. */
 import { ILM_PREFIX_SLOTS, type Prefix, prefixLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
-import type { Search } from "../compile/lengths.js";
+import type { MarkerTable } from "../compile/lengths.js";
 import type { PrefixBits, PrefixTable } from "../compile/tables.js";
 import type { BpfMap } from "../kernel/bpf.js";
 import { putEntries, targetValue, u32 } from "./entries.js";
@@ -20,21 +20,25 @@ export function slotsOf(map: Pick<BpfMap, "maxEntries">): number {
   return map.maxEntries - (ILM_PREFIX_SLOTS - 1);
 }
 
-/** Prefixes and markers in their slots. */
+/** What mappings have themselves, in the form of markers. */
+export function ofMappings(table: PrefixTable): MarkerTable {
+  return { ...table, around: table.length };
+}
+
+/** Entries in their slots. */
 export class PrefixSlots {
-  readonly #prefixes: PrefixTable;
-  readonly #search: Search;
+  /** No two entries are of the same class, family, address and length. */
+  readonly #tables: readonly MarkerTable[];
   readonly #count: number;
-  /** Numbers of the entries by slot: the prefixes, then the markers. */
+  /** Numbers of the entries by slot, as they follow upon each other in the tables. */
   readonly #order: Uint32Array;
   readonly #slots: Uint32Array;
   /** Of the map. */
   readonly size: number;
 
-  constructor(prefixes: PrefixTable, search: Search) {
-    this.#prefixes = prefixes;
-    this.#search = search;
-    this.#count = prefixes.count + search.markers.count;
+  constructor(tables: readonly MarkerTable[]) {
+    this.#tables = tables;
+    this.#count = tables.reduce((sum, { count }) => sum + count, 0);
     this.#order = new Uint32Array(this.#count);
     this.#slots = new Uint32Array(this.#count);
     let slots = Math.max(1, SLOTS_EACH * this.#count);
@@ -47,9 +51,8 @@ export class PrefixSlots {
   #place(slots: number): boolean {
     const own = new Uint32Array(this.#count);
     const starts = new Uint32Array(slots + 1);
-    const { markers } = this.#search;
     let number = 0;
-    for (const { count, owner, ipv6, address, length } of [this.#prefixes, markers]) {
+    for (const { count, owner, ipv6, address, length } of this.#tables) {
       const view = new DataView(address.buffer, address.byteOffset);
       for (let i = 0; i < count; i++) {
         const whose = classFamily(owner[i] ?? 0, ipv6[i] === 1);
@@ -87,21 +90,22 @@ export class PrefixSlots {
   }
 
   #entry(number: number): Prefix {
-    const { count, length } = this.#prefixes;
-    const { markers } = this.#search;
-    return number < count
-      ? entryAt(this.#prefixes, length, number)
-      : entryAt(markers, markers.around, number - count);
+    let i = number;
+    for (const table of this.#tables) {
+      if (i < table.count) return entryAt(table, i);
+      i -= table.count;
+    }
+    throw new RangeError(`there is no entry ${number}`);
   }
 }
 
-function entryAt(table: PrefixTable, around: Uint8Array, i: number): Prefix {
+function entryAt(table: MarkerTable, i: number): Prefix {
   return {
     classFamily: classFamily(table.owner[i] ?? 0, table.ipv6[i] === 1),
     length: table.length[i] ?? 0,
     address: table.address.subarray(i * 16, i * 16 + 16),
     target: targetValue(table.target[i] ?? 0),
-    around: around[i] ?? 0,
+    around: table.around[i] ?? 0,
   };
 }
 

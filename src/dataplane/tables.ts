@@ -33,23 +33,24 @@ import {
 import { beginStep } from "../progress.js";
 import type { Layers } from "./description.js";
 import { putArray, putEntries, targetValue, u32 } from "./entries.js";
-import { PrefixSlots, classFamily } from "./prefixes.js";
+import { PrefixSlots, classFamily, ofMappings } from "./prefixes.js";
 import { IlmError } from "../errors.js";
 import type { BpfMap, BpfObject } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
 import { isWeighted, type Existing, type Protocol } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 
-/** The prefixes of compiled rules, as they are searched. */
+/** Whole addresses and prefixes of compiled rules, as they are searched. */
 export interface Searched {
   readonly search: Search;
   readonly prefixes: PrefixSlots;
 }
 
-export function searched({ prefixes, classes }: Compiled): Searched {
-  beginStep("arranging the prefixes");
+export function searched({ exact, prefixes, classes }: Compiled): Searched {
+  beginStep("arranging the addresses");
   const search = searchByLength(prefixes, classes.length);
-  return { search, prefixes: new PrefixSlots(prefixes, search) };
+  const tables = [ofMappings(exact), ofMappings(prefixes), search.markers];
+  return { search, prefixes: new PrefixSlots(tables) };
 }
 
 /** Entries of each map. `room`: of the tables that overlays share with what is below them, for each of two. */
@@ -61,7 +62,6 @@ export function tableSizes(
   const mappings = compiled.mappings.length + 2 * room.mappings;
   return {
     classes: compiled.classes.length + 1,
-    exact: compiled.exact.count,
     prefixes: prefixes.size,
     lengths: search.lengths.count,
     sources: compiled.sources.count,
@@ -339,7 +339,6 @@ export function fillTables(
       };
     });
   });
-  fill(object, "exact", (map) => putExact(map, compiled.exact));
   fill(object, "prefixes", (map) => prefixes.put(map));
   fill(object, "lengths", (map) => putLengths(map, search));
   fill(object, "sources", (map) => putSources(map, compiled.sources));

@@ -5,7 +5,13 @@ import { decodeAll } from "../../../src/abi/layout.js";
 import { searchByLength } from "../../../src/compile/lengths.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "../../../src/compile/tables.js";
 import { prefixSlot } from "../../../src/dataplane/hash.js";
-import { PrefixSlots, classFamily, findPrefix, slotsOf } from "../../../src/dataplane/prefixes.js";
+import {
+  PrefixSlots,
+  classFamily,
+  findPrefix,
+  ofMappings,
+  slotsOf,
+} from "../../../src/dataplane/prefixes.js";
 
 /** An array map. */
 class Slots {
@@ -47,7 +53,7 @@ function address4(network: number): Uint8Array {
 
 function filled(prefixes: PrefixTable, classes: number): { map: Slots; markers: PrefixTable } {
   const search = searchByLength(prefixes, classes);
-  const slots = new PrefixSlots(prefixes, search);
+  const slots = new PrefixSlots([ofMappings(prefixes), search.markers]);
   const map = new Slots(slots.size);
   slots.put(map);
   return { map, markers: search.markers };
