@@ -156,6 +156,7 @@ const scenarios: readonly Scenario[] = [
     name: "hit, by prefix, of four nested ones",
     kind: "prefix",
     verdict: "selected",
+    budget: 85,
     packets: (size) => spread(size, prefixPacket),
   },
   {
