@@ -491,6 +491,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	bool udp = l->dialled.protocol == IPPROTO_UDP;
 	__u32 first = l->family == AF_INET ? rule->first4 : rule->first6;
 	__u32 n = l->family == AF_INET ? rule->count4 : rule->count6;
+	__u16 remote_port = l->remote_port;
 	bool weighted = rule->weighted;
 	struct ilm_counters *c;
 	__u64 floor = 0;
@@ -536,6 +537,12 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			return TCX_NEXT;
 		}
 		l->attempts[i] = hand_over(skb, p, &endpoint);
+		if (!udp && l->attempts[i] == ILM_ATTEMPT_ABSENT) {
+			/* A connection of the client's from the same port to the listener itself, or its remains, was found instead. */
+			l->remote_port = 0;
+			l->attempts[i] = hand_over(skb, p, &endpoint);
+			l->remote_port = remote_port;
+		}
 		if (l->attempts[i] != ILM_ATTEMPT_SELECTED)
 			continue;
 		/* It comes again. */

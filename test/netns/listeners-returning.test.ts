@@ -14,6 +14,7 @@ import { must, pause } from "../support/process.js";
 
 const network = useNetwork();
 const port = 6000;
+const wildcardPort = 6001;
 const rounds = 4;
 
 const rules = `
@@ -23,6 +24,7 @@ services:
   spare: { address: [127.0.1.11, "fd5e:ed00::11"] }
 mappings:
   - { port: ${port}, to: [app, spare] }
+  - { port: ${wildcardPort}, to: ["*:${wildcardPort}", spare] }
 `;
 
 interface Place {
@@ -96,13 +98,14 @@ async function comeBack(
   place: Place,
   cell: FamilyAddresses,
   options: DialOptions,
+  dialled = port,
 ): Promise<readonly string[]> {
   const answers: string[] = [];
   for (let round = 0; round < rounds; round += 1) {
     // Over MPTCP either end may be the first, whoever closed its socket.
     if (options.closes === "first" || options.mptcp === true) await pause(reuse_ms);
     answers.push(
-      await place.dialler().who("tcp", place.to(cell), port, {
+      await place.dialler().who("tcp", place.to(cell), dialled, {
         ...options,
         from: [place.from(cell), sourcePort],
       }),
@@ -155,6 +158,14 @@ for (const place of places) {
             expect(await remains(family)).toBe(closes === "first" ? 1 : 0);
           });
 
+          test(`${label}: a listener on the wildcard address, as the first destination`, async () => {
+            const own = { closes, options: ["reuseport"] } as const;
+            await lab.open("any", kind, cell.wildcard, wildcardPort, own);
+            await lab.open("spare", "tcp", cell.daemon2, wildcardPort, own);
+            const plain = { ...dialOptions, mptcp: false };
+            expect(await comeBack(place, cell, plain, wildcardPort)).toEqual(all("any"));
+          });
+
           for (const device of place.device === null ? [] : [place.device]) {
             test(`${label}: bound to the device that it comes in on`, async () => {
               await open("app", { device });
@@ -174,6 +185,23 @@ for (const place of places) {
     }
   });
 }
+
+describe("from the machine itself, after the same port was connected to the listener itself", () => {
+  for (const family of families) {
+    const cell = addressesOf[family];
+    for (const kind of kinds) {
+      test(`${cell.label}, ${kind}: the mapping leads there all the same`, async () => {
+        const { server } = network;
+        await lab.open("app", kind, cell.daemon, port, { closes: "first" });
+        await lab.open("spare", "tcp", cell.daemon2, port, { closes: "first" });
+        const options = { closes: "last", from: [cell.loopback, sourcePort] } as const;
+        expect(await server.who("tcp", cell.daemon, port, options)).toBe("app");
+        expect(await remains(family)).toBe(1);
+        expect(await server.who("tcp", cell.loopback, port, options)).toBe("app");
+      });
+    }
+  }
+});
 
 describe("with tcp_rfc1337, when the kernel keeps the remains", () => {
   for (const place of places) {
