@@ -50,15 +50,16 @@ function hasFileOf({ rules: old }: Description, rules: Rules): boolean {
 
 export function wantedOf(before: InForce | undefined, rules: Rules, choice: EngineChoice): Wanted {
   beginStep("comparing with what is in force");
-  const fileDigest =
-    before !== undefined && hasFileOf(before.description, rules)
-      ? before.description.fileDigest
-      : digestOfFile(rules.source, rules.file);
+  const same = before !== undefined && hasFileOf(before.description, rules);
+  const fileDigest = same ? before.description.fileDigest : digestOfFile(rules.source, rules.file);
+  // Where the layers say how many, the file's mappings need not be unpacked.
+  const ofFile =
+    (same ? before.description.layers?.mappings : undefined) ?? rules.file.mappings.length;
   return {
     choice,
     fileDigest,
     digest: digestOf(fileDigest, rules.runtime),
-    mappings: rules.file.mappings.length + rules.runtime.length,
+    mappings: ofFile + rules.runtime.length,
   };
 }
 
