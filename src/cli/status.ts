@@ -18,13 +18,13 @@ export async function status(context: Context): Promise<void> {
   await withDataPlane(async (dataPlane) => {
     const inForce = dataPlane.inForce();
     // Without rules they have no bearing on anything, and their lister would have to be loaded first.
-    const listeners = inForce === null ? null : dataPlane.listeners();
+    const listeners = inForce === null ? [] : dataPlane.listeners();
     const flows = dataPlane.flowCount();
     const faults = dataPlane.faults();
     const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
     const found = findWarnings({
       rules: inForce?.rules ?? null,
-      listeners: listeners ?? [],
+      listeners,
       hostAddresses: hostAddresses(),
       daemon,
       engine: inForce?.engine ?? null,
@@ -48,9 +48,9 @@ export async function status(context: Context): Promise<void> {
       services: inForce?.rules.file.services.length ?? 0,
       mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
       runtimeMappings: inForce?.rules.runtime.length ?? 0,
-      listeners: listeners?.length ?? null,
+      listeners: inForce === null ? null : listeners.length,
       mappedListeners:
-        inForce === null || listeners === null
+        inForce === null
           ? null
           : joinListeners(inForce.rules, listeners).filter((view) => view.mappings.length > 0)
               .length,
