@@ -1,7 +1,7 @@
 /** What docs/listeners.md says beside its table. */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
-import { type Kind, kinds, Lab, protocolOf, stopLabs } from "../support/lab.js";
+import { type Kind, kinds, type Lab, protocolOf, useLab } from "../support/lab.js";
 import { addressesOf, endpoint, families, type Protocol } from "../support/matrix.js";
 import { pinnedPaths } from "../support/kernel-state.js";
 import { useNetwork } from "../support/network.js";
@@ -29,12 +29,8 @@ async function sysctl(name: string, value: number): Promise<void> {
 
 let lab: Lab;
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 test("the programs on interfaces are attached only while the rules need them", async () => {

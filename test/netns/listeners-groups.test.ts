@@ -1,7 +1,7 @@
 /** SO_REUSEPORT groups: balanced by the kernel, by the group's own program, and never lost with one member. */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
-import { type Kind, kinds, Lab, protocolOf, stopLabs } from "../support/lab.js";
+import { type Kind, kinds, type Lab, protocolOf, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -23,12 +23,8 @@ beforeAll(async () => {
   await network.server.apply(rules);
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 for (const kind of kinds) {

@@ -1,7 +1,7 @@
 /** What runs at ingress touches unicast packets for this host only, whatever they came on and whatever they carry. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
-import { Lab, protocolOf, stopLabs } from "../support/lab.js";
+import { Lab, protocolOf, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { python, script } from "../support/paths.js";
@@ -27,12 +27,8 @@ beforeAll(async () => {
   await network.server.apply(rules);
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 async function selected(): Promise<number> {

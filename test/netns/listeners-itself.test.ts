@@ -3,9 +3,9 @@
  * the dialled address (net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/ip6_input.c, ip6_rcv_core). Listeners that are
  * bound to a device, and mappings for an interface, are held to that: with the kernel's own answer beside it.
  */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
-import { kinds, Lab, protocolOf, stopLabs } from "../support/lab.js";
+import { kinds, type Lab, protocolOf, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -31,12 +31,8 @@ beforeAll(async () => {
   await network.server.apply(rules);
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 for (const family of families) {

@@ -1,7 +1,7 @@
 /** MPTCP listeners, which no sockmap takes, are destinations like any other, and count as already listening. */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
-import { Lab, stopLabs } from "../support/lab.js";
+import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -28,12 +28,8 @@ beforeAll(async () => {
   await network.server.apply(rules);
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 for (const family of families) {

@@ -1,7 +1,7 @@
 /** Each situation that a listener can be in, for TCP, MPTCP and UDP over IPv4 and IPv6; docs/listeners.md has them as a table. */
 import { readFileSync } from "node:fs";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Lab, stopLabs } from "../support/lab.js";
+import { beforeAll, describe, expect, test } from "vitest";
+import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { makeStage, renderSituations, situationRules, situations } from "../support/situations.js";
@@ -18,12 +18,8 @@ beforeAll(async () => {
   await network.server.apply(situationRules);
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 for (const situation of situations) {

@@ -1,6 +1,6 @@
 /** A UDP daemon that a mapping leads to sees no difference to one that nobody manages. */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Lab, type Seen, stopLabs } from "../support/lab.js";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type Lab, type Seen, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -21,12 +21,8 @@ beforeAll(async () => {
   await network.server.apply(rules);
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-});
-
-afterEach(async () => {
-  await stopLabs();
+useLab(network, (started) => {
+  lab = started;
 });
 
 const names = ["mapped", "plain"] as const;

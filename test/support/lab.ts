@@ -1,5 +1,7 @@
 /** A daemon that does with its sockets what a test tells it; see python/lab.py. */
+import { afterEach, beforeEach } from "vitest";
 import type { Namespace } from "./namespace.js";
+import type { Network } from "./network.js";
 import type { Background } from "./process.js";
 
 export const kinds = ["tcp", "mptcp", "udp"] as const;
@@ -56,6 +58,17 @@ const labs = new Set<Background>();
 export async function stopLabs(): Promise<void> {
   await Promise.all([...labs].map(async (process) => await process.stop()));
   labs.clear();
+}
+
+/** A lab at the server for each test of the file, gone after it. */
+export function useLab(network: Network, take: (lab: Lab) => void): void {
+  beforeEach(async () => {
+    take(await Lab.start(network.server));
+  });
+
+  afterEach(async () => {
+    await stopLabs();
+  });
 }
 
 export class Lab {
