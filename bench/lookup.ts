@@ -12,8 +12,9 @@ import { decode } from "../src/abi/layout.js";
 import { lookupContext } from "../src/dataplane/explain.js";
 import { openDataPlane } from "../src/dataplane/open.js";
 import type { DataPlane } from "../src/dataplane/types.js";
-import { BpfObject, type BpfProgram, openProgram } from "../src/kernel/bpf.js";
+import { BpfObject, type BpfProgram } from "../src/kernel/bpf.js";
 import { acquireWriterLock } from "../src/kernel/lock.js";
+import { Pins } from "../src/kernel/pins.js";
 import type { Address, Prefix } from "../src/model/address.js";
 import type { Packet, Verdict } from "../src/model/decision.js";
 import type { Mapping, Rules } from "../src/model/mapping.js";
@@ -240,7 +241,9 @@ function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
     }
   }
   const generation = dataPlane.inForce()?.generation ?? 0;
-  const program = openProgram(`${dataPlane.pinPath}/generation-${generation}/program`);
+  const pins = Pins.open(dataPlane.netnsInode);
+  const program = pins?.lookupProgram(generation);
+  pins?.close();
   if (program === undefined) throw new Error("the program is not pinned");
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   progress(`${size} mappings, ${kind}: built in ${seconds} s`);

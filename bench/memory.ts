@@ -2,9 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { PinPaths } from "../src/dataplane/paths.js";
 import { registryMaps } from "../src/dataplane/registry.js";
-import { findBpffs } from "../src/kernel/mounts.js";
+import { type Numbered, Pins, folderName, pinPath } from "../src/kernel/pins.js";
 
 const MIB = 1024 * 1024;
 
@@ -23,16 +22,16 @@ function mapInfo(...which: readonly string[]): MapInfo {
 
 /** MiB: of the generation in force alone, and of the registry, which stays from one generation to the next. */
 export function kernelMemory(netnsInode: number): { tables: number; registry: number } {
-  const paths = new PinPaths(findBpffs() ?? "", netnsInode);
-  const only = (kind: "generation" | "registry"): number => {
-    const [found, ...others] = paths.numbers(kind);
-    if (found === undefined || others.length > 0) {
-      throw new Error(`not one ${kind} below ${paths.base}, but ${paths.numbers(kind).length}`);
-    }
-    return found;
+  const base = pinPath(netnsInode);
+  const pins = Pins.open(netnsInode);
+  const only = (kind: Numbered): string => {
+    const [found, ...others] = pins?.numbers(kind) ?? [];
+    if (found === undefined || others.length > 0) throw new Error(`not one ${kind} below ${base}`);
+    return join(base, folderName(kind, found));
   };
-  const generation = paths.generation(only("generation"));
-  const registry = paths.registry(only("registry"));
+  const generation = only("generation");
+  const registry = only("registry");
+  pins?.close();
   const shared = registryMaps.map((name) => mapInfo("pinned", join(registry, name)));
   // What the programs read, and what only the control plane does; the programs read the registry too.
   const ids = new Set<number>();

@@ -39,6 +39,8 @@ export const errorCatalogue = {
   NO_CGROUP2: ExitStatus.notPossible,
   /** The BPF file system is not mounted and could not be mounted. */
   NO_BPFFS: ExitStatus.notPossible,
+  /** Another user could have put there, or could replace, what stands at a path that ilm relies on. */
+  UNSAFE_PATH: ExitStatus.notPossible,
   /** libbpf.so.1 is not installed, or too old. */
   NO_LIBBPF: ExitStatus.notPossible,
   /** Another writer holds the lock of this network namespace. */

@@ -37,6 +37,12 @@ const homes: Readonly<Record<string, readonly string[]>> = {
 /** What `ilm --version` and `ilm status` cannot afford to load (zod alone costs 80 ms): `await import()` it per command. */
 const heavy: readonly string[] = ["koffi", "yaml", "zod"];
 
+/** Changes by path go where whoever may write to the folder wants them to. */
+const changesByPath =
+  /\b(?:mkdir|mkdtemp|rm|rmdir|unlink|rename|link|symlink|chmod|chown|truncate|writeFile|appendFile|copyFile|cp)Sync\b|"node:fs\/promises"/;
+/** Mounts are made at a path: there is no other way. */
+const mayChangeByPath: readonly string[] = ["src/kernel/folder.ts", "src/kernel/mounts.ts"];
+
 export interface Violation {
   /** Relative to the checkout. */
   readonly file: string;
@@ -183,6 +189,16 @@ export function findViolations(sources: ReadonlyMap<string, string>): Violation[
       });
       continue;
     }
+    text.split("\n").forEach((line, index) => {
+      const found = mayChangeByPath.includes(file) ? null : changesByPath.exec(line);
+      if (found === null) return;
+      violations.push({
+        file,
+        line: index + 1,
+        message: `${found[0]} changes what stands at a path, which another user may have prepared`,
+        remedy: "use Folder of src/kernel/folder.ts, which works by descriptor",
+      });
+    });
     for (const one of findImports(text)) {
       const found = judge(file, one);
       if (found === undefined) continue;

@@ -1,7 +1,6 @@
 /** `ilm status`: is something loaded, since when, and is all well? */
-import { existsSync } from "node:fs";
 import type { DaemonStatus } from "../daemon/api.js";
-import { socketPath } from "../daemon/socket-path.js";
+import { socketExists, socketPath } from "../daemon/socket-path.js";
 import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { allMappings } from "../model/mapping.js";
@@ -70,10 +69,10 @@ export async function status(context: Context): Promise<void> {
 async function askDaemon(
   netnsInode: number,
 ): Promise<{ daemon: DaemonStatus | null; trouble: Warning | null }> {
-  // Most often there is none, and then the client need not be loaded.
-  if (!existsSync(socketPath(netnsInode))) return { daemon: null, trouble: null };
-  const { requestStatus } = await import("../daemon/client.js");
   try {
+    // Most often there is none, and then the client need not be loaded.
+    if (!socketExists(socketPath(netnsInode))) return { daemon: null, trouble: null };
+    const { requestStatus } = await import("../daemon/client.js");
     return { daemon: await requestStatus(netnsInode), trouble: null };
   } catch (error) {
     if (!(error instanceof IlmError)) throw error;

@@ -1,5 +1,4 @@
 /** Speaks to the `run` that is at work in a network namespace, if there is one. */
-import { existsSync } from "node:fs";
 import { IlmError } from "../errors.js";
 import {
   changeResult,
@@ -10,7 +9,7 @@ import {
   type DaemonStatus,
 } from "./api.js";
 import { errorFromBody } from "./error-body.js";
-import { socketPath } from "./socket-path.js";
+import { openSocketPlace, socketPath } from "./socket-path.js";
 import type { ChangeResult } from "./changes.js";
 import { DecodeError, type Decode } from "./decode.js";
 
@@ -26,7 +25,7 @@ export interface ClientOptions {
 }
 
 /**
- * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon says, or DAEMON when it
+ * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon says, UNSAFE_PATH, or DAEMON when it
  * does not answer in time, dies, or answers nonsense; whether the change was made is then open, and the message says so.
  */
 export async function requestChange(
@@ -67,9 +66,15 @@ interface Request {
 }
 
 async function exchange<T>(request: Request, socket: string, decode: Decode<T>): Promise<T | null> {
-  // Saves importing node:http in the common case that no daemon is there.
-  if (!existsSync(socket)) return null;
-  const text = await send(request, socket);
+  const place = openSocketPlace(socket);
+  if (place === undefined) return null;
+  let text: string | null;
+  try {
+    // Saves importing node:http in the common case that no daemon is there.
+    text = place.folder.has(place.name) ? await send(request, socket, place.path) : null;
+  } finally {
+    place.folder.close();
+  }
   if (text === null) return null;
   const answer = decodeAnswer(text, socket, decode);
   if (!answer.ok) throw errorFromBody(answer.error);
@@ -88,13 +93,13 @@ function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
   }
 }
 
-/** Null: nobody listens on the socket. */
-async function send(request: Request, socket: string): Promise<string | null> {
+/** Null: nobody listens on the socket, which is dialled by `path`. */
+async function send(request: Request, socket: string, path: string): Promise<string | null> {
   const { request: httpRequest } = await import("node:http");
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
       {
-        socketPath: socket,
+        socketPath: path,
         path: request.path,
         method: request.method,
         agent: false,

@@ -2,10 +2,8 @@
  * The API server: HTTP over a unix socket that root alone may use. The socket file's mode says so, and the kernel's word on
  * the peer (SO_PEERCRED) is asked too, for a descriptor that was passed on keeps no mode.
  */
-import { mkdirSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { dirname } from "node:path";
 import { ExitStatus, IlmError } from "../errors.js";
 import { peerCredentials, withUmask } from "../kernel/peer.js";
 import {
@@ -18,6 +16,7 @@ import {
 import { errorBody } from "./error-body.js";
 import type { ChangeResult } from "./changes.js";
 import { DecodeError } from "./decode.js";
+import { openSocketPlace, type SocketPlace } from "./socket-path.js";
 
 export interface ApiHandlers {
   status(): DaemonStatus;
@@ -36,7 +35,7 @@ const SOCKET_ONLY_FOR_OWNER = 0o177;
 
 /**
  * Listens. The caller holds the writer's lock, so that a socket file found there belongs to a daemon that is gone.
- * Throws SYSCALL when the socket cannot be made.
+ * The socket's folder is there, as the lock is in it. Throws SYSCALL when the socket cannot be made, UNSAFE_PATH.
  */
 export async function serveApi(
   path: string,
@@ -53,26 +52,34 @@ export async function serveApi(
   server.on("connection", (socket) => {
     if (!isPeer(socket, allowedUid)) socket.destroy();
   });
-  await listen(server, path);
-  return { close: () => close(server) };
+  const place = openSocketPlace(path);
+  if (place === undefined)
+    throw new IlmError("SYSCALL", `cannot listen on ${path}: no such folder`);
+  try {
+    await listen(server, path, place);
+  } catch (error) {
+    place.folder.close();
+    throw error;
+  }
+  return { close: () => close(server, place) };
 }
 
-function listen(server: Server, path: string): Promise<void> {
+function listen(server: Server, path: string, place: SocketPlace): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => {
       reject(new IlmError("SYSCALL", `cannot listen on ${path}: ${cause.message}`, { cause }));
     });
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    rmSync(path, { force: true });
+    place.folder.remove(place.name);
     // Node binds inside this call, so the umask covers the moment at which the file appears.
-    withUmask(SOCKET_ONLY_FOR_OWNER, () => server.listen(path, resolve));
+    withUmask(SOCKET_ONLY_FOR_OWNER, () => server.listen(place.path, resolve));
   });
 }
 
-/** Ends what is under way gently; node unlinks the socket file. */
-function close(server: Server): Promise<void> {
+/** Ends what is under way gently; node unlinks the socket file, by the path that it was bound to. */
+function close(server: Server, { folder }: SocketPlace): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => {
+      folder.close();
       resolve();
     });
     server.closeIdleConnections();

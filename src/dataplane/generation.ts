@@ -1,6 +1,4 @@
 /** One complete rule set in the kernel: its tables, its program, and its own description. Never changed once in force. */
-import { mkdirSync, renameSync } from "node:fs";
-import { join } from "node:path";
 import { ILM_OWNED_WORDS, countersLayout, lookupConstantsLayout } from "../abi/generated.js";
 import { bytesLayout, decodeAll, encode } from "../abi/layout.js";
 import type { Base, Overlay } from "../compile/overlay.js";
@@ -19,7 +17,8 @@ import type { Counters } from "../model/decision.js";
 import { type Mapping, allMappings, mappingKey } from "../model/mapping.js";
 import { beginStep } from "../progress.js";
 import { interfaces } from "../kernel/interfaces.js";
-import { type PinPaths, objectPath, removeFolder } from "./paths.js";
+import { objectPath } from "./objects.js";
+import { LOOKUP_PROGRAM, type Pins, stagingName } from "../kernel/pins.js";
 import { type Registry, registryMaps } from "./registry.js";
 import { KernelBase, readPorts } from "./base.js";
 import {
@@ -235,32 +234,37 @@ export class Generation {
   }
 
   /** Undefined when it is not there, or not whole. */
-  static open(paths: PinPaths, number: number): Generation | undefined {
-    const folder = paths.generation(number);
-    const program = openProgram(join(folder, "program"));
-    if (program === undefined) return undefined;
-    const maps = new Map<PinnedMap, BpfMap>();
-    for (const name of pinnedMaps) {
-      const map = openMap(join(folder, name));
-      if (map === undefined) return undefined;
-      maps.set(name, map);
+  static open(pins: Pins, number: number): Generation | undefined {
+    const folder = pins.folder("generation", number);
+    if (folder === undefined) return undefined;
+    try {
+      const program = openProgram(folder, LOOKUP_PROGRAM);
+      if (program === undefined) return undefined;
+      const maps = new Map<PinnedMap, BpfMap>();
+      for (const name of pinnedMaps) {
+        const map = openMap(folder, name);
+        if (map === undefined) return undefined;
+        maps.set(name, map);
+      }
+      const steer = openProgram(folder, "steer");
+      const icmp = openProgram(folder, "icmp");
+      const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
+      return new Generation(number, program, ingress, maps);
+    } finally {
+      folder.close();
     }
-    const steer = openProgram(join(folder, "steer"));
-    const icmp = openProgram(join(folder, "icmp"));
-    const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
-    return new Generation(number, program, ingress, maps);
   }
 
   /** Builds and pins a new one, with all its tables; it decides nothing until the link is updated to it. */
   static create(
-    paths: PinPaths,
+    pins: Pins,
     registry: Registry,
     description: Description,
     whole: Whole,
   ): Generation {
     const shared = createTables(registry, description, whole);
     try {
-      const generation = Generation.#build(paths, registry, description, shared, whole.overlay);
+      const generation = Generation.#build(pins, registry, description, shared, whole.overlay);
       generation.#description = description;
       return generation;
     } finally {
@@ -271,26 +275,24 @@ export class Generation {
   /** Likewise, on the tables of `below`. */
   static createOver(
     below: Generation,
-    paths: PinPaths,
+    pins: Pins,
     registry: Registry,
     description: Description,
     overlay: FilledOverlay | null,
   ): Generation {
-    const generation = Generation.#build(paths, registry, description, below.#maps, overlay);
+    const generation = Generation.#build(pins, registry, description, below.#maps, overlay);
     generation.#description = description;
     return generation;
   }
 
   static #build(
-    paths: PinPaths,
+    pins: Pins,
     registry: Registry,
     description: Description,
     shared: ReadonlyMap<PinnedMap, BpfMap>,
     overlay: FilledOverlay | null,
   ): Generation {
-    const staging = paths.staging("generation");
-    removeFolder(staging);
-    mkdirSync(staging, { recursive: true, mode: 0o700 });
+    const staging = pins.stage("generation");
     const object = new BpfObject(objectPath("lookup"));
     const head = packHead(description);
     const sizes = { ...overlaySizes(overlay?.overlay ?? null), head: head.length / CHUNK };
@@ -332,23 +334,24 @@ export class Generation {
       maps.set(BELOW, below.duplicate());
       if (registry.steers) {
         ingress = loadIngress(object, registry, constants);
-        ingress.steer.pin(join(staging, "steer"));
-        ingress.icmp.pin(join(staging, "icmp"));
+        ingress.steer.pin(staging, "steer");
+        ingress.icmp.pin(staging, "icmp");
       }
       const generation = new Generation(description.generation, program, ingress, maps);
       generation.#map("head").updateAll(indexes(head.length / CHUNK), head);
-      program.pin(join(staging, "program"));
-      for (const [name, map] of maps) map.pin(join(staging, name));
-      renameSync(staging, paths.generation(description.generation));
+      program.pin(staging, LOOKUP_PROGRAM);
+      for (const [name, map] of maps) map.pin(staging, name);
+      pins.publish("generation", description.generation);
       return generation;
     } catch (error) {
       program?.close();
       ingress?.steer.close();
       ingress?.icmp.close();
       for (const map of maps.values()) map.close();
-      removeFolder(staging);
+      pins.base.remove(stagingName("generation"));
       throw error;
     } finally {
+      staging.close();
       object.close();
     }
   }

@@ -2,12 +2,11 @@
  * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress program of the generation
  * in force, which one map update changes for all interfaces; at egress the one that gives answers the port that was dialled.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { AttachType, BpfObject, type BpfProgram, attach, openLink } from "../kernel/bpf.js";
 import { errnoOf } from "../kernel/ffi.js";
+import type { Folder } from "../kernel/folder.js";
 import { interfaces } from "../kernel/interfaces.js";
-import { objectPath, removeFolder } from "./paths.js";
+import { objectPath } from "./objects.js";
 
 const EEXIST = 17;
 const ENODEV = 19;
@@ -15,7 +14,8 @@ const EINVAL = 22;
 /** No interface has it: the kernel gives them small numbers first. */
 const NO_INTERFACE = 0x7fffffff;
 
-export type Direction = "ingress" | "egress";
+export const directions = ["ingress", "egress"] as const;
+export type Direction = (typeof directions)[number];
 const attachTypes: Record<Direction, AttachType> = {
   ingress: AttachType.tcxIngress,
   egress: AttachType.tcxEgress,
@@ -42,48 +42,47 @@ export function ingressIsPossible(): boolean {
   }
 }
 
-/** Links pinned for one direction: interface index -> path. */
-function pinned(folder: string, direction: Direction): Map<number, string> {
+/** Links pinned for one direction: interface index -> name. */
+function pinned(folder: Folder, direction: Direction): Map<number, string> {
   const found = new Map<number, string>();
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  for (const name of readdirSync(folder)) {
+  for (const name of folder.names()) {
     const index = new RegExp(`^${direction}-(\\d+)$`).exec(name)?.[1];
-    if (index !== undefined) found.set(Number(index), join(folder, name));
+    if (index !== undefined) found.set(Number(index), name);
   }
   return found;
 }
 
 /** An interface that went leaves a link without one, also when another has its number by now. */
-function lives(path: string, index: number): boolean {
-  const link = openLink(path);
+function lives(folder: Folder, name: string, index: number): boolean {
+  const link = openLink(folder, name);
   const alive = link?.info().interfaceIndex === index;
   link?.close();
   return alive;
 }
 
-/** Names of the interfaces that have nothing of ours in that direction. Changes nothing. */
-export function interfacesWithout(folder: string, direction: Direction): string[] {
-  const known = existsSync(folder) ? pinned(folder, direction) : new Map<number, string>();
+/** Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`: undefined when it is not there yet. */
+export function interfacesWithout(folder: Folder | undefined, direction: Direction): string[] {
+  const known = folder === undefined ? new Map<number, string>() : pinned(folder, direction);
   return [...interfaces()].flatMap(([index, name]) => {
-    const path = known.get(index);
-    return path !== undefined && lives(path, index) ? [] : [name];
+    const pin = known.get(index);
+    return folder !== undefined && pin !== undefined && lives(folder, pin, index) ? [] : [name];
   });
 }
 
 /** Attaches to every interface that has nothing of ours in that direction, and forgets those that went. */
-export function attachInterfaces(folder: string, direction: Direction, program: BpfProgram): void {
+export function attachInterfaces(folder: Folder, direction: Direction, program: BpfProgram): void {
   const present = interfaces();
   const known = pinned(folder, direction);
-  for (const [index, path] of known) {
-    if (present.has(index) && lives(path, index)) continue;
-    rmSync(path, { force: true });
+  for (const [index, name] of known) {
+    if (present.has(index) && lives(folder, name, index)) continue;
+    folder.remove(name);
     known.delete(index);
   }
   for (const index of present.keys()) {
     if (known.has(index)) continue;
     try {
       const link = attach(program, index, attachTypes[direction]);
-      link.pin(join(folder, `${direction}-${index}`));
+      link.pin(folder, `${direction}-${index}`);
       link.close();
     } catch (error) {
       // It went meanwhile, or somebody else of us was as quick.
@@ -92,6 +91,6 @@ export function attachInterfaces(folder: string, direction: Direction, program: 
   }
 }
 
-export function detachInterfaces(folder: string, direction: Direction): void {
-  for (const path of pinned(folder, direction).values()) removeFolder(path);
+export function detachInterfaces(folder: Folder, direction: Direction): void {
+  for (const name of pinned(folder, direction).values()) folder.remove(name);
 }

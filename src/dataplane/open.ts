@@ -1,5 +1,5 @@
 /** The data plane of the main thread's network namespace. */
-import { closeSync, existsSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
 import type { Endpoint } from "../compile/tables.js";
@@ -11,16 +11,14 @@ import {
   BpfObject,
   type BpfLink,
   attach,
-  openLink,
-  openProgram,
   runIterator,
   waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
+import type { Folder } from "../kernel/folder.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
-import { lockPath } from "../kernel/lock.js";
-import { findBpffs, mountBpffs } from "../kernel/mounts.js";
+import { removeLockFile } from "../kernel/lock.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
@@ -34,9 +32,10 @@ import { Follower } from "./follower.js";
 import { chooseEngine, withoutKfunc } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
-  type Direction,
   attachInterfaces,
   detachInterfaces,
+  directions,
+  type Direction,
   ingressIsPossible,
   interfacesWithout,
 } from "./interfaces.js";
@@ -45,7 +44,8 @@ import { Generation } from "./generation.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
 import { type Plan, type Wanted, endpointsOf, planOver, planWhole, wantedOf } from "./plan.js";
-import { PinPaths, objectPath, removeFolder, removeIfEmpty } from "./paths.js";
+import { objectPath } from "./objects.js";
+import { LOOKUP_LINK, Pins, folderName, pinPath, stagingName } from "../kernel/pins.js";
 import { Registry } from "./registry.js";
 import type {
   ApplyResult,
@@ -67,8 +67,10 @@ interface Loaded {
   readonly registry: Registry;
 }
 
+/** Links on interfaces, in the registry's folder: they call what this registry's map says. */
+const INTERFACES = "interfaces";
+
 interface Prepared {
-  readonly paths: PinPaths;
   /** Of the services. */
   readonly addresses: readonly Address[];
   /** Those that were not there. */
@@ -89,7 +91,6 @@ class KernelDataPlane implements DataPlane {
   readonly netnsInode: number;
   readonly #cookie: bigint;
   readonly #layeredFrom: number | undefined;
-  #paths: PinPaths | undefined;
   #loaded: Loaded | undefined;
   readonly #ingressIsPossible: () => boolean;
 
@@ -106,41 +107,37 @@ class KernelDataPlane implements DataPlane {
   }
 
   get pinPath(): string {
-    return this.#findPaths()?.base ?? new PinPaths("/sys/fs/bpf", this.netnsInode).base;
+    return pinPath(this.netnsInode);
   }
 
-  #findPaths(): PinPaths | undefined {
-    const bpffs = findBpffs();
-    if (this.#paths === undefined && bpffs !== undefined) {
-      this.#paths = new PinPaths(bpffs, this.netnsInode);
-    }
-    return this.#paths;
-  }
-
-  /** What is in force now; another process may have changed it since the last look. */
+  /** What is in force now; another process may have changed it since the last look. Throws UNSAFE_PATH. */
   #current(): Loaded | undefined {
-    const paths = this.#findPaths();
-    if (paths === undefined) return undefined;
-    const link = openLink(paths.lookupLink);
-    if (link === undefined) {
-      this.#forget();
-      return undefined;
+    const pins = Pins.open(this.netnsInode);
+    try {
+      const link = pins?.lookupLink();
+      if (pins === undefined || link === undefined) {
+        this.#forget();
+        return undefined;
+      }
+      return this.#find(pins, link);
+    } finally {
+      pins?.close();
     }
+  }
+
+  #find(pins: Pins, link: BpfLink): Loaded | undefined {
     const { programId } = link.info();
     if (this.#loaded?.programId === programId) {
       link.close();
       return this.#loaded;
     }
     this.#forget();
-    for (const number of paths.numbers("generation")) {
-      const program = openProgram(`${paths.generation(number)}/program`);
-      const found = program?.id === programId;
-      program?.close();
-      if (!found) continue;
-      const generation = Generation.open(paths, number);
+    for (const number of pins.numbers("generation")) {
+      if (!isProgramOf(pins, number, programId)) continue;
+      const generation = Generation.open(pins, number);
       if (generation === undefined) break;
-      const description = this.#describe(generation, paths);
-      const registry = description && Registry.open(paths, description.registry, this.#cookie);
+      const description = this.#describe(generation);
+      const registry = description && Registry.open(pins, description.registry, this.#cookie);
       // A namespace that ended and whose inode number is used again, or another version's state: not ours to read.
       if (description === undefined || registry === undefined) {
         generation.close();
@@ -153,13 +150,13 @@ class KernelDataPlane implements DataPlane {
     return undefined;
   }
 
-  #describe(generation: Generation, paths: PinPaths): Description | undefined {
+  #describe(generation: Generation): Description | undefined {
     try {
       return generation.describe();
     } catch (cause) {
       throw new IlmError(
         "INCOMPATIBLE",
-        `the state under ${paths.base} was made by another version of ilm`,
+        `the state under ${this.pinPath} was made by another version of ilm`,
         {
           cause,
           remedy: "Apply the configuration again with this version: it takes over without a gap",
@@ -200,31 +197,53 @@ class KernelDataPlane implements DataPlane {
   }
 
   apply(rules: Rules): ApplyResult {
-    const before = this.#findPaths() === undefined ? undefined : this.#readable();
-    const planWith = (wanted: Wanted): Plan =>
-      (before !== undefined && planOver(before, rules, wanted)) ||
-      planWhole(rules, wanted, this.#layeredFrom);
+    const before = this.#readable();
     const wanted = wantedOf(before, rules, chooseEngine(rules));
-    if (before !== undefined && isInForce(before, wanted)) return this.#keep(before, rules, wanted);
-    // First, as it changes nothing: a rule set that does not compile must leave no trace.
-    let plan = planWith(wanted);
-    const { paths, addresses, added } = this.#prepare(before, rules);
+    let act: (pins: Pins, prepared: Prepared) => ApplyResult;
+    if (before !== undefined && isInForce(before, wanted)) {
+      act = (_, { added }) => this.#refresh(before, wanted, added);
+    } else {
+      // First, as it changes nothing: a rule set that does not compile must leave no trace.
+      const plan = this.#plan(before, rules, wanted);
+      act = (pins, prepared) => this.#replace(pins, before, rules, plan, prepared);
+    }
+    const pins = Pins.make(this.netnsInode);
+    try {
+      return act(pins, this.#prepare(pins, before, rules));
+    } finally {
+      pins.close();
+    }
+  }
+
+  #plan(before: Loaded | undefined, rules: Rules, wanted: Wanted): Plan {
+    return (
+      (before !== undefined && planOver(before, rules, wanted)) ||
+      planWhole(rules, wanted, this.#layeredFrom)
+    );
+  }
+
+  #replace(
+    pins: Pins,
+    before: Loaded | undefined,
+    rules: Rules,
+    plan: Plan,
+    { addresses, added }: Prepared,
+  ): ApplyResult {
     let built: Built;
     try {
       try {
-        built = this.#build(paths, before, rules, plan);
+        built = this.#build(pins, before, rules, plan);
       } catch (error) {
-        const without = { ...wanted, choice: withoutKfunc(rules, plan.choice, error) };
+        const without = { ...plan, choice: withoutKfunc(rules, plan.choice, error) };
         if (before !== undefined && isInForce(before, without)) {
           return this.#refresh(before, without, added);
         }
-        plan = planWith(without);
-        built = this.#build(paths, before, rules, plan);
+        plan = this.#plan(before, rules, without);
+        built = this.#build(pins, before, rules, plan);
       }
     } catch (error) {
       for (const address of added) removeFromLoopback(address);
-      removeIfEmpty(paths.base);
-      removeIfEmpty(paths.parent);
+      pins.removeEmpty();
       throw error;
     }
     const { generation, registry, description, endpoints } = built;
@@ -233,7 +252,7 @@ class KernelDataPlane implements DataPlane {
     const shared = endpoints === null;
     if (before !== undefined) generation.carryFrom(before.generation, shared);
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
-    const link = this.#switch(paths, before, generation);
+    const link = this.#switch(pins, before, generation);
     registry.setIngress(generation.ingress);
     if (before !== undefined) {
       // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
@@ -245,7 +264,7 @@ class KernelDataPlane implements DataPlane {
     }
     this.#loaded = { link, programId: generation.program.id, generation, description, registry };
     this.#steer();
-    this.#removeLeftovers(paths, this.#loaded);
+    this.#removeLeftovers(pins, this.#loaded);
     if (endpoints !== null) registry.retain(endpoints);
     const removed = removeUnused(addresses);
     return {
@@ -260,24 +279,18 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
-  /** What has to be before a change: a place to pin things, and the addresses; nothing of those who are gone. */
-  #prepare(before: Loaded | undefined, rules: Rules): Prepared {
-    const paths = new PinPaths(mountBpffs(), this.netnsInode);
-    this.#paths = paths;
-    removeEnded(paths);
+  /** What has to be before a change: the addresses, and nothing of those who are gone. */
+  #prepare(pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
+    removeEnded(this.netnsInode);
+    const link = pins.lookupLink();
     // Another version's state goes on deciding until ours is in force.
-    if (before !== undefined || !existsSync(paths.lookupLink)) this.#removeLeftovers(paths, before);
+    if (before !== undefined || link === undefined) this.#removeLeftovers(pins, before);
+    link?.close();
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
     // A writer that was killed may not have come that far.
     before?.registry.setIngress(before.generation.ingress);
-    return { paths, addresses, added };
-  }
-
-  /** These rules are in force. */
-  #keep(before: Loaded, rules: Rules, wanted: Wanted): ApplyResult {
-    const { added } = this.#prepare(before, rules);
-    return this.#refresh(before, wanted, added);
+    return { addresses, added };
   }
 
   /** Nothing to change: what came and went is looked at again. */
@@ -302,19 +315,18 @@ class KernelDataPlane implements DataPlane {
   }
 
   /** A generation that decides nothing yet, and the registry that it uses. */
-  #build(paths: PinPaths, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
-    mkdirSync(paths.base, { recursive: true, mode: 0o700 });
+  #build(pins: Pins, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
     const endpoints = endpointsOf(plan);
     let registry = before?.registry;
     let slots = registry?.reserve(endpoints);
     if (registry === undefined || slots === undefined) {
       // The tables in force name places in the registry that is there.
       if (plan.whole === null) {
-        return this.#build(paths, before, rules, planWhole(rules, plan, this.#layeredFrom));
+        return this.#build(pins, before, rules, planWhole(rules, plan, this.#layeredFrom));
       }
       registry = Registry.create(
-        paths,
-        Math.max(0, ...paths.numbers("registry")) + 1,
+        pins,
+        Math.max(0, ...pins.numbers("registry")) + 1,
         this.#cookie,
         endpoints.length,
         this.#ingressIsPossible(),
@@ -323,7 +335,7 @@ class KernelDataPlane implements DataPlane {
     }
     if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
     const wanted: Description = {
-      generation: Math.max(before?.description.generation ?? 0, ...paths.numbers("generation")) + 1,
+      generation: Math.max(before?.description.generation ?? 0, ...pins.numbers("generation")) + 1,
       appliedAt: new Date().toISOString(),
       version,
       rules,
@@ -343,39 +355,39 @@ class KernelDataPlane implements DataPlane {
       if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
       // It is written where a program may still read that was in force until a moment ago.
       waitForPrograms();
-      const generation = Generation.createOver(before.generation, paths, registry, wanted, overlay);
+      const generation = Generation.createOver(before.generation, pins, registry, wanted, overlay);
       return { generation, registry, description: wanted, endpoints: null };
     }
     const whole = { compiled: plan.whole, slots, overlay };
     try {
-      const generation = Generation.create(paths, registry, wanted, whole);
+      const generation = Generation.create(pins, registry, wanted, whole);
       return { generation, registry, description: wanted, endpoints };
     } catch (error) {
       if (registry !== before?.registry) {
         registry.close();
-        removeFolder(paths.registry(registry.number));
+        pins.base.remove(folderName("registry", registry.number));
       }
       throw error;
     }
   }
 
-  #switch(paths: PinPaths, before: Loaded | undefined, generation: Generation): BpfLink {
+  #switch(pins: Pins, before: Loaded | undefined, generation: Generation): BpfLink {
     if (before !== undefined) {
       before.link.update(generation.program);
       return before.link;
     }
     // A link that nothing of ours stands behind is another version's, which goes over to us, or an ended namespace's.
-    const found = openLink(paths.lookupLink);
+    const found = pins.lookupLink();
     if (found?.info().netnsInode === this.netnsInode) {
       found.update(generation.program);
       return found;
     }
     found?.close();
-    rmSync(paths.lookupLink, { force: true });
+    pins.base.remove(LOOKUP_LINK);
     const netns = openSync(ownNetnsPath, "r");
     try {
       const link = attach(generation.program, netns, AttachType.skLookup);
-      link.pin(paths.lookupLink);
+      link.pin(pins.base, LOOKUP_LINK);
       return link;
     } finally {
       closeSync(netns);
@@ -383,14 +395,12 @@ class KernelDataPlane implements DataPlane {
   }
 
   /** What a killed writer left, and generations and registries that are not in force. */
-  #removeLeftovers(paths: PinPaths, keep: Loaded | undefined): void {
-    removeFolder(paths.staging("generation"));
-    removeFolder(paths.staging("registry"));
-    for (const number of paths.numbers("generation")) {
-      if (number !== keep?.generation.number) removeFolder(paths.generation(number));
-    }
-    for (const number of paths.numbers("registry")) {
-      if (number !== keep?.registry.number) removeFolder(paths.registry(number));
+  #removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
+    for (const kind of ["generation", "registry"] as const) {
+      pins.base.remove(stagingName(kind));
+      for (const number of pins.numbers(kind)) {
+        if (number !== keep?.[kind].number) pins.base.remove(folderName(kind, number));
+      }
     }
   }
 
@@ -403,8 +413,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   endedNamespaces(): number[] {
-    const bpffs = findBpffs();
-    return bpffs === undefined ? [] : findEnded(bpffs);
+    return findEnded();
   }
 
   counters(): Counters[] {
@@ -428,15 +437,32 @@ class KernelDataPlane implements DataPlane {
   }
 
   uncoveredInterfaces(): string[] {
-    const paths = this.#findPaths();
     const loaded = this.#current();
-    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
+    if (loaded === undefined || !loaded.registry.steers) return [];
     const needed = neededHooks(loaded.description);
-    const folder = paths.interfaces(loaded.registry.number);
-    const without = (["ingress", "egress"] as const).flatMap((direction) =>
-      needed[direction] ? interfacesWithout(folder, direction) : [],
-    );
+    const without = this.#inRegistry(loaded, (registry) => {
+      const folder = registry.folder(INTERFACES);
+      try {
+        return directions
+          .filter((direction) => needed[direction])
+          .flatMap((direction) => interfacesWithout(folder, direction));
+      } finally {
+        folder?.close();
+      }
+    });
     return [...new Set(without)];
+  }
+
+  /** In the folder of a registry; undefined when it has just been removed. */
+  #inRegistry<T>({ registry }: Loaded, action: (folder: Folder) => T): T | undefined {
+    const pins = Pins.open(this.netnsInode);
+    const folder = pins?.folder("registry", registry.number);
+    try {
+      return folder && action(folder);
+    } finally {
+      folder?.close();
+      pins?.close();
+    }
   }
 
   faults(): Faults | null {
@@ -446,14 +472,17 @@ class KernelDataPlane implements DataPlane {
   explain(packet: Packet): Explanation {
     const { generation, description, registry } = this.#require();
     // One at a time: the program leaves its answer in one place.
-    const folder = openSync(this.pinPath, "r");
+    const pins = Pins.open(this.netnsInode);
+    if (pins === undefined) throw notLoaded();
+    const lock = pins.base.openSelf();
+    pins.close();
     try {
-      flock(folder, LOCK_EX);
+      flock(lock, LOCK_EX);
       const explanation = explainPacket(packet, generation, registry, description.rules);
       if (explanation.verdict !== "selected" || explanation.cookie !== null) return explanation;
       return { ...explanation, cookie: this.#steeredSocket(explanation, description.rules) };
     } finally {
-      closeSync(folder);
+      closeSync(lock);
     }
   }
 
@@ -478,8 +507,9 @@ class KernelDataPlane implements DataPlane {
   }
 
   watch(): DecisionStream {
-    this.#require();
-    return watchDecisions(this.pinPath, () => this.#current());
+    const lock = this.#inRegistry(this.#require(), (folder) => folder.openSelf());
+    if (lock === undefined) throw notLoaded();
+    return watchDecisions(lock, () => this.#current());
   }
 
   follow(): { close(): void } {
@@ -499,18 +529,23 @@ class KernelDataPlane implements DataPlane {
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. */
   #steer(): void {
-    const paths = this.#findPaths();
     const loaded = this.#current();
-    if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
-    const folder = paths.interfaces(loaded.registry.number);
+    if (loaded === undefined || !loaded.registry.steers) return;
     const needed = neededHooks(loaded.description);
-    for (const direction of ["ingress", "egress"] as const) {
-      if (needed[direction]) {
-        attachInterfaces(folder, direction, loaded.registry.program(direction));
-      } else {
-        detachInterfaces(folder, direction);
+    this.#inRegistry(loaded, (registry) => {
+      const folder = registry.makeFolder(INTERFACES);
+      try {
+        for (const direction of directions) {
+          if (needed[direction]) {
+            attachInterfaces(folder, direction, loaded.registry.program(direction));
+          } else {
+            detachInterfaces(folder, direction);
+          }
+        }
+      } finally {
+        folder.close();
       }
-    }
+    });
   }
 
   resync(): void {
@@ -522,28 +557,35 @@ class KernelDataPlane implements DataPlane {
   }
 
   unload(): boolean {
-    const paths = this.#findPaths();
-    const found = paths !== undefined && existsSync(paths.base);
-    if (paths !== undefined) removeEnded(paths);
-    const registry = this.#readable()?.registry;
-    if (paths !== undefined && found) {
+    const pins = Pins.open(this.netnsInode);
+    try {
+      removeEnded(this.netnsInode);
+      const registry = this.#readable()?.registry;
       // The decision first, so that no program runs on half of its state.
-      rmSync(paths.lookupLink, { force: true });
-      removeFolder(paths.base);
-      removeIfEmpty(paths.parent);
+      pins?.base.remove(LOOKUP_LINK);
+      pins?.removeAll();
       // Left to the kernel, the emptying takes so long that who lists maps meanwhile makes it lose count of who holds this
       // one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
       registry?.setIngress(null);
+    } finally {
+      pins?.close();
     }
     this.#forget();
     const removed = removeUnused([]);
-    rmSync(lockPath(this.netnsInode), { force: true });
-    return found || removed.length > 0;
+    removeLockFile(this.netnsInode);
+    return pins !== undefined || removed.length > 0;
   }
 
   close(): void {
     this.#forget();
   }
+}
+
+function isProgramOf(pins: Pins, generation: number, programId: number): boolean {
+  const program = pins.lookupProgram(generation);
+  const found = program?.id === programId;
+  program?.close();
+  return found;
 }
 
 function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean {

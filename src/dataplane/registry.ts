@@ -2,8 +2,6 @@
  * The kernel side's knowledge of listeners: maps that outlive generations, and the programs that keep them. Loaded once and
  * pinned; a registry that is too small or of another version is replaced by a complete new one beside it.
  */
-import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
-import { join } from "node:path";
 import {
   type Endpoint as AbiEndpoint,
   type Meta,
@@ -36,13 +34,16 @@ import {
   openProgram,
   runIterator,
 } from "../kernel/bpf.js";
-import { cgroup2Path } from "../kernel/mounts.js";
+import type { Folder } from "../kernel/folder.js";
+import { close } from "../kernel/libc.js";
+import { openCgroup2 } from "../kernel/mounts.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import { sysctl } from "../kernel/procfs.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
-import { type ObjectName, type PinPaths, objectPath, removeFolder } from "./paths.js";
+import { type ObjectName, objectPath } from "./objects.js";
+import { type Pins, stagingName } from "../kernel/pins.js";
 import type { Faults } from "./types.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
@@ -144,27 +145,32 @@ export class Registry {
   }
 
   /** Undefined when there is none, or it is of another version or namespace. */
-  static open(paths: PinPaths, number: number, netnsCookie: bigint): Registry | undefined {
-    const folder = paths.registry(number);
-    const meta = openMap(join(folder, "meta"));
-    if (meta === undefined) return undefined;
-    const usable = isOurs(meta, netnsCookie);
-    const steers = usable && readMeta(meta).steerUdp === 1;
-    meta.close();
-    if (!usable) return undefined;
-    const maps = new Map<RegistryMap, BpfMap>();
-    const programs = new Map<PinnedProgram, BpfProgram>();
-    for (const name of registryMaps) {
-      const map = openMap(join(folder, name));
-      if (map === undefined) return undefined;
-      maps.set(name, map);
+  static open(pins: Pins, number: number, netnsCookie: bigint): Registry | undefined {
+    const folder = pins.folder("registry", number);
+    if (folder === undefined) return undefined;
+    try {
+      const meta = openMap(folder, "meta");
+      if (meta === undefined) return undefined;
+      const usable = isOurs(meta, netnsCookie);
+      const steers = usable && readMeta(meta).steerUdp === 1;
+      meta.close();
+      if (!usable) return undefined;
+      const maps = new Map<RegistryMap, BpfMap>();
+      const programs = new Map<PinnedProgram, BpfProgram>();
+      for (const name of registryMaps) {
+        const map = openMap(folder, name);
+        if (map === undefined) return undefined;
+        maps.set(name, map);
+      }
+      for (const name of programNames) {
+        const program = openProgram(folder, `program_${name}`);
+        if (program === undefined) return undefined;
+        programs.set(name, program);
+      }
+      return new Registry(number, steers, maps, programs);
+    } finally {
+      folder.close();
     }
-    for (const name of programNames) {
-      const program = openProgram(join(folder, `program_${name}`));
-      if (program === undefined) return undefined;
-      programs.set(name, program);
-    }
-    return new Registry(number, steers, maps, programs);
   }
 
   /**
@@ -172,20 +178,18 @@ export class Registry {
    * listener; `reserve` finds the others.
    */
   static create(
-    paths: PinPaths,
+    pins: Pins,
     number: number,
     netnsCookie: bigint,
     slotsNeeded: number,
     steers: boolean,
   ): Registry {
-    const cgroup = cgroup2Path();
+    const cgroup = openCgroup2();
     const steerUdp = steers ? 1 : 0;
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
-    const staging = paths.staging("registry");
-    removeFolder(staging);
-    mkdirSync(staging, { recursive: true, mode: 0o700 });
+    const staging = pins.stage("registry");
     const objects = openObjects();
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
@@ -204,16 +208,18 @@ export class Registry {
       }
       const created = new Registry(number, steers, maps, programs);
       created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
-      for (const [name, map] of maps) map.pin(join(staging, name));
-      for (const [name, program] of programs) program.pin(join(staging, `program_${name}`));
+      for (const [name, map] of maps) map.pin(staging, name);
+      for (const [name, program] of programs) program.pin(staging, `program_${name}`);
       attachHooks(cgroup, staging, objects);
-      renameSync(staging, paths.registry(number));
+      pins.publish("registry", number);
       return created;
     } catch (error) {
       for (const handle of [...maps.values(), ...programs.values()]) handle.close();
-      removeFolder(staging);
+      pins.base.remove(stagingName("registry"));
       throw error;
     } finally {
+      staging.close();
+      cgroup.close();
       for (const object of Object.values(objects)) object.close();
     }
   }
@@ -425,24 +431,24 @@ function isOurs(map: BpfMap, netnsCookie: bigint): boolean {
 }
 
 function attachHooks(
-  cgroup: string,
-  staging: string,
+  cgroup: Folder,
+  staging: Folder,
   objects: Record<"registry" | "reply", BpfObject>,
 ): void {
-  const target = openSync(cgroup, "r");
+  const target = cgroup.openSelf();
   try {
     for (const { object, program: name, type } of hooks) {
       const program = objects[object].program(name);
       let link: BpfLink | undefined;
       try {
         link = attach(program, target, type);
-        link.pin(join(staging, `link_${name.replace(/^ilm_/, "")}`));
+        link.pin(staging, `link_${name.replace(/^ilm_/, "")}`);
       } finally {
         link?.close();
         program.close();
       }
     }
   } finally {
-    closeSync(target);
+    close(target);
   }
 }

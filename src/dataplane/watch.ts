@@ -1,5 +1,5 @@
 /** Live decisions. The program reports only while a time that we keep moving lies ahead: a killed watcher costs nothing. */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { decisionLayout, watchLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import { IlmError } from "../errors.js";
@@ -34,12 +34,11 @@ function readLost(registry: Registry): bigint {
   return value === undefined ? 0n : decode(watchLayout, value).lost;
 }
 
-/** `lockFolder`: one watcher at a time, as a ring buffer has one reader. Throws LOCKED. */
-export function watchDecisions(
-  lockFolder: string,
-  current: () => Watched | undefined,
-): DecisionStream {
-  const lock = openSync(`${lockFolder}/registry-${current()?.registry.number ?? 0}`, "r");
+/**
+ * One watcher at a time, as a ring buffer has one reader: `lock`, a descriptor of the registry's folder, is locked and taken
+ * over. Throws LOCKED.
+ */
+export function watchDecisions(lock: number, current: () => Watched | undefined): DecisionStream {
   try {
     flock(lock, LOCK_EX | LOCK_NB);
   } catch (cause) {

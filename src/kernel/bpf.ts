@@ -13,6 +13,7 @@ import {
   libcFunction,
   syscallError,
 } from "./ffi.js";
+import type { Folder } from "./folder.js";
 import { close, read } from "./libc.js";
 
 const ENOENT = 2;
@@ -172,9 +173,9 @@ class Handle {
     close(fd);
   }
 
-  /** At a path below the BPF file system. */
-  pin(path: string): void {
-    checkedBpf(`pin ${path}`, objPin(this.fd, path));
+  /** In a folder of the BPF file system. */
+  pin(folder: Folder, name: string): void {
+    checkedBpf(`pin ${folder.path}/${name}`, objPin(this.fd, folder.at(name)));
   }
 }
 
@@ -425,25 +426,29 @@ export class BpfLink extends Handle {
   }
 }
 
-/** A pinned object; undefined when there is nothing at the path. */
-function open(path: string): number | undefined {
-  const fd = objGet(path);
-  if (fd === -ENOENT) return undefined;
-  return checkedBpf(`open ${path}`, fd);
+/** A pinned object; undefined when nothing has the name. Throws UNSAFE_PATH: bpf(BPF_OBJ_GET) itself would follow a link. */
+function open(folder: Folder, name: string): number | undefined {
+  const place = folder.openFile(name);
+  if (place === undefined) return undefined;
+  try {
+    return checkedBpf(`open ${folder.path}/${name}`, objGet(`/proc/self/fd/${place}`));
+  } finally {
+    close(place);
+  }
 }
 
-export function openMap(path: string): BpfMap | undefined {
-  const fd = open(path);
+export function openMap(folder: Folder, name: string): BpfMap | undefined {
+  const fd = open(folder, name);
   return fd === undefined ? undefined : new BpfMap(fd);
 }
 
-export function openProgram(path: string): BpfProgram | undefined {
-  const fd = open(path);
+export function openProgram(folder: Folder, name: string): BpfProgram | undefined {
+  const fd = open(folder, name);
   return fd === undefined ? undefined : new BpfProgram(fd);
 }
 
-export function openLink(path: string): BpfLink | undefined {
-  const fd = open(path);
+export function openLink(folder: Folder, name: string): BpfLink | undefined {
+  const fd = open(folder, name);
   return fd === undefined ? undefined : new BpfLink(fd);
 }
 

@@ -1,12 +1,14 @@
 /** What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it, commands the first that is wrong. */
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
-import { openLink, programName, skLookupLinks } from "./bpf.js";
+import { programName, skLookupLinks } from "./bpf.js";
 import { errnoOf, libbpfFunction } from "./ffi.js";
-import { findBpffs, findCgroup2 } from "./mounts.js";
+import { findCgroup2, openBpffs } from "./mounts.js";
 import { netnsInode } from "./netns.js";
+import { Pins, pinnedNamespaces } from "./pins.js";
 import { loopbackIsUp, sysctl } from "./procfs.js";
+import { openRuntimeFolder, runtimePath } from "./runtime-folder.js";
 
 export interface HostCheck {
   readonly name: string;
@@ -243,14 +245,31 @@ function jitCheck(): HostCheck {
   );
 }
 
+/** By default the kernel mounts it for everybody, and then any user may be first to make the folder that ilm keeps its state in. */
 function bpffsCheck(): HostCheck {
-  const path = findBpffs();
+  const name = "BPF file system";
+  const folder = openBpffs();
+  if (folder === undefined) {
+    const remedy =
+      "Nothing to do: `ilm apply` mounts it; by hand: mount -t bpf -o mode=0700 bpf /sys/fs/bpf";
+    return check(name, "warning", "not mounted", remedy);
+  }
+  const { path, mode } = folder;
+  folder.close();
+  if ((mode & 0o022) === 0) return check(name, "ok", path, "");
   return check(
-    "BPF file system",
-    path === undefined ? "warning" : "ok",
-    path ?? "not mounted",
-    "Nothing to do: `ilm apply` mounts it; by hand: mount -t bpf bpf /sys/fs/bpf",
+    name,
+    "error",
+    `${path} can be written to by every user (mode ${mode.toString(8)}): one of them may hold a name in it that ilm needs`,
+    `chmod 0700 ${path}, and mount it so from now on (mode=0700; systemd does so by itself)`,
   );
+}
+
+function runtimeFolderCheck(): HostCheck {
+  const folder = openRuntimeFolder();
+  folder?.close();
+  const found = folder === undefined ? "not there yet" : runtimePath;
+  return check("runtime folder", "ok", found, "");
 }
 
 function cgroupCheck(): HostCheck {
@@ -300,14 +319,12 @@ function ingressCheck(): HostCheck {
 
 /** Descriptors of our own link and of those of others, by the program's id. */
 function otherProgramsCheck(): HostCheck {
-  const ours = new Set<number>();
-  const bpffs = findBpffs();
-  if (bpffs !== undefined) {
-    const link = openLink(`${bpffs}/ilm/${netnsInode()}/lookup`);
-    if (link !== undefined) ours.add(link.info().id);
-    link?.close();
-  }
-  const others = skLookupLinks(netnsInode()).filter((link) => !ours.has(link.id));
+  const pins = Pins.open(netnsInode());
+  const own = pins?.lookupLink();
+  const ours = own?.info().id;
+  own?.close();
+  pins?.close();
+  const others = skLookupLinks(netnsInode()).filter((link) => link.id !== ours);
   const names = others.map((link) => `${programName(link.programId)} (link ${link.id})`);
   return check(
     "other sk_lookup programs",
@@ -318,18 +335,19 @@ function otherProgramsCheck(): HostCheck {
 }
 
 function sharedNetnsPinsCheck(): HostCheck {
-  const bpffs = findBpffs();
-  const folder = bpffs === undefined ? "" : `${bpffs}/ilm`;
-  const inodes = existsSync(folder) ? readdirSync(folder) : [];
+  const inodes = pinnedNamespaces();
   return check("namespaces with state", "ok", inodes.length === 0 ? "none" : inodes.join(", "), "");
 }
 
 /** Everything, for `doctor`; a check that needs privileges we lack says so instead of failing the rest. */
 export function probeHost(): HostReport {
-  const privileged = (name: string, run: () => HostCheck): HostCheck => {
+  const guarded = (name: string, run: () => HostCheck): HostCheck => {
     try {
       return run();
     } catch (error) {
+      if (error instanceof IlmError && error.code === "UNSAFE_PATH") {
+        return check(name, "error", error.message, error.remedy ?? "");
+      }
       const errno = errnoOf(error);
       const code = (error as NodeJS.ErrnoException).code;
       if (errno !== EPERM && errno !== EACCES && code !== "EACCES" && code !== "EPERM") throw error;
@@ -351,13 +369,14 @@ export function probeHost(): HostReport {
       lockdownCheck(),
       moduleCheck(),
       jitCheck(),
-      bpffsCheck(),
+      guarded("BPF file system", bpffsCheck),
+      guarded("runtime folder", runtimeFolderCheck),
       cgroupCheck(),
       loopbackCheck(),
       ipv6Check(),
       ingressCheck(),
-      privileged("other sk_lookup programs", otherProgramsCheck),
-      privileged("namespaces with state", sharedNetnsPinsCheck),
+      guarded("other sk_lookup programs", otherProgramsCheck),
+      guarded("namespaces with state", sharedNetnsPinsCheck),
     ],
   };
 }

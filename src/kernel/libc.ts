@@ -26,8 +26,8 @@ const nativeRecv = libcFunction<[number, Uint8Array, number, number], number | b
 const nativeBind = libcFunction<[number, Uint8Array, number], number>(
   "int bind(int fd, const void *address, uint32_t length)",
 );
-const nativeMount = libcFunction<[string, string, string, number, null], number>(
-  "int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)",
+const nativeMount = libcFunction<[string, string, string, number, string], number>(
+  "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *options)",
 );
 const nativeMmap = libcFunction<[null, number, number, number, number, number], Pointer | null>(
   "void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)",
@@ -117,8 +117,9 @@ export function bind(fd: number, address: Uint8Array): void {
   checked("bind", nativeBind(fd, address, address.byteLength));
 }
 
-export function mount(source: string, target: string, type: string): void {
-  checked(`mount ${target}`, nativeMount(source, target, type, 0, null));
+/** `options`: those of the file system, separated by commas. */
+export function mount(source: string, target: string, type: string, options: string): void {
+  checked(`mount ${target}`, nativeMount(source, target, type, 0, options));
 }
 
 export function mmap(fd: number, length: number, protection: number, offset: number): Pointer {

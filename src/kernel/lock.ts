@@ -1,19 +1,10 @@
 /** One writer at a time per network namespace. The kernel drops the lock with the process, however it ends. */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
+import type { Folder } from "./folder.js";
 import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
-
-export const runtimeFolder = "/run/ilm";
+import { makeRuntimeFolder, notPermitted, openRuntimeFolder } from "./runtime-folder.js";
 
 export interface WriterLock {
   release(): void;
@@ -22,50 +13,73 @@ export interface WriterLock {
 const EWOULDBLOCK = 11;
 const RETRY_MS = 20;
 
-export function lockPath(inode: number): string {
-  return `${runtimeFolder}/${inode}.lock`;
+function lockName(inode: number): string {
+  return `${inode}.lock`;
+}
+
+/** Of a namespace without state; whoever calls holds the lock. */
+export function removeLockFile(inode: number): void {
+  const folder = openRuntimeFolder();
+  folder?.remove(lockName(inode));
+  folder?.close();
 }
 
 function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-function holder(path: string): string {
-  const pid = readFileSync(path, "utf8").trim();
+function holder(fd: number): string {
+  // From its beginning, wherever the descriptor stands.
+  const pid = readFileSync(`/proc/self/fd/${fd}`, "utf8").trim();
   return /^\d+$/.test(pid) ? `process ${pid}` : "another process";
 }
 
-function openLock(path: string): number {
+function openLock(folder: Folder, inode: number): number {
+  const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT;
   try {
-    mkdirSync(runtimeFolder, { recursive: true, mode: 0o755 });
-    return openSync(path, "a+", 0o600);
+    const fd = folder.openFile(lockName(inode), flags);
+    if (fd !== undefined) return fd;
+    throw new IlmError("INTERNAL", "a file that was to be made is not there");
   } catch (cause) {
-    throw new IlmError("NOT_PERMITTED", `the lock file ${path} cannot be opened`, {
-      cause,
-      remedy: "Run as root",
-    });
+    if (cause instanceof IlmError) throw cause;
+    throw notPermitted(`${folder.path}/${lockName(inode)}`, cause);
   }
 }
 
 /** Whoever unloads removes the lock's file while holding it; a lock on the removed file locks nothing. */
-function isCurrent(fd: number, path: string): boolean {
-  return fstatSync(fd).ino === statSync(path, { throwIfNoEntry: false })?.ino;
+function isCurrent(fd: number, folder: Folder, inode: number): boolean {
+  const current = folder.openFile(lockName(inode));
+  if (current === undefined) return false;
+  const same = fstatSync(fd).ino === fstatSync(current).ino;
+  closeSync(current);
+  return same;
 }
 
-/** Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder's pid. */
+/**
+ * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder's pid,
+ * UNSAFE_PATH, NOT_PERMITTED.
+ */
 export function acquireWriterLock(
   inode: number,
   { waitMs = 2000 }: { waitMs?: number } = {},
 ): WriterLock {
-  const path = lockPath(inode);
-  let fd = openLock(path);
+  const folder = makeRuntimeFolder();
+  try {
+    return lockIn(folder, inode, waitMs);
+  } finally {
+    folder.close();
+  }
+}
+
+function lockIn(folder: Folder, inode: number, waitMs: number): WriterLock {
+  let fd = openLock(folder, inode);
   const deadline = Date.now() + waitMs;
   for (;;) {
     try {
       flock(fd, LOCK_EX | LOCK_NB);
-      if (isCurrent(fd, path)) break;
+      if (isCurrent(fd, folder, inode)) break;
       closeSync(fd);
-      fd = openLock(path);
+      fd = openLock(folder, inode);
     } catch (error) {
       if (errnoOf(error) !== EWOULDBLOCK) {
         closeSync(fd);
@@ -75,8 +89,9 @@ export function acquireWriterLock(
         sleep(RETRY_MS);
         continue;
       }
-      const who = holder(path);
+      const who = holder(fd);
       closeSync(fd);
+      const path = `${folder.path}/${lockName(inode)}`;
       throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
         cause: error,
         remedy: "Wait for it, or stop it; a process that died holds no lock",

@@ -1,6 +1,7 @@
 /** Where the kernel's file systems are, from /proc/self/mountinfo (proc(5)). */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { IlmError } from "../errors.js";
+import { Folder } from "./folder.js";
 import { mount } from "./libc.js";
 
 interface Mount {
@@ -10,6 +11,9 @@ interface Mount {
 }
 
 const defaultBpffs = "/sys/fs/bpf";
+/** include/uapi/linux/magic.h */
+const BPF_FS_MAGIC = 0xcafe4a11;
+const CGROUP2_SUPER_MAGIC = 0x63677270;
 
 function unescape(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) =>
@@ -38,9 +42,19 @@ export function findCgroup2(): string | undefined {
   return (found.find((entry) => entry.root === "/") ?? found[0])?.path;
 }
 
-export function cgroup2Path(): string {
+/** A mount point, which must have that file system when it is opened. Undefined when it is gone by then. */
+function openMount(path: string, fileSystem: number): Folder | undefined {
+  const folder = Folder.open(path);
+  if (folder?.fileSystem === fileSystem) return folder;
+  folder?.close();
+  return undefined;
+}
+
+/** The root of the cgroup v2 hierarchy, to be closed. Throws NO_CGROUP2, UNSAFE_PATH. */
+export function openCgroup2(): Folder {
   const path = findCgroup2();
-  if (path !== undefined) return path;
+  const folder = path === undefined ? undefined : openMount(path, CGROUP2_SUPER_MAGIC);
+  if (folder !== undefined) return folder;
   throw new IlmError("NO_CGROUP2", "no cgroup v2 hierarchy is mounted", {
     remedy: "Mount it: mount -t cgroup2 none /sys/fs/cgroup/unified (systemd does so by itself)",
   });
@@ -52,18 +66,38 @@ export function findBpffs(): string | undefined {
   return (found.find((entry) => entry.path === defaultBpffs) ?? found[0])?.path;
 }
 
-/** Mounts the BPF file system where everybody expects it when it is nowhere. */
-export function mountBpffs(): string {
+/** Where it is, or would be mounted. */
+export function bpffsPath(): string {
+  return findBpffs() ?? defaultBpffs;
+}
+
+/** The BPF file system, to be closed; undefined when it is not mounted. Throws UNSAFE_PATH. */
+export function openBpffs(): Folder | undefined {
   const path = findBpffs();
-  if (path !== undefined) return path;
+  return path === undefined ? undefined : openMount(path, BPF_FS_MAGIC);
+}
+
+/**
+ * The BPF file system, to be closed; mounted where everybody expects it when it is nowhere, and then for root only: by default
+ * the kernel lets everybody make folders in it. Throws NO_BPFFS, UNSAFE_PATH.
+ */
+export function mountBpffs(): Folder {
+  const folder = openBpffs();
+  if (folder !== undefined) return folder;
   try {
     if (!existsSync(defaultBpffs)) mkdirSync(defaultBpffs, { recursive: true });
-    mount("bpf", defaultBpffs, "bpf");
+    mount("bpf", defaultBpffs, "bpf", "mode=0700");
   } catch (cause) {
-    throw new IlmError("NO_BPFFS", `the BPF file system is not mounted and could not be mounted`, {
-      cause,
-      remedy: `Mount it: mount -t bpf bpf ${defaultBpffs}`,
-    });
+    throw noBpffs({ cause });
   }
-  return defaultBpffs;
+  const mounted = openBpffs();
+  if (mounted === undefined) throw noBpffs({});
+  return mounted;
+}
+
+function noBpffs(options: { readonly cause?: unknown }): IlmError {
+  return new IlmError("NO_BPFFS", `the BPF file system is not mounted and could not be mounted`, {
+    ...options,
+    remedy: `Mount it: mount -t bpf -o mode=0700 bpf ${defaultBpffs}`,
+  });
 }

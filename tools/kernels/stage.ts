@@ -5,8 +5,8 @@ import { openDataPlane } from "../../src/dataplane/open.js";
 import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
 import { parseConfiguration } from "../../src/config/load.js";
 import { IlmError } from "../../src/errors.js";
-import { openProgram } from "../../src/kernel/bpf.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
+import { Pins } from "../../src/kernel/pins.js";
 import type { Address } from "../../src/model/address.js";
 import { type Engine, emptyRules } from "../../src/model/mapping.js";
 import { Refused, expectEqual } from "./report.js";
@@ -135,7 +135,9 @@ export function canMptcp(): boolean {
 /** Mean of the loaded program, for comparison within one run. */
 export function costNs(plane: DataPlane): number {
   const generation = plane.inForce()?.generation ?? 0;
-  const program = openProgram(`${plane.pinPath}/generation-${generation}/program`);
+  const pins = Pins.open(plane.netnsInode);
+  const program = pins?.lookupProgram(generation);
+  pins?.close();
   if (program === undefined) throw new Error("no program is pinned");
   const context = lookupContext({
     protocol: "tcp",

@@ -55,6 +55,15 @@ describe("the rules", () => {
     ).toEqual([]);
   });
 
+  test("files and folders are changed by descriptor only", () => {
+    const text = 'import { existsSync, rmSync } from "node:fs";\n';
+    expect(violationsOf({ "src/kernel/folder.ts": text })).toEqual([]);
+    expect(violationsOf({ "src/daemon/a.ts": text })).toEqual([
+      expect.stringContaining("src/daemon/a.ts:1: rmSync changes what stands at a path"),
+    ]);
+    expect(violationsOf({ "src/daemon/a.ts": 'import "node:fs/promises";\n' })).toHaveLength(1);
+  });
+
   test("an import upwards is refused, also of a type only", () => {
     expect(
       violationsOf({ "src/model/a.ts": '\nimport type { B } from "../config/b.js";\n' }),

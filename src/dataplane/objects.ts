@@ -1,0 +1,20 @@
+/** Where the built BPF objects are. */
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Beside the built TypeScript: dist/src/dataplane -> dist/bpf. */
+const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bpf");
+
+export type ObjectName =
+  | "lookup"
+  | "steer"
+  | "ingress"
+  | "hook"
+  | "egress"
+  | "registry"
+  | "reply"
+  | "listing";
+
+export function objectPath(name: ObjectName): string {
+  return join(folder, `${name}.bpf.o`);
+}

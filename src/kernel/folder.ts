@@ -1,0 +1,247 @@
+/**
+ * Folders by descriptor. A path may lead elsewhere a moment later; a descriptor may not. So a folder is opened once, without
+ * following links, is judged by what was opened, and all that is in it is reached through its descriptor: the path
+ * /proc/self/fd/N/NAME is what openat(N, NAME) opens, for the kernel jumps to the open folder and looks no name up on the way
+ * (fs/proc/base.c, proc_pid_get_link). Unlike openat() it also serves bpf(BPF_OBJ_PIN) before Linux 6.5, and bind() and
+ * connect() of unix sockets.
+ */
+import {
+  type Stats,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statfsSync,
+  unlinkSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { IlmError } from "../errors.js";
+
+/** open(2): a descriptor that stands for a place in the tree, and needs no permission to read what is there. */
+const O_PATH = 0o10000000;
+const ON_FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+const STICKY = 0o1000;
+const WRITABLE_BY_OTHERS = 0o022;
+/** Of what loses a race that nobody of ours runs. */
+const ATTEMPTS = 100;
+
+/** Who may put things into a folder of ours: we alone; or others too, who cannot take away or replace what is ours (sticky). */
+type Trust = "private" | "shared";
+
+function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}
+
+/** The result of `action`; undefined when it fails with one of these codes. */
+function unless<T>(codes: readonly string[], action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (codes.includes(errorCode(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** False when it fails with one of these codes. */
+function succeeds(action: () => void, ...codes: readonly string[]): boolean {
+  return unless(codes, () => (action(), true)) ?? false;
+}
+
+function unsafe(path: string, found: string, remedy: string): IlmError {
+  return new IlmError("UNSAFE_PATH", `${path} ${found}; nothing was read from it, or changed`, {
+    remedy,
+  });
+}
+
+/** For what may have been prepared by another user. */
+function remove(path: string): string {
+  return `Another user may have put it there. See whose it is (ls -ld ${path}), remove it (rm -r ${path}), and keep others out of ${dirname(path)}: \`ilm doctor\` says how`;
+}
+
+/** What is wrong with it; undefined when nothing is. */
+function distrust({ uid, mode }: Stats, trust: Trust): string | undefined {
+  if (uid !== 0 && uid !== process.geteuid?.()) return `belongs to the user ${uid}, not to root`;
+  const open = (mode & WRITABLE_BY_OTHERS) !== 0;
+  if (!open || (trust === "shared" && (mode & STICKY) !== 0)) return undefined;
+  return `can be written to by others (mode ${(mode & 0o7777).toString(8)})`;
+}
+
+export class Folder {
+  /** For messages; it is not used to reach anything. */
+  readonly path: string;
+  #fd: number;
+
+  private constructor(fd: number, path: string) {
+    this.#fd = fd;
+    this.path = path;
+  }
+
+  /**
+   * Undefined when it is not there. Throws UNSAFE_PATH when it, or a folder on the way, is a link, is not root's (or ours), or
+   * lets others replace what is in it.
+   */
+  static open(path: string): Folder | undefined {
+    let folder = new Folder(openSync("/", ON_FOLDER), "/");
+    for (const name of path.split("/").filter((part) => part !== "")) {
+      const around = folder;
+      try {
+        const inside = around.#enter(name, "shared");
+        if (inside === undefined) return undefined;
+        folder = inside;
+      } finally {
+        around.close();
+      }
+    }
+    return folder;
+  }
+
+  /** The same, and nobody else may put anything into it. */
+  static openPrivate(path: string): Folder | undefined {
+    const around = Folder.open(dirname(path));
+    try {
+      return around?.folder(basename(path));
+    } finally {
+      around?.close();
+    }
+  }
+
+  #enter(name: string, trust: Trust): Folder | undefined {
+    const path = join(this.path, name);
+    let fd: number | undefined;
+    try {
+      fd = unless(["ENOENT"], () => openSync(this.at(name), ON_FOLDER));
+    } catch (error) {
+      if (errorCode(error) !== "ENOTDIR") throw error;
+      throw unsafe(path, "is a link or a file, not a folder", remove(path));
+    }
+    if (fd === undefined) return undefined;
+    const wrong = distrust(fstatSync(fd), trust);
+    if (wrong === undefined) return new Folder(fd, path);
+    closeSync(fd);
+    const close = `Give it to root and close it to others: chown root ${path} && chmod go-w ${path}`;
+    throw unsafe(path, wrong, trust === "shared" ? close : remove(path));
+  }
+
+  /** A path that reaches `name` in this very folder, for calls that take no descriptor; valid until `close`. */
+  at(name: string): string {
+    if (name === "" || name === "." || name === ".." || name.includes("/")) {
+      throw new IlmError("INTERNAL", `not the name of something in a folder: ${name}`);
+    }
+    return `${this.#self}/${name}`;
+  }
+
+  get #self(): string {
+    if (this.#fd < 0)
+      throw new IlmError("INTERNAL", `the folder ${this.path} was used when closed`);
+    return `/proc/self/fd/${this.#fd}`;
+  }
+
+  /** f_type of statfs(2). */
+  get fileSystem(): number {
+    return statfsSync(this.#self).type;
+  }
+
+  get mode(): number {
+    return fstatSync(this.#fd).mode & 0o7777;
+  }
+
+  /** A folder in it that nobody else can write to. Undefined when it is not there. Throws UNSAFE_PATH. */
+  folder(name: string): Folder | undefined {
+    return this.#enter(name, "private");
+  }
+
+  /** The same, made with this mode when it is not there. Throws UNSAFE_PATH. */
+  makeFolder(name: string, mode = 0o700): Folder {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      succeeds(() => mkdirSync(this.at(name), mode), "EEXIST");
+      const folder = this.folder(name);
+      // Another command that removes it when it is empty was as quick.
+      if (folder !== undefined) return folder;
+    }
+    const path = join(this.path, name);
+    throw unsafe(path, "vanishes whenever it is made", remove(path));
+  }
+
+  /** A descriptor for a file in it, to be closed; with O_PATH unless told. Undefined when it is not there. Throws UNSAFE_PATH. */
+  openFile(name: string, flags = O_PATH, mode = 0o600): number | undefined {
+    const path = join(this.path, name);
+    let fd: number | undefined;
+    try {
+      fd = unless(["ENOENT"], () => openSync(this.at(name), flags | constants.O_NOFOLLOW, mode));
+    } catch (error) {
+      if (errorCode(error) !== "ELOOP") throw error;
+      throw unsafe(path, "is a link", remove(path));
+    }
+    if (fd === undefined) return undefined;
+    const stats = fstatSync(fd);
+    const wrong = stats.isFile() ? distrust(stats, "private") : "is not a file";
+    if (wrong === undefined) return fd;
+    closeSync(fd);
+    throw unsafe(path, wrong, remove(path));
+  }
+
+  /** A descriptor for the folder itself that flock(2) takes; to be closed. */
+  openSelf(): number {
+    return openSync(this.#self, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  has(name: string): boolean {
+    return existsSync(this.at(name));
+  }
+
+  names(): string[] {
+    return readdirSync(this.#self);
+  }
+
+  /** Takes the place of an empty folder or a file of that name. */
+  rename(from: string, to: string): void {
+    renameSync(this.at(from), this.at(to));
+  }
+
+  /**
+   * Removes whatever has this name: a link and not what it leads to, a folder with all that is in it. False when nothing had
+   * it. Never leaves the folder, whoever renames things in it meanwhile. Throws UNSAFE_PATH rather than enter another file
+   * system, or chase what somebody puts there again and again.
+   */
+  remove(name: string): boolean {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      if (succeeds(() => unlinkSync(this.at(name)), "ENOENT", "EISDIR")) return true;
+      let inside: Folder;
+      try {
+        inside = new Folder(openSync(this.at(name), ON_FOLDER), join(this.path, name));
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return false;
+        if (errorCode(error) === "ENOTDIR") continue;
+        throw error;
+      }
+      try {
+        if (fstatSync(inside.#fd).dev !== fstatSync(this.#fd).dev) {
+          throw unsafe(inside.path, "is a mount point", `Unmount it: umount ${inside.path}`);
+        }
+        for (const entry of inside.names()) inside.remove(entry);
+      } finally {
+        inside.close();
+      }
+      if (succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTDIR", "ENOTEMPTY")) return true;
+    }
+    const path = join(this.path, name);
+    throw unsafe(path, "comes back whenever it is removed", remove(path));
+  }
+
+  /** False when it is not there, or not empty. */
+  removeIfEmpty(name: string): boolean {
+    return succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTEMPTY");
+  }
+
+  close(): void {
+    if (this.#fd < 0) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    closeSync(fd);
+  }
+}
