@@ -10,7 +10,8 @@
 # - a policy-rc.d of ours in front of the host's own, which Debian's maintainer scripts ask before they start or stop;
 # - a process, network and mount namespace, for those that do not ask: it ends with the installation. Where namespaces
 #   are not allowed, as in most containers, policy-rc.d and SYSTEMD_OFFLINE are all there is;
-# - what is enabled is listed before, and what was added is taken back after.
+# - what is enabled is listed before, and what was added is taken back after. Units that a package enables by a link among
+#   its own files under /usr/lib stay: those of systemd and dbus, without which there is no system to start.
 set -eu
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
