@@ -11,6 +11,8 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PREFIX ?= /usr/local
 DESTDIR ?=
 CLANG ?= clang
+# Where `make test` leaves what CI counts.
+RESULTS := dist/results/tests.json
 
 # Debian keeps <asm/types.h> under the multiarch name; `-target bpf` does not look there by itself.
 MACHINE := $(shell uname -m)
@@ -51,9 +53,9 @@ run: setup-run build ## the demo, in network namespaces of its own (ARGS=--keep 
 build: setup-build dist/.built ## compile the BPF programs and the TypeScript
 
 test: setup-test build ## every test: unit, oracle, fuzz, real daemons in network namespaces
-	@mkdir -p dist/results
-	@rm -f dist/results/tests.json
-	@status=0; $(AS_ROOT) $(VITEST) --reporter=default --reporter=json --outputFile.json=dist/results/tests.json $(ARGS) \
+	@mkdir -p $(dir $(RESULTS))
+	@rm -f $(RESULTS)
+	@status=0; $(AS_ROOT) $(VITEST) --reporter=default --reporter=./tools/results-reporter.mjs --outputFile.json=$(RESULTS) $(ARGS) \
 		|| status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 check: setup-check ## types, lint, format, dead code, layers, generated files, shell, links, BPF warnings

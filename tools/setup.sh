@@ -4,8 +4,9 @@
 #   tools/setup.sh build|run|test|check|bench|kernels
 #
 # Looks for the very binaries, headers and libraries that are needed; only when one is missing, apt-get installs its
-# package (through sudo when not root). Services that come with a package are neither started nor enabled: the tests
-# start their own, in namespaces of their own. Then node_modules is brought in line with package-lock.json.
+# package (through sudo when not root), with tools/install-packages.sh: services that come with a package are neither
+# started nor enabled. The tests start their own, in namespaces of their own. Then node_modules is brought in line with
+# package-lock.json.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -143,59 +144,21 @@ as_root() {
   fi
 }
 
-# Installs the packages given. policy-rc.d is Debian's own way to keep maintainer scripts from starting services.
+# Installs the packages given, with fresh lists of what there is.
 install_packages() {
-  guard=/usr/sbin/policy-rc.d
-  guarded=no
-  if [ ! -e $guard ]; then
-    guarded=yes
-    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    printf '#!/bin/sh\nexit 101\n' | as_root tee $guard >/dev/null
-    as_root chmod 755 $guard
-  fi
-
   attempt=1
   until as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -o Acquire::Retries=3 update </dev/null &&
-    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -y -o Acquire::Retries=3 \
-      -o Dpkg::Options::=--force-confold install --no-install-recommends "$@" </dev/null >/dev/null; do
+    as_root tools/install-packages.sh "$@"; do
     [ $attempt -lt 2 ] || fail "apt-get could not install: $*" "is the network there? for the whole story: apt-get install --no-install-recommends $*"
     attempt=$((attempt + 1))
     echo "setup: once more in 5 seconds" >&2
     sleep 5
   done
-
-  if [ $guarded = yes ]; then
-    as_root rm -f $guard
-    trap - EXIT INT TERM
-  fi
-
-  # Not started now, and not at the next boot either: whoever wants the service enables it.
-  for package in "$@"; do
-    case $package in
-      nginx) disable_services nginx ;;
-      openssh-server) disable_services ssh ;;
-      haproxy) disable_services haproxy ;;
-      unbound) disable_services unbound ;;
-      knot) disable_services knot ;;
-      chrony) disable_services chrony ;;
-      tftpd-hpa) disable_services tftpd-hpa ;;
-    esac
-  done
-}
-
-disable_services() {
-  if command -v systemctl >/dev/null 2>&1; then
-    as_root systemctl --quiet disable "$1" >/dev/null 2>&1 ||
-      echo "setup: could not disable $1.service, which came with its package" >&2
-  elif command -v update-rc.d >/dev/null 2>&1; then
-    as_root update-rc.d "$1" disable >/dev/null 2>&1 ||
-      echo "setup: could not disable the $1 service, which came with its package" >&2
-  fi
 }
 
 require_packages() {
+  # Somebody killed an installation, or another one is at work: both end here.
+  if [ -e /var/lib/ilm-setup ]; then as_root tools/install-packages.sh; fi
   missing=$(missing_packages)
   [ -n "$missing" ] || return 0
   command -v apt-get >/dev/null 2>&1 || fail "this is not a Debian system, and something is missing" \
