@@ -232,6 +232,13 @@ class KernelDataPlane implements DataPlane {
     registry.meetVrfs();
     const shared = endpoints === null;
     if (before !== undefined) generation.carryFrom(before.generation, shared);
+    // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
+    if (description.engine === "registry" && mayUseKfunc(paths, before)) {
+      attachNeeded(paths, { registry, description });
+      registry.setIngress(generation.ingress);
+      // A packet that passed the old ingress program has been through sk_lookup then.
+      waitForPrograms();
+    }
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(paths, before, generation);
     registry.setIngress(generation.ingress);
@@ -433,7 +440,7 @@ class KernelDataPlane implements DataPlane {
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return [];
     const needed = neededHooks(loaded.description);
     const folder = paths.interfaces(loaded.registry.number);
-    const without = (["ingress", "egress"] as const).flatMap((direction) =>
+    const without = directions.flatMap((direction) =>
       needed[direction] ? interfacesWithout(folder, direction) : [],
     );
     return [...new Set(without)];
@@ -502,14 +509,10 @@ class KernelDataPlane implements DataPlane {
     const paths = this.#findPaths();
     const loaded = this.#current();
     if (paths === undefined || loaded === undefined || !loaded.registry.steers) return;
-    const folder = paths.interfaces(loaded.registry.number);
+    attachNeeded(paths, loaded);
     const needed = neededHooks(loaded.description);
-    for (const direction of ["ingress", "egress"] as const) {
-      if (needed[direction]) {
-        attachInterfaces(folder, direction, loaded.registry.program(direction));
-      } else {
-        detachInterfaces(folder, direction);
-      }
+    for (const direction of directions) {
+      if (!needed[direction]) detachInterfaces(paths.interfaces(loaded.registry.number), direction);
     }
   }
 
@@ -562,6 +565,28 @@ function neededHooks({ protocols, engine }: Description): Record<Direction, bool
   // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
   const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
+}
+
+const directions = ["ingress", "egress"] as const satisfies readonly Direction[];
+
+/** Attached to every interface, where these rules need it; what they do not need stays. */
+function attachNeeded(
+  paths: PinPaths,
+  { registry, description }: Pick<Loaded, "registry" | "description">,
+): void {
+  if (!registry.steers) return;
+  const needed = neededHooks(description);
+  for (const direction of directions) {
+    if (!needed[direction]) continue;
+    attachInterfaces(paths.interfaces(registry.number), direction, registry.program(direction));
+  }
+}
+
+/** Of what another version of ilm put in force the engine is not known. */
+function mayUseKfunc(paths: PinPaths, before: Loaded | undefined): boolean {
+  return before === undefined
+    ? existsSync(paths.lookupLink)
+    : before.description.engine === "kfunc";
 }
 
 /** Services' addresses that the host lacks, put on lo. All of 127.0.0.0/8 can be used as it is. */
