@@ -251,6 +251,15 @@ class KernelDataPlane implements DataPlane {
     registry.meetVrfs();
     const shared = endpoints === null;
     if (before !== undefined) generation.carryFrom(before.generation, shared);
+    // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
+    if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
+      this.#inRegistry({ registry }, (folder) => {
+        attachNeeded(folder, { registry, description });
+      });
+      registry.setIngress(generation.ingress);
+      // A packet that passed the old ingress program has been through sk_lookup then.
+      waitForPrograms();
+    }
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation);
     registry.setIngress(generation.ingress);
@@ -454,7 +463,10 @@ class KernelDataPlane implements DataPlane {
   }
 
   /** In the folder of a registry; undefined when it has just been removed. */
-  #inRegistry<T>({ registry }: Loaded, action: (folder: Folder) => T): T | undefined {
+  #inRegistry<T>(
+    { registry }: Pick<Loaded, "registry">,
+    action: (folder: Folder) => T,
+  ): T | undefined {
     const pins = Pins.open(this.netnsInode);
     const folder = pins?.folder("registry", registry.number);
     try {
@@ -533,18 +545,12 @@ class KernelDataPlane implements DataPlane {
     if (loaded === undefined || !loaded.registry.steers) return;
     const needed = neededHooks(loaded.description);
     this.#inRegistry(loaded, (registry) => {
-      const folder = registry.makeFolder(INTERFACES);
-      try {
-        for (const direction of directions) {
-          if (needed[direction]) {
-            attachInterfaces(folder, direction, loaded.registry.program(direction));
-          } else {
-            detachInterfaces(folder, direction);
-          }
-        }
-      } finally {
-        folder.close();
+      attachNeeded(registry, loaded);
+      const folder = registry.folder(INTERFACES);
+      for (const direction of directions) {
+        if (folder !== undefined && !needed[direction]) detachInterfaces(folder, direction);
       }
+      folder?.close();
     });
   }
 
@@ -588,6 +594,14 @@ function isProgramOf(pins: Pins, generation: number, programId: number): boolean
   return found;
 }
 
+/** True also when another version's rules may be in force. */
+function mayUseKfunc(pins: Pins, before: Loaded | undefined): boolean {
+  if (before !== undefined) return before.description.engine === "kfunc";
+  const link = pins.lookupLink();
+  link?.close();
+  return link !== undefined;
+}
+
 function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean {
   return (
     description.digest === digest &&
@@ -604,6 +618,22 @@ function neededHooks({ protocols, engine }: Description): Record<Direction, bool
   // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
   const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp, egress: udp };
+}
+
+/** Attached to every interface, where these rules need it; what they do not need stays. `around`: the registry's folder. */
+function attachNeeded(
+  around: Folder,
+  { registry, description }: Pick<Loaded, "registry" | "description">,
+): void {
+  const needed = neededHooks(description);
+  const folder = around.makeFolder(INTERFACES);
+  try {
+    for (const direction of directions) {
+      if (needed[direction]) attachInterfaces(folder, direction, registry.program(direction));
+    }
+  } finally {
+    folder.close();
+  }
 }
 
 /** Services' addresses that the host lacks, put on lo. All of 127.0.0.0/8 can be used as it is. */

@@ -1,13 +1,10 @@
 /** The module's own tests: what its kfunc finds, and what it must not find or do. */
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { bpfSkLookupLayout } from "../../src/abi/generated.js";
 import { decode } from "../../src/abi/layout.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { EngineInForce } from "../../src/dataplane/types.js";
-import { type Engine, emptyRules } from "../../src/model/mapping.js";
+import { emptyRules } from "../../src/model/mapping.js";
 import { IlmError } from "../../src/errors.js";
 import { parseConfiguration } from "../../src/config/load.js";
 import { lookupContext } from "../../src/dataplane/explain.js";
@@ -23,7 +20,6 @@ import { netnsCookie, ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Address, addressBytes } from "../../src/model/address.js";
 import { Absent, Refused, capability, expectEqual } from "./report.js";
 import { type Name, Socket, enterNetwork, unshareNetwork } from "./sockets.js";
-import type { LoadReport } from "./load.js";
 import { apply, dial, listen, outside as outsides, pause, rulesFor, using } from "./stage.js";
 
 const MODULE = "/modules/ilm_lookup.ko";
@@ -46,7 +42,7 @@ const EAFNOSUPPORT = -97;
 
 const words = ["Live", "Loading", "Unloading"];
 
-function busybox(...args: string[]): { status: number; output: string } {
+export function busybox(...args: string[]): { status: number; output: string } {
   const { status, stdout, stderr } = spawnSync("/bin/busybox", args, { encoding: "utf8" });
   return { status: status ?? -1, output: `${stdout}${stderr}`.trim() };
 }
@@ -69,7 +65,7 @@ export function removeModule(): void {
 }
 
 /** "Live", and how many hold it; undefined when it is not loaded. */
-function moduleState(): { state: string; users: number } | undefined {
+export function moduleState(): { state: string; users: number } | undefined {
   const line = readFileSync("/proc/modules", "utf8").match(/^ilm_lookup \d+ (\d+) \S+ (\w+)/m);
   if (line === null) return undefined;
   const state = line[2] ?? "";
@@ -78,7 +74,7 @@ function moduleState(): { state: string; users: number } | undefined {
 }
 
 /** The kernel frees programs, and what they hold, after a grace period. */
-function awaitUnused(): void {
+export function awaitUnused(): void {
   for (let i = 0; i < 100 && (moduleState()?.users ?? 0) > 0; i++) pause(100);
 }
 
@@ -561,26 +557,6 @@ export async function withModule(run: () => Promise<void>): Promise<void> {
   await run();
 }
 
-/** Another process's connections and datagrams (load.ts), for as long as something runs. */
-async function underLoad(run: () => void): Promise<LoadReport> {
-  const child = spawn(process.execPath, ["/ilm/dist/tools/kernels/load.js"], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  let said = "";
-  child.stdout.on("data", (data: Buffer) => {
-    said += data.toString();
-  });
-  const closed = once(child, "close");
-  while (!said.startsWith("ready\n")) await sleep(100);
-  try {
-    run();
-  } finally {
-    child.stdin.end();
-  }
-  await closed;
-  return JSON.parse(said.split("\n")[1] ?? "") as LoadReport;
-}
-
 /** Loaded, and of no use: nobody finds the function of a module that was built without BTF. */
 export async function testWithoutBtf(): Promise<void> {
   await capability("engine auto: does without a module that has no BTF, and says so", () => {
@@ -601,46 +577,6 @@ export async function testWithoutBtf(): Promise<void> {
       plane.unload();
       plane.close();
       if (moduleState() !== undefined) removeModule();
-      insertModule();
-    }
-  });
-}
-
-/** With rules in force. The module is there before and after. */
-export async function testLoad(): Promise<void> {
-  const rounds = 3;
-  await capability(`module: in and out ${rounds} times under load, engine: auto`, async () => {
-    const plane = openDataPlane();
-    const put = (engine: Engine, wanted: EngineInForce): void => {
-      apply(plane, rulesFor(engine)());
-      expectEqual(`engine: ${engine}`, plane.inForce()?.engine, wanted);
-    };
-    removeModule();
-    put("auto", "registry");
-    try {
-      const { tcp, udp, failures } = await underLoad(() => {
-        for (let round = 0; round < rounds; round++) {
-          insertModule();
-          put("auto", "kfunc");
-          const { status, output } = busybox("rmmod", "ilm_lookup");
-          if (status === 0) throw new Error("it went while rules used it");
-          expectEqual(
-            "as it is refused",
-            /temporarily unavailable|in use/i.exec(output) !== null,
-            true,
-          );
-          expectEqual("still there", moduleState()?.state, "Live");
-          put("registry", "registry");
-          awaitUnused();
-          removeModule();
-        }
-      });
-      expectEqual("failures", failures.slice(0, 5), []);
-      if (tcp < 100 || udp < 100) throw new Error(`no load: ${tcp} connections, ${udp} datagrams`);
-      return `${tcp} connections and ${udp} datagrams, each served`;
-    } finally {
-      plane.unload();
-      plane.close();
       insertModule();
     }
   });

@@ -4,7 +4,8 @@ import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
 import { measureCost } from "./guest-cost.js";
 import { runDevices } from "./guest-devices.js";
-import { runModule, testLoad, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
+import { testLoad, testSteps } from "./guest-engine.js";
+import { runModule, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
 import { runOracle } from "./guest-oracle.js";
 import { note } from "./report.js";
 
@@ -30,6 +31,7 @@ await withModule(async () => {
   if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
   if (parts.includes("oracle")) await runOracle();
   if (parts.includes("load")) {
+    await testSteps();
     await testLoad();
     await testWithoutBtf();
   }
