@@ -53,8 +53,9 @@ export async function serveApi(
     if (!isPeer(socket, allowedUid)) socket.destroy();
   });
   const place = openSocketPlace(path);
-  if (place === undefined)
+  if (place === undefined) {
     throw new IlmError("SYSCALL", `cannot listen on ${path}: no such folder`);
+  }
   try {
     await listen(server, path, place);
   } catch (error) {

@@ -136,8 +136,9 @@ export class Folder {
   }
 
   get #self(): string {
-    if (this.#fd < 0)
+    if (this.#fd < 0) {
       throw new IlmError("INTERNAL", `the folder ${this.path} was used when closed`);
+    }
     return `/proc/self/fd/${this.#fd}`;
   }
 

@@ -13,8 +13,9 @@ export function openRuntimeFolder(): Folder | undefined {
 /** The folder, to be closed, made when it is not there. Throws UNSAFE_PATH, NOT_PERMITTED. */
 export function makeRuntimeFolder(): Folder {
   const around = Folder.open(dirname(runtimePath));
-  if (around === undefined)
+  if (around === undefined) {
     throw new IlmError("SYSCALL", `there is no folder ${dirname(runtimePath)}`);
+  }
   try {
     return around.makeFolder(basename(runtimePath), 0o755);
   } catch (cause) {

@@ -37,7 +37,9 @@ const grounds: Readonly<Record<string, () => void>> = {
   removal: () => {
     const around = Folder.open("/mnt");
     try {
-      while (around?.remove("theirs") === false);
+      while (around?.remove("theirs") === false) {
+        // He has not made it again yet.
+      }
     } finally {
       around?.close();
     }
