@@ -2,8 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Protocol, endpoint } from "./matrix.js";
+import type * as Library from "./in-namespace.js";
 import { Namespace } from "./namespace.js";
-import { ilmCommand } from "./paths.js";
+import { builtRoot, ilmCommand } from "./paths.js";
 import { Background, eventually, run, type RunOptions, type RunResult } from "./process.js";
 import type { ListenerRow, MappingRow, Status } from "./shapes.js";
 
@@ -43,6 +44,8 @@ export class IlmResult {
   }
 }
 
+const library = (await import(`${builtRoot}test/support/in-namespace.js`)) as typeof Library;
+
 export class Server extends Namespace {
   #files = 0;
 
@@ -76,8 +79,14 @@ export class Server extends Namespace {
     return result;
   }
 
+  /** Prepares a test: what `ilm apply` does, without its process. */
   async apply(rules: string): Promise<void> {
-    await this.ilmDone(["apply", "-f", this.file(rules)]);
+    await library.applyFile(this.path, this.file(rules));
+  }
+
+  /** Prepares a test: what `ilm unload` does, without its process. */
+  async unload(): Promise<void> {
+    await library.unload(this.path);
   }
 
   async status(): Promise<Status> {
@@ -161,15 +170,15 @@ export class Server extends Namespace {
   /** Back to a namespace without daemons and without ilm. */
   async reset(): Promise<void> {
     await this.stopAll();
-    await this.ilmDone(["unload"]);
+    await this.unload();
   }
 
   override async destroy(): Promise<void> {
     await this.stopAll();
-    const unloaded = await this.ilm(["unload"]);
-    await super.destroy();
-    if (unloaded.status !== 0) {
-      throw new Error(`ilm unload: exit ${unloaded.status}\n${unloaded.text}`);
+    try {
+      await this.unload();
+    } finally {
+      await super.destroy();
     }
   }
 }
