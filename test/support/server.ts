@@ -169,7 +169,7 @@ export class Server extends Namespace {
 
   /** Back to a namespace without daemons and without ilm. */
   async reset(): Promise<void> {
-    await this.stopAll();
+    await this.stopStarted();
     await this.unload();
   }
 
