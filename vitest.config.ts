@@ -11,8 +11,9 @@ const privileged = {
   setupFiles: ["test/support/require-privileges.ts"],
   // The product as it is built, also where it is called as a library: it finds its BPF objects beside itself.
   server: { deps: { external: [/\/dist\//] } },
-  testTimeout: 180_000,
-  hookTimeout: 180_000,
+  // For what hangs; nothing is judged by the time that it takes.
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
 } as const;
 
 export default defineConfig({

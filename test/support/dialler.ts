@@ -71,7 +71,8 @@ export class Dialler {
       port,
       from: options.from ?? null,
       connected: options.connected ?? true,
-      timeout_s: options.timeout_s ?? 3,
+      // Long: a busy machine is no refusal. Whoever expects no answer says how long that takes.
+      timeout_s: options.timeout_s ?? 30,
       mptcp: options.mptcp ?? false,
       length: options.length ?? 5,
       headers: options.headers ?? [],

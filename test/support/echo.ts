@@ -65,7 +65,10 @@ export class Echoes {
     await this.#ask({ do: "end", pid, signal });
   }
 
-  async #ask(request: { readonly do: string; readonly [detail: string]: unknown }): Promise<object> {
+  async #ask(request: {
+    readonly do: string;
+    readonly [detail: string]: unknown;
+  }): Promise<object> {
     const answer = (await this.#conversation.ask(request)) as object;
     if ("error" in answer) throw new Error(`${JSON.stringify(request)}: ${String(answer.error)}`);
     return answer;

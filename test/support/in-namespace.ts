@@ -52,6 +52,16 @@ export async function applyFile(netns: string, path: string): Promise<void> {
   }
 }
 
+/** The number of the generation that decides; null: none. */
+export function generationIn(netns: string): number | null {
+  const dataPlane = openIn(netns);
+  try {
+    return dataPlane.inForce()?.generation ?? null;
+  } finally {
+    dataPlane.close();
+  }
+}
+
 /** What `ilm unload` does, also when a daemon is at work. */
 export async function unload(netns: string): Promise<void> {
   const dataPlane = openIn(netns);

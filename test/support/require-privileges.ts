@@ -7,7 +7,5 @@ const obstacle = inject("obstacle");
 if (obstacle !== "") {
   throw new Error(obstacle);
 }
-const { useOwnBpffs } = (await import(
-  `${builtRoot}test/support/own-bpffs.js`
-)) as typeof OwnBpffs;
+const { useOwnBpffs } = (await import(`${builtRoot}test/support/own-bpffs.js`)) as typeof OwnBpffs;
 useOwnBpffs();

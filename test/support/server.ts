@@ -89,6 +89,11 @@ export class Server extends Namespace {
     await library.unload(this.path);
   }
 
+  /** The number of the generation that decides, as `status` tells it; null: none. */
+  generation(): number | null {
+    return library.generationIn(this.path);
+  }
+
   async status(): Promise<Status> {
     return (await this.ilmDone(["status", "--json"])).json() as Status;
   }
@@ -112,7 +117,7 @@ export class Server extends Namespace {
     });
     this.adopt(process);
     await Promise.race([
-      manager.waitForOutput(/^READY=1$/m, 20_000),
+      manager.waitForOutput(/^READY=1$/m),
       process.exited.then((result) => {
         throw new Error(
           `ilm run ended (${result.status ?? result.signal}) before it was ready\n${result.stdout}${result.stderr}`,
