@@ -37,7 +37,13 @@ AS_ROOT := tools/as-root.sh
 # Whoever owns the checkout owns what is built in it, also after `sudo make`.
 OWN := tools/own.sh
 
-.PHONY: help run build test test-kernels unit check oracle storm fuzz soak bench generate format install uninstall clean
+# A sample of what repeats or draws at random is in `make test`: test/support/sizes.ts has both sizes.
+WHOLE := env ILM_SIZE=whole
+# TCP and UDP, IPv4 and IPv6, apply, add, remove, unload, and reloads under load.
+CORE := test/netns/order.test.ts test/netns/run-time-mappings.test.ts test/netns/unload.test.ts test/fault/swaps.test.ts
+
+.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak bench generate format install \
+	uninstall clean
 
 help: ## this list
 	@echo "ilm: a private address for every daemon, and the kernel brings it its connections"
@@ -58,6 +64,9 @@ test: setup-test build ## every test: unit, oracle, fuzz, real daemons in networ
 	@status=0; $(AS_ROOT) $(VITEST) --reporter=default --reporter=./tools/results-reporter.mjs --outputFile.json=$(RESULTS) $(ARGS) \
 		|| status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
+quick: setup-test build ## types, unit tests and the core with privileges, in a minute: for every commit
+	@status=0; $(AS_ROOT) $(VITEST) test/unit/ $(CORE) $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
+
 check: setup-check ## types, lint, format, dead code, layers, generated files, shell, links, BPF warnings
 	@tools/check.sh
 
@@ -65,19 +74,23 @@ unit: setup-build build ## only the tests that need no root
 	@$(VITEST) --project unit $(ARGS)
 
 oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
-	@$(AS_ROOT) env ILM_ORACLE_PAIRS=$${ILM_ORACLE_PAIRS:-1000000} $(VITEST) test/oracle $(ARGS); $(AS_ROOT) $(OWN)
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/oracle $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 storm: setup-test build ## reloads under full connection load, much longer than in `make test`
-	@$(AS_ROOT) env ILM_STORM_RELOADS=$${ILM_STORM_RELOADS:-1000} $(VITEST) test/fault/swaps.test.ts $(ARGS); $(AS_ROOT) $(OWN)
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault/swaps.test.ts $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
+
+faults: setup-test build ## kills at every step, restarts and shortages, much longer than in `make test`; with the storm
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault test/netns/overlay.test.ts $(ARGS) || status=$$?; \
+		$(AS_ROOT) $(OWN); exit $$status
 
 fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
-	@env ILM_FUZZ_RUNS=$${ILM_FUZZ_RUNS:-50} $(VITEST) test/fuzz $(ARGS)
+	@$(WHOLE) $(VITEST) test/fuzz $(ARGS)
 
 test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in QEMU, and docs/kernels.md (ARGS="6.1 6.12": only these)
 	@$(AS_ROOT) tools/kernels/run.sh $(ARGS); $(OWN)
 
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
-	@$(AS_ROOT) env ILM_SOAK_SECONDS=$${ILM_SOAK_SECONDS:-600} $(VITEST) test/soak $(ARGS); $(AS_ROOT) $(OWN)
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/soak $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 bench: setup-bench build dist/bench/traffic ## the tables of docs/performance.md (ARGS: connections, udp, start, apply, lookup, listeners; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)

@@ -1,6 +1,20 @@
-// Two groups. `unit` runs anywhere. `privileged` needs root, BPF and network namespaces; where one of them is missing its
-// suites fail with the reason and are never skipped (test/support/requirements.ts).
+// Three groups, one after the other. `unit` runs anywhere. The others need root, BPF and network namespaces; where one of
+// them is missing their suites fail with the reason and are never skipped (test/support/requirements.ts).
 import { defineConfig } from "vitest/config";
+
+/** They count, or load, what the whole machine has: one at a time, and nothing beside them. */
+const alone = ["test/netns/unload.test.ts"];
+
+const privileged = {
+  pool: "forks",
+  globalSetup: ["test/support/requirements.ts"],
+  setupFiles: ["test/support/require-privileges.ts"],
+  // The product as it is built, also where it is called as a library: it finds its BPF objects beside itself.
+  server: { deps: { external: [/\/dist\//] } },
+  // For what hangs; nothing is judged by the time that it takes.
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
+} as const;
 
 export default defineConfig({
   test: {
@@ -16,21 +30,22 @@ export default defineConfig({
       },
       {
         test: {
+          ...privileged,
           name: "privileged",
-          include: [
-            "test/netns/**/*.test.ts",
-            "test/fault/**/*.test.ts",
-            "test/oracle/**/*.test.ts",
-            "test/soak/**/*.test.ts",
-          ],
-          globalSetup: ["test/support/requirements.ts"],
-          setupFiles: ["test/support/require-privileges.ts"],
-          // One file at a time: the suites compare what is loaded in the whole kernel, and a fault suite keeps both
-          // cores of a small machine busy.
-          fileParallelism: false,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          include: ["test/{netns,fault,oracle,soak}/**/*.test.ts"],
+          exclude: alone,
+          // More than there are cores: a suite waits half of its time.
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...privileged,
+          name: "alone",
+          include: alone,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -16,9 +16,9 @@ const IDLE_NS = BigInt(ILM_FLOW_IDLE_SECONDS) * SECOND_NS;
 /** Where it stands in the record: seen_ns is its first field. */
 const SEEN_AT = 0;
 
-/** CLOCK_MONOTONIC, which the programs read too; theirs may be a tick ahead of what they wrote before. */
+/** CLOCK_MONOTONIC, which the programs read too; theirs may be a tick ahead of what they wrote before. Signed, as theirs. */
 function idleNs(seenNs: bigint): bigint {
-  const idle = process.hrtime.bigint() - seenNs;
+  const idle = BigInt.asIntN(64, process.hrtime.bigint() - seenNs);
   return idle < 0n ? 0n : idle;
 }
 

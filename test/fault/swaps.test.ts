@@ -1,16 +1,17 @@
 /**
  * Two rule sets that swap their destinations, one after the other, under full load over TCP and UDP: nothing fails, and every
- * connection is explained by one of the two. ILM_STORM_RELOADS: how many (20 unless told; `make storm` has 1,000).
+ * connection is explained by one of the two.
  */
 import { expect, test } from "vitest";
 import type { Address } from "../../src/model/address.js";
 import type { Mapping, Protocol, Rules } from "../../src/model/mapping.js";
 import { builtRoot } from "../support/paths.js";
 import { useNetwork } from "../support/network.js";
+import { sizes } from "../support/sizes.js";
 import type { Request } from "../oracle/worker.js";
 
 const network = useNetwork();
-const reloads = Number(process.env["ILM_STORM_RELOADS"] ?? 20);
+const reloads = sizes.stormReloads;
 
 function mapping(protocol: Protocol, port: number, to: string): Mapping {
   return {

@@ -1,6 +1,6 @@
 /**
  * The configuration layer under random input: nothing but a configuration error comes out of bad input, good input survives
- * printing and reading, and JSON and YAML are of one mind, down to the line and column. ILM_FUZZ_RUNS multiplies the runs.
+ * printing and reading, and JSON and YAML are of one mind, down to the line and column. `make fuzz` has many more runs.
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
@@ -12,9 +12,9 @@ import { formatProblem, IlmError, type Problem } from "../../src/errors.js";
 import { addressFromBytes, familyOf, parsePrefix, type Address } from "../../src/model/address.js";
 import type { Mapping, RuleSet } from "../../src/model/mapping.js";
 import { formatPorts } from "../../src/model/ports.js";
+import { sizes } from "../support/sizes.js";
 
-const factor = Number(process.env["ILM_FUZZ_RUNS"] ?? 1);
-const runs = (count: number): { numRuns: number } => ({ numRuns: count * factor });
+const runs = (count: number): { numRuns: number } => ({ numRuns: count * sizes.fuzzFactor });
 
 type Outcome =
   | { ruleSet: RuleSet; warnings: readonly Problem[] }

@@ -1,7 +1,7 @@
 /** Bad input of every kind: exit 3, the place and the remedy, and the kernel exactly as before. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { lookupPrograms, pinnedPaths } from "../support/kernel-state.js";
+import { pinnedPaths, pinnedProgram } from "../support/kernel-state.js";
 import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
@@ -191,11 +191,10 @@ beforeAll(async () => {
 /** What must not change: the generation, everything that is pinned for it, and the program that decides. */
 async function inForce(): Promise<string> {
   const { server } = network;
-  const { generation } = await server.status();
   return JSON.stringify({
-    generation,
+    generation: server.generation(),
     pins: pinnedPaths(server.inode),
-    programs: await lookupPrograms(server.inode),
+    program: await pinnedProgram(server.inode),
     addresses: await server.loopbackAddresses(),
   });
 }
@@ -255,24 +254,24 @@ describe("apply refuses, names the place, and changes nothing", () => {
     }
   });
 
-  test("a huge file that is good is applied", { timeout: 120_000 }, async () => {
+  test("a huge file that is good is applied", async () => {
     const { server } = network;
     const lines: string[] = [];
     for (let port = 1; port <= 20_000; port += 1) {
       lines.push(`{ port: ${port}, to: "127.0.1.10:6000" }`);
     }
     const path = server.file(mappings(...lines));
-    const result = await server.ilm(["apply", "-f", path], { timeout_ms: 60_000 });
+    const result = await server.ilm(["apply", "-f", path]);
     expect(result.status, result.stderr.slice(0, 2000)).toBe(0);
     expect(await server.status()).toMatchObject({ mappings: 20_000 });
     await server.apply(good);
   });
 
-  test("a huge file that is bad is refused in bounded time", { timeout: 120_000 }, async () => {
+  test("a huge file that is bad is refused in bounded time", async () => {
     const { server } = network;
     const before = await inForce();
     const path = server.file(`version: 1\nmappings: ${"[".repeat(100_000)}`);
-    const result = await server.ilm(["apply", "-f", path], { timeout_ms: 60_000 });
+    const result = await server.ilm(["apply", "-f", path]);
     expect(result.status, result.stderr.slice(0, 2000)).toBe(3);
     expect(await inForce()).toBe(before);
   });

@@ -116,7 +116,7 @@ test("a BPF file system that is not mounted is mounted", async () => {
   ]);
   expect(result.status, result.stderr).toBe(0);
   expect(result.stdout).toContain(String(server.inode));
-  await server.ilmDone(["unload"]);
+  await server.unload();
 });
 
 async function holdLock(): Promise<Background> {
@@ -152,7 +152,7 @@ describe("another writer at work", () => {
     expect((await server.mappings()).map(({ port }) => JSON.stringify(port)).join()).toContain(
       "6001",
     );
-    await server.ilmDone(["unload"]);
+    await server.unload();
   });
 
   test("reading commands do not wait for it", async () => {
@@ -163,7 +163,7 @@ describe("another writer at work", () => {
       expect((await server.ilm([command, "--json"])).status, command).toBe(0);
     }
     await lock.stop();
-    await server.ilmDone(["unload"]);
+    await server.unload();
   });
 
   test("of ten applies at once each is done or told that another is at work, and one is in force", async () => {
@@ -184,7 +184,7 @@ describe("another writer at work", () => {
     }
     expect(results.map(({ status }) => status)).toContain(0);
     expect(await server.mappings()).toHaveLength(1);
-    await server.ilmDone(["unload"]);
+    await server.unload();
   });
 });
 
@@ -221,7 +221,7 @@ describe("a kernel module that is there and cannot be used", () => {
       // Without the module there is nothing to warn of.
       await server.apply(rules);
       expect(await server.status()).toMatchObject({ engine: "registry", warnings: [] });
-      await server.ilmDone(["unload"]);
+      await server.unload();
     });
 
     test(`${name}: \`engine: kfunc\` is refused, and changes nothing`, async () => {
@@ -236,7 +236,7 @@ describe("a kernel module that is there and cannot be used", () => {
       expect(result.stderr).toMatch(sayings);
       expect(result.stderr).toMatch(/kmod\/README/);
       expect(await server.status()).toMatchObject({ generation: before.generation });
-      await server.ilmDone(["unload"]);
+      await server.unload();
     });
   }
 });

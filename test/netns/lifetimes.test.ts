@@ -16,7 +16,7 @@ mappings:
 `;
 
 afterEach(async () => {
-  await network.server.reset();
+  await network.server.stopStarted();
 });
 
 for (const cell of matrix) {
@@ -24,6 +24,7 @@ for (const cell of matrix) {
   describe(cell.title, () => {
     test("a daemon that listened before the first apply gets its connections", async () => {
       const { server, client } = network;
+      await server.unload();
       await server.must(["ip", "addr", "replace", "fd5e:ed00::10/128", "dev", "lo", "nodad"]);
       await server.echo("early", [[protocol, cell.daemon, 6000]]);
       await server.apply(rules);

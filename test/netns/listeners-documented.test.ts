@@ -108,7 +108,7 @@ for (const family of families) {
       test(`listeners that were there before the mapping count as those that come after it, ${kind}`, async () => {
         const { server, client } = network;
         const ports = { exact: 6010, any: 6011, never: 6012 };
-        await server.ilmDone(["unload"]);
+        await server.unload();
         try {
           // The kernel lets nobody bind an IPv6 address that is not there yet.
           await server.must(["ip", "addr", "replace", "fd5e:ed00::10/128", "dev", "lo", "nodad"]);
@@ -141,7 +141,6 @@ for (const family of families) {
           expect(await answers(cell.second)).toEqual(["wild", "wild", "wild"]);
         } finally {
           await server.must(["ip", "addr", "del", "fd5e:ed00::10/128", "dev", "lo"]);
-          await server.ilmDone(["unload"]);
           await server.apply(text);
         }
       });
@@ -173,13 +172,14 @@ for (const family of families) {
       try {
         for (const port of [6000, 6001]) await lab.open(`app${port}`, "mptcp", cell.daemon, port);
         await lab.open("spare", "tcp", cell.daemon2, 6001);
-        const options = { from: [cell.client, 20000], timeout_s: 1 } as const;
+        const options = { from: [cell.client, 20000] } as const;
         for (const [port, then] of [
           [6000, "ETIMEDOUT"],
           [6001, "spare"],
         ] as const) {
           expect(await client.who("tcp", cell.public, port, options)).toBe(`app${port}`);
-          expect(await client.who("tcp", cell.public, port, options)).toBe(then);
+          const silence = then === "ETIMEDOUT" ? { timeout_s: 1 } : {};
+          expect(await client.who("tcp", cell.public, port, { ...options, ...silence })).toBe(then);
           expect(await client.who("tcp", cell.public, port)).toBe(`app${port}`);
         }
       } finally {
@@ -228,7 +228,7 @@ for (const family of families) {
     test("a TCP group of more than 256 is balanced over all of them, and found as long as any of them lives", async () => {
       const { server, client } = network;
       // With no fault counted before.
-      await server.ilmDone(["unload"]);
+      await server.unload();
       await server.apply(text);
       const names = Array.from({ length: 300 }, (_, i) => `m${i}`);
       for (const name of names) {

@@ -24,7 +24,8 @@ async function migrate(on: boolean): Promise<void> {
 }
 
 afterEach(async () => {
-  await network.server.reset();
+  await network.client.stopStarted();
+  await network.server.stopStarted();
 });
 
 for (const withRun of [false, true]) {
@@ -41,7 +42,7 @@ for (const withRun of [false, true]) {
 
       const members = async (): Promise<readonly ListenerRow[]> =>
         (await network.server.listeners()).filter((row) => row.address === daemon);
-      const load = async () => await network.client.load("http", address, 80);
+      const load = async () => await network.client.load("http", address, 80, 2);
       /** Who answers now, and how often: at least so many dials. */
       const answers = async (least = 1): Promise<Readonly<Record<string, number>>> => {
         const sum: Record<string, number> = {};

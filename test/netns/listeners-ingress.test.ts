@@ -57,7 +57,7 @@ describe("packets with more than a plain header", () => {
       test(`IPv${family} with ${carried.join(" and ")} headers, ${kind}`, async () => {
         const cell = addressesOf[family];
         await lab.open("app", kind, cell.daemon, port);
-        const options = { headers: carried, timeout_s: 1 };
+        const options = { headers: carried };
         const dial = await network.client.dial(protocolOf(kind), cell.public, port, options);
         expect(dial).toMatchObject({ tag: "app" });
       });
@@ -68,7 +68,7 @@ describe("packets with more than a plain header", () => {
 describe("fragments", () => {
   for (const family of families) {
     const cell = addressesOf[family];
-    const large: DialOptions = { length: 4000, timeout_s: 1 };
+    const large: DialOptions = { length: 4000 };
 
     test(`are left to the kernel, which refuses them, and status tells of them, ${cell.label}`, async () => {
       const { server, client } = network;
@@ -306,11 +306,10 @@ for (const { what, lay } of cables) {
           : [["2001:db8:9::1", kind] as const]),
       ].map(([address, of]) => [address ?? "", of as "mptcp" | "udp"] as const),
     );
-    const answers = async (): Promise<readonly string[]> =>
+    const answers = async (options: DialOptions = {}): Promise<readonly string[]> =>
       await Promise.all(
         dials.map(
-          async ([address, kind]) =>
-            await client.who(protocolOf(kind), address, port, { timeout_s: 1 }),
+          async ([address, kind]) => await client.who(protocolOf(kind), address, port, options),
         ),
       );
     const expected = dials.map(([address, kind]) => `${kind}${address.includes(":") ? 6 : 4}`);
@@ -319,7 +318,7 @@ for (const { what, lay } of cables) {
       laid = await lay();
       await bringUp(laid.name);
       await eventually("the new interface is served", async () =>
-        JSON.stringify(await answers()) === JSON.stringify(expected) ? true : null,
+        JSON.stringify(await answers({ timeout_s: 1 })) === JSON.stringify(expected) ? true : null,
       );
       await daemon.stop();
       await laid.remove();

@@ -43,7 +43,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await network.server.ilmDone(["unload"]);
+  await network.server.unload();
 });
 
 test("doctor and status name it, and change nothing", async () => {
@@ -56,8 +56,7 @@ test("doctor and status name it, and change nothing", async () => {
 for (const verb of ["apply", "unload"] as const) {
   test(`${verb} in any other namespace removes it`, async () => {
     const { server } = network;
-    if (verb === "apply") await server.apply(rules);
-    else await server.ilmDone(["unload"]);
+    await server.ilmDone(verb === "apply" ? ["apply", "-f", server.file(rules)] : ["unload"]);
     expect(pinFoldersOf(ended.inode)).toEqual([]);
     expect(existsSync(`/run/ilm/${ended.inode}.lock`)).toBe(false);
     expect(await endedFound()).toBeUndefined();

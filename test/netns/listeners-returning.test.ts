@@ -3,14 +3,13 @@
  * (TIME_WAIT) is served at once, as on a host without us (net/ipv4/tcp_minisocks.c, tcp_timewait_state_process). TCP, which
  * sk_lookup serves, is the control.
  */
-import { existsSync } from "node:fs";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
-import { Lab, type OpenOptions, stopLabs } from "../support/lab.js";
+import { type Lab, type OpenOptions, useLab } from "../support/lab.js";
 import { addressesOf, families, type Family, type FamilyAddresses } from "../support/matrix.js";
 import type { Namespace } from "../support/namespace.js";
 import { useNetwork } from "../support/network.js";
-import { must, pause } from "../support/process.js";
+import { eventually, must } from "../support/process.js";
 
 const network = useNetwork();
 const port = 6000;
@@ -63,11 +62,10 @@ const places: readonly Place[] = [
 const kinds = ["tcp", "mptcp"] as const;
 
 /**
- * How long the kernel keeps a port from the client that closed first, with tcp_tw_reuse: a second, since Linux 6.14 what
- * this says (net/ipv4/tcp_ipv4.c, tcp_twsk_unique).
+ * For how many milliseconds the kernel keeps a port from the client that closed first, with tcp_tw_reuse; a second before
+ * Linux 6.14, which has no such file (net/ipv4/tcp_ipv4.c, tcp_twsk_unique).
  */
 const reuseDelay = "/proc/sys/net/ipv4/tcp_tw_reuse_delay";
-const reuse_ms = existsSync(reuseDelay) ? 10 : 1100;
 
 let lab: Lab;
 /** Each test has its own, so that it meets its own remains only. */
@@ -84,13 +82,12 @@ beforeAll(async () => {
   }
 });
 
-beforeEach(async () => {
-  lab = await Lab.start(network.server);
-  sourcePort += 1;
+useLab(network, (started) => {
+  lab = started;
 });
 
-afterEach(async () => {
-  await stopLabs();
+beforeEach(() => {
+  sourcePort += 1;
 });
 
 /** Who answers each round, all of them from one port. */
@@ -101,15 +98,14 @@ async function comeBack(
   dialled = port,
 ): Promise<readonly string[]> {
   const answers: string[] = [];
+  const again = { ...options, from: [place.from(cell), sourcePort] } as const;
   for (let round = 0; round < rounds; round += 1) {
-    // Over MPTCP either end may be the first, whoever closed its socket.
-    if (options.closes === "first" || options.mptcp === true) await pause(reuse_ms);
-    answers.push(
-      await place.dialler().who("tcp", place.to(cell), dialled, {
-        ...options,
-        from: [place.from(cell), sourcePort],
-      }),
-    );
+    // The client's own kernel keeps the port while it has remains of its own, and sends nothing then.
+    const answer = await eventually("the client may use its port again", async () => {
+      const tag = await place.dialler().who("tcp", place.to(cell), dialled, again);
+      return tag === "EADDRNOTAVAIL" ? null : tag;
+    });
+    answers.push(answer);
   }
   return answers;
 }
@@ -212,8 +208,10 @@ describe("with tcp_rfc1337, when the kernel keeps the remains", () => {
         await server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_rfc1337"]);
         try {
           await lab.open("app", "mptcp", cell.daemon, port);
-          const [first, ...others] = await comeBack(place, cell, { timeout_s: 0.5 });
+          const from = [place.from(cell), sourcePort] as const;
+          const first = await place.dialler().who("tcp", place.to(cell), port, { from });
           expect(first).toBe("app");
+          const others = await comeBack(place, cell, { timeout_s: 0.5 });
           expect(new Set(others)).toEqual(new Set(["ETIMEDOUT"]));
         } finally {
           await server.must(["sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_rfc1337"]);

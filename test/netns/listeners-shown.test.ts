@@ -26,13 +26,14 @@ beforeEach(async () => {
 afterEach(async () => {
   await stopLabs();
   await removeCgroups();
-  await network.server.reset();
+  await network.server.stopStarted();
 });
 
 for (const before of [true, false]) {
   describe(before ? "opened before we were" : "opened after we were", () => {
     test("each kind is shown with its owner, its state, its group, its hand-over and its mappings", async () => {
       const { server } = network;
+      await server.unload();
       await server.must(["ip", "addr", "replace", "fd5e:ed00::10/128", "dev", "lo", "nodad"]);
       if (!before) await server.apply(rules);
       for (const kind of kinds) {
@@ -141,6 +142,7 @@ for (const [path, unit] of cgroups) {
 
 test("a daemon of another user is shown with that user and its command", async () => {
   const { server } = network;
+  await server.unload();
   const daemon = server.start(
     words("setpriv --reuid=nobody --regid=65534 --clear-groups nc -lk 127.0.1.10 6000"),
   );
@@ -152,6 +154,7 @@ test("a daemon of another user is shown with that user and its command", async (
 
 test("a daemon without a unit is shown with its cgroup", async () => {
   const { server } = network;
+  await server.unload();
   await lab.open("app", "tcp", "127.0.1.10", 6000);
   const [row] = await server.listeners();
   const cgroup = await run(["cat", `/proc/${lab.process.pid}/cgroup`]);

@@ -117,7 +117,7 @@ describe("already listening first, mapping second, rejection third", () => {
   }
 
   test("without ilm the same dials are refused in the same way", async () => {
-    await network.server.ilmDone(["unload"]);
+    await network.server.unload();
     for (const cell of matrix) {
       expect(await network.client.dial(cell.protocol, cell.public, 7002)).toEqual(refused);
     }

@@ -4,6 +4,7 @@ import { manyMappings } from "../support/many.js";
 import { useNetwork } from "../support/network.js";
 import { pause } from "../support/process.js";
 import { random } from "../support/random.js";
+import { sizes } from "../support/sizes.js";
 
 const network = useNetwork();
 /** An address of the file's, and one that no mapping of the file names; both are the server's. */
@@ -148,16 +149,16 @@ test("a daemon does the same", async () => {
   expect(await change("remove", "tcp:85")).toMatchObject({ incremental: true });
 });
 
-test("twenty kills of add and remove leave the file's mappings at work, and the next change works", async () => {
+test(`${sizes.overlayKills} kills of add and remove leave the file's mappings at work, and the next change works`, async () => {
   const { server, client } = network;
   const { next, seed } = random();
-  for (let kill = 0; kill < 20; kill += 1) {
+  for (let kill = 0; kill < sizes.overlayKills; kill += 1) {
     const verb = kill % 2 === 0 ? ["add", `tcp:86=127.0.1.11:8080`] : ["remove", "tcp:86"];
     const process = server.start(server.ilmCommand(verb));
     await pause(100 + next() * 900);
     await process.stop("SIGKILL");
     expect(await client.who("tcp", known, 80), `seed ${seed}, kill ${kill}`).toBe("web");
-    if (kill % 10 !== 9) continue;
+    if (kill % 3 !== 2) continue;
     await server.ilm(["remove", "tcp:86"]);
     expect(await change("add", "tcp:86=127.0.1.11:8080", "udp:86=127.0.1.11:8080")).toMatchObject({
       mappings: 10_002,

@@ -206,7 +206,7 @@ describe("files", () => {
 });
 
 describe("HTTP/3", () => {
-  const size = 150_000_000;
+  const size = 60_000_000;
   const content = randomBytes(size);
   let files: string;
 
@@ -277,7 +277,7 @@ describe("HTTP/3", () => {
       );
     }
     expect(reloads).toBeGreaterThan(0);
-    expect((await server.status()).generation).toBe((before.generation ?? 0) + reloads);
+    expect(server.generation()).toBe((before.generation ?? 0) + reloads);
     for (const { process, file } of downloads) {
       const { status, stderr } = await process.exited;
       expect(status, stderr).toBe(0);
@@ -291,5 +291,5 @@ describe("HTTP/3", () => {
       unanswered: 0,
       unsteered: 0,
     });
-  }, 180_000);
+  });
 });

@@ -1,6 +1,6 @@
 /**
  * The loaded program against the oracle: random rule sets, real sockets in a private network namespace, random packets.
- * ILM_ORACLE_PAIRS: how many packets (20,000 unless told). ILM_SEED: repeats a run.
+ * ILM_SEED repeats a run.
  */
 import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
@@ -10,6 +10,7 @@ import { useNetwork } from "../support/network.js";
 import { builtRoot } from "../support/paths.js";
 import type { Background } from "../support/process.js";
 import { random, type Random } from "../support/random.js";
+import { sizes } from "../support/sizes.js";
 import {
   generatePacket,
   generateRules,
@@ -24,7 +25,7 @@ import type { Answer, Applied, Request } from "./worker.js";
 const network = useNetwork();
 
 const packetsPerRuleSet = 400;
-const pairs = Number(process.env["ILM_ORACLE_PAIRS"] ?? 20_000);
+const pairs = sizes.oraclePairs;
 
 /** Requests and answers as lines of JSON, one at a time. */
 class Helper {

@@ -2,7 +2,7 @@
  * Daemons of all kinds (TCP, MPTCP, UDP, in groups, dual-stack) start, stop, are killed, fork and hand over at random, rules
  * are put in force and `run` is killed, all under constant load; a model (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
  *
- * ILM_SOAK_SECONDS (default 25) says how long; ILM_SOAK_SEED repeats the choices of an earlier run.
+ * ILM_SOAK_SECONDS: another length than sizes.ts says; ILM_SOAK_SEED repeats the choices of an earlier run.
  */
 import { afterAll, expect, test } from "vitest";
 import { Dialler } from "../support/dialler.js";
@@ -11,15 +11,17 @@ import { addressesOf, families, type Family, protocols } from "../support/matrix
 import { useNetwork } from "../support/network.js";
 import { pause } from "../support/process.js";
 import { random as makeRandom } from "../support/random.js";
+import { sizes } from "../support/sizes.js";
 import type { IlmRun } from "../support/server.js";
 import { type Place, places, type Rule, type Socket, sorts } from "./model.js";
 import { Port } from "./port.js";
 
-const seconds = Number(process.env["ILM_SOAK_SECONDS"] ?? 25);
+const seconds = Number(process.env["ILM_SOAK_SECONDS"] ?? sizes.soakSeconds);
 const seed = Number(process.env["ILM_SOAK_SEED"] ?? Date.now() % 1_000_000);
 const LABS = 10;
 const DIALLERS = 6;
 const PORTS_OF_EACH = 9;
+const GRACE_MS = 120_000;
 
 const network = useNetwork();
 
@@ -283,8 +285,23 @@ test(
       },
     };
 
+    const often = ["open", "open", "open", "close", "close", "fork", "hand over"];
+    const seldom = ["stop listening, or connect", "listen again, or disconnect", "end a process"];
+    const kinds = ["tcp", "mptcp", "udp"];
+    const openings = kinds.flatMap((kind) => [kind, `${kind} dual-stack`, `${kind} in a group`]);
+    const leastDials = 200;
+    /** A busy machine takes longer until everything has been there once. */
+    const isOver = (): boolean => {
+      const late = Date.now() - deadline;
+      const complete =
+        [...often, ...seldom].every((what) => what in done) &&
+        openings.every((what) => what in opened) &&
+        dials > leastDials;
+      return late >= (complete ? 0 : GRACE_MS);
+    };
+
     const act = async (choices: readonly string[]): Promise<void> => {
-      while (Date.now() < deadline) {
+      while (!isOver()) {
         const name = random.pick(choices);
         if ((await actions[name]?.()) === true) add(done, name);
         else await pause(1);
@@ -293,7 +310,7 @@ test(
 
     const load = async (): Promise<void> => {
       const dialler = new Dialler(() => client.startPython("dial.py", []));
-      while (Date.now() < deadline) {
+      while (!isOver()) {
         const port = random.pick(ports);
         if (port.closed) {
           await pause(1);
@@ -317,8 +334,6 @@ test(
       }
     };
 
-    const often = ["open", "open", "open", "close", "close", "fork", "hand over"];
-    const seldom = ["stop listening, or connect", "listen again, or disconnect", "end a process"];
     await Promise.all([
       ...Array.from({ length: 4 }, async () => await act([...often, ...seldom])),
       act(["put rules in force", "start or kill run"]),
@@ -330,11 +345,9 @@ test(
     );
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(wrong).toHaveLength(0);
-    expect(dials).toBeGreaterThan(seconds * 20);
+    expect(dials).toBeGreaterThan(leastDials);
     expect(Object.keys(done)).toEqual(expect.arrayContaining([...often, ...seldom]));
-    const kinds = ["tcp", "tcp dual-stack", "mptcp", "mptcp dual-stack", "udp", "udp dual-stack"];
-    const grouped = ["tcp", "mptcp", "udp"].map((kind) => `${kind} in a group`);
-    expect(Object.keys(opened)).toEqual(expect.arrayContaining([...kinds, ...grouped]));
+    expect(Object.keys(opened)).toEqual(expect.arrayContaining(openings));
   },
-  (seconds + 60) * 1000,
+  seconds * 1000 + GRACE_MS + 60_000,
 );

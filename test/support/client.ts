@@ -58,7 +58,7 @@ export class Client extends Namespace {
       "curl",
       "-sS",
       "--max-time",
-      "5",
+      "30",
       ...options,
       `http://${endpoint(address, port)}/`,
     ]);

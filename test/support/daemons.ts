@@ -122,9 +122,9 @@ export function haproxyConfiguration(listen: string, tag: string, ...global: str
   return `global
 ${global.map((line) => `  ${line}\n`).join("")}defaults
   mode http
-  timeout client 5s
-  timeout connect 5s
-  timeout server 5s
+  timeout client 60s
+  timeout connect 60s
+  timeout server 60s
 frontend all
   bind ${listen}
   http-request return status 200 content-type application/json lf-string "{\\"tag\\":\\"${tag}\\"}"

@@ -1,4 +1,5 @@
 /** Dials, and who answered. */
+import { Conversation } from "./conversation.js";
 import type { Protocol } from "./matrix.js";
 import type { Background } from "./process.js";
 
@@ -51,14 +52,11 @@ export const refused: Dial = { answered: false, errno: "ECONNREFUSED" };
 
 /** A dialler that stays in a namespace: a dial costs a millisecond, not a process. */
 export class Dialler {
-  readonly #start: () => Background;
-  #process: Background | null = null;
-  #last: Promise<unknown> = Promise.resolve();
-  #read = 0;
+  readonly #conversation: Conversation;
 
   /** `start` starts python/dial.py where the dials are to come from. */
   constructor(start: () => Background) {
-    this.#start = start;
+    this.#conversation = new Conversation(start);
   }
 
   async dial(
@@ -73,7 +71,8 @@ export class Dialler {
       port,
       from: options.from ?? null,
       connected: options.connected ?? true,
-      timeout_s: options.timeout_s ?? 3,
+      // Long: a busy machine is no refusal. Whoever expects no answer says how long that takes.
+      timeout_s: options.timeout_s ?? 30,
       mptcp: options.mptcp ?? false,
       length: options.length ?? 5,
       headers: options.headers ?? [],
@@ -81,27 +80,10 @@ export class Dialler {
       device: options.device ?? null,
       uploads: options.uploads ?? 0,
     };
-    // One at a time: the answers come in the order of the requests.
-    const answer = this.#last.then(async () => {
-      const process = this.#running();
-      process.write(`${JSON.stringify(request)}\n`);
-      const end = await process.waitFor((self) => {
-        const position = self.stdout.indexOf("\n", this.#read);
-        return position === -1 ? null : position;
-      });
-      const line = process.stdout.slice(this.#read, end);
-      this.#read = end + 1;
-      return JSON.parse(line) as Dial;
-    });
-    this.#last = answer.catch(() => undefined);
-    return await answer;
+    return (await this.#conversation.ask(request)) as Dial;
   }
 
-  #running(): Background {
-    if (this.#process?.running !== true) {
-      this.#process = this.#start();
-      this.#read = 0;
-    }
-    return this.#process;
+  async stop(): Promise<void> {
+    await this.#conversation.stop();
   }
 }

@@ -1,7 +1,7 @@
 /** What BPF objects the kernel holds, as bpftool lists them, and what is in the BPF file system. */
 import { existsSync, readdirSync } from "node:fs";
 import { pinRoot } from "./paths.js";
-import { eventually, run } from "./process.js";
+import { eventually, must, run } from "./process.js";
 
 /** Ids of what the kernel holds for one network namespace. Ids are not used twice. */
 export interface KernelObjects {
@@ -38,6 +38,13 @@ export async function lookupPrograms(inode: number): Promise<readonly number[]> 
   return links
     .filter((link) => link.netns_ino === inode && link.attach_type === "sk_lookup")
     .flatMap((link) => link.prog_id ?? []);
+}
+
+/** Id of the program that the pinned link of a network namespace runs: without a look at all that the machine has. */
+export async function pinnedProgram(inode: number): Promise<number | undefined> {
+  const link = `${pinRoot}/${inode}/lookup`;
+  const shown = await must(["bpftool", "-j", "link", "show", "pinned", link]);
+  return (JSON.parse(shown) as BpfObject).prog_id;
 }
 
 /**

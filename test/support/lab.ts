@@ -1,5 +1,6 @@
 /** A daemon that does with its sockets what a test tells it; see python/lab.py. */
-import { afterEach, beforeEach } from "vitest";
+import { afterAll, afterEach, beforeEach } from "vitest";
+import { Conversation } from "./conversation.js";
 import type { Namespace } from "./namespace.js";
 import type { Network } from "./network.js";
 import type { Background } from "./process.js";
@@ -60,49 +61,51 @@ export async function stopLabs(): Promise<void> {
   labs.clear();
 }
 
-/** A lab at the server for each test of the file, gone after it. */
+/** A lab at the server for the tests of the file: each finds it without sockets. */
 export function useLab(network: Network, take: (lab: Lab) => void): void {
+  let shared: Lab | null = null;
+
   beforeEach(async () => {
-    take(await Lab.start(network.server));
+    // A test may have ended it.
+    if (shared?.process.running === true) return;
+    shared = await Lab.start(network.server);
+    take(shared);
   });
 
   afterEach(async () => {
+    const others = [...labs].filter((process) => process !== shared?.process);
+    await Promise.all(others.map(async (process) => await process.stop()));
+    if (shared?.process.running === true) await shared.do("close_all", "");
+  });
+
+  afterAll(async () => {
     await stopLabs();
   });
 }
 
 export class Lab {
   readonly process: Background;
-  #read = 0;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #conversation: Conversation;
 
   private constructor(process: Background) {
     this.process = process;
+    this.#conversation = new Conversation(() => {
+      if (!process.running) throw new Error("the lab has ended");
+      return process;
+    });
   }
 
   static async start(namespace: Namespace): Promise<Lab> {
     const process = namespace.startPython("lab.py", []);
     labs.add(process);
-    await process.waitForOutput(/ready\n/);
     const lab = new Lab(process);
-    lab.#read = process.stdout.length;
+    await lab.do("close_all", "");
     return lab;
   }
 
   /** One request; a refusal is an answer too. */
   async ask(request: Readonly<Record<string, unknown>>): Promise<Answer> {
-    const answer = this.#last.then(async () => {
-      this.process.write(`${JSON.stringify(request)}\n`);
-      const end = await this.process.waitFor((self) => {
-        const position = self.stdout.indexOf("\n", this.#read);
-        return position === -1 ? null : position;
-      });
-      const line = this.process.stdout.slice(this.#read, end);
-      this.#read = end + 1;
-      return JSON.parse(line) as Answer;
-    });
-    this.#last = answer.catch(() => undefined);
-    return await answer;
+    return (await this.#conversation.ask(request)) as Answer;
   }
 
   /** One request that has to be done. */

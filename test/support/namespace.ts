@@ -4,11 +4,23 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Dial, Dialler, type DialOptions } from "./dialler.js";
-import type { Echo, EchoOptions, Listen } from "./echo.js";
+import { type Echo, Echoes, type EchoOptions, type Listen } from "./echo.js";
 import { destroyNamespace, netnsPath } from "./leftovers.js";
-import { endpoint, type Protocol } from "./matrix.js";
+import type { Protocol } from "./matrix.js";
 import { python, script } from "./paths.js";
 import { Background, must, run, type RunOptions, type RunResult } from "./process.js";
+
+/**
+ * A refusal is a fact that the suites ask for often, and the kernel's limits on ICMP errors would swallow some: those of a
+ * namespace, and before Linux 6.13 those that it shares with the whole machine. Types that are not in the masks have none.
+ */
+const unlimitedErrors =
+  "echo 0 > /proc/sys/net/ipv4/icmp_ratemask; echo > /proc/sys/net/ipv6/icmp/ratemask";
+
+/** Never `ip netns exec`: it remounts /sys and hides cgroup and the BPF file system. */
+function within(name: string): readonly string[] {
+  return ["nsenter", `--net=${netnsPath(name)}`];
+}
 
 export class Namespace {
   readonly name: string;
@@ -17,8 +29,9 @@ export class Namespace {
   /** A folder for configuration files, keys and logs; goes with the namespace. */
   readonly folder: string;
   #background = new Set<Background>();
-  #echoes = new Set<Background>();
-  readonly #dialler = new Dialler(() => this.startPython("dial.py", []));
+  // Not among what tests have started: these stay, and serve the next test.
+  readonly #echoes = new Echoes(() => new Background(this.#python("echo.py", [])));
+  readonly #dialler = new Dialler(() => new Background(this.#python("dial.py", [])));
 
   protected constructor(name: string) {
     this.name = name;
@@ -32,12 +45,12 @@ export class Namespace {
     const name = `ilm${process.pid}-${randomBytes(3).toString("hex")}-${role}`;
     await must(["ip", "netns", "add", name]);
     await must(["ip", "-n", name, "link", "set", "lo", "up"]);
+    await must([...within(name), "sh", "-c", unlimitedErrors]);
     return name;
   }
 
-  /** Never `ip netns exec`: it remounts /sys and hides cgroup and the BPF file system. */
   inside(command: readonly string[]): readonly string[] {
-    return ["nsenter", `--net=${this.path}`, ...command];
+    return [...within(this.name), ...command];
   }
 
   async run(command: readonly string[], options?: RunOptions): Promise<RunResult> {
@@ -59,7 +72,11 @@ export class Namespace {
   }
 
   startPython(name: string, args: readonly string[]): Background {
-    return this.start([python, script(name), ...args]);
+    return this.adopt(new Background(this.#python(name, args)));
+  }
+
+  #python(name: string, args: readonly string[]): readonly string[] {
+    return this.inside([python, script(name), ...args]);
   }
 
   async dial(
@@ -73,27 +90,7 @@ export class Namespace {
 
   /** Starts a daemon that answers with its tag, and waits until it listens. */
   async echo(tag: string, listen: readonly Listen[], options: EchoOptions = {}): Promise<Echo> {
-    const process = this.startPython("echo.py", [
-      "--tag",
-      tag,
-      ...(options.v6only === true ? ["--v6only"] : []),
-      ...(options.reuseport === true ? ["--reuseport"] : []),
-      ...listen.map(([protocol, address, port]) => `${protocol}:${endpoint(address, port)}`),
-    ]);
-    this.#echoes.add(process);
-    const line = await process.waitFor((self) => /^(\[.*\])\n/.exec(self.stdout)?.[1]);
-    const ready = JSON.parse(line) as readonly { readonly cookie: string }[];
-    return {
-      process,
-      pid: process.pid,
-      cookies: ready.map((socket) => socket.cookie),
-      stop: async () => {
-        await process.stop();
-      },
-      drain: async () => {
-        await process.stop("SIGTERM");
-      },
-    };
+    return await this.#echoes.start(tag, listen, options);
   }
 
   /** The tag of the daemon that answers, or the errno: for tables. */
@@ -109,14 +106,21 @@ export class Namespace {
 
   /** Ends the daemons that `echo` started, and nothing else. */
   async stopDaemons(): Promise<void> {
-    await Promise.all([...this.#echoes].map((daemon) => daemon.stop()));
-    this.#echoes.clear();
+    await this.#echoes.stopAll();
   }
 
-  /** Ends everything that was started here. */
-  async stopAll(): Promise<void> {
+  /** Ends everything that a test has started here. */
+  async stopStarted(): Promise<void> {
+    await this.stopDaemons();
     await Promise.all([...this.#background].map((child) => child.stop()));
     this.#background.clear();
+  }
+
+  /** Ends that, and what served the tests: no process of ours is left here. */
+  async stopAll(): Promise<void> {
+    await this.stopStarted();
+    await this.#echoes.stop();
+    await this.#dialler.stop();
   }
 
   async destroy(): Promise<void> {

@@ -72,15 +72,6 @@ export async function makeNetwork(cable: Cable = vethCable): Promise<Network> {
   await cable(server, client);
   await must(["ip", "-n", server.name, "-batch", "-"], { input: configure(serverAddresses) });
   await must(["ip", "-n", client.name, "-batch", "-"], { input: configure(clientAddresses) });
-  // A refusal is a fact that the suites ask for often: the kernel's limits on ICMP errors would swallow some.
-  for (const limit of ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"]) {
-    await server.must(["sh", "-c", `echo 0 > /proc/sys/net/${limit}`]);
-  }
-  // All ICMP errors of a namespace together, since Linux 6.13; before, the host's, which is not ours to change.
-  for (const limit of ["icmp_msgs_per_sec", "icmp_msgs_burst"]) {
-    const path = `/proc/sys/net/ipv4/${limit}`;
-    await server.must(["sh", "-c", `[ ! -e ${path} ] || echo 1000000 > ${path}`]);
-  }
   await must(["ip", "-n", client.name, "route", "add", "default", "via", "203.0.113.1"]);
   await must(["ip", "-n", client.name, "-6", "route", "add", "default", "via", "2001:db8::1"]);
   return {

@@ -106,7 +106,7 @@ export class Background {
   /** Resolves as soon as `test` gives something; rejects when the process ends before, or the time is up. */
   async waitFor<Value>(
     test: (self: this) => Value | null | undefined,
-    timeout_ms = 60_000,
+    timeout_ms = 120_000,
   ): Promise<Value> {
     return await new Promise<Value>((resolve, reject) => {
       const done = (action: () => void): void => {
@@ -144,7 +144,7 @@ export class Background {
   }
 
   /** Ends it, by default at once, and waits until it is gone. */
-  async stop(signal: NodeJS.Signals = "SIGKILL", timeout_ms = 10_000): Promise<RunResult> {
+  async stop(signal: NodeJS.Signals = "SIGKILL", timeout_ms = 60_000): Promise<RunResult> {
     this.#child.kill(signal);
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), timeout_ms);
     try {
@@ -177,7 +177,7 @@ export async function run(
   command: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
-  const timeout_ms = options.timeout_ms ?? 30_000;
+  const timeout_ms = options.timeout_ms ?? 120_000;
   const child = new Background(command, { ...options, input: options.input ?? "" });
   let late = false;
   const timer = setTimeout(() => {
@@ -212,7 +212,7 @@ export async function must(command: readonly string[], options: RunOptions = {})
 export async function eventually<Value>(
   what: string,
   look: () => Promise<Value | null> | Value | null,
-  timeout_ms = 10_000,
+  timeout_ms = 60_000,
 ): Promise<Value> {
   const deadline = Date.now() + timeout_ms;
   for (;;) {

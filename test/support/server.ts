@@ -1,9 +1,11 @@
 /** The server's namespace: the product, driven through its command line, and the daemons it serves. */
+import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Protocol, endpoint } from "./matrix.js";
+import type * as Library from "./in-namespace.js";
 import { Namespace } from "./namespace.js";
-import { ilmCommand } from "./paths.js";
+import { builtRoot, ilmCommand } from "./paths.js";
 import { Background, eventually, run, type RunOptions, type RunResult } from "./process.js";
 import type { ListenerRow, MappingRow, Status } from "./shapes.js";
 
@@ -43,6 +45,8 @@ export class IlmResult {
   }
 }
 
+const library = (await import(`${builtRoot}test/support/in-namespace.js`)) as typeof Library;
+
 export class Server extends Namespace {
   #files = 0;
 
@@ -76,8 +80,21 @@ export class Server extends Namespace {
     return result;
   }
 
+  /** Prepares a test: what `ilm apply` does, without its process. The same rules again cost next to nothing. */
   async apply(rules: string): Promise<void> {
-    await this.ilmDone(["apply", "-f", this.file(rules)]);
+    // Where a mapping stands is part of it.
+    const name = `rules-${createHash("sha256").update(rules).digest("hex").slice(0, 16)}.yaml`;
+    await library.applyFile(this.path, this.file(rules, name));
+  }
+
+  /** Prepares a test: what `ilm unload` does, without its process. */
+  async unload(): Promise<void> {
+    await library.unload(this.path);
+  }
+
+  /** The number of the generation that decides, as `status` tells it; null: none. */
+  generation(): number | null {
+    return library.generationIn(this.path);
   }
 
   async status(): Promise<Status> {
@@ -103,7 +120,7 @@ export class Server extends Namespace {
     });
     this.adopt(process);
     await Promise.race([
-      manager.waitForOutput(/^READY=1$/m, 20_000),
+      manager.waitForOutput(/^READY=1$/m),
       process.exited.then((result) => {
         throw new Error(
           `ilm run ended (${result.status ?? result.signal}) before it was ready\n${result.stdout}${result.stderr}`,
@@ -160,16 +177,16 @@ export class Server extends Namespace {
 
   /** Back to a namespace without daemons and without ilm. */
   async reset(): Promise<void> {
-    await this.stopAll();
-    await this.ilmDone(["unload"]);
+    await this.stopStarted();
+    await this.unload();
   }
 
   override async destroy(): Promise<void> {
     await this.stopAll();
-    const unloaded = await this.ilm(["unload"]);
-    await super.destroy();
-    if (unloaded.status !== 0) {
-      throw new Error(`ilm unload: exit ${unloaded.status}\n${unloaded.text}`);
+    try {
+      await this.unload();
+    } finally {
+      await super.destroy();
     }
   }
 }

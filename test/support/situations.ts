@@ -372,7 +372,7 @@ export function makeStage(
   cell: FamilyAddresses,
   kind: Kind,
 ): Stage {
-  const options = { mptcp: kind === "mptcp", timeout_s: 1 };
+  const options = { mptcp: kind === "mptcp" };
   return {
     server,
     client,

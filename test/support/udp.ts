@@ -174,7 +174,7 @@ export class UdpSocket {
   }
 
   /** The next datagram, which must come. */
-  async receive(timeout_s = 3): Promise<Received> {
+  async receive(timeout_s = 30): Promise<Received> {
     return await this.#ends.ask({ do: "receive", socket: this.#name, timeout_s });
   }
 
@@ -192,7 +192,7 @@ export class UdpSocket {
   }
 
   /** The next error of its error queue. */
-  async failure(timeout_s = 3): Promise<Failure> {
+  async failure(timeout_s = 30): Promise<Failure> {
     return await this.#ends.ask({ do: "failure", socket: this.#name, timeout_s });
   }
 

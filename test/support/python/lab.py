@@ -14,6 +14,7 @@ An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag bei
   answer    one datagram, while held
   look      FIONREAD, poll, and one recvmsg without waiting: data, ancillary data
   many      recvmmsg: lengths of what has come
+  close_all ends the children and closes everything
 """
 import array
 import ctypes
@@ -42,6 +43,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 selector = selectors.DefaultSelector()
 sockets = {}
+children = set()
 tags = {}
 waiting = {}
 closes_last = set()
@@ -219,6 +221,7 @@ def do_fork(request):
     os.close(ready)
     leave(name)
     sockets.pop(name).close()
+    children.add(pid)
     return {"pid": pid}
 
 
@@ -226,6 +229,20 @@ def do_end(request):
     """Ends a child that was forked, with its socket."""
     os.kill(request["pid"], signal.SIGKILL)
     os.waitpid(request["pid"], 0)
+    children.discard(request["pid"])
+
+
+def do_close_all(_):
+    for pid in list(children):
+        do_end({"pid": pid})
+    for name in list(sockets):
+        do_close({"name": name})
+    for listener in waiting.values():
+        listener.close()
+    waiting.clear()
+    tags.clear()
+    closes_last.clear()
+    reads.clear()
 
 
 def do_send_away(request):
@@ -359,7 +376,6 @@ def obey(request):
 
 def main():
     selector.register(sys.stdin, selectors.EVENT_READ, None)
-    print("ready", flush=True)
     while True:
         for key, _ in selector.select():
             if key.data is not None:

@@ -14,7 +14,7 @@ import sys
 def dial(protocol, target):
     family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(target)
         if protocol == "udp":
             sock.send(b"hello")

@@ -26,7 +26,7 @@ def enter(netns):
 def make(protocol, address):
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
-    sock.settimeout(5)
+    sock.settimeout(30)
     return sock
 
 

@@ -1,0 +1,73 @@
+/**
+ * The product as a library, at work in another network namespace than the rest of the process: what only prepares a test
+ * needs no process of its own. The suites run it as it is built, because the BPF objects are found from there.
+ */
+import { checkRules } from "../../src/compile/compile.js";
+import { loadDesired } from "../../src/daemon/desired.js";
+import { performChange } from "../../src/daemon/perform.js";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import type { DataPlane } from "../../src/dataplane/types.js";
+import { configurationError } from "../../src/errors.js";
+import { enterNetns, ownNetnsPath } from "../../src/kernel/netns.js";
+import { emptyRules } from "../../src/model/mapping.js";
+import { openSync } from "node:fs";
+
+const home = `/proc/self/fd/${openSync(ownNetnsPath, "r")}`;
+
+/** Nothing else of this process may run meanwhile, so `work` cannot wait for anything. */
+function inside<Result>(netns: string, work: () => Result): Result {
+  enterNetns(netns);
+  try {
+    return work();
+  } finally {
+    enterNetns(home);
+  }
+}
+
+/** Every call is made in the namespace, and what is between the calls is not. */
+function openIn(netns: string): DataPlane {
+  return new Proxy(
+    inside(netns, () => openDataPlane()),
+    {
+      get: (target, key) => {
+        const member: unknown = Reflect.get(target, key, target);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown =>
+          inside(netns, () => Reflect.apply(member, target, args) as unknown);
+      },
+    },
+  );
+}
+
+/** What `ilm apply -f FILE` does, also when a daemon is at work. */
+export async function applyFile(netns: string, path: string): Promise<void> {
+  const { source, given, file } = await loadDesired({ path, mappings: [] });
+  const problems = checkRules({ ...emptyRules, source, file });
+  if (problems.some(({ severity }) => severity === "error")) throw configurationError(problems);
+  const dataPlane = openIn(netns);
+  try {
+    await performChange(dataPlane, { kind: "apply", source, given, file });
+  } finally {
+    dataPlane.close();
+  }
+}
+
+/** The number of the generation that decides; null: none. */
+export function generationIn(netns: string): number | null {
+  const dataPlane = openIn(netns);
+  try {
+    return dataPlane.inForce()?.generation ?? null;
+  } finally {
+    dataPlane.close();
+  }
+}
+
+/** What `ilm unload` does, also when a daemon is at work. */
+export async function unload(netns: string): Promise<void> {
+  const dataPlane = openIn(netns);
+  try {
+    await performChange(dataPlane, { kind: "unload" });
+  } finally {
+    dataPlane.close();
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * How much the suites do that repeat or draw at random: a sample in `make test`, the whole in `make oracle`, `make faults` and
+ * the others (the Makefile says ILM_SIZE=whole there). The facts are the same in both.
+ */
+
+export interface Sizes {
+  /** Packets whose decision is compared with the oracle's; 400 for each rule set. */
+  readonly oraclePairs: number;
+  /** Reloads that swap destinations under full load. */
+  readonly stormReloads: number;
+  /** Reloads of `run`, and applies, under load. */
+  readonly reloads: number;
+  readonly applies: number;
+  /** How long daemons come and go at random. */
+  readonly soakSeconds: number;
+  /** The runs of each property of the fuzz suites are multiplied by this. */
+  readonly fuzzFactor: number;
+  /** Restarts of one daemon, for each protocol and family; through a port remap. */
+  readonly restarts: number;
+  readonly remapRestarts: number;
+  /** Steps of a change at which it is killed, for each kind of change; Infinity: every step that it has. */
+  readonly killSteps: number;
+  /** Kills of add and remove over a large file. */
+  readonly overlayKills: number;
+}
+
+const sample: Sizes = {
+  oraclePairs: 8_000,
+  stormReloads: 8,
+  reloads: 20,
+  applies: 8,
+  soakSeconds: 10,
+  fuzzFactor: 1,
+  restarts: 150,
+  remapRestarts: 50,
+  killSteps: 12,
+  overlayKills: 6,
+};
+
+const whole: Sizes = {
+  oraclePairs: 1_000_000,
+  stormReloads: 1_000,
+  reloads: 100,
+  applies: 20,
+  soakSeconds: 600,
+  fuzzFactor: 50,
+  restarts: 1_000,
+  remapRestarts: 300,
+  killSteps: Infinity,
+  overlayKills: 60,
+};
+
+function chosen(): Sizes {
+  const word = process.env["ILM_SIZE"] ?? "sample";
+  if (word === "sample") return sample;
+  if (word === "whole") return whole;
+  throw new Error(`ILM_SIZE is "sample" or "whole", and not "${word}"`);
+}
+
+export const sizes = chosen();
