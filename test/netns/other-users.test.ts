@@ -305,11 +305,11 @@ while True:
     expect(left).toBe("precious precious");
   });
 
-  test("for a folder inside of what root removes: nothing outside of it is removed", async () => {
+  test("for a folder that root removes: nothing is removed through the link that takes its place", async () => {
     const { won, left } = await contest(
       "removal",
-      "nobody mkdir /mnt/theirs",
-      "/mnt/theirs/42",
+      "true",
+      "/mnt/theirs",
       "/mnt/precious/42",
       "generation-3",
     );

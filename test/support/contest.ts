@@ -33,7 +33,7 @@ const grounds: Readonly<Record<string, () => void>> = {
     rmdirSync(runtimePath);
   },
 
-  /** The folder around is the other's, as it would be before anybody looked: what is removed in it stays in it. */
+  /** Whatever it is that he has there, and what is in it. */
   removal: () => {
     const around = Folder.open("/mnt");
     try {
