@@ -62,7 +62,7 @@ function ilm(...args: readonly string[]): readonly string[] {
 }
 
 async function ilmDone(...args: readonly string[]): Promise<string> {
-  return await must(ilm(...args));
+  return await must(ilm(...args), { timeout_ms: 300_000 });
 }
 
 function file(turn: number, more?: string): string {
