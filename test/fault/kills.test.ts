@@ -10,7 +10,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { Mounts } from "../support/mounts.js";
 import { families, addressesOf, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { python } from "../support/paths.js";
+import { lockRoot, pinRoot, python } from "../support/paths.js";
 import { must } from "../support/process.js";
 import { random } from "../support/random.js";
 import type { MappingRow, Status } from "../support/shapes.js";
@@ -137,7 +137,7 @@ async function expectNothing(where: string): Promise<void> {
   expect(await answers(6000), where).toEqual(notServed);
   expect(mounts.pins(), where).toEqual([]);
   expect(await server.loopbackAddresses(), where).toEqual([]);
-  expect(existsSync(`/run/ilm/${server.inode}.lock`), where).toBe(false);
+  expect(existsSync(`${lockRoot}/${server.inode}.lock`), where).toBe(false);
 }
 
 interface Change {
@@ -299,7 +299,7 @@ test("an apply over another version's state, killed at each step", long, async (
 /** Makes what is in force look like another version's, which a new registry replaces. */
 async function makeForeign(): Promise<void> {
   const { inode } = network.server;
-  const folder = `/sys/fs/bpf/ilm/${inode}`;
+  const folder = `${pinRoot}/${inode}`;
   const names = (await mounts.must(["ls", folder])).split("\n");
   const registry = names.find((name) => name.startsWith("registry-"));
   const map = ["pinned", `${folder}/${registry}/meta`, "key", "0", "0", "0", "0"];

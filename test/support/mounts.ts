@@ -1,6 +1,7 @@
 /** A mount namespace with a BPF file system of its own: what is pinned there is one test's, and gone with it. */
 import { existsSync, readdirSync } from "node:fs";
 import type { Namespace } from "./namespace.js";
+import { pinRoot } from "./paths.js";
 import { must } from "./process.js";
 
 export class Mounts {
@@ -41,7 +42,7 @@ export class Mounts {
 
   /** Everything below ilm's folder, without the numbers that count generations and registries. */
   pins(): readonly string[] {
-    const folder = `/proc/${this.#pid}/root/sys/fs/bpf/ilm`;
+    const folder = `/proc/${this.#pid}/root${pinRoot}`;
     return existsSync(folder)
       ? readdirSync(folder, { recursive: true, encoding: "utf8" })
           .map((path) => path.replace(/(generation|registry)-\d+/, "$1"))
