@@ -1,110 +1,378 @@
-/** `kill -9` of run at any moment, also in the middle of an apply: what was in force stays, and the next command works. */
-import { writeFileSync } from "node:fs";
-import { afterEach, expect, test } from "vitest";
-import { pinFoldersOf, pinnedPaths } from "../support/kernel-state.js";
+/**
+ * A change is killed at each of its steps: what was in force stays, the state can be read, and the next command works. A step
+ * is a system call that changes something; the kill comes instead of it, so what holds before the step is what holds after
+ * the one before. The sample of `make test` takes some of the steps, ILM_SIZE=whole all. Each test has a BPF file system of
+ * its own, so that the steps are the same whatever else is at work on the machine.
+ */
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { Mounts } from "../support/mounts.js";
+import { families, addressesOf, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { Background, pause } from "../support/process.js";
+import { lockRoot, pinRoot, python } from "../support/paths.js";
+import { must } from "../support/process.js";
 import { random } from "../support/random.js";
+import type { MappingRow, Status } from "../support/shapes.js";
+import { sizes } from "../support/sizes.js";
+import { sample, traceOf, Traced, type Trace } from "../support/steps.js";
 
 const network = useNetwork();
-const address = "203.0.113.1";
+const chance = random();
+let mounts: Mounts;
 
-/** Port 6000 is mapped by every one of them; 7000 + turn tells them apart. */
-function rules(turn: number): string {
+/** Port 6000 is mapped by every one of them; 7000 + turn tells them apart. Every other one puts one more address on lo. */
+function rules(turn: number, more = ""): string {
+  const spare = turn % 2 === 0 ? "" : `\n  spare: { address: "fd5e:ed00::11" }`;
   return `
 version: 1
 services:
-  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }${spare}
 mappings:
-  - { port: 6000, to: app }
-  - { port: ${7000 + (turn % 100)}, to: "app:6000" }
-`;
+  - { protocol: [tcp, udp], port: 6000, to: app }
+  - { protocol: [tcp, udp], port: ${7000 + turn}, to: "app:6000" }
+${more}`;
 }
+
+function addresses(turn: number): readonly string[] {
+  return turn % 2 === 0 ? ["fd5e:ed00::10"] : ["fd5e:ed00::10", "fd5e:ed00::11"];
+}
+
+beforeAll(async () => {
+  // The daemon is there before the first apply puts its address on lo.
+  await network.server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind"]);
+});
+
+beforeEach(async () => {
+  const { server } = network;
+  mounts = await Mounts.make(server);
+  const listen = families.flatMap((family) =>
+    protocols.map((protocol) => [protocol, addressesOf[family].daemon, 6000] as const),
+  );
+  await server.echo("app", listen);
+});
 
 afterEach(async () => {
-  await network.server.reset();
+  await ilmDone("unload");
+  await network.server.stopAll();
 });
 
-/** What an interrupted change must not break: the mapping at work, readable state, and one of the rule sets in force. */
-async function expectWorking(seed: string): Promise<void> {
-  const { server, client } = network;
-  expect(await client.who("tcp", address, 6000), seed).toBe("app");
-  const ports = (await server.mappings()).map(({ port }) =>
-    Number(JSON.stringify(port).replaceAll(/\D/g, "")),
-  );
-  expect(ports, seed).toHaveLength(2);
-  const own = ports.find((port) => port !== 6000);
-  expect(await client.who("tcp", address, own ?? 0), `${seed}, port ${own}`).toBe("app");
+function ilm(...args: readonly string[]): readonly string[] {
+  return mounts.inside(network.server.ilmCommand(args));
 }
 
-test("thirty kills of run at random moments of a reload storm", { timeout: 600_000 }, async () => {
-  const { server } = network;
-  const { next, seed } = random();
-  const where = `seed ${seed}`;
-  await server.echo("app", [["tcp", "127.0.1.10", 6000]]);
-  const file = server.file(rules(0));
-  await server.ilmDone(["apply", "-f", file]);
-  for (let kill = 1; kill <= 30; kill += 1) {
-    const run = server.adopt(new Background(server.ilmCommand(["run", "-f", file])));
-    // The first half is spent on starting up, the rest in reloads.
-    const deadline = Date.now() + next() * 800;
-    for (let turn = kill; Date.now() < deadline; turn += 1) {
-      writeFileSync(file, rules(turn));
-      await pause(Math.min(5, Math.max(0, deadline - Date.now())));
-    }
-    await run.stop("SIGKILL");
-    expect(await network.client.who("tcp", address, 6000), `${where}, kill ${kill}`).toBe("app");
-    if (kill % 5 === 0) await expectWorking(`${where}, kill ${kill}`);
-  }
-  writeFileSync(file, rules(0));
-  await server.ilmDone(["apply", "-f", file]);
-  await expectWorking(where);
-  expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
-});
+async function ilmDone(...args: readonly string[]): Promise<string> {
+  return await must(ilm(...args), { timeout_ms: 300_000 });
+}
 
-test("thirty kills of apply at random moments", { timeout: 600_000 }, async () => {
-  const { server } = network;
-  const { next, seed } = random();
-  const where = `seed ${seed}`;
-  await server.echo("app", [["tcp", "127.0.1.10", 6000]]);
-  await server.apply(rules(0));
-  const clean = pinnedPaths(server.inode).length;
-  for (let kill = 1; kill <= 30; kill += 1) {
-    const apply = new Background(
-      server.ilmCommand(["apply", "-f", server.file(rules(kill), "storm.yaml")]),
-    );
-    await pause(50 + next() * 350);
-    await apply.stop("SIGKILL");
-    expect(await network.client.who("tcp", address, 6000), `${where}, kill ${kill}`).toBe("app");
-    if (kill % 5 === 0) await expectWorking(`${where}, kill ${kill}`);
+function file(turn: number, more?: string): string {
+  return network.server.file(rules(turn, more), "rules.yaml");
+}
+
+async function apply(turn: number, more?: string): Promise<void> {
+  await ilmDone("apply", "-f", file(turn, more));
+}
+
+async function isLoaded(): Promise<boolean> {
+  return (JSON.parse(await ilmDone("status", "--json")) as Status).loaded;
+}
+
+/** The ports of the rules in force, without 6000. */
+async function portsInForce(): Promise<readonly number[]> {
+  const rows = JSON.parse(await ilmDone("mappings", "--json")) as readonly MappingRow[];
+  const ports = new Set(rows.map(({ port }) => Number(port)));
+  expect([...ports]).toContain(6000);
+  return [...ports].filter((port) => port !== 6000);
+}
+
+/** Who answers at a port, by protocol and family. */
+async function answers(port: number): Promise<Readonly<Record<string, string>>> {
+  const seen: Record<string, string> = {};
+  for (const protocol of protocols) {
+    for (const family of families) {
+      const { public: address } = addressesOf[family];
+      seen[`${protocol}${family}`] = await network.client.who(protocol, address, port);
+    }
   }
-  await server.apply(rules(0));
-  await server.apply(rules(1));
-  await expectWorking(where);
-  expect(pinFoldersOf(server.inode)).toEqual([String(server.inode)]);
-  expect(pinnedPaths(server.inode)).toHaveLength(clean);
+  return seen;
+}
+
+const served = { tcp4: "app", tcp6: "app", udp4: "app", udp6: "app" };
+const refused = "ECONNREFUSED";
+const notServed = { tcp4: refused, tcp6: refused, udp4: refused, udp6: refused };
+
+/** The turn whose rules decide in the middle of a change to the next one: all of them, and nothing of the other's. */
+async function turnInForce(before: number, where: string): Promise<number> {
+  expect(await answers(6000), where).toEqual(served);
+  const [port = 0, ...more] = await portsInForce();
+  expect(more, where).toEqual([]);
+  const now = port - 7000;
+  expect([before, before + 1], where).toContain(now);
+  const own = await answers(port);
+  const other = await answers(7000 + 2 * before + 1 - now);
+  expect(own, where).toMatchObject({ tcp4: "app", tcp6: "app" });
+  expect(other, where).toMatchObject({ tcp4: refused, tcp6: refused });
+  // Ingress is switched right after: in between, UDP is decided by the rules before.
+  const udp = [own, other].map(({ udp4, udp6 }) => ({ udp4, udp6 }));
+  expect(udp, where).toContainEqual({ udp4: "app", udp6: "app" });
+  expect(udp, where).toContainEqual({ udp4: refused, udp6: refused });
+  return now;
+}
+
+interface Expected {
+  readonly turn: number;
+  readonly pins: readonly string[];
+}
+
+/** As if no change had ever been killed. */
+async function expectClean({ turn, pins }: Expected, where: string): Promise<void> {
+  expect(await answers(6000), where).toEqual(served);
+  expect(await answers(7000 + turn), where).toEqual(served);
+  expect(mounts.pins(), where).toEqual(pins);
+  expect([...(await network.server.loopbackAddresses())].sort(), where).toEqual(addresses(turn));
+}
+
+async function expectNothing(where: string): Promise<void> {
+  const { server } = network;
+  expect(await answers(6000), where).toEqual(notServed);
+  expect(mounts.pins(), where).toEqual([]);
+  expect(await server.loopbackAddresses(), where).toEqual([]);
+  expect(existsSync(`${lockRoot}/${server.inode}.lock`), where).toBe(false);
+}
+
+interface Change {
+  readonly title: string;
+  /** What each try begins with. */
+  readonly prepare: () => Promise<void>;
+  /** Makes the change to the end, or until it is killed at a step. */
+  readonly make: (kill: number | undefined) => Promise<Trace>;
+  /** Looks at what a kill left, and goes on from there in one of the two ways that there are. */
+  readonly check: (where: string, way: "back" | "on") => Promise<void>;
+}
+
+async function killEach({ title, prepare, make, check }: Change): Promise<void> {
+  await prepare();
+  const whole = await make(undefined);
+  const where = `${title}, seed ${chance.seed}`;
+  expect(whole.status, `${where}\n${whole.text}`).toBe(0);
+  const total = whole.steps.length;
+  expect(total, where).toBeGreaterThan(0);
+  await check(`${where}, not killed`, "on");
+  const chosen = sample(total, sizes.killSteps, chance);
+  process.stdout.write(
+    `${title}: ${total} steps change something, ${chosen.length} of them tried (seed ${chance.seed})\n`,
+  );
+  for (const [turn, step] of chosen.entries()) {
+    await prepare();
+    const killed = await make(step);
+    const at = `${where}, killed at step ${step} of ${total}: ${killed.steps.at(-1)}`;
+    expect(killed.status, `${at}\n${killed.text}`).toBe(137);
+    expect(killed.steps, at).toHaveLength(step);
+    await check(at, (turn + chance.seed) % 2 === 0 ? "back" : "on");
+  }
+}
+
+async function command(kill: number | undefined, ...args: readonly string[]): Promise<Trace> {
+  const traced = new Traced(ilm(...args), kill === undefined ? {} : { kill });
+  network.server.adopt(traced);
+  return await traceOf(traced);
+}
+
+const long = { timeout: 7_200_000 };
+
+test("a call at which a command is killed has not been made, and those before it have", async () => {
+  const folder = join(network.server.folder, "calls");
+  mkdirSync(folder);
+  const calls = ["first", "second", "third"].map((name) => `os.mkdir("${folder}/${name}")`);
+  const program = [python, "-S", "-c", ["import os", ...calls].join("\n")];
+  const killed = await traceOf(new Traced(program, { kill: 2 }));
+  expect(killed.status).toBe(137);
+  expect(killed.steps).toEqual([`mkdir ${folder}/first`, `mkdir ${folder}/second`]);
+  expect(existsSync(`${folder}/first`)).toBe(true);
+  expect(existsSync(`${folder}/second`)).toBe(false);
 });
 
 test(
-  "a first apply that is killed leaves nothing that unload or the next apply trips over",
-  { timeout: 400_000 },
+  "the first apply, which also mounts the BPF file system, killed at each step",
+  long,
   async () => {
-    const { server } = network;
-    const { next, seed } = random();
-    await server.echo("app", [["tcp", "127.0.1.10", 6000]]);
-    for (let kill = 1; kill <= 20; kill += 1) {
-      const apply = new Background(
-        server.ilmCommand(["apply", "-f", server.file(rules(kill), "first.yaml")]),
-      );
-      await pause(50 + next() * 350);
-      await apply.stop("SIGKILL");
-      if (kill % 2 === 0) {
-        await server.apply(rules(kill));
-        await expectWorking(`seed ${seed}, kill ${kill}`);
-      }
-      await server.ilmDone(["unload"]);
-      expect(pinFoldersOf(server.inode), `seed ${seed}, kill ${kill}`).toEqual([]);
-      expect(await server.loopbackAddresses(), `seed ${seed}, kill ${kill}`).toEqual([]);
-    }
+    let pins: readonly string[] | undefined;
+    await killEach({
+      title: "the first apply",
+      prepare: async () => await mounts.removeBpffs(),
+      make: async (kill) => await command(kill, "apply", "-f", file(1)),
+      check: async (where, way) => {
+        // UDP follows right after TCP.
+        const tcp = (await isLoaded()) ? "app" : refused;
+        expect(await answers(6000), where).toMatchObject({ tcp4: tcp, tcp6: tcp });
+        if (way === "on") {
+          await apply(1);
+          pins ??= mounts.pins();
+          await expectClean({ turn: 1, pins }, where);
+        }
+        await ilmDone("unload");
+        await expectNothing(where);
+      },
+    });
   },
 );
+
+test("an apply over other rules, killed at each step", long, async () => {
+  await killEach(await nextRules("an apply over other rules", makeNext));
+});
+
+type Make = (turn: number, kill: number | undefined) => Promise<Trace>;
+
+const makeNext: Make = async (turn, kill) => await command(kill, "apply", "-f", file(turn + 1));
+
+/** Rules over rules, however they get there. */
+async function nextRules(title: string, make: Make): Promise<Change> {
+  let turn = 0;
+  await apply(turn);
+  const pins = mounts.pins();
+  return {
+    title,
+    prepare: async () => undefined,
+    make: async (kill) => await make(turn, kill),
+    check: async (where, way) => {
+      const now = await turnInForce(turn, where);
+      // What is in force, once more: it takes away what the killed one left. Or what was wanted, which may be in force too.
+      turn = way === "back" ? now : turn + 1;
+      await apply(turn);
+      await expectClean({ turn, pins }, where);
+    },
+  };
+}
+
+test("a reload of run, killed at each step", long, async () => {
+  await killEach(await nextRules("a reload of run", reload));
+});
+
+const reload: Make = async (turn, kill) => {
+  const { server } = network;
+  const followed = file(turn);
+  const wait = { wait: true, ...(kill === undefined ? {} : { kill }) };
+  const run = new Traced(ilm("run", "-f", followed), wait);
+  server.adopt(run);
+  await run.waitForOutput(/ready: network namespace/);
+  await run.begin();
+  writeFileSync(`${followed}.next`, rules(turn + 1));
+  renameSync(`${followed}.next`, followed);
+  if (kill !== undefined) return await traceOf(run);
+  await run.waitForOutput(/generation \d+ is in force/);
+  await run.begin();
+  const steps = run.steps();
+  await run.stop("SIGTERM");
+  return { ...(await traceOf(run)), steps };
+};
+
+test("the next apply takes an address from lo that a killed one left there", async () => {
+  await apply(1);
+  const { steps } = await command(undefined, "apply", "-f", file(2));
+  const removal = steps.findIndex((step) => step === "netlink 21") + 1;
+  expect(removal).toBeGreaterThan(0);
+  await apply(1);
+  expect((await command(removal, "apply", "-f", file(2))).steps.at(-1)).toBe("netlink 21");
+  expect(await network.server.loopbackAddresses()).toHaveLength(2);
+  await apply(2);
+  expect(await network.server.loopbackAddresses()).toEqual(addresses(2));
+});
+
+test("an apply over another version's state, killed at each step", long, async () => {
+  let turn = 0;
+  await apply(turn);
+  const pins = mounts.pins();
+  await killEach({
+    title: "an apply over another version's state",
+    prepare: makeForeign,
+    make: async (kill) => await makeNext(turn, kill),
+    check: async (where) => {
+      expect(await answers(6000), where).toEqual(served);
+      if (await isLoaded()) expect(await portsInForce(), where).toEqual([7000 + turn + 1]);
+      turn += 1;
+      await apply(turn);
+      await expectClean({ turn, pins }, where);
+    },
+  });
+});
+
+/** Makes what is in force look like another version's, which a new registry replaces. */
+async function makeForeign(): Promise<void> {
+  const { inode } = network.server;
+  const folder = `${pinRoot}/${inode}`;
+  const names = (await mounts.must(["ls", folder])).split("\n");
+  const registry = names.find((name) => name.startsWith("registry-"));
+  const map = ["pinned", `${folder}/${registry}/meta`, "key", "0", "0", "0", "0"];
+  const found = JSON.parse(await mounts.must(["bpftool", "-j", "map", "lookup", ...map])) as {
+    readonly value: readonly string[];
+  };
+  // `abi_version` of struct ilm_meta, after the cookie.
+  const value = found.value.map((byte, at) => (at >= 8 && at < 12 ? "0x7f" : byte));
+  await mounts.must(["bpftool", "map", "update", ...map, "value", ...value]);
+}
+
+const verbs = {
+  add: ["add", "--replace", "tcp:7900=127.0.1.10:6000"],
+  remove: ["remove", "tcp:7900"],
+} as const;
+
+/** Each of the two commands begins where the other has come to its end. */
+test("add and remove, killed at each step", long, async () => {
+  // From so many on, both generations use the file's tables, and the command writes into what is in force. Beside fewer it
+  // does what an apply over other rules does.
+  const ports = Array.from({ length: 10_000 }, (_, i) => 10_000 + i);
+  const more = ports.map((port) => `  - { port: ${port}, to: 127.0.1.12 }`).join("\n");
+  const pins: (readonly string[])[] = [];
+  await apply(1, more);
+  pins[0] = mounts.pins();
+  await ilmDone(...verbs.add);
+  pins[1] = mounts.pins();
+  let added = 1;
+  for (const verb of ["add", "remove"] as const) {
+    const from = verb === "add" ? 0 : 1;
+    await killEach({
+      title: `${verb} beside 10,000 mappings`,
+      prepare: async () => {
+        if (added !== from) await ilmDone(...verbs[from === 0 ? "remove" : "add"]);
+      },
+      make: async (kill) => await command(kill, ...verbs[verb]),
+      check: async (where, way) => {
+        const { runtimeMappings: now } = JSON.parse(await ilmDone("status", "--json")) as {
+          readonly runtimeMappings: number;
+        };
+        expect(await answers(6000), where).toEqual(served);
+        expect(await answerAtRunTime(), where).toBe(now === 1 ? "app" : refused);
+        // To add what is there already takes away what the killed one left, and does no more.
+        added = verb === "add" || way === "back" || now === 0 ? 1 : 0;
+        await ilmDone(...verbs[added === 1 ? "add" : "remove"]);
+        expect(await answerAtRunTime(), where).toBe(added === 1 ? "app" : refused);
+        await expectClean({ turn: 1, pins: pins[added] ?? [] }, where);
+      },
+    });
+  }
+});
+
+async function answerAtRunTime(): Promise<string> {
+  return await network.client.who("tcp", addressesOf[4].public, 7900);
+}
+
+test("unload, killed at each step", long, async () => {
+  await apply(1);
+  const pins = mounts.pins();
+  await killEach({
+    title: "unload",
+    prepare: async () => await apply(1),
+    make: async (kill) => await command(kill, "unload"),
+    check: async (where, way) => {
+      const tcp = (await isLoaded()) ? "app" : refused;
+      expect(await answers(6000), where).toMatchObject({ tcp4: tcp, tcp6: tcp });
+      if (way === "back") {
+        await apply(1);
+        await expectClean({ turn: 1, pins }, where);
+        return;
+      }
+      await ilmDone("unload");
+      await expectNothing(where);
+    },
+  });
+});
