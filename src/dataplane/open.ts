@@ -201,7 +201,7 @@ class KernelDataPlane implements DataPlane {
     const wanted = wantedOf(before, rules, chooseEngine(rules));
     let act: (pins: Pins, prepared: Prepared) => ApplyResult;
     if (before !== undefined && isInForce(before, wanted)) {
-      act = (_, { added }) => this.#refresh(before, wanted, added);
+      act = (_, prepared) => this.#refresh(before, wanted, prepared);
     } else {
       // First, as it changes nothing: a rule set that does not compile must leave no trace.
       const plan = this.#plan(before, rules, wanted);
@@ -227,8 +227,9 @@ class KernelDataPlane implements DataPlane {
     before: Loaded | undefined,
     rules: Rules,
     plan: Plan,
-    { addresses, added }: Prepared,
+    prepared: Prepared,
   ): ApplyResult {
+    const { addresses, added } = prepared;
     let built: Built;
     try {
       try {
@@ -236,7 +237,7 @@ class KernelDataPlane implements DataPlane {
       } catch (error) {
         const without = { ...plan, choice: withoutKfunc(rules, plan.choice, error) };
         if (before !== undefined && isInForce(before, without)) {
-          return this.#refresh(before, without, added);
+          return this.#refresh(before, without, prepared);
         }
         plan = this.#plan(before, rules, without);
         built = this.#build(pins, before, rules, plan);
@@ -302,11 +303,11 @@ class KernelDataPlane implements DataPlane {
     return { addresses, added };
   }
 
-  /** Nothing to change: what came and went is looked at again. */
+  /** Nothing to change: what came and went is looked at again, and what a killed writer left is removed. */
   #refresh(
     { description, registry, generation }: Loaded,
     { mappings }: Wanted,
-    added: readonly string[],
+    { addresses, added }: Prepared,
   ): ApplyResult {
     registry.scan();
     registry.meetVrfs();
@@ -317,7 +318,7 @@ class KernelDataPlane implements DataPlane {
       mappings,
       incremental: false,
       addressesAdded: added,
-      addressesRemoved: [],
+      addressesRemoved: removeUnused(addresses),
       interfacesMissing: generation.resolveInterfaces(),
       kfuncTrouble: description.kfuncTrouble,
     };
