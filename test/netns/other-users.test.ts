@@ -128,9 +128,9 @@ describe("a BPF file system that everybody can write to", () => {
       nobody touch /mnt/theirs/$inode/generation-3/file /mnt/theirs/generation-3/file
       ${openBpffs}
       ${prepare}
-      ls -lR /sys/fs/bpf /mnt > /dev/shm/before-$inode
+      ls -lR /sys/fs/bpf /mnt > ${network.server.folder}/before
       ${asked.map((command) => `${status4(`ilm ${command} 2>&1`)}; echo "- end"`).join("\n")}
-      ls -lR /sys/fs/bpf /mnt | diff /dev/shm/before-$inode - && rm /dev/shm/before-$inode`);
+      ls -lR /sys/fs/bpf /mnt | diff ${network.server.folder}/before - && rm ${network.server.folder}/before`);
     return output.split("- end\n").slice(0, -1);
   }
 
