@@ -184,8 +184,11 @@ const table: readonly Row[] = [
   },
 ];
 
+let before = "";
+
 beforeAll(async () => {
   await network.server.apply(good);
+  before = await inForce();
 });
 
 /** What must not change: the generation, everything that is pinned for it, and the program that decides. */
@@ -203,7 +206,6 @@ describe("apply refuses, names the place, and changes nothing", () => {
   for (const row of table) {
     test(row.what, async () => {
       const { server } = network;
-      const before = await inForce();
       const path = `${server.folder}/bad.yaml`;
       writeFileSync(path, row.content);
       const result = await server.ilm(["apply", "-f", path]);
@@ -265,11 +267,11 @@ describe("apply refuses, names the place, and changes nothing", () => {
     expect(result.status, result.stderr.slice(0, 2000)).toBe(0);
     expect(await server.status()).toMatchObject({ mappings: 20_000 });
     await server.apply(good);
+    before = await inForce();
   });
 
   test("a huge file that is bad is refused in bounded time", async () => {
     const { server } = network;
-    const before = await inForce();
     const path = server.file(`version: 1\nmappings: ${"[".repeat(100_000)}`);
     const result = await server.ilm(["apply", "-f", path]);
     expect(result.status, result.stderr.slice(0, 2000)).toBe(3);
@@ -287,7 +289,6 @@ describe("apply refuses, names the place, and changes nothing", () => {
       "tcp:90-80=127.0.0.2",
       "tcp:80=nowhere",
     ]) {
-      const before = await inForce();
       const result = await server.ilm(["add", argument]);
       expect(result.status, `${argument}: ${result.text}`).toBe(3);
       expect(result.stderr).toContain(argument.split("=")[0] ?? argument);

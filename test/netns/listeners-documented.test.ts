@@ -235,9 +235,9 @@ for (const family of families) {
         await lab.open(name, "tcp", cell.daemon, 6000, { options: ["reuseport"] });
       }
       const seen = new Set<string>();
-      for (let i = 0; i < 1500; i += 1) seen.add(await client.who("tcp", cell.public, 6000));
-      // Of 44 beyond the 256 each is missed with 1/150.
-      expect(names.slice(-44).filter((name) => seen.has(name)).length).toBeGreaterThan(30);
+      for (let i = 0; i < 700; i += 1) seen.add(await client.who("tcp", cell.public, 6000));
+      // Of 44 beyond the 256 each is missed with 1/10.
+      expect(names.slice(-44).filter((name) => seen.has(name)).length).toBeGreaterThan(25);
       // The first of those that are kept goes into another map, so 257 are.
       for (const count of [256, 257, 280, 299]) {
         const going = names.splice(0, count - (300 - names.length));

@@ -1,6 +1,7 @@
 /** What is promised of UDP beyond the single exchange (docs/udp.md): many clients, forgetting, daemons of all kinds, ICMP. */
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { join } from "node:path";
+import type { Faults } from "../../src/dataplane/types.js";
 import { addressesOf, families, type Family } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { pinRoot } from "../support/paths.js";
@@ -25,14 +26,7 @@ mappings:
   - { name: ten-same, protocol: udp, port: 7000, on: 198.51.100.1/32, to: 10.9.8.10 }
 `;
 
-interface Faults {
-  readonly unanswered: number;
-  readonly unsteered: number;
-  readonly flows: number;
-}
-
 interface UdpStatus extends Status {
-  readonly faults: Faults;
   readonly flows: { readonly live: number; readonly capacity: number };
 }
 
@@ -60,12 +54,12 @@ async function flows(
 }
 
 /** What was counted since. */
-async function faultsSince(before: UdpStatus): Promise<Faults> {
-  const { faults } = await status();
+function faultsSince(before: Faults): Pick<Faults, "unanswered" | "unsteered" | "flows"> {
+  const { unanswered, unsteered, flows } = network.server.faults();
   return {
-    unanswered: faults.unanswered - before.faults.unanswered,
-    unsteered: faults.unsteered - before.faults.unsteered,
-    flows: faults.flows - before.faults.flows,
+    unanswered: unanswered - before.unanswered,
+    unsteered: unsteered - before.unsteered,
+    flows: flows - before.flows,
   };
 }
 
@@ -78,16 +72,12 @@ beforeAll(async () => {
     words("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.up0.rp_filter=0"),
   );
   await server.apply(rules);
-});
-
-beforeEach(() => {
-  const { server, client } = network;
-  ends = { server: new UdpEnds(server), client: new UdpEnds(client) };
+  ends = { server: new UdpEnds(server), client: new UdpEnds(network.client) };
 });
 
 afterEach(async () => {
-  await ends.server.stop();
-  await ends.client.stop();
+  await ends.server.closeAll();
+  await ends.client.closeAll();
 });
 
 async function daemonOf(
@@ -112,7 +102,7 @@ describe.each(families)("IPv%d: many at once", (family) => {
   const { public: first, second, elsewhere, daemon: own } = addressesOf[family];
 
   test("a hundred clients of three addresses and three mappings are all answered from what each dialled", async () => {
-    const before = await status();
+    const before = network.server.faults();
     const daemon = await daemonOf(family);
     const addresses = family === 4 ? [first, second] : [first, second, elsewhere];
     const clients: { socket: UdpSocket; address: string; port: number }[] = [];
@@ -132,7 +122,7 @@ describe.each(families)("IPv%d: many at once", (family) => {
     const known = await flows(...clients.map(({ socket }) => socket.local));
     expect(known).toHaveLength(100);
     expect(known.filter(({ mapping }) => mapping === null)).toEqual([]);
-    expect(await faultsSince(before)).toEqual({ unanswered: 0, unsteered: 0, flows: 0 });
+    expect(faultsSince(before)).toEqual({ unanswered: 0, unsteered: 0, flows: 0 });
   });
 
   test("a client socket that dials two addresses is answered from the one it dialled last", async () => {
@@ -249,12 +239,13 @@ describe("flows", () => {
     const { from } = await daemon.receive();
     expect(await flows(from)).toHaveLength(1);
     const before = await status();
+    const faultsBefore = network.server.faults();
     await age(from.port);
     expect(await flows(from)).toEqual([]);
     expect((await status()).flows.live).toBe(before.flows.live - 1);
     // The kernel routes nothing from 127.0.0.0/8 to another host.
     expect(await daemon.send(from)).toEqual({ error: "EINVAL" });
-    expect(await faultsSince(before)).toMatchObject({ unanswered: 1 });
+    expect(faultsSince(faultsBefore)).toMatchObject({ unanswered: 1 });
     expect(JSON.stringify((await status()).warnings)).toContain("dialled no mapping lately");
     expect(await exchangeAgain(client, daemon)).toEqual({ address, port: 7000 });
   });
@@ -310,6 +301,7 @@ describe("flows", () => {
     await talking.send(null);
     await daemon.receive();
     const before = await status();
+    const faultsBefore = network.server.faults();
     const { capacity } = before.flows;
     // In parts: the daemon's receive buffer is full of it each time.
     for (let part = 0; part < 8; part++) {
@@ -331,11 +323,11 @@ describe("flows", () => {
     const after = await status();
     expect(after.flows.live).toBeGreaterThan(capacity * 0.9);
     expect(after.flows.live).toBeLessThanOrEqual(capacity);
-    expect(await faultsSince(before)).toMatchObject({ flows: 0, unanswered: 0 });
+    expect(faultsSince(faultsBefore)).toMatchObject({ flows: 0, unanswered: 0 });
     expect(JSON.stringify(after.warnings)).toContain("UDP clients are remembered");
     // Forgotten: as without ilm, and counted; and as ever from its next datagram on.
     expect(await daemon.send(forgotten)).toEqual({ error: "EINVAL" });
-    expect(await faultsSince(before)).toMatchObject({ unanswered: 1 });
+    expect(faultsSince(faultsBefore)).toMatchObject({ unanswered: 1 });
     expect(await exchangeAgain(silent, daemon)).toEqual({ address, port: 7000 });
   });
 });
@@ -544,7 +536,7 @@ describe.each(families)("IPv%d: ICMP", (family) => {
   test("a request in fragments is refused, and counted", async () => {
     const errorsOfSame = async (): Promise<number> =>
       (await network.server.mappings()).find(({ name }) => name === "same")?.counters.errors ?? 0;
-    const before = await status();
+    const before = network.server.faults();
     const errors = await errorsOfSame();
     const daemon = await daemonOf(family);
     const client = await ends.client.open(family, {
@@ -554,7 +546,7 @@ describe.each(families)("IPv%d: ICMP", (family) => {
     await client.send(null, 5000);
     expect(await client.failure()).toMatchObject({ errno: "ECONNREFUSED", offender: second });
     expect(await daemon.tryReceive()).toEqual({ error: "ETIMEDOUT" });
-    expect(await faultsSince(before)).toMatchObject({ unsteered: 1 });
+    expect(faultsSince(before)).toMatchObject({ unsteered: 1 });
     expect(JSON.stringify((await status()).warnings)).toContain("in fragments");
     expect(await errorsOfSame()).toBe(errors + 1);
   });

@@ -6,7 +6,7 @@ import { checkRules } from "../../src/compile/compile.js";
 import { loadDesired } from "../../src/daemon/desired.js";
 import { performChange } from "../../src/daemon/perform.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { DataPlane } from "../../src/dataplane/types.js";
+import type { DataPlane, Faults } from "../../src/dataplane/types.js";
 import { configurationError } from "../../src/errors.js";
 import { enterNetns, ownNetnsPath } from "../../src/kernel/netns.js";
 import { emptyRules } from "../../src/model/mapping.js";
@@ -47,6 +47,16 @@ export async function applyFile(netns: string, path: string): Promise<void> {
   const dataPlane = openIn(netns);
   try {
     await performChange(dataPlane, { kind: "apply", source, given, file });
+  } finally {
+    dataPlane.close();
+  }
+}
+
+/** What went wrong in the kernel, as `status` tells it; null: nothing is loaded. */
+export function faultsIn(netns: string): Faults | null {
+  const dataPlane = openIn(netns);
+  try {
+    return dataPlane.faults();
   } finally {
     dataPlane.close();
   }

@@ -1,4 +1,5 @@
 /** The server's namespace: the product, driven through its command line, and the daemons it serves. */
+import type { Faults } from "../../src/dataplane/types.js";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -90,6 +91,13 @@ export class Server extends Namespace {
   /** Prepares a test: what `ilm unload` does, without its process. */
   async unload(): Promise<void> {
     await library.unload(this.path);
+  }
+
+  /** What went wrong in the kernel, as `status` tells it. Throws when nothing is loaded. */
+  faults(): Faults {
+    const faults = library.faultsIn(this.path);
+    if (faults === null) throw new Error("nothing is loaded");
+    return faults;
   }
 
   /** The number of the generation that decides, as `status` tells it; null: none. */

@@ -25,7 +25,7 @@ export interface Sizes {
 }
 
 const sample: Sizes = {
-  oraclePairs: 8_000,
+  oraclePairs: 6_000,
   stormReloads: 8,
   reloads: 20,
   applies: 8,

@@ -137,6 +137,10 @@ export class UdpEnds {
     return await answer;
   }
 
+  async closeAll(): Promise<void> {
+    await this.ask({ do: "close_all" });
+  }
+
   async stop(): Promise<void> {
     await this.#process.stop();
   }

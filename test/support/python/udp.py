@@ -280,6 +280,13 @@ def flood(request):
     return {"sent": sent}
 
 
+def close_all(_):
+    for sock in sockets.values():
+        sock.close()
+    sockets.clear()
+    return {"closed": True}
+
+
 def close(request):
     sockets.pop(request["socket"]).close()
     return {}
@@ -288,6 +295,7 @@ def close(request):
 does = {
     "open": open_socket, "connect": connect, "send": send, "receive": receive, "drain": drain, "failure": failure,
     "capture": capture, "captured": captured, "flood": flood, "close": close,
+    "close_all": close_all,
 }
 for line in sys.stdin:
     wanted = json.loads(line)
