@@ -35,7 +35,7 @@ async function script(text: string): Promise<RunResult> {
       `${prelude}\n${text}`,
     ],
     {
-      timeout_ms: 120_000,
+      timeout_ms: 500_000,
     },
   );
 }

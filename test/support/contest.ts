@@ -12,6 +12,8 @@ import { runtimePath } from "../../src/kernel/runtime-folder.js";
 /** An inode number that no network namespace has: the kernel's begin at 0xf0000000 (include/linux/proc_ns.h). */
 const INODE = 42;
 
+const idle = new Int32Array(new SharedArrayBuffer(4));
+
 /** One round each. All of it is what a change does. */
 const grounds: Readonly<Record<string, () => void>> = {
   pins: () => {
@@ -38,7 +40,8 @@ const grounds: Readonly<Record<string, () => void>> = {
     const around = Folder.open("/mnt");
     try {
       while (around?.remove("theirs") === false) {
-        // He has not made it again yet.
+        // He has not made it again yet, and may need this CPU for it.
+        Atomics.wait(idle, 0, 0, 0.05);
       }
     } finally {
       around?.close();

@@ -33,7 +33,7 @@ const sample: Sizes = {
   fuzzFactor: 1,
   restarts: 150,
   remapRestarts: 50,
-  killSteps: 3,
+  killSteps: 2,
   overlayKills: 6,
 };
 
