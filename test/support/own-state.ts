@@ -1,0 +1,31 @@
+/**
+ * State of its own for the process and all that it starts: a BPF file system and a folder of locks and sockets in which
+ * nothing of other suites and other users of this machine is, also where a namespace's inode number is used again. It goes
+ * when the last process does. As built, because it calls native code.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { checked, libcFunction } from "../../src/kernel/ffi.js";
+import { runtimePath } from "../../src/kernel/runtime-folder.js";
+
+const CLONE_NEWNS = 0x00020000;
+const unshare = libcFunction<[number], number>("int unshare(int flags)");
+
+function mount(...words: readonly string[]): void {
+  execFileSync("mount", words);
+}
+
+/** Of the main thread: node's others go on in the mount namespace that they are in. */
+export function useOwnState(): void {
+  checked("unshare", unshare(CLONE_NEWNS));
+  mkdirSync(runtimePath, { recursive: true, mode: 0o755 });
+  const around = execFileSync("findmnt", ["-n", "-o", "TARGET", "--target", runtimePath], {
+    encoding: "utf8",
+  });
+  mount("--make-rprivate", "/sys");
+  // Not what is mounted below: the names of network namespaces stay shared with the machine, so that the next run finds
+  // those that a killed one leaves.
+  mount("--make-private", around.trim());
+  mount("-t", "bpf", "-o", "mode=700", "bpf", "/sys/fs/bpf");
+  mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", runtimePath);
+}
