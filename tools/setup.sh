@@ -68,6 +68,7 @@ in.tftpd                               tftpd-hpa
 gtlsserver                             ngtcp2-server
 gtlsclient                             ngtcp2-client
 openssl                                openssl
+nft                                    nftables
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy

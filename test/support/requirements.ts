@@ -47,6 +47,9 @@ const programs: Readonly<Record<string, string>> = {
   gtlsserver: "ngtcp2-server",
   gtlsclient: "ngtcp2-client",
   openssl: "openssl",
+  nft: "nftables",
+  findmnt: "util-linux",
+  taskset: "util-linux",
 };
 
 const searchPath = [
