@@ -64,7 +64,7 @@ test: setup-test build ## every test: unit, oracle, fuzz, real daemons in networ
 	@status=0; $(AS_ROOT) $(VITEST) --reporter=default --reporter=./tools/results-reporter.mjs --outputFile.json=$(RESULTS) $(ARGS) \
 		|| status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
-quick: setup-test build ## types, unit tests and the core with privileges, in a minute: for every commit
+quick: setup-test build ## types, unit tests and the core with privileges, in one to two minutes: for every commit
 	@status=0; $(AS_ROOT) $(VITEST) test/unit/ $(CORE) $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 check: setup-check ## types, lint, format, dead code, layers, generated files, shell, links, BPF warnings
