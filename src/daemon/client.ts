@@ -25,8 +25,8 @@ export interface ClientOptions {
 }
 
 /**
- * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon says, UNSAFE_PATH, or DAEMON when it
- * does not answer in time, dies, or answers nonsense; whether the change was made is then open, and the message says so.
+ * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon says, UNSAFE_PATH, or DAEMON
+ * when it does not answer in time, dies, or answers nonsense; whether the change was made is then open, and the message says so.
  */
 export async function requestChange(
   netnsInode: number,

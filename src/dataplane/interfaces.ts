@@ -60,12 +60,16 @@ function lives(folder: Folder, name: string, index: number): boolean {
   return alive;
 }
 
-/** Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`: undefined when it is not there yet. */
+/**
+ * Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`: undefined when it is not there
+ * yet.
+ */
 export function interfacesWithout(folder: Folder | undefined, direction: Direction): string[] {
-  const known = folder === undefined ? new Map<number, string>() : pinned(folder, direction);
+  if (folder === undefined) return [...interfaces().values()];
+  const known = pinned(folder, direction);
   return [...interfaces()].flatMap(([index, name]) => {
     const pin = known.get(index);
-    return folder !== undefined && pin !== undefined && lives(folder, pin, index) ? [] : [name];
+    return pin !== undefined && lives(folder, pin, index) ? [] : [name];
   });
 }
 

@@ -4,6 +4,7 @@ import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
 import { programName, skLookupLinks } from "./bpf.js";
 import { errnoOf, libbpfFunction } from "./ffi.js";
+import { errorCode } from "./folder.js";
 import { findCgroup2, openBpffs } from "./mounts.js";
 import { netnsInode } from "./netns.js";
 import { Pins, pinnedNamespaces } from "./pins.js";
@@ -349,7 +350,7 @@ export function probeHost(): HostReport {
         return check(name, "error", error.message, error.remedy ?? "");
       }
       const errno = errnoOf(error);
-      const code = (error as NodeJS.ErrnoException).code;
+      const code = errorCode(error);
       if (errno !== EPERM && errno !== EACCES && code !== "EACCES" && code !== "EPERM") throw error;
       return check(name, "warning", "cannot be looked at without root", "Run as root");
     }

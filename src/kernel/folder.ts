@@ -33,7 +33,8 @@ const ATTEMPTS = 100;
 /** Who may put things into a folder of ours: we alone; or others too, who cannot take away or replace what is ours (sticky). */
 type Trust = "private" | "shared";
 
-function errorCode(error: unknown): string | undefined {
+/** Of a call of node:fs, such as ENOENT; undefined for any other error. */
+export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
@@ -58,8 +59,8 @@ function unsafe(path: string, found: string, remedy: string): IlmError {
   });
 }
 
-/** For what may have been prepared by another user. */
-function remove(path: string): string {
+/** The remedy for what may have been prepared by another user. */
+function removal(path: string): string {
   return `Another user may have put it there. See whose it is (ls -ld ${path}), remove it (rm -r ${path}), and keep others out of ${dirname(path)}: \`ilm doctor\` says how`;
 }
 
@@ -117,14 +118,14 @@ export class Folder {
       fd = unless(["ENOENT"], () => openSync(this.at(name), ON_FOLDER));
     } catch (error) {
       if (errorCode(error) !== "ENOTDIR") throw error;
-      throw unsafe(path, "is a link or a file, not a folder", remove(path));
+      throw unsafe(path, "is a link or a file, not a folder", removal(path));
     }
     if (fd === undefined) return undefined;
     const wrong = distrust(fstatSync(fd), trust);
     if (wrong === undefined) return new Folder(fd, path);
     closeSync(fd);
     const close = `Give it to root and close it to others: chown root ${path} && chmod go-w ${path}`;
-    throw unsafe(path, wrong, trust === "shared" ? close : remove(path));
+    throw unsafe(path, wrong, trust === "shared" ? close : removal(path));
   }
 
   /** A path that reaches `name` in this very folder, for calls that take no descriptor; valid until `close`. */
@@ -165,7 +166,7 @@ export class Folder {
       if (folder !== undefined) return folder;
     }
     const path = join(this.path, name);
-    throw unsafe(path, "vanishes whenever it is made", remove(path));
+    throw unsafe(path, "vanishes whenever it is made", removal(path));
   }
 
   /** A descriptor for a file in it, to be closed; with O_PATH unless told. Undefined when it is not there. Throws UNSAFE_PATH. */
@@ -176,14 +177,14 @@ export class Folder {
       fd = unless(["ENOENT"], () => openSync(this.at(name), flags | constants.O_NOFOLLOW, mode));
     } catch (error) {
       if (errorCode(error) !== "ELOOP") throw error;
-      throw unsafe(path, "is a link", remove(path));
+      throw unsafe(path, "is a link", removal(path));
     }
     if (fd === undefined) return undefined;
     const stats = fstatSync(fd);
     const wrong = stats.isFile() ? distrust(stats, "private") : "is not a file";
     if (wrong === undefined) return fd;
     closeSync(fd);
-    throw unsafe(path, wrong, remove(path));
+    throw unsafe(path, wrong, removal(path));
   }
 
   /** A descriptor for the folder itself that flock(2) takes; to be closed. */
@@ -231,7 +232,7 @@ export class Folder {
       if (succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTDIR", "ENOTEMPTY")) return true;
     }
     const path = join(this.path, name);
-    throw unsafe(path, "comes back whenever it is removed", remove(path));
+    throw unsafe(path, "comes back whenever it is removed", removal(path));
   }
 
   /** False when it is not there, or not empty. */

@@ -1,6 +1,6 @@
 /** Where things are pinned. Names hold no dots: the BPF file system keeps those for itself (kernel/bpf/inode.c, bpf_lookup). */
 import { type BpfLink, type BpfProgram, openLink, openProgram } from "./bpf.js";
-import type { Folder } from "./folder.js";
+import { type Folder, errorCode } from "./folder.js";
 import { bpffsPath, mountBpffs, openBpffs } from "./mounts.js";
 
 const FOLDER = "ilm";
@@ -67,7 +67,7 @@ export class Pins {
         } catch (error) {
           parent.close();
           // Another namespace's unload found it empty.
-          if (!isGone(error)) throw error;
+          if (errorCode(error) !== "ENOENT") throw error;
         }
       }
     } catch (error) {
@@ -131,10 +131,6 @@ export class Pins {
 
 function closeAll(...folders: readonly Folder[]): void {
   for (const folder of folders) folder.close();
-}
-
-function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 /** The folder of all network namespaces; both to be closed. Undefined when it is not there. Throws UNSAFE_PATH. */

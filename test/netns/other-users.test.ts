@@ -277,33 +277,32 @@ while True:
     return { ...(JSON.parse(tally) as Tally), left: left.join(" ").trim() };
   }
 
-  test("for the folder of pins: root has it or is refused, and nothing is removed through his link", async () => {
-    const { won, refused, left } = await contest(
+  const contested: Readonly<Record<string, Parameters<typeof contest>>> = {
+    "for the folder of pins: root has it or is refused, and nothing is removed through his link": [
       "pins",
       openBpffs,
       "/sys/fs/bpf/ilm",
       "/mnt/precious",
       "42/generation-3",
-    );
-    expect(won + refused).toBe(rounds);
-    expect(won).toBeGreaterThan(0);
-    expect(refused).toBeGreaterThan(0);
-    expect(left).toBe("precious precious");
-  });
-
-  test("for the folder of locks: no lock is taken, written or removed through his link", async () => {
-    const { won, refused, left } = await contest(
+    ],
+    "for the folder of locks: no lock is taken, written or removed through his link": [
       "locks",
       openRun,
       "/run/ilm",
       "/mnt/precious",
       "42",
-    );
-    expect(won + refused).toBe(rounds);
-    expect(won).toBeGreaterThan(0);
-    expect(refused).toBeGreaterThan(0);
-    expect(left).toBe("precious precious");
-  });
+    ],
+  };
+
+  for (const [title, terms] of Object.entries(contested)) {
+    test(title, async () => {
+      const { won, refused, left } = await contest(...terms);
+      expect(won + refused).toBe(rounds);
+      expect(won).toBeGreaterThan(0);
+      expect(refused).toBeGreaterThan(0);
+      expect(left).toBe("precious precious");
+    });
+  }
 
   test("for a folder that root removes: nothing is removed through the link that takes its place", async () => {
     const { won, left } = await contest(

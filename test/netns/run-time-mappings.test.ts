@@ -1,37 +1,13 @@
 /** Mappings that are added and removed at run time, beside those of the file. */
 import { writeFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
-import { eventually } from "../support/process.js";
+import { address, answersOn, rulesFor, useApp } from "../support/one-app.js";
 
 const network = useNetwork();
 
-const address = "203.0.113.1";
-const rulesFor = (...ports: readonly number[]): string => `
-version: 1
-services:
-  app: { address: 127.0.1.10 }
-mappings:
-${ports.map((port) => `  - { port: ${port}, to: "app:6000" }\n`).join("")}`;
-
-beforeEach(async () => {
-  await network.server.echo("app", [
-    ["tcp", "127.0.1.10", 6000],
-    ["udp", "127.0.1.10", 6000],
-  ]);
-});
-
-afterEach(async () => {
-  await network.server.reset();
-});
-
-async function answersOn(port: number): Promise<void> {
-  await eventually(`port ${port} is mapped`, async () =>
-    (await network.client.who("tcp", address, port)) === "app" ? true : null,
-  );
-}
-
+useApp(network);
 describe("mappings added at run time", () => {
   for (const withRun of [false, true]) {
     const how = withRun ? "with run at work" : "without run";
@@ -73,7 +49,7 @@ describe("mappings added at run time", () => {
     const first = await server.startRun(["-f", file]);
     await server.ilmDone(["add", "tcp:7100=127.0.1.10:6000"]);
     writeFileSync(file, rulesFor(7001));
-    await answersOn(7001);
+    await answersOn(network, 7001);
     expect(await client.who("tcp", address, 7100)).toBe("app");
     await first.stop("SIGKILL");
     expect(await client.who("tcp", address, 7100)).toBe("app");

@@ -1,41 +1,20 @@
 /** `ilm run`: takes over what is there, follows its file, and is not put out by a bad one. */
 import { renameSync, writeFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
+import { address, answersOn, rulesFor, useApp } from "../support/one-app.js";
 import { eventually, pause } from "../support/process.js";
 
 const network = useNetwork();
 
-const address = "203.0.113.1";
-const rulesFor = (...ports: readonly number[]): string => `
-version: 1
-services:
-  app: { address: 127.0.1.10 }
-mappings:
-${ports.map((port) => `  - { port: ${port}, to: "app:6000" }\n`).join("")}`;
 const badRules = `
 version: 1
 mappings:
   - { port: 70000, to: 127.0.1.10 }
 `;
 
-beforeEach(async () => {
-  await network.server.echo("app", [
-    ["tcp", "127.0.1.10", 6000],
-    ["udp", "127.0.1.10", 6000],
-  ]);
-});
-
-afterEach(async () => {
-  await network.server.reset();
-});
-
-async function answersOn(port: number): Promise<void> {
-  await eventually(`port ${port} is mapped`, async () =>
-    (await network.client.who("tcp", address, port)) === "app" ? true : null,
-  );
-}
+useApp(network);
 
 async function refusesOn(port: number): Promise<void> {
   await eventually(`port ${port} is not mapped`, async () =>
@@ -48,9 +27,9 @@ describe("reload", () => {
     const { server } = network;
     const file = server.file(rulesFor(7000));
     await server.startRun(["-f", file]);
-    await answersOn(7000);
+    await answersOn(network, 7000);
     writeFileSync(file, rulesFor(7001));
-    await answersOn(7001);
+    await answersOn(network, 7001);
     await refusesOn(7000);
   });
 
@@ -60,7 +39,7 @@ describe("reload", () => {
     await server.startRun(["-f", file]);
     for (const port of [7001, 7002, 7003]) {
       renameSync(server.file(rulesFor(port)), file);
-      await answersOn(port);
+      await answersOn(network, port);
       await refusesOn(port - 1);
     }
   });
@@ -71,9 +50,9 @@ describe("reload", () => {
     await server.startRun(["-f", file]);
     renameSync(file, `${file}.old`);
     await pause(300);
-    await answersOn(7000);
+    await answersOn(network, 7000);
     writeFileSync(file, rulesFor(7001));
-    await answersOn(7001);
+    await answersOn(network, 7001);
   });
 
   test("SIGHUP reads the file again", async () => {
@@ -82,7 +61,7 @@ describe("reload", () => {
     const run = await server.startRun(["-f", file]);
     writeFileSync(file, rulesFor(7002));
     run.process.signal("SIGHUP");
-    await answersOn(7002);
+    await answersOn(network, 7002);
     expect(run.process.running).toBe(true);
   });
 
@@ -92,13 +71,13 @@ describe("reload", () => {
     await server.must(["mkdir", folder]);
     writeFileSync(`${folder}/10-app.yaml`, rulesFor(7000));
     await server.startRun(["-f", folder]);
-    await answersOn(7000);
+    await answersOn(network, 7000);
     writeFileSync(
       `${folder}/20-more.yaml`,
       'version: 1\nmappings:\n  - { port: 7001, to: "127.0.1.10:6000" }\n',
     );
-    await answersOn(7001);
-    await answersOn(7000);
+    await answersOn(network, 7001);
+    await answersOn(network, 7000);
     await server.must(["rm", `${folder}/20-more.yaml`]);
     await refusesOn(7001);
   });
@@ -117,7 +96,7 @@ describe("reload", () => {
     expect(status.generation).toBe(before.generation);
     expect(JSON.stringify(status.warnings)).toContain(file);
     writeFileSync(file, rulesFor(7001));
-    await answersOn(7001);
+    await answersOn(network, 7001);
     const recovered = await eventually("the warning goes", async () => {
       const now = await server.status();
       return JSON.stringify(now.warnings).includes(file) ? null : now;
