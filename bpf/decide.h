@@ -303,39 +303,52 @@ __noinline __u64 negative_log2(__u32 h)
 	return ((__u64)octave << 24) + (q * t >> 24);
 }
 
+struct draw {
+	__u64 floor;
+	__u64 best;
+	__u32 client;
+	__u32 first;
+	__u16 port;
+};
+
+static long draw(__u32 i, struct draw *draw)
+{
+	__u32 index = draw->first + i;
+	struct ilm_destination *d;
+	__u64 score;
+	__u32 h;
+
+	d = bpf_map_lookup_elem(&destinations, &index);
+	if (!d || !d->weight)
+		return 1;
+	h = mix(draw->client ^ mix(address_hash(d->address, d->port ? d->port : draw->port)));
+	/* The index makes equal ones different. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. */
+	score = ((negative_log2(h ? h : 1) << 20) / d->weight) << 4 | i;
+	if (score >= draw->floor && score < draw->best)
+		draw->best = score;
+	return 0;
+}
+
 /*
  * Rendezvous hashing: each destination draws a number for the client, in which its weight counts, and the least wins. So a
  * client keeps its destination as long as that lives, and when one goes only its own clients move. The client is the remote address
  * and port: the packets of a flow agree. The result is the index of the least number above *floor, which is raised to it; n: none.
+ * bpf_loop, because the verifier would walk every round of a plain loop, with each way through those before it.
  */
 __noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *floor)
 {
-	__u64 best = ~0ULL;
-	__u32 client;
+	struct draw all = { .best = ~0ULL, .first = first };
 
-	if (!l || !floor)
+	if (!l || !floor || n > ILM_DESTINATIONS_MAX)
 		return n;
-	client = address_hash(l->remote, l->remote_port);
-
-	for (__u32 i = 0; i < ILM_DESTINATIONS_MAX && i < n; i++) {
-		struct ilm_destination *d;
-		__u32 index = first + i;
-		__u64 score;
-		__u32 h;
-
-		d = bpf_map_lookup_elem(&destinations, &index);
-		if (!d || !d->weight)
-			break;
-		h = mix(client ^ mix(address_hash(d->address, d->port ? d->port : l->dialled.port)));
-		/* The index makes equal ones different. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. */
-		score = ((negative_log2(h ? h : 1) << 20) / d->weight) << 4 | i;
-		if (score >= *floor && score < best)
-			best = score;
-	}
-	if (best == ~0ULL)
+	all.floor = *floor;
+	all.port = l->dialled.port;
+	all.client = address_hash(l->remote, l->remote_port);
+	bpf_loop(n, draw, &all, 0);
+	if (all.best == ~0ULL)
 		return n;
-	*floor = best + 1;
-	return best & (ILM_DESTINATIONS_MAX - 1);
+	*floor = all.best + 1;
+	return all.best & (ILM_DESTINATIONS_MAX - 1);
 }
 
 /* Are there listeners that are bound to a device? */

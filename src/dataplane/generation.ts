@@ -293,7 +293,11 @@ export class Generation {
     overlay: FilledOverlay | null,
   ): Generation {
     const staging = pins.stage("generation");
-    const object = new BpfObject(objectPath("lookup"));
+    const [name, entry] =
+      description.engine === "kfunc"
+        ? (["lookup-kfunc", "ilm_lookup_kfunc"] as const)
+        : (["lookup", "ilm_lookup"] as const);
+    const object = new BpfObject(objectPath(name));
     const head = packHead(description);
     const sizes = { ...overlaySizes(overlay?.overlay ?? null), head: head.length / CHUNK };
     const maps = new Map<PinnedMap, BpfMap>();
@@ -315,7 +319,6 @@ export class Generation {
       for (const name of sharedMaps) object.reuse(name, mapOf(shared, name));
       if (overlay === null) object.reuse("ports", below);
       object.setConstants(constants);
-      const entry = description.engine === "kfunc" ? "ilm_lookup_kfunc" : "ilm_lookup";
       object.include(entry);
       beginStep("loading the programs");
       object.load();

@@ -7,6 +7,7 @@ const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bpf");
 
 export type ObjectName =
   | "lookup"
+  | "lookup-kfunc"
   | "steer"
   | "ingress"
   | "hook"

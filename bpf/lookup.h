@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The decision. Runs for each new TCP connection and each datagram that no connected socket takes, after the established
+ * table and before the kernel's own look at its listeners (net/ipv4/inet_hashtables.c, __inet_lookup_listener;
+ * net/ipv4/udp.c, __udp4_lib_lookup), so "already listening" has to be tested here.
+ * Datagrams and MPTCP connections come here only when ingress (bpf/steer.bpf.c) found nobody to give them to, or did not
+ * see them: reassembled fragments, ICMP errors, interfaces on which it is not.
+ *
+ * Whoever includes this is an engine, and says before it how listeners are found:
+ *
+ *	listens(ctx, l, existing)		does somebody listen already on what was dialled?
+ *	try_destination(ctx, l, endpoint, slot)	gives the packet to who listens on the endpoint: ILM_ATTEMPT_*
+ *	choose_first(ctx, l, rule)		the same for the first destination, where there is a short way; else false
+ */
+#ifndef ILM_BPF_LOOKUP_H
+#define ILM_BPF_LOOKUP_H
+
+/* Where the packet comes from; in a test run of `explain`, what it asks for. */
+static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
+{
+	l->remote_port = bpf_ntohs(ctx->remote_port);
+	address_from_context(l->remote, l->family, ctx->remote_ip4, ctx->remote_ip6);
+	if (!l->remote_port) {
+		__u32 key = 0;
+		struct ilm_question *q = bpf_map_lookup_elem(&question, &key);
+
+		if (q && q->asked) {
+			l->dry = 1;
+			l->interface = q->interface;
+			l->remote_port = q->remote_port;
+		}
+	}
+}
+
+/* Is this a look-up that the ingress program makes? It only wants to know what the kernel has without us. */
+static __always_inline bool called_by_ingress(void)
+{
+	__u32 key = 0;
+	struct ilm_steering *s = bpf_map_lookup_elem(&steering, &key);
+
+	return s && s->looking;
+}
+
+/*
+ * The first destination with a listener that can take the packet: 1 when there is one. A global function, which the verifier
+ * looks at once: inlined into each way that leads here, the loop would be walked for each of them.
+ */
+__noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
+{
+	__u32 first, n;
+	__u64 floor = 0;
+	bool weighted;
+
+	/* Never so; the verifier wants it said. */
+	if (!l || !rule)
+		return 0;
+	n = l->family == AF_INET ? rule->count4 : rule->count6;
+	first = l->family == AF_INET ? rule->first4 : rule->first6;
+	weighted = rule->weighted;
+	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
+		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
+		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
+		struct ilm_destination *d;
+		__u32 index = first + i;
+		__u8 outcome;
+
+		if (i >= n)
+			break;
+
+		d = bpf_map_lookup_elem(&destinations, &index);
+		if (!d)
+			break;
+		address_copy(endpoint.address, d->address);
+		endpoint.port = d->port ? d->port : l->dialled.port;
+		outcome = try_destination(ctx, l, &endpoint, d->slot);
+		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
+		if (outcome == ILM_ATTEMPT_FAILED)
+			l->failed++;
+		if (outcome == ILM_ATTEMPT_STEERED && !l->dry) {
+			/*
+			 * A look-up that cannot be given the socket. With UDP mostly no packet at all: GRO looks before ingress where
+			 * the host has tunnels (net/ipv4/udp_offload.c, udp4_gro_receive), and fragments ingress has counted.
+			 */
+			if (endpoint.protocol == IPPROTO_UDP) {
+				l->unanswerable = true;
+				return 0;
+			}
+			count_fault(unsteered);
+		}
+		if (outcome != ILM_ATTEMPT_SELECTED && !(outcome == ILM_ATTEMPT_STEERED && l->dry))
+			continue;
+		l->verdict = ILM_VERDICT_SELECTED;
+		l->selected = i;
+		if (!l->dry && endpoint.protocol == IPPROTO_UDP) {
+			fill_remote(ctx, l);
+			remember(l, &endpoint);
+		}
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class)
+{
+	struct ilm_counters *c;
+	struct ilm_rule *rule;
+	__u32 number;
+
+	number = find_rule(class, l);
+	if (!number)
+		return SK_PASS;
+	/* Both are there: the rules and their maps are made together. The verifier wants it said. */
+	rule = bpf_map_lookup_elem(&rules, &number);
+	if (!rule)
+		return SK_PASS;
+	l->mapping = rule->mapping;
+	c = bpf_map_lookup_elem(&counters, &rule->counter);
+	if (!c)
+		return SK_PASS;
+
+	if (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing)) {
+		l->verdict = ILM_VERDICT_EXISTING;
+		if (!l->dry)
+			c->existing++;
+		return SK_PASS;
+	}
+
+	if (choose_first(ctx, l, rule)) {
+		if (!l->dry)
+			c->selected++;
+		return SK_PASS;
+	}
+	if (rule->weighted && !(class & ILM_CLASS_ASKS))
+		fill_remote(ctx, l);
+	if (choose(ctx, l, rule)) {
+		if (!l->dry) {
+			c->selected++;
+			c->errors += l->failed;
+		}
+		return SK_PASS;
+	}
+
+	if (l->unanswerable)
+		return SK_PASS;
+	l->verdict = rule->reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
+	if (!l->dry) {
+		c->missed++;
+		c->errors += l->failed;
+	}
+	return rule->reject ? SK_DROP : SK_PASS;
+}
+
+static __always_inline int look_up(struct bpf_sk_lookup *ctx)
+{
+	__u32 port = ctx->local_port;
+	__u32 protocol = ctx->protocol;
+	__u32 key = port_key(protocol, port);
+	__u32 *class = bpf_map_lookup_elem(&ports, &key);
+	struct lookup l;
+	int verdict = SK_PASS;
+
+	/* All other traffic of the machine leaves here. */
+	if (!class || (!*class && ctx->remote_port))
+		return SK_PASS;
+	if (called_by_ingress())
+		return SK_PASS;
+
+	/* All of it, padding too: it is handed to functions that the verifier looks at by themselves. */
+	__builtin_memset(&l, 0, sizeof(l));
+	l.mapping = ILM_MAPPING_NONE;
+	l.dialled.port = port;
+	l.dialled.protocol = protocol;
+	l.family = ctx->family;
+	address_from_context(l.dialled.address, l.family, ctx->local_ip4, ctx->local_ip6);
+	l.interface = ctx->ingress_ifindex;
+	/* Port 0: nobody's, or a test run's. */
+	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
+		fill_remote(ctx, &l);
+	if (*class)
+		verdict = decide(ctx, &l, *class);
+	if (l.dry) {
+		report(&l);
+	} else if (*class && !l.unanswerable && watched()) {
+		fill_remote(ctx, &l);
+		report(&l);
+	}
+	return verdict;
+}
+
+#endif
