@@ -8,7 +8,7 @@
  * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where ingress is not
  * to be had it reports the bind, and `run` places the socket with the iterator below.
  *
- * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/ingress.bpf.c), which asks the kernel's own
+ * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/steer.bpf.c), which asks the kernel's own
  * tables and needs no registry but the knowledge that somebody listens.
  *
  * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB for those that
@@ -20,6 +20,12 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile struct ilm_registry_constants constants = {};
+
+/* One object for all that outlives generations: libbpf reads the kernel's BTF for each object anew, and that takes 0.08 s. */
+#include "egress.h"
+#include "ingress.h"
+#include "listing.h"
+#include "reply.h"
 
 static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)
 {

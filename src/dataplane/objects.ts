@@ -5,16 +5,7 @@ import { fileURLToPath } from "node:url";
 /** Beside the built TypeScript: dist/src/dataplane -> dist/bpf. */
 const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bpf");
 
-export type ObjectName =
-  | "lookup"
-  | "lookup-kfunc"
-  | "steer"
-  | "ingress"
-  | "hook"
-  | "egress"
-  | "registry"
-  | "reply"
-  | "listing";
+export type ObjectName = "lookup" | "lookup-kfunc" | "steer" | "hook" | "registry" | "listing";
 
 export function objectPath(name: ObjectName): string {
   return join(folder, `${name}.bpf.o`);

@@ -42,7 +42,7 @@ import { sysctl } from "../kernel/procfs.js";
 import { addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
-import { type ObjectName, objectPath } from "./objects.js";
+import { objectPath } from "./objects.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
 import type { Faults } from "./types.js";
 
@@ -73,30 +73,26 @@ export type RegistryMap = (typeof registryMaps)[number];
 
 const listings = ["list_tcp", "list_udp"] as const;
 /** Programs that are kept for later: iterators, and what is attached to interfaces. */
-const pinnedPrograms = {
-  scan_tcp: "registry",
-  scan_udp: "registry",
-  list_tcp: "listing",
-  list_udp: "listing",
-  ingress: "ingress",
-  egress: "egress",
-} as const satisfies Record<string, ObjectName>;
-type PinnedProgram = keyof typeof pinnedPrograms;
-const programNames = Object.keys(pinnedPrograms) as PinnedProgram[];
-/** Listing needs none of the maps. */
-const objectNames = ["registry", "reply", "ingress", "egress", "listing"] as const;
-type RegistryObject = (typeof objectNames)[number];
+const pinnedPrograms = [
+  "scan_tcp",
+  "scan_udp",
+  "list_tcp",
+  "list_udp",
+  "ingress",
+  "egress",
+] as const;
+type PinnedProgram = (typeof pinnedPrograms)[number];
 
 /** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
 const hooks = [
-  { object: "registry", program: "ilm_sock_release", type: AttachType.cgroupInetSockRelease },
-  { object: "registry", program: "ilm_sockops", type: AttachType.cgroupSockOps },
-  { object: "registry", program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
-  { object: "registry", program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
-  { object: "registry", program: "ilm_connect4", type: AttachType.cgroupInet4Connect },
-  { object: "registry", program: "ilm_connect6", type: AttachType.cgroupInet6Connect },
-  { object: "reply", program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
-  { object: "reply", program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
+  { program: "ilm_sock_release", type: AttachType.cgroupInetSockRelease },
+  { program: "ilm_sockops", type: AttachType.cgroupSockOps },
+  { program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
+  { program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
+  { program: "ilm_connect4", type: AttachType.cgroupInet4Connect },
+  { program: "ilm_connect6", type: AttachType.cgroupInet6Connect },
+  { program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
+  { program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
 ] as const;
 
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
@@ -162,7 +158,7 @@ export class Registry {
         if (map === undefined) return undefined;
         maps.set(name, map);
       }
-      for (const name of programNames) {
+      for (const name of pinnedPrograms) {
         const program = openProgram(folder, `program_${name}`);
         if (program === undefined) return undefined;
         programs.set(name, program);
@@ -190,27 +186,20 @@ export class Registry {
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
     const staging = pins.stage("registry");
-    const objects = openObjects();
+    const object = new BpfObject(objectPath("registry"));
     try {
       const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
-      objects.registry.resize("slots", slots);
-      objects.registry.resize("primary", slots);
-      for (const name of ["registry", "reply"] as const) objects[name].setConstants(constants);
-      objects.registry.load();
-      for (const name of registryMaps) maps.set(name, objects.registry.map(name));
-      for (const name of ["reply", "ingress", "egress"] as const) {
-        for (const [mapName, map] of maps) objects[name].reuse(mapName, map);
-        objects[name].load();
-      }
-      objects.listing.load();
-      for (const name of programNames) {
-        programs.set(name, objects[pinnedPrograms[name]].program(`ilm_${name}`));
-      }
+      object.resize("slots", slots);
+      object.resize("primary", slots);
+      object.setConstants(constants);
+      object.load();
+      for (const name of registryMaps) maps.set(name, object.map(name));
+      for (const name of pinnedPrograms) programs.set(name, object.program(`ilm_${name}`));
       const created = new Registry(number, steers, maps, programs);
       created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
       for (const [name, map] of maps) map.pin(staging, name);
       for (const [name, program] of programs) program.pin(staging, `program_${name}`);
-      attachHooks(cgroup, staging, objects);
+      attachHooks(cgroup, staging, object);
       pins.publish("registry", number);
       return created;
     } catch (error) {
@@ -220,7 +209,7 @@ export class Registry {
     } finally {
       staging.close();
       cgroup.close();
-      for (const object of Object.values(objects)) object.close();
+      object.close();
     }
   }
 
@@ -412,12 +401,6 @@ export class Registry {
   }
 }
 
-function openObjects(): Record<RegistryObject, BpfObject> {
-  const opened: Partial<Record<RegistryObject, BpfObject>> = {};
-  for (const name of objectNames) opened[name] = new BpfObject(objectPath(name));
-  return opened as Record<RegistryObject, BpfObject>;
-}
-
 function readMeta(map: BpfMap): Meta {
   const value = map.lookup(zeroKey);
   if (value === undefined) throw new IlmError("INTERNAL", "the meta map is empty");
@@ -430,15 +413,11 @@ function isOurs(map: BpfMap, netnsCookie: bigint): boolean {
   return meta.abiVersion === ILM_ABI_VERSION && meta.netnsCookie === netnsCookie;
 }
 
-function attachHooks(
-  cgroup: Folder,
-  staging: Folder,
-  objects: Record<"registry" | "reply", BpfObject>,
-): void {
+function attachHooks(cgroup: Folder, staging: Folder, object: BpfObject): void {
   const target = cgroup.openSelf();
   try {
-    for (const { object, program: name, type } of hooks) {
-      const program = objects[object].program(name);
+    for (const { program: name, type } of hooks) {
+      const program = object.program(name);
       let link: BpfLink | undefined;
       try {
         link = attach(program, target, type);

@@ -1,17 +1,18 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The source port of a UDP daemon's answer, where a mapping changed the port; and its source address, where the daemon
- * answers from a connected socket, which bpf/reply.bpf.c does not see. Attached to every interface while a mapping of UDP is
+ * answers from a connected socket, which bpf/reply.h does not see. Attached to every interface while a mapping of UDP is
  * in force; leaves at once for all but UDP sockets whose client is known.
  *
  * Here a datagram is still one packet with one UDP header, or is in fragments of which the first has it; segmentation by the
  * device comes later (net/core/dev.c, __dev_queue_xmit). A packet may pass several devices (a VLAN's, then the card's): what
  * was changed already no longer matches.
  */
+#ifndef ILM_EGRESS_H
+#define ILM_EGRESS_H
+
 #include "flow.h"
 #include "skb.h"
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define IP_OFFSET 0x1fff
 #define IPPROTO_FRAGMENT 44
@@ -131,7 +132,7 @@ int ilm_egress(struct __sk_buff *skb)
 			return TCX_NEXT;
 		a.key.remote_port = bpf_ntohs(udp.destination);
 	} else {
-		/* Of a fragmented datagram only a connected socket's rest needs care: reply.bpf.c is before the cut. */
+		/* Of a fragmented datagram only a connected socket's rest needs care: reply.h is before the cut. */
 		if (!sk->dst_port)
 			return TCX_NEXT;
 		a.key.remote_port = bpf_ntohs(sk->dst_port);
@@ -157,3 +158,5 @@ int ilm_egress(struct __sk_buff *skb)
 	}
 	return TCX_NEXT;
 }
+
+#endif

@@ -1,19 +1,18 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A UDP daemon that listens on its private address answers from it; the client waits for an answer from what it dialled.
  * When the client's datagram was handed over, what it dialled was remembered (bpf/flow.h), and here the answer gets that
  * source address (net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is
  * made: afterwards it would be too late, as the kernel routes nothing from 127.0.0.0/8 to another host.
  *
- * The port cannot be changed here; bpf/egress.bpf.c does, where a mapping changed it. Unconnected sends only. A daemon that
+ * The port cannot be changed here; bpf/egress.h does, where a mapping changed it. Unconnected sends only. A daemon that
  * chooses the source itself (IP_PKTINFO) is left alone: it hands over an address that is not the one it is bound to.
  */
+#ifndef ILM_REPLY_H
+#define ILM_REPLY_H
+
 #include "flow.h"
 #include "track.h"
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-const volatile struct ilm_registry_constants constants = {};
 
 /* 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one (include/linux/in.h). */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
@@ -88,3 +87,5 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 	ctx->msg_src_ip6[3] = flow->dialled[3];
 	return 1;
 }
+
+#endif

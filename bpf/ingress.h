@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What is attached to the interfaces. It calls the ingress program of the generation in force, so that one map update
  * changes all interfaces at once, and interfaces need no care when rules change.
  */
+#ifndef ILM_INGRESS_H
+#define ILM_INGRESS_H
+
 #include "maps.h"
 #include "skb.h"
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("tc")
 int ilm_ingress(struct __sk_buff *skb)
@@ -15,3 +16,5 @@ int ilm_ingress(struct __sk_buff *skb)
 	/* No generation needs ingress. */
 	return TCX_NEXT;
 }
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every listener of the namespace of whoever reads, as struct ilm_listener. Changes nothing; needs nothing loaded. The
+ * kernel's own tables, so complete also for sockets that were opened before us, and for those no mapping needs.
+ */
+#ifndef ILM_LISTING_H
+#define ILM_LISTING_H
+
+#include "address.h"
+
+/* A function of its own also puts struct ilm_listener into the BTF, from which its TypeScript layout is made. */
+static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
+{
+	struct sock *owner = sk;
+	struct sock_reuseport *group = BPF_CORE_READ(sk, sk_reuseport_cb);
+
+	l->protocol = protocol;
+	l->family = sk->__sk_common.skc_family;
+	l->port = sk->__sk_common.skc_num;
+	l->device = sk->__sk_common.skc_bound_dev_if;
+	l->reuseport = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_reuseport);
+	l->v6only = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_ipv6only);
+	if (group) {
+		l->group_size = BPF_CORE_READ(group, num_socks);
+		l->group_program = BPF_CORE_READ(group, prog) != NULL;
+	}
+	if (l->family == AF_INET) {
+		address_from_ip4(l->address, sk->__sk_common.skc_rcv_saddr);
+	} else {
+		l->address[0] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		l->address[1] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		l->address[2] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		l->address[3] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	}
+	if (l->mptcp) {
+		/* A subflow belongs to no file; its MPTCP socket does (net/mptcp/protocol.h). */
+		struct inet_connection_sock *icsk = (struct inet_connection_sock *)sk;
+		struct mptcp_subflow_context *subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
+		struct sock *conn = subflow ? BPF_CORE_READ(subflow, conn) : NULL;
+
+		if (conn)
+			owner = conn;
+	}
+	l->uid = BPF_CORE_READ(owner, sk_uid.val);
+	l->cgroup = BPF_CORE_READ(owner, sk_cgrp_data.cgroup, kn, id);
+	l->inode = BPF_CORE_READ(owner, sk_socket, file, f_inode, i_ino);
+}
+
+SEC("iter/tcp")
+int ilm_list_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct ilm_listener l = {};
+	struct tcp_sock *sk;
+
+	if (!skc || skc->skc_state != TCP_LISTEN)
+		return 0;
+	sk = bpf_skc_to_tcp_sock(skc);
+	if (!sk)
+		return 0;
+	l.cookie = bpf_get_socket_cookie(sk);
+	if (bpf_core_field_exists(sk->is_mptcp))
+		l.mptcp = sk->is_mptcp;
+	describe(&l, (struct sock *)sk, IPPROTO_TCP);
+	bpf_seq_write(ctx->meta->seq, &l, sizeof(l));
+	return 0;
+}
+
+SEC("iter/udp")
+int ilm_list_udp(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *sk = ctx->udp_sk;
+	struct ilm_listener l = {};
+
+	if (!sk || sk->inet.sk.__sk_common.skc_state == TCP_ESTABLISHED)
+		return 0;
+	l.cookie = bpf_get_socket_cookie(sk);
+	describe(&l, &sk->inet.sk, IPPROTO_UDP);
+	bpf_seq_write(ctx->meta->seq, &l, sizeof(l));
+	return 0;
+}
+
+#endif
