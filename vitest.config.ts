@@ -25,6 +25,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.ts", "test/fuzz/**/*.test.ts"],
           testTimeout: 180_000,
+          // Vitest would leave a core for itself.
+          maxWorkers: "100%",
           sequence: { groupOrder: 0 },
         },
       },

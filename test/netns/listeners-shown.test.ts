@@ -122,13 +122,13 @@ for (const [path, unit] of cgroups) {
     const { pid } = lab.process;
     const owner = { pid, command: "python3", user: "root", unit };
     expect(await server.listeners()).toMatchObject(kinds.map(() => ({ ...owner, cgroup })));
-    const table = (await server.ilmDone(["listeners"])).stdout;
+    const table = (await server.ask(["listeners"])).stdout;
     const lines = table.split("\n").filter((text) => text.includes("127.0.1.10:"));
     expect(lines).toHaveLength(kinds.length);
     for (const line of lines) {
       expect(line).toMatch(new RegExp(` ${pid} +root +${(unit ?? "-").replaceAll(".", "\\.")} `));
     }
-    const explained = await server.ilmDone(["explain", "tcp", "203.0.113.1:6000", "--json"]);
+    const explained = await server.ask(["explain", "tcp", "203.0.113.1:6000", "--json"]);
     expect(explained.json()).toMatchObject({ listener: { pid, user: "root", unit } });
     for (const [kind, port] of [
       ["tcp", 6000],

@@ -242,7 +242,7 @@ for (const cell of matrix) {
       );
       // A test run has no packet to select a member by.
       const dialled = cell.public.includes(":") ? `[${cell.public}]` : cell.public;
-      const explained = await server.ilmDone(["explain", protocol, `${dialled}:6220`, "--json"]);
+      const explained = await server.ask(["explain", protocol, `${dialled}:6220`, "--json"]);
       expect(explained.json()).toMatchObject({ verdict: "selected" });
       const seen = new Set<string>();
       for (let dial = 0; dial < 60; dial += 1) {

@@ -4,8 +4,11 @@ import { manyMappings } from "../support/many.js";
 import { useNetwork } from "../support/network.js";
 import { pause } from "../support/process.js";
 import { random } from "../support/random.js";
+import type { MappingRow } from "../support/shapes.js";
 import { sizes } from "../support/sizes.js";
 
+/** Mappings of the file: as many as make a file a large one (src/dataplane/tables.ts, LAYERED_FROM). */
+const FILE = 10_000;
 const network = useNetwork();
 /** An address of the file's, and one that no mapping of the file names; both are the server's. */
 const known = "10.0.0.7";
@@ -22,13 +25,17 @@ async function change(...args: readonly string[]): Promise<Change> {
 }
 
 async function chosen(address: string, port: number): Promise<unknown> {
-  const result = await network.server.ilm(["explain", "tcp", `${address}:${port}`, "--json"]);
+  const result = await network.server.ask(["explain", "tcp", `${address}:${port}`, "--json"]);
   return (result.json() as { mapping: unknown }).mapping;
+}
+
+async function mappings(): Promise<readonly MappingRow[]> {
+  return (await network.server.ilmDone(["mappings", "--json"])).json() as readonly MappingRow[];
 }
 
 /** Selections, by the mapping's name. */
 async function selected(...names: readonly string[]): Promise<readonly (number | undefined)[]> {
-  const rows = await network.server.mappings();
+  const rows = await mappings();
   return names.map((name) => rows.find((row) => row.name === name)?.counters.selected);
 }
 
@@ -48,14 +55,14 @@ beforeAll(async () => {
     ]);
   }
   file = server.file(
-    manyMappings(10_000, () => "127.0.1.10:8080"),
+    manyMappings(FILE, () => "127.0.1.10:8080"),
     "many.ndjson",
   );
   await server.ilmDone(["apply", "-f", file]);
 });
 
 afterEach(async () => {
-  const rows = (await network.server.mappings()) as readonly { name: string; runtime?: boolean }[];
+  const rows: readonly { name: string; runtime?: boolean }[] = await mappings();
   const left = rows.filter((row) => row.runtime === true).map((row) => row.name);
   if (left.length > 0) await change("remove", ...new Set(left));
 });
@@ -66,13 +73,13 @@ test("they are added and removed alone, and connections follow", async () => {
   expect(await client.who("tcp", other, 81)).toBe("ECONNREFUSED");
   expect(await change("add", "tcp:81=127.0.1.11:8080")).toMatchObject({
     incremental: true,
-    mappings: 10_001,
+    mappings: FILE + 1,
   });
   expect(await client.who("tcp", other, 81)).toBe("blog");
   // The file's address is more specific than everywhere, and a second overlay does not disturb the first.
   expect(await change("add", "tcp:80=127.0.1.11:8080", "udp:80=127.0.1.11:8080")).toMatchObject({
     incremental: true,
-    mappings: 10_003,
+    mappings: FILE + 3,
   });
   expect(await client.who("tcp", known, 80)).toBe("web");
   expect(await client.who("tcp", other, 80)).toBe("blog");
@@ -82,7 +89,7 @@ test("they are added and removed alone, and connections follow", async () => {
   expect(await client.who("tcp", other, 80)).toBe("ECONNREFUSED");
   expect(await client.who("tcp", other, 81)).toBe("ECONNREFUSED");
   expect(await client.who("udp", other, 80)).toBe("blog");
-  expect(await change("remove", "udp:80")).toMatchObject({ incremental: true, mappings: 10_000 });
+  expect(await change("remove", "udp:80")).toMatchObject({ incremental: true, mappings: FILE });
   expect(await client.who("udp", other, 80)).toBe("ECONNREFUSED");
 });
 
@@ -103,12 +110,12 @@ test("counters go on through overlays, reloads and rooms that are used again", a
   await change("add", "tcp:84=127.0.1.11:8080");
   expect(await selected("m7", "tcp:82", "tcp:83", "tcp:84")).toEqual([before + 2, undefined, 1, 0]);
   const changed = server.file(
-    manyMappings(10_001, () => "127.0.1.10:8080"),
+    manyMappings(FILE + 1, () => "127.0.1.10:8080"),
     "more.ndjson",
   );
   expect(await change("apply", "-f", changed)).toMatchObject({
     incremental: false,
-    mappings: 10_003,
+    mappings: FILE + 3,
   });
   await client.who("tcp", other, 83);
   expect(await selected("m7", "tcp:83", "tcp:84")).toEqual([before + 2, 2, 0]);
@@ -155,13 +162,13 @@ test(`${sizes.overlayKills} kills of add and remove leave the file's mappings at
   for (let kill = 0; kill < sizes.overlayKills; kill += 1) {
     const verb = kill % 2 === 0 ? ["add", `tcp:86=127.0.1.11:8080`] : ["remove", "tcp:86"];
     const process = server.start(server.ilmCommand(verb));
-    await pause(100 + next() * 900);
+    await pause(100 + next() * 500);
     await process.stop("SIGKILL");
     expect(await client.who("tcp", known, 80), `seed ${seed}, kill ${kill}`).toBe("web");
     if (kill % 3 !== 2) continue;
     await server.ilm(["remove", "tcp:86"]);
     expect(await change("add", "tcp:86=127.0.1.11:8080", "udp:86=127.0.1.11:8080")).toMatchObject({
-      mappings: 10_002,
+      mappings: FILE + 2,
     });
     expect(await client.who("udp", other, 86), `seed ${seed}`).toBe("blog");
     await change("remove", "tcp:86", "udp:86");

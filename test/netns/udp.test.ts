@@ -46,7 +46,7 @@ async function status(): Promise<UdpStatus> {
 async function flows(
   ...clients: readonly { readonly address: string; readonly port: number }[]
 ): Promise<readonly FlowRow[]> {
-  const all = (await network.server.ilmDone(["flows", "--json"])).json() as readonly FlowRow[];
+  const all = (await network.server.ask(["flows", "--json"])).json() as readonly FlowRow[];
   // Both: sockets of the two families may have the same port.
   return all.filter(({ client }) =>
     clients.some(({ address, port }) => address === client.address && port === client.port),

@@ -44,7 +44,7 @@ afterEach(async () => {
 
 async function handovers(): Promise<readonly unknown[]> {
   const { server } = network;
-  const rows = (await server.ilmDone(["listeners", "--json"])).json() as readonly {
+  const rows = (await server.ask(["listeners", "--json"])).json() as readonly {
     readonly handover: unknown;
   }[];
   return rows.map(({ handover }) => handover);

@@ -5,7 +5,6 @@ export class Conversation {
   readonly #start: () => Background;
   #process: Background | null = null;
   #last: Promise<unknown> = Promise.resolve();
-  #read = 0;
 
   constructor(start: () => Background) {
     this.#start = start;
@@ -16,12 +15,11 @@ export class Conversation {
     const answer = this.#last.then(async () => {
       const process = this.#running();
       process.write(`${JSON.stringify(request)}\n`);
-      const end = await process.waitFor((self) => {
-        const position = self.stdout.indexOf("\n", this.#read);
-        return position === -1 ? null : position;
-      }, timeout_ms);
-      const line = process.stdout.slice(this.#read, end);
-      this.#read = end + 1;
+      // Nobody answers before he is asked, so the first line's end is the last character.
+      await process.waitFor((self) => (self.stdout.endsWith("\n") ? true : null), timeout_ms);
+      const line = process.stdout;
+      // All answers of a file together can be long.
+      process.stdout = "";
       return JSON.parse(line) as unknown;
     });
     this.#last = answer.catch(() => undefined);
@@ -36,7 +34,6 @@ export class Conversation {
   #running(): Background {
     if (this.#process?.running !== true) {
       this.#process = this.#start();
-      this.#read = 0;
     }
     return this.#process;
   }

@@ -3,10 +3,11 @@ import type { Faults } from "../../src/dataplane/types.js";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Conversation } from "./conversation.js";
 import { type Protocol, endpoint } from "./matrix.js";
 import type * as Library from "./in-namespace.js";
 import { Namespace } from "./namespace.js";
-import { builtRoot, ilmCommand } from "./paths.js";
+import { builtRoot, commandHost, ilmCommand } from "./paths.js";
 import { Background, eventually, run, type RunOptions, type RunResult } from "./process.js";
 import type { ListenerRow, MappingRow, Status } from "./shapes.js";
 
@@ -50,6 +51,10 @@ const library = (await import(`${builtRoot}test/support/in-namespace.js`)) as ty
 
 export class Server extends Namespace {
   #files = 0;
+  // It stays, and serves the next test.
+  readonly #commands = new Conversation(
+    () => new Background(this.inside([process.execPath, commandHost])),
+  );
 
   static async make(): Promise<Server> {
     return new Server(await Namespace.add("server"));
@@ -81,6 +86,18 @@ export class Server extends Namespace {
     return result;
   }
 
+  /** What a command says that only reads, without a process of its own. */
+  async ask(args: readonly string[]): Promise<IlmResult> {
+    return new IlmResult((await this.#commands.ask(args)) as RunResult);
+  }
+
+  /** Likewise of one that has to succeed: what it says as JSON. */
+  async #see(verb: string): Promise<unknown> {
+    const result = await this.ask([verb, "--json"]);
+    if (result.status !== 0) throw new Error(`ilm ${verb}: exit ${result.status}\n${result.text}`);
+    return result.json();
+  }
+
   /** Prepares a test: what `ilm apply` does, without its process. The same rules again cost next to nothing. */
   async apply(rules: string): Promise<void> {
     // Where a mapping stands is part of it.
@@ -106,15 +123,15 @@ export class Server extends Namespace {
   }
 
   async status(): Promise<Status> {
-    return (await this.ilmDone(["status", "--json"])).json() as Status;
+    return (await this.#see("status")) as Status;
   }
 
   async mappings(): Promise<readonly MappingRow[]> {
-    return (await this.ilmDone(["mappings", "--json"])).json() as readonly MappingRow[];
+    return (await this.#see("mappings")) as readonly MappingRow[];
   }
 
   async listeners(): Promise<readonly ListenerRow[]> {
-    return (await this.ilmDone(["listeners", "--json"])).json() as readonly ListenerRow[];
+    return (await this.#see("listeners")) as readonly ListenerRow[];
   }
 
   /** Starts `ilm run` and waits until it tells its service manager that it is ready. */
@@ -187,6 +204,11 @@ export class Server extends Namespace {
   async reset(): Promise<void> {
     await this.stopStarted();
     await this.unload();
+  }
+
+  override async stopAll(): Promise<void> {
+    await super.stopAll();
+    await this.#commands.stop();
   }
 
   override async destroy(): Promise<void> {
