@@ -54,6 +54,7 @@ async function checkRules(): Promise<Check[]> {
       flows: dataPlane.flowCount(),
       faults: dataPlane.faults(),
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+      overtaken: dataPlane.overtaken(),
       kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
     const findings = auditListeners(rules ?? emptyRules, listeners);

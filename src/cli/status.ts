@@ -33,6 +33,7 @@ export async function status(context: Context): Promise<void> {
       flows,
       faults,
       uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+      overtaken: dataPlane.overtaken(),
       kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
     const warnings = trouble === null ? found : [trouble, ...found];

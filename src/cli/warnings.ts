@@ -1,7 +1,7 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import type { DaemonStatus } from "../daemon/api.js";
 import { describeKfuncTrouble } from "../daemon/changes.js";
-import type { EngineInForce, FlowCount, Faults } from "../dataplane/types.js";
+import type { EngineInForce, FlowCount, Faults, Overtaken } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
@@ -18,6 +18,7 @@ export interface Warning {
     | "mptcp"
     | "ended-namespaces"
     | "interface-uncovered"
+    | "interface-overtaken"
     | "flows-full"
     | "engine"
     | "vrf"
@@ -44,6 +45,8 @@ export interface Circumstances {
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
+  /** Programs of others that run before ours on interfaces. */
+  readonly overtaken: readonly Overtaken[];
   /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
   readonly kfuncTrouble: string | null;
 }
@@ -60,6 +63,7 @@ export function findWarnings({
   flows,
   faults,
   uncoveredInterfaces,
+  overtaken,
   kfuncTrouble,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
@@ -71,6 +75,7 @@ export function findWarnings({
     ...(steers === true && engine !== "kfunc" ? vrfDestinations(inForce, listeners, vrfs) : []),
     ...ended(endedNamespaces),
     ...uncovered(uncoveredInterfaces),
+    ...overtaken.map(overtakenWarning),
     ...unusedModule(kfuncTrouble),
     ...fullFlows(flows),
     ...countedFaults(faults),
@@ -177,6 +182,19 @@ function uncovered(names: readonly string[]): Warning[] {
       remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
     },
   ];
+}
+
+function overtakenWarning({ interface: name, direction, programs }: Overtaken): Warning {
+  const what =
+    direction === "ingress"
+      ? "datagrams (and MPTCP connections) that it does not pass on are not handed over"
+      : "replies of UDP daemons that it does not pass on keep the daemon's own port";
+  return {
+    kind: "interface-overtaken",
+    message: `on ${name}, ${programs.join(", ")} ${programs.length === 1 ? "runs" : "run"} before ilm at ${direction}: ${what}`,
+    remedy:
+      "Harmless when it returns TCX_NEXT (-1). Else attach it behind ilm's program (BPF_F_AFTER), or run `ilm unload` and apply again: ilm attaches in front.",
+  };
 }
 
 /** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */

@@ -2,11 +2,21 @@
  * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress program of the generation
  * in force, which one map update changes for all interfaces; at egress the one that gives answers the port that was dialled.
  */
-import { AttachType, BpfObject, type BpfProgram, attach, openLink } from "../kernel/bpf.js";
+import {
+  AttachType,
+  BpfObject,
+  type BpfProgram,
+  attach,
+  attachFirst,
+  chainOf,
+  openLink,
+  programName,
+} from "../kernel/bpf.js";
 import { errnoOf } from "../kernel/ffi.js";
 import type { Folder } from "../kernel/folder.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { objectPath } from "./objects.js";
+import type { Overtaken } from "./types.js";
 
 const EEXIST = 17;
 const ENODEV = 19;
@@ -16,10 +26,10 @@ const NO_INTERFACE = 0x7fffffff;
 
 export const directions = ["ingress", "egress"] as const;
 export type Direction = (typeof directions)[number];
-const attachTypes: Record<Direction, AttachType> = {
+const attachTypes = {
   ingress: AttachType.tcxIngress,
   egress: AttachType.tcxEgress,
-};
+} as const satisfies Record<Direction, AttachType>;
 
 /** Does this kernel have tcx (6.6)? It then says that there is no such interface, and else that there is no such hook. */
 export function ingressIsPossible(): boolean {
@@ -73,6 +83,33 @@ export function interfacesWithout(folder: Folder | undefined, direction: Directi
   });
 }
 
+/** Where somebody came before us, who attached after we did. Changes nothing. */
+export function overtakenIn(folder: Folder, direction: Direction): Overtaken[] {
+  const present = interfaces();
+  return [...pinned(folder, direction)].flatMap(([index, pin]) => {
+    const link = openLink(folder, pin);
+    const ours = link?.info();
+    link?.close();
+    const name = present.get(index);
+    if (name === undefined || ours?.interfaceIndex !== index) return [];
+    const chain = chainOrNone(index, direction);
+    const before = chain.slice(0, Math.max(0, chain.indexOf(ours.programId)));
+    if (before.length === 0) return [];
+    const programs = before.map((id) => programName(id) || String(id));
+    return [{ interface: name, direction, programs }];
+  });
+}
+
+function chainOrNone(index: number, direction: Direction): number[] {
+  try {
+    return chainOf(index, attachTypes[direction]);
+  } catch (error) {
+    // It went meanwhile.
+    if (errnoOf(error) === ENODEV) return [];
+    throw error;
+  }
+}
+
 /** Attaches to every interface that has nothing of ours in that direction, and forgets those that went. */
 export function attachInterfaces(folder: Folder, direction: Direction, program: BpfProgram): void {
   const present = interfaces();
@@ -85,7 +122,7 @@ export function attachInterfaces(folder: Folder, direction: Direction, program: 
   for (const index of present.keys()) {
     if (known.has(index)) continue;
     try {
-      const link = attach(program, index, attachTypes[direction]);
+      const link = attachFirst(program, index, attachTypes[direction]);
       link.pin(folder, `${direction}-${index}`);
       link.close();
     } catch (error) {

@@ -38,6 +38,7 @@ import {
   type Direction,
   ingressIsPossible,
   interfacesWithout,
+  overtakenIn,
 } from "./interfaces.js";
 import type { Description } from "./description.js";
 import { Generation } from "./generation.js";
@@ -55,6 +56,7 @@ import type {
   Faults,
   FlowCount,
   InForce,
+  Overtaken,
 } from "./types.js";
 import { watchDecisions } from "./watch.js";
 
@@ -461,6 +463,20 @@ class KernelDataPlane implements DataPlane {
       }
     });
     return [...new Set(without)];
+  }
+
+  overtaken(): Overtaken[] {
+    const loaded = this.#current();
+    if (loaded === undefined || !loaded.registry.steers) return [];
+    const found = this.#inRegistry(loaded, (registry) => {
+      const folder = registry.folder(INTERFACES);
+      try {
+        return folder && directions.flatMap((direction) => overtakenIn(folder, direction));
+      } finally {
+        folder?.close();
+      }
+    });
+    return found ?? [];
   }
 
   /** In the folder of a registry; undefined when it has just been removed. */

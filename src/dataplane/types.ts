@@ -75,6 +75,14 @@ export interface Faults {
   readonly unsteered: number;
 }
 
+/** An interface on which programs of others run before ours. */
+export interface Overtaken {
+  readonly interface: string;
+  readonly direction: "ingress" | "egress";
+  /** The names that they were loaded with, in their order; without one: their ids. */
+  readonly programs: readonly string[];
+}
+
 export interface DataPlane {
   /** Inode number and cookie (decimal) of the network namespace. */
   readonly netnsInode: number;
@@ -106,6 +114,8 @@ export interface DataPlane {
    * ingress does not get it from there.
    */
   uncoveredInterfaces(): string[];
+  /** Where programs of others run before ours, on the interfaces; empty when nothing is loaded. */
+  overtaken(): Overtaken[];
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**

@@ -76,11 +76,17 @@ const mapCreate = libbpfFunction<
 >(
   "int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries, const void *options)",
 );
-const linkCreate = libbpfFunction<[number, number, number, null], number>(
+const linkCreate = libbpfFunction<[number, number, number, Uint8Array | null], number>(
   "int bpf_link_create(int program, int target, int type, const void *options)",
 );
 const linkUpdate = libbpfFunction<[number, number, null], number>(
   "int bpf_link_update(int link, int program, const void *options)",
+);
+const progQuery = libbpfFunction<
+  [number, number, number, Uint32Array, Uint32Array, Uint32Array],
+  number
+>(
+  "int bpf_prog_query(int target, int type, uint32_t flags, void *attach_flags, void *ids, void *count)",
 );
 const iterCreate = libbpfFunction<[number], number>("int bpf_iter_create(int link)");
 const linkNextId = libbpfFunction<[number, Uint32Array], number>(
@@ -455,6 +461,38 @@ export function openLink(folder: Folder, name: string): BpfLink | undefined {
 /** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
+}
+
+/** include/uapi/linux/bpf.h */
+const BPF_F_BEFORE = 8;
+
+/** Before all others on the interface, in that direction (kernel/bpf/mprog.c): what they let pass would not come to a later one. */
+export function attachFirst(
+  program: BpfProgram,
+  interfaceIndex: number,
+  type: typeof AttachType.tcxIngress | typeof AttachType.tcxEgress,
+): BpfLink {
+  // struct bpf_link_create_opts (bpf.h of libbpf): sz 0, flags 8.
+  const options = new Uint8Array(16);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, 16n, true);
+  view.setUint32(8, BPF_F_BEFORE, true);
+  const fd = linkCreate(program.fd, interfaceIndex, type, options);
+  return new BpfLink(checkedBpf("bpf_link_create", fd));
+}
+
+/** BPF_MPROG_MAX, include/linux/bpf_mprog.h */
+const CHAIN_MAX = 64;
+
+/** The ids of the programs on an interface, in the order in which they run. */
+export function chainOf(
+  interfaceIndex: number,
+  type: typeof AttachType.tcxIngress | typeof AttachType.tcxEgress,
+): number[] {
+  const ids = new Uint32Array(CHAIN_MAX);
+  const number = Uint32Array.of(CHAIN_MAX);
+  checkedBpf("bpf_prog_query", progQuery(interfaceIndex, type, 0, new Uint32Array(1), ids, number));
+  return [...ids.subarray(0, number[0])];
 }
 
 const BPF_MAP_TYPE_ARRAY = 2;

@@ -39,6 +39,7 @@ const fine: Circumstances = {
   flows: { live: 100, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
   uncoveredInterfaces: [],
+  overtaken: [],
   kfuncTrouble: null,
 };
 
@@ -84,6 +85,15 @@ describe("there is", () => {
 
   test("a warning of interfaces that the programs are not on", () => {
     expect(kinds({ uncoveredInterfaces: ["eth9"] })).toEqual(["interface-uncovered"]);
+  });
+
+  test("a warning of programs that run before ours", () => {
+    const overtaken = [
+      { interface: "eth0", direction: "ingress", programs: ["stranger", "2"] },
+    ] as const;
+    const [warning] = findWarnings({ ...fine, overtaken });
+    expect(warning?.kind).toBe("interface-overtaken");
+    expect(warning?.message).toContain("on eth0, stranger, 2 run before ilm at ingress");
   });
 
   test("a warning of a module that is loaded and cannot be used", () => {

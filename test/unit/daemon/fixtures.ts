@@ -75,6 +75,10 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
+  overtaken(): [] {
+    return [];
+  }
+
   flows(): [] {
     return [];
   }
