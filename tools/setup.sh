@@ -62,6 +62,7 @@ ethtool                                ethtool
 unbound                                unbound
 knotd                                  knot
 kdig                                   knot-dnsutils
+named                                  bind9
 chronyd                                chrony
 ntpdig                                 ntpsec-ntpdig
 in.tftpd                               tftpd-hpa

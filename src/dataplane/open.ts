@@ -25,7 +25,7 @@ import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, mappingAt } from "../model/mapping.js";
-import { type Address, familyOf, isLoopback4 } from "../model/address.js";
+import { type Address, familyOf } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
@@ -653,12 +653,14 @@ function attachNeeded(
   }
 }
 
-/** Services' addresses that the host lacks, put on lo. All of 127.0.0.0/8 can be used as it is. */
+/**
+ * Services' addresses that no interface has, put on lo. Of 127.0.0.0/8 too, all of which can be used as it is: some daemons
+ * (BIND) serve only addresses that an interface has.
+ */
 function addMissing(addresses: readonly Address[]): Address[] {
-  const wanted = addresses.filter((address) => !isLoopback4(address));
-  if (wanted.length === 0) return [];
+  if (addresses.length === 0) return [];
   const present = new Set(hostAddresses().map((entry) => entry.address));
-  return wanted.filter((address) => !present.has(address) && addToLoopback(address));
+  return addresses.filter((address) => !present.has(address) && addToLoopback(address));
 }
 
 /** Addresses that we put on lo and that no service has any more. */

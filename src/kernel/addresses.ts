@@ -8,6 +8,7 @@ import {
   addressBytes,
   addressFromBytes,
   familyOf,
+  isLoopback4,
 } from "../model/address.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
@@ -27,6 +28,8 @@ const IFA_LOCAL = 2;
 const IFA_PROTO = 11;
 const IFA_F_NODAD = 0x02;
 const IFADDRMSG = 8;
+const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_HOST = 254;
 /** The loopback device is the first of every namespace (drivers/net/loopback.c). */
 const LOOPBACK_INDEX = 1;
 
@@ -50,9 +53,15 @@ function attribute(type: number, data: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function ifaddrmsg(family: number, length: number, flags: number, index: number): Uint8Array {
+function ifaddrmsg(
+  family: number,
+  length: number,
+  flags: number,
+  scope: number,
+  index: number,
+): Uint8Array {
   const bytes = new Uint8Array(IFADDRMSG);
-  bytes.set([family, length, flags, 0]);
+  bytes.set([family, length, flags, scope]);
   new DataView(bytes.buffer).setUint32(4, index, true);
   return bytes;
 }
@@ -60,7 +69,7 @@ function ifaddrmsg(family: number, length: number, flags: number, index: number)
 /** Every address of every interface of the namespace. */
 export function hostAddresses(): HostAddress[] {
   const found: HostAddress[] = [];
-  for (const body of talk("RTM_GETADDR", message(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg(0, 0, 0, 0)))) {
+  for (const body of talk("RTM_GETADDR", message(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg(0, 0, 0, 0, 0)))) {
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     const family = body[0];
     if (family !== AF_INET && family !== AF_INET6) continue;
@@ -101,8 +110,10 @@ const families: Record<Family, { number: number; length: number; start: number }
 function change(type: number, flags: number, address: Address): void {
   const { number, length, start } = families[familyOf(address)];
   const bytes = addressBytes(address).subarray(start);
+  // As the kernel gives it to 127.0.0.1: never the source of what leaves the machine (net/ipv4/devinet.c, inet_select_addr).
+  const scope = isLoopback4(address) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
   const body = Buffer.concat([
-    ifaddrmsg(number, length, IFA_F_NODAD, LOOPBACK_INDEX),
+    ifaddrmsg(number, length, IFA_F_NODAD, scope, LOOPBACK_INDEX),
     attribute(IFA_LOCAL, bytes),
     attribute(IFA_ADDRESS, bytes),
     attribute(IFA_PROTO, Uint8Array.of(OURS)),

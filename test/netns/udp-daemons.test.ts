@@ -13,6 +13,7 @@ const network = useNetwork();
 const own = {
   unbound: { 4: "127.0.1.53", 6: "fd5e:ed00::53" },
   knot: { 4: "127.0.1.54", 6: "fd5e:ed00::54" },
+  bind: { 4: "127.0.1.55", 6: "fd5e:ed00::55" },
   time: { 4: "127.0.1.123", 6: "fd5e:ed00::123" },
   files: { 4: "127.0.1.69", 6: "fd5e:ed00::69" },
   quic: { 4: "127.0.1.44", 6: "fd5e:ed00::44" },
@@ -27,6 +28,7 @@ ${Object.entries(own)
 mappings:
   - { protocol: udp, port: 53, to: "unbound:5353" }
   - { protocol: udp, port: 54, to: knot }
+  - { protocol: [tcp, udp], port: 55, to: "bind:53" }
   - { protocol: udp, port: 123, to: time }
   - { name: time-remap, protocol: udp, port: 1123, to: "time:123" }
   - { protocol: udp, port: 69, to: files }
@@ -76,6 +78,18 @@ zone:
   - domain: test
     file: test.zone
 `,
+  bind: (folder: string): string => `options {
+  directory "${folder}";
+  pid-file none;
+  session-keyfile "${folder}/session.key";
+  listen-on port 53 { ${own.bind[4]}; };
+  listen-on-v6 port 53 { ${own.bind[6]}; };
+  recursion no;
+  dnssec-validation no;
+};
+controls {};
+zone "test" { type primary; file "test.zone"; };
+`,
   chrony: (folder: string): string => `port 123
 bindaddress ${own.time[4]}
 bindaddress ${own.time[6]}
@@ -108,8 +122,17 @@ describe("names", () => {
       "test.zone",
     );
     server.start(["knotd", "-c", server.file(configurations.knot(folder), "knot.conf")]);
+    server.start([
+      "named",
+      "-f",
+      "-n",
+      "1",
+      "-c",
+      server.file(configurations.bind(folder), "named.conf"),
+    ]);
     await listens("unbound", 5353);
     await listens("knot", 54);
+    await listens("bind", 53);
   });
 
   test.each(families)(
@@ -144,6 +167,21 @@ describe("names", () => {
       }
     },
   );
+});
+
+describe("BIND, which listens only where an interface has the address", () => {
+  for (const family of families) {
+    for (const transport of ["notcp", "tcp"] as const) {
+      test(`answers dig over IPv${family}, ${transport === "tcp" ? "TCP" : "UDP"}`, async () => {
+        const { public: dialled } = addressesOf[family];
+        const answer = await network.client.must(
+          words(`dig +time=3 +tries=2 +${transport} -p 55 @${dialled} www.test A`),
+        );
+        expect(answer).toContain("192.0.2.8");
+        expect(answer).not.toContain("unexpected source");
+      });
+    }
+  }
 });
 
 describe("time", () => {

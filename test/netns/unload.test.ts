@@ -119,16 +119,30 @@ mappings:
   await server.must(["ip", "addr", "del", "fd5e:ed00::99/128", "dev", "lo"]);
 });
 
-test("an address goes when its service goes, and comes back with it", async () => {
+test("addresses go when their service goes, and come back with it", async () => {
   const { server } = network;
-  const withService = rules.replace("127.0.1.10, ", "");
-  await server.apply(withService);
-  expect(await server.loopbackAddresses()).toEqual(["fd5e:ed00::10"]);
+  await server.apply(rules);
+  expect(await server.loopbackAddresses()).toEqual(["127.0.1.10", "fd5e:ed00::10"]);
   await server.apply("version: 1\nmappings:\n  - { port: 6000, to: 127.0.1.10 }\n");
   expect(await server.loopbackAddresses()).toEqual([]);
-  await server.apply(withService);
-  expect(await server.loopbackAddresses()).toEqual(["fd5e:ed00::10"]);
+  await server.apply(rules);
+  expect(await server.loopbackAddresses()).toEqual(["127.0.1.10", "fd5e:ed00::10"]);
   await server.ilmDone(["unload"]);
+});
+
+test("of 127.0.0.0/8 they leave nothing of the machine's own traffic changed but the source of what dials them", async () => {
+  const { server } = network;
+  await server.apply(rules);
+  const shown = await server.must(["ip", "-4", "-o", "addr", "show", "dev", "lo"]);
+  expect(shown).toMatch(/inet 127\.0\.1\.10\/32 scope host /);
+  const source = async (to: string): Promise<string | undefined> =>
+    / src (\S+)/.exec(await server.must(["ip", "route", "get", to]))?.[1];
+  expect(await source("127.0.0.1")).toBe("127.0.0.1");
+  expect(await source("127.0.1.11")).toBe("127.0.0.1");
+  expect(await source("127.0.1.10")).toBe("127.0.1.10");
+  expect(await source("203.0.113.100")).toBe("203.0.113.1");
+  await server.ilmDone(["unload"]);
+  expect(await source("127.0.1.10")).toBe("127.0.0.1");
 });
 
 test("unload when nothing is loaded is no error", async () => {

@@ -18,7 +18,7 @@ export interface FamilyAddresses {
   readonly network: string;
   readonly otherNetwork: string;
   readonly client: string;
-  /** Private addresses for daemons; the IPv6 ones are put on `lo` by ilm. */
+  /** Private addresses for daemons; ilm puts them on `lo`. */
   readonly daemon: string;
   readonly daemon2: string;
   readonly daemon3: string;

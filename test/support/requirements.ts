@@ -40,6 +40,7 @@ const programs: Readonly<Record<string, string>> = {
   ethtool: "ethtool",
   unbound: "unbound",
   knotd: "knot",
+  named: "bind9",
   kdig: "knot-dnsutils",
   chronyd: "chrony",
   ntpdig: "ntpsec-ntpdig",
