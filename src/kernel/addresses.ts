@@ -69,7 +69,10 @@ function ifaddrmsg(
 /** Every address of every interface of the namespace. */
 export function hostAddresses(): HostAddress[] {
   const found: HostAddress[] = [];
-  for (const body of talk("RTM_GETADDR", message(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg(0, 0, 0, 0, 0)))) {
+  for (const body of talk(
+    "RTM_GETADDR",
+    message(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg(0, 0, 0, 0, 0)),
+  )) {
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     const family = body[0];
     if (family !== AF_INET && family !== AF_INET6) continue;
