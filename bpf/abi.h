@@ -310,8 +310,10 @@ struct ilm_lookup_constants {
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	__u32 kfunc;		/* 1: the kernel's own tables are asked, through the module (kmod/) */
 	__u32 prefix_slots;	/* of `prefixes`, those that a hash gives */
+	__u32 draw_seed;	/* secret: which destination a client draws, where they have weights */
+	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_lookup_constants, 536);
+ILM_ASSERT_SIZE(struct ilm_lookup_constants, 544);
 
 /* registry/meta[0] */
 struct ilm_meta {

@@ -409,10 +409,11 @@ export interface LookupConstants {
   steerUdp: number;
   kfunc: number;
   prefixSlots: number;
+  drawSeed: number;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
-  size: 536,
+  size: 544,
   read: (view, at) => ({
     ownedFilter: bytesAt(view, at, 512),
     netnsCookie: view.getBigUint64(at + 512, true),
@@ -420,6 +421,7 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
     steerUdp: view.getUint32(at + 524, true),
     kfunc: view.getUint32(at + 528, true),
     prefixSlots: view.getUint32(at + 532, true),
+    drawSeed: view.getUint32(at + 536, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 512, value.ownedFilter);
@@ -428,6 +430,7 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
     view.setUint32(at + 524, value.steerUdp, true);
     view.setUint32(at + 528, value.kfunc, true);
     view.setUint32(at + 532, value.prefixSlots, true);
+    view.setUint32(at + 536, value.drawSeed, true);
   },
 };
 

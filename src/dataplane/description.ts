@@ -27,6 +27,8 @@ export interface Description extends InForce {
   readonly digest: string;
   /** Of the mappings. */
   readonly protocols: readonly Protocol[];
+  /** A secret of 32 bits, with which clients draw among weighted destinations: the same until unload, so that they keep theirs. */
+  readonly drawSeed: number;
   /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
   readonly layers: Layers | null;
 }

@@ -311,6 +311,7 @@ export class Generation {
       netnsCookie: registry.netnsCookie,
       kfunc: description.engine === "kfunc" ? 1 : 0,
       prefixSlots: slotsOf(mapOf(shared, "prefixes")),
+      drawSeed: description.drawSeed,
     });
     const below = mapOf(shared, BELOW);
     try {

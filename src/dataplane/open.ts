@@ -1,4 +1,5 @@
 /** The data plane of the main thread's network namespace. */
+import { randomInt } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
@@ -93,12 +94,14 @@ class KernelDataPlane implements DataPlane {
   readonly netnsInode: number;
   readonly #cookie: bigint;
   readonly #layeredFrom: number | undefined;
+  readonly #drawSeed: number | undefined;
   #loaded: Loaded | undefined;
   readonly #ingressIsPossible: () => boolean;
 
-  constructor({ layeredFrom, ingress = ingressIsPossible }: DataPlaneOptions) {
+  constructor({ layeredFrom, drawSeed, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
     this.#layeredFrom = layeredFrom;
+    this.#drawSeed = drawSeed;
     this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
@@ -355,6 +358,7 @@ class KernelDataPlane implements DataPlane {
       fileDigest: plan.fileDigest,
       digest: plan.digest,
       protocols: plan.protocols,
+      drawSeed: this.#drawSeed ?? before?.description.drawSeed ?? randomInt(2 ** 32),
       layers: plan.layers,
       registry: registry.number,
       interfaces: plan.interfaces,
@@ -703,6 +707,8 @@ export function openDataPlane(options: DataPlaneOptions = {}): DataPlane {
 export interface DataPlaneOptions {
   /** From how many mappings of the file on those added at run time are an overlay. */
   readonly layeredFrom?: number;
+  /** Instead of a random one. */
+  readonly drawSeed?: number;
   /** Says no: then all is as on a kernel without tcx. */
   readonly ingress?: () => boolean;
 }

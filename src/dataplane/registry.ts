@@ -338,7 +338,7 @@ export class Registry {
         [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
       );
     }
-    this.scan();
+    this.sweep();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { pinnedPaths } from "../support/kernel-state.js";
 import { useNetwork } from "../support/network.js";
+import { python, script } from "../support/paths.js";
 import type { RunResult } from "../support/process.js";
 import { run } from "../support/process.js";
 
@@ -150,4 +151,23 @@ test("no memory for the first rules: nothing is left of them, and the map and it
   const [one = ""] = refusals;
   expect(one).toMatch(/^ilm: no memory for the map [a-z_]+ of [\d,]+ entries/);
   expect(one).toMatch(/MemoryMax/);
+});
+
+test("a user's half a million binds fill the table of listeners, and the next apply makes room", async () => {
+  const { server, client } = network;
+  const udp = rules(0).replaceAll("{ name: always, port", "{ name: always, protocol: udp, port");
+  await server.apply(udp);
+  const asNobody = "setpriv --reuid 65534 --regid 65534 --clear-groups".split(" ");
+  await server.must([...asNobody, python, script("fill.py"), "530000"], { timeout_ms: 500_000 });
+  await server.echo("app", [["udp", "127.0.1.10", 6000]]);
+  expect(server.faults().untracked).toBeGreaterThan(0);
+  expect(await client.who("udp", address, 6000)).toBe("ECONNREFUSED");
+  await server.apply(udp.replace("port: 6001", "port: 6002"));
+  expect(await client.who("udp", address, 6000)).toBe("app");
+  // Those that come later find room too.
+  const before = server.faults().untracked;
+  await server.stopDaemons();
+  await server.echo("later", [["udp", "127.0.1.10", 6000]]);
+  expect(await client.who("udp", address, 6000)).toBe("later");
+  expect(server.faults().untracked).toBe(before);
 });

@@ -97,8 +97,17 @@ function fitFrom({ from }: Mapping, remote: string): number | null {
   return lengths.length === 0 ? null : Math.max(...lengths);
 }
 
+/** The data plane's secret, for whoever asks the oracle. */
+export const drawSeed = 0x5eed_cafe;
+
 /** How a client draws among weights, in words: the destination with the least -log2(u) / weight, with a u of its own for each. */
-function draw(remote: string, remotePort: number, address: string, port: number, weight: number) {
+function draw(
+  remote: string,
+  remotePort: number,
+  address: string,
+  port: number,
+  weight: number,
+): number {
   const mix = (value: number): number => {
     let h = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
@@ -120,7 +129,7 @@ function draw(remote: string, remotePort: number, address: string, port: number,
     h = Math.imul(h ^ (h >>> 16) ^ word(3), 0x27d4eb2f);
     return (h ^ (h >>> 15)) >>> 0;
   };
-  const h = mix((hash(remote, remotePort) ^ mix(hash(address, port))) >>> 0);
+  const h = mix((hash(remote, remotePort ^ drawSeed) ^ mix(hash(address, port))) >>> 0);
   return -Math.log2(Math.max(h, 1) / 2 ** 32) / weight;
 }
 

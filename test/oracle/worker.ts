@@ -8,6 +8,7 @@ import { openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane } from "../../src/dataplane/types.js";
 import type { Packet } from "../../src/model/decision.js";
 import { type Mapping, type Rules, emptyRules } from "../../src/model/mapping.js";
+import { drawSeed } from "./oracle.js";
 
 export type Request =
   | { readonly apply: Rules }
@@ -42,7 +43,7 @@ function answer(dataPlane: DataPlane, request: Request): unknown {
 }
 
 // The generator's rule sets are small, and overlays are for large ones.
-const dataPlane = openDataPlane({ layeredFrom: 0 });
+const dataPlane = openDataPlane({ layeredFrom: 0, drawSeed });
 for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify(answer(dataPlane, JSON.parse(line) as Request))}\n`);
 }

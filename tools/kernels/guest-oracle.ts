@@ -17,7 +17,7 @@ import {
   interfaceNames,
   type WantedSocket,
 } from "../../test/oracle/generate.js";
-import { agrees, decide, type Socket as Listening } from "../../test/oracle/oracle.js";
+import { agrees, decide, type Socket as Listening, drawSeed } from "../../test/oracle/oracle.js";
 import { random } from "../../test/support/random.js";
 import { capability } from "./report.js";
 import { enterNetwork, Socket, unshareNetwork } from "./sockets.js";
@@ -76,7 +76,7 @@ function prepare(): Map<number, string> {
 function askOracle(): string {
   const names = prepare();
   const source = random();
-  const plane = openDataPlane();
+  const plane = openDataPlane({ drawSeed });
   const tally: Record<string, number> = {};
   for (let round = 0; round < RULE_SETS; round++) {
     const made = generateRules(source, source.oneIn(2));
