@@ -1,4 +1,4 @@
-/** `ilm check`: is the configuration in order? Needs no privileges and asks no kernel. */
+/** `ilm check`: is the configuration in order? Needs no privileges. */
 import { errorBody } from "../daemon/error-body.js";
 import type { Desired } from "../daemon/desired.js";
 import { ExitStatus, IlmError, type Problem } from "../errors.js";

@@ -1,6 +1,8 @@
 /** Reads what `-f FILE` and the mappings given as arguments ask for. */
 import { loadDesired, type Desired } from "../daemon/desired.js";
+import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
 import { configurationError, IlmError } from "../errors.js";
+import { ephemeralPorts } from "../kernel/procfs.js";
 import { emptyRules } from "../model/mapping.js";
 import { beginStep } from "../progress.js";
 import { count } from "./render/text.js";
@@ -10,7 +12,7 @@ export interface SourceOptions {
   readonly file?: string;
 }
 
-/** Everything that can be found wrong without a kernel is found here. Throws USAGE or CONFIGURATION. */
+/** Everything that can be found wrong without a privilege is found here. Throws USAGE or CONFIGURATION. */
 export async function loadWanted(
   options: SourceOptions,
   mappings: readonly string[],
@@ -24,7 +26,9 @@ export async function loadWanted(
   const { checkRules } = await import("../compile/compile.js");
   beginStep(`compiling ${count(desired.file.mappings.length, "mapping")}`);
   const problems = checkRules({ ...emptyRules, source: desired.source, file: desired.file });
-  const all = [...desired.warnings, ...problems];
+  const host = ephemeralPorts();
+  const ofHost = host === undefined ? [] : warnOfEphemeralPorts(desired.file.mappings, host);
+  const all = [...desired.warnings, ...problems, ...ofHost];
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(all);
   return { ...desired, warnings: all };
 }

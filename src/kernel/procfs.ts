@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type { Owner } from "../model/listener.js";
+import type { PortRange } from "../model/mapping.js";
 
 /** Processes end while we look: what is gone is no error. Not being allowed to look is not either, just less to tell. */
 function orGone<T>(look: () => T, otherwise: T): T {
@@ -92,4 +93,20 @@ export function sysctl(name: string): string | undefined {
     () => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim(),
     undefined,
   );
+}
+
+function portRange(text: string): PortRange {
+  const [first = 0, last = first] = text.split(/[\s-]+/).map(Number);
+  return { first, last };
+}
+
+/** Of this network namespace. Undefined where there is no /proc, or not Linux's. */
+export function ephemeralPorts(): { range: PortRange; reserved: PortRange[] } | undefined {
+  const range = sysctl("net.ipv4.ip_local_port_range");
+  if (range === undefined) return undefined;
+  const reserved = sysctl("net.ipv4.ip_local_reserved_ports") ?? "";
+  return {
+    range: portRange(range),
+    reserved: reserved === "" ? [] : reserved.split(",").map(portRange),
+  };
 }

@@ -1,0 +1,63 @@
+/**
+ * Mappings of UDP that cover many of the ports from which the kernel gives one to a socket that asks for none
+ * (net.ipv4.ip_local_port_range). A client of the host's own that has such a port and is not connected loses the answers that it
+ * waits for to the mapping.
+ */
+import type { Problem } from "../errors.js";
+import type { Mapping, PortRange } from "../model/mapping.js";
+import { formatPorts } from "../model/ports.js";
+
+export interface EphemeralPorts {
+  readonly range: PortRange;
+  /** Never given to a socket that asks for none (net.ipv4.ip_local_reserved_ports); merged. */
+  readonly reserved: readonly PortRange[];
+}
+
+/** Of a hundred clients, one: a mapping of a few ports is rarely met. */
+const WORTH_SAYING = 0.01;
+
+function overlap(a: PortRange, b: PortRange): PortRange | null {
+  const first = Math.max(a.first, b.first);
+  const last = Math.min(a.last, b.last);
+  return first <= last ? { first, last } : null;
+}
+
+/** How many of the ports may be given to a socket that asks for none. */
+function given(ports: readonly PortRange[], { range, reserved }: EphemeralPorts): number {
+  let sum = 0;
+  for (const one of ports) {
+    const inside = overlap(one, range);
+    if (inside === null) continue;
+    sum += inside.last - inside.first + 1;
+    for (const kept of reserved) {
+      const out = overlap(inside, kept);
+      if (out !== null) sum -= out.last - out.first + 1;
+    }
+  }
+  return sum;
+}
+
+/** Warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no answer away. */
+export function warnOfEphemeralPorts(
+  mappings: readonly Mapping[],
+  host: EphemeralPorts,
+): Problem[] {
+  const all = given([host.range], host);
+  const problems: Problem[] = [];
+  for (const mapping of mappings) {
+    if (mapping.protocol !== "udp" || mapping.existing === "any") continue;
+    const covered = given(mapping.ports, host);
+    if (covered === 0 || covered < all * WORTH_SAYING) continue;
+    const inside = mapping.ports.flatMap((ports) => overlap(ports, host.range) ?? []);
+    problems.push({
+      severity: "warning",
+      ...mapping.origin,
+      path: `mapping ${mapping.name}`,
+      message:
+        `covers ${covered} of the ${all} ports that this host gives to UDP sockets which ask for none: ` +
+        "a client of the host's own that has one of them, and is not connected, loses its answers to the mapping",
+      hint: `keep those ports from such clients (sysctl net.ipv4.ip_local_reserved_ports=${formatPorts(inside)}), or say existing: any`,
+    });
+  }
+  return problems;
+}
