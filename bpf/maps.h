@@ -21,7 +21,7 @@ struct {
  * Place -> how many listen there; every TCP listener and bound UDP socket of the namespace, whether a mapping needs it
  * or not, so that a reload needs no look at the machine's sockets. Writers: sock_ops, post_bind, sock_release, iterators.
  * Readers: sk_lookup. An entry with 0 sockets is kept (a program cannot remove it without a race); the control plane
- * removes such entries now and then. Sized for every port of a few addresses; sockets beyond are counted in `faults`.
+ * removes such entries with each change of the rules. Sized for every port of a few addresses; sockets beyond are counted in `faults`.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -6,6 +6,7 @@ import {
   AttachType,
   BpfObject,
   type BpfProgram,
+  type LinkInfo,
   attach,
   attachFirst,
   chainOf,
@@ -62,12 +63,12 @@ function pinned(folder: Folder, direction: Direction): Map<number, string> {
   return found;
 }
 
-/** An interface that went leaves a link without one, also when another has its number by now. */
-function lives(folder: Folder, name: string, index: number): boolean {
+/** Undefined when it is on the interface no more: one that went leaves a link without one, also when another has its number by now. */
+function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefined {
   const link = openLink(folder, name);
-  const alive = link?.info().interfaceIndex === index;
+  const info = link?.info();
   link?.close();
-  return alive;
+  return info?.interfaceIndex === index ? info : undefined;
 }
 
 /**
@@ -79,7 +80,7 @@ export function interfacesWithout(folder: Folder | undefined, direction: Directi
   const known = pinned(folder, direction);
   return [...interfaces()].flatMap(([index, name]) => {
     const pin = known.get(index);
-    return pin !== undefined && lives(folder, pin, index) ? [] : [name];
+    return pin !== undefined && linkOn(folder, pin, index) !== undefined ? [] : [name];
   });
 }
 
@@ -87,11 +88,9 @@ export function interfacesWithout(folder: Folder | undefined, direction: Directi
 export function overtakenIn(folder: Folder, direction: Direction): Overtaken[] {
   const present = interfaces();
   return [...pinned(folder, direction)].flatMap(([index, pin]) => {
-    const link = openLink(folder, pin);
-    const ours = link?.info();
-    link?.close();
+    const ours = linkOn(folder, pin, index);
     const name = present.get(index);
-    if (name === undefined || ours?.interfaceIndex !== index) return [];
+    if (name === undefined || ours === undefined) return [];
     const chain = chainOrNone(index, direction);
     const before = chain.slice(0, Math.max(0, chain.indexOf(ours.programId)));
     if (before.length === 0) return [];
@@ -115,7 +114,7 @@ export function attachInterfaces(folder: Folder, direction: Direction, program: 
   const present = interfaces();
   const known = pinned(folder, direction);
   for (const [index, name] of known) {
-    if (present.has(index) && lives(folder, name, index)) continue;
+    if (present.has(index) && linkOn(folder, name, index) !== undefined) continue;
     folder.remove(name);
     known.delete(index);
   }

@@ -456,31 +456,34 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     if (loaded === undefined || !loaded.registry.steers) return [];
     const needed = neededHooks(loaded.description);
-    const without = this.#inRegistry(loaded, (registry) => {
-      const folder = registry.folder(INTERFACES);
-      try {
-        return directions
-          .filter((direction) => needed[direction])
-          .flatMap((direction) => interfacesWithout(folder, direction));
-      } finally {
-        folder?.close();
-      }
-    });
+    const without = this.#inInterfaces(loaded, (folder) =>
+      directions
+        .filter((direction) => needed[direction])
+        .flatMap((direction) => interfacesWithout(folder, direction)),
+    );
     return [...new Set(without)];
   }
 
   overtaken(): Overtaken[] {
     const loaded = this.#current();
     if (loaded === undefined || !loaded.registry.steers) return [];
-    const found = this.#inRegistry(loaded, (registry) => {
+    const found = this.#inInterfaces(
+      loaded,
+      (folder) => folder && directions.flatMap((direction) => overtakenIn(folder, direction)),
+    );
+    return found ?? [];
+  }
+
+  /** In the folder of what is attached to interfaces, which is undefined when nothing is; undefined as the next. */
+  #inInterfaces<T>(loaded: Loaded, action: (folder: Folder | undefined) => T): T | undefined {
+    return this.#inRegistry(loaded, (registry) => {
       const folder = registry.folder(INTERFACES);
       try {
-        return folder && directions.flatMap((direction) => overtakenIn(folder, direction));
+        return action(folder);
       } finally {
         folder?.close();
       }
     });
-    return found ?? [];
   }
 
   /** In the folder of a registry; undefined when it has just been removed. */

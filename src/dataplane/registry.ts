@@ -299,8 +299,8 @@ export class Registry {
 
   /**
    * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
-   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined
-   * when they do not fit: then a larger registry is needed.
+   * socket did since its bind() or listen() may not have been seen; what is kept of endpoints where nobody listens is freed. The
+   * result is the index into `primary` of each; undefined when they do not fit: then a larger registry is needed.
    */
   reserve(endpoints: readonly Endpoint[]): number[] | undefined {
     const keys = endpoints.map(endpointKey);

@@ -1,6 +1,6 @@
 /** Programs of others on the same interfaces: ours come first, so what theirs let pass is still handed over. */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Lab, useLab } from "../support/lab.js";
+import { type Lab, protocolOf, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import type { Background } from "../support/process.js";
@@ -45,8 +45,7 @@ async function answers(): Promise<Readonly<Record<string, string>>> {
     const { public: dialled, daemon } = addressesOf[family];
     for (const kind of kinds) {
       await lab.open(`${kind}${family}`, kind, daemon, 6000, { tag: "app" });
-      const protocol = kind === "udp" ? "udp" : "tcp";
-      seen[`${kind}${family}`] = await network.client.who(protocol, dialled, 6000);
+      seen[`${kind}${family}`] = await network.client.who(protocolOf(kind), dialled, 6000);
       if (kind === "udp") seen[`other${family}`] = await network.client.who("udp", dialled, 6100);
       await lab.do("close", `${kind}${family}`);
     }
