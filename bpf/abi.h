@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 5
+#define ILM_ABI_VERSION 6
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -56,18 +56,27 @@ ILM_ASSERT_SIZE(struct ilm_place, 24);
 struct ilm_presence {
 	__u32 sockets;		/* but for those that are connected */
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
-	__u32 steered;		/* of these, sockets that only the hand-over at ingress can select */
+	__u32 placed;		/* of these, sockets that sk_lookup can select: they are in `primary` or `members` */
 	__u32 connected;	/* UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody sees */
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 24);
 
+/* Who gives a destination's sockets what is for them. */
+enum ilm_handover {
+	ILM_HANDOVER_AUTO,	/* TCP as LOOKUP; UDP as INGRESS, until that is seen not to do */
+	ILM_HANDOVER_LOOKUP,	/* sk_lookup, out of a sockmap */
+	ILM_HANDOVER_INGRESS,	/* ingress: the sockets are put into no map */
+};
+
 /* Where the sockets of a destination are kept. */
 struct ilm_slot {
 	__u32 index;		/* into `primary`; ILM_SLOT_NONE: only in `members` */
 	__u32 serial;		/* never used twice; a socket remembers under which it was placed */
+	__u32 handover;		/* enum ilm_handover */
+	__u32 wanted;		/* 1: a packet came to sk_lookup for a socket that ingress could not give. Set by sk_lookup and ingress */
 };
-ILM_ASSERT_SIZE(struct ilm_slot, 8);
+ILM_ASSERT_SIZE(struct ilm_slot, 16);
 
 struct ilm_member {
 	struct ilm_endpoint endpoint;
@@ -82,10 +91,12 @@ struct ilm_tracked {
 	__u32 serial;		/* of the slot that it was placed under; 0: none */
 	__u8 counted;		/* 1 while it is counted */
 	__u8 v6only;
-	__u8 steered;		/* 1: counted as such, for a sockmap refused it */
+	__u8 steered;		/* 1: a TCP listener that is left to ingress, and counted in `steered_tcp` */
 	__u8 connected;		/* 1: counted as such */
+	__u8 answers;		/* 1: it has flows */
+	__u8 zero[7];
 };
-ILM_ASSERT_SIZE(struct ilm_tracked, 40);
+ILM_ASSERT_SIZE(struct ilm_tracked, 48);
 
 /* ports[protocol, port] */
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has whole addresses in `prefixes` */
@@ -238,7 +249,7 @@ enum ilm_attempt {
 	ILM_ATTEMPT_ABSENT,
 	ILM_ATTEMPT_WRONG_FAMILY,
 	ILM_ATTEMPT_FAILED,
-	ILM_ATTEMPT_STEERED,	/* listens, and the hand-over at ingress selects it */
+	ILM_ATTEMPT_STEERED,	/* listens, and only ingress can select it */
 };
 
 /* One decision, for `explain` (a test run) and `monitor`. */
@@ -270,7 +281,7 @@ struct ilm_question {
 	__u32 asked;		/* 1 during a test run of `explain` */
 	__u32 interface;
 	__u16 remote_port;	/* host byte order */
-	__u16 zero;
+	__u16 nat;		/* 1: the packet's family has NAT, so that ingress gives nothing */
 };
 ILM_ASSERT_SIZE(struct ilm_question, 12);
 
@@ -339,13 +350,26 @@ struct ilm_steering {
 };
 ILM_ASSERT_SIZE(struct ilm_steering, 8);
 
+/*
+ * registry/tokens[]: datagrams for mapped ports that ingress saw and that sk_lookup has not met yet. sk_lookup is also run when
+ * there is no packet (net/ipv4/udp_diag.c, udp_dump_one: any user may ask), for ICMP errors and by GRO; by these it knows a
+ * packet. By a hash of the addresses and ports: another one in its place costs a count, and decides nothing.
+ */
+#define ILM_TOKENS 1024		/* power of two; a network card hands over some packets at a time */
+struct ilm_token {
+	__u32 hash;
+	__u16 packets;
+	__u16 existing;		/* 1: ingress found who listens there already, in the kernel's own tables, and left it to them */
+};
+ILM_ASSERT_SIZE(struct ilm_token, 8);
+
 /* registry/faults[0]: what the tracking itself could not do. */
 struct ilm_faults {
 	__u64 untracked;	/* listeners that found a map full or no memory */
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
 	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
-	__u64 unsteered;	/* for a socket that only ingress can select: datagrams in fragments, MPTCP's packets from elsewhere */
+	__u64 unsteered;	/* for a socket that only ingress can select, where it could not: behind NAT, in fragments */
 };
 ILM_ASSERT_SIZE(struct ilm_faults, 40);
 
@@ -365,9 +389,14 @@ struct ilm_listener {
 	__u8 mptcp;
 	__u8 group_program;	/* 1: the SO_REUSEPORT group has a program of its own that selects */
 	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
-	__u16 zero;
+	__u8 placed;		/* 1: sk_lookup can select it out of a socket map */
+	__u8 zero;
 	__u32 zero2;
 };
 ILM_ASSERT_SIZE(struct ilm_listener, 64);
+
+/* What the NAT probe says (bpf/hooks.h): the families with NAT in the network namespace that it is run in. */
+#define ILM_NAT_IPV4 1
+#define ILM_NAT_IPV6 2
 
 #endif

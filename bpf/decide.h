@@ -22,7 +22,10 @@ struct lookup {
 	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
 	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
-	bool unanswerable;	/* a look-up that only ingress could have answered: neither counted nor reported */
+	bool nat;		/* a test run, of a packet of a family with NAT */
+	bool existing;		/* ingress found somebody who listens already */
+	bool unproven;		/* no packet is known for this look-up: neither counted nor reported */
+	bool undeliverable;	/* for a socket that sk_lookup cannot give: refused, and nobody else gets it */
 };
 
 /* tcp ports, then udp ports */
@@ -394,7 +397,7 @@ static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoin
 	if (p) {
 		all.sockets += p->sockets;
 		all.v6only += p->v6only;
-		all.steered += p->steered;
+		all.placed += p->placed;
 	}
 	return all;
 }
@@ -426,14 +429,37 @@ static __always_inline bool already_listening(const struct lookup *l, __u8 exist
 	return existing == ILM_EXISTING_ANY && wildcard_listens(l);
 }
 
-/* So that the reply can leave from what the client dialled. */
-static __always_inline void remember(const struct lookup *l, const struct ilm_endpoint *to)
+/* By what sk_lookup knows the packet again. The seed is for those who would have all look-ups meet in one place. */
+static __always_inline __u32 token_hash(const struct lookup *l)
 {
-	struct ilm_flow_key key = { .local_port = to->port, .remote_port = l->remote_port };
+	__u32 seed = constants.draw_seed ^ ((__u32)l->dialled.port << 16 | l->remote_port);
 
-	address_copy(key.local, to->address);
-	address_copy(key.remote, l->remote);
-	remember_flow(&key, &l->dialled);
+	return address_hash(l->remote, address_hash(l->dialled.address, seed));
+}
+
+static __always_inline struct ilm_token *token_at(__u32 hash)
+{
+	__u32 place = hash & (ILM_TOKENS - 1);
+
+	return bpf_map_lookup_elem(&tokens, &place);
+}
+
+/* sk_lookup cannot give the socket. It should have it from now on: `run` sees to that. Not static: it happens rarely. */
+__noinline int want(const struct ilm_endpoint *endpoint)
+{
+	struct ilm_endpoint copy;
+	struct ilm_slot *slot;
+
+	/* Never so; the verifier wants it said. */
+	if (!endpoint)
+		return 0;
+	copy = *endpoint;
+	slot = slot_of(&copy);
+	if (!slot || slot->handover == ILM_HANDOVER_INGRESS || slot->wanted)
+		return 0;
+	slot->wanted = 1;
+	bpf_ringbuf_output(&binds, &copy, sizeof(copy), 0);
+	return 1;
 }
 
 /* Not inlined: the caller's hot path stays short. */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled, as the answer left with
- * them, and the kernel would look there for the socket (net/ipv4/udp.c, __udp4_lib_err). The packet inside the error gets
- * back the source that the daemon has, so the error reaches it (IP_RECVERR, ECONNREFUSED).
+ * them, and the kernel looks there for the socket (net/ipv4/udp.c, __udp4_lib_err). That asks sk_lookup, which gives a socket out of
+ * a sockmap. For one that is in none, the packet inside the error gets back the source that the daemon has, so that the error
+ * reaches it (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and the kernel learns no path MTU for 127.0.0.0/8
+ * from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no route begins there): then the socket is wanted in a sockmap.
  */
 #ifndef ILM_ICMP_H
 #define ILM_ICMP_H
 
 #include "decide.h"
+#include "hooks.h"
 #include "skb.h"
 
 #define IPPROTO_ICMP 1
@@ -20,17 +23,19 @@ struct icmp_error {
 	__u32 check;		/* the ICMP checksum, which covers all that follows */
 	__u32 source;		/* of the packet inside: its source address, and its source port */
 	__u32 port;
+	bool too_big;		/* it tells a path MTU */
 };
 
 /* `inner`: the dialled address and port as `dialled`, the client as `remote`. */
 static __always_inline bool parse_icmp4(struct __sk_buff *skb, __u32 at, struct lookup *inner, struct icmp_error *e)
 {
 	__be16 ports[2];
-	__u8 type;
+	__u8 type[2];	/* and the code */
 	__be32 ip[5];
 
-	if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) || (type != 3 && type != 11 && type != 12))
+	if (bpf_skb_load_bytes(skb, at, type, sizeof(type)) || (type[0] != 3 && type[0] != 11 && type[0] != 12))
 		return false;
+	e->too_big = type[0] == 3 && type[1] == 4;
 	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) ||
 	    (bpf_ntohl(ip[2]) >> 16 & 0xff) != IPPROTO_UDP)
 		return false;
@@ -56,6 +61,7 @@ static __always_inline bool parse_icmp6(struct __sk_buff *skb, __u32 at, struct 
 	/* 1 to 4 are the errors; below 128 all are. */
 	if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) || type < 1 || type > 4)
 		return false;
+	e->too_big = type == 2;
 	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) ||
 	    (bpf_ntohl(ip[1]) >> 8 & 0xff) != IPPROTO_UDP)
 		return false;
@@ -123,6 +129,7 @@ static __always_inline void on_icmp(struct __sk_buff *skb, __u32 transport, bool
 {
 	struct lookup inner = { .dialled.protocol = IPPROTO_UDP };
 	__u32 at = network_offset(skb) + transport;
+	struct ilm_endpoint answerer = {};
 	struct ilm_flow_key key = {};
 	struct icmp_error e = {};
 	struct ilm_rule *rule;
@@ -137,8 +144,16 @@ static __always_inline void on_icmp(struct __sk_buff *skb, __u32 transport, bool
 		return;
 	number = find_rule(*class, &inner);
 	rule = bpf_map_lookup_elem(&rules, &number);
-	if (number && rule && find_answerer(&inner, rule, &key))
-		give_error_back(skb, &inner, &e, &key);
+	if (!number || !rule || !find_answerer(&inner, rule, &key))
+		return;
+	address_copy(answerer.address, key.local);
+	answerer.port = key.local_port;
+	answerer.protocol = IPPROTO_UDP;
+	if (listeners_at(&answerer, skb->ingress_ifindex).placed)
+		return;
+	if (e.too_big || has_conntrack(device_of(skb)->nd_net.net, v4))
+		want(&answerer);
+	give_error_back(skb, &inner, &e, &key);
 }
 
 #endif

@@ -23,7 +23,9 @@
 #define SOL_TCP 6
 #define TCP_BPF_SOCK_OPS_CB_FLAGS 1008	/* newer than Debian 12's <linux/bpf.h> */
 #define ENOENT 2
+#define EBUSY 16
 #define EEXIST 17
+#define ESOCKTNOSUPPORT 94
 #define EAFNOSUPPORT 97
 #define EOPNOTSUPP 95
 
@@ -39,7 +41,14 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct net;
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
+	possible_net_t skc_net;
 	__be32 skc_rcv_saddr;
 	__u16 skc_num;
 	unsigned short skc_family;

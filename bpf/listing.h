@@ -8,6 +8,16 @@
 
 #include "address.h"
 
+/* Only the registry knows. */
+#ifdef ILM_TRACK_H
+#define IS_PLACED(sk) ({ \
+	const struct ilm_tracked *known = bpf_sk_storage_get(&tracked, sk, NULL, 0); \
+	known && known->serial; \
+})
+#else
+#define IS_PLACED(sk) false
+#endif
+
 /* A function of its own also puts struct ilm_listener into the BTF, from which its TypeScript layout is made. */
 static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
 {
@@ -59,6 +69,7 @@ int ilm_list_tcp(struct bpf_iter__tcp *ctx)
 	if (!sk)
 		return 0;
 	l.cookie = bpf_get_socket_cookie(sk);
+	l.placed = IS_PLACED(sk);
 	if (bpf_core_field_exists(sk->is_mptcp))
 		l.mptcp = sk->is_mptcp;
 	describe(&l, (struct sock *)sk, IPPROTO_TCP);
@@ -75,6 +86,7 @@ int ilm_list_udp(struct bpf_iter__udp *ctx)
 	if (!sk || sk->inet.sk.__sk_common.skc_state == TCP_ESTABLISHED)
 		return 0;
 	l.cookie = bpf_get_socket_cookie(sk);
+	l.placed = IS_PLACED(sk);
 	describe(&l, &sk->inet.sk, IPPROTO_UDP);
 	bpf_seq_write(ctx->meta->seq, &l, sizeof(l));
 	return 0;

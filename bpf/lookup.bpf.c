@@ -19,7 +19,7 @@ static __always_inline bool is_steered(const struct lookup *l, const struct ilm_
 	/* The IPv6 wildcard, with sockets that all take no IPv4. */
 	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
-	return endpoint->protocol == IPPROTO_UDP ? p.sockets : p.steered;
+	return p.sockets > p.placed;
 }
 
 static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool dry)
@@ -39,7 +39,10 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
-	/* net/core/filter.c, bpf_sk_lookup_assign: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and IPv4. */
+	/* A UDP socket that connected meanwhile (net/core/filter.c, bpf_sk_lookup_assign). */
+	if (err == -ESOCKTNOSUPPORT)
+		return ILM_ATTEMPT_ABSENT;
+	/* Likewise: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and IPv4. */
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
@@ -97,8 +100,6 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 		return ILM_ATTEMPT_FAILED;
 	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
 	endpoint = *wanted;
-	if (constants.steer_udp && endpoint.protocol == IPPROTO_UDP)
-		return is_steered(l, &endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	/* As the kernel does: who is bound to the device goes before who is bound to none. */
 	if (any_on_device() && l->interface &&
 	    try_members(ctx, &endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)

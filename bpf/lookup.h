@@ -3,8 +3,9 @@
  * The decision. Runs for each new TCP connection and each datagram that no connected socket takes, after the established
  * table and before the kernel's own look at its listeners (net/ipv4/inet_hashtables.c, __inet_lookup_listener;
  * net/ipv4/udp.c, __udp4_lib_lookup), so "already listening" has to be tested here.
- * Datagrams and MPTCP connections come here only when ingress (bpf/steer.bpf.c) found nobody to give them to, or did not
- * see them: reassembled fragments, ICMP errors, interfaces on which it is not.
+ * Datagrams and MPTCP connections come here when ingress (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it
+ * found nobody to give them to; or when they have lost the socket on the way. sk_lookup is also run where there is no packet:
+ * take_token().
  *
  * Whoever includes this is an engine, and says before it how listeners are found:
  *
@@ -28,6 +29,7 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 			l->dry = 1;
 			l->interface = q->interface;
 			l->remote_port = q->remote_port;
+			l->nat = q->nat;
 		}
 	}
 }
@@ -39,6 +41,33 @@ static __always_inline bool called_by_ingress(void)
 	struct ilm_steering *s = bpf_map_lookup_elem(&steering, &key);
 
 	return s && s->looking;
+}
+
+/*
+ * Did ingress just see this datagram, on this CPU? A look-up that nft's `socket` makes on the way takes the token too, for the packet
+ * it is made for. Without ingress there is nothing to tell them by.
+ */
+static __always_inline void take_token(struct lookup *l)
+{
+	__u32 hash = token_hash(l);
+	struct ilm_token *token = token_at(hash);
+
+	l->unproven = !token || token->hash != hash || !token->packets;
+	if (l->unproven)
+		return;
+	token->packets--;
+	l->existing = token->existing;
+}
+
+/* The listener is for ingress, and that could not: it has not seen the datagram whole, or NAT or reassembly took it back. */
+static __always_inline void refuse(struct lookup *l, const struct ilm_endpoint *endpoint)
+{
+	l->undeliverable = true;
+	l->failed++;
+	if (l->unproven || l->dry)
+		return;
+	count_fault(unsteered);
+	want(endpoint);
 }
 
 /*
@@ -76,25 +105,19 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			l->failed++;
-		if (outcome == ILM_ATTEMPT_STEERED && !l->dry) {
-			/*
-			 * A look-up that cannot be given the socket. With UDP mostly no packet at all: GRO looks before ingress where
-			 * the host has tunnels (net/ipv4/udp_offload.c, udp4_gro_receive), and fragments ingress has counted.
-			 */
+		if (outcome == ILM_ATTEMPT_STEERED && (!l->dry || l->nat)) {
 			if (endpoint.protocol == IPPROTO_UDP) {
-				l->unanswerable = true;
+				refuse(l, &endpoint);
 				return 0;
 			}
-			count_fault(unsteered);
+			if (!l->dry)
+				count_fault(unsteered);
+			continue;
 		}
-		if (outcome != ILM_ATTEMPT_SELECTED && !(outcome == ILM_ATTEMPT_STEERED && l->dry))
+		if (outcome != ILM_ATTEMPT_SELECTED && outcome != ILM_ATTEMPT_STEERED)
 			continue;
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
-		if (!l->dry && endpoint.protocol == IPPROTO_UDP) {
-			fill_remote(ctx, l);
-			remember(l, &endpoint);
-		}
 		return 1;
 	}
 	return 0;
@@ -104,6 +127,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
+	bool counted, reject;
 	__u32 number;
 
 	number = find_rule(class, l);
@@ -118,36 +142,37 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!c)
 		return SK_PASS;
 
-	if (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing)) {
+	counted = !l->dry && !l->unproven;
+	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing))) {
 		l->verdict = ILM_VERDICT_EXISTING;
-		if (!l->dry)
+		if (counted)
 			c->existing++;
 		return SK_PASS;
 	}
 
 	if (choose_first(ctx, l, rule)) {
-		if (!l->dry)
+		if (counted)
 			c->selected++;
 		return SK_PASS;
 	}
 	if (rule->weighted && !(class & ILM_CLASS_ASKS))
 		fill_remote(ctx, l);
 	if (choose(ctx, l, rule)) {
-		if (!l->dry) {
+		if (counted) {
 			c->selected++;
 			c->errors += l->failed;
 		}
 		return SK_PASS;
 	}
 
-	if (l->unanswerable)
-		return SK_PASS;
-	l->verdict = rule->reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
-	if (!l->dry) {
+	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
+	reject = rule->reject || l->undeliverable;
+	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
+	if (counted) {
 		c->missed++;
 		c->errors += l->failed;
 	}
-	return rule->reject ? SK_DROP : SK_PASS;
+	return reject ? SK_DROP : SK_PASS;
 }
 
 static __always_inline int look_up(struct bpf_sk_lookup *ctx)
@@ -174,13 +199,15 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	address_from_context(l.dialled.address, l.family, ctx->local_ip4, ctx->local_ip6);
 	l.interface = ctx->ingress_ifindex;
 	/* Port 0: nobody's, or a test run's. */
-	if (*class & ILM_CLASS_ASKS || !ctx->remote_port)
+	if (*class & ILM_CLASS_ASKS || !ctx->remote_port || protocol == IPPROTO_UDP)
 		fill_remote(ctx, &l);
+	if (*class && !l.dry && protocol == IPPROTO_UDP && constants.steer_udp)
+		take_token(&l);
 	if (*class)
 		verdict = decide(ctx, &l, *class);
 	if (l.dry) {
 		report(&l);
-	} else if (*class && !l.unanswerable && watched()) {
+	} else if (*class && !l.unproven && watched()) {
 		fill_remote(ctx, &l);
 		report(&l);
 	}

@@ -79,7 +79,10 @@ struct {
 	__type(value, struct ilm_tracked);
 } tracked SEC(".maps");
 
-/* UDP sockets of destinations that were just bound (struct ilm_endpoint); `run` reads it and scans. */
+/*
+ * Destinations with a UDP socket that sk_lookup should have and has not (struct ilm_endpoint): just bound, or just missed. `run` reads it and scans.
+ * Writers: post_bind, sk_lookup, ingress.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 65536);
@@ -139,7 +142,15 @@ struct {
 	__type(value, struct ilm_steering);
 } steering SEC(".maps");
 
-/* One entry: TCP listeners of destinations that only ingress can select (MPTCP). Writers: sock_ops, iterators. */
+/* By hash. Writer: the ingress program. Reader: sk_lookup, on the same CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ILM_TOKENS);
+	__type(key, __u32);
+	__type(value, struct ilm_token);
+} tokens SEC(".maps");
+
+/* One entry: TCP listeners of destinations that only ingress can select (MPTCP, `handover: ingress`). Writers: sock_ops, iterators. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -186,5 +197,18 @@ struct {
 	if (fault) \
 		__sync_fetch_and_add(&fault->member, 1); \
 } while (0)
+
+/* The slot of a destination: of its very port, or else of every port of its address. */
+static __always_inline struct ilm_slot *slot_of(const struct ilm_endpoint *endpoint)
+{
+	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
+	struct ilm_endpoint every = *endpoint;
+	struct ilm_slot *slot = bpf_map_lookup_elem(&slots, &every);
+
+	if (slot)
+		return slot;
+	every.port = 0;
+	return bpf_map_lookup_elem(&slots, &every);
+}
 
 #endif

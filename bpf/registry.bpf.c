@@ -5,11 +5,12 @@
  *
  * TCP: BPF_SOCK_OPS_TCP_LISTEN_CB (net/ipv4/af_inet.c, inet_listen) is called before listen() returns, so a client that
  * connects after that finds the socket. UDP: post_bind is called before bind() returns and counts the socket, but the
- * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where ingress is not
- * to be had it reports the bind, and `run` places the socket with the iterator below.
+ * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where sk_lookup is
+ * to have the socket it reports the bind, and `run` places the socket with the iterator below.
  *
  * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/steer.bpf.c), which asks the kernel's own
- * tables and needs no registry but the knowledge that somebody listens.
+ * tables and needs no registry but the knowledge that somebody listens. With UDP that is right only where nothing comes between
+ * ingress and the socket: see takes_map().
  *
  * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB for those that
  * stop listening without being closed (shutdown, connect to AF_UNSPEC) and for MPTCP's subflow sockets, which belong to no
@@ -22,7 +23,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile struct ilm_registry_constants constants = {};
 
 /* One object for all that outlives generations: libbpf reads the kernel's BTF for each object anew, and that takes 0.08 s. */
+#include "deliver.h"
 #include "egress.h"
+#include "hooks.h"
 #include "ingress.h"
 #include "listing.h"
 #include "reply.h"
@@ -37,11 +40,38 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 
 /*
  * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP's
- * subflows), or has no place left, and the others of its group may go before it does.
+ * subflows; net/core/skmsg.c, sk_psock_init: somebody else uses its sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or
+ * has no place left, and the others of its group may go before it does.
  */
 static __always_inline bool is_for_ingress(long err)
 {
-	return err == -EOPNOTSUPP || (err == -EEXIST && constants.steer_udp);
+	return err == -EOPNOTSUPP || ((err == -EEXIST || err == -EBUSY) && constants.steer_udp);
+}
+
+/*
+ * Is a UDP socket of that destination to be put into a sockmap? What ingress gives is taken away again where the network namespace
+ * has NAT (bpf/hooks.h), and fragments have lost it when they are whole; but a socket in a sockmap changes for its daemon. So:
+ * where it is asked for, and where it is needed.
+ */
+static __always_inline bool takes_map(const struct ilm_slot *slot, const struct sock_common *skc,
+				      const struct ilm_endpoint *endpoint, bool v6only)
+{
+	const struct net *net;
+	bool v4, v6;
+
+	if (!constants.steer_udp)
+		return true;
+	if (slot->handover != ILM_HANDOVER_AUTO)
+		return slot->handover == ILM_HANDOVER_LOOKUP;
+	if (slot->wanted)
+		return true;
+	net = BPF_CORE_READ(skc, skc_net.net);
+	v4 = endpoint->address[2] == bpf_htonl(0xffff) && !endpoint->address[0] && !endpoint->address[1];
+	v6 = !v4;
+	/* Dual-stack. */
+	if (v6 && !v6only && address_is_wildcard(endpoint->address))
+		v4 = true;
+	return (v4 && has_nat(net, true)) || (v6 && has_nat(net, false));
 }
 
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
@@ -97,11 +127,15 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	slot = slot_of(&endpoint);
 	if (!slot)
 		return;
+	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) {
+		mark_steered(t, 1);
+		return;
+	}
 	err = place_ops(ctx, &endpoint, slot, device);
 	if (!err)
-		t->serial = slot->serial;
+		mark_placed(t, slot->serial);
 	else if (is_for_ingress(err))
-		mark_steered(t);
+		mark_steered(t, 1);
 	else
 		count_fault(unplaced);
 }
@@ -150,11 +184,9 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 		return;
 	}
 	count(t, endpoint, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), v6only);
-	if (constants.steer_udp)
-		return;
 	slot = slot_of(endpoint);
 	/* A full buffer loses nothing: the reader scans once for any number of binds, and now and then without one. */
-	if (slot)
+	if (slot && takes_map(slot, &sk->__sk_common, endpoint, v6only))
 		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
 }
 
@@ -226,6 +258,19 @@ int ilm_sock_release(struct bpf_sock *ctx)
 }
 
 /*
+ * For the control plane, by a test run: which families have NAT in the network namespace of whoever runs it (ILM_NAT_*). The packet
+ * of a test run is on that namespace's lo (net/bpf/test_run.c, bpf_prog_test_run_skb).
+ */
+SEC("tc")
+int ilm_nat(struct __sk_buff *ctx)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+	const struct net *net = BPF_CORE_READ(skb, dev, nd_net.net);
+
+	return (has_nat(net, true) ? ILM_NAT_IPV4 : 0) | (has_nat(net, false) ? ILM_NAT_IPV6 : 0);
+}
+
+/*
  * The scan: listeners that were there before us, and UDP sockets. Runs in the namespace of the process that opens it, under
  * the socket's lock for TCP. Idempotent.
  */
@@ -266,6 +311,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	struct ilm_endpoint endpoint; \
 	struct ilm_tracked *t; \
 	struct ilm_slot *slot; \
+	bool v6only; \
 	long err; \
 	if (!endpoint_of_sock(&endpoint, skc, protocol_number)) \
 		return 0; \
@@ -274,20 +320,30 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		count_fault(untracked); \
 		return 0; \
 	} \
-	count(t, &endpoint, (skc)->skc_bound_dev_if, BPF_CORE_READ_BITFIELD(skc, skc_ipv6only)); \
+	v6only = BPF_CORE_READ_BITFIELD(skc, skc_ipv6only); \
+	count(t, &endpoint, (skc)->skc_bound_dev_if, v6only); \
 	mark_connected(t, 0); \
-	if (protocol_number == IPPROTO_UDP && constants.steer_udp) \
-		return 0; \
 	slot = slot_of(&endpoint); \
-	if (!slot || t->serial == slot->serial) \
+	if (!slot) \
+		return 0; \
+	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \
+		/* It is taken out of the maps by the control plane, after that. */ \
+		mark_placed(t, 0); \
+		mark_steered(t, protocol_number == IPPROTO_TCP); \
+		return 0; \
+	} \
+	if (t->serial == slot->serial || \
+	    (protocol_number == IPPROTO_UDP && !takes_map(slot, skc, &endpoint, v6only))) \
 		return 0; \
 	PLACE(err, sk, skc, &endpoint, slot); \
-	if (!err) \
-		t->serial = slot->serial; \
-	else if (is_for_ingress(err)) \
-		mark_steered(t); \
-	else \
+	if (!err) { \
+		mark_placed(t, slot->serial); \
+		mark_steered(t, 0); \
+	} else if (!is_for_ingress(err)) { \
 		count_fault(unplaced); \
+	} else if (protocol_number == IPPROTO_TCP) { \
+		mark_steered(t, 1); \
+	} \
 } while (0)
 
 /*

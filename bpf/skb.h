@@ -17,10 +17,14 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct net_device;
+
 struct sk_buff {
 	unsigned long _skb_refdst;
+	struct net_device *dev;
 	unsigned char *head;
 	unsigned char *data;
+	__u16 transport_header;
 	__u16 network_header;
 	__u8 ip_summed : 2;
 };
@@ -35,6 +39,9 @@ struct rtable {
 
 struct net_device {
 	int ifindex;
+	unsigned int priv_flags;
+	void *rx_handler;
+	possible_net_t nd_net;
 };
 
 struct inet6_dev {
@@ -66,6 +73,16 @@ static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 	__u16 network = BPF_CORE_READ(skb, network_header);
 
 	return head + network - data;
+}
+
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
+
+/* Linux 6.2. What the kernel's own structures have of the packet; its fields are read as those of any (include/linux/filter.h). */
+static __always_inline const struct net_device *device_of(struct __sk_buff *skb)
+{
+	const struct sk_buff *kernel_skb = bpf_rdonly_cast(skb, bpf_core_type_id_kernel(struct sk_buff));
+
+	return kernel_skb->dev;
 }
 
 /*

@@ -6,13 +6,14 @@
  * (net/core/filter.c, bpf_sk_assign; include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and
  * the socket does not change.
  *
- * Ingress sees more than sk_lookup does. What is not for this host, or cannot be judged here, goes on untouched: frames for
- * others, multicast, broadcast, VLAN frames (they come again on the VLAN's interface), fragments, forwarded packets. A
- * selection is counted here, and a first fragment that cannot be handed over: everything else meets sk_lookup later and is
- * counted there.
+ * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly. What is not for this host, or
+ * cannot be judged here, goes on untouched: frames for others, multicast, broadcast, VLAN frames (they come again on the VLAN's
+ * interface, as those of a bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is at
+ * work. A selection is counted here: everything else meets sk_lookup later and is counted there.
  */
 #include <linux/tcp.h>
 
+#include "hooks.h"
 #include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -23,12 +24,22 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define IP_FRAGMENT_OFFSET 0x1fff
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_DSTOPTS 60
+#define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
+#define IPPROTO_AH 51
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
-/* Hop-by-hop and destination options; more than a few in one packet is nobody's honest traffic. */
-#define EXTENSIONS_MAX 4
+/* Of IPv6, before UDP or TCP: more than fit in a packet of 1,280 bytes that is of use. What has more is for sk_lookup. */
+#define EXTENSIONS_MAX 64
+
+/* Interfaces whose packets all come again, on the one above (net/core/dev.c, __netif_receive_skb_core, rx_handler). */
+enum netdev_priv_flags {
+	IFF_BONDING = 1 << 2,
+	IFF_BRIDGE_PORT = 1 << 9,
+	IFF_OVS_DATAPATH = 1 << 10,
+	IFF_TEAM_PORT = 1 << 13,
+};
 
 struct ip4_header {
 	__u8 version_length;
@@ -69,6 +80,8 @@ struct packet {
 	 */
 	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
+	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
+	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
 };
 
 /*
@@ -116,31 +129,61 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
+struct extensions {
+	struct __sk_buff *skb;
+	__u32 transport;
+	__u8 next;
+	bool fragment;
+	bool whole;		/* there is nothing more between here and UDP or TCP */
+};
+
+/* One extension header; 1 ends the walk. */
+static long pass_extension(__u32 passed, struct extensions *e)
+{
+	__u8 header[4];
+
+	if (e->next != IPPROTO_HOPOPTS && e->next != IPPROTO_DSTOPTS && e->next != IPPROTO_ROUTING && e->next != IPPROTO_AH &&
+	    e->next != IPPROTO_FRAGMENT) {
+		e->whole = true;
+		return 1;
+	}
+	if (!load(e->skb, e->transport, header, sizeof(header)))
+		return 1;
+	if (e->next == IPPROTO_FRAGMENT) {
+		/* Not the first; or with nothing behind it, which is no fragment (RFC 6946). */
+		if ((header[2] << 8 | header[3]) & 0xfff8)
+			return 1;
+		e->fragment |= header[3] & 1;
+		e->transport += 8;
+	} else if (e->next == IPPROTO_AH) {
+		e->transport += (header[1] + 2) * 4;
+	} else {
+		/* Routed on to somebody else, by this very host (net/ipv6/exthdrs.c, ipv6_rthdr_rcv). */
+		if (e->next == IPPROTO_ROUTING && header[3])
+			return 1;
+		e->transport += (header[1] + 1) * 8;
+	}
+	e->next = header[0];
+	return 0;
+}
+
 static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 {
+	struct extensions e = { .skb = skb, .transport = sizeof(struct ip6_header) };
 	struct ip6_header ip;
-	__u8 option[4];
-	__u8 next;
 
 	if (!load(skb, 0, &ip, sizeof(ip)))
 		return false;
+	e.next = ip.next;
+	e.whole = e.next == IPPROTO_UDP || e.next == IPPROTO_TCP;
+	if (!e.whole)
+		bpf_loop(EXTENSIONS_MAX, pass_extension, &e, 0);
+	if (!e.whole)
+		return false;
 	p->l.family = AF_INET6;
-	p->transport = sizeof(ip);
-	next = ip.next;
-	for (int i = 0; i < EXTENSIONS_MAX && (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS); i++) {
-		if (!load(skb, p->transport, option, sizeof(option)))
-			return false;
-		next = option[0];
-		p->transport += (option[1] + 1) * 8;
-	}
-	if (next == IPPROTO_FRAGMENT) {
-		if (!load(skb, p->transport, option, sizeof(option)) || (option[2] << 8 | option[3]) & 0xfff8)
-			return false;
-		next = option[0];
-		p->transport += 8;
-		p->fragment = true;
-	}
-	p->l.dialled.protocol = next;
+	p->transport = e.transport;
+	p->fragment = e.fragment;
+	p->l.dialled.protocol = e.next;
 	address_copy(p->l.dialled.address, ip.destination);
 	address_copy(p->l.remote, ip.source);
 	return true;
@@ -169,6 +212,23 @@ static __always_inline bool is_unicast(const struct lookup *l)
 	       last != bpf_htonl(0x7fffffff);
 }
 
+/* sk_lookup will know it by that. */
+static __always_inline void leave_token(const struct packet *p)
+{
+	const struct lookup *l = &p->l;
+
+	__u32 hash = token_hash(l);
+	struct ilm_token *token = token_at(hash);
+
+	if (!token)
+		return;
+	if (token->hash != hash)
+		token->packets = 0;
+	token->hash = hash;
+	token->existing = l->verdict == ILM_VERDICT_EXISTING;
+	token->packets++;
+}
+
 static __always_inline bool any_steered_tcp(void)
 {
 	__u32 key = 0;
@@ -177,18 +237,26 @@ static __always_inline bool any_steered_tcp(void)
 	return n && *n;
 }
 
-/* Would the kernel forward it? A packet that carries a socket is dropped there (net/ipv4/ip_forward.c). */
-__noinline int is_forwarded(struct __sk_buff *skb, const struct lookup *l)
+struct ipv6_devconf {
+	int forwarding;
+} __attribute__((preserve_access_index));
+
+struct netns_ipv6 {
+	struct ipv6_devconf *devconf_all;
+} __attribute__((preserve_access_index));
+
+struct net___ipv6 {
+	struct netns_ipv6 ipv6;
+} __attribute__((preserve_access_index));
+
+/* What a route look-up for the packet comes to, as if it had come in on `interface`: BPF_FIB_LKUP_RET_*. */
+static __always_inline long route(struct __sk_buff *skb, const struct lookup *l, __u32 interface)
 {
 	struct bpf_fib_lookup fib = {};
-	long result;
-
-	if (!l)
-		return true;
 
 	fib.family = l->family;
 	fib.l4_protocol = l->dialled.protocol;
-	fib.ifindex = skb->ingress_ifindex;
+	fib.ifindex = interface;
 	if (l->family == AF_INET) {
 		fib.ipv4_src = l->remote[3];
 		fib.ipv4_dst = l->dialled.address[3];
@@ -196,11 +264,66 @@ __noinline int is_forwarded(struct __sk_buff *skb, const struct lookup *l)
 		address_copy(fib.ipv6_src, l->remote);
 		address_copy(fib.ipv6_dst, l->dialled.address);
 	}
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+}
+
+/*
+ * Is it for somebody else, as far as the routes say? A packet that carries a socket is dropped when it is forwarded
+ * (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
+ */
+__noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
+{
+	const struct net___ipv6 *net;
+	long result;
+
+	/* Never so; the verifier wants it said. */
+	if (!p)
+		return true;
+	result = route(skb, &p->l, skb->ingress_ifindex);
 	/*
-	 * NOT_FWDED: the route is a local one. FWD_DISABLED: this interface forwards nothing, so it is local, or nobody's.
+	 * An interface that forwards nothing has no more to say: IPv4 is dropped there unless it is for this host, but IPv6 is
+	 * forwarded when `all` does (net/ipv6/ip6_output.c, ip6_forward). lo has the same routes, and mostly says more.
 	 */
-	return result != BPF_FIB_LKUP_RET_NOT_FWDED && result != BPF_FIB_LKUP_RET_FWD_DISABLED;
+	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		result = route(skb, &p->l, LOOPBACK_IFINDEX);
+	if (result == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return false;
+	if (result != BPF_FIB_LKUP_RET_FWD_DISABLED || p->shared)
+		return true;
+	if (p->l.family == AF_INET)
+		return false;
+	net = bpf_rdonly_cast(device_of(skb)->nd_net.net, bpf_core_type_id_kernel(struct net___ipv6));
+	return net->ipv6.devconf_all->forwarding;
+}
+
+/*
+ * Does it come in on an interface that is ours to judge? Programs stay on an interface that moves to another network namespace.
+ * Ports of bridges and the like pass all on to the interface above, where it is judged.
+ */
+static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
+{
+	const struct net_device *dev = device_of(skb);
+	const struct net *net = dev->nd_net.net;
+	__u32 above;
+
+	if (net->net_cookie != constants.netns_cookie)
+		return false;
+	if (!dev->rx_handler)
+		return true;
+	above = BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags);
+	if (above & (bpf_core_enum_value(enum netdev_priv_flags, IFF_BRIDGE_PORT) |
+		     bpf_core_enum_value(enum netdev_priv_flags, IFF_BONDING) |
+		     bpf_core_enum_value(enum netdev_priv_flags, IFF_TEAM_PORT) |
+		     bpf_core_enum_value(enum netdev_priv_flags, IFF_OVS_DATAPATH)))
+		return false;
+	p->shared = true;
+	return true;
+}
+
+/* Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody else. */
+static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
+{
+	return has_nat(device_of(skb)->nd_net.net, v4);
 }
 
 /* The packet's tuple as if it were for `address` and `port`; the result is its length. */
@@ -264,8 +387,6 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 	address_of_socket(bound, sk);
 	return address_equal(bound, address);
 }
-
-extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __ksym;
 
 /* Likewise of the packet as it is, with connections that are being made and remains of such. TCP only. To be released. */
 static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const struct lookup *l)
@@ -506,7 +627,7 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const st
 }
 
 /* What an offer to one destination came to. LEFT: it goes on as it is. */
-enum offer { REFUSED, TAKEN, LEFT, UNDELIVERABLE, MEETS_REMAINS };
+enum offer { REFUSED, TAKEN, LEFT, MEETS_REMAINS };
 
 /* Whether the destination's listener takes the packet. `i`: which of the rule's it is. */
 __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32 i)
@@ -537,19 +658,14 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		return REFUSED;
 	}
 	/*
-	 * A plain TCP listener: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not
-	 * say whether a plain one takes IPv4: then the kernel is asked.
+	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not say whether
+	 * one that is there takes IPv4: then the kernel is asked.
 	 */
-	if (!udp && live.sockets != live.steered &&
-	    !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
+	if (live.placed && !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 		return LEFT;
-	if (p->fragment) {
-		/* Put together again it has lost the socket, and sk_lookup has none to give. */
-		count_fault(unsteered);
-		l->verdict = ILM_VERDICT_MISSED;
-		l->attempts[i] = ILM_ATTEMPT_FAILED;
-		return UNDELIVERABLE;
-	}
+	/* Put together again it would have lost the socket. */
+	if (p->fragment)
+		return LEFT;
 	outcome = hand_over(skb, p, &endpoint);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
 		/* A connection of the client's from the same port to the listener itself, or its remains, was found instead. */
@@ -566,8 +682,6 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		return MEETS_REMAINS;
 	l->verdict = ILM_VERDICT_SELECTED;
 	l->selected = i;
-	if (udp)
-		remember(l, &endpoint);
 	return TAKEN;
 }
 
@@ -589,13 +703,11 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	}
 	if (answer == MEETS_REMAINS)
 		return bury(skb, p);
-	if (answer != TAKEN && answer != UNDELIVERABLE)
+	if (answer != TAKEN)
 		return TCX_NEXT;
 	c = bpf_map_lookup_elem(&counters, &rule->counter);
-	if (c && answer == TAKEN)
+	if (c)
 		c->selected++;
-	if (c && answer == UNDELIVERABLE)
-		c->errors++;
 	if (watched())
 		report(l);
 	return TCX_NEXT;
@@ -613,20 +725,70 @@ int ilm_icmp(struct __sk_buff *skb)
 	struct packet p;
 
 	__builtin_memset(&p, 0, sizeof(p));
-	if (parse(skb, &p))
+	if (parse(skb, &p) && is_ours(skb, &p))
 		on_icmp(skb, p.transport, p.l.family == AF_INET);
 	return TCX_NEXT;
+}
+
+/* Whom the packet is for. `class`: of its port. */
+static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
+{
+	bool udp = p->l.dialled.protocol == IPPROTO_UDP;
+	struct ilm_rule *rule;
+	enum holder holder;
+	__u32 number;
+
+	p->l.interface = arrival(skb, p->l.family == AF_INET);
+	p->crossed = p->l.interface != skb->ingress_ifindex;
+	number = find_rule(class, &p->l);
+	if (!number)
+		return TCX_NEXT;
+	rule = bpf_map_lookup_elem(&rules, &number);
+	if (!rule)
+		return TCX_NEXT;
+	p->l.mapping = rule->mapping;
+
+	if (!udp) {
+		if (!load(skb, p->transport + 13, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
+			return TCX_NEXT;
+		/*
+		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
+		 * no connection yet.
+		 */
+		if (!(p->tcp_flags & (TCP_SYN | TCP_ACK)))
+			return TCX_NEXT;
+	}
+	holder = udp ? udp_holder(skb, &p->l) : tcp_holder(skb, &p->l);
+	if (holder == REMAINS) {
+		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+			return TCX_NEXT;
+		p->remains = true;
+		holder = listener_holder(skb, &p->l);
+	}
+	if (holder != CONNECTION && p->crossed && any_on_device()) {
+		if (is_held(&p->l, rule->existing))
+			return TCX_NEXT;
+		holder = NOBODY;
+	}
+	p->connected = holder == CONNECTION;
+	if ((holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
+	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
+		p->l.verdict = ILM_VERDICT_EXISTING;
+	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING)
+		return TCX_NEXT;
+	if (is_forwarded(skb, p))
+		return TCX_NEXT;
+	return steer(skb, p, rule);
 }
 
 SEC("tc")
 int ilm_steer(struct __sk_buff *skb)
 {
 	struct ports_header ports_seen;
+	int action = TCX_NEXT;
 	struct packet p;
-	__u32 number, key;
-	struct ilm_rule *rule;
-	enum holder holder;
 	__u32 *class;
+	__u32 key;
 	bool udp;
 
 	if (skb->pkt_type != PACKET_HOST)
@@ -638,14 +800,12 @@ int ilm_steer(struct __sk_buff *skb)
 	p.l.mapping = ILM_MAPPING_NONE;
 	if (!parse(skb, &p) || !is_unicast(&p.l))
 		return TCX_NEXT;
-	if (constants.steer_udp && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
+	/* By the kfunc sk_lookup selects every kind of socket, for ICMP errors too. */
+	if (!constants.kfunc && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
 		/* A program of its own, as both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
-	if (constants.kfunc)
-		/* sk_lookup selects every kind of socket then. */
-		return TCX_NEXT;
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
-	if (udp ? !constants.steer_udp : p.l.dialled.protocol != IPPROTO_TCP || !any_steered_tcp())
+	if (!udp && (p.l.dialled.protocol != IPPROTO_TCP || constants.kfunc || !any_steered_tcp()))
 		return TCX_NEXT;
 
 	if (!load(skb, p.transport, &ports_seen, sizeof(ports_seen)))
@@ -654,45 +814,11 @@ int ilm_steer(struct __sk_buff *skb)
 	p.l.remote_port = bpf_ntohs(ports_seen.source);
 	key = port_key(p.l.dialled.protocol, p.l.dialled.port);
 	class = bpf_map_lookup_elem(&ports, &key);
-	if (!class || !*class)
+	if (!class || !*class || !is_ours(skb, &p))
 		return TCX_NEXT;
-
-	p.l.interface = arrival(skb, p.l.family == AF_INET);
-	p.crossed = p.l.interface != skb->ingress_ifindex;
-	number = find_rule(*class, &p.l);
-	if (!number)
-		return TCX_NEXT;
-	rule = bpf_map_lookup_elem(&rules, &number);
-	if (!rule)
-		return TCX_NEXT;
-	p.l.mapping = rule->mapping;
-
-	if (!udp) {
-		if (!load(skb, p.transport + 13, &p.tcp_flags, sizeof(p.tcp_flags)) || p.tcp_flags & TCP_RST)
-			return TCX_NEXT;
-		/*
-		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
-		 * no connection yet.
-		 */
-		if (!(p.tcp_flags & (TCP_SYN | TCP_ACK)))
-			return TCX_NEXT;
-	}
-	holder = udp ? udp_holder(skb, &p.l) : tcp_holder(skb, &p.l);
-	if (holder == REMAINS) {
-		if ((p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-			return TCX_NEXT;
-		p.remains = true;
-		holder = listener_holder(skb, &p.l);
-	}
-	if (holder != CONNECTION && p.crossed && any_on_device()) {
-		if (is_held(&p.l, rule->existing))
-			return TCX_NEXT;
-		holder = NOBODY;
-	}
-	if (holder == CONNECTION || (holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
-	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
-		return TCX_NEXT;
-	if (is_forwarded(skb, &p.l))
-		return TCX_NEXT;
-	return steer(skb, &p, rule);
+	if (!constants.kfunc && !meets_nat(skb, p.l.family == AF_INET))
+		action = judge(skb, &p, *class);
+	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected)
+		leave_token(&p);
+	return action;
 }

@@ -54,8 +54,8 @@ static __always_inline void add_to_presence(struct ilm_presence *p, const struct
 	}
 	if (t->v6only)
 		__sync_fetch_and_add(&p->v6only, change);
-	if (t->steered)
-		__sync_fetch_and_add(&p->steered, change);
+	if (t->serial)
+		__sync_fetch_and_add(&p->placed, change);
 	__sync_fetch_and_add(&p->sockets, change);
 }
 
@@ -73,16 +73,24 @@ static __always_inline void uncount(struct ilm_tracked *t)
 		add_to_presence(p, t, -1);
 }
 
-/* A sockmap refused it, so it is left to ingress. */
-static __always_inline void mark_steered(struct ilm_tracked *t)
+/* Under which slot sk_lookup finds it; 0: no more. */
+static __always_inline void mark_placed(struct ilm_tracked *t, __u32 serial)
 {
 	struct ilm_presence *p = counting(t);
+	__s32 change = (serial != 0) - (t->serial != 0);
 
-	if (t->steered || !p)
+	t->serial = serial;
+	if (p && change && !t->connected)
+		__sync_fetch_and_add(&p->placed, change);
+}
+
+/* Whether a TCP listener is left to ingress. */
+static __always_inline void mark_steered(struct ilm_tracked *t, __u8 steered)
+{
+	if (t->steered == steered)
 		return;
-	t->steered = 1;
-	__sync_fetch_and_add(&p->steered, 1);
-	add_to_single(steered_tcp, 1);
+	t->steered = steered;
+	add_to_single(steered_tcp, steered ? 1 : -1);
 }
 
 /* A UDP socket that connects is no listener any more; found unconnected by a scan, it is one again. */
@@ -101,9 +109,8 @@ static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected
 static __always_inline void forget(struct ilm_tracked *t)
 {
 	uncount(t);
-	if (t->steered)
-		add_to_single(steered_tcp, -1);
-	t->steered = 0;
+	mark_steered(t, 0);
+	t->answers = 0;
 	t->connected = 0;
 	t->serial = 0;
 }
@@ -139,18 +146,6 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 	filter_add(endpoint, 1);
 	if (device)
 		add_to_single(on_device, 1);
-}
-
-/* The slot of a destination: of its very port, or else of every port of its address. */
-static __always_inline struct ilm_slot *slot_of(const struct ilm_endpoint *endpoint)
-{
-	struct ilm_slot *slot = bpf_map_lookup_elem(&slots, endpoint);
-	struct ilm_endpoint every = *endpoint;
-
-	if (slot)
-		return slot;
-	every.port = 0;
-	return bpf_map_lookup_elem(&slots, &every);
 }
 
 #endif

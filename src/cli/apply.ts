@@ -4,7 +4,8 @@ import { performChange, type Performed } from "../daemon/perform.js";
 import { print, type Context } from "./context.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
-import { count } from "./render/text.js";
+import { count, indent } from "./render/text.js";
+import { unreachedWarnings } from "./unreached.js";
 import { withDataPlane } from "./with-data-plane.js";
 
 export async function apply(
@@ -13,11 +14,23 @@ export async function apply(
   mappings: readonly string[],
 ): Promise<void> {
   const { source, given, file, warnings } = await loadWanted(options, mappings);
-  const performed = await withDataPlane((dataPlane) =>
-    performChange(dataPlane, { kind: "apply", source, given, file }),
-  );
+  const { performed, unreached } = await withDataPlane(async (dataPlane) => {
+    const done = await performChange(dataPlane, { kind: "apply", source, given, file });
+    return {
+      performed: done,
+      unreached: await unreachedWarnings(dataPlane, done.by === "daemon"),
+    };
+  });
   noteWarnings(context, warnings);
-  print(context, { ...performed, warnings }, () => describePerformed(performed));
+  print(
+    context,
+    { ...performed, warnings, unreached },
+    () =>
+      describePerformed(performed) +
+      unreached
+        .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
+        .join(""),
+  );
 }
 
 /** What a change did, for people. */

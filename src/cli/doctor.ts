@@ -9,6 +9,7 @@ import { openDataPlane } from "../dataplane/open.js";
 import { print, type Context } from "./context.js";
 import { hostAddresses } from "./host-addresses.js";
 import { count, indent, printable } from "./render/text.js";
+import { unreachedWarnings } from "./unreached.js";
 import { findWarnings } from "./warnings.js";
 
 type Check = HostReport["checks"][number];
@@ -60,7 +61,9 @@ async function checkRules(): Promise<Check[]> {
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [
       check,
-      ...warnings.map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
+      ...[...(await unreachedWarnings(dataPlane, daemon !== null)), ...warnings].map(
+        ({ kind, message, remedy }) => warningCheck(kind, message, remedy),
+      ),
       ...findings
         .filter((finding) => finding.kind === "foreign-address")
         .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),

@@ -78,6 +78,7 @@ async function ask(
     kernel,
     states,
     ownerOf: await ownersOf(named),
+    nat: dataPlane.nat(),
     interfaceName,
   };
 }

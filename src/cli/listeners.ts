@@ -23,6 +23,7 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
       means: {
         kfunc: inForce?.engine === "kfunc",
         steers: dataPlane.steers() ?? false,
+        nat: dataPlane.nat(),
         vrfs: dataPlane.vrfs(),
       },
     };

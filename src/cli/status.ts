@@ -10,6 +10,7 @@ import { print, type Context } from "./context.js";
 import { hostAddresses } from "./host-addresses.js";
 import { count, formatAge, indent } from "./render/text.js";
 import { findWarnings, type Warning } from "./warnings.js";
+import { unreachedWarnings } from "./unreached.js";
 import { withDataPlane } from "./with-data-plane.js";
 
 /** Status 0 also when nothing is loaded: that is an answer. */
@@ -36,7 +37,8 @@ export async function status(context: Context): Promise<void> {
       overtaken: dataPlane.overtaken(),
       kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
-    const warnings = trouble === null ? found : [trouble, ...found];
+    const unreached = await unreachedWarnings(dataPlane, daemon !== null);
+    const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
     const shape = {
       loaded: inForce !== null,
       netns: dataPlane.netnsInode,

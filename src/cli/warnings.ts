@@ -22,6 +22,8 @@ export interface Warning {
     | "flows-full"
     | "engine"
     | "vrf"
+    | "unreached"
+    | "unregistered"
     | keyof Faults;
   readonly message: string;
   readonly remedy: string;
@@ -98,7 +100,7 @@ function vrfDestinations(
   listeners: readonly Listener[],
   vrfs: ReadonlySet<number>,
 ): Warning[] {
-  const means = { kfunc: false, steers: true, vrfs };
+  const means = { kfunc: false, steers: true, nat: [], vrfs };
   return joinListeners(rules, listeners)
     .filter((view) => view.mappings.length > 0 && handoverOf(view, means) === "none")
     .map(({ listener, mappings }) => ({
@@ -231,8 +233,9 @@ const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">
       "Harmless when those daemons send on their own account from the port they serve, or answer after 300 seconds of silence. Else clients were forgotten in a flood: `ilm flows`.",
   }),
   unsteered: (number) => ({
-    message: `${count(number, "datagram")} for UDP daemons of mappings came in fragments (or, for MPTCP listeners, a connection by an interface without the programs), and could not be handed over`,
-    remedy: "Let clients send datagrams that fit into one packet.",
+    message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT, in fragments, or (MPTCP) from an interface without the programs`,
+    remedy:
+      "`ilm run` registers such UDP daemons at once, and so does the next apply; then sk_lookup has them. Those with `handover: ingress` stay as they are: let clients send datagrams that fit into one packet.",
   }),
 };
 

@@ -241,8 +241,8 @@ class Compiler {
     const rule = this.#pushRule(
       index,
       {
-        4: this.#run(mapping.protocol, lists[4], only, weighted),
-        6: this.#run(mapping.protocol, lists[6], only, weighted),
+        4: this.#run(mapping, lists[4], only, weighted),
+        6: this.#run(mapping, lists[6], only, weighted),
       },
       { 4: lists[4].length, 6: lists[6].length },
     );
@@ -264,22 +264,26 @@ class Compiler {
 
   /** Index of the first of these destinations, which lie one after the other. Equal lists share a place. */
   #run(
-    protocol: Protocol,
+    mapping: Mapping,
     list: readonly Candidate[],
     onlyPort: number | undefined,
     weighted: boolean,
   ): number {
+    const { protocol } = mapping;
     let key: string = protocol;
-    for (const { address, port, weight } of list) {
+    for (const { address, port, weight, handover } of list) {
       key += ` ${address} ${port === 0 ? (onlyPort ?? 0) : port}`;
       if (weighted) key += `*${weight}`;
+      if (handover !== undefined) key += ` ${handover}`;
     }
     const known = this.#destinationRuns.get(key);
     if (known !== undefined) return known;
     const first = this.#destinationEndpoint.length;
-    for (const { address, port: given, weight } of list) {
+    for (const { address, port: given, weight, handover } of list) {
       const port = given === 0 ? (onlyPort ?? 0) : given;
-      this.#destinationEndpoint.push(this.#endpoint({ protocol, address, port }));
+      const said = handover === undefined ? undefined : { handover };
+      const endpoint = this.#endpoint({ protocol, address, port, ...said }, mapping);
+      this.#destinationEndpoint.push(endpoint);
       this.#destinationAddress.append(addressBytes(address));
       this.#destinationPort.push(port);
       this.#destinationWeight.push(weight);
@@ -288,12 +292,30 @@ class Compiler {
     return first;
   }
 
-  #endpoint(endpoint: Endpoint): number {
+  #endpoint(endpoint: Endpoint, mapping: Mapping): number {
     const key = `${endpoint.protocol} ${endpoint.address} ${endpoint.port}`;
     const known = this.#endpointIndexes.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#agreeOnHandover(known, endpoint, mapping);
+      return known;
+    }
     this.#endpointIndexes.set(key, this.#endpoints.length);
     return this.#endpoints.push(endpoint) - 1;
+  }
+
+  /** A socket is in a map or it is not: the mappings that lead to it have to say the same, or nothing. */
+  #agreeOnHandover(index: number, { address, port, handover }: Endpoint, mapping: Mapping): void {
+    const known = this.#endpoints[index];
+    if (known === undefined || handover === undefined || known.handover === handover) return;
+    if (known.handover === undefined) {
+      this.#endpoints[index] = { ...known, handover };
+      return;
+    }
+    this.#problem(
+      mapping,
+      `its destination ${address}, port ${port === 0 ? "as dialled" : port}, is to be handed over by ${handover}, and another mapping says ${known.handover}`,
+      "say the same in all mappings that lead there, or say it once, for the service",
+    );
   }
 
   #compileClass(

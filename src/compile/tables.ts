@@ -1,6 +1,6 @@
 /** What rules compile to: the tables of one generation, as columns, without anything of the kernel's layouts. */
 import { type Address, type Family, familyOf, prefixBits, type Prefix } from "../model/address.js";
-import type { Mapping, PortRange, Protocol } from "../model/mapping.js";
+import type { HandoverChoice, Mapping, PortRange, Protocol } from "../model/mapping.js";
 import { bytes, signedWords, words } from "./columns.js";
 
 /** A place where sockets are kept: one address and port, or every port of an address (port 0). */
@@ -9,6 +9,8 @@ export interface Endpoint {
   readonly address: Address;
   /** Host byte order. */
   readonly port: number;
+  /** Absent: nothing was said. */
+  readonly handover?: HandoverChoice;
 }
 
 /** What a table leads to: above 0 the number of a rule, below 0 that of a step (negated), 0 neither. */

@@ -48,8 +48,9 @@ export function parseMappingArgument(
   const to = parseList(parts.to, parseTo, error);
   problems.throwIfErrors([file]);
 
+  const unsaid = { name: undefined, existing: undefined, miss: undefined, handover: undefined };
   const mappings = buildMappings(
-    { name: undefined, protocols, ports, ...conditions, to, existing: undefined, miss: undefined },
+    { protocols, ports, ...conditions, to, ...unsaid },
     new ServiceTable(services),
     { file, line: 0, column: 0 },
     (severity, _spot, message, hint) => add(severity, message, hint),
@@ -59,7 +60,7 @@ export function parseMappingArgument(
 }
 
 /**
- * The argument that means the mapping, given the same services. Its name, `existing` and `miss` have no place in an
+ * The argument that means the mapping, given the same services. Its name, `existing`, `miss` and `handover` have no place in an
  * argument: for mappings that were given as arguments nothing is lost.
  */
 export function formatMappingArgument(mapping: Mapping): string {

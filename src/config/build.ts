@@ -11,6 +11,7 @@ import {
 import type {
   Destination,
   Existing,
+  HandoverChoice,
   Mapping,
   Miss,
   Origin,
@@ -35,6 +36,7 @@ export interface Entry {
   readonly to: readonly Target[];
   readonly existing: Existing | undefined;
   readonly miss: Miss | undefined;
+  readonly handover: HandoverChoice | undefined;
 }
 
 /** Where in the entry: a key, and the item of its list. */
@@ -56,7 +58,7 @@ const MAX_SUGGESTIONS = 100;
 /** The services that destinations may name. */
 export class ServiceTable {
   readonly #byName: ReadonlyMap<string, Service>;
-  readonly #ownerOf = new Map<Address, string>();
+  readonly #ownerOf = new Map<Address, Service>();
   readonly #unsound: ReadonlySet<string> | "any";
   #suggestions = 0;
 
@@ -65,7 +67,7 @@ export class ServiceTable {
     this.#byName = new Map(services.map((service) => [service.name, service]));
     this.#unsound = unsound;
     for (const service of services) {
-      for (const address of service.addresses) this.#ownerOf.set(address, service.name);
+      for (const address of service.addresses) this.#ownerOf.set(address, service);
     }
   }
 
@@ -78,9 +80,9 @@ export class ServiceTable {
     return this.#unsound === "any" || this.#unsound.has(name);
   }
 
-  /** Name of the service that owns the address. */
-  ownerOf(address: Address): string | undefined {
-    return this.#ownerOf.get(address);
+  /** The service that owns the address. */
+  ownerOf(address: Address | "*"): Service | undefined {
+    return address === "*" ? undefined : this.#ownerOf.get(address);
   }
 
   /** The service that was meant by a name that is none; only so often, since each takes a look at all of them. */
@@ -107,7 +109,7 @@ export function buildMappings(
   if (items !== null && checkFamilies(on, from, entry.to, items, report)) {
     warnInside(entry, ports, on, items, services, report);
   }
-  const to = items === null ? [] : join(items);
+  const to = items === null ? [] : withHandover(join(items), entry.handover, services);
   const existing = entry.existing ?? "exact";
   const miss = entry.miss ?? "pass";
   const mappings: Mapping[] = [];
@@ -126,6 +128,21 @@ export function buildMappings(
     );
   }
   return mappings;
+}
+
+/** What the mapping says, or else the service whose address it is. */
+function withHandover(
+  destinations: readonly Destination[],
+  said: HandoverChoice | undefined,
+  services: ServiceTable,
+): readonly Destination[] {
+  const choice = ({ address }: Destination): HandoverChoice | undefined =>
+    said ?? services.ownerOf(address)?.handover;
+  if (destinations.every((one) => choice(one) === undefined)) return destinations;
+  return destinations.map((one) => {
+    const handover = choice(one);
+    return handover === undefined ? one : { ...one, handover };
+  });
 }
 
 /** The common case of one item without a copy; `flat` takes longer than everything else here together. */

@@ -34,6 +34,7 @@ const forms: Readonly<Record<string, string>> = {
   weight: `write a whole number, 1 to ${MAX_WEIGHT}`,
   existing: "write exact, any or never",
   miss: "write pass or reject",
+  handover: "write auto, lookup or ingress",
 };
 
 const SERVICE_FORM = "write { address: 127.0.1.10 }";

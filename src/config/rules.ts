@@ -104,7 +104,12 @@ function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
     if (entry === null) return null;
     mappings.push(entry);
   }
-  return { services: Object.entries(rest.data.services ?? {}), mappings };
+  const { engine, services } = rest.data;
+  return {
+    services: Object.entries(services ?? {}),
+    mappings,
+    ...(engine === undefined ? {} : { engine }),
+  };
 }
 
 /** The entries that are right in a document that is not, so that their own problems are told in the same run. */
@@ -153,6 +158,7 @@ function collectServices(documents: readonly Entries[], problems: Problems): Ser
       const service: Service = {
         name,
         addresses: listOf(entry.address),
+        ...(entry.handover !== undefined && { handover: entry.handover }),
         origin: { file: source.name, ...source.place(path, "key") },
       };
       const earlier = byName.get(name);
@@ -237,7 +243,8 @@ function collectMappings(
 const tcpOnly: readonly Protocol[] = ["tcp"];
 
 function toEntry(entry: MappingEntry): Entry {
-  const { name, protocol, port, on, from, interface: interfaces, to, existing, miss } = entry;
+  const { name, protocol, port, on, from, interface: interfaces, to } = entry;
+  const { existing, miss, handover } = entry;
   return {
     name,
     protocols: protocol === undefined ? tcpOnly : listOf(protocol),
@@ -250,6 +257,7 @@ function toEntry(entry: MappingEntry): Entry {
     to: listOf(to),
     existing,
     miss,
+    handover,
   };
 }
 

@@ -5,7 +5,7 @@
 import * as z from "zod";
 
 import { parsePrefix, type Refusal } from "../model/address.js";
-import { MAX_WEIGHT, engines } from "../model/mapping.js";
+import { MAX_WEIGHT, engines, handovers } from "../model/mapping.js";
 import { MAX_PORT, parsePortItem } from "../model/ports.js";
 import { quote } from "./source.js";
 import { VERSION } from "./version.js";
@@ -189,11 +189,17 @@ const mappingName = text((input) => parseName("name", input), {
   examples: ["blog"],
 });
 
+const handover = z.enum(handovers).optional().meta({
+  description:
+    "Who hands over: sk_lookup, out of a socket map (lookup), or the program at ingress, which leaves the daemon's sockets out of maps (ingress); default: what is right on this host (auto)",
+});
+
 export const serviceEntry = z
   .strictObject({
     address: oneOrMore(serviceAddress).meta({
       description: "The address, or addresses, that the daemon listens on and nobody else",
     }),
+    handover,
   })
   .meta({ description: "A daemon with addresses of its own" });
 
@@ -228,6 +234,7 @@ export const mappingEntry = z
       description:
         "When no destination listens: go on as if there were no mapping (default), or refuse",
     }),
+    handover,
   })
   .meta({ description: "Ports dialled, and where their connections go" });
 

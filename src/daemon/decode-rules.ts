@@ -10,7 +10,13 @@ import type {
   RuleSet,
   Service,
 } from "../model/mapping.js";
-import { MAX_INTERFACE_LENGTH, MAX_WEIGHT, engines, protocols } from "../model/mapping.js";
+import {
+  MAX_INTERFACE_LENGTH,
+  MAX_WEIGHT,
+  engines,
+  handovers,
+  protocols,
+} from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
 import {
   asRecord,
@@ -73,7 +79,7 @@ const prefixes: Decode<readonly Prefix[]> = (value, path) => {
 
 const destination: Decode<Destination> = (value, path) => {
   const record = asRecord(value, path);
-  const { service, weight, ...rest } = record;
+  const { service, weight, handover, ...rest } = record;
   const decoded = object({
     address: (part, partPath): Address | "*" => (part === "*" ? "*" : address(part, partPath)),
     port: (part, partPath): number | "same" =>
@@ -84,6 +90,9 @@ const destination: Decode<Destination> = (value, path) => {
     ...(Object.hasOwn(record, "service") && { service: nameText(service, `${path}.service`) }),
     ...(Object.hasOwn(record, "weight") && {
       weight: integer(1, MAX_WEIGHT)(weight, `${path}.weight`),
+    }),
+    ...(Object.hasOwn(record, "handover") && {
+      handover: oneOf(...handovers)(handover, `${path}.handover`),
     }),
   };
 };
@@ -142,11 +151,14 @@ export const mapping: Decode<Mapping> = (value, path) => {
   };
 };
 
-const service: Decode<Service> = object({
-  name: nameText,
-  addresses: list(address, 1),
-  origin,
-});
+const plainService = object({ name: nameText, addresses: list(address, 1), origin });
+
+const service: Decode<Service> = (value, path) => {
+  const { handover, ...rest } = asRecord(value, path);
+  const decoded = plainService(rest, path);
+  if (handover === undefined) return decoded;
+  return { ...decoded, handover: oneOf(...handovers)(handover, `${path}.handover`) };
+};
 
 export const ruleSet: Decode<RuleSet> = (value, path) => {
   const { engine, ...rest } = asRecord(value, path);

@@ -34,7 +34,7 @@ const outcomes = new Map<number, Attempt>([
   [AttemptCode.ABSENT, "absent"],
   [AttemptCode.WRONG_FAMILY, "wrong-family"],
   [AttemptCode.FAILED, "failed"],
-  [AttemptCode.STEERED, "selected"],
+  [AttemptCode.STEERED, "unreached"],
 ]);
 
 function known<T>(names: ReadonlyMap<number, T>, code: number): T {
@@ -49,12 +49,14 @@ export function toDecision(record: Record, rules: Rules): Decision {
   const family = record.family === AF_INET ? 4 : 6;
   const order = mapping === undefined ? [] : candidates(mapping, family);
   const attempts: { destination: number; outcome: Attempt }[] = [];
+  const verdict = known(verdicts, record.verdict);
   order.forEach(({ destination }, i) => {
     const code = record.attempts[i] ?? AttemptCode.UNTRIED;
     if (code === AttemptCode.UNTRIED) return;
-    attempts.push({ destination, outcome: known(outcomes, code) });
+    // What sk_lookup cannot give, ingress does: but for what sk_lookup met nonetheless.
+    const selected = verdict === "selected" && i === record.selected;
+    attempts.push({ destination, outcome: selected ? "selected" : known(outcomes, code) });
   });
-  const verdict = known(verdicts, record.verdict);
   return {
     verdict,
     packet: {

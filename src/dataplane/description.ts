@@ -27,6 +27,8 @@ export interface Description extends InForce {
   readonly digest: string;
   /** Of the mappings. */
   readonly protocols: readonly Protocol[];
+  /** Some destination of TCP has `handover: ingress`. */
+  readonly steersTcp: boolean;
   /** A secret of 32 bits, with which clients draw among weighted destinations: the same until unload, so that they keep theirs. */
   readonly drawSeed: number;
   /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
@@ -60,7 +62,11 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
   const hash = createHash("sha256");
   const { services, mappings } = file;
   const engine = file.engine ?? "auto";
-  const head = [source, engine, services.map(({ name, addresses }) => [name, addresses])];
+  const head = [
+    source,
+    engine,
+    services.map(({ name, addresses, handover }) => [name, addresses, handover]),
+  ];
   hash.update(JSON.stringify([head, mappings.length]));
   for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
     const part = mappings.slice(start, start + MAPPINGS_PER_PART);

@@ -53,7 +53,8 @@ export function explainPacket(
   const question = registry.map("question");
   const ask = (asked: number): void => {
     const { interfaceIndex, remotePort } = packet;
-    const value = { asked, interface: interfaceIndex, remotePort };
+    const nat = registry.nat().includes(familyOf(packet.local)) ? 1 : 0;
+    const value = { asked, interface: interfaceIndex, remotePort, nat };
     question.update(zeroKey, encode(questionLayout, value));
   };
   let cookie = 0n;

@@ -1,16 +1,23 @@
-/** What somebody has to stay for: interfaces that come and go, and, where ingress is not to be had, UDP sockets that bind. */
-import { InterfaceMonitor } from "../kernel/interfaces.js";
+/**
+ * What somebody has to stay for: interfaces that come and go, UDP sockets that sk_lookup is to have, and NAT that comes and makes
+ * it so.
+ */
+import { watchInterfaces } from "../kernel/interfaces.js";
+import { watchNftables } from "../kernel/netlink.js";
 import { Readiness, RingBuffer } from "../kernel/ringbuf.js";
 import type { Registry } from "./registry.js";
 
+/** Also how soon NAT is seen that sends no word (iptables-legacy). */
 const WAIT_MS = 500;
 
 export class Follower {
-  readonly #interfaces = new InterfaceMonitor();
+  readonly #interfaces = watchInterfaces();
+  readonly #rules = watchNftables();
   readonly #current: () => Registry | undefined;
   readonly #steer: () => void;
   #closed = false;
   #registry: Registry | undefined;
+  #nat = "";
   #binds: RingBuffer | undefined;
   #readiness: Readiness | undefined;
 
@@ -31,14 +38,25 @@ export class Follower {
       while (!this.#closed) {
         this.#open();
         if (this.#interfaces.drain()) this.#steer();
+        this.#rules?.drain();
         // However many bound, one scan finds them all; those that bind during it are reported again.
-        if ((this.#binds?.drain(() => undefined) ?? 0) > 0) this.#registry?.scan(["udp"]);
+        const bound = (this.#binds?.drain(() => undefined) ?? 0) > 0;
+        if (this.#meetNat() || bound) this.#registry?.scan(["udp"]);
         await this.#readiness?.wait(WAIT_MS);
       }
     } finally {
       this.#release();
+      this.#rules?.close();
       this.#interfaces.close();
     }
+  }
+
+  /** Is there NAT where there was none? */
+  #meetNat(): boolean {
+    const nat = this.#registry?.nat().join() ?? "";
+    const changed = nat !== this.#nat;
+    this.#nat = nat;
+    return changed;
   }
 
   #open(): void {
@@ -47,7 +65,7 @@ export class Follower {
     this.#release();
     this.#registry = now;
     this.#binds = now && new RingBuffer(now.map("binds"));
-    const fds = now === undefined ? [] : [now.map("binds").fd];
+    const fds = [now?.map("binds").fd, this.#rules?.fd].filter((fd) => fd !== undefined);
     this.#readiness = new Readiness([this.#interfaces.fd, ...fds]);
     // What bound, or came, before we looked.
     now?.scan(["udp"]);

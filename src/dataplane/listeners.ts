@@ -25,6 +25,7 @@ export function toListener(record: Record): Listener {
     groupSize: record.groupSize,
     groupProgram: record.groupProgram === 1,
     device: record.device,
+    placed: record.placed === 1,
     cookie: record.cookie.toString(),
     inode: Number(record.inode),
     uid: record.uid,

@@ -26,7 +26,7 @@ import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, mappingAt } from "../model/mapping.js";
-import { type Address, familyOf } from "../model/address.js";
+import { type Address, type Family, familyOf } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
@@ -266,6 +266,10 @@ class KernelDataPlane implements DataPlane {
       // A packet that passed the old ingress program has been through sk_lookup then.
       waitForPrograms();
     }
+    // Before the first datagram is handed over.
+    this.#inRegistry({ registry }, (folder) => {
+      if (neededHooks(description).egress) registry.setDelivery(folder, true);
+    });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation);
     registry.setIngress(generation.ingress);
@@ -333,7 +337,8 @@ class KernelDataPlane implements DataPlane {
   #build(pins: Pins, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
     const endpoints = endpointsOf(plan);
     let registry = before?.registry;
-    let slots = registry?.reserve(endpoints);
+    const isWhole = plan.whole !== null;
+    let slots = registry?.reserve(endpoints, isWhole);
     if (registry === undefined || slots === undefined) {
       // The tables in force name places in the registry that is there.
       if (plan.whole === null) {
@@ -346,7 +351,7 @@ class KernelDataPlane implements DataPlane {
         endpoints.length,
         this.#ingressIsPossible(),
       );
-      slots = registry.reserve(endpoints);
+      slots = registry.reserve(endpoints, isWhole);
     }
     if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
     const wanted: Description = {
@@ -360,6 +365,9 @@ class KernelDataPlane implements DataPlane {
       protocols: plan.protocols,
       drawSeed: this.#drawSeed ?? before?.description.drawSeed ?? randomInt(2 ** 32),
       layers: plan.layers,
+      steersTcp:
+        endpoints.some(isSteeredTcp) ||
+        (plan.whole === null && before?.description.steersTcp === true),
       registry: registry.number,
       interfaces: plan.interfaces,
     };
@@ -422,6 +430,10 @@ class KernelDataPlane implements DataPlane {
 
   steers(): boolean | null {
     return this.#current()?.registry.steers ?? null;
+  }
+
+  nat(): readonly Family[] {
+    return this.#current()?.registry.nat() ?? [];
   }
 
   vrfs(): ReadonlySet<number> {
@@ -566,9 +578,11 @@ class KernelDataPlane implements DataPlane {
   /** The hand-over at ingress, where the rules in force need it and nowhere else. */
   #steer(): void {
     const loaded = this.#current();
-    if (loaded === undefined || !loaded.registry.steers) return;
+    if (loaded === undefined) return;
     const needed = neededHooks(loaded.description);
     this.#inRegistry(loaded, (registry) => {
+      loaded.registry.setDelivery(registry, needed.egress);
+      if (!loaded.registry.steers) return;
       attachNeeded(registry, loaded);
       const folder = registry.folder(INTERFACES);
       for (const direction of directions) {
@@ -611,6 +625,10 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
+function isSteeredTcp({ protocol, handover }: Endpoint): boolean {
+  return protocol === "tcp" && handover === "ingress";
+}
+
 function isProgramOf(pins: Pins, generation: number, programId: number): boolean {
   const program = pins.lookupProgram(generation);
   const found = program?.id === programId;
@@ -635,13 +653,14 @@ function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean
 }
 
 /**
- * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses. Egress: the answers of UDP.
+ * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses, or it is asked for. Egress: the
+ * answers of UDP.
  */
-function neededHooks({ protocols, engine }: Description): Record<Direction, boolean> {
+function neededHooks({ protocols, engine, steersTcp }: Description): Record<Direction, boolean> {
   const udp = protocols.includes("udp");
-  // The kfunc finds those too. UDP needs ingress all the same, for ICMP errors.
+  // The kfunc finds those too. UDP needs ingress all the same, as that tells sk_lookup what is a packet.
   const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
-  return { ingress: udp || mptcp, egress: udp };
+  return { ingress: udp || mptcp || steersTcp, egress: udp };
 }
 
 /** Attached to every interface, where these rules need it; what they do not need stays. `around`: the registry's folder. */

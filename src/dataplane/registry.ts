@@ -9,9 +9,12 @@ import {
   ILM_ABI_VERSION,
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
+  ILM_NAT_IPV4,
+  ILM_NAT_IPV6,
   ILM_SLOT_NONE,
   ILM_VRF_CLOSED_TCP,
   ILM_VRF_CLOSED_UDP,
+  HandoverCode,
   endpointLayout,
   faultsLayout,
   memberLayout,
@@ -39,7 +42,7 @@ import { close } from "../kernel/libc.js";
 import { openCgroup2 } from "../kernel/mounts.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import { sysctl } from "../kernel/procfs.js";
-import { addressBytes } from "../model/address.js";
+import { type Family, addressBytes } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
 import { objectPath } from "./objects.js";
@@ -63,6 +66,7 @@ export const registryMaps = [
   "explained",
   "ingress",
   "steering",
+  "tokens",
   "steered_tcp",
   "on_device",
   "vrfs",
@@ -72,7 +76,7 @@ export const registryMaps = [
 export type RegistryMap = (typeof registryMaps)[number];
 
 const listings = ["list_tcp", "list_udp"] as const;
-/** Programs that are kept for later: iterators, and what is attached to interfaces. */
+/** Programs that are kept for later: iterators, the probe for NAT, and what is attached while it is needed. */
 const pinnedPrograms = [
   "scan_tcp",
   "scan_udp",
@@ -80,6 +84,8 @@ const pinnedPrograms = [
   "list_udp",
   "ingress",
   "egress",
+  "deliver",
+  "nat",
 ] as const;
 type PinnedProgram = (typeof pinnedPrograms)[number];
 
@@ -98,6 +104,8 @@ const hooks = [
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
 const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
+/** Attached while there are mappings of UDP. */
+const DELIVER_LINK = "link_deliver";
 /** Endpoints that are looked up one by one; of more, all places are read at once. */
 const FEW = 1000;
 
@@ -108,6 +116,14 @@ export function endpointKey(endpoint: Endpoint): Uint8Array {
     protocol: protocolNumbers[endpoint.protocol],
   });
 }
+
+const handoverNumbers = {
+  auto: HandoverCode.AUTO,
+  lookup: HandoverCode.LOOKUP,
+  ingress: HandoverCode.INGRESS,
+} as const;
+
+const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, handover: HandoverCode.AUTO, wanted: 0 };
 
 function word(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
@@ -250,6 +266,35 @@ export class Registry {
     }
   }
 
+  /** Flows of UDP are written down, or not. `folder`: the registry's. */
+  setDelivery(folder: Folder, wanted: boolean): void {
+    if (!wanted) {
+      folder.remove(DELIVER_LINK);
+      return;
+    }
+    if (folder.names().includes(DELIVER_LINK)) return;
+    const cgroup = openCgroup2();
+    const target = cgroup.openSelf();
+    try {
+      const link = attach(this.program("deliver"), target, AttachType.cgroupInetIngress);
+      link.pin(folder, DELIVER_LINK);
+      link.close();
+    } finally {
+      close(target);
+      cgroup.close();
+    }
+  }
+
+  /** The families of which this network namespace has NAT: what ingress gives to a socket is taken away there. */
+  nat(): Family[] {
+    // An Ethernet header is the least that a test run takes.
+    const found = this.program("nat").testRunOn(new Uint8Array(64));
+    return [
+      ...((found & ILM_NAT_IPV4) === 0 ? [] : [4 as const]),
+      ...((found & ILM_NAT_IPV6) === 0 ? [] : [6 as const]),
+    ];
+  }
+
   /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
   meetVrfs(): void {
     const map = this.map("vrfs");
@@ -301,10 +346,21 @@ export class Registry {
    * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
    * socket did since its bind() or listen() may not have been seen; what is kept of endpoints where nobody listens is freed. The
    * result is the index into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * `whole`: they are all that the rules name, so that nothing was said of the hand-over where they say nothing.
    */
-  reserve(endpoints: readonly Endpoint[]): number[] | undefined {
+  reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
     const keys = endpoints.map(endpointKey);
     const known = this.#slotsOf(keys);
+    const handovers = endpoints.map(({ handover }) => handover && handoverNumbers[handover]);
+    endpoints.forEach((_, i) => {
+      const key = keys[i] ?? zeroKey;
+      const slot = known.get(keyText(key));
+      const handover = handovers[i] ?? (whole ? HandoverCode.AUTO : slot?.handover);
+      if (slot === undefined || handover === undefined || handover === slot.handover) return;
+      const changed = { ...slot, handover };
+      known.set(keyText(key), changed);
+      this.map("slots").update(key, encode(slotLayout, changed));
+    });
     if (keys.some((key) => !known.has(keyText(key)))) {
       const taken = new Uint8Array(this.map("primary").maxEntries);
       let count = 0;
@@ -324,7 +380,12 @@ export class Registry {
           while (taken[free] === 1) free++;
           index = free++;
         }
-        const slot = { index, serial: serial++ };
+        const slot = {
+          index,
+          serial: serial++,
+          handover: handovers[i] ?? HandoverCode.AUTO,
+          wanted: 0,
+        };
         known.set(keyText(key), slot);
         added.push([key, slot]);
       });
@@ -335,7 +396,7 @@ export class Registry {
         this.map("slots"),
         added.length,
         [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
-        [slotLayout, (i) => added[i]?.[1] ?? { index: ILM_SLOT_NONE, serial: 0 }],
+        [slotLayout, (i) => added[i]?.[1] ?? noSlot],
       );
     }
     this.sweep();
@@ -344,7 +405,8 @@ export class Registry {
 
   /**
    * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A place on an address of
-   * which every port is a destination stays: its sockets are found through it.
+   * which every port is a destination stays: its sockets are found through it. Out of the maps go also the sockets of places that
+   * are for ingress: reserve() has seen to it that ingress has them.
    */
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
@@ -352,9 +414,16 @@ export class Registry {
     const gone: [Uint8Array, Slot][] = [];
     for (const [key, slot] of this.#slots()) {
       const text = keyText(key);
-      if (kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)))) continue;
+      const leaves = slot.handover === HandoverCode.INGRESS && this.steers;
+      if (leaves) {
+        kept.delete(text);
+        if (slot.index !== ILM_SLOT_NONE) this.map("primary").delete(word(slot.index));
+      } else if (kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)))) {
+        continue;
+      } else {
+        gone.push([key, slot]);
+      }
       removed.add(text);
-      gone.push([key, slot]);
     }
     for (const [key, { index }] of gone) {
       this.map("slots").delete(key);

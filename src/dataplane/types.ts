@@ -1,4 +1,5 @@
 /** What the layers above see of the data plane of one network namespace. */
+import type { Family } from "../model/address.js";
 import type { Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
@@ -71,7 +72,7 @@ export interface Faults {
   readonly flows: number;
   /** Datagrams of a mapped UDP daemon to somebody of whom nothing is known (any more). */
   readonly unanswered: number;
-  /** For a listener that only ingress can hand over to: datagrams in fragments, packets for MPTCP that came another way. */
+  /** Packets for a listener that only ingress can hand over to, which it could not: behind NAT, in fragments, from elsewhere. */
   readonly unsteered: number;
 }
 
@@ -95,6 +96,8 @@ export interface DataPlane {
   apply(rules: Rules): ApplyResult;
   /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
   steers(): boolean | null;
+  /** The families of which the namespace has NAT, so that ingress hands over nothing. Empty when nothing is loaded. */
+  nat(): readonly Family[];
   /** Interface indexes of the namespace's VRFs. */
   vrfs(): ReadonlySet<number>;
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */

@@ -23,6 +23,7 @@ const ENOSPC = 28;
 
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {
+  cgroupInetIngress: 0,
   cgroupInet4Connect: 10,
   cgroupInet6Connect: 11,
   cgroupInetPostBind4: 12,
@@ -396,6 +397,17 @@ export class BpfProgram extends Handle {
       context: out,
       averageNs: view.getUint32(64, true),
     };
+  }
+
+  /** Likewise with a packet, from its link header on, as if it were on lo of this network namespace: what the program returned. */
+  testRunOn(packet: Uint8Array): number {
+    const options = new Uint8Array(80);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 80n, true);
+    view.setBigUint64(8, koffi.address(packet), true);
+    view.setUint32(24, packet.byteLength, true);
+    checkedBpf("bpf_prog_test_run", testRun(this.fd, options));
+    return view.getUint32(56, true);
   }
 }
 

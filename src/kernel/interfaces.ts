@@ -1,8 +1,7 @@
 /** Interfaces of the main thread's namespace, and word when one comes or goes (rtnetlink(7)). */
 import { readFileSync } from "node:fs";
 import { libcFunction } from "./ffi.js";
-import { AF_NETLINK, SOCK_RAW, bind, close, recvNow, socket } from "./libc.js";
-import { NLM_F_DUMP, attributes, message, talk } from "./netlink.js";
+import { NETLINK_ROUTE, NLM_F_DUMP, NetlinkMonitor, attributes, message, talk } from "./netlink.js";
 
 const nameToIndex = libcFunction<[string], number>("unsigned int if_nametoindex(const char *name)");
 const RTMGRP_LINK = 1;
@@ -43,27 +42,6 @@ export function vrfIndexes(): number[] {
 }
 
 /** Readable when an interface came, went or changed. */
-export class InterfaceMonitor {
-  readonly fd: number;
-  #closed = false;
-
-  constructor() {
-    this.fd = socket(AF_NETLINK, SOCK_RAW, 0);
-    // struct sockaddr_nl: family, padding, pid 0 (the kernel gives one), groups
-    bind(this.fd, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, RTMGRP_LINK, 0, 0, 0));
-  }
-
-  /** Takes what is there; true when there was something, or too much for the socket's buffer. */
-  drain(): boolean {
-    const buffer = new Uint8Array(65536);
-    let some = false;
-    while (recvNow(this.fd, buffer)) some = true;
-    return some;
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    close(this.fd);
-  }
+export function watchInterfaces(): NetlinkMonitor {
+  return new NetlinkMonitor(NETLINK_ROUTE, RTMGRP_LINK);
 }

@@ -1,6 +1,12 @@
 /** Questions to the kernel over netlink(7), and their answers. */
-import { syscallError } from "./ffi.js";
-import { AF_NETLINK, SOCK_RAW, close, recv, sendto, socket } from "./libc.js";
+import { errnoOf, syscallError } from "./ffi.js";
+import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from "./libc.js";
+
+export const NETLINK_ROUTE = 0;
+const NETLINK_NETFILTER = 12;
+/** Groups are numbered from 1, and a mask has the first in its lowest bit (include/uapi/linux/netfilter/nfnetlink.h). */
+const NFNLGRP_NFTABLES = 7;
+const EPROTONOSUPPORT = 93;
 
 export const NLM_F_DUMP = 0x300;
 const NLM_F_REQUEST = 1;
@@ -60,5 +66,45 @@ export function* attributes(body: Uint8Array, from: number): Generator<[number, 
     if (length < 4) return;
     yield [view.getUint16(at + 2, true), body.subarray(at + 4, at + length)];
     at += align(length);
+  }
+}
+
+/** Readable when the kernel sent word to one of some multicast groups. */
+export class NetlinkMonitor {
+  readonly fd: number;
+  #closed = false;
+
+  /** `groups`: a mask. */
+  constructor(protocol: number, groups: number) {
+    this.fd = socket(AF_NETLINK, SOCK_RAW, protocol);
+    // struct sockaddr_nl: family, padding, pid 0 (the kernel gives one), groups
+    const name = new Uint8Array(12);
+    new DataView(name.buffer).setUint16(0, AF_NETLINK, true);
+    new DataView(name.buffer).setUint32(8, groups, true);
+    bind(this.fd, name);
+  }
+
+  /** Takes what is there; true when there was something, or too much for the socket's buffer. */
+  drain(): boolean {
+    const buffer = new Uint8Array(65536);
+    let some = false;
+    while (recvNow(this.fd, buffer)) some = true;
+    return some;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.fd);
+  }
+}
+
+/** Readable when a rule of nftables (iptables-nft too) came or went. Undefined: this kernel has no nftables. */
+export function watchNftables(): NetlinkMonitor | undefined {
+  try {
+    return new NetlinkMonitor(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1));
+  } catch (error) {
+    if (errnoOf(error) === EPROTONOSUPPORT) return undefined;
+    throw error;
   }
 }

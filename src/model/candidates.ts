@@ -1,6 +1,6 @@
 /** A mapping's destinations as one family's packets try them. */
 import { type Address, type Family, familyOf } from "./address.js";
-import type { Destination, Mapping } from "./mapping.js";
+import type { Destination, HandoverChoice, Mapping } from "./mapping.js";
 
 export interface Candidate {
   /** Index into the mapping's `to`. */
@@ -10,6 +10,8 @@ export interface Candidate {
   readonly port: number;
   /** 0: the mapping has no weights. */
   readonly weight: number;
+  /** Absent: nothing was said. */
+  readonly handover?: HandoverChoice;
 }
 
 const wildcards: Record<Family, readonly Address[]> = {
@@ -26,12 +28,14 @@ const wildcards: Record<Family, readonly Address[]> = {
 export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candidate[] {
   const found: Candidate[] = [];
   const take = (destination: Destination, index: number): void => {
+    const { handover, weight = 0 } = destination;
     const port = destination.port === "same" ? 0 : destination.port;
     const addresses =
       destination.address === "*" ? wildcards[family] : ([destination.address] as const);
     for (const address of addresses) {
       if (familyOf(address) !== family && address !== "::") continue;
-      found.push({ destination: index, address, port, weight: destination.weight ?? 0 });
+      const said = handover === undefined ? undefined : { handover };
+      found.push({ destination: index, address, port, weight, ...said });
     }
   };
   const isOwnFamily = (destination: Destination): boolean =>

@@ -20,8 +20,8 @@ export interface Packet {
   readonly interfaceIndex: number;
 }
 
-/** What became of one destination that was tried, in order. */
-export type Attempt = "selected" | "absent" | "wrong-family" | "failed";
+/** What became of one destination that was tried, in order. `unreached`: somebody listens whom only ingress could give it, and that cannot. */
+export type Attempt = "selected" | "absent" | "wrong-family" | "failed" | "unreached";
 
 /** Why the lookup ended before, or how it came to, a mapping. */
 export type MatchedBy = "none" | "owned" | "default" | "exact" | "prefix";

@@ -22,6 +22,8 @@ export interface Listener {
   readonly groupProgram: boolean;
   /** Interface index of SO_BINDTODEVICE, 0 for none. */
   readonly device: number;
+  /** sk_lookup can select it out of a socket map. */
+  readonly placed: boolean;
   /** Socket cookie, decimal (64 bit). */
   readonly cookie: string;
   /** Inode of the socket's file; 0 when no file holds it any more. */

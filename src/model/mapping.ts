@@ -31,7 +31,16 @@ export interface Destination {
   readonly service?: string;
   /** Share of the clients, 1 to 1000, against the others of the list. All destinations of a mapping have one, or none has. */
   readonly weight?: number;
+  /** Of the mapping, or else of the service whose address it is; absent: auto. */
+  readonly handover?: HandoverChoice;
 }
+
+/**
+ * Who gives a destination's sockets what is for them. `lookup`: sk_lookup, out of a socket map. `ingress`: the program at ingress, so
+ * that the sockets are put into no map. `auto`: TCP as `lookup`; UDP as `ingress`, and as `lookup` where that does not do.
+ */
+export const handovers = ["auto", "lookup", "ingress"] as const;
+export type HandoverChoice = (typeof handovers)[number];
 
 export const MAX_WEIGHT = 1000;
 /** Bytes of an interface's name (IFNAMSIZ less the final NUL, include/uapi/linux/if.h). */
@@ -69,6 +78,8 @@ export interface Service {
   readonly name: string;
   /** At least one. */
   readonly addresses: readonly Address[];
+  /** Of all mappings that lead there and say nothing else; absent: auto. */
+  readonly handover?: HandoverChoice;
   readonly origin: Origin;
 }
 

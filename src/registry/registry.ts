@@ -141,19 +141,26 @@ export interface Means {
   readonly kfunc: boolean;
   /** Ingress is to be had (tcx, Linux 6.6); otherwise UDP goes through the socket map. */
   readonly steers: boolean;
+  /** The families of which there is NAT: ingress hands over nothing then. */
+  readonly nat: readonly Family[];
   /** Interface indexes of VRFs. Ingress sees the interface below, and finds nobody who is bound to the VRF. */
   readonly vrfs: ReadonlySet<number>;
 }
 
+/** Of packets. A socket on a v4-mapped address is an IPv4 listener, and `::` takes both unless it is v6only. */
+function familiesTaken({ address, v6only }: Listener): readonly Family[] {
+  return address === "::" && !v6only ? [4, 6] : [familyOf(address)];
+}
+
 export function handoverOf(
   { listener, mappings }: ListenerView,
-  { kfunc, steers, vrfs }: Means,
+  { kfunc, steers, vrfs, nat }: Means,
 ): Handover {
   if (mappings.length === 0) return "none";
   if (kfunc) return "kfunc";
-  if (listener.kind === "tcp") return "sockmap";
-  if (steers) return vrfs.has(listener.device) ? "none" : "ingress";
-  return listener.kind === "udp" ? "sockmap" : "none";
+  if (listener.placed) return "sockmap";
+  if (!steers || vrfs.has(listener.device)) return "none";
+  return familiesTaken(listener).some((family) => nat.includes(family)) ? "none" : "ingress";
 }
 
 /**

@@ -16,7 +16,7 @@ const port = 6000;
 const rules = `
 version: 1
 services:
-  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+  app: { address: [127.0.1.10, "fd5e:ed00::10"], handover: ingress }
 mappings:
   - { protocol: [tcp, udp], port: ${port}, to: app }
 `;

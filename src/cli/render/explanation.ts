@@ -2,7 +2,7 @@
 import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, MatchedBy, Verdict } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
-import { familyOf, prefixContains } from "../../model/address.js";
+import { type Family, familyOf, prefixContains } from "../../model/address.js";
 import {
   allMappings,
   isWeighted,
@@ -15,7 +15,7 @@ import type { DestinationState } from "../../registry/registry.js";
 import { passedOver } from "../../compile/precedence.js";
 import type { Colours } from "../context.js";
 import { formatEndpoint } from "../endpoint.js";
-import { describeListener, unitOf } from "./listener.js";
+import { describeListener, describeNat, unitOf } from "./listener.js";
 import { describeDestination, formatOrigin } from "./mapping.js";
 import { printable } from "./text.js";
 
@@ -30,6 +30,8 @@ export interface Explained {
   /** What the socket tables say of the mapping's destinations. */
   readonly states: readonly DestinationState[];
   readonly ownerOf: (listener: Listener) => Owner | undefined;
+  /** The families of which there is NAT. */
+  readonly nat: readonly Family[];
   /** Of the interface that the packet comes in on; null: none was given. */
   readonly interfaceName: string | null;
 }
@@ -259,20 +261,27 @@ function attemptSteps(explained: Explained, mapping: Mapping): string[] {
       address === "*"
         ? `the listener on every address, port ${port}`
         : describeDestination({ ...destination, port });
-    const why =
-      became === "absent"
-        ? whyAbsent(explained, index, formatEndpoint(address, port))
-        : describeAttempt(explained, became);
+    const why = describeAttempt(explained, became, index, formatEndpoint(address, port));
     return `destination ${name}: ${why}`;
   });
   return [...order, ...attempts];
 }
 
 function describeAttempt(
-  { explanation, selected, ownerOf }: Explained,
-  became: Exclude<Attempt, "absent">,
+  explained: Explained,
+  became: Attempt,
+  index: number,
+  endpoint: string,
 ): string {
+  const { explanation, selected, ownerOf } = explained;
   switch (became) {
+    case "absent":
+      return whyAbsent(explained, index, endpoint);
+    case "unreached": {
+      const there = explained.states.find((one) => one.destination === index)?.listeners[0];
+      const who = there === undefined ? "somebody" : describeListener(there, ownerOf(there));
+      return `${who} listens, and is not reached: ${describeNat(explained.nat)} takes away what ingress hands over, and it is in no socket map (\`ilm status\` has what helps)`;
+    }
     case "selected":
       return selected === null
         ? `socket ${explanation.cookie ?? "?"} listens`
@@ -311,7 +320,9 @@ function outcome(explained: Explained): string {
     case "missed":
       return `missed: ${goesOn}`;
     case "rejected":
-      return "rejected: no destination listens, and the mapping says miss: reject";
+      return explanation.attempts.some(({ outcome: became }) => became === "unreached")
+        ? "rejected: who listens is not reached, and nobody else gets it"
+        : "rejected: no destination listens, and the mapping says miss: reject";
     case "unmanaged":
       return `unmanaged: ${goesOn}`;
   }

@@ -1,4 +1,5 @@
 /** Listeners in words. */
+import type { Family } from "../../model/address.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { formatEndpoint } from "../endpoint.js";
 import { printable } from "./text.js";
@@ -13,6 +14,10 @@ export function describeOwner(owner: Owner | undefined): string {
 /** `nginx (pid 812) on 127.0.1.10:443`. */
 export function describeListener(listener: Listener, owner: Owner | undefined): string {
   return `${describeOwner(owner)} on ${formatEndpoint(listener.address, listener.port)}`;
+}
+
+export function describeNat(families: readonly Family[]): string {
+  return `NAT of ${families.map((family) => `IPv${family}`).join(" and ")} in this network namespace`;
 }
 
 /** The unit of a cgroup path: `/system.slice/nginx.service` -> `nginx.service`; null when there is none. */

@@ -29,6 +29,8 @@ export interface DestinationShape {
   readonly service: string | null;
   /** Null: the list is an order. */
   readonly weight: number | null;
+  /** As the configuration has it; the default is `auto`. */
+  readonly handover: string;
 }
 
 export function mappingShape(mapping: Mapping, runtime: boolean): MappingShape {
@@ -52,8 +54,9 @@ export function destinationShape({
   port,
   service,
   weight,
+  handover = "auto",
 }: Destination): DestinationShape {
-  return { address, port, service: service ?? null, weight: weight ?? null };
+  return { address, port, service: service ?? null, weight: weight ?? null, handover };
 }
 
 export function formatOrigin({ origin }: Mapping | Service): string {

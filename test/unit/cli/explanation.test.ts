@@ -77,6 +77,7 @@ function explained(
     kernel: null,
     states: mapping === null ? [] : destinationStates(mapping, listeners),
     ownerOf: () => owner,
+    nat: [],
     interfaceName: null,
     ...changes,
   };

@@ -103,7 +103,7 @@ describe("there is", () => {
   test("a warning of what ingress does not find: MPTCP and UDP listeners that are bound to a VRF", () => {
     const mptcp = listener("127.0.1.10", 80, { kind: "mptcp", device: 7 });
     expect(kinds({ listeners: [mptcp] })).toEqual(["vrf"]);
-    expect(kinds({ listeners: [{ ...mptcp, kind: "tcp" }] })).toEqual([]);
+    expect(kinds({ listeners: [{ ...mptcp, kind: "tcp", placed: true }] })).toEqual([]);
     expect(kinds({ listeners: [{ ...mptcp, device: 6 }] })).toEqual([]);
     expect(kinds({ listeners: [mptcp], engine: "kfunc" })).toEqual([]);
     expect(kinds({ listeners: [mptcp], steers: false })).toEqual(["mptcp"]);

@@ -419,7 +419,7 @@ const services: readonly Row[] = [
   ],
   [
     "web: { address: 127.0.1.1, port: 80 }",
-    ['3:30: services.web.port: the key "port" is not known; the keys here are address'],
+    ['3:30: services.web.port: the key "port" is not known; the keys here are address, handover'],
   ],
   [
     "web: { address: 127.0.1.1, user: www-data, wildcard: rewrite }",
@@ -842,6 +842,10 @@ const mappings: readonly Row[] = [
   ],
   ["{ port: 80, to: web, miss: }", ["6:32: mappings[0].miss: this is empty; write pass or reject"]],
   [
+    "{ port: 80, to: web, handover: sockmap }",
+    ['6:36: mappings[0].handover: handover cannot be "sockmap"; write auto, lookup or ingress'],
+  ],
+  [
     "{ port: 80, to: web, name: Big Blog }",
     [
       '6:32: mappings[0].name: the name "Big Blog" is not a name; names have a-z, 0-9, ".", "_" and "-", and begin with a letter or digit: write "big-blog"',
@@ -866,7 +870,7 @@ const mappings: readonly Row[] = [
   [
     "{ port: 80, to: web, from: 10.0.0.0/8, interface: eth0, weight: 3 }",
     [
-      '6:61: mappings[0].weight: the key "weight" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss',
+      '6:61: mappings[0].weight: the key "weight" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss, handover',
     ],
   ],
   [
@@ -906,7 +910,7 @@ const mappings: readonly Row[] = [
     [
       "6:46: mappings[0].to[0].weight: the weight 0 is not possible; write a whole number, 1 to 1000",
       "6:75: mappings[0].to[1].weight: the weight 1001 is not possible; write a whole number, 1 to 1000",
-      '6:110: mappings[0].to[2].port: the key "port" is not known; the keys here are address, weight',
+      '6:110: mappings[0].to[2].port: the key "port" is not known; the keys here are address, handover, weight',
     ],
   ],
   [
@@ -915,7 +919,7 @@ const mappings: readonly Row[] = [
       '6:5: mappings[0]: port is missing; write 443, "8000-8099", "*", or a list of those',
       '6:5: mappings[0]: to is missing; write "127.0.1.10:80", "[fd5e:ed00::10]:80", a service such as web or "web:80", "*:22", or a list of those',
       '6:7: mappings[0].ports: the key "ports" is not known; did you mean port?',
-      '6:18: mappings[0].dest: the key "dest" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss',
+      '6:18: mappings[0].dest: the key "dest" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss, handover',
       '6:29: mappings[0].proto: the key "proto" is not known; did you mean protocol?',
       '6:41: mappings[0].onn: the key "onn" is not known; did you mean on?',
     ],
@@ -923,7 +927,7 @@ const mappings: readonly Row[] = [
   [
     "{ port: 80, to: web, address: 127.0.0.1 }",
     [
-      '6:26: mappings[0].address: the key "address" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss',
+      '6:26: mappings[0].address: the key "address" is not known; the keys here are name, protocol, port, on, from, interface, to, existing, miss, handover',
     ],
   ],
   [

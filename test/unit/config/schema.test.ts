@@ -37,6 +37,7 @@ test("it knows the keys, which are required, and takes no others", () => {
     "to",
     "existing",
     "miss",
+    "handover",
   ]);
   expect(mapping?.required).toEqual(["port", "to"]);
   expect(service.required).toEqual(["address"]);

@@ -67,6 +67,10 @@ export class FakeDataPlane implements DataPlane {
   fail: Error | null = null;
   #inForce: InForce | null = null;
 
+  nat(): [] {
+    return [];
+  }
+
   vrfs(): ReadonlySet<number> {
     return new Set();
   }

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Where flows begin: a datagram that is put into the queue of a daemon's socket (net/core/filter.c, sk_filter_trim_cap; attached to
+ * the root cgroup while a mapping of UDP is in force). Neither at ingress, where a firewall may still drop it, reassembly may
+ * wait for its rest for ever, and routing may refuse its source; nor in sk_lookup, which any user can have called without a
+ * packet. Here there is a packet, and the socket that has it, whoever selected that: sk_lookup, ingress, the module.
+ */
+#ifndef ILM_DELIVER_H
+#define ILM_DELIVER_H
+
+#include "flow.h"
+#include "skb.h"
+
+#define PACKET_HOST 0
+
+/* 224.0.0.0/4 and ff00::/8: `pkt_type` does not say so of what the machine sends to itself. */
+static __always_inline bool is_multicast(const __be32 *address)
+{
+	if (address[2] == bpf_htonl(0xffff) && !address[0] && !address[1])
+		return (address[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
+	return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+}
+
+/* The addresses and ports of a datagram that UDP has accepted: it is whole, and its headers are in one piece. */
+static __always_inline bool read_datagram(struct __sk_buff *ctx, struct ilm_flow_key *key, struct ilm_endpoint *dialled)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+	__u32 transport;
+	__be16 ports[2];
+	__be32 ip[10];
+
+	/* Behind the IPv6 extension headers, or the IPv4 options (__cgroup_bpf_run_filter_skb lets data begin at the network header). */
+	transport = (__u16)(BPF_CORE_READ(skb, transport_header) - BPF_CORE_READ(skb, network_header));
+	if (ctx->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(ctx, 0, ip, 20))
+			return false;
+		address_from_ip4(key->remote, ip[3]);
+		address_from_ip4(dialled->address, ip[4]);
+	} else {
+		if (bpf_skb_load_bytes(ctx, 0, ip, 40))
+			return false;
+		address_copy(key->remote, &ip[2]);
+		address_copy(dialled->address, &ip[6]);
+	}
+	if (bpf_skb_load_bytes(ctx, transport, ports, sizeof(ports)))
+		return false;
+	key->remote_port = bpf_ntohs(ports[0]);
+	dialled->port = bpf_ntohs(ports[1]);
+	return true;
+}
+
+/* Not what the socket is bound to: somebody led the datagram here. */
+static __always_inline bool was_led(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
+{
+	return key->local_port != dialled->port ||
+	       (!address_is_wildcard(key->local) && !address_equal(key->local, dialled->address));
+}
+
+SEC("cgroup_skb/ingress")
+int ilm_deliver(struct __sk_buff *ctx)
+{
+	struct ilm_endpoint dialled = { .protocol = IPPROTO_UDP };
+	struct ilm_endpoint bound = { .protocol = IPPROTO_UDP };
+	struct ilm_flow_key key = {};
+	struct bpf_sock *sk = ctx->sk;
+	struct ilm_tracked *t;
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_UDP)
+		return 1;
+	/* Of this network namespace, and bound. */
+	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	if (!t || ctx->pkt_type != PACKET_HOST || !read_datagram(ctx, &key, &dialled))
+		return 1;
+	flow_key_of_socket(&key, sk);
+	if (is_multicast(dialled.address))
+		return 1;
+	if (!t->answers) {
+		/* A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. */
+		if (!was_led(&key, &dialled))
+			return 1;
+		address_copy(bound.address, key.local);
+		bound.port = key.local_port;
+		if (!slot_of(&bound))
+			return 1;
+		t->answers = 1;
+	}
+	/* Also of a client that now dials the daemon itself: its answers leave from there then. */
+	remember_flow(&key, &dialled);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Netfilter's hooks of a network namespace. As soon as there is any NAT rule, the hooks of NAT are there too, also for packets that
+ * no rule is about: the one at LOCAL_IN takes away a socket that ingress gave (net/netfilter/nf_nat_proto.c,
+ * nf_nat_ipv4_local_in, nf_nat_ipv6_local_in), and the one at PREROUTING may send the packet elsewhere. They are looked at here and
+ * not listed over netlink: a packet must not depend on whether somebody has noticed a new rule, and not every kernel lists them
+ * (CONFIG_NETFILTER_NETLINK_HOOK).
+ */
+#ifndef ILM_HOOKS_H
+#define ILM_HOOKS_H
+
+#include "kernel.h"
+
+#define NF_INET_PRE_ROUTING 0
+#define NF_INET_LOCAL_IN 1
+#define NF_IP_PRI_CONNTRACK -200
+#define NF_IP_PRI_NAT_SRC 100
+#define NF_HOOK_OP_NF_TABLES 1
+/* More at one place than anybody has. */
+#define HOOKS_MAX 64
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+enum nf_hook_ops_type { NF_HOOK_OP_UNDEFINED };
+
+struct nf_hook_ops {
+	enum nf_hook_ops_type hook_ops_type : 8;
+	int priority;
+};
+
+struct nf_hook_entry {
+	void *hook;
+	void *priv;
+};
+
+struct nf_hook_entries {
+	__u16 num_hook_entries;
+	struct nf_hook_entry hooks[0];
+};
+
+struct netns_nf {
+	struct nf_hook_entries *hooks_ipv4[5];
+	struct nf_hook_entries *hooks_ipv6[5];
+};
+
+struct net {
+	__u64 net_cookie;
+	struct netns_nf nf;
+};
+
+#pragma clang attribute pop
+
+struct hook_search {
+	const void *ops;	/* struct nf_hook_ops **, behind the hooks (net/netfilter/core.c, nf_hook_entries_get_hook_ops) */
+	int priority;
+	__u32 found;
+};
+
+static long match_hook(__u32 i, struct hook_search *search)
+{
+	const struct nf_hook_ops *ops = NULL;
+
+	if (bpf_probe_read_kernel(&ops, sizeof(ops), search->ops + i * sizeof(ops)) || !ops)
+		return 1;
+	if (BPF_CORE_READ(ops, priority) != search->priority)
+		return 0;
+	/* A chain of nftables may have the same priority, and is no NAT: that registers as itself. */
+	if (bpf_core_field_exists(ops->hook_ops_type) &&
+	    BPF_CORE_READ_BITFIELD_PROBED(ops, hook_ops_type) == NF_HOOK_OP_NF_TABLES)
+		return 0;
+	search->found = 1;
+	return 1;
+}
+
+/* Has the kernel itself a hook of that priority among these? Not static: the verifier looks at it once. */
+__noinline int has_kernel_hook(__u64 entries, int priority)
+{
+	const struct nf_hook_entries *e = (const void *)entries;
+	struct hook_search search = { .priority = priority };
+	__u32 n;
+
+	if (!e)
+		return 0;
+	n = BPF_CORE_READ(e, num_hook_entries);
+	search.ops = (const void *)entries + bpf_core_field_offset(struct nf_hook_entries, hooks) +
+		     n * bpf_core_type_size(struct nf_hook_entry);
+	bpf_loop(n < HOOKS_MAX ? n : HOOKS_MAX, match_hook, &search, 0);
+	return search.found;
+}
+
+/* What is hooked at `place` (NF_INET_*) for a family's packets; 0: nothing. */
+static __always_inline __u64 hooks_of(const struct net *net, bool v4, __u32 place)
+{
+	struct nf_hook_entries *entries = NULL;
+
+	if (!bpf_core_field_exists(net->nf))
+		return 0;
+	if (place == NF_INET_LOCAL_IN)
+		entries = v4 ? BPF_CORE_READ(net, nf.hooks_ipv4[NF_INET_LOCAL_IN]) :
+			BPF_CORE_READ(net, nf.hooks_ipv6[NF_INET_LOCAL_IN]);
+	else
+		entries = v4 ? BPF_CORE_READ(net, nf.hooks_ipv4[NF_INET_PRE_ROUTING]) :
+			BPF_CORE_READ(net, nf.hooks_ipv6[NF_INET_PRE_ROUTING]);
+	return (__u64)entries;
+}
+
+static __always_inline bool has_nat(const struct net *net, bool v4)
+{
+	__u64 entries = hooks_of(net, v4, NF_INET_LOCAL_IN);
+
+	return entries && has_kernel_hook(entries, NF_IP_PRI_NAT_SRC);
+}
+
+static __always_inline bool has_conntrack(const struct net *net, bool v4)
+{
+	__u64 entries = hooks_of(net, v4, NF_INET_PRE_ROUTING);
+
+	return entries && has_kernel_hook(entries, NF_IP_PRI_CONNTRACK);
+}
+
+#endif
