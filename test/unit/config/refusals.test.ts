@@ -910,7 +910,7 @@ const mappings: readonly Row[] = [
     [
       "6:46: mappings[0].to[0].weight: the weight 0 is not possible; write a whole number, 1 to 1000",
       "6:75: mappings[0].to[1].weight: the weight 1001 is not possible; write a whole number, 1 to 1000",
-      '6:110: mappings[0].to[2].port: the key "port" is not known; the keys here are address, handover, weight',
+      '6:110: mappings[0].to[2].port: the key "port" is not known; the keys here are address, weight',
     ],
   ],
   [
