@@ -411,25 +411,18 @@ export class Registry {
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
     const removed = new Set<string>();
-    const gone: [Uint8Array, Slot][] = [];
+    const gone: Uint8Array[] = [];
     for (const [key, slot] of this.#slots()) {
       const text = keyText(key);
+      const isKept = kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)));
       const leaves = slot.handover === HandoverCode.INGRESS && this.steers;
-      if (leaves) {
-        kept.delete(text);
-        if (slot.index !== ILM_SLOT_NONE) this.map("primary").delete(word(slot.index));
-      } else if (kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)))) {
-        continue;
-      } else {
-        gone.push([key, slot]);
-      }
+      if (isKept && !leaves) continue;
+      if (!isKept) gone.push(key);
+      if (slot.index !== ILM_SLOT_NONE) this.map("primary").delete(word(slot.index));
+      kept.delete(text);
       removed.add(text);
     }
-    for (const [key, { index }] of gone) {
-      this.map("slots").delete(key);
-      if (index === ILM_SLOT_NONE) continue;
-      this.map("primary").delete(word(index));
-    }
+    for (const key of gone) this.map("slots").delete(key);
     if (removed.size === 0) return;
     const members: Uint8Array[] = [];
     const map = this.map("members");

@@ -1,15 +1,17 @@
 /** Random rule sets, sockets and packets that meet each other often: few addresses and few ports, nested prefixes. */
 import type { Address, Prefix } from "../../src/model/address.js";
 import type { Packet } from "../../src/model/decision.js";
-import type {
-  Destination,
-  Existing,
-  Mapping,
-  Miss,
-  PortRange,
-  Protocol,
-  Rules,
-  Service,
+import {
+  type Destination,
+  type Existing,
+  type HandoverChoice,
+  type Mapping,
+  type Miss,
+  type PortRange,
+  type Protocol,
+  type Rules,
+  type Service,
+  handovers as choices,
 } from "../../src/model/mapping.js";
 import { mergePorts } from "../../src/model/ports.js";
 import type { Random } from "../support/random.js";
@@ -189,6 +191,23 @@ export function generateMapping(
   };
 }
 
+/** One for each address, as mappings that lead to one place have to agree. */
+function handoversByAddress(random: Random): Map<string, HandoverChoice> {
+  return new Map(
+    [...privates, ...publics, "*"].flatMap((address) =>
+      random.oneIn(4) ? [] : [[address, random.pick(choices)] as const],
+    ),
+  );
+}
+
+function withHandovers(mapping: Mapping, chosen: ReadonlyMap<string, HandoverChoice>): Mapping {
+  const to = mapping.to.map((destination) => {
+    const handover = chosen.get(destination.address);
+    return handover === undefined ? destination : { ...destination, handover };
+  });
+  return { ...mapping, to };
+}
+
 /** A rule set without ties; some of its mappings may have been added at run time. `conditions`: on where a packet comes from. */
 export function generateRules(random: Random, conditions: boolean): Rules {
   const free = [...privates];
@@ -207,8 +226,10 @@ export function generateRules(random: Random, conditions: boolean): Rules {
     }
   }
   const mappings: Mapping[] = [];
+  const handovers = random.oneIn(2) ? handoversByAddress(random) : undefined;
   for (let number = random.integer(1, 40); number > 0; number -= 1) {
-    const mapping = generateMapping(random, number, services, conditions);
+    const drawn = generateMapping(random, number, services, conditions);
+    const mapping = handovers === undefined ? drawn : withHandovers(drawn, handovers);
     if (!mappings.some((other) => tie(other, mapping))) mappings.push(mapping);
   }
   const split = random.oneIn(3) ? random.integer(0, mappings.length) : mappings.length;

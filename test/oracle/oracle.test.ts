@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
 import type { Packet } from "../../src/model/decision.js";
 import { type Rules, allMappings } from "../../src/model/mapping.js";
+import type { Namespace } from "../support/namespace.js";
 import { useNetwork } from "../support/network.js";
 import { builtRoot } from "../support/paths.js";
 import type { Background } from "../support/process.js";
@@ -52,7 +53,11 @@ class Helper {
 
 type OpenedGroup = readonly { readonly cookie: string; readonly v6only: boolean }[] | null;
 
-async function open(helper: Helper, wanted: readonly WantedSocket[]): Promise<Socket[]> {
+async function open(
+  helper: Helper,
+  wanted: readonly WantedSocket[],
+  early: boolean,
+): Promise<Socket[]> {
   const groups = (await helper.ask({ open: wanted })) as readonly OpenedGroup[];
   return wanted.flatMap(({ protocol, address, port }, index) =>
     (groups[index] ?? []).map(({ cookie, v6only }) => ({
@@ -61,6 +66,7 @@ async function open(helper: Helper, wanted: readonly WantedSocket[]): Promise<So
       port,
       v6only,
       cookie,
+      early,
     })),
   );
 }
@@ -79,6 +85,17 @@ function addedLater(source: Random, rules: Rules): Rules {
     file: { ...rules.file, mappings: mappings.slice(0, split) },
     runtime: mappings.slice(split),
   };
+}
+
+/** NAT in none, one or both of the families, from now on. */
+async function drawNat(source: Random, server: Namespace): Promise<Set<4 | 6>> {
+  const nat = new Set(([4, 6] as const).filter(() => source.oneIn(4)));
+  const tables = [...nat].map(
+    (family) =>
+      `table ${family === 4 ? "ip" : "ip6"} nat { chain post { type nat hook postrouting priority srcnat; }; }`,
+  );
+  await server.must(["nft", "-f", "-"], { input: ["flush ruleset", ...tables, ""].join("\n") });
+  return nat;
 }
 
 test(
@@ -118,17 +135,18 @@ test(
         checkRules(rules).filter(({ severity }) => severity === "error"),
         where,
       ).toEqual([]);
+      const nat = await drawNat(source, server);
       // Some listen before the rules come, some after, and some are gone again by the time of the packets.
       const wanted = generateSockets(source);
       const early = wanted.slice(0, source.integer(0, wanted.length));
-      let live = await open(sockets, early);
+      let live = await open(sockets, early, true);
       const steps = oneByOne ? [[], some(source, rules.runtime), rules.runtime] : [];
       await worker.ask({ apply: { ...rules, runtime: steps[0] ?? rules.runtime } });
       for (const runtime of steps) {
         const { incremental } = (await worker.ask({ runtime } satisfies Request)) as Applied;
         if (incremental) tally["incremental"] = (tally["incremental"] ?? 0) + 1;
       }
-      live = [...live, ...(await open(sockets, wanted.slice(early.length)))];
+      live = [...live, ...(await open(sockets, wanted.slice(early.length), false))];
       const gone = new Set(some(source, live).map(({ cookie }) => cookie));
       await sockets.ask({ close: [...gone] });
       live = live.filter(({ cookie }) => !gone.has(cookie));
@@ -140,7 +158,7 @@ test(
         readonly explained: readonly Answer[];
       };
       packets.forEach((packet, index) => {
-        const expected = decide(rules, live, packet, names);
+        const expected = decide(rules, live, packet, names, nat);
         const answer = explained[index];
         const { verdict, mapping } = expected;
         tally[verdict] = (tally[verdict] ?? 0) + 1;
@@ -151,6 +169,7 @@ test(
               packet,
               expected,
               answer,
+              nat: [...nat],
               chosen: allMappings(rules)[mapping ?? -1],
               rules,
               live,

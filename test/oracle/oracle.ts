@@ -18,6 +18,8 @@ export interface Socket {
   /** Of an IPv6 socket: takes no IPv4. */
   readonly v6only: boolean;
   readonly cookie: string;
+  /** It was there at the last change of the rules: a UDP socket is put into a map then, when it is to be in one. */
+  readonly early: boolean;
 }
 
 export interface Expected {
@@ -177,12 +179,29 @@ function order(to: readonly Destination[], ipv6: boolean): readonly number[] {
   return runs.flatMap((run) => [...run.filter(isOwn), ...run.filter((index) => !isOwn(index))]);
 }
 
-/** `interfaces`: names by index. */
+/** Is it for sk_lookup to give the socket? `nat`: the families of which there is NAT. */
+function isInMap(
+  socket: Socket,
+  { handover = "auto" }: Destination,
+  nat: ReadonlySet<4 | 6>,
+): boolean {
+  if (handover === "ingress") return false;
+  if (socket.protocol === "tcp") return true;
+  const families = isIpv6(socket.address)
+    ? isWildcard(socket) && !socket.v6only
+      ? ([4, 6] as const)
+      : ([6] as const)
+    : ([4] as const);
+  return socket.early && (handover === "lookup" || families.some((family) => nat.has(family)));
+}
+
+/** `interfaces`: names by index. `nat`: the families of which there is NAT; ingress gives none of their packets. */
 export function decide(
   rules: Rules,
   sockets: readonly Socket[],
   packet: Packet,
   interfaces: ReadonlyMap<number, string> = new Map(),
+  nat: ReadonlySet<4 | 6> = new Set(),
 ): Expected {
   const { protocol, local, localPort, remote, remotePort, interfaceIndex } = packet;
   const ipv6 = isIpv6(local);
@@ -265,7 +284,15 @@ export function decide(
     .filter(({ there }) => there.length > 0)
     .sort((a, b) => (a.drawn < b.drawn ? -1 : a.drawn > b.drawn ? 1 : 0));
   for (const { destination, there } of live) {
-    if (there.length > 0) {
+    const target = mapping.to[destination];
+    const reached =
+      !nat.has(ipv6 ? 6 : 4) ||
+      (target !== undefined && there.some((socket) => isInMap(socket, target, nat)));
+    // A datagram is not given to somebody else instead of who listens and is not reached; a connection tries the next.
+    if (!reached && protocol === "udp") {
+      return { verdict: "rejected", mapping: index, destination: null, cookies: [] };
+    }
+    if (reached) {
       return {
         verdict: "selected",
         mapping: index,

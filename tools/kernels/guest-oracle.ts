@@ -52,7 +52,8 @@ function openOne({ protocol, address, port, v6only, mapped }: WantedSocket): Ope
   const only =
     address.includes(":") && getsockopt(socket.fd, IPPROTO_IPV6, IPV6_V6ONLY, 4)[0] === 1;
   const { cookie } = socket;
-  return { socket, listening: { protocol, address, port, v6only: only, cookie } };
+  // Without NAT it does not matter when it came.
+  return { socket, listening: { protocol, address, port, v6only: only, cookie, early: false } };
 }
 
 /** Interface index -> name, of those that rules name. */
