@@ -1,13 +1,17 @@
 /** `ilm doctor`: can this host do it, and what stands in the way? Each with its remedy. */
 import type { DaemonStatus } from "../daemon/api.js";
 import { ExitStatus, IlmError } from "../errors.js";
+import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
 import { auditListeners } from "../registry/registry.js";
 import { requestStatus } from "../daemon/client.js";
 import { emptyRules } from "../model/mapping.js";
 import { openDataPlane } from "../dataplane/open.js";
 import { print, type Context } from "./context.js";
+import type { Listener } from "../model/listener.js";
 import { hostAddresses } from "./host-addresses.js";
+import { ownersOf } from "./owners.js";
+import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
 import { unreachedWarnings } from "./unreached.js";
 import { findWarnings } from "./warnings.js";
@@ -58,9 +62,11 @@ async function checkRules(): Promise<Check[]> {
       overtaken: dataPlane.overtaken(),
       kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
+    const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
     const findings = auditListeners(rules ?? emptyRules, listeners);
     return [
       check,
+      await fionreadCheck(registered),
       ...[...(await unreachedWarnings(dataPlane, daemon !== null)), ...warnings].map(
         ({ kind, message, remedy }) => warningCheck(kind, message, remedy),
       ),
@@ -85,6 +91,25 @@ async function askDaemon(
   } catch (error) {
     return { daemon: null, check: asCheck("daemon", error) };
   }
+}
+
+const FIONREAD = "FIONREAD of UDP sockets";
+
+/** A daemon that asks its socket how much waits hears 0 on some kernels, once the socket is in a map. */
+async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
+  const answer = tryFionread();
+  const ok = { name: FIONREAD, ok: true, severity: "ok", remedy: "" } as const;
+  if (answer === "untried") return { ...ok, found: "not tried: lo is down" };
+  if (answer === "right") return { ...ok, found: "right, in a socket map too" };
+  const zero = "this kernel answers 0 for a UDP socket in a socket map, whatever waits";
+  if (registered.length === 0) return { ...ok, found: `${zero}; no daemon's socket is in one now` };
+  const ownerOf = await ownersOf(registered);
+  const who = registered.map((listener) => describeListener(listener, ownerOf(listener)));
+  return warningCheck(
+    FIONREAD,
+    `${zero}; those of ${who.join(", ")} are in one`,
+    "Harmless for daemons that do not ask, which is most. For one that does (.NET's UdpClient.Available, Qt): `handover: ingress` for its service, or the kernel module ilm_lookup, whose engine needs no map (kmod/README.md).",
+  );
 }
 
 function warningCheck(name: string, found: string, remedy: string): Check {

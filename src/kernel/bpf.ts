@@ -509,6 +509,7 @@ export function chainOf(
 
 const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS = 12;
+const BPF_MAP_TYPE_SOCKMAP = 15;
 
 /**
  * Returns when every BPF program that was running at the time of the call has ended; some milliseconds. An update of a map of maps
@@ -535,6 +536,25 @@ export function waitForPrograms(): void {
   } finally {
     close(inner);
   }
+}
+
+/** A socket map of its own, which nobody else sees. */
+export function createSockMap(entries: number): {
+  put(index: number, socket: number): void;
+  close(): void;
+} {
+  const fd = checkedBpf("bpf_map_create", mapCreate(BPF_MAP_TYPE_SOCKMAP, "", 4, 4, entries, null));
+  return {
+    put: (index, socket) => {
+      const [key, value] = [index, socket].map(
+        (number) => new Uint8Array(Uint32Array.of(number).buffer),
+      ) as [Uint8Array, Uint8Array];
+      checkedBpf("bpf_map_update_elem", mapUpdate(fd, key, value, UpdateFlag.any));
+    },
+    close: () => {
+      close(fd);
+    },
+  };
 }
 
 /** All sk_lookup links of a network namespace, in no order. */

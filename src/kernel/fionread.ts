@@ -1,0 +1,61 @@
+/**
+ * What ioctl(FIONREAD) says of a UDP socket that is in a socket map: since the turn of 2025/26 kernels look only at what the map
+ * put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon that asks hears 0 whatever waits. By trial, as it may be mended again.
+ */
+import { createSockMap } from "./bpf.js";
+import { checked, errnoOf, libcFunction } from "./ffi.js";
+import { AF_INET, SOCK_DGRAM, bind, close, sendto, socket } from "./libc.js";
+
+const nativeIoctl = libcFunction<[number, number, Int32Array], number>(
+  "int ioctl(int fd, unsigned long request, void *argument)",
+);
+const nativeGetsockname = libcFunction<[number, Uint8Array, Uint32Array], number>(
+  "int getsockname(int fd, void *address, void *length)",
+);
+const FIONREAD = 0x541b;
+const ENETUNREACH = 101;
+const MESSAGE = Uint8Array.of(1, 2, 3, 4, 5);
+
+/** `untried`: lo is down, so nothing can be sent. */
+export function tryFionread(): "right" | "zero" | "untried" {
+  const receiver = socket(AF_INET, SOCK_DGRAM, 0);
+  try {
+    const address = loopbackAddress(0);
+    bind(receiver, address);
+    checked("getsockname", nativeGetsockname(receiver, address, Uint32Array.of(address.length)));
+    const map = createSockMap(1);
+    try {
+      map.put(0, receiver);
+      sendFrom(address);
+      const waiting = new Int32Array(1);
+      checked("ioctl FIONREAD", nativeIoctl(receiver, FIONREAD, waiting));
+      return waiting[0] === MESSAGE.length ? "right" : "zero";
+    } finally {
+      map.close();
+    }
+  } catch (error) {
+    if (errnoOf(error) === ENETUNREACH) return "untried";
+    throw error;
+  } finally {
+    close(receiver);
+  }
+}
+
+function sendFrom(address: Uint8Array): void {
+  const sender = socket(AF_INET, SOCK_DGRAM, 0);
+  try {
+    sendto(sender, MESSAGE, address);
+  } finally {
+    close(sender);
+  }
+}
+
+/** struct sockaddr_in: family in the host's byte order, port and address in network byte order. */
+function loopbackAddress(port: number): Uint8Array {
+  const address = new Uint8Array(16);
+  const view = new DataView(address.buffer);
+  view.setUint16(0, AF_INET, true);
+  view.setUint16(2, port, false);
+  address.set([127, 0, 0, 1], 4);
+  return address;
+}
