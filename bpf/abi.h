@@ -299,7 +299,7 @@ struct ilm_flow {
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u16 zero;
-	__u32 zero2;
+	__u32 interface;	/* index of the one that the client's datagram came in on */
 };
 ILM_ASSERT_SIZE(struct ilm_flow, 32);
 

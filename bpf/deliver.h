@@ -4,6 +4,9 @@
  * the root cgroup while a mapping of UDP is in force). Neither at ingress, where a firewall may still drop it, reassembly may
  * wait for its rest for ever, and routing may refuse its source; nor in sk_lookup, which any user can have called without a
  * packet. Here there is a packet, and the socket that has it, whoever selected that: sk_lookup, ingress, the module.
+ *
+ * The kernel's own sockets (VXLAN, WireGuard) take theirs before that (net/ipv4/udp.c, udp_queue_rcv_one_skb, encap_rcv): for those
+ * ingress writes the flow.
  */
 #ifndef ILM_DELIVER_H
 #define ILM_DELIVER_H
@@ -88,7 +91,7 @@ int ilm_deliver(struct __sk_buff *ctx)
 		t->answers = 1;
 	}
 	/* Also of a client that now dials the daemon itself: its answers leave from there then. */
-	remember_flow(&key, &dialled);
+	remember_flow(&key, &dialled, ctx->ingress_ifindex);
 	return 1;
 }
 

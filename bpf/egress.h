@@ -2,7 +2,7 @@
 /*
  * The source port of a UDP daemon's answer, where a mapping changed the port; and its source address, where the daemon
  * answers from a connected socket, which bpf/reply.h does not see. Attached to every interface while a mapping of UDP is
- * in force; leaves at once for all but UDP sockets whose client is known.
+ * in force; leaves at once for all but UDP sockets whose client is known, and the kernel's own that mappings lead to.
  *
  * Here a datagram is still one packet with one UDP header, or is in fragments of which the first has it; segmentation by the
  * device comes later (net/core/dev.c, __dev_queue_xmit). A packet may pass several devices (a VLAN's, then the card's): what
@@ -12,6 +12,7 @@
 #define ILM_EGRESS_H
 
 #include "flow.h"
+#include "hooks.h"
 #include "skb.h"
 
 #define IP_OFFSET 0x1fff
@@ -100,6 +101,58 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
 }
 
+/* Of this network namespace: programs stay on an interface that moves to another one. */
+static __always_inline bool leaves_us(struct __sk_buff *ctx)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+
+	return BPF_CORE_READ(skb, dev, nd_net.net, net_cookie) == constants.netns_cookie;
+}
+
+static __always_inline void set_port(struct __sk_buff *skb, const struct answer *a, __be16 from, __be16 to)
+{
+	if (!a->pseudo_only)
+		bpf_l4_csum_replace(skb, a->transport + offsetof(struct udp_header, check), from, to,
+				    BPF_F_MARK_MANGLED_0 | 2);
+	bpf_skb_store_bytes(skb, a->transport + offsetof(struct udp_header, source), &to, sizeof(to), 0);
+}
+
+/*
+ * What a tunnel of the kernel's sends carries no socket, nor does what is forwarded. Its own comes from the address that was dialled
+ * (drivers/net/wireguard/socket.c, send4), and only its port is another one.
+ */
+static __noinline int answer_of_tunnel(struct __sk_buff *skb)
+{
+	struct udp_header udp = {};
+	struct answer a = {};
+	struct ilm_flow *flow;
+	__u32 first = 0;
+	__u32 *tunnel = bpf_map_lookup_elem(&tunnels, &first);
+	bool v4;
+
+	if (!tunnel || !*tunnel)
+		return TCX_NEXT;
+	v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TCX_NEXT;
+	a.network = network_offset(skb);
+	if (v4 ? !parse_ip4(skb, &a) : !parse_ip6(skb, &a))
+		return TCX_NEXT;
+	if (!a.has_ports || bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)))
+		return TCX_NEXT;
+	a.pseudo_only = skb->gso_size &&
+		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
+	a.key.local[2] = v4 ? bpf_htonl(0xffff) : 0;
+	a.key.local_port = bpf_ntohs(udp.source);
+	a.key.remote_port = bpf_ntohs(udp.destination);
+	flow = find_flow(&a.key);
+	if (!flow || !address_equal(flow->dialled, a.source) || flow->port == a.key.local_port || !leaves_us(skb))
+		return TCX_NEXT;
+	keep_flow(flow);
+	set_port(skb, &a, udp.source, bpf_htons(flow->port));
+	return TCX_NEXT;
+}
+
 SEC("tc")
 int ilm_egress(struct __sk_buff *skb)
 {
@@ -107,12 +160,13 @@ int ilm_egress(struct __sk_buff *skb)
 	struct answer a = {};
 	struct udp_header udp = {};
 	struct ilm_flow *flow;
+	__u32 interface = 0;
 	__be32 dialled[4];
 	__be16 port;
 	bool v4;
 
 	if (!sk)
-		return TCX_NEXT;
+		return answer_of_tunnel(skb);
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->protocol != IPPROTO_UDP)
 		return TCX_NEXT;
@@ -138,7 +192,7 @@ int ilm_egress(struct __sk_buff *skb)
 		a.key.remote_port = bpf_ntohs(sk->dst_port);
 	}
 	flow = find_flow(&a.key);
-	if (!flow)
+	if (!flow || !leaves_us(skb))
 		return TCX_NEXT;
 	keep_flow(flow);
 	address_copy(dialled, flow->dialled);
@@ -148,14 +202,17 @@ int ilm_egress(struct __sk_buff *skb)
 		/* Not from what it is bound to: the daemon chose it. */
 		if (!address_equal(a.source, a.key.local))
 			return TCX_NEXT;
+		interface = flow->interface;
 		set_source(skb, &a, dialled, v4);
 	}
-	if (a.has_ports && port != udp.source) {
-		if (!a.pseudo_only)
-			bpf_l4_csum_replace(skb, a.transport + offsetof(struct udp_header, check), udp.source, port,
-					    BPF_F_MARK_MANGLED_0 | 2);
-		bpf_skb_store_bytes(skb, a.transport + offsetof(struct udp_header, source), &port, sizeof(port), 0);
-	}
+	if (a.has_ports && port != udp.source)
+		set_port(skb, &a, udp.source, port);
+	/*
+	 * Its route was chosen for the private address; who dialled the address of another uplink waits behind that one, and what it
+	 * is sent by this one may be dropped for its source. The neighbour is found by the routes of the address that it has now.
+	 */
+	if (interface && interface != skb->ifindex && interface != LOOPBACK_IFINDEX && skb->ifindex != LOOPBACK_IFINDEX)
+		return bpf_redirect_neigh(interface, NULL, 0, 0);
 	return TCX_NEXT;
 }
 

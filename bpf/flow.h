@@ -25,13 +25,14 @@ static __always_inline void keep_flow(struct ilm_flow *flow)
 		flow->seen_ns = bpf_ktime_get_coarse_ns();
 }
 
-static __always_inline void remember_flow(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
+static __always_inline void remember_flow(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled, __u32 interface)
 {
-	struct ilm_flow flow = { .seen_ns = bpf_ktime_get_coarse_ns(), .port = dialled->port };
+	struct ilm_flow flow = { .seen_ns = bpf_ktime_get_coarse_ns(), .port = dialled->port, .interface = interface };
 	struct ilm_flow *known = bpf_map_lookup_elem(&flows, key);
 
 	address_copy(flow.dialled, dialled->address);
-	if (known && known->port == flow.port && address_equal(known->dialled, flow.dialled)) {
+	if (known && known->port == flow.port && known->interface == interface &&
+	    address_equal(known->dialled, flow.dialled)) {
 		keep_flow(known);
 		return;
 	}

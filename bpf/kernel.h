@@ -131,6 +131,7 @@ struct tcp6_sock {
 
 struct udp_sock {
 	struct inet_sock inet;
+	__u8 encap_type;
 };
 
 struct mptcp_subflow_context {

@@ -158,6 +158,14 @@ struct {
 	__type(value, __u32);
 } steered_tcp SEC(".maps");
 
+/* One entry: not 0 once a socket of the kernel's own (VXLAN, WireGuard) was a destination. Writer: ingress. Reader: egress. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} tunnels SEC(".maps");
+
 /* One entry: listeners that are bound to a device. Writers: sock_ops, post_bind, sock_release, iterators. Reader: sk_lookup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -80,6 +80,8 @@ struct packet {
 	 */
 	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
+	__u16 tunnel;		/* port of the kernel's own socket that has it; 0: it is a process's */
+	bool tunnel6;		/* that is bound to the IPv6 wildcard address */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
 };
@@ -601,9 +603,31 @@ static __always_inline bool can_take(struct __sk_buff *skb, const struct packet 
 	       brings_cookie(skb, p, sk);
 }
 
+/* The kernel's own: its datagrams come to no queue, and what it sends carries no socket. */
+static __always_inline bool is_tunnel(struct bpf_sock *sk)
+{
+	const struct udp_sock *udp = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct udp_sock));
+
+	return BPF_CORE_READ(udp, encap_type);
+}
+
+/* What bpf/deliver.h does for the others; before the firewall, for there is no later place. */
+static __always_inline void remember_tunnel(struct __sk_buff *skb, const struct packet *p)
+{
+	struct ilm_flow_key key = { .remote_port = p->l.remote_port, .local_port = p->tunnel };
+	__u32 first = 0;
+	__u32 *tunnel = bpf_map_lookup_elem(&tunnels, &first);
+
+	address_copy(key.remote, p->l.remote);
+	key.local[2] = p->tunnel6 ? 0 : bpf_htonl(0xffff);
+	if (tunnel)
+		*tunnel = 1;
+	remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
+}
+
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
 /* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
-__noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
+__noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	const struct lookup *l;
@@ -622,6 +646,10 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const st
 	if (is_bound_to(sk, endpoint->address) &&
 	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
+	if (outcome == ILM_ATTEMPT_SELECTED && wildcard && endpoint->protocol == IPPROTO_UDP && is_tunnel(sk)) {
+		p->tunnel = endpoint->port;
+		p->tunnel6 = !endpoint->address[2];
+	}
 	bpf_sk_release(sk);
 	return outcome;
 }
@@ -818,6 +846,8 @@ int ilm_steer(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (!constants.kfunc && !meets_nat(skb, p.l.family == AF_INET))
 		action = judge(skb, &p, *class);
+	if (p.tunnel)
+		remember_tunnel(skb, &p);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected)
 		leave_token(&p);
 	return action;

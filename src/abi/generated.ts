@@ -289,7 +289,7 @@ export interface Flow {
   seenNs: bigint;
   dialled: Uint8Array;
   port: number;
-  zero2: number;
+  interface: number;
 }
 
 export const flowLayout: Layout<Flow> = {
@@ -298,13 +298,13 @@ export const flowLayout: Layout<Flow> = {
     seenNs: view.getBigUint64(at, true),
     dialled: bytesAt(view, at + 8, 16),
     port: view.getUint16(at + 24, true),
-    zero2: view.getUint32(at + 28, true),
+    interface: view.getUint32(at + 28, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.seenNs, true);
     putBytes(view, at + 8, 16, value.dialled);
     view.setUint16(at + 24, value.port, true);
-    view.setUint32(at + 28, value.zero2, true);
+    view.setUint32(at + 28, value.interface, true);
   },
 };
 

@@ -67,6 +67,7 @@ export const registryMaps = [
   "ingress",
   "steering",
   "tokens",
+  "tunnels",
   "steered_tcp",
   "on_device",
   "vrfs",

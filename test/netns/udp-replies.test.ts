@@ -1,0 +1,121 @@
+/** Replies that leave by another way than a listener's own: by a second uplink, and from sockets of the kernel's. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { families } from "../support/matrix.js";
+import { useNetwork, vethCable } from "../support/network.js";
+import { python, script } from "../support/paths.js";
+import { must } from "../support/process.js";
+import { UdpEnds } from "../support/udp.js";
+
+const network = useNetwork();
+
+const rules = `
+version: 1
+services:
+  app: { address: [10.9.8.7, "fd5e:ed00::10"] }
+mappings:
+  - { protocol: udp, port: 7000, to: app }
+  - { protocol: udp, port: 7001, to: "app:7000" }
+  - { protocol: udp, port: 443, to: "*:4789" }
+`;
+
+describe("a connected child answers by the uplink whose address was dialled", () => {
+  const ends = {
+    4: { dialled: "192.0.2.1", daemon: "10.9.8.7", client: "10.99.0.9" },
+    6: { dialled: "2001:db8:2::1", daemon: "fd5e:ed00::10", client: "2001:db8:99::9" },
+  } as const;
+  let server: UdpEnds;
+  const client = new Map<string, UdpEnds>();
+
+  beforeAll(async () => {
+    await vethCable(network.server, network.client, "up1");
+    const batch = async (name: string, lines: readonly string[], family: readonly string[] = []): Promise<void> => {
+      await must(["ip", ...family, "-n", name, "-batch", "-"], { input: `${lines.join("\n")}\n` });
+    };
+    await batch(network.server.name, [
+      "link set up1 up",
+      "addr add 192.0.2.1/24 dev up1",
+      "addr add 2001:db8:2::1/64 dev up1 nodad",
+    ]);
+    for (const [family, first, second, own] of [
+      ["-4", "203.0.113.100", "192.0.2.100", "192.0.2.1"],
+      ["-6", "2001:db8::100", "2001:db8:2::100", "2001:db8:2::1"],
+    ] as const) {
+      const lines = [
+        `route replace default via ${first}`,
+        `route add default via ${second} table 2`,
+        `rule add from ${own} table 2`,
+      ];
+      await batch(network.server.name, lines, [family]);
+    }
+    await batch(network.client.name, [
+      "link set up1 up",
+      "addr add 192.0.2.100/24 dev up1",
+      "addr add 2001:db8:2::100/64 dev up1 nodad",
+      "addr add 10.99.0.9/32 dev lo",
+      "addr add 2001:db8:99::9/128 dev lo nodad",
+    ]);
+    await network.server.apply(rules);
+    server = new UdpEnds(network.server);
+    for (const device of ["up0", "up1"]) {
+      const each = new UdpEnds(network.client);
+      await each.capture(device);
+      client.set(device, each);
+    }
+  });
+
+  afterAll(async () => {
+    await network.server.must(["ip", "link", "del", "up1"]);
+  });
+
+  test.each(families.flatMap((family) => [7000, 7001].map((port) => ({ family, port }))))(
+    "over IPv$family, port $port at the daemon's 7000",
+    async ({ family, port }) => {
+      const { dialled, daemon, client: own } = ends[family];
+      const options = ["reuseaddr"] as const;
+      const listener = await server.open(family, { bind: [daemon, 7000], options });
+      const asking = client.get("up1");
+      const socket = await asking?.open(family, { bind: [own, 0], connect: [dialled, port] });
+      await socket?.send(null);
+      const { from } = await listener.receive();
+      const child = await server.open(family, {
+        bind: [daemon, 7000],
+        connect: [from.address, from.port],
+        options,
+      });
+      // The first, and one in fragments.
+      for (const size of [50, 3000]) {
+        await child.send(null, size);
+        expect(await socket?.receive()).toMatchObject({ size, whole: true });
+      }
+      const seen = async (device: string): Promise<readonly string[]> =>
+        ((await client.get(device)?.captured(from.port)) ?? [])
+          .filter(({ to }) => to.port === from.port)
+          .flatMap(({ sources }) => sources);
+      expect(new Set(await seen("up1"))).toEqual(new Set([dialled]));
+      expect(await seen("up0")).toEqual([]);
+      await child.close();
+      await listener.close();
+    },
+  );
+});
+
+test("a tunnel of the kernel's answers from the port that was dialled", async () => {
+  const { server, client } = network;
+  await server.apply(rules);
+  const tunnel = ["vxlan", "id", "7", "dstport", "4789", "srcport", "4789", "4790"];
+  const learns = ["local", "203.0.113.5", "learning"];
+  await server.must(["ip", "link", "add", "vx7", "type", ...tunnel, ...learns]);
+  try {
+    await server.must(["ip", "addr", "add", "10.77.0.1/24", "dev", "vx7"]);
+    await server.must(["ip", "link", "set", "vx7", "up"]);
+    const ask = async (port: number): Promise<string> => {
+      const words = ["203.0.113.100", "203.0.113.5", String(port), "7", "10.77.0.1"];
+      return await client.must([python, script("vxlan.py"), ...words]);
+    };
+    // Itself, which needs nobody: so the tunnel works, and answers a peer that dials its own port from there.
+    expect(await ask(4789)).toBe("203.0.113.5 4789\n");
+    expect(await ask(443)).toBe("203.0.113.5 443\n");
+  } finally {
+    await server.must(["ip", "link", "del", "vx7"]);
+  }
+});
