@@ -75,8 +75,11 @@ struct ilm_slot {
 	__u32 serial;		/* never used twice; a socket remembers under which it was placed */
 	__u32 handover;		/* enum ilm_handover */
 	__u32 wanted;		/* 1: a packet came to sk_lookup for a socket that ingress could not give. Set by sk_lookup and ingress */
+	__be32 origin[4];	/* from where UDP sockets' own datagrams leave */
+	__u16 origin_port;	/* host byte order; 0: from the sockets themselves */
+	__u16 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_slot, 16);
+ILM_ASSERT_SIZE(struct ilm_slot, 36);
 
 struct ilm_member {
 	struct ilm_endpoint endpoint;

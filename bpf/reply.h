@@ -5,6 +5,9 @@
  * source address (net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is
  * made: afterwards it would be too late, as the kernel routes nothing from 127.0.0.0/8 to another host.
  *
+ * A daemon that sends first has no flow, and sends from its private address; or, when its service asks for it, from the one address
+ * and port that lead to it.
+ *
  * The port cannot be changed here; bpf/egress.h does, where a mapping changed it. Unconnected sends only. A daemon that
  * chooses the source itself (IP_PKTINFO) is left alone: it hands over an address that is not the one it is bound to.
  */
@@ -20,7 +23,9 @@
 static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key)
 {
 	struct ilm_endpoint endpoint = { .port = key->local_port, .protocol = IPPROTO_UDP };
+	struct ilm_endpoint dialled = { .protocol = IPPROTO_UDP };
 	struct ilm_flow *flow = find_flow(key);
+	struct ilm_slot *slot;
 
 	if (flow) {
 		keep_flow(flow);
@@ -28,8 +33,17 @@ static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key)
 		return flow->port == key->local_port || constants.steer_udp ? flow : NULL;
 	}
 	address_copy(endpoint.address, key->local);
-	if (slot_of(&endpoint))
-		count_fault(unanswered);
+	slot = slot_of(&endpoint);
+	if (!slot)
+		return NULL;
+	if (slot->origin_port && (slot->origin_port == key->local_port || constants.steer_udp)) {
+		/* It speaks first, and as if whom it speaks to had dialled. */
+		address_copy(dialled.address, slot->origin);
+		dialled.port = slot->origin_port;
+		remember_flow(key, &dialled, 0);
+		return find_flow(key);
+	}
+	count_fault(unanswered);
 	return NULL;
 }
 

@@ -709,21 +709,27 @@ export interface Slot {
   serial: number;
   handover: number;
   wanted: number;
+  origin: Uint8Array;
+  originPort: number;
 }
 
 export const slotLayout: Layout<Slot> = {
-  size: 16,
+  size: 36,
   read: (view, at) => ({
     index: view.getUint32(at, true),
     serial: view.getUint32(at + 4, true),
     handover: view.getUint32(at + 8, true),
     wanted: view.getUint32(at + 12, true),
+    origin: bytesAt(view, at + 16, 16),
+    originPort: view.getUint16(at + 32, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.index, true);
     view.setUint32(at + 4, value.serial, true);
     view.setUint32(at + 8, value.handover, true);
     view.setUint32(at + 12, value.wanted, true);
+    putBytes(view, at + 16, 16, value.origin);
+    view.setUint16(at + 32, value.originPort, true);
   },
 };
 

@@ -228,9 +228,9 @@ const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">
     remedy: "The kernel had no memory for it: look at the memory of the machine.",
   }),
   unanswered: (number) => ({
-    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately, and left as without ilm`,
+    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately: from 127.0.0.0/8 they did not leave (EINVAL), else they left from the private address`,
     remedy:
-      "Harmless when those daemons send on their own account from the port they serve, or answer after 300 seconds of silence. Else clients were forgotten in a flood: `ilm flows`.",
+      "For daemons that speak first: `originate: true` for the service, where one address and port lead to it. Those that answer after 300 seconds of silence, or whose clients were forgotten in a flood (`ilm flows`), are known again with the client's next datagram.",
   }),
   unsteered: (number) => ({
     message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT, in fragments, or (MPTCP) from an interface without the programs`,

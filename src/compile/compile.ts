@@ -28,6 +28,7 @@ import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "./columns.js";
 import { type Entry, type Unit, entriesOf, prefixesOf } from "./entries.js";
+import { type Origins, findOrigins } from "./origins.js";
 import { Reach, describeHidden } from "./reach.js";
 import {
   type Compiled,
@@ -80,6 +81,7 @@ class Compiler {
   readonly #prefixes = new PrefixColumns();
   readonly #chainTables: ChainTables;
   readonly #tied = new Set<string>();
+  readonly #origins: Origins;
   #splits = 0;
 
   constructor(input: Rules, limits: Limits) {
@@ -87,6 +89,7 @@ class Compiler {
     this.#mappings = allMappings(input);
     this.#limits = limits;
     this.#reach = new Reach(this.#mappings.length);
+    this.#origins = findOrigins(input);
     let groups = 0;
     this.#chainTables = {
       steps: new StepColumns(),
@@ -99,6 +102,7 @@ class Compiler {
 
   compile(): Compiled {
     this.#refuseSameNames();
+    this.#refuseOrigins();
     this.#pushRule(0, { 4: 0, 6: 0 }, { 4: 0, 6: 0 });
     for (const protocol of protocols) this.#compileProtocol(protocol);
     for (const [index, hiders] of this.#reach.hidden()) this.#warnHidden(index, hiders);
@@ -164,6 +168,21 @@ class Compiler {
         );
       }
       known.set(key, mapping);
+    }
+  }
+
+  #refuseOrigins(): void {
+    for (const { service, message } of this.#origins.refused) {
+      const { file, line, column } = service.origin;
+      this.problems.push({
+        severity: "error",
+        file,
+        line,
+        column,
+        path: `service ${service.name}`,
+        message,
+        hint: "let one mapping lead there, with one address in on and one port; or remove originate",
+      });
     }
   }
 
@@ -300,7 +319,8 @@ class Compiler {
       return known;
     }
     this.#endpointIndexes.set(key, this.#endpoints.length);
-    return this.#endpoints.push(endpoint) - 1;
+    const origin = this.#origins.of(endpoint);
+    return this.#endpoints.push(origin === undefined ? endpoint : { ...endpoint, origin }) - 1;
   }
 
   /** A socket is in a map or it is not: the mappings that lead to it have to say the same, or nothing. */

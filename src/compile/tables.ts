@@ -11,6 +11,8 @@ export interface Endpoint {
   readonly port: number;
   /** Absent: nothing was said. */
   readonly handover?: HandoverChoice;
+  /** From where its own datagrams leave, address and port (host byte order); absent: from itself. */
+  readonly origin?: { readonly address: Address; readonly port: number };
 }
 
 /** What a table leads to: above 0 the number of a rule, below 0 that of a step (negated), 0 neither. */

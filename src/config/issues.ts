@@ -35,6 +35,7 @@ const forms: Readonly<Record<string, string>> = {
   existing: "write exact, any or never",
   miss: "write pass or reject",
   handover: "write auto, lookup or ingress",
+  originate: "write true, or leave it out",
 };
 
 const SERVICE_FORM = "write { address: 127.0.1.10 }";

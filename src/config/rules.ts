@@ -159,6 +159,7 @@ function collectServices(documents: readonly Entries[], problems: Problems): Ser
         name,
         addresses: listOf(entry.address),
         ...(entry.handover !== undefined && { handover: entry.handover }),
+        ...(entry.originate !== undefined && { originate: entry.originate }),
         origin: { file: source.name, ...source.place(path, "key") },
       };
       const earlier = byName.get(name);

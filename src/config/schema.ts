@@ -200,6 +200,10 @@ export const serviceEntry = z
       description: "The address, or addresses, that the daemon listens on and nobody else",
     }),
     handover,
+    originate: z.literal(true).optional().meta({
+      description:
+        "The daemon's own datagrams (UDP) leave from the one address and port that lead to it",
+    }),
   })
   .meta({ description: "A daemon with addresses of its own" });
 

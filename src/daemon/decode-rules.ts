@@ -154,10 +154,17 @@ export const mapping: Decode<Mapping> = (value, path) => {
 const plainService = object({ name: nameText, addresses: list(address, 1), origin });
 
 const service: Decode<Service> = (value, path) => {
-  const { handover, ...rest } = asRecord(value, path);
-  const decoded = plainService(rest, path);
-  if (handover === undefined) return decoded;
-  return { ...decoded, handover: oneOf(...handovers)(handover, `${path}.handover`) };
+  const { handover, originate, ...rest } = asRecord(value, path);
+  if (originate !== undefined && originate !== true) {
+    throw new DecodeError(`${path}.originate`, "must be true");
+  }
+  return {
+    ...plainService(rest, path),
+    ...(handover !== undefined && {
+      handover: oneOf(...handovers)(handover, `${path}.handover`),
+    }),
+    ...(originate !== undefined && { originate }),
+  };
 };
 
 export const ruleSet: Decode<RuleSet> = (value, path) => {

@@ -65,7 +65,12 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
   const head = [
     source,
     engine,
-    services.map(({ name, addresses, handover }) => [name, addresses, handover]),
+    services.map(({ name, addresses, handover, originate }) => [
+      name,
+      addresses,
+      handover,
+      originate,
+    ]),
   ];
   hash.update(JSON.stringify([head, mappings.length]));
   for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {

@@ -124,7 +124,23 @@ const handoverNumbers = {
   ingress: HandoverCode.INGRESS,
 } as const;
 
-const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, handover: HandoverCode.AUTO, wanted: 0 };
+/** What the rules say of a place, when they say nothing. */
+const unsaid = {
+  handover: HandoverCode.AUTO,
+  origin: new Uint8Array(16),
+  originPort: 0,
+} as const satisfies Partial<Slot>;
+const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, ...unsaid };
+
+function saidOf({ handover, origin }: Endpoint): Partial<Slot> {
+  return {
+    ...(handover !== undefined && { handover: handoverNumbers[handover] }),
+    ...(origin !== undefined && {
+      origin: addressBytes(origin.address),
+      originPort: origin.port,
+    }),
+  };
+}
 
 function word(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
@@ -352,15 +368,16 @@ export class Registry {
   reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
     const keys = endpoints.map(endpointKey);
     const known = this.#slotsOf(keys);
-    const handovers = endpoints.map(({ handover }) => handover && handoverNumbers[handover]);
-    endpoints.forEach((_, i) => {
+    endpoints.forEach((endpoint, i) => {
       const key = keys[i] ?? zeroKey;
       const slot = known.get(keyText(key));
-      const handover = handovers[i] ?? (whole ? HandoverCode.AUTO : slot?.handover);
-      if (slot === undefined || handover === undefined || handover === slot.handover) return;
-      const changed = { ...slot, handover };
+      if (slot === undefined) return;
+      const said = saidOf(endpoint);
+      const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
+      const value = encode(slotLayout, changed);
+      if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;
       known.set(keyText(key), changed);
-      this.map("slots").update(key, encode(slotLayout, changed));
+      this.map("slots").update(key, value);
     });
     if (keys.some((key) => !known.has(keyText(key)))) {
       const taken = new Uint8Array(this.map("primary").maxEntries);
@@ -381,12 +398,7 @@ export class Registry {
           while (taken[free] === 1) free++;
           index = free++;
         }
-        const slot = {
-          index,
-          serial: serial++,
-          handover: handovers[i] ?? HandoverCode.AUTO,
-          wanted: 0,
-        };
+        const slot = { index, serial: serial++, wanted: 0, ...unsaid, ...saidOf(endpoint) };
         known.set(keyText(key), slot);
         added.push([key, slot]);
       });

@@ -80,6 +80,8 @@ export interface Service {
   readonly addresses: readonly Address[];
   /** Of all mappings that lead there and say nothing else; absent: auto. */
   readonly handover?: HandoverChoice;
+  /** Its own datagrams leave from the one address and port that lead to it. Absent: they do not. */
+  readonly originate?: true;
   readonly origin: Origin;
 }
 

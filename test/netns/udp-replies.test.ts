@@ -28,7 +28,11 @@ describe("a connected child answers by the uplink whose address was dialled", ()
 
   beforeAll(async () => {
     await vethCable(network.server, network.client, "up1");
-    const batch = async (name: string, lines: readonly string[], family: readonly string[] = []): Promise<void> => {
+    const batch = async (
+      name: string,
+      lines: readonly string[],
+      family: readonly string[] = [],
+    ): Promise<void> => {
       await must(["ip", ...family, "-n", name, "-batch", "-"], { input: `${lines.join("\n")}\n` });
     };
     await batch(network.server.name, [
@@ -97,6 +101,46 @@ describe("a connected child answers by the uplink whose address was dialled", ()
       await listener.close();
     },
   );
+});
+
+describe("a daemon that sends first, of a service that asks for it, is called back", () => {
+  const trunk = (port: number): string => `
+version: 1
+services:
+  trunk: { address: [127.0.1.70, "fd5e:ed00::70"], originate: true }
+mappings:
+  - { protocol: udp, port: ${port}, on: [203.0.113.5, "2001:db8::5"], to: "trunk:5060" }
+`;
+  const ends = {
+    4: { daemon: "127.0.1.70", dialled: "203.0.113.5", peer: "203.0.113.100" },
+    6: { daemon: "fd5e:ed00::70", dialled: "2001:db8::5", peer: "2001:db8::100" },
+  } as const;
+
+  test.each(families.flatMap((family) => [5060, 5061].map((port) => ({ family, port }))))(
+    "over IPv$family, from the port $port that leads to its 5060",
+    async ({ family, port }) => {
+      const { daemon, dialled, peer } = ends[family];
+      await network.server.apply(trunk(port));
+      const [server, client] = [new UdpEnds(network.server), new UdpEnds(network.client)];
+      const speaker = await server.open(family, { bind: [daemon, 5060] });
+      // Of another one each time: whom it spoke to before is known for a while.
+      const listener = await client.open(family, { bind: [peer, 0] });
+      expect(await speaker.send(listener.local, 700)).toEqual({ sent: 700 });
+      const { from } = await listener.receive(5);
+      expect(from).toEqual({ address: dialled, port });
+      await listener.send(from, 80);
+      expect(await speaker.receive(5)).toMatchObject({ size: 80 });
+      await Promise.all([server.stop(), client.stop()]);
+    },
+  );
+
+  test("without that nothing leaves from 127.0.0.0/8", async () => {
+    await network.server.apply(trunk(5060).replace(", originate: true", ""));
+    const server = new UdpEnds(network.server);
+    const speaker = await server.open(4, { bind: ["127.0.1.70", 5060] });
+    expect(await speaker.send(["203.0.113.100", 5059])).toEqual({ error: "EINVAL" });
+    await server.stop();
+  });
 });
 
 test("a tunnel of the kernel's answers from the port that was dialled", async () => {

@@ -419,7 +419,9 @@ const services: readonly Row[] = [
   ],
   [
     "web: { address: 127.0.1.1, port: 80 }",
-    ['3:30: services.web.port: the key "port" is not known; the keys here are address, handover'],
+    [
+      '3:30: services.web.port: the key "port" is not known; the keys here are address, handover, originate',
+    ],
   ],
   [
     "web: { address: 127.0.1.1, user: www-data, wildcard: rewrite }",

@@ -1,0 +1,93 @@
+/**
+ * Where a service's own datagrams leave from, when it asks for that: the one address and port that lead to it. Somebody who calls back
+ * then reaches it; and from 127.0.0.0/8 nothing could leave at all.
+ */
+import {
+  type Address,
+  type Family,
+  familyOf,
+  prefixAddress,
+  prefixLength,
+} from "../model/address.js";
+import { candidates } from "../model/candidates.js";
+import {
+  type Mapping,
+  type Rules,
+  type Service,
+  allMappings,
+  isConditional,
+} from "../model/mapping.js";
+import { countPorts } from "../model/ports.js";
+import type { Endpoint } from "./tables.js";
+
+export interface Origin {
+  readonly address: Address;
+  /** Host byte order. */
+  readonly port: number;
+}
+
+export interface Origins {
+  of(endpoint: Endpoint): Origin | undefined;
+  readonly refused: readonly { readonly service: Service; readonly message: string }[];
+}
+
+const none: Origins = { of: () => undefined, refused: [] };
+
+function keyOf(address: Address, port: number): string {
+  return `${address} ${port}`;
+}
+
+/** What is dialled of that family to come by this mapping; null: more than one address or port, or not by everybody. */
+function dialledOf(mapping: Mapping, family: Family): Origin | null {
+  const on = mapping.on.filter((prefix) => familyOf(prefix) === family);
+  const [only] = on;
+  if (only === undefined || on.length > 1 || isConditional(mapping)) return null;
+  if (prefixLength(only) !== (family === 4 ? 32 : 128)) return null;
+  if (countPorts(mapping.ports) !== 1) return null;
+  return { address: prefixAddress(only), port: mapping.ports[0]?.first ?? 0 };
+}
+
+export function findOrigins(rules: Rules): Origins {
+  const services = rules.file.services.filter(({ originate }) => originate === true);
+  if (services.length === 0) return none;
+  const owners = new Map(services.flatMap((one) => one.addresses.map((address) => [address, one])));
+  const found = new Map<string, Origin>();
+  const refused: { service: Service; message: string }[] = [];
+  const served = new Set<Service>();
+  for (const mapping of allMappings(rules)) {
+    if (mapping.protocol !== "udp") continue;
+    for (const family of [4, 6] as const) {
+      if (mapping.on.length > 0 && !mapping.on.some((prefix) => familyOf(prefix) === family))
+        continue;
+      for (const { address, port } of candidates(mapping, family)) {
+        const service = owners.get(address);
+        if (service === undefined || familyOf(address) !== family) continue;
+        served.add(service);
+        const dialled = dialledOf(mapping, family);
+        if (dialled === null) {
+          const message = `its datagrams are to leave from what leads to it, and the mapping ${mapping.name} does so from more than one address or port, or not for everybody`;
+          refused.push({ service, message });
+          continue;
+        }
+        const key = keyOf(address, port === 0 ? dialled.port : port);
+        const other = found.get(key);
+        if (other === undefined) {
+          found.set(key, dialled);
+        } else if (other.address !== dialled.address || other.port !== dialled.port) {
+          const message = `its datagrams are to leave from what leads to it, and two do: ${other.address} port ${other.port}, and ${dialled.address} port ${dialled.port}`;
+          refused.push({ service, message });
+        }
+      }
+    }
+  }
+  for (const service of services) {
+    if (served.has(service)) continue;
+    const message = "its datagrams are to leave from what leads to it, and no mapping of UDP does";
+    refused.push({ service, message });
+  }
+  return {
+    of: ({ protocol, address, port }) =>
+      protocol === "udp" ? found.get(keyOf(address, port)) : undefined,
+    refused,
+  };
+}
