@@ -306,6 +306,15 @@ struct ilm_flow {
 };
 ILM_ASSERT_SIZE(struct ilm_flow, 32);
 
+/* Whom the host's own clients asked: a remote end, and the port that the client sent from. */
+struct ilm_asked_key {
+	__be32 remote[4];
+	__u16 remote_port;	/* host byte order */
+	__u16 local_port;	/* host byte order */
+};
+ILM_ASSERT_SIZE(struct ilm_asked_key, 20);
+#define ILM_PORT_WORDS 1024	/* of 64 ports each */
+
 /*
  * The constants of the programs, set before load. One struct per object: the offsets of single variables are only known to
  * the linker.

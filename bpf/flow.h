@@ -55,4 +55,47 @@ static __always_inline struct ilm_flow *find_flow(const struct ilm_flow_key *key
 	return flow && flow_idle_ns(flow) <= ILM_FLOW_IDLE_SECONDS * NANOSECONDS ? flow : NULL;
 }
 
+static __always_inline void asked_key(struct ilm_asked_key *key, const __be32 *remote, __u16 remote_port, __u16 local_port)
+{
+	address_copy(key->remote, remote);
+	key->remote_port = remote_port;
+	key->local_port = local_port;
+}
+
+/*
+ * A client of the host's own sends from its port, which a mapping covers: what is answered is for it. Only of ports that the kernel
+ * chose: with one of his choice somebody could take what is for the mapping.
+ */
+static __always_inline void remember_asked(const struct ilm_flow_key *flow)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct ilm_asked_key key = {};
+	__u32 word = flow->local_port / 64, first = 0;
+	__u64 *bits = bpf_map_lookup_elem(&mapped_udp, &word);
+	__u32 *any;
+
+	if (!bits || !(*bits & 1ULL << (flow->local_port % 64)))
+		return;
+	asked_key(&key, flow->remote, flow->remote_port, flow->local_port);
+	bpf_map_update_elem(&asked, &key, &now, BPF_ANY);
+	any = bpf_map_lookup_elem(&any_asked, &first);
+	if (any && !*any)
+		*any = 1;
+}
+
+/* Did a client of the host's own ask whom this comes from? */
+static __always_inline bool was_asked(const __be32 *remote, __u16 remote_port, __u16 local_port)
+{
+	struct ilm_asked_key key = {};
+	__u32 first = 0;
+	__u32 *any = bpf_map_lookup_elem(&any_asked, &first);
+	__u64 *when;
+
+	if (!any || !*any)
+		return false;
+	asked_key(&key, remote, remote_port, local_port);
+	when = bpf_map_lookup_elem(&asked, &key);
+	return when && (__s64)(bpf_ktime_get_coarse_ns() - *when) <= ILM_FLOW_IDLE_SECONDS * NANOSECONDS;
+}
+
 #endif

@@ -21,6 +21,7 @@
 #define TCP_ESTABLISHED 1
 #define TCP_TIME_WAIT 6
 #define SOL_TCP 6
+#define SOCK_BINDPORT_LOCK 8
 #define TCP_BPF_SOCK_OPS_CB_FLAGS 1008	/* newer than Debian 12's <linux/bpf.h> */
 #define ENOENT 2
 #define EBUSY 16
@@ -107,6 +108,7 @@ struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
 	struct sock_reuseport *sk_reuseport_cb;
+	__u8 sk_userlocks : 4;
 	kuid_t sk_uid;
 	struct sock_cgroup_data sk_cgrp_data;
 };

@@ -43,6 +43,12 @@ static __always_inline bool called_by_ingress(void)
 	return s && s->looking;
 }
 
+/* For a client of the host's own, which asked: the kernel has its socket. */
+static __always_inline bool is_answer(const struct lookup *l)
+{
+	return l->dialled.protocol == IPPROTO_UDP && !l->dry && was_asked(l->remote, l->remote_port, l->dialled.port);
+}
+
 /*
  * Did ingress just see this datagram, on this CPU? A look-up that nft's `socket` makes on the way takes the token too, for the packet
  * it is made for. Without ingress there is nothing to tell them by.
@@ -143,7 +149,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 
 	counted = !l->dry && !l->unproven;
-	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && listens(ctx, l, rule->existing))) {
+	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && (listens(ctx, l, rule->existing) || is_answer(l)))) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (counted)
 			c->existing++;

@@ -96,6 +96,33 @@ struct {
 	__type(value, struct ilm_flow);
 } flows SEC(".maps");
 
+/* One bit for each port that a mapping of UDP covers. Writer: control plane. Reader: sendmsg. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_PORT_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} mapped_udp SEC(".maps");
+
+/*
+ * Whom a client of the host's own asked, from a port that the kernel gave it and that a mapping covers -> when (CLOCK_MONOTONIC, ns).
+ * Writer: sendmsg. Readers: ingress, sk_lookup.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct ilm_asked_key);
+	__type(value, __u64);
+} asked SEC(".maps");
+
+/* One entry: not 0 once there was one. Hosts without pay for this look only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} any_asked SEC(".maps");
+
 /* One entry. Writer: `monitor` (until_ns), sk_lookup (lost). Reader: sk_lookup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -15,12 +15,24 @@
 #define ILM_REPLY_H
 
 #include "flow.h"
+#include "skb.h"
 #include "track.h"
 
 /* 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one (include/linux/in.h). */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
 
-static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key)
+/* Or did the kernel (net/ipv4/af_inet.c, __inet_bind, inet_autobind)? Before Linux 6.2, what is bound counts as chosen. */
+static __always_inline bool chose_port(struct bpf_sock *sk)
+{
+	const struct sock *kernel_sk;
+
+	if (!bpf_rdonly_cast)
+		return bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	kernel_sk = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	return BPF_CORE_READ_BITFIELD_PROBED(kernel_sk, sk_userlocks) & SOCK_BINDPORT_LOCK;
+}
+
+static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key, struct bpf_sock *sk)
 {
 	struct ilm_endpoint endpoint = { .port = key->local_port, .protocol = IPPROTO_UDP };
 	struct ilm_endpoint dialled = { .protocol = IPPROTO_UDP };
@@ -33,6 +45,8 @@ static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key)
 		return flow->port == key->local_port || constants.steer_udp ? flow : NULL;
 	}
 	address_copy(endpoint.address, key->local);
+	if (address_is_wildcard(key->local) && !chose_port(sk))
+		remember_asked(key);
 	slot = slot_of(&endpoint);
 	if (!slot)
 		return NULL;
@@ -60,7 +74,7 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 	flow_key_of_socket(&key, sk);
 	address_from_ip4(key.remote, ctx->user_ip4);
 	key.remote_port = bpf_ntohs(ctx->user_port);
-	flow = flow_for(&key);
+	flow = flow_for(&key, sk);
 	if (!flow || flow->dialled[2] != bpf_htonl(0xffff))
 		return 1;
 	source = ctx->msg_src_ip4;
@@ -86,7 +100,7 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 	key.remote[2] = ctx->user_ip6[2];
 	key.remote[3] = ctx->user_ip6[3];
 	key.remote_port = bpf_ntohs(ctx->user_port);
-	flow = flow_for(&key);
+	flow = flow_for(&key, sk);
 	if (!flow)
 		return 1;
 	source[0] = ctx->msg_src_ip6[0];

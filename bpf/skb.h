@@ -75,9 +75,10 @@ static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 	return head + network - data;
 }
 
-extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
+/* Since Linux 6.2. */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
-/* Linux 6.2. What the kernel's own structures have of the packet; its fields are read as those of any (include/linux/filter.h). */
+/* What the kernel's own structures have of the packet; its fields are read as those of any (include/linux/filter.h). */
 static __always_inline const struct net_device *device_of(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel_skb = bpf_rdonly_cast(skb, bpf_core_type_id_kernel(struct sk_buff));

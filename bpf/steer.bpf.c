@@ -800,7 +800,9 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	}
 	p->connected = holder == CONNECTION;
 	if ((holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
-	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
+	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY) ||
+	    (holder == WILDCARD_LISTENER && udp && rule->existing != ILM_EXISTING_NEVER &&
+	     was_asked(p->l.remote, p->l.remote_port, p->l.dialled.port)))
 		p->l.verdict = ILM_VERDICT_EXISTING;
 	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING)
 		return TCX_NEXT;

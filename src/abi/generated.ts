@@ -23,6 +23,7 @@ export const ILM_STEP = 0x80000000;
 export const ILM_STEPS_MAX = 512;
 export const ILM_PREFIX_SLOTS = 16;
 export const ILM_LENGTHS_MAX = 8;
+export const ILM_PORT_WORDS = 1024;
 export const ILM_TOKENS = 1024;
 export const ILM_NAT_IPV4 = 1;
 export const ILM_NAT_IPV6 = 2;
@@ -97,6 +98,26 @@ export const bpfSkLookupLayout: Layout<BpfSkLookup> = {
     putBytes(view, at + 44, 16, value.localIp6);
     view.setUint32(at + 60, value.localPort, true);
     view.setUint32(at + 64, value.ingressIfindex, true);
+  },
+};
+
+export interface AskedKey {
+  remote: Uint8Array;
+  remotePort: number;
+  localPort: number;
+}
+
+export const askedKeyLayout: Layout<AskedKey> = {
+  size: 20,
+  read: (view, at) => ({
+    remote: bytesAt(view, at, 16),
+    remotePort: view.getUint16(at + 16, true),
+    localPort: view.getUint16(at + 18, true),
+  }),
+  write: (view, at, value) => {
+    putBytes(view, at, 16, value.remote);
+    view.setUint16(at + 16, value.remotePort, true);
+    view.setUint16(at + 18, value.localPort, true);
   },
 };
 

@@ -1,7 +1,7 @@
 /**
  * Mappings of UDP that cover many of the ports from which the kernel gives one to a socket that asks for none
- * (net.ipv4.ip_local_port_range). A client of the host's own that has such a port and is not connected loses the answers that it
- * waits for to the mapping.
+ * (net.ipv4.ip_local_port_range). A client of the host's own that has such a port and is not connected gets the answers of those that it
+ * sent to (bpf/flow.h, was_asked), and loses to the mapping what others send it.
  */
 import type { Problem } from "../errors.js";
 import type { Mapping, PortRange } from "../model/mapping.js";
@@ -55,7 +55,7 @@ export function warnOfEphemeralPorts(
       path: `mapping ${mapping.name}`,
       message:
         `covers ${covered} of the ${all} ports that this host gives to UDP sockets which ask for none: ` +
-        "a client of the host's own that has one of them, and is not connected, loses its answers to the mapping",
+        "a client of the host's own that has one of them, and is not connected, loses to the mapping what comes from anybody whom it did not send to",
       hint: `keep those ports from such clients (sysctl net.ipv4.ip_local_reserved_ports=${formatPorts(inside)}), or say existing: any`,
     });
   }

@@ -5,6 +5,7 @@
 import {
   type Address,
   type Family,
+  type Prefix,
   familyOf,
   prefixAddress,
   prefixLength,
@@ -57,8 +58,8 @@ export function findOrigins(rules: Rules): Origins {
   for (const mapping of allMappings(rules)) {
     if (mapping.protocol !== "udp") continue;
     for (const family of [4, 6] as const) {
-      if (mapping.on.length > 0 && !mapping.on.some((prefix) => familyOf(prefix) === family))
-        continue;
+      const isOther = (prefix: Prefix): boolean => familyOf(prefix) !== family;
+      if (mapping.on.length > 0 && mapping.on.every(isOther)) continue;
       for (const { address, port } of candidates(mapping, family)) {
         const service = owners.get(address);
         if (service === undefined || familyOf(address) !== family) continue;

@@ -25,7 +25,13 @@ import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules, mappingAt } from "../model/mapping.js";
+import {
+  type Mapping,
+  type PortRange,
+  type Rules,
+  allMappings,
+  mappingAt,
+} from "../model/mapping.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
@@ -253,9 +259,10 @@ class KernelDataPlane implements DataPlane {
       throw error;
     }
     const { generation, registry, description, endpoints } = built;
+    const shared = endpoints === null;
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
-    const shared = endpoints === null;
+    registry.setMappedPorts(udpPorts(shared ? rules.runtime : allMappings(rules)), !shared);
     if (before !== undefined) generation.carryFrom(before.generation, shared);
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
@@ -623,6 +630,10 @@ class KernelDataPlane implements DataPlane {
   close(): void {
     this.#forget();
   }
+}
+
+function udpPorts(mappings: readonly Mapping[]): PortRange[] {
+  return mappings.flatMap(({ protocol, ports }) => (protocol === "udp" ? ports : []));
 }
 
 function isSteeredTcp({ protocol, handover }: Endpoint): boolean {

@@ -11,6 +11,7 @@ import {
   ILM_INGRESS_STEER,
   ILM_NAT_IPV4,
   ILM_NAT_IPV6,
+  ILM_PORT_WORDS,
   ILM_SLOT_NONE,
   ILM_VRF_CLOSED_TCP,
   ILM_VRF_CLOSED_UDP,
@@ -43,7 +44,7 @@ import { openCgroup2 } from "../kernel/mounts.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Family, addressBytes } from "../model/address.js";
-import type { Protocol } from "../model/mapping.js";
+import type { PortRange, Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
 import { objectPath } from "./objects.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
@@ -60,6 +61,9 @@ export const registryMaps = [
   "tracked",
   "binds",
   "flows",
+  "mapped_udp",
+  "asked",
+  "any_asked",
   "watch",
   "decisions",
   "question",
@@ -300,6 +304,19 @@ export class Registry {
       close(target);
       cgroup.close();
     }
+  }
+
+  /** Which ports mappings of UDP cover. `whole`: these and no others; else these too. */
+  setMappedPorts(ranges: readonly PortRange[], whole: boolean): void {
+    const map = this.map("mapped_udp");
+    const keys = Uint32Array.from({ length: ILM_PORT_WORDS }, (_, index) => index);
+    const bytes = whole ? new Uint8Array(ILM_PORT_WORDS * 8) : map.readArray(ILM_PORT_WORDS);
+    for (const { first, last } of ranges) {
+      for (let port = first; port <= last; port++) {
+        bytes[port >> 3] = (bytes[port >> 3] ?? 0) | (1 << (port & 7));
+      }
+    }
+    map.updateAll(new Uint8Array(keys.buffer), bytes);
   }
 
   /** The families of which this network namespace has NAT: what ingress gives to a socket is taken away there. */
