@@ -59,8 +59,10 @@ struct ilm_presence {
 	__u32 placed;		/* of these, sockets that sk_lookup can select: they are in `primary` or `members` */
 	__u32 connected;	/* UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody sees */
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
+	__u64 holders;		/* sockets that are counted here; with ILM_PRESENCE_DEAD it is being removed */
 };
-ILM_ASSERT_SIZE(struct ilm_presence, 24);
+ILM_ASSERT_SIZE(struct ilm_presence, 32);
+#define ILM_PRESENCE_DEAD (1ULL << 63)
 
 /* Who gives a destination's sockets what is for them. */
 enum ilm_handover {
@@ -97,7 +99,8 @@ struct ilm_tracked {
 	__u8 steered;		/* 1: a TCP listener that is left to ingress, and counted in `steered_tcp` */
 	__u8 connected;		/* 1: counted as such */
 	__u8 answers;		/* 1: it has flows */
-	__u8 zero[7];
+	__u8 destined;		/* 1: bound to a device, and counted in `destined_on_device` */
+	__u8 zero[6];
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 48);
 
@@ -313,7 +316,7 @@ struct ilm_asked_key {
 	__u16 local_port;	/* host byte order */
 };
 ILM_ASSERT_SIZE(struct ilm_asked_key, 20);
-#define ILM_PORT_WORDS 1024	/* of 64 ports each */
+#define ILM_PORT_WORDS 2048	/* of 64 ports each: tcp, then udp */
 
 /*
  * The constants of the programs, set before load. One struct per object: the offsets of single variables are only known to

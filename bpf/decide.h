@@ -364,6 +364,15 @@ static __always_inline bool any_on_device(void)
 	return n && *n;
 }
 
+/* Are there such on destinations? */
+static __always_inline bool any_destined_on_device(void)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&destined_on_device, &key);
+
+	return n && *n;
+}
+
 /*
  * Is the interface a VRF's, whose packets only come to sockets that are bound to it (include/net/inet_sock.h,
  * inet_bound_dev_eq)? sk_lookup sees the VRF's device as the interface.

@@ -70,11 +70,10 @@ static __always_inline void remember_asked(const struct ilm_flow_key *flow)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct ilm_asked_key key = {};
-	__u32 word = flow->local_port / 64, first = 0;
-	__u64 *bits = bpf_map_lookup_elem(&mapped_udp, &word);
+	__u32 first = 0;
 	__u32 *any;
 
-	if (!bits || !(*bits & 1ULL << (flow->local_port % 64)))
+	if (!is_mapped(IPPROTO_UDP, flow->local_port))
 		return;
 	asked_key(&key, flow->remote, flow->remote_port, flow->local_port);
 	bpf_map_update_elem(&asked, &key, &now, BPF_ANY);

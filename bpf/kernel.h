@@ -133,6 +133,7 @@ struct tcp6_sock {
 
 struct udp_sock {
 	struct inet_sock inet;
+	unsigned long udp_flags;
 	__u8 encap_type;
 };
 

@@ -101,7 +101,7 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
 	endpoint = *wanted;
 	/* As the kernel does: who is bound to the device goes before who is bound to none. */
-	if (any_on_device() && l->interface &&
+	if (any_destined_on_device() && l->interface &&
 	    try_members(ctx, &endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
 		return ILM_ATTEMPT_SELECTED;
 	if (is_closed_vrf(endpoint.protocol, l->interface))
@@ -141,7 +141,7 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 	struct bpf_sock *sk;
 	__u32 slot;
 
-	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_on_device())
+	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_destined_on_device())
 		return false;
 	if (is_closed_vrf(IPPROTO_TCP, l->interface))
 		return false;

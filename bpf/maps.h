@@ -18,10 +18,10 @@ struct {
 } meta SEC(".maps");
 
 /*
- * Place -> how many listen there; every TCP listener and bound UDP socket of the namespace, whether a mapping needs it
- * or not, so that a reload needs no look at the machine's sockets. Writers: sock_ops, post_bind, sock_release, iterators.
- * Readers: sk_lookup. An entry with 0 sockets is kept (a program cannot remove it without a race); the control plane
- * removes such entries with each change of the rules. Sized for every port of a few addresses; sockets beyond are counted in `faults`.
+ * Place -> how many listen there: every TCP listener and bound UDP socket of the namespace that a look-up may ask for, which is
+ * those on a mapped port and those of destinations. So nobody fills it with sockets of no concern to us. Writers: sock_ops,
+ * post_bind, sock_release, iterators. Readers: sk_lookup, ingress. Who leaves an entry last removes it. Sized for every port of a few
+ * addresses; sockets beyond are counted in `faults`.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -96,13 +96,13 @@ struct {
 	__type(value, struct ilm_flow);
 } flows SEC(".maps");
 
-/* One bit for each port that a mapping of UDP covers. Writer: control plane. Reader: sendmsg. */
+/* One bit for each port that a mapping covers. Writer: control plane. Readers: sock_ops, post_bind, iterators, sendmsg. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_PORT_WORDS);
 	__type(key, __u32);
 	__type(value, __u64);
-} mapped_udp SEC(".maps");
+} mapped_ports SEC(".maps");
 
 /*
  * Whom a client of the host's own asked, from a port that the kernel gave it and that a mapping covers -> when (CLOCK_MONOTONIC, ns).
@@ -201,6 +201,17 @@ struct {
 	__type(value, __u32);
 } on_device SEC(".maps");
 
+/*
+ * One entry: of these, those that listen on a destination. While there is one, look-ups take the long way; nobody can make one beside
+ * the daemon that listens there already.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} destined_on_device SEC(".maps");
+
 /* Index of a VRF's device -> ILM_VRF_CLOSED_*. Writer: control plane. Reader: sk_lookup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -232,6 +243,15 @@ struct {
 	if (fault) \
 		__sync_fetch_and_add(&fault->member, 1); \
 } while (0)
+
+static __always_inline bool is_mapped(__u8 protocol, __u16 port)
+{
+	__u32 place = port | (protocol == IPPROTO_UDP ? ILM_PORT_KEYS / 2 : 0);
+	__u32 word = place / 64;
+	__u64 *bits = bpf_map_lookup_elem(&mapped_ports, &word);
+
+	return bits && *bits & 1ULL << (place % 64);
+}
 
 /* The slot of a destination: of its very port, or else of every port of its address. */
 static __always_inline struct ilm_slot *slot_of(const struct ilm_endpoint *endpoint)

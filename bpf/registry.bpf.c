@@ -48,12 +48,30 @@ static __always_inline bool is_for_ingress(long err)
 	return err == -EOPNOTSUPP || ((err == -EEXIST || err == -EBUSY) && constants.steer_udp);
 }
 
+/* struct udp_sock before Linux 6.7. */
+struct udp_sock___6_6 {
+	__u8 gro_enabled : 1;
+} __attribute__((preserve_access_index));
+
+#define UDP_FLAGS_GRO_ENABLED 3
+
+/* UDP_GRO: the kernel asks for the socket before ingress (net/ipv4/udp_offload.c, udp4_gro_receive), and only sk_lookup can name it. */
+static __always_inline bool takes_segments(const struct sock *sk)
+{
+	const struct udp_sock *udp = (const struct udp_sock *)sk;
+	const struct udp_sock___6_6 *old = (const void *)sk;
+
+	if (bpf_core_field_exists(udp->udp_flags))
+		return BPF_CORE_READ(udp, udp_flags) & 1UL << UDP_FLAGS_GRO_ENABLED;
+	return bpf_core_field_exists(old->gro_enabled) && BPF_CORE_READ_BITFIELD_PROBED(old, gro_enabled);
+}
+
 /*
  * Is a UDP socket of that destination to be put into a sockmap? What ingress gives is taken away again where the network namespace
  * has NAT (bpf/hooks.h), and fragments have lost it when they are whole; but a socket in a sockmap changes for its daemon. So:
  * where it is asked for, and where it is needed.
  */
-static __always_inline bool takes_map(const struct ilm_slot *slot, const struct sock_common *skc,
+static __always_inline bool takes_map(const struct ilm_slot *slot, const struct sock *sk,
 				      const struct ilm_endpoint *endpoint, bool v6only)
 {
 	const struct net *net;
@@ -63,9 +81,9 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 		return true;
 	if (slot->handover != ILM_HANDOVER_AUTO)
 		return slot->handover == ILM_HANDOVER_LOOKUP;
-	if (slot->wanted)
+	if (slot->wanted || takes_segments(sk))
 		return true;
-	net = BPF_CORE_READ(skc, skc_net.net);
+	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	v4 = endpoint->address[2] == bpf_htonl(0xffff) && !endpoint->address[0] && !endpoint->address[1];
 	v6 = !v4;
 	/* Dual-stack. */
@@ -106,6 +124,10 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return;
 	device = sk->bound_dev_if;
+	endpoint_of_ops(&endpoint, ctx);
+	slot = slot_of(&endpoint);
+	if (!slot && !is_mapped(IPPROTO_TCP, endpoint.port))
+		return;
 	t = bpf_sk_storage_get(&tracked, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_fault(untracked);
@@ -114,7 +136,6 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	/* Other programs' flags are kept. The listener's only: accepted connections start without flags. */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 
-	endpoint_of_ops(&endpoint, ctx);
 	if (ctx->family == AF_INET6) {
 		sk = ctx->sk;
 		tcp6 = sk ? bpf_skc_to_tcp6_sock(sk) : NULL;
@@ -122,9 +143,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 			v6only = BPF_CORE_READ_BITFIELD(&tcp6->tcp.inet_conn.icsk_inet.sk.__sk_common,
 							skc_ipv6only);
 	}
-	count(t, &endpoint, device, v6only);
-
-	slot = slot_of(&endpoint);
+	count(t, &endpoint, device, v6only, slot);
 	if (!slot)
 		return;
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) {
@@ -178,15 +197,17 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 
 	endpoint->protocol = IPPROTO_UDP;
 	endpoint->zero = 0;
+	slot = slot_of(endpoint);
+	if (!slot && !is_mapped(IPPROTO_UDP, endpoint->port))
+		return;
 	t = bpf_sk_storage_get(&tracked, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_fault(untracked);
 		return;
 	}
-	count(t, endpoint, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), v6only);
-	slot = slot_of(endpoint);
+	count(t, endpoint, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), v6only, slot);
 	/* A full buffer loses nothing: the reader scans once for any number of binds, and now and then without one. */
-	if (slot && takes_map(slot, &sk->__sk_common, endpoint, v6only))
+	if (slot && takes_map(slot, sk, endpoint, v6only))
 		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
 }
 
@@ -315,15 +336,22 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	long err; \
 	if (!endpoint_of_sock(&endpoint, skc, protocol_number)) \
 		return 0; \
+	slot = slot_of(&endpoint); \
+	if (!slot && !is_mapped(protocol_number, endpoint.port)) { \
+		/* Of no concern any more. */ \
+		t = bpf_sk_storage_get(&tracked, sk, NULL, 0); \
+		if (t) \
+			forget(t); \
+		return 0; \
+	} \
 	t = bpf_sk_storage_get(&tracked, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE); \
 	if (!t) { \
 		count_fault(untracked); \
 		return 0; \
 	} \
 	v6only = BPF_CORE_READ_BITFIELD(skc, skc_ipv6only); \
-	count(t, &endpoint, (skc)->skc_bound_dev_if, v6only); \
+	count(t, &endpoint, (skc)->skc_bound_dev_if, v6only, slot); \
 	mark_connected(t, 0); \
-	slot = slot_of(&endpoint); \
 	if (!slot) \
 		return 0; \
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \
@@ -333,7 +361,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		return 0; \
 	} \
 	if (t->serial == slot->serial || \
-	    (protocol_number == IPPROTO_UDP && !takes_map(slot, skc, &endpoint, v6only))) \
+	    (protocol_number == IPPROTO_UDP && !takes_map(slot, (struct sock *)(skc), &endpoint, v6only))) \
 		return 0; \
 	PLACE(err, sk, skc, &endpoint, slot); \
 	if (!err) { \

@@ -19,6 +19,40 @@ static __always_inline struct ilm_presence *presence_of(const struct ilm_place *
 	return bpf_map_lookup_elem(&presence, place);
 }
 
+/* Enough for who looks while somebody else removes it. */
+#define HOLD_ATTEMPTS 4
+
+static __always_inline void let_go(struct ilm_presence *p, const struct ilm_place *place)
+{
+	if (__sync_fetch_and_add(&p->holders, -1) != 1)
+		return;
+	/* Whoever comes from here on finds it dead, and makes a new one. */
+	if (__sync_val_compare_and_swap(&p->holders, 0, ILM_PRESENCE_DEAD) == 0)
+		bpf_map_delete_elem(&presence, place);
+}
+
+/*
+ * The entry of a place, held. The memory of one that was removed is used again at once, so what was found is looked for once more
+ * when it is held.
+ */
+static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
+{
+	for (int i = 0; i < HOLD_ATTEMPTS; i++) {
+		struct ilm_presence *p = presence_of(place);
+		struct ilm_presence *again;
+
+		if (!p)
+			return NULL;
+		if (!(__sync_fetch_and_add(&p->holders, 1) & ILM_PRESENCE_DEAD)) {
+			again = bpf_map_lookup_elem(&presence, place);
+			if (again && again->epoch == p->epoch)
+				return again;
+		}
+		__sync_fetch_and_add(&p->holders, -1);
+	}
+	return NULL;
+}
+
 /* The entry that counts it; NULL: it was removed, and perhaps made anew without this socket. */
 static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t)
 {
@@ -59,6 +93,15 @@ static __always_inline void add_to_presence(struct ilm_presence *p, const struct
 	__sync_fetch_and_add(&p->sockets, change);
 }
 
+/* Whether it is bound to a device, and listens on a destination. */
+static __always_inline void mark_destined(struct ilm_tracked *t, __u8 destined)
+{
+	if (t->destined == destined)
+		return;
+	t->destined = destined;
+	add_to_single(destined_on_device, destined ? 1 : -1);
+}
+
 static __always_inline void uncount(struct ilm_tracked *t)
 {
 	struct ilm_presence *p = counting(t);
@@ -69,8 +112,11 @@ static __always_inline void uncount(struct ilm_tracked *t)
 	filter_add(&t->place.endpoint, -1);
 	if (t->place.device)
 		add_to_single(on_device, -1);
-	if (p)
-		add_to_presence(p, t, -1);
+	mark_destined(t, 0);
+	if (!p)
+		return;
+	add_to_presence(p, t, -1);
+	let_go(p, &t->place);
 }
 
 /* Under which slot sk_lookup finds it; 0: no more. */
@@ -122,18 +168,21 @@ static __always_inline bool place_equal(const struct ilm_place *a, const struct 
 }
 
 /* Idempotent, so that a scan may meet a socket that registered itself. */
-static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only)
+static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only,
+				  bool destined)
 {
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p;
 
 	if (t->counted) {
-		if (counting(t) && place_equal(&t->place, &place))
+		if (counting(t) && place_equal(&t->place, &place)) {
+			mark_destined(t, device && destined);
 			return;
+		}
 		/* The entry that counted it is gone (see `presence`), or it was bound to a device meanwhile. */
 		uncount(t);
 	}
-	p = presence_of(&place);
+	p = hold(&place);
 	if (!p) {
 		count_fault(untracked);
 		return;
@@ -146,6 +195,7 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 	filter_add(endpoint, 1);
 	if (device)
 		add_to_single(on_device, 1);
+	mark_destined(t, device && destined);
 }
 
 #endif

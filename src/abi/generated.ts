@@ -23,7 +23,7 @@ export const ILM_STEP = 0x80000000;
 export const ILM_STEPS_MAX = 512;
 export const ILM_PREFIX_SLOTS = 16;
 export const ILM_LENGTHS_MAX = 8;
-export const ILM_PORT_WORDS = 1024;
+export const ILM_PORT_WORDS = 2048;
 export const ILM_TOKENS = 1024;
 export const ILM_NAT_IPV4 = 1;
 export const ILM_NAT_IPV6 = 2;
@@ -624,16 +624,18 @@ export interface Presence {
   placed: number;
   connected: number;
   epoch: bigint;
+  holders: bigint;
 }
 
 export const presenceLayout: Layout<Presence> = {
-  size: 24,
+  size: 32,
   read: (view, at) => ({
     sockets: view.getUint32(at, true),
     v6only: view.getUint32(at + 4, true),
     placed: view.getUint32(at + 8, true),
     connected: view.getUint32(at + 12, true),
     epoch: view.getBigUint64(at + 16, true),
+    holders: view.getBigUint64(at + 24, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.sockets, true);
@@ -641,6 +643,7 @@ export const presenceLayout: Layout<Presence> = {
     view.setUint32(at + 8, value.placed, true);
     view.setUint32(at + 12, value.connected, true);
     view.setBigUint64(at + 16, value.epoch, true);
+    view.setBigUint64(at + 24, value.holders, true);
   },
 };
 
@@ -826,6 +829,7 @@ export interface Tracked {
   steered: number;
   connected: number;
   answers: number;
+  destined: number;
 }
 
 export const trackedLayout: Layout<Tracked> = {
@@ -842,6 +846,7 @@ export const trackedLayout: Layout<Tracked> = {
     steered: view.getUint8(at + 38),
     connected: view.getUint8(at + 39),
     answers: view.getUint8(at + 40),
+    destined: view.getUint8(at + 41),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
@@ -855,6 +860,7 @@ export const trackedLayout: Layout<Tracked> = {
     view.setUint8(at + 38, value.steered);
     view.setUint8(at + 39, value.connected);
     view.setUint8(at + 40, value.answers);
+    view.setUint8(at + 41, value.destined);
   },
 };
 

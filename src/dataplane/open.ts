@@ -25,13 +25,7 @@ import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import {
-  type Mapping,
-  type PortRange,
-  type Rules,
-  allMappings,
-  mappingAt,
-} from "../model/mapping.js";
+import { type Rules, allMappings, mappingAt } from "../model/mapping.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
@@ -262,7 +256,6 @@ class KernelDataPlane implements DataPlane {
     const shared = endpoints === null;
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
-    registry.setMappedPorts(udpPorts(shared ? rules.runtime : allMappings(rules)), !shared);
     if (before !== undefined) generation.carryFrom(before.generation, shared);
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
@@ -291,7 +284,10 @@ class KernelDataPlane implements DataPlane {
     this.#loaded = { link, programId: generation.program.id, generation, description, registry };
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
-    if (endpoints !== null) registry.retain(endpoints);
+    if (endpoints !== null) {
+      registry.setMappedPorts(allMappings(rules), true);
+      registry.retain(endpoints);
+    }
     const removed = removeUnused(addresses);
     return {
       generation: description.generation,
@@ -343,8 +339,11 @@ class KernelDataPlane implements DataPlane {
   /** A generation that decides nothing yet, and the registry that it uses. */
   #build(pins: Pins, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
     const endpoints = endpointsOf(plan);
-    let registry = before?.registry;
     const isWhole = plan.whole !== null;
+    const mappings = isWhole ? allMappings(rules) : rules.runtime;
+    let registry = before?.registry;
+    // Those of the rules in force until they are not.
+    registry?.setMappedPorts(mappings, false);
     let slots = registry?.reserve(endpoints, isWhole);
     if (registry === undefined || slots === undefined) {
       // The tables in force name places in the registry that is there.
@@ -358,6 +357,7 @@ class KernelDataPlane implements DataPlane {
         endpoints.length,
         this.#ingressIsPossible(),
       );
+      registry.setMappedPorts(mappings, true);
       slots = registry.reserve(endpoints, isWhole);
     }
     if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
@@ -630,10 +630,6 @@ class KernelDataPlane implements DataPlane {
   close(): void {
     this.#forget();
   }
-}
-
-function udpPorts(mappings: readonly Mapping[]): PortRange[] {
-  return mappings.flatMap(({ protocol, ports }) => (protocol === "udp" ? ports : []));
 }
 
 function isSteeredTcp({ protocol, handover }: Endpoint): boolean {

@@ -11,6 +11,7 @@ import {
   ILM_INGRESS_STEER,
   ILM_NAT_IPV4,
   ILM_NAT_IPV6,
+  ILM_PORT_KEYS,
   ILM_PORT_WORDS,
   ILM_SLOT_NONE,
   ILM_VRF_CLOSED_TCP,
@@ -44,7 +45,7 @@ import { openCgroup2 } from "../kernel/mounts.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Family, addressBytes } from "../model/address.js";
-import type { PortRange, Protocol } from "../model/mapping.js";
+import type { Mapping, Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
 import { objectPath } from "./objects.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
@@ -61,7 +62,7 @@ export const registryMaps = [
   "tracked",
   "binds",
   "flows",
-  "mapped_udp",
+  "mapped_ports",
   "asked",
   "any_asked",
   "watch",
@@ -74,6 +75,7 @@ export const registryMaps = [
   "tunnels",
   "steered_tcp",
   "on_device",
+  "destined_on_device",
   "vrfs",
   "vrf_count",
   "faults",
@@ -306,14 +308,19 @@ export class Registry {
     }
   }
 
-  /** Which ports mappings of UDP cover. `whole`: these and no others; else these too. */
-  setMappedPorts(ranges: readonly PortRange[], whole: boolean): void {
-    const map = this.map("mapped_udp");
+  /**
+   * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`: these and no others; else these too.
+   */
+  setMappedPorts(mappings: readonly Pick<Mapping, "protocol" | "ports">[], whole: boolean): void {
+    const map = this.map("mapped_ports");
     const keys = Uint32Array.from({ length: ILM_PORT_WORDS }, (_, index) => index);
     const bytes = whole ? new Uint8Array(ILM_PORT_WORDS * 8) : map.readArray(ILM_PORT_WORDS);
-    for (const { first, last } of ranges) {
-      for (let port = first; port <= last; port++) {
-        bytes[port >> 3] = (bytes[port >> 3] ?? 0) | (1 << (port & 7));
+    for (const { protocol, ports } of mappings) {
+      const start = protocol === "udp" ? ILM_PORT_KEYS / 2 : 0;
+      for (const { first, last } of ports) {
+        for (let at = start + first; at <= start + last; at++) {
+          bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7));
+        }
       }
     }
     map.updateAll(new Uint8Array(keys.buffer), bytes);
