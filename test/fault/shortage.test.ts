@@ -153,21 +153,18 @@ test("no memory for the first rules: nothing is left of them, and the map and it
   expect(one).toMatch(/MemoryMax/);
 });
 
-test("a user's half a million binds fill the table of listeners, and the next apply makes room", async () => {
+test("a user's half a million binds, on a mapped port too, leave room for those who listen after them", async () => {
   const { server, client } = network;
   const udp = rules(0).replaceAll("{ name: always, port", "{ name: always, protocol: udp, port");
-  await server.apply(udp);
+  // fill.py binds to port 20000 of as many addresses; of a port that no mapping has, none is counted at all.
+  await server.apply(`${udp}  - { protocol: udp, port: 20000, to: "127.0.1.10:6000" }\n`);
   const asNobody = "setpriv --reuid 65534 --regid 65534 --clear-groups".split(" ");
   await server.must([...asNobody, python, script("fill.py"), "530000"], { timeout_ms: 500_000 });
   await server.echo("app", [["udp", "127.0.1.10", 6000]]);
-  expect(server.faults().untracked).toBeGreaterThan(0);
-  expect(await client.who("udp", address, 6000)).toBe("ECONNREFUSED");
-  await server.apply(udp.replace("port: 6001", "port: 6002"));
   expect(await client.who("udp", address, 6000)).toBe("app");
-  // Those that come later find room too.
-  const before = server.faults().untracked;
-  await server.stopDaemons();
-  await server.echo("later", [["udp", "127.0.1.10", 6000]]);
-  expect(await client.who("udp", address, 6000)).toBe("later");
-  expect(server.faults().untracked).toBe(before);
+  // And whom a mapping leaves alone is known.
+  expect(await client.who("udp", address, 20000)).toBe("app");
+  await server.echo("exact", [["udp", address, 20000]]);
+  expect(await client.who("udp", address, 20000)).toBe("exact");
+  expect(server.faults().untracked).toBe(0);
 });
