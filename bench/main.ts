@@ -84,11 +84,12 @@ function comparison(
   rows: readonly (Compared & { readonly way: string })[],
 ): string {
   return table(
-    [title, unit, "of direct", cpu, "of direct"],
+    [title, unit, "of direct", "95 % interval", cpu, "of direct"],
     ...rows.map((row) => [
       row.way,
       short(row.value),
       row.ratio.toFixed(2),
+      row.interval.map((end) => end.toFixed(2)).join(" to "),
       short(row.cpu),
       row.cpuRatio.toFixed(2),
     ]),

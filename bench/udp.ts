@@ -1,43 +1,48 @@
 /**
- * UDP: request and reply, direct, mapped (handed over at ingress, and through a socket map), by nftables DNAT, and through a
- * proxy. Each way has namespaces of its own (so the connection tracking that DNAT brings slows only DNAT), all ways take turns
- * in each of many short rounds (bench/turns.ts).
+ * UDP: request and reply, direct, mapped (handed over at ingress, and by sk_lookup out of a socket map), by nftables DNAT, and
+ * through a proxy; and beside connection tracking and NAT, which slow what is direct too. Each way has namespaces of its own, all
+ * ways take turns in each of many short rounds (bench/turns.ts), and each is compared with the direct way on such a host.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type FamilyName, Site, families, ilm, root, runInside, runTraffic } from "./sites.js";
+import { type FamilyName, Site, families, ilm, runInside, runTraffic } from "./sites.js";
 import { type Compared, type Measured, compare, takeTurns } from "./turns.js";
 
-const ROUNDS = 25;
-const SECONDS = 0.3;
+const ROUNDS = 40;
+const SECONDS = 0.25;
 /** Requests on their way at once: enough that neither end sleeps between them. */
 const WINDOW = 16;
 
 /** The daemon's own address. */
 const daemons: Readonly<Record<FamilyName, string>> = { IPv4: "127.0.1.10", IPv6: "fd5e:ed00::10" };
 
-/** What kernels before 6.6 do; the product has no such choice where the kernel has tcx. */
-const withoutTcx = join(root, "dist", "test", "support", "without-tcx.js");
+type Way = "direct" | "unmapped" | "ingress" | "lookup" | "another port" | "DNAT" | "proxy";
+type Host = "bare" | "conntrack" | "NAT";
 
-const ways = [
-  "direct",
-  "mapped",
-  "mapped, through a socket map",
-  "mapped to another port",
-  "nftables DNAT",
-  "proxy",
-] as const;
-type Way = (typeof ways)[number];
+const ways: readonly { readonly name: string; readonly way: Way; readonly host: Host }[] = [
+  { name: "direct", way: "direct", host: "bare" },
+  { name: "direct, beside a mapping of another port", way: "unmapped", host: "bare" },
+  { name: "mapped, at ingress", way: "ingress", host: "bare" },
+  { name: "mapped, by sk_lookup", way: "lookup", host: "bare" },
+  { name: "mapped to another port", way: "another port", host: "bare" },
+  { name: "proxy", way: "proxy", host: "bare" },
+  { name: "direct, with conntrack", way: "direct", host: "conntrack" },
+  { name: "mapped, at ingress, with conntrack", way: "ingress", host: "conntrack" },
+  { name: "mapped to another port, with conntrack", way: "another port", host: "conntrack" },
+  { name: "direct, with NAT", way: "direct", host: "NAT" },
+  { name: "mapped, by sk_lookup, with NAT", way: "lookup", host: "NAT" },
+  { name: "nftables DNAT", way: "DNAT", host: "NAT" },
+];
 
 export interface UdpRow extends Compared {
   readonly family: FamilyName;
-  readonly way: Way;
+  readonly way: string;
 }
 
 interface Entry {
-  readonly way: Way;
+  readonly index: number;
   readonly family: FamilyName;
   readonly site: Site;
 }
@@ -50,37 +55,63 @@ function requireHandover(site: Site, wanted: string): void {
   if (found.join() !== wanted) throw new Error(`handed over by ${found.join()}, not ${wanted}`);
 }
 
-async function prepare(way: Way, family: FamilyName, site: Site, folder: string): Promise<void> {
+/** What the server has besides. */
+function furnish(host: Host, family: FamilyName, site: Site): void {
+  const table = family === "IPv4" ? "ip" : "ip6";
+  const chains: Readonly<Record<Host, string | null>> = {
+    bare: null,
+    conntrack:
+      "chain in { type filter hook input priority 0; ct state established,related accept; }",
+    NAT: "chain post { type nat hook postrouting priority srcnat; }",
+  };
+  const chain = chains[host];
+  if (chain !== null) runInside(site.server, ["nft", `table ${table} host { ${chain}; }`]);
+}
+
+async function prepare(
+  way: Way,
+  host: Host,
+  family: FamilyName,
+  site: Site,
+  folder: string,
+): Promise<void> {
   const { server: address } = families[family];
   const daemon = daemons[family];
+  furnish(host, family, site);
+  const apply = (dialled: number, to: string, handover: string): void => {
+    const file = join(folder, `${site.server}.json`);
+    const rules = {
+      version: 1,
+      services: { app: { address: daemon, handover } },
+      mappings: [{ protocol: "udp", port: dialled, to }],
+    };
+    writeFileSync(file, JSON.stringify(rules));
+    site.apply(file);
+  };
   switch (way) {
     case "direct":
       await site.daemon("echo", address, "5000");
       return;
-    case "mapped":
-    case "mapped, through a socket map":
-    case "mapped to another port": {
-      const file = join(folder, `${site.server}.json`);
-      const port = way === "mapped to another port" ? 6000 : 5000;
-      const rules = {
-        version: 1,
-        services: { app: { address: daemon } },
-        mappings: [{ protocol: "udp", port: 5000, to: `app:${port}` }],
-      };
-      writeFileSync(file, JSON.stringify(rules));
-      const socketMap = way === "mapped, through a socket map";
-      const put = (): void => {
-        if (socketMap) runInside(site.server, [process.execPath, withoutTcx, "apply", file]);
-        else site.apply(file);
-      };
-      put();
+    case "unmapped":
+      apply(5009, "app", "auto");
+      await site.daemon("echo", address, "5000");
+      return;
+    case "ingress":
+    case "another port": {
+      const port = way === "ingress" ? 5000 : 6000;
+      apply(5000, `app:${port}`, "ingress");
       await site.daemon("echo", daemon, String(port));
-      // A socket map has whom a scan found; at ingress it makes no difference.
-      put();
-      requireHandover(site, socketMap ? "sockmap" : "ingress");
+      requireHandover(site, "ingress");
       return;
     }
-    case "nftables DNAT": {
+    case "lookup":
+      // The first puts the address there, the second the socket into the map.
+      apply(5000, "app", "lookup");
+      await site.daemon("echo", daemon, "5000");
+      apply(5000, "app", "lookup");
+      requireHandover(site, "sockmap");
+      return;
+    case "DNAT": {
       // An address that DNAT can lead to: the kernel routes nothing from outside to 127.0.0.0/8.
       const inner = family === "IPv4" ? "10.9.8.10" : daemon;
       const brackets = family === "IPv4" ? inner : `[${inner}]`;
@@ -120,20 +151,27 @@ export async function measureUdp(): Promise<UdpRow[]> {
   const entries: Entry[] = [];
   try {
     for (const family of Object.keys(families) as FamilyName[]) {
-      for (const way of ways) {
-        const site = new Site(`u${family.slice(3)}${ways.indexOf(way)}`, family);
+      for (const [index, { way, host }] of ways.entries()) {
+        const site = new Site(`u${family.slice(3)}${index}`, family);
         sites.push(site);
-        await prepare(way, family, site, folder);
-        entries.push({ way, family, site });
+        await prepare(way, host, family, site, folder);
+        entries.push({ index, family, site });
       }
     }
     entries.forEach(measure);
-    const directOf = (index: number): number =>
-      entries.findIndex(({ way, family }) => way === "direct" && family === entries[index]?.family);
+    const directOf = (entry: number): number => {
+      const { index, family } = entries[entry] ?? { index: 0, family: "IPv4" };
+      return entries.findIndex(
+        (other) =>
+          other.family === family &&
+          ways[other.index]?.way === "direct" &&
+          ways[other.index]?.host === ways[index]?.host,
+      );
+    };
     const compared = compare(takeTurns(ROUNDS, entries, measure), directOf);
-    return entries.flatMap(({ way, family }, index) => {
-      const row = compared[index];
-      return row === undefined ? [] : [{ family, way, ...row }];
+    return entries.flatMap(({ index, family }, entry) => {
+      const row = compared[entry];
+      return row === undefined ? [] : [{ family, way: ways[index]?.name ?? "", ...row }];
     });
   } finally {
     for (const site of sites) site.remove();
