@@ -85,8 +85,8 @@ faults: setup-test build ## kills at every step, restarts and shortages, much lo
 	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault test/netns/overlay.test.ts $(ARGS) || status=$$?; \
 		$(AS_ROOT) $(OWN); exit $$status
 
-fuzz: setup-build build ## the configuration parser against random input, much longer than in `make test`
-	@$(WHOLE) $(VITEST) test/fuzz $(ARGS)
+fuzz: setup-test build ## configuration and packets against random input, much longer than in `make test`
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fuzz $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in QEMU, and docs/kernels.md (ARGS="6.1 6.12": only these)
 	@$(AS_ROOT) tools/kernels/run.sh $(ARGS); $(OWN)

@@ -5,6 +5,9 @@ import { defineConfig } from "vitest/config";
 /** They count, or load, what the whole machine has: one at a time, and nothing beside them. */
 const alone = ["test/netns/unload.test.ts"];
 
+/** Of the fuzz suites, the one that needs the kernel. */
+const packets = "test/fuzz/packets.test.ts";
+
 const privileged = {
   pool: "forks",
   globalSetup: ["test/support/requirements.ts"],
@@ -24,6 +27,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/unit/**/*.test.ts", "test/fuzz/**/*.test.ts"],
+          exclude: [packets],
           testTimeout: 180_000,
           // Vitest would leave a core for itself.
           maxWorkers: "100%",
@@ -34,7 +38,7 @@ export default defineConfig({
         test: {
           ...privileged,
           name: "privileged",
-          include: ["test/{netns,fault,oracle,soak}/**/*.test.ts"],
+          include: ["test/{netns,fault,oracle,soak}/**/*.test.ts", packets],
           exclude: alone,
           // More than there are cores: a suite waits half of its time.
           maxWorkers: 4,

@@ -24,6 +24,20 @@ static __always_inline bool is_multicast(const __be32 *address)
 	return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 }
 
+/*
+ * Does the route say that an IPv4 datagram is for all hosts? The link header need not: nobody stops a sender from putting our own
+ * address there. No reply can leave from such an address.
+ */
+static __always_inline bool is_broadcast(struct __sk_buff *ctx)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+	const void *route = (const void *)(BPF_CORE_READ(skb, _skb_refdst) & ~SKB_DST_NOREF);
+
+	return route && ctx->protocol == bpf_htons(ETH_P_IP) &&
+	       !(BPF_CORE_READ((const struct dst_entry *)route, flags) & DST_METADATA) &&
+	       BPF_CORE_READ((const struct rtable *)route, rt_flags) & RTCF_BROADCAST;
+}
+
 /* The addresses and ports of a datagram that UDP has accepted: it is whole, and its headers are in one piece. */
 static __always_inline bool read_datagram(struct __sk_buff *ctx, struct ilm_flow_key *key, struct ilm_endpoint *dialled)
 {
@@ -78,7 +92,7 @@ int ilm_deliver(struct __sk_buff *ctx)
 	if (!t || ctx->pkt_type != PACKET_HOST || !read_datagram(ctx, &key, &dialled))
 		return 1;
 	flow_key_of_socket(&key, sk);
-	if (is_multicast(dialled.address))
+	if (is_multicast(dialled.address) || is_broadcast(ctx))
 		return 1;
 	if (!t->answers) {
 		/* A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. */

@@ -16,7 +16,6 @@
 #include "skb.h"
 
 #define IP_OFFSET 0x1fff
-#define IPPROTO_FRAGMENT 44
 
 struct answer {
 	struct ilm_flow_key key;

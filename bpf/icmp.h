@@ -36,8 +36,9 @@ static __always_inline bool parse_icmp4(struct __sk_buff *skb, __u32 at, struct 
 	if (bpf_skb_load_bytes(skb, at, type, sizeof(type)) || (type[0] != 3 && type[0] != 11 && type[0] != 12))
 		return false;
 	e->too_big = type[0] == 3 && type[1] == 4;
-	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) ||
-	    (bpf_ntohl(ip[2]) >> 16 & 0xff) != IPPROTO_UDP)
+	/* Of a fragment but the first there are no ports in it. */
+	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) || !is_ip4(bpf_ntohl(ip[0]) >> 24) ||
+	    ip[1] & bpf_htonl(0x1fff) || (bpf_ntohl(ip[2]) >> 16 & 0xff) != IPPROTO_UDP)
 		return false;
 	e->check = at + ICMP_CHECK;
 	e->source = at + ICMP_HEADER + 12;
@@ -54,20 +55,31 @@ static __always_inline bool parse_icmp4(struct __sk_buff *skb, __u32 at, struct 
 
 static __always_inline bool parse_icmp6(struct __sk_buff *skb, __u32 at, struct lookup *inner, struct icmp_error *e)
 {
+	__u8 fragment[4];
 	__be16 ports[2];
 	__be32 ip[10];
-	__u8 type;
+	__u8 type, next;
 
 	/* 1 to 4 are the errors; below 128 all are. */
 	if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) || type < 1 || type > 4)
 		return false;
 	e->too_big = type == 2;
-	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) ||
-	    (bpf_ntohl(ip[1]) >> 8 & 0xff) != IPPROTO_UDP)
+	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) || !is_ip6(ip[0]))
 		return false;
+	next = bpf_ntohl(ip[1]) >> 8;
 	e->check = at + ICMP_CHECK;
 	e->source = at + ICMP_HEADER + 8;
 	e->port = at + ICMP_HEADER + sizeof(ip);
+	/* A large answer is in fragments, of which the first has the ports: "too big" is about that. */
+	if (next == IPPROTO_FRAGMENT) {
+		if (bpf_skb_load_bytes(skb, e->port, fragment, sizeof(fragment)) ||
+		    (fragment[2] << 8 | fragment[3]) & 0xfff8)
+			return false;
+		next = fragment[0];
+		e->port += 8;
+	}
+	if (next != IPPROTO_UDP)
+		return false;
 	if (bpf_skb_load_bytes(skb, e->port, ports, sizeof(ports)))
 		return false;
 	inner->family = AF_INET6;
@@ -138,6 +150,8 @@ static __always_inline void on_icmp(struct __sk_buff *skb, __u32 transport, bool
 
 	if (v4 ? !parse_icmp4(skb, at, &inner, &e) : !parse_icmp6(skb, at, &inner, &e))
 		return;
+	/* A mapping may be for what comes in on some interfaces only: the error does so where the request did. */
+	inner.interface = arrival(skb, v4);
 	port = port_key(IPPROTO_UDP, inner.dialled.port);
 	class = bpf_map_lookup_elem(&ports, &port);
 	if (!class || !*class)

@@ -25,7 +25,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_DSTOPTS 60
 #define IPPROTO_ROUTING 43
-#define IPPROTO_FRAGMENT 44
 #define IPPROTO_AH 51
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -120,7 +119,7 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
 {
 	struct ip4_header ip;
 
-	if (!load(skb, 0, &ip, sizeof(ip)) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
+	if (!load(skb, 0, &ip, sizeof(ip)) || !is_ip4(ip.version_length) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
 		return false;
 	p->fragment = ip.fragment & bpf_htons(IP_MORE_FRAGMENTS);
 	p->l.family = AF_INET;
@@ -174,7 +173,7 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
 	struct extensions e = { .skb = skb, .transport = sizeof(struct ip6_header) };
 	struct ip6_header ip;
 
-	if (!load(skb, 0, &ip, sizeof(ip)))
+	if (!load(skb, 0, &ip, sizeof(ip)) || !is_ip6(ip.version_class_flow))
 		return false;
 	e.next = ip.next;
 	e.whole = e.next == IPPROTO_UDP || e.next == IPPROTO_TCP;
@@ -251,6 +250,17 @@ struct net___ipv6 {
 	struct netns_ipv6 ipv6;
 } __attribute__((preserve_access_index));
 
+/*
+ * A link-local, loopback or multicast source: the helper calls whatever comes from there not forwarded, and does not look where it goes
+ * (net/core/filter.c, bpf_ipv6_fib_lookup).
+ */
+static __always_inline bool is_scoped(const __be32 *address)
+{
+	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000) ||
+	       (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
+	       (!address[0] && !address[1] && !address[2] && address[3] == bpf_htonl(1));
+}
+
 /* What a route look-up for the packet comes to, as if it had come in on `interface`: BPF_FIB_LKUP_RET_*. */
 static __always_inline long route(struct __sk_buff *skb, const struct lookup *l, __u32 interface)
 {
@@ -263,7 +273,8 @@ static __always_inline long route(struct __sk_buff *skb, const struct lookup *l,
 		fib.ipv4_src = l->remote[3];
 		fib.ipv4_dst = l->dialled.address[3];
 	} else {
-		address_copy(fib.ipv6_src, l->remote);
+		if (!is_scoped(l->remote))
+			address_copy(fib.ipv6_src, l->remote);
 		address_copy(fib.ipv6_dst, l->dialled.address);
 	}
 	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0);

@@ -24,6 +24,7 @@ mappings:
   - { name: wildcard, protocol: udp, port: 7300, to: "*:5353" }
   - { name: ten, protocol: udp, port: 7400, to: "10.9.8.10:7000" }
   - { name: ten-same, protocol: udp, port: 7000, on: 198.51.100.1/32, to: 10.9.8.10 }
+  - { name: device, protocol: udp, port: 7500, interface: up0, to: ["127.0.1.10:7000", "[fd5e:ed00::10]:7000"] }
 `;
 
 interface UdpStatus extends Status {
@@ -512,7 +513,7 @@ describe.each(families)("IPv%d: ICMP", (family) => {
     },
   );
 
-  test.each([7000, 7001])(
+  test.each([7000, 7001, 7500])(
     "port %d: a client that is gone is an error that reaches the daemon",
     async (port) => {
       const daemon = await daemonOf(family, { options: ["recverr"] });

@@ -15,6 +15,8 @@ export interface Sizes {
   readonly soakSeconds: number;
   /** The runs of each property of the fuzz suites are multiplied by this. */
   readonly fuzzFactor: number;
+  /** Packets that the programs at the interfaces are given. */
+  readonly fuzzPackets: number;
   /** Restarts of one daemon, for each protocol and family; through a port remap. */
   readonly restarts: number;
   readonly remapRestarts: number;
@@ -31,6 +33,7 @@ const sample: Sizes = {
   applies: 8,
   soakSeconds: 10,
   fuzzFactor: 1,
+  fuzzPackets: 100_000,
   restarts: 150,
   remapRestarts: 50,
   killSteps: 2,
@@ -44,6 +47,7 @@ const whole: Sizes = {
   applies: 20,
   soakSeconds: 600,
   fuzzFactor: 50,
+  fuzzPackets: 1_000_000,
   restarts: 1_000,
   remapRestarts: 300,
   killSteps: Infinity,

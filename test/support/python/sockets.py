@@ -2,7 +2,7 @@
 """Opens and closes listening sockets on demand, one line of JSON per request and answer.
 
 {"open": [{"protocol", "address", "port", "v6only", "mapped", "members"}]} -> [[{"cookie", "v6only"}] or null], in that
-order; null where the kernel refused the bind. {"close": [cookie]} -> "closed".
+order; null where the kernel refused the bind. With "peer" ([address, port]) a socket is connected to there. {"close": [cookie]} -> "closed".
 """
 import json
 import socket
@@ -26,6 +26,8 @@ def open_one(wanted):
         sock.bind((address, wanted["port"]))
         if kind == socket.SOCK_STREAM:
             sock.listen(1)
+        if "peer" in wanted:
+            sock.connect(tuple(wanted["peer"]))
     except OSError:
         sock.close()
         return None
