@@ -94,6 +94,7 @@ test(
         port,
         v6only,
         cookie,
+        early: true,
       }));
     });
 

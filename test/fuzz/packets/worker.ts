@@ -767,7 +767,7 @@ class Fuzz {
           seenNs: one.stale ? 0n : now,
           dialled: addressBytes(one.dialled as Address),
           port: one.port,
-          zero2: 0,
+          interface: 0,
         }),
       );
     }
