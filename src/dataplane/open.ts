@@ -90,6 +90,12 @@ const notLoaded = (): IlmError =>
     remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
   });
 
+const noIngress = (): IlmError =>
+  new IlmError("NO_BPF", "`handover: ingress` needs tcx, and this kernel has none", {
+    remedy:
+      "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
+  });
+
 class KernelDataPlane implements DataPlane {
   readonly netnsInode: number;
   readonly #cookie: bigint;
@@ -339,6 +345,8 @@ class KernelDataPlane implements DataPlane {
   /** A generation that decides nothing yet, and the registry that it uses. */
   #build(pins: Pins, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
     const endpoints = endpointsOf(plan);
+    const steers = before?.registry.steers ?? this.#ingressIsPossible();
+    if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
     const isWhole = plan.whole !== null;
     const mappings = isWhole ? allMappings(rules) : rules.runtime;
     let registry = before?.registry;
@@ -355,7 +363,7 @@ class KernelDataPlane implements DataPlane {
         Math.max(0, ...pins.numbers("registry")) + 1,
         this.#cookie,
         endpoints.length,
-        this.#ingressIsPossible(),
+        steers,
       );
       registry.setMappedPorts(mappings, true);
       slots = registry.reserve(endpoints, isWhole);

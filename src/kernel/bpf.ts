@@ -509,7 +509,6 @@ export function chainOf(
 
 const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS = 12;
-const BPF_MAP_TYPE_SOCKMAP = 15;
 
 /**
  * Returns when every BPF program that was running at the time of the call has ended; some milliseconds. An update of a map of maps
@@ -538,12 +537,18 @@ export function waitForPrograms(): void {
   }
 }
 
-/** A socket map of its own, which nobody else sees. */
-export function createSockMap(entries: number): {
+/** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */
+const socketMaps = { sockmap: 15, reuseportSockarray: 20 } as const;
+
+/** A map of sockets of its own, which nobody else sees. */
+export function createSocketMap(
+  type: keyof typeof socketMaps,
+  entries: number,
+): {
   put(index: number, socket: number): void;
   close(): void;
 } {
-  const fd = checkedBpf("bpf_map_create", mapCreate(BPF_MAP_TYPE_SOCKMAP, "", 4, 4, entries, null));
+  const fd = checkedBpf("bpf_map_create", mapCreate(socketMaps[type], "", 4, 4, entries, null));
   return {
     put: (index, socket) => {
       const [key, value] = [index, socket].map(

@@ -2,7 +2,7 @@
  * What ioctl(FIONREAD) says of a UDP socket that is in a socket map: since the turn of 2025/26 kernels look only at what the map
  * put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon that asks hears 0 whatever waits. By trial, as it may be mended again.
  */
-import { createSockMap } from "./bpf.js";
+import { createSocketMap } from "./bpf.js";
 import { checked, errnoOf, libcFunction } from "./ffi.js";
 import { AF_INET, SOCK_DGRAM, bind, close, sendto, socket } from "./libc.js";
 
@@ -23,7 +23,7 @@ export function tryFionread(): "right" | "zero" | "untried" {
     const address = loopbackAddress(0);
     bind(receiver, address);
     checked("getsockname", nativeGetsockname(receiver, address, Uint32Array.of(address.length)));
-    const map = createSockMap(1);
+    const map = createSocketMap("sockmap", 1);
     try {
       map.put(0, receiver);
       sendFrom(address);

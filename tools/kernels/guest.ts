@@ -4,6 +4,7 @@ import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";
 import { measureCost } from "./guest-cost.js";
 import { runDevices } from "./guest-devices.js";
+import { runHost } from "./guest-host.js";
 import { testLoad, testSteps } from "./guest-engine.js";
 import { runModule, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
 import { runOracle } from "./guest-oracle.js";
@@ -13,6 +14,7 @@ const PARTS = "/modules/parts";
 const asked = existsSync(PARTS) ? readFileSync(PARTS, "utf8").trim() : undefined;
 const parts = asked?.split(",") ?? [
   "core",
+  "host",
   "devices",
   "module",
   "engine",
@@ -24,10 +26,12 @@ const parts = asked?.split(",") ?? [
 note("kernel", `${release()} ${version()}`);
 if (asked !== undefined) note("parts", asked);
 if (parts.includes("core")) await runCore("registry");
+if (parts.includes("host")) await runHost("registry");
 if (parts.includes("devices")) await runDevices("registry");
 if (parts.includes("module")) await runModule();
 await withModule(async () => {
   if (parts.includes("engine")) await runCore("kfunc");
+  if (parts.includes("engine") && parts.includes("host")) await runHost("kfunc");
   if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
   if (parts.includes("oracle")) await runOracle();
   if (parts.includes("load")) {

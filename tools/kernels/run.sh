@@ -20,7 +20,7 @@ memory=${ILM_KERNELS_MEMORY:-2048}
 nice=${ILM_KERNELS_NICE:-15}
 bench=$cache/bench
 # Devices and what they carry.
-GUEST_MODULES=(veth vrf 8021q ipip ip_gre wireguard)
+GUEST_MODULES=(veth vrf 8021q ipip ip_gre wireguard nf_tables nft_chain_nat)
 
 fail() {
   echo "test-kernels: $1" >&2
@@ -71,12 +71,13 @@ make_base() {
   node=$(node -p process.execPath)
   cp "$node" "$base/bin/node"
   cp -L "$(command -v ip)" "$base/sbin/ip"
+  cp -L "$(command -v nft)" "$base/sbin/nft"
   cp "$cache/wireguard/usr/bin/wg" "$base/bin/wg"
   for library in libbpf.so.1 libgcc_s.so.1 libdl.so.2 libpthread.so.0 librt.so.1; do
     ldconfig -p | sed -n "s|.*x86-64.*=> \(.*/$library\)\$|\1|p" | head -n 1
   done >"$base.libraries"
   mapfile -t libraries <"$base.libraries"
-  ldd "$node" "$(command -v ip)" "${libraries[@]}" | sed -n 's/.*[[:space:]]\(\/[^ ]*\) (0x.*/\1/p' >>"$base.libraries"
+  ldd "$node" "$(command -v ip)" "$(command -v nft)" "${libraries[@]}" | sed -n 's/.*[[:space:]]\(\/[^ ]*\) (0x.*/\1/p' >>"$base.libraries"
   sort -u "$base.libraries" | while read -r library; do
     mkdir -p "$base$(dirname "$library")"
     cp -L "$library" "$base$library"

@@ -218,7 +218,7 @@ export class Socket {
 
   /** Undefined when nothing came: at once with `wait` false, else after the socket's timeout. */
   receive(wait: boolean): { text: string; from: Name } | undefined {
-    const data = new Uint8Array(2048);
+    const data = new Uint8Array(65536);
     const from = new Uint8Array(28);
     const flags = wait ? 0 : MSG_DONTWAIT;
     const result = Number(
