@@ -410,8 +410,11 @@ struct ilm_listener {
 };
 ILM_ASSERT_SIZE(struct ilm_listener, 64);
 
-/* What the NAT probe says (bpf/hooks.h): the families with NAT in the network namespace that it is run in. */
+/* What the probe of netfilter says (registry.bpf.c, ilm_netfilter) of the network namespace that it is run in: which families have NAT, */
 #define ILM_NAT_IPV4 1
 #define ILM_NAT_IPV6 2
+/* and for which there are both conntrack and a filter at OUTPUT. */
+#define ILM_OUTPUT_IPV4 4
+#define ILM_OUTPUT_IPV6 8
 
 #endif

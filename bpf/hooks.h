@@ -13,7 +13,9 @@
 
 #define NF_INET_PRE_ROUTING 0
 #define NF_INET_LOCAL_IN 1
+#define NF_INET_LOCAL_OUT 3
 #define NF_IP_PRI_CONNTRACK -200
+#define NF_IP_PRI_FILTER 0
 #define NF_IP_PRI_NAT_SRC 100
 #define NF_HOOK_OP_NF_TABLES 1
 /* More at one place than anybody has. */
@@ -53,6 +55,7 @@ struct net {
 struct hook_search {
 	const void *ops;	/* struct nf_hook_ops **, behind the hooks (net/netfilter/core.c, nf_hook_entries_get_hook_ops) */
 	int priority;
+	__u32 own;		/* 1: not a chain of nftables */
 	__u32 found;
 };
 
@@ -65,18 +68,18 @@ static long match_hook(__u32 i, struct hook_search *search)
 	if (BPF_CORE_READ(ops, priority) != search->priority)
 		return 0;
 	/* A chain of nftables may have the same priority, and is no NAT: that registers as itself. */
-	if (bpf_core_field_exists(ops->hook_ops_type) &&
+	if (search->own && bpf_core_field_exists(ops->hook_ops_type) &&
 	    BPF_CORE_READ_BITFIELD_PROBED(ops, hook_ops_type) == NF_HOOK_OP_NF_TABLES)
 		return 0;
 	search->found = 1;
 	return 1;
 }
 
-/* Has the kernel itself a hook of that priority among these? Not static: the verifier looks at it once. */
-__noinline int has_kernel_hook(__u64 entries, int priority)
+/* Is there a hook of that priority among these; `own`: of the kernel itself? Not static: the verifier looks at it once. */
+__noinline int has_hook(__u64 entries, int priority, bool own)
 {
 	const struct nf_hook_entries *e = (const void *)entries;
-	struct hook_search search = { .priority = priority };
+	struct hook_search search = { .priority = priority, .own = own };
 	__u32 n;
 
 	if (!e)
@@ -98,6 +101,9 @@ static __always_inline __u64 hooks_of(const struct net *net, bool v4, __u32 plac
 	if (place == NF_INET_LOCAL_IN)
 		entries = v4 ? BPF_CORE_READ(net, nf.hooks_ipv4[NF_INET_LOCAL_IN]) :
 			BPF_CORE_READ(net, nf.hooks_ipv6[NF_INET_LOCAL_IN]);
+	else if (place == NF_INET_LOCAL_OUT)
+		entries = v4 ? BPF_CORE_READ(net, nf.hooks_ipv4[NF_INET_LOCAL_OUT]) :
+			BPF_CORE_READ(net, nf.hooks_ipv6[NF_INET_LOCAL_OUT]);
 	else
 		entries = v4 ? BPF_CORE_READ(net, nf.hooks_ipv4[NF_INET_PRE_ROUTING]) :
 			BPF_CORE_READ(net, nf.hooks_ipv6[NF_INET_PRE_ROUTING]);
@@ -108,14 +114,22 @@ static __always_inline bool has_nat(const struct net *net, bool v4)
 {
 	__u64 entries = hooks_of(net, v4, NF_INET_LOCAL_IN);
 
-	return entries && has_kernel_hook(entries, NF_IP_PRI_NAT_SRC);
+	return entries && has_hook(entries, NF_IP_PRI_NAT_SRC, true);
 }
 
 static __always_inline bool has_conntrack(const struct net *net, bool v4)
 {
 	__u64 entries = hooks_of(net, v4, NF_INET_PRE_ROUTING);
 
-	return entries && has_kernel_hook(entries, NF_IP_PRI_CONNTRACK);
+	return entries && has_hook(entries, NF_IP_PRI_CONNTRACK, true);
+}
+
+/* Conntrack, and somebody who may look at what it says of what the host sends. */
+static __always_inline bool filters_output(const struct net *net, bool v4)
+{
+	__u64 entries = hooks_of(net, v4, NF_INET_LOCAL_OUT);
+
+	return entries && has_hook(entries, NF_IP_PRI_CONNTRACK, true) && has_hook(entries, NF_IP_PRI_FILTER, false);
 }
 
 #endif

@@ -279,16 +279,17 @@ int ilm_sock_release(struct bpf_sock *ctx)
 }
 
 /*
- * For the control plane, by a test run: which families have NAT in the network namespace of whoever runs it (ILM_NAT_*). The packet
- * of a test run is on that namespace's lo (net/bpf/test_run.c, bpf_prog_test_run_skb).
+ * For the control plane, by a test run: what netfilter has in the network namespace of whoever runs it (ILM_NAT_*, ILM_OUTPUT_*). The
+ * packet of a test run is on that namespace's lo (net/bpf/test_run.c, bpf_prog_test_run_skb).
  */
 SEC("tc")
-int ilm_nat(struct __sk_buff *ctx)
+int ilm_netfilter(struct __sk_buff *ctx)
 {
 	const struct sk_buff *skb = (const struct sk_buff *)ctx;
 	const struct net *net = BPF_CORE_READ(skb, dev, nd_net.net);
 
-	return (has_nat(net, true) ? ILM_NAT_IPV4 : 0) | (has_nat(net, false) ? ILM_NAT_IPV6 : 0);
+	return (has_nat(net, true) ? ILM_NAT_IPV4 : 0) | (has_nat(net, false) ? ILM_NAT_IPV6 : 0) |
+	       (filters_output(net, true) ? ILM_OUTPUT_IPV4 : 0) | (filters_output(net, false) ? ILM_OUTPUT_IPV6 : 0);
 }
 
 /*

@@ -27,6 +27,8 @@ export const ILM_PORT_WORDS = 2048;
 export const ILM_TOKENS = 1024;
 export const ILM_NAT_IPV4 = 1;
 export const ILM_NAT_IPV6 = 2;
+export const ILM_OUTPUT_IPV4 = 4;
+export const ILM_OUTPUT_IPV6 = 8;
 export const HandoverCode = {
   AUTO: 0,
   LOOKUP: 1,

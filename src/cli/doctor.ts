@@ -5,7 +5,8 @@ import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
 import { auditListeners } from "../registry/registry.js";
 import { requestStatus } from "../daemon/client.js";
-import { emptyRules } from "../model/mapping.js";
+import type { Family } from "../model/address.js";
+import { type PortRange, type Rules, allMappings, emptyRules } from "../model/mapping.js";
 import { openDataPlane } from "../dataplane/open.js";
 import { print, type Context } from "./context.js";
 import type { Listener } from "../model/listener.js";
@@ -67,6 +68,7 @@ async function checkRules(): Promise<Check[]> {
     return [
       check,
       await fionreadCheck(registered),
+      ...conntrackChecks(rules ?? emptyRules, dataPlane.outputFilters()),
       ...[...(await unreachedWarnings(dataPlane, daemon !== null)), ...warnings].map(
         ({ kind, message, remedy }) => warningCheck(kind, message, remedy),
       ),
@@ -110,6 +112,30 @@ async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
     `${zero}; those of ${who.join(", ")} are in one`,
     "Harmless for daemons that do not ask, which is most. For one that does (.NET's UdpClient.Available, Qt): `handover: ingress` for its service, or the kernel module ilm_lookup, whose engine needs no map (kmod/README.md).",
   );
+}
+
+/** Answers whose port is changed, which comes after conntrack: to that they are new flows. */
+function conntrackChecks(rules: Rules, filtered: readonly Family[]): Check[] {
+  if (filtered.length === 0) return [];
+  const changed = allMappings(rules).filter(
+    ({ protocol, ports, to }) =>
+      protocol === "udp" &&
+      to.some(({ port }) => port !== "same" && ports.some((range) => !isOnly(range, port))),
+  );
+  if (changed.length === 0) return [];
+  const names = changed.slice(0, 5).map(({ name }) => printable(name));
+  const more = changed.length > 5 ? ` and ${changed.length - 5} more` : "";
+  return [
+    warningCheck(
+      "answers and conntrack",
+      `there is a filter at OUTPUT (${filtered.map((family) => `IPv${family}`).join(", ")}), and answers of ${names.join(", ")}${more} leave the daemon with another port than was dialled: to conntrack they are new flows`,
+      "Harmless where OUTPUT lets new flows through. Else accept there what comes from the daemon's port (`udp sport PORT accept`), or let the daemon listen on the port that is dialled: docs/decisions/0019.",
+    ),
+  ];
+}
+
+function isOnly({ first, last }: PortRange, port: number): boolean {
+  return first === port && last === port;
 }
 
 function warningCheck(name: string, found: string, remedy: string): Check {

@@ -92,8 +92,7 @@ const notLoaded = (): IlmError =>
 
 const noIngress = (): IlmError =>
   new IlmError("NO_BPF", "`handover: ingress` needs tcx, and this kernel has none", {
-    remedy:
-      "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
+    remedy: "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
   });
 
 class KernelDataPlane implements DataPlane {
@@ -449,6 +448,10 @@ class KernelDataPlane implements DataPlane {
 
   nat(): readonly Family[] {
     return this.#current()?.registry.nat() ?? [];
+  }
+
+  outputFilters(): readonly Family[] {
+    return this.#current()?.registry.outputFilters() ?? [];
   }
 
   vrfs(): ReadonlySet<number> {

@@ -11,6 +11,8 @@ import {
   ILM_INGRESS_STEER,
   ILM_NAT_IPV4,
   ILM_NAT_IPV6,
+  ILM_OUTPUT_IPV4,
+  ILM_OUTPUT_IPV6,
   ILM_PORT_KEYS,
   ILM_PORT_WORDS,
   ILM_SLOT_NONE,
@@ -92,7 +94,7 @@ const pinnedPrograms = [
   "ingress",
   "egress",
   "deliver",
-  "nat",
+  "netfilter",
 ] as const;
 type PinnedProgram = (typeof pinnedPrograms)[number];
 
@@ -326,14 +328,20 @@ export class Registry {
     map.updateAll(new Uint8Array(keys.buffer), bytes);
   }
 
+  #netfilter(bits: Readonly<Record<Family, number>>): Family[] {
+    // An Ethernet header is the least that a test run takes.
+    const found = this.program("netfilter").testRunOn(new Uint8Array(64));
+    return ([4, 6] as const).filter((family) => (found & bits[family]) !== 0);
+  }
+
   /** The families of which this network namespace has NAT: what ingress gives to a socket is taken away there. */
   nat(): Family[] {
-    // An Ethernet header is the least that a test run takes.
-    const found = this.program("nat").testRunOn(new Uint8Array(64));
-    return [
-      ...((found & ILM_NAT_IPV4) === 0 ? [] : [4 as const]),
-      ...((found & ILM_NAT_IPV6) === 0 ? [] : [6 as const]),
-    ];
+    return this.#netfilter({ 4: ILM_NAT_IPV4, 6: ILM_NAT_IPV6 });
+  }
+
+  /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. */
+  outputFilters(): Family[] {
+    return this.#netfilter({ 4: ILM_OUTPUT_IPV4, 6: ILM_OUTPUT_IPV6 });
   }
 
   /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */

@@ -98,6 +98,8 @@ export interface DataPlane {
   steers(): boolean | null;
   /** The families of which the namespace has NAT, so that ingress hands over nothing. Empty when nothing is loaded. */
   nat(): readonly Family[];
+  /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. Empty when nothing is loaded. */
+  outputFilters(): readonly Family[];
   /** Interface indexes of the namespace's VRFs. */
   vrfs(): ReadonlySet<number>;
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */

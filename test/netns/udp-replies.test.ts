@@ -163,3 +163,80 @@ test("a tunnel of the kernel's answers from the port that was dialled", async ()
     await server.must(["ip", "link", "del", "vx7"]);
   }
 });
+
+describe("behind a firewall whose OUTPUT lets only what is established through", () => {
+  const firewall = `
+table inet host {
+  chain in {
+    type filter hook input priority 0; policy drop;
+    iif lo accept
+    ct state established,related accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    udp dport { 7000, 7001 } ct state new limit rate 1000/second accept
+  }
+  chain out {
+    type filter hook output priority 0; policy drop;
+    oif lo accept
+    ct state established accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+  }
+}
+`;
+
+  afterAll(async () => {
+    await network.server.must(["nft", "flush", "ruleset"]);
+  });
+
+  test.each(families)(
+    "an answer from the port that was dialled leaves, one whose port is changed does not, and doctor says so, IPv%s",
+    async (family) => {
+      const { server, client } = network;
+      await server.apply(rules);
+      const before = (await server.ask(["doctor"])).text;
+      expect(before).not.toContain("to conntrack they are new flows");
+      await server.must(["nft", "-f", "-"], { input: firewall });
+      const [app, ends] = [new UdpEnds(server), new UdpEnds(client)];
+      const daemon = family === 4 ? "10.9.8.7" : "fd5e:ed00::10";
+      const dialled = family === 4 ? "203.0.113.5" : "2001:db8::5";
+      const listener = await app.open(family, { bind: [daemon, 7000] });
+      for (const [port, arrives] of [
+        [7000, true],
+        [7001, false],
+      ] as const) {
+        const socket = await ends.open(family, { connect: [dialled, port] });
+        await socket.send(null);
+        const { from } = await listener.receive(5);
+        const sent = await listener.send(from, 90);
+        const answer = await socket.tryReceive(arrives ? 5 : 0.3);
+        expect(
+          "size" in answer && answer.size === 90,
+          `${port}: ${JSON.stringify([sent, answer])}`,
+        ).toBe(arrives);
+      }
+      const found = (await server.ask(["doctor"])).text;
+      expect(found).toMatch(
+        /answers of .*udp:7001.* leave the daemon with another port than was dialled: to conntrack they are new flows/,
+      );
+      // The way around that it names.
+      await server.must([
+        "nft",
+        "add",
+        "rule",
+        "inet",
+        "host",
+        "out",
+        "udp",
+        "sport",
+        "7000",
+        "accept",
+      ]);
+      const socket = await ends.open(family, { connect: [dialled, 7001] });
+      await socket.send(null);
+      const { from } = await listener.receive(5);
+      await listener.send(from, 90);
+      expect(await socket.receive(5)).toMatchObject({ from: { address: dialled, port: 7001 } });
+      await Promise.all([app.stop(), ends.stop()]);
+      await server.must(["nft", "flush", "ruleset"]);
+    },
+  );
+});

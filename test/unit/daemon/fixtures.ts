@@ -71,6 +71,10 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
+  outputFilters(): [] {
+    return [];
+  }
+
   vrfs(): ReadonlySet<number> {
     return new Set();
   }
