@@ -730,8 +730,11 @@ int ilm_icmp(struct __sk_buff *skb)
 	return TCX_NEXT;
 }
 
-/* Whom the packet is for. `class`: of its port. */
-static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
+/*
+ * Whom the packet is for. `class`: of its port. `nat`: NAT has its say afterwards, so nothing is given; but who listens already is
+ * looked for all the same, as the kernel's tables know that better than the registry (a UDP socket that disconnected).
+ */
+static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class, bool nat)
 {
 	bool udp = p->l.dialled.protocol == IPPROTO_UDP;
 	struct ilm_rule *rule;
@@ -774,7 +777,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	if ((holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
 	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
 		p->l.verdict = ILM_VERDICT_EXISTING;
-	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING)
+	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING || nat)
 		return TCX_NEXT;
 	if (is_forwarded(skb, p))
 		return TCX_NEXT;
@@ -788,8 +791,8 @@ int ilm_steer(struct __sk_buff *skb)
 	int action = TCX_NEXT;
 	struct packet p;
 	__u32 *class;
+	bool nat, udp;
 	__u32 key;
-	bool udp;
 
 	if (skb->pkt_type != PACKET_HOST)
 		return TCX_NEXT;
@@ -816,8 +819,9 @@ int ilm_steer(struct __sk_buff *skb)
 	class = bpf_map_lookup_elem(&ports, &key);
 	if (!class || !*class || !is_ours(skb, &p))
 		return TCX_NEXT;
-	if (!constants.kfunc && !meets_nat(skb, p.l.family == AF_INET))
-		action = judge(skb, &p, *class);
+	nat = meets_nat(skb, p.l.family == AF_INET);
+	if (!constants.kfunc && (udp || !nat))
+		action = judge(skb, &p, *class, nat);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected)
 		leave_token(&p);
 	return action;
