@@ -81,6 +81,7 @@ struct packet {
 	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
+	bool nat;		/* NAT has its say afterwards */
 	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
 };
 
@@ -626,6 +627,44 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, const st
 	return outcome;
 }
 
+/* Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and ports before? */
+static __always_inline bool is_known(const struct lookup *l, const struct ilm_endpoint *endpoint)
+{
+	struct ilm_flow_key key = { .local_port = endpoint->port, .remote_port = l->remote_port };
+	struct ilm_flow *flow;
+
+	address_copy(key.local, endpoint->address);
+	address_copy(key.remote, l->remote);
+	flow = find_flow(&key);
+	return flow && flow->port == l->dialled.port && address_equal(flow->dialled, l->dialled.address);
+}
+
+/*
+ * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is (net/core/filter.c,
+ * bpf_sk_lookup_assign), so it is given here, also where the others are in a sockmap and where there is NAT: that leaves a connected
+ * socket with its packet (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet elsewhere
+ * when it has not before. Of fragments the listener gets them.
+ */
+__noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
+{
+	int outcome = ILM_ATTEMPT_ABSENT;
+	struct bpf_sock *sk;
+
+	/* Never so; the verifier wants it said. */
+	if (!p || !endpoint)
+		return ILM_ATTEMPT_FAILED;
+	if (p->nat && (!is_known(&p->l, endpoint) || is_forwarded(skb, p)))
+		return ILM_ATTEMPT_ABSENT;
+	sk = ask(skb, &p->l, endpoint->address, endpoint->port);
+	if (!sk)
+		return ILM_ATTEMPT_ABSENT;
+	if (sk->state == TCP_ESTABLISHED && is_bound_to(sk, endpoint->address) && can_take(skb, p, sk) &&
+	    !bpf_sk_assign(skb, sk, 0))
+		outcome = ILM_ATTEMPT_SELECTED;
+	bpf_sk_release(sk);
+	return outcome;
+}
+
 /* What an offer to one destination came to. LEFT: it goes on as it is. */
 enum offer { REFUSED, TAKEN, LEFT, MEETS_REMAINS };
 
@@ -657,6 +696,15 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
 	}
+	if (udp && live.connected && !p->fragment && (live.placed || p->nat) &&
+	    hand_to_child(skb, p, &endpoint) == ILM_ATTEMPT_SELECTED) {
+		l->attempts[i] = ILM_ATTEMPT_SELECTED;
+		l->verdict = ILM_VERDICT_SELECTED;
+		l->selected = i;
+		return TAKEN;
+	}
+	if (p->nat)
+		return live.sockets ? LEFT : REFUSED;
 	/*
 	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not say whether
 	 * one that is there takes IPv4: then the kernel is asked.
@@ -731,10 +779,11 @@ int ilm_icmp(struct __sk_buff *skb)
 }
 
 /*
- * Whom the packet is for. `class`: of its port. `nat`: NAT has its say afterwards, so nothing is given; but who listens already is
- * looked for all the same, as the kernel's tables know that better than the registry (a UDP socket that disconnected).
+ * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given but to connected sockets; yet who
+ * listens already is looked for all the same, as the kernel's tables know that better than the registry (a UDP socket that
+ * disconnected).
  */
-static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class, bool nat)
+static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
 {
 	bool udp = p->l.dialled.protocol == IPPROTO_UDP;
 	struct ilm_rule *rule;
@@ -777,9 +826,9 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	if ((holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
 	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY))
 		p->l.verdict = ILM_VERDICT_EXISTING;
-	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING || nat)
+	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING)
 		return TCX_NEXT;
-	if (is_forwarded(skb, p))
+	if (!p->nat && is_forwarded(skb, p))
 		return TCX_NEXT;
 	return steer(skb, p, rule);
 }
@@ -791,8 +840,8 @@ int ilm_steer(struct __sk_buff *skb)
 	int action = TCX_NEXT;
 	struct packet p;
 	__u32 *class;
-	bool nat, udp;
 	__u32 key;
+	bool udp;
 
 	if (skb->pkt_type != PACKET_HOST)
 		return TCX_NEXT;
@@ -819,9 +868,9 @@ int ilm_steer(struct __sk_buff *skb)
 	class = bpf_map_lookup_elem(&ports, &key);
 	if (!class || !*class || !is_ours(skb, &p))
 		return TCX_NEXT;
-	nat = meets_nat(skb, p.l.family == AF_INET);
-	if (!constants.kfunc && (udp || !nat))
-		action = judge(skb, &p, *class, nat);
+	p.nat = meets_nat(skb, p.l.family == AF_INET);
+	if (!constants.kfunc && (udp || !p.nat))
+		action = judge(skb, &p, *class);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected)
 		leave_token(&p);
 	return action;
