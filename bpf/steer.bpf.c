@@ -711,9 +711,15 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	 */
 	if (live.placed && !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 		return LEFT;
-	/* Put together again it would have lost the socket. */
-	if (p->fragment)
+	/*
+	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for a packet only when its last fragment
+	 * came to the same CPU: whether the socket is registered from now on must not depend on that.
+	 */
+	if (p->fragment) {
+		if (udp && live.sockets)
+			want(&endpoint);
 		return LEFT;
+	}
 	outcome = hand_over(skb, p, &endpoint);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
 		/* A connection of the client's from the same port to the listener itself, or its remains, was found instead. */
