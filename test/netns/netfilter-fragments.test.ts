@@ -184,6 +184,30 @@ describe("with run at work", () => {
   }
 });
 
+describe("fragments that come to two CPUs", () => {
+  beforeAll(async () => {
+    const { server } = network;
+    await server.stopStarted();
+    await server.unload();
+    await server.startRun(["-f", server.file(rules)]);
+  });
+
+  for (const family of families) {
+    test(`get the daemon registered like others, IPv${family}`, async () => {
+      const { server, client } = network;
+      const { client: clientAddress, second } = addressesOf[family];
+      await lab.open("app", "udp", daemons[3000]?.[family] ?? "", 6000);
+      const from = [clientAddress, 41_000] as const;
+      const packet = { from, to: [second, 6030] as const, size: 1992 };
+      await sendCrafted(client, server, [{ ...packet, only: [0, 1400] }], 0);
+      await sendCrafted(client, server, [{ ...packet, only: [1400, 600] }], 1);
+      await untilRegistered(server);
+      const answer = await client.dial("udp", second, 6030, { length: 3000 });
+      expect(answer).toMatchObject({ tag: "app", length: 3000 });
+    });
+  }
+});
+
 describe("behind NAT and a stateful firewall, with run at work", () => {
   beforeAll(async () => {
     const { server } = network;

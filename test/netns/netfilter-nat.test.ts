@@ -152,6 +152,31 @@ describe("with run at work", () => {
       expect(await who()).toEqual([refused]);
     });
 
+    test(`a mapping that keeps the port is answered right by a host that masquerades all, and for a redirected port, ${label}`, async () => {
+      const { server, client } = network;
+      const ip = family === 4 ? "ip" : "ip6";
+      await nft(
+        server,
+        `table ${ip} wide {
+  chain out { type nat hook postrouting priority srcnat; oifname "up0" masquerade; }
+  chain in { type nat hook prerouting priority dstnat; udp dport 6500 redirect to :6000; }
+}
+`,
+      );
+      await lab.open("app", "udp", daemon, 6000);
+      await untilRegistered(server);
+      const { second } = addressesOf[family];
+      for (const address of [dialled, second]) {
+        for (const port of [6000, 6500]) {
+          expect(await client.dial("udp", address, port, { connected: false })).toMatchObject({
+            tag: "app",
+            repliedFrom: { address, port },
+          });
+        }
+      }
+      await nft(server, `delete table ${ip} wide\n`);
+    });
+
     test(`a socket that systemd opened and passes on is served, ${label}`, async () => {
       const { server, client } = network;
       await addNat(server, family);
@@ -305,6 +330,21 @@ describe("handover as configured", () => {
       expect(Object.keys(answered)).toEqual(["app"]);
     }
   });
+});
+
+test("NAT of nftables' inet family is NAT of both", async () => {
+  const { server } = network;
+  await server.apply(rules);
+  await openAll();
+  await nft(
+    server,
+    `table inet both { chain out { type nat hook postrouting priority srcnat; ip saddr 172.17.0.0/16 masquerade; }; }\n`,
+  );
+  expect(await handovers()).toEqual(["none", "none"]);
+  for (const family of families) {
+    expect(await everybody(family)).toEqual(served.map(() => refused));
+  }
+  await clean();
 });
 
 test("answers of a mapping that changes the port are a flow of their own to conntrack, and pass a firewall that lets the host send", async () => {

@@ -133,6 +133,18 @@ table ip6 docker {
       expect(await client.who("udp", dialled, 123)).toBe("app");
     });
 
+    test(`a container dials the host's mapped ports like anybody, ${label}`, async () => {
+      await lab.open("app", "udp", daemon, 6002);
+      await untilRegistered(network.server);
+      for (const address of [dialled, containers[family].gateway]) {
+        expect(await inner.dial("udp", address, 6002)).toMatchObject({
+          tag: "app",
+          peer: { address: own },
+          repliedFrom: { address, port: 6002 },
+        });
+      }
+    });
+
     test(`what is routed to a container is forwarded, also to mapped ports, ${label}`, async () => {
       const { server, client } = network;
       await inner.echo("container", [["udp", wildcard, 6001]]);

@@ -20,15 +20,16 @@ export interface Crafted {
   readonly about?: Crafted;
 }
 
-/** Sends them from one namespace to the other, over the device of that name that both have. */
+/** Sends them from one namespace to the other over up0, which both have. They arrive on `cpu`; default: on any. */
 export async function sendCrafted(
   from: Namespace,
   to: Namespace,
   packets: readonly Crafted[],
-  device = "up0",
+  cpu?: number,
 ): Promise<void> {
-  const shown = await to.must(["ip", "-j", "link", "show", "dev", device]);
+  const shown = await to.must(["ip", "-j", "link", "show", "dev", "up0"]);
   const [link] = JSON.parse(shown) as readonly { readonly address: string }[];
-  const command = [python, script("crafted.py"), device, link?.address ?? ""];
+  const pinned = cpu === undefined ? [] : ["taskset", "-c", String(cpu)];
+  const command = [...pinned, python, script("crafted.py"), "up0", link?.address ?? ""];
   await from.must(command, { input: `${JSON.stringify(packets)}\n` });
 }
