@@ -407,6 +407,7 @@ static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoin
 		all.sockets += p->sockets;
 		all.v6only += p->v6only;
 		all.placed += p->placed;
+		all.connected += p->connected;
 	}
 	return all;
 }

@@ -66,11 +66,13 @@ static __always_inline bool read_datagram(struct __sk_buff *ctx, struct ilm_flow
 	return true;
 }
 
-/* Not what the socket is bound to: somebody led the datagram here. */
+/*
+ * Not what the socket is bound to: somebody may have led the datagram here. On a wildcard address nothing tells, and a daemon there
+ * would answer from whichever of the host's addresses the route prefers.
+ */
 static __always_inline bool was_led(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
-	return key->local_port != dialled->port ||
-	       (!address_is_wildcard(key->local) && !address_equal(key->local, dialled->address));
+	return key->local_port != dialled->port || !address_equal(key->local, dialled->address);
 }
 
 SEC("cgroup_skb/ingress")

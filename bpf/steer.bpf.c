@@ -82,6 +82,7 @@ struct packet {
 	__u16 tunnel;		/* port of the kernel's own socket that has it; 0: it is a process's */
 	bool tunnel6;		/* that is bound to the IPv6 wildcard address */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
+	bool nat;		/* NAT has its say afterwards */
 	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
 };
 
@@ -665,6 +666,44 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	return outcome;
 }
 
+/* Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and ports before? */
+static __always_inline bool is_known(const struct lookup *l, const struct ilm_endpoint *endpoint)
+{
+	struct ilm_flow_key key = { .local_port = endpoint->port, .remote_port = l->remote_port };
+	struct ilm_flow *flow;
+
+	address_copy(key.local, endpoint->address);
+	address_copy(key.remote, l->remote);
+	flow = find_flow(&key);
+	return flow && flow->port == l->dialled.port && address_equal(flow->dialled, l->dialled.address);
+}
+
+/*
+ * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is (net/core/filter.c,
+ * bpf_sk_lookup_assign), so it is given here, also where the others are in a sockmap and where there is NAT: that leaves a connected
+ * socket with its packet (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet elsewhere
+ * when it has not before. Of fragments the listener gets them.
+ */
+__noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
+{
+	int outcome = ILM_ATTEMPT_ABSENT;
+	struct bpf_sock *sk;
+
+	/* Never so; the verifier wants it said. */
+	if (!p || !endpoint)
+		return ILM_ATTEMPT_FAILED;
+	if (p->nat && (!is_known(&p->l, endpoint) || is_forwarded(skb, p)))
+		return ILM_ATTEMPT_ABSENT;
+	sk = ask(skb, &p->l, endpoint->address, endpoint->port);
+	if (!sk)
+		return ILM_ATTEMPT_ABSENT;
+	if (sk->state == TCP_ESTABLISHED && is_bound_to(sk, endpoint->address) && can_take(skb, p, sk) &&
+	    !bpf_sk_assign(skb, sk, 0))
+		outcome = ILM_ATTEMPT_SELECTED;
+	bpf_sk_release(sk);
+	return outcome;
+}
+
 /* What an offer to one destination came to. LEFT: it goes on as it is. */
 enum offer { REFUSED, TAKEN, LEFT, MEETS_REMAINS };
 
@@ -696,15 +735,30 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
 	}
+	if (udp && live.connected && !p->fragment && (live.placed || p->nat) &&
+	    hand_to_child(skb, p, &endpoint) == ILM_ATTEMPT_SELECTED) {
+		l->attempts[i] = ILM_ATTEMPT_SELECTED;
+		l->verdict = ILM_VERDICT_SELECTED;
+		l->selected = i;
+		return TAKEN;
+	}
+	if (p->nat)
+		return live.sockets ? LEFT : REFUSED;
 	/*
 	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not say whether
 	 * one that is there takes IPv4: then the kernel is asked.
 	 */
 	if (live.placed && !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 		return LEFT;
-	/* Put together again it would have lost the socket. */
-	if (p->fragment)
+	/*
+	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for a packet only when its last fragment
+	 * came to the same CPU: whether the socket is registered from now on must not depend on that.
+	 */
+	if (p->fragment) {
+		if (udp && live.sockets)
+			want(&endpoint);
 		return LEFT;
+	}
 	outcome = hand_over(skb, p, &endpoint);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
 		/* A connection of the client's from the same port to the listener itself, or its remains, was found instead. */
@@ -769,7 +823,11 @@ int ilm_icmp(struct __sk_buff *skb)
 	return TCX_NEXT;
 }
 
-/* Whom the packet is for. `class`: of its port. */
+/*
+ * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given but to connected sockets; yet who
+ * listens already is looked for all the same, as the kernel's tables know that better than the registry (a UDP socket that
+ * disconnected).
+ */
 static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
 {
 	bool udp = p->l.dialled.protocol == IPPROTO_UDP;
@@ -817,7 +875,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		p->l.verdict = ILM_VERDICT_EXISTING;
 	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING)
 		return TCX_NEXT;
-	if (is_forwarded(skb, p))
+	if (!p->nat && is_forwarded(skb, p))
 		return TCX_NEXT;
 	return steer(skb, p, rule);
 }
@@ -857,7 +915,8 @@ int ilm_steer(struct __sk_buff *skb)
 	class = bpf_map_lookup_elem(&ports, &key);
 	if (!class || !*class || !is_ours(skb, &p))
 		return TCX_NEXT;
-	if (!constants.kfunc && !meets_nat(skb, p.l.family == AF_INET))
+	p.nat = meets_nat(skb, p.l.family == AF_INET);
+	if (!constants.kfunc && (udp || !p.nat))
 		action = judge(skb, &p, *class);
 	if (p.tunnel)
 		remember_tunnel(skb, &p);

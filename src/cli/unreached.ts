@@ -41,9 +41,6 @@ export async function unreachedWarnings(
   ];
 }
 
-const UNTRACKED =
-  "or keep its packets from conntrack, so that NAT leaves them alone (nftables, a chain at priority raw: `udp dport PORT notrack` at prerouting, `udp sport PORT notrack` at output; a stateful firewall sees them as untracked then)";
-
 function remedyFor({ listener }: ListenerView, following: boolean): string {
   const module = "load the kernel module ilm_lookup, whose engine reaches it (kmod/README.md)";
   if (listener.kind === "mptcp") {
@@ -51,9 +48,9 @@ function remedyFor({ listener }: ListenerView, following: boolean): string {
   }
   if (listener.protocol === "tcp") return `Remove \`handover: ingress\`; or ${module}.`;
   if (following) {
-    return `It is to stay out of socket maps (\`handover: ingress\`), or one refused it, as somebody else uses the socket: ${module}; ${UNTRACKED}.`;
+    return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that somebody else uses (a tunnel of the kernel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
   }
-  return `Start \`ilm run\`, which registers UDP sockets as they bind, or apply the configuration again; or ${module}; ${UNTRACKED}.`;
+  return `Start \`ilm run\`, which registers UDP sockets as they bind, or apply the configuration again; or ${module}.`;
 }
 
 function laterWarning(nat: readonly Family[]): Warning {

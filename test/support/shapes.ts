@@ -39,4 +39,5 @@ export interface ListenerRow {
   readonly cgroup: string | null;
   readonly unit: string | null;
   readonly cookie: string;
+  readonly handover: string;
 }

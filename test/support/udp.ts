@@ -10,6 +10,7 @@ export type SocketOption =
   | "pktinfo"
   | "origdst"
   | "recverr"
+  | "df"
   | "v6only"
   | "dualstack";
 
@@ -39,6 +40,8 @@ export interface Failure {
   readonly errno: string;
   readonly type: number;
   readonly code: number;
+  /** The path MTU in bytes, when it is about that. */
+  readonly info: number;
   readonly origin: number;
   readonly offender: string;
   readonly to: Endpoint;

@@ -13,6 +13,7 @@ An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag bei
   timestamps, error_queue: SO_TIMESTAMP, IP_RECVERR    hold / release: stop and go on answering;
   answer    one datagram, while held
   look      FIONREAD, poll, and one recvmsg without waiting: data, ancillary data
+  array     puts sockets (members) into a REUSEPORT_SOCKARRAY of its own, whose program selects the first (attached to `name`)
   many      recvmmsg: lengths of what has come
   close_all ends the children and closes everything
 """
@@ -30,9 +31,14 @@ import struct
 import sys
 import termios
 
+from stranger import bpf
+
 IPPROTO_MPTCP = 262
 SO_COOKIE = 57
 SO_ATTACH_REUSEPORT_CBPF = 51
+SO_ATTACH_REUSEPORT_EBPF = 52
+BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_PROG_LOAD = 0, 2, 5
+BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, BPF_PROG_TYPE_SK_REUSEPORT, BPF_FUNC_sk_select_reuseport = 20, 21, 82
 SO_TIMESTAMP = 29
 IP_RECVERR, IPV6_RECVERR = 11, 25
 IP_FREEBIND, IP_TRANSPARENT = 15, 19
@@ -301,6 +307,44 @@ def do_answer(request):
 
 def do_release(request):
     attend(request["name"])
+
+
+def do_array(request):
+    members = [sockets[name] for name in request["members"]]
+    array_fd = bpf(BPF_MAP_CREATE, struct.pack("=IIII", BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, len(members)))
+    for index, member in enumerate(members):
+        key = ctypes.create_string_buffer(struct.pack("=I", index), 4)
+        value = ctypes.create_string_buffer(struct.pack("=Q", member.fileno()), 8)
+        bpf(BPF_MAP_UPDATE_ELEM, struct.pack("=IIQQQ", array_fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0))
+    code = b"".join(
+        struct.pack("=BBhi", *instruction)
+        for instruction in (
+            (0x62, 10, -4, 0),  # *(u32 *)(r10 - 4) = 0
+            (0x18, 2 | 1 << 4, 0, array_fd),  # r2 = the array
+            (0, 0, 0, 0),
+            (0xBF, 3 | 10 << 4, 0, 0),  # r3 = r10
+            (0x07, 3, 0, -4),  # r3 += -4
+            (0xB7, 4, 0, 0),  # r4 = 0
+            (0x85, 0, 0, BPF_FUNC_sk_select_reuseport),
+            (0xB7, 0, 0, 1),  # r0 = SK_PASS
+            (0x95, 0, 0, 0),
+        )
+    )
+    instructions = ctypes.create_string_buffer(code, len(code))
+    license_name = ctypes.create_string_buffer(b"GPL")
+    program = bpf(
+        BPF_PROG_LOAD,
+        struct.pack(
+            "=IIQQ",
+            BPF_PROG_TYPE_SK_REUSEPORT,
+            len(code) // 8,
+            ctypes.addressof(instructions),
+            ctypes.addressof(license_name),
+        ),
+    )
+    sockets[request["name"]].setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, program)
+    os.close(program)
+    # While the sockets are in it: it goes with this process.
 
 
 def queued(sock):

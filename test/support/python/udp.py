@@ -7,7 +7,7 @@
     several sizes are one sendmmsg(); "segment" is UDP_SEGMENT; "from" is IP_PKTINFO
 {"do": "receive", "socket", "timeout_s"} -> {"size", "from", "packetInfo", "original"} or an error
 {"do": "drain", "socket"} -> {"drained"}: what waits there
-{"do": "failure", "socket", "timeout_s"} -> {"errno", "type", "code", "origin", "offender", "to"} of the error queue
+{"do": "failure", "socket", "timeout_s"} -> {"errno", "type", "code", "info", "origin", "offender", "to"} of the error queue
 {"do": "capture", "device"} -> {}        {"do": "captured", "port"} -> the datagrams seen since, to or from that port
 {"do": "flood", "to": [address, port], "count", "network", "timeout_s"} -> {"sent"}: from spoofed sources of a /8
 """
@@ -22,6 +22,7 @@ import time
 
 IP_PKTINFO, IP_RECVERR, IP_RECVORIGDSTADDR, UDP_SEGMENT = 8, 11, 20, 103
 IPV6_RECVERR, IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_RECVORIGDSTADDR = 25, 49, 50, 74
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
 PACKET_AUXDATA, PACKET_OUTGOING, CHECKSUM_NOT_READY = 8, 4, 8
 SOL_UDP, SOL_PACKET, ETH_P_ALL, IP6_FRAGMENT = 17, 263, 3, 44
 
@@ -32,6 +33,7 @@ options = {
     "origdst": lambda s, v6: s.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR) if v6 else (0, IP_RECVORIGDSTADDR)), 1),
     "recverr": lambda s, v6: s.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVERR) if v6 else (0, IP_RECVERR)), 1),
     "v6only": lambda s, v6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
+    "df": lambda s, v6: s.setsockopt(*((socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if v6 else (0, IP_MTU_DISCOVER)), PMTUDISC_DO),
     "dualstack": lambda s, v6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0),
 }
 sockets = {}
@@ -43,6 +45,8 @@ def end(address):
 
 
 def sockaddr(data):
+    if struct.unpack_from("=H", data)[0] == socket.AF_UNSPEC:
+        return {"address": "", "port": 0}
     if struct.unpack_from("=H", data)[0] == socket.AF_INET:
         return end((socket.inet_ntop(socket.AF_INET, data[4:8]), struct.unpack_from("!H", data, 2)[0]))
     return end((socket.inet_ntop(socket.AF_INET6, data[8:24]), struct.unpack_from("!H", data, 2)[0]))
@@ -159,9 +163,9 @@ def failure(request):
     _, control, _, to = sock.recvmsg(70000, 1024, socket.MSG_ERRQUEUE)
     for level, kind, value in control:
         if (level, kind) in ((0, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
-            number, origin, icmp, code = struct.unpack_from("=IBBB", value)
+            number, origin, icmp, code, info = struct.unpack_from("=IBBBxI", value)
             return {
-                "errno": errno.errorcode[number], "origin": origin, "type": icmp, "code": code,
+                "errno": errno.errorcode[number], "origin": origin, "type": icmp, "code": code, "info": info,
                 "offender": sockaddr(value[16:])["address"], "to": end(to),
             }
     raise OSError(errno.ENODATA, "no error in the queue")
