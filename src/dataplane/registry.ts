@@ -400,17 +400,7 @@ export class Registry {
   reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
     const keys = endpoints.map(endpointKey);
     const known = this.#slotsOf(keys);
-    endpoints.forEach((endpoint, i) => {
-      const key = keys[i] ?? zeroKey;
-      const slot = known.get(keyText(key));
-      if (slot === undefined) return;
-      const said = saidOf(endpoint);
-      const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
-      const value = encode(slotLayout, changed);
-      if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;
-      known.set(keyText(key), changed);
-      this.map("slots").update(key, value);
-    });
+    this.#instruct(endpoints, keys, known, whole);
     if (keys.some((key) => !known.has(keyText(key)))) {
       const taken = new Uint8Array(this.map("primary").maxEntries);
       let count = 0;
@@ -448,6 +438,38 @@ export class Registry {
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
+  /** Tells the places that are there what the rules say of them; `known` has those of `endpoints`. */
+  #instruct(
+    endpoints: readonly Endpoint[],
+    keys: readonly Uint8Array[],
+    known: Map<string, Slot>,
+    whole: boolean,
+  ): void {
+    const tell = (key: Uint8Array, slot: Slot, endpoint: Endpoint): void => {
+      const said = saidOf(endpoint);
+      const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
+      const value = encode(slotLayout, changed);
+      if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;
+      if (known.has(keyText(key))) known.set(keyText(key), changed);
+      this.map("slots").update(key, value);
+    };
+    const everyPorts = new Map<string, Endpoint>();
+    endpoints.forEach((endpoint, i) => {
+      const key = keys[i] ?? zeroKey;
+      const slot = known.get(keyText(key));
+      if (endpoint.port === 0) everyPorts.set(keyText(key), endpoint);
+      if (slot !== undefined) tell(key, slot, endpoint);
+    });
+    if (everyPorts.size === 0) return;
+    // Places of single ports that stay for the sake of every port: their sockets are found there first.
+    const named = new Set(keys.map(keyText));
+    for (const [key, slot] of this.#slots()) {
+      if (named.has(keyText(key))) continue;
+      const endpoint = everyPorts.get(everyPort(decode(endpointLayout, key)));
+      if (endpoint !== undefined) tell(key, slot, endpoint);
+    }
+  }
+
   /**
    * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A place on an address of
    * which every port is a destination stays: its sockets are found through it. Out of the maps go also the sockets of places that
@@ -464,7 +486,6 @@ export class Registry {
       if (isKept && !leaves) continue;
       if (!isKept) gone.push(key);
       if (slot.index !== ILM_SLOT_NONE) this.map("primary").delete(word(slot.index));
-      kept.delete(text);
       removed.add(text);
     }
     for (const key of gone) this.map("slots").delete(key);
