@@ -368,7 +368,10 @@ class Fuzz {
     const { protocol } = read;
     if (protocol !== UDP && protocol !== TCP) return read;
     const known = this.#decide(read, device);
-    const forwarded = this.#forwarding && !this.#local.has(read.destination);
+    // What is for a link-local address is never forwarded, and the route does not say whose it is (net/core/filter.c).
+    const [first = 0, second = 0] = read.destination;
+    const linkLocal = read.family === 6 && first === 0xfe && (second & 0xc0) === 0x80;
+    const forwarded = this.#forwarding && !this.#local.has(read.destination) && !linkLocal;
     const opens = protocol === UDP || ((read.tcpFlags & 4) === 0 && (read.tcpFlags & 0x12) !== 0);
     const given =
       known.expected.verdict === "selected" &&
