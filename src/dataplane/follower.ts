@@ -2,6 +2,7 @@
  * What somebody has to stay for: interfaces that come and go, UDP sockets that sk_lookup is to have, and NAT that comes and makes
  * it so.
  */
+import { type BpfProgram, runIterator } from "../kernel/bpf.js";
 import { watchInterfaces } from "../kernel/interfaces.js";
 import { watchNftables } from "../kernel/netlink.js";
 import { Readiness, RingBuffer } from "../kernel/ringbuf.js";
@@ -19,6 +20,8 @@ export class Follower {
   #registry: Registry | undefined;
   #nat = "";
   #binds: RingBuffer | undefined;
+  /** Of its own, as another change may close the registry's. */
+  #scan: BpfProgram | undefined;
   #readiness: Readiness | undefined;
 
   /** `current` gives the registry in force, which may change with a reload; `steer` attaches to new interfaces. */
@@ -39,16 +42,21 @@ export class Follower {
         this.#open();
         if (this.#interfaces.drain()) this.#steer();
         this.#rules?.drain();
-        // However many bound, one scan finds them all; those that bind during it are reported again.
-        const bound = (this.#binds?.drain(() => undefined) ?? 0) > 0;
-        if (this.#meetNat() || bound) this.#registry?.scan(["udp"]);
+        if (this.#meetNat()) this.#registry?.scan(["udp"]);
         await this.#readiness?.wait(WAIT_MS);
+        this.#meetBinds();
       }
     } finally {
       this.#release();
       this.#rules?.close();
       this.#interfaces.close();
     }
+  }
+
+  /** First of all: a daemon waits for it. However many bound, one scan finds them all; those that bind during it are reported again. */
+  #meetBinds(): void {
+    if (this.#scan === undefined || this.#binds === undefined) return;
+    while (this.#binds.drain(() => undefined) > 0) runIterator(this.#scan);
   }
 
   /** Is there NAT where there was none? */
@@ -65,6 +73,7 @@ export class Follower {
     this.#release();
     this.#registry = now;
     this.#binds = now && new RingBuffer(now.map("binds"));
+    this.#scan = now?.program("scan_udp").duplicate();
     const fds = [now?.map("binds").fd, this.#rules?.fd].filter((fd) => fd !== undefined);
     this.#readiness = new Readiness([this.#interfaces.fd, ...fds]);
     // What bound, or came, before we looked.
@@ -75,6 +84,7 @@ export class Follower {
   #release(): void {
     this.#readiness?.close();
     this.#binds?.close();
+    this.#scan?.close();
   }
 
   close(): void {

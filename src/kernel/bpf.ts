@@ -367,6 +367,11 @@ export class BpfMap extends Handle {
 
 /** struct bpf_prog_info: type 0, id 4. */
 export class BpfProgram extends Handle {
+  /** The same program by a descriptor of its own. */
+  duplicate(): BpfProgram {
+    return new BpfProgram(duplicate(this.fd));
+  }
+
   get id(): number {
     return info(this.fd, 232).getUint32(4, true);
   }
