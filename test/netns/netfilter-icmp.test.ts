@@ -64,8 +64,9 @@ afterEach(async () => {
   await ends.client.closeAll();
   await ends.distant.closeAll();
   // What was learnt about the path.
-  for (const family of families)
+  for (const family of families) {
     await network.server.must(words(`ip -${family} route flush cache`));
+  }
 });
 
 afterAll(async () => {

@@ -59,8 +59,9 @@ async function handovers(): Promise<readonly (string | undefined)[]> {
 }
 
 async function openAll(): Promise<void> {
-  for (const family of families)
+  for (const family of families) {
     await lab.open(`app${family}`, "udp", addressesOf[family].daemon, 6000, { tag: "app" });
+  }
 }
 
 async function warningKinds(): Promise<readonly string[]> {
@@ -293,8 +294,9 @@ describe("handover as configured", () => {
     await addNat(server, 4, 6);
     await server.startRun(["-f", server.file(rulesWith("ingress"))]);
     await openAll();
-    for (const family of families)
+    for (const family of families) {
       expect(await everybody(family)).toEqual(served.map(() => refused));
+    }
     expect(await handovers()).toEqual(["none", "none"]);
     expect(await warningKinds()).toEqual(["unreached", "unreached", "unsteered"]);
     expect((await server.ask(["status"])).text).toContain("`handover: ingress`");

@@ -58,8 +58,9 @@ beforeAll(async () => {
   }
   await server.must(words("ip link set docker0 up"));
   await inner.must(words("ip link set eth0 up"));
-  for (const family of families)
+  for (const family of families) {
     await inner.must(words(`ip -${family} route add default via ${containers[family].gateway}`));
+  }
   await server.must(words("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"));
 });
 
