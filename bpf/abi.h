@@ -304,7 +304,8 @@ struct ilm_flow {
 	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second */
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
-	__u16 zero;
+	__u8 chosen;		/* 1: the daemon chose the source of its last datagram itself */
+	__u8 zero;
 	__u32 interface;	/* index of the one that the client's datagram came in on */
 };
 ILM_ASSERT_SIZE(struct ilm_flow, 32);

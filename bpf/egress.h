@@ -198,8 +198,8 @@ int ilm_egress(struct __sk_buff *skb)
 	port = bpf_htons(flow->port);
 
 	if (!address_equal(a.source, dialled)) {
-		/* Not from what it is bound to: the daemon chose it. */
-		if (!address_equal(a.source, a.key.local))
+		/* Chosen by the daemon; else it is what it is bound to, or what NAT made of it on the way: a host that masquerades all. */
+		if (flow->chosen && !address_equal(a.source, a.key.local))
 			return TCX_NEXT;
 		interface = flow->interface;
 		set_source(skb, &a, dialled, v4);

@@ -18,6 +18,14 @@ static __always_inline __s64 flow_idle_ns(const struct ilm_flow *flow)
 	return bpf_ktime_get_coarse_ns() - flow->seen_ns;
 }
 
+/* Whether the daemon chose the source; written when it changes only, likewise. */
+static __always_inline bool note_chosen(struct ilm_flow *flow, bool chosen)
+{
+	if (flow->chosen != chosen)
+		flow->chosen = chosen;
+	return chosen;
+}
+
 /* Not at each datagram: the CPUs that serve one client would fight for the cache line. */
 static __always_inline void keep_flow(struct ilm_flow *flow)
 {

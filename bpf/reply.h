@@ -78,7 +78,7 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 	if (!flow || flow->dialled[2] != bpf_htonl(0xffff))
 		return 1;
 	source = ctx->msg_src_ip4;
-	if (source && source != key.local[3] && !(sk->family == AF_INET6 && source == LOOPBACK4_IPV6))
+	if (note_chosen(flow, source && source != key.local[3] && !(sk->family == AF_INET6 && source == LOOPBACK4_IPV6)))
 		return 1;
 	ctx->msg_src_ip4 = flow->dialled[3];
 	return 1;
@@ -107,7 +107,7 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 	source[1] = ctx->msg_src_ip6[1];
 	source[2] = ctx->msg_src_ip6[2];
 	source[3] = ctx->msg_src_ip6[3];
-	if (!address_is_wildcard(source) && !address_equal(source, key.local))
+	if (note_chosen(flow, !address_is_wildcard(source) && !address_equal(source, key.local)))
 		return 1;
 	ctx->msg_src_ip6[0] = flow->dialled[0];
 	ctx->msg_src_ip6[1] = flow->dialled[1];

@@ -312,6 +312,7 @@ export interface Flow {
   seenNs: bigint;
   dialled: Uint8Array;
   port: number;
+  chosen: number;
   interface: number;
 }
 
@@ -321,12 +322,14 @@ export const flowLayout: Layout<Flow> = {
     seenNs: view.getBigUint64(at, true),
     dialled: bytesAt(view, at + 8, 16),
     port: view.getUint16(at + 24, true),
+    chosen: view.getUint8(at + 26),
     interface: view.getUint32(at + 28, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.seenNs, true);
     putBytes(view, at + 8, 16, value.dialled);
     view.setUint16(at + 24, value.port, true);
+    view.setUint8(at + 26, value.chosen);
     view.setUint32(at + 28, value.interface, true);
   },
 };

@@ -771,6 +771,7 @@ class Fuzz {
           dialled: addressBytes(one.dialled as Address),
           port: one.port,
           interface: 0,
+          chosen: 0,
         }),
       );
     }
