@@ -12,6 +12,7 @@
 #define ILM_DELIVER_H
 
 #include "flow.h"
+#include "hooks.h"
 #include "skb.h"
 
 #define PACKET_HOST 0
@@ -75,6 +76,14 @@ static __always_inline bool was_led(const struct ilm_flow_key *key, const struct
 	return key->local_port != dialled->port || !address_equal(key->local, dialled->address);
 }
 
+/* In this network namespace; sockets of others have the same addresses. */
+static __always_inline bool is_delivered_here(struct __sk_buff *ctx)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+
+	return BPF_CORE_READ(skb, dev, nd_net.net, net_cookie) == constants.netns_cookie;
+}
+
 SEC("cgroup_skb/ingress")
 int ilm_deliver(struct __sk_buff *ctx)
 {
@@ -89,22 +98,25 @@ int ilm_deliver(struct __sk_buff *ctx)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->protocol != IPPROTO_UDP)
 		return 1;
-	/* Of this network namespace, and bound. */
 	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
-	if (!t || ctx->pkt_type != PACKET_HOST || !read_datagram(ctx, &key, &dialled))
+	if (ctx->pkt_type != PACKET_HOST || !read_datagram(ctx, &key, &dialled))
 		return 1;
 	flow_key_of_socket(&key, sk);
 	if (is_multicast(dialled.address) || is_broadcast(ctx))
 		return 1;
-	if (!t->answers) {
-		/* A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. */
-		if (!was_led(&key, &dialled))
+	if (!t || !t->answers) {
+		/*
+		 * A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. One that
+		 * is not tracked may be ours: in a SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c, __inet_bind).
+		 */
+		if (!was_led(&key, &dialled) || !is_mapped(IPPROTO_UDP, dialled.port) || !is_delivered_here(ctx))
 			return 1;
 		address_copy(bound.address, key.local);
 		bound.port = key.local_port;
 		if (!slot_of(&bound))
 			return 1;
-		t->answers = 1;
+		if (t)
+			t->answers = 1;
 	}
 	/* Also of a client that now dials the daemon itself: its answers leave from there then. */
 	remember_flow(&key, &dialled, ctx->ingress_ifindex);
