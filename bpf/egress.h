@@ -68,6 +68,16 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct answer *a)
 	return true;
 }
 
+static __always_inline bool read_answer(struct __sk_buff *skb, struct answer *a, bool v4)
+{
+	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return false;
+	a->network = network_offset(skb);
+	a->pseudo_only = skb->gso_size &&
+		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
+	return v4 ? parse_ip4(skb, a) : parse_ip6(skb, a);
+}
+
 static __always_inline void replace_address_word(struct __sk_buff *skb, const struct answer *a, __be32 from, __be32 to)
 {
 	__u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | 4;
@@ -132,15 +142,8 @@ static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 	if (!tunnel || !*tunnel)
 		return TCX_NEXT;
 	v4 = skb->protocol == bpf_htons(ETH_P_IP);
-	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+	if (!read_answer(skb, &a, v4) || !a.has_ports || bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)))
 		return TCX_NEXT;
-	a.network = network_offset(skb);
-	if (v4 ? !parse_ip4(skb, &a) : !parse_ip6(skb, &a))
-		return TCX_NEXT;
-	if (!a.has_ports || bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)))
-		return TCX_NEXT;
-	a.pseudo_only = skb->gso_size &&
-		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
 	a.key.local[2] = v4 ? bpf_htonl(0xffff) : 0;
 	a.key.local_port = bpf_ntohs(udp.source);
 	a.key.remote_port = bpf_ntohs(udp.destination);
@@ -170,14 +173,8 @@ int ilm_egress(struct __sk_buff *skb)
 	if (!sk || sk->protocol != IPPROTO_UDP)
 		return TCX_NEXT;
 	v4 = skb->protocol == bpf_htons(ETH_P_IP);
-	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+	if (!read_answer(skb, &a, v4))
 		return TCX_NEXT;
-	a.network = network_offset(skb);
-	if (v4 ? !parse_ip4(skb, &a) : !parse_ip6(skb, &a))
-		return TCX_NEXT;
-
-	a.pseudo_only = skb->gso_size &&
-		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
 	flow_key_of_socket(&a.key, sk);
 	if (a.has_ports) {
 		if (bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)) ||
@@ -201,16 +198,20 @@ int ilm_egress(struct __sk_buff *skb)
 		/* Chosen by the daemon; else it is what it is bound to, or what NAT made of it on the way: a host that masquerades all. */
 		if (flow->chosen && !address_equal(a.source, a.key.local))
 			return TCX_NEXT;
-		interface = flow->interface;
+		/* What it is bound to says nothing of the uplink; what NAT changed had the route of the dialled address. */
+		if (address_equal(a.source, a.key.local))
+			interface = flow->interface;
 		set_source(skb, &a, dialled, v4);
 	}
 	if (a.has_ports && port != udp.source)
 		set_port(skb, &a, udp.source, port);
 	/*
 	 * Its route was chosen for the private address; who dialled the address of another uplink waits behind that one, and what it
-	 * is sent by this one may be dropped for its source. The neighbour is found by the routes of the address that it has now.
+	 * is sent by this one may be dropped for its source. The neighbour is found by the routes of the address that it has now. (What came
+	 * in by a VRF is told to have come in on the VRF, and leaves by it already.)
 	 */
-	if (interface && interface != skb->ifindex && interface != LOOPBACK_IFINDEX && skb->ifindex != LOOPBACK_IFINDEX)
+	if (interface && interface != skb->ifindex && interface != LOOPBACK_IFINDEX && skb->ifindex != LOOPBACK_IFINDEX &&
+	    !bpf_map_lookup_elem(&vrfs, &interface))
 		return bpf_redirect_neigh(interface, NULL, 0, 0);
 	return TCX_NEXT;
 }
