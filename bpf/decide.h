@@ -355,6 +355,15 @@ __noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *fl
 	return all.best & (ILM_DESTINATIONS_MAX - 1);
 }
 
+/* Are there TCP listeners that only ingress can select? */
+static __always_inline bool any_steered_tcp(void)
+{
+	__u32 key = 0;
+	__u32 *n = bpf_map_lookup_elem(&steered_tcp, &key);
+
+	return n && *n;
+}
+
 /* Are there listeners that are bound to a device? */
 static __always_inline bool any_on_device(void)
 {

@@ -19,7 +19,13 @@ static __always_inline bool is_steered(const struct lookup *l, const struct ilm_
 	/* The IPv6 wildcard, with sockets that all take no IPv4. */
 	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
-	return p.sockets > p.placed;
+	/*
+	 * Whoever was counted and not found may just have been put into the map, behind the look-up. A datagram of his goes to nobody
+	 * else; a connection may, as before listen() returns there is no listener yet.
+	 */
+	if (endpoint->protocol == IPPROTO_UDP)
+		return p.sockets;
+	return p.sockets > p.placed && any_steered_tcp();
 }
 
 static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool dry)

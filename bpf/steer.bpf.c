@@ -231,14 +231,6 @@ static __always_inline void leave_token(const struct packet *p)
 	token->packets++;
 }
 
-static __always_inline bool any_steered_tcp(void)
-{
-	__u32 key = 0;
-	__u32 *n = bpf_map_lookup_elem(&steered_tcp, &key);
-
-	return n && *n;
-}
-
 struct ipv6_devconf {
 	int forwarding;
 } __attribute__((preserve_access_index));

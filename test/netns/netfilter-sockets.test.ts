@@ -194,7 +194,7 @@ describe("a tunnel of the kernel as the daemon", () => {
       const rules = `
 version: 1
 mappings:
-  - { name: tunnel, protocol: udp, port: 14789, to: "*:4789", handover: ${handover} }
+  - { name: tunnel-${handover}, protocol: udp, port: 14789, to: "*:4789", handover: ${handover} }
 `;
       try {
         await server.must(
