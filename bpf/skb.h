@@ -43,6 +43,7 @@ struct rtable {
 struct net_device {
 	int ifindex;
 	unsigned int priv_flags;
+	unsigned int promiscuity;
 	void *rx_handler;
 	possible_net_t nd_net;
 };

@@ -35,6 +35,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Interfaces whose packets all come again, on the one above (net/core/dev.c, __netif_receive_skb_core, rx_handler). */
 enum netdev_priv_flags {
 	IFF_BONDING = 1 << 2,
+	IFF_MACVLAN_PORT = 1 << 8,
 	IFF_BRIDGE_PORT = 1 << 9,
 	IFF_OVS_DATAPATH = 1 << 10,
 	IFF_TEAM_PORT = 1 << 13,
@@ -322,7 +323,8 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_TEAM_PORT) |
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_OVS_DATAPATH)))
 		return false;
-	p->shared = true;
+	/* macvlans have MAC addresses of their own, but for one that takes all there is, for which the interface is promiscuous. */
+	p->shared = !(above & bpf_core_enum_value(enum netdev_priv_flags, IFF_MACVLAN_PORT)) || dev->promiscuity;
 	return true;
 }
 

@@ -127,7 +127,53 @@ const devices: readonly Device[] = [
     families: [4, 6],
     create: () => wireguard("wg1"),
   },
+  {
+    name: "bond1",
+    what: "a bond",
+    number: 6,
+    families: [4, 6],
+    create: () => {
+      ip("link", "add", "bond1", "type", "bond", "mode", "active-backup");
+      below("bond1", "port1");
+      ip("link", "set", "port1", "master", "bond1");
+      ip("link", "set", "port1", "up");
+    },
+  },
+  {
+    name: "lower1",
+    what: "an interface below a macvlan",
+    number: 7,
+    families: [4, 6],
+    create: () => {
+      below("lower1", "lower1");
+      ip("link", "add", "link", "lower1", "name", "mac1", "type", "macvlan", "mode", "bridge");
+      ip("link", "set", "mac1", "up");
+    },
+  },
 ];
+
+/** A veth pair: `name` in the peer, `own` here. */
+function below(name: string, own: string): void {
+  ip("link", "add", own, "type", "veth", "peer", "name", name, "netns", PEER);
+}
+
+/** Above an interface of ours, in another namespace, with its MAC address: what is for it is not for us. */
+const CONTAINER = "container";
+
+function container(type: readonly string[]): void {
+  ip("netns", "add", CONTAINER);
+  below("shared1", "shared1");
+  for (const run of [ip, inPeer]) run("link", "set", "shared1", "up");
+  ip("link", "add", "link", "shared1", "name", "above1", "netns", CONTAINER, "type", ...type);
+  ip("-n", CONTAINER, "link", "set", "above1", "up");
+  addresses((...args) => ip("-n", CONTAINER, ...args), "above1", 8, 1);
+  addresses(inPeer, "shared1", 8, 2);
+}
+
+function removeContainer(): void {
+  ip("link", "del", "shared1");
+  ip("netns", "del", CONTAINER);
+}
 
 function addresses(run: typeof ip, name: string, number: number, end: 1 | 2): void {
   run("addr", "add", `${at(number, end)[4]}/24`, "dev", name);
@@ -272,6 +318,38 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
     for (const device of found) serves(device, "mptcp");
     return found.map(({ name }) => name).join(", ");
   });
+
+  for (const [what, ...type] of [
+    ["a macvlan that takes all of its interface", "macvlan", "mode", "passthru"],
+    ["an ipvlan", "ipvlan", "mode", "l2"],
+  ] as const) {
+    await capability(`${what}, in a container: its datagrams are its own`, () => {
+      try {
+        container(type);
+      } catch (error) {
+        throw new Absent(String(error));
+      }
+      try {
+        const daemon = listen(app[4], 6000, { kind: "udp", timeout: 300 });
+        using([daemon], () => {
+          apply(loaded(), rulesFor(engine)(`${vrfRules}# once more, for the interface\n`));
+          loaded().resync();
+          const before = loaded()
+            .counters()
+            .reduce((sum, { selected }) => sum + selected, 0);
+          expectEqual("asked", ask({ address: at(8, 1)[4], port: 6000 }, daemon, client), {
+            answer: null,
+          });
+          const after = loaded()
+            .counters()
+            .reduce((sum, { selected }) => sum + selected, 0);
+          expectEqual("counted", after - before, 0);
+        });
+      } finally {
+        removeContainer();
+      }
+    });
+  }
 
   const families = [4, 6] as const;
   const vrf = { device: VRF, reuseport: true, timeout: 2000 } as const;
