@@ -44,6 +44,7 @@ struct net_device {
 	int ifindex;
 	unsigned int priv_flags;
 	unsigned int promiscuity;
+	bool uc_promisc;
 	void *rx_handler;
 	possible_net_t nd_net;
 };

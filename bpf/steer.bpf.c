@@ -323,8 +323,12 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_TEAM_PORT) |
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_OVS_DATAPATH)))
 		return false;
-	/* macvlans have MAC addresses of their own, but for one that takes all there is, for which the interface is promiscuous. */
-	p->shared = !(above & bpf_core_enum_value(enum netdev_priv_flags, IFF_MACVLAN_PORT)) || dev->promiscuity;
+	/*
+	 * macvlans have MAC addresses of their own, but for one that takes all there is, for which the interface is promiscuous; not only
+	 * as it cannot filter by several addresses (net/core/dev.c, __dev_set_rx_mode).
+	 */
+	p->shared = !(above & bpf_core_enum_value(enum netdev_priv_flags, IFF_MACVLAN_PORT)) ||
+		    dev->promiscuity > dev->uc_promisc;
 	return true;
 }
 

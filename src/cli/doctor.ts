@@ -110,7 +110,7 @@ async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
   return warningCheck(
     FIONREAD,
     `${zero}; those of ${who.join(", ")} are in one`,
-    "Harmless for daemons that do not ask, which is most. For one that does (.NET's UdpClient.Available, Qt): `handover: ingress` for its service, or the kernel module ilm_lookup, whose engine needs no map (kmod/README.md).",
+    "Harmless for daemons that do not ask, which is most. For one that does (.NET's UdpClient.Available, Qt): `handover: ingress` for its service; with the kernel module ilm_lookup it is reached behind NAT and in fragments then, too (kmod/README.md).",
   );
 }
 

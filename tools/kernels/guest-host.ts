@@ -99,7 +99,7 @@ export async function runHost(engine: EngineInForce): Promise<void> {
       });
     };
     apply(plane, rules());
-    expectEqual("by default", put(), engine === "kfunc" ? 0 : EBUSY);
+    expectEqual("by default", put(), EBUSY);
     if (engine === "registry" && plane.steers() !== true) {
       throw new Absent("without ingress every listener is put into a socket map");
     }
