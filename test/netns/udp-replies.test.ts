@@ -143,6 +143,28 @@ mappings:
   });
 });
 
+test.each(families)(
+  "a daemon with UDP_GRO gets segments in one piece, at ingress and by sk_lookup, which has it from the next apply on, IPv%s",
+  async (family) => {
+    const { server, client } = network;
+    await server.apply(rules);
+    const [app, ends] = [new UdpEnds(server), new UdpEnds(client)];
+    const daemon = family === 4 ? "10.9.8.7" : "fd5e:ed00::10";
+    const dialled = family === 4 ? "203.0.113.5" : "2001:db8::5";
+    const listener = await app.open(family, { bind: [daemon, 7000], options: ["gro"] });
+    const handover = async (): Promise<readonly string[]> =>
+      (await server.listeners()).filter(({ port }) => port === 7000).map((row) => row.handover);
+    const socket = await ends.open(family, { connect: [dialled, 7000] });
+    for (const by of ["ingress", "sockmap"]) {
+      if (by === "sockmap") await server.apply(rules);
+      expect(await handover()).toEqual([by]);
+      await socket.send(null, 3501, { segment: 1000 });
+      expect(await listener.receive(5)).toMatchObject({ size: 3501, whole: true });
+    }
+    await Promise.all([app.stop(), ends.stop()]);
+  },
+);
+
 test("a tunnel of the kernel's answers from the port that was dialled", async () => {
   const { server, client } = network;
   await server.apply(rules);

@@ -12,6 +12,7 @@ export type SocketOption =
   | "recverr"
   | "df"
   | "v6only"
+  | "gro"
   | "dualstack";
 
 export interface OpenOptions {

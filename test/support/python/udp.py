@@ -26,6 +26,7 @@ IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
 PACKET_AUXDATA, PACKET_OUTGOING, CHECKSUM_NOT_READY = 8, 4, 8
 SOL_UDP, SOL_PACKET, ETH_P_ALL, IP6_FRAGMENT = 17, 263, 3, 44
 
+UDP_GRO = 104
 options = {
     "reuseport": lambda s, v6: s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1),
     "reuseaddr": lambda s, v6: s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),
@@ -34,6 +35,7 @@ options = {
     "recverr": lambda s, v6: s.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVERR) if v6 else (0, IP_RECVERR)), 1),
     "v6only": lambda s, v6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
     "df": lambda s, v6: s.setsockopt(*((socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if v6 else (0, IP_MTU_DISCOVER)), PMTUDISC_DO),
+    "gro": lambda s, v6: s.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1),
     "dualstack": lambda s, v6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0),
 }
 sockets = {}

@@ -322,3 +322,12 @@ describe("the engine", () => {
     expect(problemsOf(text("engine: ebpf\n"))).toHaveLength(1);
   });
 });
+
+test("the engine is heeded in a file of any length", () => {
+  const mappings = Array.from(
+    { length: 150 },
+    (_, i) => `  - { port: ${1000 + i}, to: 127.0.1.10 }`,
+  );
+  const text = ["version: 1", "engine: registry", "mappings:", ...mappings, ""].join("\n");
+  expect(ruleSetOf(text).engine).toBe("registry");
+});
