@@ -15,8 +15,6 @@
 #include "hooks.h"
 #include "skb.h"
 
-#define PACKET_HOST 0
-
 /* 224.0.0.0/4 and ff00::/8: `pkt_type` does not say so of what the machine sends to itself. */
 static __always_inline bool is_multicast(const __be32 *address)
 {
@@ -76,14 +74,6 @@ static __always_inline bool was_led(const struct ilm_flow_key *key, const struct
 	return key->local_port != dialled->port || !address_equal(key->local, dialled->address);
 }
 
-/* In this network namespace; sockets of others have the same addresses. */
-static __always_inline bool is_delivered_here(struct __sk_buff *ctx)
-{
-	const struct sk_buff *skb = (const struct sk_buff *)ctx;
-
-	return BPF_CORE_READ(skb, dev, nd_net.net, net_cookie) == constants.netns_cookie;
-}
-
 SEC("cgroup_skb/ingress")
 int ilm_deliver(struct __sk_buff *ctx)
 {
@@ -109,7 +99,7 @@ int ilm_deliver(struct __sk_buff *ctx)
 		 * A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. One that
 		 * is not tracked may be ours: in a SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c, __inet_bind).
 		 */
-		if (!was_led(&key, &dialled) || !is_mapped(IPPROTO_UDP, dialled.port) || !is_delivered_here(ctx))
+		if (!was_led(&key, &dialled) || !is_mapped(IPPROTO_UDP, dialled.port) || !is_in_netns(ctx, constants.netns_cookie))
 			return 1;
 		address_copy(bound.address, key.local);
 		bound.port = key.local_port;

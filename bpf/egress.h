@@ -110,14 +110,6 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
 }
 
-/* Of this network namespace: programs stay on an interface that moves to another one. */
-static __always_inline bool leaves_us(struct __sk_buff *ctx)
-{
-	const struct sk_buff *skb = (const struct sk_buff *)ctx;
-
-	return BPF_CORE_READ(skb, dev, nd_net.net, net_cookie) == constants.netns_cookie;
-}
-
 static __always_inline void set_port(struct __sk_buff *skb, const struct answer *a, __be16 from, __be16 to)
 {
 	if (!a->pseudo_only)
@@ -148,7 +140,7 @@ static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 	a.key.local_port = bpf_ntohs(udp.source);
 	a.key.remote_port = bpf_ntohs(udp.destination);
 	flow = find_flow(&a.key);
-	if (!flow || !address_equal(flow->dialled, a.source) || flow->port == a.key.local_port || !leaves_us(skb))
+	if (!flow || !address_equal(flow->dialled, a.source) || flow->port == a.key.local_port || !is_in_netns(skb, constants.netns_cookie))
 		return TCX_NEXT;
 	keep_flow(flow);
 	set_port(skb, &a, udp.source, bpf_htons(flow->port));
@@ -188,7 +180,7 @@ int ilm_egress(struct __sk_buff *skb)
 		a.key.remote_port = bpf_ntohs(sk->dst_port);
 	}
 	flow = find_flow(&a.key);
-	if (!flow || !leaves_us(skb))
+	if (!flow || !is_in_netns(skb, constants.netns_cookie))
 		return TCX_NEXT;
 	keep_flow(flow);
 	address_copy(dialled, flow->dialled);

@@ -10,6 +10,7 @@
 #define ILM_HOOKS_H
 
 #include "kernel.h"
+#include "skb.h"
 
 #define NF_INET_PRE_ROUTING 0
 #define NF_INET_LOCAL_IN 1
@@ -51,6 +52,17 @@ struct net {
 };
 
 #pragma clang attribute pop
+
+/*
+ * Is the packet on an interface of the network namespace with that cookie? Sockets of others have the same addresses, and programs stay
+ * on an interface that moves to another one.
+ */
+static __always_inline bool is_in_netns(struct __sk_buff *ctx, __u64 cookie)
+{
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+
+	return BPF_CORE_READ(skb, dev, nd_net.net, net_cookie) == cookie;
+}
 
 struct hook_search {
 	const void *ops;	/* struct nf_hook_ops **, behind the hooks (net/netfilter/core.c, nf_hook_entries_get_hook_ops) */

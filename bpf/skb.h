@@ -6,6 +6,7 @@
 #include "kernel.h"
 
 #define TCX_NEXT -1
+#define PACKET_HOST 0
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 #define IPPROTO_FRAGMENT 44

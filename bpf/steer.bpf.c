@@ -18,7 +18,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define PACKET_HOST 0
 #define VLAN_ID_MASK 0x0fff
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff

@@ -18,7 +18,11 @@ export async function apply(
     const done = await performChange(dataPlane, { kind: "apply", source, given, file });
     return {
       performed: done,
-      unreached: await unreachedWarnings(dataPlane, done.by === "daemon"),
+      unreached: await unreachedWarnings(
+        dataPlane,
+        () => dataPlane.listeners(),
+        done.by === "daemon",
+      ),
     };
   });
   noteWarnings(context, warnings);

@@ -69,9 +69,10 @@ async function checkRules(): Promise<Check[]> {
       check,
       await fionreadCheck(registered),
       ...conntrackChecks(rules ?? emptyRules, dataPlane.outputFilters()),
-      ...[...(await unreachedWarnings(dataPlane, daemon !== null)), ...warnings].map(
-        ({ kind, message, remedy }) => warningCheck(kind, message, remedy),
-      ),
+      ...[
+        ...(await unreachedWarnings(dataPlane, () => listeners, daemon !== null)),
+        ...warnings,
+      ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
       ...findings
         .filter((finding) => finding.kind === "foreign-address")
         .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),

@@ -37,7 +37,7 @@ export async function status(context: Context): Promise<void> {
       overtaken: dataPlane.overtaken(),
       kfuncTrouble: inForce?.kfuncTrouble ?? null,
     });
-    const unreached = await unreachedWarnings(dataPlane, daemon !== null);
+    const unreached = await unreachedWarnings(dataPlane, () => listeners, daemon !== null);
     const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
     const shape = {
       loaded: inForce !== null,

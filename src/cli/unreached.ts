@@ -1,6 +1,7 @@
 /** Who listens at a mapping's destination and is not reached there, because of NAT; known beforehand, with what helps. */
 import type { DataPlane } from "../dataplane/types.js";
 import type { Family } from "../model/address.js";
+import type { Listener } from "../model/listener.js";
 import { allMappings } from "../model/mapping.js";
 import { handoverOf, joinListeners, type ListenerView } from "../registry/registry.js";
 import { ownersOf } from "./owners.js";
@@ -8,9 +9,10 @@ import { describeListener, describeNat } from "./render/listener.js";
 import { printable } from "./render/text.js";
 import type { Warning } from "./warnings.js";
 
-/** `following`: `ilm run` is at work, which registers UDP sockets as they bind. */
+/** `listeners` is asked only where there is NAT. `following`: `ilm run` is at work, which registers UDP sockets as they bind. */
 export async function unreachedWarnings(
   dataPlane: DataPlane,
+  listeners: () => readonly Listener[],
   following: boolean,
 ): Promise<Warning[]> {
   const inForce = dataPlane.inForce();
@@ -19,7 +21,7 @@ export async function unreachedWarnings(
   if (dataPlane.steers() !== true) return [];
   const means = { kfunc: false, steers: true, nat, vrfs: dataPlane.vrfs() };
   const { rules } = inForce;
-  const unreached = joinListeners(rules, dataPlane.listeners()).filter(
+  const unreached = joinListeners(rules, listeners()).filter(
     (view) =>
       view.mappings.length > 0 &&
       handoverOf(view, means) === "none" &&
