@@ -689,10 +689,13 @@ class Fuzz {
     if (this.#local.isBroadcast(read.destination)) return;
     if (expected.verdict !== "selected" || judged.connected) {
       // A daemon that has flows has one for what it listens on itself, too.
-      if (read.intact) {
-        allowed.add(`${client} ${dialled} ${dialled}`);
-        allowed.add(`${client} ${hex(new Uint8Array(16))} ${read.destinationPort} ${dialled}`);
-      }
+      const itself = [
+        `${client} ${dialled} ${dialled}`,
+        `${client} ${hex(new Uint8Array(16))} ${read.destinationPort} ${dialled}`,
+      ];
+      // Put together from fragments, as below.
+      if (!read.whole) for (const flow of itself) this.#fragments.add(flow);
+      if (read.intact) for (const flow of itself) allowed.add(flow);
       return;
     }
     const { address = "*", port = "same" } =
