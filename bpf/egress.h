@@ -110,16 +110,46 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
 }
 
-static __always_inline void set_port(struct __sk_buff *skb, const struct answer *a, __be16 from, __be16 to)
+/*
+ * The checksum of what is inside is left to the device, and that of the UDP header around it is complete (include/linux/skbuff.h,
+ * lco_csum): the helper takes the packet's word for both, and would leave it as it is. Segments get theirs later.
+ */
+static __always_inline bool is_complete_outside(struct __sk_buff *ctx, const struct answer *a)
 {
-	if (!a->pseudo_only)
-		bpf_l4_csum_replace(skb, a->transport + offsetof(struct udp_header, check), from, to,
-				    BPF_F_MARK_MANGLED_0 | 2);
+	const struct sk_buff *skb = (const struct sk_buff *)ctx;
+	__u32 start = (__u64)BPF_CORE_READ(skb, data) - (__u64)BPF_CORE_READ(skb, head) + a->transport;
+
+	return BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) == CHECKSUM_PARTIAL && !ctx->gso_size &&
+	       BPF_CORE_READ(skb, csum_start) != start;
+}
+
+static __always_inline void set_port(struct __sk_buff *skb, const struct answer *a, const struct udp_header *udp, __be16 to)
+{
+	__u32 field = a->transport + offsetof(struct udp_header, check);
+	__be16 from = udp->source;
+
+	if (is_complete_outside(skb, a)) {
+		if (udp->check) {
+			/* RFC 1624, equation 3: ~(~HC + ~m + m'). Zero says that there is none. */
+			__u32 sum = (__u16)~udp->check + (__u16)~from + to;
+			__u16 check;
+
+			sum = (sum & 0xffff) + (sum >> 16);
+			sum = (sum & 0xffff) + (sum >> 16);
+			check = ~sum;
+			if (!check)
+				check = 0xffff;
+			bpf_skb_store_bytes(skb, field, &check, sizeof(check), 0);
+		}
+	} else if (!a->pseudo_only) {
+		bpf_l4_csum_replace(skb, field, from, to, BPF_F_MARK_MANGLED_0 | 2);
+	}
 	bpf_skb_store_bytes(skb, a->transport + offsetof(struct udp_header, source), &to, sizeof(to), 0);
 }
 
 /*
- * What a tunnel of the kernel's sends carries no socket, nor does what is forwarded. Its own comes from the address that was dialled
+ * What a tunnel of the kernel's sends carries no socket, or that of what is inside, which keeps it on the way out
+ * (net/core/skbuff.c, skb_scrub_packet); what is forwarded carries none either. A tunnel sends from the address that was dialled
  * (drivers/net/wireguard/socket.c, send4), and only its port is another one.
  */
 static __noinline int answer_of_tunnel(struct __sk_buff *skb)
@@ -143,7 +173,7 @@ static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 	if (!flow || !address_equal(flow->dialled, a.source) || flow->port == a.key.local_port || !is_in_netns(skb, constants.netns_cookie))
 		return TCX_NEXT;
 	keep_flow(flow);
-	set_port(skb, &a, udp.source, bpf_htons(flow->port));
+	set_port(skb, &a, &udp, bpf_htons(flow->port));
 	return TCX_NEXT;
 }
 
@@ -163,15 +193,16 @@ int ilm_egress(struct __sk_buff *skb)
 		return answer_of_tunnel(skb);
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->protocol != IPPROTO_UDP)
-		return TCX_NEXT;
+		return answer_of_tunnel(skb);
 	v4 = skb->protocol == bpf_htons(ETH_P_IP);
 	if (!read_answer(skb, &a, v4))
 		return TCX_NEXT;
 	flow_key_of_socket(&a.key, sk);
 	if (a.has_ports) {
-		if (bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)) ||
-		    udp.source != bpf_htons(a.key.local_port))
+		if (bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)))
 			return TCX_NEXT;
+		if (udp.source != bpf_htons(a.key.local_port))
+			return answer_of_tunnel(skb);
 		a.key.remote_port = bpf_ntohs(udp.destination);
 	} else {
 		/* Of a fragmented datagram only a connected socket's rest needs care: reply.h is before the cut. */
@@ -196,7 +227,7 @@ int ilm_egress(struct __sk_buff *skb)
 		set_source(skb, &a, dialled, v4);
 	}
 	if (a.has_ports && port != udp.source)
-		set_port(skb, &a, udp.source, port);
+		set_port(skb, &a, &udp, port);
 	/*
 	 * Its route was chosen for the private address; who dialled the address of another uplink waits behind that one, and what it
 	 * is sent by this one may be dropped for its source. The neighbour is found by the routes of the address that it has now. (What came

@@ -30,6 +30,7 @@ struct sk_buff {
 	__u16 transport_header;
 	__u16 network_header;
 	__u8 ip_summed : 2;
+	__u16 csum_start;	/* from `head` */
 };
 
 struct dst_entry {

@@ -634,6 +634,23 @@ static __always_inline void remember_tunnel(struct __sk_buff *skb, const struct 
 	remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
+/* From now on a client that dials the tunnel itself gets its answers from there, whatever it dialled before. */
+static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
+{
+	struct ilm_flow_key key = { .remote_port = p->l.remote_port, .local_port = p->l.dialled.port };
+	struct ilm_flow *flow;
+	__u32 first = 0;
+	__u32 *tunnel = bpf_map_lookup_elem(&tunnels, &first);
+
+	if (!tunnel || !*tunnel)
+		return;
+	address_copy(key.remote, p->l.remote);
+	key.local[2] = p->l.family == AF_INET ? bpf_htonl(0xffff) : 0;
+	flow = find_flow(&key);
+	if (flow && flow->port != p->l.dialled.port && is_ours(skb, p))
+		remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
+}
+
 /* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
 /* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
 __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint)
@@ -910,7 +927,12 @@ int ilm_steer(struct __sk_buff *skb)
 	p.l.remote_port = bpf_ntohs(ports_seen.source);
 	key = port_key(p.l.dialled.protocol, p.l.dialled.port);
 	class = bpf_map_lookup_elem(&ports, &key);
-	if (!class || !*class || !is_ours(skb, &p))
+	if (!class || !*class) {
+		if (udp)
+			meet_tunnel(skb, &p);
+		return TCX_NEXT;
+	}
+	if (!is_ours(skb, &p))
 		return TCX_NEXT;
 	p.nat = meets_nat(skb, p.l.family == AF_INET);
 	if (!constants.kfunc && (udp || !p.nat))

@@ -165,25 +165,60 @@ test.each(families)(
   },
 );
 
-test("a tunnel of the kernel's answers from the port that was dialled", async () => {
-  const { server, client } = network;
-  await server.apply(rules);
-  const tunnel = ["vxlan", "id", "7", "dstport", "4789", "srcport", "4789", "4790"];
-  const learns = ["local", "203.0.113.5", "learning"];
-  await server.must(["ip", "link", "add", "vx7", "type", ...tunnel, ...learns]);
-  try {
-    await server.must(["ip", "addr", "add", "10.77.0.1/24", "dev", "vx7"]);
-    await server.must(["ip", "link", "set", "vx7", "up"]);
-    const ask = async (port: number): Promise<string> => {
-      const words = ["203.0.113.100", "203.0.113.5", String(port), "7", "10.77.0.1"];
-      return await client.must([python, script("vxlan.py"), ...words]);
-    };
-    // Itself, which needs nobody: so the tunnel works, and answers a peer that dials its own port from there.
-    expect(await ask(4789)).toBe("203.0.113.5 4789\n");
-    expect(await ask(443)).toBe("203.0.113.5 443\n");
-  } finally {
-    await server.must(["ip", "link", "del", "vx7"]);
-  }
+describe.each(families)("a tunnel of the kernel's over IPv%s", (family) => {
+  const dialled = family === 4 ? "203.0.113.5" : "2001:db8::5";
+  const from = family === 4 ? "203.0.113.100" : "2001:db8::100";
+
+  // Over IPv6 it sends checksums, which the device completes or the kernel does.
+  test.each(["on", "off"])(
+    "answers from the port that was dialled, offloads %s",
+    async (offload) => {
+      const { server, client } = network;
+      const offloads = async (state: string): Promise<void> => {
+        await server.must(["ethtool", "-K", "up0", "tx", state]);
+      };
+      await server.apply(rules);
+      const tunnel = ["vxlan", "id", "7", "dstport", "4789", "srcport", "4789", "4790"];
+      await server.must([
+        "ip",
+        "link",
+        "add",
+        "vx7",
+        "type",
+        ...tunnel,
+        "local",
+        dialled,
+        "learning",
+      ]);
+      try {
+        await offloads(offload);
+        await server.must(["ip", "addr", "add", "10.77.0.1/24", "dev", "vx7"]);
+        await server.must(["ip", "link", "set", "vx7", "address", "02:00:00:00:00:07", "up"]);
+        const neighbour = ["10.77.0.9", "lladdr", "02:00:00:00:00:09", "dev", "vx7"];
+        await server.must(["ip", "neigh", "replace", ...neighbour]);
+        await server.echo("inside", [
+          ["udp", "10.77.0.1", 9000],
+          ["tcp", "10.77.0.1", 9000],
+        ]);
+        const ask = async (port: number, ...kind: readonly string[]): Promise<string> => {
+          const words = [from, dialled, String(port), "7", "10.77.0.1", ...kind];
+          return await client.must([python, script("vxlan.py"), ...words]);
+        };
+        // Itself, which needs nobody: so the tunnel works, and answers a peer that dials its own port from there.
+        expect(await ask(4789)).toBe(`${dialled} 4789\n`);
+        // Of the kernel's own making, of a process's socket, and of a connection that is yet to be: the packet keeps the socket inside.
+        for (const kind of [[], ["udp"], ["tcp"]]) {
+          expect(await ask(443, ...kind), kind.join()).toBe(`${dialled} 443\n`);
+        }
+        // And to whom that dialled both, from what it dialled last.
+        expect(await ask(4789)).toBe(`${dialled} 4789\n`);
+      } finally {
+        await offloads("on");
+        await server.must(["ip", "link", "del", "vx7"]);
+        await server.stopStarted();
+      }
+    },
+  );
 });
 
 describe("behind a firewall whose OUTPUT lets only what is established through", () => {

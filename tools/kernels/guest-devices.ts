@@ -66,9 +66,16 @@ function tunnel(name: string, type: string): void {
   inPeer("link", "add", name, "type", type, "local", ends[1], "remote", ends[0]);
 }
 
-function wireguard(name: string): void {
-  const wg = (args: readonly string[], input = ""): string =>
-    execFileSync("/bin/wg", args, { encoding: "utf8", input }).trim();
+const wg = (args: readonly string[], input = ""): string =>
+  execFileSync("/bin/wg", args, { encoding: "utf8", input }).trim();
+
+/** What a WireGuard socket listens on here, and which port the peer sends to. */
+interface WireguardPorts {
+  readonly own: number;
+  readonly dialled: number;
+}
+
+function wireguard(name: string, ports: WireguardPorts = { own: 51820, dialled: 51820 }): void {
   const keys = [0, 1].map((index) => {
     const secret = wg(["genkey"]);
     const file = `/tmp/wireguard-${index}`;
@@ -79,12 +86,12 @@ function wireguard(name: string): void {
   if (own === undefined || other === undefined) throw new Error("no keys");
   ip("link", "add", name, "type", "wireguard");
   inPeer("link", "add", name, "type", "wireguard");
-  const common = (mine: string, its: string, endpoint: string): string[] =>
-    `set ${name} listen-port 51820 private-key ${mine} peer ${its} allowed-ips 0.0.0.0/0,::/0 endpoint ${endpoint}:51820`.split(
+  const common = (mine: string, its: string): string[] =>
+    `set ${name} listen-port ${ports.own} private-key ${mine} peer ${its} allowed-ips 0.0.0.0/0,::/0`.split(
       " ",
     );
-  wg(common(own.file, other.open, at(1, 2)[4]));
-  there(() => wg(common(other.file, own.open, at(1, 1)[4])));
+  wg([...common(own.file, other.open), "endpoint", `${at(1, 2)[4]}:${ports.own}`]);
+  there(() => wg([...common(other.file, own.open), "endpoint", `${at(1, 1)[4]}:${ports.dialled}`]));
 }
 
 const devices: readonly Device[] = [
@@ -436,6 +443,116 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
           loaded().resync();
         }
       });
+    },
+  );
+
+  /** Sockets of the kernel's own, on the wildcard address, that are dialled at another port. */
+  const selected = (): number =>
+    loaded()
+      .counters()
+      .reduce((sum, counters) => sum + counters.selected, 0);
+  /** A socket map takes none that serves a tunnel. */
+  const refusedWithoutIngress = (): void => {
+    if (engine === "registry" && loaded().steers() === false) refusedAs("unplaced");
+  };
+  await capability(
+    "WireGuard as a wildcard destination: the peer keeps the port it dialled",
+    () => {
+      need("wg1");
+      const name = "wg2";
+      const ports = { own: 51821, dialled: 443 };
+      try {
+        wireguard(name, ports);
+        for (const run of [ip, inPeer]) run("link", "set", name, "up");
+        addresses(ip, name, 10, 1);
+        addresses(inPeer, name, 10, 2);
+        apply(loaded(), rulesFor(engine)('  - { protocol: udp, port: 443, to: "*:51821" }\n'));
+        refusedWithoutIngress();
+        for (const family of families) {
+          const own = at(1, 1)[family];
+          const dialled = `${family === 6 ? `[${own}]` : own}:443`;
+          const key = there(() => wg(["show", name, "peers"]));
+          there(() => wg(["set", name, "peer", key, "endpoint", dialled]));
+          const daemon = listen(app[4], 6000, {});
+          using([daemon], () => {
+            loaded().resync();
+            const before = selected();
+            const to = { address: at(10, 1)[4], port: 6000 };
+            expectEqual(`TCP inside, ${dialled}`, dial(to, [daemon], client), 0);
+            if (selected() - before < 2) throw new Error("the tunnel was not selected");
+          });
+          const endpoint = there(() => wg(["show", name, "endpoints"])).split(/\s+/)[1];
+          expectEqual("where the peer hears it from", endpoint, dialled);
+        }
+      } finally {
+        execFileSync("/sbin/ip", ["link", "del", name], { stdio: "ignore" });
+        there(() => ip("link", "del", name));
+      }
+    },
+  );
+  await capability("GENEVE as a wildcard destination", () => {
+    const name = "geneve1";
+    const create = (run: typeof ip, remote: string, port: number): void =>
+      run(...`link add ${name} type geneve id 7 remote ${remote} dstport ${port}`.split(" "));
+    try {
+      create(ip, at(1, 2)[4], 6081);
+      create(inPeer, at(1, 1)[4], 444);
+    } catch (error) {
+      throw new Absent(String(error));
+    }
+    try {
+      for (const [run, end] of [
+        [ip, 1],
+        [inPeer, 2],
+      ] as const) {
+        run("link", "set", name, "address", `02:00:00:00:00:0${end}`, "up");
+        addresses(run, name, 11, end);
+      }
+      inPeer("neigh", "replace", at(11, 1)[4], "lladdr", "02:00:00:00:00:01", "dev", name);
+      apply(loaded(), rulesFor(engine)('  - { protocol: udp, port: 444, to: "*:6081" }\n'));
+      refusedWithoutIngress();
+      const daemon = listen(app[4], 6000, { kind: "udp", timeout: 2000 });
+      using([daemon], () => {
+        loaded().resync();
+        expectEqual("heard", hears({ address: at(11, 1)[4], port: 6000 }, daemon), true);
+      });
+    } finally {
+      for (const run of [ip, inPeer]) run("link", "del", name);
+    }
+  });
+  await capability(
+    "L2TP of the kernel, whose socket is connected, keeps its peer's datagrams",
+    () => {
+      const end = (run: typeof ip, own: 1 | 2): void => {
+        const other = own === 1 ? 2 : 1;
+        run(
+          ...`l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 encap udp local ${at(1, own)[4]} remote ${at(1, other)[4]} udp_sport 1701 udp_dport 1701`.split(
+            " ",
+          ),
+        );
+        run(..."l2tp add session name l2tp1 tunnel_id 1 session_id 1 peer_session_id 1".split(" "));
+        run("link", "set", "l2tp1", "up");
+        addresses(run, "l2tp1", 12, own);
+      };
+      try {
+        end(ip, 1);
+        end(inPeer, 2);
+      } catch (error) {
+        throw new Absent(String(error));
+      }
+      try {
+        apply(loaded(), rulesFor(engine)("  - { protocol: udp, port: 1701, to: app }\n"));
+        const daemon = listen(app[4], 6000, {});
+        const beside = listen(app[4], 1701, { kind: "udp", timeout: 300 });
+        using([daemon, beside], () => {
+          loaded().resync();
+          const to = { address: at(12, 1)[4], port: 6000 };
+          expectEqual("TCP inside", dial(to, [daemon], client), 0);
+          expectEqual("the mapping's daemon hears", beside.receive(true), undefined);
+        });
+      } finally {
+        for (const run of [ip, inPeer]) run("l2tp", "del", "tunnel", "tunnel_id", "1");
+      }
     },
   );
   plane?.unload();
