@@ -6,8 +6,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
 import { kinds, type Lab, protocolOf, useLab } from "../support/lab.js";
+import { pinnedPaths } from "../support/kernel-state.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
+import { pinRoot } from "../support/paths.js";
+import { must } from "../support/process.js";
 
 const network = useNetwork();
 const nobody = "ECONNREFUSED";
@@ -165,3 +168,32 @@ for (const family of families) {
     });
   }
 }
+
+test("a socket of somebody else that is bound to a device costs no look-up its short way, on any address but a destination", async () => {
+  const { server } = network;
+  /** How many such sockets the look-up reckons with: with none it takes the short way. */
+  const reckoned = async (): Promise<number> => {
+    const map = pinnedPaths(server.inode).find((path) => path.endsWith("/destined_on_device"));
+    const dump = ["bpftool", "-j", "map", "dump", "pinned", `${pinRoot}/${map ?? ""}`];
+    const [entry] = JSON.parse(await must(dump)) as readonly {
+      readonly value: readonly string[];
+    }[];
+    return Buffer.from((entry?.value ?? []).map(Number)).readUInt32LE(0);
+  };
+  for (const kind of kinds) {
+    for (const family of families) {
+      const { wildcard, public: address, loopback } = addressesOf[family];
+      const at = (port: number, on: string) =>
+        lab.open(`${on} ${port}`, kind, on, port, { device: "lo" });
+      for (const port of [6000, 6002, 7005]) {
+        for (const on of [wildcard, address, loopback]) {
+          await at(port, on);
+          expect(await reckoned(), `${kind} on ${on}:${port}`).toBe(0);
+          await lab.do("close", `${on} ${port}`);
+        }
+      }
+    }
+  }
+  await lab.open("destination", "tcp", addressesOf[4].daemon, 6000, { device: "lo" });
+  expect(await reckoned()).toBe(1);
+});
