@@ -8,9 +8,9 @@ import { requestStatus } from "../daemon/client.js";
 import type { Family } from "../model/address.js";
 import { type PortRange, type Rules, allMappings, emptyRules } from "../model/mapping.js";
 import { openDataPlane } from "../dataplane/open.js";
+import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
 import type { Listener } from "../model/listener.js";
-import { hostAddresses } from "./host-addresses.js";
 import { ownersOf } from "./owners.js";
 import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
@@ -45,30 +45,16 @@ async function checkRules(): Promise<Check[]> {
   }
   try {
     const inForce = dataPlane.inForce();
-    const rules = inForce?.rules ?? null;
+    const rules = inForce?.rules ?? emptyRules;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
-    const warnings = findWarnings({
-      rules,
-      listeners,
-      hostAddresses: hostAddresses(),
-      daemon,
-      engine: inForce?.engine ?? null,
-      steers: dataPlane.steers(),
-      vrfs: dataPlane.vrfs(),
-      endedNamespaces: dataPlane.endedNamespaces(),
-      flows: dataPlane.flowCount(),
-      faults: dataPlane.faults(),
-      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
-      overtaken: dataPlane.overtaken(),
-      kfuncTrouble: inForce?.kfuncTrouble ?? null,
-    });
+    const warnings = findWarnings(circumstancesOf(dataPlane, inForce, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
-    const findings = auditListeners(rules ?? emptyRules, listeners);
+    const findings = auditListeners(rules, listeners);
     return [
       check,
       await fionreadCheck(registered),
-      ...conntrackChecks(rules ?? emptyRules, dataPlane.outputFilters()),
+      ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
         ...(await unreachedWarnings(dataPlane, () => listeners, daemon !== null)),
         ...warnings,

@@ -1,8 +1,6 @@
 /** Reads what `-f FILE` and the mappings given as arguments ask for. */
 import { loadDesired, type Desired } from "../daemon/desired.js";
-import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
 import { configurationError, IlmError } from "../errors.js";
-import { ephemeralPorts } from "../kernel/procfs.js";
 import { emptyRules } from "../model/mapping.js";
 import { beginStep } from "../progress.js";
 import { count } from "./render/text.js";
@@ -26,9 +24,7 @@ export async function loadWanted(
   const { checkRules } = await import("../compile/compile.js");
   beginStep(`compiling ${count(desired.file.mappings.length, "mapping")}`);
   const problems = checkRules({ ...emptyRules, source: desired.source, file: desired.file });
-  const host = ephemeralPorts();
-  const ofHost = host === undefined ? [] : warnOfEphemeralPorts(desired.file.mappings, host);
-  const all = [...desired.warnings, ...problems, ...ofHost];
+  const all = [...desired.warnings, ...problems];
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(all);
   return { ...desired, warnings: all };
 }

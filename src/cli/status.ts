@@ -6,8 +6,8 @@ import { IlmError } from "../errors.js";
 import { allMappings } from "../model/mapping.js";
 import { type Counters, sumCounters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
+import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
-import { hostAddresses } from "./host-addresses.js";
 import { count, formatAge, indent } from "./render/text.js";
 import { findWarnings, type Warning } from "./warnings.js";
 import { unreachedWarnings } from "./unreached.js";
@@ -19,24 +19,10 @@ export async function status(context: Context): Promise<void> {
     const inForce = dataPlane.inForce();
     // Without rules they have no bearing on anything, and their lister would have to be loaded first.
     const listeners = inForce === null ? [] : dataPlane.listeners();
-    const flows = dataPlane.flowCount();
-    const faults = dataPlane.faults();
     const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
-    const found = findWarnings({
-      rules: inForce?.rules ?? null,
-      listeners,
-      hostAddresses: hostAddresses(),
-      daemon,
-      engine: inForce?.engine ?? null,
-      steers: dataPlane.steers(),
-      vrfs: dataPlane.vrfs(),
-      endedNamespaces: dataPlane.endedNamespaces(),
-      flows,
-      faults,
-      uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
-      overtaken: dataPlane.overtaken(),
-      kfuncTrouble: inForce?.kfuncTrouble ?? null,
-    });
+    const circumstances = circumstancesOf(dataPlane, inForce, listeners, daemon);
+    const { flows, faults } = circumstances;
+    const found = findWarnings(circumstances);
     const unreached = await unreachedWarnings(dataPlane, () => listeners, daemon !== null);
     const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
     const shape = {

@@ -1,4 +1,5 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
+import { type EphemeralPorts, warnOfEphemeralPorts } from "../compile/ephemeral.js";
 import type { DaemonStatus } from "../daemon/api.js";
 import { describeKfuncTrouble } from "../daemon/changes.js";
 import type { EngineInForce, FlowCount, Faults, Overtaken } from "../dataplane/types.js";
@@ -13,6 +14,7 @@ export interface Warning {
   readonly kind:
     | "wildcard-would-answer"
     | "address-missing"
+    | "ephemeral-ports"
     | "reload-failed"
     | "daemon"
     | "mptcp"
@@ -35,6 +37,8 @@ export interface Circumstances {
   readonly listeners: readonly Listener[];
   /** On the interfaces of the network namespace that are up. */
   readonly hostAddresses: ReadonlySet<Address>;
+  /** The ports that the kernel gives to sockets which ask for none. Null: they could not be read. */
+  readonly ephemeral: EphemeralPorts | null;
   readonly daemon: DaemonStatus | null;
   /** What finds the listeners. Null: nothing is loaded. */
   readonly engine: EngineInForce | null;
@@ -57,6 +61,7 @@ export function findWarnings({
   rules,
   listeners,
   hostAddresses,
+  ephemeral,
   daemon,
   engine,
   steers,
@@ -73,6 +78,7 @@ export function findWarnings({
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...wildcardsInstead(inForce, listeners),
+    ...ephemeralPorts(inForce, ephemeral),
     ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
     ...(steers === true && engine !== "kfunc" ? vrfDestinations(inForce, listeners, vrfs) : []),
     ...ended(endedNamespaces),
@@ -173,6 +179,15 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
       };
     }),
   );
+}
+
+function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning[] {
+  if (ephemeral === null) return [];
+  return warnOfEphemeralPorts(allMappings(rules), ephemeral).map(({ path, message, hint }) => ({
+    kind: "ephemeral-ports",
+    message: `the ${path} ${message}`,
+    remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
+  }));
 }
 
 function uncovered(names: readonly string[]): Warning[] {

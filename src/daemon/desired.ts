@@ -1,6 +1,8 @@
 /** What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule set. */
 import { resolve } from "node:path";
+import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
 import { configurationError, type Problem } from "../errors.js";
+import { ephemeralPorts } from "../kernel/procfs.js";
 import { mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
@@ -25,12 +27,19 @@ export async function loadDesired(source: Source): Promise<Desired> {
   const loaded = path === null ? noFile : await readFile(path);
   const given = await readArguments(source.mappings, loaded.ruleSet);
   refuseSameName(loaded.ruleSet.mappings, given);
+  const mappings = [...loaded.ruleSet.mappings, ...given];
   return {
     source: path === null || path === "-" ? null : resolve(path),
     given: path === "-" ? [] : source.mappings,
-    file: { ...loaded.ruleSet, mappings: [...loaded.ruleSet.mappings, ...given] },
-    warnings: loaded.warnings,
+    file: { ...loaded.ruleSet, mappings },
+    warnings: [...loaded.warnings, ...warnOfHost(mappings)],
   };
+}
+
+/** What the rules take from this host. */
+function warnOfHost(mappings: readonly Mapping[]): Problem[] {
+  const host = ephemeralPorts();
+  return host === undefined ? [] : warnOfEphemeralPorts(mappings, host);
 }
 
 const noFile: { ruleSet: RuleSet; warnings: readonly Problem[] } = {

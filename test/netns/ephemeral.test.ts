@@ -74,6 +74,14 @@ mappings:
       expect(await ask("none", 6901)).toBe("lost");
       const { stderr } = await server.ask(["check", "-f", server.file(wide(""))]);
       expect(stderr).toContain("ip_local_reserved_ports=32768-60999");
+      for (const command of ["status", "doctor"]) {
+        expect((await server.ask([command])).text).toContain("ip_local_reserved_ports=32768-60999");
+      }
+      const run = await server.startRun(["-f", server.file(wide(""))]);
+      expect(run.process.stderr + run.process.stdout).toContain(
+        "ip_local_reserved_ports=32768-60999",
+      );
+      await run.stop();
       await server.apply(wide(", existing: never"));
       expect(await ask("none")).toBe("lost");
       await server.apply(wide(", existing: any"));

@@ -31,6 +31,7 @@ const fine: Circumstances = {
   rules,
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
+  ephemeral: null,
   daemon: null,
   engine: "registry",
   steers: true,
@@ -68,6 +69,22 @@ describe("there is", () => {
 
   test("a warning when only a wildcard listener would answer", () => {
     expect(kinds({ listeners: [listener("0.0.0.0", 80)] })).toEqual(["wildcard-would-answer"]);
+  });
+
+  test("a warning when a mapping of UDP covers the ports of the host's own clients", () => {
+    const udp = rules.file.mappings.map((mapping) => ({
+      ...mapping,
+      protocol: "udp" as const,
+      ports: [{ first: 30_000, last: 40_000 }],
+    }));
+    const wide = { ...rules, file: { ...rules.file, mappings: udp } };
+    const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
+    expect(kinds({ rules: wide, listeners: [], ephemeral })).toEqual(["ephemeral-ports"]);
+    expect(kinds({ ephemeral })).toEqual([]);
+    const reserved = [{ first: 30_000, last: 41_000 }];
+    expect(kinds({ rules: wide, listeners: [], ephemeral: { ...ephemeral, reserved } })).toEqual(
+      [],
+    );
   });
 
   test("a warning of a service's address that no interface has, but not of 127.0.0.0/8", () => {

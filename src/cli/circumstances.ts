@@ -1,0 +1,32 @@
+/** What `status` and `doctor` look at before they warn: the rules, who listens, and the host. */
+import type { DaemonStatus } from "../daemon/api.js";
+import type { DataPlane, InForce } from "../dataplane/types.js";
+import { ephemeralPorts } from "../kernel/procfs.js";
+import type { Listener } from "../model/listener.js";
+import { hostAddresses } from "./host-addresses.js";
+import type { Circumstances } from "./warnings.js";
+
+/** `listeners`: of this network namespace. `daemon`: null when none answers. */
+export function circumstancesOf(
+  dataPlane: DataPlane,
+  inForce: InForce | null,
+  listeners: readonly Listener[],
+  daemon: DaemonStatus | null,
+): Circumstances {
+  return {
+    rules: inForce?.rules ?? null,
+    listeners,
+    hostAddresses: hostAddresses(),
+    ephemeral: ephemeralPorts() ?? null,
+    daemon,
+    engine: inForce?.engine ?? null,
+    steers: dataPlane.steers(),
+    vrfs: dataPlane.vrfs(),
+    endedNamespaces: dataPlane.endedNamespaces(),
+    flows: dataPlane.flowCount(),
+    faults: dataPlane.faults(),
+    uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+    overtaken: dataPlane.overtaken(),
+    kfuncTrouble: inForce?.kfuncTrouble ?? null,
+  };
+}
