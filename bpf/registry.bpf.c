@@ -28,6 +28,7 @@ const volatile struct ilm_registry_constants constants = {};
 #include "hooks.h"
 #include "ingress.h"
 #include "listing.h"
+#include "mptcp.h"
 #include "reply.h"
 
 static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)

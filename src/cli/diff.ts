@@ -107,8 +107,11 @@ function describeWays(ways: readonly Way[]): string {
 }
 
 function renderDiff(difference: RuleDiff, colours: Colours): string {
-  const { added, removed, changed, servicesAdded, servicesRemoved } = difference;
+  const { settings, added, removed, changed, servicesAdded, servicesRemoved } = difference;
   const lines = [
+    ...settings.map(({ name, before, after }) =>
+      colours.yellow(`~ ${name}: ${before} ${colours.bold("->")} ${after}`),
+    ),
     ...servicesRemoved.map(({ name, addresses }) =>
       colours.red(`- service ${name}: ${addresses.join(", ")}`),
     ),

@@ -3,14 +3,17 @@ import type { DaemonStatus } from "../daemon/api.js";
 import { ExitStatus, IlmError } from "../errors.js";
 import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
-import { auditListeners } from "../registry/registry.js";
+import { sysctl } from "../kernel/procfs.js";
+import { auditListeners, joinListeners } from "../registry/registry.js";
 import { requestStatus } from "../daemon/client.js";
 import type { Family } from "../model/address.js";
 import { type PortRange, type Rules, allMappings, emptyRules } from "../model/mapping.js";
 import { openDataPlane } from "../dataplane/open.js";
+import type { EngineInForce } from "../dataplane/types.js";
 import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
 import type { Listener } from "../model/listener.js";
+import { formatEndpoint } from "./endpoint.js";
 import { ownersOf } from "./owners.js";
 import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
@@ -54,6 +57,7 @@ async function checkRules(): Promise<Check[]> {
     return [
       check,
       await fionreadCheck(registered),
+      mptcpCheck(rules, listeners, inForce?.engine ?? null),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
         ...(await unreachedWarnings(dataPlane, () => listeners, daemon !== null)),
@@ -99,6 +103,36 @@ async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
     `${zero}; those of ${who.join(", ")} are in one`,
     "Harmless for daemons that do not ask, which is most. For one that does (.NET's UdpClient.Available, Qt): `handover: ingress` for its service; with the kernel module ilm_lookup it is reached behind NAT and in fragments then, too (kmod/README.md).",
   );
+}
+
+/** Who would be cut off the day that this host gets NAT; once it has some, a warning says so (./unreached.ts). */
+function mptcpCheck(
+  rules: Rules,
+  listeners: readonly Listener[],
+  engine: EngineInForce | null,
+): Check {
+  const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
+  const users = joinListeners(rules, listeners).filter(
+    ({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0,
+  );
+  if (users.length === 0) {
+    const enabled = sysctl("net.mptcp.enabled");
+    const state =
+      rules.file.mptcp === "off"
+        ? "off by `mptcp: off`"
+        : enabled === "1"
+          ? "to be had by programs"
+          : `off${enabled === undefined ? ": not in this kernel" : " by net.mptcp.enabled"}`;
+    return { ...ok, found: `${state}; no listener of a mapping uses it` };
+  }
+  const who = users.map(({ listener }) => formatEndpoint(listener.address, listener.port));
+  const those = `the ${users.length === 1 ? "listener" : "listeners"} on ${who.join(", ")}`;
+  return engine === "kfunc"
+    ? { ...ok, found: `used by ${those}, which the kernel module finds` }
+    : {
+        ...ok,
+        found: `used by ${those}: reached as long as this network namespace has no NAT (Docker, podman, libvirt and VPNs bring it); before that, add \`mptcp: off\` and restart`,
+      };
 }
 
 /** Answers whose port is changed, which comes after conntrack: to that they are new flows. */

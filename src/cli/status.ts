@@ -3,7 +3,7 @@ import type { DaemonStatus } from "../daemon/api.js";
 import { socketExists, socketPath } from "../daemon/socket-path.js";
 import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
-import { allMappings } from "../model/mapping.js";
+import { allMappings, type MptcpMode } from "../model/mapping.js";
 import { type Counters, sumCounters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
 import { circumstancesOf } from "./circumstances.js";
@@ -32,6 +32,7 @@ export async function status(context: Context): Promise<void> {
       appliedAt: inForce?.appliedAt ?? null,
       appliedBy: inForce?.version ?? null,
       engine: inForce?.engine ?? null,
+      mptcp: inForce === null ? null : (inForce.rules.file.mptcp ?? "on"),
       source: inForce?.rules.source ?? null,
       services: inForce?.rules.file.services.length ?? 0,
       mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
@@ -91,6 +92,7 @@ interface StatusShape {
   readonly generation: number | null;
   readonly appliedAt: string | null;
   readonly engine: string | null;
+  readonly mptcp: MptcpMode | null;
   readonly source: string | null;
   readonly services: number;
   readonly mappings: number;
@@ -115,6 +117,7 @@ function render({ colours }: Context, shape: StatusShape): string {
       ["state", colours.green("loaded")],
       ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
       ["engine", shape.engine ?? ""],
+      ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
       ["source", shape.source ?? "arguments and run-time mappings only"],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
       ["listeners", `${shape.listeners ?? 0}, ${shape.mappedListeners ?? 0} of them with mappings`],

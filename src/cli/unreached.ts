@@ -2,8 +2,10 @@
 import type { DataPlane } from "../dataplane/types.js";
 import type { Family } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
-import { allMappings } from "../model/mapping.js";
+import { sysctl } from "../kernel/procfs.js";
+import { allMappings, type Protocol, type Rules } from "../model/mapping.js";
 import { handoverOf, joinListeners, type ListenerView } from "../registry/registry.js";
+import { LOAD_MODULE, mptcpRemedy } from "./mptcp.js";
 import { ownersOf } from "./owners.js";
 import { describeListener, describeNat } from "./render/listener.js";
 import { printable } from "./render/text.js";
@@ -29,25 +31,25 @@ export async function unreachedWarnings(
       !means.vrfs.has(view.listener.device),
   );
   const ownerOf = await ownersOf(unreached.map(({ listener }) => listener));
-  const later =
-    !following && allMappings(rules).some(({ protocol }) => protocol === "udp")
-      ? [laterWarning(nat)]
-      : [];
+  const has = (wanted: Protocol): boolean =>
+    allMappings(rules).some(({ protocol }) => protocol === wanted);
+  const later = [
+    ...(!following && has("udp") ? [unregisteredWarning(nat)] : []),
+    ...(mayListenWithMptcp(rules) && has("tcp") ? [mptcpWarning(nat, rules)] : []),
+  ];
   return [
     ...unreached.map((view) => ({
       kind: "unreached" as const,
       message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${view.mappings.map(printable).join(", ")}) is not reached: ${describeNat(nat)} takes away what ingress hands over`,
-      remedy: remedyFor(view, following),
+      remedy: remedyFor(view, rules, following),
     })),
     ...later,
   ];
 }
 
-function remedyFor({ listener }: ListenerView, following: boolean): string {
-  const module = "load the kernel module ilm_lookup, whose engine reaches it (kmod/README.md)";
-  if (listener.kind === "mptcp") {
-    return `Let the daemon listen with plain TCP (a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp); or ${module}.`;
-  }
+function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean): string {
+  const module = LOAD_MODULE;
+  if (listener.kind === "mptcp") return `${mptcpRemedy(rules)}; or ${module}.`;
   if (listener.protocol === "tcp") return `Remove \`handover: ingress\`; or ${module}.`;
   if (following) {
     return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that somebody else uses (a tunnel of the kernel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
@@ -55,10 +57,23 @@ function remedyFor({ listener }: ListenerView, following: boolean): string {
   return `Start \`ilm run\`, which registers UDP sockets as they bind, or apply the configuration again; or ${module}.`;
 }
 
-function laterWarning(nat: readonly Family[]): Warning {
+function unregisteredWarning(nat: readonly Family[]): Warning {
   return {
     kind: "unregistered",
     message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and nobody is at work who does so`,
     remedy: "Start `ilm run`, or apply the configuration again whenever one has started.",
+  };
+}
+
+function mayListenWithMptcp({ file }: Rules): boolean {
+  return file.mptcp !== "off" && sysctl("net.mptcp.enabled") === "1";
+}
+
+/** Before somebody starts such a daemon. */
+function mptcpWarning(nat: readonly Family[], rules: Rules): Warning {
+  return {
+    kind: "mptcp-beside-nat",
+    message: `${describeNat(nat)} takes away what ingress hands over: daemons that listen with MPTCP, as programs built with Go 1.24 and later do, are not reached`,
+    remedy: `${mptcpRemedy(rules)}; or ${LOAD_MODULE}.`,
   };
 }

@@ -8,6 +8,7 @@ import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
 import { formatEndpoint } from "./endpoint.js";
+import { mptcpRemedy } from "./mptcp.js";
 import { count } from "./render/text.js";
 
 export interface Warning {
@@ -18,6 +19,7 @@ export interface Warning {
     | "reload-failed"
     | "daemon"
     | "mptcp"
+    | "mptcp-beside-nat"
     | "ended-namespaces"
     | "interface-uncovered"
     | "interface-overtaken"
@@ -96,8 +98,7 @@ function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warnin
     .map(({ listener, mappings }) => ({
       kind: "mptcp" as const,
       message: `the listener on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
-      remedy:
-        "Take Linux 6.6 or later, or let the daemon listen with plain TCP: a Go program does with GODEBUG=multipathtcp=0, systemd with SocketProtocol=tcp.",
+      remedy: `${mptcpRemedy(rules)}; or take Linux 6.6 or later.`,
     }));
 }
 
@@ -250,7 +251,7 @@ const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">
   unsteered: (number) => ({
     message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT, in fragments, or (MPTCP) from an interface without the programs`,
     remedy:
-      "`ilm run` registers such UDP daemons at once, and so does the next apply; then sk_lookup has them. Those with `handover: ingress` stay as they are: let clients send datagrams that fit into one packet.",
+      "`ilm run` registers such UDP daemons at once, and so does the next apply; then sk_lookup has them. An MPTCP daemon has its connections with `mptcp: off` and a restart. Those with `handover: ingress` stay as they are: let clients send datagrams that fit into one packet.",
   }),
 };
 

@@ -3,6 +3,7 @@ import type { Address } from "../model/address.js";
 import {
   type Mapping,
   type Rules,
+  type RuleSet,
   type Service,
   allMappings,
   mappingKey,
@@ -15,7 +16,16 @@ export interface ChangedMapping {
   readonly fields: readonly string[];
 }
 
+export interface ChangedSetting {
+  /** Its path in the configuration: `mptcp`, `services.app.originate`. */
+  readonly name: string;
+  readonly before: string;
+  readonly after: string;
+}
+
 export interface RuleDiff {
+  /** What is said of the whole network namespace or of a service, where it differs. */
+  readonly settings: readonly ChangedSetting[];
   readonly added: readonly Mapping[];
   readonly removed: readonly Mapping[];
   readonly changed: readonly ChangedMapping[];
@@ -62,6 +72,7 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
   const itself = (address: Address): string => address;
   const name = (service: Service): string => service.name;
   return {
+    settings: sameFile ? [] : changedSettings(before.file, after.file),
     added: missing(fresh, old, mappingKey),
     removed: missing(old, fresh, mappingKey),
     changed,
@@ -70,6 +81,24 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
     addressesAdded: missing(addresses(freshServices), addresses(oldServices), itself),
     addressesRemoved: missing(addresses(oldServices), addresses(freshServices), itself),
   };
+}
+
+function changedSettings(before: RuleSet, after: RuleSet): ChangedSetting[] {
+  const settings = ({ engine = "auto", mptcp = "on", services }: RuleSet): [string, string][] => [
+    ["engine", engine],
+    ["mptcp", mptcp],
+    ...services.map(({ name, originate = false }): [string, string] => [
+      `services.${name}.originate`,
+      String(originate),
+    ]),
+  ];
+  const old = new Map(settings(before));
+  return settings(after).flatMap(([name, value]) => {
+    const previous = old.get(name);
+    return previous === undefined || previous === value
+      ? []
+      : { name, before: previous, after: value };
+  });
 }
 
 /** What a mapping does, without where it was written. */

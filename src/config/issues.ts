@@ -19,6 +19,8 @@ export interface Finding {
 
 /** What may be written, by key; list items are told by the key of their list. */
 const forms: Readonly<Record<string, string>> = {
+  engine: "write engine: auto, kfunc or registry",
+  mptcp: "write mptcp: off, or leave it out (on)",
   $schema: "write the schema's location as a text",
   version: `write version: ${VERSION}`,
   services: "write names with their addresses, such as web: { address: 127.0.1.10 }",

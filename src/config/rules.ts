@@ -3,12 +3,12 @@ import type { Problem } from "../errors.js";
 import type { Address } from "../model/address.js";
 import {
   mappingKey,
-  type Engine,
   type Mapping,
   type Origin,
   type Protocol,
   type RuleSet,
   type Service,
+  type Settings,
 } from "../model/mapping.js";
 import { beginStep, tellShare } from "../progress.js";
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
@@ -30,7 +30,7 @@ import { formatPath, type Path, type Source } from "./source.js";
 interface Entries {
   readonly source: Source;
   readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
-  readonly engine?: Engine;
+  readonly settings: Settings;
   /** Null where an entry has errors. */
   readonly mappings: readonly (MappingEntry | null)[];
 }
@@ -45,9 +45,9 @@ export function buildRuleSet(
   const documents = sources.map((source) => validate(source, unsound, problems));
   const services = collectServices(documents, problems);
   const table = new ServiceTable(services, complete ? unsound : "any");
-  const engine = collectEngine(documents, problems);
+  const settings = collectSettings(documents, problems);
   const mappings = collectMappings(documents, table, problems);
-  return engine === undefined ? { services, mappings } : { engine, services, mappings };
+  return { ...settings, services, mappings };
 }
 
 function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
@@ -56,7 +56,7 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
   if (quick !== null) return { source, ...quick };
   const result = configuration.safeParse(value);
   if (result.success) {
-    const { engine, services, mappings } = result.data;
+    const { services, mappings } = result.data;
     if (services === undefined && mappings === undefined) {
       add(problems, source, [], "the document says nothing", "write mappings: [] for no mappings");
     }
@@ -64,7 +64,7 @@ function validate(source: Source, unsound: Set<string>, problems: Problems): Ent
       source,
       services: Object.entries(services ?? {}),
       mappings: mappings ?? [],
-      ...(engine === undefined ? {} : { engine }),
+      settings: settingsOf(result.data),
     };
   }
   const findings = explain(result.error.issues, value)
@@ -104,19 +104,16 @@ function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
     if (entry === null) return null;
     mappings.push(entry);
   }
-  const { engine, services } = rest.data;
-  return {
-    services: Object.entries(services ?? {}),
-    mappings,
-    ...(engine === undefined ? {} : { engine }),
-  };
+  const services = Object.entries(rest.data.services ?? {});
+  return { services, mappings, settings: settingsOf(rest.data) };
 }
 
 /** The entries that are right in a document that is not, so that their own problems are told in the same run. */
 function salvage(value: unknown, unsound: Set<string>): Omit<Entries, "source"> {
   const services: [string, ServiceEntry][] = [];
   const mappings: (MappingEntry | null)[] = [];
-  if (typeof value !== "object" || value === null) return { services, mappings };
+  const entries = { services, mappings, settings: {} };
+  if (typeof value !== "object" || value === null) return entries;
   if ("services" in value && typeof value.services === "object" && value.services !== null) {
     for (const [name, raw] of Object.entries(value.services)) {
       const entry = serviceEntry.safeParse(raw);
@@ -130,23 +127,35 @@ function salvage(value: unknown, unsound: Set<string>): Omit<Entries, "source"> 
       mappings.push(entry.success ? entry.data : null);
     }
   }
-  return { services, mappings };
+  return entries;
 }
 
-/** One for all files. */
-function collectEngine(documents: readonly Entries[], problems: Problems): Engine | undefined {
-  const [first, ...others] = documents.filter(({ engine }) => engine !== undefined);
-  for (const { source, engine } of others) {
-    if (engine === first?.engine) continue;
-    add(
-      problems,
-      source,
-      ["engine"],
-      `the engine is ${first?.engine} in ${first?.source.name} already`,
-      "say it once, or the same in all files",
-    );
+const settingNames = ["engine", "mptcp"] as const satisfies readonly (keyof Settings)[];
+
+function settingsOf(document: {
+  readonly [name in keyof Settings]?: Settings[name] | undefined;
+}): Settings {
+  return Object.fromEntries(
+    settingNames.flatMap((name) => (document[name] === undefined ? [] : [[name, document[name]]])),
+  );
+}
+
+/** Each is one for all files. */
+function collectSettings(documents: readonly Entries[], problems: Problems): Settings {
+  for (const name of settingNames) {
+    const [first, ...others] = documents.filter(({ settings }) => settings[name] !== undefined);
+    for (const { source, settings } of others) {
+      if (settings[name] === first?.settings[name]) continue;
+      add(
+        problems,
+        source,
+        [name],
+        `${name} is ${first?.settings[name]} in ${first?.source.name} already`,
+        "say it once, or the same in all files",
+      );
+    }
   }
-  return first?.engine;
+  return Object.assign({}, ...documents.map(({ settings }) => settings).toReversed()) as Settings;
 }
 
 function collectServices(documents: readonly Entries[], problems: Problems): Service[] {

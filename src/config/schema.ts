@@ -5,7 +5,7 @@
 import * as z from "zod";
 
 import { parsePrefix, type Refusal } from "../model/address.js";
-import { MAX_WEIGHT, engines, handovers } from "../model/mapping.js";
+import { MAX_WEIGHT, engines, mptcpModes, handovers } from "../model/mapping.js";
 import { MAX_PORT, parsePortItem } from "../model/ports.js";
 import { quote } from "./source.js";
 import { VERSION } from "./version.js";
@@ -249,6 +249,10 @@ export const configuration = z
     engine: z.enum(engines).optional().meta({
       description:
         "How listeners are found: through the kernel module ilm_lookup (kfunc), by registration (registry), or the first of these that there is (auto, the default)",
+    }),
+    mptcp: z.enum(mptcpModes).optional().meta({
+      description:
+        "off: programs that ask for an MPTCP socket in this network namespace are refused it, as by a kernel without MPTCP, and fall back to TCP when they start next (default: on)",
     }),
     services: z.record(serviceName, serviceEntry).optional().meta({
       description: "Daemons, each with addresses that are its own and are never mapped away",

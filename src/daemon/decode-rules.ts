@@ -14,6 +14,7 @@ import {
   MAX_INTERFACE_LENGTH,
   MAX_WEIGHT,
   engines,
+  mptcpModes,
   handovers,
   protocols,
 } from "../model/mapping.js";
@@ -168,8 +169,10 @@ const service: Decode<Service> = (value, path) => {
 };
 
 export const ruleSet: Decode<RuleSet> = (value, path) => {
-  const { engine, ...rest } = asRecord(value, path);
-  const decoded = object({ services: list(service), mappings: list(mapping) })(rest, path);
-  if (engine === undefined) return decoded;
-  return { ...decoded, engine: oneOf(...engines)(engine, `${path}.engine`) };
+  const { engine, mptcp, ...rest } = asRecord(value, path);
+  return {
+    ...object({ services: list(service), mappings: list(mapping) })(rest, path),
+    ...(engine !== undefined && { engine: oneOf(...engines)(engine, `${path}.engine`) }),
+    ...(mptcp !== undefined && { mptcp: oneOf(...mptcpModes)(mptcp, `${path}.mptcp`) }),
+  };
 };

@@ -7,6 +7,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { essenceOfMapping } from "../compile/diff.js";
 import {
   type Engine,
+  type MptcpMode,
   type Mapping,
   type Protocol,
   type RuleSet,
@@ -49,6 +50,7 @@ interface Head extends Omit<Description, "rules"> {
   readonly source: string | null;
   /** What the file asks for; `engine` is what became of it. */
   readonly wantedEngine: Engine;
+  readonly mptcp: MptcpMode;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
 }
@@ -61,10 +63,11 @@ export const CHUNK = 4096;
 export function digestOfFile(source: string | null, file: RuleSet): string {
   const hash = createHash("sha256");
   const { services, mappings } = file;
-  const engine = file.engine ?? "auto";
+  const { engine = "auto", mptcp = "on" } = file;
   const head = [
     source,
     engine,
+    mptcp,
     services.map(({ name, addresses, handover, originate }) => [
       name,
       addresses,
@@ -86,9 +89,10 @@ export function digestOf(fileDigest: string, runtime: readonly Mapping[]): strin
 }
 
 export function packHead({ rules, ...head }: Description): Uint8Array {
-  const { engine: wantedEngine = "auto", services } = rules.file;
+  const { engine: wantedEngine = "auto", mptcp = "on", services } = rules.file;
   const { source, runtime } = rules;
-  return packParts([pack({ ...head, source, wantedEngine, services, runtime } satisfies Head)]);
+  const whole: Head = { ...head, source, wantedEngine, mptcp, services, runtime };
+  return packParts([pack(whole)]);
 }
 
 export function packMappings(mappings: readonly Mapping[]): Uint8Array {
@@ -124,10 +128,11 @@ function pack(value: unknown): Uint8Array {
 export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
   if (first === undefined) throw new RangeError("the description has no head");
-  const { source: path, wantedEngine, services, runtime, ...head } = unpack(first) as Head;
+  const { source: path, wantedEngine, mptcp, services, runtime, ...head } = unpack(first) as Head;
   let mappings: readonly Mapping[] | undefined;
   const file = {
     engine: wantedEngine,
+    mptcp,
     services,
     get mappings(): readonly Mapping[] {
       if (mappings === undefined) {

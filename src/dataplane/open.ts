@@ -273,7 +273,7 @@ class KernelDataPlane implements DataPlane {
     }
     // Before the first datagram is handed over.
     this.#inRegistry({ registry }, (folder) => {
-      if (neededHooks(description).egress) registry.setDelivery(folder, true);
+      if (neededHooks(description).egress) registry.setHook(folder, "deliver", true);
     });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation);
@@ -599,7 +599,12 @@ class KernelDataPlane implements DataPlane {
     if (loaded === undefined) return;
     const needed = neededHooks(loaded.description);
     this.#inRegistry(loaded, (registry) => {
-      loaded.registry.setDelivery(registry, needed.egress);
+      loaded.registry.setHook(registry, "deliver", needed.egress);
+      loaded.registry.setHook(
+        registry,
+        "sock_create",
+        loaded.description.rules.file.mptcp === "off",
+      );
       if (!loaded.registry.steers) return;
       attachNeeded(registry, loaded);
       const folder = registry.folder(INTERFACES);

@@ -94,6 +94,7 @@ const pinnedPrograms = [
   "ingress",
   "egress",
   "deliver",
+  "sock_create",
   "netfilter",
 ] as const;
 type PinnedProgram = (typeof pinnedPrograms)[number];
@@ -113,8 +114,14 @@ const hooks = [
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
 const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
-/** Attached while there are mappings of UDP. */
-const DELIVER_LINK = "link_deliver";
+/** Attached to the root cgroup while the rules need it. */
+const optionalHooks = {
+  /** Flows of UDP are written down. */
+  deliver: AttachType.cgroupInetIngress,
+  /** Nobody is given an MPTCP socket (`mptcp: off`). */
+  sock_create: AttachType.cgroupInetSockCreate,
+} as const satisfies Partial<Record<PinnedProgram, AttachType>>;
+export type OptionalHook = keyof typeof optionalHooks;
 /** Endpoints that are looked up one by one; of more, all places are read at once. */
 const FEW = 1000;
 
@@ -291,18 +298,19 @@ export class Registry {
     }
   }
 
-  /** Flows of UDP are written down, or not. `folder`: the registry's. */
-  setDelivery(folder: Folder, wanted: boolean): void {
+  /** Attaches it, or detaches it. `folder`: the registry's. */
+  setHook(folder: Folder, hook: OptionalHook, wanted: boolean): void {
+    const name = `link_${hook}`;
     if (!wanted) {
-      folder.remove(DELIVER_LINK);
+      folder.remove(name);
       return;
     }
-    if (folder.names().includes(DELIVER_LINK)) return;
+    if (folder.names().includes(name)) return;
     const cgroup = openCgroup2();
     const target = cgroup.openSelf();
     try {
-      const link = attach(this.program("deliver"), target, AttachType.cgroupInetIngress);
-      link.pin(folder, DELIVER_LINK);
+      const link = attach(this.program(hook), target, optionalHooks[hook]);
+      link.pin(folder, name);
       link.close();
     } finally {
       close(target);

@@ -24,6 +24,7 @@ const ENOSPC = 28;
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {
   cgroupInetIngress: 0,
+  cgroupInetSockCreate: 2,
   cgroupInet4Connect: 10,
   cgroupInet6Connect: 11,
   cgroupInetPostBind4: 12,

@@ -92,10 +92,20 @@ export interface Service {
 export const engines = ["auto", "kfunc", "registry"] as const;
 export type Engine = (typeof engines)[number];
 
-/** A complete, validated configuration. */
-export interface RuleSet {
+/** `off`: whoever opens an MPTCP socket in the network namespace is refused it, as by a kernel without MPTCP, and falls back to TCP. */
+export const mptcpModes = ["on", "off"] as const;
+export type MptcpMode = (typeof mptcpModes)[number];
+
+/** What a configuration says once for the whole network namespace. */
+export interface Settings {
   /** Left out: auto. */
   readonly engine?: Engine;
+  /** Left out: on. */
+  readonly mptcp?: MptcpMode;
+}
+
+/** A complete, validated configuration. */
+export interface RuleSet extends Settings {
   readonly services: readonly Service[];
   readonly mappings: readonly Mapping[];
 }

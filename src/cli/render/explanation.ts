@@ -15,6 +15,7 @@ import type { DestinationState } from "../../registry/registry.js";
 import { passedOver } from "../../compile/precedence.js";
 import type { Colours } from "../context.js";
 import { formatEndpoint } from "../endpoint.js";
+import { LOAD_MODULE, mptcpRemedy } from "../mptcp.js";
 import { describeListener, describeNat, unitOf } from "./listener.js";
 import { describeDestination, formatOrigin } from "./mapping.js";
 import { printable } from "./text.js";
@@ -280,7 +281,10 @@ function describeAttempt(
     case "unreached": {
       const there = explained.states.find((one) => one.destination === index)?.listeners[0];
       const who = there === undefined ? "somebody" : describeListener(there, ownerOf(there));
-      return `${who} listens, and is not reached: ${describeNat(explained.nat)} takes away what ingress hands over, and it is in no socket map (\`ilm status\` has what helps)`;
+      const why = `${who} listens, and is not reached: ${describeNat(explained.nat)} takes away what ingress hands over`;
+      return there?.kind === "mptcp"
+        ? `${why}, and a socket map takes no MPTCP listener. ${mptcpRemedy(explained.rules)}; or ${LOAD_MODULE}`
+        : `${why}, and it is in no socket map (\`ilm status\` has what helps)`;
     }
     case "selected":
       return selected === null

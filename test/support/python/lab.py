@@ -140,7 +140,14 @@ def do_open(request):
     kind, address = request["kind"], request["address"]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     protocol = IPPROTO_MPTCP if kind == "mptcp" else 0
-    sock = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM, protocol)
+    kind_of_socket = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    try:
+        sock = socket.socket(family, kind_of_socket, protocol)
+    except OSError:
+        # What Go does after any error (net/mptcpsock_linux.go, listenMPTCP).
+        if not request.get("falls_back"):
+            raise
+        sock = socket.socket(family, kind_of_socket)
     sockets[request["name"]] = sock
     tag = tags[request["name"]] = request.get("tag", request["name"])
     if request.get("closes", "first") == "last":

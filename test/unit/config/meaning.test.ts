@@ -295,39 +295,46 @@ describe("warnings", () => {
   });
 });
 
-describe("the engine", () => {
-  const text = (engine: string): string => `version: 1\n${engine}mappings: []\n`;
+describe.each([
+  { key: "engine", values: ["auto", "kfunc", "registry"], wrong: "ebpf" },
+  { key: "mptcp", values: ["on", "off"], wrong: "false" },
+] as const)("$key, which is said once", ({ key, values, wrong }) => {
+  const text = (line: string): string => `version: 1\n${line}mappings: []\n`;
 
   test("is left to ilm when the document does not say", () => {
-    expect(ruleSetOf(text("")).engine).toBeUndefined();
+    expect(ruleSetOf(text(""))[key]).toBeUndefined();
   });
 
-  test.each(["auto", "kfunc", "registry"])("may be %s", (engine) => {
-    expect(ruleSetOf(text(`engine: ${engine}\n`)).engine).toBe(engine);
+  test.each(values)("may be %s", (value) => {
+    expect(ruleSetOf(text(`${key}: ${value}\n`))[key]).toBe(value);
   });
 
-  test("of several files is one", () => {
+  test("is one for several files", () => {
+    const [, said = "", other = ""] = [...values, ...values];
     const files = (second: string): readonly { name: string; text: string }[] => [
-      { name: "10.yaml", text: text("engine: kfunc\n") },
+      { name: "10.yaml", text: text(`${key}: ${said}\n`) },
       { name: "20.yaml", text: text(second) },
     ];
-    expect(parseConfiguration(files("")).ruleSet.engine).toBe("kfunc");
-    expect(parseConfiguration(files("engine: kfunc\n")).ruleSet.engine).toBe("kfunc");
-    expect(refusal(() => parseConfiguration(files("engine: auto\n")))).toEqual([
-      "20.yaml:2:9: engine: the engine is kfunc in 10.yaml already; say it once, or the same in all files",
+    expect(parseConfiguration(files("")).ruleSet[key]).toBe(said);
+    expect(parseConfiguration(files(`${key}: ${said}\n`)).ruleSet[key]).toBe(said);
+    expect(refusal(() => parseConfiguration(files(`${key}: ${other}\n`)))).toEqual([
+      `20.yaml:2:${key.length + 3}: ${key}: ${key} is ${said} in 10.yaml already; say it once, or the same in all files`,
     ]);
   });
 
-  test("of another name is refused", () => {
-    expect(problemsOf(text("engine: ebpf\n"))).toHaveLength(1);
+  test("cannot be anything else, and the error says what would be right", () => {
+    expect(problemsOf(text(`${key}: ${wrong}\n`))).toEqual([
+      expect.stringContaining(`write ${key}: `),
+    ]);
   });
-});
 
-test("the engine is heeded in a file of any length", () => {
-  const mappings = Array.from(
-    { length: 150 },
-    (_, i) => `  - { port: ${1000 + i}, to: 127.0.1.10 }`,
-  );
-  const text = ["version: 1", "engine: registry", "mappings:", ...mappings, ""].join("\n");
-  expect(ruleSetOf(text).engine).toBe("registry");
+  test("is heeded in a file of any length", () => {
+    const mappings = Array.from(
+      { length: 150 },
+      (_, i) => `  - { port: ${1000 + i}, to: 127.0.1.10 }`,
+    );
+    const [value] = values;
+    const lines = ["version: 1", `${key}: ${value}`, "mappings:", ...mappings, ""];
+    expect(ruleSetOf(lines.join("\n"))[key]).toBe(value);
+  });
 });

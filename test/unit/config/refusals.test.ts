@@ -79,7 +79,7 @@ const documents: readonly Row[] = [
   [
     "version: 1\nmappings: []\nlisten: 80",
     [
-      '3:1: listen: the key "listen" is not known; the keys here are version, engine, services, mappings',
+      '3:1: listen: the key "listen" is not known; the keys here are version, engine, mptcp, services, mappings',
     ],
   ],
   [
@@ -193,7 +193,7 @@ const yaml: readonly Row[] = [
   [
     `version: 1\na: ${"{a: ".repeat(40)}${"}".repeat(40)}`,
     [
-      '2:1: a: the key "a" is not known; the keys here are version, engine, services, mappings',
+      '2:1: a: the key "a" is not known; the keys here are version, engine, mptcp, services, mappings',
       "2:128: the document is nested more than 32 levels deep; a configuration needs no more than five",
     ],
   ],
