@@ -6,7 +6,7 @@ import { addressesOf, endpoint, families } from "../support/matrix.js";
 import { addFirewall, addNat, removeRules } from "../support/neighbours.js";
 import { useNetwork } from "../support/network.js";
 import { pinRoot, python } from "../support/paths.js";
-import { must } from "../support/process.js";
+import { must, run } from "../support/process.js";
 
 const network = useNetwork();
 
@@ -130,6 +130,68 @@ describe("a daemon that listens as Go 1.24 and later does, beside NAT and a stat
       expect((await server.ask(explain)).text).toContain("Restart the daemon");
     });
   }
+});
+
+const built = await run(["tools/build-go.sh", "test/support/go/listen.go"], {
+  timeout_ms: 300_000,
+});
+
+// A status of 3: the compiler cannot be fetched. Then a daemon that does what Go does stands for it, and the title says so.
+const standIn = `
+import socket, sys
+address, port = sys.argv[1].rsplit(":", 1)
+address = address.strip("[]")
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+try:
+    listener = socket.socket(family, socket.SOCK_STREAM, 262)
+except OSError:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind((address, int(port)))
+listener.listen()
+print("listening", flush=True)
+while True:
+    listener.accept()[0].sendall(b"go")
+`;
+const [who, listens] =
+  built.status === 3
+    ? ["a program that listens as Go 1.24 does", [python, "-c", standIn]]
+    : ["a program built with Go 1.24", [built.stdout.trim()]];
+
+describe(who, () => {
+  const asks = `
+import socket, sys
+try:
+    print(socket.create_connection((sys.argv[1], 6000), 10).recv(100).decode().strip())
+except OSError as error:
+    print(error.strerror)
+`;
+
+  test.each(families)(
+    "is cut off by NAT, and answers after that key and a restart, IPv%s",
+    async (family) => {
+      expect([0, 3], built.stderr).toContain(built.status);
+      const { server, client } = network;
+      const cell = addressesOf[family];
+      const ask = async (): Promise<string> =>
+        (await client.must([python, "-c", asks, cell.public])).trim();
+      const start = async () => {
+        const daemon = server.start([...listens, endpoint(cell.daemon, 6000)]);
+        await daemon.waitForOutput(/listening/);
+        return daemon;
+      };
+      const kinds = async () => (await server.listeners()).map(({ kind }) => kind);
+      const daemon = await start();
+      expect([await kinds(), await ask()]).toEqual([["mptcp"], "go"]);
+      await addNat(server, 4, 6);
+      expect(await ask()).toBe("Connection refused");
+      await server.apply(off);
+      await daemon.stop();
+      await start();
+      expect([await kinds(), await ask()]).toEqual([["tcp"], "go"]);
+      await server.stopStarted();
+    },
+  );
 });
 
 test("where there is NAT and no such daemon yet, status and doctor say what one would meet, and nothing once MPTCP is off", async () => {
