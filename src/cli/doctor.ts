@@ -13,7 +13,7 @@ import type { EngineInForce } from "../dataplane/types.js";
 import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
 import type { Listener } from "../model/listener.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatPlace } from "./endpoint.js";
 import { ownersOf } from "./owners.js";
 import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
@@ -125,7 +125,7 @@ function mptcpCheck(
           : `off${enabled === undefined ? ": not in this kernel" : " by net.mptcp.enabled"}`;
     return { ...ok, found: `${state}; no listener of a mapping uses it` };
   }
-  const who = users.map(({ listener }) => formatEndpoint(listener.address, listener.port));
+  const who = users.map(({ listener }) => formatPlace(listener));
   const those = `the ${users.length === 1 ? "listener" : "listeners"} on ${who.join(", ")}`;
   return engine === "kfunc"
     ? { ...ok, found: `used by ${those}, which the kernel module finds` }

@@ -1,6 +1,7 @@
 /** Addresses with ports on the command line and on the screen. */
 import { IlmError } from "../errors.js";
 import { parseAddress, type Address } from "../model/address.js";
+import type { Listener } from "../model/listener.js";
 import { parsePort } from "../model/ports.js";
 
 export interface Endpoint {
@@ -32,6 +33,15 @@ function usage(what: string, reason: string, hint: string): IlmError {
   return new IlmError("USAGE", `${what}: ${reason}`, {
     remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
   });
+}
+
+/** `127.0.0.53%lo:53` for a socket that is bound to an interface, as ss(8) writes it. */
+export function formatPlace({
+  address,
+  port,
+  deviceName,
+}: Pick<Listener, "address" | "port" | "deviceName">): string {
+  return formatEndpoint(deviceName === "" ? address : `${address}%${deviceName}`, port);
 }
 
 /** The inverse of parseEndpoint; `*` for the wildcard listener, without the port when it is the dialled one. */

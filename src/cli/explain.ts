@@ -2,16 +2,24 @@
 import { randomInt } from "node:crypto";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
-import { familyOf, type Address } from "../model/address.js";
+import { familyOf, isLoopback4, type Address } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { allMappings, protocols, type Mapping, type Protocol } from "../model/mapping.js";
-import { destinationStates, type DestinationState } from "../registry/registry.js";
+import {
+  destinationStates,
+  handoverOf,
+  joinListeners,
+  type DestinationState,
+} from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { parseEndpoint } from "./endpoint.js";
 import { kernelChoice } from "./kernel-choice.js";
+import { meansOf } from "./means.js";
+import { findObstacles } from "./obstacles.js";
 import { ownersOf } from "./owners.js";
 import { explanationShape, renderExplanation, type Explained } from "./render/explanation.js";
+import { interfaceWith, wayOf } from "./way.js";
 import { needInForce, withDataPlane } from "./with-data-plane.js";
 
 export interface ExplainOptions {
@@ -36,8 +44,12 @@ export async function explain(
       remedy: "A packet has two IPv4 or two IPv6 addresses.",
     });
   }
+  const { interfaces } = await import("../kernel/interfaces.js");
+  const names = interfaces();
   const interfaceIndex =
-    options.interface === undefined ? 0 : await findInterface(options.interface);
+    options.interface === undefined
+      ? interfaceWith(local.address)
+      : findInterface(options.interface, names);
   const packet: Packet = {
     protocol,
     local: local.address,
@@ -46,16 +58,15 @@ export async function explain(
     remotePort: remote.port,
     interfaceIndex,
   };
-  const explained = await withDataPlane((dataPlane) =>
-    ask(dataPlane, packet, options.interface ?? null),
-  );
+  const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, names, options));
   print(context, explanationShape(explained), () => renderExplanation(explained, context.colours));
 }
 
 async function ask(
   dataPlane: DataPlane,
   packet: Packet,
-  interfaceName: string | null,
+  names: ReadonlyMap<number, string>,
+  options: ExplainOptions,
 ): Promise<Explained> {
   const { rules } = needInForce(dataPlane);
   const explanation = dataPlane.explain(packet);
@@ -70,16 +81,25 @@ async function ask(
     selected,
     ...states.flatMap((state) => [state.wildcardWouldAnswer, ...state.listeners]),
   ].filter((listener) => listener !== null);
+  const means = meansOf(dataPlane);
+  const view = selected && joinListeners(rules, [selected])[0];
+  const atIngress = view !== undefined && view !== null && handoverOf(view, means) === "ingress";
+  const way = wayOf(dataPlane, packet, names, {
+    remoteGiven: options.from !== undefined,
+    atIngress,
+  });
   return {
     explanation,
+    obstacles: findObstacles(packet, way),
     rules,
     mapping,
     selected,
     kernel,
     states,
     ownerOf: await ownersOf(named),
-    nat: dataPlane.nat(),
-    interfaceName,
+    nat: means.nat,
+    interfaceName: names.get(packet.interfaceIndex) ?? null,
+    interfaceGiven: options.interface !== undefined,
   };
 }
 
@@ -102,14 +122,14 @@ function parseProtocol(text: string): Protocol {
   });
 }
 
-/** Somebody out there: an address of the ranges for documentation (RFC 5737, RFC 3849). */
+/** Somebody out there: an address of the ranges for documentation (RFC 5737, RFC 3849). To loopback addresses only the machine itself comes. */
 function anyone(local: Address): Address {
+  if (isLoopback4(local)) return "127.0.0.1" as Address;
+  if (local === "::1") return local;
   return (familyOf(local) === 4 ? "198.51.100.7" : "2001:db8:ffff::7") as Address;
 }
 
-async function findInterface(name: string): Promise<number> {
-  const { interfaceNames } = await import("../kernel/procfs.js");
-  const names = interfaceNames();
+function findInterface(name: string, names: ReadonlyMap<number, string>): number {
   for (const [index, known] of names) {
     if (known === name) return index;
   }

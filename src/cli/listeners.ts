@@ -3,7 +3,8 @@ import { emptyRules } from "../model/mapping.js";
 import type { Handover, Listener, Owner } from "../model/listener.js";
 import { handoverOf, joinListeners, type ListenerView, type Means } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatPlace } from "./endpoint.js";
+import { meansOf } from "./means.js";
 import { ownersOf } from "./owners.js";
 import { unitOf } from "./render/listener.js";
 import { renderTable, type Column } from "./render/table.js";
@@ -16,18 +17,10 @@ export interface ListenersOptions {
 }
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
-  const { all, means } = await withDataPlane((dataPlane) => {
-    const inForce = dataPlane.inForce();
-    return {
-      all: joinListeners(inForce?.rules ?? emptyRules, dataPlane.listeners()),
-      means: {
-        kfunc: inForce?.engine === "kfunc",
-        steers: dataPlane.steers() ?? false,
-        nat: dataPlane.nat(),
-        vrfs: dataPlane.vrfs(),
-      },
-    };
-  });
+  const { all, means } = await withDataPlane((dataPlane) => ({
+    all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+    means: meansOf(dataPlane),
+  }));
   const views = all
     .filter((view) => options.mapped !== true || view.mappings.length > 0)
     .toSorted((left, right) => inOrder(left.listener, right.listener));
@@ -73,6 +66,7 @@ function listenerShape(
     v6only: listener.v6only,
     reuseport: listener.reuseport,
     device: listener.device,
+    deviceName: listener.deviceName,
     cookie: listener.cookie,
     uid: listener.uid,
   };
@@ -103,7 +97,7 @@ function renderViews(
     return [
       listener.groupSize > 1 ? `${listener.kind}, one of ${listener.groupSize}` : listener.kind,
       {
-        text: formatEndpoint(listener.address, listener.port),
+        text: printable(formatPlace(listener)),
         paint: listener.wildcard ? colours.yellow : (text: string) => text,
       },
       printable(owner?.command ?? "?"),

@@ -5,6 +5,7 @@ import type { Listener } from "../model/listener.js";
 import { sysctl } from "../kernel/procfs.js";
 import { allMappings, type Protocol, type Rules } from "../model/mapping.js";
 import { handoverOf, joinListeners, type ListenerView } from "../registry/registry.js";
+import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "./mptcp.js";
 import { ownersOf } from "./owners.js";
 import { describeListener, describeNat } from "./render/listener.js";
@@ -18,10 +19,10 @@ export async function unreachedWarnings(
   following: boolean,
 ): Promise<Warning[]> {
   const inForce = dataPlane.inForce();
-  const nat = dataPlane.nat();
-  if (inForce === null || inForce.engine === "kfunc" || nat.length === 0) return [];
-  if (dataPlane.steers() !== true) return [];
-  const means = { kfunc: false, steers: true, nat, vrfs: dataPlane.vrfs() };
+  if (inForce === null) return [];
+  const means = meansOf(dataPlane);
+  const { nat } = means;
+  if (means.kfunc || nat.length === 0 || !means.steers) return [];
   const { rules } = inForce;
   const unreached = joinListeners(rules, listeners()).filter(
     (view) =>

@@ -7,7 +7,7 @@ import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatEndpoint, formatPlace } from "./endpoint.js";
 import { mptcpRemedy } from "./mptcp.js";
 import { count } from "./render/text.js";
 
@@ -84,7 +84,7 @@ export function findWarnings({
     ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
     ...(steers === true && engine !== "kfunc" ? vrfDestinations(inForce, listeners, vrfs) : []),
     ...ended(endedNamespaces),
-    ...uncovered(uncoveredInterfaces),
+    ...(uncoveredInterfaces.length === 0 ? [] : [uncoveredWarning(uncoveredInterfaces)]),
     ...overtaken.map(overtakenWarning),
     ...unusedModule(kfuncTrouble),
     ...fullFlows(flows),
@@ -97,7 +97,7 @@ function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warnin
     .filter(({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0)
     .map(({ listener, mappings }) => ({
       kind: "mptcp" as const,
-      message: `the listener on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
+      message: `the listener on ${formatPlace(listener)} (of ${mappings.join(", ")}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
       remedy: `${mptcpRemedy(rules)}; or take Linux 6.6 or later.`,
     }));
 }
@@ -112,7 +112,7 @@ function vrfDestinations(
     .filter((view) => view.mappings.length > 0 && handoverOf(view, means) === "none")
     .map(({ listener, mappings }) => ({
       kind: "vrf" as const,
-      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatEndpoint(listener.address, listener.port)} (of ${mappings.join(", ")}) is bound to a VRF, and the hand-over at ingress does not find such`,
+      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${mappings.join(", ")}) is bound to a VRF, and the hand-over at ingress does not find such`,
       remedy:
         "Load the kernel module ilm_lookup, whose engine finds them (kmod/README.md); or let an MPTCP daemon listen with plain TCP, and a UDP daemon on the VRF's own address.",
     }));
@@ -191,18 +191,15 @@ function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning
   }));
 }
 
-function uncovered(names: readonly string[]): Warning[] {
-  if (names.length === 0) return [];
-  return [
-    {
-      kind: "interface-uncovered",
-      message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
-      remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
-    },
-  ];
+export function uncoveredWarning(names: readonly string[]): Warning {
+  return {
+    kind: "interface-uncovered",
+    message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
+    remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
+  };
 }
 
-function overtakenWarning({ interface: name, direction, programs }: Overtaken): Warning {
+export function overtakenWarning({ interface: name, direction, programs }: Overtaken): Warning {
   const what =
     direction === "ingress"
       ? "datagrams (and MPTCP connections) that it does not pass on are not handed over"

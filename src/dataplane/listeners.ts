@@ -11,7 +11,8 @@ function kindOf(record: Record): ListenerKind {
   return record.mptcp === 1 ? "mptcp" : "tcp";
 }
 
-export function toListener(record: Record): Listener {
+/** `nameOf`: of an interface, by its index. */
+export function toListener(record: Record, nameOf: (index: number) => string): Listener {
   const address = addressFromBytes(record.address);
   return {
     protocol: record.protocol === IPPROTO_UDP ? "udp" : "tcp",
@@ -25,6 +26,7 @@ export function toListener(record: Record): Listener {
     groupSize: record.groupSize,
     groupProgram: record.groupProgram === 1,
     device: record.device,
+    deviceName: record.device === 0 ? "" : nameOf(record.device),
     placed: record.placed === 1,
     cookie: record.cookie.toString(),
     inode: Number(record.inode),

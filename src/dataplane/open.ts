@@ -16,7 +16,7 @@ import {
   waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
-import { vrfIndexes } from "../kernel/interfaces.js";
+import { interfaces, vrfIndexes } from "../kernel/interfaces.js";
 import type { Folder } from "../kernel/folder.js";
 import { LOCK_EX, flock } from "../kernel/libc.js";
 import { removeLockFile } from "../kernel/lock.js";
@@ -469,7 +469,10 @@ class KernelDataPlane implements DataPlane {
   listeners(): Listener[] {
     const loaded = this.#current();
     const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
-    return decodeAll(listenerLayout, records).map(toListener);
+    let names: ReadonlyMap<number, string> | undefined;
+    // Few listeners are bound to one.
+    const nameOf = (index: number): string => (names ??= interfaces()).get(index) ?? "?";
+    return decodeAll(listenerLayout, records).map((record) => toListener(record, nameOf));
   }
 
   flows(): Flow[] {

@@ -12,7 +12,7 @@ import {
 } from "../model/address.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
-import { NLM_F_DUMP, align, attributes, message, talk } from "./netlink.js";
+import { NLM_F_DUMP, attribute, attributes, message, talk } from "./netlink.js";
 
 /** Our value of IFA_PROTO; the kernel's own are 1 to 3 (include/uapi/linux/if_addr.h), the rest is free for users. */
 const OURS = 0x69;
@@ -42,15 +42,6 @@ export interface HostAddress {
   readonly prefixLength: number;
   /** We put it there. */
   readonly ours: boolean;
-}
-
-function attribute(type: number, data: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(align(4 + data.length));
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, 4 + data.length, true);
-  view.setUint16(2, type, true);
-  bytes.set(data, 4);
-  return bytes;
 }
 
 function ifaddrmsg(

@@ -318,19 +318,24 @@ function ingressCheck(): HostCheck {
   );
 }
 
-/** Descriptors of our own link and of those of others, by the program's id. */
-function otherProgramsCheck(): HostCheck {
+/** sk_lookup programs of others in this network namespace: their names, with the id of the link that bpftool(8) shows. */
+export function otherLookupPrograms(): string[] {
   const pins = Pins.open(netnsInode());
   const own = pins?.lookupLink();
   const ours = own?.info().id;
   own?.close();
   pins?.close();
-  const others = skLookupLinks(netnsInode()).filter((link) => link.id !== ours);
-  const names = others.map((link) => `${programName(link.programId)} (link ${link.id})`);
+  return skLookupLinks(netnsInode())
+    .filter((link) => link.id !== ours)
+    .map((link) => `${programName(link.programId)} (link ${link.id})`);
+}
+
+function otherProgramsCheck(): HostCheck {
+  const others = otherLookupPrograms();
   return check(
     "other sk_lookup programs",
     others.length === 0 ? "ok" : "warning",
-    others.length === 0 ? "none" : names.join(", "),
+    others.length === 0 ? "none" : others.join(", "),
     "The kernel runs all of them in the order in which they were attached, and the last that selects a socket wins: make sure they do not speak for the same ports; `bpftool link show` lists them",
   );
 }

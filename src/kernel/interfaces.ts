@@ -9,6 +9,9 @@ const RTM_GETLINK = 18;
 const IFINFOMSG = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
+const IFLA_XDP = 43;
+const IFLA_XDP_ATTACHED = 2;
+const NLA_TYPE_MASK = 0x3fff;
 
 /** Index -> name. */
 export function interfaces(): Map<number, string> {
@@ -35,6 +38,22 @@ export function vrfIndexes(): number[] {
         if (kind === IFLA_INFO_KIND && Buffer.from(name).toString("latin1") === "vrf\0") {
           found.push(index);
         }
+      }
+    }
+  }
+  return found;
+}
+
+/** Indexes of the interfaces that an XDP program is attached to: it sees packets before all else. */
+export function xdpIndexes(): Set<number> {
+  const found = new Set<number>();
+  const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
+  for (const body of talk("RTM_GETLINK", request)) {
+    const index = new DataView(body.buffer, body.byteOffset).getUint32(4, true);
+    for (const [type, xdp] of attributes(body, IFINFOMSG)) {
+      if ((type & NLA_TYPE_MASK) !== IFLA_XDP) continue;
+      for (const [kind, mode] of attributes(xdp, 0)) {
+        if (kind === IFLA_XDP_ATTACHED && mode[0] !== 0) found.add(index);
       }
     }
   }

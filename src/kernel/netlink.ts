@@ -58,6 +58,16 @@ export function* talk(call: string, request: Uint8Array): Generator<Uint8Array> 
   }
 }
 
+/** One attribute of a request. */
+export function attribute(type: number, data: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(align(4 + data.length));
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, 4 + data.length, true);
+  view.setUint16(2, type, true);
+  bytes.set(data, 4);
+  return bytes;
+}
+
 /** Type and content of each attribute of a message's body, from an offset on. */
 export function* attributes(body: Uint8Array, from: number): Generator<[number, Uint8Array]> {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);

@@ -67,22 +67,6 @@ export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
   return owners;
 }
 
-/** Index -> name, of the main thread's namespace (net/core/net-procfs.c shows no index: /proc/net/if_inet6 and igmp do). */
-export function interfaceNames(): Map<number, string> {
-  const names = new Map<number, string>();
-  for (const line of orGone(() => readFileSync("/proc/self/net/igmp", "utf8"), "").split("\n")) {
-    const match = /^(\d+)\s+(\S+)\s*:/.exec(line);
-    if (match !== null) names.set(Number(match[1]), match[2] ?? "");
-  }
-  for (const line of orGone(() => readFileSync("/proc/self/net/if_inet6", "utf8"), "").split(
-    "\n",
-  )) {
-    const fields = line.trim().split(/\s+/);
-    if (fields.length === 6) names.set(Number.parseInt(fields[1] ?? "0", 16), fields[5] ?? "");
-  }
-  return names;
-}
-
 /** False in a new namespace until somebody sets it up: nothing on 127.0.0.0/8 works then. */
 export function loopbackIsUp(): boolean {
   return (networkInterfaces()["lo"] ?? []).some((entry) => entry.address === "127.0.0.1");

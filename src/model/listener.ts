@@ -22,6 +22,8 @@ export interface Listener {
   readonly groupProgram: boolean;
   /** Interface index of SO_BINDTODEVICE, 0 for none. */
   readonly device: number;
+  /** The interface's name; empty for none, `?` when it is gone. */
+  readonly deviceName: string;
   /** sk_lookup can select it out of a socket map. */
   readonly placed: boolean;
   /** Socket cookie, decimal (64 bit). */

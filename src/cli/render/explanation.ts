@@ -14,6 +14,7 @@ import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import type { DestinationState } from "../../registry/registry.js";
 import { passedOver } from "../../compile/precedence.js";
 import type { Colours } from "../context.js";
+import type { Obstacle } from "../obstacles.js";
 import { formatEndpoint } from "../endpoint.js";
 import { LOAD_MODULE, mptcpRemedy } from "../mptcp.js";
 import { describeListener, describeNat, unitOf } from "./listener.js";
@@ -22,6 +23,7 @@ import { printable } from "./text.js";
 
 export interface Explained {
   readonly explanation: Explanation;
+  readonly obstacles: readonly Obstacle[];
   readonly rules: Rules;
   readonly mapping: Mapping | null;
   /** The socket that the program selected, when the socket tables have it. */
@@ -33,12 +35,21 @@ export interface Explained {
   readonly ownerOf: (listener: Listener) => Owner | undefined;
   /** The families of which there is NAT. */
   readonly nat: readonly Family[];
-  /** Of the interface that the packet comes in on; null: none was given. */
+  /** Of the interface that the packet comes in on; null: none is known. */
   readonly interfaceName: string | null;
+  /** It was asked about; otherwise it is the one that has the address. */
+  readonly interfaceGiven: boolean;
 }
 
+/** `blocked`: the packet does not come so far as to be decided on. */
+export type ShownVerdict = Verdict | "blocked";
+
 export interface ExplanationShape {
-  readonly verdict: Verdict;
+  /** What becomes of the packet. */
+  readonly verdict: ShownVerdict;
+  /** What ilm decides when it is asked. */
+  readonly decision: Verdict;
+  readonly obstacles: readonly Obstacle[];
   readonly mapping: string | null;
   readonly matchedBy: MatchedBy;
   readonly destination: { readonly address: string; readonly port: number } | null;
@@ -67,7 +78,9 @@ export function explanationShape(explained: Explained): ExplanationShape {
   const destination =
     explanation.destination === null ? undefined : mapping?.to[explanation.destination];
   return {
-    verdict: explanation.verdict,
+    verdict: shownVerdict(explained),
+    decision: explanation.verdict,
+    obstacles: explained.obstacles,
     mapping: mapping?.name ?? null,
     matchedBy: explanation.matchedBy,
     destination: destination === undefined ? null : place(destination, explanation),
@@ -80,6 +93,10 @@ export function explanationShape(explained: Explained): ExplanationShape {
     generation: explanation.generation,
     steps: explanationSteps(explained),
   };
+}
+
+export function shownVerdict({ explanation, obstacles }: Explained): ShownVerdict {
+  return obstacles.some(({ sure }) => sure) ? "blocked" : explanation.verdict;
 }
 
 function listenerShape(explained: Explained): ExplanationShape["listener"] {
@@ -123,19 +140,19 @@ export function renderExplanation(explained: Explained, colours: Colours): strin
   return steps
     .map((step, index) => {
       if (index === 0) return `${colours.bold(step)}\n`;
-      const text =
-        index === last ? paintVerdict(explained.explanation.verdict, colours)(step) : step;
+      const text = index === last ? paintVerdict(shownVerdict(explained), colours)(step) : step;
       return `  ${index}. ${text}\n`;
     })
     .join("");
 }
 
-export function paintVerdict(verdict: Verdict, colours: Colours): (text: string) => string {
+export function paintVerdict(verdict: ShownVerdict, colours: Colours): (text: string) => string {
   switch (verdict) {
     case "selected":
       return colours.green;
     case "rejected":
     case "missed":
+    case "blocked":
       return colours.yellow;
     case "existing":
     case "unmanaged":
@@ -147,7 +164,11 @@ export function explanationSteps(explained: Explained): string[] {
   const { explanation, mapping } = explained;
   const { packet, generation } = explanation;
   const steps = [
-    `${packet.protocol} ${dialled(explained)} from ${formatEndpoint(packet.remote, packet.remotePort)}, generation ${generation}`,
+    `${packet.protocol} ${dialled(explained)} from ${formatEndpoint(packet.remote, packet.remotePort)}${arrival(explained)}, generation ${generation}`,
+    ...explained.obstacles.map(
+      ({ sure, message, remedy }) =>
+        `${sure ? "in the way" : "may be in the way"}: ${message}. ${remedy}`,
+    ),
   ];
   if (mapping === null) {
     if (explanation.matchedBy !== "owned") steps.push(...passedOverSteps(explained));
@@ -161,6 +182,11 @@ export function explanationSteps(explained: Explained): string[] {
   }
   steps.push(outcome(explained));
   return steps;
+}
+
+function arrival({ interfaceName, interfaceGiven }: Explained): string {
+  if (interfaceName === null) return "";
+  return `, in on ${printable(interfaceName)}${interfaceGiven ? "" : " (which has the address; another: --interface)"}`;
 }
 
 function dialled({ explanation: { packet } }: Explained): string {
@@ -316,9 +342,13 @@ function outcome(explained: Explained): string {
     kernel === null
       ? "the kernel goes on and rejects it, because nobody listens there"
       : `the kernel goes on and gives it to ${describeListener(kernel, ownerOf(kernel))}`;
+  if (shownVerdict(explained) === "blocked") {
+    return `blocked: it does not come to a socket; if it did, ilm's decision would be: ${explanation.verdict}`;
+  }
+  const perhaps = explained.obstacles.length === 0 ? "" : ", if it comes so far";
   switch (explanation.verdict) {
     case "selected":
-      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, ownerOf(explained.selected))} gets the connection`;
+      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, ownerOf(explained.selected))} gets the connection${perhaps}`;
     case "existing":
       return `existing: ${goesOn}`;
     case "missed":

@@ -1,7 +1,7 @@
 /** Listeners in words. */
 import type { Family } from "../../model/address.js";
 import type { Listener, Owner } from "../../model/listener.js";
-import { formatEndpoint } from "../endpoint.js";
+import { formatPlace } from "../endpoint.js";
 import { printable } from "./text.js";
 
 /** `nginx (pid 812)`, or who else it may be. */
@@ -13,7 +13,7 @@ export function describeOwner(owner: Owner | undefined): string {
 
 /** `nginx (pid 812) on 127.0.1.10:443`. */
 export function describeListener(listener: Listener, owner: Owner | undefined): string {
-  return `${describeOwner(owner)} on ${formatEndpoint(listener.address, listener.port)}`;
+  return `${describeOwner(owner)} on ${printable(formatPlace(listener))}`;
 }
 
 export function describeNat(families: readonly Family[]): string {

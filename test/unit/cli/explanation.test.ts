@@ -71,6 +71,7 @@ function explained(
   const mapping = full.mapping === null ? null : web;
   return {
     explanation: full,
+    obstacles: [],
     rules,
     mapping,
     selected: null,
@@ -79,6 +80,7 @@ function explained(
     ownerOf: () => owner,
     nat: [],
     interfaceName: null,
+    interfaceGiven: false,
     ...changes,
   };
 }

@@ -23,6 +23,7 @@ export function listener(text: string, port: number, changes: Partial<Listener> 
     groupSize: 0,
     groupProgram: false,
     device: 0,
+    deviceName: "",
     placed: false,
     cookie: "7",
     inode: 1000 + port,

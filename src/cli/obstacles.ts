@@ -1,0 +1,113 @@
+/** What keeps a packet from the decision, or may: found beside the program, which only sees packets that have come so far. Pure. */
+import type { Overtaken } from "../dataplane/types.js";
+import type { Route } from "../kernel/route.js";
+import { familyOf } from "../model/address.js";
+import type { Packet } from "../model/decision.js";
+import { overtakenWarning, uncoveredWarning } from "./warnings.js";
+
+export interface Obstacle {
+  readonly kind: "route" | "source" | "firewall" | "nat" | "program" | "interface";
+  /** Surely in the way; otherwise it may be, or is in the way of some packets. */
+  readonly sure: boolean;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** What of the host decides whether a packet comes to a socket of it. */
+export interface Way {
+  readonly route: Route;
+  /** Of the interface that it comes in on; empty: the machine itself sends, or nobody knows. */
+  readonly interfaceName: string;
+  /** The interface that it would leave by, where it is for another host. */
+  readonly routedTo: string | null;
+  /** An XDP program is attached to that interface. */
+  readonly xdp: boolean;
+  /** sk_lookup programs of others. */
+  readonly otherPrograms: readonly string[];
+  /** Ingress hands over what was selected. */
+  readonly atIngress: boolean;
+  readonly overtaken: readonly Overtaken[];
+  /** Names of interfaces without the programs. */
+  readonly uncovered: readonly string[];
+}
+
+export function findObstacles(packet: Packet, way: Way): Obstacle[] {
+  const { interfaceName: name } = way;
+  return [
+    ...routeObstacle(packet, way),
+    ...(way.xdp
+      ? [
+          {
+            kind: "program" as const,
+            sure: false,
+            message: `an XDP program on ${name} sees every packet first, and may drop it or send it elsewhere`,
+            remedy: `\`ip link show ${name}\` names it.`,
+          },
+        ]
+      : []),
+    ...(way.atIngress ? ingressObstacles(way) : []),
+    ...(way.otherPrograms.length === 0
+      ? []
+      : [
+          {
+            kind: "program" as const,
+            sure: false,
+            message: `${way.otherPrograms.join(", ")} of somebody else ${way.otherPrograms.length === 1 ? "is" : "are"} asked for sockets too, and the last that selects one wins`,
+            remedy:
+              "Make sure that they do not speak for the same ports; `bpftool link show` lists them.",
+          },
+        ]),
+  ];
+}
+
+function ingressObstacles({ interfaceName: name, overtaken, uncovered }: Way): Obstacle[] {
+  const found: Obstacle[] = [];
+  if (uncovered.includes(name)) {
+    const { message, remedy } = uncoveredWarning([name]);
+    found.push({ kind: "interface", sure: true, message, remedy });
+  }
+  for (const one of overtaken) {
+    if (one.interface !== name || one.direction !== "ingress") continue;
+    const { message, remedy } = overtakenWarning(one);
+    found.push({ kind: "program", sure: false, message, remedy });
+  }
+  return found;
+}
+
+function routeObstacle(packet: Packet, { route, interfaceName, routedTo }: Way): Obstacle[] {
+  const { local, remote } = packet;
+  const prefix = `${local}/${familyOf(local) === 6 ? 128 : 32}`;
+  switch (route.type) {
+    case "local":
+      return [];
+    case "source":
+      return [
+        {
+          kind: "source",
+          sure: true,
+          message: `the kernel drops what comes from ${remote} to ${local} on ${interfaceName}, for its source (a martian, or net.ipv4.conf.${interfaceName}.rp_filter)`,
+          remedy: `Is there a route back to ${remote} by ${interfaceName}? (\`ip route get ${remote}\`.) With several uplinks: sysctl net.ipv4.conf.${interfaceName}.rp_filter=2.`,
+        },
+      ];
+    default:
+      return [
+        {
+          kind: "route",
+          sure: true,
+          message: `${local} is not an address of this host: ${describeRoute(route.type, routedTo)}, and no socket here gets it`,
+          remedy: `Add it to an interface; or, for an address that is routed to this host: ip route add local ${prefix} dev lo.`,
+        },
+      ];
+  }
+}
+
+function describeRoute(type: Route["type"], routedTo: string | null): string {
+  switch (type) {
+    case "none":
+      return "there is no route to it";
+    case "unicast":
+      return `what is sent to it is routed on${routedTo === null ? "" : ` to ${routedTo}`} or dropped`;
+    default:
+      return `its route is of the type ${type}`;
+  }
+}

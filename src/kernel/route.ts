@@ -1,0 +1,107 @@
+/** What the routing tables do with a packet that comes in (rtnetlink(7), RTM_GETROUTE: what `ip route get` shows). */
+import { type Address, addressBytes, familyOf } from "../model/address.js";
+import { errnoOf } from "./ffi.js";
+import { AF_INET, AF_INET6 } from "./libc.js";
+import { attribute, attributes, message, talk } from "./netlink.js";
+
+const RTM_GETROUTE = 26;
+const RTMSG = 12;
+const RTA_DST = 1;
+const RTA_SRC = 2;
+const RTA_IIF = 3;
+const RTA_OIF = 4;
+/** include/uapi/linux/rtnetlink.h, RTN_UNICAST and after. */
+const types = [
+  "unspecified",
+  "unicast",
+  "local",
+  "broadcast",
+  "anycast",
+  "multicast",
+  "blackhole",
+  "unreachable",
+  "prohibit",
+] as const;
+export type RouteType = (typeof types)[number];
+
+const EACCES = 13;
+const EXDEV = 18;
+const EINVAL = 22;
+const ENETUNREACH = 101;
+const EHOSTUNREACH = 113;
+
+/**
+ * `local`: it comes to the sockets of this namespace. `none`: there is no route. `source`: the source address is refused on that
+ * interface, by rp_filter or as a martian.
+ */
+export type Route =
+  | { readonly type: RouteType; readonly interfaceIndex: number | null }
+  | { readonly type: "none" | "source"; readonly interfaceIndex: null };
+
+export interface Arrival {
+  readonly local: Address;
+  /** Null: somebody; then nothing is asked of the source. */
+  readonly remote: Address | null;
+  /** 0: it is not known, or the machine itself sends. */
+  readonly interfaceIndex: number;
+}
+
+/** Throws what a netlink question throws. */
+export function routeOf({ local, remote, interfaceIndex }: Arrival): Route {
+  const route = ask(local, []);
+  if (route.type !== "local" || remote === null || interfaceIndex === 0) return route;
+  // As a packet that comes in, which is asked for its source too.
+  const source = [
+    attribute(RTA_SRC, nativeBytes(remote)),
+    attribute(RTA_IIF, native32(interfaceIndex)),
+  ];
+  const arriving = ask(local, source);
+  return arriving.type === "blackhole" ? { type: "source", interfaceIndex: null } : arriving;
+}
+
+function ask(local: Address, source: readonly Uint8Array[]): Route {
+  const destination = nativeBytes(local);
+  const bits = destination.length * 8;
+  // struct rtmsg: family, lengths of destination and source, and what the kernel fills in.
+  const head = new Uint8Array(RTMSG);
+  head.set([familyOf(local) === 4 ? AF_INET : AF_INET6, bits, source.length === 0 ? 0 : bits]);
+  const body = Buffer.concat([head, attribute(RTA_DST, destination), ...source]);
+  try {
+    for (const answer of talk("RTM_GETROUTE", message(RTM_GETROUTE, 0, body))) {
+      return { type: types[answer[7] ?? 0] ?? "unspecified", interfaceIndex: outputOf(answer) };
+    }
+  } catch (error) {
+    switch (errnoOf(error)) {
+      case ENETUNREACH:
+      case EHOSTUNREACH:
+        return { type: "none", interfaceIndex: null };
+      case EACCES:
+        return { type: "prohibit", interfaceIndex: null };
+      case EXDEV:
+        return { type: "source", interfaceIndex: null };
+      // Of a packet that comes in, also a martian.
+      case EINVAL:
+        return { type: "blackhole", interfaceIndex: null };
+      default:
+        throw error;
+    }
+  }
+  return { type: "none", interfaceIndex: null };
+}
+
+function nativeBytes(address: Address): Uint8Array {
+  return addressBytes(address).subarray(familyOf(address) === 4 ? 12 : 0);
+}
+
+function outputOf(body: Uint8Array): number | null {
+  for (const [type, data] of attributes(body, RTMSG)) {
+    if (type === RTA_OIF) return new DataView(data.buffer, data.byteOffset).getUint32(0, true);
+  }
+  return null;
+}
+
+function native32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
