@@ -11,6 +11,7 @@ import { openDataPlane } from "../dataplane/open.js";
 import { print, type Context } from "./context.js";
 import type { Listener } from "../model/listener.js";
 import { hostAddresses } from "./host-addresses.js";
+import { absentDestinations } from "./absent-destinations.js";
 import { ownersOf } from "./owners.js";
 import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
@@ -48,10 +49,12 @@ async function checkRules(): Promise<Check[]> {
     const rules = inForce?.rules ?? null;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
+    const present = hostAddresses();
     const warnings = findWarnings({
       rules,
       listeners,
-      hostAddresses: hostAddresses(),
+      hostAddresses: present,
+      absentDestinations: await absentDestinations(rules, present),
       daemon,
       engine: inForce?.engine ?? null,
       steers: dataPlane.steers(),

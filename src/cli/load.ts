@@ -1,10 +1,12 @@
 /** Reads what `-f FILE` and the mappings given as arguments ask for. */
 import { loadDesired, type Desired } from "../daemon/desired.js";
+import { destinationsToFind, warnOfElsewhere, warnOfReserved } from "../compile/elsewhere.js";
 import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
-import { configurationError, IlmError } from "../errors.js";
+import { configurationError, IlmError, type Problem } from "../errors.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
-import { emptyRules } from "../model/mapping.js";
+import { emptyRules, type Mapping, type Service } from "../model/mapping.js";
 import { beginStep } from "../progress.js";
+import { findAbsent } from "./host-addresses.js";
 import { count } from "./render/text.js";
 
 export interface SourceOptions {
@@ -26,9 +28,23 @@ export async function loadWanted(
   const { checkRules } = await import("../compile/compile.js");
   beginStep(`compiling ${count(desired.file.mappings.length, "mapping")}`);
   const problems = checkRules({ ...emptyRules, source: desired.source, file: desired.file });
-  const host = ephemeralPorts();
-  const ofHost = host === undefined ? [] : warnOfEphemeralPorts(desired.file.mappings, host);
+  const ofHost = await warnOfHost(desired.file.mappings, desired.file.services);
   const all = [...desired.warnings, ...problems, ...ofHost];
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(all);
   return { ...desired, warnings: all };
+}
+
+/** What this host has to say of the mappings. Warnings. */
+export async function warnOfHost(
+  mappings: readonly Mapping[],
+  services: readonly Service[],
+): Promise<Problem[]> {
+  const host = ephemeralPorts();
+  const destinations = destinationsToFind(mappings, services);
+  const absent = await findAbsent(destinations.map(({ address }) => address));
+  return [
+    ...warnOfReserved(mappings),
+    ...warnOfElsewhere(destinations.filter(({ address }) => absent.has(address))),
+    ...(host === undefined ? [] : warnOfEphemeralPorts(mappings, host)),
+  ];
 }

@@ -8,6 +8,7 @@ import { type Counters, sumCounters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { hostAddresses } from "./host-addresses.js";
+import { absentDestinations } from "./absent-destinations.js";
 import { count, formatAge, indent } from "./render/text.js";
 import { findWarnings, type Warning } from "./warnings.js";
 import { unreachedWarnings } from "./unreached.js";
@@ -22,10 +23,12 @@ export async function status(context: Context): Promise<void> {
     const flows = dataPlane.flowCount();
     const faults = dataPlane.faults();
     const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
+    const present = hostAddresses();
     const found = findWarnings({
       rules: inForce?.rules ?? null,
       listeners,
-      hostAddresses: hostAddresses(),
+      hostAddresses: present,
+      absentDestinations: await absentDestinations(inForce?.rules ?? null, present),
       daemon,
       engine: inForce?.engine ?? null,
       steers: dataPlane.steers(),
