@@ -3,6 +3,8 @@ import { performChange } from "../daemon/perform.js";
 import type { Mapping, Origin } from "../model/mapping.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "./context.js";
+import { warnOfHost } from "../daemon/host-warnings.js";
+import { noteWarnings } from "./render/error.js";
 import { describeMapping, mappingShape } from "./render/mapping.js";
 import { withDataPlane } from "./with-data-plane.js";
 
@@ -21,18 +23,19 @@ export async function add(
   const { parseMappingArgument } = await import("../config/argument.js");
   await withDataPlane(async (dataPlane) => {
     const services = dataPlane.inForce()?.rules.file.services ?? [];
-    const mappings = texts
-      .flatMap((text) => parseMappingArgument(text, services))
-      .map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
+    const given = texts.flatMap((text) => parseMappingArgument(text, services));
+    const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
     const performed = await performChange(dataPlane, {
       kind: "add",
       mappings,
       replace: options.replace === true,
     });
+    const warnings = await warnOfHost(given, services);
+    noteWarnings(context, warnings);
     const added = mappings.map((mapping) => mappingShape(mapping, true));
     print(
       context,
-      { ...performed, added },
+      { ...performed, added, warnings },
       () =>
         mappings.map((mapping) => `${mapping.name}: ${describeMapping(mapping)}\n`).join("") +
         describePerformed(performed),

@@ -1,22 +1,26 @@
 /** What `status` and `doctor` look at before they warn: the rules, who listens, and the host. */
 import type { DaemonStatus } from "../daemon/api.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
+import { hostAddresses } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Listener } from "../model/listener.js";
-import { hostAddresses } from "./host-addresses.js";
+import { absentDestinations } from "./absent-destinations.js";
 import type { Circumstances } from "./warnings.js";
 
 /** `listeners`: of this network namespace. `daemon`: null when none answers. */
-export function circumstancesOf(
+export async function circumstancesOf(
   dataPlane: DataPlane,
   inForce: InForce | null,
   listeners: readonly Listener[],
   daemon: DaemonStatus | null,
-): Circumstances {
+): Promise<Circumstances> {
+  const rules = inForce?.rules ?? null;
+  const present = hostAddresses();
   return {
-    rules: inForce?.rules ?? null,
+    rules,
     listeners,
-    hostAddresses: hostAddresses(),
+    hostAddresses: present,
+    absentDestinations: await absentDestinations(rules, present),
     ephemeral: ephemeralPorts() ?? null,
     daemon,
     engine: inForce?.engine ?? null,

@@ -51,7 +51,7 @@ async function checkRules(): Promise<Check[]> {
     const rules = inForce?.rules ?? emptyRules;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
-    const warnings = findWarnings(circumstancesOf(dataPlane, inForce, listeners, daemon));
+    const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
     const findings = auditListeners(rules, listeners);
     return [

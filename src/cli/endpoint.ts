@@ -2,7 +2,8 @@
 import { IlmError } from "../errors.js";
 import { parseAddress, type Address } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
-import { parsePort } from "../model/ports.js";
+import { parseOnePort } from "../config/port.js";
+import { remedyForEndpoint } from "./meant-endpoint.js";
 
 export interface Endpoint {
   readonly address: Address;
@@ -14,15 +15,20 @@ export function parseEndpoint(text: string, what: string): Endpoint {
   const bracketed = /^\[([^\]]*)\]:([^:]*)$/.exec(text);
   const plain = /^([^:[\]]*):([^:]*)$/.exec(text);
   const [, addressText, portText] = bracketed ?? plain ?? [];
+  const remedy = (): string | null => remedyForEndpoint(text, what);
   if (addressText === undefined || portText === undefined) {
-    throw usage(what, `${JSON.stringify(text)} is not an address with a port`, EXAMPLE);
+    throw usage(what, `${JSON.stringify(text)} is not an address with a port`, remedy() ?? EXAMPLE);
   }
   const address = parseAddress(addressText);
-  if (!address.ok) throw usage(what, address.reason, address.hint);
-  const port = parsePort(portText);
-  if (!port.ok) throw usage(what, port.reason, port.hint);
+  if (!address.ok) throw usage(what, address.reason, remedy() ?? address.hint);
+  const port = parseOnePort(portText);
+  if (!port.ok) throw usage(what, port.reason, remedy() ?? port.hint);
   if (address.address.includes(":") !== (bracketed !== null)) {
-    throw usage(what, `${JSON.stringify(text)} has brackets around an IPv4 address`, EXAMPLE);
+    throw usage(
+      what,
+      `${JSON.stringify(text)} has brackets around an IPv4 address`,
+      remedy() ?? EXAMPLE,
+    );
   }
   return { address: address.address, port: port.port };
 }

@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
+import { parseFrom, parseOn } from "../config/prefix.js";
 import { familyOf, isLoopback4, type Address } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
@@ -50,6 +51,8 @@ export async function explain(
     options.interface === undefined
       ? interfaceWith(local.address)
       : findInterface(options.interface, names);
+  refuseUnasked(local.address, "the address dialled", parseOn);
+  refuseUnasked(remote.address, "--from", parseFrom);
   const packet: Packet = {
     protocol,
     local: local.address,
@@ -60,6 +63,15 @@ export async function explain(
   };
   const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, names, options));
   print(context, explanationShape(explained), () => renderExplanation(explained, context.colours));
+}
+
+/** Of some addresses, ilm is never asked, and the answer would be of a packet that there is not. */
+function refuseUnasked(address: Address, what: string, parse: typeof parseOn): void {
+  const parsed = parse(address);
+  if (parsed.ok) return;
+  throw new IlmError("USAGE", `${what}: ${parsed.reason}`, {
+    remedy: `Write the address of one ${what === "--from" ? "client" : "host"}: ${what === "--from" ? "198.51.100.7:40000" : "203.0.113.5:443"}.`,
+  });
 }
 
 async function ask(

@@ -20,7 +20,7 @@ export async function status(context: Context): Promise<void> {
     // Without rules they have no bearing on anything, and their lister would have to be loaded first.
     const listeners = inForce === null ? [] : dataPlane.listeners();
     const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
-    const circumstances = circumstancesOf(dataPlane, inForce, listeners, daemon);
+    const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
     const { flows, faults } = circumstances;
     const found = findWarnings(circumstances);
     const unreached = await unreachedWarnings(dataPlane, () => listeners, daemon !== null);

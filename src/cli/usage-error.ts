@@ -10,6 +10,12 @@ export function translateParserError(error: unknown): unknown {
     return new IlmError("USAGE", "no command was given", { remedy: "See `ilm --help`." });
   }
   const [first = "", ...rest] = error.message.replace(/^error: /, "").split("\n");
+  const [, given, choices] =
+    /value '([^']*)' is invalid.*Allowed choices are (.*)\.$/.exec(first) ?? [];
+  const lower = given?.toLowerCase() ?? "";
+  if (choices?.split(", ").includes(lower) === true) {
+    return new IlmError("USAGE", first, { remedy: `Write ${lower}, in lower case.` });
+  }
   const suggestion = /\(Did you mean (.*?)\??\)/.exec(rest.join(" "))?.[1];
   return new IlmError("USAGE", first, {
     remedy:

@@ -1,5 +1,6 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import { type EphemeralPorts, warnOfEphemeralPorts } from "../compile/ephemeral.js";
+import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../compile/elsewhere.js";
 import type { DaemonStatus } from "../daemon/api.js";
 import { describeKfuncTrouble } from "../daemon/changes.js";
 import type { EngineInForce, FlowCount, Faults, Overtaken } from "../dataplane/types.js";
@@ -16,6 +17,7 @@ export interface Warning {
     | "wildcard-would-answer"
     | "address-missing"
     | "ephemeral-ports"
+    | "destination-elsewhere"
     | "reload-failed"
     | "daemon"
     | "mptcp"
@@ -41,6 +43,8 @@ export interface Circumstances {
   readonly hostAddresses: ReadonlySet<Address>;
   /** The ports that the kernel gives to sockets which ask for none. Null: they could not be read. */
   readonly ephemeral: EphemeralPorts | null;
+  /** Destinations that no daemon could bind now. */
+  readonly absentDestinations: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
   /** What finds the listeners. Null: nothing is loaded. */
   readonly engine: EngineInForce | null;
@@ -64,6 +68,7 @@ export function findWarnings({
   listeners,
   hostAddresses,
   ephemeral,
+  absentDestinations,
   daemon,
   engine,
   steers,
@@ -79,6 +84,7 @@ export function findWarnings({
   return [
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
+    ...destinationsElsewhere(inForce, listeners, absentDestinations),
     ...wildcardsInstead(inForce, listeners),
     ...ephemeralPorts(inForce, ephemeral),
     ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
@@ -165,6 +171,36 @@ function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>):
           "Is lo up (`ip link set lo up`)? Then apply the configuration again, which adds the address to lo.",
       })),
   );
+}
+
+/** Destinations that somebody listens on are bound with IP_FREEBIND, or were when the address was there. */
+function destinationsElsewhere(
+  rules: Rules,
+  listeners: readonly Listener[],
+  absent: ReadonlySet<Address>,
+): Warning[] {
+  if (absent.size === 0) return [];
+  const bound = new Set(listeners.map(({ address }) => address));
+  return destinationsToFind(allMappings(rules), rules.file.services)
+    .filter(({ address }) => absent.has(address) && !bound.has(address))
+    .map((one) => ({
+      kind: "destination-elsewhere" as const,
+      message: `${describeMappings(one.mappings.map(({ name }) => name))} ${describeElsewhere(one)}`,
+      remedy: asSentence(remedyForElsewhere(one)),
+    }));
+}
+
+/** Names that are shown of many. */
+const SHOWN = 3;
+
+function describeMappings(names: readonly string[]): string {
+  if (names.length === 1) return `the mapping ${names[0]}`;
+  const shown = names.slice(0, SHOWN).join(", ");
+  return `each of the mappings ${shown}${names.length > SHOWN ? ` and ${names.length - SHOWN} more` : ""}`;
+}
+
+function asSentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {

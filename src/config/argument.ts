@@ -2,23 +2,16 @@
  * Mappings on the command line: `[PROTOCOL[+PROTOCOL]:]PORTS[@PREFIXES][@from:PREFIXES][@interface:NAMES]=DESTINATIONS`, where a
  * destination may end in `@weight:N`. No character of it means anything to a shell. Needs neither zod nor yaml.
  */
-import { parsePrefix, type Prefix } from "../model/address.js";
-import {
-  MAX_WEIGHT,
-  type Mapping,
-  type PortRange,
-  type Protocol,
-  type Service,
-} from "../model/mapping.js";
-import { formatPorts, parsePortItem } from "../model/ports.js";
+import type { Mapping, Service } from "../model/mapping.js";
+import { formatPorts } from "../model/ports.js";
+import { readParts, type ArgumentParts } from "./argument-parts.js";
+import { recogniseShape } from "./argument-shape.js";
 import { buildMappings, ServiceTable } from "./build.js";
 import { Problems } from "./problems.js";
 import { quote } from "./source.js";
-import { nearest } from "./suggest.js";
-import { formatTarget, parseInterface, parseTarget, type Target } from "./target.js";
+import { formatTarget, type Target } from "./target.js";
 
 const FORM = "write [PROTOCOL:]PORTS[@PREFIXES]=DESTINATIONS, such as tcp:8080=127.0.1.10:80";
-const CONDITIONS = "the parts are PREFIXES, from:PREFIXES and interface:NAMES, each once";
 
 /**
  * `tcp:8080=127.0.1.10:80`, `8080=web:80` (tcp), `tcp+udp:53=dns`, `tcp:8000-8099@203.0.113.0/24=127.0.1.20:9000,127.0.1.21:9000`,
@@ -34,29 +27,71 @@ export function parseMappingArgument(
   const add = (severity: "error" | "warning", message: string, hint: string): void => {
     problems.add({ severity, file, line: 0, column: 0, path: text, message, hint });
   };
-  const error = (message: string, hint: string): void => add("error", message, hint);
-
-  const parts = split(text);
-  if (parts === null) {
-    error(text === "" ? "the mapping is empty" : `${quote(text)} is not a mapping`, FORM);
-    problems.throwIfErrors([file]);
-    return [];
-  }
-  const protocols = parseProtocols(parts.protocols, error);
-  const ports = parseList(parts.ports, parsePortRange, error);
-  const conditions = parseConditions(parts.conditions, error);
-  const to = parseList(parts.to, parseTo, error);
+  const parts = readArgument(text, (reason, hint) => add("error", reason, hint));
   problems.throwIfErrors([file]);
+  if (parts === null) return [];
+  const { protocols, ports, on, from, interfaces, to } = parts;
 
   const unsaid = { name: undefined, existing: undefined, miss: undefined, handover: undefined };
   const mappings = buildMappings(
-    { protocols, ports, ...conditions, to, ...unsaid },
+    { protocols, ports, on, from, interfaces, to, ...unsaid },
     new ServiceTable(services),
     { file, line: 0, column: 0 },
     (severity, _spot, message, hint) => add(severity, message, hint),
   );
   problems.throwIfErrors([file]);
   return mappings;
+}
+
+type AddError = (message: string, hint: string) => void;
+
+/** The argument, read as a mapping; null when an error was told. */
+function readArgument(text: string, error: AddError): ArgumentParts | null {
+  const strict = readParts(text);
+  if (strict?.errors.length === 0) return strict;
+  const shape = recogniseShape(text);
+  const parts = shape === null ? strict : readParts(shape.text);
+  if (parts === null) {
+    const { reason, hint } = notArgument(text);
+    error(reason, hint);
+    return null;
+  }
+  const remedy = remedyOf(parts, shape?.note);
+  if (shape !== null) {
+    error(shape.reason, remedy ?? FORM);
+    if (remedy !== null) return null;
+  }
+  for (const { reason, hint } of parts.errors) error(reason, remedy ?? hint);
+  return null;
+}
+
+/** The argument as it was meant; null when that is not known, or would be wrong too. */
+function remedyOf({ meant, errors, notes }: ArgumentParts, note?: string): string | null {
+  if (meant === null || recogniseShape(meant) !== null) return null;
+  if (errors.length > 0 && readParts(meant)?.errors.length !== 0) return null;
+  const first = [note ?? "", ...notes].find((one) => one !== "");
+  // Quoted where a shell would read something else.
+  const quoted = /[*?[\]]/.test(meant) ? `'${meant}'` : meant;
+  return `write ${quoted}${first === undefined ? "" : `, ${first}`}`;
+}
+
+/** What has no "=" and reads like no mapping of anybody's. */
+function notArgument(text: string): { reason: string; hint: string } {
+  if (text === "") return { reason: "the mapping is empty", hint: FORM };
+  const shown = quote(text);
+  if (/^(?:[/~]|\.{1,2}\/)|\.(?:ya?ml|nd?json|json)$/i.test(text)) {
+    return {
+      reason: `${shown} is a file and not a mapping`,
+      hint: `write -f ${text}, as in \`ilm apply -f ${text}\``,
+    };
+  }
+  if (/^\s*(?:\{|- )/.test(text)) {
+    return {
+      reason: `${shown} is what a file has, and not an argument`,
+      hint: `put it into a file and give that with -f, or ${FORM}`,
+    };
+  }
+  return { reason: `${shown} is not a mapping`, hint: FORM };
 }
 
 /**
@@ -96,103 +131,4 @@ function targetsOf({ to }: Mapping): Target[] {
     if (!same) targets.push({ kind: "service", service, port, ...weight });
   }
   return targets;
-}
-
-interface Parts {
-  readonly protocols: string;
-  readonly ports: string;
-  readonly conditions: readonly string[];
-  readonly to: string;
-}
-
-function split(text: string): Parts | null {
-  const equals = text.indexOf("=");
-  if (equals < 0) return null;
-  const left = text.slice(0, equals);
-  const [head = "", ...conditions] = left.split("@");
-  const colon = head.indexOf(":");
-  return {
-    protocols: colon < 0 ? "tcp" : head.slice(0, colon),
-    ports: head.slice(colon + 1),
-    conditions,
-    to: text.slice(equals + 1),
-  };
-}
-
-type AddError = (message: string, hint: string) => void;
-type Parsed<Value> = { readonly value: Value } | { readonly reason: string; readonly hint: string };
-
-function parseProtocols(text: string, error: AddError): Protocol[] {
-  const protocols: Protocol[] = [];
-  for (const word of text.split("+")) {
-    if (word === "tcp" || word === "udp") {
-      protocols.push(word);
-      continue;
-    }
-    const near = nearest(word, ["tcp", "udp"]);
-    error(
-      `${quote(word)} is not a protocol`,
-      near === null ? "write tcp, udp or tcp+udp" : `did you mean ${near}?`,
-    );
-  }
-  return protocols;
-}
-
-function parseList<Value>(
-  text: string,
-  parse: (item: string) => Parsed<Value>,
-  error: AddError,
-): Value[] {
-  return text.split(",").flatMap((item) => {
-    const parsed = parse(item);
-    if ("value" in parsed) return [parsed.value];
-    error(parsed.reason, parsed.hint);
-    return [];
-  });
-}
-
-function parseConditions(
-  parts: readonly string[],
-  error: AddError,
-): { on: readonly Prefix[]; from: readonly Prefix[]; interfaces: readonly string[] } {
-  const found = { on: [] as Prefix[], from: [] as Prefix[], interfaces: [] as string[] };
-  const seen = new Set<string>();
-  for (const part of parts) {
-    const kind = /^(?:from|interface)(?=:)/.exec(part)?.[0] ?? "on";
-    const list = kind === "on" ? part : part.slice(kind.length + 1);
-    if (seen.has(kind)) error(`${quote(part)} comes after another part of its kind`, CONDITIONS);
-    seen.add(kind);
-    if (kind === "interface") found.interfaces.push(...parseList(list, parseName, error));
-    else found[kind === "from" ? "from" : "on"].push(...parseList(list, parseOn, error));
-  }
-  return found;
-}
-
-function parseName(item: string): Parsed<string> {
-  const parsed = parseInterface(item);
-  return parsed.ok ? { value: parsed.name } : parsed;
-}
-
-function parsePortRange(item: string): Parsed<PortRange> {
-  const parsed = parsePortItem(item);
-  return parsed.ok ? { value: parsed.range } : parsed;
-}
-
-function parseOn(item: string): Parsed<Prefix> {
-  const parsed = parsePrefix(item);
-  return parsed.ok ? { value: parsed.prefix } : parsed;
-}
-
-function parseTo(item: string): Parsed<Target> {
-  const at = item.indexOf("@");
-  const parsed = parseTarget(at < 0 ? item : item.slice(0, at));
-  if (!parsed.ok) return parsed;
-  if (at < 0) return { value: parsed.target };
-  const written = /^weight:([1-9][0-9]{0,3})$/.exec(item.slice(at + 1))?.[1];
-  const weight = Number(written);
-  if (written !== undefined && weight <= MAX_WEIGHT) return { value: { ...parsed.target, weight } };
-  return {
-    reason: `${quote(item.slice(at))} is not a weight`,
-    hint: `write @weight: and a whole number, 1 to ${MAX_WEIGHT}`,
-  };
 }

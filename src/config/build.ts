@@ -1,6 +1,7 @@
 /** One entry, its texts already values -> the mappings it means; shared by files and arguments. */
 import {
   familyOf,
+  isOwnable,
   prefixBits,
   prefixContains,
   prefixLength,
@@ -20,7 +21,9 @@ import type {
   Service,
 } from "../model/mapping.js";
 import { mergePorts, portsContain } from "../model/ports.js";
+import { OWN_ADDRESS, yamlText } from "./meant.js";
 import { deriveName } from "./name.js";
+import { portOfName } from "./port-names.js";
 import { nearest } from "./suggest.js";
 import { formatTarget, type Target } from "./target.js";
 
@@ -241,12 +244,49 @@ function reportUnknown(
 ): void {
   if (target.kind !== "service" || services.isUnsound(target.service)) return;
   const near = services.suggest(target.service);
-  report(
-    "error",
-    { key: "to", index },
-    `there is no service ${target.service}`,
-    near === null ? "define it under services, or write an address" : `did you mean ${near}?`,
-  );
+  const { reason, hint } = describeUnknown(target);
+  report("error", { key: "to", index }, reason, near === null ? hint : `did you mean ${near}?`);
+}
+
+/** A name that is no service's may be another kind of name. */
+function describeUnknown({ service, port }: Target & { kind: "service" }): {
+  reason: string;
+  hint: string;
+} {
+  const reason = `there is no service ${service}`;
+  const withPort = (address: string): string => (port === "same" ? address : `${address}:${port}`);
+  if (/^(?:localhost|loopback)(?:\.localdomain)?$/.test(service)) {
+    return {
+      reason: `${reason}, and names of hosts are not looked up`,
+      hint: `write ${yamlText(withPort("127.0.0.1"))}, or the address that the daemon listens on`,
+    };
+  }
+  if (/^(?:any|all)$/.test(service)) {
+    return {
+      reason,
+      hint: `write ${JSON.stringify(withPort("*"))} for the daemon that listens on every address`,
+    };
+  }
+  if (/^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/.test(service)) {
+    return {
+      reason: `${reason}, and names of hosts are not looked up`,
+      hint: `write the address on this host that the daemon listens on, such as ${yamlText(withPort("127.0.1.10"))}, or define ${service} under services`,
+    };
+  }
+  if (/^(?:tcp|udp)$/.test(service) && port !== "same") {
+    return {
+      reason,
+      hint: `write "127.0.1.10:${port}", ${OWN_ADDRESS}, and protocol: ${service} in the mapping`,
+    };
+  }
+  const named = port === "same" ? portOfName(service) : null;
+  if (named !== null) {
+    return {
+      reason,
+      hint: `define it under services, or write an address; for a port alone, ${JSON.stringify(`127.0.1.10:${named}`)}`,
+    };
+  }
+  return { reason, hint: "define it under services, or write an address" };
 }
 
 /**
@@ -333,7 +373,9 @@ function warnInside(
       { key: "to", index },
       `the destination ${shown} is inside its own mapping: no loop, ${direct}`,
       on.length === 0
-        ? `to keep mappings off ${address} altogether, make it the address of a service`
+        ? address === "*" || isOwnable(address)
+          ? `to keep mappings off ${address} altogether, make it the address of a service`
+          : `to keep this mapping off ${address}, give the other addresses in on`
         : `to keep this mapping off ${address}, leave it out of on`,
     );
     return;

@@ -1,10 +1,18 @@
 /** What the validator finds -> problems in our words: what is wrong at which place, and what would be right. */
 import type * as z from "zod";
 
+import type { Prefix } from "../model/address.js";
 import { MAX_WEIGHT } from "../model/mapping.js";
+import { formatPorts } from "../model/ports.js";
+import { readParts, type ArgumentParts } from "./argument-parts.js";
+import { recogniseShape } from "./argument-shape.js";
+import { parseDestination, parseServiceAddress } from "./destination.js";
+import { itemsOf, yamlList } from "./meant.js";
+import { refuseProtocol } from "./protocol.js";
 import { configuration, mappingEntry, notYet, serviceEntry, weightedTarget } from "./schema.js";
 import { quote, type Path } from "./source.js";
 import { nearest } from "./suggest.js";
+import { formatTarget } from "./target.js";
 import { VERSION } from "./version.js";
 
 type Issue = z.core.$ZodIssue;
@@ -56,12 +64,14 @@ export function explain(issues: readonly Issue[], document: unknown): Finding[] 
   return issues.flatMap((issue) => explainIssue(issue, [], document));
 }
 
+type EntryParts = Pick<ArgumentParts, "protocols" | "ports" | "on" | "from" | "interfaces" | "to">;
+
 function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
   const path: Path = [...base, ...issue.path.map(toStep)];
   const value = valueAt(document, path);
   switch (issue.code) {
     case "unrecognized_keys":
-      return issue.keys.map((key) => explainKey(path, key));
+      return issue.keys.map((key) => explainKey(path, key, value));
     case "invalid_key":
       return issue.issues.flatMap((inner) =>
         explainIssue(inner, path, document).map((finding) => ({ ...finding, of: "key" as const })),
@@ -97,7 +107,12 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
       ];
     case "custom":
       return [
-        { path, of: "value", message: issue.message, hint: String(issue.params?.["hint"] ?? "") },
+        {
+          path,
+          of: "value",
+          message: issue.message,
+          hint: wholeMapping(path, value, document) ?? String(issue.params?.["hint"] ?? ""),
+        },
       ];
     default:
       return [{ path, of: "value", message: issue.message, hint: form(path) }];
@@ -118,7 +133,7 @@ function isMismatch(issues: readonly Issue[], value: unknown): boolean {
   return issue.code === "invalid_union" && issue.errors.every((inner) => isMismatch(inner, value));
 }
 
-function explainKey(parent: Path, key: string): Finding {
+function explainKey(parent: Path, key: string, entry: unknown): Finding {
   const path = [...parent, key];
   const kind = kindOf(parent);
   if ((kind === "service" || kind === "mapping") && notYet[kind].includes(key)) {
@@ -135,8 +150,74 @@ function explainKey(parent: Path, key: string): Finding {
     path,
     of: "key",
     message: `the key ${quote(key)} is not known`,
-    hint: near === null ? `the keys here are ${known.join(", ")}` : `did you mean ${near}?`,
+    hint:
+      hintOfKey(kind, key, entry) ??
+      (near === null ? `the keys here are ${known.join(", ")}` : `did you mean ${near}?`),
   };
+}
+
+/** What other programs call our keys. */
+const otherKeys: readonly (readonly [kind: Kind, key: RegExp, hint: string])[] = [
+  [
+    "mapping",
+    /^(?:dest|destinations?|targets?|backends?|upstreams?|servers?|service|forward|redirect)$/,
+    "write to, with the destination",
+  ],
+  [
+    "mapping",
+    /^(?:src|sources?|saddr|clients?|remote|allow)$/,
+    "write from, with the addresses of the clients",
+  ],
+  ["mapping", /^(?:if|iif|iface|iifname|dev|devices?|interfaces|nic)$/, "write interface"],
+  [
+    "mapping",
+    /^(?:listen|bind|address|addresses|ip|ips|host|hosts|local|dst|daddr|vip)$/,
+    "write on, with the local addresses that clients dial",
+  ],
+  [
+    "mapping",
+    /^(?:dport|dports|listen_?port|sport|publish)$/,
+    "write port, with the ports that clients dial",
+  ],
+  [
+    "mapping",
+    /^weight$/,
+    'give the destination a weight: to: [{ address: "127.0.1.10:80", weight: 3 }, ...]',
+  ],
+  [
+    "service",
+    /^(?:ports?|listen)$/,
+    'the port belongs to a mapping, as in { port: 443, to: web } or { port: 443, to: "web:8443" }',
+  ],
+  [
+    "service",
+    /^(?:ips?|addr|addrs|hosts?|bind|addresses)$/,
+    "write address, with the address that the daemon listens on",
+  ],
+  [
+    "service",
+    /^protocols?$/,
+    "the protocol belongs to a mapping, as in { protocol: udp, port: 53, to: dns }",
+  ],
+  [
+    "destination",
+    /^(?:port|ports)$/,
+    'write the port after the address, such as address: "127.0.1.10:80"',
+  ],
+  ["document", /^(?:rules?|forwards?|redirects?|ports|listen|bindings)$/, "write mappings"],
+  ["document", /^(?:daemons?|servers?|backends?|upstreams?)$/, "write services"],
+];
+
+function hintOfKey(kind: Kind, key: string, entry: unknown): string | null {
+  if (kind === "mapping" && /^[0-9]/.test(key)) {
+    const port = valueAt(entry, ["port"]);
+    if (typeof port === "number" || typeof port === "string") {
+      return `put several ports into brackets: port: [${port}, ${key}]`;
+    }
+    const meant = entryOf(`${key}=${String(valueAt(entry, [key]))}`);
+    if (meant !== null) return meant;
+  }
+  return otherKeys.find(([of, pattern]) => of === kind && pattern.test(key))?.[2] ?? null;
 }
 
 type Kind = "document" | "service" | "mapping" | "destination";
@@ -163,10 +244,93 @@ function wrongType(path: Path, value: unknown): Finding {
     if (path.length === 0) return { path, of: "value", ...emptyDocument };
     return { path, of: "value", message: "this is empty", hint };
   }
+  const meant = hintOfType(path, value);
+  if (meant !== null) {
+    return { path, of: "value", message: `this is ${describe(value)}`, hint: meant };
+  }
   const quoted = isMistakenMapping(value)
     ? `${hint}; put IPv6 addresses between double quotes`
     : hint;
   return { path, of: "value", message: `this is ${describe(value)}`, hint: quoted };
+}
+
+/** The user's own value where it belongs, when that can be told. */
+function hintOfType(path: Path, value: unknown): string | null {
+  const key = keyOf(path);
+  if (path[0] === "mappings" && key === "to" && typeof value === "number") {
+    const parsed = parseDestination(String(value));
+    return parsed.ok ? null : parsed.hint;
+  }
+  if (path.length === 2 && path[0] === "services") {
+    const items: readonly unknown[] =
+      typeof value === "string" ? (itemsOf(value) ?? [value]) : listIn(value);
+    const texts = items.filter((item) => typeof item === "string");
+    const sound =
+      texts.length === items.length && texts.every((item) => parseServiceAddress(item).ok);
+    return sound && texts.length > 0 ? `write { address: ${yamlList(texts)} }` : null;
+  }
+  if (path.length === 1 && key === "mappings" && isGroup(value)) return listOfEntries(value);
+  return path.length === 2 && path[0] === "mappings" && typeof value === "string"
+    ? entryOf(value)
+    : null;
+}
+
+function listIn(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** `{ 80: web }` in the place of the list. */
+function listOfEntries(value: unknown): string | null {
+  const entries = Object.entries(value as Record<string, unknown>);
+  const meant = entries.slice(0, 3).map(([key, to]) => entryOf(`${key}=${String(to)}`));
+  if (meant.length === 0 || meant.includes(null)) return null;
+  const shown = meant.map((entry) => entry?.replace(/^write /, ""));
+  return `write a list: [${shown.join(", ")}${entries.length > 3 ? ", ..." : ""}]`;
+}
+
+/** `8080:80`, `8080:80/tcp`, `8080->80`: in port is all of a mapping, whose destination may lack the port. */
+function wholeMapping(path: Path, value: unknown, document: unknown): string | null {
+  if (path[0] !== "mappings" || keyOf(path) !== "port" || typeof value !== "string") return null;
+  if (!/->|=|^(?:.*:)?[0-9]+:[0-9]+(?:\/[a-z]+)?$/i.test(value)) return null;
+  const meant = entryOf(value, valueAt(document, [...path.slice(0, 2), "to"]));
+  const [, first = "", last = ""] = /^([0-9]+):([0-9]+)$/.exec(value) ?? [];
+  if (meant === null || first === "" || Number(first) >= Number(last)) return meant;
+  return `write ${first}-${last} for the range; or, for one port that leads to another, ${meant.replace(/^write /, "")}`;
+}
+
+/** `udp:53=dns`, an argument where an entry belongs, as that entry; null when it is none. `to`: where the entry leads already. */
+function entryOf(written: string, to?: unknown): string | null {
+  const shape = recogniseShape(written);
+  const text = shape?.text ?? written;
+  const parts = readParts(text);
+  if (parts === null || parts.meant === null) return null;
+  const meant = parts.errors.length === 0 ? parts : readParts(parts.meant);
+  if (meant === null || meant.errors.length > 0) return null;
+  const own = typeof to === "string" ? parseDestination(to) : null;
+  const [only] = meant.to;
+  const note = [shape?.note ?? "", ...parts.notes].find((one) => one !== "");
+  if (own?.ok === true && only !== undefined && meant.to.length === 1 && note !== undefined) {
+    const [port, target] = [meant.ports, { ...own.target, port: only.port }];
+    return `write port: ${yamlList(port.map((range) => formatPorts([range])))} and to: ${yamlList([formatTarget(target)])}`;
+  }
+  const entry = formatEntry(meant);
+  return entry === null || note === undefined ? entry : `${entry}, ${note}`;
+}
+
+/** Null when it takes more than a line. */
+function formatEntry({ protocols, ports, on, from, interfaces, to }: EntryParts): string | null {
+  const alone = (prefix: Prefix): string =>
+    prefix.replace(prefix.includes(":") ? /\/128$/ : /\/32$/, "");
+  const oneOf = (items: readonly string[]): string => yamlList(items);
+  const keys = [
+    ...(protocols.includes("udp") ? [`protocol: ${oneOf(protocols)}`] : []),
+    `port: ${oneOf(ports.map((range) => formatPorts([range])))}`,
+    ...(on.length > 0 ? [`on: ${oneOf(on.map(alone))}`] : []),
+    ...(from.length > 0 ? [`from: ${oneOf(from.map(alone))}`] : []),
+    ...(interfaces.length > 0 ? [`interface: ${oneOf(interfaces)}`] : []),
+    `to: ${oneOf(to.map(formatTarget))}`,
+  ];
+  return to.some(({ weight }) => weight !== undefined) ? null : `write { ${keys.join(", ")} }`;
 }
 
 /** `fd5e:ed00:: ` without quotes reads as a key. */
@@ -189,6 +353,10 @@ function wrongValue(path: Path, value: unknown, allowed: readonly string[]): Fin
       message: `version ${describeShort(value)} is not known to this ilm`,
       hint: form(path),
     };
+  }
+  if (keyOf(path) === "protocol" && typeof value === "string") {
+    const { reason, hint } = refuseProtocol(value);
+    return { path, of: "value", message: reason, hint };
   }
   const near = typeof value === "string" ? nearest(value, allowed) : null;
   return {

@@ -312,8 +312,11 @@ export function unusableKey(key: string): Pick<TextProblem, "message" | "hint"> 
 }
 
 export function plainNumber(written: string): Pick<TextProblem, "message" | "hint"> {
+  const decimal = /^\+?0*([0-9]+)(?:\.0+)?$/.exec(written)?.[1];
+  const rule = "whole numbers in decimal, without leading zeros, sign, fraction or exponent";
   return {
     message: `${quote(written).slice(1, -1)} is not a plain decimal number`,
-    hint: "write whole numbers in decimal, without leading zeros, sign, fraction or exponent",
+    hint:
+      decimal === undefined || decimal.length > 5 ? `write ${rule}` : `write ${decimal}: ${rule}`,
   };
 }

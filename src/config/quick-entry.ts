@@ -2,11 +2,15 @@
  * The plain entries of which generated files have a million, read without the validator, which takes ten times as long.
  * It takes less than the schema and nothing else: whatever is unusual or wrong is null, and the schema's to judge.
  */
-import { parsePrefix, type Prefix } from "../model/address.js";
+import type { Prefix } from "../model/address.js";
 import type { PortRange } from "../model/mapping.js";
-import { MAX_PORT, parsePortItem } from "../model/ports.js";
+import { MAX_PORT } from "../model/ports.js";
+import { parseDestination } from "./destination.js";
+import { parseInterface } from "./interface.js";
+import { parsePorts } from "./port.js";
+import { parseFrom, parseOn } from "./prefix.js";
 import type { MappingEntry } from "./schema.js";
-import { MAX_NAME_LENGTH, NAME, parseInterface, parseTarget, type Target } from "./target.js";
+import { MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -32,11 +36,16 @@ export function readQuickEntry(raw: unknown): MappingEntry | null {
         entry.port = port;
         break;
       }
-      case "on":
-      case "from": {
-        const prefixes = oneOrList(value, readPrefix);
+      case "on": {
+        const prefixes = oneOrList(value, readOn);
         if (prefixes === null) return null;
-        entry[key] = prefixes;
+        entry.on = prefixes;
+        break;
+      }
+      case "from": {
+        const prefixes = oneOrList(value, readFrom);
+        if (prefixes === null) return null;
+        entry.from = prefixes;
         break;
       }
       case "interface": {
@@ -86,13 +95,19 @@ function readPort(value: unknown): number | PortRange | null {
     return Number.isInteger(value) && value >= 1 && value <= MAX_PORT ? value : null;
   }
   if (typeof value !== "string") return null;
-  const parsed = parsePortItem(value);
+  const parsed = parsePorts(value);
   return parsed.ok ? parsed.range : null;
 }
 
-function readPrefix(value: unknown): Prefix | null {
+function readOn(value: unknown): Prefix | null {
   if (typeof value !== "string") return null;
-  const parsed = parsePrefix(value);
+  const parsed = parseOn(value);
+  return parsed.ok ? parsed.prefix : null;
+}
+
+function readFrom(value: unknown): Prefix | null {
+  if (typeof value !== "string") return null;
+  const parsed = parseFrom(value);
   return parsed.ok ? parsed.prefix : null;
 }
 
@@ -104,6 +119,6 @@ function readInterface(value: unknown): string | null {
 
 function readTarget(value: unknown): Target | null {
   if (typeof value !== "string") return null;
-  const parsed = parseTarget(value);
+  const parsed = parseDestination(value);
   return parsed.ok ? parsed.target : null;
 }

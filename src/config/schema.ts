@@ -4,20 +4,16 @@
  */
 import * as z from "zod";
 
-import { parsePrefix, type Refusal } from "../model/address.js";
+import type { Refusal } from "../model/address.js";
 import { MAX_WEIGHT, engines, mptcpModes, handovers } from "../model/mapping.js";
-import { MAX_PORT, parsePortItem } from "../model/ports.js";
+import { MAX_PORT } from "../model/ports.js";
+import { parseDestination, parseServiceAddress } from "./destination.js";
+import { parseInterface } from "./interface.js";
+import { parsePorts } from "./port.js";
+import { parseFrom, parseOn } from "./prefix.js";
 import { quote } from "./source.js";
 import { VERSION } from "./version.js";
-import {
-  looksLikeAddress,
-  MAX_NAME_LENGTH,
-  NAME,
-  parseInterface,
-  parseTarget,
-  parseUnicast,
-  type Target,
-} from "./target.js";
+import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 
 /** Keys that will mean something once it is enforced; until then they would promise what does not happen. */
 export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
@@ -62,7 +58,7 @@ function isList<Item>(value: Item | readonly Item[]): value is readonly Item[] {
 
 const serviceAddress = text(
   (input) => {
-    const parsed = parseUnicast(input, "service address");
+    const parsed = parseServiceAddress(input);
     return parsed.ok ? { ok: true, value: parsed.address } : parsed;
   },
   {
@@ -74,7 +70,7 @@ const serviceAddress = text(
 
 const portText = text(
   (input) => {
-    const parsed = parsePortItem(input);
+    const parsed = parsePorts(input);
     return parsed.ok ? { ok: true, value: parsed.range } : parsed;
   },
   {
@@ -88,7 +84,7 @@ const portNumber = z.int().min(1).max(MAX_PORT);
 
 const prefix = text(
   (input) => {
-    const parsed = parsePrefix(input);
+    const parsed = parseOn(input);
     return parsed.ok ? { ok: true, value: parsed.prefix } : parsed;
   },
   {
@@ -100,7 +96,7 @@ const prefix = text(
 
 const target = text(
   (input) => {
-    const parsed = parseTarget(input);
+    const parsed = parseDestination(input);
     return parsed.ok ? { ok: true, value: parsed.target satisfies Target } : parsed;
   },
   {
@@ -113,7 +109,7 @@ const target = text(
 
 const source = text(
   (input) => {
-    const parsed = parsePrefix(input);
+    const parsed = parseFrom(input);
     return parsed.ok ? { ok: true, value: parsed.prefix } : parsed;
   },
   {
@@ -130,7 +126,7 @@ const interfaceName = text(
   },
   {
     description: "Name of an interface that connections come in on",
-    pattern: "^[^\\s/:,@=]{1,15}$",
+    pattern: "^[^\\s/:,@=*?\\[\\]]{0,14}[^\\s/:,@=*?\\[\\]+]$",
     examples: ["eth0"],
   },
 );

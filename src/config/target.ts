@@ -9,7 +9,6 @@ import {
   type Address,
   type Refusal,
 } from "../model/address.js";
-import { MAX_INTERFACE_LENGTH } from "../model/mapping.js";
 import { parsePort } from "../model/ports.js";
 import { quote } from "./source.js";
 
@@ -55,25 +54,6 @@ function notUnicast(address: Address): string | null {
   if (isMulticast(address)) return "multicast";
   if (isBroadcast(address)) return "broadcast";
   return isLinkLocal6(address) ? "link-local" : null;
-}
-
-/** `eth0`: what the kernel takes as an interface's name (net/core/dev.c, dev_valid_name). */
-export function parseInterface(text: string): { ok: true; name: string } | Refusal {
-  const bytes = new TextEncoder().encode(text).length;
-  const hint = "write a name that `ip link` shows, such as eth0";
-  if (text === "") return { ok: false, reason: "the interface is empty", hint };
-  if (bytes > MAX_INTERFACE_LENGTH) {
-    return {
-      ok: false,
-      reason: `${quote(text)} has ${bytes} bytes, and an interface's name at most ${MAX_INTERFACE_LENGTH}`,
-      hint,
-    };
-  }
-  // Also commas and at signs, which the kernel would take: an argument could not name them.
-  if (text === "." || text === ".." || /[\s/:,@=\0]/.test(text)) {
-    return { ok: false, reason: `${quote(text)} is not the name of an interface`, hint };
-  }
-  return { ok: true, name: text };
 }
 
 export function parseTarget(text: string): { ok: true; target: Target } | Refusal {

@@ -21,6 +21,9 @@ import { duplicateKey, MAX_DEPTH, plainNumber, unusableKey } from "./json.js";
 import { Lines } from "./lines.js";
 import { quote, type Path, type Source, type TextProblem } from "./source.js";
 
+/** UTF-16 code units. */
+const MAX_LOOKED_AT = 200;
+
 /** More syntax errors than this are echoes of the first ones. */
 const MAX_SYNTAX_PROBLEMS = 10;
 
@@ -108,7 +111,8 @@ function syntaxProblems(document: Document.Parsed, text: string): TextProblem[] 
     offset: Math.min(pos[0], text.length),
     path: [],
     message: syntaxWords[code] ?? `this is not YAML: ${decapitalise(message)}`,
-    hint: pos[0] >= end ? CUT_OFF_HINT : (syntaxHints[code] ?? QUOTE_HINT),
+    hint:
+      pos[0] >= end ? CUT_OFF_HINT : (bracketHint(text, pos[0]) ?? syntaxHints[code] ?? QUOTE_HINT),
   }));
   const { yaml } = document.directives;
   if (yaml.explicit === true && yaml.version !== "1.2") {
@@ -120,6 +124,16 @@ function syntaxProblems(document: Document.Parsed, text: string): TextProblem[] 
     });
   }
   return problems;
+}
+
+/** `[fd5e::10]:80` without quotes begins a list to YAML. */
+function bracketHint(text: string, offset: number): string | null {
+  const start = text.lastIndexOf("\n", offset - 1) + 1;
+  const line =
+    text.slice(start, Math.min(offset + MAX_LOOKED_AT, text.length)).split("\n", 1)[0] ?? "";
+  const found =
+    line.length > 2 * MAX_LOOKED_AT ? null : /(?<!")\[[0-9A-Fa-f:.]+\]:[0-9]+/.exec(line);
+  return found === null ? null : `write "${found[0]}", with the double quotes`;
 }
 
 function decapitalise(message: string): string {

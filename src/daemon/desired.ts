@@ -1,9 +1,8 @@
 /** What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule set. */
 import { resolve } from "node:path";
-import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
 import { configurationError, type Problem } from "../errors.js";
-import { ephemeralPorts } from "../kernel/procfs.js";
 import { mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
+import { warnOfHost } from "./host-warnings.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
 export interface Source {
@@ -32,14 +31,8 @@ export async function loadDesired(source: Source): Promise<Desired> {
     source: path === null || path === "-" ? null : resolve(path),
     given: path === "-" ? [] : source.mappings,
     file: { ...loaded.ruleSet, mappings },
-    warnings: [...loaded.warnings, ...warnOfHost(mappings)],
+    warnings: [...loaded.warnings, ...(await warnOfHost(mappings, loaded.ruleSet.services))],
   };
-}
-
-/** What the rules take from this host. */
-function warnOfHost(mappings: readonly Mapping[]): Problem[] {
-  const host = ephemeralPorts();
-  return host === undefined ? [] : warnOfEphemeralPorts(mappings, host);
 }
 
 const noFile: { ruleSet: RuleSet; warnings: readonly Problem[] } = {

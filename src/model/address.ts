@@ -160,6 +160,21 @@ export function isMulticast(address: Address): boolean {
   return first >= 224 && first <= 239;
 }
 
+/** RFC 1918, RFC 4193 or 127.0.0.0/8: an address that one may give to one's own daemons. */
+export function isOwnable(address: Address): boolean {
+  return (
+    isLoopback4(address) ||
+    isUniqueLocal6(address) ||
+    /^(?:10|172\.(?:1[6-9]|2[0-9]|3[01])|192\.168)\./.test(address)
+  );
+}
+
+/** 240.0.0.0/4 but for the broadcast address: reserved by RFC 1112, and unicast to Linux. */
+export function isReserved(address: Address): boolean {
+  if (address.includes(":") || isBroadcast(address)) return false;
+  return Number(address.slice(0, address.indexOf("."))) >= 240;
+}
+
 /** 255.255.255.255; the broadcast addresses of subnets are the host's to know. */
 export function isBroadcast(address: Address): boolean {
   return address === "255.255.255.255";

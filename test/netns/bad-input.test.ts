@@ -171,6 +171,42 @@ const table: readonly Row[] = [
     says: /tcp.*udp/,
   },
   {
+    what: "docker's two ports",
+    content: mappings("{ port: 8080:80, to: 127.0.0.2 }"),
+    at: /:3:13/,
+    says: /write port: 8080 and to: "127\.0\.0\.2:80"/,
+  },
+  {
+    what: "an interface where an address belongs",
+    content: mappings("{ port: 80, on: eth0, to: 127.0.0.2 }"),
+    at: /:3:21/,
+    says: /write interface: eth0/,
+  },
+  {
+    what: "a multicast address that is dialled",
+    content: mappings("{ port: 80, on: 224.0.0.1, to: 127.0.0.2 }"),
+    at: /:3:21/,
+    says: /multicast.*remove it/,
+  },
+  {
+    what: "a wildcard address that is dialled",
+    content: mappings("{ port: 80, on: 0.0.0.0, to: 127.0.0.2 }"),
+    at: /:3:21/,
+    says: /leave on out/,
+  },
+  {
+    what: "a pattern of interfaces",
+    content: mappings("{ port: 80, interface: eth*, to: 127.0.0.2 }"),
+    at: /:3:28/,
+    says: /list the names/,
+  },
+  {
+    what: "a URL as destination",
+    content: mappings("{ port: 80, to: http://127.0.0.2:8080/ }"),
+    at: /:3:21/,
+    says: /write "127\.0\.0\.2:8080"/,
+  },
+  {
     what: "a word that existing does not know",
     content: mappings("{ port: 80, to: 127.0.0.2, existing: some }"),
     at: /:3:\d+/,
@@ -288,12 +324,33 @@ describe("apply refuses, names the place, and changes nothing", () => {
       "tcp:80=",
       "tcp:90-80=127.0.0.2",
       "tcp:80=nowhere",
+      "8080:80",
+      "tcp:80->127.0.0.2:80",
+      "80=8080",
+      "80@eth0=127.0.0.2",
+      "80@interface:eth*=127.0.0.2",
     ]) {
       const result = await server.ilm(["add", argument]);
       expect(result.status, `${argument}: ${result.text}`).toBe(3);
       expect(result.stderr).toContain(argument.split("=")[0] ?? argument);
       expect(await inForce()).toBe(before);
     }
+  });
+
+  test("a destination on another host is told by check, diff, apply and status, and one of this host is not", async () => {
+    const { server } = network;
+    const bad = server.file(mappings("{ port: 80, on: 203.0.113.1, to: 192.0.2.77:80 }"));
+    const told =
+      /mapping tcp:80@203\.0\.113\.1.* 192\.0\.2\.77, which is not an address of this host/;
+    for (const verb of ["check", "diff", "apply"]) {
+      const { stderr } = await server.ilm([verb, "-f", bad]);
+      expect(stderr, verb).toMatch(told);
+    }
+    expect((await server.ilm(["status"])).stdout).toMatch(told);
+    const fine = server.file(mappings("{ port: 80, on: 203.0.113.0/24, to: 203.0.113.1:8080 }"));
+    expect((await server.ilm(["check", "-f", fine])).stderr).toBe("");
+    await server.apply(good);
+    before = await inForce();
   });
 
   test("a destination inside its own mapping is said to be no loop, and works", async () => {

@@ -32,6 +32,42 @@ describe("read", () => {
   });
 });
 
+describe("written as another program has it, it is refused with what to write", () => {
+  test.each([
+    ["203.0.113.5", "Write 203.0.113.5:443, with the port that the client dials."],
+    [":443", "Write 203.0.113.5:443, with the address that the client dials."],
+    ["*:443", "Write 203.0.113.5:443, with the address that the client dials."],
+    ["443", "Write 203.0.113.5:443, with the address that the client dials."],
+    ["2001:db8::5:53", "Write [2001:db8::5]:53."],
+    ["[2001:db8::5]", "Write [2001:db8::5]:443, with the port that the client dials."],
+    ["203.0.113.5:https", "Write 203.0.113.5:443."],
+    ["203.0.113.5:0443", "Write 203.0.113.5:443."],
+    ["203.0.113.5/443", "Write 203.0.113.5:443."],
+    ["203.0.113.5:443/tcp", "Write 203.0.113.5:443."],
+    ["tcp:203.0.113.5:443", "Write 203.0.113.5:443."],
+    ["https://203.0.113.5/x", "Write 203.0.113.5:443."],
+    ["[203.0.113.5]:443", "Write 203.0.113.5:443."],
+    ["localhost:80", "Write 127.0.0.1:80 or [::1]:80."],
+    [
+      "www.example.com:80",
+      "Write the address of www.example.com in its place: names are not looked up.",
+    ],
+  ])("%s", (text, remedy) => {
+    expect(() => parseEndpoint(text, "the address dialled")).toThrow(
+      expect.objectContaining({ code: "USAGE", remedy }) as Error,
+    );
+  });
+
+  test.each([
+    ["198.51.100.7", "Write 198.51.100.7:40000, with a port of the client's: any will do."],
+    ["any", "Leave --from out for any client."],
+  ])("%s as the client", (text, remedy) => {
+    expect(() => parseEndpoint(text, "--from")).toThrow(
+      expect.objectContaining({ code: "USAGE", remedy }) as Error,
+    );
+  });
+});
+
 test("written, IPv6 has brackets when a port follows", () => {
   expect(formatEndpoint("203.0.113.5", 80)).toBe("203.0.113.5:80");
   expect(formatEndpoint("2001:db8::5", 80)).toBe("[2001:db8::5]:80");

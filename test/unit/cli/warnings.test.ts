@@ -32,6 +32,7 @@ const fine: Circumstances = {
   listeners: [listener("127.0.1.10", 80)],
   hostAddresses: new Set([address("fd5e:ed00::10")]),
   ephemeral: null,
+  absentDestinations: new Set(),
   daemon: null,
   engine: "registry",
   steers: true,
@@ -92,6 +93,25 @@ describe("there is", () => {
     expect(warning?.kind).toBe("address-missing");
     expect(warning?.message).toContain("fd5e:ed00::10");
     expect(others).toEqual([]);
+  });
+
+  test("a warning of a destination on another host, which names the mappings, and none when somebody listens there", () => {
+    const to = [{ address: address("203.0.113.9"), port: 80 }] as const;
+    const mappings = ["a", "b"].map((name) => ({ ...rules.file.mappings[0]!, name, to }));
+    const elsewhere = { ...rules, file: { ...rules.file, mappings } };
+    const absentDestinations = new Set([address("203.0.113.9")]);
+    const [warning, ...others] = findWarnings({ ...fine, rules: elsewhere, absentDestinations });
+    expect(warning).toEqual({
+      kind: "destination-elsewhere",
+      message:
+        "each of the mappings a, b leads to 203.0.113.9, which is not an address of this host: ilm sends nothing to other hosts, it leads to daemons that listen here",
+      remedy:
+        "Write the address on which the daemon listens, such as 127.0.1.10; nothing is wrong when the address comes later (DHCP, VRRP) or the daemon binds it beforehand (IP_FREEBIND); nftables (DNAT) and proxies lead to other hosts.",
+    });
+    expect(others).toEqual([]);
+    expect(kinds({ rules: elsewhere })).toEqual([]);
+    const listeners = [listener("203.0.113.9", 80)];
+    expect(kinds({ rules: elsewhere, absentDestinations, listeners })).toEqual([]);
   });
 
   test("a warning when nearly as many UDP clients are remembered as fit", () => {

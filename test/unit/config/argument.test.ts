@@ -55,11 +55,23 @@ const destinations =
 describe("what is wrong is refused, all of it at once", () => {
   test.each([
     ["", [`the mapping is empty; ${form}`]],
-    ["8080", [`"8080" is not a mapping; ${form}`]],
-    ["tcp:8080:127.0.1.10", [`"tcp:8080:127.0.1.10" is not a mapping; ${form}`]],
-    ["tpc:80=web", ['"tpc" is not a protocol; did you mean tcp?']],
-    ["sctp:80=web", ['"sctp" is not a protocol; write tcp, udp or tcp+udp']],
-    [":80=web", ['"" is not a protocol; write tcp, udp or tcp+udp']],
+    [
+      "8080",
+      [
+        '"8080" has no destination; write tcp:8080=127.0.1.10:8080, with the address that the daemon listens on',
+      ],
+    ],
+    [
+      "tcp:8080:127.0.1.10",
+      ['"tcp:8080:127.0.1.10" has a colon where "=" belongs; write tcp:8080=127.0.1.10'],
+    ],
+    ["nothing", [`"nothing" is not a mapping; ${form}`]],
+    ["tpc:80=web", ['"tpc" is not a protocol; write tcp:80=web']],
+    [
+      "sctp:80=web",
+      ['"sctp" is not supported; write tcp or udp: the kernel asks ilm about these two only'],
+    ],
+    [":80=web", ['":80" has a colon before the port, and no protocol; write tcp:80=web']],
     ["=web", ['"" is not a port; write 443, "8000-8099" or "*"']],
     ["80=", [`the destination is empty; ${destinations}`]],
     ["80=web,", [`the destination is empty; ${destinations}`]],
@@ -72,7 +84,7 @@ describe("what is wrong is refused, all of it at once", () => {
     [
       "80@from:10.0.0.0/8@from:11.0.0.0/8=web",
       [
-        '"from:11.0.0.0/8" comes after another part of its kind; the parts are PREFIXES, from:PREFIXES and interface:NAMES, each once',
+        '"from:11.0.0.0/8" comes after another part of its kind; write tcp:80@from:10.0.0.0/8,11.0.0.0/8=web',
       ],
     ],
     [
@@ -85,16 +97,18 @@ describe("what is wrong is refused, all of it at once", () => {
         "the destination ssh has no weight, and others of the list have one; give every destination of the list a weight, or none (then the first that listens gets the connection)",
       ],
     ],
-    ["80= web", [`" web" contains white space; ${destinations}`]],
+    ["80= web", ['"80= web" contains white space; write tcp:80=web']],
     ["80=wbe", ["there is no service wbe; did you mean web?"]],
     [
       "80=127.0.1.10=443",
-      [`"127.0.1.10=443" is neither an address nor a service name; ${destinations}`],
+      [
+        '"127.0.1.10=443" is not a destination: a colon comes before the port; write tcp:80=127.0.1.10:443',
+      ],
     ],
     [
       "udp+icmp:0,90-80@10.0.0.1/8=127.1,[::1",
       [
-        '"icmp" is not a protocol; write tcp, udp or tcp+udp',
+        '"icmp" is not supported; write tcp or udp: the kernel asks ilm about these two only',
         "the port 0 does not exist; a port is 1 to 65535",
         'the port range 90-80 is reversed; write "80-90"',
         "10.0.0.1 has bits set below the prefix length 8; write 10.0.0.0/8 for the network, or 10.0.0.1 for the one address",

@@ -1,0 +1,18 @@
+/** Destinations of the rules in force that this host has not. */
+import { destinationsToFind } from "../compile/elsewhere.js";
+import type { Address } from "../model/address.js";
+import { allMappings, type Rules } from "../model/mapping.js";
+import { findAbsent } from "../kernel/host-addresses.js";
+
+/** `present`: the addresses of interfaces that are up. */
+export async function absentDestinations(
+  rules: Rules | null,
+  present: ReadonlySet<Address>,
+): Promise<ReadonlySet<Address>> {
+  if (rules === null) return new Set();
+  const wanted = destinationsToFind(allMappings(rules), rules.file.services);
+  return findAbsent(
+    wanted.map(({ address }) => address),
+    present,
+  );
+}

@@ -1,0 +1,111 @@
+/**
+ * Destinations that are no address of this host. ilm gives connections to sockets of this host and sends nothing to others, so such a
+ * mapping reaches nobody, until the address comes (DHCP, VRRP) or a daemon binds it beforehand (IP_FREEBIND). And addresses in `on`
+ * that hardly any network has.
+ */
+import type { Problem } from "../errors.js";
+import {
+  familyOf,
+  isLoopback4,
+  isOwnable,
+  isReserved,
+  parseAddress,
+  prefixAddress,
+  prefixLength,
+  type Address,
+} from "../model/address.js";
+import type { Mapping, Service } from "../model/mapping.js";
+
+export interface Elsewhere {
+  readonly address: Address;
+  /** Those that lead there, at least one. */
+  readonly mappings: readonly Mapping[];
+}
+
+/** Destinations by address, but for 127.0.0.0/8, ::1, and the addresses of services, which ilm puts on `lo` itself. */
+export function destinationsToFind(
+  mappings: readonly Mapping[],
+  services: readonly Service[],
+): Elsewhere[] {
+  const own = new Set<string>(services.flatMap(({ addresses }) => addresses));
+  const found = new Map<Address, Mapping[]>();
+  for (const mapping of mappings) {
+    for (const { address } of mapping.to) {
+      if (address === "*" || isLoopback4(address) || address === "::1") continue;
+      if (own.has(address)) continue;
+      const those = found.get(address);
+      if (those === undefined) found.set(address, [mapping]);
+      else if (those.at(-1) !== mapping) those.push(mapping);
+    }
+  }
+  return [...found].map(([address, those]) => ({ address, mappings: those }));
+}
+
+/** What is wrong with the destination, read on from the mapping's name. */
+export function describeElsewhere({ address }: Elsewhere): string {
+  return `leads to ${address}, which is not an address of this host: ilm sends nothing to other hosts, it leads to daemons that listen here`;
+}
+
+export function remedyForElsewhere({ address }: Elsewhere): string {
+  const split = splitPort(address);
+  const meant =
+    split === null
+      ? ""
+      : `for port ${split.port} of ${split.host} write "[${split.host}]:${split.port}"; else `;
+  const own = isOwnable(address)
+    ? `make it the address of a service, which ilm puts on lo, or `
+    : "";
+  return (
+    `${meant}${own}write the address on which the daemon listens, such as ${familyOf(address) === 4 ? "127.0.1.10" : "fd5e:ed00::10"}; ` +
+    "nothing is wrong when the address comes later (DHCP, VRRP) or the daemon binds it beforehand (IP_FREEBIND); " +
+    "nftables (DNAT) and proxies lead to other hosts"
+  );
+}
+
+/** fd5e::10:80 is an address, and was perhaps meant as one with a port. */
+function splitPort(address: Address): { host: string; port: string } | null {
+  const [, host = "", port = ""] = /^(.*::.*):([1-9][0-9]{0,3})$/.exec(address) ?? [];
+  return parseAddress(host).ok ? { host, port } : null;
+}
+
+/** Warnings, one for each address, at the place of the first mapping that leads there. */
+export function warnOfElsewhere(elsewhere: readonly Elsewhere[]): Problem[] {
+  return elsewhere.flatMap((one): Problem[] => {
+    const [first, ...others] = one.mappings;
+    if (first === undefined) return [];
+    const also =
+      others.length === 0
+        ? ""
+        : ` (as ${others.length} more ${others.length === 1 ? "mapping does" : "mappings do"})`;
+    return [
+      {
+        severity: "warning",
+        ...first.origin,
+        path: `mapping ${first.name}`,
+        message: `${describeElsewhere(one)}${also}`,
+        hint: remedyForElsewhere(one),
+      },
+    ];
+  });
+}
+
+/** Linux takes 240.0.0.0/4 for unicast, some clouds use it, and most networks drop it: more likely a slip. */
+export function warnOfReserved(mappings: readonly Mapping[]): Problem[] {
+  return mappings.flatMap((mapping) =>
+    (["on", "from"] as const).flatMap((key) => {
+      const prefix = (mapping[key] ?? []).find(
+        (one) => isReserved(prefixAddress(one)) && prefixLength(one) >= 4,
+      );
+      if (prefix === undefined) return [];
+      return [
+        {
+          severity: "warning" as const,
+          ...mapping.origin,
+          path: `mapping ${mapping.name}`,
+          message: `has ${prefix} in ${key}, which is reserved (240.0.0.0/4): Linux takes such addresses, and most networks drop them`,
+          hint: `correct it, unless your own network uses them`,
+        },
+      ];
+    }),
+  );
+}
