@@ -75,8 +75,8 @@ check: setup-check ## types, lint, format, dead code, layers, generated files, s
 unit: setup-build build ## only the tests that need no root
 	@$(VITEST) --project unit $(ARGS)
 
-oracle: setup-test build ## the loaded program against the oracle, much longer than in `make test`
-	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/oracle $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
+oracle: setup-test build ## the loaded program against the oracle, and imports against NAT, much longer than in `make test`
+	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/oracle test/netns/import-random.test.ts $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
 storm: setup-test build ## reloads under full connection load, much longer than in `make test`
 	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/fault/swaps.test.ts $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status

@@ -23,7 +23,7 @@ complete -c ilm -n __fish_use_subcommand -a check -d 'check a configuration with
 complete -c ilm -n '__fish_seen_subcommand_from check' -s f -l file -r -F -d 'configuration: a file, a folder of files, or - for standard input'
 complete -c ilm -n __fish_use_subcommand -a diff -d 'show what apply would change'
 complete -c ilm -n '__fish_seen_subcommand_from diff' -s f -l file -r -F -d 'configuration: a file, a folder of files, or - for standard input'
-complete -c ilm -n __fish_use_subcommand -a import -d 'print the rules of tubular or nftables as a configuration'
+complete -c ilm -n __fish_use_subcommand -a import -d 'print the rules of tubular, nftables or iptables as a configuration'
 complete -c ilm -n '__fish_seen_subcommand_from import' -l label -r -d 'where a label of tubular leads, e.g. foo=127.0.1.10:80'
 complete -c ilm -n '__fish_seen_subcommand_from import' -a 'tubular nft'
 complete -c ilm -n __fish_use_subcommand -a run -d 'put rules in force, then stay: follow listeners and the file, serve API and metrics'

@@ -14,7 +14,7 @@ _ilm() {
     'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
     'check:check a configuration without touching anything'
     'diff:show what apply would change'
-    'import:print the rules of tubular or nftables as a configuration'
+    'import:print the rules of tubular, nftables or iptables as a configuration'
     'run:put rules in force, then stay: follow listeners and the file, serve API and metrics'
     'apply:make the kernel do what the file says, in one atomic step, then exit'
     'add:add mappings at run time'
@@ -139,7 +139,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             ':where the rules come from:(tubular nft)' \
-            ':bindings as JSON, or what `nft -j list ruleset` prints; nft\: default is to ask it: ' ;;
+            '*:bindings as JSON; nft\: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default\: ask them: ' ;;
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \

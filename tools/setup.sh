@@ -70,6 +70,7 @@ gtlsserver                             ngtcp2-server
 gtlsclient                             ngtcp2-client
 openssl                                openssl
 nft                                    nftables
+iptables-nft                           iptables
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy

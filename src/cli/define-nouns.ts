@@ -184,16 +184,16 @@ export function defineNouns(define: Define): void {
   define({
     name: "import",
     group: groups.look,
-    summary: "print the rules of tubular or nftables as a configuration",
+    summary: "print the rules of tubular, nftables or iptables as a configuration",
     description: [
-      "What cannot be said as a mapping is listed on standard error, and the status is then 1. Puts nothing in force.",
-      "nftables takes the first rule that matches, ilm the most specific one: a rule whose order says something else is listed too.",
+      "What cannot be said as a mapping is listed on standard error with the reason, and the status is then 1. Activates nothing.",
+      "Of nftables and iptables it takes redirections to this host that mappings decide exactly as NAT does: what an earlier rule exempts, and what the host dials itself, stays as it is. It tells which rules to remove afterwards.",
     ],
     arguments: [
       new Argument("<FORMAT>", "where the rules come from").choices(["tubular", "nft"]),
       new Argument(
-        "[FILE]",
-        "bindings as JSON, or what `nft -j list ruleset` prints; nft: default is to ask it",
+        "[FILE...]",
+        "bindings as JSON; nft: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default: ask them",
       ),
     ],
     options: [
@@ -207,16 +207,23 @@ export function defineNouns(define: Define): void {
         command: "ilm import tubular bindings.json --label foo=127.0.1.10:80 > ilm.yaml",
         purpose: "bindings of tubular",
       },
-      { command: "ilm import nft > ilm.yaml", purpose: "redirections of nftables" },
+      {
+        command: "ilm import nft > ilm.yaml",
+        purpose: "redirections of nftables and iptables on this host",
+      },
+      {
+        command: "ilm import nft ruleset.json iptables.txt > ilm.yaml",
+        purpose: "the same, from what nft and iptables-save printed",
+      },
     ],
-    json: "{mappings: [as in a configuration], unsaid: [text]}",
+    json: "{mappings: [as in a configuration], unsaid: [text], taken: [{place, rule, remove}], left: [{place, rule, reason}], notes: [text]}",
     task:
-      ([format, file], options) =>
+      ([format, files], options) =>
       async (context) =>
         (await import("./import.js")).importRules(
           context,
           format as "tubular" | "nft",
-          file as string | undefined,
+          files as readonly string[],
           options as ImportOptions,
         ),
   });

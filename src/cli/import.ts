@@ -1,10 +1,7 @@
-/** `ilm import`: what others have, as a configuration of ours. Reads only, and puts nothing in force. */
-import { execFileSync } from "node:child_process";
+/** `ilm import`: what others have, as a configuration of ours. Reads only, and activates nothing. */
 import { readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { formatImported, type Imported } from "../config/imported.js";
 import { ExitStatus, IlmError } from "../errors.js";
-import { isLoopback4, type Address } from "../model/address.js";
 import { print, type Context } from "./context.js";
 
 export interface ImportOptions {
@@ -16,23 +13,44 @@ export interface ImportOptions {
 export async function importRules(
   context: Context,
   format: "tubular" | "nft",
-  file: string | undefined,
+  files: readonly string[],
   options: ImportOptions,
 ): Promise<ExitStatus> {
   const imported =
-    format === "tubular" ? await fromTubular(file, options.label ?? []) : await fromNft(file);
-  for (const line of imported.unsaid) process.stderr.write(`not said: ${line}\n`);
-  print(context, { mappings: imported.entries, unsaid: imported.unsaid }, () =>
-    formatImported(imported),
-  );
-  return imported.unsaid.length === 0 ? ExitStatus.done : ExitStatus.failed;
+    format === "tubular" ? await fromTubular(files, options.label ?? []) : await fromNft(files);
+  for (const line of imported.unsaid) context.note(`left out: ${line}\n`);
+  for (const line of imported.notes) context.note(`note: ${line}\n`);
+  if (!context.json) context.note(nextSteps(imported));
+  const { entries, unsaid, taken, left, notes } = imported;
+  print(context, { mappings: entries, unsaid, taken, left, notes }, () => formatImported(imported));
+  return unsaid.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 
-async function fromTubular(file: string | undefined, labels: readonly string[]): Promise<Imported> {
-  if (file === undefined) {
-    throw new IlmError("USAGE", "no file of bindings was given", {
-      remedy: "Write `ilm import tubular FILE`, or - for standard input.",
-    });
+/** How rules of NAT are given up for mappings: they come first as long as they are there. */
+function nextSteps({ taken }: Imported): string {
+  if (taken.length === 0) return "";
+  return [
+    "",
+    "next: keep a copy of the rules (`nft list ruleset > before.nft`, iptables-save), apply the mappings with",
+    "`ilm apply -f FILE` or `ilm run -f FILE`, and verify with `ilm status` and `ilm explain` that each has its daemon.",
+    "As long as the rules below are there they come first, and the mappings see what they leave. Then remove them,",
+    "here and in the file that loads them at boot, and watch `ilm mappings` count the new connections. Those that",
+    "were made before stay where they are.",
+    ...taken.map(({ remove, rule }) =>
+      rule.includes(remove.replace(/.* -D /, "")) ? `  ${remove}` : `  ${remove}   # ${rule}`,
+    ),
+    "",
+  ].join("\n");
+}
+
+async function fromTubular(files: readonly string[], labels: readonly string[]): Promise<Imported> {
+  const [file, ...more] = files;
+  if (file === undefined || more.length > 0) {
+    throw new IlmError(
+      "USAGE",
+      file === undefined ? "no file of bindings was given" : "more than one file was given",
+      { remedy: "Write `ilm import tubular FILE`, or - for standard input." },
+    );
   }
   const { importTubular } = await import("../config/import-tubular.js");
   const destinations = labels.map((text): [string, string] => {
@@ -45,25 +63,23 @@ async function fromTubular(file: string | undefined, labels: readonly string[]):
   return importTubular(parse(read(file), file), new Map(destinations));
 }
 
-async function fromNft(file: string | undefined): Promise<Imported> {
-  const { importNft } = await import("../config/import-nft.js");
-  const text = file === undefined ? askNft() : read(file);
-  const own = new Set(
-    Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((one) => one.address)),
+async function fromNft(files: readonly string[]): Promise<Imported> {
+  const [{ importNft }, { looksLikeIptables }, { askHost, importingHost }] = await Promise.all([
+    import("../config/import-nft.js"),
+    import("../config/nft/read-iptables.js"),
+    import("./import-host.js"),
+  ]);
+  if (files.length === 0) return importNft(askHost(), importingHost());
+  const texts = files.map((name) => ({ name, text: read(name) }));
+  return importNft(
+    {
+      saved: texts.filter(({ text }) => looksLikeIptables(text)),
+      rulesets: texts
+        .filter(({ text }) => !looksLikeIptables(text))
+        .map(({ name, text }) => ({ name, value: parse(text, name) })),
+    },
+    importingHost(),
   );
-  const isLocal = (address: Address): boolean => isLoopback4(address) || own.has(address);
-  return importNft(parse(text, file ?? "nft -j list ruleset"), isLocal);
-}
-
-function askNft(): string {
-  try {
-    return execFileSync("nft", ["-j", "list", "ruleset"], { encoding: "utf8" });
-  } catch (cause) {
-    throw new IlmError("NOT_FOUND", "nft could not be asked for its ruleset", {
-      cause,
-      remedy: "Run `nft -j list ruleset > FILE` where it can, and `ilm import nft FILE` here.",
-    });
-  }
 }
 
 function read(file: string): string {
@@ -78,9 +94,10 @@ function parse(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new IlmError("USAGE", `${file} is not JSON`, {
+    throw new IlmError("USAGE", `${file} is not JSON, and not what iptables-save prints`, {
       cause,
-      remedy: "tubular keeps its bindings as JSON, and nft prints it with -j.",
+      remedy:
+        "tubular keeps its bindings as JSON, and nft prints it with -j: `nft -j list ruleset > FILE`.",
     });
   }
 }

@@ -1,151 +1,148 @@
 /**
- * Redirections of `nft -j list ruleset`. Said can be: tcp and udp to ports (one, ranges, sets), on destination addresses, from
- * source addresses, by interface, redirected to a local port or changed to an address of this host. All else is listed.
- * nftables changes the destination whoever listens, so the entries have `existing: never` and `miss: reject`.
+ * Redirections of nftables and iptables as mappings that decide the same (nft/judge.ts says which can be taken). NAT changes the
+ * destination whoever listens, so the entries have `existing: never` and `miss: reject`, but for ports that clients of the host may have.
  */
-import { familyOf, parseAddress, type Address } from "../model/address.js";
-import { asObject, type Imported, type ImportedEntry } from "./imported.js";
-import { takesFrom } from "./import-order.js";
-import { quote } from "./source.js";
+import { IlmError } from "../errors.js";
+import { asObject, type Imported } from "./imported.js";
+import { emit, ephemeralPorts } from "./nft/emit.js";
+import { judge, type Host, type Share } from "./nft/judge.js";
+import { readIptables } from "./nft/read-iptables.js";
+import { readNftables } from "./nft/read-json.js";
+import { chainKey, type Chain, type Rule } from "./nft/rules.js";
+import { everyAddress, intersectRanges, subtractRanges } from "./nft/sets.js";
+import { intersectBoxes, UDP } from "./nft/space.js";
 
-type Json = Readonly<Record<string, unknown>>;
+export type { Host } from "./nft/judge.js";
 
-/** Thrown for what a mapping cannot say. */
-class Unsaid extends Error {}
+/** What iptables-save or ip6tables-save printed. */
+export interface Saved {
+  /** For messages. */
+  readonly name: string;
+  readonly text: string;
+  /** Of which interface of the kernel, where that is known to be the old one. */
+  readonly variant?: "-legacy";
+}
 
-/** `isLocal`: whether this host has the address. */
-export function importNft(value: unknown, isLocal: (address: Address) => boolean): Imported {
-  const items = asObject(value)?.["nftables"];
-  const entries: ImportedEntry[] = [];
-  const unsaid: string[] = [];
-  if (!Array.isArray(items)) return { entries, unsaid: ['there is no list "nftables"'] };
-  const objects = objectsOf(items);
-  /** Chains that packets come to, with their priority: the least is first. */
-  const incoming = new Map(
-    objects.flatMap((item) => {
-      const chain = asObject(item["chain"]);
-      const hooked = chain?.["hook"] === "prerouting";
-      return hooked ? [[chainKey(chain, "name"), Number(chain["prio"] ?? 0)] as const] : [];
-    }),
+export interface NftSources {
+  /** What `nft -j list ruleset` printed. */
+  readonly rulesets: readonly { readonly name: string; readonly value: unknown }[];
+  readonly saved: readonly Saved[];
+  /** Rules as nft prints them, by family, table and handle; for those that are not there they are made up from the JSON. */
+  readonly texts?: ReadonlyMap<string, string>;
+}
+
+/** Throws USAGE for what is no ruleset, LIMIT for one that cannot be followed. */
+export function importNft(
+  { rulesets, saved, texts = new Map() }: NftSources,
+  host: Host,
+): Imported {
+  const chains = withoutTwins(
+    rulesets.flatMap(({ name, value }) => readNftables(rulesetItems(name, value), texts)),
+    saved.flatMap(({ name, text, variant }) => readIptables(text, name, variant)),
   );
-  const priorityOf = (rule: Json): number => incoming.get(chainKey(rule, "chain")) ?? 0;
-  const rules = objects
-    .map((item) => asObject(item["rule"]))
-    .filter((rule) => rule !== null)
-    .sort((a, b) => priorityOf(a) - priorityOf(b));
-  const said: { readonly entry: ImportedEntry; readonly where: string }[] = [];
-  for (const rule of rules) {
-    const where = `${String(rule["family"])} ${String(rule["table"])} ${String(rule["chain"])} handle ${String(rule["handle"])}`;
-    const statements = Array.isArray(rule["expr"]) ? objectsOf(rule["expr"]) : [];
-    const redirects = statements.some((one) => "redirect" in one || "dnat" in one);
-    if (!redirects) {
-      unsaid.push(`${where}: redirects nothing`);
-      continue;
-    }
-    try {
-      if (!incoming.has(chainKey(rule, "chain"))) {
-        throw new Unsaid("its chain is not hooked to prerouting");
-      }
-      const entry = toEntry(String(rule["family"]), statements, isLocal);
-      const before = said.find((one) => takesFrom(entry, one.entry));
-      said.push({ entry, where });
-      if (before !== undefined) {
-        throw new Unsaid(
-          `${before.where} comes before it and has packets in common with it; as a mapping it would not`,
-        );
-      }
-      entries.push(entry);
-    } catch (error) {
-      if (!(error instanceof Unsaid)) throw error;
-      unsaid.push(`${where}: ${error.message}`);
-    }
+  const { shares, taken, shadowed, left } = judge(chains, host);
+  const emitted = emit(shares, host);
+  const removed = [...taken, ...shadowed];
+  return {
+    entries: emitted.map(({ entry }) => entry),
+    remarks: emitted.map(({ remarks }) => remarks),
+    unsaid: left.map(({ rule, reason }) => `${rule.place}: ${rule.text}: ${reason}`),
+    taken: removed.map(({ place, text, remove }) => ({ place, rule: text, remove })),
+    left: left.map(({ rule, reason }) => ({ place: rule.place, rule: rule.text, reason })),
+    notes: taken.length === 0 ? [] : notesOf(chains, shares, host),
+  };
+}
+
+/**
+ * What iptables wrote through nftables is there twice, and iptables says more of it: unless somebody else wrote into its tables, of
+ * which it does not say all.
+ */
+function withoutTwins(ofNft: readonly Chain[], ofIptables: readonly Chain[]): Chain[] {
+  const tableOf = ({ family, table }: Chain): string => `${family} ${table}`;
+  const differing = new Set<string>();
+  for (const chain of ofNft) {
+    const twin = ofIptables.find((other) => chainKey(other) === chainKey(chain));
+    const same =
+      twin !== undefined &&
+      twin.rules.length === chain.rules.length &&
+      (["hook", "type", "priority"] as const).every(
+        (key) => twin.base?.[key] === chain.base?.[key],
+      );
+    if (!same) differing.add(tableOf(chain));
   }
-  return { entries, unsaid };
+  const kept = ofIptables.filter((chain) => !differing.has(tableOf(chain)));
+  const shown = new Set(kept.map(tableOf));
+  return [...ofNft.filter((chain) => !shown.has(tableOf(chain))), ...kept];
 }
 
-function objectsOf(items: readonly unknown[]): Json[] {
-  return items.map(asObject).filter((item) => item !== null);
+function rulesetItems(name: string, value: unknown): readonly unknown[] {
+  const items = asObject(value)?.["nftables"];
+  if (Array.isArray(items)) return items;
+  throw new IlmError("USAGE", `${name} has no list "nftables"`, {
+    remedy: "Give what `nft -j list ruleset` prints, or what iptables-save prints.",
+  });
 }
 
-function chainKey(of: Json, name: "name" | "chain"): string {
-  return `${String(of["family"])} ${String(of["table"])} ${String(of[name])}`;
-}
-
-function toEntry(
-  family: string,
-  statements: readonly Json[],
-  isLocal: (address: Address) => boolean,
-): ImportedEntry {
-  const entry: Record<string, unknown> = {};
-  for (const statement of statements) {
-    const match = asObject(statement["match"]);
-    const redirect = asObject(statement["redirect"]);
-    const dnat = asObject(statement["dnat"]);
-    if (match !== null) Object.assign(entry, condition(match));
-    else if (redirect !== null) entry["to"] = `*${portOf(redirect)}`;
-    else if ("redirect" in statement) throw new Unsaid("it redirects to no port");
-    else if (dnat !== null) entry["to"] = target(dnat, isLocal);
-    else if (!("counter" in statement)) {
-      throw new Unsaid(`a mapping has no ${quote(Object.keys(statement)[0] ?? "")}`);
-    }
+function notesOf(chains: readonly Chain[], shares: readonly Share[], host: Host): string[] {
+  const notes: string[] = [];
+  const outside = shares.filter(({ hook }) => hook === "prerouting");
+  if (outside.length > 0) {
+    notes.push(
+      "Prerouting never sees what this host dials itself, so that is left as it is: by mappings whose `from` has the addresses of the host as they are now. Import again when they change, or remove those mappings if such connections are to be led, too.",
+    );
   }
-  if (entry["port"] === undefined) throw new Unsaid("it is for no tcp or udp port");
-  if (entry["on"] === undefined && family === "ip") entry["on"] = "0.0.0.0/0";
-  if (entry["on"] === undefined && family === "ip6") entry["on"] = "::/0";
-  return { ...entry, existing: "never", miss: "reject" };
-}
-
-function condition(match: Json): Json {
-  const { op, left, right } = match;
-  if (op !== "==" && op !== "in") throw new Unsaid(`a mapping has no ${quote(String(op))}`);
-  const payload = asObject(asObject(left)?.["payload"]);
-  const meta = asObject(asObject(left)?.["meta"])?.["key"];
-  const field = payload?.["field"];
-  const protocol = payload?.["protocol"];
-  if (field === "dport" && (protocol === "tcp" || protocol === "udp")) {
-    return { protocol, port: several(right).map(portRange) };
+  if (outside.some(({ address }) => address === null)) {
+    notes.push(
+      'A redirection leads to the address of the interface; its mapping leads to the listener on all addresses ("*"), and to one on that address alone only if it is there now. Import again when such a daemon comes, or write its address in `to`.',
+    );
   }
-  if (field === "daddr") return { on: several(right).map(prefix) };
-  if (field === "saddr") return { from: several(right).map(prefix) };
-  if (meta === "iifname" && typeof right === "string" && !right.endsWith("*")) {
-    return { interface: right };
+  const ephemeral = ephemeralPorts(host);
+  const clients = shares.filter(
+    ({ box }) => (box.protocols & UDP) !== 0 && intersectRanges(box.ports, ephemeral).length > 0,
+  );
+  if (clients.length > 0 && host.ephemeral !== undefined) {
+    const { first, last } = host.ephemeral.range;
+    notes.push(
+      `UDP ports ${first}-${last} are also those of this host's own clients (net.ipv4.ip_local_port_range). conntrack keeps their answers from NAT; a mapping does with \`existing: exact\`, so a socket on exactly the dialled address and port keeps what comes there, too. Of ${listed(clients.map(({ rule }) => rule))}.`,
+    );
   }
-  throw new Unsaid(`a mapping does not ask for ${quote(JSON.stringify(left) ?? "")}`);
-}
-
-function several(right: unknown): readonly unknown[] {
-  const set = asObject(right)?.["set"];
-  return Array.isArray(set) ? set : [right];
-}
-
-function portRange(value: unknown): number | string {
-  if (typeof value === "number") return value;
-  const range = asObject(value)?.["range"];
-  if (Array.isArray(range)) return `${String(range[0])}-${String(range[1])}`;
-  throw new Unsaid(`the port is ${quote(JSON.stringify(value) ?? "")}`);
-}
-
-function prefix(value: unknown): string {
-  if (typeof value === "string" && parseAddress(value).ok) return value;
-  const inner = asObject(asObject(value)?.["prefix"]);
-  if (inner !== null) return `${String(inner["addr"])}/${String(inner["len"])}`;
-  throw new Unsaid(`the address is ${quote(JSON.stringify(value) ?? "")}`);
-}
-
-function portOf(of: Json): string {
-  const { port } = of;
-  if (port === undefined) return "";
-  if (typeof port === "number") return `:${port}`;
-  throw new Unsaid("it spreads connections over several ports");
-}
-
-function target(dnat: Json, isLocal: (address: Address) => boolean): string {
-  const { addr } = dnat;
-  const parsed = typeof addr === "string" ? parseAddress(addr) : null;
-  if (parsed?.ok !== true) throw new Unsaid("it leads to no single address");
-  const { address } = parsed;
-  if (!isLocal(address)) {
-    throw new Unsaid(`${address} is not an address of this host, and ilm sends nothing elsewhere`);
+  const filters = chains.filter(filtersPorts);
+  if (filters.length > 0) {
+    notes.push(
+      `After a redirection a firewall sees the new port, with a mapping the one that was dialled. Let the ports dialled in where these chains do not: ${filters.map(({ family, table, name }) => `${family} ${table} ${name}`).join(", ")}.`,
+    );
   }
-  return `${familyOf(address) === 6 ? `[${address}]` : address}${portOf(dnat)}`;
+  for (const share of shares) {
+    const next = shares.find((other) => leadsOn(share, other));
+    if (next === undefined) continue;
+    notes.push(
+      `"${share.rule.text}" leads to a port that "${next.rule.text}" is for. Remove both at the same moment: with the mappings active and the first one still there, its connections would be led on.`,
+    );
+    break;
+  }
+  return notes;
+}
+
+function listed(rules: readonly Rule[]): string {
+  return [...new Set(rules)].map(({ text }) => `"${text}"`).join(", ");
+}
+
+/** A filter after NAT that refuses something. */
+function filtersPorts({ base, rules }: Chain): boolean {
+  if (base === null || base.type === "nat") return false;
+  if (base.hook !== "input" && !(base.hook === "prerouting" && base.priority > -100)) return false;
+  return (
+    base.policy === "drop" ||
+    rules.some(({ branches }) => branches.some(({ action }) => action.kind === "drop"))
+  );
+}
+
+function leadsOn({ box, port, rule }: Share, other: Share): boolean {
+  if (other.rule === rule || port === "same") return false;
+  const everywhere = { on: everyAddress(box.family), interfaces: other.box.interfaces };
+  const arrives = { ...box, ...everywhere, ports: [[BigInt(port), BigInt(port)]] as const };
+  return (
+    intersectBoxes(arrives, other.box) !== null &&
+    subtractRanges(arrives.ports, box.ports).length > 0
+  );
 }

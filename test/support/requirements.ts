@@ -49,6 +49,7 @@ const programs: Readonly<Record<string, string>> = {
   gtlsclient: "ngtcp2-client",
   openssl: "openssl",
   nft: "nftables",
+  "iptables-nft": "iptables",
   findmnt: "util-linux",
   taskset: "util-linux",
 };

@@ -15,6 +15,8 @@ export interface Sizes {
   readonly soakSeconds: number;
   /** The runs of each property of the fuzz suites are multiplied by this. */
   readonly fuzzFactor: number;
+  /** Rule sets of NAT that are imported, of each of its two languages. */
+  readonly importedRuleSets: number;
   /** Packets that the programs at the interfaces are given. */
   readonly fuzzPackets: number;
   /** Restarts of one daemon, for each protocol and family; through a port remap. */
@@ -33,6 +35,7 @@ const sample: Sizes = {
   applies: 8,
   soakSeconds: 10,
   fuzzFactor: 1,
+  importedRuleSets: 3,
   fuzzPackets: 100_000,
   restarts: 150,
   remapRestarts: 50,
@@ -47,6 +50,7 @@ const whole: Sizes = {
   applies: 20,
   soakSeconds: 600,
   fuzzFactor: 50,
+  importedRuleSets: 300,
   fuzzPackets: 1_000_000,
   restarts: 1_000,
   remapRestarts: 300,

@@ -1,0 +1,92 @@
+/** What an import asks the host: its rules of NAT, and what decides where packets go. */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import type { Host, NftSources, Saved } from "../config/import-nft.js";
+import { listedTexts } from "../config/nft/text.js";
+import { IlmError } from "../errors.js";
+import { boundSockets } from "../kernel/bound-sockets.js";
+import { ephemeralPorts, sysctl } from "../kernel/procfs.js";
+import { parseAddress } from "../model/address.js";
+import { hostAddresses } from "./host-addresses.js";
+
+const families = [
+  { name: "ip", forwarding: "net.ipv4.ip_forward" },
+  { name: "ip6", forwarding: "net.ipv6.conf.all.forwarding" },
+] as const;
+
+export function importingHost(): Host {
+  return {
+    addresses: [...hostAddresses()],
+    interfaces: Object.entries(networkInterfaces()).map(([name, own]) => ({
+      name,
+      addresses: (own ?? []).flatMap(({ address, scopeid }) => {
+        const parsed = parseAddress(address);
+        return parsed.ok && (scopeid ?? 0) === 0 ? [parsed.address] : [];
+      }),
+    })),
+    bound: boundSockets(),
+    forwards: families.flatMap(({ name, forwarding }) =>
+      sysctl(forwarding) === "1" ? [name === "ip" ? (4 as const) : (6 as const)] : [],
+    ),
+    ephemeral: ephemeralPorts(),
+  };
+}
+
+/** The rules that are active, of nftables and of both interfaces of iptables. */
+export function askHost(): NftSources {
+  const json = ask(["nft", "-j", "list", "ruleset"]);
+  const saved = families.flatMap(({ name }) => [
+    // Of rules that iptables wrote, nft's JSON has the names of their parts at most.
+    ...(json === null || (new RegExp(`"family": "${name}"`).test(json) && json.includes('"xt":'))
+      ? save([`${name}tables-nft-save`, `${name}tables-save`])
+      : []),
+    ...(hasOldNat(name)
+      ? save([`${name}tables-legacy-save`, `${name}tables-save`], "-legacy")
+      : []),
+  ]);
+  if (json === null && saved.length === 0) {
+    throw new IlmError("NOT_FOUND", "nft could not be asked for its ruleset", {
+      remedy:
+        "Install nftables; or run `nft -j list ruleset > FILE` (or iptables-save) where it can be asked, and `ilm import nft FILE` here.",
+    });
+  }
+  if (json === null) return { rulesets: [], saved };
+  const listing = ask(["nft", "-a", "list", "ruleset"]) ?? "";
+  return {
+    rulesets: [{ name: "nft -j list ruleset", value: JSON.parse(json) as unknown }],
+    saved,
+    texts: listedTexts(listing),
+  };
+}
+
+/** Has the old interface (x_tables) a table nat, which nft does not show? */
+function hasOldNat(name: "ip" | "ip6"): boolean {
+  try {
+    return /^nat$/m.test(readFileSync(`/proc/self/net/${name}_tables_names`, "utf8"));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+function save(programs: readonly string[], variant?: "-legacy"): Saved[] {
+  for (const program of programs) {
+    const text = ask([program]);
+    // Whose rules the program without a suffix shows is for the host to say.
+    const other = variant === "-legacy" && (text ?? "").includes("(nf_tables)");
+    if (text === null || other) continue;
+    return [{ name: program, text, ...(variant === undefined ? {} : { variant }) }];
+  }
+  return [];
+}
+
+/** What the program prints; null: it is not there, or failed. */
+function ask([program = "", ...args]: readonly string[]): string | null {
+  const { status, stdout } = spawnSync(program, args, {
+    encoding: "utf8",
+    maxBuffer: 1 << 30,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  return status === 0 ? stdout : null;
+}
