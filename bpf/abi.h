@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 6
+#define ILM_ABI_VERSION 7
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -417,5 +417,8 @@ ILM_ASSERT_SIZE(struct ilm_listener, 64);
 /* and for which there are both conntrack and a filter at OUTPUT. */
 #define ILM_OUTPUT_IPV4 4
 #define ILM_OUTPUT_IPV6 8
+/* Somebody is asked of packets on their way to a socket, or may be. */
+#define ILM_HOOKS_IPV4 16
+#define ILM_HOOKS_IPV6 32
 
 #endif

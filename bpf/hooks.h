@@ -136,6 +136,13 @@ static __always_inline bool has_conntrack(const struct net *net, bool v4)
 	return entries && has_hook(entries, NF_IP_PRI_CONNTRACK, true);
 }
 
+/* Is anybody asked of packets for a family's sockets: filters, NAT, conntrack, IPVS, another module? */
+static __always_inline bool has_hooks(const struct net *net, bool v4)
+{
+	return hooks_of(net, v4, NF_INET_PRE_ROUTING) || hooks_of(net, v4, NF_INET_LOCAL_IN) ||
+	       hooks_of(net, v4, NF_INET_LOCAL_OUT);
+}
+
 /* Conntrack, and somebody who may look at what it says of what the host sends. */
 static __always_inline bool filters_output(const struct net *net, bool v4)
 {

@@ -280,7 +280,7 @@ int ilm_sock_release(struct bpf_sock *ctx)
 }
 
 /*
- * For the control plane, by a test run: what netfilter has in the network namespace of whoever runs it (ILM_NAT_*, ILM_OUTPUT_*). The
+ * For the control plane, by a test run: what netfilter has in the network namespace of whoever runs it (ILM_NAT_*, ILM_OUTPUT_*, ILM_HOOKS_*). The
  * packet of a test run is on that namespace's lo (net/bpf/test_run.c, bpf_prog_test_run_skb).
  */
 SEC("tc")
@@ -290,7 +290,8 @@ int ilm_netfilter(struct __sk_buff *ctx)
 	const struct net *net = BPF_CORE_READ(skb, dev, nd_net.net);
 
 	return (has_nat(net, true) ? ILM_NAT_IPV4 : 0) | (has_nat(net, false) ? ILM_NAT_IPV6 : 0) |
-	       (filters_output(net, true) ? ILM_OUTPUT_IPV4 : 0) | (filters_output(net, false) ? ILM_OUTPUT_IPV6 : 0);
+	       (filters_output(net, true) ? ILM_OUTPUT_IPV4 : 0) | (filters_output(net, false) ? ILM_OUTPUT_IPV6 : 0) |
+	       (has_hooks(net, true) ? ILM_HOOKS_IPV4 : 0) | (has_hooks(net, false) ? ILM_HOOKS_IPV6 : 0);
 }
 
 /*

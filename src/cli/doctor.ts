@@ -9,14 +9,15 @@ import { requestStatus } from "../daemon/client.js";
 import type { Family } from "../model/address.js";
 import { type PortRange, type Rules, allMappings, emptyRules } from "../model/mapping.js";
 import { openDataPlane } from "../dataplane/open.js";
-import type { EngineInForce } from "../dataplane/types.js";
+import type { DataPlane, EngineInForce } from "../dataplane/types.js";
 import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
 import type { Listener } from "../model/listener.js";
-import { formatPlace } from "./endpoint.js";
+import { formatEndpoint, formatPlace } from "./endpoint.js";
 import { ownersOf } from "./owners.js";
 import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
+import { surveyMappings } from "./survey.js";
 import { unreachedWarnings } from "./unreached.js";
 import { findWarnings } from "./warnings.js";
 
@@ -58,6 +59,7 @@ async function checkRules(): Promise<Check[]> {
       check,
       await fionreadCheck(registered),
       mptcpCheck(rules, listeners, inForce?.engine ?? null),
+      ...wayChecks(dataPlane, rules),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
         ...(await unreachedWarnings(dataPlane, () => listeners, daemon !== null)),
@@ -133,6 +135,26 @@ function mptcpCheck(
         ...ok,
         found: `used by ${those}: reached as long as this network namespace has no NAT (Docker, podman, libvirt and VPNs bring it); before that, add \`mptcp: off\` and restart`,
       };
+}
+
+/** What keeps packets from mappings, before they come to a decision. */
+function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
+  const { found, left } = surveyMappings(dataPlane, rules);
+  const checks = found.map(({ obstacle, mappings, packet }) => {
+    const { protocol, local, localPort } = packet;
+    const names = mappings.slice(0, 5).map(printable).join(", ");
+    const more = mappings.length > 5 ? ` and ${mappings.length - 5} more` : "";
+    const text = `of ${names}${more}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
+    return obstacle.sure
+      ? warningCheck("in the way", text, obstacle.remedy)
+      : { name: "may be in the way", ok: true, severity: "ok" as const, found: text, remedy: "" };
+  });
+  if (left > 0) {
+    const name = "the way to mappings";
+    const found = `the other ${count(left, "mapping")} were not looked at`;
+    checks.push({ name, ok: true, severity: "ok", found, remedy: "" });
+  }
+  return checks;
 }
 
 /** Answers whose port is changed, which comes after conntrack: to that they are new flows. */

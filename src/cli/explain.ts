@@ -1,9 +1,8 @@
 /** `ilm explain`: asks the loaded program itself what it does with a packet, and tells each step. */
-import { randomInt } from "node:crypto";
 import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { parseFrom, parseOn } from "../config/prefix.js";
-import { familyOf, isLoopback4, type Address } from "../model/address.js";
+import { familyOf, type Address } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { allMappings, protocols, type Mapping, type Protocol } from "../model/mapping.js";
@@ -15,6 +14,8 @@ import {
 } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
 import { parseEndpoint } from "./endpoint.js";
+import { examplePort, exampleRemote } from "./example.js";
+import { askFirewall } from "./firewall.js";
 import { kernelChoice } from "./kernel-choice.js";
 import { meansOf } from "./means.js";
 import { findObstacles } from "./obstacles.js";
@@ -38,7 +39,7 @@ export async function explain(
   const local = parseEndpoint(localText, "the address dialled");
   const remote =
     options.from === undefined
-      ? { address: anyone(local.address), port: randomInt(32_768, 61_000) }
+      ? { address: exampleRemote(local.address), port: examplePort() }
       : parseEndpoint(options.from, "--from");
   if (familyOf(remote.address) !== familyOf(local.address)) {
     throw new IlmError("USAGE", `--from: ${remote.address} and ${local.address} differ in family`, {
@@ -96,7 +97,8 @@ async function ask(
   const means = meansOf(dataPlane);
   const view = selected && joinListeners(rules, [selected])[0];
   const atIngress = view !== undefined && view !== null && handoverOf(view, means) === "ingress";
-  const way = wayOf(dataPlane, packet, names, {
+  const filtered = dataPlane.netfilterHooks().includes(familyOf(packet.local));
+  const way = wayOf(dataPlane, packet, names, askFirewall(filtered), {
     remoteGiven: options.from !== undefined,
     atIngress,
   });
@@ -132,13 +134,6 @@ function parseProtocol(text: string): Protocol {
   throw new IlmError("USAGE", `${JSON.stringify(text)} is not a protocol`, {
     remedy: "Write tcp or udp, as in `ilm explain tcp 203.0.113.5:443`.",
   });
-}
-
-/** Somebody out there: an address of the ranges for documentation (RFC 5737, RFC 3849). To loopback addresses only the machine itself comes. */
-function anyone(local: Address): Address {
-  if (isLoopback4(local)) return "127.0.0.1" as Address;
-  if (local === "::1") return local;
-  return (familyOf(local) === 4 ? "198.51.100.7" : "2001:db8:ffff::7") as Address;
 }
 
 function findInterface(name: string, names: ReadonlyMap<number, string>): number {

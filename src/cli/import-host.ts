@@ -2,13 +2,14 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import type { Host, NftSources, Saved } from "../config/import-nft.js";
+import type { Host } from "../config/import-nft.js";
+import type { NftSources, Saved } from "../config/nft/sources.js";
 import { listedTexts } from "../config/nft/text.js";
 import { IlmError } from "../errors.js";
 import { boundSockets } from "../kernel/bound-sockets.js";
 import { ephemeralPorts, sysctl } from "../kernel/procfs.js";
 import { parseAddress } from "../model/address.js";
-import { hostAddresses } from "./host-addresses.js";
+import { hostAddresses } from "../kernel/host-addresses.js";
 
 const families = [
   { name: "ip", forwarding: "net.ipv4.ip_forward" },
@@ -33,24 +34,32 @@ export function importingHost(): Host {
   };
 }
 
-/** The rules that are active, of nftables and of both interfaces of iptables. */
+/** Throws NOT_FOUND where they cannot be asked for. */
 export function askHost(): NftSources {
+  const sources = askRules(/^nat$/m);
+  if (sources !== null) return sources;
+  throw new IlmError("NOT_FOUND", "nft could not be asked for its ruleset", {
+    remedy:
+      "Install nftables; or run `nft -j list ruleset > FILE` (or iptables-save) where it can be asked, and `ilm import nft FILE` here.",
+  });
+}
+
+/**
+ * The rules that are active, of nftables and of both interfaces of iptables; null: no program is there to say. `oldTables`: of the
+ * old interface, which are looked for.
+ */
+export function askRules(oldTables: RegExp): NftSources | null {
   const json = ask(["nft", "-j", "list", "ruleset"]);
   const saved = families.flatMap(({ name }) => [
     // Of rules that iptables wrote, nft's JSON has the names of their parts at most.
     ...(json === null || (new RegExp(`"family": "${name}"`).test(json) && json.includes('"xt":'))
       ? save([`${name}tables-nft-save`, `${name}tables-save`])
       : []),
-    ...(hasOldNat(name)
+    ...(hasOldTable(name, oldTables)
       ? save([`${name}tables-legacy-save`, `${name}tables-save`], "-legacy")
       : []),
   ]);
-  if (json === null && saved.length === 0) {
-    throw new IlmError("NOT_FOUND", "nft could not be asked for its ruleset", {
-      remedy:
-        "Install nftables; or run `nft -j list ruleset > FILE` (or iptables-save) where it can be asked, and `ilm import nft FILE` here.",
-    });
-  }
+  if (json === null && saved.length === 0) return null;
   if (json === null) return { rulesets: [], saved };
   const listing = ask(["nft", "-a", "list", "ruleset"]) ?? "";
   return {
@@ -60,10 +69,10 @@ export function askHost(): NftSources {
   };
 }
 
-/** Has the old interface (x_tables) a table nat, which nft does not show? */
-function hasOldNat(name: "ip" | "ip6"): boolean {
+/** Has the old interface (x_tables) such a table, which nft does not show? */
+function hasOldTable(name: "ip" | "ip6", tables: RegExp): boolean {
   try {
-    return /^nat$/m.test(readFileSync(`/proc/self/net/${name}_tables_names`, "utf8"));
+    return tables.test(readFileSync(`/proc/self/net/${name}_tables_names`, "utf8"));
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
     throw error;

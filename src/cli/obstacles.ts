@@ -1,5 +1,7 @@
 /** What keeps a packet from the decision, or may: found beside the program, which only sees packets that have come so far. Pure. */
 import type { Overtaken } from "../dataplane/types.js";
+import { judgePacket, type Finding } from "../config/nft/packet.js";
+import type { Chain } from "../config/nft/rules.js";
 import type { Route } from "../kernel/route.js";
 import { familyOf } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
@@ -22,6 +24,10 @@ export interface Way {
   readonly routedTo: string | null;
   /** An XDP program is attached to that interface. */
   readonly xdp: boolean;
+  /** The rules of nftables and iptables that it meets. */
+  readonly firewall: Firewall;
+  /** The machine itself sends it. */
+  readonly itself: boolean;
   /** sk_lookup programs of others. */
   readonly otherPrograms: readonly string[];
   /** Ingress hands over what was selected. */
@@ -29,6 +35,14 @@ export interface Way {
   readonly overtaken: readonly Overtaken[];
   /** Names of interfaces without the programs. */
   readonly uncovered: readonly string[];
+}
+
+export interface Firewall {
+  readonly chains: readonly Chain[];
+  /** Chains that see packets before and whose rules are not followed: `netdev edge ingress on eth0`. */
+  readonly unfollowed: readonly string[];
+  /** Rules that there are and that could not be read: why. Null: all were read. */
+  readonly unread: string | null;
 }
 
 export function findObstacles(packet: Packet, way: Way): Obstacle[] {
@@ -45,6 +59,7 @@ export function findObstacles(packet: Packet, way: Way): Obstacle[] {
           },
         ]
       : []),
+    ...firewallObstacles(packet, way),
     ...(way.atIngress ? ingressObstacles(way) : []),
     ...(way.otherPrograms.length === 0
       ? []
@@ -110,4 +125,63 @@ function describeRoute(type: Route["type"], routedTo: string | null): string {
     default:
       return `its route is of the type ${type}`;
   }
+}
+
+function firewallObstacles(packet: Packet, { firewall, interfaceName, itself }: Way): Obstacle[] {
+  const found: Obstacle[] = judgePacket(firewall.chains, { packet, interfaceName, itself }).map(
+    (finding) => ({
+      kind: finding.what === "nat" ? "nat" : "firewall",
+      sure: finding.doubt === null,
+      message: describeFinding(finding),
+      remedy: remedyFor(finding, packet),
+    }),
+  );
+  const may = (message: string, remedy: string): void => {
+    found.push({ kind: "firewall", sure: false, message, remedy });
+  };
+  for (const chain of firewall.unfollowed) {
+    may(
+      `the chain ${chain} sees packets first, and its rules are not followed here`,
+      "`nft list ruleset` shows it.",
+    );
+  }
+  if (firewall.unread !== null) {
+    may(
+      `there are rules of netfilter that could not be read: ${firewall.unread}`,
+      "Install nftables (and iptables, where its rules are used), or look at the rules yourself.",
+    );
+  }
+  return found;
+}
+
+function describeFinding({ what, chain, rule, doubt }: Finding): string {
+  const who =
+    rule === null
+      ? `the policy of the chain ${chain.family} ${chain.table} ${chain.name}`
+      : `the rule "${rule.text}" (${rule.place})`;
+  const does =
+    what === "drops"
+      ? "drops it"
+      : what === "nat"
+        ? "leads it to another address or port, and ilm is asked for that"
+        : "may take it";
+  return doubt === null
+    ? `${who} ${does}`
+    : `${who} ${does.replace(/^(drop|lead)s/, "may $1")}, which is not sure: ${doubt}`;
+}
+
+/** In the words of the tool whose rules they are. */
+function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
+  const { protocol, localPort: port } = packet;
+  if (what !== "drops") return rule === null ? "" : `It is removed by: ${rule.remove}`;
+  const names = `${chain.table} ${chain.name} ${rule?.text ?? ""}`;
+  if (chain.table === "firewalld") {
+    return `Let it in: firewall-cmd --add-port=${port}/${protocol} (and with --permanent).`;
+  }
+  if (/\bufw6?-/.test(names)) return `Let it in: ufw allow ${port}/${protocol}.`;
+  if (rule === null ? chain.name === chain.name.toUpperCase() : rule.remove.includes("tables ")) {
+    const program = chain.family === "ip6" ? "ip6tables" : "iptables";
+    return `Let it in before: ${program} -I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;
+  }
+  return `Let it in before: nft insert rule ${chain.family} ${chain.table} ${chain.name} ${protocol} dport ${port} accept`;
 }

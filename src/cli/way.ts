@@ -6,7 +6,7 @@ import { xdpIndexes } from "../kernel/interfaces.js";
 import { routeOf } from "../kernel/route.js";
 import { type Address, isLoopback4 } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
-import type { Way } from "./obstacles.js";
+import type { Firewall, Way } from "./obstacles.js";
 
 const LOOPBACK_INDEX = 1;
 
@@ -21,6 +21,7 @@ export function wayOf(
   dataPlane: DataPlane,
   packet: Packet,
   names: ReadonlyMap<number, string>,
+  firewall: Firewall,
   { remoteGiven, atIngress }: { readonly remoteGiven: boolean; readonly atIngress: boolean },
 ): Way {
   const { local, remote, interfaceIndex } = packet;
@@ -36,6 +37,8 @@ export function wayOf(
     route,
     interfaceName: name(itself ? LOOPBACK_INDEX : interfaceIndex),
     routedTo: name(route.interfaceIndex) || null,
+    firewall,
+    itself,
     xdp: !itself && xdpIndexes().has(interfaceIndex),
     otherPrograms: otherLookupPrograms(),
     atIngress,

@@ -2,44 +2,19 @@
  * Redirections of nftables and iptables as mappings that decide the same (nft/judge.ts says which can be taken). NAT changes the
  * destination whoever listens, so the entries have `existing: never` and `miss: reject`, but for ports that clients of the host may have.
  */
-import { IlmError } from "../errors.js";
-import { asObject, type Imported } from "./imported.js";
+import type { Imported } from "./imported.js";
 import { emit, ephemeralPorts } from "./nft/emit.js";
 import { judge, type Host, type Share } from "./nft/judge.js";
-import { readIptables } from "./nft/read-iptables.js";
-import { readNftables } from "./nft/read-json.js";
-import { chainKey, type Chain, type Rule } from "./nft/rules.js";
+import type { Chain, Rule } from "./nft/rules.js";
 import { everyAddress, intersectRanges, subtractRanges } from "./nft/sets.js";
+import { chainsOf, type NftSources } from "./nft/sources.js";
 import { intersectBoxes, UDP } from "./nft/space.js";
 
 export type { Host } from "./nft/judge.js";
 
-/** What iptables-save or ip6tables-save printed. */
-export interface Saved {
-  /** For messages. */
-  readonly name: string;
-  readonly text: string;
-  /** Of which interface of the kernel, where that is known to be the old one. */
-  readonly variant?: "-legacy";
-}
-
-export interface NftSources {
-  /** What `nft -j list ruleset` printed. */
-  readonly rulesets: readonly { readonly name: string; readonly value: unknown }[];
-  readonly saved: readonly Saved[];
-  /** Rules as nft prints them, by family, table and handle; for those that are not there they are made up from the JSON. */
-  readonly texts?: ReadonlyMap<string, string>;
-}
-
 /** Throws USAGE for what is no ruleset, LIMIT for one that cannot be followed. */
-export function importNft(
-  { rulesets, saved, texts = new Map() }: NftSources,
-  host: Host,
-): Imported {
-  const chains = withoutTwins(
-    rulesets.flatMap(({ name, value }) => readNftables(rulesetItems(name, value), texts)),
-    saved.flatMap(({ name, text, variant }) => readIptables(text, name, variant)),
-  );
+export function importNft(sources: NftSources, host: Host): Imported {
+  const chains = chainsOf(sources);
   const { shares, taken, shadowed, left } = judge(chains, host);
   const emitted = emit(shares, host);
   const removed = [...taken, ...shadowed];
@@ -51,36 +26,6 @@ export function importNft(
     left: left.map(({ rule, reason }) => ({ place: rule.place, rule: rule.text, reason })),
     notes: taken.length === 0 ? [] : notesOf(chains, shares, host),
   };
-}
-
-/**
- * What iptables wrote through nftables is there twice, and iptables says more of it: unless somebody else wrote into its tables, of
- * which it does not say all.
- */
-function withoutTwins(ofNft: readonly Chain[], ofIptables: readonly Chain[]): Chain[] {
-  const tableOf = ({ family, table }: Chain): string => `${family} ${table}`;
-  const differing = new Set<string>();
-  for (const chain of ofNft) {
-    const twin = ofIptables.find((other) => chainKey(other) === chainKey(chain));
-    const same =
-      twin !== undefined &&
-      twin.rules.length === chain.rules.length &&
-      (["hook", "type", "priority"] as const).every(
-        (key) => twin.base?.[key] === chain.base?.[key],
-      );
-    if (!same) differing.add(tableOf(chain));
-  }
-  const kept = ofIptables.filter((chain) => !differing.has(tableOf(chain)));
-  const shown = new Set(kept.map(tableOf));
-  return [...ofNft.filter((chain) => !shown.has(tableOf(chain))), ...kept];
-}
-
-function rulesetItems(name: string, value: unknown): readonly unknown[] {
-  const items = asObject(value)?.["nftables"];
-  if (Array.isArray(items)) return items;
-  throw new IlmError("USAGE", `${name} has no list "nftables"`, {
-    remedy: "Give what `nft -j list ruleset` prints, or what iptables-save prints.",
-  });
 }
 
 function notesOf(chains: readonly Chain[], shares: readonly Share[], host: Host): string[] {

@@ -450,6 +450,10 @@ class KernelDataPlane implements DataPlane {
     return this.#current()?.registry.nat() ?? [];
   }
 
+  netfilterHooks(): readonly Family[] {
+    return this.#current()?.registry.netfilterHooks() ?? [];
+  }
+
   outputFilters(): readonly Family[] {
     return this.#current()?.registry.outputFilters() ?? [];
   }

@@ -9,6 +9,8 @@ import {
   ILM_ABI_VERSION,
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
+  ILM_HOOKS_IPV4,
+  ILM_HOOKS_IPV6,
   ILM_NAT_IPV4,
   ILM_NAT_IPV6,
   ILM_OUTPUT_IPV4,
@@ -350,6 +352,11 @@ export class Registry {
   /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. */
   outputFilters(): Family[] {
     return this.#netfilter({ 4: ILM_OUTPUT_IPV4, 6: ILM_OUTPUT_IPV6 });
+  }
+
+  /** The families of whose packets netfilter asks somebody, on the way to a socket. */
+  netfilterHooks(): Family[] {
+    return this.#netfilter({ 4: ILM_HOOKS_IPV4, 6: ILM_HOOKS_IPV6 });
   }
 
   /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */

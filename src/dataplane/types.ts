@@ -100,6 +100,8 @@ export interface DataPlane {
   nat(): readonly Family[];
   /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. Empty when nothing is loaded. */
   outputFilters(): readonly Family[];
+  /** The families of whose packets netfilter asks somebody, on the way to a socket: filters, NAT, conntrack. */
+  netfilterHooks(): readonly Family[];
   /** Interface indexes of the namespace's VRFs. */
   vrfs(): ReadonlySet<number>;
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */

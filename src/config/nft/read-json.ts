@@ -232,6 +232,8 @@ class Reader {
   #pairs(key: unknown, data: unknown): { condition: Condition; value: unknown }[] | null {
     const fields = fieldsOf(key);
     const meta = asObject(asObject(key)?.["meta"])?.["key"];
+    const ct = asObject(asObject(key)?.["ct"]);
+    const isState = ct?.["key"] === "state" && ct["dir"] === undefined;
     const elements = this.#values(data);
     if (elements === null) return null;
     const pairs: { condition: Condition; value: unknown }[] = [];
@@ -242,6 +244,13 @@ class Reader {
         const names = [String(index)];
         pairs.push({
           condition: { kind: "interface", direction: "in", names, negated: false },
+          value,
+        });
+        continue;
+      }
+      if (isState) {
+        pairs.push({
+          condition: { kind: "state", states: [index].flat().map(String), negated: false },
           value,
         });
         continue;

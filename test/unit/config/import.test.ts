@@ -1,7 +1,8 @@
 /** What others have, as our configuration: read back by our own parser. */
 import { describe, expect, test } from "vitest";
 import { formatImported, type Imported } from "../../../src/config/imported.js";
-import { importNft, type Host, type NftSources } from "../../../src/config/import-nft.js";
+import { importNft, type Host } from "../../../src/config/import-nft.js";
+import type { NftSources } from "../../../src/config/nft/sources.js";
 import { importTubular } from "../../../src/config/import-tubular.js";
 import { parseConfiguration } from "../../../src/config/load.js";
 import type { Address } from "../../../src/model/address.js";

@@ -75,6 +75,10 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
+  netfilterHooks(): [] {
+    return [];
+  }
+
   vrfs(): ReadonlySet<number> {
     return new Set();
   }

@@ -1,0 +1,121 @@
+/** Looks for what is in the way of mappings, by packets that stand for what each is for. */
+import type { DataPlane } from "../dataplane/types.js";
+import { hostAddresses, type HostAddress } from "../kernel/addresses.js";
+import { interfaces } from "../kernel/interfaces.js";
+import {
+  familyOf,
+  isLoopback4,
+  prefixAddress,
+  prefixContains,
+  prefixLength,
+  type Address,
+  type Family,
+} from "../model/address.js";
+import type { Packet } from "../model/decision.js";
+import { allMappings, type Mapping, type Rules } from "../model/mapping.js";
+import { candidates } from "../model/candidates.js";
+import { examplePort, exampleRemote } from "./example.js";
+import { findObstacles, type Obstacle } from "./obstacles.js";
+import { askFirewall } from "./firewall.js";
+import { interfaceWith, wayOf } from "./way.js";
+
+/** More mappings than that are not looked at, nor more addresses of one. */
+const MAX_MAPPINGS = 100;
+const MAX_ADDRESSES = 3;
+
+export interface Found {
+  readonly obstacle: Obstacle;
+  /** Names of the mappings, as they come. */
+  readonly mappings: readonly string[];
+  /** One of the packets that meet it. */
+  readonly packet: Packet;
+}
+
+export interface Survey {
+  readonly found: readonly Found[];
+  /** Mappings that were not looked at. */
+  readonly left: number;
+}
+
+export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
+  const all = allMappings(rules);
+  const names = interfaces();
+  const own = hostAddresses();
+  const firewall = askFirewall(dataPlane.netfilterHooks().length > 0);
+  const services = new Set(rules.file.services.flatMap(({ addresses }) => addresses));
+  const found = new Map<string, { obstacle: Obstacle; mappings: Set<string>; packet: Packet }>();
+  for (const mapping of all.slice(0, MAX_MAPPINGS)) {
+    for (const packet of examplesOf(mapping, own, services, names)) {
+      const remoteGiven = mapping.from !== undefined;
+      const way = wayOf(dataPlane, packet, names, firewall, { remoteGiven, atIngress: false });
+      for (const obstacle of findObstacles(packet, way)) {
+        const known = found.get(obstacle.message);
+        if (known === undefined) {
+          found.set(obstacle.message, { obstacle, mappings: new Set([mapping.name]), packet });
+        } else known.mappings.add(mapping.name);
+      }
+    }
+  }
+  return {
+    found: [...found.values()].map((one) => ({ ...one, mappings: [...one.mappings] })),
+    left: Math.max(0, all.length - MAX_MAPPINGS),
+  };
+}
+
+function examplesOf(
+  mapping: Mapping,
+  own: readonly HostAddress[],
+  services: ReadonlySet<Address>,
+  names: ReadonlyMap<number, string>,
+): Packet[] {
+  const [named] = mapping.interfaces ?? [];
+  const indexOfNamed = [...names].find(([, name]) => name === named)?.[0];
+  return ([4, 6] as const)
+    .filter((family) => candidates(mapping, family).length > 0)
+    .flatMap((family) => addressesOf(mapping, family, own, services))
+    .flatMap((local) => {
+      const remote = sourceOf(mapping, local);
+      return remote === null
+        ? []
+        : {
+            protocol: mapping.protocol,
+            local,
+            localPort: mapping.ports[0]?.first ?? 0,
+            remote,
+            remotePort: examplePort(),
+            interfaceIndex: indexOfNamed ?? interfaceWith(local),
+          };
+    });
+}
+
+/** Null: nobody of that family is meant. */
+function sourceOf({ from }: Mapping, local: Address): Address | null {
+  if (from === undefined) return exampleRemote(local);
+  const prefix = from.find((one) => familyOf(one) === familyOf(local));
+  return prefix === undefined ? null : prefixAddress(prefix);
+}
+
+/** Those of the host that the mapping is for; of a prefix in which the host has none, its first. */
+function addressesOf(
+  { on }: Mapping,
+  family: Family,
+  own: readonly HostAddress[],
+  services: ReadonlySet<Address>,
+): readonly Address[] {
+  const here = own
+    .map(({ address }) => address)
+    .filter((address) => familyOf(address) === family && !services.has(address));
+  if (on.length === 0) {
+    const outside = here.filter((address) => !isLoopback4(address) && address !== "::1");
+    return outside.filter((address) => !address.startsWith("fe80:")).slice(0, MAX_ADDRESSES);
+  }
+  return on
+    .filter((prefix) => familyOf(prefix) === family)
+    .flatMap((prefix) => {
+      const inside = here.filter((address) => prefixContains(prefix, address));
+      if (inside.length > 0) return inside.slice(0, MAX_ADDRESSES);
+      // The whole family is no address that somebody forgot.
+      return prefixLength(prefix) === 0 ? [] : [prefixAddress(prefix)];
+    })
+    .slice(0, MAX_ADDRESSES);
+}

@@ -1,0 +1,250 @@
+/**
+ * What the chains of nftables and iptables do with one packet that opens a connection, on its way to the sockets of this host. Where
+ * something decides that the packet alone does not tell (a mark, a limit, a set that changes), nothing is sure any more.
+ */
+import {
+  chainKey,
+  type Action,
+  type Branch,
+  type Chain,
+  type Condition,
+  type Rule,
+} from "./rules.js";
+import { addressNumber } from "./sets.js";
+import { HERE, TCP, UDP, meet, type Box } from "./space.js";
+import type { Packet } from "../../model/decision.js";
+import { familyOf } from "../../model/address.js";
+
+export interface Arriving {
+  readonly packet: Packet;
+  /** The interface that it comes in on; empty: nobody knows. */
+  readonly interfaceName: string;
+  /** The machine itself sends it, so it passes OUTPUT first, and comes in by lo. */
+  readonly itself: boolean;
+}
+
+export interface Finding {
+  /** `nat`: it is led to another address or port. `takes`: it may go another way altogether. */
+  readonly what: "drops" | "nat" | "takes";
+  readonly chain: Chain;
+  /** Null: the policy of the chain. */
+  readonly rule: Rule | null;
+  /** Why it is not sure; null: it is. */
+  readonly doubt: string | null;
+}
+
+/** Whether a packet may be at a place, and why that is not sure. Undefined: it is not. */
+type Presence = { readonly doubt: string | null } | undefined;
+
+interface Left {
+  /** At the end of the chain, or returned. */
+  readonly through: Presence;
+  /** Past the base chain. */
+  readonly accepted: Presence;
+}
+
+type Hook = "output" | "prerouting" | "input";
+/** conntrack (NF_IP_PRI_CONNTRACK): before it no connection is known. */
+const CONNTRACK_PRIORITY = -200;
+const DEEPEST = 32;
+
+function either(a: Presence, b: Presence): Presence {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a.doubt === null ? a : b;
+}
+
+class Walk {
+  readonly findings: Finding[] = [];
+  readonly #chains: ReadonlyMap<string, Chain>;
+  readonly #arriving: Arriving;
+  readonly #point: Box;
+  #untracked = false;
+
+  constructor(chains: ReadonlyMap<string, Chain>, arriving: Arriving) {
+    this.#chains = chains;
+    this.#arriving = arriving;
+    this.#point = pointOf(arriving);
+  }
+
+  /** Where the packet is after all base chains of a hook. */
+  hook(hook: Hook, begin: Presence): Presence {
+    const family = this.#point.family === 4 ? "ip" : "ip6";
+    const bases = [...this.#chains.values()]
+      .flatMap((chain) => (chain.base?.hook === hook ? [{ chain, base: chain.base }] : []))
+      .filter(({ chain }) => chain.family === "inet" || chain.family === family)
+      // What the machine sends to itself has been through NAT when it went out.
+      .filter(
+        ({ base }) => !(base.type === "nat" && hook === "prerouting" && this.#arriving.itself),
+      )
+      .toSorted((a, b) => a.base.priority - b.base.priority);
+    let presence = begin;
+    for (const { chain, base } of bases) {
+      if (presence === undefined) return undefined;
+      const { through, accepted } = this.#chain(chain, presence, { hook, base: chain, depth: 0 });
+      if (through !== undefined && base.policy === "drop") {
+        this.findings.push({ what: "drops", chain, rule: null, doubt: through.doubt });
+      }
+      presence = either(base.policy === "drop" ? undefined : through, accepted);
+    }
+    return presence;
+  }
+
+  #chain(chain: Chain, begin: Presence, place: Place): Left {
+    let here = begin;
+    let accepted: Presence;
+    let returned: Presence;
+    for (const rule of chain.rules) {
+      for (const branch of rule.branches) {
+        if (here === undefined) break;
+        const match = this.#match(branch, place);
+        if (match === false) continue;
+        const doubt: string | null = here.doubt ?? match;
+        if (rule.alters !== null) {
+          this.findings.push({ what: "takes", chain, rule, doubt: doubt ?? rule.alters });
+        }
+        if (rule.untracks && match === null) this.#untracked = true;
+        const before = this.findings.length;
+        const left = this.#act(rule, branch.action, { doubt }, chain, place);
+        accepted = either(accepted, left.accepted);
+        returned = either(returned, left.returned);
+        const leads =
+          left.accepted !== undefined ||
+          left.returned !== undefined ||
+          this.findings.length > before;
+        if (match === null) here = left.further;
+        else if (leads) here = { doubt };
+        // The conditions of one rule's branches exclude each other.
+        if (match === null) break;
+      }
+      if (here === undefined) break;
+    }
+    return { through: either(here, returned), accepted };
+  }
+
+  #act(
+    rule: Rule,
+    action: Action,
+    at: { readonly doubt: string | null },
+    chain: Chain,
+    place: Place,
+  ): { further: Presence; accepted: Presence; returned: Presence } {
+    const gone = { further: undefined, accepted: undefined, returned: undefined };
+    switch (action.kind) {
+      case "continue":
+        return { ...gone, further: at };
+      case "accept":
+        return { ...gone, accepted: at };
+      case "return":
+        return { ...gone, returned: at };
+      case "drop":
+        this.findings.push({ what: "drops", chain, rule, doubt: at.doubt });
+        return gone;
+      case "redirect":
+        this.findings.push({ what: "nat", chain, rule, doubt: at.doubt });
+        return gone;
+      case "unsayable":
+        this.findings.push(
+          place.base.base?.type === "nat"
+            ? { what: "nat", chain, rule, doubt: at.doubt }
+            : { what: "takes", chain, rule, doubt: at.doubt ?? action.why },
+        );
+        return place.base.base?.type === "nat"
+          ? gone
+          : { ...gone, further: { doubt: at.doubt ?? action.why } };
+      case "jump":
+      case "goto": {
+        const target = this.#chains.get(chainKey({ ...chain, name: action.chain }));
+        if (target === undefined || place.depth > DEEPEST) {
+          return { ...gone, further: { doubt: `"${rule.text}" leads where nothing is known of` } };
+        }
+        const { through, accepted } = this.#chain(target, at, { ...place, depth: place.depth + 1 });
+        return action.kind === "jump"
+          ? { further: through, accepted, returned: undefined }
+          : { further: undefined, accepted, returned: through };
+      }
+    }
+  }
+
+  /** False: it does not match. Null: it does. A text: it may, and why that is not sure. */
+  #match({ conditions }: Branch, place: Place): false | null | string {
+    let doubt: string | null = null;
+    for (const condition of conditions) {
+      const one = this.#meets(condition, place);
+      if (one === false) return false;
+      doubt ??= one;
+    }
+    return doubt;
+  }
+
+  #meets(condition: Condition, { hook, base }: Place): false | null | string {
+    switch (condition.kind) {
+      case "region":
+        return meet([this.#point], condition.region) ? null : false;
+      case "unknown":
+        return meet([this.#point], condition.region) ? `it asks for ${condition.what}` : false;
+      case "state": {
+        if ((base.base?.priority ?? 0) < CONNTRACK_PRIORITY) return "it asks before conntrack";
+        const state = this.#untracked ? "untracked" : "new";
+        return condition.states.includes(state) !== condition.negated ? null : false;
+      }
+      case "interface": {
+        const name = this.#interfaceAt(hook, condition.direction);
+        if (name === null) return `it asks for the interface, and that is not known (--interface)`;
+        return condition.names.some((pattern) => matchesName(pattern, name)) !== condition.negated
+          ? null
+          : false;
+      }
+    }
+  }
+
+  /** Empty: packets have none there. Null: it is not known. */
+  #interfaceAt(hook: Hook, direction: "in" | "out"): string | null {
+    const { itself, interfaceName } = this.#arriving;
+    if (hook === "output") return direction === "out" ? "lo" : "";
+    if (direction === "out") return "";
+    if (itself) return "lo";
+    return interfaceName === "" ? null : interfaceName;
+  }
+}
+
+interface Place {
+  readonly hook: Hook;
+  readonly base: Chain;
+  readonly depth: number;
+}
+
+/** `eth*` in nft, `eth+` in iptables. */
+function matchesName(pattern: string, name: string): boolean {
+  return /[*+]$/.test(pattern) ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
+}
+
+function pointOf({ packet }: Arriving): Box {
+  const one = (value: bigint): readonly (readonly [bigint, bigint])[] => [[value, value]];
+  return {
+    family: familyOf(packet.local),
+    protocols: packet.protocol === "tcp" ? TCP : UDP,
+    places: HERE,
+    ports: one(BigInt(packet.localPort)),
+    on: one(addressNumber(packet.local)),
+    from: one(addressNumber(packet.remote)),
+    // Asked for by name, apart.
+    interfaces: { except: true, names: [] },
+  };
+}
+
+/** What is in the way of the packet, or may be; in the order in which it meets it. Empty: it comes to the sockets. */
+export function judgePacket(chains: readonly Chain[], arriving: Arriving): readonly Finding[] {
+  const walk = new Walk(new Map(chains.map((chain) => [chainKey(chain), chain])), arriving);
+  const hooks: readonly Hook[] = arriving.itself
+    ? ["output", "prerouting", "input"]
+    : ["prerouting", "input"];
+  let presence: Presence = { doubt: null };
+  for (const hook of hooks) {
+    if (presence === undefined) break;
+    presence = walk.hook(hook, presence);
+  }
+  const last = walk.findings.at(-1);
+  if (presence !== undefined || last === undefined) return walk.findings;
+  // Whichever of them it is that meets the packet, it comes no further.
+  return [...walk.findings.slice(0, -1), { ...last, doubt: null }];
+}

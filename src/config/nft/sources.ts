@@ -1,0 +1,77 @@
+/** Where chains of rules are read from: what nft and iptables print, of one host. */
+import { IlmError } from "../../errors.js";
+import { asObject } from "../imported.js";
+import { readIptables } from "./read-iptables.js";
+import { readNftables } from "./read-json.js";
+import { chainKey, type Chain } from "./rules.js";
+
+/** What iptables-save or ip6tables-save printed. */
+export interface Saved {
+  /** For messages. */
+  readonly name: string;
+  readonly text: string;
+  /** Of which interface of the kernel, where that is known to be the old one. */
+  readonly variant?: "-legacy";
+}
+
+export interface NftSources {
+  /** What `nft -j list ruleset` printed. */
+  readonly rulesets: readonly { readonly name: string; readonly value: unknown }[];
+  readonly saved: readonly Saved[];
+  /** Rules as nft prints them, by family, table and handle; for those that are not there they are made up from the JSON. */
+  readonly texts?: ReadonlyMap<string, string>;
+}
+
+/** Throws USAGE for what is no ruleset. */
+export function chainsOf({ rulesets, saved, texts = new Map() }: NftSources): Chain[] {
+  return withoutTwins(
+    rulesets.flatMap(({ name, value }) => readNftables(rulesetItems(name, value), texts)),
+    saved.flatMap(({ name, text, variant }) => readIptables(text, name, variant)),
+  );
+}
+
+/** Chains of other families that see packets before, in words: `netdev edge in on eth0`. */
+export function chainsBefore({ rulesets }: NftSources): string[] {
+  return rulesets
+    .flatMap(({ name, value }) => rulesetItems(name, value))
+    .flatMap((item) => {
+      const chain = asObject(asObject(item)?.["chain"]);
+      const family = chain?.["family"];
+      if (chain === null || chain === undefined || chain["hook"] === undefined) return [];
+      if (family !== "netdev" && family !== "bridge") return [];
+      if (chain["hook"] === "egress" || chain["hook"] === "postrouting") return [];
+      const device =
+        chain["dev"] === undefined ? "" : ` on ${[chain["dev"]].flat().map(String).join(", ")}`;
+      return `${family} ${String(chain["table"])} ${String(chain["name"])}${device}`;
+    });
+}
+
+/**
+ * What iptables wrote through nftables is there twice, and iptables says more of it: unless somebody else wrote into its tables, of
+ * which it does not say all.
+ */
+function withoutTwins(ofNft: readonly Chain[], ofIptables: readonly Chain[]): Chain[] {
+  const tableOf = ({ family, table }: Chain): string => `${family} ${table}`;
+  const differing = new Set<string>();
+  for (const chain of ofNft) {
+    const twin = ofIptables.find((other) => chainKey(other) === chainKey(chain));
+    const same =
+      twin !== undefined &&
+      twin.rules.length === chain.rules.length &&
+      (["hook", "type", "priority"] as const).every(
+        (key) => twin.base?.[key] === chain.base?.[key],
+      );
+    if (!same) differing.add(tableOf(chain));
+  }
+  const kept = ofIptables.filter((chain) => !differing.has(tableOf(chain)));
+  const shown = new Set(kept.map(tableOf));
+  return [...ofNft.filter((chain) => !shown.has(tableOf(chain))), ...kept];
+}
+
+function rulesetItems(name: string, value: unknown): readonly unknown[] {
+  const items = asObject(value)?.["nftables"];
+  if (Array.isArray(items)) return items;
+  throw new IlmError("USAGE", `${name} has no list "nftables"`, {
+    remedy: "Give what `nft -j list ruleset` prints, or what iptables-save prints.",
+  });
+}
