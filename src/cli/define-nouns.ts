@@ -49,7 +49,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm listeners", purpose: "every listener of this network namespace" },
       { command: "ilm listeners --mapped", purpose: "only those with mappings" },
     ],
-    json: "[{protocol, address, port, pid, command, user, unit, mappings: [name], wildcard, kind, family, v6only, reuseport, device, cookie, uid}]",
+    json: "[{protocol, address, port, pid, command, user, unit, mappings: [name], wildcard, kind, family, v6only, reuseport, device, cookie, deviceName, uid}]",
     task: (_operands, options) => async (context) =>
       (await import("./listeners.js")).listeners(context, options as ListenersOptions),
   });
@@ -93,7 +93,7 @@ export function defineNouns(define: Define): void {
         purpose: "with everything said",
       },
     ],
-    json: '{verdict: "selected" | "existing" | "missed" | "unmanaged" | "rejected", mapping, matchedBy, destination: {address, port} | null, listener: {pid, cookie, command, user, unit, address, port} | null, packet, attempts: [{address, port, outcome}], generation, steps: [text]}',
+    json: '{verdict: "selected" | "existing" | "missed" | "unmanaged" | "rejected" | "blocked", decision: the same without "blocked", obstacles: [{kind: "route" | "source" | "firewall" | "nat" | "program" | "interface", sure, message, remedy}], mapping, matchedBy, destination: {address, port} | null, listener: {pid, cookie, command, user, unit, address, port} | null, packet, attempts: [{address, port, outcome}], generation, steps: [text]}',
     task:
       ([protocol, local], options) =>
       async (context) =>
