@@ -75,15 +75,15 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "ask the loaded program what it does with a packet, and show each step",
     description: [
-      "The program itself is run on a made-up packet; nothing is sent, and no counter counts it.",
+      "The program itself is run on a made-up packet; nothing is sent, and no counter counts it. Routes, sources, rules of nftables and iptables, and programs of others are looked at, too: what is surely in the way makes the verdict `blocked`.",
     ],
     arguments: [
       new Argument("<PROTOCOL>", "tcp or udp").choices(["tcp", "udp"]),
       new Argument("<ADDRESS:PORT>", "what the client dials: 203.0.113.5:443 or [2001:db8::5]:443"),
     ],
     options: [
-      new Option("--from <ADDRESS:PORT>", "the client; by default somebody out there"),
-      new Option("--interface <NAME>", "the interface that the packet comes in on"),
+      new Option("--from <ADDRESS:PORT>", "the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)"),
+      new Option("--interface <NAME>", "the interface that the packet comes in on (default: the one that has the address)"),
     ],
     examples: [
       { command: "ilm explain tcp 203.0.113.5:443", purpose: "who gets a connection to this port" },
