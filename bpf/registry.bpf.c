@@ -90,7 +90,7 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 	/* Dual-stack. */
 	if (v6 && !v6only && address_is_wildcard(endpoint->address))
 		v4 = true;
-	return (v4 && has_nat(net, true)) || (v6 && has_nat(net, false));
+	return (v4 && takes_sockets(net, true)) || (v6 && takes_sockets(net, false));
 }
 
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
@@ -289,7 +289,7 @@ int ilm_netfilter(struct __sk_buff *ctx)
 	const struct sk_buff *skb = (const struct sk_buff *)ctx;
 	const struct net *net = BPF_CORE_READ(skb, dev, nd_net.net);
 
-	return (has_nat(net, true) ? ILM_NAT_IPV4 : 0) | (has_nat(net, false) ? ILM_NAT_IPV6 : 0) |
+	return (takes_sockets(net, true) ? ILM_NAT_IPV4 : 0) | (takes_sockets(net, false) ? ILM_NAT_IPV6 : 0) |
 	       (filters_output(net, true) ? ILM_OUTPUT_IPV4 : 0) | (filters_output(net, false) ? ILM_OUTPUT_IPV6 : 0) |
 	       (has_hooks(net, true) ? ILM_HOOKS_IPV4 : 0) | (has_hooks(net, false) ? ILM_HOOKS_IPV6 : 0);
 }

@@ -344,7 +344,7 @@ export class Registry {
     return ([4, 6] as const).filter((family) => (found & bits[family]) !== 0);
   }
 
-  /** The families of which this network namespace has NAT: what ingress gives to a socket is taken away there. */
+  /** The families of which this network namespace has NAT, or a packet socket that is bound to no interface: they take away what ingress gives. */
   nat(): Family[] {
     return this.#netfilter({ 4: ILM_NAT_IPV4, 6: ILM_NAT_IPV6 });
   }
