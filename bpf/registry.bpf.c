@@ -189,6 +189,16 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/*
+ * Has somebody denied the call already? Every program of a hook runs, whatever those before it said (kernel/bpf/cgroup.c,
+ * bpf_prog_run_array_cg): those of the process's own cgroups first, and those of the root in the order in which they were attached. Who
+ * was attached behind us denies when we have run: the control plane finds what came of that (src/dataplane/registry.ts, sweep).
+ */
+static __always_inline bool is_denied(void)
+{
+	return bpf_get_retval() < 0;
+}
+
 static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *endpoint, bool v6only)
 {
 	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
@@ -199,8 +209,13 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	endpoint->protocol = IPPROTO_UDP;
 	endpoint->zero = 0;
 	slot = slot_of(endpoint);
-	if (!slot && !is_mapped(IPPROTO_UDP, endpoint->port))
+	if (is_denied() || (!slot && !is_mapped(IPPROTO_UDP, endpoint->port))) {
+		/* An earlier bind() of it was denied behind us, and this one is of no concern. */
+		t = bpf_sk_storage_get(&tracked, ctx, NULL, 0);
+		if (t)
+			forget(t);
 		return;
+	}
 	t = bpf_sk_storage_get(&tracked, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_fault(untracked);
@@ -248,7 +263,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct ilm_tracked *t;
 
-	if (ctx->protocol != IPPROTO_UDP || !sk)
+	if (ctx->protocol != IPPROTO_UDP || !sk || is_denied())
 		return 1;
 	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	if (t)

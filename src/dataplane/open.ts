@@ -625,8 +625,7 @@ class KernelDataPlane implements DataPlane {
   resync(): void {
     const { registry } = this.#require();
     this.#meetInterfaces();
-    if (registry.faults().untracked > 0) registry.sweep();
-    else registry.scan();
+    registry.sweep();
     forgetIdleFlows(registry.map("flows"));
   }
 
