@@ -326,7 +326,7 @@ class KernelDataPlane implements DataPlane {
     { mappings }: Wanted,
     { addresses, added }: Prepared,
   ): ApplyResult {
-    registry.scan();
+    registry.sweep();
     registry.meetVrfs();
     this.#steer();
     return {

@@ -3,12 +3,17 @@ import { expect, test } from "vitest";
 import { describeHost, type Stage } from "../support/hosts.js";
 import { protocolOf, type Kind } from "../support/lab.js";
 import { addressesOf, endpoint, families } from "../support/matrix.js";
+import { untilRegistered } from "../support/neighbours.js";
 import { eventually } from "../support/process.js";
 
 describeHost({ title: "a bare host", tools: null, takes: [] });
 
 /** The daemon's own port, 6000, is open; the mapping's, 6003, is not, until `open` opens it. */
-function describeClosedPort(stage: Stage, open: (stage: Stage) => Promise<unknown>): void {
+function describeClosedPort(
+  stage: Stage,
+  nat: boolean,
+  open: (stage: Stage) => Promise<unknown>,
+): void {
   const kinds: readonly Kind[] = ["tcp", "udp"];
 
   async function dialAll(port: number): Promise<readonly string[]> {
@@ -17,6 +22,7 @@ function describeClosedPort(stage: Stage, open: (stage: Stage) => Promise<unknow
       for (const family of families) {
         const { public: dialled, daemon } = addressesOf[family];
         await stage.lab.open("app", kind, daemon, 6000);
+        if (nat && kind === "udp") await untilRegistered(stage.network.server);
         const options = { timeout_s: 1 };
         seen.push(await stage.network.client.who(protocolOf(kind), dialled, port, options));
         await stage.lab.do("close", "app");
@@ -45,13 +51,13 @@ function describeClosedPort(stage: Stage, open: (stage: Stage) => Promise<unknow
 }
 
 describeHost({ title: "ufw", tools: ["ufw", "6000", "6001"], takes: [] }, (stage) => {
-  describeClosedPort(stage, async ({ host }) => await host.must("ufw allow 6003"));
+  describeClosedPort(stage, false, async ({ host }) => await host.must("ufw allow 6003"));
 });
 
 describeHost(
   { title: "firewalld", tools: ["firewalld", "6000", "6001"], takes: families },
   (stage) => {
-    describeClosedPort(stage, async ({ host }) => {
+    describeClosedPort(stage, true, async ({ host }) => {
       await host.must("firewall-offline-cmd --add-port=6003/tcp --add-port=6003/udp");
       await host.must("kill -HUP $(cat /run/firewalld.pid)");
     });

@@ -26,6 +26,7 @@ mappings:
   - { name: closed, protocol: [tcp, udp], port: 6003, to: "app:6000" }
   - { name: published, protocol: [tcp, udp], port: 8080, to: "app:6000" }
   - { name: virtual, protocol: [tcp, udp], port: 6004, on: ["203.0.113.77", "2001:db8::77"], to: "app:6000" }
+  - { name: kept, port: 8081, existing: any, to: "app:6000" }
   - { name: dns, protocol: [tcp, udp], port: 53, to: dns }
 `;
 
@@ -78,6 +79,14 @@ async function warningsOf(
 ): Promise<readonly { readonly kind: string; readonly message: string }[]> {
   const { warnings } = await server.status();
   return warnings as readonly { readonly kind: string; readonly message: string }[];
+}
+
+/** Waits until the listener on the address is given what is for it in that way. */
+async function untilHandover(server: Server, at: string, handover: string): Promise<void> {
+  await eventually(`the hand-over of ${at} is ${handover}`, async () => {
+    const listeners = await server.listeners();
+    return listeners.find(({ address }) => address === at)?.handover === handover ? true : null;
+  });
 }
 
 /** The rows of one host. `more`: what is to be tried on it besides. */
@@ -170,11 +179,7 @@ export function describeHost(setup: HostSetup, more?: (stage: Stage) => void): v
         const { server } = network;
         const { daemon } = addressesOf[family];
         await lab.open("app", kind, daemon, 6000);
-        await eventually(`its hand-over is ${handover}`, async () => {
-          const listeners = await server.listeners();
-          const seen = listeners.find(({ address }) => address === daemon)?.handover;
-          return seen === handover ? true : null;
-        });
+        await untilHandover(server, daemon, handover);
         for (const address of to[family]) {
           for (const port of [6000, 6001]) {
             const options = kind === "mptcp" ? { mptcp: true } : {};
