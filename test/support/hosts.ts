@@ -2,6 +2,7 @@
  * The hosts that people have: real tools and their own rules, beside the daemons of mappings. One table of rows for each: TCP, UDP
  * and MPTCP, over both families, dialled by whoever may dial.
  */
+import { writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { removeCgroups } from "./cgroup.js";
 import type { Client } from "./client.js";
@@ -96,6 +97,7 @@ export function describeHost(setup: HostSetup, more?: (stage: Stage) => void): v
     let host: Host;
     let lab: Lab;
     let container: Client | null = null;
+    let configuration = "";
     const stage: Stage = {
       network,
       get host() {
@@ -113,7 +115,8 @@ export function describeHost(setup: HostSetup, more?: (stage: Stage) => void): v
     beforeAll(async () => {
       const { server } = network;
       // The tools come later, as on a host that restarts one of them.
-      await server.startRun(["-f", server.file(hostRules)]);
+      configuration = server.file(hostRules);
+      await server.startRun(["-f", configuration]);
       if (setup.tools !== null) host = await Host.start(server, setup.tools);
       lab = await Lab.start(server);
       container = (await setup.container?.(stage)) ?? null;
@@ -197,5 +200,39 @@ export function describeHost(setup: HostSetup, more?: (stage: Stage) => void): v
     }
 
     more?.(stage);
+
+    for (const remedy of setup.takes.length > 0 ? ["mptcp: off"] : []) {
+      describe(`with ${remedy}`, () => {
+        beforeAll(async () => {
+          writeFileSync(configuration, `${hostRules}${remedy}\n`);
+          await eventually("nobody is given an MPTCP socket", async () => {
+            const { daemon } = addressesOf[4];
+            const probe = { kind: "mptcp", address: daemon, port: 6000 };
+            const { done } = await lab.ask({ do: "open", name: "probe", ...probe });
+            if (done) await lab.do("close", "probe");
+            return done ? null : true;
+          });
+        });
+
+        for (const { kind, family, label, client, from, to } of rows) {
+          if (kind !== "mptcp") continue;
+
+          test(`MPTCP over ${label}, dialled by ${client}: the daemon falls back to TCP, as Go does, and answers`, async () => {
+            const socket = { address: addressesOf[family].daemon, port: 6000 };
+            const asked = await lab.ask({ do: "open", name: "app", kind, ...socket });
+            expect(asked).toMatchObject({ errno: "EPROTONOSUPPORT" });
+            await lab.open("app", "tcp", socket.address, socket.port);
+            for (const address of to[family]) {
+              for (const port of [6000, 6001]) {
+                const dial = await from().dial("tcp", address, port);
+                expect(dial, `${address} ${port}`).toMatchObject({ tag: "app" });
+              }
+            }
+            const warned = (await warningsOf(network.server)).map((one) => one.kind);
+            expect(warned).not.toContain("unreached");
+          });
+        }
+      });
+    }
   });
 }
