@@ -411,7 +411,7 @@ struct ilm_listener {
 };
 ILM_ASSERT_SIZE(struct ilm_listener, 64);
 
-/* What the probe of netfilter says (registry.bpf.c, ilm_netfilter) of the network namespace that it is run in: which families have NAT, */
+/* What the probe of netfilter says (registry.bpf.c, ilm_netfilter) of the network namespace that it is run in: in which families NAT or a packet socket takes away what ingress gives, */
 #define ILM_NAT_IPV4 1
 #define ILM_NAT_IPV6 2
 /* and for which there are both conntrack and a filter at OUTPUT. */

@@ -5,6 +5,8 @@
  * nf_nat_ipv4_local_in, nf_nat_ipv6_local_in), and the one at PREROUTING may send the packet elsewhere. They are looked at here and
  * not listed over netlink: a packet must not depend on whether somebody has noticed a new rule, and not every kernel lists them
  * (CONFIG_NETFILTER_NETLINK_HOOK).
+ *
+ * And packet sockets, which take the socket away likewise: has_tap().
  */
 #ifndef ILM_HOOKS_H
 #define ILM_HOOKS_H
@@ -49,6 +51,7 @@ struct netns_nf {
 struct net {
 	__u64 net_cookie;
 	struct netns_nf nf;
+	struct list_head ptype_specific; /* since Linux 6.15 */
 };
 
 #pragma clang attribute pop
@@ -141,6 +144,60 @@ static __always_inline bool has_hooks(const struct net *net, bool v4)
 {
 	return hooks_of(net, v4, NF_INET_PRE_ROUTING) || hooks_of(net, v4, NF_INET_LOCAL_IN) ||
 	       hooks_of(net, v4, NF_INET_LOCAL_OUT);
+}
+
+/* Of one list, more packet sockets than anybody has; where there are as many, one is taken to be of the protocol. */
+#define TAPS_MAX 32
+
+struct tap_search {
+	const struct list_head *head;
+	const struct list_head *at;
+	__be16 protocol;
+	bool over;
+	bool found;
+};
+
+static long match_tap(__u32 i, struct tap_search *search)
+{
+	const struct list_head *at = search->at;
+	const struct packet_type *tap;
+
+	search->over = !at || at == search->head;
+	if (search->over)
+		return 1;
+	tap = (const void *)at - bpf_core_field_offset(struct packet_type, list);
+	search->at = BPF_CORE_READ(at, next);
+	if (BPF_CORE_READ(tap, type) != search->protocol)
+		return 0;
+	search->found = true;
+	return 1;
+}
+
+/*
+ * Is there a packet socket for the protocol in the list, as of keepalived, and of DHCP clients while they ask? Those of an interface,
+ * and of a network namespace where it has a list of its own, come behind the handler of IP: each handler but the last is given
+ * the packet with one more user (net/core/dev.c, __netif_receive_skb_core, deliver_skb), and IP takes a copy of it then
+ * (ip_rcv_core, ip6_rcv_core, skb_share_check), which has no socket. Packet sockets for all protocols (tcpdump) come before ingress.
+ * Not static: the verifier looks at it once.
+ */
+__noinline int has_tap(__u64 head, bool v4)
+{
+	struct tap_search search = { .protocol = v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6) };
+	const struct list_head *list = (const void *)head;
+
+	if (!list)
+		return 0;
+	search.head = list;
+	search.at = BPF_CORE_READ(list, next);
+	bpf_loop(TAPS_MAX, match_tap, &search, 0);
+	return search.found || !search.over;
+}
+
+/* Is what ingress gives to a socket taken away again, whatever the interface? */
+static __always_inline bool takes_sockets(const struct net *net, bool v4)
+{
+	return has_nat(net, v4) ||
+	       (bpf_core_field_exists(net->ptype_specific) && has_tap((__u64)&net->ptype_specific, v4));
 }
 
 /* Conntrack, and somebody who may look at what it says of what the host sends. */

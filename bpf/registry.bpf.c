@@ -90,7 +90,7 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 	/* Dual-stack. */
 	if (v6 && !v6only && address_is_wildcard(endpoint->address))
 		v4 = true;
-	return (v4 && has_nat(net, true)) || (v6 && has_nat(net, false));
+	return (v4 && takes_sockets(net, true)) || (v6 && takes_sockets(net, false));
 }
 
 /* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
@@ -189,6 +189,16 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/*
+ * Has somebody denied the call already? Every program of a hook runs, whatever those before it said (kernel/bpf/cgroup.c,
+ * bpf_prog_run_array_cg): those of the process's own cgroups first, and those of the root in the order in which they were attached. Who
+ * was attached behind us denies when we have run: the control plane finds what came of that (src/dataplane/registry.ts, sweep).
+ */
+static __always_inline bool is_denied(void)
+{
+	return bpf_get_retval() < 0;
+}
+
 static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *endpoint, bool v6only)
 {
 	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
@@ -199,8 +209,13 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	endpoint->protocol = IPPROTO_UDP;
 	endpoint->zero = 0;
 	slot = slot_of(endpoint);
-	if (!slot && !is_mapped(IPPROTO_UDP, endpoint->port))
+	if (is_denied() || (!slot && !is_mapped(IPPROTO_UDP, endpoint->port))) {
+		/* An earlier bind() of it was denied behind us, and this one is of no concern. */
+		t = bpf_sk_storage_get(&tracked, ctx, NULL, 0);
+		if (t)
+			forget(t);
 		return;
+	}
 	t = bpf_sk_storage_get(&tracked, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_fault(untracked);
@@ -248,7 +263,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct ilm_tracked *t;
 
-	if (ctx->protocol != IPPROTO_UDP || !sk)
+	if (ctx->protocol != IPPROTO_UDP || !sk || is_denied())
 		return 1;
 	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	if (t)
@@ -289,7 +304,7 @@ int ilm_netfilter(struct __sk_buff *ctx)
 	const struct sk_buff *skb = (const struct sk_buff *)ctx;
 	const struct net *net = BPF_CORE_READ(skb, dev, nd_net.net);
 
-	return (has_nat(net, true) ? ILM_NAT_IPV4 : 0) | (has_nat(net, false) ? ILM_NAT_IPV6 : 0) |
+	return (takes_sockets(net, true) ? ILM_NAT_IPV4 : 0) | (takes_sockets(net, false) ? ILM_NAT_IPV6 : 0) |
 	       (filters_output(net, true) ? ILM_OUTPUT_IPV4 : 0) | (filters_output(net, false) ? ILM_OUTPUT_IPV6 : 0) |
 	       (has_hooks(net, true) ? ILM_HOOKS_IPV4 : 0) | (has_hooks(net, false) ? ILM_HOOKS_IPV6 : 0);
 }

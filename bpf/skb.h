@@ -42,6 +42,15 @@ struct rtable {
 	int rt_iif;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct packet_type {
+	__be16 type;
+	struct list_head list;
+};
+
 struct net_device {
 	int ifindex;
 	unsigned int priv_flags;
@@ -49,6 +58,7 @@ struct net_device {
 	bool uc_promisc;
 	void *rx_handler;
 	possible_net_t nd_net;
+	struct list_head ptype_specific;
 };
 
 struct inet6_dev {

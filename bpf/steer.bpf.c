@@ -331,10 +331,14 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-/* Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody else. */
+/* Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody else. Or do packet sockets? */
 static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 {
-	return has_nat(device_of(skb)->nd_net.net, v4);
+	/* Read by hand: what the verifier knows as a pointer is no number, which has_tap() takes. */
+	const struct sk_buff *kernel_skb = (const struct sk_buff *)skb;
+	const struct net_device *dev = BPF_CORE_READ(kernel_skb, dev);
+
+	return takes_sockets(BPF_CORE_READ(dev, nd_net.net), v4) || has_tap((__u64)&dev->ptype_specific, v4);
 }
 
 /* The packet's tuple as if it were for `address` and `port`; the result is its length. */

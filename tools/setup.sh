@@ -188,6 +188,13 @@ require_modules() {
   touch $stamp
 }
 
+# Docker, ufw and others, for the tests: unpacked beside the machine, and not installed. Quick where that is done.
+require_hosts() {
+  as_root tools/unpack-hosts.sh || fail "tools/unpack-hosts.sh could not unpack Docker, ufw and others for the tests" \
+    "see its messages above; it needs apt-get, and the network once"
+}
+
 require_node
 require_packages
+case $profile in test) require_hosts ;; esac
 require_modules

@@ -282,7 +282,7 @@ const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">
       "For daemons that speak first: `originate: true` for the service, where one address and port lead to it. Those that answer after 300 seconds of silence, or whose clients were forgotten in a flood (`ilm flows`), are known again with the client's next datagram.",
   }),
   unsteered: (number) => ({
-    message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT, in fragments, or (MPTCP) from an interface without the programs`,
+    message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT or beside a packet socket (keepalived, a DHCP client), in fragments, or (MPTCP) from an interface without the programs`,
     remedy:
       "`ilm run` registers such UDP daemons at once, and so does the next apply; then sk_lookup has them. An MPTCP daemon has its connections with `mptcp: off` and a restart. Those with `handover: ingress` stay as they are: let clients send datagrams that fit into one packet.",
   }),

@@ -326,7 +326,7 @@ class KernelDataPlane implements DataPlane {
     { mappings }: Wanted,
     { addresses, added }: Prepared,
   ): ApplyResult {
-    registry.scan();
+    registry.sweep();
     registry.meetVrfs();
     this.#steer();
     return {
@@ -625,8 +625,7 @@ class KernelDataPlane implements DataPlane {
   resync(): void {
     const { registry } = this.#require();
     this.#meetInterfaces();
-    if (registry.faults().untracked > 0) registry.sweep();
-    else registry.scan();
+    registry.sweep();
     forgetIdleFlows(registry.map("flows"));
   }
 

@@ -23,8 +23,10 @@ import {
   HandoverCode,
   endpointLayout,
   faultsLayout,
+  listenerLayout,
   memberLayout,
   metaLayout,
+  placeLayout,
   presenceLayout,
   registryConstantsLayout,
   slotLayout,
@@ -44,6 +46,7 @@ import {
   runIterator,
 } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
+import { errnoOf } from "../kernel/ffi.js";
 import { close } from "../kernel/libc.js";
 import { openCgroup2 } from "../kernel/mounts.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
@@ -311,7 +314,7 @@ export class Registry {
     const cgroup = openCgroup2();
     const target = cgroup.openSelf();
     try {
-      const link = attach(this.program(hook), target, optionalHooks[hook]);
+      const link = attachBeside(`ilm_${hook}`, this.program(hook), target, optionalHooks[hook]);
       link.pin(folder, name);
       link.close();
     } finally {
@@ -344,7 +347,7 @@ export class Registry {
     return ([4, 6] as const).filter((family) => (found & bits[family]) !== 0);
   }
 
-  /** The families of which this network namespace has NAT: what ingress gives to a socket is taken away there. */
+  /** The families of which this network namespace has NAT, or a packet socket that is bound to no interface: they take away what ingress gives. */
   nat(): Family[] {
     return this.#netfilter({ 4: ILM_NAT_IPV4, 6: ILM_NAT_IPV6 });
   }
@@ -515,14 +518,37 @@ export class Registry {
     }
   }
 
-  /** Presence entries of endpoints where nobody listens any more; then a scan, for a listener that came meanwhile. */
+  /**
+   * Forgets where nobody listens any more, and scans for who came meanwhile. Also where a listener is counted whose end was not seen: a
+   * program of somebody else's that runs behind ours denied its bind(), or took away the callbacks by which the kernel tells of it;
+   * or a UDP socket disconnected from a port that it had not chosen. The kernel's tables do not have it twice, under the same entry:
+   * no listener that comes or goes meanwhile is taken for one of these.
+   */
   sweep(): void {
     const map = this.map("presence");
+    const unseen = new Map<string, { key: Uint8Array; epoch: bigint }>();
     for (const [key, value] of map.snapshot()) {
-      const { sockets, connected } = decode(presenceLayout, value);
-      if (sockets === 0 && connected === 0) map.delete(key);
+      const { sockets, connected, epoch } = decode(presenceLayout, value);
+      if (sockets > 0) unseen.set(keyText(key), { key, epoch });
+      else if (connected === 0) map.delete(key);
+    }
+    for (let look = 0; look < 2 && unseen.size > 0; look++) {
+      for (const place of this.#places()) unseen.delete(place);
+    }
+    for (const { key, epoch } of unseen.values()) {
+      const value = map.lookup(key);
+      if (value !== undefined && decode(presenceLayout, value).epoch === epoch) map.delete(key);
     }
     this.scan();
+  }
+
+  /** Where somebody listens, by the kernel's tables, as keys of `presence`. */
+  *#places(): Generator<string> {
+    const records = this.list();
+    for (let at = 0; at < records.length; at += listenerLayout.size) {
+      const { address, port, protocol, device } = decode(listenerLayout, records, at);
+      yield keyText(encode(placeLayout, { address, port, protocol, device }));
+    }
   }
 
   faults(): Faults {
@@ -556,6 +582,31 @@ function isOurs(map: BpfMap, netnsCookie: bigint): boolean {
   return meta.abiVersion === ILM_ABI_VERSION && meta.netnsCookie === netnsCookie;
 }
 
+const EPERM = 1;
+
+/** To the root cgroup. Whoever attached there without BPF_F_ALLOW_MULTI is alone (kernel/bpf/cgroup.c, hierarchy_allows_attach). */
+function attachBeside(
+  name: string,
+  program: BpfProgram,
+  target: number,
+  type: AttachType,
+): BpfLink {
+  try {
+    return attach(program, target, type);
+  } catch (error) {
+    if (errnoOf(error) !== EPERM) throw error;
+    throw new IlmError(
+      "SYSCALL",
+      `${name} cannot be attached to the root cgroup: another program is alone on that hook`,
+      {
+        remedy:
+          "`bpftool cgroup show` on the mount point of cgroup v2 names it. Let it be attached beside others (BPF_F_ALLOW_MULTI), or to another cgroup",
+        cause: error,
+      },
+    );
+  }
+}
+
 function attachHooks(cgroup: Folder, staging: Folder, object: BpfObject): void {
   const target = cgroup.openSelf();
   try {
@@ -563,7 +614,7 @@ function attachHooks(cgroup: Folder, staging: Folder, object: BpfObject): void {
       const program = object.program(name);
       let link: BpfLink | undefined;
       try {
-        link = attach(program, target, type);
+        link = attachBeside(name, program, target, type);
         link.pin(staging, `link_${name.replace(/^ilm_/, "")}`);
       } finally {
         link?.close();

@@ -96,7 +96,7 @@ export interface DataPlane {
   apply(rules: Rules): ApplyResult;
   /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
   steers(): boolean | null;
-  /** The families of which the namespace has NAT, so that ingress hands over nothing. Empty when nothing is loaded. */
+  /** The families of which the namespace has NAT, or a packet socket, so that ingress hands over nothing. Empty when nothing is loaded. */
   nat(): readonly Family[];
   /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. Empty when nothing is loaded. */
   outputFilters(): readonly Family[];

@@ -15,13 +15,24 @@ async function mountPoint(): Promise<string> {
   return path;
 }
 
+const ownSlice = `ilm${globalThis.process.pid}-units.slice`;
+
+/** Makes the folder `path` below our own, and gives where it is in the file system. */
+export async function makeCgroup(path: string): Promise<string> {
+  const folder = join(await mountPoint(), ownSlice, path);
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** The hierarchy's root, in the file system. */
+export async function rootCgroup(): Promise<string> {
+  return await mountPoint();
+}
+
 /** Makes the folder `path` below our own, and puts a process of ours there; what it starts later is there too. */
 export async function putInCgroup(process: Background, path: string): Promise<string> {
-  const own = join(`/ilm${globalThis.process.pid}-units.slice`, path);
-  const folder = join(await mountPoint(), own);
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "cgroup.procs"), String(process.pid));
-  return own;
+  writeFileSync(join(await makeCgroup(path), "cgroup.procs"), String(process.pid));
+  return join("/", ownSlice, path);
 }
 
 /** Deepest first: a folder with others in it, or with a process that is still ending, is busy. */
@@ -42,7 +53,7 @@ async function removeTree(folder: string): Promise<void> {
 
 /** Takes our own folder away; the processes in it have ended. */
 export async function removeCgroups(): Promise<void> {
-  const own = join(await mountPoint(), `ilm${process.pid}-units.slice`);
+  const own = join(await mountPoint(), ownSlice);
   if (existsSync(own)) await removeTree(own);
 }
 

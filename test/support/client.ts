@@ -40,6 +40,11 @@ export class Client extends Namespace {
     return new Client(await Namespace.add("client"));
   }
 
+  /** To dial from a network namespace that somebody else made; `file` is one of the kernel's links to it. */
+  static async adopt(file: string): Promise<Client> {
+    return new Client(await Namespace.nameFor("container", file));
+  }
+
   /** Dials one connection after the other until stopped, with a pause between them. */
   async load(
     protocol: Protocol | "http",

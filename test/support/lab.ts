@@ -35,6 +35,8 @@ export interface OpenOptions {
   readonly closes?: "first" | "last";
   /** Bytes that it reads of a connection before it answers. */
   readonly reads?: number;
+  /** A socket whose bind() or listen() failed is kept all the same. */
+  readonly keep?: boolean;
 }
 
 interface Answer {

@@ -1,6 +1,6 @@
 /** A network namespace of the suites: commands and daemons that run in it. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Dial, Dialler, type DialOptions } from "./dialler.js";
@@ -46,6 +46,14 @@ export class Namespace {
     await must(["ip", "netns", "add", name]);
     await must(["ip", "-n", name, "link", "set", "lo", "up"]);
     await must([...within(name), "sh", "-c", unlimitedErrors]);
+    return name;
+  }
+
+  /** Gives a name to a network namespace that somebody else made, such as a container's. */
+  protected static async nameFor(role: string, file: string): Promise<string> {
+    const name = `ilm${process.pid}-${randomBytes(3).toString("hex")}-${role}`;
+    writeFileSync(netnsPath(name), "");
+    await must(["mount", "--bind", file, netnsPath(name)]);
     return name;
   }
 

@@ -1,6 +1,7 @@
 /** Where things are in the checkout and on the machine. */
 import { fileURLToPath } from "node:url";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -17,3 +18,15 @@ export const lockRoot = "/run/ilm";
 export function script(name: string): string {
   return `${root}test/support/python/${name}`;
 }
+
+/** What starts the tools of a host, in a shell. */
+export function hostScript(name: string): string {
+  return `${root}test/support/hosts/${name}.sh`;
+}
+
+/** Where tools/unpack-hosts.sh unpacks what hosts have beside ilm. */
+export const hostsTree = join(
+  process.env["ILM_HOSTS_CACHE"] ??
+    join(process.env["XDG_CACHE_HOME"] ?? "/var/cache", "ilm-hosts"),
+  "tree",
+);

@@ -6,7 +6,7 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { sweepLeftovers } from "./leftovers.js";
-import { builtRoot, ilmCommand } from "./paths.js";
+import { builtRoot, hostsTree, ilmCommand } from "./paths.js";
 import { run } from "./process.js";
 
 declare module "vitest" {
@@ -84,6 +84,9 @@ async function findObstacle(): Promise<string> {
   }
   if (!existsSync(ilmCommand) || !existsSync(join(builtRoot, "src/main.js"))) {
     return "The privileged suites drive the built command line, and it is not built: make build";
+  }
+  if (!existsSync(join(hostsTree, "wanted"))) {
+    return `The suites of hosts run Docker, ufw and others from ${hostsTree}, and nothing is there: tools/unpack-hosts.sh`;
   }
   if (!existsSync("/sys/kernel/btf/vmlinux")) {
     return "The privileged suites need a kernel with BTF, and /sys/kernel/btf/vmlinux is not there.";

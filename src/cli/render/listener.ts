@@ -16,8 +16,9 @@ export function describeListener(listener: Listener, owner: Owner | undefined): 
   return `${describeOwner(owner)} on ${printable(formatPlace(listener))}`;
 }
 
+/** Who takes away what ingress gives: the kernel's programs do not tell the two apart. */
 export function describeNat(families: readonly Family[]): string {
-  return `NAT of ${families.map((family) => `IPv${family}`).join(" and ")} in this network namespace`;
+  return `NAT of ${families.map((family) => `IPv${family}`).join(" and ")} in this network namespace, or a packet socket for it (keepalived, a DHCP client),`;
 }
 
 /** The unit of a cgroup path: `/system.slice/nginx.service` -> `nginx.service`; null when there is none. */

@@ -6,7 +6,9 @@ An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag bei
 
   open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent],
             device, tag, selector (a group's own program: always this member), listen (default true),
-            closes (first, the default, or last: when the client has closed), reads (bytes, before it answers)
+            closes (first, the default, or last: when the client has closed), reads (bytes, before it answers),
+            keep (a socket whose bind() or listen() failed is kept all the same)
+  bind      once more (address, port)
   listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
   fork      the listener is handed to a child by fork(); the parent closes it;   end   kills the child (pid)
   send_away / take   the listener goes through a Unix socket (path) to another lab, and comes out there (SCM_RIGHTS)
@@ -166,13 +168,21 @@ def do_open(request):
         if "selector" in request:
             attach_selector(sock, request["selector"])
     except OSError:
-        sock.close()
-        del sockets[request["name"]]
+        if not request.get("keep", False):
+            sock.close()
+            del sockets[request["name"]]
         raise
     sock.setblocking(False)
     if kind == "udp" or request.get("listen", True):
         attend(request["name"])
     return {"port": sock.getsockname()[1], "cookie": cookie(sock)}
+
+
+def do_bind(request):
+    sock = sockets[request["name"]]
+    sock.bind((request["address"], request["port"]))
+    sock.setblocking(False)
+    attend(request["name"])
 
 
 def do_listen(request):

@@ -18,19 +18,22 @@ def bpf(command, attributes):
     return result
 
 
-def attach_until_input_ends(program_type, verdict, target, attach_type, load_as=0, flags=0):
-    """The program is `r0 = verdict; exit`. `load_as`: the attach type that the kernel wants to know when it loads it."""
-    instructions = ctypes.create_string_buffer(
-        struct.pack("=BBhi", 0xB7, 0, 0, verdict) + struct.pack("=BBhi", 0x95, 0, 0, 0)
-    )
+def always(verdict):
+    """The program `r0 = verdict; exit`."""
+    return struct.pack("=BBhi", 0xB7, 0, 0, verdict) + struct.pack("=BBhi", 0x95, 0, 0, 0)
+
+
+def load(program_type, code, load_as=0):
+    """`load_as`: the attach type that the kernel wants to know when it loads it."""
+    instructions = ctypes.create_string_buffer(code, len(code))
     license_name = ctypes.create_string_buffer(b"GPL")
-    program = bpf(
+    return bpf(
         BPF_PROG_LOAD,
         # type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, name, ifindex, attach type
         struct.pack(
             "=IIQQIIQII16sII",
             program_type,
-            2,
+            len(code) // 8,
             ctypes.addressof(instructions),
             ctypes.addressof(license_name),
             0,
@@ -43,6 +46,14 @@ def attach_until_input_ends(program_type, verdict, target, attach_type, load_as=
             load_as,
         ),
     )
-    bpf(BPF_LINK_CREATE, struct.pack("=IIII", program, target, attach_type, flags))
+
+
+def attach(program, target, attach_type, flags=0):
+    """Until this process ends."""
+    return bpf(BPF_LINK_CREATE, struct.pack("=IIII", program, target, attach_type, flags))
+
+
+def attach_until_input_ends(program_type, verdict, target, attach_type, load_as=0, flags=0):
+    attach(load(program_type, always(verdict), load_as), target, attach_type, flags)
     print("attached", flush=True)
     sys.stdin.read()
