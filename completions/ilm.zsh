@@ -70,8 +70,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         explain)
-          _arguments '--from[the client; by default somebody out there]:ADDRESS:PORT: ' \
-            '--interface[the interface that the packet comes in on]:NAME:_net_interfaces' \
+          _arguments '--from[the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)]:ADDRESS:PORT: ' \
+            '--interface[the interface that the packet comes in on (default: the one that has the address)]:NAME:_net_interfaces' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

@@ -82,8 +82,14 @@ export function defineNouns(define: Define): void {
       new Argument("<ADDRESS:PORT>", "what the client dials: 203.0.113.5:443 or [2001:db8::5]:443"),
     ],
     options: [
-      new Option("--from <ADDRESS:PORT>", "the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)"),
-      new Option("--interface <NAME>", "the interface that the packet comes in on (default: the one that has the address)"),
+      new Option(
+        "--from <ADDRESS:PORT>",
+        "the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)",
+      ),
+      new Option(
+        "--interface <NAME>",
+        "the interface that the packet comes in on (default: the one that has the address)",
+      ),
     ],
     examples: [
       { command: "ilm explain tcp 203.0.113.5:443", purpose: "who gets a connection to this port" },

@@ -174,11 +174,12 @@ function describeFinding({ what, chain, rule, doubt }: Finding): string {
 function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   const { protocol, localPort: port } = packet;
   if (what !== "drops") return rule === null ? "" : `It is removed by: ${rule.remove}`;
-  const names = `${chain.table} ${chain.name} ${rule?.text ?? ""}`;
+  const names = [chain.name, ...(rule === null ? chain.rules : [rule]).map(({ text }) => text)];
   if (chain.table === "firewalld") {
     return `Let it in: firewall-cmd --add-port=${port}/${protocol} (and with --permanent).`;
   }
-  if (/\bufw6?-/.test(names)) return `Let it in: ufw allow ${port}/${protocol}.`;
+  if (names.some((name) => /\bufw6?-/.test(name)))
+    return `Let it in: ufw allow ${port}/${protocol}.`;
   if (rule === null ? chain.name === chain.name.toUpperCase() : rule.remove.includes("tables ")) {
     const program = chain.family === "ip6" ? "ip6tables" : "iptables";
     return `Let it in before: ${program} -I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;

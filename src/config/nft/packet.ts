@@ -47,6 +47,11 @@ type Hook = "output" | "prerouting" | "input";
 /** conntrack (NF_IP_PRI_CONNTRACK): before it no connection is known. */
 const CONNTRACK_PRIORITY = -200;
 const DEEPEST = 32;
+/** Only of what NAT has led elsewhere before. */
+const WAS_LED = /^"(?:ct status dnat|--ctstate DNAT)"/;
+/** Conditions of IPv6 extension headers, as nft and iptables write them: what clients send has none. */
+const EXTENSION_HEADER =
+  /^"(?:! )?(?:--(?:rt-|frag|hbh-|mh-type|ah(?:spi|len|res)|header|soft)|(?:rt|frag|hbh|mh|ah|exthdr) )/;
 
 function either(a: Presence, b: Presence): Presence {
   if (a === undefined || b === undefined) return a ?? b;
@@ -181,6 +186,10 @@ class Walk {
       case "region":
         return meet([this.#point], condition.region) ? null : false;
       case "unknown":
+        if (EXTENSION_HEADER.test(condition.what)) return false;
+        if (WAS_LED.test(condition.what) && this.findings.every(({ what }) => what !== "nat")) {
+          return false;
+        }
         return meet([this.#point], condition.region) ? `it asks for ${condition.what}` : false;
       case "state": {
         if ((base.base?.priority ?? 0) < CONNTRACK_PRIORITY) return "it asks before conntrack";
