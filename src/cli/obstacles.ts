@@ -178,8 +178,8 @@ function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   if (chain.table === "firewalld") {
     return `Let it in: firewall-cmd --add-port=${port}/${protocol} (and with --permanent).`;
   }
-  if (names.some((name) => /\bufw6?-/.test(name)))
-    return `Let it in: ufw allow ${port}/${protocol}.`;
+  const isUfw = names.some((name) => /\bufw6?-/.test(name));
+  if (isUfw) return `Let it in: ufw allow ${port}/${protocol}.`;
   if (rule === null ? chain.name === chain.name.toUpperCase() : rule.remove.includes("tables ")) {
     const program = chain.family === "ip6" ? "ip6tables" : "iptables";
     return `Let it in before: ${program} -I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;
