@@ -34,7 +34,7 @@ export function defineNouns(define: Define): void {
         purpose: "mappings for which nobody listens",
       },
     ],
-    json: "[{name, protocol, port, on: [prefix], to: [{address, port, service, listening, listener, wildcardWouldAnswer}], existing, miss, runtime, origin, counters: {existing, selected, missed, errors}}]",
+    json: "[{name, protocol, port, on: [prefix], to: [{address, port, service, listening, listener, wildcardWouldAnswer}], existing, miss, runtime, origin, counters: {existing, selected, missed, errors}, obstacles: [{kind, sure, message, remedy}] | null}]",
     task: () => async (context) => (await import("./mappings.js")).mappings(context),
   });
   define({

@@ -17,7 +17,7 @@ import { formatEndpoint, formatPlace } from "./endpoint.js";
 import { ownersOf } from "./owners.js";
 import { describeListener } from "./render/listener.js";
 import { count, indent, printable } from "./render/text.js";
-import { surveyMappings } from "./survey.js";
+import { namesOf, surveyMappings } from "./survey.js";
 import { unreachedWarnings } from "./unreached.js";
 import { findWarnings } from "./warnings.js";
 
@@ -139,20 +139,19 @@ function mptcpCheck(
 
 /** What keeps packets from mappings, before they come to a decision. */
 function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
-  const { found, left } = surveyMappings(dataPlane, rules);
-  const checks = found.map(({ obstacle, mappings, packet }) => {
+  const survey = surveyMappings(dataPlane, rules);
+  const checks = survey.found.map((one): Check => {
+    const { obstacle, packet } = one;
     const { protocol, local, localPort } = packet;
-    const names = mappings.slice(0, 5).map(printable).join(", ");
-    const more = mappings.length > 5 ? ` and ${mappings.length - 5} more` : "";
-    const text = `of ${names}${more}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
+    const text = `of ${namesOf(one, rules)}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
     return obstacle.sure
       ? warningCheck("in the way", text, obstacle.remedy)
-      : { name: "may be in the way", ok: true, severity: "ok" as const, found: text, remedy: "" };
+      : { name: "may be in the way", ok: true, severity: "ok", found: text, remedy: "" };
   });
+  const left = allMappings(rules).length - survey.looked;
   if (left > 0) {
-    const name = "the way to mappings";
     const found = `the other ${count(left, "mapping")} were not looked at`;
-    checks.push({ name, ok: true, severity: "ok", found, remedy: "" });
+    checks.push({ name: "the way to mappings", ok: true, severity: "ok", found, remedy: "" });
   }
   return checks;
 }

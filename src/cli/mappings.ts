@@ -4,17 +4,21 @@ import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
 import { allDestinationStates, type DestinationState } from "../registry/registry.js";
 import { print, type Context } from "./context.js";
+import type { Obstacle } from "./obstacles.js";
 import { ownersOf } from "./owners.js";
 import { describeOwner } from "./render/listener.js";
 import { describeDestination, mappingShape } from "./render/mapping.js";
 import { renderTable, type Column } from "./render/table.js";
 import { printable } from "./render/text.js";
+import { noteObstacles, surveyMappings, type Survey } from "./survey.js";
 import { withDataPlane } from "./with-data-plane.js";
 
 type OwnerOf = (listener: Listener) => Owner | undefined;
 
 interface Row {
   readonly mapping: Mapping;
+  /** What keeps packets from it before they are counted, or may; null: not looked at. */
+  readonly obstacles: readonly Obstacle[] | null;
   readonly runtime: boolean;
   readonly counters: Counters;
   readonly destinations: readonly DestinationRow[];
@@ -38,8 +42,10 @@ export async function mappings(context: Context): Promise<void> {
     const states = allDestinationStates(rules, listeners);
     const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
+    const survey = surveyMappings(dataPlane, rules);
     const rows = allMappings(rules).map((mapping, index): Row => ({
       mapping,
+      obstacles: obstaclesOf(survey, index),
       runtime: index >= fromFile,
       counters: counters[index] ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
       destinations: destinationRows(mapping, states[index] ?? []),
@@ -48,6 +54,7 @@ export async function mappings(context: Context): Promise<void> {
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
     );
     const ownerOf = await ownersOf(used.filter((listener) => listener !== null));
+    if (!context.json) noteObstacles(context, survey, rules);
     return { rows, ownerOf };
   });
   if (found === null) {
@@ -59,6 +66,13 @@ export async function mappings(context: Context): Promise<void> {
     context,
     rows.map((row) => rowShape(row, ownerOf)),
     () => renderRows(context, rows, ownerOf),
+  );
+}
+
+function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
+  if (index >= looked) return null;
+  return found.flatMap(({ mappings: those, obstacle }) =>
+    those.includes(index) ? [obstacle] : [],
   );
 }
 
@@ -74,7 +88,7 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
   });
 }
 
-function rowShape({ mapping, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
+function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
   const shape = mappingShape(mapping, runtime);
   return {
     ...shape,
@@ -88,6 +102,7 @@ function rowShape({ mapping, runtime, counters, destinations }: Row, ownerOf: Ow
       };
     }),
     counters,
+    obstacles,
   };
 }
 

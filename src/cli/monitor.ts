@@ -1,12 +1,12 @@
 /** `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches. */
 import type { DataPlane, ObservedDecision } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
-import { allMappings, type Mapping, type Rules } from "../model/mapping.js";
+import { allMappings, type Mapping } from "../model/mapping.js";
 import type { Context } from "./context.js";
 import { formatEndpoint } from "./endpoint.js";
 import { paintVerdict } from "./render/explanation.js";
 import { count, printable } from "./render/text.js";
-import { surveyMappings } from "./survey.js";
+import { noteObstacles, surveyMappings } from "./survey.js";
 import { needInForce, withDataPlane } from "./with-data-plane.js";
 
 export interface MonitorOptions {
@@ -20,7 +20,8 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   const most = parseLimit(options.count, "--count");
   const seconds = parseLimit(options.seconds, "--seconds");
   await withDataPlane(async (dataPlane) => {
-    noteObstacles(context, dataPlane, needInForce(dataPlane).rules);
+    const { rules } = needInForce(dataPlane);
+    noteObstacles(context, surveyMappings(dataPlane, rules), rules);
     const stream = dataPlane.watch();
     const end = (): void => {
       stream.close();
@@ -49,17 +50,6 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
       context.note(`ilm: ${count(stream.lost, "decision")} came too fast and were not shown\n`);
     }
   });
-}
-
-/** Of what does not come so far, there is nothing to be seen here; and UDP that ingress hands over is seen before a firewall has it. */
-function noteObstacles(context: Context, dataPlane: DataPlane, rules: Rules): void {
-  for (const { obstacle, mappings } of surveyMappings(dataPlane, rules).found) {
-    if (!obstacle.sure) continue;
-    const names = mappings.slice(0, 5).map(printable).join(", ");
-    context.note(
-      `ilm: in the way of ${names}: ${obstacle.message} (\`ilm doctor\` has what helps)\n`,
-    );
-  }
 }
 
 /** A positive number, or Infinity when the option was not given. Throws USAGE. */

@@ -14,9 +14,11 @@ import {
 import type { Packet } from "../model/decision.js";
 import { allMappings, type Mapping, type Rules } from "../model/mapping.js";
 import { candidates } from "../model/candidates.js";
+import type { Context } from "./context.js";
 import { examplePort, exampleRemote } from "./example.js";
 import { findObstacles, type Obstacle } from "./obstacles.js";
 import { askFirewall } from "./firewall.js";
+import { printable } from "./render/text.js";
 import { interfaceWith, wayOf } from "./way.js";
 
 /** More mappings than that are not looked at, nor more addresses of one. */
@@ -25,16 +27,16 @@ const MAX_ADDRESSES = 3;
 
 export interface Found {
   readonly obstacle: Obstacle;
-  /** Names of the mappings, as they come. */
-  readonly mappings: readonly string[];
+  /** The mappings: indexes into `allMappings(rules)`. */
+  readonly mappings: readonly number[];
   /** One of the packets that meet it. */
   readonly packet: Packet;
 }
 
 export interface Survey {
   readonly found: readonly Found[];
-  /** Mappings that were not looked at. */
-  readonly left: number;
+  /** How many mappings were looked at: the first. */
+  readonly looked: number;
 }
 
 export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
@@ -43,23 +45,44 @@ export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
   const own = hostAddresses();
   const firewall = askFirewall(dataPlane.netfilterHooks().length > 0);
   const services = new Set(rules.file.services.flatMap(({ addresses }) => addresses));
-  const found = new Map<string, { obstacle: Obstacle; mappings: Set<string>; packet: Packet }>();
-  for (const mapping of all.slice(0, MAX_MAPPINGS)) {
+  const found = new Map<string, { obstacle: Obstacle; mappings: Set<number>; packet: Packet }>();
+  for (const [index, mapping] of all.slice(0, MAX_MAPPINGS).entries()) {
     for (const packet of examplesOf(mapping, own, services, names)) {
       const remoteGiven = mapping.from !== undefined;
       const way = wayOf(dataPlane, packet, names, firewall, { remoteGiven, atIngress: false });
       for (const obstacle of findObstacles(packet, way)) {
         const known = found.get(obstacle.message);
         if (known === undefined) {
-          found.set(obstacle.message, { obstacle, mappings: new Set([mapping.name]), packet });
-        } else known.mappings.add(mapping.name);
+          found.set(obstacle.message, { obstacle, mappings: new Set([index]), packet });
+        } else known.mappings.add(index);
       }
     }
   }
   return {
     found: [...found.values()].map((one) => ({ ...one, mappings: [...one.mappings] })),
-    left: Math.max(0, all.length - MAX_MAPPINGS),
+    looked: Math.min(all.length, MAX_MAPPINGS),
   };
+}
+
+/** More names than these tell nobody more. */
+const MAX_NAMES = 5;
+
+/** Whom it concerns, in words. */
+export function namesOf({ mappings }: Found, rules: Rules): string {
+  const all = allMappings(rules);
+  const names = [...new Set(mappings.map((index) => all[index]?.name ?? "?"))];
+  const shown = names.slice(0, MAX_NAMES).map(printable).join(", ");
+  return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
+}
+
+/** To standard error: of what does not come to a decision, counters and events tell nothing. */
+export function noteObstacles(context: Context, { found }: Survey, rules: Rules): void {
+  for (const one of found) {
+    if (!one.obstacle.sure) continue;
+    context.note(
+      `ilm: in the way of ${namesOf(one, rules)}: ${one.obstacle.message} (\`ilm doctor\` has what helps)\n`,
+    );
+  }
 }
 
 function examplesOf(

@@ -271,7 +271,7 @@ describe("nft's own trace of the packet", () => {
   }
 });
 
-test("doctor and monitor say what is in the way of a mapping, with the remedy of whose rules they are", async () => {
+test("doctor, monitor and the counters of mappings say what is in the way of a mapping, with the remedy of whose rules they are", async () => {
   const { server } = network;
   await nft(server, `table inet host {\n${input("iif lo accept", "drop")}\n}\n`);
   const doctor = (await server.ask(["doctor"])).text;
@@ -282,7 +282,18 @@ test("doctor and monitor say what is in the way of a mapping, with the remedy of
   expect(monitor.stderr).toMatch(
     /in the way of app: the policy of the chain inet host in drops it/,
   );
+  const counters = await server.ask(["mappings"]);
+  expect(counters.stderr).toMatch(
+    /in the way of app: the policy of the chain inet host in drops it/,
+  );
+  const shapes = JSON.parse((await server.ask(["mappings", "--json"])).stdout) as readonly {
+    readonly obstacles: readonly object[];
+  }[];
+  expect(shapes.map(({ obstacles }) => obstacles)).toMatchObject(
+    shapes.map(() => [{ kind: "firewall", sure: true }]),
+  );
   await removeRules(server);
+  expect((await server.ask(["mappings"])).stderr).toBe("");
   for (const program of ["iptables", "ip6tables"]) {
     await server.must([program, "-P", "INPUT", "DROP"]);
   }
