@@ -232,7 +232,8 @@ mappings:
         expect(tunnel?.counters.selected).toBeGreaterThan(0);
         expect(server.faults()).toMatchObject({ unplaced: 0, unsteered: 0 });
       } finally {
-        for (const { name } of [server, client]) await command(words(`ip -n ${name} link del vx0`));
+        // The client's end first: what it sends unasked would find nobody, and be counted.
+        for (const { name } of [client, server]) await command(words(`ip -n ${name} link del vx0`));
       }
     },
   );
