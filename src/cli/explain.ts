@@ -15,13 +15,12 @@ import {
 import { print, type Context } from "./context.js";
 import { parseEndpoint } from "./endpoint.js";
 import { examplePort, exampleRemote } from "./example.js";
-import { askFirewall } from "./firewall.js";
 import { kernelChoice } from "./kernel-choice.js";
 import { meansOf } from "./means.js";
 import { findObstacles } from "./obstacles.js";
 import { ownersOf } from "./owners.js";
 import { explanationShape, renderExplanation, type Explained } from "./render/explanation.js";
-import { interfaceWith, wayOf } from "./way.js";
+import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "./way.js";
 import { needInForce, withDataPlane } from "./with-data-plane.js";
 
 export interface ExplainOptions {
@@ -46,12 +45,11 @@ export async function explain(
       remedy: "A packet has two IPv4 or two IPv6 addresses.",
     });
   }
-  const { interfaces } = await import("../kernel/interfaces.js");
-  const names = interfaces();
+  const places = lookForPlaces();
   const interfaceIndex =
     options.interface === undefined
-      ? interfaceWith(local.address)
-      : findInterface(options.interface, names);
+      ? interfaceWith(places, local.address)
+      : findInterface(options.interface, places.names);
   refuseUnasked(local.address, "the address dialled", parseOn);
   refuseUnasked(remote.address, "--from", parseFrom);
   const packet: Packet = {
@@ -62,7 +60,7 @@ export async function explain(
     remotePort: remote.port,
     interfaceIndex,
   };
-  const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, names, options));
+  const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, places, options));
   print(context, explanationShape(explained), () => renderExplanation(explained, context.colours));
 }
 
@@ -78,7 +76,7 @@ function refuseUnasked(address: Address, what: string, parse: typeof parseOn): v
 async function ask(
   dataPlane: DataPlane,
   packet: Packet,
-  names: ReadonlyMap<number, string>,
+  places: Places,
   options: ExplainOptions,
 ): Promise<Explained> {
   const { rules } = needInForce(dataPlane);
@@ -97,14 +95,14 @@ async function ask(
   const means = meansOf(dataPlane);
   const view = selected && joinListeners(rules, [selected])[0];
   const atIngress = view !== undefined && view !== null && handoverOf(view, means) === "ingress";
-  const filtered = dataPlane.netfilterHooks().includes(familyOf(packet.local));
-  const way = wayOf(dataPlane, packet, names, askFirewall(filtered), {
-    remoteGiven: options.from !== undefined,
-    atIngress,
-  });
+  const ingress = atIngress
+    ? { overtaken: dataPlane.overtaken(), uncovered: dataPlane.uncoveredInterfaces() }
+    : null;
+  const surroundings = lookAround(dataPlane, places, [familyOf(packet.local)]);
+  const way = wayOf(packet, surroundings, options.from !== undefined);
   return {
     explanation,
-    obstacles: findObstacles(packet, way),
+    obstacles: findObstacles(packet, way, ingress),
     rules,
     mapping,
     selected,
@@ -112,7 +110,7 @@ async function ask(
     states,
     ownerOf: await ownersOf(named),
     nat: means.nat,
-    interfaceName: names.get(packet.interfaceIndex) ?? null,
+    interfaceName: places.names.get(packet.interfaceIndex) ?? null,
     interfaceGiven: options.interface !== undefined,
   };
 }

@@ -30,8 +30,10 @@ export interface Way {
   readonly itself: boolean;
   /** sk_lookup programs of others. */
   readonly otherPrograms: readonly string[];
-  /** Ingress hands over what was selected. */
-  readonly atIngress: boolean;
+}
+
+/** What there is at ingress of the interfaces, where that hands over what was selected. */
+export interface Ingress {
   readonly overtaken: readonly Overtaken[];
   /** Names of interfaces without the programs. */
   readonly uncovered: readonly string[];
@@ -45,7 +47,8 @@ export interface Firewall {
   readonly unread: string | null;
 }
 
-export function findObstacles(packet: Packet, way: Way): Obstacle[] {
+/** `ingress`: null where sk_lookup selects. */
+export function findObstacles(packet: Packet, way: Way, ingress: Ingress | null): Obstacle[] {
   const { interfaceName: name } = way;
   return [
     ...routeObstacle(packet, way),
@@ -60,7 +63,7 @@ export function findObstacles(packet: Packet, way: Way): Obstacle[] {
         ]
       : []),
     ...firewallObstacles(packet, way),
-    ...(way.atIngress ? ingressObstacles(way) : []),
+    ...(ingress === null ? [] : ingressObstacles(name, ingress)),
     ...(way.otherPrograms.length === 0
       ? []
       : [
@@ -75,7 +78,7 @@ export function findObstacles(packet: Packet, way: Way): Obstacle[] {
   ];
 }
 
-function ingressObstacles({ interfaceName: name, overtaken, uncovered }: Way): Obstacle[] {
+function ingressObstacles(name: string, { overtaken, uncovered }: Ingress): Obstacle[] {
   const found: Obstacle[] = [];
   if (uncovered.includes(name)) {
     const { message, remedy } = uncoveredWarning([name]);

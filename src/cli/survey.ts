@@ -1,7 +1,6 @@
 /** Looks for what is in the way of mappings, by packets that stand for what each is for. */
 import type { DataPlane } from "../dataplane/types.js";
-import { hostAddresses, type HostAddress } from "../kernel/addresses.js";
-import { interfaces } from "../kernel/interfaces.js";
+import type { HostAddress } from "../kernel/addresses.js";
 import {
   familyOf,
   isLoopback4,
@@ -17,9 +16,8 @@ import { candidates } from "../model/candidates.js";
 import type { Context } from "./context.js";
 import { examplePort, exampleRemote } from "./example.js";
 import { findObstacles, type Obstacle } from "./obstacles.js";
-import { askFirewall } from "./firewall.js";
 import { printable } from "./render/text.js";
-import { interfaceWith, wayOf } from "./way.js";
+import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "./way.js";
 
 /** More mappings than that are not looked at, nor more addresses of one. */
 const MAX_MAPPINGS = 100;
@@ -41,16 +39,13 @@ export interface Survey {
 
 export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
   const all = allMappings(rules);
-  const names = interfaces();
-  const own = hostAddresses();
-  const firewall = askFirewall(dataPlane.netfilterHooks().length > 0);
+  const surroundings = lookAround(dataPlane, lookForPlaces(), [4, 6]);
   const services = new Set(rules.file.services.flatMap(({ addresses }) => addresses));
   const found = new Map<string, { obstacle: Obstacle; mappings: Set<number>; packet: Packet }>();
   for (const [index, mapping] of all.slice(0, MAX_MAPPINGS).entries()) {
-    for (const packet of examplesOf(mapping, own, services, names)) {
-      const remoteGiven = mapping.from !== undefined;
-      const way = wayOf(dataPlane, packet, names, firewall, { remoteGiven, atIngress: false });
-      for (const obstacle of findObstacles(packet, way)) {
+    for (const packet of examplesOf(mapping, surroundings, services)) {
+      const way = wayOf(packet, surroundings, mapping.from !== undefined);
+      for (const obstacle of findObstacles(packet, way, null)) {
         const known = found.get(obstacle.message);
         if (known === undefined) {
           found.set(obstacle.message, { obstacle, mappings: new Set([index]), packet });
@@ -85,17 +80,12 @@ export function noteObstacles(context: Context, { found }: Survey, rules: Rules)
   }
 }
 
-function examplesOf(
-  mapping: Mapping,
-  own: readonly HostAddress[],
-  services: ReadonlySet<Address>,
-  names: ReadonlyMap<number, string>,
-): Packet[] {
+function examplesOf(mapping: Mapping, places: Places, services: ReadonlySet<Address>): Packet[] {
   const [named] = mapping.interfaces ?? [];
-  const indexOfNamed = [...names].find(([, name]) => name === named)?.[0];
+  const indexOfNamed = [...places.names].find(([, name]) => name === named)?.[0];
   return ([4, 6] as const)
     .filter((family) => candidates(mapping, family).length > 0)
-    .flatMap((family) => addressesOf(mapping, family, own, services))
+    .flatMap((family) => addressesOf(mapping, family, places.own, services))
     .flatMap((local) => {
       const remote = sourceOf(mapping, local);
       return remote === null
@@ -106,7 +96,7 @@ function examplesOf(
             localPort: mapping.ports[0]?.first ?? 0,
             remote,
             remotePort: examplePort(),
-            interfaceIndex: indexOfNamed ?? interfaceWith(local),
+            interfaceIndex: indexOfNamed ?? interfaceWith(places, local),
           };
     });
 }
