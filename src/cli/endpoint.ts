@@ -3,6 +3,7 @@ import { IlmError } from "../errors.js";
 import { parseAddress, type Address } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
 import { parseOnePort } from "../config/port.js";
+import { formatEndpoint } from "../model/endpoint.js";
 import { remedyForEndpoint } from "./meant-endpoint.js";
 
 export interface Endpoint {
@@ -48,10 +49,4 @@ export function formatPlace({
   deviceName,
 }: Pick<Listener, "address" | "port" | "deviceName">): string {
   return formatEndpoint(deviceName === "" ? address : `${address}%${deviceName}`, port);
-}
-
-/** The inverse of parseEndpoint; `*` for the wildcard listener, without the port when it is the dialled one. */
-export function formatEndpoint(address: string, port: number | string): string {
-  if (port === "same") return address;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

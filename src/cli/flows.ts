@@ -3,7 +3,7 @@ import type { Flow, FlowEnd } from "../model/flow.js";
 import { emptyRules } from "../model/mapping.js";
 import { mappingOfFlow } from "../registry/flows.js";
 import { print, type Context } from "./context.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatEndpoint } from "../model/endpoint.js";
 import { formatAge, printable } from "./render/text.js";
 import { renderTable, type Column } from "./render/table.js";
 import { withDataPlane } from "./with-data-plane.js";

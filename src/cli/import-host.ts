@@ -7,6 +7,7 @@ import type { NftSources, Saved } from "../config/nft/sources.js";
 import { listedTexts } from "../config/nft/text.js";
 import { IlmError } from "../errors.js";
 import { boundSockets } from "../kernel/bound-sockets.js";
+import { unless } from "../kernel/folder.js";
 import { ephemeralPorts, sysctl } from "../kernel/procfs.js";
 import { parseAddress } from "../model/address.js";
 import { hostAddresses } from "../kernel/host-addresses.js";
@@ -71,12 +72,10 @@ export function askRules(oldTables: RegExp): NftSources | null {
 
 /** Has the old interface (x_tables) such a table, which nft does not show? */
 function hasOldTable(name: "ip" | "ip6", tables: RegExp): boolean {
-  try {
-    return tables.test(readFileSync(`/proc/self/net/${name}_tables_names`, "utf8"));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-    throw error;
-  }
+  const names = unless(["ENOENT"], () =>
+    readFileSync(`/proc/self/net/${name}_tables_names`, "utf8"),
+  );
+  return tables.test(names ?? "");
 }
 
 function save(programs: readonly string[], variant?: "-legacy"): Saved[] {

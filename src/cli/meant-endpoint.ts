@@ -1,7 +1,8 @@
 /** An address with a port that was written as another program writes it: the remedy. */
 import { parseDestination } from "../config/destination.js";
 import { formatTarget } from "../config/target.js";
-import { parseAddress, type Address } from "../model/address.js";
+import { parseAddress } from "../model/address.js";
+import { formatEndpoint } from "../model/endpoint.js";
 import { parsePort } from "../model/ports.js";
 
 /** What to write instead, or null when that is not known. `what` is `--from`, or the address dialled. */
@@ -22,8 +23,8 @@ export function remedyForEndpoint(text: string, what: string): string | null {
   const alone = parseAddress(bare.replace(/^\[(.*)\]$/, "$1"));
   if (alone.ok) {
     return isClient
-      ? `write ${withPort(alone.address, 40_000)}, with a port of the client's: any will do`
-      : `write ${withPort(alone.address, 443)}, with the port that the client dials`;
+      ? `write ${formatEndpoint(alone.address, 40_000)}, with a port of the client's: any will do`
+      : `write ${formatEndpoint(alone.address, 443)}, with the port that the client dials`;
   }
   const [, host = "", hostPort = ""] = /^([a-z][a-z0-9.-]*):([0-9]+)$/i.exec(bare) ?? [];
   if (host === "localhost") return `write 127.0.0.1:${hostPort} or [::1]:${hostPort}`;
@@ -31,8 +32,4 @@ export function remedyForEndpoint(text: string, what: string): string | null {
   const parsed = parseDestination(bare);
   const to = parsed.ok ? formatTarget(parsed.target) : (parsed.meant?.to ?? "");
   return /^(?:[0-9.]+|\[[0-9a-f:.]+\]):[0-9]+$/i.test(to) ? `write ${to}` : null;
-}
-
-function withPort(address: Address, port: number): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -3,7 +3,7 @@ import type { DataPlane, ObservedDecision } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { allMappings, type Mapping } from "../model/mapping.js";
 import type { Context } from "./context.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatEndpoint } from "../model/endpoint.js";
 import { paintVerdict } from "./render/explanation.js";
 import { count, printable } from "./render/text.js";
 import { noteObstacles, surveyMappings } from "./survey.js";

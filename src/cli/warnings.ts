@@ -8,7 +8,8 @@ import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
-import { formatEndpoint, formatPlace } from "./endpoint.js";
+import { formatPlace } from "./endpoint.js";
+import { formatEndpoint } from "../model/endpoint.js";
 import { mptcpRemedy } from "./mptcp.js";
 import { count } from "./render/text.js";
 

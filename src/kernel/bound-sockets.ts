@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { endianness } from "node:os";
 import { addressFromBytes, type Address } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
+import { unless } from "./folder.js";
 
 export interface BoundSocket {
   readonly protocol: Protocol;
@@ -18,7 +19,8 @@ export function boundSockets(): BoundSocket[] {
   return (["tcp", "udp"] as const).flatMap((protocol) =>
     ["", "6"].flatMap((family) => {
       const path = `/proc/self/net/${protocol}${family}`;
-      return boundIn(readIfThere(path), protocol);
+      // Without IPv6 its files are not there.
+      return boundIn(unless(["ENOENT"], () => readFileSync(path, "utf8")) ?? "", protocol);
     }),
   );
 }
@@ -44,14 +46,4 @@ function readAddress(text: string): Address {
     bytes[offset + place] = Number.parseInt(text.slice(at * 2, at * 2 + 2), 16);
   }
   return addressFromBytes(bytes);
-}
-
-/** Without IPv6 its files are not there. */
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
-    throw error;
-  }
 }

@@ -39,7 +39,7 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 /** The result of `action`; undefined when it fails with one of these codes. */
-function unless<T>(codes: readonly string[], action: () => T): T | undefined {
+export function unless<T>(codes: readonly string[], action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {

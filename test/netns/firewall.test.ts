@@ -1,5 +1,6 @@
 /** What `explain` says of a firewall, held against a real packet: whether it came, and which rule nft's own trace names. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { explain as ask, type Explained } from "../support/explain.js";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, endpoint, families, protocols, type Protocol } from "../support/matrix.js";
 import { nft, removeRules } from "../support/neighbours.js";
@@ -181,26 +182,8 @@ const cases: readonly Case[] = [
   },
 ];
 
-interface Explained {
-  readonly verdict: string;
-  readonly obstacles: readonly {
-    readonly sure: boolean;
-    readonly message: string;
-    readonly remedy: string;
-  }[];
-}
-
-async function explain(protocol: Protocol, address: string, from: string): Promise<Explained> {
-  const command = [
-    "explain",
-    protocol,
-    endpoint(address, 6000),
-    "--from",
-    endpoint(from, 5555),
-    "--json",
-  ];
-  return JSON.parse((await network.server.ask(command)).stdout) as Explained;
-}
+const explain = async (protocol: Protocol, address: string, from: string): Promise<Explained> =>
+  await ask(network.server, protocol, address, 6000, "--from", endpoint(from, 5555));
 
 function said({ verdict, obstacles }: Explained): string {
   return verdict === "selected" && obstacles.length > 0 ? "may" : verdict;

@@ -1,5 +1,6 @@
 /** `explain` says "selected" of what reaches the daemon alone: each verdict is held against a real dial, with something in the way. */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { explain as ask, type Explained } from "../support/explain.js";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, endpoint, families, type Protocol } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
@@ -29,28 +30,12 @@ afterEach(async () => {
   await network.server.stopStarted();
 });
 
-interface Explained {
-  readonly verdict: string;
-  readonly decision: string;
-  readonly obstacles: readonly {
-    readonly kind: string;
-    readonly sure: boolean;
-    readonly message: string;
-    readonly remedy: string;
-  }[];
-  readonly listener: { readonly address: string } | null;
-  readonly steps: readonly string[];
-}
-
-async function explain(
+const explain = async (
   protocol: Protocol,
   address: string,
   port: number,
   ...more: readonly string[]
-): Promise<Explained> {
-  const command = ["explain", protocol, endpoint(address, port), ...more, "--json"];
-  return JSON.parse((await network.server.ask(command)).stdout) as Explained;
-}
+): Promise<Explained> => await ask(network.server, protocol, address, port, ...more);
 
 for (const family of families) {
   const cell = addressesOf[family];

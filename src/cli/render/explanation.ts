@@ -15,7 +15,7 @@ import type { DestinationState } from "../../registry/registry.js";
 import { passedOver } from "../../compile/precedence.js";
 import type { Colours } from "../context.js";
 import type { Obstacle } from "../obstacles.js";
-import { formatEndpoint } from "../endpoint.js";
+import { formatEndpoint } from "../../model/endpoint.js";
 import { LOAD_MODULE, mptcpRemedy } from "../mptcp.js";
 import { describeListener, describeNat, unitOf } from "./listener.js";
 import { describeDestination, formatOrigin } from "./mapping.js";

@@ -1,7 +1,7 @@
 /** Mappings in words, and as the JSON that scripts rely on. */
 import type { Destination, Mapping, Service } from "../../model/mapping.js";
 import { formatPorts } from "../../model/ports.js";
-import { formatEndpoint } from "../endpoint.js";
+import { formatEndpoint } from "../../model/endpoint.js";
 
 export interface MappingShape {
   readonly name: string;

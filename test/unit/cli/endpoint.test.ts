@@ -1,6 +1,7 @@
 // Goal: an address with a port is read in one way only, and written as it is read.
 import { describe, expect, test } from "vitest";
-import { formatEndpoint, parseEndpoint } from "../../../src/cli/endpoint.js";
+import { parseEndpoint } from "../../../src/cli/endpoint.js";
+import { formatEndpoint } from "../../../src/model/endpoint.js";
 import { IlmError } from "../../../src/errors.js";
 
 describe("read", () => {
