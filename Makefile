@@ -153,6 +153,7 @@ dist/.built: $(BPF_OBJECTS) $(TS_SOURCES) node_modules/.package-lock.json
 	@echo "tsc"
 	@$(TSC) -p .
 	@echo "rolldown"
-	@$(ROLLDOWN) dist/src/main.js --dir dist/src/bundle --cleanDir --platform node --external koffi >/dev/null
+	@$(ROLLDOWN) dist/src/main.js --dir dist/src/bundle --cleanDir --platform node --external koffi --format cjs >/dev/null
+	@printf '{ "type": "commonjs" }\n' >dist/src/bundle/package.json
 	@touch $@
 	@$(OWN)

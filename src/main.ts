@@ -13,4 +13,7 @@ process.stdout.on("error", endQuietlyWhenUnread);
 process.stderr.on("error", endQuietlyWhenUnread);
 // What nobody waits for may fail too, such as following UDP sockets; what is in force stays in force.
 process.on("uncaughtException", (error) => process.exit(reportUncaught(argv, error)));
-process.exitCode = await runCommandLine(argv);
+// No top-level await: the bundle is CommonJS.
+void runCommandLine(argv).then((status) => {
+  process.exitCode = status;
+});
