@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; state of another version is rebuilt, not read. */
-#define ILM_ABI_VERSION 7
+#define ILM_ABI_VERSION 8
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -22,6 +22,7 @@
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
+#define ILM_SIDES 2		/* of the tables (bpf/tables.h): one in force, one for the next change */
 
 /* registry/ingress[] */
 #define ILM_INGRESS_STEER 0
@@ -104,7 +105,13 @@ struct ilm_tracked {
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 48);
 
-/* ports[protocol, port] */
+/* ports[side, protocol, port / 16] */
+#define ILM_PORT_LINE 16	/* ports of one cache line */
+struct ilm_port_line {
+	__u32 class[ILM_PORT_LINE];	/* with flags; 0: no mapping covers the port */
+};
+ILM_ASSERT_SIZE(struct ilm_port_line, 64);
+
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has whole addresses in `prefixes` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
 #define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
@@ -203,7 +210,7 @@ ILM_ASSERT_SIZE(struct ilm_overlay_class, 12);
  */
 struct ilm_rule {
 	__u32 mapping;		/* its place among the generation's mappings */
-	__u32 counter;		/* into `counters` and `carried` */
+	__u32 counter;		/* into `counters` */
 	__u32 ports;		/* how many the mapping has: what comes first, among mappings for one prefix */
 	__u32 first4;		/* into `destinations`, for IPv4 packets */
 	__u32 first6;		/* for IPv6 packets */
@@ -331,16 +338,23 @@ struct ilm_registry_constants {
 ILM_ASSERT_SIZE(struct ilm_registry_constants, 16);
 
 struct ilm_lookup_constants {
-	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
 	__u64 netns_cookie;	/* where the kfunc looks */
-	__u32 generation;
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	__u32 kfunc;		/* 1: the kernel's own tables are asked, through the module (kmod/) */
-	__u32 prefix_slots;	/* of `prefixes`, those that a hash gives */
 	__u32 draw_seed;	/* secret: which destination a client draws, where they have weights */
 	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_lookup_constants, 544);
+ILM_ASSERT_SIZE(struct ilm_lookup_constants, 24);
+
+/* generations[side]: what the programs have to know of a generation besides what is in the tables. */
+struct ilm_generation {
+	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
+	__u32 number;
+	__u32 prefixes;		/* where its part of `prefixes` begins */
+	__u32 prefix_slots;	/* of that, those that a hash gives */
+	__u32 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
 /* registry/meta[0] */
 struct ilm_meta {

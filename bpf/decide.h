@@ -15,6 +15,7 @@ struct lookup {
 	__u16 remote_port;	/* host byte order */
 	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
+	__u32 side;		/* of the generation that decides */
 	__u8 family;
 	__u8 verdict;
 	__u8 matched;
@@ -32,6 +33,31 @@ struct lookup {
 static __always_inline __u32 port_key(__u32 protocol, __u32 port)
 {
 	return port | (protocol == IPPROTO_UDP ? ILM_PORT_KEYS / 2 : 0);
+}
+
+/* The side of the tables to decide by. Read once for each packet: all that is looked up is of one generation then. */
+static __always_inline __u32 side_in_force(void)
+{
+	__u32 key = 0;
+	__u32 *side = bpf_map_lookup_elem(&current, &key);
+
+	return side ? *(volatile __u32 *)side & (ILM_SIDES - 1) : 0;
+}
+
+static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
+{
+	__u32 place = port_key(protocol, port) + side * ILM_PORT_KEYS;
+	__u32 key = place / ILM_PORT_LINE;
+	struct ilm_port_line *line = bpf_map_lookup_elem(&ports, &key);
+
+	return line ? &line->class[place % ILM_PORT_LINE] : NULL;
+}
+
+static __always_inline struct ilm_generation *generation_of(const struct lookup *l)
+{
+	__u32 side = l->side;
+
+	return bpf_map_lookup_elem(&generations, &side);
 }
 
 static __always_inline bool watched(void)
@@ -111,17 +137,23 @@ static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched
 }
 
 /* A service's own address is never mapped away, unless a mapping names the very address. */
-static __always_inline bool is_owned(const __be32 *address)
+static __always_inline bool is_owned(const struct lookup *l, const __be32 *address)
 {
 	__u32 bit = address_hash(address, 0) % (ILM_OWNED_WORDS * 64);
+	struct ilm_generation *g = generation_of(l);
+	__u32 *sides;
 
-	return constants.owned_filter[bit / 64] & 1ULL << (bit % 64) && bpf_map_lookup_elem(&owned, address);
+	if (!g || !(g->owned_filter[bit / 64] & 1ULL << (bit % 64)))
+		return false;
+	sides = bpf_map_lookup_elem(&owned, address);
+	return sides && *sides & 1 << l->side;
 }
 
 /* What `prefixes` has at the very place; NULL: nothing. */
-static __always_inline struct ilm_prefix *prefix_at(const __be32 *address, __u32 class_family, __u32 length)
+static __always_inline struct ilm_prefix *prefix_at(const struct ilm_generation *g, const __be32 *address, __u32 class_family,
+						    __u32 length)
 {
-	__u32 slot = prefix_slot(address, class_family, length, constants.prefix_slots);
+	__u32 slot = g->prefixes + prefix_slot(address, class_family, length, g->prefix_slots);
 
 	for (__u32 taken = 0; taken < ILM_PREFIX_SLOTS; taken++, slot++) {
 		struct ilm_prefix *here = bpf_map_lookup_elem(&prefixes, &slot);
@@ -142,9 +174,13 @@ static __always_inline struct ilm_prefix *prefix_at(const __be32 *address, __u32
  */
 __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 at)
 {
+	struct ilm_generation *g;
 	__u64 found = 0;
 
 	if (!l)
+		return 0;
+	g = generation_of(l);
+	if (!g)
 		return 0;
 	for (__u32 taken = 0; taken < ILM_LENGTHS_MAX && at; taken++) {
 		struct ilm_length *node = bpf_map_lookup_elem(&lengths, &at);
@@ -155,7 +191,7 @@ __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 a
 			break;
 		for (int i = 0; i < 4; i++)
 			cut[i] = l->dialled.address[i] & node->mask[i];
-		here = prefix_at(cut, class_family, node->length);
+		here = prefix_at(g, cut, class_family, node->length);
 		if (here)
 			found = (__u64)here->around << 32 | here->target;
 		at = here ? node->longer : node->shorter;
@@ -166,7 +202,8 @@ __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 a
 /* What the class has for the very address; 0: nothing. Not static, likewise. */
 __noinline __u32 find_exact(const struct lookup *l, __u32 class_family)
 {
-	struct ilm_prefix *here = l ? prefix_at(l->dialled.address, class_family, 128) : NULL;
+	struct ilm_generation *g = l ? generation_of(l) : NULL;
+	struct ilm_prefix *here = g ? prefix_at(g, l->dialled.address, class_family, 128) : NULL;
 
 	return here ? here->target : 0;
 }
@@ -182,11 +219,12 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	__u64 below = 0;
 	struct ilm_overlay_class *over;
 	struct ilm_exact_key key = {};
-	struct ilm_prefix_key prefix = { .length = 32 + 128 };
+	struct ilm_prefix_key prefix = {};
 	__u32 under, *rule;
 
 	if (!l)
 		return 0;
+	prefix.length = 32 + 128;
 	over = bpf_map_lookup_elem(&overlay_classes, &id);
 	if (!over)
 		return 0;
@@ -204,7 +242,7 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 			return target;
 	}
 	/* The copy: 6.1 takes a map's key from the stack only, and not from an argument. */
-	if (is_owned(key.address)) {
+	if (is_owned(l, key.address)) {
 		l->matched = ILM_MATCHED_OWNED;
 		return 0;
 	}
@@ -250,7 +288,7 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 			passed_over = true;
 		}
 	}
-	if (is_owned(l->dialled.address)) {
+	if (is_owned(l, l->dialled.address)) {
 		l->matched = ILM_MATCHED_OWNED;
 		return 0;
 	}
@@ -484,6 +522,7 @@ __noinline int want(const struct ilm_endpoint *endpoint)
 /* Not inlined: the caller's hot path stays short. */
 static __noinline void report(const struct lookup *l)
 {
+	struct ilm_generation *g = generation_of(l);
 	struct ilm_decision d = {};
 	__u32 key = 0;
 
@@ -495,7 +534,7 @@ static __noinline void report(const struct lookup *l)
 	d.protocol = l->dialled.protocol;
 	d.family = l->family;
 	d.mapping = l->mapping;
-	d.generation = constants.generation;
+	d.generation = g ? g->number : 0;
 	d.interface = l->interface;
 	d.verdict = l->verdict;
 	d.matched = l->matched;

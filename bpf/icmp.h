@@ -136,29 +136,32 @@ static __always_inline void give_error_back(struct __sk_buff *skb, const struct 
 	bpf_skb_store_bytes(skb, e->port, &to, sizeof(to), 0);
 }
 
-/* `transport`: offset of the ICMP header from the network header. */
-static __always_inline void on_icmp(struct __sk_buff *skb, __u32 transport, bool v4)
+/*
+ * `transport`: offset of the ICMP header from the network header. `inner`: zeroes, for the packet that the error is about; the caller's,
+ * as there is no stack left for one more.
+ */
+static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner, __u32 transport, bool v4)
 {
-	struct lookup inner = { .dialled.protocol = IPPROTO_UDP };
 	__u32 at = network_offset(skb) + transport;
 	struct ilm_endpoint answerer = {};
 	struct ilm_flow_key key = {};
 	struct icmp_error e = {};
 	struct ilm_rule *rule;
-	__u32 number, port;
+	__u32 number;
 	__u32 *class;
 
-	if (v4 ? !parse_icmp4(skb, at, &inner, &e) : !parse_icmp6(skb, at, &inner, &e))
+	inner->dialled.protocol = IPPROTO_UDP;
+	if (v4 ? !parse_icmp4(skb, at, inner, &e) : !parse_icmp6(skb, at, inner, &e))
 		return;
 	/* A mapping may be for what comes in on some interfaces only: the error does so where the request did. */
-	inner.interface = arrival(skb, v4);
-	port = port_key(IPPROTO_UDP, inner.dialled.port);
-	class = bpf_map_lookup_elem(&ports, &port);
+	inner->interface = arrival(skb, v4);
+	inner->side = side_in_force();
+	class = class_of(inner->side, IPPROTO_UDP, inner->dialled.port);
 	if (!class || !*class)
 		return;
-	number = find_rule(*class, &inner);
+	number = find_rule(*class, inner);
 	rule = bpf_map_lookup_elem(&rules, &number);
-	if (!number || !rule || !find_answerer(&inner, rule, &key))
+	if (!number || !rule || !find_answerer(inner, rule, &key))
 		return;
 	address_copy(answerer.address, key.local);
 	answerer.port = key.local_port;
@@ -167,7 +170,7 @@ static __always_inline void on_icmp(struct __sk_buff *skb, __u32 transport, bool
 		return;
 	if (e.too_big || has_conntrack(device_of(skb)->nd_net.net, v4))
 		want(&answerer);
-	give_error_back(skb, &inner, &e, &key);
+	give_error_back(skb, inner, &e, &key);
 }
 
 #endif

@@ -185,8 +185,8 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 {
 	__u32 port = ctx->local_port;
 	__u32 protocol = ctx->protocol;
-	__u32 key = port_key(protocol, port);
-	__u32 *class = bpf_map_lookup_elem(&ports, &key);
+	__u32 side = side_in_force();
+	__u32 *class = class_of(side, protocol, port);
 	struct lookup l;
 	int verdict = SK_PASS;
 
@@ -199,6 +199,7 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	/* All of it, padding too: it is handed to functions that the verifier looks at by themselves. */
 	__builtin_memset(&l, 0, sizeof(l));
 	l.mapping = ILM_MAPPING_NONE;
+	l.side = side;
 	l.dialled.port = port;
 	l.dialled.protocol = protocol;
 	l.family = ctx->family;

@@ -834,10 +834,14 @@ SEC("tc")
 int ilm_icmp(struct __sk_buff *skb)
 {
 	struct packet p;
+	bool v4;
 
 	__builtin_memset(&p, 0, sizeof(p));
-	if (parse(skb, &p) && is_ours(skb, &p))
-		on_icmp(skb, p.transport, p.l.family == AF_INET);
+	if (!parse(skb, &p) || !is_ours(skb, &p))
+		return TCX_NEXT;
+	v4 = p.l.family == AF_INET;
+	__builtin_memset(&p.l, 0, sizeof(p.l));
+	on_icmp(skb, &p.l, p.transport, v4);
 	return TCX_NEXT;
 }
 
@@ -905,7 +909,6 @@ int ilm_steer(struct __sk_buff *skb)
 	int action = TCX_NEXT;
 	struct packet p;
 	__u32 *class;
-	__u32 key;
 	bool udp;
 
 	if (skb->pkt_type != PACKET_HOST)
@@ -929,8 +932,8 @@ int ilm_steer(struct __sk_buff *skb)
 		return TCX_NEXT;
 	p.l.dialled.port = bpf_ntohs(ports_seen.destination);
 	p.l.remote_port = bpf_ntohs(ports_seen.source);
-	key = port_key(p.l.dialled.protocol, p.l.dialled.port);
-	class = bpf_map_lookup_elem(&ports, &key);
+	p.l.side = side_in_force();
+	class = class_of(p.l.side, p.l.dialled.protocol, p.l.dialled.port);
 	if (!class || !*class) {
 		if (udp)
 			meet_tunnel(skb, &p);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tables of one generation of rules: filled before its programs are put in force, and never changed afterwards (but for
- * the counters and the interfaces' indexes). Both programs of the generation include this file and are given the same maps.
+ * The tables of rules, of one set of programs, all of which include this file and are given the same maps. They have two sides.
+ * The generation in force is on one; the next is written on the other, which nobody reads, and put in force by `current`. What a
+ * generation is on is never changed while it is in force (but for the counters and the interfaces' indexes). The places of a side
+ * are behind one another, so numbers of classes, rules, steps and so on are of one side only; 0 is none on both.
  *
- * Generations that differ only in mappings added at run time share all tables but `ports` and the overlay's. For their rules,
- * destinations and counters there are two rooms behind those of the file's mappings: a new generation fills the one that
- * the generation in force does not use.
+ * Of 10,000 mappings or more the tables have one part for the file's mappings, which stays as it is, and two sides for what
+ * is added at run time: `ports`, the overlay, and its rules, destinations and counters behind those of the file.
  */
 #ifndef ILM_TABLES_H
 #define ILM_TABLES_H
@@ -13,12 +14,28 @@
 #include "abi.h"
 #include "kernel.h"
 
-/* [port] for TCP, [65536 + port] for UDP -> class and flags; 0: no mapping. */
+/* One entry: the side of the generation in force. Writer: control plane; whoever reads it once sees one generation. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ILM_PORT_KEYS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
+} current SEC(".maps");
+
+/* [side]. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_SIDES);
+	__type(key, __u32);
+	__type(value, struct ilm_generation);
+} generations SEC(".maps");
+
+/* Of each side: TCP ports, then UDP ports. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_SIDES * ILM_PORT_KEYS / ILM_PORT_LINE);
+	__type(key, __u32);
+	__type(value, struct ilm_port_line);
 } ports SEC(".maps");
 
 /* [class]. Resized. */
@@ -62,6 +79,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ilm_exact_key);
 	__type(value, __u32);
 } overlay_exact SEC(".maps");
@@ -102,7 +120,7 @@ struct {
 	__type(value, __u32);
 } interfaces SEC(".maps");
 
-/* The services' own addresses (16 bytes). Resized. */
+/* The services' own addresses (16 bytes) -> the sides on which they are, a bit each. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -133,37 +151,5 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ilm_counters);
 } counters SEC(".maps");
-
-/* Likewise: what the same mapping had counted in earlier generations. Resized. Writer: control plane. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ilm_counters);
-} carried SEC(".maps");
-
-/* The generation about itself, with the mappings added at run time (gzip of JSON). Resized. Writer and reader: control plane. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(key_size, 4);
-	__uint(value_size, 4096);
-} head SEC(".maps");
-
-/* The file's mappings likewise. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(key_size, 4);
-	__uint(value_size, 4096);
-} source SEC(".maps");
-
-/* The names of the file's mappings, as sorted hashes. Resized. Writer and reader: control plane. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} names SEC(".maps");
 
 #endif

@@ -54,8 +54,8 @@ export interface Overlay {
 }
 
 /** More would cost as much as compiling the whole. */
-const CLASSES = 4096;
-const ENTRIES = 65_536;
+export const OVERLAY_CLASSES_MAX = 4096;
+export const OVERLAY_ENTRIES = 65_536;
 
 interface Entry {
   readonly prefix: PrefixBits;
@@ -111,7 +111,7 @@ class Layer {
       }
       for (const { found, ports } of below.values()) {
         const owner = this.#classes.length + 1;
-        if (found?.asks === true || owner > CLASSES) return null;
+        if (found?.asks === true || owner > OVERLAY_CLASSES_MAX) return null;
         const sound =
           this.#put(this.#exact, owner, exact.get(index + 1), (prefix) =>
             found?.hasExact === true ? this.#base.at(found.number, prefix) : 0,
@@ -146,7 +146,7 @@ class Layer {
     below: (prefix: PrefixBits) => number,
   ): boolean {
     for (const { prefix, rule } of entries) {
-      if (++this.#compared > ENTRIES) return false;
+      if (++this.#compared > OVERLAY_ENTRIES) return false;
       const under = below(prefix);
       const first = this.#first(rule, under);
       if (first === null) return false;

@@ -1,5 +1,5 @@
 /** Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever their size. */
-import { ILM_PORT_KEYS, classLayout, ruleLayout } from "../abi/generated.js";
+import { classLayout, ruleLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import type { Base, BaseClass } from "../compile/overlay.js";
 import type { PrefixBits } from "../compile/tables.js";
@@ -9,13 +9,7 @@ import type { Protocol } from "../model/mapping.js";
 import { type Layers, nameHash } from "./description.js";
 import { u32 } from "./entries.js";
 import { findPrefix } from "./prefixes.js";
-import { portKey, readClassValue } from "./tables.js";
-
-/** All values of a map like `ports` (bpf/tables.h). */
-export function readPorts(map: BpfMap): Uint32Array {
-  const bytes = map.readArray(ILM_PORT_KEYS);
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
-}
+import { portKey, readBelow, readClassValue } from "./tables.js";
 
 type BaseMap = "below" | "classes" | "prefixes" | "rules" | "names";
 
@@ -30,7 +24,7 @@ export class KernelBase implements Base {
   }
 
   classAt(protocol: Protocol, port: number): BaseClass | undefined {
-    this.#ports ??= readPorts(this.#map("below"));
+    this.#ports ??= readBelow(this.#map("below"));
     return readClassValue(this.#ports[portKey(protocol, port)] ?? 0);
   }
 

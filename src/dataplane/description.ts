@@ -34,16 +34,19 @@ export interface Description extends InForce {
   readonly drawSeed: number;
   /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
   readonly layers: Layers | null;
+  /** Number of the program set whose tables it is in, and the side of these. */
+  readonly programs: number;
+  readonly side: 0 | 1;
+  /** True: the next generation fits on the other side, if it is not larger than the tables. */
+  readonly twoSided: boolean;
 }
 
-/** The tables that the file's mappings have filled; behind their entries there is room for overlays. */
+/** The tables that the file's mappings have filled; behind their entries there are two sides for overlays. */
 export interface Layers {
   readonly protocols: readonly Protocol[];
   readonly mappings: number;
   readonly rules: number;
   readonly destinations: number;
-  /** Which of the two rooms this generation's overlay has. */
-  readonly room: 0 | 1;
 }
 
 interface Head extends Omit<Description, "rules"> {
@@ -56,7 +59,7 @@ interface Head extends Omit<Description, "rules"> {
 }
 
 const MAPPINGS_PER_PART = 10_000;
-/** The value size of the maps `head` and `source` (bpf/tables.h). */
+/** The value size of the maps that only the control plane reads. */
 export const CHUNK = 4096;
 
 /** Would applying these rules change anything? Not when the digest of those in force is the same. */

@@ -16,9 +16,13 @@ export const u32: Layout<number> = {
   },
 };
 
-/** The kernel's side of a target: negative numbers are steps. */
-export function targetValue(target: Target): number {
-  return target < 0 ? ILM_STEP + -target : target;
+/** The kernel's side of a target: negative numbers are steps. `first`: where rules and steps begin; neither has a number 0. */
+export function targetValue(
+  target: Target,
+  first: { readonly rules: number; readonly steps: number } = { rules: 0, steps: 0 },
+): number {
+  if (target === 0) return 0;
+  return target < 0 ? ILM_STEP + first.steps + -target : first.rules + target;
 }
 
 /** `count` entries of any map. */

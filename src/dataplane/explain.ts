@@ -5,7 +5,6 @@ import { IlmError } from "../errors.js";
 import { errnoOf } from "../kernel/ffi.js";
 import { addressBytes, familyOf } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
-import type { Rules } from "../model/mapping.js";
 import { toDecision } from "./decisions.js";
 import type { Generation } from "./generation.js";
 import type { Registry } from "./registry.js";
@@ -41,10 +40,9 @@ export function lookupContext(packet: Packet): Uint8Array {
 
 export function explainPacket(
   packet: Packet,
-  generation: Generation,
-  registry: Registry,
-  rules: Rules,
+  { generation, registry }: { readonly generation: Generation; readonly registry: Registry },
 ): Explanation {
+  const { rules } = generation.describe();
   if (familyOf(packet.local) !== familyOf(packet.remote)) {
     throw new IlmError("USAGE", `${packet.local} and ${packet.remote} are of different families`, {
       remedy: "Give both as IPv4 or both as IPv6",
@@ -61,7 +59,9 @@ export function explainPacket(
   ask(1);
   try {
     // Port 0 is what tells the program to look whether it is asked (bpf/abi.h, ilm_question).
-    const { context } = generation.program.testRun(lookupContext({ ...packet, remotePort: 0 }));
+    const { context } = generation.programs.lookup.testRun(
+      lookupContext({ ...packet, remotePort: 0 }),
+    );
     cookie = decode(bpfSkLookupLayout, context).cookie;
   } catch (error) {
     // The program decided, but a test run does not choose a member of a SO_REUSEPORT group (net/bpf/test_run.c).

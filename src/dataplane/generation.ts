@@ -1,26 +1,15 @@
-/** One complete rule set in the kernel: its tables, its program, and its own description. Never changed once in force. */
-import { ILM_OWNED_WORDS, countersLayout, lookupConstantsLayout } from "../abi/generated.js";
-import { bytesLayout, decodeAll, encode } from "../abi/layout.js";
+/** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
+import { countersLayout } from "../abi/generated.js";
+import { bytesLayout, decodeAll } from "../abi/layout.js";
 import type { Base, Overlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
-import {
-  type BpfMap,
-  BpfObject,
-  type BpfProgram,
-  cpus,
-  openMap,
-  openProgram,
-} from "../kernel/bpf.js";
-import { addressBytes } from "../model/address.js";
+import { type BpfMap, cpus, createArray, openMap } from "../kernel/bpf.js";
+import { interfaces } from "../kernel/interfaces.js";
+import { type Pins, stagingName } from "../kernel/pins.js";
 import type { Counters } from "../model/decision.js";
 import { type Mapping, allMappings, mappingKey } from "../model/mapping.js";
-import { beginStep } from "../progress.js";
-import { interfaces } from "../kernel/interfaces.js";
-import { objectPath } from "./objects.js";
-import { LOOKUP_PROGRAM, type Pins, stagingName } from "../kernel/pins.js";
-import { type Registry, registryMaps } from "./registry.js";
-import { KernelBase, readPorts } from "./base.js";
+import { KernelBase } from "./base.js";
 import {
   CHUNK,
   type Description,
@@ -29,44 +18,30 @@ import {
   packMappings,
   unpackDescription,
 } from "./description.js";
-import { putArray, u32 } from "./entries.js";
-import { addressHash } from "./hash.js";
-import { slotsOf } from "./prefixes.js";
+import { putArray } from "./entries.js";
+import type { Programs } from "./programs.js";
 import {
+  type Searched,
+  capacityOf,
   fillOverlay,
   fillTables,
-  noRoom,
   offsets,
-  overlayRoom,
-  overlaySizes,
+  packPorts,
+  portsOf,
   putInterfaces,
-  searched,
-  tableSizes,
+  readBelow,
+  roomForOverlays,
 } from "./tables.js";
 
-/** Tables that generations share which differ only in mappings added at run time. */
-const sharedMaps = [
-  "classes",
-  "prefixes",
-  "lengths",
-  "sources",
-  "steps",
-  "interfaces",
-  "owned",
-  "rules",
-  "destinations",
-  "counters",
-  "carried",
-  "source",
-  "names",
-] as const;
+/**
+ * What generations share that differ only in mappings added at run time: the file's mappings, their names as sorted hashes, what
+ * the same mappings had counted in earlier generations, and `ports` without an overlay.
+ */
+const sharedMaps = ["source", "names", "carried", "below"] as const;
 type SharedMap = (typeof sharedMaps)[number];
-/** What each has for itself. */
-const ownMaps = ["ports", "overlay_classes", "overlay_exact", "overlay_prefixes", "head"] as const;
-/** Pinned like those: what `ports` is without an overlay. */
-const BELOW = "below";
-type PinnedMap = SharedMap | (typeof ownMaps)[number] | typeof BELOW;
-const pinnedMaps: readonly PinnedMap[] = [...sharedMaps, ...ownMaps, BELOW];
+/** `head`: the generation about itself, with the mappings added at run time. */
+type DescriptiveMap = SharedMap | "head";
+const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
 /** Descriptors for mappings that nobody asked for. */
 const unread = new FinalizationRegistry<BpfMap>((source) => {
@@ -113,48 +88,9 @@ export interface FilledOverlay {
 export interface Whole {
   /** The file's mappings; with those added at run time, unless they are an overlay. */
   readonly compiled: Compiled;
+  readonly searched: Searched;
   readonly slots: readonly number[];
   readonly overlay: FilledOverlay | null;
-}
-
-function mapOf(maps: ReadonlyMap<PinnedMap, BpfMap>, name: PinnedMap): BpfMap {
-  const map = maps.get(name);
-  if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
-  return map;
-}
-
-/** The tables that later generations may share, filled. No program is loaded. */
-function createTables(
-  registry: Registry,
-  { rules, layers }: Description,
-  { compiled, slots }: Whole,
-): Map<PinnedMap, BpfMap> {
-  const object = new BpfObject(objectPath("lookup"));
-  const maps = new Map<PinnedMap, BpfMap>();
-  try {
-    const source = packMappings(rules.file.mappings);
-    const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
-    const found = searched(compiled);
-    const sizes = {
-      ...tableSizes(compiled, found, layers === null ? noRoom : overlayRoom),
-      source: source.length / CHUNK,
-      names: names.length,
-    };
-    for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
-    for (const name of registryMaps) object.reuse(name, registry.map(name));
-    object.load();
-    fillTables(object, compiled, found, slots);
-    for (const name of sharedMaps) maps.set(name, object.map(name));
-    maps.set(BELOW, object.map("ports"));
-    mapOf(maps, "source").updateAll(indexes(source.length / CHUNK), source);
-    mapOf(maps, "names").updateAll(indexes(names.length), new Uint8Array(names.buffer));
-    return maps;
-  } catch (error) {
-    for (const map of maps.values()) map.close();
-    throw error;
-  } finally {
-    object.close();
-  }
 }
 
 /** Keys 0, 1, 2 ... of an array map. */
@@ -164,204 +100,138 @@ function indexes(count: number): Uint8Array {
   return new Uint8Array(keys.buffer);
 }
 
-function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
-  const filter = new BigUint64Array(ILM_OWNED_WORDS);
-  for (const address of addresses) {
-    const bit = addressHash(address) % (ILM_OWNED_WORDS * 64);
-    const word = Math.floor(bit / 64);
-    filter[word] = (filter[word] ?? 0n) | (1n << BigInt(bit % 64));
-  }
-  return new Uint8Array(filter.buffer);
+/** An array with these values and as many entries; one where there are none, as the kernel makes no empty map. */
+function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): BpfMap {
+  const entries = bytes.byteLength / valueSize;
+  const map = createArray(name, valueSize, Math.max(1, entries));
+  map.updateAll(indexes(entries), bytes);
+  return map;
 }
 
-/** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
-export interface IngressPrograms {
-  readonly steer: BpfProgram;
-  readonly icmp: BpfProgram;
-}
-
-/** What only the control plane reads. */
-const descriptive = new Set<string>(["carried", "source", "names", "head"]);
-/** The tables that the ingress program reads too (bpf/tables.h). */
-const tables = [...sharedMaps, ...ownMaps].filter((name) => !descriptive.has(name));
-
-/** The generation's other program, on the same tables. */
-function loadIngress(
-  lookup: BpfObject,
-  registry: Registry,
-  constants: Uint8Array,
-): IngressPrograms {
-  const object = new BpfObject(objectPath("steer"));
-  try {
-    for (const name of tables) {
-      const map = lookup.map(name);
-      try {
-        object.reuse(name, map);
-      } finally {
-        map.close();
-      }
-    }
-    for (const name of registryMaps) object.reuse(name, registry.map(name));
-    // Not read here, but declared with the others: as small as can be.
-    object.setConstants(constants);
-    object.load();
-    return { steer: object.program("ilm_steer"), icmp: object.program("ilm_icmp") };
-  } finally {
-    object.close();
-  }
+/** Of counters: where a run of mappings has them in `counters` and in `carried`. */
+interface Run {
+  readonly counters: number;
+  readonly carried: number;
+  readonly count: number;
 }
 
 export class Generation {
   readonly number: number;
-  readonly program: BpfProgram;
-  /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
-  readonly ingress: IngressPrograms | null;
-  readonly #maps: Map<PinnedMap, BpfMap>;
+  readonly programs: Programs;
+  readonly #maps: ReadonlyMap<DescriptiveMap, BpfMap>;
   #description: Description | undefined;
   /** See placesBefore; of the generation that this one took the place of. */
   #cameFrom: Int32Array | undefined;
 
   private constructor(
     number: number,
-    program: BpfProgram,
-    ingress: IngressPrograms | null,
-    maps: Map<PinnedMap, BpfMap>,
+    programs: Programs,
+    maps: ReadonlyMap<DescriptiveMap, BpfMap>,
   ) {
     this.number = number;
-    this.program = program;
-    this.ingress = ingress;
+    this.programs = programs;
     this.#maps = maps;
   }
 
-  /** Undefined when it is not there, or not whole. */
-  static open(pins: Pins, number: number): Generation | undefined {
+  /** Undefined when it is not there, or not whole. `programs`: that it is in. */
+  static open(pins: Pins, number: number, programs: Programs): Generation | undefined {
     const folder = pins.folder("generation", number);
     if (folder === undefined) return undefined;
+    const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      const program = openProgram(folder, LOOKUP_PROGRAM);
-      if (program === undefined) return undefined;
-      const maps = new Map<PinnedMap, BpfMap>();
-      for (const name of pinnedMaps) {
+      for (const name of descriptiveMaps) {
         const map = openMap(folder, name);
-        if (map === undefined) return undefined;
+        if (map === undefined) {
+          for (const opened of maps.values()) opened.close();
+          return undefined;
+        }
         maps.set(name, map);
       }
-      const steer = openProgram(folder, "steer");
-      const icmp = openProgram(folder, "icmp");
-      const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
-      return new Generation(number, program, ingress, maps);
+      return new Generation(number, programs, maps);
     } finally {
       folder.close();
     }
   }
 
-  /** Builds and pins a new one, with all its tables; it decides nothing until the link is updated to it. */
+  /** Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. */
   static create(
     pins: Pins,
-    registry: Registry,
+    programs: Programs,
     description: Description,
-    whole: Whole,
+    { compiled, searched, slots, overlay }: Whole,
   ): Generation {
-    const shared = createTables(registry, description, whole);
+    const { generation: number, side, twoSided, layers, rules } = description;
+    const table = programs.map.bind(programs);
+    const capacity = twoSided ? capacityOf(table) : null;
+    fillTables({ map: table, side, capacity }, compiled, searched, slots, number);
+    const ports = layers === null ? new Uint32Array(0) : portsOf(compiled, 0);
+    if (layers !== null && overlay !== null) {
+      fillOverlay(table, side, overlay.overlay, overlay.slots, layers, { ports, side }, number);
+    }
+    const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
+    const counted = compiled.mappings.length + roomForOverlays(layers !== null).mappings;
+    const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      const generation = Generation.#build(pins, registry, description, shared, whole.overlay);
-      generation.#description = description;
-      return generation;
-    } finally {
-      for (const map of shared.values()) map.close();
+      maps.set("source", arrayOf("source", CHUNK, packMappings(rules.file.mappings)));
+      maps.set("names", arrayOf("names", 8, new Uint8Array(names.buffer)));
+      maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
+      maps.set("below", arrayOf("below", CHUNK, packPorts(ports)));
+      return Generation.#publish(pins, programs, description, maps);
+    } catch (error) {
+      for (const map of maps.values()) map.close();
+      throw error;
     }
   }
 
-  /** Likewise, on the tables of `below`. */
+  /** Likewise, on the tables of `below`, which has the same file's mappings. */
   static createOver(
     below: Generation,
     pins: Pins,
-    registry: Registry,
     description: Description,
     overlay: FilledOverlay | null,
   ): Generation {
-    const generation = Generation.#build(pins, registry, description, below.#maps, overlay);
-    generation.#description = description;
-    return generation;
+    const { generation: number, side, layers } = description;
+    if (layers === null) throw new IlmError("INTERNAL", "there are no layers");
+    const under = { ports: readBelow(below.#map("below")), side: below.describe().side };
+    const table = below.programs.map.bind(below.programs);
+    const { overlay: built = null, slots = [] } = overlay ?? {};
+    fillOverlay(table, side, built, slots, layers, under, number);
+    const maps = new Map<DescriptiveMap, BpfMap>();
+    try {
+      for (const name of sharedMaps) maps.set(name, below.#map(name).duplicate());
+      return Generation.#publish(pins, below.programs, description, maps);
+    } catch (error) {
+      for (const map of maps.values()) map.close();
+      throw error;
+    }
   }
 
-  static #build(
+  static #publish(
     pins: Pins,
-    registry: Registry,
+    programs: Programs,
     description: Description,
-    shared: ReadonlyMap<PinnedMap, BpfMap>,
-    overlay: FilledOverlay | null,
+    maps: Map<DescriptiveMap, BpfMap>,
   ): Generation {
+    maps.set("head", arrayOf("head", CHUNK, packHead(description)));
     const staging = pins.stage("generation");
-    const [name, entry] =
-      description.engine === "kfunc"
-        ? (["lookup-kfunc", "ilm_lookup_kfunc"] as const)
-        : (["lookup", "ilm_lookup"] as const);
-    const object = new BpfObject(objectPath(name));
-    const head = packHead(description);
-    const sizes = { ...overlaySizes(overlay?.overlay ?? null), head: head.length / CHUNK };
-    const maps = new Map<PinnedMap, BpfMap>();
-    let program: BpfProgram | undefined;
-    let ingress: IngressPrograms | null = null;
-    const addresses = description.rules.file.services.flatMap((service) => service.addresses);
-    const constants = encode(lookupConstantsLayout, {
-      ownedFilter: ownedFilter(addresses.map((address) => addressBytes(address))),
-      generation: description.generation,
-      steerUdp: registry.steers ? 1 : 0,
-      netnsCookie: registry.netnsCookie,
-      kfunc: description.engine === "kfunc" ? 1 : 0,
-      prefixSlots: slotsOf(mapOf(shared, "prefixes")),
-      drawSeed: description.drawSeed,
-    });
-    const below = mapOf(shared, BELOW);
     try {
-      for (const [name, size] of Object.entries(sizes)) object.resize(name, Math.max(1, size));
-      for (const name of registryMaps) object.reuse(name, registry.map(name));
-      for (const name of sharedMaps) object.reuse(name, mapOf(shared, name));
-      if (overlay === null) object.reuse("ports", below);
-      object.setConstants(constants);
-      object.include(entry);
-      beginStep("loading the programs");
-      object.load();
-      if (overlay !== null && description.layers !== null) {
-        const { layers } = description;
-        fillOverlay(object, overlay.overlay, overlay.slots, layers, readPorts(below));
-        // Whoever had this room before has counted there.
-        const counters = mapOf(shared, "counters");
-        for (let i = 0; i < overlay.overlay.compiled.mappings.length; i++) {
-          const key = encode(u32, offsets(layers).mappings + i);
-          counters.update(key, new Uint8Array(counters.valueSize));
-        }
-      }
-      program = object.program(entry);
-      for (const name of [...sharedMaps, ...ownMaps]) maps.set(name, object.map(name));
-      maps.set(BELOW, below.duplicate());
-      if (registry.steers) {
-        ingress = loadIngress(object, registry, constants);
-        ingress.steer.pin(staging, "steer");
-        ingress.icmp.pin(staging, "icmp");
-      }
-      const generation = new Generation(description.generation, program, ingress, maps);
-      generation.#map("head").updateAll(indexes(head.length / CHUNK), head);
-      program.pin(staging, LOOKUP_PROGRAM);
       for (const [name, map] of maps) map.pin(staging, name);
       pins.publish("generation", description.generation);
-      return generation;
     } catch (error) {
-      program?.close();
-      ingress?.steer.close();
-      ingress?.icmp.close();
-      for (const map of maps.values()) map.close();
       pins.base.remove(stagingName("generation"));
       throw error;
     } finally {
       staging.close();
-      object.close();
     }
+    const generation = new Generation(description.generation, programs, maps);
+    generation.#description = description;
+    return generation;
   }
 
-  #map(name: PinnedMap): BpfMap {
-    return mapOf(this.#maps, name);
+  #map(name: DescriptiveMap): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
+    return map;
   }
 
   /** The file's mappings are read when they are asked for, also when this is closed by then. */
@@ -384,25 +254,34 @@ export class Generation {
   /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
   base(): Base | null {
     const { layers } = this.describe();
-    return layers === null ? null : new KernelBase((name) => this.#map(name), layers);
+    if (layers === null) return null;
+    const map = (name: "below" | "classes" | "prefixes" | "rules" | "names"): BpfMap =>
+      name === "below" || name === "names" ? this.#map(name) : this.programs.map(name);
+    return new KernelBase(map, layers);
   }
 
   /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
   resolveInterfaces(): string[] {
-    const { interfaces: names } = this.describe();
+    const { interfaces: names, twoSided, side } = this.describe();
     if (names.length <= 1) return [];
     const present = interfaces();
-    putInterfaces(this.#map("interfaces"), names, present);
+    const map = this.programs.map("interfaces");
+    putInterfaces(map, names, present, twoSided ? side * (map.maxEntries / 2) : 0);
     const known = new Set(present.values());
     return names.slice(1).filter((name) => !known.has(name));
   }
 
-  /** One per mapping: what this generation counted, and what the mapping had before. */
-  counters(): Counters[] {
+  /**
+   * One per mapping: what this generation counted, and what the mapping had before. Undefined: it is not in force any more, and
+   * others may have counted there.
+   */
+  counters(): Counters[] | undefined {
     const { rules } = this.describe();
     const { runtime } = rules;
     const file = allMappings(rules).length - runtime.length;
-    return decodeAll(countersLayout, this.#sums(file, runtime.length)).map((sum) => ({
+    const sums = this.#sums(file, runtime.length);
+    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    return decodeAll(countersLayout, sums).map((sum) => ({
       existing: Number(sum.existing),
       selected: Number(sum.selected),
       missed: Number(sum.missed),
@@ -413,20 +292,24 @@ export class Generation {
   /** Of the first of the file's mappings, and of the first that were added at run time: as `countersLayout` has them. */
   #sums(file: number, runtime: number): Uint8Array {
     return Buffer.concat(
-      this.#places(file, runtime).map(({ first, count }) => {
-        const sums = this.#map("carried").readArray(count, first);
-        addCounters(sums, this.#map("counters").readArray(count, first));
+      this.#runs(file, runtime).map(({ counters, carried, count }) => {
+        const sums = this.#map("carried").readArray(count, carried);
+        addCounters(sums, this.programs.map("counters").readArray(count, counters));
         return sums;
       }),
     );
   }
 
-  #places(file: number, runtime: number): { readonly first: number; readonly count: number }[] {
-    const { layers } = this.describe();
-    if (layers === null) return [{ first: 0, count: file + runtime }];
+  #runs(file: number, runtime: number): Run[] {
+    const { layers, side, twoSided } = this.describe();
+    if (layers === null) {
+      const counters = twoSided ? side * (this.programs.map("counters").maxEntries / 2) : 0;
+      return [{ counters, carried: 0, count: file + runtime }];
+    }
+    const first = offsets(layers, side).mappings;
     return [
-      { first: 0, count: file },
-      { first: offsets(layers).mappings, count: runtime },
+      { counters: 0, carried: 0, count: file },
+      { counters: first, carried: first, count: runtime },
     ];
   }
 
@@ -455,17 +338,15 @@ export class Generation {
     };
     let done = 0;
     const file = fileOf(after, this.describe());
-    for (const { first, count } of this.#places(file, after.length - file)) {
+    for (const { carried, count } of this.#runs(file, after.length - file)) {
       const start = done;
-      putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), first);
+      putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), carried);
       done += count;
     }
   }
 
+  /** Not the programs, which others may be in. */
   close(): void {
-    this.program.close();
-    this.ingress?.steer.close();
-    this.ingress?.icmp.close();
     for (const map of this.#maps.values()) map.close();
   }
 }

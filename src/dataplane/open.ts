@@ -3,7 +3,7 @@ import { randomInt } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { listenerLayout } from "../abi/generated.js";
-import type { Endpoint } from "../compile/tables.js";
+import type { Compiled, Endpoint } from "../compile/tables.js";
 import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
@@ -41,8 +41,23 @@ import {
   interfacesWithout,
   overtakenIn,
 } from "./interfaces.js";
-import type { Description } from "./description.js";
+import type { Description, Layers } from "./description.js";
 import { Generation } from "./generation.js";
+import { Programs } from "./programs.js";
+import {
+  type MapSizes,
+  type Searched,
+  type Side,
+  capacityOf,
+  fitsIn,
+  isLayered,
+  oneSided,
+  otherSide,
+  searched,
+  sideFor,
+  tableSizes,
+  twoSided as bothSides,
+} from "./tables.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
 import { type Plan, type Wanted, endpointsOf, planOver, planWhole, wantedOf } from "./plan.js";
@@ -137,30 +152,36 @@ class KernelDataPlane implements DataPlane {
 
   #find(pins: Pins, link: BpfLink): Loaded | undefined {
     const { programId } = link.info();
-    if (this.#loaded?.programId === programId) {
-      link.close();
-      return this.#loaded;
+    const before = this.#loaded;
+    if (before?.programId === programId) {
+      const { programs } = before.generation;
+      if (programs.generationOn(programs.side) === before.generation.number) {
+        link.close();
+        return before;
+      }
     }
     this.#forget();
-    for (const number of pins.numbers("generation")) {
-      if (!isProgramOf(pins, number, programId)) continue;
-      const generation = Generation.open(pins, number);
-      if (generation === undefined) break;
-      const description = this.#describe(generation);
-      const registry = description && Registry.open(pins, description.registry, this.#cookie);
-      // A namespace that ended and whose inode number is used again, or another version's state: not ours to read.
-      if (description === undefined || registry === undefined) {
-        generation.close();
-        break;
-      }
-      this.#loaded = { link, programId, generation, description, registry };
-      return this.#loaded;
+    const programs = programsOf(pins, programId);
+    const generation = programs && openInForce(pins, programs);
+    if (generation === undefined) {
+      programs?.close();
+      link.close();
+      return undefined;
     }
-    link.close();
-    return undefined;
+    const description = this.#describe(generation);
+    const registry = Registry.open(pins, description.registry, this.#cookie);
+    // A namespace that ended and whose inode number is used again, or another version's state: not ours to read.
+    if (registry === undefined) {
+      generation.close();
+      generation.programs.close();
+      link.close();
+      return undefined;
+    }
+    this.#loaded = { link, programId, generation, description, registry };
+    return this.#loaded;
   }
 
-  #describe(generation: Generation): Description | undefined {
+  #describe(generation: Generation): Description {
     try {
       return generation.describe();
     } catch (cause) {
@@ -184,6 +205,7 @@ class KernelDataPlane implements DataPlane {
   #forget(): void {
     this.#loaded?.link.close();
     this.#loaded?.generation.close();
+    this.#loaded?.generation.programs.close();
     this.#loaded?.registry.close();
     this.#loaded = undefined;
   }
@@ -267,7 +289,7 @@ class KernelDataPlane implements DataPlane {
       this.#inRegistry({ registry }, (folder) => {
         attachNeeded(folder, { registry, description });
       });
-      registry.setIngress(generation.ingress);
+      registry.setIngress(generation.programs.ingress);
       // A packet that passed the old ingress program has been through sk_lookup then.
       waitForPrograms();
     }
@@ -276,17 +298,19 @@ class KernelDataPlane implements DataPlane {
       if (neededHooks(description).egress) registry.setHook(folder, "deliver", true);
     });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
-    const link = this.#switch(pins, before, generation);
-    registry.setIngress(generation.ingress);
+    const link = this.#switch(pins, before, generation, description);
+    registry.setIngress(generation.programs.ingress);
     if (before !== undefined) {
-      // The old program may still run on another CPU: it counts until then, and needs the places of its destinations.
+      // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
       waitForPrograms();
       generation.carryFrom(before.generation, shared);
       before.generation.close();
+      if (before.generation.programs !== generation.programs) before.generation.programs.close();
       if (before.registry !== registry) before.registry.close();
       if (before.link !== link) before.link.close();
     }
-    this.#loaded = { link, programId: generation.program.id, generation, description, registry };
+    const programId = generation.programs.lookup.id;
+    this.#loaded = { link, programId, generation, description, registry };
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
     if (endpoints !== null) {
@@ -316,7 +340,7 @@ class KernelDataPlane implements DataPlane {
     const addresses = rules.file.services.flatMap((service) => service.addresses);
     const added = addMissing(addresses);
     // A writer that was killed may not have come that far.
-    before?.registry.setIngress(before.generation.ingress);
+    before?.registry.setIngress(before.generation.programs.ingress);
     return { addresses, added };
   }
 
@@ -368,7 +392,10 @@ class KernelDataPlane implements DataPlane {
       slots = registry.reserve(endpoints, isWhole);
     }
     if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
-    const wanted: Description = {
+    const engine = plan.choice.engine;
+    const stays =
+      before !== undefined && registry === before.registry && engine === before.description.engine;
+    const wanted: Omit<Description, "programs" | "side" | "twoSided"> = {
       generation: Math.max(before?.description.generation ?? 0, ...pins.numbers("generation")) + 1,
       appliedAt: new Date().toISOString(),
       version,
@@ -393,14 +420,35 @@ class KernelDataPlane implements DataPlane {
       if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
       // It is written where a program may still read that was in force until a moment ago.
       waitForPrograms();
-      const generation = Generation.createOver(before.generation, pins, registry, wanted, overlay);
-      return { generation, registry, description: wanted, endpoints: null };
+      const { programs, side, twoSided } = before.description;
+      const description = { ...wanted, programs, side: otherSide(side), twoSided };
+      const generation = Generation.createOver(before.generation, pins, description, overlay);
+      return { generation, registry, description, endpoints: null };
     }
-    const whole = { compiled: plan.whole, slots, overlay };
+    let made: Programs | undefined;
     try {
-      const generation = Generation.create(pins, registry, wanted, whole);
-      return { generation, registry, description: wanted, endpoints };
+      const home =
+        (stays ? homeBeside(before, plan.whole, plan.layers) : null) ??
+        homeFor(plan.whole, plan.layers);
+      const { sizes, side, twoSided } = home;
+      made =
+        sizes === null
+          ? undefined
+          : Programs.create(pins, Math.max(0, ...pins.numbers("programs")) + 1, registry, {
+              engine,
+              drawSeed: wanted.drawSeed,
+              sizes,
+            });
+      const programs = made ?? before?.generation.programs;
+      if (programs === undefined) throw new IlmError("INTERNAL", "there are no programs");
+      // Likewise.
+      if (made === undefined) waitForPrograms();
+      const description = { ...wanted, programs: programs.number, side, twoSided };
+      const whole = { compiled: plan.whole, searched: home.searched, slots, overlay };
+      const generation = Generation.create(pins, programs, description, whole);
+      return { generation, registry, description, endpoints };
     } catch (error) {
+      made?.discard(pins);
       if (registry !== before?.registry) {
         registry.close();
         pins.base.remove(folderName("registry", registry.number));
@@ -409,22 +457,28 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  #switch(pins: Pins, before: Loaded | undefined, generation: Generation): BpfLink {
+  #switch(
+    pins: Pins,
+    before: Loaded | undefined,
+    { programs }: Generation,
+    { side }: Description,
+  ): BpfLink {
+    programs.setSide(side);
     if (before !== undefined) {
-      before.link.update(generation.program);
+      if (before.generation.programs !== programs) before.link.update(programs.lookup);
       return before.link;
     }
     // A link that nothing of ours stands behind is another version's, which goes over to us, or an ended namespace's.
     const found = pins.lookupLink();
     if (found?.info().netnsInode === this.netnsInode) {
-      found.update(generation.program);
+      found.update(programs.lookup);
       return found;
     }
     found?.close();
     pins.base.remove(LOOKUP_LINK);
     const netns = openSync(ownNetnsPath, "r");
     try {
-      const link = attach(generation.program, netns, AttachType.skLookup);
+      const link = attach(programs.lookup, netns, AttachType.skLookup);
       link.pin(pins.base, LOOKUP_LINK);
       return link;
     } finally {
@@ -434,10 +488,15 @@ class KernelDataPlane implements DataPlane {
 
   /** What a killed writer left, and generations and registries that are not in force. */
   #removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
-    for (const kind of ["generation", "registry"] as const) {
+    const kept = {
+      generation: keep?.generation.number,
+      programs: keep?.generation.programs.number,
+      registry: keep?.registry.number,
+    };
+    for (const kind of ["generation", "programs", "registry"] as const) {
       pins.base.remove(stagingName(kind));
       for (const number of pins.numbers(kind)) {
-        if (number !== keep?.[kind].number) pins.base.remove(folderName(kind, number));
+        if (number !== kept[kind]) pins.base.remove(folderName(kind, number));
       }
     }
   }
@@ -467,7 +526,10 @@ class KernelDataPlane implements DataPlane {
   }
 
   counters(): Counters[] {
-    return this.#require().generation.counters();
+    for (;;) {
+      const counters = this.#require().generation.counters();
+      if (counters !== undefined) return counters;
+    }
   }
 
   listeners(): Listener[] {
@@ -543,7 +605,6 @@ class KernelDataPlane implements DataPlane {
   }
 
   explain(packet: Packet): Explanation {
-    const { generation, description, registry } = this.#require();
     // One at a time: the program leaves its answer in one place.
     const pins = Pins.open(this.netnsInode);
     if (pins === undefined) throw notLoaded();
@@ -551,7 +612,14 @@ class KernelDataPlane implements DataPlane {
     pins.close();
     try {
       flock(lock, LOCK_EX);
-      const explanation = explainPacket(packet, generation, registry, description.rules);
+      let loaded = this.#require();
+      let explanation = explainPacket(packet, loaded);
+      while (explanation.generation !== loaded.generation.number) {
+        // Another process put the next in force meanwhile: its number stands for another mapping.
+        loaded = this.#require();
+        explanation = explainPacket(packet, loaded);
+      }
+      const { description } = loaded;
       if (explanation.verdict !== "selected" || explanation.cookie !== null) return explanation;
       return { ...explanation, cookie: this.#steeredSocket(explanation, description.rules) };
     } finally {
@@ -658,11 +726,63 @@ function isSteeredTcp({ protocol, handover }: Endpoint): boolean {
   return protocol === "tcp" && handover === "ingress";
 }
 
-function isProgramOf(pins: Pins, generation: number, programId: number): boolean {
-  const program = pins.lookupProgram(generation);
-  const found = program?.id === programId;
-  program?.close();
-  return found;
+/** The set to which the program belongs. */
+function programsOf(pins: Pins, programId: number): Programs | undefined {
+  const number = pins.numbers("programs").find((candidate) => {
+    const program = pins.lookupProgram(candidate);
+    const found = program?.id === programId;
+    program?.close();
+    return found;
+  });
+  return number === undefined ? undefined : Programs.open(pins, number);
+}
+
+/** The generation in force of these programs. Undefined: it is not whole. */
+function openInForce(pins: Pins, programs: Programs): Generation | undefined {
+  let number = programs.generationOn(programs.side);
+  for (;;) {
+    const generation = Generation.open(pins, number, programs);
+    if (generation !== undefined) return generation;
+    // Another process may just have put the next in force, and removed this one.
+    const now = programs.generationOn(programs.side);
+    if (now === number) return undefined;
+    number = now;
+  }
+}
+
+/** Where the tables of a generation are to be. `sizes`: of the new programs that this takes. */
+interface Home {
+  readonly searched: Searched;
+  readonly sizes: MapSizes | null;
+  readonly side: Side;
+  readonly twoSided: boolean;
+}
+
+/** On the other side of the tables in force. Null: they do not hold it. */
+function homeBeside(
+  { generation, description }: Loaded,
+  compiled: Compiled,
+  layers: Layers | null,
+): Home | null {
+  if (!description.twoSided || layers !== null) return null;
+  const side = otherSide(description.side);
+  const capacity = capacityOf((name) => generation.programs.map(name));
+  const found = searched(compiled, side * capacity.classes);
+  if (!fitsIn(tableSizes(compiled, found), capacity)) return null;
+  return { searched: found, sizes: null, side, twoSided: true };
+}
+
+function homeFor(compiled: Compiled, layers: Layers | null): Home {
+  const found = searched(compiled, 0);
+  const sizes = tableSizes(compiled, found);
+  // Two sides of large tables would take memory all the time for what is needed during a change.
+  const twoSided = layers === null && !isLayered(compiled.mappings.length);
+  return {
+    searched: found,
+    sizes: twoSided ? bothSides(sideFor(sizes)) : oneSided(sizes, layers !== null),
+    side: 0,
+    twoSided,
+  };
 }
 
 /** True also when another version's rules may be in force. */

@@ -8,7 +8,7 @@ import type { Protocol, Rules } from "../model/mapping.js";
 import { type Description, type Layers, digestOf, digestOfFile } from "./description.js";
 import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
-import { fitsRoom, isLayered, offsets } from "./tables.js";
+import { type Side, fitsRoom, isLayered, offsets, otherSide } from "./tables.js";
 
 /** What is asked for, without what it takes. */
 export interface Wanted {
@@ -70,8 +70,8 @@ export function planOver(before: InForce, rules: Rules, wanted: Wanted): Plan | 
   const base = generation.base();
   if (base === null || description.layers === null) return null;
   if (description.engine !== wanted.choice.engine) return null;
-  const layers: Layers = { ...description.layers, room: description.layers.room === 0 ? 1 : 0 };
-  const overlay = layOver(rules, layers, (firstRule) =>
+  const { layers } = description;
+  const overlay = layOver(rules, layers, otherSide(description.side), (firstRule) =>
     compileOverlay(rules.runtime, base, firstRule),
   );
   if (overlay === null) return null;
@@ -95,9 +95,9 @@ export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | un
       mappings: whole.mappings.length,
       rules: whole.rules.count,
       destinations: whole.destinations.count,
-      room: 0,
     };
-    const overlay = layOver(rules, layers, (firstRule) =>
+    // Of a file of so many each generation has new tables.
+    const overlay = layOver(rules, layers, 0, (firstRule) =>
       compileOverlay(rules.runtime, compiledBase(whole), firstRule),
     );
     if (overlay !== null) {
@@ -120,9 +120,10 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
 function layOver(
   { runtime }: Rules,
   layers: Layers,
+  side: Side,
   build: (firstRule: number) => Overlay | null,
 ): { readonly built: Overlay | null } | null {
   if (runtime.length === 0) return { built: null };
-  const built = build(offsets(layers).rules);
+  const built = build(offsets(layers, side).rules);
   return built !== null && fitsRoom(built) ? { built } : null;
 }

@@ -1,4 +1,4 @@
-/** `prefixes` (bpf/tables.h): a hash table in an array that is filled once, so what is where is worked out here. */
+/** `prefixes` (bpf/tables.h): a hash table in a part of an array that is filled at once, so what is where is worked out here. */
 import { ILM_PREFIX_SLOTS, type Prefix, prefixLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import type { MarkerTable } from "../compile/lengths.js";
@@ -15,9 +15,9 @@ export function classFamily(owner: number, ipv6: boolean): number {
   return owner * 2 + (ipv6 ? 1 : 0);
 }
 
-/** Of the slots of the map, those that a hash gives. */
-export function slotsOf(map: Pick<BpfMap, "maxEntries">): number {
-  return map.maxEntries - (ILM_PREFIX_SLOTS - 1);
+/** Of `size` slots, those that a hash gives. */
+export function slotsOf(size: number): number {
+  return size - (ILM_PREFIX_SLOTS - 1);
 }
 
 /** What mappings have themselves, in the form of markers. */
@@ -33,11 +33,14 @@ export class PrefixSlots {
   /** Numbers of the entries by slot, as they follow upon each other in the tables. */
   readonly #order: Uint32Array;
   readonly #slots: Uint32Array;
-  /** Of the map. */
+  readonly #firstOwner: number;
+  /** Slots of the table. */
   readonly size: number;
 
-  constructor(tables: readonly MarkerTable[]) {
+  /** `firstOwner`: added to the numbers of all classes. */
+  constructor(tables: readonly MarkerTable[], firstOwner = 0) {
     this.#tables = tables;
+    this.#firstOwner = firstOwner;
     this.#count = tables.reduce((sum, { count }) => sum + count, 0);
     this.#order = new Uint32Array(this.#count);
     this.#slots = new Uint32Array(this.#count);
@@ -55,7 +58,7 @@ export class PrefixSlots {
     for (const { count, owner, ipv6, address, length } of this.#tables) {
       const view = new DataView(address.buffer, address.byteOffset);
       for (let i = 0; i < count; i++) {
-        const whose = classFamily(owner[i] ?? 0, ipv6[i] === 1);
+        const whose = classFamily(this.#firstOwner + (owner[i] ?? 0), ipv6[i] === 1);
         const slot = prefixSlot(view, i * 16, whose, length[i] ?? 0, slots);
         own[number++] = slot;
         starts[slot + 1] = (starts[slot + 1] ?? 0) + 1;
@@ -80,34 +83,62 @@ export class PrefixSlots {
     return true;
   }
 
-  put(map: Pick<BpfMap, "updateAll">): void {
+  /** `used`: something may be there, so that the slots between the entries are to be emptied. */
+  put(map: Pick<BpfMap, "updateAll">, place: PrefixesPlace, used: boolean): void {
+    const { prefixes: first } = place;
+    const entry = (i: number): Prefix => this.#entry(this.#order[i] ?? 0, place);
+    if (!used) {
+      putEntries(
+        map,
+        this.#count,
+        [u32, (i) => first + (this.#slots[i] ?? 0)],
+        [prefixLayout, entry],
+      );
+      return;
+    }
+    let next = 0;
     putEntries(
       map,
-      this.#count,
-      [u32, (i) => this.#slots[i] ?? 0],
-      [prefixLayout, (i) => this.#entry(this.#order[i] ?? 0)],
+      this.size,
+      [u32, (i) => first + i],
+      [prefixLayout, (i) => (this.#slots[next] === i ? entry(next++) : empty)],
     );
   }
 
-  #entry(number: number): Prefix {
+  #entry(number: number, place: PrefixesPlace): Prefix {
     let i = number;
     for (const table of this.#tables) {
-      if (i < table.count) return entryAt(table, i);
+      if (i < table.count) return this.#entryAt(table, i, place);
       i -= table.count;
     }
     throw new RangeError(`there is no entry ${number}`);
   }
+
+  #entryAt(table: MarkerTable, i: number, place: PrefixesPlace): Prefix {
+    return {
+      classFamily: classFamily(this.#firstOwner + (table.owner[i] ?? 0), table.ipv6[i] === 1),
+      length: table.length[i] ?? 0,
+      address: table.address.subarray(i * 16, i * 16 + 16),
+      target: targetValue(table.target[i] ?? 0, place),
+      around: table.around[i] ?? 0,
+    };
+  }
 }
 
-function entryAt(table: MarkerTable, i: number): Prefix {
-  return {
-    classFamily: classFamily(table.owner[i] ?? 0, table.ipv6[i] === 1),
-    length: table.length[i] ?? 0,
-    address: table.address.subarray(i * 16, i * 16 + 16),
-    target: targetValue(table.target[i] ?? 0),
-    around: table.around[i] ?? 0,
-  };
+/** Where the table begins, and the rules and steps that it leads to. */
+export interface PrefixesPlace {
+  readonly prefixes: number;
+  readonly rules: number;
+  readonly steps: number;
 }
+
+const empty: Prefix = {
+  classFamily: 0,
+  length: 0,
+  address: new Uint8Array(16),
+  target: 0,
+  around: 0,
+};
 
 /** The target of the very prefix, not of one around it; 0: no mapping has it. */
 export function findPrefix(
@@ -118,7 +149,7 @@ export function findPrefix(
   const { address, length } = prefix;
   const whose = classFamily(owner, prefix.ipv6);
   const view = new DataView(address.buffer, address.byteOffset);
-  const first = prefixSlot(view, 0, whose, length, slotsOf(map));
+  const first = prefixSlot(view, 0, whose, length, slotsOf(map.maxEntries));
   for (let slot = first; slot < first + ILM_PREFIX_SLOTS; slot++) {
     const value = map.lookup(encode(u32, slot));
     if (value === undefined) return 0;

@@ -6,12 +6,16 @@ import {
   ILM_CLASS_MASK,
   ILM_CLASS_OVERLAY,
   ILM_CLASS_PREFIX,
+  ILM_OWNED_WORDS,
   ILM_PORT_KEYS,
+  ILM_PORT_LINE,
+  ILM_SIDES,
   MatchedCode,
   type PrefixKey,
   classLayout,
   destinationLayout,
   exactKeyLayout,
+  generationLayout,
   lengthLayout,
   overlayClassLayout,
   prefixKeyLayout,
@@ -19,9 +23,14 @@ import {
   ruleLayout,
   stepLayout,
 } from "../abi/generated.js";
-import { encode, type Layout } from "../abi/layout.js";
+import { decode, encode, type Layout } from "../abi/layout.js";
 import { type Search, maskOf, searchByLength } from "../compile/lengths.js";
-import type { BaseClass, Overlay } from "../compile/overlay.js";
+import {
+  type BaseClass,
+  OVERLAY_CLASSES_MAX,
+  OVERLAY_ENTRIES,
+  type Overlay,
+} from "../compile/overlay.js";
 import {
   type Compiled,
   type MatchedLevel,
@@ -31,11 +40,12 @@ import {
   matchedLevels,
 } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
-import type { Layers } from "./description.js";
+import { CHUNK, type Layers } from "./description.js";
 import { putArray, putEntries, targetValue, u32 } from "./entries.js";
-import { PrefixSlots, classFamily, ofMappings } from "./prefixes.js";
+import { addressHash } from "./hash.js";
+import { PrefixSlots, classFamily, ofMappings, slotsOf } from "./prefixes.js";
 import { IlmError } from "../errors.js";
-import type { BpfMap, BpfObject } from "../kernel/bpf.js";
+import type { BpfMap } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
 import { isWeighted, type Existing, type Protocol } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
@@ -46,20 +56,31 @@ export interface Searched {
   readonly prefixes: PrefixSlots;
 }
 
-export function searched({ exact, prefixes, classes }: Compiled): Searched {
+/** `firstClass`: what is to be added to the numbers of all classes. */
+export function searched({ exact, prefixes, classes }: Compiled, firstClass: number): Searched {
   beginStep("arranging the addresses");
   const search = searchByLength(prefixes, classes.length);
   const tables = [ofMappings(exact), ofMappings(prefixes), search.markers];
-  return { search, prefixes: new PrefixSlots(tables) };
+  return { search, prefixes: new PrefixSlots(tables, firstClass) };
 }
 
-/** Entries of each map. `room`: of the tables that overlays share with what is below them, for each of two. */
-export function tableSizes(
-  compiled: Compiled,
-  { search, prefixes }: Searched,
-  room: Room,
-): Record<string, number> {
-  const mappings = compiled.mappings.length + 2 * room.mappings;
+const resized = [
+  "classes",
+  "prefixes",
+  "lengths",
+  "sources",
+  "steps",
+  "interfaces",
+  "owned",
+  "rules",
+  "destinations",
+  "counters",
+] as const;
+type Resized = (typeof resized)[number];
+/** Entries of each table, for one generation. */
+export type Sizes = Readonly<Record<Resized, number>>;
+
+export function tableSizes(compiled: Compiled, { search, prefixes }: Searched): Sizes {
   return {
     classes: compiled.classes.length + 1,
     prefixes: prefixes.size,
@@ -68,19 +89,68 @@ export function tableSizes(
     steps: compiled.steps.count,
     interfaces: compiled.interfaces.length,
     owned: compiled.owned.length,
-    rules: compiled.rules.count + 2 * room.rules,
-    destinations: compiled.destinations.count + 2 * room.destinations,
-    counters: mappings,
-    carried: mappings,
+    rules: compiled.rules.count,
+    destinations: compiled.destinations.count,
+    counters: compiled.mappings.length,
   };
 }
 
-export function overlaySizes(overlay: Overlay | null): Record<string, number> {
+function sizesOf(size: (name: Resized) => number): Sizes {
+  return Object.fromEntries(resized.map((name) => [name, size(name)])) as Record<Resized, number>;
+}
+
+export function fitsIn(sizes: Sizes, capacity: Sizes): boolean {
+  return resized.every((name) => sizes[name] <= capacity[name]);
+}
+
+/** Of a side, as long as no table needs more. */
+const SIDE_AT_LEAST = 256;
+
+/** For one side: the next changes are to fit in, and a program set with larger tables is to be made for each doubling only. */
+export function sideFor(sizes: Sizes): Sizes {
+  return sizesOf((name) => 2 ** Math.ceil(Math.log2(Math.max(SIDE_AT_LEAST, sizes[name]))));
+}
+
+/** Entries that the maps get which hold the tables. */
+export interface MapSizes extends Sizes {
+  readonly overlay_classes: number;
+  readonly overlay_exact: number;
+  readonly overlay_prefixes: number;
+}
+
+const noOverlay = { overlay_classes: 1, overlay_exact: 1, overlay_prefixes: 1 };
+
+/** `capacity`: of one side. */
+export function twoSided(capacity: Sizes): MapSizes {
+  return { ...sizesOf((name) => ILM_SIDES * capacity[name]), ...noOverlay };
+}
+
+/** What a side of the maps holds. */
+export function capacityOf(map: (name: Resized) => Pick<BpfMap, "maxEntries">): Sizes {
+  return sizesOf((name) => map(name).maxEntries / ILM_SIDES);
+}
+
+/** One part for the file's mappings, and two sides for overlays where there may be some. */
+export function oneSided(sizes: Sizes, layered: boolean): MapSizes {
+  // The kernel makes no map without entries.
+  const some = sizesOf((name) => Math.max(1, sizes[name]));
+  if (!layered) return { ...some, ...noOverlay };
+  const room = roomForOverlays(layered);
   return {
-    overlay_classes: (overlay?.classes.length ?? 0) + 1,
-    overlay_exact: overlay?.exact.count ?? 0,
-    overlay_prefixes: overlay?.prefixes.count ?? 0,
+    ...some,
+    rules: sizes.rules + room.rules,
+    destinations: sizes.destinations + room.destinations,
+    counters: sizes.counters + room.mappings,
+    overlay_classes: ILM_SIDES * OVERLAY_CLASSES,
+    overlay_exact: ILM_SIDES * OVERLAY_ENTRIES,
+    overlay_prefixes: ILM_SIDES * OVERLAY_ENTRIES,
   };
+}
+
+export type Side = 0 | 1;
+
+export function otherSide(side: Side): Side {
+  return side === 0 ? 1 : 0;
 }
 
 export interface Room {
@@ -89,10 +159,21 @@ export interface Room {
   readonly destinations: number;
 }
 
-export const noRoom: Room = { mappings: 0, rules: 0, destinations: 0 };
 /** Mappings added at run time beyond this are compiled with the file's. */
-export const overlayRoom: Room = { mappings: 1024, rules: 8192, destinations: 16_384 };
-/** To build a generation of fewer anew costs no more than to load its programs, which has to be done all the same. */
+const overlayRoom: Room = { mappings: 1024, rules: 8192, destinations: 16_384 };
+/** Entries behind those of the file's mappings: of both sides. */
+export function roomForOverlays(layered: boolean): Room {
+  const sides = layered ? ILM_SIDES : 0;
+  return {
+    mappings: sides * overlayRoom.mappings,
+    rules: sides * overlayRoom.rules,
+    destinations: sides * overlayRoom.destinations,
+  };
+}
+
+/** Of a side, with [0]. */
+const OVERLAY_CLASSES = OVERLAY_CLASSES_MAX + 1;
+/** Tables of fewer are filled anew in the time that a command takes to start. */
 const LAYERED_FROM = 10_000;
 
 /** Should mappings added at run time be an overlay over a file of so many? */
@@ -101,12 +182,11 @@ export function isLayered(mappings: number, layeredFrom: number = LAYERED_FROM):
 }
 
 /** Where the parts of an overlay begin in the tables that it shares. */
-export function offsets(layers: Layers): Room {
-  const { mappings, rules, destinations, room } = layers;
+export function offsets({ mappings, rules, destinations }: Layers, side: Side): Room {
   return {
-    mappings: mappings + room * overlayRoom.mappings,
-    rules: rules + room * overlayRoom.rules,
-    destinations: destinations + room * overlayRoom.destinations,
+    mappings: mappings + side * overlayRoom.mappings,
+    rules: rules + side * overlayRoom.rules,
+    destinations: destinations + side * overlayRoom.destinations,
   };
 }
 
@@ -144,8 +224,11 @@ function swap(value: number): number {
   );
 }
 
-function prefixKeys(table: PrefixTable): [Layout<PrefixKey>, (index: number) => PrefixKey] {
-  return [prefixKeyLayout, (i) => prefixKey(table.owner[i] ?? 0, bitsAt(table, i))];
+function prefixKeys(
+  table: PrefixTable,
+  firstOwner: number,
+): [Layout<PrefixKey>, (index: number) => PrefixKey] {
+  return [prefixKeyLayout, (i) => prefixKey(firstOwner + (table.owner[i] ?? 0), bitsAt(table, i))];
 }
 
 /** `owner`: a class or a group. */
@@ -153,49 +236,92 @@ function prefixKey(owner: number, { ipv6, address, length }: PrefixBits): Prefix
   return { length: 32 + length, classFamily: swap(classFamily(owner, ipv6)), address };
 }
 
-function putPrefixes(map: BpfMap, table: PrefixTable): void {
+/** Removes the entries of a hash or trie whose key is of one of `count` owners from `first` on: what its side had before. */
+function removeOwners(
+  map: BpfMap,
+  owner: (key: DataView) => number,
+  first: number,
+  count: number,
+): void {
+  const stale: Uint8Array[] = [];
+  for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(key)) {
+    const whose = owner(new DataView(key.buffer, key.byteOffset, key.byteLength));
+    if (whose >= first && whose < first + count) stale.push(key);
+  }
+  for (const key of stale) map.delete(key);
+}
+
+/** Of `prefixKeyLayout`: the class or group. */
+const ownerOfPrefix = (key: DataView): number => key.getUint32(4, false) >>> 1;
+/** Of `exactKeyLayout`. */
+const ownerOfExact = (key: DataView): number => key.getUint32(0, true);
+
+function putPrefixes(map: BpfMap, table: PrefixTable, firstOwner: number): void {
   const { count, length, target } = table;
-  putEntries(map, count, prefixKeys(table), [
+  putEntries(map, count, prefixKeys(table, firstOwner), [
     prefixTargetLayout,
     (i) => ({ target: targetValue(target[i] ?? 0), length: length[i] ?? 0 }),
   ]);
 }
 
-function putLengths(map: BpfMap, { lengths }: Search): void {
-  putArray(map, lengths.count, lengthLayout, (i) => {
-    const length = lengths.length[i] ?? 0;
-    return {
-      mask: maskOf(length),
-      length,
-      shorter: lengths.shorter[i] ?? 0,
-      longer: lengths.longer[i] ?? 0,
-    };
-  });
+/** [0], which is the end, is nobody's. */
+function placed(index: number, first: number): number {
+  return index === 0 ? 0 : first + index;
 }
 
-function putSources(map: BpfMap, table: PrefixTable): void {
-  putEntries(map, table.count, prefixKeys(table), [u32, (i) => targetValue(table.target[i] ?? 0)]);
+function putLengths(map: BpfMap, { lengths }: Search, first: number): void {
+  putArray(
+    map,
+    lengths.count,
+    lengthLayout,
+    (i) => {
+      const length = lengths.length[i] ?? 0;
+      return {
+        mask: maskOf(length),
+        length,
+        shorter: placed(lengths.shorter[i] ?? 0, first),
+        longer: placed(lengths.longer[i] ?? 0, first),
+      };
+    },
+    first,
+  );
 }
 
-function putExact(map: BpfMap, exact: PrefixTable): void {
+function putSources(map: BpfMap, table: PrefixTable, place: Place): void {
+  putEntries(map, table.count, prefixKeys(table, place.sources), [
+    u32,
+    (i) => targetValue(table.target[i] ?? 0, place),
+  ]);
+}
+
+function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number): void {
   putEntries(
     map,
     exact.count,
-    [exactKeyLayout, (i) => ({ classId: exact.owner[i] ?? 0, address: addressAt(exact, i) })],
+    [
+      exactKeyLayout,
+      (i) => ({ classId: firstOwner + (exact.owner[i] ?? 0), address: addressAt(exact, i) }),
+    ],
     [u32, (i) => targetValue(exact.target[i] ?? 0)],
   );
 }
 
-/** Where a layer lies in the tables; the first has all from 0 on. */
-interface Place extends Room {
+/** Where the entries of a generation begin in the tables. What has no number 0 begins one later. */
+interface Place extends Omit<Sizes, "owned"> {
   /** Index of the first mapping among all. */
   readonly first: number;
 }
 
-const firstPlace: Place = { ...noRoom, first: 0 };
+function placeOn(side: Side, capacity: Sizes): Place {
+  return { ...sizesOf((name) => side * capacity[name]), first: 0 };
+}
 
 /** All but [0], which is no rule. */
-function putRules(map: BpfMap, { rules, mappings }: Compiled, place: Place): void {
+function putRules(
+  map: BpfMap,
+  { rules, mappings }: Compiled,
+  place: Pick<Place, "rules" | "destinations" | "counters" | "first">,
+): void {
   const counts = new Map<number, number>();
   putArray(
     map,
@@ -214,7 +340,7 @@ function putRules(map: BpfMap, { rules, mappings }: Compiled, place: Place): voi
       }
       return {
         mapping: place.first + index,
-        counter: place.mappings + index,
+        counter: place.counters + index,
         ports,
         first4: place.destinations + (rules.first4[i] ?? 0),
         first6: place.destinations + (rules.first6[i] ?? 0),
@@ -225,8 +351,7 @@ function putRules(map: BpfMap, { rules, mappings }: Compiled, place: Place): voi
         weighted: isWeighted(mapping) ? 1 : 0,
       };
     },
-    // The first layer's first rule is [1].
-    Math.max(place.rules, 1),
+    place.rules + 1,
   );
 }
 
@@ -234,7 +359,7 @@ function putDestinations(
   map: BpfMap,
   { destinations }: Compiled,
   slots: readonly number[],
-  place: Place,
+  first: number,
 ): void {
   putArray(
     map,
@@ -250,21 +375,27 @@ function putDestinations(
         weight: destinations.weight[i] ?? 0,
       };
     },
-    place.destinations,
+    first,
   );
 }
 
-function putSteps(map: BpfMap, { steps }: Compiled): void {
-  putArray(map, steps.count, stepLayout, (i) => {
-    const level = matchedLevels[steps.matched[i] ?? 0] ?? "default";
-    return {
-      rule: steps.rule[i] ?? 0,
-      next: steps.next[i] ?? 0,
-      group: steps.group[i] ?? 0,
-      interface: steps.interface[i] ?? 0,
-      matched: matchedCodes[level],
-    };
-  });
+function putSteps(map: BpfMap, { steps }: Compiled, place: Place): void {
+  putArray(
+    map,
+    steps.count,
+    stepLayout,
+    (i) => {
+      const level = matchedLevels[steps.matched[i] ?? 0] ?? "default";
+      return {
+        rule: placed(steps.rule[i] ?? 0, place.rules),
+        next: placed(steps.next[i] ?? 0, place.steps),
+        group: placed(steps.group[i] ?? 0, place.sources),
+        interface: placed(steps.interface[i] ?? 0, place.interfaces),
+        matched: matchedCodes[level],
+      };
+    },
+    place.steps,
+  );
 }
 
 /** What `ports` has for a class. */
@@ -293,97 +424,249 @@ export function portKey(protocol: Protocol, port: number): number {
   return port + (protocol === "udp" ? ILM_PORT_KEYS / 2 : 0);
 }
 
-/** Only the ports that are mapped: an array starts as zeroes. */
-function putPorts(map: BpfMap, { classes }: Compiled): void {
+const LINES = ILM_PORT_KEYS / ILM_PORT_LINE;
+const LINE_BYTES = 4 * ILM_PORT_LINE;
+
+/** What `ports` has on a side: one number for each port, as `portKey` counts them. */
+export function readPorts(map: BpfMap, side: Side): Uint32Array {
+  const bytes = map.readArray(LINES, side * LINES);
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
+}
+
+/** Ports as `readPorts` gives them, in a map of their own: what `ports` has without an overlay. */
+export function packPorts(ports: Uint32Array): Uint8Array {
+  return new Uint8Array(ports.buffer);
+}
+
+export function readBelow(map: BpfMap): Uint32Array {
+  const bytes = map.readArray((4 * ILM_PORT_KEYS) / CHUNK);
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
+}
+
+/** Only the lines that change: the other side mostly is as it is to be. */
+function putPorts(map: BpfMap, side: Side, wanted: Uint32Array): void {
+  const there = new Uint8Array(readPorts(map, side).buffer);
+  const bytes = new Uint8Array(wanted.buffer);
   const keys: number[] = [];
-  const values: number[] = [];
+  const lines: Uint8Array[] = [];
+  for (let line = 0; line < LINES; line++) {
+    const at = line * LINE_BYTES;
+    const value = bytes.subarray(at, at + LINE_BYTES);
+    if (Buffer.compare(value, there.subarray(at, at + LINE_BYTES)) === 0) continue;
+    keys.push(side * LINES + line);
+    lines.push(value);
+  }
+  map.updateAll(new Uint8Array(Uint32Array.from(keys).buffer), Buffer.concat(lines));
+}
+
+/** `firstClass`: where the side's classes begin. */
+export function portsOf({ classes }: Compiled, firstClass: number): Uint32Array {
+  const values = new Uint32Array(ILM_PORT_KEYS);
   classes.forEach((entry, index) => {
+    const value = classValue(firstClass + index + 1, entry);
     for (const { first, last } of entry.ranges) {
-      for (let port = first; port <= last; port++) {
-        keys.push(portKey(entry.protocol, port));
-        values.push(classValue(index + 1, entry));
-      }
+      values.fill(value, portKey(entry.protocol, first), portKey(entry.protocol, last) + 1);
     }
   });
-  putEntries(map, keys.length, [u32, (i) => keys[i] ?? 0], [u32, (i) => values[i] ?? 0]);
+  return values;
 }
 
-function fill(object: BpfObject, name: string, put: (map: BpfMap) => void): void {
-  beginStep(`filling the table ${name}`);
-  const map = object.map(name);
-  try {
-    put(map);
-  } finally {
-    map.close();
+/** The addresses on some sides; those on others stay. */
+function putOwned(map: BpfMap, on: readonly Side[], addresses: readonly Uint8Array[]): void {
+  const bits = on.reduce<number>((sum, side) => sum + (1 << side), 0);
+  const wanted = new Set(addresses.map((address) => Buffer.from(address).toString("hex")));
+  for (const [key, value] of map.snapshot()) {
+    const sides = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+    const stays = wanted.delete(Buffer.from(key).toString("hex"));
+    const after = stays ? sides | bits : sides & ~bits;
+    if (after === 0) map.delete(key);
+    else if (after !== sides) map.update(key, encode(u32, after));
   }
+  const keys = Buffer.concat([...wanted].map((address) => Buffer.from(address, "hex")));
+  map.updateAll(keys, new Uint8Array(new Uint32Array(wanted.size).fill(bits).buffer));
 }
 
-/** Fills the tables of a loaded object. `slots`: index into `primary` of each of the compiled endpoints. */
-export function fillTables(
-  object: BpfObject,
-  compiled: Compiled,
-  { search, prefixes }: Searched,
-  slots: readonly number[],
-): void {
-  const { classes, owned } = compiled;
-  fill(object, "rules", (map) => putRules(map, compiled, firstPlace));
-  fill(object, "destinations", (map) => putDestinations(map, compiled, slots, firstPlace));
-  fill(object, "classes", (map) => {
-    putArray(map, classes.length + 1, classLayout, (i) => {
-      const fallback = classes[i - 1]?.fallback ?? { 4: 0, 6: 0 };
-      return {
-        rule4: targetValue(fallback[4]),
-        rule6: targetValue(fallback[6]),
-        lengths4: search.roots[4][i] ?? 0,
-        lengths6: search.roots[6][i] ?? 0,
-      };
-    });
-  });
-  fill(object, "prefixes", (map) => prefixes.put(map));
-  fill(object, "lengths", (map) => putLengths(map, search));
-  fill(object, "sources", (map) => putSources(map, compiled.sources));
-  fill(object, "steps", (map) => putSteps(map, compiled));
-  fill(object, "owned", (map) => {
-    const keys = Buffer.concat(owned.map((address) => addressBytes(address)));
-    map.updateAll(keys, new Uint8Array(new Uint32Array(owned.length).fill(1).buffer));
-  });
-  fill(object, "ports", (map) => putPorts(map, compiled));
+function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
+  const filter = new BigUint64Array(ILM_OWNED_WORDS);
+  for (const address of addresses) {
+    const bit = addressHash(address) % (ILM_OWNED_WORDS * 64);
+    const word = Math.floor(bit / 64);
+    filter[word] = (filter[word] ?? 0n) | (1n << BigInt(bit % 64));
+  }
+  return new Uint8Array(filter.buffer);
+}
+
+/** The maps of a program set, by their names in bpf/tables.h. */
+export type TableMap = (name: Resized | "generations" | "ports" | keyof typeof noOverlay) => BpfMap;
+
+function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) => void): void {
+  beginStep(`filling the table ${name}`);
+  put(map(name));
+}
+
+/** Where the tables of a generation are to be. */
+export interface Target {
+  readonly map: TableMap;
+  readonly side: Side;
+  /** Of each side; null: there is one part, from 0 on. */
+  readonly capacity: Sizes | null;
 }
 
 /**
- * Lays an overlay over tables that are in force: into the room that nobody reads, and into maps of its own. `below`: the values
- * of `ports` without any overlay.
+ * Fills the tables that nobody reads, also where they hold what was in force before. `slots`: index into `primary` of each of the
+ * compiled endpoints. `number`: of the generation.
+ */
+export function fillTables(
+  { map, side, capacity }: Target,
+  compiled: Compiled,
+  { search, prefixes }: Searched,
+  slots: readonly number[],
+  number: number,
+): void {
+  const { classes, owned } = compiled;
+  const nothing = sizesOf(() => 0);
+  const place = placeOn(side, capacity ?? nothing);
+  const addresses = owned.map((address) => addressBytes(address));
+  fill(map, "rules", (rules) => {
+    putRules(rules, compiled, place);
+  });
+  fill(map, "destinations", (destinations) => {
+    putDestinations(destinations, compiled, slots, place.destinations);
+  });
+  fill(map, "classes", (target) => {
+    putArray(
+      target,
+      classes.length + 1,
+      classLayout,
+      (i) => {
+        const fallback = classes[i - 1]?.fallback ?? { 4: 0, 6: 0 };
+        return {
+          rule4: targetValue(fallback[4], place),
+          rule6: targetValue(fallback[6], place),
+          lengths4: placed(search.roots[4][i] ?? 0, place.lengths),
+          lengths6: placed(search.roots[6][i] ?? 0, place.lengths),
+        };
+      },
+      place.classes,
+    );
+  });
+  fill(map, "prefixes", (target) => {
+    prefixes.put(target, place, capacity !== null);
+  });
+  fill(map, "lengths", (target) => {
+    putLengths(target, search, place.lengths);
+  });
+  fill(map, "sources", (target) => {
+    // Numbers of groups begin with 1, and there are not more of them than entries.
+    if (capacity !== null) {
+      removeOwners(target, ownerOfPrefix, place.sources + 1, capacity.sources);
+    }
+    putSources(target, compiled.sources, place);
+  });
+  fill(map, "steps", (target) => {
+    putSteps(target, compiled, place);
+  });
+  fill(map, "owned", (target) => {
+    // One part is for both.
+    putOwned(target, capacity === null ? [0, 1] : [side], addresses);
+  });
+  fill(map, "counters", (target) => {
+    if (capacity !== null) clearCounters(target, place.counters, compiled.mappings.length);
+  });
+  fill(map, "generations", (target) => {
+    const generation = {
+      ownedFilter: ownedFilter(addresses),
+      number,
+      prefixes: place.prefixes,
+      prefixSlots: slotsOf(prefixes.size),
+    };
+    target.update(encode(u32, side), encode(generationLayout, generation));
+  });
+  fill(map, "ports", (target) => {
+    putPorts(target, side, portsOf(compiled, place.classes));
+  });
+}
+
+/** Whoever had the places before has counted there. */
+function clearCounters(map: BpfMap, first: number, count: number): void {
+  const keys = new Uint32Array(count).map((_, i) => first + i);
+  map.updateAll(new Uint8Array(keys.buffer), new Uint8Array(count * map.valueSize));
+}
+
+/** What an overlay lies on: the values of `ports` without any, and a side for which the tables are described. */
+interface Below {
+  readonly ports: Uint32Array;
+  readonly side: Side;
+}
+
+/**
+ * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is none, but for a new one to come.
+ * `number`: of the generation.
  */
 export function fillOverlay(
-  object: BpfObject,
-  overlay: Overlay,
+  map: TableMap,
+  side: Side,
+  overlay: Overlay | null,
   slots: readonly number[],
   layers: Layers,
-  below: Uint32Array,
+  below: Below,
+  number: number,
 ): void {
-  const { compiled, classes } = overlay;
-  const place = { ...offsets(layers), first: layers.mappings };
-  fill(object, "rules", (map) => putRules(map, compiled, place));
-  fill(object, "destinations", (map) => putDestinations(map, compiled, slots, place));
-  fill(object, "overlay_classes", (map) => {
-    putArray(map, classes.length + 1, overlayClassLayout, (i) => {
-      const entry = classes[i - 1];
-      if (entry === undefined) return { below: 0, rule4: 0, rule6: 0 };
-      const { below: under, fallback } = entry;
-      return {
-        below: under === undefined ? 0 : classValue(under.number, under),
-        rule4: targetValue(fallback[4]),
-        rule6: targetValue(fallback[6]),
-      };
+  const values = below.ports.slice();
+  if (overlay !== null) {
+    const { compiled, classes } = overlay;
+    const { mappings, rules, destinations } = offsets(layers, side);
+    const firstClass = side * OVERLAY_CLASSES;
+    const place = { rules: rules - 1, destinations, counters: mappings, first: layers.mappings };
+    fill(map, "rules", (target) => {
+      putRules(target, compiled, place);
     });
+    fill(map, "destinations", (target) => {
+      putDestinations(target, compiled, slots, destinations);
+    });
+    fill(map, "overlay_classes", (target) => {
+      putArray(
+        target,
+        classes.length + 1,
+        overlayClassLayout,
+        (i) => {
+          const entry = classes[i - 1];
+          if (entry === undefined) return { below: 0, rule4: 0, rule6: 0 };
+          const { below: under, fallback } = entry;
+          return {
+            below: under === undefined ? 0 : classValue(under.number, under),
+            rule4: targetValue(fallback[4]),
+            rule6: targetValue(fallback[6]),
+          };
+        },
+        firstClass,
+      );
+    });
+    fill(map, "overlay_exact", (target) => {
+      removeOwners(target, ownerOfExact, firstClass, OVERLAY_CLASSES);
+      putExact(target, overlay.exact, firstClass);
+    });
+    fill(map, "overlay_prefixes", (target) => {
+      removeOwners(target, ownerOfPrefix, firstClass, OVERLAY_CLASSES);
+      putPrefixes(target, overlay.prefixes, firstClass);
+    });
+    fill(map, "counters", (target) => {
+      clearCounters(target, mappings, compiled.mappings.length);
+    });
+    classes.forEach(({ protocol, ports }, index) => {
+      const value = firstClass + index + 1 + ILM_CLASS_OVERLAY;
+      for (const port of ports) values[portKey(protocol, port)] = value;
+    });
+  }
+  fill(map, "generations", (target) => {
+    const known = target.lookup(encode(u32, below.side));
+    if (known === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
+    const generation = { ...decode(generationLayout, known), number };
+    target.update(encode(u32, side), encode(generationLayout, generation));
   });
-  fill(object, "overlay_exact", (map) => putExact(map, overlay.exact));
-  fill(object, "overlay_prefixes", (map) => putPrefixes(map, overlay.prefixes));
-  const values = below.slice();
-  classes.forEach(({ protocol, ports }, index) => {
-    for (const port of ports) values[portKey(protocol, port)] = index + 1 + ILM_CLASS_OVERLAY;
+  fill(map, "ports", (target) => {
+    putPorts(target, side, values);
   });
-  fill(object, "ports", (map) => putArray(map, values.length, u32, (i) => values[i] ?? 0));
 }
 
 /** The index that each name has now, 0 for none; true when something changed. */
@@ -391,16 +674,17 @@ export function putInterfaces(
   map: BpfMap,
   names: readonly string[],
   present: ReadonlyMap<number, string>,
+  first: number,
 ): boolean {
   const indexes = new Map([...present].map(([index, name]) => [name, index]));
-  const before = map.readArray(names.length);
+  const before = map.readArray(names.length, first);
   let changed = false;
   names.forEach((name, i) => {
     const index = i === 0 ? 0 : (indexes.get(name) ?? 0);
     const value = encode(u32, index);
     if (new DataView(before.buffer).getUint32(i * 4, true) === index) return;
     changed = true;
-    map.update(encode(u32, i), value);
+    map.update(encode(u32, first + i), value);
   });
   return changed;
 }

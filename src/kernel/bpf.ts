@@ -543,6 +543,13 @@ export function waitForPrograms(): void {
   }
 }
 
+/** An array that no program reads: state of the control plane's own. */
+export function createArray(name: string, valueSize: number, entries: number): BpfMap {
+  const fd = mapCreate(BPF_MAP_TYPE_ARRAY, name, 4, valueSize, entries, null);
+  if (fd === -ENOMEM) throw noMemory(name, entries, syscallError("bpf_map_create", ENOMEM));
+  return new BpfMap(checkedBpf("bpf_map_create", fd));
+}
+
 /** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */
 const socketMaps = { sockmap: 15, reuseportSockarray: 20 } as const;
 

@@ -7,10 +7,10 @@ const FOLDER = "ilm";
 /** The one link that says which generation is in force. */
 export const LOOKUP_LINK = "lookup";
 
-/** In the folder of a generation. */
+/** In the folder of a program set. */
 export const LOOKUP_PROGRAM = "program";
 
-export type Numbered = "generation" | "registry";
+export type Numbered = "generation" | "programs" | "registry";
 
 export function folderName(kind: Numbered, number: number): string {
   return `${kind}-${number}`;
@@ -80,9 +80,9 @@ export class Pins {
     return openLink(this.base, LOOKUP_LINK);
   }
 
-  /** The `sk_lookup` program of a generation. */
-  lookupProgram(generation: number): BpfProgram | undefined {
-    const folder = this.folder("generation", generation);
+  /** The `sk_lookup` program of a set. */
+  lookupProgram(programs: number): BpfProgram | undefined {
+    const folder = this.folder("programs", programs);
     const program = folder && openProgram(folder, LOOKUP_PROGRAM);
     folder?.close();
     return program;
@@ -103,7 +103,7 @@ export class Pins {
     this.base.rename(stagingName(kind), folderName(kind, number));
   }
 
-  /** Numbers of the generations or registries that are pinned. */
+  /** Numbers of those that are pinned. */
   numbers(kind: Numbered): number[] {
     const pattern = new RegExp(`^${kind}-(\\d+)$`);
     return this.base

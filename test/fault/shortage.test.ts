@@ -77,7 +77,7 @@ async function sweep(
 }
 
 test("too few descriptors, wherever they end", async () => {
-  const amounts = Array.from({ length: 14 }, (_, i) => 60 + 16 * i);
+  const amounts = Array.from({ length: 14 }, (_, i) => 40 + 8 * i);
   const { done, refused } = await sweep(amounts, (amount, file) =>
     run(["prlimit", `--nofile=${amount}`, ...network.server.ilmCommand(["apply", "-f", file])]),
   );
@@ -119,7 +119,7 @@ class MemoryGroup {
 test("too little memory, wherever it ends", async () => {
   const group = new MemoryGroup();
   try {
-    const amounts = [32, 36, 40, 44, 48, 96].map((megabytes) => megabytes * 1024 * 1024);
+    const amounts = [16, 20, 24, 28, 32, 96].map((megabytes) => megabytes * 1024 * 1024);
     const { done, refused, killed } = await sweep(amounts, (amount, file) =>
       group.run(amount, network.server.ilmCommand(["apply", "-f", file])),
     );

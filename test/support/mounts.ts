@@ -45,7 +45,7 @@ export class Mounts {
     const folder = `/proc/${this.#pid}/root${pinRoot}`;
     return existsSync(folder)
       ? readdirSync(folder, { recursive: true, encoding: "utf8" })
-          .map((path) => path.replace(/(generation|registry)-\d+/, "$1"))
+          .map((path) => path.replace(/(generation|programs|registry)-\d+/, "$1"))
           .sort()
       : [];
   }

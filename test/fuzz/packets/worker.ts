@@ -17,6 +17,7 @@ import {
 import { decode, encode } from "../../../src/abi/layout.js";
 import { toDecision } from "../../../src/dataplane/decisions.js";
 import { Generation } from "../../../src/dataplane/generation.js";
+import { Programs } from "../../../src/dataplane/programs.js";
 import { openDataPlane } from "../../../src/dataplane/open.js";
 import { Registry } from "../../../src/dataplane/registry.js";
 import type { BpfMap, BpfProgram } from "../../../src/kernel/bpf.js";
@@ -294,8 +295,9 @@ class Fuzz {
     this.#ring = new RingBuffer(registry.map("decisions"));
     this.#tokens = registry.map("tokens");
     this.#flows = registry.map("flows");
-    if (generation.ingress === null) throw new Error("this kernel has no tcx");
-    this.#steer = generation.ingress.steer;
+    const { ingress } = generation.programs;
+    if (ingress === null) throw new Error("this kernel has no tcx");
+    this.#steer = ingress.steer;
     const [index] = [...interfaces()].find(([, name]) => name === deviceName) ?? [];
     if (index === undefined) throw new Error("the device is gone");
     this.#index = index;
@@ -323,7 +325,8 @@ class Fuzz {
     }
     const lost = decode(watchLayout, this.#registry.map("watch").lookup(zeroKey) ?? zeroKey).lost;
     if (lost !== 0n) this.#differ(`${lost} decisions were lost`);
-    const selected = this.#generation.counters().reduce((all, one) => all + one.selected, 0);
+    const counters = this.#generation.counters() ?? [];
+    const selected = counters.reduce((all, one) => all + one.selected, 0);
     const told = this.#tally["told: selected"] ?? 0;
     if (selected !== told) this.#differ(`${selected} counted as selected, ${told} told`);
     this.#ring.close();
@@ -906,12 +909,14 @@ function answer(request: Request): unknown {
   if ("unload" in request) return { unloaded: dataPlane.unload() };
   const { generation: number } = dataPlane.apply(rules);
   const pins = Pins.open(netnsInode());
-  const generation = pins && Generation.open(pins, number);
+  const programs = pins && Programs.open(pins, Math.max(...pins.numbers("programs")));
+  const generation = pins && programs && Generation.open(pins, number, programs);
   const registry =
     pins && Registry.open(pins, Math.max(...pins.numbers("registry")), netnsCookie());
   if (generation === undefined || registry === undefined) throw new Error("nothing is pinned");
   const report = new Fuzz(request.run, tap, generation, registry).run();
   generation.close();
+  programs?.close();
   registry.close();
   pins?.close();
   dataPlane.close();

@@ -1,9 +1,10 @@
 // Goal: every prefix and marker is in a slot where the program looks, and what is read back is what was put.
 import { describe, expect, test } from "vitest";
-import { ILM_PREFIX_SLOTS, prefixLayout } from "../../../src/abi/generated.js";
-import { decodeAll } from "../../../src/abi/layout.js";
+import { ILM_PREFIX_SLOTS, ILM_STEP, prefixLayout } from "../../../src/abi/generated.js";
+import { decodeAll, encode } from "../../../src/abi/layout.js";
 import { searchByLength } from "../../../src/compile/lengths.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "../../../src/compile/tables.js";
+import { u32 } from "../../../src/dataplane/entries.js";
 import { prefixSlot } from "../../../src/dataplane/hash.js";
 import {
   PrefixSlots,
@@ -55,7 +56,7 @@ function filled(prefixes: PrefixTable, classes: number): { map: Slots; markers: 
   const search = searchByLength(prefixes, classes);
   const slots = new PrefixSlots([ofMappings(prefixes), search.markers]);
   const map = new Slots(slots.size);
-  slots.put(map);
+  slots.put(map, { prefixes: 0, rules: 0, steps: 0 }, false);
   return { map, markers: search.markers };
 }
 
@@ -90,7 +91,7 @@ describe("the slots of prefixes", () => {
       if (entry === undefined) throw new Error("out of the table");
       const { classFamily: whose, length, address } = entry;
       const view = new DataView(address.buffer, address.byteOffset);
-      const own = prefixSlot(view, 0, whose, length, slotsOf(map));
+      const own = prefixSlot(view, 0, whose, length, slotsOf(map.maxEntries));
       expect(slot).toBeGreaterThanOrEqual(own);
       expect(slot - own).toBeLessThan(ILM_PREFIX_SLOTS);
       expect(entries.slice(own, slot).every((other) => other.classFamily !== 0)).toBe(true);
@@ -112,9 +113,35 @@ describe("the slots of prefixes", () => {
     expect(findPrefix(map, 1, { ...bitsAt(prefixes, 0), ipv6: true })).toBe(0);
   });
 
+  test("are all written where something was before, for classes, rules and steps of that side", () => {
+    const prefixes = manyPrefixes();
+    const search = searchByLength(prefixes, 2);
+    const slots = new PrefixSlots([ofMappings(prefixes), search.markers], 256);
+    const first = 100;
+    const map = new Slots(first + slots.size);
+    const stale = { classFamily: 514, length: 128, address: address4(1), target: 1, around: 128 };
+    for (let slot = 0; slot < map.maxEntries; slot += 1) {
+      map.updateAll(encode(u32, slot), encode(prefixLayout, stale));
+    }
+    slots.put(map, { prefixes: first, rules: 1000, steps: 2000 }, true);
+    const entries = map.all();
+    for (const entry of entries.slice(0, first)) expect(entry).toStrictEqual(stale);
+    const found = entries.slice(first).filter(({ classFamily: whose }) => whose !== 0);
+    expect(found).toHaveLength(prefixes.count + search.markers.count);
+    expect(found.every(({ classFamily: whose }) => whose >> 1 === 257 || whose >> 1 === 258)).toBe(
+      true,
+    );
+    const own = found.filter(({ length, around }) => length === around);
+    const targets = own.map(({ target }) => target).sort((a, b) => a - b);
+    const wanted = [...prefixes.target].map((target) =>
+      target < 0 ? ILM_STEP + 2000 - target : 1000 + target,
+    );
+    expect(targets).toStrictEqual(wanted.sort((a, b) => a - b));
+  });
+
   test("are there without any prefix", () => {
     const { map } = filled(new PrefixColumns().table(), 1);
-    expect(slotsOf(map)).toBe(1);
+    expect(slotsOf(map.maxEntries)).toBe(1);
     expect(findPrefix(map, 1, { ipv6: false, address: address4(0), length: 104 })).toBe(0);
   });
 
@@ -129,7 +156,7 @@ describe("the slots of prefixes", () => {
     }
     const prefixes = columns.table();
     const { map } = filled(prefixes, 1);
-    expect(slotsOf(map)).toBeGreaterThan(2 * count);
+    expect(slotsOf(map.maxEntries)).toBeGreaterThan(2 * count);
     for (let i = 0; i < count; i += 1) {
       expect(findPrefix(map, 1, bitsAt(prefixes, i))).toBe(i + 1);
     }

@@ -1,0 +1,207 @@
+/**
+ * The programs that decide, with the tables that they read (bpf/tables.h). They are loaded once: a change writes the side of the
+ * tables that nobody reads, and then the one word that says which side is in force. A new set is made when the tables become too
+ * small, and when something changes that is a constant of the programs.
+ */
+import { generationLayout, lookupConstantsLayout } from "../abi/generated.js";
+import { decode, encode } from "../abi/layout.js";
+import { IlmError } from "../errors.js";
+import { type BpfMap, BpfObject, type BpfProgram, openMap, openProgram } from "../kernel/bpf.js";
+import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pins.js";
+import { beginStep } from "../progress.js";
+import { u32 } from "./entries.js";
+import { objectPath } from "./objects.js";
+import { type Registry, registryMaps } from "./registry.js";
+import type { MapSizes, Side } from "./tables.js";
+import type { EngineInForce } from "./types.js";
+
+/** What both programs read (bpf/tables.h). */
+const tableMaps = [
+  "current",
+  "generations",
+  "ports",
+  "classes",
+  "prefixes",
+  "lengths",
+  "overlay_classes",
+  "overlay_exact",
+  "overlay_prefixes",
+  "sources",
+  "steps",
+  "interfaces",
+  "owned",
+  "rules",
+  "destinations",
+  "counters",
+] as const;
+export type TableName = (typeof tableMaps)[number];
+
+const zeroKey = new Uint8Array(4);
+
+/** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
+export interface IngressPrograms {
+  readonly steer: BpfProgram;
+  readonly icmp: BpfProgram;
+}
+
+export interface ProgramOptions {
+  readonly engine: EngineInForce;
+  readonly drawSeed: number;
+  readonly sizes: MapSizes;
+}
+
+export class Programs {
+  readonly number: number;
+  readonly lookup: BpfProgram;
+  /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
+  readonly ingress: IngressPrograms | null;
+  readonly #maps: ReadonlyMap<TableName, BpfMap>;
+
+  private constructor(
+    number: number,
+    lookup: BpfProgram,
+    ingress: IngressPrograms | null,
+    maps: ReadonlyMap<TableName, BpfMap>,
+  ) {
+    this.number = number;
+    this.lookup = lookup;
+    this.ingress = ingress;
+    this.#maps = maps;
+  }
+
+  /** Undefined when it is not there, or not whole. */
+  static open(pins: Pins, number: number): Programs | undefined {
+    const folder = pins.folder("programs", number);
+    if (folder === undefined) return undefined;
+    const maps = new Map<TableName, BpfMap>();
+    let lookup: BpfProgram | undefined;
+    let opened: Programs | undefined;
+    try {
+      lookup = openProgram(folder, LOOKUP_PROGRAM);
+      if (lookup === undefined) return undefined;
+      for (const name of tableMaps) {
+        const map = openMap(folder, name);
+        if (map === undefined) return undefined;
+        maps.set(name, map);
+      }
+      const steer = openProgram(folder, "steer");
+      const icmp = openProgram(folder, "icmp");
+      const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
+      opened = new Programs(number, lookup, ingress, maps);
+      return opened;
+    } finally {
+      folder.close();
+      if (opened === undefined) closeAll(lookup, null, maps);
+    }
+  }
+
+  /** Loads and pins a new set with empty tables; it decides nothing until the link is updated to it. */
+  static create(
+    pins: Pins,
+    number: number,
+    registry: Registry,
+    { engine, drawSeed, sizes }: ProgramOptions,
+  ): Programs {
+    const staging = pins.stage("programs");
+    const [name, entry] =
+      engine === "kfunc"
+        ? (["lookup-kfunc", "ilm_lookup_kfunc"] as const)
+        : (["lookup", "ilm_lookup"] as const);
+    const constants = encode(lookupConstantsLayout, {
+      netnsCookie: registry.netnsCookie,
+      steerUdp: registry.steers ? 1 : 0,
+      kfunc: engine === "kfunc" ? 1 : 0,
+      drawSeed,
+    });
+    const maps = new Map<TableName, BpfMap>();
+    const object = new BpfObject(objectPath(name));
+    let lookup: BpfProgram | undefined;
+    let ingress: IngressPrograms | null = null;
+    try {
+      for (const [table, size] of Object.entries(sizes)) object.resize(table, Number(size));
+      for (const map of registryMaps) object.reuse(map, registry.map(map));
+      object.setConstants(constants);
+      object.include(entry);
+      beginStep("loading the programs");
+      object.load();
+      for (const table of tableMaps) maps.set(table, object.map(table));
+      lookup = object.program(entry);
+      if (registry.steers) ingress = loadIngress(maps, registry, constants);
+      lookup.pin(staging, LOOKUP_PROGRAM);
+      ingress?.steer.pin(staging, "steer");
+      ingress?.icmp.pin(staging, "icmp");
+      for (const [table, map] of maps) map.pin(staging, table);
+      pins.publish("programs", number);
+      return new Programs(number, lookup, ingress, maps);
+    } catch (error) {
+      closeAll(lookup, ingress, maps);
+      pins.base.remove(stagingName("programs"));
+      throw error;
+    } finally {
+      staging.close();
+      object.close();
+    }
+  }
+
+  map(name: TableName): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the programs have no map ${name}`);
+    return map;
+  }
+
+  /** Which side is in force, if these programs are. */
+  get side(): Side {
+    const value = this.map("current").lookup(zeroKey);
+    return value !== undefined && value[0] === 1 ? 1 : 0;
+  }
+
+  /** Puts a side in force, at once and for all that reads the tables. */
+  setSide(side: Side): void {
+    this.map("current").update(zeroKey, encode(u32, side));
+  }
+
+  /** The number of the generation on a side; 0: there is none. */
+  generationOn(side: Side): number {
+    const value = this.map("generations").lookup(encode(u32, side));
+    return value === undefined ? 0 : decode(generationLayout, value).number;
+  }
+
+  /** When nobody is led to them yet. */
+  discard(pins: Pins): void {
+    this.close();
+    pins.base.remove(folderName("programs", this.number));
+  }
+
+  close(): void {
+    closeAll(this.lookup, this.ingress, this.#maps);
+  }
+}
+
+/** Those at ingress, on the same tables. */
+function loadIngress(
+  maps: ReadonlyMap<TableName, BpfMap>,
+  registry: Registry,
+  constants: Uint8Array,
+): IngressPrograms {
+  const object = new BpfObject(objectPath("steer"));
+  try {
+    for (const [name, map] of maps) object.reuse(name, map);
+    for (const name of registryMaps) object.reuse(name, registry.map(name));
+    object.setConstants(constants);
+    object.load();
+    return { steer: object.program("ilm_steer"), icmp: object.program("ilm_icmp") };
+  } finally {
+    object.close();
+  }
+}
+
+function closeAll(
+  lookup: BpfProgram | undefined,
+  ingress: IngressPrograms | null,
+  maps: ReadonlyMap<TableName, BpfMap>,
+): void {
+  lookup?.close();
+  ingress?.steer.close();
+  ingress?.icmp.close();
+  for (const map of maps.values()) map.close();
+}
