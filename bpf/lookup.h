@@ -208,6 +208,9 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	/* Port 0: nobody's, or a test run's. */
 	if (*class & ILM_CLASS_ASKS || !ctx->remote_port || protocol == IPPROTO_UDP)
 		fill_remote(ctx, &l);
+	/* Every packet came in on an interface; a process that asks (net/ipv4/inet_diag.c, inet_diag_find_one_icsk) need not name one. */
+	if (!l.dry)
+		l.unproven = !l.interface;
 	if (*class && !l.dry && protocol == IPPROTO_UDP && constants.steer_udp)
 		take_token(&l);
 	if (*class)

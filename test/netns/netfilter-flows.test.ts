@@ -24,6 +24,7 @@ services:
 mappings:
   - { name: ingress, protocol: udp, port: 6100, to: "kept:6000" }
   - { name: lookup, protocol: udp, port: 6200, to: "registered:6000" }
+  - { name: tcp, port: 6300, to: "registered:6000" }
 `;
 
 const ways = [
@@ -100,6 +101,7 @@ for (const family of families) {
         const said = await server.must([
           python,
           script("sock_diag.py"),
+          "udp",
           ...remote,
           dialled,
           String(port),
@@ -194,5 +196,25 @@ describe("on a host with a tunnel, whose GRO looks for sockets before ingress", 
         expect(server.faults()).toEqual(faults);
       });
     }
+  }
+});
+
+describe("connections", () => {
+  for (const family of families) {
+    const cell = addressesOf[family];
+
+    test(`questions of a user without rights are not counted, ${cell.label}`, async () => {
+      const { server, client } = network;
+      await lab.open("app", "tcp", cell.daemon2, 6000);
+      await server.apply(rules);
+      const before = (await server.mappings()).find(({ name }) => name === "tcp")?.counters;
+      expect(await client.who("tcp", cell.public, 6300)).toBe("app");
+      const question = ["tcp", cell.client, "4711", cell.public, "6300", "100"];
+      const said = await server.must([python, script("sock_diag.py"), ...question]);
+      // sk_lookup was asked, and said who would get it.
+      expect(said.trim()).toBe("6000");
+      const after = (await server.mappings()).find(({ name }) => name === "tcp")?.counters;
+      expect(after).toEqual({ ...before, selected: (before?.selected ?? 0) + 1 });
+    });
   }
 });

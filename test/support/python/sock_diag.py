@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Asks the kernel, as a user without rights, which UDP socket a datagram would come to (net/ipv4/udp_diag.c, udp_dump_one).
+"""Asks the kernel, as a user without rights, which socket a packet would come to (net/ipv4/udp_diag.c, udp_dump_one;
+net/ipv4/inet_diag.c, inet_diag_find_one_icsk).
 
-sock_diag.py REMOTE-ADDRESS REMOTE-PORT ADDRESS PORT COUNT     Prints the port that the socket is bound to, or the errno.
+sock_diag.py tcp|udp REMOTE-ADDRESS REMOTE-PORT ADDRESS PORT COUNT     Prints the port that the socket is bound to, or the errno.
 """
 import errno
 import os
@@ -12,15 +13,19 @@ import sys
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, NLMSG_ERROR = 4, 20, 1, 2
 NOBODY = 65534
 
-remote, remote_port, local, local_port, count = sys.argv[1:]
+protocol, remote, remote_port, local, local_port, count = sys.argv[1:]
 os.setgid(NOBODY)
 os.setuid(NOBODY)
 family = socket.AF_INET6 if ":" in local else socket.AF_INET
-# "src and dst are swapped for historical reasons" (udp_dump_one)
-identity = struct.pack("!HH", int(remote_port), int(local_port))
-identity += b"".join(socket.inet_pton(family, address).ljust(16, b"\0") for address in (remote, local))
+ends = [(local, int(local_port)), (remote, int(remote_port))]
+if protocol == "udp":
+    # "src and dst are swapped for historical reasons" (udp_dump_one)
+    ends.reverse()
+identity = struct.pack("!HH", *(port for _, port in ends))
+identity += b"".join(socket.inet_pton(family, address).ljust(16, b"\0") for address, _ in ends)
 identity += struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-body = struct.pack("=BBBBI", family, socket.IPPROTO_UDP, 0, 0, 0xFFFFFFFF) + identity
+number = socket.IPPROTO_UDP if protocol == "udp" else socket.IPPROTO_TCP
+body = struct.pack("=BBBBI", family, number, 0, 0, 0xFFFFFFFF) + identity
 netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
 for number in range(int(count)):
     netlink.send(struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, number, 0) + body)
