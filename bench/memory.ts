@@ -20,7 +20,7 @@ function mapInfo(...which: readonly string[]): MapInfo {
   return bpftool("map", "show", ...which) as MapInfo;
 }
 
-/** MiB: of the generation in force alone, and of the registry, which stays from one generation to the next. */
+/** MiB: of the rules in force alone, and of the registry, which stays whatever they are. */
 export function kernelMemory(netnsInode: number): { tables: number; registry: number } {
   const base = pinPath(netnsInode);
   const pins = Pins.open(netnsInode);
@@ -30,20 +30,21 @@ export function kernelMemory(netnsInode: number): { tables: number; registry: nu
     return join(base, folderName(kind, found));
   };
   const generation = only("generation");
+  const programs = only("programs");
   const registry = only("registry");
   pins?.close();
   const shared = registryMaps.map((name) => mapInfo("pinned", join(registry, name)));
   // What the programs read, and what only the control plane does; the programs read the registry too.
   const ids = new Set<number>();
   for (const name of ["program", "steer", "icmp"]) {
-    const path = join(generation, name);
+    const path = join(programs, name);
     if (!existsSync(path)) continue;
     const { map_ids = [] } = bpftool("prog", "show", "pinned", path) as {
       map_ids?: number[];
     };
     for (const id of map_ids) ids.add(id);
   }
-  for (const name of ["carried", "source"]) {
+  for (const name of ["carried", "source", "names", "below"]) {
     ids.add(mapInfo("pinned", join(generation, name)).id);
   }
   for (const { id } of shared) ids.delete(id);

@@ -346,7 +346,7 @@ struct ilm_lookup_constants {
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 24);
 
-/* generations[side]: what the programs have to know of a generation besides what is in the tables. */
+/* What the programs have to know of a generation besides what is in the tables. */
 struct ilm_generation {
 	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
 	__u32 number;
@@ -355,6 +355,13 @@ struct ilm_generation {
 	__u32 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_generation, 528);
+
+struct ilm_sides {
+	__u32 current;		/* the side of the generation in force */
+	__u32 zero;
+	struct ilm_generation generations[ILM_SIDES];
+};
+ILM_ASSERT_SIZE(struct ilm_sides, 1064);
 
 /* registry/meta[0] */
 struct ilm_meta {

@@ -38,10 +38,7 @@ static __always_inline __u32 port_key(__u32 protocol, __u32 port)
 /* The side of the tables to decide by. Read once for each packet: all that is looked up is of one generation then. */
 static __always_inline __u32 side_in_force(void)
 {
-	__u32 key = 0;
-	__u32 *side = bpf_map_lookup_elem(&current, &key);
-
-	return side ? *(volatile __u32 *)side & (ILM_SIDES - 1) : 0;
+	return sides.current & (ILM_SIDES - 1);
 }
 
 static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
@@ -53,11 +50,10 @@ static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
 	return line ? &line->class[place % ILM_PORT_LINE] : NULL;
 }
 
-static __always_inline struct ilm_generation *generation_of(const struct lookup *l)
+/* Never changed while it is in force, so it is no more volatile than the tables are. */
+static __always_inline const struct ilm_generation *generation_of(const struct lookup *l)
 {
-	__u32 side = l->side;
-
-	return bpf_map_lookup_elem(&generations, &side);
+	return (const struct ilm_generation *)&sides.generations[l->side & (ILM_SIDES - 1)];
 }
 
 static __always_inline bool watched(void)
@@ -140,13 +136,12 @@ static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched
 static __always_inline bool is_owned(const struct lookup *l, const __be32 *address)
 {
 	__u32 bit = address_hash(address, 0) % (ILM_OWNED_WORDS * 64);
-	struct ilm_generation *g = generation_of(l);
-	__u32 *sides;
+	__u32 *on;
 
-	if (!g || !(g->owned_filter[bit / 64] & 1ULL << (bit % 64)))
+	if (!(generation_of(l)->owned_filter[bit / 64] & 1ULL << (bit % 64)))
 		return false;
-	sides = bpf_map_lookup_elem(&owned, address);
-	return sides && *sides & 1 << l->side;
+	on = bpf_map_lookup_elem(&owned, address);
+	return on && *on & 1 << l->side;
 }
 
 /* What `prefixes` has at the very place; NULL: nothing. */
@@ -174,14 +169,12 @@ static __always_inline struct ilm_prefix *prefix_at(const struct ilm_generation 
  */
 __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 at)
 {
-	struct ilm_generation *g;
+	const struct ilm_generation *g;
 	__u64 found = 0;
 
 	if (!l)
 		return 0;
 	g = generation_of(l);
-	if (!g)
-		return 0;
 	for (__u32 taken = 0; taken < ILM_LENGTHS_MAX && at; taken++) {
 		struct ilm_length *node = bpf_map_lookup_elem(&lengths, &at);
 		struct ilm_prefix *here;
@@ -202,8 +195,7 @@ __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 a
 /* What the class has for the very address; 0: nothing. Not static, likewise. */
 __noinline __u32 find_exact(const struct lookup *l, __u32 class_family)
 {
-	struct ilm_generation *g = l ? generation_of(l) : NULL;
-	struct ilm_prefix *here = g ? prefix_at(g, l->dialled.address, class_family, 128) : NULL;
+	struct ilm_prefix *here = l ? prefix_at(generation_of(l), l->dialled.address, class_family, 128) : NULL;
 
 	return here ? here->target : 0;
 }
@@ -522,7 +514,6 @@ __noinline int want(const struct ilm_endpoint *endpoint)
 /* Not inlined: the caller's hot path stays short. */
 static __noinline void report(const struct lookup *l)
 {
-	struct ilm_generation *g = generation_of(l);
 	struct ilm_decision d = {};
 	__u32 key = 0;
 
@@ -534,7 +525,7 @@ static __noinline void report(const struct lookup *l)
 	d.protocol = l->dialled.protocol;
 	d.family = l->family;
 	d.mapping = l->mapping;
-	d.generation = g ? g->number : 0;
+	d.generation = generation_of(l)->number;
 	d.interface = l->interface;
 	d.verdict = l->verdict;
 	d.matched = l->matched;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The tables of rules, of one set of programs, all of which include this file and are given the same maps. They have two sides.
- * The generation in force is on one; the next is written on the other, which nobody reads, and put in force by `current`. What a
+ * The generation in force is on one; the next is written on the other, which nobody reads, and put in force by `sides.current`. What a
  * generation is on is never changed while it is in force (but for the counters and the interfaces' indexes). The places of a side
  * are behind one another, so numbers of classes, rules, steps and so on are of one side only; 0 is none on both.
  *
@@ -14,21 +14,11 @@
 #include "abi.h"
 #include "kernel.h"
 
-/* One entry: the side of the generation in force. Writer: control plane; whoever reads it once sees one generation. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} current SEC(".maps");
-
-/* [side]. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ILM_SIDES);
-	__type(key, __u32);
-	__type(value, struct ilm_generation);
-} generations SEC(".maps");
+/*
+ * Of both sides, and which one is in force: that word is all that a change writes to put itself there. A variable, as it is read without
+ * a call. Writer: control plane; whoever reads the word once sees one generation.
+ */
+volatile struct ilm_sides sides SEC(".data.sides");
 
 /* Of each side: TCP ports, then UDP ports. */
 struct {

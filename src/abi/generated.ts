@@ -765,6 +765,23 @@ export const ruleLayout: Layout<Rule> = {
   },
 };
 
+export interface Sides {
+  current: number;
+  generations: Uint8Array;
+}
+
+export const sidesLayout: Layout<Sides> = {
+  size: 1064,
+  read: (view, at) => ({
+    current: view.getUint32(at, true),
+    generations: bytesAt(view, at + 8, 1056),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.current, true);
+    putBytes(view, at + 8, 1056, value.generations);
+  },
+};
+
 export interface Slot {
   index: number;
   serial: number;

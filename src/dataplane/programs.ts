@@ -3,22 +3,20 @@
  * tables that nobody reads, and then the one word that says which side is in force. A new set is made when the tables become too
  * small, and when something changes that is a constant of the programs.
  */
-import { generationLayout, lookupConstantsLayout } from "../abi/generated.js";
-import { decode, encode } from "../abi/layout.js";
+import { lookupConstantsLayout } from "../abi/generated.js";
+import { encode } from "../abi/layout.js";
 import { IlmError } from "../errors.js";
 import { type BpfMap, BpfObject, type BpfProgram, openMap, openProgram } from "../kernel/bpf.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pins.js";
 import { beginStep } from "../progress.js";
-import { u32 } from "./entries.js";
 import { objectPath } from "./objects.js";
 import { type Registry, registryMaps } from "./registry.js";
-import type { MapSizes, Side } from "./tables.js";
+import { type MapSizes, type Side, generationOn, putInForce, sideInForce } from "./tables.js";
 import type { EngineInForce } from "./types.js";
 
 /** What both programs read (bpf/tables.h). */
 const tableMaps = [
-  "current",
-  "generations",
+  "sides",
   "ports",
   "classes",
   "prefixes",
@@ -36,7 +34,10 @@ const tableMaps = [
 ] as const;
 export type TableName = (typeof tableMaps)[number];
 
-const zeroKey = new Uint8Array(4);
+/** In the object: a variable's map is named for its section. */
+function objectName(name: TableName): string {
+  return name === "sides" ? ".data.sides" : name;
+}
 
 /** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
 export interface IngressPrograms {
@@ -124,7 +125,7 @@ export class Programs {
       object.include(entry);
       beginStep("loading the programs");
       object.load();
-      for (const table of tableMaps) maps.set(table, object.map(table));
+      for (const table of tableMaps) maps.set(table, object.map(objectName(table)));
       lookup = object.program(entry);
       if (registry.steers) ingress = loadIngress(maps, registry, constants);
       lookup.pin(staging, LOOKUP_PROGRAM);
@@ -151,19 +152,17 @@ export class Programs {
 
   /** Which side is in force, if these programs are. */
   get side(): Side {
-    const value = this.map("current").lookup(zeroKey);
-    return value !== undefined && value[0] === 1 ? 1 : 0;
+    return sideInForce(this.map("sides"));
   }
 
   /** Puts a side in force, at once and for all that reads the tables. */
   setSide(side: Side): void {
-    this.map("current").update(zeroKey, encode(u32, side));
+    putInForce(this.map("sides"), side);
   }
 
   /** The number of the generation on a side; 0: there is none. */
   generationOn(side: Side): number {
-    const value = this.map("generations").lookup(encode(u32, side));
-    return value === undefined ? 0 : decode(generationLayout, value).number;
+    return generationOn(this.map("sides"), side);
   }
 
   /** When nobody is led to them yet. */
@@ -185,7 +184,7 @@ function loadIngress(
 ): IngressPrograms {
   const object = new BpfObject(objectPath("steer"));
   try {
-    for (const [name, map] of maps) object.reuse(name, map);
+    for (const [name, map] of maps) object.reuse(objectName(name), map);
     for (const name of registryMaps) object.reuse(name, registry.map(name));
     object.setConstants(constants);
     object.load();

@@ -15,12 +15,15 @@ import {
   classLayout,
   destinationLayout,
   exactKeyLayout,
+  type Generation as GenerationRecord,
   generationLayout,
   lengthLayout,
   overlayClassLayout,
   prefixKeyLayout,
   prefixTargetLayout,
   ruleLayout,
+  type Sides,
+  sidesLayout,
   stepLayout,
 } from "../abi/generated.js";
 import { decode, encode, type Layout } from "../abi/layout.js";
@@ -497,7 +500,7 @@ function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
 }
 
 /** The maps of a program set, by their names in bpf/tables.h. */
-export type TableMap = (name: Resized | "generations" | "ports" | keyof typeof noOverlay) => BpfMap;
+export type TableMap = (name: Resized | "sides" | "ports" | keyof typeof noOverlay) => BpfMap;
 
 function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) => void): void {
   beginStep(`filling the table ${name}`);
@@ -573,18 +576,51 @@ export function fillTables(
   fill(map, "counters", (target) => {
     if (capacity !== null) clearCounters(target, place.counters, compiled.mappings.length);
   });
-  fill(map, "generations", (target) => {
-    const generation = {
-      ownedFilter: ownedFilter(addresses),
-      number,
-      prefixes: place.prefixes,
-      prefixSlots: slotsOf(prefixes.size),
-    };
-    target.update(encode(u32, side), encode(generationLayout, generation));
+  describeSide(map("sides"), side, {
+    ownedFilter: ownedFilter(addresses),
+    number,
+    prefixes: place.prefixes,
+    prefixSlots: slotsOf(prefixes.size),
   });
   fill(map, "ports", (target) => {
     putPorts(target, side, portsOf(compiled, place.classes));
   });
+}
+
+const zeroKey = new Uint8Array(4);
+
+function readSides(map: BpfMap): Sides {
+  const value = map.lookup(zeroKey);
+  if (value === undefined) throw new IlmError("INTERNAL", "an array without its entry");
+  return decode(sidesLayout, value);
+}
+
+function readSide(map: BpfMap, side: Side): GenerationRecord {
+  const { size } = generationLayout;
+  const { generations } = readSides(map);
+  return decode(generationLayout, generations.subarray(side * size, (side + 1) * size));
+}
+
+/** What is said of the other side, and which is in force, is written as it was. */
+function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): void {
+  const sides = readSides(map);
+  const generations = sides.generations.slice();
+  generations.set(encode(generationLayout, generation), side * generationLayout.size);
+  map.update(zeroKey, encode(sidesLayout, { ...sides, generations }));
+}
+
+export function sideInForce(map: BpfMap): Side {
+  return readSides(map).current === 1 ? 1 : 0;
+}
+
+/** Puts a side in force, at once and for all that reads the tables: of what is written, one byte changes. */
+export function putInForce(map: BpfMap, side: Side): void {
+  map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current: side }));
+}
+
+/** Number of the generation on a side; 0: there was none yet. */
+export function generationOn(map: BpfMap, side: Side): number {
+  return readSide(map, side).number;
 }
 
 /** Whoever had the places before has counted there. */
@@ -658,12 +694,7 @@ export function fillOverlay(
       for (const port of ports) values[portKey(protocol, port)] = value;
     });
   }
-  fill(map, "generations", (target) => {
-    const known = target.lookup(encode(u32, below.side));
-    if (known === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
-    const generation = { ...decode(generationLayout, known), number };
-    target.update(encode(u32, side), encode(generationLayout, generation));
-  });
+  describeSide(map("sides"), side, { ...readSide(map("sides"), below.side), number });
   fill(map, "ports", (target) => {
     putPorts(target, side, values);
   });

@@ -54,7 +54,7 @@ test(
     const worker = server.start(["node", `${builtRoot}test/oracle/worker.js`]);
     let answers = 0;
     const apply = async (turn: number): Promise<void> => {
-      worker.write(`${JSON.stringify({ apply: rules(turn) } satisfies Request)}\n`);
+      worker.write(`${JSON.stringify({ apply: rules(turn), layered: false } satisfies Request)}\n`);
       answers += 1;
       await worker.waitFor((self) => (self.stdout.split("\n").length > answers ? true : null));
     };

@@ -141,7 +141,10 @@ test(
       const early = wanted.slice(0, source.integer(0, wanted.length));
       let live = await open(sockets, early, true);
       const steps = oneByOne ? [[], some(source, rules.runtime), rules.runtime] : [];
-      await worker.ask({ apply: { ...rules, runtime: steps[0] ?? rules.runtime } });
+      // In tables with two sides, which the next rule set may find used; or in new ones, and what is added lies over them.
+      // Every third one is the former.
+      const layered = (asked / packetsPerRuleSet) % 3 !== 2;
+      await worker.ask({ apply: { ...rules, runtime: steps[0] ?? rules.runtime }, layered });
       for (const runtime of steps) {
         const { incremental } = (await worker.ask({ runtime } satisfies Request)) as Applied;
         if (incremental) tally["incremental"] = (tally["incremental"] ?? 0) + 1;

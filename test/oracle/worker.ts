@@ -1,6 +1,6 @@
 /**
  * Lives in the network namespace under test and asks the loaded program: requests and answers are lines of JSON.
- * {apply: Rules} -> Applied; {runtime: Mapping[]} -> Applied, of these beside the file's that are in force;
+ * {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these beside the file's that are in force;
  * {explain: Packet[]} -> {explained: Answer[]}; {unload: true} -> {unloaded}.
  */
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ import { type Mapping, type Rules, emptyRules } from "../../src/model/mapping.js
 import { drawSeed } from "./oracle.js";
 
 export type Request =
-  | { readonly apply: Rules }
+  | { readonly apply: Rules; readonly layered: boolean }
   | { readonly runtime: readonly Mapping[] }
   | { readonly explain: readonly Packet[] }
   | { readonly unload: true };
@@ -27,8 +27,16 @@ export interface Answer {
   readonly cookie: string | null;
 }
 
-function answer(dataPlane: DataPlane, request: Request): unknown {
-  if ("apply" in request) return dataPlane.apply(request.apply) satisfies Applied;
+// The generator's rule sets are small, and overlays are for large ones: here they are for all, or for none.
+const layered = openDataPlane({ layeredFrom: 0, drawSeed });
+const plain = openDataPlane({ drawSeed });
+let dataPlane: DataPlane = plain;
+
+function answer(request: Request): unknown {
+  if ("apply" in request) {
+    dataPlane = request.layered ? layered : plain;
+    return dataPlane.apply(request.apply) satisfies Applied;
+  }
   if ("runtime" in request) {
     const { rules = emptyRules } = dataPlane.inForce() ?? {};
     return dataPlane.apply({ ...rules, runtime: request.runtime }) satisfies Applied;
@@ -42,9 +50,8 @@ function answer(dataPlane: DataPlane, request: Request): unknown {
   };
 }
 
-// The generator's rule sets are small, and overlays are for large ones.
-const dataPlane = openDataPlane({ layeredFrom: 0, drawSeed });
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(answer(dataPlane, JSON.parse(line) as Request))}\n`);
+  process.stdout.write(`${JSON.stringify(answer(JSON.parse(line) as Request))}\n`);
 }
-dataPlane.close();
+layered.close();
+plain.close();
