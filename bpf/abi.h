@@ -356,8 +356,9 @@ struct ilm_generation {
 };
 ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
+#define ILM_OFF 2	/* no side of the tables */
 struct ilm_sides {
-	__u32 current;		/* the side of the generation in force */
+	__u32 current;		/* the side of the generation in force; with ILM_OFF: it decides nothing */
 	__u32 zero;
 	struct ilm_generation generations[ILM_SIDES];
 };

@@ -15,7 +15,7 @@ struct lookup {
 	__u16 remote_port;	/* host byte order */
 	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
-	__u32 side;		/* of the generation that decides */
+	__u32 side;		/* of the generation that decides, and perhaps ILM_OFF */
 	__u8 family;
 	__u8 verdict;
 	__u8 matched;
@@ -35,12 +35,16 @@ static __always_inline __u32 port_key(__u32 protocol, __u32 port)
 	return port | (protocol == IPPROTO_UDP ? ILM_PORT_KEYS / 2 : 0);
 }
 
-/* The side of the tables to decide by. Read once for each packet: all that is looked up is of one generation then. */
+/*
+ * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet: all that is looked up is of one generation
+ * then.
+ */
 static __always_inline __u32 side_in_force(void)
 {
-	return sides.current & (ILM_SIDES - 1);
+	return sides.current;
 }
 
+/* NULL: ilm is off; there is no such place then. */
 static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
 {
 	__u32 place = port_key(protocol, port) + side * ILM_PORT_KEYS;
@@ -141,7 +145,7 @@ static __always_inline bool is_owned(const struct lookup *l, const __be32 *addre
 	if (!(generation_of(l)->owned_filter[bit / 64] & 1ULL << (bit % 64)))
 		return false;
 	on = bpf_map_lookup_elem(&owned, address);
-	return on && *on & 1 << l->side;
+	return on && *on & 1 << (l->side & (ILM_SIDES - 1));
 }
 
 /* What `prefixes` has at the very place; NULL: nothing. */

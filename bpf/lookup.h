@@ -185,7 +185,9 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 {
 	__u32 port = ctx->local_port;
 	__u32 protocol = ctx->protocol;
-	__u32 side = side_in_force();
+	__u32 now = side_in_force();
+	/* A test run of `explain` asks what would be if ilm was on. */
+	__u32 side = ctx->remote_port ? now : now & (ILM_SIDES - 1);
 	__u32 *class = class_of(side, protocol, port);
 	struct lookup l;
 	int verdict = SK_PASS;
@@ -208,6 +210,8 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	/* Port 0: nobody's, or a test run's. */
 	if (*class & ILM_CLASS_ASKS || !ctx->remote_port || protocol == IPPROTO_UDP)
 		fill_remote(ctx, &l);
+	if (now & ILM_OFF && !l.dry)
+		return SK_PASS;
 	/* Every packet came in on an interface; a process that asks (net/ipv4/inet_diag.c, inet_diag_find_one_icsk) need not name one. */
 	if (!l.dry)
 		l.unproven = !l.interface;

@@ -25,7 +25,7 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings listeners flows explain monitor audit doctor check diff import run apply add remove unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    "") words="status mappings listeners flows explain monitor audit doctor check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
     status) words="-V --version --json --netns --no-color -h --help" ;;
     mappings) words="-V --version --json --netns --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
@@ -41,6 +41,8 @@ _ilm() {
     apply) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     add) words="--replace -V --version --json --netns --no-color -h --help" ;;
     remove) words="-V --version --json --netns --no-color -h --help" ;;
+    off) words="-V --version --json --netns --no-color -h --help" ;;
+    on) words="-V --version --json --netns --no-color -h --help" ;;
     unload) words="-V --version --json --netns --no-color -h --help" ;;
     demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
     schema) words="-V --version --json --netns --no-color -h --help" ;;

@@ -33,6 +33,8 @@ complete -c ilm -n '__fish_seen_subcommand_from apply' -s f -l file -r -F -d 'co
 complete -c ilm -n __fish_use_subcommand -a add -d 'add mappings at run time'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l replace -d 'take the place of a mapping of the same name that was added before'
 complete -c ilm -n __fish_use_subcommand -a remove -d 'remove mappings that were added at run time'
+complete -c ilm -n __fish_use_subcommand -a off -d 'stop deciding at once, and keep everything for `ilm on`'
+complete -c ilm -n __fish_use_subcommand -a on -d 'decide again, as before `ilm off`'
 complete -c ilm -n __fish_use_subcommand -a unload -d 'detach and remove everything'
 complete -c ilm -n __fish_use_subcommand -a demo -d 'show the whole thing in private network namespaces with sample daemons'
 complete -c ilm -n '__fish_seen_subcommand_from demo' -l keep -d 'leave it running until Ctrl-C, to play with'

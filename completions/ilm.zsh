@@ -19,6 +19,8 @@ _ilm() {
     'apply:make the kernel do what the file says, in one atomic step, then exit'
     'add:add mappings at run time'
     'remove:remove mappings that were added at run time'
+    'off:stop deciding at once, and keep everything for `ilm on`'
+    'on:decide again, as before `ilm off`'
     'unload:detach and remove everything'
     'demo:show the whole thing in private network namespaces with sample daemons'
     'schema:print the JSON Schema of the configuration, for editors'
@@ -181,6 +183,22 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
+        off)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        on)
+          _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
         unload)
           _arguments '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \

@@ -26,6 +26,7 @@ export const ILM_STEPS_MAX = 512;
 export const ILM_PREFIX_SLOTS = 16;
 export const ILM_LENGTHS_MAX = 8;
 export const ILM_PORT_WORDS = 2048;
+export const ILM_OFF = 2;
 export const ILM_TOKENS = 1024;
 export const ILM_NAT_IPV4 = 1;
 export const ILM_NAT_IPV6 = 2;

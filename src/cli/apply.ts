@@ -40,13 +40,15 @@ export async function apply(
 /** What a change did, for people. */
 export function describePerformed(performed: Performed): string {
   const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
-  const { interfacesMissing, kfuncTrouble } = performed;
+  const { interfacesMissing, kfuncTrouble, repaired, off } = performed;
   const lines = [
     changed
       ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${by === "daemon" ? ", put in force by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
+    ...repaired.map((name) => `${name} was not attached any more, and is again`),
     ...addressesAdded.map((address) => `${address} was added to lo`),
     ...addressesRemoved.map((address) => `${address} was removed from lo`),
+    ...(off ? ["warning: ilm is off: nothing is decided until `ilm on`"] : []),
     ...interfacesMissing.map((name) => `warning: ${describeMissingInterface(name)}`),
     ...(kfuncTrouble === null ? [] : [`warning: ${describeKfuncTrouble(kfuncTrouble)}`]),
   ];

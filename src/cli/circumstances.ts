@@ -30,6 +30,8 @@ export async function circumstancesOf(
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),
     uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+    off: inForce?.off === true,
+    detached: dataPlane.detached(),
     overtaken: dataPlane.overtaken(),
     kfuncTrouble: inForce?.kfuncTrouble ?? null,
   };

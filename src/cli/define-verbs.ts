@@ -47,7 +47,7 @@ export function defineVerbs(define: Define): void {
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
-    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}]}',
+    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}]}',
     task:
       ([mappings], options) =>
       async (context) =>
@@ -72,7 +72,7 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by, added: [mapping], warnings}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by, added: [mapping], warnings}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -87,11 +87,33 @@ export function defineVerbs(define: Define): void {
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, by, removed: [name]}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by, removed: [name]}",
     task:
       ([names]) =>
       async (context) =>
         (await import("./remove.js")).remove(context, names as string[]),
+  });
+  define({
+    name: "off",
+    group: groups.change,
+    summary: "stop deciding at once, and keep everything for `ilm on`",
+    description: [
+      "New connections and datagrams go where they would without ilm; connections that were made go on. Rules, counters and what is known of listeners stay, and rules may be changed. It stays so until `ilm on`, also when a daemon starts or reads its file again; `status` says it.",
+    ],
+    examples: [
+      { command: "ilm off", purpose: "is it ilm? Look without, and go back with `ilm on`" },
+    ],
+    json: "{off, changed, generation, by}",
+    task: () => async (context) => (await import("./switch.js")).switchTo(context, "off"),
+  });
+  define({
+    name: "on",
+    group: groups.change,
+    summary: "decide again, as before `ilm off`",
+    description: ["By the rules that are in force now."],
+    examples: [{ command: "ilm on", purpose: "after `ilm off`" }],
+    json: "{off, changed, generation, by}",
+    task: () => async (context) => (await import("./switch.js")).switchTo(context, "on"),
   });
   define({
     name: "unload",

@@ -5,10 +5,18 @@ import type { Chain } from "../config/nft/rules.js";
 import type { Route } from "../kernel/route.js";
 import { familyOf } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
-import { overtakenWarning, uncoveredWarning } from "./warnings.js";
+import { lookupDetached, switchedOff, overtakenWarning, uncoveredWarning } from "./warnings.js";
 
 export interface Obstacle {
-  readonly kind: "route" | "source" | "firewall" | "nat" | "program" | "interface";
+  readonly kind:
+    | "route"
+    | "source"
+    | "firewall"
+    | "nat"
+    | "program"
+    | "interface"
+    | "detached"
+    | "off";
   /** Surely in the way; otherwise it may be, or is in the way of some packets. */
   readonly sure: boolean;
   readonly message: string;
@@ -30,6 +38,10 @@ export interface Way {
   readonly itself: boolean;
   /** sk_lookup programs of others. */
   readonly otherPrograms: readonly string[];
+  /** The program that decides is not attached. */
+  readonly detached: boolean;
+  /** `ilm off`. */
+  readonly off: boolean;
 }
 
 /** What there is at ingress of the interfaces, where that hands over what was selected. */
@@ -64,6 +76,11 @@ export function findObstacles(packet: Packet, way: Way, ingress: Ingress | null)
       : []),
     ...firewallObstacles(packet, way),
     ...(ingress === null ? [] : ingressObstacles(name, ingress)),
+    ...(way.off ? [{ ...switchedOff, sure: true }] : []),
+    // What ingress hands over needs nobody else.
+    ...(way.detached && ingress === null
+      ? [{ kind: "detached" as const, sure: true, ...lookupDetached }]
+      : []),
     ...(way.otherPrograms.length === 0
       ? []
       : [

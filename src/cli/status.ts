@@ -9,7 +9,7 @@ import { joinListeners } from "../registry/registry.js";
 import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
 import { count, formatAge, indent } from "./render/text.js";
-import { findWarnings, type Warning } from "./warnings.js";
+import { findWarnings, lookupDetached, type Warning } from "./warnings.js";
 import { unreachedWarnings } from "./unreached.js";
 import { withDataPlane } from "./with-data-plane.js";
 
@@ -28,6 +28,7 @@ export async function status(context: Context): Promise<void> {
     const shape = {
       loaded: inForce !== null,
       netns: dataPlane.netnsInode,
+      off: inForce?.off ?? false,
       generation: inForce?.generation ?? null,
       appliedAt: inForce?.appliedAt ?? null,
       appliedBy: inForce?.version ?? null,
@@ -88,6 +89,7 @@ function notes(
 
 interface StatusShape {
   readonly loaded: boolean;
+  readonly off: boolean;
   readonly netns: number;
   readonly generation: number | null;
   readonly appliedAt: string | null;
@@ -114,7 +116,7 @@ function render({ colours }: Context, shape: StatusShape): string {
     const runtime =
       shape.runtimeMappings === 0 ? "" : `, ${shape.runtimeMappings} of them added at run time`;
     facts.push(
-      ["state", colours.green("loaded")],
+      ["state", stateOf(shape, colours)],
       ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
       ["engine", shape.engine ?? ""],
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
@@ -142,6 +144,15 @@ function render({ colours }: Context, shape: StatusShape): string {
   );
   const remarks = shape.notes.map((note) => `\nnote: ${note}\n`);
   return table + warnings.join("") + remarks.join("");
+}
+
+/** What people look at first: does it decide? */
+function stateOf({ off, warnings }: StatusShape, colours: Context["colours"]): string {
+  if (off) return colours.red("OFF: nothing is decided, until `ilm on`");
+  if (warnings.some(({ message }) => message === lookupDetached.message)) {
+    return colours.red("loaded, and DETACHED: nothing is decided");
+  }
+  return colours.green("loaded");
 }
 
 function describeDaemon(daemon: DaemonStatus | null): string {

@@ -3,7 +3,14 @@ import { type EphemeralPorts, warnOfEphemeralPorts } from "../compile/ephemeral.
 import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../compile/elsewhere.js";
 import type { DaemonStatus } from "../daemon/api.js";
 import { describeKfuncTrouble } from "../daemon/changes.js";
-import type { EngineInForce, FlowCount, Faults, Overtaken } from "../dataplane/types.js";
+import {
+  LOOKUP_MISSING,
+  type EngineInForce,
+  type FlowCount,
+  type Faults,
+  type Overtaken,
+  type Missing,
+} from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
@@ -26,6 +33,8 @@ export interface Warning {
     | "ended-namespaces"
     | "interface-uncovered"
     | "interface-overtaken"
+    | "detached"
+    | "off"
     | "flows-full"
     | "engine"
     | "vrf"
@@ -58,6 +67,10 @@ export interface Circumstances {
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
+  /** `ilm off`. */
+  readonly off: boolean;
+  /** What is not attached although the rules in force need it. */
+  readonly detached: readonly Missing[];
   /** Programs of others that run before ours on interfaces. */
   readonly overtaken: readonly Overtaken[];
   /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
@@ -78,11 +91,15 @@ export function findWarnings({
   flows,
   faults,
   uncoveredInterfaces,
+  off,
+  detached,
   overtaken,
   kfuncTrouble,
 }: Circumstances): Warning[] {
   const inForce = rules ?? emptyRules;
   return [
+    ...(off ? [switchedOff] : []),
+    ...detached.map(detachedWarning),
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
     ...destinationsElsewhere(inForce, listeners, absentDestinations),
@@ -233,6 +250,45 @@ export function uncoveredWarning(names: readonly string[]): Warning {
     kind: "interface-uncovered",
     message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
     remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
+  };
+}
+
+const RESTORE =
+  "Apply the configuration again: it attaches what is missing. `ilm run` does so by itself.";
+
+export const switchedOff = {
+  kind: "off" as const,
+  message: "ilm is switched off in this network namespace: it decides nothing",
+  remedy: "Switch it on again: ilm on.",
+};
+
+export const lookupDetached = {
+  message:
+    "the sk_lookup program is not attached: no connection and no datagram is decided, and the kernel looks for listeners without ilm",
+  remedy: RESTORE,
+};
+
+/** What each hook of the root cgroup is for. */
+const hookPurposes: Readonly<Record<string, string>> = {
+  "cgroup/sock_release": "who stops listening is not seen",
+  "cgroup/sockops": "who starts to listen is not seen",
+  "cgroup/post_bind4": "UDP daemons that start are not seen",
+  "cgroup/post_bind6": "UDP daemons that start are not seen",
+  "cgroup/connect4": "UDP sockets that connect are not seen",
+  "cgroup/connect6": "UDP sockets that connect are not seen",
+  "cgroup/sendmsg4": "answers of UDP daemons do not leave from the address that was dialled",
+  "cgroup/sendmsg6": "answers of UDP daemons do not leave from the address that was dialled",
+  "cgroup/deliver":
+    "what UDP clients dial is not remembered, so that answers leave from the wrong address",
+  "cgroup/sock_create": "`mptcp: off` is not enforced",
+};
+
+function detachedWarning(name: Missing): Warning {
+  if (name === LOOKUP_MISSING) return { kind: "detached", ...lookupDetached };
+  return {
+    kind: "detached",
+    message: `the program of ${name} is not attached: ${hookPurposes[name] ?? "it does nothing"}`,
+    remedy: RESTORE,
   };
 }
 

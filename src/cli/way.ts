@@ -1,5 +1,5 @@
 /** Looks at the way of a packet to the sockets of this host. */
-import type { DataPlane } from "../dataplane/types.js";
+import { type DataPlane, LOOKUP_MISSING } from "../dataplane/types.js";
 import { hostAddresses, type HostAddress } from "../kernel/addresses.js";
 import { otherLookupPrograms } from "../kernel/features.js";
 import { interfaces, xdpIndexes } from "../kernel/interfaces.js";
@@ -28,6 +28,10 @@ export interface Surroundings extends Places {
   /** Interface indexes. */
   readonly xdp: ReadonlySet<number>;
   readonly otherPrograms: readonly string[];
+  /** The program that decides is not attached. */
+  readonly detached: boolean;
+  /** `ilm off`. */
+  readonly off: boolean;
 }
 
 /** `families`: those of the packets. */
@@ -42,6 +46,8 @@ export function lookAround(
     firewall: askFirewall(filtered),
     xdp: xdpIndexes(),
     otherPrograms: otherLookupPrograms(),
+    detached: dataPlane.detached().includes(LOOKUP_MISSING),
+    off: dataPlane.inForce()?.off === true,
   };
 }
 
@@ -54,7 +60,7 @@ export function interfaceWith({ own }: Places, address: Address): number {
 /** `remoteGiven`: the source is one that somebody asks about, not an example. */
 export function wayOf(packet: Packet, surroundings: Surroundings, remoteGiven: boolean): Way {
   const { local, remote, interfaceIndex } = packet;
-  const { names, firewall, xdp, otherPrograms } = surroundings;
+  const { names, firewall, xdp, otherPrograms, detached, off } = surroundings;
   // What the machine sends to itself was routed when it left, and comes in by lo.
   const itself = interfaceIndex === LOOPBACK_INDEX || interfaceWith(surroundings, remote) !== 0;
   const route = routeOf({
@@ -71,5 +77,7 @@ export function wayOf(packet: Packet, surroundings: Surroundings, remoteGiven: b
     itself,
     xdp: !itself && xdp.has(interfaceIndex),
     otherPrograms,
+    detached,
+    off,
   };
 }

@@ -31,7 +31,14 @@ export interface DaemonStatus {
   readonly reloads: { readonly done: number; readonly failed: number };
 }
 
-export type ChangePath = "/v1/apply" | "/v1/add" | "/v1/remove" | "/v1/unload" | "/v1/reload";
+export type ChangePath =
+  | "/v1/apply"
+  | "/v1/add"
+  | "/v1/remove"
+  | "/v1/unload"
+  | "/v1/off"
+  | "/v1/on"
+  | "/v1/reload";
 
 /** A change as the API takes it; the file is re-read by `reload`. */
 export type ApiChange = Change | { readonly kind: "reload" };
@@ -68,6 +75,14 @@ export const changeRoutes: Readonly<
   "/v1/unload": {
     limit: smallBodyLimit,
     decode: (value, path) => ({ kind: "unload", ...object({})(value, path) }),
+  },
+  "/v1/off": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "off", ...object({})(value, path) }),
+  },
+  "/v1/on": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({ kind: "on", ...object({})(value, path) }),
   },
   "/v1/reload": {
     limit: smallBodyLimit,
@@ -127,6 +142,8 @@ export const changeResult: Decode<ChangeResult> = object({
   addressesRemoved: list(text(64)),
   interfacesMissing: list(text(64)),
   kfuncTrouble: nullable(text(65536)),
+  repaired: list(text(256)),
+  off: boolean,
 });
 
 export const daemonStatus: Decode<DaemonStatus> = object({

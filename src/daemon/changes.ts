@@ -14,7 +14,11 @@ export type Change =
   | ApplyChange
   | { readonly kind: "add"; readonly mappings: readonly Mapping[]; readonly replace: boolean }
   | { readonly kind: "remove"; readonly names: readonly string[] }
-  | { readonly kind: "unload" };
+  | { readonly kind: "unload" }
+  | SwitchChange;
+
+/** Nothing is decided any more until it is switched on again. */
+export type SwitchChange = { readonly kind: "off" } | { readonly kind: "on" };
 
 /** Replaces the file's part of the rules; mappings added at run time stay. */
 export interface ApplyChange {
@@ -42,12 +46,19 @@ export const nothingInForce: ChangeResult = {
   addressesRemoved: [],
   interfacesMissing: [],
   kfuncTrouble: null,
+  repaired: [],
+  off: false,
 };
+
+/** The result of a switch, by the generation that is in force then. */
+export function switched(generation: number, changed: boolean, off: boolean): ChangeResult {
+  return { ...nothingInForce, generation, changed, off };
+}
 
 /** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */
 export function rulesAfter(
   current: Rules | null,
-  change: Exclude<Change, { kind: "unload" }>,
+  change: Exclude<Change, { kind: "unload" } | SwitchChange>,
 ): Rules {
   const rules = current ?? emptyRules;
   switch (change.kind) {

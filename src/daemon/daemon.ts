@@ -24,6 +24,8 @@ export interface DaemonOptions {
 
 /** Heals what an event was missed for: listeners, and files on file systems that send no events. */
 const RESYNC_MS = 30_000;
+/** How often it is looked whether something was taken away: a look costs some milliseconds. */
+const REPAIR_MS = 1_000;
 
 /**
  * Works until SIGTERM, SIGINT or an unload over the socket; the rules stay in force, except after an unload.
@@ -92,6 +94,9 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
     follower?.check();
     void reconciler.resync();
   }, RESYNC_MS);
+  const guard = setInterval(() => {
+    void reconciler.repair();
+  }, REPAIR_MS);
   const onHangUp = (): void => {
     reload("SIGHUP");
   };
@@ -126,6 +131,7 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
   } finally {
     process.off("SIGHUP", onHangUp);
     clearInterval(clock);
+    clearInterval(guard);
     following.close();
     // Assigned in a function, which control flow analysis does not see.
     (follower as FileFollower | null)?.close();
@@ -136,7 +142,7 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
 /** Without a file and mappings of its own, a daemon goes on with what the one before it, or `apply`, put in force. */
 function takeOver(dataPlane: DataPlane, source: Source): Source {
   if (source.path !== null || source.mappings.length > 0) return source;
-  const rules = replaceableInForce(dataPlane)?.rules ?? emptyRules;
+  const rules = dataPlane.inForce()?.rules ?? emptyRules;
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }

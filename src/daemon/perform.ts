@@ -5,7 +5,7 @@ import type { DataPlane } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { beginStep } from "../progress.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
-import { nothingInForce, rulesAfter, type Change, type ChangeResult } from "./changes.js";
+import { nothingInForce, rulesAfter, switched, type Change, type ChangeResult } from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
 
 export interface Performed extends ChangeResult {
@@ -60,6 +60,13 @@ function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
     const changed = dataPlane.unload();
     return { ...nothingInForce, changed };
   }
-  const rules = rulesAfter(replaceableInForce(dataPlane)?.rules ?? null, change);
+  if (change.kind === "off" || change.kind === "on") {
+    const off = change.kind === "off";
+    const changed = dataPlane.setOff(off);
+    return switched(dataPlane.inForce()?.generation ?? 0, changed, off);
+  }
+  // Only a whole configuration may take the place of what cannot be read.
+  const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
+  const rules = rulesAfter(before?.rules ?? null, change);
   return dataPlane.apply(rules);
 }

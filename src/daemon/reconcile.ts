@@ -13,11 +13,13 @@ import {
   describeMissingInterface,
   nothingInForce,
   rulesAfter,
+  switched,
   type Change,
   type ChangeResult,
 } from "./changes.js";
 import type { Desired, Source } from "./desired.js";
 import type { Logger } from "./log.js";
+import { Restored } from "./restored.js";
 
 export interface ReconcilerOptions {
   readonly dataPlane: DataPlane;
@@ -48,6 +50,7 @@ export class Reconciler {
   #waitingReload: Promise<ChangeResult> | null = null;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   #unloaded = false;
+  readonly #restored = new Restored(() => performance.now());
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -84,6 +87,56 @@ export class Reconciler {
     });
   }
 
+  /**
+   * Queues a look at whether all that is ours is still there, and puts back what is gone. What goes again and again is put back less and
+   * less often, up to a minute apart.
+   */
+  async repair(): Promise<void> {
+    await this.#enqueue(async () => {
+      if (this.#unloaded) return;
+      const { dataPlane, log } = this.#options;
+      try {
+        if (dataPlane.isLost()) {
+          if (this.#restored.isDue([dataPlane.pinPath])) await this.#restore();
+        } else if (this.#restored.isDue(dataPlane.missing())) {
+          this.#tellRepaired(dataPlane.repair());
+        }
+      } catch (error) {
+        const { message } = errorBody(error);
+        this.#restored.note([message]);
+        log.log("error", `what is gone could not be put back: ${message}`);
+      }
+    });
+  }
+
+  /** The pins are gone: all is made anew, from the file before anything else, else from what is known to be in force. */
+  async #restore(): Promise<void> {
+    const { dataPlane, log } = this.#options;
+    this.#restored.note([dataPlane.pinPath]);
+    log.log(
+      "warning",
+      `what was pinned below ${dataPlane.pinPath} is gone, or covered: it is made anew`,
+    );
+    const before = dataPlane.inForce();
+    try {
+      await this.#loadAndPut();
+    } catch (error) {
+      if (before === null) throw error;
+      log.log(
+        "error",
+        `from the rules that were in force, as the configuration is refused: ${errorBody(error).message}`,
+      );
+      this.#put(before, before.rules);
+    }
+    log.log("warning", "lost with it: what UDP clients had dialled, and counts of faults");
+  }
+
+  #tellRepaired(names: readonly string[]): void {
+    if (names.length === 0) return;
+    this.#restored.note(names);
+    this.#options.log.log("warning", `${names.join(", ")}: taken away by somebody, put back`);
+  }
+
   /** Settles when everything queued so far is done. */
   async idle(): Promise<void> {
     await this.#queue;
@@ -106,8 +159,10 @@ export class Reconciler {
       });
     }
     if (change.kind === "unload") return this.#unload();
+    if (change.kind === "off" || change.kind === "on") return this.#switch(change.kind);
     const { dataPlane } = this.#options;
-    const before = replaceableInForce(dataPlane);
+    // Only a whole configuration may take the place of what cannot be read.
+    const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
     const result = this.#put(before, rulesAfter(before?.rules ?? null, change));
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
     return result;
@@ -140,8 +195,9 @@ export class Reconciler {
       throw new IlmError("DAEMON", "the daemon has unloaded and is about to end");
     }
     const { dataPlane, load, log } = this.#options;
-    const before = replaceableInForce(dataPlane);
-    if (this.#source.path === null && this.#source.mappings.length === 0) {
+    const isWhole = this.#source.path !== null || this.#source.mappings.length > 0;
+    const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
+    if (!isWhole) {
       // Nothing to read: what is in force (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
@@ -170,6 +226,7 @@ export class Reconciler {
         : `generation ${generation} stays in force, nothing to change`,
       { generation, changed },
     );
+    this.#tellRepaired(result.repaired);
     for (const address of result.addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of result.addressesRemoved) {
       log.log("info", `${address} was removed from lo`);
@@ -181,6 +238,20 @@ export class Reconciler {
       log.log("warning", describeKfuncTrouble(result.kfuncTrouble));
     }
     return result;
+  }
+
+  #switch(to: "off" | "on"): ChangeResult {
+    const { dataPlane, log } = this.#options;
+    const changed = dataPlane.setOff(to === "off");
+    if (changed) {
+      log.log(
+        "warning",
+        to === "off"
+          ? "switched off, as asked for over the socket: nothing is decided until `ilm on`"
+          : "switched on again, as asked for over the socket",
+      );
+    }
+    return switched(dataPlane.inForce()?.generation ?? 0, changed, to === "off");
   }
 
   #unload(): ChangeResult {

@@ -17,7 +17,7 @@ import {
 import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
-export interface Description extends InForce {
+export interface Description extends Omit<InForce, "off"> {
   /** Number of the registry that it uses. */
   readonly registry: number;
   /** What the places of `interfaces` stand for; [0] is none. */

@@ -5,15 +5,19 @@
 import { IlmError } from "../errors.js";
 import { acquireWriterLock, removeLockFile } from "../kernel/lock.js";
 import { Pins, pinnedNamespaces } from "../kernel/pins.js";
+import { isNetnsInUse } from "../kernel/procfs.js";
 
-/** A link on a namespace tells its inode number, and 0 when it has ended (kernel/bpf/net_namespace.c). */
+/**
+ * A link on a namespace tells its inode number, and 0 when it has ended (kernel/bpf/net_namespace.c); or when somebody detached the
+ * link, which is for whoever is in the namespace to mend.
+ */
 function hasEnded(inode: number): boolean {
   const pins = Pins.open(inode);
   const link = pins?.lookupLink();
-  const ended = link?.info().netnsInode === 0;
+  const isAttached = link?.info().isAttached;
   link?.close();
   pins?.close();
-  return ended;
+  return isAttached === false && !isNetnsInUse(inode);
 }
 
 /** Inode numbers, as the folders are named. Throws UNSAFE_PATH. */

@@ -103,18 +103,28 @@ function chainOrNone(index: number, direction: Direction): number[] {
   try {
     return chainOf(index, attachTypes[direction]);
   } catch (error) {
-    // It went meanwhile.
-    if (errnoOf(error) === ENODEV) return [];
+    // It went meanwhile; or this kernel has no tcx.
+    if (errnoOf(error) === ENODEV || errnoOf(error) === EINVAL) return [];
     throw error;
   }
 }
 
-/** Attaches to every interface that has nothing of ours in that direction, and forgets those that went. */
-export function attachInterfaces(folder: Folder, direction: Direction, program: BpfProgram): void {
+/**
+ * Attaches to every interface that has nothing of ours in that direction, and forgets those that went. Names of those where it had
+ * been and somebody detached it.
+ */
+export function attachInterfaces(
+  folder: Folder,
+  direction: Direction,
+  program: BpfProgram,
+): string[] {
   const present = interfaces();
   const known = pinned(folder, direction);
+  const detached: string[] = [];
   for (const [index, name] of known) {
     if (present.has(index) && linkOn(folder, name, index) !== undefined) continue;
+    const interfaceName = present.get(index);
+    if (interfaceName !== undefined) detached.push(interfaceName);
     folder.remove(name);
     known.delete(index);
   }
@@ -129,6 +139,15 @@ export function attachInterfaces(folder: Folder, direction: Direction, program: 
       if (errnoOf(error) !== ENODEV && errnoOf(error) !== EEXIST) throw error;
     }
   }
+  return detached;
+}
+
+/** The programs of ours that are on this namespace's interfaces, whoever attached them. */
+export function programsOnInterfaces(): number[] {
+  const present = [...interfaces().keys()];
+  return directions
+    .flatMap((direction) => present.flatMap((index) => chainOrNone(index, direction)))
+    .filter((id) => programName(id).startsWith("ilm_"));
 }
 
 export function detachInterfaces(folder: Folder, direction: Direction): void {

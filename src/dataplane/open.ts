@@ -12,7 +12,11 @@ import {
   BpfObject,
   type BpfLink,
   attach,
+  detachPrograms,
+  linkById,
+  programName,
   runIterator,
+  skLookupLinks,
   waitForPrograms,
 } from "../kernel/bpf.js";
 import { requireBpf } from "../kernel/features.js";
@@ -40,6 +44,7 @@ import {
   ingressIsPossible,
   interfacesWithout,
   overtakenIn,
+  programsOnInterfaces,
 } from "./interfaces.js";
 import type { Description, Layers } from "./description.js";
 import { Generation } from "./generation.js";
@@ -63,26 +68,31 @@ import { findEnded, removeEnded } from "./ended.js";
 import { type Plan, type Wanted, endpointsOf, planOver, planWhole, wantedOf } from "./plan.js";
 import { objectPath } from "./objects.js";
 import { LOOKUP_LINK, Pins, folderName, pinPath, stagingName } from "../kernel/pins.js";
-import { Registry } from "./registry.js";
-import type {
-  ApplyResult,
-  DataPlane,
-  DecisionStream,
-  Explanation,
-  Faults,
-  FlowCount,
-  InForce,
-  Overtaken,
+import { type OptionalHook, Registry, attachedHooks, optionalHooks } from "./registry.js";
+import {
+  LOOKUP_MISSING,
+  type ApplyResult,
+  type DataPlane,
+  type DecisionStream,
+  type Explanation,
+  type Faults,
+  type FlowCount,
+  type InForce,
+  type Missing,
+  type Overtaken,
 } from "./types.js";
 import { watchDecisions } from "./watch.js";
 
 /** A generation in force, with what it stands on. */
 interface Loaded {
-  readonly link: BpfLink;
+  /** Another one after it was detached and repaired. */
+  link: BpfLink;
   readonly programId: number;
   readonly generation: Generation;
   readonly description: Description;
   readonly registry: Registry;
+  /** False: its pins are gone, or another BPF file system covers them. It lives by what this process holds. */
+  pinned: boolean;
 }
 
 /** Links on interfaces, in the registry's folder: they call what this registry's map says. */
@@ -93,6 +103,7 @@ interface Prepared {
   readonly addresses: readonly Address[];
   /** Those that were not there. */
   readonly added: readonly Address[];
+  readonly repaired: readonly Missing[];
 }
 
 interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
@@ -117,6 +128,8 @@ class KernelDataPlane implements DataPlane {
   readonly #drawSeed: number | undefined;
   #loaded: Loaded | undefined;
   readonly #ingressIsPossible: () => boolean;
+  /** This process stays, and puts back what others take away. */
+  #holds = false;
 
   constructor({ layeredFrom, drawSeed, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
@@ -140,11 +153,18 @@ class KernelDataPlane implements DataPlane {
     const pins = Pins.open(this.netnsInode);
     try {
       const link = pins?.lookupLink();
-      if (pins === undefined || link === undefined) {
-        this.#forget();
-        return undefined;
+      if (pins !== undefined && link !== undefined) return this.#find(pins, link);
+      if (this.#holds && this.#loaded?.link.info().isAttached === true) {
+        this.#loaded.pinned = false;
+        return this.#loaded;
       }
-      return this.#find(pins, link);
+      this.#forget();
+      if (unpinnedLink(this.netnsInode) !== undefined) {
+        throw unreadable(
+          `rules of ilm decide in this network namespace, and their state is not below ${this.pinPath}: it was removed, or another BPF file system is mounted over it`,
+        );
+      }
+      return undefined;
     } finally {
       pins?.close();
     }
@@ -155,7 +175,7 @@ class KernelDataPlane implements DataPlane {
     const before = this.#loaded;
     if (before?.programId === programId) {
       const { programs } = before.generation;
-      if (programs.generationOn(programs.side) === before.generation.number) {
+      if (programs.generationOn(programs.inForce.side) === before.generation.number) {
         link.close();
         return before;
       }
@@ -165,33 +185,36 @@ class KernelDataPlane implements DataPlane {
     const generation = programs && openInForce(pins, programs);
     if (generation === undefined) {
       programs?.close();
-      link.close();
-      return undefined;
+      return this.#unreadable(link);
     }
     const description = this.#describe(generation);
     const registry = Registry.open(pins, description.registry, this.#cookie);
-    // A namespace that ended and whose inode number is used again, or another version's state: not ours to read.
     if (registry === undefined) {
       generation.close();
       generation.programs.close();
-      link.close();
-      return undefined;
+      return this.#unreadable(link);
     }
-    this.#loaded = { link, programId, generation, description, registry };
+    this.#loaded = { link, programId, generation, description, registry, pinned: true };
     return this.#loaded;
+  }
+
+  /** Undefined for what a namespace left that ended and whose inode number is used again. Else it decides: throws INCOMPATIBLE. */
+  #unreadable(link: BpfLink): undefined {
+    const { netnsInode: inode } = link.info();
+    link.close();
+    if (inode !== this.netnsInode) return undefined;
+    throw unreadable(
+      `rules of ilm decide in this network namespace, and their state below ${this.pinPath} is another version's, or is not whole`,
+    );
   }
 
   #describe(generation: Generation): Description {
     try {
       return generation.describe();
     } catch (cause) {
-      throw new IlmError(
-        "INCOMPATIBLE",
-        `the state under ${this.pinPath} was made by another version of ilm`,
-        {
-          cause,
-          remedy: "Apply the configuration again with this version: it takes over without a gap",
-        },
+      throw unreadable(
+        `rules of ilm decide in this network namespace, and their state below ${this.pinPath} was made by another version`,
+        cause,
       );
     }
   }
@@ -200,6 +223,34 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#current();
     if (loaded === undefined) throw notLoaded();
     return loaded;
+  }
+
+  /** Is all of it where the next command looks for it? */
+  #isPinned(loaded: Loaded): boolean {
+    const pins = Pins.open(this.netnsInode);
+    try {
+      if (pins === undefined || !loaded.pinned) return false;
+      const { generation, registry } = loaded;
+      const folders = [
+        ["generation", generation.number],
+        ["programs", generation.programs.number],
+        ["registry", registry.number],
+      ] as const;
+      const names = pins.base.names();
+      return (
+        names.includes(LOOKUP_LINK) &&
+        folders.every(([kind, number]) => names.includes(folderName(kind, number)))
+      );
+    } finally {
+      pins?.close();
+    }
+  }
+
+  isLost(): boolean {
+    const loaded = this.#current();
+    if (loaded === undefined) return false;
+    loaded.pinned = this.#isPinned(loaded);
+    return !loaded.pinned;
   }
 
   #forget(): void {
@@ -214,8 +265,9 @@ class KernelDataPlane implements DataPlane {
     const description = this.#current()?.description;
     if (description === undefined) return null;
     const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = description;
+    const { off } = this.#require().generation.programs.inForce;
     // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble };
+    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble, off };
   }
 
   /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
@@ -230,9 +282,10 @@ class KernelDataPlane implements DataPlane {
 
   apply(rules: Rules): ApplyResult {
     const before = this.#readable();
+    if (before !== undefined) before.pinned = this.#isPinned(before);
     const wanted = wantedOf(before, rules, chooseEngine(rules));
     let act: (pins: Pins, prepared: Prepared) => ApplyResult;
-    if (before !== undefined && isInForce(before, wanted)) {
+    if (before?.pinned === true && isInForce(before, wanted)) {
       act = (_, prepared) => this.#refresh(before, wanted, prepared);
     } else {
       // First, as it changes nothing: a rule set that does not compile must leave no trace.
@@ -249,7 +302,7 @@ class KernelDataPlane implements DataPlane {
 
   #plan(before: Loaded | undefined, rules: Rules, wanted: Wanted): Plan {
     return (
-      (before !== undefined && planOver(before, rules, wanted)) ||
+      (before?.pinned === true && planOver(before, rules, wanted)) ||
       planWhole(rules, wanted, this.#layeredFrom)
     );
   }
@@ -261,14 +314,14 @@ class KernelDataPlane implements DataPlane {
     plan: Plan,
     prepared: Prepared,
   ): ApplyResult {
-    const { addresses, added } = prepared;
+    const { addresses, added, repaired } = prepared;
     let built: Built;
     try {
       try {
         built = this.#build(pins, before, rules, plan);
       } catch (error) {
         const without = { ...plan, choice: withoutKfunc(rules, plan.choice, error) };
-        if (before !== undefined && isInForce(before, without)) {
+        if (before?.pinned === true && isInForce(before, without)) {
           return this.#refresh(before, without, prepared);
         }
         plan = this.#plan(before, rules, without);
@@ -287,7 +340,7 @@ class KernelDataPlane implements DataPlane {
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
       this.#inRegistry({ registry }, (folder) => {
-        attachNeeded(folder, { registry, description });
+        attachNeeded(folder, { registry, description, off: isOff(before) });
       });
       registry.setIngress(generation.programs.ingress);
       // A packet that passed the old ingress program has been through sk_lookup then.
@@ -295,7 +348,7 @@ class KernelDataPlane implements DataPlane {
     }
     // Before the first datagram is handed over.
     this.#inRegistry({ registry }, (folder) => {
-      if (neededHooks(description).egress) registry.setHook(folder, "deliver", true);
+      if (neededHooks(description, isOff(before)).egress) registry.setHook(folder, "deliver", true);
     });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation, description);
@@ -306,13 +359,18 @@ class KernelDataPlane implements DataPlane {
       generation.carryFrom(before.generation, shared);
       before.generation.close();
       if (before.generation.programs !== generation.programs) before.generation.programs.close();
-      if (before.registry !== registry) before.registry.close();
+      if (before.registry !== registry) {
+        // Its pins, if it has some still, are where nobody looks.
+        if (!before.pinned) detachPrograms(before.registry.programIds);
+        before.registry.close();
+      }
       if (before.link !== link) before.link.close();
     }
     const programId = generation.programs.lookup.id;
-    this.#loaded = { link, programId, generation, description, registry };
+    this.#loaded = { link, programId, generation, description, registry, pinned: true };
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
+    if (before === undefined) this.#detachStrays(registry.programIds);
     if (endpoints !== null) {
       registry.setMappedPorts(allMappings(rules), true);
       registry.retain(endpoints);
@@ -327,6 +385,8 @@ class KernelDataPlane implements DataPlane {
       addressesRemoved: removed,
       interfacesMissing: missing,
       kfuncTrouble: plan.choice.kfuncTrouble,
+      repaired,
+      off: isOff(this.#loaded),
     };
   }
 
@@ -337,18 +397,19 @@ class KernelDataPlane implements DataPlane {
     // Another version's state goes on deciding until ours is in force.
     if (before !== undefined || link === undefined) this.#removeLeftovers(pins, before);
     link?.close();
-    const addresses = rules.file.services.flatMap((service) => service.addresses);
+    const addresses = addressesOf(rules);
     const added = addMissing(addresses);
     // A writer that was killed may not have come that far.
     before?.registry.setIngress(before.generation.programs.ingress);
-    return { addresses, added };
+    const repaired = before?.pinned === true ? this.#repair(pins, before) : [];
+    return { addresses, added, repaired };
   }
 
   /** Nothing to change: what came and went is looked at again, and what a killed writer left is removed. */
   #refresh(
     { description, registry, generation }: Loaded,
     { mappings }: Wanted,
-    { addresses, added }: Prepared,
+    { addresses, added, repaired }: Prepared,
   ): ApplyResult {
     registry.sweep();
     registry.meetVrfs();
@@ -362,6 +423,8 @@ class KernelDataPlane implements DataPlane {
       addressesRemoved: removeUnused(addresses),
       interfacesMissing: generation.resolveInterfaces(),
       kfuncTrouble: description.kfuncTrouble,
+      repaired,
+      off: isOff(this.#loaded),
     };
   }
 
@@ -372,7 +435,7 @@ class KernelDataPlane implements DataPlane {
     if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
     const isWhole = plan.whole !== null;
     const mappings = isWhole ? allMappings(rules) : rules.runtime;
-    let registry = before?.registry;
+    let registry = before?.pinned === true ? before.registry : undefined;
     // Those of the rules in force until they are not.
     registry?.setMappedPorts(mappings, false);
     let slots = registry?.reserve(endpoints, isWhole);
@@ -463,9 +526,10 @@ class KernelDataPlane implements DataPlane {
     { programs }: Generation,
     { side }: Description,
   ): BpfLink {
-    programs.setSide(side);
+    programs.putInForce({ side, off: isOff(before) });
     if (before !== undefined) {
       if (before.generation.programs !== programs) before.link.update(programs.lookup);
+      if (!before.pinned) this.#pinLink(pins, before.link);
       return before.link;
     }
     // A link that nothing of ours stands behind is another version's, which goes over to us, or an ended namespace's.
@@ -473,6 +537,12 @@ class KernelDataPlane implements DataPlane {
     if (found?.info().netnsInode === this.netnsInode) {
       found.update(programs.lookup);
       return found;
+    }
+    const unpinned = unpinnedLink(this.netnsInode);
+    if (unpinned !== undefined) {
+      unpinned.update(programs.lookup);
+      this.#pinLink(pins, unpinned);
+      return unpinned;
     }
     found?.close();
     pins.base.remove(LOOKUP_LINK);
@@ -484,6 +554,12 @@ class KernelDataPlane implements DataPlane {
     } finally {
       closeSync(netns);
     }
+  }
+
+  /** What is attached for this namespace and held by pins that nobody finds: of a registry that was lost. */
+  #detachStrays(own: ReadonlySet<number>): void {
+    const attached = [...programsOnInterfaces(), ...attachedHooks(this.#cookie)];
+    detachPrograms(new Set(attached.filter((id) => !own.has(id))));
   }
 
   /** What a killed writer left, and generations and registries that are not in force. */
@@ -554,13 +630,88 @@ class KernelDataPlane implements DataPlane {
   uncoveredInterfaces(): string[] {
     const loaded = this.#current();
     if (loaded === undefined || !loaded.registry.steers) return [];
-    const needed = neededHooks(loaded.description);
+    const needed = neededHooks(loaded.description, isOff(loaded));
     const without = this.#inInterfaces(loaded, (folder) =>
       directions
         .filter((direction) => needed[direction])
         .flatMap((direction) => interfacesWithout(folder, direction)),
     );
     return [...new Set(without)];
+  }
+
+  detached(): readonly Missing[] {
+    const loaded = this.#current();
+    if (loaded === undefined) return [];
+    const hooks = this.#inRegistry(loaded, (folder) =>
+      loaded.registry.missingHooks(folder, optionalHooksOf(loaded.description, isOff(loaded))),
+    );
+    return [
+      ...(loaded.link.info().isAttached ? [] : [LOOKUP_MISSING]),
+      ...(hooks ?? []).map((hook) => `cgroup/${hook}`),
+    ];
+  }
+
+  missing(): readonly Missing[] {
+    const loaded = this.#current();
+    if (loaded === undefined) return [];
+    const needed = neededHooks(loaded.description, isOff(loaded));
+    const onInterfaces = loaded.registry.steers
+      ? this.#inInterfaces(loaded, (folder) =>
+          directions
+            .filter((direction) => needed[direction])
+            .flatMap((direction) =>
+              interfacesWithout(folder, direction).map((name) => `${direction}/${name}`),
+            ),
+        )
+      : [];
+    const addresses = missingAddresses(addressesOf(loaded.description.rules));
+    return [...this.detached(), ...(onInterfaces ?? []), ...addresses];
+  }
+
+  repair(): readonly Missing[] {
+    const pins = Pins.open(this.netnsInode);
+    try {
+      const loaded = this.#current();
+      if (pins === undefined || loaded === undefined) return [];
+      return [...this.#repair(pins, loaded), ...addMissing(addressesOf(loaded.description.rules))];
+    } finally {
+      pins?.close();
+    }
+  }
+
+  /** All but addresses. */
+  #repair(pins: Pins, loaded: Loaded): Missing[] {
+    const missing = [...this.detached()];
+    if (missing.some((name) => name.startsWith("cgroup/"))) {
+      this.#inRegistry(loaded, (folder) => {
+        loaded.registry.repairHooks(folder);
+      });
+      // What came and went meanwhile was not seen.
+      loaded.registry.sweep();
+    }
+    if (!loaded.link.info().isAttached) loaded.link = this.#reattach(pins, loaded);
+    missing.push(...this.#steer());
+    return missing;
+  }
+
+  /** In the place of a link that somebody detached. */
+  #reattach(pins: Pins, { link: detached, generation }: Loaded): BpfLink {
+    const netns = openSync(ownNetnsPath, "r");
+    try {
+      const link = attach(generation.programs.lookup, netns, AttachType.skLookup);
+      this.#pinLink(pins, link);
+      detached.close();
+      return link;
+    } finally {
+      closeSync(netns);
+    }
+  }
+
+  /** In the place of whatever is there. */
+  #pinLink(pins: Pins, link: BpfLink): void {
+    pins.base.remove(stagingName("link"));
+    link.pin(pins.base, stagingName("link"));
+    pins.base.rename(stagingName("link"), LOOKUP_LINK);
   }
 
   overtaken(): Overtaken[] {
@@ -654,6 +805,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   follow(): { close(): void } {
+    this.#holds = true;
     return new Follower(
       () => this.#current()?.registry,
       () => this.#meetInterfaces(),
@@ -668,26 +820,37 @@ class KernelDataPlane implements DataPlane {
     this.#steer();
   }
 
-  /** The hand-over at ingress, where the rules in force need it and nowhere else. */
-  #steer(): void {
+  /** The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing though the interface was not new. */
+  #steer(): Missing[] {
     const loaded = this.#current();
-    if (loaded === undefined) return;
-    const needed = neededHooks(loaded.description);
-    this.#inRegistry(loaded, (registry) => {
-      loaded.registry.setHook(registry, "deliver", needed.egress);
-      loaded.registry.setHook(
-        registry,
-        "sock_create",
-        loaded.description.rules.file.mptcp === "off",
-      );
-      if (!loaded.registry.steers) return;
-      attachNeeded(registry, loaded);
+    if (loaded === undefined) return [];
+    const off = isOff(loaded);
+    const needed = neededHooks(loaded.description, off);
+    const wanted = optionalHooksOf(loaded.description, off);
+    const missing = this.#inRegistry(loaded, (registry) => {
+      for (const hook of optionalHooks) {
+        loaded.registry.setHook(registry, hook, wanted.includes(hook));
+      }
+      if (!loaded.registry.steers) return [];
+      const gone = attachNeeded(registry, { ...loaded, off });
       const folder = registry.folder(INTERFACES);
       for (const direction of directions) {
         if (folder !== undefined && !needed[direction]) detachInterfaces(folder, direction);
       }
       folder?.close();
+      return gone;
     });
+    return missing ?? [];
+  }
+
+  setOff(off: boolean): boolean {
+    const { programs } = this.#require().generation;
+    const { side, off: before } = programs.inForce;
+    if (before === off) return false;
+    // On again: what ingress needs is there before it is asked for.
+    programs.putInForce({ side, off });
+    this.#steer();
+    return true;
   }
 
   resync(): void {
@@ -701,7 +864,17 @@ class KernelDataPlane implements DataPlane {
     const pins = Pins.open(this.netnsInode);
     try {
       removeEnded(this.netnsInode);
-      const registry = this.#readable()?.registry;
+      const loaded = this.#readable();
+      const registry = loaded?.registry;
+      // What pins hold that are covered would stay.
+      if (loaded !== undefined && !this.#isPinned(loaded)) {
+        loaded.link.detach();
+        detachPrograms(loaded.registry.programIds);
+      }
+      if (loaded === undefined) {
+        unpinnedLink(this.netnsInode)?.detach();
+        this.#detachStrays(new Set());
+      }
       // The decision first, so that no program runs on half of its state.
       pins?.base.remove(LOOKUP_LINK);
       pins?.removeAll();
@@ -722,6 +895,22 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
+function unreadable(message: string, cause?: unknown): IlmError {
+  return new IlmError("INCOMPATIBLE", message, {
+    cause,
+    remedy:
+      "Apply the whole configuration with this version (ilm apply -f FILE, or ilm run -f FILE): it takes over without a gap",
+  });
+}
+
+/** Of a namespace: a link of ours that decides although nothing is pinned where we look. To be closed. */
+function unpinnedLink(netnsInode: number): BpfLink | undefined {
+  const found = skLookupLinks(netnsInode).find(({ programId }) =>
+    programName(programId).startsWith("ilm_lookup"),
+  );
+  return found && linkById(found.id);
+}
+
 function isSteeredTcp({ protocol, handover }: Endpoint): boolean {
   return protocol === "tcp" && handover === "ingress";
 }
@@ -739,12 +928,12 @@ function programsOf(pins: Pins, programId: number): Programs | undefined {
 
 /** The generation in force of these programs. Undefined: it is not whole. */
 function openInForce(pins: Pins, programs: Programs): Generation | undefined {
-  let number = programs.generationOn(programs.side);
+  let number = programs.generationOn(programs.inForce.side);
   for (;;) {
     const generation = Generation.open(pins, number, programs);
     if (generation !== undefined) return generation;
     // Another process may just have put the next in force, and removed this one.
-    const now = programs.generationOn(programs.side);
+    const now = programs.generationOn(programs.inForce.side);
     if (now === number) return undefined;
     number = now;
   }
@@ -805,24 +994,51 @@ function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses, or it is asked for. Egress: the
  * answers of UDP.
  */
-function neededHooks({ protocols, engine, steersTcp }: Description): Record<Direction, boolean> {
+function neededHooks(
+  { protocols, engine, steersTcp }: Description,
+  off: boolean,
+): Record<Direction, boolean> {
+  if (off) return { ingress: false, egress: false };
   const udp = protocols.includes("udp");
   // The kfunc finds those too. UDP needs ingress all the same, as that tells sk_lookup what is a packet.
   const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp || steersTcp, egress: udp };
 }
 
-/** Attached to every interface, where these rules need it; what they do not need stays. `around`: the registry's folder. */
+function isOff(loaded: Loaded | undefined): boolean {
+  return loaded?.generation.programs.inForce.off === true;
+}
+
+function optionalHooksOf(description: Description, off: boolean): OptionalHook[] {
+  const wanted: Record<OptionalHook, boolean> = {
+    deliver: neededHooks(description, off).egress,
+    sock_create: !off && description.rules.file.mptcp === "off",
+  };
+  return optionalHooks.filter((hook) => wanted[hook]);
+}
+
+/**
+ * Attached to every interface, where these rules need it; what they do not need stays. `around`: the registry's folder. Where
+ * somebody had detached it.
+ */
 function attachNeeded(
   around: Folder,
-  { registry, description }: Pick<Loaded, "registry" | "description">,
-): void {
-  const needed = neededHooks(description);
+  {
+    registry,
+    description,
+    off,
+  }: Pick<Loaded, "registry" | "description"> & { readonly off: boolean },
+): Missing[] {
+  const needed = neededHooks(description, off);
   const folder = around.makeFolder(INTERFACES);
   try {
-    for (const direction of directions) {
-      if (needed[direction]) attachInterfaces(folder, direction, registry.program(direction));
-    }
+    return directions.flatMap((direction) =>
+      needed[direction]
+        ? attachInterfaces(folder, direction, registry.program(direction)).map(
+            (name) => `${direction}/${name}`,
+          )
+        : [],
+    );
   } finally {
     folder.close();
   }
@@ -833,9 +1049,17 @@ function attachNeeded(
  * (BIND) serve only addresses that an interface has.
  */
 function addMissing(addresses: readonly Address[]): Address[] {
+  return missingAddresses(addresses).filter((address) => addToLoopback(address));
+}
+
+function missingAddresses(addresses: readonly Address[]): Address[] {
   if (addresses.length === 0) return [];
   const present = new Set(hostAddresses().map((entry) => entry.address));
-  return addresses.filter((address) => !present.has(address) && addToLoopback(address));
+  return addresses.filter((address) => !present.has(address));
+}
+
+function addressesOf({ file }: Rules): Address[] {
+  return file.services.flatMap((service) => service.addresses);
 }
 
 /** Addresses that we put on lo and that no service has any more. */

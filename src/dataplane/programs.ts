@@ -11,7 +11,14 @@ import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pi
 import { beginStep } from "../progress.js";
 import { objectPath } from "./objects.js";
 import { type Registry, registryMaps } from "./registry.js";
-import { type MapSizes, type Side, generationOn, putInForce, sideInForce } from "./tables.js";
+import {
+  type InForceNow,
+  type MapSizes,
+  type Side,
+  generationOn,
+  putInForce,
+  readInForce,
+} from "./tables.js";
 import type { EngineInForce } from "./types.js";
 
 /** What both programs read (bpf/tables.h). */
@@ -150,14 +157,14 @@ export class Programs {
     return map;
   }
 
-  /** Which side is in force, if these programs are. */
-  get side(): Side {
-    return sideInForce(this.map("sides"));
+  /** Which side is in force, if these programs are, and whether it decides. */
+  get inForce(): InForceNow {
+    return readInForce(this.map("sides"));
   }
 
-  /** Puts a side in force, at once and for all that reads the tables. */
-  setSide(side: Side): void {
-    putInForce(this.map("sides"), side);
+  /** At once and for all that reads the tables. */
+  putInForce(now: InForceNow): void {
+    putInForce(this.map("sides"), now);
   }
 
   /** The number of the generation on a side; 0: there is none. */

@@ -40,9 +40,13 @@ import {
   type BpfMap,
   BpfObject,
   type BpfProgram,
+  allLinks,
   attach,
+  constantsOf,
+  openLink,
   openMap,
   openProgram,
+  programName,
   runIterator,
 } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
@@ -101,32 +105,43 @@ const pinnedPrograms = [
   "deliver",
   "sock_create",
   "netfilter",
+  "sock_release",
+  "sockops",
+  "post_bind4",
+  "post_bind6",
+  "connect4",
+  "connect6",
+  "sendmsg4",
+  "sendmsg6",
 ] as const;
 type PinnedProgram = (typeof pinnedPrograms)[number];
 
 /** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
-const hooks = [
-  { program: "ilm_sock_release", type: AttachType.cgroupInetSockRelease },
-  { program: "ilm_sockops", type: AttachType.cgroupSockOps },
-  { program: "ilm_post_bind4", type: AttachType.cgroupInetPostBind4 },
-  { program: "ilm_post_bind6", type: AttachType.cgroupInetPostBind6 },
-  { program: "ilm_connect4", type: AttachType.cgroupInet4Connect },
-  { program: "ilm_connect6", type: AttachType.cgroupInet6Connect },
-  { program: "ilm_sendmsg4", type: AttachType.cgroupUdp4Sendmsg },
-  { program: "ilm_sendmsg6", type: AttachType.cgroupUdp6Sendmsg },
-] as const;
+const hooks = {
+  sock_release: AttachType.cgroupInetSockRelease,
+  sockops: AttachType.cgroupSockOps,
+  post_bind4: AttachType.cgroupInetPostBind4,
+  post_bind6: AttachType.cgroupInetPostBind6,
+  connect4: AttachType.cgroupInet4Connect,
+  connect6: AttachType.cgroupInet6Connect,
+  sendmsg4: AttachType.cgroupUdp4Sendmsg,
+  sendmsg6: AttachType.cgroupUdp6Sendmsg,
+} as const satisfies Partial<Record<PinnedProgram, AttachType>>;
+type Hook = keyof typeof hooks;
+const hookNames = Object.keys(hooks) as Hook[];
 
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
 const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
 /** Attached to the root cgroup while the rules need it. */
-const optionalHooks = {
+const optionalTypes = {
   /** Flows of UDP are written down. */
   deliver: AttachType.cgroupInetIngress,
   /** Nobody is given an MPTCP socket (`mptcp: off`). */
   sock_create: AttachType.cgroupInetSockCreate,
 } as const satisfies Partial<Record<PinnedProgram, AttachType>>;
-export type OptionalHook = keyof typeof optionalHooks;
+export type OptionalHook = keyof typeof optionalTypes;
+export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
 /** Endpoints that are looked up one by one; of more, all places are read at once. */
 const FEW = 1000;
 
@@ -233,7 +248,6 @@ export class Registry {
     slotsNeeded: number,
     steers: boolean,
   ): Registry {
-    const cgroup = openCgroup2();
     const steerUdp = steers ? 1 : 0;
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     const maps = new Map<RegistryMap, BpfMap>();
@@ -252,7 +266,7 @@ export class Registry {
       created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
       for (const [name, map] of maps) map.pin(staging, name);
       for (const [name, program] of programs) program.pin(staging, `program_${name}`);
-      attachHooks(cgroup, staging, object);
+      created.#attachHooks(hookNames, staging);
       pins.publish("registry", number);
       return created;
     } catch (error) {
@@ -261,7 +275,6 @@ export class Registry {
       throw error;
     } finally {
       staging.close();
-      cgroup.close();
       object.close();
     }
   }
@@ -305,18 +318,40 @@ export class Registry {
 
   /** Attaches it, or detaches it. `folder`: the registry's. */
   setHook(folder: Folder, hook: OptionalHook, wanted: boolean): void {
-    const name = `link_${hook}`;
-    if (!wanted) {
-      folder.remove(name);
-      return;
-    }
-    if (folder.names().includes(name)) return;
+    if (wanted && !isAttached(folder, hook)) this.#attach(folder, { [hook]: optionalTypes[hook] });
+    else if (!wanted) folder.remove(linkName(hook));
+  }
+
+  /** Those that are not attached and should be: somebody detached them, or removed their pins. `folder`: the registry's. */
+  missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
+    return [...hookNames, ...optional].filter((hook) => !isAttached(folder, hook));
+  }
+
+  /** Attaches what is missing of those that always have to be. What came and went meanwhile was not seen: sweep() afterwards. */
+  repairHooks(folder: Folder): void {
+    this.#attachHooks(
+      hookNames.filter((hook) => !isAttached(folder, hook)),
+      folder,
+    );
+  }
+
+  #attachHooks(names: readonly Hook[], folder: Folder): void {
+    this.#attach(folder, Object.fromEntries(names.map((name) => [name, hooks[name]])));
+  }
+
+  #attach(folder: Folder, types: Partial<Record<Hook | OptionalHook, AttachType>>): void {
     const cgroup = openCgroup2();
     const target = cgroup.openSelf();
     try {
-      const link = attachBeside(`ilm_${hook}`, this.program(hook), target, optionalHooks[hook]);
-      link.pin(folder, name);
-      link.close();
+      for (const [name, type] of Object.entries(types) as [Hook | OptionalHook, AttachType][]) {
+        const link = attachBeside(`ilm_${name}`, this.program(name), target, type);
+        try {
+          folder.remove(linkName(name));
+          link.pin(folder, linkName(name));
+        } finally {
+          link.close();
+        }
+      }
     } finally {
       close(target);
       cgroup.close();
@@ -564,10 +599,30 @@ export class Registry {
     };
   }
 
+  get programIds(): ReadonlySet<number> {
+    return new Set([...this.#programs.values()].map(({ id }) => id));
+  }
+
   close(): void {
     for (const map of this.#maps.values()) map.close();
     for (const program of this.#programs.values()) program.close();
   }
+}
+
+/** Programs on cgroups that are for the namespace with that cookie, of whatever registry. */
+export function attachedHooks(netnsCookie: bigint): number[] {
+  const found = new Set<number>();
+  for (const link of allLinks()) {
+    const { isOnCgroup, isAttached, programId } = link.info();
+    if (!isOnCgroup || !isAttached || !programName(programId).startsWith("ilm_")) continue;
+    const constants = constantsOf(programId);
+    // The cookie comes first, in every version.
+    if (constants !== undefined && constants.length >= 8) {
+      const view = new DataView(constants.buffer, constants.byteOffset);
+      if (view.getBigUint64(0, true) === netnsCookie) found.add(programId);
+    }
+  }
+  return [...found];
 }
 
 function readMeta(map: BpfMap): Meta {
@@ -607,21 +662,13 @@ function attachBeside(
   }
 }
 
-function attachHooks(cgroup: Folder, staging: Folder, object: BpfObject): void {
-  const target = cgroup.openSelf();
-  try {
-    for (const { program: name, type } of hooks) {
-      const program = object.program(name);
-      let link: BpfLink | undefined;
-      try {
-        link = attachBeside(name, program, target, type);
-        link.pin(staging, `link_${name.replace(/^ilm_/, "")}`);
-      } finally {
-        link?.close();
-        program.close();
-      }
-    }
-  } finally {
-    close(target);
-  }
+function linkName(hook: Hook | OptionalHook): string {
+  return `link_${hook}`;
+}
+
+function isAttached(folder: Folder, hook: Hook | OptionalHook): boolean {
+  const link = openLink(folder, linkName(hook));
+  const attached = link?.info().isAttached === true;
+  link?.close();
+  return attached;
 }

@@ -6,6 +6,7 @@ import {
   ILM_CLASS_MASK,
   ILM_CLASS_OVERLAY,
   ILM_CLASS_PREFIX,
+  ILM_OFF,
   ILM_OWNED_WORDS,
   ILM_PORT_KEYS,
   ILM_PORT_LINE,
@@ -446,20 +447,28 @@ export function readBelow(map: BpfMap): Uint32Array {
   return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
 }
 
+/** Lines that are compared at once: of most, none changes. */
+const LINES_TOGETHER = 128;
+
 /** Only the lines that change: the other side mostly is as it is to be. */
 function putPorts(map: BpfMap, side: Side, wanted: Uint32Array): void {
   const there = new Uint8Array(readPorts(map, side).buffer);
   const bytes = new Uint8Array(wanted.buffer);
-  const keys: number[] = [];
-  const lines: Uint8Array[] = [];
-  for (let line = 0; line < LINES; line++) {
-    const at = line * LINE_BYTES;
-    const value = bytes.subarray(at, at + LINE_BYTES);
-    if (Buffer.compare(value, there.subarray(at, at + LINE_BYTES)) === 0) continue;
-    keys.push(side * LINES + line);
-    lines.push(value);
+  const changed = (first: number, count: number): boolean => {
+    const [start, end] = [first * LINE_BYTES, (first + count) * LINE_BYTES];
+    return Buffer.compare(bytes.subarray(start, end), there.subarray(start, end)) !== 0;
+  };
+  const lines: number[] = [];
+  for (let first = 0; first < LINES; first += LINES_TOGETHER) {
+    if (!changed(first, LINES_TOGETHER)) continue;
+    for (let line = first; line < first + LINES_TOGETHER; line++) {
+      if (changed(line, 1)) lines.push(line);
+    }
   }
-  map.updateAll(new Uint8Array(Uint32Array.from(keys).buffer), Buffer.concat(lines));
+  map.updateAll(
+    new Uint8Array(Uint32Array.from(lines, (line) => side * LINES + line).buffer),
+    Buffer.concat(lines.map((line) => bytes.subarray(line * LINE_BYTES, (line + 1) * LINE_BYTES))),
+  );
 }
 
 /** `firstClass`: where the side's classes begin. */
@@ -609,13 +618,21 @@ function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): vo
   map.update(zeroKey, encode(sidesLayout, { ...sides, generations }));
 }
 
-export function sideInForce(map: BpfMap): Side {
-  return readSides(map).current === 1 ? 1 : 0;
+/** What is in force, and whether it decides. */
+export interface InForceNow {
+  readonly side: Side;
+  readonly off: boolean;
 }
 
-/** Puts a side in force, at once and for all that reads the tables: of what is written, one byte changes. */
-export function putInForce(map: BpfMap, side: Side): void {
-  map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current: side }));
+export function readInForce(map: BpfMap): InForceNow {
+  const { current } = readSides(map);
+  return { side: (current & (ILM_SIDES - 1)) === 1 ? 1 : 0, off: (current & ILM_OFF) !== 0 };
+}
+
+/** At once and for all that reads the tables: of what is written, one byte changes. */
+export function putInForce(map: BpfMap, { side, off }: InForceNow): void {
+  const current = side + (off ? ILM_OFF : 0);
+  map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current }));
 }
 
 /** Number of the generation on a side; 0: there was none yet. */

@@ -20,10 +20,14 @@ export interface InForce {
   readonly engine: EngineInForce;
   /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
   readonly kfuncTrouble: string | null;
+  /** It decides nothing until it is switched on again. */
+  readonly off: boolean;
 }
 
 export interface ApplyResult {
   readonly generation: number;
+  /** Switched off (`ilm off`): in force, and nothing is decided. */
+  readonly off: boolean;
   /** False: the rules were in force already, nothing was done. */
   readonly changed: boolean;
   /** How many are in force now. */
@@ -36,7 +40,16 @@ export interface ApplyResult {
   readonly interfacesMissing: readonly string[];
   /** As in `InForce`. */
   readonly kfuncTrouble: string | null;
+  /** What had been detached or taken away, and is there again. */
+  readonly repaired: readonly Missing[];
 }
+
+/**
+ * Something that is ours and should be there: `sk_lookup` on the network namespace; a hook of the root cgroup, as `cgroup/sockops`;
+ * `ingress/eth0` or `egress/eth0`; an address of a service on lo.
+ */
+export type Missing = string;
+export const LOOKUP_MISSING: Missing = "sk_lookup";
 
 /** Live decisions. Closing it (or its process dying) ends the cost. */
 export interface DecisionStream extends AsyncIterable<ObservedDecision> {
@@ -91,9 +104,15 @@ export interface DataPlane {
   /** Where the pins are, e.g. /sys/fs/bpf/ilm/4026531840. */
   readonly pinPath: string;
   /** Null when nothing is loaded. */
+  /** Throws INCOMPATIBLE when rules decide whose state is another version's, not whole, or not to be found. */
   inForce(): InForce | null;
   /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
   apply(rules: Rules): ApplyResult;
+  /**
+   * Switches all that decides off, or on again as it was. Changes of the rules while it is off leave it so. The caller holds the writer's
+   * lock. False: it was so already. Throws NOT_LOADED.
+   */
+  setOff(off: boolean): boolean;
   /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
   steers(): boolean | null;
   /** The families of which the namespace has NAT, or a packet socket, so that ingress hands over nothing. Empty when nothing is loaded. */
@@ -121,6 +140,14 @@ export interface DataPlane {
    * ingress does not get it from there.
    */
   uncoveredInterfaces(): string[];
+  /** What is not attached although the rules in force need it, but for interfaces. Looks at the links themselves. Empty when nothing is loaded. */
+  detached(): readonly Missing[];
+  /** True: what is in force decides, and its pins are gone or covered, so that no other process finds it; the next `apply` makes them anew. */
+  isLost(): boolean;
+  /** Likewise, with interfaces and with addresses of services that are not on lo. */
+  missing(): readonly Missing[];
+  /** Puts back what is missing. The caller holds the writer's lock. What it was. */
+  repair(): readonly Missing[];
   /** Where programs of others run before ours, on the interfaces; empty when nothing is loaded. */
   overtaken(): Overtaken[];
   explain(packet: Packet): Explanation;

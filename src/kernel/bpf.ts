@@ -94,7 +94,9 @@ const iterCreate = libbpfFunction<[number], number>("int bpf_iter_create(int lin
 const linkNextId = libbpfFunction<[number, Uint32Array], number>(
   "int bpf_link_get_next_id(uint32_t start, void *next)",
 );
+const linkDetach = libbpfFunction<[number], number>("int bpf_link_detach(int fd)");
 const linkFdById = libbpfFunction<[number], number>("int bpf_link_get_fd_by_id(uint32_t id)");
+const mapFdById = libbpfFunction<[number], number>("int bpf_map_get_fd_by_id(uint32_t id)");
 const progFdById = libbpfFunction<[number], number>("int bpf_prog_get_fd_by_id(uint32_t id)");
 const testRun = libbpfFunction<[number, Uint8Array], number>(
   "int bpf_prog_test_run_opts(int program, void *options)",
@@ -426,22 +428,40 @@ export interface LinkInfo {
   /** For links on an interface; 0 when it is gone. */
   readonly interfaceIndex: number;
   readonly attachType: number;
+  /** False: somebody detached it, or what it was on is gone; it only keeps its program. Of links on cgroups, namespaces, interfaces. */
+  readonly isAttached: boolean;
+  readonly isOnCgroup: boolean;
 }
 
+const BPF_LINK_TYPE_CGROUP = 3;
 const BPF_LINK_TYPE_NETNS = 5;
 
 export class BpfLink extends Handle {
-  /** struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx: ifindex 16, attach_type 20. */
+  /**
+   * struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx: ifindex 16, attach_type 20; cgroup:
+   * cgroup_id 16 (64 bits). What a detached one was on is 0.
+   */
   info(): LinkInfo {
     const view = info(this.fd, 64);
+    const type = view.getUint32(0, true);
     return {
-      type: view.getUint32(0, true),
+      type,
       id: view.getUint32(4, true),
       programId: view.getUint32(8, true),
       netnsInode: view.getUint32(16, true),
       interfaceIndex: view.getUint32(16, true),
       attachType: view.getUint32(20, true),
+      isOnCgroup: type === BPF_LINK_TYPE_CGROUP,
+      isAttached:
+        type === BPF_LINK_TYPE_CGROUP
+          ? view.getBigUint64(16, true) !== 0n
+          : view.getUint32(16, true) !== 0,
     };
+  }
+
+  /** Takes it off what it is on; whoever holds it keeps only its program. */
+  detach(): void {
+    checkedBpf("bpf_link_detach", linkDetach(this.fd));
   }
 
   /** Swaps the program, atomically. */
@@ -575,21 +595,76 @@ export function createSocketMap(
   };
 }
 
-/** All sk_lookup links of a network namespace, in no order. */
-export function skLookupLinks(netnsInode: number): LinkInfo[] {
-  const found: LinkInfo[] = [];
+/** All links of the machine, in no order; each is closed when the next is asked for. */
+export function* allLinks(): Generator<BpfLink> {
   const next = new Uint32Array(1);
   for (let id = 0; linkNextId(id, next) === 0; id = next[0] ?? 0) {
     const fd = linkFdById(next[0] ?? 0);
     // Gone meanwhile.
     if (fd < 0) continue;
     const link = new BpfLink(fd);
+    try {
+      yield link;
+    } finally {
+      link.close();
+    }
+  }
+}
+
+/** Takes these programs off whatever they are attached to by a link. */
+export function detachPrograms(programIds: ReadonlySet<number>): void {
+  for (const link of allLinks()) {
+    const { programId, isAttached } = link.info();
+    if (isAttached && programIds.has(programId)) link.detach();
+  }
+}
+
+/** A link of the machine by its id, which is another descriptor of it; undefined when it is gone. */
+export function linkById(id: number): BpfLink | undefined {
+  const fd = linkFdById(id);
+  return fd < 0 ? undefined : new BpfLink(fd);
+}
+
+/** All sk_lookup links of a network namespace, in no order. */
+export function skLookupLinks(netnsInode: number): LinkInfo[] {
+  const found: LinkInfo[] = [];
+  for (const link of allLinks()) {
     const entry = link.info();
-    link.close();
     if (entry.type !== BPF_LINK_TYPE_NETNS || entry.attachType !== AttachType.skLookup) continue;
     if (entry.netnsInode === netnsInode) found.push(entry);
   }
   return found;
+}
+
+/** More than any program of ours has. */
+const PROGRAM_MAPS_MAX = 64;
+
+/** The constants that the program was loaded with (its map .rodata); undefined when it has none, or is gone. */
+export function constantsOf(programId: number): Uint8Array | undefined {
+  const fd = progFdById(programId);
+  if (fd < 0) return undefined;
+  const ids = new Uint32Array(PROGRAM_MAPS_MAX);
+  // struct bpf_prog_info: nr_map_ids 52, map_ids 56. What is asked for is said in the structure itself.
+  const bytes = new Uint8Array(232);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(52, ids.length, true);
+  view.setBigUint64(56, koffi.address(ids), true);
+  try {
+    checkedBpf("bpf_obj_get_info_by_fd", objInfo(fd, bytes, Uint32Array.of(bytes.length)));
+  } finally {
+    close(fd);
+  }
+  for (const id of ids.subarray(0, Math.min(view.getUint32(52, true), ids.length))) {
+    const mapFd = mapFdById(id);
+    if (mapFd < 0) continue;
+    const map = new BpfMap(mapFd);
+    try {
+      if (map.name.endsWith(".rodata")) return map.lookup(new Uint8Array(4));
+    } finally {
+      map.close();
+    }
+  }
+  return undefined;
 }
 
 /** The name the program was loaded with (at most 15 characters); empty when it is gone. struct bpf_prog_info: name 64. */

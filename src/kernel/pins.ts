@@ -17,7 +17,7 @@ export function folderName(kind: Numbered, number: number): string {
 }
 
 /** What is being built; renamed when it is complete, removed when it is found. */
-export function stagingName(kind: Numbered): string {
+export function stagingName(kind: Numbered | "link"): string {
   return `staging-${kind}`;
 }
 

@@ -67,6 +67,31 @@ export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
   return owners;
 }
 
+/**
+ * Does a process live in the network namespace, hold it open, or see it mounted somewhere? One that only another namespace's
+ * devices or sockets hold is not found. Walks all of /proc.
+ */
+export function isNetnsInUse(inode: number): boolean {
+  const name = `net:[${inode}]`;
+  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
+  const isAt = (path: string): boolean => orGone(() => readlinkSync(path), "") === name;
+  if (pids.some((pid) => isAt(`/proc/${pid}/ns/net`))) return true;
+  const mountNamespaces = new Set<string>();
+  for (const pid of pids) {
+    const mounts = orGone(() => readlinkSync(`/proc/${pid}/ns/mnt`), "");
+    if (!mountNamespaces.has(mounts)) {
+      mountNamespaces.add(mounts);
+      // The root of such a mount is the namespace's name (fs/nsfs.c).
+      if (orGone(() => readFileSync(`/proc/${pid}/mountinfo`, "utf8"), "").includes(` ${name} `)) {
+        return true;
+      }
+    }
+    const fds = orGone(() => readdirSync(`/proc/${pid}/fd`), []);
+    if (fds.some((fd) => isAt(`/proc/${pid}/fd/${fd}`))) return true;
+  }
+  return false;
+}
+
 /** False in a new namespace until somebody sets it up: nothing on 127.0.0.0/8 works then. */
 export function loopbackIsUp(): boolean {
   return (networkInterfaces()["lo"] ?? []).some((entry) => entry.address === "127.0.0.1");

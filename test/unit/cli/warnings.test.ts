@@ -41,6 +41,8 @@ const fine: Circumstances = {
   flows: { live: 100, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
   uncoveredInterfaces: [],
+  off: false,
+  detached: [],
   overtaken: [],
   kfuncTrouble: null,
 };

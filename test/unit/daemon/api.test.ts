@@ -154,6 +154,8 @@ describe("replies", () => {
     addressesRemoved: [],
     interfacesMissing: [],
     kfuncTrouble: null,
+    repaired: ["sk_lookup"],
+    off: false,
   };
 
   test("a result is decoded", () => {

@@ -87,6 +87,32 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
+  lost = false;
+
+  isLost(): boolean {
+    return this.lost;
+  }
+
+  detached(): [] {
+    return [];
+  }
+
+  /** What was taken away. */
+  gone: string[] = [];
+
+  missing(): readonly string[] {
+    return this.gone;
+  }
+
+  repair(): string[] {
+    if (this.fail !== null) {
+      const error = this.fail;
+      this.fail = null;
+      throw error;
+    }
+    return this.gone.splice(0);
+  }
+
   overtaken(): [] {
     return [];
   }
@@ -106,6 +132,14 @@ export class FakeDataPlane implements DataPlane {
 
   follow(): { close(): void } {
     return { close: () => undefined };
+  }
+
+  off = false;
+
+  setOff(off: boolean): boolean {
+    const changed = this.off !== off;
+    this.off = off;
+    return changed;
   }
 
   steers(): boolean {
@@ -137,6 +171,7 @@ export class FakeDataPlane implements DataPlane {
         engine: "registry",
         version: "0.0.0",
         kfuncTrouble: null,
+        off: false,
         rules: next,
       };
     }
@@ -149,6 +184,8 @@ export class FakeDataPlane implements DataPlane {
       addressesRemoved: [],
       interfacesMissing: [],
       kfuncTrouble: null,
+      repaired: [],
+      off: this.off,
     };
   }
 

@@ -31,6 +31,8 @@ const result: ChangeResult = {
   addressesRemoved: [],
   interfacesMissing: [],
   kfuncTrouble: null,
+  repaired: [],
+  off: false,
 };
 const unload: ApiChange = { kind: "unload" };
 

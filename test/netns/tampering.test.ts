@@ -1,0 +1,338 @@
+/**
+ * What is ours and somebody takes away: commands say what is gone, the next `apply` puts it back, and `run` does so by itself. Nobody
+ * begins from nothing while rules decide. Each test has a BPF file system of its own.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Mounts } from "../support/mounts.js";
+import { addressesOf, families, protocols } from "../support/matrix.js";
+import { useNetwork } from "../support/network.js";
+import { builtRoot, pinRoot } from "../support/paths.js";
+import { Background, eventually, must, run, type RunResult } from "../support/process.js";
+
+const network = useNetwork();
+let mounts: Mounts;
+
+const rules = `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+  - { name: kept, protocol: [tcp, udp], port: 6000, to: app }
+  - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
+`;
+
+interface Tampering {
+  readonly what: string;
+  /** In a shell: $PINS is the folder of the namespace's pins. */
+  readonly how: string;
+  /** What `status` says of it. */
+  readonly seen: RegExp;
+}
+
+const detach = (pin: string): string => `bpftool link detach pinned $PINS/${pin}`;
+const hook = (name: string): string => detach(`registry-*/link_${name}`);
+
+const tamperings: readonly Tampering[] = [
+  {
+    what: "the sk_lookup link is detached",
+    how: detach("lookup"),
+    seen: /DETACHED[^]*the sk_lookup program is not attached/,
+  },
+  {
+    what: "cgroup/sockops is detached",
+    how: hook("sockops"),
+    seen: /cgroup\/sockops is not attached/,
+  },
+  {
+    what: "cgroup/sendmsg4 and sendmsg6 are detached",
+    how: `${hook("sendmsg4")}; ${hook("sendmsg6")}`,
+    seen: /cgroup\/sendmsg6 is not attached/,
+  },
+  {
+    what: "cgroup/deliver is detached",
+    how: hook("deliver"),
+    seen: /cgroup\/deliver is not attached/,
+  },
+  {
+    what: "the pin of cgroup/post_bind4 is removed",
+    how: "rm $PINS/registry-*/link_post_bind4",
+    seen: /cgroup\/post_bind4 is not attached/,
+  },
+  {
+    what: "ingress is taken off an interface",
+    how: "for link in $PINS/registry-*/interfaces/ingress-*; do bpftool link detach pinned $link; done",
+    seen: /up0[^]*are not handed over/,
+  },
+  {
+    what: "egress is taken off an interface",
+    how: "for link in $PINS/registry-*/interfaces/egress-*; do bpftool link detach pinned $link; done",
+    seen: /up0/,
+  },
+  {
+    what: "a service's address is taken from lo",
+    how: "ip addr del fd5e:ed00::10/128 dev lo",
+    seen: /fd5e:ed00::10/,
+  },
+  {
+    what: "lo goes down and up",
+    how: "ip link set lo down; ip link set lo up",
+    seen: /fd5e:ed00::10/,
+  },
+];
+
+function command(...args: readonly string[]): readonly string[] {
+  return mounts.inside(network.server.ilmCommand(args));
+}
+
+async function ilm(...args: readonly string[]): Promise<RunResult> {
+  return await run(command(...args));
+}
+
+async function ilmDone(...args: readonly string[]): Promise<string> {
+  return await must(command(...args));
+}
+
+async function tamper(how: string): Promise<void> {
+  const { server } = network;
+  const script = `PINS=${pinRoot}/${server.inode}; set -e; ${how}`;
+  await must(mounts.inside(["nsenter", `--net=${server.path}`, "sh", "-c", script]));
+}
+
+/** Who answers, by protocol and family; and over UDP from another port than the daemon's. */
+async function answers(): Promise<Readonly<Record<string, string>>> {
+  const seen: Record<string, string> = {};
+  for (const family of families) {
+    const { public: dialled } = addressesOf[family];
+    for (const protocol of protocols) {
+      seen[`${protocol}${family}`] = await network.client.who(protocol, dialled, 6000);
+    }
+    seen[`moved${family}`] = await network.client.who("udp", dialled, 6100);
+  }
+  return seen;
+}
+
+/** How many of ours are on lo and up0, for both directions. */
+async function programsOnInterfaces(): Promise<number> {
+  const script = `console.log((await import("${builtRoot}src/dataplane/interfaces.js")).programsOnInterfaces().length)`;
+  const node = [process.execPath, "--input-type=module", "-e", script];
+  return Number(await must(network.server.inside(node)));
+}
+
+const served = { tcp4: "app", udp4: "app", moved4: "app", tcp6: "app", udp6: "app", moved6: "app" };
+
+let file: string;
+
+beforeAll(async () => {
+  const { server } = network;
+  await server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind"]);
+  file = server.file(rules, "rules.yaml");
+});
+
+async function listen(): Promise<void> {
+  await network.server.echo(
+    "app",
+    families.flatMap((family) =>
+      protocols.map((protocol) => [protocol, addressesOf[family].daemon, 6000] as const),
+    ),
+  );
+}
+
+describe("without a daemon of ours", () => {
+  beforeEach(async () => {
+    mounts = await Mounts.make(network.server);
+    await ilmDone("apply", "-f", file);
+  });
+
+  afterEach(async () => {
+    await ilmDone("unload");
+    await network.server.stopAll();
+  });
+
+  for (const { what, how, seen } of tamperings) {
+    test(`${what}: status says so, and the same rules applied again put it back`, async () => {
+      await tamper(how);
+      // Who starts meanwhile is not seen, and found afterwards.
+      await listen();
+      expect(await ilmDone("status")).toMatch(seen);
+      expect(await ilmDone("apply", "-f", file)).toContain("unchanged");
+      expect(await ilmDone("status")).not.toMatch(seen);
+      expect(await answers()).toEqual(served);
+    });
+  }
+
+  test("without the sk_lookup link explain says what is in the way, and another namespace's command leaves the state alone", async () => {
+    await tamper(detach("lookup"));
+    await listen();
+    expect(
+      JSON.parse((await ilm("explain", "tcp", "203.0.113.1:6000", "--json")).stdout),
+    ).toMatchObject({
+      verdict: "blocked",
+      obstacles: [{ kind: "detached", sure: true }],
+    });
+    const pins = mounts.pins();
+    await must(
+      mounts.inside(network.client.inside(network.server.ilmCommand(["unload"]).slice(0, -2))),
+    );
+    expect(mounts.pins()).toEqual(pins);
+    expect(await ilmDone("apply", "-f", file)).toContain(
+      "sk_lookup was not attached any more, and is again",
+    );
+    expect(await answers()).toEqual(served);
+  });
+
+  for (const { what, how } of [
+    {
+      what: "another BPF file system is mounted over the pins",
+      how: "mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
+    },
+    { what: "the folder of the generation is removed", how: "rm -r $PINS/generation-*" },
+    { what: "the folder of the programs is removed", how: "rm -r $PINS/programs-*" },
+    { what: "the folder of the registry is removed", how: "rm -r $PINS/registry-*" },
+  ]) {
+    test(`${what}: nobody begins from nothing, and a whole configuration takes over without a failed dial`, async () => {
+      await listen();
+      await tamper(how);
+      for (const args of [
+        ["status"],
+        ["add", "tcp:7000=127.0.1.10"],
+        ["remove", "kept"],
+        ["run"],
+      ]) {
+        const { status, stderr } = await ilm(...args);
+        expect(stderr).toMatch(
+          /^ilm: rules of ilm decide in this network namespace, and their state /,
+        );
+        expect(status).toBe(4);
+      }
+      expect((await ilm("doctor")).stdout).toContain(
+        "rules of ilm decide in this network namespace",
+      );
+      const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
+      await ilmDone("apply", "-f", file);
+      const { failed } = await load.stop();
+      expect(failed).toEqual({});
+      expect(await answers()).toEqual(served);
+      // Only what is found is attached.
+      expect(await programsOnInterfaces()).toBe(2 * 2);
+    });
+  }
+
+  test("off: nothing is decided, rules may change, and on all is as it was, with its counters", async () => {
+    await listen();
+    const refused = {
+      tcp4: "ECONNREFUSED",
+      udp4: "ECONNREFUSED",
+      moved4: "ECONNREFUSED",
+      tcp6: "ECONNREFUSED",
+      udp6: "ECONNREFUSED",
+      moved6: "ECONNREFUSED",
+    };
+    expect(await answers()).toEqual(served);
+    const counted = async (): Promise<unknown> =>
+      (JSON.parse(await ilmDone("mappings", "--json")) as readonly { counters: unknown }[]).map(
+        ({ counters }) => counters,
+      );
+    const before = await counted();
+    expect(await ilmDone("off")).toContain("off: nothing is decided");
+    expect(await ilmDone("off")).toContain("off already");
+    expect(await answers()).toEqual(refused);
+    expect(await ilmDone("status")).toMatch(/^state: +OFF/);
+    expect(JSON.parse(await ilmDone("status", "--json"))).toMatchObject({
+      loaded: true,
+      off: true,
+    });
+    expect(
+      JSON.parse((await ilm("explain", "tcp", "203.0.113.1:6000", "--json")).stdout),
+    ).toMatchObject({
+      verdict: "blocked",
+      decision: "selected",
+      obstacles: [{ kind: "off", sure: true }],
+    });
+    expect(await ilmDone("add", "tcp:7000=app:6000")).toContain("ilm is off");
+    expect(await network.client.who("tcp", "203.0.113.1", 7000)).toBe("ECONNREFUSED");
+    await ilmDone("remove", "tcp:7000");
+    expect(await counted()).toEqual(before);
+    expect(await ilmDone("on")).toContain("decides again");
+    expect(await answers()).toEqual(served);
+    expect(await ilmDone("status")).not.toMatch(/OFF/);
+  });
+});
+
+describe("beside run", () => {
+  let daemon: Background;
+
+  beforeAll(async () => {
+    const { server } = network;
+    mounts = await Mounts.make(server);
+    await ilmDone("apply", "-f", file);
+    await ilmDone("add", "tcp:7000=127.0.1.10:6000");
+    daemon = server.adopt(new Background(command("run", "-f", file)));
+    await daemon.waitForOutput(/ready:/);
+    await listen();
+  });
+
+  afterAll(async () => {
+    await daemon.stop("SIGTERM");
+    await ilmDone("unload");
+    await network.server.stopAll();
+  });
+
+  /** What its log says from now on. */
+  async function saysAfter(action: () => Promise<void>, wanted: RegExp): Promise<void> {
+    const before = daemon.stderr.length;
+    await action();
+    await eventually(`the log says ${wanted.source}`, async () =>
+      wanted.test(daemon.stderr.slice(before)) ? true : null,
+    );
+  }
+
+  for (const { what, how } of tamperings) {
+    test(`${what}: it is put back, and the log says what`, async () => {
+      await saysAfter(async () => await tamper(how), /taken away by somebody, put back/);
+      expect(await answers()).toEqual(served);
+      expect(JSON.parse(await ilmDone("status", "--json"))).toMatchObject({ warnings: [] });
+    });
+  }
+
+  for (const { what, how } of [
+    { what: "the pins are removed", how: "rm -r $PINS" },
+    {
+      what: "another BPF file system is mounted over the pins",
+      how: "mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
+    },
+    {
+      what: "the BPF file system is unmounted",
+      how: "umount --lazy /sys/fs/bpf; umount --lazy /sys/fs/bpf || true",
+    },
+    { what: "the folder of the generation is removed", how: "rm -r $PINS/generation-*" },
+  ]) {
+    test(`${what}: all is made anew, with what was added at run time, and no dial fails`, async () => {
+      const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
+      await saysAfter(async () => await tamper(how), /lost with it/);
+      const { failed } = await load.stop();
+      expect(failed).toEqual({});
+      expect(await answers()).toEqual(served);
+      expect(await network.client.who("tcp", "203.0.113.1", 7000)).toBe("app");
+      expect(JSON.parse(await ilmDone("status", "--json"))).toMatchObject({
+        loaded: true,
+        runtimeMappings: 1,
+        warnings: [],
+      });
+      expect(await programsOnInterfaces()).toBe(2 * 2);
+    });
+  }
+
+  test("off and on go through it, and it leaves off as it is", async () => {
+    await saysAfter(async () => {
+      expect(await ilmDone("off")).toContain("off");
+    }, /switched off/);
+    daemon.signal("SIGHUP");
+    await tamper(hook("sockops"));
+    await eventually("it has looked", async () =>
+      (await ilmDone("status")).includes("is not attached") ? null : true,
+    );
+    expect(await network.client.who("tcp", "203.0.113.1", 6000)).toBe("ECONNREFUSED");
+    await ilmDone("on");
+    expect(await answers()).toEqual(served);
+  });
+});
