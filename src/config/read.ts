@@ -70,7 +70,7 @@ export function readFiles(path: string): ReadResult {
 
 function listFolder(path: string): string[] {
   const names = readdirSync(path)
-    .filter((name) => /^[^.].*\.(?:yaml|yml|json|ndjson)$/.test(name))
+    .filter((name) => /^[^.].*\.(?:yaml|yml|json|ndjson)$/s.test(name))
     .toSorted();
   if (names.length === 0) {
     throw new Unreadable(
