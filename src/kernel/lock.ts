@@ -1,17 +1,37 @@
 /** One writer at a time per network namespace. The kernel drops the lock with the process, however it ends. */
-import { closeSync, constants, fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
+import { basename } from "node:path";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  readFileSync,
+  writeSync,
+  type Stats,
+} from "node:fs";
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
-import type { Folder } from "./folder.js";
+import { unless, type Folder } from "./folder.js";
 import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
-import { makeRuntimeFolder, notPermitted, openRuntimeFolder } from "./runtime-folder.js";
+import { cannotOpen, makeRuntimeFolder, openRuntimeFolder } from "./runtime-folder.js";
 
 export interface WriterLock {
+  /** False when the lock's file is gone, or another: then a lock on it keeps nobody out any more. */
+  isCurrent(): boolean;
   release(): void;
+}
+
+/** Who holds a lock. */
+export interface LockHolder {
+  readonly pid: number;
+  /** The command line without the interpreter; empty when the process is gone, or another user's. */
+  readonly command: string;
 }
 
 const EWOULDBLOCK = 11;
 const RETRY_MS = 20;
+/** Of a command line in a message. */
+const COMMAND_LENGTH = 120;
 
 function lockName(inode: number): string {
   return `${inode}.lock`;
@@ -28,10 +48,48 @@ function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-function holder(fd: number): string {
-  // From its beginning, wherever the descriptor stands.
-  const pid = readFileSync(`/proc/self/fd/${fd}`, "utf8").trim();
-  return /^\d+$/.test(pid) ? `process ${pid}` : "another process";
+/** Who has the writer's lock of this network namespace; null: nobody, or nobody whom this pid namespace has. Throws UNSAFE_PATH. */
+export function findLockHolder(inode: number): LockHolder | null {
+  const folder = openRuntimeFolder();
+  try {
+    const fd = folder?.openFile(lockName(inode));
+    if (fd === undefined) return null;
+    try {
+      return holderOf(fstatSync(fd));
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    folder?.close();
+  }
+}
+
+/** From /proc/locks (proc(5)): what stands in the file may be of a holder before. */
+function holderOf({ dev, ino }: Stats): LockHolder | null {
+  // dev_t as stat(2) gives it: 12 bits of the major number above the lowest 8 of the minor, its others above those.
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  const hex = (number: number): string => number.toString(16).padStart(2, "0");
+  const line = new RegExp(
+    `^\\d+: FLOCK +\\S+ +WRITE (\\d+) ${hex(major)}:${hex(minor)}:${ino} `,
+    "m",
+  );
+  const pid = Number(line.exec(readFileSync("/proc/locks", "utf8"))?.[1] ?? 0);
+  return pid === 0 ? null : { pid, command: commandOf(pid) };
+}
+
+function commandOf(pid: number): string {
+  const gone = ["ENOENT", "ESRCH", "EACCES", "EPERM"];
+  const text = unless(gone, () => readFileSync(`/proc/${pid}/cmdline`, "utf8")) ?? "";
+  const words = text.split("\0").filter((word) => word !== "");
+  if (/^node(?:js)?$/.test(basename(words[0] ?? "")) && words.length > 1) words.shift();
+  const command = [basename(words[0] ?? ""), ...words.slice(1)].join(" ");
+  return command.length > COMMAND_LENGTH ? `${command.slice(0, COMMAND_LENGTH - 3)}...` : command;
+}
+
+/** `process 4711 (ilm run -f /etc/ilm.yaml)` */
+export function describeHolder({ pid, command }: LockHolder): string {
+  return `process ${pid}${command === "" ? "" : ` (${command})`}`;
 }
 
 function openLock(folder: Folder, inode: number): number {
@@ -42,7 +100,7 @@ function openLock(folder: Folder, inode: number): number {
     throw new IlmError("INTERNAL", "a file that was to be made is not there");
   } catch (cause) {
     if (cause instanceof IlmError) throw cause;
-    throw notPermitted(`${folder.path}/${lockName(inode)}`, cause);
+    throw cannotOpen(`${folder.path}/${lockName(inode)}`, cause);
   }
 }
 
@@ -56,8 +114,8 @@ function isCurrent(fd: number, folder: Folder, inode: number): boolean {
 }
 
 /**
- * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder's pid,
- * UNSAFE_PATH, NOT_PERMITTED.
+ * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder,
+ * UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE.
  */
 export function acquireWriterLock(
   inode: number,
@@ -72,41 +130,56 @@ export function acquireWriterLock(
 }
 
 function lockIn(folder: Folder, inode: number, waitMs: number): WriterLock {
-  let fd = openLock(folder, inode);
-  const deadline = Date.now() + waitMs;
+  const deadline = performance.now() + waitMs;
   for (;;) {
+    const fd = openLock(folder, inode);
+    let ours = false;
     try {
       flock(fd, LOCK_EX | LOCK_NB);
-      if (isCurrent(fd, folder, inode)) break;
-      closeSync(fd);
-      fd = openLock(folder, inode);
+      ours = isCurrent(fd, folder, inode);
+      if (ours) return heldLock(fd, inode);
     } catch (error) {
-      if (errnoOf(error) !== EWOULDBLOCK) {
-        closeSync(fd);
-        throw error;
+      if (errnoOf(error) !== EWOULDBLOCK) throw error;
+      if (performance.now() >= deadline) {
+        const holder = holderOf(fstatSync(fd));
+        const who = holder === null ? "another process" : describeHolder(holder);
+        const path = `${folder.path}/${lockName(inode)}`;
+        throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
+          cause: error,
+          remedy: "Wait for it, or stop it; a process that died holds no lock",
+        });
       }
-      if (Date.now() < deadline) {
-        sleep(RETRY_MS);
-        continue;
-      }
-      const who = holder(fd);
-      closeSync(fd);
-      const path = `${folder.path}/${lockName(inode)}`;
-      throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
-        cause: error,
-        remedy: "Wait for it, or stop it; a process that died holds no lock",
-      });
+      sleep(RETRY_MS);
+    } finally {
+      if (!ours) closeSync(fd);
     }
   }
-  // Only so that others can say who it is: the lock itself is the kernel's.
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`);
+}
+
+function heldLock(fd: number, inode: number): WriterLock {
+  tellPid(fd);
   let held = true;
   return {
+    isCurrent: () => {
+      const folder = openRuntimeFolder();
+      try {
+        return held && folder !== undefined && isCurrent(fd, folder, inode);
+      } finally {
+        folder?.close();
+      }
+    },
     release: () => {
       if (!held) return;
       held = false;
       closeSync(fd);
     },
   };
+}
+
+/** For people and scripts who look into the file. The lock itself is the kernel's, so a full file system does not matter. */
+function tellPid(fd: number): void {
+  unless(["ENOSPC", "EDQUOT", "EIO"], () => {
+    ftruncateSync(fd, 0);
+    writeSync(fd, `${process.pid}\n`);
+  });
 }

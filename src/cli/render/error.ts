@@ -1,6 +1,6 @@
 /** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
-import { errorBody } from "../../daemon/error-body.js";
-import { ExitStatus, formatProblem, IlmError, type Problem } from "../../errors.js";
+import { errorBody, foreseen } from "../../daemon/error-body.js";
+import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
 import type { Context } from "../context.js";
 import { indent, printable } from "./text.js";
 
@@ -17,7 +17,8 @@ export function reportError(context: Context, error: unknown): ExitStatus {
     }
     if (body.remedy !== null) context.note(`${indent(body.remedy)}\n`);
   }
-  if (error instanceof IlmError) return error.exitStatus;
+  const known = foreseen(error);
+  if (known !== undefined) return known.exitStatus;
   if (!context.json) context.note(indent(bugReport(error)));
   return ExitStatus.failed;
 }
