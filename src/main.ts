@@ -1,5 +1,5 @@
 /** argv -> command -> exit status. The only place that exits. */
-import { reportUncaught, runCommandLine } from "./cli/main.js";
+import { enderOfPendingCalls, reportUncaught, runCommandLine } from "./cli/main.js";
 
 const argv = process.argv.slice(2);
 
@@ -13,4 +13,6 @@ process.stdout.on("error", endQuietlyWhenUnread);
 process.stderr.on("error", endQuietlyWhenUnread);
 // What nobody waits for may fail too, such as following UDP sockets; what is in force stays in force.
 process.on("uncaughtException", (error) => process.exit(reportUncaught(argv, error)));
-process.exitCode = await runCommandLine(argv);
+const status = await runCommandLine(argv);
+process.exitCode = status;
+(await enderOfPendingCalls())?.(status);
