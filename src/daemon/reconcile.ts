@@ -130,7 +130,7 @@ export class Reconciler {
         failed: this.#reload.failed + 1,
       };
       // The first time, the caller ends with the error and says it all.
-      if (this.#reload.done > 0) this.#complain(body);
+      if (this.#reload.done > 0 && body.code !== "DAEMON") this.#complain(body);
       throw error;
     }
   }
@@ -217,7 +217,7 @@ export class Reconciler {
       "error",
       generation === undefined
         ? "nothing is in force"
-        : `generation ${generation} stays in force; mend the file and it is read again`,
+        : `generation ${generation} stays in force${error.code === "CONFIGURATION" ? "; mend the file and it is read again" : ""}`,
     );
   }
 }
