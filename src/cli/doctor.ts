@@ -4,6 +4,7 @@ import { foreseen } from "../daemon/error-body.js";
 import { ExitStatus } from "../errors.js";
 import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
+import { findLockHolder } from "../kernel/lock-holder.js";
 import { sysctl } from "../kernel/procfs.js";
 import { auditListeners, joinListeners } from "../registry/registry.js";
 import { requestStatus } from "../daemon/client.js";
@@ -22,7 +23,7 @@ import { count, indent, printable } from "./render/text.js";
 import { namesOf, surveyMappings } from "./survey.js";
 import { unreachedWarnings } from "./unreached.js";
 import { findWarnings } from "./warnings.js";
-import { findWriter, isDaemon, unreachableWarning } from "./writer.js";
+import { isDaemon, unreachableWarning } from "./writer.js";
 
 type Check = HostReport["checks"][number];
 
@@ -84,7 +85,7 @@ async function askDaemon(
 ): Promise<{ daemon: DaemonStatus | null; check: Check }> {
   try {
     const daemon = await requestStatus(netnsInode);
-    const writer = daemon === null ? await findWriter(netnsInode) : null;
+    const writer = daemon === null ? findLockHolder(netnsInode) : null;
     if (writer !== null && isDaemon(writer)) {
       const { message, remedy } = unreachableWarning(writer, netnsInode);
       return { daemon, check: warningCheck("daemon", message, remedy) };

@@ -3,7 +3,7 @@ import type { DaemonStatus } from "../daemon/api.js";
 import { socketExists, socketPath } from "../daemon/socket-path.js";
 import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
-import type { LockHolder } from "../kernel/lock.js";
+import { describeHolder, findLockHolder, type LockHolder } from "../kernel/lock-holder.js";
 import { allMappings, type MptcpMode } from "../model/mapping.js";
 import { type Counters, sumCounters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
@@ -13,7 +13,7 @@ import { count, formatAge, indent } from "./render/text.js";
 import { findWarnings, type Warning } from "./warnings.js";
 import { unreachedWarnings } from "./unreached.js";
 import { withDataPlane } from "./with-data-plane.js";
-import { findWriter, isDaemon, unreachableWarning } from "./writer.js";
+import { isDaemon, unreachableWarning } from "./writer.js";
 
 /** Status 0 also when nothing is loaded: that is an answer. */
 export async function status(context: Context): Promise<void> {
@@ -67,7 +67,7 @@ async function askDaemon(netnsInode: number): Promise<Asked> {
       const daemon = await requestStatus(netnsInode);
       if (daemon !== null) return { daemon, trouble: null, writer: null };
     }
-    const writer = await findWriter(netnsInode);
+    const writer = findLockHolder(netnsInode);
     const unreachable = writer !== null && isDaemon(writer);
     const trouble = unreachable ? unreachableWarning(writer, netnsInode) : null;
     return { daemon: null, trouble, writer };
@@ -94,10 +94,7 @@ function notes(
   writer: LockHolder | null,
 ): string[] {
   if (daemon !== null || trouble !== null) return [];
-  const found =
-    writer === null
-      ? []
-      : [`process ${writer.pid} (${writer.command}) is about to change the rules`];
+  const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
   if (inForce === null) return found;
   const { source } = inForce.rules;
   if (source !== null) {

@@ -5,7 +5,8 @@ import type { DataPlane } from "../dataplane/types.js";
 import { diffRules } from "../compile/diff.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
-import { describeHolder, findLockHolder, type WriterLock } from "../kernel/lock.js";
+import type { WriterLock } from "../kernel/lock.js";
+import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { emptyRules, type Rules } from "../model/mapping.js";
 import { version } from "../version.js";
 import type { ApiChange, DaemonStatus } from "./api.js";
@@ -14,6 +15,7 @@ import { socketExists, socketPath } from "./socket-path.js";
 import { loadDesired, type Source } from "./desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import { keepApi } from "./keep-api.js";
+import { keepFollowing } from "./keep-following.js";
 import { KeptLock } from "./kept-lock.js";
 import type { Logger } from "./log.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
@@ -149,7 +151,7 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
 
   // Watching begins before reading, so that no change falls between the two.
   follow(reconciler.source.path);
-  const following = dataPlane.follow();
+  const following = keepFollowing(dataPlane, log);
   const clock = setInterval(() => {
     follower?.check();
     void reconciler.resync();

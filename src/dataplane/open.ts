@@ -585,10 +585,11 @@ class KernelDataPlane implements DataPlane {
     return watchDecisions(lock, () => this.#current());
   }
 
-  follow(): { close(): void } {
+  follow(onError?: (error: unknown) => void): { close(): void } {
     return new Follower(
       () => this.#current()?.registry,
       () => this.#meetInterfaces(),
+      onError,
     );
   }
 

@@ -157,6 +157,22 @@ describe("what does not return, or is gone", () => {
     expect(run.process.stderr).toContain("the lock's file was removed: it is made again");
   });
 
+  test("a file that could not be read for want of descriptors is read when there are some, by itself", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    const run = await server.startRun(["-f", file]);
+    const limit = async (files: number): Promise<string> =>
+      await server.must(["prlimit", `--pid=${run.process.pid}`, `--nofile=${files}:4096`]);
+    await limit(8);
+    renameSync(server.file(rulesFor(7001)), file);
+    await run.process.waitForOutput(/\(EMFILE\) - Allow it more: LimitNOFILE=/);
+    await run.process.waitForOutput(/this may pass: tried again in/);
+    await answersOn(network, 7000);
+    await limit(4096);
+    await answersOn(network, 7001);
+    expect((await run.stop("SIGTERM")).status).toBe(0);
+  });
+
   test("a service manager that is not there costs a line of the log, and no more", async () => {
     const { server } = network;
     const command = server.ilmCommand(["run", "-f", server.file(rulesFor(7000))]);
