@@ -144,9 +144,18 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
     follower =
       path === null
         ? null
-        : followFile(path, () => {
-            reload(`${path} changed`);
-          });
+        : followFile(
+            path,
+            () => {
+              reload(`${path} changed`);
+            },
+            () => {
+              log.log(
+                "warning",
+                `the file system of ${path} does not answer: it is not followed now`,
+              );
+            },
+          );
   }
 
   // Watching begins before reading, so that no change falls between the two.

@@ -23,11 +23,14 @@ export interface FileFollower {
   close(): void;
 }
 
-/** Calls `onChange` some 50 ms after the last of a burst of events that left the file different. */
+/**
+ * Calls `onChange` some 50 ms after the last of a burst of events that left the file different, and `onSilence` once when its
+ * file system stops answering, so that nothing more is seen of it.
+ */
 export function followFile(
   path: string,
   onChange: () => void,
-  debounceMs: number = DEBOUNCE_MS,
+  onSilence: () => void = () => undefined,
 ): FileFollower {
   const file = resolve(path);
   let watchers: FSWatcher[] = [];
@@ -39,6 +42,7 @@ export function followFile(
   /** The look that is under way, and whether another was asked for meanwhile. */
   let looking: Promise<void> | null = null;
   let again = false;
+  let silent = false;
 
   function check(): void {
     if (looking !== null) {
@@ -63,7 +67,10 @@ export function followFile(
       if (error instanceof LookTooLong) return null;
       throw error;
     });
-    if (closed || now === null || now === seen) return;
+    if (closed) return;
+    if (now === null && !silent) onSilence();
+    silent = now === null;
+    if (now === null || now === seen) return;
     const first = seen === null;
     seen = now;
     if (!first) onChange();
@@ -81,7 +88,7 @@ export function followFile(
     timer = setTimeout(() => {
       timer = null;
       check();
-    }, debounceMs);
+    }, DEBOUNCE_MS);
   }
 
   /** Only when the folders are not those that are watched already. */
