@@ -15,7 +15,7 @@ export interface KeepApiOptions {
   readonly path: string;
   readonly serve: () => Promise<ApiServer>;
   readonly log: Logger;
-  /** Before each look, for what has to be there as well; what it throws is told, and the look is over. */
+  /** Before each look: keeps the lock; what it throws is told, and the look is over. */
   readonly prepare?: () => void;
   /** Before the socket is made anew: the answers to what came in over the old one are given. */
   readonly settled: () => Promise<void>;
@@ -41,27 +41,39 @@ export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
   async function open(): Promise<void> {
     server = await serve();
     identity = socketIdentity(path);
+    settle();
+  }
+
+  function settle(): void {
     failures = 0;
     complaint = "";
   }
 
-  function complain(error: unknown): void {
+  function complain(error: unknown, missing: string): void {
     failures += 1;
     notBefore = performance.now() + pauseAfter(failures);
     const { code, message, remedy } = errorBody(shortOf(error, path));
     if (message === complaint) return;
     complaint = message;
     const then = "The rules stay active, and it is tried again.";
-    log.log("error", `no API: ${message} - ${remedy === null ? "" : `${remedy} `}${then}`, {
+    log.log("error", `no ${missing}: ${message} - ${remedy === null ? "" : `${remedy} `}${then}`, {
       code,
     });
   }
 
   async function look(): Promise<void> {
+    if (performance.now() < notBefore) return;
     try {
-      if (performance.now() < notBefore) return;
       prepare?.();
-      if (server !== null && socketIdentity(path) === identity) return;
+    } catch (error) {
+      complain(error, "lock");
+      return;
+    }
+    try {
+      if (server !== null && socketIdentity(path) === identity) {
+        settle();
+        return;
+      }
       if (server !== null) {
         log.log("warning", `${path} is gone: it is made again`);
         await settled();
@@ -72,15 +84,16 @@ export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
       await open();
       log.log("info", `the API is served on ${path} again`);
     } catch (error) {
-      complain(error);
+      complain(error, "API");
     }
   }
 
   try {
+    prepare?.();
     await open();
   } catch (error) {
     if (!mayPass(error)) throw error;
-    complain(error);
+    complain(error, "API");
   }
   const clock = setInterval(() => {
     looking ??= look().finally(() => {
