@@ -10,6 +10,7 @@ _ilm() {
     --seconds) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
+    --wait) COMPREPLY=(); return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
@@ -20,6 +21,7 @@ _ilm() {
       --seconds) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
       --label) index=$((index + 1)) ;;
+      --wait) index=$((index + 1)) ;;
       -*) ;;
       *) command=${COMP_WORDS[index]}; break ;;
     esac
@@ -38,12 +40,12 @@ _ilm() {
     diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;
     run) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    apply) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    add) words="--replace -V --version --json --netns --no-color -h --help" ;;
-    remove) words="-V --version --json --netns --no-color -h --help" ;;
+    apply) words="-f --file --wait -V --version --json --netns --no-color -h --help" ;;
+    add) words="--replace --wait -V --version --json --netns --no-color -h --help" ;;
+    remove) words="--wait -V --version --json --netns --no-color -h --help" ;;
     off) words="-V --version --json --netns --no-color -h --help" ;;
     on) words="-V --version --json --netns --no-color -h --help" ;;
-    unload) words="-V --version --json --netns --no-color -h --help" ;;
+    unload) words="--wait -V --version --json --netns --no-color -h --help" ;;
     demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
     schema) words="-V --version --json --netns --no-color -h --help" ;;
     completion) words="-V --version --json --netns --no-color -h --help bash zsh fish" ;;

@@ -156,6 +156,7 @@ _ilm() {
         apply)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -166,6 +167,7 @@ _ilm() {
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         add)
           _arguments '--replace[take the place of a mapping of the same name that was added before]' \
+            '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -175,7 +177,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         remove)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
@@ -200,7 +203,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         unload)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \

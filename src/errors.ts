@@ -53,6 +53,8 @@ export const errorCatalogue = {
   NETNS: ExitStatus.notPossible,
   /** The daemon did not answer, or answered nonsense. */
   DAEMON: ExitStatus.failed,
+  /** The host is short of descriptors, memory or room, or a file system cannot be written to, or does not answer. It may pass. */
+  UNAVAILABLE: ExitStatus.notPossible,
 } as const satisfies Record<string, ExitStatus>;
 export type ErrorCode = keyof typeof errorCatalogue;
 
@@ -98,6 +100,57 @@ export class IlmError extends Error {
   get exitStatus(): ExitStatus {
     return errorCatalogue[this.code];
   }
+}
+
+/** What the host is short of, by errno: what is wrong, and what would be right. All of these may pass by themselves. */
+const shortages: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
+  EMFILE: [
+    "this process has as many open files as it may have",
+    "Allow it more: LimitNOFILE= in a unit, `ulimit -n` in a shell.",
+  ],
+  ENFILE: [
+    "all processes together have as many open files as the host allows",
+    "Raise the sysctl fs.file-max, or end what holds them: `lsof` shows who.",
+  ],
+  ENOSPC: [
+    "its file system is full, or has no inodes left",
+    "Make room: `df -h` and `df -i` show which one is full.",
+  ],
+  EDQUOT: ["the quota of its file system is used up", "Raise the quota, or remove files."],
+  EROFS: [
+    "its file system is read-only",
+    "Mount it writable: `mount -o remount,rw MOUNTPOINT`; in a unit, ReadWritePaths= allows it.",
+  ],
+  ENOMEM: [
+    "there is no memory for it",
+    "Free some, or give this cgroup more: MemoryMax= in a unit.",
+  ],
+  EIO: ["its disk or file system reports an error", "See what the kernel says: `dmesg`."],
+  ESTALE: ["the server of its file system has forgotten it", "Mount that file system again."],
+  ETIMEDOUT: ["its server does not answer", "See whether the server of that file system is there."],
+};
+
+/** The error for what failed with this errno; undefined when the errno says nothing of the host. */
+export function unavailable(what: string, errno: string, cause: unknown): IlmError | undefined {
+  const shortage = shortages[errno];
+  if (shortage === undefined) return undefined;
+  const [why, remedy] = shortage;
+  return new IlmError("UNAVAILABLE", `${what}: ${why} (${errno})`, { cause, remedy });
+}
+
+/** The errno that the words of the dynamic loader, and of who calls it, stand for. */
+export function shortageInWords(error: unknown): "EMFILE" | "ENFILE" | "ENOMEM" | undefined {
+  const words = error instanceof Error ? error.message : "";
+  if (/too many open files in system/i.test(words)) return "ENFILE";
+  if (/too many open files/i.test(words)) return "EMFILE";
+  return /cannot allocate memory/i.test(words) ? "ENOMEM" : undefined;
+}
+
+/** The errno of a failed call of node:fs, node:net and the like; undefined for other errors. */
+export function nodeErrno(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  const { code } = error;
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
 /** `file:line:column: path: what is wrong; what would be right` */

@@ -1,5 +1,5 @@
 /** argv -> command -> exit status. The only place that exits. */
-import { reportUncaught, runCommandLine } from "./cli/main.js";
+import { enderOfPendingCalls, reportUncaught, runCommandLine } from "./cli/main.js";
 
 const argv = process.argv.slice(2);
 
@@ -14,6 +14,7 @@ process.stderr.on("error", endQuietlyWhenUnread);
 // What nobody waits for may fail too, such as following UDP sockets; what is in force stays in force.
 process.on("uncaughtException", (error) => process.exit(reportUncaught(argv, error)));
 // No top-level await: the bundle is CommonJS.
-void runCommandLine(argv).then((status) => {
+void runCommandLine(argv).then(async (status) => {
   process.exitCode = status;
+  (await enderOfPendingCalls())?.(status);
 });

@@ -22,3 +22,15 @@ export function beginStep(step: string): void {
 export function tellShare(done: number, total: number): void {
   watcher?.(current, total > 0 ? done / total : null);
 }
+
+let waitWatcher: ((what: string) => void) | null = null;
+
+/** Told what the command line waits for, also where no progress is shown. */
+export function watchWaits(next: ((what: string) => void) | null): void {
+  waitWatcher = next;
+}
+
+/** Nothing goes on for a while, and somebody else is the reason: "waiting for ..., at most 30 s". */
+export function tellWait(what: string): void {
+  waitWatcher?.(what);
+}

@@ -19,7 +19,13 @@ export const layers = {
 } as const satisfies Record<string, readonly string[]>;
 
 /** Importable by all; they import nothing. */
-export const everyones: readonly string[] = ["errors", "version", "progress"];
+export const everyones: readonly string[] = [
+  "errors",
+  "version",
+  "progress",
+  "patience",
+  "printable",
+];
 
 /** These give the same result on every host: no file, no socket, no process. */
 const pureLayers: readonly string[] = ["model", "compile", "registry"];

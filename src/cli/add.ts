@@ -6,9 +6,10 @@ import { print, type Context } from "./context.js";
 import { warnOfHost } from "../daemon/host-warnings.js";
 import { noteWarnings } from "./render/error.js";
 import { describeMapping, mappingShape } from "./render/mapping.js";
+import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
-export interface AddOptions {
+export interface AddOptions extends WaitOptions {
   /** Takes the place of a mapping of the same name that was added before. */
   readonly replace?: boolean;
 }
@@ -20,16 +21,14 @@ export async function add(
   options: AddOptions,
   texts: readonly string[],
 ): Promise<void> {
+  const wait = { waitSeconds: waitSeconds(options) };
   const { parseMappingArgument } = await import("../config/argument.js");
   await withDataPlane(async (dataPlane) => {
     const services = dataPlane.inForce()?.rules.file.services ?? [];
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
     const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
-    const performed = await performChange(dataPlane, {
-      kind: "add",
-      mappings,
-      replace: options.replace === true,
-    });
+    const replace = options.replace === true;
+    const performed = await performChange(dataPlane, { kind: "add", mappings, replace }, wait);
     const warnings = await warnOfHost(given, services);
     noteWarnings(context, warnings);
     const added = mappings.map((mapping) => mappingShape(mapping, true));

@@ -6,16 +6,18 @@ import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
 import { count, indent } from "./render/text.js";
 import { unreachedWarnings } from "./unreached.js";
+import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
 export async function apply(
   context: Context,
-  options: SourceOptions,
+  options: SourceOptions & WaitOptions,
   mappings: readonly string[],
 ): Promise<void> {
+  const wait = { waitSeconds: waitSeconds(options) };
   const { source, given, file, warnings } = await loadWanted(options, mappings);
   const { performed, unreached } = await withDataPlane(async (dataPlane) => {
-    const done = await performChange(dataPlane, { kind: "apply", source, given, file });
+    const done = await performChange(dataPlane, { kind: "apply", source, given, file }, wait);
     return {
       performed: done,
       unreached: await unreachedWarnings(

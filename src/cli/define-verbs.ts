@@ -1,8 +1,16 @@
 /** The commands that change what is in force. */
 import { Argument, Option } from "commander";
 import type { AddOptions } from "./add.js";
-import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
+import {
+  fileOption,
+  groups,
+  MAPPING_WORDS,
+  mappingsArgument,
+  waitOption,
+  type Define,
+} from "./define.js";
 import type { SourceOptions } from "./load.js";
+import type { WaitOptions } from "./wait.js";
 
 export function defineVerbs(define: Define): void {
   define({
@@ -10,7 +18,7 @@ export function defineVerbs(define: Define): void {
     group: groups.change,
     summary: "put rules in force, then stay: follow listeners and the file, serve API and metrics",
     description: [
-      "The file (or folder) is read again when it changes and on SIGHUP; when it is wrong then, the rules in force stay, and the log and `ilm status` say so. SIGTERM and SIGINT end the daemon and leave the rules in force. Without a file and mappings it goes on with what is in force.",
+      "The file (or folder) is read again when it changes and on SIGHUP; when it is wrong then, the rules in force stay, and the log and `ilm status` say so. What fails because the host is short of something (descriptors, memory, room, a file system that answers) is tried again by itself. SIGTERM and SIGINT end the daemon and leave the rules in force. Without a file and mappings it goes on with what is in force.",
       "While it is at work it alone writes: apply, add, remove and unload hand their change to it. A file that is applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root only, and tells systemd when it is ready. The log goes to standard error; with --json each line is one object.",
       MAPPING_WORDS,
     ],
@@ -38,10 +46,11 @@ export function defineVerbs(define: Define): void {
     summary: "make the kernel do what the file says, in one atomic step, then exit",
     description: [
       "What it puts in force stays after it exits; no daemon is needed. Mappings added at run time stay too.",
+      "The file may be a pipe, such as the shell's <(...), which is given up when nothing comes out of it for 30 seconds.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
-    options: [fileOption()],
+    options: [fileOption(), waitOption()],
     examples: [
       { command: "ilm apply -f /etc/ilm/ilm.yaml", purpose: "a file" },
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
@@ -51,7 +60,11 @@ export function defineVerbs(define: Define): void {
     task:
       ([mappings], options) =>
       async (context) =>
-        (await import("./apply.js")).apply(context, options as SourceOptions, mappings as string[]),
+        (await import("./apply.js")).apply(
+          context,
+          options as SourceOptions & WaitOptions,
+          mappings as string[],
+        ),
   });
   define({
     name: "add",
@@ -64,6 +77,7 @@ export function defineVerbs(define: Define): void {
     arguments: [new Argument("<MAPPING...>", "e.g. tcp:8080=127.0.1.10:80")],
     options: [
       new Option("--replace", "take the place of a mapping of the same name that was added before"),
+      waitOption(),
     ],
     examples: [
       { command: "ilm add tcp:8080=127.0.1.10:80", purpose: "one more port for a daemon" },
@@ -86,12 +100,13 @@ export function defineVerbs(define: Define): void {
       "By name, or by the very text that they were added with. Mappings of a file are removed in the file.",
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
+    options: [waitOption()],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
     json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by, removed: [name]}",
     task:
-      ([names]) =>
+      ([names], options) =>
       async (context) =>
-        (await import("./remove.js")).remove(context, names as string[]),
+        (await import("./remove.js")).remove(context, options as WaitOptions, names as string[]),
   });
   define({
     name: "off",
@@ -122,8 +137,10 @@ export function defineVerbs(define: Define): void {
     description: [
       "Programs, maps, links, files, and the addresses that ilm put on lo. A daemon that is at work ends with it.",
     ],
+    options: [waitOption()],
     examples: [{ command: "ilm unload", purpose: "as if ilm had never been there" }],
     json: "{unloaded, by}",
-    task: () => async (context) => (await import("./unload.js")).unload(context),
+    task: (_, options) => async (context) =>
+      (await import("./unload.js")).unload(context, options as WaitOptions),
   });
 }

@@ -60,5 +60,10 @@ export const fileOption = (): Option =>
     "-f, --file <FILE>",
     "configuration: a file, a folder of files, or - for standard input",
   );
+export const waitOption = (): Option =>
+  new Option(
+    "--wait <SECONDS>",
+    "give up when another writer keeps this change waiting for so long (default: 30)",
+  );
 export const mappingsArgument = (): Argument =>
   new Argument("[MAPPING...]", "mappings beside those of the file, e.g. tcp:8080=127.0.1.10:80");

@@ -1,8 +1,10 @@
 /** `ilm doctor`: can this host do it, and what stands in the way? Each with its remedy. */
 import type { DaemonStatus } from "../daemon/api.js";
-import { ExitStatus, IlmError } from "../errors.js";
+import { foreseen } from "../daemon/error-body.js";
+import { ExitStatus } from "../errors.js";
 import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
+import { findLockHolder } from "../kernel/lock-holder.js";
 import { sysctl } from "../kernel/procfs.js";
 import { auditListeners, joinListeners } from "../registry/registry.js";
 import { requestStatus } from "../daemon/client.js";
@@ -21,6 +23,7 @@ import { count, indent, printable } from "./render/text.js";
 import { namesOf, surveyMappings } from "./survey.js";
 import { unreachedWarnings } from "./unreached.js";
 import { findWarnings } from "./warnings.js";
+import { isDaemon, unreachableWarning } from "./writer.js";
 
 type Check = HostReport["checks"][number];
 
@@ -82,6 +85,11 @@ async function askDaemon(
 ): Promise<{ daemon: DaemonStatus | null; check: Check }> {
   try {
     const daemon = await requestStatus(netnsInode);
+    const writer = daemon === null ? findLockHolder(netnsInode) : null;
+    if (writer !== null && isDaemon(writer)) {
+      const { message, remedy } = unreachableWarning(writer, netnsInode);
+      return { daemon, check: warningCheck("daemon", message, remedy) };
+    }
     const found = daemon === null ? "not running" : `pid ${daemon.pid}, version ${daemon.version}`;
     return { daemon, check: { name: "daemon", ok: true, severity: "ok", found, remedy: "" } };
   } catch (error) {
@@ -186,13 +194,14 @@ function warningCheck(name: string, found: string, remedy: string): Check {
 }
 
 function asCheck(name: string, error: unknown): Check {
-  if (!(error instanceof IlmError)) throw error;
+  const known = foreseen(error);
+  if (known === undefined) throw error;
   return {
     name,
     ok: false,
     severity: "error",
-    found: `${error.code}: ${error.message}`,
-    remedy: error.remedy ?? "",
+    found: `${known.code}: ${known.message}`,
+    remedy: known.remedy ?? "",
   };
 }
 

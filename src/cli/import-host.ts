@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import type { Host } from "../config/import-nft.js";
 import type { NftSources, Saved } from "../config/nft/sources.js";
 import { listedTexts } from "../config/nft/text.js";
-import { IlmError } from "../errors.js";
+import { IlmError, nodeErrno } from "../errors.js";
 import { boundSockets } from "../kernel/bound-sockets.js";
 import { unless } from "../kernel/folder.js";
 import { ephemeralPorts, sysctl } from "../kernel/procfs.js";
@@ -89,12 +89,22 @@ function save(programs: readonly string[], variant?: "-legacy"): Saved[] {
   return [];
 }
 
+/** A host's rules are listed in seconds; a program that takes longer waits for something. */
+const PATIENCE_MS = 120_000;
+
 /** What the program prints; null: it is not there, or failed. */
 function ask([program = "", ...args]: readonly string[]): string | null {
-  const { status, stdout } = spawnSync(program, args, {
+  const { status, stdout, error } = spawnSync(program, args, {
     encoding: "utf8",
+    timeout: PATIENCE_MS,
+    killSignal: "SIGKILL",
     maxBuffer: 1 << 30,
     stdio: ["ignore", "pipe", "ignore"],
   });
+  if (nodeErrno(error) === "ETIMEDOUT") {
+    throw new IlmError("UNAVAILABLE", `${program} did not end within ${PATIENCE_MS / 1000} s`, {
+      remedy: "See what it waits for, or save what it prints to a file and give that.",
+    });
+  }
   return status === 0 ? stdout : null;
 }

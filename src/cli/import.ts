@@ -1,5 +1,4 @@
 /** `ilm import`: what others have, as a configuration of ours. Reads only, and activates nothing. */
-import { readFileSync } from "node:fs";
 import { formatImported, type Imported } from "../config/imported.js";
 import { ExitStatus, IlmError } from "../errors.js";
 import { print, type Context } from "./context.js";
@@ -60,7 +59,7 @@ async function fromTubular(files: readonly string[], labels: readonly string[]):
       remedy: "Write it as --label foo=127.0.1.10:80.",
     });
   });
-  return importTubular(parse(read(file), file), new Map(destinations));
+  return importTubular(parse(await read(file), file), new Map(destinations));
 }
 
 async function fromNft(files: readonly string[]): Promise<Imported> {
@@ -70,7 +69,7 @@ async function fromNft(files: readonly string[]): Promise<Imported> {
     import("./import-host.js"),
   ]);
   if (files.length === 0) return importNft(askHost(), importingHost());
-  const texts = files.map((name) => ({ name, text: read(name) }));
+  const texts = await Promise.all(files.map(async (name) => ({ name, text: await read(name) })));
   return importNft(
     {
       saved: texts.filter(({ text }) => looksLikeIptables(text)),
@@ -82,12 +81,9 @@ async function fromNft(files: readonly string[]): Promise<Imported> {
   );
 }
 
-function read(file: string): string {
-  try {
-    return readFileSync(file === "-" ? 0 : file, "utf8");
-  } catch (cause) {
-    throw new IlmError("NOT_FOUND", `${file} cannot be read`, { cause, remedy: "Check the path." });
-  }
+async function read(file: string): Promise<string> {
+  const { readText } = await import("../config/read.js");
+  return readText(file);
 }
 
 function parse(text: string, file: string): unknown {

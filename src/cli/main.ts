@@ -3,6 +3,8 @@ import { ExitStatus } from "../errors.js";
 import { processContext, type GlobalOptions } from "./context.js";
 import type { Task } from "./define.js";
 import { buildProgram } from "./program.js";
+import { hasPendingCalls } from "../patience.js";
+import { watchWaits } from "../progress.js";
 import { clearProgress, showProgress } from "./progress.js";
 import { reportError } from "./render/error.js";
 import { translateParserError } from "./usage-error.js";
@@ -19,6 +21,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
       enterNetns(options.netns);
     }
     showProgress();
+    watchWaits((what) => {
+      context.note(`ilm: ${what}\n`);
+    });
     try {
       status = (await task(context)) ?? ExitStatus.done;
     } finally {
@@ -41,6 +46,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
     return error === null ? ExitStatus.done : reportError(processContext(globals(argv)), error);
   }
   return status;
+}
+
+/** Ends the process although calls have not returned that node would wait for; undefined when there are none, and it ends by itself. */
+export async function enderOfPendingCalls(): Promise<((status: ExitStatus) => void) | undefined> {
+  if (!hasPendingCalls()) return undefined;
+  return (await import("../kernel/end.js")).endAtOnce;
 }
 
 /** Tells the error and says with which status to end. */

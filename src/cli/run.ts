@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { runDaemon } from "../daemon/daemon.js";
 import { createLogger } from "../daemon/log.js";
 import { IlmError } from "../errors.js";
+import { watchWaits } from "../progress.js";
 import type { Context } from "./context.js";
 import type { SourceOptions } from "./load.js";
 
@@ -17,8 +18,9 @@ export async function run(
       remedy: "Write it to a file, or use `ilm apply -f -`.",
     });
   }
-  await runDaemon({
-    source: { path: path === null ? null : resolve(path), mappings },
-    log: createLogger({ json: context.json, write: (line) => context.note(line) }),
+  const log = createLogger({ json: context.json, write: (line) => context.note(line) });
+  watchWaits((what) => {
+    log.log("info", what);
   });
+  await runDaemon({ source: { path: path === null ? null : resolve(path), mappings }, log });
 }

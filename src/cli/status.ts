@@ -3,6 +3,7 @@ import type { DaemonStatus } from "../daemon/api.js";
 import { socketExists, socketPath } from "../daemon/socket-path.js";
 import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
+import { describeHolder, findLockHolder, type LockHolder } from "../kernel/lock-holder.js";
 import { allMappings, type MptcpMode } from "../model/mapping.js";
 import { type Counters, sumCounters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
@@ -12,6 +13,7 @@ import { count, formatAge, indent } from "./render/text.js";
 import { findWarnings, lookupDetached, type Warning } from "./warnings.js";
 import { unreachedWarnings } from "./unreached.js";
 import { withDataPlane } from "./with-data-plane.js";
+import { isDaemon, unreachableWarning } from "./writer.js";
 
 /** Status 0 also when nothing is loaded: that is an answer. */
 export async function status(context: Context): Promise<void> {
@@ -19,7 +21,7 @@ export async function status(context: Context): Promise<void> {
     const inForce = dataPlane.inForce();
     // Without rules they have no bearing on anything, and their lister would have to be loaded first.
     const listeners = inForce === null ? [] : dataPlane.listeners();
-    const { daemon, trouble } = await askDaemon(dataPlane.netnsInode);
+    const { daemon, trouble, writer } = await askDaemon(dataPlane.netnsInode);
     const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
     const { flows, faults } = circumstances;
     const found = findWarnings(circumstances);
@@ -48,8 +50,9 @@ export async function status(context: Context): Promise<void> {
       flows,
       faults,
       daemon,
+      writer,
       warnings,
-      notes: notes(inForce, daemon, trouble),
+      notes: notes(inForce, daemon, trouble, writer),
       pinPath: dataPlane.pinPath,
     };
     print(context, shape, () => render(context, shape));
@@ -57,19 +60,31 @@ export async function status(context: Context): Promise<void> {
 }
 
 /** A daemon that hangs must not make `status` fail: then it is needed most. */
-async function askDaemon(
-  netnsInode: number,
-): Promise<{ daemon: DaemonStatus | null; trouble: Warning | null }> {
+async function askDaemon(netnsInode: number): Promise<Asked> {
   try {
     // Most often there is none, and then the client need not be loaded.
-    if (!socketExists(socketPath(netnsInode))) return { daemon: null, trouble: null };
-    const { requestStatus } = await import("../daemon/client.js");
-    return { daemon: await requestStatus(netnsInode), trouble: null };
+    if (socketExists(socketPath(netnsInode))) {
+      const { requestStatus } = await import("../daemon/client.js");
+      const daemon = await requestStatus(netnsInode);
+      if (daemon !== null) return { daemon, trouble: null, writer: null };
+    }
+    const writer = findLockHolder(netnsInode);
+    const unreachable = writer !== null && isDaemon(writer);
+    const trouble = unreachable ? unreachableWarning(writer, netnsInode) : null;
+    return { daemon: null, trouble, writer };
   } catch (error) {
     if (!(error instanceof IlmError)) throw error;
     const { message, remedy } = error;
-    return { daemon: null, trouble: { kind: "daemon", message, remedy: remedy ?? "" } };
+    const trouble: Warning = { kind: "daemon", message, remedy: remedy ?? "" };
+    return { daemon: null, trouble, writer: null };
   }
+}
+
+interface Asked {
+  readonly daemon: DaemonStatus | null;
+  readonly trouble: Warning | null;
+  /** Who has the lock although no daemon answers. */
+  readonly writer: LockHolder | null;
 }
 
 /** What follows from no daemon being at work. */
@@ -77,10 +92,12 @@ function notes(
   inForce: InForce | null,
   daemon: DaemonStatus | null,
   trouble: Warning | null,
+  writer: LockHolder | null,
 ): string[] {
-  if (inForce === null || daemon !== null || trouble !== null) return [];
+  if (daemon !== null || trouble !== null) return [];
+  const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
+  if (inForce === null) return found;
   const { source } = inForce.rules;
-  const found: string[] = [];
   if (source !== null) {
     found.push(`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`);
   }
@@ -104,6 +121,7 @@ interface StatusShape {
   readonly lookups: Counters | null;
   readonly flows: FlowCount | null;
   readonly daemon: DaemonStatus | null;
+  readonly writer: LockHolder | null;
   readonly warnings: readonly Warning[];
   readonly notes: readonly string[];
 }
@@ -127,7 +145,7 @@ function render({ colours }: Context, shape: StatusShape): string {
   } else {
     facts.push(["state", "nothing is loaded"]);
   }
-  facts.push(["netns", String(shape.netns)], ["daemon", describeDaemon(shape.daemon)]);
+  facts.push(["netns", String(shape.netns)], ["daemon", describeDaemon(shape)]);
   if (shape.lookups !== null) {
     const { existing, selected, missed, errors } = shape.lookups;
     facts.push([
@@ -155,8 +173,10 @@ function stateOf({ off, warnings }: StatusShape, colours: Context["colours"]): s
   return colours.green("loaded");
 }
 
-function describeDaemon(daemon: DaemonStatus | null): string {
-  if (daemon === null) return "not running";
+function describeDaemon({ daemon, writer }: StatusShape): string {
+  if (daemon === null) {
+    return writer === null || !isDaemon(writer) ? "not running" : `pid ${writer.pid}, out of reach`;
+  }
   const follows = daemon.following === null ? "follows no file" : `follows ${daemon.following}`;
   return `pid ${daemon.pid}, ${follows}`;
 }

@@ -169,6 +169,15 @@ function refusedReload(daemon: DaemonStatus | null): Warning[] {
   const error = daemon?.lastReload?.error ?? null;
   if (daemon === null || error === null) return [];
   const file = daemon.following ?? "the configuration";
+  if (error.code === "UNAVAILABLE") {
+    return [
+      {
+        kind: "reload-failed",
+        message: `${file} as it is now could not be applied, the rules before it stay active: ${error.message}`,
+        remedy: `${error.remedy ?? ""} The daemon tries again by itself.`.trimStart(),
+      },
+    ];
+  }
   return [
     {
       kind: "reload-failed",

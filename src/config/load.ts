@@ -10,6 +10,7 @@ import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";
 import { readNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
+import { formatMebibytes, type InputOptions } from "./input.js";
 import { readFiles, type File } from "./read.js";
 import { buildRuleSet } from "./rules.js";
 import { formatPath, wholeFile, type Source, type TextProblem } from "./source.js";
@@ -21,16 +22,21 @@ export interface Loaded {
   readonly warnings: readonly Problem[];
 }
 
+export interface LoadedFile extends Loaded {
+  /** Another process can read it again by the same path. */
+  readonly again: boolean;
+}
+
 /** 16 MiB: the YAML parser needs some 200 bytes and 1.5 microseconds for each byte it reads. */
 export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
 
 /**
  * Reads a file, `-` (standard input), or a folder with all its *.yaml, *.yml, *.json and *.ndjson in the order of their names.
- * Throws CONFIGURATION with every problem, also when something cannot be read.
+ * Rejects with CONFIGURATION and every problem, also when something cannot be read; with UNAVAILABLE when that may pass.
  */
-export function loadConfiguration(path: string): Loaded {
-  const { files, names, problems } = readFiles(path);
-  return load(files, names, problems);
+export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
+  const { files, names, problems, again } = await readFiles(path, options);
+  return { ...load(files, names, problems), again };
 }
 
 /** The same for texts at hand; files share their services. Throws CONFIGURATION with every problem. */
@@ -90,7 +96,7 @@ function read({ name, text: raw }: File, problems: Problems): Source | null {
   const json = /\.(?:nd)?json$/.test(name) || isJson(text);
   if (!json && text.length > MAX_YAML_LENGTH) {
     return refuse(
-      `the file has more than ${MAX_YAML_LENGTH / 1024 / 1024} MiB of YAML`,
+      `the file has ${formatMebibytes(text.length)} of YAML, and at most ${formatMebibytes(MAX_YAML_LENGTH)} are read`,
       "write it as JSON, which is read a hundred times faster",
     );
   }

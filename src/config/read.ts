@@ -1,23 +1,22 @@
 /** Files, standard input and folders -> texts; whatever cannot be read is a problem with its own words. */
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readSync,
-  statSync,
-  type Stats,
-} from "node:fs";
+import { readdir as readdirCall, stat as statCall } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
-import type { Problem } from "../errors.js";
+import { IlmError, nodeErrno, unavailable, type Problem } from "../errors.js";
+import { ownDescriptor, patiently, readInput, Unreadable, type InputOptions } from "./input.js";
 import { Lines } from "./lines.js";
 import { quote, wholeFile, type Place } from "./source.js";
 
-/** 256 MiB: some four million mappings in JSON. */
-export const MAX_FILE_BYTES = 256 * 1024 * 1024;
+const stat = promisify(statCall);
+const readdir = promisify(readdirCall);
 
 export const STDIN_NAME = "<stdin>";
+
+/** Of the configurations in one folder. */
+const MAX_FILES = 10_000;
+/** 1 GiB: of all files in one folder. */
+const MAX_FOLDER_BYTES = 1024 * 1024 * 1024;
 
 export interface File {
   readonly name: string;
@@ -29,48 +28,78 @@ export interface ReadResult {
   /** Names of all files, also of those that could not be read, in order. */
   readonly names: readonly string[];
   readonly problems: readonly Problem[];
+  /** A file or a folder, which another process can read again by the same path. */
+  readonly again: boolean;
 }
 
-class Unreadable extends Error {
-  readonly hint: string;
-  readonly place: Place;
-  constructor(message: string, hint: string, place: Place = wholeFile) {
-    super(message);
-    this.hint = hint;
-    this.place = place;
-  }
-}
-
-/** A file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the order of their names, hidden ones left out. */
-export function readFiles(path: string): ReadResult {
+/**
+ * A file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the order of their names, hidden ones
+ * left out. Rejects with UNAVAILABLE, which says nothing of the file, and with the reason of `signal`.
+ */
+export async function readFiles(path: string, options: InputOptions = {}): Promise<ReadResult> {
   const files: File[] = [];
   const names: string[] = [];
   const problems: Problem[] = [];
-  const attempt = (name: string, read: () => void): void => {
+  let total = 0;
+  let again = true;
+  const attempt = async (name: string, read: () => Promise<void>): Promise<void> => {
     try {
-      read();
+      await read();
     } catch (error) {
+      options.signal?.throwIfAborted();
       problems.push(toProblem(name, error));
     }
   };
-  const readInto = (name: string, source: string | 0): void => {
+  const readInto = async (name: string, source: string, how: InputOptions): Promise<void> => {
     names.push(name);
-    attempt(name, () => files.push({ name, text: decode(readBytes(source)) }));
+    await attempt(name, async () => {
+      const input = await readInput(source, how);
+      const { bytes } = input;
+      again &&= input.again;
+      total += bytes.length;
+      if (total > MAX_FOLDER_BYTES) {
+        throw new Unreadable(
+          "the files up to this one have more than 1 GiB, which is the most that is read",
+          "write fewer or wider mappings (ranges, prefixes)",
+        );
+      }
+      files.push({ name, text: decode(bytes) });
+    });
   };
-  if (path === "-") {
-    readInto(STDIN_NAME, 0);
+  if (ownDescriptor(path) !== null) {
+    await readInto(path === "-" ? STDIN_NAME : path, path, options);
   } else {
-    attempt(path, () => {
-      if (!statSync(path).isDirectory()) return readInto(path, path);
-      for (const name of listFolder(path)) readInto(join(path, name), join(path, name));
+    await attempt(path, async () => {
+      if (!(await isFolder(path, options))) return readInto(path, path, options);
+      for (const name of await listFolder(path, options)) {
+        await readInto(join(path, name), join(path, name), { ...options, filesOnly: true });
+        if (total > MAX_FOLDER_BYTES) return;
+      }
     });
   }
-  return { files, names, problems };
+  return { files, names, problems, again };
 }
 
-function listFolder(path: string): string[] {
-  const names = readdirSync(path)
-    .filter((name) => /^[^.].*\.(?:yaml|yml|json|ndjson)$/.test(name))
+/** One file of another program's, or standard input. Throws NOT_FOUND when it cannot be read, and UNAVAILABLE. */
+export async function readText(path: string): Promise<string> {
+  try {
+    return (await readInput(path)).bytes.toString("utf8");
+  } catch (cause) {
+    const { message, hint } = toProblem(path, cause);
+    throw new IlmError("NOT_FOUND", `${path}: ${message}`, {
+      cause,
+      remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
+    });
+  }
+}
+
+async function isFolder(path: string, options: InputOptions): Promise<boolean> {
+  return (await patiently(path, options, () => stat(path))).isDirectory();
+}
+
+async function listFolder(path: string, options: InputOptions): Promise<string[]> {
+  const names = (await patiently(path, options, () => readdir(path)))
+    .filter((name) => /^[^.].*\.(?:yaml|yml|json|ndjson)$/s.test(name))
     .toSorted();
   if (names.length === 0) {
     throw new Unreadable(
@@ -78,59 +107,13 @@ function listFolder(path: string): string[] {
       "put files named *.yaml, *.yml, *.json or *.ndjson into it",
     );
   }
+  if (names.length > MAX_FILES) {
+    throw new Unreadable(
+      `the folder holds ${names.length} files, and at most ${MAX_FILES} are read`,
+      "put several mappings into one file",
+    );
+  }
   return names;
-}
-
-/** Everything up to the end, however long the kind of file pretends to be. */
-function readBytes(source: string | 0): Buffer {
-  const descriptor = source === 0 ? 0 : openSync(source, "r");
-  try {
-    const stats = fstatSync(descriptor);
-    if (stats.isDirectory()) {
-      throw new Unreadable(
-        "this is a folder, not a file",
-        "move its files up, or give its own path",
-      );
-    }
-    if (stats.size > MAX_FILE_BYTES) throw tooLarge();
-    return readToEnd(descriptor, stats);
-  } finally {
-    if (source !== 0) closeSync(descriptor);
-  }
-}
-
-function readToEnd(descriptor: number, stats: Stats): Buffer {
-  const chunks: Buffer[] = [];
-  let total = 0;
-  let chunkBytes = Math.max(64 * 1024, stats.size + 1);
-  for (;;) {
-    const chunk = Buffer.allocUnsafe(chunkBytes);
-    const bytesRead = readWaiting(descriptor, chunk);
-    if (bytesRead === 0) return Buffer.concat(chunks);
-    total += bytesRead;
-    if (total > MAX_FILE_BYTES) throw tooLarge();
-    chunks.push(chunk.subarray(0, bytesRead));
-    chunkBytes = 1024 * 1024;
-  }
-}
-
-/** Standard input may have been set non-blocking by whoever shares it; then wait for it. */
-function readWaiting(descriptor: number, chunk: Buffer): number {
-  for (;;) {
-    try {
-      return readSync(descriptor, chunk);
-    } catch (error) {
-      if (errnoOf(error) !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-    }
-  }
-}
-
-function tooLarge(): Unreadable {
-  return new Unreadable(
-    `the file is larger than ${MAX_FILE_BYTES / 1024 / 1024} MiB`,
-    "split it into several files in a folder",
-  );
 }
 
 function decode(bytes: Buffer): string {
@@ -210,12 +193,17 @@ const reasons: Readonly<Record<string, readonly [message: string, hint: string]>
   EBADF: ["standard input is closed", "give a file, or pipe the configuration in"],
 };
 
+/** Throws what says nothing of the file: UNAVAILABLE. */
 function toProblem(file: string, error: unknown): Problem {
+  if (error instanceof IlmError) throw error;
   if (error instanceof Unreadable) {
     return problem(file, error.place, error.message, error.hint);
   }
-  const code = errnoOf(error);
-  if (code === null) throw error;
+  const code = nodeErrno(error);
+  if (code === undefined) throw error;
+  // Nothing is wrong with the file then, and the next look may succeed.
+  const short = unavailable(`${file} cannot be read`, code, error);
+  if (short !== undefined) throw short;
   const [message, hint] = reasons[code] ?? [`it cannot be read: ${code}`, "check the file"];
   return problem(file, wholeFile, message, hint);
 }
@@ -229,9 +217,4 @@ function problem(file: string, place: Place, message: string, hint: string): Pro
     message,
     hint,
   };
-}
-
-function errnoOf(error: unknown): string | null {
-  if (!(error instanceof Error) || !("code" in error)) return null;
-  return typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code) ? error.code : null;
 }

@@ -4,18 +4,26 @@ import { openDataPlane } from "../dataplane/open.js";
 import type { DataPlane } from "../dataplane/types.js";
 import { diffRules } from "../compile/diff.js";
 import { formatMappingArgument } from "../config/argument.js";
-import { acquireWriterLock } from "../kernel/lock.js";
-import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
+import { IlmError } from "../errors.js";
+import type { WriterLock } from "../kernel/lock.js";
+import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { emptyRules, type Rules } from "../model/mapping.js";
 import { version } from "../version.js";
-import { type DaemonStatus } from "./api.js";
-import { socketPath } from "./socket-path.js";
+import type { ApiChange, DaemonStatus } from "./api.js";
+import { requestStatus } from "./client.js";
+import { socketExists, socketPath } from "./socket-path.js";
 import { loadDesired, type Source } from "./desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
+import { keepApi } from "./keep-api.js";
+import { keepFollowing } from "./keep-following.js";
+import { KeptLock } from "./kept-lock.js";
 import type { Logger } from "./log.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
+import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
 import { serveApi } from "./server.js";
+import { ServiceManager } from "./service-manager.js";
+import { awaitTurn } from "./turn.js";
 
 export interface DaemonOptions {
   readonly source: Source;
@@ -26,33 +34,81 @@ export interface DaemonOptions {
 const RESYNC_MS = 30_000;
 /** How often it is looked whether something was taken away: a look costs some milliseconds. */
 const REPAIR_MS = 1_000;
+/** A daemon that is being stopped serves no longer than this. */
+const ENDING_MS = 2_000;
 
 /**
- * Works until SIGTERM, SIGINT or an unload over the socket; the rules stay in force, except after an unload.
- * Throws when it cannot begin: LOCKED, CONFIGURATION (what was in force before stays), and what opening the data plane throws.
+ * Works until SIGTERM, SIGINT or an unload over the socket; the rules stay in force, except after an unload. What fails at the
+ * start and may pass is tried again. Throws when it cannot begin: LOCKED, CONFIGURATION (what was in force before stays), and
+ * what opening the data plane throws.
  */
 export async function runDaemon({ source, log }: DaemonOptions): Promise<void> {
   const dataPlane = openDataPlane();
+  const end = endSignal();
+  const manager = new ServiceManager(log);
   try {
-    const lock = acquireWriterLock(dataPlane.netnsInode, { waitMs: 2_000 });
+    const { netnsInode } = dataPlane;
+    const lock = new KeptLock(netnsInode, await takeLock(netnsInode, log, end.signal), log);
     try {
-      await work(dataPlane, source, log);
+      await work({ dataPlane, source, log, end, manager, lock });
     } finally {
       lock.release();
     }
+  } catch (error) {
+    if (!isCalledOff(error, end.signal)) throw error;
+    log.log("info", `${await end.reason}: ends before it was ready`);
   } finally {
+    manager.close();
+    end.dispose();
     dataPlane.close();
   }
 }
 
-async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<void> {
+/** Is it only that the daemon was told to end while it waited for something? */
+function isCalledOff(error: unknown, signal: AbortSignal): boolean {
+  if (!signal.aborted) return false;
+  return error === signal.reason || (error instanceof Error && error.name === "AbortError");
+}
+
+/** Waits for its turn. Throws LOCKED when another daemon is at work, and not about to end. */
+async function takeLock(netnsInode: number, log: Logger, signal: AbortSignal): Promise<WriterLock> {
+  let servedSince: number | null = null;
+  const refuseBesideDaemon = async (): Promise<null> => {
+    if (!socketExists(socketPath(netnsInode))) {
+      servedSince = null;
+      return null;
+    }
+    servedSince ??= performance.now();
+    if (performance.now() - servedSince < ENDING_MS) return null;
+    const holder = findLockHolder(netnsInode);
+    if (holder === null || (await requestStatus(netnsInode)) === null) return null;
+    throw new IlmError("LOCKED", `another daemon is at work: ${describeHolder(holder)}`, {
+      remedy: "Stop it first, or hand it the file: `ilm apply -f FILE`.",
+    });
+  };
+  return await untilItPasses(
+    () => awaitTurn<never>({ netnsInode, instead: refuseBesideDaemon, signal }),
+    log,
+    signal,
+  );
+}
+
+interface Work extends DaemonOptions {
+  readonly dataPlane: DataPlane;
+  readonly end: EndSignal;
+  readonly manager: ServiceManager;
+  readonly lock: KeptLock;
+}
+
+async function work({ dataPlane, source, log, end, manager, lock }: Work): Promise<void> {
   const startedAt = new Date().toISOString();
-  const end = endSignal();
   let follower: FileFollower | null = null;
+  let retry: NodeJS.Timeout | null = null;
+  let failures = 0;
   const reconciler = new Reconciler({
     dataPlane,
     log,
-    load: loadDesired,
+    load: (from) => loadDesired(from, { filesOnly: true, signal: end.signal }),
     source: takeOver(dataPlane, source),
     onSource: follow,
     onUnloaded: () => {
@@ -62,17 +118,25 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
   });
 
   function reload(reason: string): void {
+    if (retry !== null) clearTimeout(retry);
+    retry = null;
     log.log("info", `${reason}: reading the configuration again`);
-    sdNotify(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`);
+    manager.reloading();
     // A refusal is logged by the reconciler and shown by `status`.
     reconciler.submit({ kind: "reload" }).then(
       ({ generation }) => {
-        sdNotify(`READY=1\nSTATUS=generation ${generation ?? 0} in force`);
+        failures = 0;
+        manager.ready(`generation ${generation ?? 0} in force`);
       },
-      () => {
-        sdNotify(
-          "READY=1\nSTATUS=the configuration was refused; the rules before it stay in force",
-        );
+      (error: unknown) => {
+        manager.ready("the configuration was refused; the rules before it stay in force");
+        if (!mayPass(error) || end.signal.aborted) return;
+        failures += 1;
+        const pause = pauseAfter(failures);
+        log.log("info", `this may pass: tried again in ${pause / 1000} s`);
+        retry = setTimeout(() => {
+          reload("another attempt");
+        }, pause);
       },
     );
   }
@@ -82,14 +146,23 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
     follower =
       path === null
         ? null
-        : followFile(path, () => {
-            reload(`${path} changed`);
-          });
+        : followFile(
+            path,
+            () => {
+              reload(`${path} changed`);
+            },
+            () => {
+              log.log(
+                "warning",
+                `the file system of ${path} does not answer: it is not followed now`,
+              );
+            },
+          );
   }
 
   // Watching begins before reading, so that no change falls between the two.
   follow(reconciler.source.path);
-  const following = dataPlane.follow();
+  const following = keepFollowing(dataPlane, log);
   const clock = setInterval(() => {
     follower?.check();
     void reconciler.resync();
@@ -102,8 +175,11 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
   };
   process.on("SIGHUP", onHangUp);
   try {
-    await reconciler.submit({ kind: "reload" });
-    const server = await serveApi(socketPath(dataPlane.netnsInode), {
+    // Assigned in a function, which control flow analysis does not see.
+    await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
+    await untilItPasses(() => reconciler.submit({ kind: "reload" }), log, end.signal);
+    const path = socketPath(dataPlane.netnsInode);
+    const handlers = {
       status: (): DaemonStatus => ({
         pid: process.pid,
         version,
@@ -112,14 +188,23 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
         lastReload: reconciler.reloadState.last,
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
-      change: (change) => reconciler.submit(change),
+      change: (change: ApiChange) => reconciler.submit(change),
       metrics: () => metricsOf(dataPlane, reconciler),
+    };
+    const server = await keepApi({
+      path,
+      serve: () => serveApi(path, handlers),
+      log,
+      prepare: () => {
+        lock.keep();
+      },
+      settled: () => reconciler.idle(),
     });
     try {
-      sdNotify("READY=1\nSTATUS=rules in force");
+      manager.ready("rules in force");
       log.log("info", `ready: network namespace ${dataPlane.netnsInode}, pid ${process.pid}`);
       const reason = await end.reason;
-      sdNotify("STOPPING=1");
+      manager.stopping();
       log.log(
         "info",
         reason === "unload" ? "ends: unloaded" : `${reason}: ends; the rules stay in force`,
@@ -132,10 +217,9 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
     process.off("SIGHUP", onHangUp);
     clearInterval(clock);
     clearInterval(guard);
+    if (retry !== null) clearTimeout(retry);
     following.close();
-    // Assigned in a function, which control flow analysis does not see.
     (follower as FileFollower | null)?.close();
-    end.dispose();
   }
 }
 
@@ -205,19 +289,27 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
 interface EndSignal {
   /** Settles with the signal's name, or `unload`. */
   readonly reason: Promise<string>;
+  /** Calls off what waits, once the reason is there. */
+  readonly signal: AbortSignal;
   now(reason: string): void;
   dispose(): void;
 }
 
 function endSignal(): EndSignal {
   const { promise, resolve } = withResolvers<string>();
+  const controller = new AbortController();
+  const now = (reason: string): void => {
+    resolve(reason);
+    controller.abort(new IlmError("DAEMON", "the daemon is about to end"));
+  };
   const signals = ["SIGTERM", "SIGINT"] as const;
-  for (const signal of signals) process.on(signal, resolve);
+  for (const signal of signals) process.on(signal, now);
   return {
     reason: promise,
-    now: resolve,
+    signal: controller.signal,
+    now,
     dispose() {
-      for (const signal of signals) process.off(signal, resolve);
+      for (const signal of signals) process.off(signal, now);
     },
   };
 }

@@ -2,6 +2,8 @@
 import { resolve } from "node:path";
 import { configurationError, type Problem } from "../errors.js";
 import { mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
+import type { InputOptions } from "../config/input.js";
+import type { LoadedFile } from "../config/load.js";
 import { warnOfHost } from "./host-warnings.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
@@ -12,37 +14,38 @@ export interface Source {
 }
 
 export interface Desired {
-  /** Absolute; null when there is no file that could be read again. */
+  /** Absolute; null when there is no file that could be read again (a pipe gives its content once). */
   readonly source: string | null;
-  /** The mappings given as arguments; empty when there is no reading them again with their file (standard input). */
+  /** The mappings given as arguments; empty when there is no reading them again with their file (a pipe). */
   readonly given: readonly string[];
   readonly file: RuleSet;
   readonly warnings: readonly Problem[];
 }
 
-/** Reads everything anew. Throws CONFIGURATION with every problem. */
-export async function loadDesired(source: Source): Promise<Desired> {
+/** Reads everything anew. Throws CONFIGURATION with every problem, and UNAVAILABLE. */
+export async function loadDesired(source: Source, options?: InputOptions): Promise<Desired> {
   const { path } = source;
-  const loaded = path === null ? noFile : await readFile(path);
+  const loaded = path === null ? noFile : await readFile(path, options);
   const given = await readArguments(source.mappings, loaded.ruleSet);
   refuseSameName(loaded.ruleSet.mappings, given);
   const mappings = [...loaded.ruleSet.mappings, ...given];
   return {
-    source: path === null || path === "-" ? null : resolve(path),
-    given: path === "-" ? [] : source.mappings,
+    source: path === null || !loaded.again ? null : resolve(path),
+    given: loaded.again ? source.mappings : [],
     file: { ...loaded.ruleSet, mappings },
     warnings: [...loaded.warnings, ...(await warnOfHost(mappings, loaded.ruleSet.services))],
   };
 }
 
-const noFile: { ruleSet: RuleSet; warnings: readonly Problem[] } = {
+const noFile: LoadedFile = {
   ruleSet: { services: [], mappings: [] },
   warnings: [],
+  again: true,
 };
 
-async function readFile(path: string): Promise<{ ruleSet: RuleSet; warnings: readonly Problem[] }> {
+async function readFile(path: string, options?: InputOptions): Promise<LoadedFile> {
   const { loadConfiguration } = await import("../config/load.js");
-  return loadConfiguration(path);
+  return loadConfiguration(path, options);
 }
 
 async function readArguments(texts: readonly string[], ruleSet: RuleSet): Promise<Mapping[]> {

@@ -1,5 +1,12 @@
 /** Errors as plain data: over the socket, and in `--json`. */
-import { IlmError, type ErrorCode, type Problem } from "../errors.js";
+import {
+  IlmError,
+  nodeErrno,
+  shortageInWords,
+  unavailable,
+  type ErrorCode,
+  type Problem,
+} from "../errors.js";
 
 export interface ErrorBody {
   readonly code: ErrorCode;
@@ -8,18 +15,34 @@ export interface ErrorBody {
   readonly problems: readonly Problem[];
 }
 
-/** Any error as plain data; what is not an IlmError is a bug and becomes INTERNAL. */
+/** Any error as plain data; what is neither an IlmError nor a shortage of the host is a bug and becomes INTERNAL. */
 export function errorBody(error: unknown): ErrorBody {
-  if (error instanceof IlmError) {
+  const known = foreseen(error);
+  if (known !== undefined) {
     return {
-      code: error.code,
-      message: error.message,
-      remedy: error.remedy ?? null,
-      problems: error.problems,
+      code: known.code,
+      message: known.message,
+      remedy: known.remedy ?? null,
+      problems: known.problems,
     };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { code: "INTERNAL", message, remedy: null, problems: [] };
+}
+
+/** The error as one of the catalogue: any call may find that the host is short of something. Undefined: a bug. */
+export function foreseen(error: unknown): IlmError | undefined {
+  if (error instanceof IlmError) return error;
+  if (!(error instanceof Error)) return undefined;
+  const errno = nodeErrno(error) ?? shortageInWords(error);
+  return errno === undefined ? undefined : unavailable(describeCall(error), errno, error);
+}
+
+/** `open /run/ilm`, of an error of node:fs; else the first line of its message. */
+function describeCall(error: Error): string {
+  const { syscall, path } = error as { readonly syscall?: unknown; readonly path?: unknown };
+  if (typeof syscall === "string") return `${syscall}${typeof path === "string" ? ` ${path}` : ""}`;
+  return error.message.split("\n")[0] ?? "";
 }
 
 export function errorFromBody(body: ErrorBody): IlmError {

@@ -1,78 +1,133 @@
 /**
  * Notices that a configuration file, or a folder of them, is another one than before. The folder is watched and not the file:
- * an editor renames a new file over the old one, and a watch on the old one would be deaf from then on.
+ * an editor renames a new file over the old one, and a watch on the old one would be deaf from then on. A file system that does
+ * not answer keeps nobody but this waiting.
  */
-import { readdirSync, realpathSync, statSync, watch, type FSWatcher } from "node:fs";
+import { promises, watch, type FSWatcher } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { nodeErrno } from "../errors.js";
+import { withPatience } from "../patience.js";
 
 /** Editors write, rename and touch in quick succession; this gathers it into one change. Milliseconds. */
 const DEBOUNCE_MS = 50;
 /** In a folder that never rests, a change is looked at after this many milliseconds all the same. */
 const PATIENCE_MS = 500;
+/** A look that takes longer is given up; the next one may succeed. */
+const LOOK_MS = 30_000;
 
 export interface FileFollower {
+  /** Settles when the file was looked at for the first time: later changes are noticed. */
+  readonly ready: Promise<void>;
   /** Looks now, for file systems that send no events and folders that were replaced. */
   check(): void;
   close(): void;
 }
 
-/** Calls `onChange` some 50 ms after the last of a burst of events that left the file different. */
+/**
+ * Calls `onChange` some 50 ms after the last of a burst of events that left the file different, and `onSilence` once when its
+ * file system stops answering, so that nothing more is seen of it.
+ */
 export function followFile(
   path: string,
   onChange: () => void,
-  debounceMs: number = DEBOUNCE_MS,
+  onSilence: () => void = () => undefined,
 ): FileFollower {
   const file = resolve(path);
   let watchers: FSWatcher[] = [];
   let watched = "";
-  let seen = fingerprint(file);
+  let seen: string | null = null;
   let timer: NodeJS.Timeout | null = null;
   let firstEvent = 0;
   let closed = false;
+  /** The look that is under way, and whether another was asked for meanwhile. */
+  let looking: Promise<void> | null = null;
+  let again = false;
+  let silent = false;
 
   function check(): void {
+    if (looking !== null) {
+      again = true;
+      return;
+    }
+    looking = look().finally(() => {
+      looking = null;
+      if (!again) return;
+      again = false;
+      check();
+    });
+  }
+
+  async function look(): Promise<void> {
+    // Watching begins before looking, so that no change falls between the two.
+    const now = await withPatience(
+      LOOK_MS,
+      () => watchAndLook(),
+      () => new LookTooLong(),
+    ).catch((error: unknown) => {
+      if (error instanceof LookTooLong) return null;
+      throw error;
+    });
     if (closed) return;
-    rewatch();
-    const now = fingerprint(file);
-    if (now === seen) return;
+    if (now === null && !silent) onSilence();
+    silent = now === null;
+    if (now === null || now === seen) return;
+    const first = seen === null;
     seen = now;
-    onChange();
+    if (!first) onChange();
+  }
+
+  async function watchAndLook(): Promise<string> {
+    watchAnew(await foldersToWatch(file));
+    return await fingerprint(file);
   }
 
   function onEvent(): void {
-    if (timer === null) firstEvent = Date.now();
-    else if (Date.now() - firstEvent >= PATIENCE_MS) return;
+    if (timer === null) firstEvent = performance.now();
+    else if (performance.now() - firstEvent >= PATIENCE_MS) return;
     else clearTimeout(timer);
     timer = setTimeout(() => {
       timer = null;
       check();
-    }, debounceMs);
+    }, DEBOUNCE_MS);
   }
 
-  /** Watches anew when the folders are not those that are watched already. */
-  function rewatch(): void {
-    const folders = foldersToWatch(file);
+  /** Only when the folders are not those that are watched already. */
+  function watchAnew(folders: readonly Folder[]): void {
     const wanted = folders.map(({ path: folder, identity }) => `${folder} ${identity}`).join("\n");
-    if (wanted === watched) return;
+    if (wanted === watched || closed) return;
     for (const watcher of watchers) watcher.close();
     watched = wanted;
     watchers = folders.flatMap(({ path: folder }) => {
-      const watcher = orNull(() => watch(folder, onEvent));
+      const watcher = startWatching(folder, onEvent);
       // The folder went away: the next check finds what took its place.
       watcher?.on("error", onEvent);
       return watcher ?? [];
     });
   }
 
-  rewatch();
+  check();
   return {
+    ready: looking ?? Promise.resolve(),
     check,
     close() {
       closed = true;
+      again = false;
       if (timer !== null) clearTimeout(timer);
       for (const watcher of watchers) watcher.close();
     },
   };
+}
+
+class LookTooLong extends Error {}
+
+/** Null when the kernel has no more watches, or no such folder: the clock checks, too. */
+function startWatching(folder: string, onEvent: () => void): FSWatcher | null {
+  try {
+    return watch(folder, onEvent);
+  } catch (error) {
+    if (nodeErrno(error) !== undefined) return null;
+    throw error;
+  }
 }
 
 interface Folder {
@@ -81,32 +136,34 @@ interface Folder {
 }
 
 /** The folder that names the file, the folder it really is in when links lead there, and the file itself when it is a folder. */
-function foldersToWatch(file: string): Folder[] {
+async function foldersToWatch(file: string): Promise<Folder[]> {
   const paths = new Set([dirname(file)]);
-  const real = orNull(() => realpathSync(file));
+  const real = await orNull(promises.realpath(file));
   if (real !== null) {
     paths.add(dirname(real));
-    if (statSync(real, { throwIfNoEntry: false })?.isDirectory() === true) paths.add(real);
+    if ((await orNull(promises.stat(real)))?.isDirectory() === true) paths.add(real);
   }
-  return [...paths].flatMap((path) => {
-    const stat = orNull(() => statSync(path, { bigint: true }));
-    return stat === null ? [] : [{ path, identity: `${stat.dev}:${stat.ino}` }];
-  });
+  const folders: Folder[] = [];
+  // One after the other: a file system that hangs takes one of node's threads, and not all.
+  for (const path of paths) {
+    const stat = await orNull(promises.stat(path, { bigint: true }));
+    if (stat !== null) folders.push({ path, identity: `${stat.dev}:${stat.ino}` });
+  }
+  return folders;
 }
 
 /** Differs whenever the content may differ: a file's identity, size and times, or those of all files in a folder. */
-function fingerprint(path: string): string {
-  const stat = orNull(() => statSync(path, { bigint: true }));
+async function fingerprint(path: string): Promise<string> {
+  const stat = await orNull(promises.stat(path, { bigint: true }));
   if (stat === null) return "absent";
   if (!stat.isDirectory()) return stamp(stat);
-  const names = orNull(() => readdirSync(path)) ?? [];
-  return names
-    .sort()
-    .map((name) => {
-      const entry = orNull(() => statSync(join(path, name), { bigint: true }));
-      return `${name} ${entry === null ? "absent" : stamp(entry)}`;
-    })
-    .join("\n");
+  const names = (await orNull(promises.readdir(path))) ?? [];
+  const stamps: string[] = [];
+  for (const name of names.sort()) {
+    const entry = await orNull(promises.stat(join(path, name), { bigint: true }));
+    stamps.push(`${name} ${entry === null ? "absent" : stamp(entry)}`);
+  }
+  return stamps.join("\n");
 }
 
 function stamp(stat: { dev: bigint; ino: bigint; size: bigint; mtimeNs: bigint; ctimeNs: bigint }) {
@@ -114,11 +171,11 @@ function stamp(stat: { dev: bigint; ino: bigint; size: bigint; mtimeNs: bigint; 
 }
 
 /** A file that cannot be looked at is a state like any other; reading it will say why. */
-function orNull<T>(look: () => T): T | null {
+async function orNull<T>(look: Promise<T>): Promise<T | null> {
   try {
-    return look();
+    return await look;
   } catch (error) {
-    if (error instanceof Error && "code" in error) return null;
+    if (nodeErrno(error) !== undefined) return null;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** Log lines on standard error: plain for people and the journal, or one JSON object a line. */
+import { printable, printableJson } from "../printable.js";
 
 export type Level = "error" | "warning" | "info";
 
@@ -16,11 +17,12 @@ export function createLogger({ json, write, now = () => new Date() }: LoggerOpti
   return {
     log(level, message, details = {}) {
       if (json) {
-        write(`${JSON.stringify({ time: now().toISOString(), level, message, ...details })}\n`);
+        const entry = { time: now().toISOString(), level, message, ...details };
+        write(`${printableJson(JSON.stringify(entry))}\n`);
         return;
       }
       // One entry is one line, whatever a file name or process name contains.
-      const line = message.replace(/\p{Cc}+/gu, " ");
+      const line = printable(message.replace(/\s*\n\s*/g, " "));
       write(`${level.padEnd(7)} ${line}\n`);
     },
   };

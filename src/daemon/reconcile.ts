@@ -7,7 +7,7 @@ import { formatProblem, IlmError } from "../errors.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import type { Rules } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
-import { errorBody, type ErrorBody } from "./error-body.js";
+import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
 import {
   describeKfuncTrouble,
   describeMissingInterface,
@@ -185,7 +185,7 @@ export class Reconciler {
         failed: this.#reload.failed + 1,
       };
       // The first time, the caller ends with the error and says it all.
-      if (this.#reload.done > 0) this.#complain(body);
+      if (this.#reload.done > 0 && body.code !== "DAEMON") this.#complain(body);
       throw error;
     }
   }
@@ -276,9 +276,19 @@ export class Reconciler {
     this.#options.onSource?.(source.path);
   }
 
+  /** In force; null: nothing is. Undefined: it cannot be seen for the moment, which is no reason to keep an error back. */
+  #generation(): number | null | undefined {
+    try {
+      return replaceableInForce(this.#options.dataPlane)?.generation ?? null;
+    } catch (error) {
+      if (foreseen(error)?.code === "UNAVAILABLE") return undefined;
+      throw error;
+    }
+  }
+
   #complain(error: ErrorBody): void {
-    const { log, dataPlane } = this.#options;
-    const generation = replaceableInForce(dataPlane)?.generation;
+    const { log } = this.#options;
+    const generation = this.#generation();
     log.log("error", `${error.message}${error.remedy === null ? "" : ` - ${error.remedy}`}`, {
       code: error.code,
       problems: error.problems,
@@ -287,8 +297,10 @@ export class Reconciler {
     log.log(
       "error",
       generation === undefined
-        ? "nothing is in force"
-        : `generation ${generation} stays in force; mend the file and it is read again`,
+        ? "what is in force stays in force"
+        : generation === null
+          ? "nothing is in force"
+          : `generation ${generation} stays in force${error.code === "CONFIGURATION" ? "; mend the file and it is read again" : ""}`,
     );
   }
 }

@@ -1,4 +1,5 @@
 /** Where a daemon is to be found. Apart from all else, so that asking whether there is one costs nothing. */
+import { lstatSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Folder } from "../kernel/folder.js";
 import { runtimePath } from "../kernel/runtime-folder.js";
@@ -22,6 +23,18 @@ export function openSocketPlace(path: string): SocketPlace | undefined {
   const folder = Folder.openPrivate(dirname(path));
   const name = basename(path);
   return folder && { folder, name, path: folder.at(name) };
+}
+
+/** Tells the socket at this path from another; null when there is none. Throws UNSAFE_PATH. */
+export function socketIdentity(path: string): string | null {
+  const place = openSocketPlace(path);
+  if (place === undefined) return null;
+  try {
+    const stats = lstatSync(place.path, { bigint: true, throwIfNoEntry: false });
+    return stats?.isSocket() === true ? `${stats.dev}:${stats.ino}` : null;
+  } finally {
+    place.folder.close();
+  }
 }
 
 /** Throws UNSAFE_PATH. */

@@ -24,14 +24,23 @@ export class Follower {
   #scan: BpfProgram | undefined;
   #readiness: Readiness | undefined;
 
-  /** `current` gives the registry in force, which may change with a reload; `steer` attaches to new interfaces. */
-  constructor(current: () => Registry | undefined, steer: () => void) {
+  /**
+   * `current` gives the registry in force, which may change with a reload; `steer` attaches to new interfaces; `onError` is told
+   * why following ended.
+   */
+  constructor(
+    current: () => Registry | undefined,
+    steer: () => void,
+    onError: (error: unknown) => void = (error) => {
+      throw error;
+    },
+  ) {
     this.#current = current;
     this.#steer = steer;
     this.#follow().catch((error: unknown) => {
       // Nothing waits for this promise: let the process's own handler see it.
       process.nextTick(() => {
-        throw error;
+        onError(error);
       });
     });
   }

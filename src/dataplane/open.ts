@@ -804,11 +804,12 @@ class KernelDataPlane implements DataPlane {
     return watchDecisions(lock, () => this.#current());
   }
 
-  follow(): { close(): void } {
+  follow(onError?: (error: unknown) => void): { close(): void } {
     this.#holds = true;
     return new Follower(
       () => this.#current()?.registry,
       () => this.#meetInterfaces(),
+      onError,
     );
   }
 

@@ -154,9 +154,9 @@ export interface DataPlane {
   watch(): DecisionStream;
   /**
    * What somebody has to stay for, until closed: puts the programs on interfaces that come and, where ingress is not to be
-   * had, places UDP sockets as they bind. TCP needs nobody.
+   * had, places UDP sockets as they bind. TCP needs nobody. `onError` is told what ended it; what that throws is uncaught.
    */
-  follow(): { close(): void };
+  follow(onError?: (error: unknown) => void): { close(): void };
   /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. */
   resync(): void;
   /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */

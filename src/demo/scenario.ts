@@ -295,9 +295,9 @@ export class Scenario {
   async #dialOnce({ protocol, address, port, daemon }: Expected): Promise<DialResult> {
     const { client } = this.#stage;
     const patience = protocol === "udp" && daemon !== null ? udpPatience_ms : 0;
-    const until = Date.now() + patience;
+    const until = performance.now() + patience;
     let result = await client.dial(protocol, address, port);
-    while (result.outcome === "refused" && Date.now() < until) {
+    while (result.outcome === "refused" && performance.now() < until) {
       await sleep(20);
       result = await client.dial(protocol, address, port);
     }

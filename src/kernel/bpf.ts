@@ -730,7 +730,7 @@ export class BpfObject {
     if (errno === ENOMEM && map !== undefined) {
       return noMemory(map, objectMapEntries(this.#mapPointer(map)), error);
     }
-    if (log === "") return error;
+    if (log === "" || error.code === "UNAVAILABLE") return error;
     return new IlmError("SYSCALL", error.message, { cause: error.cause, remedy: log });
   }
 

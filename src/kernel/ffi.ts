@@ -4,7 +4,7 @@
  */
 import { constants } from "node:os";
 import koffi from "koffi";
-import { IlmError } from "../errors.js";
+import { IlmError, shortageInWords, unavailable } from "../errors.js";
 
 /** A C pointer, as koffi gives it. Only this folder holds any. */
 export type Pointer = bigint;
@@ -15,21 +15,29 @@ let libcLibrary: Library | undefined;
 let libbpfLibrary: Library | undefined;
 
 function libc(): Library {
-  libcLibrary ??= koffi.load("libc.so.6");
+  libcLibrary ??= load("libc.so.6", (cause) => cause);
   return libcLibrary;
 }
 
+/** Throws what `missing` makes of the loader's error, which says only in words that it was short of something. */
+function load(name: string, missing: (cause: unknown) => unknown): Library {
+  try {
+    return koffi.load(name);
+  } catch (cause) {
+    const errno = shortageInWords(cause);
+    throw (errno && unavailable(`${name} cannot be loaded`, errno, cause)) ?? missing(cause);
+  }
+}
+
 function libbpf(): Library {
-  if (libbpfLibrary === undefined) {
-    try {
-      libbpfLibrary = koffi.load("libbpf.so.1");
-    } catch (cause) {
-      throw new IlmError("NO_LIBBPF", "libbpf.so.1 is not installed", {
+  libbpfLibrary ??= load(
+    "libbpf.so.1",
+    (cause) =>
+      new IlmError("NO_LIBBPF", "libbpf.so.1 is not installed", {
         cause,
         remedy: "Install it: apt-get install libbpf1",
-      });
-    }
-  }
+      }),
+  );
   return libbpfLibrary;
 }
 
@@ -59,6 +67,8 @@ export function libbpfFunction<A extends readonly unknown[], R>(prototype: strin
 const errorNames = new Map<number, string>(
   Object.entries(constants.errno).map(([name, number]) => [number, name]),
 );
+// Which has EWOULDBLOCK for a second name.
+errorNames.set(constants.errno.EAGAIN, "EAGAIN");
 // Kernel-internal, but some BPF calls return it (ENOTSUPP).
 errorNames.set(524, "ENOTSUPP");
 
@@ -102,8 +112,14 @@ export class SyscallFailure extends Error {
   }
 }
 
+/** These mean the same from every call; ENOSPC of bpf(2) is a limit of the kernel. */
+const shortageOfAnyCall: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EROFS", "EDQUOT"];
+
 export function syscallError(call: string, errno: number, remedy?: string): IlmError {
   const cause = new SyscallFailure(call, errno);
+  const name = errnoName(errno);
+  const short = shortageOfAnyCall.includes(name) ? unavailable(call, name, cause) : undefined;
+  if (short !== undefined) return short;
   return new IlmError(
     "SYSCALL",
     cause.message,

@@ -20,7 +20,7 @@ import {
   unlinkSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { IlmError } from "../errors.js";
+import { IlmError, nodeErrno, unavailable } from "../errors.js";
 
 /** open(2): a descriptor that stands for a place in the tree, and needs no permission to read what is there. */
 const O_PATH = 0o10000000;
@@ -35,7 +35,7 @@ type Trust = "private" | "shared";
 
 /** Of a call of node:fs, such as ENOENT; undefined for any other error. */
 export function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+  return nodeErrno(error);
 }
 
 /** The result of `action`; undefined when it fails with one of these codes. */
@@ -115,7 +115,9 @@ export class Folder {
     const path = join(this.path, name);
     let fd: number | undefined;
     try {
-      fd = unless(["ENOENT"], () => openSync(this.at(name), ON_FOLDER));
+      fd = this.#told(name, "opened", () =>
+        unless(["ENOENT"], () => openSync(this.at(name), ON_FOLDER)),
+      );
     } catch (error) {
       if (errorCode(error) !== "ENOTDIR") throw error;
       throw unsafe(path, "is a link or a file, not a folder", removal(path));
@@ -126,6 +128,16 @@ export class Folder {
     closeSync(fd);
     const close = `Give it to root and close it to others: chown root ${path} && chmod go-w ${path}`;
     throw unsafe(path, wrong, trust === "shared" ? close : removal(path));
+  }
+
+  /** The result of `action`. When the host is short of something for it, the error has the name in this folder. */
+  #told<T>(name: string, done: string, action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      const what = `${join(this.path, name)} cannot be ${done}`;
+      throw unavailable(what, errorCode(error) ?? "", error) ?? error;
+    }
   }
 
   /** A path that reaches `name` in this very folder, for calls that take no descriptor; valid until `close`. */
@@ -160,7 +172,7 @@ export class Folder {
   /** The same, made with this mode when it is not there. Throws UNSAFE_PATH. */
   makeFolder(name: string, mode = 0o700): Folder {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      succeeds(() => mkdirSync(this.at(name), mode), "EEXIST");
+      this.#told(name, "made", () => succeeds(() => mkdirSync(this.at(name), mode), "EEXIST"));
       const folder = this.folder(name);
       // Another command that removes it when it is empty was as quick.
       if (folder !== undefined) return folder;
@@ -174,7 +186,9 @@ export class Folder {
     const path = join(this.path, name);
     let fd: number | undefined;
     try {
-      fd = unless(["ENOENT"], () => openSync(this.at(name), flags | constants.O_NOFOLLOW, mode));
+      fd = this.#told(name, "opened", () =>
+        unless(["ENOENT"], () => openSync(this.at(name), flags | constants.O_NOFOLLOW, mode)),
+      );
     } catch (error) {
       if (errorCode(error) !== "ELOOP") throw error;
       throw unsafe(path, "is a link", removal(path));
@@ -202,7 +216,9 @@ export class Folder {
 
   /** Takes the place of an empty folder or a file of that name. */
   rename(from: string, to: string): void {
-    renameSync(this.at(from), this.at(to));
+    this.#told(to, "made", () => {
+      renameSync(this.at(from), this.at(to));
+    });
   }
 
   /**
@@ -212,10 +228,11 @@ export class Folder {
    */
   remove(name: string): boolean {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      if (succeeds(() => unlinkSync(this.at(name)), "ENOENT", "EISDIR")) return true;
+      if (this.#told(name, "removed", () => this.#unlink(name))) return true;
       let inside: Folder;
       try {
-        inside = new Folder(openSync(this.at(name), ON_FOLDER), join(this.path, name));
+        const fd = this.#told(name, "opened", () => openSync(this.at(name), ON_FOLDER));
+        inside = new Folder(fd, join(this.path, name));
       } catch (error) {
         if (errorCode(error) === "ENOENT") return false;
         if (errorCode(error) === "ENOTDIR") continue;
@@ -229,15 +246,23 @@ export class Folder {
       } finally {
         inside.close();
       }
-      if (succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTDIR", "ENOTEMPTY")) return true;
+      if (this.#told(name, "removed", () => this.#rmdir(name, "ENOTDIR"))) return true;
     }
     const path = join(this.path, name);
     throw unsafe(path, "comes back whenever it is removed", removal(path));
   }
 
+  #unlink(name: string): boolean {
+    return succeeds(() => unlinkSync(this.at(name)), "ENOENT", "EISDIR");
+  }
+
+  #rmdir(name: string, ...codes: readonly string[]): boolean {
+    return succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTEMPTY", ...codes);
+  }
+
   /** False when it is not there, or not empty. */
   removeIfEmpty(name: string): boolean {
-    return succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTEMPTY");
+    return this.#told(name, "removed", () => this.#rmdir(name));
   }
 
   close(): void {

@@ -37,6 +37,7 @@ const nativeMunmap = libcFunction<[Pointer, number], number>(
 );
 
 const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const EAGAIN = 11;
 const ENOBUFS = 105;
 
@@ -97,6 +98,13 @@ export function sendto(fd: number, message: Uint8Array, address: Uint8Array): vo
     "sendto",
     Number(nativeSendto(fd, message, message.byteLength, 0, address, address.byteLength)),
   );
+}
+
+/** Sends a datagram without waiting for room; 0 when it was sent, else the errno. */
+export function sendNow(fd: number, message: Uint8Array, address: Uint8Array): number {
+  const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const sent = nativeSendto(fd, message, message.byteLength, flags, address, address.byteLength);
+  return Number(sent) < 0 ? lastErrno() : 0;
 }
 
 export function recv(fd: number, buffer: Uint8Array): number {

@@ -1,21 +1,20 @@
 /** One writer at a time per network namespace. The kernel drops the lock with the process, however it ends. */
-import { closeSync, constants, fstatSync, ftruncateSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, writeSync } from "node:fs";
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
-import type { Folder } from "./folder.js";
+import { unless, type Folder } from "./folder.js";
+import { describeHolder, holderOf, lockName } from "./lock-holder.js";
 import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
-import { makeRuntimeFolder, notPermitted, openRuntimeFolder } from "./runtime-folder.js";
+import { cannotOpen, makeRuntimeFolder, openRuntimeFolder } from "./runtime-folder.js";
 
 export interface WriterLock {
+  /** False when the lock's file is gone, or another: then a lock on it keeps nobody out any more. */
+  isCurrent(): boolean;
   release(): void;
 }
 
 const EWOULDBLOCK = 11;
 const RETRY_MS = 20;
-
-function lockName(inode: number): string {
-  return `${inode}.lock`;
-}
 
 /** Of a namespace without state; whoever calls holds the lock. */
 export function removeLockFile(inode: number): void {
@@ -28,12 +27,6 @@ function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-function holder(fd: number): string {
-  // From its beginning, wherever the descriptor stands.
-  const pid = readFileSync(`/proc/self/fd/${fd}`, "utf8").trim();
-  return /^\d+$/.test(pid) ? `process ${pid}` : "another process";
-}
-
 function openLock(folder: Folder, inode: number): number {
   const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT;
   try {
@@ -42,7 +35,7 @@ function openLock(folder: Folder, inode: number): number {
     throw new IlmError("INTERNAL", "a file that was to be made is not there");
   } catch (cause) {
     if (cause instanceof IlmError) throw cause;
-    throw notPermitted(`${folder.path}/${lockName(inode)}`, cause);
+    throw cannotOpen(`${folder.path}/${lockName(inode)}`, cause);
   }
 }
 
@@ -56,8 +49,8 @@ function isCurrent(fd: number, folder: Folder, inode: number): boolean {
 }
 
 /**
- * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder's pid,
- * UNSAFE_PATH, NOT_PERMITTED.
+ * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder,
+ * UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE.
  */
 export function acquireWriterLock(
   inode: number,
@@ -72,41 +65,56 @@ export function acquireWriterLock(
 }
 
 function lockIn(folder: Folder, inode: number, waitMs: number): WriterLock {
-  let fd = openLock(folder, inode);
-  const deadline = Date.now() + waitMs;
+  const deadline = performance.now() + waitMs;
   for (;;) {
+    const fd = openLock(folder, inode);
+    let ours = false;
     try {
       flock(fd, LOCK_EX | LOCK_NB);
-      if (isCurrent(fd, folder, inode)) break;
-      closeSync(fd);
-      fd = openLock(folder, inode);
+      ours = isCurrent(fd, folder, inode);
+      if (ours) return heldLock(fd, inode);
     } catch (error) {
-      if (errnoOf(error) !== EWOULDBLOCK) {
-        closeSync(fd);
-        throw error;
+      if (errnoOf(error) !== EWOULDBLOCK) throw error;
+      if (performance.now() >= deadline) {
+        const holder = holderOf(fstatSync(fd));
+        const who = holder === null ? "another process" : describeHolder(holder);
+        const path = `${folder.path}/${lockName(inode)}`;
+        throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
+          cause: error,
+          remedy: "Wait for it, or stop it; a process that died holds no lock",
+        });
       }
-      if (Date.now() < deadline) {
-        sleep(RETRY_MS);
-        continue;
-      }
-      const who = holder(fd);
-      closeSync(fd);
-      const path = `${folder.path}/${lockName(inode)}`;
-      throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
-        cause: error,
-        remedy: "Wait for it, or stop it; a process that died holds no lock",
-      });
+      sleep(RETRY_MS);
+    } finally {
+      if (!ours) closeSync(fd);
     }
   }
-  // Only so that others can say who it is: the lock itself is the kernel's.
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`);
+}
+
+function heldLock(fd: number, inode: number): WriterLock {
+  tellPid(fd);
   let held = true;
   return {
+    isCurrent: () => {
+      const folder = openRuntimeFolder();
+      try {
+        return held && folder !== undefined && isCurrent(fd, folder, inode);
+      } finally {
+        folder?.close();
+      }
+    },
     release: () => {
       if (!held) return;
       held = false;
       closeSync(fd);
     },
   };
+}
+
+/** For people and scripts who look into the file. The lock itself is the kernel's, so a full file system does not matter. */
+function tellPid(fd: number): void {
+  unless(["ENOSPC", "EDQUOT", "EIO"], () => {
+    ftruncateSync(fd, 0);
+    writeSync(fd, `${process.pid}\n`);
+  });
 }

@@ -1,6 +1,6 @@
 /** Where the kernel's file systems are, from /proc/self/mountinfo (proc(5)). */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { IlmError } from "../errors.js";
+import { IlmError, nodeErrno, unavailable } from "../errors.js";
 import { Folder } from "./folder.js";
 import { mount } from "./libc.js";
 
@@ -88,7 +88,9 @@ export function mountBpffs(): Folder {
     if (!existsSync(defaultBpffs)) mkdirSync(defaultBpffs, { recursive: true });
     mount("bpf", defaultBpffs, "bpf", "mode=0700");
   } catch (cause) {
-    throw noBpffs({ cause });
+    if (cause instanceof IlmError && cause.code === "UNAVAILABLE") throw cause;
+    const short = unavailable(`${defaultBpffs} cannot be made`, nodeErrno(cause) ?? "", cause);
+    throw short ?? noBpffs({ cause });
   }
   const mounted = openBpffs();
   if (mounted === undefined) throw noBpffs({});

@@ -1,6 +1,6 @@
 /** /run/ilm: the writers' locks and the daemons' sockets of all network namespaces. Loads no native code. */
 import { basename, dirname } from "node:path";
-import { IlmError } from "../errors.js";
+import { IlmError, nodeErrno, unavailable } from "../errors.js";
 import { Folder } from "./folder.js";
 
 export const runtimePath = "/run/ilm";
@@ -10,7 +10,7 @@ export function openRuntimeFolder(): Folder | undefined {
   return Folder.openPrivate(runtimePath);
 }
 
-/** The folder, to be closed, made when it is not there. Throws UNSAFE_PATH, NOT_PERMITTED. */
+/** The folder, to be closed, made when it is not there. Throws UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE. */
 export function makeRuntimeFolder(): Folder {
   const around = Folder.open(dirname(runtimePath));
   if (around === undefined) {
@@ -20,15 +20,20 @@ export function makeRuntimeFolder(): Folder {
     return around.makeFolder(basename(runtimePath), 0o755);
   } catch (cause) {
     if (cause instanceof IlmError) throw cause;
-    throw notPermitted(runtimePath, cause);
+    throw cannotOpen(runtimePath, cause);
   } finally {
     around.close();
   }
 }
 
-export function notPermitted(path: string, cause: unknown): IlmError {
-  return new IlmError("NOT_PERMITTED", `${path} cannot be opened`, {
-    cause,
-    remedy: "Run as root",
-  });
+/** The error for what could not be opened or made there: short of something, not root, or anything else. */
+export function cannotOpen(path: string, cause: unknown): IlmError {
+  const errno = nodeErrno(cause) ?? "";
+  const what = `${path} cannot be opened`;
+  const short = unavailable(what, errno, cause);
+  if (short !== undefined) return short;
+  if (errno === "EACCES" || errno === "EPERM") {
+    return new IlmError("NOT_PERMITTED", what, { cause, remedy: "Run as root" });
+  }
+  return new IlmError("SYSCALL", `${what}: ${errno}`, { cause });
 }

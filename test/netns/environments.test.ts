@@ -97,7 +97,7 @@ describe("what is missing is named, with its remedy, and is exit 4", () => {
       await run([...apply.slice(0, -1), "/run/netns/nonexistent"]),
     ];
     const lock = await holdLock();
-    results.push(await run(apply));
+    results.push(await run([...apply, "--wait", "0"]));
     await lock.stop();
     expect(results.map(({ status }) => status)).toEqual([4, 4, 4, 4, 4, 4]);
     const messages = results.map(({ stderr }) => stderr);
@@ -143,12 +143,17 @@ describe("another writer at work", () => {
     await server.apply(rules);
     const before = await server.status();
     const lock = await holdLock();
-    const result = await server.ilm(["apply", "-f", server.file(otherRules)]);
+    const apply = ["apply", "-f", server.file(otherRules)];
+    const result = await server.ilm([...apply, "--wait", "1"]);
     expect(result.status, result.text).toBe(4);
-    expect(result.stderr).toMatch(/lock|another|writer/i);
+    expect(result.stderr).toContain(`process ${lock.pid} (`);
+    expect(result.stderr).toContain("(the same one for 1 s)");
     expect(await server.status()).toMatchObject({ generation: before.generation });
+    // A change that waits has its turn when the other is done.
+    const waiting = server.adopt(new Background(server.ilmCommand(apply)));
+    await waiting.waitForOutput(/waiting for at most 30 s/);
     await lock.stop();
-    await server.apply(otherRules);
+    expect((await waiting.exited).status).toBe(0);
     expect((await server.mappings()).map(({ port }) => JSON.stringify(port)).join()).toContain(
       "6001",
     );
@@ -166,24 +171,77 @@ describe("another writer at work", () => {
     await server.unload();
   });
 
-  test("of ten applies at once each is done or told that another is at work, and one is in force", async () => {
+  test("of twenty adds at once, all have their turn", async () => {
     const { server } = network;
+    const ports = Array.from({ length: 20 }, (_, index) => 6000 + index);
     const results = await Promise.all(
-      Array.from(
-        { length: 10 },
-        async (_, index) =>
-          await server.ilm([
-            "apply",
-            "-f",
-            server.file(`version: 1\nmappings:\n  - { port: ${6000 + index}, to: 127.0.1.10 }\n`),
-          ]),
-      ),
+      ports.map(async (port) => await server.ilm(["add", `tcp:${port}=127.0.1.10:80`])),
     );
-    for (const result of results) {
-      expect([0, 4], result.text).toContain(result.status);
-    }
-    expect(results.map(({ status }) => status)).toContain(0);
-    expect(await server.mappings()).toHaveLength(1);
+    for (const result of results) expect(result.status, result.text).toBe(0);
+    expect((await server.mappings()).map(({ name }) => name).sort()).toEqual(
+      ports.map((port) => `tcp:${port}`),
+    );
+    await server.unload();
+  });
+});
+
+describe("what cannot be written to", () => {
+  const add = ["add", "tcp:6001=127.0.1.10:80"];
+  const owned = "mode=755 tmpfs /run/ilm";
+  const cases = {
+    "a /run that is read-only": [
+      `mount -t tmpfs -o ro,${owned}`,
+      /^ilm: \/run\/ilm\/\d+\.lock .*\(EROFS\)\n.*remount,rw/,
+    ],
+    "a /run without inodes": [
+      `mount -t tmpfs -o nr_inodes=1,${owned}`,
+      /^ilm: \/run\/ilm\/\d+\.lock .*\(ENOSPC\)\n.*df -i/,
+    ],
+    "a BPF file system that is read-only": [
+      "mount -o remount,bind,ro /sys/fs/bpf",
+      /^ilm: \/sys\/fs\/bpf\/ilm\/.*\(EROFS\)\n.*remount,rw/,
+    ],
+  } as const;
+
+  test.each(Object.entries(cases))(
+    "%s is named with what helps, and nothing changes",
+    async (...one) => {
+      const [, [prepare, message]] = one;
+      const { server } = network;
+      await server.apply(rules);
+      const generation = server.generation();
+      const { status, stderr } = await inPrivateMounts(prepare, server.ilmCommand(add));
+      expect(status, stderr).toBe(4);
+      expect(stderr).toMatch(message);
+      expect(server.generation()).toBe(generation);
+    },
+  );
+
+  test("run waits for room, for its lock and then for its socket", async () => {
+    const { server } = network;
+    const prepare = `mount -t tmpfs -o nr_inodes=1,${owned}
+      inodes() { mount -o remount,nr_inodes=$1 /run/ilm; }
+      exec 3<&0; (while read -r number <&3; do inodes "$number"; done) >/dev/null 2>&1 &`;
+    const command = [...server.ilmCommand(["run", "-f", server.file(rules)])];
+    const script = `${prepare}\nexec "$@" </dev/null 3<&-`;
+    const shell = ["unshare", "--mount", "sh", "-c", script, "sh"];
+    const daemon = server.adopt(new Background([...shell, ...command]));
+    await daemon.waitForOutput(/\.lock cannot be opened: .*ENOSPC.*Tried again/);
+    daemon.write("2\n");
+    await daemon.waitForOutput(/no API: .*\.sock cannot be made: .*ENOSPC/);
+    await daemon.waitForOutput(/ready:/);
+    daemon.write("3\n");
+    await daemon.waitForOutput(/the API is served on .* again/);
+    daemon.closeInput();
+    expect((await daemon.stop("SIGTERM")).status).toBe(0);
+    await server.unload();
+  });
+
+  test("a full /run still has room for a lock", async () => {
+    const { server } = network;
+    const fill = `mount -t tmpfs -o size=4k,${owned} && ! head -c 8192 /dev/zero 2>/dev/null > /run/ilm/all`;
+    const { status, stderr } = await inPrivateMounts(fill, server.ilmCommand(add));
+    expect(status, stderr).toBe(0);
     await server.unload();
   });
 });

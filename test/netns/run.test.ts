@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
 import { address, answersOn, rulesFor, useApp } from "../support/one-app.js";
-import { eventually, pause } from "../support/process.js";
+import { lockRoot } from "../support/paths.js";
+import { Background, eventually, pause } from "../support/process.js";
 
 const network = useNetwork();
 
@@ -102,6 +103,85 @@ describe("reload", () => {
       return JSON.stringify(now.warnings).includes(file) ? null : now;
     });
     expect(recovered.loaded).toBe(true);
+  });
+});
+
+describe("what does not return, or is gone", () => {
+  test("a followed file that becomes a pipe changes nothing: it is named, the next file counts, and SIGTERM ends run", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    const run = await server.startRun(["-f", file]);
+    await server.must(["mkfifo", `${file}.pipe`]);
+    renameSync(`${file}.pipe`, file);
+    await run.process.waitForOutput(/this is not a regular file/);
+    await answersOn(network, 7000);
+    expect((await server.status()).warnings).toMatchObject([{ kind: "reload-failed" }]);
+    renameSync(server.file(rulesFor(7001)), file);
+    await answersOn(network, 7001);
+    renameSync(server.file(rulesFor(7002)), file);
+    expect((await run.stop("SIGTERM")).status).toBe(0);
+  });
+
+  test("run refuses a pipe at once, and apply takes it and leaves nothing to follow", async () => {
+    const { server, client } = network;
+    const pipe = `cat ${server.file(rulesFor(7000))} |`;
+    const command = (verb: string): string =>
+      `${pipe} ${server.ilmCommand([verb, "-f", "/dev/stdin"]).join(" ")}`;
+    const refusal = await server.run(["sh", "-c", command("run")]);
+    expect(refusal.status, refusal.stderr).toBe(3);
+    expect(refusal.stderr).toContain("/dev/stdin: this is not a regular file");
+    await server.must(["sh", "-c", command("apply")]);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    expect(await server.status()).toMatchObject({ source: null });
+  });
+
+  test("without its socket run is named by status, and makes it again; its lock too", async () => {
+    const { server } = network;
+    const run = await server.startRun(["-f", server.file(rulesFor(7000))]);
+    const { pid } = run.process;
+    // In its sleep it makes nothing again.
+    run.process.signal("SIGSTOP");
+    await server.must(["rm", `${lockRoot}/${server.inode}.sock`]);
+    const status = await server.status();
+    expect(status).toMatchObject({ daemon: null, writer: { pid } });
+    expect(status.warnings).toMatchObject([{ kind: "daemon" }]);
+    expect(JSON.stringify(status.warnings)).toMatch(
+      new RegExp(`process ${pid} \\(ilm run -f [^)]*\\) holds the lock.*systemctl restart ilm`),
+    );
+    await server.must(["rm", `${lockRoot}/${server.inode}.lock`]);
+    run.process.signal("SIGCONT");
+    await run.process.waitForOutput(/the API is served on .* again/);
+    expect(await server.status()).toMatchObject({ daemon: { pid }, writer: null });
+    expect((await server.ilmDone(["add", "tcp:7001=127.0.1.10:6000"])).stdout).toContain("daemon");
+    expect(run.process.stderr.match(/is gone: it is made again/g)).toHaveLength(1);
+    expect(run.process.stderr).toContain("the lock's file was removed: it is made again");
+  });
+
+  test("a file that could not be read for want of descriptors is read when there are some, by itself", async () => {
+    const { server } = network;
+    const file = server.file(rulesFor(7000));
+    const run = await server.startRun(["-f", file]);
+    const limit = async (files: number): Promise<string> =>
+      await server.must(["prlimit", `--pid=${run.process.pid}`, `--nofile=${files}:4096`]);
+    await limit(8);
+    renameSync(server.file(rulesFor(7001)), file);
+    await run.process.waitForOutput(/\(EMFILE\) - Allow it more: LimitNOFILE=/);
+    await run.process.waitForOutput(/this may pass: tried again in/);
+    await answersOn(network, 7000);
+    await limit(4096);
+    await answersOn(network, 7001);
+    expect((await run.stop("SIGTERM")).status).toBe(0);
+  });
+
+  test("a service manager that is not there costs a line of the log, and no more", async () => {
+    const { server } = network;
+    const command = server.ilmCommand(["run", "-f", server.file(rulesFor(7000))]);
+    const env = { NOTIFY_SOCKET: `${server.folder}/nobody` };
+    const run = server.adopt(new Background(command, { env }));
+    await run.waitForOutput(/ready:/);
+    expect(run.stderr.match(/service manager cannot be told on .*nobody: ENOENT/g)).toHaveLength(1);
+    await answersOn(network, 7000);
+    expect((await run.stop("SIGTERM")).status).toBe(0);
   });
 });
 

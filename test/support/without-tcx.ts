@@ -13,9 +13,10 @@ const [verb, file] = process.argv.slice(2);
 if (file === undefined || (verb !== "apply" && verb !== "run")) {
   throw new Error("usage: without-tcx.js apply|run FILE");
 }
+const { ruleSet } = await loadConfiguration(file);
 const dataPlane = openDataPlane({ ingress: () => false });
 const lock = acquireWriterLock(dataPlane.netnsInode);
-dataPlane.apply({ ...emptyRules, file: loadConfiguration(file).ruleSet });
+dataPlane.apply({ ...emptyRules, file: ruleSet });
 lock.release();
 if (verb === "run") {
   dataPlane.follow();

@@ -1,8 +1,8 @@
 /** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
-import { errorBody } from "../../daemon/error-body.js";
-import { ExitStatus, formatProblem, IlmError, type Problem } from "../../errors.js";
+import { errorBody, foreseen } from "../../daemon/error-body.js";
+import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
 import type { Context } from "../context.js";
-import { indent } from "./text.js";
+import { indent, printable } from "./text.js";
 
 /** Shows the error and says with which status to end. */
 export function reportError(context: Context, error: unknown): ExitStatus {
@@ -11,10 +11,14 @@ export function reportError(context: Context, error: unknown): ExitStatus {
     context.write(`${JSON.stringify({ error: body }, null, 2)}\n`);
   } else {
     context.note(`ilm: ${body.message}\n`);
-    for (const problem of body.problems) context.note(`${indent(formatProblem(problem))}\n`);
+    // One problem is one line, whatever the name of its file.
+    for (const problem of body.problems) {
+      context.note(`${indent(printable(formatProblem(problem)))}\n`);
+    }
     if (body.remedy !== null) context.note(`${indent(body.remedy)}\n`);
   }
-  if (error instanceof IlmError) return error.exitStatus;
+  const known = foreseen(error);
+  if (known !== undefined) return known.exitStatus;
   if (!context.json) context.note(indent(bugReport(error)));
   return ExitStatus.failed;
 }
@@ -28,5 +32,5 @@ function bugReport(error: unknown): string {
 /** Warnings of a configuration that is in order all the same. */
 export function noteWarnings(context: Context, warnings: readonly Problem[]): void {
   if (context.json) return;
-  for (const warning of warnings) context.note(`ilm: ${formatProblem(warning)}\n`);
+  for (const warning of warnings) context.note(`ilm: ${printable(formatProblem(warning))}\n`);
 }

@@ -1,4 +1,5 @@
 /** Aligned tables. A cell may have several lines; the columns marked so are cut down when the terminal is too narrow. */
+import { printable } from "../../printable.js";
 
 export interface Column {
   readonly heading: string;
@@ -83,7 +84,7 @@ function renderRow(
 }
 
 function lines(cell: Cell | undefined): string[] {
-  return (typeof cell === "object" ? cell.text : (cell ?? "")).split("\n");
+  return (typeof cell === "object" ? cell.text : (cell ?? "")).split("\n").map(printable);
 }
 
 function cut(text: string, width: number): string {

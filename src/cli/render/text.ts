@@ -1,12 +1,5 @@
 /** Words and characters. */
-
-/** Names of processes and files may hold anything; nothing of that shall steer the terminal. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  );
-}
+export { printable } from "../../printable.js";
 
 /** `1 mapping`, `3 mappings`. */
 export function count(number: number, singular: string, plural = `${singular}s`): string {

@@ -1,6 +1,9 @@
-// Goal: colours are for terminals, or for who asks for them; nothing else in the environment brings them into a pipe.
+// Goal: colours are for terminals, or for who asks for them; nothing else brings escape characters into what is printed.
 import { spawnSync } from "node:child_process";
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { ilmCommand } from "../../support/paths.js";
 
 /** @param terminal whether the command writes to a terminal (that of util-linux's `script`) or to a pipe. */
@@ -35,4 +38,25 @@ test("FORCE_COLOR brings colours to a pipe; NO_COLOR and --no-color take them aw
   expect(coloured(false, { FORCE_COLOR: "1" })).toBe(true);
   expect(coloured(false, { FORCE_COLOR: "1" }, "--no-color")).toBe(false);
   expect(coloured(true, { NO_COLOR: "1" })).toBe(false);
+});
+
+test("the name of a file neither steers a terminal nor forges a line, and JSON keeps it", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ilm-names-"));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const name = "\u001B[2J\u009B\u202E\nOK: all good.yaml";
+  writeFileSync(join(folder, name), "version: 1\nmappings:\n  - { port: 70000, to: 127.0.1.10 }\n");
+  const check = (...options: readonly string[]) =>
+    spawnSync(ilmCommand, ["check", "-f", folder, ...options], {
+      env: { PATH: process.env["PATH"], FORCE_COLOR: "1" },
+      encoding: "utf8",
+    });
+  const { stdout, stderr } = check();
+  expect(stdout).toBe("");
+  expect(stderr).toContain(`${folder}/\\u{1b}[2J\\u{9b}\\u{202e}\\u{a}OK: all good.yaml:3:13:`);
+  expect(stderr).toMatch(/^[\u0020-\u007E\n]*$/);
+  const json = check("--json").stdout;
+  expect(json).toMatch(/^[\u0020-\u007E\n]*$/);
+  expect(JSON.parse(json)).toMatchObject({ problems: [{ file: join(folder, name) }] });
 });

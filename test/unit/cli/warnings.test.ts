@@ -178,6 +178,19 @@ describe("there is", () => {
     expect(warning?.remedy).toContain("ilm check -f /rules.yaml");
     expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
   });
+
+  test("that failed because the host was short of something sends nobody to the file", () => {
+    const error = {
+      code: "UNAVAILABLE",
+      message: "/rules.yaml cannot be read: this process has as many open files as it may have",
+      remedy: "Allow it more.",
+      problems: [],
+    } as const;
+    const short = { ...daemon, lastReload: { time: "", error } };
+    const [warning] = findWarnings({ ...fine, daemon: short });
+    expect(warning?.message).toContain(error.message);
+    expect(warning?.remedy).toBe("Allow it more. The daemon tries again by itself.");
+  });
 });
 
 test("an MPTCP listener of a mapping is warned of only where the kernel has no ingress", () => {

@@ -17,15 +17,15 @@ function blocks(language: string): string[] {
 }
 
 describe("every example file is valid, without a warning", () => {
-  test.each(readdirSync(`${top}examples`))("examples/%s", (name) => {
-    const { ruleSet, warnings } = loadConfiguration(`${top}examples/${name}`);
+  test.each(readdirSync(`${top}examples`))("examples/%s", async (name) => {
+    const { ruleSet, warnings } = await loadConfiguration(`${top}examples/${name}`);
     expect(warnings).toEqual([]);
     expect(ruleSet.mappings.length).toBeGreaterThan(0);
   });
 });
 
-test("the demo's example has the services and ports that the demo shows", () => {
-  const { services, mappings } = loadConfiguration(`${top}examples/demo.yaml`).ruleSet;
+test("the demo's example has the services and ports that the demo shows", async () => {
+  const { services, mappings } = (await loadConfiguration(`${top}examples/demo.yaml`)).ruleSet;
   expect(services.map(({ name }) => name)).toEqual(["web", "dns", "ssh"]);
   expect(mappings.map(({ name }) => name)).toEqual([
     "tcp:80",

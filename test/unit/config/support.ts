@@ -26,6 +26,17 @@ export function refusal(act: () => unknown): string[] {
   throw new Error("it was not refused");
 }
 
+/** The same of what is done in its own time. */
+export async function refusalOf(done: Promise<unknown>): Promise<string[]> {
+  const settled = await done.then(
+    () => () => undefined,
+    (error: unknown) => () => {
+      throw error;
+    },
+  );
+  return refusal(settled);
+}
+
 export function problemsOf(text: string, name = NAME): string[] {
   return refusal(() => load(text, name));
 }

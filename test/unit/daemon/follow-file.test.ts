@@ -31,10 +31,11 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function follow(path = file): void {
+async function follow(path = file): Promise<void> {
   follower = followFile(path, () => {
     changes.times.push(Date.now());
   });
+  await follower.ready;
 }
 
 async function noticed(count: number): Promise<void> {
@@ -52,9 +53,9 @@ async function rest(): Promise<void> {
 }
 
 describe("a file", () => {
-  beforeEach(() => {
+  beforeEach(async () => {
     writeFileSync(file, "one");
-    follow();
+    await follow();
   });
 
   test("written anew is noticed", async () => {
@@ -127,7 +128,7 @@ test("a file that a link leads to is noticed when it changes there, and when the
   writeFileSync(join(real, "a.yaml"), "a");
   writeFileSync(join(real, "b.yaml"), "b");
   symlinkSync(join(real, "a.yaml"), file);
-  follow();
+  await follow();
   writeFileSync(join(real, "a.yaml"), "a changed");
   await noticed(1);
   symlinkSync(join(real, "b.yaml"), `${file}.new`);
@@ -136,7 +137,7 @@ test("a file that a link leads to is noticed when it changes there, and when the
 });
 
 test("a file that is not there yet is noticed when it comes", async () => {
-  follow();
+  await follow();
   writeFileSync(file, "one");
   await noticed(1);
 });
@@ -145,7 +146,7 @@ describe("a folder", () => {
   test("is followed with every file in it, new, changed and gone", async () => {
     const parts = join(folder, "conf.d");
     mkdirSync(parts);
-    follow(parts);
+    await follow(parts);
     writeFileSync(join(parts, "10-a.yaml"), "a");
     await noticed(1);
     writeFileSync(join(parts, "10-a.yaml"), "a changed");

@@ -21,7 +21,15 @@ test("a plain line has its level first", () => {
 test("a message with line breaks and escapes stays one harmless line", () => {
   const { lines, logger } = collect(false);
   logger.log("info", "a\nb\u001b[31mc");
-  expect(lines).toEqual(["info    a b [31mc\n"]);
+  expect(lines).toEqual(["info    a b\\u{1b}[31mc\n"]);
+});
+
+test("a machine's line has no character that steers, and keeps the value", () => {
+  const { lines, logger } = collect(true);
+  const message = "\u001B \u009B \u202E";
+  logger.log("info", message);
+  expect(lines[0]).toMatch(/^[\u0020-\u007E]*\n$/);
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({ message });
 });
 
 test("JSON lines carry time, level, message and details", () => {

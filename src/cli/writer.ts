@@ -1,0 +1,17 @@
+/** Who holds the writer's lock although no daemon answers. */
+import { socketPath } from "../daemon/socket-path.js";
+import { describeHolder, type LockHolder } from "../kernel/lock-holder.js";
+import type { Warning } from "./warnings.js";
+
+export function isDaemon({ command }: LockHolder): boolean {
+  return /^\S*ilm\S* (?:.* )?run(?: |$)/.test(command);
+}
+
+/** Of a daemon that nobody can reach. */
+export function unreachableWarning(holder: LockHolder, netnsInode: number): Warning {
+  return {
+    kind: "daemon",
+    message: `${describeHolder(holder)} holds the lock, and nobody serves the API on ${socketPath(netnsInode)}: it is about to start or to end, or its socket was removed`,
+    remedy: `A daemon makes its socket again within seconds. Otherwise restart it: \`systemctl restart ilm\`, or \`kill ${holder.pid}\` and \`ilm run\` again; the rules stay active meanwhile.`,
+  };
+}

@@ -1,0 +1,110 @@
+/**
+ * The API, kept within reach: somebody removes the socket by hand or empties /run, or the host was short of something when it
+ * was to be made. Nobody could reach the daemon any more, and nobody else could write, as the daemon has the lock.
+ */
+import { nodeErrno, unavailable } from "../errors.js";
+import { errorBody } from "./error-body.js";
+import type { Logger } from "./log.js";
+import { mayPass, pauseAfter } from "./passing.js";
+import type { ApiServer } from "./server.js";
+import { socketIdentity } from "./socket-path.js";
+
+const LOOK_MS = 2_000;
+
+export interface KeepApiOptions {
+  readonly path: string;
+  readonly serve: () => Promise<ApiServer>;
+  readonly log: Logger;
+  /** Before each look: keeps the lock; what it throws is told, and the look is over. */
+  readonly prepare?: () => void;
+  /** Before the socket is made anew: the answers to what came in over the old one are given. */
+  readonly settled: () => Promise<void>;
+  readonly lookMs?: number;
+}
+
+/** The error, or what the host is short of when that caused it. */
+function shortOf(error: unknown, path: string): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return unavailable(`${path} cannot be made`, nodeErrno(cause) ?? "", error) ?? error;
+}
+
+/** Throws what `serve` throws at the first attempt, unless it may pass. */
+export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
+  const { path, serve, log, prepare, settled, lookMs = LOOK_MS } = options;
+  let server: ApiServer | null = null;
+  let identity: string | null = null;
+  let failures = 0;
+  let notBefore = 0;
+  let complaint = "";
+  let looking: Promise<void> | null = null;
+
+  async function open(): Promise<void> {
+    server = await serve();
+    identity = socketIdentity(path);
+    settle();
+  }
+
+  function settle(): void {
+    failures = 0;
+    complaint = "";
+  }
+
+  function complain(error: unknown, missing: string): void {
+    failures += 1;
+    notBefore = performance.now() + pauseAfter(failures);
+    const { code, message, remedy } = errorBody(shortOf(error, path));
+    if (message === complaint) return;
+    complaint = message;
+    const then = "The rules stay active, and it is tried again.";
+    log.log("error", `no ${missing}: ${message} - ${remedy === null ? "" : `${remedy} `}${then}`, {
+      code,
+    });
+  }
+
+  async function look(): Promise<void> {
+    if (performance.now() < notBefore) return;
+    try {
+      prepare?.();
+    } catch (error) {
+      complain(error, "lock");
+      return;
+    }
+    try {
+      if (server !== null && socketIdentity(path) === identity) {
+        settle();
+        return;
+      }
+      if (server !== null) {
+        log.log("warning", `${path} is gone: it is made again`);
+        await settled();
+        // First, as node removes the name that it made when it closes.
+        await server.close();
+        server = null;
+      }
+      await open();
+      log.log("info", `the API is served on ${path} again`);
+    } catch (error) {
+      complain(error, "API");
+    }
+  }
+
+  try {
+    prepare?.();
+    await open();
+  } catch (error) {
+    if (!mayPass(error)) throw error;
+    complain(error, "API");
+  }
+  const clock = setInterval(() => {
+    looking ??= look().finally(() => {
+      looking = null;
+    });
+  }, lookMs);
+  return {
+    async close() {
+      clearInterval(clock);
+      await looking;
+      await server?.close();
+    },
+  };
+}

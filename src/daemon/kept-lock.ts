@@ -1,0 +1,28 @@
+/** The writer's lock of a daemon, which outlives its file: whoever removes that lets others in. */
+import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
+import type { Logger } from "./log.js";
+
+export class KeptLock {
+  readonly #netnsInode: number;
+  readonly #log: Logger;
+  #lock: WriterLock;
+
+  constructor(netnsInode: number, lock: WriterLock, log: Logger) {
+    this.#netnsInode = netnsInode;
+    this.#lock = lock;
+    this.#log = log;
+  }
+
+  /** Makes the file again when it was removed. Throws LOCKED while another writer has the new one, and UNAVAILABLE. */
+  keep(): void {
+    if (this.#lock.isCurrent()) return;
+    const again = acquireWriterLock(this.#netnsInode, { waitMs: 0 });
+    this.#lock.release();
+    this.#lock = again;
+    this.#log.log("warning", "the lock's file was removed: it is made again");
+  }
+
+  release(): void {
+    this.#lock.release();
+  }
+}

@@ -1,0 +1,55 @@
+/** The service manager, told how the daemon is: once more when its queue is full, and never at the cost of the daemon. */
+import { printable } from "../printable.js";
+import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
+import type { Logger } from "./log.js";
+
+const AGAIN_MS = 1_000;
+
+export class ServiceManager {
+  readonly #log: Logger;
+  /** What could not be told yet; only the newest counts. */
+  #timer: NodeJS.Timeout | null = null;
+  #complained = "";
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  ready(status: string): void {
+    this.#tell(`READY=1\nSTATUS=${printable(status)}`);
+  }
+
+  reloading(): void {
+    this.#tell(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`);
+  }
+
+  stopping(): void {
+    this.#tell("STOPPING=1");
+    this.close();
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #tell(state: string): void {
+    this.close();
+    const trouble = sdNotify(state);
+    if (trouble === null) {
+      this.#complained = "";
+      return;
+    }
+    const { reason, passing } = trouble;
+    if (reason !== this.#complained) {
+      const socket = process.env["NOTIFY_SOCKET"] ?? "";
+      const then = passing ? "; it is told again" : ", and goes without";
+      this.#log.log("warning", `the service manager cannot be told on ${socket}: ${reason}${then}`);
+    }
+    this.#complained = reason;
+    if (!passing) return;
+    this.#timer = setTimeout(() => {
+      this.#tell(state);
+    }, AGAIN_MS);
+  }
+}

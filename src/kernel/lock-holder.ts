@@ -1,0 +1,64 @@
+/** Who holds the writer's lock of a network namespace. Loads no native code. */
+import { closeSync, fstatSync, readFileSync, type Stats } from "node:fs";
+import { basename } from "node:path";
+import { unless } from "./folder.js";
+import { openRuntimeFolder } from "./runtime-folder.js";
+
+/** Who holds a lock. */
+export interface LockHolder {
+  readonly pid: number;
+  /** The command line without the interpreter; empty when the process is gone, or another user's. */
+  readonly command: string;
+}
+
+/** Of a command line in a message. */
+const COMMAND_LENGTH = 120;
+
+export function lockName(inode: number): string {
+  return `${inode}.lock`;
+}
+
+/** Who has the writer's lock of this network namespace; null: nobody, or nobody whom this pid namespace has. Throws UNSAFE_PATH. */
+export function findLockHolder(inode: number): LockHolder | null {
+  const folder = openRuntimeFolder();
+  try {
+    const fd = folder?.openFile(lockName(inode));
+    if (fd === undefined) return null;
+    try {
+      return holderOf(fstatSync(fd));
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    folder?.close();
+  }
+}
+
+/** From /proc/locks (proc(5)): what stands in the file may be of a holder before. */
+export function holderOf({ dev, ino }: Stats): LockHolder | null {
+  // dev_t as stat(2) gives it: 12 bits of the major number above the lowest 8 of the minor, its others above those.
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  const hex = (number: number): string => number.toString(16).padStart(2, "0");
+  const line = new RegExp(
+    `^\\d+: FLOCK +\\S+ +WRITE (\\d+) ${hex(major)}:${hex(minor)}:${ino} `,
+    "m",
+  );
+  const locks = unless(["ENOENT", "EACCES"], () => readFileSync("/proc/locks", "utf8")) ?? "";
+  const pid = Number(line.exec(locks)?.[1] ?? 0);
+  return pid === 0 ? null : { pid, command: commandOf(pid) };
+}
+
+function commandOf(pid: number): string {
+  const gone = ["ENOENT", "ESRCH", "EACCES", "EPERM"];
+  const text = unless(gone, () => readFileSync(`/proc/${pid}/cmdline`, "utf8")) ?? "";
+  const words = text.split("\0").filter((word) => word !== "");
+  if (/^node(?:js)?$/.test(basename(words[0] ?? "")) && words.length > 1) words.shift();
+  const command = [basename(words[0] ?? ""), ...words.slice(1)].join(" ");
+  return command.length > COMMAND_LENGTH ? `${command.slice(0, COMMAND_LENGTH - 3)}...` : command;
+}
+
+/** `process 4711 (ilm run -f /etc/ilm.yaml)` */
+export function describeHolder({ pid, command }: LockHolder): string {
+  return `process ${pid}${command === "" ? "" : ` (${command})`}`;
+}
