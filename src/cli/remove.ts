@@ -20,6 +20,6 @@ export async function remove(context: Context, texts: readonly string[]): Promis
       names.push(...new Set(mappings.map((mapping) => mapping.name)));
     }
     const performed = await performChange(dataPlane, { kind: "remove", names });
-    print(context, { ...performed, removed: names }, () => describePerformed(performed));
+    await print(context, { ...performed, removed: names }, () => describePerformed(performed));
   });
 }

@@ -51,7 +51,7 @@ export async function status(context: Context): Promise<void> {
       notes: notes(inForce, daemon, trouble),
       pinPath: dataPlane.pinPath,
     };
-    print(context, shape, () => render(context, shape));
+    await print(context, shape, () => render(context, shape));
   });
 }
 
