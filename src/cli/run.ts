@@ -6,6 +6,9 @@ import { IlmError } from "../errors.js";
 import type { Context } from "./context.js";
 import type { SourceOptions } from "./load.js";
 
+/** Characters of the log that wait in memory for their reader. */
+const LOG_HELD_MAX = 1 << 20;
+
 export async function run(
   context: Context,
   options: SourceOptions,
@@ -19,6 +22,10 @@ export async function run(
   }
   await runDaemon({
     source: { path: path === null ? null : resolve(path), mappings },
-    log: createLogger({ json: context.json, write: (line) => context.note(line) }),
+    log: createLogger({
+      json: context.json,
+      write: (line) => context.note(line),
+      isFull: () => process.stderr.writableLength > LOG_HELD_MAX,
+    }),
   });
 }
