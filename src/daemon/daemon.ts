@@ -5,6 +5,7 @@ import type { DataPlane } from "../dataplane/types.js";
 import { diffRules } from "../compile/diff.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { acquireWriterLock } from "../kernel/lock.js";
+import { giveBackMemory } from "../kernel/memory.js";
 import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
 import { emptyRules, type Rules } from "../model/mapping.js";
 import { version } from "../version.js";
@@ -13,6 +14,7 @@ import { socketPath } from "./socket-path.js";
 import { loadDesired, type Source } from "./desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import type { Logger } from "./log.js";
+import { MemoryWatch } from "./memory.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
 import { Reconciler } from "./reconcile.js";
 import { serveApi } from "./server.js";
@@ -47,6 +49,10 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
   const startedAt = new Date().toISOString();
   const end = endSignal();
   let follower: FileFollower | null = null;
+  const memory = new MemoryWatch({
+    resident: () => process.memoryUsage.rss(),
+    giveBack: giveBackMemory,
+  });
   const reconciler = new Reconciler({
     dataPlane,
     log,
@@ -57,6 +63,9 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
       end.now("unload");
     },
     describe: describeChange,
+    onWorked: (isLarge) => {
+      memory.worked(isLarge);
+    },
   });
 
   function reload(reason: string): void {
@@ -108,7 +117,10 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
       change: (change) => reconciler.submit(change),
-      metrics: () => metricsOf(dataPlane, reconciler),
+      metrics: () => {
+        memory.worked();
+        return metricsOf(dataPlane, reconciler);
+      },
     });
     try {
       sdNotify("READY=1\nSTATUS=rules in force");
@@ -126,6 +138,7 @@ async function work(dataPlane: DataPlane, source: Source, log: Logger): Promise<
   } finally {
     process.off("SIGHUP", onHangUp);
     clearInterval(clock);
+    memory.close();
     following.close();
     // Assigned in a function, which control flow analysis does not see.
     (follower as FileFollower | null)?.close();
