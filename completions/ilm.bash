@@ -43,8 +43,8 @@ _ilm() {
     apply) words="-f --file --wait -V --version --json --netns --no-color -h --help" ;;
     add) words="--replace --wait -V --version --json --netns --no-color -h --help" ;;
     remove) words="--wait -V --version --json --netns --no-color -h --help" ;;
-    off) words="-V --version --json --netns --no-color -h --help" ;;
-    on) words="-V --version --json --netns --no-color -h --help" ;;
+    off) words="--wait -V --version --json --netns --no-color -h --help" ;;
+    on) words="--wait -V --version --json --netns --no-color -h --help" ;;
     unload) words="--wait -V --version --json --netns --no-color -h --help" ;;
     demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
     schema) words="-V --version --json --netns --no-color -h --help" ;;

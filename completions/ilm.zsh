@@ -187,7 +187,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
         off)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
@@ -195,7 +196,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         on)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \

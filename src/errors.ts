@@ -45,7 +45,7 @@ export const errorCatalogue = {
   NO_LIBBPF: ExitStatus.notPossible,
   /** Another writer holds the lock of this network namespace. */
   LOCKED: ExitStatus.notPossible,
-  /** A limit of the data plane is reached; the message says which and how large it is. */
+  /** A limit of the data plane or of the daemon is reached; the message says which and how large it is. */
   LIMIT: ExitStatus.notPossible,
   /** The state in the kernel was made by an incompatible version of ilm. */
   INCOMPATIBLE: ExitStatus.notPossible,

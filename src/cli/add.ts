@@ -32,7 +32,7 @@ export async function add(
     const warnings = await warnOfHost(given, services);
     noteWarnings(context, warnings);
     const added = mappings.map((mapping) => mappingShape(mapping, true));
-    print(
+    await print(
       context,
       { ...performed, added, warnings },
       () =>

@@ -28,7 +28,7 @@ export async function apply(
     };
   });
   noteWarnings(context, warnings);
-  print(
+  await print(
     context,
     { ...performed, warnings, unreached },
     () =>

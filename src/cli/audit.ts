@@ -15,7 +15,7 @@ export async function audit(context: Context): Promise<ExitStatus> {
     auditListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
   );
   const ownerOf = await ownersOf(findings.map((finding) => finding.listener));
-  print(
+  await print(
     context,
     findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
     () => {

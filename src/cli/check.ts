@@ -29,7 +29,7 @@ export async function check(
   }
   const { file, warnings } = desired;
   noteWarnings(context, warnings);
-  print(
+  await print(
     context,
     { ...verdict(warnings), services: file.services.length, mappings: file.mappings.length },
     () =>

@@ -1,4 +1,5 @@
 /** What a command knows of the terminal and of the options that every command has. */
+import { once } from "node:events";
 import { isatty } from "node:tty";
 import pc from "picocolors";
 import { printableJson, printableLines } from "../printable.js";
@@ -13,8 +14,15 @@ export interface Context {
   /** Columns of the terminal; Infinity when standard output is none, so that nothing is cut off in pipes. */
   readonly width: number;
   readonly colours: Colours;
-  /** To standard output. What would steer a terminal is made visible, here at the latest, except what `colours` painted. */
+  /**
+   * To standard output. What would steer a terminal is made visible, here at the latest, except what `colours` painted. What the
+   * reader has not taken yet is held in memory: see `caughtUp`.
+   */
   write(text: string): void;
+  /** Is there more written than read? */
+  isBehind(): boolean;
+  /** Settles when whoever reads standard output has taken what was written, or on `givenUp`. */
+  caughtUp(givenUp?: AbortSignal): Promise<void>;
   /** To standard error, made visible likewise. */
   note(text: string): void;
 }
@@ -42,6 +50,15 @@ export function processContext(options: GlobalOptions): Context {
     write: (text) => {
       clearProgress();
       stdout.write(json ? printableJson(text) : visible(text));
+    },
+    isBehind: isStdoutBehind,
+    caughtUp: async (givenUp) => {
+      if (!isStdoutBehind()) return;
+      try {
+        await once(stdout, "drain", givenUp && { signal: givenUp });
+      } catch (error) {
+        if (givenUp?.aborted !== true) throw error;
+      }
     },
     note: (text) => {
       clearProgress();
@@ -72,8 +89,28 @@ function markedBy(paint: Paint): Paint {
     paint(printableLines(text).replaceAll(PAINTED, ESCAPE)).replaceAll(ESCAPE, PAINTED);
 }
 
-/** Prints the value as JSON, or else the text. */
-export function print(context: Context, value: unknown, text: () => string): void {
-  if (!context.json) return context.write(text());
-  for (const piece of jsonPieces(value)) context.write(piece);
+/** A file or a terminal takes all at once: it has no such property. */
+function isStdoutBehind(): boolean {
+  return process.stdout.writableNeedDrain;
+}
+
+/** A piece of text that is written at once, in characters. */
+const PIECE = 1 << 20;
+
+/** Prints the value as JSON, or else the text; no faster than it is read, so that a reader who stalls fills no memory. */
+export async function print(context: Context, value: unknown, text: () => string): Promise<void> {
+  for (const piece of context.json ? jsonPieces(value) : textPieces(text())) {
+    context.write(piece);
+    if (context.isBehind()) await context.caughtUp();
+  }
+}
+
+function* textPieces(text: string): Generator<string> {
+  for (let at = 0; at < text.length;) {
+    // At the end of a line: no character, and nothing that is painted, is cut in two.
+    const line = text.lastIndexOf("\n", at + PIECE - 1) + 1;
+    const end = line > at ? line : at + PIECE;
+    yield text.slice(at, end);
+    at = end;
+  }
 }

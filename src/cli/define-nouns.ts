@@ -115,7 +115,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show decisions as they are made",
     description: [
-      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. While nobody watches it costs nothing. With --json each line is one object.",
+      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. While nobody watches it costs nothing. With --json each line is one object. Decisions that come faster than the output is read are not shown; standard error tells how many.",
     ],
     options: [
       new Option("--count <N>", "end after so many decisions"),

@@ -119,7 +119,9 @@ export function defineVerbs(define: Define): void {
       { command: "ilm off", purpose: "is it ilm? Look without, and go back with `ilm on`" },
     ],
     json: "{off, changed, generation, by}",
-    task: () => async (context) => (await import("./switch.js")).switchTo(context, "off"),
+    options: [waitOption()],
+    task: (_, options) => async (context) =>
+      (await import("./switch.js")).switchTo(context, "off", options as WaitOptions),
   });
   define({
     name: "on",
@@ -128,7 +130,9 @@ export function defineVerbs(define: Define): void {
     description: ["By the rules that are in force now."],
     examples: [{ command: "ilm on", purpose: "after `ilm off`" }],
     json: "{off, changed, generation, by}",
-    task: () => async (context) => (await import("./switch.js")).switchTo(context, "on"),
+    options: [waitOption()],
+    task: (_, options) => async (context) =>
+      (await import("./switch.js")).switchTo(context, "on", options as WaitOptions),
   });
   define({
     name: "unload",

@@ -34,7 +34,7 @@ export async function diff(
   const same = isEmpty(difference);
   const found = findMoves(before, after, difference);
   noteWarnings(context, desired.warnings);
-  print(context, { same, ...diffShape(difference), ...movesShape(found) }, () =>
+  await print(context, { same, ...diffShape(difference), ...movesShape(found) }, () =>
     same
       ? "unchanged\n"
       : renderDiff(difference, context.colours) + renderMoves(found, context.colours),

@@ -32,7 +32,7 @@ export async function doctor(context: Context): Promise<ExitStatus> {
   const checks = [...probeHost().checks, ...(await checkRules())];
   const errors = checks.filter((check) => check.severity === "error").length;
   const warnings = checks.filter((check) => check.severity === "warning").length;
-  print(context, { ok: errors === 0, errors, warnings, checks }, () => {
+  await print(context, { ok: errors === 0, errors, warnings, checks }, () => {
     const lines = checks.map((check) => renderCheck(context, check)).join("");
     const verdict =
       errors + warnings === 0

@@ -61,7 +61,9 @@ export async function explain(
     interfaceIndex,
   };
   const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, places, options));
-  print(context, explanationShape(explained), () => renderExplanation(explained, context.colours));
+  await print(context, explanationShape(explained), () =>
+    renderExplanation(explained, context.colours),
+  );
 }
 
 /** Of some addresses, ilm is never asked, and the answer would be of a packet that there is not. */

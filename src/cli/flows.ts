@@ -22,7 +22,7 @@ export async function flows(context: Context): Promise<void> {
       .toSorted((left, right) => left.idle_s - right.idle_s)
       .map((flow) => ({ flow, mapping: mappingOfFlow(rules, flow)?.name ?? null }));
   });
-  print(context, views.map(flowShape), () => renderFlows(context, views));
+  await print(context, views.map(flowShape), () => renderFlows(context, views));
 }
 
 function flowShape({ flow: { client, dialled, daemon, idle_s }, mapping }: FlowView) {

@@ -21,7 +21,9 @@ export async function importRules(
   for (const line of imported.notes) context.note(`note: ${line}\n`);
   if (!context.json) context.note(nextSteps(imported));
   const { entries, unsaid, taken, left, notes } = imported;
-  print(context, { mappings: entries, unsaid, taken, left, notes }, () => formatImported(imported));
+  await print(context, { mappings: entries, unsaid, taken, left, notes }, () =>
+    formatImported(imported),
+  );
   return unsaid.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 

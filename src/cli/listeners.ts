@@ -25,7 +25,7 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
     .filter((view) => options.mapped !== true || view.mappings.length > 0)
     .toSorted((left, right) => inOrder(left.listener, right.listener));
   const ownerOf = await ownersOf(views.map((view) => view.listener));
-  print(
+  await print(
     context,
     views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, means))),
     () => renderViews(context, views, ownerOf, means),

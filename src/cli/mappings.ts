@@ -58,11 +58,11 @@ export async function mappings(context: Context): Promise<void> {
     return { rows, ownerOf };
   });
   if (found === null) {
-    print(context, [], () => "nothing is loaded\n");
+    await print(context, [], () => "nothing is loaded\n");
     return;
   }
   const { rows, ownerOf } = found;
-  print(
+  await print(
     context,
     rows.map((row) => rowShape(row, ownerOf)),
     () => renderRows(context, rows, ownerOf),

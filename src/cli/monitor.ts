@@ -1,5 +1,5 @@
 /** `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches. */
-import type { DataPlane, ObservedDecision } from "../dataplane/types.js";
+import type { DataPlane, DecisionStream, ObservedDecision } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { allMappings, type Mapping } from "../model/mapping.js";
 import type { Context } from "./context.js";
@@ -16,6 +16,11 @@ export interface MonitorOptions {
   readonly seconds?: string;
 }
 
+/** How often at most it is told how many decisions were not shown. */
+const TELL_LOST_MS = 1_000;
+/** Rules that decisions on their way may still name. */
+const GENERATIONS_KEPT = 4;
+
 export async function monitor(context: Context, options: MonitorOptions): Promise<void> {
   const most = parseLimit(options.count, "--count");
   const seconds = parseLimit(options.seconds, "--seconds");
@@ -23,33 +28,96 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     const { rules } = needInForce(dataPlane);
     noteObstacles(context, surveyMappings(dataPlane, rules), rules);
     const stream = dataPlane.watch();
-    const end = (): void => {
+    const ending = awaitEnd(seconds);
+    ending.ended.addEventListener("abort", () => {
       stream.close();
-    };
-    process.once("SIGINT", end).once("SIGTERM", end);
-    const timer = seconds === Infinity ? null : setTimeout(end, seconds * 1000);
-    const mappingOf = mappingFinder(dataPlane);
-    let shown = 0;
+    });
+    const tellLost = lossTeller(context, stream);
     try {
-      if (!context.json) context.write(heading(context));
-      for await (const decision of stream) {
-        context.write(
-          context.json
-            ? `${JSON.stringify(decisionShape(decision, mappingOf(decision)))}\n`
-            : renderDecision(context, decision, mappingOf(decision)),
-        );
-        shown += 1;
-        if (shown >= most) break;
-      }
+      await show(context, dataPlane, { stream, most, ended: ending.ended, tellLost });
     } finally {
-      if (timer !== null) clearTimeout(timer);
-      process.off("SIGINT", end).off("SIGTERM", end);
+      ending.dispose();
       stream.close();
     }
-    if (stream.lost > 0) {
-      context.note(`ilm: ${count(stream.lost, "decision")} came too fast and were not shown\n`);
-    }
+    tellLost("last");
+    const signal = ending.signal();
+    // What is written and not read would keep us for as long as the reader stalls: we were asked to end.
+    if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
   });
+}
+
+interface Showing {
+  readonly stream: DecisionStream;
+  /** Decisions to show. */
+  readonly most: number;
+  readonly ended: AbortSignal;
+  readonly tellLost: () => void;
+}
+
+async function show(
+  context: Context,
+  dataPlane: DataPlane,
+  { stream, most, ended, tellLost }: Showing,
+): Promise<void> {
+  const mappingOf = mappingFinder(dataPlane);
+  let shown = 0;
+  if (!context.json) context.write(heading(context));
+  for await (const decision of stream) {
+    context.write(
+      context.json
+        ? `${JSON.stringify(decisionShape(decision, mappingOf(decision)))}\n`
+        : renderDecision(context, decision, mappingOf(decision)),
+    );
+    shown += 1;
+    // Decisions wait in the kernel, which counts those that it has no room for, and not here.
+    if (shown < most && context.isBehind()) await context.caughtUp(ended);
+    if (shown >= most || ended.aborted) break;
+    tellLost();
+  }
+}
+
+interface Ending {
+  readonly ended: AbortSignal;
+  /** That we were asked with; null: the time was up, or it has not ended. */
+  signal(): NodeJS.Signals | null;
+  dispose(): void;
+}
+
+function awaitEnd(seconds: number): Ending {
+  const controller = new AbortController();
+  let signal: NodeJS.Signals | null = null;
+  const onSignal = (name: NodeJS.Signals): void => {
+    signal = name;
+    controller.abort();
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  const onTime = (): void => {
+    controller.abort();
+  };
+  const timer = seconds === Infinity ? undefined : setTimeout(onTime, seconds * 1000);
+  return {
+    ended: controller.signal,
+    signal: () => signal,
+    dispose() {
+      clearTimeout(timer);
+      process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    },
+  };
+}
+
+/** Says how many decisions were lost, when there are more than it said before. */
+function lossTeller(context: Context, stream: DecisionStream): (when?: "last") => void {
+  let told = 0;
+  let toldAt = performance.now();
+  return (when) => {
+    const now = performance.now();
+    if (when !== "last" && now - toldAt < TELL_LOST_MS) return;
+    toldAt = now;
+    const { lost } = stream;
+    if (lost <= told) return;
+    told = lost;
+    context.note(`ilm: ${count(lost, "decision")} came too fast and were not shown\n`);
+  };
 }
 
 /** A positive number, or Infinity when the option was not given. Throws USAGE. */
@@ -70,6 +138,8 @@ function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Ma
     if (!known.has(generation)) {
       const inForce = dataPlane.inForce();
       if (inForce !== null) known.set(inForce.generation, allMappings(inForce.rules));
+      const [oldest] = known.keys();
+      if (known.size > GENERATIONS_KEPT && oldest !== undefined) known.delete(oldest);
     }
     return known.get(generation)?.[mapping] ?? null;
   };

@@ -26,6 +26,6 @@ export async function remove(
       names.push(...new Set(mappings.map((mapping) => mapping.name)));
     }
     const performed = await performChange(dataPlane, { kind: "remove", names }, wait);
-    print(context, { ...performed, removed: names }, () => describePerformed(performed));
+    await print(context, { ...performed, removed: names }, () => describePerformed(performed));
   });
 }

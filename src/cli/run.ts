@@ -7,6 +7,9 @@ import { watchWaits } from "../progress.js";
 import type { Context } from "./context.js";
 import type { SourceOptions } from "./load.js";
 
+/** Characters of the log that wait in memory for their reader. */
+const LOG_HELD_MAX = 1 << 20;
+
 export async function run(
   context: Context,
   options: SourceOptions,
@@ -18,7 +21,11 @@ export async function run(
       remedy: "Write it to a file, or use `ilm apply -f -`.",
     });
   }
-  const log = createLogger({ json: context.json, write: (line) => context.note(line) });
+  const log = createLogger({
+    json: context.json,
+    write: (line) => context.note(line),
+    isFull: () => process.stderr.writableLength > LOG_HELD_MAX,
+  });
   watchWaits((what) => {
     log.log("info", what);
   });

@@ -55,7 +55,7 @@ export async function status(context: Context): Promise<void> {
       notes: notes(inForce, daemon, trouble, writer),
       pinPath: dataPlane.pinPath,
     };
-    print(context, shape, () => render(context, shape));
+    await print(context, shape, () => render(context, shape));
   });
 }
 

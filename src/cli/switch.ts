@@ -1,13 +1,19 @@
 /** `ilm off` and `ilm on`: what is in force decides nothing, and again. */
 import { performChange } from "../daemon/perform.js";
 import { print, type Context } from "./context.js";
+import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
-export async function switchTo(context: Context, to: "off" | "on"): Promise<void> {
+export async function switchTo(
+  context: Context,
+  to: "off" | "on",
+  options: WaitOptions,
+): Promise<void> {
+  const wait = { waitSeconds: waitSeconds(options) };
   const { changed, generation, by } = await withDataPlane((dataPlane) =>
-    performChange(dataPlane, { kind: to }),
+    performChange(dataPlane, { kind: to }, wait),
   );
-  print(context, { off: to === "off", changed, generation, by }, () => {
+  await print(context, { off: to === "off", changed, generation, by }, () => {
     if (!changed) return `ilm is ${to} already\n`;
     return to === "off"
       ? "off: nothing is decided until `ilm on`; connections that were made go on\n"

@@ -9,7 +9,7 @@ export async function unload(context: Context, options: WaitOptions): Promise<vo
   const { changed, by } = await withDataPlane((dataPlane) =>
     performChange(dataPlane, { kind: "unload" }, wait),
   );
-  print(context, { unloaded: changed, by }, () => {
+  await print(context, { unloaded: changed, by }, () => {
     if (!changed) return "nothing was loaded\n";
     return by === "daemon" ? "unloaded; the daemon ended with it\n" : "unloaded\n";
   });

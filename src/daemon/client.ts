@@ -1,4 +1,5 @@
 /** Speaks to the `run` that is at work in a network namespace, if there is one. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
 import {
   changeResult,
@@ -16,6 +17,7 @@ import { DecodeError, type Decode } from "./decode.js";
 /** A change of a million mappings takes seconds; a daemon that needs longer than this is taken for hung. */
 const CHANGE_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 1_000;
+const RETRY_MS = 20;
 /** An answer is a few kilobytes, or a list of problems. */
 const ANSWER_LIMIT = 64 * 1024 * 1024;
 
@@ -93,8 +95,26 @@ function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
   }
 }
 
+/** As many as the kernel queues for a daemon that is at work wait for it already: nothing was sent. */
+const queueFull = Symbol("the daemon's queue of connections is full");
+
 /** Null: nobody listens on the socket, which is dialled by `path`. */
 async function send(request: Request, socket: string, path: string): Promise<string | null> {
+  const deadline = performance.now() + request.timeoutMs;
+  for (;;) {
+    const answer = await sendOnce(request, deadline - performance.now(), socket, path);
+    if (answer !== queueFull) return answer;
+    if (performance.now() + RETRY_MS > deadline) throw hung(socket, request.timeoutMs);
+    await sleep(RETRY_MS);
+  }
+}
+
+async function sendOnce(
+  request: Request,
+  leftMs: number,
+  socket: string,
+  path: string,
+): Promise<string | null | typeof queueFull> {
   const { request: httpRequest } = await import("node:http");
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
@@ -136,7 +156,7 @@ async function send(request: Request, socket: string, path: string): Promise<str
         reject(hung(socket, request.timeoutMs));
       });
       outgoing.destroy();
-    }, request.timeoutMs);
+    }, leftMs);
 
     function finish(settle: () => void): void {
       clearTimeout(timer);
@@ -146,6 +166,8 @@ async function send(request: Request, socket: string, path: string): Promise<str
       finish(() => {
         const code = "code" in cause ? cause.code : undefined;
         if (code === "ENOENT" || code === "ECONNREFUSED") resolve(null);
+        // connect(2) of a socket that does not wait, as node's do not.
+        else if (code === "EAGAIN") resolve(queueFull);
         else if (code === "EACCES") reject(forbidden(socket, cause));
         else reject(died(socket, cause));
       });

@@ -7,6 +7,7 @@ import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
+import { giveBackMemory } from "../kernel/memory.js";
 import { emptyRules, type Rules } from "../model/mapping.js";
 import { version } from "../version.js";
 import type { ApiChange, DaemonStatus } from "./api.js";
@@ -18,6 +19,7 @@ import { keepApi } from "./keep-api.js";
 import { keepFollowing } from "./keep-following.js";
 import { KeptLock } from "./kept-lock.js";
 import type { Logger } from "./log.js";
+import { MemoryWatch } from "./memory.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
 import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
@@ -105,6 +107,10 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
   let follower: FileFollower | null = null;
   let retry: NodeJS.Timeout | null = null;
   let failures = 0;
+  const memory = new MemoryWatch({
+    resident: () => process.memoryUsage.rss(),
+    giveBack: giveBackMemory,
+  });
   const reconciler = new Reconciler({
     dataPlane,
     log,
@@ -115,6 +121,9 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
       end.now("unload");
     },
     describe: describeChange,
+    onWorked: (isLarge) => {
+      memory.worked(isLarge);
+    },
   });
 
   function reload(reason: string): void {
@@ -189,7 +198,10 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
       change: (change: ApiChange) => reconciler.submit(change),
-      metrics: () => metricsOf(dataPlane, reconciler),
+      metrics: () => {
+        memory.worked();
+        return metricsOf(dataPlane, reconciler);
+      },
     };
     const server = await keepApi({
       path,
@@ -218,6 +230,7 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
     clearInterval(clock);
     clearInterval(guard);
     if (retry !== null) clearTimeout(retry);
+    memory.close();
     following.close();
     (follower as FileFollower | null)?.close();
   }

@@ -11,19 +11,40 @@ export interface LoggerOptions {
   readonly json: boolean;
   readonly write: (line: string) => void;
   readonly now?: () => Date;
+  /** Is there so much that nobody has read yet that lines have to be left out? */
+  readonly isFull?: () => boolean;
 }
 
-export function createLogger({ json, write, now = () => new Date() }: LoggerOptions): Logger {
+export function createLogger({
+  json,
+  write,
+  now = () => new Date(),
+  isFull = () => false,
+}: LoggerOptions): Logger {
+  let leftOut = 0;
+
+  function put(level: Level, message: string, details: Readonly<Record<string, unknown>>): void {
+    if (json) {
+      const entry = { time: now().toISOString(), level, message, ...details };
+      write(`${printableJson(JSON.stringify(entry))}\n`);
+      return;
+    }
+    // One entry is one line, whatever a file name or process name contains.
+    const line = printable(message.replace(/\s*\n\s*/g, " "));
+    write(`${level.padEnd(7)} ${line}\n`);
+  }
+
   return {
     log(level, message, details = {}) {
-      if (json) {
-        const entry = { time: now().toISOString(), level, message, ...details };
-        write(`${printableJson(JSON.stringify(entry))}\n`);
+      if (isFull()) {
+        leftOut += 1;
         return;
       }
-      // One entry is one line, whatever a file name or process name contains.
-      const line = printable(message.replace(/\s*\n\s*/g, " "));
-      write(`${level.padEnd(7)} ${line}\n`);
+      if (leftOut > 0) {
+        put("warning", `nobody read the log: ${leftOut} entries were left out`, {});
+        leftOut = 0;
+      }
+      put(level, message, details);
     },
   };
 }

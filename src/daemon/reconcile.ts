@@ -5,7 +5,7 @@
 import { replaceableInForce } from "./in-force.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
-import type { Rules } from "../model/mapping.js";
+import { type Rules, allMappings } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
 import {
@@ -21,6 +21,9 @@ import type { Desired, Source } from "./desired.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 
+/** A mapping takes some 600 bytes here. */
+const LARGE_MAPPINGS = 10_000;
+
 export interface ReconcilerOptions {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
@@ -32,6 +35,8 @@ export interface ReconcilerOptions {
   readonly onSource?: (path: string | null) => void;
   /** Told when the data plane was unloaded, which ends the daemon. */
   readonly onUnloaded?: () => void;
+  /** Told when a task is over, done or not; `isLarge`: rules were let go that took much memory. */
+  readonly onWorked?: (isLarge: boolean) => void;
   /** One line on what a change did, for the log. */
   readonly describe?: (before: Rules | null, after: Rules, mappings: number) => string;
 }
@@ -51,6 +56,8 @@ export class Reconciler {
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   #unloaded = false;
   readonly #restored = new Restored(() => performance.now());
+  /** The task at work has replaced many mappings. */
+  #wasLarge = false;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -145,10 +152,11 @@ export class Reconciler {
   #enqueue<T>(task: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(task);
     // Each caller hears of its own failure; the queue goes on.
-    this.#queue = result.then(
-      () => undefined,
-      () => undefined,
-    );
+    const over = (): void => {
+      this.#options.onWorked?.(this.#wasLarge);
+      this.#wasLarge = false;
+    };
+    this.#queue = result.then(over, over);
     return result;
   }
 
@@ -218,6 +226,10 @@ export class Reconciler {
     const { dataPlane, log, describe } = this.#options;
     const result = dataPlane.apply(rules);
     const { generation, changed, mappings } = result;
+    if (changed && !result.incremental) {
+      const replaced = before === null ? 0 : allMappings(before.rules).length;
+      this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
+    }
     const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules, mappings);
     log.log(
       "info",

@@ -5,18 +5,23 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { ExitStatus, IlmError } from "../errors.js";
+import { printableJson } from "../printable.js";
 import { peerCredentials, withUmask } from "../kernel/peer.js";
 import {
   changeRoutes,
   isChangePath,
   type ApiChange,
+  type ChangePath,
   type DaemonStatus,
   type Reply,
 } from "./api.js";
 import { errorBody } from "./error-body.js";
 import type { ChangeResult } from "./changes.js";
+import { Connections } from "./connections.js";
 import { DecodeError } from "./decode.js";
+import { parseJson, readBody, TooLarge } from "./request-body.js";
 import { openSocketPlace, type SocketPlace } from "./socket-path.js";
+import { Busy, Workload } from "./workload.js";
 
 export interface ApiHandlers {
   status(): DaemonStatus;
@@ -29,8 +34,6 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
-/** More than one writer at a time waits in the queue anyway; this bounds what they hold in memory. */
-const CONNECTIONS_MAX = 64;
 const SOCKET_ONLY_FOR_OWNER = 0o177;
 
 /**
@@ -42,15 +45,23 @@ export async function serveApi(
   handlers: ApiHandlers,
   allowedUid = 0,
 ): Promise<ApiServer> {
+  const connections = new Connections();
+  const work = new Workload();
   const server = createServer((request, response) => {
-    void answer(request, response, handlers);
+    // All of it is the kernel's now.
+    response.once("finish", () => {
+      connections.work(request.socket);
+    });
+    void answer(request, response, { handlers, connections, work });
   });
-  server.maxConnections = CONNECTIONS_MAX;
-  server.requestTimeout = 60_000;
-  server.headersTimeout = 5_000;
-  server.keepAliveTimeout = 1_000;
+  // One request each, and our own limits of time: node's count what the daemon itself needs for a change as the client's.
+  server.maxRequestsPerSocket = 1;
+  server.requestTimeout = 0;
+  server.headersTimeout = 0;
   server.on("connection", (socket) => {
-    if (!isPeer(socket, allowedUid)) socket.destroy();
+    // Whoever is not let in takes nobody's place.
+    if (isPeer(socket, allowedUid)) connections.awaitRequest(socket);
+    else socket.destroy();
   });
   const place = openSocketPlace(path);
   if (place === undefined) {
@@ -59,15 +70,22 @@ export async function serveApi(
   try {
     await listen(server, path, place);
   } catch (error) {
+    connections.close();
     place.folder.close();
     throw error;
   }
-  return { close: () => close(server, place) };
+  return {
+    close: async () => {
+      await close(server, place);
+      connections.close();
+    },
+  };
 }
 
 function listen(server: Server, path: string, place: SocketPlace): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", (cause) => {
+    // Also later, when a connection could not be accepted: the next one may be.
+    server.on("error", (cause) => {
       reject(new IlmError("SYSCALL", `cannot listen on ${path}: ${cause.message}`, { cause }));
     });
     place.folder.remove(place.name);
@@ -102,31 +120,55 @@ function descriptorOf(socket: Socket): number | null {
   return typeof handle.fd === "number" && handle.fd >= 0 ? handle.fd : null;
 }
 
+interface Serving {
+  readonly handlers: ApiHandlers;
+  readonly connections: Connections;
+  readonly work: Workload;
+}
+
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  handlers: ApiHandlers,
+  serving: Serving,
 ): Promise<void> {
+  const { handlers, connections } = serving;
   try {
     const path = request.url ?? "";
     if (request.method === "GET" && path === "/metrics") {
-      send(response, 200, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
+      const page = handlers.metrics();
+      connections.awaitReader(request.socket);
+      send(response, 200, "text/plain; version=0.0.4; charset=utf-8", page);
     } else if (request.method === "GET" && path === "/v1/status") {
+      connections.awaitReader(request.socket);
       sendReply(response, 200, { ok: true, result: handlers.status() });
     } else if (request.method === "POST" && isChangePath(path)) {
-      const { limit, decode } = changeRoutes[path];
-      const change = decode(await readJson(request, limit), "");
-      sendReply(response, 200, { ok: true, result: await handlers.change(change) });
+      const result = await makeChange(request, path, serving);
+      connections.awaitReader(request.socket);
+      sendReply(response, 200, { ok: true, result });
     } else {
-      sendReply(response, 404, {
-        ok: false,
-        error: errorBody(
-          new IlmError("USAGE", `there is no ${request.method ?? ""} ${path.slice(0, 200)}`),
-        ),
-      });
+      throw new NotFound(`there is no ${request.method ?? ""} ${path.slice(0, 200)}`);
     }
   } catch (error) {
+    connections.awaitReader(request.socket);
     refuse(request, response, error);
+  }
+}
+
+/** The body is let go before the change is made, and what it was decoded to when it is made. */
+async function makeChange(
+  request: IncomingMessage,
+  path: ChangePath,
+  { handlers, connections, work }: Serving,
+): Promise<ChangeResult> {
+  const { limit, decode } = changeRoutes[path];
+  const share = work.begin();
+  try {
+    const change = decode(parseJson(await readBody(request, { path, limit, share })), "");
+    connections.work(request.socket);
+    share.queue();
+    return await handlers.change(change);
+  } finally {
+    share.end();
   }
 }
 
@@ -135,25 +177,43 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: unkno
     response.destroy();
     return;
   }
-  if (error instanceof BodyTooLarge) {
-    // The rest of the body is not read: the connection ends with the answer.
-    response.setHeader("connection", "close");
-    response.once("finish", () => request.destroy());
-    sendReply(response, 413, { ok: false, error: errorBody(usage(error.message)) });
-  } else if (error instanceof DecodeError) {
-    sendReply(response, 400, { ok: false, error: errorBody(usage(error.message)) });
-  } else {
-    sendReply(response, httpStatus(error), { ok: false, error: errorBody(error) });
+  const body: Reply<never> = {
+    ok: false,
+    error: errorBody(error instanceof DecodeError ? malformed(error) : error),
+  };
+  response.setHeader("connection", "close");
+  if (request.complete || !hasBody(request)) {
+    return sendReply(response, httpStatus(error), body);
   }
+  // Whoever is still writing reads the answer afterwards, if the connection is there then.
+  const text = printableJson(JSON.stringify(body));
+  writeHead(response, httpStatus(error), "application/json", text);
+  response.write(text);
+  request.once("close", () => response.end());
+  request.resume();
 }
 
-function usage(message: string): IlmError {
-  return new IlmError("USAGE", `the request is malformed: ${message}`, {
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined;
+}
+
+function malformed(error: DecodeError): IlmError {
+  return new IlmError("USAGE", `the request is malformed: ${error.message}`, {
     remedy: "Use an ilm of the same version as the daemon.",
   });
 }
 
+class NotFound extends IlmError {
+  constructor(message: string) {
+    super("USAGE", message);
+  }
+}
+
 function httpStatus(error: unknown): number {
+  if (error instanceof DecodeError) return 400;
+  if (error instanceof NotFound) return 404;
+  if (error instanceof TooLarge) return 413;
+  if (error instanceof Busy) return 503;
   if (!(error instanceof IlmError)) return 500;
   switch (error.exitStatus) {
     case ExitStatus.usage:
@@ -165,39 +225,19 @@ function httpStatus(error: unknown): number {
   }
 }
 
-class BodyTooLarge extends Error {
-  constructor(limit: number) {
-    super(`the body is larger than ${limit} bytes`);
-  }
-}
-
-async function readJson(request: IncomingMessage, limit: number): Promise<unknown> {
-  const length = Number(request.headers["content-length"] ?? 0);
-  if (length > limit) throw new BodyTooLarge(limit);
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    size += part.length;
-    if (size > limit) throw new BodyTooLarge(limit);
-    parts.push(part);
-  }
-  const body = Buffer.concat(parts).toString("utf8");
-  try {
-    return JSON.parse(body) as unknown;
-  } catch (cause) {
-    throw new DecodeError("", cause instanceof Error ? cause.message : "is not JSON");
-  }
-}
-
 function sendReply<T>(response: ServerResponse, status: number, body: Reply<T>): void {
-  send(response, status, "application/json", JSON.stringify(body));
+  send(response, status, "application/json", printableJson(JSON.stringify(body)));
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {
+  writeHead(response, status, type, body);
+  response.end(body);
+}
+
+function writeHead(response: ServerResponse, status: number, type: string, body: string): void {
   response.writeHead(status, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
   });
-  response.end(body);
 }

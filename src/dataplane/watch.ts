@@ -19,7 +19,13 @@ export interface Watched {
 }
 
 const LEASE_NS = 3_000_000_000n;
+/** Also while our reader stalls: what comes meanwhile is counted in the kernel as lost. */
+const RENEW_MS = 1_000;
 const WAIT_MS = 250;
+/** As many as are decoded at once; the others wait in the ring buffer, whose size is the bound. */
+const BATCH = 1_024;
+/** What the ring buffer holds may be older than the rules in force, but not by much. */
+const GENERATIONS_KEPT = 4;
 const EWOULDBLOCK = 11;
 const zeroKey = new Uint8Array(4);
 
@@ -55,46 +61,73 @@ export function watchDecisions(lock: number, current: () => Watched | undefined)
 class KernelDecisionStream implements DecisionStream {
   readonly #lock: number;
   readonly #current: () => Watched | undefined;
-  readonly #lostBefore: bigint;
+  readonly #renewal: NodeJS.Timeout;
   #closed = false;
   #registry: Registry | undefined;
   #ring: RingBuffer | undefined;
   #readiness: Readiness | undefined;
+  /** The registry's count when we began, and as we last saw it. */
+  #lostBefore = 0n;
+  #lostNow = 0n;
+  /** Of the registries before this one. */
+  #lostEarlier = 0n;
   /** Generations seen, newest last: a decision is told by the rules that made it. */
   readonly #rules = new Map<number, Rules>();
 
   constructor(lock: number, current: () => Watched | undefined) {
     this.#lock = lock;
     this.#current = current;
-    const watched = this.#open();
-    this.#lostBefore = watched === undefined ? 0n : readLost(watched.registry);
-    this.#ring?.skip();
+    this.#open();
     this.#renew();
+    this.#renewal = setInterval(() => {
+      this.#renew();
+    }, RENEW_MS).unref();
   }
 
   get lost(): number {
-    return this.#registry === undefined ? 0 : Number(readLost(this.#registry) - this.#lostBefore);
+    if (!this.#closed && this.#isInForce()) this.#readLost();
+    return Number(this.#lostEarlier + this.#lostNow - this.#lostBefore);
+  }
+
+  /** Asked first: a registry that is no longer in force has been closed. */
+  #isInForce(): boolean {
+    return this.#registry !== undefined && this.#current()?.registry === this.#registry;
+  }
+
+  #readLost(): void {
+    if (this.#registry !== undefined) this.#lostNow = readLost(this.#registry);
   }
 
   /** Follows reloads, also onto another registry. */
   #open(): Watched | undefined {
     const watched = this.#current();
     if (watched === undefined) return undefined;
-    this.#rules.set(watched.description.generation, watched.description.rules);
+    this.#learn(watched.description);
     if (watched.registry !== this.#registry) {
       this.#release();
       this.#registry = watched.registry;
+      this.#lostEarlier += this.#lostNow - this.#lostBefore;
+      this.#readLost();
+      this.#lostBefore = this.#lostNow;
       const map = watched.registry.map("decisions");
       this.#ring = new RingBuffer(map);
+      // What the watcher before us left there.
+      this.#ring.skip();
       this.#readiness = new Readiness([map.fd]);
     }
     return watched;
   }
 
+  #learn({ generation, rules }: Watched["description"]): void {
+    this.#rules.set(generation, rules);
+    const [oldest] = this.#rules.keys();
+    if (this.#rules.size > GENERATIONS_KEPT && oldest !== undefined) this.#rules.delete(oldest);
+  }
+
   #renew(): void {
-    if (this.#registry !== undefined) {
-      setLease(this.#registry, process.hrtime.bigint() + LEASE_NS);
-    }
+    if (this.#closed || this.#registry === undefined || !this.#isInForce()) return;
+    this.#readLost();
+    setLease(this.#registry, process.hrtime.bigint() + LEASE_NS);
   }
 
   #release(): void {
@@ -106,24 +139,33 @@ class KernelDecisionStream implements DecisionStream {
     while (!this.#closed) {
       if (this.#open() === undefined) return;
       this.#renew();
-      const batch: ObservedDecision[] = [];
-      this.#ring?.drain((bytes) => {
-        const record = decode(decisionLayout, bytes);
-        const agoNs = process.hrtime.bigint() - record.timeNs;
-        batch.push({
-          ...toDecision(record, this.#rules.get(record.generation) ?? emptyRules),
-          time: Date.now() - Number(agoNs) / 1e6,
-        });
-      });
+      const batch = this.#take();
       yield* batch;
       if (batch.length === 0 && !this.#closed) await this.#readiness?.wait(WAIT_MS);
     }
   }
 
+  #take(): ObservedDecision[] {
+    const batch: ObservedDecision[] = [];
+    this.#ring?.drain((bytes) => {
+      const record = decode(decisionLayout, bytes);
+      const agoNs = process.hrtime.bigint() - record.timeNs;
+      batch.push({
+        ...toDecision(record, this.#rules.get(record.generation) ?? emptyRules),
+        time: Date.now() - Number(agoNs) / 1e6,
+      });
+    }, BATCH);
+    return batch;
+  }
+
   close(): void {
     if (this.#closed) return;
+    clearInterval(this.#renewal);
+    if (this.#registry !== undefined && this.#isInForce()) {
+      this.#readLost();
+      setLease(this.#registry, 0n);
+    }
     this.#closed = true;
-    if (this.#registry !== undefined && this.#current() !== undefined) setLease(this.#registry, 0n);
     this.#release();
     closeSync(this.#lock);
   }

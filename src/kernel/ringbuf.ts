@@ -40,12 +40,15 @@ export class RingBuffer {
     return memoryAt(pointer, length);
   }
 
-  /** Hands over what is there, oldest first. `record` is valid during the call only. Returns how many there were. */
-  drain(take: (record: Uint8Array) => void): number {
+  /**
+   * Hands over what is there, oldest first, and at most `limit`: a kernel that writes as fast as we read would keep us here for
+   * good. `record` is valid during the call only. Returns how many there were.
+   */
+  drain(take: (record: Uint8Array) => void, limit = Infinity): number {
     if (this.#closed) return 0;
     let taken = 0;
     let at = Atomics.load(this.#consumer, 0);
-    while (at < Atomics.load(this.#producer, 0)) {
+    while (taken < limit && at < Atomics.load(this.#producer, 0)) {
       const offset = Number(at % BigInt(this.#size));
       const header = Atomics.load(this.#headers, offset / 4);
       // Reserved and not yet written: its writer is at it.
@@ -64,6 +67,7 @@ export class RingBuffer {
 
   /** Forgets what is there. */
   skip(): void {
+    if (this.#closed) return;
     Atomics.store(this.#consumer, 0, Atomics.load(this.#producer, 0));
   }
 

@@ -11,6 +11,8 @@ export interface Sizes {
   /** Reloads of `run`, and applies, under load. */
   readonly reloads: number;
   readonly applies: number;
+  /** Changes after which `run` has no more memory than before. */
+  readonly memoryChanges: number;
   /** How long daemons come and go at random. */
   readonly soakSeconds: number;
   /** The runs of each property of the fuzz suites are multiplied by this. */
@@ -33,6 +35,7 @@ const sample: Sizes = {
   stormReloads: 8,
   reloads: 20,
   applies: 8,
+  memoryChanges: 30,
   soakSeconds: 10,
   fuzzFactor: 1,
   importedRuleSets: 3,
@@ -48,6 +51,7 @@ const whole: Sizes = {
   stormReloads: 1_000,
   reloads: 100,
   applies: 20,
+  memoryChanges: 3_000,
   soakSeconds: 600,
   fuzzFactor: 50,
   importedRuleSets: 300,

@@ -3,7 +3,9 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import pc from "picocolors";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { print, type Context } from "../../../src/cli/context.js";
 import { ilmCommand } from "../../support/paths.js";
 
 /** @param terminal whether the command writes to a terminal (that of util-linux's `script`) or to a pipe. */
@@ -59,4 +61,52 @@ test("the name of a file neither steers a terminal nor forges a line, and JSON k
   const json = check("--json").stdout;
   expect(json).toMatch(/^[\u0020-\u007E\n]*$/);
   expect(JSON.parse(json)).toMatchObject({ problems: [{ file: join(folder, name) }] });
+});
+
+describe("a reader who stalls", () => {
+  /** A context whose reader takes what was written when the test says so. */
+  function stalled(json: boolean) {
+    let take: () => void = () => undefined;
+    const written: string[] = [];
+    const context: Context = {
+      json,
+      width: Infinity,
+      colours: pc.createColors(false),
+      isBehind: () => true,
+      caughtUp: () =>
+        new Promise((resolve) => {
+          take = resolve;
+        }),
+      write: (text) => {
+        written.push(text);
+      },
+      note: () => undefined,
+    };
+    return { context, written, take: () => take() };
+  }
+
+  const rows = Array.from({ length: 40_000 }, (_, i) => ({
+    row: i,
+    name: `${"\u{1F600}".repeat(40)}${i}`,
+  }));
+  const lines = rows.map(({ name }) => `${name}\n`).join("");
+
+  test.each([
+    ["JSON", true, JSON.stringify(rows, null, 2) + "\n"],
+    ["text", false, lines],
+  ])("is written one piece of %s at a time, and gets all of it", async (_form, json, whole) => {
+    const { context, written, take } = stalled(json);
+    const printing = print(context, rows, () => lines);
+    for (let pieces = 1; written.join("").length < whole.length; pieces++) {
+      expect(written).toHaveLength(pieces);
+      take();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    take();
+    await printing;
+    expect(written.length).toBeGreaterThan(3);
+    expect(written.join("")).toBe(whole);
+    // No character is torn.
+    expect(written.filter((piece) => /[\uD800-\uDBFF]$/.test(piece))).toEqual([]);
+  });
 });

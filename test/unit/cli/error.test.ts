@@ -11,6 +11,8 @@ function report(error: unknown, json: boolean) {
     json,
     width: Infinity,
     colours: pc.createColors(false),
+    isBehind: () => false,
+    caughtUp: async () => undefined,
     write: (text) => {
       said.out += text;
     },

@@ -44,3 +44,26 @@ test("JSON lines carry time, level, message and details", () => {
     code: "LOCKED",
   });
 });
+
+test("what nobody reads is left out, and counted where the log goes on", () => {
+  const lines: string[] = [];
+  let full = false;
+  const logger = createLogger({
+    json: false,
+    write: (line) => lines.push(line),
+    isFull: () => full,
+  });
+  logger.log("info", "one");
+  full = true;
+  logger.log("info", "two");
+  logger.log("error", "three");
+  full = false;
+  logger.log("info", "four");
+  logger.log("info", "five");
+  expect(lines).toEqual([
+    "info    one\n",
+    "warning nobody read the log: 2 entries were left out\n",
+    "info    four\n",
+    "info    five\n",
+  ]);
+});

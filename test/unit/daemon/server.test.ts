@@ -1,4 +1,5 @@
 // Goal: over a real socket every request gets one clear answer, and a daemon that hangs, dies or talks nonsense is told apart.
+import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
@@ -11,6 +12,7 @@ import type { ChangeResult } from "../../../src/daemon/changes.js";
 import { requestChange, requestStatus } from "../../../src/daemon/client.js";
 import { serveApi, type ApiServer } from "../../../src/daemon/server.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
+import { python } from "../../support/paths.js";
 import { mapping, ruleSet } from "./fixtures.js";
 
 const uid = process.getuid?.() ?? 0;
@@ -180,6 +182,102 @@ describe("a daemon at work", () => {
   });
 });
 
+describe("a daemon with clients that hold it up", () => {
+  /** So many connections that have sent this and go on to say nothing. */
+  async function hold(count: number, text: string): Promise<void> {
+    const sockets = await Promise.all(
+      Array.from(
+        { length: count },
+        () =>
+          new Promise<Socket>((resolve, reject) => {
+            const socket = connect(path);
+            socket.on("connect", () => {
+              // The daemon may have ended it already.
+              socket.on("error", () => undefined);
+              socket.write(text, () => {
+                resolve(socket);
+              });
+            });
+            socket.on("error", reject);
+          }),
+      ),
+    );
+    closers.unshift(() => {
+      for (const socket of sockets) socket.destroy();
+      return Promise.resolve();
+    });
+  }
+
+  test.each([
+    ["say nothing", ""],
+    ["never end their headers", "POST /v1/add HTTP/1.1\r\nhost: i"],
+    [
+      "never send their body",
+      "POST /v1/add HTTP/1.1\r\nhost: ilm\r\ncontent-length: 1000\r\n\r\n{",
+    ],
+  ])("300 that %s keep no request waiting", async (_what, text) => {
+    await serve();
+    await hold(300, text);
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+    expect(await requestChange(1, unload, { socketPath: path })).toEqual(result);
+  });
+
+  test("70 changes at once are made beside 300 whose bodies do not come", async () => {
+    await serve();
+    await hold(300, "POST /v1/add HTTP/1.1\r\nhost: ilm\r\ncontent-length: 1000\r\n\r\n{");
+    const asked = Array.from({ length: 70 }, () => requestChange(1, unload, { socketPath: path }));
+    expect(await Promise.all(asked)).toEqual(asked.map(() => result));
+  });
+
+  test("a client that dies in the middle of its request is forgotten", async () => {
+    await serve();
+    for (let i = 0; i < 70; i++) {
+      const socket = connect(path);
+      socket.on("error", () => undefined);
+      const closed = new Promise((resolve) => socket.on("close", resolve));
+      socket.write("POST /v1/add HTTP/1.1\r\nhost: ilm\r\ncontent-length: 1000\r\n\r\n{", () =>
+        socket.destroy(),
+      );
+      await closed;
+    }
+    expect(await requestChange(1, unload, { socketPath: path })).toEqual(result);
+    expect(changes).toEqual([unload]);
+  });
+
+  test("64 changes that wait for their turn hold up no status, and one more is refused with why", async () => {
+    let go: (value: ChangeResult) => void = () => undefined;
+    const turn = new Promise<ChangeResult>((resolve) => {
+      go = resolve;
+    });
+    onChange = () => turn;
+    await serve();
+    const waiting = Array.from({ length: 64 }, () =>
+      requestChange(1, unload, { socketPath: path }),
+    );
+    while (changes.length < 64) await requestStatus(1, { socketPath: path });
+    await expect(requestChange(1, unload, { socketPath: path })).rejects.toMatchObject({
+      code: "LIMIT",
+    });
+    expect(await requestStatus(1, { socketPath: path })).toEqual(status);
+    go(result);
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => result));
+    expect(await requestChange(1, unload, { socketPath: path })).toEqual(result);
+  });
+
+  test("a client that still sends its body hears why it is refused", async () => {
+    await serve();
+    const large = mapping("x".repeat(4_000));
+    const change: ApiChange = {
+      kind: "add",
+      mappings: Array.from({ length: 5_000 }, () => large),
+      replace: false,
+    };
+    await expect(requestChange(1, change, { socketPath: path })).rejects.toMatchObject({
+      code: "LIMIT",
+    });
+  });
+});
+
 describe("a request that is wrong", () => {
   test.each([
     ["an unknown path", "GET", "/v2/status", "", 404],
@@ -188,12 +286,26 @@ describe("a request that is wrong", () => {
     ["a body that is no JSON", "POST", "/v1/unload", "{", 400],
     ["a body of another shape", "POST", "/v1/unload", "[]", 400],
     ["a key too many", "POST", "/v1/unload", '{"force":true}', 400],
-    ["a body that is too large", "POST", "/v1/add", " ".repeat(smallBodyLimit + 1), 413],
   ])("%s: %s %s is refused and nothing is changed", async (_what, method, url, body, code) => {
     await serve();
     const answer = await ask(method, url, body);
     expect(answer.status).toBe(code);
     expect(JSON.parse(answer.text)).toMatchObject({ ok: false, error: { code: "USAGE" } });
+    expect(changes).toEqual([]);
+  });
+
+  test("a body that is too large is refused with its limit and what to do, and nothing is changed", async () => {
+    await serve();
+    const answer = await ask("POST", "/v1/add", " ".repeat(smallBodyLimit + 1));
+    expect(answer.status).toBe(413);
+    expect(JSON.parse(answer.text)).toMatchObject({
+      ok: false,
+      error: {
+        code: "LIMIT",
+        message: `the body of /v1/add is larger than ${smallBodyLimit} bytes`,
+        remedy: expect.stringContaining("ilm apply -f FILE") as string,
+      },
+    });
     expect(changes).toEqual([]);
   });
 
@@ -274,6 +386,40 @@ describe("a daemon that is not well", () => {
     const asked = requestChange(1, unload, { socketPath: path, timeoutMs: 100 });
     await expect(asked).rejects.toMatchObject({ code: "DAEMON" });
     await expect(asked).rejects.toThrow("did not answer within 0.1 s");
+  });
+
+  test("one whose queue of connections is full is waited for, as nothing was asked yet", async () => {
+    // One connection fills its queue; then it goes on when it is told to.
+    const child = spawn(python, [
+      "-c",
+      `import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen(0)
+filler = socket.socket(socket.AF_UNIX)
+filler.connect(sys.argv[1])
+print("full", flush=True)
+sys.stdin.readline()
+listener.accept()
+peer = listener.accept()[0]
+peer.recv(65536)
+body = sys.argv[2].encode()
+peer.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n%s" % (len(body), body))
+`,
+      path,
+      JSON.stringify({ ok: true, result: status }),
+    ]);
+    closers.push(() => {
+      child.kill();
+      return Promise.resolve();
+    });
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    await expect(requestStatus(1, { socketPath: path, timeoutMs: 100 })).rejects.toThrow(
+      "did not answer within 0.1 s",
+    );
+    const asked = requestStatus(1, { socketPath: path, timeoutMs: 60_000 });
+    child.stdin.write("go\n");
+    expect(await asked).toEqual(status);
   });
 
   test("one that dies before it answers: what became of the change is open, and the message says so", async () => {
