@@ -121,7 +121,7 @@ export function defineVerbs(define: Define): void {
     json: "{off, changed, generation, by}",
     options: [waitOption()],
     task: (_, options) => async (context) =>
-      (await import("./switch.js")).switchTo(context, "off", options as WaitOptions),
+      (await import("./off.js")).off(context, options as WaitOptions),
   });
   define({
     name: "on",
@@ -132,7 +132,7 @@ export function defineVerbs(define: Define): void {
     json: "{off, changed, generation, by}",
     options: [waitOption()],
     task: (_, options) => async (context) =>
-      (await import("./switch.js")).switchTo(context, "on", options as WaitOptions),
+      (await import("./on.js")).on(context, options as WaitOptions),
   });
   define({
     name: "unload",

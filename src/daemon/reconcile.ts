@@ -135,7 +135,7 @@ export class Reconciler {
       );
       this.#put(before, before.rules);
     }
-    log.log("warning", "lost with it: what UDP clients had dialled, and counts of faults");
+    log.log("warning", "all of it is back, but for counts of faults");
   }
 
   #tellRepaired(names: readonly string[]): void {

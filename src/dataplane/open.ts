@@ -450,6 +450,7 @@ class KernelDataPlane implements DataPlane {
         this.#cookie,
         endpoints.length,
         steers,
+        before?.registry.heritage ?? Registry.heritageOf(pins, this.#cookie),
       );
       registry.setMappedPorts(mappings, true);
       slots = registry.reserve(endpoints, isWhole);

@@ -21,7 +21,10 @@ import {
   ILM_VRF_CLOSED_TCP,
   ILM_VRF_CLOSED_UDP,
   HandoverCode,
+  askedKeyLayout,
   endpointLayout,
+  flowKeyLayout,
+  flowLayout,
   faultsLayout,
   listenerLayout,
   memberLayout,
@@ -189,6 +192,22 @@ function everyPort(key: AbiEndpoint): string {
   return keyText(encode(endpointLayout, { ...key, port: 0 }));
 }
 
+/**
+ * What a new registry takes over as it is: what UDP clients dialled and whom clients of the host's own asked, so that answers
+ * that come late leave from where they should. By the sizes of key and value, which no version has changed.
+ */
+const inherited = {
+  flows: [flowKeyLayout.size, flowLayout.size],
+  asked: [askedKeyLayout.size, 8],
+  any_asked: [4, 4],
+  tunnels: [4, 4],
+} as const satisfies Partial<Record<RegistryMap, readonly [number, number]>>;
+type InheritedMap = keyof typeof inherited;
+const inheritedMaps = Object.keys(inherited) as InheritedMap[];
+
+/** What is in force before a registry is made. */
+export type Heritage = (name: InheritedMap) => BpfMap | undefined;
+
 export class Registry {
   readonly #maps: Map<RegistryMap, BpfMap>;
   readonly #programs: Map<PinnedProgram, BpfProgram>;
@@ -247,6 +266,7 @@ export class Registry {
     netnsCookie: bigint,
     slotsNeeded: number,
     steers: boolean,
+    heritage: Heritage,
   ): Registry {
     const steerUdp = steers ? 1 : 0;
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
@@ -259,6 +279,7 @@ export class Registry {
       object.resize("slots", slots);
       object.resize("primary", slots);
       object.setConstants(constants);
+      for (const name of inheritedMaps) inherit(object, name, heritage);
       object.load();
       for (const name of registryMaps) maps.set(name, object.map(name));
       for (const name of pinnedPrograms) programs.set(name, object.program(`ilm_${name}`));
@@ -599,6 +620,30 @@ export class Registry {
     };
   }
 
+  /** Of another version's registry, or one that is not whole: whatever of its maps can be taken over. */
+  static heritageOf(pins: Pins, netnsCookie: bigint): Heritage {
+    const number = Math.max(0, ...pins.numbers("registry"));
+    return (name) => {
+      const folder = pins.folder("registry", number);
+      try {
+        const meta = folder && openMap(folder, "meta");
+        // The cookie comes first, in every version.
+        const value = meta?.lookup(zeroKey);
+        meta?.close();
+        if (folder === undefined || value === undefined || value.byteLength < 8) return undefined;
+        const view = new DataView(value.buffer, value.byteOffset);
+        return view.getBigUint64(0, true) === netnsCookie ? openMap(folder, name) : undefined;
+      } finally {
+        folder?.close();
+      }
+    };
+  }
+
+  /** To be closed by who asks. */
+  get heritage(): Heritage {
+    return (name) => this.map(name).duplicate();
+  }
+
   get programIds(): ReadonlySet<number> {
     return new Set([...this.#programs.values()].map(({ id }) => id));
   }
@@ -606,6 +651,18 @@ export class Registry {
   close(): void {
     for (const map of this.#maps.values()) map.close();
     for (const program of this.#programs.values()) program.close();
+  }
+}
+
+function inherit(object: BpfObject, name: InheritedMap, heritage: Heritage): void {
+  const map = heritage(name);
+  const [key, value] = inherited[name];
+  try {
+    if (map !== undefined && map.keySize === key && map.valueSize === value) {
+      object.reuse(name, map);
+    }
+  } finally {
+    map?.close();
   }
 }
 

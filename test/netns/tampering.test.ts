@@ -7,6 +7,7 @@ import { Mounts } from "../support/mounts.js";
 import { addressesOf, families, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { builtRoot, pinRoot } from "../support/paths.js";
+import { UdpEnds } from "../support/udp.js";
 import { Background, eventually, must, run, type RunResult } from "../support/process.js";
 
 const network = useNetwork();
@@ -19,6 +20,7 @@ services:
 mappings:
   - { name: kept, protocol: [tcp, udp], port: 6000, to: app }
   - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
+  - { name: late, protocol: udp, port: 6200, to: "app:6001" }
 `;
 
 interface Tampering {
@@ -217,6 +219,24 @@ describe("without a daemon of ours", () => {
     });
   }
 
+  test("another version's state: nobody begins from nothing, and an answer that comes after the takeover leaves from what was dialled", async () => {
+    await listen();
+    const answer = await lateAnswer(async () => {
+      // `abi_version` of struct ilm_meta, after the cookie.
+      await tamper(`
+        value=$(bpftool -j map lookup pinned $(echo $PINS/registry-*/meta) key 0 0 0 0 | python3 -c '
+import json, sys
+value = json.load(sys.stdin)["value"]
+value[8] = "0x07"
+print(" ".join(value))')
+        bpftool map update pinned $(echo $PINS/registry-*/meta) key 0 0 0 0 value $value`);
+      expect((await ilm("add", "tcp:7000=127.0.1.10")).status).toBe(4);
+      await ilmDone("apply", "-f", file);
+    });
+    expect(answer).toMatchObject({ from: { address: "203.0.113.1", port: 6200 } });
+    expect(await answers()).toEqual(served);
+  });
+
   test("off: nothing is decided, rules may change, and on all is as it was, with its counters", async () => {
     await listen();
     const refused = {
@@ -257,6 +277,22 @@ describe("without a daemon of ours", () => {
     expect(await ilmDone("status")).not.toMatch(/OFF/);
   });
 });
+
+/** A client has dialled, and the daemon answers after the tampering: from what was dialled? */
+async function lateAnswer(meanwhile: () => Promise<void>): Promise<unknown> {
+  const { server, client } = network;
+  const ends = [new UdpEnds(server), new UdpEnds(client)] as const;
+  const daemon = await ends[0].open(4, { bind: ["127.0.1.10", 6001] });
+  const socket = await ends[1].open(4, { connect: ["203.0.113.1", 6200] });
+  await socket.send(["203.0.113.1", 6200], [10]);
+  const { from } = await daemon.receive();
+  await meanwhile();
+  await daemon.send([from.address, from.port], [20]);
+  const answer = await socket.receive();
+  await daemon.close();
+  await socket.close();
+  return answer;
+}
 
 describe("beside run", () => {
   let daemon: Background;
@@ -308,7 +344,10 @@ describe("beside run", () => {
   ]) {
     test(`${what}: all is made anew, with what was added at run time, and no dial fails`, async () => {
       const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
-      await saysAfter(async () => await tamper(how), /lost with it/);
+      const answer = await lateAnswer(async () => {
+        await saysAfter(async () => await tamper(how), /all of it is back/);
+      });
+      expect(answer).toMatchObject({ from: { address: "203.0.113.1", port: 6200 } });
       const { failed } = await load.stop();
       expect(failed).toEqual({});
       expect(await answers()).toEqual(served);

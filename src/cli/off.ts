@@ -1,8 +1,12 @@
-/** `ilm off` and `ilm on`: what is in force decides nothing, and again. */
+/** `ilm off`: what is in force decides nothing; and back (on.ts). */
 import { performChange } from "../daemon/perform.js";
 import { print, type Context } from "./context.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
+
+export async function off(context: Context, options: WaitOptions): Promise<void> {
+  await switchTo(context, "off", options);
+}
 
 export async function switchTo(
   context: Context,
