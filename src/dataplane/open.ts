@@ -864,6 +864,7 @@ class KernelDataPlane implements DataPlane {
 
   unload(): boolean {
     const pins = Pins.open(this.netnsInode);
+    let found = pins !== undefined;
     try {
       removeEnded(this.netnsInode);
       const loaded = this.#readable();
@@ -874,11 +875,18 @@ class KernelDataPlane implements DataPlane {
         detachPrograms(loaded.registry.programIds);
       }
       if (loaded === undefined) {
-        unpinnedLink(this.netnsInode)?.detach();
+        const hidden = unpinnedLink(this.netnsInode);
+        hidden?.detach();
+        hidden?.close();
+        found ||= hidden !== undefined;
         this.#detachStrays(new Set());
       }
       // The decision first, so that no program runs on half of its state.
+      const link = pins?.lookupLink();
       pins?.base.remove(LOOKUP_LINK);
+      // Another process (`monitor`) may hold it for a moment longer.
+      if (link?.info().isAttached === true) link.detach();
+      link?.close();
       pins?.removeAll();
       // Left to the kernel, the emptying takes so long that who lists maps meanwhile makes it lose count of who holds this
       // one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
@@ -889,7 +897,7 @@ class KernelDataPlane implements DataPlane {
     this.#forget();
     const removed = removeUnused([]);
     removeLockFile(this.netnsInode);
-    return pins !== undefined || removed.length > 0;
+    return found || removed.length > 0;
   }
 
   close(): void {

@@ -237,6 +237,24 @@ print(" ".join(value))')
     expect(await answers()).toEqual(served);
   });
 
+  test("unload ends all deciding also while another process holds the link", async () => {
+    await listen();
+    const held = mounts.inside(["nsenter", `--net=${network.server.path}`, process.execPath]);
+    const script = `
+      const { openDataPlane } = await import("${builtRoot}src/dataplane/open.js");
+      const plane = openDataPlane();
+      console.log(plane.inForce().generation);
+      await new Promise((end) => setTimeout(end, 3_600_000));
+      plane.close();`;
+    const holder = network.server.adopt(
+      new Background([...held, "--input-type=module", "-e", script]),
+    );
+    await holder.waitForOutput(/1/);
+    await ilmDone("unload");
+    expect(await network.client.who("tcp", "203.0.113.1", 6000)).toBe("ECONNREFUSED");
+    expect(await ilmDone("status")).toContain("nothing is loaded");
+  });
+
   test("off: nothing is decided, rules may change, and on all is as it was, with its counters", async () => {
     await listen();
     const refused = {

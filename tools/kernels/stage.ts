@@ -114,10 +114,12 @@ export const listen = (address: string, port: number, options: SocketOptions = {
 /** Its standard output. Throws with what it said when it fails; `doctor` may, as it also fails at what it finds. */
 export function ilm(...args: string[]): string {
   const main = "/ilm/dist/src/main.js";
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
     encoding: "utf8",
   });
-  if (status !== 0 && args[0] !== "doctor") throw new Error(`ilm ${args[0]}: ${stderr}`);
+  if (status !== 0 && args[0] !== "doctor") {
+    throw new Error(`ilm ${args[0]}: exit ${status ?? signal}\n${stdout}${stderr}`);
+  }
   return stdout;
 }
 
@@ -134,9 +136,8 @@ export function canMptcp(): boolean {
 
 /** Mean of the loaded program, for comparison within one run. */
 export function costNs(plane: DataPlane): number {
-  const generation = plane.inForce()?.generation ?? 0;
   const pins = Pins.open(plane.netnsInode);
-  const program = pins?.lookupProgram(generation);
+  const program = pins?.lookupProgram(Math.max(...pins.numbers("programs")));
   pins?.close();
   if (program === undefined) throw new Error("no program is pinned");
   const context = lookupContext({
