@@ -80,18 +80,19 @@ test(
   async () => {
     const { server } = network;
     const { process } = await server.startRun(["-f", server.file(rulesFor(7000))]);
-    const before = openFiles(process.pid);
+    let early = 0;
     for (let done = 0; done < sizes.memoryChanges; done += 3) {
       for (const change of changesOf(done)) {
         expect(await requestChange(server.inode, change)).not.toBeNull();
       }
+      if (done === 3) early = openFiles(process.pid);
     }
     await eventually("what is not needed is given back", () =>
       resident_mb(process.pid) < FEW_RULES_MB ? true : null,
     );
-    // A follower waits for a moment with what it had, until it sees the change.
-    await eventually("as many files are open as before", () =>
-      openFiles(process.pid) <= before ? true : null,
+    // A look at what is attached opens some for a moment, and one is closed when its rules are collected. A leak is one for each round.
+    await eventually("no more files are open than early on", () =>
+      openFiles(process.pid) <= early + 3 ? true : null,
     );
   },
 );
