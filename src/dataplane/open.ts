@@ -808,7 +808,8 @@ class KernelDataPlane implements DataPlane {
   follow(onError?: (error: unknown) => void): { close(): void } {
     this.#holds = true;
     return new Follower(
-      () => this.#current()?.registry,
+      // What cannot be read is about to be replaced.
+      () => this.#readable()?.registry,
       () => this.#meetInterfaces(),
       onError,
     );
@@ -816,7 +817,7 @@ class KernelDataPlane implements DataPlane {
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
   #meetInterfaces(): void {
-    const loaded = this.#current();
+    const loaded = this.#readable();
     loaded?.generation.resolveInterfaces();
     loaded?.registry.meetVrfs();
     this.#steer();
@@ -824,7 +825,7 @@ class KernelDataPlane implements DataPlane {
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing though the interface was not new. */
   #steer(): Missing[] {
-    const loaded = this.#current();
+    const loaded = this.#readable();
     if (loaded === undefined) return [];
     const off = isOff(loaded);
     const needed = neededHooks(loaded.description, off);

@@ -219,6 +219,29 @@ describe("without a daemon of ours", () => {
     });
   }
 
+  for (const { what, how } of [
+    { what: "pins that are covered", how: "mount -t bpf -o mode=0700 bpf /sys/fs/bpf" },
+    { what: "a state that is not whole", how: "rm -r $PINS/registry-*" },
+  ]) {
+    test(`run with a whole configuration takes over ${what}, without a failed dial`, async () => {
+      await listen();
+      await tamper(how);
+      const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
+      const daemon = network.server.adopt(new Background(command("run", "-f", file)));
+      await Promise.race([
+        daemon.waitForOutput(/ready:/),
+        daemon.exited.then(({ stderr }) => {
+          throw new Error(stderr);
+        }),
+      ]);
+      const { failed } = await load.stop();
+      expect(failed).toEqual({});
+      expect(await answers()).toEqual(served);
+      expect(await programsOnInterfaces()).toBe(2 * 2);
+      await daemon.stop("SIGTERM");
+    });
+  }
+
   test("another version's state: nobody begins from nothing, and an answer that comes after the takeover leaves from what was dialled", async () => {
     await listen();
     const answer = await lateAnswer(async () => {
