@@ -1,12 +1,19 @@
 /** What was put back, and when it may be so again: somebody else who takes it away each time is not fought at full speed. */
 
-/** What stays for so long is calm, and put back at once when it goes. The longest pause, too. */
+import { pauseAfter } from "./passing.js";
+
+/** What stays for so long is calm, and put back at once when it goes. */
 const CALM_MS = 60_000;
-const FIRST_PAUSE_MS = 1_000;
 
 interface Entry {
   readonly at: number;
-  readonly pause: number;
+  /** How often it went again since it was calm. */
+  readonly again: number;
+}
+
+/** When it may be put back again, by the clock. */
+function dueAt({ at, again }: Entry): number {
+  return at + (again === 0 ? 0 : pauseAfter(again));
 }
 
 export class Restored {
@@ -23,7 +30,7 @@ export class Restored {
     const now = this.#now();
     return names.some((name) => {
       const entry = this.#entries.get(name);
-      return entry === undefined || now >= entry.at + entry.pause;
+      return entry === undefined || now >= dueAt(entry);
     });
   }
 
@@ -35,9 +42,8 @@ export class Restored {
     }
     for (const name of names) {
       const before = this.#entries.get(name);
-      const again = before !== undefined && now < before.at + before.pause + CALM_MS;
-      const pause = again ? Math.min(CALM_MS, Math.max(FIRST_PAUSE_MS, 2 * before.pause)) : 0;
-      this.#entries.set(name, { at: now, pause });
+      const isCalm = before === undefined || now >= dueAt(before) + CALM_MS;
+      this.#entries.set(name, { at: now, again: isCalm ? 0 : before.again + 1 });
     }
   }
 }

@@ -25,6 +25,7 @@ import {
   capacityOf,
   fillOverlay,
   fillTables,
+  firstPlace,
   offsets,
   packPorts,
   portsOf,
@@ -262,11 +263,12 @@ export class Generation {
 
   /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
   resolveInterfaces(): string[] {
-    const { interfaces: names, twoSided, side } = this.describe();
+    const description = this.describe();
+    const { interfaces: names } = description;
     if (names.length <= 1) return [];
     const present = interfaces();
     const map = this.programs.map("interfaces");
-    putInterfaces(map, names, present, twoSided ? side * (map.maxEntries / 2) : 0);
+    putInterfaces(map, names, present, firstPlace(map, description));
     const known = new Set(present.values());
     return names.slice(1).filter((name) => !known.has(name));
   }
@@ -301,9 +303,10 @@ export class Generation {
   }
 
   #runs(file: number, runtime: number): Run[] {
-    const { layers, side, twoSided } = this.describe();
+    const description = this.describe();
+    const { layers, side } = description;
     if (layers === null) {
-      const counters = twoSided ? side * (this.programs.map("counters").maxEntries / 2) : 0;
+      const counters = firstPlace(this.programs.map("counters"), description);
       return [{ counters, carried: 0, count: file + runtime }];
     }
     const first = offsets(layers, side).mappings;

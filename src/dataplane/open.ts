@@ -159,7 +159,7 @@ class KernelDataPlane implements DataPlane {
         return this.#loaded;
       }
       this.#forget();
-      if (unpinnedLink(this.netnsInode) !== undefined) {
+      if (unpinnedLinkId(this.netnsInode) !== undefined) {
         throw unreadable(
           `rules of ilm decide in this network namespace, and their state is not below ${this.pinPath}: it was removed, or another BPF file system is mounted over it`,
         );
@@ -262,10 +262,10 @@ class KernelDataPlane implements DataPlane {
   }
 
   inForce(): InForce | null {
-    const description = this.#current()?.description;
-    if (description === undefined) return null;
-    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = description;
-    const { off } = this.#require().generation.programs.inForce;
+    const loaded = this.#current();
+    if (loaded === undefined) return null;
+    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = loaded.description;
+    const off = isOff(loaded);
     // The rules unpack themselves when somebody looks at them.
     return { generation, appliedAt, version: by, rules, engine, kfuncTrouble, off };
   }
@@ -411,9 +411,9 @@ class KernelDataPlane implements DataPlane {
     { mappings }: Wanted,
     { addresses, added, repaired }: Prepared,
   ): ApplyResult {
+    // What is attached was looked at when the change was prepared.
     registry.sweep();
     registry.meetVrfs();
-    this.#steer();
     return {
       generation: description.generation,
       changed: false,
@@ -914,12 +914,17 @@ function unreadable(message: string, cause?: unknown): IlmError {
   });
 }
 
-/** Of a namespace: a link of ours that decides although nothing is pinned where we look. To be closed. */
-function unpinnedLink(netnsInode: number): BpfLink | undefined {
-  const found = skLookupLinks(netnsInode).find(({ programId }) =>
+/** Of a namespace: a link of ours that decides although nothing is pinned where we look. */
+function unpinnedLinkId(netnsInode: number): number | undefined {
+  return skLookupLinks(netnsInode).find(({ programId }) =>
     programName(programId).startsWith("ilm_lookup"),
-  );
-  return found && linkById(found.id);
+  )?.id;
+}
+
+/** Likewise; to be closed. */
+function unpinnedLink(netnsInode: number): BpfLink | undefined {
+  const id = unpinnedLinkId(netnsInode);
+  return id === undefined ? undefined : linkById(id);
 }
 
 function isSteeredTcp({ protocol, handover }: Endpoint): boolean {

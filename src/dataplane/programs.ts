@@ -16,29 +16,15 @@ import {
   type MapSizes,
   type Side,
   generationOn,
+  overlayTables,
   putInForce,
   readInForce,
+  resized,
 } from "./tables.js";
 import type { EngineInForce } from "./types.js";
 
 /** What both programs read (bpf/tables.h). */
-const tableMaps = [
-  "sides",
-  "ports",
-  "classes",
-  "prefixes",
-  "lengths",
-  "overlay_classes",
-  "overlay_exact",
-  "overlay_prefixes",
-  "sources",
-  "steps",
-  "interfaces",
-  "owned",
-  "rules",
-  "destinations",
-  "counters",
-] as const;
+const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
 export type TableName = (typeof tableMaps)[number];
 
 /** In the object: a variable's map is named for its section. */
@@ -126,7 +112,7 @@ export class Programs {
     let lookup: BpfProgram | undefined;
     let ingress: IngressPrograms | null = null;
     try {
-      for (const [table, size] of Object.entries(sizes)) object.resize(table, Number(size));
+      for (const [table, size] of Object.entries(sizes)) object.resize(table, size);
       for (const map of registryMaps) object.reuse(map, registry.map(map));
       object.setConstants(constants);
       object.include(entry);

@@ -68,7 +68,8 @@ export function searched({ exact, prefixes, classes }: Compiled, firstClass: num
   return { search, prefixes: new PrefixSlots(tables, firstClass) };
 }
 
-const resized = [
+/** Tables whose size depends on the rules; of each side. */
+export const resized = [
   "classes",
   "prefixes",
   "lengths",
@@ -115,14 +116,12 @@ export function sideFor(sizes: Sizes): Sizes {
   return sizesOf((name) => 2 ** Math.ceil(Math.log2(Math.max(SIDE_AT_LEAST, sizes[name]))));
 }
 
+export const overlayTables = ["overlay_classes", "overlay_exact", "overlay_prefixes"] as const;
+type OverlayTable = (typeof overlayTables)[number];
 /** Entries that the maps get which hold the tables. */
-export interface MapSizes extends Sizes {
-  readonly overlay_classes: number;
-  readonly overlay_exact: number;
-  readonly overlay_prefixes: number;
-}
+export type MapSizes = Sizes & Readonly<Record<OverlayTable, number>>;
 
-const noOverlay = { overlay_classes: 1, overlay_exact: 1, overlay_prefixes: 1 };
+const noOverlay = { overlay_classes: 1, overlay_exact: 1, overlay_prefixes: 1 } as const;
 
 /** `capacity`: of one side. */
 export function twoSided(capacity: Sizes): MapSizes {
@@ -509,7 +508,7 @@ function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
 }
 
 /** The maps of a program set, by their names in bpf/tables.h. */
-export type TableMap = (name: Resized | "sides" | "ports" | keyof typeof noOverlay) => BpfMap;
+export type TableMap = (name: Resized | "sides" | "ports" | OverlayTable) => BpfMap;
 
 function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) => void): void {
   beginStep(`filling the table ${name}`);
@@ -715,6 +714,14 @@ export function fillOverlay(
   fill(map, "ports", (target) => {
     putPorts(target, side, values);
   });
+}
+
+/** Where a generation's part of a table begins that has sides for everything, or one part. */
+export function firstPlace(
+  map: Pick<BpfMap, "maxEntries">,
+  { side, twoSided: sided }: { readonly side: Side; readonly twoSided: boolean },
+): number {
+  return sided ? side * (map.maxEntries / ILM_SIDES) : 0;
 }
 
 /** The index that each name has now, 0 for none; true when something changed. */
