@@ -39,8 +39,8 @@ _ilm() {
     check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;
-    run) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    apply) words="-f --file --wait -V --version --json --netns --no-color -h --help" ;;
+    run) words="-f --file --over-newer -V --version --json --netns --no-color -h --help" ;;
+    apply) words="-f --file --wait --over-newer -V --version --json --netns --no-color -h --help" ;;
     add) words="--replace --wait -V --version --json --netns --no-color -h --help" ;;
     remove) words="--wait -V --version --json --netns --no-color -h --help" ;;
     off) words="--wait -V --version --json --netns --no-color -h --help" ;;

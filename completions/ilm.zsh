@@ -145,6 +145,7 @@ _ilm() {
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
+            '--over-newer[also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -157,6 +158,7 @@ _ilm() {
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--over-newer[also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

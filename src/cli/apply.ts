@@ -1,8 +1,13 @@
 /** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
-import { describeKfuncTrouble, describeMissingInterface } from "../daemon/changes.js";
+import {
+  describeKfuncTrouble,
+  describeLost,
+  describeMissingInterface,
+  describeTakenOver,
+} from "../daemon/changes.js";
 import { performChange, type Performed } from "../daemon/perform.js";
 import { print, type Context } from "./context.js";
-import { loadWanted, type SourceOptions } from "./load.js";
+import { loadWanted, type OverNewerOption, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
 import { count, indent } from "./render/text.js";
 import { unreachedWarnings } from "./unreached.js";
@@ -11,13 +16,13 @@ import { withDataPlane } from "./with-data-plane.js";
 
 export async function apply(
   context: Context,
-  options: SourceOptions & WaitOptions,
+  { overNewer, ...options }: SourceOptions & WaitOptions & OverNewerOption,
   mappings: readonly string[],
 ): Promise<void> {
-  const wait = { waitSeconds: waitSeconds(options) };
+  const how = { waitSeconds: waitSeconds(options), overNewer };
   const { source, given, file, warnings } = await loadWanted(options, mappings);
   const { performed, unreached } = await withDataPlane(async (dataPlane) => {
-    const done = await performChange(dataPlane, { kind: "apply", source, given, file }, wait);
+    const done = await performChange(dataPlane, { kind: "apply", source, given, file }, how);
     return {
       performed: done,
       unreached: await unreachedWarnings(
@@ -42,11 +47,13 @@ export async function apply(
 /** What a change did, for people. */
 export function describePerformed(performed: Performed): string {
   const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
-  const { interfacesMissing, kfuncTrouble, repaired, off } = performed;
+  const { interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } = performed;
   const lines = [
     changed
       ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${by === "daemon" ? ", put in force by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
+    ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
+    ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),
     ...repaired.map((name) => `${name} was not attached any more, and is again`),
     ...addressesAdded.map((address) => `${address} was added to lo`),
     ...addressesRemoved.map((address) => `${address} was removed from lo`),

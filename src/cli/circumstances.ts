@@ -30,6 +30,10 @@ export async function circumstancesOf(
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),
     uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
+    earlier:
+      inForce === null || inForce.earlierFormat === null
+        ? null
+        : { format: inForce.earlierFormat, version: inForce.version },
     off: inForce?.off === true,
     detached: dataPlane.detached(),
     overtaken: dataPlane.overtaken(),

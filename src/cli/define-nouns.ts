@@ -17,7 +17,7 @@ export function defineNouns(define: Define): void {
       { command: "ilm status", purpose: "the state of this network namespace" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
     ],
-    json: '{loaded, off, netns, generation, appliedAt, appliedBy, engine, mptcp: "on" | "off" | null, source, services, mappings, runtimeMappings, listeners: number | null, mappedListeners: number | null, lookups: {existing, selected, missed, errors} | null, flows: {live, capacity} | null, faults: {untracked, unplaced, flows, unanswered, unsteered} | null, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, writer: {pid, command} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}',
+    json: '{loaded, off, netns, generation, appliedAt, appliedBy, earlierFormat: number | null, engine, mptcp: "on" | "off" | null, source, services, mappings, runtimeMappings, listeners: number | null, mappedListeners: number | null, lookups: {existing, selected, missed, errors} | null, flows: {live, capacity} | null, faults: {untracked, unplaced, flows, unanswered, unsteered} | null, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, writer: {pid, command} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}',
     task: () => async (context) => (await import("./status.js")).status(context),
   });
   define({

@@ -6,10 +6,11 @@ import {
   groups,
   MAPPING_WORDS,
   mappingsArgument,
+  overNewerOption,
   waitOption,
   type Define,
 } from "./define.js";
-import type { SourceOptions } from "./load.js";
+import type { OverNewerOption, SourceOptions } from "./load.js";
 import type { WaitOptions } from "./wait.js";
 
 export function defineVerbs(define: Define): void {
@@ -23,7 +24,10 @@ export function defineVerbs(define: Define): void {
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
-    options: [new Option("-f, --file <FILE>", "configuration: a file, or a folder of files")],
+    options: [
+      new Option("-f, --file <FILE>", "configuration: a file, or a folder of files"),
+      overNewerOption(),
+    ],
     examples: [
       { command: "ilm run -f /etc/ilm/ilm.yaml", purpose: "as a service does" },
       {
@@ -38,31 +42,35 @@ export function defineVerbs(define: Define): void {
     task:
       ([mappings], options) =>
       async (context) =>
-        (await import("./run.js")).run(context, options as SourceOptions, mappings as string[]),
+        (await import("./run.js")).run(
+          context,
+          options as SourceOptions & OverNewerOption,
+          mappings as string[],
+        ),
   });
   define({
     name: "apply",
     group: groups.change,
     summary: "make the kernel do what the file says, in one atomic step, then exit",
     description: [
-      "What it puts in force stays after it exits; no daemon is needed. Mappings added at run time stay too.",
+      "What it puts in force stays after it exits; no daemon is needed. Mappings added at run time stay too, also when an earlier version of ilm added them.",
       "The file may be a pipe, such as the shell's <(...), which is given up when nothing comes out of it for 30 seconds.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
-    options: [fileOption(), waitOption()],
+    options: [fileOption(), waitOption(), overNewerOption()],
     examples: [
       { command: "ilm apply -f /etc/ilm/ilm.yaml", purpose: "a file" },
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
-    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}]}',
+    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}]}',
     task:
       ([mappings], options) =>
       async (context) =>
         (await import("./apply.js")).apply(
           context,
-          options as SourceOptions & WaitOptions,
+          options as SourceOptions & WaitOptions & OverNewerOption,
           mappings as string[],
         ),
   });
@@ -86,7 +94,7 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by, added: [mapping], warnings}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, added: [mapping], warnings}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -102,7 +110,7 @@ export function defineVerbs(define: Define): void {
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     options: [waitOption()],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, by, removed: [name]}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, removed: [name]}",
     task:
       ([names], options) =>
       async (context) =>

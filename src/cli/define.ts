@@ -65,5 +65,10 @@ export const waitOption = (): Option =>
     "--wait <SECONDS>",
     "give up when another writer keeps this change waiting for so long (default: 30)",
   );
+export const overNewerOption = (): Option =>
+  new Option(
+    "--over-newer",
+    "also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost",
+  );
 export const mappingsArgument = (): Argument =>
   new Argument("[MAPPING...]", "mappings beside those of the file, e.g. tcp:8080=127.0.1.10:80");

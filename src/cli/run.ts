@@ -5,14 +5,14 @@ import { createLogger } from "../daemon/log.js";
 import { IlmError } from "../errors.js";
 import { watchWaits } from "../progress.js";
 import type { Context } from "./context.js";
-import type { SourceOptions } from "./load.js";
+import type { OverNewerOption, SourceOptions } from "./load.js";
 
 /** Characters of the log that wait in memory for their reader. */
 const LOG_HELD_MAX = 1 << 20;
 
 export async function run(
   context: Context,
-  options: SourceOptions,
+  options: SourceOptions & OverNewerOption,
   mappings: readonly string[],
 ): Promise<void> {
   const path = options.file ?? null;
@@ -29,5 +29,6 @@ export async function run(
   watchWaits((what) => {
     log.log("info", what);
   });
-  await runDaemon({ source: { path: path === null ? null : resolve(path), mappings }, log });
+  const source = { path: path === null ? null : resolve(path), mappings };
+  await runDaemon({ source, log, overNewer: options.overNewer });
 }

@@ -34,6 +34,7 @@ export async function status(context: Context): Promise<void> {
       generation: inForce?.generation ?? null,
       appliedAt: inForce?.appliedAt ?? null,
       appliedBy: inForce?.version ?? null,
+      earlierFormat: inForce?.earlierFormat ?? null,
       engine: inForce?.engine ?? null,
       mptcp: inForce === null ? null : (inForce.rules.file.mptcp ?? "on"),
       source: inForce?.rules.source ?? null,
@@ -110,6 +111,7 @@ interface StatusShape {
   readonly netns: number;
   readonly generation: number | null;
   readonly appliedAt: string | null;
+  readonly earlierFormat: number | null;
   readonly engine: string | null;
   readonly mptcp: MptcpMode | null;
   readonly source: string | null;
@@ -165,10 +167,16 @@ function render({ colours }: Context, shape: StatusShape): string {
 }
 
 /** What people look at first: does it decide? */
-function stateOf({ off, warnings }: StatusShape, colours: Context["colours"]): string {
+function stateOf(
+  { off, warnings, earlierFormat }: StatusShape,
+  colours: Context["colours"],
+): string {
   if (off) return colours.red("OFF: nothing is decided, until `ilm on`");
   if (warnings.some(({ message }) => message === lookupDetached.message)) {
     return colours.red("loaded, and DETACHED: nothing is decided");
+  }
+  if (earlierFormat !== null) {
+    return colours.yellow(`loaded, by an earlier version of ilm (state format ${earlierFormat})`);
   }
   return colours.green("loaded");
 }

@@ -17,6 +17,7 @@ import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
 import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
 import { formatPlace } from "./endpoint.js";
 import { formatEndpoint } from "../model/endpoint.js";
+import { printable } from "../printable.js";
 import { mptcpRemedy } from "./mptcp.js";
 import { count } from "./render/text.js";
 
@@ -35,6 +36,7 @@ export interface Warning {
     | "interface-overtaken"
     | "detached"
     | "off"
+    | "earlier-version"
     | "flows-full"
     | "engine"
     | "vrf"
@@ -67,6 +69,8 @@ export interface Circumstances {
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
+  /** Format and version of what an earlier version of ilm made; null: this one made it, or nothing is loaded. */
+  readonly earlier: { readonly format: number; readonly version: string } | null;
   /** `ilm off`. */
   readonly off: boolean;
   /** What is not attached although the rules in force need it. */
@@ -91,6 +95,7 @@ export function findWarnings({
   flows,
   faults,
   uncoveredInterfaces,
+  earlier,
   off,
   detached,
   overtaken,
@@ -99,6 +104,7 @@ export function findWarnings({
   const inForce = rules ?? emptyRules;
   return [
     ...(off ? [switchedOff] : []),
+    ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
     ...detached.map(detachedWarning),
     ...refusedReload(daemon),
     ...missingAddresses(inForce, hostAddresses),
@@ -114,6 +120,15 @@ export function findWarnings({
     ...fullFlows(flows),
     ...countedFaults(faults),
   ];
+}
+
+function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlier"]>): Warning {
+  return {
+    kind: "earlier-version",
+    message: `an earlier version of ilm (${printable(version)}, state format ${format}) made the rules in force: they go on deciding, and what it has attached is not looked at`,
+    remedy:
+      "The next change takes them over without a gap, with what was added at run time and what was counted: ilm run, ilm apply -f FILE, ilm add or ilm remove.",
+  };
 }
 
 function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {

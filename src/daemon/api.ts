@@ -2,6 +2,7 @@
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
 import type { Change, ChangeResult } from "./changes.js";
 import {
+  answer,
   asRecord,
   boolean,
   integer,
@@ -133,20 +134,25 @@ export function reply<T>(result: Decode<T>): Decode<Reply<T>> {
       : { ok: false, error: failure(value, path).error };
 }
 
-export const changeResult: Decode<ChangeResult> = object({
-  generation: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
-  changed: boolean,
-  mappings: integer(0, Number.MAX_SAFE_INTEGER),
-  incremental: boolean,
-  addressesAdded: list(text(64)),
-  addressesRemoved: list(text(64)),
-  interfacesMissing: list(text(64)),
-  kfuncTrouble: nullable(text(65536)),
-  repaired: list(text(256)),
-  off: boolean,
-});
+export const changeResult: Decode<ChangeResult> = answer(
+  {
+    generation: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
+    changed: boolean,
+    mappings: integer(0, Number.MAX_SAFE_INTEGER),
+    incremental: boolean,
+    addressesAdded: list(text(64)),
+    addressesRemoved: list(text(64)),
+    interfacesMissing: list(text(64)),
+    kfuncTrouble: nullable(text(65536)),
+    repaired: list(text(256)),
+    off: boolean,
+    takenOverFormat: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
+    lost: nullable(text(65536)),
+  },
+  { repaired: [], off: false, takenOverFormat: null, lost: null },
+);
 
-export const daemonStatus: Decode<DaemonStatus> = object({
+export const daemonStatus: Decode<DaemonStatus> = answer({
   pid: integer(1, 2 ** 31),
   version: text(64),
   startedAt: text(64),

@@ -48,11 +48,23 @@ export const nothingInForce: ChangeResult = {
   kfuncTrouble: null,
   repaired: [],
   off: false,
+  takenOverFormat: null,
+  lost: null,
 };
 
 /** The result of a switch, by the generation that is in force then. */
 export function switched(generation: number, changed: boolean, off: boolean): ChangeResult {
   return { ...nothingInForce, generation, changed, off };
+}
+
+/** `format`: of the state that was taken over. */
+export function describeTakenOver(format: number): string {
+  return `the rules of an earlier version of ilm (state format ${format}) were taken over, with their mappings added at run time, counters and UDP flows`;
+}
+
+/** `why`: what was in force could not be read. */
+export function describeLost(why: string): string {
+  return `mappings that were added at run time and counters, if there were some, are lost: ${why}`;
 }
 
 /** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */

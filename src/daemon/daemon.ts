@@ -1,7 +1,7 @@
 /** `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the API. */
 import { replaceableInForce } from "./in-force.js";
 import { openDataPlane } from "../dataplane/open.js";
-import type { DataPlane } from "../dataplane/types.js";
+import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import { diffRules } from "../compile/diff.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
@@ -27,7 +27,7 @@ import { serveApi } from "./server.js";
 import { ServiceManager } from "./service-manager.js";
 import { awaitTurn } from "./turn.js";
 
-export interface DaemonOptions {
+export interface DaemonOptions extends ApplyOptions {
   readonly source: Source;
   readonly log: Logger;
 }
@@ -44,7 +44,7 @@ const ENDING_MS = 2_000;
  * start and may pass is tried again. Throws when it cannot begin: LOCKED, CONFIGURATION (what was in force before stays), and
  * what opening the data plane throws.
  */
-export async function runDaemon({ source, log }: DaemonOptions): Promise<void> {
+export async function runDaemon({ source, log, overNewer }: DaemonOptions): Promise<void> {
   const dataPlane = openDataPlane();
   const end = endSignal();
   const manager = new ServiceManager(log);
@@ -52,7 +52,7 @@ export async function runDaemon({ source, log }: DaemonOptions): Promise<void> {
     const { netnsInode } = dataPlane;
     const lock = new KeptLock(netnsInode, await takeLock(netnsInode, log, end.signal), log);
     try {
-      await work({ dataPlane, source, log, end, manager, lock });
+      await work({ dataPlane, source, log, overNewer, end, manager, lock });
     } finally {
       lock.release();
     }
@@ -102,7 +102,15 @@ interface Work extends DaemonOptions {
   readonly lock: KeptLock;
 }
 
-async function work({ dataPlane, source, log, end, manager, lock }: Work): Promise<void> {
+async function work({
+  dataPlane,
+  source,
+  log,
+  overNewer,
+  end,
+  manager,
+  lock,
+}: Work): Promise<void> {
   const startedAt = new Date().toISOString();
   let follower: FileFollower | null = null;
   let retry: NodeJS.Timeout | null = null;
@@ -121,6 +129,7 @@ async function work({ dataPlane, source, log, end, manager, lock }: Work): Promi
       end.now("unload");
     },
     describe: describeChange,
+    overNewer,
     onWorked: (isLarge) => {
       memory.worked(isLarge);
     },

@@ -1,6 +1,6 @@
 /**
  * Small decoders for JSON that another process sent. Each takes a value of unknown shape and either returns it typed or throws a
- * DecodeError that names the place. Keys that nobody asked for are refused: they are somebody's mistake.
+ * DecodeError that names the place. Keys that nobody asked for are refused in what is asked of us: they are somebody's mistake.
  */
 
 /** Thrown by decoders; does not leave src/daemon. */
@@ -78,6 +78,21 @@ export function object<S extends Shape>(shape: S): Decode<Decoded<S>> {
       result[key] = decode(record[key], join(path, key));
     }
     return result as Decoded<S>;
+  };
+}
+
+/**
+ * What another version of ilm may have answered: keys that are not known are passed over, and one that is missing is as `absent` has it.
+ */
+export function answer<S extends Shape>(
+  shape: S,
+  absent: { readonly [K in keyof S]?: ReturnType<S[K]> } = {},
+): Decode<Decoded<S>> {
+  const exact = object(shape);
+  return (value, path) => {
+    const record = asRecord(value, path);
+    const known = Object.entries(record).filter(([key]) => Object.hasOwn(shape, key));
+    return exact({ ...absent, ...Object.fromEntries(known) }, path);
   };
 }
 

@@ -1,6 +1,6 @@
 /** Makes one change: through the daemon when there is one, else here, under the writer's lock. */
 import { replaceableInForce } from "./in-force.js";
-import type { DataPlane } from "../dataplane/types.js";
+import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import { beginStep } from "../progress.js";
 import { nothingInForce, rulesAfter, switched, type Change, type ChangeResult } from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
@@ -9,6 +9,10 @@ import { awaitTurn } from "./turn.js";
 export interface Performed extends ChangeResult {
   /** Who made the change. */
   readonly by: "daemon" | "command";
+}
+
+export interface PerformOptions extends ApplyOptions {
+  readonly waitSeconds?: number | undefined;
 }
 
 /** A daemon that is busy with a change of a million mappings answers late, but not as late as this. */
@@ -21,14 +25,14 @@ const ALIVE_TIMEOUT_MS = 10_000;
 export async function performChange(
   dataPlane: DataPlane,
   change: Change,
-  { waitSeconds }: { readonly waitSeconds?: number | undefined } = {},
+  { waitSeconds, overNewer = false }: PerformOptions = {},
 ): Promise<Performed> {
   const { netnsInode } = dataPlane;
   const instead = (): Promise<ChangeResult | null> => handOver(netnsInode, change);
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
-    return { ...changeHere(dataPlane, change), by: "command" };
+    return { ...changeHere(dataPlane, change, { overNewer }), by: "command" };
   } finally {
     turn.release();
   }
@@ -42,7 +46,7 @@ async function handOver(netnsInode: number, change: Change): Promise<ChangeResul
   return requestChange(netnsInode, change);
 }
 
-function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
+function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {
   if (change.kind === "unload") {
     const changed = dataPlane.unload();
     return { ...nothingInForce, changed };
@@ -55,5 +59,5 @@ function changeHere(dataPlane: DataPlane, change: Change): ChangeResult {
   // Only a whole configuration may take the place of what cannot be read.
   const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
   const rules = rulesAfter(before?.rules ?? null, change);
-  return dataPlane.apply(rules);
+  return dataPlane.apply(rules, options);
 }

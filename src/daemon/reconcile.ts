@@ -4,13 +4,15 @@
  */
 import { replaceableInForce } from "./in-force.js";
 import { formatProblem, IlmError } from "../errors.js";
-import type { DataPlane, InForce } from "../dataplane/types.js";
+import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
 import { type Rules, allMappings } from "../model/mapping.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
 import {
   describeKfuncTrouble,
+  describeLost,
   describeMissingInterface,
+  describeTakenOver,
   nothingInForce,
   rulesAfter,
   switched,
@@ -24,7 +26,7 @@ import { Restored } from "./restored.js";
 /** A mapping takes some 600 bytes here. */
 const LARGE_MAPPINGS = 10_000;
 
-export interface ReconcilerOptions {
+export interface ReconcilerOptions extends ApplyOptions {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
   /** Reads the file and the arguments anew. */
@@ -223,8 +225,8 @@ export class Reconciler {
   }
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
-    const { dataPlane, log, describe } = this.#options;
-    const result = dataPlane.apply(rules);
+    const { dataPlane, log, describe, overNewer = false } = this.#options;
+    const result = dataPlane.apply(rules, { overNewer });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {
       const replaced = before === null ? 0 : allMappings(before.rules).length;
@@ -238,6 +240,8 @@ export class Reconciler {
         : `generation ${generation} stays in force, nothing to change`,
       { generation, changed },
     );
+    if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
+    if (result.lost !== null) log.log("warning", describeLost(result.lost));
     this.#tellRepaired(result.repaired);
     for (const address of result.addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of result.addressesRemoved) {

@@ -17,7 +17,7 @@ import {
 import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
-export interface Description extends Omit<InForce, "off"> {
+export interface Description extends Omit<InForce, "off" | "earlierFormat"> {
   /** Number of the registry that it uses. */
   readonly registry: number;
   /** What the places of `interfaces` stand for; [0] is none. */
@@ -53,7 +53,8 @@ interface Head extends Omit<Description, "rules"> {
   readonly source: string | null;
   /** What the file asks for; `engine` is what became of it. */
   readonly wantedEngine: Engine;
-  readonly mptcp: MptcpMode;
+  /** From format 6 on. */
+  readonly mptcp?: MptcpMode;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
 }
@@ -127,11 +128,24 @@ function pack(value: unknown): Uint8Array {
   return gzipSync(JSON.stringify(value), { level: 1 });
 }
 
-/** Written by `packHead` of this version only. `source`: what `packMappings` wrote; asked for when the file's mappings are. */
+/** Of bytes that are no head; whatever else fails is thrown. */
+export function isUndecodable(error: unknown): boolean {
+  if (error instanceof SyntaxError || error instanceof RangeError) return true;
+  return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
+}
+
+/** Written by `packHead` of this version; of an earlier one, what came later is missing. `source`: what `packMappings` wrote; asked for when the file's mappings are. */
 export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
   if (first === undefined) throw new RangeError("the description has no head");
-  const { source: path, wantedEngine, mptcp, services, runtime, ...head } = unpack(first) as Head;
+  const {
+    source: path,
+    wantedEngine,
+    mptcp = "on",
+    services,
+    runtime,
+    ...head
+  } = unpack(first) as Head;
   let mappings: readonly Mapping[] | undefined;
   const file = {
     engine: wantedEngine,

@@ -1,15 +1,16 @@
 /** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
 import { countersLayout } from "../abi/generated.js";
-import { bytesLayout, decodeAll } from "../abi/layout.js";
+import { bytesLayout } from "../abi/layout.js";
 import type { Base, Overlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
-import { type BpfMap, cpus, createArray, openMap } from "../kernel/bpf.js";
+import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
 import type { Counters } from "../model/decision.js";
-import { type Mapping, allMappings, mappingKey } from "../model/mapping.js";
+import { allMappings } from "../model/mapping.js";
 import { KernelBase } from "./base.js";
+import { type Counted, type Run, placesBefore, sumRuns, toCounters } from "./counting.js";
 import {
   CHUNK,
   type Description,
@@ -49,36 +50,6 @@ const unread = new FinalizationRegistry<BpfMap>((source) => {
   source.close();
 });
 
-/** Adds what each CPU has counted. Both as `countersLayout` has them, which is numbers of 64 bits; most are 0. */
-function addCounters(sums: Uint8Array, own: Uint8Array): void {
-  const fields = countersLayout.size / 8;
-  const totals = new BigUint64Array(sums.buffer, sums.byteOffset, sums.byteLength / 8);
-  const counted = new BigUint64Array(own.buffer, own.byteOffset, own.byteLength / 8);
-  const halves = new Uint32Array(own.buffer, own.byteOffset, own.byteLength / 4);
-  const perMapping = fields * cpus();
-  for (let i = 0; i < counted.length; i++) {
-    if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
-    const place = Math.floor(i / perMapping) * fields + (i % fields);
-    totals[place] = (totals[place] ?? 0n) + (counted[i] ?? 0n);
-  }
-}
-
-/** Where each mapping was before; -1: nowhere. Most stay where they are. */
-function placesBefore(before: readonly Mapping[], after: readonly Mapping[]): Int32Array {
-  const places = new Int32Array(after.length);
-  let byKey: Map<string, number> | undefined;
-  after.forEach((mapping, index) => {
-    const same = before[index];
-    if (same?.name === mapping.name && same.protocol === mapping.protocol) {
-      places[index] = index;
-      return;
-    }
-    byKey ??= new Map(before.map((other, place) => [mappingKey(other), place]));
-    places[index] = byKey.get(mappingKey(mapping)) ?? -1;
-  });
-  return places;
-}
-
 /** An overlay, with the places of its endpoints. */
 export interface FilledOverlay {
   readonly overlay: Overlay;
@@ -107,13 +78,6 @@ function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): Bp
   const map = createArray(name, valueSize, Math.max(1, entries));
   map.updateAll(indexes(entries), bytes);
   return map;
-}
-
-/** Of counters: where a run of mappings has them in `counters` and in `carried`. */
-interface Run {
-  readonly counters: number;
-  readonly carried: number;
-  readonly count: number;
 }
 
 export class Generation {
@@ -278,28 +242,18 @@ export class Generation {
    * others may have counted there.
    */
   counters(): Counters[] | undefined {
-    const { rules } = this.describe();
-    const { runtime } = rules;
-    const file = allMappings(rules).length - runtime.length;
-    const sums = this.#sums(file, runtime.length);
+    const { sums } = this.counted();
     if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
-    return decodeAll(countersLayout, sums).map((sum) => ({
-      existing: Number(sum.existing),
-      selected: Number(sum.selected),
-      missed: Number(sum.missed),
-      errors: Number(sum.errors),
-    }));
+    return toCounters(sums);
   }
 
-  /** Of the first of the file's mappings, and of the first that were added at run time: as `countersLayout` has them. */
-  #sums(file: number, runtime: number): Uint8Array {
-    return Buffer.concat(
-      this.#runs(file, runtime).map(({ counters, carried, count }) => {
-        const sums = this.#map("carried").readArray(count, carried);
-        addCounters(sums, this.programs.map("counters").readArray(count, counters));
-        return sums;
-      }),
-    );
+  /** Of all its mappings, or of those that were added at run time. */
+  counted(which: "all" | "run-time" = "all"): Counted {
+    const { rules } = this.describe();
+    const mappings = which === "all" ? allMappings(rules) : rules.runtime;
+    const runs = this.#runs(mappings.length - rules.runtime.length, rules.runtime.length);
+    const sums = sumRuns(runs, this.#map("carried"), this.programs.map("counters"));
+    return { mappings, sums };
   }
 
   #runs(file: number, runtime: number): Run[] {
@@ -318,19 +272,11 @@ export class Generation {
 
   /**
    * Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile.
-   * `shared`: both have the same tables, where the file's mappings need nothing.
+   * `which`: those added at run time alone, where the file's have the same tables.
    */
-  carryFrom(previous: Generation, shared: boolean): void {
-    const mappingsOf = ({ rules }: Description): readonly Mapping[] =>
-      shared ? rules.runtime : allMappings(rules);
-    const before = mappingsOf(previous.describe());
-    const after = mappingsOf(this.describe());
-    const fileOf = (mappings: readonly Mapping[], { rules }: Description): number =>
-      mappings.length - rules.runtime.length;
-    const sums = previous.#sums(
-      fileOf(before, previous.describe()),
-      previous.describe().rules.runtime.length,
-    );
+  carry({ mappings: before, sums }: Counted, which: "all" | "run-time"): void {
+    const { rules } = this.describe();
+    const after = which === "all" ? allMappings(rules) : rules.runtime;
     this.#cameFrom ??= placesBefore(before, after);
     const cameFrom = this.#cameFrom;
     const { size } = countersLayout;
@@ -340,8 +286,10 @@ export class Generation {
       return place < 0 ? nothing : sums.subarray(place * size, (place + 1) * size);
     };
     let done = 0;
-    const file = fileOf(after, this.describe());
-    for (const { carried, count } of this.#runs(file, after.length - file)) {
+    for (const { carried, count } of this.#runs(
+      after.length - rules.runtime.length,
+      rules.runtime.length,
+    )) {
       const start = done;
       putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), carried);
       done += count;

@@ -2,15 +2,16 @@
 import { randomInt } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
-import { listenerLayout } from "../abi/generated.js";
+import { ILM_ABI_VERSION, listenerLayout } from "../abi/generated.js";
 import type { Compiled, Endpoint } from "../compile/tables.js";
 import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
 import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
 import {
   AttachType,
-  BpfObject,
   type BpfLink,
+  type BpfMap,
+  BpfObject,
   attach,
   detachPrograms,
   linkById,
@@ -31,9 +32,11 @@ import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings, mappingAt } from "../model/mapping.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
+import { printable } from "../printable.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
+import { Earlier } from "./earlier.js";
 import { chooseEngine, withoutKfunc } from "./engine.js";
 import { explainPacket } from "./explain.js";
 import {
@@ -46,10 +49,12 @@ import {
   overtakenIn,
   programsOnInterfaces,
 } from "./interfaces.js";
-import type { Description, Layers } from "./description.js";
+import { type Description, type Layers, isUndecodable } from "./description.js";
 import { Generation } from "./generation.js";
+import { describeHeader, readHeader, writeHeader } from "./header.js";
 import { Programs } from "./programs.js";
 import {
+  type InForceNow,
   type MapSizes,
   type Searched,
   type Side,
@@ -71,6 +76,7 @@ import { LOOKUP_LINK, Pins, folderName, pinPath, stagingName } from "../kernel/p
 import { type OptionalHook, Registry, attachedHooks, optionalHooks } from "./registry.js";
 import {
   LOOKUP_MISSING,
+  type ApplyOptions,
   type ApplyResult,
   type DataPlane,
   type DecisionStream,
@@ -111,6 +117,12 @@ interface Built extends Pick<Loaded, "generation" | "registry" | "description"> 
   readonly endpoints: readonly Endpoint[] | null;
 }
 
+interface Look {
+  readonly current: Loaded | Earlier | undefined;
+  /** Why what decides cannot be read. */
+  readonly trouble: IlmError | null;
+}
+
 const notLoaded = (): IlmError =>
   new IlmError("NOT_LOADED", "nothing is loaded in this network namespace", {
     remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
@@ -127,6 +139,8 @@ class KernelDataPlane implements DataPlane {
   readonly #layeredFrom: number | undefined;
   readonly #drawSeed: number | undefined;
   #loaded: Loaded | undefined;
+  /** Instead of `#loaded`: what an earlier version made decides. */
+  #earlier: Earlier | undefined;
   readonly #ingressIsPossible: () => boolean;
   /** This process stays, and puts back what others take away. */
   #holds = false;
@@ -148,8 +162,8 @@ class KernelDataPlane implements DataPlane {
     return pinPath(this.netnsInode);
   }
 
-  /** What is in force now; another process may have changed it since the last look. Throws UNSAFE_PATH. */
-  #current(): Loaded | undefined {
+  /** What is in force now; another process may have changed it since the last look. Throws UNSAFE_PATH, INCOMPATIBLE. */
+  #current(): Loaded | Earlier | undefined {
     const pins = Pins.open(this.netnsInode);
     try {
       const link = pins?.lookupLink();
@@ -159,8 +173,10 @@ class KernelDataPlane implements DataPlane {
         return this.#loaded;
       }
       this.#forget();
-      if (unpinnedLinkId(this.netnsInode) !== undefined) {
+      const programId = unpinnedProgram(this.netnsInode);
+      if (programId !== undefined) {
         throw unreadable(
+          programId,
           `rules of ilm decide in this network namespace, and their state is not below ${this.pinPath}: it was removed, or another BPF file system is mounted over it`,
         );
       }
@@ -170,9 +186,14 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  #find(pins: Pins, link: BpfLink): Loaded | undefined {
+  #find(pins: Pins, link: BpfLink): Loaded | Earlier | undefined {
     const { programId } = link.info();
     const before = this.#loaded;
+    const earlier = this.#earlier;
+    if (earlier?.link.info().programId === programId && earlier.isCurrent()) {
+      link.close();
+      return earlier;
+    }
     if (before?.programId === programId) {
       const { programs } = before.generation;
       if (programs.generationOn(programs.inForce.side) === before.generation.number) {
@@ -185,44 +206,43 @@ class KernelDataPlane implements DataPlane {
     const generation = programs && openInForce(pins, programs);
     if (generation === undefined) {
       programs?.close();
-      return this.#unreadable(link);
+      return this.#findEarlier(pins, link);
     }
-    const description = this.#describe(generation);
-    const registry = Registry.open(pins, description.registry, this.#cookie);
-    if (registry === undefined) {
+    const description = describe(generation);
+    const registry = description && Registry.open(pins, description.registry, this.#cookie);
+    if (description === undefined || registry === undefined) {
       generation.close();
       generation.programs.close();
-      return this.#unreadable(link);
+      return this.#findEarlier(pins, link);
     }
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
     return this.#loaded;
   }
 
   /** Undefined for what a namespace left that ended and whose inode number is used again. Else it decides: throws INCOMPATIBLE. */
-  #unreadable(link: BpfLink): undefined {
-    const { netnsInode: inode } = link.info();
+  #findEarlier(pins: Pins, link: BpfLink): Earlier | undefined {
+    this.#earlier = Earlier.open(pins, link, this.#cookie);
+    if (this.#earlier !== undefined) return this.#earlier;
+    const { netnsInode: inode, programId } = link.info();
     link.close();
     if (inode !== this.netnsInode) return undefined;
     throw unreadable(
-      `rules of ilm decide in this network namespace, and their state below ${this.pinPath} is another version's, or is not whole`,
+      programId,
+      `rules of ilm decide in this network namespace, and their state below ${this.pinPath} is not whole`,
     );
   }
 
-  #describe(generation: Generation): Description {
-    try {
-      return generation.describe();
-    } catch (cause) {
-      throw unreadable(
-        `rules of ilm decide in this network namespace, and their state below ${this.pinPath} was made by another version`,
-        cause,
-      );
-    }
+  /** Undefined also for what an earlier version made: nothing is known of what that has attached. */
+  #own(): Loaded | undefined {
+    const current = this.#current();
+    return current instanceof Earlier ? undefined : current;
   }
 
   #require(): Loaded {
-    const loaded = this.#current();
-    if (loaded === undefined) throw notLoaded();
-    return loaded;
+    const current = this.#current();
+    if (current === undefined) throw notLoaded();
+    if (current instanceof Earlier) throw takeOverFirst(current);
+    return current;
   }
 
   /** Is all of it where the next command looks for it? */
@@ -247,7 +267,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   isLost(): boolean {
-    const loaded = this.#current();
+    const loaded = this.#own();
     if (loaded === undefined) return false;
     loaded.pinned = this.#isPinned(loaded);
     return !loaded.pinned;
@@ -259,29 +279,45 @@ class KernelDataPlane implements DataPlane {
     this.#loaded?.generation.programs.close();
     this.#loaded?.registry.close();
     this.#loaded = undefined;
+    this.#earlier?.close();
+    this.#earlier = undefined;
   }
 
   inForce(): InForce | null {
-    const loaded = this.#current();
-    if (loaded === undefined) return null;
-    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = loaded.description;
-    const off = isOff(loaded);
+    const current = this.#current();
+    if (current === undefined) return null;
+    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = current.description;
+    const off = isOff(current);
+    const earlierFormat = current instanceof Earlier ? current.format : null;
     // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble, off };
+    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble, off, earlierFormat };
   }
 
-  /** Like #current, for a writer: what another version of ilm made is as good as nothing, and is replaced. */
-  #readable(): Loaded | undefined {
+  /** Like #current, for a writer: what cannot be read is as good as nothing, and is replaced. */
+  #readable(): Loaded | Earlier | undefined {
+    return this.#look().current;
+  }
+
+  #ownReadable(): Loaded | undefined {
+    const current = this.#readable();
+    return current instanceof Earlier ? undefined : current;
+  }
+
+  #look(): Look {
     try {
-      return this.#current();
+      return { current: this.#current(), trouble: null };
     } catch (error) {
-      if (error instanceof IlmError && error.code === "INCOMPATIBLE") return undefined;
+      if (error instanceof IlmError && error.code === "INCOMPATIBLE") {
+        return { current: undefined, trouble: error };
+      }
       throw error;
     }
   }
 
-  apply(rules: Rules): ApplyResult {
-    const before = this.#readable();
+  apply(rules: Rules, { overNewer = false }: ApplyOptions = {}): ApplyResult {
+    const { current, trouble } = this.#look();
+    if (trouble instanceof NewerState && !overNewer) throw trouble;
+    const before = current instanceof Earlier ? undefined : current;
     if (before !== undefined) before.pinned = this.#isPinned(before);
     const wanted = wantedOf(before, rules, chooseEngine(rules));
     let act: (pins: Pins, prepared: Prepared) => ApplyResult;
@@ -294,7 +330,8 @@ class KernelDataPlane implements DataPlane {
     }
     const pins = Pins.make(this.netnsInode);
     try {
-      return act(pins, this.#prepare(pins, before, rules));
+      const result = act(pins, this.#prepare(pins, before, rules));
+      return trouble === null ? result : { ...result, lost: trouble.message };
     } finally {
       pins.close();
     }
@@ -315,6 +352,8 @@ class KernelDataPlane implements DataPlane {
     prepared: Prepared,
   ): ApplyResult {
     const { addresses, added, repaired } = prepared;
+    const earlier = this.#earlier;
+    const off = isOff(before ?? earlier);
     let built: Built;
     try {
       try {
@@ -333,14 +372,18 @@ class KernelDataPlane implements DataPlane {
       throw error;
     }
     const { generation, registry, description, endpoints } = built;
-    const shared = endpoints === null;
+    const which = endpoints === null ? "run-time" : "all";
+    const carry = (): void => {
+      const counted = before?.generation.counted(which) ?? earlier?.counted();
+      if (counted !== undefined) generation.carry(counted, which);
+    };
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
-    if (before !== undefined) generation.carryFrom(before.generation, shared);
+    carry();
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
       this.#inRegistry({ registry }, (folder) => {
-        attachNeeded(folder, { registry, description, off: isOff(before) });
+        attachNeeded(folder, { registry, description, off });
       });
       registry.setIngress(generation.programs.ingress);
       // A packet that passed the old ingress program has been through sk_lookup then.
@@ -348,15 +391,16 @@ class KernelDataPlane implements DataPlane {
     }
     // Before the first datagram is handed over.
     this.#inRegistry({ registry }, (folder) => {
-      if (neededHooks(description, isOff(before)).egress) registry.setHook(folder, "deliver", true);
+      if (neededHooks(description, off).egress) registry.setHook(folder, "deliver", true);
     });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
-    const link = this.#switch(pins, before, generation, description);
+    const link = this.#switch(pins, before, generation, { side: description.side, off });
     registry.setIngress(generation.programs.ingress);
+    // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
+    if (before !== undefined || earlier !== undefined) waitForPrograms();
+    carry();
+    writeHeader(generation.programs.lookup.id, description, plan.mappings);
     if (before !== undefined) {
-      // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
-      waitForPrograms();
-      generation.carryFrom(before.generation, shared);
       before.generation.close();
       if (before.generation.programs !== generation.programs) before.generation.programs.close();
       if (before.registry !== registry) {
@@ -367,6 +411,8 @@ class KernelDataPlane implements DataPlane {
       if (before.link !== link) before.link.close();
     }
     const programId = generation.programs.lookup.id;
+    earlier?.close();
+    this.#earlier = undefined;
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
@@ -380,13 +426,15 @@ class KernelDataPlane implements DataPlane {
       generation: description.generation,
       changed: true,
       mappings: plan.mappings,
-      incremental: shared,
+      incremental: which === "run-time",
       addressesAdded: added,
       addressesRemoved: removed,
       interfacesMissing: missing,
       kfuncTrouble: plan.choice.kfuncTrouble,
       repaired,
-      off: isOff(this.#loaded),
+      off,
+      takenOverFormat: earlier?.format ?? null,
+      lost: null,
     };
   }
 
@@ -411,7 +459,8 @@ class KernelDataPlane implements DataPlane {
     { mappings }: Wanted,
     { addresses, added, repaired }: Prepared,
   ): ApplyResult {
-    // What is attached was looked at when the change was prepared.
+    // What is attached was looked at when the change was prepared; a killed writer may not have come to the header.
+    writeHeader(generation.programs.lookup.id, description, mappings);
     registry.sweep();
     registry.meetVrfs();
     return {
@@ -425,6 +474,8 @@ class KernelDataPlane implements DataPlane {
       kfuncTrouble: description.kfuncTrouble,
       repaired,
       off: isOff(this.#loaded),
+      takenOverFormat: null,
+      lost: null,
     };
   }
 
@@ -450,7 +501,8 @@ class KernelDataPlane implements DataPlane {
         this.#cookie,
         endpoints.length,
         steers,
-        before?.registry.heritage ?? Registry.heritageOf(pins, this.#cookie),
+        before?.registry.heritage ??
+          Registry.heritageOf(pins, this.#cookie, this.#earlier?.description.registry),
       );
       registry.setMappedPorts(mappings, true);
       slots = registry.reserve(endpoints, isWhole);
@@ -468,7 +520,8 @@ class KernelDataPlane implements DataPlane {
       fileDigest: plan.fileDigest,
       digest: plan.digest,
       protocols: plan.protocols,
-      drawSeed: this.#drawSeed ?? before?.description.drawSeed ?? randomInt(2 ** 32),
+      drawSeed:
+        this.#drawSeed ?? (before ?? this.#earlier)?.description.drawSeed ?? randomInt(2 ** 32),
       layers: plan.layers,
       steersTcp:
         endpoints.some(isSteeredTcp) ||
@@ -525,9 +578,9 @@ class KernelDataPlane implements DataPlane {
     pins: Pins,
     before: Loaded | undefined,
     { programs }: Generation,
-    { side }: Description,
+    now: InForceNow,
   ): BpfLink {
-    programs.putInForce({ side, off: isOff(before) });
+    programs.putInForce(now);
     if (before !== undefined) {
       if (before.generation.programs !== programs) before.link.update(programs.lookup);
       if (!before.pinned) this.#pinLink(pins, before.link);
@@ -579,19 +632,21 @@ class KernelDataPlane implements DataPlane {
   }
 
   steers(): boolean | null {
-    return this.#current()?.registry.steers ?? null;
+    const current = this.#current();
+    if (current instanceof Earlier) return current.steers;
+    return current?.registry.steers ?? null;
   }
 
   nat(): readonly Family[] {
-    return this.#current()?.registry.nat() ?? [];
+    return this.#own()?.registry.nat() ?? [];
   }
 
   netfilterHooks(): readonly Family[] {
-    return this.#current()?.registry.netfilterHooks() ?? [];
+    return this.#own()?.registry.netfilterHooks() ?? [];
   }
 
   outputFilters(): readonly Family[] {
-    return this.#current()?.registry.outputFilters() ?? [];
+    return this.#own()?.registry.outputFilters() ?? [];
   }
 
   vrfs(): ReadonlySet<number> {
@@ -604,13 +659,15 @@ class KernelDataPlane implements DataPlane {
 
   counters(): Counters[] {
     for (;;) {
-      const counters = this.#require().generation.counters();
+      const current = this.#current();
+      const counters =
+        current instanceof Earlier ? current.counters() : this.#require().generation.counters();
       if (counters !== undefined) return counters;
     }
   }
 
   listeners(): Listener[] {
-    const loaded = this.#current();
+    const loaded = this.#own();
     const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
     let names: ReadonlyMap<number, string> | undefined;
     // Few listeners are bound to one.
@@ -618,18 +675,25 @@ class KernelDataPlane implements DataPlane {
     return decodeAll(listenerLayout, records).map((record) => toListener(record, nameOf));
   }
 
+  /** Null: nothing is loaded. */
+  #flows(): BpfMap | null {
+    const current = this.#current();
+    const map = current instanceof Earlier ? current.flows : current?.registry.map("flows");
+    return map ?? null;
+  }
+
   flows(): Flow[] {
-    const registry = this.#current()?.registry;
-    return registry === undefined ? [] : liveFlows(registry.map("flows"));
+    const map = this.#flows();
+    return map === null ? [] : liveFlows(map);
   }
 
   flowCount(): FlowCount | null {
-    const map = this.#current()?.registry.map("flows");
-    return map === undefined ? null : { live: countLiveFlows(map), capacity: map.maxEntries };
+    const map = this.#flows();
+    return map && { live: countLiveFlows(map), capacity: map.maxEntries };
   }
 
   uncoveredInterfaces(): string[] {
-    const loaded = this.#current();
+    const loaded = this.#own();
     if (loaded === undefined || !loaded.registry.steers) return [];
     const needed = neededHooks(loaded.description, isOff(loaded));
     const without = this.#inInterfaces(loaded, (folder) =>
@@ -643,6 +707,7 @@ class KernelDataPlane implements DataPlane {
   detached(): readonly Missing[] {
     const loaded = this.#current();
     if (loaded === undefined) return [];
+    if (loaded instanceof Earlier) return loaded.link.info().isAttached ? [] : [LOOKUP_MISSING];
     const hooks = this.#inRegistry(loaded, (folder) =>
       loaded.registry.missingHooks(folder, optionalHooksOf(loaded.description, isOff(loaded))),
     );
@@ -653,7 +718,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   missing(): readonly Missing[] {
-    const loaded = this.#current();
+    const loaded = this.#own();
     if (loaded === undefined) return [];
     const needed = neededHooks(loaded.description, isOff(loaded));
     const onInterfaces = loaded.registry.steers
@@ -672,7 +737,7 @@ class KernelDataPlane implements DataPlane {
   repair(): readonly Missing[] {
     const pins = Pins.open(this.netnsInode);
     try {
-      const loaded = this.#current();
+      const loaded = this.#own();
       if (pins === undefined || loaded === undefined) return [];
       return [...this.#repair(pins, loaded), ...addMissing(addressesOf(loaded.description.rules))];
     } finally {
@@ -716,7 +781,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   overtaken(): Overtaken[] {
-    const loaded = this.#current();
+    const loaded = this.#own();
     if (loaded === undefined || !loaded.registry.steers) return [];
     const found = this.#inInterfaces(
       loaded,
@@ -753,7 +818,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   faults(): Faults | null {
-    return this.#current()?.registry.faults() ?? null;
+    return this.#own()?.registry.faults() ?? null;
   }
 
   explain(packet: Packet): Explanation {
@@ -802,14 +867,14 @@ class KernelDataPlane implements DataPlane {
   watch(): DecisionStream {
     const lock = this.#inRegistry(this.#require(), (folder) => folder.openSelf());
     if (lock === undefined) throw notLoaded();
-    return watchDecisions(lock, () => this.#current());
+    return watchDecisions(lock, () => this.#own());
   }
 
   follow(onError?: (error: unknown) => void): { close(): void } {
     this.#holds = true;
     return new Follower(
-      // What cannot be read is about to be replaced.
-      () => this.#readable()?.registry,
+      // What cannot be read, or is of an earlier version, is about to be replaced.
+      () => this.#ownReadable()?.registry,
       () => this.#meetInterfaces(),
       onError,
     );
@@ -817,7 +882,7 @@ class KernelDataPlane implements DataPlane {
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
   #meetInterfaces(): void {
-    const loaded = this.#readable();
+    const loaded = this.#ownReadable();
     loaded?.generation.resolveInterfaces();
     loaded?.registry.meetVrfs();
     this.#steer();
@@ -825,7 +890,7 @@ class KernelDataPlane implements DataPlane {
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing though the interface was not new. */
   #steer(): Missing[] {
-    const loaded = this.#readable();
+    const loaded = this.#ownReadable();
     if (loaded === undefined) return [];
     const off = isOff(loaded);
     const needed = neededHooks(loaded.description, off);
@@ -847,6 +912,8 @@ class KernelDataPlane implements DataPlane {
   }
 
   setOff(off: boolean): boolean {
+    const current = this.#current();
+    if (current instanceof Earlier) this.apply(current.description.rules);
     const { programs } = this.#require().generation;
     const { side, off: before } = programs.inForce;
     if (before === off) return false;
@@ -868,7 +935,7 @@ class KernelDataPlane implements DataPlane {
     let found = pins !== undefined;
     try {
       removeEnded(this.netnsInode);
-      const loaded = this.#readable();
+      const loaded = this.#ownReadable();
       const registry = loaded?.registry;
       // What pins hold that are covered would stay.
       if (loaded !== undefined && !this.#isPinned(loaded)) {
@@ -906,24 +973,53 @@ class KernelDataPlane implements DataPlane {
   }
 }
 
-function unreadable(message: string, cause?: unknown): IlmError {
-  return new IlmError("INCOMPATIBLE", message, {
-    cause,
-    remedy:
-      "Apply the whole configuration with this version (ilm apply -f FILE, or ilm run -f FILE): it takes over without a gap",
-  });
+/** State of a version that is newer than this one. */
+class NewerState extends IlmError {}
+
+/** `programId`: of what decides; its header tells a newer version's state from one that is not whole. */
+function unreadable(programId: number, message: string): IlmError {
+  const header = readHeader(programId);
+  if (header === undefined || header.format <= ILM_ABI_VERSION) {
+    return new IlmError("INCOMPATIBLE", message, {
+      remedy:
+        "Apply the whole configuration (ilm apply -f FILE, or ilm run -f FILE): it takes over without a gap",
+    });
+  }
+  return new NewerState(
+    "INCOMPATIBLE",
+    `a newer version of ilm made the rules that decide in this network namespace, and this is ${version} (state format ${ILM_ABI_VERSION}): ${describeHeader(header)}`,
+    {
+      remedy:
+        "Use that version. To go back to this one without a gap, write down what was added at run time (`ilm mappings` of the newer version), and give this one the whole configuration: ilm apply -f FILE --over-newer, or ilm run -f FILE --over-newer",
+    },
+  );
 }
 
-/** Of a namespace: a link of ours that decides although nothing is pinned where we look. */
-function unpinnedLinkId(netnsInode: number): number | undefined {
+function takeOverFirst({ format, description }: Earlier): IlmError {
+  return new IlmError(
+    "INCOMPATIBLE",
+    `an earlier version of ilm (${printable(description.version)}, state format ${format}) made the rules in force, and only their own version can be asked this`,
+    {
+      remedy:
+        "Any change takes them over without a gap: ilm apply -f FILE, ilm add, ilm remove, or ilm run",
+    },
+  );
+}
+
+/** Of a namespace: the link of ours that decides although nothing is pinned where we look. */
+function findUnpinned(netnsInode: number): ReturnType<typeof skLookupLinks>[number] | undefined {
   return skLookupLinks(netnsInode).find(({ programId }) =>
     programName(programId).startsWith("ilm_lookup"),
-  )?.id;
+  );
+}
+
+function unpinnedProgram(netnsInode: number): number | undefined {
+  return findUnpinned(netnsInode)?.programId;
 }
 
 /** Likewise; to be closed. */
 function unpinnedLink(netnsInode: number): BpfLink | undefined {
-  const id = unpinnedLinkId(netnsInode);
+  const id = findUnpinned(netnsInode)?.id;
   return id === undefined ? undefined : linkById(id);
 }
 
@@ -1021,7 +1117,18 @@ function neededHooks(
   return { ingress: udp || mptcp || steersTcp, egress: udp };
 }
 
-function isOff(loaded: Loaded | undefined): boolean {
+/** Undefined: it is not there, or no description of this version. */
+function describe(generation: Generation): Description | undefined {
+  try {
+    return generation.describe();
+  } catch (error) {
+    if (isUndecodable(error)) return undefined;
+    throw error;
+  }
+}
+
+function isOff(loaded: Loaded | Earlier | undefined): boolean {
+  if (loaded instanceof Earlier) return loaded.off;
   return loaded?.generation.programs.inForce.off === true;
 }
 

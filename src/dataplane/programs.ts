@@ -9,6 +9,7 @@ import { IlmError } from "../errors.js";
 import { type BpfMap, BpfObject, type BpfProgram, openMap, openProgram } from "../kernel/bpf.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pins.js";
 import { beginStep } from "../progress.js";
+import { attachHeader } from "./header.js";
 import { objectPath } from "./objects.js";
 import { type Registry, registryMaps } from "./registry.js";
 import {
@@ -120,6 +121,7 @@ export class Programs {
       object.load();
       for (const table of tableMaps) maps.set(table, object.map(objectName(table)));
       lookup = object.program(entry);
+      attachHeader(lookup);
       if (registry.steers) ingress = loadIngress(maps, registry, constants);
       lookup.pin(staging, LOOKUP_PROGRAM);
       ingress?.steer.pin(staging, "steer");

@@ -620,9 +620,12 @@ export class Registry {
     };
   }
 
-  /** Of another version's registry, or one that is not whole: whatever of its maps can be taken over. */
-  static heritageOf(pins: Pins, netnsCookie: bigint): Heritage {
-    const number = Math.max(0, ...pins.numbers("registry"));
+  /** Of an earlier version's registry, or one that is not whole: whatever of its maps can be taken over. To be closed by who asks. */
+  static heritageOf(
+    pins: Pins,
+    netnsCookie: bigint,
+    number = Math.max(0, ...pins.numbers("registry")),
+  ): Heritage {
     return (name) => {
       const folder = pins.folder("registry", number);
       try {

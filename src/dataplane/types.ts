@@ -22,6 +22,16 @@ export interface InForce {
   readonly kfuncTrouble: string | null;
   /** It decides nothing until it is switched on again. */
   readonly off: boolean;
+  /**
+   * An earlier version made it, whose state has this format: the next change takes it over. What that version has attached is not
+   * looked at. Null: this version made it.
+   */
+  readonly earlierFormat: number | null;
+}
+
+export interface ApplyOptions {
+  /** Also in the place of what a newer version made. */
+  readonly overNewer?: boolean | undefined;
 }
 
 export interface ApplyResult {
@@ -42,6 +52,10 @@ export interface ApplyResult {
   readonly kfuncTrouble: string | null;
   /** What had been detached or taken away, and is there again. */
   readonly repaired: readonly Missing[];
+  /** An earlier version's state, of this format, was taken over: mappings added at run time, counters and flows too. Else null. */
+  readonly takenOverFormat: number | null;
+  /** Why what was in force could not be read, so that mappings added at run time and counters are lost. Else null. */
+  readonly lost: string | null;
 }
 
 /**
@@ -103,11 +117,13 @@ export interface DataPlane {
   readonly netnsCookie: string;
   /** Where the pins are, e.g. /sys/fs/bpf/ilm/4026531840. */
   readonly pinPath: string;
-  /** Null when nothing is loaded. */
-  /** Throws INCOMPATIBLE when rules decide whose state is another version's, not whole, or not to be found. */
+  /** Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer version's, not whole, or not to be found. */
   inForce(): InForce | null;
-  /** Puts the rules in force in one atomic step. The caller holds the writer's lock. */
-  apply(rules: Rules): ApplyResult;
+  /**
+   * Puts the rules in force in one atomic step, also in the place of what cannot be read. The caller holds the writer's lock. Throws
+   * INCOMPATIBLE when a newer version made what is in force, unless that is asked for.
+   */
+  apply(rules: Rules, options?: ApplyOptions): ApplyResult;
   /**
    * Switches all that decides off, or on again as it was. Changes of the rules while it is off leave it so. The caller holds the writer's
    * lock. False: it was so already. Throws NOT_LOADED.

@@ -98,6 +98,9 @@ const linkDetach = libbpfFunction<[number], number>("int bpf_link_detach(int fd)
 const linkFdById = libbpfFunction<[number], number>("int bpf_link_get_fd_by_id(uint32_t id)");
 const mapFdById = libbpfFunction<[number], number>("int bpf_map_get_fd_by_id(uint32_t id)");
 const progFdById = libbpfFunction<[number], number>("int bpf_prog_get_fd_by_id(uint32_t id)");
+const progBindMap = libbpfFunction<[number, number, null], number>(
+  "int bpf_prog_bind_map(int program, int map, const void *options)",
+);
 const testRun = libbpfFunction<[number, Uint8Array], number>(
   "int bpf_prog_test_run_opts(int program, void *options)",
 );
@@ -639,8 +642,8 @@ export function skLookupLinks(netnsInode: number): LinkInfo[] {
 /** More than any program of ours has. */
 const PROGRAM_MAPS_MAX = 64;
 
-/** The constants that the program was loaded with (its map .rodata); undefined when it has none, or is gone. */
-export function constantsOf(programId: number): Uint8Array | undefined {
+/** The first map of the program whose name ends so, to be closed; undefined when it has none, or is gone. */
+export function mapOfProgram(programId: number, ending: string): BpfMap | undefined {
   const fd = progFdById(programId);
   if (fd < 0) return undefined;
   const ids = new Uint32Array(PROGRAM_MAPS_MAX);
@@ -658,13 +661,25 @@ export function constantsOf(programId: number): Uint8Array | undefined {
     const mapFd = mapFdById(id);
     if (mapFd < 0) continue;
     const map = new BpfMap(mapFd);
-    try {
-      if (map.name.endsWith(".rodata")) return map.lookup(new Uint8Array(4));
-    } finally {
-      map.close();
-    }
+    if (map.name.endsWith(ending)) return map;
+    map.close();
   }
   return undefined;
+}
+
+/** The constants that the program was loaded with (its map .rodata); undefined when it has none, or is gone. */
+export function constantsOf(programId: number): Uint8Array | undefined {
+  const map = mapOfProgram(programId, ".rodata");
+  try {
+    return map?.lookup(new Uint8Array(4));
+  } finally {
+    map?.close();
+  }
+}
+
+/** The map lives as long as the program, which need not read it, and is found by the program (BPF_PROG_BIND_MAP). */
+export function bindMap(program: BpfProgram, map: BpfMap): void {
+  checkedBpf("bpf_prog_bind_map", progBindMap(program.fd, map.fd, null));
 }
 
 /** The name the program was loaded with (at most 15 characters); empty when it is gone. struct bpf_prog_info: name 64. */

@@ -42,6 +42,7 @@ const fine: Circumstances = {
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
   uncoveredInterfaces: [],
   off: false,
+  earlier: null,
   detached: [],
   overtaken: [],
   kfuncTrouble: null,

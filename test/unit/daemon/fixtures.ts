@@ -172,6 +172,7 @@ export class FakeDataPlane implements DataPlane {
         version: "0.0.0",
         kfuncTrouble: null,
         off: false,
+        earlierFormat: null,
         rules: next,
       };
     }
@@ -185,6 +186,8 @@ export class FakeDataPlane implements DataPlane {
       interfacesMissing: [],
       kfuncTrouble: null,
       repaired: [],
+      takenOverFormat: null,
+      lost: null,
       off: this.off,
     };
   }

@@ -34,6 +34,8 @@ const result: ChangeResult = {
   interfacesMissing: [],
   kfuncTrouble: null,
   repaired: [],
+  takenOverFormat: null,
+  lost: null,
   off: false,
 };
 const unload: ApiChange = { kind: "unload" };

@@ -1,0 +1,69 @@
+/** What mappings have counted: where it lies in the tables, summed over the CPUs, and taken from one generation to the next. */
+import { countersLayout } from "../abi/generated.js";
+import { decodeAll } from "../abi/layout.js";
+import { type BpfMap, cpus } from "../kernel/bpf.js";
+import type { Counters } from "../model/decision.js";
+import { type Mapping, mappingKey } from "../model/mapping.js";
+
+/** Where a run of mappings has its counters: in `counters`, of each CPU, and in `carried`, what they had in earlier generations. */
+export interface Run {
+  readonly counters: number;
+  readonly carried: number;
+  readonly count: number;
+}
+
+/** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */
+export interface Counted {
+  readonly mappings: readonly Mapping[];
+  readonly sums: Uint8Array;
+}
+
+/** One after the other, as `countersLayout` has them. */
+export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap): Uint8Array {
+  return Buffer.concat(
+    runs.map((run) => {
+      const sums = carried.readArray(run.count, run.carried);
+      addCounters(sums, counters.readArray(run.count, run.counters));
+      return sums;
+    }),
+  );
+}
+
+/** Adds what each CPU has counted. Both as `countersLayout` has them, which is numbers of 64 bits; most are 0. */
+function addCounters(sums: Uint8Array, own: Uint8Array): void {
+  const fields = countersLayout.size / 8;
+  const totals = new BigUint64Array(sums.buffer, sums.byteOffset, sums.byteLength / 8);
+  const counted = new BigUint64Array(own.buffer, own.byteOffset, own.byteLength / 8);
+  const halves = new Uint32Array(own.buffer, own.byteOffset, own.byteLength / 4);
+  const perMapping = fields * cpus();
+  for (let i = 0; i < counted.length; i++) {
+    if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
+    const place = Math.floor(i / perMapping) * fields + (i % fields);
+    totals[place] = (totals[place] ?? 0n) + (counted[i] ?? 0n);
+  }
+}
+
+export function toCounters(sums: Uint8Array): Counters[] {
+  return decodeAll(countersLayout, sums).map((sum) => ({
+    existing: Number(sum.existing),
+    selected: Number(sum.selected),
+    missed: Number(sum.missed),
+    errors: Number(sum.errors),
+  }));
+}
+
+/** Where each mapping was before; -1: nowhere. Most stay where they are. */
+export function placesBefore(before: readonly Mapping[], after: readonly Mapping[]): Int32Array {
+  const places = new Int32Array(after.length);
+  let byKey: Map<string, number> | undefined;
+  after.forEach((mapping, index) => {
+    const same = before[index];
+    if (same?.name === mapping.name && same.protocol === mapping.protocol) {
+      places[index] = index;
+      return;
+    }
+    byKey ??= new Map(before.map((other, place) => [mappingKey(other), place]));
+    places[index] = byKey.get(mappingKey(mapping)) ?? -1;
+  });
+  return places;
+}
