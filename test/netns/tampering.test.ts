@@ -3,6 +3,7 @@
  * begins from nothing while rules decide. Each test has a BPF file system of its own.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
 import { Mounts } from "../support/mounts.js";
 import { addressesOf, families, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
@@ -111,6 +112,31 @@ async function answers(): Promise<Readonly<Record<string, string>>> {
     seen[`moved${family}`] = await network.client.who("udp", dialled, 6100);
   }
   return seen;
+}
+
+/** Id of the map that is bound to the program in force. */
+async function headerMap(): Promise<number> {
+  const { inode } = network.server;
+  const shown = async (...args: readonly string[]): Promise<unknown> =>
+    JSON.parse(await must(mounts.inside(["bpftool", "-j", ...args])));
+  const { prog_id } = (await shown("link", "show", "pinned", `${pinRoot}/${inode}/lookup`)) as {
+    prog_id: number;
+  };
+  const { map_ids } = (await shown("prog", "show", "id", String(prog_id))) as {
+    map_ids: readonly number[];
+  };
+  for (const id of map_ids) {
+    const { name } = (await shown("map", "show", "id", String(id))) as { name?: string };
+    if (name === "ilm_header") return id;
+  }
+  throw new Error("the program has no header");
+}
+
+/** For bpftool: the text, and zeros up to `size` bytes. */
+function hex(text: string, size: number): string {
+  const bytes = Buffer.alloc(size);
+  bytes.write(text);
+  return Array.from(bytes, String).join(" ");
 }
 
 /** How many of ours are on lo and up0, for both directions. */
@@ -242,22 +268,95 @@ describe("without a daemon of ours", () => {
     });
   }
 
-  test("another version's state: nobody begins from nothing, and an answer that comes after the takeover leaves from what was dialled", async () => {
-    await listen();
-    const answer = await lateAnswer(async () => {
-      // `abi_version` of struct ilm_meta, after the cookie.
-      await tamper(`
-        value=$(bpftool -j map lookup pinned $(echo $PINS/registry-*/meta) key 0 0 0 0 | python3 -c '
+  /** As a newer version would leave it: another number in the registry, and a header that says what it holds. */
+  async function makeNewer(): Promise<void> {
+    const header = JSON.stringify({
+      ilm: "9.0.0",
+      format: 99,
+      generation: 1,
+      appliedAt: "2030-01-01T00:00:00.000Z",
+      mappings: 40,
+      runtimeMappings: 3,
+      addresses: 2,
+      shards: ["a field that this version does not know"],
+    });
+    await tamper(`
+      bpftool map update id ${await headerMap()} key 0 0 0 0 value ${hex(header, 4096)}
+      value=$(bpftool -j map lookup pinned $(echo $PINS/registry-*/meta) key 0 0 0 0 | python3 -c '
 import json, sys
 value = json.load(sys.stdin)["value"]
-value[8] = "0x07"
+value[8] = "0x63"
 print(" ".join(value))')
-        bpftool map update pinned $(echo $PINS/registry-*/meta) key 0 0 0 0 value $value`);
-      expect((await ilm("add", "tcp:7000=127.0.1.10")).status).toBe(4);
-      await ilmDone("apply", "-f", file);
+      bpftool map update pinned $(echo $PINS/registry-*/meta) key 0 0 0 0 value $value`);
+  }
+
+  for (const { what, how } of [
+    { what: "whose pins are there", how: "true" },
+    { what: "whose pins are covered", how: "mount -t bpf -o mode=0700 bpf /sys/fs/bpf" },
+  ]) {
+    test(`a newer version's state ${what}: every command but unload says whose it is and what it holds, and leaves it alone`, async () => {
+      await listen();
+      await makeNewer();
+      await tamper(how);
+      for (const args of [
+        ["status"],
+        ["apply", "-f", file],
+        ["add", "tcp:7000=127.0.1.10"],
+        ["remove", "kept"],
+        ["off"],
+        ["run"],
+        ["run", "-f", file],
+      ]) {
+        const { status, stderr } = await ilm(...args);
+        expect(stderr, args.join(" ")).toMatch(
+          /a newer version of ilm made the rules .*: ilm 9\.0\.0 \(state format 99\): 40 mappings, 3 of them added at run time, 2 addresses of services, in force since 2030-01-01T00:00:00.000Z\n  Use that version\. To go back/,
+        );
+        expect(status, args.join(" ")).toBe(4);
+      }
+      expect((await ilm("doctor")).stdout).toContain("a newer version of ilm made the rules");
+      expect(await answers()).toEqual(served);
+    });
+  }
+
+  test("apply --over-newer takes over from a newer version without a failed dial, says what is lost, and an answer that comes afterwards leaves from what was dialled", async () => {
+    await listen();
+    const answer = await lateAnswer(async () => {
+      await makeNewer();
+      const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
+      expect(await ilmDone("apply", "-f", file, "--over-newer")).toContain(
+        "warning: mappings that were added at run time and counters, if there were some, are lost: a newer version",
+      );
+      const { failed } = await load.stop();
+      expect(failed).toEqual({});
     });
     expect(answer).toMatchObject({ from: { address: "203.0.113.1", port: 6200 } });
     expect(await answers()).toEqual(served);
+    expect(await ilmDone("apply", "-f", file)).toContain("unchanged");
+  });
+
+  test("run --over-newer does so too", async () => {
+    await listen();
+    await makeNewer();
+    const daemon = network.server.adopt(new Background(command("run", "-f", file, "--over-newer")));
+    await daemon.waitForOutput(/are lost: a newer version[^]*ready:/);
+    expect(await answers()).toEqual(served);
+    await daemon.stop("SIGTERM");
+  });
+
+  test("the header says who wrote the state and what it holds, also after a mapping was added", async () => {
+    await ilmDone("add", "tcp:7000=127.0.1.10");
+    const { appliedBy } = JSON.parse(await ilmDone("status", "--json")) as { appliedBy: string };
+    const shown = await must(["bpftool", "-j", "map", "dump", "id", String(await headerMap())]);
+    const [{ value }] = JSON.parse(shown) as [{ value: readonly string[] }];
+    const bytes = Buffer.from(value.map(Number));
+    expect(JSON.parse(bytes.subarray(0, bytes.indexOf(0)).toString())).toMatchObject({
+      ilm: appliedBy,
+      format: ILM_ABI_VERSION,
+      generation: 2,
+      mappings: 5,
+      runtimeMappings: 1,
+      addresses: 2,
+    });
   });
 
   test("unload ends all deciding also while another process holds the link", async () => {

@@ -156,6 +156,8 @@ describe("replies", () => {
     kfuncTrouble: null,
     repaired: ["sk_lookup"],
     off: false,
+    takenOverFormat: 7,
+    lost: null,
   };
 
   test("a result is decoded", () => {
