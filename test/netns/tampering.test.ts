@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
 import { Mounts } from "../support/mounts.js";
-import { addressesOf, families, protocols } from "../support/matrix.js";
+import { addressesOf, families, protocols, type Protocol } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { builtRoot, pinRoot } from "../support/paths.js";
 import { UdpEnds } from "../support/udp.js";
@@ -30,6 +30,8 @@ interface Tampering {
   readonly how: string;
   /** What `status` says of it. */
   readonly seen: RegExp;
+  /** Whose dials fail until it is put back; of everybody else none does. */
+  readonly stops?: readonly Protocol[];
 }
 
 const detach = (pin: string): string => `bpftool link detach pinned $PINS/${pin}`;
@@ -40,6 +42,7 @@ const tamperings: readonly Tampering[] = [
     what: "the sk_lookup link is detached",
     how: detach("lookup"),
     seen: /DETACHED[^]*the sk_lookup program is not attached/,
+    stops: ["tcp"],
   },
   {
     what: "cgroup/sockops is detached",
@@ -50,11 +53,13 @@ const tamperings: readonly Tampering[] = [
     what: "cgroup/sendmsg4 and sendmsg6 are detached",
     how: `${hook("sendmsg4")}; ${hook("sendmsg6")}`,
     seen: /cgroup\/sendmsg6 is not attached/,
+    stops: ["udp"],
   },
   {
     what: "cgroup/deliver is detached",
     how: hook("deliver"),
     seen: /cgroup\/deliver is not attached/,
+    stops: ["udp"],
   },
   {
     what: "the pin of cgroup/post_bind4 is removed",
@@ -65,11 +70,13 @@ const tamperings: readonly Tampering[] = [
     what: "ingress is taken off an interface",
     how: "for link in $PINS/registry-*/interfaces/ingress-*; do bpftool link detach pinned $link; done",
     seen: /up0[^]*are not handed over/,
+    stops: ["udp"],
   },
   {
     what: "egress is taken off an interface",
     how: "for link in $PINS/registry-*/interfaces/egress-*; do bpftool link detach pinned $link; done",
     seen: /up0/,
+    stops: ["udp"],
   },
   {
     what: "a service's address is taken from lo",
@@ -453,6 +460,36 @@ describe("beside run", () => {
     await network.server.stopAll();
   });
 
+  /** When somebody does it. */
+  const moments: readonly {
+    readonly moment: string;
+    readonly around: (tampering: () => Promise<void>) => Promise<void>;
+  }[] = [
+    { moment: "at rest", around: async (tampering) => await tampering() },
+    {
+      moment: "during a reload",
+      around: async (tampering) => {
+        daemon.signal("SIGHUP");
+        await tampering();
+      },
+    },
+    {
+      moment: "while a change is made",
+      around: async (tampering) => {
+        await Promise.all([ilmDone("add", "--replace", "tcp:7100=127.0.1.10:6000"), tampering()]);
+        await ilmDone("remove", "tcp:7100");
+      },
+    },
+    {
+      moment: "while run is stopped",
+      around: async (tampering) => {
+        daemon.signal("SIGSTOP");
+        await tampering();
+        daemon.signal("SIGCONT");
+      },
+    },
+  ];
+
   /** What its log says from now on. */
   async function saysAfter(action: () => Promise<void>, wanted: RegExp): Promise<void> {
     const before = daemon.stderr.length;
@@ -498,6 +535,39 @@ describe("beside run", () => {
         warnings: [],
       });
       expect(await programsOnInterfaces()).toBe(2 * 2);
+    });
+  }
+
+  for (const { moment, around } of moments) {
+    test(`${moment}, under load: only dials that need what is taken away fail, and none any more when it is back`, async () => {
+      for (const { what, how, seen, stops = [] } of tamperings) {
+        const loads = await Promise.all(
+          protocols.map(async (protocol) => ({
+            protocol,
+            // What is silently dropped is dialled again, sooner than the daemon looks; nobody else may miss an answer.
+            load: await network.client.load(
+              protocol,
+              "203.0.113.1",
+              6000,
+              2,
+              stops.includes(protocol) ? 0.2 : 30,
+            ),
+          })),
+        );
+        await saysAfter(async () => {
+          await around(async () => await tamper(how));
+        }, /taken away by somebody, put back|was added to lo/);
+        await eventually(`nothing is missing: ${what}`, async () =>
+          seen.test(await ilmDone("status")) ? null : true,
+        );
+        expect(await answers(), what).toEqual(served);
+        for (const { protocol, load } of loads) {
+          const { answered, failed, ended_failing } = await load.stop();
+          expect(ended_failing, `${what}, ${protocol}`).toBe(false);
+          expect(answered["app"] ?? 0, `${what}, ${protocol}`).toBeGreaterThan(0);
+          if (!stops.includes(protocol)) expect(failed, `${what}, ${protocol}`).toEqual({});
+        }
+      }
     });
   }
 

@@ -3,6 +3,16 @@ import { endpoint, type Protocol } from "./matrix.js";
 import { Namespace } from "./namespace.js";
 import type { Background } from "./process.js";
 
+export interface LoadSummary {
+  /** How many dials each daemon answered. */
+  readonly answered: Readonly<Record<string, number>>;
+  readonly failed: Readonly<Record<string, number>>;
+  /** For how long no dial was answered, at the longest. */
+  readonly gap_ms: number;
+  /** The last dial failed. */
+  readonly ended_failing: boolean;
+}
+
 export class Load {
   readonly #process: Background;
 
@@ -20,18 +30,15 @@ export class Load {
     }
   }
 
-  /** Ends the load; how many dials each daemon answered, and what failed. */
-  async stop(): Promise<{ answered: Record<string, number>; failed: Record<string, number> }> {
+  /** Ends the load. */
+  async stop(): Promise<LoadSummary> {
     this.#process.closeInput();
     const result = await this.#process.exited;
     const [, summary] = result.stdout.trim().split("\n");
     if (summary === undefined) {
       throw new Error(`the load printed no summary\n${result.stdout}${result.stderr}`);
     }
-    return JSON.parse(summary) as {
-      answered: Record<string, number>;
-      failed: Record<string, number>;
-    };
+    return JSON.parse(summary) as LoadSummary;
   }
 }
 
@@ -51,8 +58,9 @@ export class Client extends Namespace {
     address: string,
     port: number,
     pause_ms = 0,
+    timeout_s = 30,
   ): Promise<Load> {
-    const args = [protocol, address, String(port), String(pause_ms)];
+    const args = [protocol, address, String(port), String(pause_ms), String(timeout_s)];
     const process = this.startPython("load.py", args);
     await process.waitForOutput(/dialling/);
     return new Load(process);
