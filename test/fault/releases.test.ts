@@ -1,0 +1,137 @@
+/**
+ * Upgrades from each older release, and downgrades to it, under load: nothing fails, nothing is forgotten. The releases make
+ * their states themselves: they are built from test/releases.
+ */
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { pinnedPaths } from "../support/kernel-state.js";
+import { useNetwork } from "../support/network.js";
+import { olderFormats, Release } from "../support/releases.js";
+import {
+  files,
+  foldersOf,
+  LateDaemons,
+  OldState,
+  startDaemons,
+  underLoad,
+} from "../support/upgrade.js";
+
+/** Of `status --json`: the format of the state that another version wrote. */
+const formatField = "takenOverFrom";
+
+const network = useNetwork();
+let late: LateDaemons;
+let file: string;
+let changed: string;
+
+beforeAll(async () => {
+  const { server } = network;
+  file = server.file(files.first, "rules.yaml");
+  changed = server.file(files.changed, "changed.yaml");
+  await startDaemons(server);
+  late = new LateDaemons(network);
+});
+
+afterEach(async () => {
+  await late.closeAll();
+  await network.server.unload();
+});
+
+/** The release's state, with mappings of the file and of run time, counters, and clients who wait for answers. */
+async function stateOf(release: Release): Promise<OldState> {
+  await release.done(network.server, ["apply", "-f", file]);
+  return await OldState.fill(network, release, late);
+}
+
+describe.each(olderFormats())("the release that writes format %i", (format) => {
+  let release: Release;
+
+  beforeAll(async () => {
+    release = await Release.build(format);
+  });
+
+  test("status and mappings show its state, and add keeps all of it", async () => {
+    const { server, client } = network;
+    const state = await stateOf(release);
+    const pins = pinnedPaths(server.inode);
+    expect(await server.status()).toMatchObject({
+      loaded: true,
+      mappings: 6,
+      runtimeMappings: 2,
+      [formatField]: format,
+    });
+    await state.expectShown();
+    // Who only looks changes nothing.
+    expect(pinnedPaths(server.inode)).toEqual(pins);
+    await underLoad(client, async () => await server.ilmDone(["add", "tcp:7100=127.0.1.10:6000"]), {
+      runTime: true,
+    });
+    await state.expectKept({ more: ["tcp:7100"] });
+    await state.expectGone();
+    expect(await client.who("tcp", "203.0.113.1", 7100)).toBe("app");
+    expect((await server.status()) as object).not.toHaveProperty(formatField, format);
+  });
+
+  test("remove takes away one of its mappings, and keeps the others", async () => {
+    const { server, client } = network;
+    const state = await stateOf(release);
+    await underLoad(client, async () => await server.ilmDone(["remove", "tcp:7000"]), {
+      runTime: false,
+    });
+    await state.expectKept({ removed: ["tcp:7000"] });
+    await state.expectGone();
+    expect(await client.who("tcp", "203.0.113.1", 7000)).toBe("ECONNREFUSED");
+    expect(await client.who("udp", "2001:db8::1", 7001)).toBe("app");
+  });
+
+  test("apply of its file under load fails no dial, and keeps what was added and counted", async () => {
+    const { server, client } = network;
+    const state = await stateOf(release);
+    await underLoad(client, async () => await server.ilmDone(["apply", "-f", file]), {
+      runTime: true,
+    });
+    await state.expectKept();
+    await state.expectGone();
+  });
+
+  test("run without a file takes its state over", async () => {
+    const { server, client } = network;
+    const state = await stateOf(release);
+    await underLoad(client, async () => await (await server.startRun([])).stop(), {
+      runTime: true,
+    });
+    await state.expectKept();
+    await state.expectGone();
+  });
+
+  test("unload leaves nothing of it", async () => {
+    const { server, client } = network;
+    const state = await stateOf(release);
+    await server.ilmDone(["unload"]);
+    await state.expectGone({ link: false });
+    expect(pinnedPaths(server.inode)).toEqual([]);
+    expect(await server.loopbackAddresses()).toEqual([]);
+    expect(await client.who("tcp", "203.0.113.1", 6000)).toBe("ECONNREFUSED");
+    expect(await server.status()).toMatchObject({ loaded: false });
+  });
+
+  test("it takes over this version's state under load, and this version takes it back with a changed file", async () => {
+    const { server, client } = network;
+    await server.ilmDone(["apply", "-f", file]);
+    await underLoad(client, async () => await release.done(server, ["apply", "-f", file]), {
+      runTime: false,
+    });
+    const state = await OldState.fill(network, release, late);
+    await underLoad(client, async () => await server.ilmDone(["apply", "-f", changed]), {
+      runTime: true,
+    });
+    await state.expectKept({ more: ["new"] });
+    await state.expectGone();
+    expect(await client.who("tcp", "203.0.113.1", 6300)).toBe("app");
+    // One of each kind: no earlier state lies beside it.
+    expect(foldersOf(server.inode).map((name) => name.replace(/-\d+$/, ""))).toEqual([
+      "generation",
+      "programs",
+      "registry",
+    ]);
+  });
+});
