@@ -1,6 +1,6 @@
-/** What a state in the kernel serves and holds, to be the same after another release has taken it over. */
+/** What the state of an older release serves and holds, to be compared with what is there when another has taken it over. */
 import { expect } from "vitest";
-import type { Client, Load } from "./client.js";
+import type { Client } from "./client.js";
 import { type KernelObjects, objectsOf, pinnedPaths, stillThere } from "./kernel-state.js";
 import { addressesOf, families, type Family, type Protocol, protocols } from "./matrix.js";
 import type { Network } from "./network.js";
@@ -10,7 +10,7 @@ import type { Server } from "./server.js";
 import type { MappingRow } from "./shapes.js";
 import { type Received, type Refusal, UdpEnds, type UdpSocket } from "./udp.js";
 
-const file = `
+const first = `
 version: 1
 services:
   app: { address: [127.0.1.10, "fd5e:ed00::10"] }
@@ -20,18 +20,17 @@ mappings:
   - { name: late, protocol: udp, port: 6200, to: "app:6001" }
 `;
 
-/** The file as it is first, and with a mapping more. */
-export const files = {
-  first: file,
-  changed: `${file}  - { name: new, protocol: tcp, port: 6300, to: "app:6000" }\n`,
+/** What every release can read; a changed one has a mapping more. */
+export const configurations = {
+  first,
+  changed: `${first}  - { name: new, protocol: tcp, port: 6300, to: "app:6000" }\n`,
 };
 
-/** Added at run time, to both families. */
-export const added = ["tcp:7000=127.0.1.10:6000", "udp:7001=[fd5e:ed00::10]:6000"];
+/** Mappings that are added at run time. */
+const added = ["tcp:7000=127.0.1.10:6000", "udp:7001=[fd5e:ed00::10]:6000"];
 
 type Dialled = readonly [Protocol, Family, number];
 
-/** What is dialled: of the file, and of what is added at run time. */
 const ofFile: readonly Dialled[] = families.flatMap((family): readonly Dialled[] => [
   ["tcp", family, 6000],
   ["udp", family, 6000],
@@ -42,16 +41,18 @@ const ofRunTime: readonly Dialled[] = [
   ["udp", 6, 7001],
 ];
 
-/** One of each protocol and family. */
-const loadsOfFile: readonly Dialled[] = [
-  ["tcp", 6, 6000],
-  ["udp", 4, 6100],
-  ["tcp", 4, 6000],
-  ["udp", 6, 6100],
-];
-const loadsOfAll: readonly Dialled[] = [...loadsOfFile.slice(0, 2), ...ofRunTime];
+/** One of each protocol and family: of the file only, or also of run time. */
+const loads: Readonly<Record<"file" | "all", readonly Dialled[]>> = {
+  file: [
+    ["tcp", 4, 6000],
+    ["tcp", 6, 6000],
+    ["udp", 4, 6100],
+    ["udp", 6, 6100],
+  ],
+  all: [["tcp", 6, 6000], ["udp", 4, 6100], ...ofRunTime],
+};
 
-/** Starts what the mappings lead to. Its addresses need not be there yet. */
+/** Starts what the mappings lead to. The addresses may come later. */
 export async function startDaemons(server: Server): Promise<void> {
   await server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind"]);
   await server.echo(
@@ -62,53 +63,53 @@ export async function startDaemons(server: Server): Promise<void> {
   );
 }
 
-/** Dials all that is mapped; each must be answered. */
-async function dialAll({ client }: Network, runTime: boolean): Promise<void> {
-  for (const [protocol, family, port] of [...ofFile, ...(runTime ? ofRunTime : [])]) {
-    const address = addressesOf[family].public;
-    expect(await client.who(protocol, address, port), `${protocol} ${address} port ${port}`).toBe(
-      "app",
-    );
+async function expectServed({ client }: Network, dialled: readonly Dialled[]): Promise<void> {
+  for (const [protocol, family, port] of dialled) {
+    const { label, public: address } = addressesOf[family];
+    const who = await client.who(protocol, address, port);
+    expect(who, `${protocol} port ${port} over ${label}`).toBe("app");
   }
 }
 
-/** Does something while clients dial, over TCP and UDP; none of them may fail. */
+/** Does something while clients dial what is mapped; no dial may fail. */
 export async function underLoad(
   client: Client,
+  dialled: keyof typeof loads,
   action: () => Promise<unknown>,
-  { runTime }: { readonly runTime: boolean },
 ): Promise<void> {
-  const dialled = runTime ? loadsOfAll : loadsOfFile;
-  const loads = await Promise.all(
-    // Paused a little: what is tested is the change, not who gets the machine's two cores.
-    dialled.map(
-      async ([protocol, family, port]) =>
-        await client.load(protocol, addressesOf[family].public, port, 10),
-    ),
+  const started = await Promise.all(
+    loads[dialled].map(async ([protocol, family, port]) => {
+      // Paused a little: what is tested is the change, not who gets the machine's two cores.
+      const load = await client.load(protocol, addressesOf[family].public, port, 10);
+      return { load, what: `${protocol} port ${port} over ${addressesOf[family].label}` };
+    }),
   );
-  const stop = async (load: Load): Promise<Awaited<ReturnType<Load["stop"]>>> => await load.stop();
-  let results: readonly Awaited<ReturnType<Load["stop"]>>[] = [];
+  const stopAll = async (): Promise<readonly object[]> =>
+    await Promise.all(
+      started.map(async ({ load, what }) => {
+        const { failed, answered } = await load.stop();
+        return { what, failed, by: Object.keys(answered) };
+      }),
+    );
   try {
     await action();
-  } finally {
-    results = await Promise.all(loads.map(stop));
+  } catch (error) {
+    await stopAll();
+    throw error;
   }
-  for (const [index, { failed, answered }] of results.entries()) {
-    const what = dialled[index]?.join(" ");
-    expect(failed, what).toEqual({});
-    expect(Object.keys(answered), what).toEqual(["app"]);
-  }
+  expect(await stopAll()).toEqual(started.map(({ what }) => ({ what, failed: {}, by: ["app"] })));
 }
 
+/** A client that has dialled a daemon which answers late. */
 interface Flow {
   readonly family: Family;
   readonly daemon: UdpSocket;
   readonly client: UdpSocket;
-  /** As the daemon sees it. */
+  /** The client, as the daemon sees it. */
   readonly peer: Received["from"];
 }
 
-/** Daemons that answer UDP late, and their clients; they stay for all tests of a file. */
+/** Daemons that answer UDP late, and their clients; their processes stay for all tests of a file. */
 export class LateDaemons {
   readonly #server: UdpEnds;
   readonly #client: UdpEnds;
@@ -118,7 +119,7 @@ export class LateDaemons {
     this.#client = new UdpEnds(client);
   }
 
-  /** Of each family, a daemon that has a client's datagram. */
+  /** A daemon of each family has a datagram of a client, and does not answer yet. */
   async dial(): Promise<readonly Flow[]> {
     const flows: Flow[] = [];
     for (const family of families) {
@@ -138,134 +139,136 @@ export class LateDaemons {
   }
 }
 
-/** The daemon answers, and the client goes on with whom it dialled. */
+/** The daemon answers from what was dialled, and they go on. */
 async function expectGoesOn({ family, daemon, client, peer }: Flow): Promise<void> {
-  const dialled = { address: addressesOf[family].public, port: 6200 };
+  const { label, public: address } = addressesOf[family];
+  const dialled = { address, port: 6200 };
   const answer = async (): Promise<Received | Refusal> => {
     await daemon.send(peer, 20);
     return await client.tryReceive(10);
   };
-  expect(await answer(), "the late answer").toMatchObject({ from: dialled });
+  expect(await answer(), `the late answer over ${label}`).toMatchObject({ from: dialled });
   await client.send(dialled, 10);
-  expect(await daemon.tryReceive(10), "the client's next").toMatchObject({ from: peer });
-  expect(await answer(), "the answer to it").toMatchObject({ from: dialled });
+  const next = await daemon.tryReceive(10);
+  expect(next, `the client's next over ${label}`).toMatchObject({ from: peer });
+  expect(await answer(), `the answer to it over ${label}`).toMatchObject({ from: dialled });
 }
 
-type Row = Pick<MappingRow, "name" | "protocol" | "port" | "counters"> & {
+interface Row extends MappingRow {
   readonly runtime: boolean;
-  readonly to: readonly {
-    readonly address: string;
-    readonly port: unknown;
-    readonly service: unknown;
-  }[];
-};
+}
 
 interface Differences {
+  /** Names of mappings that were removed. */
   readonly removed?: readonly string[];
+  /** Names of those that came. */
   readonly more?: readonly string[];
 }
 
-/** The state of a release, while it is in force and afterwards. */
-export class OldState {
-  readonly #network: Network;
-  readonly #flows: readonly Flow[];
-  readonly #rows: readonly Row[];
-  readonly #addresses: readonly string[];
-  readonly #objects: KernelObjects;
-  readonly #folders: readonly string[];
+/** The state of a release as it was. */
+export interface OldState {
+  readonly network: Network;
+  readonly objects: KernelObjects;
+  /** Of its pins. */
+  readonly folders: readonly string[];
+  /** Of services, on `lo`. */
+  readonly addresses: readonly string[];
+  readonly rows: readonly Row[];
+  readonly flows: readonly Flow[];
+}
 
-  private constructor(
-    network: Network,
-    flows: readonly Flow[],
-    rows: readonly Row[],
-    objects: KernelObjects,
-    addresses: readonly string[],
-  ) {
-    this.#network = network;
-    this.#flows = flows;
-    this.#rows = rows;
-    this.#objects = objects;
-    this.#addresses = addresses;
-    this.#folders = foldersOf(network.server.inode);
-  }
+/** What is in the kernel, and nothing else. */
+export async function kernelState(network: Network): Promise<OldState> {
+  const { inode } = network.server;
+  const objects = await objectsOf(inode);
+  return { network, objects, folders: foldersOf(inode), addresses: [], rows: [], flows: [] };
+}
 
-  /** The release adds mappings to what it has applied, and everything is dialled: counters are not 0, and clients wait for answers. */
-  static async fill(network: Network, release: Release, late: LateDaemons): Promise<OldState> {
-    const { server } = network;
-    await release.done(server, ["add", ...added]);
-    await dialAll(network, true);
-    const flows = await late.dial();
-    const rows = JSON.parse(await release.done(server, ["mappings", "--json"])) as readonly Row[];
-    const counted = rows.filter(({ counters }) => counters.selected > 0 || counters.existing > 0);
-    // All that were dialled.
-    expect(counted.length, "mappings that were dialled").toBe(rows.length);
-    expect(rows.length).toBe(4 + added.length);
-    const objects = await objectsOf(server.inode);
-    return new OldState(network, flows, rows, objects, await server.loopbackAddresses());
-  }
+/** The release adds mappings to what it has applied, all are dialled, so that they have counters, and clients wait for answers. */
+export async function fillState(
+  network: Network,
+  release: Release,
+  late: LateDaemons,
+): Promise<OldState> {
+  const { server } = network;
+  await release.done(server, ["add", ...added]);
+  await expectServed(network, [...ofFile, ...ofRunTime]);
+  const flows = await late.dial();
+  const [shown, state, addresses] = await Promise.all([
+    release.done(server, ["mappings", "--json"]),
+    kernelState(network),
+    server.loopbackAddresses(),
+  ]);
+  const rows = JSON.parse(shown) as readonly Row[];
+  const used = rows.filter(({ counters }) => counters.selected + counters.existing > 0);
+  expect(used.length, "mappings that were dialled").toBe(4 + added.length);
+  return { ...state, addresses, rows, flows };
+}
 
-  /** What it had is shown as it is, also its counters, but for mappings that were removed; `more`: names of those that came. */
-  async expectShown({ removed = [], more = [] }: Differences = {}): Promise<void> {
-    const now = (await this.#network.server.mappings()) as unknown as readonly Row[];
-    const wanted = this.#rows.filter(({ name }) => !removed.includes(name));
-    const kept = now.filter(({ name }) => !more.includes(name));
-    expect(kept.map(shape).sort(byName)).toEqual(wanted.map(shape).sort(byName));
-    expect(now.length - kept.length, "new mappings").toBe(more.length);
-    for (const { name, protocol, counters } of wanted) {
-      const after = now.find((row) => row.name === name && row.protocol === protocol)?.counters;
-      for (const key of ["existing", "selected", "missed", "errors"] as const) {
-        expect(after?.[key], `${key} of ${name}`).toBeGreaterThanOrEqual(counters[key]);
-      }
+/** What it had is shown as it was, and no counter went back. */
+export async function expectShown(
+  { network, rows }: OldState,
+  { removed = [], more = [] }: Differences = {},
+): Promise<void> {
+  const now = (await network.server.mappings()) as readonly Row[];
+  const wanted = rows.filter(({ name }) => !removed.includes(name));
+  const kept = now.filter(({ name }) => !more.includes(name));
+  expect(kept.map(shape)).toEqual(wanted.map(shape));
+  expect(now.length - kept.length, "new mappings").toBe(more.length);
+  for (const [index, { name, counters }] of wanted.entries()) {
+    for (const key of ["existing", "selected", "missed", "errors"] as const) {
+      const count = kept[index]?.counters[key];
+      expect(count, `${key} of ${name}`).toBeGreaterThanOrEqual(counters[key]);
     }
   }
+}
 
-  /** And it serves: its addresses are there, the daemons' late answers arrive, and all that is mapped can be dialled. */
-  async expectKept(differences: Differences = {}): Promise<void> {
-    await this.expectShown(differences);
-    const addresses = await this.#network.server.loopbackAddresses();
-    expect([...addresses].sort()).toEqual([...this.#addresses].sort());
-    for (const flow of this.#flows) await expectGoesOn(flow);
-    await dialAll(this.#network, differences.removed === undefined);
-  }
+/** And it serves: its addresses are there, the daemons' late answers arrive, and all that is mapped can be dialled. */
+export async function expectKept(state: OldState, differences: Differences = {}): Promise<void> {
+  const { network } = state;
+  await expectShown(state, differences);
+  const addresses = await network.server.loopbackAddresses();
+  expect(addresses.toSorted()).toEqual(state.addresses.toSorted());
+  for (const flow of state.flows) await expectGoesOn(flow);
+  await expectServed(network, [...ofFile, ...(differences.removed === undefined ? ofRunTime : [])]);
+}
 
-  /** Nothing of it is pinned, attached or loaded. Only the link of sk_lookup may be handed over. */
-  async expectGone({ link = true }: { readonly link?: boolean } = {}): Promise<void> {
-    const { inode } = this.#network.server;
-    expect(foldersOf(inode).filter((name) => this.#folders.includes(name))).toEqual([]);
-    const handedOver = link ? (await objectsOf(inode)).link : [];
-    // The kernel frees them a moment later.
-    let left: KernelObjects | null = null;
-    const gone = await eventually(
-      "nothing of the old state is left",
-      async () => {
-        left = await stillThere(this.#objects);
-        const links = left.link.filter((id) => !handedOver.includes(id));
-        return left.prog.length + left.map.length + links.length === 0 ? true : null;
-      },
-      5_000,
-    ).catch((error: unknown) => {
-      throw new Error(`left: ${JSON.stringify(left)}`, { cause: error });
-    });
-    expect(gone).toBe(true);
-    expect(handedOver.filter((id) => this.#objects.link.includes(id)).length).toBeLessThanOrEqual(
-      1,
-    );
+/** Nothing of it is pinned, attached or loaded any more, but for what its successor goes on with: the link of sk_lookup, and the maps of what clients dialled. */
+export async function expectGone({ network, objects, folders }: OldState): Promise<void> {
+  const { inode } = network.server;
+  expect(foldersOf(inode).filter((name) => folders.includes(name))).toEqual([]);
+  const now = await objectsOf(inode);
+  expect(objects.link.filter((id) => now.link.includes(id)).length).toBeLessThanOrEqual(1);
+  expect(objects.map.filter((id) => now.map.includes(id)).length).toBeLessThanOrEqual(4);
+  let left = "";
+  // The kernel frees what nobody uses a moment later.
+  const look = async (): Promise<true | null> => {
+    const still = await stillThere(objects);
+    const links = still.link.filter((id) => !now.link.includes(id));
+    const maps = still.map.filter((id) => !now.map.includes(id));
+    left = JSON.stringify({ programs: still.prog, links, maps });
+    return still.prog.length + links.length + maps.length === 0 ? true : null;
+  };
+  try {
+    await eventually("nothing of the older state is in the kernel", look, 10_000);
+  } catch (error) {
+    throw new Error(`of the older state there are still ${left}`, { cause: error });
   }
 }
 
-/** The folders of a namespace's pins: of registries, generations and program sets. */
+/** The folders of a namespace's pins: of its registries, generations and program sets. */
 export function foldersOf(inode: number): readonly string[] {
-  return pinnedPaths(inode)
-    .map((path) => path.split("/")[1] ?? "")
-    .filter((name) => /-\d+$/.test(name))
-    .filter((name, index, all) => all.indexOf(name) === index);
+  const names = pinnedPaths(inode).map((path) => path.split("/")[1] ?? "");
+  return [...new Set(names.filter((name) => /-\d+$/.test(name)))];
 }
 
-function shape({ name, protocol, port, runtime, to }: Row): { readonly name: string } {
-  const destinations = to.map(({ address, port, service }) => ({ address, port, service }));
-  return { name: `${name} ${protocol}`, ...{ port, runtime, to: destinations } };
-}
-
-function byName(one: { readonly name: string }, other: { readonly name: string }): number {
-  return one.name < other.name ? -1 : 1;
+/** What a mapping says, in words that all releases have. */
+function shape({ name, protocol, port, runtime, to }: Row): object {
+  return {
+    name,
+    protocol,
+    port,
+    runtime,
+    to: to.map((destination) => ({ address: destination.address, port: destination.port })),
+  };
 }
