@@ -71,6 +71,7 @@ gtlsclient                             ngtcp2-client
 openssl                                openssl
 nft                                    nftables
 iptables-nft                           iptables
+xz                                     xz-utils
 '
 needs_of_bench="$needs_of_run"'
 haproxy                                haproxy

@@ -85,6 +85,8 @@ export class Generation {
   readonly programs: Programs;
   readonly #maps: ReadonlyMap<DescriptiveMap, BpfMap>;
   #description: Description | undefined;
+  /** For mappings that nobody asked for yet. */
+  #unread: BpfMap | undefined;
   /** See placesBefore; of the generation that this one took the place of. */
   #cameFrom: Int32Array | undefined;
 
@@ -204,6 +206,7 @@ export class Generation {
     if (this.#description === undefined) {
       const head = this.#map("head");
       const source = this.#map("source").duplicate();
+      this.#unread = source;
       this.#description = unpackDescription(head.readArray(head.maxEntries), () => {
         try {
           return source.readArray(source.maxEntries);
@@ -299,5 +302,11 @@ export class Generation {
   /** Not the programs, which others may be in. */
   close(): void {
     for (const map of this.#maps.values()) map.close();
+  }
+
+  /** Likewise, where nobody has its description. */
+  discard(): void {
+    this.close();
+    this.#unread?.close();
   }
 }

@@ -211,7 +211,7 @@ class KernelDataPlane implements DataPlane {
     const description = describe(generation);
     const registry = description && Registry.open(pins, description.registry, this.#cookie);
     if (description === undefined || registry === undefined) {
-      generation.close();
+      generation.discard();
       generation.programs.close();
       return this.#findEarlier(pins, link);
     }
@@ -403,11 +403,6 @@ class KernelDataPlane implements DataPlane {
     if (before !== undefined) {
       before.generation.close();
       if (before.generation.programs !== generation.programs) before.generation.programs.close();
-      if (before.registry !== registry) {
-        // Its pins, if it has some still, are where nobody looks.
-        if (!before.pinned) detachPrograms(before.registry.programIds);
-        before.registry.close();
-      }
       if (before.link !== link) before.link.close();
     }
     const programId = generation.programs.lookup.id;
@@ -416,6 +411,12 @@ class KernelDataPlane implements DataPlane {
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
+    if (before !== undefined && before.registry !== registry) {
+      // Its pins, if it has some still, are where nobody looks.
+      if (!before.pinned) detachPrograms(before.registry.programIds);
+      before.registry.setIngress(null);
+      before.registry.close();
+    }
     if (before === undefined) this.#detachStrays(registry.programIds);
     if (endpoints !== null) {
       registry.setMappedPorts(allMappings(rules), true);
@@ -568,7 +569,7 @@ class KernelDataPlane implements DataPlane {
       made?.discard(pins);
       if (registry !== before?.registry) {
         registry.close();
-        pins.base.remove(folderName("registry", registry.number));
+        Registry.remove(pins, registry.number);
       }
       throw error;
     }
@@ -626,7 +627,9 @@ class KernelDataPlane implements DataPlane {
     for (const kind of ["generation", "programs", "registry"] as const) {
       pins.base.remove(stagingName(kind));
       for (const number of pins.numbers(kind)) {
-        if (number !== kept[kind]) pins.base.remove(folderName(kind, number));
+        if (number === kept[kind]) continue;
+        if (kind === "registry") Registry.remove(pins, number);
+        else pins.base.remove(folderName(kind, number));
       }
     }
   }
@@ -955,9 +958,11 @@ class KernelDataPlane implements DataPlane {
       // Another process (`monitor`) may hold it for a moment longer.
       if (link?.info().isAttached === true) link.detach();
       link?.close();
+      for (const number of pins?.numbers("registry") ?? []) {
+        if (pins !== undefined) Registry.remove(pins, number);
+      }
       pins?.removeAll();
-      // Left to the kernel, the emptying takes so long that who lists maps meanwhile makes it lose count of who holds this
-      // one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
+      // Where its pins are covered.
       registry?.setIngress(null);
     } finally {
       pins?.close();

@@ -62,7 +62,7 @@ import { type Family, addressBytes } from "../model/address.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
 import { putEntries } from "./entries.js";
 import { objectPath } from "./objects.js";
-import { type Pins, stagingName } from "../kernel/pins.js";
+import { type Pins, folderName, stagingName } from "../kernel/pins.js";
 import type { Faults } from "./types.js";
 
 /** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
@@ -327,13 +327,28 @@ export class Registry {
   /** The ingress programs that the one on the interfaces calls; null: none. */
   setIngress(programs: { steer: BpfProgram; icmp: BpfProgram } | null): void {
     const map = this.map("ingress");
-    const entries = [
-      [ILM_INGRESS_STEER, programs?.steer],
-      [ILM_INGRESS_ICMP, programs?.icmp],
-    ] as const;
-    for (const [index, program] of entries) {
-      if (program === undefined) map.delete(word(index));
-      else map.update(word(index), word(program.fd));
+    if (programs === null) {
+      emptyIngress(map);
+      return;
+    }
+    map.update(word(ILM_INGRESS_STEER), word(programs.steer.fd));
+    map.update(word(ILM_INGRESS_ICMP), word(programs.icmp.fd));
+  }
+
+  /**
+   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of its table of ingress programs takes
+   * so long that who lists maps meanwhile makes the kernel lose count of who holds it (kernel/bpf/arraymap.c,
+   * prog_array_map_clear): it would stay for good.
+   */
+  static remove(pins: Pins, number: number): void {
+    const folder = pins.folder("registry", number);
+    const ingress = folder && openMap(folder, "ingress");
+    folder?.close();
+    try {
+      pins.base.remove(folderName("registry", number));
+      if (ingress !== undefined) emptyIngress(ingress);
+    } finally {
+      ingress?.close();
     }
   }
 
@@ -655,6 +670,11 @@ export class Registry {
     for (const map of this.#maps.values()) map.close();
     for (const program of this.#programs.values()) program.close();
   }
+}
+
+/** After nothing calls them any more. */
+function emptyIngress(map: BpfMap): void {
+  for (const index of [ILM_INGRESS_STEER, ILM_INGRESS_ICMP]) map.delete(word(index));
 }
 
 function inherit(object: BpfObject, name: InheritedMap, heritage: Heritage): void {

@@ -52,6 +52,7 @@ const programs: Readonly<Record<string, string>> = {
   "iptables-nft": "iptables",
   findmnt: "util-linux",
   taskset: "util-linux",
+  xz: "xz-utils",
 };
 
 const searchPath = [

@@ -28,6 +28,8 @@ export interface Sizes {
   readonly killSteps: number;
   /** Kills of add and remove over a large file. */
   readonly overlayKills: number;
+  /** Files, of the same one and a changed one, that are applied over the state of each older release. */
+  readonly upgradeFiles: number;
 }
 
 const sample: Sizes = {
@@ -44,6 +46,7 @@ const sample: Sizes = {
   remapRestarts: 50,
   killSteps: 2,
   overlayKills: 6,
+  upgradeFiles: 1,
 };
 
 const whole: Sizes = {
@@ -60,6 +63,7 @@ const whole: Sizes = {
   remapRestarts: 300,
   killSteps: Infinity,
   overlayKills: 60,
+  upgradeFiles: 2,
 };
 
 function chosen(): Sizes {
