@@ -74,7 +74,7 @@ async function apply(turn: number, more?: string): Promise<void> {
   await ilmDone("apply", "-f", file(turn, more));
 }
 
-/** False also of another version's state, which status refuses to read. */
+/** False also of state that status refuses to read. */
 async function isLoaded(): Promise<boolean> {
   const { status, stdout, stderr } = await run(ilm("status", "--json"));
   const answer = JSON.parse(stdout) as Status | { readonly error: { readonly code: string } };
@@ -287,26 +287,43 @@ test("the next apply takes an address from lo that a killed one left there", asy
   expect(await network.server.loopbackAddresses()).toEqual(addresses(2));
 });
 
-test("an apply over another version's state, killed at each step", long, async () => {
-  let turn = 0;
-  await apply(turn);
-  const pins = mounts.pins();
-  await killEach({
-    title: "an apply over another version's state",
-    prepare: makeForeign,
-    make: async (kill) => await makeNext(turn, kill),
-    check: async (where) => {
-      expect(await answers(6000), where).toEqual(served);
-      if (await isLoaded()) expect(await portsInForce(), where).toEqual([7000 + turn + 1]);
-      turn += 1;
-      await apply(turn);
-      await expectClean({ turn, pins }, where);
-    },
+for (const { whose, format, kept } of [
+  { whose: "state that cannot be read", format: "0x7f", kept: false },
+  { whose: "an earlier version's state", format: "0x00", kept: true },
+]) {
+  test(`an apply over ${whose}, killed at each step`, long, async () => {
+    let turn = 0;
+    await apply(turn);
+    if (kept) await ilmDone(...verbs.add);
+    const pins = mounts.pins();
+    const withoutAdded = async (): Promise<readonly number[]> =>
+      (await portsInForce()).filter((port) => port !== 7900);
+    await killEach({
+      title: `an apply over ${whose}`,
+      prepare: async () => await makeForeign(format),
+      make: async (kill) => await makeNext(turn, kill),
+      check: async (where) => {
+        expect(await answers(6000), where).toEqual(served);
+        if (kept) {
+          // Whoever decides, what was added at run time is shown and served.
+          expect(await answerAtRunTime(), where).toBe("app");
+          const [port, ...more] = await withoutAdded();
+          expect([7000 + turn, 7000 + turn + 1], where).toContain(port);
+          expect(more, where).toEqual([]);
+        } else if (await isLoaded()) {
+          expect(await portsInForce(), where).toEqual([7000 + turn + 1]);
+        }
+        turn += 1;
+        await apply(turn);
+        if (kept) expect(await answerAtRunTime(), where).toBe("app");
+        await expectClean({ turn, pins }, where);
+      },
+    });
   });
-});
+}
 
-/** Makes what is in force look like another version's, which a new registry replaces. */
-async function makeForeign(): Promise<void> {
+/** Makes what is in force look like another version's, which a new registry replaces. `high`: bytes of its format above the first. */
+async function makeForeign(high: string): Promise<void> {
   const { inode } = network.server;
   const folder = `${pinRoot}/${inode}`;
   const names = (await mounts.must(["ls", folder])).split("\n");
@@ -315,8 +332,9 @@ async function makeForeign(): Promise<void> {
   const found = JSON.parse(await mounts.must(["bpftool", "-j", "map", "lookup", ...map])) as {
     readonly value: readonly string[];
   };
-  // `abi_version` of struct ilm_meta, after the cookie.
-  const value = found.value.map((byte, at) => (at >= 8 && at < 12 ? "0x7f" : byte));
+  // `abi_version` of struct ilm_meta, after the cookie. Format 8 is what this one was without a header.
+  const bytes = ["0x08", high, high, high];
+  const value = found.value.map((byte, at) => bytes[at - 8] ?? byte);
   await mounts.must(["bpftool", "map", "update", ...map, "value", ...value]);
 }
 
