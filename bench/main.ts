@@ -16,6 +16,7 @@ import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
 import { root } from "./sites.js";
 import { measureStart } from "./start.js";
+import { measureTakenAway } from "./taken-away.js";
 import type { Compared } from "./turns.js";
 import { measureUdp } from "./udp.js";
 
@@ -190,6 +191,18 @@ function start(): string {
   );
 }
 
+async function takenAway(): Promise<string> {
+  const rows = await measureTakenAway();
+  const shown = (gap: number): string => (gap === 0 ? "no dial fails" : whole(gap));
+  return renderTable(
+    [
+      ["what is taken away", "TCP, ms", "UDP, ms"],
+      ...rows.map(({ what, tcp, udp }) => [what, shown(tcp), shown(udp)]),
+    ],
+    "right",
+  );
+}
+
 interface Part {
   readonly title: string;
   readonly measure: () => string | Promise<string>;
@@ -201,6 +214,7 @@ const parts: Readonly<Record<string, Part>> = {
   connections: { title: "TCP: new connections and bulk", measure: connections, inside: false },
   udp: { title: "UDP", measure: udp, inside: false },
   start: { title: "Starting", measure: start, inside: false },
+  away: { title: "What is taken away beside ilm run", measure: takenAway, inside: false },
   apply: { title: "Changing the rules", measure: apply, inside: false },
   lookup: { title: "One look-up", measure: lookup, inside: true },
   listeners: { title: "Listeners", measure: listeners, inside: true },

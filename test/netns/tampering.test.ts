@@ -5,10 +5,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
 import { Mounts } from "../support/mounts.js";
-import { addressesOf, families, protocols, type Protocol } from "../support/matrix.js";
+import { addressesOf, families, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 import { builtRoot, pinRoot } from "../support/paths.js";
 import { UdpEnds } from "../support/udp.js";
+import { detach, hook, tamperings } from "../support/tamperings.js";
 import { Background, eventually, must, run, type RunResult } from "../support/process.js";
 
 const network = useNetwork();
@@ -23,72 +24,6 @@ mappings:
   - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
   - { name: late, protocol: udp, port: 6200, to: "app:6001" }
 `;
-
-interface Tampering {
-  readonly what: string;
-  /** In a shell: $PINS is the folder of the namespace's pins. */
-  readonly how: string;
-  /** What `status` says of it. */
-  readonly seen: RegExp;
-  /** Whose dials fail until it is put back; of everybody else none does. */
-  readonly stops?: readonly Protocol[];
-}
-
-const detach = (pin: string): string => `bpftool link detach pinned $PINS/${pin}`;
-const hook = (name: string): string => detach(`registry-*/link_${name}`);
-
-const tamperings: readonly Tampering[] = [
-  {
-    what: "the sk_lookup link is detached",
-    how: detach("lookup"),
-    seen: /DETACHED[^]*the sk_lookup program is not attached/,
-    stops: ["tcp"],
-  },
-  {
-    what: "cgroup/sockops is detached",
-    how: hook("sockops"),
-    seen: /cgroup\/sockops is not attached/,
-  },
-  {
-    what: "cgroup/sendmsg4 and sendmsg6 are detached",
-    how: `${hook("sendmsg4")}; ${hook("sendmsg6")}`,
-    seen: /cgroup\/sendmsg6 is not attached/,
-    stops: ["udp"],
-  },
-  {
-    what: "cgroup/deliver is detached",
-    how: hook("deliver"),
-    seen: /cgroup\/deliver is not attached/,
-    stops: ["udp"],
-  },
-  {
-    what: "the pin of cgroup/post_bind4 is removed",
-    how: "rm $PINS/registry-*/link_post_bind4",
-    seen: /cgroup\/post_bind4 is not attached/,
-  },
-  {
-    what: "ingress is taken off an interface",
-    how: "for link in $PINS/registry-*/interfaces/ingress-*; do bpftool link detach pinned $link; done",
-    seen: /up0[^]*are not handed over/,
-    stops: ["udp"],
-  },
-  {
-    what: "egress is taken off an interface",
-    how: "for link in $PINS/registry-*/interfaces/egress-*; do bpftool link detach pinned $link; done",
-    seen: /up0/,
-    stops: ["udp"],
-  },
-  {
-    what: "a service's address is taken from lo",
-    how: "ip addr del fd5e:ed00::10/128 dev lo",
-    seen: /fd5e:ed00::10/,
-  },
-  {
-    what: "lo goes down and up",
-    how: "ip link set lo down; ip link set lo up",
-    seen: /fd5e:ed00::10/,
-  },
-];
 
 function command(...args: readonly string[]): readonly string[] {
   return mounts.inside(network.server.ilmCommand(args));
@@ -364,6 +299,33 @@ print(" ".join(value))')
       runtimeMappings: 1,
       addresses: 2,
     });
+  });
+
+  test("a registry that is replaced, as there are more destinations than it has places for, goes on with what UDP clients dialled", async () => {
+    await listen();
+    const registries = (): readonly string[] =>
+      mounts.numbered().filter((name) => name.startsWith("registry-"));
+    const before = registries();
+    const more = Array.from({ length: 70_000 }, (_, i) => {
+      const to = `127.${2 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
+      return JSON.stringify({
+        name: `m${i}`,
+        port: 10_000 + (i % 50_000),
+        on: `198.51.100.${1 + Math.floor(i / 50_000)}`,
+        to,
+      });
+    });
+    const own = [
+      { name: "kept", port: 6000, to: "127.0.1.10" },
+      { name: "late", protocol: "udp", port: 6200, to: "127.0.1.10:6001" },
+    ].map((mapping) => JSON.stringify(mapping));
+    const large = network.server.file([...own, ...more].join("\n"), "large.ndjson");
+    const answer = await lateAnswer(async () => {
+      await ilmDone("apply", "-f", large);
+      expect(registries()).not.toEqual(before);
+    });
+    expect(answer).toMatchObject({ from: { address: "203.0.113.1", port: 6200 } });
+    expect(await network.client.who("tcp", "203.0.113.1", 6000)).toBe("app");
   });
 
   test("unload ends all deciding also while another process holds the link", async () => {

@@ -40,6 +40,14 @@ export class Mounts {
     await this.must(["umount", "--all", "--types", "bpf"]);
   }
 
+  /** The folders of registries, generations and program sets, of all network namespaces. */
+  numbered(): readonly string[] {
+    const folder = `/proc/${this.#pid}/root${pinRoot}`;
+    return readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .map((path) => path.split("/").slice(1).join("/"))
+      .filter((name) => /^(generation|programs|registry)-\d+$/.test(name));
+  }
+
   /** Everything below ilm's folder, without the numbers that count generations and registries. */
   pins(): readonly string[] {
     const folder = `/proc/${this.#pid}/root${pinRoot}`;
