@@ -164,8 +164,9 @@ class Load {
     await once(this.#process, "exit");
     const [, summary = ""] = this.#said.trim().split("\n");
     const { gap_ms, ended_failing, answered } = JSON.parse(summary) as LoadSummary;
-    if (ended_failing || answered["app"] === undefined)
+    if (ended_failing || answered["app"] === undefined) {
       throw new Error(`still failing: ${summary}`);
+    }
     return gap_ms;
   }
 }
