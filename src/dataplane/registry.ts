@@ -196,14 +196,14 @@ function everyPort(key: AbiEndpoint): string {
  * What a new registry takes over as it is: what UDP clients dialled and whom clients of the host's own asked, so that answers
  * that come late leave from where they should. By the sizes of key and value, which no version has changed.
  */
-const inherited = {
+const shapes = {
   flows: [flowKeyLayout.size, flowLayout.size],
   asked: [askedKeyLayout.size, 8],
   any_asked: [4, 4],
   tunnels: [4, 4],
 } as const satisfies Partial<Record<RegistryMap, readonly [number, number]>>;
-type InheritedMap = keyof typeof inherited;
-const inheritedMaps = Object.keys(inherited) as InheritedMap[];
+type InheritedMap = keyof typeof shapes;
+const inheritedMaps = Object.keys(shapes) as InheritedMap[];
 
 /** What is in force before a registry is made. */
 export type Heritage = (name: InheritedMap) => BpfMap | undefined;
@@ -272,6 +272,7 @@ export class Registry {
     const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
+    const inherited: BpfMap[] = [];
     const staging = pins.stage("registry");
     const object = new BpfObject(objectPath("registry"));
     try {
@@ -279,7 +280,7 @@ export class Registry {
       object.resize("slots", slots);
       object.resize("primary", slots);
       object.setConstants(constants);
-      for (const name of inheritedMaps) inherit(object, name, heritage);
+      for (const name of inheritedMaps) inherited.push(...inherit(object, name, heritage));
       object.load();
       for (const name of registryMaps) maps.set(name, object.map(name));
       for (const name of pinnedPrograms) programs.set(name, object.program(`ilm_${name}`));
@@ -295,6 +296,7 @@ export class Registry {
       pins.base.remove(stagingName("registry"));
       throw error;
     } finally {
+      for (const map of inherited) map.close();
       staging.close();
       object.close();
     }
@@ -677,16 +679,16 @@ function emptyIngress(map: BpfMap): void {
   for (const index of [ILM_INGRESS_STEER, ILM_INGRESS_ICMP]) map.delete(word(index));
 }
 
-function inherit(object: BpfObject, name: InheritedMap, heritage: Heritage): void {
+/** The map that it has from then on, to be closed after the load; none when there is none of that shape. */
+function inherit(object: BpfObject, name: InheritedMap, heritage: Heritage): BpfMap[] {
   const map = heritage(name);
-  const [key, value] = inherited[name];
-  try {
-    if (map !== undefined && map.keySize === key && map.valueSize === value) {
-      object.reuse(name, map);
-    }
-  } finally {
+  const [key, value] = shapes[name];
+  if (map?.keySize !== key || map.valueSize !== value) {
     map?.close();
+    return [];
   }
+  object.reuse(name, map);
+  return [map];
 }
 
 /** Programs on cgroups that are for the namespace with that cookie, of whatever registry. */

@@ -14,7 +14,7 @@ import {
   syscallError,
 } from "./ffi.js";
 import type { Folder } from "./folder.js";
-import { close, read } from "./libc.js";
+import { close, read, withoutSignals } from "./libc.js";
 
 const ENOENT = 2;
 const E2BIG = 7;
@@ -726,16 +726,33 @@ function readAll(fd: number): Uint8Array {
   }
 }
 
+/** The verifier gives up when a signal is pending (kernel/bpf/verifier.c), libbpf after five such tries, this after so many of libbpf's. */
+const LOADS_MAX = 20;
+
 /** An object file that is opened, adjusted, and loaded once. Close it when its maps and programs are pinned or in hand. */
 export class BpfObject {
   #object: Pointer | null;
+  readonly #path: string;
   readonly #name: string;
+  /** What was adjusted, to be done again when a load has to be. */
+  readonly #adjustments: (() => void)[] = [];
 
   constructor(path: string) {
     captureLibbpfOutput();
+    this.#path = path;
     this.#name = path.replace(/^.*\//, "");
-    this.#object = objectOpen(path, null);
-    if (this.#object === null) throw this.#failure("open", lastErrno());
+    this.#object = this.#open();
+  }
+
+  #open(): Pointer {
+    const object = objectOpen(this.#path, null);
+    if (object === null) throw this.#failure("open", lastErrno());
+    return object;
+  }
+
+  #adjust(adjustment: () => void): void {
+    adjustment();
+    this.#adjustments.push(adjustment);
   }
 
   #failure(what: string, errno: number): IlmError {
@@ -760,33 +777,56 @@ export class BpfObject {
     return map;
   }
 
-  /** Before load: use an existing map. It must be of the same shape. */
+  /** Before load: use an existing map, which stays open until then. It must be of the same shape. */
   reuse(name: string, map: BpfMap): void {
-    checkedBpf(`reuse of map ${name}`, objectMapReuse(this.#mapPointer(name), map.fd));
+    this.#adjust(() => {
+      checkedBpf(`reuse of map ${name}`, objectMapReuse(this.#mapPointer(name), map.fd));
+    });
   }
 
   /** Before load. */
   resize(name: string, entries: number): void {
-    checkedBpf(`resize of map ${name}`, objectMapResize(this.#mapPointer(name), entries));
+    this.#adjust(() => {
+      checkedBpf(`resize of map ${name}`, objectMapResize(this.#mapPointer(name), entries));
+    });
   }
 
   /** Before load: the constants of the programs. */
   setConstants(bytes: Uint8Array): void {
-    const map = this.#mapPointer(".rodata");
-    checkedBpf("set of the constants", objectMapInitial(map, bytes, bytes.byteLength));
+    this.#adjust(() => {
+      const map = this.#mapPointer(".rodata");
+      checkedBpf("set of the constants", objectMapInitial(map, bytes, bytes.byteLength));
+    });
   }
 
   /** Before load: a program of an optional section ("?...") is loaded too. */
   include(name: string): void {
-    const program = objectFindProgram(this.#pointer(), name);
-    if (program === null) throw new IlmError("INTERNAL", `${this.#name} has no program ${name}`);
-    checkedBpf(`include program ${name}`, objectProgramAutoload(program, true));
+    this.#adjust(() => {
+      const program = objectFindProgram(this.#pointer(), name);
+      if (program === null) throw new IlmError("INTERNAL", `${this.#name} has no program ${name}`);
+      checkedBpf(`include program ${name}`, objectProgramAutoload(program, true));
+    });
   }
 
+  /** Throws UNAVAILABLE when signals interrupt it each time. */
   load(): void {
-    libbpfLog.splice(0);
-    const result = objectLoad(this.#pointer());
-    if (result < 0) throw this.#failure("load", -result);
+    for (let loads = 1; ; loads++) {
+      libbpfLog.splice(0);
+      const result = withoutSignals(() => objectLoad(this.#pointer()));
+      if (result >= 0) return;
+      if (result !== -EAGAIN) throw this.#failure("load", -result);
+      if (loads === LOADS_MAX) {
+        throw new IlmError(
+          "UNAVAILABLE",
+          `the kernel's verifier was interrupted by signals ${LOADS_MAX} times (${this.#name})`,
+          { remedy: "Try again when nobody stops and continues this process all the time." },
+        );
+      }
+      // One that failed to load cannot be loaded.
+      this.close();
+      this.#object = this.#open();
+      for (const adjustment of this.#adjustments) adjustment();
+    }
   }
 
   /** A descriptor of its own: it outlives the object. */

@@ -36,6 +36,14 @@ const nativeMunmap = libcFunction<[Pointer, number], number>(
   "int munmap(void *address, size_t length)",
 );
 
+/** `old`: null when it does not matter. Returns an errno. */
+const nativeSigmask = libcFunction<[number, Uint8Array, Uint8Array | null], number>(
+  "int pthread_sigmask(int how, const void *set, void *old)",
+);
+
+const SIG_SETMASK = 2;
+/** Bytes of a sigset_t (include/uapi/asm-generic/signal.h has 8; glibc and musl pass 128). */
+const SIGSET_SIZE = 128;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const EAGAIN = 11;
@@ -60,6 +68,22 @@ export const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 /** (void *)-1 */
 const MAP_FAILED = 0xffffffffffffffffn;
+
+/** Signals for this thread wait until `action` is done; SIGKILL and SIGSTOP do not. Other threads take those that they can. */
+export function withoutSignals<T>(action: () => T): T {
+  const before = new Uint8Array(SIGSET_SIZE);
+  setSignalMask(new Uint8Array(SIGSET_SIZE).fill(0xff), before);
+  try {
+    return action();
+  } finally {
+    setSignalMask(before, null);
+  }
+}
+
+function setSignalMask(mask: Uint8Array, old: Uint8Array | null): void {
+  const errno = nativeSigmask(SIG_SETMASK, mask, old);
+  if (errno !== 0) throw syscallError("pthread_sigmask", errno);
+}
 
 export function close(fd: number): void {
   checked("close", nativeClose(fd));

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
 import { Background, must, run, type RunResult, words } from "../support/process.js";
-import { lockRoot } from "../support/paths.js";
+import { builtRoot, lockRoot, python } from "../support/paths.js";
 
 const network = useNetwork();
 
@@ -136,6 +136,42 @@ async function holdLock(): Promise<Background> {
   await lock.waitForOutput(/held/);
   return lock;
 }
+
+test("signals that come all the time while programs are loaded do not keep a change from being made", async () => {
+  const { server } = network;
+  // The verifier gives up whenever one is pending. Without a pause a process would do nothing but handle them.
+  const flood = `import os, signal, sys, time
+while True:
+    os.kill(int(sys.argv[1]), signal.SIGUSR2)
+    time.sleep(0.001)`;
+  const mapping = {
+    name: "app",
+    protocol: "tcp",
+    ports: [{ first: 6000, last: 6000 }],
+    on: [],
+    to: [{ address: "127.0.1.10", port: 6000 }],
+    existing: "exact",
+    miss: "pass",
+    origin: { file: "", line: 0, column: 0 },
+  };
+  const wanted = { source: null, file: { services: [], mappings: [mapping] }, runtime: [] };
+  const script = `
+    const { openDataPlane } = await import("${builtRoot}src/dataplane/open.js");
+    const { spawn } = await import("node:child_process");
+    process.on("SIGUSR2", () => {});
+    const flood = spawn("${python}", ["-c", ${JSON.stringify(flood)}, String(process.pid)]);
+    await new Promise((resolve) => process.once("SIGUSR2", resolve));
+    const plane = openDataPlane();
+    for (let turn = 0; turn < 3; turn++) {
+      plane.unload();
+      console.log("changed", plane.apply(${JSON.stringify(wanted)}).changed);
+    }
+    plane.close();
+    flood.kill("SIGKILL");`;
+  const node = [process.execPath, "--input-type=module", "-e", script];
+  expect(await must(server.inside(node))).toBe("changed true\n".repeat(3));
+  await server.ilmDone(["unload"]);
+});
 
 describe("another writer at work", () => {
   test("apply says so with exit 4, changes nothing, and works when the other is done", async () => {
