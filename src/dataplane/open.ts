@@ -337,22 +337,22 @@ class KernelDataPlane implements DataPlane {
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
     if (before !== undefined) generation.carryFrom(before.generation, shared);
+    // Before the first datagram is handed over.
+    this.#inRegistry({ registry }, (folder) => {
+      if (neededHooks(description, isOff(before)).egress) registry.setHook(folder, "deliver", true);
+    });
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
       this.#inRegistry({ registry }, (folder) => {
         attachNeeded(folder, { registry, description, off: isOff(before) });
       });
-      registry.setIngress(generation.programs.ingress);
+      generation.programs.setIngress(registry);
       // A packet that passed the old ingress program has been through sk_lookup then.
       waitForPrograms();
     }
-    // Before the first datagram is handed over.
-    this.#inRegistry({ registry }, (folder) => {
-      if (neededHooks(description, isOff(before)).egress) registry.setHook(folder, "deliver", true);
-    });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation, description);
-    registry.setIngress(generation.programs.ingress);
+    generation.programs.setIngress(registry);
     if (before !== undefined) {
       // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
       waitForPrograms();
@@ -368,6 +368,7 @@ class KernelDataPlane implements DataPlane {
     }
     const programId = generation.programs.lookup.id;
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
+    registry.countOnlyFor(generation.programs.number);
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
     if (before === undefined) this.#detachStrays(registry.programIds);
@@ -400,7 +401,7 @@ class KernelDataPlane implements DataPlane {
     const addresses = addressesOf(rules);
     const added = addMissing(addresses);
     // A writer that was killed may not have come that far.
-    before?.registry.setIngress(before.generation.programs.ingress);
+    before?.generation.programs.setIngress(before.registry);
     const repaired = before?.pinned === true ? this.#repair(pins, before) : [];
     return { addresses, added, repaired };
   }
@@ -852,6 +853,8 @@ class KernelDataPlane implements DataPlane {
     if (before === off) return false;
     // On again: what ingress needs is there before it is asked for.
     programs.putInForce({ side, off });
+    // What was handed over is counted when it comes to its socket.
+    if (off) waitForPrograms();
     this.#steer();
     return true;
   }
@@ -891,7 +894,7 @@ class KernelDataPlane implements DataPlane {
       pins?.removeAll();
       // Left to the kernel, the emptying takes so long that who lists maps meanwhile makes it lose count of who holds this
       // one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
-      registry?.setIngress(null);
+      registry?.clearIngress();
     } finally {
       pins?.close();
     }

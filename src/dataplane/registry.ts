@@ -7,6 +7,7 @@ import {
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
+  ILM_COUNTING,
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
   ILM_HOOKS_IPV4,
@@ -84,6 +85,9 @@ export const registryMaps = [
   "question",
   "explained",
   "ingress",
+  "counted_by",
+  "handed",
+  "handed_reports",
   "steering",
   "tokens",
   "tunnels",
@@ -147,6 +151,18 @@ export type OptionalHook = keyof typeof optionalTypes;
 export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
 /** Endpoints that are looked up one by one; of more, all places are read at once. */
 const FEW = 1000;
+
+/** Of the programs of a set that are loaded where there is ingress. */
+export interface IngressPrograms {
+  readonly steer: BpfProgram;
+  readonly icmp: BpfProgram;
+  readonly count: BpfProgram;
+}
+
+/** Where `deliver` finds what counts for a program set: the next one has another place. */
+export function countingPlace(set: number): number {
+  return set % ILM_COUNTING;
+}
 
 export function endpointKey(endpoint: Endpoint): Uint8Array {
   return encode(endpointLayout, {
@@ -324,17 +340,26 @@ export class Registry {
     this.map("meta").update(zeroKey, encode(metaLayout, meta));
   }
 
-  /** The ingress programs that the one on the interfaces calls; null: none. */
-  setIngress(programs: { steer: BpfProgram; icmp: BpfProgram } | null): void {
-    const map = this.map("ingress");
-    const entries = [
-      [ILM_INGRESS_STEER, programs?.steer],
-      [ILM_INGRESS_ICMP, programs?.icmp],
-    ] as const;
-    for (const [index, program] of entries) {
-      if (program === undefined) map.delete(word(index));
-      else map.update(word(index), word(program.fd));
+  /**
+   * The programs of a set: those that the ones on the interfaces call, and before them what counts what they hand over. What another set
+   * handed over goes on being counted.
+   */
+  setIngress({ steer, icmp, count }: IngressPrograms, set: number): void {
+    this.map("counted_by").update(word(countingPlace(set)), word(count.fd));
+    this.map("ingress").update(word(ILM_INGRESS_STEER), word(steer.fd));
+    this.map("ingress").update(word(ILM_INGRESS_ICMP), word(icmp.fd));
+  }
+
+  /** When nothing that another set handed over can be on its way. */
+  countOnlyFor(set: number): void {
+    this.map("counted_by").delete(word(countingPlace(set + 1)));
+  }
+
+  clearIngress(): void {
+    for (const index of [ILM_INGRESS_STEER, ILM_INGRESS_ICMP]) {
+      this.map("ingress").delete(word(index));
     }
+    for (let index = 0; index < ILM_COUNTING; index++) this.map("counted_by").delete(word(index));
   }
 
   /** Attaches it, or detaches it. `folder`: the registry's. */
