@@ -368,7 +368,6 @@ class KernelDataPlane implements DataPlane {
     }
     const programId = generation.programs.lookup.id;
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
-    registry.countOnlyFor(generation.programs.number);
     this.#steer();
     this.#removeLeftovers(pins, this.#loaded);
     if (before === undefined) this.#detachStrays(registry.programIds);
@@ -564,8 +563,9 @@ class KernelDataPlane implements DataPlane {
     detachPrograms(new Set(attached.filter((id) => !own.has(id))));
   }
 
-  /** What a killed writer left, and generations and registries that are not in force. */
+  /** What a killed writer left, and generations and registries that are not in force. Nothing that those decided is on its way. */
   #removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
+    keep?.registry.countOnlyFor(keep.generation.programs.number);
     const kept = {
       generation: keep?.generation.number,
       programs: keep?.generation.programs.number,

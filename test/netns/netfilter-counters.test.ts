@@ -2,6 +2,7 @@
  * `selected` of UDP counts what is in the daemon's queue: not what the firewall dropped after ingress had given it. Counters are exact
  * over changes of the rules, of the programs and of what is attached, under load.
  */
+import { availableParallelism } from "node:os";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
@@ -125,6 +126,29 @@ for (const family of families) {
     for (const end of ends) await end.stop();
   });
 
+  test(`what a process lets through that is asked of each packet is counted, ${cell.label}`, async () => {
+    const { server, client } = network;
+    await lab.open("app", "udp", cell.daemon, 6000);
+    const ends = new UdpEnds(client);
+    const socket = await ends.open(family, { connect: [cell.public, 6100] });
+    await ends.pin(0);
+    const judge = server.startPython("queue.py", []);
+    await judge.waitForOutput(/ready/);
+    // It gives them on from another CPU than they came in on, where there is one.
+    await must(words(`taskset -acp ${Math.min(1, availableParallelism() - 1)} ${judge.pid}`));
+    const program = family === 4 ? "iptables" : "ip6tables";
+    const rule = "INPUT -p udp --dport 6100 -j NFQUEUE --queue-num 7";
+    await server.must(words(`${program} -A ${rule}`));
+    const before = await selected("moved");
+    await socket.send([cell.public, 6100], Array(20).fill(10) as number[]);
+    for (let n = 0; n < 20; n++) await socket.receive();
+    await server.must(words(`${program} -D ${rule}`));
+    expect(judge.stdout.match(/passed/g)?.length).toBe(20);
+    expect(await selected("moved")).toBe(before + 20);
+    await judge.stop();
+    await ends.stop();
+  });
+
   test(`a train of segments is one, as it was at ingress, ${cell.label}`, async () => {
     const { server, client } = network;
     const ends = [new UdpEnds(server), new UdpEnds(client)] as const;
@@ -154,7 +178,7 @@ test("monitor tells of what is in the daemon's queue, and not of what the firewa
   if (!last.answered) throw new Error("not answered");
   const { port } = last.client;
   await monitor.waitFor((self) => (self.stdout.includes(`${port}`) ? true : null));
-  const [line] = monitor.stdout.split("\n").filter((text) => text.includes(`${port}`));
+  const line = monitor.stdout.split("\n").find((text) => text.includes(`${port}`));
   expect(JSON.parse(line ?? "")).toMatchObject({ verdict: "selected", mapping: "moved" });
   expect(monitor.stdout).not.toContain(`${refused.local.port}`);
   await monitor.stop("SIGINT");
@@ -229,16 +253,12 @@ test(
     const before = await selected("moved");
     let received = 0;
     for (let turn = 0; turn < 6; turn++) {
-      const change = server.ilmDone([turn % 2 === 0 ? "off" : "on"]);
-      let changing = true;
-      const ended = change.then(() => {
-        changing = false;
-      });
-      while (changing) {
+      const change = server.start(server.ilmCommand([turn % 2 === 0 ? "off" : "on"]));
+      while (change.running) {
         await socket.send(["203.0.113.1", 6100], Array(20).fill(10) as number[]);
         received += await daemon.drain();
       }
-      await ended;
+      expect((await change.exited).status).toBe(0);
     }
     received += await daemon.drain();
     expect(received).toBeGreaterThan(100);
