@@ -237,7 +237,7 @@ ILM_ASSERT_SIZE(struct ilm_destination, 24);
 
 /*
  * `selected`: of UDP, what is put into the queue of a process's socket; of TCP, what sk_lookup or ingress decided. The others: what
- * sk_lookup decided on packets, which is behind the firewall.
+ * sk_lookup decided, which is behind the firewall. Without ingress, of UDP also look-ups without a packet: of GRO, and for ICMP errors.
  */
 struct ilm_counters {
 	__u64 existing;
