@@ -27,6 +27,10 @@
 /* registry/ingress[] */
 #define ILM_INGRESS_STEER 0
 #define ILM_INGRESS_ICMP 1
+
+/* registry/counted_by[number of the program set % 2]: the one that decides, and during a change the one before. */
+#define ILM_COUNTING 2
+
 #define ILM_MAPPING_NONE 0xffffffffU
 #define ILM_SLOT_NONE 0xffffffffU
 #define ILM_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has padding or changed")
@@ -231,7 +235,10 @@ struct ilm_destination {
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 24);
 
-/* Lookups, not packets: GRO and ICMP errors look up too. */
+/*
+ * `selected`: of UDP, what is put into the queue of a process's socket; of TCP, what sk_lookup or ingress decided. The others: what
+ * sk_lookup decided, which is behind the firewall. Without ingress, of UDP also look-ups without a packet: of GRO, and for ICMP errors.
+ */
 struct ilm_counters {
 	__u64 existing;
 	__u64 selected;
@@ -342,7 +349,8 @@ struct ilm_lookup_constants {
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	__u32 kfunc;		/* 1: the kernel's own tables are asked, through the module (kmod/) */
 	__u32 draw_seed;	/* secret: which destination a client draws, where they have weights */
-	__u32 zero;
+	__u16 handed_each;	/* places of each CPU in registry/handed: power of two */
+	__u16 counting;		/* index of this program set into registry/counted_by */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 24);
 
@@ -384,7 +392,7 @@ ILM_ASSERT_SIZE(struct ilm_watch, 16);
 /* registry/steering[cpu]: what the programs on one CPU tell each other. */
 struct ilm_steering {
 	__u32 looking;		/* 1 while the ingress program asks the kernel's tables: sk_lookup, called by that, stays out of it */
-	__u32 zero;
+	__u32 handed;		/* the place in registry/handed that ingress took last, of those of the CPU */
 };
 ILM_ASSERT_SIZE(struct ilm_steering, 8);
 
@@ -400,6 +408,25 @@ struct ilm_token {
 	__u16 existing;		/* 1: ingress found who listens there already, in the kernel's own tables, and left it to them */
 };
 ILM_ASSERT_SIZE(struct ilm_token, 8);
+
+/*
+ * registry/handed[]: datagrams that ingress gave to a process's socket, until they are put into its queue and counted. A datagram carries
+ * the number of its place, + 1, in `tc_index`, which only queues at egress use. Each CPU has places of its own and takes them in turn, but
+ * for one that is free again; so what is dropped on the way needs no care.
+ */
+#define ILM_HANDED 16384	/* power of two */
+#define ILM_HANDED_EACH 256	/* of one CPU at most: more than are on their way between two of its interrupts, and few enough for its cache */
+struct ilm_handed {
+	__be32 remote;		/* last word of the address; by this and the ports it is known that the number is ours */
+	__u16 remote_port;	/* host byte order */
+	__u16 port;		/* that was dialled; host byte order; 0: it has been counted */
+	__u32 counter;		/* into `counters`, of the program set and generation that decided */
+	__u32 generation;
+	__u16 counting;		/* into registry/counted_by */
+	__u8 watched;		/* 1: registry/handed_reports has what is to be reported */
+	__u8 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_handed, 20);
 
 /* registry/faults[0]: what the tracking itself could not do. */
 struct ilm_faults {

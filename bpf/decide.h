@@ -13,6 +13,7 @@ struct lookup {
 	struct ilm_endpoint dialled;
 	__be32 remote[4];	/* only filled when somebody needs it, as is the next */
 	__u16 remote_port;	/* host byte order */
+	__u16 handed;		/* its place in `handed`, + 1: it is reported when it is counted; 0: at once */
 	__u32 interface;	/* index of the one that it came in on */
 	__u32 mapping;
 	__u32 side;		/* of the generation that decides, and perhaps ILM_OFF */
@@ -515,6 +516,16 @@ __noinline int want(const struct ilm_endpoint *endpoint)
 	return 1;
 }
 
+/* One that was found no room for. */
+static __always_inline void lose_report(void)
+{
+	__u32 key = 0;
+	struct ilm_watch *w = bpf_map_lookup_elem(&watch, &key);
+
+	if (w)
+		__sync_fetch_and_add(&w->lost, 1);
+}
+
 /* Not inlined: the caller's hot path stays short. */
 static __noinline void report(const struct lookup *l)
 {
@@ -540,12 +551,14 @@ static __noinline void report(const struct lookup *l)
 		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
 		return;
 	}
-	if (bpf_ringbuf_output(&decisions, &d, sizeof(d), 0)) {
-		struct ilm_watch *w = bpf_map_lookup_elem(&watch, &key);
-
-		if (w)
-			__sync_fetch_and_add(&w->lost, 1);
+	if (l->handed) {
+		key = l->handed - 1;
+		if (bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY))
+			lose_report();
+		return;
 	}
+	if (bpf_ringbuf_output(&decisions, &d, sizeof(d), 0))
+		lose_report();
 }
 
 #endif

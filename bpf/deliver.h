@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where flows begin: a datagram that is put into the queue of a daemon's socket (net/core/filter.c, sk_filter_trim_cap; attached to
+ * Where flows begin, and what ingress gave is counted: a datagram that is put into the queue of a daemon's socket (net/core/filter.c, sk_filter_trim_cap; attached to
  * the root cgroup while a mapping of UDP is in force). Neither at ingress, where a firewall may still drop it, reassembly may
  * wait for its rest for ever, and routing may refuse its source; nor in sk_lookup, which any user can have called without a
  * packet. Here there is a packet, and the socket that has it, whoever selected that: sk_lookup, ingress, the module.
  *
  * The kernel's own sockets (VXLAN, WireGuard) take theirs before that (net/ipv4/udp.c, udp_queue_rcv_one_skb, encap_rcv): for those
- * ingress writes the flow.
+ * ingress writes the flow, and counts.
  */
 #ifndef ILM_DELIVER_H
 #define ILM_DELIVER_H
@@ -74,42 +74,65 @@ static __always_inline bool was_led(const struct ilm_flow_key *key, const struct
 	return key->local_port != dialled->port || !address_equal(key->local, dialled->address);
 }
 
+/* Counts what ingress gave (bpf/count.h), and does not come back from that. The number may be somebody else's. */
+static __always_inline void count_handed(struct __sk_buff *ctx, const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
+{
+	__u32 place = ctx->tc_index - 1;
+	struct ilm_handed *h = bpf_map_lookup_elem(&handed, &place);
+
+	if (!h || h->port != dialled->port || h->remote_port != key->remote_port || h->remote != key->remote[3])
+		return;
+	/* Constants: the kernel makes a plain jump of the call then (arch/x86/net/bpf_jit_comp.c, emit_bpf_tail_call_direct). */
+	if (h->counting)
+		bpf_tail_call(ctx, &counted_by, 1);
+	else
+		bpf_tail_call(ctx, &counted_by, 0);
+}
+
+static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *sk, struct ilm_flow_key *key,
+				       const struct ilm_endpoint *dialled)
+{
+	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	struct ilm_endpoint bound = { .protocol = IPPROTO_UDP };
+
+	flow_key_of_socket(key, sk);
+	if (is_multicast(dialled->address) || is_broadcast(ctx))
+		return;
+	if (!t || !t->answers) {
+		/*
+		 * A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. One that
+		 * is not tracked may be ours: in a SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c, __inet_bind).
+		 */
+		if (!was_led(key, dialled) || !is_mapped(IPPROTO_UDP, dialled->port) || !is_in_netns(ctx, constants.netns_cookie))
+			return;
+		address_copy(bound.address, key->local);
+		bound.port = key->local_port;
+		if (!slot_of(&bound))
+			return;
+		if (t)
+			t->answers = 1;
+	}
+	/* Also of a client that now dials the daemon itself: its answers leave from there then. */
+	remember_flow(key, dialled, ctx->ingress_ifindex);
+}
+
 SEC("cgroup_skb/ingress")
 int ilm_deliver(struct __sk_buff *ctx)
 {
 	struct ilm_endpoint dialled = { .protocol = IPPROTO_UDP };
-	struct ilm_endpoint bound = { .protocol = IPPROTO_UDP };
 	struct ilm_flow_key key = {};
 	struct bpf_sock *sk = ctx->sk;
-	struct ilm_tracked *t;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->protocol != IPPROTO_UDP)
 		return 1;
-	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	if (ctx->pkt_type != PACKET_HOST || !read_datagram(ctx, &key, &dialled))
 		return 1;
-	flow_key_of_socket(&key, sk);
-	if (is_multicast(dialled.address) || is_broadcast(ctx))
-		return 1;
-	if (!t || !t->answers) {
-		/*
-		 * A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. One that
-		 * is not tracked may be ours: in a SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c, __inet_bind).
-		 */
-		if (!was_led(&key, &dialled) || !is_mapped(IPPROTO_UDP, dialled.port) || !is_in_netns(ctx, constants.netns_cookie))
-			return 1;
-		address_copy(bound.address, key.local);
-		bound.port = key.local_port;
-		if (!slot_of(&bound))
-			return 1;
-		if (t)
-			t->answers = 1;
-	}
-	/* Also of a client that now dials the daemon itself: its answers leave from there then. */
-	remember_flow(&key, &dialled, ctx->ingress_ifindex);
+	begin_flow(ctx, sk, &key, &dialled);
+	if (ctx->tc_index)
+		count_handed(ctx, &key, &dialled);
 	return 1;
 }
 

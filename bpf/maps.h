@@ -161,7 +161,38 @@ struct {
 	__type(value, __u32);
 } ingress SEC(".maps");
 
-/* One entry. Writer: the ingress program. Reader: sk_lookup. */
+/*
+ * The programs that count what `deliver` met (bpf/count.h), by the parity of their program set: it calls that of the set which
+ * decided. Writer: control plane.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, ILM_COUNTING);
+	__type(key, __u32);
+	__type(value, __u32);
+} counted_by SEC(".maps");
+
+/* Place -> datagram. Not by CPU: a queue of netfilter's may give it on from another one. Writers: ingress, the counting programs. Reader: `deliver`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_HANDED);
+	__type(key, __u32);
+	__type(value, struct ilm_handed);
+} handed SEC(".maps");
+
+/*
+ * Place -> what is to be reported of the datagram, while somebody watches. Writer: ingress; the counting programs remove what they report,
+ * and what is dropped is overwritten when its place is taken again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ILM_HANDED);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct ilm_decision);
+} handed_reports SEC(".maps");
+
+/* One entry. Writer: the ingress program. Readers: it, and sk_lookup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -9,10 +9,12 @@
  * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly. What is not for this host, or
  * cannot be judged here, goes on untouched: frames for others, multicast, broadcast, VLAN frames (they come again on the VLAN's
  * interface, as those of a bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is at
- * work. A selection is counted here: everything else meets sk_lookup later and is counted there.
+ * work. Of a datagram that is given to a process, a note is left, by which it is counted when it is in the queue of that (bpf/count.h); a
+ * selected connection is counted here. Everything else meets sk_lookup later and is counted there.
  */
 #include <linux/tcp.h>
 
+#include "count.h"
 #include "hooks.h"
 #include "icmp.h"
 
@@ -796,6 +798,54 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	return TAKEN;
 }
 
+struct sk_buff___index {
+	__u16 tc_index;
+} __attribute__((preserve_access_index));
+
+/* The place of this CPU's that it took last. */
+static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s, __u32 *place)
+{
+	*place = bpf_get_smp_processor_id() * constants.handed_each + (s->handed & (constants.handed_each - 1));
+	*place &= ILM_HANDED - 1;
+	return bpf_map_lookup_elem(&handed, place);
+}
+
+/*
+ * So that the datagram is counted when it is in the daemon's queue: false when that cannot be. Not for the kernel's own sockets, which
+ * have none; nor without traffic control (CONFIG_NET_SCHED), where packets carry no such number.
+ */
+static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
+{
+	__u32 first = 0, place;
+	struct ilm_steering *s = bpf_map_lookup_elem(&steering, &first);
+	struct lookup *l = &p->l;
+	struct ilm_handed *h;
+
+	if (l->dialled.protocol != IPPROTO_UDP || p->tunnel || !s ||
+	    !bpf_core_field_exists(((struct sk_buff___index *)skb)->tc_index))
+		return false;
+	h = handed_at(s, &place);
+	/* Mostly the last one has been counted by now. If not, it may still be: one of a batch, or it was dropped. */
+	if (h && h->port) {
+		s->handed++;
+		h = handed_at(s, &place);
+	}
+	if (!h)
+		return false;
+	h->remote = l->remote[3];
+	h->remote_port = l->remote_port;
+	h->port = l->dialled.port;
+	h->counter = rule->counter;
+	h->generation = generation_of(l)->number;
+	h->counting = constants.counting;
+	h->watched = watched();
+	skb->tc_index = place + 1;
+	l->handed = place + 1;
+	if (h->watched)
+		report(l);
+	return true;
+}
+
 static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
 {
 	struct lookup *l = &p->l;
@@ -814,7 +864,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	}
 	if (answer == MEETS_REMAINS)
 		return bury(skb, p);
-	if (answer != TAKEN)
+	if (answer != TAKEN || leave_note(skb, p, rule))
 		return TCX_NEXT;
 	c = bpf_map_lookup_elem(&counters, &rule->counter);
 	if (c)

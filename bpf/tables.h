@@ -134,7 +134,7 @@ struct {
 	__type(value, struct ilm_destination);
 } destinations SEC(".maps");
 
-/* By ilm_rule.counter. Resized. Writer: this program. */
+/* By ilm_rule.counter. Resized. Writers: these programs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

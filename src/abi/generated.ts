@@ -11,6 +11,7 @@ export const ILM_PORT_KEYS = 131072;
 export const ILM_SIDES = 2;
 export const ILM_INGRESS_STEER = 0;
 export const ILM_INGRESS_ICMP = 1;
+export const ILM_COUNTING = 2;
 export const ILM_MAPPING_NONE = 0xffffffff;
 export const ILM_SLOT_NONE = 0xffffffff;
 export const ILM_VRF_CLOSED_TCP = 1;
@@ -28,6 +29,8 @@ export const ILM_LENGTHS_MAX = 8;
 export const ILM_PORT_WORDS = 2048;
 export const ILM_OFF = 2;
 export const ILM_TOKENS = 1024;
+export const ILM_HANDED = 16384;
+export const ILM_HANDED_EACH = 256;
 export const ILM_NAT_IPV4 = 1;
 export const ILM_NAT_IPV6 = 2;
 export const ILM_OUTPUT_IPV4 = 4;
@@ -385,6 +388,38 @@ export const generationLayout: Layout<Generation> = {
   },
 };
 
+export interface Handed {
+  remote: number;
+  remotePort: number;
+  port: number;
+  counter: number;
+  generation: number;
+  counting: number;
+  watched: number;
+}
+
+export const handedLayout: Layout<Handed> = {
+  size: 20,
+  read: (view, at) => ({
+    remote: view.getUint32(at, true),
+    remotePort: view.getUint16(at + 4, true),
+    port: view.getUint16(at + 6, true),
+    counter: view.getUint32(at + 8, true),
+    generation: view.getUint32(at + 12, true),
+    counting: view.getUint16(at + 16, true),
+    watched: view.getUint8(at + 18),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.remote, true);
+    view.setUint16(at + 4, value.remotePort, true);
+    view.setUint16(at + 6, value.port, true);
+    view.setUint32(at + 8, value.counter, true);
+    view.setUint32(at + 12, value.generation, true);
+    view.setUint16(at + 16, value.counting, true);
+    view.setUint8(at + 18, value.watched);
+  },
+};
+
 export interface Length {
   mask: Uint8Array;
   length: number;
@@ -472,6 +507,8 @@ export interface LookupConstants {
   steerUdp: number;
   kfunc: number;
   drawSeed: number;
+  handedEach: number;
+  counting: number;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
@@ -481,12 +518,16 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
     steerUdp: view.getUint32(at + 8, true),
     kfunc: view.getUint32(at + 12, true),
     drawSeed: view.getUint32(at + 16, true),
+    handedEach: view.getUint16(at + 20, true),
+    counting: view.getUint16(at + 22, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
     view.setUint32(at + 8, value.steerUdp, true);
     view.setUint32(at + 12, value.kfunc, true);
     view.setUint32(at + 16, value.drawSeed, true);
+    view.setUint16(at + 20, value.handedEach, true);
+    view.setUint16(at + 22, value.counting, true);
   },
 };
 
@@ -814,15 +855,18 @@ export const slotLayout: Layout<Slot> = {
 
 export interface Steering {
   looking: number;
+  handed: number;
 }
 
 export const steeringLayout: Layout<Steering> = {
   size: 8,
   read: (view, at) => ({
     looking: view.getUint32(at, true),
+    handed: view.getUint32(at + 4, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.looking, true);
+    view.setUint32(at + 4, value.handed, true);
   },
 };
 

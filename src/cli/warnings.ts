@@ -303,7 +303,7 @@ const hookPurposes: Readonly<Record<string, string>> = {
   "cgroup/sendmsg4": "answers of UDP daemons do not leave from the address that was dialled",
   "cgroup/sendmsg6": "answers of UDP daemons do not leave from the address that was dialled",
   "cgroup/deliver":
-    "what UDP clients dial is not remembered, so that answers leave from the wrong address",
+    "what UDP clients dial is not remembered, so that answers leave from the wrong address, and what ingress hands over is not counted",
   "cgroup/sock_create": "`mptcp: off` is not enforced",
 };
 

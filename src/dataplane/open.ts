@@ -380,22 +380,22 @@ class KernelDataPlane implements DataPlane {
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
     carry();
+    // Before the first datagram is handed over.
+    this.#inRegistry({ registry }, (folder) => {
+      if (neededHooks(description, off).egress) registry.setHook(folder, "deliver", true);
+    });
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
       this.#inRegistry({ registry }, (folder) => {
         attachNeeded(folder, { registry, description, off });
       });
-      registry.setIngress(generation.programs.ingress);
+      generation.programs.setIngress(registry);
       // A packet that passed the old ingress program has been through sk_lookup then.
       waitForPrograms();
     }
-    // Before the first datagram is handed over.
-    this.#inRegistry({ registry }, (folder) => {
-      if (neededHooks(description, off).egress) registry.setHook(folder, "deliver", true);
-    });
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation, { side: description.side, off });
-    registry.setIngress(generation.programs.ingress);
+    generation.programs.setIngress(registry);
     // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
     if (before !== undefined || earlier !== undefined) waitForPrograms();
     carry();
@@ -414,7 +414,7 @@ class KernelDataPlane implements DataPlane {
     if (before !== undefined && before.registry !== registry) {
       // Its pins, if it has some still, are where nobody looks.
       if (!before.pinned) detachPrograms(before.registry.programIds);
-      before.registry.setIngress(null);
+      before.registry.clearIngress();
       before.registry.close();
     }
     if (before === undefined) this.#detachStrays(registry.programIds);
@@ -449,7 +449,7 @@ class KernelDataPlane implements DataPlane {
     const addresses = addressesOf(rules);
     const added = addMissing(addresses);
     // A writer that was killed may not have come that far.
-    before?.registry.setIngress(before.generation.programs.ingress);
+    before?.generation.programs.setIngress(before.registry);
     const repaired = before?.pinned === true ? this.#repair(pins, before) : [];
     return { addresses, added, repaired };
   }
@@ -617,8 +617,9 @@ class KernelDataPlane implements DataPlane {
     detachPrograms(new Set(attached.filter((id) => !own.has(id))));
   }
 
-  /** What a killed writer left, and generations and registries that are not in force. */
+  /** What a killed writer left, and generations and registries that are not in force. Nothing that those decided is on its way. */
   #removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
+    keep?.registry.countOnlyFor(keep.generation.programs.number);
     const kept = {
       generation: keep?.generation.number,
       programs: keep?.generation.programs.number,
@@ -922,6 +923,8 @@ class KernelDataPlane implements DataPlane {
     if (before === off) return false;
     // On again: what ingress needs is there before it is asked for.
     programs.putInForce({ side, off });
+    // What was handed over is counted when it comes to its socket.
+    if (off) waitForPrograms();
     this.#steer();
     return true;
   }
@@ -963,7 +966,7 @@ class KernelDataPlane implements DataPlane {
       }
       pins?.removeAll();
       // Where its pins are covered.
-      registry?.setIngress(null);
+      registry?.clearIngress();
     } finally {
       pins?.close();
     }

@@ -3,15 +3,23 @@
  * tables that nobody reads, and then the one word that says which side is in force. A new set is made when the tables become too
  * small, and when something changes that is a constant of the programs.
  */
-import { lookupConstantsLayout } from "../abi/generated.js";
+import { ILM_HANDED, ILM_HANDED_EACH, lookupConstantsLayout } from "../abi/generated.js";
 import { encode } from "../abi/layout.js";
 import { IlmError } from "../errors.js";
-import { type BpfMap, BpfObject, type BpfProgram, openMap, openProgram } from "../kernel/bpf.js";
+import {
+  type BpfMap,
+  BpfObject,
+  type BpfProgram,
+  cpus,
+  openMap,
+  openProgram,
+} from "../kernel/bpf.js";
+import type { Folder } from "../kernel/folder.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pins.js";
 import { beginStep } from "../progress.js";
 import { attachHeader } from "./header.js";
 import { objectPath } from "./objects.js";
-import { type Registry, registryMaps } from "./registry.js";
+import { type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
 import {
   type InForceNow,
   type MapSizes,
@@ -28,15 +36,11 @@ import type { EngineInForce } from "./types.js";
 const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
 export type TableName = (typeof tableMaps)[number];
 
+const ingressNames = ["steer", "icmp", "count"] as const satisfies (keyof IngressPrograms)[];
+
 /** In the object: a variable's map is named for its section. */
 function objectName(name: TableName): string {
   return name === "sides" ? ".data.sides" : name;
-}
-
-/** What the program on the interfaces calls, see bpf/maps.h, `ingress`. */
-export interface IngressPrograms {
-  readonly steer: BpfProgram;
-  readonly icmp: BpfProgram;
 }
 
 export interface ProgramOptions {
@@ -79,9 +83,7 @@ export class Programs {
         if (map === undefined) return undefined;
         maps.set(name, map);
       }
-      const steer = openProgram(folder, "steer");
-      const icmp = openProgram(folder, "icmp");
-      const ingress = steer === undefined || icmp === undefined ? null : { steer, icmp };
+      const ingress = openIngress(folder);
       opened = new Programs(number, lookup, ingress, maps);
       return opened;
     } finally {
@@ -107,6 +109,8 @@ export class Programs {
       steerUdp: registry.steers ? 1 : 0,
       kfunc: engine === "kfunc" ? 1 : 0,
       drawSeed,
+      handedEach: handedEach(),
+      counting: countingPlace(number),
     });
     const maps = new Map<TableName, BpfMap>();
     const object = new BpfObject(objectPath(name));
@@ -124,8 +128,9 @@ export class Programs {
       attachHeader(lookup);
       if (registry.steers) ingress = loadIngress(maps, registry, constants);
       lookup.pin(staging, LOOKUP_PROGRAM);
-      ingress?.steer.pin(staging, "steer");
-      ingress?.icmp.pin(staging, "icmp");
+      if (ingress !== null) {
+        for (const program of ingressNames) ingress[program].pin(staging, program);
+      }
       for (const [table, map] of maps) map.pin(staging, table);
       pins.publish("programs", number);
       return new Programs(number, lookup, ingress, maps);
@@ -160,6 +165,11 @@ export class Programs {
     return generationOn(this.map("sides"), side);
   }
 
+  /** What the program on the interfaces calls is of these, from now on. */
+  setIngress(registry: Registry): void {
+    if (this.ingress !== null) registry.setIngress(this.ingress, this.number);
+  }
+
   /** When nobody is led to them yet. */
   discard(pins: Pins): void {
     this.close();
@@ -169,6 +179,20 @@ export class Programs {
   close(): void {
     closeAll(this.lookup, this.ingress, this.#maps);
   }
+}
+
+/** How many datagrams of one CPU can be on their way from ingress to their sockets, and be told apart: a power of two. */
+function handedEach(): number {
+  const share = ILM_HANDED / 2 ** Math.ceil(Math.log2(cpus()));
+  return Math.max(1, Math.min(ILM_HANDED_EACH, share));
+}
+
+/** Null: they are not all there. */
+function openIngress(folder: Folder): IngressPrograms | null {
+  const [steer, icmp, count] = ingressNames.map((name) => openProgram(folder, name));
+  return steer === undefined || icmp === undefined || count === undefined
+    ? null
+    : { steer, icmp, count };
 }
 
 /** Those at ingress, on the same tables. */
@@ -183,7 +207,11 @@ function loadIngress(
     for (const name of registryMaps) object.reuse(name, registry.map(name));
     object.setConstants(constants);
     object.load();
-    return { steer: object.program("ilm_steer"), icmp: object.program("ilm_icmp") };
+    return {
+      steer: object.program("ilm_steer"),
+      icmp: object.program("ilm_icmp"),
+      count: object.program("ilm_count"),
+    };
   } finally {
     object.close();
   }
@@ -195,7 +223,6 @@ function closeAll(
   maps: ReadonlyMap<TableName, BpfMap>,
 ): void {
   lookup?.close();
-  ingress?.steer.close();
-  ingress?.icmp.close();
+  if (ingress !== null) for (const name of ingressNames) ingress[name].close();
   for (const map of maps.values()) map.close();
 }

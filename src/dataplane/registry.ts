@@ -7,6 +7,7 @@ import {
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
+  ILM_COUNTING,
   ILM_INGRESS_ICMP,
   ILM_INGRESS_STEER,
   ILM_HOOKS_IPV4,
@@ -84,6 +85,9 @@ export const registryMaps = [
   "question",
   "explained",
   "ingress",
+  "counted_by",
+  "handed",
+  "handed_reports",
   "steering",
   "tokens",
   "tunnels",
@@ -95,6 +99,9 @@ export const registryMaps = [
   "faults",
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
+
+/** Programs that others call. */
+const programTables = ["ingress", "counted_by"] as const satisfies readonly RegistryMap[];
 
 const listings = ["list_tcp", "list_udp"] as const;
 /** Programs that are kept for later: iterators, the probe for NAT, and what is attached while it is needed. */
@@ -147,6 +154,18 @@ export type OptionalHook = keyof typeof optionalTypes;
 export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
 /** Endpoints that are looked up one by one; of more, all places are read at once. */
 const FEW = 1000;
+
+/** Of the programs of a set that are loaded where there is ingress. */
+export interface IngressPrograms {
+  readonly steer: BpfProgram;
+  readonly icmp: BpfProgram;
+  readonly count: BpfProgram;
+}
+
+/** Where `deliver` finds what counts for a program set: the next one has another place. */
+export function countingPlace(set: number): number {
+  return set % ILM_COUNTING;
+}
 
 export function endpointKey(endpoint: Endpoint): Uint8Array {
   return encode(endpointLayout, {
@@ -326,31 +345,40 @@ export class Registry {
     this.map("meta").update(zeroKey, encode(metaLayout, meta));
   }
 
-  /** The ingress programs that the one on the interfaces calls; null: none. */
-  setIngress(programs: { steer: BpfProgram; icmp: BpfProgram } | null): void {
-    const map = this.map("ingress");
-    if (programs === null) {
-      emptyIngress(map);
-      return;
-    }
-    map.update(word(ILM_INGRESS_STEER), word(programs.steer.fd));
-    map.update(word(ILM_INGRESS_ICMP), word(programs.icmp.fd));
+  /**
+   * The programs of a set: those that the ones on the interfaces call, and before them what counts what they hand over. What another set
+   * handed over goes on being counted.
+   */
+  setIngress({ steer, icmp, count }: IngressPrograms, set: number): void {
+    this.map("counted_by").update(word(countingPlace(set)), word(count.fd));
+    this.map("ingress").update(word(ILM_INGRESS_STEER), word(steer.fd));
+    this.map("ingress").update(word(ILM_INGRESS_ICMP), word(icmp.fd));
+  }
+
+  /** When nothing that another set handed over can be on its way. */
+  countOnlyFor(set: number): void {
+    this.map("counted_by").delete(word(countingPlace(set + 1)));
+  }
+
+  /** When nothing calls them any more. */
+  clearIngress(): void {
+    for (const name of programTables) empty(this.map(name));
   }
 
   /**
-   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of its table of ingress programs takes
-   * so long that who lists maps meanwhile makes the kernel lose count of who holds it (kernel/bpf/arraymap.c,
-   * prog_array_map_clear): it would stay for good.
+   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of its tables of programs takes so long
+   * that who lists maps meanwhile makes the kernel lose count of who holds one (kernel/bpf/arraymap.c, prog_array_map_clear): it
+   * would stay for good.
    */
   static remove(pins: Pins, number: number): void {
     const folder = pins.folder("registry", number);
-    const ingress = folder && openMap(folder, "ingress");
+    const tables = programTables.map((name) => folder && openMap(folder, name));
     folder?.close();
     try {
       pins.base.remove(folderName("registry", number));
-      if (ingress !== undefined) emptyIngress(ingress);
+      for (const table of tables) if (table !== undefined) empty(table);
     } finally {
-      ingress?.close();
+      for (const table of tables) table?.close();
     }
   }
 
@@ -674,9 +702,8 @@ export class Registry {
   }
 }
 
-/** After nothing calls them any more. */
-function emptyIngress(map: BpfMap): void {
-  for (const index of [ILM_INGRESS_STEER, ILM_INGRESS_ICMP]) map.delete(word(index));
+function empty(table: BpfMap): void {
+  for (let index = 0; index < table.maxEntries; index++) table.delete(word(index));
 }
 
 /** The map that it has from then on, to be closed after the load; none when there is none of that shape. */

@@ -6,7 +6,8 @@
  *   that ingress leaves for sk_lookup. Nor can a VLAN's tag be beside the packet, and there is none with less than a network header. The
  *   socket of a test run is of no protocol: egress and delivery have to leave such a packet as it is, and what they change where there
  *   is a flow is for test/netns/udp.test.ts.
- * - In earnest, by a tap device: what is given is told by the ring buffer of `ilm monitor`, and what a daemon gets by the flows.
+ * - In earnest, by a tap device: what is given is told by the ring buffer of `ilm monitor`, or by what waits to be told there, and what a
+ *   daemon gets by the flows.
  *
  * All of it is compared with what ./packets/read.ts reads and test/oracle/oracle.ts decides. Half of the packets come to a host
  * that forwards. ILM_SEED repeats a run.
@@ -49,6 +50,7 @@ const needed = [
   "icmp: left",
   "icmp: given back",
   "given: udp",
+  "given: udp, and dropped",
   "given: tcp",
   "selected: by sk_lookup",
   "delivered",

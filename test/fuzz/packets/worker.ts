@@ -273,6 +273,7 @@ class Fuzz {
   readonly #run = new TestRun();
   readonly #ring: RingBuffer;
   readonly #tokens: BpfMap;
+  readonly #reports: BpfMap;
   readonly #flows: BpfMap;
   readonly #steer: BpfProgram;
   readonly #index: number;
@@ -294,6 +295,7 @@ class Fuzz {
     this.#generator = new Generator(this.#random, this.#answered);
     this.#ring = new RingBuffer(registry.map("decisions"));
     this.#tokens = registry.map("tokens");
+    this.#reports = registry.map("handed_reports");
     this.#flows = registry.map("flows");
     const { ingress } = generation.programs;
     if (ingress === null) throw new Error("this kernel has no tcx");
@@ -585,7 +587,7 @@ class Fuzz {
       this.#ring.drain((record) => {
         told.push(toDecision(decode(decisionLayout, record), rules));
       });
-      this.#compare(bytes, judged, told);
+      this.#compare(bytes, judged, told, this.#takeReports());
       const all =
         judged === "too many headers" ? this.#judge(bytes, this.#index, true, Infinity) : judged;
       if (typeof all === "object" && "expected" in all && all.read.protocol === UDP) {
@@ -595,10 +597,29 @@ class Fuzz {
     this.#compareFlows(allowed, needed);
   }
 
-  #compare(bytes: Uint8Array, judged: Judged | Read | string, told: readonly Decision[]): void {
-    const given = told.filter((decision) => this.#isOfIngress(decision));
-    for (const decision of told) {
-      this.#count(`told: ${decision.verdict}`);
+  /** Of datagrams that ingress gave and that have not come to the daemon: they are to be told when they do. */
+  #takeReports(): Decision[] {
+    return this.#reports.snapshot().map(([place, record]) => {
+      this.#reports.delete(place);
+      return toDecision(decode(decisionLayout, record), rules);
+    });
+  }
+
+  /** `lost`: given, and dropped on the way. */
+  #compare(
+    bytes: Uint8Array,
+    judged: Judged | Read | string,
+    told: readonly Decision[],
+    lost: readonly Decision[],
+  ): void {
+    const decisions = [...told, ...lost];
+    const given = decisions.filter((decision) => this.#isOfIngress(decision));
+    for (const decision of lost) {
+      this.#count("given: udp, and dropped");
+      if (!this.#isOfIngress(decision)) this.#differ("what ingress did not give is noted", bytes);
+    }
+    for (const { verdict } of told) this.#count(`told: ${verdict}`);
+    for (const decision of decisions) {
       if (decision.verdict === "selected") {
         this.#count(`selected: ${this.#isOfIngress(decision) ? "at ingress" : "by sk_lookup"}`);
       }
@@ -622,7 +643,7 @@ class Fuzz {
     );
     if (given.length !== (wanted === null ? 0 : 1)) {
       this.#differ(
-        `given ${given.length} times: ${JSON.stringify(told)}; ${this.#storyOf(judged)}`,
+        `given ${given.length} times: ${JSON.stringify(decisions)}; ${this.#storyOf(judged)}`,
         bytes,
       );
       return;
@@ -631,6 +652,9 @@ class Fuzz {
     if (wanted === null || decision === undefined) return;
     const { packet } = decision;
     const { read } = wanted;
+    if (read.protocol === UDP && !read.intact && told.includes(decision)) {
+      this.#differ(`counted, and not intact; ${this.#storyOf(judged)}`, bytes);
+    }
     if (
       addressBytes(packet.local).some((byte, at) => byte !== mapped(read.destination)[at]) ||
       addressBytes(packet.remote).some((byte, at) => byte !== mapped(read.source)[at]) ||

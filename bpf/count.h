@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counts a datagram that ingress gave to a process's socket, when it is put into the queue of that: a firewall has had its say by then,
+ * and routing. `deliver` (bpf/deliver.h) calls it for what it knows to be such. A program of the program set, as the counters are its.
+ */
+#ifndef ILM_COUNT_H
+#define ILM_COUNT_H
+
+#include "decide.h"
+
+/* Is it one of those in the tables? A side is written again only when nothing that it decided can be on its way, but for what waited in a queue of netfilter's. */
+static __always_inline bool is_there(__u32 generation)
+{
+	return sides.generations[0].number == generation || sides.generations[1].number == generation;
+}
+
+SEC("cgroup_skb/ingress")
+int ilm_count(struct __sk_buff *ctx)
+{
+	__u32 place = ctx->tc_index - 1;
+	struct ilm_handed *h = bpf_map_lookup_elem(&handed, &place);
+	struct ilm_decision *decision;
+	struct ilm_counters *c;
+
+	if (!h)
+		return 1;
+	/* Of a train of segments the first counts: to ingress it was one. */
+	h->port = 0;
+	if (!is_there(h->generation))
+		return 1;
+	c = bpf_map_lookup_elem(&counters, &h->counter);
+	if (c)
+		c->selected++;
+	if (!h->watched)
+		return 1;
+	decision = bpf_map_lookup_elem(&handed_reports, &place);
+	if (!decision)
+		return 1;
+	if (bpf_ringbuf_output(&decisions, decision, sizeof(*decision), 0))
+		lose_report();
+	bpf_map_delete_elem(&handed_reports, &place);
+	return 1;
+}
+
+#endif
