@@ -190,9 +190,11 @@ function handedEach(): number {
 /** Null: they are not all there. */
 function openIngress(folder: Folder): IngressPrograms | null {
   const [steer, icmp, count] = ingressNames.map((name) => openProgram(folder, name));
-  return steer === undefined || icmp === undefined || count === undefined
-    ? null
-    : { steer, icmp, count };
+  if (steer !== undefined && icmp !== undefined && count !== undefined) {
+    return { steer, icmp, count };
+  }
+  for (const program of [steer, icmp, count]) program?.close();
+  return null;
 }
 
 /** Those at ingress, on the same tables. */

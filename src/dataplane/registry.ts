@@ -250,6 +250,9 @@ export class Registry {
   static open(pins: Pins, number: number, netnsCookie: bigint): Registry | undefined {
     const folder = pins.folder("registry", number);
     if (folder === undefined) return undefined;
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
+    let opened: Registry | undefined;
     try {
       const meta = openMap(folder, "meta");
       if (meta === undefined) return undefined;
@@ -257,8 +260,6 @@ export class Registry {
       const steers = usable && readMeta(meta).steerUdp === 1;
       meta.close();
       if (!usable) return undefined;
-      const maps = new Map<RegistryMap, BpfMap>();
-      const programs = new Map<PinnedProgram, BpfProgram>();
       for (const name of registryMaps) {
         const map = openMap(folder, name);
         if (map === undefined) return undefined;
@@ -269,9 +270,13 @@ export class Registry {
         if (program === undefined) return undefined;
         programs.set(name, program);
       }
-      return new Registry(number, steers, maps, programs);
+      opened = new Registry(number, steers, maps, programs);
+      return opened;
     } finally {
       folder.close();
+      if (opened === undefined) {
+        for (const handle of [...maps.values(), ...programs.values()]) handle.close();
+      }
     }
   }
 
