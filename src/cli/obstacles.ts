@@ -190,6 +190,10 @@ function describeFinding({ what, chain, rule, doubt }: Finding): string {
     : `${who} ${does.replace(/^(drop|lead)s/, "may $1")}, which is not sure: ${doubt}`;
 }
 
+/** As tables of the old interface of iptables are named, which exist beside those of nftables (config/nft/read-iptables.ts). */
+const LEGACY = " (legacy)";
+const iptablesTables = new Set(["filter", "mangle", "nat", "raw", "security"]);
+
 /** In the words of the tool whose rules they are. */
 function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   const { protocol, localPort: port } = packet;
@@ -200,9 +204,17 @@ function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   }
   const isUfw = names.some((name) => /\bufw6?-/.test(name));
   if (isUfw) return `Let it in: ufw allow ${port}/${protocol}.`;
-  if (rule === null ? chain.name === chain.name.toUpperCase() : rule.remove.includes("tables ")) {
-    const program = chain.family === "ip6" ? "ip6tables" : "iptables";
-    return `Let it in before: ${program} -I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;
+  const isLegacy = chain.table.endsWith(LEGACY);
+  // Its rules that say nothing else than nft can say are read as nft's.
+  const isNamedSo =
+    chain.family !== "inet" &&
+    iptablesTables.has(chain.table) &&
+    chain.name === chain.name.toUpperCase();
+  if (isLegacy || isNamedSo || rule?.remove.includes("tables ") === true) {
+    const program = `${chain.family === "ip6" ? "ip6tables" : "iptables"}${isLegacy ? "-legacy" : ""}`;
+    const table = isLegacy ? chain.table.slice(0, -LEGACY.length) : chain.table;
+    const where = table === "filter" ? "" : `-t ${table} `;
+    return `Let it in before: ${program} ${where}-I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;
   }
   return `Let it in before: nft insert rule ${chain.family} ${chain.table} ${chain.name} ${protocol} dport ${port} accept`;
 }

@@ -304,3 +304,45 @@ test("doctor, monitor and the counters of mappings say what is in the way of a m
   ]);
   expect((await explain("tcp", "203.0.113.1", "203.0.113.100")).obstacles).toEqual([]);
 });
+
+describe("what is to be done about a rule of iptables is done by the program that wrote it", () => {
+  afterEach(async () => {
+    for (const program of ["iptables-legacy", "ip6tables-legacy"]) {
+      for (const table of ["filter", "mangle"]) {
+        await network.server.must([program, "-t", table, "-F"]);
+        await network.server.must([program, "-t", table, "-P", "INPUT", "ACCEPT"]);
+      }
+    }
+  });
+
+  const rest = ["-p", "tcp", "--dport", "6000", "-j", "DROP"];
+  for (const program of ["iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy"]) {
+    for (const { what, words } of [
+      { what: "a rule", words: ["-A", "INPUT", ...rest] },
+      { what: "a rule of another table", words: ["-t", "mangle", "-A", "INPUT", ...rest] },
+      { what: "a policy", words: ["-P", "INPUT", "DROP"] },
+    ]) {
+      test(`${program}, ${what}`, async () => {
+        const { server, client } = network;
+        const six = program.startsWith("ip6");
+        const { public: dialled } = addressesOf[six ? 6 : 4];
+        if (what === "a policy" && six) {
+          await server.must([program, "-A", "INPUT", "-p", "ipv6-icmp", "-j", "ACCEPT"]);
+        }
+        await server.must([program, ...words]);
+        const from = six ? "2001:db8::100" : "203.0.113.100";
+        const [obstacle, ...others] = (await explain("tcp", dialled, from)).obstacles;
+        expect(others).toEqual([]);
+        expect(obstacle).toMatchObject({ kind: "firewall", sure: true });
+        const { remedy } = obstacle as { readonly remedy: string };
+        const way = remedy.replace("Let it in before: ", "");
+        expect(way).toMatch(new RegExp(`^${program} `));
+        await server.must(way.split(" "));
+        expect((await explain("tcp", dialled, from)).obstacles).toEqual([]);
+        const daemon = await server.echo("app", [["tcp", addressesOf[six ? 6 : 4].daemon, 6000]]);
+        expect(await client.who("tcp", dialled, 6000)).toBe("app");
+        await daemon.stop();
+      });
+    }
+  }
+});
