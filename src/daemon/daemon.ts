@@ -298,12 +298,16 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
             lookups,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
+            off: inForce.off,
+            missing: dataPlane.missing(),
+            overtaken: dataPlane.overtaken(),
           },
     listeners: {
       tcp: listeners.filter((listener) => listener.protocol === "tcp").length,
       udp: listeners.filter((listener) => listener.protocol === "udp").length,
     },
     destinations,
+    restored: reconciler.restored,
     reloads: { done, failed, lastFailed: last !== null && last.error !== null },
   });
 }

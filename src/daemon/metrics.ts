@@ -1,5 +1,5 @@
 /** The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the kernel. Pure. */
-import type { Faults, FlowCount } from "../dataplane/types.js";
+import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import { type Counters, sumCounters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings } from "../model/mapping.js";
@@ -58,7 +58,13 @@ export interface MetricsInput {
     readonly lookups: readonly Lookups[];
     readonly flows: FlowCount;
     readonly faults: Faults;
+    readonly off: boolean;
+    /** Of what is looked at now: not attached, or not there. */
+    readonly missing: readonly Missing[];
+    readonly overtaken: readonly Overtaken[];
   } | null;
+  /** Things of ours that were put back since the daemon started. */
+  readonly restored: number;
   /** Per protocol, of the network namespace. */
   readonly listeners: Readonly<Record<"tcp" | "udp", number>>;
   readonly destinations: readonly {
@@ -90,6 +96,12 @@ export function renderMetrics(input: MetricsInput): string {
       [[{}, reloads.lastFailed ? 1 : 0]],
     ),
     metric(
+      "ilm_restored_total",
+      "counter",
+      "Programs, pins and addresses that somebody took away and that were put back.",
+      [[{}, input.restored]],
+    ),
+    metric(
       "ilm_listeners",
       "gauge",
       "Listening TCP and bound, unconnected UDP sockets of the network namespace.",
@@ -111,6 +123,24 @@ export function renderMetrics(input: MetricsInput): string {
         [{ origin: "file" }, loaded.fileMappings],
         [{ origin: "runtime" }, loaded.runtimeMappings],
       ]),
+      metric("ilm_off", "gauge", "1 when all is switched off, and nothing is decided.", [
+        [{}, loaded.off ? 1 : 0],
+      ]),
+      metric(
+        "ilm_missing",
+        "gauge",
+        "1 for each program that is not attached now and each address that is not there; the links themselves are looked at.",
+        loaded.missing.map((what) => [{ what }, 1]),
+      ),
+      metric(
+        "ilm_overtaken",
+        "gauge",
+        "Programs of others that run before ours at an interface.",
+        loaded.overtaken.map(({ interface: name, direction, programs }) => [
+          { interface: name, direction },
+          programs.length,
+        ]),
+      ),
       metric(
         "ilm_lookups_total",
         "counter",

@@ -57,6 +57,7 @@ export class Reconciler {
   #waitingReload: Promise<ChangeResult> | null = null;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   #unloaded = false;
+  #restoredCount = 0;
   readonly #restored = new Restored(() => performance.now());
   /** The task at work has replaced many mappings. */
   #wasLarge = false;
@@ -137,11 +138,18 @@ export class Reconciler {
       );
       this.#put(before, before.rules);
     }
+    this.#restoredCount += 1;
     log.log("warning", "all of it is back, but for counts of faults");
+  }
+
+  /** How many things of ours were put back so far. */
+  get restored(): number {
+    return this.#restoredCount;
   }
 
   #tellRepaired(names: readonly string[]): void {
     if (names.length === 0) return;
+    this.#restoredCount += names.length;
     this.#restored.note(names);
     this.#options.log.log("warning", `${names.join(", ")}: taken away by somebody, put back`);
   }

@@ -7,7 +7,7 @@ import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
 import { Mounts } from "../support/mounts.js";
 import { addressesOf, families, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { builtRoot, pinRoot } from "../support/paths.js";
+import { builtRoot, lockRoot, pinRoot } from "../support/paths.js";
 import { UdpEnds } from "../support/udp.js";
 import { detach, hook, tamperings } from "../support/tamperings.js";
 import { Background, eventually, must, run, type RunResult } from "../support/process.js";
@@ -452,6 +452,17 @@ describe("beside run", () => {
     },
   ];
 
+  async function metrics(): Promise<string> {
+    const socket = `${lockRoot}/${network.server.inode}.sock`;
+    return await must(
+      mounts.inside(["curl", "-sS", "--unix-socket", socket, "http://ilm/metrics"]),
+    );
+  }
+
+  async function restored(): Promise<number> {
+    return Number(/^ilm_restored_total (.*)$/m.exec(await metrics())?.[1]);
+  }
+
   /** What its log says from now on. */
   async function saysAfter(action: () => Promise<void>, wanted: RegExp): Promise<void> {
     const before = daemon.stderr.length;
@@ -463,7 +474,9 @@ describe("beside run", () => {
 
   for (const { what, how } of tamperings) {
     test(`${what}: it is put back, and the log says what`, async () => {
+      const before = await restored();
       await saysAfter(async () => await tamper(how), /taken away by somebody, put back/);
+      expect(await restored()).toBeGreaterThan(before);
       expect(await answers()).toEqual(served);
       expect(JSON.parse(await ilmDone("status", "--json"))).toMatchObject({ warnings: [] });
     });
@@ -545,5 +558,17 @@ describe("beside run", () => {
     expect(await network.client.who("tcp", "203.0.113.1", 6000)).toBe("ECONNREFUSED");
     await ilmDone("on");
     expect(await answers()).toEqual(served);
+  });
+
+  test("the metrics page names what is missing: what goes again and again is put back with pauses", async () => {
+    expect(await metrics()).not.toContain("ilm_missing{");
+    await eventually("the page names it", async () => {
+      await tamper(`${hook("sockops")} 2>&1 || true`);
+      const page = await metrics();
+      return page.includes('ilm_missing{what="cgroup/sockops"} 1') ? true : null;
+    });
+    await eventually("it is back", async () =>
+      (await metrics()).includes("ilm_missing{") ? null : true,
+    );
   });
 });

@@ -21,7 +21,11 @@ const input: MetricsInput = {
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
+    off: false,
+    missing: ["sk_lookup", "ingress/eth0"],
+    overtaken: [{ interface: "eth0", direction: "ingress", programs: ["scrub", "limit"] }],
   },
+  restored: 3,
   listeners: { tcp: 5, udp: 6 },
   destinations: [{ labels: { mapping: "web", protocol: "tcp" }, listening: true }],
   reloads: { done: 1, failed: 0, lastFailed: false },
@@ -40,6 +44,15 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
+  });
+
+  test("names what is missing, who comes first, and counts what was put back", () => {
+    const page = renderMetrics(input);
+    expect(page).toContain("ilm_off 0\n");
+    expect(page).toContain('ilm_missing{what="sk_lookup"} 1\n');
+    expect(page).toContain('ilm_missing{what="ingress/eth0"} 1\n');
+    expect(page).toContain('ilm_overtaken{interface="eth0",direction="ingress"} 2\n');
+    expect(page).toContain("ilm_restored_total 3\n");
   });
 
   test("says that lookups are no packets", () => {
