@@ -180,7 +180,9 @@ async function work({
 
   // Watching begins before reading, so that no change falls between the two.
   follow(reconciler.source.path);
-  const following = keepFollowing(dataPlane, log);
+  const following = keepFollowing(dataPlane, log, (missing) => {
+    reconciler.tellRestored(missing);
+  });
   const clock = setInterval(() => {
     follower?.check();
     void reconciler.resync();

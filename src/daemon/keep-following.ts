@@ -1,5 +1,5 @@
 /** Following the kernel's events (interfaces, UDP sockets, NAT), which goes on when the host was short of something for a while. */
-import type { DataPlane } from "../dataplane/types.js";
+import type { DataPlane, Missing } from "../dataplane/types.js";
 import { errorBody } from "./error-body.js";
 import type { Logger } from "./log.js";
 import { mayPass, pauseAfter } from "./passing.js";
@@ -11,6 +11,7 @@ const FORGET_MS = 120_000;
 export function keepFollowing(
   dataPlane: Pick<DataPlane, "follow">,
   log: Logger,
+  onRestored: (missing: readonly Missing[]) => void,
   pause: (failures: number) => number = pauseAfter,
 ): { close(): void } {
   let failures = 0;
@@ -19,9 +20,12 @@ export function keepFollowing(
   let closed = false;
 
   function begin(): { close(): void } {
-    return dataPlane.follow((error) => {
-      if (!mayPass(error)) throw error;
-      fail(error);
+    return dataPlane.follow({
+      onRestored,
+      onError: (error) => {
+        if (!mayPass(error)) throw error;
+        fail(error);
+      },
     });
   }
 

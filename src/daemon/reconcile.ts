@@ -90,7 +90,7 @@ export class Reconciler {
     await this.#enqueue(async () => {
       if (this.#unloaded) return;
       try {
-        this.#options.dataPlane.resync();
+        this.tellRestored(this.#options.dataPlane.resync());
       } catch (error) {
         this.#options.log.log("error", `resync failed: ${errorBody(error).message}`);
       }
@@ -109,7 +109,7 @@ export class Reconciler {
         if (dataPlane.isLost()) {
           if (this.#restored.isDue([dataPlane.pinPath])) await this.#restore();
         } else if (this.#restored.isDue(dataPlane.missing())) {
-          this.#tellRepaired(dataPlane.repair());
+          this.tellRestored(dataPlane.repair());
         }
       } catch (error) {
         const { message } = errorBody(error);
@@ -147,7 +147,8 @@ export class Reconciler {
     return this.#restoredCount;
   }
 
-  #tellRepaired(names: readonly string[]): void {
+  /** Of what somebody had taken away, and is back, in one line of the log. */
+  tellRestored(names: readonly string[]): void {
     if (names.length === 0) return;
     this.#restoredCount += names.length;
     this.#restored.note(names);
@@ -250,7 +251,7 @@ export class Reconciler {
     );
     if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
     if (result.lost !== null) log.log("warning", describeLost(result.lost));
-    this.#tellRepaired(result.repaired);
+    this.tellRestored(result.repaired);
     for (const address of result.addressesAdded) log.log("info", `${address} was added to lo`);
     for (const address of result.addressesRemoved) {
       log.log("info", `${address} was removed from lo`);

@@ -83,6 +83,7 @@ import {
   type Explanation,
   type Faults,
   type FlowCount,
+  type FollowOptions,
   type InForce,
   type Missing,
   type Overtaken,
@@ -409,7 +410,8 @@ class KernelDataPlane implements DataPlane {
     earlier?.close();
     this.#earlier = undefined;
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
-    this.#steer();
+    // Also what was taken away since the change was prepared.
+    const restored = [...repaired, ...this.#steer()];
     this.#removeLeftovers(pins, this.#loaded);
     if (before !== undefined && before.registry !== registry) {
       // Its pins, if it has some still, are where nobody looks.
@@ -432,7 +434,7 @@ class KernelDataPlane implements DataPlane {
       addressesRemoved: removed,
       interfacesMissing: missing,
       kfuncTrouble: plan.choice.kfuncTrouble,
-      repaired,
+      repaired: restored,
       off,
       takenOverFormat: earlier?.format ?? null,
       lost: null,
@@ -874,22 +876,25 @@ class KernelDataPlane implements DataPlane {
     return watchDecisions(lock, () => this.#own());
   }
 
-  follow(onError?: (error: unknown) => void): { close(): void } {
+  follow({ onError, onRestored }: FollowOptions = {}): { close(): void } {
     this.#holds = true;
     return new Follower(
       // What cannot be read, or is of an earlier version, is about to be replaced.
       () => this.#ownReadable()?.registry,
-      () => this.#meetInterfaces(),
+      () => {
+        const missing = this.#meetInterfaces();
+        if (missing.length > 0) onRestored?.(missing);
+      },
       onError,
     );
   }
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
-  #meetInterfaces(): void {
+  #meetInterfaces(): Missing[] {
     const loaded = this.#ownReadable();
     loaded?.generation.resolveInterfaces();
     loaded?.registry.meetVrfs();
-    this.#steer();
+    return this.#steer();
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing though the interface was not new. */
@@ -929,11 +934,12 @@ class KernelDataPlane implements DataPlane {
     return true;
   }
 
-  resync(): void {
+  resync(): readonly Missing[] {
     const { registry } = this.#require();
-    this.#meetInterfaces();
+    const missing = this.#meetInterfaces();
     registry.sweep();
     forgetIdleFlows(registry.map("flows"));
+    return missing;
   }
 
   unload(): boolean {

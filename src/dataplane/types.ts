@@ -111,6 +111,13 @@ export interface Overtaken {
   readonly programs: readonly string[];
 }
 
+export interface FollowOptions {
+  /** Told what ended it; what this throws is uncaught. */
+  readonly onError?: (error: unknown) => void;
+  /** Told what somebody had taken away, and is back. */
+  readonly onRestored?: (missing: readonly Missing[]) => void;
+}
+
 export interface DataPlane {
   /** Inode number and cookie (decimal) of the network namespace. */
   readonly netnsInode: number;
@@ -170,11 +177,11 @@ export interface DataPlane {
   watch(): DecisionStream;
   /**
    * What somebody has to stay for, until closed: puts the programs on interfaces that come and, where ingress is not to be
-   * had, places UDP sockets as they bind. TCP needs nobody. `onError` is told what ended it; what that throws is uncaught.
+   * had, places UDP sockets as they bind. TCP needs nobody.
    */
-  follow(onError?: (error: unknown) => void): { close(): void };
-  /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. */
-  resync(): void;
+  follow(options?: FollowOptions): { close(): void };
+  /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. What was missing and is back. */
+  resync(): readonly Missing[];
   /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */
   unload(): boolean;
   /** Releases the descriptors this process holds; what is in force stays. */

@@ -232,7 +232,7 @@ describe("nft's own trace of the packet", () => {
         server,
         `table inet host {
   chain deny { tcp dport 6000-6010 drop; }
-  chain in { type filter hook input priority filter; policy drop; iif lo accept; jump deny; }
+  chain in { type filter hook input priority filter; policy drop; meta l4proto ipv6-icmp accept; iif lo accept; jump deny; }
   chain trace { type filter hook prerouting priority raw; tcp dport 6000 meta nftrace set 1; }
 }
 `,

@@ -64,6 +64,7 @@ export class FakeDataPlane implements DataPlane {
   readonly pinPath = "/sys/fs/bpf/ilm/4026531840";
   applied: Rules[] = [];
   resyncs = 0;
+  missingAtResync: readonly string[] = [];
   fail: Error | null = null;
   #inForce: InForce | null = null;
 
@@ -214,8 +215,9 @@ export class FakeDataPlane implements DataPlane {
     throw new Error("not asked for in these tests");
   }
 
-  resync(): void {
+  resync(): readonly string[] {
     this.resyncs += 1;
+    return this.missingAtResync;
   }
 
   unload(): boolean {

@@ -9,22 +9,25 @@ const short = syscallError("socket", EMFILE);
 /** A data plane whose following ends when it is told to. */
 function world(begin: (nth: number) => void = () => undefined) {
   const lines: string[] = [];
+  const restored: string[] = [];
   const begun: ((error: unknown) => void)[] = [];
   let closed = 0;
   let attempts = 0;
   const following = keepFollowing(
     {
-      follow: (onError = () => undefined) => {
+      follow: ({ onError = () => undefined, onRestored } = {}) => {
         attempts += 1;
         begin(attempts);
         begun.push(onError);
+        onRestored?.(["ingress/eth0"]);
         return { close: () => (closed += 1) };
       },
     },
     { log: (_, message) => lines.push(message) },
+    (missing) => restored.push(...missing),
     () => 1,
   );
-  return { lines, begun, closed: () => closed, attempts: () => attempts, following };
+  return { lines, restored, begun, closed: () => closed, attempts: () => attempts, following };
 }
 
 test("following begins again after the host was short of something, also when it still is", async () => {
@@ -40,6 +43,10 @@ test("following begins again after the host was short of something, also when it
   expect(lines[0]).toMatch(/^socket: .*EMFILE.*LimitNOFILE.*followed again/);
   following.close();
   expect(closed()).toBe(1);
+});
+
+test("what was missing and is back is told", () => {
+  expect(world().restored).toEqual(["ingress/eth0"]);
 });
 
 test("what does not pass is thrown on", () => {

@@ -264,6 +264,14 @@ describe("resync", () => {
     expect(world.dataPlane.resyncs).toBe(1);
   });
 
+  test("says what somebody had taken away, and counts it", async () => {
+    const world = makeWorld();
+    world.dataPlane.missingAtResync = ["ingress/eth0"];
+    await world.reconciler.resync();
+    expect(world.lines).toEqual(["warning ingress/eth0: taken away by somebody, put back"]);
+    expect(world.reconciler.restored).toBe(1);
+  });
+
   test("that fails is logged and ends nothing", async () => {
     const world = makeWorld();
     world.dataPlane.resync = () => {
