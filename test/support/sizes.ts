@@ -30,6 +30,8 @@ export interface Sizes {
   readonly overlayKills: number;
   /** Files, of the same one and a changed one, that are applied over the state of each older release. */
   readonly upgradeFiles: number;
+  /** Things that are taken away at each unlucky moment of `run`. */
+  readonly tamperings: number;
 }
 
 const sample: Sizes = {
@@ -47,6 +49,7 @@ const sample: Sizes = {
   killSteps: 2,
   overlayKills: 6,
   upgradeFiles: 1,
+  tamperings: 2,
 };
 
 const whole: Sizes = {
@@ -64,6 +67,7 @@ const whole: Sizes = {
   killSteps: Infinity,
   overlayKills: 60,
   upgradeFiles: 2,
+  tamperings: Infinity,
 };
 
 function chosen(): Sizes {
