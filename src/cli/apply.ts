@@ -6,8 +6,9 @@ import {
   describeTakenOver,
 } from "../daemon/changes.js";
 import { performChange, type Performed } from "../daemon/perform.js";
+import type { ApplyOptions } from "../dataplane/types.js";
 import { print, type Context } from "./context.js";
-import { loadWanted, type OverNewerOption, type SourceOptions } from "./load.js";
+import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
 import { count, indent } from "./render/text.js";
 import { unreachedWarnings } from "./unreached.js";
@@ -16,7 +17,7 @@ import { withDataPlane } from "./with-data-plane.js";
 
 export async function apply(
   context: Context,
-  { overNewer, ...options }: SourceOptions & WaitOptions & OverNewerOption,
+  { overNewer, ...options }: SourceOptions & WaitOptions & ApplyOptions,
   mappings: readonly string[],
 ): Promise<void> {
   const how = { waitSeconds: waitSeconds(options), overNewer };

@@ -10,7 +10,8 @@ import {
   waitOption,
   type Define,
 } from "./define.js";
-import type { OverNewerOption, SourceOptions } from "./load.js";
+import type { ApplyOptions } from "../dataplane/types.js";
+import type { SourceOptions } from "./load.js";
 import type { WaitOptions } from "./wait.js";
 
 export function defineVerbs(define: Define): void {
@@ -44,7 +45,7 @@ export function defineVerbs(define: Define): void {
       async (context) =>
         (await import("./run.js")).run(
           context,
-          options as SourceOptions & OverNewerOption,
+          options as SourceOptions & ApplyOptions,
           mappings as string[],
         ),
   });
@@ -70,7 +71,7 @@ export function defineVerbs(define: Define): void {
       async (context) =>
         (await import("./apply.js")).apply(
           context,
-          options as SourceOptions & WaitOptions & OverNewerOption,
+          options as SourceOptions & WaitOptions & ApplyOptions,
           mappings as string[],
         ),
   });

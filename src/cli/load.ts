@@ -10,10 +10,6 @@ export interface SourceOptions {
   readonly file?: string;
 }
 
-export interface OverNewerOption {
-  readonly overNewer?: boolean;
-}
-
 /** Everything that can be found wrong without a privilege is found here. Throws USAGE or CONFIGURATION. */
 export async function loadWanted(
   options: SourceOptions,

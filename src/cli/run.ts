@@ -2,17 +2,18 @@
 import { resolve } from "node:path";
 import { runDaemon } from "../daemon/daemon.js";
 import { createLogger } from "../daemon/log.js";
+import type { ApplyOptions } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { watchWaits } from "../progress.js";
 import type { Context } from "./context.js";
-import type { OverNewerOption, SourceOptions } from "./load.js";
+import type { SourceOptions } from "./load.js";
 
 /** Characters of the log that wait in memory for their reader. */
 const LOG_HELD_MAX = 1 << 20;
 
 export async function run(
   context: Context,
-  options: SourceOptions & OverNewerOption,
+  options: SourceOptions & ApplyOptions,
   mappings: readonly string[],
 ): Promise<void> {
   const path = options.file ?? null;

@@ -25,14 +25,14 @@ const ALIVE_TIMEOUT_MS = 10_000;
 export async function performChange(
   dataPlane: DataPlane,
   change: Change,
-  { waitSeconds, overNewer = false }: PerformOptions = {},
+  { waitSeconds, ...options }: PerformOptions = {},
 ): Promise<Performed> {
   const { netnsInode } = dataPlane;
   const instead = (): Promise<ChangeResult | null> => handOver(netnsInode, change);
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
-    return { ...changeHere(dataPlane, change, { overNewer }), by: "command" };
+    return { ...changeHere(dataPlane, change, options), by: "command" };
   } finally {
     turn.release();
   }

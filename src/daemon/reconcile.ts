@@ -234,7 +234,7 @@ export class Reconciler {
   }
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
-    const { dataPlane, log, describe, overNewer = false } = this.#options;
+    const { dataPlane, log, describe, overNewer } = this.#options;
     const result = dataPlane.apply(rules, { overNewer });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {

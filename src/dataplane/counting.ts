@@ -4,12 +4,31 @@ import { decodeAll } from "../abi/layout.js";
 import { type BpfMap, cpus } from "../kernel/bpf.js";
 import type { Counters } from "../model/decision.js";
 import { type Mapping, mappingKey } from "../model/mapping.js";
+import type { Description } from "./description.js";
+import { firstPlace, offsets } from "./tables.js";
 
 /** Where a run of mappings has its counters: in `counters`, of each CPU, and in `carried`, what they had in earlier generations. */
 export interface Run {
   readonly counters: number;
   readonly carried: number;
   readonly count: number;
+}
+
+/** Of the first of the file's mappings, and of the first that were added at run time. `counters`: the table. */
+export function runsOf(
+  counters: Pick<BpfMap, "maxEntries">,
+  { layers, side, twoSided }: Pick<Description, "layers" | "side" | "twoSided">,
+  { file, runtime }: { readonly file: number; readonly runtime: number },
+): Run[] {
+  if (layers === null) {
+    const first = firstPlace(counters, { side, twoSided });
+    return [{ counters: first, carried: 0, count: file + runtime }];
+  }
+  const first = offsets(layers, side).mappings;
+  return [
+    { counters: 0, carried: 0, count: file },
+    { counters: first, carried: first, count: runtime },
+  ];
 }
 
 /** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */

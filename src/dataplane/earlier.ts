@@ -3,19 +3,13 @@
  * mappings, those added at run time, counters, flows, and whether it is off. docs/decisions/0025 says what the formats have in
  * common, which is all that is read here.
  */
-import {
-  ILM_ABI_VERSION,
-  countersLayout,
-  flowKeyLayout,
-  flowLayout,
-  sidesLayout,
-} from "../abi/generated.js";
-import { type BpfLink, type BpfMap, cpus, openMap, openProgram } from "../kernel/bpf.js";
+import { ILM_ABI_VERSION, type Meta, countersLayout, sidesLayout } from "../abi/generated.js";
+import { type BpfLink, type BpfMap, cpus, openMap } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
-import { LOOKUP_PROGRAM, type Pins } from "../kernel/pins.js";
+import type { Pins } from "../kernel/pins.js";
 import type { Counters } from "../model/decision.js";
 import { allMappings } from "../model/mapping.js";
-import { type Counted, type Run, sumRuns, toCounters } from "./counting.js";
+import { type Counted, runsOf, sumRuns, toCounters } from "./counting.js";
 import {
   CHUNK,
   type Description,
@@ -23,11 +17,11 @@ import {
   isUndecodable,
   unpackDescription,
 } from "./description.js";
-import { firstPlace, generationOn, offsets, readInForce } from "./tables.js";
+import { Registry, metaIn } from "./registry.js";
+import { generationOn, readInForce } from "./tables.js";
 
 /** The oldest whose state is read. */
 const FIRST_FORMAT = 4;
-const zeroKey = new Uint8Array(4);
 
 /** What the heads of all these formats have, and what came later. */
 type EarlierDescription = Pick<
@@ -37,10 +31,6 @@ type EarlierDescription = Pick<
   /** Up to format 7 the file's part says which room the overlay has, from 8 on the side does. */
   readonly layers: (Layers & { readonly room?: 0 | 1 }) | null;
 } & Partial<Pick<Description, "drawSeed" | "side" | "twoSided" | "programs">>;
-
-/** Offsets in the first map of every registry (`meta`): they have not changed since format 1. */
-const META_FORMAT = 8;
-const META_STEERS = 16;
 
 interface Opened {
   readonly generation: number;
@@ -67,12 +57,13 @@ export class Earlier {
     link: BpfLink,
     opened: Opened,
     description: EarlierDescription,
-    registry: OpenedRegistry,
+    meta: Meta,
+    flows: BpfMap | undefined,
   ) {
     this.link = link;
-    this.format = registry.format;
-    this.steers = registry.steers;
-    this.flows = registry.flows;
+    this.format = meta.abiVersion;
+    this.steers = meta.steerUdp === 1;
+    this.flows = flows;
     this.description = description;
     this.#opened = opened;
   }
@@ -85,12 +76,13 @@ export class Earlier {
     const opened = openGeneration(pins, link.info().programId);
     if (opened === undefined) return undefined;
     const description = describe(opened);
-    const registry = description && openRegistry(pins, description.registry, netnsCookie);
-    if (description === undefined || registry === undefined) {
+    const meta = description && readMeta(pins, description.registry, netnsCookie);
+    if (description === undefined || meta === undefined) {
       closeAll(opened);
       return undefined;
     }
-    return new Earlier(link, opened, description, registry);
+    const flows = Registry.heritageOf(pins, netnsCookie, description.registry)("flows");
+    return new Earlier(link, opened, description, meta, flows);
   }
 
   /** False: the same programs have another generation in force by now. */
@@ -109,25 +101,14 @@ export class Earlier {
   }
 
   counted(): Counted {
-    const { rules } = this.description;
+    const { rules, layers, side = 0, twoSided = false } = this.description;
     const { carried, counters } = this.#opened;
-    const mappings = allMappings(rules);
-    return { mappings, sums: sumRuns(this.#runs(), carried, counters) };
-  }
-
-  #runs(): Run[] {
-    const { layers, rules, side = 0, twoSided = false } = this.description;
-    const file = rules.file.mappings.length;
-    const runtime = rules.runtime.length;
-    if (layers === null) {
-      const counters = firstPlace(this.#opened.counters, { side, twoSided });
-      return [{ counters, carried: 0, count: file + runtime }];
-    }
-    const first = offsets(layers, layers.room ?? side).mappings;
-    return [
-      { counters: 0, carried: 0, count: file },
-      { counters: first, carried: first, count: runtime },
-    ];
+    const runs = runsOf(
+      counters,
+      { layers, side: layers?.room ?? side, twoSided },
+      { file: rules.file.mappings.length, runtime: rules.runtime.length },
+    );
+    return { mappings: allMappings(rules), sums: sumRuns(runs, carried, counters) };
   }
 
   close(): void {
@@ -143,79 +124,35 @@ function closeAll({ source, carried, counters, sides }: Opened): void {
 
 /** Of the program that the link has. */
 function openGeneration(pins: Pins, programId: number): Opened | undefined {
-  const beside = findFolder(pins, "generation", programId);
-  if (beside !== undefined) {
-    try {
-      return openMaps(beside.folder, beside.folder, beside.number, undefined);
-    } finally {
-      beside.folder.close();
-    }
-  }
-  const programs = findFolder(pins, "programs", programId);
-  if (programs === undefined) return undefined;
-  const sides = openMap(programs.folder, "sides");
+  const alone = pins.numberOf("generation", programId);
+  const beside = alone ?? pins.numberOf("programs", programId);
+  if (beside === undefined) return undefined;
+  const tables = pins.folder(alone === undefined ? "programs" : "generation", beside);
+  const sides = alone === undefined && tables !== undefined ? openMap(tables, "sides") : undefined;
   let folder: Folder | undefined;
   let opened: Opened | undefined;
   try {
-    if (sides === undefined || sides.valueSize !== sidesLayout.size) return undefined;
-    const generation = generationInForce(sides);
+    const isKnown = sides === undefined || sides.valueSize === sidesLayout.size;
+    const generation = alone ?? (sides && isKnown ? generationInForce(sides) : undefined);
+    if (tables === undefined || generation === undefined) return undefined;
     folder = pins.folder("generation", generation);
-    opened = folder && openMaps(folder, programs.folder, generation, sides);
+    opened = folder && openMaps(folder, tables, generation, sides);
     return opened;
   } finally {
-    programs.folder.close();
+    tables?.close();
     folder?.close();
     if (opened === undefined) sides?.close();
   }
 }
 
-interface OpenedRegistry {
-  readonly format: number;
-  readonly steers: boolean;
-  readonly flows: BpfMap | undefined;
-}
-
 /** Undefined: it is not there, of none of these formats, or another namespace's. */
-function openRegistry(pins: Pins, number: number, netnsCookie: bigint): OpenedRegistry | undefined {
-  const folder = pins.folder("registry", number);
-  if (folder === undefined) return undefined;
-  try {
-    const meta = openMap(folder, "meta");
-    const value = meta?.lookup(zeroKey);
-    meta?.close();
-    if (value === undefined || value.byteLength < META_STEERS + 4) return undefined;
-    const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
-    const format = view.getUint32(META_FORMAT, true);
-    const isKnown = format >= FIRST_FORMAT && format < ILM_ABI_VERSION;
-    if (!isKnown || view.getBigUint64(0, true) !== netnsCookie) return undefined;
-    const steers = view.getUint32(META_STEERS, true) === 1;
-    const flows = openMap(folder, "flows");
-    if (flows?.keySize === flowKeyLayout.size && flows.valueSize === flowLayout.size) {
-      return { format, steers, flows };
-    }
-    flows?.close();
-    return { format, steers, flows: undefined };
-  } finally {
-    folder.close();
-  }
-}
-
-/** The folder in which the program is pinned, to be closed. */
-function findFolder(
-  pins: Pins,
-  kind: "generation" | "programs",
-  programId: number,
-): { readonly number: number; readonly folder: Folder } | undefined {
-  for (const number of pins.numbers(kind)) {
-    const folder = pins.folder(kind, number);
-    if (folder === undefined) continue;
-    const program = openProgram(folder, LOOKUP_PROGRAM);
-    const found = program?.id === programId;
-    program?.close();
-    if (found) return { number, folder };
-    folder.close();
-  }
-  return undefined;
+function readMeta(pins: Pins, registry: number, netnsCookie: bigint): Meta | undefined {
+  const folder = pins.folder("registry", registry);
+  const meta = folder && metaIn(folder, netnsCookie);
+  folder?.close();
+  const isKnown =
+    meta !== undefined && meta.abiVersion >= FIRST_FORMAT && meta.abiVersion < ILM_ABI_VERSION;
+  return isKnown ? meta : undefined;
 }
 
 function openMaps(

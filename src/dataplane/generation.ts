@@ -10,7 +10,7 @@ import { type Pins, stagingName } from "../kernel/pins.js";
 import type { Counters } from "../model/decision.js";
 import { allMappings } from "../model/mapping.js";
 import { KernelBase } from "./base.js";
-import { type Counted, type Run, placesBefore, sumRuns, toCounters } from "./counting.js";
+import { type Counted, type Run, placesBefore, runsOf, sumRuns, toCounters } from "./counting.js";
 import {
   CHUNK,
   type Description,
@@ -27,7 +27,6 @@ import {
   fillOverlay,
   fillTables,
   firstPlace,
-  offsets,
   packPorts,
   portsOf,
   putInterfaces,
@@ -254,23 +253,17 @@ export class Generation {
   counted(which: "all" | "run-time" = "all"): Counted {
     const { rules } = this.describe();
     const mappings = which === "all" ? allMappings(rules) : rules.runtime;
-    const runs = this.#runs(mappings.length - rules.runtime.length, rules.runtime.length);
-    const sums = sumRuns(runs, this.#map("carried"), this.programs.map("counters"));
-    return { mappings, sums };
+    const [carried, counters] = [this.#map("carried"), this.programs.map("counters")];
+    return { mappings, sums: sumRuns(this.#runs(which), carried, counters) };
   }
 
-  #runs(file: number, runtime: number): Run[] {
+  #runs(which: "all" | "run-time"): Run[] {
     const description = this.describe();
-    const { layers, side } = description;
-    if (layers === null) {
-      const counters = firstPlace(this.programs.map("counters"), description);
-      return [{ counters, carried: 0, count: file + runtime }];
-    }
-    const first = offsets(layers, side).mappings;
-    return [
-      { counters: 0, carried: 0, count: file },
-      { counters: first, carried: first, count: runtime },
-    ];
+    const { file, runtime } = description.rules;
+    return runsOf(this.programs.map("counters"), description, {
+      file: which === "all" ? file.mappings.length : 0,
+      runtime: runtime.length,
+    });
   }
 
   /**
@@ -289,10 +282,7 @@ export class Generation {
       return place < 0 ? nothing : sums.subarray(place * size, (place + 1) * size);
     };
     let done = 0;
-    for (const { carried, count } of this.#runs(
-      after.length - rules.runtime.length,
-      rules.runtime.length,
-    )) {
+    for (const { carried, count } of this.#runs(which)) {
       const start = done;
       putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), carried);
       done += count;

@@ -174,10 +174,10 @@ class KernelDataPlane implements DataPlane {
         return this.#loaded;
       }
       this.#forget();
-      const programId = unpinnedProgram(this.netnsInode);
-      if (programId !== undefined) {
+      const unpinned = findUnpinned(this.netnsInode);
+      if (unpinned !== undefined) {
         throw unreadable(
-          programId,
+          unpinned.programId,
           `rules of ilm decide in this network namespace, and their state is not below ${this.pinPath}: it was removed, or another BPF file system is mounted over it`,
         );
       }
@@ -235,8 +235,7 @@ class KernelDataPlane implements DataPlane {
 
   /** Undefined also for what an earlier version made: nothing is known of what that has attached. */
   #own(): Loaded | undefined {
-    const current = this.#current();
-    return current instanceof Earlier ? undefined : current;
+    return ownOf(this.#current());
   }
 
   #require(): Loaded {
@@ -294,16 +293,12 @@ class KernelDataPlane implements DataPlane {
     return { generation, appliedAt, version: by, rules, engine, kfuncTrouble, off, earlierFormat };
   }
 
-  /** Like #current, for a writer: what cannot be read is as good as nothing, and is replaced. */
-  #readable(): Loaded | Earlier | undefined {
-    return this.#look().current;
-  }
-
+  /** Likewise where what decides cannot be read. */
   #ownReadable(): Loaded | undefined {
-    const current = this.#readable();
-    return current instanceof Earlier ? undefined : current;
+    return ownOf(this.#look().current);
   }
 
+  /** Like #current, for a writer: what cannot be read is as good as nothing, and is replaced. */
   #look(): Look {
     try {
       return { current: this.#current(), trouble: null };
@@ -318,7 +313,7 @@ class KernelDataPlane implements DataPlane {
   apply(rules: Rules, { overNewer = false }: ApplyOptions = {}): ApplyResult {
     const { current, trouble } = this.#look();
     if (trouble instanceof NewerState && !overNewer) throw trouble;
-    const before = current instanceof Earlier ? undefined : current;
+    const before = ownOf(current);
     if (before !== undefined) before.pinned = this.#isPinned(before);
     const wanted = wantedOf(before, rules, chooseEngine(rules));
     let act: (pins: Pins, prepared: Prepared) => ApplyResult;
@@ -1027,14 +1022,10 @@ function findUnpinned(netnsInode: number): ReturnType<typeof skLookupLinks>[numb
   );
 }
 
-function unpinnedProgram(netnsInode: number): number | undefined {
-  return findUnpinned(netnsInode)?.programId;
-}
-
 /** Likewise; to be closed. */
 function unpinnedLink(netnsInode: number): BpfLink | undefined {
-  const id = findUnpinned(netnsInode)?.id;
-  return id === undefined ? undefined : linkById(id);
+  const found = findUnpinned(netnsInode);
+  return found && linkById(found.id);
 }
 
 function isSteeredTcp({ protocol, handover }: Endpoint): boolean {
@@ -1043,12 +1034,7 @@ function isSteeredTcp({ protocol, handover }: Endpoint): boolean {
 
 /** The set to which the program belongs. */
 function programsOf(pins: Pins, programId: number): Programs | undefined {
-  const number = pins.numbers("programs").find((candidate) => {
-    const program = pins.lookupProgram(candidate);
-    const found = program?.id === programId;
-    program?.close();
-    return found;
-  });
+  const number = pins.numberOf("programs", programId);
   return number === undefined ? undefined : Programs.open(pins, number);
 }
 
@@ -1139,6 +1125,10 @@ function describe(generation: Generation): Description | undefined {
     if (isUndecodable(error)) return undefined;
     throw error;
   }
+}
+
+function ownOf(current: Loaded | Earlier | undefined): Loaded | undefined {
+  return current instanceof Earlier ? undefined : current;
 }
 
 function isOff(loaded: Loaded | Earlier | undefined): boolean {

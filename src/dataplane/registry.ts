@@ -224,7 +224,7 @@ const shapes = {
 type InheritedMap = keyof typeof shapes;
 const inheritedMaps = Object.keys(shapes) as InheritedMap[];
 
-/** What is in force before a registry is made. */
+/** What is in force before a registry is made, of the shape that this version's has. To be closed by who asks. */
 export type Heritage = (name: InheritedMap) => BpfMap | undefined;
 
 export class Registry {
@@ -254,12 +254,8 @@ export class Registry {
     const programs = new Map<PinnedProgram, BpfProgram>();
     let opened: Registry | undefined;
     try {
-      const meta = openMap(folder, "meta");
-      if (meta === undefined) return undefined;
-      const usable = isOurs(meta, netnsCookie);
-      const steers = usable && readMeta(meta).steerUdp === 1;
-      meta.close();
-      if (!usable) return undefined;
+      const meta = metaIn(folder, netnsCookie);
+      if (meta?.abiVersion !== ILM_ABI_VERSION) return undefined;
       for (const name of registryMaps) {
         const map = openMap(folder, name);
         if (map === undefined) return undefined;
@@ -270,7 +266,7 @@ export class Registry {
         if (program === undefined) return undefined;
         programs.set(name, program);
       }
-      opened = new Registry(number, steers, maps, programs);
+      opened = new Registry(number, meta.steerUdp === 1, maps, programs);
       return opened;
     } finally {
       folder.close();
@@ -304,7 +300,12 @@ export class Registry {
       object.resize("slots", slots);
       object.resize("primary", slots);
       object.setConstants(constants);
-      for (const name of inheritedMaps) inherited.push(...inherit(object, name, heritage));
+      for (const name of inheritedMaps) {
+        const map = heritage(name);
+        if (map === undefined) continue;
+        inherited.push(map);
+        object.reuse(name, map);
+      }
       object.load();
       for (const name of registryMaps) maps.set(name, object.map(name));
       for (const name of pinnedPrograms) programs.set(name, object.program(`ilm_${name}`));
@@ -679,13 +680,8 @@ export class Registry {
     return (name) => {
       const folder = pins.folder("registry", number);
       try {
-        const meta = folder && openMap(folder, "meta");
-        // The cookie comes first, in every version.
-        const value = meta?.lookup(zeroKey);
-        meta?.close();
-        if (folder === undefined || value === undefined || value.byteLength < 8) return undefined;
-        const view = new DataView(value.buffer, value.byteOffset);
-        return view.getBigUint64(0, true) === netnsCookie ? openMap(folder, name) : undefined;
+        if (folder === undefined || metaIn(folder, netnsCookie) === undefined) return undefined;
+        return openShaped(folder, name);
       } finally {
         folder?.close();
       }
@@ -711,18 +707,6 @@ function empty(table: BpfMap): void {
   for (let index = 0; index < table.maxEntries; index++) table.delete(word(index));
 }
 
-/** The map that it has from then on, to be closed after the load; none when there is none of that shape. */
-function inherit(object: BpfObject, name: InheritedMap, heritage: Heritage): BpfMap[] {
-  const map = heritage(name);
-  const [key, value] = shapes[name];
-  if (map?.keySize !== key || map.valueSize !== value) {
-    map?.close();
-    return [];
-  }
-  object.reuse(name, map);
-  return [map];
-}
-
 /** Programs on cgroups that are for the namespace with that cookie, of whatever registry. */
 export function attachedHooks(netnsCookie: bigint): number[] {
   const found = new Set<number>();
@@ -745,10 +729,25 @@ function readMeta(map: BpfMap): Meta {
   return decode(metaLayout, value);
 }
 
-function isOurs(map: BpfMap, netnsCookie: bigint): boolean {
-  if (map.valueSize !== metaLayout.size) return false;
-  const meta = readMeta(map);
-  return meta.abiVersion === ILM_ABI_VERSION && meta.netnsCookie === netnsCookie;
+/** Of a registry of whatever version: all have begun so since format 1. Undefined: it is not there, or another namespace's. */
+export function metaIn(folder: Folder, netnsCookie: bigint): Meta | undefined {
+  const map = openMap(folder, "meta");
+  try {
+    if (map === undefined || map.valueSize < metaLayout.size) return undefined;
+    const meta = readMeta(map);
+    return meta.netnsCookie === netnsCookie ? meta : undefined;
+  } finally {
+    map?.close();
+  }
+}
+
+/** To be closed. Undefined: it is not there, or another version's that has another shape. */
+function openShaped(folder: Folder, name: InheritedMap): BpfMap | undefined {
+  const map = openMap(folder, name);
+  const [key, value] = shapes[name];
+  if (map?.keySize === key && map.valueSize === value) return map;
+  map?.close();
+  return undefined;
 }
 
 const EPERM = 1;

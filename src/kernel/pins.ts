@@ -82,10 +82,24 @@ export class Pins {
 
   /** The `sk_lookup` program of a set. */
   lookupProgram(programs: number): BpfProgram | undefined {
-    const folder = this.folder("programs", programs);
+    return this.#lookupProgram("programs", programs);
+  }
+
+  #lookupProgram(kind: "generation" | "programs", number: number): BpfProgram | undefined {
+    const folder = this.folder(kind, number);
     const program = folder && openProgram(folder, LOOKUP_PROGRAM);
     folder?.close();
     return program;
+  }
+
+  /** The number of what has this `sk_lookup` program: a program set; up to state format 7 each generation had one. */
+  numberOf(kind: "generation" | "programs", programId: number): number | undefined {
+    return this.numbers(kind).find((number) => {
+      const program = this.#lookupProgram(kind, number);
+      const found = program?.id === programId;
+      program?.close();
+      return found;
+    });
   }
 
   folder(kind: Numbered, number: number): Folder | undefined {

@@ -7,6 +7,7 @@ import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
 import { Mounts } from "../support/mounts.js";
 import { addressesOf, families, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
+import { keptMovedLate } from "../support/one-app.js";
 import { builtRoot, lockRoot, pinRoot } from "../support/paths.js";
 import { UdpEnds } from "../support/udp.js";
 import { random } from "../support/random.js";
@@ -18,16 +19,6 @@ import { Background, eventually, must, run, type RunResult } from "../support/pr
 const network = useNetwork();
 const chance = random();
 let mounts: Mounts;
-
-const rules = `
-version: 1
-services:
-  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
-mappings:
-  - { name: kept, protocol: [tcp, udp], port: 6000, to: app }
-  - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
-  - { name: late, protocol: udp, port: 6200, to: "app:6001" }
-`;
 
 function command(...args: readonly string[]): readonly string[] {
   return mounts.inside(network.server.ilmCommand(args));
@@ -99,7 +90,7 @@ let file: string;
 beforeAll(async () => {
   const { server } = network;
   await server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind"]);
-  file = server.file(rules, "rules.yaml");
+  file = server.file(keptMovedLate, "rules.yaml");
 });
 
 async function listen(): Promise<void> {

@@ -42,19 +42,20 @@ export class Mounts {
 
   /** The folders of registries, generations and program sets, of all network namespaces. */
   numbered(): readonly string[] {
-    const folder = `/proc/${this.#pid}/root${pinRoot}`;
-    return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    return this.#paths()
       .map((path) => path.split("/").slice(1).join("/"))
       .filter((name) => /^(generation|programs|registry)-\d+$/.test(name));
   }
 
   /** Everything below ilm's folder, without the numbers that count generations and registries. */
   pins(): readonly string[] {
+    return this.#paths()
+      .map((path) => path.replace(/(generation|programs|registry)-\d+/, "$1"))
+      .sort();
+  }
+
+  #paths(): readonly string[] {
     const folder = `/proc/${this.#pid}/root${pinRoot}`;
-    return existsSync(folder)
-      ? readdirSync(folder, { recursive: true, encoding: "utf8" })
-          .map((path) => path.replace(/(generation|programs|registry)-\d+/, "$1"))
-          .sort()
-      : [];
+    return existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: "utf8" }) : [];
   }
 }

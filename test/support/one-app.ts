@@ -14,6 +14,17 @@ mappings:
 ${ports.map((port) => `  - { port: ${port}, to: "app:6000" }\n`).join("")}`;
 }
 
+/** To a daemon of both families: on the port dialled, on another, and where a second one answers UDP late. */
+export const keptMovedLate = `
+version: 1
+services:
+  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
+mappings:
+  - { name: kept, protocol: [tcp, udp], port: 6000, to: app }
+  - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
+  - { name: late, protocol: udp, port: 6200, to: "app:6001" }
+`;
+
 /** The daemon for each test of the file; after it neither daemons nor rules. */
 export function useApp(network: Network): void {
   beforeEach(async () => {

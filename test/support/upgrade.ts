@@ -4,26 +4,17 @@ import type { Client } from "./client.js";
 import { type KernelObjects, objectsOf, pinnedPaths, stillThere } from "./kernel-state.js";
 import { addressesOf, families, type Family, type Protocol, protocols } from "./matrix.js";
 import type { Network } from "./network.js";
+import { keptMovedLate } from "./one-app.js";
 import { eventually } from "./process.js";
 import type { Release } from "./releases.js";
 import type { Server } from "./server.js";
 import type { MappingRow } from "./shapes.js";
 import { type Received, type Refusal, UdpEnds, type UdpSocket } from "./udp.js";
 
-const first = `
-version: 1
-services:
-  app: { address: [127.0.1.10, "fd5e:ed00::10"] }
-mappings:
-  - { name: kept, protocol: [tcp, udp], port: 6000, to: app }
-  - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
-  - { name: late, protocol: udp, port: 6200, to: "app:6001" }
-`;
-
 /** What every release can read; a changed one has a mapping more. */
 export const configurations = {
-  first,
-  changed: `${first}  - { name: new, protocol: tcp, port: 6300, to: "app:6000" }\n`,
+  first: keptMovedLate,
+  changed: `${keptMovedLate}  - { name: new, protocol: tcp, port: 6300, to: "app:6000" }\n`,
 };
 
 const serviceAddresses = ["127.0.1.10", "fd5e:ed00::10"];
