@@ -25,7 +25,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 524288);
+	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ilm_place);
 	__type(value, struct ilm_presence);
@@ -62,11 +62,11 @@ struct {
 /*
  * The further sockets of a destination (a SO_REUSEPORT group, or an old and a new daemon at hand-over), and all of them
  * for destinations that take every port. When the primary one closes, the others still serve. Elements are allocated
- * when used, so the bound costs nothing.
+ * when used, buckets (24 bytes each) at once: room for every port of a few addresses.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
-	__uint(max_entries, 1048576);
+	__uint(max_entries, 262144);
 	__type(key, struct ilm_member);
 	__type(value, __u64);
 } members SEC(".maps");

@@ -15,6 +15,7 @@ import {
 } from "./ffi.js";
 import type { Folder } from "./folder.js";
 import { close, read, withoutSignals } from "./libc.js";
+import { makeRoomForTypes } from "./memory.js";
 
 const ENOENT = 2;
 const E2BIG = 7;
@@ -810,6 +811,7 @@ export class BpfObject {
 
   /** Throws UNAVAILABLE when signals interrupt it each time. */
   load(): void {
+    makeRoomForTypes();
     for (let loads = 1; ; loads++) {
       libbpfLog.splice(0);
       const result = withoutSignals(() => objectLoad(this.#pointer()));

@@ -1,9 +1,44 @@
-/** What this process no longer needs, given back to the kernel. */
+/** What the C library keeps of the memory that libbpf works in, and what is given back to the kernel. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { libcFunction } from "./ffi.js";
+import { type Pointer, libcFunction } from "./ffi.js";
 
 const mallocTrim = libcFunction<[number], number>("int malloc_trim(size_t pad)");
+const mallopt = libcFunction<[number, number], number>("int mallopt(int parameter, int value)");
+const malloc = libcFunction<[number], Pointer | null>("void *malloc(size_t size)");
+const free = libcFunction<[Pointer], void>("void free(void *memory)");
+const madvise = libcFunction<[Pointer, number, number], number>(
+  "int madvise(void *address, size_t length, int advice)",
+);
+
+/** malloc.h of glibc. */
+const M_TRIM_THRESHOLD = -1;
+const M_MMAP_THRESHOLD = -3;
+const MADV_HUGEPAGE = 14;
+/** Bytes: the most that glibc before 2.35 takes as M_MMAP_THRESHOLD. */
+const MMAP_THRESHOLD = 32 << 20;
+/** Bytes: what libbpf takes to read a kernel's types (15 MB for 5.5 MB of them), and some to spare. What is not touched costs nothing. */
+const ROOM_SIZE = 30 << 20;
+const HUGE_PAGE_SIZE = 2n << 20n;
+
+let hasRoom = false;
+
+/**
+ * Call it before libbpf loads an object. libbpf reads the kernel's types anew for each object, into buffers that glibc would
+ * map, fault in page by page, and unmap again: on a virtual machine that takes as long as all else of the load. So the heap
+ * keeps what it has got, and has huge pages where the kernel gives them. What fails here costs time only.
+ */
+export function makeRoomForTypes(): void {
+  if (hasRoom) return;
+  hasRoom = true;
+  mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+  mallopt(M_TRIM_THRESHOLD, 2 * ROOM_SIZE);
+  const room = malloc(ROOM_SIZE);
+  if (room === null) return;
+  const start = (room + HUGE_PAGE_SIZE - 1n) & ~(HUGE_PAGE_SIZE - 1n);
+  madvise(start, ROOM_SIZE - Number(start - room), MADV_HUGEPAGE);
+  free(room);
+}
 
 /**
  * Collects garbage, and gives back the free pages of V8 and of the C library, where libbpf's objects were. Takes some ten
