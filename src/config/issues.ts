@@ -6,6 +6,7 @@ import { MAX_WEIGHT } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 import { readParts, type ArgumentParts } from "./argument-parts.js";
 import { recogniseShape } from "./argument-shape.js";
+import { emptyDocument } from "./document.js";
 import { parseDestination, parseServiceAddress } from "./destination.js";
 import { itemsOf, yamlList } from "./meant.js";
 import { refuseProtocol } from "./protocol.js";
@@ -52,12 +53,6 @@ const SERVICE_FORM = "write { address: 127.0.1.10 }";
 const DESTINATION_FORM = 'write { address: "127.0.1.10:80", weight: 2 }';
 const MAPPING_FORM = "write { port: 443, to: web }";
 const DOCUMENT_FORM = `write version: ${VERSION}, services and mappings`;
-
-/** Nothing, or comments only. */
-export const emptyDocument = {
-  message: "the file is empty",
-  hint: 'write "version: 1" and "mappings: []" to say nothing',
-} as const;
 
 /** All findings of one validation of `document`, of which `issues` came out. */
 export function explain(issues: readonly Issue[], document: unknown): Finding[] {

@@ -1,20 +1,20 @@
 /**
- * From files to a rule set. Nothing but this module and argument.ts is for others.
- * It brings in `yaml` and `zod` (some 100 ms): import it when a configuration is to be read, not before.
+ * From files to a rule set. Nothing but this module, parse.ts and argument.ts is for others. What most files need none of is
+ * imported when one does: `yaml`, and the validator with `zod`.
  */
-import type { Problem } from "../errors.js";
+import { IlmError, type Problem } from "../errors.js";
 import { beginStep } from "../progress.js";
 import type { RuleSet } from "../model/mapping.js";
-import { emptyDocument } from "./issues.js";
+import { emptyDocument, type Document, type Valid } from "./document.js";
 import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";
 import { readNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { formatMebibytes, type InputOptions } from "./input.js";
+import { readQuickly } from "./quick.js";
 import { readFiles, type File } from "./read.js";
 import { buildRuleSet } from "./rules.js";
 import { formatPath, wholeFile, type Source, type TextProblem } from "./source.js";
-import { readYaml } from "./yaml.js";
 
 export interface Loaded {
   readonly ruleSet: RuleSet;
@@ -35,36 +35,79 @@ export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
  * Rejects with CONFIGURATION and every problem, also when something cannot be read; with UNAVAILABLE when that may pass.
  */
 export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
-  const { files, names, problems, again } = await readFiles(path, options);
-  return { ...load(files, names, problems), again };
+  const { files, names, problems: unreadable, again } = await readFiles(path, options);
+  const texts = files.map(textOf);
+  const readYaml = texts.some(({ kind }) => kind === "yaml")
+    ? (await import("./yaml.js")).readYaml
+    : notNeeded;
+  const read = readTexts(texts, unreadable, readYaml);
+  const validate = read.documents.some(({ quick }) => quick === null)
+    ? (await import("./validate.js")).validate
+    : notNeeded;
+  return { ...join(read, names, validate), again };
 }
 
-/** The same for texts at hand; files share their services. Throws CONFIGURATION with every problem. */
-export function parseConfiguration(files: readonly File[]): Loaded {
-  return load(
-    files,
-    files.map(({ name }) => name),
-    [],
-  );
+/** In place of what was found not to be needed. */
+function notNeeded(): never {
+  throw new IlmError("INTERNAL", "a reader was not loaded");
 }
 
-function load(
-  files: readonly File[],
-  names: readonly string[],
+interface Text extends File {
+  readonly kind: "yaml" | "json" | "ndjson";
+}
+
+/** Without the byte order mark. */
+export function textOf({ name, text: raw }: File): Text {
+  const text = raw.startsWith("\uFEFF") ? raw.slice(1) : raw;
+  if (name.endsWith(".ndjson")) return { name, text, kind: "ndjson" };
+  return { name, text, kind: name.endsWith(".json") || isJson(text) ? "json" : "yaml" };
+}
+
+type ReadText = (
+  name: string,
+  text: string,
+) => { readonly source: Source | null; readonly problems: readonly TextProblem[] };
+
+/** Documents as texts say them, before they are looked at by the validator and beside each other. */
+export interface ReadTexts {
+  /** `quick`: null when the validator has to judge. */
+  readonly documents: readonly { readonly source: Source; readonly quick: Valid | null }[];
+  /** No file is missing or no document. */
+  readonly complete: boolean;
+  readonly problems: Problems;
+}
+
+export function readTexts(
+  texts: readonly Text[],
   unreadable: readonly Problem[],
-): Loaded {
+  readYaml: ReadText,
+): ReadTexts {
   const problems = new Problems();
   for (const problem of unreadable) problems.add(problem);
-  const sources = files.flatMap((file) => read(file, problems) ?? []);
-  const complete = unreadable.length === 0 && sources.length === files.length;
-  const ruleSet = buildRuleSet(sources, complete, problems);
+  const sources = texts.flatMap((text) => read(text, readYaml, problems) ?? []);
+  return {
+    documents: sources.map((source) => ({ source, quick: readQuickly(source.value) })),
+    complete: unreadable.length === 0 && sources.length === texts.length,
+    problems,
+  };
+}
+
+/** Throws CONFIGURATION with every problem. `names`: of the files, in their order. */
+export function join(
+  { documents, complete, problems }: ReadTexts,
+  names: readonly string[],
+  validate: (source: Source, problems: Problems) => Document,
+): Loaded {
+  const valid = documents.map(({ source, quick }) =>
+    quick === null ? validate(source, problems) : { source, unsound: [], ...quick },
+  );
+  const ruleSet = buildRuleSet(valid, complete, problems);
   problems.throwIfErrors(names);
   return { ruleSet, warnings: problems.warnings(names) };
 }
 
 /** Null when the text is not a document at all; what is wrong with it is noted either way. */
-function read({ name, text: raw }: File, problems: Problems): Source | null {
-  const text = raw.startsWith("\uFEFF") ? raw.slice(1) : raw;
+function read({ name, text, kind }: Text, readYaml: ReadText, problems: Problems): Source | null {
   const note = (problem: TextProblem): void => {
     problems.add({
       severity: "error",
@@ -79,9 +122,7 @@ function read({ name, text: raw }: File, problems: Problems): Source | null {
     problems.add({ severity: "error", file: name, ...wholeFile, path: "", message, hint });
     return null;
   };
-  if (/^\s*$/.test(text)) {
-    return refuse(emptyDocument.message, emptyDocument.hint);
-  }
+  if (/^\s*$/.test(text)) return refuse(emptyDocument.message, emptyDocument.hint);
   const lines = new Lines(text);
   const nul = text.indexOf("\0");
   if (nul >= 0) {
@@ -93,19 +134,15 @@ function read({ name, text: raw }: File, problems: Problems): Source | null {
     });
     return null;
   }
-  const json = /\.(?:nd)?json$/.test(name) || isJson(text);
-  if (!json && text.length > MAX_YAML_LENGTH) {
+  if (kind === "yaml" && text.length > MAX_YAML_LENGTH) {
     return refuse(
       `the file has ${formatMebibytes(text.length)} of YAML, and at most ${formatMebibytes(MAX_YAML_LENGTH)} are read`,
       "write it as JSON, which is read a hundred times faster",
     );
   }
   beginStep(`reading ${name}`);
-  const result = name.endsWith(".ndjson")
-    ? readNdjson(name, text)
-    : json
-      ? readJson(name, text)
-      : readYaml(name, text);
+  const readers = { yaml: readYaml, json: readJson, ndjson: readNdjson };
+  const result = readers[kind](name, text);
   for (const problem of result.problems) note(problem);
   return result.source;
 }

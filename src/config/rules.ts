@@ -1,5 +1,4 @@
 /** Documents -> one rule set: each is validated alone, then services and names are checked over all of them together. */
-import type { Problem } from "../errors.js";
 import type { Address } from "../model/address.js";
 import {
   mappingKey,
@@ -12,136 +11,30 @@ import {
 } from "../model/mapping.js";
 import { beginStep, tellShare } from "../progress.js";
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
-import { explain } from "./issues.js";
 import type { Problems } from "./problems.js";
-import { readQuickEntry } from "./quick-entry.js";
-import {
-  configuration,
-  listOf,
-  mappingEntry,
-  serviceEntry,
-  serviceName,
-  type MappingEntry,
-  type ServiceEntry,
-} from "./schema.js";
+import { listOf, settingNames, type Document } from "./document.js";
+import type { MappingEntry } from "./schema.js";
 import { formatPath, type Path, type Source } from "./source.js";
 
-/** What could be used of a document; entries with errors, all reported, are left out. */
-interface Entries {
-  readonly source: Source;
-  readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
-  readonly settings: Settings;
-  /** Null where an entry has errors. */
-  readonly mappings: readonly (MappingEntry | null)[];
-}
-
-/** `complete`: every file could be read, so that a service that is not there is nowhere. */
+/**
+ * `complete`: every file could be read, so that a service that is not there is nowhere. What is wrong with the documents
+ * themselves is among the problems already.
+ */
 export function buildRuleSet(
-  sources: readonly Source[],
+  documents: readonly Document[],
   complete: boolean,
   problems: Problems,
 ): RuleSet {
-  const unsound = new Set<string>();
-  const documents = sources.map((source) => validate(source, unsound, problems));
   const services = collectServices(documents, problems);
+  const unsound = new Set(documents.flatMap((document) => document.unsound));
   const table = new ServiceTable(services, complete ? unsound : "any");
   const settings = collectSettings(documents, problems);
   const mappings = collectMappings(documents, table, problems);
   return { ...settings, services, mappings };
 }
 
-function validate(source: Source, unsound: Set<string>, problems: Problems): Entries {
-  const { value } = source;
-  const quick = validateQuickly(value);
-  if (quick !== null) return { source, ...quick };
-  const result = configuration.safeParse(value);
-  if (result.success) {
-    const { services, mappings } = result.data;
-    if (services === undefined && mappings === undefined) {
-      add(problems, source, [], "the document says nothing", "write mappings: [] for no mappings");
-    }
-    return {
-      source,
-      services: Object.entries(services ?? {}),
-      mappings: mappings ?? [],
-      settings: settingsOf(result.data),
-    };
-  }
-  const findings = explain(result.error.issues, value)
-    .map(({ path, of, message, hint }): Problem => {
-      const place = source.place(path, of);
-      return {
-        severity: "error",
-        file: source.name,
-        ...place,
-        path: formatPath(path),
-        message,
-        hint,
-      };
-    })
-    .filter((finding) => !problems.hasAt(finding));
-  for (const finding of findings) problems.add(finding);
-  return { source, ...salvage(value, unsound) };
-}
-
-/** Mappings. */
-const TOLD_EVERY = 4096;
-
-/** Few enough for the validator alone; with more its time is felt. */
-const QUICK_ENTRIES = 100;
-
-/** Null when there are few entries, or something is unusual or wrong: then the validator has a look at all of it. */
-function validateQuickly(value: unknown): Omit<Entries, "source"> | null {
-  if (typeof value !== "object" || value === null || !("mappings" in value)) return null;
-  const { mappings: raw } = value;
-  if (!Array.isArray(raw) || raw.length < QUICK_ENTRIES) return null;
-  const rest = configuration.safeParse({ ...value, mappings: [] });
-  if (!rest.success) return null;
-  const mappings: MappingEntry[] = [];
-  for (const each of raw) {
-    if (mappings.length % TOLD_EVERY === 0) tellShare(mappings.length, raw.length);
-    const entry = readQuickEntry(each) ?? mappingEntry.safeParse(each).data ?? null;
-    if (entry === null) return null;
-    mappings.push(entry);
-  }
-  const services = Object.entries(rest.data.services ?? {});
-  return { services, mappings, settings: settingsOf(rest.data) };
-}
-
-/** The entries that are right in a document that is not, so that their own problems are told in the same run. */
-function salvage(value: unknown, unsound: Set<string>): Omit<Entries, "source"> {
-  const services: [string, ServiceEntry][] = [];
-  const mappings: (MappingEntry | null)[] = [];
-  const entries = { services, mappings, settings: {} };
-  if (typeof value !== "object" || value === null) return entries;
-  if ("services" in value && typeof value.services === "object" && value.services !== null) {
-    for (const [name, raw] of Object.entries(value.services)) {
-      const entry = serviceEntry.safeParse(raw);
-      if (entry.success && serviceName.safeParse(name).success) services.push([name, entry.data]);
-      else unsound.add(name);
-    }
-  }
-  if ("mappings" in value && Array.isArray(value.mappings)) {
-    for (const raw of value.mappings) {
-      const entry = mappingEntry.safeParse(raw);
-      mappings.push(entry.success ? entry.data : null);
-    }
-  }
-  return entries;
-}
-
-const settingNames = ["engine", "mptcp"] as const satisfies readonly (keyof Settings)[];
-
-function settingsOf(document: {
-  readonly [name in keyof Settings]?: Settings[name] | undefined;
-}): Settings {
-  return Object.fromEntries(
-    settingNames.flatMap((name) => (document[name] === undefined ? [] : [[name, document[name]]])),
-  );
-}
-
 /** Each is one for all files. */
-function collectSettings(documents: readonly Entries[], problems: Problems): Settings {
+function collectSettings(documents: readonly Document[], problems: Problems): Settings {
   for (const name of settingNames) {
     const [first, ...others] = documents.filter(({ settings }) => settings[name] !== undefined);
     for (const { source, settings } of others) {
@@ -158,7 +51,7 @@ function collectSettings(documents: readonly Entries[], problems: Problems): Set
   return Object.assign({}, ...documents.map(({ settings }) => settings).toReversed()) as Settings;
 }
 
-function collectServices(documents: readonly Entries[], problems: Problems): Service[] {
+function collectServices(documents: readonly Document[], problems: Problems): Service[] {
   const byName = new Map<string, Service>();
   const owners = new Map<Address, Service>();
   for (const { source, services } of documents) {
@@ -215,8 +108,11 @@ function claimAddresses(
   }
 }
 
+/** Mappings. */
+const TOLD_EVERY = 4096;
+
 function collectMappings(
-  documents: readonly Entries[],
+  documents: readonly Document[],
   services: ServiceTable,
   problems: Problems,
 ): Mapping[] {

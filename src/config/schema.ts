@@ -47,15 +47,6 @@ function oneOrMore<Item extends z.ZodType>(item: Item) {
   return z.union([item, z.array(item).min(1)]);
 }
 
-/** What `oneOrMore` let through, as a list. */
-export function listOf<Item>(value: Item | readonly Item[]): readonly Item[] {
-  return isList(value) ? value : [value];
-}
-
-function isList<Item>(value: Item | readonly Item[]): value is readonly Item[] {
-  return Array.isArray(value);
-}
-
 const serviceAddress = text(
   (input) => {
     const parsed = parseServiceAddress(input);

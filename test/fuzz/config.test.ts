@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { stringify } from "yaml";
 
 import { formatMappingArgument, parseMappingArgument } from "../../src/config/argument.js";
-import { parseConfiguration } from "../../src/config/load.js";
+import { parseConfiguration } from "../../src/config/parse.js";
 import { formatProblem, IlmError, type Problem } from "../../src/errors.js";
 import { addressFromBytes, familyOf, parsePrefix, type Address } from "../../src/model/address.js";
 import type { Mapping, RuleSet } from "../../src/model/mapping.js";

@@ -6,7 +6,7 @@ import { decode } from "../../src/abi/layout.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import { emptyRules } from "../../src/model/mapping.js";
 import { IlmError } from "../../src/errors.js";
-import { parseConfiguration } from "../../src/config/load.js";
+import { parseConfiguration } from "../../src/config/parse.js";
 import { lookupContext } from "../../src/dataplane/explain.js";
 import {
   AttachType,

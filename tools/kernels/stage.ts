@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { lookupContext } from "../../src/dataplane/explain.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
-import { parseConfiguration } from "../../src/config/load.js";
+import { parseConfiguration } from "../../src/config/parse.js";
 import { IlmError } from "../../src/errors.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
 import { Pins } from "../../src/kernel/pins.js";

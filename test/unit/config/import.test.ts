@@ -4,7 +4,7 @@ import { formatImported, type Imported } from "../../../src/config/imported.js";
 import { importNft, type Host } from "../../../src/config/import-nft.js";
 import type { NftSources } from "../../../src/config/nft/sources.js";
 import { importTubular } from "../../../src/config/import-tubular.js";
-import { parseConfiguration } from "../../../src/config/load.js";
+import { parseConfiguration } from "../../../src/config/parse.js";
 import type { Address } from "../../../src/model/address.js";
 
 function meaning(text: string): unknown[] {

@@ -1,7 +1,7 @@
 /** What a right configuration means: defaults, expansion, canonical forms, names, origins, warnings. */
 import { describe, expect, test } from "vitest";
 
-import { parseConfiguration } from "../../../src/config/load.js";
+import { parseConfiguration } from "../../../src/config/parse.js";
 import { formatPorts } from "../../../src/model/ports.js";
 import {
   load,

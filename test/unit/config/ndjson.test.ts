@@ -1,8 +1,5 @@
 // Goal: NDJSON says what the same document says in YAML, quickly, and its mistakes are told by line and column.
 import { describe, expect, test } from "vitest";
-import { readQuickEntry } from "../../../src/config/quick-entry.js";
-import { mappingEntry } from "../../../src/config/schema.js";
-import { random } from "../../support/random.js";
 import { meaning, problemsOf, ruleSetOf } from "./support.js";
 
 const NAME = "rules.ndjson";
@@ -89,49 +86,4 @@ describe("mistakes", () => {
       /^rules\.ndjson:2:\d+: .*__proto__/,
     );
   });
-});
-
-test("the quick reader takes nothing that the schema would not, and makes the same of it", () => {
-  const source = random();
-  const values: Readonly<Record<string, readonly unknown[]>> = {
-    name: ["a", "web-1", "", "x".repeat(300), "a b", 1, null],
-    protocol: ["tcp", "udp", "sctp", ["tcp"], ["tcp", "udp"]],
-    port: [80, 0, 65536, "80-90", "90-80", "*", [80, "90-92"], [], "x", 1.5, null, ["80", 80]],
-    on: ["203.0.113.1", "203.0.113.0/24", "203.0.113.1/24", "::/0", ["10.0.0.0/8"], [], "eth0", 5],
-    from: ["198.51.100.0/24", "2001:db8::/32", "198.51.100.1/24", []],
-    interface: ["eth0", "a/b", "x".repeat(16), ["eth0", "eth1"], []],
-    to: [
-      "127.0.1.1",
-      "127.0.1.1:80",
-      "[::1]:80",
-      "*:22",
-      "web",
-      "web:0",
-      ["127.0.1.1", "web"],
-      [],
-      "300.1.1.1",
-      { address: "127.0.1.1", weight: 2 },
-      [{ address: "web", weight: 0 }],
-    ],
-    existing: ["exact", "any", "never", "maybe"],
-    miss: ["pass", "reject", true],
-    other: [1],
-  };
-  let taken = 0;
-  for (let round = 0; round < 20_000; round += 1) {
-    const entry = Object.fromEntries(
-      Object.entries(values)
-        .filter(([key]) => (key === "port" || key === "to" ? !source.oneIn(20) : source.oneIn(4)))
-        .filter(([key]) => key !== "other" || source.oneIn(10))
-        .map(([key, choices]) => [key, source.pick(choices)]),
-    );
-    const quick = readQuickEntry(entry);
-    if (quick === null) continue;
-    taken += 1;
-    const story = `ILM_SEED=${source.seed}: ${JSON.stringify(entry)}`;
-    const slow = mappingEntry.safeParse(entry);
-    expect(slow.success, story).toBe(true);
-    expect(quick, story).toEqual(slow.data);
-  }
-  expect(taken).toBeGreaterThan(500);
 });

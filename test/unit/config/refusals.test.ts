@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import { IlmError } from "../../../src/errors.js";
-import { parseConfiguration } from "../../../src/config/load.js";
+import { parseConfiguration } from "../../../src/config/parse.js";
 import { NAME, problemsOf, refusal, withMappings } from "./support.js";
 
 /** The text, and the problems without the file's name. */

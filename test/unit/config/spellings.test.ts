@@ -9,7 +9,7 @@ import { parseMappingArgument } from "../../../src/config/argument.js";
 import { parseDestination } from "../../../src/config/destination.js";
 import { parseOnePort, parsePorts } from "../../../src/config/port.js";
 import { parseFrom, parseOn } from "../../../src/config/prefix.js";
-import { readQuickEntry } from "../../../src/config/quick-entry.js";
+import { readQuickEntry } from "../../../src/config/quick.js";
 import { mappingEntry } from "../../../src/config/schema.js";
 import { parseTarget } from "../../../src/config/target.js";
 import { formatProblem, IlmError, type Problem } from "../../../src/errors.js";

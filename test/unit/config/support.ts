@@ -1,7 +1,8 @@
 /** Short ways to a configuration and to everything that is said about one. */
 import { formatProblem, IlmError } from "../../../src/errors.js";
 import type { Mapping, RuleSet } from "../../../src/model/mapping.js";
-import { parseConfiguration, type Loaded } from "../../../src/config/load.js";
+import type { Loaded } from "../../../src/config/load.js";
+import { parseConfiguration } from "../../../src/config/parse.js";
 
 export const NAME = "rules.yaml";
 

@@ -1,0 +1,77 @@
+/** Documents that the quick reader did not take: by the schema, with everything that is wrong in our words. Brings in zod. */
+import { settingsOf, type Document } from "./document.js";
+import { explain } from "./issues.js";
+import type { Problem } from "../errors.js";
+import type { Problems } from "./problems.js";
+import {
+  configuration,
+  mappingEntry,
+  serviceEntry,
+  serviceName,
+  type MappingEntry,
+  type ServiceEntry,
+} from "./schema.js";
+import { formatPath, type Source } from "./source.js";
+
+export function validate(source: Source, problems: Problems): Document {
+  const { value } = source;
+  const result = configuration.safeParse(value);
+  if (result.success) {
+    const { services, mappings } = result.data;
+    if (services === undefined && mappings === undefined) {
+      problems.add({
+        severity: "error",
+        file: source.name,
+        ...source.place([]),
+        path: "",
+        message: "the document says nothing",
+        hint: "write mappings: [] for no mappings",
+      });
+    }
+    return {
+      source,
+      unsound: [],
+      services: Object.entries(services ?? {}),
+      mappings: mappings ?? [],
+      settings: settingsOf(result.data),
+    };
+  }
+  const findings = explain(result.error.issues, value)
+    .map(({ path, of, message, hint }): Problem => {
+      const place = source.place(path, of);
+      return {
+        severity: "error",
+        file: source.name,
+        ...place,
+        path: formatPath(path),
+        message,
+        hint,
+      };
+    })
+    .filter((finding) => !problems.hasAt(finding));
+  for (const finding of findings) problems.add(finding);
+  return { source, ...salvage(value) };
+}
+
+/** The entries that are right in a document that is not, so that their own problems are told in the same run. */
+function salvage(value: unknown): Omit<Document, "source"> {
+  const services: [string, ServiceEntry][] = [];
+  const mappings: (MappingEntry | null)[] = [];
+  const unsound: string[] = [];
+  const entries = { services, mappings, settings: {}, unsound };
+  if (typeof value !== "object" || value === null) return entries;
+  if ("services" in value && typeof value.services === "object" && value.services !== null) {
+    for (const [name, raw] of Object.entries(value.services)) {
+      const entry = serviceEntry.safeParse(raw);
+      if (entry.success && serviceName.safeParse(name).success) services.push([name, entry.data]);
+      else unsound.push(name);
+    }
+  }
+  if ("mappings" in value && Array.isArray(value.mappings)) {
+    for (const raw of value.mappings) {
+      const entry = mappingEntry.safeParse(raw);
+      mappings.push(entry.success ? entry.data : null);
+    }
+  }
+  return entries;
+}
