@@ -30,7 +30,6 @@ TS_SOURCES := $(shell find src tools bench test -name '*.ts') tsconfig.json pack
 
 TSC := node node_modules/typescript/bin/tsc
 # Few files instead of two hundred: most of the time that a command takes to start goes into finding modules.
-ROLLDOWN := node node_modules/rolldown/bin/cli.mjs
 VITEST := node node_modules/vitest/vitest.mjs run
 # Programs, namespaces and real daemons need root; a normal user becomes it for these commands only.
 AS_ROOT := tools/as-root.sh
@@ -152,8 +151,7 @@ dist/.built: $(BPF_OBJECTS) $(TS_SOURCES) node_modules/.package-lock.json
 	@node dist/tools/generate-abi.js
 	@echo "tsc"
 	@$(TSC) -p .
-	@echo "rolldown"
-	@$(ROLLDOWN) dist/src/main.js --dir dist/src/bundle --cleanDir --platform node --external koffi --format cjs >/dev/null
-	@printf '{ "type": "commonjs" }\n' >dist/src/bundle/package.json
+	@echo "bundle"
+	@node dist/tools/bundle.js .
 	@touch $@
 	@$(OWN)

@@ -16,6 +16,7 @@ export const layers = {
   demo: [],
   cli: ["demo", "daemon", "dataplane", "compile", "registry", "kernel", "abi", "config", "model"],
   main: ["cli"],
+  start: [],
 } as const satisfies Record<string, readonly string[]>;
 
 /** Importable by all; they import nothing. */

@@ -1,0 +1,89 @@
+// Goal: the bundle runs the same with bytecode, with none, and with what another V8 made.
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { BYTECODE_FILE, scriptOf, start } from "../../src/start.js";
+
+let folder: string;
+const told: unknown[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "ilm-start-"));
+  told.length = 0;
+  Object.assign(globalThis, { tell: (what: unknown) => told.push(what) });
+  writeFileSync(
+    join(folder, "main.js"),
+    'const { answer } = require("./part.js"); require("node:os"); tell(answer()); tell(require("./part.js").loads());',
+  );
+  writeFileSync(
+    join(folder, "part.js"),
+    "let loads = 0; loads++; exports.answer = () => 42; exports.loads = () => loads;",
+  );
+});
+
+afterEach(() => {
+  Reflect.deleteProperty(globalThis, "tell");
+  rmSync(folder, { recursive: true });
+});
+
+function writeBytecode(v8: string, part: Buffer): void {
+  const index = Buffer.from(JSON.stringify({ v8, chunks: { "part.js": [0, part.length] } }));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(index.length);
+  writeFileSync(join(folder, BYTECODE_FILE), Buffer.concat([length, index, part]));
+}
+
+test("a bundle without bytecode runs, each chunk once", () => {
+  start(folder, "main.js");
+  expect(told).toEqual([42, 1]);
+});
+
+test("a bundle runs with its bytecode, which V8 takes", () => {
+  const bytecode = scriptOf(folder, "part.js").createCachedData();
+  writeBytecode(process.versions.v8, bytecode);
+  start(folder, "main.js");
+  expect(told).toEqual([42, 1]);
+  expect(scriptOf(folder, "part.js", bytecode).cachedDataRejected).toBe(false);
+});
+
+test("bytecode of another V8 is not looked at", () => {
+  writeBytecode("1.2.3", Buffer.from("none"));
+  start(folder, "main.js");
+  expect(told).toEqual([42, 1]);
+});
+
+test("bytecode that V8 refuses is compiled anew", () => {
+  writeBytecode(process.versions.v8, Buffer.from("not what V8 makes"));
+  start(folder, "main.js");
+  expect(told).toEqual([42, 1]);
+});
+
+test("bytecode that cannot be read is an error", () => {
+  writeFileSync(join(folder, BYTECODE_FILE), "");
+  expect(() => start(folder, "main.js")).toThrow(RangeError);
+  expect(told).toEqual([]);
+});
+
+test("a stack trace names the chunk's file and line", () => {
+  writeFileSync(join(folder, "main.js"), "\ntell(new Error('here').stack);");
+  start(folder, "main.js");
+  expect(String(told[0])).toContain(`${join(folder, "main.js")}:2:`);
+});
+
+test("what was built has bytecode for every chunk that is ours, and V8 takes it", () => {
+  const built = join(import.meta.dirname, "../../dist/src/bundle");
+  copyFileSync(join(built, BYTECODE_FILE), join(folder, BYTECODE_FILE));
+  const bytes = readFileSync(join(folder, BYTECODE_FILE));
+  const length = bytes.readUInt32LE();
+  const { chunks } = JSON.parse(bytes.subarray(4, 4 + length).toString()) as {
+    chunks: Record<string, [number, number]>;
+  };
+  const names = Object.keys(chunks);
+  expect(names).toContain("main.js");
+  for (const [name, [offset, size]] of Object.entries(chunks)) {
+    const begin = 4 + length + offset;
+    const cached = bytes.subarray(begin, begin + size);
+    expect(scriptOf(built, name, cached).cachedDataRejected, name).toBe(false);
+  }
+});

@@ -1,0 +1,74 @@
+/**
+ * dist/src/main.js and everything that it imports -> dist/src/bundle: a chunk for each command's own code, and the bytecode of
+ * all chunks. Of what is ours, every function is compiled; of packages, those that `ilm check` calls: they have many more.
+ */
+import { readdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import type { Script } from "node:vm";
+import { build } from "rolldown";
+import { BYTECODE_FILE, runChunk, scriptOf, type BytecodeIndex } from "../src/start.js";
+
+const [root] = process.argv.slice(2);
+if (root === undefined) throw new Error("usage: node dist/tools/bundle.js CHECKOUT");
+const source = resolve(root, "dist", "src");
+const folder = join(source, "bundle");
+const packages = ["yaml", "zod", "commander", "koffi"];
+
+await build({
+  input: { main: join(source, "main.js"), start: join(source, "start.js") },
+  platform: "node",
+  // Native code, one package for each kind of machine.
+  external: /^@koromix\//,
+  logLevel: "warn",
+  output: {
+    dir: folder,
+    cleanDir: true,
+    format: "cjs",
+    dynamicImportInCjs: false,
+    codeSplitting: {
+      groups: packages.map((name) => ({ name, test: new RegExp(`/node_modules/${name}/`) })),
+    },
+  },
+});
+writeFileSync(join(folder, "package.json"), '{ "type": "commonjs" }\n');
+
+const scripts = new Map<string, Script>();
+process.argv = [process.argv0, "ilm", "check", "-f", join(root, "examples", "self-hosted.yaml")];
+process.stdout.write = () => true;
+runChunk(
+  folder,
+  "main.js",
+  () => undefined,
+  (chunk, script) => scripts.set(chunk, script),
+);
+process.on("exit", writeBytecode);
+
+function writeBytecode(): void {
+  const parts: Buffer[] = [];
+  const chunks: Record<string, [number, number]> = {};
+  let offset = 0;
+  for (const chunk of readdirSync(folder).toSorted()) {
+    if (!chunk.endsWith(".js") || chunk === "start.js") continue;
+    const isPackage = packages.some((name) => chunk.startsWith(`${name}-`));
+    const script = isPackage ? scripts.get(chunk) : compileAll(chunk);
+    if (script === undefined) continue;
+    const bytes = script.createCachedData();
+    chunks[chunk] = [offset, bytes.length];
+    parts.push(bytes);
+    offset += bytes.length;
+  }
+  const index: BytecodeIndex = { v8: process.versions.v8, chunks };
+  const head = Buffer.from(JSON.stringify(index));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(head.length);
+  writeFileSync(join(folder, BYTECODE_FILE), Buffer.concat([length, head, ...parts]));
+}
+
+/** The flag is set back at once: V8 refuses what was made under other flags than its own. */
+function compileAll(chunk: string): Script {
+  setFlagsFromString("--no-lazy");
+  const script = scriptOf(folder, chunk);
+  setFlagsFromString("--lazy");
+  return script;
+}
