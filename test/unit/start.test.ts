@@ -61,7 +61,7 @@ test("bytecode that V8 refuses is compiled anew", () => {
 
 test("bytecode that cannot be read is an error", () => {
   writeFileSync(join(folder, BYTECODE_FILE), "");
-  expect(() => start(folder, "main.js")).toThrow(RangeError);
+  expect(() => start(folder, "main.js")).toThrow(SyntaxError);
   expect(told).toEqual([]);
 });
 
