@@ -1,6 +1,6 @@
 /**
  * dist/src/main.js and everything that it imports -> dist/src/bundle: a chunk for each command's own code, and the bytecode of
- * all chunks. Of what is ours, every function is compiled; of packages, those that `ilm check` calls: they have many more.
+ * all chunks. Every function is compiled, but of the large packages those that `ilm check` calls: they have many more.
  */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -13,7 +13,7 @@ const [root] = process.argv.slice(2);
 if (root === undefined) throw new Error("usage: node dist/tools/bundle.js CHECKOUT");
 const source = resolve(root, "dist", "src");
 const folder = join(source, "bundle");
-const packages = ["yaml", "zod", "commander", "koffi"];
+const packages = ["yaml", "zod", "commander"];
 
 await build({
   input: { main: join(source, "main.js"), start: join(source, "start.js") },
@@ -51,9 +51,8 @@ function writeBytecode(): void {
   for (const chunk of readdirSync(folder).toSorted()) {
     if (!chunk.endsWith(".js") || chunk === "start.js") continue;
     const isPackage = packages.some((name) => chunk.startsWith(`${name}-`));
-    const script = isPackage ? scripts.get(chunk) : compileAll(chunk);
-    if (script === undefined) continue;
-    const bytes = script.createCachedData();
+    const called = isPackage ? scripts.get(chunk) : undefined;
+    const bytes = (called ?? compileAll(chunk)).createCachedData();
     chunks[chunk] = [offset, bytes.length];
     parts.push(bytes);
     offset += bytes.length;
