@@ -221,7 +221,7 @@ describe("under load", () => {
     async () => {
       const { server } = network;
       await underLoad(async () => {
-        for (let turn = 0; turn < 4; turn++) {
+        for (let turn = 0; turn < 2; turn++) {
           await server.ilmDone(["add", "udp:9000=127.0.1.10:6000"]);
           await apply(turn % 2 === 0 ? 3 : 0);
           await server.ilmDone(["remove", "udp:9000"]);
@@ -235,9 +235,9 @@ describe("under load", () => {
     { timeout: 120_000 },
     async () => {
       await underLoad(async () => {
-        for (const others of [300, 700, 1500, 3000]) await apply(others);
+        for (const others of [300, 1500]) await apply(others);
       });
-      expect((await network.server.mappings()).length).toBe(3003);
+      expect((await network.server.mappings()).length).toBe(1503);
     },
   );
 });

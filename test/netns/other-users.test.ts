@@ -6,11 +6,12 @@ import { afterEach, describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
 import { builtRoot, python } from "../support/paths.js";
 import { type RunResult, words } from "../support/process.js";
+import { sizes } from "../support/sizes.js";
 
 const network = useNetwork();
 const NOBODY = "65534";
 const asNobody = `setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups`;
-const rounds = 10_000;
+const rounds = sizes.raceRounds;
 
 const rules = "version: 1\nmappings:\n  - { port: 6000, to: 127.0.1.10 }\n";
 

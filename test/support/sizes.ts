@@ -28,10 +28,14 @@ export interface Sizes {
   readonly killSteps: number;
   /** Kills of add and remove over a large file. */
   readonly overlayKills: number;
+  /** Older releases that are upgraded from and to: the newest of them, and others that are drawn. */
+  readonly releases: number;
   /** Files, of the same one and a changed one, that are applied over the state of each older release. */
   readonly upgradeFiles: number;
   /** Things that are taken away at each unlucky moment of `run`. */
   readonly tamperings: number;
+  /** Rounds of a race against a user for a path. */
+  readonly raceRounds: number;
 }
 
 const sample: Sizes = {
@@ -48,8 +52,10 @@ const sample: Sizes = {
   remapRestarts: 50,
   killSteps: 2,
   overlayKills: 6,
+  releases: 2,
   upgradeFiles: 1,
   tamperings: 2,
+  raceRounds: 2_000,
 };
 
 const whole: Sizes = {
@@ -66,8 +72,10 @@ const whole: Sizes = {
   remapRestarts: 300,
   killSteps: Infinity,
   overlayKills: 60,
+  releases: Infinity,
   upgradeFiles: 2,
   tamperings: Infinity,
+  raceRounds: 10_000,
 };
 
 function chosen(): Sizes {
