@@ -4,6 +4,10 @@ _ilm() {
   COMPREPLY=()
   case $previous in
     --netns) mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current"); return ;;
+    --protocol) COMPREPLY=(); return ;;
+    --port) COMPREPLY=(); return ;;
+    --to) COMPREPLY=(); return ;;
+    --limit) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
     --count) COMPREPLY=(); return ;;
@@ -15,6 +19,10 @@ _ilm() {
   for ((index = 1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --netns) index=$((index + 1)) ;;
+      --protocol) index=$((index + 1)) ;;
+      --port) index=$((index + 1)) ;;
+      --to) index=$((index + 1)) ;;
+      --limit) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --interface) index=$((index + 1)) ;;
       --count) index=$((index + 1)) ;;
@@ -29,7 +37,7 @@ _ilm() {
   case $command in
     "") words="status mappings listeners flows explain monitor audit doctor check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
     status) words="-V --version --json --netns --no-color -h --help" ;;
-    mappings) words="-V --version --json --netns --no-color -h --help" ;;
+    mappings) words="--protocol --port --to --limit -V --version --json --netns --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
     flows) words="-V --version --json --netns --no-color -h --help" ;;
     explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
@@ -40,12 +48,12 @@ _ilm() {
     diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;
     run) words="-f --file --over-newer -V --version --json --netns --no-color -h --help" ;;
-    apply) words="-f --file --wait --over-newer -V --version --json --netns --no-color -h --help" ;;
-    add) words="--replace --wait -V --version --json --netns --no-color -h --help" ;;
-    remove) words="--wait -V --version --json --netns --no-color -h --help" ;;
-    off) words="--wait -V --version --json --netns --no-color -h --help" ;;
-    on) words="--wait -V --version --json --netns --no-color -h --help" ;;
-    unload) words="--wait -V --version --json --netns --no-color -h --help" ;;
+    apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --no-color -h --help" ;;
+    add) words="--replace --dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
+    remove) words="--dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
+    off) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
+    on) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
+    unload) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
     demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
     schema) words="-V --version --json --netns --no-color -h --help" ;;
     completion) words="-V --version --json --netns --no-color -h --help bash zsh fish" ;;

@@ -47,13 +47,18 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         mappings)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--protocol[only those of tcp, or of udp]:PROTOCOL: ' \
+            '--port[only those that are for this port]:PORT: ' \
+            '--to[only those that lead there: an address or a service, with a port or without one]:DESTINATION: ' \
+            '--limit[at most so many, the first of them]:NUMBER: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
-            '(-h --help)--help[show help]' ;;
+            '(-h --help)--help[show help]' \
+            '*:only the mappings of these names: ' ;;
         listeners)
           _arguments '--mapped[only those that a mapping leads to]' \
             '(-V --version)-V[show the version]' \
@@ -157,7 +162,9 @@ _ilm() {
         apply)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it cannot be done]' \
             '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (--json has it always)]' \
             '--over-newer[also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -169,7 +176,9 @@ _ilm() {
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         add)
           _arguments '--replace[take the place of a mapping of the same name that was added before]' \
+            '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it cannot be done]' \
             '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (--json has it always)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -179,7 +188,9 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         remove)
-          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+          _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it cannot be done]' \
+            '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (--json has it always)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -190,6 +201,7 @@ _ilm() {
             '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
         off)
           _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (--json has it always)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -199,6 +211,7 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         on)
           _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (--json has it always)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -208,6 +221,7 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         unload)
           _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (--json has it always)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

@@ -1,15 +1,18 @@
 /** `ilm add`: mappings at run time, beside those of the file. */
 import { performChange } from "../daemon/perform.js";
 import type { Mapping, Origin } from "../model/mapping.js";
+import { recordSteps, stepTimes } from "../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "./context.js";
 import { warnOfHost } from "../daemon/host-warnings.js";
+import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { noteWarnings } from "./render/error.js";
 import { describeMapping, mappingShape } from "./render/mapping.js";
+import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
-export interface AddOptions extends WaitOptions {
+export interface AddOptions extends WaitOptions, TimingOptions, DryRunOptions {
   /** Takes the place of a mapping of the same name that was added before. */
   readonly replace?: boolean;
 }
@@ -21,6 +24,7 @@ export async function add(
   options: AddOptions,
   texts: readonly string[],
 ): Promise<void> {
+  recordSteps(STARTING);
   const wait = { waitSeconds: waitSeconds(options) };
   const { parseMappingArgument } = await import("../config/argument.js");
   await withDataPlane(async (dataPlane) => {
@@ -28,16 +32,24 @@ export async function add(
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
     const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
     const replace = options.replace === true;
-    const performed = await performChange(dataPlane, { kind: "add", mappings, replace }, wait);
+    const change = { kind: "add", mappings, replace } as const;
     const warnings = await warnOfHost(given, services);
+    if (options.dryRun === true) {
+      noteWarnings(context, warnings);
+      await printDryRun(context, change, { ...options, warnings });
+      return;
+    }
+    const performed = await performChange(dataPlane, change, wait);
+    const timing = stepTimes();
     noteWarnings(context, warnings);
     const added = mappings.map((mapping) => mappingShape(mapping, true));
     await print(
       context,
-      { ...performed, added, warnings },
+      { ...performed, added, warnings, timing },
       () =>
         mappings.map((mapping) => `${mapping.name}: ${describeMapping(mapping)}\n`).join("") +
-        describePerformed(performed),
+        describePerformed(performed) +
+        describeTiming(options, timing),
     );
   });
 }

@@ -7,21 +7,36 @@ import {
 } from "../daemon/changes.js";
 import { performChange, type Performed } from "../daemon/perform.js";
 import type { ApplyOptions } from "../dataplane/types.js";
+import { recordSteps, stepTimes } from "../progress.js";
 import { print, type Context } from "./context.js";
+import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
 import { count, indent } from "./render/text.js";
+import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
 import { unreachedWarnings } from "./unreached.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
+export type ApplyCommandOptions = SourceOptions &
+  WaitOptions &
+  TimingOptions &
+  DryRunOptions &
+  ApplyOptions;
+
 export async function apply(
   context: Context,
-  { overNewer, ...options }: SourceOptions & WaitOptions & ApplyOptions,
+  { overNewer, ...options }: ApplyCommandOptions,
   mappings: readonly string[],
 ): Promise<void> {
+  recordSteps(STARTING);
   const how = { waitSeconds: waitSeconds(options), overNewer };
   const { source, given, file, warnings } = await loadWanted(options, mappings);
+  if (options.dryRun === true) {
+    noteWarnings(context, warnings);
+    await printDryRun(context, { kind: "apply", source, given, file }, { ...options, warnings });
+    return;
+  }
   const { performed, unreached } = await withDataPlane(async (dataPlane) => {
     const done = await performChange(dataPlane, { kind: "apply", source, given, file }, how);
     return {
@@ -33,15 +48,17 @@ export async function apply(
       ),
     };
   });
+  const timing = stepTimes();
   noteWarnings(context, warnings);
   await print(
     context,
-    { ...performed, warnings, unreached },
+    { ...performed, warnings, unreached, timing },
     () =>
       describePerformed(performed) +
       unreached
         .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
-        .join(""),
+        .join("") +
+      describeTiming(options, timing),
   );
 }
 

@@ -1,6 +1,7 @@
 /** The commands that look and never change anything. */
 import { Argument, Option } from "commander";
 import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
+import type { ChoiceOptions } from "./chosen.js";
 import type { ExplainOptions } from "./explain.js";
 import type { ImportOptions } from "./import.js";
 import type { ListenersOptions } from "./listeners.js";
@@ -27,15 +28,33 @@ export function defineNouns(define: Define): void {
     description: [
       "Counters are lookups and not packets: ICMP errors and GRO look up for UDP too. They carry on across changes as long as a mapping keeps its name and protocol.",
     ],
+    arguments: [new Argument("[NAME...]", "only the mappings of these names")],
+    options: [
+      new Option("--protocol <PROTOCOL>", "only those of tcp, or of udp").choices(["tcp", "udp"]),
+      new Option("--port <PORT>", "only those that are for this port"),
+      new Option(
+        "--to <DESTINATION>",
+        "only those that lead there: an address or a service, with a port or without one",
+      ),
+      new Option("--limit <NUMBER>", "at most so many, the first of them"),
+    ],
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
+      { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
       {
         command: "ilm mappings --json | jq '.[] | select(any(.to[]; .listening) | not) | .name'",
         purpose: "mappings for which nobody listens",
       },
     ],
     json: "[{name, protocol, port, on: [prefix], to: [{address, port, service, listening, listener, wildcardWouldAnswer}], existing, miss, runtime, origin, counters: {existing, selected, missed, errors}, obstacles: [{kind, sure, message, remedy}] | null}]",
-    task: () => async (context) => (await import("./mappings.js")).mappings(context),
+    task:
+      ([names], options) =>
+      async (context) =>
+        (await import("./mappings.js")).mappings(
+          context,
+          options as ChoiceOptions,
+          names as string[],
+        ),
   });
   define({
     name: "listeners",

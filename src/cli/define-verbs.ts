@@ -2,16 +2,21 @@
 import { Argument, Option } from "commander";
 import type { AddOptions } from "./add.js";
 import {
+  dryRunOption,
   fileOption,
   groups,
   MAPPING_WORDS,
   mappingsArgument,
   overNewerOption,
+  timingOption,
   waitOption,
   type Define,
 } from "./define.js";
 import type { ApplyOptions } from "../dataplane/types.js";
 import type { SourceOptions } from "./load.js";
+import type { ApplyCommandOptions } from "./apply.js";
+import type { RemoveOptions } from "./remove.js";
+import type { TimingOptions } from "./timing.js";
 import type { WaitOptions } from "./wait.js";
 
 export function defineVerbs(define: Define): void {
@@ -59,19 +64,19 @@ export function defineVerbs(define: Define): void {
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
-    options: [fileOption(), waitOption(), overNewerOption()],
+    options: [fileOption(), dryRunOption(), waitOption(), timingOption(), overNewerOption()],
     examples: [
       { command: "ilm apply -f /etc/ilm/ilm.yaml", purpose: "a file" },
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
-    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}]}',
+    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}], timing: [{step, milliseconds}]}; with --dry-run that of `ilm diff`, and dryRun: true, warnings',
     task:
       ([mappings], options) =>
       async (context) =>
         (await import("./apply.js")).apply(
           context,
-          options as SourceOptions & WaitOptions & ApplyOptions,
+          options as ApplyCommandOptions,
           mappings as string[],
         ),
   });
@@ -86,7 +91,9 @@ export function defineVerbs(define: Define): void {
     arguments: [new Argument("<MAPPING...>", "e.g. tcp:8080=127.0.1.10:80")],
     options: [
       new Option("--replace", "take the place of a mapping of the same name that was added before"),
+      dryRunOption(),
       waitOption(),
+      timingOption(),
     ],
     examples: [
       { command: "ilm add tcp:8080=127.0.1.10:80", purpose: "one more port for a daemon" },
@@ -95,7 +102,7 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, added: [mapping], warnings}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, added: [mapping], warnings, timing}; with --dry-run as apply",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -109,13 +116,13 @@ export function defineVerbs(define: Define): void {
       "By name, or by the very text that they were added with. Mappings of a file are removed in the file.",
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
-    options: [waitOption()],
+    options: [dryRunOption(), waitOption(), timingOption()],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, removed: [name]}",
+    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, removed: [name], timing}; with --dry-run as apply",
     task:
       ([names], options) =>
       async (context) =>
-        (await import("./remove.js")).remove(context, options as WaitOptions, names as string[]),
+        (await import("./remove.js")).remove(context, options as RemoveOptions, names as string[]),
   });
   define({
     name: "off",
@@ -127,10 +134,10 @@ export function defineVerbs(define: Define): void {
     examples: [
       { command: "ilm off", purpose: "is it ilm? Look without, and go back with `ilm on`" },
     ],
-    json: "{off, changed, generation, by}",
-    options: [waitOption()],
+    json: "{off, changed, generation, by, timing}",
+    options: [waitOption(), timingOption()],
     task: (_, options) => async (context) =>
-      (await import("./off.js")).off(context, options as WaitOptions),
+      (await import("./off.js")).off(context, options as WaitOptions & TimingOptions),
   });
   define({
     name: "on",
@@ -138,10 +145,10 @@ export function defineVerbs(define: Define): void {
     summary: "decide again, as before `ilm off`",
     description: ["By the rules that are in force now."],
     examples: [{ command: "ilm on", purpose: "after `ilm off`" }],
-    json: "{off, changed, generation, by}",
-    options: [waitOption()],
+    json: "{off, changed, generation, by, timing}",
+    options: [waitOption(), timingOption()],
     task: (_, options) => async (context) =>
-      (await import("./on.js")).on(context, options as WaitOptions),
+      (await import("./on.js")).on(context, options as WaitOptions & TimingOptions),
   });
   define({
     name: "unload",
@@ -150,10 +157,10 @@ export function defineVerbs(define: Define): void {
     description: [
       "Programs, maps, links, files, and the addresses that ilm put on lo. A daemon that is at work ends with it.",
     ],
-    options: [waitOption()],
+    options: [waitOption(), timingOption()],
     examples: [{ command: "ilm unload", purpose: "as if ilm had never been there" }],
-    json: "{unloaded, by}",
+    json: "{unloaded, by, timing}",
     task: (_, options) => async (context) =>
-      (await import("./unload.js")).unload(context, options as WaitOptions),
+      (await import("./unload.js")).unload(context, options as WaitOptions & TimingOptions),
   });
 }

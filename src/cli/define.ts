@@ -65,6 +65,13 @@ export const waitOption = (): Option =>
     "--wait <SECONDS>",
     "give up when another writer keeps this change waiting for so long (default: 30)",
   );
+export const dryRunOption = (): Option =>
+  new Option(
+    "--dry-run",
+    "change nothing: show what would change, as `ilm diff` does, or why it cannot be done",
+  );
+export const timingOption = (): Option =>
+  new Option("--timing", "show how long each step took (--json has it always)");
 export const overNewerOption = (): Option =>
   new Option(
     "--over-newer",

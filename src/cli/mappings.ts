@@ -3,13 +3,14 @@ import { allMappings, type Destination, type Mapping } from "../model/mapping.js
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
 import { allDestinationStates, type DestinationState } from "../registry/registry.js";
+import { chooseMappings, describeChoice, parseChoice, type ChoiceOptions } from "./chosen.js";
 import { print, type Context } from "./context.js";
 import type { Obstacle } from "./obstacles.js";
 import { ownersOf } from "./owners.js";
 import { describeOwner } from "./render/listener.js";
 import { describeDestination, mappingShape } from "./render/mapping.js";
 import { renderTable, type Column } from "./render/table.js";
-import { printable } from "./render/text.js";
+import { count, printable } from "./render/text.js";
 import { noteObstacles, surveyMappings, type Survey } from "./survey.js";
 import { withDataPlane } from "./with-data-plane.js";
 
@@ -33,7 +34,12 @@ interface DestinationRow {
   readonly wildcard: Listener | null;
 }
 
-export async function mappings(context: Context): Promise<void> {
+export async function mappings(
+  context: Context,
+  options: ChoiceOptions,
+  names: readonly string[],
+): Promise<void> {
+  const choice = parseChoice(names, options);
   const found = await withDataPlane(async (dataPlane) => {
     const inForce = dataPlane.inForce();
     if (inForce === null) return null;
@@ -43,29 +49,46 @@ export async function mappings(context: Context): Promise<void> {
     const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
     const survey = surveyMappings(dataPlane, rules);
-    const rows = allMappings(rules).map((mapping, index): Row => ({
-      mapping,
-      obstacles: obstaclesOf(survey, index),
-      runtime: index >= fromFile,
-      counters: counters[index] ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-      destinations: destinationRows(mapping, states[index] ?? []),
-    }));
+    const all = allMappings(rules);
+    const { indexes, total } = chooseMappings(all, choice);
+    const rows = indexes.flatMap((index): Row[] => {
+      const mapping = all[index];
+      if (mapping === undefined) return [];
+      return [
+        {
+          mapping,
+          obstacles: obstaclesOf(survey, index),
+          runtime: index >= fromFile,
+          counters: counters[index] ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+          destinations: destinationRows(mapping, states[index] ?? []),
+        },
+      ];
+    });
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
     );
     const ownerOf = await ownersOf(used.filter((listener) => listener !== null));
-    if (!context.json) noteObstacles(context, survey, rules);
-    return { rows, ownerOf };
+    const shown = new Set(indexes);
+    const inTheWay = survey.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
+    if (!context.json) noteObstacles(context, { ...survey, found: inTheWay }, rules);
+    if (total > rows.length)
+      context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
+    return { rows, ownerOf, none: all.length === 0 };
   });
   if (found === null) {
     await print(context, [], () => "nothing is loaded\n");
     return;
   }
-  const { rows, ownerOf } = found;
+  const { rows, ownerOf, none } = found;
   await print(
     context,
     rows.map((row) => rowShape(row, ownerOf)),
-    () => renderRows(context, rows, ownerOf),
+    () => {
+      if (rows.length > 0) return renderRows(context, rows, ownerOf);
+      return none
+        ? "no mappings are in force\n"
+        : `no mapping ${describeChoice(choice)} is in force\n`;
+    },
   );
 }
 
@@ -134,7 +157,6 @@ const columns: readonly Column[] = [
 
 function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
   const { colours, width } = context;
-  if (rows.length === 0) return "no mappings are in force\n";
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
     const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
     const answered = destinations.some(({ listener }) => listener !== null);

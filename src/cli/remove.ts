@@ -1,16 +1,22 @@
 /** `ilm remove`: takes back what `ilm add` gave. */
 import { performChange } from "../daemon/perform.js";
+import { recordSteps, stepTimes } from "../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "./context.js";
+import { printDryRun, type DryRunOptions } from "./dry-run.js";
+import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
+
+export type RemoveOptions = WaitOptions & TimingOptions & DryRunOptions;
 
 /** Each is a mapping's name, or the very text that it was added with. */
 export async function remove(
   context: Context,
-  options: WaitOptions,
+  options: RemoveOptions,
   texts: readonly string[],
 ): Promise<void> {
+  recordSteps(STARTING);
   const wait = { waitSeconds: waitSeconds(options) };
   await withDataPlane(async (dataPlane) => {
     const rules = dataPlane.inForce()?.rules;
@@ -25,7 +31,17 @@ export async function remove(
       const mappings = parseMappingArgument(text, rules?.file.services ?? []);
       names.push(...new Set(mappings.map((mapping) => mapping.name)));
     }
-    const performed = await performChange(dataPlane, { kind: "remove", names }, wait);
-    await print(context, { ...performed, removed: names }, () => describePerformed(performed));
+    const change = { kind: "remove", names } as const;
+    if (options.dryRun === true) {
+      await printDryRun(context, change, options);
+      return;
+    }
+    const performed = await performChange(dataPlane, change, wait);
+    const timing = stepTimes();
+    await print(
+      context,
+      { ...performed, removed: names, timing },
+      () => describePerformed(performed) + describeTiming(options, timing),
+    );
   });
 }

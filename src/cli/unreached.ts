@@ -9,6 +9,7 @@ import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "./mptcp.js";
 import { ownersOf } from "./owners.js";
 import { describeListener, describeNat } from "./render/listener.js";
+import { beginStep } from "../progress.js";
 import { printable } from "./render/text.js";
 import type { Warning } from "./warnings.js";
 
@@ -18,6 +19,7 @@ export async function unreachedWarnings(
   listeners: () => readonly Listener[],
   following: boolean,
 ): Promise<Warning[]> {
+  beginStep("looking for what is in the way");
   const inForce = dataPlane.inForce();
   if (inForce === null) return [];
   const means = meansOf(dataPlane);

@@ -1,8 +1,10 @@
 /** Opens the data plane for the length of one piece of work. */
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
+import { beginStep } from "../progress.js";
 
 export async function withDataPlane<T>(work: (dataPlane: DataPlane) => T | Promise<T>): Promise<T> {
+  beginStep("opening the data plane");
   const { openDataPlane } = await import("../dataplane/open.js");
   const dataPlane = openDataPlane();
   try {

@@ -28,6 +28,7 @@ export async function performChange(
   { waitSeconds, ...options }: PerformOptions = {},
 ): Promise<Performed> {
   const { netnsInode } = dataPlane;
+  beginStep("waiting for other writers");
   const instead = (): Promise<ChangeResult | null> => handOver(netnsInode, change);
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };

@@ -33,6 +33,7 @@ import type { Listener } from "../model/listener.js";
 import { type Rules, allMappings, mappingAt } from "../model/mapping.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import { printable } from "../printable.js";
+import { beginStep } from "../progress.js";
 import { version } from "../version.js";
 import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
 import { Follower } from "./follower.js";
@@ -389,6 +390,7 @@ class KernelDataPlane implements DataPlane {
       // A packet that passed the old ingress program has been through sk_lookup then.
       waitForPrograms();
     }
+    beginStep("switching over");
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation, { side: description.side, off });
     generation.programs.setIngress(registry);
@@ -405,6 +407,7 @@ class KernelDataPlane implements DataPlane {
     earlier?.close();
     this.#earlier = undefined;
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
+    beginStep("attaching and cleaning up");
     // Also what was taken away since the change was prepared.
     const restored = [...repaired, ...this.#steer()];
     this.#removeLeftovers(pins, this.#loaded);
@@ -438,6 +441,7 @@ class KernelDataPlane implements DataPlane {
 
   /** What has to be before a change: the addresses, and nothing of those who are gone. */
   #prepare(pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
+    beginStep("looking at what is attached");
     removeEnded(this.netnsInode);
     const link = pins.lookupLink();
     // Another version's state goes on deciding until ours is in force.

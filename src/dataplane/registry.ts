@@ -61,6 +61,7 @@ import { vrfIndexes } from "../kernel/interfaces.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Family, addressBytes } from "../model/address.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
+import { beginStep } from "../progress.js";
 import { putEntries } from "./entries.js";
 import { objectPath } from "./objects.js";
 import { type Pins, folderName, stagingName } from "../kernel/pins.js";
@@ -306,6 +307,7 @@ export class Registry {
         inherited.push(map);
         object.reuse(name, map);
       }
+      beginStep("loading the programs");
       object.load();
       for (const name of registryMaps) maps.set(name, object.map(name));
       for (const name of pinnedPrograms) programs.set(name, object.program(`ilm_${name}`));

@@ -511,7 +511,7 @@ function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
 export type TableMap = (name: Resized | "sides" | "ports" | OverlayTable) => BpfMap;
 
 function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) => void): void {
-  beginStep(`filling the table ${name}`);
+  beginStep(`filling the table ${name}`, "filling the tables");
   put(map(name));
 }
 

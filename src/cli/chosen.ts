@@ -1,0 +1,114 @@
+/** Which of the mappings in force a listing shows: by name, protocol, port and destination, and how many at most. */
+import { parseDestination } from "../config/destination.js";
+import { parseOnePort } from "../config/port.js";
+import { nearest } from "../config/suggest.js";
+import { formatTarget, type Target } from "../config/target.js";
+import { IlmError } from "../errors.js";
+import type { Destination, Mapping, Protocol } from "../model/mapping.js";
+import { portsContain } from "../model/ports.js";
+
+/** As given on the command line. */
+export interface ChoiceOptions {
+  readonly protocol?: Protocol;
+  readonly port?: string;
+  readonly to?: string;
+  readonly limit?: string;
+}
+
+export interface Choice {
+  readonly names: ReadonlySet<string>;
+  readonly protocol: Protocol | undefined;
+  /** It is one of those that the mapping is for. */
+  readonly port: number | undefined;
+  readonly to: Target | undefined;
+  readonly limit: number;
+}
+
+/** Throws USAGE. */
+export function parseChoice(names: readonly string[], options: ChoiceOptions): Choice {
+  return {
+    names: new Set(names),
+    protocol: options.protocol,
+    port: options.port === undefined ? undefined : parsePort(options.port),
+    to: options.to === undefined ? undefined : parseTo(options.to),
+    limit: options.limit === undefined ? Infinity : parseLimit(options.limit),
+  };
+}
+
+function parsePort(text: string): number {
+  const port = parseOnePort(text);
+  if (!port.ok) throw usage("--port", port.reason, port.hint);
+  return port.port;
+}
+
+function parseTo(text: string): Target {
+  const parsed = parseDestination(text);
+  if (!parsed.ok) throw usage("--to", parsed.reason, parsed.hint);
+  return parsed.target;
+}
+
+function parseLimit(text: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw usage("--limit", `${JSON.stringify(text)} is not a number of mappings`, "write 20");
+}
+
+function usage(option: string, reason: string, hint: string): IlmError {
+  return new IlmError("USAGE", `${option}: ${reason}`, {
+    remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
+  });
+}
+
+export interface Chosen {
+  /** Places of the mappings to be shown among all, in their order. */
+  readonly indexes: readonly number[];
+  /** How many were chosen, also those beyond the limit. */
+  readonly total: number;
+}
+
+/** Throws NOT_FOUND for a name that no mapping has. */
+export function chooseMappings(mappings: readonly Mapping[], choice: Choice): Chosen {
+  refuseUnknown(mappings, choice.names);
+  const indexes: number[] = [];
+  let total = 0;
+  for (const [index, mapping] of mappings.entries()) {
+    if (!isChosen(mapping, choice)) continue;
+    total++;
+    if (indexes.length < choice.limit) indexes.push(index);
+  }
+  return { indexes, total };
+}
+
+function isChosen(mapping: Mapping, { names, protocol, port, to }: Choice): boolean {
+  return (
+    (names.size === 0 || names.has(mapping.name)) &&
+    (protocol === undefined || mapping.protocol === protocol) &&
+    (port === undefined || portsContain(mapping.ports, port)) &&
+    (to === undefined || mapping.to.some((destination) => leadsTo(mapping, destination, to)))
+  );
+}
+
+function leadsTo(mapping: Mapping, { address, port, service }: Destination, to: Target): boolean {
+  if (to.kind === "address" ? to.address !== address : to.service !== service) return false;
+  if (to.port === "same") return true;
+  return port === "same" ? portsContain(mapping.ports, to.port) : port === to.port;
+}
+
+function refuseUnknown(mappings: readonly Mapping[], names: ReadonlySet<string>): void {
+  if (names.size === 0) return;
+  const known = new Set(mappings.map(({ name }) => name));
+  const unknown = [...names].find((name) => !known.has(name));
+  if (unknown === undefined) return;
+  const meant = nearest(unknown, [...known]);
+  throw new IlmError("NOT_FOUND", `there is no mapping named ${unknown}`, {
+    remedy: `${meant === null ? "" : `Did you mean ${meant}? `}\`ilm mappings\` lists what is in force.`,
+  });
+}
+
+/** What was asked for, for "no mapping ...": "of tcp for port 443 to web". */
+export function describeChoice({ protocol, port, to }: Choice): string {
+  return [
+    ...(protocol === undefined ? [] : [`of ${protocol}`]),
+    ...(port === undefined ? [] : [`for port ${port}`]),
+    ...(to === undefined ? [] : [`to ${formatTarget(to)}`]),
+  ].join(" ");
+}

@@ -1,0 +1,21 @@
+/** How long a change took, step by step: in its JSON always, and for a person with `--timing`. */
+import type { StepTime } from "../progress.js";
+import { printable } from "./render/text.js";
+
+export interface TimingOptions {
+  readonly timing?: boolean;
+}
+
+/** What `recordSteps` calls the time before a command's first step. */
+export const STARTING = "starting";
+
+/** Nothing unless it was asked for. */
+export function describeTiming({ timing }: TimingOptions, times: readonly StepTime[]): string {
+  if (timing !== true) return "";
+  const total = times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  return [...times, { step: "all of it", milliseconds: total }]
+    .map(
+      ({ step, milliseconds }) => `${milliseconds.toFixed(1).padStart(8)} ms  ${printable(step)}\n`,
+    )
+    .join("");
+}

@@ -1,0 +1,97 @@
+// Goal: `ilm mappings` shows those that were asked for, and says what is wrong with a question.
+import { describe, expect, test } from "vitest";
+import {
+  chooseMappings,
+  describeChoice,
+  parseChoice,
+  type ChoiceOptions,
+} from "../../../src/cli/chosen.js";
+import { IlmError } from "../../../src/errors.js";
+import { ruleSetOf } from "../config/support.js";
+
+const { mappings } = ruleSetOf(`version: 1
+services:
+  web: { address: [127.0.1.10, "fd5e:ed00::10"] }
+  dns: { address: 127.0.1.53 }
+mappings:
+  - { name: site, port: [80, 443], to: web }
+  - { name: high, port: 8000-8099, to: ["127.0.1.20:9000", web] }
+  - { name: names, protocol: [tcp, udp], port: 53, to: "dns:5353" }
+  - { name: shell, port: 22, to: "*:22" }
+`);
+
+function chosen(options: ChoiceOptions, ...names: readonly string[]): string[] {
+  return chooseMappings(mappings, parseChoice(names, options)).indexes.map((index) => {
+    const mapping = mappings[index];
+    return `${mapping?.protocol}:${mapping?.name}`;
+  });
+}
+
+describe("those are shown", () => {
+  test.each<[string, ChoiceOptions, string[], string[]]>([
+    ["of a name, of both protocols", {}, ["names"], ["tcp:names", "udp:names"]],
+    [
+      "of several names, in the order of the rules",
+      {},
+      ["shell", "site"],
+      ["tcp:site", "tcp:shell"],
+    ],
+    ["of a protocol", { protocol: "udp" }, [], ["udp:names"]],
+    ["whose ports have the port", { port: "8050" }, [], ["tcp:high"]],
+    ["to a service", { to: "web" }, [], ["tcp:site", "tcp:high"]],
+    ["to a service's port that is the one dialled", { to: "web:443" }, [], ["tcp:site"]],
+    ["to an address of a service", { to: "127.0.1.10" }, [], ["tcp:site", "tcp:high"]],
+    ["to an IPv6 address and port", { to: "[fd5e:ed00::10]:80" }, [], ["tcp:site"]],
+    ["to a port that is another than was dialled", { to: "127.0.1.20:9000" }, [], ["tcp:high"]],
+    ["to the wildcard", { to: "*" }, [], ["tcp:shell"]],
+    ["that are all of this", { protocol: "tcp", port: "53", to: "dns" }, [], ["tcp:names"]],
+    ["of nothing that there is", { port: "1" }, [], []],
+    ["up to the limit", { limit: "2" }, [], ["tcp:site", "tcp:high"]],
+  ])("%s", (_title, options, names, expected) => {
+    expect(chosen(options, ...names)).toEqual(expected);
+  });
+
+  test("and those beyond the limit are counted", () => {
+    const { indexes, total } = chooseMappings(mappings, parseChoice([], { limit: "1" }));
+    expect(indexes).toEqual([0]);
+    expect(total).toBe(mappings.length);
+  });
+});
+
+test("what was asked for is told in words", () => {
+  const choice = parseChoice([], { protocol: "tcp", port: "443", to: "web:80" });
+  expect(describeChoice(choice)).toBe("of tcp for port 443 to web:80");
+});
+
+function errorOf(act: () => unknown): IlmError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof IlmError) return error;
+    throw error;
+  }
+  throw new Error("it was not refused");
+}
+
+describe("refused", () => {
+  test.each<[ChoiceOptions, string]>([
+    [{ port: "http" }, "--port: "],
+    [{ port: "0" }, "--port: "],
+    [{ port: "80-90" }, "--port: "],
+    [{ to: "0.0.0.0" }, "--to: "],
+    [{ to: "web:" }, "--to: "],
+    [{ limit: "0" }, "--limit: "],
+    [{ limit: "many" }, "--limit: "],
+  ])("is %o, with what would be right", (options, begin) => {
+    const { code, message, remedy } = errorOf(() => parseChoice([], options));
+    expect(code).toBe("USAGE");
+    expect(message.startsWith(begin)).toBe(true);
+    expect(remedy).toMatch(/^\S.*\.$/);
+  });
+
+  test("is a name that no mapping has, with the one that was meant", () => {
+    const { code, message, remedy } = errorOf(() => chosen({}, "siet"));
+    expect([code, message]).toEqual(["NOT_FOUND", "there is no mapping named siet"]);
+    expect(remedy).toBe("Did you mean site? `ilm mappings` lists what is in force.");
+  });
+});
