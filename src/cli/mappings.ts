@@ -71,8 +71,9 @@ export async function mappings(
     const shown = new Set(indexes);
     const inTheWay = survey.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
     if (!context.json) noteObstacles(context, { ...survey, found: inTheWay }, rules);
-    if (total > rows.length)
+    if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
+    }
     return { rows, ownerOf, none: all.length === 0 };
   });
   if (found === null) {
