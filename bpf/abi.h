@@ -236,8 +236,8 @@ struct ilm_destination {
 ILM_ASSERT_SIZE(struct ilm_destination, 24);
 
 /*
- * `selected`: of UDP, what is put into the queue of a process's socket; of TCP, what sk_lookup or ingress decided. The others: what
- * sk_lookup decided, which is behind the firewall. Without ingress, of UDP also look-ups without a packet: of GRO, and for ICMP errors.
+ * All behind the firewall: what sk_lookup decided, and `selected` also what ingress did, when it comes to the socket: UDP into its queue, a
+ * SYN to the listener. Without ingress, of UDP also look-ups without a packet: of GRO, and for ICMP errors.
  */
 struct ilm_counters {
 	__u64 existing;
@@ -410,14 +410,14 @@ struct ilm_token {
 ILM_ASSERT_SIZE(struct ilm_token, 8);
 
 /*
- * registry/handed[]: datagrams that ingress gave to a process's socket, until they are put into its queue and counted. A datagram carries
- * the number of its place, + 1, in `tc_index`, which only queues at egress use. Each CPU has places of its own and takes them in turn, but
+ * registry/handed[]: packets that ingress gave to a process's socket, until they come to that and are counted. A packet carries the
+ * number of its place, + 1, in `tc_index`, which only queues at egress use. Each CPU has places of its own and takes them in turn, but
  * for one that is free again; so what is dropped on the way needs no care.
  */
 #define ILM_HANDED 16384	/* power of two */
 #define ILM_HANDED_EACH 256	/* of one CPU at most: more than are on their way between two of its interrupts, and few enough for its cache */
 struct ilm_handed {
-	__be32 remote;		/* last word of the address; by this and the ports it is known that the number is ours */
+	__u32 ends;		/* where it comes from, and whose it is (handed_ends); by this and the ports it is known that the number is ours */
 	__u16 remote_port;	/* host byte order */
 	__u16 port;		/* that was dialled; host byte order; 0: it has been counted */
 	__u32 counter;		/* into `counters`, of the program set and generation that decided */

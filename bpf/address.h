@@ -99,4 +99,10 @@ static __always_inline __u32 endpoint_bucket(const struct ilm_endpoint *e)
 	return address_hash(e->address, seed) & (ILM_FILTER_BUCKETS - 1);
 }
 
+/* By which a packet that ingress gave is known (registry/handed): where it comes from, and what the socket is bound to. */
+static __always_inline __u32 handed_ends(const __be32 *remote, const struct ilm_endpoint *bound)
+{
+	return remote[3] ^ bound->address[3] ^ (bound->port | (__u32)bound->protocol << 16);
+}
+
 #endif

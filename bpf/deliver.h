@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where flows begin, and what ingress gave is counted: a datagram that is put into the queue of a daemon's socket (net/core/filter.c, sk_filter_trim_cap; attached to
- * the root cgroup while a mapping of UDP is in force). Neither at ingress, where a firewall may still drop it, reassembly may
+ * Where what ingress gave is counted, and flows begin: at the socket of a daemon (net/core/filter.c, sk_filter_trim_cap; attached to
+ * the root cgroup while ingress is needed, or a mapping of UDP is in force). The kernel comes here before it puts a datagram into the socket's queue
+ * (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK that may bring a cookie back
+ * (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is counted is what sk_lookup counts. Neither at ingress, where a firewall may still drop it, reassembly may
  * wait for its rest for ever, and routing may refuse its source; nor in sk_lookup, which any user can have called without a
  * packet. Here there is a packet, and the socket that has it, whoever selected that: sk_lookup, ingress, the module.
  *
@@ -37,8 +39,8 @@ static __always_inline bool is_broadcast(struct __sk_buff *ctx)
 	       BPF_CORE_READ((const struct rtable *)route, rt_flags) & RTCF_BROADCAST;
 }
 
-/* The addresses and ports of a datagram that UDP has accepted: it is whole, and its headers are in one piece. */
-static __always_inline bool read_datagram(struct __sk_buff *ctx, struct ilm_flow_key *key, struct ilm_endpoint *dialled)
+/* The addresses and ports of a packet that UDP or TCP has accepted: it is whole, and its headers are in one piece. */
+static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_key *key, struct ilm_endpoint *dialled)
 {
 	const struct sk_buff *skb = (const struct sk_buff *)ctx;
 	__u32 transport;
@@ -74,13 +76,18 @@ static __always_inline bool was_led(const struct ilm_flow_key *key, const struct
 	return key->local_port != dialled->port || !address_equal(key->local, dialled->address);
 }
 
-/* Counts what ingress gave (bpf/count.h), and does not come back from that. The number may be somebody else's. */
+/*
+ * Counts what ingress gave (bpf/count.h), and does not come back from that. The number may be somebody else's; and who came between
+ * (TPROXY, another program at ingress) may have led the packet to another socket.
+ */
 static __always_inline void count_handed(struct __sk_buff *ctx, const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
+	struct ilm_endpoint bound = { .protocol = dialled->protocol, .port = key->local_port };
 	__u32 place = ctx->tc_index - 1;
 	struct ilm_handed *h = bpf_map_lookup_elem(&handed, &place);
 
-	if (!h || h->port != dialled->port || h->remote_port != key->remote_port || h->remote != key->remote[3])
+	address_copy(bound.address, key->local);
+	if (!h || h->port != dialled->port || h->remote_port != key->remote_port || h->ends != handed_ends(key->remote, &bound))
 		return;
 	/* Constants: the kernel makes a plain jump of the call then (arch/x86/net/bpf_jit_comp.c, emit_bpf_tail_call_direct). */
 	if (h->counting)
@@ -95,7 +102,6 @@ static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *s
 	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	struct ilm_endpoint bound = { .protocol = IPPROTO_UDP };
 
-	flow_key_of_socket(key, sk);
 	if (is_multicast(dialled->address) || is_broadcast(ctx))
 		return;
 	if (!t || !t->answers) {
@@ -119,18 +125,26 @@ static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *s
 SEC("cgroup_skb/ingress")
 int ilm_deliver(struct __sk_buff *ctx)
 {
-	struct ilm_endpoint dialled = { .protocol = IPPROTO_UDP };
+	struct ilm_endpoint dialled = {};
 	struct ilm_flow_key key = {};
 	struct bpf_sock *sk = ctx->sk;
+	bool udp;
 
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_UDP)
+	if (!sk)
 		return 1;
-	if (ctx->pkt_type != PACKET_HOST || !read_datagram(ctx, &key, &dialled))
+	/* Every segment of the machine comes here: of TCP only what ingress has just given is looked at. */
+	udp = sk->protocol == IPPROTO_UDP;
+	if (!udp && (!ctx->tc_index || sk->protocol != IPPROTO_TCP))
 		return 1;
-	begin_flow(ctx, sk, &key, &dialled);
+	if (ctx->pkt_type != PACKET_HOST || !read_packet(ctx, &key, &dialled))
+		return 1;
+	dialled.protocol = sk->protocol;
+	flow_key_of_socket(&key, sk);
+	if (udp)
+		begin_flow(ctx, sk, &key, &dialled);
 	if (ctx->tc_index)
 		count_handed(ctx, &key, &dialled);
 	return 1;

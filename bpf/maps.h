@@ -172,7 +172,7 @@ struct {
 	__type(value, __u32);
 } counted_by SEC(".maps");
 
-/* Place -> datagram. Not by CPU: a queue of netfilter's may give it on from another one. Writers: ingress, the counting programs. Reader: `deliver`. */
+/* Place -> packet. Not by CPU: a queue of netfilter's may give it on from another one. Writers: ingress, the counting programs. Reader: `deliver`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_HANDED);
@@ -181,7 +181,7 @@ struct {
 } handed SEC(".maps");
 
 /*
- * Place -> what is to be reported of the datagram, while somebody watches. Writer: ingress; the counting programs remove what they report,
+ * Place -> what is to be reported of the packet, while somebody watches. Writer: ingress; the counting programs remove what they report,
  * and what is dropped is overwritten when its place is taken again.
  */
 struct {

@@ -9,8 +9,8 @@
  * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly. What is not for this host, or
  * cannot be judged here, goes on untouched: frames for others, multicast, broadcast, VLAN frames (they come again on the VLAN's
  * interface, as those of a bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is at
- * work. Of a datagram that is given to a process, a note is left, by which it is counted when it is in the queue of that (bpf/count.h); a
- * selected connection is counted here. Everything else meets sk_lookup later and is counted there.
+ * work. Of what is given to a process, a note is left, by which it is counted when it comes to that one's socket (bpf/count.h). Everything
+ * else meets sk_lookup later and is counted there.
  */
 #include <linux/tcp.h>
 
@@ -83,6 +83,7 @@ struct packet {
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
 	__u16 tunnel;		/* port of the kernel's own socket that has it; 0: it is a process's */
 	bool tunnel6;		/* that is bound to the IPv6 wildcard address */
+	__u32 ends;		/* of the one that it is given to (handed_ends) */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool nat;		/* NAT has its say afterwards */
 	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
@@ -758,6 +759,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	if (udp && live.connected && !p->fragment && (live.placed || p->nat) &&
 	    hand_to_child(skb, p, &endpoint) == ILM_ATTEMPT_SELECTED) {
 		l->attempts[i] = ILM_ATTEMPT_SELECTED;
+		p->ends = handed_ends(l->remote, &endpoint);
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
 		return TAKEN;
@@ -793,6 +795,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	/* It comes again. */
 	if (p->remains)
 		return MEETS_REMAINS;
+	p->ends = handed_ends(l->remote, &endpoint);
 	l->verdict = ILM_VERDICT_SELECTED;
 	l->selected = i;
 	return TAKEN;
@@ -811,8 +814,8 @@ static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s
 }
 
 /*
- * So that the datagram is counted when it is in the daemon's queue: false when that cannot be. Not for the kernel's own sockets, which
- * have none; nor without traffic control (CONFIG_NET_SCHED), where packets carry no such number.
+ * So that the packet is counted when it comes to the daemon's socket: false when that cannot be. Not for the kernel's own sockets, which
+ * take theirs before; nor without traffic control (CONFIG_NET_SCHED), where packets carry no such number.
  */
 static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
 {
@@ -821,8 +824,7 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p, 
 	struct lookup *l = &p->l;
 	struct ilm_handed *h;
 
-	if (l->dialled.protocol != IPPROTO_UDP || p->tunnel || !s ||
-	    !bpf_core_field_exists(((struct sk_buff___index *)skb)->tc_index))
+	if (p->tunnel || !s || !bpf_core_field_exists(((struct sk_buff___index *)skb)->tc_index))
 		return false;
 	h = handed_at(s, &place);
 	/* Mostly the last one has been counted by now. If not, it may still be: one of a batch, or it was dropped. */
@@ -832,7 +834,7 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p, 
 	}
 	if (!h)
 		return false;
-	h->remote = l->remote[3];
+	h->ends = p->ends;
 	h->remote_port = l->remote_port;
 	h->port = l->dialled.port;
 	h->counter = rule->counter;

@@ -389,7 +389,7 @@ export const generationLayout: Layout<Generation> = {
 };
 
 export interface Handed {
-  remote: number;
+  ends: number;
   remotePort: number;
   port: number;
   counter: number;
@@ -401,7 +401,7 @@ export interface Handed {
 export const handedLayout: Layout<Handed> = {
   size: 20,
   read: (view, at) => ({
-    remote: view.getUint32(at, true),
+    ends: view.getUint32(at, true),
     remotePort: view.getUint16(at + 4, true),
     port: view.getUint16(at + 6, true),
     counter: view.getUint32(at + 8, true),
@@ -410,7 +410,7 @@ export const handedLayout: Layout<Handed> = {
     watched: view.getUint8(at + 18),
   }),
   write: (view, at, value) => {
-    view.setUint32(at, value.remote, true);
+    view.setUint32(at, value.ends, true);
     view.setUint16(at + 4, value.remotePort, true);
     view.setUint16(at + 6, value.port, true);
     view.setUint32(at + 8, value.counter, true);

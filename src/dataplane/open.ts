@@ -377,9 +377,11 @@ class KernelDataPlane implements DataPlane {
     const missing = generation.resolveInterfaces();
     registry.meetVrfs();
     carry();
-    // Before the first datagram is handed over.
+    // Before the first packet is handed over.
     this.#inRegistry({ registry }, (folder) => {
-      if (neededHooks(description, off).egress) registry.setHook(folder, "deliver", true);
+      if (optionalHooksOf({ registry, description }, off).includes("deliver")) {
+        registry.setHook(folder, "deliver", true);
+      }
     });
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
@@ -714,7 +716,7 @@ class KernelDataPlane implements DataPlane {
     if (loaded === undefined) return [];
     if (loaded instanceof Earlier) return loaded.link.info().isAttached ? [] : [LOOKUP_MISSING];
     const hooks = this.#inRegistry(loaded, (folder) =>
-      loaded.registry.missingHooks(folder, optionalHooksOf(loaded.description, isOff(loaded))),
+      loaded.registry.missingHooks(folder, optionalHooksOf(loaded, isOff(loaded))),
     );
     return [
       ...(loaded.link.info().isAttached ? [] : [LOOKUP_MISSING]),
@@ -902,7 +904,7 @@ class KernelDataPlane implements DataPlane {
     if (loaded === undefined) return [];
     const off = isOff(loaded);
     const needed = neededHooks(loaded.description, off);
-    const wanted = optionalHooksOf(loaded.description, off);
+    const wanted = optionalHooksOf(loaded, off);
     const missing = this.#inRegistry(loaded, (registry) => {
       for (const hook of optionalHooks) {
         loaded.registry.setHook(registry, hook, wanted.includes(hook));
@@ -1140,9 +1142,14 @@ function isOff(loaded: Loaded | Earlier | undefined): boolean {
   return loaded?.generation.programs.inForce.off === true;
 }
 
-function optionalHooksOf(description: Description, off: boolean): OptionalHook[] {
+function optionalHooksOf(
+  { registry, description }: Pick<Loaded, "registry" | "description">,
+  off: boolean,
+): OptionalHook[] {
+  const needed = neededHooks(description, off);
   const wanted: Record<OptionalHook, boolean> = {
-    deliver: neededHooks(description, off).egress,
+    // What ingress hands over is counted there.
+    deliver: needed.egress || (needed.ingress && registry.steers),
     sock_create: !off && description.rules.file.mptcp === "off",
   };
   return optionalHooks.filter((hook) => wanted[hook]);

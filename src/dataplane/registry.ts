@@ -146,7 +146,7 @@ const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
 /** Attached to the root cgroup while the rules need it. */
 const optionalTypes = {
-  /** Flows of UDP are written down. */
+  /** Flows of UDP are written down, and what ingress gave is counted. */
   deliver: AttachType.cgroupInetIngress,
   /** Nobody is given an MPTCP socket (`mptcp: off`). */
   sock_create: AttachType.cgroupInetSockCreate,

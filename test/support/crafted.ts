@@ -18,6 +18,8 @@ export interface Crafted {
   /** Type and code of an ICMP error about the datagram `about`. */
   readonly error?: readonly [number, number];
   readonly about?: Crafted;
+  /** A SYN of TCP, with this sequence number. */
+  readonly sequence?: number;
 }
 
 /** Sends them from one namespace to the other over up0, which both have. They arrive on `cpu`; default: on any. */

@@ -29,6 +29,8 @@ export interface OpenOptions {
   /** A SO_REUSEPORT group's own program: always this member. */
   readonly selector?: number;
   readonly listen?: boolean;
+  /** Connections that wait for accept(); default: 1024. */
+  readonly backlog?: number;
   /** A listener that is refused MPTCP listens with plain TCP, as Go's programs do. */
   readonly falls_back?: boolean;
   /** Who closes first keeps the remains of the connection (TIME_WAIT); default: the daemon. */

@@ -4,14 +4,16 @@
 {"from": [address, port], "to": [address, port], "size": bytes of UDP payload, and maybe
  "headers": a number of IPv6 destination options headers, "atomic": true for a fragment header of a whole datagram (RFC 6946),
  "only": [offset, bytes]: one fragment of it, and no other}
-or {"from", "to", "error": [type, code], "about": {"from", "to"}}: an ICMP error from one address to the other about a datagram.
+or {"from", "to", "error": [type, code], "about": {"from", "to"}}: an ICMP error from one address to the other about a datagram;
+or {"from", "to", "sequence": number}: a SYN of TCP.
 """
 import json
 import socket
 import struct
 import sys
 
-UDP, DESTINATION, FRAGMENT, ICMP, ICMP6 = 17, 60, 44, 1, 58
+TCP, UDP, DESTINATION, FRAGMENT, ICMP, ICMP6 = 6, 17, 60, 44, 1, 58
+SYN = 2
 
 
 def checksum(data):
@@ -34,6 +36,14 @@ def udp(packet):
     header = struct.pack("!HHH", packet["from"][1], packet["to"][1], 8 + len(payload))
     check = checksum(pseudo(packet, 8 + len(payload), UDP) + header + b"\0\0" + payload) or 0xFFFF
     return header + struct.pack("!H", check) + payload
+
+
+def syn(packet):
+    """With the largest segment as its only option."""
+    header = struct.pack("!HHIIBBH", packet["from"][1], packet["to"][1], packet["sequence"], 0, 6 << 4, SYN, 65535)
+    option = struct.pack("!BBH", 2, 4, 1400)
+    check = checksum(pseudo(packet, 24, TCP) + header + bytes(4) + option)
+    return header + struct.pack("!HH", check, 0) + option
 
 
 def ip(packet, protocol, body, offset=0, more=False):
@@ -59,6 +69,8 @@ def build(packet):
         rest = bytes(4) + inner
         check = checksum((pseudo(packet, 4 + len(rest), ICMP6) if v6 else b"") + kind + b"\0\0" + rest)
         return ip(packet, ICMP6 if v6 else ICMP, kind + struct.pack("!H", check) + rest)
+    if "sequence" in packet:
+        return ip(packet, TCP, syn(packet))
     body = udp(packet)
     if "only" not in packet:
         return ip(packet, UDP, body)

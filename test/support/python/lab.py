@@ -7,7 +7,7 @@ An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag bei
   open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent],
             device, tag, selector (a group's own program: always this member), listen (default true),
             closes (first, the default, or last: when the client has closed), reads (bytes, before it answers),
-            keep (a socket whose bind() or listen() failed is kept all the same)
+            backlog (connections that wait for accept(), default 1024), keep (a socket whose bind() or listen() failed is kept all the same)
   bind      once more (address, port)
   listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
   fork      the listener is handed to a child by fork(); the parent closes it;   end   kills the child (pid)
@@ -164,7 +164,7 @@ def do_open(request):
             sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVPKTINFO) if ipv6 else PKTINFO[0]), 1)
         sock.bind((address, request["port"]))
         if kind != "udp" and request.get("listen", True):
-            sock.listen(1024)
+            sock.listen(request.get("backlog", 1024))
         if "selector" in request:
             attach_selector(sock, request["selector"])
     except OSError:
