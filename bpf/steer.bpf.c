@@ -23,6 +23,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define VLAN_ID_MASK 0x0fff
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff
+/* From the start of the IP header. */
+#define IP4_PROTOCOL 9
+#define IP6_NEXT 6
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_DSTOPTS 60
 #define IPPROTO_ROUTING 43
@@ -954,6 +957,15 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	return steer(skb, p, rule);
 }
 
+/* TCP, with nothing between it and the IP header but IPv4 options. */
+static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
+{
+	__u8 protocol;
+
+	return load(skb, skb->protocol == bpf_htons(ETH_P_IP) ? IP4_PROTOCOL : IP6_NEXT, &protocol, sizeof(protocol)) &&
+	       protocol == IPPROTO_TCP;
+}
+
 SEC("tc")
 int ilm_steer(struct __sk_buff *skb)
 {
@@ -966,6 +978,9 @@ int ilm_steer(struct __sk_buff *skb)
 	if (skb->pkt_type != PACKET_HOST)
 		return TCX_NEXT;
 	if (skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK)
+		return TCX_NEXT;
+	/* Nearly every packet of most hosts, so it is looked for first. */
+	if (!any_steered_tcp() && is_plain_tcp(skb))
 		return TCX_NEXT;
 	/* All of it, padding too, as functions get it that the verifier looks at by themselves. */
 	__builtin_memset(&p, 0, sizeof(p));

@@ -52,6 +52,7 @@ const needed = [
   "given: udp",
   "given: udp, and dropped",
   "given: tcp",
+  "given: tcp, and dropped",
   "selected: by sk_lookup",
   "delivered",
 ];

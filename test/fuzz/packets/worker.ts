@@ -597,7 +597,7 @@ class Fuzz {
     this.#compareFlows(allowed, needed);
   }
 
-  /** Of datagrams that ingress gave and that have not come to the daemon: they are to be told when they do. */
+  /** Of packets that ingress gave and that have not come to the daemon: they are to be told when they do. */
   #takeReports(): Decision[] {
     return this.#reports.snapshot().map(([place, record]) => {
       this.#reports.delete(place);
@@ -615,7 +615,7 @@ class Fuzz {
     const decisions = [...told, ...lost];
     const given = decisions.filter((decision) => this.#isOfIngress(decision));
     for (const decision of lost) {
-      this.#count("given: udp, and dropped");
+      this.#count(`given: ${decision.packet.protocol}, and dropped`);
       if (!this.#isOfIngress(decision)) this.#differ("what ingress did not give is noted", bytes);
     }
     for (const { verdict } of told) this.#count(`told: ${verdict}`);
