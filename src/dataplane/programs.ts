@@ -181,7 +181,7 @@ export class Programs {
   }
 }
 
-/** How many datagrams of one CPU can be on their way from ingress to their sockets, and be told apart: a power of two. */
+/** How many packets of one CPU can be on their way from ingress to their sockets, and be told apart: a power of two. */
 function handedEach(): number {
   const share = ILM_HANDED / 2 ** Math.ceil(Math.log2(cpus()));
   return Math.max(1, Math.min(ILM_HANDED_EACH, share));
