@@ -22,6 +22,9 @@ import {
   underLoad,
 } from "../support/upgrade.js";
 
+/** From this format on a release tells a newer one's state, and replaces it only when it is told to. */
+const FIRST_THAT_REFUSES = 9;
+
 /** Of `status --json`: the format of the state that another version wrote. */
 const formatField = "earlierFormat";
 
@@ -126,10 +129,26 @@ describe.each(chosenFormats())("the release that writes format %i", (format) => 
     expect(await server.status()).toMatchObject({ loaded: false });
   });
 
+  if (format >= FIRST_THAT_REFUSES) {
+    test("it refuses this version's state, and changes nothing", async () => {
+      const { server, client } = network;
+      await server.ilmDone(["apply", "-f", file]);
+      const before = foldersOf(server.inode);
+      await underLoad(client, "file", async () => {
+        await expect(release.done(server, ["apply", "-f", file])).rejects.toThrow(
+          /exit 4\nilm: a newer version of ilm made the rules/,
+        );
+      });
+      expect(foldersOf(server.inode)).toEqual(before);
+      expect(await server.status()).toMatchObject({ loaded: true, mappings: 4 });
+    });
+  }
+
   test("it takes over this version's state under load, and add takes it back and keeps all of it", async () => {
     const { server, client } = network;
+    const back = ["apply", "-f", file, ...(format >= FIRST_THAT_REFUSES ? ["--over-newer"] : [])];
     await server.ilmDone(["apply", "-f", file]);
-    await underLoad(client, "file", async () => await release.done(server, ["apply", "-f", file]));
+    await underLoad(client, "file", async () => await release.done(server, back));
     const state = await fillState(network, release, late);
     await underLoad(
       client,
