@@ -351,7 +351,13 @@ class KernelDataPlane implements DataPlane {
     const { addresses, added, repaired } = prepared;
     const earlier = this.#earlier;
     const off = isOff(before ?? earlier);
+    const carry = ({ generation, endpoints }: Built): void => {
+      const which = endpoints === null ? "run-time" : "all";
+      const counted = before?.generation.counted(which) ?? earlier?.counted();
+      if (counted !== undefined) generation.carry(counted, which);
+    };
     let built: Built;
+    let missing: readonly string[];
     try {
       try {
         built = this.#build(pins, before, rules, plan);
@@ -363,26 +369,19 @@ class KernelDataPlane implements DataPlane {
         plan = this.#plan(before, rules, without);
         built = this.#build(pins, before, rules, plan);
       }
+      try {
+        missing = this.#makeReady(built, off);
+        carry(built);
+      } catch (error) {
+        discardBuilt(pins, before, built);
+        throw error;
+      }
     } catch (error) {
       for (const address of added) removeFromLoopback(address);
       pins.removeEmpty();
       throw error;
     }
     const { generation, registry, description, endpoints } = built;
-    const which = endpoints === null ? "run-time" : "all";
-    const carry = (): void => {
-      const counted = before?.generation.counted(which) ?? earlier?.counted();
-      if (counted !== undefined) generation.carry(counted, which);
-    };
-    const missing = generation.resolveInterfaces();
-    registry.meetVrfs();
-    carry();
-    // Before the first packet is handed over.
-    this.#inRegistry({ registry }, (folder) => {
-      if (optionalHooksOf({ registry, description }, off).includes("deliver")) {
-        registry.setHook(folder, "deliver", true);
-      }
-    });
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
       this.#inRegistry({ registry }, (folder) => {
@@ -398,7 +397,7 @@ class KernelDataPlane implements DataPlane {
     generation.programs.setIngress(registry);
     // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
     if (before !== undefined || earlier !== undefined) waitForPrograms();
-    carry();
+    carry(built);
     writeHeader(generation.programs.lookup.id, description, plan.mappings);
     if (before !== undefined) {
       before.generation.close();
@@ -429,7 +428,7 @@ class KernelDataPlane implements DataPlane {
       generation: description.generation,
       changed: true,
       mappings: plan.mappings,
-      incremental: which === "run-time",
+      incremental: endpoints === null,
       addressesAdded: added,
       addressesRemoved: removed,
       interfacesMissing: missing,
@@ -439,6 +438,18 @@ class KernelDataPlane implements DataPlane {
       takenOverFormat: earlier?.format ?? null,
       lost: null,
     };
+  }
+
+  /** What the rules need before the first packet is decided by them. Gives the interfaces that they name and that there are not. */
+  #makeReady({ generation, registry, description }: Built, off: boolean): readonly string[] {
+    const missing = generation.resolveInterfaces();
+    registry.meetVrfs();
+    this.#inRegistry({ registry }, (folder) => {
+      if (optionalHooksOf({ registry, description }, off).includes("deliver")) {
+        registry.setHook(folder, "deliver", true);
+      }
+    });
+    return missing;
   }
 
   /** What has to be before a change: the addresses, and nothing of those who are gone. */
@@ -1135,6 +1146,20 @@ function describe(generation: Generation): Description | undefined {
 
 function ownOf(current: Loaded | Earlier | undefined): Loaded | undefined {
   return current instanceof Earlier ? undefined : current;
+}
+
+/** Nobody is led to it yet. */
+function discardBuilt(
+  pins: Pins,
+  before: Loaded | undefined,
+  { generation, registry }: Built,
+): void {
+  generation.discard();
+  pins.base.remove(folderName("generation", generation.number));
+  if (generation.programs !== before?.generation.programs) generation.programs.discard(pins);
+  if (registry === before?.registry) return;
+  registry.close();
+  Registry.remove(pins, registry.number);
 }
 
 function isOff(loaded: Loaded | Earlier | undefined): boolean {
