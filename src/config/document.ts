@@ -1,6 +1,6 @@
 /** A document after validation, of one file: plain values that mean something, not yet looked at beside other documents. */
 import type { Settings } from "../model/mapping.js";
-import type { MappingEntry, ServiceEntry } from "./schema.js";
+import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import type { Source } from "./source.js";
 
 /** What could be used of a document; entries with errors, all reported, are left out. */
@@ -26,12 +26,16 @@ export const emptyDocument = {
 /** Keys of a document that are one for all files. */
 export const settingNames = ["engine", "mptcp"] as const satisfies readonly (keyof Settings)[];
 
-export function settingsOf(document: {
-  readonly [name in keyof Settings]?: Settings[name] | undefined;
-}): Settings {
-  return Object.fromEntries(
-    settingNames.flatMap((name) => (document[name] === undefined ? [] : [[name, document[name]]])),
-  );
+export function validOf(document: Configuration): Valid {
+  return {
+    services: Object.entries(document.services ?? {}),
+    mappings: document.mappings ?? [],
+    settings: Object.fromEntries(
+      settingNames.flatMap((name) =>
+        document[name] === undefined ? [] : [[name, document[name]]],
+      ),
+    ),
+  };
 }
 
 /** One item or a list of them, as a list. */

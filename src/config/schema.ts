@@ -254,6 +254,7 @@ export const configuration = z
     anyOf: [{ required: ["mappings"] }, { required: ["services"] }],
   });
 
+export type Configuration = z.output<typeof configuration>;
 export type ServiceEntry = z.output<typeof serviceEntry>;
 export type MappingEntry = z.output<typeof mappingEntry>;
 export { serviceName };

@@ -1,5 +1,5 @@
 /** Documents that the quick reader did not take: by the schema, with everything that is wrong in our words. Brings in zod. */
-import { settingsOf, type Document } from "./document.js";
+import { validOf, type Document } from "./document.js";
 import { explain } from "./issues.js";
 import type { Problem } from "../errors.js";
 import type { Problems } from "./problems.js";
@@ -28,13 +28,7 @@ export function validate(source: Source, problems: Problems): Document {
         hint: "write mappings: [] for no mappings",
       });
     }
-    return {
-      source,
-      unsound: [],
-      services: Object.entries(services ?? {}),
-      mappings: mappings ?? [],
-      settings: settingsOf(result.data),
-    };
+    return { source, unsound: [], ...validOf(result.data) };
   }
   const findings = explain(result.error.issues, value)
     .map(({ path, of, message, hint }): Problem => {
