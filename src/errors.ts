@@ -172,3 +172,8 @@ export function configurationError(problems: readonly Problem[]): IlmError {
     { problems },
   );
 }
+
+/** A hint as a remedy: `write 443` -> `Write 443.` */
+export function asSentence(hint: string): string {
+  return `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`;
+}

@@ -32,9 +32,9 @@ export interface StepTime {
 /** `at`: milliseconds since the process began. */
 let begun: { readonly step: string; readonly at: number }[] | null = null;
 
-/** From now on `stepTimes` knows how long each step takes; `first` is what was since the process began. */
-export function recordSteps(first: string): void {
-  begun = [{ step: first, at: 0 }];
+/** From now on `stepTimes` knows how long each step takes; what was since the process began is "starting". */
+export function recordSteps(): void {
+  begun = [{ step: "starting", at: 0 }];
 }
 
 /** In the order in which they began, those of one name as one; the last one ends now. */

@@ -8,7 +8,7 @@ import { warnOfHost } from "../daemon/host-warnings.js";
 import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { noteWarnings } from "./render/error.js";
 import { describeMapping, mappingShape } from "./render/mapping.js";
-import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
+import { describeTiming, type TimingOptions } from "./timing.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
@@ -24,7 +24,7 @@ export async function add(
   options: AddOptions,
   texts: readonly string[],
 ): Promise<void> {
-  recordSteps(STARTING);
+  recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   const { parseMappingArgument } = await import("../config/argument.js");
   await withDataPlane(async (dataPlane) => {
@@ -36,7 +36,7 @@ export async function add(
     const warnings = await warnOfHost(given, services);
     if (options.dryRun === true) {
       noteWarnings(context, warnings);
-      await printDryRun(context, change, { ...options, warnings });
+      await printDryRun(context, dataPlane, change, { ...options, warnings });
       return;
     }
     const performed = await performChange(dataPlane, change, wait);

@@ -13,7 +13,7 @@ import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
 import { count, indent } from "./render/text.js";
-import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
+import { describeTiming, type TimingOptions } from "./timing.js";
 import { unreachedWarnings } from "./unreached.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
@@ -29,16 +29,19 @@ export async function apply(
   { overNewer, ...options }: ApplyCommandOptions,
   mappings: readonly string[],
 ): Promise<void> {
-  recordSteps(STARTING);
+  recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
   const { source, given, file, warnings } = await loadWanted(options, mappings);
+  const change = { kind: "apply", source, given, file } as const;
   if (options.dryRun === true) {
     noteWarnings(context, warnings);
-    await printDryRun(context, { kind: "apply", source, given, file }, { ...options, warnings });
+    await withDataPlane((dataPlane) =>
+      printDryRun(context, dataPlane, change, { ...options, warnings }),
+    );
     return;
   }
   const { performed, unreached } = await withDataPlane(async (dataPlane) => {
-    const done = await performChange(dataPlane, { kind: "apply", source, given, file }, how);
+    const done = await performChange(dataPlane, change, how);
     return {
       performed: done,
       unreached: await unreachedWarnings(

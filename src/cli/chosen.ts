@@ -6,6 +6,7 @@ import { formatTarget, type Target } from "../config/target.js";
 import { IlmError } from "../errors.js";
 import type { Destination, Mapping, Protocol } from "../model/mapping.js";
 import { portsContain } from "../model/ports.js";
+import { usageError } from "./usage-error.js";
 
 /** As given on the command line. */
 export interface ChoiceOptions {
@@ -37,25 +38,19 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions): C
 
 function parsePort(text: string): number {
   const port = parseOnePort(text);
-  if (!port.ok) throw usage("--port", port.reason, port.hint);
+  if (!port.ok) throw usageError("--port", port.reason, port.hint);
   return port.port;
 }
 
 function parseTo(text: string): Target {
   const parsed = parseDestination(text);
-  if (!parsed.ok) throw usage("--to", parsed.reason, parsed.hint);
+  if (!parsed.ok) throw usageError("--to", parsed.reason, parsed.hint);
   return parsed.target;
 }
 
 function parseLimit(text: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
-  throw usage("--limit", `${JSON.stringify(text)} is not a number of mappings`, "write 20");
-}
-
-function usage(option: string, reason: string, hint: string): IlmError {
-  return new IlmError("USAGE", `${option}: ${reason}`, {
-    remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
-  });
+  throw usageError("--limit", `${JSON.stringify(text)} is not a number of mappings`, "write 20");
 }
 
 export interface Chosen {

@@ -1,13 +1,13 @@
 /** `--dry-run`: what a change would do, without a change, a lock or a daemon. */
 import { rulesAfter, type Change } from "../daemon/changes.js";
 import { replaceableInForce } from "../daemon/in-force.js";
+import type { DataPlane } from "../dataplane/types.js";
 import type { Problem } from "../errors.js";
 import { emptyRules } from "../model/mapping.js";
 import { stepTimes } from "../progress.js";
 import { print, type Context } from "./context.js";
 import { describeDifference, differenceOf, differenceShape } from "./difference.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
-import { withDataPlane } from "./with-data-plane.js";
 
 export interface DryRunOptions {
   readonly dryRun?: boolean;
@@ -18,13 +18,12 @@ type RulesChange = Extract<Change, { kind: "apply" | "add" | "remove" }>;
 /** Throws what the change itself would throw of the rules: CONFIGURATION, NOT_FOUND. `warnings` are told already. */
 export async function printDryRun(
   context: Context,
+  dataPlane: DataPlane,
   change: RulesChange,
   { warnings = [], ...options }: TimingOptions & { readonly warnings?: readonly Problem[] },
 ): Promise<void> {
   // As the change itself: only a whole configuration may take the place of what cannot be read.
-  const inForce = await withDataPlane((dataPlane) =>
-    change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce(),
-  );
+  const inForce = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
   const before = inForce?.rules ?? emptyRules;
   const difference = await differenceOf(before, rulesAfter(before, change));
   const timing = stepTimes();

@@ -1,10 +1,10 @@
 /** Addresses with ports on the command line and on the screen. */
-import { IlmError } from "../errors.js";
 import { parseAddress, type Address } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
 import { parseOnePort } from "../config/port.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { remedyForEndpoint } from "./meant-endpoint.js";
+import { usageError } from "./usage-error.js";
 
 export interface Endpoint {
   readonly address: Address;
@@ -18,14 +18,18 @@ export function parseEndpoint(text: string, what: string): Endpoint {
   const [, addressText, portText] = bracketed ?? plain ?? [];
   const remedy = (): string | null => remedyForEndpoint(text, what);
   if (addressText === undefined || portText === undefined) {
-    throw usage(what, `${JSON.stringify(text)} is not an address with a port`, remedy() ?? EXAMPLE);
+    throw usageError(
+      what,
+      `${JSON.stringify(text)} is not an address with a port`,
+      remedy() ?? EXAMPLE,
+    );
   }
   const address = parseAddress(addressText);
-  if (!address.ok) throw usage(what, address.reason, remedy() ?? address.hint);
+  if (!address.ok) throw usageError(what, address.reason, remedy() ?? address.hint);
   const port = parseOnePort(portText);
-  if (!port.ok) throw usage(what, port.reason, remedy() ?? port.hint);
+  if (!port.ok) throw usageError(what, port.reason, remedy() ?? port.hint);
   if (address.address.includes(":") !== (bracketed !== null)) {
-    throw usage(
+    throw usageError(
       what,
       `${JSON.stringify(text)} has brackets around an IPv4 address`,
       remedy() ?? EXAMPLE,
@@ -35,12 +39,6 @@ export function parseEndpoint(text: string, what: string): Endpoint {
 }
 
 const EXAMPLE = "write 203.0.113.5:443 or [2001:db8::5]:443";
-
-function usage(what: string, reason: string, hint: string): IlmError {
-  return new IlmError("USAGE", `${what}: ${reason}`, {
-    remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
-  });
-}
 
 /** `127.0.0.53%lo:53` for a socket that is bound to an interface, as ss(8) writes it. */
 export function formatPlace({

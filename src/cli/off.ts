@@ -2,7 +2,7 @@
 import { performChange } from "../daemon/perform.js";
 import { recordSteps, stepTimes } from "../progress.js";
 import { print, type Context } from "./context.js";
-import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
+import { describeTiming, type TimingOptions } from "./timing.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
@@ -15,7 +15,7 @@ export async function switchTo(
   to: "off" | "on",
   options: WaitOptions & TimingOptions,
 ): Promise<void> {
-  recordSteps(STARTING);
+  recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   const { changed, generation, by } = await withDataPlane((dataPlane) =>
     performChange(dataPlane, { kind: to }, wait),

@@ -4,7 +4,7 @@ import { recordSteps, stepTimes } from "../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "./context.js";
 import { printDryRun, type DryRunOptions } from "./dry-run.js";
-import { describeTiming, STARTING, type TimingOptions } from "./timing.js";
+import { describeTiming, type TimingOptions } from "./timing.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
 import { withDataPlane } from "./with-data-plane.js";
 
@@ -16,7 +16,7 @@ export async function remove(
   options: RemoveOptions,
   texts: readonly string[],
 ): Promise<void> {
-  recordSteps(STARTING);
+  recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   await withDataPlane(async (dataPlane) => {
     const rules = dataPlane.inForce()?.rules;
@@ -33,7 +33,7 @@ export async function remove(
     }
     const change = { kind: "remove", names } as const;
     if (options.dryRun === true) {
-      await printDryRun(context, change, options);
+      await printDryRun(context, dataPlane, change, options);
       return;
     }
     const performed = await performChange(dataPlane, change, wait);

@@ -6,9 +6,6 @@ export interface TimingOptions {
   readonly timing?: boolean;
 }
 
-/** What `recordSteps` calls the time before a command's first step. */
-export const STARTING = "starting";
-
 /** Nothing unless it was asked for. */
 export function describeTiming({ timing }: TimingOptions, times: readonly StepTime[]): string {
   if (timing !== true) return "";

@@ -1,6 +1,6 @@
 /** What the parser refuses, in the words of our own errors. */
 import { CommanderError } from "commander";
-import { IlmError } from "../errors.js";
+import { asSentence, IlmError } from "../errors.js";
 
 /** Null: nothing is wrong, help or the version was asked for and shown. Other errors than the parser's are passed on. */
 export function translateParserError(error: unknown): unknown {
@@ -23,4 +23,9 @@ export function translateParserError(error: unknown): unknown {
         ? "See `ilm --help`."
         : `Did you mean ${suggestion}? See \`ilm --help\`.`,
   });
+}
+
+/** `what` (an option, an operand) cannot be read: why, and what would be right. */
+export function usageError(what: string, reason: string, hint: string): IlmError {
+  return new IlmError("USAGE", `${what}: ${reason}`, { remedy: asSentence(hint) });
 }

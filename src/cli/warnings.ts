@@ -3,6 +3,7 @@ import { type EphemeralPorts, warnOfEphemeralPorts } from "../compile/ephemeral.
 import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../compile/elsewhere.js";
 import type { DaemonStatus } from "../daemon/api.js";
 import { describeKfuncTrouble } from "../daemon/changes.js";
+import { asSentence } from "../errors.js";
 import {
   LOOKUP_MISSING,
   type EngineInForce,
@@ -241,10 +242,6 @@ function describeMappings(names: readonly string[]): string {
   return `each of the mappings ${shown}${names.length > SHOWN ? ` and ${names.length - SHOWN} more` : ""}`;
 }
 
-function asSentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-}
-
 function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
   const states = allDestinationStates(rules, listeners);
   return allMappings(rules).flatMap(({ name }, index) =>
@@ -265,7 +262,7 @@ function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning
   return warnOfEphemeralPorts(allMappings(rules), ephemeral).map(({ path, message, hint }) => ({
     kind: "ephemeral-ports",
     message: `the ${path} ${message}`,
-    remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
+    remedy: asSentence(hint),
   }));
 }
 

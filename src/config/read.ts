@@ -3,7 +3,7 @@ import { readdir as readdirCall, stat as statCall } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { IlmError, nodeErrno, unavailable, type Problem } from "../errors.js";
+import { asSentence, IlmError, nodeErrno, unavailable, type Problem } from "../errors.js";
 import { ownDescriptor, patiently, readInput, Unreadable, type InputOptions } from "./input.js";
 import { Lines } from "./lines.js";
 import { quote, wholeFile, type Place } from "./source.js";
@@ -88,7 +88,7 @@ export async function readText(path: string): Promise<string> {
     const { message, hint } = toProblem(path, cause);
     throw new IlmError("NOT_FOUND", `${path}: ${message}`, {
       cause,
-      remedy: `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`,
+      remedy: asSentence(hint),
     });
   }
 }

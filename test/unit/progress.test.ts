@@ -14,7 +14,7 @@ afterEach(() => {
 });
 
 test("steps have the times between them; what was before the first is a step too, and the last ends now", () => {
-  recordSteps("starting");
+  recordSteps();
   at(100, () => beginStep("reading rules.yaml"));
   at(130.25, () => beginStep("compiling"));
   clock.mockReturnValue(131);
@@ -26,7 +26,7 @@ test("steps have the times between them; what was before the first is a step too
 });
 
 test("steps of one group, and of one name, are counted together where the first of them stood", () => {
-  recordSteps("starting");
+  recordSteps();
   at(1, () => beginStep("filling the table a", "filling the tables"));
   at(3, () => beginStep("packing"));
   at(4, () => beginStep("filling the table b", "filling the tables"));
