@@ -4,13 +4,13 @@
  */
 import { availableParallelism } from "node:os";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { answeredDuring, detachDeliver, selected } from "../support/counters.js";
 import { type Crafted, sendCrafted } from "../support/crafted.js";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families, type FamilyAddresses } from "../support/matrix.js";
 import type { Namespace } from "../support/namespace.js";
 import { nft, removeRules } from "../support/neighbours.js";
 import { useNetwork } from "../support/network.js";
-import { pinRoot } from "../support/paths.js";
 import { eventually, must, words } from "../support/process.js";
 
 const network = useNetwork();
@@ -56,12 +56,6 @@ async function open(
   await lab.open("app", kind, address, to, options);
 }
 
-async function selected(name: string): Promise<number> {
-  return (
-    (await network.server.mappings()).find((row) => row.name === name)?.counters.selected ?? -1
-  );
-}
-
 async function apply(others: number): Promise<void> {
   const { server } = network;
   await server.ilmDone(["apply", "-f", server.file(rules(others))]);
@@ -100,7 +94,7 @@ for (const family of families) {
               network.server,
               "table inet drops { chain input { type filter hook input priority filter; policy accept; tcp sport 20001 counter drop; }; }\n",
             );
-            const before = await selected(way);
+            const before = await selected(network.server, way);
             const dial = async (from: number, timeout_s = 30): Promise<string> =>
               await namespace().who("tcp", cell.public, port, {
                 from: [source, from],
@@ -111,13 +105,13 @@ for (const family of families) {
             expect(await network.server.must(words("nft list ruleset"))).toMatch(
               /counter packets [1-9]/,
             );
-            expect(await selected(way)).toBe(before);
+            expect(await selected(network.server, way)).toBe(before);
             expect(await dial(20002)).toBe("app");
-            expect(await selected(way)).toBe(before + 1);
+            expect(await selected(network.server, way)).toBe(before + 1);
             // From the very port of a SYN that was dropped.
             await removeRules(network.server);
             expect(await dial(20001)).toBe("app");
-            expect(await selected(way)).toBe(before + 2);
+            expect(await selected(network.server, way)).toBe(before + 2);
           });
         }
       }
@@ -129,12 +123,12 @@ for (const family of families) {
           const program = family === 4 ? "iptables" : "ip6tables";
           const rule = `INPUT -p tcp --dport ${port} -j REJECT${answer}`;
           await server.must(words(`${program} -A ${rule}`));
-          const before = await selected(way);
+          const before = await selected(network.server, way);
           expect(await client.who("tcp", cell.public, port, { mptcp: true })).toBe("ECONNREFUSED");
-          expect(await selected(way)).toBe(before);
+          expect(await selected(network.server, way)).toBe(before);
           await server.must(words(`${program} -D ${rule}`));
           expect(await client.who("tcp", cell.public, port, { mptcp: true })).toBe("app");
-          expect(await selected(way)).toBe(before + 1);
+          expect(await selected(network.server, way)).toBe(before + 1);
         });
       }
 
@@ -147,24 +141,24 @@ for (const family of families) {
         const program = family === 4 ? "iptables" : "ip6tables";
         const rule = `INPUT -p tcp --syn --dport ${port} -j NFQUEUE --queue-num 7`;
         await server.must(words(`${program} -A ${rule}`));
-        const before = await selected(way);
+        const before = await selected(network.server, way);
         for (let n = 0; n < 5; n++) expect(await client.who("tcp", cell.public, port)).toBe("app");
         await server.must(words(`${program} -D ${rule}`));
         expect(judge.stdout.match(/passed/g)?.length).toBe(5);
-        expect(await selected(way)).toBe(before + 5);
+        expect(await selected(network.server, way)).toBe(before + 5);
         await judge.stop();
       });
 
       test("a SYN that comes again is counted when the listener has nothing of the first, and not otherwise", async () => {
         const { server, client } = network;
         await open(mapping, cell, { backlog: 1 });
-        const before = await selected(way);
+        const before = await selected(network.server, way);
         const syn = (from: number) =>
           ({ from: [stranger, from], to: [cell.public, port], sequence: 7 }) as const;
         await sendCrafted(client, server, Array(3).fill(syn(21000)) as Crafted[]);
         // Behind it on the wire.
         expect(await client.who("tcp", cell.public, port)).toBe("app");
-        expect(await selected(way)).toBe(before + 2);
+        expect(await selected(network.server, way)).toBe(before + 2);
         await lab.do("close", "app");
 
         await open(mapping, cell, { backlog: 1 });
@@ -173,13 +167,13 @@ for (const family of families) {
         for (let n = 0; n < 2; n++) {
           expect(await client.who("tcp", cell.public, port, { timeout_s: 0.2 })).toBe("ETIMEDOUT");
         }
-        expect(await selected(way)).toBe(before + 4);
+        expect(await selected(network.server, way)).toBe(before + 4);
         const full = await overflows();
         await sendCrafted(client, server, Array(3).fill(syn(21001)) as Crafted[]);
         await eventually("the listener dropped three", async () =>
           (await overflows()) === full + 3 ? true : null,
         );
-        expect(await selected(way)).toBe(before + 7);
+        expect(await selected(network.server, way)).toBe(before + 7);
         await lab.do("release", "app");
       });
 
@@ -188,9 +182,9 @@ for (const family of families) {
         await server.must(["sh", "-c", "echo 2 > /proc/sys/net/ipv4/tcp_syncookies"]);
         try {
           await open(mapping, cell);
-          const before = await selected(way);
+          const before = await selected(network.server, way);
           expect(await client.who("tcp", cell.public, port, { mptcp: true })).toBe("app");
-          expect(await selected(way)).toBe(before + 2);
+          expect(await selected(network.server, way)).toBe(before + 2);
         } finally {
           await server.must(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_syncookies"]);
         }
@@ -205,11 +199,11 @@ for (const family of families) {
           server,
           `table inet led { chain prerouting { type filter hook prerouting priority mangle; policy accept; meta nfproto ipv${family} tcp dport ${port} tcp sport 20003 tproxy ${family === 4 ? "ip" : "ip6"} to ${address}:7000; }; }\n`,
         );
-        const before = await selected(way);
+        const before = await selected(network.server, way);
         const from = [cell.client, 20003] as const;
         expect(await client.who("tcp", cell.public, port, { from })).toBe("proxy");
         expect(await client.who("tcp", cell.public, port)).toBe("app");
-        expect(await selected(way)).toBe(before + 1);
+        expect(await selected(network.server, way)).toBe(before + 1);
       });
     });
   }
@@ -255,29 +249,21 @@ test(
         await lab.open(`${way}${family}`, kind, address, to, { tag: way });
       }
     }
-    const before = await Promise.all(ways.map(async ({ way }) => await selected(way)));
-    const loads = await Promise.all(
-      ways.map(({ port }) =>
-        Promise.all(
-          families.map(
-            async (family) => await client.load("tcp", addressesOf[family].public, port),
-          ),
-        ),
-      ),
+    const before = await Promise.all(
+      ways.map(async ({ way }) => await selected(network.server, way)),
     );
-    for (const others of [3, 0, 300, 700]) {
-      await server.ilmDone(["add", "tcp:9000=127.0.1.10:6000"]);
-      await apply(others);
-    }
-    const answered: number[] = [];
-    for (const [first, second] of loads) {
-      const results = [await first?.stop(), await second?.stop()];
-      for (const result of results) expect(result?.failed).toEqual({});
-      const counts = results.flatMap((result) => Object.values(result?.answered ?? {}));
-      answered.push(counts.reduce((sum, count) => sum + count, 0));
-    }
+    const ports = ways.map(({ port }) => port);
+    const counts = await answeredDuring(client, "tcp", ports, async () => {
+      for (const others of [3, 0, 300, 700]) {
+        await server.ilmDone(["add", "tcp:9000=127.0.1.10:6000"]);
+        await apply(others);
+      }
+    });
+    const answered = counts.map((each) => Object.values(each).reduce((sum, n) => sum + n, 0));
     expect(answered.every((count) => count > 100)).toBe(true);
-    const after = await Promise.all(ways.map(async ({ way }) => await selected(way)));
+    const after = await Promise.all(
+      ways.map(async ({ way }) => await selected(network.server, way)),
+    );
     expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual(answered);
   },
 );
@@ -285,15 +271,9 @@ test(
 test("when somebody detached what counts, status says so, and what apply puts back counts again", async () => {
   const { server, client } = network;
   await lab.open("app", "mptcp", "127.0.1.10", 6100);
-  const before = await selected("mptcp");
-  await must([
-    "sh",
-    "-c",
-    `bpftool link detach pinned ${pinRoot}/${server.inode}/registry-*/link_deliver`,
-  ]);
-  const status = await server.ask(["status"]);
-  expect(status.text).toMatch(/cgroup\/deliver is not attached: [^\n]*not counted/);
+  const before = await selected(network.server, "mptcp");
+  await detachDeliver(server);
   await server.apply(rules());
   expect(await client.who("tcp", "203.0.113.1", 6100)).toBe("app");
-  expect(await selected("mptcp")).toBe(before + 1);
+  expect(await selected(network.server, "mptcp")).toBe(before + 1);
 });

@@ -4,12 +4,12 @@
  */
 import { availableParallelism } from "node:os";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { answeredDuring, detachDeliver, selected } from "../support/counters.js";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { nft, removeRules } from "../support/neighbours.js";
 import type { Namespace } from "../support/namespace.js";
 import { useNetwork } from "../support/network.js";
-import { pinRoot } from "../support/paths.js";
 import { eventually, must, words } from "../support/process.js";
 import { UdpEnds } from "../support/udp.js";
 
@@ -39,12 +39,6 @@ ${lines.join("")}  - { name: same, protocol: udp, port: 6000, to: app }
   - { name: moved, protocol: udp, port: 6100, to: "app:6000" }
   - { name: child, protocol: udp, port: 6200, to: "app:6001" }
 `;
-}
-
-async function selected(name: string): Promise<number> {
-  return (
-    (await network.server.mappings()).find((row) => row.name === name)?.counters.selected ?? -1
-  );
 }
 
 async function drop(source: number): Promise<void> {
@@ -89,18 +83,18 @@ for (const family of families) {
         const refused = await ends.open(family, { connect: [cell.public, port] });
         const served = await ends.open(family, { connect: [cell.public, port] });
         await drop(refused.local.port);
-        const before = await selected(way);
+        const before = await selected(network.server, way);
         for (const socket of [refused, served, refused]) {
           await socket.send([cell.public, port], Array(20).fill(10) as number[]);
         }
         for (let n = 0; n < 20; n++) await served.receive();
         await dropped(40);
-        expect(await selected(way)).toBe(before + 20);
+        expect(await selected(network.server, way)).toBe(before + 20);
         // From the very ports of a datagram that was dropped.
         await removeRules(network.server);
         await refused.send([cell.public, port], Array(20).fill(10) as number[]);
         for (let n = 0; n < 20; n++) await refused.receive();
-        expect(await selected(way)).toBe(before + 40);
+        expect(await selected(network.server, way)).toBe(before + 40);
         await ends.stop();
       });
     }
@@ -115,14 +109,14 @@ for (const family of families) {
     await ends[0].open(family, { bind: [cell.daemon, 6001], options });
     const child = await ends[0].open(family, { bind: [cell.daemon, 6001], options });
     await child.connect(socket.local);
-    const before = await selected("child");
+    const before = await selected(network.server, "child");
     await socket.send([cell.public, 6200], [10, 10, 10]);
     for (let n = 0; n < 3; n++) await child.receive();
-    expect(await selected("child")).toBe(before + 3);
+    expect(await selected(network.server, "child")).toBe(before + 3);
     await drop(socket.local.port);
     await socket.send([cell.public, 6200], [10, 10]);
     await dropped(2);
-    expect(await selected("child")).toBe(before + 3);
+    expect(await selected(network.server, "child")).toBe(before + 3);
     for (const end of ends) await end.stop();
   });
 
@@ -139,12 +133,12 @@ for (const family of families) {
     const program = family === 4 ? "iptables" : "ip6tables";
     const rule = "INPUT -p udp --dport 6100 -j NFQUEUE --queue-num 7";
     await server.must(words(`${program} -A ${rule}`));
-    const before = await selected("moved");
+    const before = await selected(network.server, "moved");
     await socket.send([cell.public, 6100], Array(20).fill(10) as number[]);
     for (let n = 0; n < 20; n++) await socket.receive();
     await server.must(words(`${program} -D ${rule}`));
     expect(judge.stdout.match(/passed/g)?.length).toBe(20);
-    expect(await selected("moved")).toBe(before + 20);
+    expect(await selected(network.server, "moved")).toBe(before + 20);
     await judge.stop();
     await ends.stop();
   });
@@ -154,10 +148,10 @@ for (const family of families) {
     const ends = [new UdpEnds(server), new UdpEnds(client)] as const;
     const daemon = await ends[0].open(family, { bind: [cell.daemon, 6000] });
     const socket = await ends[1].open(family, { connect: [cell.public, 6000] });
-    const before = await selected("same");
+    const before = await selected(network.server, "same");
     await socket.send([cell.public, 6000], 1000, { segment: 100 });
     for (let n = 0; n < 10; n++) await daemon.receive();
-    expect(await selected("same")).toBe(before + 1);
+    expect(await selected(network.server, "same")).toBe(before + 1);
     for (const end of ends) await end.stop();
   });
 }
@@ -192,25 +186,15 @@ describe("under load", () => {
     for (const family of families) {
       await server.echo("app", [["udp", addressesOf[family].daemon, 6000]]);
     }
-    const before = [await selected("same"), await selected("moved")];
-    const loads = await Promise.all(
-      ways.map(({ port }) =>
-        Promise.all(
-          families.map(
-            async (family) => await client.load("udp", addressesOf[family].public, port),
-          ),
-        ),
-      ),
-    );
-    await change();
-    const answered: number[] = [];
-    for (const [first, second] of loads) {
-      const results = [await first?.stop(), await second?.stop()];
-      for (const result of results) expect(result?.failed).toEqual({});
-      answered.push(results.reduce((sum, result) => sum + (result?.answered["app"] ?? 0), 0));
-    }
+    const before = [
+      await selected(network.server, "same"),
+      await selected(network.server, "moved"),
+    ];
+    const ports = ways.map(({ port }) => port);
+    const counts = await answeredDuring(client, "udp", ports, change);
+    const answered = counts.map(({ app = 0 }) => app);
     expect(answered.every((count) => count > 100)).toBe(true);
-    const after = [await selected("same"), await selected("moved")];
+    const after = [await selected(network.server, "same"), await selected(network.server, "moved")];
     expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual(answered);
     await server.stopDaemons();
   }
@@ -250,7 +234,7 @@ test(
     const ends = [new UdpEnds(server), new UdpEnds(client)] as const;
     const daemon = await ends[0].open(4, { bind: ["127.0.1.10", 6000] });
     const socket = await ends[1].open(4);
-    const before = await selected("moved");
+    const before = await selected(network.server, "moved");
     let received = 0;
     for (let turn = 0; turn < 6; turn++) {
       const change = server.start(server.ilmCommand([turn % 2 === 0 ? "off" : "on"]));
@@ -262,7 +246,7 @@ test(
     }
     received += await daemon.drain();
     expect(received).toBeGreaterThan(100);
-    expect(await selected("moved")).toBe(before + received);
+    expect(await selected(network.server, "moved")).toBe(before + received);
     for (const end of ends) await end.stop();
   },
 );
@@ -270,15 +254,9 @@ test(
 test("when somebody detached what counts, status says so, and what apply puts back counts again", async () => {
   const { server, client } = network;
   await lab.open("app", "udp", "127.0.1.10", 6000);
-  const before = await selected("same");
-  await must([
-    "sh",
-    "-c",
-    `bpftool link detach pinned ${pinRoot}/${server.inode}/registry-*/link_deliver`,
-  ]);
-  const status = await server.ask(["status"]);
-  expect(status.text).toMatch(/cgroup\/deliver is not attached: [^\n]*not counted/);
+  const before = await selected(network.server, "same");
+  await detachDeliver(server);
   await server.apply(rules());
   expect(await client.who("udp", "203.0.113.1", 6000)).toBe("app");
-  expect(await selected("same")).toBe(before + 1);
+  expect(await selected(network.server, "same")).toBe(before + 1);
 });

@@ -6,7 +6,7 @@ import {
   parseChoice,
   type ChoiceOptions,
 } from "../../../src/cli/chosen.js";
-import { IlmError } from "../../../src/errors.js";
+import { refusal } from "../../support/refusal.js";
 import { ruleSetOf } from "../config/support.js";
 
 const { mappings } = ruleSetOf(`version: 1
@@ -63,16 +63,6 @@ test("what was asked for is told in words", () => {
   expect(describeChoice(choice)).toBe("of tcp for port 443 to web:80");
 });
 
-function errorOf(act: () => unknown): IlmError {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof IlmError) return error;
-    throw error;
-  }
-  throw new Error("it was not refused");
-}
-
 describe("refused", () => {
   test.each<[ChoiceOptions, string]>([
     [{ port: "http" }, "--port: "],
@@ -83,14 +73,14 @@ describe("refused", () => {
     [{ limit: "0" }, "--limit: "],
     [{ limit: "many" }, "--limit: "],
   ])("is %o, with what would be right", (options, begin) => {
-    const { code, message, remedy } = errorOf(() => parseChoice([], options));
+    const { code, message, remedy } = refusal(() => parseChoice([], options));
     expect(code).toBe("USAGE");
     expect(message.startsWith(begin)).toBe(true);
     expect(remedy).toMatch(/^\S.*\.$/);
   });
 
   test("is a name that no mapping has, with the one that was meant", () => {
-    const { code, message, remedy } = errorOf(() => chosen({}, "siet"));
+    const { code, message, remedy } = refusal(() => chosen({}, "siet"));
     expect([code, message]).toEqual(["NOT_FOUND", "there is no mapping named siet"]);
     expect(remedy).toBe("Did you mean site? `ilm mappings` lists what is in force.");
   });
