@@ -29,7 +29,6 @@ KMOD_TEST_OBJECTS := dist/bpf/probe.bpf.o dist/bpf/stranger.bpf.o
 TS_SOURCES := $(shell find src tools bench test -name '*.ts') tsconfig.json package.json
 
 TSC := node node_modules/typescript/bin/tsc
-# Few files instead of two hundred: most of the time that a command takes to start goes into finding modules.
 VITEST := node node_modules/vitest/vitest.mjs run
 # Programs, namespaces and real daemons need root; a normal user becomes it for these commands only.
 AS_ROOT := tools/as-root.sh

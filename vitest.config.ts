@@ -29,7 +29,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts", "test/fuzz/**/*.test.ts"],
           exclude: [packets],
           testTimeout: 180_000,
-          // Modules are loaded once for all files of a worker: half of the time went into loading them anew.
+          // Modules are loaded once for all files of a worker: a third of the time went into loading them anew.
           isolate: false,
           // Vitest would leave a core for itself.
           maxWorkers: "100%",

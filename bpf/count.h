@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counts what ingress gave to a process's socket, when it comes to that: a firewall has had its say by then, and routing. `deliver` (bpf/deliver.h) calls it for what it knows to be such. A program of the program set, as the counters are its.
+ * Counts what ingress gave to a process's socket, when it comes to that: a firewall has had its say by then, and routing.
+ * `deliver` (bpf/deliver.h) calls it for what it knows to be such. A program of the program set, as the counters are its.
  */
 #ifndef ILM_COUNT_H
 #define ILM_COUNT_H

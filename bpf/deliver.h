@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Where what ingress gave is counted, and flows begin: at the socket of a daemon (net/core/filter.c, sk_filter_trim_cap; attached to
- * the root cgroup while ingress is needed, or a mapping of UDP is in force). The kernel comes here before it puts a datagram into the socket's queue
- * (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK that may bring a cookie back
- * (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is counted is what sk_lookup counts. Neither at ingress, where a firewall may still drop it, reassembly may
- * wait for its rest for ever, and routing may refuse its source; nor in sk_lookup, which any user can have called without a
- * packet. Here there is a packet, and the socket that has it, whoever selected that: sk_lookup, ingress, the module.
+ * the root cgroup while ingress is needed, or a mapping of UDP is in force). The kernel comes here before it puts a datagram into
+ * the socket's queue (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK that may bring a
+ * cookie back (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is counted is what sk_lookup counts. Neither at
+ * ingress, where a firewall may still drop it, reassembly may wait for its rest for ever, and routing may refuse its source; nor in
+ * sk_lookup, which any user can have called without a packet. Here there is a packet, and the socket that has it, whoever
+ * selected that: sk_lookup, ingress, the module.
  *
  * The kernel's own sockets (VXLAN, WireGuard) take theirs before that (net/ipv4/udp.c, udp_queue_rcv_one_skb, encap_rcv): for those
  * ingress writes the flow, and counts.
