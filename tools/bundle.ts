@@ -2,12 +2,14 @@
  * dist/src/main.js and everything that it imports -> dist/src/bundle: a chunk for each command's own code, and the bytecode of
  * all chunks. Every function is compiled, but of the large packages those that `ilm check` calls: they have many more.
  */
-import { readdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import type { Script } from "node:vm";
 import { build, type Plugin } from "rolldown";
 import { BYTECODE_FILE, runChunk, scriptOf, type BytecodeIndex } from "../src/start.js";
+import { BUILD_FILE } from "../src/version.js";
 
 const [root] = process.argv.slice(2);
 if (root === undefined) throw new Error("usage: node dist/tools/bundle.js CHECKOUT");
@@ -47,6 +49,12 @@ await build({
   },
 });
 writeFileSync(join(folder, "package.json"), '{ "type": "commonjs" }\n');
+const chunkNames = readdirSync(folder)
+  .filter((name) => name.endsWith(".js"))
+  .toSorted();
+const digest = createHash("sha256");
+for (const name of chunkNames) digest.update(readFileSync(join(folder, name)));
+writeFileSync(join(folder, BUILD_FILE), digest.digest("hex"));
 
 const scripts = new Map<string, Script>();
 process.argv = [process.argv0, "ilm", "check", "-f", join(root, "examples", "self-hosted.yaml")];
@@ -63,8 +71,8 @@ function writeBytecode(): void {
   const parts: Buffer[] = [];
   const chunks: Record<string, [number, number]> = {};
   let offset = 0;
-  for (const chunk of readdirSync(folder).toSorted()) {
-    if (!chunk.endsWith(".js") || chunk === "start.js") continue;
+  for (const chunk of chunkNames) {
+    if (chunk === "start.js") continue;
     const isPackage = packages.some((name) => chunk.startsWith(`${name}-`));
     const called = isPackage ? scripts.get(chunk) : undefined;
     const bytes = (called ?? compileAll(chunk)).createCachedData();

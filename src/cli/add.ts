@@ -33,7 +33,7 @@ export async function add(
     const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
     const replace = options.replace === true;
     const change = { kind: "add", mappings, replace } as const;
-    const warnings = await warnOfHost(given, services);
+    const { warnings } = await warnOfHost(given, services);
     if (options.dryRun === true) {
       noteWarnings(context, warnings);
       await printDryRun(context, dataPlane, change, { ...options, warnings });

@@ -16,7 +16,7 @@ import { count, indent } from "./render/text.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 import { unreachedWarnings } from "./unreached.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
-import { withDataPlane } from "./with-data-plane.js";
+import { withDataPlaneAfter } from "./with-data-plane.js";
 
 export type ApplyCommandOptions = SourceOptions &
   WaitOptions &
@@ -31,37 +31,35 @@ export async function apply(
 ): Promise<void> {
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
-  const { source, given, file, warnings } = await loadWanted(options, mappings);
-  const change = { kind: "apply", source, given, file } as const;
-  if (options.dryRun === true) {
-    noteWarnings(context, warnings);
-    await withDataPlane((dataPlane) =>
-      printDryRun(context, dataPlane, change, { ...options, warnings }),
-    );
-    return;
-  }
-  const { performed, unreached } = await withDataPlane(async (dataPlane) => {
-    const done = await performChange(dataPlane, change, how);
-    return {
-      performed: done,
-      unreached: await unreachedWarnings(
+  await withDataPlaneAfter(
+    (inForce) => loadWanted(options, mappings, inForce),
+    async (dataPlane, { source, given, file, warnings, text }) => {
+      const change = { kind: "apply", source, given, file } as const;
+      if (options.dryRun === true) {
+        noteWarnings(context, warnings);
+        await printDryRun(context, dataPlane, change, { ...options, warnings });
+        return;
+      }
+      const performed = await performChange(dataPlane, change, how);
+      if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
+      const unreached = await unreachedWarnings(
         dataPlane,
         () => dataPlane.listeners(),
-        done.by === "daemon",
-      ),
-    };
-  });
-  const timing = stepTimes();
-  noteWarnings(context, warnings);
-  await print(
-    context,
-    { ...performed, warnings, unreached, timing },
-    () =>
-      describePerformed(performed) +
-      unreached
-        .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
-        .join("") +
-      describeTiming(options, timing),
+        performed.by === "daemon",
+      );
+      const timing = stepTimes();
+      noteWarnings(context, warnings);
+      await print(
+        context,
+        { ...performed, warnings, unreached, timing },
+        () =>
+          describePerformed(performed) +
+          unreached
+            .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
+            .join("") +
+          describeTiming(options, timing),
+      );
+    },
   );
 }
 

@@ -6,7 +6,7 @@ import { print, type Context } from "./context.js";
 import { describeDifference, differenceOf, differenceShape } from "./difference.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
-import { withDataPlane } from "./with-data-plane.js";
+import { withDataPlaneAfter } from "./with-data-plane.js";
 
 /** As diff(1): 0 when there is nothing to change, 1 when there is. */
 export async function diff(
@@ -14,8 +14,10 @@ export async function diff(
   options: SourceOptions,
   mappings: readonly string[],
 ): Promise<ExitStatus> {
-  const desired = await loadWanted(options, mappings);
-  const before = await withDataPlane((dataPlane) => dataPlane.inForce()?.rules ?? emptyRules);
+  const { desired, before } = await withDataPlaneAfter(
+    (inForce) => loadWanted(options, mappings, inForce),
+    (dataPlane, read) => ({ desired: read, before: dataPlane.inForce()?.rules ?? emptyRules }),
+  );
   const after = rulesAfter(before, { kind: "apply", ...desired });
   const difference = await differenceOf(before, after);
   noteWarnings(context, desired.warnings);

@@ -1,9 +1,6 @@
 /** Reads what `-f FILE` and the mappings given as arguments ask for. */
-import { loadDesired, type Desired } from "../daemon/desired.js";
-import { configurationError, IlmError } from "../errors.js";
-import { emptyRules } from "../model/mapping.js";
-import { beginStep } from "../progress.js";
-import { count } from "./render/text.js";
+import { loadDesired, type Desired, type LoadOptions } from "../daemon/desired.js";
+import { IlmError } from "../errors.js";
 
 export interface SourceOptions {
   /** `-` is standard input. */
@@ -12,19 +9,14 @@ export interface SourceOptions {
 
 /** Everything that can be found wrong without a privilege is found here. Throws USAGE or CONFIGURATION. */
 export async function loadWanted(
-  options: SourceOptions,
+  { file }: SourceOptions,
   mappings: readonly string[],
+  inForce?: LoadOptions["inForce"],
 ): Promise<Desired> {
-  if (options.file === undefined && mappings.length === 0) {
+  if (file === undefined && mappings.length === 0) {
     throw new IlmError("USAGE", "neither a file nor a mapping was given", {
       remedy: "Write `-f FILE`, or a mapping such as tcp:8080=127.0.1.10:80.",
     });
   }
-  const desired = await loadDesired({ path: options.file ?? null, mappings });
-  const { checkRules } = await import("../compile/compile.js");
-  beginStep(`compiling ${count(desired.file.mappings.length, "mapping")}`);
-  const problems = checkRules({ ...emptyRules, source: desired.source, file: desired.file });
-  const all = [...desired.warnings, ...problems];
-  if (problems.some((problem) => problem.severity === "error")) throw configurationError(all);
-  return { ...desired, warnings: all };
+  return loadDesired({ path: file ?? null, mappings }, { inForce });
 }

@@ -12,7 +12,7 @@ import { readNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { formatMebibytes, type InputOptions } from "./input.js";
 import { readQuickly } from "./quick.js";
-import { readFiles, type File } from "./read.js";
+import { decodeFile, readFiles, type ReadResult } from "./read.js";
 import { buildRuleSet } from "./rules.js";
 import { formatPath, wholeFile, type Source, type TextProblem } from "./source.js";
 
@@ -35,8 +35,23 @@ export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
  * Rejects with CONFIGURATION and every problem, also when something cannot be read; with UNAVAILABLE when that may pass.
  */
 export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
-  const { files, names, problems: unreadable, again } = await readFiles(path, options);
-  const texts = files.map(textOf);
+  return understand(await readFiles(path, options));
+}
+
+/** What the files say. Rejects with CONFIGURATION and every problem, also with what could not be read. */
+export async function understand({
+  files,
+  names,
+  problems,
+  again,
+}: ReadResult): Promise<LoadedFile> {
+  const unreadable = [...problems];
+  const texts: Text[] = [];
+  for (const file of files) {
+    const text = decodeFile(file);
+    if (typeof text === "string") texts.push(textOf({ name: file.name, text }));
+    else unreadable.push(text);
+  }
   const readYaml = texts.some(({ kind }) => kind === "yaml")
     ? (await import("./yaml.js")).readYaml
     : notNeeded;
@@ -52,12 +67,18 @@ function notNeeded(): never {
   throw new IlmError("INTERNAL", "a reader was not loaded");
 }
 
-interface Text extends File {
+/** A file as text. */
+export interface NamedText {
+  readonly name: string;
+  readonly text: string;
+}
+
+interface Text extends NamedText {
   readonly kind: "yaml" | "json" | "ndjson";
 }
 
 /** Without the byte order mark. */
-export function textOf({ name, text: raw }: File): Text {
+export function textOf({ name, text: raw }: NamedText): Text {
   const text = raw.startsWith("\uFEFF") ? raw.slice(1) : raw;
   if (name.endsWith(".ndjson")) return { name, text, kind: "ndjson" };
   return { name, text, kind: name.endsWith(".json") || isJson(text) ? "json" : "yaml" };

@@ -1,11 +1,10 @@
 /** Texts at hand -> a rule set, with every reader loaded: for tests and tools. */
-import { join, readTexts, textOf, type Loaded } from "./load.js";
-import type { File } from "./read.js";
+import { join, readTexts, textOf, type Loaded, type NamedText } from "./load.js";
 import { validate } from "./validate.js";
 import { readYaml } from "./yaml.js";
 
 /** Files share their services. Throws CONFIGURATION with every problem. */
-export function parseConfiguration(files: readonly File[]): Loaded {
+export function parseConfiguration(files: readonly NamedText[]): Loaded {
   const names = files.map(({ name }) => name);
   return join(readTexts(files.map(textOf), [], readYaml), names, validate);
 }

@@ -20,9 +20,10 @@ const MAX_FOLDER_BYTES = 1024 * 1024 * 1024;
 
 export interface File {
   readonly name: string;
-  readonly text: string;
+  readonly bytes: Buffer;
 }
 
+/** What a path holds, not yet understood. */
 export interface ReadResult {
   readonly files: readonly File[];
   /** Names of all files, also of those that could not be read, in order. */
@@ -63,7 +64,7 @@ export async function readFiles(path: string, options: InputOptions = {}): Promi
           "write fewer or wider mappings (ranges, prefixes)",
         );
       }
-      files.push({ name, text: decode(bytes) });
+      files.push({ name, bytes });
     });
   };
   if (ownDescriptor(path) !== null) {
@@ -116,6 +117,16 @@ async function listFolder(path: string, options: InputOptions): Promise<string[]
   return names;
 }
 
+/** The text of a file, or why it is not text. */
+export function decodeFile({ name, bytes }: File): string | Problem {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    return toProblem(name, error);
+  }
+}
+
+/** Throws Unreadable. */
 function decode(bytes: Buffer): string {
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
     throw new Unreadable("the file is UTF-16", "save it as UTF-8");

@@ -1,6 +1,6 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
-import type { Change, ChangeResult } from "./changes.js";
+import type { Change, ChangeResult, ReapplyChange } from "./changes.js";
 import {
   answer,
   asRecord,
@@ -34,6 +34,7 @@ export interface DaemonStatus {
 
 export type ChangePath =
   | "/v1/apply"
+  | "/v1/reapply"
   | "/v1/add"
   | "/v1/remove"
   | "/v1/unload"
@@ -42,7 +43,7 @@ export type ChangePath =
   | "/v1/reload";
 
 /** A change as the API takes it; the file is re-read by `reload`. */
-export type ApiChange = Change | { readonly kind: "reload" };
+export type ApiChange = Change | ReapplyChange | { readonly kind: "reload" };
 
 /** How each change is asked for: where, how large it may be, and what the body must be. */
 export const changeRoutes: Readonly<
@@ -56,6 +57,17 @@ export const changeRoutes: Readonly<
         source: nullable(text(4096, 1)),
         given: list(text(65536, 1)),
         file: ruleSet,
+      })(value, path),
+    }),
+  },
+  "/v1/reapply": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({
+      kind: "reapply",
+      ...object({
+        source: nullable(text(4096, 1)),
+        given: list(text(65536, 1)),
+        fileDigest: text(64, 64),
       })(value, path),
     }),
   },

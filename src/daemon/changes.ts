@@ -30,6 +30,16 @@ export interface ApplyChange {
   readonly file: RuleSet;
 }
 
+/**
+ * An apply of text that was read before, by who asks or another, and is in force, as its digest says: NOT_FOUND when other rules are in
+ * force by then.
+ */
+export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
+  readonly kind: "reapply";
+  /** As in `InForce`. */
+  readonly fileDigest: string;
+}
+
 /** What `apply` gives. */
 export interface ChangeResult extends Omit<ApplyResult, "generation"> {
   /** In force after the change; null after an unload. */

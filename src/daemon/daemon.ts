@@ -122,7 +122,7 @@ async function work({
   const reconciler = new Reconciler({
     dataPlane,
     log,
-    load: (from) => loadDesired(from, { filesOnly: true, signal: end.signal }),
+    load: (from, options) => loadDesired(from, { ...options, filesOnly: true, signal: end.signal }),
     source: takeOver(dataPlane, source),
     onSource: follow,
     onUnloaded: () => {

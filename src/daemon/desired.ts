@@ -1,10 +1,16 @@
 /** What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule set. */
 import { resolve } from "node:path";
 import { configurationError, type Problem } from "../errors.js";
-import { mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
+import { emptyRules, mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
 import type { InputOptions } from "../config/input.js";
-import type { LoadedFile } from "../config/load.js";
+import type { Loaded } from "../config/load.js";
+import type { ReadResult } from "../config/read.js";
+import { ephemeralPorts } from "../kernel/procfs.js";
+import { beginStep } from "../progress.js";
+import { buildDigest } from "../version.js";
+import type { InForceText } from "./in-force.js";
 import { warnOfHost } from "./host-warnings.js";
+import { digestOfText, formatKnownText, warningsOfKnown } from "./known-text.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
 export interface Source {
@@ -20,32 +26,54 @@ export interface Desired {
   readonly given: readonly string[];
   readonly file: RuleSet;
   readonly warnings: readonly Problem[];
+  /** To be kept beside the rules, once they are in force, for `InForceText`. Null: nothing new is known of the text. */
+  readonly text: string | null;
 }
 
-/** Reads everything anew. Throws CONFIGURATION with every problem, and UNAVAILABLE. */
-export async function loadDesired(source: Source, options?: InputOptions): Promise<Desired> {
-  const { path } = source;
-  const loaded = path === null ? noFile : await readFile(path, options);
-  const given = await readArguments(source.mappings, loaded.ruleSet);
-  refuseSameName(loaded.ruleSet.mappings, given);
-  const mappings = [...loaded.ruleSet.mappings, ...given];
-  return {
-    source: path === null || !loaded.again ? null : resolve(path),
-    given: loaded.again ? source.mappings : [],
-    file: { ...loaded.ruleSet, mappings },
-    warnings: [...loaded.warnings, ...(await warnOfHost(mappings, loaded.ruleSet.services))],
-  };
+export interface LoadOptions extends InputOptions {
+  /** Asked when the files are read: what they say may be in force already. Null: nothing is. */
+  readonly inForce?: (() => InForceText | null | Promise<InForceText | null>) | undefined;
 }
 
-const noFile: LoadedFile = {
-  ruleSet: { services: [], mappings: [] },
-  warnings: [],
-  again: true,
-};
+/**
+ * Reads everything anew, and finds everything that can be found wrong without a privilege; of text that is in force already, nothing is
+ * read but its bytes, and `file` is the very object. Throws CONFIGURATION with every problem, and UNAVAILABLE.
+ */
+export async function loadDesired(
+  { path, mappings: texts }: Source,
+  { inForce, ...options }: LoadOptions = {},
+): Promise<Desired> {
+  const read =
+    path === null ? noFile : await (await import("../config/read.js")).readFiles(path, options);
+  const source = path === null || !read.again ? null : resolve(path);
+  const given = read.again ? texts : [];
+  const [build, ephemeral] = [buildDigest(), ephemeralPorts()];
+  const digest = digestOfText({ source, read, given: texts, build, ephemeral });
+  const before = digest === null ? null : ((await inForce?.()) ?? null);
+  if (digest !== null && before !== null) {
+    const warnings = await warningsOfKnown(before.text, digest, read.names);
+    if (warnings !== null) return { source, given, file: before.file, warnings, text: null };
+  }
+  const { ruleSet, warnings: doubts } = path === null ? noRules : await understandFiles(read);
+  const arguments_ = await readArguments(texts, ruleSet);
+  refuseSameName(ruleSet.mappings, arguments_);
+  const file = { ...ruleSet, mappings: [...ruleSet.mappings, ...arguments_] };
+  const host = await warnOfHost(file.mappings, file.services);
+  const { checkRules } = await import("../compile/compile.js");
+  beginStep("compiling");
+  const problems = checkRules({ ...emptyRules, source, file });
+  const warnings = [...doubts, ...host.warnings, ...problems];
+  if (problems.some(({ severity }) => severity === "error")) throw configurationError(warnings);
+  const text = digest === null ? null : formatKnownText(digest, read.names, { ...host, warnings });
+  return { source, given, file, warnings, text };
+}
 
-async function readFile(path: string, options?: InputOptions): Promise<LoadedFile> {
-  const { loadConfiguration } = await import("../config/load.js");
-  return loadConfiguration(path, options);
+const noFile: ReadResult = { files: [], names: [], problems: [], again: true };
+const noRules: Loaded = { ruleSet: { services: [], mappings: [] }, warnings: [] };
+
+async function understandFiles(read: ReadResult): Promise<Loaded> {
+  const { understand } = await import("../config/load.js");
+  return understand(read);
 }
 
 async function readArguments(texts: readonly string[], ruleSet: RuleSet): Promise<Mapping[]> {

@@ -4,19 +4,30 @@ import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
 import type { Problem } from "../errors.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
+import type { Address } from "../model/address.js";
 import type { Mapping, Service } from "../model/mapping.js";
 
-/** Warnings; no privilege is needed to find them. */
+export interface HostWarnings {
+  readonly warnings: readonly Problem[];
+  /** Destinations that have to be addresses of this host. */
+  readonly destinations: readonly Address[];
+  /** Those that are not; each has a warning. */
+  readonly absent: readonly Address[];
+}
+
+/** No privilege is needed to find them. */
 export async function warnOfHost(
   mappings: readonly Mapping[],
   services: readonly Service[],
-): Promise<Problem[]> {
+): Promise<HostWarnings> {
   const host = ephemeralPorts();
-  const destinations = destinationsToFind(mappings, services);
-  const absent = await findAbsent(destinations.map(({ address }) => address));
-  return [
+  const elsewhere = destinationsToFind(mappings, services);
+  const destinations = elsewhere.map(({ address }) => address);
+  const absent = await findAbsent(destinations);
+  const warnings = [
     ...warnOfReserved(mappings),
-    ...warnOfElsewhere(destinations.filter(({ address }) => absent.has(address))),
+    ...warnOfElsewhere(elsewhere.filter(({ address }) => absent.has(address))),
     ...(host === undefined ? [] : warnOfEphemeralPorts(mappings, host)),
   ];
+  return { warnings, destinations, absent: [...absent] };
 }

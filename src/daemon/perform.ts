@@ -2,7 +2,16 @@
 import { replaceableInForce } from "./in-force.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import { beginStep } from "../progress.js";
-import { nothingInForce, rulesAfter, switched, type Change, type ChangeResult } from "./changes.js";
+import { IlmError } from "../errors.js";
+import {
+  nothingInForce,
+  rulesAfter,
+  switched,
+  type ApplyChange,
+  type Change,
+  type ChangeResult,
+  type ReapplyChange,
+} from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
 import { awaitTurn } from "./turn.js";
 
@@ -29,7 +38,7 @@ export async function performChange(
 ): Promise<Performed> {
   const { netnsInode } = dataPlane;
   beginStep("waiting for other writers");
-  const instead = (): Promise<ChangeResult | null> => handOver(netnsInode, change);
+  const instead = (): Promise<ChangeResult | null> => handOver(dataPlane, change);
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
@@ -40,11 +49,32 @@ export async function performChange(
 }
 
 /** Null: no daemon listens. One that hangs is found out by a small question, before it is trusted with the long wait. */
-async function handOver(netnsInode: number, change: Change): Promise<ChangeResult | null> {
+async function handOver(dataPlane: DataPlane, change: Change): Promise<ChangeResult | null> {
+  const { netnsInode } = dataPlane;
   const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
   if (alive === null) return null;
   beginStep("waiting for the daemon");
+  const same = change.kind === "apply" ? asReapply(dataPlane, change) : null;
+  if (same !== null) {
+    try {
+      return await requestChange(netnsInode, same);
+    } catch (error) {
+      // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request (USAGE).
+      const isRefused = error instanceof IlmError && ["NOT_FOUND", "USAGE"].includes(error.code);
+      if (!isRefused) throw error;
+    }
+  }
   return requestChange(netnsInode, change);
+}
+
+/** Null: the file's part of the change is not what is in force. */
+function asReapply(
+  dataPlane: DataPlane,
+  { source, given, file }: ApplyChange,
+): ReapplyChange | null {
+  const inForce = replaceableInForce(dataPlane);
+  const fileDigest = inForce?.rules.file === file ? inForce.fileDigest : null;
+  return fileDigest === null ? null : { kind: "reapply", source, given, fileDigest };
 }
 
 function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {

@@ -2,7 +2,7 @@
  * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal, the API, the clock - goes
  * through one queue, so that no two changes overlap and each starts from what the one before it left.
  */
-import { replaceableInForce } from "./in-force.js";
+import { inForceText, replaceableInForce } from "./in-force.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
 import { type Rules, allMappings } from "../model/mapping.js";
@@ -18,8 +18,9 @@ import {
   switched,
   type Change,
   type ChangeResult,
+  type ReapplyChange,
 } from "./changes.js";
-import type { Desired, Source } from "./desired.js";
+import type { Desired, LoadOptions, Source } from "./desired.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 
@@ -30,7 +31,7 @@ export interface ReconcilerOptions extends ApplyOptions {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
   /** Reads the file and the arguments anew. */
-  readonly load: (source: Source) => Promise<Desired>;
+  readonly load: (source: Source, options: Pick<LoadOptions, "inForce">) => Promise<Desired>;
   /** What to follow at first. */
   readonly source: Source;
   /** Told whenever the file to follow is another one. */
@@ -77,6 +78,7 @@ export class Reconciler {
 
   /** Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then as before. */
   submit(change: ApiChange): Promise<ChangeResult> {
+    if (change.kind === "reapply") return this.#enqueue(() => this.#make(this.#asApply(change)));
     if (change.kind !== "reload") return this.#enqueue(() => this.#make(change));
     this.#waitingReload ??= this.#enqueue(() => {
       this.#waitingReload = null;
@@ -187,6 +189,16 @@ export class Reconciler {
     return result;
   }
 
+  #asApply({ source, given, fileDigest }: ReapplyChange): Change {
+    const inForce = replaceableInForce(this.#options.dataPlane);
+    if (inForce?.fileDigest !== fileDigest) {
+      throw new IlmError("NOT_FOUND", `rules with the digest ${fileDigest} are not in force`, {
+        remedy: "Apply the whole file.",
+      });
+    }
+    return { kind: "apply", source, given, file: inForce.rules.file };
+  }
+
   async #makeReload(): Promise<ChangeResult> {
     try {
       const result = await this.#loadAndPut();
@@ -220,17 +232,15 @@ export class Reconciler {
       // Nothing to read: what is in force (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
-    const desired = await load(this.#source);
-    for (const warning of desired.warnings) log.log("warning", formatProblem(warning));
-    return this.#put(
-      before,
-      rulesAfter(before?.rules ?? null, {
-        kind: "apply",
-        source: desired.source,
-        given: desired.given,
-        file: desired.file,
-      }),
-    );
+    const { source, given, file, warnings, text } = await load(this.#source, {
+      inForce: () => inForceText(dataPlane),
+    });
+    for (const warning of warnings) log.log("warning", formatProblem(warning));
+    const change = { kind: "apply", source, given, file } as const;
+    const rules = rulesAfter(before?.rules ?? null, change);
+    const result = this.#put(before, rules);
+    if (text !== null) dataPlane.keepText(rules, text);
+    return result;
   }
 
   #put(before: InForce | null, rules: Rules): ChangeResult {
@@ -241,7 +251,8 @@ export class Reconciler {
       const replaced = before === null ? 0 : allMappings(before.rules).length;
       this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
     }
-    const detail = describe === undefined ? "" : describe(before?.rules ?? null, rules, mappings);
+    const detail =
+      changed && describe !== undefined ? describe(before?.rules ?? null, rules, mappings) : "";
     log.log(
       "info",
       changed

@@ -17,12 +17,11 @@ import {
 import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
-export interface Description extends Omit<InForce, "off" | "earlierFormat"> {
+export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {
   /** Number of the registry that it uses. */
   readonly registry: number;
   /** What the places of `interfaces` stand for; [0] is none. */
   readonly interfaces: readonly string[];
-  /** Of what the file's part means: equal for equal rules, wherever they were written. */
   readonly fileDigest: string;
   /** Of all. */
   readonly digest: string;

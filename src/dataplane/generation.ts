@@ -21,6 +21,7 @@ import {
 } from "./description.js";
 import { putArray } from "./entries.js";
 import type { Programs } from "./programs.js";
+import { createTextMap, readText, writeText } from "./text.js";
 import {
   type Searched,
   capacityOf,
@@ -40,9 +41,12 @@ import {
  */
 const sharedMaps = ["source", "names", "carried", "below"] as const;
 type SharedMap = (typeof sharedMaps)[number];
-/** `head`: the generation about itself, with the mappings added at run time. */
-type DescriptiveMap = SharedMap | "head";
-const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
+/**
+ * `head`: the generation about itself, with the mappings added at run time. `text`: what the control plane keeps of the text that the
+ * file's part was read from, shared by all generations with that part; builds before 2026-11-29 make none.
+ */
+type DescriptiveMap = SharedMap | "head" | "text";
+const requiredMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
 /** Descriptors for mappings that nobody asked for. */
 const unread = new FinalizationRegistry<BpfMap>((source) => {
@@ -105,7 +109,7 @@ export class Generation {
     if (folder === undefined) return undefined;
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      for (const name of descriptiveMaps) {
+      for (const name of requiredMaps) {
         const map = openMap(folder, name);
         if (map === undefined) {
           for (const opened of maps.values()) opened.close();
@@ -113,18 +117,24 @@ export class Generation {
         }
         maps.set(name, map);
       }
+      const text = openMap(folder, "text");
+      if (text !== undefined) maps.set("text", text);
       return new Generation(number, programs, maps);
     } finally {
       folder.close();
     }
   }
 
-  /** Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. */
+  /**
+   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. `sameFile`: one with
+   * the same file's part.
+   */
   static create(
     pins: Pins,
     programs: Programs,
     description: Description,
     { compiled, searched, slots, overlay }: Whole,
+    sameFile: Generation | undefined,
   ): Generation {
     const { generation: number, side, twoSided, layers, rules } = description;
     const table = programs.map.bind(programs);
@@ -142,6 +152,7 @@ export class Generation {
       maps.set("names", arrayOf("names", 8, new Uint8Array(names.buffer)));
       maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
       maps.set("below", arrayOf("below", CHUNK, packPorts(ports)));
+      maps.set("text", sameFile?.textMap() ?? createTextMap());
       return Generation.#publish(pins, programs, description, maps);
     } catch (error) {
       for (const map of maps.values()) map.close();
@@ -165,6 +176,7 @@ export class Generation {
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
       for (const name of sharedMaps) maps.set(name, below.#map(name).duplicate());
+      maps.set("text", below.textMap() ?? createTextMap());
       return Generation.#publish(pins, below.programs, description, maps);
     } catch (error) {
       for (const map of maps.values()) map.close();
@@ -216,6 +228,22 @@ export class Generation {
       unread.register(this.#description.rules.file, source);
     }
     return this.#description;
+  }
+
+  /** To be closed. Undefined: it has none. */
+  textMap(): BpfMap | undefined {
+    return this.#maps.get("text")?.duplicate();
+  }
+
+  /** What is kept of the text that the file's part was read from. */
+  text(): string | null {
+    const map = this.#maps.get("text");
+    return map === undefined ? null : readText(map);
+  }
+
+  keepText(text: string): void {
+    const map = this.#maps.get("text");
+    if (map !== undefined) writeText(map, text);
   }
 
   /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */

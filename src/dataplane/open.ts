@@ -50,7 +50,7 @@ import {
   overtakenIn,
   programsOnInterfaces,
 } from "./interfaces.js";
-import { type Description, type Layers, isUndecodable } from "./description.js";
+import { type Description, type Layers, digestOfFile, isUndecodable } from "./description.js";
 import { Generation } from "./generation.js";
 import { describeHeader, readHeader, writeHeader } from "./header.js";
 import { Programs } from "./programs.js";
@@ -71,7 +71,15 @@ import {
 } from "./tables.js";
 import { toListener } from "./listeners.js";
 import { findEnded, removeEnded } from "./ended.js";
-import { type Plan, type Wanted, endpointsOf, planOver, planWhole, wantedOf } from "./plan.js";
+import {
+  type Plan,
+  type Wanted,
+  endpointsOf,
+  hasFileOf,
+  planOver,
+  planWhole,
+  wantedOf,
+} from "./plan.js";
 import { objectPath } from "./objects.js";
 import { LOOKUP_LINK, Pins, folderName, pinPath, stagingName } from "../kernel/pins.js";
 import { type OptionalHook, Registry, attachedHooks, optionalHooks } from "./registry.js";
@@ -287,11 +295,33 @@ class KernelDataPlane implements DataPlane {
   inForce(): InForce | null {
     const current = this.#current();
     if (current === undefined) return null;
-    const { generation, appliedAt, version: by, rules, engine, kfuncTrouble } = current.description;
-    const off = isOff(current);
-    const earlierFormat = current instanceof Earlier ? current.format : null;
-    // The rules unpack themselves when somebody looks at them.
-    return { generation, appliedAt, version: by, rules, engine, kfuncTrouble, off, earlierFormat };
+    const { generation, appliedAt, rules, engine, kfuncTrouble } = current.description;
+    return {
+      generation,
+      appliedAt,
+      version: current.description.version,
+      // They unpack themselves when somebody looks at them.
+      rules,
+      fileDigest: current instanceof Earlier ? null : current.description.fileDigest,
+      engine,
+      kfuncTrouble,
+      off: isOff(current),
+      earlierFormat: current instanceof Earlier ? current.format : null,
+    };
+  }
+
+  keptText(): string | null {
+    return this.#ownReadable()?.generation.text() ?? null;
+  }
+
+  keepText(rules: Rules, text: string): void {
+    const loaded = this.#ownReadable();
+    if (loaded === undefined) return;
+    const { description, generation } = loaded;
+    const isTheirs =
+      hasFileOf(description, rules) ||
+      description.fileDigest === digestOfFile(rules.source, rules.file);
+    if (isTheirs) generation.keepText(text);
   }
 
   /** Likewise where what decides cannot be read. */
@@ -577,7 +607,14 @@ class KernelDataPlane implements DataPlane {
       if (made === undefined) waitForPrograms();
       const description = { ...wanted, programs: programs.number, side, twoSided };
       const whole = { compiled: plan.whole, searched: home.searched, slots, overlay };
-      const generation = Generation.create(pins, programs, description, whole);
+      const sameFile = before !== undefined && hasFileOf(before.description, rules);
+      const generation = Generation.create(
+        pins,
+        programs,
+        description,
+        whole,
+        sameFile ? before.generation : undefined,
+      );
       return { generation, registry, description, endpoints };
     } catch (error) {
       made?.discard(pins);

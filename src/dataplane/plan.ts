@@ -44,7 +44,7 @@ interface InForce {
 }
 
 /** The very same: who adds a mapping takes the file's part of what is in force. */
-function hasFileOf({ rules: old }: Description, rules: Rules): boolean {
+export function hasFileOf({ rules: old }: Description, rules: Rules): boolean {
   return rules.file === old.file && rules.source === old.source;
 }
 

@@ -16,6 +16,11 @@ export interface InForce {
   /** Version of ilm that applied it. */
   readonly version: string;
   readonly rules: Rules;
+  /**
+   * Of what the file's part means, SHA-256 in hexadecimal: equal for equal rules, wherever in their files they were written. Null: an
+   * earlier version made it.
+   */
+  readonly fileDigest: string | null;
   /** What finds the listeners: the module's kfunc, or the registry. */
   readonly engine: EngineInForce;
   /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
@@ -126,6 +131,13 @@ export interface DataPlane {
   readonly pinPath: string;
   /** Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer version's, not whole, or not to be found. */
   inForce(): InForce | null;
+  /** What `keepText` keeps. Null: nothing is kept, or nothing of this version is in force. */
+  keptText(): string | null;
+  /**
+   * Keeps something about the text that the file's part of the rules was read from, as long as that part is in force; not when another
+   * one is. No lock is needed. What is longer than some 16,000 bytes is not kept.
+   */
+  keepText(rules: Rules, text: string): void;
   /**
    * Puts the rules in force in one atomic step, also in the place of what cannot be read. The caller holds the writer's lock. Throws
    * INCOMPATIBLE when a newer version made what is in force, unless that is asked for.

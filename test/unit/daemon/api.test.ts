@@ -31,6 +31,12 @@ const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
     kind: fc.constant("remove" as const),
     names: fc.array(fc.string({ minLength: 1 }), { minLength: 1 }),
   }),
+  fc.record({
+    kind: fc.constant("reapply" as const),
+    source: fc.option(fc.string({ minLength: 1 })),
+    given: fc.array(fc.string({ minLength: 1 })),
+    fileDigest: fc.string({ minLength: 64, maxLength: 64 }),
+  }),
   fc.constant({ kind: "unload" as const }),
   fc.constant({ kind: "reload" as const }),
 );

@@ -7,6 +7,7 @@ import type {
   FlowCount,
   InForce,
 } from "../../../src/dataplane/types.js";
+import { digestOfFile } from "../../../src/dataplane/description.js";
 import {
   parseAddress,
   parsePrefix,
@@ -155,6 +156,17 @@ export class FakeDataPlane implements DataPlane {
     return this.#inForce;
   }
 
+  /** What is kept of the text of the rules in force. */
+  text: string | null = null;
+
+  keptText(): string | null {
+    return this.#inForce === null ? null : this.text;
+  }
+
+  keepText(_: Rules, text: string): void {
+    this.text = text;
+  }
+
   apply(next: Rules): ApplyResult {
     if (this.fail !== null) {
       const error = this.fail;
@@ -175,6 +187,7 @@ export class FakeDataPlane implements DataPlane {
         off: false,
         earlierFormat: null,
         rules: next,
+        fileDigest: digestOfFile(next.source, next.file),
       };
     }
     return {

@@ -37,7 +37,7 @@ function makeWorld(source: Source = { path: "/etc/rules.yaml", mappings: [] }): 
       // Reading takes a while, in which other changes arrive.
       await Promise.resolve();
       if (content instanceof Error) throw content;
-      return { source: path, given: mappings, file: ruleSet(...content), warnings: [] };
+      return { source: path, given: mappings, file: ruleSet(...content), warnings: [], text: null };
     },
     source,
     onSource: (path) => {
@@ -211,6 +211,22 @@ describe("changes", () => {
       path: "/other.yaml",
       mappings: ["tcp:1=127.0.0.2"],
     });
+  });
+
+  test("a file that is in force already is applied by its digest, and followed", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    const fileDigest = world.dataPlane.inForce()?.fileDigest ?? "";
+    const again = {
+      kind: "reapply",
+      source: "/etc/rules.yaml",
+      given: ["tcp:1=127.0.0.2"],
+    } as const;
+    const result = await world.reconciler.submit({ ...again, fileDigest });
+    expect(result).toMatchObject({ changed: false, generation: 1 });
+    expect(world.reconciler.source.mappings).toEqual(["tcp:1=127.0.0.2"]);
+    const other = world.reconciler.submit({ ...again, fileDigest: "0".repeat(64) });
+    await expect(other).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
   test("applying the followed file does not follow it anew", async () => {
