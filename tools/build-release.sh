@@ -24,10 +24,12 @@ build() {
   mkdir tools bench test
   printf '%s\n' bpf/*.bpf.c | sed 's|^\(.*\)\.c$|dist/\1.o|' |
     env -u MAKEFLAGS -u MAKELEVEL xargs -P "$(nproc)" -n 1 make --no-print-directory
-  # Earlier releases are ES modules, and format 4 was not bundled.
+  # Earlier releases are ES modules, and format 4 was not bundled; from format 10 on src/start.ts runs the bundle.
   kind=esm
+  entries=(src/main.ts)
+  if [ -e src/start.ts ]; then entries+=(src/start.ts); fi
   if [ -e bin/package.json ]; then kind=cjs; fi
-  node "$modules/rolldown/bin/cli.mjs" src/main.ts --dir dist/src/bundle --platform node --external koffi --format $kind
+  node "$modules/rolldown/bin/cli.mjs" "${entries[@]}" --dir dist/src/bundle --platform node --external koffi --format $kind
   if [ $kind = cjs ]; then
     printf '{ "type": "commonjs" }\n' >dist/src/bundle/package.json
   else

@@ -1,7 +1,8 @@
 /** Destinations of the rules in force that this host has not. */
 import { destinationsToFind } from "../compile/elsewhere.js";
 import type { Address } from "../model/address.js";
-import { allMappings, type Rules } from "../model/mapping.js";
+import { type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 
 /** `present`: the addresses of interfaces that are up. */

@@ -5,6 +5,7 @@ import { nearest } from "../config/suggest.js";
 import { formatTarget, type Target } from "../config/target.js";
 import { IlmError } from "../errors.js";
 import type { Destination, Mapping, Protocol } from "../model/mapping.js";
+import type { Mappings } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
 import { usageError } from "./usage-error.js";
 
@@ -61,15 +62,15 @@ export interface Chosen {
 }
 
 /** Throws NOT_FOUND for a name that no mapping has. */
-export function chooseMappings(mappings: readonly Mapping[], choice: Choice): Chosen {
+export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
   refuseUnknown(mappings, choice.names);
   const indexes: number[] = [];
   let total = 0;
-  for (const [index, mapping] of mappings.entries()) {
-    if (!isChosen(mapping, choice)) continue;
+  mappings.forEach((mapping, index) => {
+    if (!isChosen(mapping, choice)) return;
     total++;
     if (indexes.length < choice.limit) indexes.push(index);
-  }
+  });
   return { indexes, total };
 }
 
@@ -88,7 +89,7 @@ function leadsTo(mapping: Mapping, { address, port, service }: Destination, to: 
   return port === "same" ? portsContain(mapping.ports, to.port) : port === to.port;
 }
 
-function refuseUnknown(mappings: readonly Mapping[], names: ReadonlySet<string>): void {
+function refuseUnknown(mappings: Mappings, names: ReadonlySet<string>): void {
   if (names.size === 0) return;
   const known = new Set(mappings.map(({ name }) => name));
   const unknown = [...names].find((name) => !known.has(name));

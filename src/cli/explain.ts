@@ -5,7 +5,8 @@ import { parseFrom, parseOn } from "../config/prefix.js";
 import { familyOf, type Address } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { allMappings, protocols, type Mapping, type Protocol } from "../model/mapping.js";
+import { protocols, type Mapping, type Protocol } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import {
   destinationStates,
   handoverOf,
@@ -85,7 +86,7 @@ async function ask(
   const explanation = dataPlane.explain(packet);
   const listeners = dataPlane.listeners();
   const mapping =
-    explanation.mapping === null ? null : (allMappings(rules)[explanation.mapping] ?? null);
+    explanation.mapping === null ? null : (allMappings(rules).at(explanation.mapping) ?? null);
   const kernel = kernelChoice(packet, listeners);
   const selected = listeners.find((listener) => listener.cookie === explanation.cookie) ?? null;
   const states = statesFor(mapping, packet, listeners);

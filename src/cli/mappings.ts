@@ -1,5 +1,6 @@
 /** `ilm mappings`: what is in force, how often each was used, and who would get a connection now. */
-import { allMappings, type Destination, type Mapping } from "../model/mapping.js";
+import { type Destination, type Mapping } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
 import { allDestinationStates, type DestinationState } from "../registry/registry.js";
@@ -52,7 +53,7 @@ export async function mappings(
     const all = allMappings(rules);
     const { indexes, total } = chooseMappings(all, choice);
     const rows = indexes.flatMap((index): Row[] => {
-      const mapping = all[index];
+      const mapping = all.at(index);
       if (mapping === undefined) return [];
       return [
         {

@@ -1,7 +1,8 @@
 /** `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches. */
 import type { DataPlane, DecisionStream, ObservedDecision } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
-import { allMappings, type Mapping } from "../model/mapping.js";
+import { type Mapping } from "../model/mapping.js";
+import { allMappings, type Mappings } from "../model/mappings.js";
 import type { Context } from "./context.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { paintVerdict } from "./render/explanation.js";
@@ -132,7 +133,7 @@ function parseLimit(text: string | undefined, option: string): number {
 
 /** Decisions carry an index into their generation's mappings, so another generation is asked for when one comes up. */
 function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Mapping | null {
-  const known = new Map<number, readonly Mapping[]>();
+  const known = new Map<number, Mappings>();
   return ({ generation, mapping }) => {
     if (mapping === null) return null;
     if (!known.has(generation)) {
@@ -141,7 +142,7 @@ function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Ma
       const [oldest] = known.keys();
       if (known.size > GENERATIONS_KEPT && oldest !== undefined) known.delete(oldest);
     }
-    return known.get(generation)?.[mapping] ?? null;
+    return known.get(generation)?.at(mapping) ?? null;
   };
 }
 

@@ -11,7 +11,8 @@ import {
   type Family,
 } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
-import { allMappings, type Mapping, type Rules } from "../model/mapping.js";
+import { type Mapping, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { candidates } from "../model/candidates.js";
 import type { Context } from "./context.js";
 import { examplePort, exampleRemote } from "./example.js";
@@ -65,7 +66,7 @@ const MAX_NAMES = 5;
 /** Whom it concerns, in words. */
 export function namesOf({ mappings }: Found, rules: Rules): string {
   const all = allMappings(rules);
-  const names = [...new Set(mappings.map((index) => all[index]?.name ?? "?"))];
+  const names = [...new Set(mappings.map((index) => all.at(index)?.name ?? "?"))];
   const shown = names.slice(0, MAX_NAMES).map(printable).join(", ");
   return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
 }

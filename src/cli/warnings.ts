@@ -14,7 +14,8 @@ import {
 } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
-import { allMappings, emptyRules, type Rules } from "../model/mapping.js";
+import { emptyRules, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
 import { formatPlace } from "./endpoint.js";
 import { formatEndpoint } from "../model/endpoint.js";

@@ -26,7 +26,7 @@ export function compiledBase(compiled: Compiled): Base {
     },
     at: (owner, place) => (place.length === 128 ? exact : prefixes).find(owner, place),
     fallback: (owner, family) => classes[owner - 1]?.fallback[family] ?? 0,
-    ports: (rule) => countPorts(mappings[rules.mapping[rule] ?? 0]?.ports ?? []),
+    ports: (rule) => countPorts(mappings.at(rules.mapping[rule] ?? 0)?.ports ?? []),
     hasName: (key) => names.has(key),
   };
 }

@@ -17,16 +17,16 @@ import {
   type Protocol,
   type RuleSet,
   type Rules,
-  allMappings,
   isWeighted,
   mappingKey,
   protocols,
 } from "../model/mapping.js";
+import { allMappings, type Mappings } from "../model/mappings.js";
 import { countPorts, formatPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../model/candidates.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
-import { bytes, shorts, words } from "./columns.js";
+import { bytes, shorts, words } from "../model/columns.js";
 import { type Entry, type Unit, entriesOf, prefixesOf } from "./entries.js";
 import { type Origins, findOrigins } from "./origins.js";
 import { Reach, describeHidden } from "./reach.js";
@@ -61,7 +61,7 @@ const TIES = 1000;
 
 class Compiler {
   readonly problems: Problem[] = [];
-  readonly #mappings: readonly Mapping[];
+  readonly #mappings: Mappings;
   readonly #input: Rules;
   readonly #limits: Limits;
   readonly #reach: Reach;
@@ -187,7 +187,7 @@ class Compiler {
   }
 
   #warnHidden(index: number, hiders: readonly number[]): void {
-    const mapping = this.#mappings[index];
+    const mapping = this.#mappings.at(index);
     // Beside an error a warning that may come of it is noise.
     if (mapping === undefined || this.problems.some(({ severity }) => severity === "error")) return;
     this.#problem(

@@ -5,9 +5,9 @@ import {
   type Rules,
   type RuleSet,
   type Service,
-  allMappings,
   mappingKey,
 } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 
 export interface ChangedMapping {
   readonly before: Mapping;
@@ -47,7 +47,13 @@ export function changedFields(before: Mapping, after: Mapping): string[] {
   return compared.filter((field) => !same(before[field], after[field]));
 }
 
-function missing<T>(from: readonly T[], inside: readonly T[], key: (value: T) => string): T[] {
+/** What an array has of this, and a list of mappings. */
+interface List<T> {
+  map<Result>(look: (value: T) => Result): Result[];
+  filter(isWanted: (value: T) => boolean): T[];
+}
+
+function missing<T>(from: List<T>, inside: List<T>, key: (value: T) => string): T[] {
   const known = new Set(inside.map(key));
   return from.filter((value) => !known.has(key(value)));
 }

@@ -15,6 +15,7 @@ import {
   type Address,
 } from "../model/address.js";
 import type { Mapping, Service } from "../model/mapping.js";
+import type { Mappings } from "../model/mappings.js";
 
 export interface Elsewhere {
   readonly address: Address;
@@ -23,10 +24,7 @@ export interface Elsewhere {
 }
 
 /** Destinations by address, but for 127.0.0.0/8, ::1, and the addresses of services, which ilm puts on `lo` itself. */
-export function destinationsToFind(
-  mappings: readonly Mapping[],
-  services: readonly Service[],
-): Elsewhere[] {
+export function destinationsToFind(mappings: Mappings, services: readonly Service[]): Elsewhere[] {
   const own = new Set<string>(services.flatMap(({ addresses }) => addresses));
   const found = new Map<Address, Mapping[]>();
   for (const mapping of mappings) {
@@ -90,7 +88,7 @@ export function warnOfElsewhere(elsewhere: readonly Elsewhere[]): Problem[] {
 }
 
 /** Linux takes 240.0.0.0/4 for unicast, some clouds use it, and most networks drop it: more likely a slip. */
-export function warnOfReserved(mappings: readonly Mapping[]): Problem[] {
+export function warnOfReserved(mappings: Mappings): Problem[] {
   return mappings.flatMap((mapping) =>
     (["on", "from"] as const).flatMap((key) => {
       const prefix = (mapping[key] ?? []).find(

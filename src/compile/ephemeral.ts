@@ -4,7 +4,8 @@
  * sent to (bpf/flow.h, was_asked), and loses to the mapping what others send it.
  */
 import type { Problem } from "../errors.js";
-import type { Mapping, PortRange } from "../model/mapping.js";
+import type { PortRange } from "../model/mapping.js";
+import type { Mappings } from "../model/mappings.js";
 import { formatPorts } from "../model/ports.js";
 
 export interface EphemeralPorts {
@@ -38,10 +39,7 @@ function given(ports: readonly PortRange[], { range, reserved }: EphemeralPorts)
 }
 
 /** Warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no answer away. */
-export function warnOfEphemeralPorts(
-  mappings: readonly Mapping[],
-  host: EphemeralPorts,
-): Problem[] {
+export function warnOfEphemeralPorts(mappings: Mappings, host: EphemeralPorts): Problem[] {
   const all = given([host.range], host);
   const problems: Problem[] = [];
   for (const mapping of mappings) {

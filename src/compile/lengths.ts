@@ -5,7 +5,7 @@
  * on the way to its own; a marker knows the longest prefix around it, for where there is nothing longer after all.
  */
 import type { Family } from "../model/address.js";
-import { bytes, words } from "./columns.js";
+import { bytes, words } from "../model/columns.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "./tables.js";
 
 /** Nodes of all trees; [0] is the end of a search. Equal trees are one, whatever class they are of. */

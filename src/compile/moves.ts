@@ -8,13 +8,12 @@ import {
 } from "../model/address.js";
 import {
   type Destination,
-  type Mapping,
   type PortRange,
   type Protocol,
   type Rules,
-  allMappings,
   isConditional,
 } from "../model/mapping.js";
+import { allMappings, type Mappings } from "../model/mappings.js";
 import type { RuleDiff } from "./diff.js";
 import { Nesting } from "./nesting.js";
 import { ByPrefix, everyAddress } from "./precedence.js";
@@ -46,7 +45,7 @@ export interface Moves {
 const PLACES = 2000;
 
 class Side {
-  readonly mappings: readonly Mapping[];
+  readonly mappings: Mappings;
   readonly #index: ByPrefix;
   readonly #owned: ReadonlySet<Address>;
 
@@ -120,7 +119,7 @@ export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Mo
 }
 
 /** Ports at which some mapping begins, or has just ended. */
-function bordersOf(mappings: readonly Mapping[]): Readonly<Record<Protocol, readonly number[]>> {
+function bordersOf(mappings: Mappings): Readonly<Record<Protocol, readonly number[]>> {
   const found: Record<Protocol, Set<number>> = { tcp: new Set(), udp: new Set() };
   for (const { protocol, ports } of mappings) {
     for (const { first, last } of ports) found[protocol].add(first).add(last + 1);

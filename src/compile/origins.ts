@@ -11,13 +11,8 @@ import {
   prefixLength,
 } from "../model/address.js";
 import { candidates } from "../model/candidates.js";
-import {
-  type Mapping,
-  type Rules,
-  type Service,
-  allMappings,
-  isConditional,
-} from "../model/mapping.js";
+import { type Mapping, type Rules, type Service, isConditional } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { countPorts } from "../model/ports.js";
 import type { Endpoint } from "./tables.js";
 

@@ -159,7 +159,7 @@ class Layer {
   #first(rule: number, below: number): number | null {
     if (rule === 0) return below;
     const index = this.#compiled.rules.mapping[rule] ?? 0;
-    const mine = countPorts(this.#compiled.mappings[index]?.ports ?? []);
+    const mine = countPorts(this.#compiled.mappings.at(index)?.ports ?? []);
     const other = below === 0 ? Infinity : this.#base.ports(below);
     if (mine === other) return null;
     if (mine > other) return below;

@@ -7,7 +7,8 @@ import {
   prefixContains,
   prefixLength,
 } from "../model/address.js";
-import { type Mapping, type Protocol, type Rules, allMappings } from "../model/mapping.js";
+import { type Mapping, type Protocol, type Rules } from "../model/mapping.js";
+import { allMappings, type Mappings } from "../model/mappings.js";
 import { countPorts, portsContain } from "../model/ports.js";
 
 export interface Dialled {
@@ -81,7 +82,7 @@ export const everyAddress: Readonly<Record<Family, Prefix>> = {
 export class ByPrefix {
   readonly #found = new Map<string, Mapping[]>();
 
-  constructor(mappings: readonly Mapping[]) {
+  constructor(mappings: Mappings) {
     for (const mapping of mappings) {
       const on = mapping.on.length === 0 ? Object.values(everyAddress) : mapping.on;
       for (const prefix of on) {

@@ -4,6 +4,7 @@
  */
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
+import type { Mappings } from "../model/mappings.js";
 import { type Entry, type Unit, entriesOf, isLast, isUnconditional } from "./entries.js";
 import { Nesting } from "./nesting.js";
 
@@ -133,11 +134,11 @@ function closers(here: readonly Unit[] | Unit, prefix: Prefix): Iterable<number>
 /** In the words of a warning. */
 export function describeHidden(
   hiders: readonly number[],
-  mappings: readonly Mapping[],
+  mappings: Mappings,
   placeOf: (mapping: Mapping) => string,
 ): string {
   const names = hiders.flatMap((index) => {
-    const mapping = mappings[index];
+    const mapping = mappings.at(index);
     return mapping === undefined ? [] : [`${mapping.name} (${placeOf(mapping)})`];
   });
   return `can never match: every connection that it is for goes to ${names.join(", ")} first`;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 
 import type { Prefix } from "../model/address.js";
 import type { PortRange, Protocol } from "../model/mapping.js";
+import { matchText } from "../model/match-text.js";
 import { formatPorts } from "../model/ports.js";
 
 /** Longer ones are abbreviated; a listing should stay readable. */
@@ -23,12 +24,7 @@ export function deriveName(
   from: readonly Prefix[],
   interfaces: readonly string[],
 ): string {
-  const full = [
-    `${protocol}:${formatPorts(ports)}`,
-    ...(on.length === 0 ? [] : [on.join(",")]),
-    ...(from.length === 0 ? [] : [`from:${from.join(",")}`]),
-    ...(interfaces.length === 0 ? [] : [`interface:${interfaces.join(",")}`]),
-  ].join("@");
+  const full = matchText(protocol, ports, on, from, interfaces);
   if (full.length <= MAX_LENGTH) return full;
   const shownPorts = `${formatPorts(ports.slice(0, SHOWN_PORTS))}${more(ports.length - SHOWN_PORTS)}`;
   const shownOn =

@@ -1,7 +1,6 @@
 /** Documents -> one rule set: each is validated alone, then services and names are checked over all of them together. */
 import type { Address } from "../model/address.js";
 import {
-  mappingKey,
   type Mapping,
   type Origin,
   type Protocol,
@@ -9,6 +8,8 @@ import {
   type Service,
   type Settings,
 } from "../model/mapping.js";
+import { type MappingColumns, MappingColumnsBuilder } from "../model/mapping-columns.js";
+import { NameTable } from "../model/name-table.js";
 import { beginStep, tellShare } from "../progress.js";
 import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
 import type { Problems } from "./problems.js";
@@ -115,9 +116,9 @@ function collectMappings(
   documents: readonly Document[],
   services: ServiceTable,
   problems: Problems,
-): Mapping[] {
-  const mappings: Mapping[] = [];
-  const byKey = new Map<string, Mapping>();
+): MappingColumns {
+  const mappings = new MappingColumnsBuilder();
+  const names = new NameTable((index) => mappings.at(index));
   for (const { source, mappings: entries } of documents) {
     beginStep(`checking ${source.name}`);
     for (let index = 0; index < entries.length; index++) {
@@ -132,18 +133,13 @@ function collectMappings(
         add(problems, source, place, message, hint, "value", severity);
       };
       for (const mapping of buildMappings(toEntry(entry), services, origin, report)) {
-        const key = mappingKey(mapping);
-        const earlier = byKey.get(key);
-        if (earlier === undefined) {
-          byKey.set(key, mapping);
-          mappings.push(mapping);
-        } else {
-          reportTaken(mapping, earlier, entry, path, source, problems);
-        }
+        const earlier = names.put(mapping, mappings.length);
+        if (earlier === undefined) mappings.push(mapping);
+        else reportTaken(mapping, mappings.at(earlier), entry, path, source, problems);
       }
     }
   }
-  return mappings;
+  return mappings.finish();
 }
 
 const tcpOnly: readonly Protocol[] = ["tcp"];

@@ -6,6 +6,8 @@ import type { InputOptions } from "../config/input.js";
 import type { Loaded } from "../config/load.js";
 import type { ReadResult } from "../config/read.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
+import { toColumns } from "../model/mapping-columns.js";
+import { joinMappings, type Mappings } from "../model/mappings.js";
 import { beginStep } from "../progress.js";
 import { buildDigest } from "../version.js";
 import type { InForceText } from "./in-force.js";
@@ -43,8 +45,7 @@ export async function loadDesired(
   { path, mappings: texts }: Source,
   { inForce, ...options }: LoadOptions = {},
 ): Promise<Desired> {
-  const read =
-    path === null ? noFile : await (await import("../config/read.js")).readFiles(path, options);
+  const read = path === null ? noFile : await readFrom(path, options);
   const source = path === null || !read.again ? null : resolve(path);
   const given = read.again ? texts : [];
   const [build, ephemeral] = [buildDigest(), ephemeralPorts()];
@@ -57,7 +58,7 @@ export async function loadDesired(
   const { ruleSet, warnings: doubts } = path === null ? noRules : await understandFiles(read);
   const arguments_ = await readArguments(texts, ruleSet);
   refuseSameName(ruleSet.mappings, arguments_);
-  const file = { ...ruleSet, mappings: [...ruleSet.mappings, ...arguments_] };
+  const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, arguments_)) };
   const host = await warnOfHost(file.mappings, file.services);
   const { checkRules } = await import("../compile/compile.js");
   beginStep("compiling");
@@ -71,6 +72,12 @@ export async function loadDesired(
 const noFile: ReadResult = { files: [], names: [], problems: [], again: true };
 const noRules: Loaded = { ruleSet: { services: [], mappings: [] }, warnings: [] };
 
+async function readFrom(path: string, options: InputOptions): Promise<ReadResult> {
+  const { readFiles } = await import("../config/read.js");
+  beginStep("reading the files");
+  return readFiles(path, options);
+}
+
 async function understandFiles(read: ReadResult): Promise<Loaded> {
   const { understand } = await import("../config/load.js");
   return understand(read);
@@ -82,7 +89,7 @@ async function readArguments(texts: readonly string[], ruleSet: RuleSet): Promis
   return texts.flatMap((text) => parseMappingArgument(text, ruleSet.services));
 }
 
-function refuseSameName(fromFile: readonly Mapping[], given: readonly Mapping[]): void {
+function refuseSameName(fromFile: Mappings, given: readonly Mapping[]): void {
   const seen = new Map(given.length === 0 ? [] : fromFile.map((one) => [mappingKey(one), one]));
   const problems: Problem[] = [];
   for (const mapping of given) {

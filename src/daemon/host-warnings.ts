@@ -5,7 +5,8 @@ import type { Problem } from "../errors.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Address } from "../model/address.js";
-import type { Mapping, Service } from "../model/mapping.js";
+import type { Service } from "../model/mapping.js";
+import type { Mappings } from "../model/mappings.js";
 
 export interface HostWarnings {
   readonly warnings: readonly Problem[];
@@ -17,7 +18,7 @@ export interface HostWarnings {
 
 /** No privilege is needed to find them. */
 export async function warnOfHost(
-  mappings: readonly Mapping[],
+  mappings: Mappings,
   services: readonly Service[],
 ): Promise<HostWarnings> {
   const host = ephemeralPorts();

@@ -2,7 +2,8 @@
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import { type Counters, sumCounters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules, allMappings } from "../model/mapping.js";
+import { type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { allDestinationStates } from "../registry/registry.js";
 
 /**

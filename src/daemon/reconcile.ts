@@ -5,7 +5,9 @@
 import { inForceText, replaceableInForce } from "./in-force.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
-import { type Rules, allMappings } from "../model/mapping.js";
+import { type Rules } from "../model/mapping.js";
+import { toColumns } from "../model/mapping-columns.js";
+import { allMappings } from "../model/mappings.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
 import {
@@ -19,6 +21,7 @@ import {
   type Change,
   type ChangeResult,
   type ReapplyChange,
+  type SwitchChange,
 } from "./changes.js";
 import type { Desired, LoadOptions, Source } from "./desired.js";
 import type { Logger } from "./log.js";
@@ -184,7 +187,7 @@ export class Reconciler {
     const { dataPlane } = this.#options;
     // Only a whole configuration may take the place of what cannot be read.
     const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-    const result = this.#put(before, rulesAfter(before?.rules ?? null, change));
+    const result = this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)));
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
     return result;
   }
@@ -339,6 +342,13 @@ export class Reconciler {
           : `generation ${generation} stays in force${error.code === "CONFIGURATION" ? "; mend the file and it is read again" : ""}`,
     );
   }
+}
+
+/** As the API gives them, mappings are objects, of which a daemon would hold a million. */
+function inColumns(change: Exclude<Change, { kind: "unload" } | SwitchChange>): typeof change {
+  if (change.kind !== "apply") return change;
+  const { file } = change;
+  return { ...change, file: { ...file, mappings: toColumns(file.mappings) } };
 }
 
 const nothingFromFile: Change & { kind: "apply" } = {

@@ -3,7 +3,8 @@ import { countersLayout } from "../abi/generated.js";
 import { decodeAll } from "../abi/layout.js";
 import { type BpfMap, cpus } from "../kernel/bpf.js";
 import type { Counters } from "../model/decision.js";
-import { type Mapping, mappingKey } from "../model/mapping.js";
+import { mappingKey } from "../model/mapping.js";
+import type { Mappings } from "../model/mappings.js";
 import type { Description } from "./description.js";
 import { firstPlace, offsets } from "./tables.js";
 
@@ -33,7 +34,7 @@ export function runsOf(
 
 /** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */
 export interface Counted {
-  readonly mappings: readonly Mapping[];
+  readonly mappings: Mappings;
   readonly sums: Uint8Array;
 }
 
@@ -72,11 +73,11 @@ export function toCounters(sums: Uint8Array): Counters[] {
 }
 
 /** Where each mapping was before; -1: nowhere. Most stay where they are. */
-export function placesBefore(before: readonly Mapping[], after: readonly Mapping[]): Int32Array {
+export function placesBefore(before: Mappings, after: Mappings): Int32Array {
   const places = new Int32Array(after.length);
   let byKey: Map<string, number> | undefined;
   after.forEach((mapping, index) => {
-    const same = before[index];
+    const same = before.at(index);
     if (same?.name === mapping.name && same.protocol === mapping.protocol) {
       places[index] = index;
       return;

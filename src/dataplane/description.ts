@@ -1,9 +1,9 @@
 /**
  * A generation describes itself: its rules lie beside its tables, so that nothing else has to be believed. The head is what most
- * questions need, and short; the file's mappings are parts of gzipped JSON: a million of them are longer than a text may be.
+ * questions need, and short; the file's mappings are columns, each packed for itself.
  */
 import { createHash } from "node:crypto";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
 import { essenceOfMapping } from "../compile/diff.js";
 import {
   type Engine,
@@ -14,6 +14,15 @@ import {
   type Service,
   mappingKey,
 } from "../model/mapping.js";
+import {
+  type ColumnLists,
+  MappingColumns,
+  MappingColumnsBuilder,
+  columnNames,
+  columnWidths,
+  toColumns,
+} from "../model/mapping-columns.js";
+import type { Mappings } from "../model/mappings.js";
 import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
@@ -58,7 +67,6 @@ interface Head extends Omit<Description, "rules"> {
   readonly runtime: readonly Mapping[];
 }
 
-const MAPPINGS_PER_PART = 10_000;
 /** The value size of the maps that only the control plane reads. */
 export const CHUNK = 4096;
 
@@ -78,11 +86,8 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
       originate,
     ]),
   ];
-  hash.update(JSON.stringify([head, mappings.length]));
-  for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
-    const part = mappings.slice(start, start + MAPPINGS_PER_PART);
-    hash.update(JSON.stringify(part.map(essenceOfMapping)));
-  }
+  hash.update(JSON.stringify(head));
+  for (const part of toColumns(mappings).meaning()) hash.update(part);
   return hash.digest("hex");
 }
 
@@ -98,14 +103,55 @@ export function packHead({ rules, ...head }: Description): Uint8Array {
   return packParts([pack(whole)]);
 }
 
-export function packMappings(mappings: readonly Mapping[]): Uint8Array {
+/** Texts and numbers that columns point to, and then each column: packed for itself, as most questions need few of them. */
+export function packMappings(mappings: Mappings): Uint8Array {
   beginStep("packing the rules");
-  const parts: Uint8Array[] = [];
-  for (let start = 0; start < mappings.length; start += MAPPINGS_PER_PART) {
-    tellShare(start, mappings.length);
-    parts.push(pack(mappings.slice(start, start + MAPPINGS_PER_PART)));
+  const columns = toColumns(mappings);
+  const { length, lists } = columns;
+  return packParts([
+    pack({ length, lists }),
+    ...columnNames.map((name, index) => {
+      tellShare(index, columnNames.length);
+      const bytes = columns.bytesOf(name);
+      return deflateRawSync(columnWidths[name] === 4 ? toDifferences(bytes) : bytes, { level: 1 });
+    }),
+  ]);
+}
+
+/** What `packMappings` wrote. Each column is unpacked when it is asked for. */
+function unpackMappings(bytes: Uint8Array): MappingColumns {
+  const [head, ...parts] = unpackParts(bytes);
+  if (head === undefined) throw new RangeError("the description has no mappings");
+  const { length, lists } = unpack(head) as { length: number; lists: ColumnLists };
+  return new MappingColumns(length, lists, (name) => {
+    const part = parts[columnNames.indexOf(name)];
+    if (part === undefined) throw new RangeError(`the mappings have no column ${name}`);
+    const whole = inflateRawSync(part);
+    return columnWidths[name] === 4 ? fromDifferences(whole) : whole;
+  });
+}
+
+/** Numbers that grow by the same again and again, as lines and addresses do, are packed best by how much they grow. */
+function toDifferences(bytes: Uint8Array): Uint8Array {
+  const values = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const differences = new Uint32Array(values.length);
+  let before = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0;
+    differences[i] = value - before;
+    before = value;
   }
-  return packParts(parts);
+  return new Uint8Array(differences.buffer);
+}
+
+function fromDifferences(bytes: Uint8Array): Uint8Array {
+  const values = new Uint32Array(bytes.slice().buffer);
+  let value = 0;
+  for (let i = 0; i < values.length; i++) {
+    value = (value + (values[i] ?? 0)) >>> 0;
+    values[i] = value;
+  }
+  return new Uint8Array(values.buffer);
 }
 
 /** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */
@@ -133,8 +179,17 @@ export function isUndecodable(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
-/** Written by `packHead` of this version; of an earlier one, what came later is missing. `source`: what `packMappings` wrote; asked for when the file's mappings are. */
-export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
+type Unpack = (bytes: Uint8Array) => Mappings;
+
+/**
+ * Written by `packHead` of this version; of an earlier one, what came later is missing. `source`: what `packMappings` wrote, asked for
+ * when the file's mappings are; `unpackSource` takes what another version wrote.
+ */
+export function unpackDescription(
+  headBytes: Uint8Array,
+  source: () => Uint8Array,
+  unpackSource: Unpack = unpackMappings,
+): Description {
   const [first] = unpackParts(headBytes);
   if (first === undefined) throw new RangeError("the description has no head");
   const {
@@ -145,23 +200,29 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     runtime,
     ...head
   } = unpack(first) as Head;
-  let mappings: readonly Mapping[] | undefined;
+  let mappings: Mappings | undefined;
   const file = {
     engine: wantedEngine,
     mptcp,
     services,
-    get mappings(): readonly Mapping[] {
+    get mappings(): Mappings {
       if (mappings === undefined) {
         beginStep("reading what is in force");
-        mappings = unpackParts(source()).flatMap((part, index, parts) => {
-          tellShare(index, parts.length);
-          return unpack(part) as Mapping[];
-        });
+        mappings = unpackSource(source());
       }
       return mappings;
     },
   };
   return { ...head, rules: { source: path, file, runtime } };
+}
+
+/** Of formats 4 to 10: mappings as JSON, in parts. */
+export function unpackObjects(bytes: Uint8Array): Mappings {
+  const builder = new MappingColumnsBuilder();
+  for (const part of unpackParts(bytes)) {
+    for (const mapping of unpack(part) as Mapping[]) builder.push(mapping);
+  }
+  return builder.finish();
 }
 
 function unpackParts(bytes: Uint8Array): Uint8Array[] {
@@ -180,9 +241,13 @@ function unpack(part: Uint8Array): unknown {
   return JSON.parse(gunzipSync(part).toString("utf8"));
 }
 
-/** Sorted, one for each of the mappings: whose is not among them is not their name. */
-export function hashNames(mappings: readonly Mapping[]): BigUint64Array {
-  return BigUint64Array.from(mappings, (mapping) => nameHash(mappingKey(mapping))).sort();
+/** Sorted, one for each of the mappings. A name whose hash is absent is unused. */
+export function hashNames(mappings: Mappings): BigUint64Array {
+  const hashes = new BigUint64Array(mappings.length);
+  mappings.forEach((mapping, index) => {
+    hashes[index] = nameHash(mappingKey(mapping));
+  });
+  return hashes.sort();
 }
 
 /** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv). */

@@ -8,7 +8,7 @@ import { type BpfLink, type BpfMap, cpus, openMap } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { Counters } from "../model/decision.js";
-import { allMappings } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { type Counted, runsOf, sumRuns, toCounters } from "./counting.js";
 import {
   CHUNK,
@@ -16,6 +16,7 @@ import {
   type Layers,
   isUndecodable,
   unpackDescription,
+  unpackObjects,
 } from "./description.js";
 import { Registry, metaIn } from "./registry.js";
 import { generationOn, readInForce } from "./tables.js";
@@ -185,7 +186,7 @@ function openMaps(
 function describe({ head, source, generation }: Opened): EarlierDescription | undefined {
   let description: EarlierDescription;
   try {
-    description = unpackDescription(head, () => source.readArray(source.maxEntries));
+    description = unpackDescription(head, () => source.readArray(source.maxEntries), unpackObjects);
   } catch (error) {
     if (isUndecodable(error)) return undefined;
     throw error;

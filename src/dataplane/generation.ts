@@ -8,7 +8,7 @@ import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
 import type { Counters } from "../model/decision.js";
-import { allMappings } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { KernelBase } from "./base.js";
 import { type Counted, type Run, placesBefore, runsOf, sumRuns, toCounters } from "./counting.js";
 import {

@@ -30,7 +30,8 @@ import { sysctl } from "../kernel/procfs.js";
 import type { Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules, allMappings, mappingAt } from "../model/mapping.js";
+import { type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import { printable } from "../printable.js";
 import { beginStep } from "../progress.js";
@@ -902,7 +903,7 @@ class KernelDataPlane implements DataPlane {
   /** The kernel selects at ingress, with a packet in hand; here the listener on the destination is named. */
   #steeredSocket(explanation: Explanation, rules: Rules): string | null {
     const { packet, mapping: index, destination } = explanation;
-    const mapping = index === null ? undefined : mappingAt(rules, index);
+    const mapping = index === null ? undefined : allMappings(rules).at(index);
     if (mapping === undefined) return null;
     const wanted = candidates(mapping, familyOf(packet.local)).filter(
       (candidate) => candidate.destination === destination,

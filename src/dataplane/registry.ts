@@ -435,7 +435,7 @@ export class Registry {
   /**
    * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`: these and no others; else these too.
    */
-  setMappedPorts(mappings: readonly Pick<Mapping, "protocol" | "ports">[], whole: boolean): void {
+  setMappedPorts(mappings: Iterable<Pick<Mapping, "protocol" | "ports">>, whole: boolean): void {
     const map = this.map("mapped_ports");
     const keys = Uint32Array.from({ length: ILM_PORT_WORDS }, (_, index) => index);
     const bytes = whole ? new Uint8Array(ILM_PORT_WORDS * 8) : map.readArray(ILM_PORT_WORDS);

@@ -333,7 +333,7 @@ function putRules(
     (n) => {
       const i = n + 1;
       const index = rules.mapping[i] ?? 0;
-      const mapping = mappings[index];
+      const mapping = mappings.at(index);
       if (mapping === undefined) throw new IlmError("INTERNAL", `rule ${i} has no mapping`);
       let ports = counts.get(index);
       if (ports === undefined) {

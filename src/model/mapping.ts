@@ -3,6 +3,7 @@
  * the generation in the kernel, sent over the API and shown. No behaviour, no kernel, imports nothing but its neighbours.
  */
 import type { Address, Prefix } from "./address.js";
+import type { Mappings } from "./mappings.js";
 
 export type Protocol = "tcp" | "udp";
 export const protocols: readonly Protocol[] = ["tcp", "udp"];
@@ -107,7 +108,7 @@ export interface Settings {
 /** A complete, validated configuration. */
 export interface RuleSet extends Settings {
   readonly services: readonly Service[];
-  readonly mappings: readonly Mapping[];
+  readonly mappings: Mappings;
 }
 
 /**
@@ -134,19 +135,6 @@ export function isConditional(mapping: Mapping): boolean {
 
 export function isWeighted(mapping: Pick<Mapping, "to">): boolean {
   return mapping.to[0]?.weight !== undefined;
-}
-
-/** All mappings in force, the file's first. */
-export function allMappings(rules: Rules): readonly Mapping[] {
-  return rules.runtime.length === 0
-    ? rules.file.mappings
-    : [...rules.file.mappings, ...rules.runtime];
-}
-
-/** Of `allMappings`, without a list of them all. */
-export function mappingAt(rules: Rules, index: number): Mapping | undefined {
-  const { file, runtime } = rules;
-  return file.mappings[index] ?? runtime[index - file.mappings.length];
 }
 
 /** The identity of a mapping, for maps and comparisons. */

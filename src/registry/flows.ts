@@ -1,7 +1,8 @@
 /** Which mapping a flow came by. Pure; from the rules in force, so null for a flow that an earlier mapping made. */
 import { type Address, isUnspecified, prefixContains, prefixLength } from "../model/address.js";
 import type { Flow } from "../model/flow.js";
-import { type Destination, type Mapping, type Rules, allMappings } from "../model/mapping.js";
+import { type Destination, type Mapping, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { countPorts, portsContain } from "../model/ports.js";
 
 /**

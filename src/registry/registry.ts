@@ -2,7 +2,8 @@
 import { candidates } from "../model/candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
-import { type Mapping, type Rules, allMappings } from "../model/mapping.js";
+import { type Mapping, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
 
 export interface ListenerView {

@@ -5,7 +5,8 @@
 import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
 import type { Packet } from "../../src/model/decision.js";
-import { type Rules, allMappings } from "../../src/model/mapping.js";
+import { type Rules } from "../../src/model/mapping.js";
+import { allMappings } from "../../src/model/mappings.js";
 import type { Namespace } from "../support/namespace.js";
 import { useNetwork } from "../support/network.js";
 import { builtRoot } from "../support/paths.js";
@@ -172,7 +173,7 @@ test(
               expected,
               answer,
               nat: [...nat],
-              chosen: allMappings(rules)[mapping ?? -1],
+              chosen: allMappings(rules).at(mapping ?? Infinity),
               rules,
               live,
             },

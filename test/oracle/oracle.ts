@@ -3,12 +3,8 @@
  * nothing of tables, classes or tries: it goes through all mappings and all listeners for each packet.
  */
 import type { Packet, Verdict } from "../../src/model/decision.js";
-import {
-  allMappings,
-  type Destination,
-  type Mapping,
-  type Rules,
-} from "../../src/model/mapping.js";
+import { type Destination, type Mapping, type Rules } from "../../src/model/mapping.js";
+import { allMappings } from "../../src/model/mappings.js";
 
 export interface Socket {
   readonly protocol: "tcp" | "udp";

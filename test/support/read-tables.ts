@@ -127,5 +127,5 @@ export function readTables(compiled: Compiled, packet: AskedPacket): Mapping | u
   const inside = prefixes.find(index + 1, family === 6, addressBytes(local));
   const target = exact ?? (inside.length > 0 ? inside.target : found.fallback[family]);
   const rule = walk(compiled, target, packet);
-  return rule === 0 ? undefined : compiled.mappings[compiled.rules.mapping[rule] ?? 0];
+  return rule === 0 ? undefined : compiled.mappings.at(compiled.rules.mapping[rule] ?? 0);
 }

@@ -3,13 +3,8 @@ import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, MatchedBy, Verdict } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { type Family, familyOf, prefixContains } from "../../model/address.js";
-import {
-  allMappings,
-  isWeighted,
-  type Destination,
-  type Mapping,
-  type Rules,
-} from "../../model/mapping.js";
+import { isWeighted, type Destination, type Mapping, type Rules } from "../../model/mapping.js";
+import { allMappings } from "../../model/mappings.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import type { DestinationState } from "../../registry/registry.js";
 import { passedOver } from "../../compile/precedence.js";

@@ -28,7 +28,8 @@ import { Pins } from "../../../src/kernel/pins.js";
 import { RingBuffer } from "../../../src/kernel/ringbuf.js";
 import { type Address, addressBytes, addressFromBytes } from "../../../src/model/address.js";
 import type { Decision, Packet } from "../../../src/model/decision.js";
-import { allMappings, isWeighted, mappingAt } from "../../../src/model/mapping.js";
+import { isWeighted } from "../../../src/model/mapping.js";
+import { allMappings } from "../../../src/model/mappings.js";
 import { random } from "../../support/random.js";
 import { type Expected, type Socket, decide, drawSeed } from "../../oracle/oracle.js";
 import { type Answered, Generator } from "./generate.js";
@@ -418,7 +419,9 @@ class Fuzz {
       [this.#index, deviceName],
     ]);
     const expected = decide(rules, this.#order.sockets, packet, names);
-    const destination = mappingAt(rules, expected.mapping ?? -1)?.to[expected.destination ?? -1];
+    const destination = allMappings(rules).at(expected.mapping ?? Infinity)?.to[
+      expected.destination ?? -1
+    ];
     const handover = destination?.handover;
     return {
       expected,
@@ -541,7 +544,7 @@ class Fuzz {
         text(quote.source) === one.dialled &&
         text(quote.destination) === one.client,
     );
-    const to = mappingAt(rules, expected.mapping)?.to ?? [];
+    const to = allMappings(rules).at(expected.mapping)?.to ?? [];
     if (answer === undefined || answer.stale || answer.registered) return false;
     if (
       !to.some(
@@ -697,7 +700,7 @@ class Fuzz {
   /** sk_lookup selects none of those that are left to ingress. */
   #isOfIngress({ verdict, mapping, destination, packet }: Decision): boolean {
     if (verdict !== "selected") return false;
-    const handover = mappingAt(rules, mapping ?? -1)?.to[destination ?? -1]?.handover;
+    const handover = allMappings(rules).at(mapping ?? Infinity)?.to[destination ?? -1]?.handover;
     return packet.protocol === "udp" ? handover !== "lookup" : handover === "ingress";
   }
 
@@ -726,7 +729,7 @@ class Fuzz {
       return;
     }
     const { address = "*", port = "same" } =
-      mappingAt(rules, expected.mapping ?? -1)?.to[expected.destination ?? -1] ?? {};
+      allMappings(rules).at(expected.mapping ?? Infinity)?.to[expected.destination ?? -1] ?? {};
     const bound = address === "*" ? new Uint8Array(16) : addressBytes(address);
     const daemon = `${hex(bound)} ${port === "same" ? read.destinationPort : port}`;
     const flow = `${client} ${daemon} ${dialled}`;

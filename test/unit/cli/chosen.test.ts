@@ -22,7 +22,7 @@ mappings:
 
 function chosen(options: ChoiceOptions, ...names: readonly string[]): string[] {
   return chooseMappings(mappings, parseChoice(names, options)).indexes.map((index) => {
-    const mapping = mappings[index];
+    const mapping = mappings.at(index);
     return `${mapping?.protocol}:${mapping?.name}`;
   });
 }

@@ -32,7 +32,7 @@ test("on a terminal, with how far it is, and erased in the end", () => {
   // Between carriage returns and erasures: what was on the line one after the other.
   const shown = stdout.split("\r\u001B[K").map((line) => line.trim());
   expect(shown.join("\n")).toMatch(/^\d+ % (?:reading|checking) .*many\.ndjson$/m);
-  expect(shown).toContain("compiling 200000 mappings");
+  expect(shown).toContain("compiling");
   expect(shown.at(-1)).toBe("OK: 0 services, 200000 mappings");
 });
 

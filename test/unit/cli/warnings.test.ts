@@ -100,7 +100,7 @@ describe("there is", () => {
 
   test("a warning of a destination on another host, which names the mappings, and none when somebody listens there", () => {
     const to = [{ address: address("203.0.113.9"), port: 80 }] as const;
-    const mappings = ["a", "b"].map((name) => ({ ...rules.file.mappings[0]!, name, to }));
+    const mappings = ["a", "b"].map((name) => ({ ...rules.file.mappings.at(0)!, name, to }));
     const elsewhere = { ...rules, file: { ...rules.file, mappings } };
     const absentDestinations = new Set([address("203.0.113.9")]);
     const [warning, ...others] = findWarnings({ ...fine, rules: elsewhere, absentDestinations });

@@ -25,7 +25,7 @@ test("20,000 mappings of YAML load", { timeout: patience_ms }, () => {
   );
   const { mappings: loaded } = ruleSetOf(`version: 1\nmappings:\n${lines.join("\n")}\n`);
   expect(loaded).toHaveLength(20_000);
-  expect(loaded[19_999]?.origin.line).toBe(20_002);
+  expect(loaded.at(19_999)?.origin.line).toBe(20_002);
 });
 
 test("100,000 mappings of JSON load", { timeout: patience_ms }, () => {

@@ -38,7 +38,7 @@ describe("lines", () => {
     const lines = Array.from({ length: 1000 }, (_, i) => `{"port":${i + 1},"to":"web"}`);
     const { mappings } = ruleSetOf([head, ...lines].join("\n"), NAME);
     expect(mappings.map(({ ports }) => ports[0]?.first)).toEqual(lines.map((_, i) => i + 1));
-    expect(mappings[999]?.origin.line).toBe(1001);
+    expect(mappings.at(999)?.origin.line).toBe(1001);
   });
 });
 

@@ -25,7 +25,9 @@ test("an argument may lead to a service of the file", async () => {
   const desired = await loadDesired({ path, mappings: ["tcp:8080=web"] });
   expect(desired.source).toBe(path);
   expect(desired.file.mappings.map(({ name }) => name)).toEqual(["web", "tcp:8080"]);
-  expect(desired.file.mappings[1]?.to).toMatchObject([{ address: "127.0.1.10", service: "web" }]);
+  expect(desired.file.mappings.at(1)?.to).toMatchObject([
+    { address: "127.0.1.10", service: "web" },
+  ]);
   expect(desired.given).toEqual(["tcp:8080=web"]);
 });
 

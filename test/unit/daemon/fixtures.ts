@@ -20,8 +20,8 @@ import {
   type Rules,
   type RuleSet,
   type Service,
-  allMappings,
 } from "../../../src/model/mapping.js";
+import { allMappings } from "../../../src/model/mappings.js";
 import { mergePorts } from "../../../src/model/ports.js";
 
 export function address(text: string): Address {

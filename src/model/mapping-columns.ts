@@ -1,0 +1,336 @@
+/**
+ * Mappings as columns of numbers: some 35 bytes for each, where an object with its lists and texts takes 600. What is seldom alike (one
+ * range of ports, one prefix, the name, the place) is in the columns; what mostly is (destinations, conditions, longer lists) is
+ * there once, as a list of values that the columns point to.
+ */
+import { type Prefix, addressFromBytes, familyOf, prefixBits, prefixLength } from "./address.js";
+import { bytes, words } from "./columns.js";
+import type { Destination, Existing, Mapping, PortRange } from "./mapping.js";
+import { LazyMappings, type Mappings } from "./mappings.js";
+import { matchText } from "./match-text.js";
+
+/** `from` and `interfaces` of a mapping. */
+type Conditions = Pick<Mapping, "from" | "interfaces">;
+
+/** What the columns point to; plain values. */
+export interface ColumnLists {
+  readonly ports: readonly (readonly PortRange[])[];
+  readonly prefixes: readonly (readonly Prefix[])[];
+  readonly conditions: readonly Conditions[];
+  readonly to: readonly (readonly Destination[])[];
+  readonly files: readonly string[];
+}
+
+/** Each with one number for each mapping, but for `wide` and `names`. */
+interface Columns {
+  /** Bit 0: UDP. Bits 1 and 2: `existing`. Bit 3: `miss` is reject. Bit 4: the name is what matchText says. */
+  readonly traits: Uint8Array;
+  /** One range: its first port above its last (16 bits each). Below 65,536: an index into `ports` of the lists. */
+  readonly ports: Uint32Array;
+  /** 0: all. Up to 33: one IPv4 prefix, its length and 1. Up to 162: one of IPv6, its length and 34. 255: a list. */
+  readonly onKind: Uint8Array;
+  /** IPv4: the address, host byte order. IPv6: an index into `wide`. Else into `prefixes` of the lists. */
+  readonly on: Uint32Array;
+  /** 0: none; else an index into `conditions` of the lists, and 1. */
+  readonly conditions: Uint32Array;
+  readonly to: Uint32Array;
+  /** Where the name ends in `names`; it begins where the one before ends. */
+  readonly nameEnd: Uint32Array;
+  readonly file: Uint32Array;
+  readonly line: Uint32Array;
+  readonly column: Uint32Array;
+  /** IPv6 addresses of `on`, 16 bytes each, network byte order. */
+  readonly wide: Uint8Array;
+  /** Names one after the other, UTF-8. */
+  readonly names: Uint8Array;
+}
+export type ColumnName = keyof Columns;
+
+/** What says where mappings were written, and not what they mean. */
+const placeColumns: readonly ColumnName[] = ["file", "line", "column"];
+const meaningColumns: readonly ColumnName[] = [
+  ...(["traits", "ports", "onKind", "on", "conditions", "to", "nameEnd", "wide", "names"] as const),
+];
+export const columnNames: readonly ColumnName[] = [...meaningColumns, ...placeColumns];
+/** Bytes of one number. */
+export const columnWidths: Readonly<Record<ColumnName, 1 | 4>> = {
+  traits: 1,
+  ports: 4,
+  onKind: 1,
+  on: 4,
+  conditions: 4,
+  to: 4,
+  nameEnd: 4,
+  file: 4,
+  line: 4,
+  column: 4,
+  wide: 1,
+  names: 1,
+};
+
+const existings: readonly Existing[] = ["exact", "any", "never"];
+const UDP = 1;
+const REJECT = 8;
+const DERIVED = 16;
+const ON_ALL = 0;
+const ON_IPV4 = 1;
+const ON_IPV6 = 34;
+const ON_LIST = 255;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+export class MappingColumns extends LazyMappings {
+  readonly length: number;
+  readonly lists: ColumnLists;
+  readonly #read: (name: ColumnName) => Uint8Array;
+  readonly #columns: Partial<Record<ColumnName, Uint8Array | Uint32Array>> = {};
+
+  /** `read`: the bytes of a column (numbers in the machine's byte order), asked for when it is looked at first. */
+  constructor(length: number, lists: ColumnLists, read: (name: ColumnName) => Uint8Array) {
+    super();
+    this.length = length;
+    this.lists = lists;
+    this.#read = read;
+  }
+
+  column<Name extends ColumnName>(name: Name): Columns[Name] {
+    const known = this.#columns[name];
+    if (known !== undefined) return known as Columns[Name];
+    const read = this.#read(name);
+    const width = columnWidths[name];
+    // A view of numbers has to begin at a multiple of their size.
+    const whole = read.byteOffset % width === 0 ? read : read.slice();
+    const count = whole.byteLength / width;
+    const made = width === 1 ? whole : new Uint32Array(whole.buffer, whole.byteOffset, count);
+    this.#columns[name] = made;
+    return made as Columns[Name];
+  }
+
+  bytesOf(name: ColumnName): Uint8Array {
+    const column = this.column(name);
+    return new Uint8Array(column.buffer, column.byteOffset, column.byteLength);
+  }
+
+  at(index: number): Mapping | undefined {
+    if (index < 0 || index >= this.length) return undefined;
+    const traits = this.column("traits")[index] ?? 0;
+    const conditions = this.#conditionsAt(index);
+    return {
+      name: this.nameAt(index),
+      protocol: (traits & UDP) === 0 ? "tcp" : "udp",
+      ports: this.portsAt(index),
+      on: this.onAt(index),
+      to: this.toAt(index),
+      existing: existings[(traits >> 1) & 3] ?? "exact",
+      miss: (traits & REJECT) === 0 ? "pass" : "reject",
+      origin: {
+        file: this.lists.files[this.column("file")[index] ?? 0] ?? "",
+        line: this.column("line")[index] ?? 0,
+        column: this.column("column")[index] ?? 0,
+      },
+      ...conditions,
+    };
+  }
+
+  nameAt(index: number): string {
+    const traits = this.column("traits")[index] ?? 0;
+    if ((traits & DERIVED) !== 0) {
+      const protocol = (traits & UDP) === 0 ? "tcp" : "udp";
+      return matchText(protocol, this.portsAt(index), this.onAt(index), [], []);
+    }
+    const ends = this.column("nameEnd");
+    const start = index === 0 ? 0 : ends[index - 1];
+    return decoder.decode(this.column("names").subarray(start, ends[index]));
+  }
+
+  portsAt(index: number): readonly PortRange[] {
+    const ports = this.column("ports")[index] ?? 0;
+    if (ports < 65_536) return this.lists.ports[ports] ?? [];
+    return [{ first: ports >>> 16, last: ports & 0xffff }];
+  }
+
+  onAt(index: number): readonly Prefix[] {
+    const kind = this.column("onKind")[index] ?? 0;
+    if (kind === ON_ALL) return [];
+    const value = this.column("on")[index] ?? 0;
+    if (kind === ON_LIST) return this.lists.prefixes[value] ?? [];
+    if (kind >= ON_IPV6) {
+      return [`${addressFromBytes(this.column("wide"), value * 16)}/${kind - ON_IPV6}` as Prefix];
+    }
+    const octets = `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+    return [`${octets}/${kind - ON_IPV4}` as Prefix];
+  }
+
+  toAt(index: number): readonly Destination[] {
+    return this.lists.to[this.column("to")[index] ?? 0] ?? [];
+  }
+
+  #conditionsAt(index: number): Conditions {
+    const conditions = this.column("conditions")[index] ?? 0;
+    return this.lists.conditions[conditions - 1] ?? {};
+  }
+
+  /** What the mappings mean, in parts: equal for equal mappings in the same order, wherever they were written. */
+  *meaning(): Generator<string | Uint8Array> {
+    const { files: _, ...lists } = this.lists;
+    yield JSON.stringify([this.length, lists]);
+    for (const name of meaningColumns) yield this.bytesOf(name);
+  }
+}
+
+/** Values that are there once, by a text that says all of each. */
+class Once<Value> {
+  readonly values: Value[] = [];
+  readonly #indexes = new Map<string, number>();
+
+  /** The value's index. */
+  put(key: string, value: Value): number {
+    const known = this.#indexes.get(key);
+    if (known !== undefined) return known;
+    this.#indexes.set(key, this.values.length);
+    return this.values.push(value) - 1;
+  }
+}
+
+export class MappingColumnsBuilder {
+  readonly #traits = bytes();
+  readonly #ports = words();
+  readonly #onKind = bytes();
+  readonly #on = words();
+  readonly #conditions = words();
+  readonly #to = words();
+  readonly #nameEnd = words();
+  readonly #file = words();
+  readonly #line = words();
+  readonly #column = words();
+  readonly #wide = bytes();
+  readonly #names = bytes();
+  readonly #lists = {
+    ports: new Once<readonly PortRange[]>(),
+    prefixes: new Once<readonly Prefix[]>(),
+    conditions: new Once<Conditions>(),
+    to: new Once<readonly Destination[]>(),
+    files: new Once<string>(),
+  };
+
+  get length(): number {
+    return this.#traits.length;
+  }
+
+  push(mapping: Mapping): void {
+    const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
+    const isDerived = name === matchText(protocol, ports, on, from ?? [], interfaces ?? []);
+    // With conditions the text is long, and seldom alike.
+    const asMatch = isDerived && from === undefined && interfaces === undefined;
+    this.#traits.push(
+      (protocol === "udp" ? UDP : 0) |
+        (existings.indexOf(existing) << 1) |
+        (miss === "reject" ? REJECT : 0) |
+        (asMatch ? DERIVED : 0),
+    );
+    this.#pushPorts(ports);
+    this.#pushOn(on);
+    const conditions = { ...(from && { from }), ...(interfaces && { interfaces }) };
+    const isConditional = from !== undefined || interfaces !== undefined;
+    this.#conditions.push(
+      isConditional ? this.#lists.conditions.put(JSON.stringify(conditions), conditions) + 1 : 0,
+    );
+    this.#to.push(this.#lists.to.put(...canonical(to)));
+    if (!asMatch) this.#names.append(encoder.encode(name));
+    this.#nameEnd.push(this.#names.length);
+    this.#file.push(this.#lists.files.put(origin.file, origin.file));
+    this.#line.push(origin.line);
+    this.#column.push(origin.column);
+  }
+
+  #pushPorts(ports: readonly PortRange[]): void {
+    const [range] = ports;
+    if (range !== undefined && ports.length === 1) {
+      this.#ports.push(range.first * 65_536 + range.last);
+      return;
+    }
+    const key = ports.map(({ first, last }) => `${first}-${last}`).join();
+    this.#ports.push(this.#lists.ports.put(key, ports));
+  }
+
+  #pushOn(on: readonly Prefix[]): void {
+    const [only] = on;
+    if (only === undefined) {
+      this.#onKind.push(ON_ALL);
+      this.#on.push(0);
+    } else if (on.length > 1) {
+      this.#onKind.push(ON_LIST);
+      this.#on.push(this.#lists.prefixes.put(on.join(), on));
+    } else {
+      const { bytes: address } = prefixBits(only);
+      const length = prefixLength(only);
+      if (familyOf(only) === 4) {
+        const view = new DataView(address.buffer, address.byteOffset);
+        this.#onKind.push(ON_IPV4 + length);
+        this.#on.push(view.getUint32(12));
+      } else {
+        this.#onKind.push(ON_IPV6 + length);
+        this.#on.push(this.#wide.length / 16);
+        this.#wide.append(address);
+      }
+    }
+  }
+
+  /** One that was pushed. */
+  at(index: number): Mapping {
+    const mapping = this.finish().at(index);
+    if (mapping === undefined) throw new RangeError(`there is no mapping ${index}`);
+    return mapping;
+  }
+
+  /** What was pushed so far. */
+  finish(): MappingColumns {
+    const columns: Columns = {
+      traits: this.#traits.view(),
+      ports: this.#ports.view(),
+      onKind: this.#onKind.view(),
+      on: this.#on.view(),
+      conditions: this.#conditions.view(),
+      to: this.#to.view(),
+      nameEnd: this.#nameEnd.view(),
+      file: this.#file.view(),
+      line: this.#line.view(),
+      column: this.#column.view(),
+      wide: this.#wide.view(),
+      names: this.#names.view(),
+    };
+    const { ports, prefixes, conditions, to, files } = this.#lists;
+    const lists: ColumnLists = {
+      ports: ports.values,
+      prefixes: prefixes.values,
+      conditions: conditions.values,
+      to: to.values,
+      files: files.values,
+    };
+    return new MappingColumns(this.length, lists, (name) => {
+      const { buffer, byteOffset, byteLength } = columns[name];
+      return new Uint8Array(buffer, byteOffset, byteLength);
+    });
+  }
+}
+
+/** The list, and a text that says all of it. Equal lists give the same, in whatever order their keys came. */
+function canonical(to: readonly Destination[]): [key: string, to: Destination[]] {
+  const list = to.map(({ address, port, service, weight, handover }): Destination => ({
+    address,
+    port,
+    ...(service !== undefined && { service }),
+    ...(weight !== undefined && { weight }),
+    ...(handover !== undefined && { handover }),
+  }));
+  return [JSON.stringify(list), list];
+}
+
+/** The very list when it is columns already. */
+export function toColumns(mappings: Mappings): MappingColumns {
+  if (mappings instanceof MappingColumns) return mappings;
+  const builder = new MappingColumnsBuilder();
+  mappings.forEach((mapping) => builder.push(mapping));
+  return builder.finish();
+}
