@@ -10,7 +10,7 @@ import {
   prefixAddress,
   prefixLength,
 } from "../model/address.js";
-import { type Entry, type Unit, entriesOf, isLast, isUnconditional } from "./entries.js";
+import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
 import { Nesting } from "./nesting.js";
 import type { MatchedLevel, PrefixColumns, StepColumns, Target } from "./tables.js";
 
@@ -54,7 +54,7 @@ export class ClassChains {
     const here = this.#units.get(prefix);
     if (here === undefined) return 0;
     // Nearly all: no chain, and nothing to remember.
-    if ("rule" in here && isUnconditional(here)) return here.rule;
+    if ("rule" in here && here.isUnconditional) return here.rule;
     const known = this.#heads.get(prefix);
     if (known !== undefined) return known;
     const head = this.#build(prefix, entriesOf("rule" in here ? [here] : here, prefix));

@@ -3,7 +3,7 @@
  * lookup finds one winner: the longest `on` prefix, then the smallest port set, then the longest `from`, then an explicit
  * interface; what ties in all of that is refused.
  */
-import { type Problem, configurationError } from "../errors.js";
+import { type Problem, IlmError, configurationError } from "../errors.js";
 import {
   type Family,
   type Prefix,
@@ -12,6 +12,7 @@ import {
   prefixLength,
 } from "../model/address.js";
 import {
+  type Destination,
   type Mapping,
   type PortRange,
   type Protocol,
@@ -21,13 +22,13 @@ import {
   mappingKey,
   protocols,
 } from "../model/mapping.js";
-import { allMappings, type Mappings } from "../model/mappings.js";
+import { type LazyMappings, allMappings, toLazy } from "../model/mappings.js";
 import { countPorts, formatPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../model/candidates.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "../model/columns.js";
-import { type Entry, type Unit, entriesOf, prefixesOf } from "./entries.js";
+import { type Entry, Unit, entriesOf } from "./entries.js";
 import { type Origins, findOrigins } from "./origins.js";
 import { Reach, describeHidden } from "./reach.js";
 import {
@@ -59,9 +60,26 @@ const SPLIT_RULES = 1_000_000;
 /** Ties that are told in full; a generated file may have a million of them. */
 const TIES = 1000;
 
+/** Units with the same ports. */
+interface UnitSet {
+  readonly ports: readonly PortRange[];
+  readonly units: Unit[];
+}
+
+/** What a list of destinations comes to, for the mappings that have it. */
+interface Led {
+  readonly candidates: Readonly<Record<Family, readonly Candidate[]>>;
+  readonly counts: Readonly<Record<Family, number>>;
+  /** Some destination is on the port that was dialled. */
+  readonly follows: boolean;
+  readonly weighted: boolean;
+  /** By protocol and the one port that is dialled, or 0: where the destinations begin. */
+  readonly runs: Map<number, Readonly<Record<Family, number>>>;
+}
+
 class Compiler {
   readonly problems: Problem[] = [];
-  readonly #mappings: Mappings;
+  readonly #mappings: LazyMappings;
   readonly #input: Rules;
   readonly #limits: Limits;
   readonly #reach: Reach;
@@ -76,6 +94,8 @@ class Compiler {
   readonly #endpoints: Endpoint[] = [];
   readonly #endpointIndexes = new Map<string, number>();
   readonly #destinationRuns = new Map<string, number>();
+  /** Columns have equal lists once. */
+  readonly #led = new Map<readonly Destination[], Led>();
   readonly #classes: CompiledClass[] = [];
   readonly #exact = new PrefixColumns();
   readonly #prefixes = new PrefixColumns();
@@ -86,7 +106,7 @@ class Compiler {
 
   constructor(input: Rules, limits: Limits) {
     this.#input = input;
-    this.#mappings = allMappings(input);
+    this.#mappings = toLazy(allMappings(input));
     this.#limits = limits;
     this.#reach = new Reach(this.#mappings.length);
     this.#origins = findOrigins(input);
@@ -133,6 +153,12 @@ class Compiler {
       interfaces: ["", ...interfaces.keys()],
       owned: [...owned],
     };
+  }
+
+  #mapping(index: number): Mapping {
+    const mapping = this.#mappings.at(index);
+    if (mapping === undefined) throw new IlmError("INTERNAL", `there is no mapping ${index}`);
+    return mapping;
   }
 
   #problem(
@@ -199,16 +225,22 @@ class Compiler {
   }
 
   #compileProtocol(protocol: Protocol): void {
-    const sets = new Map<string, { ports: readonly PortRange[]; units: Unit[] }>();
-    this.#mappings.forEach((mapping, index) => {
-      if (mapping.protocol !== protocol) return;
-      for (const unit of this.#units(mapping, index)) {
-        const key = formatPorts(unit.ports);
-        const set = sets.get(key);
-        if (set === undefined) sets.set(key, { ports: unit.ports, units: [unit] });
-        else set.units.push(unit);
+    const sets = new Map<string | number, UnitSet>();
+    const setOf = (ports: readonly PortRange[]): UnitSet => {
+      const [range] = ports;
+      const isOne = range !== undefined && ports.length === 1;
+      const key = isOne ? range.first * 65_536 + range.last : formatPorts(ports);
+      let set = sets.get(key);
+      if (set === undefined) {
+        set = { ports, units: [] };
+        sets.set(key, set);
       }
-    });
+      return set;
+    };
+    const { length } = this.#mappings;
+    for (let index = 0; index < length; index++) {
+      if (this.#mappings.protocolAt(index) === protocol) this.#addUnits(protocol, index, setOf);
+    }
     const list = [...sets.values()];
     for (const { sets: covering, ranges } of classify(list.map((set) => set.ports))) {
       this.#compileClass(
@@ -220,52 +252,74 @@ class Compiler {
   }
 
   /** One rule for the mapping, or one for each port (see SPLIT_PORTS). */
-  #units(mapping: Mapping, index: number): Unit[] {
-    const lists: Record<Family, Candidate[]> = {
-      4: candidates(mapping, 4),
-      6: candidates(mapping, 6),
-    };
-    const longest = Math.max(lists[4].length, lists[6].length);
+  #addUnits(
+    protocol: Protocol,
+    index: number,
+    setOf: (ports: readonly PortRange[]) => UnitSet,
+  ): void {
+    const led = this.#ledBy(this.#mappings.toAt(index));
+    const longest = Math.max(led.counts[4], led.counts[6]);
     if (longest > this.#limits.destinations) {
       this.#problem(
-        mapping,
+        this.#mapping(index),
         `${longest} destinations, and a mapping can have ${this.#limits.destinations}`,
         "use fewer; a wildcard destination counts as two",
       );
-      return [];
+      return;
     }
-    const size = countPorts(mapping.ports);
-    const follows = mapping.to.some((destination) => destination.port === "same");
-    const split = follows && size > 1 && size <= SPLIT_PORTS && this.#splits + size <= SPLIT_RULES;
-    if (!split) return [this.#unit(mapping, index, size, mapping.ports, lists)];
+    const ports = this.#mappings.portsAt(index);
+    const size = countPorts(ports);
+    const split =
+      led.follows && size > 1 && size <= SPLIT_PORTS && this.#splits + size <= SPLIT_RULES;
+    const add = (set: UnitSet): void => {
+      const [range] = set.ports;
+      const only =
+        set.ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
+      const first = this.#runsOf(led, protocol, only ?? 0, index);
+      const rule = this.#pushRule(index, first, led.counts);
+      // The set's own list of ports: a million equal ones would be felt.
+      set.units.push(new Unit(this.#mappings, { index, size, ports: set.ports, rule }));
+    };
+    if (!split) {
+      add(setOf(ports));
+      return;
+    }
     this.#splits += size;
-    return mapping.ports.flatMap(({ first, last }) =>
-      Array.from({ length: last - first + 1 }, (_, i) => {
-        const only = [{ first: first + i, last: first + i }];
-        return this.#unit(mapping, index, size, only, lists);
-      }),
-    );
+    for (const { first, last } of ports) {
+      for (let port = first; port <= last; port++) add(setOf([{ first: port, last: port }]));
+    }
   }
 
-  #unit(
-    mapping: Mapping,
+  #ledBy(to: readonly Destination[]): Led {
+    const known = this.#led.get(to);
+    if (known !== undefined) return known;
+    const both = { 4: candidates({ to }, 4), 6: candidates({ to }, 6) };
+    const led: Led = {
+      candidates: both,
+      counts: { 4: both[4].length, 6: both[6].length },
+      follows: to.some(({ port }) => port === "same"),
+      weighted: isWeighted({ to }),
+      runs: new Map(),
+    };
+    this.#led.set(to, led);
+    return led;
+  }
+
+  /** `index`: of the mapping that leads there. */
+  #runsOf(
+    led: Led,
+    protocol: Protocol,
+    onlyPort: number,
     index: number,
-    size: number,
-    ports: readonly PortRange[],
-    lists: Readonly<Record<Family, readonly Candidate[]>>,
-  ): Unit {
-    const [range] = ports;
-    const only = ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
-    const weighted = isWeighted(mapping);
-    const rule = this.#pushRule(
-      index,
-      {
-        4: this.#run(mapping, lists[4], only, weighted),
-        6: this.#run(mapping, lists[6], only, weighted),
-      },
-      { 4: lists[4].length, 6: lists[6].length },
-    );
-    return { index, mapping, size, ports, rule };
+  ): Readonly<Record<Family, number>> {
+    const key = onlyPort + (protocol === "udp" ? 65_536 : 0);
+    const known = led.runs.get(key);
+    if (known !== undefined) return known;
+    const runOf = (family: Family): number =>
+      this.#run(index, protocol, led.candidates[family], onlyPort, led.weighted);
+    const runs = { 4: runOf(4), 6: runOf(6) };
+    led.runs.set(key, runs);
+    return runs;
   }
 
   /** The rule's number. */
@@ -283,15 +337,15 @@ class Compiler {
 
   /** Index of the first of these destinations, which lie one after the other. Equal lists share a place. */
   #run(
-    mapping: Mapping,
+    index: number,
+    protocol: Protocol,
     list: readonly Candidate[],
-    onlyPort: number | undefined,
+    onlyPort: number,
     weighted: boolean,
   ): number {
-    const { protocol } = mapping;
     let key: string = protocol;
     for (const { address, port, weight, handover } of list) {
-      key += ` ${address} ${port === 0 ? (onlyPort ?? 0) : port}`;
+      key += ` ${address} ${port === 0 ? onlyPort : port}`;
       if (weighted) key += `*${weight}`;
       if (handover !== undefined) key += ` ${handover}`;
     }
@@ -299,9 +353,9 @@ class Compiler {
     if (known !== undefined) return known;
     const first = this.#destinationEndpoint.length;
     for (const { address, port: given, weight, handover } of list) {
-      const port = given === 0 ? (onlyPort ?? 0) : given;
+      const port = given === 0 ? onlyPort : given;
       const said = handover === undefined ? undefined : { handover };
-      const endpoint = this.#endpoint({ protocol, address, port, ...said }, mapping);
+      const endpoint = this.#endpoint({ protocol, address, port, ...said }, index);
       this.#destinationEndpoint.push(endpoint);
       this.#destinationAddress.append(addressBytes(address));
       this.#destinationPort.push(port);
@@ -311,7 +365,7 @@ class Compiler {
     return first;
   }
 
-  #endpoint(endpoint: Endpoint, mapping: Mapping): number {
+  #endpoint(endpoint: Endpoint, mapping: number): number {
     const key = `${endpoint.protocol} ${endpoint.address} ${endpoint.port}`;
     const known = this.#endpointIndexes.get(key);
     if (known !== undefined) {
@@ -324,7 +378,7 @@ class Compiler {
   }
 
   /** A socket is in a map or it is not: the mappings that lead to it have to say the same, or nothing. */
-  #agreeOnHandover(index: number, { address, port, handover }: Endpoint, mapping: Mapping): void {
+  #agreeOnHandover(index: number, { address, port, handover }: Endpoint, mapping: number): void {
     const known = this.#endpoints[index];
     if (known === undefined || handover === undefined || known.handover === handover) return;
     if (known.handover === undefined) {
@@ -332,7 +386,7 @@ class Compiler {
       return;
     }
     this.#problem(
-      mapping,
+      this.#mapping(mapping),
       `its destination ${address}, port ${port === 0 ? "as dialled" : port}, is to be handed over by ${handover}, and another mapping says ${known.handover}`,
       "say the same in all mappings that lead there, or say it once, for the service",
     );
@@ -345,12 +399,14 @@ class Compiler {
   ): void {
     /** A mapping for all addresses is one for 0.0.0.0/0 and ::/0. */
     const units = new Map<Prefix, Unit | Unit[]>();
-    for (const unit of lists.flat()) {
-      for (const prefix of prefixesOf(unit.mapping)) {
-        const known = units.get(prefix);
-        if (known === undefined) units.set(prefix, unit);
-        else if (Array.isArray(known)) known.push(unit);
-        else units.set(prefix, [known, unit]);
+    for (const list of lists) {
+      for (const unit of list) {
+        for (const prefix of unit.prefixes) {
+          const known = units.get(prefix);
+          if (known === undefined) units.set(prefix, unit);
+          else if (Array.isArray(known)) known.push(unit);
+          else units.set(prefix, [known, unit]);
+        }
       }
     }
     for (const [prefix, here] of units) {
@@ -361,8 +417,10 @@ class Compiler {
     const chains = new ClassChains(units, this.#chainTables);
     const fallback: Record<Family, number> = { 4: 0, 6: 0 };
     const before = { exact: this.#exact.count, prefixes: this.#prefixes.count };
-    for (const prefix of units.keys()) {
-      const target = chains.head(prefix);
+    for (const [prefix, here] of units) {
+      // Nearly all: no chain.
+      const isAlone = !Array.isArray(here) && here.isUnconditional;
+      const target = isAlone ? here.rule : chains.head(prefix);
       const level = levelOf(prefix);
       if (level === "default") fallback[familyOf(prefix)] = target;
       else if (level === "exact") this.#exact.push(number, prefix, target);
@@ -386,7 +444,7 @@ class Compiler {
   ): void {
     const { entries, steps } = this.#limits;
     const { sources } = this.#chainTables;
-    const [first] = lists.flat();
+    const first = lists.find((list) => list.length > 0)?.[0];
     if (longest > steps && first !== undefined) {
       this.#problem(
         first.mapping,

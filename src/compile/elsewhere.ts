@@ -13,9 +13,10 @@ import {
   prefixAddress,
   prefixLength,
   type Address,
+  type Prefix,
 } from "../model/address.js";
-import type { Mapping, Service } from "../model/mapping.js";
-import type { Mappings } from "../model/mappings.js";
+import type { Destination, Mapping, Service } from "../model/mapping.js";
+import { type Mappings, toLazy } from "../model/mappings.js";
 
 export interface Elsewhere {
   readonly address: Address;
@@ -26,14 +27,26 @@ export interface Elsewhere {
 /** Destinations by address, but for 127.0.0.0/8, ::1, and the addresses of services, which ilm puts on `lo` itself. */
 export function destinationsToFind(mappings: Mappings, services: readonly Service[]): Elsewhere[] {
   const own = new Set<string>(services.flatMap(({ addresses }) => addresses));
+  const isOther = (address: Address | "*"): address is Address =>
+    address !== "*" && !isLoopback4(address) && address !== "::1" && !own.has(address);
   const found = new Map<Address, Mapping[]>();
-  for (const mapping of mappings) {
-    for (const { address } of mapping.to) {
-      if (address === "*" || isLoopback4(address) || address === "::1") continue;
-      if (own.has(address)) continue;
-      const those = found.get(address);
-      if (those === undefined) found.set(address, [mapping]);
-      else if (those.at(-1) !== mapping) those.push(mapping);
+  const lists = toLazy(mappings);
+  // Equal lists are looked at once, and no mapping whose list has none.
+  const others = new Map<readonly Destination[], ReadonlySet<Address>>();
+  for (let index = 0; index < lists.length; index++) {
+    const to = lists.toAt(index);
+    let those = others.get(to);
+    if (those === undefined) {
+      those = new Set(to.map(({ address }) => address).filter(isOther));
+      others.set(to, those);
+    }
+    if (those.size === 0) continue;
+    const mapping = lists.at(index);
+    if (mapping === undefined) continue;
+    for (const address of those) {
+      const known = found.get(address);
+      if (known === undefined) found.set(address, [mapping]);
+      else known.push(mapping);
     }
   }
   return [...found].map(([address, those]) => ({ address, mappings: those }));
@@ -89,21 +102,33 @@ export function warnOfElsewhere(elsewhere: readonly Elsewhere[]): Problem[] {
 
 /** Linux takes 240.0.0.0/4 for unicast, some clouds use it, and most networks drop it: more likely a slip. */
 export function warnOfReserved(mappings: Mappings): Problem[] {
-  return mappings.flatMap((mapping) =>
-    (["on", "from"] as const).flatMap((key) => {
-      const prefix = (mapping[key] ?? []).find(
-        (one) => isReserved(prefixAddress(one)) && prefixLength(one) >= 4,
-      );
-      if (prefix === undefined) return [];
-      return [
-        {
-          severity: "warning" as const,
-          ...mapping.origin,
-          path: `mapping ${mapping.name}`,
-          message: `has ${prefix} in ${key}, which is reserved (240.0.0.0/4): Linux takes such addresses, and most networks drop them`,
-          hint: `correct it, unless your own network uses them`,
-        },
-      ];
-    }),
-  );
+  const lists = toLazy(mappings);
+  const problems: Problem[] = [];
+  for (let index = 0; index < lists.length; index++) {
+    if (lists.isConditionalAt(index) || lists.onAt(index).some(isDoubtful)) {
+      const mapping = lists.at(index);
+      if (mapping !== undefined) problems.push(...warnOfReservedIn(mapping));
+    }
+  }
+  return problems;
+}
+
+function isDoubtful(prefix: Prefix): boolean {
+  return isReserved(prefixAddress(prefix)) && prefixLength(prefix) >= 4;
+}
+
+function warnOfReservedIn(mapping: Mapping): Problem[] {
+  return (["on", "from"] as const).flatMap((key) => {
+    const prefix = (mapping[key] ?? []).find(isDoubtful);
+    if (prefix === undefined) return [];
+    return [
+      {
+        severity: "warning" as const,
+        ...mapping.origin,
+        path: `mapping ${mapping.name}`,
+        message: `has ${prefix} in ${key}, which is reserved (240.0.0.0/4): Linux takes such addresses, and most networks drop them`,
+        hint: `correct it, unless your own network uses them`,
+      },
+    ];
+  });
 }

@@ -5,7 +5,7 @@
  */
 import type { Problem } from "../errors.js";
 import type { PortRange } from "../model/mapping.js";
-import type { Mappings } from "../model/mappings.js";
+import { type Mappings, toLazy } from "../model/mappings.js";
 import { formatPorts } from "../model/ports.js";
 
 export interface EphemeralPorts {
@@ -42,8 +42,10 @@ function given(ports: readonly PortRange[], { range, reserved }: EphemeralPorts)
 export function warnOfEphemeralPorts(mappings: Mappings, host: EphemeralPorts): Problem[] {
   const all = given([host.range], host);
   const problems: Problem[] = [];
-  for (const mapping of mappings) {
-    if (mapping.protocol !== "udp" || mapping.existing === "any") continue;
+  const lists = toLazy(mappings);
+  for (let index = 0; index < lists.length; index++) {
+    const mapping = lists.protocolAt(index) === "udp" ? lists.at(index) : undefined;
+    if (mapping === undefined || mapping.existing === "any") continue;
     const covered = given(mapping.ports, host);
     if (covered === 0 || covered < all * WORTH_SAYING) continue;
     const inside = mapping.ports.flatMap((ports) => overlap(ports, host.range) ?? []);

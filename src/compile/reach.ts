@@ -5,7 +5,7 @@
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
 import type { Mappings } from "../model/mappings.js";
-import { type Entry, type Unit, entriesOf, isLast, isUnconditional } from "./entries.js";
+import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
 import { Nesting } from "./nesting.js";
 
 /** Names of hiding mappings that a warning shows. */
@@ -126,7 +126,7 @@ function coveredPrefixes(
 
 /** The mapping that takes whatever the others of the prefix pass over; undefined: some packets go on. */
 function closers(here: readonly Unit[] | Unit, prefix: Prefix): Iterable<number> | undefined {
-  if ("rule" in here) return isUnconditional(here) ? [here.index] : undefined;
+  if ("rule" in here) return here.isUnconditional ? [here.index] : undefined;
   const last = entriesOf(here, prefix).find(isLast);
   return last === undefined ? undefined : [last.unit.index];
 }

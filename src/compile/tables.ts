@@ -1,7 +1,7 @@
 /** What rules compile to: the tables of one generation, as columns, without anything of the kernel's layouts. */
 import { type Address, type Family, familyOf, prefixBits, type Prefix } from "../model/address.js";
 import type { HandoverChoice, PortRange, Protocol } from "../model/mapping.js";
-import type { Mappings } from "../model/mappings.js";
+import type { LazyMappings } from "../model/mappings.js";
 import { bytes, signedWords, words } from "../model/columns.js";
 
 /** A place where sockets are kept: one address and port, or every port of an address (port 0). */
@@ -100,7 +100,7 @@ export interface CompiledClass {
 }
 
 export interface Compiled {
-  readonly mappings: Mappings;
+  readonly mappings: LazyMappings;
   /** Class n of the tables is classes[n - 1]. */
   readonly classes: readonly CompiledClass[];
   /** Whole addresses: the lengths are all 128. */

@@ -3,12 +3,18 @@ import type { Settings } from "../model/mapping.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import type { Source } from "./source.js";
 
+/** An array, or what reads each when it is asked for. */
+export interface Entries {
+  readonly length: number;
+  /** Null where an entry has errors. */
+  at(index: number): MappingEntry | null | undefined;
+}
+
 /** What could be used of a document; entries with errors, all reported, are left out. */
 export interface Valid {
   readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
   readonly settings: Settings;
-  /** Null where an entry has errors. */
-  readonly mappings: readonly (MappingEntry | null)[];
+  readonly mappings: Entries;
 }
 
 export interface Document extends Valid {

@@ -181,7 +181,7 @@ async function readFile(
     const call = (): Promise<{ bytesRead: number }> =>
       read(descriptor, chunk, 0, chunk.length, null);
     const { bytesRead } = await patiently(path, options, call);
-    if (bytesRead === 0) return Buffer.concat(chunks);
+    if (bytesRead === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     total += bytesRead;
     if (total > MAX_FILE_BYTES) throw tooLarge("the file grows while it is read");
     chunks.push(chunk.subarray(0, bytesRead));

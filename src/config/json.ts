@@ -4,7 +4,7 @@
  * offsets of the entries, and, when it is not JSON, for the place where it stops being it.
  */
 import { Lines } from "./lines.js";
-import { quote, type Path, type Source, type TextProblem } from "./source.js";
+import { quote, valueIn, type Path, type Source, type TextProblem } from "./source.js";
 
 /** Deeper nesting than this means nothing to us, and must not exhaust the stack. */
 export const MAX_DEPTH = 32;
@@ -32,6 +32,7 @@ export function readJson(
     source: {
       name,
       value,
+      valueAt: (path) => valueIn(value, path),
       place: (path, of = "value") => lines.placeOf(locate(text, root, path, of)),
     },
     problems: scanner.problems,

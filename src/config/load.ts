@@ -8,7 +8,7 @@ import type { RuleSet } from "../model/mapping.js";
 import { emptyDocument, type Document, type Valid } from "./document.js";
 import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";
-import { readNdjson } from "./ndjson.js";
+import { Unusual, readNdjson, streamNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { formatMebibytes, type InputOptions } from "./input.js";
 import { readQuickly } from "./quick.js";
@@ -55,11 +55,12 @@ export async function understand({
   const readYaml = texts.some(({ kind }) => kind === "yaml")
     ? (await import("./yaml.js")).readYaml
     : notNeeded;
-  const read = readTexts(texts, unreadable, readYaml);
-  const validate = read.documents.some(({ quick }) => quick === null)
-    ? (await import("./validate.js")).validate
-    : notNeeded;
-  return { ...join(read, names, validate), again };
+  const quick = readTexts(texts, unreadable, readYaml, true);
+  const isQuick = quick.documents.every((document) => document.quick !== null);
+  const loaded = isQuick ? joinUsual(quick, names, notNeeded) : null;
+  if (loaded !== null) return { ...loaded, again };
+  const { validate } = await import("./validate.js");
+  return { ...joinAny({ texts, unreadable, readYaml, quick, names, validate }), again };
 }
 
 /** In place of what was found not to be needed. */
@@ -89,35 +90,76 @@ type ReadText = (
   text: string,
 ) => { readonly source: Source | null; readonly problems: readonly TextProblem[] };
 
+interface ReadDocument {
+  readonly source: Source;
+  /** Null when the validator has to judge. */
+  readonly quick: Valid | null;
+}
+
 /** Documents as texts say them, before they are looked at by the validator and beside each other. */
 export interface ReadTexts {
-  /** `quick`: null when the validator has to judge. */
-  readonly documents: readonly { readonly source: Source; readonly quick: Valid | null }[];
+  readonly documents: readonly ReadDocument[];
   /** No file is missing or no document. */
   readonly complete: boolean;
   readonly problems: Problems;
 }
 
+/** `streams`: NDJSON as streams, whose lines are read when they are asked for. */
 export function readTexts(
   texts: readonly Text[],
   unreadable: readonly Problem[],
   readYaml: ReadText,
+  streams: boolean,
 ): ReadTexts {
   const problems = new Problems();
   for (const problem of unreadable) problems.add(problem);
-  const sources = texts.flatMap((text) => read(text, readYaml, problems) ?? []);
+  const documents = texts.flatMap((text) => read(text, readYaml, problems, streams) ?? []);
   return {
-    documents: sources.map((source) => ({ source, quick: readQuickly(source.value) })),
-    complete: unreadable.length === 0 && sources.length === texts.length,
+    documents,
+    complete: unreadable.length === 0 && documents.length === texts.length,
     problems,
   };
 }
 
-/** Throws CONFIGURATION with every problem. `names`: of the files, in their order. */
-export function join(
+type Validate = (source: Source, problems: Problems) => Document;
+
+/** Null: a line of a stream needs a closer look than streams have. */
+export function joinUsual(
+  read: ReadTexts,
+  names: readonly string[],
+  validate: Validate,
+): Loaded | null {
+  try {
+    return join(read, names, validate);
+  } catch (error) {
+    if (error instanceof Unusual) return null;
+    throw error;
+  }
+}
+
+/** Everything that it takes to say what is wrong with texts. */
+interface AnyTexts {
+  readonly texts: readonly Text[];
+  readonly unreadable: readonly Problem[];
+  readonly readYaml: ReadText;
+  /** As readTexts gives it with streams. */
+  readonly quick: ReadTexts;
+  readonly names: readonly string[];
+  readonly validate: Validate;
+}
+
+/** Throws CONFIGURATION with every problem. */
+export function joinAny({ texts, unreadable, readYaml, quick, names, validate }: AnyTexts): Loaded {
+  const usual = joinUsual(quick, names, validate);
+  if (usual !== null) return usual;
+  return join(readTexts(texts, unreadable, readYaml, false), names, validate);
+}
+
+/** Throws CONFIGURATION with every problem, and Unusual. `names`: of the files, in their order. */
+function join(
   { documents, complete, problems }: ReadTexts,
   names: readonly string[],
-  validate: (source: Source, problems: Problems) => Document,
+  validate: Validate,
 ): Loaded {
   const valid = documents.map(({ source, quick }) =>
     quick === null ? validate(source, problems) : { source, unsound: [], ...quick },
@@ -128,7 +170,12 @@ export function join(
 }
 
 /** Null when the text is not a document at all; what is wrong with it is noted either way. */
-function read({ name, text, kind }: Text, readYaml: ReadText, problems: Problems): Source | null {
+function read(
+  { name, text, kind }: Text,
+  readYaml: ReadText,
+  problems: Problems,
+  streams: boolean,
+): ReadDocument | null {
   const note = (problem: TextProblem): void => {
     problems.add({
       severity: "error",
@@ -162,8 +209,11 @@ function read({ name, text, kind }: Text, readYaml: ReadText, problems: Problems
     );
   }
   beginStep(`reading ${name}`);
+  const stream = kind === "ndjson" && streams ? streamNdjson(name, text) : null;
+  if (stream !== null) return stream;
   const readers = { yaml: readYaml, json: readJson, ndjson: readNdjson };
   const result = readers[kind](name, text);
   for (const problem of result.problems) note(problem);
-  return result.source;
+  const { source } = result;
+  return source && { source, quick: readQuickly(source.value) };
 }

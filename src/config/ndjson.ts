@@ -1,101 +1,173 @@
 /**
  * NDJSON: one mapping on each line, for files of a million. The first line may be `{"version": 1, "services": {...}}`.
- * A line is parsed by `JSON.parse` alone as long as nothing about it is suspicious; else the scanner of json.ts finds out what.
+ * As long as nothing about it is suspicious, a line is read when it is asked for, and nothing is kept of it; else all are, and the
+ * scanner of json.ts finds out what is wrong.
  */
+import { words } from "../model/columns.js";
 import { tellShare } from "../progress.js";
+import type { Valid } from "./document.js";
+import { readFlat } from "./flat.js";
 import { readJson } from "./json.js";
-import type { Path, Place, Source, TextProblem } from "./source.js";
+import { readQuickEntry, readQuickly } from "./quick.js";
+import { valueIn, type Path, type Place, type Source, type TextProblem } from "./source.js";
 import { VERSION } from "./version.js";
 
 /** Lines. */
 const TOLD_EVERY = 4096;
 
+/** The lines that say something, in their order. */
+class FilledLines {
+  readonly #text: string;
+  readonly #offsets = words();
+  /** From 1 on. */
+  readonly #numbers = words();
+
+  constructor(text: string) {
+    this.#text = text;
+    for (let start = 0, number = 1; start < text.length; number++) {
+      const newline = text.indexOf("\n", start);
+      const end = newline < 0 ? text.length : newline;
+      // Most begin with what they say.
+      if (text.charCodeAt(start) === OPEN || text.slice(start, end).trim() !== "") {
+        this.#offsets.push(start);
+        this.#numbers.push(number);
+      }
+      start = end + 1;
+    }
+  }
+
+  get count(): number {
+    return this.#offsets.length;
+  }
+
+  offset(index: number): number {
+    return this.#offsets.at(index);
+  }
+
+  content(index: number): string {
+    const offset = this.offset(index);
+    const newline = this.#text.indexOf("\n", offset);
+    return this.#text.slice(offset, newline < 0 ? this.#text.length : newline);
+  }
+
+  /** Of the line's first value, or of what stands at the path inside it. */
+  place(index: number, path: Path, of: "key" | "value"): Place {
+    const line = this.#numbers.at(index);
+    const content = this.content(index);
+    if (path.length === 0) return { line, column: 1 + (/^[ \t]*/.exec(content)?.[0].length ?? 0) };
+    const { source } = readJson("", content);
+    return { line, column: source?.place(path, of).column ?? 1 };
+  }
+}
+
+const OPEN = 0x7b;
+
+/** `headLines`: how many lines come before those of mappings, 0 or 1. */
+function sourceOf(
+  name: string,
+  lines: FilledLines,
+  head: unknown,
+  headLines: number,
+  mappings: () => unknown,
+): Source {
+  const isMapping = (path: Path): path is readonly ["mappings", number, ...Path] =>
+    path[0] === "mappings" && typeof path[1] === "number";
+  const value = (): unknown => ({
+    version: VERSION,
+    ...(head as object | undefined),
+    mappings: mappings(),
+  });
+  return {
+    name,
+    get value() {
+      return value();
+    },
+    valueAt: (path) => {
+      if (!isMapping(path)) return valueIn(value(), path);
+      const [, index, ...rest] = path;
+      return valueIn(JSON.parse(lines.content(index + headLines)), rest);
+    },
+    place: (path, of = "value") => {
+      if (!isMapping(path)) return lines.place(0, headLines === 0 ? [] : path, of);
+      const [, index, ...rest] = path;
+      return lines.place(index + headLines, rest, of);
+    },
+  };
+}
+
+/** Thrown when a line is asked for that needs a closer look. */
+export class Unusual extends Error {}
+
+/**
+ * A document whose mappings are read when they are asked for, each anew; Unusual is thrown then by one that is not right, or that the
+ * quick reader does not take. Null: the first line is such.
+ */
+export function streamNdjson(
+  name: string,
+  text: string,
+): { readonly source: Source; readonly quick: Valid } | null {
+  const lines = new FilledLines(text);
+  const first = lines.count === 0 ? undefined : readSound(lines.content(0));
+  if (first === undefined) return null;
+  const head = isHead(first) ? first : undefined;
+  const headLines = head === undefined ? 0 : 1;
+  const valid = readQuickly({ version: VERSION, ...head, mappings: [] });
+  if (valid === null) return null;
+  const at = (index: number): ReturnType<typeof readQuickEntry> => {
+    const line = index + headLines;
+    const raw = readFlat(text, lines.offset(line)) ?? readSound(lines.content(line));
+    const entry = raw === undefined ? null : readQuickEntry(raw);
+    if (entry === null) throw new Unusual();
+    return entry;
+  };
+  const length = lines.count - headLines;
+  return {
+    source: sourceOf(name, lines, head, headLines, () => []),
+    quick: { ...valid, mappings: { length, at } },
+  };
+}
+
 export function readNdjson(
   name: string,
   text: string,
 ): { source: Source | null; problems: TextProblem[] } {
+  const lines = new FilledLines(text);
   const problems: TextProblem[] = [];
   const mappings: unknown[] = [];
-  /** By index of the mapping: the offset of its line, and the line's number. */
-  const offsets: number[] = [];
-  const lineNumbers: number[] = [];
-  let head: unknown;
-  let headOffset = 0;
-  let headLine = 1;
+  let head: object | undefined;
   let sound = true;
-  for (let start = 0, line = 1; start < text.length; line++) {
-    const newline = text.indexOf("\n", start);
-    const end = newline < 0 ? text.length : newline;
-    const content = text.slice(start, end);
-    const offset = start;
-    start = end + 1;
-    if (content.trim() === "") continue;
-    if (line % TOLD_EVERY === 0) tellShare(offset, text.length);
-    const value = readLine(name, content, offset, mappings.length, problems);
-    if (value === undefined) {
-      sound = false;
-    } else if (mappings.length === 0 && head === undefined && isHead(value)) {
-      head = value;
-      headOffset = offset;
-      headLine = line;
-    } else {
-      mappings.push(value);
-      offsets.push(offset);
-      lineNumbers.push(line);
-    }
+  for (let index = 0; index < lines.count; index++) {
+    if (index % TOLD_EVERY === 0) tellShare(index, lines.count);
+    const value = readLine(name, lines, index, mappings.length, problems);
+    if (value === undefined) sound = false;
+    else if (index === 0 && isHead(value)) head = value;
+    else mappings.push(value);
   }
   if (!sound) return { source: null, problems };
-  const lineAt = (offset: number): string => {
-    const newline = text.indexOf("\n", offset);
-    return text.slice(offset, newline < 0 ? text.length : newline);
-  };
-  /** Within one line; the first column is 1. */
-  const within = (offset: number, line: number, path: Path, of: "key" | "value"): Place => {
-    if (path.length === 0) return { line, column: 1 + leadingSpace(text, offset) };
-    const { source } = readJson(name, lineAt(offset));
-    return { line, column: source?.place(path, of).column ?? 1 };
-  };
-  return {
-    source: {
-      name,
-      value: { version: VERSION, ...(head as object | undefined), mappings },
-      place: (path, of = "value") => {
-        const [first, index, ...rest] = path;
-        if (first !== "mappings" || typeof index !== "number") {
-          return within(headOffset, headLine, head === undefined ? [] : path, of);
-        }
-        return within(offsets[index] ?? 0, lineNumbers[index] ?? 1, rest, of);
-      },
-    },
-    problems,
-  };
+  const headLines = head === undefined ? 0 : 1;
+  return { source: sourceOf(name, lines, head, headLines, () => mappings), problems };
 }
 
-function isHead(value: unknown): boolean {
+function isHead(value: unknown): value is object {
   return typeof value === "object" && value !== null && ("version" in value || "services" in value);
-}
-
-function leadingSpace(text: string, offset: number): number {
-  let count = 0;
-  while (text[offset + count] === " " || text[offset + count] === "\t") count++;
-  return count;
 }
 
 /** Undefined when the line is not JSON, which is noted. */
 function readLine(
   name: string,
-  content: string,
-  offset: number,
+  lines: FilledLines,
+  line: number,
   index: number,
   problems: TextProblem[],
 ): unknown {
-  const quick = readQuickly(content);
+  const content = lines.content(line);
+  const quick = readSound(content);
   if (quick !== undefined) return quick;
   const { source, problems: found } = readJson(name, content);
   for (const problem of found) {
     problems.push({
       ...problem,
-      offset: problem.offset + offset,
+      offset: problem.offset + lines.offset(line),
       path: ["mappings", index, ...problem.path],
     });
   }
@@ -103,7 +175,7 @@ function readLine(
 }
 
 /** Undefined when it is not JSON, has a key twice, or a number that is not plain. */
-function readQuickly(content: string): unknown {
+function readSound(content: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(content);

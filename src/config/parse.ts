@@ -1,10 +1,12 @@
 /** Texts at hand -> a rule set, with every reader loaded: for tests and tools. */
-import { join, readTexts, textOf, type Loaded, type NamedText } from "./load.js";
+import { joinAny, readTexts, textOf, type Loaded, type NamedText } from "./load.js";
 import { validate } from "./validate.js";
 import { readYaml } from "./yaml.js";
 
 /** Files share their services. Throws CONFIGURATION with every problem. */
 export function parseConfiguration(files: readonly NamedText[]): Loaded {
   const names = files.map(({ name }) => name);
-  return join(readTexts(files.map(textOf), [], readYaml), names, validate);
+  const texts = files.map(textOf);
+  const quick = readTexts(texts, [], readYaml, true);
+  return joinAny({ texts, unreadable: [], readYaml, quick, names, validate });
 }

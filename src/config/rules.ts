@@ -123,7 +123,7 @@ function collectMappings(
     beginStep(`checking ${source.name}`);
     for (let index = 0; index < entries.length; index++) {
       if (index % TOLD_EVERY === 0) tellShare(index, entries.length);
-      const entry = entries[index];
+      const entry = entries.at(index);
       if (entry === null || entry === undefined) continue;
       const path = ["mappings", index];
       const { line, column } = source.place(path);
@@ -198,9 +198,7 @@ function formatOrigin({ file, line, column }: Origin): string {
 
 /** The path of an item that may have been written alone instead of in a list. */
 function itemPath(source: Source, path: Path, index: number): Path {
-  let value = source.value;
-  for (const step of path) value = (value as Record<string | number, unknown>)[step];
-  return Array.isArray(value) ? [...path, index] : path;
+  return Array.isArray(source.valueAt(path)) ? [...path, index] : path;
 }
 
 function add(

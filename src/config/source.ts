@@ -15,8 +15,17 @@ export interface Source {
   readonly name: string;
   /** null, booleans, numbers, strings, arrays and plain objects. */
   readonly value: unknown;
+  /** What stands at the path. */
+  valueAt(path: Path): unknown;
   /** Where the value at the path stands, or its key; what is not there is at what should have held it. */
   place(path: Path, of?: "key" | "value"): Place;
+}
+
+/** What stands at the path inside the value. */
+export function valueIn(value: unknown, path: Path): unknown {
+  let found = value;
+  for (const step of path) found = (found as Record<string | number, unknown>)[step];
+  return found;
 }
 
 /** What a reader finds wrong with the text itself, before anything is known of its meaning. */

@@ -19,7 +19,7 @@ import {
 import { parseAddress } from "../model/address.js";
 import { duplicateKey, MAX_DEPTH, plainNumber, unusableKey } from "./json.js";
 import { Lines } from "./lines.js";
-import { quote, type Path, type Source, type TextProblem } from "./source.js";
+import { quote, valueIn, type Path, type Source, type TextProblem } from "./source.js";
 
 /** UTF-16 code units. */
 const MAX_LOOKED_AT = 200;
@@ -43,6 +43,7 @@ export function readYaml(
     source: {
       name,
       value,
+      valueAt: (path) => valueIn(value, path),
       place: (path, of = "value") => lines.placeOf(locate(document.contents, path, of)),
     },
     problems: walker.problems,

@@ -3,8 +3,8 @@ import { countersLayout } from "../abi/generated.js";
 import { decodeAll } from "../abi/layout.js";
 import { type BpfMap, cpus } from "../kernel/bpf.js";
 import type { Counters } from "../model/decision.js";
-import { mappingKey } from "../model/mapping.js";
-import type { Mappings } from "../model/mappings.js";
+import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
+import { NameTable, type Named } from "../model/name-table.js";
 import type { Description } from "./description.js";
 import { firstPlace, offsets } from "./tables.js";
 
@@ -74,16 +74,25 @@ export function toCounters(sums: Uint8Array): Counters[] {
 
 /** Where each mapping was before; -1: nowhere. Most stay where they are. */
 export function placesBefore(before: Mappings, after: Mappings): Int32Array {
-  const places = new Int32Array(after.length);
-  let byKey: Map<string, number> | undefined;
-  after.forEach((mapping, index) => {
-    const same = before.at(index);
+  const [old, fresh] = [toLazy(before), toLazy(after)];
+  const named = (lists: LazyMappings, index: number): Named => ({
+    name: lists.nameAt(index),
+    protocol: lists.protocolAt(index),
+  });
+  const places = new Int32Array(fresh.length);
+  let table: NameTable | undefined;
+  for (let index = 0; index < places.length; index++) {
+    const mapping = named(fresh, index);
+    const same = index < old.length ? named(old, index) : undefined;
     if (same?.name === mapping.name && same.protocol === mapping.protocol) {
       places[index] = index;
-      return;
+      continue;
     }
-    byKey ??= new Map(before.map((other, place) => [mappingKey(other), place]));
-    places[index] = byKey.get(mappingKey(mapping)) ?? -1;
-  });
+    if (table === undefined) {
+      table = new NameTable((place) => named(old, place));
+      for (let place = 0; place < old.length; place++) table.put(named(old, place), place);
+    }
+    places[index] = table.find(mapping) ?? -1;
+  }
   return places;
 }

@@ -22,7 +22,7 @@ import {
   columnWidths,
   toColumns,
 } from "../model/mapping-columns.js";
-import type { Mappings } from "../model/mappings.js";
+import { type Mappings, toLazy } from "../model/mappings.js";
 import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
@@ -243,10 +243,11 @@ function unpack(part: Uint8Array): unknown {
 
 /** Sorted, one for each of the mappings. A name whose hash is absent is unused. */
 export function hashNames(mappings: Mappings): BigUint64Array {
-  const hashes = new BigUint64Array(mappings.length);
-  mappings.forEach((mapping, index) => {
-    hashes[index] = nameHash(mappingKey(mapping));
-  });
+  const lists = toLazy(mappings);
+  const hashes = new BigUint64Array(lists.length);
+  for (let i = 0; i < hashes.length; i++) {
+    hashes[i] = nameHash(mappingKey({ name: lists.nameAt(i), protocol: lists.protocolAt(i) }));
+  }
   return hashes.sort();
 }
 

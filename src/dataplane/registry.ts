@@ -60,7 +60,8 @@ import { openCgroup2 } from "../kernel/mounts.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Family, addressBytes } from "../model/address.js";
-import type { Mapping, Protocol } from "../model/mapping.js";
+import type { Protocol } from "../model/mapping.js";
+import { type Mappings, toLazy } from "../model/mappings.js";
 import { beginStep } from "../progress.js";
 import { putEntries } from "./entries.js";
 import { objectPath } from "./objects.js";
@@ -435,13 +436,14 @@ export class Registry {
   /**
    * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`: these and no others; else these too.
    */
-  setMappedPorts(mappings: Iterable<Pick<Mapping, "protocol" | "ports">>, whole: boolean): void {
+  setMappedPorts(mappings: Mappings, whole: boolean): void {
     const map = this.map("mapped_ports");
     const keys = Uint32Array.from({ length: ILM_PORT_WORDS }, (_, index) => index);
     const bytes = whole ? new Uint8Array(ILM_PORT_WORDS * 8) : map.readArray(ILM_PORT_WORDS);
-    for (const { protocol, ports } of mappings) {
-      const start = protocol === "udp" ? ILM_PORT_KEYS / 2 : 0;
-      for (const { first, last } of ports) {
+    const lists = toLazy(mappings);
+    for (let index = 0; index < lists.length; index++) {
+      const start = lists.protocolAt(index) === "udp" ? ILM_PORT_KEYS / 2 : 0;
+      for (const { first, last } of lists.portsAt(index)) {
         for (let at = start + first; at <= start + last; at++) {
           bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7));
         }

@@ -325,7 +325,9 @@ function putRules(
   { rules, mappings }: Compiled,
   place: Pick<Place, "rules" | "destinations" | "counters" | "first">,
 ): void {
-  const counts = new Map<number, number>();
+  // Rules of one mapping, of which there may be 256, are neighbours.
+  let counted = -1;
+  let ports = 0;
   putArray(
     map,
     rules.count - 1,
@@ -333,13 +335,10 @@ function putRules(
     (n) => {
       const i = n + 1;
       const index = rules.mapping[i] ?? 0;
-      const mapping = mappings.at(index);
-      if (mapping === undefined) throw new IlmError("INTERNAL", `rule ${i} has no mapping`);
-      let ports = counts.get(index);
-      if (ports === undefined) {
-        ports = countPorts(mapping.ports);
-        counts.clear();
-        counts.set(index, ports);
+      if (index >= mappings.length) throw new IlmError("INTERNAL", `rule ${i} has no mapping`);
+      if (index !== counted) {
+        counted = index;
+        ports = countPorts(mappings.portsAt(index));
       }
       return {
         mapping: place.first + index,
@@ -349,9 +348,9 @@ function putRules(
         first6: place.destinations + (rules.first6[i] ?? 0),
         count4: rules.count4[i] ?? 0,
         count6: rules.count6[i] ?? 0,
-        existing: existingCodes[mapping.existing],
-        reject: mapping.miss === "reject" ? 1 : 0,
-        weighted: isWeighted(mapping) ? 1 : 0,
+        existing: existingCodes[mappings.existingAt(index)],
+        reject: mappings.missAt(index) === "reject" ? 1 : 0,
+        weighted: isWeighted({ to: mappings.toAt(index) }) ? 1 : 0,
       };
     },
     place.rules + 1,

@@ -109,6 +109,11 @@ export function addressBytes(address: Address): Uint8Array {
   return bytes;
 }
 
+/** The address of an IPv4 prefix as a number, host byte order. */
+export function ipv4Number(prefix: Prefix): number {
+  return readIpv4(prefix, prefix.indexOf("/"));
+}
+
 /** The inverse: 16 bytes in network order at `offset`; v4-mapped ones become IPv4. Throws RangeError when they are not there. */
 export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
   if (offset < 0 || offset + 16 > bytes.length) {

@@ -18,7 +18,7 @@ class Column<Kind extends Numbers> {
 
   /** The value's index. */
   push(value: number): number {
-    this.#reserve(1);
+    if (this.#length === this.#values.length) this.#reserve(1);
     this.#values[this.#length] = value;
     return this.#length++;
   }

@@ -3,9 +3,16 @@
  * range of ports, one prefix, the name, the place) is in the columns; what mostly is (destinations, conditions, longer lists) is
  * there once, as a list of values that the columns point to.
  */
-import { type Prefix, addressFromBytes, familyOf, prefixBits, prefixLength } from "./address.js";
+import {
+  type Prefix,
+  addressFromBytes,
+  familyOf,
+  ipv4Number,
+  prefixBits,
+  prefixLength,
+} from "./address.js";
 import { bytes, words } from "./columns.js";
-import type { Destination, Existing, Mapping, PortRange } from "./mapping.js";
+import type { Destination, Existing, Mapping, Miss, PortRange, Protocol } from "./mapping.js";
 import { LazyMappings, type Mappings } from "./mappings.js";
 import { matchText } from "./match-text.js";
 
@@ -114,16 +121,15 @@ export class MappingColumns extends LazyMappings {
 
   at(index: number): Mapping | undefined {
     if (index < 0 || index >= this.length) return undefined;
-    const traits = this.column("traits")[index] ?? 0;
     const conditions = this.#conditionsAt(index);
     return {
       name: this.nameAt(index),
-      protocol: (traits & UDP) === 0 ? "tcp" : "udp",
+      protocol: this.protocolAt(index),
       ports: this.portsAt(index),
       on: this.onAt(index),
       to: this.toAt(index),
-      existing: existings[(traits >> 1) & 3] ?? "exact",
-      miss: (traits & REJECT) === 0 ? "pass" : "reject",
+      existing: this.existingAt(index),
+      miss: this.missAt(index),
       origin: {
         file: this.lists.files[this.column("file")[index] ?? 0] ?? "",
         line: this.column("line")[index] ?? 0,
@@ -133,24 +139,39 @@ export class MappingColumns extends LazyMappings {
     };
   }
 
-  nameAt(index: number): string {
+  override nameAt(index: number): string {
     const traits = this.column("traits")[index] ?? 0;
     if ((traits & DERIVED) !== 0) {
-      const protocol = (traits & UDP) === 0 ? "tcp" : "udp";
-      return matchText(protocol, this.portsAt(index), this.onAt(index), [], []);
+      return matchText(this.protocolAt(index), this.portsAt(index), this.onAt(index), [], []);
     }
     const ends = this.column("nameEnd");
     const start = index === 0 ? 0 : ends[index - 1];
     return decoder.decode(this.column("names").subarray(start, ends[index]));
   }
 
-  portsAt(index: number): readonly PortRange[] {
+  override existingAt(index: number): Existing {
+    return existings[((this.column("traits")[index] ?? 0) >> 1) & 3] ?? "exact";
+  }
+
+  override missAt(index: number): Miss {
+    return ((this.column("traits")[index] ?? 0) & REJECT) === 0 ? "pass" : "reject";
+  }
+
+  override protocolAt(index: number): Protocol {
+    return ((this.column("traits")[index] ?? 0) & UDP) === 0 ? "tcp" : "udp";
+  }
+
+  override isConditionalAt(index: number): boolean {
+    return this.column("conditions")[index] !== 0;
+  }
+
+  override portsAt(index: number): readonly PortRange[] {
     const ports = this.column("ports")[index] ?? 0;
     if (ports < 65_536) return this.lists.ports[ports] ?? [];
     return [{ first: ports >>> 16, last: ports & 0xffff }];
   }
 
-  onAt(index: number): readonly Prefix[] {
+  override onAt(index: number): readonly Prefix[] {
     const kind = this.column("onKind")[index] ?? 0;
     if (kind === ON_ALL) return [];
     const value = this.column("on")[index] ?? 0;
@@ -162,7 +183,7 @@ export class MappingColumns extends LazyMappings {
     return [`${octets}/${kind - ON_IPV4}` as Prefix];
   }
 
-  toAt(index: number): readonly Destination[] {
+  override toAt(index: number): readonly Destination[] {
     return this.lists.to[this.column("to")[index] ?? 0] ?? [];
   }
 
@@ -185,11 +206,11 @@ class Once<Value> {
   readonly #indexes = new Map<string, number>();
 
   /** The value's index. */
-  put(key: string, value: Value): number {
+  put(key: string, value: Value, canonical: (value: Value) => Value = (same) => same): number {
     const known = this.#indexes.get(key);
     if (known !== undefined) return known;
     this.#indexes.set(key, this.values.length);
-    return this.values.push(value) - 1;
+    return this.values.push(canonical(value)) - 1;
   }
 }
 
@@ -220,9 +241,10 @@ export class MappingColumnsBuilder {
 
   push(mapping: Mapping): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
-    const isDerived = name === matchText(protocol, ports, on, from ?? [], interfaces ?? []);
-    // With conditions the text is long, and seldom alike.
-    const asMatch = isDerived && from === undefined && interfaces === undefined;
+    const isConditional = from !== undefined || interfaces !== undefined;
+    // Names that were given have no colon. With conditions the text is long, and seldom alike.
+    const asMatch =
+      !isConditional && name.includes(":") && name === matchText(protocol, ports, on, [], []);
     this.#traits.push(
       (protocol === "udp" ? UDP : 0) |
         (existings.indexOf(existing) << 1) |
@@ -232,11 +254,10 @@ export class MappingColumnsBuilder {
     this.#pushPorts(ports);
     this.#pushOn(on);
     const conditions = { ...(from && { from }), ...(interfaces && { interfaces }) };
-    const isConditional = from !== undefined || interfaces !== undefined;
     this.#conditions.push(
       isConditional ? this.#lists.conditions.put(JSON.stringify(conditions), conditions) + 1 : 0,
     );
-    this.#to.push(this.#lists.to.put(...canonical(to)));
+    this.#to.push(this.#lists.to.put(keyOf(to), to, canonical));
     if (!asMatch) this.#names.append(encoder.encode(name));
     this.#nameEnd.push(this.#names.length);
     this.#file.push(this.#lists.files.put(origin.file, origin.file));
@@ -263,16 +284,14 @@ export class MappingColumnsBuilder {
       this.#onKind.push(ON_LIST);
       this.#on.push(this.#lists.prefixes.put(on.join(), on));
     } else {
-      const { bytes: address } = prefixBits(only);
       const length = prefixLength(only);
       if (familyOf(only) === 4) {
-        const view = new DataView(address.buffer, address.byteOffset);
         this.#onKind.push(ON_IPV4 + length);
-        this.#on.push(view.getUint32(12));
+        this.#on.push(ipv4Number(only));
       } else {
         this.#onKind.push(ON_IPV6 + length);
         this.#on.push(this.#wide.length / 16);
-        this.#wide.append(address);
+        this.#wide.append(prefixBits(only).bytes);
       }
     }
   }
@@ -315,16 +334,27 @@ export class MappingColumnsBuilder {
   }
 }
 
-/** The list, and a text that says all of it. Equal lists give the same, in whatever order their keys came. */
-function canonical(to: readonly Destination[]): [key: string, to: Destination[]] {
-  const list = to.map(({ address, port, service, weight, handover }): Destination => ({
+/** Says all of the list, whatever the order of keys. */
+function keyOf(to: readonly Destination[]): string {
+  let key = "";
+  for (const { address, port, service, weight, handover } of to) {
+    key += `${address} ${port} ${weight ?? ""} ${handover ?? ""}`;
+    // A name from elsewhere may have anything in it.
+    if (service !== undefined) key += ` ${JSON.stringify(service)}`;
+    key += "\n";
+  }
+  return key;
+}
+
+/** With the keys in one order, as the digest goes over what JSON makes of the lists. */
+function canonical(to: readonly Destination[]): Destination[] {
+  return to.map(({ address, port, service, weight, handover }) => ({
     address,
     port,
     ...(service !== undefined && { service }),
     ...(weight !== undefined && { weight }),
     ...(handover !== undefined && { handover }),
   }));
-  return [JSON.stringify(list), list];
 }
 
 /** The very list when it is columns already. */

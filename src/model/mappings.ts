@@ -1,5 +1,15 @@
 /** Lists of mappings, of which there may be a million. */
-import type { Mapping, Rules } from "./mapping.js";
+import type { Prefix } from "./address.js";
+import {
+  type Destination,
+  type Existing,
+  type Mapping,
+  type Miss,
+  type PortRange,
+  type Protocol,
+  type Rules,
+  isConditional,
+} from "./mapping.js";
 
 /**
  * What an array of mappings has of this, for lists that make a mapping when it is asked for: two questions may give two objects. What
@@ -22,6 +32,42 @@ export abstract class LazyMappings implements Mappings {
   abstract readonly length: number;
   /** Of an index from 0 on. */
   abstract at(index: number): Mapping | undefined;
+
+  // What is asked of a million mappings one after the other, without the rest of each. Of an index that there is.
+
+  nameAt(index: number): string {
+    return this.at(index)?.name ?? "";
+  }
+
+  protocolAt(index: number): Protocol {
+    return this.at(index)?.protocol ?? "tcp";
+  }
+
+  existingAt(index: number): Existing {
+    return this.at(index)?.existing ?? "exact";
+  }
+
+  missAt(index: number): Miss {
+    return this.at(index)?.miss ?? "pass";
+  }
+
+  portsAt(index: number): readonly PortRange[] {
+    return this.at(index)?.ports ?? [];
+  }
+
+  onAt(index: number): readonly Prefix[] {
+    return this.at(index)?.on ?? [];
+  }
+
+  /** Equal lists may be one. */
+  toAt(index: number): readonly Destination[] {
+    return this.at(index)?.to ?? [];
+  }
+
+  isConditionalAt(index: number): boolean {
+    const mapping = this.at(index);
+    return mapping !== undefined && isConditional(mapping);
+  }
 
   *[Symbol.iterator](): Iterator<Mapping> {
     for (let index = 0; index < this.length; index++) {
@@ -93,14 +139,43 @@ function isList<Item>(value: Item | readonly Item[]): value is readonly Item[] {
   return Array.isArray(value);
 }
 
+/** Objects that are there. */
+class Listed extends LazyMappings {
+  readonly #list: Mappings;
+
+  constructor(list: Mappings) {
+    super();
+    this.#list = list;
+  }
+
+  get length(): number {
+    return this.#list.length;
+  }
+
+  at(index: number): Mapping | undefined {
+    return this.#list.at(index);
+  }
+}
+
+/** The very list when it is one already. */
+export function toLazy(mappings: Mappings): LazyMappings {
+  return mappings instanceof LazyMappings ? mappings : new Listed(mappings);
+}
+
 class Joined extends LazyMappings {
-  readonly #first: Mappings;
-  readonly #second: Mappings;
+  readonly #first: LazyMappings;
+  readonly #second: LazyMappings;
 
   constructor(first: Mappings, second: Mappings) {
     super();
-    this.#first = first;
-    this.#second = second;
+    this.#first = toLazy(first);
+    this.#second = toLazy(second);
+  }
+
+  /** Whose it is, and its index there. */
+  #part(index: number): [LazyMappings, number] {
+    const { length } = this.#first;
+    return index < length ? [this.#first, index] : [this.#second, index - length];
   }
 
   get length(): number {
@@ -108,8 +183,48 @@ class Joined extends LazyMappings {
   }
 
   at(index: number): Mapping | undefined {
-    const { length } = this.#first;
-    return index < length ? this.#first.at(index) : this.#second.at(index - length);
+    const [part, own] = this.#part(index);
+    return part.at(own);
+  }
+
+  override nameAt(index: number): string {
+    const [part, own] = this.#part(index);
+    return part.nameAt(own);
+  }
+
+  override protocolAt(index: number): Protocol {
+    const [part, own] = this.#part(index);
+    return part.protocolAt(own);
+  }
+
+  override existingAt(index: number): Existing {
+    const [part, own] = this.#part(index);
+    return part.existingAt(own);
+  }
+
+  override missAt(index: number): Miss {
+    const [part, own] = this.#part(index);
+    return part.missAt(own);
+  }
+
+  override portsAt(index: number): readonly PortRange[] {
+    const [part, own] = this.#part(index);
+    return part.portsAt(own);
+  }
+
+  override onAt(index: number): readonly Prefix[] {
+    const [part, own] = this.#part(index);
+    return part.onAt(own);
+  }
+
+  override toAt(index: number): readonly Destination[] {
+    const [part, own] = this.#part(index);
+    return part.toAt(own);
+  }
+
+  override isConditionalAt(index: number): boolean {
+    const [part, own] = this.#part(index);
+    return part.isConditionalAt(own);
   }
 }
 

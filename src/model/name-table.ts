@@ -27,7 +27,7 @@ export class NameTable {
   put(named: Named, index: number): number | undefined {
     if (this.#count * 2 >= this.#places.length / 2) this.#grow();
     const hash = hashOf(named);
-    const place = this.#find(named, hash);
+    const place = this.#place(named, hash);
     const known = this.#places[place] ?? 0;
     if (known !== 0) return known - 1;
     this.#places[place] = index + 1;
@@ -36,8 +36,14 @@ export class NameTable {
     return undefined;
   }
 
+  /** The index of the one with this name and protocol. */
+  find(named: Named): number | undefined {
+    const known = this.#places[this.#place(named, hashOf(named))] ?? 0;
+    return known === 0 ? undefined : known - 1;
+  }
+
   /** Where it is, or else where it would be. */
-  #find({ name, protocol }: Named, hash: number): number {
+  #place({ name, protocol }: Named, hash: number): number {
     const places = this.#places;
     for (let place = (hash * 2) % places.length; ; place = (place + 2) % places.length) {
       const known = places[place] ?? 0;
