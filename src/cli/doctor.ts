@@ -125,7 +125,7 @@ function mptcpCheck(
 ): Check {
   const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
   const users = joinListeners(rules, listeners).filter(
-    ({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0,
+    ({ listener, isMapped }) => listener.kind === "mptcp" && isMapped,
   );
   if (users.length === 0) {
     const enabled = sysctl("net.mptcp.enabled");

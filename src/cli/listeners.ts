@@ -8,8 +8,11 @@ import { meansOf } from "./means.js";
 import { ownersOf } from "./owners.js";
 import { unitOf } from "./render/listener.js";
 import { renderTable, type Column } from "./render/table.js";
-import { printable } from "./render/text.js";
+import { namesShown, printable } from "./render/text.js";
 import { withDataPlane } from "./with-data-plane.js";
+
+/** More in a table tell nobody more; JSON has all. */
+const MAX_NAMES = 20;
 
 export interface ListenersOptions {
   /** Only those that a mapping leads to. */
@@ -22,7 +25,7 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
     means: meansOf(dataPlane),
   }));
   const views = all
-    .filter((view) => options.mapped !== true || view.mappings.length > 0)
+    .filter((view) => options.mapped !== true || view.isMapped)
     .toSorted((left, right) => inOrder(left.listener, right.listener));
   const ownerOf = await ownersOf(views.map((view) => view.listener));
   await print(
@@ -105,7 +108,7 @@ function renderViews(
       printable(owner?.user ?? String(listener.uid)),
       printable(unitOf(owner) ?? "-"),
       handover === "none" ? "-" : handover,
-      mappings.length === 0 ? "-" : mappings.map((name) => printable(name)).join(", "),
+      mappings.length === 0 ? "-" : namesShown(mappings, MAX_NAMES),
     ];
   });
   return renderTable(columns, rows, { width, paintHeading: colours.bold });

@@ -3,7 +3,7 @@ import { type Destination, type Mapping } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
-import { allDestinationStates, type DestinationState } from "../registry/registry.js";
+import { JoinedListeners, type DestinationState } from "../registry/registry.js";
 import { chooseMappings, describeChoice, parseChoice, type ChoiceOptions } from "./chosen.js";
 import { print, type Context } from "./context.js";
 import type { Obstacle } from "./obstacles.js";
@@ -46,7 +46,7 @@ export async function mappings(
     if (inForce === null) return null;
     const { rules } = inForce;
     const listeners = dataPlane.listeners();
-    const states = allDestinationStates(rules, listeners);
+    const joined = new JoinedListeners(rules, listeners);
     const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
     const survey = surveyMappings(dataPlane, rules);
@@ -60,8 +60,8 @@ export async function mappings(
           mapping,
           obstacles: obstaclesOf(survey, index),
           runtime: index >= fromFile,
-          counters: counters[index] ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-          destinations: destinationRows(mapping, states[index] ?? []),
+          counters: counters.at(index) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+          destinations: destinationRows(mapping, joined.statesAt(index)),
         },
       ];
     });

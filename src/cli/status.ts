@@ -6,7 +6,7 @@ import { IlmError } from "../errors.js";
 import { describeHolder, findLockHolder, type LockHolder } from "../kernel/lock-holder.js";
 import { type MptcpMode } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { type Counters, sumCounters } from "../model/decision.js";
+import type { Counters } from "../model/decision.js";
 import { joinListeners } from "../registry/registry.js";
 import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
@@ -46,9 +46,8 @@ export async function status(context: Context): Promise<void> {
       mappedListeners:
         inForce === null
           ? null
-          : joinListeners(inForce.rules, listeners).filter((view) => view.mappings.length > 0)
-              .length,
-      lookups: inForce === null ? null : sumCounters(dataPlane.counters()),
+          : joinListeners(inForce.rules, listeners).filter((view) => view.isMapped).length,
+      lookups: inForce === null ? null : dataPlane.counters().total(),
       flows,
       faults,
       daemon,

@@ -11,7 +11,7 @@ import { LOAD_MODULE, mptcpRemedy } from "./mptcp.js";
 import { ownersOf } from "./owners.js";
 import { describeListener, describeNat } from "./render/listener.js";
 import { beginStep } from "../progress.js";
-import { printable } from "./render/text.js";
+import { namesShown } from "./render/text.js";
 import type { Warning } from "./warnings.js";
 
 /** `listeners` is asked only where there is NAT. `following`: `ilm run` is at work, which registers UDP sockets as they bind. */
@@ -29,7 +29,7 @@ export async function unreachedWarnings(
   const { rules } = inForce;
   const unreached = joinListeners(rules, listeners()).filter(
     (view) =>
-      view.mappings.length > 0 &&
+      view.isMapped &&
       handoverOf(view, means) === "none" &&
       // With a VRF it is the VRF, and has a warning of its own.
       !means.vrfs.has(view.listener.device),
@@ -44,7 +44,7 @@ export async function unreachedWarnings(
   return [
     ...unreached.map((view) => ({
       kind: "unreached" as const,
-      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${view.mappings.map(printable).join(", ")}) is not reached: ${describeNat(nat)} takes away what ingress hands over`,
+      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} takes away what ingress hands over`,
       remedy: remedyFor(view, rules, following),
     })),
     ...later,

@@ -16,12 +16,12 @@ import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { emptyRules, type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { allDestinationStates, handoverOf, joinListeners } from "../registry/registry.js";
+import { JoinedListeners, handoverOf, joinListeners } from "../registry/registry.js";
 import { formatPlace } from "./endpoint.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { printable } from "../printable.js";
 import { mptcpRemedy } from "./mptcp.js";
-import { count } from "./render/text.js";
+import { count, namesShown } from "./render/text.js";
 
 export interface Warning {
   readonly kind:
@@ -135,10 +135,10 @@ function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlie
 
 function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
   return joinListeners(rules, listeners)
-    .filter(({ listener, mappings }) => listener.kind === "mptcp" && mappings.length > 0)
+    .filter(({ listener, isMapped }) => listener.kind === "mptcp" && isMapped)
     .map(({ listener, mappings }) => ({
       kind: "mptcp" as const,
-      message: `the listener on ${formatPlace(listener)} (of ${mappings.join(", ")}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
+      message: `the listener on ${formatPlace(listener)} (of ${namesShown(mappings)}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
       remedy: `${mptcpRemedy(rules)}; or take Linux 6.6 or later.`,
     }));
 }
@@ -150,10 +150,10 @@ function vrfDestinations(
 ): Warning[] {
   const means = { kfunc: false, steers: true, nat: [], vrfs };
   return joinListeners(rules, listeners)
-    .filter((view) => view.mappings.length > 0 && handoverOf(view, means) === "none")
+    .filter((view) => view.isMapped && handoverOf(view, means) === "none")
     .map(({ listener, mappings }) => ({
       kind: "vrf" as const,
-      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${mappings.join(", ")}) is bound to a VRF, and the hand-over at ingress does not find such`,
+      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${namesShown(mappings)}) is bound to a VRF, and the hand-over at ingress does not find such`,
       remedy:
         "Load the kernel module ilm_lookup, whose engine finds them (kmod/README.md); or let an MPTCP daemon listen with plain TCP, and a UDP daemon on the VRF's own address.",
     }));
@@ -234,24 +234,19 @@ function destinationsElsewhere(
     }));
 }
 
-/** Names that are shown of many. */
-const SHOWN = 3;
-
 function describeMappings(names: readonly string[]): string {
-  if (names.length === 1) return `the mapping ${names[0]}`;
-  const shown = names.slice(0, SHOWN).join(", ");
-  return `each of the mappings ${shown}${names.length > SHOWN ? ` and ${names.length - SHOWN} more` : ""}`;
+  const shown = namesShown(names);
+  return names.length === 1 ? `the mapping ${shown}` : `each of the mappings ${shown}`;
 }
 
 function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
-  const states = allDestinationStates(rules, listeners);
-  return allMappings(rules).flatMap(({ name }, index) =>
-    (states[index] ?? []).flatMap(({ address, port, wildcardWouldAnswer }) => {
+  return [...new JoinedListeners(rules, listeners).states()].flatMap(({ states, names }) =>
+    states.flatMap(({ address, port, wildcardWouldAnswer }) => {
       if (wildcardWouldAnswer === null) return [];
       const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
       return {
         kind: "wildcard-would-answer" as const,
-        message: `the mapping ${name} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
+        message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
         remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
       };
     }),

@@ -1,10 +1,10 @@
 /** The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the kernel. Pure. */
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
-import { type Counters, sumCounters } from "../model/decision.js";
+import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { allDestinationStates } from "../registry/registry.js";
+import { JoinedListeners } from "../registry/registry.js";
 
 /**
  * Of more mappings a page has sums only: series of a million mappings would be too much for whoever collects them, and for the
@@ -24,21 +24,21 @@ export interface Lookups {
 /** What is told of each mapping, or of all together. */
 export function ofMappings(
   rules: Rules,
-  counters: readonly Counters[],
+  counters: CounterList,
   listeners: readonly Listener[],
 ): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
   if (rules.file.mappings.length + rules.runtime.length > LISTED_MAPPINGS_MAX) {
-    return { lookups: [{ labels: {}, counters: sumCounters(counters) }], destinations: [] };
+    return { lookups: [{ labels: {}, counters: counters.total() }], destinations: [] };
   }
-  const states = allDestinationStates(rules, listeners);
+  const joined = new JoinedListeners(rules, listeners);
   const mappings = allMappings(rules);
   return {
     lookups: mappings.flatMap(({ name, protocol }, index) => {
-      const own = counters[index];
+      const own = counters.at(index);
       return own === undefined ? [] : [{ labels: { mapping: name, protocol }, counters: own }];
     }),
     destinations: mappings.flatMap(({ name, protocol }, index) =>
-      (states[index] ?? []).map(({ address, port, listening }) => ({
+      joined.statesAt(index).map(({ address, port, listening }) => ({
         labels: { mapping: name, protocol, address, port: String(port) },
         listening,
       })),

@@ -1,8 +1,8 @@
 /** What mappings have counted: where it lies in the tables, summed over the CPUs, and taken from one generation to the next. */
 import { countersLayout } from "../abi/generated.js";
-import { decodeAll } from "../abi/layout.js";
+import { decode } from "../abi/layout.js";
 import { type BpfMap, cpus } from "../kernel/bpf.js";
-import type { Counters } from "../model/decision.js";
+import type { CounterList, Counters } from "../model/decision.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { NameTable, type Named } from "../model/name-table.js";
 import type { Description } from "./description.js";
@@ -63,13 +63,45 @@ function addCounters(sums: Uint8Array, own: Uint8Array): void {
   }
 }
 
-export function toCounters(sums: Uint8Array): Counters[] {
-  return decodeAll(countersLayout, sums).map((sum) => ({
-    existing: Number(sum.existing),
-    selected: Number(sum.selected),
-    missed: Number(sum.missed),
-    errors: Number(sum.errors),
-  }));
+/** As `sumRuns` gives them. */
+export class SummedCounters implements CounterList {
+  readonly #sums: Uint8Array;
+
+  constructor(sums: Uint8Array) {
+    this.#sums = sums;
+  }
+
+  get length(): number {
+    return this.#sums.length / countersLayout.size;
+  }
+
+  at(index: number): Counters | undefined {
+    if (index < 0 || index >= this.length) return undefined;
+    return toCounters(this.#sums, index * countersLayout.size);
+  }
+
+  total(): Counters {
+    const fields = countersLayout.size / 8;
+    const { buffer, byteOffset, byteLength } = this.#sums;
+    const counted = new BigUint64Array(buffer, byteOffset, byteLength / 8);
+    const halves = new Uint32Array(buffer, byteOffset, byteLength / 4);
+    const totals = new BigUint64Array(fields);
+    for (let i = 0; i < counted.length; i++) {
+      if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
+      totals[i % fields] = (totals[i % fields] ?? 0n) + (counted[i] ?? 0n);
+    }
+    return toCounters(new Uint8Array(totals.buffer), 0);
+  }
+}
+
+function toCounters(sums: Uint8Array, at: number): Counters {
+  const { existing, selected, missed, errors } = decode(countersLayout, sums, at);
+  return {
+    existing: Number(existing),
+    selected: Number(selected),
+    missed: Number(missed),
+    errors: Number(errors),
+  };
 }
 
 /** Where each mapping was before; -1: nowhere. Most stay where they are. */

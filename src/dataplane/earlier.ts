@@ -7,9 +7,9 @@ import { ILM_ABI_VERSION, type Meta, countersLayout, sidesLayout } from "../abi/
 import { type BpfLink, type BpfMap, cpus, openMap } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
-import type { Counters } from "../model/decision.js";
+import type { CounterList } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
-import { type Counted, runsOf, sumRuns, toCounters } from "./counting.js";
+import { type Counted, SummedCounters, runsOf, sumRuns } from "./counting.js";
 import {
   CHUNK,
   type Description,
@@ -97,8 +97,8 @@ export class Earlier {
     return sides !== undefined && readInForce(sides).off;
   }
 
-  counters(): Counters[] {
-    return toCounters(this.counted().sums);
+  counters(): CounterList {
+    return new SummedCounters(this.counted().sums);
   }
 
   counted(): Counted {

@@ -7,10 +7,17 @@ import { IlmError } from "../errors.js";
 import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
-import type { Counters } from "../model/decision.js";
+import type { CounterList } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
 import { KernelBase } from "./base.js";
-import { type Counted, type Run, placesBefore, runsOf, sumRuns, toCounters } from "./counting.js";
+import {
+  type Counted,
+  type Run,
+  placesBefore,
+  runsOf,
+  sumRuns,
+  SummedCounters,
+} from "./counting.js";
 import {
   CHUNK,
   type Description,
@@ -271,10 +278,10 @@ export class Generation {
    * One per mapping: what this generation counted, and what the mapping had before. Undefined: it is not in force any more, and
    * others may have counted there.
    */
-  counters(): Counters[] | undefined {
+  counters(): CounterList | undefined {
     const { sums } = this.counted();
     if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
-    return toCounters(sums);
+    return new SummedCounters(sums);
   }
 
   /** Of all its mappings, or of those that were added at run time. */

@@ -27,7 +27,7 @@ import { LOCK_EX, flock } from "../kernel/libc.js";
 import { removeLockFile } from "../kernel/lock.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
-import type { Counters, Packet } from "../model/decision.js";
+import type { CounterList, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules } from "../model/mapping.js";
@@ -713,7 +713,7 @@ class KernelDataPlane implements DataPlane {
     return findEnded();
   }
 
-  counters(): Counters[] {
+  counters(): CounterList {
     for (;;) {
       const current = this.#current();
       const counters =

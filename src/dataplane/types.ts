@@ -1,6 +1,6 @@
 /** What the layers above see of the data plane of one network namespace. */
 import type { Family } from "../model/address.js";
-import type { Counters, Decision, Packet } from "../model/decision.js";
+import type { CounterList, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Engine, Rules } from "../model/mapping.js";
@@ -161,7 +161,7 @@ export interface DataPlane {
   /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
-  counters(): Counters[];
+  counters(): CounterList;
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */
   listeners(): Listener[];
   /** The live ones, in no order; empty when nothing is loaded. */

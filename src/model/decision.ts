@@ -47,13 +47,9 @@ export interface Counters {
   readonly errors: number;
 }
 
-export function sumCounters(counters: readonly Counters[]): Counters {
-  const sum = { existing: 0, selected: 0, missed: 0, errors: 0 };
-  for (const one of counters) {
-    sum.existing += one.existing;
-    sum.selected += one.selected;
-    sum.missed += one.missed;
-    sum.errors += one.errors;
-  }
-  return sum;
+/** What each of a list of mappings has counted. */
+export interface CounterList {
+  readonly length: number;
+  at(index: number): Counters | undefined;
+  total(): Counters;
 }

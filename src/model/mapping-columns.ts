@@ -161,6 +161,16 @@ export class MappingColumns extends LazyMappings {
     return ((this.column("traits")[index] ?? 0) & UDP) === 0 ? "tcp" : "udp";
   }
 
+  override leadsLikeOneBefore(index: number): boolean {
+    const [traits, ports, to] = [this.column("traits"), this.column("ports"), this.column("to")];
+    return (
+      index > 0 &&
+      to[index] === to[index - 1] &&
+      ports[index] === ports[index - 1] &&
+      (((traits[index] ?? 0) ^ (traits[index - 1] ?? 0)) & UDP) === 0
+    );
+  }
+
   override isConditionalAt(index: number): boolean {
     return this.column("conditions")[index] !== 0;
   }

@@ -69,6 +69,11 @@ export abstract class LazyMappings implements Mappings {
     return mapping !== undefined && isConditional(mapping);
   }
 
+  /** True: protocol, ports and destinations are those of the mapping before it. False may only mean that this was not looked at. */
+  leadsLikeOneBefore(index: number): boolean {
+    return index > 0 && this.at(index) === this.at(index - 1);
+  }
+
   *[Symbol.iterator](): Iterator<Mapping> {
     for (let index = 0; index < this.length; index++) {
       const mapping = this.at(index);

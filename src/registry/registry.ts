@@ -2,13 +2,16 @@
 import { candidates } from "../model/candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
-import { type Mapping, type Rules } from "../model/mapping.js";
-import { allMappings } from "../model/mappings.js";
-import { portsContain } from "../model/ports.js";
+import { words } from "../model/columns.js";
+import type { Destination, Mapping, Rules } from "../model/mapping.js";
+import { type LazyMappings, allMappings, toLazy } from "../model/mappings.js";
+import { formatPorts, portsContain } from "../model/ports.js";
 
 export interface ListenerView {
   readonly listener: Listener;
-  /** Names of the mappings that lead to it. */
+  /** Some mapping leads to it. */
+  readonly isMapped: boolean;
+  /** Names of the mappings that lead to it, made when somebody asks. */
   readonly mappings: readonly string[];
 }
 
@@ -34,8 +37,11 @@ export interface AuditFinding {
   readonly remedy: string;
 }
 
+/** What of a mapping its destinations' states depend on. */
+type Lead = Pick<Mapping, "protocol" | "ports" | "to">;
+
 /** Ports that a destination stands for, as a test. */
-function takesPort(mapping: Mapping, port: number | "same", listening: number): boolean {
+function takesPort(mapping: Lead, port: number | "same", listening: number): boolean {
   return port === "same" ? portsContain(mapping.ports, listening) : port === listening;
 }
 
@@ -63,7 +69,7 @@ function addressesOf(address: Address | "*"): readonly Address[] {
   return address === "*" ? wildcards : [address];
 }
 
-function stateOf(mapping: Mapping, index: number, listeners: Index): DestinationState | undefined {
+function stateOf(mapping: Lead, index: number, listeners: Index): DestinationState | undefined {
   const destination = mapping.to[index];
   if (destination === undefined) return undefined;
   const { address, port } = destination;
@@ -94,46 +100,134 @@ function wildcardTakes(listener: Listener, family: Family): boolean {
 
 /** Each destination of a mapping with whoever listens there, in the order of `to`. */
 export function destinationStates(
-  mapping: Mapping,
+  mapping: Lead,
   listeners: readonly Listener[],
 ): DestinationState[] {
   return statesWith(mapping, new Index(listeners));
 }
 
-function statesWith(mapping: Mapping, listeners: Index): DestinationState[] {
+function statesWith(mapping: Lead, listeners: Index): DestinationState[] {
   return mapping.to
     .map((_, index) => stateOf(mapping, index, listeners))
     .filter((state) => state !== undefined);
 }
 
-/** The states of every mapping's destinations, in the order of `allMappings(rules)`. */
-export function allDestinationStates(
-  rules: Rules,
-  listeners: readonly Listener[],
-): DestinationState[][] {
-  const index = new Index(listeners);
-  return allMappings(rules).map((mapping) => statesWith(mapping, index));
+/** Mappings that lead to the same: there may be a million of them, and few different leads. */
+interface Led {
+  readonly states: readonly DestinationState[];
+  /** Those of the states that a packet of some family comes to. */
+  readonly usable: readonly DestinationState[];
+  /** Indexes of the mappings. */
+  readonly indexes: ReturnType<typeof words>;
+}
+
+/** Rules and listeners side by side. */
+export class JoinedListeners {
+  readonly #mappings: LazyMappings;
+  readonly #listeners: readonly Listener[];
+  readonly #led: Led[] = [];
+  /** Index into `#led` of each mapping. */
+  readonly #ledOf: Uint32Array;
+
+  constructor(rules: Rules, listeners: readonly Listener[]) {
+    this.#mappings = toLazy(allMappings(rules));
+    this.#listeners = listeners;
+    this.#ledOf = new Uint32Array(this.#mappings.length);
+    const index = new Index(listeners);
+    const byTo = new Map<readonly Destination[], Map<string, number>>();
+    for (let i = 0; i < this.#ledOf.length; i++) {
+      const before = this.#ledOf[i - 1] ?? 0;
+      const number = this.#mappings.leadsLikeOneBefore(i) ? before : this.#numberOf(i, byTo, index);
+      this.#ledOf[i] = number;
+      this.#led[number]?.indexes.push(i);
+    }
+  }
+
+  #numberOf(
+    index: number,
+    byTo: Map<readonly Destination[], Map<string, number>>,
+    listeners: Index,
+  ): number {
+    const to = this.#mappings.toAt(index);
+    const [protocol, ports] = [this.#mappings.protocolAt(index), this.#mappings.portsAt(index)];
+    let known = byTo.get(to);
+    if (known === undefined) byTo.set(to, (known = new Map<string, number>()));
+    const follows = to.some(({ port }) => port === "same");
+    const key = follows ? `${protocol} ${formatPorts(ports)}` : protocol;
+    let number = known.get(key);
+    if (number === undefined) {
+      number = this.#led.length;
+      known.set(key, number);
+      const states = statesWith({ protocol, ports, to }, listeners);
+      // A destination that no packet's family can use leads nowhere.
+      const used = new Set(
+        ([4, 6] as const).flatMap((family) =>
+          candidates({ to }, family).map(({ destination }) => destination),
+        ),
+      );
+      const usable = states.filter(({ destination }) => used.has(destination));
+      this.#led.push({ states, usable, indexes: words() });
+    }
+    return number;
+  }
+
+  /** Of the destinations of the mapping with this index of `allMappings(rules)`. */
+  statesAt(index: number): readonly DestinationState[] {
+    return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
+  }
+
+  /** Each different list of states, with the names of the mappings that have it, made when somebody asks. */
+  *states(): Generator<{ states: readonly DestinationState[]; names: () => string[] }> {
+    for (const { states, indexes } of this.#led) {
+      yield { states, names: () => this.#namesOf([indexes.view()]) };
+    }
+  }
+
+  #namesOf(lists: readonly Uint32Array[]): string[] {
+    const indexes = lists.length === 1 ? lists[0] : joined(lists);
+    return [...new Set(Array.from(indexes ?? [], (index) => this.#mappings.nameAt(index)))];
+  }
+
+  /** Every listener with the mappings that lead to it. */
+  views(): ListenerView[] {
+    const leading = new Map<Listener, Uint32Array[]>();
+    for (const { usable, indexes } of this.#led) {
+      for (const listener of new Set(usable.flatMap((state) => state.listeners))) {
+        const known = leading.get(listener);
+        if (known === undefined) leading.set(listener, [indexes.view()]);
+        else known.push(indexes.view());
+      }
+    }
+    const namesOf = (lists: readonly Uint32Array[]): string[] => this.#namesOf(lists);
+    return this.#listeners.map((listener) => {
+      const lists = leading.get(listener) ?? [];
+      let names: readonly string[] | undefined;
+      return {
+        listener,
+        isMapped: lists.length > 0,
+        get mappings() {
+          names ??= namesOf(lists);
+          return names;
+        },
+      };
+    });
+  }
+}
+
+/** In order, as in the rules. */
+function joined(lists: readonly Uint32Array[]): Uint32Array {
+  const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
+  }
+  return all.sort();
 }
 
 /** Every listener with the mappings that lead to it. */
 export function joinListeners(rules: Rules, listeners: readonly Listener[]): ListenerView[] {
-  const names = new Map<Listener, string[]>();
-  const index = new Index(listeners);
-  for (const mapping of allMappings(rules)) {
-    for (const state of statesWith(mapping, index)) {
-      for (const listener of state.listeners) {
-        // A destination that no packet's family can use leads nowhere.
-        const usable = ([4, 6] as const).some((family) =>
-          candidates(mapping, family).some(({ destination }) => destination === state.destination),
-        );
-        if (!usable) continue;
-        const known = names.get(listener);
-        if (known === undefined) names.set(listener, [mapping.name]);
-        else if (!known.includes(mapping.name)) known.push(mapping.name);
-      }
-    }
-  }
-  return listeners.map((listener) => ({ listener, mappings: names.get(listener) ?? [] }));
+  return new JoinedListeners(rules, listeners).views();
 }
 
 /** What there is to hand over with. */
@@ -154,10 +248,10 @@ function familiesTaken({ address, v6only }: Listener): readonly Family[] {
 }
 
 export function handoverOf(
-  { listener, mappings }: ListenerView,
+  { listener, isMapped }: Pick<ListenerView, "listener" | "isMapped">,
   { kfunc, steers, vrfs, nat }: Means,
 ): Handover {
-  if (mappings.length === 0) return "none";
+  if (!isMapped) return "none";
   if (kfunc) return "kfunc";
   if (listener.placed) return "sockmap";
   if (!steers || vrfs.has(listener.device)) return "none";
@@ -174,7 +268,7 @@ export function auditListeners(rules: Rules, listeners: readonly Listener[]): Au
     for (const address of service.addresses) owners.set(address, service.name);
   }
   const findings: AuditFinding[] = [];
-  for (const { listener, mappings } of joinListeners(rules, listeners)) {
+  for (const { listener, isMapped } of joinListeners(rules, listeners)) {
     const place = `${listener.protocol} ${listener.address}, port ${listener.port}`;
     const service = owners.get(listener.address);
     if (listener.wildcard) {
@@ -182,11 +276,11 @@ export function auditListeners(rules: Rules, listeners: readonly Listener[]): Au
         listener,
         kind: "wildcard",
         message: `listens on every address of the host (${place})${
-          mappings.length > 0 ? ", as the destination of a mapping" : ""
+          isMapped ? ", as the destination of a mapping" : ""
         }`,
         remedy: "Let it listen on an address of its own, and map its port there",
       });
-    } else if (service !== undefined && mappings.length === 0) {
+    } else if (service !== undefined && !isMapped) {
       findings.push({
         listener,
         kind: "foreign-address",

@@ -341,15 +341,11 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
         using([daemon], () => {
           apply(loaded(), rulesFor(engine)(`${vrfRules}# once more, for the interface\n`));
           loaded().resync();
-          const before = loaded()
-            .counters()
-            .reduce((sum, { selected }) => sum + selected, 0);
+          const before = loaded().counters().total().selected;
           expectEqual("asked", ask({ address: at(8, 1)[4], port: 6000 }, daemon, client), {
             answer: null,
           });
-          const after = loaded()
-            .counters()
-            .reduce((sum, { selected }) => sum + selected, 0);
+          const after = loaded().counters().total().selected;
           expectEqual("counted", after - before, 0);
         });
       } finally {
@@ -447,10 +443,7 @@ export async function runDevices(engine: EngineInForce): Promise<void> {
   );
 
   /** Sockets of the kernel's own, on the wildcard address, that are dialled at another port. */
-  const selected = (): number =>
-    loaded()
-      .counters()
-      .reduce((sum, counters) => sum + counters.selected, 0);
+  const selected = (): number => loaded().counters().total().selected;
   /** A socket map takes none that serves a tunnel. */
   const refusedWithoutIngress = (): void => {
     if (engine === "registry" && loaded().steers() === false) refusedAs("unplaced");

@@ -5,7 +5,6 @@ import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
 import { BpfLink, BpfMap } from "../../src/kernel/bpf.js";
-import { sumCounters } from "../../src/model/decision.js";
 import type { Engine } from "../../src/model/mapping.js";
 import { exchangeConnection, exchangeDatagram } from "./exchange.js";
 import { awaitUnused, busybox, insertModule, moduleState, removeModule } from "./guest-module.js";
@@ -219,7 +218,7 @@ function describeLoad(report: LoadReport, plane: DataPlane): string {
   const { connections, datagrams, counted } = report;
   const tried = `${connections.tried} connections and ${datagrams.tried} datagrams`;
   if (lost.length > 0) {
-    const ours = { ...sumCounters(plane.counters()), ...plane.faults() };
+    const ours = { ...plane.counters().total(), ...plane.faults() };
     throw new Error(
       `${lost.length} lost of ${tried}: ${lost.slice(0, 5).join("; ")}. Slow guest: ${slow.join("; ") || "no"}. ` +
         `Kernel: ${JSON.stringify(counted)}. ilm: ${JSON.stringify(ours)}`,

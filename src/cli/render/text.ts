@@ -1,9 +1,20 @@
 /** Words and characters. */
-export { printable } from "../../printable.js";
+import { printable } from "../../printable.js";
+
+export { printable };
 
 /** `1 mapping`, `3 mappings`. */
 export function count(number: number, singular: string, plural = `${singular}s`): string {
   return `${number} ${number === 1 ? singular : plural}`;
+}
+
+/** `a, b, c and 7 more`. */
+export function namesShown(names: readonly string[], most = 3): string {
+  const shown = names
+    .slice(0, most)
+    .map((name) => printable(name))
+    .join(", ");
+  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }
 
 /** How long ago, roughly: `12 s`, `3 min`, `5 h`, `2 days`. */

@@ -328,8 +328,7 @@ class Fuzz {
     }
     const lost = decode(watchLayout, this.#registry.map("watch").lookup(zeroKey) ?? zeroKey).lost;
     if (lost !== 0n) this.#differ(`${lost} decisions were lost`);
-    const counters = this.#generation.counters() ?? [];
-    const selected = counters.reduce((all, one) => all + one.selected, 0);
+    const selected = this.#generation.counters()?.total().selected ?? 0;
     const told = this.#tally["told: selected"] ?? 0;
     if (selected !== told) this.#differ(`${selected} counted as selected, ${told} told`);
     this.#ring.close();

@@ -7,6 +7,7 @@ import type {
   FlowCount,
   InForce,
 } from "../../../src/dataplane/types.js";
+import { SummedCounters } from "../../../src/dataplane/counting.js";
 import { digestOfFile } from "../../../src/dataplane/description.js";
 import {
   parseAddress,
@@ -22,6 +23,7 @@ import {
   type Service,
 } from "../../../src/model/mapping.js";
 import { allMappings } from "../../../src/model/mappings.js";
+import type { CounterList, Counters } from "../../../src/model/decision.js";
 import { mergePorts } from "../../../src/model/ports.js";
 
 export function address(text: string): Address {
@@ -56,6 +58,12 @@ export function ruleSet(...mappings: readonly Mapping[]): RuleSet {
 
 export function rules(file: RuleSet, runtime: readonly Mapping[] = []): Rules {
   return { source: "/etc/ilm/rules.yaml", file, runtime };
+}
+
+export function countersOf(...list: readonly Counters[]): CounterList {
+  const names = ["existing", "selected", "missed", "errors"] as const;
+  const numbers = list.flatMap((one) => names.map((name) => BigInt(one[name])));
+  return new SummedCounters(new Uint8Array(BigUint64Array.from(numbers).buffer));
 }
 
 /** In memory; `fail` makes the next apply throw. */
@@ -208,12 +216,8 @@ export class FakeDataPlane implements DataPlane {
 
   counters() {
     const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
-    return Array.from({ length: count }, () => ({
-      existing: 0,
-      selected: 0,
-      missed: 0,
-      errors: 0,
-    }));
+    const nothing = { existing: 0, selected: 0, missed: 0, errors: 0 };
+    return countersOf(...Array.from({ length: count }, () => nothing));
   }
 
   listeners() {
