@@ -87,8 +87,9 @@ function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions)
     const changed = dataPlane.setOff(off);
     return switched(dataPlane.inForce()?.generation ?? 0, changed, off);
   }
-  // Only a whole configuration may take the place of what cannot be read.
-  const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-  const rules = rulesAfter(before?.rules ?? null, change);
-  return dataPlane.apply(rules, options);
+  return dataPlane.asOne(() => {
+    // Only a whole configuration may take the place of what cannot be read.
+    const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
+    return dataPlane.apply(rulesAfter(before?.rules ?? null, change), options);
+  });
 }

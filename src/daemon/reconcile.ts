@@ -185,9 +185,11 @@ export class Reconciler {
     if (change.kind === "unload") return this.#unload();
     if (change.kind === "off" || change.kind === "on") return this.#switch(change.kind);
     const { dataPlane } = this.#options;
-    // Only a whole configuration may take the place of what cannot be read.
-    const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-    const result = this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)));
+    const result = dataPlane.asOne(() => {
+      // Only a whole configuration may take the place of what cannot be read.
+      const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
+      return this.#put(before, rulesAfter(before?.rules ?? null, change));
+    });
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
     return result;
   }

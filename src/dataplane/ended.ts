@@ -25,10 +25,10 @@ export function findEnded(): number[] {
   return pinnedNamespaces().filter(hasEnded);
 }
 
-/** But for that of `own`, whose caller holds the lock and deals with it. */
-export function removeEnded(own: number): void {
-  for (const inode of findEnded()) {
-    if (inode === own) continue;
+/** `others`: the namespaces to look at. That of the caller, who holds its lock, is none of them. */
+export function removeEnded(others: readonly number[]): void {
+  for (const inode of others) {
+    if (!hasEnded(inode)) continue;
     let lock;
     try {
       lock = acquireWriterLock(inode, { waitMs: 0 });

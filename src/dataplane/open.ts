@@ -82,7 +82,14 @@ import {
   wantedOf,
 } from "./plan.js";
 import { objectPath } from "./objects.js";
-import { LOOKUP_LINK, Pins, folderName, pinPath, stagingName } from "../kernel/pins.js";
+import {
+  LOOKUP_LINK,
+  Pins,
+  folderName,
+  pinPath,
+  pinnedNamespaces,
+  stagingName,
+} from "../kernel/pins.js";
 import { type OptionalHook, Registry, attachedHooks, optionalHooks } from "./registry.js";
 import {
   LOOKUP_MISSING,
@@ -155,6 +162,8 @@ class KernelDataPlane implements DataPlane {
   readonly #ingressIsPossible: () => boolean;
   /** This process stays, and puts back what others take away. */
   #holds = false;
+  /** Set while `asOne` is at work; its pins are undefined when there are none. */
+  #shared: { pins: Pins | undefined } | undefined;
 
   constructor({ layeredFrom, drawSeed, ingress = ingressIsPossible }: DataPlaneOptions) {
     requireBpf();
@@ -173,10 +182,35 @@ class KernelDataPlane implements DataPlane {
     return pinPath(this.netnsInode);
   }
 
+  asOne<T>(action: () => T): T {
+    return this.#withPins(action);
+  }
+
+  /** With the pins, which are opened once for all that `action` calls. */
+  #withPins<T>(action: (pins: Pins | undefined) => T): T {
+    if (this.#shared !== undefined) return action(this.#shared.pins);
+    const shared = { pins: Pins.open(this.netnsInode) };
+    this.#shared = shared;
+    try {
+      return action(shared.pins);
+    } finally {
+      this.#shared = undefined;
+      shared.pins?.close();
+    }
+  }
+
+  /** The same, made when there are none. */
+  #withMadePins<T>(action: (pins: Pins) => T): T {
+    return this.#withPins((found) => {
+      const pins = found ?? Pins.make(this.netnsInode);
+      if (this.#shared !== undefined) this.#shared.pins = pins;
+      return action(pins);
+    });
+  }
+
   /** What is in force now; another process may have changed it since the last look. Throws UNSAFE_PATH, INCOMPATIBLE. */
   #current(): Loaded | Earlier | undefined {
-    const pins = Pins.open(this.netnsInode);
-    try {
+    return this.#withPins((pins) => {
       const link = pins?.lookupLink();
       if (pins !== undefined && link !== undefined) return this.#find(pins, link);
       if (this.#holds && this.#loaded?.link.info().isAttached === true) {
@@ -192,9 +226,7 @@ class KernelDataPlane implements DataPlane {
         );
       }
       return undefined;
-    } finally {
-      pins?.close();
-    }
+    });
   }
 
   #find(pins: Pins, link: BpfLink): Loaded | Earlier | undefined {
@@ -257,8 +289,7 @@ class KernelDataPlane implements DataPlane {
 
   /** Is all of it where the next command looks for it? */
   #isPinned(loaded: Loaded): boolean {
-    const pins = Pins.open(this.netnsInode);
-    try {
+    return this.#withPins((pins) => {
       if (pins === undefined || !loaded.pinned) return false;
       const { generation, registry } = loaded;
       const folders = [
@@ -271,16 +302,16 @@ class KernelDataPlane implements DataPlane {
         names.includes(LOOKUP_LINK) &&
         folders.every(([kind, number]) => names.includes(folderName(kind, number)))
       );
-    } finally {
-      pins?.close();
-    }
+    });
   }
 
   isLost(): boolean {
-    const loaded = this.#own();
-    if (loaded === undefined) return false;
-    loaded.pinned = this.#isPinned(loaded);
-    return !loaded.pinned;
+    return this.asOne(() => {
+      const loaded = this.#own();
+      if (loaded === undefined) return false;
+      loaded.pinned = this.#isPinned(loaded);
+      return !loaded.pinned;
+    });
   }
 
   #forget(): void {
@@ -342,7 +373,11 @@ class KernelDataPlane implements DataPlane {
     }
   }
 
-  apply(rules: Rules, { overNewer = false }: ApplyOptions = {}): ApplyResult {
+  apply(rules: Rules, options: ApplyOptions = {}): ApplyResult {
+    return this.asOne(() => this.#apply(rules, options));
+  }
+
+  #apply(rules: Rules, { overNewer = false }: ApplyOptions): ApplyResult {
     const { current, trouble } = this.#look();
     if (trouble instanceof NewerState && !overNewer) throw trouble;
     const before = ownOf(current);
@@ -356,13 +391,8 @@ class KernelDataPlane implements DataPlane {
       const plan = this.#plan(before, rules, wanted);
       act = (pins, prepared) => this.#replace(pins, before, rules, plan, prepared);
     }
-    const pins = Pins.make(this.netnsInode);
-    try {
-      const result = act(pins, this.#prepare(pins, before, rules));
-      return trouble === null ? result : { ...result, lost: trouble.message };
-    } finally {
-      pins.close();
-    }
+    const result = this.#withMadePins((pins) => act(pins, this.#prepare(pins, before, rules)));
+    return trouble === null ? result : { ...result, lost: trouble.message };
   }
 
   #plan(before: Loaded | undefined, rules: Rules, wanted: Wanted): Plan {
@@ -441,7 +471,7 @@ class KernelDataPlane implements DataPlane {
     this.#loaded = { link, programId, generation, description, registry, pinned: true };
     beginStep("attaching and cleaning up");
     // Also what was taken away since the change was prepared.
-    const restored = [...repaired, ...this.#steer()];
+    const restored = [...repaired, ...this.#steer(this.#loaded)];
     this.#removeLeftovers(pins, this.#loaded);
     if (before !== undefined && before.registry !== registry) {
       // Its pins, if it has some still, are where nobody looks.
@@ -486,7 +516,7 @@ class KernelDataPlane implements DataPlane {
   /** What has to be before a change: the addresses, and nothing of those who are gone. */
   #prepare(pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
     beginStep("looking at what is attached");
-    removeEnded(this.netnsInode);
+    removeEnded(pins.otherNamespaces());
     const link = pins.lookupLink();
     // Another version's state goes on deciding until ours is in force.
     if (before !== undefined || link === undefined) this.#removeLeftovers(pins, before);
@@ -749,6 +779,10 @@ class KernelDataPlane implements DataPlane {
   }
 
   uncoveredInterfaces(): string[] {
+    return this.asOne(() => this.#uncoveredInterfaces());
+  }
+
+  #uncoveredInterfaces(): string[] {
     const loaded = this.#own();
     if (loaded === undefined || !loaded.registry.steers) return [];
     const needed = neededHooks(loaded.description, isOff(loaded));
@@ -761,9 +795,15 @@ class KernelDataPlane implements DataPlane {
   }
 
   detached(): readonly Missing[] {
-    const loaded = this.#current();
-    if (loaded === undefined) return [];
-    if (loaded instanceof Earlier) return loaded.link.info().isAttached ? [] : [LOOKUP_MISSING];
+    return this.asOne(() => {
+      const loaded = this.#current();
+      if (loaded === undefined) return [];
+      if (loaded instanceof Earlier) return loaded.link.info().isAttached ? [] : [LOOKUP_MISSING];
+      return this.#detached(loaded);
+    });
+  }
+
+  #detached(loaded: Loaded): Missing[] {
     const hooks = this.#inRegistry(loaded, (folder) =>
       loaded.registry.missingHooks(folder, optionalHooksOf(loaded, isOff(loaded))),
     );
@@ -774,6 +814,10 @@ class KernelDataPlane implements DataPlane {
   }
 
   missing(): readonly Missing[] {
+    return this.asOne(() => this.#missing());
+  }
+
+  #missing(): Missing[] {
     const loaded = this.#own();
     if (loaded === undefined) return [];
     const needed = neededHooks(loaded.description, isOff(loaded));
@@ -787,23 +831,20 @@ class KernelDataPlane implements DataPlane {
         )
       : [];
     const addresses = missingAddresses(addressesOf(loaded.description.rules));
-    return [...this.detached(), ...(onInterfaces ?? []), ...addresses];
+    return [...this.#detached(loaded), ...(onInterfaces ?? []), ...addresses];
   }
 
   repair(): readonly Missing[] {
-    const pins = Pins.open(this.netnsInode);
-    try {
+    return this.#withPins((pins) => {
       const loaded = this.#own();
       if (pins === undefined || loaded === undefined) return [];
       return [...this.#repair(pins, loaded), ...addMissing(addressesOf(loaded.description.rules))];
-    } finally {
-      pins?.close();
-    }
+    });
   }
 
   /** All but addresses. */
   #repair(pins: Pins, loaded: Loaded): Missing[] {
-    const missing = [...this.detached()];
+    const missing = this.#detached(loaded);
     if (missing.some((name) => name.startsWith("cgroup/"))) {
       this.#inRegistry(loaded, (folder) => {
         loaded.registry.repairHooks(folder);
@@ -812,7 +853,7 @@ class KernelDataPlane implements DataPlane {
       loaded.registry.sweep();
     }
     if (!loaded.link.info().isAttached) loaded.link = this.#reattach(pins, loaded);
-    missing.push(...this.#steer());
+    missing.push(...this.#steer(loaded));
     return missing;
   }
 
@@ -837,13 +878,15 @@ class KernelDataPlane implements DataPlane {
   }
 
   overtaken(): Overtaken[] {
-    const loaded = this.#own();
-    if (loaded === undefined || !loaded.registry.steers) return [];
-    const found = this.#inInterfaces(
-      loaded,
-      (folder) => folder && directions.flatMap((direction) => overtakenIn(folder, direction)),
-    );
-    return found ?? [];
+    return this.asOne(() => {
+      const loaded = this.#own();
+      if (loaded === undefined || !loaded.registry.steers) return [];
+      const found = this.#inInterfaces(
+        loaded,
+        (folder) => folder && directions.flatMap((direction) => overtakenIn(folder, direction)),
+      );
+      return found ?? [];
+    });
   }
 
   /** In the folder of what is attached to interfaces, which is undefined when nothing is; undefined as the next. */
@@ -863,14 +906,14 @@ class KernelDataPlane implements DataPlane {
     { registry }: Pick<Loaded, "registry">,
     action: (folder: Folder) => T,
   ): T | undefined {
-    const pins = Pins.open(this.netnsInode);
-    const folder = pins?.folder("registry", registry.number);
-    try {
-      return folder && action(folder);
-    } finally {
-      folder?.close();
-      pins?.close();
-    }
+    return this.#withPins((pins) => {
+      const folder = pins?.folder("registry", registry.number);
+      try {
+        return folder && action(folder);
+      } finally {
+        folder?.close();
+      }
+    });
   }
 
   faults(): Faults | null {
@@ -941,15 +984,16 @@ class KernelDataPlane implements DataPlane {
 
   /** Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP are handed over. */
   #meetInterfaces(): Missing[] {
-    const loaded = this.#ownReadable();
-    loaded?.generation.resolveInterfaces();
-    loaded?.registry.meetVrfs();
-    return this.#steer();
+    return this.asOne(() => {
+      const loaded = this.#ownReadable();
+      loaded?.generation.resolveInterfaces();
+      loaded?.registry.meetVrfs();
+      return this.#steer(loaded);
+    });
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing though the interface was not new. */
-  #steer(): Missing[] {
-    const loaded = this.#ownReadable();
+  #steer(loaded: Loaded | undefined): Missing[] {
     if (loaded === undefined) return [];
     const off = isOff(loaded);
     const needed = neededHooks(loaded.description, off);
@@ -980,7 +1024,7 @@ class KernelDataPlane implements DataPlane {
     programs.putInForce({ side, off });
     // What was handed over is counted when it comes to its socket.
     if (off) waitForPrograms();
-    this.#steer();
+    this.#steer(this.#ownReadable());
     return true;
   }
 
@@ -993,43 +1037,46 @@ class KernelDataPlane implements DataPlane {
   }
 
   unload(): boolean {
-    const pins = Pins.open(this.netnsInode);
-    let found = pins !== undefined;
-    try {
-      removeEnded(this.netnsInode);
-      const loaded = this.#ownReadable();
-      const registry = loaded?.registry;
-      // What pins hold that are covered would stay.
-      if (loaded !== undefined && !this.#isPinned(loaded)) {
-        loaded.link.detach();
-        detachPrograms(loaded.registry.programIds);
-      }
-      if (loaded === undefined) {
-        const hidden = unpinnedLink(this.netnsInode);
-        hidden?.detach();
-        hidden?.close();
-        found ||= hidden !== undefined;
-        this.#detachStrays(new Set());
-      }
-      // The decision first, so that no program runs on half of its state.
-      const link = pins?.lookupLink();
-      pins?.base.remove(LOOKUP_LINK);
-      // Another process (`monitor`) may hold it for a moment longer.
-      if (link?.info().isAttached === true) link.detach();
-      link?.close();
-      for (const number of pins?.numbers("registry") ?? []) {
-        if (pins !== undefined) Registry.remove(pins, number);
-      }
-      pins?.removeAll();
-      // Where its pins are covered.
-      registry?.clearIngress();
-    } finally {
-      pins?.close();
-    }
+    const found = this.#withPins((pins) => this.#unloadFrom(pins));
     this.#forget();
     const removed = removeUnused([]);
     removeLockFile(this.netnsInode);
     return found || removed.length > 0;
+  }
+
+  /** False when nothing was there. */
+  #unloadFrom(pins: Pins | undefined): boolean {
+    let found = pins !== undefined;
+    removeEnded(
+      pins?.otherNamespaces() ?? pinnedNamespaces().filter((inode) => inode !== this.netnsInode),
+    );
+    const loaded = this.#ownReadable();
+    const registry = loaded?.registry;
+    // What pins hold that are covered would stay.
+    if (loaded !== undefined && !this.#isPinned(loaded)) {
+      loaded.link.detach();
+      detachPrograms(loaded.registry.programIds);
+    }
+    if (loaded === undefined) {
+      const hidden = unpinnedLink(this.netnsInode);
+      hidden?.detach();
+      hidden?.close();
+      found ||= hidden !== undefined;
+      this.#detachStrays(new Set());
+    }
+    // The decision first, so that no program runs on half of its state.
+    const link = pins?.lookupLink();
+    pins?.base.remove(LOOKUP_LINK);
+    // Another process (`monitor`) may hold it for a moment longer.
+    if (link?.info().isAttached === true) link.detach();
+    link?.close();
+    for (const number of pins?.numbers("registry") ?? []) {
+      if (pins !== undefined) Registry.remove(pins, number);
+    }
+    pins?.removeAll();
+    // Where its pins are covered.
+    registry?.clearIngress();
+    return found;
   }
 
   close(): void {

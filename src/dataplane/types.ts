@@ -139,6 +139,11 @@ export interface DataPlane {
    */
   keepText(rules: Rules, text: string): void;
   /**
+   * All that `action` calls looks at the pins that are there when it begins, which are opened once: what is mounted over them meanwhile is
+   * noticed by the next look.
+   */
+  asOne<T>(action: () => T): T;
+  /**
    * Puts the rules in force in one atomic step, also in the place of what cannot be read. The caller holds the writer's lock. Throws
    * INCOMPATIBLE when a newer version made what is in force, unless that is asked for.
    */

@@ -21,10 +21,11 @@ function unescape(path: string): string {
   );
 }
 
-function mounts(): Mount[] {
+/** Those of a type. */
+function mounts(type: string): Mount[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .filter((line) => line !== "")
+    .filter((line) => line.includes(` - ${type} `))
     .map((line) => {
       const fields = line.split(" ");
       const separator = fields.indexOf("-");
@@ -33,12 +34,13 @@ function mounts(): Mount[] {
         path: unescape(fields[4] ?? ""),
         type: fields[separator + 1] ?? "",
       };
-    });
+    })
+    .filter((entry) => entry.type === type);
 }
 
 /** The root of the cgroup v2 hierarchy; undefined when none is mounted. It must be the root: daemons are everywhere below. */
 export function findCgroup2(): string | undefined {
-  const found = mounts().filter((entry) => entry.type === "cgroup2");
+  const found = mounts("cgroup2");
   return (found.find((entry) => entry.root === "/") ?? found[0])?.path;
 }
 
@@ -62,7 +64,7 @@ export function openCgroup2(): Folder {
 
 /** Where the BPF file system is mounted; undefined when it is not. */
 export function findBpffs(): string | undefined {
-  const found = mounts().filter((entry) => entry.type === "bpf");
+  const found = mounts("bpf");
   return (found.find((entry) => entry.path === defaultBpffs) ?? found[0])?.path;
 }
 

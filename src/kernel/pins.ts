@@ -119,12 +119,12 @@ export class Pins {
 
   /** Numbers of those that are pinned. */
   numbers(kind: Numbered): number[] {
-    const pattern = new RegExp(`^${kind}-(\\d+)$`);
-    return this.base
-      .names()
-      .map((name) => pattern.exec(name)?.[1])
-      .filter((number) => number !== undefined)
-      .map(Number);
+    return numbersIn(this.base.names(), kind);
+  }
+
+  /** Inode numbers of the other network namespaces for which something is pinned. */
+  otherNamespaces(): number[] {
+    return namespacesIn(this.#parent).filter((inode) => String(inode) !== this.#name);
   }
 
   /** Removes the folders that hold nothing. */
@@ -141,6 +141,15 @@ export class Pins {
   close(): void {
     closeAll(this.base, this.#parent, this.#bpffs);
   }
+}
+
+/** Numbers of those of a kind that have these names. */
+export function numbersIn(names: readonly string[], kind: Numbered): number[] {
+  const pattern = new RegExp(`^${kind}-(\\d+)$`);
+  return names
+    .map((name) => pattern.exec(name)?.[1])
+    .filter((number) => number !== undefined)
+    .map(Number);
 }
 
 function closeAll(...folders: readonly Folder[]): void {
@@ -166,11 +175,15 @@ export function pinnedNamespaces(): number[] {
   if (state === undefined) return [];
   const { bpffs, parent } = state;
   try {
-    return parent
-      .names()
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number);
+    return namespacesIn(parent);
   } finally {
     closeAll(parent, bpffs);
   }
+}
+
+function namespacesIn(parent: Folder): number[] {
+  return parent
+    .names()
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }

@@ -160,6 +160,10 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
+  asOne<T>(action: () => T): T {
+    return action();
+  }
+
   inForce(): InForce | null {
     return this.#inForce;
   }
