@@ -30,18 +30,25 @@ const NAME = "ilm_header";
 const SIZE = 4096;
 const zeroKey = new Uint8Array(4);
 
-/** An empty one, which lives as long as the program. */
-export function attachHeader(program: BpfProgram): void {
+/** An empty one, which lives as long as the program; to be closed. */
+export function attachHeader(program: BpfProgram): BpfMap {
   const map = createArray(NAME, SIZE, 1);
   try {
     bindMap(program, map);
-  } finally {
+  } catch (error) {
     map.close();
+    throw error;
   }
+  return map;
+}
+
+/** To be closed. Undefined: the program has none, as those of formats up to 8. */
+export function openHeader(programId: number): BpfMap | undefined {
+  return mapOfProgram(programId, NAME);
 }
 
 /** `mappings`: how many the description has, which it would have to unpack to tell. */
-export function writeHeader(programId: number, description: Description, mappings: number): void {
+export function writeHeader(map: BpfMap, description: Description, mappings: number): void {
   const { generation, appliedAt, rules } = description;
   const header: Header = {
     ilm: version,
@@ -52,17 +59,16 @@ export function writeHeader(programId: number, description: Description, mapping
     runtimeMappings: rules.runtime.length,
     addresses: rules.file.services.reduce((sum, { addresses }) => sum + addresses.length, 0),
   };
-  withMap(programId, (map) => {
-    const value = new Uint8Array(SIZE);
-    value.set(new TextEncoder().encode(JSON.stringify(header)));
-    map.update(zeroKey, value);
-  });
+  const value = new Uint8Array(SIZE);
+  value.set(new TextEncoder().encode(JSON.stringify(header)));
+  map.update(zeroKey, value);
 }
 
 /** Undefined: the program has none, as those of formats up to 8, or it is not written yet. */
 export function readHeader(programId: number): Header | undefined {
-  return withMap(programId, (map) => {
-    const value = map.lookup(zeroKey);
+  const map = openHeader(programId);
+  try {
+    const value = map?.lookup(zeroKey);
     const end = value?.indexOf(0) ?? 0;
     if (value === undefined || end <= 0) return undefined;
     const text = new TextDecoder().decode(value.subarray(0, end));
@@ -71,7 +77,9 @@ export function readHeader(programId: number): Header | undefined {
     } catch (cause) {
       throw new IlmError("INCOMPATIBLE", "the header of the rules in force is not JSON", { cause });
     }
-  });
+  } finally {
+    map?.close();
+  }
 }
 
 /** "ilm 0.4.0 (state format 12): 40 mappings, 3 of them added at run time, 5 addresses of services, since ..." */
@@ -80,13 +88,4 @@ export function describeHeader(header: Partial<Header>): string {
   return printable(
     `ilm ${ilm ?? "?"} (state format ${format ?? "?"}): ${mappings ?? "?"} mappings, ${runtimeMappings ?? "?"} of them added at run time, ${addresses ?? "?"} addresses of services, in force since ${appliedAt ?? "?"}`,
   );
-}
-
-function withMap<T>(programId: number, action: (map: BpfMap) => T): T | undefined {
-  const map = mapOfProgram(programId, NAME);
-  try {
-    return map && action(map);
-  } finally {
-    map?.close();
-  }
 }

@@ -53,10 +53,10 @@ export function ingressIsPossible(): boolean {
   }
 }
 
-/** Links pinned for one direction: interface index -> name. */
-function pinned(folder: Folder, direction: Direction): Map<number, string> {
+/** Links pinned for one direction, of these names: interface index -> name. */
+function pinned(names: readonly string[], direction: Direction): Map<number, string> {
   const found = new Map<number, string>();
-  for (const name of folder.names()) {
+  for (const name of names) {
     const index = new RegExp(`^${direction}-(\\d+)$`).exec(name)?.[1];
     if (index !== undefined) found.set(Number(index), name);
   }
@@ -77,7 +77,7 @@ function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefin
  */
 export function interfacesWithout(folder: Folder | undefined, direction: Direction): string[] {
   if (folder === undefined) return [...interfaces().values()];
-  const known = pinned(folder, direction);
+  const known = pinned(folder.names(), direction);
   return [...interfaces()].flatMap(([index, name]) => {
     const pin = known.get(index);
     return pin !== undefined && linkOn(folder, pin, index) !== undefined ? [] : [name];
@@ -87,7 +87,7 @@ export function interfacesWithout(folder: Folder | undefined, direction: Directi
 /** Where somebody came before us, who attached after we did. Changes nothing. */
 export function overtakenIn(folder: Folder, direction: Direction): Overtaken[] {
   const present = interfaces();
-  return [...pinned(folder, direction)].flatMap(([index, pin]) => {
+  return [...pinned(folder.names(), direction)].flatMap(([index, pin]) => {
     const ours = linkOn(folder, pin, index);
     const name = present.get(index);
     if (name === undefined || ours === undefined) return [];
@@ -109,17 +109,34 @@ function chainOrNone(index: number, direction: Direction): number[] {
   }
 }
 
+/** The programs of those directions that are needed. */
+export type WantedPrograms = Readonly<Partial<Record<Direction, BpfProgram>>>;
+
 /**
- * Attaches to every interface that has nothing of ours in that direction, and forgets those that went. Names of those where it had
- * been and somebody detached it.
+ * Attaches to every interface that has nothing of ours in a direction that is needed, and forgets those that went. Where it had been and
+ * somebody detached it, as `ingress/eth0`.
  */
-export function attachInterfaces(
-  folder: Folder,
-  direction: Direction,
-  program: BpfProgram,
-): string[] {
+export function attachInterfaces(folder: Folder, wanted: WantedPrograms): string[] {
   const present = interfaces();
-  const known = pinned(folder, direction);
+  const names = folder.names();
+  return directions.flatMap((direction) => {
+    const program = wanted[direction];
+    if (program === undefined) return [];
+    const known = pinned(names, direction);
+    return attachIn(folder, { direction, program, present, known }).map(
+      (name) => `${direction}/${name}`,
+    );
+  });
+}
+
+interface InDirection {
+  readonly direction: Direction;
+  readonly program: BpfProgram;
+  readonly present: ReadonlyMap<number, string>;
+  readonly known: Map<number, string>;
+}
+
+function attachIn(folder: Folder, { direction, program, present, known }: InDirection): string[] {
   const detached: string[] = [];
   for (const [index, name] of known) {
     if (present.has(index) && linkOn(folder, name, index) !== undefined) continue;
@@ -151,5 +168,5 @@ export function programsOnInterfaces(): number[] {
 }
 
 export function detachInterfaces(folder: Folder, direction: Direction): void {
-  for (const name of pinned(folder, direction).values()) folder.remove(name);
+  for (const name of pinned(folder.names(), direction).values()) folder.remove(name);
 }

@@ -6,7 +6,12 @@ import { ILM_ABI_VERSION, listenerLayout } from "../abi/generated.js";
 import type { Compiled, Endpoint } from "../compile/tables.js";
 import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
-import { addToLoopback, hostAddresses, removeFromLoopback } from "../kernel/addresses.js";
+import {
+  type HostAddress,
+  addToLoopback,
+  hostAddresses,
+  removeFromLoopback,
+} from "../kernel/addresses.js";
 import {
   AttachType,
   type BpfLink,
@@ -53,7 +58,7 @@ import {
 } from "./interfaces.js";
 import { type Description, type Layers, digestOfFile, isUndecodable } from "./description.js";
 import { Generation } from "./generation.js";
-import { describeHeader, readHeader, writeHeader } from "./header.js";
+import { describeHeader, readHeader } from "./header.js";
 import { Programs } from "./programs.js";
 import {
   type InForceNow,
@@ -86,6 +91,7 @@ import {
   LOOKUP_LINK,
   Pins,
   folderName,
+  numbersIn,
   pinPath,
   pinnedNamespaces,
   stagingName,
@@ -117,17 +123,27 @@ interface Loaded {
   readonly registry: Registry;
   /** False: its pins are gone, or another BPF file system covers them. It lives by what this process holds. */
   pinned: boolean;
+  /** This process put it in force, and no program is at work any more that has read what was in force before. */
+  readonly isAlone: boolean;
 }
 
 /** Links on interfaces, in the registry's folder: they call what this registry's map says. */
 const INTERFACES = "interfaces";
 
 interface Prepared {
-  /** Of the services. */
-  readonly addresses: readonly Address[];
-  /** Those that were not there. */
+  /** Addresses of services that were not there. */
   readonly added: readonly Address[];
+  /** Addresses that we put on lo and that no service has any more. */
+  readonly unused: readonly Address[];
   readonly repaired: readonly Missing[];
+  /** What the rules in force need, all of which is attached; null: nothing is known of it. */
+  readonly attached: Needs | null;
+}
+
+/** What rules need to be attached, beside what always is. */
+interface Needs {
+  readonly directions: Readonly<Record<Direction, boolean>>;
+  readonly hooks: readonly OptionalHook[];
 }
 
 interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
@@ -258,7 +274,15 @@ class KernelDataPlane implements DataPlane {
       generation.programs.close();
       return this.#findEarlier(pins, link);
     }
-    this.#loaded = { link, programId, generation, description, registry, pinned: true };
+    this.#loaded = {
+      link,
+      programId,
+      generation,
+      description,
+      registry,
+      pinned: true,
+      isAlone: false,
+    };
     return this.#loaded;
   }
 
@@ -409,7 +433,7 @@ class KernelDataPlane implements DataPlane {
     plan: Plan,
     prepared: Prepared,
   ): ApplyResult {
-    const { addresses, added, repaired } = prepared;
+    const { added, unused, repaired } = prepared;
     const earlier = this.#earlier;
     const off = isOff(before ?? earlier);
     const carry = ({ generation, endpoints }: Built): void => {
@@ -419,6 +443,8 @@ class KernelDataPlane implements DataPlane {
     };
     let built: Built;
     let missing: readonly string[];
+    let needs: Needs;
+    let isAttached = false;
     try {
       try {
         built = this.#build(pins, before, rules, plan);
@@ -431,7 +457,12 @@ class KernelDataPlane implements DataPlane {
         built = this.#build(pins, before, rules, plan);
       }
       try {
-        missing = this.#makeReady(built, off);
+        needs = needsOf(built, off);
+        isAttached = built.registry === before?.registry && sameNeeds(needs, prepared.attached);
+        missing = built.generation.resolveInterfaces();
+        built.registry.meetVrfs();
+        // Before the first packet is decided by them.
+        if (!isAttached && needs.hooks.includes("deliver")) this.#attachDeliver(built);
         carry(built);
       } catch (error) {
         discardBuilt(pins, before, built);
@@ -446,7 +477,7 @@ class KernelDataPlane implements DataPlane {
     // By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did: ingress has to do so before.
     if (registry.steers && description.engine === "registry" && mayUseKfunc(pins, before)) {
       this.#inRegistry({ registry }, (folder) => {
-        attachNeeded(folder, { registry, description, off });
+        attachNeeded(folder, registry, needs);
       });
       generation.programs.setIngress(registry);
       // A packet that passed the old ingress program has been through sk_lookup then.
@@ -455,11 +486,14 @@ class KernelDataPlane implements DataPlane {
     beginStep("switching over");
     // The one step that changes what happens to a connection; the second is for what ingress hands over.
     const link = this.#switch(pins, before, generation, { side: description.side, off });
-    generation.programs.setIngress(registry);
+    // Otherwise it is what it was when the change was prepared.
+    if (generation.programs !== before?.generation.programs || registry !== before.registry) {
+      generation.programs.setIngress(registry);
+    }
     // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
     if (before !== undefined || earlier !== undefined) waitForPrograms();
     carry(built);
-    writeHeader(generation.programs.lookup.id, description, plan.mappings);
+    generation.programs.writeHeader(description, plan.mappings);
     if (before !== undefined) {
       before.generation.close();
       if (before.generation.programs !== generation.programs) before.generation.programs.close();
@@ -468,10 +502,19 @@ class KernelDataPlane implements DataPlane {
     const programId = generation.programs.lookup.id;
     earlier?.close();
     this.#earlier = undefined;
-    this.#loaded = { link, programId, generation, description, registry, pinned: true };
+    this.#loaded = {
+      link,
+      programId,
+      generation,
+      description,
+      registry,
+      pinned: true,
+      isAlone: true,
+    };
     beginStep("attaching and cleaning up");
-    // Also what was taken away since the change was prepared.
-    const restored = [...repaired, ...this.#steer(this.#loaded)];
+    // Also what was taken away since the change was prepared; whoever stays looks for that all the time.
+    const again = this.#holds && isAttached ? [] : this.#steer(this.#loaded, needs);
+    const restored = [...repaired, ...again];
     this.#removeLeftovers(pins, this.#loaded);
     if (before !== undefined && before.registry !== registry) {
       // Its pins, if it has some still, are where nobody looks.
@@ -484,7 +527,7 @@ class KernelDataPlane implements DataPlane {
       registry.setMappedPorts(allMappings(rules), true);
       registry.retain(endpoints);
     }
-    const removed = removeUnused(addresses);
+    const removed = unused.filter((address) => removeFromLoopback(address));
     return {
       generation: description.generation,
       changed: true,
@@ -501,16 +544,10 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
-  /** What the rules need before the first packet is decided by them. Gives the interfaces that they name and that there are not. */
-  #makeReady({ generation, registry, description }: Built, off: boolean): readonly string[] {
-    const missing = generation.resolveInterfaces();
-    registry.meetVrfs();
+  #attachDeliver({ registry }: Pick<Loaded, "registry">): void {
     this.#inRegistry({ registry }, (folder) => {
-      if (optionalHooksOf({ registry, description }, off).includes("deliver")) {
-        registry.setHook(folder, "deliver", true);
-      }
+      registry.setHook(folder, "deliver", true);
     });
-    return missing;
   }
 
   /** What has to be before a change: the addresses, and nothing of those who are gone. */
@@ -522,21 +559,24 @@ class KernelDataPlane implements DataPlane {
     if (before !== undefined || link === undefined) this.#removeLeftovers(pins, before);
     link?.close();
     const addresses = addressesOf(rules);
-    const added = addMissing(addresses);
+    const present = hostAddresses();
+    const added = addMissing(addresses, present);
+    const unused = unusedAddresses(addresses, present);
     // A writer that was killed may not have come that far.
     before?.generation.programs.setIngress(before.registry);
-    const repaired = before?.pinned === true ? this.#repair(pins, before) : [];
-    return { addresses, added, repaired };
+    if (before?.pinned !== true) return { added, unused, repaired: [], attached: null };
+    const attached = needsOf(before, isOff(before));
+    return { added, unused, repaired: this.#repair(pins, before, attached), attached };
   }
 
   /** Nothing to change: what came and went is looked at again, and what a killed writer left is removed. */
   #refresh(
     { description, registry, generation }: Loaded,
     { mappings }: Wanted,
-    { addresses, added, repaired }: Prepared,
+    { added, unused, repaired }: Prepared,
   ): ApplyResult {
     // What is attached was looked at when the change was prepared; a killed writer may not have come to the header.
-    writeHeader(generation.programs.lookup.id, description, mappings);
+    generation.programs.writeHeader(description, mappings);
     registry.sweep();
     registry.meetVrfs();
     return {
@@ -545,7 +585,7 @@ class KernelDataPlane implements DataPlane {
       mappings,
       incremental: false,
       addressesAdded: added,
-      addressesRemoved: removeUnused(addresses),
+      addressesRemoved: unused.filter((address) => removeFromLoopback(address)),
       interfacesMissing: generation.resolveInterfaces(),
       kfuncTrouble: description.kfuncTrouble,
       repaired,
@@ -612,7 +652,7 @@ class KernelDataPlane implements DataPlane {
     if (plan.whole === null) {
       if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
       // It is written where a program may still read that was in force until a moment ago.
-      waitForPrograms();
+      if (!before.isAlone) waitForPrograms();
       const { programs, side, twoSided } = before.description;
       const description = { ...wanted, programs, side: otherSide(side), twoSided };
       const generation = Generation.createOver(before.generation, pins, description, overlay);
@@ -635,7 +675,7 @@ class KernelDataPlane implements DataPlane {
       const programs = made ?? before?.generation.programs;
       if (programs === undefined) throw new IlmError("INTERNAL", "there are no programs");
       // Likewise.
-      if (made === undefined) waitForPrograms();
+      if (made === undefined && before?.isAlone !== true) waitForPrograms();
       const description = { ...wanted, programs: programs.number, side, twoSided };
       const whole = { compiled: plan.whole, searched: home.searched, slots, overlay };
       const sameFile = before !== undefined && hasFileOf(before.description, rules);
@@ -707,9 +747,10 @@ class KernelDataPlane implements DataPlane {
       programs: keep?.generation.programs.number,
       registry: keep?.registry.number,
     };
+    const names = pins.base.names();
     for (const kind of ["generation", "programs", "registry"] as const) {
-      pins.base.remove(stagingName(kind));
-      for (const number of pins.numbers(kind)) {
+      if (names.includes(stagingName(kind))) pins.base.remove(stagingName(kind));
+      for (const number of numbersIn(names, kind)) {
         if (number === kept[kind]) continue;
         if (kind === "registry") Registry.remove(pins, number);
         else pins.base.remove(folderName(kind, number));
@@ -785,7 +826,7 @@ class KernelDataPlane implements DataPlane {
   #uncoveredInterfaces(): string[] {
     const loaded = this.#own();
     if (loaded === undefined || !loaded.registry.steers) return [];
-    const needed = neededHooks(loaded.description, isOff(loaded));
+    const { directions: needed } = needsOf(loaded, isOff(loaded));
     const without = this.#inInterfaces(loaded, (folder) =>
       directions
         .filter((direction) => needed[direction])
@@ -799,13 +840,13 @@ class KernelDataPlane implements DataPlane {
       const loaded = this.#current();
       if (loaded === undefined) return [];
       if (loaded instanceof Earlier) return loaded.link.info().isAttached ? [] : [LOOKUP_MISSING];
-      return this.#detached(loaded);
+      return this.#detached(loaded, needsOf(loaded, isOff(loaded)));
     });
   }
 
-  #detached(loaded: Loaded): Missing[] {
+  #detached(loaded: Loaded, needs: Needs): Missing[] {
     const hooks = this.#inRegistry(loaded, (folder) =>
-      loaded.registry.missingHooks(folder, optionalHooksOf(loaded, isOff(loaded))),
+      loaded.registry.missingHooks(folder, needs.hooks),
     );
     return [
       ...(loaded.link.info().isAttached ? [] : [LOOKUP_MISSING]),
@@ -820,7 +861,8 @@ class KernelDataPlane implements DataPlane {
   #missing(): Missing[] {
     const loaded = this.#own();
     if (loaded === undefined) return [];
-    const needed = neededHooks(loaded.description, isOff(loaded));
+    const needs = needsOf(loaded, isOff(loaded));
+    const { directions: needed } = needs;
     const onInterfaces = loaded.registry.steers
       ? this.#inInterfaces(loaded, (folder) =>
           directions
@@ -831,30 +873,35 @@ class KernelDataPlane implements DataPlane {
         )
       : [];
     const addresses = missingAddresses(addressesOf(loaded.description.rules));
-    return [...this.#detached(loaded), ...(onInterfaces ?? []), ...addresses];
+    return [...this.#detached(loaded, needs), ...(onInterfaces ?? []), ...addresses];
   }
 
   repair(): readonly Missing[] {
     return this.#withPins((pins) => {
       const loaded = this.#own();
       if (pins === undefined || loaded === undefined) return [];
-      return [...this.#repair(pins, loaded), ...addMissing(addressesOf(loaded.description.rules))];
+      const repaired = this.#repair(pins, loaded, needsOf(loaded, isOff(loaded)));
+      return [...repaired, ...addMissing(addressesOf(loaded.description.rules))];
     });
   }
 
   /** All but addresses. */
-  #repair(pins: Pins, loaded: Loaded): Missing[] {
-    const missing = this.#detached(loaded);
-    if (missing.some((name) => name.startsWith("cgroup/"))) {
-      this.#inRegistry(loaded, (folder) => {
-        loaded.registry.repairHooks(folder);
-      });
-      // What came and went meanwhile was not seen.
-      loaded.registry.sweep();
+  #repair(pins: Pins, loaded: Loaded, needs: Needs): Missing[] {
+    const { registry } = loaded;
+    const repaired = this.#inRegistry(loaded, (folder) => {
+      const hooks = registry.missingHooks(folder, needs.hooks);
+      if (hooks.length > 0) registry.repairHooks(folder, hooks);
+      return hooks;
+    });
+    const missing = (repaired ?? []).map((hook) => `cgroup/${hook}`);
+    // What came and went meanwhile was not seen.
+    if (missing.length > 0) registry.sweep();
+    if (!loaded.link.info().isAttached) {
+      missing.unshift(LOOKUP_MISSING);
+      loaded.link = this.#reattach(pins, loaded);
     }
-    if (!loaded.link.info().isAttached) loaded.link = this.#reattach(pins, loaded);
-    missing.push(...this.#steer(loaded));
-    return missing;
+    const attached = needs.hooks.filter((hook) => repaired?.includes(hook) === false);
+    return [...missing, ...this.#steer(loaded, needs, attached)];
   }
 
   /** In the place of a link that somebody detached. */
@@ -988,27 +1035,27 @@ class KernelDataPlane implements DataPlane {
       const loaded = this.#ownReadable();
       loaded?.generation.resolveInterfaces();
       loaded?.registry.meetVrfs();
-      return this.#steer(loaded);
+      return loaded === undefined ? [] : this.#steer(loaded, needsOf(loaded, isOff(loaded)));
     });
   }
 
   /** The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing though the interface was not new. */
-  #steer(loaded: Loaded | undefined): Missing[] {
-    if (loaded === undefined) return [];
-    const off = isOff(loaded);
-    const needed = neededHooks(loaded.description, off);
-    const wanted = optionalHooksOf(loaded, off);
-    const missing = this.#inRegistry(loaded, (registry) => {
+  #steer(loaded: Loaded, needs: Needs, attached: readonly OptionalHook[] = []): Missing[] {
+    const { registry } = loaded;
+    const missing = this.#inRegistry(loaded, (folder) => {
       for (const hook of optionalHooks) {
-        loaded.registry.setHook(registry, hook, wanted.includes(hook));
+        if (!attached.includes(hook)) registry.setHook(folder, hook, needs.hooks.includes(hook));
       }
-      if (!loaded.registry.steers) return [];
-      const gone = attachNeeded(registry, { ...loaded, off });
-      const folder = registry.folder(INTERFACES);
+      if (!registry.steers) return [];
+      const gone = attachNeeded(folder, registry, needs);
+      if (directions.every((direction) => needs.directions[direction])) return gone;
+      const inside = folder.folder(INTERFACES);
       for (const direction of directions) {
-        if (folder !== undefined && !needed[direction]) detachInterfaces(folder, direction);
+        if (inside !== undefined && !needs.directions[direction]) {
+          detachInterfaces(inside, direction);
+        }
       }
-      folder?.close();
+      inside?.close();
       return gone;
     });
     return missing ?? [];
@@ -1024,7 +1071,8 @@ class KernelDataPlane implements DataPlane {
     programs.putInForce({ side, off });
     // What was handed over is counted when it comes to its socket.
     if (off) waitForPrograms();
-    this.#steer(this.#ownReadable());
+    const loaded = this.#ownReadable();
+    if (loaded !== undefined) this.#steer(loaded, needsOf(loaded, off));
     return true;
   }
 
@@ -1039,7 +1087,8 @@ class KernelDataPlane implements DataPlane {
   unload(): boolean {
     const found = this.#withPins((pins) => this.#unloadFrom(pins));
     this.#forget();
-    const removed = removeUnused([]);
+    const unused = unusedAddresses([], hostAddresses());
+    const removed = unused.filter((address) => removeFromLoopback(address));
     removeLockFile(this.netnsInode);
     return found || removed.length > 0;
   }
@@ -1208,7 +1257,7 @@ function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean
  * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses, or it is asked for. Egress: the
  * answers of UDP.
  */
-function neededHooks(
+function neededDirections(
   { protocols, engine, steersTcp }: Description,
   off: boolean,
 ): Record<Direction, boolean> {
@@ -1252,40 +1301,38 @@ function isOff(loaded: Loaded | Earlier | undefined): boolean {
   return loaded?.generation.programs.inForce.off === true;
 }
 
-function optionalHooksOf(
+function needsOf(
   { registry, description }: Pick<Loaded, "registry" | "description">,
   off: boolean,
-): OptionalHook[] {
-  const needed = neededHooks(description, off);
+): Needs {
+  const needed = neededDirections(description, off);
   const wanted: Record<OptionalHook, boolean> = {
     // What ingress hands over is counted there.
     deliver: needed.egress || (needed.ingress && registry.steers),
     sock_create: !off && description.rules.file.mptcp === "off",
   };
-  return optionalHooks.filter((hook) => wanted[hook]);
+  return { directions: needed, hooks: optionalHooks.filter((hook) => wanted[hook]) };
+}
+
+function sameNeeds(needs: Needs, other: Needs | null): boolean {
+  return (
+    other !== null &&
+    directions.every((direction) => needs.directions[direction] === other.directions[direction]) &&
+    needs.hooks.join() === other.hooks.join()
+  );
 }
 
 /**
  * Attached to every interface, where these rules need it; what they do not need stays. `around`: the registry's folder. Where
  * somebody had detached it.
  */
-function attachNeeded(
-  around: Folder,
-  {
-    registry,
-    description,
-    off,
-  }: Pick<Loaded, "registry" | "description"> & { readonly off: boolean },
-): Missing[] {
-  const needed = neededHooks(description, off);
+function attachNeeded(around: Folder, registry: Registry, needs: Needs): Missing[] {
   const folder = around.makeFolder(INTERFACES);
   try {
-    return directions.flatMap((direction) =>
-      needed[direction]
-        ? attachInterfaces(folder, direction, registry.program(direction)).map(
-            (name) => `${direction}/${name}`,
-          )
-        : [],
+    const wanted = directions.filter((direction) => needs.directions[direction]);
+    return attachInterfaces(
+      folder,
+      Object.fromEntries(wanted.map((direction) => [direction, registry.program(direction)])),
     );
   } finally {
     folder.close();
@@ -1296,14 +1343,16 @@ function attachNeeded(
  * Services' addresses that no interface has, put on lo. Of 127.0.0.0/8 too, all of which can be used as it is: some daemons
  * (BIND) serve only addresses that an interface has.
  */
-function addMissing(addresses: readonly Address[]): Address[] {
-  return missingAddresses(addresses).filter((address) => addToLoopback(address));
+function addMissing(addresses: readonly Address[], present?: readonly HostAddress[]): Address[] {
+  return missingAddresses(addresses, present).filter((address) => addToLoopback(address));
 }
 
-function missingAddresses(addresses: readonly Address[]): Address[] {
-  if (addresses.length === 0) return [];
-  const present = new Set(hostAddresses().map((entry) => entry.address));
-  return addresses.filter((address) => !present.has(address));
+function missingAddresses(
+  addresses: readonly Address[],
+  present: readonly HostAddress[] = addresses.length === 0 ? [] : hostAddresses(),
+): Address[] {
+  const known = new Set(present.map((entry) => entry.address));
+  return addresses.filter((address) => !known.has(address));
 }
 
 function addressesOf({ file }: Rules): Address[] {
@@ -1311,12 +1360,14 @@ function addressesOf({ file }: Rules): Address[] {
 }
 
 /** Addresses that we put on lo and that no service has any more. */
-function removeUnused(addresses: readonly Address[]): Address[] {
+function unusedAddresses(
+  addresses: readonly Address[],
+  present: readonly HostAddress[],
+): Address[] {
   const wanted = new Set(addresses);
-  return hostAddresses()
+  return present
     .filter((entry) => entry.ours && !wanted.has(entry.address))
-    .map((entry) => entry.address)
-    .filter((address) => removeFromLoopback(address));
+    .map((entry) => entry.address);
 }
 
 function listWithoutRegistry(): Uint8Array {

@@ -17,7 +17,8 @@ import {
 import type { Folder } from "../kernel/folder.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pins.js";
 import { beginStep } from "../progress.js";
-import { attachHeader } from "./header.js";
+import type { Description } from "./description.js";
+import { attachHeader, openHeader, writeHeader } from "./header.js";
 import { objectPath } from "./objects.js";
 import { type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
 import {
@@ -55,13 +56,17 @@ export class Programs {
   /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
   readonly ingress: IngressPrograms | null;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
+  /** Of `lookup`; undefined until it is asked for: it is searched among all that the program reads. */
+  #header: BpfMap | undefined;
 
   private constructor(
     number: number,
     lookup: BpfProgram,
     ingress: IngressPrograms | null,
     maps: ReadonlyMap<TableName, BpfMap>,
+    header?: BpfMap,
   ) {
+    this.#header = header;
     this.number = number;
     this.lookup = lookup;
     this.ingress = ingress;
@@ -116,6 +121,7 @@ export class Programs {
     const object = new BpfObject(objectPath(name));
     let lookup: BpfProgram | undefined;
     let ingress: IngressPrograms | null = null;
+    let header: BpfMap | undefined;
     try {
       for (const [table, size] of Object.entries(sizes)) object.resize(table, size);
       for (const map of registryMaps) object.reuse(map, registry.map(map));
@@ -125,7 +131,7 @@ export class Programs {
       object.load();
       for (const table of tableMaps) maps.set(table, object.map(objectName(table)));
       lookup = object.program(entry);
-      attachHeader(lookup);
+      header = attachHeader(lookup);
       if (registry.steers) ingress = loadIngress(maps, registry, constants);
       lookup.pin(staging, LOOKUP_PROGRAM);
       if (ingress !== null) {
@@ -133,9 +139,10 @@ export class Programs {
       }
       for (const [table, map] of maps) map.pin(staging, table);
       pins.publish("programs", number);
-      return new Programs(number, lookup, ingress, maps);
+      return new Programs(number, lookup, ingress, maps, header);
     } catch (error) {
       closeAll(lookup, ingress, maps);
+      header?.close();
       pins.base.remove(stagingName("programs"));
       throw error;
     } finally {
@@ -176,7 +183,14 @@ export class Programs {
     pins.base.remove(folderName("programs", this.number));
   }
 
+  /** Says beside the program what is in force; `mappings`: how many. */
+  writeHeader(description: Description, mappings: number): void {
+    this.#header ??= openHeader(this.lookup.id);
+    if (this.#header !== undefined) writeHeader(this.#header, description, mappings);
+  }
+
   close(): void {
+    this.#header?.close();
     closeAll(this.lookup, this.ingress, this.#maps);
   }
 }

@@ -391,7 +391,7 @@ export class Registry {
     }
   }
 
-  /** Attaches it, or detaches it. `folder`: the registry's. */
+  /** Attaches it unless it is, or detaches it. `folder`: the registry's. */
   setHook(folder: Folder, hook: OptionalHook, wanted: boolean): void {
     if (wanted && !isAttached(folder, hook)) this.#attach(folder, { [hook]: optionalTypes[hook] });
     else if (!wanted) folder.remove(linkName(hook));
@@ -402,10 +402,10 @@ export class Registry {
     return [...hookNames, ...optional].filter((hook) => !isAttached(folder, hook));
   }
 
-  /** Attaches what is missing of those that always have to be. What came and went meanwhile was not seen: sweep() afterwards. */
-  repairHooks(folder: Folder): void {
+  /** Attaches again which of `missing` always have to be. What came and went meanwhile was not seen: sweep() afterwards. */
+  repairHooks(folder: Folder, missing: readonly (Hook | OptionalHook)[]): void {
     this.#attachHooks(
-      hookNames.filter((hook) => !isAttached(folder, hook)),
+      hookNames.filter((hook) => missing.includes(hook)),
       folder,
     );
   }

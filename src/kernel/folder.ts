@@ -11,6 +11,7 @@ import {
   constants,
   existsSync,
   fstatSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -172,7 +173,9 @@ export class Folder {
   /** The same, made with this mode when it is not there. Throws UNSAFE_PATH. */
   makeFolder(name: string, mode = 0o700): Folder {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      this.#told(name, "made", () => succeeds(() => mkdirSync(this.at(name), mode), "EEXIST"));
+      if (!this.has(name)) {
+        this.#told(name, "made", () => succeeds(() => mkdirSync(this.at(name), mode), "EEXIST"));
+      }
       const folder = this.folder(name);
       // Another command that removes it when it is empty was as quick.
       if (folder !== undefined) return folder;
@@ -228,7 +231,10 @@ export class Folder {
    */
   remove(name: string): boolean {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      if (this.#told(name, "removed", () => this.#unlink(name))) return true;
+      const found = lstatSync(this.at(name), { throwIfNoEntry: false });
+      if (found === undefined) return false;
+      if (!found.isDirectory() && this.#told(name, "removed", () => this.#unlink(name)))
+        return true;
       let inside: Folder;
       try {
         const fd = this.#told(name, "opened", () => openSync(this.at(name), ON_FOLDER));
