@@ -44,6 +44,7 @@ function same(a: unknown, b: unknown): boolean {
 
 /** Where a mapping was written does not count. */
 export function changedFields(before: Mapping, after: Mapping): string[] {
+  if (before === after) return [];
   return compared.filter((field) => !same(before[field], after[field]));
 }
 

@@ -188,7 +188,7 @@ export class Reconciler {
     const result = dataPlane.asOne(() => {
       // Only a whole configuration may take the place of what cannot be read.
       const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-      return this.#put(before, rulesAfter(before?.rules ?? null, change));
+      return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)));
     });
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
     return result;

@@ -9,23 +9,25 @@ import type { Protocol } from "../model/mapping.js";
 import { type Layers, nameHash } from "./description.js";
 import { u32 } from "./entries.js";
 import { findPrefix } from "./prefixes.js";
-import { portKey, readBelow, readClassValue } from "./tables.js";
+import { portKey } from "./ports.js";
+import { readClassValue } from "./tables.js";
 
-type BaseMap = "below" | "classes" | "prefixes" | "rules" | "names";
+type BaseMap = "classes" | "prefixes" | "rules" | "names";
 
 export class KernelBase implements Base {
   readonly #map: (name: BaseMap) => BpfMap;
   readonly #layers: Layers;
-  #ports: Uint32Array | undefined;
+  readonly #ports: () => Uint32Array;
 
-  constructor(map: (name: BaseMap) => BpfMap, layers: Layers) {
+  /** `ports`: what `ports` has without an overlay. */
+  constructor(map: (name: BaseMap) => BpfMap, layers: Layers, ports: () => Uint32Array) {
     this.#map = map;
     this.#layers = layers;
+    this.#ports = ports;
   }
 
   classAt(protocol: Protocol, port: number): BaseClass | undefined {
-    this.#ports ??= readBelow(this.#map("below"));
-    return readClassValue(this.#ports[portKey(protocol, port)] ?? 0);
+    return readClassValue(this.#ports()[portKey(protocol, port)] ?? 0);
   }
 
   at(owner: number, place: PrefixBits): number {

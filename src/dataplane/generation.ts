@@ -27,6 +27,7 @@ import {
   unpackDescription,
 } from "./description.js";
 import { putArray } from "./entries.js";
+import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
 import {
@@ -35,10 +36,8 @@ import {
   fillOverlay,
   fillTables,
   firstPlace,
-  packPorts,
   portsOf,
   putInterfaces,
-  readBelow,
   roomForOverlays,
 } from "./tables.js";
 
@@ -99,6 +98,10 @@ export class Generation {
   #unread: BpfMap | undefined;
   /** See placesBefore; of the generation that this one took the place of. */
   #cameFrom: Int32Array | undefined;
+  /** What it has written to `ports`, until it is in force. */
+  #ports: Uint32Array | undefined;
+  /** What `below` has. */
+  #below: Uint32Array | undefined;
 
   private constructor(
     number: number,
@@ -133,38 +136,59 @@ export class Generation {
   }
 
   /**
-   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. `sameFile`: one with
-   * the same file's part.
+   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. `before`: in force;
+   * what is the same of both is shared.
    */
   static create(
     pins: Pins,
     programs: Programs,
     description: Description,
     { compiled, searched, slots, overlay }: Whole,
-    sameFile: Generation | undefined,
+    before: Generation | undefined,
   ): Generation {
     const { generation: number, side, twoSided, layers, rules } = description;
     const table = programs.map.bind(programs);
     const capacity = twoSided ? capacityOf(table) : null;
-    fillTables({ map: table, side, capacity }, compiled, searched, slots, number);
+    const target = { map: table, side, written: programs.writtenPorts };
+    let written = fillTables({ ...target, capacity }, compiled, searched, slots, number);
     const ports = layers === null ? new Uint32Array(0) : portsOf(compiled, 0);
     if (layers !== null && overlay !== null) {
-      fillOverlay(table, side, overlay.overlay, overlay.slots, layers, { ports, side }, number);
+      const below = { ports, side };
+      written = fillOverlay(target, overlay.overlay, overlay.slots, layers, below, number);
     }
+    const old = before?.describe();
+    const hasFile = old?.rules.file === rules.file && old.rules.source === rules.source;
+    const same = hasFile ? before : undefined;
+    const alike = layers === null && old?.layers === null ? before : undefined;
     const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
     const counted = compiled.mappings.length + roomForOverlays(layers !== null).mappings;
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      maps.set("source", arrayOf("source", CHUNK, packMappings(rules.file.mappings)));
-      maps.set("names", arrayOf("names", 8, new Uint8Array(names.buffer)));
+      const { mappings } = rules.file;
+      const source = (): BpfMap => arrayOf("source", CHUNK, packMappings(mappings));
+      const below = (): BpfMap => arrayOf("below", CHUNK, packPorts(ports));
+      const hashes = (): BpfMap => arrayOf("names", 8, new Uint8Array(names.buffer));
+      maps.set("source", Generation.#shared(same, "source") ?? source());
+      maps.set("names", Generation.#shared(alike, "names") ?? hashes());
       maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
-      maps.set("below", arrayOf("below", CHUNK, packPorts(ports)));
-      maps.set("text", sameFile?.textMap() ?? createTextMap());
-      return Generation.#publish(pins, programs, description, maps);
+      maps.set("below", Generation.#shared(alike, "below") ?? below());
+      maps.set("text", Generation.#textOf(same) ?? createTextMap());
+      const generation = Generation.#publish(pins, programs, description, maps);
+      generation.#ports = written;
+      return generation;
     } catch (error) {
       for (const map of maps.values()) map.close();
       throw error;
     }
+  }
+
+  static #textOf(generation: Generation | undefined): BpfMap | undefined {
+    if (generation === undefined) return undefined;
+    return generation.#maps.get("text")?.duplicate();
+  }
+
+  static #shared(generation: Generation | undefined, name: SharedMap): BpfMap | undefined {
+    return generation === undefined ? undefined : generation.#map(name).duplicate();
   }
 
   /** Likewise, on the tables of `below`, which has the same file's mappings. */
@@ -176,15 +200,19 @@ export class Generation {
   ): Generation {
     const { generation: number, side, layers } = description;
     if (layers === null) throw new IlmError("INTERNAL", "there are no layers");
-    const under = { ports: readBelow(below.#map("below")), side: below.describe().side };
-    const table = below.programs.map.bind(below.programs);
+    const under = { ports: below.#portsBelow(), side: below.describe().side };
+    const { programs } = below;
+    const target = { map: programs.map.bind(programs), side, written: programs.writtenPorts };
     const { overlay: built = null, slots = [] } = overlay ?? {};
-    fillOverlay(table, side, built, slots, layers, under, number);
+    const written = fillOverlay(target, built, slots, layers, under, number);
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
       for (const name of sharedMaps) maps.set(name, below.#map(name).duplicate());
-      maps.set("text", below.textMap() ?? createTextMap());
-      return Generation.#publish(pins, below.programs, description, maps);
+      maps.set("text", Generation.#textOf(below) ?? createTextMap());
+      const generation = Generation.#publish(pins, programs, description, maps);
+      generation.#ports = written;
+      generation.#below = under.ports;
+      return generation;
     } catch (error) {
       for (const map of maps.values()) map.close();
       throw error;
@@ -237,11 +265,6 @@ export class Generation {
     return this.#description;
   }
 
-  /** To be closed. Undefined: it has none. */
-  textMap(): BpfMap | undefined {
-    return this.#maps.get("text")?.duplicate();
-  }
-
   /** What is kept of the text that the file's part was read from. */
   text(): string | null {
     const map = this.#maps.get("text");
@@ -253,13 +276,24 @@ export class Generation {
     if (map !== undefined) writeText(map, text);
   }
 
+  /** It is in force from now on, and no program reads what was before. */
+  settle(): void {
+    const { writtenPorts } = this.programs;
+    if (this.#ports !== undefined) writtenPorts.put(this.describe().side, this.number, this.#ports);
+    this.#ports = undefined;
+  }
+
+  #portsBelow(): Uint32Array {
+    return (this.#below ??= readBelow(this.#map("below")));
+  }
+
   /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
   base(): Base | null {
     const { layers } = this.describe();
     if (layers === null) return null;
-    const map = (name: "below" | "classes" | "prefixes" | "rules" | "names"): BpfMap =>
-      name === "below" || name === "names" ? this.#map(name) : this.programs.map(name);
-    return new KernelBase(map, layers);
+    const map = (name: "classes" | "prefixes" | "rules" | "names"): BpfMap =>
+      name === "names" ? this.#map(name) : this.programs.map(name);
+    return new KernelBase(map, layers, () => this.#portsBelow());
   }
 
   /** Gives each interface that a mapping names the index that it has now. The names that there are not. */

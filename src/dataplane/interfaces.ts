@@ -6,6 +6,7 @@ import {
   AttachType,
   BpfObject,
   type BpfProgram,
+  type KnownLinks,
   type LinkInfo,
   attach,
   attachFirst,
@@ -68,7 +69,11 @@ function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefin
   const link = openLink(folder, name);
   const info = link?.info();
   link?.close();
-  return info?.interfaceIndex === index ? info : undefined;
+  return isOn(info, index) ? info : undefined;
+}
+
+function isOn(info: LinkInfo | undefined, index: number): info is LinkInfo {
+  return info?.interfaceIndex === index;
 }
 
 /**
@@ -116,14 +121,20 @@ export type WantedPrograms = Readonly<Partial<Record<Direction, BpfProgram>>>;
  * Attaches to every interface that has nothing of ours in a direction that is needed, and forgets those that went. Where it had been and
  * somebody detached it, as `ingress/eth0`.
  */
-export function attachInterfaces(folder: Folder, wanted: WantedPrograms): string[] {
+export function attachInterfaces(
+  folder: Folder,
+  wanted: WantedPrograms,
+  links: KnownLinks,
+): string[] {
   const present = interfaces();
   const names = folder.names();
   return directions.flatMap((direction) => {
     const program = wanted[direction];
     if (program === undefined) return [];
     const known = pinned(names, direction);
-    return attachIn(folder, { direction, program, present, known }).map(
+    const isThere = (pin: string, index: number): boolean =>
+      isOn(links.info(folder, names, pin), index);
+    return attachIn(folder, { direction, program, present, known, isThere }).map(
       (name) => `${direction}/${name}`,
     );
   });
@@ -134,12 +145,16 @@ interface InDirection {
   readonly program: BpfProgram;
   readonly present: ReadonlyMap<number, string>;
   readonly known: Map<number, string>;
+  readonly isThere: (pin: string, index: number) => boolean;
 }
 
-function attachIn(folder: Folder, { direction, program, present, known }: InDirection): string[] {
+function attachIn(
+  folder: Folder,
+  { direction, program, present, known, isThere }: InDirection,
+): string[] {
   const detached: string[] = [];
   for (const [index, name] of known) {
-    if (present.has(index) && linkOn(folder, name, index) !== undefined) continue;
+    if (present.has(index) && isThere(name, index)) continue;
     const interfaceName = present.get(index);
     if (interfaceName !== undefined) detached.push(interfaceName);
     folder.remove(name);

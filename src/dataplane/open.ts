@@ -493,6 +493,7 @@ class KernelDataPlane implements DataPlane {
     // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
     if (before !== undefined || earlier !== undefined) waitForPrograms();
     carry(built);
+    generation.settle();
     generation.programs.writeHeader(description, plan.mappings);
     if (before !== undefined) {
       before.generation.close();
@@ -554,10 +555,8 @@ class KernelDataPlane implements DataPlane {
   #prepare(pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
     beginStep("looking at what is attached");
     removeEnded(pins.otherNamespaces());
-    const link = pins.lookupLink();
     // Another version's state goes on deciding until ours is in force.
-    if (before !== undefined || link === undefined) this.#removeLeftovers(pins, before);
-    link?.close();
+    if (before !== undefined || !pins.base.has(LOOKUP_LINK)) this.#removeLeftovers(pins, before);
     const addresses = addressesOf(rules);
     const present = hostAddresses();
     const added = addMissing(addresses, present);
@@ -678,14 +677,7 @@ class KernelDataPlane implements DataPlane {
       if (made === undefined && before?.isAlone !== true) waitForPrograms();
       const description = { ...wanted, programs: programs.number, side, twoSided };
       const whole = { compiled: plan.whole, searched: home.searched, slots, overlay };
-      const sameFile = before !== undefined && hasFileOf(before.description, rules);
-      const generation = Generation.create(
-        pins,
-        programs,
-        description,
-        whole,
-        sameFile ? before.generation : undefined,
-      );
+      const generation = Generation.create(pins, programs, description, whole, before?.generation);
       return { generation, registry, description, endpoints };
     } catch (error) {
       made?.discard(pins);
@@ -1079,6 +1071,7 @@ class KernelDataPlane implements DataPlane {
   resync(): readonly Missing[] {
     const { registry } = this.#require();
     const missing = this.#meetInterfaces();
+    registry.forgetKnown();
     registry.sweep();
     forgetIdleFlows(registry.map("flows"));
     return missing;
@@ -1333,6 +1326,7 @@ function attachNeeded(around: Folder, registry: Registry, needs: Needs): Missing
     return attachInterfaces(
       folder,
       Object.fromEntries(wanted.map((direction) => [direction, registry.program(direction)])),
+      registry.links,
     );
   } finally {
     folder.close();

@@ -20,6 +20,7 @@ import { beginStep } from "../progress.js";
 import type { Description } from "./description.js";
 import { attachHeader, openHeader, writeHeader } from "./header.js";
 import { objectPath } from "./objects.js";
+import { WrittenPorts } from "./ports.js";
 import { type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
 import {
   type InForceNow,
@@ -56,6 +57,7 @@ export class Programs {
   /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
   readonly ingress: IngressPrograms | null;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
+  readonly writtenPorts = new WrittenPorts();
   /** Of `lookup`; undefined until it is asked for: it is searched among all that the program reads. */
   #header: BpfMap | undefined;
 

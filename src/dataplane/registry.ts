@@ -44,6 +44,7 @@ import {
   type BpfMap,
   BpfObject,
   type BpfProgram,
+  KnownLinks,
   allLinks,
   attach,
   constantsOf,
@@ -205,6 +206,19 @@ function word(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
+/** Sets the bit of each port. */
+function coverPorts(bytes: Uint8Array, mappings: Mappings): void {
+  const lists = toLazy(mappings);
+  for (let index = 0; index < lists.length; index++) {
+    const start = lists.protocolAt(index) === "udp" ? ILM_PORT_KEYS / 2 : 0;
+    for (const { first, last } of lists.portsAt(index)) {
+      for (let at = start + first; at <= start + last; at++) {
+        bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7));
+      }
+    }
+  }
+}
+
 function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
@@ -232,6 +246,12 @@ export type Heritage = (name: InheritedMap) => BpfMap | undefined;
 export class Registry {
   readonly #maps: Map<RegistryMap, BpfMap>;
   readonly #programs: Map<PinnedProgram, BpfProgram>;
+  readonly links = new KnownLinks();
+  /**
+   * What `mapped_ports` has, once it was read. Who takes ports away puts other rules in force first, and then this registry is opened
+   * anew; a writer that is killed before may have added some.
+   */
+  #mapped: Uint8Array | undefined;
   readonly number: number;
   /** UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at all. */
   readonly steers: boolean;
@@ -399,7 +419,10 @@ export class Registry {
 
   /** Those that are not attached and should be: somebody detached them, or removed their pins. `folder`: the registry's. */
   missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
-    return [...hookNames, ...optional].filter((hook) => !isAttached(folder, hook));
+    const names = folder.names();
+    return [...hookNames, ...optional].filter(
+      (hook) => this.links.info(folder, names, linkName(hook))?.isAttached !== true,
+    );
   }
 
   /** Attaches again which of `missing` always have to be. What came and went meanwhile was not seen: sweep() afterwards. */
@@ -437,19 +460,28 @@ export class Registry {
    * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`: these and no others; else these too.
    */
   setMappedPorts(mappings: Mappings, whole: boolean): void {
+    const before = (this.#mapped ??= this.map("mapped_ports").readArray(ILM_PORT_WORDS));
+    const after = whole ? new Uint8Array(before.length) : before.slice();
+    coverPorts(after, mappings);
+    this.#mapped = undefined;
+    this.#putMappedPorts(before, after);
+    this.#mapped = after;
+  }
+
+  /** Only the words that differ. */
+  #putMappedPorts(before: Uint8Array, after: Uint8Array): void {
+    if (Buffer.compare(before, after) === 0) return;
     const map = this.map("mapped_ports");
-    const keys = Uint32Array.from({ length: ILM_PORT_WORDS }, (_, index) => index);
-    const bytes = whole ? new Uint8Array(ILM_PORT_WORDS * 8) : map.readArray(ILM_PORT_WORDS);
-    const lists = toLazy(mappings);
-    for (let index = 0; index < lists.length; index++) {
-      const start = lists.protocolAt(index) === "udp" ? ILM_PORT_KEYS / 2 : 0;
-      for (const { first, last } of lists.portsAt(index)) {
-        for (let at = start + first; at <= start + last; at++) {
-          bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7));
-        }
-      }
-    }
-    map.updateAll(new Uint8Array(keys.buffer), bytes);
+    const size = map.valueSize;
+    const [old, now] = [before, after].map((bytes) => new BigUint64Array(bytes.buffer));
+    const words: number[] = [];
+    now?.forEach((word, index) => {
+      if (word !== old?.[index]) words.push(index);
+    });
+    map.updateAll(
+      new Uint8Array(Uint32Array.from(words).buffer),
+      Buffer.concat(words.map((index) => after.subarray(index * size, (index + 1) * size))),
+    );
   }
 
   #netfilter(bits: Readonly<Record<Family, number>>): Family[] {
@@ -475,15 +507,25 @@ export class Registry {
 
   /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
   meetVrfs(): void {
-    const map = this.map("vrfs");
+    const [map, count] = [this.map("vrfs"), this.map("vrf_count")];
+    const keys = vrfIndexes().map((index) => word(index));
+    const known = count.lookup(zeroKey);
+    // Most hosts have none.
+    if (keys.length === 0 && known !== undefined && Buffer.compare(known, word(0)) === 0) return;
     const closed =
       (sysctl("net.ipv4.tcp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_TCP) |
       (sysctl("net.ipv4.udp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_UDP);
-    const keys = vrfIndexes().map((index) => word(index));
     const present = new Set(keys.map(keyText));
     for (const key of keys) map.update(key, word(closed));
-    this.map("vrf_count").update(zeroKey, word(keys.length));
+    if (keys.length > 0) count.update(zeroKey, word(keys.length));
     for (const [key] of map.snapshot()) if (!present.has(keyText(key))) map.delete(key);
+    // Last, as none are looked for where the count is 0.
+    if (keys.length === 0) count.update(zeroKey, word(0));
+  }
+
+  /** What is known of the maps is read again. */
+  forgetKnown(): void {
+    this.#mapped = undefined;
   }
 
   /** Walks the namespace's sockets: counts and places what is not yet. */

@@ -9,7 +9,6 @@ import {
   ILM_OFF,
   ILM_OWNED_WORDS,
   ILM_PORT_KEYS,
-  ILM_PORT_LINE,
   ILM_SIDES,
   MatchedCode,
   type PrefixKey,
@@ -44,14 +43,15 @@ import {
   matchedLevels,
 } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
-import { CHUNK, type Layers } from "./description.js";
+import type { Layers } from "./description.js";
 import { putArray, putEntries, targetValue, u32 } from "./entries.js";
 import { addressHash } from "./hash.js";
+import { type WrittenPorts, portKey, putPorts } from "./ports.js";
 import { PrefixSlots, classFamily, ofMappings, slotsOf } from "./prefixes.js";
 import { IlmError } from "../errors.js";
 import type { BpfMap } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
-import { isWeighted, type Existing, type Protocol } from "../model/mapping.js";
+import { isWeighted, type Existing } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 
 /** Whole addresses and prefixes of compiled rules, as they are searched. */
@@ -422,56 +422,12 @@ export function readClassValue(value: number): BaseClass | undefined {
   };
 }
 
-export function portKey(protocol: Protocol, port: number): number {
-  return port + (protocol === "udp" ? ILM_PORT_KEYS / 2 : 0);
-}
-
-const LINES = ILM_PORT_KEYS / ILM_PORT_LINE;
-const LINE_BYTES = 4 * ILM_PORT_LINE;
-
-/** What `ports` has on a side: one number for each port, as `portKey` counts them. */
-export function readPorts(map: BpfMap, side: Side): Uint32Array {
-  const bytes = map.readArray(LINES, side * LINES);
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
-}
-
-/** Ports as `readPorts` gives them, in a map of their own: what `ports` has without an overlay. */
-export function packPorts(ports: Uint32Array): Uint8Array {
-  return new Uint8Array(ports.buffer);
-}
-
-export function readBelow(map: BpfMap): Uint32Array {
-  const bytes = map.readArray((4 * ILM_PORT_KEYS) / CHUNK);
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
-}
-
-/** Lines that are compared at once: of most, none changes. */
-const LINES_TOGETHER = 128;
-
-/** Only the lines that change: the other side mostly is as it is to be. */
-function putPorts(map: BpfMap, side: Side, wanted: Uint32Array): void {
-  const there = new Uint8Array(readPorts(map, side).buffer);
-  const bytes = new Uint8Array(wanted.buffer);
-  const changed = (first: number, count: number): boolean => {
-    const [start, end] = [first * LINE_BYTES, (first + count) * LINE_BYTES];
-    return Buffer.compare(bytes.subarray(start, end), there.subarray(start, end)) !== 0;
-  };
-  const lines: number[] = [];
-  for (let first = 0; first < LINES; first += LINES_TOGETHER) {
-    if (!changed(first, LINES_TOGETHER)) continue;
-    for (let line = first; line < first + LINES_TOGETHER; line++) {
-      if (changed(line, 1)) lines.push(line);
-    }
-  }
-  map.updateAll(
-    new Uint8Array(Uint32Array.from(lines, (line) => side * LINES + line).buffer),
-    Buffer.concat(lines.map((line) => bytes.subarray(line * LINE_BYTES, (line + 1) * LINE_BYTES))),
-  );
-}
-
-/** `firstClass`: where the side's classes begin. */
-export function portsOf({ classes }: Compiled, firstClass: number): Uint32Array {
-  const values = new Uint32Array(ILM_PORT_KEYS);
+/** `firstClass`: where the side's classes begin. `values`: zeros, which become the result. */
+export function portsOf(
+  { classes }: Compiled,
+  firstClass: number,
+  values: Uint32Array = new Uint32Array(ILM_PORT_KEYS),
+): Uint32Array {
   classes.forEach((entry, index) => {
     const value = classValue(firstClass + index + 1, entry);
     for (const { first, last } of entry.ranges) {
@@ -520,19 +476,20 @@ export interface Target {
   readonly side: Side;
   /** Of each side; null: there is one part, from 0 on. */
   readonly capacity: Sizes | null;
+  readonly written: WrittenPorts;
 }
 
 /**
  * Fills the tables that nobody reads, also where they hold what was in force before. `slots`: index into `primary` of each of the
- * compiled endpoints. `number`: of the generation.
+ * compiled endpoints. `number`: of the generation. What `ports` has then.
  */
 export function fillTables(
-  { map, side, capacity }: Target,
+  { map, side, capacity, written }: Target,
   compiled: Compiled,
   { search, prefixes }: Searched,
   slots: readonly number[],
   number: number,
-): void {
+): Uint32Array {
   const { classes, owned } = compiled;
   const nothing = sizesOf(() => 0);
   const place = placeOn(side, capacity ?? nothing);
@@ -583,15 +540,19 @@ export function fillTables(
   fill(map, "counters", (target) => {
     if (capacity !== null) clearCounters(target, place.counters, compiled.mappings.length);
   });
+  const there = written.take(side, generationOn(map("sides"), side));
   describeSide(map("sides"), side, {
     ownedFilter: ownedFilter(addresses),
     number,
     prefixes: place.prefixes,
     prefixSlots: slotsOf(prefixes.size),
   });
+  const ports = portsOf(compiled, place.classes, written.blank());
   fill(map, "ports", (target) => {
-    putPorts(target, side, portsOf(compiled, place.classes));
+    putPorts(target, side, ports, there);
   });
+  written.giveBack(there);
+  return ports;
 }
 
 const zeroKey = new Uint8Array(4);
@@ -652,18 +613,18 @@ interface Below {
 
 /**
  * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is none, but for a new one to come.
- * `number`: of the generation.
+ * `number`: of the generation. What `ports` has then.
  */
 export function fillOverlay(
-  map: TableMap,
-  side: Side,
+  { map, side, written }: Omit<Target, "capacity">,
   overlay: Overlay | null,
   slots: readonly number[],
   layers: Layers,
   below: Below,
   number: number,
-): void {
-  const values = below.ports.slice();
+): Uint32Array {
+  const values = written.blank();
+  values.set(below.ports);
   if (overlay !== null) {
     const { compiled, classes } = overlay;
     const { mappings, rules, destinations } = offsets(layers, side);
@@ -709,10 +670,13 @@ export function fillOverlay(
       for (const port of ports) values[portKey(protocol, port)] = value;
     });
   }
+  const there = written.take(side, generationOn(map("sides"), side));
   describeSide(map("sides"), side, { ...readSide(map("sides"), below.side), number });
   fill(map, "ports", (target) => {
-    putPorts(target, side, values);
+    putPorts(target, side, values, there);
   });
+  written.giveBack(there);
+  return values;
 }
 
 /** Where a generation's part of a table begins that has sides for everything, or one part. */

@@ -41,8 +41,9 @@ export const AttachType = {
 } as const;
 export type AttachType = (typeof AttachType)[keyof typeof AttachType];
 
-/** Entries that one look-up by batch asks for. */
+/** Entries that one look-up by batch asks for; the first asks for less, as most maps have few. */
 const BATCH = 4096;
+const FIRST_BATCH = 256;
 export const UpdateFlag = { any: 0, noExist: 1, exist: 2 } as const;
 
 const objGet = libbpfFunction<[string], number>("int bpf_obj_get(const char *path)");
@@ -227,26 +228,42 @@ export function cpus(): number {
 
 const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
 
-/** struct bpf_map_info: type 0, id 4, key_size 8, value_size 12, max_entries 16, name 24. */
-export class BpfMap extends Handle {
-  readonly id: number;
+/** What is the same of a map for good. */
+interface MapShape {
   readonly keySize: number;
   /** What one value takes in user space; of all CPUs for a per-CPU map. */
   readonly valueSize: number;
   readonly maxEntries: number;
   /** As in the object file; the kernel keeps 15 characters. */
   readonly name: string;
+}
 
-  constructor(fd: number) {
+/** struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, name 24. */
+function shapeOf(fd: number): MapShape {
+  const view = info(fd, 80);
+  const perCpu = view.getUint32(0, true) === BPF_MAP_TYPE_PERCPU_ARRAY;
+  const valueSize = view.getUint32(12, true);
+  return {
+    keySize: view.getUint32(8, true),
+    valueSize: perCpu ? Math.ceil(valueSize / 8) * 8 * cpus() : valueSize,
+    maxEntries: view.getUint32(16, true),
+    name: textAt(view, 24),
+  };
+}
+
+export class BpfMap extends Handle implements MapShape {
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly name: string;
+
+  /** `shape`: where it is known; otherwise the kernel is asked. */
+  constructor(fd: number, shape: MapShape = shapeOf(fd)) {
     super(fd);
-    const view = info(fd, 80);
-    const perCpu = view.getUint32(0, true) === BPF_MAP_TYPE_PERCPU_ARRAY;
-    const valueSize = view.getUint32(12, true);
-    this.id = view.getUint32(4, true);
-    this.keySize = view.getUint32(8, true);
-    this.valueSize = perCpu ? Math.ceil(valueSize / 8) * 8 * cpus() : valueSize;
-    this.maxEntries = view.getUint32(16, true);
-    this.name = textAt(view, 24);
+    this.keySize = shape.keySize;
+    this.valueSize = shape.valueSize;
+    this.maxEntries = shape.maxEntries;
+    this.name = shape.name;
   }
 
   #key(key: Uint8Array): Uint8Array {
@@ -295,7 +312,7 @@ export class BpfMap extends Handle {
 
   /** The same map by a descriptor of its own. */
   duplicate(): BpfMap {
-    return new BpfMap(duplicate(this.fd));
+    return new BpfMap(duplicate(this.fd), this);
   }
 
   /** Keys one after the other, values likewise. */
@@ -350,12 +367,13 @@ export class BpfMap extends Handle {
 
   /** All entries of a hash, thousands at a time: keys one after the other, and their values likewise. */
   *batches(): Generator<[Uint8Array, Uint8Array]> {
-    const keys = new Uint8Array(BATCH * this.keySize);
-    const values = new Uint8Array(BATCH * this.valueSize);
+    let room = FIRST_BATCH;
+    let keys = new Uint8Array(room * this.keySize);
+    let values = new Uint8Array(room * this.valueSize);
     let position: Uint8Array | null = null;
     for (;;) {
       const next = new Uint8Array(Math.max(this.keySize, 4));
-      const count = Uint32Array.of(BATCH);
+      const count = Uint32Array.of(room);
       const result = mapLookupBatch(this.fd, position, next, keys, values, count, null);
       // ENOENT: that was the last batch.
       if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
@@ -363,6 +381,10 @@ export class BpfMap extends Handle {
       yield [keys.slice(0, found * this.keySize), values.slice(0, found * this.valueSize)];
       if (result === -ENOENT) return;
       position = next;
+      if (room === BATCH) continue;
+      room = BATCH;
+      keys = new Uint8Array(room * this.keySize);
+      values = new Uint8Array(room * this.valueSize);
     }
   }
 
@@ -500,6 +522,31 @@ export function openLink(folder: Folder, name: string): BpfLink | undefined {
   return fd === undefined ? undefined : new BpfLink(fd);
 }
 
+/** Pinned links that are looked at again and again: one that was there is found by its id, in half of the calls. */
+export class KnownLinks {
+  readonly #ids = new Map<string, number>();
+
+  /** `names`: what is in the folder. Undefined when it is not there. */
+  info(folder: Folder, names: readonly string[], name: string): LinkInfo | undefined {
+    const id = this.#ids.get(name);
+    const known = id !== undefined && names.includes(name) ? infoOf(linkById(id)) : undefined;
+    if (known?.isAttached === true) return known;
+    // It is another one by now, or this process may not ask by ids.
+    const found = infoOf(openLink(folder, name));
+    if (found?.isAttached === true) this.#ids.set(name, found.id);
+    else this.#ids.delete(name);
+    return found;
+  }
+}
+
+function infoOf(link: BpfLink | undefined): LinkInfo | undefined {
+  try {
+    return link?.info();
+  } finally {
+    link?.close();
+  }
+}
+
 /** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
@@ -571,7 +618,8 @@ export function waitForPrograms(): void {
 export function createArray(name: string, valueSize: number, entries: number): BpfMap {
   const fd = mapCreate(BPF_MAP_TYPE_ARRAY, name, 4, valueSize, entries, null);
   if (fd === -ENOMEM) throw noMemory(name, entries, syscallError("bpf_map_create", ENOMEM));
-  return new BpfMap(checkedBpf("bpf_map_create", fd));
+  checkedBpf("bpf_map_create", fd);
+  return new BpfMap(fd, { keySize: 4, valueSize, maxEntries: entries, name });
 }
 
 /** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */
@@ -710,9 +758,11 @@ export function runIterator(program: BpfProgram): Uint8Array {
 
 const EAGAIN = 11;
 
+let readBuffer: Uint8Array | undefined;
+
 function readAll(fd: number): Uint8Array {
   const chunks: Uint8Array[] = [];
-  const buffer = new Uint8Array(65536);
+  const buffer = (readBuffer ??= new Uint8Array(65536));
   for (;;) {
     let length: number;
     try {

@@ -233,8 +233,8 @@ export class Folder {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const found = lstatSync(this.at(name), { throwIfNoEntry: false });
       if (found === undefined) return false;
-      if (!found.isDirectory() && this.#told(name, "removed", () => this.#unlink(name)))
-        return true;
+      const isFile = !found.isDirectory();
+      if (isFile && this.#told(name, "removed", () => this.#unlink(name))) return true;
       let inside: Folder;
       try {
         const fd = this.#told(name, "opened", () => openSync(this.at(name), ON_FOLDER));
@@ -248,7 +248,9 @@ export class Folder {
         if (fstatSync(inside.#fd).dev !== fstatSync(this.#fd).dev) {
           throw unsafe(inside.path, "is a mount point", `Unmount it: umount ${inside.path}`);
         }
-        for (const entry of inside.names()) inside.remove(entry);
+        for (const entry of inside.names()) {
+          if (!inside.#told(entry, "removed", () => inside.#unlink(entry))) inside.remove(entry);
+        }
       } finally {
         inside.close();
       }
