@@ -169,8 +169,45 @@ function packParts(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
+/** Of so little nothing is saved, as the map has whole chunks; to set up the compression would take longer than all else. */
+const NOT_COMPRESSED = CHUNK - 64;
+
 function pack(value: unknown): Uint8Array {
-  return gzipSync(JSON.stringify(value), { level: 1 });
+  const text = Buffer.from(JSON.stringify(value));
+  return text.length <= NOT_COMPRESSED ? storedGzip(text) : gzipSync(text, { level: 1 });
+}
+
+/** Gzip of one block that is stored as it is (RFC 1952, RFC 1951 section 3.2.4): up to 65,535 bytes. */
+function storedGzip(bytes: Uint8Array): Uint8Array {
+  const head = 15;
+  const packed = new Uint8Array(head + bytes.length + 8);
+  packed.set([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1]);
+  packed.set(bytes, head);
+  const view = new DataView(packed.buffer);
+  view.setUint16(11, bytes.length, true);
+  view.setUint16(13, ~bytes.length, true);
+  view.setUint32(head + bytes.length, crc32(bytes), true);
+  view.setUint32(head + bytes.length + 4, bytes.length, true);
+  return packed;
+}
+
+/** Of each byte. */
+let checksums: Uint32Array | undefined;
+
+function makeChecksums(): Uint32Array {
+  return Uint32Array.from({ length: 256 }, (_, byte) => {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
+    return value;
+  });
+}
+
+/** As gzip has it (RFC 1952, section 8). That of node:zlib is younger than the Node that we ask for. */
+function crc32(bytes: Uint8Array): number {
+  const known = (checksums ??= makeChecksums());
+  let value = 0xffffffff;
+  for (const byte of bytes) value = (value >>> 8) ^ (known[(value ^ byte) & 0xff] ?? 0);
+  return ~value >>> 0;
 }
 
 /** Of bytes that are no head; whatever else fails is thrown. */

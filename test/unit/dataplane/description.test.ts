@@ -1,0 +1,74 @@
+// Goal: what a generation says of itself is read back as it was written, also where it is too short to be compressed.
+import { gunzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { parseMappingArgument } from "../../../src/config/argument.js";
+import {
+  CHUNK,
+  type Description,
+  packHead,
+  packMappings,
+  unpackDescription,
+} from "../../../src/dataplane/description.js";
+import type { Mapping } from "../../../src/model/mapping.js";
+
+function mappings(count: number): Mapping[] {
+  return Array.from({ length: count }, (_, i) =>
+    parseMappingArgument(`tcp:${9000 + i}=127.0.1.10:6000`, []),
+  ).flat();
+}
+
+function described(file: readonly Mapping[], runtime: readonly Mapping[]): Description {
+  return {
+    generation: 7,
+    appliedAt: "2026-11-29T06:00:00.000Z",
+    version: "0.1.0",
+    rules: {
+      source: "/etc/ünï.yaml",
+      file: { engine: "auto", mptcp: "on", services: [], mappings: file },
+      runtime,
+    },
+    engine: "registry",
+    kfuncTrouble: null,
+    registry: 1,
+    interfaces: [""],
+    fileDigest: "a",
+    digest: "b",
+    protocols: ["tcp"],
+    steersTcp: false,
+    drawSeed: 1,
+    layers: null,
+    programs: 1,
+    side: 0,
+    twoSided: true,
+  };
+}
+
+/** The only part of a head: its length is behind the length of all. */
+function firstPart(head: Uint8Array): Uint8Array {
+  const view = new DataView(head.buffer, head.byteOffset);
+  return head.subarray(8, 8 + view.getUint32(4, true));
+}
+
+describe("a description", () => {
+  // Some are stored as they are, and others compressed.
+  for (const count of [0, 1, 12, 13, 14, 15, 16, 17, 400]) {
+    test(`with ${count} mappings of the file and as many of run time is read back`, () => {
+      const [file, runtime] = [mappings(count), mappings(count)];
+      const head = packHead(described(file, runtime));
+      const { rules, ...others } = unpackDescription(head, () => packMappings(file));
+      const { rules: _, ...expected } = described(file, runtime);
+      expect(others).toEqual(expected);
+      expect(rules.source).toBe("/etc/ünï.yaml");
+      expect(rules.runtime).toEqual(runtime);
+      expect(rules.file.mappings).toEqual(file);
+    });
+  }
+
+  test("is gzip for whoever reads it, and takes one chunk when it is short", () => {
+    const head = packHead(described([], mappings(3)));
+    expect(head).toHaveLength(CHUNK);
+    const text = gunzipSync(firstPart(head)).toString("utf8");
+    expect(JSON.parse(text)).toMatchObject({ generation: 7, source: "/etc/ünï.yaml" });
+    expect(Buffer.from(head).includes("/etc/ünï.yaml")).toBe(true);
+  });
+});
