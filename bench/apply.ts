@@ -1,6 +1,6 @@
 /**
- * What a change of the rules costs, as its user meets it: whole commands with NDJSON files, each a process of its own. And what a
- * client notices of a reload.
+ * What a change of the rules costs, as its user meets it: whole commands with NDJSON files, each a process of its own, and changes over the
+ * socket of `ilm run`. And what a client notices of a reload.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,6 +8,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseMappingArgument } from "../src/config/argument.js";
+import { requestChange } from "../src/daemon/client.js";
 import { kernelMemory } from "./memory.js";
 import { median, progress } from "./network.js";
 import { Site, families, ilm, startTraffic, traffic } from "./sites.js";
@@ -23,6 +25,8 @@ const INTERVAL_US = 500;
 const LATENCY_MS = 8000;
 /** After `ilm run` has said that it is ready. */
 const SETTLE_MS = 3000;
+/** Added one by one over the socket, and removed likewise. */
+const IN_A_ROW = 100;
 
 const own = "127.0.1.10";
 
@@ -39,6 +43,10 @@ export interface ApplyColumn {
   readonly registry: number;
   readonly peak: number;
   readonly resident: number;
+  /** Milliseconds, over the socket of `ilm run`. */
+  readonly addition: number;
+  readonly removal: number;
+  readonly additionsInARow: number;
 }
 
 export interface LatencyRow {
@@ -105,8 +113,32 @@ class Commands {
   }
 }
 
-/** Resident memory of `ilm run` with the rules, which are in force already, in MiB. */
-async function residentMemory(netns: string, file: string): Promise<number> {
+type BesideDaemon = Pick<ApplyColumn, "resident" | "addition" | "removal" | "additionsInARow">;
+
+/** Each a connection of its own, one after the other. */
+async function changesInARow(netnsInode: number): Promise<Omit<BesideDaemon, "resident">> {
+  const ports = Array.from({ length: IN_A_ROW }, (_, i) => 9000 + i);
+  const timed = async (change: Parameters<typeof requestChange>[1]): Promise<number> => {
+    const start = performance.now();
+    await requestChange(netnsInode, change);
+    return performance.now() - start;
+  };
+  const additions: number[] = [];
+  for (const port of ports) {
+    const mappings = parseMappingArgument(`tcp:${port}=${own}:8080`, []);
+    additions.push(await timed({ kind: "add", mappings, replace: false }));
+  }
+  const removals: number[] = [];
+  for (const port of ports) removals.push(await timed({ kind: "remove", names: [`tcp:${port}`] }));
+  return {
+    addition: median(additions),
+    removal: median(removals),
+    additionsInARow: additions.reduce((sum, milliseconds) => sum + milliseconds, 0),
+  };
+}
+
+/** `ilm run` with the rules, which are in force already: what it takes at rest, and changes over its socket. */
+async function besideDaemon(netns: string, file: string): Promise<BesideDaemon> {
   const daemon = spawn(ilm, ["run", "-f", file, "--netns", netns], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -124,7 +156,8 @@ async function residentMemory(netns: string, file: string): Promise<number> {
     await ready;
     await sleep(SETTLE_MS);
     const status = readFileSync(`/proc/${daemon.pid ?? 0}/status`, "utf8");
-    return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]) / 1024;
+    const resident = Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]) / 1024;
+    return { resident, ...(await changesInARow(statSync(netns).ino)) };
   } finally {
     if (daemon.exitCode === null) {
       daemon.kill("SIGTERM");
@@ -167,7 +200,7 @@ async function measureSize(site: Site, files: Files, size: number): Promise<Appl
     return seconds;
   });
   progress(`${size} mappings: one added in ${oneAdded.toFixed(2)} s`);
-  const resident = await residentMemory(commands.netns, files.paths[files.turn]);
+  const beside = await besideDaemon(commands.netns, files.paths[files.turn]);
   return {
     mappings: size,
     allNew,
@@ -178,7 +211,7 @@ async function measureSize(site: Site, files: Files, size: number): Promise<Appl
     tables,
     registry,
     peak: median(peaks),
-    resident,
+    ...beside,
   };
 }
 

@@ -130,6 +130,12 @@ async function apply(): Promise<string> {
       row("`ilm remove`, that one", ({ oneRemoved }) => oneRemoved),
     ),
     table(
+      ["over the socket of `ilm run`, ms", ...SIZES.map(count)],
+      row("one mapping added", ({ addition }) => addition),
+      row("one removed", ({ removal }) => removal),
+      row("100 added, one after the other", ({ additionsInARow }) => additionsInARow),
+    ),
+    table(
       ["memory, MiB", ...SIZES.map(count)],
       row("kernel: tables of the generation in force", ({ tables: mib }) => mib),
       row("kernel: registry of listeners", ({ registry }) => registry),

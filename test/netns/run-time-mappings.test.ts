@@ -1,6 +1,10 @@
 /** Mappings that are added and removed at run time, beside those of the file. */
 import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { ApiChange } from "../../src/daemon/api.js";
+import { requestChange } from "../../src/daemon/client.js";
+import { parseMappingArgument } from "../../src/config/argument.js";
+import type { Mapping } from "../../src/model/mapping.js";
 import { refused } from "../support/dialler.js";
 import { useNetwork } from "../support/network.js";
 import { address, answersOn, rulesFor, useApp } from "../support/one-app.js";
@@ -8,6 +12,11 @@ import { address, answersOn, rulesFor, useApp } from "../support/one-app.js";
 const network = useNetwork();
 
 useApp(network);
+
+function mappingsOf(port: number): Mapping[] {
+  return parseMappingArgument(`tcp:${port}=127.0.1.10:6000`, []);
+}
+
 describe("mappings added at run time", () => {
   for (const withRun of [false, true]) {
     const how = withRun ? "with run at work" : "without run";
@@ -42,6 +51,43 @@ describe("mappings added at run time", () => {
       expect(await client.who("tcp", address, 7000)).toBe("app");
     });
   }
+
+  test("many changes in a row over the socket: each decides from its answer on, with refused ones and reloads between", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    await server.startRun(["-f", file]);
+    const change = async (wanted: ApiChange): Promise<void> => {
+      expect(await requestChange(server.inode, wanted)).toMatchObject({ changed: true });
+    };
+    const ports = Array.from({ length: 30 }, (_, i) => 7100 + 17 * i);
+    let fileHas = 7000;
+    for (const [i, port] of ports.entries()) {
+      await change({ kind: "add", mappings: mappingsOf(port), replace: false });
+      expect(await client.who("tcp", address, port)).toBe("app");
+      const again = requestChange(server.inode, {
+        kind: "add",
+        mappings: mappingsOf(fileHas),
+        replace: false,
+      });
+      await expect(again).rejects.toThrow(/nothing was changed/);
+      if (i % 10 !== 5) continue;
+      fileHas += 1;
+      writeFileSync(file, rulesFor(fileHas));
+      await answersOn(network, fileHas);
+      expect(await client.dial("tcp", address, fileHas - 1)).toEqual(refused);
+    }
+    for (const port of [fileHas, ...ports]) {
+      expect(await client.who("tcp", address, port)).toBe("app");
+    }
+    const [first, ...others] = ports;
+    for (const port of others) {
+      await change({ kind: "remove", names: [`tcp:${port}`] });
+      expect(await client.dial("tcp", address, port)).toEqual(refused);
+    }
+    for (const port of [fileHas, first ?? 0]) {
+      expect(await client.who("tcp", address, port)).toBe("app");
+    }
+  });
 
   test("an added mapping survives reloads and restarts of run, until unload", async () => {
     const { server, client } = network;
