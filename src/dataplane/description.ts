@@ -118,11 +118,22 @@ export function packMappings(mappings: Mappings): Uint8Array {
   ]);
 }
 
-/** What `packMappings` wrote. Each column is unpacked when it is asked for. */
+/**
+ * What `packMappings` wrote, each column unpacked when it is asked for; or mappings as objects, some in each part, which formats up to
+ * 10 have.
+ */
 function unpackMappings(bytes: Uint8Array): MappingColumns {
-  const [head, ...parts] = unpackParts(bytes);
-  if (head === undefined) throw new RangeError("the description has no mappings");
-  const { length, lists } = unpack(head) as { length: number; lists: ColumnLists };
+  const [first, ...parts] = unpackParts(bytes);
+  const head = first === undefined ? [] : unpack(first);
+  if (Array.isArray(head)) {
+    const builder = new MappingColumnsBuilder();
+    for (const mapping of head as Mapping[]) builder.push(mapping);
+    for (const part of parts) {
+      for (const mapping of unpack(part) as Mapping[]) builder.push(mapping);
+    }
+    return builder.finish();
+  }
+  const { length, lists } = head as { length: number; lists: ColumnLists };
   return new MappingColumns(length, lists, (name) => {
     const part = parts[columnNames.indexOf(name)];
     if (part === undefined) throw new RangeError(`the mappings have no column ${name}`);
@@ -216,17 +227,8 @@ export function isUndecodable(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
-type Unpack = (bytes: Uint8Array) => Mappings;
-
-/**
- * Written by `packHead` of this version; of an earlier one, what came later is missing. `source`: what `packMappings` wrote, asked for
- * when the file's mappings are; `unpackSource` takes what another version wrote.
- */
-export function unpackDescription(
-  headBytes: Uint8Array,
-  source: () => Uint8Array,
-  unpackSource: Unpack = unpackMappings,
-): Description {
+/** Written by `packHead` of this version; of an earlier one, what came later is missing. `source`: what `packMappings` wrote; asked for when the file's mappings are. */
+export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
   if (first === undefined) throw new RangeError("the description has no head");
   const {
@@ -245,21 +247,12 @@ export function unpackDescription(
     get mappings(): Mappings {
       if (mappings === undefined) {
         beginStep("reading what is in force");
-        mappings = unpackSource(source());
+        mappings = unpackMappings(source());
       }
       return mappings;
     },
   };
   return { ...head, rules: { source: path, file, runtime } };
-}
-
-/** Of formats 4 to 10: mappings as JSON, in parts. */
-export function unpackObjects(bytes: Uint8Array): Mappings {
-  const builder = new MappingColumnsBuilder();
-  for (const part of unpackParts(bytes)) {
-    for (const mapping of unpack(part) as Mapping[]) builder.push(mapping);
-  }
-  return builder.finish();
 }
 
 function unpackParts(bytes: Uint8Array): Uint8Array[] {

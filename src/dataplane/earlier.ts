@@ -16,7 +16,6 @@ import {
   type Layers,
   isUndecodable,
   unpackDescription,
-  unpackObjects,
 } from "./description.js";
 import { Registry, metaIn } from "./registry.js";
 import { generationOn, readInForce } from "./tables.js";
@@ -186,7 +185,7 @@ function openMaps(
 function describe({ head, source, generation }: Opened): EarlierDescription | undefined {
   let description: EarlierDescription;
   try {
-    description = unpackDescription(head, () => source.readArray(source.maxEntries), unpackObjects);
+    description = unpackDescription(head, () => source.readArray(source.maxEntries));
   } catch (error) {
     if (isUndecodable(error)) return undefined;
     throw error;

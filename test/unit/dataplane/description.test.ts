@@ -60,7 +60,7 @@ describe("a description", () => {
       expect(others).toEqual(expected);
       expect(rules.source).toBe("/etc/ünï.yaml");
       expect(rules.runtime).toEqual(runtime);
-      expect(rules.file.mappings).toEqual(file);
+      expect([...rules.file.mappings]).toEqual(file);
     });
   }
 
