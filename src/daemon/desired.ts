@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { configurationError, type Problem } from "../errors.js";
 import { emptyRules, mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
-import type { InputOptions } from "../config/input.js";
+import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/input.js";
 import type { Loaded } from "../config/load.js";
 import type { ReadResult } from "../config/read.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
@@ -12,7 +12,7 @@ import { beginStep } from "../progress.js";
 import { buildDigest } from "../version.js";
 import type { InForceText } from "./in-force.js";
 import { warnOfHost } from "./host-warnings.js";
-import { digestOfText, formatKnownText, warningsOfKnown } from "./known-text.js";
+import { digestOfText, formatKnownText, warningsOfKnown, type DigestedFile } from "./known-text.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
 export interface Source {
@@ -45,28 +45,49 @@ export async function loadDesired(
   { path, mappings: texts }: Source,
   { inForce, ...options }: LoadOptions = {},
 ): Promise<Desired> {
+  const build = buildDigest();
+  const before = build === null ? null : ((await inForce?.()) ?? null);
+  const ephemeral = ephemeralPorts();
+  const digestOf = (source: string | null, files: readonly DigestedFile[]): string | null =>
+    build === null ? null : digestOfText({ source, files, given: texts, build, ephemeral });
+  const known = async (
+    source: string | null,
+    files: readonly DigestedFile[],
+  ): Promise<Desired | null> => {
+    const digest = digestOf(source, files);
+    if (digest === null || before === null) return null;
+    const names = files.map(({ name }) => name);
+    const warnings = await warningsOfKnown(before.text, digest, names);
+    const given = source === null && path !== null ? [] : texts;
+    return warnings && { source, given, file: before.file, warnings, text: null };
+  };
+  beginStep("reading the files");
+  if (path !== null && before !== null) {
+    const large = await digestLargeFile(path, options);
+    const found = large && (await known(resolve(path), [{ name: path, ...large }]));
+    if (found !== null) return found;
+  }
   const read = path === null ? noFile : await readFrom(path, options);
   const source = path === null || !read.again ? null : resolve(path);
-  const given = read.again ? texts : [];
-  const [build, ephemeral] = [buildDigest(), ephemeralPorts()];
-  const digest = digestOfText({ source, read, given: texts, build, ephemeral });
-  const before = digest === null ? null : ((await inForce?.()) ?? null);
-  if (digest !== null && before !== null) {
-    const warnings = await warningsOfKnown(before.text, digest, read.names);
-    if (warnings !== null) return { source, given, file: before.file, warnings, text: null };
-  }
+  const files =
+    read.problems.length > 0
+      ? null
+      : read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(bytes) }));
+  const found = files && (await known(source, files));
+  if (found !== null) return found;
   const { ruleSet, warnings: doubts } = path === null ? noRules : await understandFiles(read);
-  const arguments_ = await readArguments(texts, ruleSet);
-  refuseSameName(ruleSet.mappings, arguments_);
-  const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, arguments_)) };
+  const given = await readArguments(texts, ruleSet);
+  refuseSameName(ruleSet.mappings, given);
+  const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, given)) };
   const host = await warnOfHost(file.mappings, file.services);
   const { checkRules } = await import("../compile/compile.js");
   beginStep("compiling");
   const problems = checkRules({ ...emptyRules, source, file });
   const warnings = [...doubts, ...host.warnings, ...problems];
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(warnings);
-  const text = digest === null ? null : formatKnownText(digest, read.names, { ...host, warnings });
-  return { source, given, file, warnings, text };
+  const digest = files && digestOf(source, files);
+  const text = digest && formatKnownText(digest, read.names, { ...host, warnings });
+  return { source, given: read.again ? texts : [], file, warnings, text };
 }
 
 const noFile: ReadResult = { files: [], names: [], problems: [], again: true };
@@ -74,7 +95,6 @@ const noRules: Loaded = { ruleSet: { services: [], mappings: [] }, warnings: [] 
 
 async function readFrom(path: string, options: InputOptions): Promise<ReadResult> {
   const { readFiles } = await import("../config/read.js");
-  beginStep("reading the files");
   return readFiles(path, options);
 }
 

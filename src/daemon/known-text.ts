@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import type { EphemeralPorts } from "../compile/ephemeral.js";
-import type { ReadResult } from "../config/read.js";
+import type { InputDigest } from "../config/input.js";
 import type { Problem } from "../errors.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 import type { Address } from "../model/address.js";
@@ -23,32 +23,28 @@ export interface KnownText {
   readonly absent: readonly Address[];
 }
 
+export interface DigestedFile extends InputDigest {
+  /** As given. */
+  readonly name: string;
+}
+
 /** All that rules and their warnings depend on, but for the host's addresses. */
 export interface TextToDigest {
   readonly source: string | null;
-  readonly read: ReadResult;
+  readonly files: readonly DigestedFile[];
   /** Mappings given beside the files. */
   readonly given: readonly string[];
   /** Of ilm, as buildDigest has it. */
-  readonly build: string | null;
+  readonly build: string;
   /** Ports that the kernel gives to clients; undefined: not known. */
   readonly ephemeral: EphemeralPorts | undefined;
 }
 
-/** SHA-256 in hexadecimal. Null: not all of the files could be read, or the build is not known. */
-export function digestOfText({
-  source,
-  read: { files, problems },
-  given,
-  build,
-  ephemeral,
-}: TextToDigest): string | null {
-  if (build === null || problems.length > 0) return null;
-  const named = files.map(({ name, bytes }) => [resolve(name), bytes.length]);
-  const hash = createHash("sha256");
-  hash.update(`${JSON.stringify({ build, source, given, ephemeral, named })}\n`);
-  for (const { bytes } of files) hash.update(bytes);
-  return hash.digest("hex");
+/** SHA-256 in hexadecimal. */
+export function digestOfText({ source, files, given, build, ephemeral }: TextToDigest): string {
+  const named = files.map(({ name, length, digest }) => [resolve(name), length, digest]);
+  const text = JSON.stringify({ build, source, given, ephemeral, named });
+  return createHash("sha256").update(text).digest("hex");
 }
 
 export function formatKnownText(

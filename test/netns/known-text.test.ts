@@ -106,6 +106,25 @@ for (const withRun of [false, true]) {
 }
 
 describe("text that is known", () => {
+  test("of more than a megabyte is not parsed, and one that differs in a byte is", async () => {
+    const { server } = network;
+    const lines = Array.from(
+      { length: 20_000 },
+      (_, i) => `{"name":"m${i}","port":9000,"on":"10.0.${i >> 8}.${i & 255}","to":"app:6000"}`,
+    );
+    const head = '{"version":1,"services":{"app":{"address":"127.0.1.10"}}}';
+    const text = (port: number): string =>
+      [head, ...lines, `{"port":${port},"to":"app:6000"}`, ""].join("\n");
+    const file = server.file(text(7000), "large.ndjson");
+    await apply("-f", file);
+    const again = await apply("-f", file);
+    expect(again).toMatchObject({ changed: false, mappings: 20_001 });
+    expect(wasRead(again)).toBe(false);
+    server.file(text(7001), "large.ndjson");
+    expect(await apply("-f", file)).toMatchObject({ changed: true, generation: 2 });
+    expect(await network.client.who("tcp", address, 7001)).toBe("app");
+  });
+
   test("is parsed by who has no rules in force any more", async () => {
     const file = network.server.file(rulesFor(7000));
     await apply("-f", file);

@@ -1,11 +1,12 @@
 // Goal: text is known again only when everything that its meaning depends on is the same.
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { ReadResult } from "../../../src/config/read.js";
+import { digestOfBytes } from "../../../src/config/input.js";
 import {
   digestOfText,
   formatKnownText,
   warningsOfKnown,
+  type DigestedFile,
   type TextToDigest,
 } from "../../../src/daemon/known-text.js";
 import type { Problem } from "../../../src/errors.js";
@@ -14,18 +15,13 @@ import { address } from "./fixtures.js";
 const build = "b".repeat(64);
 const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
 
-function read(...files: readonly (readonly [name: string, text: string])[]): ReadResult {
-  return {
-    files: files.map(([name, text]) => ({ name, bytes: Buffer.from(text) })),
-    names: files.map(([name]) => name),
-    problems: [],
-    again: true,
-  };
+function files(...all: readonly (readonly [name: string, text: string])[]): DigestedFile[] {
+  return all.map(([name, text]) => ({ name, ...digestOfBytes(Buffer.from(text)) }));
 }
 
 const usual: TextToDigest = {
   source: "/etc/ilm/a.yaml",
-  read: read(["/etc/ilm/a.yaml", "version: 1"]),
+  files: files(["/etc/ilm/a.yaml", "version: 1"]),
   given: ["tcp:80=web"],
   build,
   ephemeral,
@@ -43,11 +39,11 @@ const problem: Problem = {
 
 describe("the digest", () => {
   const different: Record<string, Partial<TextToDigest>> = {
-    "one byte": { read: read(["/etc/ilm/a.yaml", "version: 2"]) },
-    "the name of the file": { read: read(["/etc/ilm/b.yaml", "version: 1"]) },
-    "another file": { read: read(["/etc/ilm/a.yaml", "version: 1"], ["/etc/ilm/b.yaml", ""]) },
+    "one byte": { files: files(["/etc/ilm/a.yaml", "version: 2"]) },
+    "the name of the file": { files: files(["/etc/ilm/b.yaml", "version: 1"]) },
+    "another file": { files: files(["/etc/ilm/a.yaml", "version: 1"], ["/etc/ilm/b.yaml", ""]) },
     "the border between two files": {
-      read: read(["/etc/ilm/a.yaml", "version: "], ["/etc/ilm/b.yaml", "1"]),
+      files: files(["/etc/ilm/a.yaml", "version: "], ["/etc/ilm/b.yaml", "1"]),
     },
     "the path that is followed": { source: null },
     "the arguments": { given: ["tcp:80=web", "tcp:81=web"] },
@@ -63,15 +59,9 @@ describe("the digest", () => {
   }
 
   test("does not depend on how the path is written", () => {
-    const relative = { ...usual, read: read(["a.yaml", "version: 1"]) };
-    const absolute = { ...usual, read: read([resolve("a.yaml"), "version: 1"]) };
+    const relative = { ...usual, files: files(["a.yaml", "version: 1"]) };
+    const absolute = { ...usual, files: files([resolve("a.yaml"), "version: 1"]) };
     expect(digestOfText(relative)).toBe(digestOfText(absolute));
-  });
-
-  test("is none where a file could not be read, or the build is not known", () => {
-    const unreadable = { ...usual.read, problems: [{ ...problem, severity: "error" as const }] };
-    expect(digestOfText({ ...usual, read: unreadable })).toBeNull();
-    expect(digestOfText({ ...usual, build: null })).toBeNull();
   });
 });
 
