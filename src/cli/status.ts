@@ -47,7 +47,7 @@ export async function status(context: Context): Promise<void> {
         inForce === null
           ? null
           : joinListeners(inForce.rules, listeners).filter((view) => view.isMapped).length,
-      lookups: inForce === null ? null : dataPlane.counters().total(),
+      lookups: inForce === null ? null : dataPlane.counterTotal(),
       flows,
       faults,
       daemon,

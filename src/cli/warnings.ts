@@ -148,6 +148,7 @@ function vrfDestinations(
   listeners: readonly Listener[],
   vrfs: ReadonlySet<number>,
 ): Warning[] {
+  if (vrfs.size === 0) return [];
   const means = { kfunc: false, steers: true, nat: [], vrfs };
   return joinListeners(rules, listeners)
     .filter((view) => view.isMapped && handoverOf(view, means) === "none")
@@ -240,6 +241,7 @@ function describeMappings(names: readonly string[]): string {
 }
 
 function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
+  if (!listeners.some(({ wildcard }) => wildcard)) return [];
   return [...new JoinedListeners(rules, listeners).states()].flatMap(({ states, names }) =>
     states.flatMap(({ address, port, wildcardWouldAnswer }) => {
       if (wildcardWouldAnswer === null) return [];

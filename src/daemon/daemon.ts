@@ -284,7 +284,11 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
   const { lookups, destinations } =
     inForce === null
       ? { lookups: [], destinations: [] }
-      : ofMappings(inForce.rules, dataPlane.counters(), listeners);
+      : ofMappings(
+          inForce.rules,
+          { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
+          listeners,
+        );
   const { done, failed, last } = reconciler.reloadState;
   return renderMetrics({
     version,

@@ -24,7 +24,7 @@ export interface Lookups {
 /** What is told of each mapping, or of all together. */
 export function ofMappings(
   rules: Rules,
-  counters: CounterList,
+  counters: { readonly list: () => CounterList; readonly total: () => Counters },
   listeners: readonly Listener[],
 ): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
   if (rules.file.mappings.length + rules.runtime.length > LISTED_MAPPINGS_MAX) {
@@ -32,9 +32,10 @@ export function ofMappings(
   }
   const joined = new JoinedListeners(rules, listeners);
   const mappings = allMappings(rules);
+  const list = counters.list();
   return {
     lookups: mappings.flatMap(({ name, protocol }, index) => {
-      const own = counters.at(index);
+      const own = list.at(index);
       return own === undefined ? [] : [{ labels: { mapping: name, protocol }, counters: own }];
     }),
     destinations: mappings.flatMap(({ name, protocol }, index) =>

@@ -40,25 +40,45 @@ export interface Counted {
 
 /** One after the other, as `countersLayout` has them. */
 export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap): Uint8Array {
-  return Buffer.concat(
-    runs.map((run) => {
-      const sums = carried.readArray(run.count, run.carried);
-      addCounters(sums, counters.readArray(run.count, run.counters));
-      return sums;
-    }),
-  );
+  const { size } = countersLayout;
+  const sums = new Uint8Array(runs.reduce((sum, { count }) => sum + count, 0) * size);
+  let start = 0;
+  for (const run of runs) {
+    for (const [before, values] of carried.arrayParts(run.count, run.carried)) {
+      sums.set(values, (start + before) * size);
+    }
+    for (const [before, values] of counters.arrayParts(run.count, run.counters)) {
+      const at = (start + before) * size;
+      addCounters(sums.subarray(at, at + values.length / cpus()), values, cpus());
+    }
+    start += run.count;
+  }
+  return sums;
 }
 
-/** Adds what each CPU has counted. Both as `countersLayout` has them, which is numbers of 64 bits; most are 0. */
-function addCounters(sums: Uint8Array, own: Uint8Array): void {
+/** Of all of them together. */
+export function totalOfRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap): Counters {
+  const total = new Uint8Array(countersLayout.size);
+  for (const run of runs) {
+    for (const [, values] of carried.arrayParts(run.count, run.carried)) {
+      addCounters(total, values, values.length / countersLayout.size);
+    }
+    for (const [, values] of counters.arrayParts(run.count, run.counters)) {
+      addCounters(total, values, values.length / countersLayout.size);
+    }
+  }
+  return toCounters(total, 0);
+}
+
+/** Adds up `each` of `own` to one of `sums`. Both as `countersLayout` has them, which is numbers of 64 bits; most are 0. */
+function addCounters(sums: Uint8Array, own: Uint8Array, each: number): void {
   const fields = countersLayout.size / 8;
   const totals = new BigUint64Array(sums.buffer, sums.byteOffset, sums.byteLength / 8);
   const counted = new BigUint64Array(own.buffer, own.byteOffset, own.byteLength / 8);
   const halves = new Uint32Array(own.buffer, own.byteOffset, own.byteLength / 4);
-  const perMapping = fields * cpus();
   for (let i = 0; i < counted.length; i++) {
     if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
-    const place = Math.floor(i / perMapping) * fields + (i % fields);
+    const place = Math.floor(i / (fields * each)) * fields + (i % fields);
     totals[place] = (totals[place] ?? 0n) + (counted[i] ?? 0n);
   }
 }
@@ -81,16 +101,9 @@ export class SummedCounters implements CounterList {
   }
 
   total(): Counters {
-    const fields = countersLayout.size / 8;
-    const { buffer, byteOffset, byteLength } = this.#sums;
-    const counted = new BigUint64Array(buffer, byteOffset, byteLength / 8);
-    const halves = new Uint32Array(buffer, byteOffset, byteLength / 4);
-    const totals = new BigUint64Array(fields);
-    for (let i = 0; i < counted.length; i++) {
-      if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
-      totals[i % fields] = (totals[i % fields] ?? 0n) + (counted[i] ?? 0n);
-    }
-    return toCounters(new Uint8Array(totals.buffer), 0);
+    const total = new Uint8Array(countersLayout.size);
+    addCounters(total, this.#sums, this.length);
+    return toCounters(total, 0);
   }
 }
 

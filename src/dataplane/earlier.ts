@@ -7,7 +7,7 @@ import { ILM_ABI_VERSION, type Meta, countersLayout, sidesLayout } from "../abi/
 import { type BpfLink, type BpfMap, cpus, openMap } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
-import type { CounterList } from "../model/decision.js";
+import type { CounterList, Counters } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
 import { type Counted, SummedCounters, runsOf, sumRuns } from "./counting.js";
 import {
@@ -98,6 +98,10 @@ export class Earlier {
 
   counters(): CounterList {
     return new SummedCounters(this.counted().sums);
+  }
+
+  counterTotal(): Counters {
+    return this.counters().total();
   }
 
   counted(): Counted {

@@ -7,16 +7,17 @@ import { IlmError } from "../errors.js";
 import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
-import type { CounterList } from "../model/decision.js";
+import type { CounterList, Counters } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
 import { KernelBase } from "./base.js";
 import {
   type Counted,
   type Run,
+  SummedCounters,
   placesBefore,
   runsOf,
   sumRuns,
-  SummedCounters,
+  totalOfRuns,
 } from "./counting.js";
 import {
   CHUNK,
@@ -316,6 +317,16 @@ export class Generation {
     const { sums } = this.counted();
     if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
     return new SummedCounters(sums);
+  }
+
+  /** Of all together; undefined as there. */
+  counterTotal(): Counters | undefined {
+    const total = totalOfRuns(
+      this.#runs("all"),
+      this.#map("carried"),
+      this.programs.map("counters"),
+    );
+    return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
   }
 
   /** Of all its mappings, or of those that were added at run time. */

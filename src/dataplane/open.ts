@@ -32,7 +32,7 @@ import { LOCK_EX, flock } from "../kernel/libc.js";
 import { removeLockFile } from "../kernel/lock.js";
 import { netnsCookie, netnsInode, ownNetnsPath } from "../kernel/netns.js";
 import { sysctl } from "../kernel/procfs.js";
-import type { CounterList, Packet } from "../model/decision.js";
+import type { CounterList, Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules } from "../model/mapping.js";
@@ -777,11 +777,19 @@ class KernelDataPlane implements DataPlane {
   }
 
   counters(): CounterList {
+    return this.#countedIn((one) => one.counters());
+  }
+
+  counterTotal(): Counters {
+    return this.#countedIn((one) => one.counterTotal());
+  }
+
+  /** `read` gives undefined of what is not in force any more: then what is in force by now is read. */
+  #countedIn<Read>(read: (one: Earlier | Generation) => Read | undefined): Read {
     for (;;) {
       const current = this.#current();
-      const counters =
-        current instanceof Earlier ? current.counters() : this.#require().generation.counters();
-      if (counters !== undefined) return counters;
+      const counted = read(current instanceof Earlier ? current : this.#require().generation);
+      if (counted !== undefined) return counted;
     }
   }
 

@@ -1,6 +1,6 @@
 /** What the layers above see of the data plane of one network namespace. */
 import type { Family } from "../model/address.js";
-import type { CounterList, Decision, Packet } from "../model/decision.js";
+import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Engine, Rules } from "../model/mapping.js";
@@ -167,6 +167,8 @@ export interface DataPlane {
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): CounterList;
+  /** Of all mappings together. */
+  counterTotal(): Counters;
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */
   listeners(): Listener[];
   /** The live ones, in no order; empty when nothing is loaded. */

@@ -238,6 +238,9 @@ interface MapShape {
   readonly name: string;
 }
 
+/** Values. */
+const ARRAY_PART = 16_384;
+
 /** struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, name 24. */
 function shapeOf(fd: number): MapShape {
   const view = info(fd, 80);
@@ -344,15 +347,33 @@ export class BpfMap extends Handle implements MapShape {
   /** `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after the other. */
   readArray(count: number, first = 0): Uint8Array {
     const values = new Uint8Array(count * this.valueSize);
-    const keys = new Uint8Array(count * this.keySize);
-    if (count === 0) return values;
+    this.#readInto(values, new Uint8Array(count * this.keySize), count, first);
+    return values;
+  }
+
+  /**
+   * The same in parts: how many values came before, and some, in a buffer that the next part takes again. Fresh memory for a million
+   * values costs more than to read them.
+   */
+  *arrayParts(count: number, first = 0): Generator<[before: number, values: Uint8Array]> {
+    const room = Math.min(count, ARRAY_PART);
+    const values = new Uint8Array(room * this.valueSize);
+    const keys = new Uint8Array(room * this.keySize);
+    for (let before = 0; before < count; before += room) {
+      const part = Math.min(room, count - before);
+      this.#readInto(values, keys, part, first + before);
+      yield [before, values.subarray(0, part * this.valueSize)];
+    }
+  }
+
+  #readInto(values: Uint8Array, keys: Uint8Array, count: number, first: number): void {
+    if (count === 0) return;
     const done = Uint32Array.of(count);
     // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c, generic_map_lookup_batch).
     const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
     const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
     // ENOENT: that was the last batch.
     if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
-    return values;
   }
 
   /** All entries. Entries that come or go meanwhile may or may not be seen. */

@@ -161,7 +161,7 @@ export class MappingColumns extends LazyMappings {
     return ((this.column("traits")[index] ?? 0) & UDP) === 0 ? "tcp" : "udp";
   }
 
-  override leadsLikeOneBefore(index: number): boolean {
+  leadsLikeOneBefore(index: number): boolean {
     const [traits, ports, to] = [this.column("traits"), this.column("ports"), this.column("to")];
     return (
       index > 0 &&

@@ -70,9 +70,7 @@ export abstract class LazyMappings implements Mappings {
   }
 
   /** True: protocol, ports and destinations are those of the mapping before it. False may only mean that this was not looked at. */
-  leadsLikeOneBefore(index: number): boolean {
-    return index > 0 && this.at(index) === this.at(index - 1);
-  }
+  abstract leadsLikeOneBefore(index: number): boolean;
 
   *[Symbol.iterator](): Iterator<Mapping> {
     for (let index = 0; index < this.length; index++) {
@@ -160,6 +158,10 @@ class Listed extends LazyMappings {
   at(index: number): Mapping | undefined {
     return this.#list.at(index);
   }
+
+  leadsLikeOneBefore(): boolean {
+    return false;
+  }
 }
 
 /** The very list when it is one already. */
@@ -195,6 +197,11 @@ class Joined extends LazyMappings {
   override nameAt(index: number): string {
     const [part, own] = this.#part(index);
     return part.nameAt(own);
+  }
+
+  leadsLikeOneBefore(index: number): boolean {
+    const [part, own] = this.#part(index);
+    return own > 0 && part.leadsLikeOneBefore(own);
   }
 
   override protocolAt(index: number): Protocol {

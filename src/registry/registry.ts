@@ -227,7 +227,8 @@ function joined(lists: readonly Uint32Array[]): Uint32Array {
 
 /** Every listener with the mappings that lead to it. */
 export function joinListeners(rules: Rules, listeners: readonly Listener[]): ListenerView[] {
-  return new JoinedListeners(rules, listeners).views();
+  // There may be a million mappings to look at for nobody.
+  return listeners.length === 0 ? [] : new JoinedListeners(rules, listeners).views();
 }
 
 /** What there is to hand over with. */

@@ -224,6 +224,10 @@ export class FakeDataPlane implements DataPlane {
     return countersOf(...Array.from({ length: count }, () => nothing));
   }
 
+  counterTotal(): Counters {
+    return this.counters().total();
+  }
+
   listeners() {
     return [];
   }

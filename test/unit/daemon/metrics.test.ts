@@ -6,7 +6,12 @@ import {
   renderMetrics,
   type MetricsInput,
 } from "../../../src/daemon/metrics.js";
+import type { CounterList } from "../../../src/model/decision.js";
 import { countersOf, mapping } from "./fixtures.js";
+
+function read(list: CounterList): Parameters<typeof ofMappings>[1] {
+  return { list: () => list, total: () => list.total() };
+}
 
 const counted = { existing: 1, selected: 2, missed: 3, errors: 4 };
 
@@ -100,7 +105,7 @@ describe("mappings", () => {
   });
 
   test("are listed one by one, and their destinations too", () => {
-    const { lookups, destinations } = ofMappings(rules(1), countersOf(counted, counted), []);
+    const { lookups, destinations } = ofMappings(rules(1), read(countersOf(counted, counted)), []);
     expect(lookups).toEqual([
       { labels: { mapping: "m0", protocol: "tcp" }, counters: counted },
       { labels: { mapping: "more", protocol: "tcp" }, counters: counted },
@@ -110,13 +115,16 @@ describe("mappings", () => {
 
   test("are summed up when they are too many for a page", () => {
     const many = rules(LISTED_MAPPINGS_MAX);
-    expect(ofMappings(many, countersOf(counted, counted), [])).toEqual({
+    expect(ofMappings(many, read(countersOf(counted, counted)), [])).toEqual({
       lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
       destinations: [],
     });
     const page = renderMetrics({
       ...input,
-      loaded: input.loaded && { ...input.loaded, ...ofMappings(many, countersOf(counted), []) },
+      loaded: input.loaded && {
+        ...input.loaded,
+        ...ofMappings(many, read(countersOf(counted)), []),
+      },
     });
     expect(page).toContain('ilm_lookups_total{outcome="selected"} 2\n');
   });
