@@ -62,6 +62,7 @@ const MAX_SUGGESTIONS = 100;
 export class ServiceTable {
   readonly #byName: ReadonlyMap<string, Service>;
   readonly #ownerOf = new Map<Address, Service>();
+  readonly #destinations = new WeakMap<Target, readonly Destination[] | null>();
   readonly #unsound: ReadonlySet<string> | "any";
   #suggestions = 0;
 
@@ -74,8 +75,23 @@ export class ServiceTable {
     }
   }
 
-  get(name: string): Service | undefined {
-    return this.#byName.get(name);
+  /** Null: there is no such service. The very list for the very target: a file's mappings mostly lead to the same few. */
+  destinationsOf(target: Target): readonly Destination[] | null {
+    const known = this.#destinations.get(target);
+    if (known !== undefined) return known;
+    const destinations = this.#findDestinations(target);
+    this.#destinations.set(target, destinations);
+    return destinations;
+  }
+
+  #findDestinations(target: Target): readonly Destination[] | null {
+    const { port } = target;
+    const weight = target.weight === undefined ? undefined : { weight: target.weight };
+    if (target.kind === "address") return [{ address: target.address, port, ...weight }];
+    const service = this.#byName.get(target.service);
+    if (service === undefined) return null;
+    const { name, addresses } = service;
+    return addresses.map((address) => ({ address, port, service: name, ...weight }));
   }
 
   /** Whether its absence is somebody else's problem. */
@@ -106,7 +122,8 @@ export function buildMappings(
   const ports = mergePorts(entry.ports);
   const on = sortPrefixes(entry.on);
   const from = sortPrefixes(entry.from);
-  const interfaces = [...new Set(entry.interfaces)].toSorted();
+  const { interfaces: named } = entry;
+  const interfaces = named.length === 0 ? named : [...new Set(named)].toSorted();
   refuseSomeWeights(entry.to, report);
   const items = expand(entry.to, services, report);
   if (items !== null && checkFamilies(on, from, entry.to, items, report)) {
@@ -155,8 +172,8 @@ function join(items: readonly (readonly Destination[])[]): readonly Destination[
 }
 
 /** Canonical order, IPv4 first, without duplicates, so that reordering the file changes nothing. */
-function sortPrefixes(prefixes: readonly Prefix[]): Prefix[] {
-  if (prefixes.length < 2) return [...prefixes];
+function sortPrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
+  if (prefixes.length < 2) return prefixes;
   const unique = [...new Set(prefixes)];
   return unique
     .map((prefix) => ({ prefix, family: familyOf(prefix), bytes: prefixBits(prefix).bytes }))
@@ -182,15 +199,14 @@ function expand(
   targets: readonly Target[],
   services: ServiceTable,
   report: Report,
-): Destination[][] | null {
+): (readonly Destination[])[] | null {
   const [only] = targets;
-  if (only?.kind === "address" && targets.length === 1) {
-    return [destinationsOf(only, services) ?? []];
-  }
+  const alone = only === undefined || targets.length > 1 ? null : services.destinationsOf(only);
+  if (alone !== null) return [alone];
   const seen = new Set<string>();
   let known = true;
   const items = targets.map((target, index) => {
-    const destinations = destinationsOf(target, services);
+    const destinations = services.destinationsOf(target);
     if (destinations === null) {
       known = false;
       reportUnknown(target, index, services, report);
@@ -211,15 +227,6 @@ function expand(
     return fresh;
   });
   return known ? items : null;
-}
-
-function destinationsOf(target: Target, services: ServiceTable): Destination[] | null {
-  const { port } = target;
-  const weight = target.weight === undefined ? undefined : { weight: target.weight };
-  if (target.kind === "address") return [{ address: target.address, port, ...weight }];
-  const service = services.get(target.service);
-  if (service === undefined) return null;
-  return service.addresses.map((address) => ({ address, port, service: service.name, ...weight }));
 }
 
 /** An order and shares at once would mean neither. */
@@ -300,6 +307,7 @@ function checkFamilies(
   items: readonly (readonly Destination[])[],
   report: Report,
 ): boolean {
+  if (on.length + from.length === 0) return true;
   const inOn = familiesOf(on);
   const families = inOn.filter((family) => familiesOf(from).includes(family));
   const [only, second] = families;
@@ -340,8 +348,10 @@ function checkFamilies(
 }
 
 /** Of packets that match these prefixes; no prefixes match all. */
-function familiesOf(prefixes: readonly Prefix[]): Family[] {
-  if (prefixes.length === 0) return [4, 6];
+function familiesOf(prefixes: readonly Prefix[]): readonly Family[] {
+  const [only] = prefixes;
+  if (only === undefined) return [4, 6];
+  if (prefixes.length === 1) return [familyOf(only)];
   return ([4, 6] as const).filter((family) => prefixes.some((one) => familyOf(one) === family));
 }
 

@@ -105,11 +105,20 @@ function readInterface(value: unknown): string | null {
   return parsed.ok ? parsed.name : null;
 }
 
+/** Texts that were read lately: most mappings of a file lead to the same few places. */
+const targets = new Map<string, Target>();
+const TARGETS_KEPT = 1000;
+
 function readTarget(value: unknown): Target | null {
   if (isPlain(value)) return readWeighted(value);
   if (typeof value !== "string") return null;
+  const known = targets.get(value);
+  if (known !== undefined) return known;
   const parsed = parseDestination(value);
-  return parsed.ok ? parsed.target : null;
+  if (!parsed.ok) return null;
+  if (targets.size >= TARGETS_KEPT) targets.clear();
+  targets.set(value, parsed.target);
+  return parsed.target;
 }
 
 function readWeighted(raw: Plain): Target | null {

@@ -98,9 +98,14 @@ async function isFolder(path: string, options: InputOptions): Promise<boolean> {
   return (await patiently(path, options, () => stat(path))).isDirectory();
 }
 
+/** Of the files in a folder, those that are read. */
+export function isConfigurationName(name: string): boolean {
+  return /^[^.].*\.(?:yaml|yml|json|ndjson)$/s.test(name);
+}
+
 async function listFolder(path: string, options: InputOptions): Promise<string[]> {
   const names = (await patiently(path, options, () => readdir(path)))
-    .filter((name) => /^[^.].*\.(?:yaml|yml|json|ndjson)$/s.test(name))
+    .filter(isConfigurationName)
     .toSorted();
   if (names.length === 0) {
     throw new Unreadable(

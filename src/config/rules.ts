@@ -121,17 +121,19 @@ function collectMappings(
   const names = new NameTable((index) => mappings.at(index));
   for (const { source, mappings: entries } of documents) {
     beginStep(`checking ${source.name}`);
+    let at = 0;
+    const report: Report = (severity, spot, message, hint) => {
+      const place = itemPath(source, ["mappings", at, spot.key], spot.index);
+      add(problems, source, place, message, hint, "value", severity);
+    };
     for (let index = 0; index < entries.length; index++) {
       if (index % TOLD_EVERY === 0) tellShare(index, entries.length);
       const entry = entries.at(index);
       if (entry === null || entry === undefined) continue;
+      at = index;
       const path = ["mappings", index];
       const { line, column } = source.place(path);
       const origin: Origin = { file: source.name, line, column };
-      const report: Report = (severity, spot, message, hint) => {
-        const place = itemPath(source, [...path, spot.key], spot.index);
-        add(problems, source, place, message, hint, "value", severity);
-      };
       for (const mapping of buildMappings(toEntry(entry), services, origin, report)) {
         const earlier = names.put(mapping, mappings.length);
         if (earlier === undefined) mappings.push(mapping);

@@ -5,6 +5,7 @@
  */
 import { promises, watch, type FSWatcher } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { isConfigurationName } from "../config/read.js";
 import { nodeErrno } from "../errors.js";
 import { withPatience } from "../patience.js";
 
@@ -152,12 +153,12 @@ async function foldersToWatch(file: string): Promise<Folder[]> {
   return folders;
 }
 
-/** Differs whenever the content may differ: a file's identity, size and times, or those of all files in a folder. */
+/** Differs whenever the content may differ: a file's identity, size and times, or those of all files of a folder that are read. */
 async function fingerprint(path: string): Promise<string> {
   const stat = await orNull(promises.stat(path, { bigint: true }));
   if (stat === null) return "absent";
   if (!stat.isDirectory()) return stamp(stat);
-  const names = (await orNull(promises.readdir(path))) ?? [];
+  const names = ((await orNull(promises.readdir(path))) ?? []).filter(isConfigurationName);
   const stamps: string[] = [];
   for (const name of names.sort()) {
     const entry = await orNull(promises.stat(join(path, name), { bigint: true }));

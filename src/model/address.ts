@@ -82,7 +82,14 @@ export function prefixAddress(prefix: Prefix): Address {
 
 /** Whether the address lies in the prefix. An address of the other family never does, not even in ::/0. */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
-  if (familyOf(prefix) !== familyOf(address)) return false;
+  const family = familyOf(prefix);
+  if (family !== familyOf(address)) return false;
+  if (family === 4) {
+    // As numbers, which allocates nothing; a shift by 32 bits would be none.
+    const other = 32 - prefixLength(prefix);
+    const differs = ipv4Number(prefix) ^ readIpv4(address, address.length);
+    return other === 32 || differs >>> other === 0;
+  }
   const { bytes, length } = prefixBits(prefix);
   return commonBits(bytes, addressBytes(address)) >= length;
 }

@@ -245,6 +245,9 @@ export class MappingColumnsBuilder {
     files: new Once<string>(),
   };
 
+  #lastTo: readonly Destination[] | undefined;
+  #lastToIndex = 0;
+
   get length(): number {
     return this.#traits.length;
   }
@@ -267,12 +270,21 @@ export class MappingColumnsBuilder {
     this.#conditions.push(
       isConditional ? this.#lists.conditions.put(JSON.stringify(conditions), conditions) + 1 : 0,
     );
-    this.#to.push(this.#lists.to.put(keyOf(to), to, canonical));
+    this.#to.push(this.#toIndex(to));
     if (!asMatch) this.#names.append(encoder.encode(name));
     this.#nameEnd.push(this.#names.length);
     this.#file.push(this.#lists.files.put(origin.file, origin.file));
     this.#line.push(origin.line);
     this.#column.push(origin.column);
+  }
+
+  /** The very list, one after the other, is known without a look at it. */
+  #toIndex(to: readonly Destination[]): number {
+    if (to !== this.#lastTo) {
+      this.#lastTo = to;
+      this.#lastToIndex = this.#lists.to.put(keyOf(to), to, canonical);
+    }
+    return this.#lastToIndex;
   }
 
   #pushPorts(ports: readonly PortRange[]): void {

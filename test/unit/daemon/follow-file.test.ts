@@ -154,4 +154,17 @@ describe("a folder", () => {
     unlinkSync(join(parts, "10-a.yaml"));
     await noticed(3);
   });
+
+  test("is not another one by files that are not read", async () => {
+    const parts = join(folder, "conf.d");
+    mkdirSync(parts);
+    await follow(parts);
+    for (const name of ["trace.log", ".10-a.yaml.swp", "10-a.yaml~"]) {
+      writeFileSync(join(parts, name), "x");
+    }
+    await rest();
+    expect(changes.times).toEqual([]);
+    writeFileSync(join(parts, "10-a.yaml"), "a");
+    await noticed(1);
+  });
 });
