@@ -9,6 +9,7 @@ import {
   type Prefix,
   addressBytes,
   familyOf,
+  ipv4Number,
   prefixLength,
 } from "../model/address.js";
 import {
@@ -28,9 +29,10 @@ import { type Candidate, candidates } from "../model/candidates.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "../model/columns.js";
+import { HostTable, Hosts, mappedBytes } from "./hosts.js";
 import { type Entry, Unit, entriesOf } from "./entries.js";
 import { type Origins, findOrigins } from "./origins.js";
-import { Reach, describeHidden } from "./reach.js";
+import { Reach, describeHidden, isFilledByHosts } from "./reach.js";
 import {
   type Compiled,
   type CompiledClass,
@@ -63,7 +65,11 @@ const TIES = 1000;
 /** Units with the same ports. */
 interface UnitSet {
   readonly ports: readonly PortRange[];
+  /** How many ports. */
+  readonly size: number;
   readonly units: Unit[];
+  /** Those that are no units: with all of these ports and no others. */
+  readonly hosts: Hosts;
 }
 
 /** What a list of destinations comes to, for the mappings that have it. */
@@ -232,7 +238,7 @@ class Compiler {
       const key = isOne ? range.first * 65_536 + range.last : formatPorts(ports);
       let set = sets.get(key);
       if (set === undefined) {
-        set = { ports, units: [] };
+        set = { ports, size: countPorts(ports), units: [], hosts: new Hosts() };
         sets.set(key, set);
       }
       return set;
@@ -246,7 +252,7 @@ class Compiler {
       this.#compileClass(
         protocol,
         ranges,
-        covering.map((index) => list[index]?.units ?? []),
+        covering.flatMap((index) => list[index] ?? []),
       );
     }
   }
@@ -277,8 +283,10 @@ class Compiler {
         set.ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
       const first = this.#runsOf(led, protocol, only ?? 0, index);
       const rule = this.#pushRule(index, first, led.counts);
+      const host = size === set.size ? this.#mappings.ipv4HostAt(index) : -1;
+      if (host >= 0) set.hosts.push(host, index, rule);
       // The set's own list of ports: a million equal ones would be felt.
-      set.units.push(new Unit(this.#mappings, { index, size, ports: set.ports, rule }));
+      else set.units.push(new Unit(this.#mappings, { index, size, ports: set.ports, rule }));
     };
     if (!split) {
       add(setOf(ports));
@@ -392,23 +400,19 @@ class Compiler {
     );
   }
 
-  #compileClass(
-    protocol: Protocol,
-    ranges: readonly PortRange[],
-    lists: readonly (readonly Unit[])[],
-  ): void {
+  #compileClass(protocol: Protocol, ranges: readonly PortRange[], sets: readonly UnitSet[]): void {
     /** A mapping for all addresses is one for 0.0.0.0/0 and ::/0. */
     const units = new Map<Prefix, Unit | Unit[]>();
-    for (const list of lists) {
-      for (const unit of list) {
-        for (const prefix of unit.prefixes) {
-          const known = units.get(prefix);
-          if (known === undefined) units.set(prefix, unit);
-          else if (Array.isArray(known)) known.push(unit);
-          else units.set(prefix, [known, unit]);
-        }
+    const put = (unit: Unit): void => {
+      for (const prefix of unit.prefixes) {
+        const known = units.get(prefix);
+        if (known === undefined) units.set(prefix, unit);
+        else if (Array.isArray(known)) known.push(unit);
+        else units.set(prefix, [known, unit]);
       }
-    }
+    };
+    for (const set of sets) for (const unit of set.units) put(unit);
+    const alone = this.#hostsAlone(sets, units.keys(), put);
     for (const [prefix, here] of units) {
       if (Array.isArray(here)) this.#refuseTies(entriesOf(here, prefix), prefix);
     }
@@ -417,6 +421,12 @@ class Compiler {
     const chains = new ClassChains(units, this.#chainTables);
     const fallback: Record<Family, number> = { 4: 0, 6: 0 };
     const before = { exact: this.#exact.count, prefixes: this.#prefixes.count };
+    const address = new Uint8Array(16);
+    for (let i = 0; i < alone.count; i++) {
+      mappedBytes(alone.addresses.at(i), address);
+      this.#exact.pushBits(number, { ipv6: false, address, length: 128 }, alone.rules.at(i));
+      this.#reach.reach(alone.indexes.at(i));
+    }
     for (const [prefix, here] of units) {
       // Nearly all: no chain.
       const isAlone = !Array.isArray(here) && here.isUnconditional;
@@ -434,17 +444,54 @@ class Compiler {
       hasPrefix: this.#prefixes.count > before.prefixes,
       asks: chains.asks,
     });
-    this.#refuseLimits(ranges, lists, chains.longest);
+    this.#refuseLimits(ranges, sets, chains.longest);
   }
 
-  #refuseLimits(
-    ranges: readonly PortRange[],
-    lists: readonly (readonly Unit[])[],
-    longest: number,
-  ): void {
+  /** Hosts that share their address with nobody in this class. The others are `put` as units, beside those whose prefixes are `taken`. */
+  #hostsAlone(sets: readonly UnitSet[], taken: Iterable<Prefix>, put: (unit: Unit) => void): Hosts {
+    const total = sets.reduce((sum, { hosts }) => sum + hosts.count, 0);
+    const alone = new Hosts();
+    if (total === 0) return alone;
+    const table = new HostTable(total);
+    const others = new Set<number>();
+    let mayFill = false;
+    for (const prefix of taken) {
+      mayFill ||= isFilledByHosts(prefix);
+      if (levelOf(prefix) === "exact" && familyOf(prefix) === 4) others.add(ipv4Number(prefix));
+    }
+    if (!mayFill) {
+      for (const { hosts } of sets) {
+        for (let i = 0; i < hosts.count; i++) {
+          const address = hosts.addresses.at(i);
+          if (table.put(address, i) !== undefined) others.add(address);
+        }
+      }
+    }
+    for (const set of sets) {
+      const { hosts } = set;
+      for (let i = 0; i < hosts.count; i++) {
+        const address = hosts.addresses.at(i);
+        if (mayFill || (others.size > 0 && others.has(address))) put(this.#unitOf(set, i));
+        else alone.push(address, hosts.indexes.at(i), hosts.rules.at(i));
+      }
+    }
+    return alone;
+  }
+
+  /** Of a set's host. */
+  #unitOf({ size, ports, hosts }: UnitSet, host: number): Unit {
+    const [index, rule] = [hosts.indexes.at(host), hosts.rules.at(host)];
+    return new Unit(this.#mappings, { index, size, ports, rule });
+  }
+
+  #refuseLimits(ranges: readonly PortRange[], sets: readonly UnitSet[], longest: number): void {
     const { entries, steps } = this.#limits;
     const { sources } = this.#chainTables;
-    const first = lists.find((list) => list.length > 0)?.[0];
+    const examples = sets.flatMap((set) => {
+      const host = set.hosts.count > 0 ? [this.#unitOf(set, 0)] : [];
+      return [...set.units.slice(0, 1), ...host];
+    });
+    const [first] = examples;
     if (longest > steps && first !== undefined) {
       this.#problem(
         first.mapping,
@@ -455,9 +502,11 @@ class Compiler {
     const used = this.#exact.count + this.#prefixes.count + sources.count;
     if (used <= entries) return;
     // The widest set of ports is what is repeated.
-    const widest = lists
-      .flat()
-      .reduce((most, unit) => (most === undefined || unit.size > most.size ? unit : most), first);
+    const units = [...sets.flatMap((set) => set.units), ...examples];
+    const widest = units.reduce(
+      (most, unit) => (most === undefined || unit.size > most.size ? unit : most),
+      first,
+    );
     const wide = this.#mappings.filter(
       (mapping) => widest !== undefined && countPorts(mapping.ports) === widest.size,
     ).length;
@@ -469,7 +518,7 @@ class Compiler {
         column: widest?.mapping.origin.column ?? 0,
         path: widest === undefined ? "mappings" : `mapping ${widest.mapping.name}`,
         message: `the mappings need more than ${entries} table entries: one for each prefix of on or from and each set of ports that overlaps others${
-          lists.length > 1
+          sets.length > 1
             ? `; ${wide} mappings have ${widest?.size ?? 0} ports, and are repeated for each smaller set inside`
             : ""
         }`,

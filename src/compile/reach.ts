@@ -33,11 +33,16 @@ export class Reach {
           for (const hider of full) this.#hide(unit.index, hider);
         }
       } else if ("rule" in here) {
-        this.#reached[here.index] = 1;
+        this.reach(here.index);
       } else {
         this.#lookAt(entriesOf(here, prefix));
       }
     }
+  }
+
+  /** A mapping that is alone with its prefix. */
+  reach(index: number): void {
+    this.#reached[index] = 1;
   }
 
   /** Entries of one prefix, in their order. */
@@ -83,6 +88,12 @@ function coveredBy(
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** Whole IPv4 addresses may fill it up. */
+export function isFilledByHosts(prefix: Prefix): boolean {
+  const length = prefixLength(prefix);
+  return familyOf(prefix) === 4 && length < 32 && length >= 32 - BITS;
 }
 
 /** Prefixes that longer ones fill up, with the mappings of those; undefined when there can be none. */

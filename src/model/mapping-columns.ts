@@ -161,6 +161,11 @@ export class MappingColumns extends LazyMappings {
     return ((this.column("traits")[index] ?? 0) & UDP) === 0 ? "tcp" : "udp";
   }
 
+  ipv4HostAt(index: number): number {
+    const isHost = this.column("onKind")[index] === ON_IPV4 + 32 && !this.isConditionalAt(index);
+    return isHost ? (this.column("on")[index] ?? -1) : -1;
+  }
+
   leadsLikeOneBefore(index: number): boolean {
     const [traits, ports, to] = [this.column("traits"), this.column("ports"), this.column("to")];
     return (

@@ -69,6 +69,9 @@ export abstract class LazyMappings implements Mappings {
     return mapping !== undefined && isConditional(mapping);
   }
 
+  /** The address (host byte order) when `on` is one whole IPv4 address and there are no conditions; else -1, or when nobody looked. */
+  abstract ipv4HostAt(index: number): number;
+
   /** True: protocol, ports and destinations are those of the mapping before it. False may only mean that this was not looked at. */
   abstract leadsLikeOneBefore(index: number): boolean;
 
@@ -162,6 +165,10 @@ class Listed extends LazyMappings {
   leadsLikeOneBefore(): boolean {
     return false;
   }
+
+  ipv4HostAt(): number {
+    return -1;
+  }
 }
 
 /** The very list when it is one already. */
@@ -197,6 +204,11 @@ class Joined extends LazyMappings {
   override nameAt(index: number): string {
     const [part, own] = this.#part(index);
     return part.nameAt(own);
+  }
+
+  ipv4HostAt(index: number): number {
+    const [part, own] = this.#part(index);
+    return part.ipv4HostAt(own);
   }
 
   leadsLikeOneBefore(index: number): boolean {
