@@ -53,6 +53,9 @@ class FilledLines {
   /** Of the line's first value, or of what stands at the path inside it. */
   place(index: number, path: Path, of: "key" | "value"): Place {
     const line = this.#numbers.at(index);
+    if (path.length === 0 && this.#text.charCodeAt(this.offset(index)) === OPEN) {
+      return { line, column: 1 };
+    }
     const content = this.content(index);
     if (path.length === 0) return { line, column: 1 + (/^[ \t]*/.exec(content)?.[0].length ?? 0) };
     const { source } = readJson("", content);

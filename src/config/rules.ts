@@ -118,7 +118,9 @@ function collectMappings(
   problems: Problems,
 ): MappingColumns {
   const mappings = new MappingColumnsBuilder();
-  const names = new NameTable((index) => mappings.at(index));
+  const expected = documents.reduce((sum, document) => sum + document.mappings.length, 0);
+  mappings.reserve(expected);
+  const names = new NameTable((index) => mappings.at(index), expected);
   for (const { source, mappings: entries } of documents) {
     beginStep(`checking ${source.name}`);
     let at = 0;
@@ -136,7 +138,7 @@ function collectMappings(
       const origin: Origin = { file: source.name, line, column };
       for (const mapping of buildMappings(toEntry(entry), services, origin, report)) {
         const earlier = names.put(mapping, mappings.length);
-        if (earlier === undefined) mappings.push(mapping);
+        if (earlier === undefined) mappings.push(mapping, entry.name === undefined);
         else reportTaken(mapping, mappings.at(earlier), entry, path, source, problems);
       }
     }

@@ -45,7 +45,8 @@ export async function loadDesired(
   { path, mappings: texts }: Source,
   { inForce, ...options }: LoadOptions = {},
 ): Promise<Desired> {
-  const build = buildDigest();
+  // Who does not ask what is in force keeps nothing either.
+  const build = inForce === undefined ? null : buildDigest();
   const before = build === null ? null : ((await inForce?.()) ?? null);
   const ephemeral = ephemeralPorts();
   const digestOf = (source: string | null, files: readonly DigestedFile[]): string | null =>
@@ -70,7 +71,7 @@ export async function loadDesired(
   const read = path === null ? noFile : await readFrom(path, options);
   const source = path === null || !read.again ? null : resolve(path);
   const files =
-    read.problems.length > 0
+    build === null || read.problems.length > 0
       ? null
       : read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(bytes) }));
   const found = files && (await known(source, files));

@@ -134,7 +134,7 @@ export function placesBefore(before: Mappings, after: Mappings): Int32Array {
       continue;
     }
     if (table === undefined) {
-      table = new NameTable((place) => named(old, place));
+      table = new NameTable((place) => named(old, place), old.length);
       for (let place = 0; place < old.length; place++) table.put(named(old, place), place);
     }
     places[index] = table.find(mapping) ?? -1;

@@ -23,6 +23,11 @@ class Column<Kind extends Numbers> {
     return this.#length++;
   }
 
+  /** Makes room for so many in all: each growth later copies what is there into fresh memory. */
+  reserve(total: number): void {
+    this.#reserve(total - this.#length);
+  }
+
   append(values: Uint8Array): void {
     this.#reserve(values.length);
     this.#values.set(values, this.#length);

@@ -257,12 +257,26 @@ export class MappingColumnsBuilder {
     return this.#traits.length;
   }
 
-  push(mapping: Mapping): void {
+  /** Room for so many mappings; there may be more. */
+  reserve(total: number): void {
+    for (const column of [
+      ...[this.#traits, this.#ports, this.#onKind, this.#on, this.#conditions, this.#to],
+      ...[this.#nameEnd, this.#file, this.#line, this.#column],
+    ]) {
+      column.reserve(total);
+    }
+  }
+
+  /** `isDerived`: the name is known to be one that config/name.ts has derived. */
+  push(mapping: Mapping, isDerived = false): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
     const isConditional = from !== undefined || interfaces !== undefined;
-    // Names that were given have no colon. With conditions the text is long, and seldom alike.
-    const asMatch =
-      !isConditional && name.includes(":") && name === matchText(protocol, ports, on, [], []);
+    // Names that were given have no colon, and derived ones that were shortened a tilde, which no port or prefix has. With conditions
+    // the text is long, and seldom alike.
+    const isMatchText = isDerived
+      ? !name.includes("~")
+      : name.includes(":") && name === matchText(protocol, ports, on, [], []);
+    const asMatch = !isConditional && isMatchText;
     this.#traits.push(
       (protocol === "udp" ? UDP : 0) |
         (existings.indexOf(existing) << 1) |

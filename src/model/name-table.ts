@@ -16,11 +16,14 @@ export class NameTable {
   /** What has the index; asked for when two hashes are equal. */
   readonly #at: (index: number) => Named | undefined;
   /** Index and 1, and the hash; 0: free. Open addressing. */
-  #places = new Uint32Array(2 * 1024);
+  #places: Uint32Array;
   #count = 0;
 
-  constructor(at: (index: number) => Named | undefined) {
+  /** `expected`: how many are likely to be put. */
+  constructor(at: (index: number) => Named | undefined, expected = 0) {
     this.#at = at;
+    const places = Math.max(1024, 2 ** (Math.ceil(Math.log2(expected + 1)) + 1));
+    this.#places = new Uint32Array(2 * places);
   }
 
   /** Of the one with the same name and protocol. Undefined: there was none, and `index` has it from now on. */
@@ -56,7 +59,7 @@ export class NameTable {
 
   #grow(): void {
     const before = this.#places;
-    const places = new Uint32Array(before.length * 4);
+    const places = new Uint32Array(before.length * 2);
     for (let at = 0; at < before.length; at += 2) {
       if (before[at] === 0) continue;
       let place = ((before[at + 1] ?? 0) * 2) % places.length;

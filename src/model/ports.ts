@@ -32,7 +32,10 @@ export function portsContain(ranges: readonly PortRange[], port: number): boolea
 
 /** `80,443`, `8000-8099`, `*` for all; the inverse of `parsePorts`. */
 export function formatPorts(ranges: readonly PortRange[]): string {
-  return ranges.map(formatRange).join(",");
+  const [only] = ranges;
+  return only !== undefined && ranges.length === 1
+    ? formatRange(only)
+    : ranges.map(formatRange).join(",");
 }
 
 function formatRange({ first, last }: PortRange): string {
