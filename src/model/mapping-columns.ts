@@ -259,10 +259,9 @@ export class MappingColumnsBuilder {
 
   /** Room for so many mappings; there may be more. */
   reserve(total: number): void {
-    for (const column of [
-      ...[this.#traits, this.#ports, this.#onKind, this.#on, this.#conditions, this.#to],
-      ...[this.#nameEnd, this.#file, this.#line, this.#column],
-    ]) {
+    for (const column of [this.#traits, this.#onKind]) column.reserve(total);
+    for (const column of [this.#ports, this.#on, this.#conditions, this.#to]) column.reserve(total);
+    for (const column of [this.#nameEnd, this.#file, this.#line, this.#column]) {
       column.reserve(total);
     }
   }
