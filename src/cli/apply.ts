@@ -32,7 +32,7 @@ export async function apply(
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
   await withDataPlaneAfter(
-    (inForce) => loadWanted(options, mappings, inForce),
+    (kept) => loadWanted(options, mappings, kept),
     async (dataPlane, { source, given, file, warnings, text }) => {
       const change = { kind: "apply", source, given, file } as const;
       if (options.dryRun === true) {

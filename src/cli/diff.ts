@@ -15,7 +15,7 @@ export async function diff(
   mappings: readonly string[],
 ): Promise<ExitStatus> {
   const { desired, before } = await withDataPlaneAfter(
-    (inForce) => loadWanted(options, mappings, inForce),
+    (kept) => loadWanted(options, mappings, kept),
     (dataPlane, read) => ({ desired: read, before: dataPlane.inForce()?.rules ?? emptyRules }),
   );
   const after = rulesAfter(before, { kind: "apply", ...desired });

@@ -11,12 +11,12 @@ export interface SourceOptions {
 export async function loadWanted(
   { file }: SourceOptions,
   mappings: readonly string[],
-  inForce?: LoadOptions["inForce"],
+  kept?: LoadOptions["kept"],
 ): Promise<Desired> {
   if (file === undefined && mappings.length === 0) {
     throw new IlmError("USAGE", "neither a file nor a mapping was given", {
       remedy: "Write `-f FILE`, or a mapping such as tcp:8080=127.0.1.10:80.",
     });
   }
-  return loadDesired({ path: file ?? null, mappings }, { inForce });
+  return loadDesired({ path: file ?? null, mappings }, { kept });
 }

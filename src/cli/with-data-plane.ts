@@ -1,6 +1,5 @@
 /** Opens the data plane for the length of one piece of work. */
-import { inForceText, type InForceText } from "../daemon/in-force.js";
-import type { DataPlane, InForce } from "../dataplane/types.js";
+import type { DataPlane, InForce, KeptText } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { beginStep } from "../progress.js";
 
@@ -24,7 +23,7 @@ async function open(): Promise<DataPlane> {
  * ask what is in force all the same, and gets null where that cannot be seen. `work` then throws why.
  */
 export async function withDataPlaneAfter<Read, T>(
-  read: (inForce: () => Promise<InForceText | null>) => Promise<Read>,
+  read: (kept: () => Promise<KeptText | null>) => Promise<Read>,
   work: (dataPlane: DataPlane, read: Read) => T | Promise<T>,
 ): Promise<T> {
   let dataPlane: DataPlane | undefined;
@@ -32,7 +31,7 @@ export async function withDataPlaneAfter<Read, T>(
     const done = await read(async () => {
       try {
         dataPlane = await open();
-        return inForceText(dataPlane);
+        return dataPlane.keptText();
       } catch (error) {
         if (error instanceof IlmError) return null;
         throw error;

@@ -1,5 +1,6 @@
 /** What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule set. */
 import { resolve } from "node:path";
+import type { KeptText } from "../dataplane/types.js";
 import { configurationError, type Problem } from "../errors.js";
 import { emptyRules, mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
 import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/input.js";
@@ -10,9 +11,8 @@ import { toColumns } from "../model/mapping-columns.js";
 import { joinMappings, type Mappings } from "../model/mappings.js";
 import { beginStep } from "../progress.js";
 import { buildDigest } from "../version.js";
-import type { InForceText } from "./in-force.js";
-import { warnOfHost } from "./host-warnings.js";
-import { digestOfText, formatKnownText, warningsOfKnown, type DigestedFile } from "./known-text.js";
+import { warnOfHost, type HostWarnings } from "./host-warnings.js";
+import { digestOfText, formatKnownText, warningsOfKnown } from "./known-text.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
 export interface Source {
@@ -33,8 +33,8 @@ export interface Desired {
 }
 
 export interface LoadOptions extends InputOptions {
-  /** Asked when the files are read: what they say may be in force already. Null: nothing is. */
-  readonly inForce?: (() => InForceText | null | Promise<InForceText | null>) | undefined;
+  /** Gives what is kept of the text of the rules in force, which may be the text that is read; null: nothing. */
+  readonly kept?: (() => KeptText | null | Promise<KeptText | null>) | undefined;
 }
 
 /**
@@ -42,41 +42,64 @@ export interface LoadOptions extends InputOptions {
  * read but its bytes, and `file` is the very object. Throws CONFIGURATION with every problem, and UNAVAILABLE.
  */
 export async function loadDesired(
-  { path, mappings: texts }: Source,
-  { inForce, ...options }: LoadOptions = {},
+  { path, mappings: given }: Source,
+  { kept: ask, ...options }: LoadOptions = {},
 ): Promise<Desired> {
-  // Who does not ask what is in force keeps nothing either.
-  const build = inForce === undefined ? null : buildDigest();
-  const before = build === null ? null : ((await inForce?.()) ?? null);
-  const ephemeral = ephemeralPorts();
-  const digestOf = (source: string | null, files: readonly DigestedFile[]): string | null =>
-    build === null ? null : digestOfText({ source, files, given: texts, build, ephemeral });
-  const known = async (
-    source: string | null,
-    files: readonly DigestedFile[],
-  ): Promise<Desired | null> => {
-    const digest = digestOf(source, files);
-    if (digest === null || before === null) return null;
-    const names = files.map(({ name }) => name);
-    const warnings = await warningsOfKnown(before.text, digest, names);
-    const given = source === null && path !== null ? [] : texts;
-    return warnings && { source, given, file: before.file, warnings, text: null };
-  };
+  // Who does not ask what is kept keeps nothing either.
+  const build = ask === undefined ? null : buildDigest();
+  const surroundings = build === null ? null : { given, build, ephemeral: ephemeralPorts() };
+  const kept = surroundings === null ? null : ((await ask?.()) ?? null);
   beginStep("reading the files");
-  if (path !== null && before !== null) {
+  if (path !== null && surroundings !== null && kept !== null) {
     const large = await digestLargeFile(path, options);
-    const found = large && (await known(resolve(path), [{ name: path, ...large }]));
-    if (found !== null) return found;
+    if (large !== null) {
+      const source = resolve(path);
+      const files = [{ name: path, ...large }];
+      const warnings = await warningsOfKept(kept, digestOfText(surroundings, source, files), [
+        path,
+      ]);
+      if (warnings !== null) return { source, given, file: kept.file, warnings, text: null };
+    }
   }
   const read = path === null ? noFile : await readFrom(path, options);
   const source = path === null || !read.again ? null : resolve(path);
-  const files =
-    build === null || read.problems.length > 0
-      ? null
-      : read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(bytes) }));
-  const found = files && (await known(source, files));
-  if (found !== null) return found;
-  const { ruleSet, warnings: doubts } = path === null ? noRules : await understandFiles(read);
+  const again = { source, given: read.again ? given : [] };
+  let digest: string | null = null;
+  if (surroundings !== null && read.problems.length === 0) {
+    const files = read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(bytes) }));
+    digest = digestOfText(surroundings, source, files);
+    const warnings = await warningsOfKept(kept, digest, read.names);
+    if (kept !== null && warnings !== null) {
+      return { ...again, file: kept.file, warnings, text: null };
+    }
+  }
+  const { file, host, warnings } = await understandAll(path === null ? null : read, source, given);
+  const text = digest && formatKnownText(digest, read.names, { ...host, warnings });
+  return { ...again, file, warnings, text };
+}
+
+async function warningsOfKept(
+  kept: KeptText | null,
+  digest: string,
+  names: readonly string[],
+): Promise<readonly Problem[] | null> {
+  return kept && (await warningsOfKnown(kept.text, digest, names));
+}
+
+interface Understood {
+  readonly file: RuleSet;
+  readonly host: HostWarnings;
+  /** All of them. */
+  readonly warnings: readonly Problem[];
+}
+
+/** What files (null: there are none) and arguments say together. Throws CONFIGURATION with every problem. */
+async function understandAll(
+  read: ReadResult | null,
+  source: string | null,
+  texts: readonly string[],
+): Promise<Understood> {
+  const { ruleSet, warnings: doubts } = read === null ? noRules : await understandFiles(read);
   const given = await readArguments(texts, ruleSet);
   refuseSameName(ruleSet.mappings, given);
   const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, given)) };
@@ -86,9 +109,7 @@ export async function loadDesired(
   const problems = checkRules({ ...emptyRules, source, file });
   const warnings = [...doubts, ...host.warnings, ...problems];
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(warnings);
-  const digest = files && digestOf(source, files);
-  const text = digest && formatKnownText(digest, read.names, { ...host, warnings });
-  return { source, given: read.again ? texts : [], file, warnings, text };
+  return { file, host, warnings };
 }
 
 const noFile: ReadResult = { files: [], names: [], problems: [], again: true };

@@ -1,6 +1,5 @@
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
-import type { RuleSet } from "../model/mapping.js";
 
 /**
  * What is in force, for whoever is about to change it: what another version of ilm made cannot be read, and is replaced as a
@@ -13,16 +12,4 @@ export function replaceableInForce(dataPlane: DataPlane): InForce | null {
     if (error instanceof IlmError && error.code === "INCOMPATIBLE") return null;
     throw error;
   }
-}
-
-/** Rules in force, and what is kept of the text that they were read from; null: nothing. */
-export interface InForceText {
-  readonly file: RuleSet;
-  readonly text: string;
-}
-
-export function inForceText(dataPlane: DataPlane): InForceText | null {
-  const text = dataPlane.keptText();
-  const rules = text === null ? undefined : dataPlane.inForce()?.rules;
-  return text === null || rules === undefined ? null : { file: rules.file, text };
 }

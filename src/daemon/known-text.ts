@@ -28,10 +28,8 @@ export interface DigestedFile extends InputDigest {
   readonly name: string;
 }
 
-/** All that rules and their warnings depend on, but for the host's addresses. */
-export interface TextToDigest {
-  readonly source: string | null;
-  readonly files: readonly DigestedFile[];
+/** What rules and their warnings depend on beside the files, but for the host's addresses. */
+export interface Surroundings {
   /** Mappings given beside the files. */
   readonly given: readonly string[];
   /** Of ilm, as buildDigest has it. */
@@ -40,8 +38,12 @@ export interface TextToDigest {
   readonly ephemeral: EphemeralPorts | undefined;
 }
 
-/** SHA-256 in hexadecimal. */
-export function digestOfText({ source, files, given, build, ephemeral }: TextToDigest): string {
+/** SHA-256 in hexadecimal. `source`: the path by which the files are read again. */
+export function digestOfText(
+  { given, build, ephemeral }: Surroundings,
+  source: string | null,
+  files: readonly DigestedFile[],
+): string {
   const named = files.map(({ name, length, digest }) => [resolve(name), length, digest]);
   const text = JSON.stringify({ build, source, given, ephemeral, named });
   return createHash("sha256").update(text).digest("hex");

@@ -2,7 +2,7 @@
  * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal, the API, the clock - goes
  * through one queue, so that no two changes overlap and each starts from what the one before it left.
  */
-import { inForceText, replaceableInForce } from "./in-force.js";
+import { replaceableInForce } from "./in-force.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
 import { type Rules } from "../model/mapping.js";
@@ -34,7 +34,7 @@ export interface ReconcilerOptions extends ApplyOptions {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
   /** Reads the file and the arguments anew. */
-  readonly load: (source: Source, options: Pick<LoadOptions, "inForce">) => Promise<Desired>;
+  readonly load: (source: Source, options: Pick<LoadOptions, "kept">) => Promise<Desired>;
   /** What to follow at first. */
   readonly source: Source;
   /** Told whenever the file to follow is another one. */
@@ -238,7 +238,7 @@ export class Reconciler {
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
     const { source, given, file, warnings, text } = await load(this.#source, {
-      inForce: () => inForceText(dataPlane),
+      kept: () => dataPlane.keptText(),
     });
     for (const warning of warnings) log.log("warning", formatProblem(warning));
     const change = { kind: "apply", source, given, file } as const;

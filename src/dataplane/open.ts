@@ -108,6 +108,7 @@ import {
   type FlowCount,
   type FollowOptions,
   type InForce,
+  type KeptText,
   type Missing,
   type Overtaken,
 } from "./types.js";
@@ -366,8 +367,13 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
-  keptText(): string | null {
-    return this.#ownReadable()?.generation.text() ?? null;
+  keptText(): KeptText | null {
+    const loaded = this.#ownReadable();
+    const text = loaded?.generation.text() ?? null;
+    // Of the same generation: another process may put the next in force at this moment.
+    return loaded === undefined || text === null
+      ? null
+      : { file: loaded.description.rules.file, text };
   }
 
   keepText(rules: Rules, text: string): void {

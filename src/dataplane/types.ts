@@ -3,7 +3,7 @@ import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import type { Engine, Rules } from "../model/mapping.js";
+import type { Engine, RuleSet, Rules } from "../model/mapping.js";
 
 export type EngineInForce = Exclude<Engine, "auto">;
 
@@ -32,6 +32,12 @@ export interface InForce {
    * looked at. Null: this version made it.
    */
   readonly earlierFormat: number | null;
+}
+
+/** The file's part of the rules in force, and what is kept about the text that it was read from. */
+export interface KeptText {
+  readonly file: RuleSet;
+  readonly text: string;
 }
 
 export interface ApplyOptions {
@@ -132,7 +138,7 @@ export interface DataPlane {
   /** Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer version's, not whole, or not to be found. */
   inForce(): InForce | null;
   /** What `keepText` keeps. Null: nothing is kept, or nothing of this version is in force. */
-  keptText(): string | null;
+  keptText(): KeptText | null;
   /**
    * Keeps something about the text that the file's part of the rules was read from, as long as that part is in force; not when another
    * one is. No lock is needed. What is longer than some 16,000 bytes is not kept.

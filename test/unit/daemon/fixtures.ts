@@ -6,6 +6,7 @@ import type {
   Faults,
   FlowCount,
   InForce,
+  KeptText,
 } from "../../../src/dataplane/types.js";
 import { SummedCounters } from "../../../src/dataplane/counting.js";
 import { digestOfFile } from "../../../src/dataplane/description.js";
@@ -171,8 +172,9 @@ export class FakeDataPlane implements DataPlane {
   /** What is kept of the text of the rules in force. */
   text: string | null = null;
 
-  keptText(): string | null {
-    return this.#inForce === null ? null : this.text;
+  keptText(): KeptText | null {
+    const file = this.#inForce?.rules.file;
+    return file === undefined || this.text === null ? null : { file, text: this.text };
   }
 
   keepText(_: Rules, text: string): void {

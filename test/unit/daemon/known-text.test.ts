@@ -7,25 +7,32 @@ import {
   formatKnownText,
   warningsOfKnown,
   type DigestedFile,
-  type TextToDigest,
+  type Surroundings,
 } from "../../../src/daemon/known-text.js";
 import type { Problem } from "../../../src/errors.js";
 import { address } from "./fixtures.js";
 
-const build = "b".repeat(64);
 const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
 
 function files(...all: readonly (readonly [name: string, text: string])[]): DigestedFile[] {
   return all.map(([name, text]) => ({ name, ...digestOfBytes(Buffer.from(text)) }));
 }
 
-const usual: TextToDigest = {
+interface Text extends Surroundings {
+  readonly source: string | null;
+  readonly files: readonly DigestedFile[];
+}
+
+const usual: Text = {
   source: "/etc/ilm/a.yaml",
   files: files(["/etc/ilm/a.yaml", "version: 1"]),
   given: ["tcp:80=web"],
-  build,
+  build: "b".repeat(64),
   ephemeral,
 };
+
+const digestOf = ({ source, files: read, ...surroundings }: Text): string =>
+  digestOfText(surroundings, source, read);
 
 const problem: Problem = {
   severity: "warning",
@@ -38,7 +45,7 @@ const problem: Problem = {
 };
 
 describe("the digest", () => {
-  const different: Record<string, Partial<TextToDigest>> = {
+  const different: Record<string, Partial<Text>> = {
     "one byte": { files: files(["/etc/ilm/a.yaml", "version: 2"]) },
     "the name of the file": { files: files(["/etc/ilm/b.yaml", "version: 1"]) },
     "another file": { files: files(["/etc/ilm/a.yaml", "version: 1"], ["/etc/ilm/b.yaml", ""]) },
@@ -54,14 +61,14 @@ describe("the digest", () => {
 
   for (const [what, change] of Object.entries(different)) {
     test(`depends on ${what}`, () => {
-      expect(digestOfText({ ...usual, ...change })).not.toBe(digestOfText(usual));
+      expect(digestOf({ ...usual, ...change })).not.toBe(digestOf(usual));
     });
   }
 
   test("does not depend on how the path is written", () => {
     const relative = { ...usual, files: files(["a.yaml", "version: 1"]) };
     const absolute = { ...usual, files: files([resolve("a.yaml"), "version: 1"]) };
-    expect(digestOfText(relative)).toBe(digestOfText(absolute));
+    expect(digestOf(relative)).toBe(digestOf(absolute));
   });
 });
 
