@@ -28,7 +28,7 @@ export interface Desired {
   readonly given: readonly string[];
   readonly file: RuleSet;
   readonly warnings: readonly Problem[];
-  /** To be kept beside the rules, once they are in force, for `InForceText`. Null: nothing new is known of the text. */
+  /** To be kept beside the rules once they are in force (`DataPlane.keepText`). Null: nothing new is known of the text. */
   readonly text: string | null;
 }
 

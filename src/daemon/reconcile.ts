@@ -350,7 +350,8 @@ export class Reconciler {
 function inColumns(change: Exclude<Change, { kind: "unload" } | SwitchChange>): typeof change {
   if (change.kind !== "apply") return change;
   const { file } = change;
-  return { ...change, file: { ...file, mappings: toColumns(file.mappings) } };
+  const mappings = toColumns(file.mappings);
+  return mappings === file.mappings ? change : { ...change, file: { ...file, mappings } };
 }
 
 const nothingFromFile: Change & { kind: "apply" } = {

@@ -44,16 +44,14 @@ import {
 
 /**
  * What generations share that differ only in mappings added at run time: the file's mappings, their names as sorted hashes, what
- * the same mappings had counted in earlier generations, and `ports` without an overlay.
+ * the same mappings had counted in earlier generations, `ports` without an overlay, and what the control plane keeps of the text
+ * that the file's part was read from.
  */
-const sharedMaps = ["source", "names", "carried", "below"] as const;
+const sharedMaps = ["source", "names", "carried", "below", "text"] as const;
 type SharedMap = (typeof sharedMaps)[number];
-/**
- * `head`: the generation about itself, with the mappings added at run time. `text`: what the control plane keeps of the text that the
- * file's part was read from, shared by all generations with that part; builds before 2026-11-29 make none.
- */
-type DescriptiveMap = SharedMap | "head" | "text";
-const requiredMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
+/** `head`: the generation about itself, with the mappings added at run time. */
+type DescriptiveMap = SharedMap | "head";
+const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
 /** Descriptors for mappings that nobody asked for. */
 const unread = new FinalizationRegistry<BpfMap>((source) => {
@@ -120,7 +118,7 @@ export class Generation {
     if (folder === undefined) return undefined;
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      for (const name of requiredMaps) {
+      for (const name of descriptiveMaps) {
         const map = openMap(folder, name);
         if (map === undefined) {
           for (const opened of maps.values()) opened.close();
@@ -128,8 +126,6 @@ export class Generation {
         }
         maps.set(name, map);
       }
-      const text = openMap(folder, "text");
-      if (text !== undefined) maps.set("text", text);
       return new Generation(number, programs, maps);
     } finally {
       folder.close();
@@ -173,7 +169,7 @@ export class Generation {
       maps.set("names", Generation.#shared(alike, "names") ?? hashes());
       maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
       maps.set("below", Generation.#shared(alike, "below") ?? below());
-      maps.set("text", Generation.#textOf(same) ?? createTextMap());
+      maps.set("text", Generation.#shared(same, "text") ?? createTextMap());
       const generation = Generation.#publish(pins, programs, description, maps);
       generation.#ports = written;
       return generation;
@@ -181,11 +177,6 @@ export class Generation {
       for (const map of maps.values()) map.close();
       throw error;
     }
-  }
-
-  static #textOf(generation: Generation | undefined): BpfMap | undefined {
-    if (generation === undefined) return undefined;
-    return generation.#maps.get("text")?.duplicate();
   }
 
   static #shared(generation: Generation | undefined, name: SharedMap): BpfMap | undefined {
@@ -209,7 +200,6 @@ export class Generation {
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
       for (const name of sharedMaps) maps.set(name, below.#map(name).duplicate());
-      maps.set("text", Generation.#textOf(below) ?? createTextMap());
       const generation = Generation.#publish(pins, programs, description, maps);
       generation.#ports = written;
       generation.#below = under.ports;
@@ -268,13 +258,11 @@ export class Generation {
 
   /** What is kept of the text that the file's part was read from. */
   text(): string | null {
-    const map = this.#maps.get("text");
-    return map === undefined ? null : readText(map);
+    return readText(this.#map("text"));
   }
 
   keepText(text: string): void {
-    const map = this.#maps.get("text");
-    if (map !== undefined) writeText(map, text);
+    writeText(this.#map("text"), text);
   }
 
   /** It is in force from now on, and no program reads what was before. */
