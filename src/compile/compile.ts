@@ -452,7 +452,6 @@ class Compiler {
     const total = sets.reduce((sum, { hosts }) => sum + hosts.count, 0);
     const alone = new Hosts();
     if (total === 0) return alone;
-    const table = new HostTable(total);
     const others = new Set<number>();
     let mayFill = false;
     for (const prefix of taken) {
@@ -460,6 +459,7 @@ class Compiler {
       if (levelOf(prefix) === "exact" && familyOf(prefix) === 4) others.add(ipv4Number(prefix));
     }
     if (!mayFill) {
+      const table = new HostTable(total);
       for (const { hosts } of sets) {
         for (let i = 0; i < hosts.count; i++) {
           const address = hosts.addresses.at(i);
