@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* Changes when a pinned map or its meaning changes; an earlier version's state is taken over (src/dataplane/earlier.ts), a newer one's refused. */
-#define ILM_ABI_VERSION 11
+#define ILM_ABI_VERSION 12
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
