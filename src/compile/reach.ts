@@ -11,7 +11,7 @@ import { Nesting } from "./nesting.js";
 /** Names of hiding mappings that a warning shows. */
 const SHOWN = 3;
 /** Prefixes that are longer than the one around them by more bits than this cannot fill it: that takes a million. */
-const BITS = 20;
+export const FILLING_BITS = 20;
 
 export class Reach {
   /** By index of the mapping: it has been reached somewhere. */
@@ -61,15 +61,21 @@ export class Reach {
   #hide(index: number, hider: number): void {
     const known = this.#hiders.get(index);
     if (known === undefined) this.#hiders.set(index, new Set([hider]));
-    else if (known.size < SHOWN) known.add(hider);
+    else keepLowest(known, hider);
   }
 
   /** Indexes of the mappings that nothing reaches, each with those that hide it. */
   *hidden(): Generator<[number, readonly number[]]> {
     for (const [index, hiders] of this.#hiders) {
-      if (this.#reached[index] === 0) yield [index, [...hiders]];
+      if (this.#reached[index] === 0) yield [index, [...hiders].sort((a, b) => a - b)];
     }
   }
+}
+
+/** As many as are shown, and the same ones in whatever order they come. */
+function keepLowest(hiders: Set<number>, index: number): void {
+  hiders.add(index);
+  if (hiders.size > SHOWN) hiders.delete(Math.max(...hiders));
 }
 
 /** An earlier entry that takes everything that this one would. */
@@ -93,7 +99,7 @@ function coveredBy(
 /** Whole IPv4 addresses may fill it up. */
 export function isFilledByHosts(prefix: Prefix): boolean {
   const length = prefixLength(prefix);
-  return familyOf(prefix) === 4 && length < 32 && length >= 32 - BITS;
+  return familyOf(prefix) === 4 && length < 32 && length >= 32 - FILLING_BITS;
 }
 
 /** Prefixes that longer ones fill up, with the mappings of those; undefined when there can be none. */
@@ -105,7 +111,7 @@ function coveredPrefixes(
   if (outer.length === 0) return undefined;
   const nearHosts = { 4: false, 6: false };
   for (const prefix of outer) {
-    if (prefixLength(prefix) >= bits(prefix) - BITS) nearHosts[familyOf(prefix)] = true;
+    if (prefixLength(prefix) >= bits(prefix) - FILLING_BITS) nearHosts[familyOf(prefix)] = true;
   }
   // Whole addresses fill something up only where there are prefixes nearly as long.
   const candidates = [...units.keys()].filter(
@@ -126,10 +132,10 @@ function coveredPrefixes(
     const around = mine === undefined ? undefined : nesting.around(prefix);
     if (mine === undefined || around === undefined) continue;
     const longer = prefixLength(prefix) - prefixLength(around);
-    if (longer > BITS) continue;
+    if (longer > FILLING_BITS) continue;
     filled.set(around, (filled.get(around) ?? 0) + 2 ** -longer);
     const known = hiders.get(around) ?? new Set();
-    for (const index of mine) if (known.size < SHOWN) known.add(index);
+    for (const index of mine) keepLowest(known, index);
     hiders.set(around, known);
   }
   return covered;

@@ -105,6 +105,15 @@ describe("columns and objects", () => {
     expect(problems).toMatchObject([{ severity: "warning", path: "mapping all" }]);
   });
 
+  test("name those that fill a prefix in the order of the file", () => {
+    const wide = { ...on("wide", "10.0.0.2"), ports: [{ first: 80, last: 81 }] };
+    const list = [on("all", "10.0.0.2/31"), on("b", "10.0.0.3"), wide];
+    const [{ problems }] = compareProblems(list);
+    const message = problems[0]?.message ?? "";
+    expect(message.indexOf(" b ")).toBeGreaterThan(0);
+    expect(message.indexOf(" wide ")).toBeGreaterThan(message.indexOf(" b "));
+  });
+
   test("give the tie of two with one address, and of a list with one of its addresses", () => {
     const [two] = compareProblems([on("a", "10.0.0.1"), on("b", "10.0.0.1")]);
     expect(two.problems).toMatchObject([{ severity: "error", path: "mapping b" }]);
