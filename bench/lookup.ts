@@ -18,6 +18,8 @@ import { Pins } from "../src/kernel/pins.js";
 import type { Address, Prefix } from "../src/model/address.js";
 import type { Packet, Verdict } from "../src/model/decision.js";
 import type { Mapping, Rules } from "../src/model/mapping.js";
+import { toColumns } from "../src/model/mapping-columns.js";
+import { revise } from "../src/model/revision.js";
 import { progress } from "./network.js";
 
 /** Of one test run, and how often each is run: milliseconds each, so that most meet no interruption. */
@@ -106,7 +108,8 @@ async function listen(host: string, port: number): Promise<Server> {
 
 /** A program that outlives its rules: it holds its own tables. */
 interface Kept {
-  readonly kind: "exact" | "prefix";
+  /** `over`: as `exact`, of which one mapping has changed since its tables were filled. */
+  readonly kind: "exact" | "prefix" | "over";
   readonly size: number;
   readonly program: BpfProgram;
 }
@@ -151,6 +154,12 @@ const scenarios: readonly Scenario[] = [
     kind: "exact",
     verdict: "selected",
     budget: 85,
+    packets: (size) => spread(size, exactPacket),
+  },
+  {
+    name: "hit, by exact address, after a changed line",
+    kind: "over",
+    verdict: "selected",
     packets: (size) => spread(size, exactPacket),
   },
   {
@@ -230,10 +239,23 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** The last mapping, which nobody dials. */
+function changeOne(dataPlane: DataPlane, rules: Rules): void {
+  const before = toColumns(rules.file.mappings);
+  const last = before.at(before.length - 1);
+  if (last === undefined) throw new Error("there are no mappings");
+  const changed: Mapping = { ...last, existing: "any" };
+  const pieces = [{ first: 0, count: before.length - 1, lines: 0 }, [changed]];
+  const file = { ...rules.file, mappings: revise(before, pieces) };
+  dataPlane.apply({ ...rules, file }, { revision: { of: rules.file, pieces } });
+}
+
 /** Puts the rules in force, sees that every scenario is what it is called, and keeps the program. */
 function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
   const start = performance.now();
-  dataPlane.apply(rulesOf(kind === "exact" ? exactRules(size) : prefixRules(size)));
+  const rules = rulesOf(kind === "prefix" ? prefixRules(size) : exactRules(size));
+  dataPlane.apply(rules);
+  if (kind === "over") changeOne(dataPlane, rules);
   for (const scenario of scenarios.filter((each) => each.kind === kind)) {
     for (const what of scenario.packets(size)) {
       const { verdict } = dataPlane.explain(what);
@@ -351,7 +373,9 @@ export async function measureLookup(sizes: readonly number[]): Promise<LookupRes
   const kept: Kept[] = [];
   try {
     for (const size of sizes) {
-      for (const kind of ["exact", "prefix"] as const) kept.push(keep(dataPlane, kind, size));
+      for (const kind of ["exact", "over", "prefix"] as const) {
+        kept.push(keep(dataPlane, kind, size));
+      }
     }
     const hot = measureHot(empty, kept);
     const single = measureSingles(empty, kept);

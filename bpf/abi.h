@@ -144,8 +144,9 @@ ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
 /* What `overlay_prefixes` has: a trie does not say how long the prefix is that it found. */
 struct ilm_prefix_target {
-	__u32 target;		/* of a rule */
-	__u32 length;		/* 0 to 128, as in the key but without class and family */
+	__u32 target;		/* of a rule; 0: nothing decides, as the mapping below is there no more, and no other */
+	__u16 length;		/* 0 to 128, as in the key but without class and family */
+	__u16 matched;		/* ILM_MATCHED_*: what the rule is for, which may be less than this prefix */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_target, 8);
 
@@ -200,7 +201,7 @@ struct ilm_class {
 };
 ILM_ASSERT_SIZE(struct ilm_class, 16);
 
-/* overlay_classes[class]: ports that mappings added at run time cover, in front of what the file's mappings have there. */
+/* overlay_classes[class]: ports on which something has changed since the tables below were filled, or was added at run time. */
 struct ilm_overlay_class {
 	__u32 below;		/* class and flags that the port has without the overlay; 0: none */
 	__u32 rule4;		/* as in struct ilm_class, of both layers */

@@ -206,7 +206,7 @@ __noinline __u32 find_exact(const struct lookup *l, __u32 class_family)
 }
 
 /*
- * For ports that mappings added at run time cover. Where the tables below have conditions there is no overlay, so each table's
+ * For ports on which the overlay has something. Where the tables below have conditions there is no overlay, so each table's
  * answer is final. Not static: few ports come here, and the verifier walks it once.
  */
 __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
@@ -229,10 +229,11 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	l->matched = ILM_MATCHED_EXACT;
 	key.class_id = id;
 	rule = bpf_map_lookup_elem(&overlay_exact, &key);
-	if (rule)
+	if (rule && *rule)
 		return *rule;
 	under = (over->below & ILM_CLASS_MASK) << 1 | (l->family == AF_INET6);
-	if (over->below & ILM_CLASS_EXACT) {
+	/* With a rule 0 the mapping below is there no more, and what is less specific decides. */
+	if (!rule && over->below & ILM_CLASS_EXACT) {
 		__u32 target = find_exact(l, under);
 
 		if (target)
@@ -255,8 +256,10 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 		if (rest)
 			below = find_prefix(l, under, l->family == AF_INET ? rest->lengths4 : rest->lengths6);
 	}
-	if (mine && mine->length >= below >> 32)
+	if (mine && mine->length >= below >> 32) {
+		l->matched = mine->matched;
 		return mine->target;
+	}
 	if (below)
 		return below;
 	l->matched = ILM_MATCHED_DEFAULT;

@@ -56,8 +56,9 @@ struct {
 } lengths SEC(".maps");
 
 /*
- * The overlay: what mappings added at run time have in front of the tables above, on ports with ILM_CLASS_OVERLAY. An entry is
- * here only where it comes before what the other table has for the same prefix. No conditions: values are rules. Resized.
+ * The overlay: what has changed since the tables above were filled, and what was added at run time, on ports with
+ * ILM_CLASS_OVERLAY. An entry is here only where it comes before what the other table has for the same prefix, or where what that has
+ * is a mapping that is there no more. No conditions: values are rules. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

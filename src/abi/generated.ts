@@ -683,17 +683,20 @@ export const prefixKeyLayout: Layout<PrefixKey> = {
 export interface PrefixTarget {
   target: number;
   length: number;
+  matched: number;
 }
 
 export const prefixTargetLayout: Layout<PrefixTarget> = {
   size: 8,
   read: (view, at) => ({
     target: view.getUint32(at, true),
-    length: view.getUint32(at + 4, true),
+    length: view.getUint16(at + 4, true),
+    matched: view.getUint16(at + 6, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.target, true);
-    view.setUint32(at + 4, value.length, true);
+    view.setUint16(at + 4, value.length, true);
+    view.setUint16(at + 6, value.matched, true);
   },
 };
 

@@ -33,14 +33,14 @@ export async function apply(
   const how = { waitSeconds: waitSeconds(options), overNewer };
   await withDataPlaneAfter(
     (kept) => loadWanted(options, mappings, kept),
-    async (dataPlane, { source, given, file, warnings, text }) => {
+    async (dataPlane, { source, given, file, warnings, revision, text }) => {
       const change = { kind: "apply", source, given, file } as const;
       if (options.dryRun === true) {
         noteWarnings(context, warnings);
         await printDryRun(context, dataPlane, change, { ...options, warnings });
         return;
       }
-      const performed = await performChange(dataPlane, change, how);
+      const performed = await performChange(dataPlane, change, { ...how, revision });
       if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
       const unreached = await unreachedWarnings(
         dataPlane,

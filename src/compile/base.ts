@@ -1,5 +1,5 @@
 /** Compiled rules as what an overlay lies on. */
-import { mappingKey, type Protocol } from "../model/mapping.js";
+import type { Protocol } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import type { Base, BaseClass } from "./overlay.js";
 import { type Compiled, type PrefixBits, type PrefixTable, bitsAt } from "./tables.js";
@@ -15,7 +15,6 @@ export function compiledBase(compiled: Compiled): Base {
   });
   const exact = new TableIndex(compiled.exact);
   const prefixes = new TableIndex(compiled.prefixes);
-  const names = new Set(mappings.map(mappingKey));
   return {
     classAt: (protocol, port): BaseClass | undefined => {
       const number = ports[protocol][port] ?? 0;
@@ -27,7 +26,7 @@ export function compiledBase(compiled: Compiled): Base {
     at: (owner, place) => (place.length === 128 ? exact : prefixes).find(owner, place),
     fallback: (owner, family) => classes[owner - 1]?.fallback[family] ?? 0,
     ports: (rule) => countPorts(mappings.at(rules.mapping[rule] ?? 0)?.ports ?? []),
-    hasName: (key) => names.has(key),
+    mapping: (rule) => rules.mapping[rule] ?? 0,
   };
 }
 

@@ -1,14 +1,20 @@
 /**
- * Mappings added at run time as a thin layer in front of tables that stay as they are: what they cost does not depend on how
- * large those are. Only what is simple is done here. Whatever is not (conditions, ties, mappings that would never match) gives null: the whole
- * is to be compiled, which does the same and tells what is wrong.
+ * What a change makes of large tables, as a thin layer in front of them: mappings added at run time, mappings that the file has got
+ * since, and places of mappings that it has no more. What that costs does not depend on how large the tables are. Only what is simple is
+ * done here. Whatever is not (conditions, ties, mappings that would never match) gives null: the whole is to be compiled, which does
+ * the same and tells what is wrong.
  */
-import type { Family } from "../model/address.js";
-import { type Mapping, type Protocol, mappingKey } from "../model/mapping.js";
+import { type Family, familyOf, prefixBits } from "../model/address.js";
+import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
+import { levelOf } from "./chains.js";
 import { tryCompile } from "./compile.js";
+import { everywhere } from "./entries.js";
+import { maskOf } from "./lengths.js";
+import { FILLING_BITS } from "./reach.js";
 import {
   type Compiled,
+  type MatchedLevel,
   type PrefixBits,
   PrefixColumns,
   type PrefixTable,
@@ -32,8 +38,24 @@ export interface Base {
   fallback(owner: number, family: Family): number;
   /** How many ports the rule's mapping has. */
   ports(rule: number): number;
-  /** May be true of a name that there is not, never false of one that there is. */
-  hasName(key: string): boolean;
+  /** The index of the rule's mapping among those of the tables. */
+  mapping(rule: number): number;
+}
+
+/** What lies over the tables. */
+export interface Above {
+  /** The file's mappings that the tables have not; their names are no others'. */
+  readonly added: readonly Mapping[];
+  /** Those of the tables that the file has no more, or not as they were. */
+  readonly removed: readonly Removed[];
+  /** Added at run time; they too have names of their own. */
+  readonly runtime: readonly Mapping[];
+}
+
+export interface Removed {
+  /** Its index among those of the tables. */
+  readonly index: number;
+  readonly mapping: Mapping;
 }
 
 export interface OverlayClass {
@@ -45,85 +67,97 @@ export interface OverlayClass {
 }
 
 export interface Overlay {
-  /** The mappings added at run time alone: their rules (which are numbered from `firstRule` on, without [0]) and destinations. */
+  /**
+   * The added mappings and those added at run time alone: their rules (which are numbered from `firstRule` on, without [0]) and
+   * destinations.
+   */
   readonly compiled: Compiled;
   /** Class n of the tables is classes[n - 1]. */
   readonly classes: readonly OverlayClass[];
+  /** With the target 0, the tables below are as if they had nothing for that address. */
   readonly exact: PrefixTable;
+  /** The target is what decides for the prefix, as it may be less specific; 0: nothing. */
   readonly prefixes: PrefixTable;
+  /** What the target of each of `prefixes` is for. */
+  readonly levels: readonly MatchedLevel[];
 }
 
 /** More would cost as much as compiling the whole. */
 export const OVERLAY_CLASSES_MAX = 4096;
 export const OVERLAY_ENTRIES = 65_536;
+/** Ports of removed mappings, all together. */
+const REMOVED_PORTS = 1_000_000;
 
 interface Entry {
   readonly prefix: PrefixBits;
   readonly rule: number;
 }
 
+/** Ports that are alike, above and below. */
+interface Group {
+  readonly protocol: Protocol;
+  /** Number of the class above; 0: none. */
+  readonly above: number;
+  readonly found: BaseClass | undefined;
+  readonly ports: number[];
+}
+
 /** `firstRule`: the number that the first rule of the overlay has among those of the tables below. */
-export function compileOverlay(
-  runtime: readonly Mapping[],
-  base: Base,
-  firstRule: number,
-): Overlay | null {
-  if (runtime.some((mapping) => base.hasName(mappingKey(mapping)))) return null;
+export function compileOverlay(above: Above, base: Base, firstRule: number): Overlay | null {
+  const { added, removed, runtime } = above;
   const { compiled, problems } = tryCompile({
     source: null,
-    file: { services: [], mappings: [] },
+    file: { services: [], mappings: added },
     runtime,
   });
   if (problems.length > 0 || compiled.steps.count > 1) return null;
-  const layer = new Layer(compiled, base, firstRule);
-  return layer.build();
+  const ports = removed.reduce((sum, { mapping }) => sum + countPorts(mapping.ports), 0);
+  if (ports > REMOVED_PORTS) return null;
+  return new Layer(compiled, base, firstRule, above).build();
 }
 
 class Layer {
   readonly #compiled: Compiled;
   readonly #base: Base;
   readonly #firstRule: number;
+  readonly #above: Above;
+  /** Indexes of mappings of the tables that are there no more. */
+  readonly #removed: ReadonlySet<number>;
   readonly #classes: OverlayClass[] = [];
   readonly #exact = new PrefixColumns();
   readonly #prefixes = new PrefixColumns();
+  readonly #levels: MatchedLevel[] = [];
   /** Indexes of mappings that come first somewhere. */
   readonly #useful = new Set<number>();
   #compared = 0;
 
-  constructor(compiled: Compiled, base: Base, firstRule: number) {
+  constructor(compiled: Compiled, base: Base, firstRule: number, above: Above) {
     this.#compiled = compiled;
     this.#base = base;
     this.#firstRule = firstRule;
+    this.#above = above;
+    this.#removed = new Set(above.removed.map(({ index }) => index));
   }
 
   build(): Overlay | null {
     const exact = entriesByOwner(this.#compiled.exact);
     const prefixes = entriesByOwner(this.#compiled.prefixes);
-    for (const [index, { protocol, ranges, fallback }] of this.#compiled.classes.entries()) {
-      const below = new Map<number, { found: BaseClass | undefined; ports: number[] }>();
-      for (const { first, last } of ranges) {
-        for (let port = first; port <= last; port++) {
-          const found = this.#base.classAt(protocol, port);
-          const group = below.get(found?.number ?? 0);
-          if (group === undefined) below.set(found?.number ?? 0, { found, ports: [port] });
-          else group.ports.push(port);
-        }
-      }
-      for (const { found, ports } of below.values()) {
-        const owner = this.#classes.length + 1;
-        if (found?.asks === true || owner > OVERLAY_CLASSES_MAX) return null;
-        const sound =
-          this.#put(this.#exact, owner, exact.get(index + 1), (prefix) =>
-            found?.hasExact === true ? this.#base.at(found.number, prefix) : 0,
-          ) &&
-          this.#put(this.#prefixes, owner, prefixes.get(index + 1), (prefix) =>
-            found?.hasPrefix === true ? this.#base.at(found.number, prefix) : 0,
-          );
-        const four = this.#first(fallback[4], this.#fallback(found, 4));
-        const six = this.#first(fallback[6], this.#fallback(found, 6));
-        if (!sound || four === null || six === null) return null;
-        this.#classes.push({ protocol, ports, below: found, fallback: { 4: four, 6: six } });
-      }
+    const removedIn = new Map<number, Set<Removed>>();
+    for (const group of this.#groups(removedIn)) {
+      const { protocol, above, found, ports } = group;
+      const owner = this.#classes.length + 1;
+      if (found?.asks === true || owner > OVERLAY_CLASSES_MAX) return null;
+      const { fallback } = this.#compiled.classes[above - 1] ?? nothing;
+      const four = this.#fallback(fallback[4], found, 4);
+      const six = this.#fallback(fallback[6], found, 6);
+      if (four === null || six === null) return null;
+      const both = { 4: four, 6: six };
+      const sound =
+        this.#put("exact", owner, exact.get(above), found) &&
+        this.#put("prefix", owner, prefixes.get(above), found) &&
+        this.#putRemoved(owner, found, removedIn.get(found?.number ?? 0), both);
+      if (!sound) return null;
+      this.#classes.push({ protocol, ports, below: found, fallback: both });
     }
     if (this.#useful.size < this.#compiled.mappings.length) return null;
     return {
@@ -131,41 +165,191 @@ class Layer {
       classes: this.#classes,
       exact: this.#exact.table(),
       prefixes: this.#prefixes.table(),
+      levels: this.#levels,
     };
   }
 
-  #fallback(found: BaseClass | undefined, family: Family): number {
-    return found === undefined ? 0 : this.#base.fallback(found.number, family);
+  /** Of all ports that something above is for. `removedIn`: gets the removed mappings of each class below. */
+  #groups(removedIn: Map<number, Set<Removed>>): Group[] {
+    const groups: Group[] = [];
+    for (const protocol of protocols) {
+      /** By port: the class above, and 1; 0: nothing above is for it. */
+      const touched = new Uint32Array(65_536);
+      for (const { mapping } of this.#above.removed) {
+        if (mapping.protocol !== protocol) continue;
+        for (const { first, last } of mapping.ports) touched.fill(1, first, last + 1);
+      }
+      for (const [index, { protocol: own, ranges }] of this.#compiled.classes.entries()) {
+        if (own !== protocol) continue;
+        for (const { first, last } of ranges) touched.fill(index + 2, first, last + 1);
+      }
+      const known = new Map<string, Group>();
+      touched.forEach((value, port) => {
+        if (value === 0) return;
+        const found = this.#base.classAt(protocol, port);
+        const key = `${value} ${found?.number ?? 0}`;
+        const group = known.get(key);
+        if (group !== undefined) {
+          group.ports.push(port);
+          return;
+        }
+        const made = { protocol, above: value - 1, found, ports: [port] };
+        known.set(key, made);
+        groups.push(made);
+      });
+    }
+    for (const removed of this.#above.removed) {
+      const { protocol, ports } = removed.mapping;
+      for (const { first, last } of ports) {
+        for (let port = first; port <= last; port++) {
+          const number = this.#base.classAt(protocol, port)?.number ?? 0;
+          const inClass = removedIn.get(number);
+          if (inClass === undefined) removedIn.set(number, new Set([removed]));
+          else inClass.add(removed);
+        }
+      }
+    }
+    return groups;
   }
 
-  /** Those of the entries that come first. False: there is a tie, or too much of it all. */
+  /** What is left below of a rule. */
+  #left(rule: number): number {
+    return rule !== 0 && this.#removed.has(this.#base.mapping(rule)) ? 0 : rule;
+  }
+
+  /** For all addresses of the family. `rule`: above. Null: as #first. */
+  #fallback(rule: number, found: BaseClass | undefined, family: Family): number | null {
+    if (found === undefined) return this.#first(rule, 0, false);
+    const there = this.#base.fallback(found.number, family);
+    return this.#first(rule, this.#left(there), there === 0 && found.hasPrefix);
+  }
+
+  /** What the tables have at the very place, also of a removed mapping. */
+  #at(found: BaseClass | undefined, place: PrefixBits): number {
+    if (found === undefined) return 0;
+    const has = place.length === WHOLE ? found.hasExact : found.hasPrefix;
+    return has ? this.#base.at(found.number, place) : 0;
+  }
+
+  /** Those of the entries that come first. False: there is a tie, or too much of it all, or somebody may come to nothing by them. */
   #put(
-    table: PrefixColumns,
+    level: "exact" | "prefix",
     owner: number,
     entries: readonly Entry[] = [],
-    below: (prefix: PrefixBits) => number,
+    found: BaseClass | undefined,
   ): boolean {
     for (const { prefix, rule } of entries) {
       if (++this.#compared > OVERLAY_ENTRIES) return false;
-      const under = below(prefix);
-      const first = this.#first(rule, under);
+      const there = this.#at(found, prefix);
+      const under = this.#left(there);
+      // Where a mapping was already, nothing is filled up that was not.
+      const first = this.#first(rule, under, there === 0 && this.#mayFill(found, prefix));
       if (first === null) return false;
-      if (first !== under) table.pushBits(owner, prefix, first);
+      if (first === under) continue;
+      if (level === "exact") this.#exact.pushBits(owner, prefix, first);
+      else this.#pushPrefix(owner, prefix, first, "prefix");
     }
     return true;
   }
 
-  /** Of a rule of the overlay (its own number) and one below: the one with fewer ports, as both are for the same prefix. Null: a tie. */
-  #first(rule: number, below: number): number | null {
+  #pushPrefix(owner: number, prefix: PrefixBits, target: number, level: MatchedLevel): void {
+    this.#prefixes.pushBits(owner, prefix, target);
+    this.#levels.push(level);
+  }
+
+  /** Is there a mapping that may never match any more when another is added here? */
+  #mayFill(found: BaseClass | undefined, prefix: PrefixBits): boolean {
+    if (found === undefined) return false;
+    if (prefix.length < WHOLE) return found.hasExact || found.hasPrefix;
+    if (!found.hasPrefix) return false;
+    for (let length = prefix.length - 1; length >= prefix.length - FILLING_BITS; length--) {
+      if (this.#at(found, cut(prefix, length)) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Where removed mappings were the first. */
+  #putRemoved(
+    owner: number,
+    found: BaseClass | undefined,
+    removed: ReadonlySet<Removed> = new Set(),
+    fallback: Readonly<Record<Family, number>>,
+  ): boolean {
+    if (removed.size === 0) return true;
+    const mine = new Map<string, number>();
+    for (const table of [this.#exact.table(), this.#prefixes.table()]) {
+      for (let i = 0; i < table.count; i++) {
+        if (table.owner[i] === owner) mine.set(keyOf(bitsAt(table, i)), table.target[i] ?? 0);
+      }
+    }
+    for (const { index, mapping } of removed) {
+      for (const prefix of mapping.on.length === 0 ? everywhere : mapping.on) {
+        if (++this.#compared > OVERLAY_ENTRIES) return false;
+        const level = levelOf(prefix);
+        if (level === "default") continue;
+        const { bytes: address, length } = prefixBits(prefix);
+        const place = { ipv6: familyOf(prefix) === 6, address, length };
+        const there = this.#at(found, place);
+        if (there === 0 || this.#base.mapping(there) !== index || mine.has(keyOf(place))) continue;
+        if (level === "exact") {
+          this.#exact.pushBits(owner, place, 0);
+        } else {
+          const next = this.#beyond(found, place, mine);
+          const rule = next === 0 ? fallback[familyOf(prefix)] : next;
+          this.#pushPrefix(owner, place, rule, next === 0 ? "default" : "prefix");
+        }
+      }
+    }
+    return true;
+  }
+
+  /** What decides for the next shorter prefix; 0: there is none. `mine`: what is above. */
+  #beyond(
+    found: BaseClass | undefined,
+    place: PrefixBits,
+    mine: ReadonlyMap<string, number>,
+  ): number {
+    const shortest = place.ipv6 ? 1 : IPV4_BITS + 1;
+    for (let length = place.length - 1; length >= shortest; length--) {
+      const around = cut(place, length);
+      const rule = mine.get(keyOf(around)) ?? this.#left(this.#at(found, around));
+      if (rule !== 0) return rule;
+    }
+    return 0;
+  }
+
+  /**
+   * Of a rule of the overlay (its own number) and one below: the one with fewer ports, as both are for the same prefix. Null: a tie; or
+   * a mapping of the file's that comes first may be all that another needs (`mayFill`) to come to nothing.
+   */
+  #first(rule: number, below: number, mayFill: boolean): number | null {
     if (rule === 0) return below;
     const index = this.#compiled.rules.mapping[rule] ?? 0;
     const mine = countPorts(this.#compiled.mappings.at(index)?.ports ?? []);
     const other = below === 0 ? Infinity : this.#base.ports(below);
     if (mine === other) return null;
     if (mine > other) return below;
+    const isOfFile = index < this.#above.added.length;
+    if (isOfFile && (below !== 0 || mayFill)) return null;
     this.#useful.add(index);
     return this.#firstRule + rule - 1;
   }
+}
+
+const nothing: { readonly fallback: Readonly<Record<Family, number>> } = {
+  fallback: { 4: 0, 6: 0 },
+};
+/** Bits of an address in the tables, and those before an IPv4 address. */
+const WHOLE = 128;
+const IPV4_BITS = 96;
+
+function cut({ ipv6, address }: PrefixBits, length: number): PrefixBits {
+  const mask = maskOf(length);
+  return { ipv6, length, address: address.map((byte, at) => byte & (mask[at] ?? 0)) };
+}
+
+function keyOf({ ipv6, address, length }: PrefixBits): string {
+  return `${ipv6 ? 6 : 4} ${length} ${Buffer.from(address).toString("latin1")}`;
 }
 
 function entriesByOwner(table: PrefixTable): Map<number, Entry[]> {

@@ -19,6 +19,7 @@ import { promisify } from "node:util";
 import { IlmError, nodeErrno } from "../errors.js";
 import { withPatience } from "../patience.js";
 import { tellWait } from "../progress.js";
+import { blocksOf, digestOfBlock } from "./blocks.js";
 import { wholeFile, type Place } from "./source.js";
 
 const stat = promisify(statCall);
@@ -44,8 +45,8 @@ const PATIENCE_MS = 30_000;
 const TELL_AFTER_MS = 2_000;
 const LEASE_RETRY_MS = 100;
 const CHUNK_BYTES = 1024 * 1024;
-/** Of a smaller file all is read at once in any case. */
-const LARGE_BYTES = CHUNK_BYTES;
+/** Of a smaller file all is read at once in any case: it has no more than some thousands of mappings. */
+const LARGE_BYTES = 256 * 1024;
 const DIGEST = "sha512-256";
 
 /** What keeps a file from being read, in its own words. */
@@ -92,51 +93,120 @@ export async function readInput(path: string, options: InputOptions = {}): Promi
   }
 }
 
+/** Lines of a large file, as they were read. */
+export interface SeenBlock {
+  /** As digestOfBlock gives it. */
+  readonly digest: string;
+  /** Null: they are known by their digest. */
+  readonly bytes: Buffer | null;
+}
+
 export interface InputDigest {
   /** Bytes. */
   readonly length: number;
   /** SHA-512/256, hexadecimal: where a processor has no instructions for SHA-256 this takes a quarter of the time. */
   readonly digest: string;
+  /** Of a large file of lines; else there are none. */
+  readonly blocks: readonly SeenBlock[];
 }
 
-export function digestOfBytes(bytes: Uint8Array): InputDigest {
-  const digest = createHash(DIGEST).update(bytes).digest("hex");
-  return { length: bytes.length, digest };
+/** Are its lines one for one something of its own? */
+function isOfLines(name: string): boolean {
+  return name.endsWith(".ndjson");
+}
+
+function digestOfBlocks(length: number, blocks: readonly SeenBlock[]): InputDigest {
+  const hash = createHash(DIGEST);
+  for (const { digest } of blocks) hash.update(digest);
+  return { length, digest: hash.digest("hex"), blocks };
+}
+
+/** `name`: of the file. */
+export function digestOfBytes(name: string, bytes: Buffer): InputDigest {
+  const { length } = bytes;
+  if (length < LARGE_BYTES || !isOfLines(name)) {
+    return { length, digest: createHash(DIGEST).update(bytes).digest("hex"), blocks: [] };
+  }
+  const blocks = [...blocksOf(bytes, true)];
+  return digestOfBlocks(
+    length,
+    blocks.map((block) => ({ digest: digestOfBlock(block), bytes: block })),
+  );
 }
 
 /**
- * The digest of a large file, of which no more than a chunk is ever in memory: pages that are touched for the first time cost more than
- * all else of a read. Null: it is small, or not a regular file; or it cannot be read, and who reads it whole says why.
+ * The digest of a large file, of which no more than a chunk is ever in memory, and the blocks that nobody knows: pages that are touched
+ * for the first time cost more than all else of a read. Null: it is small, or not a regular file; or it cannot be read, and who reads it
+ * whole says why. `isKnown`: by the digest of a block.
  */
 export async function digestLargeFile(
   path: string,
   options: InputOptions = {},
+  isKnown: (digest: string) => boolean = () => true,
 ): Promise<InputDigest | null> {
   if (ownDescriptor(path) !== null) return null;
   let descriptor: number | undefined;
   try {
     const { size } = await patiently(path, options, () => stat(path));
     if (size < LARGE_BYTES) return null;
-    descriptor = await patiently(path, options, () => openWithoutLease(path));
-    const stats = await patiently(path, options, () => fstat(descriptor ?? -1));
+    const opened = await patiently(path, options, () => openWithoutLease(path));
+    descriptor = opened;
+    const stats = await patiently(path, options, () => fstat(opened));
     if (!stats.isFile() || stats.size > MAX_FILE_BYTES) return null;
-    const hash = createHash(DIGEST);
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    for (let length = 0; ;) {
-      const call = (): Promise<{ bytesRead: number }> =>
-        read(descriptor ?? -1, chunk, 0, chunk.length, null);
-      const { bytesRead } = await patiently(path, options, call);
-      if (bytesRead === 0) return { length, digest: hash.digest("hex") };
-      length += bytesRead;
-      if (length > MAX_FILE_BYTES) return null;
-      hash.update(chunk.subarray(0, bytesRead));
-    }
+    return await digestDescriptor(opened, path, options, isKnown);
   } catch (error) {
     options.signal?.throwIfAborted();
     if (error instanceof IlmError || nodeErrno(error) !== undefined) return null;
     throw error;
   } finally {
     if (descriptor !== undefined) close(descriptor).catch(() => undefined);
+  }
+}
+
+/** Null: it shrank or grew beyond what is taken for large. */
+async function digestDescriptor(
+  descriptor: number,
+  path: string,
+  options: InputOptions,
+  isKnown: (digest: string) => boolean,
+): Promise<InputDigest | null> {
+  const ofLines = isOfLines(path);
+  const hash = createHash(DIGEST);
+  const blocks: SeenBlock[] = [];
+  let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  /** Bytes at the beginning of the chunk that are no whole block yet. */
+  let left = 0;
+  const takeBlocks = (filled: number, isLast: boolean): void => {
+    let taken = 0;
+    for (const block of blocksOf(chunk.subarray(0, filled), isLast)) {
+      const digest = digestOfBlock(block);
+      blocks.push({ digest, bytes: isKnown(digest) ? null : Buffer.from(block) });
+      taken += block.length;
+    }
+    chunk.copyWithin(0, taken, filled);
+    left = filled - taken;
+  };
+  for (let length = 0; ;) {
+    const from = left;
+    const call = (): Promise<{ bytesRead: number }> =>
+      read(descriptor, chunk, from, chunk.length - from, null);
+    const { bytesRead } = await patiently(path, options, call);
+    if (bytesRead === 0) {
+      // Who reads it whole, reads a small file as such.
+      if (length < LARGE_BYTES) return null;
+      if (!ofLines) return { length, digest: hash.digest("hex"), blocks };
+      takeBlocks(left, true);
+      return digestOfBlocks(length, blocks);
+    }
+    length += bytesRead;
+    if (length > MAX_FILE_BYTES) return null;
+    if (!ofLines) {
+      hash.update(chunk.subarray(0, bytesRead));
+      continue;
+    }
+    takeBlocks(from + bytesRead, false);
+    // A block that is longer than the chunk.
+    if (left === chunk.length) chunk = Buffer.concat([chunk, Buffer.allocUnsafe(chunk.length)]);
   }
 }
 

@@ -22,9 +22,10 @@ class FilledLines {
   /** From 1 on. */
   readonly #numbers = words();
 
-  constructor(text: string) {
+  /** `firstLine`: the number of the text's first line. */
+  constructor(text: string, firstLine = 1) {
     this.#text = text;
-    for (let start = 0, number = 1; start < text.length; number++) {
+    for (let start = 0, number = firstLine; start < text.length; number++) {
       const newline = text.indexOf("\n", start);
       const end = newline < 0 ? text.length : newline;
       // Most begin with what they say.
@@ -103,16 +104,19 @@ export class Unusual extends Error {}
 
 /**
  * A document whose mappings are read when they are asked for, each anew; Unusual is thrown then by one that is not right, or that the
- * quick reader does not take. Null: the first line is such.
+ * quick reader does not take. Null: the first line is such. `firstLine`: of a part of a file, the number that its first line has there.
  */
 export function streamNdjson(
   name: string,
   text: string,
+  firstLine = 1,
 ): { readonly source: Source; readonly quick: Valid } | null {
-  const lines = new FilledLines(text);
+  const lines = new FilledLines(text, firstLine);
   const first = lines.count === 0 ? undefined : readSound(lines.content(0));
   if (first === undefined) return null;
   const head = isHead(first) ? first : undefined;
+  // It is the first of a file.
+  if (head !== undefined && firstLine > 1) return null;
   const headLines = head === undefined ? 0 : 1;
   const valid = readQuickly({ version: VERSION, ...head, mappings: [] });
   if (valid === null) return null;

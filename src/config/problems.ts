@@ -13,6 +13,10 @@ export class Problems {
     this.#places.add(placeKey(problem));
   }
 
+  get isEmpty(): boolean {
+    return this.#problems.length === 0;
+  }
+
   /** Whether something was said of this very place; then the validator's view of the same value adds nothing. */
   hasAt(place: Pick<Problem, "file" | "line" | "column" | "path">): boolean {
     return this.#places.has(placeKey(place));

@@ -34,6 +34,15 @@ export function buildRuleSet(
   return { ...settings, services, mappings };
 }
 
+/** The mappings of some lines of a file whose services are known. Problems say whether they are right; they are not yet looked at beside others. */
+export function buildPart(
+  document: Document,
+  services: readonly Service[],
+  problems: Problems,
+): MappingColumns {
+  return collectMappings([document], new ServiceTable(services), problems);
+}
+
 /** Each is one for all files. */
 function collectSettings(documents: readonly Document[], problems: Problems): Settings {
   for (const name of settingNames) {

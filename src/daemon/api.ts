@@ -1,6 +1,6 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
-import type { Change, ChangeResult, ReapplyChange } from "./changes.js";
+import type { Change, ChangeResult, ReapplyChange, ReviseChange } from "./changes.js";
 import {
   answer,
   asRecord,
@@ -14,6 +14,8 @@ import {
   type Decode,
 } from "./decode.js";
 import { mapping, nameText, ruleSet } from "./decode-rules.js";
+import type { Kept } from "../model/mapping-columns.js";
+import type { Piece } from "../model/revision.js";
 import type { ErrorBody } from "./error-body.js";
 
 /** Bytes of a request body. A million mappings as JSON are about 250 MB. */
@@ -35,6 +37,7 @@ export interface DaemonStatus {
 export type ChangePath =
   | "/v1/apply"
   | "/v1/reapply"
+  | "/v1/revise"
   | "/v1/add"
   | "/v1/remove"
   | "/v1/unload"
@@ -43,7 +46,17 @@ export type ChangePath =
   | "/v1/reload";
 
 /** A change as the API takes it; the file is re-read by `reload`. */
-export type ApiChange = Change | ReapplyChange | { readonly kind: "reload" };
+export type ApiChange = Change | ReapplyChange | ReviseChange | { readonly kind: "reload" };
+
+const MAPPINGS_MAX = 2 ** 32;
+const kept: Decode<Kept> = object({
+  first: integer(0, MAPPINGS_MAX),
+  count: integer(1, MAPPINGS_MAX),
+  lines: integer(-MAPPINGS_MAX, MAPPINGS_MAX),
+});
+const added = list(mapping, 1);
+const piece: Decode<Piece> = (value, path) =>
+  Array.isArray(value) ? added(value, path) : kept(value, path);
 
 /** How each change is asked for: where, how large it may be, and what the body must be. */
 export const changeRoutes: Readonly<
@@ -68,6 +81,18 @@ export const changeRoutes: Readonly<
         source: nullable(text(4096, 1)),
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
+      })(value, path),
+    }),
+  },
+  "/v1/revise": {
+    limit: smallBodyLimit,
+    decode: (value, path) => ({
+      kind: "revise",
+      ...object({
+        source: nullable(text(4096, 1)),
+        given: list(text(65536, 1)),
+        fileDigest: text(64, 64),
+        pieces: list(piece),
       })(value, path),
     }),
   },

@@ -8,6 +8,7 @@ import {
   type Rules,
   type RuleSet,
 } from "../model/mapping.js";
+import type { Piece } from "../model/revision.js";
 
 /** What a verb asks the writer for. */
 export type Change =
@@ -38,6 +39,12 @@ export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
   readonly kind: "reapply";
   /** As in `InForce`. */
   readonly fileDigest: string;
+}
+
+/** An apply of what became of the file's part in force, by its digest; NOT_FOUND likewise, or when the whole has to be looked at. */
+export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
+  readonly kind: "revise";
+  readonly pieces: readonly Piece[];
 }
 
 /** What `apply` gives. */

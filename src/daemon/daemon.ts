@@ -27,7 +27,7 @@ import { serveApi } from "./server.js";
 import { ServiceManager } from "./service-manager.js";
 import { awaitTurn } from "./turn.js";
 
-export interface DaemonOptions extends ApplyOptions {
+export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly source: Source;
   readonly log: Logger;
 }

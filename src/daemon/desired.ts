@@ -9,10 +9,18 @@ import type { ReadResult } from "../config/read.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { joinMappings, type Mappings } from "../model/mappings.js";
+import type { Revision } from "../model/revision.js";
 import { beginStep } from "../progress.js";
 import { buildDigest } from "../version.js";
 import { warnOfHost, type HostWarnings } from "./host-warnings.js";
-import { digestOfText, formatKnownText, warningsOfKnown } from "./known-text.js";
+import {
+  digestOfSurroundings,
+  digestOfText,
+  formatKnownText,
+  readKnownText,
+  warningsOfKnown,
+} from "./known-text.js";
+import { blockDigests, knownBlocks, reviseFrom } from "./revised-text.js";
 
 /** Where rules come from. Arguments may name services of the file, so they are read again with it. */
 export interface Source {
@@ -28,6 +36,8 @@ export interface Desired {
   readonly given: readonly string[];
   readonly file: RuleSet;
   readonly warnings: readonly Problem[];
+  /** `file` as what became of the file's part in force, of which most stays. Null: it was read, or it is that part. */
+  readonly revision: Revision | null;
   /** To be kept beside the rules once they are in force (`DataPlane.keepText`). Null: nothing new is known of the text. */
   readonly text: string | null;
 }
@@ -38,8 +48,9 @@ export interface LoadOptions extends InputOptions {
 }
 
 /**
- * Reads everything anew, and finds everything that can be found wrong without a privilege; of text that is in force already, nothing is
- * read but its bytes, and `file` is the very object. Throws CONFIGURATION with every problem, and UNAVAILABLE.
+ * Reads everything anew, and finds everything that can be found wrong without a privilege. Of text that is in force already, nothing is
+ * read but its bytes, and `file` is the very object; of a large file of lines, those that are others. Throws CONFIGURATION with every
+ * problem, and UNAVAILABLE.
  */
 export async function loadDesired(
   { path, mappings: given }: Source,
@@ -51,39 +62,67 @@ export async function loadDesired(
   const kept = surroundings === null ? null : ((await ask?.()) ?? null);
   beginStep("reading the files");
   if (path !== null && surroundings !== null && kept !== null) {
-    const large = await digestLargeFile(path, options);
-    if (large !== null) {
-      const source = resolve(path);
-      const files = [{ name: path, ...large }];
-      const warnings = await warningsOfKept(kept, digestOfText(surroundings, source, files), [
-        path,
-      ]);
-      if (warnings !== null) return { source, given, file: kept.file, warnings, text: null };
-    }
+    const source = resolve(path);
+    const around = digestOfSurroundings(surroundings, source, [path]);
+    const found = await loadLarge(path, options, kept, around);
+    if (found !== null) return { source, given, ...found };
   }
   const read = path === null ? noFile : await readFrom(path, options);
   const source = path === null || !read.again ? null : resolve(path);
   const again = { source, given: read.again ? given : [] };
-  let digest: string | null = null;
-  if (surroundings !== null && read.problems.length === 0) {
-    const files = read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(bytes) }));
-    digest = digestOfText(surroundings, source, files);
-    const warnings = await warningsOfKept(kept, digest, read.names);
-    if (kept !== null && warnings !== null) {
-      return { ...again, file: kept.file, warnings, text: null };
+  if (surroundings === null || read.problems.length > 0) {
+    const { file, warnings } = await understandAll(path === null ? null : read, source, given);
+    return { ...again, file, warnings, revision: null, text: null };
+  }
+  const around = digestOfSurroundings(surroundings, source, read.names);
+  const digests = read.files.map(({ name, bytes }) => digestOfBytes(name, bytes));
+  const digest = digestOfText(around, digests);
+  const known = kept && readKnownText(kept.text, around);
+  if (kept !== null && known?.digest === digest) {
+    const warnings = await warningsOfKnown(known, read.names);
+    if (warnings !== null) {
+      return { ...again, file: kept.file, warnings, revision: null, text: null };
     }
   }
-  const { file, host, warnings } = await understandAll(path === null ? null : read, source, given);
-  const text = digest && formatKnownText(digest, read.names, { ...host, warnings });
-  return { ...again, file, warnings, text };
+  const understood = await understandAll(path === null ? null : read, source, given);
+  const { file, host, warnings } = understood;
+  const blocks = knownBlocks(digests, given, file);
+  const { destinations, absent } = host;
+  const { names } = read;
+  const text = formatKnownText({
+    digest,
+    surroundings: around,
+    names,
+    warnings,
+    destinations,
+    absent,
+    blocks,
+  });
+  return { ...again, file, warnings, revision: null, text };
 }
 
-async function warningsOfKept(
-  kept: KeptText | null,
-  digest: string,
-  names: readonly string[],
-): Promise<readonly Problem[] | null> {
-  return kept && (await warningsOfKnown(kept.text, digest, names));
+/** Of a large file that is the one in force, or mostly. Null: the whole has to be read. `around`: the digest of its surroundings. */
+async function loadLarge(
+  path: string,
+  options: InputOptions,
+  kept: KeptText,
+  around: string,
+): Promise<Omit<Desired, "source" | "given"> | null> {
+  const known = readKnownText(kept.text, around);
+  if (known === null) return null;
+  const isKnown = blockDigests(known);
+  const large = await digestLargeFile(path, options, (digest) => isKnown.has(digest));
+  if (large === null) return null;
+  const digest = digestOfText(around, [large]);
+  if (digest === known.digest) {
+    const warnings = await warningsOfKnown(known, [path]);
+    return warnings && { file: kept.file, warnings, revision: null, text: null };
+  }
+  const revised = await reviseFrom(kept, known, path, large);
+  if (revised === null) return null;
+  const { file, revision } = revised;
+  const text = formatKnownText({ ...revised.known, digest });
+  return { file, warnings: [], revision, text };
 }
 
 interface Understood {

@@ -1,34 +1,41 @@
 /**
  * What is kept of a configuration beside the rules that it led to, so that the same text again need not be read: not parsed, not
- * checked, not compiled. Equal digests mean equal rules and equal warnings, but for those of addresses that the host has not, which
- * are looked at each time.
+ * checked, not compiled; and of a large file of lines only those that are others. Equal digests mean equal rules and equal warnings,
+ * but for those of addresses that the host has not, which are looked at each time.
  */
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import type { EphemeralPorts } from "../compile/ephemeral.js";
+import { BLOCK_DIGEST_BYTES } from "../config/blocks.js";
 import type { InputDigest } from "../config/input.js";
 import type { Problem } from "../errors.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 import type { Address } from "../model/address.js";
-import type { HostWarnings } from "./host-warnings.js";
+import type { MappingColumns } from "../model/mapping-columns.js";
 
 export interface KnownText {
   /** As digestOfText gives it. */
   readonly digest: string;
+  /** As digestOfSurroundings gives it. */
+  readonly surroundings: string;
   /** The files as they were named then, and as warnings name them. */
   readonly names: readonly string[];
   readonly warnings: readonly Problem[];
   /** As in HostWarnings, when `warnings` were found. */
   readonly destinations: readonly Address[];
   readonly absent: readonly Address[];
+  /** Of a single large file of lines; null: of others. */
+  readonly blocks: KnownBlocks | null;
 }
 
-export interface DigestedFile extends InputDigest {
-  /** As given. */
-  readonly name: string;
+export interface KnownBlocks {
+  /** As packBlocks gives them. */
+  readonly packed: string;
+  /** As digestOfLines gives it: what is in force may have been read from another text, which means the same. */
+  readonly lines: string;
 }
 
-/** What rules and their warnings depend on beside the files, but for the host's addresses. */
+/** What rules and their warnings depend on beside the files' bytes and the host's addresses. */
 export interface Surroundings {
   /** Mappings given beside the files. */
   readonly given: readonly string[];
@@ -38,39 +45,78 @@ export interface Surroundings {
   readonly ephemeral: EphemeralPorts | undefined;
 }
 
-/** SHA-256 in hexadecimal. `source`: the path by which the files are read again. */
-export function digestOfText(
+/** SHA-256 in hexadecimal. `source`: the path by which the files are read again; `names`: of the files, as given. */
+export function digestOfSurroundings(
   { given, build, ephemeral }: Surroundings,
   source: string | null,
-  files: readonly DigestedFile[],
+  names: readonly string[],
 ): string {
-  const named = files.map(({ name, length, digest }) => [resolve(name), length, digest]);
+  const named = names.map((name) => resolve(name));
   const text = JSON.stringify({ build, source, given, ephemeral, named });
   return createHash("sha256").update(text).digest("hex");
 }
 
-export function formatKnownText(
-  digest: string,
-  names: readonly string[],
-  { warnings, destinations, absent }: HostWarnings,
-): string {
-  const known: KnownText = { digest, names, warnings, destinations, absent };
+/** SHA-256 in hexadecimal. `files`: in the order of their names. */
+export function digestOfText(surroundings: string, files: readonly InputDigest[]): string {
+  const read = files.map(({ length, digest }) => [length, digest]);
+  return createHash("sha256")
+    .update(JSON.stringify([surroundings, read]))
+    .digest("hex");
+}
+
+export function formatKnownText(known: KnownText): string {
   return JSON.stringify(known);
 }
 
-/** The warnings of text with that digest. Null: it is not known to be what was read, or they may be others now. */
+/** Null: it is of other surroundings, and if another build has written it, perhaps in another shape. */
+export function readKnownText(text: string, surroundings: string): KnownText | null {
+  const known = JSON.parse(text) as KnownText;
+  return known.surroundings === surroundings ? known : null;
+}
+
+/** The warnings of that very text. Null: they may be others now. */
 export async function warningsOfKnown(
-  text: string,
-  digest: string,
+  known: KnownText,
   names: readonly string[],
 ): Promise<readonly Problem[] | null> {
-  // What another build has written has another digest, and perhaps another shape.
-  const known = JSON.parse(text) as KnownText;
-  if (known.digest !== digest) return null;
   const named = known.names.every((name, index) => name === names[index]);
   if (!named && known.warnings.length > 0) return null;
   const absent = await findAbsent(known.destinations);
   const same =
     absent.size === known.absent.length && known.absent.every((address) => absent.has(address));
   return same ? known.warnings : null;
+}
+
+/** Some lines of a file. */
+export interface Block {
+  readonly digest: string;
+  readonly lines: number;
+}
+
+const DIGEST_DIGITS = 2 * BLOCK_DIGEST_BYTES;
+const BLOCK_BYTES = BLOCK_DIGEST_BYTES + 4;
+
+export function packBlocks(blocks: readonly Block[]): string {
+  const bytes = Buffer.alloc(blocks.length * BLOCK_BYTES);
+  for (const [index, { digest, lines }] of blocks.entries()) {
+    bytes.write(digest, index * BLOCK_BYTES, "hex");
+    bytes.writeUInt32LE(lines, index * BLOCK_BYTES + BLOCK_DIGEST_BYTES);
+  }
+  return bytes.toString("base64");
+}
+
+export function unpackBlocks(packed: string): Block[] {
+  const bytes = Buffer.from(packed, "base64");
+  const hex = bytes.toString("hex");
+  const blocks: Block[] = [];
+  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
+    const digest = hex.slice(2 * at, 2 * at + DIGEST_DIGITS);
+    blocks.push({ digest, lines: bytes.readUInt32LE(at + BLOCK_DIGEST_BYTES) });
+  }
+  return blocks;
+}
+
+/** Of the lines that mappings are on. */
+export function digestOfLines(mappings: MappingColumns): string {
+  return createHash("sha512-256").update(mappings.bytesOf("line")).digest("hex");
 }

@@ -1,6 +1,7 @@
 /** Makes one change: through the daemon when there is one, else here, under the writer's lock. */
 import { replaceableInForce } from "./in-force.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
+import type { Revision } from "../model/revision.js";
 import { beginStep } from "../progress.js";
 import { IlmError } from "../errors.js";
 import {
@@ -11,6 +12,7 @@ import {
   type Change,
   type ChangeResult,
   type ReapplyChange,
+  type ReviseChange,
 } from "./changes.js";
 import { requestChange, requestStatus } from "./client.js";
 import { awaitTurn } from "./turn.js";
@@ -38,7 +40,8 @@ export async function performChange(
 ): Promise<Performed> {
   const { netnsInode } = dataPlane;
   beginStep("waiting for other writers");
-  const instead = (): Promise<ChangeResult | null> => handOver(dataPlane, change);
+  const { revision = null } = options;
+  const instead = (): Promise<ChangeResult | null> => handOver(dataPlane, change, revision);
   const turn = await awaitTurn({ netnsInode, waitSeconds, instead });
   if (!("release" in turn)) return { ...turn, by: "daemon" };
   try {
@@ -49,17 +52,21 @@ export async function performChange(
 }
 
 /** Null: no daemon listens. One that hangs is found out by a small question, before it is trusted with the long wait. */
-async function handOver(dataPlane: DataPlane, change: Change): Promise<ChangeResult | null> {
+async function handOver(
+  dataPlane: DataPlane,
+  change: Change,
+  revision: Revision | null,
+): Promise<ChangeResult | null> {
   const { netnsInode } = dataPlane;
   const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
   if (alive === null) return null;
   beginStep("waiting for the daemon");
-  const same = change.kind === "apply" ? asReapply(dataPlane, change) : null;
-  if (same !== null) {
+  const short = change.kind === "apply" ? inShort(dataPlane, change, revision) : null;
+  if (short !== null) {
     try {
-      return await requestChange(netnsInode, same);
+      return await requestChange(netnsInode, short);
     } catch (error) {
-      // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request (USAGE).
+      // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request, or it is too long (USAGE).
       const isRefused = error instanceof IlmError && ["NOT_FOUND", "USAGE"].includes(error.code);
       if (!isRefused) throw error;
     }
@@ -67,14 +74,18 @@ async function handOver(dataPlane: DataPlane, change: Change): Promise<ChangeRes
   return requestChange(netnsInode, change);
 }
 
-/** Null: the file's part of the change is not what is in force. */
-function asReapply(
+/** Without what is in force already. Null: the whole has to be said. */
+function inShort(
   dataPlane: DataPlane,
   { source, given, file }: ApplyChange,
-): ReapplyChange | null {
+  revision: Revision | null,
+): ReapplyChange | ReviseChange | null {
   const inForce = replaceableInForce(dataPlane);
-  const fileDigest = inForce?.rules.file === file ? inForce.fileDigest : null;
-  return fileDigest === null ? null : { kind: "reapply", source, given, fileDigest };
+  const fileDigest = inForce?.fileDigest ?? null;
+  if (inForce === null || fileDigest === null) return null;
+  if (inForce.rules.file === file) return { kind: "reapply", source, given, fileDigest };
+  if (inForce.rules.file !== revision?.of) return null;
+  return { kind: "revise", source, given, fileDigest, pieces: revision.pieces };
 }
 
 function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {

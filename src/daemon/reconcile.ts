@@ -8,6 +8,7 @@ import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
 import { type Rules } from "../model/mapping.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { allMappings } from "../model/mappings.js";
+import { type Revision, areSound, revise } from "../model/revision.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
 import {
@@ -21,6 +22,7 @@ import {
   type Change,
   type ChangeResult,
   type ReapplyChange,
+  type ReviseChange,
   type SwitchChange,
 } from "./changes.js";
 import type { Desired, LoadOptions, Source } from "./desired.js";
@@ -30,7 +32,7 @@ import { Restored } from "./restored.js";
 /** A mapping takes some 600 bytes here. */
 const LARGE_MAPPINGS = 10_000;
 
-export interface ReconcilerOptions extends ApplyOptions {
+export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
   /** Reads the file and the arguments anew. */
@@ -45,6 +47,12 @@ export interface ReconcilerOptions extends ApplyOptions {
   readonly onWorked?: (isLarge: boolean) => void;
   /** One line on what a change did, for the log. */
   readonly describe?: (before: Rules | null, after: Rules, mappings: number) => string;
+}
+
+/** `revision`: that leads to what an apply asks for. */
+interface Asked {
+  readonly change: Change;
+  readonly revision: Revision | null;
 }
 
 export interface ReloadState {
@@ -81,8 +89,12 @@ export class Reconciler {
 
   /** Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then as before. */
   submit(change: ApiChange): Promise<ChangeResult> {
-    if (change.kind === "reapply") return this.#enqueue(() => this.#make(this.#asApply(change)));
-    if (change.kind !== "reload") return this.#enqueue(() => this.#make(change));
+    if (change.kind === "reapply" || change.kind === "revise") {
+      return this.#enqueue(() => this.#make(this.#asApply(change)));
+    }
+    if (change.kind !== "reload") {
+      return this.#enqueue(() => this.#make({ change, revision: null }));
+    }
     this.#waitingReload ??= this.#enqueue(() => {
       this.#waitingReload = null;
       return this.#makeReload();
@@ -176,7 +188,7 @@ export class Reconciler {
     return result;
   }
 
-  async #make(change: Change): Promise<ChangeResult> {
+  async #make({ change, revision }: Asked): Promise<ChangeResult> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded and is about to end", {
         remedy: "Try again in a moment.",
@@ -188,20 +200,37 @@ export class Reconciler {
     const result = dataPlane.asOne(() => {
       // Only a whole configuration may take the place of what cannot be read.
       const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-      return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)));
+      return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), revision);
     });
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
     return result;
   }
 
-  #asApply({ source, given, fileDigest }: ReapplyChange): Change {
-    const inForce = replaceableInForce(this.#options.dataPlane);
+  #asApply(change: ReapplyChange | ReviseChange): Asked {
+    const { source, given, fileDigest } = change;
+    const { dataPlane } = this.#options;
+    const inForce = replaceableInForce(dataPlane);
     if (inForce?.fileDigest !== fileDigest) {
       throw new IlmError("NOT_FOUND", `rules with the digest ${fileDigest} are not in force`, {
         remedy: "Apply the whole file.",
       });
     }
-    return { kind: "apply", source, given, file: inForce.rules.file };
+    const { file } = inForce.rules;
+    if (change.kind === "reapply") {
+      return { change: { kind: "apply", source, given, file }, revision: null };
+    }
+    const { pieces } = change;
+    const before = toColumns(file.mappings);
+    const revision = { of: file, pieces };
+    const revised = areSound(pieces, before.length)
+      ? { ...file, mappings: revise(before, pieces) }
+      : null;
+    if (revised === null || dataPlane.keptText()?.fits?.(revised, revision) !== true) {
+      throw new IlmError("NOT_FOUND", "these pieces cannot be laid over the rules in force", {
+        remedy: "Apply the whole file.",
+      });
+    }
+    return { change: { kind: "apply", source, given, file: revised }, revision };
   }
 
   async #makeReload(): Promise<ChangeResult> {
@@ -237,20 +266,20 @@ export class Reconciler {
       // Nothing to read: what is in force (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
-    const { source, given, file, warnings, text } = await load(this.#source, {
+    const { source, given, file, warnings, revision, text } = await load(this.#source, {
       kept: () => dataPlane.keptText(),
     });
     for (const warning of warnings) log.log("warning", formatProblem(warning));
     const change = { kind: "apply", source, given, file } as const;
     const rules = rulesAfter(before?.rules ?? null, change);
-    const result = this.#put(before, rules);
+    const result = this.#put(before, rules, revision);
     if (text !== null) dataPlane.keepText(rules, text);
     return result;
   }
 
-  #put(before: InForce | null, rules: Rules): ChangeResult {
+  #put(before: InForce | null, rules: Rules, revision: Revision | null = null): ChangeResult {
     const { dataPlane, log, describe, overNewer } = this.#options;
-    const result = dataPlane.apply(rules, { overNewer });
+    const result = dataPlane.apply(rules, { overNewer, revision });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {
       const replaced = before === null ? 0 : allMappings(before.rules).length;

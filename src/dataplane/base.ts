@@ -1,28 +1,25 @@
 /** Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever their size. */
-import { classLayout, ruleLayout } from "../abi/generated.js";
+import { type Rule, classLayout, ruleLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import type { Base, BaseClass } from "../compile/overlay.js";
 import type { PrefixBits } from "../compile/tables.js";
 import type { BpfMap } from "../kernel/bpf.js";
 import type { Family } from "../model/address.js";
 import type { Protocol } from "../model/mapping.js";
-import { type Layers, nameHash } from "./description.js";
 import { u32 } from "./entries.js";
 import { findPrefix } from "./prefixes.js";
 import { portKey } from "./ports.js";
 import { readClassValue } from "./tables.js";
 
-type BaseMap = "classes" | "prefixes" | "rules" | "names";
+type BaseMap = "classes" | "prefixes" | "rules";
 
 export class KernelBase implements Base {
   readonly #map: (name: BaseMap) => BpfMap;
-  readonly #layers: Layers;
   readonly #ports: () => Uint32Array;
 
   /** `ports`: what `ports` has without an overlay. */
-  constructor(map: (name: BaseMap) => BpfMap, layers: Layers, ports: () => Uint32Array) {
+  constructor(map: (name: BaseMap) => BpfMap, ports: () => Uint32Array) {
     this.#map = map;
-    this.#layers = layers;
     this.#ports = ports;
   }
 
@@ -42,23 +39,15 @@ export class KernelBase implements Base {
   }
 
   ports(rule: number): number {
-    const value = this.#map("rules").lookup(encode(u32, rule));
-    return value === undefined ? 0 : decode(ruleLayout, value).ports;
+    return this.#rule(rule)?.ports ?? 0;
   }
 
-  /** By halving. */
-  hasName(key: string): boolean {
-    const wanted = nameHash(key);
-    let low = 0;
-    let high = this.#layers.mappings;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const value = this.#map("names").lookup(encode(u32, middle));
-      const found = value === undefined ? 0n : new DataView(value.buffer).getBigUint64(0, true);
-      if (found === wanted) return true;
-      if (found < wanted) low = middle + 1;
-      else high = middle;
-    }
-    return false;
+  mapping(rule: number): number {
+    return this.#rule(rule)?.mapping ?? 0;
+  }
+
+  #rule(rule: number): Rule | undefined {
+    const value = this.#map("rules").lookup(encode(u32, rule));
+    return value && decode(ruleLayout, value);
   }
 }

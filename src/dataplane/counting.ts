@@ -5,8 +5,10 @@ import { type BpfMap, cpus } from "../kernel/bpf.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { NameTable, type Named } from "../model/name-table.js";
-import type { Description } from "./description.js";
-import { firstPlace, offsets } from "./tables.js";
+import type { Removed } from "../compile/overlay.js";
+import type { Description, Layers } from "./description.js";
+import { type Placed, addedCount, runsOfFile } from "./places.js";
+import { type Side, firstPlace, offsets } from "./tables.js";
 
 /** Where a run of mappings has its counters: in `counters`, of each CPU, and in `carried`, what they had in earlier generations. */
 export interface Run {
@@ -15,21 +17,37 @@ export interface Run {
   readonly count: number;
 }
 
-/** Of the first of the file's mappings, and of the first that were added at run time. `counters`: the table. */
-export function runsOf(
-  counters: Pick<BpfMap, "maxEntries">,
-  { layers, side, twoSided }: Pick<Description, "layers" | "side" | "twoSided">,
-  { file, runtime }: { readonly file: number; readonly runtime: number },
-): Run[] {
+/** What is asked here of a generation. */
+export type Counting = Placed & Pick<Description, "side" | "twoSided">;
+
+/** Of all mappings in force, in their order. `counters`: the table. */
+export function runsOf(counters: Pick<BpfMap, "maxEntries">, description: Counting): Run[] {
+  const { layers, rules } = description;
+  const ofFile = runsOfFile(description);
+  const runtime = rules.runtime.length;
   if (layers === null) {
-    const first = firstPlace(counters, { side, twoSided });
-    return [{ counters: first, carried: 0, count: file + runtime }];
+    const count = ofFile.reduce((sum, [, some]) => sum + some, runtime);
+    return [{ counters: firstPlace(counters, description), carried: 0, count }];
   }
-  const first = offsets(layers, side).mappings;
+  const places = [...ofFile, [layers.mappings + addedCount(description), runtime] as const];
+  return places.map(([place, count]) => runAt(layers, description.side, place, count));
+}
+
+/** Of the mappings of the overlay, as it has them, and then of these of the tables. */
+export function runsAbove(description: Counting, ofTables: readonly Removed[]): Run[] {
+  const { layers, side, rules } = description;
+  if (layers === null) return [];
+  const count = addedCount(description) + rules.runtime.length;
   return [
-    { counters: 0, carried: 0, count: file },
-    { counters: first, carried: first, count: runtime },
+    runAt(layers, side, layers.mappings, count),
+    ...ofTables.map(({ index }) => runAt(layers, side, index, 1)),
   ];
+}
+
+function runAt(layers: Layers, side: Side, place: number, count: number): Run {
+  const at =
+    place < layers.mappings ? place : offsets(layers, side).mappings + place - layers.mappings;
+  return { counters: at, carried: at, count };
 }
 
 /** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */

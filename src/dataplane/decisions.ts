@@ -10,8 +10,8 @@ import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
 import { addressFromBytes } from "../model/address.js";
 import type { Attempt, Decision, MatchedBy, Verdict } from "../model/decision.js";
-import { type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
+import { type Placed, indexOfPlace } from "./places.js";
 
 const AF_INET = 2;
 const IPPROTO_UDP = 17;
@@ -44,9 +44,10 @@ function known<T>(names: ReadonlyMap<number, T>, code: number): T {
   return name;
 }
 
-export function toDecision(record: Record, rules: Rules): Decision {
-  const index = record.mapping === ILM_MAPPING_NONE ? null : record.mapping;
-  const mapping = index === null ? undefined : allMappings(rules).at(index);
+/** `placed`: of the generation that decided. */
+export function toDecision(record: Record, placed: Placed): Decision {
+  const index = record.mapping === ILM_MAPPING_NONE ? null : indexOfPlace(placed, record.mapping);
+  const mapping = index === null ? undefined : allMappings(placed.rules).at(index);
   const family = record.family === AF_INET ? 4 : 6;
   const order = mapping === undefined ? [] : candidates(mapping, family);
   const attempts: { destination: number; outcome: Attempt }[] = [];

@@ -11,6 +11,7 @@ import {
   type Mapping,
   type Protocol,
   type RuleSet,
+  type Rules,
   type Service,
   mappingKey,
 } from "../model/mapping.js";
@@ -24,6 +25,7 @@ import {
 } from "../model/mapping-columns.js";
 import { type Mappings, toLazy } from "../model/mappings.js";
 import { beginStep, tellShare } from "../progress.js";
+import type { Overlaid } from "./places.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {
@@ -42,6 +44,8 @@ export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fi
   readonly drawSeed: number;
   /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
   readonly layers: Layers | null;
+  /** Set when the file is not what the tables were filled with. */
+  readonly overlaid: Overlaid | null;
   /** Number of the program set whose tables it is in, and the side of these. */
   readonly programs: number;
   readonly side: 0 | 1;
@@ -49,7 +53,7 @@ export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fi
   readonly twoSided: boolean;
 }
 
-/** The tables that the file's mappings have filled; behind their entries there are two sides for overlays. */
+/** The tables that mappings of the file's have filled; behind their entries there are two sides for overlays. */
 export interface Layers {
   readonly protocols: readonly Protocol[];
   readonly mappings: number;
@@ -57,12 +61,14 @@ export interface Layers {
   readonly destinations: number;
 }
 
-interface Head extends Omit<Description, "rules"> {
+interface Head extends Omit<Description, "rules" | "overlaid"> {
   readonly source: string | null;
   /** What the file asks for; `engine` is what became of it. */
   readonly wantedEngine: Engine;
   /** From format 6 on. */
   readonly mptcp?: MptcpMode;
+  /** From format 12 on. */
+  readonly overlaid?: Overlaid | null;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
 }
@@ -89,6 +95,11 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
   hash.update(JSON.stringify(head));
   for (const part of toColumns(mappings).meaning()) hash.update(part);
   return hash.digest("hex");
+}
+
+/** The very same: who adds a mapping takes the file's part of what is in force. */
+export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: Rules): boolean {
+  return rules.file === old.file && rules.source === old.source;
 }
 
 export function digestOf(fileDigest: string, runtime: readonly Mapping[]): string {
@@ -235,6 +246,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     source: path,
     wantedEngine,
     mptcp = "on",
+    overlaid = null,
     services,
     runtime,
     ...head
@@ -252,7 +264,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
       return mappings;
     },
   };
-  return { ...head, rules: { source: path, file, runtime } };
+  return { ...head, overlaid, rules: { source: path, file, runtime } };
 }
 
 function unpackParts(bytes: Uint8Array): Uint8Array[] {

@@ -107,11 +107,8 @@ export class Earlier {
   counted(): Counted {
     const { rules, layers, side = 0, twoSided = false } = this.description;
     const { carried, counters } = this.#opened;
-    const runs = runsOf(
-      counters,
-      { layers, side: layers?.room ?? side, twoSided },
-      { file: rules.file.mappings.length, runtime: rules.runtime.length },
-    );
+    const placed = { rules, layers, overlaid: null, side: layers?.room ?? side, twoSided };
+    const runs = runsOf(counters, placed);
     return { mappings: allMappings(rules), sums: sumRuns(runs, carried, counters) };
   }
 

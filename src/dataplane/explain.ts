@@ -42,7 +42,6 @@ export function explainPacket(
   packet: Packet,
   { generation, registry }: { readonly generation: Generation; readonly registry: Registry },
 ): Explanation {
-  const { rules } = generation.describe();
   if (familyOf(packet.local) !== familyOf(packet.remote)) {
     throw new IlmError("USAGE", `${packet.local} and ${packet.remote} are of different families`, {
       remedy: "Give both as IPv4 or both as IPv6",
@@ -72,7 +71,7 @@ export function explainPacket(
   const answer = registry.map("explained").lookup(zeroKey);
   if (answer === undefined) throw new IlmError("INTERNAL", "the program left no answer");
   return {
-    ...toDecision(decode(decisionLayout, answer), rules),
+    ...toDecision(decode(decisionLayout, answer), generation.describe()),
     cookie: cookie === 0n ? null : cookie.toString(),
   };
 }

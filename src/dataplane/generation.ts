@@ -1,20 +1,21 @@
 /** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
 import { countersLayout } from "../abi/generated.js";
-import { bytesLayout } from "../abi/layout.js";
-import type { Base, Overlay } from "../compile/overlay.js";
+import { bytesLayout, encode } from "../abi/layout.js";
+import type { Base, Overlay, Removed } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
 import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
-import { allMappings } from "../model/mappings.js";
+import { type Mappings, allMappings } from "../model/mappings.js";
 import { KernelBase } from "./base.js";
 import {
   type Counted,
   type Run,
   SummedCounters,
   placesBefore,
+  runsAbove,
   runsOf,
   sumRuns,
   totalOfRuns,
@@ -22,12 +23,15 @@ import {
 import {
   CHUNK,
   type Description,
+  hasFileOf,
   hashNames,
+  nameHash,
   packHead,
   packMappings,
   unpackDescription,
 } from "./description.js";
-import { putArray } from "./entries.js";
+import { putArray, u32 } from "./entries.js";
+import { mappingsAbove } from "./places.js";
 import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
@@ -43,12 +47,14 @@ import {
 } from "./tables.js";
 
 /**
- * What generations share that differ only in mappings added at run time: the file's mappings, their names as sorted hashes, what
- * the same mappings had counted in earlier generations, `ports` without an overlay, and what the control plane keeps of the text
- * that the file's part was read from.
+ * What generations share that differ only in what lies over their tables: the file's mappings, the names of those in the tables as sorted
+ * hashes, what the same mappings had counted in earlier generations, `ports` without an overlay, and what the control plane keeps of
+ * the text that the file's part was read from.
  */
 const sharedMaps = ["source", "names", "carried", "below", "text"] as const;
 type SharedMap = (typeof sharedMaps)[number];
+/** Those of them that are of this very file; the others are of the file that the tables were filled with. */
+const ofFile: readonly SharedMap[] = ["source", "text"];
 /** `head`: the generation about itself, with the mappings added at run time. */
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
@@ -154,8 +160,7 @@ export class Generation {
       written = fillOverlay(target, overlay.overlay, overlay.slots, layers, below, number);
     }
     const old = before?.describe();
-    const hasFile = old?.rules.file === rules.file && old.rules.source === rules.source;
-    const same = hasFile ? before : undefined;
+    const same = old !== undefined && hasFileOf(old, rules) ? before : undefined;
     const alike = layers === null && old?.layers === null ? before : undefined;
     const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
     const counted = compiled.mappings.length + roomForOverlays(layers !== null).mappings;
@@ -169,7 +174,7 @@ export class Generation {
       maps.set("names", Generation.#shared(alike, "names") ?? hashes());
       maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
       maps.set("below", Generation.#shared(alike, "below") ?? below());
-      maps.set("text", Generation.#shared(same, "text") ?? createTextMap());
+      maps.set("text", Generation.#shared(same, "text") ?? createTextMap(mappings.length));
       const generation = Generation.#publish(pins, programs, description, maps);
       generation.#ports = written;
       return generation;
@@ -183,7 +188,7 @@ export class Generation {
     return generation === undefined ? undefined : generation.#map(name).duplicate();
   }
 
-  /** Likewise, on the tables of `below`, which has the same file's mappings. */
+  /** Likewise, over the tables of `below`, which stay as they are. */
   static createOver(
     below: Generation,
     pins: Pins,
@@ -197,9 +202,17 @@ export class Generation {
     const target = { map: programs.map.bind(programs), side, written: programs.writtenPorts };
     const { overlay: built = null, slots = [] } = overlay ?? {};
     const written = fillOverlay(target, built, slots, layers, under, number);
+    const { mappings } = description.rules.file;
+    const hasFile = hasFileOf(below.describe(), description.rules);
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      for (const name of sharedMaps) maps.set(name, below.#map(name).duplicate());
+      for (const name of sharedMaps) {
+        if (hasFile || !ofFile.includes(name)) maps.set(name, below.#map(name).duplicate());
+      }
+      if (!hasFile) {
+        maps.set("source", arrayOf("source", CHUNK, packMappings(mappings)));
+        maps.set("text", createTextMap(mappings.length));
+      }
       const generation = Generation.#publish(pins, programs, description, maps);
       generation.#ports = written;
       generation.#below = under.ports;
@@ -278,11 +291,28 @@ export class Generation {
 
   /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
   base(): Base | null {
-    const { layers } = this.describe();
-    if (layers === null) return null;
-    const map = (name: "classes" | "prefixes" | "rules" | "names"): BpfMap =>
-      name === "names" ? this.#map(name) : this.programs.map(name);
-    return new KernelBase(map, layers, () => this.#portsBelow());
+    if (this.describe().layers === null) return null;
+    return new KernelBase(
+      (name) => this.programs.map(name),
+      () => this.#portsBelow(),
+    );
+  }
+
+  /** May be true of a name that no mapping of the tables has, never false of one that there is; found by halving. */
+  hasName(key: string): boolean {
+    const map = this.#map("names");
+    const wanted = nameHash(key);
+    let low = 0;
+    let high = this.describe().layers?.mappings ?? 0;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const value = map.lookup(encode(u32, middle));
+      const found = value === undefined ? 0n : new DataView(value.buffer).getBigUint64(0, true);
+      if (found === wanted) return true;
+      if (found < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return false;
   }
 
   /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
@@ -309,38 +339,42 @@ export class Generation {
 
   /** Of all together; undefined as there. */
   counterTotal(): Counters | undefined {
-    const total = totalOfRuns(
-      this.#runs("all"),
-      this.#map("carried"),
-      this.programs.map("counters"),
-    );
+    const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.map("counters"));
     return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
   }
 
-  /** Of all its mappings, or of those that were added at run time. */
-  counted(which: "all" | "run-time" = "all"): Counted {
-    const { rules } = this.describe();
-    const mappings = which === "all" ? allMappings(rules) : rules.runtime;
-    const [carried, counters] = [this.#map("carried"), this.programs.map("counters")];
-    return { mappings, sums: sumRuns(this.#runs(which), carried, counters) };
+  /** Of all its mappings. */
+  counted(): Counted {
+    return { mappings: allMappings(this.describe().rules), sums: this.#sums(this.#runs()) };
   }
 
-  #runs(which: "all" | "run-time"): Run[] {
+  /** Of those of the overlay, and of those of the tables that are `gone` from the file of the generation after this. */
+  countedAbove(gone: readonly Removed[]): Counted {
     const description = this.describe();
-    const { file, runtime } = description.rules;
-    return runsOf(this.programs.map("counters"), description, {
-      file: which === "all" ? file.mappings.length : 0,
-      runtime: runtime.length,
-    });
+    const mappings = [...mappingsAbove(description), ...gone.map(({ mapping }) => mapping)];
+    return { mappings, sums: this.#sums(runsAbove(description, gone)) };
   }
 
-  /**
-   * Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile.
-   * `which`: those added at run time alone, where the file's have the same tables.
-   */
-  carry({ mappings: before, sums }: Counted, which: "all" | "run-time"): void {
-    const { rules } = this.describe();
-    const after = which === "all" ? allMappings(rules) : rules.runtime;
+  #runs(): Run[] {
+    return runsOf(this.programs.map("counters"), this.describe());
+  }
+
+  #sums(runs: readonly Run[]): Uint8Array {
+    return sumRuns(runs, this.#map("carried"), this.programs.map("counters"));
+  }
+
+  /** Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile. */
+  carry(counted: Counted): void {
+    this.#carry(counted, allMappings(this.describe().rules), this.#runs());
+  }
+
+  /** Likewise, of those of the overlay alone: the others are in the same tables. */
+  carryAbove(counted: Counted): void {
+    const description = this.describe();
+    this.#carry(counted, mappingsAbove(description), runsAbove(description, []));
+  }
+
+  #carry({ mappings: before, sums }: Counted, after: Mappings, runs: readonly Run[]): void {
     this.#cameFrom ??= placesBefore(before, after);
     const cameFrom = this.#cameFrom;
     const { size } = countersLayout;
@@ -350,7 +384,7 @@ export class Generation {
       return place < 0 ? nothing : sums.subarray(place * size, (place + 1) * size);
     };
     let done = 0;
-    for (const { carried, count } of this.#runs(which)) {
+    for (const { carried, count } of runs) {
       const start = done;
       putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), carried);
       done += count;

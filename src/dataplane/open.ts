@@ -35,7 +35,8 @@ import { sysctl } from "../kernel/procfs.js";
 import type { CounterList, Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules } from "../model/mapping.js";
+import { type RuleSet, type Rules } from "../model/mapping.js";
+import type { Revision } from "../model/revision.js";
 import { allMappings } from "../model/mappings.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import { printable } from "../printable.js";
@@ -56,7 +57,13 @@ import {
   overtakenIn,
   programsOnInterfaces,
 } from "./interfaces.js";
-import { type Description, type Layers, digestOfFile, isUndecodable } from "./description.js";
+import {
+  type Description,
+  type Layers,
+  digestOfFile,
+  hasFileOf,
+  isUndecodable,
+} from "./description.js";
 import { Generation } from "./generation.js";
 import { describeHeader, readHeader } from "./header.js";
 import { Programs } from "./programs.js";
@@ -81,7 +88,7 @@ import {
   type Plan,
   type Wanted,
   endpointsOf,
-  hasFileOf,
+  layOver,
   planOver,
   planWhole,
   wantedOf,
@@ -371,9 +378,12 @@ class KernelDataPlane implements DataPlane {
     const loaded = this.#ownReadable();
     const text = loaded?.generation.text() ?? null;
     // Of the same generation: another process may put the next in force at this moment.
-    return loaded === undefined || text === null
-      ? null
-      : { file: loaded.description.rules.file, text };
+    if (loaded === undefined || text === null) return null;
+    const { description } = loaded;
+    const { source, file: before, runtime } = description.rules;
+    const fits = (file: RuleSet, revision: Revision): boolean =>
+      layOver(loaded, { source, file, runtime }, revision) !== null;
+    return { file: before, text, fits: description.layers === null ? null : fits };
   }
 
   keepText(rules: Rules, text: string): void {
@@ -407,7 +417,7 @@ class KernelDataPlane implements DataPlane {
     return this.asOne(() => this.#apply(rules, options));
   }
 
-  #apply(rules: Rules, { overNewer = false }: ApplyOptions): ApplyResult {
+  #apply(rules: Rules, { overNewer = false, revision = null }: ApplyOptions): ApplyResult {
     const { current, trouble } = this.#look();
     if (trouble instanceof NewerState && !overNewer) throw trouble;
     const before = ownOf(current);
@@ -418,16 +428,21 @@ class KernelDataPlane implements DataPlane {
       act = (_, prepared) => this.#refresh(before, wanted, prepared);
     } else {
       // First, as it changes nothing: a rule set that does not compile must leave no trace.
-      const plan = this.#plan(before, rules, wanted);
+      const plan = this.#plan(before, rules, wanted, revision);
       act = (pins, prepared) => this.#replace(pins, before, rules, plan, prepared);
     }
     const result = this.#withMadePins((pins) => act(pins, this.#prepare(pins, before, rules)));
     return trouble === null ? result : { ...result, lost: trouble.message };
   }
 
-  #plan(before: Loaded | undefined, rules: Rules, wanted: Wanted): Plan {
+  #plan(
+    before: Loaded | undefined,
+    rules: Rules,
+    wanted: Wanted,
+    revision: Revision | null = null,
+  ): Plan {
     return (
-      (before?.pinned === true && planOver(before, rules, wanted)) ||
+      (before?.pinned === true && planOver(before, rules, wanted, revision)) ||
       planWhole(rules, wanted, this.#layeredFrom)
     );
   }
@@ -442,10 +457,16 @@ class KernelDataPlane implements DataPlane {
     const { added, unused, repaired } = prepared;
     const earlier = this.#earlier;
     const off = isOff(before ?? earlier);
-    const carry = ({ generation, endpoints }: Built): void => {
-      const which = endpoints === null ? "run-time" : "all";
-      const counted = before?.generation.counted(which) ?? earlier?.counted();
-      if (counted !== undefined) generation.carry(counted, which);
+    const carry = ({ generation, endpoints, description }: Built): void => {
+      if (endpoints === null && before !== undefined) {
+        const known = new Set(before.description.overlaid?.removed.map(({ index }) => index));
+        const removed = description.overlaid?.removed ?? [];
+        const gone = removed.filter(({ index }) => !known.has(index));
+        generation.carryAbove(before.generation.countedAbove(gone));
+        return;
+      }
+      const counted = before?.generation.counted() ?? earlier?.counted();
+      if (counted !== undefined) generation.carry(counted);
     };
     let built: Built;
     let missing: readonly string[];
@@ -606,7 +627,7 @@ class KernelDataPlane implements DataPlane {
     const steers = before?.registry.steers ?? this.#ingressIsPossible();
     if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
     const isWhole = plan.whole !== null;
-    const mappings = isWhole ? allMappings(rules) : rules.runtime;
+    const mappings = isWhole ? allMappings(rules) : (plan.overlay?.compiled.mappings ?? []);
     let registry = before?.pinned === true ? before.registry : undefined;
     // Those of the rules in force until they are not.
     registry?.setMappedPorts(mappings, false);
@@ -644,6 +665,7 @@ class KernelDataPlane implements DataPlane {
       drawSeed:
         this.#drawSeed ?? (before ?? this.#earlier)?.description.drawSeed ?? randomInt(2 ** 32),
       layers: plan.layers,
+      overlaid: plan.overlaid,
       steersTcp:
         endpoints.some(isSteeredTcp) ||
         (plan.whole === null && before?.description.steersTcp === true),

@@ -1,14 +1,18 @@
 /** What a change has to build: everything, or a new overlay over the tables that are in force. Touches nothing. */
+import { mayHaveHidden } from "../compile/gone.js";
 import { compiledBase } from "../compile/base.js";
 import { type Endpoint, compile } from "../compile/compile.js";
-import { type Overlay, compileOverlay } from "../compile/overlay.js";
+import { type Above, type Overlay, compileOverlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
-import type { Protocol, Rules } from "../model/mapping.js";
-import { type Description, type Layers, digestOf, digestOfFile } from "./description.js";
+import { type Mapping, type Protocol, type Rules, mappingKey } from "../model/mapping.js";
+import { toColumns } from "../model/mapping-columns.js";
+import { type Revision, removedBy } from "../model/revision.js";
+import { type Description, type Layers, digestOf, digestOfFile, hasFileOf } from "./description.js";
 import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
-import { type Side, fitsRoom, isLayered, offsets, otherSide } from "./tables.js";
+import { type Overlaid, addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
+import { fitsRoom, isLayered, offsets, otherSide } from "./tables.js";
 
 /** What is asked for, without what it takes. */
 export interface Wanted {
@@ -24,6 +28,7 @@ export interface Plan extends Wanted {
   readonly whole: Compiled | null;
   readonly overlay: Overlay | null;
   readonly layers: Layers | null;
+  readonly overlaid: Overlaid | null;
   readonly interfaces: readonly string[];
   readonly protocols: readonly Protocol[];
 }
@@ -43,18 +48,11 @@ interface InForce {
   readonly description: Description;
 }
 
-/** The very same: who adds a mapping takes the file's part of what is in force. */
-export function hasFileOf({ rules: old }: Description, rules: Rules): boolean {
-  return rules.file === old.file && rules.source === old.source;
-}
-
 export function wantedOf(before: InForce | undefined, rules: Rules, choice: EngineChoice): Wanted {
   beginStep("comparing with what is in force");
   const same = before !== undefined && hasFileOf(before.description, rules);
   const fileDigest = same ? before.description.fileDigest : digestOfFile(rules.source, rules.file);
-  // Where the layers say how many, the file's mappings need not be unpacked.
-  const ofFile =
-    (same ? before.description.layers?.mappings : undefined) ?? rules.file.mappings.length;
+  const ofFile = same ? fileCount(before.description) : rules.file.mappings.length;
   return {
     choice,
     fileDigest,
@@ -63,26 +61,87 @@ export function wantedOf(before: InForce | undefined, rules: Rules, choice: Engi
   };
 }
 
-/** Null: the whole has to be built. */
-export function planOver(before: InForce, rules: Rules, wanted: Wanted): Plan | null {
-  const { description, generation } = before;
-  if (!hasFileOf(description, rules)) return null;
-  const base = generation.base();
-  if (base === null || description.layers === null) return null;
-  if (description.engine !== wanted.choice.engine) return null;
+/** An overlay over the tables in force, and how the file differs from these then. */
+interface Laid {
+  readonly built: Overlay | null;
+  readonly overlaid: Overlaid | null;
+}
+
+/**
+ * Null: it cannot be an overlay. `revision`: of the file's part in force, which leads to these rules; null: the file's part is what is in
+ * force.
+ */
+export function layOver(
+  { description, generation }: InForce,
+  rules: Rules,
+  revision: Revision | null,
+): Laid | null {
   const { layers } = description;
-  const overlay = layOver(rules, layers, otherSide(description.side), (firstRule) =>
-    compileOverlay(rules.runtime, base, firstRule),
-  );
-  if (overlay === null) return null;
-  return {
-    ...wanted,
-    whole: null,
-    overlay: overlay.built,
-    layers,
-    interfaces: description.interfaces,
-    protocols: protocolsOf(layers.protocols, overlay.built?.compiled),
+  const base = generation.base();
+  if (base === null || layers === null) return null;
+  const hasName = (key: string): boolean => generation.hasName(key);
+  let above: Above = {
+    added: addedOf(description),
+    removed: description.overlaid?.removed ?? [],
+    runtime: rules.runtime,
   };
+  let { overlaid } = description;
+  if (revision !== null) {
+    const found = revise(description, rules, revision, hasName);
+    if (found === null) return null;
+    const { runs, removed, added } = found;
+    overlaid = { runs, removed };
+    above = { ...above, added, removed };
+  }
+  if (meetsFile(above, rules.runtime, hasName)) return null;
+  const { added, removed, runtime } = above;
+  // Nothing is over the tables: then nothing is needed.
+  if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
+  const firstRule = offsets(layers, otherSide(description.side)).rules;
+  const built = compileOverlay(above, base, firstRule);
+  return built !== null && fitsRoom(built) ? { built, overlaid } : null;
+}
+
+/** Null: it is not one of the file's part in force, or too large, or others may have been hidden by what goes. */
+function revise(
+  description: Description,
+  rules: Rules,
+  revision: Revision,
+  hasName: (key: string) => boolean,
+): ReturnType<typeof overlaidBy> {
+  const { file } = description.rules;
+  if (revision.of !== file || rules.source !== description.rules.source) return null;
+  const { services, engine, mptcp } = rules.file;
+  if (services !== file.services || engine !== file.engine || mptcp !== file.mptcp) return null;
+  const found = overlaidBy(description, revision, hasName);
+  if (found === null) return null;
+  // Who hands over to an endpoint is agreed on among all that lead there.
+  if ([...found.added, ...found.gone].some(saysHandover)) return null;
+  const before = toColumns(file.mappings);
+  const gone = new Set(removedBy(revision.pieces, before.length));
+  return mayHaveHidden(found.gone, before, (index) => gone.has(index)) ? null : found;
+}
+
+function saysHandover({ to }: Mapping): boolean {
+  return to.some(({ handover }) => handover !== undefined);
+}
+
+/** Null: the whole has to be built. */
+export function planOver(
+  before: InForce,
+  rules: Rules,
+  wanted: Wanted,
+  revision: Revision | null,
+): Plan | null {
+  const { description } = before;
+  const { layers, engine, interfaces } = description;
+  const isSame = hasFileOf(description, rules);
+  if ((!isSame && revision === null) || engine !== wanted.choice.engine) return null;
+  const laid = layOver(before, rules, isSame ? null : revision);
+  if (laid === null || layers === null) return null;
+  const { built, overlaid } = laid;
+  const protocols = protocolsOf(layers.protocols, built?.compiled);
+  return { ...wanted, whole: null, overlay: built, layers, overlaid, interfaces, protocols };
 }
 
 /** Throws CONFIGURATION with everything that is wrong with the rules. */
@@ -96,34 +155,35 @@ export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | un
       rules: whole.rules.count,
       destinations: whole.destinations.count,
     };
-    // Of a file of so many each generation has new tables.
-    const overlay = layOver(rules, layers, 0, (firstRule) =>
-      compileOverlay(rules.runtime, compiledBase(whole), firstRule),
-    );
+    const overlay = layRuntime(rules, whole, layers);
     if (overlay !== null) {
       const protocols = protocolsOf(layers.protocols, overlay.built?.compiled);
       const { interfaces } = whole;
-      return { ...wanted, whole, overlay: overlay.built, layers, interfaces, protocols };
+      const { built } = overlay;
+      return { ...wanted, whole, overlay: built, layers, overlaid: null, interfaces, protocols };
     }
   }
   const whole = compile(rules);
   const protocols = protocolsOf([], whole);
   const { interfaces } = whole;
-  return { ...wanted, whole, overlay: null, layers: null, interfaces, protocols };
+  return { ...wanted, whole, overlay: null, layers: null, overlaid: null, interfaces, protocols };
 }
 
 function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined): Protocol[] {
   return [...new Set([...known, ...(compiled?.classes ?? []).map(({ protocol }) => protocol)])];
 }
 
-/** Null: it cannot be an overlay. Nothing was added at run time: then none is needed. */
-function layOver(
+/** What was added at run time over new tables of the file's mappings. Null: it cannot be an overlay. */
+function layRuntime(
   { runtime }: Rules,
+  whole: Compiled,
   layers: Layers,
-  side: Side,
-  build: (firstRule: number) => Overlay | null,
-): { readonly built: Overlay | null } | null {
+): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
-  const built = build(offsets(layers, side).rules);
+  const names = new Set(whole.mappings.map(mappingKey));
+  const above: Above = { added: [], removed: [], runtime };
+  if (meetsFile(above, runtime, (key) => names.has(key))) return null;
+  // Of a file of so many each generation that is not laid over another has new tables.
+  const built = compileOverlay(above, compiledBase(whole), offsets(layers, 0).rules);
   return built !== null && fitsRoom(built) ? { built } : null;
 }

@@ -259,11 +259,15 @@ const ownerOfPrefix = (key: DataView): number => key.getUint32(4, false) >>> 1;
 /** Of `exactKeyLayout`. */
 const ownerOfExact = (key: DataView): number => key.getUint32(0, true);
 
-function putPrefixes(map: BpfMap, table: PrefixTable, firstOwner: number): void {
-  const { count, length, target } = table;
-  putEntries(map, count, prefixKeys(table, firstOwner), [
+function putPrefixes(map: BpfMap, { prefixes, levels }: Overlay, firstOwner: number): void {
+  const { count, length, target } = prefixes;
+  putEntries(map, count, prefixKeys(prefixes, firstOwner), [
     prefixTargetLayout,
-    (i) => ({ target: targetValue(target[i] ?? 0), length: length[i] ?? 0 }),
+    (i) => ({
+      target: targetValue(target[i] ?? 0),
+      length: length[i] ?? 0,
+      matched: matchedCodes[levels[i] ?? "prefix"],
+    }),
   ]);
 }
 
@@ -660,7 +664,7 @@ export function fillOverlay(
     });
     fill(map, "overlay_prefixes", (target) => {
       removeOwners(target, ownerOfPrefix, firstClass, OVERLAY_CLASSES);
-      putPrefixes(target, overlay.prefixes, firstClass);
+      putPrefixes(target, overlay, firstClass);
     });
     fill(map, "counters", (target) => {
       clearCounters(target, mappings, compiled.mappings.length);

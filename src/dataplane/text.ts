@@ -4,12 +4,15 @@ import { type BpfMap, createArray } from "../kernel/bpf.js";
 
 /** Bytes: digest, some names of files and a few dozens of warnings. What is longer is not kept. */
 const ROOM = 16384;
+/** Bytes for each mapping of the file: of its lines, some hundreds have a digest together. */
+const ROOM_EACH = 0.5;
 const DIGEST_AT = 4;
 const TEXT_AT = 36;
 const key = new Uint8Array(4);
 
-export function createTextMap(): BpfMap {
-  return createArray("text", ROOM, 1);
+/** For the text of a file with so many mappings. */
+export function createTextMap(mappings: number): BpfMap {
+  return createArray("text", 8 * Math.ceil((ROOM + mappings * ROOM_EACH) / 8), 1);
 }
 
 function digestOf(bytes: Uint8Array): Buffer {
@@ -18,9 +21,9 @@ function digestOf(bytes: Uint8Array): Buffer {
 
 /** Takes the place of the one before; one that does not fit is as none. */
 export function writeText(map: BpfMap, text: string): void {
-  const value = Buffer.alloc(ROOM);
+  const value = Buffer.alloc(map.valueSize);
   const bytes = Buffer.from(text);
-  if (TEXT_AT + bytes.length <= ROOM) {
+  if (TEXT_AT + bytes.length <= value.length) {
     value.writeUInt32LE(bytes.length);
     digestOf(bytes).copy(value, DIGEST_AT);
     bytes.copy(value, TEXT_AT);

@@ -4,6 +4,7 @@ import type { CounterList, Counters, Decision, Packet } from "../model/decision.
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Engine, RuleSet, Rules } from "../model/mapping.js";
+import type { Revision } from "../model/revision.js";
 
 export type EngineInForce = Exclude<Engine, "auto">;
 
@@ -38,11 +39,18 @@ export interface InForce {
 export interface KeptText {
   readonly file: RuleSet;
   readonly text: string;
+  /**
+   * Would `apply` lay what differs over the tables in force? Only then is nothing wrong with the whole or doubtful that is not so in
+   * force. Null: nothing can be laid over these.
+   */
+  readonly fits: ((file: RuleSet, revision: Revision) => boolean) | null;
 }
 
 export interface ApplyOptions {
   /** Also in the place of what a newer version made. */
   readonly overNewer?: boolean | undefined;
+  /** The file's part as what became of the one in force. Of use only when that is in force still. */
+  readonly revision?: Revision | null | undefined;
 }
 
 export interface ApplyResult {
@@ -53,7 +61,7 @@ export interface ApplyResult {
   readonly changed: boolean;
   /** How many are in force now. */
   readonly mappings: number;
-  /** True: only the mappings added at run time were built anew, over the tables of the file's. */
+  /** True: only what differs from the tables in force was built, over them. */
   readonly incremental: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
@@ -141,7 +149,7 @@ export interface DataPlane {
   keptText(): KeptText | null;
   /**
    * Keeps something about the text that the file's part of the rules was read from, as long as that part is in force; not when another
-   * one is. No lock is needed. What is longer than some 16,000 bytes is not kept.
+   * one is. No lock is needed. What is longer than some 16,000 bytes, and half a byte for each mapping, is not kept.
    */
   keepText(rules: Rules, text: string): void;
   /**

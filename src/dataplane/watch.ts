@@ -7,17 +7,19 @@ import { errnoOf } from "../kernel/ffi.js";
 import { LOCK_EX, LOCK_NB, flock } from "../kernel/libc.js";
 import { Readiness, RingBuffer } from "../kernel/ringbuf.js";
 import { emptyRules } from "../model/mapping.js";
-import type { Rules } from "../model/mapping.js";
 import { toDecision } from "./decisions.js";
+import type { Placed } from "./places.js";
 import type { Registry } from "./registry.js";
 import type { DecisionStream, ObservedDecision } from "./types.js";
 
 /** What is in force, as far as a watcher needs it. */
 export interface Watched {
   readonly registry: Registry;
-  readonly description: { readonly generation: number; readonly rules: Rules };
+  readonly description: Placed & { readonly generation: number };
 }
 
+/** In the place of a generation that is not known any more. */
+const unseen: Placed = { rules: emptyRules, layers: null, overlaid: null };
 const LEASE_NS = 3_000_000_000n;
 /** Also while our reader stalls: what comes meanwhile is counted in the kernel as lost. */
 const RENEW_MS = 1_000;
@@ -72,7 +74,7 @@ class KernelDecisionStream implements DecisionStream {
   /** Of the registries before this one. */
   #lostEarlier = 0n;
   /** Generations seen, newest last: a decision is told by the rules that made it. */
-  readonly #rules = new Map<number, Rules>();
+  readonly #seen = new Map<number, Placed>();
 
   constructor(lock: number, current: () => Watched | undefined) {
     this.#lock = lock;
@@ -118,10 +120,10 @@ class KernelDecisionStream implements DecisionStream {
     return watched;
   }
 
-  #learn({ generation, rules }: Watched["description"]): void {
-    this.#rules.set(generation, rules);
-    const [oldest] = this.#rules.keys();
-    if (this.#rules.size > GENERATIONS_KEPT && oldest !== undefined) this.#rules.delete(oldest);
+  #learn(description: Watched["description"]): void {
+    this.#seen.set(description.generation, description);
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > GENERATIONS_KEPT && oldest !== undefined) this.#seen.delete(oldest);
   }
 
   #renew(): void {
@@ -151,7 +153,7 @@ class KernelDecisionStream implements DecisionStream {
       const record = decode(decisionLayout, bytes);
       const agoNs = process.hrtime.bigint() - record.timeNs;
       batch.push({
-        ...toDecision(record, this.#rules.get(record.generation) ?? emptyRules),
+        ...toDecision(record, this.#seen.get(record.generation) ?? unseen),
         time: Date.now() - Number(agoNs) / 1e6,
       });
     }, BATCH);

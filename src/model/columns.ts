@@ -28,7 +28,7 @@ class Column<Kind extends Numbers> {
     this.#reserve(total - this.#length);
   }
 
-  append(values: Uint8Array): void {
+  append(values: Uint8Array | Kind): void {
     this.#reserve(values.length);
     this.#values.set(values, this.#length);
     this.#length += values.length;

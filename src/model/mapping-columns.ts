@@ -75,6 +75,10 @@ export const columnWidths: Readonly<Record<ColumnName, 1 | 4>> = {
   names: 1,
 };
 
+function ipv4Key(length: number, address: number): number {
+  return length * 2 ** 32 + address;
+}
+
 const existings: readonly Existing[] = ["exact", "any", "never"];
 const UDP = 1;
 const REJECT = 8;
@@ -198,6 +202,28 @@ export class MappingColumns extends LazyMappings {
     return [`${octets}/${kind - ON_IPV4}` as Prefix];
   }
 
+  /** Of the mappings that are for one of the very prefixes; one for all addresses is for 0.0.0.0/0 and ::/0. */
+  *indexesOn(prefixes: readonly Prefix[]): Generator<number> {
+    const texts = new Set(prefixes);
+    const numbers = new Set<number>();
+    for (const prefix of prefixes) {
+      if (familyOf(prefix) === 4) numbers.add(ipv4Key(prefixLength(prefix), ipv4Number(prefix)));
+    }
+    const hasSix = prefixes.some((prefix) => familyOf(prefix) === 6);
+    const hasAll = prefixes.some((prefix) => prefixLength(prefix) === 0);
+    const inLists = this.lists.prefixes.map((list) => list.some((prefix) => texts.has(prefix)));
+    const [kinds, on] = [this.column("onKind"), this.column("on")];
+    for (let index = 0; index < this.length; index++) {
+      const [kind = ON_ALL, value = 0] = [kinds[index], on[index]];
+      let isThere = false;
+      if (kind === ON_ALL) isThere = hasAll;
+      else if (kind < ON_IPV6) isThere = numbers.has(ipv4Key(kind - ON_IPV4, value));
+      else if (kind === ON_LIST) isThere = inLists[value] === true;
+      else if (hasSix) isThere = this.onAt(index).some((prefix) => texts.has(prefix));
+      if (isThere) yield index;
+    }
+  }
+
   override toAt(index: number): readonly Destination[] {
     return this.lists.to[this.column("to")[index] ?? 0] ?? [];
   }
@@ -229,6 +255,16 @@ class Once<Value> {
   }
 }
 
+/** By number of a value in other lists: its number here. */
+type Renumbered = Record<keyof ColumnLists, number[]>;
+
+/** Some mappings of other columns, one after the other; each written `lines` further down (or up, below 0). */
+export interface Kept {
+  readonly first: number;
+  readonly count: number;
+  readonly lines: number;
+}
+
 export class MappingColumnsBuilder {
   readonly #traits = bytes();
   readonly #ports = words();
@@ -250,6 +286,8 @@ export class MappingColumnsBuilder {
     files: new Once<string>(),
   };
 
+  /** Of those that were appended: their numbers of values -> ours. */
+  readonly #renumbered = new WeakMap<ColumnLists, Renumbered>();
   #lastTo: readonly Destination[] | undefined;
   #lastToIndex = 0;
 
@@ -285,15 +323,90 @@ export class MappingColumnsBuilder {
     this.#pushPorts(ports);
     this.#pushOn(on);
     const conditions = { ...(from && { from }), ...(interfaces && { interfaces }) };
-    this.#conditions.push(
-      isConditional ? this.#lists.conditions.put(JSON.stringify(conditions), conditions) + 1 : 0,
-    );
+    this.#conditions.push(isConditional ? this.#putConditions(conditions) : 0);
     this.#to.push(this.#toIndex(to));
     if (!asMatch) this.#names.append(encoder.encode(name));
     this.#nameEnd.push(this.#names.length);
-    this.#file.push(this.#lists.files.put(origin.file, origin.file));
+    this.#file.push(this.#putFile(origin.file));
     this.#line.push(origin.line);
     this.#column.push(origin.column);
+  }
+
+  /** Some of other columns, one after the other, as if each had been pushed. */
+  append(from: MappingColumns, { first, count, lines }: Kept): void {
+    const end = first + count;
+    const { lists } = from;
+    let renumbered = this.#renumbered.get(lists);
+    if (renumbered === undefined) {
+      renumbered = { ports: [], prefixes: [], conditions: [], to: [], files: [] };
+      this.#renumbered.set(lists, renumbered);
+    }
+    const { ports: portsOf, prefixes, conditions, to, files } = renumbered;
+    this.#traits.append(from.column("traits").subarray(first, end));
+    this.#onKind.append(from.column("onKind").subarray(first, end));
+    this.#column.append(from.column("column").subarray(first, end));
+    const ports = from.column("ports");
+    for (let i = first; i < end; i++) {
+      const value = ports[i] ?? 0;
+      this.#ports.push(
+        value >= 65_536 ? value : (portsOf[value] ??= this.#putPorts(lists.ports[value] ?? [])),
+      );
+    }
+    const [kinds, on] = [from.column("onKind"), from.column("on")];
+    for (let i = first; i < end; i++) {
+      const [kind = ON_ALL, value = 0] = [kinds[i], on[i]];
+      if (kind < ON_IPV6) {
+        this.#on.push(value);
+      } else if (kind === ON_LIST) {
+        this.#on.push((prefixes[value] ??= this.#putPrefixes(lists.prefixes[value] ?? [])));
+      } else {
+        this.#on.push(this.#wide.length / 16);
+        this.#wide.append(from.column("wide").subarray(value * 16, value * 16 + 16));
+      }
+    }
+    const wanted = from.column("conditions");
+    for (let i = first; i < end; i++) {
+      const value = wanted[i] ?? 0;
+      this.#conditions.push(
+        value === 0
+          ? 0
+          : (conditions[value] ??= this.#putConditions(lists.conditions[value - 1] ?? {})),
+      );
+    }
+    const led = from.column("to");
+    for (let i = first; i < end; i++) {
+      const value = led[i] ?? 0;
+      this.#to.push((to[value] ??= this.#toIndex(lists.to[value] ?? [])));
+    }
+    const written = from.column("file");
+    for (let i = first; i < end; i++) {
+      const value = written[i] ?? 0;
+      this.#file.push((files[value] ??= this.#putFile(lists.files[value] ?? "")));
+    }
+    const line = from.column("line");
+    for (let i = first; i < end; i++) this.#line.push((line[i] ?? 0) + lines);
+    const ends = from.column("nameEnd");
+    const start = first === 0 ? 0 : (ends[first - 1] ?? 0);
+    const shift = this.#names.length - start;
+    for (let i = first; i < end; i++) this.#nameEnd.push((ends[i] ?? 0) + shift);
+    if (end > first) this.#names.append(from.column("names").subarray(start, ends[end - 1]));
+  }
+
+  #putConditions(conditions: Conditions): number {
+    return this.#lists.conditions.put(JSON.stringify(conditions), conditions) + 1;
+  }
+
+  #putPorts(ports: readonly PortRange[]): number {
+    const key = ports.map(({ first, last }) => `${first}-${last}`).join();
+    return this.#lists.ports.put(key, ports);
+  }
+
+  #putPrefixes(on: readonly Prefix[]): number {
+    return this.#lists.prefixes.put(on.join(), on);
+  }
+
+  #putFile(name: string): number {
+    return this.#lists.files.put(name, name);
   }
 
   /** The very list, one after the other, is known without a look at it. */
@@ -311,8 +424,7 @@ export class MappingColumnsBuilder {
       this.#ports.push(range.first * 65_536 + range.last);
       return;
     }
-    const key = ports.map(({ first, last }) => `${first}-${last}`).join();
-    this.#ports.push(this.#lists.ports.put(key, ports));
+    this.#ports.push(this.#putPorts(ports));
   }
 
   #pushOn(on: readonly Prefix[]): void {
@@ -322,7 +434,7 @@ export class MappingColumnsBuilder {
       this.#on.push(0);
     } else if (on.length > 1) {
       this.#onKind.push(ON_LIST);
-      this.#on.push(this.#lists.prefixes.put(on.join(), on));
+      this.#on.push(this.#putPrefixes(on));
     } else {
       const length = prefixLength(only);
       if (familyOf(only) === 4) {

@@ -84,12 +84,34 @@ async function isLoaded(): Promise<boolean> {
   return false;
 }
 
+/** As `rules`, and 10,000 more on FILLING: so many that what differs is laid over what is in force. */
+function manyRules(turn: number): string {
+  const services = { app: { address: ["127.0.1.10", "fd5e:ed00::10"] } };
+  const many = Array.from({ length: 10_000 }, (_, i) => ({
+    name: `m${i}`,
+    port: FILLING,
+    on: `10.0.${i >> 8}.${i & 255}`,
+    to: "app",
+  }));
+  const both = { protocol: protocols };
+  const lines = [
+    { version: 1, services },
+    { ...both, port: 6000, to: "app" },
+    ...many,
+    { ...both, port: 7000 + turn, to: "app:6000" },
+  ];
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+}
+
+/** A port of 10,000 mappings. */
+const FILLING = 9000;
+
 /** The ports of the rules in force, without 6000. */
 async function portsInForce(): Promise<readonly number[]> {
   const rows = JSON.parse(await ilmDone("mappings", "--json")) as readonly MappingRow[];
   const ports = new Set(rows.map(({ port }) => Number(port)));
   expect([...ports]).toContain(6000);
-  return [...ports].filter((port) => port !== 6000);
+  return [...ports].filter((port) => port !== 6000 && port !== FILLING);
 }
 
 /** Who answers at a port, by protocol and family. */
@@ -250,6 +272,33 @@ async function nextRules(title: string, make: Make): Promise<Change> {
     },
   };
 }
+
+test("a changed line of a large file, killed at each step", long, async () => {
+  let turn = 0;
+  const large = (of: number): string => network.server.file(manyRules(of), "many.ndjson");
+  const change = async (of: number): Promise<{ incremental: boolean; changed: boolean }> => {
+    const text = await ilmDone("apply", "-f", large(of), "--json");
+    return JSON.parse(text) as { incremental: boolean; changed: boolean };
+  };
+  await change(turn);
+  expect(await change(turn + 1)).toMatchObject({ incremental: true });
+  expect(await change(turn)).toMatchObject({ incremental: true });
+  const pins = mounts.pins();
+  await killEach({
+    title: "a changed line of a large file",
+    prepare: async () => undefined,
+    make: async (kill) => await command(kill, "apply", "-f", large(turn + 1)),
+    check: async (where, way) => {
+      const now = await turnInForce(turn, where);
+      turn = way === "back" ? now : turn + 1;
+      const { changed, incremental } = await change(turn);
+      expect(!changed || incremental, where).toBe(true);
+      expect(await answers(6000), where).toEqual(served);
+      expect(await answers(7000 + turn), where).toEqual(served);
+      expect(mounts.pins(), where).toEqual(pins);
+    },
+  });
+});
 
 test("a reload of run, killed at each step", long, async () => {
   await killEach(await nextRules("a reload of run", reload));

@@ -5,7 +5,8 @@
 import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
 import type { Packet } from "../../src/model/decision.js";
-import { type Rules } from "../../src/model/mapping.js";
+import type { Address } from "../../src/model/address.js";
+import type { Mapping, Rules } from "../../src/model/mapping.js";
 import { allMappings } from "../../src/model/mappings.js";
 import type { Namespace } from "../support/namespace.js";
 import { useNetwork } from "../support/network.js";
@@ -88,6 +89,43 @@ function addedLater(source: Random, rules: Rules): Rules {
   };
 }
 
+/**
+ * Earlier files that became this one: without some of its mappings, with some that led elsewhere, and with one that is gone since; and
+ * then another one between the two.
+ */
+function earlierFiles(source: Random, { file }: Rules): (readonly Mapping[])[] {
+  const mappings = [...file.mappings];
+  const elsewhere = (mapping: Mapping): Mapping => ({
+    ...mapping,
+    to: [{ address: "127.0.9.9" as Address, port: 99 }],
+  });
+  const altered = (): Mapping[] =>
+    mappings.flatMap((mapping) =>
+      source.oneIn(4) ? [] : [source.oneIn(4) ? elsewhere(mapping) : mapping],
+    );
+  const gone: Mapping = {
+    ...elsewhere(mappings[0] ?? plainMapping),
+    name: "gone",
+    protocol: source.oneIn(2) ? "tcp" : "udp",
+  };
+  return [[...altered(), ...(source.oneIn(2) ? [gone] : [])], altered()];
+}
+
+function isSound(rules: Rules): boolean {
+  return checkRules(rules).every(({ severity }) => severity !== "error");
+}
+
+const plainMapping: Mapping = {
+  name: "plain",
+  protocol: "tcp",
+  ports: [{ first: 80, last: 80 }],
+  on: [],
+  to: [{ address: "127.0.9.9" as Address, port: 99 }],
+  existing: "exact",
+  miss: "pass",
+  origin: { file: "", line: 0, column: 0 },
+};
+
 /** NAT in none, one or both of the families, from now on. */
 async function drawNat(source: Random, server: Namespace): Promise<Set<4 | 6>> {
   const nat = new Set(([4, 6] as const).filter(() => source.oneIn(4)));
@@ -132,10 +170,7 @@ test(
       const oneByOne = source.oneIn(2);
       const rules = oneByOne ? addedLater(source, made) : made;
       const where = `ILM_SEED=${source.seed}, rule set ${asked / packetsPerRuleSet}`;
-      expect(
-        checkRules(rules).filter(({ severity }) => severity === "error"),
-        where,
-      ).toEqual([]);
+      expect(isSound(rules), where).toBe(true);
       const nat = await drawNat(source, server);
       // Some listen before the rules come, some after, and some are gone again by the time of the packets.
       const wanted = generateSockets(source);
@@ -144,7 +179,18 @@ test(
       const steps = oneByOne ? [[], some(source, rules.runtime), rules.runtime] : [];
       // In tables with two sides, which the next rule set may find used; or in new ones, and what is added lies over them.
       const layered = oneByOne || source.oneIn(3);
-      await worker.ask({ apply: { ...rules, runtime: steps[0] ?? rules.runtime }, layered });
+      // Or the file was another before, and what it is now lies over that.
+      const [first = rules.file.mappings, ...files] = layered
+        ? [...earlierFiles(source, rules), rules.file.mappings].filter((mappings) =>
+            isSound({ ...rules, file: { ...rules.file, mappings } }),
+          )
+        : [];
+      const whole = { ...rules, file: { ...rules.file, mappings: first } };
+      await worker.ask({ apply: { ...whole, runtime: steps[0] ?? rules.runtime }, layered });
+      for (const mappings of files) {
+        const { incremental } = (await worker.ask({ revise: [...mappings] })) as Applied;
+        if (incremental) tally["revised"] = (tally["revised"] ?? 0) + 1;
+      }
       for (const runtime of steps) {
         const { incremental } = (await worker.ask({ runtime } satisfies Request)) as Applied;
         if (incremental) tally["incremental"] = (tally["incremental"] ?? 0) + 1;
@@ -194,8 +240,10 @@ test(
     }
     // One rule set in four or so has something that can be laid over the others: of the few of a sample it may be none.
     const few = pairs / packetsPerRuleSet < 100;
-    expect(tally["incremental"] ?? 0, JSON.stringify(tally)).toBeGreaterThanOrEqual(
-      few ? 0 : pairs / packetsPerRuleSet / 20,
-    );
+    for (const kind of ["incremental", "revised"]) {
+      expect(tally[kind] ?? 0, JSON.stringify(tally)).toBeGreaterThanOrEqual(
+        few ? 0 : pairs / packetsPerRuleSet / 20,
+      );
+    }
   },
 );

@@ -1,18 +1,23 @@
 /**
  * Lives in the network namespace under test and asks the loaded program: requests and answers are lines of JSON.
  * {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these beside the file's that are in force;
+ * {revise: Mapping[]} -> Applied, of these as the file's, as what became of those in force;
  * {explain: Packet[]} -> {explained: Answer[]}; {unload: true} -> {unloaded}.
  */
 import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane } from "../../src/dataplane/types.js";
 import type { Packet } from "../../src/model/decision.js";
-import { type Mapping, type Rules, emptyRules } from "../../src/model/mapping.js";
+import { changedFields } from "../../src/compile/diff.js";
+import { type Mapping, type Rules, emptyRules, mappingKey } from "../../src/model/mapping.js";
+import { toColumns } from "../../src/model/mapping-columns.js";
+import { type Piece, revise } from "../../src/model/revision.js";
 import { drawSeed } from "./oracle.js";
 
 export type Request =
   | { readonly apply: Rules; readonly layered: boolean }
   | { readonly runtime: readonly Mapping[] }
+  | { readonly revise: readonly Mapping[] }
   | { readonly explain: readonly Packet[] }
   | { readonly unload: true };
 
@@ -32,6 +37,16 @@ const layered = openDataPlane({ layeredFrom: 0, drawSeed });
 const plain = openDataPlane({ drawSeed });
 let dataPlane: DataPlane = plain;
 
+/** What is the same stays, in any order. */
+function piecesOf(before: readonly Mapping[], after: readonly Mapping[]): Piece[] {
+  return after.map((mapping) => {
+    const first = before.findIndex(
+      (old) => mappingKey(old) === mappingKey(mapping) && changedFields(old, mapping).length === 0,
+    );
+    return first < 0 ? [mapping] : { first, count: 1, lines: 0 };
+  });
+}
+
 function answer(request: Request): unknown {
   if ("apply" in request) {
     dataPlane = request.layered ? layered : plain;
@@ -40,6 +55,14 @@ function answer(request: Request): unknown {
   if ("runtime" in request) {
     const { rules = emptyRules } = dataPlane.inForce() ?? {};
     return dataPlane.apply({ ...rules, runtime: request.runtime }) satisfies Applied;
+  }
+  if ("revise" in request) {
+    const { rules = emptyRules } = dataPlane.inForce() ?? {};
+    const before = toColumns(rules.file.mappings);
+    const pieces = piecesOf([...before], request.revise);
+    const file = { ...rules.file, mappings: revise(before, pieces) };
+    const revision = { of: rules.file, pieces };
+    return dataPlane.apply({ ...rules, file }, { revision }) satisfies Applied;
   }
   if ("unload" in request) return { unloaded: dataPlane.unload() };
   return {

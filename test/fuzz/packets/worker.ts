@@ -587,7 +587,9 @@ class Fuzz {
         continue;
       }
       this.#ring.drain((record) => {
-        told.push(toDecision(decode(decisionLayout, record), rules));
+        told.push(
+          toDecision(decode(decisionLayout, record), { rules, layers: null, overlaid: null }),
+        );
       });
       this.#compare(bytes, judged, told, this.#takeReports());
       const all =
@@ -603,7 +605,7 @@ class Fuzz {
   #takeReports(): Decision[] {
     return this.#reports.snapshot().map(([place, record]) => {
       this.#reports.delete(place);
-      return toDecision(decode(decisionLayout, record), rules);
+      return toDecision(decode(decisionLayout, record), { rules, layers: null, overlaid: null });
     });
   }
 

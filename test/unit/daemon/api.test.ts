@@ -37,6 +37,18 @@ const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
     given: fc.array(fc.string({ minLength: 1 })),
     fileDigest: fc.string({ minLength: 64, maxLength: 64 }),
   }),
+  fc.record({
+    kind: fc.constant("revise" as const),
+    source: fc.option(fc.string({ minLength: 1 })),
+    given: fc.array(fc.string({ minLength: 1 })),
+    fileDigest: fc.string({ minLength: 64, maxLength: 64 }),
+    pieces: fc.array(
+      fc.oneof(
+        fc.record({ first: fc.nat(), count: fc.nat().map((n) => n + 1), lines: fc.integer() }),
+        fc.array(anyMapping, { minLength: 1, maxLength: 3 }),
+      ),
+    ),
+  }),
   fc.constant({ kind: "unload" as const }),
   fc.constant({ kind: "reload" as const }),
 );

@@ -171,10 +171,13 @@ export class FakeDataPlane implements DataPlane {
 
   /** What is kept of the text of the rules in force. */
   text: string | null = null;
+  fits: KeptText["fits"] = null;
 
   keptText(): KeptText | null {
     const file = this.#inForce?.rules.file;
-    return file === undefined || this.text === null ? null : { file, text: this.text };
+    return file === undefined || this.text === null
+      ? null
+      : { file, text: this.text, fits: this.fits };
   }
 
   keepText(_: Rules, text: string): void {

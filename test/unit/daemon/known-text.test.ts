@@ -1,12 +1,16 @@
 // Goal: text is known again only when everything that its meaning depends on is the same.
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { digestOfBytes } from "../../../src/config/input.js";
+import { digestOfBytes, type InputDigest } from "../../../src/config/input.js";
 import {
+  digestOfSurroundings,
   digestOfText,
   formatKnownText,
+  packBlocks,
+  readKnownText,
+  unpackBlocks,
   warningsOfKnown,
-  type DigestedFile,
+  type KnownText,
   type Surroundings,
 } from "../../../src/daemon/known-text.js";
 import type { Problem } from "../../../src/errors.js";
@@ -14,13 +18,17 @@ import { address } from "./fixtures.js";
 
 const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
 
-function files(...all: readonly (readonly [name: string, text: string])[]): DigestedFile[] {
-  return all.map(([name, text]) => ({ name, ...digestOfBytes(Buffer.from(text)) }));
+interface NamedDigest extends InputDigest {
+  readonly name: string;
+}
+
+function files(...all: readonly (readonly [name: string, text: string])[]): NamedDigest[] {
+  return all.map(([name, text]) => ({ name, ...digestOfBytes(name, Buffer.from(text)) }));
 }
 
 interface Text extends Surroundings {
   readonly source: string | null;
-  readonly files: readonly DigestedFile[];
+  readonly files: readonly NamedDigest[];
 }
 
 const usual: Text = {
@@ -31,8 +39,10 @@ const usual: Text = {
   ephemeral,
 };
 
-const digestOf = ({ source, files: read, ...surroundings }: Text): string =>
-  digestOfText(surroundings, source, read);
+function digestOf({ source, files: read, ...surroundings }: Text): string {
+  const names = read.map(({ name }) => name);
+  return digestOfText(digestOfSurroundings(surroundings, source, names), read);
+}
 
 const problem: Problem = {
   severity: "warning",
@@ -73,37 +83,48 @@ describe("the digest", () => {
 });
 
 describe("known text", () => {
-  const here = { warnings: [problem], destinations: [address("127.0.0.1")], absent: [] };
+  const silent: KnownText = {
+    digest: "d",
+    surroundings: "s",
+    names: ["a.yaml"],
+    warnings: [],
+    destinations: [address("127.0.0.1")],
+    absent: [],
+    blocks: null,
+  };
+  const doubtful = { ...silent, warnings: [problem] };
 
-  test("has the warnings that it had", async () => {
-    const text = formatKnownText("d", ["a.yaml"], here);
-    expect(await warningsOfKnown(text, "d", ["a.yaml"])).toEqual([problem]);
+  test("is read as it was written, by who has the same surroundings", () => {
+    expect(readKnownText(formatKnownText(doubtful), "s")).toEqual(doubtful);
+    expect(readKnownText(formatKnownText(doubtful), "t")).toBeNull();
   });
 
-  test("with another digest is not known", async () => {
-    expect(
-      await warningsOfKnown(formatKnownText("d", ["a.yaml"], here), "e", ["a.yaml"]),
-    ).toBeNull();
+  test("has the warnings that it had", async () => {
+    expect(await warningsOfKnown(doubtful, ["a.yaml"])).toEqual([problem]);
   });
 
   test("with files that are named otherwise is known unless warnings name them", async () => {
-    const silent = formatKnownText("d", ["a.yaml"], { ...here, warnings: [] });
-    expect(await warningsOfKnown(silent, "d", ["./a.yaml"])).toEqual([]);
-    const doubtful = formatKnownText("d", ["a.yaml"], here);
-    expect(await warningsOfKnown(doubtful, "d", ["./a.yaml"])).toBeNull();
+    expect(await warningsOfKnown(silent, ["./a.yaml"])).toEqual([]);
+    expect(await warningsOfKnown(doubtful, ["./a.yaml"])).toBeNull();
   });
 
   test("is read anew when a destination came to the host, or left it", async () => {
-    const absent = [address("203.0.113.77")];
-    const left = formatKnownText("d", [], { warnings: [], destinations: absent, absent: [] });
-    expect(await warningsOfKnown(left, "d", [])).toBeNull();
-    const came = formatKnownText("d", [], {
-      warnings: [problem],
-      destinations: [address("127.0.0.1")],
-      absent: [address("127.0.0.1")],
-    });
-    expect(await warningsOfKnown(came, "d", [])).toBeNull();
-    const still = formatKnownText("d", [], { warnings: [problem], destinations: absent, absent });
-    expect(await warningsOfKnown(still, "d", [])).toEqual([problem]);
+    const destinations = [address("203.0.113.77")];
+    expect(await warningsOfKnown({ ...silent, destinations }, ["a.yaml"])).toBeNull();
+    const came = { ...doubtful, absent: [address("127.0.0.1")] };
+    expect(await warningsOfKnown(came, ["a.yaml"])).toBeNull();
+    const still = { ...doubtful, destinations, absent: destinations };
+    expect(await warningsOfKnown(still, ["a.yaml"])).toEqual([problem]);
+  });
+});
+
+describe("blocks", () => {
+  test("are unpacked as they were packed", () => {
+    const blocks = [
+      { digest: "0123456789abcdef".repeat(2), lines: 0 },
+      { digest: "f".repeat(32), lines: 4_000_000_000 },
+    ];
+    expect(unpackBlocks(packBlocks(blocks))).toEqual(blocks);
+    expect(unpackBlocks(packBlocks([]))).toEqual([]);
   });
 });

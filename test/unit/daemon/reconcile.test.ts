@@ -37,7 +37,14 @@ function makeWorld(source: Source = { path: "/etc/rules.yaml", mappings: [] }): 
       // Reading takes a while, in which other changes arrive.
       await Promise.resolve();
       if (content instanceof Error) throw content;
-      return { source: path, given: mappings, file: ruleSet(...content), warnings: [], text: null };
+      return {
+        source: path,
+        given: mappings,
+        file: ruleSet(...content),
+        warnings: [],
+        revision: null,
+        text: null,
+      };
     },
     source,
     onSource: (path) => {
@@ -227,6 +234,39 @@ describe("changes", () => {
     expect(world.reconciler.source.mappings).toEqual(["tcp:1=127.0.0.2"]);
     const other = world.reconciler.submit({ ...again, fileDigest: "0".repeat(64) });
     await expect(other).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  test("what became of the file in force is applied by what differs, where that can be laid over it", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    const { fileDigest = "", rules } = world.dataPlane.inForce() ?? {};
+    const { length } = rules?.file.mappings ?? [];
+    const source = "/etc/rules.yaml";
+    const pieces = [{ first: 0, count: length ?? 0, lines: 0 }, [mapping("more")]];
+    const change = {
+      kind: "revise",
+      source,
+      given: [],
+      fileDigest: fileDigest ?? "",
+      pieces,
+    } as const;
+    const refusal = { code: "NOT_FOUND" };
+    await expect(world.reconciler.submit(change)).rejects.toMatchObject(refusal);
+    world.dataPlane.text = "known";
+    world.dataPlane.fits = () => false;
+    await expect(world.reconciler.submit(change)).rejects.toMatchObject(refusal);
+    world.dataPlane.fits = () => true;
+    const other = { ...change, fileDigest: "0".repeat(64) };
+    await expect(world.reconciler.submit(other)).rejects.toMatchObject(refusal);
+    for (const first of [1, 5_000_000]) {
+      const wrong = { ...change, pieces: [{ first, count: length ?? 0, lines: 0 }] };
+      await expect(world.reconciler.submit(wrong)).rejects.toMatchObject(refusal);
+    }
+    await world.reconciler.submit(change);
+    const after = world.dataPlane.inForce()?.rules.file.mappings.map(({ name }) => name);
+    expect(after).toEqual(
+      [...(rules?.file.mappings ?? []), mapping("more")].map(({ name }) => name),
+    );
   });
 
   test("applying the followed file does not follow it anew", async () => {

@@ -37,6 +37,7 @@ function described(file: readonly Mapping[], runtime: readonly Mapping[]): Descr
     steersTcp: false,
     drawSeed: 1,
     layers: null,
+    overlaid: null,
     programs: 1,
     side: 0,
     twoSided: true,

@@ -1,0 +1,52 @@
+/** What a file's mappings are, said by what they were before: most of a large file stays as it is. */
+import type { Mapping, RuleSet } from "./mapping.js";
+import { type Kept, type MappingColumns, MappingColumnsBuilder } from "./mapping-columns.js";
+
+/** In the order of the file: what stays, and mappings that are new, or not as they were. */
+export type Piece = Kept | readonly Mapping[];
+
+export interface Revision {
+  /** The file's part before, the very object. */
+  readonly of: RuleSet;
+  readonly pieces: readonly Piece[];
+}
+
+export function isKept(piece: Piece): piece is Kept {
+  return "first" in piece;
+}
+
+/** The mappings that the revision leads to: the same as if the file had been read. */
+export function revise(before: MappingColumns, pieces: readonly Piece[]): MappingColumns {
+  const builder = new MappingColumnsBuilder();
+  builder.reserve(before.length);
+  for (const piece of pieces) {
+    if (isKept(piece)) builder.append(before, piece);
+    else for (const mapping of piece) builder.push(mapping);
+  }
+  return builder.finish();
+}
+
+/** Indexes of the mappings before that do not stay, in their order. */
+export function removedBy(pieces: readonly Piece[], length: number): number[] {
+  const kept = pieces.filter(isKept).toSorted((a, b) => a.first - b.first);
+  const removed: number[] = [];
+  let next = 0;
+  for (const { first, count } of [...kept, { first: length, count: 0 }]) {
+    for (; next < first; next++) removed.push(next);
+    next = first + count;
+  }
+  return removed;
+}
+
+export function addedBy(pieces: readonly Piece[]): Mapping[] {
+  return pieces.flatMap((piece) => (isKept(piece) ? [] : piece));
+}
+
+/** Does each piece keep mappings that there are, of `length` before, and none twice? */
+export function areSound(pieces: readonly Piece[], length: number): boolean {
+  const kept = pieces.filter(isKept).toSorted((a, b) => a.first - b.first);
+  return kept.every(({ first, count }, index) => {
+    const next = kept[index + 1]?.first ?? length;
+    return first + count <= next;
+  });
+}

@@ -1,0 +1,300 @@
+/** A large file of lines that was changed: what differs is read and laid over what is in force, and nothing else tells that it was. */
+import { basename } from "node:path";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { manyMappings } from "../support/many.js";
+import { useNetwork } from "../support/network.js";
+import type { MappingRow } from "../support/shapes.js";
+
+const FILE = 20_000;
+const network = useNetwork();
+/** Addresses that the file names, and one that it does not; all are the server's. */
+const [first, second, fresh] = ["10.0.0.7", "10.0.70.1", "10.9.0.1"] as const;
+const names = { [first]: "m7", [second]: `m${70 * 256 + 1}` };
+/** The line of a mapping: the head is the first. */
+const lineOf = (index: number): number => index + 1;
+
+interface Change {
+  readonly changed: boolean;
+  readonly incremental: boolean;
+  readonly mappings: number;
+  readonly timing?: readonly { readonly step: string }[];
+  readonly warnings?: readonly { readonly message: string; readonly line: number }[];
+}
+
+interface Row extends MappingRow {
+  readonly origin?: { readonly line: number };
+}
+
+let lines: string[] = [];
+let path = "";
+let run: Awaited<ReturnType<typeof network.server.startRun>> | undefined;
+
+beforeAll(async () => {
+  const { server, client } = network;
+  for (const address of [first, second, fresh]) {
+    await server.must(["ip", "addr", "add", `${address}/32`, "dev", "lo"]);
+    await client.must(["ip", "route", "add", `${address}/32`, "via", "203.0.113.1"]);
+  }
+  for (const [name, address] of [
+    ["web", "127.0.1.10"],
+    ["blog", "127.0.1.11"],
+  ] as const) {
+    await server.echo(name, [
+      ["tcp", address, 8080],
+      ["udp", address, 8080],
+    ]);
+  }
+});
+
+function write(name: string): void {
+  path = network.server.file(lines.join("\n"), name);
+}
+
+/** `how`: what is done with the lines. */
+function edit(how: (all: string[]) => void): void {
+  how(lines);
+  write(basename(path));
+}
+
+const blog = (line: string): string => line.replace("127.0.1.10", "127.0.1.11");
+const mapping = (name: string, on: string, more = ""): string =>
+  `{"name":"${name}","port":80,"on":"${on}","to":"127.0.1.11:8080"${more}}`;
+
+async function apply(): Promise<Change> {
+  return (await network.server.ilmDone(["apply", "-f", path, "--json"])).json() as Change;
+}
+
+async function rowOf(name: string): Promise<Row | undefined> {
+  const { text } = await network.server.ask(["mappings", name, "--json"]);
+  const answer = JSON.parse(text) as readonly Row[] | { readonly error: unknown };
+  return "error" in answer ? undefined : answer[0];
+}
+
+async function who(address: string): Promise<string> {
+  return await network.client.who("tcp", address, 80);
+}
+
+async function chosen(address: string): Promise<unknown> {
+  const { text } = await network.server.ask(["explain", "tcp", `${address}:80`, "--json"]);
+  return (JSON.parse(text) as { mapping: unknown }).mapping;
+}
+
+beforeEach(async () => {
+  await run?.stop();
+  run = undefined;
+  await network.server.ilm(["unload"]);
+  lines = manyMappings(FILE, () => "127.0.1.10:8080").split("\n");
+  write("many.ndjson");
+  await apply();
+});
+
+describe("a change of the file", () => {
+  test("is laid over the tables in force: of one that leads elsewhere, one that goes and one that comes", async () => {
+    expect([await who(first), await who(second), await who(fresh)]).toEqual([
+      "web",
+      "web",
+      "ECONNREFUSED",
+    ]);
+    edit((all) => {
+      all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
+    });
+    const changed = await apply();
+    expect(changed).toMatchObject({ changed: true, incremental: true, mappings: FILE });
+    expect(changed.timing?.map(({ step }) => step)).not.toContain("compiling");
+    expect([await who(first), await who(second)]).toEqual(["blog", "web"]);
+    expect([await chosen(first), await chosen(second)]).toEqual(["m7", names[second]]);
+    edit((all) => {
+      all.splice(lineOf(70 * 256 + 1), 1);
+      all.splice(lineOf(3), 0, mapping("new", fresh));
+    });
+    expect(await apply()).toMatchObject({ changed: true, incremental: true, mappings: FILE });
+    expect([await who(first), await who(second), await who(fresh)]).toEqual([
+      "blog",
+      "ECONNREFUSED",
+      "blog",
+    ]);
+    expect([await chosen(first), await chosen(second), await chosen(fresh)]).toEqual([
+      "m7",
+      null,
+      "new",
+    ]);
+    expect(await chosen("10.0.77.7")).toBe(`m${77 * 256 + 7}`);
+  });
+
+  test("leaves what a reader of the whole file would leave, also where it says the same again", async () => {
+    edit((all) => {
+      all[lineOf(100)] = blog(all[lineOf(100)] ?? "");
+      all.splice(lineOf(15_000), 3, "", mapping("a", "10.9.1.1"), mapping("b", "10.9.1.2"));
+      all.push(mapping("last", "10.9.1.3"));
+    });
+    expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
+    const laid = await network.server.ilmDone(["mappings", "--json"]);
+    expect(await apply()).toMatchObject({ changed: false });
+    const diff = await network.server.ilmDone(["diff", "-f", path]);
+    expect(diff.stdout).toBe("unchanged\n");
+    await network.server.ilmDone(["unload"]);
+    expect(await apply()).toMatchObject({ incremental: false, mappings: FILE });
+    const whole = await network.server.ilmDone(["mappings", "--json"]);
+    expect(laid.json()).toEqual(whole.json());
+  });
+
+  test("goes on after text that means the same, and beside mappings added at run time", async () => {
+    edit((all) => {
+      all.splice(lineOf(50), 0, "", "");
+    });
+    expect(await apply()).toMatchObject({ changed: false });
+    edit((all) => {
+      all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
+    });
+    // The lines in force are those of the text before the last.
+    expect(await apply()).toMatchObject({ changed: true, mappings: FILE });
+    expect(await who(first)).toBe("blog");
+    await network.server.ilmDone(["add", `tcp:80@${fresh}=127.0.1.10:8080`]);
+    edit((all) => {
+      all[lineOf(70 * 256 + 1) + 2] = blog(all[lineOf(70 * 256 + 1) + 2] ?? "");
+    });
+    expect(await apply()).toMatchObject({ incremental: true, mappings: FILE + 1 });
+    expect([await who(first), await who(second), await who(fresh)]).toEqual([
+      "blog",
+      "blog",
+      "web",
+    ]);
+    await network.server.ilmDone(["remove", `tcp:80@${fresh}/32`]);
+    expect(await who(fresh)).toBe("ECONNREFUSED");
+    expect(await who(second)).toBe("blog");
+  });
+
+  test("keeps the counters of what stays or leads elsewhere, and begins anew with what comes again", async () => {
+    await who(first);
+    await who(second);
+    const taken = lines[lineOf(70 * 256 + 1)] ?? "";
+    edit((all) => {
+      all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
+      all.splice(lineOf(70 * 256 + 1), 1);
+    });
+    expect(await apply()).toMatchObject({ incremental: true });
+    await who(first);
+    expect((await rowOf("m7"))?.counters.selected).toBe(2);
+    edit((all) => all.push(taken, mapping("more", fresh)));
+    expect(await apply()).toMatchObject({ incremental: true });
+    await who(first);
+    await who(second);
+    await who(fresh);
+    expect((await rowOf("m7"))?.counters.selected).toBe(3);
+    expect((await rowOf(names[second]))?.counters.selected).toBe(1);
+    expect((await rowOf("more"))?.counters.selected).toBe(1);
+    const status = (await network.server.ilmDone(["status", "--json"])).json();
+    expect(status).toMatchObject({ lookups: { selected: 5 } });
+  });
+
+  test("is told by monitor by the names that mappings have then", async () => {
+    edit((all) => {
+      all.splice(lineOf(2), 1);
+      all.splice(lineOf(1), 0, mapping("new", fresh));
+    });
+    expect(await apply()).toMatchObject({ incremental: true });
+    const monitor = network.server.start(network.server.ilmCommand(["monitor", "--json"]));
+    await expect
+      .poll(async () => {
+        await who(fresh);
+        await who(second);
+        return monitor.stdout;
+      })
+      .toMatch(/"new"[^]*"m17921"|"m17921"[^]*"new"/);
+    await monitor.stop();
+  });
+});
+
+describe("what is wrong or doubtful is found against everything", () => {
+  async function refused(): Promise<string> {
+    const { status, stderr } = await network.server.ilm(["apply", "-f", path]);
+    expect(status).toBe(3);
+    expect(await who(first)).toBe("web");
+    return stderr;
+  }
+
+  test("a name that is taken, with both lines", async () => {
+    edit((all) => all.splice(lineOf(10), 0, mapping("m19000", fresh)));
+    expect(await refused()).toMatch(/many\.ndjson:19003:9: .*m19000.*many\.ndjson:12:1/);
+  });
+
+  test("a tie", async () => {
+    edit((all) => all.push(mapping("tie", first)));
+    expect(await refused()).toMatch(/ties with mapping m7 \(.*many\.ndjson:9:1\)/);
+  });
+
+  test("a line that is not right", async () => {
+    edit((all) => all.splice(lineOf(12_000), 0, '{"port":80,"too":"127.0.1.10:8080"}'));
+    expect(await refused()).toMatch(/many\.ndjson:12002:/);
+  });
+
+  test("a second head", async () => {
+    edit((all) => all.splice(lineOf(12_000), 0, '{"version":1}'));
+    expect(await refused()).toMatch(/many\.ndjson:12002:/);
+  });
+
+  test("a mapping that can never match any more", async () => {
+    // With its neighbour it fills up the prefix around both.
+    edit((all) => all.push('{"name":"net","port":80,"on":"10.9.0.0/31","to":"127.0.1.10:8080"}'));
+    await apply();
+    edit((all) => all.push(mapping("one", fresh)));
+    expect((await apply()).warnings).toEqual([]);
+    edit((all) => all.push(mapping("other", "10.9.0.0")));
+    expect((await apply()).warnings).toMatchObject([
+      { message: expect.stringMatching(/can never match.*one.*other/) as string },
+    ]);
+    expect(await who(fresh)).toBe("blog");
+  });
+
+  test("a mapping that stood behind one that goes", async () => {
+    edit((all) =>
+      all.push(`{"name":"wide","port":"80-81","on":"${first}","to":"127.0.1.11:8080"}`),
+    );
+    await apply();
+    expect(await who(first)).toBe("web");
+    edit((all) => all.splice(lineOf(7), 1));
+    expect(await apply()).toMatchObject({ changed: true });
+    expect(await who(first)).toBe("blog");
+    expect(await chosen(first)).toBe("wide");
+  });
+
+  test("other services, and a destination that is not this host's", async () => {
+    edit((all) => {
+      all[0] = '{"version":1,"services":{"blog":{"address":"127.0.1.11"}}}';
+      all.push(`{"name":"named","port":80,"on":"${fresh}","to":"blog:8080"}`);
+    });
+    expect(await apply()).toMatchObject({ changed: true, mappings: FILE + 1 });
+    expect(await who(fresh)).toBe("blog");
+    edit((all) => {
+      all.push('{"name":"away","port":80,"on":"10.9.0.2","to":"198.51.100.9:8080"}');
+    });
+    expect((await apply()).warnings).toMatchObject([
+      { message: expect.stringContaining("198.51.100.9") as string },
+    ]);
+  });
+});
+
+test("run takes a change from the file in the same way, and what a command hands it", async () => {
+  run = await network.server.startRun(["-f", path]);
+  edit((all) => {
+    all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
+  });
+  await expect.poll(async () => await who(first), { timeout: 30_000 }).toBe("blog");
+  edit((all) => {
+    all[lineOf(70 * 256 + 1)] = blog(all[lineOf(70 * 256 + 1)] ?? "");
+  });
+  // Whoever comes first: run, which follows the file, or the command, which hands it what differs.
+  expect(await apply()).toMatchObject({ mappings: FILE });
+  expect([await who(first), await who(second)]).toEqual(["blog", "blog"]);
+  // Of another file nobody but the command knows.
+  write("another.ndjson");
+  await apply();
+  edit((all) => all.splice(lineOf(5), 1));
+  expect(await apply()).toMatchObject({ mappings: FILE - 1 });
+  expect(await chosen("10.0.0.5")).toBeNull();
+  await run.stop();
+  run = undefined;
+  edit((all) => all.push(mapping("new", fresh)));
+  expect(await apply()).toMatchObject({ incremental: true });
+  expect(await who(fresh)).toBe("blog");
+});
