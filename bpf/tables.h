@@ -134,10 +134,15 @@ struct {
 	__type(value, struct ilm_destination);
 } destinations SEC(".maps");
 
-/* By ilm_rule.counter. Resized. Writers: these programs. */
+/*
+ * Some copies behind one another, so that CPUs of different copies write to different cache lines; in each, by ilm_rule.counter. What
+ * a mapping has counted is the sum over the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
+ * machine may get (docs/decisions/0031). Resized. Writers: these programs (bpf/decide.h, counters_of).
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_counters);
 } counters SEC(".maps");

@@ -1,14 +1,15 @@
 /** What mappings have counted: where it lies in the tables, summed over the CPUs, and taken from one generation to the next. */
 import { countersLayout } from "../abi/generated.js";
 import { decode } from "../abi/layout.js";
-import { type BpfMap, cpus } from "../kernel/bpf.js";
+import type { BpfMap } from "../kernel/bpf.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { NameTable, type Named } from "../model/name-table.js";
+import type { CounterTable } from "./counters.js";
 import type { Description } from "./description.js";
 import { firstPlace, offsets } from "./tables.js";
 
-/** Where a run of mappings has its counters: in `counters`, of each CPU, and in `carried`, what they had in earlier generations. */
+/** Where a run of mappings has its counters: in `counters`, and in `carried`, what they had in earlier generations. */
 export interface Run {
   readonly counters: number;
   readonly carried: number;
@@ -17,7 +18,7 @@ export interface Run {
 
 /** Of the first of the file's mappings, and of the first that were added at run time. `counters`: the table. */
 export function runsOf(
-  counters: Pick<BpfMap, "maxEntries">,
+  counters: Pick<CounterTable, "maxEntries">,
   { layers, side, twoSided }: Pick<Description, "layers" | "side" | "twoSided">,
   { file, runtime }: { readonly file: number; readonly runtime: number },
 ): Run[] {
@@ -39,7 +40,7 @@ export interface Counted {
 }
 
 /** One after the other, as `countersLayout` has them. */
-export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap): Uint8Array {
+export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: CounterTable): Uint8Array {
   const { size } = countersLayout;
   const sums = new Uint8Array(runs.reduce((sum, { count }) => sum + count, 0) * size);
   let start = 0;
@@ -47,9 +48,9 @@ export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap)
     for (const [before, values] of carried.arrayParts(run.count, run.carried)) {
       sums.set(values, (start + before) * size);
     }
-    for (const [before, values] of counters.arrayParts(run.count, run.counters)) {
+    for (const [before, values, each] of counters.parts(run.counters, run.count)) {
       const at = (start + before) * size;
-      addCounters(sums.subarray(at, at + values.length / cpus()), values, cpus());
+      addCounters(sums.subarray(at, at + values.length / each), values, each);
     }
     start += run.count;
   }
@@ -57,13 +58,17 @@ export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap)
 }
 
 /** Of all of them together. */
-export function totalOfRuns(runs: readonly Run[], carried: BpfMap, counters: BpfMap): Counters {
+export function totalOfRuns(
+  runs: readonly Run[],
+  carried: BpfMap,
+  counters: CounterTable,
+): Counters {
   const total = new Uint8Array(countersLayout.size);
   for (const run of runs) {
     for (const [, values] of carried.arrayParts(run.count, run.carried)) {
       addCounters(total, values, values.length / countersLayout.size);
     }
-    for (const [, values] of counters.arrayParts(run.count, run.counters)) {
+    for (const [, values] of counters.parts(run.counters, run.count)) {
       addCounters(total, values, values.length / countersLayout.size);
     }
   }

@@ -9,6 +9,7 @@ import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
+import { CountersOfEachCpu } from "./counters.js";
 import { type Counted, SummedCounters, runsOf, sumRuns } from "./counting.js";
 import {
   CHUNK,
@@ -106,7 +107,8 @@ export class Earlier {
 
   counted(): Counted {
     const { rules, layers, side = 0, twoSided = false } = this.description;
-    const { carried, counters } = this.#opened;
+    const { carried } = this.#opened;
+    const counters = new CountersOfEachCpu(this.#opened.counters);
     const runs = runsOf(
       counters,
       { layers, side: layers?.room ?? side, twoSided },

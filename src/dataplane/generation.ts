@@ -33,6 +33,8 @@ import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
 import {
   type Searched,
+  type Side,
+  type Target,
   capacityOf,
   fillOverlay,
   fillTables,
@@ -86,6 +88,11 @@ function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): Bp
   const map = createArray(name, valueSize, Math.max(1, entries));
   map.updateAll(indexes(entries), bytes);
   return map;
+}
+
+function targetIn(programs: Programs, side: Side): Omit<Target, "capacity"> {
+  const { counters, writtenPorts: written } = programs;
+  return { map: programs.map.bind(programs), counters, side, written };
 }
 
 export class Generation {
@@ -144,9 +151,8 @@ export class Generation {
     before: Generation | undefined,
   ): Generation {
     const { generation: number, side, twoSided, layers, rules } = description;
-    const table = programs.map.bind(programs);
-    const capacity = twoSided ? capacityOf(table) : null;
-    const target = { map: table, side, written: programs.writtenPorts };
+    const capacity = twoSided ? capacityOf((name) => programs.places(name)) : null;
+    const target = targetIn(programs, side);
     let written = fillTables({ ...target, capacity }, compiled, searched, slots, number);
     const ports = layers === null ? new Uint32Array(0) : portsOf(compiled, 0);
     if (layers !== null && overlay !== null) {
@@ -194,7 +200,7 @@ export class Generation {
     if (layers === null) throw new IlmError("INTERNAL", "there are no layers");
     const under = { ports: below.#portsBelow(), side: below.describe().side };
     const { programs } = below;
-    const target = { map: programs.map.bind(programs), side, written: programs.writtenPorts };
+    const target = targetIn(programs, side);
     const { overlay: built = null, slots = [] } = overlay ?? {};
     const written = fillOverlay(target, built, slots, layers, under, number);
     const maps = new Map<DescriptiveMap, BpfMap>();
@@ -309,11 +315,7 @@ export class Generation {
 
   /** Of all together; undefined as there. */
   counterTotal(): Counters | undefined {
-    const total = totalOfRuns(
-      this.#runs("all"),
-      this.#map("carried"),
-      this.programs.map("counters"),
-    );
+    const total = totalOfRuns(this.#runs("all"), this.#map("carried"), this.programs.counters);
     return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
   }
 
@@ -321,14 +323,14 @@ export class Generation {
   counted(which: "all" | "run-time" = "all"): Counted {
     const { rules } = this.describe();
     const mappings = which === "all" ? allMappings(rules) : rules.runtime;
-    const [carried, counters] = [this.#map("carried"), this.programs.map("counters")];
-    return { mappings, sums: sumRuns(this.#runs(which), carried, counters) };
+    const sums = sumRuns(this.#runs(which), this.#map("carried"), this.programs.counters);
+    return { mappings, sums };
   }
 
   #runs(which: "all" | "run-time"): Run[] {
     const description = this.describe();
     const { file, runtime } = description.rules;
-    return runsOf(this.programs.map("counters"), description, {
+    return runsOf(this.programs.counters, description, {
       file: which === "all" ? file.mappings.length : 0,
       runtime: runtime.length,
     });
