@@ -1,6 +1,6 @@
 /** The table of counters: how many copies it has, and what a mapping has counted in all of them. */
 import { countersLayout } from "../abi/generated.js";
-import type { BpfMap } from "../kernel/bpf.js";
+import type { BpfMap, PutValues } from "../kernel/bpf.js";
 
 /**
  * Bytes that all copies together take, if one does not take more: twice as much as a million mappings have in one copy, and less than
@@ -27,15 +27,19 @@ export function copiesFor(slots: number, cpus: number, bytes: number = COUNTER_B
   return { copies, shared: copies < cpus };
 }
 
-/** Counters of some neighbouring places, `each` for a place: how many places came before, and their values. */
-type Part = readonly [before: number, values: Uint8Array, each: number];
+/** Counters of some neighbouring places, `each` for a place: how many places came before, and their values, as long as the call lasts. */
+type Look = (before: number, values: Uint8Array, each: number) => void;
 
 export interface CounterTable {
   /** Places. */
   readonly maxEntries: number;
-  /** Of `count` places from `first` on, all that is to be added up; in a buffer that the next part takes again. */
-  parts(first: number, count: number): Iterable<Part>;
+  /** Of `count` places from `first` on, all that is to be added up. */
+  readParts(count: number, first: number, look: Look): void;
 }
+
+const putZeros: PutValues = ({ buffer, byteOffset, byteLength }) => {
+  new Uint8Array(buffer, byteOffset, byteLength).fill(0);
+};
 
 /** Copies behind one another, as the programs of this version have them. */
 export class CopiedCounters implements CounterTable {
@@ -51,21 +55,22 @@ export class CopiedCounters implements CounterTable {
     return this.#map.maxEntries / this.#copies;
   }
 
-  *parts(first: number, count: number): Generator<Part> {
-    for (let copy = 0; copy < this.#copies; copy++) {
-      const start = copy * this.maxEntries + first;
-      for (const [before, values] of this.#map.arrayParts(count, start)) yield [before, values, 1];
+  /** Where each copy has the place. */
+  #places(place: number): number[] {
+    return Array.from({ length: this.#copies }, (_, copy) => copy * this.maxEntries + place);
+  }
+
+  readParts(count: number, first: number, look: Look): void {
+    for (const start of this.#places(first)) {
+      this.#map.readParts(count, start, (before, values) => {
+        look(before, values, 1);
+      });
     }
   }
 
   /** Whoever had the places before has counted there. */
   clear(first: number, count: number): void {
-    const zeros = new Uint8Array(count * countersLayout.size);
-    for (let copy = 0; copy < this.#copies; copy++) {
-      const start = copy * this.maxEntries + first;
-      const keys = new Uint32Array(count).map((_, i) => start + i);
-      this.#map.updateAll(new Uint8Array(keys.buffer), zeros);
-    }
+    for (const start of this.#places(first)) this.#map.writeArray(count, putZeros, start);
   }
 }
 
@@ -81,10 +86,10 @@ export class CountersOfEachCpu implements CounterTable {
     return this.#map.maxEntries;
   }
 
-  *parts(first: number, count: number): Generator<Part> {
+  readParts(count: number, first: number, look: Look): void {
     const each = this.#map.valueSize / countersLayout.size;
-    for (const [before, values] of this.#map.arrayParts(count, first)) {
-      yield [before, values, each];
-    }
+    this.#map.readParts(count, first, (before, values) => {
+      look(before, values, each);
+    });
   }
 }

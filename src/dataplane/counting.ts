@@ -45,13 +45,14 @@ export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: Counter
   const sums = new Uint8Array(runs.reduce((sum, { count }) => sum + count, 0) * size);
   let start = 0;
   for (const run of runs) {
-    for (const [before, values] of carried.arrayParts(run.count, run.carried)) {
-      sums.set(values, (start + before) * size);
-    }
-    for (const [before, values, each] of counters.parts(run.counters, run.count)) {
-      const at = (start + before) * size;
-      addCounters(sums.subarray(at, at + values.length / each), values, each);
-    }
+    const own = sums.subarray(start * size, (start + run.count) * size);
+    carried.readParts(run.count, run.carried, (before, values) => {
+      own.set(values, before * size);
+    });
+    counters.readParts(run.count, run.counters, (before, values, each) => {
+      const at = before * size;
+      addCounters(own.subarray(at, at + values.length / each), values, each);
+    });
     start += run.count;
   }
   return sums;
@@ -64,27 +65,50 @@ export function totalOfRuns(
   counters: CounterTable,
 ): Counters {
   const total = new Uint8Array(countersLayout.size);
+  const add = (_: number, values: Uint8Array): void => {
+    addCounters(total, values, values.length / countersLayout.size);
+  };
   for (const run of runs) {
-    for (const [, values] of carried.arrayParts(run.count, run.carried)) {
-      addCounters(total, values, values.length / countersLayout.size);
-    }
-    for (const [, values] of counters.parts(run.counters, run.count)) {
-      addCounters(total, values, values.length / countersLayout.size);
-    }
+    carried.readParts(run.count, run.carried, add);
+    counters.readParts(run.count, run.counters, add);
   }
   return toCounters(total, 0);
 }
 
-/** Adds up `each` of `own` to one of `sums`. Both as `countersLayout` has them, which is numbers of 64 bits; most are 0. */
-function addCounters(sums: Uint8Array, own: Uint8Array, each: number): void {
-  const fields = countersLayout.size / 8;
-  const totals = new BigUint64Array(sums.buffer, sums.byteOffset, sums.byteLength / 8);
-  const counted = new BigUint64Array(own.buffer, own.byteOffset, own.byteLength / 8);
-  const halves = new Uint32Array(own.buffer, own.byteOffset, own.byteLength / 4);
-  for (let i = 0; i < counted.length; i++) {
-    if (halves[2 * i] === 0 && halves[2 * i + 1] === 0) continue;
-    const place = Math.floor(i / (fields * each)) * fields + (i % fields);
-    totals[place] = (totals[place] ?? 0n) + (counted[i] ?? 0n);
+/** Bytes that are looked at together: mostly all are 0, which the C library sees at once. */
+const BLOCK = 4096;
+const zeros = new Uint8Array(BLOCK);
+
+/** Adds up `each` of `own` to one of `sums`. Both as `countersLayout` has them. `own` may change meanwhile, and counters only grow. */
+export function addCounters(sums: Uint8Array, own: Uint8Array, each: number): void {
+  const { size } = countersLayout;
+  const block = new Uint32Array(BLOCK / 4);
+  const bytes = new Uint8Array(block.buffer);
+  const totals = new Uint32Array(sums.buffer, sums.byteOffset, sums.byteLength / 4);
+  for (let start = 0; start < own.length; start += BLOCK) {
+    const part = own.subarray(start, start + BLOCK);
+    if (
+      Buffer.compare(part, part.length === BLOCK ? zeros : zeros.subarray(0, part.length)) === 0
+    ) {
+      continue;
+    }
+    // The halves of a number are read one after the other: from a copy, which was made of whole numbers.
+    bytes.set(part);
+    for (let at = 0; at < part.length; at += size) {
+      const place = Math.floor((start + at) / (size * each)) * (size / 4);
+      addOne(totals, place, block, at / 4);
+    }
+  }
+}
+
+/** Numbers of 64 bits as halves: a million BigInts take a second. */
+function addOne(totals: Uint32Array, place: number, own: Uint32Array, at: number): void {
+  for (let i = 0; i < countersLayout.size / 4; i += 2) {
+    const [low = 0, high = 0] = [own[at + i], own[at + i + 1]];
+    if ((low | high) === 0) continue;
+    const sum = (totals[place + i] ?? 0) + low;
+    totals[place + i] = sum;
+    totals[place + i + 1] = (totals[place + i + 1] ?? 0) + high + (sum > 0xffffffff ? 1 : 0);
   }
 }
 
@@ -130,11 +154,13 @@ export function placesBefore(before: Mappings, after: Mappings): Int32Array {
     protocol: lists.protocolAt(index),
   });
   const places = new Int32Array(fresh.length);
+  const same = fresh.sameNamesAs(old);
+  for (let index = 0; index < same; index++) places[index] = index;
   let table: NameTable | undefined;
-  for (let index = 0; index < places.length; index++) {
+  for (let index = same; index < places.length; index++) {
     const mapping = named(fresh, index);
-    const same = index < old.length ? named(old, index) : undefined;
-    if (same?.name === mapping.name && same.protocol === mapping.protocol) {
+    const there = index < old.length ? named(old, index) : undefined;
+    if (there?.name === mapping.name && there.protocol === mapping.protocol) {
       places[index] = index;
       continue;
     }
@@ -145,4 +171,21 @@ export function placesBefore(before: Mappings, after: Mappings): Int32Array {
     places[index] = table.find(mapping) ?? -1;
   }
   return places;
+}
+
+/**
+ * Counters as `sumRuns` gives them, moved into others: each from its place before, or 0 where that is -1. Neighbours that were
+ * neighbours are copied together.
+ */
+export function moveCounters(sums: Uint8Array, places: Int32Array, into: Uint8Array): void {
+  const { size } = countersLayout;
+  let end = 0;
+  for (let start = 0; start < places.length; start = end) {
+    const place = places[start] ?? -1;
+    const step = place < 0 ? 0 : 1;
+    end = start + 1;
+    while (end < places.length && places[end] === place + step * (end - start)) end++;
+    if (place < 0) into.fill(0, start * size, end * size);
+    else into.set(sums.subarray(place * size, (place + end - start) * size), start * size);
+  }
 }

@@ -274,15 +274,15 @@ function unpack(part: Uint8Array): unknown {
 /** Sorted, one for each of the mappings. A name whose hash is absent is unused. */
 export function hashNames(mappings: Mappings): BigUint64Array {
   const lists = toLazy(mappings);
-  const hashes = new BigUint64Array(lists.length);
-  for (let i = 0; i < hashes.length; i++) {
-    hashes[i] = nameHash(mappingKey({ name: lists.nameAt(i), protocol: lists.protocolAt(i) }));
+  const halves = new Uint32Array(2 * lists.length);
+  for (let i = 0; i < lists.length; i++) {
+    putHash(halves, i, mappingKey({ name: lists.nameAt(i), protocol: lists.protocolAt(i) }));
   }
-  return hashes.sort();
+  return new BigUint64Array(halves.buffer).sort();
 }
 
-/** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv). */
-export function nameHash(key: string): bigint {
+/** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv): two halves, the lower one first. */
+function putHash(halves: Uint32Array, index: number, key: string): void {
   let low = 0x811c9dc5;
   let high = 0x1b873593;
   for (let i = 0; i < key.length; i++) {
@@ -290,5 +290,12 @@ export function nameHash(key: string): bigint {
     low = Math.imul(low ^ unit, 0x01000193);
     high = Math.imul(high ^ (unit + i), 0x01000193);
   }
-  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+  halves[2 * index] = low;
+  halves[2 * index + 1] = high;
+}
+
+export function nameHash(key: string): bigint {
+  const halves = new Uint32Array(2);
+  putHash(halves, 0, key);
+  return new BigUint64Array(halves.buffer)[0] ?? 0n;
 }

@@ -1,10 +1,9 @@
 /** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
 import { countersLayout } from "../abi/generated.js";
-import { bytesLayout } from "../abi/layout.js";
 import type { Base, Overlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
-import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
+import { type BpfMap, type PutValues, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
@@ -14,6 +13,7 @@ import {
   type Counted,
   type Run,
   SummedCounters,
+  moveCounters,
   placesBefore,
   runsOf,
   sumRuns,
@@ -27,7 +27,6 @@ import {
   packMappings,
   unpackDescription,
 } from "./description.js";
-import { putArray } from "./entries.js";
 import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
@@ -75,18 +74,14 @@ export interface Whole {
   readonly overlay: FilledOverlay | null;
 }
 
-/** Keys 0, 1, 2 ... of an array map. */
-function indexes(count: number): Uint8Array {
-  const keys = new Uint32Array(count);
-  for (let i = 0; i < count; i++) keys[i] = i;
-  return new Uint8Array(keys.buffer);
-}
-
 /** An array with these values and as many entries; one where there are none, as the kernel makes no empty map. */
 function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): BpfMap {
   const entries = bytes.byteLength / valueSize;
   const map = createArray(name, valueSize, Math.max(1, entries));
-  map.updateAll(indexes(entries), bytes);
+  // Values of whole chunks, or hashes: one right behind the other.
+  map.writeArray(entries, ({ buffer, byteOffset, byteLength }) => {
+    new Uint8Array(buffer, byteOffset, byteLength).set(bytes);
+  });
   return map;
 }
 
@@ -170,7 +165,8 @@ export class Generation {
       const { mappings } = rules.file;
       const source = (): BpfMap => arrayOf("source", CHUNK, packMappings(mappings));
       const below = (): BpfMap => arrayOf("below", CHUNK, packPorts(ports));
-      const hashes = (): BpfMap => arrayOf("names", 8, new Uint8Array(names.buffer));
+      const hashes = (): BpfMap =>
+        arrayOf("names", 8, new Uint8Array(names.buffer, names.byteOffset, names.byteLength));
       maps.set("source", Generation.#shared(same, "source") ?? source());
       maps.set("names", Generation.#shared(alike, "names") ?? hashes());
       maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
@@ -345,16 +341,14 @@ export class Generation {
     const after = which === "all" ? allMappings(rules) : rules.runtime;
     this.#cameFrom ??= placesBefore(before, after);
     const cameFrom = this.#cameFrom;
-    const { size } = countersLayout;
-    const nothing = new Uint8Array(size);
-    const valueAt = (index: number): Uint8Array => {
-      const place = cameFrom[index] ?? -1;
-      return place < 0 ? nothing : sums.subarray(place * size, (place + 1) * size);
-    };
     let done = 0;
     for (const { carried, count } of this.#runs(which)) {
       const start = done;
-      putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), carried);
+      const put: PutValues = ({ buffer, byteOffset, byteLength }) => {
+        const into = new Uint8Array(buffer, byteOffset, byteLength);
+        moveCounters(sums, cameFrom.subarray(start, start + count), into);
+      };
+      this.#map("carried").writeArray(count, put, carried);
       done += count;
     }
   }
