@@ -4,8 +4,8 @@ import { parseOnePort } from "../config/port.js";
 import { nearest } from "../config/suggest.js";
 import { formatTarget, type Target } from "../config/target.js";
 import { IlmError } from "../errors.js";
-import type { Destination, Mapping, Protocol } from "../model/mapping.js";
-import type { Mappings } from "../model/mappings.js";
+import type { Destination, PortRange, Protocol } from "../model/mapping.js";
+import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
 import { usageError } from "./usage-error.js";
 
@@ -63,37 +63,47 @@ export interface Chosen {
 
 /** Throws NOT_FOUND for a name that no mapping has. */
 export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
-  refuseUnknown(mappings, choice.names);
+  const lists = toLazy(mappings);
+  const unknown = new Set(choice.names);
   const indexes: number[] = [];
   let total = 0;
-  mappings.forEach((mapping, index) => {
-    if (!isChosen(mapping, choice)) return;
+  for (let index = 0; index < lists.length; index++) {
+    if (choice.names.size > 0) {
+      const name = lists.nameAt(index);
+      if (!choice.names.has(name)) continue;
+      unknown.delete(name);
+    }
+    if (!isChosen(lists, index, choice)) continue;
     total++;
     if (indexes.length < choice.limit) indexes.push(index);
-  });
+  }
+  const [first] = unknown;
+  if (first !== undefined) refuseUnknown(lists, first);
   return { indexes, total };
 }
 
-function isChosen(mapping: Mapping, { names, protocol, port, to }: Choice): boolean {
+/** But for the name. Looks at no more of a mapping than was asked for: there may be a million. */
+function isChosen(mappings: LazyMappings, index: number, { protocol, port, to }: Choice): boolean {
   return (
-    (names.size === 0 || names.has(mapping.name)) &&
-    (protocol === undefined || mapping.protocol === protocol) &&
-    (port === undefined || portsContain(mapping.ports, port)) &&
-    (to === undefined || mapping.to.some((destination) => leadsTo(mapping, destination, to)))
+    (protocol === undefined || mappings.protocolAt(index) === protocol) &&
+    (port === undefined || portsContain(mappings.portsAt(index), port)) &&
+    (to === undefined ||
+      mappings.toAt(index).some((destination) => leadsTo(mappings.portsAt(index), destination, to)))
   );
 }
 
-function leadsTo(mapping: Mapping, { address, port, service }: Destination, to: Target): boolean {
+function leadsTo(
+  ports: readonly PortRange[],
+  { address, port, service }: Destination,
+  to: Target,
+): boolean {
   if (to.kind === "address" ? to.address !== address : to.service !== service) return false;
   if (to.port === "same") return true;
-  return port === "same" ? portsContain(mapping.ports, to.port) : port === to.port;
+  return port === "same" ? portsContain(ports, to.port) : port === to.port;
 }
 
-function refuseUnknown(mappings: Mappings, names: ReadonlySet<string>): void {
-  if (names.size === 0) return;
-  const known = new Set(mappings.map(({ name }) => name));
-  const unknown = [...names].find((name) => !known.has(name));
-  if (unknown === undefined) return;
+function refuseUnknown(mappings: LazyMappings, unknown: string): never {
+  const known = new Set(Array.from({ length: mappings.length }, (_, i) => mappings.nameAt(i)));
   const meant = nearest(unknown, [...known]);
   throw new IlmError("NOT_FOUND", `there is no mapping named ${unknown}`, {
     remedy: `${meant === null ? "" : `Did you mean ${meant}? `}\`ilm mappings\` lists what is in force.`,

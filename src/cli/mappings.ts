@@ -46,24 +46,23 @@ export async function mappings(
     if (inForce === null) return null;
     const { rules } = inForce;
     const listeners = dataPlane.listeners();
-    const joined = new JoinedListeners(rules, listeners);
-    const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
     const survey = surveyMappings(dataPlane, rules);
     const all = allMappings(rules);
     const { indexes, total } = chooseMappings(all, choice);
-    const rows = indexes.flatMap((index): Row[] => {
-      const mapping = all.at(index);
-      if (mapping === undefined) return [];
-      return [
-        {
-          mapping,
-          obstacles: obstaclesOf(survey, index),
-          runtime: index >= fromFile,
-          counters: counters.at(index) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-          destinations: destinationRows(mapping, joined.statesAt(index)),
-        },
-      ];
+    const chosen = indexes.flatMap((index) => all.at(index) ?? []);
+    // Of those that are shown alone.
+    const joined = new JoinedListeners(chosen, listeners);
+    const counters = dataPlane.countersOf(indexes);
+    const rows = chosen.map((mapping, row): Row => {
+      const index = indexes[row] ?? 0;
+      return {
+        mapping,
+        obstacles: obstaclesOf(survey, index),
+        runtime: index >= fromFile,
+        counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+        destinations: destinationRows(mapping, joined.statesAt(row)),
+      };
     });
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),

@@ -33,6 +33,8 @@ export function runsOf(
   ];
 }
 
+type CarriedMap = Pick<BpfMap, "readParts">;
+
 /** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */
 export interface Counted {
   readonly mappings: Mappings;
@@ -40,7 +42,11 @@ export interface Counted {
 }
 
 /** One after the other, as `countersLayout` has them. */
-export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: CounterTable): Uint8Array {
+export function sumRuns(
+  runs: readonly Run[],
+  carried: CarriedMap,
+  counters: CounterTable,
+): Uint8Array {
   const { size } = countersLayout;
   const sums = new Uint8Array(runs.reduce((sum, { count }) => sum + count, 0) * size);
   let start = 0;
@@ -58,10 +64,44 @@ export function sumRuns(runs: readonly Run[], carried: BpfMap, counters: Counter
   return sums;
 }
 
+/** To look up more takes longer than to read a million. */
+const LOOKED_UP = 1000;
+
+/** Of the mappings with these indexes, as `sumRuns` has them; 0 of those that there are no more, as others may change the rules meanwhile. */
+export function sumsAt(
+  indexes: readonly number[],
+  runs: readonly Run[],
+  carried: CarriedMap,
+  counters: CounterTable,
+): Uint8Array {
+  const { size } = countersLayout;
+  const sums = new Uint8Array(indexes.length * size);
+  if (indexes.length > LOOKED_UP) {
+    moveCounters(sumRuns(runs, carried, counters), Int32Array.from(indexes), sums);
+    return sums;
+  }
+  indexes.forEach((index, i) => {
+    const run = runOf(runs, index);
+    if (run !== undefined) sums.set(sumRuns([run], carried, counters), i * size);
+  });
+  return sums;
+}
+
+/** Of one mapping alone. */
+function runOf(runs: readonly Run[], index: number): Run | undefined {
+  let before = 0;
+  for (const { counters, carried, count } of runs) {
+    const place = index - before;
+    if (place < count) return { counters: counters + place, carried: carried + place, count: 1 };
+    before += count;
+  }
+  return undefined;
+}
+
 /** Of all of them together. */
 export function totalOfRuns(
   runs: readonly Run[],
-  carried: BpfMap,
+  carried: CarriedMap,
   counters: CounterTable,
 ): Counters {
   const total = new Uint8Array(countersLayout.size);

@@ -137,10 +137,14 @@ function unpackMappings(bytes: Uint8Array): MappingColumns {
   return new MappingColumns(length, lists, (name) => {
     const part = parts[columnNames.indexOf(name)];
     if (part === undefined) throw new RangeError(`the mappings have no column ${name}`);
-    const whole = inflateRawSync(part);
+    // In one piece, where it is known how long it gets: pieces of 16 KiB are copied together in the end.
+    const chunkSize = Math.max(INFLATED_LEAST, length * columnWidths[name]);
+    const whole = inflateRawSync(part, { chunkSize });
     return columnWidths[name] === 4 ? fromDifferences(whole) : whole;
   });
 }
+
+const INFLATED_LEAST = 1024;
 
 /** Numbers that grow by the same again and again, as lines and addresses do, are packed best by how much they grow. */
 function toDifferences(bytes: Uint8Array): Uint8Array {
@@ -155,14 +159,16 @@ function toDifferences(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(differences.buffer);
 }
 
+/** In the place of the differences, of which there are whole numbers in whatever memory zlib has taken. */
 function fromDifferences(bytes: Uint8Array): Uint8Array {
-  const values = new Uint32Array(bytes.slice().buffer);
+  const whole = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
+  const values = new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4);
   let value = 0;
   for (let i = 0; i < values.length; i++) {
     value = (value + (values[i] ?? 0)) >>> 0;
     values[i] = value;
   }
-  return new Uint8Array(values.buffer);
+  return whole;
 }
 
 /** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */

@@ -17,6 +17,7 @@ import {
   placesBefore,
   runsOf,
   sumRuns,
+  sumsAt,
   totalOfRuns,
 } from "./counting.js";
 import {
@@ -305,6 +306,13 @@ export class Generation {
    */
   counters(): CounterList | undefined {
     const { sums } = this.counted();
+    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    return new SummedCounters(sums);
+  }
+
+  /** Of the mappings with these indexes; undefined as there. */
+  countersOf(indexes: readonly number[]): CounterList | undefined {
+    const sums = sumsAt(indexes, this.#runs("all"), this.#map("carried"), this.programs.counters);
     if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
     return new SummedCounters(sums);
   }

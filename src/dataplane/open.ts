@@ -790,6 +790,10 @@ class KernelDataPlane implements DataPlane {
     return this.#countedIn((one) => one.counters());
   }
 
+  countersOf(indexes: readonly number[]): CounterList {
+    return this.#countedIn((one) => one.countersOf(indexes));
+  }
+
   counterTotal(): Counters {
     return this.#countedIn((one) => one.counterTotal());
   }

@@ -2,7 +2,13 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { countersLayout } from "../../../src/abi/generated.js";
-import { addCounters, moveCounters, placesBefore } from "../../../src/dataplane/counting.js";
+import {
+  addCounters,
+  moveCounters,
+  placesBefore,
+  sumRuns,
+  sumsAt,
+} from "../../../src/dataplane/counting.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import type { Mapping } from "../../../src/model/mapping.js";
 import { joinMappings } from "../../../src/model/mappings.js";
@@ -85,6 +91,70 @@ describe("counters", () => {
         expect(numbersOf(into)).toEqual(wanted);
       }),
     );
+  });
+});
+
+/** A table of so many places, in whose fields each has its number times `factor`. */
+function table(
+  places: number,
+  factor: bigint,
+): {
+  readonly maxEntries: number;
+  readonly reads: number[];
+  readParts(
+    count: number,
+    first: number,
+    look: (before: number, values: Uint8Array, each: number) => void,
+  ): void;
+} {
+  const reads: number[] = [];
+  return {
+    maxEntries: places,
+    reads,
+    readParts: (count, first, look) => {
+      reads.push(count);
+      for (let before = 0; before < count; before += 7) {
+        const part = Math.min(7, count - before);
+        const numbers = Array.from({ length: part * FIELDS }, (_, i) => {
+          const place = BigInt(first + before + Math.floor(i / FIELDS));
+          return place * factor + BigInt(i % FIELDS);
+        });
+        look(before, bytesOf(numbers), 1);
+      }
+    },
+  };
+}
+
+describe("the counters of some mappings", () => {
+  const runs = [
+    { counters: 0, carried: 0, count: 3000 },
+    { counters: 5000, carried: 4000, count: 10 },
+  ];
+
+  test.each([
+    ["few", [2, 3009, 0, 3000, 2999]],
+    ["many", Array.from({ length: 3010 }, (_, i) => 3009 - i)],
+  ])("are those that they have among all: of %s", (_, indexes) => {
+    const all = numbersOf(sumRuns(runs, table(6000, 1n), table(6000, 1000n)));
+    const some = numbersOf(sumsAt(indexes, runs, table(6000, 1n), table(6000, 1000n)));
+    expect(some).toEqual(
+      indexes.flatMap((index) => all.slice(index * FIELDS, (index + 1) * FIELDS)),
+    );
+  });
+
+  test.each([[[3010]], [[...Array(3011).keys()].reverse()]])(
+    "are 0 where there is no such mapping any more",
+    (indexes) => {
+      const some = numbersOf(sumsAt(indexes, runs, table(6000, 1n), table(6000, 1000n)));
+      expect(some).toHaveLength(indexes.length * FIELDS);
+      expect(some.slice(0, FIELDS)).toEqual([0n, 0n, 0n, 0n]);
+    },
+  );
+
+  test("are read alone, where they are few", () => {
+    const counters = table(6000, 1n);
+    sumsAt([5, 3001], runs, table(6000, 1n), counters);
+    expect(counters.reads).toEqual([1, 1]);
   });
 });
 
