@@ -4,12 +4,18 @@ import { allMappings } from "../model/mappings.js";
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
 import { JoinedListeners, type DestinationState } from "../registry/registry.js";
-import { chooseMappings, describeChoice, parseChoice, type ChoiceOptions } from "./chosen.js";
+import {
+  chooseMappings,
+  describeChoice,
+  parseChoice,
+  type ChoiceOptions,
+} from "../daemon/chosen.js";
+import { mappingShape } from "../daemon/mapping-shape.js";
 import { print, type Context } from "./context.js";
 import type { Obstacle } from "./obstacles.js";
 import { ownersOf } from "./owners.js";
 import { describeOwner } from "./render/listener.js";
-import { describeDestination, mappingShape } from "./render/mapping.js";
+import { describeDestination } from "./render/mapping.js";
 import { renderTable, type Column } from "./render/table.js";
 import { count, printable } from "./render/text.js";
 import { noteObstacles, surveyMappings, type Survey } from "./survey.js";

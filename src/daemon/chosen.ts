@@ -3,13 +3,12 @@ import { parseDestination } from "../config/destination.js";
 import { parseOnePort } from "../config/port.js";
 import { nearest } from "../config/suggest.js";
 import { formatTarget, type Target } from "../config/target.js";
-import { IlmError } from "../errors.js";
+import { IlmError, asSentence } from "../errors.js";
 import type { Destination, PortRange, Protocol } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
-import { usageError } from "./usage-error.js";
 
-/** As given on the command line. */
+/** As given on the command line, or in the query of a request. */
 export interface ChoiceOptions {
   readonly protocol?: Protocol;
   readonly port?: string;
@@ -26,32 +25,36 @@ export interface Choice {
   readonly limit: number;
 }
 
-/** Throws USAGE. */
-export function parseChoice(names: readonly string[], options: ChoiceOptions): Choice {
+/** Throws USAGE. `mark`: what is before the name of an option. */
+export function parseChoice(names: readonly string[], options: ChoiceOptions, mark = "--"): Choice {
   return {
     names: new Set(names),
     protocol: options.protocol,
-    port: options.port === undefined ? undefined : parsePort(options.port),
-    to: options.to === undefined ? undefined : parseTo(options.to),
-    limit: options.limit === undefined ? Infinity : parseLimit(options.limit),
+    port: options.port === undefined ? undefined : parsePort(options.port, `${mark}port`),
+    to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
+    limit: options.limit === undefined ? Infinity : parseLimit(options.limit, `${mark}limit`),
   };
 }
 
-function parsePort(text: string): number {
+function refused(option: string, reason: string, hint: string): IlmError {
+  return new IlmError("USAGE", `${option}: ${reason}`, { remedy: asSentence(hint) });
+}
+
+function parsePort(text: string, option: string): number {
   const port = parseOnePort(text);
-  if (!port.ok) throw usageError("--port", port.reason, port.hint);
+  if (!port.ok) throw refused(option, port.reason, port.hint);
   return port.port;
 }
 
-function parseTo(text: string): Target {
+function parseTo(text: string, option: string): Target {
   const parsed = parseDestination(text);
-  if (!parsed.ok) throw usageError("--to", parsed.reason, parsed.hint);
+  if (!parsed.ok) throw refused(option, parsed.reason, parsed.hint);
   return parsed.target;
 }
 
-function parseLimit(text: string): number {
+function parseLimit(text: string, option: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
-  throw usageError("--limit", `${JSON.stringify(text)} is not a number of mappings`, "write 20");
+  throw refused(option, `${JSON.stringify(text)} is not a number of mappings`, "write 20");
 }
 
 export interface Chosen {
