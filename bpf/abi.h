@@ -215,7 +215,7 @@ ILM_ASSERT_SIZE(struct ilm_overlay_class, 12);
  */
 struct ilm_rule {
 	__u32 mapping;		/* its place among the generation's mappings */
-	__u32 counter;		/* into `counters` */
+	__u32 counter;		/* into each copy of `counters` */
 	__u32 ports;		/* how many the mapping has: what comes first, among mappings for one prefix */
 	__u32 first4;		/* into `destinations`, for IPv4 packets */
 	__u32 first6;		/* for IPv6 packets */
@@ -352,8 +352,11 @@ struct ilm_lookup_constants {
 	__u32 draw_seed;	/* secret: which destination a client draws, where they have weights */
 	__u16 handed_each;	/* places of each CPU in registry/handed: power of two */
 	__u16 counting;		/* index of this program set into registry/counted_by */
+	__u32 counter_slots;	/* of each copy of the counters */
+	__u16 counter_mask;	/* how many copies, a power of two, - 1: a CPU counts in the one that its number gives */
+	__u16 counter_shared;	/* 1: others may count in the same copy at the same moment */
 };
-ILM_ASSERT_SIZE(struct ilm_lookup_constants, 24);
+ILM_ASSERT_SIZE(struct ilm_lookup_constants, 32);
 
 /* What the programs have to know of a generation besides what is in the tables. */
 struct ilm_generation {
@@ -421,7 +424,7 @@ struct ilm_handed {
 	__u32 ends;		/* where it comes from, and whose it is (handed_ends); by this and the ports it is known that the number is ours */
 	__u16 remote_port;	/* host byte order */
 	__u16 port;		/* that was dialled; host byte order; 0: it has been counted */
-	__u32 counter;		/* into `counters`, of the program set and generation that decided */
+	__u32 counter;		/* into each copy of `counters`, of the program set and generation that decided */
 	__u32 generation;
 	__u16 counting;		/* into registry/counted_by */
 	__u8 watched;		/* 1: registry/handed_reports has what is to be reported */

@@ -28,9 +28,9 @@ int ilm_count(struct __sk_buff *ctx)
 	h->port = 0;
 	if (!is_there(h->generation))
 		return 1;
-	c = bpf_map_lookup_elem(&counters, &h->counter);
+	c = counters_of(h->counter);
 	if (c)
-		c->selected++;
+		add_to(&c->selected, 1);
 	if (!h->watched)
 		return 1;
 	decision = bpf_map_lookup_elem(&handed_reports, &place);

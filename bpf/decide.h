@@ -9,6 +9,27 @@
 
 const volatile struct ilm_lookup_constants constants = {};
 
+/* Those of a mapping, in the copy that this CPU counts in. */
+static __always_inline struct ilm_counters *counters_of(__u32 counter)
+{
+	__u32 place = (bpf_get_smp_processor_id() & constants.counter_mask) * constants.counter_slots + counter;
+
+	return bpf_map_lookup_elem(&counters, &place);
+}
+
+/*
+ * What counts packets runs in softirqs, one at a time on each CPU, so in a copy of the CPU's own nobody comes between. (A process that asks
+ * about sockets, net/ipv4/inet_diag.c, runs sk_lookup too, and is counted only where it names an interface.) The verifier drops the
+ * way that the constant excludes.
+ */
+static __always_inline void add_to(__u64 *counter, __u64 more)
+{
+	if (constants.counter_shared)
+		__sync_fetch_and_add(counter, more);
+	else
+		*counter += more;
+}
+
 struct lookup {
 	struct ilm_endpoint dialled;
 	__be32 remote[4];	/* only filled when somebody needs it, as is the next */

@@ -144,7 +144,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!rule)
 		return SK_PASS;
 	l->mapping = rule->mapping;
-	c = bpf_map_lookup_elem(&counters, &rule->counter);
+	c = counters_of(rule->counter);
 	if (!c)
 		return SK_PASS;
 
@@ -152,21 +152,21 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && (listens(ctx, l, rule->existing) || is_answer(l)))) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (counted)
-			c->existing++;
+			add_to(&c->existing, 1);
 		return SK_PASS;
 	}
 
 	if (choose_first(ctx, l, rule)) {
 		if (counted)
-			c->selected++;
+			add_to(&c->selected, 1);
 		return SK_PASS;
 	}
 	if (rule->weighted && !(class & ILM_CLASS_ASKS))
 		fill_remote(ctx, l);
 	if (choose(ctx, l, rule)) {
 		if (counted) {
-			c->selected++;
-			c->errors += l->failed;
+			add_to(&c->selected, 1);
+			add_to(&c->errors, l->failed);
 		}
 		return SK_PASS;
 	}
@@ -175,8 +175,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	reject = rule->reject || l->undeliverable;
 	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (counted) {
-		c->missed++;
-		c->errors += l->failed;
+		add_to(&c->missed, 1);
+		add_to(&c->errors, l->failed);
 	}
 	return reject ? SK_DROP : SK_PASS;
 }

@@ -871,9 +871,9 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 		return bury(skb, p);
 	if (answer != TAKEN || leave_note(skb, p, rule))
 		return TCX_NEXT;
-	c = bpf_map_lookup_elem(&counters, &rule->counter);
+	c = counters_of(rule->counter);
 	if (c)
-		c->selected++;
+		add_to(&c->selected, 1);
 	if (watched())
 		report(l);
 	return TCX_NEXT;

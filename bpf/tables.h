@@ -24,6 +24,7 @@ volatile struct ilm_sides sides SEC(".data.sides");
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_SIDES * ILM_PORT_KEYS / ILM_PORT_LINE);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_port_line);
 } ports SEC(".maps");
@@ -32,6 +33,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_class);
 } classes SEC(".maps");
@@ -43,6 +45,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_prefix);
 } prefixes SEC(".maps");
@@ -51,6 +54,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_length);
 } lengths SEC(".maps");
@@ -96,6 +100,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_step);
 } steps SEC(".maps");
@@ -123,6 +128,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_rule);
 } rules SEC(".maps");
@@ -131,14 +137,20 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_destination);
 } destinations SEC(".maps");
 
-/* By ilm_rule.counter. Resized. Writers: these programs. */
+/*
+ * Some copies behind one another, so that CPUs of different copies write to different cache lines; in each, by ilm_rule.counter. What
+ * a mapping has counted is the sum over the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
+ * machine may get (docs/decisions/0031). Resized. Writers: these programs (bpf/decide.h, counters_of).
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct ilm_counters);
 } counters SEC(".maps");

@@ -509,10 +509,13 @@ export interface LookupConstants {
   drawSeed: number;
   handedEach: number;
   counting: number;
+  counterSlots: number;
+  counterMask: number;
+  counterShared: number;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
-  size: 24,
+  size: 32,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
     steerUdp: view.getUint32(at + 8, true),
@@ -520,6 +523,9 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
     drawSeed: view.getUint32(at + 16, true),
     handedEach: view.getUint16(at + 20, true),
     counting: view.getUint16(at + 22, true),
+    counterSlots: view.getUint32(at + 24, true),
+    counterMask: view.getUint16(at + 28, true),
+    counterShared: view.getUint16(at + 30, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
@@ -528,6 +534,9 @@ export const lookupConstantsLayout: Layout<LookupConstants> = {
     view.setUint32(at + 16, value.drawSeed, true);
     view.setUint16(at + 20, value.handedEach, true);
     view.setUint16(at + 22, value.counting, true);
+    view.setUint32(at + 24, value.counterSlots, true);
+    view.setUint16(at + 28, value.counterMask, true);
+    view.setUint16(at + 30, value.counterShared, true);
   },
 };
 

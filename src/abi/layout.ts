@@ -13,7 +13,8 @@ export function bytesAt(view: DataView, at: number, size: number): Uint8Array {
 
 export function putBytes(view: DataView, at: number, size: number, value: Uint8Array): void {
   if (value.length !== size) throw new RangeError(`${value.length} bytes given for ${size}`);
-  new Uint8Array(view.buffer, view.byteOffset + at, size).set(value);
+  // An array over the place would take longer to make than to fill: these are addresses.
+  for (let i = 0; i < size; i++) view.setUint8(at + i, value[i] ?? 0);
 }
 
 /** Bytes as they are. */

@@ -1,7 +1,7 @@
 /** The commands that look and never change anything. */
 import { Argument, Option } from "commander";
 import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
-import type { ChoiceOptions } from "./chosen.js";
+import type { ChoiceOptions } from "../daemon/chosen.js";
 import type { ExplainOptions } from "./explain.js";
 import type { ImportOptions } from "./import.js";
 import type { ListenersOptions } from "./listeners.js";

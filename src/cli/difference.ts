@@ -1,16 +1,12 @@
 /** What changes from one set of rules to another, as `ilm diff` and `--dry-run` show it. */
 import type { RuleDiff } from "../compile/diff.js";
 import type { Moves, Way } from "../compile/moves.js";
+import { destinationShape, mappingShape } from "../daemon/mapping-shape.js";
 import { configurationError } from "../errors.js";
 import type { Mapping, Rules } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 import type { Colours } from "./context.js";
-import {
-  describeDestination,
-  describeMapping,
-  destinationShape,
-  mappingShape,
-} from "./render/mapping.js";
+import { describeDestination, describeMapping } from "./render/mapping.js";
 
 export interface Difference {
   readonly same: boolean;

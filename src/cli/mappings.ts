@@ -4,12 +4,18 @@ import { allMappings } from "../model/mappings.js";
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
 import { JoinedListeners, type DestinationState } from "../registry/registry.js";
-import { chooseMappings, describeChoice, parseChoice, type ChoiceOptions } from "./chosen.js";
+import {
+  chooseMappings,
+  describeChoice,
+  parseChoice,
+  type ChoiceOptions,
+} from "../daemon/chosen.js";
+import { mappingShape } from "../daemon/mapping-shape.js";
 import { print, type Context } from "./context.js";
 import type { Obstacle } from "./obstacles.js";
 import { ownersOf } from "./owners.js";
 import { describeOwner } from "./render/listener.js";
-import { describeDestination, mappingShape } from "./render/mapping.js";
+import { describeDestination } from "./render/mapping.js";
 import { renderTable, type Column } from "./render/table.js";
 import { count, printable } from "./render/text.js";
 import { noteObstacles, surveyMappings, type Survey } from "./survey.js";
@@ -46,24 +52,23 @@ export async function mappings(
     if (inForce === null) return null;
     const { rules } = inForce;
     const listeners = dataPlane.listeners();
-    const joined = new JoinedListeners(rules, listeners);
-    const counters = dataPlane.counters();
     const fromFile = rules.file.mappings.length;
     const survey = surveyMappings(dataPlane, rules);
     const all = allMappings(rules);
     const { indexes, total } = chooseMappings(all, choice);
-    const rows = indexes.flatMap((index): Row[] => {
-      const mapping = all.at(index);
-      if (mapping === undefined) return [];
-      return [
-        {
-          mapping,
-          obstacles: obstaclesOf(survey, index),
-          runtime: index >= fromFile,
-          counters: counters.at(index) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-          destinations: destinationRows(mapping, joined.statesAt(index)),
-        },
-      ];
+    const chosen = indexes.flatMap((index) => all.at(index) ?? []);
+    // Of those that are shown alone.
+    const joined = new JoinedListeners(chosen, listeners);
+    const counters = dataPlane.countersOf(indexes);
+    const rows = chosen.map((mapping, row): Row => {
+      const index = indexes[row] ?? 0;
+      return {
+        mapping,
+        obstacles: obstaclesOf(survey, index),
+        runtime: index >= fromFile,
+        counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+        destinations: destinationRows(mapping, joined.statesAt(row)),
+      };
     });
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),

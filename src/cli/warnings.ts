@@ -242,16 +242,17 @@ function describeMappings(names: readonly string[]): string {
 
 function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
   if (!listeners.some(({ wildcard }) => wildcard)) return [];
-  return [...new JoinedListeners(rules, listeners).states()].flatMap(({ states, names }) =>
-    states.flatMap(({ address, port, wildcardWouldAnswer }) => {
-      if (wildcardWouldAnswer === null) return [];
-      const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
-      return {
-        kind: "wildcard-would-answer" as const,
-        message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
-        remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
-      };
-    }),
+  return [...new JoinedListeners(allMappings(rules), listeners).states()].flatMap(
+    ({ states, names }) =>
+      states.flatMap(({ address, port, wildcardWouldAnswer }) => {
+        if (wildcardWouldAnswer === null) return [];
+        const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
+        return {
+          kind: "wildcard-would-answer" as const,
+          message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
+          remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
+        };
+      }),
   );
 }
 

@@ -20,6 +20,7 @@ import { keepFollowing } from "./keep-following.js";
 import { KeptLock } from "./kept-lock.js";
 import type { Logger } from "./log.js";
 import { MemoryWatch } from "./memory.js";
+import { listMappings } from "./listing.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
 import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
@@ -209,6 +210,16 @@ async function work({
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
       change: (change: ApiChange) => reconciler.submit(change),
+      mappings: (query: URLSearchParams) => {
+        memory.worked();
+        // By a look of its own: what it unpacks of a million mappings goes when it is closed.
+        const own = openDataPlane();
+        try {
+          return listMappings(own, query);
+        } finally {
+          own.close();
+        }
+      },
       metrics: () => {
         memory.worked();
         return metricsOf(dataPlane, reconciler);

@@ -30,8 +30,8 @@ export function ofMappings(
   if (rules.file.mappings.length + rules.runtime.length > LISTED_MAPPINGS_MAX) {
     return { lookups: [{ labels: {}, counters: counters.total() }], destinations: [] };
   }
-  const joined = new JoinedListeners(rules, listeners);
   const mappings = allMappings(rules);
+  const joined = new JoinedListeners(mappings, listeners);
   const list = counters.list();
   return {
     lookups: mappings.flatMap(({ name, protocol }, index) => {

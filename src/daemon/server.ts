@@ -19,6 +19,7 @@ import { errorBody } from "./error-body.js";
 import type { ChangeResult } from "./changes.js";
 import { Connections } from "./connections.js";
 import { DecodeError } from "./decode.js";
+import type { MappingList } from "./listing.js";
 import { parseJson, readBody, TooLarge } from "./request-body.js";
 import { openSocketPlace, type SocketPlace } from "./socket-path.js";
 import { Busy, Workload } from "./workload.js";
@@ -26,6 +27,8 @@ import { Busy, Workload } from "./workload.js";
 export interface ApiHandlers {
   status(): DaemonStatus;
   change(change: ApiChange): Promise<ChangeResult>;
+  /** What was asked for of the mappings in force. */
+  mappings(query: URLSearchParams): MappingList;
   /** The metrics page, Prometheus text format 0.0.4. */
   metrics(): string;
 }
@@ -141,6 +144,10 @@ async function answer(
     } else if (request.method === "GET" && path === "/v1/status") {
       connections.awaitReader(request.socket);
       sendReply(response, 200, { ok: true, result: handlers.status() });
+    } else if (request.method === "GET" && /^\/v1\/mappings(?:\?|$)/.test(path)) {
+      const result = handlers.mappings(new URLSearchParams(path.split("?", 2)[1] ?? ""));
+      connections.awaitReader(request.socket);
+      sendReply(response, 200, { ok: true, result });
     } else if (request.method === "POST" && isChangePath(path)) {
       const result = await makeChange(request, path, serving);
       connections.awaitReader(request.socket);

@@ -148,10 +148,14 @@ function unpackMappings(bytes: Uint8Array): MappingColumns {
   return new MappingColumns(length, lists, (name) => {
     const part = parts[columnNames.indexOf(name)];
     if (part === undefined) throw new RangeError(`the mappings have no column ${name}`);
-    const whole = inflateRawSync(part);
+    // In one piece, where it is known how long it gets: pieces of 16 KiB are copied together in the end.
+    const chunkSize = Math.max(INFLATED_LEAST, length * columnWidths[name]);
+    const whole = inflateRawSync(part, { chunkSize });
     return columnWidths[name] === 4 ? fromDifferences(whole) : whole;
   });
 }
+
+const INFLATED_LEAST = 1024;
 
 /** Numbers that grow by the same again and again, as lines and addresses do, are packed best by how much they grow. */
 function toDifferences(bytes: Uint8Array): Uint8Array {
@@ -166,14 +170,16 @@ function toDifferences(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(differences.buffer);
 }
 
+/** In the place of the differences, of which there are whole numbers in whatever memory zlib has taken. */
 function fromDifferences(bytes: Uint8Array): Uint8Array {
-  const values = new Uint32Array(bytes.slice().buffer);
+  const whole = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
+  const values = new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4);
   let value = 0;
   for (let i = 0; i < values.length; i++) {
     value = (value + (values[i] ?? 0)) >>> 0;
     values[i] = value;
   }
-  return new Uint8Array(values.buffer);
+  return whole;
 }
 
 /** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */
@@ -286,15 +292,15 @@ function unpack(part: Uint8Array): unknown {
 /** Sorted, one for each of the mappings. A name whose hash is absent is unused. */
 export function hashNames(mappings: Mappings): BigUint64Array {
   const lists = toLazy(mappings);
-  const hashes = new BigUint64Array(lists.length);
-  for (let i = 0; i < hashes.length; i++) {
-    hashes[i] = nameHash(mappingKey({ name: lists.nameAt(i), protocol: lists.protocolAt(i) }));
+  const halves = new Uint32Array(2 * lists.length);
+  for (let i = 0; i < lists.length; i++) {
+    putHash(halves, i, mappingKey({ name: lists.nameAt(i), protocol: lists.protocolAt(i) }));
   }
-  return hashes.sort();
+  return new BigUint64Array(halves.buffer).sort();
 }
 
-/** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv). */
-export function nameHash(key: string): bigint {
+/** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv): two halves, the lower one first. */
+function putHash(halves: Uint32Array, index: number, key: string): void {
   let low = 0x811c9dc5;
   let high = 0x1b873593;
   for (let i = 0; i < key.length; i++) {
@@ -302,5 +308,12 @@ export function nameHash(key: string): bigint {
     low = Math.imul(low ^ unit, 0x01000193);
     high = Math.imul(high ^ (unit + i), 0x01000193);
   }
-  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+  halves[2 * index] = low;
+  halves[2 * index + 1] = high;
+}
+
+export function nameHash(key: string): bigint {
+  const halves = new Uint32Array(2);
+  putHash(halves, 0, key);
+  return new BigUint64Array(halves.buffer)[0] ?? 0n;
 }

@@ -9,7 +9,8 @@ import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
-import { type Counted, SummedCounters, runsOf, sumRuns } from "./counting.js";
+import { type CounterTable, CountersOfEachCpu } from "./counters.js";
+import { type Counted, type Run, SummedCounters, runsOf, sumRuns, sumsAt } from "./counting.js";
 import {
   CHUNK,
   type Description,
@@ -100,16 +101,27 @@ export class Earlier {
     return new SummedCounters(this.counted().sums);
   }
 
+  countersOf(indexes: readonly number[]): CounterList {
+    const { carried, counters, runs } = this.#counts();
+    return new SummedCounters(sumsAt(indexes, runs, carried, counters));
+  }
+
   counterTotal(): Counters {
     return this.counters().total();
   }
 
   counted(): Counted {
-    const { rules, layers, side = 0, twoSided = false } = this.description;
-    const { carried, counters } = this.#opened;
-    const placed = { rules, layers, overlaid: null, side: layers?.room ?? side, twoSided };
-    const runs = runsOf(counters, placed);
+    const { carried, counters, runs } = this.#counts();
+    const { rules } = this.description;
     return { mappings: allMappings(rules), sums: sumRuns(runs, carried, counters) };
+  }
+
+  #counts(): { carried: BpfMap; counters: CounterTable; runs: Run[] } {
+    const { rules, layers, side = 0, twoSided = false } = this.description;
+    const { carried } = this.#opened;
+    const counters = new CountersOfEachCpu(this.#opened.counters);
+    const placed = { rules, layers, overlaid: null, side: layers?.room ?? side, twoSided };
+    return { carried, counters, runs: runsOf(counters, placed) };
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import type { Target } from "../compile/tables.js";
 import { tellShare } from "../progress.js";
 import type { BpfMap } from "../kernel/bpf.js";
 
-/** Entries per call: some 100 microseconds to some milliseconds in the kernel. */
+/** Entries per call, some 100 microseconds to some milliseconds in the kernel; and how often it is told how far it is. */
 const CHUNK = 16384;
 
 export const u32: Layout<number> = {
@@ -53,11 +53,20 @@ export function putEntries<Key, Value>(
 
 /** `count` entries of an array, from the place `first` on. */
 export function putArray<Value>(
-  map: BpfMap,
+  map: Pick<BpfMap, "writeArray">,
   count: number,
   layout: Layout<Value>,
   value: (index: number) => Value,
   first = 0,
 ): void {
-  putEntries(map, count, [u32, (index) => first + index], [layout, value]);
+  map.writeArray(
+    count,
+    (values, stride) => {
+      for (let i = 0; i < count; i++) {
+        if (i % CHUNK === 0) tellShare(i, count);
+        layout.write(values, i * stride, value(i));
+      }
+    },
+    first,
+  );
 }

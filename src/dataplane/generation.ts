@@ -1,10 +1,10 @@
 /** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
 import { countersLayout } from "../abi/generated.js";
-import { bytesLayout, encode } from "../abi/layout.js";
+import { encode } from "../abi/layout.js";
 import type { Base, Overlay, Removed } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
-import { type BpfMap, createArray, openMap } from "../kernel/bpf.js";
+import { type BpfMap, type PutValues, createArray, openMap } from "../kernel/bpf.js";
 import { interfaces } from "../kernel/interfaces.js";
 import { type Pins, stagingName } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
@@ -14,10 +14,12 @@ import {
   type Counted,
   type Run,
   SummedCounters,
+  moveCounters,
   placesBefore,
   runsAbove,
   runsOf,
   sumRuns,
+  sumsAt,
   totalOfRuns,
 } from "./counting.js";
 import {
@@ -30,13 +32,15 @@ import {
   packMappings,
   unpackDescription,
 } from "./description.js";
-import { putArray, u32 } from "./entries.js";
+import { u32 } from "./entries.js";
 import { mappingsAbove } from "./places.js";
 import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
 import {
   type Searched,
+  type Side,
+  type Target,
   capacityOf,
   fillOverlay,
   fillTables,
@@ -79,19 +83,20 @@ export interface Whole {
   readonly overlay: FilledOverlay | null;
 }
 
-/** Keys 0, 1, 2 ... of an array map. */
-function indexes(count: number): Uint8Array {
-  const keys = new Uint32Array(count);
-  for (let i = 0; i < count; i++) keys[i] = i;
-  return new Uint8Array(keys.buffer);
-}
-
 /** An array with these values and as many entries; one where there are none, as the kernel makes no empty map. */
 function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): BpfMap {
   const entries = bytes.byteLength / valueSize;
   const map = createArray(name, valueSize, Math.max(1, entries));
-  map.updateAll(indexes(entries), bytes);
+  // Values of whole chunks, or hashes: one right behind the other.
+  map.writeArray(entries, ({ buffer, byteOffset, byteLength }) => {
+    new Uint8Array(buffer, byteOffset, byteLength).set(bytes);
+  });
   return map;
+}
+
+function targetIn(programs: Programs, side: Side): Omit<Target, "capacity"> {
+  const { counters, writtenPorts: written } = programs;
+  return { map: programs.map.bind(programs), counters, side, written };
 }
 
 export class Generation {
@@ -150,9 +155,8 @@ export class Generation {
     before: Generation | undefined,
   ): Generation {
     const { generation: number, side, twoSided, layers, rules } = description;
-    const table = programs.map.bind(programs);
-    const capacity = twoSided ? capacityOf(table) : null;
-    const target = { map: table, side, written: programs.writtenPorts };
+    const capacity = twoSided ? capacityOf((name) => programs.places(name)) : null;
+    const target = targetIn(programs, side);
     let written = fillTables({ ...target, capacity }, compiled, searched, slots, number);
     const ports = layers === null ? new Uint32Array(0) : portsOf(compiled, 0);
     if (layers !== null && overlay !== null) {
@@ -169,7 +173,8 @@ export class Generation {
       const { mappings } = rules.file;
       const source = (): BpfMap => arrayOf("source", CHUNK, packMappings(mappings));
       const below = (): BpfMap => arrayOf("below", CHUNK, packPorts(ports));
-      const hashes = (): BpfMap => arrayOf("names", 8, new Uint8Array(names.buffer));
+      const hashes = (): BpfMap =>
+        arrayOf("names", 8, new Uint8Array(names.buffer, names.byteOffset, names.byteLength));
       maps.set("source", Generation.#shared(same, "source") ?? source());
       maps.set("names", Generation.#shared(alike, "names") ?? hashes());
       maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
@@ -199,7 +204,7 @@ export class Generation {
     if (layers === null) throw new IlmError("INTERNAL", "there are no layers");
     const under = { ports: below.#portsBelow(), side: below.describe().side };
     const { programs } = below;
-    const target = { map: programs.map.bind(programs), side, written: programs.writtenPorts };
+    const target = targetIn(programs, side);
     const { overlay: built = null, slots = [] } = overlay ?? {};
     const written = fillOverlay(target, built, slots, layers, under, number);
     const { mappings } = description.rules.file;
@@ -337,9 +342,16 @@ export class Generation {
     return new SummedCounters(sums);
   }
 
+  /** Of the mappings with these indexes; undefined as there. */
+  countersOf(indexes: readonly number[]): CounterList | undefined {
+    const sums = sumsAt(indexes, this.#runs(), this.#map("carried"), this.programs.counters);
+    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    return new SummedCounters(sums);
+  }
+
   /** Of all together; undefined as there. */
   counterTotal(): Counters | undefined {
-    const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.map("counters"));
+    const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.counters);
     return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
   }
 
@@ -356,11 +368,11 @@ export class Generation {
   }
 
   #runs(): Run[] {
-    return runsOf(this.programs.map("counters"), this.describe());
+    return runsOf(this.programs.counters, this.describe());
   }
 
   #sums(runs: readonly Run[]): Uint8Array {
-    return sumRuns(runs, this.#map("carried"), this.programs.map("counters"));
+    return sumRuns(runs, this.#map("carried"), this.programs.counters);
   }
 
   /** Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile. */
@@ -377,16 +389,14 @@ export class Generation {
   #carry({ mappings: before, sums }: Counted, after: Mappings, runs: readonly Run[]): void {
     this.#cameFrom ??= placesBefore(before, after);
     const cameFrom = this.#cameFrom;
-    const { size } = countersLayout;
-    const nothing = new Uint8Array(size);
-    const valueAt = (index: number): Uint8Array => {
-      const place = cameFrom[index] ?? -1;
-      return place < 0 ? nothing : sums.subarray(place * size, (place + 1) * size);
-    };
     let done = 0;
     for (const { carried, count } of runs) {
       const start = done;
-      putArray(this.#map("carried"), count, bytesLayout(size), (i) => valueAt(start + i), carried);
+      const put: PutValues = ({ buffer, byteOffset, byteLength }) => {
+        const into = new Uint8Array(buffer, byteOffset, byteLength);
+        moveCounters(sums, cameFrom.subarray(start, start + count), into);
+      };
+      this.#map("carried").writeArray(count, put, carried);
       done += count;
     }
   }

@@ -19,17 +19,64 @@ export function prefixSlot(
   length: number,
   slots: number,
 ): number {
-  const word = (index: number): number => view.getUint32(at + index * 4, true);
-  const seed = Math.imul(slots, 0x9e3779b1);
-  const sum = { high: 0, low: 0 };
-  addProduct(sum, word(0) + seed, word(1) + (seed ^ 0x85ebca77));
-  addProduct(sum, word(2) + (seed ^ 0xc2b2ae3d), word(3) + (seed ^ 0x27d4eb2f));
-  addProduct(sum, classFamily + (seed ^ 0x165667b1), length + (seed ^ 0x9fb21c65));
-  const mixed = { high: Math.imul(sum.high, 0x85ebca6b), low: 0 };
-  addProduct(mixed, sum.low ^ sum.high, 0x85ebca6b);
-  const scaled = { high: 0, low: 0 };
-  addProduct(scaled, mixed.high, slots);
-  return scaled.high >>> 0;
+  return new PrefixHash(slots).slot(view, at, classFamily, length);
+}
+
+/** The same for many: what is as it was for the one before, as half of each IPv4 address and mostly class and length, is not worked out again. */
+export class PrefixHash {
+  readonly #slots: number;
+  readonly #seed: number;
+  readonly #first = new Product();
+  readonly #owner = new Product();
+
+  constructor(slots: number) {
+    this.#slots = slots;
+    this.#seed = Math.imul(slots, 0x9e3779b1);
+  }
+
+  slot(view: DataView, at: number, classFamily: number, length: number): number {
+    const seed = this.#seed;
+    const first = this.#first.of(
+      (view.getUint32(at, true) + seed) | 0,
+      (view.getUint32(at + 4, true) + (seed ^ 0x85ebca77)) | 0,
+    );
+    const owner = this.#owner.of(
+      (classFamily + (seed ^ 0x165667b1)) | 0,
+      (length + (seed ^ 0x9fb21c65)) | 0,
+    );
+    const sum = { high: first.high, low: first.low };
+    addProduct(
+      sum,
+      view.getUint32(at + 8, true) + (seed ^ 0xc2b2ae3d),
+      view.getUint32(at + 12, true) + (seed ^ 0x27d4eb2f),
+    );
+    const low = (sum.low >>> 0) + (owner.low >>> 0);
+    sum.high = (sum.high + owner.high + (low > 0xffffffff ? 1 : 0)) | 0;
+    sum.low = low | 0;
+    const mixed = { high: Math.imul(sum.high, 0x85ebca6b), low: 0 };
+    addProduct(mixed, sum.low ^ sum.high, 0x85ebca6b);
+    const scaled = { high: 0, low: 0 };
+    addProduct(scaled, mixed.high, this.#slots);
+    return scaled.high >>> 0;
+  }
+}
+
+/** Of the same two numbers again it is known. */
+class Product implements Wide {
+  #a = 0;
+  #b = 0;
+  high = 0;
+  low = 0;
+
+  of(a: number, b: number): this {
+    if (a === this.#a && b === this.#b) return this;
+    this.#a = a;
+    this.#b = b;
+    this.high = 0;
+    this.low = 0;
+    addProduct(this, a, b);
+    return this;
+  }
 }
 
 /** 64 bits, as two times 32 of any sign. */

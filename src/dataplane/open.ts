@@ -180,6 +180,7 @@ class KernelDataPlane implements DataPlane {
   readonly #cookie: bigint;
   readonly #layeredFrom: number | undefined;
   readonly #drawSeed: number | undefined;
+  readonly #counterBytes: number | undefined;
   #loaded: Loaded | undefined;
   /** Instead of `#loaded`: what an earlier version made decides. */
   #earlier: Earlier | undefined;
@@ -189,10 +190,12 @@ class KernelDataPlane implements DataPlane {
   /** Set while `asOne` is at work; its pins are undefined when there are none. */
   #shared: { pins: Pins | undefined } | undefined;
 
-  constructor({ layeredFrom, drawSeed, ingress = ingressIsPossible }: DataPlaneOptions) {
+  constructor(options: DataPlaneOptions) {
+    const { layeredFrom, drawSeed, counterBytes, ingress = ingressIsPossible } = options;
     requireBpf();
     this.#layeredFrom = layeredFrom;
     this.#drawSeed = drawSeed;
+    this.#counterBytes = counterBytes;
     this.#ingressIsPossible = ingress;
     this.netnsInode = netnsInode();
     this.#cookie = netnsCookie();
@@ -698,6 +701,7 @@ class KernelDataPlane implements DataPlane {
               engine,
               drawSeed: wanted.drawSeed,
               sizes,
+              counterBytes: this.#counterBytes,
             });
       const programs = made ?? before?.generation.programs;
       if (programs === undefined) throw new IlmError("INTERNAL", "there are no programs");
@@ -806,6 +810,10 @@ class KernelDataPlane implements DataPlane {
 
   counters(): CounterList {
     return this.#countedIn((one) => one.counters());
+  }
+
+  countersOf(indexes: readonly number[]): CounterList {
+    return this.#countedIn((one) => one.countersOf(indexes));
   }
 
   counterTotal(): Counters {
@@ -1247,7 +1255,7 @@ function homeBeside(
 ): Home | null {
   if (!description.twoSided || layers !== null) return null;
   const side = otherSide(description.side);
-  const capacity = capacityOf((name) => generation.programs.map(name));
+  const capacity = capacityOf((name) => generation.programs.places(name));
   const found = searched(compiled, side * capacity.classes);
   if (!fitsIn(tableSizes(compiled, found), capacity)) return null;
   return { searched: found, sizes: null, side, twoSided: true };
@@ -1433,6 +1441,8 @@ export interface DataPlaneOptions {
   readonly layeredFrom?: number;
   /** Instead of a random one. */
   readonly drawSeed?: number;
+  /** The most that the copies of the counters may take. */
+  readonly counterBytes?: number;
   /** Says no: then all is as on a kernel without tcx. */
   readonly ingress?: () => boolean;
 }

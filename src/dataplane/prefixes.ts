@@ -1,11 +1,12 @@
 /** `prefixes` (bpf/tables.h): a hash table in a part of an array that is filled at once, so what is where is worked out here. */
-import { ILM_PREFIX_SLOTS, type Prefix, prefixLayout } from "../abi/generated.js";
+import { ILM_PREFIX_SLOTS, prefixLayout } from "../abi/generated.js";
 import { decode, encode } from "../abi/layout.js";
 import type { MarkerTable } from "../compile/lengths.js";
 import type { PrefixBits, PrefixTable } from "../compile/tables.js";
-import type { BpfMap } from "../kernel/bpf.js";
-import { putEntries, targetValue, u32 } from "./entries.js";
-import { prefixSlot } from "./hash.js";
+import type { BpfMap, PutValues } from "../kernel/bpf.js";
+import { tellShare } from "../progress.js";
+import { targetValue, u32 } from "./entries.js";
+import { PrefixHash, prefixSlot } from "./hash.js";
 
 /** Slots that a hash gives, for each entry: most entries are where their hash says, and searches in vain end soon. */
 const SLOTS_EACH = 2;
@@ -30,8 +31,7 @@ export class PrefixSlots {
   /** No two entries are of the same class, family, address and length. */
   readonly #tables: readonly MarkerTable[];
   readonly #count: number;
-  /** Numbers of the entries by slot, as they follow upon each other in the tables. */
-  readonly #order: Uint32Array;
+  /** Of the entries, as they follow upon each other in the tables. */
   readonly #slots: Uint32Array;
   readonly #firstOwner: number;
   /** Slots of the table. */
@@ -42,7 +42,6 @@ export class PrefixSlots {
     this.#tables = tables;
     this.#firstOwner = firstOwner;
     this.#count = tables.reduce((sum, { count }) => sum + count, 0);
-    this.#order = new Uint32Array(this.#count);
     this.#slots = new Uint32Array(this.#count);
     let slots = Math.max(1, SLOTS_EACH * this.#count);
     // Another number is another hash.
@@ -54,76 +53,73 @@ export class PrefixSlots {
   #place(slots: number): boolean {
     const own = new Uint32Array(this.#count);
     const starts = new Uint32Array(slots + 1);
+    const hash = new PrefixHash(slots);
     let number = 0;
     for (const { count, owner, ipv6, address, length } of this.#tables) {
       const view = new DataView(address.buffer, address.byteOffset);
       for (let i = 0; i < count; i++) {
         const whose = classFamily(this.#firstOwner + (owner[i] ?? 0), ipv6[i] === 1);
-        const slot = prefixSlot(view, i * 16, whose, length[i] ?? 0, slots);
+        const slot = hash.slot(view, i * 16, whose, length[i] ?? 0);
         own[number++] = slot;
-        starts[slot + 1] = (starts[slot + 1] ?? 0) + 1;
+        starts[slot] = (starts[slot] ?? 0) + 1;
       }
     }
-    for (let slot = 1; slot <= slots; slot++) {
-      starts[slot] = (starts[slot] ?? 0) + (starts[slot - 1] ?? 0);
-    }
-    for (const [entry, slot] of own.entries()) {
-      const place = starts[slot] ?? 0;
-      this.#order[place] = entry;
-      starts[slot] = place + 1;
-    }
+    // How many have a slot becomes where the first of them is.
     let free = 0;
-    for (const [place, entry] of this.#order.entries()) {
-      const first = own[entry] ?? 0;
-      const slot = Math.max(free, first);
-      if (slot - first >= ILM_PREFIX_SLOTS) return false;
-      this.#slots[place] = slot;
-      free = slot + 1;
+    for (let slot = 0; slot < slots; slot++) {
+      const count = starts[slot] ?? 0;
+      const first = Math.max(free, slot);
+      starts[slot] = first;
+      if (count === 0) continue;
+      free = first + count;
+      if (free - slot > ILM_PREFIX_SLOTS) return false;
+    }
+    for (let entry = 0; entry < own.length; entry++) {
+      const slot = own[entry] ?? 0;
+      const place = starts[slot] ?? 0;
+      this.#slots[entry] = place;
+      starts[slot] = place + 1;
     }
     return true;
   }
 
   /** `used`: something may be there, so that the slots between the entries are to be emptied. */
-  put(map: Pick<BpfMap, "updateAll">, place: PrefixesPlace, used: boolean): void {
-    const { prefixes: first } = place;
-    const entry = (i: number): Prefix => this.#entry(this.#order[i] ?? 0, place);
-    if (!used) {
-      putEntries(
-        map,
-        this.#count,
-        [u32, (i) => first + (this.#slots[i] ?? 0)],
-        [prefixLayout, entry],
-      );
-      return;
-    }
-    let next = 0;
-    putEntries(
-      map,
-      this.size,
-      [u32, (i) => first + i],
-      [prefixLayout, (i) => (this.#slots[next] === i ? entry(next++) : empty)],
-    );
+  put(map: Pick<BpfMap, "writeArray">, place: PrefixesPlace, used: boolean): void {
+    const put: PutValues = (values, stride) => {
+      if (used) new Uint8Array(values.buffer, values.byteOffset, values.byteLength).fill(0);
+      // In the order of the tables, as there is more to read of each entry than to write.
+      let number = 0;
+      for (const table of this.#tables) {
+        for (let i = 0; i < table.count; i++) {
+          if (number % TOLD_EACH === 0) tellShare(number, this.#count);
+          this.#putEntry(values, (this.#slots[number++] ?? 0) * stride, table, i, place);
+        }
+      }
+    };
+    map.writeArray(this.size, put, place.prefixes);
   }
 
-  #entry(number: number, place: PrefixesPlace): Prefix {
-    let i = number;
-    for (const table of this.#tables) {
-      if (i < table.count) return this.#entryAt(table, i, place);
-      i -= table.count;
-    }
-    throw new RangeError(`there is no entry ${number}`);
-  }
-
-  #entryAt(table: MarkerTable, i: number, place: PrefixesPlace): Prefix {
-    return {
+  #putEntry(
+    values: DataView,
+    at: number,
+    table: MarkerTable,
+    i: number,
+    place: PrefixesPlace,
+  ): void {
+    // One for all, as a view of each of a million takes as long as all else.
+    for (let byte = 0; byte < 16; byte++) oneAddress[byte] = table.address[i * 16 + byte] ?? 0;
+    prefixLayout.write(values, at, {
       classFamily: classFamily(this.#firstOwner + (table.owner[i] ?? 0), table.ipv6[i] === 1),
       length: table.length[i] ?? 0,
-      address: table.address.subarray(i * 16, i * 16 + 16),
+      address: oneAddress,
       target: targetValue(table.target[i] ?? 0, place),
       around: table.around[i] ?? 0,
-    };
+    });
   }
 }
+
+const TOLD_EACH = 16_384;
+const oneAddress = new Uint8Array(16);
 
 /** Where the table begins, and the rules and steps that it leads to. */
 export interface PrefixesPlace {
@@ -131,14 +127,6 @@ export interface PrefixesPlace {
   readonly rules: number;
   readonly steps: number;
 }
-
-const empty: Prefix = {
-  classFamily: 0,
-  length: 0,
-  address: new Uint8Array(16),
-  target: 0,
-  around: 0,
-};
 
 /** The target of the very prefix, not of one around it; 0: no mapping has it. */
 export function findPrefix(

@@ -4,19 +4,22 @@
  * small, and when something changes that is a constant of the programs.
  */
 import { ILM_HANDED, ILM_HANDED_EACH, lookupConstantsLayout } from "../abi/generated.js";
-import { encode } from "../abi/layout.js";
+import { decode, encode } from "../abi/layout.js";
 import { IlmError } from "../errors.js";
 import {
   type BpfMap,
   BpfObject,
   type BpfProgram,
+  constantsOf,
   cpus,
   openMap,
   openProgram,
 } from "../kernel/bpf.js";
 import type { Folder } from "../kernel/folder.js";
+import { cpuNumbers, isRealTime } from "../kernel/procfs.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../kernel/pins.js";
 import { beginStep } from "../progress.js";
+import { CopiedCounters, copiesFor } from "./counters.js";
 import type { Description } from "./description.js";
 import { attachHeader, openHeader, writeHeader } from "./header.js";
 import { objectPath } from "./objects.js";
@@ -49,6 +52,8 @@ export interface ProgramOptions {
   readonly engine: EngineInForce;
   readonly drawSeed: number;
   readonly sizes: MapSizes;
+  /** The most that the copies of the counters may take. */
+  readonly counterBytes: number | undefined;
 }
 
 export class Programs {
@@ -58,6 +63,7 @@ export class Programs {
   readonly ingress: IngressPrograms | null;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
   readonly writtenPorts = new WrittenPorts();
+  #counters: CopiedCounters | undefined;
   /** Of `lookup`; undefined until it is asked for: it is searched among all that the program reads. */
   #header: BpfMap | undefined;
 
@@ -104,13 +110,14 @@ export class Programs {
     pins: Pins,
     number: number,
     registry: Registry,
-    { engine, drawSeed, sizes }: ProgramOptions,
+    { engine, drawSeed, sizes, counterBytes }: ProgramOptions,
   ): Programs {
     const staging = pins.stage("programs");
     const [name, entry] =
       engine === "kfunc"
         ? (["lookup-kfunc", "ilm_lookup_kfunc"] as const)
         : (["lookup", "ilm_lookup"] as const);
+    const { copies, shared } = copiesFor(sizes.counters, cpuNumbers(), counterBytes);
     const constants = encode(lookupConstantsLayout, {
       netnsCookie: registry.netnsCookie,
       steerUdp: registry.steers ? 1 : 0,
@@ -118,6 +125,10 @@ export class Programs {
       drawSeed,
       handedEach: handedEach(),
       counting: countingPlace(number),
+      counterSlots: sizes.counters,
+      counterMask: copies - 1,
+      // With threads for softirqs one may come between another.
+      counterShared: shared || isRealTime() ? 1 : 0,
     });
     const maps = new Map<TableName, BpfMap>();
     const object = new BpfObject(objectPath(name));
@@ -126,6 +137,7 @@ export class Programs {
     let header: BpfMap | undefined;
     try {
       for (const [table, size] of Object.entries(sizes)) object.resize(table, size);
+      object.resize("counters", copies * sizes.counters);
       for (const map of registryMaps) object.reuse(map, registry.map(map));
       object.setConstants(constants);
       object.include(entry);
@@ -157,6 +169,17 @@ export class Programs {
     const map = this.#maps.get(name);
     if (map === undefined) throw new IlmError("INTERNAL", `the programs have no map ${name}`);
     return map;
+  }
+
+  /** Of all copies. The programs themselves say how many there are. */
+  get counters(): CopiedCounters {
+    this.#counters ??= new CopiedCounters(this.map("counters"), copiesOf(this.lookup));
+    return this.#counters;
+  }
+
+  /** Entries of a table; of `counters`: of each copy. */
+  places(name: TableName): number {
+    return name === "counters" ? this.counters.maxEntries : this.map(name).maxEntries;
   }
 
   /** Which side is in force, if these programs are, and whether it decides. */
@@ -195,6 +218,17 @@ export class Programs {
     this.#header?.close();
     closeAll(this.lookup, this.ingress, this.#maps);
   }
+}
+
+function copiesOf(lookup: BpfProgram): number {
+  const constants = constantsOf(lookup.id);
+  if (constants?.length !== lookupConstantsLayout.size) {
+    throw new IlmError(
+      "INTERNAL",
+      "the programs do not say how many copies of the counters there are",
+    );
+  }
+  return decode(lookupConstantsLayout, constants).counterMask + 1;
 }
 
 /** How many packets of one CPU can be on their way from ingress to their sockets, and be told apart: a power of two. */

@@ -43,6 +43,7 @@ import {
   matchedLevels,
 } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
+import type { CopiedCounters } from "./counters.js";
 import type { Layers } from "./description.js";
 import { putArray, putEntries, targetValue, u32 } from "./entries.js";
 import { addressHash } from "./hash.js";
@@ -118,7 +119,7 @@ export function sideFor(sizes: Sizes): Sizes {
 
 export const overlayTables = ["overlay_classes", "overlay_exact", "overlay_prefixes"] as const;
 type OverlayTable = (typeof overlayTables)[number];
-/** Entries that the maps get which hold the tables. */
+/** Entries that the maps get which hold the tables; of `counters`: each copy. */
 export type MapSizes = Sizes & Readonly<Record<OverlayTable, number>>;
 
 const noOverlay = { overlay_classes: 1, overlay_exact: 1, overlay_prefixes: 1 } as const;
@@ -128,9 +129,9 @@ export function twoSided(capacity: Sizes): MapSizes {
   return { ...sizesOf((name) => ILM_SIDES * capacity[name]), ...noOverlay };
 }
 
-/** What a side of the maps holds. */
-export function capacityOf(map: (name: Resized) => Pick<BpfMap, "maxEntries">): Sizes {
-  return sizesOf((name) => map(name).maxEntries / ILM_SIDES);
+/** What a side of the tables holds. `places`: of each table. */
+export function capacityOf(places: (name: Resized) => number): Sizes {
+  return sizesOf((name) => places(name) / ILM_SIDES);
 }
 
 /** One part for the file's mappings, and two sides for overlays where there may be some. */
@@ -477,6 +478,7 @@ function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) =
 /** Where the tables of a generation are to be. */
 export interface Target {
   readonly map: TableMap;
+  readonly counters: Pick<CopiedCounters, "clear">;
   readonly side: Side;
   /** Of each side; null: there is one part, from 0 on. */
   readonly capacity: Sizes | null;
@@ -488,7 +490,7 @@ export interface Target {
  * compiled endpoints. `number`: of the generation. What `ports` has then.
  */
 export function fillTables(
-  { map, side, capacity, written }: Target,
+  { map, counters, side, capacity, written }: Target,
   compiled: Compiled,
   { search, prefixes }: Searched,
   slots: readonly number[],
@@ -541,8 +543,8 @@ export function fillTables(
     // One part is for both.
     putOwned(target, capacity === null ? [0, 1] : [side], addresses);
   });
-  fill(map, "counters", (target) => {
-    if (capacity !== null) clearCounters(target, place.counters, compiled.mappings.length);
+  fill(map, "counters", () => {
+    if (capacity !== null) counters.clear(place.counters, compiled.mappings.length);
   });
   const there = written.take(side, generationOn(map("sides"), side));
   describeSide(map("sides"), side, {
@@ -603,12 +605,6 @@ export function generationOn(map: BpfMap, side: Side): number {
   return readSide(map, side).number;
 }
 
-/** Whoever had the places before has counted there. */
-function clearCounters(map: BpfMap, first: number, count: number): void {
-  const keys = new Uint32Array(count).map((_, i) => first + i);
-  map.updateAll(new Uint8Array(keys.buffer), new Uint8Array(count * map.valueSize));
-}
-
 /** What an overlay lies on: the values of `ports` without any, and a side for which the tables are described. */
 interface Below {
   readonly ports: Uint32Array;
@@ -620,7 +616,7 @@ interface Below {
  * `number`: of the generation. What `ports` has then.
  */
 export function fillOverlay(
-  { map, side, written }: Omit<Target, "capacity">,
+  { map, counters, side, written }: Omit<Target, "capacity">,
   overlay: Overlay | null,
   slots: readonly number[],
   layers: Layers,
@@ -666,8 +662,8 @@ export function fillOverlay(
       removeOwners(target, ownerOfPrefix, firstClass, OVERLAY_CLASSES);
       putPrefixes(target, overlay, firstClass);
     });
-    fill(map, "counters", (target) => {
-      clearCounters(target, mappings, compiled.mappings.length);
+    fill(map, "counters", () => {
+      counters.clear(mappings, compiled.mappings.length);
     });
     classes.forEach(({ protocol, ports }, index) => {
       const value = firstClass + index + 1 + ILM_CLASS_OVERLAY;

@@ -181,6 +181,8 @@ export interface DataPlane {
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): CounterList;
+  /** Of the mappings with these indexes alone, in their order. */
+  countersOf(indexes: readonly number[]): CounterList;
   /** Of all mappings together. */
   counterTotal(): Counters;
   /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */

@@ -14,7 +14,7 @@ import {
   syscallError,
 } from "./ffi.js";
 import type { Folder } from "./folder.js";
-import { close, read, withoutSignals } from "./libc.js";
+import { PROT_READ, PROT_WRITE, close, read, withMapping, withoutSignals } from "./libc.js";
 import { makeRoomForTypes } from "./memory.js";
 
 const ENOENT = 2;
@@ -227,6 +227,8 @@ export function cpus(): number {
 }
 
 const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
+/** include/uapi/linux/bpf.h, of map_flags */
+const BPF_F_MMAPABLE = 1 << 10;
 
 /** What is the same of a map for good. */
 interface MapShape {
@@ -236,12 +238,21 @@ interface MapShape {
   readonly maxEntries: number;
   /** As in the object file; the kernel keeps 15 characters. */
   readonly name: string;
+  /** An array whose values can be read and written as memory. */
+  readonly isMappable: boolean;
 }
 
-/** Values. */
+/** Values that are read at a time where they cannot be mapped. */
 const ARRAY_PART = 16_384;
+/** Bytes: to map fewer takes longer than to have the kernel copy them. */
+const MAPPED_FROM = 65_536;
+/** Bytes: a multiple of every machine's pages, on which a mapping has to begin. */
+const MAPPING_STEP = 65_536;
 
-/** struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, name 24. */
+/** Puts values of an array into a buffer, `stride` bytes from one to the next; of the map itself, where it can be mapped. */
+export type PutValues = (values: DataView, stride: number) => void;
+
+/** struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24. */
 function shapeOf(fd: number): MapShape {
   const view = info(fd, 80);
   const perCpu = view.getUint32(0, true) === BPF_MAP_TYPE_PERCPU_ARRAY;
@@ -251,6 +262,7 @@ function shapeOf(fd: number): MapShape {
     valueSize: perCpu ? Math.ceil(valueSize / 8) * 8 * cpus() : valueSize,
     maxEntries: view.getUint32(16, true),
     name: textAt(view, 24),
+    isMappable: (view.getUint32(20, true) & BPF_F_MMAPABLE) !== 0,
   };
 }
 
@@ -259,6 +271,7 @@ export class BpfMap extends Handle implements MapShape {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly name: string;
+  readonly isMappable: boolean;
 
   /** `shape`: where it is known; otherwise the kernel is asked. */
   constructor(fd: number, shape: MapShape = shapeOf(fd)) {
@@ -267,6 +280,7 @@ export class BpfMap extends Handle implements MapShape {
     this.valueSize = shape.valueSize;
     this.maxEntries = shape.maxEntries;
     this.name = shape.name;
+    this.isMappable = shape.isMappable;
   }
 
   #key(key: Uint8Array): Uint8Array {
@@ -352,28 +366,87 @@ export class BpfMap extends Handle implements MapShape {
   }
 
   /**
-   * The same in parts: how many values came before, and some, in a buffer that the next part takes again. Fresh memory for a million
-   * values costs more than to read them.
+   * The same in parts: how many values came before, and some, in memory that is the map's or is used again for the next: a million values
+   * in fresh memory cost more than to read them. What programs write meanwhile may be seen.
    */
-  *arrayParts(count: number, first = 0): Generator<[before: number, values: Uint8Array]> {
+  readParts(
+    count: number,
+    first: number,
+    look: (before: number, values: Uint8Array) => void,
+  ): void {
+    if (this.#isWorthMapping(count) && this.#stride === this.valueSize) {
+      this.#withValues(first, count, PROT_READ, (values) => {
+        look(0, values);
+      });
+      return;
+    }
     const room = Math.min(count, ARRAY_PART);
     const values = new Uint8Array(room * this.valueSize);
     const keys = new Uint8Array(room * this.keySize);
     for (let before = 0; before < count; before += room) {
       const part = Math.min(room, count - before);
       this.#readInto(values, keys, part, first + before);
-      yield [before, values.subarray(0, part * this.valueSize)];
+      look(before, values.subarray(0, part * this.valueSize));
     }
   }
 
   #readInto(values: Uint8Array, keys: Uint8Array, count: number, first: number): void {
     if (count === 0) return;
+    if (this.#isWorthMapping(count) && this.#stride === this.valueSize) {
+      this.#withValues(first, count, PROT_READ, (bytes) => {
+        values.set(bytes);
+      });
+      return;
+    }
     const done = Uint32Array.of(count);
     // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c, generic_map_lookup_batch).
     const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
     const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
     // ENOENT: that was the last batch.
     if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+  }
+
+  /** As the kernel lays values out (kernel/bpf/arraymap.c, elem_size). */
+  get #stride(): number {
+    return Math.ceil(this.valueSize / 8) * 8;
+  }
+
+  #isWorthMapping(count: number): boolean {
+    return this.isMappable && count * this.#stride >= MAPPED_FROM;
+  }
+
+  /** With the memory of `count` values from `first` on, which is gone afterwards. */
+  #withValues<T>(
+    first: number,
+    count: number,
+    protection: number,
+    action: (bytes: Uint8Array) => T,
+  ): T {
+    const stride = this.#stride;
+    // The kernel would map what lies behind the last value up to the end of its page.
+    if (first < 0 || count < 0 || first + count > this.maxEntries) {
+      throw new RangeError(`${count} values from ${first} on in a map of ${this.maxEntries}`);
+    }
+    const start = first * stride;
+    const offset = start - (start % MAPPING_STEP);
+    const length = count * stride;
+    return withMapping(this.fd, start - offset + length, protection, offset, (memory) =>
+      action(new Uint8Array(memory, start - offset, length)),
+    );
+  }
+
+  /** `count` values of an array from the place `first` on: all of each, where the kernel has something already. */
+  writeArray(count: number, put: PutValues, first = 0): void {
+    if (this.#isWorthMapping(count)) {
+      this.#withValues(first, count, PROT_READ | PROT_WRITE, (bytes) => {
+        put(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), this.#stride);
+      });
+      return;
+    }
+    const values = new Uint8Array(count * this.valueSize);
+    put(new DataView(values.buffer), this.valueSize);
+    const keys = Uint32Array.from({ length: count }, (_, i) => first + i);
+    this.updateAll(new Uint8Array(keys.buffer), values);
   }
 
   /** All entries. Entries that come or go meanwhile may or may not be seen. */
@@ -637,10 +710,17 @@ export function waitForPrograms(): void {
 
 /** An array that no program reads: state of the control plane's own. */
 export function createArray(name: string, valueSize: number, entries: number): BpfMap {
-  const fd = mapCreate(BPF_MAP_TYPE_ARRAY, name, 4, valueSize, entries, null);
+  // One that can be mapped has pages of its own.
+  const isMappable = valueSize * entries >= MAPPED_FROM;
+  // struct bpf_map_create_opts (bpf.h of libbpf): sz 0, map_flags 28.
+  const options = new Uint8Array(48);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, 48n, true);
+  view.setUint32(28, isMappable ? BPF_F_MMAPABLE : 0, true);
+  const fd = mapCreate(BPF_MAP_TYPE_ARRAY, name, 4, valueSize, entries, options);
   if (fd === -ENOMEM) throw noMemory(name, entries, syscallError("bpf_map_create", ENOMEM));
   checkedBpf("bpf_map_create", fd);
-  return new BpfMap(fd, { keySize: 4, valueSize, maxEntries: entries, name });
+  return new BpfMap(fd, { keySize: 4, valueSize, maxEntries: entries, name, isMappable });
 }
 
 /** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */

@@ -1,5 +1,5 @@
 /** The few libc calls that node lacks. All synchronous, on the caller's thread. */
-import { type Pointer, checked, lastErrno, libcFunction, syscallError } from "./ffi.js";
+import { type Pointer, checked, lastErrno, libcFunction, memoryAt, syscallError } from "./ffi.js";
 
 const nativeClose = libcFunction<[number], number>("int close(int fd)");
 const nativeRead = libcFunction<[number, Uint8Array, number], number | bigint>(
@@ -162,4 +162,20 @@ export function mmap(fd: number, length: number, protection: number, offset: num
 
 export function munmap(pointer: Pointer, length: number): void {
   checked("munmap", nativeMunmap(pointer, length));
+}
+
+/** The memory behind a descriptor, mapped for as long as `action` runs: whoever keeps the buffer would read where nothing is mapped any more. */
+export function withMapping<T>(
+  fd: number,
+  length: number,
+  protection: number,
+  offset: number,
+  action: (memory: ArrayBuffer) => T,
+): T {
+  const pointer = mmap(fd, length, protection, offset);
+  try {
+    return action(memoryAt(pointer, length));
+  } finally {
+    munmap(pointer, length);
+  }
 }

@@ -1,5 +1,5 @@
 /** What /proc and /sys say: who holds a socket, which interfaces there are. */
-import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type { Owner } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
@@ -118,4 +118,16 @@ export function ephemeralPorts(): { range: PortRange; reserved: PortRange[] } | 
     range: portRange(range),
     reserved: reserved === "" ? [] : reserved.split(",").map(portRange),
   };
+}
+
+/** Every CPU that this machine may get has a number below this; some machines leave numbers out. */
+export function cpuNumbers(): number {
+  // "0-3,8-11"
+  const possible = readFileSync("/sys/devices/system/cpu/possible", "utf8").trim();
+  return Number(possible.split(/[-,]/).at(-1)) + 1;
+}
+
+/** CONFIG_PREEMPT_RT. */
+export function isRealTime(): boolean {
+  return existsSync("/sys/kernel/realtime");
 }

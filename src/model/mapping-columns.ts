@@ -88,6 +88,9 @@ const ON_IPV4 = 1;
 const ON_IPV6 = 34;
 const ON_LIST = 255;
 
+/** As many names are decoded one by one before all are at once. */
+const NAMES_ONE_BY_ONE = 100;
+
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
@@ -96,6 +99,9 @@ export class MappingColumns extends LazyMappings {
   readonly lists: ColumnLists;
   readonly #read: (name: ColumnName) => Uint8Array;
   readonly #columns: Partial<Record<ColumnName, Uint8Array | Uint32Array>> = {};
+  #namesAsked = 0;
+  /** Undefined: nobody looked. */
+  #text: string | null | undefined;
 
   /** `read`: the bytes of a column (numbers in the machine's byte order), asked for when it is looked at first. */
   constructor(length: number, lists: ColumnLists, read: (name: ColumnName) => Uint8Array) {
@@ -150,7 +156,54 @@ export class MappingColumns extends LazyMappings {
     }
     const ends = this.column("nameEnd");
     const start = index === 0 ? 0 : ends[index - 1];
+    const text = this.#allNames();
+    if (text !== null) return text.slice(start, ends[index]);
     return decoder.decode(this.column("names").subarray(start, ends[index]));
+  }
+
+  /**
+   * All names as one text, whose parts cost next to nothing, where so many are asked for that it pays. Null: they are not all ASCII, of
+   * which each byte is a code unit, or too few were asked for.
+   */
+  #allNames(): string | null {
+    if (this.#text !== undefined) return this.#text;
+    if (this.#namesAsked++ < NAMES_ONE_BY_ONE) return null;
+    const names = this.column("names");
+    const text = decoder.decode(names);
+    this.#text = text.length === names.length ? text : null;
+    return this.#text;
+  }
+
+  sameNamesAs(other: LazyMappings): number {
+    if (!(other instanceof MappingColumns)) return 0;
+    const [traits, others] = [this.column("traits"), other.column("traits")];
+    const [ends, otherEnds] = [this.column("nameEnd"), other.column("nameEnd")];
+    const most = Math.min(this.length, other.length);
+    let same = 0;
+    // A derived name is in other columns.
+    while (
+      same < most &&
+      ends[same] === otherEnds[same] &&
+      ((traits[same] ?? 0) & DERIVED) === 0 &&
+      (((traits[same] ?? 0) ^ (others[same] ?? 0)) & (UDP | DERIVED)) === 0
+    ) {
+      same++;
+    }
+    const [names, otherNames] = [this.column("names"), other.column("names")];
+    const bytesOfSame = same === 0 ? 0 : (ends[same - 1] ?? 0);
+    if (Buffer.compare(names.subarray(0, bytesOfSame), otherNames.subarray(0, bytesOfSame)) === 0) {
+      return same;
+    }
+    let differs = 0;
+    while (names[differs] === otherNames[differs]) differs++;
+    // The first whose name ends behind that byte.
+    let [low, high] = [0, same];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((ends[middle] ?? 0) > differs) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   override existingAt(index: number): Existing {

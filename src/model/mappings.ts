@@ -75,6 +75,9 @@ export abstract class LazyMappings implements Mappings {
   /** True: protocol, ports and destinations are those of the mapping before it. False may only mean that this was not looked at. */
   abstract leadsLikeOneBefore(index: number): boolean;
 
+  /** How many mappings, from the first on, have the names and protocols of these. Fewer may only mean that no more was looked at. */
+  abstract sameNamesAs(other: LazyMappings): number;
+
   *[Symbol.iterator](): Iterator<Mapping> {
     for (let index = 0; index < this.length; index++) {
       const mapping = this.at(index);
@@ -169,6 +172,10 @@ class Listed extends LazyMappings {
   ipv4HostAt(): number {
     return -1;
   }
+
+  sameNamesAs(): number {
+    return 0;
+  }
 }
 
 /** The very list when it is one already. */
@@ -204,6 +211,10 @@ class Joined extends LazyMappings {
   override nameAt(index: number): string {
     const [part, own] = this.#part(index);
     return part.nameAt(own);
+  }
+
+  sameNamesAs(other: LazyMappings): number {
+    return this.#first.sameNamesAs(other instanceof Joined ? other.#first : other);
   }
 
   ipv4HostAt(index: number): number {

@@ -4,7 +4,7 @@ import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
 import { words } from "../model/columns.js";
 import type { Destination, Mapping, Rules } from "../model/mapping.js";
-import { type LazyMappings, allMappings, toLazy } from "../model/mappings.js";
+import { type LazyMappings, type Mappings, allMappings, toLazy } from "../model/mappings.js";
 import { formatPorts, portsContain } from "../model/ports.js";
 
 export interface ListenerView {
@@ -121,7 +121,7 @@ interface Led {
   readonly indexes: ReturnType<typeof words>;
 }
 
-/** Rules and listeners side by side. */
+/** Mappings and listeners side by side. */
 export class JoinedListeners {
   readonly #mappings: LazyMappings;
   readonly #listeners: readonly Listener[];
@@ -129,8 +129,8 @@ export class JoinedListeners {
   /** Index into `#led` of each mapping. */
   readonly #ledOf: Uint32Array;
 
-  constructor(rules: Rules, listeners: readonly Listener[]) {
-    this.#mappings = toLazy(allMappings(rules));
+  constructor(mappings: Mappings, listeners: readonly Listener[]) {
+    this.#mappings = toLazy(mappings);
     this.#listeners = listeners;
     this.#ledOf = new Uint32Array(this.#mappings.length);
     const index = new Index(listeners);
@@ -171,7 +171,7 @@ export class JoinedListeners {
     return number;
   }
 
-  /** Of the destinations of the mapping with this index of `allMappings(rules)`. */
+  /** Of the destinations of the mapping with this index. */
   statesAt(index: number): readonly DestinationState[] {
     return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
   }
@@ -228,7 +228,7 @@ function joined(lists: readonly Uint32Array[]): Uint32Array {
 /** Every listener with the mappings that lead to it. */
 export function joinListeners(rules: Rules, listeners: readonly Listener[]): ListenerView[] {
   // There may be a million mappings to look at for nobody.
-  return listeners.length === 0 ? [] : new JoinedListeners(rules, listeners).views();
+  return listeners.length === 0 ? [] : new JoinedListeners(allMappings(rules), listeners).views();
 }
 
 /** What there is to hand over with. */

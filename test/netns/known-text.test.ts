@@ -174,6 +174,7 @@ describe("text that is known", () => {
         lastReload: null,
         reloads: { done: 0, failed: 0 },
       }),
+      mappings: () => ({ total: 0, mappings: [] }),
       metrics: () => "",
       change: (change) => {
         changes.push(change);

@@ -251,3 +251,26 @@ describe("start and end", () => {
     expect(run.process.running).toBe(true);
   });
 });
+
+test("its API lists the mappings that are asked for, with what the command tells of them", async () => {
+  const { server } = network;
+  await server.startRun(["-f", server.file(rulesFor(7000))]);
+  await server.ilmDone(["add", "tcp:7001=127.0.1.10:6000"]);
+  await answersOn(network, 7001);
+  const socket = `${lockRoot}/${server.inode}.sock`;
+  const ask = async (query: string): Promise<unknown> =>
+    JSON.parse(
+      await server.must(["curl", "-s", "--unix-socket", socket, `http://ilm/v1/mappings${query}`]),
+    );
+  const told = (await server.mappings()).find(({ port }) => port === "7001");
+  expect(told?.counters.selected).toBeGreaterThan(0);
+  expect(await ask("?port=7001&limit=1")).toMatchObject({
+    ok: true,
+    result: {
+      total: 1,
+      mappings: [{ port: "7001", runtime: true, counters: told?.counters }],
+    },
+  });
+  expect(await ask("?port=7009")).toEqual({ ok: true, result: { total: 0, mappings: [] } });
+  expect(await ask("?limit=none")).toMatchObject({ ok: false, error: { code: "USAGE" } });
+});

@@ -5,7 +5,7 @@
 import { checkRules } from "../../src/compile/compile.js";
 import { loadDesired } from "../../src/daemon/desired.js";
 import { performChange } from "../../src/daemon/perform.js";
-import { openDataPlane } from "../../src/dataplane/open.js";
+import { type DataPlaneOptions, openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane, Faults } from "../../src/dataplane/types.js";
 import { configurationError } from "../../src/errors.js";
 import { enterNetns, ownNetnsPath } from "../../src/kernel/netns.js";
@@ -25,9 +25,9 @@ function inside<Result>(netns: string, work: () => Result): Result {
 }
 
 /** Every call is made in the namespace, and what is between the calls is not. */
-function openIn(netns: string): DataPlane {
+function openIn(netns: string, options?: DataPlaneOptions): DataPlane {
   return new Proxy(
-    inside(netns, () => openDataPlane()),
+    inside(netns, () => openDataPlane(options)),
     {
       get: (target, key) => {
         const member: unknown = Reflect.get(target, key, target);
@@ -40,11 +40,15 @@ function openIn(netns: string): DataPlane {
 }
 
 /** What `ilm apply -f FILE` does, also when a daemon is at work. */
-export async function applyFile(netns: string, path: string): Promise<void> {
+export async function applyFile(
+  netns: string,
+  path: string,
+  options?: DataPlaneOptions,
+): Promise<void> {
   const { source, given, file } = await loadDesired({ path, mappings: [] });
   const problems = checkRules({ ...emptyRules, source, file });
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(problems);
-  const dataPlane = openIn(netns);
+  const dataPlane = openIn(netns, options);
   try {
     await performChange(dataPlane, { kind: "apply", source, given, file });
   } finally {

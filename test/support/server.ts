@@ -1,4 +1,5 @@
 /** The server's namespace: the product, driven through its command line, and the daemons it serves. */
+import type { DataPlaneOptions } from "../../src/dataplane/open.js";
 import type { Faults } from "../../src/dataplane/types.js";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -99,10 +100,10 @@ export class Server extends Namespace {
   }
 
   /** Prepares a test: what `ilm apply` does, without its process. The same rules again cost next to nothing. */
-  async apply(rules: string): Promise<void> {
+  async apply(rules: string, options?: DataPlaneOptions): Promise<void> {
     // Where a mapping stands is part of it.
     const name = `rules-${createHash("sha256").update(rules).digest("hex").slice(0, 16)}.yaml`;
-    await library.applyFile(this.path, this.file(rules, name));
+    await library.applyFile(this.path, this.file(rules, name), options);
   }
 
   /** Prepares a test: what `ilm unload` does, without its process. */

@@ -5,7 +5,15 @@ export interface Status {
   readonly generation: number | null;
   readonly mappings: number;
   readonly listeners: number;
+  readonly lookups: Counts;
   readonly warnings: readonly unknown[];
+}
+
+interface Counts {
+  readonly existing: number;
+  readonly selected: number;
+  readonly missed: number;
+  readonly errors: number;
 }
 
 export interface MappingRow {
@@ -18,12 +26,7 @@ export interface MappingRow {
     readonly port: unknown;
     readonly listening: unknown;
   }[];
-  readonly counters: {
-    readonly existing: number;
-    readonly selected: number;
-    readonly missed: number;
-    readonly errors: number;
-  };
+  readonly counters: Counts;
 }
 
 export interface ListenerRow {

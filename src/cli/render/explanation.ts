@@ -6,6 +6,7 @@ import { type Family, familyOf, prefixContains } from "../../model/address.js";
 import { isWeighted, type Destination, type Mapping, type Rules } from "../../model/mapping.js";
 import { allMappings } from "../../model/mappings.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
+import { formatOrigin } from "../../daemon/mapping-shape.js";
 import type { DestinationState } from "../../registry/registry.js";
 import { passedOver } from "../../compile/precedence.js";
 import type { Colours } from "../context.js";
@@ -13,7 +14,7 @@ import type { Obstacle } from "../obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { LOAD_MODULE, mptcpRemedy } from "../mptcp.js";
 import { describeListener, describeNat, unitOf } from "./listener.js";
-import { describeDestination, formatOrigin } from "./mapping.js";
+import { describeDestination } from "./mapping.js";
 import { printable } from "./text.js";
 
 export interface Explained {

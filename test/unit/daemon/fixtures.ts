@@ -229,6 +229,11 @@ export class FakeDataPlane implements DataPlane {
     return countersOf(...Array.from({ length: count }, () => nothing));
   }
 
+  countersOf(indexes: readonly number[]) {
+    const all = this.counters();
+    return countersOf(...indexes.flatMap((index) => all.at(index) ?? []));
+  }
+
   counterTotal(): Counters {
     return this.counters().total();
   }

@@ -68,6 +68,11 @@ async function serve(allowedUid = uid): Promise<ApiServer> {
         changes.push(change);
         return onChange(change);
       },
+      mappings: (query) => {
+        const names = query.getAll("name");
+        if (!names.includes("nobody")) return { total: names.length, mappings: [] };
+        throw new IlmError("NOT_FOUND", "there is no such mapping");
+      },
       metrics: () => "ilm_loaded 1\n",
     },
     allowedUid,
@@ -120,6 +125,16 @@ describe("a daemon at work", () => {
     };
     expect(await requestChange(1, change, { socketPath: path })).toEqual(result);
     expect(changes).toEqual([change]);
+  });
+
+  test("lists mappings by the query of the request", async () => {
+    await serve();
+    const { status: found, text } = await ask("GET", "/v1/mappings?name=web&name=a%20b&port=80");
+    expect(found).toBe(200);
+    expect(JSON.parse(text)).toEqual({ ok: true, result: { total: 2, mappings: [] } });
+    expect((await ask("GET", "/v1/mappings")).status).toBe(200);
+    expect((await ask("GET", "/v1/mappings?name=nobody")).status).toBe(404);
+    expect((await ask("GET", "/v1/mappingsx")).status).toBe(404);
   });
 
   test("tells its status", async () => {

@@ -1,10 +1,10 @@
 // Goal: every prefix and marker is in a slot where the program looks, and what is read back is what was put.
 import { describe, expect, test } from "vitest";
 import { ILM_PREFIX_SLOTS, ILM_STEP, prefixLayout } from "../../../src/abi/generated.js";
-import { decodeAll, encode } from "../../../src/abi/layout.js";
+import { decodeAll } from "../../../src/abi/layout.js";
 import { searchByLength } from "../../../src/compile/lengths.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "../../../src/compile/tables.js";
-import { u32 } from "../../../src/dataplane/entries.js";
+import { putArray } from "../../../src/dataplane/entries.js";
 import { prefixSlot } from "../../../src/dataplane/hash.js";
 import {
   PrefixSlots,
@@ -13,6 +13,7 @@ import {
   ofMappings,
   slotsOf,
 } from "../../../src/dataplane/prefixes.js";
+import type { PutValues } from "../../../src/kernel/bpf.js";
 
 /** An array map. */
 class Slots {
@@ -24,14 +25,21 @@ class Slots {
     this.#bytes = new Uint8Array(maxEntries * prefixLayout.size);
   }
 
-  updateAll(keys: Uint8Array, values: Uint8Array): void {
-    const view = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
-    for (let i = 0; i * 4 < keys.byteLength; i += 1) {
-      const slot = view.getUint32(i * 4, true);
-      if (slot >= this.maxEntries) throw new RangeError(`there is no slot ${slot}`);
-      const value = values.subarray(i * prefixLayout.size, (i + 1) * prefixLayout.size);
-      this.#bytes.set(value, slot * prefixLayout.size);
+  /** With room behind each value, as the kernel may have it. */
+  writeArray(count: number, put: PutValues, first = 0): void {
+    if (first + count > this.maxEntries) throw new RangeError(`there are no ${count} slots`);
+    const { size } = prefixLayout;
+    const stride = size + 8;
+    const values = new Uint8Array(count * stride);
+    for (let i = 0; i < count; i += 1) values.set(this.#at(first + i), i * stride);
+    put(new DataView(values.buffer), stride);
+    for (let i = 0; i < count; i += 1) {
+      this.#at(first + i).set(values.subarray(i * stride, i * stride + size));
     }
+  }
+
+  #at(slot: number): Uint8Array {
+    return this.#bytes.subarray(slot * prefixLayout.size, (slot + 1) * prefixLayout.size);
   }
 
   lookup(key: Uint8Array): Uint8Array | undefined {
@@ -120,9 +128,7 @@ describe("the slots of prefixes", () => {
     const first = 100;
     const map = new Slots(first + slots.size);
     const stale = { classFamily: 514, length: 128, address: address4(1), target: 1, around: 128 };
-    for (let slot = 0; slot < map.maxEntries; slot += 1) {
-      map.updateAll(encode(u32, slot), encode(prefixLayout, stale));
-    }
+    putArray(map, map.maxEntries, prefixLayout, () => stale);
     slots.put(map, { prefixes: first, rules: 1000, steps: 2000 }, true);
     const entries = map.all();
     for (const entry of entries.slice(0, first)) expect(entry).toStrictEqual(stale);

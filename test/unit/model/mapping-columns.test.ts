@@ -43,6 +43,19 @@ describe("columns", () => {
     );
   });
 
+  test.each(["mapping", "mäpping", "映射"])(
+    "give back the names of many mappings (%s), one by one and as a whole",
+    (stem) => {
+      const list = Array.from({ length: 300 }, (_, i) => mapping(`${stem}${i}`));
+      const columns = toColumns(list);
+      for (let round = 0; round < 2; round++) {
+        list.forEach(({ name }, index) => {
+          expect(columns.nameAt(index)).toBe(name);
+        });
+      }
+    },
+  );
+
   test("are the same again from their bytes, also from ones that begin at an odd place", () => {
     fc.assert(
       fc.property(anyList, (list) => {

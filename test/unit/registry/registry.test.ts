@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import type { Mapping } from "../../../src/model/mapping.js";
+import { allMappings } from "../../../src/model/mappings.js";
 import { JoinedListeners, joinListeners } from "../../../src/registry/registry.js";
 import { address, listener } from "../cli/fixtures.js";
 import { mapping, rules, ruleSet } from "../daemon/fixtures.js";
@@ -45,7 +46,7 @@ describe.each([
   });
 
   test("have for each mapping who listens at its destinations", () => {
-    const joined = new JoinedListeners(inForce, listeners);
+    const joined = new JoinedListeners(allMappings(inForce), listeners);
     const listening = Array.from({ length: 9 }, (__, index) =>
       joined.statesAt(index).map((state) => state.listening),
     );

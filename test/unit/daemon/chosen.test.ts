@@ -5,7 +5,7 @@ import {
   describeChoice,
   parseChoice,
   type ChoiceOptions,
-} from "../../../src/cli/chosen.js";
+} from "../../../src/daemon/chosen.js";
 import { refusal } from "../../support/refusal.js";
 import { ruleSetOf } from "../config/support.js";
 

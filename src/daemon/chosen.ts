@@ -1,0 +1,123 @@
+/** Which of the mappings in force a listing shows: by name, protocol, port and destination, and how many at most. */
+import { parseDestination } from "../config/destination.js";
+import { parseOnePort } from "../config/port.js";
+import { nearest } from "../config/suggest.js";
+import { formatTarget, type Target } from "../config/target.js";
+import { IlmError, asSentence } from "../errors.js";
+import type { Destination, PortRange, Protocol } from "../model/mapping.js";
+import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
+import { portsContain } from "../model/ports.js";
+
+/** As given on the command line, or in the query of a request. */
+export interface ChoiceOptions {
+  readonly protocol?: Protocol;
+  readonly port?: string;
+  readonly to?: string;
+  readonly limit?: string;
+}
+
+export interface Choice {
+  readonly names: ReadonlySet<string>;
+  readonly protocol: Protocol | undefined;
+  /** It is one of those that the mapping is for. */
+  readonly port: number | undefined;
+  readonly to: Target | undefined;
+  readonly limit: number;
+}
+
+/** Throws USAGE. `mark`: what is before the name of an option. */
+export function parseChoice(names: readonly string[], options: ChoiceOptions, mark = "--"): Choice {
+  return {
+    names: new Set(names),
+    protocol: options.protocol,
+    port: options.port === undefined ? undefined : parsePort(options.port, `${mark}port`),
+    to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
+    limit: options.limit === undefined ? Infinity : parseLimit(options.limit, `${mark}limit`),
+  };
+}
+
+function refused(option: string, reason: string, hint: string): IlmError {
+  return new IlmError("USAGE", `${option}: ${reason}`, { remedy: asSentence(hint) });
+}
+
+function parsePort(text: string, option: string): number {
+  const port = parseOnePort(text);
+  if (!port.ok) throw refused(option, port.reason, port.hint);
+  return port.port;
+}
+
+function parseTo(text: string, option: string): Target {
+  const parsed = parseDestination(text);
+  if (!parsed.ok) throw refused(option, parsed.reason, parsed.hint);
+  return parsed.target;
+}
+
+function parseLimit(text: string, option: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw refused(option, `${JSON.stringify(text)} is not a number of mappings`, "write 20");
+}
+
+export interface Chosen {
+  /** Places of the mappings to be shown among all, in their order. */
+  readonly indexes: readonly number[];
+  /** How many were chosen, also those beyond the limit. */
+  readonly total: number;
+}
+
+/** Throws NOT_FOUND for a name that no mapping has. */
+export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
+  const lists = toLazy(mappings);
+  const unknown = new Set(choice.names);
+  const indexes: number[] = [];
+  let total = 0;
+  for (let index = 0; index < lists.length; index++) {
+    if (choice.names.size > 0) {
+      const name = lists.nameAt(index);
+      if (!choice.names.has(name)) continue;
+      unknown.delete(name);
+    }
+    if (!isChosen(lists, index, choice)) continue;
+    total++;
+    if (indexes.length < choice.limit) indexes.push(index);
+  }
+  const [first] = unknown;
+  if (first !== undefined) refuseUnknown(lists, first);
+  return { indexes, total };
+}
+
+/** But for the name. Looks at no more of a mapping than was asked for: there may be a million. */
+function isChosen(mappings: LazyMappings, index: number, { protocol, port, to }: Choice): boolean {
+  return (
+    (protocol === undefined || mappings.protocolAt(index) === protocol) &&
+    (port === undefined || portsContain(mappings.portsAt(index), port)) &&
+    (to === undefined ||
+      mappings.toAt(index).some((destination) => leadsTo(mappings.portsAt(index), destination, to)))
+  );
+}
+
+function leadsTo(
+  ports: readonly PortRange[],
+  { address, port, service }: Destination,
+  to: Target,
+): boolean {
+  if (to.kind === "address" ? to.address !== address : to.service !== service) return false;
+  if (to.port === "same") return true;
+  return port === "same" ? portsContain(ports, to.port) : port === to.port;
+}
+
+function refuseUnknown(mappings: LazyMappings, unknown: string): never {
+  const known = new Set(Array.from({ length: mappings.length }, (_, i) => mappings.nameAt(i)));
+  const meant = nearest(unknown, [...known]);
+  throw new IlmError("NOT_FOUND", `there is no mapping named ${unknown}`, {
+    remedy: `${meant === null ? "" : `Did you mean ${meant}? `}\`ilm mappings\` lists what is in force.`,
+  });
+}
+
+/** What was asked for, for "no mapping ...": "of tcp for port 443 to web". */
+export function describeChoice({ protocol, port, to }: Choice): string {
+  return [
+    ...(protocol === undefined ? [] : [`of ${protocol}`]),
+    ...(port === undefined ? [] : [`for port ${port}`]),
+    ...(to === undefined ? [] : [`to ${formatTarget(to)}`]),
+  ].join(" ");
+}

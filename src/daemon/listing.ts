@@ -1,0 +1,86 @@
+/** `GET /v1/mappings`: some of the mappings in force, with what each has counted and whether its destinations listen. */
+import { IlmError } from "../errors.js";
+import type { DataPlane } from "../dataplane/types.js";
+import type { Counters } from "../model/decision.js";
+import type { Protocol } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
+import { JoinedListeners } from "../registry/registry.js";
+import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
+import { type DestinationShape, type MappingShape, mappingShape } from "./mapping-shape.js";
+
+/** Of more the answer has the first: the daemon does nothing else while it makes the list. */
+const LISTED_MAX = 10_000;
+
+/** As `ilm mappings --json` has them. */
+interface ListedMapping extends Omit<MappingShape, "to"> {
+  readonly to: readonly (DestinationShape & { readonly listening: boolean })[];
+  readonly counters: Counters;
+}
+
+export interface MappingList {
+  /** How many were asked for, also those beyond the limit. */
+  readonly total: number;
+  readonly mappings: readonly ListedMapping[];
+}
+
+const single = ["protocol", "port", "to", "limit"] as const;
+
+/** Throws USAGE. */
+function choiceOf(query: URLSearchParams): Choice {
+  for (const key of query.keys()) {
+    if (key === "name") continue;
+    if (!single.some((known) => known === key)) {
+      throw new IlmError("USAGE", `there is no ${key} to list mappings by`, {
+        remedy: `Use name, ${single.join(", ")}.`,
+      });
+    }
+    if (query.getAll(key).length > 1) {
+      throw new IlmError("USAGE", `${key} is there twice`, { remedy: "Only name may be." });
+    }
+  }
+  const [protocol, port, to, limit] = single.map((key) => query.get(key) ?? undefined);
+  return parseChoice(
+    query.getAll("name"),
+    {
+      ...(protocol !== undefined && { protocol: parseProtocol(protocol) }),
+      ...(port !== undefined && { port }),
+      ...(to !== undefined && { to }),
+      ...(limit !== undefined && { limit }),
+    },
+    "",
+  );
+}
+
+function parseProtocol(text: string): Protocol {
+  if (text === "tcp" || text === "udp") return text;
+  throw new IlmError("USAGE", `protocol: ${JSON.stringify(text)} is no protocol of mappings`, {
+    remedy: "Write tcp or udp.",
+  });
+}
+
+/** Empty when nothing is loaded. Throws USAGE, and NOT_FOUND for a name that no mapping has. */
+export function listMappings(dataPlane: DataPlane, query: URLSearchParams): MappingList {
+  const choice = choiceOf(query);
+  const rules = dataPlane.inForce()?.rules;
+  if (rules === undefined) return { total: 0, mappings: [] };
+  const all = allMappings(rules);
+  const limit = Math.min(choice.limit, LISTED_MAX);
+  const { indexes, total } = chooseMappings(all, { ...choice, limit });
+  const chosen = indexes.flatMap((index) => all.at(index) ?? []);
+  const joined = new JoinedListeners(chosen, dataPlane.listeners());
+  const counters = dataPlane.countersOf(indexes);
+  const fromFile = rules.file.mappings.length;
+  const mappings = chosen.map((mapping, row): ListedMapping => {
+    const states = joined.statesAt(row);
+    const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);
+    return {
+      ...shape,
+      to: shape.to.map((destination, index) => ({
+        ...destination,
+        listening: states.find((one) => one.destination === index)?.listening ?? false,
+      })),
+      counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+    };
+  });
+  return { total, mappings };
+}
