@@ -37,6 +37,26 @@ export function recordSteps(): void {
   begun = [{ step: "starting", at: 0 }];
 }
 
+/** What `work` did step by step, for a process that goes on after it. One at a time. */
+export function timed<Result>(work: () => Result): { result: Result; steps: StepTime[] } {
+  begun = [{ step: "looking at what is in force", at: performance.now() }];
+  try {
+    return { result: work(), steps: stepTimes() };
+  } finally {
+    begun = null;
+  }
+}
+
+/** What another process did meanwhile, as a part of the step at work. */
+export function tellSteps(whose: string, steps: readonly StepTime[]): void {
+  theirs.set(
+    current,
+    steps.map(({ step, milliseconds }) => ({ step: `${whose}: ${step}`, milliseconds })),
+  );
+}
+
+const theirs = new Map<string, readonly StepTime[]>();
+
 /** In the order in which they began, those of one name as one; the last one ends now. */
 export function stepTimes(): StepTime[] {
   const times = new Map<string, number>();
@@ -45,7 +65,11 @@ export function stepTimes(): StepTime[] {
     const end = begun?.[index + 1]?.at ?? now;
     times.set(step, (times.get(step) ?? 0) + end - at);
   }
-  return [...times].map(([step, time]) => ({ step, milliseconds: Math.round(time * 10) / 10 }));
+  return [...times].flatMap(([step, time]) => {
+    const others = theirs.get(step) ?? [];
+    const own = others.reduce((left, { milliseconds }) => left - milliseconds, time);
+    return [...others, { step, milliseconds: Math.round(Math.max(0, own) * 10) / 10 }];
+  });
 }
 
 let waitWatcher: ((what: string) => void) | null = null;

@@ -12,7 +12,8 @@ import { print, type Context } from "./context.js";
 import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
-import { count, indent } from "./render/text.js";
+import type { ChangeSummary, NamedMappings } from "../compile/summary.js";
+import { count, indent, printable } from "./render/text.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 import { unreachedWarnings } from "./unreached.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";
@@ -54,6 +55,7 @@ export async function apply(
         { ...performed, warnings, unreached, timing },
         () =>
           describePerformed(performed) +
+          describeNames(performed) +
           unreached
             .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
             .join("") +
@@ -63,13 +65,40 @@ export async function apply(
   );
 }
 
+/** Names of each kind that are shown. */
+const SHOWN = 10;
+
+/** What came, went and is not as it was, where there was something before. */
+function describeNames({ difference, mappings }: Performed): string {
+  if (difference === null || !isBeside(difference, mappings)) return "";
+  const { added, removed, changed } = difference;
+  const lines = (sign: string, { count: all, names }: NamedMappings): string[] => [
+    ...names.slice(0, SHOWN).map((name) => `  ${sign} ${printable(name)}`),
+    ...(all > SHOWN ? [`  ${sign} and ${all - SHOWN} more`] : []),
+  ];
+  const all = [...lines("+", added), ...lines("-", removed), ...lines("~", changed)];
+  return all.map((line) => `${line}\n`).join("");
+}
+
+/** Not all of the mappings are new. */
+function isBeside({ added, removed, changed }: ChangeSummary, mappings: number): boolean {
+  return added.count < mappings || removed.count > 0 || changed.count > 0;
+}
+
+/** `, +1 -2 ~3`: how many came, went, and are not as they were. */
+function describeCounts({ difference, mappings }: Performed): string {
+  if (difference === null || !isBeside(difference, mappings)) return "";
+  const { added, removed, changed } = difference;
+  return `, +${added.count} -${removed.count} ~${changed.count}`;
+}
+
 /** What a change did, for people. */
 export function describePerformed(performed: Performed): string {
   const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
   const { interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } = performed;
   const lines = [
     changed
-      ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${by === "daemon" ? ", put in force by the daemon" : ""}`
+      ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${describeCounts(performed)}${by === "daemon" ? ", put in force by the daemon" : ""}`
       : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
     ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),

@@ -70,7 +70,7 @@ export function defineVerbs(define: Define): void {
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
-    json: '{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}], timing: [{step, milliseconds}]}; with --dry-run that of `ilm diff`, and dryRun: true, warnings',
+    json: '{generation, changed, difference: {added, removed, changed: {count, names: [text]}} or null, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}], timing: [{step, milliseconds}]}; with --dry-run that of `ilm diff`, and dryRun: true, warnings',
     task:
       ([mappings], options) =>
       async (context) =>
@@ -102,7 +102,7 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, added: [mapping], warnings, timing}; with --dry-run as apply",
+    json: "{generation, changed, difference: {added, removed, changed: {count, names: [text]}} or null, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, added: [mapping], warnings, timing}; with --dry-run as apply",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -118,7 +118,7 @@ export function defineVerbs(define: Define): void {
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     options: [dryRunOption(), waitOption(), timingOption()],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
-    json: "{generation, changed, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, removed: [name], timing}; with --dry-run as apply",
+    json: "{generation, changed, difference: {added, removed, changed: {count, names: [text]}} or null, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, removed: [name], timing}; with --dry-run as apply",
     task:
       ([names], options) =>
       async (context) =>

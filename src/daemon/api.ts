@@ -1,6 +1,7 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
+import type { ChangeSummary, NamedMappings } from "../compile/summary.js";
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
-import type { Change, ChangeResult, ReapplyChange, ReviseChange } from "./changes.js";
+import type { AnsweredChange, Change, ReapplyChange, ReviseChange } from "./changes.js";
 import {
   answer,
   asRecord,
@@ -8,6 +9,7 @@ import {
   integer,
   list,
   nullable,
+  number,
   object,
   oneOf,
   text,
@@ -93,6 +95,7 @@ export const changeRoutes: Readonly<
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
         pieces: list(piece),
+        result: text(64, 64),
       })(value, path),
     }),
   },
@@ -171,10 +174,21 @@ export function reply<T>(result: Decode<T>): Decode<Reply<T>> {
       : { ok: false, error: failure(value, path).error };
 }
 
-export const changeResult: Decode<ChangeResult> = answer(
+const namedMappings: Decode<NamedMappings> = object({
+  count: integer(0, MAPPINGS_MAX),
+  names: list(text(65536)),
+});
+const changeSummary: Decode<ChangeSummary> = object({
+  added: namedMappings,
+  removed: namedMappings,
+  changed: namedMappings,
+});
+
+export const changeResult: Decode<AnsweredChange> = answer(
   {
     generation: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
     changed: boolean,
+    difference: nullable(changeSummary),
     mappings: integer(0, Number.MAX_SAFE_INTEGER),
     incremental: boolean,
     addressesAdded: list(text(64)),
@@ -185,8 +199,9 @@ export const changeResult: Decode<ChangeResult> = answer(
     off: boolean,
     takenOverFormat: nullable(integer(0, Number.MAX_SAFE_INTEGER)),
     lost: nullable(text(65536)),
+    steps: list(object({ step: text(65536), milliseconds: number(0, Number.MAX_SAFE_INTEGER) })),
   },
-  { repaired: [], off: false, takenOverFormat: null, lost: null },
+  { steps: [], difference: null, repaired: [], off: false, takenOverFormat: null, lost: null },
 );
 
 export const daemonStatus: Decode<DaemonStatus> = answer({

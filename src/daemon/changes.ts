@@ -9,6 +9,7 @@ import {
   type RuleSet,
 } from "../model/mapping.js";
 import type { Piece } from "../model/revision.js";
+import type { StepTime } from "../progress.js";
 
 /** What a verb asks the writer for. */
 export type Change =
@@ -45,6 +46,8 @@ export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
 export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly kind: "revise";
   readonly pieces: readonly Piece[];
+  /** What the digest is then: somebody else may have put the very same in force by now. */
+  readonly result: string;
 }
 
 /** What `apply` gives. */
@@ -53,10 +56,17 @@ export interface ChangeResult extends Omit<ApplyResult, "generation"> {
   readonly generation: number | null;
 }
 
+/** What a daemon answers. */
+export interface AnsweredChange extends ChangeResult {
+  /** How long each step took. */
+  readonly steps: readonly StepTime[];
+}
+
 /** The result of an unload. */
 export const nothingInForce: ChangeResult = {
   generation: null,
   changed: true,
+  difference: null,
   mappings: 0,
   incremental: false,
   addressesAdded: [],

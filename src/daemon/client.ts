@@ -11,7 +11,7 @@ import {
 } from "./api.js";
 import { errorFromBody } from "./error-body.js";
 import { openSocketPlace, socketPath } from "./socket-path.js";
-import type { ChangeResult } from "./changes.js";
+import type { AnsweredChange } from "./changes.js";
 import { DecodeError, type Decode } from "./decode.js";
 
 /** A change of a million mappings takes seconds; a daemon that needs longer than this is taken for hung. */
@@ -34,7 +34,7 @@ export async function requestChange(
   netnsInode: number,
   change: ApiChange,
   options: ClientOptions = {},
-): Promise<ChangeResult | null> {
+): Promise<AnsweredChange | null> {
   const { path, body } = encodeChange(change);
   return exchange(
     { method: "POST", path, body, timeoutMs: options.timeoutMs ?? CHANGE_TIMEOUT_MS },

@@ -2,13 +2,13 @@
 import { replaceableInForce } from "./in-force.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
-import { diffRules } from "../compile/diff.js";
+import type { ChangeSummary } from "../compile/summary.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { giveBackMemory } from "../kernel/memory.js";
-import { emptyRules, type Rules } from "../model/mapping.js";
+import { emptyRules } from "../model/mapping.js";
 import { version } from "../version.js";
 import type { ApiChange, DaemonStatus } from "./api.js";
 import { requestStatus } from "./client.js";
@@ -266,24 +266,14 @@ function takeOver(dataPlane: DataPlane, source: Source): Source {
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }
 
-function describeChange(before: Rules | null, after: Rules, mappings: number): string {
-  const { added, removed, changed } = diffRules(before ?? emptyRules, after);
-  const parts = [
-    `${mappings} mappings`,
-    names("added", added),
-    names("removed", removed),
-    names(
-      "changed",
-      changed.map((one) => one.after),
-    ),
-  ];
-  return parts.filter((part) => part !== "").join(", ");
-}
-
-function names(word: string, mappings: readonly { readonly name: string }[]): string {
-  if (mappings.length === 0) return "";
-  if (mappings.length > 5) return `${mappings.length} ${word}`;
-  return `${word} ${[...new Set(mappings.map((mapping) => mapping.name))].join(" ")}`;
+function describeChange(mappings: number, difference: ChangeSummary | null): string {
+  const parts = [`${mappings} mappings`];
+  for (const kind of ["added", "removed", "changed"] as const) {
+    const { count = 0, names = [] } = difference?.[kind] ?? {};
+    if (count > 5) parts.push(`${count} ${kind}`);
+    else if (count > 0) parts.push(`${kind} ${[...new Set(names)].join(" ")}`);
+  }
+  return parts.join(", ");
 }
 
 const noFlows = { live: 0, capacity: 0 };

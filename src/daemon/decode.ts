@@ -25,6 +25,15 @@ export function text(maximumLength: number, minimumLength = 0): Decode<string> {
   };
 }
 
+export function number(minimum: number, maximum: number): Decode<number> {
+  return (value, path) => {
+    if (typeof value !== "number" || !(value >= minimum && value <= maximum)) {
+      throw new DecodeError(path, `must be a number from ${minimum} to ${maximum}`);
+    }
+    return value;
+  };
+}
+
 export function integer(minimum: number, maximum: number): Decode<number> {
   return (value, path) => {
     if (typeof value !== "number" || !Number.isInteger(value)) {

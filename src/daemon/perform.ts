@@ -2,7 +2,7 @@
 import { replaceableInForce } from "./in-force.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
-import { beginStep } from "../progress.js";
+import { beginStep, tellSteps } from "../progress.js";
 import { IlmError } from "../errors.js";
 import {
   nothingInForce,
@@ -14,6 +14,7 @@ import {
   type ReapplyChange,
   type ReviseChange,
 } from "./changes.js";
+import type { ApiChange } from "./api.js";
 import { requestChange, requestStatus } from "./client.js";
 import { awaitTurn } from "./turn.js";
 
@@ -61,17 +62,24 @@ async function handOver(
   const alive = await requestStatus(netnsInode, { timeoutMs: ALIVE_TIMEOUT_MS });
   if (alive === null) return null;
   beginStep("waiting for the daemon");
+  const ask = async (asked: ApiChange): Promise<ChangeResult | null> => {
+    const answered = await requestChange(netnsInode, asked);
+    if (answered === null) return null;
+    const { steps, ...result } = answered;
+    tellSteps("run", steps);
+    return result;
+  };
   const short = change.kind === "apply" ? inShort(dataPlane, change, revision) : null;
   if (short !== null) {
     try {
-      return await requestChange(netnsInode, short);
+      return await ask(short);
     } catch (error) {
       // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request, or it is too long (USAGE).
       const isRefused = error instanceof IlmError && ["NOT_FOUND", "USAGE"].includes(error.code);
       if (!isRefused) throw error;
     }
   }
-  return requestChange(netnsInode, change);
+  return ask(change);
 }
 
 /** Without what is in force already. Null: the whole has to be said. */
@@ -83,9 +91,12 @@ function inShort(
   const inForce = replaceableInForce(dataPlane);
   const fileDigest = inForce?.fileDigest ?? null;
   if (inForce === null || fileDigest === null) return null;
-  if (inForce.rules.file === file) return { kind: "reapply", source, given, fileDigest };
-  if (inForce.rules.file !== revision?.of) return null;
-  return { kind: "revise", source, given, fileDigest, pieces: revision.pieces };
+  const { file: before } = inForce.rules;
+  // Whoever follows the file may have been faster.
+  const result = before === file ? fileDigest : dataPlane.digestOf(source, file);
+  if (result === fileDigest) return { kind: "reapply", source, given, fileDigest };
+  if (before !== revision?.of) return null;
+  return { kind: "revise", source, given, fileDigest, pieces: revision.pieces, result };
 }
 
 function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {

@@ -3,12 +3,14 @@
  * through one queue, so that no two changes overlap and each starts from what the one before it left.
  */
 import { replaceableInForce } from "./in-force.js";
+import type { ChangeSummary } from "../compile/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
 import { type Rules } from "../model/mapping.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { allMappings } from "../model/mappings.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
+import { timed } from "../progress.js";
 import { type ApiChange } from "./api.js";
 import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
 import {
@@ -20,6 +22,7 @@ import {
   rulesAfter,
   switched,
   type Change,
+  type AnsweredChange,
   type ChangeResult,
   type ReapplyChange,
   type ReviseChange,
@@ -46,7 +49,7 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   /** Told when a task is over, done or not; `isLarge`: rules were let go that took much memory. */
   readonly onWorked?: (isLarge: boolean) => void;
   /** One line on what a change did, for the log. */
-  readonly describe?: (before: Rules | null, after: Rules, mappings: number) => string;
+  readonly describe?: (mappings: number, difference: ChangeSummary | null) => string;
 }
 
 /** `revision`: that leads to what an apply asks for. */
@@ -66,7 +69,7 @@ export class Reconciler {
   #source: Source;
   #queue: Promise<unknown> = Promise.resolve();
   /** A reload that waits for its turn; another request for one is the same. */
-  #waitingReload: Promise<ChangeResult> | null = null;
+  #waitingReload: Promise<AnsweredChange> | null = null;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   #unloaded = false;
   #restoredCount = 0;
@@ -88,7 +91,7 @@ export class Reconciler {
   }
 
   /** Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then as before. */
-  submit(change: ApiChange): Promise<ChangeResult> {
+  submit(change: ApiChange): Promise<AnsweredChange> {
     if (change.kind === "reapply" || change.kind === "revise") {
       return this.#enqueue(() => this.#make(this.#asApply(change)));
     }
@@ -188,35 +191,41 @@ export class Reconciler {
     return result;
   }
 
-  async #make({ change, revision }: Asked): Promise<ChangeResult> {
+  async #make({ change, revision }: Asked): Promise<AnsweredChange> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded and is about to end", {
         remedy: "Try again in a moment.",
       });
     }
-    if (change.kind === "unload") return this.#unload();
-    if (change.kind === "off" || change.kind === "on") return this.#switch(change.kind);
+    if (change.kind === "unload") return { ...this.#unload(), steps: [] };
+    if (change.kind === "off" || change.kind === "on") {
+      return { ...this.#switch(change.kind), steps: [] };
+    }
     const { dataPlane } = this.#options;
-    const result = dataPlane.asOne(() => {
-      // Only a whole configuration may take the place of what cannot be read.
-      const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-      return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), revision);
-    });
+    const { result, steps } = timed(() =>
+      dataPlane.asOne(() => {
+        // Only a whole configuration may take the place of what cannot be read.
+        const isWhole = change.kind === "apply";
+        const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
+        return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), revision);
+      }),
+    );
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
-    return result;
+    return { ...result, steps };
   }
 
   #asApply(change: ReapplyChange | ReviseChange): Asked {
     const { source, given, fileDigest } = change;
     const { dataPlane } = this.#options;
     const inForce = replaceableInForce(dataPlane);
-    if (inForce?.fileDigest !== fileDigest) {
+    const isThere = change.kind === "revise" && inForce?.fileDigest === change.result;
+    if (inForce === null || (inForce.fileDigest !== fileDigest && !isThere)) {
       throw new IlmError("NOT_FOUND", `rules with the digest ${fileDigest} are not in force`, {
         remedy: "Apply the whole file.",
       });
     }
     const { file } = inForce.rules;
-    if (change.kind === "reapply") {
+    if (change.kind === "reapply" || isThere) {
       return { change: { kind: "apply", source, given, file }, revision: null };
     }
     const { pieces } = change;
@@ -233,7 +242,7 @@ export class Reconciler {
     return { change: { kind: "apply", source, given, file: revised }, revision };
   }
 
-  async #makeReload(): Promise<ChangeResult> {
+  async #makeReload(): Promise<AnsweredChange> {
     try {
       const result = await this.#loadAndPut();
       this.#reload = {
@@ -241,7 +250,7 @@ export class Reconciler {
         done: this.#reload.done + 1,
         failed: this.#reload.failed,
       };
-      return result;
+      return { ...result, steps: [] };
     } catch (error) {
       const body = errorBody(error);
       this.#reload = {
@@ -285,8 +294,7 @@ export class Reconciler {
       const replaced = before === null ? 0 : allMappings(before.rules).length;
       this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
     }
-    const detail =
-      changed && describe !== undefined ? describe(before?.rules ?? null, rules, mappings) : "";
+    const detail = changed && describe !== undefined ? describe(mappings, result.difference) : "";
     log.log(
       "info",
       changed

@@ -16,7 +16,7 @@ import {
   type Reply,
 } from "./api.js";
 import { errorBody } from "./error-body.js";
-import type { ChangeResult } from "./changes.js";
+import type { AnsweredChange } from "./changes.js";
 import { Connections } from "./connections.js";
 import { DecodeError } from "./decode.js";
 import type { MappingList } from "./listing.js";
@@ -26,7 +26,7 @@ import { Busy, Workload } from "./workload.js";
 
 export interface ApiHandlers {
   status(): DaemonStatus;
-  change(change: ApiChange): Promise<ChangeResult>;
+  change(change: ApiChange): Promise<AnsweredChange>;
   /** What was asked for of the mappings in force. */
   mappings(query: URLSearchParams): MappingList;
   /** The metrics page, Prometheus text format 0.0.4. */
@@ -166,7 +166,7 @@ async function makeChange(
   request: IncomingMessage,
   path: ChangePath,
   { handlers, connections, work }: Serving,
-): Promise<ChangeResult> {
+): Promise<AnsweredChange> {
   const { limit, decode } = changeRoutes[path];
   const share = work.begin();
   try {

@@ -401,6 +401,11 @@ export class Generation {
     }
   }
 
+  /** Of each mapping that `carry` was told of, or `carryAbove`, its index among those before; -1: it was not there. */
+  get cameFrom(): Int32Array | undefined {
+    return this.#cameFrom;
+  }
+
   /** Not the programs, which others may be in. */
   close(): void {
     for (const map of this.#maps.values()) map.close();

@@ -3,6 +3,8 @@ import { randomInt } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { ILM_ABI_VERSION, listenerLayout } from "../abi/generated.js";
+import type { Removed } from "../compile/overlay.js";
+import { type ChangeSummary, type Listed, summarize, summaryOfNew } from "../compile/summary.js";
 import type { Compiled, Endpoint } from "../compile/tables.js";
 import { candidates } from "../model/candidates.js";
 import { IlmError } from "../errors.js";
@@ -35,7 +37,7 @@ import { sysctl } from "../kernel/procfs.js";
 import type { CounterList, Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import { type RuleSet, type Rules } from "../model/mapping.js";
+import type { Mapping, RuleSet, Rules } from "../model/mapping.js";
 import type { Revision } from "../model/revision.js";
 import { allMappings } from "../model/mappings.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
@@ -83,6 +85,7 @@ import {
   twoSided as bothSides,
 } from "./tables.js";
 import { toListener } from "./listeners.js";
+import { mappingsAbove } from "./places.js";
 import { findEnded, removeEnded } from "./ended.js";
 import {
   type Plan,
@@ -377,6 +380,10 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
+  digestOf(source: string | null, file: RuleSet): string {
+    return digestOfFile(source, file);
+  }
+
   keptText(): KeptText | null {
     const loaded = this.#ownReadable();
     const text = loaded?.generation.text() ?? null;
@@ -462,9 +469,7 @@ class KernelDataPlane implements DataPlane {
     const off = isOff(before ?? earlier);
     const carry = ({ generation, endpoints, description }: Built): void => {
       if (endpoints === null && before !== undefined) {
-        const known = new Set(before.description.overlaid?.removed.map(({ index }) => index));
-        const removed = description.overlaid?.removed ?? [];
-        const gone = removed.filter(({ index }) => !known.has(index));
+        const gone = goneSince(before.description, description);
         generation.carryAbove(before.generation.countedAbove(gone));
         return;
       }
@@ -523,6 +528,7 @@ class KernelDataPlane implements DataPlane {
     // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
     if (before !== undefined || earlier !== undefined) waitForPrograms();
     carry(built);
+    const difference = differenceOf(before?.description ?? earlier?.description, built);
     generation.settle();
     generation.programs.writeHeader(description, plan.mappings);
     if (before !== undefined) {
@@ -562,6 +568,7 @@ class KernelDataPlane implements DataPlane {
     return {
       generation: description.generation,
       changed: true,
+      difference,
       mappings: plan.mappings,
       incremental: endpoints === null,
       addressesAdded: added,
@@ -611,6 +618,7 @@ class KernelDataPlane implements DataPlane {
     return {
       generation: description.generation,
       changed: false,
+      difference: null,
       mappings,
       incremental: false,
       addressesAdded: added,
@@ -1331,6 +1339,29 @@ function discardBuilt(
   if (registry === before?.registry) return;
   registry.close();
   Registry.remove(pins, registry.number);
+}
+
+/** Mappings of the tables that are in the file no more since `before`, which is in the same tables. */
+function goneSince(before: Description, after: Description): Removed[] {
+  const known = new Set(before.overlaid?.removed.map(({ index }) => index));
+  return (after.overlaid?.removed ?? []).filter(({ index }) => !known.has(index));
+}
+
+/** `before`: of what was in force, which may be an earlier version's. */
+function differenceOf(
+  before: Pick<Description, "rules"> | Description | undefined,
+  { generation, description, endpoints }: Built,
+): ChangeSummary {
+  const { rules } = description;
+  const { cameFrom } = generation;
+  if (before === undefined || cameFrom === undefined) return summaryOfNew(rules);
+  if (endpoints !== null || !("overlaid" in before)) {
+    return summarize(before.rules, rules, cameFrom);
+  }
+  const gone = goneSince(before, description).map(({ mapping }) => mapping);
+  const above = (runtime: readonly Mapping[]): Listed => ({ file: { mappings: [] }, runtime });
+  const old = above([...mappingsAbove(before), ...gone]);
+  return summarize(old, above(mappingsAbove(description)), cameFrom);
 }
 
 function isOff(loaded: Loaded | Earlier | undefined): boolean {

@@ -1,4 +1,5 @@
 /** What the layers above see of the data plane of one network namespace. */
+import type { ChangeSummary } from "../compile/summary.js";
 import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
@@ -59,6 +60,8 @@ export interface ApplyResult {
   readonly off: boolean;
   /** False: the rules were in force already, nothing was done. */
   readonly changed: boolean;
+  /** What came, went and is not as it was, of both kinds of mappings. Null: nothing was changed. */
+  readonly difference: ChangeSummary | null;
   /** How many are in force now. */
   readonly mappings: number;
   /** True: only what differs from the tables in force was built, over them. */
@@ -145,6 +148,8 @@ export interface DataPlane {
   readonly pinPath: string;
   /** Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer version's, not whole, or not to be found. */
   inForce(): InForce | null;
+  /** What `fileDigest` of `inForce` is when this is in force. */
+  digestOf(source: string | null, file: RuleSet): string;
   /** What `keepText` keeps. Null: nothing is kept, or nothing of this version is in force. */
   keptText(): KeptText | null;
   /**

@@ -286,12 +286,52 @@ export class MappingColumns extends LazyMappings {
     return this.lists.conditions[conditions - 1] ?? {};
   }
 
+  /** Says of a mapping here and one of `other` whether they mean the same, but for their names. */
+  comparer(other: MappingColumns): (index: number, place: number) => boolean {
+    const [mine, theirs] = [this.lists, other.lists];
+    const ports = numbersIn(mine.ports, theirs.ports);
+    const prefixes = numbersIn(mine.prefixes, theirs.prefixes);
+    const conditions = numbersIn(mine.conditions, theirs.conditions);
+    const to = numbersIn(mine.to, theirs.to);
+    const column = <Name extends ColumnName>(name: Name): [Columns[Name], Columns[Name]] => [
+      this.column(name),
+      other.column(name),
+    ];
+    const [traits, kinds, on] = [column("traits"), column("onKind"), column("on")];
+    const [portsOf, asked, led] = [column("ports"), column("conditions"), column("to")];
+    const wide = column("wide");
+    const isSameOn = (kind: number, one: number, another: number): boolean => {
+      if (kind < ON_IPV6) return one === another;
+      if (kind === ON_LIST) return prefixes[one] === another;
+      const [a, b] = [one * 16, another * 16];
+      return Buffer.compare(wide[0].subarray(a, a + 16), wide[1].subarray(b, b + 16)) === 0;
+    };
+    return (index, place) => {
+      const kind = kinds[0][index] ?? 0;
+      const [range = 0, condition = 0] = [portsOf[0][index], asked[0][index]];
+      return (
+        (((traits[0][index] ?? 0) ^ (traits[1][place] ?? 0)) & ~DERIVED) === 0 &&
+        to[led[0][index] ?? 0] === led[1][place] &&
+        (range < 65_536 ? ports[range] : range) === portsOf[1][place] &&
+        kind === kinds[1][place] &&
+        isSameOn(kind, on[0][index] ?? 0, on[1][place] ?? 0) &&
+        (condition === 0 ? 0 : (conditions[condition - 1] ?? -1) + 1) === asked[1][place]
+      );
+    };
+  }
+
   /** What the mappings mean, in parts: equal for equal mappings in the same order, wherever they were written. */
   *meaning(): Generator<string | Uint8Array> {
     const { files: _, ...lists } = this.lists;
     yield JSON.stringify([this.length, lists]);
     for (const name of meaningColumns) yield this.bytesOf(name);
   }
+}
+
+/** Of each value its number among the others; -1: it is not there. Both are plain values with their keys in one order. */
+function numbersIn<Value>(values: readonly Value[], others: readonly Value[]): Int32Array {
+  const numbers = new Map(others.map((value, number) => [JSON.stringify(value), number]));
+  return Int32Array.from(values, (value) => numbers.get(JSON.stringify(value)) ?? -1);
 }
 
 /** Values that are there once, by a text that says all of each. */

@@ -7,6 +7,7 @@ import {
   type Miss,
   type PortRange,
   type Protocol,
+  type RuleSet,
   type Rules,
   isConditional,
 } from "./mapping.js";
@@ -270,6 +271,9 @@ export function joinMappings(first: Mappings, second: Mappings): Mappings {
 }
 
 /** All mappings in force, the file's first. */
-export function allMappings({ file, runtime }: Pick<Rules, "file" | "runtime">): Mappings {
+export function allMappings({
+  file,
+  runtime,
+}: Pick<Rules, "runtime"> & { readonly file: Pick<RuleSet, "mappings"> }): Mappings {
   return joinMappings(file.mappings, runtime);
 }

@@ -179,7 +179,7 @@ describe("text that is known", () => {
       change: (change) => {
         changes.push(change);
         if (change.kind === "reapply") return Promise.reject(refusal);
-        return Promise.resolve({ ...nothingInForce, generation: 7, mappings: 1 });
+        return Promise.resolve({ ...nothingInForce, generation: 7, mappings: 1, steps: [] });
       },
     });
     try {

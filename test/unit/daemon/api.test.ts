@@ -48,6 +48,7 @@ const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
         fc.array(anyMapping, { minLength: 1, maxLength: 3 }),
       ),
     ),
+    result: fc.string({ minLength: 64, maxLength: 64 }),
   }),
   fc.constant({ kind: "unload" as const }),
   fc.constant({ kind: "reload" as const }),
@@ -166,6 +167,11 @@ describe("replies", () => {
   const result = {
     generation: 3,
     changed: true,
+    difference: {
+      added: { count: 1, names: ["web"] },
+      removed: { count: 0, names: [] },
+      changed: { count: 200, names: ["a", "b"] },
+    },
     mappings: 2,
     incremental: true,
     addressesAdded: ["fd5e:ed00::10"],
@@ -176,6 +182,7 @@ describe("replies", () => {
     off: false,
     takenOverFormat: 7,
     lost: null,
+    steps: [{ step: "compiling", milliseconds: 0.3 }],
   };
 
   test("a result is decoded", () => {

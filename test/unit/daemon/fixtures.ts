@@ -180,6 +180,10 @@ export class FakeDataPlane implements DataPlane {
       : { file, text: this.text, fits: this.fits };
   }
 
+  digestOf(): string {
+    return "";
+  }
+
   keepText(_: Rules, text: string): void {
     this.text = text;
   }
@@ -210,6 +214,7 @@ export class FakeDataPlane implements DataPlane {
     return {
       generation,
       changed,
+      difference: null,
       mappings: allMappings(next).length,
       incremental: false,
       addressesAdded: [],

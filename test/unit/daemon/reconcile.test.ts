@@ -249,6 +249,7 @@ describe("changes", () => {
       given: [],
       fileDigest: fileDigest ?? "",
       pieces,
+      result: "1".repeat(64),
     } as const;
     const refusal = { code: "NOT_FOUND" };
     await expect(world.reconciler.submit(change)).rejects.toMatchObject(refusal);
@@ -263,6 +264,10 @@ describe("changes", () => {
       await expect(world.reconciler.submit(wrong)).rejects.toMatchObject(refusal);
     }
     await world.reconciler.submit(change);
+    // Somebody has put the same in force meanwhile.
+    const { fileDigest: result } = world.dataPlane.inForce() ?? {};
+    const again = { ...other, result: result ?? "" };
+    expect(await world.reconciler.submit(again)).toMatchObject({ changed: false });
     const after = world.dataPlane.inForce()?.rules.file.mappings.map(({ name }) => name);
     expect(after).toEqual(
       [...(rules?.file.mappings ?? []), mapping("more")].map(({ name }) => name),

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { smallBodyLimit, type ApiChange, type DaemonStatus } from "../../../src/daemon/api.js";
-import type { ChangeResult } from "../../../src/daemon/changes.js";
+import type { AnsweredChange } from "../../../src/daemon/changes.js";
 import { requestChange, requestStatus } from "../../../src/daemon/client.js";
 import { serveApi, type ApiServer } from "../../../src/daemon/server.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
@@ -24,9 +24,11 @@ const status: DaemonStatus = {
   lastReload: null,
   reloads: { done: 1, failed: 0 },
 };
-const result: ChangeResult = {
+const result: AnsweredChange = {
   generation: 2,
   changed: true,
+  difference: null,
+  steps: [],
   mappings: 1,
   incremental: false,
   addressesAdded: [],
@@ -43,7 +45,7 @@ const unload: ApiChange = { kind: "unload" };
 let folder: string;
 let path: string;
 let changes: ApiChange[];
-let onChange: (change: ApiChange) => Promise<ChangeResult>;
+let onChange: (change: ApiChange) => Promise<AnsweredChange>;
 let closers: (() => Promise<void>)[];
 
 beforeEach(() => {
@@ -262,8 +264,8 @@ describe("a daemon with clients that hold it up", () => {
   });
 
   test("64 changes that wait for their turn hold up no status, and one more is refused with why", async () => {
-    let go: (value: ChangeResult) => void = () => undefined;
-    const turn = new Promise<ChangeResult>((resolve) => {
+    let go: (value: AnsweredChange) => void = () => undefined;
+    const turn = new Promise<AnsweredChange>((resolve) => {
       go = resolve;
     });
     onChange = () => turn;
