@@ -187,9 +187,13 @@ class Compiler {
 
   /** Within the file the parser has seen to it; a mapping added at run time may meet one of the file. */
   #refuseSameNames(): void {
-    if (this.#input.runtime.length === 0) return;
+    const { file, runtime } = this.#input;
+    if (runtime.length === 0) return;
     const known = new Map<string, Mapping>();
-    for (const mapping of this.#mappings) {
+    for (const [key, index] of toLazy(file.mappings).indexesOf(new Set(runtime.map(mappingKey)))) {
+      known.set(key, this.#mapping(index));
+    }
+    for (const mapping of runtime) {
       const key = mappingKey(mapping);
       const other = known.get(key);
       if (other !== undefined) {

@@ -8,6 +8,7 @@ import {
   type Rules,
   type RuleSet,
 } from "../model/mapping.js";
+import { toLazy } from "../model/mappings.js";
 import type { Piece } from "../model/revision.js";
 import type { StepTime } from "../progress.js";
 
@@ -179,10 +180,12 @@ function notRemovable(rules: Rules, name: string): IlmError {
 /** Counters and `remove` go by (name, protocol), so two mappings must not share them. */
 function refuseTwice(rules: Rules): void {
   if (rules.runtime.length === 0) return;
-  const seen = new Map(rules.file.mappings.map((mapping) => [mappingKey(mapping), mapping]));
+  const keys = new Set(rules.runtime.map(mappingKey));
+  const { mappings } = rules.file;
+  const seen = toLazy(mappings).indexesOf(keys);
   const problems: Problem[] = [];
   for (const mapping of rules.runtime) {
-    const other = seen.get(mappingKey(mapping));
+    const other = mappings.at(seen.get(mappingKey(mapping)) ?? Infinity);
     if (other === undefined) continue;
     const { file, line } = other.origin;
     problems.push({

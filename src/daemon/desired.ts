@@ -8,7 +8,7 @@ import type { Loaded } from "../config/load.js";
 import type { ReadResult } from "../config/read.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import { toColumns } from "../model/mapping-columns.js";
-import { joinMappings, type Mappings } from "../model/mappings.js";
+import { joinMappings, toLazy, type Mappings } from "../model/mappings.js";
 import type { Revision } from "../model/revision.js";
 import { beginStep } from "../progress.js";
 import { buildDigest } from "../version.js";
@@ -171,7 +171,10 @@ async function readArguments(texts: readonly string[], ruleSet: RuleSet): Promis
 }
 
 function refuseSameName(fromFile: Mappings, given: readonly Mapping[]): void {
-  const seen = new Map(given.length === 0 ? [] : fromFile.map((one) => [mappingKey(one), one]));
+  const seen = new Map<string, Mapping | undefined>();
+  for (const [key, index] of toLazy(fromFile).indexesOf(new Set(given.map(mappingKey)))) {
+    seen.set(key, fromFile.at(index));
+  }
   const problems: Problem[] = [];
   for (const mapping of given) {
     const other = seen.get(mappingKey(mapping));

@@ -180,7 +180,7 @@ function layRuntime(
   layers: Layers,
 ): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
-  const names = new Set(whole.mappings.map(mappingKey));
+  const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
   const above: Above = { added: [], removed: [], runtime };
   if (meetsFile(above, runtime, (key) => names.has(key))) return null;
   // Of a file of so many each generation that is not laid over another has new tables.

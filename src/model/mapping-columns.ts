@@ -206,6 +206,28 @@ export class MappingColumns extends LazyMappings {
     return low;
   }
 
+  /** By the length of a name and its last byte; of derived names by the ports in them. */
+  protected override named(keys: ReadonlySet<string>): (index: number) => boolean {
+    const endings = new Set<number>();
+    const ports = new Set<number>();
+    let anyPorts = false;
+    for (const key of keys) {
+      const name = key.slice(key.indexOf(" ") + 1);
+      const bytes = encoder.encode(name);
+      endings.add(bytes.length * 256 + (bytes.at(-1) ?? 0));
+      const range = /^[a-z]+:(\d+)(?:-(\d+))?(?:@|$)/.exec(name);
+      if (range !== null) ports.add(Number(range[1]) * 65_536 + Number(range[2] ?? range[1]));
+      else anyPorts ||= name.includes(":");
+    }
+    const [traits, range] = [this.column("traits"), this.column("ports")];
+    const [ends, names] = [this.column("nameEnd"), this.column("names")];
+    return (index) => {
+      if (((traits[index] ?? 0) & DERIVED) !== 0) return anyPorts || ports.has(range[index] ?? 0);
+      const [start, end] = [index === 0 ? 0 : (ends[index - 1] ?? 0), ends[index] ?? 0];
+      return endings.has((end - start) * 256 + (end > start ? (names[end - 1] ?? 0) : 0));
+    };
+  }
+
   override existingAt(index: number): Existing {
     return existings[((this.column("traits")[index] ?? 0) >> 1) & 3] ?? "exact";
   }

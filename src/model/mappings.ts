@@ -10,6 +10,7 @@ import {
   type RuleSet,
   type Rules,
   isConditional,
+  mappingKey,
 } from "./mapping.js";
 
 /**
@@ -68,6 +69,23 @@ export abstract class LazyMappings implements Mappings {
   isConditionalAt(index: number): boolean {
     const mapping = this.at(index);
     return mapping !== undefined && isConditional(mapping);
+  }
+
+  /** Of the mappings with these keys, as mappingKey has them, those that there are: key -> index. */
+  indexesOf(keys: ReadonlySet<string>): Map<string, number> {
+    const found = new Map<string, number>();
+    const mayBe = this.named(keys);
+    for (let index = 0; keys.size > found.size && index < this.length; index++) {
+      if (mayBe !== null && !mayBe(index)) continue;
+      const key = mappingKey({ name: this.nameAt(index), protocol: this.protocolAt(index) });
+      if (keys.has(key)) found.set(key, index);
+    }
+    return found;
+  }
+
+  /** Says of an index whether its key may be one of these, without the name. Null: only the names tell. */
+  protected named(keys: ReadonlySet<string>): ((index: number) => boolean) | null {
+    return keys.size === 0 ? () => false : null;
   }
 
   /** The address (host byte order) when `on` is one whole IPv4 address and there are no conditions; else -1, or when nobody looked. */

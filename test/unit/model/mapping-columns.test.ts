@@ -8,8 +8,8 @@ import {
   columnNames,
   toColumns,
 } from "../../../src/model/mapping-columns.js";
-import { allMappings, joinMappings } from "../../../src/model/mappings.js";
-import type { Mapping } from "../../../src/model/mapping.js";
+import { allMappings, joinMappings, toLazy } from "../../../src/model/mappings.js";
+import { type Mapping, mappingKey } from "../../../src/model/mapping.js";
 import { address, anyMapping, mapping, prefix, ruleSet, rules } from "../daemon/fixtures.js";
 
 /** With everything that a mapping can have. */
@@ -55,6 +55,30 @@ describe("columns", () => {
       }
     },
   );
+
+  test("find the mappings that have some names, derived ones too", () => {
+    fc.assert(
+      fc.property(
+        anyList,
+        fc.array(fc.oneof(anyMapping, anyOfAll), { maxLength: 4 }),
+        (list, more) => {
+          const keys = new Set([...list.filter((_, i) => i % 2 === 0), ...more].map(mappingKey));
+          const expected = new Map<string, number>();
+          list.forEach((one, index) => {
+            const key = mappingKey(one);
+            if (keys.has(key) && !expected.has(key)) expected.set(key, index);
+          });
+          for (const lists of [toColumns(list), toLazy(list)]) {
+            const found = lists.indexesOf(keys);
+            expect([...found.keys()].toSorted()).toEqual([...expected.keys()].toSorted());
+            for (const [key, index] of found) expect(mappingKey(list[index]!)).toBe(key);
+          }
+          expect(toColumns(list).indexesOf(new Set()).size).toBe(0);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
 
   test("are the same again from their bytes, also from ones that begin at an odd place", () => {
     fc.assert(
