@@ -114,10 +114,12 @@ function readTarget(value: unknown): Target | null {
   if (typeof value !== "string") return null;
   const known = targets.get(value);
   if (known !== undefined) return known;
-  const parsed = parseDestination(value);
+  // A part of a text keeps all of it in memory, which may be hundreds of megabytes.
+  const own = Buffer.from(value, "utf16le").toString("utf16le");
+  const parsed = parseDestination(own);
   if (!parsed.ok) return null;
   if (targets.size >= TARGETS_KEPT) targets.clear();
-  targets.set(value, parsed.target);
+  targets.set(own, parsed.target);
   return parsed.target;
 }
 

@@ -366,8 +366,13 @@ class Once<Value> {
     const known = this.#indexes.get(key);
     if (known !== undefined) return known;
     this.#indexes.set(key, this.values.length);
-    return this.values.push(canonical(value)) - 1;
+    return this.values.push(copyOf(canonical(value))) - 1;
   }
+}
+
+/** Of a plain value: a text that is a part of another keeps that in memory, which may be the file. */
+function copyOf<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value)) as Value;
 }
 
 /** By number of a value in other lists: its number here. */

@@ -77,6 +77,27 @@ test(`when ${MANY} mappings were replaced by one, run gives back what they took`
   );
 });
 
+test("run keeps nothing of the text of a large file", async () => {
+  const { server } = network;
+  // Destinations, conditions and names are parts of it, and it is 120 MB, most of which says nothing.
+  const to = ["127.0.1.10:6000", "[fd5e:ed00:1:2:3:4:5:6]:6000"];
+  const lines = Array.from({ length: MANY }, (_, i) => {
+    const on =
+      i % 2 === 0
+        ? `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`
+        : `2001:db8:${1 + (i >> 16)}::${(i & 0xffff).toString(16)}`;
+    const from =
+      i % 1000 === 0 ? { from: i % 2 === 0 ? "198.51.100.0/24" : "2001:db8:ffff:1::/64" } : {};
+    return JSON.stringify({ name: `mapping-number-${i}`, on, port: 8000, to: to[i % 2], ...from });
+  });
+  const text = lines.map((line) => `${line}${" ".repeat(1200 - line.length)}\n`).join("");
+  const { process } = await server.startRun(["-f", server.file(text, "wide.ndjson")]);
+  expect(resident_mb(process.pid, "VmHWM")).toBeGreaterThan(FEW_RULES_MB);
+  await eventually("what is not needed is given back", () =>
+    resident_mb(process.pid) < FEW_RULES_MB ? true : null,
+  );
+});
+
 test(
   `after ${sizes.memoryChanges} changes run has the memory and the open files of the first ones`,
   { timeout: 3_600_000 },
