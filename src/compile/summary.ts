@@ -69,7 +69,3 @@ export function summaryOfNew(mappings: Listed): ChangeSummary {
   const none: NamedMappings = { count: 0, names: [] };
   return { added: { count: all.length, names }, removed: none, changed: none };
 }
-
-export function isNothing({ added, removed, changed }: ChangeSummary): boolean {
-  return added.count + removed.count + changed.count === 0;
-}
