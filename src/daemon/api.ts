@@ -95,6 +95,7 @@ export const changeRoutes: Readonly<
         given: list(text(65536, 1)),
         fileDigest: text(64, 64),
         pieces: list(piece),
+        name: nullable(text(65536, 1)),
         result: text(64, 64),
       })(value, path),
     }),

@@ -47,6 +47,8 @@ export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
 export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly kind: "revise";
   readonly pieces: readonly Piece[];
+  /** As in Revision. */
+  readonly name: string | null;
   /** What the digest is then: somebody else may have put the very same in force by now. */
   readonly result: string;
 }

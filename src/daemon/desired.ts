@@ -62,10 +62,8 @@ export async function loadDesired(
   const kept = surroundings === null ? null : ((await ask?.()) ?? null);
   beginStep("reading the files");
   if (path !== null && surroundings !== null && kept !== null) {
-    const source = resolve(path);
-    const around = digestOfSurroundings(surroundings, source, [path]);
-    const found = await loadLarge(path, options, kept, around);
-    if (found !== null) return { source, given, ...found };
+    const found = await loadLarge(path, options, kept, digestOfSurroundings(surroundings));
+    if (found !== null) return { source: resolve(path), given, ...found };
   }
   const read = path === null ? noFile : await readFrom(path, options);
   const source = path === null || !read.again ? null : resolve(path);
@@ -74,9 +72,9 @@ export async function loadDesired(
     const { file, warnings } = await understandAll(path === null ? null : read, source, given);
     return { ...again, file, warnings, revision: null, text: null };
   }
-  const around = digestOfSurroundings(surroundings, source, read.names);
-  const digests = read.files.map(({ name, bytes }) => digestOfBytes(name, bytes));
-  const digest = digestOfText(around, digests);
+  const around = digestOfSurroundings(surroundings);
+  const digests = read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(name, bytes) }));
+  const digest = digestOfText(around, source, digests);
   const known = kept && readKnownText(kept.text, around);
   if (kept !== null && known?.digest === digest) {
     const warnings = await warningsOfKnown(known, read.names);
@@ -113,7 +111,7 @@ async function loadLarge(
   const isKnown = blockDigests(known);
   const large = await digestLargeFile(path, options, (digest) => isKnown.has(digest));
   if (large === null) return null;
-  const digest = digestOfText(around, [large]);
+  const digest = digestOfText(around, resolve(path), [{ name: path, ...large }]);
   if (digest === known.digest) {
     const warnings = await warningsOfKnown(known, [path]);
     return warnings && { file: kept.file, warnings, revision: null, text: null };

@@ -35,7 +35,7 @@ export interface KnownBlocks {
   readonly lines: string;
 }
 
-/** What rules and their warnings depend on beside the files' bytes and the host's addresses. */
+/** What text means depends on this too, and its warnings on the host's addresses. */
 export interface Surroundings {
   /** Mappings given beside the files. */
   readonly given: readonly string[];
@@ -45,23 +45,26 @@ export interface Surroundings {
   readonly ephemeral: EphemeralPorts | undefined;
 }
 
-/** SHA-256 in hexadecimal. `source`: the path by which the files are read again; `names`: of the files, as given. */
-export function digestOfSurroundings(
-  { given, build, ephemeral }: Surroundings,
-  source: string | null,
-  names: readonly string[],
-): string {
-  const named = names.map((name) => resolve(name));
-  const text = JSON.stringify({ build, source, given, ephemeral, named });
+export interface DigestedFile extends InputDigest {
+  /** As given. */
+  readonly name: string;
+}
+
+/** SHA-256 in hexadecimal. */
+export function digestOfSurroundings({ given, build, ephemeral }: Surroundings): string {
+  const text = JSON.stringify({ build, given, ephemeral });
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** SHA-256 in hexadecimal. `files`: in the order of their names. */
-export function digestOfText(surroundings: string, files: readonly InputDigest[]): string {
-  const read = files.map(({ length, digest }) => [length, digest]);
-  return createHash("sha256")
-    .update(JSON.stringify([surroundings, read]))
-    .digest("hex");
+/** SHA-256 in hexadecimal. `source`: the path by which the files are read again. */
+export function digestOfText(
+  surroundings: string,
+  source: string | null,
+  files: readonly DigestedFile[],
+): string {
+  const read = files.map(({ name, length, digest }) => [resolve(name), length, digest]);
+  const text = JSON.stringify([surroundings, source, read]);
+  return createHash("sha256").update(text).digest("hex");
 }
 
 export function formatKnownText(known: KnownText): string {

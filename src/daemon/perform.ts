@@ -96,7 +96,8 @@ function inShort(
   const result = before === file ? fileDigest : dataPlane.digestOf(source, file);
   if (result === fileDigest) return { kind: "reapply", source, given, fileDigest };
   if (before !== revision?.of) return null;
-  return { kind: "revise", source, given, fileDigest, pieces: revision.pieces, result };
+  const { pieces, name } = revision;
+  return { kind: "revise", source, given, fileDigest, pieces, name, result };
 }
 
 function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {

@@ -228,11 +228,11 @@ export class Reconciler {
     if (change.kind === "reapply" || isThere) {
       return { change: { kind: "apply", source, given, file }, revision: null };
     }
-    const { pieces } = change;
+    const { pieces, name } = change;
     const before = toColumns(file.mappings);
-    const revision = { of: file, pieces };
+    const revision = { of: file, pieces, name };
     const revised = areSound(pieces, before.length)
-      ? { ...file, mappings: revise(before, pieces) }
+      ? { ...file, mappings: revise(before, revision) }
       : null;
     if (revised === null || dataPlane.keptText()?.fits?.(revised, revision) !== true) {
       throw new IlmError("NOT_FOUND", "these pieces cannot be laid over the rules in force", {

@@ -27,7 +27,8 @@ export interface Revised {
 
 /**
  * What the text says, from the text in force and what differs. Null: the whole has to be read, as that finds what is wrong, or doubtful,
- * or as this would be no less work. `name`: of the file.
+ * or as this would be no less work. `name`: of the file, which may
+ * be another one.
  */
 export async function reviseFrom(
   { file: before, fits }: KeptText,
@@ -40,7 +41,6 @@ export async function reviseFrom(
     known.blocks !== null &&
     known.warnings.length === 0 &&
     known.names.length === 1 &&
-    known.names[0] === name &&
     before.services.every(({ originate }) => originate !== true);
   if (!isSimple || fits === null || known.blocks === null || blocks.length === 0) return null;
   beginStep("comparing with the text in force");
@@ -67,16 +67,16 @@ export async function reviseFrom(
   const destinations = [...new Set([...known.destinations, ...host.destinations])];
   const absent = await findAbsent(destinations);
   if (host.warnings.length > 0 || absent.size > 0) return null;
-  const revised = revise(mappings, pieces);
+  const revision = { of: before, pieces, name };
+  const revised = revise(mappings, revision);
   const file = { ...before, mappings: revised };
-  const revision = { of: before, pieces };
   if (!fits(file, revision)) return null;
   return {
     file,
     revision,
     known: {
       surroundings: known.surroundings,
-      names: known.names,
+      names: [name],
       warnings: [],
       destinations,
       absent: [],

@@ -110,7 +110,7 @@ function revise(
   hasName: (key: string) => boolean,
 ): ReturnType<typeof overlaidBy> {
   const { file } = description.rules;
-  if (revision.of !== file || rules.source !== description.rules.source) return null;
+  if (revision.of !== file) return null;
   const { services, engine, mptcp } = rules.file;
   if (services !== file.services || engine !== file.engine || mptcp !== file.mptcp) return null;
   const found = overlaidBy(description, revision, hasName);

@@ -452,8 +452,8 @@ export class MappingColumnsBuilder {
     this.#column.push(origin.column);
   }
 
-  /** Some of other columns, one after the other, as if each had been pushed. */
-  append(from: MappingColumns, { first, count, lines }: Kept): void {
+  /** Some of other columns, one after the other, as if each had been pushed. `file`: where they are written; null: where they were. */
+  append(from: MappingColumns, { first, count, lines }: Kept, file: string | null): void {
     const end = first + count;
     const { lists } = from;
     let renumbered = this.#renumbered.get(lists);
@@ -501,7 +501,7 @@ export class MappingColumnsBuilder {
     const written = from.column("file");
     for (let i = first; i < end; i++) {
       const value = written[i] ?? 0;
-      this.#file.push((files[value] ??= this.#putFile(lists.files[value] ?? "")));
+      this.#file.push((files[value] ??= this.#putFile(file ?? lists.files[value] ?? "")));
     }
     const line = from.column("line");
     for (let i = first; i < end; i++) this.#line.push((line[i] ?? 0) + lines);

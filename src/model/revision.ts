@@ -9,6 +9,8 @@ export interface Revision {
   /** The file's part before, the very object. */
   readonly of: RuleSet;
   readonly pieces: readonly Piece[];
+  /** The file in which all of them are written now; null: they are where they were. */
+  readonly name: string | null;
 }
 
 export function isKept(piece: Piece): piece is Kept {
@@ -16,11 +18,14 @@ export function isKept(piece: Piece): piece is Kept {
 }
 
 /** The mappings that the revision leads to: the same as if the file had been read. */
-export function revise(before: MappingColumns, pieces: readonly Piece[]): MappingColumns {
+export function revise(
+  before: MappingColumns,
+  { pieces, name }: Pick<Revision, "pieces" | "name">,
+): MappingColumns {
   const builder = new MappingColumnsBuilder();
   builder.reserve(before.length);
   for (const piece of pieces) {
-    if (isKept(piece)) builder.append(before, piece);
+    if (isKept(piece)) builder.append(before, piece, name);
     else for (const mapping of piece) builder.push(mapping);
   }
   return builder.finish();

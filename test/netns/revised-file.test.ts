@@ -164,6 +164,18 @@ describe("a change of the file", () => {
     expect(await who(second)).toBe("blog");
   });
 
+  test("is one also when another file has the lines", async () => {
+    edit((all) => {
+      all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
+    });
+    write("another.ndjson");
+    expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
+    expect(await who(first)).toBe("blog");
+    expect((await network.server.ilmDone(["status"])).stdout).toContain("another.ndjson");
+    const tie = await network.server.ilm(["add", `tcp:80@${second}=127.0.1.11:8080`]);
+    expect(tie.stderr).toContain("another.ndjson:17923:1");
+  });
+
   test("keeps the counters of what stays or leads elsewhere, and begins anew with what comes again", async () => {
     await who(first);
     await who(second);

@@ -60,8 +60,8 @@ function answer(request: Request): unknown {
     const { rules = emptyRules } = dataPlane.inForce() ?? {};
     const before = toColumns(rules.file.mappings);
     const pieces = piecesOf([...before], request.revise);
-    const file = { ...rules.file, mappings: revise(before, pieces) };
-    const revision = { of: rules.file, pieces };
+    const revision = { of: rules.file, pieces, name: null };
+    const file = { ...rules.file, mappings: revise(before, revision) };
     return dataPlane.apply({ ...rules, file }, { revision }) satisfies Applied;
   }
   if ("unload" in request) return { unloaded: dataPlane.unload() };

@@ -48,6 +48,7 @@ const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
         fc.array(anyMapping, { minLength: 1, maxLength: 3 }),
       ),
     ),
+    name: fc.option(fc.string({ minLength: 1 })),
     result: fc.string({ minLength: 64, maxLength: 64 }),
   }),
   fc.constant({ kind: "unload" as const }),

@@ -1,7 +1,7 @@
 // Goal: text is known again only when everything that its meaning depends on is the same.
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { digestOfBytes, type InputDigest } from "../../../src/config/input.js";
+import { digestOfBytes } from "../../../src/config/input.js";
 import {
   digestOfSurroundings,
   digestOfText,
@@ -10,6 +10,7 @@ import {
   readKnownText,
   unpackBlocks,
   warningsOfKnown,
+  type DigestedFile,
   type KnownText,
   type Surroundings,
 } from "../../../src/daemon/known-text.js";
@@ -18,17 +19,13 @@ import { address } from "./fixtures.js";
 
 const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
 
-interface NamedDigest extends InputDigest {
-  readonly name: string;
-}
-
-function files(...all: readonly (readonly [name: string, text: string])[]): NamedDigest[] {
+function files(...all: readonly (readonly [name: string, text: string])[]): DigestedFile[] {
   return all.map(([name, text]) => ({ name, ...digestOfBytes(name, Buffer.from(text)) }));
 }
 
 interface Text extends Surroundings {
   readonly source: string | null;
-  readonly files: readonly NamedDigest[];
+  readonly files: readonly DigestedFile[];
 }
 
 const usual: Text = {
@@ -40,8 +37,7 @@ const usual: Text = {
 };
 
 function digestOf({ source, files: read, ...surroundings }: Text): string {
-  const names = read.map(({ name }) => name);
-  return digestOfText(digestOfSurroundings(surroundings, source, names), read);
+  return digestOfText(digestOfSurroundings(surroundings), source, read);
 }
 
 const problem: Problem = {

@@ -249,6 +249,7 @@ describe("changes", () => {
       given: [],
       fileDigest: fileDigest ?? "",
       pieces,
+      name: null,
       result: "1".repeat(64),
     } as const;
     const refusal = { code: "NOT_FOUND" };

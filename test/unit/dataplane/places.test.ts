@@ -32,7 +32,7 @@ function listAfter(before: readonly Mapping[], pieces: readonly Piece[]): Mappin
 
 function revised(placed: Placed, pieces: readonly Piece[]): Placed {
   const { file } = placed.rules;
-  const found = overlaidBy(placed, { of: file, pieces }, never);
+  const found = overlaidBy(placed, { of: file, pieces, name: null }, never);
   if (found === null) throw new Error("it cannot be laid over");
   const mappings = listAfter([...file.mappings], pieces);
   const { runs, removed } = found;
@@ -110,7 +110,7 @@ describe("a revision is not laid over", () => {
   const file = [mapping("a"), mapping("b"), mapping("c")];
   const kept: Piece = { first: 0, count: 3, lines: 0 };
   const lay = (placed: Placed, pieces: readonly Piece[], hasName = never): unknown =>
-    overlaidBy(placed, { of: placed.rules.file, pieces }, hasName);
+    overlaidBy(placed, { of: placed.rules.file, pieces, name: null }, hasName);
 
   test("when a name is there twice, or may be in the tables", () => {
     expect(lay(placedAt(file), [kept, [mapping("d"), mapping("d")]])).toBeNull();

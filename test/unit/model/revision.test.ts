@@ -25,10 +25,13 @@ test("pieces of columns and new mappings make the columns that all of them would
       const pieces: Piece[] = [];
       const wanted = [];
       const stays = new Set<number>();
+      /** Of each mapping after: it was there before. */
+      const keeps: boolean[] = [];
       for (const one of drawn) {
         if (!("skip" in one)) {
           pieces.push(one);
           wanted.push(...one);
+          keeps.push(...one.map(() => false));
           continue;
         }
         const first = Math.min(next + one.skip, list.length);
@@ -39,13 +42,20 @@ test("pieces of columns and new mappings make the columns that all of them would
           const { origin, ...rest } = before.at(i)!;
           wanted.push({ ...rest, origin: { ...origin, line: origin.line + one.lines } });
           stays.add(i);
+          keeps.push(true);
         }
       }
-      const made = revise(before, pieces);
+      const made = revise(before, { pieces, name: null });
       const whole = toColumns(wanted);
       expect([...made]).toEqual(wanted);
       expect(made.lists).toEqual(whole.lists);
       for (const name of columnNames) expect(made.bytesOf(name)).toEqual(whole.bytesOf(name));
+      const moved = revise(before, { pieces, name: "elsewhere" });
+      const elsewhere = [...made].map((one, i) => ({
+        ...one,
+        origin: { ...one.origin, file: keeps[i] === true ? "elsewhere" : one.origin.file },
+      }));
+      expect([...moved]).toEqual(elsewhere);
       expect(removedBy(pieces, list.length)).toEqual(
         list.flatMap((_, i) => (stays.has(i) ? [] : [i])),
       );
