@@ -8,12 +8,19 @@ import { buildPart, buildRuleSet } from "./rules.js";
 
 const BYTE_ORDER_MARK = Buffer.from("\uFEFF");
 
+/** Where lines are. */
+export interface Whole {
+  /** What all files say together. */
+  readonly rules: RuleSet;
+  /** There is no other file. */
+  readonly isOnly: boolean;
+}
+
 /**
- * The mappings that lines of NDJSON say in a file with the services and settings of `whole`. Null: something is wrong with them or
- * doubtful, or they need a closer look, or the file has other services or settings now; who reads the file finds out which.
- * `firstLine`: the number of the first.
+ * The mappings that lines of NDJSON say in a file. Null: something is wrong with them or doubtful, or they need a closer look, or the
+ * file may have other services or settings now; who reads the file finds out which. `firstLine`: the number of the first.
  */
-export function readPart(file: File, firstLine: number, whole: RuleSet): Mappings | null {
+export function readPart(file: File, firstLine: number, whole: Whole): Mappings | null {
   const decoded = decodeFile(file);
   // A byte order mark is one at the beginning of a file only, and the decoder takes it away.
   const hasMark = file.bytes.subarray(0, 3).equals(BYTE_ORDER_MARK);
@@ -24,11 +31,17 @@ export function readPart(file: File, firstLine: number, whole: RuleSet): Mapping
   const problems = new Problems();
   try {
     if (firstLine > 1) {
-      const mappings = buildPart(document, whole.services, problems);
+      const mappings = buildPart(document, whole.rules.services, problems);
       return problems.isEmpty ? mappings : null;
     }
-    const { mappings, ...others } = buildRuleSet([document], true, problems);
-    return problems.isEmpty && saysSame(others, whole) ? mappings : null;
+    const {
+      services,
+      engine = "auto",
+      mptcp = "on",
+    } = buildRuleSet([{ ...document, mappings: [] }], true, problems);
+    if (!isSameHead({ services, engine, mptcp }, file.name, whole)) return null;
+    const mappings = buildPart(document, whole.rules.services, problems);
+    return problems.isEmpty ? mappings : null;
   } catch (error) {
     if (error instanceof Unusual) return null;
     throw error;
@@ -37,8 +50,12 @@ export function readPart(file: File, firstLine: number, whole: RuleSet): Mapping
 
 type Head = Omit<RuleSet, "mappings">;
 
-function saysSame(head: Head, whole: RuleSet): boolean {
-  const text = ({ engine = "auto", mptcp = "on", services }: Head): string =>
-    JSON.stringify([engine, mptcp, services]);
-  return text(head) === text(whole);
+/** Can the file have had no other head before? */
+function isSameHead(head: Head, name: string, { rules, isOnly }: Whole): boolean {
+  const { engine = "auto", mptcp = "on", services } = rules;
+  // Of a setting that is not what it is without a word, it is not known which of the files said it.
+  if (!isOnly && (engine !== "auto" || mptcp !== "on")) return false;
+  const own = isOnly ? services : services.filter(({ origin }) => origin.file === name);
+  const text = (one: Head): string => JSON.stringify([one.engine, one.mptcp, one.services]);
+  return text(head) === text({ engine, mptcp, services: own });
 }

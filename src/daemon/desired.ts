@@ -19,6 +19,8 @@ import {
   formatKnownText,
   readKnownText,
   warningsOfKnown,
+  type DigestedFile,
+  type KnownText,
 } from "./known-text.js";
 import { blockDigests, knownBlocks, reviseFrom } from "./revised-text.js";
 
@@ -82,6 +84,8 @@ export async function loadDesired(
       return { ...again, file: kept.file, warnings, revision: null, text: null };
     }
   }
+  const revised = kept && known && (await loadRevised(kept, known, digests, digest));
+  if (revised !== null) return { ...again, ...revised };
   const understood = await understandAll(path === null ? null : read, source, given);
   const { file, host, warnings } = understood;
   const blocks = knownBlocks(digests, given, file);
@@ -116,7 +120,17 @@ async function loadLarge(
     const warnings = await warningsOfKnown(known, [path]);
     return warnings && { file: kept.file, warnings, revision: null, text: null };
   }
-  const revised = await reviseFrom(kept, known, path, large);
+  return loadRevised(kept, known, [{ name: path, ...large }], digest);
+}
+
+/** Of files that are mostly those in force. Null as there. `digest`: of their text. */
+async function loadRevised(
+  kept: KeptText,
+  known: KnownText,
+  files: readonly DigestedFile[],
+  digest: string,
+): Promise<Omit<Desired, "source" | "given"> | null> {
+  const revised = await reviseFrom(kept, known, files);
   if (revised === null) return null;
   const { file, revision } = revised;
   const text = formatKnownText({ ...revised.known, digest });

@@ -24,15 +24,22 @@ export interface KnownText {
   /** As in HostWarnings, when `warnings` were found. */
   readonly destinations: readonly Address[];
   readonly absent: readonly Address[];
-  /** Of a single large file of lines; null: of others. */
+  /** Where a large file of lines is among the files, and nothing is given beside them; else null. */
   readonly blocks: KnownBlocks | null;
 }
 
 export interface KnownBlocks {
-  /** As packBlocks gives them. */
-  readonly packed: string;
+  /** In the order of their names. */
+  readonly files: readonly KnownFile[];
   /** As digestOfLines gives it: what is in force may have been read from another text, which means the same. */
   readonly lines: string;
+}
+
+export interface KnownFile {
+  /** As in InputDigest. */
+  readonly digest: string;
+  /** As packBlocks gives them; null: it is not a large file of lines. */
+  readonly blocks: string | null;
 }
 
 /** What text means depends on this too, and its warnings on the host's addresses. */

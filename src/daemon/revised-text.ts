@@ -11,7 +11,9 @@ import { beginStep } from "../progress.js";
 import { warnOfHost } from "./host-warnings.js";
 import {
   type Block,
+  type DigestedFile,
   type KnownBlocks,
+  type KnownFile,
   type KnownText,
   digestOfLines,
   packBlocks,
@@ -27,47 +29,50 @@ export interface Revised {
 
 /**
  * What the text says, from the text in force and what differs. Null: the whole has to be read, as that finds what is wrong, or doubtful,
- * or as this would be no less work. `name`: of the file, which may
- * be another one.
+ * or as this would be no less work. `files`: all of them; a single one may have another name than before.
  */
 export async function reviseFrom(
   { file: before, fits }: KeptText,
   known: KnownText,
-  name: string,
-  { blocks }: InputDigest,
+  files: readonly DigestedFile[],
 ): Promise<Revised | null> {
+  const isOnly = files.length === 1;
   // A service whose datagrams leave from elsewhere depends on all mappings that lead to it.
   const isSimple =
-    known.blocks !== null &&
     known.warnings.length === 0 &&
-    known.names.length === 1 &&
+    known.names.length === files.length &&
+    (isOnly || files.every(({ name }, index) => name === known.names[index])) &&
     before.services.every(({ originate }) => originate !== true);
-  if (!isSimple || fits === null || known.blocks === null || blocks.length === 0) return null;
+  if (!isSimple || fits === null || known.blocks === null) return null;
   beginStep("comparing with the text in force");
   const mappings = toColumns(before.mappings);
   if (digestOfLines(mappings) !== known.blocks.lines) return null;
-  const gaps = findGaps(unpackBlocks(known.blocks.packed), blocks);
-  if (gaps === null) return null;
   const { readPart } = await import("../config/part.js");
   const pieces: Piece[] = [];
-  const lineOf = mappings.column("line");
-  let next = 0;
-  for (const { first, end, now, bytes } of gaps.list) {
-    const from = firstFrom(lineOf, first);
-    const to = firstFrom(lineOf, end);
-    push(pieces, { first: next, count: from - next, lines: now - first });
-    const part = bytes.length === 0 ? null : readPart({ name, bytes }, now, before);
-    if (bytes.length > 0 && part === null) return null;
-    for (const piece of match(mappings, from, to, part ?? [])) push(pieces, piece);
-    next = to;
+  const all: KnownFile[] = [];
+  for (const [index, file] of files.entries()) {
+    const range = rangeOf(mappings, known.names[index] ?? "");
+    const was = known.blocks.files[index];
+    if (was === undefined) return null;
+    if (was.digest === file.digest) {
+      push(pieces, { ...range, lines: 0 });
+      all.push(was);
+      continue;
+    }
+    if (was.blocks === null || file.blocks.length === 0) return null;
+    const gaps = findGaps(unpackBlocks(was.blocks), file.blocks);
+    const read = (bytes: Buffer, firstLine: number): Iterable<Mapping> | null =>
+      readPart({ name: file.name, bytes }, firstLine, { rules: before, isOnly });
+    if (gaps === null || !fillGaps(mappings, range, gaps, read, pieces)) return null;
+    all.push({ digest: file.digest, blocks: packBlocks(gaps.blocks) });
   }
-  push(pieces, { first: next, count: mappings.length - next, lines: gaps.shift });
   const added = addedBy(pieces);
   const host = await warnOfHost(added, before.services);
   const destinations = [...new Set([...known.destinations, ...host.destinations])];
   const absent = await findAbsent(destinations);
   if (host.warnings.length > 0 || absent.size > 0) return null;
-  const revision = { of: before, pieces, name };
+  const [only] = files;
+  const revision = { of: before, pieces, name: isOnly ? (only?.name ?? null) : null };
   const revised = revise(mappings, revision);
   const file = { ...before, mappings: revised };
   if (!fits(file, revision)) return null;
@@ -76,34 +81,77 @@ export async function reviseFrom(
     revision,
     known: {
       surroundings: known.surroundings,
-      names: [name],
+      names: files.map(({ name }) => name),
       warnings: [],
       destinations,
       absent: [],
-      blocks: { packed: packBlocks(gaps.blocks), lines: digestOfLines(revised) },
+      blocks: { files: all, lines: digestOfLines(revised) },
     },
   };
 }
 
 /** The digests of the blocks that are known. */
 export function blockDigests({ blocks }: KnownText): ReadonlySet<string> {
-  return new Set(blocks === null ? [] : unpackBlocks(blocks.packed).map(({ digest }) => digest));
+  const packed = blocks?.files.flatMap((file) => file.blocks ?? []) ?? [];
+  return new Set(packed.flatMap((one) => unpackBlocks(one).map(({ digest }) => digest)));
 }
 
-/** What is to be known of a text that was read whole, all of whose mappings are in `file`. Null: it is not such a file. */
+/** What is to be known of files that were read whole, all of whose mappings are in `file`. Null: none of them is a large one of lines. */
 export function knownBlocks(
   files: readonly InputDigest[],
   given: readonly string[],
   { mappings }: RuleSet,
 ): KnownBlocks | null {
-  const [only] = files;
-  if (files.length !== 1 || only === undefined || only.blocks.length === 0) return null;
-  if (given.length > 0) return null;
-  const blocks = only.blocks.map(({ digest, bytes }) => ({
-    digest,
-    lines: bytes === null ? 0 : countLines(bytes),
-  }));
-  return { packed: packBlocks(blocks), lines: digestOfLines(toColumns(mappings)) };
+  if (given.length > 0 || files.every(({ blocks }) => blocks.length === 0)) return null;
+  return {
+    files: files.map(({ digest, blocks }) => ({
+      digest,
+      blocks: blocks.length === 0 ? null : packBlocks(blocks.map(countBlock)),
+    })),
+    lines: digestOfLines(toColumns(mappings)),
+  };
+}
+
+function countBlock({ digest, bytes }: SeenBlock): Block {
+  return { digest, lines: bytes === null ? 0 : countLines(bytes) };
+}
+
+interface Range {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Those that are written in the file; all of a file are neighbours. */
+function rangeOf(mappings: MappingColumns, name: string): Range {
+  const number = mappings.lists.files.indexOf(name);
+  if (number < 0) return { first: 0, count: 0 };
+  const files = mappings.column("file");
+  const whole = { first: 0, count: mappings.length };
+  const first = firstFrom(files, number, whole);
+  return { first, count: firstFrom(files, number + 1, whole) - first };
+}
+
+/** The pieces of a file whose mappings are in the range. False: its lines need a closer look. `read`: what lines say, from a number on. */
+function fillGaps(
+  mappings: MappingColumns,
+  range: Range,
+  gaps: Gaps,
+  read: (bytes: Buffer, firstLine: number) => Iterable<Mapping> | null,
+  pieces: Piece[],
+): boolean {
+  const lineOf = mappings.column("line");
+  let next = range.first;
+  for (const { first, end, now, bytes } of gaps.list) {
+    const from = firstFrom(lineOf, first, range);
+    const to = firstFrom(lineOf, end, range);
+    push(pieces, { first: next, count: from - next, lines: now - first });
+    const part = bytes.length === 0 ? [] : read(bytes, now);
+    if (part === null) return false;
+    for (const piece of match(mappings, from, to, part)) push(pieces, piece);
+    next = to;
+  }
+  push(pieces, { first: next, count: range.first + range.count - next, lines: gaps.shift });
+  return true;
 }
 
 /** Lines of the text in force, from `first` on and before `end` (numbers from 1 on), in the place of which others are. */
@@ -145,7 +193,7 @@ function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps |
     fresh = [];
   };
   for (const { digest, bytes } of after) {
-    const place = bytes === null ? places.get(digest) : undefined;
+    const place = places.get(digest);
     if (place === undefined || place < next) {
       if (bytes === null) return null;
       fresh.push(bytes);
@@ -164,13 +212,13 @@ function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps |
   return { list, shift: line - lineOf(before.length), blocks };
 }
 
-/** The index of the first that is `line` or further down. */
-function firstFrom(lines: Uint32Array, line: number): number {
-  let low = 0;
-  let high = lines.length;
+/** The index of the first of the range that is `value` or more; they do not fall. */
+function firstFrom(values: Uint32Array, value: number, { first, count }: Range): number {
+  let low = first;
+  let high = first + count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((lines[middle] ?? 0) < line) low = middle + 1;
+    if ((values[middle] ?? 0) < value) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,15 +1,16 @@
 /** A large file of lines that was changed: what differs is read and laid over what is in force, and nothing else tells that it was. */
-import { basename } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { manyMappings } from "../support/many.js";
 import { useNetwork } from "../support/network.js";
 import type { MappingRow } from "../support/shapes.js";
 
-const FILE = 20_000;
+const FILE = 11_000;
 const network = useNetwork();
 /** Addresses that the file names, and one that it does not; all are the server's. */
-const [first, second, fresh] = ["10.0.0.7", "10.0.70.1", "10.9.0.1"] as const;
-const names = { [first]: "m7", [second]: `m${70 * 256 + 1}` };
+const [first, second, fresh] = ["10.0.0.7", "10.0.30.1", "10.9.0.1"] as const;
+const names = { [first]: "m7", [second]: `m${30 * 256 + 1}` };
 /** The line of a mapping: the head is the first. */
 const lineOf = (index: number): number => index + 1;
 
@@ -104,7 +105,7 @@ describe("a change of the file", () => {
     expect([await who(first), await who(second)]).toEqual(["blog", "web"]);
     expect([await chosen(first), await chosen(second)]).toEqual(["m7", names[second]]);
     edit((all) => {
-      all.splice(lineOf(70 * 256 + 1), 1);
+      all.splice(lineOf(30 * 256 + 1), 1);
       all.splice(lineOf(3), 0, mapping("new", fresh));
     });
     expect(await apply()).toMatchObject({ changed: true, incremental: true, mappings: FILE });
@@ -118,13 +119,13 @@ describe("a change of the file", () => {
       null,
       "new",
     ]);
-    expect(await chosen("10.0.77.7")).toBe(`m${77 * 256 + 7}`);
+    expect(await chosen("10.0.33.7")).toBe(`m${33 * 256 + 7}`);
   });
 
   test("leaves what a reader of the whole file would leave, also where it says the same again", async () => {
     edit((all) => {
       all[lineOf(100)] = blog(all[lineOf(100)] ?? "");
-      all.splice(lineOf(15_000), 3, "", mapping("a", "10.9.1.1"), mapping("b", "10.9.1.2"));
+      all.splice(lineOf(9_000), 3, "", mapping("a", "10.9.1.1"), mapping("b", "10.9.1.2"));
       all.push(mapping("last", "10.9.1.3"));
     });
     expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
@@ -151,7 +152,7 @@ describe("a change of the file", () => {
     expect(await who(first)).toBe("blog");
     await network.server.ilmDone(["add", `tcp:80@${fresh}=127.0.1.10:8080`]);
     edit((all) => {
-      all[lineOf(70 * 256 + 1) + 2] = blog(all[lineOf(70 * 256 + 1) + 2] ?? "");
+      all[lineOf(30 * 256 + 1) + 2] = blog(all[lineOf(30 * 256 + 1) + 2] ?? "");
     });
     expect(await apply()).toMatchObject({ incremental: true, mappings: FILE + 1 });
     expect([await who(first), await who(second), await who(fresh)]).toEqual([
@@ -173,16 +174,16 @@ describe("a change of the file", () => {
     expect(await who(first)).toBe("blog");
     expect((await network.server.ilmDone(["status"])).stdout).toContain("another.ndjson");
     const tie = await network.server.ilm(["add", `tcp:80@${second}=127.0.1.11:8080`]);
-    expect(tie.stderr).toContain("another.ndjson:17923:1");
+    expect(tie.stderr).toContain("another.ndjson:7683:1");
   });
 
   test("keeps the counters of what stays or leads elsewhere, and begins anew with what comes again", async () => {
     await who(first);
     await who(second);
-    const taken = lines[lineOf(70 * 256 + 1)] ?? "";
+    const taken = lines[lineOf(30 * 256 + 1)] ?? "";
     edit((all) => {
       all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
-      all.splice(lineOf(70 * 256 + 1), 1);
+      all.splice(lineOf(30 * 256 + 1), 1);
     });
     expect(await apply()).toMatchObject({ incremental: true });
     await who(first);
@@ -212,9 +213,47 @@ describe("a change of the file", () => {
         await who(second);
         return monitor.stdout;
       })
-      .toMatch(/"new"[^]*"m17921"|"m17921"[^]*"new"/);
+      .toMatch(/"new"[^]*"m7681"|"m7681"[^]*"new"/);
     await monitor.stop();
   });
+});
+
+test("of a folder, the lines of its large files are laid over, and another file that changed makes it read whole", async () => {
+  const folder = join(network.server.folder, "rules.d");
+  mkdirSync(folder);
+  const put = (name: string, text: string): void => {
+    writeFileSync(join(folder, name), text);
+  };
+  const services = (address: string): string =>
+    `version: 1\nservices: { blog: { address: ${address} } }\nmappings: [{ name: early, port: 81, on: ${fresh}, to: "blog:8080" }]\n`;
+  put("10-services.yaml", services("127.0.1.11"));
+  put("20-many.ndjson", lines.join("\n"));
+  put("30-more.ndjson", `${mapping("more", fresh)}\n`);
+  path = folder;
+  expect(await apply()).toMatchObject({ changed: true, mappings: FILE + 2 });
+  lines[lineOf(7)] = `{"name":"m7","port":80,"on":"${first}","to":"blog:8080"}`;
+  lines.splice(lineOf(5), 1, "");
+  put("20-many.ndjson", lines.join("\n"));
+  const changed = await apply();
+  expect(changed).toMatchObject({ incremental: true, mappings: FILE + 1 });
+  expect(changed.timing?.map(({ step }) => step)).not.toContain("compiling");
+  expect([await who(first), await who(fresh)]).toEqual(["blog", "blog"]);
+  expect(await chosen("10.0.0.5")).toBeNull();
+  const tie = await network.server.ilm(["add", `tcp:80@${fresh}=127.0.1.11:8080`]);
+  expect(tie.stderr).toContain("30-more.ndjson:1:1");
+  // A small file: it is read whole, and so are the others.
+  put("30-more.ndjson", `${mapping("another", fresh)}\n`);
+  expect(await apply()).toMatchObject({ incremental: false, mappings: FILE + 1 });
+  expect(await chosen(fresh)).toBe("another");
+  put("10-services.yaml", services("127.0.1.10"));
+  expect(await apply()).toMatchObject({ incremental: false, mappings: FILE + 1 });
+  expect(await who(first)).toBe("web");
+  // In the beginning of a file there may be services.
+  lines[0] = '{"version":1,"services":{"third":{"address":"127.0.1.12"}}}';
+  put("20-many.ndjson", lines.join("\n"));
+  await apply();
+  const status = (await network.server.ilmDone(["status", "--json"])).json();
+  expect(status).toMatchObject({ services: 2 });
 });
 
 describe("what is wrong or doubtful is found against everything", () => {
@@ -226,8 +265,8 @@ describe("what is wrong or doubtful is found against everything", () => {
   }
 
   test("a name that is taken, with both lines", async () => {
-    edit((all) => all.splice(lineOf(10), 0, mapping("m19000", fresh)));
-    expect(await refused()).toMatch(/many\.ndjson:19003:9: .*m19000.*many\.ndjson:12:1/);
+    edit((all) => all.splice(lineOf(10), 0, mapping("m9000", fresh)));
+    expect(await refused()).toMatch(/many\.ndjson:9003:9: .*m9000.*many\.ndjson:12:1/);
   });
 
   test("a tie", async () => {
@@ -236,13 +275,13 @@ describe("what is wrong or doubtful is found against everything", () => {
   });
 
   test("a line that is not right", async () => {
-    edit((all) => all.splice(lineOf(12_000), 0, '{"port":80,"too":"127.0.1.10:8080"}'));
-    expect(await refused()).toMatch(/many\.ndjson:12002:/);
+    edit((all) => all.splice(lineOf(6_000), 0, '{"port":80,"too":"127.0.1.10:8080"}'));
+    expect(await refused()).toMatch(/many\.ndjson:6002:/);
   });
 
   test("a second head", async () => {
-    edit((all) => all.splice(lineOf(12_000), 0, '{"version":1}'));
-    expect(await refused()).toMatch(/many\.ndjson:12002:/);
+    edit((all) => all.splice(lineOf(6_000), 0, '{"version":1}'));
+    expect(await refused()).toMatch(/many\.ndjson:6002:/);
   });
 
   test("a mapping that can never match any more", async () => {
@@ -293,7 +332,7 @@ test("run takes a change from the file in the same way, and what a command hands
   });
   await expect.poll(async () => await who(first), { timeout: 30_000 }).toBe("blog");
   edit((all) => {
-    all[lineOf(70 * 256 + 1)] = blog(all[lineOf(70 * 256 + 1)] ?? "");
+    all[lineOf(30 * 256 + 1)] = blog(all[lineOf(30 * 256 + 1)] ?? "");
   });
   // Whoever comes first: run, which follows the file, or the command, which hands it what differs.
   expect(await apply()).toMatchObject({ mappings: FILE });

@@ -56,7 +56,9 @@ async function revised(after: readonly string[], fits = true): ReturnType<typeof
   const digests = blockDigests(known);
   const input = await digestLargeFile(file, {}, (digest) => digests.has(digest));
   if (input === null) throw new Error("the file is not large");
-  return reviseFrom({ file: before, text: "", fits: () => fits }, known, file, input);
+  return reviseFrom({ file: before, text: "", fits: () => fits }, known, [
+    { name: file, ...input },
+  ]);
 }
 
 async function expectSame(after: readonly string[]): Promise<number> {
