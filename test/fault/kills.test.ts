@@ -381,10 +381,15 @@ async function makeForeign(high: string): Promise<void> {
   const found = JSON.parse(await mounts.must(["bpftool", "-j", "map", "lookup", ...map])) as {
     readonly value: readonly string[];
   };
-  // `abi_version` of struct ilm_meta, after the cookie. Format 8 is what this one was without a header.
+  // `abi_version` of struct ilm_meta, after the cookie. Format 8 is what this one was without a header, and with counters of each CPU.
   const bytes = ["0x08", high, high, high];
   const value = found.value.map((byte, at) => bytes[at - 8] ?? byte);
   await mounts.must(["bpftool", "map", "update", ...map, "value", ...value]);
+  const programs = names.find((name) => name.startsWith("programs-"));
+  const counters = `${folder}/${programs}/counters`;
+  await mounts.must(["rm", counters]);
+  const shape = ["type", "percpu_array", "key", "4", "value", "32", "entries", "1024"];
+  await mounts.must(["bpftool", "map", "create", counters, ...shape, "name", "counters"]);
 }
 
 const verbs = {

@@ -208,11 +208,14 @@ describe("a change of the file", () => {
     expect(await apply()).toMatchObject({ incremental: true });
     const monitor = network.server.start(network.server.ilmCommand(["monitor", "--json"]));
     await expect
-      .poll(async () => {
-        await who(fresh);
-        await who(second);
-        return monitor.stdout;
-      })
+      .poll(
+        async () => {
+          await who(fresh);
+          await who(second);
+          return monitor.stdout;
+        },
+        { timeout: 60_000 },
+      )
       .toMatch(/"new"[^]*"m7681"|"m7681"[^]*"new"/);
     await monitor.stop();
   });
