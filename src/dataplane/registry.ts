@@ -243,6 +243,9 @@ const inheritedMaps = Object.keys(shapes) as InheritedMap[];
 /** What is in force before a registry is made, of the shape that this version's has. To be closed by who asks. */
 export type Heritage = (name: InheritedMap) => BpfMap | undefined;
 
+/** At the kernel's tables, for a listener that is counted and was not seen: the iterators may pass by one that moves meanwhile. */
+const LOOKS = 3;
+
 export class Registry {
   readonly #maps: Map<RegistryMap, BpfMap>;
   readonly #programs: Map<PinnedProgram, BpfProgram>;
@@ -681,18 +684,28 @@ export class Registry {
     const map = this.map("presence");
     const unseen = new Map<string, { key: Uint8Array; epoch: bigint }>();
     for (const [key, value] of map.snapshot()) {
-      const { sockets, connected, epoch } = decode(presenceLayout, value);
+      const { sockets, epoch } = decode(presenceLayout, value);
       if (sockets > 0) unseen.set(keyText(key), { key, epoch });
-      else if (connected === 0) map.delete(key);
     }
-    for (let look = 0; look < 2 && unseen.size > 0; look++) {
+    for (let look = 0; look < LOOKS && unseen.size > 0; look++) {
+      for (const [place, { key, epoch }] of unseen) {
+        // Who closed was counted off, or connected. A connected socket keeps the entry for those that come.
+        if (!this.#counts(key, epoch)) unseen.delete(place);
+      }
       for (const place of this.#places()) unseen.delete(place);
     }
     for (const { key, epoch } of unseen.values()) {
-      const value = map.lookup(key);
-      if (value !== undefined && decode(presenceLayout, value).epoch === epoch) map.delete(key);
+      if (this.#counts(key, epoch)) map.delete(key);
     }
     this.scan();
+  }
+
+  /** Is somebody counted at the place, by the very entry? */
+  #counts(place: Uint8Array, epoch: bigint): boolean {
+    const value = this.map("presence").lookup(place);
+    if (value === undefined) return false;
+    const presence = decode(presenceLayout, value);
+    return presence.sockets > 0 && presence.epoch === epoch;
   }
 
   /** Where somebody listens, by the kernel's tables, as keys of `presence`. */
