@@ -37,8 +37,9 @@ def main():
     failed = collections.Counter()
     gap = 0
     failing_since = None
-    print("dialling", flush=True)
-    while not select.select([sys.stdin], [], [], float(pause_ms) / 1000)[0]:
+
+    def dial_once():
+        nonlocal gap, failing_since
         begun = time.monotonic()
         failures = failed.total()
         try:
@@ -54,6 +55,13 @@ def main():
         elif failing_since is not None:
             gap = max(gap, begun - failing_since)
             failing_since = None
+
+    print("dialling", flush=True)
+    while not select.select([sys.stdin], [], [], float(pause_ms) / 1000)[0]:
+        dial_once()
+    # The last one may have begun long before it was asked to end, and waited for an answer: one more tells how it is now.
+    if failing_since is not None:
+        dial_once()
     if failing_since is not None:
         gap = max(gap, time.monotonic() - failing_since)
     summary = {"answered": answered, "failed": failed, "gap_ms": round(gap * 1000), "ended_failing": failing_since is not None}
