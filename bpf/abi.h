@@ -293,7 +293,7 @@ struct ilm_decision {
 	__u64 time_ns;		/* CLOCK_MONOTONIC */
 	__be32 local[4];
 	__be32 remote[4];
-	__u32 mapping;		/* its place among the generation's mappings; ILM_MAPPING_NONE: none */
+	__u32 mapping;		/* by its counter, from where the generation's begin; ILM_MAPPING_NONE: none */
 	__u32 generation;
 	__u32 interface;
 	__u16 local_port;	/* host byte order */
@@ -379,19 +379,18 @@ struct ilm_generation {
 	__u32 number;
 	__u32 prefixes;		/* where its part of `prefixes` begins */
 	__u32 prefix_slots;	/* of that, those that a hash gives */
-	__u32 moved_from;	/* counters from this number on are so many places behind that of their mapping among the generation's */
-	__u32 moved_by;
-	__u32 zero;
+	__u32 counters;		/* where its part of `counters` begins */
 };
-ILM_ASSERT_SIZE(struct ilm_generation, 536);
+ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
 #define ILM_OFF 2	/* no side of the tables */
+/* The state of earlier versions is read by this layout too (src/dataplane/earlier.ts): it does not grow. */
 struct ilm_sides {
 	__u32 current;		/* the side of the generation in force; with ILM_OFF: it decides nothing */
 	__u32 zero;
 	struct ilm_generation generations[ILM_SIDES];
 };
-ILM_ASSERT_SIZE(struct ilm_sides, 1080);
+ILM_ASSERT_SIZE(struct ilm_sides, 1064);
 
 /* registry/meta[0] */
 struct ilm_meta {

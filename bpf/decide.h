@@ -564,15 +564,13 @@ static __always_inline void lose_report(void)
 		__sync_fetch_and_add(&w->lost, 1);
 }
 
-/* The place among the generation's mappings of the one that decided. */
+/* Which mapping decided. */
 static __always_inline __u32 mapping_of(const struct lookup *l)
 {
-	const struct ilm_generation *g = generation_of(l);
-
 	/* Whoever has found a rule comes to a verdict. */
 	if (l->verdict == ILM_VERDICT_UNMANAGED)
 		return ILM_MAPPING_NONE;
-	return l->counter - (l->counter >= g->moved_from ? g->moved_by : 0);
+	return l->counter - generation_of(l)->counters;
 }
 
 /* Not inlined: the caller's hot path stays short. */

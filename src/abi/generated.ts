@@ -393,27 +393,24 @@ export interface Generation {
   number: number;
   prefixes: number;
   prefixSlots: number;
-  movedFrom: number;
-  movedBy: number;
+  counters: number;
 }
 
 export const generationLayout: Layout<Generation> = {
-  size: 536,
+  size: 528,
   read: (view, at) => ({
     ownedFilter: bytesAt(view, at, 512),
     number: view.getUint32(at + 512, true),
     prefixes: view.getUint32(at + 516, true),
     prefixSlots: view.getUint32(at + 520, true),
-    movedFrom: view.getUint32(at + 524, true),
-    movedBy: view.getUint32(at + 528, true),
+    counters: view.getUint32(at + 524, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 512, value.ownedFilter);
     view.setUint32(at + 512, value.number, true);
     view.setUint32(at + 516, value.prefixes, true);
     view.setUint32(at + 520, value.prefixSlots, true);
-    view.setUint32(at + 524, value.movedFrom, true);
-    view.setUint32(at + 528, value.movedBy, true);
+    view.setUint32(at + 524, value.counters, true);
   },
 };
 
@@ -860,14 +857,14 @@ export interface Sides {
 }
 
 export const sidesLayout: Layout<Sides> = {
-  size: 1080,
+  size: 1064,
   read: (view, at) => ({
     current: view.getUint32(at, true),
-    generations: bytesAt(view, at + 8, 1072),
+    generations: bytesAt(view, at + 8, 1056),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.current, true);
-    putBytes(view, at + 8, 1072, value.generations);
+    putBytes(view, at + 8, 1056, value.generations);
   },
 };
 

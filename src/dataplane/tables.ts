@@ -195,6 +195,12 @@ export function offsets({ mappings, rules, destinations }: Layers, side: Side): 
   };
 }
 
+/** The place of the mapping that counts there: the overlays of both sides have the places behind the file's. */
+export function placeOfCounter(layers: Layers | null, counter: number): number {
+  if (layers === null || counter < layers.mappings) return counter;
+  return layers.mappings + ((counter - layers.mappings) % overlayRoom.mappings);
+}
+
 export function fitsRoom({ compiled }: Overlay): boolean {
   return (
     compiled.mappings.length <= overlayRoom.mappings &&
@@ -540,8 +546,7 @@ export function fillTables(
     number,
     prefixes: place.prefixes,
     prefixSlots: slotsOf(prefixes.size),
-    movedFrom: place.counters,
-    movedBy: place.counters,
+    counters: place.counters,
   });
   const ports = portsOf(compiled, place.classes, written.blank());
   fill(map, "ports", (target) => {
@@ -674,12 +679,7 @@ export function fillOverlay(
     });
   }
   const there = written.take(side, generationOn(map("sides"), side));
-  describeSide(map("sides"), side, {
-    ...readSide(map("sides"), below.side),
-    number,
-    movedFrom: layers.mappings,
-    movedBy: offsets(layers, side).mappings - layers.mappings,
-  });
+  describeSide(map("sides"), side, { ...readSide(map("sides"), below.side), number });
   fill(map, "ports", (target) => {
     putPorts(target, side, values, there);
   });

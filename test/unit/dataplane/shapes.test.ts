@@ -4,6 +4,7 @@ import { ExistingCode, ILM_STEP } from "../../../src/abi/generated.js";
 import { compile } from "../../../src/compile/compile.js";
 import type { Compiled } from "../../../src/compile/tables.js";
 import { shapesOf } from "../../../src/dataplane/shapes.js";
+import { offsets, placeOfCounter } from "../../../src/dataplane/tables.js";
 import { OVERLAY_RULES, OverlayTargets, TableTargets } from "../../../src/dataplane/targets.js";
 import type { Address, Prefix } from "../../../src/model/address.js";
 import type { Mapping } from "../../../src/model/mapping.js";
@@ -149,5 +150,21 @@ describe("targets", () => {
       under.counter(2),
     ]);
     expect([targets.value(0), targets.counter(0)]).toStrictEqual([0, 0]);
+  });
+});
+
+describe("the place of the mapping that counts somewhere", () => {
+  const layers = { protocols: [], mappings: 20_000, rules: 3, destinations: 5 };
+
+  test("is where it counts, in tables without overlays", () => {
+    for (const counter of [0, 7, 30_000]) expect(placeOfCounter(null, counter)).toBe(counter);
+  });
+
+  test.each([0, 1] as const)("is behind the file's for those of the overlay of side %d", (side) => {
+    const { mappings: first } = offsets(layers, side);
+    for (const index of [0, 1, 1023]) {
+      expect(placeOfCounter(layers, first + index)).toBe(layers.mappings + index);
+    }
+    for (const counter of [0, 19_999]) expect(placeOfCounter(layers, counter)).toBe(counter);
   });
 });
