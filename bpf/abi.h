@@ -124,7 +124,8 @@ ILM_ASSERT_SIZE(struct ilm_port_line, 64);
 
 /*
  * What `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the first step of a chain:
- * the mappings there have conditions, and one whose condition is not met is passed over for the next best.
+ * the mappings there have conditions, and one whose condition is not met is passed over for the next best. Beside the number of a rule,
+ * which mappings share, is always that of the mapping's own counter.
  */
 #define ILM_STEP 0x80000000U
 #define ILM_STEPS_MAX 512	/* that one packet may take; compile refuses more */
@@ -142,13 +143,21 @@ struct ilm_prefix_key {
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
+/* What `overlay_exact` has. */
+struct ilm_exact_target {
+	__u32 rule;		/* 0: the mapping below is there no more */
+	__u32 counter;
+};
+ILM_ASSERT_SIZE(struct ilm_exact_target, 8);
+
 /* What `overlay_prefixes` has: a trie does not say how long the prefix is that it found. */
 struct ilm_prefix_target {
-	__u32 target;		/* of a rule; 0: nothing decides, as the mapping below is there no more, and no other */
+	__u32 rule;		/* 0: nothing decides, as the mapping below is there no more, and no other */
+	__u32 counter;
 	__u16 length;		/* 0 to 128, as in the key but without class and family */
 	__u16 matched;		/* ILM_MATCHED_*: what the rule is for, which may be less than this prefix */
 };
-ILM_ASSERT_SIZE(struct ilm_prefix_target, 8);
+ILM_ASSERT_SIZE(struct ilm_prefix_target, 12);
 
 /*
  * prefixes[]: a hash table that never changes, so each entry is in the slot of its hash (bpf/address.h, prefix_slot) or in one of
@@ -156,10 +165,12 @@ ILM_ASSERT_SIZE(struct ilm_prefix_target, 8);
  */
 struct ilm_prefix {
 	__u32 class_family;	/* class * 2, + 1 for IPv6; 0: the slot is empty */
-	__u32 length;		/* 1 to 128 (IPv4 /n is 96 + n) */
+	__u8 length;		/* 1 to 128 (IPv4 /n is 96 + n) */
+	__u8 around;		/* the length of the longest prefix that a mapping has here or around; 0: there is none */
+	__u16 zero;
 	__be32 address[4];
-	__u32 target;		/* of the longest prefix that a mapping has here or around: rule or step; 0: none */
-	__u32 around;		/* the length of that prefix; 0: there is none */
+	__u32 target;		/* of that prefix: rule or step; 0: none */
+	__u32 counter;		/* of the rule's mapping */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix, 32);
 #define ILM_PREFIX_SLOTS 16	/* that an entry may be in; `prefixes` has one less behind the last that a hash gives */
@@ -184,38 +195,42 @@ enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
 /* steps[]; 0 is the end of every chain: no rule. */
 struct ilm_step {
 	__u32 rule;		/* decides when there is no other condition, or it is met; without ILM_STEP */
+	__u32 counter;		/* of the rule's mapping */
 	__u32 next;		/* the step to take when not; without ILM_STEP; 0: none */
 	__u32 group;		/* not 0: go on with what `sources` has for the group and the packet's source, else with `next` */
 	__u32 interface;	/* not 0: index into `interfaces`, on which the packet has to come in */
 	__u8 matched;		/* enum ilm_matched */
 	__u8 zero[3];
 };
-ILM_ASSERT_SIZE(struct ilm_step, 20);
+ILM_ASSERT_SIZE(struct ilm_step, 24);
 
 /* classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6 packets; 0: none. */
 struct ilm_class {
 	__u32 rule4;
 	__u32 rule6;
+	__u32 counter4;		/* of the rules' mappings */
+	__u32 counter6;
 	__u32 lengths4;		/* into `lengths`: where the search for an IPv4 packet's prefix begins; 0: there are none */
 	__u32 lengths6;
 };
-ILM_ASSERT_SIZE(struct ilm_class, 16);
+ILM_ASSERT_SIZE(struct ilm_class, 24);
 
 /* overlay_classes[class]: ports on which something has changed since the tables below were filled, or was added at run time. */
 struct ilm_overlay_class {
 	__u32 below;		/* class and flags that the port has without the overlay; 0: none */
 	__u32 rule4;		/* as in struct ilm_class, of both layers */
 	__u32 rule6;
+	__u32 counter4;
+	__u32 counter6;
 };
-ILM_ASSERT_SIZE(struct ilm_overlay_class, 12);
+ILM_ASSERT_SIZE(struct ilm_overlay_class, 20);
 
 /*
- * rules[]; 0 is no rule. A mapping is one rule, or one for each of its ports when its destinations take the port that was
- * dialled: then each has a place of its own in `primary`.
+ * rules[]; 0 is no rule. What decides, once for all mappings that are alike in it, so that it stays in the cache however many they are. A
+ * mapping has one rule, or one for each of its ports when its destinations take the port that was dialled: then each port has a place
+ * of its own in `primary`.
  */
 struct ilm_rule {
-	__u32 mapping;		/* its place among the generation's mappings */
-	__u32 counter;		/* into each copy of `counters` */
 	__u32 ports;		/* how many the mapping has: what comes first, among mappings for one prefix */
 	__u32 first4;		/* into `destinations`, for IPv4 packets */
 	__u32 first6;		/* for IPv6 packets */
@@ -226,7 +241,7 @@ struct ilm_rule {
 	__u8 weighted;		/* 1: by consistent hashing over the live destinations; 0: the first live one */
 	__u8 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_rule, 28);
+ILM_ASSERT_SIZE(struct ilm_rule, 20);
 
 struct ilm_destination {
 	__be32 address[4];
@@ -278,7 +293,7 @@ struct ilm_decision {
 	__u64 time_ns;		/* CLOCK_MONOTONIC */
 	__be32 local[4];
 	__be32 remote[4];
-	__u32 mapping;		/* ILM_MAPPING_NONE: none */
+	__u32 mapping;		/* by its counter, from where the generation's begin; ILM_MAPPING_NONE: none */
 	__u32 generation;
 	__u32 interface;
 	__u16 local_port;	/* host byte order */
@@ -364,11 +379,12 @@ struct ilm_generation {
 	__u32 number;
 	__u32 prefixes;		/* where its part of `prefixes` begins */
 	__u32 prefix_slots;	/* of that, those that a hash gives */
-	__u32 zero;
+	__u32 counters;		/* where its part of `counters` begins */
 };
 ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
 #define ILM_OFF 2	/* no side of the tables */
+/* The state of earlier versions is read by this layout too (src/dataplane/earlier.ts): it does not grow. */
 struct ilm_sides {
 	__u32 current;		/* the side of the generation in force; with ILM_OFF: it decides nothing */
 	__u32 zero;

@@ -36,7 +36,7 @@ struct lookup {
 	__u16 remote_port;	/* host byte order */
 	__u16 handed;		/* its place in `handed`, + 1: it is reported when it is counted; 0: at once */
 	__u32 interface;	/* index of the one that it came in on */
-	__u32 mapping;
+	__u32 counter;		/* of the mapping whose rule was found */
 	__u32 side;		/* of the generation that decides, and perhaps ILM_OFF */
 	__u8 family;
 	__u8 verdict;
@@ -97,6 +97,7 @@ struct walk {
 	__u32 interface;
 	__u32 step;
 	__u32 rule;
+	__u32 counter;
 	__u8 ipv6;
 	__u8 matched;
 };
@@ -126,6 +127,7 @@ static long take_step(__u32 taken, struct walk *w)
 		}
 	}
 	w->rule = step->rule;
+	w->counter = step->counter;
 	w->matched = step->matched;
 	return 1;
 }
@@ -146,10 +148,11 @@ __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 	/* Compile refuses chains that are longer. */
 	bpf_loop(ILM_STEPS_MAX, take_step, &w, 0);
 	l->matched = w.matched;
+	l->counter = w.counter;
 	return w.rule;
 }
 
-/* What a table gave -> the rule; 0: none. Without conditions, which is the rule, the cost is a branch. */
+/* What a table gave, its counter in l->counter -> the rule, and its counter; 0: none. Without conditions the cost is a branch. */
 static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched)
 {
 	if (found & ILM_STEP)
@@ -190,10 +193,10 @@ static __always_inline struct ilm_prefix *prefix_at(const struct ilm_generation 
 }
 
 /*
- * The longest prefix of the class around the dialled address: its target, and in the upper half its length; 0: there is none.
- * `at` is the root of the class's tree of lengths. Not static: the verifier walks its loops once.
+ * The longest prefix of the class around the dialled address: its target, and in the upper half its length; 0: there is none. Its
+ * counter is in l->counter then. `at` is the root of the class's tree of lengths. Not static: the verifier walks its loops once.
  */
-__noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 at)
+__noinline __u64 find_prefix(struct lookup *l, __u32 class_family, __u32 at)
 {
 	const struct ilm_generation *g;
 	__u64 found = 0;
@@ -211,19 +214,24 @@ __noinline __u64 find_prefix(const struct lookup *l, __u32 class_family, __u32 a
 		for (int i = 0; i < 4; i++)
 			cut[i] = l->dialled.address[i] & node->mask[i];
 		here = prefix_at(g, cut, class_family, node->length);
-		if (here)
+		if (here) {
 			found = (__u64)here->around << 32 | here->target;
+			l->counter = here->counter;
+		}
 		at = here ? node->longer : node->shorter;
 	}
 	return found;
 }
 
-/* What the class has for the very address; 0: nothing. Not static, likewise. */
-__noinline __u32 find_exact(const struct lookup *l, __u32 class_family)
+/* What the class has for the very address, likewise; 0: nothing. Not static, likewise. */
+__noinline __u32 find_exact(struct lookup *l, __u32 class_family)
 {
 	struct ilm_prefix *here = l ? prefix_at(generation_of(l), l->dialled.address, class_family, 128) : NULL;
 
-	return here ? here->target : 0;
+	if (!here)
+		return 0;
+	l->counter = here->counter;
+	return here->target;
 }
 
 /*
@@ -238,7 +246,8 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	struct ilm_overlay_class *over;
 	struct ilm_exact_key key = {};
 	struct ilm_prefix_key prefix = {};
-	__u32 under, *rule;
+	struct ilm_exact_target *own;
+	__u32 under;
 
 	if (!l)
 		return 0;
@@ -249,12 +258,14 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	address_copy(key.address, l->dialled.address);
 	l->matched = ILM_MATCHED_EXACT;
 	key.class_id = id;
-	rule = bpf_map_lookup_elem(&overlay_exact, &key);
-	if (rule && *rule)
-		return *rule;
+	own = bpf_map_lookup_elem(&overlay_exact, &key);
+	if (own && own->rule) {
+		l->counter = own->counter;
+		return own->rule;
+	}
 	under = (over->below & ILM_CLASS_MASK) << 1 | (l->family == AF_INET6);
 	/* With a rule 0 the mapping below is there no more, and what is less specific decides. */
-	if (!rule && over->below & ILM_CLASS_EXACT) {
+	if (!own && over->below & ILM_CLASS_EXACT) {
 		__u32 target = find_exact(l, under);
 
 		if (target)
@@ -279,15 +290,17 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	}
 	if (mine && mine->length >= below >> 32) {
 		l->matched = mine->matched;
-		return mine->target;
+		l->counter = mine->counter;
+		return mine->rule;
 	}
 	if (below)
 		return below;
 	l->matched = ILM_MATCHED_DEFAULT;
+	l->counter = l->family == AF_INET ? over->counter4 : over->counter6;
 	return l->family == AF_INET ? over->rule4 : over->rule6;
 }
 
-/* The most specific rule for the class and the packet; 0: none. */
+/* The most specific rule for the class and the packet, and in l->counter its mapping's counter; 0: none. */
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;
@@ -326,6 +339,7 @@ static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 	}
 	if (!(l->family == AF_INET ? rest->rule4 : rest->rule6))
 		return 0;
+	l->counter = l->family == AF_INET ? rest->counter4 : rest->counter6;
 	return resolve(l->family == AF_INET ? rest->rule4 : rest->rule6, l, ILM_MATCHED_DEFAULT);
 }
 
@@ -550,6 +564,15 @@ static __always_inline void lose_report(void)
 		__sync_fetch_and_add(&w->lost, 1);
 }
 
+/* Which mapping decided. */
+static __always_inline __u32 mapping_of(const struct lookup *l)
+{
+	/* Whoever has found a rule comes to a verdict. */
+	if (l->verdict == ILM_VERDICT_UNMANAGED)
+		return ILM_MAPPING_NONE;
+	return l->counter - generation_of(l)->counters;
+}
+
 /* Not inlined: the caller's hot path stays short. */
 static __noinline void report(const struct lookup *l)
 {
@@ -563,7 +586,7 @@ static __noinline void report(const struct lookup *l)
 	d.remote_port = l->remote_port;
 	d.protocol = l->dialled.protocol;
 	d.family = l->family;
-	d.mapping = l->mapping;
+	d.mapping = mapping_of(l);
 	d.generation = generation_of(l)->number;
 	d.interface = l->interface;
 	d.verdict = l->verdict;

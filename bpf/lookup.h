@@ -143,8 +143,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
 		return SK_PASS;
-	l->mapping = rule->mapping;
-	c = counters_of(rule->counter);
+	c = counters_of(l->counter);
 	if (!c)
 		return SK_PASS;
 
@@ -200,7 +199,6 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 
 	/* All of it, padding too: it is handed to functions that the verifier looks at by themselves. */
 	__builtin_memset(&l, 0, sizeof(l));
-	l.mapping = ILM_MAPPING_NONE;
 	l.side = side;
 	l.dialled.port = port;
 	l.dialled.protocol = protocol;

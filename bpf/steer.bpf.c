@@ -820,7 +820,7 @@ static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s
  * So that the packet is counted when it comes to the daemon's socket: false when that cannot be. Not for the kernel's own sockets, which
  * take theirs before; nor without traffic control (CONFIG_NET_SCHED), where packets carry no such number.
  */
-static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p, const struct ilm_rule *rule)
+static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 first = 0, place;
 	struct ilm_steering *s = bpf_map_lookup_elem(&steering, &first);
@@ -840,7 +840,7 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p, 
 	h->ends = p->ends;
 	h->remote_port = l->remote_port;
 	h->port = l->dialled.port;
-	h->counter = rule->counter;
+	h->counter = l->counter;
 	h->generation = generation_of(l)->number;
 	h->counting = constants.counting;
 	h->watched = watched();
@@ -869,9 +869,9 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 	}
 	if (answer == MEETS_REMAINS)
 		return bury(skb, p);
-	if (answer != TAKEN || leave_note(skb, p, rule))
+	if (answer != TAKEN || leave_note(skb, p))
 		return TCX_NEXT;
-	c = counters_of(rule->counter);
+	c = counters_of(l->counter);
 	if (c)
 		add_to(&c->selected, 1);
 	if (watched())
@@ -920,7 +920,6 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
 		return TCX_NEXT;
-	p->l.mapping = rule->mapping;
 
 	if (!udp) {
 		if (!load(skb, p->transport + 13, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
@@ -984,7 +983,6 @@ int ilm_steer(struct __sk_buff *skb)
 		return TCX_NEXT;
 	/* All of it, padding too, as functions get it that the verifier looks at by themselves. */
 	__builtin_memset(&p, 0, sizeof(p));
-	p.l.mapping = ILM_MAPPING_NONE;
 	if (!parse(skb, &p) || !is_unicast(&p.l))
 		return TCX_NEXT;
 	/* By the kfunc sk_lookup selects every kind of socket, for ICMP errors too. */

@@ -62,7 +62,7 @@ struct {
 /*
  * The overlay: what has changed since the tables above were filled, and what was added at run time, on ports with
  * ILM_CLASS_OVERLAY. An entry is here only where it comes before what the other table has for the same prefix, or where what that has
- * is a mapping that is there no more. No conditions: values are rules. Resized.
+ * is a mapping that is there no more. No conditions: what it leads to are rules, its own or those of the tables above. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -76,7 +76,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ilm_exact_key);
-	__type(value, __u32);
+	__type(value, struct ilm_exact_target);
 } overlay_exact SEC(".maps");
 
 struct {
@@ -124,7 +124,7 @@ struct {
 	__uint(value_size, 4);
 } owned SEC(".maps");
 
-/* [0] is no rule. Resized. */
+/* [0] is no rule. As many as there are kinds of mappings: one, or a million where each leads elsewhere. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -143,8 +143,8 @@ struct {
 } destinations SEC(".maps");
 
 /*
- * Some copies behind one another, so that CPUs of different copies write to different cache lines; in each, by ilm_rule.counter. What
- * a mapping has counted is the sum over the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
+ * Some copies behind one another, so that CPUs of different copies write to different cache lines; in each, by the number that is beside
+ * that of a rule. What a mapping has counted is the sum over the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
  * machine may get (docs/decisions/0031). Resized. Writers: these programs (bpf/decide.h, counters_of).
  */
 struct {

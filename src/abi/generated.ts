@@ -134,23 +134,29 @@ export const askedKeyLayout: Layout<AskedKey> = {
 export interface Class {
   rule4: number;
   rule6: number;
+  counter4: number;
+  counter6: number;
   lengths4: number;
   lengths6: number;
 }
 
 export const classLayout: Layout<Class> = {
-  size: 16,
+  size: 24,
   read: (view, at) => ({
     rule4: view.getUint32(at, true),
     rule6: view.getUint32(at + 4, true),
-    lengths4: view.getUint32(at + 8, true),
-    lengths6: view.getUint32(at + 12, true),
+    counter4: view.getUint32(at + 8, true),
+    counter6: view.getUint32(at + 12, true),
+    lengths4: view.getUint32(at + 16, true),
+    lengths6: view.getUint32(at + 20, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.rule4, true);
     view.setUint32(at + 4, value.rule6, true);
-    view.setUint32(at + 8, value.lengths4, true);
-    view.setUint32(at + 12, value.lengths6, true);
+    view.setUint32(at + 8, value.counter4, true);
+    view.setUint32(at + 12, value.counter6, true);
+    view.setUint32(at + 16, value.lengths4, true);
+    view.setUint32(at + 20, value.lengths6, true);
   },
 };
 
@@ -290,6 +296,23 @@ export const exactKeyLayout: Layout<ExactKey> = {
   },
 };
 
+export interface ExactTarget {
+  rule: number;
+  counter: number;
+}
+
+export const exactTargetLayout: Layout<ExactTarget> = {
+  size: 8,
+  read: (view, at) => ({
+    rule: view.getUint32(at, true),
+    counter: view.getUint32(at + 4, true),
+  }),
+  write: (view, at, value) => {
+    view.setUint32(at, value.rule, true);
+    view.setUint32(at + 4, value.counter, true);
+  },
+};
+
 export interface Faults {
   untracked: bigint;
   unplaced: bigint;
@@ -370,6 +393,7 @@ export interface Generation {
   number: number;
   prefixes: number;
   prefixSlots: number;
+  counters: number;
 }
 
 export const generationLayout: Layout<Generation> = {
@@ -379,12 +403,14 @@ export const generationLayout: Layout<Generation> = {
     number: view.getUint32(at + 512, true),
     prefixes: view.getUint32(at + 516, true),
     prefixSlots: view.getUint32(at + 520, true),
+    counters: view.getUint32(at + 524, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 512, value.ownedFilter);
     view.setUint32(at + 512, value.number, true);
     view.setUint32(at + 516, value.prefixes, true);
     view.setUint32(at + 520, value.prefixSlots, true);
+    view.setUint32(at + 524, value.counters, true);
   },
 };
 
@@ -590,19 +616,25 @@ export interface OverlayClass {
   below: number;
   rule4: number;
   rule6: number;
+  counter4: number;
+  counter6: number;
 }
 
 export const overlayClassLayout: Layout<OverlayClass> = {
-  size: 12,
+  size: 20,
   read: (view, at) => ({
     below: view.getUint32(at, true),
     rule4: view.getUint32(at + 4, true),
     rule6: view.getUint32(at + 8, true),
+    counter4: view.getUint32(at + 12, true),
+    counter6: view.getUint32(at + 16, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.below, true);
     view.setUint32(at + 4, value.rule4, true);
     view.setUint32(at + 8, value.rule6, true);
+    view.setUint32(at + 12, value.counter4, true);
+    view.setUint32(at + 16, value.counter6, true);
   },
 };
 
@@ -646,26 +678,29 @@ export const portLineLayout: Layout<PortLine> = {
 export interface Prefix {
   classFamily: number;
   length: number;
+  around: number;
   address: Uint8Array;
   target: number;
-  around: number;
+  counter: number;
 }
 
 export const prefixLayout: Layout<Prefix> = {
   size: 32,
   read: (view, at) => ({
     classFamily: view.getUint32(at, true),
-    length: view.getUint32(at + 4, true),
+    length: view.getUint8(at + 4),
+    around: view.getUint8(at + 5),
     address: bytesAt(view, at + 8, 16),
     target: view.getUint32(at + 24, true),
-    around: view.getUint32(at + 28, true),
+    counter: view.getUint32(at + 28, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.classFamily, true);
-    view.setUint32(at + 4, value.length, true);
+    view.setUint8(at + 4, value.length);
+    view.setUint8(at + 5, value.around);
     putBytes(view, at + 8, 16, value.address);
     view.setUint32(at + 24, value.target, true);
-    view.setUint32(at + 28, value.around, true);
+    view.setUint32(at + 28, value.counter, true);
   },
 };
 
@@ -690,22 +725,25 @@ export const prefixKeyLayout: Layout<PrefixKey> = {
 };
 
 export interface PrefixTarget {
-  target: number;
+  rule: number;
+  counter: number;
   length: number;
   matched: number;
 }
 
 export const prefixTargetLayout: Layout<PrefixTarget> = {
-  size: 8,
+  size: 12,
   read: (view, at) => ({
-    target: view.getUint32(at, true),
-    length: view.getUint16(at + 4, true),
-    matched: view.getUint16(at + 6, true),
+    rule: view.getUint32(at, true),
+    counter: view.getUint32(at + 4, true),
+    length: view.getUint16(at + 8, true),
+    matched: view.getUint16(at + 10, true),
   }),
   write: (view, at, value) => {
-    view.setUint32(at, value.target, true);
-    view.setUint16(at + 4, value.length, true);
-    view.setUint16(at + 6, value.matched, true);
+    view.setUint32(at, value.rule, true);
+    view.setUint32(at + 4, value.counter, true);
+    view.setUint16(at + 8, value.length, true);
+    view.setUint16(at + 10, value.matched, true);
   },
 };
 
@@ -779,8 +817,6 @@ export const registryConstantsLayout: Layout<RegistryConstants> = {
 };
 
 export interface Rule {
-  mapping: number;
-  counter: number;
   ports: number;
   first4: number;
   first6: number;
@@ -792,30 +828,26 @@ export interface Rule {
 }
 
 export const ruleLayout: Layout<Rule> = {
-  size: 28,
+  size: 20,
   read: (view, at) => ({
-    mapping: view.getUint32(at, true),
-    counter: view.getUint32(at + 4, true),
-    ports: view.getUint32(at + 8, true),
-    first4: view.getUint32(at + 12, true),
-    first6: view.getUint32(at + 16, true),
-    count4: view.getUint16(at + 20, true),
-    count6: view.getUint16(at + 22, true),
-    existing: view.getUint8(at + 24),
-    reject: view.getUint8(at + 25),
-    weighted: view.getUint8(at + 26),
+    ports: view.getUint32(at, true),
+    first4: view.getUint32(at + 4, true),
+    first6: view.getUint32(at + 8, true),
+    count4: view.getUint16(at + 12, true),
+    count6: view.getUint16(at + 14, true),
+    existing: view.getUint8(at + 16),
+    reject: view.getUint8(at + 17),
+    weighted: view.getUint8(at + 18),
   }),
   write: (view, at, value) => {
-    view.setUint32(at, value.mapping, true);
-    view.setUint32(at + 4, value.counter, true);
-    view.setUint32(at + 8, value.ports, true);
-    view.setUint32(at + 12, value.first4, true);
-    view.setUint32(at + 16, value.first6, true);
-    view.setUint16(at + 20, value.count4, true);
-    view.setUint16(at + 22, value.count6, true);
-    view.setUint8(at + 24, value.existing);
-    view.setUint8(at + 25, value.reject);
-    view.setUint8(at + 26, value.weighted);
+    view.setUint32(at, value.ports, true);
+    view.setUint32(at + 4, value.first4, true);
+    view.setUint32(at + 8, value.first6, true);
+    view.setUint16(at + 12, value.count4, true);
+    view.setUint16(at + 14, value.count6, true);
+    view.setUint8(at + 16, value.existing);
+    view.setUint8(at + 17, value.reject);
+    view.setUint8(at + 18, value.weighted);
   },
 };
 
@@ -884,6 +916,7 @@ export const steeringLayout: Layout<Steering> = {
 
 export interface Step {
   rule: number;
+  counter: number;
   next: number;
   group: number;
   interface: number;
@@ -891,20 +924,22 @@ export interface Step {
 }
 
 export const stepLayout: Layout<Step> = {
-  size: 20,
+  size: 24,
   read: (view, at) => ({
     rule: view.getUint32(at, true),
-    next: view.getUint32(at + 4, true),
-    group: view.getUint32(at + 8, true),
-    interface: view.getUint32(at + 12, true),
-    matched: view.getUint8(at + 16),
+    counter: view.getUint32(at + 4, true),
+    next: view.getUint32(at + 8, true),
+    group: view.getUint32(at + 12, true),
+    interface: view.getUint32(at + 16, true),
+    matched: view.getUint8(at + 20),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.rule, true);
-    view.setUint32(at + 4, value.next, true);
-    view.setUint32(at + 8, value.group, true);
-    view.setUint32(at + 12, value.interface, true);
-    view.setUint8(at + 16, value.matched);
+    view.setUint32(at + 4, value.counter, true);
+    view.setUint32(at + 8, value.next, true);
+    view.setUint32(at + 12, value.group, true);
+    view.setUint32(at + 16, value.interface, true);
+    view.setUint8(at + 20, value.matched);
   },
 };
 

@@ -12,6 +12,7 @@ import { addressFromBytes } from "../model/address.js";
 import type { Attempt, Decision, MatchedBy, Verdict } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
 import { type Placed, indexOfPlace } from "./places.js";
+import { placeOfCounter } from "./tables.js";
 
 const AF_INET = 2;
 const IPPROTO_UDP = 17;
@@ -46,7 +47,10 @@ function known<T>(names: ReadonlyMap<number, T>, code: number): T {
 
 /** `placed`: of the generation that decided. */
 export function toDecision(record: Record, placed: Placed): Decision {
-  const index = record.mapping === ILM_MAPPING_NONE ? null : indexOfPlace(placed, record.mapping);
+  const index =
+    record.mapping === ILM_MAPPING_NONE
+      ? null
+      : indexOfPlace(placed, placeOfCounter(placed.layers, record.mapping));
   const mapping = index === null ? undefined : allMappings(placed.rules).at(index);
   const family = record.family === AF_INET ? 4 : 6;
   const order = mapping === undefined ? [] : candidates(mapping, family);

@@ -1,7 +1,5 @@
 /** Many entries into a map, in chunks: a million are never in memory twice, and each call stays short. */
-import { ILM_STEP } from "../abi/generated.js";
 import type { Layout } from "../abi/layout.js";
-import type { Target } from "../compile/tables.js";
 import { tellShare } from "../progress.js";
 import type { BpfMap } from "../kernel/bpf.js";
 
@@ -15,15 +13,6 @@ export const u32: Layout<number> = {
     view.setUint32(at, value, true);
   },
 };
-
-/** The kernel's side of a target: negative numbers are steps. `first`: where rules and steps begin; neither has a number 0. */
-export function targetValue(
-  target: Target,
-  first: { readonly rules: number; readonly steps: number } = { rules: 0, steps: 0 },
-): number {
-  if (target === 0) return 0;
-  return target < 0 ? ILM_STEP + first.steps + -target : first.rules + target;
-}
 
 /** `count` entries of any map. */
 export function putEntries<Key, Value>(

@@ -1,7 +1,7 @@
 /** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
 import { countersLayout } from "../abi/generated.js";
 import { encode } from "../abi/layout.js";
-import type { Base, Overlay, Removed } from "../compile/overlay.js";
+import type { Removed } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { IlmError } from "../errors.js";
 import { type BpfMap, type PutValues, createArray, openMap } from "../kernel/bpf.js";
@@ -38,6 +38,7 @@ import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
 import {
+  type LaidOverlay,
   type Searched,
   type Side,
   type Target,
@@ -70,7 +71,7 @@ const unread = new FinalizationRegistry<BpfMap>((source) => {
 
 /** An overlay, with the places of its endpoints. */
 export interface FilledOverlay {
-  readonly overlay: Overlay;
+  readonly overlay: LaidOverlay;
   readonly slots: readonly number[];
 }
 
@@ -295,7 +296,7 @@ export class Generation {
   }
 
   /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
-  base(): Base | null {
+  base(): KernelBase | null {
     if (this.describe().layers === null) return null;
     return new KernelBase(
       (name) => this.programs.map(name),

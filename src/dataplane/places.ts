@@ -1,7 +1,7 @@
 /**
  * Where each of a file's mappings is: in the tables, or over them, if it came or was changed after they were filled. A mapping's place
- * is what the programs call it. Those in the tables are there in the order that the file had then; behind them are those over them,
- * first the file's in its order, then those that were added at run time.
+ * follows from its counter, which is what the programs know of it. Those in the tables are there in the order that the file had then; behind
+ * them are those over them, first the file's in its order, then those that were added at run time.
  */
 import type { Above, Removed } from "../compile/overlay.js";
 import { type Mapping, mappingKey } from "../model/mapping.js";

@@ -2,7 +2,7 @@
 import { mayHaveHidden } from "../compile/gone.js";
 import { compiledBase } from "../compile/base.js";
 import { type Endpoint, compile } from "../compile/compile.js";
-import { type Above, type Overlay, compileOverlay } from "../compile/overlay.js";
+import { type Above, compileOverlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
 import { type Mapping, type Protocol, type Rules, mappingKey } from "../model/mapping.js";
@@ -12,7 +12,9 @@ import { type Description, type Layers, digestOf, digestOfFile, hasFileOf } from
 import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
 import { type Overlaid, addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
-import { fitsRoom, isLayered, offsets, otherSide } from "./tables.js";
+import { shapesOf } from "./shapes.js";
+import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";
+import { OVERLAY_RULES, TableTargets } from "./targets.js";
 
 /** What is asked for, without what it takes. */
 export interface Wanted {
@@ -26,7 +28,7 @@ export interface Wanted {
 export interface Plan extends Wanted {
   /** Null: the tables in force are used. */
   readonly whole: Compiled | null;
-  readonly overlay: Overlay | null;
+  readonly overlay: LaidOverlay | null;
   readonly layers: Layers | null;
   readonly overlaid: Overlaid | null;
   readonly interfaces: readonly string[];
@@ -63,7 +65,7 @@ export function wantedOf(before: InForce | undefined, rules: Rules, choice: Engi
 
 /** An overlay over the tables in force, and how the file differs from these then. */
 interface Laid {
-  readonly built: Overlay | null;
+  readonly built: LaidOverlay | null;
   readonly overlaid: Overlaid | null;
 }
 
@@ -97,9 +99,8 @@ export function layOver(
   const { added, removed, runtime } = above;
   // Nothing is over the tables: then nothing is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
-  const firstRule = offsets(layers, otherSide(description.side)).rules;
-  const built = compileOverlay(above, base, firstRule);
-  return built !== null && fitsRoom(built) ? { built, overlaid } : null;
+  const built = compileOverlay(above, base, OVERLAY_RULES);
+  return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
 }
 
 /** Null: it is not one of the file's part in force, or too large, or others may have been hidden by what goes. */
@@ -152,10 +153,10 @@ export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | un
     const layers: Layers = {
       protocols: protocolsOf([], whole),
       mappings: whole.mappings.length,
-      rules: whole.rules.count,
+      rules: shapesOf(whole).count,
       destinations: whole.destinations.count,
     };
-    const overlay = layRuntime(rules, whole, layers);
+    const overlay = layRuntime(rules, whole);
     if (overlay !== null) {
       const protocols = protocolsOf(layers.protocols, overlay.built?.compiled);
       const { interfaces } = whole;
@@ -174,16 +175,13 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
 }
 
 /** What was added at run time over new tables of the file's mappings. Null: it cannot be an overlay. */
-function layRuntime(
-  { runtime }: Rules,
-  whole: Compiled,
-  layers: Layers,
-): Pick<Laid, "built"> | null {
+function layRuntime({ runtime }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
   const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
   const above: Above = { added: [], removed: [], runtime };
   if (meetsFile(above, runtime, (key) => names.has(key))) return null;
-  // Of a file of so many each generation that is not laid over another has new tables.
-  const built = compileOverlay(above, compiledBase(whole), offsets(layers, 0).rules);
-  return built !== null && fitsRoom(built) ? { built } : null;
+  const built = compileOverlay(above, compiledBase(whole), OVERLAY_RULES);
+  // Tables of so many have one part, from 0 on.
+  const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });
+  return built !== null && fitsRoom(built) ? { built: { ...built, below } } : null;
 }

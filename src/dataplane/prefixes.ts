@@ -5,8 +5,9 @@ import type { MarkerTable } from "../compile/lengths.js";
 import type { PrefixBits, PrefixTable } from "../compile/tables.js";
 import type { BpfMap, PutValues } from "../kernel/bpf.js";
 import { tellShare } from "../progress.js";
-import { targetValue, u32 } from "./entries.js";
+import { u32 } from "./entries.js";
 import { PrefixHash, prefixSlot } from "./hash.js";
+import type { Targets } from "./targets.js";
 
 /** Slots that a hash gives, for each entry: most entries are where their hash says, and searches in vain end soon. */
 const SLOTS_EACH = 2;
@@ -83,8 +84,8 @@ export class PrefixSlots {
     return true;
   }
 
-  /** `used`: something may be there, so that the slots between the entries are to be emptied. */
-  put(map: Pick<BpfMap, "writeArray">, place: PrefixesPlace, used: boolean): void {
+  /** From the place `first` on. `used`: something may be there, so that the slots between the entries are to be emptied. */
+  put(map: Pick<BpfMap, "writeArray">, first: number, targets: Targets, used: boolean): void {
     const put: PutValues = (values, stride) => {
       if (used) new Uint8Array(values.buffer, values.byteOffset, values.byteLength).fill(0);
       // In the order of the tables, as there is more to read of each entry than to write.
@@ -92,28 +93,24 @@ export class PrefixSlots {
       for (const table of this.#tables) {
         for (let i = 0; i < table.count; i++) {
           if (number % TOLD_EACH === 0) tellShare(number, this.#count);
-          this.#putEntry(values, (this.#slots[number++] ?? 0) * stride, table, i, place);
+          this.#putEntry(values, (this.#slots[number++] ?? 0) * stride, table, i, targets);
         }
       }
     };
-    map.writeArray(this.size, put, place.prefixes);
+    map.writeArray(this.size, put, first);
   }
 
-  #putEntry(
-    values: DataView,
-    at: number,
-    table: MarkerTable,
-    i: number,
-    place: PrefixesPlace,
-  ): void {
+  #putEntry(values: DataView, at: number, table: MarkerTable, i: number, targets: Targets): void {
     // One for all, as a view of each of a million takes as long as all else.
     for (let byte = 0; byte < 16; byte++) oneAddress[byte] = table.address[i * 16 + byte] ?? 0;
+    const target = table.target[i] ?? 0;
     prefixLayout.write(values, at, {
       classFamily: classFamily(this.#firstOwner + (table.owner[i] ?? 0), table.ipv6[i] === 1),
       length: table.length[i] ?? 0,
-      address: oneAddress,
-      target: targetValue(table.target[i] ?? 0, place),
       around: table.around[i] ?? 0,
+      address: oneAddress,
+      target: targets.value(target),
+      counter: targets.counter(target),
     });
   }
 }
@@ -121,32 +118,34 @@ export class PrefixSlots {
 const TOLD_EACH = 16_384;
 const oneAddress = new Uint8Array(16);
 
-/** Where the table begins, and the rules and steps that it leads to. */
-export interface PrefixesPlace {
-  readonly prefixes: number;
-  readonly rules: number;
-  readonly steps: number;
+/** What an entry leads to. */
+export interface Found {
+  /** Rule or step; 0: nothing. */
+  readonly target: number;
+  readonly counter: number;
 }
 
-/** The target of the very prefix, not of one around it; 0: no mapping has it. */
+const nothing: Found = { target: 0, counter: 0 };
+
+/** What is of the very prefix, not of one around it. */
 export function findPrefix(
   map: Pick<BpfMap, "lookup" | "maxEntries">,
   owner: number,
   prefix: PrefixBits,
-): number {
+): Found {
   const { address, length } = prefix;
   const whose = classFamily(owner, prefix.ipv6);
   const view = new DataView(address.buffer, address.byteOffset);
   const first = prefixSlot(view, 0, whose, length, slotsOf(map.maxEntries));
   for (let slot = first; slot < first + ILM_PREFIX_SLOTS; slot++) {
     const value = map.lookup(encode(u32, slot));
-    if (value === undefined) return 0;
+    if (value === undefined) return nothing;
     const found = decode(prefixLayout, value);
-    if (found.classFamily === 0) return 0;
+    if (found.classFamily === 0) return nothing;
     const same = found.classFamily === whose && found.length === length;
     if (!same || Buffer.compare(found.address, address) !== 0) continue;
     // Otherwise a marker.
-    return found.around === length ? found.target : 0;
+    return found.around === length ? found : nothing;
   }
-  return 0;
+  return nothing;
 }

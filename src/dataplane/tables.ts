@@ -1,6 +1,5 @@
 /** Compiled rules -> the maps of a loaded object, in chunks: a million entries are never in memory twice. */
 import {
-  ExistingCode,
   ILM_CLASS_ASKS,
   ILM_CLASS_EXACT,
   ILM_CLASS_MASK,
@@ -15,6 +14,7 @@ import {
   classLayout,
   destinationLayout,
   exactKeyLayout,
+  exactTargetLayout,
   type Generation as GenerationRecord,
   generationLayout,
   lengthLayout,
@@ -33,6 +33,7 @@ import {
   OVERLAY_CLASSES_MAX,
   OVERLAY_ENTRIES,
   type Overlay,
+  type OverlayClass,
 } from "../compile/overlay.js";
 import {
   type Compiled,
@@ -45,15 +46,15 @@ import {
 import { beginStep } from "../progress.js";
 import type { CopiedCounters } from "./counters.js";
 import type { Layers } from "./description.js";
-import { putArray, putEntries, targetValue, u32 } from "./entries.js";
+import { putArray, putEntries, u32 } from "./entries.js";
 import { addressHash } from "./hash.js";
 import { type WrittenPorts, portKey, putPorts } from "./ports.js";
 import { PrefixSlots, classFamily, ofMappings, slotsOf } from "./prefixes.js";
+import { shapesOf } from "./shapes.js";
+import { OverlayTargets, TableTargets, type Targets } from "./targets.js";
 import { IlmError } from "../errors.js";
 import type { BpfMap } from "../kernel/bpf.js";
 import { addressBytes } from "../model/address.js";
-import { isWeighted, type Existing } from "../model/mapping.js";
-import { countPorts } from "../model/ports.js";
 
 /** Whole addresses and prefixes of compiled rules, as they are searched. */
 export interface Searched {
@@ -95,7 +96,7 @@ export function tableSizes(compiled: Compiled, { search, prefixes }: Searched): 
     steps: compiled.steps.count,
     interfaces: compiled.interfaces.length,
     owned: compiled.owned.length,
-    rules: compiled.rules.count,
+    rules: shapesOf(compiled).count,
     destinations: compiled.destinations.count,
     counters: compiled.mappings.length,
   };
@@ -194,19 +195,20 @@ export function offsets({ mappings, rules, destinations }: Layers, side: Side): 
   };
 }
 
+/** The place of the mapping that counts there: the overlays of both sides have the places behind the file's. */
+export function placeOfCounter(layers: Layers | null, counter: number): number {
+  if (layers === null || counter < layers.mappings) return counter;
+  return layers.mappings + ((counter - layers.mappings) % overlayRoom.mappings);
+}
+
 export function fitsRoom({ compiled }: Overlay): boolean {
   return (
     compiled.mappings.length <= overlayRoom.mappings &&
-    compiled.rules.count - 1 <= overlayRoom.rules &&
+    shapesOf(compiled).count - 1 <= overlayRoom.rules &&
     compiled.destinations.count <= overlayRoom.destinations
   );
 }
 
-const existingCodes: Readonly<Record<Existing, number>> = {
-  exact: ExistingCode.EXACT,
-  any: ExistingCode.ANY,
-  never: ExistingCode.NEVER,
-};
 const matchedCodes: Readonly<Record<MatchedLevel, number>> = {
   default: MatchedCode.DEFAULT,
   exact: MatchedCode.EXACT,
@@ -260,12 +262,18 @@ const ownerOfPrefix = (key: DataView): number => key.getUint32(4, false) >>> 1;
 /** Of `exactKeyLayout`. */
 const ownerOfExact = (key: DataView): number => key.getUint32(0, true);
 
-function putPrefixes(map: BpfMap, { prefixes, levels }: Overlay, firstOwner: number): void {
+function putPrefixes(
+  map: BpfMap,
+  { prefixes, levels }: Overlay,
+  firstOwner: number,
+  targets: Targets,
+): void {
   const { count, length, target } = prefixes;
   putEntries(map, count, prefixKeys(prefixes, firstOwner), [
     prefixTargetLayout,
     (i) => ({
-      target: targetValue(target[i] ?? 0),
+      rule: targets.value(target[i] ?? 0),
+      counter: targets.counter(target[i] ?? 0),
       length: length[i] ?? 0,
       matched: matchedCodes[levels[i] ?? "prefix"],
     }),
@@ -295,14 +303,15 @@ function putLengths(map: BpfMap, { lengths }: Search, first: number): void {
   );
 }
 
-function putSources(map: BpfMap, table: PrefixTable, place: Place): void {
-  putEntries(map, table.count, prefixKeys(table, place.sources), [
+/** What they lead to are steps. */
+function putSources(map: BpfMap, table: PrefixTable, first: number, targets: Targets): void {
+  putEntries(map, table.count, prefixKeys(table, first), [
     u32,
-    (i) => targetValue(table.target[i] ?? 0, place),
+    (i) => targets.value(table.target[i] ?? 0),
   ]);
 }
 
-function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number): void {
+function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number, targets: Targets): void {
   putEntries(
     map,
     exact.count,
@@ -310,54 +319,35 @@ function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number): void {
       exactKeyLayout,
       (i) => ({ classId: firstOwner + (exact.owner[i] ?? 0), address: addressAt(exact, i) }),
     ],
-    [u32, (i) => targetValue(exact.target[i] ?? 0)],
+    [
+      exactTargetLayout,
+      (i) => {
+        const target = exact.target[i] ?? 0;
+        return { rule: targets.value(target), counter: targets.counter(target) };
+      },
+    ],
   );
 }
 
 /** Where the entries of a generation begin in the tables. What has no number 0 begins one later. */
-interface Place extends Omit<Sizes, "owned"> {
-  /** Index of the first mapping among all. */
-  readonly first: number;
-}
+type Place = Omit<Sizes, "owned">;
 
 function placeOn(side: Side, capacity: Sizes): Place {
-  return { ...sizesOf((name) => side * capacity[name]), first: 0 };
+  return sizesOf((name) => side * capacity[name]);
 }
 
 /** All but [0], which is no rule. */
 function putRules(
   map: BpfMap,
-  { rules, mappings }: Compiled,
-  place: Pick<Place, "rules" | "destinations" | "counters" | "first">,
+  compiled: Compiled,
+  place: Pick<Place, "rules" | "destinations">,
 ): void {
-  // Rules of one mapping, of which there may be 256, are neighbours.
-  let counted = -1;
-  let ports = 0;
+  const shapes = shapesOf(compiled);
   putArray(
     map,
-    rules.count - 1,
+    shapes.count - 1,
     ruleLayout,
-    (n) => {
-      const i = n + 1;
-      const index = rules.mapping[i] ?? 0;
-      if (index >= mappings.length) throw new IlmError("INTERNAL", `rule ${i} has no mapping`);
-      if (index !== counted) {
-        counted = index;
-        ports = countPorts(mappings.portsAt(index));
-      }
-      return {
-        mapping: place.first + index,
-        counter: place.counters + index,
-        ports,
-        first4: place.destinations + (rules.first4[i] ?? 0),
-        first6: place.destinations + (rules.first6[i] ?? 0),
-        count4: rules.count4[i] ?? 0,
-        count6: rules.count6[i] ?? 0,
-        existing: existingCodes[mappings.existingAt(index)],
-        reject: mappings.missAt(index) === "reject" ? 1 : 0,
-        weighted: isWeighted({ to: mappings.toAt(index) }) ? 1 : 0,
-      };
-    },
+    (n) => shapes.at(n + 1, place.destinations),
     place.rules + 1,
   );
 }
@@ -386,7 +376,7 @@ function putDestinations(
   );
 }
 
-function putSteps(map: BpfMap, { steps }: Compiled, place: Place): void {
+function putSteps(map: BpfMap, { steps }: Compiled, place: Place, targets: Targets): void {
   putArray(
     map,
     steps.count,
@@ -394,7 +384,8 @@ function putSteps(map: BpfMap, { steps }: Compiled, place: Place): void {
     (i) => {
       const level = matchedLevels[steps.matched[i] ?? 0] ?? "default";
       return {
-        rule: placed(steps.rule[i] ?? 0, place.rules),
+        rule: targets.value(steps.rule[i] ?? 0),
+        counter: targets.counter(steps.rule[i] ?? 0),
         next: placed(steps.next[i] ?? 0, place.steps),
         group: placed(steps.group[i] ?? 0, place.sources),
         interface: placed(steps.interface[i] ?? 0, place.interfaces),
@@ -499,6 +490,7 @@ export function fillTables(
   const { classes, owned } = compiled;
   const nothing = sizesOf(() => 0);
   const place = placeOn(side, capacity ?? nothing);
+  const targets = new TableTargets(compiled, place);
   const addresses = owned.map((address) => addressBytes(address));
   fill(map, "rules", (rules) => {
     putRules(rules, compiled, place);
@@ -514,8 +506,10 @@ export function fillTables(
       (i) => {
         const fallback = classes[i - 1]?.fallback ?? { 4: 0, 6: 0 };
         return {
-          rule4: targetValue(fallback[4], place),
-          rule6: targetValue(fallback[6], place),
+          rule4: targets.value(fallback[4]),
+          rule6: targets.value(fallback[6]),
+          counter4: targets.counter(fallback[4]),
+          counter6: targets.counter(fallback[6]),
           lengths4: placed(search.roots[4][i] ?? 0, place.lengths),
           lengths6: placed(search.roots[6][i] ?? 0, place.lengths),
         };
@@ -524,7 +518,7 @@ export function fillTables(
     );
   });
   fill(map, "prefixes", (target) => {
-    prefixes.put(target, place, capacity !== null);
+    prefixes.put(target, place.prefixes, targets, capacity !== null);
   });
   fill(map, "lengths", (target) => {
     putLengths(target, search, place.lengths);
@@ -534,10 +528,10 @@ export function fillTables(
     if (capacity !== null) {
       removeOwners(target, ownerOfPrefix, place.sources + 1, capacity.sources);
     }
-    putSources(target, compiled.sources, place);
+    putSources(target, compiled.sources, place.sources, targets);
   });
   fill(map, "steps", (target) => {
-    putSteps(target, compiled, place);
+    putSteps(target, compiled, place, targets);
   });
   fill(map, "owned", (target) => {
     // One part is for both.
@@ -552,6 +546,7 @@ export function fillTables(
     number,
     prefixes: place.prefixes,
     prefixSlots: slotsOf(prefixes.size),
+    counters: place.counters,
   });
   const ports = portsOf(compiled, place.classes, written.blank());
   fill(map, "ports", (target) => {
@@ -605,11 +600,22 @@ export function generationOn(map: BpfMap, side: Side): number {
   return readSide(map, side).number;
 }
 
+/** An overlay, and what it says of the tables below: what numbers below `OVERLAY_RULES` stand for. */
+export interface LaidOverlay extends Overlay {
+  readonly below: Targets;
+}
+
 /** What an overlay lies on: the values of `ports` without any, and a side for which the tables are described. */
 interface Below {
   readonly ports: Uint32Array;
   readonly side: Side;
 }
+
+/** [0] of the overlay's. */
+const noClass: Pick<OverlayClass, "below" | "fallback"> = {
+  below: undefined,
+  fallback: { 4: 0, 6: 0 },
+};
 
 /**
  * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is none, but for a new one to come.
@@ -617,7 +623,7 @@ interface Below {
  */
 export function fillOverlay(
   { map, counters, side, written }: Omit<Target, "capacity">,
-  overlay: Overlay | null,
+  overlay: LaidOverlay | null,
   slots: readonly number[],
   layers: Layers,
   below: Below,
@@ -629,7 +635,9 @@ export function fillOverlay(
     const { compiled, classes } = overlay;
     const { mappings, rules, destinations } = offsets(layers, side);
     const firstClass = side * OVERLAY_CLASSES;
-    const place = { rules: rules - 1, destinations, counters: mappings, first: layers.mappings };
+    const place = { rules: rules - 1, destinations, counters: mappings };
+    const own = new TableTargets(compiled, { ...place, steps: 0 });
+    const targets = new OverlayTargets(own, overlay.below);
     fill(map, "rules", (target) => {
       putRules(target, compiled, place);
     });
@@ -642,13 +650,13 @@ export function fillOverlay(
         classes.length + 1,
         overlayClassLayout,
         (i) => {
-          const entry = classes[i - 1];
-          if (entry === undefined) return { below: 0, rule4: 0, rule6: 0 };
-          const { below: under, fallback } = entry;
+          const { below: under, fallback } = classes[i - 1] ?? noClass;
           return {
             below: under === undefined ? 0 : classValue(under.number, under),
-            rule4: targetValue(fallback[4]),
-            rule6: targetValue(fallback[6]),
+            rule4: targets.value(fallback[4]),
+            rule6: targets.value(fallback[6]),
+            counter4: targets.counter(fallback[4]),
+            counter6: targets.counter(fallback[6]),
           };
         },
         firstClass,
@@ -656,11 +664,11 @@ export function fillOverlay(
     });
     fill(map, "overlay_exact", (target) => {
       removeOwners(target, ownerOfExact, firstClass, OVERLAY_CLASSES);
-      putExact(target, overlay.exact, firstClass);
+      putExact(target, overlay.exact, firstClass, targets);
     });
     fill(map, "overlay_prefixes", (target) => {
       removeOwners(target, ownerOfPrefix, firstClass, OVERLAY_CLASSES);
-      putPrefixes(target, overlay, firstClass);
+      putPrefixes(target, overlay, firstClass, targets);
     });
     fill(map, "counters", () => {
       counters.clear(mappings, compiled.mappings.length);

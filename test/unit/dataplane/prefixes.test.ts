@@ -1,6 +1,6 @@
 // Goal: every prefix and marker is in a slot where the program looks, and what is read back is what was put.
 import { describe, expect, test } from "vitest";
-import { ILM_PREFIX_SLOTS, ILM_STEP, prefixLayout } from "../../../src/abi/generated.js";
+import { ILM_PREFIX_SLOTS, prefixLayout } from "../../../src/abi/generated.js";
 import { decodeAll } from "../../../src/abi/layout.js";
 import { searchByLength } from "../../../src/compile/lengths.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "../../../src/compile/tables.js";
@@ -13,6 +13,7 @@ import {
   ofMappings,
   slotsOf,
 } from "../../../src/dataplane/prefixes.js";
+import type { Targets } from "../../../src/dataplane/targets.js";
 import type { PutValues } from "../../../src/kernel/bpf.js";
 
 /** An array map. */
@@ -60,11 +61,21 @@ function address4(network: number): Uint8Array {
   return bytes;
 }
 
+/** That tell each target from the others. */
+const targets: Targets = {
+  value: (target) => (target < 0 ? 1000 - target : 100_000 + target),
+  counter: (target) => (target < 0 ? 0 : 200_000 + target),
+};
+function foundFor(target: number): { target: number; counter: number } {
+  return { target: targets.value(target), counter: targets.counter(target) };
+}
+const nothing = { target: 0, counter: 0 };
+
 function filled(prefixes: PrefixTable, classes: number): { map: Slots; markers: PrefixTable } {
   const search = searchByLength(prefixes, classes);
   const slots = new PrefixSlots([ofMappings(prefixes), search.markers]);
   const map = new Slots(slots.size);
-  slots.put(map, { prefixes: 0, rules: 0, steps: 0 }, false);
+  slots.put(map, 0, targets, false);
   return { map, markers: search.markers };
 }
 
@@ -110,26 +121,32 @@ describe("the slots of prefixes", () => {
     const prefixes = manyPrefixes();
     const { map, markers } = filled(prefixes, 2);
     for (let i = 0; i < prefixes.count; i += 1) {
-      const target = prefixes.target[i] ?? 0;
       const found = findPrefix(map, prefixes.owner[i] ?? 0, bitsAt(prefixes, i));
-      expect(found).toBe(target < 0 ? 0x80000000 - target : target);
+      expect(found).toMatchObject(foundFor(prefixes.target[i] ?? 0));
     }
     for (let i = 0; i < markers.count; i += 1) {
-      expect(findPrefix(map, markers.owner[i] ?? 0, bitsAt(markers, i))).toBe(0);
+      expect(findPrefix(map, markers.owner[i] ?? 0, bitsAt(markers, i))).toEqual(nothing);
     }
-    expect(findPrefix(map, 3, bitsAt(prefixes, 0))).toBe(0);
-    expect(findPrefix(map, 1, { ...bitsAt(prefixes, 0), ipv6: true })).toBe(0);
+    expect(findPrefix(map, 3, bitsAt(prefixes, 0))).toEqual(nothing);
+    expect(findPrefix(map, 1, { ...bitsAt(prefixes, 0), ipv6: true })).toEqual(nothing);
   });
 
-  test("are all written where something was before, for classes, rules and steps of that side", () => {
+  test("are all written where something was before, for classes of that side", () => {
     const prefixes = manyPrefixes();
     const search = searchByLength(prefixes, 2);
     const slots = new PrefixSlots([ofMappings(prefixes), search.markers], 256);
     const first = 100;
     const map = new Slots(first + slots.size);
-    const stale = { classFamily: 514, length: 128, address: address4(1), target: 1, around: 128 };
+    const stale = {
+      classFamily: 514,
+      length: 128,
+      around: 128,
+      address: address4(1),
+      target: 1,
+      counter: 1,
+    };
     putArray(map, map.maxEntries, prefixLayout, () => stale);
-    slots.put(map, { prefixes: first, rules: 1000, steps: 2000 }, true);
+    slots.put(map, first, targets, true);
     const entries = map.all();
     for (const entry of entries.slice(0, first)) expect(entry).toStrictEqual(stale);
     const found = entries.slice(first).filter(({ classFamily: whose }) => whose !== 0);
@@ -138,17 +155,15 @@ describe("the slots of prefixes", () => {
       true,
     );
     const own = found.filter(({ length, around }) => length === around);
-    const targets = own.map(({ target }) => target).sort((a, b) => a - b);
-    const wanted = [...prefixes.target].map((target) =>
-      target < 0 ? ILM_STEP + 2000 - target : 1000 + target,
-    );
-    expect(targets).toStrictEqual(wanted.sort((a, b) => a - b));
+    const led = own.map(({ target }) => target).sort((a, b) => a - b);
+    const wanted = [...prefixes.target].map((target) => targets.value(target));
+    expect(led).toStrictEqual(wanted.sort((a, b) => a - b));
   });
 
   test("are there without any prefix", () => {
     const { map } = filled(new PrefixColumns().table(), 1);
     expect(slotsOf(map.maxEntries)).toBe(1);
-    expect(findPrefix(map, 1, { ipv6: false, address: address4(0), length: 104 })).toBe(0);
+    expect(findPrefix(map, 1, { ipv6: false, address: address4(0), length: 104 })).toEqual(nothing);
   });
 
   test("are more where too many entries would be for the same one", () => {
@@ -164,7 +179,7 @@ describe("the slots of prefixes", () => {
     const { map } = filled(prefixes, 1);
     expect(slotsOf(map.maxEntries)).toBeGreaterThan(2 * count);
     for (let i = 0; i < count; i += 1) {
-      expect(findPrefix(map, 1, bitsAt(prefixes, i))).toBe(i + 1);
+      expect(findPrefix(map, 1, bitsAt(prefixes, i))).toMatchObject(foundFor(i + 1));
     }
   });
 });
