@@ -110,12 +110,13 @@ test("counters go on through overlays, reloads and rooms that are used again", a
   await change("add", "tcp:84=127.0.1.11:8080");
   expect(await selected("m7", "tcp:82", "tcp:83", "tcp:84")).toEqual([before + 2, undefined, 1, 0]);
   const changed = server.file(
-    manyMappings(FILE + 1, () => "127.0.1.10:8080"),
+    // More than are laid over.
+    manyMappings(FILE + 1100, () => "127.0.1.10:8080"),
     "more.ndjson",
   );
   expect(await change("apply", "-f", changed)).toMatchObject({
     incremental: false,
-    mappings: FILE + 3,
+    mappings: FILE + 1102,
   });
   await client.who("tcp", other, 83);
   expect(await selected("m7", "tcp:83", "tcp:84")).toEqual([before + 2, 2, 0]);
