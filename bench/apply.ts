@@ -38,6 +38,9 @@ export interface ApplyColumn {
   readonly oneChanged: number;
   readonly oneAdded: number;
   readonly oneRemoved: number;
+  readonly status: number;
+  /** Of Node.js, which does nothing, in turns with the additions. */
+  readonly node: number;
   /** MiB. */
   readonly tables: number;
   readonly registry: number;
@@ -91,6 +94,20 @@ async function rounds<Result>(
   return results;
 }
 
+interface Ran {
+  readonly seconds: number;
+  readonly peak_kib: number;
+}
+
+/** Runs a command to its end. */
+function timed(...command: readonly string[]): Ran {
+  const output = execFileSync(traffic, ["run", ...command], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  return JSON.parse(output) as Ran;
+}
+
 class Commands {
   readonly #netns: string;
 
@@ -99,13 +116,8 @@ class Commands {
   }
 
   /** Runs `ilm` to its end. */
-  run(...words: readonly string[]): { seconds: number; peak_kib: number } {
-    const all = ["run", ilm, ...words, "--netns", this.#netns];
-    const output = execFileSync(traffic, all, {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    return JSON.parse(output) as { seconds: number; peak_kib: number };
+  run(...words: readonly string[]): Ran {
+    return timed(ilm, ...words, "--netns", this.#netns);
   }
 
   get netns(): string {
@@ -194,12 +206,15 @@ async function measureSize(site: Site, files: Files, size: number): Promise<Appl
   const oneChanged = await medianOf(() => commands.run("apply", "-f", otherFile(files)).seconds);
   progress(`${size} mappings: one changed in ${oneChanged.toFixed(2)} s`);
   const removals: number[] = [];
+  const idle: number[] = [];
   const oneAdded = await medianOf(() => {
     const { seconds } = commands.run("add", `tcp:9000=${own}:8080`);
     removals.push(commands.run("remove", "tcp:9000").seconds);
+    idle.push(timed(process.execPath, "-e", "0").seconds);
     return seconds;
   });
   progress(`${size} mappings: one added in ${oneAdded.toFixed(2)} s`);
+  const status = await medianOf(() => commands.run("status").seconds);
   const beside = await besideDaemon(commands.netns, files.paths[files.turn]);
   return {
     mappings: size,
@@ -208,6 +223,8 @@ async function measureSize(site: Site, files: Files, size: number): Promise<Appl
     oneChanged,
     oneAdded,
     oneRemoved: median(removals),
+    status,
+    node: median(idle),
     tables,
     registry,
     peak: median(peaks),

@@ -11,7 +11,7 @@ import { progress } from "./network.js";
 import { Site, families, runInside, runTraffic } from "./sites.js";
 import { type Compared, type Measured, compare, takeTurns } from "./turns.js";
 
-const ROUNDS = 21;
+const ROUNDS = 31;
 const SECONDS = 0.3;
 /** Connections on their way at once: enough that neither end sleeps between them. */
 const WINDOW = 16;
@@ -26,6 +26,7 @@ const routable = "10.9.8.10";
 
 const ways = [
   "direct",
+  "direct, beside mappings of another port",
   "mapped",
   "nftables DNAT",
   "HAProxy, TCP mode",
@@ -68,12 +69,18 @@ function measureBulk(site: Site): Measured {
 }
 
 function writeRules(folder: string): string {
-  const file = join(folder, "mapped.json");
-  const rules = {
-    version: 1,
-    services: { app: { address: own } },
-    mappings: [{ port: 80, to: "app:8080" }],
-  };
+  return writeMappings(folder, "mapped.json", { port: 80, to: "app:8080" });
+}
+
+/** With them everything of ours is attached, and nothing of it has to do with what is dialled. */
+function writeOtherRules(folder: string): string {
+  const mapping = { protocol: ["tcp", "udp"], port: 81, to: "app:8080" };
+  return writeMappings(folder, "others.json", mapping);
+}
+
+function writeMappings(folder: string, name: string, mapping: object): string {
+  const file = join(folder, name);
+  const rules = { version: 1, services: { app: { address: own } }, mappings: [mapping] };
   writeFileSync(file, JSON.stringify(rules));
   return file;
 }
@@ -107,6 +114,10 @@ function socketProxyd(): string {
 async function prepare(way: Way, site: Site, folder: string): Promise<void> {
   switch (way) {
     case "direct":
+      await site.daemon("serve", dialled, "80");
+      return;
+    case "direct, beside mappings of another port":
+      site.apply(writeOtherRules(folder));
       await site.daemon("serve", dialled, "80");
       return;
     case "mapped":

@@ -128,6 +128,8 @@ async function apply(): Promise<string> {
       row("`ilm apply`, one mapping changed", ({ oneChanged }) => oneChanged),
       row("`ilm add`, one mapping more", ({ oneAdded }) => oneAdded),
       row("`ilm remove`, that one", ({ oneRemoved }) => oneRemoved),
+      row("`ilm status`", ({ status }) => status),
+      row("`node -e 0`", ({ node }) => node),
     ),
     table(
       ["over the socket of `ilm run`, ms", ...SIZES.map(count)],
