@@ -246,8 +246,8 @@ function changeOne(dataPlane: DataPlane, rules: Rules): void {
   if (last === undefined) throw new Error("there are no mappings");
   const changed: Mapping = { ...last, existing: "any" };
   const pieces = [{ first: 0, count: before.length - 1, lines: 0 }, [changed]];
-  const file = { ...rules.file, mappings: revise(before, { pieces, name: null }) };
-  dataPlane.apply({ ...rules, file }, { revision: { of: rules.file, pieces, name: null } });
+  const revision = { of: rules.file, pieces, name: null };
+  dataPlane.apply({ ...rules, file: revise(revision) }, { revision });
 }
 
 /** Puts the rules in force, sees that every scenario is what it is called, and keeps the program. */

@@ -1,6 +1,7 @@
 /** Some lines of a file of which the others are known. */
 import type { RuleSet } from "../model/mapping.js";
 import type { Mappings } from "../model/mappings.js";
+import { inFile } from "../model/revision.js";
 import { Unusual, streamNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { decodeFile, type File } from "./read.js";
@@ -56,6 +57,8 @@ function isSameHead(head: Head, name: string, { rules, isOnly }: Whole): boolean
   // Of a setting that is not what it is without a word, it is not known which of the files said it.
   if (!isOnly && (engine !== "auto" || mptcp !== "on")) return false;
   const own = isOnly ? services : services.filter(({ origin }) => origin.file === name);
-  const text = (one: Head): string => JSON.stringify([one.engine, one.mptcp, one.services]);
+  // The file may have another name now.
+  const text = (one: Head): string =>
+    JSON.stringify([one.engine, one.mptcp, one.services.map((service) => inFile(service, ""))]);
   return text(head) === text({ engine, mptcp, services: own });
 }

@@ -229,11 +229,8 @@ export class Reconciler {
       return { change: { kind: "apply", source, given, file }, revision: null };
     }
     const { pieces, name } = change;
-    const before = toColumns(file.mappings);
     const revision = { of: file, pieces, name };
-    const revised = areSound(pieces, before.length)
-      ? { ...file, mappings: revise(before, revision) }
-      : null;
+    const revised = areSound(pieces, file.mappings.length) ? revise(revision) : null;
     if (revised === null || dataPlane.keptText()?.fits?.(revised, revision) !== true) {
       throw new IlmError("NOT_FOUND", "these pieces cannot be laid over the rules in force", {
         remedy: "Apply the whole file.",

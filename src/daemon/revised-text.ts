@@ -73,8 +73,7 @@ export async function reviseFrom(
   if (host.warnings.length > 0 || absent.size > 0) return null;
   const [only] = files;
   const revision = { of: before, pieces, name: isOnly ? (only?.name ?? null) : null };
-  const revised = revise(mappings, revision);
-  const file = { ...before, mappings: revised };
+  const file = revise(revision);
   if (!fits(file, revision)) return null;
   return {
     file,
@@ -85,7 +84,7 @@ export async function reviseFrom(
       warnings: [],
       destinations,
       absent: [],
-      blocks: { files: all, lines: digestOfLines(revised) },
+      blocks: { files: all, lines: digestOfLines(toColumns(file.mappings)) },
     },
   };
 }

@@ -5,9 +5,15 @@ import { type Endpoint, compile } from "../compile/compile.js";
 import { type Above, compileOverlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
-import { type Mapping, type Protocol, type Rules, mappingKey } from "../model/mapping.js";
+import {
+  type Mapping,
+  type Protocol,
+  type RuleSet,
+  type Rules,
+  mappingKey,
+} from "../model/mapping.js";
 import { toColumns } from "../model/mapping-columns.js";
-import { type Revision, removedBy } from "../model/revision.js";
+import { type Revision, inFile, removedBy } from "../model/revision.js";
 import { type Description, type Layers, digestOf, digestOfFile, hasFileOf } from "./description.js";
 import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
@@ -112,8 +118,7 @@ function revise(
 ): ReturnType<typeof overlaidBy> {
   const { file } = description.rules;
   if (revision.of !== file) return null;
-  const { services, engine, mptcp } = rules.file;
-  if (services !== file.services || engine !== file.engine || mptcp !== file.mptcp) return null;
+  if (!isSameBeside(rules.file, file)) return null;
   const found = overlaidBy(description, revision, hasName);
   if (found === null) return null;
   // Who hands over to an endpoint is agreed on among all that lead there.
@@ -121,6 +126,13 @@ function revise(
   const before = toColumns(file.mappings);
   const gone = new Set(removedBy(revision.pieces, before.length));
   return mayHaveHidden(found.gone, before, (index) => gone.has(index)) ? null : found;
+}
+
+/** All but the mappings, in whatever file it was written. */
+function isSameBeside(one: RuleSet, other: RuleSet): boolean {
+  const text = ({ engine, mptcp, services }: RuleSet): string =>
+    JSON.stringify([engine, mptcp, services.map((service) => inFile(service, ""))]);
+  return text(one) === text(other);
 }
 
 function saysHandover({ to }: Mapping): boolean {

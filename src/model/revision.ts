@@ -1,6 +1,11 @@
 /** What a file's mappings are, said by what they were before: most of a large file stays as it is. */
-import type { Mapping, RuleSet } from "./mapping.js";
-import { type Kept, type MappingColumns, MappingColumnsBuilder } from "./mapping-columns.js";
+import type { Mapping, RuleSet, Service } from "./mapping.js";
+import {
+  type Kept,
+  type MappingColumns,
+  MappingColumnsBuilder,
+  toColumns,
+} from "./mapping-columns.js";
 
 /** In the order of the file: what stays, and mappings that are new, or not as they were. */
 export type Piece = Kept | readonly Mapping[];
@@ -17,8 +22,19 @@ export function isKept(piece: Piece): piece is Kept {
   return "first" in piece;
 }
 
-/** The mappings that the revision leads to: the same as if the file had been read. */
-export function revise(
+/** What the revision leads to: the same as if the file had been read. */
+export function revise({ of: before, pieces, name }: Revision): RuleSet {
+  const mappings = reviseMappings(toColumns(before.mappings), { pieces, name });
+  if (name === null) return { ...before, mappings };
+  return { ...before, services: before.services.map((one) => inFile(one, name)), mappings };
+}
+
+/** The service as it is when it is written in a file of that name. */
+export function inFile(service: Service, name: string): Service {
+  return { ...service, origin: { ...service.origin, file: name } };
+}
+
+export function reviseMappings(
   before: MappingColumns,
   { pieces, name }: Pick<Revision, "pieces" | "name">,
 ): MappingColumns {

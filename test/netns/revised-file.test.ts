@@ -165,7 +165,10 @@ describe("a change of the file", () => {
     expect(await who(second)).toBe("blog");
   });
 
-  test("is one also when another file has the lines", async () => {
+  test("is one also when another file has the lines, and the services", async () => {
+    lines[0] = '{"version":1,"services":{"web":{"address":"127.0.1.10"}}}';
+    write("many.ndjson");
+    await apply();
     edit((all) => {
       all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
     });
@@ -175,6 +178,13 @@ describe("a change of the file", () => {
     expect((await network.server.ilmDone(["status"])).stdout).toContain("another.ndjson");
     const tie = await network.server.ilm(["add", `tcp:80@${second}=127.0.1.11:8080`]);
     expect(tie.stderr).toContain("another.ndjson:7683:1");
+    // Also where the change is beside the services.
+    edit((all) => {
+      all[lineOf(1)] = blog(all[lineOf(1)] ?? "");
+    });
+    write("third.ndjson");
+    expect(await apply()).toMatchObject({ incremental: true, mappings: FILE });
+    expect((await apply()).changed).toBe(false);
   });
 
   test("keeps the counters of what stays or leads elsewhere, and begins anew with what comes again", async () => {

@@ -61,8 +61,7 @@ function answer(request: Request): unknown {
     const before = toColumns(rules.file.mappings);
     const pieces = piecesOf([...before], request.revise);
     const revision = { of: rules.file, pieces, name: null };
-    const file = { ...rules.file, mappings: revise(before, revision) };
-    return dataPlane.apply({ ...rules, file }, { revision }) satisfies Applied;
+    return dataPlane.apply({ ...rules, file: revise(revision) }, { revision }) satisfies Applied;
   }
   if ("unload" in request) return { unloaded: dataPlane.unload() };
   return {

@@ -6,6 +6,8 @@
 export interface Sizes {
   /** Packets whose decision is compared with the oracle's; 400 for each rule set. */
   readonly oraclePairs: number;
+  /** Decisions while another process changes the rules as fast as it can. */
+  readonly decisions: number;
   /** Reloads that swap destinations under full load. */
   readonly stormReloads: number;
   /** Reloads of `run`, and applies, under load. */
@@ -40,6 +42,7 @@ export interface Sizes {
 
 const sample: Sizes = {
   oraclePairs: 6_000,
+  decisions: 10_000,
   stormReloads: 8,
   reloads: 20,
   applies: 8,
@@ -60,6 +63,7 @@ const sample: Sizes = {
 
 const whole: Sizes = {
   oraclePairs: 1_000_000,
+  decisions: 1_000_000,
   stormReloads: 1_000,
   reloads: 100,
   applies: 20,

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { columnNames, toColumns } from "../../../src/model/mapping-columns.js";
-import { type Piece, addedBy, removedBy, revise } from "../../../src/model/revision.js";
+import { type Piece, addedBy, removedBy, reviseMappings } from "../../../src/model/revision.js";
 import { anyMapping } from "../daemon/fixtures.js";
 
 const anyList = fc.array(anyMapping, { maxLength: 12 });
@@ -45,12 +45,12 @@ test("pieces of columns and new mappings make the columns that all of them would
           keeps.push(true);
         }
       }
-      const made = revise(before, { pieces, name: null });
+      const made = reviseMappings(before, { pieces, name: null });
       const whole = toColumns(wanted);
       expect([...made]).toEqual(wanted);
       expect(made.lists).toEqual(whole.lists);
       for (const name of columnNames) expect(made.bytesOf(name)).toEqual(whole.bytesOf(name));
-      const moved = revise(before, { pieces, name: "elsewhere" });
+      const moved = reviseMappings(before, { pieces, name: "elsewhere" });
       const elsewhere = [...made].map((one, i) => ({
         ...one,
         origin: { ...one.origin, file: keeps[i] === true ? "elsewhere" : one.origin.file },

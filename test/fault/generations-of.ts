@@ -1,0 +1,7 @@
+/** What the suite and its workers have to agree on. */
+import type { Address } from "../../src/model/address.js";
+
+export const dialled = "203.0.113.1" as Address;
+export const port = 6000;
+/** Where the even turns lead, and the odd ones; each to port 7000. */
+export const daemons: readonly Address[] = ["127.0.1.1" as Address, "127.0.1.2" as Address];

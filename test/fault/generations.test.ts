@@ -1,0 +1,51 @@
+/** One CPU decides while the other changes the rules as fast as it can: every decision is of one rule set, and none of both. */
+import { availableParallelism } from "node:os";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { useNetwork } from "../support/network.js";
+import { builtRoot } from "../support/paths.js";
+import { sizes } from "../support/sizes.js";
+import { daemons } from "./generations-of.js";
+
+const network = useNetwork();
+const worker = `${builtRoot}test/fault/generations.js`;
+
+beforeEach(async () => {
+  for (const address of daemons) await network.server.echo(address, [["tcp", address, 7000]]);
+});
+
+afterEach(async () => {
+  await network.server.reset();
+});
+
+describe.each([
+  ["on the other side of the tables", false],
+  ["over tables that stay", true],
+])("%s", (_, layered) => {
+  test(
+    `${sizes.decisions} decisions are each of one of the rule sets that take turns`,
+    { timeout: 60_000 + sizes.decisions },
+    async () => {
+      const { server } = network;
+      const on = (cpu: number, ...words: readonly string[]): readonly string[] => [
+        "taskset",
+        "-c",
+        String(cpu),
+        "node",
+        worker,
+        ...words,
+      ];
+      const writer = server.start(on(availableParallelism() - 1, "write", String(layered)));
+      await writer.waitForOutput(/writing/);
+      const stdout = await server.must(on(0, "read", String(sizes.decisions)), {
+        timeout_ms: 60_000 + sizes.decisions,
+      });
+      const read = JSON.parse(stdout) as { decisions: number; generations: number; mixed: unknown };
+      writer.closeInput();
+      const { status, stdout: written } = await writer.exited;
+      expect(status).toBe(0);
+      expect(read).toMatchObject({ decisions: sizes.decisions, mixed: [] });
+      expect(read.generations).toBeGreaterThan(10);
+      expect(written).toMatch(/"changes":\d\d+/);
+    },
+  );
+});
