@@ -2,7 +2,7 @@
 import type { Protocol } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import type { Base, BaseClass } from "./overlay.js";
-import { type Compiled, type PrefixBits, type PrefixTable, bitsAt } from "./tables.js";
+import { type Compiled, type PrefixBits, type PrefixTable, bitsAt, keyOfBits } from "./tables.js";
 
 export function compiledBase(compiled: Compiled): Base {
   const { classes, mappings, rules } = compiled;
@@ -45,15 +45,10 @@ class TableIndex {
       index = new Map();
       const { count, owner: owners, target } = this.#table;
       for (let i = 0; i < count; i++) {
-        if (owners[i] === owner) index.set(keyOf(bitsAt(this.#table, i)), target[i] ?? 0);
+        if (owners[i] === owner) index.set(keyOfBits(bitsAt(this.#table, i)), target[i] ?? 0);
       }
       this.#byOwner.set(owner, index);
     }
-    return index.get(keyOf(prefix)) ?? 0;
+    return index.get(keyOfBits(prefix)) ?? 0;
   }
-}
-
-function keyOf({ ipv6, address, length }: PrefixBits): string {
-  const bytes = Buffer.from(address.buffer, address.byteOffset, address.byteLength);
-  return `${ipv6 ? 6 : 4} ${length} ${bytes.toString("latin1")}`;
 }

@@ -24,7 +24,7 @@ import {
   protocols,
 } from "../model/mapping.js";
 import { type LazyMappings, allMappings, toLazy } from "../model/mappings.js";
-import { countPorts, formatPorts } from "../model/ports.js";
+import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../model/candidates.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
@@ -568,15 +568,7 @@ class Compiler {
 }
 
 function describe(a: readonly PortRange[], b: readonly PortRange[]): string {
-  const shared: PortRange[] = [];
-  for (const x of a) {
-    for (const y of b) {
-      const first = Math.max(x.first, y.first);
-      const last = Math.min(x.last, y.last);
-      if (first <= last) shared.push({ first, last });
-    }
-  }
-  return `port ${formatPorts(shared)}`;
+  return `port ${formatPorts(sharedPorts(a, b))}`;
 }
 
 function placeOf(mapping: Mapping): string {

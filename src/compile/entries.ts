@@ -36,8 +36,7 @@ export class Unit {
 
   /** The prefixes that it is for, without those whose family it has no sources of. */
   get prefixes(): readonly Prefix[] {
-    const on = this.#mappings.onAt(this.index);
-    const all = on.length === 0 ? everywhere : on;
+    const all = prefixesOf(this.#mappings.onAt(this.index));
     if (this.isUnconditional) return all;
     const { mapping } = this;
     return all.filter((prefix) => takesFamily(mapping, prefix));
@@ -53,7 +52,12 @@ export interface Entry {
   readonly interface: string | null;
 }
 
-export const everywhere: readonly Prefix[] = ["0.0.0.0/0" as Prefix, "::/0" as Prefix];
+const everywhere: readonly Prefix[] = ["0.0.0.0/0" as Prefix, "::/0" as Prefix];
+
+/** All that a mapping's `on` is for: without one, all addresses of both families. */
+export function prefixesOf(on: readonly Prefix[]): readonly Prefix[] {
+  return on.length === 0 ? everywhere : on;
+}
 
 function takesFamily({ from }: Mapping, prefix: Prefix): boolean {
   const family = familyOf(prefix);

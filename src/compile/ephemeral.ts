@@ -6,7 +6,7 @@
 import type { Problem } from "../errors.js";
 import type { PortRange } from "../model/mapping.js";
 import { type Mappings, toLazy } from "../model/mappings.js";
-import { formatPorts } from "../model/ports.js";
+import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 
 export interface EphemeralPorts {
   readonly range: PortRange;
@@ -17,25 +17,10 @@ export interface EphemeralPorts {
 /** Of a hundred clients, one: a mapping of a few ports is rarely met. */
 const WORTH_SAYING = 0.01;
 
-function overlap(a: PortRange, b: PortRange): PortRange | null {
-  const first = Math.max(a.first, b.first);
-  const last = Math.min(a.last, b.last);
-  return first <= last ? { first, last } : null;
-}
-
 /** How many of the ports may be given to a socket that asks for none. */
 function given(ports: readonly PortRange[], { range, reserved }: EphemeralPorts): number {
-  let sum = 0;
-  for (const one of ports) {
-    const inside = overlap(one, range);
-    if (inside === null) continue;
-    sum += inside.last - inside.first + 1;
-    for (const kept of reserved) {
-      const out = overlap(inside, kept);
-      if (out !== null) sum -= out.last - out.first + 1;
-    }
-  }
-  return sum;
+  const inside = sharedPorts(ports, [range]);
+  return countPorts(inside) - countPorts(sharedPorts(inside, reserved));
 }
 
 /** Warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no answer away. */
@@ -48,7 +33,7 @@ export function warnOfEphemeralPorts(mappings: Mappings, host: EphemeralPorts): 
     if (mapping === undefined || mapping.existing === "any") continue;
     const covered = given(mapping.ports, host);
     if (covered === 0 || covered < all * WORTH_SAYING) continue;
-    const inside = mapping.ports.flatMap((ports) => overlap(ports, host.range) ?? []);
+    const inside = sharedPorts(mapping.ports, [host.range]);
     problems.push({
       severity: "warning",
       ...mapping.origin,

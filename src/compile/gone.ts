@@ -1,7 +1,8 @@
 /** What it means for the others when mappings go. */
 import type { Mapping } from "../model/mapping.js";
 import type { MappingColumns } from "../model/mapping-columns.js";
-import { everywhere } from "./entries.js";
+import { sharedPorts } from "../model/ports.js";
+import { prefixesOf } from "./entries.js";
 
 /**
  * May some of the mappings that stay have stood behind those that go: for one of their prefixes, and one of their ports? `isGone`: of an
@@ -15,32 +16,23 @@ export function mayHaveHidden(
   if (gone.length === 0) return false;
   const byPrefix = new Map<string, Mapping[]>();
   for (const mapping of gone) {
-    for (const prefix of prefixesOf(mapping)) {
+    for (const prefix of prefixesOf(mapping.on)) {
       const known = byPrefix.get(prefix);
       if (known === undefined) byPrefix.set(prefix, [mapping]);
       else known.push(mapping);
     }
   }
-  const prefixes = [...new Set(gone.flatMap(prefixesOf))];
+  const prefixes = [...new Set(gone.flatMap(({ on }) => prefixesOf(on)))];
   for (const index of before.indexesOn(prefixes)) {
     if (isGone(index)) continue;
     const other = before.at(index);
     if (other === undefined) continue;
-    const near = prefixesOf(other).flatMap((prefix) => byPrefix.get(prefix) ?? []);
+    const near = prefixesOf(other.on).flatMap((prefix) => byPrefix.get(prefix) ?? []);
     if (near.some((mapping) => haveCommonPort(mapping, other))) return true;
   }
   return false;
 }
 
-function prefixesOf({ on }: Mapping): Mapping["on"] {
-  return on.length === 0 ? everywhere : on;
-}
-
 function haveCommonPort(one: Mapping, other: Mapping): boolean {
-  return (
-    one.protocol === other.protocol &&
-    one.ports.some(({ first, last }) =>
-      other.ports.some((range) => range.first <= last && first <= range.last),
-    )
-  );
+  return one.protocol === other.protocol && sharedPorts(one.ports, other.ports).length > 0;
 }

@@ -236,7 +236,8 @@ export function maskOf(length: number): Uint8Array {
   });
 }
 
-function masked(address: Uint8Array, length: number): Uint8Array {
+/** The address with nothing behind so many bits. */
+export function masked(address: Uint8Array, length: number): Uint8Array {
   const mask = maskOf(length);
   return address.map((byte, at) => byte & (mask[at] ?? 0));
 }

@@ -9,8 +9,8 @@ import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import { levelOf } from "./chains.js";
 import { tryCompile } from "./compile.js";
-import { everywhere } from "./entries.js";
-import { maskOf } from "./lengths.js";
+import { prefixesOf } from "./entries.js";
+import { masked } from "./lengths.js";
 import { FILLING_BITS } from "./reach.js";
 import {
   type Compiled,
@@ -19,6 +19,7 @@ import {
   PrefixColumns,
   type PrefixTable,
   bitsAt,
+  keyOfBits,
 } from "./tables.js";
 
 /** A class of the tables below. */
@@ -279,18 +280,19 @@ class Layer {
     const mine = new Map<string, number>();
     for (const table of [this.#exact.table(), this.#prefixes.table()]) {
       for (let i = 0; i < table.count; i++) {
-        if (table.owner[i] === owner) mine.set(keyOf(bitsAt(table, i)), table.target[i] ?? 0);
+        if (table.owner[i] === owner) mine.set(keyOfBits(bitsAt(table, i)), table.target[i] ?? 0);
       }
     }
     for (const { index, mapping } of removed) {
-      for (const prefix of mapping.on.length === 0 ? everywhere : mapping.on) {
+      for (const prefix of prefixesOf(mapping.on)) {
         if (++this.#compared > OVERLAY_ENTRIES) return false;
         const level = levelOf(prefix);
         if (level === "default") continue;
         const { bytes: address, length } = prefixBits(prefix);
         const place = { ipv6: familyOf(prefix) === 6, address, length };
         const there = this.#at(found, place);
-        if (there === 0 || this.#base.mapping(there) !== index || mine.has(keyOf(place))) continue;
+        const wasFirst = there !== 0 && this.#base.mapping(there) === index;
+        if (!wasFirst || mine.has(keyOfBits(place))) continue;
         if (level === "exact") {
           this.#exact.pushBits(owner, place, 0);
         } else {
@@ -312,7 +314,7 @@ class Layer {
     const shortest = place.ipv6 ? 1 : IPV4_BITS + 1;
     for (let length = place.length - 1; length >= shortest; length--) {
       const around = cut(place, length);
-      const rule = mine.get(keyOf(around)) ?? this.#left(this.#at(found, around));
+      const rule = mine.get(keyOfBits(around)) ?? this.#left(this.#at(found, around));
       if (rule !== 0) return rule;
     }
     return 0;
@@ -344,12 +346,7 @@ const WHOLE = 128;
 const IPV4_BITS = 96;
 
 function cut({ ipv6, address }: PrefixBits, length: number): PrefixBits {
-  const mask = maskOf(length);
-  return { ipv6, length, address: address.map((byte, at) => byte & (mask[at] ?? 0)) };
-}
-
-function keyOf({ ipv6, address, length }: PrefixBits): string {
-  return `${ipv6 ? 6 : 4} ${length} ${Buffer.from(address).toString("latin1")}`;
+  return { ipv6, length, address: masked(address, length) };
 }
 
 function entriesByOwner(table: PrefixTable): Map<number, Entry[]> {

@@ -48,6 +48,12 @@ export function bitsAt(table: PrefixTable, index: number): PrefixBits {
   };
 }
 
+/** Says all of the prefix, for maps. */
+export function keyOfBits({ ipv6, address, length }: PrefixBits): string {
+  const bytes = Buffer.from(address.buffer, address.byteOffset, address.byteLength);
+  return `${ipv6 ? 6 : 4} ${length} ${bytes.toString("latin1")}`;
+}
+
 /** [0] is no rule. `first` and `count`: into the destinations, for each family's packets. */
 export interface RuleTable {
   readonly count: number;

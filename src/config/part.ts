@@ -1,7 +1,7 @@
 /** Some lines of a file of which the others are known. */
 import type { RuleSet } from "../model/mapping.js";
 import type { Mappings } from "../model/mappings.js";
-import { inFile } from "../model/revision.js";
+import { isSameBeside } from "../model/revision.js";
 import { Unusual, streamNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { decodeFile, type File } from "./read.js";
@@ -35,12 +35,8 @@ export function readPart(file: File, firstLine: number, whole: Whole): Mappings 
       const mappings = buildPart(document, whole.rules.services, problems);
       return problems.isEmpty ? mappings : null;
     }
-    const {
-      services,
-      engine = "auto",
-      mptcp = "on",
-    } = buildRuleSet([{ ...document, mappings: [] }], true, problems);
-    if (!isSameHead({ services, engine, mptcp }, file.name, whole)) return null;
+    const head = buildRuleSet([{ ...document, mappings: [] }], true, problems);
+    if (!isSameHead(head, file.name, whole)) return null;
     const mappings = buildPart(document, whole.rules.services, problems);
     return problems.isEmpty ? mappings : null;
   } catch (error) {
@@ -49,16 +45,11 @@ export function readPart(file: File, firstLine: number, whole: Whole): Mappings 
   }
 }
 
-type Head = Omit<RuleSet, "mappings">;
-
 /** Can the file have had no other head before? */
-function isSameHead(head: Head, name: string, { rules, isOnly }: Whole): boolean {
+function isSameHead(head: RuleSet, name: string, { rules, isOnly }: Whole): boolean {
+  if (isOnly) return isSameBeside(head, rules);
   const { engine = "auto", mptcp = "on", services } = rules;
   // Of a setting that is not what it is without a word, it is not known which of the files said it.
-  if (!isOnly && (engine !== "auto" || mptcp !== "on")) return false;
-  const own = isOnly ? services : services.filter(({ origin }) => origin.file === name);
-  // The file may have another name now.
-  const text = (one: Head): string =>
-    JSON.stringify([one.engine, one.mptcp, one.services.map((service) => inFile(service, ""))]);
-  return text(head) === text({ engine, mptcp, services: own });
+  if (engine !== "auto" || mptcp !== "on") return false;
+  return isSameBeside(head, { services: services.filter(({ origin }) => origin.file === name) });
 }

@@ -196,8 +196,9 @@ function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps |
     if (place === undefined || place < next) {
       if (bytes === null) return null;
       fresh.push(bytes);
-      blocks.push({ digest, lines: countLines(bytes) });
-      line += countLines(bytes);
+      const lines = countLines(bytes);
+      blocks.push({ digest, lines });
+      line += lines;
       continue;
     }
     close(place);

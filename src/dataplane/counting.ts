@@ -50,6 +50,7 @@ function runAt(layers: Layers, side: Side, place: number, count: number): Run {
     place < layers.mappings ? place : offsets(layers, side).mappings + place - layers.mappings;
   return { counters: at, carried: at, count };
 }
+
 type CarriedMap = Pick<BpfMap, "readParts">;
 
 /** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */

@@ -5,15 +5,9 @@ import { type Endpoint, compile } from "../compile/compile.js";
 import { type Above, compileOverlay } from "../compile/overlay.js";
 import type { Compiled } from "../compile/tables.js";
 import { beginStep } from "../progress.js";
-import {
-  type Mapping,
-  type Protocol,
-  type RuleSet,
-  type Rules,
-  mappingKey,
-} from "../model/mapping.js";
+import { type Mapping, type Protocol, type Rules, mappingKey } from "../model/mapping.js";
 import { toColumns } from "../model/mapping-columns.js";
-import { type Revision, inFile, removedBy } from "../model/revision.js";
+import { type Revision, isSameBeside, removedBy } from "../model/revision.js";
 import { type Description, type Layers, digestOf, digestOfFile, hasFileOf } from "./description.js";
 import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
@@ -126,13 +120,6 @@ function revise(
   const before = toColumns(file.mappings);
   const gone = new Set(removedBy(revision.pieces, before.length));
   return mayHaveHidden(found.gone, before, (index) => gone.has(index)) ? null : found;
-}
-
-/** All but the mappings, in whatever file it was written. */
-function isSameBeside(one: RuleSet, other: RuleSet): boolean {
-  const text = ({ engine, mptcp, services }: RuleSet): string =>
-    JSON.stringify([engine, mptcp, services.map((service) => inFile(service, ""))]);
-  return text(one) === text(other);
 }
 
 function saysHandover({ to }: Mapping): boolean {

@@ -22,6 +22,19 @@ export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
 }
 
 /** How many ports a merged set has. */
+/** Ranges that are in both. */
+export function sharedPorts(a: readonly PortRange[], b: readonly PortRange[]): PortRange[] {
+  const shared: PortRange[] = [];
+  for (const x of a) {
+    for (const y of b) {
+      const first = Math.max(x.first, y.first);
+      const last = Math.min(x.last, y.last);
+      if (first <= last) shared.push({ first, last });
+    }
+  }
+  return shared;
+}
+
 export function countPorts(ranges: readonly PortRange[]): number {
   return ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
 }

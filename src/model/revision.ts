@@ -29,8 +29,17 @@ export function revise({ of: before, pieces, name }: Revision): RuleSet {
   return { ...before, services: before.services.map((one) => inFile(one, name)), mappings };
 }
 
+/** Is all the same that is said beside the mappings, in whatever file? */
+export function isSameBeside(one: Beside, other: Beside): boolean {
+  const text = ({ engine = "auto", mptcp = "on", services }: Beside): string =>
+    JSON.stringify([engine, mptcp, services.map((service) => inFile(service, ""))]);
+  return text(one) === text(other);
+}
+
+type Beside = Omit<RuleSet, "mappings">;
+
 /** The service as it is when it is written in a file of that name. */
-export function inFile(service: Service, name: string): Service {
+function inFile(service: Service, name: string): Service {
   return { ...service, origin: { ...service.origin, file: name } };
 }
 

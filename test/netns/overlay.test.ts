@@ -1,6 +1,6 @@
 /** Mappings added at run time over a large file: only they are built, and nothing else tells that they lie apart. */
 import { afterEach, beforeAll, expect, test } from "vitest";
-import { manyMappings } from "../support/many.js";
+import { manyMappings, serveWebAndBlog } from "../support/many.js";
 import { useNetwork } from "../support/network.js";
 import { pause } from "../support/process.js";
 import { random } from "../support/random.js";
@@ -43,17 +43,7 @@ let file = "";
 
 beforeAll(async () => {
   const { server } = network;
-  await server.must(["ip", "addr", "add", `${known}/32`, "dev", "lo"]);
-  await network.client.must(["ip", "route", "add", `${known}/32`, "via", other]);
-  for (const [name, address] of [
-    ["web", "127.0.1.10"],
-    ["blog", "127.0.1.11"],
-  ] as const) {
-    await server.echo(name, [
-      ["tcp", address, 8080],
-      ["udp", address, 8080],
-    ]);
-  }
+  await serveWebAndBlog(network, [known]);
   file = server.file(
     manyMappings(FILE, () => "127.0.1.10:8080"),
     "many.ndjson",

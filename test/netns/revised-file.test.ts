@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { manyMappings } from "../support/many.js";
+import { manyMappings, serveWebAndBlog } from "../support/many.js";
 import { useNetwork } from "../support/network.js";
 import type { MappingRow } from "../support/shapes.js";
 
@@ -22,29 +22,12 @@ interface Change {
   readonly warnings?: readonly { readonly message: string; readonly line: number }[];
 }
 
-interface Row extends MappingRow {
-  readonly origin?: { readonly line: number };
-}
-
 let lines: string[] = [];
 let path = "";
 let run: Awaited<ReturnType<typeof network.server.startRun>> | undefined;
 
 beforeAll(async () => {
-  const { server, client } = network;
-  for (const address of [first, second, fresh]) {
-    await server.must(["ip", "addr", "add", `${address}/32`, "dev", "lo"]);
-    await client.must(["ip", "route", "add", `${address}/32`, "via", "203.0.113.1"]);
-  }
-  for (const [name, address] of [
-    ["web", "127.0.1.10"],
-    ["blog", "127.0.1.11"],
-  ] as const) {
-    await server.echo(name, [
-      ["tcp", address, 8080],
-      ["udp", address, 8080],
-    ]);
-  }
+  await serveWebAndBlog(network, [first, second, fresh]);
 });
 
 function write(name: string): void {
@@ -65,9 +48,9 @@ async function apply(): Promise<Change> {
   return (await network.server.ilmDone(["apply", "-f", path, "--json"])).json() as Change;
 }
 
-async function rowOf(name: string): Promise<Row | undefined> {
+async function rowOf(name: string): Promise<MappingRow | undefined> {
   const { text } = await network.server.ask(["mappings", name, "--json"]);
-  const answer = JSON.parse(text) as readonly Row[] | { readonly error: unknown };
+  const answer = JSON.parse(text) as readonly MappingRow[] | { readonly error: unknown };
   return "error" in answer ? undefined : answer[0];
 }
 
