@@ -82,7 +82,6 @@ export function overlaidBy(
   const { mappings } = rules.file;
   const runs: PlaceRun[] = [];
   const added: Mapping[] = [];
-  const fresh: Mapping[] = [];
   const place = (first: number, count: number): void => {
     const last = runs.at(-1);
     // Those over the tables are a run of their own, also where they follow the last of the tables.
@@ -96,7 +95,6 @@ export function overlaidBy(
   };
   for (const piece of pieces) {
     if (!isKept(piece)) {
-      fresh.push(...piece);
       for (const mapping of piece) put(mapping);
       continue;
     }
@@ -116,14 +114,19 @@ export function overlaidBy(
     if (at[1] < layers.mappings) removed.push({ index: at[1], mapping });
   }
   if (removed.length > REMOVED_MAX || runs.length > RUNS_MAX) return null;
-  const free = new Set(removed.map(({ mapping }) => mappingKey(mapping)));
-  const taken = new Set<string>();
-  for (const mapping of added) {
-    const key = mappingKey(mapping);
-    if (taken.has(key) || (hasName(key) && !free.has(key))) return null;
-    taken.add(key);
-  }
+  const isStillThere = stillThere(removed, hasName);
+  const keys = added.map(mappingKey);
+  if (new Set(keys).size < keys.length || keys.some(isStillThere)) return null;
   return { runs, removed, added, gone };
+}
+
+/** May a mapping of the tables have the name that is not `removed`? */
+function stillThere(
+  removed: readonly Removed[],
+  hasName: (key: string) => boolean,
+): (key: string) => boolean {
+  const free = new Set(removed.map(({ mapping }) => mappingKey(mapping)));
+  return (key) => hasName(key) && !free.has(key);
 }
 
 /** Some of the file's mappings in runs: the index of the first among them, its place, and how many. */
@@ -150,7 +153,7 @@ export function meetsFile(
   runtime: readonly Mapping[],
   hasName: (key: string) => boolean,
 ): boolean {
-  const free = new Set(removed.map(({ mapping }) => mappingKey(mapping)));
+  const isStillThere = stillThere(removed, hasName);
   const taken = new Set(added.map(mappingKey));
-  return runtime.map(mappingKey).some((key) => taken.has(key) || (hasName(key) && !free.has(key)));
+  return runtime.map(mappingKey).some((key) => taken.has(key) || isStillThere(key));
 }
