@@ -25,8 +25,11 @@ const INTERVAL_US = 500;
 const LATENCY_MS = 8000;
 /** After `ilm run` has said that it is ready. */
 const SETTLE_MS = 3000;
-/** Added one by one over the socket, and removed likewise. */
+/** Added one right after the other over the socket. */
 const IN_A_ROW = 100;
+/** Added and removed with a pause before each, in which the one before it settles. */
+const APART = 25;
+const APART_MS = 40;
 
 const own = "127.0.1.10";
 
@@ -46,7 +49,7 @@ export interface ApplyColumn {
   readonly registry: number;
   readonly peak: number;
   readonly resident: number;
-  /** Milliseconds, over the socket of `ilm run`. */
+  /** Milliseconds, over the socket of `ilm run`: of one by itself, and of all, one right after the other. */
   readonly addition: number;
   readonly removal: number;
   readonly additionsInARow: number;
@@ -82,7 +85,7 @@ function writeRules(folder: string, size: number, turn: 0 | 1): string {
 }
 
 /** Results of up to `times` rounds: at least one, and no further one when those so far have taken `budgetMs`. */
-async function rounds<Result>(
+export async function rounds<Result>(
   times: number,
   budgetMs: number,
   work: () => Result | Promise<Result>,
@@ -94,13 +97,13 @@ async function rounds<Result>(
   return results;
 }
 
-interface Ran {
+export interface Ran {
   readonly seconds: number;
   readonly peak_kib: number;
 }
 
 /** Runs a command to its end. */
-function timed(...command: readonly string[]): Ran {
+export function timed(...command: readonly string[]): Ran {
   const output = execFileSync(traffic, ["run", ...command], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
@@ -127,25 +130,31 @@ class Commands {
 
 type BesideDaemon = Pick<ApplyColumn, "resident" | "addition" | "removal" | "additionsInARow">;
 
-/** Each a connection of its own, one after the other. */
-async function changesInARow(netnsInode: number): Promise<Omit<BesideDaemon, "resident">> {
-  const ports = Array.from({ length: IN_A_ROW }, (_, i) => 9000 + i);
+/** Each a connection of its own. */
+async function changesOver(netnsInode: number): Promise<Omit<BesideDaemon, "resident">> {
   const timed = async (change: Parameters<typeof requestChange>[1]): Promise<number> => {
     const start = performance.now();
     await requestChange(netnsInode, change);
     return performance.now() - start;
   };
-  const additions: number[] = [];
-  for (const port of ports) {
+  const add = async (port: number): Promise<number> => {
     const mappings = parseMappingArgument(`tcp:${port}=${own}:8080`, []);
-    additions.push(await timed({ kind: "add", mappings, replace: false }));
-  }
+    return await timed({ kind: "add", mappings, replace: false });
+  };
+  const additions: number[] = [];
   const removals: number[] = [];
-  for (const port of ports) removals.push(await timed({ kind: "remove", names: [`tcp:${port}`] }));
+  for (let i = 0; i < APART; i++) {
+    await sleep(APART_MS);
+    additions.push(await add(9000 + i));
+    await sleep(APART_MS);
+    removals.push(await timed({ kind: "remove", names: [`tcp:${9000 + i}`] }));
+  }
+  const start = performance.now();
+  for (let i = 0; i < IN_A_ROW; i++) await add(9000 + i);
   return {
     addition: median(additions),
     removal: median(removals),
-    additionsInARow: additions.reduce((sum, milliseconds) => sum + milliseconds, 0),
+    additionsInARow: performance.now() - start,
   };
 }
 
@@ -169,7 +178,7 @@ async function besideDaemon(netns: string, file: string): Promise<BesideDaemon> 
     await sleep(SETTLE_MS);
     const status = readFileSync(`/proc/${daemon.pid ?? 0}/status`, "utf8");
     const resident = Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]) / 1024;
-    return { resident, ...(await changesInARow(statSync(netns).ino)) };
+    return { resident, ...(await changesOver(statSync(netns).ino)) };
   } finally {
     if (daemon.exitCode === null) {
       daemon.kill("SIGTERM");

@@ -20,6 +20,7 @@ import type { Packet, Verdict } from "../src/model/decision.js";
 import type { Mapping, Rules } from "../src/model/mapping.js";
 import { toColumns } from "../src/model/mapping-columns.js";
 import { revise } from "../src/model/revision.js";
+import { version } from "../src/version.js";
 import { progress } from "./network.js";
 
 /** Of one test run, and how often each is run: milliseconds each, so that most meet no interruption. */
@@ -91,12 +92,19 @@ function prefixRules(size: number): Mapping[] {
       prefixes.add(`${addressAt(network)}/${length}`);
     }
   }
-  return [...prefixes].map((prefix) => mapping(`in-${prefix}`, PREFIX_PORT, [prefix as Prefix]));
+  return [...prefixes].map((prefix) =>
+    mapping(`in-${prefix.replace("/", "-")}`, PREFIX_PORT, [prefix as Prefix]),
+  );
+}
+
+/** All that a rule set of that kind and size has. */
+export function mappingsOf(kind: Kept["kind"], size: number): Mapping[] {
+  return [...common, ...(kind === "prefix" ? prefixRules(size) : exactRules(size))];
 }
 
 function rulesOf(mappings: readonly Mapping[]): Rules {
   const services = [{ name: "web", addresses: [target], origin }];
-  return { source: null, file: { services, mappings: [...common, ...mappings] }, runtime: [] };
+  return { source: null, file: { services, mappings }, runtime: [] };
 }
 
 async function listen(host: string, port: number): Promise<Server> {
@@ -107,14 +115,16 @@ async function listen(host: string, port: number): Promise<Server> {
 }
 
 /** A program that outlives its rules: it holds its own tables. */
-interface Kept {
+export interface Kept {
+  /** Whose it is. */
+  readonly release: string;
   /** `over`: as `exact`, of which one mapping has changed since its tables were filled. */
   readonly kind: "exact" | "prefix" | "over";
   readonly size: number;
   readonly program: BpfProgram;
 }
 
-interface Scenario {
+export interface Scenario {
   readonly name: string;
   readonly kind: Kept["kind"];
   readonly verdict: Verdict;
@@ -134,7 +144,7 @@ function spread(size: number, of: (n: number) => Packet): Packet[] {
 const exactPacket = (n: number): Packet => packet(addressAt(n), EXACT_PORT);
 const prefixPacket = (n: number): Packet => packet(addressAt(n * 16 + 5), PREFIX_PORT);
 
-const scenarios: readonly Scenario[] = [
+export const scenarios: readonly Scenario[] = [
   {
     name: "port that no mapping has",
     kind: "exact",
@@ -184,7 +194,7 @@ const scenarios: readonly Scenario[] = [
 ];
 
 /** One look-up at a time: the same one, or one of all. */
-interface Single {
+export interface Single {
   readonly name: string;
   readonly kind: Kept["kind"];
   readonly packetAt: (size: number) => Packet;
@@ -194,7 +204,7 @@ function anyOf(size: number): number {
   return Math.floor(Math.random() * size);
 }
 
-const singles: readonly Single[] = [
+export const singles: readonly Single[] = [
   {
     name: "exact address, always the same",
     kind: "exact",
@@ -253,7 +263,7 @@ function changeOne(dataPlane: DataPlane, rules: Rules): void {
 /** Puts the rules in force, sees that every scenario is what it is called, and keeps the program. */
 function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
   const start = performance.now();
-  const rules = rulesOf(kind === "prefix" ? prefixRules(size) : exactRules(size));
+  const rules = rulesOf(mappingsOf(kind, size));
   dataPlane.apply(rules);
   if (kind === "over") changeOne(dataPlane, rules);
   for (const scenario of scenarios.filter((each) => each.kind === kind)) {
@@ -268,15 +278,18 @@ function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
   if (program === undefined) throw new Error("the program is not pinned");
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   progress(`${size} mappings, ${kind}: built in ${seconds} s`);
-  return { kind, size, program };
+  return { release: version, kind, size, program };
+}
+
+/** Nanoseconds above the empty program, of which `base` is the time. */
+export interface Above<Kind> {
+  readonly base: number;
+  readonly above: (kind: Kind, size: number, release?: string) => number;
 }
 
 /** The least of the rounds of each packet: whatever else the machine does only adds. */
-function measureHot(
-  empty: BpfProgram,
-  kept: readonly Kept[],
-): { base: number; above: (scenario: Scenario, size: number) => number } {
-  const runs = kept.flatMap(({ kind, size, program }) =>
+export function measureHot(empty: BpfProgram, kept: readonly Kept[]): Above<Scenario> {
+  const runs = kept.flatMap(({ release, kind, size, program }) =>
     scenarios
       .filter((scenario) => scenario.kind === kind)
       .flatMap((scenario) =>
@@ -285,7 +298,14 @@ function measureHot(
           if (selects(program, what) !== (scenario.verdict === "selected")) {
             throw new Error(`"${scenario.name}" of ${size} is no longer what it was`);
           }
-          return { scenario, size, program, context: lookupContext(what), least: Infinity };
+          return {
+            release,
+            scenario,
+            size,
+            program,
+            context: lookupContext(what),
+            least: Infinity,
+          };
         }),
       ),
   );
@@ -296,10 +316,10 @@ function measureHot(
     for (const run of runs) run.least = Math.min(run.least, timeOf(run.program, run.context));
     if (round % 20 === 19) progress(`look-ups again and again: round ${round + 1} of ${ROUNDS}`);
   }
-  const above = (scenario: Scenario, size: number): number =>
+  const above = (scenario: Scenario, size: number, release = version): number =>
     mean(
       runs
-        .filter((run) => run.scenario === scenario && run.size === size)
+        .filter((run) => run.scenario === scenario && run.size === size && run.release === release)
         .map((run) => run.least - base),
     );
   return { base, above };
@@ -320,14 +340,11 @@ class Times {
 }
 
 /** Between two look-ups lies a system call and what this process does: code and tables are as warm as that leaves them. */
-function measureSingles(
-  empty: BpfProgram,
-  kept: readonly Kept[],
-): { base: number; above: (single: Single, size: number) => number } {
-  const runs = kept.flatMap(({ kind, size, program }) =>
+export function measureSingles(empty: BpfProgram, kept: readonly Kept[]): Above<Single> {
+  const runs = kept.flatMap(({ release, kind, size, program }) =>
     singles
       .filter((single) => single.kind === kind)
-      .map((single) => ({ single, size, program, times: new Times() })),
+      .map((single) => ({ release, single, size, program, times: new Times() })),
   );
   const bases = new Times();
   for (let round = 0; round < SINGLE_ROUNDS; round++) {
@@ -339,10 +356,10 @@ function measureSingles(
     progress(`look-ups one at a time: round ${round + 1} of ${SINGLE_ROUNDS}`);
   }
   const base = bases.mean;
-  const above = (single: Single, size: number): number =>
+  const above = (single: Single, size: number, release = version): number =>
     mean(
       runs
-        .filter((run) => run.single === single && run.size === size)
+        .filter((run) => run.single === single && run.size === size && run.release === release)
         .map((run) => run.times.mean - base),
     );
   return { base, above };
@@ -357,8 +374,8 @@ function requireQuietBpf(): void {
   );
 }
 
-/** In the network namespace that the process is in. */
-export async function measureLookup(sizes: readonly number[]): Promise<LookupResult> {
+/** To be closed. */
+export function emptyProgram(): BpfProgram {
   requireQuietBpf();
   const object = new BpfObject(
     join(fileURLToPath(import.meta.url), "..", "..", "bpf", "empty.bpf.o"),
@@ -366,10 +383,21 @@ export async function measureLookup(sizes: readonly number[]): Promise<LookupRes
   object.load();
   const empty = object.program("ilm_empty");
   object.close();
+  return empty;
+}
+
+/** To be closed: the daemons whom the packets lead to. */
+export async function listenForAll(): Promise<Server[]> {
+  return [await listen(target, 8080), await listen("203.0.113.1", 443)];
+}
+
+/** In the network namespace that the process is in. */
+export async function measureLookup(sizes: readonly number[]): Promise<LookupResult> {
+  const empty = emptyProgram();
   // Layered: each rule set gets tables, and so programs, of its own, as large files do.
   const dataPlane = openDataPlane({ layeredFrom: 0 });
   const lock = acquireWriterLock(dataPlane.netnsInode);
-  const servers = [await listen(target, 8080), await listen("203.0.113.1", 443)];
+  const servers = await listenForAll();
   const kept: Kept[] = [];
   try {
     for (const size of sizes) {

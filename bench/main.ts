@@ -14,6 +14,7 @@ import { measureTcp } from "./connections.js";
 import { measureListeners } from "./listeners.js";
 import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
+import { type Beside, measureRelease } from "./release.js";
 import { root } from "./sites.js";
 import { measureStart } from "./start.js";
 import { measureTakenAway } from "./taken-away.js";
@@ -133,9 +134,9 @@ async function apply(): Promise<string> {
     ),
     table(
       ["over the socket of `ilm run`, ms", ...SIZES.map(count)],
-      row("one mapping added", ({ addition }) => addition),
-      row("one removed", ({ removal }) => removal),
-      row("100 added, one after the other", ({ additionsInARow }) => additionsInARow),
+      row("one mapping added, by itself", ({ addition }) => addition),
+      row("one removed, by itself", ({ removal }) => removal),
+      row("100 added, one right after the other", ({ additionsInARow }) => additionsInARow),
     ),
     table(
       ["memory, MiB", ...SIZES.map(count)],
@@ -199,6 +200,25 @@ function start(): string {
   );
 }
 
+async function besideRelease(): Promise<string> {
+  const sizes = [1, 100_000, 1_000_000];
+  const { format, commands, hot, single } = await measureRelease(sizes);
+  const beside = (title: string, rows: readonly Beside[]): string =>
+    table(
+      [title, ...sizes.flatMap((size) => [`${count(size)}, then`, "now", "of then"])],
+      ...rows.map(({ what, values }) => [
+        what,
+        ...values.flatMap(([then, now]) => [short(then), short(now), (now / then).toFixed(2)]),
+      ]),
+    );
+  return tables(
+    `The older release is the one whose state has format ${format}.`,
+    beside("whole commands, s", commands),
+    beside("the same look-up again and again, ns", hot),
+    beside("one look-up at a time, ns", single),
+  );
+}
+
 async function takenAway(): Promise<string> {
   const rows = await measureTakenAway();
   const shown = (gap: number): string => (gap === 0 ? "no dial fails" : whole(gap));
@@ -226,6 +246,7 @@ const parts: Readonly<Record<string, Part>> = {
   apply: { title: "Changing the rules", measure: apply, inside: false },
   lookup: { title: "One look-up", measure: lookup, inside: true },
   listeners: { title: "Listeners", measure: listeners, inside: true },
+  release: { title: "Beside an older release", measure: besideRelease, inside: true },
 };
 
 /** What the figures were taken on. */

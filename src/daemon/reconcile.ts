@@ -2,6 +2,7 @@
  * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal, the API, the clock - goes
  * through one queue, so that no two changes overlap and each starts from what the one before it left.
  */
+import { setImmediate as immediate } from "node:timers/promises";
 import { replaceableInForce } from "./in-force.js";
 import type { ChangeSummary } from "../compile/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
@@ -183,12 +184,24 @@ export class Reconciler {
   #enqueue<T>(task: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(task);
     // Each caller hears of its own failure; the queue goes on.
-    const over = (): void => {
+    const over = async (): Promise<void> => {
+      // The answer goes out first.
+      await immediate();
+      this.#settle();
       this.#options.onWorked?.(this.#wasLarge);
       this.#wasLarge = false;
     };
     this.#queue = result.then(over, over);
     return result;
+  }
+
+  #settle(): void {
+    try {
+      this.#options.dataPlane.settle();
+    } catch (error) {
+      const { message } = errorBody(error);
+      this.#options.log.log("error", `the next change has to finish the last one: ${message}`);
+    }
   }
 
   async #make({ change, revision }: Asked): Promise<AnsweredChange> {
@@ -285,7 +298,7 @@ export class Reconciler {
 
   #put(before: InForce | null, rules: Rules, revision: Revision | null = null): ChangeResult {
     const { dataPlane, log, describe, overNewer } = this.#options;
-    const result = dataPlane.apply(rules, { overNewer, revision });
+    const result = dataPlane.apply(rules, { overNewer, revision, settleLater: true });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {
       const replaced = before === null ? 0 : allMappings(before.rules).length;

@@ -135,7 +135,14 @@ interface Loaded {
   /** False: its pins are gone, or another BPF file system covers them. It lives by what this process holds. */
   pinned: boolean;
   /** This process put it in force, and no program is at work any more that has read what was in force before. */
-  readonly isAlone: boolean;
+  isAlone: boolean;
+}
+
+/** The rest of a change that decides already. */
+interface Unfinished {
+  finish(): void;
+  /** Of what was in force before. */
+  close(): void;
 }
 
 /** Links on interfaces, in the registry's folder: they call what this registry's map says. */
@@ -190,6 +197,7 @@ class KernelDataPlane implements DataPlane {
   readonly #ingressIsPossible: () => boolean;
   /** This process stays, and puts back what others take away. */
   #holds = false;
+  #unfinished: Unfinished | undefined;
   /** Set while `asOne` is at work; its pins are undefined when there are none. */
   #shared: { pins: Pins | undefined } | undefined;
 
@@ -353,6 +361,8 @@ class KernelDataPlane implements DataPlane {
   }
 
   #forget(): void {
+    this.#unfinished?.close();
+    this.#unfinished = undefined;
     this.#loaded?.link.close();
     this.#loaded?.generation.close();
     this.#loaded?.generation.programs.close();
@@ -427,7 +437,19 @@ class KernelDataPlane implements DataPlane {
     return this.asOne(() => this.#apply(rules, options));
   }
 
-  #apply(rules: Rules, { overNewer = false, revision = null }: ApplyOptions): ApplyResult {
+  settle(): void {
+    const unfinished = this.#unfinished;
+    if (unfinished === undefined) return;
+    unfinished.finish();
+    this.#unfinished = undefined;
+    unfinished.close();
+  }
+
+  #apply(rules: Rules, options: ApplyOptions): ApplyResult {
+    const { overNewer = false, revision = null } = options;
+    // Nobody else is there to notice what goes meanwhile.
+    const settleLater = options.settleLater === true && this.#holds;
+    this.settle();
     const { current, trouble } = this.#look();
     if (trouble instanceof NewerState && !overNewer) throw trouble;
     const before = ownOf(current);
@@ -439,7 +461,8 @@ class KernelDataPlane implements DataPlane {
     } else {
       // First, as it changes nothing: a rule set that does not compile must leave no trace.
       const plan = this.#plan(before, rules, wanted, revision);
-      act = (pins, prepared) => this.#replace(pins, before, rules, plan, prepared);
+      act = (pins, prepared) =>
+        this.#replace(pins, before, rules, plan, { ...prepared, settleLater });
     }
     const result = this.#withMadePins((pins) => act(pins, this.#prepare(pins, before, rules)));
     return trouble === null ? result : { ...result, lost: trouble.message };
@@ -462,9 +485,9 @@ class KernelDataPlane implements DataPlane {
     before: Loaded | undefined,
     rules: Rules,
     plan: Plan,
-    prepared: Prepared,
+    prepared: Prepared & { readonly settleLater: boolean },
   ): ApplyResult {
-    const { added, unused, repaired } = prepared;
+    const { added, unused, repaired, settleLater } = prepared;
     const earlier = this.#earlier;
     const off = isOff(before ?? earlier);
     const carry = ({ generation, endpoints, description }: Built): void => {
@@ -482,14 +505,14 @@ class KernelDataPlane implements DataPlane {
     let isAttached = false;
     try {
       try {
-        built = this.#build(pins, before, rules, plan);
+        built = this.#build(pins, before, rules, plan, settleLater);
       } catch (error) {
         const without = { ...plan, choice: withoutKfunc(rules, plan.choice, error) };
         if (before?.pinned === true && isInForce(before, without)) {
           return this.#refresh(before, without, prepared);
         }
         plan = this.#plan(before, rules, without);
-        built = this.#build(pins, before, rules, plan);
+        built = this.#build(pins, before, rules, plan, settleLater);
       }
       try {
         needs = needsOf(built, off);
@@ -525,45 +548,58 @@ class KernelDataPlane implements DataPlane {
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setIngress(registry);
     }
-    // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
-    if (before !== undefined || earlier !== undefined) waitForPrograms();
-    carry(built);
+    const isAlike = isAttached && before?.generation.programs === generation.programs;
+    const settlesLater = settleLater && isAlike && unused.length === 0;
+    // Nobody may see less than before until then.
+    if (settlesLater) carry(built);
     const difference = differenceOf(before?.description ?? earlier?.description, built);
-    generation.settle();
     generation.programs.writeHeader(description, plan.mappings);
-    if (before !== undefined) {
-      before.generation.close();
-      if (before.generation.programs !== generation.programs) before.generation.programs.close();
-      if (before.link !== link) before.link.close();
-    }
-    const programId = generation.programs.lookup.id;
-    earlier?.close();
     this.#earlier = undefined;
-    this.#loaded = {
+    const programId = generation.programs.lookup.id;
+    const loaded: Loaded = {
       link,
       programId,
       generation,
       description,
       registry,
       pinned: true,
-      isAlone: true,
+      isAlone: false,
     };
-    beginStep("attaching and cleaning up");
-    // Also what was taken away since the change was prepared; whoever stays looks for that all the time.
-    const again = this.#holds && isAttached ? [] : this.#steer(this.#loaded, needs);
-    const restored = [...repaired, ...again];
-    this.#removeLeftovers(pins, this.#loaded);
-    if (before !== undefined && before.registry !== registry) {
+    this.#loaded = loaded;
+    let again: readonly Missing[] = [];
+    const finish = (): void => {
+      // What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations.
+      if (before !== undefined || earlier !== undefined) waitForPrograms();
+      carry(built);
+      generation.settle();
+      loaded.isAlone = true;
+      beginStep("attaching and cleaning up");
+      // Also what was taken away since the change was prepared; whoever stays looks for that all the time.
+      if (!this.#holds || !isAttached) again = this.#steer(loaded, needs);
+      if (settleLater) registry.sweep();
+      this.#withPins((present) => {
+        if (present !== undefined) this.#removeLeftovers(present, loaded);
+      });
+      if (before === undefined) this.#detachStrays(registry.programIds);
+      if (endpoints !== null) {
+        registry.setMappedPorts(allMappings(rules), true);
+        registry.retain(endpoints);
+      }
+    };
+    const close = (): void => {
+      earlier?.close();
+      if (before === undefined) return;
+      before.generation.close();
+      if (before.generation.programs !== generation.programs) before.generation.programs.close();
+      if (before.link !== link) before.link.close();
+      if (before.registry === registry) return;
       // Its pins, if it has some still, are where nobody looks.
       if (!before.pinned) detachPrograms(before.registry.programIds);
       before.registry.clearIngress();
       before.registry.close();
-    }
-    if (before === undefined) this.#detachStrays(registry.programIds);
-    if (endpoints !== null) {
-      registry.setMappedPorts(allMappings(rules), true);
-      registry.retain(endpoints);
-    }
+    };
+    this.#unfinished = { finish, close };
+    if (!settlesLater) this.settle();
     const removed = unused.filter((address) => removeFromLoopback(address));
     return {
       generation: description.generation,
@@ -575,7 +611,7 @@ class KernelDataPlane implements DataPlane {
       addressesRemoved: removed,
       interfacesMissing: missing,
       kfuncTrouble: plan.choice.kfuncTrouble,
-      repaired: restored,
+      repaired: [...repaired, ...again],
       off,
       takenOverFormat: earlier?.format ?? null,
       lost: null,
@@ -632,8 +668,14 @@ class KernelDataPlane implements DataPlane {
     };
   }
 
-  /** A generation that decides nothing yet, and the registry that it uses. */
-  #build(pins: Pins, before: Loaded | undefined, rules: Rules, plan: Plan): Built {
+  /** A generation that decides nothing yet, and the registry that it uses, which is swept now or later. */
+  #build(
+    pins: Pins,
+    before: Loaded | undefined,
+    rules: Rules,
+    plan: Plan,
+    sweepsLater: boolean,
+  ): Built {
     const endpoints = endpointsOf(plan);
     const steers = before?.registry.steers ?? this.#ingressIsPossible();
     if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
@@ -642,11 +684,13 @@ class KernelDataPlane implements DataPlane {
     let registry = before?.pinned === true ? before.registry : undefined;
     // Those of the rules in force until they are not.
     registry?.setMappedPorts(mappings, false);
+    if (!sweepsLater) registry?.forgetUnseen();
     let slots = registry?.reserve(endpoints, isWhole);
     if (registry === undefined || slots === undefined) {
       // The tables in force name places in the registry that is there.
       if (plan.whole === null) {
-        return this.#build(pins, before, rules, planWhole(rules, plan, this.#layeredFrom));
+        const whole = planWhole(rules, plan, this.#layeredFrom);
+        return this.#build(pins, before, rules, whole, sweepsLater);
       }
       registry = Registry.create(
         pins,
@@ -658,6 +702,7 @@ class KernelDataPlane implements DataPlane {
           Registry.heritageOf(pins, this.#cookie, this.#earlier?.description.registry),
       );
       registry.setMappedPorts(mappings, true);
+      registry.forgetUnseen();
       slots = registry.reserve(endpoints, isWhole);
     }
     if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");

@@ -405,11 +405,14 @@ export class Registry {
   static remove(pins: Pins, number: number): void {
     const folder = pins.folder("registry", number);
     const tables = programTables.map((name) => folder && openMap(folder, name));
-    folder?.close();
     try {
+      if (folder !== undefined) {
+        for (const hook of [...hookNames, ...optionalHooks]) detachHook(folder, hook);
+      }
       pins.base.remove(folderName("registry", number));
       for (const table of tables) if (table !== undefined) empty(table);
     } finally {
+      folder?.close();
       for (const table of tables) table?.close();
     }
   }
@@ -417,7 +420,7 @@ export class Registry {
   /** Attaches it unless it is, or detaches it. `folder`: the registry's. */
   setHook(folder: Folder, hook: OptionalHook, wanted: boolean): void {
     if (wanted && !isAttached(folder, hook)) this.#attach(folder, { [hook]: optionalTypes[hook] });
-    else if (!wanted) folder.remove(linkName(hook));
+    else if (!wanted) detachHook(folder, hook);
   }
 
   /** Those that are not attached and should be: somebody detached them, or removed their pins. `folder`: the registry's. */
@@ -567,8 +570,7 @@ export class Registry {
 
   /**
    * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
-   * socket did since its bind() or listen() may not have been seen; what is kept of endpoints where nobody listens is freed. The
-   * result is the index into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined when they do not fit: then a larger registry is needed.
    * `whole`: they are all that the rules name, so that nothing was said of the hand-over where they say nothing.
    */
   reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
@@ -608,7 +610,7 @@ export class Registry {
         [slotLayout, (i) => added[i]?.[1] ?? noSlot],
       );
     }
-    this.sweep();
+    this.scan();
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
@@ -674,13 +676,19 @@ export class Registry {
     }
   }
 
+  /** Forgets where nobody listens any more, and scans for who came meanwhile. */
+  sweep(): void {
+    this.forgetUnseen();
+    this.scan();
+  }
+
   /**
-   * Forgets where nobody listens any more, and scans for who came meanwhile. Also where a listener is counted whose end was not seen: a
+   * Forgets where nobody listens any more; a scan has to follow. Also where a listener is counted whose end was not seen: a
    * program of somebody else's that runs behind ours denied its bind(), or took away the callbacks by which the kernel tells of it;
    * or a UDP socket disconnected from a port that it had not chosen. The kernel's tables do not have it twice, under the same entry:
    * no listener that comes or goes meanwhile is taken for one of these.
    */
-  sweep(): void {
+  forgetUnseen(): void {
     const map = this.map("presence");
     const unseen = new Map<string, { key: Uint8Array; epoch: bigint }>();
     for (const [key, value] of map.snapshot()) {
@@ -697,7 +705,6 @@ export class Registry {
     for (const { key, epoch } of unseen.values()) {
       if (this.#counts(key, epoch)) map.delete(key);
     }
-    this.scan();
   }
 
   /** Is somebody counted at the place, by the very entry? */
@@ -843,4 +850,12 @@ function isAttached(folder: Folder, hook: Hook | OptionalHook): boolean {
   const attached = link?.info().isAttached === true;
   link?.close();
   return attached;
+}
+
+/** At once: a link whose pin is removed goes on for a grace period and more (kernel/bpf/inode.c, bpf_free_inode). */
+function detachHook(folder: Folder, hook: Hook | OptionalHook): void {
+  const link = openLink(folder, linkName(hook));
+  link?.detach();
+  link?.close();
+  folder.remove(linkName(hook));
 }

@@ -52,6 +52,11 @@ export interface ApplyOptions {
   readonly overNewer?: boolean | undefined;
   /** The file's part as what became of the one in force. Of use only when that is in force still. */
   readonly revision?: Revision | null | undefined;
+  /**
+   * Returns when the new rules decide, if nothing else was to be done: what remains, waiting for the programs that have read
+   * the rules before, some milliseconds, is left to `settle`. Only beside `follow`.
+   */
+  readonly settleLater?: boolean | undefined;
 }
 
 export interface ApplyResult {
@@ -167,6 +172,8 @@ export interface DataPlane {
    * INCOMPATIBLE when a newer version made what is in force, unless that is asked for.
    */
   apply(rules: Rules, options?: ApplyOptions): ApplyResult;
+  /** Finishes a change that was to settle later; the next `apply` does so before anything else. The caller holds the writer's lock. */
+  settle(): void;
   /**
    * Switches all that decides off, or on again as it was. Changes of the rules while it is off leave it so. The caller holds the writer's
    * lock. False: it was so already. Throws NOT_LOADED.

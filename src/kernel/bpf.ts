@@ -832,12 +832,17 @@ export function bindMap(program: BpfProgram, map: BpfMap): void {
   checkedBpf("bpf_prog_bind_map", progBindMap(program.fd, map.fd, null));
 }
 
+/** To be closed; undefined when it is gone. */
+export function programById(id: number): BpfProgram | undefined {
+  const fd = progFdById(id);
+  return fd < 0 ? undefined : new BpfProgram(fd);
+}
+
 /** The name the program was loaded with (at most 15 characters); empty when it is gone. struct bpf_prog_info: name 64. */
 export function programName(id: number): string {
-  const fd = progFdById(id);
-  if (fd < 0) return "";
-  const program = new BpfProgram(fd);
-  const view = info(fd, 232);
+  const program = programById(id);
+  if (program === undefined) return "";
+  const view = info(program.fd, 232);
   program.close();
   return textAt(view, 64);
 }

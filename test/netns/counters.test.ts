@@ -1,6 +1,8 @@
 // Goal: no look-up is lost or counted twice when two CPUs count for the same mapping at once, also where they share a copy of the counters.
 import { availableParallelism } from "node:os";
 import { beforeEach, expect, test } from "vitest";
+import { parseMappingArgument } from "../../src/config/argument.js";
+import { requestChange } from "../../src/daemon/client.js";
 import { addressesOf } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
@@ -53,6 +55,22 @@ test.each([
   await dialOnTwo();
   expect(await missed()).toBe(2 * DIALS);
   expect((await server.status()).lookups.missed).toBe(2 * DIALS);
+});
+
+test("changes that a daemon answers before they have settled lose no look-up", async () => {
+  const { server } = network;
+  await server.startRun(["-f", server.file(rules())]);
+  const state = { over: false };
+  const dialling = dialOnTwo().finally(() => {
+    state.over = true;
+  });
+  for (let port = 9000; !state.over; port++) {
+    const mappings = parseMappingArgument(`tcp:${port}=127.0.1.10`, []);
+    await requestChange(server.inode, { kind: "add", mappings, replace: false });
+    await requestChange(server.inode, { kind: "remove", names: [`tcp:${port}`] });
+  }
+  await dialling;
+  expect(await missed()).toBe(2 * DIALS);
 });
 
 test("a mapping keeps what it has counted from one number of copies to another, and elsewhere in the table", async () => {

@@ -194,6 +194,22 @@ except OSError as error:
   );
 });
 
+test.each([
+  ["apply without that key", async () => void (await network.server.apply(rules()))],
+  ["off", async () => void (await network.server.ilmDone(["off"]))],
+  ["unload", async () => void (await network.server.unload())],
+])("has no effect any more when `%s` has ended", async (_, end) => {
+  const { server } = network;
+  for (let round = 0; round < 10; round++) {
+    await server.apply(off);
+    await server.ilmDone(["on"]);
+    await end();
+    // Without `falls_back` the refusal is an error.
+    await lab.open("app", "mptcp", addressesOf[4].daemon, 6000);
+    await lab.do("close", "app");
+  }
+});
+
 test("where there is NAT and no such daemon yet, status and doctor say what one would meet, and nothing once MPTCP is off", async () => {
   const { server } = network;
   expect(await warnings()).toEqual([]);

@@ -78,6 +78,17 @@ export class FakeDataPlane implements DataPlane {
   fail: Error | null = null;
   #inForce: InForce | null = null;
 
+  /** How often a change was finished; `failToSettle` makes the next attempt throw. */
+  settled = 0;
+  failToSettle: Error | null = null;
+
+  settle(): void {
+    const error = this.failToSettle;
+    this.failToSettle = null;
+    if (error !== null) throw error;
+    this.settled += 1;
+  }
+
   nat(): [] {
     return [];
   }

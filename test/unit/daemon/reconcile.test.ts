@@ -84,6 +84,34 @@ function namesInForce({ dataPlane }: World): string[] {
   return [...(rules?.file.mappings ?? []), ...(rules?.runtime ?? [])].map(({ name }) => name);
 }
 
+describe("a change", () => {
+  test("is answered before it has settled, and has settled before the next begins", async () => {
+    const { reconciler, dataPlane } = makeWorld();
+    const settledAt: number[] = [];
+    const note = (): void => {
+      settledAt.push(dataPlane.settled);
+    };
+    const add = (name: string): Promise<void> =>
+      reconciler.submit({ kind: "add", mappings: [mapping(name)], replace: false }).then(note);
+    await Promise.all([add("first"), add("second")]);
+    await reconciler.idle();
+    expect(settledAt).toEqual([0, 1]);
+    expect(dataPlane.settled).toBe(2);
+  });
+
+  test("that cannot settle is in force, and the next one is made all the same", async () => {
+    const { reconciler, dataPlane, lines } = makeWorld();
+    dataPlane.failToSettle = new IlmError("UNAVAILABLE", "too many open files");
+    await reconciler.submit({ kind: "add", mappings: [mapping("first")], replace: false });
+    await reconciler.submit({ kind: "add", mappings: [mapping("second")], replace: false });
+    await reconciler.idle();
+    expect(lines.filter((line) => line.startsWith("error"))).toEqual([
+      "error the next change has to finish the last one: too many open files",
+    ]);
+    expect(dataPlane.settled).toBe(1);
+  });
+});
+
 describe("reload", () => {
   test("puts the file in force", async () => {
     const world = makeWorld();
