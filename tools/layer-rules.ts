@@ -7,14 +7,14 @@
 export const layers = {
   model: [],
   config: ["model"],
-  compile: ["model"],
-  registry: ["model"],
+  rules: ["model"],
+  compile: ["rules", "model"],
   abi: ["model"],
   kernel: ["abi", "model"],
-  dataplane: ["compile", "registry", "kernel", "abi", "model"],
-  daemon: ["dataplane", "compile", "registry", "kernel", "abi", "config", "model"],
+  dataplane: ["compile", "rules", "kernel", "abi", "model"],
+  daemon: ["dataplane", "compile", "rules", "kernel", "abi", "config", "model"],
   demo: [],
-  cli: ["demo", "daemon", "dataplane", "compile", "registry", "kernel", "abi", "config", "model"],
+  cli: ["demo", "daemon", "dataplane", "compile", "rules", "kernel", "abi", "config", "model"],
   main: ["cli"],
   start: [],
 } as const satisfies Record<string, readonly string[]>;
@@ -29,7 +29,7 @@ export const everyones: readonly string[] = [
 ];
 
 /** These give the same result on every host: no file, no socket, no process. */
-const pureLayers: readonly string[] = ["model", "compile", "registry"];
+const pureLayers: readonly string[] = ["model", "rules", "compile"];
 const pureNodeModules: readonly string[] = ["node:util", "node:assert"];
 
 /** A package has one home, so that replacing it touches one folder. */

@@ -1,5 +1,5 @@
 /** Destinations of the rules in force that this host has not. */
-import { destinationsToFind } from "../compile/elsewhere.js";
+import { destinationsToFind } from "../rules/elsewhere.js";
 import type { Address } from "../model/address.js";
 import { type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";

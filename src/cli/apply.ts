@@ -12,7 +12,7 @@ import { print, type Context } from "./context.js";
 import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { loadWanted, type SourceOptions } from "./load.js";
 import { noteWarnings } from "./render/error.js";
-import type { ChangeSummary, NamedMappings } from "../compile/summary.js";
+import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import { count, indent, printable } from "./render/text.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 import { unreachedWarnings } from "./unreached.js";

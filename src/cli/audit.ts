@@ -2,7 +2,7 @@
 import { ExitStatus } from "../errors.js";
 import { emptyRules } from "../model/mapping.js";
 import type { Owner } from "../model/listener.js";
-import { auditListeners, type AuditFinding } from "../registry/registry.js";
+import { auditListeners, type AuditFinding } from "../rules/listening.js";
 import { print, type Context } from "./context.js";
 import { ownersOf } from "./owners.js";
 import { describeListener, unitOf } from "./render/listener.js";

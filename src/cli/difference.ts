@@ -1,6 +1,6 @@
 /** What changes from one set of rules to another, as `ilm diff` and `--dry-run` show it. */
-import type { RuleDiff } from "../compile/diff.js";
-import type { Moves, Way } from "../compile/moves.js";
+import type { RuleDiff } from "../rules/diff.js";
+import type { Moves, Way } from "../rules/moves.js";
 import { destinationShape, mappingShape } from "../daemon/mapping-shape.js";
 import { configurationError } from "../errors.js";
 import type { Mapping, Rules } from "../model/mapping.js";
@@ -18,8 +18,8 @@ export interface Difference {
 
 /** Throws CONFIGURATION when `after` cannot be put in force. */
 export async function differenceOf(before: Rules, after: Rules): Promise<Difference> {
-  const { diffRules } = await import("../compile/diff.js");
-  const { findMoves } = await import("../compile/moves.js");
+  const { diffRules } = await import("../rules/diff.js");
+  const { findMoves } = await import("../rules/moves.js");
   const { checkRules } = await import("../compile/compile.js");
   // What is in force needs no second look.
   const isInForce = after.file === before.file && after.runtime === before.runtime;

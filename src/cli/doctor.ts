@@ -6,7 +6,7 @@ import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
 import { findLockHolder } from "../kernel/lock-holder.js";
 import { sysctl } from "../kernel/procfs.js";
-import { auditListeners, joinListeners } from "../registry/registry.js";
+import { auditListeners, joinListeners } from "../rules/listening.js";
 import { requestStatus } from "../daemon/client.js";
 import type { Family } from "../model/address.js";
 import { type PortRange, type Rules, emptyRules } from "../model/mapping.js";

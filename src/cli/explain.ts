@@ -12,7 +12,7 @@ import {
   handoverOf,
   joinListeners,
   type DestinationState,
-} from "../registry/registry.js";
+} from "../rules/listening.js";
 import { print, type Context } from "./context.js";
 import { parseEndpoint } from "./endpoint.js";
 import { examplePort, exampleRemote } from "./example.js";

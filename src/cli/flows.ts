@@ -1,7 +1,7 @@
 /** `ilm flows`: the UDP clients that mappings brought to daemons, and what each dialled. */
 import type { Flow, FlowEnd } from "../model/flow.js";
 import { emptyRules } from "../model/mapping.js";
-import { mappingOfFlow } from "../registry/flows.js";
+import { mappingOfFlow } from "../rules/flow-mapping.js";
 import { print, type Context } from "./context.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { formatAge, printable } from "./render/text.js";

@@ -1,7 +1,7 @@
 /** `ilm listeners`: who listens where, and which mappings lead there. */
 import { emptyRules } from "../model/mapping.js";
 import type { Handover, Listener, Owner } from "../model/listener.js";
-import { handoverOf, joinListeners, type ListenerView, type Means } from "../registry/registry.js";
+import { handoverOf, joinListeners, type ListenerView, type Means } from "../rules/listening.js";
 import { print, type Context } from "./context.js";
 import { formatPlace } from "./endpoint.js";
 import { meansOf } from "./means.js";

@@ -3,7 +3,7 @@ import { type Destination, type Mapping } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
 import type { Counters } from "../model/decision.js";
 import type { Listener, Owner } from "../model/listener.js";
-import { JoinedListeners, type DestinationState } from "../registry/registry.js";
+import { JoinedListeners, type DestinationState } from "../rules/listening.js";
 import {
   chooseMappings,
   describeChoice,

@@ -7,7 +7,7 @@ import { describeHolder, findLockHolder, type LockHolder } from "../kernel/lock-
 import { type MptcpMode } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
 import type { Counters } from "../model/decision.js";
-import { joinListeners } from "../registry/registry.js";
+import { joinListeners } from "../rules/listening.js";
 import { circumstancesOf } from "./circumstances.js";
 import { print, type Context } from "./context.js";
 import { count, formatAge, indent } from "./render/text.js";

@@ -13,7 +13,7 @@ import {
 import type { Packet } from "../model/decision.js";
 import { type Mapping, type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { candidates } from "../model/candidates.js";
+import { candidates } from "../rules/candidates.js";
 import type { Context } from "./context.js";
 import { examplePort, exampleRemote } from "./example.js";
 import { findObstacles, type Obstacle } from "./obstacles.js";

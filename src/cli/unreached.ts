@@ -5,7 +5,7 @@ import type { Listener } from "../model/listener.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Protocol, type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { handoverOf, joinListeners, type ListenerView } from "../registry/registry.js";
+import { handoverOf, joinListeners, type ListenerView } from "../rules/listening.js";
 import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "./mptcp.js";
 import { ownersOf } from "./owners.js";

@@ -1,6 +1,6 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
-import { type EphemeralPorts, warnOfEphemeralPorts } from "../compile/ephemeral.js";
-import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../compile/elsewhere.js";
+import { type EphemeralPorts, warnOfEphemeralPorts } from "../rules/ephemeral.js";
+import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../rules/elsewhere.js";
 import type { DaemonStatus } from "../daemon/api.js";
 import { describeKfuncTrouble } from "../daemon/changes.js";
 import { asSentence } from "../errors.js";
@@ -16,7 +16,7 @@ import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { emptyRules, type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { JoinedListeners, handoverOf, joinListeners } from "../registry/registry.js";
+import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.js";
 import { formatPlace } from "./endpoint.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import { printable } from "../printable.js";

@@ -3,15 +3,10 @@
  * it has; so chains share their tails. Sources are looked up in a trie of their own, one group for each chain and port set size:
  * however many prefixes `from` has, they are one step.
  */
-import {
-  type Address,
-  type Prefix,
-  familyOf,
-  prefixAddress,
-  prefixLength,
-} from "../model/address.js";
+import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
-import { Nesting } from "./nesting.js";
+import { Nesting } from "../rules/nesting.js";
+import { isOwned } from "../rules/order.js";
 import type { MatchedLevel, PrefixColumns, StepColumns, Target } from "./tables.js";
 
 export function levelOf(prefix: Prefix): MatchedLevel {
@@ -85,7 +80,7 @@ export class ClassChains {
 
   /** The step that goes on where the next larger prefix would have begun; 0: there is none. */
   #beyond(prefix: Prefix): number {
-    if (levelOf(prefix) === "exact" && this.#tables.owned.has(prefixAddress(prefix))) return 0;
+    if (isOwned(prefix, this.#tables.owned)) return 0;
     this.#nesting ??= new Nesting(this.#units.keys());
     const around = this.#nesting.around(prefix);
     if (around === undefined) return 0;

@@ -25,7 +25,8 @@ import {
 } from "../model/mapping.js";
 import { type LazyMappings, allMappings, toLazy } from "../model/mappings.js";
 import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
-import { type Candidate, candidates } from "../model/candidates.js";
+import { type Candidate, candidates } from "../rules/candidates.js";
+import { ownedBy } from "../rules/order.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "../model/columns.js";
@@ -121,7 +122,7 @@ class Compiler {
       steps: new StepColumns(),
       sources: new PrefixColumns(),
       interfaces: new Map(),
-      owned: new Set(input.file.services.flatMap((service) => service.addresses)),
+      owned: ownedBy(input.file.services),
       nextGroup: () => ++groups,
     };
   }

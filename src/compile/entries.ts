@@ -2,6 +2,14 @@
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping, PortRange } from "../model/mapping.js";
 import type { LazyMappings } from "../model/mappings.js";
+import {
+  type Condition,
+  type Rank,
+  compareRanks,
+  conditionsOf,
+  prefixesOf,
+  unconditional,
+} from "../rules/order.js";
 
 /** A mapping, or one port of it (see SPLIT_PORTS in compile.ts). */
 export class Unit {
@@ -44,19 +52,8 @@ export class Unit {
 }
 
 /** A unit with one of its sources and one of its interfaces. */
-export interface Entry {
+export interface Entry extends Condition, Rank {
   readonly unit: Unit;
-  /** Null: from everywhere. */
-  readonly from: Prefix | null;
-  readonly fromLength: number;
-  readonly interface: string | null;
-}
-
-const everywhere: readonly Prefix[] = ["0.0.0.0/0" as Prefix, "::/0" as Prefix];
-
-/** All that a mapping's `on` is for: without one, all addresses of both families. */
-export function prefixesOf(on: readonly Prefix[]): readonly Prefix[] {
-  return on.length === 0 ? everywhere : on;
 }
 
 function takesFamily({ from }: Mapping, prefix: Prefix): boolean {
@@ -64,26 +61,18 @@ function takesFamily({ from }: Mapping, prefix: Prefix): boolean {
   return from === undefined || from.some((source) => familyOf(source) === family);
 }
 
-/** Smallest port set first, then longest source, then an explicit interface. */
+/** In the order in which they are asked. */
 export function entriesOf(units: readonly Unit[], prefix: Prefix): Entry[] {
   const family = familyOf(prefix);
-  const entries = units.flatMap((unit): Entry[] => {
-    if (unit.isUnconditional) return [{ unit, from: null, fromLength: 0, interface: null }];
-    const { mapping } = unit;
-    const sources = mapping.from?.filter((source) => familyOf(source) === family) ?? [null];
-    const names = mapping.interfaces ?? [null];
-    return sources.flatMap((source) => {
-      const fromLength = source === null ? 0 : prefixLength(source);
-      const from = fromLength === 0 ? null : source;
-      return names.map((name) => ({ unit, from, fromLength, interface: name }));
-    });
-  });
-  return entries.sort(
-    (a, b) =>
-      a.unit.size - b.unit.size ||
-      b.fromLength - a.fromLength ||
-      Number(a.interface === null) - Number(b.interface === null),
-  );
+  const onLength = prefixLength(prefix);
+  return units
+    .flatMap((unit): Entry[] => {
+      const conditions = unit.isUnconditional
+        ? [unconditional]
+        : conditionsOf(unit.mapping, family);
+      return conditions.map((one) => ({ unit, onLength, ports: unit.size, ...one }));
+    })
+    .sort(compareRanks);
 }
 
 /** From everywhere and on every interface: nothing comes after it. */

@@ -2,7 +2,7 @@
 import type { Mapping } from "../model/mapping.js";
 import type { MappingColumns } from "../model/mapping-columns.js";
 import { sharedPorts } from "../model/ports.js";
-import { prefixesOf } from "./entries.js";
+import { prefixesOf } from "../rules/order.js";
 
 /**
  * May some of the mappings that stay have stood behind those that go: for one of their prefixes, and one of their ports? `isGone`: of an

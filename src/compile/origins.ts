@@ -10,7 +10,7 @@ import {
   prefixAddress,
   prefixLength,
 } from "../model/address.js";
-import { candidates } from "../model/candidates.js";
+import { candidates } from "../rules/candidates.js";
 import { type Mapping, type Rules, type Service, isConditional } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
 import { countPorts } from "../model/ports.js";

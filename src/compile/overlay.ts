@@ -9,7 +9,7 @@ import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import { levelOf } from "./chains.js";
 import { tryCompile } from "./compile.js";
-import { prefixesOf } from "./entries.js";
+import { compareRanks, prefixesOf } from "../rules/order.js";
 import { masked } from "./lengths.js";
 import { FILLING_BITS } from "./reach.js";
 import {
@@ -329,8 +329,9 @@ class Layer {
     const index = this.#compiled.rules.mapping[rule] ?? 0;
     const mine = countPorts(this.#compiled.mappings.at(index)?.ports ?? []);
     const other = below === 0 ? Infinity : this.#base.ports(below);
-    if (mine === other) return null;
-    if (mine > other) return below;
+    const order = compareRanks({ ...samePrefix, ports: mine }, { ...samePrefix, ports: other });
+    if (order === 0) return null;
+    if (order > 0) return below;
     const isOfFile = index < this.#above.added.length;
     if (isOfFile && (below !== 0 || mayFill)) return null;
     this.#useful.add(index);
@@ -338,6 +339,8 @@ class Layer {
   }
 }
 
+/** Rules of an overlay have no conditions. */
+const samePrefix = { onLength: 0, fromLength: 0, interface: null };
 const nothing: { readonly fallback: Readonly<Record<Family, number>> } = {
   fallback: { 4: 0, 6: 0 },
 };

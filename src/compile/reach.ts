@@ -6,7 +6,7 @@ import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
 import type { Mappings } from "../model/mappings.js";
 import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
-import { Nesting } from "./nesting.js";
+import { Nesting } from "../rules/nesting.js";
 
 /** Names of hiding mappings that a warning shows. */
 const SHOWN = 3;

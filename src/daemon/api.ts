@@ -1,5 +1,5 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
-import type { ChangeSummary, NamedMappings } from "../compile/summary.js";
+import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
 import type { AnsweredChange, Change, ReapplyChange, ReviseChange } from "./changes.js";
 import {

@@ -2,7 +2,7 @@
 import { replaceableInForce } from "./in-force.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
-import type { ChangeSummary } from "../compile/summary.js";
+import type { ChangeSummary } from "../rules/summary.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";

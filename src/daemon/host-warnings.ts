@@ -1,6 +1,6 @@
 /** What rules meet on this host: its own clients, and destinations that are not here. */
-import { destinationsToFind, warnOfElsewhere, warnOfReserved } from "../compile/elsewhere.js";
-import { warnOfEphemeralPorts } from "../compile/ephemeral.js";
+import { destinationsToFind, warnOfElsewhere, warnOfReserved } from "../rules/elsewhere.js";
+import { warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import type { Problem } from "../errors.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import type { EphemeralPorts } from "../compile/ephemeral.js";
+import type { EphemeralPorts } from "../rules/ephemeral.js";
 import { BLOCK_DIGEST_BYTES } from "../config/blocks.js";
 import type { InputDigest } from "../config/input.js";
 import type { Problem } from "../errors.js";

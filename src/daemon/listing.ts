@@ -4,7 +4,7 @@ import type { DataPlane } from "../dataplane/types.js";
 import type { Counters } from "../model/decision.js";
 import type { Protocol } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { JoinedListeners } from "../registry/registry.js";
+import { JoinedListeners } from "../rules/listening.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
 import { type DestinationShape, type MappingShape, mappingShape } from "./mapping-shape.js";
 

@@ -4,7 +4,7 @@ import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { type Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
-import { JoinedListeners } from "../registry/registry.js";
+import { JoinedListeners } from "../rules/listening.js";
 
 /**
  * Of more mappings a page has sums only: series of a million mappings would be too much for whoever collects them, and for the

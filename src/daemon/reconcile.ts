@@ -4,7 +4,7 @@
  */
 import { setImmediate as immediate } from "node:timers/promises";
 import { replaceableInForce } from "./in-force.js";
-import type { ChangeSummary } from "../compile/summary.js";
+import type { ChangeSummary } from "../rules/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
 import { type Rules } from "../model/mapping.js";

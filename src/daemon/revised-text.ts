@@ -1,5 +1,5 @@
 /** A large file that was changed: only the lines are read that are not those of the rules in force. */
-import { changedFields } from "../compile/diff.js";
+import { changedFields } from "../rules/diff.js";
 import { countLines } from "../config/blocks.js";
 import type { InputDigest, SeenBlock } from "../config/input.js";
 import type { KeptText } from "../dataplane/types.js";

@@ -6,7 +6,7 @@ import {
   MatchedCode,
   VerdictCode,
 } from "../abi/generated.js";
-import { candidates } from "../model/candidates.js";
+import { candidates } from "../rules/candidates.js";
 import { IlmError } from "../errors.js";
 import { addressFromBytes } from "../model/address.js";
 import type { Attempt, Decision, MatchedBy, Verdict } from "../model/decision.js";

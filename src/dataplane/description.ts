@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
-import { essenceOfMapping } from "../compile/diff.js";
+import { essenceOfMapping } from "../rules/diff.js";
 import {
   type Engine,
   type MptcpMode,

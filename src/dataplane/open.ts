@@ -4,9 +4,9 @@ import { closeSync, openSync } from "node:fs";
 import { decodeAll } from "../abi/layout.js";
 import { ILM_ABI_VERSION, listenerLayout } from "../abi/generated.js";
 import type { Removed } from "../compile/overlay.js";
-import { type ChangeSummary, type Listed, summarize, summaryOfNew } from "../compile/summary.js";
+import { type ChangeSummary, type Listed, summarize, summaryOfNew } from "../rules/summary.js";
 import type { Compiled, Endpoint } from "../compile/tables.js";
-import { candidates } from "../model/candidates.js";
+import { candidates } from "../rules/candidates.js";
 import { IlmError } from "../errors.js";
 import {
   type HostAddress,

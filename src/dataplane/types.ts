@@ -1,5 +1,5 @@
 /** What the layers above see of the data plane of one network namespace. */
-import type { ChangeSummary } from "../compile/summary.js";
+import type { ChangeSummary } from "../rules/summary.js";
 import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";

@@ -195,9 +195,9 @@ except OSError as error:
 });
 
 test.each([
-  ["apply without that key", async () => void (await network.server.apply(rules()))],
-  ["off", async () => void (await network.server.ilmDone(["off"]))],
-  ["unload", async () => void (await network.server.unload())],
+  ["apply without that key", async () => await network.server.apply(rules())],
+  ["off", async () => await network.server.ilmDone(["off"])],
+  ["unload", async () => await network.server.unload()],
 ])("has no effect any more when `%s` has ended", async (_, end) => {
   const { server } = network;
   for (let round = 0; round < 10; round++) {

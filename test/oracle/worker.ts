@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane } from "../../src/dataplane/types.js";
 import type { Packet } from "../../src/model/decision.js";
-import { changedFields } from "../../src/compile/diff.js";
+import { changedFields } from "../../src/rules/diff.js";
 import { type Mapping, type Rules, emptyRules, mappingKey } from "../../src/model/mapping.js";
 import { toColumns } from "../../src/model/mapping-columns.js";
 import { type Piece, revise } from "../../src/model/revision.js";

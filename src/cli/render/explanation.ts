@@ -7,8 +7,8 @@ import { isWeighted, type Destination, type Mapping, type Rules } from "../../mo
 import { allMappings } from "../../model/mappings.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../daemon/mapping-shape.js";
-import type { DestinationState } from "../../registry/registry.js";
-import { passedOver } from "../../compile/precedence.js";
+import type { DestinationState } from "../../rules/listening.js";
+import { passedOver } from "../../rules/passed-over.js";
 import type { Colours } from "../context.js";
 import type { Obstacle } from "../obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";

@@ -10,7 +10,7 @@ import {
 import type { Explanation } from "../../../src/dataplane/types.js";
 import type { Listener, Owner } from "../../../src/model/listener.js";
 import type { Mapping, Rules } from "../../../src/model/mapping.js";
-import { destinationStates } from "../../../src/registry/registry.js";
+import { destinationStates } from "../../../src/rules/listening.js";
 import { address, listener, packet } from "./fixtures.js";
 
 const owner: Owner = {

@@ -1,8 +1,8 @@
 // Goal: the summary of a change names what a comparison of every mapping names.
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { diffRules } from "../../../src/compile/diff.js";
-import { NAMED, summarize, summaryOfNew } from "../../../src/compile/summary.js";
+import { diffRules } from "../../../src/rules/diff.js";
+import { NAMED, summarize, summaryOfNew } from "../../../src/rules/summary.js";
 import { placesBefore } from "../../../src/dataplane/counting.js";
 import { type Mapping, mappingKey } from "../../../src/model/mapping.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";

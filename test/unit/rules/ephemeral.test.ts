@@ -1,6 +1,6 @@
 // Goal: a mapping that takes answers from the host's own clients is told, with what helps; others are not.
 import { expect, test } from "vitest";
-import { warnOfEphemeralPorts, type EphemeralPorts } from "../../../src/compile/ephemeral.js";
+import { warnOfEphemeralPorts, type EphemeralPorts } from "../../../src/rules/ephemeral.js";
 import type { Mapping, PortRange } from "../../../src/model/mapping.js";
 
 const host: EphemeralPorts = { range: { first: 32_768, last: 60_999 }, reserved: [] };

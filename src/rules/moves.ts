@@ -1,22 +1,25 @@
 /** Where dialled addresses led before, and where they lead after: what a change means to who connects. */
-import {
-  type Address,
-  type Prefix,
-  familyOf,
-  prefixAddress,
-  prefixLength,
-} from "../model/address.js";
+import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import {
   type Destination,
+  type Mapping,
   type PortRange,
   type Protocol,
   type Rules,
-  isConditional,
 } from "../model/mapping.js";
 import { allMappings, type Mappings } from "../model/mappings.js";
+import { countPorts, portsContain } from "../model/ports.js";
 import type { RuleDiff } from "./diff.js";
 import { Nesting } from "./nesting.js";
-import { ByPrefix, everyAddress } from "./precedence.js";
+import {
+  type Condition,
+  type Rank,
+  compareRanks,
+  conditionsOf,
+  isOwned,
+  ownedBy,
+  prefixesOf,
+} from "./order.js";
 
 export interface Move {
   readonly protocol: Protocol;
@@ -44,40 +47,80 @@ export interface Moves {
 /** Places that are looked at; each costs a look at the mappings of its prefix. */
 const PLACES = 2000;
 
+/** What mappings say of single prefixes, so that one prefix's are found without looking at the others. */
 class Side {
   readonly mappings: Mappings;
-  readonly #index: ByPrefix;
+  readonly #byPrefix = new Map<string, Mapping[]>();
   readonly #owned: ReadonlySet<Address>;
 
   constructor(rules: Rules) {
     this.mappings = allMappings(rules);
-    this.#index = new ByPrefix(this.mappings);
-    this.#owned = new Set(rules.file.services.flatMap((service) => service.addresses));
+    this.#owned = ownedBy(rules.file.services);
+    for (const mapping of this.mappings) {
+      for (const prefix of prefixesOf(mapping.on)) {
+        const key = `${mapping.protocol} ${prefix}`;
+        const known = this.#byPrefix.get(key);
+        if (known === undefined) this.#byPrefix.set(key, [mapping]);
+        else known.push(mapping);
+      }
+    }
   }
 
   /** What a connection to the prefix can come to. */
   ways(protocol: Protocol, on: Prefix, port: number, nesting: Nesting): Way[] {
     const ways: Way[] = [];
     for (let prefix: Prefix | undefined = on; prefix !== undefined;) {
-      for (const mapping of this.#index.at(protocol, prefix, port)) {
-        const { from = [], interfaces = [], to } = mapping;
-        ways.push({ from, interfaces, to: to.map((one) => withoutName(one)) });
-        if (!isConditional(mapping)) return ways;
+      let before: Mapping | undefined;
+      for (const { mapping, from, interface: name } of this.#at(protocol, prefix, port)) {
+        const last = ways.at(-1);
+        if (mapping === before && last !== undefined) {
+          // Several conditions of a mapping that nobody comes between.
+          ways[ways.length - 1] = {
+            ...last,
+            from: from === null ? [] : [...new Set([...last.from, from])],
+            interfaces: name === null ? [] : [...new Set([...last.interfaces, name])],
+          };
+        } else {
+          ways.push({
+            from: from === null ? [] : [from],
+            interfaces: name === null ? [] : [name],
+            to: mapping.to.map((one) => withoutName(one)),
+          });
+        }
+        before = mapping;
+        if (from === null && name === null) return ways;
       }
-      if (isHost(prefix) && this.#owned.has(prefixAddress(prefix))) return ways;
+      if (isOwned(prefix, this.#owned)) return ways;
       prefix = nesting.around(prefix);
     }
     return ways;
   }
+
+  /** The conditions under which mappings decide for just this prefix, the first to decide first. */
+  #at(protocol: Protocol, prefix: Prefix, port: number): (Rank & Condition & Of)[] {
+    const family = familyOf(prefix);
+    const onLength = prefixLength(prefix);
+    return (this.#byPrefix.get(`${protocol} ${prefix}`) ?? [])
+      .filter((mapping) => portsContain(mapping.ports, port))
+      .flatMap((mapping) =>
+        conditionsOf(mapping, family).map((one) => ({
+          mapping,
+          onLength,
+          ports: countPorts(mapping.ports),
+          ...one,
+        })),
+      )
+      .sort(compareRanks);
+  }
+}
+
+interface Of {
+  readonly mapping: Mapping;
 }
 
 /** Which service an address was named by changes nothing. */
 function withoutName({ address, port, weight }: Destination): Destination {
   return { address, port, ...(weight !== undefined && { weight }) };
-}
-
-function isHost(prefix: Prefix): boolean {
-  return prefixLength(prefix) === (familyOf(prefix) === 4 ? 32 : 128);
 }
 
 export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Moves {
@@ -89,17 +132,13 @@ export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Mo
   if (touched.length === 0) return { moves: [], more: false };
   const sides = [new Side(before), new Side(after)] as const;
   const all = [...sides[0].mappings, ...sides[1].mappings];
-  const nesting = new Nesting(
-    all.flatMap((mapping) =>
-      mapping.on.length === 0 ? Object.values(everyAddress) : [...mapping.on],
-    ),
-  );
+  const nesting = new Nesting(all.flatMap((mapping) => prefixesOf(mapping.on)));
   const borders = bordersOf(all);
   const moves = new Map<string, Move[]>();
   const seen = new Set<string>();
   let more = false;
   for (const { protocol, ports, on } of touched) {
-    for (const prefix of on.length === 0 ? Object.values(everyAddress) : on) {
+    for (const prefix of prefixesOf(on)) {
       for (const range of ports.flatMap((one) => cut(one, borders[protocol]))) {
         const key = `${protocol} ${prefix} ${range.first}`;
         if (seen.has(key)) continue;

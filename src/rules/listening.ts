@@ -1,5 +1,5 @@
 /** Listeners as the rules see them. Pure: from a snapshot of the kernel's tables and the rules in force. */
-import { candidates } from "../model/candidates.js";
+import { candidates } from "./candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
 import { words } from "../model/columns.js";

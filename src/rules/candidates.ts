@@ -1,6 +1,6 @@
 /** A mapping's destinations as one family's packets try them. */
-import { type Address, type Family, familyOf } from "./address.js";
-import type { Destination, HandoverChoice, Mapping } from "./mapping.js";
+import { type Address, type Family, familyOf } from "../model/address.js";
+import type { Destination, HandoverChoice, Mapping } from "../model/mapping.js";
 
 export interface Candidate {
   /** Index into the mapping's `to`. */

@@ -4,7 +4,7 @@ import {
   destinationsToFind,
   warnOfElsewhere,
   warnOfReserved,
-} from "../../../src/compile/elsewhere.js";
+} from "../../../src/rules/elsewhere.js";
 import { parseMappingArgument } from "../../../src/config/argument.js";
 import type { Address } from "../../../src/model/address.js";
 import type { Mapping } from "../../../src/model/mapping.js";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Mapping } from "../../../src/model/mapping.js";
-import { mappingOfFlow } from "../../../src/registry/flows.js";
+import { mappingOfFlow } from "../../../src/rules/flow-mapping.js";
 import { address, mapping, prefix, ruleSet, rules } from "../daemon/fixtures.js";
 
 function udp(name: string, changes: Partial<Mapping>): Mapping {

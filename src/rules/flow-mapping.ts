@@ -1,0 +1,33 @@
+/** Which mapping a flow came by. Pure; from the rules in force, so null for a flow that an earlier mapping made. */
+import { isUnspecified } from "../model/address.js";
+import type { Flow } from "../model/flow.js";
+import { type Destination, type Mapping, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
+import { compareRanks, ownedBy } from "./order.js";
+import { type Claim, type Dialled, claimsOf } from "./passed-over.js";
+
+/** The first to decide of those that lead to that daemon. A flow does not tell its interface, so any will do. */
+export function mappingOfFlow(rules: Rules, flow: Flow): Mapping | null {
+  const { dialled, client } = flow;
+  const asked: Dialled = {
+    protocol: "udp",
+    local: dialled.address,
+    localPort: dialled.port,
+    remote: client.address,
+    interface: null,
+  };
+  const owned = ownedBy(rules.file.services);
+  let found: { readonly mapping: Mapping; readonly claim: Claim } | null = null;
+  for (const mapping of allMappings(rules)) {
+    if (!mapping.to.some((to) => leadsTo(to, flow))) continue;
+    const claim = claimsOf(mapping, asked, owned).find(({ unmet }) => unmet !== "from");
+    if (claim === undefined) continue;
+    if (found === null || compareRanks(claim, found.claim) < 0) found = { mapping, claim };
+  }
+  return found?.mapping ?? null;
+}
+
+function leadsTo({ address, port }: Destination, { dialled, daemon }: Flow): boolean {
+  const there = address === "*" ? isUnspecified(daemon.address) : address === daemon.address;
+  return there && (port === "same" ? dialled.port : port) === daemon.port;
+}

@@ -1,0 +1,71 @@
+/** The mappings that would have decided if their conditions were met: for what is told to people. */
+import { type Address, familyOf, prefixContains } from "../model/address.js";
+import type { Mapping, Protocol, Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
+import { countPorts, portsContain } from "../model/ports.js";
+import { type Rank, compareRanks, conditionsOf, onLength, ownedBy } from "./order.js";
+
+export interface Dialled {
+  readonly protocol: Protocol;
+  readonly local: Address;
+  readonly localPort: number;
+  readonly remote: Address;
+  /** Name of the interface that the packet comes in on; null: not known. */
+  readonly interface: string | null;
+}
+
+export interface PassedOver {
+  readonly mapping: Mapping;
+  /** The condition that is not met. */
+  readonly why: "from" | "interface";
+}
+
+/** One of the ways in which a mapping could decide. */
+export interface Claim extends Rank {
+  readonly unmet: "from" | "interface" | null;
+}
+
+/** All claims of a mapping on what was dialled, the first to decide first. */
+export function claimsOf(
+  mapping: Mapping,
+  dialled: Dialled,
+  owned: ReadonlySet<Address>,
+): readonly Claim[] {
+  const { protocol, local, localPort, remote } = dialled;
+  if (mapping.protocol !== protocol || !portsContain(mapping.ports, localPort)) return [];
+  const length = onLength(mapping, local, owned);
+  if (length === null) return [];
+  const ports = countPorts(mapping.ports);
+  return conditionsOf(mapping, familyOf(local))
+    .map(({ from, fromLength, interface: name }): Claim => {
+      const isFrom = from === null || prefixContains(from, remote);
+      const comesIn = name === null || name === dialled.interface;
+      const unmet = isFrom ? (comesIn ? null : "interface") : "from";
+      return { onLength: length, ports, fromLength, interface: name, unmet };
+    })
+    .toSorted(compareRanks);
+}
+
+/** Those that would decide before `chosen` does, the first to decide first. */
+export function passedOver(
+  rules: Rules,
+  dialled: Dialled,
+  chosen: Mapping | null,
+): readonly PassedOver[] {
+  const owned = ownedBy(rules.file.services);
+  const taken = chosen === null ? [] : claimsOf(chosen, dialled, owned);
+  // On an interface that is not known the kernel knew better.
+  const limit = taken.find(({ unmet }) => unmet === null) ?? taken[0];
+  const found: (PassedOver & { readonly first: Claim })[] = [];
+  for (const mapping of allMappings(rules)) {
+    if (mapping === chosen) continue;
+    const before = claimsOf(mapping, dialled, owned).filter(
+      (claim) => claim.unmet !== null && (limit === undefined || compareRanks(claim, limit) < 0),
+    );
+    const [first] = before;
+    if (first === undefined) continue;
+    const isFrom = before.some(({ unmet }) => unmet === "interface");
+    found.push({ mapping, why: isFrom ? "interface" : "from", first });
+  }
+  return found.toSorted((left, right) => compareRanks(left.first, right.first));
+}
