@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseMappingArgument } from "../src/config/argument.js";
-import { requestChange } from "../src/daemon/client.js";
+import { requestChange } from "../src/api/client.js";
 import { kernelMemory } from "./memory.js";
 import { median, progress } from "./network.js";
 import { Site, families, ilm, startTraffic, traffic } from "./sites.js";

@@ -1,13 +1,13 @@
 /** `ilm add`: mappings at run time, beside those of the file. */
-import { performChange } from "../daemon/perform.js";
+import { performChange } from "../control/perform.js";
 import type { Mapping, Origin } from "../model/mapping.js";
 import { recordSteps, stepTimes } from "../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "./context.js";
-import { warnOfHost } from "../daemon/host-warnings.js";
+import { warnOfHost } from "../control/host-warnings.js";
 import { printDryRun, type DryRunOptions } from "./dry-run.js";
 import { noteWarnings } from "./render/error.js";
-import { mappingShape } from "../daemon/mapping-shape.js";
+import { mappingShape } from "../api/mapping-shape.js";
 import { describeMapping } from "./render/mapping.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 import { waitSeconds, type WaitOptions } from "./wait.js";

@@ -1,6 +1,6 @@
 /** `ilm check`: is the configuration in order? Needs no privileges. */
-import { errorBody } from "../daemon/error-body.js";
-import type { Desired } from "../daemon/desired.js";
+import { errorBody } from "../api/error-body.js";
+import type { Desired } from "../control/desired.js";
 import { ExitStatus, IlmError, type Problem } from "../errors.js";
 import type { Context } from "./context.js";
 import { print } from "./context.js";

@@ -1,5 +1,5 @@
 /** What `status` and `doctor` look at before they warn: the rules, who listens, and the host. */
-import type { DaemonStatus } from "../daemon/api.js";
+import type { DaemonStatus } from "../api/api.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import { hostAddresses } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";

@@ -1,5 +1,5 @@
 /** `ilm diff`: what `apply` would change. */
-import { rulesAfter } from "../daemon/changes.js";
+import { rulesAfter } from "../rules/change.js";
 import { ExitStatus } from "../errors.js";
 import { emptyRules } from "../model/mapping.js";
 import { print, type Context } from "./context.js";

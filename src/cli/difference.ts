@@ -1,7 +1,7 @@
 /** What changes from one set of rules to another, as `ilm diff` and `--dry-run` show it. */
 import type { RuleDiff } from "../rules/diff.js";
 import type { Moves, Way } from "../rules/moves.js";
-import { destinationShape, mappingShape } from "../daemon/mapping-shape.js";
+import { destinationShape, mappingShape } from "../api/mapping-shape.js";
 import { configurationError } from "../errors.js";
 import type { Mapping, Rules } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";

@@ -1,13 +1,13 @@
 /** `ilm doctor`: can this host do it, and what stands in the way? Each with its remedy. */
-import type { DaemonStatus } from "../daemon/api.js";
-import { foreseen } from "../daemon/error-body.js";
+import type { DaemonStatus } from "../api/api.js";
+import { foreseen } from "../api/error-body.js";
 import { ExitStatus } from "../errors.js";
 import { tryFionread } from "../kernel/fionread.js";
 import { probeHost, type HostReport } from "../kernel/features.js";
 import { findLockHolder } from "../kernel/lock-holder.js";
 import { sysctl } from "../kernel/procfs.js";
 import { auditListeners, joinListeners } from "../rules/listening.js";
-import { requestStatus } from "../daemon/client.js";
+import { requestStatus } from "../api/client.js";
 import type { Family } from "../model/address.js";
 import { type PortRange, type Rules, emptyRules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";

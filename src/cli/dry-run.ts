@@ -1,6 +1,6 @@
 /** `--dry-run`: what a change would do, without a change, a lock or a daemon. */
-import { rulesAfter, type Change } from "../daemon/changes.js";
-import { replaceableInForce } from "../daemon/in-force.js";
+import { rulesAfter, type Change } from "../rules/change.js";
+import { replaceableInForce } from "../control/in-force.js";
 import type { DataPlane } from "../dataplane/types.js";
 import type { Problem } from "../errors.js";
 import { emptyRules } from "../model/mapping.js";

@@ -1,5 +1,5 @@
 /** Reads what `-f FILE` and the mappings given as arguments ask for. */
-import { loadDesired, type Desired, type LoadOptions } from "../daemon/desired.js";
+import { loadDesired, type Desired, type LoadOptions } from "../control/desired.js";
 import { IlmError } from "../errors.js";
 
 export interface SourceOptions {

@@ -10,7 +10,7 @@ import {
   parseChoice,
   type ChoiceOptions,
 } from "../daemon/chosen.js";
-import { mappingShape } from "../daemon/mapping-shape.js";
+import { mappingShape } from "../api/mapping-shape.js";
 import { print, type Context } from "./context.js";
 import type { Obstacle } from "./obstacles.js";
 import { ownersOf } from "./owners.js";

@@ -1,5 +1,5 @@
 /** `ilm off`: what is in force decides nothing; and back (on.ts). */
-import { performChange } from "../daemon/perform.js";
+import { performChange } from "../control/perform.js";
 import { recordSteps, stepTimes } from "../progress.js";
 import { print, type Context } from "./context.js";
 import { describeTiming, type TimingOptions } from "./timing.js";

@@ -1,5 +1,5 @@
 /** `ilm remove`: takes back what `ilm add` gave. */
-import { performChange } from "../daemon/perform.js";
+import { performChange } from "../control/perform.js";
 import { recordSteps, stepTimes } from "../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "./context.js";

@@ -1,6 +1,6 @@
 /** `ilm status`: is something loaded, since when, and is all well? */
-import type { DaemonStatus } from "../daemon/api.js";
-import { socketExists, socketPath } from "../daemon/socket-path.js";
+import type { DaemonStatus } from "../api/api.js";
+import { socketExists, socketPath } from "../api/socket-path.js";
 import type { FlowCount, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 import { describeHolder, findLockHolder, type LockHolder } from "../kernel/lock-holder.js";
@@ -65,7 +65,7 @@ async function askDaemon(netnsInode: number): Promise<Asked> {
   try {
     // Most often there is none, and then the client need not be loaded.
     if (socketExists(socketPath(netnsInode))) {
-      const { requestStatus } = await import("../daemon/client.js");
+      const { requestStatus } = await import("../api/client.js");
       const daemon = await requestStatus(netnsInode);
       if (daemon !== null) return { daemon, trouble: null, writer: null };
     }

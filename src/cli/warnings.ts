@@ -1,8 +1,8 @@
 /** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
 import { type EphemeralPorts, warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../rules/elsewhere.js";
-import type { DaemonStatus } from "../daemon/api.js";
-import { describeKfuncTrouble } from "../daemon/changes.js";
+import type { DaemonStatus } from "../api/api.js";
+import { describeKfuncTrouble } from "../control/told.js";
 import { asSentence } from "../errors.js";
 import {
   LOOKUP_MISSING,

@@ -1,5 +1,5 @@
 /** Who holds the writer's lock although no daemon answers. */
-import { socketPath } from "../daemon/socket-path.js";
+import { socketPath } from "../api/socket-path.js";
 import { describeHolder, type LockHolder } from "../kernel/lock-holder.js";
 import type { Warning } from "./warnings.js";
 

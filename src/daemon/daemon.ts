@@ -1,5 +1,5 @@
 /** `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the API. */
-import { replaceableInForce } from "./in-force.js";
+import { replaceableInForce } from "../control/in-force.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { ChangeSummary } from "../rules/summary.js";
@@ -10,10 +10,10 @@ import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { giveBackMemory } from "../kernel/memory.js";
 import { emptyRules } from "../model/mapping.js";
 import { version } from "../version.js";
-import type { ApiChange, DaemonStatus } from "./api.js";
-import { requestStatus } from "./client.js";
-import { socketExists, socketPath } from "./socket-path.js";
-import { loadDesired, type Source } from "./desired.js";
+import type { ApiChange, DaemonStatus } from "../api/api.js";
+import { requestStatus } from "../api/client.js";
+import { socketExists, socketPath } from "../api/socket-path.js";
+import { loadDesired, type Source } from "../control/desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import { keepApi } from "./keep-api.js";
 import { keepFollowing } from "./keep-following.js";
@@ -26,7 +26,7 @@ import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
 import { serveApi } from "./server.js";
 import { ServiceManager } from "./service-manager.js";
-import { awaitTurn } from "./turn.js";
+import { awaitTurn } from "../control/turn.js";
 
 export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly source: Source;

@@ -3,11 +3,11 @@
  * was to be made. Nobody could reach the daemon any more, and nobody else could write, as the daemon has the lock.
  */
 import { nodeErrno, unavailable } from "../errors.js";
-import { errorBody } from "./error-body.js";
+import { errorBody } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 import { mayPass, pauseAfter } from "./passing.js";
 import type { ApiServer } from "./server.js";
-import { socketIdentity } from "./socket-path.js";
+import { socketIdentity } from "../api/socket-path.js";
 
 const LOOK_MS = 2_000;
 

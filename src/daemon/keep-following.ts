@@ -1,6 +1,6 @@
 /** Following the kernel's events (interfaces, UDP sockets, NAT), which goes on when the host was short of something for a while. */
 import type { DataPlane, Missing } from "../dataplane/types.js";
-import { errorBody } from "./error-body.js";
+import { errorBody } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 import { mayPass, pauseAfter } from "./passing.js";
 

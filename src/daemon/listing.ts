@@ -6,7 +6,7 @@ import type { Protocol } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";
 import { JoinedListeners } from "../rules/listening.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
-import { type DestinationShape, type MappingShape, mappingShape } from "./mapping-shape.js";
+import { type DestinationShape, type MappingShape, mappingShape } from "../api/mapping-shape.js";
 
 /** Of more the answer has the first: the daemon does nothing else while it makes the list. */
 const LISTED_MAX = 10_000;

@@ -1,7 +1,7 @@
 /** What fails because the host is short of something may work a moment later, without anybody changing the configuration. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "../kernel/ffi.js";
-import { errorBody, foreseen } from "./error-body.js";
+import { errorBody, foreseen } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 
 const ENOMEM = 12;

@@ -3,7 +3,7 @@
  * through one queue, so that no two changes overlap and each starts from what the one before it left.
  */
 import { setImmediate as immediate } from "node:timers/promises";
-import { replaceableInForce } from "./in-force.js";
+import { replaceableInForce } from "../control/in-force.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
@@ -12,24 +12,12 @@ import { toColumns } from "../model/mapping-columns.js";
 import { allMappings } from "../model/mappings.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
 import { timed } from "../progress.js";
-import { type ApiChange } from "./api.js";
-import { errorBody, foreseen, type ErrorBody } from "./error-body.js";
-import {
-  describeKfuncTrouble,
-  describeLost,
-  describeMissingInterface,
-  describeTakenOver,
-  nothingInForce,
-  rulesAfter,
-  switched,
-  type Change,
-  type AnsweredChange,
-  type ChangeResult,
-  type ReapplyChange,
-  type ReviseChange,
-  type SwitchChange,
-} from "./changes.js";
-import type { Desired, LoadOptions, Source } from "./desired.js";
+import { type ApiChange } from "../api/api.js";
+import { errorBody, foreseen, type ErrorBody } from "../api/error-body.js";
+import { rulesAfter, type Change, type ReapplyChange, type ReviseChange, type SwitchChange } from "../rules/change.js";
+import { describeKfuncTrouble, describeLost, describeMissingInterface, describeTakenOver } from "../control/told.js";
+import { nothingInForce, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
+import type { Desired, LoadOptions, Source } from "../control/desired.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 

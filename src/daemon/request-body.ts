@@ -1,7 +1,7 @@
 /** The body of a request to the API, within its limits. */
 import type { IncomingMessage } from "node:http";
 import { IlmError } from "../errors.js";
-import { DecodeError } from "./decode.js";
+import { DecodeError } from "../api/decode.js";
 import type { Share } from "./workload.js";
 
 export class TooLarge extends IlmError {

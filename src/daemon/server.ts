@@ -14,14 +14,14 @@ import {
   type ChangePath,
   type DaemonStatus,
   type Reply,
-} from "./api.js";
-import { errorBody } from "./error-body.js";
-import type { AnsweredChange } from "./changes.js";
+} from "../api/api.js";
+import { errorBody } from "../api/error-body.js";
+import type { AnsweredChange } from "../api/result.js";
 import { Connections } from "./connections.js";
-import { DecodeError } from "./decode.js";
+import { DecodeError } from "../api/decode.js";
 import type { MappingList } from "./listing.js";
 import { parseJson, readBody, TooLarge } from "./request-body.js";
-import { openSocketPlace, type SocketPlace } from "./socket-path.js";
+import { openSocketPlace, type SocketPlace } from "../api/socket-path.js";
 import { Busy, Workload } from "./workload.js";
 
 export interface ApiHandlers {

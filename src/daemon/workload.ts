@@ -1,6 +1,6 @@
 /** What the requests hold that are arriving, or wait for their turn. */
 import { IlmError } from "../errors.js";
-import { applyBodyLimit } from "./api.js";
+import { applyBodyLimit } from "../api/api.js";
 
 /** There is too much at once; it will pass. */
 export class Busy extends IlmError {

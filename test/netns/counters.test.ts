@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { beforeEach, expect, test } from "vitest";
 import { parseMappingArgument } from "../../src/config/argument.js";
-import { requestChange } from "../../src/daemon/client.js";
+import { requestChange } from "../../src/api/client.js";
 import { addressesOf } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 

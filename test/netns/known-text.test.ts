@@ -1,9 +1,9 @@
 /** Text that is in force already is recognised by its digest: nothing but its bytes is read, and all is as if it had been. */
 import { describe, expect, test } from "vitest";
 import { serveApi } from "../../src/daemon/server.js";
-import type { ApiChange } from "../../src/daemon/api.js";
-import { socketPath } from "../../src/daemon/socket-path.js";
-import { nothingInForce } from "../../src/daemon/changes.js";
+import type { ApiChange } from "../../src/api/api.js";
+import { socketPath } from "../../src/api/socket-path.js";
+import { nothingInForce } from "../../src/api/result.js";
 import { IlmError } from "../../src/errors.js";
 import { acquireWriterLock } from "../../src/kernel/lock.js";
 import { version } from "../../src/version.js";

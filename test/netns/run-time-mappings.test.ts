@@ -1,8 +1,8 @@
 /** Mappings that are added and removed at run time, beside those of the file. */
 import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { ApiChange } from "../../src/daemon/api.js";
-import { requestChange } from "../../src/daemon/client.js";
+import type { ApiChange } from "../../src/api/api.js";
+import { requestChange } from "../../src/api/client.js";
 import { parseMappingArgument } from "../../src/config/argument.js";
 import type { Mapping } from "../../src/model/mapping.js";
 import { refused } from "../support/dialler.js";

@@ -1,8 +1,8 @@
 /** `ilm run` over very many changes, and over very large ones, has the memory that its rules need, and the files. */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import type { ApiChange } from "../../src/daemon/api.js";
-import { requestChange } from "../../src/daemon/client.js";
+import type { ApiChange } from "../../src/api/api.js";
+import { requestChange } from "../../src/api/client.js";
 import { parseAddress } from "../../src/model/address.js";
 import { rulesFor } from "../support/one-app.js";
 import { useNetwork } from "../support/network.js";

@@ -3,8 +3,8 @@
  * needs no process of its own. The suites run it as it is built, because the BPF objects are found from there.
  */
 import { checkRules } from "../../src/compile/compile.js";
-import { loadDesired } from "../../src/daemon/desired.js";
-import { performChange } from "../../src/daemon/perform.js";
+import { loadDesired } from "../../src/control/desired.js";
+import { performChange } from "../../src/control/perform.js";
 import { type DataPlaneOptions, openDataPlane } from "../../src/dataplane/open.js";
 import type { DataPlane, Faults } from "../../src/dataplane/types.js";
 import { configurationError } from "../../src/errors.js";

@@ -1,5 +1,5 @@
 /** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
-import { errorBody, foreseen } from "../../daemon/error-body.js";
+import { errorBody, foreseen } from "../../api/error-body.js";
 import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
 import type { Context } from "../context.js";
 import { indent, printable } from "./text.js";

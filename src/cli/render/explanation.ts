@@ -6,7 +6,7 @@ import { type Family, familyOf, prefixContains } from "../../model/address.js";
 import { isWeighted, type Destination, type Mapping, type Rules } from "../../model/mapping.js";
 import { allMappings } from "../../model/mappings.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
-import { formatOrigin } from "../../daemon/mapping-shape.js";
+import { formatOrigin } from "../../api/mapping-shape.js";
 import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
 import type { Colours } from "../context.js";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { keepApi } from "../../../src/daemon/keep-api.js";
 import type { ApiServer } from "../../../src/daemon/server.js";
-import { socketIdentity } from "../../../src/daemon/socket-path.js";
+import { socketIdentity } from "../../../src/api/socket-path.js";
 import { IlmError } from "../../../src/errors.js";
 
 let folder: string;

@@ -1,6 +1,6 @@
 // Goal: changes never overlap, each starts from what the one before it left, and a bad one changes nothing.
 import { describe, expect, test } from "vitest";
-import type { Desired, Source } from "../../../src/daemon/desired.js";
+import type { Desired, Source } from "../../../src/control/desired.js";
 import type { Level } from "../../../src/daemon/log.js";
 import { Reconciler } from "../../../src/daemon/reconcile.js";
 import { configurationError, IlmError } from "../../../src/errors.js";

@@ -1,8 +1,8 @@
 // Goal: every change leads to the rules that the user means, and what cannot be done is refused with its remedy.
 import { describe, expect, test } from "vitest";
-import { rulesAfter } from "../../../src/daemon/changes.js";
+import { rulesAfter } from "../../../src/rules/change.js";
 import { refusal } from "../../support/refusal.js";
-import { address, mapping, rules, ruleSet } from "./fixtures.js";
+import { address, mapping, rules, ruleSet } from "../daemon/fixtures.js";
 
 const web = mapping("web");
 const blog = mapping("tcp:81", { ports: [{ first: 81, last: 81 }] });

@@ -1,7 +1,8 @@
 /** What travels over the daemon's socket: paths, bodies, and the decoders of both sides. */
 import type { ChangeSummary, NamedMappings } from "../rules/summary.js";
 import { errorCatalogue, type ErrorCode, type Problem } from "../errors.js";
-import type { AnsweredChange, Change, ReapplyChange, ReviseChange } from "./changes.js";
+import type { Change, ReapplyChange, ReviseChange } from "../rules/change.js";
+import type { AnsweredChange } from "./result.js";
 import {
   answer,
   asRecord,

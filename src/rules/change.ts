@@ -1,5 +1,4 @@
 /** What a change asks for, and the rules that it leads to. Pure: the kernel is not touched here. */
-import type { ApplyResult } from "../dataplane/types.js";
 import { configurationError, IlmError, type Problem } from "../errors.js";
 import {
   emptyRules,
@@ -10,7 +9,6 @@ import {
 } from "../model/mapping.js";
 import { toLazy } from "../model/mappings.js";
 import type { Piece } from "../model/revision.js";
-import type { StepTime } from "../progress.js";
 
 /** What a verb asks the writer for. */
 export type Change =
@@ -51,50 +49,6 @@ export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly name: string | null;
   /** What the digest is then: somebody else may have put the very same in force by now. */
   readonly result: string;
-}
-
-/** What `apply` gives. */
-export interface ChangeResult extends Omit<ApplyResult, "generation"> {
-  /** In force after the change; null after an unload. */
-  readonly generation: number | null;
-}
-
-/** What a daemon answers. */
-export interface AnsweredChange extends ChangeResult {
-  /** How long each step took. */
-  readonly steps: readonly StepTime[];
-}
-
-/** The result of an unload. */
-export const nothingInForce: ChangeResult = {
-  generation: null,
-  changed: true,
-  difference: null,
-  mappings: 0,
-  incremental: false,
-  addressesAdded: [],
-  addressesRemoved: [],
-  interfacesMissing: [],
-  kfuncTrouble: null,
-  repaired: [],
-  off: false,
-  takenOverFormat: null,
-  lost: null,
-};
-
-/** The result of a switch, by the generation that is in force then. */
-export function switched(generation: number, changed: boolean, off: boolean): ChangeResult {
-  return { ...nothingInForce, generation, changed, off };
-}
-
-/** `format`: of the state that was taken over. */
-export function describeTakenOver(format: number): string {
-  return `the rules of an earlier version of ilm (state format ${format}) were taken over, with their mappings added at run time, counters and UDP flows`;
-}
-
-/** `why`: what was in force could not be read. */
-export function describeLost(why: string): string {
-  return `mappings that were added at run time and counters, if there were some, are lost: ${why}`;
 }
 
 /** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */
@@ -199,12 +153,4 @@ function refuseTwice(rules: Rules): void {
     });
   }
   if (problems.length > 0) throw configurationError(problems);
-}
-
-export function describeMissingInterface(name: string): string {
-  return `there is no interface ${name} now: the mappings that name it match nothing until it comes (\`ilm run\` notices by itself)`;
-}
-
-export function describeKfuncTrouble(trouble: string): string {
-  return `the kernel module ilm_lookup is loaded and cannot be used, so the registry finds the listeners: ${trouble}`;
 }

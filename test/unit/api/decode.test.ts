@@ -6,7 +6,7 @@ import {
   integer,
   nullable,
   object,
-} from "../../../src/daemon/decode.js";
+} from "../../../src/api/decode.js";
 
 const shape = { done: integer(0, 9), format: nullable(integer(0, 9)), off: boolean };
 

@@ -11,7 +11,7 @@ import {
 } from "./api.js";
 import { errorFromBody } from "./error-body.js";
 import { openSocketPlace, socketPath } from "./socket-path.js";
-import type { AnsweredChange } from "./changes.js";
+import type { AnsweredChange } from "./result.js";
 import { DecodeError, type Decode } from "./decode.js";
 
 /** A change of a million mappings takes seconds; a daemon that needs longer than this is taken for hung. */

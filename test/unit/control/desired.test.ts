@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { loadDesired } from "../../../src/daemon/desired.js";
+import { loadDesired } from "../../../src/control/desired.js";
 
 let folder: string;
 let path: string;

@@ -9,11 +9,11 @@ import {
   isChangePath,
   reply,
   type ApiChange,
-} from "../../../src/daemon/api.js";
-import { errorBody, errorFromBody } from "../../../src/daemon/error-body.js";
-import { DecodeError } from "../../../src/daemon/decode.js";
+} from "../../../src/api/api.js";
+import { errorBody, errorFromBody } from "../../../src/api/error-body.js";
+import { DecodeError } from "../../../src/api/decode.js";
 import { IlmError } from "../../../src/errors.js";
-import { anyMapping, anyRuleSet, mapping, ruleSet } from "./fixtures.js";
+import { anyMapping, anyRuleSet, mapping, ruleSet } from "../daemon/fixtures.js";
 
 const anyChange: fc.Arbitrary<ApiChange> = fc.oneof(
   fc.record({

@@ -13,9 +13,9 @@ import {
   type DigestedFile,
   type KnownText,
   type Surroundings,
-} from "../../../src/daemon/known-text.js";
+} from "../../../src/control/known-text.js";
 import type { Problem } from "../../../src/errors.js";
-import { address } from "./fixtures.js";
+import { address } from "../daemon/fixtures.js";
 
 const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
 

@@ -1,0 +1,19 @@
+/** What a change met, in words: of a command, and in the log of the daemon. */
+
+/** `format`: of the state that was taken over. */
+export function describeTakenOver(format: number): string {
+  return `the rules of an earlier version of ilm (state format ${format}) were taken over, with their mappings added at run time, counters and UDP flows`;
+}
+
+/** `why`: what was in force could not be read. */
+export function describeLost(why: string): string {
+  return `mappings that were added at run time and counters, if there were some, are lost: ${why}`;
+}
+
+export function describeMissingInterface(name: string): string {
+  return `there is no interface ${name} now: the mappings that name it match nothing until it comes (\`ilm run\` notices by itself)`;
+}
+
+export function describeKfuncTrouble(trouble: string): string {
+  return `the kernel module ilm_lookup is loaded and cannot be used, so the registry finds the listeners: ${trouble}`;
+}
