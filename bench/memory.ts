@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { registryMaps } from "../src/dataplane/registry.js";
+import { registryMaps } from "../src/dataplane/install/registry.js";
 import { type Numbered, Pins, folderName, pinPath } from "../src/kernel/pins.js";
 
 const MIB = 1024 * 1024;

@@ -192,7 +192,7 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 /*
  * Has somebody denied the call already? Every program of a hook runs, whatever those before it said (kernel/bpf/cgroup.c,
  * bpf_prog_run_array_cg): those of the process's own cgroups first, and those of the root in the order in which they were attached. Who
- * was attached behind us denies when we have run: the control plane finds what came of that (src/dataplane/registry.ts, sweep).
+ * was attached behind us denies when we have run: the control plane finds what came of that (src/dataplane/install/registry.ts, sweep).
  */
 static __always_inline bool is_denied(void)
 {

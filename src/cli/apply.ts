@@ -1,5 +1,10 @@
 /** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
-import { describeKfuncTrouble, describeLost, describeMissingInterface, describeTakenOver } from "../control/told.js";
+import {
+  describeKfuncTrouble,
+  describeLost,
+  describeMissingInterface,
+  describeTakenOver,
+} from "../control/told.js";
 import { performChange, type Performed } from "../control/perform.js";
 import type { ApplyOptions } from "../dataplane/types.js";
 import { recordSteps, stepTimes } from "../progress.js";

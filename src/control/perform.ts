@@ -4,7 +4,13 @@ import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
 import { beginStep, tellSteps } from "../progress.js";
 import { IlmError } from "../errors.js";
-import { rulesAfter, type ApplyChange, type Change, type ReapplyChange, type ReviseChange } from "../rules/change.js";
+import {
+  rulesAfter,
+  type ApplyChange,
+  type Change,
+  type ReapplyChange,
+  type ReviseChange,
+} from "../rules/change.js";
 import { nothingInForce, switched, type ChangeResult } from "../api/result.js";
 import type { ApiChange } from "../api/api.js";
 import { requestChange, requestStatus } from "../api/client.js";

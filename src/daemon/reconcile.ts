@@ -14,8 +14,19 @@ import { type Revision, areSound, revise } from "../model/revision.js";
 import { timed } from "../progress.js";
 import { type ApiChange } from "../api/api.js";
 import { errorBody, foreseen, type ErrorBody } from "../api/error-body.js";
-import { rulesAfter, type Change, type ReapplyChange, type ReviseChange, type SwitchChange } from "../rules/change.js";
-import { describeKfuncTrouble, describeLost, describeMissingInterface, describeTakenOver } from "../control/told.js";
+import {
+  rulesAfter,
+  type Change,
+  type ReapplyChange,
+  type ReviseChange,
+  type SwitchChange,
+} from "../rules/change.js";
+import {
+  describeKfuncTrouble,
+  describeLost,
+  describeMissingInterface,
+  describeTakenOver,
+} from "../control/told.js";
 import { nothingInForce, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import type { Desired, LoadOptions, Source } from "../control/desired.js";
 import type { Logger } from "./log.js";

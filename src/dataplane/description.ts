@@ -25,7 +25,7 @@ import {
 } from "../model/mapping-columns.js";
 import { type Mappings, toLazy } from "../model/mappings.js";
 import { beginStep, tellShare } from "../progress.js";
-import type { Overlaid } from "./places.js";
+import type { Overlaid } from "./install/places.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {

@@ -4,13 +4,21 @@
  * common, which is all that is read here.
  */
 import { ILM_ABI_VERSION, type Meta, countersLayout, sidesLayout } from "../abi/generated.js";
-import { type BpfLink, type BpfMap, cpus, openMap } from "../kernel/bpf.js";
+import { type BpfLink } from "../kernel/bpf/link.js";
+import { type BpfMap, cpus, openMap } from "../kernel/bpf/map.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import { allMappings } from "../model/mappings.js";
-import { type CounterTable, CountersOfEachCpu } from "./counters.js";
-import { type Counted, type Run, SummedCounters, runsOf, sumRuns, sumsAt } from "./counting.js";
+import { type CounterTable, CountersOfEachCpu } from "./install/counters.js";
+import {
+  type Counted,
+  type Run,
+  SummedCounters,
+  runsOf,
+  sumRuns,
+  sumsAt,
+} from "./observe/counting.js";
 import {
   CHUNK,
   type Description,
@@ -18,8 +26,8 @@ import {
   isUndecodable,
   unpackDescription,
 } from "./description.js";
-import { Registry, metaIn } from "./registry.js";
-import { generationOn, readInForce } from "./tables.js";
+import { Registry, metaIn } from "./install/registry.js";
+import { generationOn, readInForce } from "./install/tables.js";
 
 /** The oldest whose state is read. */
 const FIRST_FORMAT = 4;

@@ -4,7 +4,8 @@
  */
 import { ILM_ABI_VERSION } from "../abi/generated.js";
 import { IlmError } from "../errors.js";
-import { type BpfMap, type BpfProgram, bindMap, createArray, mapOfProgram } from "../kernel/bpf.js";
+import { type BpfProgram, bindMap, mapOfProgram } from "../kernel/bpf/program.js";
+import { type BpfMap, createArray } from "../kernel/bpf/map.js";
 import { printable } from "../printable.js";
 import { version } from "../version.js";
 import type { Description } from "./description.js";

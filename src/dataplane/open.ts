@@ -14,19 +14,18 @@ import {
   hostAddresses,
   removeFromLoopback,
 } from "../kernel/addresses.js";
+import { waitForPrograms } from "../kernel/bpf/grace.js";
+import { BpfObject } from "../kernel/bpf/object.js";
+import { programName, runIterator } from "../kernel/bpf/program.js";
 import {
   AttachType,
   type BpfLink,
-  type BpfMap,
-  BpfObject,
   attach,
   detachPrograms,
   linkById,
-  programName,
-  runIterator,
   skLookupLinks,
-  waitForPrograms,
-} from "../kernel/bpf.js";
+} from "../kernel/bpf/link.js";
+import { type BpfMap } from "../kernel/bpf/map.js";
 import { requireBpf } from "../kernel/features.js";
 import { interfaces, vrfIndexes } from "../kernel/interfaces.js";
 import type { Folder } from "../kernel/folder.js";
@@ -44,11 +43,11 @@ import { type Address, type Family, familyOf } from "../model/address.js";
 import { printable } from "../printable.js";
 import { beginStep } from "../progress.js";
 import { version } from "../version.js";
-import { countLiveFlows, forgetIdleFlows, liveFlows } from "./flows.js";
-import { Follower } from "./follower.js";
+import { countLiveFlows, forgetIdleFlows, liveFlows } from "./observe/flows.js";
+import { Follower } from "./install/follower.js";
 import { Earlier } from "./earlier.js";
-import { chooseEngine, withoutKfunc } from "./engine.js";
-import { explainPacket } from "./explain.js";
+import { chooseEngine, withoutKfunc } from "./install/engine.js";
+import { explainPacket } from "./observe/explain.js";
 import {
   attachInterfaces,
   detachInterfaces,
@@ -58,7 +57,7 @@ import {
   interfacesWithout,
   overtakenIn,
   programsOnInterfaces,
-} from "./interfaces.js";
+} from "./install/interfaces.js";
 import {
   type Description,
   type Layers,
@@ -66,9 +65,9 @@ import {
   hasFileOf,
   isUndecodable,
 } from "./description.js";
-import { Generation } from "./generation.js";
+import { Generation } from "./install/generation.js";
 import { describeHeader, readHeader } from "./header.js";
-import { Programs } from "./programs.js";
+import { Programs } from "./install/programs.js";
 import {
   type InForceNow,
   type MapSizes,
@@ -83,10 +82,10 @@ import {
   sideFor,
   tableSizes,
   twoSided as bothSides,
-} from "./tables.js";
-import { toListener } from "./listeners.js";
-import { mappingsAbove } from "./places.js";
-import { findEnded, removeEnded } from "./ended.js";
+} from "./install/tables.js";
+import { toListener } from "./observe/listeners.js";
+import { mappingsAbove } from "./install/places.js";
+import { findEnded, removeEnded } from "./install/ended.js";
 import {
   type Plan,
   type Wanted,
@@ -95,7 +94,7 @@ import {
   planOver,
   planWhole,
   wantedOf,
-} from "./plan.js";
+} from "./install/plan.js";
 import { objectPath } from "./objects.js";
 import {
   LOOKUP_LINK,
@@ -106,7 +105,7 @@ import {
   pinnedNamespaces,
   stagingName,
 } from "../kernel/pins.js";
-import { type OptionalHook, Registry, attachedHooks, optionalHooks } from "./registry.js";
+import { type OptionalHook, Registry, attachedHooks, optionalHooks } from "./install/registry.js";
 import {
   LOOKUP_MISSING,
   type ApplyOptions,
@@ -122,7 +121,7 @@ import {
   type Missing,
   type Overtaken,
 } from "./types.js";
-import { watchDecisions } from "./watch.js";
+import { watchDecisions } from "./observe/watch.js";
 
 /** A generation in force, with what it stands on. */
 interface Loaded {

@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
-import { programName, skLookupLinks } from "./bpf.js";
+import { programName } from "./bpf/program.js";
+import { skLookupLinks } from "./bpf/link.js";
 import { errnoOf, libbpfFunction } from "./ffi.js";
 import { errorCode } from "./folder.js";
 import { findCgroup2, openBpffs } from "./mounts.js";

@@ -1,5 +1,6 @@
 /** Where things are pinned. Names hold no dots: the BPF file system keeps those for itself (kernel/bpf/inode.c, bpf_lookup). */
-import { type BpfLink, type BpfProgram, openLink, openProgram } from "./bpf.js";
+import { type BpfProgram, openProgram } from "./bpf/program.js";
+import { type BpfLink, openLink } from "./bpf/link.js";
 import { type Folder, errorCode } from "./folder.js";
 import { bpffsPath, mountBpffs, openBpffs } from "./mounts.js";
 

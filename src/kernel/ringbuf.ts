@@ -2,7 +2,7 @@
  * Reading a BPF ring buffer without a native callback per record: the pages are mapped and parsed here
  * (kernel/bpf/ringbuf.c). The consumer's page is ours to write; the producer's and the data's are read only.
  */
-import type { BpfMap } from "./bpf.js";
+import type { BpfMap } from "./bpf/map.js";
 import { type Pointer, checked, libcFunction, libcFunctionAsync, memoryAt } from "./ffi.js";
 import { PROT_READ, PROT_WRITE, close, mmap, munmap } from "./libc.js";
 

@@ -7,7 +7,7 @@ import { random } from "../support/random.js";
 import type { MappingRow } from "../support/shapes.js";
 import { sizes } from "../support/sizes.js";
 
-/** Mappings of the file: as many as make a file a large one (src/dataplane/tables.ts, LAYERED_FROM). */
+/** Mappings of the file: as many as make a file a large one (src/dataplane/install/tables.ts, LAYERED_FROM). */
 const FILE = 10_000;
 const network = useNetwork();
 /** An address of the file's, and one that no mapping of the file names; both are the server's. */

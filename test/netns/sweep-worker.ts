@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { placeLayout, presenceLayout } from "../../src/abi/generated.js";
 import { decode, encode } from "../../src/abi/layout.js";
-import { Registry } from "../../src/dataplane/registry.js";
+import { Registry } from "../../src/dataplane/install/registry.js";
 import { netnsCookie, netnsInode } from "../../src/kernel/netns.js";
 import { Pins } from "../../src/kernel/pins.js";
 import { type Address, addressBytes } from "../../src/model/address.js";

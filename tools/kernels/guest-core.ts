@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
 import { hostAddresses } from "../../src/kernel/addresses.js";
-import { skLookupLinks } from "../../src/kernel/bpf.js";
+import { skLookupLinks } from "../../src/kernel/bpf/link.js";
 import { netnsInode } from "../../src/kernel/netns.js";
 import type { Address } from "../../src/model/address.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";

@@ -1,7 +1,7 @@
 /** Hosts as people have them: NAT, datagrams in fragments, and daemons with socket maps of their own. */
 import { execFileSync } from "node:child_process";
 import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
-import { createSocketMap } from "../../src/kernel/bpf.js";
+import { createSocketMap } from "../../src/kernel/bpf/map.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
 import { tryFionread } from "../../src/kernel/fionread.js";
 import { Absent, capability as report, expectEqual, figure } from "./report.js";

@@ -7,15 +7,11 @@ import { openDataPlane } from "../../src/dataplane/open.js";
 import { emptyRules } from "../../src/model/mapping.js";
 import { IlmError } from "../../src/errors.js";
 import { parseConfiguration } from "../../src/config/parse.js";
-import { lookupContext } from "../../src/dataplane/explain.js";
-import {
-  AttachType,
-  type BpfLink,
-  type BpfMap,
-  BpfObject,
-  type BpfProgram,
-  attach,
-} from "../../src/kernel/bpf.js";
+import { lookupContext } from "../../src/dataplane/observe/explain.js";
+import { BpfObject } from "../../src/kernel/bpf/object.js";
+import { type BpfProgram } from "../../src/kernel/bpf/program.js";
+import { AttachType, type BpfLink, attach } from "../../src/kernel/bpf/link.js";
+import { type BpfMap } from "../../src/kernel/bpf/map.js";
 import { netnsCookie, ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Address, addressBytes } from "../../src/model/address.js";
 import { Absent, Refused, capability, expectEqual } from "./report.js";

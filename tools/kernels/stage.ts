@@ -1,6 +1,6 @@
 /** What the guest's tests have in common: rules, daemons on them, and clients that dial. */
 import { spawnSync } from "node:child_process";
-import { lookupContext } from "../../src/dataplane/explain.js";
+import { lookupContext } from "../../src/dataplane/observe/explain.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
 import { parseConfiguration } from "../../src/config/parse.js";

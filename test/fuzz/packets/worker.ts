@@ -15,12 +15,13 @@ import {
   watchLayout,
 } from "../../../src/abi/generated.js";
 import { decode, encode } from "../../../src/abi/layout.js";
-import { toDecision } from "../../../src/dataplane/decisions.js";
-import { Generation } from "../../../src/dataplane/generation.js";
-import { Programs } from "../../../src/dataplane/programs.js";
+import { toDecision } from "../../../src/dataplane/observe/decisions.js";
+import { Generation } from "../../../src/dataplane/install/generation.js";
+import { Programs } from "../../../src/dataplane/install/programs.js";
 import { openDataPlane } from "../../../src/dataplane/open.js";
-import { Registry } from "../../../src/dataplane/registry.js";
-import type { BpfMap, BpfProgram } from "../../../src/kernel/bpf.js";
+import { Registry } from "../../../src/dataplane/install/registry.js";
+import type { BpfProgram } from "../../../src/kernel/bpf/program.js";
+import type { BpfMap } from "../../../src/kernel/bpf/map.js";
 import { checked, libbpfFunction, libcFunction } from "../../../src/kernel/ffi.js";
 import { interfaces } from "../../../src/kernel/interfaces.js";
 import { netnsCookie, netnsInode } from "../../../src/kernel/netns.js";

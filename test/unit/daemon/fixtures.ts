@@ -8,7 +8,7 @@ import type {
   InForce,
   KeptText,
 } from "../../../src/dataplane/types.js";
-import { SummedCounters } from "../../../src/dataplane/counting.js";
+import { SummedCounters } from "../../../src/dataplane/observe/counting.js";
 import { digestOfFile } from "../../../src/dataplane/description.js";
 import {
   parseAddress,

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { diffRules } from "../../../src/rules/diff.js";
 import { NAMED, summarize, summaryOfNew } from "../../../src/rules/summary.js";
-import { placesBefore } from "../../../src/dataplane/counting.js";
+import { placesBefore } from "../../../src/dataplane/observe/counting.js";
 import { type Mapping, mappingKey } from "../../../src/model/mapping.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import { allMappings } from "../../../src/model/mappings.js";

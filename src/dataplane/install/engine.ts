@@ -1,0 +1,61 @@
+/** Which engine finds the listeners: what the rules ask for, and what this host has. */
+import { IlmError } from "../../errors.js";
+import { moduleState } from "../../kernel/features.js";
+import type { Rules } from "../../model/mapping.js";
+import type { EngineInForce } from "../types.js";
+
+export interface EngineChoice {
+  readonly engine: EngineInForce;
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
+}
+
+const registry: EngineChoice = { engine: "registry", kfuncTrouble: null };
+const KFUNC = "bpf_sk_lookup_assign_listener";
+
+/** Throws NO_BPF when the kfunc is asked for and is not there. */
+export function chooseEngine(rules: Rules): EngineChoice {
+  const wanted = rules.file.engine ?? "auto";
+  const state = moduleState();
+  if (wanted === "registry") return registry;
+  if (state === "loaded") return { engine: "kfunc", kfuncTrouble: null };
+  if (state === "without-btf") {
+    const trouble = "it was built without BTF, so that no program can find its function";
+    if (wanted === "auto") return { ...registry, kfuncTrouble: trouble };
+    throw unusable(trouble);
+  }
+  if (wanted === "auto") return registry;
+  throw new IlmError(
+    "NO_BPF",
+    "`engine: kfunc` needs the kernel module ilm_lookup, and it is not loaded",
+    {
+      remedy:
+        "Load it (modprobe ilm_lookup; see kmod/README.md), or leave the choice to ilm: engine: auto",
+    },
+  );
+}
+
+/**
+ * What to do when the program that calls the module could not be loaded: an older module's function has another signature, or
+ * the module went meanwhile. Throws where there is no choice.
+ */
+export function withoutKfunc(rules: Rules, { engine }: EngineChoice, error: unknown): EngineChoice {
+  if (engine !== "kfunc" || !(error instanceof IlmError)) throw error;
+  // Of libbpf's words, the line that names the function.
+  const said = error.remedy?.split("\n").find((line) => line.includes(KFUNC));
+  const trouble = `${error.message}${said === undefined ? "" : ` (${said.trim()})`}`;
+  if ((rules.file.engine ?? "auto") === "auto") return { ...registry, kfuncTrouble: trouble };
+  throw unusable(trouble, error);
+}
+
+function unusable(trouble: string, cause?: IlmError): IlmError {
+  return new IlmError(
+    "NO_BPF",
+    `\`engine: kfunc\`: the kernel module ilm_lookup is loaded and cannot be used: ${trouble}`,
+    {
+      cause,
+      remedy:
+        "Build the module of this version of ilm for this kernel (see kmod/README.md) and load it, or leave the choice to ilm: engine: auto",
+    },
+  );
+}

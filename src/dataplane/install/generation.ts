@@ -1,0 +1,420 @@
+/** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
+import { countersLayout } from "../../abi/generated.js";
+import { encode } from "../../abi/layout.js";
+import type { Removed } from "../../compile/overlay.js";
+import type { Compiled } from "../../compile/tables.js";
+import { IlmError } from "../../errors.js";
+import { type BpfMap, type PutValues, createArray, openMap } from "../../kernel/bpf/map.js";
+import { interfaces } from "../../kernel/interfaces.js";
+import { type Pins, stagingName } from "../../kernel/pins.js";
+import type { CounterList, Counters } from "../../model/decision.js";
+import { type Mappings, allMappings } from "../../model/mappings.js";
+import { KernelBase } from "./base.js";
+import {
+  type Counted,
+  type Run,
+  SummedCounters,
+  moveCounters,
+  placesBefore,
+  runsAbove,
+  runsOf,
+  sumRuns,
+  sumsAt,
+  totalOfRuns,
+} from "../observe/counting.js";
+import {
+  CHUNK,
+  type Description,
+  hasFileOf,
+  hashNames,
+  nameHash,
+  packHead,
+  packMappings,
+  unpackDescription,
+} from "../description.js";
+import { u32 } from "./entries.js";
+import { mappingsAbove } from "./places.js";
+import { packPorts, readBelow } from "./ports.js";
+import type { Programs } from "./programs.js";
+import { createTextMap, readText, writeText } from "./text.js";
+import {
+  type LaidOverlay,
+  type Searched,
+  type Side,
+  type Target,
+  capacityOf,
+  fillOverlay,
+  fillTables,
+  firstPlace,
+  portsOf,
+  putInterfaces,
+  roomForOverlays,
+} from "./tables.js";
+
+/**
+ * What generations share that differ only in what lies over their tables: the file's mappings, the names of those in the tables as sorted
+ * hashes, what the same mappings had counted in earlier generations, `ports` without an overlay, and what the control plane keeps of
+ * the text that the file's part was read from.
+ */
+const sharedMaps = ["source", "names", "carried", "below", "text"] as const;
+type SharedMap = (typeof sharedMaps)[number];
+/** Those of them that are of this very file; the others are of the file that the tables were filled with. */
+const ofFile: readonly SharedMap[] = ["source", "text"];
+/** `head`: the generation about itself, with the mappings added at run time. */
+type DescriptiveMap = SharedMap | "head";
+const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
+
+/** Descriptors for mappings that nobody asked for. */
+const unread = new FinalizationRegistry<BpfMap>((source) => {
+  source.close();
+});
+
+/** An overlay, with the places of its endpoints. */
+export interface FilledOverlay {
+  readonly overlay: LaidOverlay;
+  readonly slots: readonly number[];
+}
+
+/** What a generation is made of when nothing of an earlier one is used. */
+export interface Whole {
+  /** The file's mappings; with those added at run time, unless they are an overlay. */
+  readonly compiled: Compiled;
+  readonly searched: Searched;
+  readonly slots: readonly number[];
+  readonly overlay: FilledOverlay | null;
+}
+
+/** An array with these values and as many entries; one where there are none, as the kernel makes no empty map. */
+function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): BpfMap {
+  const entries = bytes.byteLength / valueSize;
+  const map = createArray(name, valueSize, Math.max(1, entries));
+  // Values of whole chunks, or hashes: one right behind the other.
+  map.writeArray(entries, ({ buffer, byteOffset, byteLength }) => {
+    new Uint8Array(buffer, byteOffset, byteLength).set(bytes);
+  });
+  return map;
+}
+
+function targetIn(programs: Programs, side: Side): Omit<Target, "capacity"> {
+  const { counters, writtenPorts: written } = programs;
+  return { map: programs.map.bind(programs), counters, side, written };
+}
+
+export class Generation {
+  readonly number: number;
+  readonly programs: Programs;
+  readonly #maps: ReadonlyMap<DescriptiveMap, BpfMap>;
+  #description: Description | undefined;
+  /** For mappings that nobody asked for yet. */
+  #unread: BpfMap | undefined;
+  /** See placesBefore; of the generation that this one took the place of. */
+  #cameFrom: Int32Array | undefined;
+  /** What it has written to `ports`, until it is in force. */
+  #ports: Uint32Array | undefined;
+  /** What `below` has. */
+  #below: Uint32Array | undefined;
+
+  private constructor(
+    number: number,
+    programs: Programs,
+    maps: ReadonlyMap<DescriptiveMap, BpfMap>,
+  ) {
+    this.number = number;
+    this.programs = programs;
+    this.#maps = maps;
+  }
+
+  /** Undefined when it is not there, or not whole. `programs`: that it is in. */
+  static open(pins: Pins, number: number, programs: Programs): Generation | undefined {
+    const folder = pins.folder("generation", number);
+    if (folder === undefined) return undefined;
+    const maps = new Map<DescriptiveMap, BpfMap>();
+    try {
+      for (const name of descriptiveMaps) {
+        const map = openMap(folder, name);
+        if (map === undefined) {
+          for (const opened of maps.values()) opened.close();
+          return undefined;
+        }
+        maps.set(name, map);
+      }
+      return new Generation(number, programs, maps);
+    } finally {
+      folder.close();
+    }
+  }
+
+  /**
+   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. `before`: in force;
+   * what is the same of both is shared.
+   */
+  static create(
+    pins: Pins,
+    programs: Programs,
+    description: Description,
+    { compiled, searched, slots, overlay }: Whole,
+    before: Generation | undefined,
+  ): Generation {
+    const { generation: number, side, twoSided, layers, rules } = description;
+    const capacity = twoSided ? capacityOf((name) => programs.places(name)) : null;
+    const target = targetIn(programs, side);
+    let written = fillTables({ ...target, capacity }, compiled, searched, slots, number);
+    const ports = layers === null ? new Uint32Array(0) : portsOf(compiled, 0);
+    if (layers !== null && overlay !== null) {
+      const below = { ports, side };
+      written = fillOverlay(target, overlay.overlay, overlay.slots, layers, below, number);
+    }
+    const old = before?.describe();
+    const same = old !== undefined && hasFileOf(old, rules) ? before : undefined;
+    const alike = layers === null && old?.layers === null ? before : undefined;
+    const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
+    const counted = compiled.mappings.length + roomForOverlays(layers !== null).mappings;
+    const maps = new Map<DescriptiveMap, BpfMap>();
+    try {
+      const { mappings } = rules.file;
+      const source = (): BpfMap => arrayOf("source", CHUNK, packMappings(mappings));
+      const below = (): BpfMap => arrayOf("below", CHUNK, packPorts(ports));
+      const hashes = (): BpfMap =>
+        arrayOf("names", 8, new Uint8Array(names.buffer, names.byteOffset, names.byteLength));
+      maps.set("source", Generation.#shared(same, "source") ?? source());
+      maps.set("names", Generation.#shared(alike, "names") ?? hashes());
+      maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
+      maps.set("below", Generation.#shared(alike, "below") ?? below());
+      maps.set("text", Generation.#shared(same, "text") ?? createTextMap(mappings.length));
+      const generation = Generation.#publish(pins, programs, description, maps);
+      generation.#ports = written;
+      return generation;
+    } catch (error) {
+      for (const map of maps.values()) map.close();
+      throw error;
+    }
+  }
+
+  static #shared(generation: Generation | undefined, name: SharedMap): BpfMap | undefined {
+    return generation === undefined ? undefined : generation.#map(name).duplicate();
+  }
+
+  /** Likewise, over the tables of `below`, which stay as they are. */
+  static createOver(
+    below: Generation,
+    pins: Pins,
+    description: Description,
+    overlay: FilledOverlay | null,
+  ): Generation {
+    const { generation: number, side, layers } = description;
+    if (layers === null) throw new IlmError("INTERNAL", "there are no layers");
+    const under = { ports: below.#portsBelow(), side: below.describe().side };
+    const { programs } = below;
+    const target = targetIn(programs, side);
+    const { overlay: built = null, slots = [] } = overlay ?? {};
+    const written = fillOverlay(target, built, slots, layers, under, number);
+    const { mappings } = description.rules.file;
+    const hasFile = hasFileOf(below.describe(), description.rules);
+    const maps = new Map<DescriptiveMap, BpfMap>();
+    try {
+      for (const name of sharedMaps) {
+        if (hasFile || !ofFile.includes(name)) maps.set(name, below.#map(name).duplicate());
+      }
+      if (!hasFile) {
+        maps.set("source", arrayOf("source", CHUNK, packMappings(mappings)));
+        maps.set("text", createTextMap(mappings.length));
+      }
+      const generation = Generation.#publish(pins, programs, description, maps);
+      generation.#ports = written;
+      generation.#below = under.ports;
+      return generation;
+    } catch (error) {
+      for (const map of maps.values()) map.close();
+      throw error;
+    }
+  }
+
+  static #publish(
+    pins: Pins,
+    programs: Programs,
+    description: Description,
+    maps: Map<DescriptiveMap, BpfMap>,
+  ): Generation {
+    maps.set("head", arrayOf("head", CHUNK, packHead(description)));
+    const staging = pins.stage("generation");
+    try {
+      for (const [name, map] of maps) map.pin(staging, name);
+      pins.publish("generation", description.generation);
+    } catch (error) {
+      pins.base.remove(stagingName("generation"));
+      throw error;
+    } finally {
+      staging.close();
+    }
+    const generation = new Generation(description.generation, programs, maps);
+    generation.#description = description;
+    return generation;
+  }
+
+  #map(name: DescriptiveMap): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
+    return map;
+  }
+
+  /** The file's mappings are read when they are asked for, also when this is closed by then. */
+  describe(): Description {
+    if (this.#description === undefined) {
+      const head = this.#map("head");
+      const source = this.#map("source").duplicate();
+      this.#unread = source;
+      this.#description = unpackDescription(head.readArray(head.maxEntries), () => {
+        try {
+          return source.readArray(source.maxEntries);
+        } finally {
+          source.close();
+        }
+      });
+      unread.register(this.#description.rules.file, source);
+    }
+    return this.#description;
+  }
+
+  /** What is kept of the text that the file's part was read from. */
+  text(): string | null {
+    return readText(this.#map("text"));
+  }
+
+  keepText(text: string): void {
+    writeText(this.#map("text"), text);
+  }
+
+  /** It is in force from now on, and no program reads what was before. */
+  settle(): void {
+    const { writtenPorts } = this.programs;
+    if (this.#ports !== undefined) writtenPorts.put(this.describe().side, this.number, this.#ports);
+    this.#ports = undefined;
+  }
+
+  #portsBelow(): Uint32Array {
+    return (this.#below ??= readBelow(this.#map("below")));
+  }
+
+  /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
+  base(): KernelBase | null {
+    if (this.describe().layers === null) return null;
+    return new KernelBase(
+      (name) => this.programs.map(name),
+      () => this.#portsBelow(),
+    );
+  }
+
+  /** May be true of a name that no mapping of the tables has, never false of one that there is; found by halving. */
+  hasName(key: string): boolean {
+    const map = this.#map("names");
+    const wanted = nameHash(key);
+    let low = 0;
+    let high = this.describe().layers?.mappings ?? 0;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const value = map.lookup(encode(u32, middle));
+      const found = value === undefined ? 0n : new DataView(value.buffer).getBigUint64(0, true);
+      if (found === wanted) return true;
+      if (found < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return false;
+  }
+
+  /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
+  resolveInterfaces(): string[] {
+    const description = this.describe();
+    const { interfaces: names } = description;
+    if (names.length <= 1) return [];
+    const present = interfaces();
+    const map = this.programs.map("interfaces");
+    putInterfaces(map, names, present, firstPlace(map, description));
+    const known = new Set(present.values());
+    return names.slice(1).filter((name) => !known.has(name));
+  }
+
+  /**
+   * One per mapping: what this generation counted, and what the mapping had before. Undefined: it is not in force any more, and
+   * others may have counted there.
+   */
+  counters(): CounterList | undefined {
+    const { sums } = this.counted();
+    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    return new SummedCounters(sums);
+  }
+
+  /** Of the mappings with these indexes; undefined as there. */
+  countersOf(indexes: readonly number[]): CounterList | undefined {
+    const sums = sumsAt(indexes, this.#runs(), this.#map("carried"), this.programs.counters);
+    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    return new SummedCounters(sums);
+  }
+
+  /** Of all together; undefined as there. */
+  counterTotal(): Counters | undefined {
+    const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.counters);
+    return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
+  }
+
+  /** Of all its mappings. */
+  counted(): Counted {
+    return { mappings: allMappings(this.describe().rules), sums: this.#sums(this.#runs()) };
+  }
+
+  /** Of those of the overlay, and of those of the tables that are `gone` from the file of the generation after this. */
+  countedAbove(gone: readonly Removed[]): Counted {
+    const description = this.describe();
+    const mappings = [...mappingsAbove(description), ...gone.map(({ mapping }) => mapping)];
+    return { mappings, sums: this.#sums(runsAbove(description, gone)) };
+  }
+
+  #runs(): Run[] {
+    return runsOf(this.programs.counters, this.describe());
+  }
+
+  #sums(runs: readonly Run[]): Uint8Array {
+    return sumRuns(runs, this.#map("carried"), this.programs.counters);
+  }
+
+  /** Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile. */
+  carry(counted: Counted): void {
+    this.#carry(counted, allMappings(this.describe().rules), this.#runs());
+  }
+
+  /** Likewise, of those of the overlay alone: the others are in the same tables. */
+  carryAbove(counted: Counted): void {
+    const description = this.describe();
+    this.#carry(counted, mappingsAbove(description), runsAbove(description, []));
+  }
+
+  #carry({ mappings: before, sums }: Counted, after: Mappings, runs: readonly Run[]): void {
+    this.#cameFrom ??= placesBefore(before, after);
+    const cameFrom = this.#cameFrom;
+    let done = 0;
+    for (const { carried, count } of runs) {
+      const start = done;
+      const put: PutValues = ({ buffer, byteOffset, byteLength }) => {
+        const into = new Uint8Array(buffer, byteOffset, byteLength);
+        moveCounters(sums, cameFrom.subarray(start, start + count), into);
+      };
+      this.#map("carried").writeArray(count, put, carried);
+      done += count;
+    }
+  }
+
+  /** Of each mapping that `carry` was told of, or `carryAbove`, its index among those before; -1: it was not there. */
+  get cameFrom(): Int32Array | undefined {
+    return this.#cameFrom;
+  }
+
+  /** Not the programs, which others may be in. */
+  close(): void {
+    for (const map of this.#maps.values()) map.close();
+  }
+
+  /** Likewise, where nobody has its description. */
+  discard(): void {
+    this.close();
+    this.#unread?.close();
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress program of the generation
+ * in force, which one map update changes for all interfaces; at egress the one that gives answers the port that was dialled.
+ */
+import { BpfObject } from "../../kernel/bpf/object.js";
+import { type BpfProgram, programName } from "../../kernel/bpf/program.js";
+import {
+  AttachType,
+  type KnownLinks,
+  type LinkInfo,
+  attach,
+  attachFirst,
+  chainOf,
+  openLink,
+} from "../../kernel/bpf/link.js";
+import { errnoOf } from "../../kernel/ffi.js";
+import type { Folder } from "../../kernel/folder.js";
+import { interfaces } from "../../kernel/interfaces.js";
+import { objectPath } from "../objects.js";
+import type { Overtaken } from "../types.js";
+
+const EEXIST = 17;
+const ENODEV = 19;
+const EINVAL = 22;
+/** No interface has it: the kernel gives them small numbers first. */
+const NO_INTERFACE = 0x7fffffff;
+
+export const directions = ["ingress", "egress"] as const;
+export type Direction = (typeof directions)[number];
+const attachTypes = {
+  ingress: AttachType.tcxIngress,
+  egress: AttachType.tcxEgress,
+} as const satisfies Record<Direction, AttachType>;
+
+/** Does this kernel have tcx (6.6)? It then says that there is no such interface, and else that there is no such hook. */
+export function ingressIsPossible(): boolean {
+  const object = new BpfObject(objectPath("hook"));
+  try {
+    object.load();
+    const program = object.program("ilm_hook");
+    try {
+      attach(program, NO_INTERFACE, AttachType.tcxIngress).close();
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === ENODEV) return true;
+      if (errnoOf(error) === EINVAL) return false;
+      throw error;
+    } finally {
+      program.close();
+    }
+  } finally {
+    object.close();
+  }
+}
+
+/** Links pinned for one direction, of these names: interface index -> name. */
+function pinned(names: readonly string[], direction: Direction): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const name of names) {
+    const index = new RegExp(`^${direction}-(\\d+)$`).exec(name)?.[1];
+    if (index !== undefined) found.set(Number(index), name);
+  }
+  return found;
+}
+
+/** Undefined when it is on the interface no more: one that went leaves a link without one, also when another has its number by now. */
+function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefined {
+  const link = openLink(folder, name);
+  const info = link?.info();
+  link?.close();
+  return isOn(info, index) ? info : undefined;
+}
+
+function isOn(info: LinkInfo | undefined, index: number): info is LinkInfo {
+  return info?.interfaceIndex === index;
+}
+
+/**
+ * Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`: undefined when it is not there
+ * yet.
+ */
+export function interfacesWithout(folder: Folder | undefined, direction: Direction): string[] {
+  if (folder === undefined) return [...interfaces().values()];
+  const known = pinned(folder.names(), direction);
+  return [...interfaces()].flatMap(([index, name]) => {
+    const pin = known.get(index);
+    return pin !== undefined && linkOn(folder, pin, index) !== undefined ? [] : [name];
+  });
+}
+
+/** Where somebody came before us, who attached after we did. Changes nothing. */
+export function overtakenIn(folder: Folder, direction: Direction): Overtaken[] {
+  const present = interfaces();
+  return [...pinned(folder.names(), direction)].flatMap(([index, pin]) => {
+    const ours = linkOn(folder, pin, index);
+    const name = present.get(index);
+    if (name === undefined || ours === undefined) return [];
+    const chain = chainOrNone(index, direction);
+    const before = chain.slice(0, Math.max(0, chain.indexOf(ours.programId)));
+    if (before.length === 0) return [];
+    const programs = before.map((id) => programName(id) || String(id));
+    return [{ interface: name, direction, programs }];
+  });
+}
+
+function chainOrNone(index: number, direction: Direction): number[] {
+  try {
+    return chainOf(index, attachTypes[direction]);
+  } catch (error) {
+    // It went meanwhile; or this kernel has no tcx.
+    if (errnoOf(error) === ENODEV || errnoOf(error) === EINVAL) return [];
+    throw error;
+  }
+}
+
+/** The programs of those directions that are needed. */
+export type WantedPrograms = Readonly<Partial<Record<Direction, BpfProgram>>>;
+
+/**
+ * Attaches to every interface that has nothing of ours in a direction that is needed, and forgets those that went. Where it had been and
+ * somebody detached it, as `ingress/eth0`.
+ */
+export function attachInterfaces(
+  folder: Folder,
+  wanted: WantedPrograms,
+  links: KnownLinks,
+): string[] {
+  const present = interfaces();
+  const names = folder.names();
+  return directions.flatMap((direction) => {
+    const program = wanted[direction];
+    if (program === undefined) return [];
+    const known = pinned(names, direction);
+    const isThere = (pin: string, index: number): boolean =>
+      isOn(links.info(folder, names, pin), index);
+    return attachIn(folder, { direction, program, present, known, isThere }).map(
+      (name) => `${direction}/${name}`,
+    );
+  });
+}
+
+interface InDirection {
+  readonly direction: Direction;
+  readonly program: BpfProgram;
+  readonly present: ReadonlyMap<number, string>;
+  readonly known: Map<number, string>;
+  readonly isThere: (pin: string, index: number) => boolean;
+}
+
+function attachIn(
+  folder: Folder,
+  { direction, program, present, known, isThere }: InDirection,
+): string[] {
+  const detached: string[] = [];
+  for (const [index, name] of known) {
+    if (present.has(index) && isThere(name, index)) continue;
+    const interfaceName = present.get(index);
+    if (interfaceName !== undefined) detached.push(interfaceName);
+    folder.remove(name);
+    known.delete(index);
+  }
+  for (const index of present.keys()) {
+    if (known.has(index)) continue;
+    try {
+      const link = attachFirst(program, index, attachTypes[direction]);
+      link.pin(folder, `${direction}-${index}`);
+      link.close();
+    } catch (error) {
+      // It went meanwhile, or somebody else of us was as quick.
+      if (errnoOf(error) !== ENODEV && errnoOf(error) !== EEXIST) throw error;
+    }
+  }
+  return detached;
+}
+
+/** The programs of ours that are on this namespace's interfaces, whoever attached them. */
+export function programsOnInterfaces(): number[] {
+  const present = [...interfaces().keys()];
+  return directions
+    .flatMap((direction) => present.flatMap((index) => chainOrNone(index, direction)))
+    .filter((id) => programName(id).startsWith("ilm_"));
+}
+
+export function detachInterfaces(folder: Folder, direction: Direction): void {
+  for (const name of pinned(folder.names(), direction).values()) folder.remove(name);
+}

@@ -1,0 +1,159 @@
+/**
+ * Where each of a file's mappings is: in the tables, or over them, if it came or was changed after they were filled. A mapping's place
+ * follows from its counter, which is what the programs know of it. Those in the tables are there in the order that the file had then; behind
+ * them are those over them, first the file's in its order, then those that were added at run time.
+ */
+import type { Above, Removed } from "../../compile/overlay.js";
+import { type Mapping, mappingKey } from "../../model/mapping.js";
+import { type Revision, isKept, removedBy } from "../../model/revision.js";
+import type { Description } from "../description.js";
+
+/** How a file differs from what the tables have. */
+export interface Overlaid {
+  /** The file's mappings in their order: so many from this place on. */
+  readonly runs: readonly PlaceRun[];
+  /** Mappings of the tables that the file has no more, or not as they were. */
+  readonly removed: readonly Removed[];
+}
+
+export type PlaceRun = readonly [place: number, count: number];
+
+/** What is asked here of a generation. */
+export type Placed = Pick<Description, "layers" | "overlaid" | "rules">;
+
+/** More of either make each command slower that asks what is in force. */
+const REMOVED_MAX = 1024;
+const RUNS_MAX = 4096;
+
+/** Of the file's mappings, in their order. */
+export function runsOfFile({ layers, overlaid, rules }: Placed): readonly PlaceRun[] {
+  // Where the tables have all of it, the file's mappings need not be unpacked.
+  return overlaid?.runs ?? [[0, layers?.mappings ?? rules.file.mappings.length]];
+}
+
+export function fileCount(placed: Placed): number {
+  return runsOfFile(placed).reduce((sum, [, count]) => sum + count, 0);
+}
+
+/** The file's mappings that are over the tables, in their order. */
+export function addedOf(placed: Placed): Mapping[] {
+  const { layers, overlaid, rules } = placed;
+  if (layers === null || overlaid === null) return [];
+  const added: Mapping[] = [];
+  let index = 0;
+  for (const [place, count] of overlaid.runs) {
+    if (place >= layers.mappings) added.push(...rules.file.mappings.slice(index, index + count));
+    index += count;
+  }
+  return added;
+}
+
+export function addedCount({ layers, overlaid }: Placed): number {
+  if (layers === null || overlaid === null) return 0;
+  const above = overlaid.runs.filter(([place]) => place >= layers.mappings);
+  return above.reduce((sum, [, count]) => sum + count, 0);
+}
+
+/** The mappings of the overlay, as it has them. */
+export function mappingsAbove(placed: Placed): Mapping[] {
+  return [...addedOf(placed), ...placed.rules.runtime];
+}
+
+/** The index among all mappings in force of the one that has the place. */
+export function indexOfPlace(placed: Placed, place: number): number {
+  const { layers, overlaid } = placed;
+  if (layers === null || overlaid === null) return place;
+  let index = 0;
+  for (const [first, count] of overlaid.runs) {
+    if (place >= first && place < first + count) return index + place - first;
+    index += count;
+  }
+  return index + place - layers.mappings - addedCount(placed);
+}
+
+/** How the file differs from the tables after a revision of it. Null: by too much, or some name is there twice. `hasName`: of the tables. */
+export function overlaidBy(
+  placed: Placed,
+  { pieces }: Revision,
+  hasName: (key: string) => boolean,
+): (Overlaid & { readonly added: readonly Mapping[]; readonly gone: readonly Mapping[] }) | null {
+  const { layers, rules } = placed;
+  if (layers === null) return null;
+  const { mappings } = rules.file;
+  const runs: PlaceRun[] = [];
+  const added: Mapping[] = [];
+  const place = (first: number, count: number): void => {
+    const last = runs.at(-1);
+    // Those over the tables are a run of their own, also where they follow the last of the tables.
+    const continues = last !== undefined && last[0] + last[1] === first;
+    if (!continues || first === layers.mappings) runs.push([first, count]);
+    else runs.splice(-1, 1, [last[0], last[1] + count]);
+  };
+  const put = (mapping: Mapping): void => {
+    place(layers.mappings + added.length, 1);
+    added.push(mapping);
+  };
+  for (const piece of pieces) {
+    if (!isKept(piece)) {
+      for (const mapping of piece) put(mapping);
+      continue;
+    }
+    for (const [index, first, count] of placesOf(placed, piece.first, piece.count)) {
+      if (first < layers.mappings) place(first, count);
+      else for (const mapping of mappings.slice(index, index + count)) put(mapping);
+    }
+  }
+  const removed = [...(placed.overlaid?.removed ?? [])];
+  const gone: Mapping[] = [];
+  for (const index of removedBy(pieces, mappings.length)) {
+    if (gone.length > REMOVED_MAX) return null;
+    const mapping = mappings.at(index);
+    const [at] = placesOf(placed, index, 1);
+    if (mapping === undefined || at === undefined) return null;
+    gone.push(mapping);
+    if (at[1] < layers.mappings) removed.push({ index: at[1], mapping });
+  }
+  if (removed.length > REMOVED_MAX || runs.length > RUNS_MAX) return null;
+  const isStillThere = stillThere(removed, hasName);
+  const keys = added.map(mappingKey);
+  if (new Set(keys).size < keys.length || keys.some(isStillThere)) return null;
+  return { runs, removed, added, gone };
+}
+
+/** May a mapping of the tables have the name that is not `removed`? */
+function stillThere(
+  removed: readonly Removed[],
+  hasName: (key: string) => boolean,
+): (key: string) => boolean {
+  const free = new Set(removed.map(({ mapping }) => mappingKey(mapping)));
+  return (key) => hasName(key) && !free.has(key);
+}
+
+/** Some of the file's mappings in runs: the index of the first among them, its place, and how many. */
+function placesOf(
+  placed: Placed,
+  first: number,
+  count: number,
+): (readonly [index: number, place: number, count: number])[] {
+  const found: [number, number, number][] = [];
+  const end = first + count;
+  let index = 0;
+  for (const [place, length] of runsOfFile(placed)) {
+    const from = Math.max(first, index);
+    const to = Math.min(end, index + length);
+    if (from < to) found.push([from, place + from - index, to - from]);
+    index += length;
+  }
+  return found;
+}
+
+/** Is a name that was added at run time one of the file's, or may it be? `hasName`: of the tables. */
+export function meetsFile(
+  { removed, added }: Pick<Above, "removed" | "added">,
+  runtime: readonly Mapping[],
+  hasName: (key: string) => boolean,
+): boolean {
+  const isStillThere = stillThere(removed, hasName);
+  const taken = new Set(added.map(mappingKey));
+  return runtime.map(mappingKey).some((key) => taken.has(key) || isStillThere(key));
+}

@@ -1,0 +1,192 @@
+/** What a change has to build: everything, or a new overlay over the tables that are in force. Touches nothing. */
+import { mayHaveHidden } from "../../compile/gone.js";
+import { compiledBase } from "../../compile/base.js";
+import { type Endpoint, compile } from "../../compile/compile.js";
+import { type Above, compileOverlay } from "../../compile/overlay.js";
+import type { Compiled } from "../../compile/tables.js";
+import { beginStep } from "../../progress.js";
+import { type Mapping, type Protocol, type Rules, mappingKey } from "../../model/mapping.js";
+import { toColumns } from "../../model/mapping-columns.js";
+import { type Revision, isSameBeside, removedBy } from "../../model/revision.js";
+import {
+  type Description,
+  type Layers,
+  digestOf,
+  digestOfFile,
+  hasFileOf,
+} from "../description.js";
+import type { EngineChoice } from "./engine.js";
+import type { Generation } from "./generation.js";
+import { type Overlaid, addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
+import { shapesOf } from "./shapes.js";
+import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";
+import { OVERLAY_RULES, TableTargets } from "./targets.js";
+
+/** What is asked for, without what it takes. */
+export interface Wanted {
+  readonly choice: EngineChoice;
+  readonly fileDigest: string;
+  readonly digest: string;
+  /** How many, of both kinds. */
+  readonly mappings: number;
+}
+
+export interface Plan extends Wanted {
+  /** Null: the tables in force are used. */
+  readonly whole: Compiled | null;
+  readonly overlay: LaidOverlay | null;
+  readonly layers: Layers | null;
+  readonly overlaid: Overlaid | null;
+  readonly interfaces: readonly string[];
+  readonly protocols: readonly Protocol[];
+}
+
+/** Those of the tables first, then the overlay's. */
+export function endpointsOf({ whole, overlay }: Plan): readonly Endpoint[] {
+  const above = overlay?.compiled.endpoints ?? [];
+  return whole === null
+    ? above
+    : above.length === 0
+      ? whole.endpoints
+      : [...whole.endpoints, ...above];
+}
+
+interface InForce {
+  readonly generation: Generation;
+  readonly description: Description;
+}
+
+export function wantedOf(before: InForce | undefined, rules: Rules, choice: EngineChoice): Wanted {
+  beginStep("comparing with what is in force");
+  const same = before !== undefined && hasFileOf(before.description, rules);
+  const fileDigest = same ? before.description.fileDigest : digestOfFile(rules.source, rules.file);
+  const ofFile = same ? fileCount(before.description) : rules.file.mappings.length;
+  return {
+    choice,
+    fileDigest,
+    digest: digestOf(fileDigest, rules.runtime),
+    mappings: ofFile + rules.runtime.length,
+  };
+}
+
+/** An overlay over the tables in force, and how the file differs from these then. */
+interface Laid {
+  readonly built: LaidOverlay | null;
+  readonly overlaid: Overlaid | null;
+}
+
+/**
+ * Null: it cannot be an overlay. `revision`: of the file's part in force, which leads to these rules; null: the file's part is what is in
+ * force.
+ */
+export function layOver(
+  { description, generation }: InForce,
+  rules: Rules,
+  revision: Revision | null,
+): Laid | null {
+  const { layers } = description;
+  const base = generation.base();
+  if (base === null || layers === null) return null;
+  const hasName = (key: string): boolean => generation.hasName(key);
+  let above: Above = {
+    added: addedOf(description),
+    removed: description.overlaid?.removed ?? [],
+    runtime: rules.runtime,
+  };
+  let { overlaid } = description;
+  if (revision !== null) {
+    const found = revise(description, rules, revision, hasName);
+    if (found === null) return null;
+    const { runs, removed, added } = found;
+    overlaid = { runs, removed };
+    above = { ...above, added, removed };
+  }
+  if (meetsFile(above, rules.runtime, hasName)) return null;
+  const { added, removed, runtime } = above;
+  // Nothing is over the tables: then nothing is needed.
+  if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
+  const built = compileOverlay(above, base, OVERLAY_RULES);
+  return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
+}
+
+/** Null: it is not one of the file's part in force, or too large, or others may have been hidden by what goes. */
+function revise(
+  description: Description,
+  rules: Rules,
+  revision: Revision,
+  hasName: (key: string) => boolean,
+): ReturnType<typeof overlaidBy> {
+  const { file } = description.rules;
+  if (revision.of !== file) return null;
+  if (!isSameBeside(rules.file, file)) return null;
+  const found = overlaidBy(description, revision, hasName);
+  if (found === null) return null;
+  // Who hands over to an endpoint is agreed on among all that lead there.
+  if ([...found.added, ...found.gone].some(saysHandover)) return null;
+  const before = toColumns(file.mappings);
+  const gone = new Set(removedBy(revision.pieces, before.length));
+  return mayHaveHidden(found.gone, before, (index) => gone.has(index)) ? null : found;
+}
+
+function saysHandover({ to }: Mapping): boolean {
+  return to.some(({ handover }) => handover !== undefined);
+}
+
+/** Null: the whole has to be built. */
+export function planOver(
+  before: InForce,
+  rules: Rules,
+  wanted: Wanted,
+  revision: Revision | null,
+): Plan | null {
+  const { description } = before;
+  const { layers, engine, interfaces } = description;
+  const isSame = hasFileOf(description, rules);
+  if ((!isSame && revision === null) || engine !== wanted.choice.engine) return null;
+  const laid = layOver(before, rules, isSame ? null : revision);
+  if (laid === null || layers === null) return null;
+  const { built, overlaid } = laid;
+  const protocols = protocolsOf(layers.protocols, built?.compiled);
+  return { ...wanted, whole: null, overlay: built, layers, overlaid, interfaces, protocols };
+}
+
+/** Throws CONFIGURATION with everything that is wrong with the rules. */
+export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | undefined): Plan {
+  beginStep("compiling");
+  if (isLayered(rules.file.mappings.length, layeredFrom)) {
+    const whole = compile({ ...rules, runtime: [] });
+    const layers: Layers = {
+      protocols: protocolsOf([], whole),
+      mappings: whole.mappings.length,
+      rules: shapesOf(whole).count,
+      destinations: whole.destinations.count,
+    };
+    const overlay = layRuntime(rules, whole);
+    if (overlay !== null) {
+      const protocols = protocolsOf(layers.protocols, overlay.built?.compiled);
+      const { interfaces } = whole;
+      const { built } = overlay;
+      return { ...wanted, whole, overlay: built, layers, overlaid: null, interfaces, protocols };
+    }
+  }
+  const whole = compile(rules);
+  const protocols = protocolsOf([], whole);
+  const { interfaces } = whole;
+  return { ...wanted, whole, overlay: null, layers: null, overlaid: null, interfaces, protocols };
+}
+
+function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined): Protocol[] {
+  return [...new Set([...known, ...(compiled?.classes ?? []).map(({ protocol }) => protocol)])];
+}
+
+/** What was added at run time over new tables of the file's mappings. Null: it cannot be an overlay. */
+function layRuntime({ runtime }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
+  if (runtime.length === 0) return { built: null };
+  const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
+  const above: Above = { added: [], removed: [], runtime };
+  if (meetsFile(above, runtime, (key) => names.has(key))) return null;
+  const built = compileOverlay(above, compiledBase(whole), OVERLAY_RULES);
+  // Tables of so many have one part, from 0 on.
+  const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });
+  return built !== null && fitsRoom(built) ? { built: { ...built, below } } : null;
+}

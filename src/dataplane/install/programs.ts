@@ -1,0 +1,274 @@
+/**
+ * The programs that decide, with the tables that they read (bpf/tables.h). They are loaded once: a change writes the side of the
+ * tables that nobody reads, and then the one word that says which side is in force. A new set is made when the tables become too
+ * small, and when something changes that is a constant of the programs.
+ */
+import { ILM_HANDED, ILM_HANDED_EACH, lookupConstantsLayout } from "../../abi/generated.js";
+import { decode, encode } from "../../abi/layout.js";
+import { IlmError } from "../../errors.js";
+import { BpfObject } from "../../kernel/bpf/object.js";
+import { type BpfProgram, constantsOf, openProgram } from "../../kernel/bpf/program.js";
+import { type BpfMap, cpus, openMap } from "../../kernel/bpf/map.js";
+import type { Folder } from "../../kernel/folder.js";
+import { cpuNumbers, isRealTime } from "../../kernel/procfs.js";
+import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../../kernel/pins.js";
+import { beginStep } from "../../progress.js";
+import { CopiedCounters, copiesFor } from "./counters.js";
+import type { Description } from "../description.js";
+import { attachHeader, openHeader, writeHeader } from "../header.js";
+import { objectPath } from "../objects.js";
+import { WrittenPorts } from "./ports.js";
+import { type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
+import {
+  type InForceNow,
+  type MapSizes,
+  type Side,
+  generationOn,
+  overlayTables,
+  putInForce,
+  readInForce,
+  resized,
+} from "./tables.js";
+import type { EngineInForce } from "../types.js";
+
+/** What both programs read (bpf/tables.h). */
+const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
+export type TableName = (typeof tableMaps)[number];
+
+const ingressNames = ["steer", "icmp", "count"] as const satisfies (keyof IngressPrograms)[];
+
+/** In the object: a variable's map is named for its section. */
+function objectName(name: TableName): string {
+  return name === "sides" ? ".data.sides" : name;
+}
+
+export interface ProgramOptions {
+  readonly engine: EngineInForce;
+  readonly drawSeed: number;
+  readonly sizes: MapSizes;
+  /** The most that the copies of the counters may take. */
+  readonly counterBytes: number | undefined;
+}
+
+export class Programs {
+  readonly number: number;
+  readonly lookup: BpfProgram;
+  /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
+  readonly ingress: IngressPrograms | null;
+  readonly #maps: ReadonlyMap<TableName, BpfMap>;
+  readonly writtenPorts = new WrittenPorts();
+  #counters: CopiedCounters | undefined;
+  /** Of `lookup`; undefined until it is asked for: it is searched among all that the program reads. */
+  #header: BpfMap | undefined;
+
+  private constructor(
+    number: number,
+    lookup: BpfProgram,
+    ingress: IngressPrograms | null,
+    maps: ReadonlyMap<TableName, BpfMap>,
+    header?: BpfMap,
+  ) {
+    this.#header = header;
+    this.number = number;
+    this.lookup = lookup;
+    this.ingress = ingress;
+    this.#maps = maps;
+  }
+
+  /** Undefined when it is not there, or not whole. */
+  static open(pins: Pins, number: number): Programs | undefined {
+    const folder = pins.folder("programs", number);
+    if (folder === undefined) return undefined;
+    const maps = new Map<TableName, BpfMap>();
+    let lookup: BpfProgram | undefined;
+    let opened: Programs | undefined;
+    try {
+      lookup = openProgram(folder, LOOKUP_PROGRAM);
+      if (lookup === undefined) return undefined;
+      for (const name of tableMaps) {
+        const map = openMap(folder, name);
+        if (map === undefined) return undefined;
+        maps.set(name, map);
+      }
+      const ingress = openIngress(folder);
+      opened = new Programs(number, lookup, ingress, maps);
+      return opened;
+    } finally {
+      folder.close();
+      if (opened === undefined) closeAll(lookup, null, maps);
+    }
+  }
+
+  /** Loads and pins a new set with empty tables; it decides nothing until the link is updated to it. */
+  static create(
+    pins: Pins,
+    number: number,
+    registry: Registry,
+    { engine, drawSeed, sizes, counterBytes }: ProgramOptions,
+  ): Programs {
+    const staging = pins.stage("programs");
+    const [name, entry] =
+      engine === "kfunc"
+        ? (["lookup-kfunc", "ilm_lookup_kfunc"] as const)
+        : (["lookup", "ilm_lookup"] as const);
+    const { copies, shared } = copiesFor(sizes.counters, cpuNumbers(), counterBytes);
+    const constants = encode(lookupConstantsLayout, {
+      netnsCookie: registry.netnsCookie,
+      steerUdp: registry.steers ? 1 : 0,
+      kfunc: engine === "kfunc" ? 1 : 0,
+      drawSeed,
+      handedEach: handedEach(),
+      counting: countingPlace(number),
+      counterSlots: sizes.counters,
+      counterMask: copies - 1,
+      // With threads for softirqs one may come between another.
+      counterShared: shared || isRealTime() ? 1 : 0,
+    });
+    const maps = new Map<TableName, BpfMap>();
+    const object = new BpfObject(objectPath(name));
+    let lookup: BpfProgram | undefined;
+    let ingress: IngressPrograms | null = null;
+    let header: BpfMap | undefined;
+    try {
+      for (const [table, size] of Object.entries(sizes)) object.resize(table, size);
+      object.resize("counters", copies * sizes.counters);
+      for (const map of registryMaps) object.reuse(map, registry.map(map));
+      object.setConstants(constants);
+      object.include(entry);
+      beginStep("loading the programs");
+      object.load();
+      for (const table of tableMaps) maps.set(table, object.map(objectName(table)));
+      lookup = object.program(entry);
+      header = attachHeader(lookup);
+      if (registry.steers) ingress = loadIngress(maps, registry, constants);
+      lookup.pin(staging, LOOKUP_PROGRAM);
+      if (ingress !== null) {
+        for (const program of ingressNames) ingress[program].pin(staging, program);
+      }
+      for (const [table, map] of maps) map.pin(staging, table);
+      pins.publish("programs", number);
+      return new Programs(number, lookup, ingress, maps, header);
+    } catch (error) {
+      closeAll(lookup, ingress, maps);
+      header?.close();
+      pins.base.remove(stagingName("programs"));
+      throw error;
+    } finally {
+      staging.close();
+      object.close();
+    }
+  }
+
+  map(name: TableName): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the programs have no map ${name}`);
+    return map;
+  }
+
+  /** Of all copies. The programs themselves say how many there are. */
+  get counters(): CopiedCounters {
+    this.#counters ??= new CopiedCounters(this.map("counters"), copiesOf(this.lookup));
+    return this.#counters;
+  }
+
+  /** Entries of a table; of `counters`: of each copy. */
+  places(name: TableName): number {
+    return name === "counters" ? this.counters.maxEntries : this.map(name).maxEntries;
+  }
+
+  /** Which side is in force, if these programs are, and whether it decides. */
+  get inForce(): InForceNow {
+    return readInForce(this.map("sides"));
+  }
+
+  /** At once and for all that reads the tables. */
+  putInForce(now: InForceNow): void {
+    putInForce(this.map("sides"), now);
+  }
+
+  /** The number of the generation on a side; 0: there is none. */
+  generationOn(side: Side): number {
+    return generationOn(this.map("sides"), side);
+  }
+
+  /** What the program on the interfaces calls is of these, from now on. */
+  setIngress(registry: Registry): void {
+    if (this.ingress !== null) registry.setIngress(this.ingress, this.number);
+  }
+
+  /** When nobody is led to them yet. */
+  discard(pins: Pins): void {
+    this.close();
+    pins.base.remove(folderName("programs", this.number));
+  }
+
+  /** Says beside the program what is in force; `mappings`: how many. */
+  writeHeader(description: Description, mappings: number): void {
+    this.#header ??= openHeader(this.lookup.id);
+    if (this.#header !== undefined) writeHeader(this.#header, description, mappings);
+  }
+
+  close(): void {
+    this.#header?.close();
+    closeAll(this.lookup, this.ingress, this.#maps);
+  }
+}
+
+function copiesOf(lookup: BpfProgram): number {
+  const constants = constantsOf(lookup.id);
+  if (constants?.length !== lookupConstantsLayout.size) {
+    throw new IlmError(
+      "INTERNAL",
+      "the programs do not say how many copies of the counters there are",
+    );
+  }
+  return decode(lookupConstantsLayout, constants).counterMask + 1;
+}
+
+/** How many packets of one CPU can be on their way from ingress to their sockets, and be told apart: a power of two. */
+function handedEach(): number {
+  const share = ILM_HANDED / 2 ** Math.ceil(Math.log2(cpus()));
+  return Math.max(1, Math.min(ILM_HANDED_EACH, share));
+}
+
+/** Null: they are not all there. */
+function openIngress(folder: Folder): IngressPrograms | null {
+  const [steer, icmp, count] = ingressNames.map((name) => openProgram(folder, name));
+  if (steer !== undefined && icmp !== undefined && count !== undefined) {
+    return { steer, icmp, count };
+  }
+  for (const program of [steer, icmp, count]) program?.close();
+  return null;
+}
+
+/** Those at ingress, on the same tables. */
+function loadIngress(
+  maps: ReadonlyMap<TableName, BpfMap>,
+  registry: Registry,
+  constants: Uint8Array,
+): IngressPrograms {
+  const object = new BpfObject(objectPath("steer"));
+  try {
+    for (const [name, map] of maps) object.reuse(objectName(name), map);
+    for (const name of registryMaps) object.reuse(name, registry.map(name));
+    object.setConstants(constants);
+    object.load();
+    return {
+      steer: object.program("ilm_steer"),
+      icmp: object.program("ilm_icmp"),
+      count: object.program("ilm_count"),
+    };
+  } finally {
+    object.close();
+  }
+}
+
+function closeAll(
+  lookup: BpfProgram | undefined,
+  ingress: IngressPrograms | null,
+  maps: ReadonlyMap<TableName, BpfMap>,
+): void {
+  lookup?.close();
+  if (ingress !== null) for (const name of ingressNames) ingress[name].close();
+  for (const map of maps.values()) map.close();
+}

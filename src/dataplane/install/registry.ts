@@ -1,0 +1,862 @@
+/**
+ * The kernel side's knowledge of listeners: maps that outlive generations, and the programs that keep them. Loaded once and
+ * pinned; a registry that is too small or of another version is replaced by a complete new one beside it.
+ */
+import {
+  type Endpoint as AbiEndpoint,
+  type Meta,
+  type Slot,
+  ILM_ABI_VERSION,
+  ILM_COUNTING,
+  ILM_INGRESS_ICMP,
+  ILM_INGRESS_STEER,
+  ILM_HOOKS_IPV4,
+  ILM_HOOKS_IPV6,
+  ILM_NAT_IPV4,
+  ILM_NAT_IPV6,
+  ILM_OUTPUT_IPV4,
+  ILM_OUTPUT_IPV6,
+  ILM_PORT_KEYS,
+  ILM_PORT_WORDS,
+  ILM_SLOT_NONE,
+  ILM_VRF_CLOSED_TCP,
+  ILM_VRF_CLOSED_UDP,
+  HandoverCode,
+  askedKeyLayout,
+  endpointLayout,
+  flowKeyLayout,
+  flowLayout,
+  faultsLayout,
+  listenerLayout,
+  memberLayout,
+  metaLayout,
+  placeLayout,
+  presenceLayout,
+  registryConstantsLayout,
+  slotLayout,
+} from "../../abi/generated.js";
+import { bytesLayout, decode, encode } from "../../abi/layout.js";
+import type { Endpoint } from "../../compile/compile.js";
+import { IlmError } from "../../errors.js";
+import { BpfObject } from "../../kernel/bpf/object.js";
+import {
+  type BpfProgram,
+  constantsOf,
+  openProgram,
+  programName,
+  runIterator,
+} from "../../kernel/bpf/program.js";
+import {
+  AttachType,
+  type BpfLink,
+  KnownLinks,
+  allLinks,
+  attach,
+  openLink,
+} from "../../kernel/bpf/link.js";
+import { type BpfMap, openMap } from "../../kernel/bpf/map.js";
+import type { Folder } from "../../kernel/folder.js";
+import { errnoOf } from "../../kernel/ffi.js";
+import { close } from "../../kernel/libc.js";
+import { openCgroup2 } from "../../kernel/mounts.js";
+import { vrfIndexes } from "../../kernel/interfaces.js";
+import { sysctl } from "../../kernel/procfs.js";
+import { type Family, addressBytes } from "../../model/address.js";
+import type { Protocol } from "../../model/mapping.js";
+import { type Mappings, toLazy } from "../../model/mappings.js";
+import { beginStep } from "../../progress.js";
+import { putEntries } from "./entries.js";
+import { objectPath } from "../objects.js";
+import { type Pins, folderName, stagingName } from "../../kernel/pins.js";
+import type { Faults } from "../types.js";
+
+/** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
+export const registryMaps = [
+  "meta",
+  "presence",
+  "filter",
+  "slots",
+  "primary",
+  "members",
+  "tracked",
+  "binds",
+  "flows",
+  "mapped_ports",
+  "asked",
+  "any_asked",
+  "watch",
+  "decisions",
+  "question",
+  "explained",
+  "ingress",
+  "counted_by",
+  "handed",
+  "handed_reports",
+  "steering",
+  "tokens",
+  "tunnels",
+  "steered_tcp",
+  "on_device",
+  "destined_on_device",
+  "vrfs",
+  "vrf_count",
+  "faults",
+] as const;
+export type RegistryMap = (typeof registryMaps)[number];
+
+/** Programs that others call. */
+const programTables = ["ingress", "counted_by"] as const satisfies readonly RegistryMap[];
+
+const listings = ["list_tcp", "list_udp"] as const;
+/** Programs that are kept for later: iterators, the probe for NAT, and what is attached while it is needed. */
+const pinnedPrograms = [
+  "scan_tcp",
+  "scan_udp",
+  "list_tcp",
+  "list_udp",
+  "ingress",
+  "egress",
+  "deliver",
+  "sock_create",
+  "netfilter",
+  "sock_release",
+  "sockops",
+  "post_bind4",
+  "post_bind6",
+  "connect4",
+  "connect6",
+  "sendmsg4",
+  "sendmsg6",
+] as const;
+type PinnedProgram = (typeof pinnedPrograms)[number];
+
+/** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
+const hooks = {
+  sock_release: AttachType.cgroupInetSockRelease,
+  sockops: AttachType.cgroupSockOps,
+  post_bind4: AttachType.cgroupInetPostBind4,
+  post_bind6: AttachType.cgroupInetPostBind6,
+  connect4: AttachType.cgroupInet4Connect,
+  connect6: AttachType.cgroupInet6Connect,
+  sendmsg4: AttachType.cgroupUdp4Sendmsg,
+  sendmsg6: AttachType.cgroupUdp6Sendmsg,
+} as const satisfies Partial<Record<PinnedProgram, AttachType>>;
+type Hook = keyof typeof hooks;
+const hookNames = Object.keys(hooks) as Hook[];
+
+const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
+const DEFAULT_SLOTS = 65536;
+const zeroKey = new Uint8Array(4);
+/** Attached to the root cgroup while the rules need it. */
+const optionalTypes = {
+  /** Flows of UDP are written down, and what ingress gave is counted. */
+  deliver: AttachType.cgroupInetIngress,
+  /** Nobody is given an MPTCP socket (`mptcp: off`). */
+  sock_create: AttachType.cgroupInetSockCreate,
+} as const satisfies Partial<Record<PinnedProgram, AttachType>>;
+export type OptionalHook = keyof typeof optionalTypes;
+export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
+/** Endpoints that are looked up one by one; of more, all places are read at once. */
+const FEW = 1000;
+
+/** Of the programs of a set that are loaded where there is ingress. */
+export interface IngressPrograms {
+  readonly steer: BpfProgram;
+  readonly icmp: BpfProgram;
+  readonly count: BpfProgram;
+}
+
+/** Where `deliver` finds what counts for a program set: the next one has another place. */
+export function countingPlace(set: number): number {
+  return set % ILM_COUNTING;
+}
+
+export function endpointKey(endpoint: Endpoint): Uint8Array {
+  return encode(endpointLayout, {
+    address: addressBytes(endpoint.address),
+    port: endpoint.port,
+    protocol: protocolNumbers[endpoint.protocol],
+  });
+}
+
+const handoverNumbers = {
+  auto: HandoverCode.AUTO,
+  lookup: HandoverCode.LOOKUP,
+  ingress: HandoverCode.INGRESS,
+} as const;
+
+/** What the rules say of a place, when they say nothing. */
+const unsaid = {
+  handover: HandoverCode.AUTO,
+  origin: new Uint8Array(16),
+  originPort: 0,
+} as const satisfies Partial<Slot>;
+const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, ...unsaid };
+
+function saidOf({ handover, origin }: Endpoint): Partial<Slot> {
+  return {
+    ...(handover !== undefined && { handover: handoverNumbers[handover] }),
+    ...(origin !== undefined && {
+      origin: addressBytes(origin.address),
+      originPort: origin.port,
+    }),
+  };
+}
+
+function word(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+/** Sets the bit of each port. */
+function coverPorts(bytes: Uint8Array, mappings: Mappings): void {
+  const lists = toLazy(mappings);
+  for (let index = 0; index < lists.length; index++) {
+    const start = lists.protocolAt(index) === "udp" ? ILM_PORT_KEYS / 2 : 0;
+    for (const { first, last } of lists.portsAt(index)) {
+      for (let at = start + first; at <= start + last; at++) {
+        bytes[at >> 3] = (bytes[at >> 3] ?? 0) | (1 << (at & 7));
+      }
+    }
+  }
+}
+
+function keyText(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
+}
+
+function everyPort(key: AbiEndpoint): string {
+  return keyText(encode(endpointLayout, { ...key, port: 0 }));
+}
+
+/**
+ * What a new registry takes over as it is: what UDP clients dialled and whom clients of the host's own asked, so that answers
+ * that come late leave from where they should. By the sizes of key and value, which no version has changed.
+ */
+const shapes = {
+  flows: [flowKeyLayout.size, flowLayout.size],
+  asked: [askedKeyLayout.size, 8],
+  any_asked: [4, 4],
+  tunnels: [4, 4],
+} as const satisfies Partial<Record<RegistryMap, readonly [number, number]>>;
+type InheritedMap = keyof typeof shapes;
+const inheritedMaps = Object.keys(shapes) as InheritedMap[];
+
+/** What is in force before a registry is made, of the shape that this version's has. To be closed by who asks. */
+export type Heritage = (name: InheritedMap) => BpfMap | undefined;
+
+/** At the kernel's tables, for a listener that is counted and was not seen: the iterators may pass by one that moves meanwhile. */
+const LOOKS = 3;
+
+export class Registry {
+  readonly #maps: Map<RegistryMap, BpfMap>;
+  readonly #programs: Map<PinnedProgram, BpfProgram>;
+  readonly links = new KnownLinks();
+  /**
+   * What `mapped_ports` has, once it was read. Who takes ports away puts other rules in force first, and then this registry is opened
+   * anew; a writer that is killed before may have added some.
+   */
+  #mapped: Uint8Array | undefined;
+  readonly number: number;
+  /** UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at all. */
+  readonly steers: boolean;
+
+  private constructor(
+    number: number,
+    steers: boolean,
+    maps: Map<RegistryMap, BpfMap>,
+    programs: Map<PinnedProgram, BpfProgram>,
+  ) {
+    this.number = number;
+    this.steers = steers;
+    this.#maps = maps;
+    this.#programs = programs;
+  }
+
+  /** Undefined when there is none, or it is of another version or namespace. */
+  static open(pins: Pins, number: number, netnsCookie: bigint): Registry | undefined {
+    const folder = pins.folder("registry", number);
+    if (folder === undefined) return undefined;
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
+    let opened: Registry | undefined;
+    try {
+      const meta = metaIn(folder, netnsCookie);
+      if (meta?.abiVersion !== ILM_ABI_VERSION) return undefined;
+      for (const name of registryMaps) {
+        const map = openMap(folder, name);
+        if (map === undefined) return undefined;
+        maps.set(name, map);
+      }
+      for (const name of pinnedPrograms) {
+        const program = openProgram(folder, `program_${name}`);
+        if (program === undefined) return undefined;
+        programs.set(name, program);
+      }
+      opened = new Registry(number, meta.steerUdp === 1, maps, programs);
+      return opened;
+    } finally {
+      folder.close();
+      if (opened === undefined) {
+        for (const handle of [...maps.values(), ...programs.values()]) handle.close();
+      }
+    }
+  }
+
+  /**
+   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
+   * listener; `reserve` finds the others.
+   */
+  static create(
+    pins: Pins,
+    number: number,
+    netnsCookie: bigint,
+    slotsNeeded: number,
+    steers: boolean,
+    heritage: Heritage,
+  ): Registry {
+    const steerUdp = steers ? 1 : 0;
+    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
+    const maps = new Map<RegistryMap, BpfMap>();
+    const programs = new Map<PinnedProgram, BpfProgram>();
+    const inherited: BpfMap[] = [];
+    const staging = pins.stage("registry");
+    const object = new BpfObject(objectPath("registry"));
+    try {
+      const slots = Math.max(DEFAULT_SLOTS, slotsNeeded * 2);
+      object.resize("slots", slots);
+      object.resize("primary", slots);
+      object.setConstants(constants);
+      for (const name of inheritedMaps) {
+        const map = heritage(name);
+        if (map === undefined) continue;
+        inherited.push(map);
+        object.reuse(name, map);
+      }
+      beginStep("loading the programs");
+      object.load();
+      for (const name of registryMaps) maps.set(name, object.map(name));
+      for (const name of pinnedPrograms) programs.set(name, object.program(`ilm_${name}`));
+      const created = new Registry(number, steers, maps, programs);
+      created.#writeMeta({ netnsCookie, abiVersion: ILM_ABI_VERSION, nextSerial: 1, steerUdp });
+      for (const [name, map] of maps) map.pin(staging, name);
+      for (const [name, program] of programs) program.pin(staging, `program_${name}`);
+      created.#attachHooks(hookNames, staging);
+      pins.publish("registry", number);
+      return created;
+    } catch (error) {
+      for (const handle of [...maps.values(), ...programs.values()]) handle.close();
+      pins.base.remove(stagingName("registry"));
+      throw error;
+    } finally {
+      for (const map of inherited) map.close();
+      staging.close();
+      object.close();
+    }
+  }
+
+  map(name: RegistryMap): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new IlmError("INTERNAL", `the registry has no map ${name}`);
+    return map;
+  }
+
+  program(name: PinnedProgram): BpfProgram {
+    const program = this.#programs.get(name);
+    if (program === undefined) throw new IlmError("INTERNAL", `the registry has no ${name}`);
+    return program;
+  }
+
+  get netnsCookie(): bigint {
+    return this.#meta().netnsCookie;
+  }
+
+  #meta(): Meta {
+    return readMeta(this.map("meta"));
+  }
+
+  #writeMeta(meta: Meta): void {
+    this.map("meta").update(zeroKey, encode(metaLayout, meta));
+  }
+
+  /**
+   * The programs of a set: those that the ones on the interfaces call, and before them what counts what they hand over. What another set
+   * handed over goes on being counted.
+   */
+  setIngress({ steer, icmp, count }: IngressPrograms, set: number): void {
+    this.map("counted_by").update(word(countingPlace(set)), word(count.fd));
+    this.map("ingress").update(word(ILM_INGRESS_STEER), word(steer.fd));
+    this.map("ingress").update(word(ILM_INGRESS_ICMP), word(icmp.fd));
+  }
+
+  /** When nothing that another set handed over can be on its way. */
+  countOnlyFor(set: number): void {
+    this.map("counted_by").delete(word(countingPlace(set + 1)));
+  }
+
+  /** When nothing calls them any more. */
+  clearIngress(): void {
+    for (const name of programTables) empty(this.map(name));
+  }
+
+  /**
+   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of its tables of programs takes so long
+   * that who lists maps meanwhile makes the kernel lose count of who holds one (kernel/bpf/arraymap.c, prog_array_map_clear): it
+   * would stay for good.
+   */
+  static remove(pins: Pins, number: number): void {
+    const folder = pins.folder("registry", number);
+    const tables = programTables.map((name) => folder && openMap(folder, name));
+    try {
+      if (folder !== undefined) {
+        for (const hook of [...hookNames, ...optionalHooks]) detachHook(folder, hook);
+      }
+      pins.base.remove(folderName("registry", number));
+      for (const table of tables) if (table !== undefined) empty(table);
+    } finally {
+      folder?.close();
+      for (const table of tables) table?.close();
+    }
+  }
+
+  /** Attaches it unless it is, or detaches it. `folder`: the registry's. */
+  setHook(folder: Folder, hook: OptionalHook, wanted: boolean): void {
+    if (wanted && !isAttached(folder, hook)) this.#attach(folder, { [hook]: optionalTypes[hook] });
+    else if (!wanted) detachHook(folder, hook);
+  }
+
+  /** Those that are not attached and should be: somebody detached them, or removed their pins. `folder`: the registry's. */
+  missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
+    const names = folder.names();
+    return [...hookNames, ...optional].filter(
+      (hook) => this.links.info(folder, names, linkName(hook))?.isAttached !== true,
+    );
+  }
+
+  /** Attaches again which of `missing` always have to be. What came and went meanwhile was not seen: sweep() afterwards. */
+  repairHooks(folder: Folder, missing: readonly (Hook | OptionalHook)[]): void {
+    this.#attachHooks(
+      hookNames.filter((hook) => missing.includes(hook)),
+      folder,
+    );
+  }
+
+  #attachHooks(names: readonly Hook[], folder: Folder): void {
+    this.#attach(folder, Object.fromEntries(names.map((name) => [name, hooks[name]])));
+  }
+
+  #attach(folder: Folder, types: Partial<Record<Hook | OptionalHook, AttachType>>): void {
+    const cgroup = openCgroup2();
+    const target = cgroup.openSelf();
+    try {
+      for (const [name, type] of Object.entries(types) as [Hook | OptionalHook, AttachType][]) {
+        const link = attachBeside(`ilm_${name}`, this.program(name), target, type);
+        try {
+          folder.remove(linkName(name));
+          link.pin(folder, linkName(name));
+        } finally {
+          link.close();
+        }
+      }
+    } finally {
+      close(target);
+      cgroup.close();
+    }
+  }
+
+  /**
+   * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`: these and no others; else these too.
+   */
+  setMappedPorts(mappings: Mappings, whole: boolean): void {
+    const before = (this.#mapped ??= this.map("mapped_ports").readArray(ILM_PORT_WORDS));
+    const after = whole ? new Uint8Array(before.length) : before.slice();
+    coverPorts(after, mappings);
+    this.#mapped = undefined;
+    this.#putMappedPorts(before, after);
+    this.#mapped = after;
+  }
+
+  /** Only the words that differ. */
+  #putMappedPorts(before: Uint8Array, after: Uint8Array): void {
+    if (Buffer.compare(before, after) === 0) return;
+    const map = this.map("mapped_ports");
+    const size = map.valueSize;
+    const [old, now] = [before, after].map((bytes) => new BigUint64Array(bytes.buffer));
+    const words: number[] = [];
+    now?.forEach((word, index) => {
+      if (word !== old?.[index]) words.push(index);
+    });
+    map.updateAll(
+      new Uint8Array(Uint32Array.from(words).buffer),
+      Buffer.concat(words.map((index) => after.subarray(index * size, (index + 1) * size))),
+    );
+  }
+
+  #netfilter(bits: Readonly<Record<Family, number>>): Family[] {
+    // An Ethernet header is the least that a test run takes.
+    const found = this.program("netfilter").testRunOn(new Uint8Array(64));
+    return ([4, 6] as const).filter((family) => (found & bits[family]) !== 0);
+  }
+
+  /** The families of which this network namespace has NAT, or a packet socket that is bound to no interface: they take away what ingress gives. */
+  nat(): Family[] {
+    return this.#netfilter({ 4: ILM_NAT_IPV4, 6: ILM_NAT_IPV6 });
+  }
+
+  /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. */
+  outputFilters(): Family[] {
+    return this.#netfilter({ 4: ILM_OUTPUT_IPV4, 6: ILM_OUTPUT_IPV6 });
+  }
+
+  /** The families of whose packets netfilter asks somebody, on the way to a socket. */
+  netfilterHooks(): Family[] {
+    return this.#netfilter({ 4: ILM_HOOKS_IPV4, 6: ILM_HOOKS_IPV6 });
+  }
+
+  /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
+  meetVrfs(): void {
+    const [map, count] = [this.map("vrfs"), this.map("vrf_count")];
+    const keys = vrfIndexes().map((index) => word(index));
+    const known = count.lookup(zeroKey);
+    // Most hosts have none.
+    if (keys.length === 0 && known !== undefined && Buffer.compare(known, word(0)) === 0) return;
+    const closed =
+      (sysctl("net.ipv4.tcp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_TCP) |
+      (sysctl("net.ipv4.udp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_UDP);
+    const present = new Set(keys.map(keyText));
+    for (const key of keys) map.update(key, word(closed));
+    if (keys.length > 0) count.update(zeroKey, word(keys.length));
+    for (const [key] of map.snapshot()) if (!present.has(keyText(key))) map.delete(key);
+    // Last, as none are looked for where the count is 0.
+    if (keys.length === 0) count.update(zeroKey, word(0));
+  }
+
+  /** What is known of the maps is read again. */
+  forgetKnown(): void {
+    this.#mapped = undefined;
+  }
+
+  /** Walks the namespace's sockets: counts and places what is not yet. */
+  scan(protocols: readonly Protocol[] = ["tcp", "udp"]): void {
+    for (const protocol of protocols) runIterator(this.program(`scan_${protocol}`));
+  }
+
+  /** Raw records of the listing iterators. */
+  list(): Uint8Array {
+    return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
+  }
+
+  /** All places. */
+  *#slots(): Generator<[Uint8Array, Slot]> {
+    for (const [keys, values] of this.map("slots").batches()) {
+      for (let at = 0; at * slotLayout.size < values.length; at++) {
+        const key = keys.subarray(at * endpointLayout.size, (at + 1) * endpointLayout.size);
+        yield [key, decode(slotLayout, values, at * slotLayout.size)];
+      }
+    }
+  }
+
+  /** The places that these have. */
+  #slotsOf(keys: readonly Uint8Array[]): Map<string, Slot> {
+    const found = new Map<string, Slot>();
+    if (keys.length <= FEW) {
+      for (const key of keys) {
+        const value = this.map("slots").lookup(key);
+        if (value !== undefined) found.set(keyText(key), decode(slotLayout, value));
+      }
+      return found;
+    }
+    for (const [key, slot] of this.#slots()) found.set(keyText(key), slot);
+    return found;
+  }
+
+  /**
+   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
+   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined when they do not fit: then a larger registry is needed.
+   * `whole`: they are all that the rules name, so that nothing was said of the hand-over where they say nothing.
+   */
+  reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
+    const keys = endpoints.map(endpointKey);
+    const known = this.#slotsOf(keys);
+    this.#instruct(endpoints, keys, known, whole);
+    if (keys.some((key) => !known.has(keyText(key)))) {
+      const taken = new Uint8Array(this.map("primary").maxEntries);
+      let count = 0;
+      for (const [, { index }] of this.#slots()) {
+        count++;
+        if (index !== ILM_SLOT_NONE) taken[index] = 1;
+      }
+      const meta = this.#meta();
+      let serial = meta.nextSerial;
+      let free = 0;
+      const added: [Uint8Array, Slot][] = [];
+      endpoints.forEach((endpoint, i) => {
+        const key = keys[i] ?? zeroKey;
+        if (known.has(keyText(key))) return;
+        let index = ILM_SLOT_NONE;
+        if (endpoint.port !== 0) {
+          while (taken[free] === 1) free++;
+          index = free++;
+        }
+        const slot = { index, serial: serial++, wanted: 0, ...unsaid, ...saidOf(endpoint) };
+        known.set(keyText(key), slot);
+        added.push([key, slot]);
+      });
+      if (count + added.length > taken.length) return undefined;
+      // First: a serial is never used twice, also when we are killed in between.
+      this.#writeMeta({ ...meta, nextSerial: serial });
+      putEntries(
+        this.map("slots"),
+        added.length,
+        [bytesLayout(endpointLayout.size), (i) => added[i]?.[0] ?? zeroKey],
+        [slotLayout, (i) => added[i]?.[1] ?? noSlot],
+      );
+    }
+    this.scan();
+    return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
+  }
+
+  /** Tells the places that are there what the rules say of them; `known` has those of `endpoints`. */
+  #instruct(
+    endpoints: readonly Endpoint[],
+    keys: readonly Uint8Array[],
+    known: Map<string, Slot>,
+    whole: boolean,
+  ): void {
+    const tell = (key: Uint8Array, slot: Slot, endpoint: Endpoint): void => {
+      const said = saidOf(endpoint);
+      const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
+      const value = encode(slotLayout, changed);
+      if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;
+      if (known.has(keyText(key))) known.set(keyText(key), changed);
+      this.map("slots").update(key, value);
+    };
+    const everyPorts = new Map<string, Endpoint>();
+    endpoints.forEach((endpoint, i) => {
+      const key = keys[i] ?? zeroKey;
+      const slot = known.get(keyText(key));
+      if (endpoint.port === 0) everyPorts.set(keyText(key), endpoint);
+      if (slot !== undefined) tell(key, slot, endpoint);
+    });
+    if (everyPorts.size === 0) return;
+    // Places of single ports that stay for the sake of every port: their sockets are found there first.
+    const named = new Set(keys.map(keyText));
+    for (const [key, slot] of this.#slots()) {
+      if (named.has(keyText(key))) continue;
+      const endpoint = everyPorts.get(everyPort(decode(endpointLayout, key)));
+      if (endpoint !== undefined) tell(key, slot, endpoint);
+    }
+  }
+
+  /**
+   * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A place on an address of
+   * which every port is a destination stays: its sockets are found through it. Out of the maps go also the sockets of places that
+   * are for ingress: reserve() has seen to it that ingress has them.
+   */
+  retain(endpoints: readonly Endpoint[]): void {
+    const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
+    const removed = new Set<string>();
+    const gone: Uint8Array[] = [];
+    for (const [key, slot] of this.#slots()) {
+      const text = keyText(key);
+      const isKept = kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)));
+      const leaves = slot.handover === HandoverCode.INGRESS && this.steers;
+      if (isKept && !leaves) continue;
+      if (!isKept) gone.push(key);
+      if (slot.index !== ILM_SLOT_NONE) this.map("primary").delete(word(slot.index));
+      removed.add(text);
+    }
+    for (const key of gone) this.map("slots").delete(key);
+    if (removed.size === 0) return;
+    const members: Uint8Array[] = [];
+    const map = this.map("members");
+    for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(key)) members.push(key);
+    for (const key of members) {
+      const member = decode(memberLayout, key);
+      const text = keyText(encode(endpointLayout, member));
+      if (removed.has(text) || (removed.has(everyPort(member)) && !kept.has(text))) map.delete(key);
+    }
+  }
+
+  /** Forgets where nobody listens any more, and scans for who came meanwhile. */
+  sweep(): void {
+    this.forgetUnseen();
+    this.scan();
+  }
+
+  /**
+   * Forgets where nobody listens any more; a scan has to follow. Also where a listener is counted whose end was not seen: a
+   * program of somebody else's that runs behind ours denied its bind(), or took away the callbacks by which the kernel tells of it;
+   * or a UDP socket disconnected from a port that it had not chosen. The kernel's tables do not have it twice, under the same entry:
+   * no listener that comes or goes meanwhile is taken for one of these.
+   */
+  forgetUnseen(): void {
+    const map = this.map("presence");
+    const unseen = new Map<string, { key: Uint8Array; epoch: bigint }>();
+    for (const [key, value] of map.snapshot()) {
+      const { sockets, epoch } = decode(presenceLayout, value);
+      if (sockets > 0) unseen.set(keyText(key), { key, epoch });
+    }
+    for (let look = 0; look < LOOKS && unseen.size > 0; look++) {
+      for (const [place, { key, epoch }] of unseen) {
+        // Who closed was counted off, or connected. A connected socket keeps the entry for those that come.
+        if (!this.#counts(key, epoch)) unseen.delete(place);
+      }
+      for (const place of this.#places()) unseen.delete(place);
+    }
+    for (const { key, epoch } of unseen.values()) {
+      if (this.#counts(key, epoch)) map.delete(key);
+    }
+  }
+
+  /** Is somebody counted at the place, by the very entry? */
+  #counts(place: Uint8Array, epoch: bigint): boolean {
+    const value = this.map("presence").lookup(place);
+    if (value === undefined) return false;
+    const presence = decode(presenceLayout, value);
+    return presence.sockets > 0 && presence.epoch === epoch;
+  }
+
+  /** Where somebody listens, by the kernel's tables, as keys of `presence`. */
+  *#places(): Generator<string> {
+    const records = this.list();
+    for (let at = 0; at < records.length; at += listenerLayout.size) {
+      const { address, port, protocol, device } = decode(listenerLayout, records, at);
+      yield keyText(encode(placeLayout, { address, port, protocol, device }));
+    }
+  }
+
+  faults(): Faults {
+    const value = this.map("faults").lookup(zeroKey);
+    if (value === undefined) throw new IlmError("INTERNAL", "the faults map is empty");
+    const { untracked, unplaced, flows, unanswered, unsteered } = decode(faultsLayout, value);
+    return {
+      untracked: Number(untracked),
+      unplaced: Number(unplaced),
+      flows: Number(flows),
+      unanswered: Number(unanswered),
+      unsteered: Number(unsteered),
+    };
+  }
+
+  /** Of an earlier version's registry, or one that is not whole: whatever of its maps can be taken over. To be closed by who asks. */
+  static heritageOf(
+    pins: Pins,
+    netnsCookie: bigint,
+    number = Math.max(0, ...pins.numbers("registry")),
+  ): Heritage {
+    return (name) => {
+      const folder = pins.folder("registry", number);
+      try {
+        if (folder === undefined || metaIn(folder, netnsCookie) === undefined) return undefined;
+        return openShaped(folder, name);
+      } finally {
+        folder?.close();
+      }
+    };
+  }
+
+  /** To be closed by who asks. */
+  get heritage(): Heritage {
+    return (name) => this.map(name).duplicate();
+  }
+
+  get programIds(): ReadonlySet<number> {
+    return new Set([...this.#programs.values()].map(({ id }) => id));
+  }
+
+  close(): void {
+    for (const map of this.#maps.values()) map.close();
+    for (const program of this.#programs.values()) program.close();
+  }
+}
+
+function empty(table: BpfMap): void {
+  for (let index = 0; index < table.maxEntries; index++) table.delete(word(index));
+}
+
+/** Programs on cgroups that are for the namespace with that cookie, of whatever registry. */
+export function attachedHooks(netnsCookie: bigint): number[] {
+  const found = new Set<number>();
+  for (const link of allLinks()) {
+    const { isOnCgroup, isAttached, programId } = link.info();
+    if (!isOnCgroup || !isAttached || !programName(programId).startsWith("ilm_")) continue;
+    const constants = constantsOf(programId);
+    // The cookie comes first, in every version.
+    if (constants !== undefined && constants.length >= 8) {
+      const view = new DataView(constants.buffer, constants.byteOffset);
+      if (view.getBigUint64(0, true) === netnsCookie) found.add(programId);
+    }
+  }
+  return [...found];
+}
+
+function readMeta(map: BpfMap): Meta {
+  const value = map.lookup(zeroKey);
+  if (value === undefined) throw new IlmError("INTERNAL", "the meta map is empty");
+  return decode(metaLayout, value);
+}
+
+/** Of a registry of whatever version: all have begun so since format 1. Undefined: it is not there, or another namespace's. */
+export function metaIn(folder: Folder, netnsCookie: bigint): Meta | undefined {
+  const map = openMap(folder, "meta");
+  try {
+    if (map === undefined || map.valueSize < metaLayout.size) return undefined;
+    const meta = readMeta(map);
+    return meta.netnsCookie === netnsCookie ? meta : undefined;
+  } finally {
+    map?.close();
+  }
+}
+
+/** To be closed. Undefined: it is not there, or another version's that has another shape. */
+function openShaped(folder: Folder, name: InheritedMap): BpfMap | undefined {
+  const map = openMap(folder, name);
+  const [key, value] = shapes[name];
+  if (map?.keySize === key && map.valueSize === value) return map;
+  map?.close();
+  return undefined;
+}
+
+const EPERM = 1;
+
+/** To the root cgroup. Whoever attached there without BPF_F_ALLOW_MULTI is alone (kernel/bpf/cgroup.c, hierarchy_allows_attach). */
+function attachBeside(
+  name: string,
+  program: BpfProgram,
+  target: number,
+  type: AttachType,
+): BpfLink {
+  try {
+    return attach(program, target, type);
+  } catch (error) {
+    if (errnoOf(error) !== EPERM) throw error;
+    throw new IlmError(
+      "SYSCALL",
+      `${name} cannot be attached to the root cgroup: another program is alone on that hook`,
+      {
+        remedy:
+          "`bpftool cgroup show` on the mount point of cgroup v2 names it. Let it be attached beside others (BPF_F_ALLOW_MULTI), or to another cgroup",
+        cause: error,
+      },
+    );
+  }
+}
+
+function linkName(hook: Hook | OptionalHook): string {
+  return `link_${hook}`;
+}
+
+function isAttached(folder: Folder, hook: Hook | OptionalHook): boolean {
+  const link = openLink(folder, linkName(hook));
+  const attached = link?.info().isAttached === true;
+  link?.close();
+  return attached;
+}
+
+/** At once: a link whose pin is removed goes on for a grace period and more (kernel/bpf/inode.c, bpf_free_inode). */
+function detachHook(folder: Folder, hook: Hook | OptionalHook): void {
+  const link = openLink(folder, linkName(hook));
+  link?.detach();
+  link?.close();
+  folder.remove(linkName(hook));
+}

@@ -1,0 +1,716 @@
+/** Compiled rules -> the maps of a loaded object, in chunks: a million entries are never in memory twice. */
+import {
+  ILM_CLASS_ASKS,
+  ILM_CLASS_EXACT,
+  ILM_CLASS_MASK,
+  ILM_CLASS_OVERLAY,
+  ILM_CLASS_PREFIX,
+  ILM_OFF,
+  ILM_OWNED_WORDS,
+  ILM_PORT_KEYS,
+  ILM_SIDES,
+  MatchedCode,
+  type PrefixKey,
+  classLayout,
+  destinationLayout,
+  exactKeyLayout,
+  exactTargetLayout,
+  type Generation as GenerationRecord,
+  generationLayout,
+  lengthLayout,
+  overlayClassLayout,
+  prefixKeyLayout,
+  prefixTargetLayout,
+  ruleLayout,
+  type Sides,
+  sidesLayout,
+  stepLayout,
+} from "../../abi/generated.js";
+import { decode, encode, type Layout } from "../../abi/layout.js";
+import { type Search, maskOf, searchByLength } from "../../compile/lengths.js";
+import {
+  type BaseClass,
+  OVERLAY_CLASSES_MAX,
+  OVERLAY_ENTRIES,
+  type Overlay,
+  type OverlayClass,
+} from "../../compile/overlay.js";
+import {
+  type Compiled,
+  type MatchedLevel,
+  type PrefixBits,
+  type PrefixTable,
+  bitsAt,
+  matchedLevels,
+} from "../../compile/tables.js";
+import { beginStep } from "../../progress.js";
+import type { CopiedCounters } from "./counters.js";
+import type { Layers } from "../description.js";
+import { putArray, putEntries, u32 } from "./entries.js";
+import { addressHash } from "./hash.js";
+import { type WrittenPorts, portKey, putPorts } from "./ports.js";
+import { PrefixSlots, classFamily, ofMappings, slotsOf } from "./prefixes.js";
+import { shapesOf } from "./shapes.js";
+import { OverlayTargets, TableTargets, type Targets } from "./targets.js";
+import { IlmError } from "../../errors.js";
+import type { BpfMap } from "../../kernel/bpf/map.js";
+import { addressBytes } from "../../model/address.js";
+
+/** Whole addresses and prefixes of compiled rules, as they are searched. */
+export interface Searched {
+  readonly search: Search;
+  readonly prefixes: PrefixSlots;
+}
+
+/** `firstClass`: what is to be added to the numbers of all classes. */
+export function searched({ exact, prefixes, classes }: Compiled, firstClass: number): Searched {
+  beginStep("arranging the addresses");
+  const search = searchByLength(prefixes, classes.length);
+  const tables = [ofMappings(exact), ofMappings(prefixes), search.markers];
+  return { search, prefixes: new PrefixSlots(tables, firstClass) };
+}
+
+/** Tables whose size depends on the rules; of each side. */
+export const resized = [
+  "classes",
+  "prefixes",
+  "lengths",
+  "sources",
+  "steps",
+  "interfaces",
+  "owned",
+  "rules",
+  "destinations",
+  "counters",
+] as const;
+type Resized = (typeof resized)[number];
+/** Entries of each table, for one generation. */
+export type Sizes = Readonly<Record<Resized, number>>;
+
+export function tableSizes(compiled: Compiled, { search, prefixes }: Searched): Sizes {
+  return {
+    classes: compiled.classes.length + 1,
+    prefixes: prefixes.size,
+    lengths: search.lengths.count,
+    sources: compiled.sources.count,
+    steps: compiled.steps.count,
+    interfaces: compiled.interfaces.length,
+    owned: compiled.owned.length,
+    rules: shapesOf(compiled).count,
+    destinations: compiled.destinations.count,
+    counters: compiled.mappings.length,
+  };
+}
+
+function sizesOf(size: (name: Resized) => number): Sizes {
+  return Object.fromEntries(resized.map((name) => [name, size(name)])) as Record<Resized, number>;
+}
+
+export function fitsIn(sizes: Sizes, capacity: Sizes): boolean {
+  return resized.every((name) => sizes[name] <= capacity[name]);
+}
+
+/** Of a side, as long as no table needs more. */
+const SIDE_AT_LEAST = 256;
+
+/** For one side: the next changes are to fit in, and a program set with larger tables is to be made for each doubling only. */
+export function sideFor(sizes: Sizes): Sizes {
+  return sizesOf((name) => 2 ** Math.ceil(Math.log2(Math.max(SIDE_AT_LEAST, sizes[name]))));
+}
+
+export const overlayTables = ["overlay_classes", "overlay_exact", "overlay_prefixes"] as const;
+type OverlayTable = (typeof overlayTables)[number];
+/** Entries that the maps get which hold the tables; of `counters`: each copy. */
+export type MapSizes = Sizes & Readonly<Record<OverlayTable, number>>;
+
+const noOverlay = { overlay_classes: 1, overlay_exact: 1, overlay_prefixes: 1 } as const;
+
+/** `capacity`: of one side. */
+export function twoSided(capacity: Sizes): MapSizes {
+  return { ...sizesOf((name) => ILM_SIDES * capacity[name]), ...noOverlay };
+}
+
+/** What a side of the tables holds. `places`: of each table. */
+export function capacityOf(places: (name: Resized) => number): Sizes {
+  return sizesOf((name) => places(name) / ILM_SIDES);
+}
+
+/** One part for the file's mappings, and two sides for overlays where there may be some. */
+export function oneSided(sizes: Sizes, layered: boolean): MapSizes {
+  // The kernel makes no map without entries.
+  const some = sizesOf((name) => Math.max(1, sizes[name]));
+  if (!layered) return { ...some, ...noOverlay };
+  const room = roomForOverlays(layered);
+  return {
+    ...some,
+    rules: sizes.rules + room.rules,
+    destinations: sizes.destinations + room.destinations,
+    counters: sizes.counters + room.mappings,
+    overlay_classes: ILM_SIDES * OVERLAY_CLASSES,
+    overlay_exact: ILM_SIDES * OVERLAY_ENTRIES,
+    overlay_prefixes: ILM_SIDES * OVERLAY_ENTRIES,
+  };
+}
+
+export type Side = 0 | 1;
+
+export function otherSide(side: Side): Side {
+  return side === 0 ? 1 : 0;
+}
+
+export interface Room {
+  readonly mappings: number;
+  readonly rules: number;
+  readonly destinations: number;
+}
+
+/** Mappings added at run time beyond this are compiled with the file's. */
+const overlayRoom: Room = { mappings: 1024, rules: 8192, destinations: 16_384 };
+/** Entries behind those of the file's mappings: of both sides. */
+export function roomForOverlays(layered: boolean): Room {
+  const sides = layered ? ILM_SIDES : 0;
+  return {
+    mappings: sides * overlayRoom.mappings,
+    rules: sides * overlayRoom.rules,
+    destinations: sides * overlayRoom.destinations,
+  };
+}
+
+/** Of a side, with [0]. */
+const OVERLAY_CLASSES = OVERLAY_CLASSES_MAX + 1;
+/** Tables of fewer are filled anew in the time that a command takes to start. */
+const LAYERED_FROM = 10_000;
+
+/** Should mappings added at run time be an overlay over a file of so many? */
+export function isLayered(mappings: number, layeredFrom: number = LAYERED_FROM): boolean {
+  return mappings >= layeredFrom;
+}
+
+/** Where the parts of an overlay begin in the tables that it shares. */
+export function offsets({ mappings, rules, destinations }: Layers, side: Side): Room {
+  return {
+    mappings: mappings + side * overlayRoom.mappings,
+    rules: rules + side * overlayRoom.rules,
+    destinations: destinations + side * overlayRoom.destinations,
+  };
+}
+
+/** The place of the mapping that counts there: the overlays of both sides have the places behind the file's. */
+export function placeOfCounter(layers: Layers | null, counter: number): number {
+  if (layers === null || counter < layers.mappings) return counter;
+  return layers.mappings + ((counter - layers.mappings) % overlayRoom.mappings);
+}
+
+export function fitsRoom({ compiled }: Overlay): boolean {
+  return (
+    compiled.mappings.length <= overlayRoom.mappings &&
+    shapesOf(compiled).count - 1 <= overlayRoom.rules &&
+    compiled.destinations.count <= overlayRoom.destinations
+  );
+}
+
+const matchedCodes: Readonly<Record<MatchedLevel, number>> = {
+  default: MatchedCode.DEFAULT,
+  exact: MatchedCode.EXACT,
+  prefix: MatchedCode.PREFIX,
+};
+
+function addressAt(table: { readonly address: Uint8Array }, index: number): Uint8Array {
+  return table.address.subarray(index * 16, index * 16 + 16);
+}
+
+/** A trie compares bytes from the first on: network byte order, read back as a host number. */
+function swap(value: number): number {
+  return (
+    (((value & 0xff) << 24) |
+      ((value & 0xff00) << 8) |
+      ((value >>> 8) & 0xff00) |
+      (value >>> 24)) >>>
+    0
+  );
+}
+
+function prefixKeys(
+  table: PrefixTable,
+  firstOwner: number,
+): [Layout<PrefixKey>, (index: number) => PrefixKey] {
+  return [prefixKeyLayout, (i) => prefixKey(firstOwner + (table.owner[i] ?? 0), bitsAt(table, i))];
+}
+
+/** `owner`: a class or a group. */
+function prefixKey(owner: number, { ipv6, address, length }: PrefixBits): PrefixKey {
+  return { length: 32 + length, classFamily: swap(classFamily(owner, ipv6)), address };
+}
+
+/** Removes the entries of a hash or trie whose key is of one of `count` owners from `first` on: what its side had before. */
+function removeOwners(
+  map: BpfMap,
+  owner: (key: DataView) => number,
+  first: number,
+  count: number,
+): void {
+  const stale: Uint8Array[] = [];
+  for (let key = map.nextKey(null); key !== undefined; key = map.nextKey(key)) {
+    const whose = owner(new DataView(key.buffer, key.byteOffset, key.byteLength));
+    if (whose >= first && whose < first + count) stale.push(key);
+  }
+  for (const key of stale) map.delete(key);
+}
+
+/** Of `prefixKeyLayout`: the class or group. */
+const ownerOfPrefix = (key: DataView): number => key.getUint32(4, false) >>> 1;
+/** Of `exactKeyLayout`. */
+const ownerOfExact = (key: DataView): number => key.getUint32(0, true);
+
+function putPrefixes(
+  map: BpfMap,
+  { prefixes, levels }: Overlay,
+  firstOwner: number,
+  targets: Targets,
+): void {
+  const { count, length, target } = prefixes;
+  putEntries(map, count, prefixKeys(prefixes, firstOwner), [
+    prefixTargetLayout,
+    (i) => ({
+      rule: targets.value(target[i] ?? 0),
+      counter: targets.counter(target[i] ?? 0),
+      length: length[i] ?? 0,
+      matched: matchedCodes[levels[i] ?? "prefix"],
+    }),
+  ]);
+}
+
+/** [0], which is the end, is nobody's. */
+function placed(index: number, first: number): number {
+  return index === 0 ? 0 : first + index;
+}
+
+function putLengths(map: BpfMap, { lengths }: Search, first: number): void {
+  putArray(
+    map,
+    lengths.count,
+    lengthLayout,
+    (i) => {
+      const length = lengths.length[i] ?? 0;
+      return {
+        mask: maskOf(length),
+        length,
+        shorter: placed(lengths.shorter[i] ?? 0, first),
+        longer: placed(lengths.longer[i] ?? 0, first),
+      };
+    },
+    first,
+  );
+}
+
+/** What they lead to are steps. */
+function putSources(map: BpfMap, table: PrefixTable, first: number, targets: Targets): void {
+  putEntries(map, table.count, prefixKeys(table, first), [
+    u32,
+    (i) => targets.value(table.target[i] ?? 0),
+  ]);
+}
+
+function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number, targets: Targets): void {
+  putEntries(
+    map,
+    exact.count,
+    [
+      exactKeyLayout,
+      (i) => ({ classId: firstOwner + (exact.owner[i] ?? 0), address: addressAt(exact, i) }),
+    ],
+    [
+      exactTargetLayout,
+      (i) => {
+        const target = exact.target[i] ?? 0;
+        return { rule: targets.value(target), counter: targets.counter(target) };
+      },
+    ],
+  );
+}
+
+/** Where the entries of a generation begin in the tables. What has no number 0 begins one later. */
+type Place = Omit<Sizes, "owned">;
+
+function placeOn(side: Side, capacity: Sizes): Place {
+  return sizesOf((name) => side * capacity[name]);
+}
+
+/** All but [0], which is no rule. */
+function putRules(
+  map: BpfMap,
+  compiled: Compiled,
+  place: Pick<Place, "rules" | "destinations">,
+): void {
+  const shapes = shapesOf(compiled);
+  putArray(
+    map,
+    shapes.count - 1,
+    ruleLayout,
+    (n) => shapes.at(n + 1, place.destinations),
+    place.rules + 1,
+  );
+}
+
+function putDestinations(
+  map: BpfMap,
+  { destinations }: Compiled,
+  slots: readonly number[],
+  first: number,
+): void {
+  putArray(
+    map,
+    destinations.count,
+    destinationLayout,
+    (i) => {
+      const slot = slots[destinations.endpoint[i] ?? 0];
+      if (slot === undefined) throw new IlmError("INTERNAL", `destination ${i} has no place`);
+      return {
+        address: addressAt(destinations, i),
+        slot,
+        port: destinations.port[i] ?? 0,
+        weight: destinations.weight[i] ?? 0,
+      };
+    },
+    first,
+  );
+}
+
+function putSteps(map: BpfMap, { steps }: Compiled, place: Place, targets: Targets): void {
+  putArray(
+    map,
+    steps.count,
+    stepLayout,
+    (i) => {
+      const level = matchedLevels[steps.matched[i] ?? 0] ?? "default";
+      return {
+        rule: targets.value(steps.rule[i] ?? 0),
+        counter: targets.counter(steps.rule[i] ?? 0),
+        next: placed(steps.next[i] ?? 0, place.steps),
+        group: placed(steps.group[i] ?? 0, place.sources),
+        interface: placed(steps.interface[i] ?? 0, place.interfaces),
+        matched: matchedCodes[level],
+      };
+    },
+    place.steps,
+  );
+}
+
+/** What `ports` has for a class. */
+function classValue(number: number, flags: Omit<BaseClass, "number">): number {
+  return (
+    number +
+    (flags.hasExact ? ILM_CLASS_EXACT : 0) +
+    (flags.hasPrefix ? ILM_CLASS_PREFIX : 0) +
+    (flags.asks ? ILM_CLASS_ASKS : 0)
+  );
+}
+
+export function readClassValue(value: number): BaseClass | undefined {
+  if (value === 0) return undefined;
+  // The bit operators of JavaScript give signed numbers.
+  const has = (flag: number): boolean => (value & flag) !== 0;
+  return {
+    number: value & ILM_CLASS_MASK,
+    hasExact: has(ILM_CLASS_EXACT),
+    hasPrefix: has(ILM_CLASS_PREFIX),
+    asks: has(ILM_CLASS_ASKS),
+  };
+}
+
+/** `firstClass`: where the side's classes begin. `values`: zeros, which become the result. */
+export function portsOf(
+  { classes }: Compiled,
+  firstClass: number,
+  values: Uint32Array = new Uint32Array(ILM_PORT_KEYS),
+): Uint32Array {
+  classes.forEach((entry, index) => {
+    const value = classValue(firstClass + index + 1, entry);
+    for (const { first, last } of entry.ranges) {
+      values.fill(value, portKey(entry.protocol, first), portKey(entry.protocol, last) + 1);
+    }
+  });
+  return values;
+}
+
+/** The addresses on some sides; those on others stay. */
+function putOwned(map: BpfMap, on: readonly Side[], addresses: readonly Uint8Array[]): void {
+  const bits = on.reduce<number>((sum, side) => sum + (1 << side), 0);
+  const wanted = new Set(addresses.map((address) => Buffer.from(address).toString("hex")));
+  for (const [key, value] of map.snapshot()) {
+    const sides = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+    const stays = wanted.delete(Buffer.from(key).toString("hex"));
+    const after = stays ? sides | bits : sides & ~bits;
+    if (after === 0) map.delete(key);
+    else if (after !== sides) map.update(key, encode(u32, after));
+  }
+  const keys = Buffer.concat([...wanted].map((address) => Buffer.from(address, "hex")));
+  map.updateAll(keys, new Uint8Array(new Uint32Array(wanted.size).fill(bits).buffer));
+}
+
+function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
+  const filter = new BigUint64Array(ILM_OWNED_WORDS);
+  for (const address of addresses) {
+    const bit = addressHash(address) % (ILM_OWNED_WORDS * 64);
+    const word = Math.floor(bit / 64);
+    filter[word] = (filter[word] ?? 0n) | (1n << BigInt(bit % 64));
+  }
+  return new Uint8Array(filter.buffer);
+}
+
+/** The maps of a program set, by their names in bpf/tables.h. */
+export type TableMap = (name: Resized | "sides" | "ports" | OverlayTable) => BpfMap;
+
+function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) => void): void {
+  beginStep(`filling the table ${name}`, "filling the tables");
+  put(map(name));
+}
+
+/** Where the tables of a generation are to be. */
+export interface Target {
+  readonly map: TableMap;
+  readonly counters: Pick<CopiedCounters, "clear">;
+  readonly side: Side;
+  /** Of each side; null: there is one part, from 0 on. */
+  readonly capacity: Sizes | null;
+  readonly written: WrittenPorts;
+}
+
+/**
+ * Fills the tables that nobody reads, also where they hold what was in force before. `slots`: index into `primary` of each of the
+ * compiled endpoints. `number`: of the generation. What `ports` has then.
+ */
+export function fillTables(
+  { map, counters, side, capacity, written }: Target,
+  compiled: Compiled,
+  { search, prefixes }: Searched,
+  slots: readonly number[],
+  number: number,
+): Uint32Array {
+  const { classes, owned } = compiled;
+  const nothing = sizesOf(() => 0);
+  const place = placeOn(side, capacity ?? nothing);
+  const targets = new TableTargets(compiled, place);
+  const addresses = owned.map((address) => addressBytes(address));
+  fill(map, "rules", (rules) => {
+    putRules(rules, compiled, place);
+  });
+  fill(map, "destinations", (destinations) => {
+    putDestinations(destinations, compiled, slots, place.destinations);
+  });
+  fill(map, "classes", (target) => {
+    putArray(
+      target,
+      classes.length + 1,
+      classLayout,
+      (i) => {
+        const fallback = classes[i - 1]?.fallback ?? { 4: 0, 6: 0 };
+        return {
+          rule4: targets.value(fallback[4]),
+          rule6: targets.value(fallback[6]),
+          counter4: targets.counter(fallback[4]),
+          counter6: targets.counter(fallback[6]),
+          lengths4: placed(search.roots[4][i] ?? 0, place.lengths),
+          lengths6: placed(search.roots[6][i] ?? 0, place.lengths),
+        };
+      },
+      place.classes,
+    );
+  });
+  fill(map, "prefixes", (target) => {
+    prefixes.put(target, place.prefixes, targets, capacity !== null);
+  });
+  fill(map, "lengths", (target) => {
+    putLengths(target, search, place.lengths);
+  });
+  fill(map, "sources", (target) => {
+    // Numbers of groups begin with 1, and there are not more of them than entries.
+    if (capacity !== null) {
+      removeOwners(target, ownerOfPrefix, place.sources + 1, capacity.sources);
+    }
+    putSources(target, compiled.sources, place.sources, targets);
+  });
+  fill(map, "steps", (target) => {
+    putSteps(target, compiled, place, targets);
+  });
+  fill(map, "owned", (target) => {
+    // One part is for both.
+    putOwned(target, capacity === null ? [0, 1] : [side], addresses);
+  });
+  fill(map, "counters", () => {
+    if (capacity !== null) counters.clear(place.counters, compiled.mappings.length);
+  });
+  const there = written.take(side, generationOn(map("sides"), side));
+  describeSide(map("sides"), side, {
+    ownedFilter: ownedFilter(addresses),
+    number,
+    prefixes: place.prefixes,
+    prefixSlots: slotsOf(prefixes.size),
+    counters: place.counters,
+  });
+  const ports = portsOf(compiled, place.classes, written.blank());
+  fill(map, "ports", (target) => {
+    putPorts(target, side, ports, there);
+  });
+  written.giveBack(there);
+  return ports;
+}
+
+const zeroKey = new Uint8Array(4);
+
+function readSides(map: BpfMap): Sides {
+  const value = map.lookup(zeroKey);
+  if (value === undefined) throw new IlmError("INTERNAL", "an array without its entry");
+  return decode(sidesLayout, value);
+}
+
+function readSide(map: BpfMap, side: Side): GenerationRecord {
+  const { size } = generationLayout;
+  const { generations } = readSides(map);
+  return decode(generationLayout, generations.subarray(side * size, (side + 1) * size));
+}
+
+/** What is said of the other side, and which is in force, is written as it was. */
+function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): void {
+  const sides = readSides(map);
+  const generations = sides.generations.slice();
+  generations.set(encode(generationLayout, generation), side * generationLayout.size);
+  map.update(zeroKey, encode(sidesLayout, { ...sides, generations }));
+}
+
+/** What is in force, and whether it decides. */
+export interface InForceNow {
+  readonly side: Side;
+  readonly off: boolean;
+}
+
+export function readInForce(map: BpfMap): InForceNow {
+  const { current } = readSides(map);
+  return { side: (current & (ILM_SIDES - 1)) === 1 ? 1 : 0, off: (current & ILM_OFF) !== 0 };
+}
+
+/** At once and for all that reads the tables: of what is written, one byte changes. */
+export function putInForce(map: BpfMap, { side, off }: InForceNow): void {
+  const current = side + (off ? ILM_OFF : 0);
+  map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current }));
+}
+
+/** Number of the generation on a side; 0: there was none yet. */
+export function generationOn(map: BpfMap, side: Side): number {
+  return readSide(map, side).number;
+}
+
+/** An overlay, and what it says of the tables below: what numbers below `OVERLAY_RULES` stand for. */
+export interface LaidOverlay extends Overlay {
+  readonly below: Targets;
+}
+
+/** What an overlay lies on: the values of `ports` without any, and a side for which the tables are described. */
+interface Below {
+  readonly ports: Uint32Array;
+  readonly side: Side;
+}
+
+/** [0] of the overlay's. */
+const noClass: Pick<OverlayClass, "below" | "fallback"> = {
+  below: undefined,
+  fallback: { 4: 0, 6: 0 },
+};
+
+/**
+ * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is none, but for a new one to come.
+ * `number`: of the generation. What `ports` has then.
+ */
+export function fillOverlay(
+  { map, counters, side, written }: Omit<Target, "capacity">,
+  overlay: LaidOverlay | null,
+  slots: readonly number[],
+  layers: Layers,
+  below: Below,
+  number: number,
+): Uint32Array {
+  const values = written.blank();
+  values.set(below.ports);
+  if (overlay !== null) {
+    const { compiled, classes } = overlay;
+    const { mappings, rules, destinations } = offsets(layers, side);
+    const firstClass = side * OVERLAY_CLASSES;
+    const place = { rules: rules - 1, destinations, counters: mappings };
+    const own = new TableTargets(compiled, { ...place, steps: 0 });
+    const targets = new OverlayTargets(own, overlay.below);
+    fill(map, "rules", (target) => {
+      putRules(target, compiled, place);
+    });
+    fill(map, "destinations", (target) => {
+      putDestinations(target, compiled, slots, destinations);
+    });
+    fill(map, "overlay_classes", (target) => {
+      putArray(
+        target,
+        classes.length + 1,
+        overlayClassLayout,
+        (i) => {
+          const { below: under, fallback } = classes[i - 1] ?? noClass;
+          return {
+            below: under === undefined ? 0 : classValue(under.number, under),
+            rule4: targets.value(fallback[4]),
+            rule6: targets.value(fallback[6]),
+            counter4: targets.counter(fallback[4]),
+            counter6: targets.counter(fallback[6]),
+          };
+        },
+        firstClass,
+      );
+    });
+    fill(map, "overlay_exact", (target) => {
+      removeOwners(target, ownerOfExact, firstClass, OVERLAY_CLASSES);
+      putExact(target, overlay.exact, firstClass, targets);
+    });
+    fill(map, "overlay_prefixes", (target) => {
+      removeOwners(target, ownerOfPrefix, firstClass, OVERLAY_CLASSES);
+      putPrefixes(target, overlay, firstClass, targets);
+    });
+    fill(map, "counters", () => {
+      counters.clear(mappings, compiled.mappings.length);
+    });
+    classes.forEach(({ protocol, ports }, index) => {
+      const value = firstClass + index + 1 + ILM_CLASS_OVERLAY;
+      for (const port of ports) values[portKey(protocol, port)] = value;
+    });
+  }
+  const there = written.take(side, generationOn(map("sides"), side));
+  describeSide(map("sides"), side, { ...readSide(map("sides"), below.side), number });
+  fill(map, "ports", (target) => {
+    putPorts(target, side, values, there);
+  });
+  written.giveBack(there);
+  return values;
+}
+
+/** Where a generation's part of a table begins that has sides for everything, or one part. */
+export function firstPlace(
+  map: Pick<BpfMap, "maxEntries">,
+  { side, twoSided: sided }: { readonly side: Side; readonly twoSided: boolean },
+): number {
+  return sided ? side * (map.maxEntries / ILM_SIDES) : 0;
+}
+
+/** The index that each name has now, 0 for none; true when something changed. */
+export function putInterfaces(
+  map: BpfMap,
+  names: readonly string[],
+  present: ReadonlyMap<number, string>,
+  first: number,
+): boolean {
+  const indexes = new Map([...present].map(([index, name]) => [name, index]));
+  const before = map.readArray(names.length, first);
+  let changed = false;
+  names.forEach((name, i) => {
+    const index = i === 0 ? 0 : (indexes.get(name) ?? 0);
+    const value = encode(u32, index);
+    if (new DataView(before.buffer).getUint32(i * 4, true) === index) return;
+    changed = true;
+    map.update(encode(u32, first + i), value);
+  });
+  return changed;
+}

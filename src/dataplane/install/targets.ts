@@ -1,0 +1,65 @@
+/** What compiled tables lead to, as the kernel has it: the number of a rule that mappings share, and that of the mapping's own counter. */
+import { ILM_STEP } from "../../abi/generated.js";
+import type { Compiled, Target } from "../../compile/tables.js";
+import { type Shapes, shapesOf } from "./shapes.js";
+
+export interface Targets {
+  /** Rule or step; 0: neither. */
+  value(target: Target): number;
+  /** 0 where there is no rule. */
+  counter(target: Target): number;
+}
+
+/** Where rules, steps and counters begin; of rules and steps, none has the number 0. */
+interface TargetsPlace {
+  readonly rules: number;
+  readonly steps: number;
+  readonly counters: number;
+}
+
+/** Of tables that are all of a generation. */
+export class TableTargets implements Targets {
+  readonly #shapes: Shapes;
+  readonly #mapping: Uint32Array;
+  readonly #place: TargetsPlace;
+
+  constructor(compiled: Compiled, place: TargetsPlace) {
+    this.#shapes = shapesOf(compiled);
+    this.#mapping = compiled.rules.mapping;
+    this.#place = place;
+  }
+
+  value(target: Target): number {
+    if (target === 0) return 0;
+    if (target < 0) return ILM_STEP + this.#place.steps + -target;
+    return this.#place.rules + (this.#shapes.of[target] ?? 0);
+  }
+
+  counter(target: Target): number {
+    return target > 0 ? this.#place.counters + (this.#mapping[target] ?? 0) : 0;
+  }
+}
+
+/** An overlay's rules are numbered from here on; what is less is a rule of the tables below, and these say which. */
+export const OVERLAY_RULES = 2 ** 30;
+
+/** Of an overlay: rules of its own, and some of the tables below. */
+export class OverlayTargets implements Targets {
+  readonly #own: Targets;
+  readonly #below: Targets;
+
+  constructor(own: Targets, below: Targets) {
+    this.#own = own;
+    this.#below = below;
+  }
+
+  value(target: Target): number {
+    if (target < OVERLAY_RULES) return this.#below.value(target);
+    return this.#own.value(target - OVERLAY_RULES + 1);
+  }
+
+  counter(target: Target): number {
+    if (target < OVERLAY_RULES) return this.#below.counter(target);
+    return this.#own.counter(target - OVERLAY_RULES + 1);
+  }
+}

@@ -1,0 +1,35 @@
+/** The listing iterators' records -> listeners. */
+import type { Listener as Record } from "../../abi/generated.js";
+import { addressFromBytes, isUnspecified } from "../../model/address.js";
+import type { Listener, ListenerKind } from "../../model/listener.js";
+
+const IPPROTO_UDP = 17;
+const AF_INET = 2;
+
+function kindOf(record: Record): ListenerKind {
+  if (record.protocol === IPPROTO_UDP) return "udp";
+  return record.mptcp === 1 ? "mptcp" : "tcp";
+}
+
+/** `nameOf`: of an interface, by its index. */
+export function toListener(record: Record, nameOf: (index: number) => string): Listener {
+  const address = addressFromBytes(record.address);
+  return {
+    protocol: record.protocol === IPPROTO_UDP ? "udp" : "tcp",
+    kind: kindOf(record),
+    family: record.family === AF_INET ? 4 : 6,
+    address,
+    port: record.port,
+    wildcard: isUnspecified(address),
+    v6only: record.v6only === 1,
+    reuseport: record.reuseport === 1,
+    groupSize: record.groupSize,
+    groupProgram: record.groupProgram === 1,
+    device: record.device,
+    deviceName: record.device === 0 ? "" : nameOf(record.device),
+    placed: record.placed === 1,
+    cookie: record.cookie.toString(),
+    inode: Number(record.inode),
+    uid: record.uid,
+  };
+}

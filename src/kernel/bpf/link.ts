@@ -1,0 +1,208 @@
+/** Links: programs where they are attached. */
+import { libbpfFunction, checkedBpf } from "../ffi.js";
+import type { Folder } from "../folder.js";
+import { Handle, info, open } from "./handle.js";
+import { BpfProgram } from "./program.js";
+
+/** enum bpf_attach_type, include/uapi/linux/bpf.h */
+export const AttachType = {
+  cgroupInetIngress: 0,
+  cgroupInetSockCreate: 2,
+  cgroupInet4Connect: 10,
+  cgroupInet6Connect: 11,
+  cgroupInetPostBind4: 12,
+  cgroupInetPostBind6: 13,
+  cgroupSockOps: 3,
+  cgroupUdp4Sendmsg: 14,
+  cgroupUdp6Sendmsg: 15,
+  traceIter: 28,
+  cgroupInetSockRelease: 34,
+  skLookup: 36,
+  tcxIngress: 46,
+  tcxEgress: 47,
+} as const;
+
+export type AttachType = (typeof AttachType)[keyof typeof AttachType];
+
+const linkCreate = libbpfFunction<[number, number, number, Uint8Array | null], number>(
+  "int bpf_link_create(int program, int target, int type, const void *options)",
+);
+
+const linkUpdate = libbpfFunction<[number, number, null], number>(
+  "int bpf_link_update(int link, int program, const void *options)",
+);
+
+const progQuery = libbpfFunction<
+  [number, number, number, Uint32Array, Uint32Array, Uint32Array],
+  number
+>(
+  "int bpf_prog_query(int target, int type, uint32_t flags, void *attach_flags, void *ids, void *count)",
+);
+
+const linkNextId = libbpfFunction<[number, Uint32Array], number>(
+  "int bpf_link_get_next_id(uint32_t start, void *next)",
+);
+
+const linkDetach = libbpfFunction<[number], number>("int bpf_link_detach(int fd)");
+
+const linkFdById = libbpfFunction<[number], number>("int bpf_link_get_fd_by_id(uint32_t id)");
+
+export interface LinkInfo {
+  readonly type: number;
+  readonly id: number;
+  readonly programId: number;
+  /** For links on a network namespace. */
+  readonly netnsInode: number;
+  /** For links on an interface; 0 when it is gone. */
+  readonly interfaceIndex: number;
+  readonly attachType: number;
+  /** False: somebody detached it, or what it was on is gone; it only keeps its program. Of links on cgroups, namespaces, interfaces. */
+  readonly isAttached: boolean;
+  readonly isOnCgroup: boolean;
+}
+
+const BPF_LINK_TYPE_CGROUP = 3;
+
+const BPF_LINK_TYPE_NETNS = 5;
+
+export class BpfLink extends Handle {
+  /**
+   * struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx: ifindex 16, attach_type 20; cgroup:
+   * cgroup_id 16 (64 bits). What a detached one was on is 0.
+   */
+  info(): LinkInfo {
+    const view = info(this.fd, 64);
+    const type = view.getUint32(0, true);
+    return {
+      type,
+      id: view.getUint32(4, true),
+      programId: view.getUint32(8, true),
+      netnsInode: view.getUint32(16, true),
+      interfaceIndex: view.getUint32(16, true),
+      attachType: view.getUint32(20, true),
+      isOnCgroup: type === BPF_LINK_TYPE_CGROUP,
+      isAttached:
+        type === BPF_LINK_TYPE_CGROUP
+          ? view.getBigUint64(16, true) !== 0n
+          : view.getUint32(16, true) !== 0,
+    };
+  }
+
+  /** Takes it off what it is on; whoever holds it keeps only its program. */
+  detach(): void {
+    checkedBpf("bpf_link_detach", linkDetach(this.fd));
+  }
+
+  /** Swaps the program, atomically. */
+  update(program: BpfProgram): void {
+    checkedBpf("bpf_link_update", linkUpdate(this.fd, program.fd, null));
+  }
+}
+
+export function openLink(folder: Folder, name: string): BpfLink | undefined {
+  const fd = open(folder, name);
+  return fd === undefined ? undefined : new BpfLink(fd);
+}
+
+/** Pinned links that are looked at again and again: one that was there is found by its id, in half of the calls. */
+export class KnownLinks {
+  readonly #ids = new Map<string, number>();
+
+  /** `names`: what is in the folder. Undefined when it is not there. */
+  info(folder: Folder, names: readonly string[], name: string): LinkInfo | undefined {
+    const id = this.#ids.get(name);
+    const known = id !== undefined && names.includes(name) ? infoOf(linkById(id)) : undefined;
+    if (known?.isAttached === true) return known;
+    // It is another one by now, or this process may not ask by ids.
+    const found = infoOf(openLink(folder, name));
+    if (found?.isAttached === true) this.#ids.set(name, found.id);
+    else this.#ids.delete(name);
+    return found;
+  }
+}
+
+function infoOf(link: BpfLink | undefined): LinkInfo | undefined {
+  try {
+    return link?.info();
+  } finally {
+    link?.close();
+  }
+}
+
+/** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
+export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
+  return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
+}
+
+/** include/uapi/linux/bpf.h */
+const BPF_F_BEFORE = 8;
+
+/** Before all others on the interface, in that direction (kernel/bpf/mprog.c): what they let pass would not come to a later one. */
+export function attachFirst(
+  program: BpfProgram,
+  interfaceIndex: number,
+  type: typeof AttachType.tcxIngress | typeof AttachType.tcxEgress,
+): BpfLink {
+  // struct bpf_link_create_opts (bpf.h of libbpf): sz 0, flags 8.
+  const options = new Uint8Array(16);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, 16n, true);
+  view.setUint32(8, BPF_F_BEFORE, true);
+  const fd = linkCreate(program.fd, interfaceIndex, type, options);
+  return new BpfLink(checkedBpf("bpf_link_create", fd));
+}
+
+/** BPF_MPROG_MAX, include/linux/bpf_mprog.h */
+const CHAIN_MAX = 64;
+
+/** The ids of the programs on an interface, in the order in which they run. */
+export function chainOf(
+  interfaceIndex: number,
+  type: typeof AttachType.tcxIngress | typeof AttachType.tcxEgress,
+): number[] {
+  const ids = new Uint32Array(CHAIN_MAX);
+  const number = Uint32Array.of(CHAIN_MAX);
+  checkedBpf("bpf_prog_query", progQuery(interfaceIndex, type, 0, new Uint32Array(1), ids, number));
+  return [...ids.subarray(0, number[0])];
+}
+
+/** All links of the machine, in no order; each is closed when the next is asked for. */
+export function* allLinks(): Generator<BpfLink> {
+  const next = new Uint32Array(1);
+  for (let id = 0; linkNextId(id, next) === 0; id = next[0] ?? 0) {
+    const fd = linkFdById(next[0] ?? 0);
+    // Gone meanwhile.
+    if (fd < 0) continue;
+    const link = new BpfLink(fd);
+    try {
+      yield link;
+    } finally {
+      link.close();
+    }
+  }
+}
+
+/** Takes these programs off whatever they are attached to by a link. */
+export function detachPrograms(programIds: ReadonlySet<number>): void {
+  for (const link of allLinks()) {
+    const { programId, isAttached } = link.info();
+    if (isAttached && programIds.has(programId)) link.detach();
+  }
+}
+
+/** A link of the machine by its id, which is another descriptor of it; undefined when it is gone. */
+export function linkById(id: number): BpfLink | undefined {
+  const fd = linkFdById(id);
+  return fd < 0 ? undefined : new BpfLink(fd);
+}
+
+/** All sk_lookup links of a network namespace, in no order. */
+export function skLookupLinks(netnsInode: number): LinkInfo[] {
+  const found: LinkInfo[] = [];
+  for (const link of allLinks()) {
+    const entry = link.info();
+    if (entry.type !== BPF_LINK_TYPE_NETNS || entry.attachType !== AttachType.skLookup) continue;
+    if (entry.netnsInode === netnsInode) found.push(entry);
+  }
+  return found;
+}

@@ -1,0 +1,373 @@
+/** Maps. Every buffer's length is checked against what the kernel says of the map before native code sees it: a wrong length would be a read or write beyond the buffer, as root. */
+import { IlmError } from "../../errors.js";
+import { libbpfFunction, checkedBpf, syscallError } from "../ffi.js";
+import type { Folder } from "../folder.js";
+import { PROT_READ, withMapping, PROT_WRITE, close } from "../libc.js";
+import {
+  info,
+  textAt,
+  Handle,
+  mapUpdate,
+  duplicate,
+  ENOMEM,
+  noMemory,
+  open,
+  mapCreate,
+  BPF_MAP_TYPE_ARRAY,
+} from "./handle.js";
+
+const ENOENT = 2;
+
+const E2BIG = 7;
+
+const ENOSPC = 28;
+
+/** Entries that one look-up by batch asks for; the first asks for less, as most maps have few. */
+const BATCH = 4096;
+
+const FIRST_BATCH = 256;
+
+export const UpdateFlag = { any: 0, noExist: 1, exist: 2 } as const;
+
+const mapLookup = libbpfFunction<[number, Uint8Array, Uint8Array], number>(
+  "int bpf_map_lookup_elem(int fd, const void *key, void *value)",
+);
+
+const mapDelete = libbpfFunction<[number, Uint8Array], number>(
+  "int bpf_map_delete_elem(int fd, const void *key)",
+);
+
+const mapNextKey = libbpfFunction<[number, Uint8Array | null, Uint8Array], number>(
+  "int bpf_map_get_next_key(int fd, const void *key, void *next)",
+);
+
+const mapUpdateBatch = libbpfFunction<[number, Uint8Array, Uint8Array, Uint32Array, null], number>(
+  "int bpf_map_update_batch(int fd, const void *keys, const void *values, void *count, const void *options)",
+);
+
+const mapLookupBatch = libbpfFunction<
+  [number, Uint8Array | null, Uint8Array, Uint8Array, Uint8Array, Uint32Array, null],
+  number
+>(
+  "int bpf_map_lookup_batch(int fd, const void *in, void *out, void *keys, void *values, void *count, const void *options)",
+);
+
+const possibleCpus = libbpfFunction<[], number>("int libbpf_num_possible_cpus()");
+
+/** Possible CPUs: a per-CPU map's value is that many values, each rounded up to 8 bytes. */
+let cpuCount: number | undefined;
+
+export function cpus(): number {
+  cpuCount ??= checkedBpf("libbpf_num_possible_cpus", possibleCpus());
+  return cpuCount;
+}
+
+const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
+
+/** include/uapi/linux/bpf.h, of map_flags */
+const BPF_F_MMAPABLE = 1 << 10;
+
+/** What is the same of a map for good. */
+interface MapShape {
+  readonly keySize: number;
+  /** What one value takes in user space; of all CPUs for a per-CPU map. */
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  /** As in the object file; the kernel keeps 15 characters. */
+  readonly name: string;
+  /** An array whose values can be read and written as memory. */
+  readonly isMappable: boolean;
+}
+
+/** Values that are read at a time where they cannot be mapped. */
+const ARRAY_PART = 16_384;
+
+/** Bytes: to map fewer takes longer than to have the kernel copy them. */
+const MAPPED_FROM = 65_536;
+
+/** Bytes: a multiple of every machine's pages, on which a mapping has to begin. */
+const MAPPING_STEP = 65_536;
+
+/** Puts values of an array into a buffer, `stride` bytes from one to the next; of the map itself, where it can be mapped. */
+export type PutValues = (values: DataView, stride: number) => void;
+
+/** struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24. */
+function shapeOf(fd: number): MapShape {
+  const view = info(fd, 80);
+  const perCpu = view.getUint32(0, true) === BPF_MAP_TYPE_PERCPU_ARRAY;
+  const valueSize = view.getUint32(12, true);
+  return {
+    keySize: view.getUint32(8, true),
+    valueSize: perCpu ? Math.ceil(valueSize / 8) * 8 * cpus() : valueSize,
+    maxEntries: view.getUint32(16, true),
+    name: textAt(view, 24),
+    isMappable: (view.getUint32(20, true) & BPF_F_MMAPABLE) !== 0,
+  };
+}
+
+export class BpfMap extends Handle implements MapShape {
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly name: string;
+  readonly isMappable: boolean;
+
+  /** `shape`: where it is known; otherwise the kernel is asked. */
+  constructor(fd: number, shape: MapShape = shapeOf(fd)) {
+    super(fd);
+    this.keySize = shape.keySize;
+    this.valueSize = shape.valueSize;
+    this.maxEntries = shape.maxEntries;
+    this.name = shape.name;
+    this.isMappable = shape.isMappable;
+  }
+
+  #key(key: Uint8Array): Uint8Array {
+    if (key.byteLength !== this.keySize) {
+      throw new RangeError(`key of ${key.byteLength} bytes for a map with ${this.keySize}`);
+    }
+    return key;
+  }
+
+  #value(value: Uint8Array): Uint8Array {
+    if (value.byteLength !== this.valueSize) {
+      throw new RangeError(`value of ${value.byteLength} bytes for a map with ${this.valueSize}`);
+    }
+    return value;
+  }
+
+  /** Undefined when there is no such entry. */
+  lookup(key: Uint8Array): Uint8Array | undefined {
+    const value = new Uint8Array(this.valueSize);
+    const result = mapLookup(this.fd, this.#key(key), value);
+    if (result === -ENOENT) return undefined;
+    checkedBpf("bpf_map_lookup_elem", result);
+    return value;
+  }
+
+  update(key: Uint8Array, value: Uint8Array, flag: number = UpdateFlag.any): void {
+    checkedBpf("bpf_map_update_elem", mapUpdate(this.fd, this.#key(key), this.#value(value), flag));
+  }
+
+  /** False when there was no such entry. */
+  delete(key: Uint8Array): boolean {
+    const result = mapDelete(this.fd, this.#key(key));
+    // A sockmap says EINVAL for an empty place (net/core/sock_map.c, __sock_map_delete).
+    if (result === -ENOENT || result === -22) return false;
+    checkedBpf("bpf_map_delete_elem", result);
+    return true;
+  }
+
+  nextKey(key: Uint8Array | null): Uint8Array | undefined {
+    const next = new Uint8Array(this.keySize);
+    const result = mapNextKey(this.fd, key === null ? null : this.#key(key), next);
+    if (result === -ENOENT) return undefined;
+    checkedBpf("bpf_map_get_next_key", result);
+    return next;
+  }
+
+  /** The same map by a descriptor of its own. */
+  duplicate(): BpfMap {
+    return new BpfMap(duplicate(this.fd), this);
+  }
+
+  /** Keys one after the other, values likewise. */
+  updateAll(keys: Uint8Array, values: Uint8Array): void {
+    const count = keys.byteLength / this.keySize;
+    if (!Number.isInteger(count) || values.byteLength !== count * this.valueSize) {
+      throw new RangeError(
+        `${keys.byteLength} bytes of keys and ${values.byteLength} of values do not fit together`,
+      );
+    }
+    if (count === 0) return;
+    const done = Uint32Array.of(count);
+    const called = mapUpdateBatch(this.fd, keys, values, done, null);
+    if (called === 0 && done[0] === count) return;
+    const result = called === 0 ? -ENOSPC : called;
+    const error = syscallError("bpf_map_update_batch", -result);
+    if (result === -ENOMEM) throw noMemory(this.name, this.maxEntries, error);
+    // A full hash says the one, a full trie the other (kernel/bpf/hashtab.c, lpm_trie.c).
+    if (result === -E2BIG || result === -ENOSPC) {
+      const size = this.maxEntries.toLocaleString("en");
+      throw new IlmError("LIMIT", `the map ${this.name} is full: it has ${size} entries`, {
+        cause: error.cause,
+        remedy: "Use fewer mappings. What was in force stays.",
+      });
+    }
+    throw error;
+  }
+
+  /** `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after the other. */
+  readArray(count: number, first = 0): Uint8Array {
+    const values = new Uint8Array(count * this.valueSize);
+    this.#readInto(values, new Uint8Array(count * this.keySize), count, first);
+    return values;
+  }
+
+  /**
+   * The same in parts: how many values came before, and some, in memory that is the map's or is used again for the next: a million values
+   * in fresh memory cost more than to read them. What programs write meanwhile may be seen.
+   */
+  readParts(
+    count: number,
+    first: number,
+    look: (before: number, values: Uint8Array) => void,
+  ): void {
+    if (this.#isWorthMapping(count) && this.#stride === this.valueSize) {
+      this.#withValues(first, count, PROT_READ, (values) => {
+        look(0, values);
+      });
+      return;
+    }
+    const room = Math.min(count, ARRAY_PART);
+    const values = new Uint8Array(room * this.valueSize);
+    const keys = new Uint8Array(room * this.keySize);
+    for (let before = 0; before < count; before += room) {
+      const part = Math.min(room, count - before);
+      this.#readInto(values, keys, part, first + before);
+      look(before, values.subarray(0, part * this.valueSize));
+    }
+  }
+
+  #readInto(values: Uint8Array, keys: Uint8Array, count: number, first: number): void {
+    if (count === 0) return;
+    if (this.#isWorthMapping(count) && this.#stride === this.valueSize) {
+      this.#withValues(first, count, PROT_READ, (bytes) => {
+        values.set(bytes);
+      });
+      return;
+    }
+    const done = Uint32Array.of(count);
+    // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c, generic_map_lookup_batch).
+    const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
+    const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
+    // ENOENT: that was the last batch.
+    if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+  }
+
+  /** As the kernel lays values out (kernel/bpf/arraymap.c, elem_size). */
+  get #stride(): number {
+    return Math.ceil(this.valueSize / 8) * 8;
+  }
+
+  #isWorthMapping(count: number): boolean {
+    return this.isMappable && count * this.#stride >= MAPPED_FROM;
+  }
+
+  /** With the memory of `count` values from `first` on, which is gone afterwards. */
+  #withValues<T>(
+    first: number,
+    count: number,
+    protection: number,
+    action: (bytes: Uint8Array) => T,
+  ): T {
+    const stride = this.#stride;
+    // The kernel would map what lies behind the last value up to the end of its page.
+    if (first < 0 || count < 0 || first + count > this.maxEntries) {
+      throw new RangeError(`${count} values from ${first} on in a map of ${this.maxEntries}`);
+    }
+    const start = first * stride;
+    const offset = start - (start % MAPPING_STEP);
+    const length = count * stride;
+    return withMapping(this.fd, start - offset + length, protection, offset, (memory) =>
+      action(new Uint8Array(memory, start - offset, length)),
+    );
+  }
+
+  /** `count` values of an array from the place `first` on: all of each, where the kernel has something already. */
+  writeArray(count: number, put: PutValues, first = 0): void {
+    if (this.#isWorthMapping(count)) {
+      this.#withValues(first, count, PROT_READ | PROT_WRITE, (bytes) => {
+        put(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), this.#stride);
+      });
+      return;
+    }
+    const values = new Uint8Array(count * this.valueSize);
+    put(new DataView(values.buffer), this.valueSize);
+    const keys = Uint32Array.from({ length: count }, (_, i) => first + i);
+    this.updateAll(new Uint8Array(keys.buffer), values);
+  }
+
+  /** All entries. Entries that come or go meanwhile may or may not be seen. */
+  *entries(): Generator<[Uint8Array, Uint8Array]> {
+    let key = this.nextKey(null);
+    while (key !== undefined) {
+      const value = this.lookup(key);
+      if (value !== undefined) yield [key, value];
+      key = this.nextKey(key);
+    }
+  }
+
+  /** All entries of a hash, thousands at a time: keys one after the other, and their values likewise. */
+  *batches(): Generator<[Uint8Array, Uint8Array]> {
+    let room = FIRST_BATCH;
+    let keys = new Uint8Array(room * this.keySize);
+    let values = new Uint8Array(room * this.valueSize);
+    let position: Uint8Array | null = null;
+    for (;;) {
+      const next = new Uint8Array(Math.max(this.keySize, 4));
+      const count = Uint32Array.of(room);
+      const result = mapLookupBatch(this.fd, position, next, keys, values, count, null);
+      // ENOENT: that was the last batch.
+      if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+      const [found = 0] = count;
+      yield [keys.slice(0, found * this.keySize), values.slice(0, found * this.valueSize)];
+      if (result === -ENOENT) return;
+      position = next;
+      if (room === BATCH) continue;
+      room = BATCH;
+      keys = new Uint8Array(room * this.keySize);
+      values = new Uint8Array(room * this.valueSize);
+    }
+  }
+
+  /** All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone. */
+  snapshot(): [Uint8Array, Uint8Array][] {
+    return [...this.entries()];
+  }
+}
+
+export function openMap(folder: Folder, name: string): BpfMap | undefined {
+  const fd = open(folder, name);
+  return fd === undefined ? undefined : new BpfMap(fd);
+}
+
+/** An array that no program reads: state of the control plane's own. */
+export function createArray(name: string, valueSize: number, entries: number): BpfMap {
+  // One that can be mapped has pages of its own.
+  const isMappable = valueSize * entries >= MAPPED_FROM;
+  // struct bpf_map_create_opts (bpf.h of libbpf): sz 0, map_flags 28.
+  const options = new Uint8Array(48);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, 48n, true);
+  view.setUint32(28, isMappable ? BPF_F_MMAPABLE : 0, true);
+  const fd = mapCreate(BPF_MAP_TYPE_ARRAY, name, 4, valueSize, entries, options);
+  if (fd === -ENOMEM) throw noMemory(name, entries, syscallError("bpf_map_create", ENOMEM));
+  checkedBpf("bpf_map_create", fd);
+  return new BpfMap(fd, { keySize: 4, valueSize, maxEntries: entries, name, isMappable });
+}
+
+/** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */
+const socketMaps = { sockmap: 15, reuseportSockarray: 20 } as const;
+
+/** A map of sockets of its own, which nobody else sees. */
+export function createSocketMap(
+  type: keyof typeof socketMaps,
+  entries: number,
+): {
+  put(index: number, socket: number): void;
+  close(): void;
+} {
+  const fd = checkedBpf("bpf_map_create", mapCreate(socketMaps[type], "", 4, 4, entries, null));
+  return {
+    put: (index, socket) => {
+      const [key, value] = [index, socket].map(
+        (number) => new Uint8Array(Uint32Array.of(number).buffer),
+      ) as [Uint8Array, Uint8Array];
+      checkedBpf("bpf_map_update_elem", mapUpdate(fd, key, value, UpdateFlag.any));
+    },
+    close: () => {
+      close(fd);
+    },
+  };
+}

@@ -1,0 +1,170 @@
+/** Programs: by pin, by number, and run. */
+import koffi from "koffi";
+import { libbpfFunction, checkedBpf, errnoOf } from "../ffi.js";
+import type { Folder } from "../folder.js";
+import { close, read } from "../libc.js";
+import { Handle, duplicate, info, open, objInfo, textAt, EAGAIN } from "./handle.js";
+import { attach, AttachType } from "./link.js";
+import { BpfMap } from "./map.js";
+
+const iterCreate = libbpfFunction<[number], number>("int bpf_iter_create(int link)");
+
+const mapFdById = libbpfFunction<[number], number>("int bpf_map_get_fd_by_id(uint32_t id)");
+
+const progFdById = libbpfFunction<[number], number>("int bpf_prog_get_fd_by_id(uint32_t id)");
+
+const progBindMap = libbpfFunction<[number, number, null], number>(
+  "int bpf_prog_bind_map(int program, int map, const void *options)",
+);
+
+const testRun = libbpfFunction<[number, Uint8Array], number>(
+  "int bpf_prog_test_run_opts(int program, void *options)",
+);
+
+/** struct bpf_prog_info: type 0, id 4. */
+export class BpfProgram extends Handle {
+  /** The same program by a descriptor of its own. */
+  duplicate(): BpfProgram {
+    return new BpfProgram(duplicate(this.fd));
+  }
+
+  get id(): number {
+    return info(this.fd, 232).getUint32(4, true);
+  }
+
+  /**
+   * BPF_PROG_TEST_RUN with a context and no data: what the program returned, and the context afterwards.
+   * `averageNs` is the mean of `repeat` runs as the kernel measured it.
+   */
+  testRun(
+    context: Uint8Array,
+    repeat = 0,
+  ): { result: number; context: Uint8Array; averageNs: number } {
+    // struct bpf_test_run_opts (bpf.h of libbpf): sz 0, data_in 8, data_out 16, sizes 24 28, ctx_in 32, ctx_out 40,
+    // sizes 48 52, retval 56, repeat 60, duration 64, flags 68, cpu 72, batch_size 76.
+    const options = new Uint8Array(80);
+    const view = new DataView(options.buffer);
+    const out = new Uint8Array(context.byteLength);
+    const input = context.slice();
+    view.setBigUint64(0, 80n, true);
+    view.setBigUint64(32, koffi.address(input), true);
+    view.setBigUint64(40, koffi.address(out), true);
+    view.setUint32(48, context.byteLength, true);
+    view.setUint32(52, out.byteLength, true);
+    view.setInt32(60, repeat, true);
+    checkedBpf("bpf_prog_test_run", testRun(this.fd, options));
+    return {
+      result: view.getUint32(56, true),
+      context: out,
+      averageNs: view.getUint32(64, true),
+    };
+  }
+
+  /** Likewise with a packet, from its link header on, as if it were on lo of this network namespace: what the program returned. */
+  testRunOn(packet: Uint8Array): number {
+    const options = new Uint8Array(80);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 80n, true);
+    view.setBigUint64(8, koffi.address(packet), true);
+    view.setUint32(24, packet.byteLength, true);
+    checkedBpf("bpf_prog_test_run", testRun(this.fd, options));
+    return view.getUint32(56, true);
+  }
+}
+
+export function openProgram(folder: Folder, name: string): BpfProgram | undefined {
+  const fd = open(folder, name);
+  return fd === undefined ? undefined : new BpfProgram(fd);
+}
+
+/** More than any program of ours has. */
+const PROGRAM_MAPS_MAX = 64;
+
+/** The first map of the program whose name ends so, to be closed; undefined when it has none, or is gone. */
+export function mapOfProgram(programId: number, ending: string): BpfMap | undefined {
+  const fd = progFdById(programId);
+  if (fd < 0) return undefined;
+  const ids = new Uint32Array(PROGRAM_MAPS_MAX);
+  // struct bpf_prog_info: nr_map_ids 52, map_ids 56. What is asked for is said in the structure itself.
+  const bytes = new Uint8Array(232);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(52, ids.length, true);
+  view.setBigUint64(56, koffi.address(ids), true);
+  try {
+    checkedBpf("bpf_obj_get_info_by_fd", objInfo(fd, bytes, Uint32Array.of(bytes.length)));
+  } finally {
+    close(fd);
+  }
+  for (const id of ids.subarray(0, Math.min(view.getUint32(52, true), ids.length))) {
+    const mapFd = mapFdById(id);
+    if (mapFd < 0) continue;
+    const map = new BpfMap(mapFd);
+    if (map.name.endsWith(ending)) return map;
+    map.close();
+  }
+  return undefined;
+}
+
+/** The constants that the program was loaded with (its map .rodata); undefined when it has none, or is gone. */
+export function constantsOf(programId: number): Uint8Array | undefined {
+  const map = mapOfProgram(programId, ".rodata");
+  try {
+    return map?.lookup(new Uint8Array(4));
+  } finally {
+    map?.close();
+  }
+}
+
+/** The map lives as long as the program, which need not read it, and is found by the program (BPF_PROG_BIND_MAP). */
+export function bindMap(program: BpfProgram, map: BpfMap): void {
+  checkedBpf("bpf_prog_bind_map", progBindMap(program.fd, map.fd, null));
+}
+
+/** To be closed; undefined when it is gone. */
+export function programById(id: number): BpfProgram | undefined {
+  const fd = progFdById(id);
+  return fd < 0 ? undefined : new BpfProgram(fd);
+}
+
+/** The name the program was loaded with (at most 15 characters); empty when it is gone. struct bpf_prog_info: name 64. */
+export function programName(id: number): string {
+  const program = programById(id);
+  if (program === undefined) return "";
+  const view = info(program.fd, 232);
+  program.close();
+  return textAt(view, 64);
+}
+
+/** Runs an iterator program to its end and returns what it wrote. */
+export function runIterator(program: BpfProgram): Uint8Array {
+  const link = attach(program, 0, AttachType.traceIter);
+  try {
+    const fd = checkedBpf("bpf_iter_create", iterCreate(link.fd));
+    try {
+      return readAll(fd);
+    } finally {
+      close(fd);
+    }
+  } finally {
+    link.close();
+  }
+}
+
+let readBuffer: Uint8Array | undefined;
+
+function readAll(fd: number): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  const buffer = (readBuffer ??= new Uint8Array(65536));
+  for (;;) {
+    let length: number;
+    try {
+      length = read(fd, buffer);
+    } catch (error) {
+      // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it goes on.
+      if (errnoOf(error) === EAGAIN) continue;
+      throw error;
+    }
+    if (length === 0) return Buffer.concat(chunks);
+    chunks.push(buffer.slice(0, length));
+  }
+}
