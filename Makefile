@@ -39,7 +39,7 @@ OWN := tools/own.sh
 WHOLE := env ILM_SIZE=whole
 # What nearly every change touches: all units but those that take seconds each; and of the privileged ones TCP and UDP, IPv4 and
 # IPv6, apply, add, remove, unload, and reloads under load.
-QUICK := --exclude 'test/unit/tools/**' --exclude test/unit/cli/progress.test.ts test/unit/ test/netns/order.test.ts \
+QUICK := --exclude 'test/unit/tools/**' --exclude test/unit/cli/shell/progress.test.ts test/unit/ test/netns/order.test.ts \
 	test/netns/run-time-mappings.test.ts test/netns/unload.test.ts test/fault/swaps.test.ts
 
 .PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak bench generate format install \

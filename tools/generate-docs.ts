@@ -4,9 +4,9 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { renderCompletion, shells } from "../src/cli/completions.js";
-import { buildProgram, exitStatuses } from "../src/cli/program.js";
-import { describeCommands } from "../src/cli/reference.js";
+import { renderCompletion, shells } from "../src/cli/shell/completions.js";
+import { buildProgram, exitStatuses } from "../src/cli/shell/program.js";
+import { describeCommands } from "../src/cli/shell/reference.js";
 import { version } from "../src/version.js";
 import { renderManPages } from "./reference-man.js";
 import { renderMarkdown } from "./reference-markdown.js";

@@ -6,6 +6,7 @@
 /** What each layer may import, besides itself. Every layer may import `everyones`. */
 export const layers = {
   model: [],
+  words: ["model"],
   config: ["model"],
   rules: ["model"],
   compile: ["rules", "model"],
@@ -14,11 +15,13 @@ export const layers = {
   dataplane: ["compile", "rules", "kernel", "abi", "model"],
   api: ["dataplane", "rules", "kernel", "model"],
   control: ["api", "dataplane", "compile", "rules", "kernel", "config", "model"],
-  daemon: ["control", "api", "dataplane", "rules", "kernel", "abi", "config", "model"],
+  daemon: ["control", "api", "dataplane", "rules", "kernel", "abi", "config", "words", "model"],
+  doctor: ["api", "dataplane", "rules", "kernel", "config", "words", "model"],
   demo: [],
   cli: [
     "demo",
     "daemon",
+    "doctor",
     "control",
     "api",
     "dataplane",
@@ -27,6 +30,7 @@ export const layers = {
     "kernel",
     "abi",
     "config",
+    "words",
     "model",
   ],
   main: ["cli"],
@@ -43,7 +47,7 @@ export const everyones: readonly string[] = [
 ];
 
 /** These give the same result on every host: no file, no socket, no process. */
-const pureLayers: readonly string[] = ["model", "rules", "compile"];
+const pureLayers: readonly string[] = ["model", "words", "rules", "compile"];
 const pureNodeModules: readonly string[] = ["node:util", "node:assert"];
 
 /** A package has one home, so that replacing it touches one folder. */

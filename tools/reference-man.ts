@@ -1,5 +1,5 @@
 /** Man pages (man(7) macros), from the definitions of the command line. Pure. */
-import type { CommandReference, OptionReference } from "../src/cli/reference.js";
+import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
 
 export interface ManContext {
   readonly version: string;

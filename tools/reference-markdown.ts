@@ -1,5 +1,5 @@
 /** docs/commands.md, from the definitions of the command line. Pure. */
-import type { CommandReference, OptionReference } from "../src/cli/reference.js";
+import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
 
 export function renderMarkdown(
   program: CommandReference,

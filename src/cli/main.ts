@@ -1,13 +1,13 @@
 /** One run of the command line: parse, enter the namespace, do the task, tell the error. Says with which status to end. */
 import { ExitStatus } from "../errors.js";
-import { processContext, type GlobalOptions } from "./context.js";
-import type { Task } from "./define.js";
-import { buildProgram } from "./program.js";
+import { processContext, type GlobalOptions } from "./shell/context.js";
+import type { Task } from "./shell/define.js";
+import { buildProgram } from "./shell/program.js";
 import { hasPendingCalls } from "../patience.js";
 import { watchWaits } from "../progress.js";
-import { clearProgress, showProgress } from "./progress.js";
+import { clearProgress, showProgress } from "./shell/progress.js";
 import { reportError } from "./render/error.js";
-import { translateParserError } from "./usage-error.js";
+import { translateParserError } from "./shell/usage-error.js";
 
 /** @param argv without node and the script. */
 export async function runCommandLine(argv: readonly string[]): Promise<ExitStatus> {

@@ -26,7 +26,7 @@ import {
   describeLost,
   describeMissingInterface,
   describeTakenOver,
-} from "../control/told.js";
+} from "../words/change.js";
 import { nothingInForce, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import type { Desired, LoadOptions, Source } from "../control/desired.js";
 import type { Logger } from "./log.js";

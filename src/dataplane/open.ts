@@ -16,7 +16,8 @@ import {
 } from "../kernel/addresses.js";
 import { waitForPrograms } from "../kernel/bpf/grace.js";
 import { BpfObject } from "../kernel/bpf/object.js";
-import { programName, runIterator } from "../kernel/bpf/program.js";
+import { programName } from "../kernel/bpf/program.js";
+import { runIterator } from "../kernel/bpf/iterator.js";
 import {
   AttachType,
   type BpfLink,

@@ -1,8 +1,8 @@
 /** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
 import { errorBody, foreseen } from "../../api/error-body.js";
 import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
-import type { Context } from "../context.js";
-import { indent, printable } from "./text.js";
+import type { Context } from "../shell/context.js";
+import { indent, printable } from "../../words/text.js";
 
 /** Shows the error and says with which status to end. */
 export function reportError(context: Context, error: unknown): ExitStatus {

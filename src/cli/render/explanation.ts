@@ -9,13 +9,13 @@ import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../api/mapping-shape.js";
 import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
-import type { Colours } from "../context.js";
-import type { Obstacle } from "../obstacles.js";
+import type { Colours } from "../shell/context.js";
+import type { Obstacle } from "../../doctor/obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";
-import { LOAD_MODULE, mptcpRemedy } from "../mptcp.js";
-import { describeListener, describeNat, unitOf } from "./listener.js";
+import { LOAD_MODULE, mptcpRemedy } from "../../words/mptcp.js";
+import { describeListener, describeNat, unitOf } from "../../words/listener.js";
 import { describeDestination } from "./mapping.js";
-import { printable } from "./text.js";
+import { printable } from "../../words/text.js";
 
 export interface Explained {
   readonly explanation: Explanation;

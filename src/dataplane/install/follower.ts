@@ -2,7 +2,8 @@
  * What somebody has to stay for: interfaces that come and go, UDP sockets that sk_lookup is to have, and NAT that comes and makes
  * it so.
  */
-import { type BpfProgram, runIterator } from "../../kernel/bpf/program.js";
+import { type BpfProgram } from "../../kernel/bpf/program.js";
+import { runIterator } from "../../kernel/bpf/iterator.js";
 import { watchInterfaces } from "../../kernel/interfaces.js";
 import { watchNftables } from "../../kernel/netlink.js";
 import { Readiness, RingBuffer } from "../../kernel/ringbuf.js";

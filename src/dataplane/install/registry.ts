@@ -44,8 +44,8 @@ import {
   constantsOf,
   openProgram,
   programName,
-  runIterator,
 } from "../../kernel/bpf/program.js";
+import { runIterator } from "../../kernel/bpf/iterator.js";
 import {
   AttachType,
   type BpfLink,

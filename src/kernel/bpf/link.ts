@@ -2,7 +2,7 @@
 import { libbpfFunction, checkedBpf } from "../ffi.js";
 import type { Folder } from "../folder.js";
 import { Handle, info, open } from "./handle.js";
-import { BpfProgram } from "./program.js";
+import type { BpfProgram } from "./program.js";
 
 /** enum bpf_attach_type, include/uapi/linux/bpf.h */
 export const AttachType = {

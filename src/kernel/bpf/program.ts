@@ -1,13 +1,10 @@
 /** Programs: by pin, by number, and run. */
 import koffi from "koffi";
-import { libbpfFunction, checkedBpf, errnoOf } from "../ffi.js";
+import { libbpfFunction, checkedBpf } from "../ffi.js";
 import type { Folder } from "../folder.js";
-import { close, read } from "../libc.js";
-import { Handle, duplicate, info, open, objInfo, textAt, EAGAIN } from "./handle.js";
-import { attach, AttachType } from "./link.js";
+import { close } from "../libc.js";
+import { Handle, duplicate, info, open, objInfo, textAt } from "./handle.js";
 import { BpfMap } from "./map.js";
-
-const iterCreate = libbpfFunction<[number], number>("int bpf_iter_create(int link)");
 
 const mapFdById = libbpfFunction<[number], number>("int bpf_map_get_fd_by_id(uint32_t id)");
 
@@ -133,38 +130,4 @@ export function programName(id: number): string {
   const view = info(program.fd, 232);
   program.close();
   return textAt(view, 64);
-}
-
-/** Runs an iterator program to its end and returns what it wrote. */
-export function runIterator(program: BpfProgram): Uint8Array {
-  const link = attach(program, 0, AttachType.traceIter);
-  try {
-    const fd = checkedBpf("bpf_iter_create", iterCreate(link.fd));
-    try {
-      return readAll(fd);
-    } finally {
-      close(fd);
-    }
-  } finally {
-    link.close();
-  }
-}
-
-let readBuffer: Uint8Array | undefined;
-
-function readAll(fd: number): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  const buffer = (readBuffer ??= new Uint8Array(65536));
-  for (;;) {
-    let length: number;
-    try {
-      length = read(fd, buffer);
-    } catch (error) {
-      // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it goes on.
-      if (errnoOf(error) === EAGAIN) continue;
-      throw error;
-    }
-    if (length === 0) return Buffer.concat(chunks);
-    chunks.push(buffer.slice(0, length));
-  }
 }

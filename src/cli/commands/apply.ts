@@ -1,0 +1,113 @@
+/** `ilm apply`: makes the kernel do what the file says, in one atomic step. */
+import {
+  describeKfuncTrouble,
+  describeLost,
+  describeMissingInterface,
+  describeTakenOver,
+} from "../../words/change.js";
+import { performChange, type Performed } from "../../control/perform.js";
+import type { ApplyOptions } from "../../dataplane/types.js";
+import { recordSteps, stepTimes } from "../../progress.js";
+import { print, type Context } from "../shell/context.js";
+import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
+import { loadWanted, type SourceOptions } from "../shell/load.js";
+import { noteWarnings } from "../render/error.js";
+import type { ChangeSummary, NamedMappings } from "../../rules/summary.js";
+import { count, indent, printable } from "../../words/text.js";
+import { describeTiming, type TimingOptions } from "../shell/timing.js";
+import { unreachedWarnings } from "../../doctor/unreached.js";
+import { waitSeconds, type WaitOptions } from "../shell/wait.js";
+import { withDataPlaneAfter } from "../shell/with-data-plane.js";
+
+export type ApplyCommandOptions = SourceOptions &
+  WaitOptions &
+  TimingOptions &
+  DryRunOptions &
+  ApplyOptions;
+
+export async function apply(
+  context: Context,
+  { overNewer, ...options }: ApplyCommandOptions,
+  mappings: readonly string[],
+): Promise<void> {
+  recordSteps();
+  const how = { waitSeconds: waitSeconds(options), overNewer };
+  await withDataPlaneAfter(
+    (kept) => loadWanted(options, mappings, kept),
+    async (dataPlane, { source, given, file, warnings, revision, text }) => {
+      const change = { kind: "apply", source, given, file } as const;
+      if (options.dryRun === true) {
+        noteWarnings(context, warnings);
+        await printDryRun(context, dataPlane, change, { ...options, warnings });
+        return;
+      }
+      const performed = await performChange(dataPlane, change, { ...how, revision });
+      if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
+      const unreached = await unreachedWarnings(
+        dataPlane,
+        () => dataPlane.listeners(),
+        performed.by === "daemon",
+      );
+      const timing = stepTimes();
+      noteWarnings(context, warnings);
+      await print(
+        context,
+        { ...performed, warnings, unreached, timing },
+        () =>
+          describePerformed(performed) +
+          describeNames(performed) +
+          unreached
+            .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
+            .join("") +
+          describeTiming(options, timing),
+      );
+    },
+  );
+}
+
+/** Names of each kind that are shown. */
+const SHOWN = 10;
+
+/** What came, went and is not as it was, where there was something before. */
+function describeNames({ difference, mappings }: Performed): string {
+  if (difference === null || !isBeside(difference, mappings)) return "";
+  const { added, removed, changed } = difference;
+  const lines = (sign: string, { count: all, names }: NamedMappings): string[] => [
+    ...names.slice(0, SHOWN).map((name) => `  ${sign} ${printable(name)}`),
+    ...(all > SHOWN ? [`  ${sign} and ${all - SHOWN} more`] : []),
+  ];
+  const all = [...lines("+", added), ...lines("-", removed), ...lines("~", changed)];
+  return all.map((line) => `${line}\n`).join("");
+}
+
+/** Not all of the mappings are new. */
+function isBeside({ added, removed, changed }: ChangeSummary, mappings: number): boolean {
+  return added.count < mappings || removed.count > 0 || changed.count > 0;
+}
+
+/** `, +1 -2 ~3`: how many came, went, and are not as they were. */
+function describeCounts({ difference, mappings }: Performed): string {
+  if (difference === null || !isBeside(difference, mappings)) return "";
+  const { added, removed, changed } = difference;
+  return `, +${added.count} -${removed.count} ~${changed.count}`;
+}
+
+/** What a change did, for people. */
+export function describePerformed(performed: Performed): string {
+  const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
+  const { interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } = performed;
+  const lines = [
+    changed
+      ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${describeCounts(performed)}${by === "daemon" ? ", put in force by the daemon" : ""}`
+      : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
+    ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
+    ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),
+    ...repaired.map((name) => `${name} was not attached any more, and is again`),
+    ...addressesAdded.map((address) => `${address} was added to lo`),
+    ...addressesRemoved.map((address) => `${address} was removed from lo`),
+    ...(off ? ["warning: ilm is off: nothing is decided until `ilm on`"] : []),
+    ...interfacesMissing.map((name) => `warning: ${describeMissingInterface(name)}`),
+    ...(kfuncTrouble === null ? [] : [`warning: ${describeKfuncTrouble(kfuncTrouble)}`]),
+  ];
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,44 @@
+/** `ilm check`: is the configuration in order? Needs no privileges. */
+import { errorBody } from "../../api/error-body.js";
+import type { Desired } from "../../control/desired.js";
+import { ExitStatus, IlmError, type Problem } from "../../errors.js";
+import type { Context } from "../shell/context.js";
+import { print } from "../shell/context.js";
+import { loadWanted, type SourceOptions } from "../shell/load.js";
+import { noteWarnings } from "../render/error.js";
+import { count } from "../../words/text.js";
+
+export async function check(
+  context: Context,
+  options: SourceOptions,
+  mappings: readonly string[],
+): Promise<ExitStatus> {
+  let desired: Desired;
+  try {
+    desired = await loadWanted(options, mappings);
+  } catch (error) {
+    if (!context.json || !(error instanceof IlmError) || error.code !== "CONFIGURATION") {
+      throw error;
+    }
+    // One document for scripts: what `check` found, and the error as every command tells it.
+    const { problems } = error;
+    context.write(
+      `${JSON.stringify({ ...verdict(problems), error: errorBody(error) }, null, 2)}\n`,
+    );
+    return error.exitStatus;
+  }
+  const { file, warnings } = desired;
+  noteWarnings(context, warnings);
+  await print(
+    context,
+    { ...verdict(warnings), services: file.services.length, mappings: file.mappings.length },
+    () =>
+      `OK: ${count(file.services.length, "service")}, ${count(file.mappings.length, "mapping")}` +
+      `${warnings.length > 0 ? `, ${count(warnings.length, "warning")}` : ""}\n`,
+  );
+  return ExitStatus.done;
+}
+
+function verdict(problems: readonly Problem[]) {
+  return { valid: problems.every((problem) => problem.severity === "warning"), problems };
+}

@@ -1,0 +1,217 @@
+/** `ilm doctor`: can this host do it, and what stands in the way? Each with its remedy. */
+import type { DaemonStatus } from "../../api/api.js";
+import { foreseen } from "../../api/error-body.js";
+import { ExitStatus } from "../../errors.js";
+import { tryFionread } from "../../kernel/fionread.js";
+import { probeHost, type HostReport } from "../../kernel/features.js";
+import { findLockHolder } from "../../kernel/lock-holder.js";
+import { sysctl } from "../../kernel/procfs.js";
+import { auditListeners, joinListeners } from "../../rules/listening.js";
+import { requestStatus } from "../../api/client.js";
+import type { Family } from "../../model/address.js";
+import { type PortRange, type Rules, emptyRules } from "../../model/mapping.js";
+import { allMappings } from "../../model/mappings.js";
+import { openDataPlane } from "../../dataplane/open.js";
+import type { DataPlane, EngineInForce } from "../../dataplane/types.js";
+import { circumstancesOf } from "../../doctor/circumstances.js";
+import { print, type Context } from "../shell/context.js";
+import type { Listener } from "../../model/listener.js";
+import { formatPlace } from "../../model/endpoint.js";
+import { formatEndpoint } from "../../model/endpoint.js";
+import { ownersOf } from "../../doctor/owners.js";
+import { describeListener } from "../../words/listener.js";
+import { count, indent, printable } from "../../words/text.js";
+import { namesOf, surveyMappings } from "../../doctor/survey.js";
+import { unreachedWarnings } from "../../doctor/unreached.js";
+import { findWarnings } from "../../doctor/warnings.js";
+import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
+
+type Check = HostReport["checks"][number];
+
+/** Status 1 when there is an error among the checks; warnings alone are 0. */
+export async function doctor(context: Context): Promise<ExitStatus> {
+  const checks = [...probeHost().checks, ...(await checkRules())];
+  const errors = checks.filter((check) => check.severity === "error").length;
+  const warnings = checks.filter((check) => check.severity === "warning").length;
+  await print(context, { ok: errors === 0, errors, warnings, checks }, () => {
+    const lines = checks.map((check) => renderCheck(context, check)).join("");
+    const verdict =
+      errors + warnings === 0
+        ? "all is well"
+        : `${count(errors, "error")}, ${count(warnings, "warning")}`;
+    return `${lines}\n${verdict}\n`;
+  });
+  return errors === 0 ? ExitStatus.done : ExitStatus.failed;
+}
+
+/** What is only to be seen with the rules in force; nothing when the host cannot even open the data plane. */
+async function checkRules(): Promise<Check[]> {
+  let dataPlane;
+  try {
+    dataPlane = openDataPlane();
+  } catch (error) {
+    return [asCheck("data plane", error)];
+  }
+  try {
+    const inForce = dataPlane.inForce();
+    const rules = inForce?.rules ?? emptyRules;
+    const listeners = dataPlane.listeners();
+    const { daemon, check } = await askDaemon(dataPlane.netnsInode);
+    const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));
+    const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
+    const findings = auditListeners(rules, listeners);
+    return [
+      check,
+      await fionreadCheck(registered),
+      mptcpCheck(rules, listeners, inForce?.engine ?? null),
+      ...wayChecks(dataPlane, rules),
+      ...conntrackChecks(rules, dataPlane.outputFilters()),
+      ...[
+        ...(await unreachedWarnings(dataPlane, () => listeners, daemon !== null)),
+        ...warnings,
+      ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
+      ...findings
+        .filter((finding) => finding.kind === "foreign-address")
+        .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),
+    ];
+  } catch (error) {
+    return [asCheck("rules in force", error)];
+  } finally {
+    dataPlane.close();
+  }
+}
+
+async function askDaemon(
+  netnsInode: number,
+): Promise<{ daemon: DaemonStatus | null; check: Check }> {
+  try {
+    const daemon = await requestStatus(netnsInode);
+    const writer = daemon === null ? findLockHolder(netnsInode) : null;
+    if (writer !== null && isDaemon(writer)) {
+      const { message, remedy } = unreachableWarning(writer, netnsInode);
+      return { daemon, check: warningCheck("daemon", message, remedy) };
+    }
+    const found = daemon === null ? "not running" : `pid ${daemon.pid}, version ${daemon.version}`;
+    return { daemon, check: { name: "daemon", ok: true, severity: "ok", found, remedy: "" } };
+  } catch (error) {
+    return { daemon: null, check: asCheck("daemon", error) };
+  }
+}
+
+const FIONREAD = "FIONREAD of UDP sockets";
+
+/** A daemon that asks its socket how much waits hears 0 on some kernels, once the socket is in a map. */
+async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
+  const answer = tryFionread();
+  const ok = { name: FIONREAD, ok: true, severity: "ok", remedy: "" } as const;
+  if (answer === "untried") return { ...ok, found: "not tried: lo is down" };
+  if (answer === "right") return { ...ok, found: "right, in a socket map too" };
+  const zero = "this kernel answers 0 for a UDP socket in a socket map, whatever waits";
+  if (registered.length === 0) return { ...ok, found: `${zero}; no daemon's socket is in one now` };
+  const ownerOf = await ownersOf(registered);
+  const who = registered.map((listener) => describeListener(listener, ownerOf(listener)));
+  return warningCheck(
+    FIONREAD,
+    `${zero}; those of ${who.join(", ")} are in one`,
+    "Harmless for daemons that do not ask, which is most. For one that does (.NET's UdpClient.Available, Qt): `handover: ingress` for its service; with the kernel module ilm_lookup it is reached behind NAT and in fragments then, too (kmod/README.md).",
+  );
+}
+
+/** Who would be cut off the day that this host gets NAT; once it has some, a warning says so (./unreached.ts). */
+function mptcpCheck(
+  rules: Rules,
+  listeners: readonly Listener[],
+  engine: EngineInForce | null,
+): Check {
+  const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
+  const users = joinListeners(rules, listeners).filter(
+    ({ listener, isMapped }) => listener.kind === "mptcp" && isMapped,
+  );
+  if (users.length === 0) {
+    const enabled = sysctl("net.mptcp.enabled");
+    const state =
+      rules.file.mptcp === "off"
+        ? "off by `mptcp: off`"
+        : enabled === "1"
+          ? "to be had by programs"
+          : `off${enabled === undefined ? ": not in this kernel" : " by net.mptcp.enabled"}`;
+    return { ...ok, found: `${state}; no listener of a mapping uses it` };
+  }
+  const who = users.map(({ listener }) => formatPlace(listener));
+  const those = `the ${users.length === 1 ? "listener" : "listeners"} on ${who.join(", ")}`;
+  return engine === "kfunc"
+    ? { ...ok, found: `used by ${those}, which the kernel module finds` }
+    : {
+        ...ok,
+        found: `used by ${those}: reached as long as this network namespace has no NAT (Docker, podman, libvirt and VPNs bring it); before that, add \`mptcp: off\` and restart`,
+      };
+}
+
+/** What keeps packets from mappings, before they come to a decision. */
+function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
+  const survey = surveyMappings(dataPlane, rules);
+  const checks = survey.found.map((one): Check => {
+    const { obstacle, packet } = one;
+    const { protocol, local, localPort } = packet;
+    const text = `of ${namesOf(one, rules)}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
+    return obstacle.sure
+      ? warningCheck("in the way", text, obstacle.remedy)
+      : { name: "may be in the way", ok: true, severity: "ok", found: text, remedy: "" };
+  });
+  const left = allMappings(rules).length - survey.looked;
+  if (left > 0) {
+    const found = `the other ${count(left, "mapping")} were not looked at`;
+    checks.push({ name: "the way to mappings", ok: true, severity: "ok", found, remedy: "" });
+  }
+  return checks;
+}
+
+/** Answers whose port is changed, which comes after conntrack: to that they are new flows. */
+function conntrackChecks(rules: Rules, filtered: readonly Family[]): Check[] {
+  if (filtered.length === 0) return [];
+  const changed = allMappings(rules).filter(
+    ({ protocol, ports, to }) =>
+      protocol === "udp" &&
+      to.some(({ port }) => port !== "same" && ports.some((range) => !isOnly(range, port))),
+  );
+  if (changed.length === 0) return [];
+  const names = changed.slice(0, 5).map(({ name }) => printable(name));
+  const more = changed.length > 5 ? ` and ${changed.length - 5} more` : "";
+  return [
+    warningCheck(
+      "answers and conntrack",
+      `there is a filter at OUTPUT (${filtered.map((family) => `IPv${family}`).join(", ")}), and answers of ${names.join(", ")}${more} leave the daemon with another port than was dialled: to conntrack they are new flows`,
+      "Harmless where OUTPUT lets new flows through. Else accept there what comes from the daemon's port (`udp sport PORT accept`), or let the daemon listen on the port that is dialled: docs/decisions/0019.",
+    ),
+  ];
+}
+
+function isOnly({ first, last }: PortRange, port: number): boolean {
+  return first === port && last === port;
+}
+
+function warningCheck(name: string, found: string, remedy: string): Check {
+  return { name, ok: false, severity: "warning", found, remedy };
+}
+
+function asCheck(name: string, error: unknown): Check {
+  const known = foreseen(error);
+  if (known === undefined) throw error;
+  return {
+    name,
+    ok: false,
+    severity: "error",
+    found: `${known.code}: ${known.message}`,
+    remedy: known.remedy ?? "",
+  };
+}
+
+function renderCheck({ colours }: Context, { name, severity, found, remedy }: Check): string {
+  const marks = {
+    ok: colours.green("ok     "),
+    warning: colours.yellow("warning"),
+    error: colours.red("error  "),
+  };
+  const line = `${marks[severity]}  ${name}: ${printable(found)}\n`;
+  return severity === "ok" || remedy === "" ? line : `${line}${indent(`${remedy}\n`, 9)}`;
+}

@@ -1,0 +1,54 @@
+/** `ilm flows`: the UDP clients that mappings brought to daemons, and what each dialled. */
+import type { Flow, FlowEnd } from "../../model/flow.js";
+import { emptyRules } from "../../model/mapping.js";
+import { mappingOfFlow } from "../../rules/flow-mapping.js";
+import { print, type Context } from "../shell/context.js";
+import { formatEndpoint } from "../../model/endpoint.js";
+import { formatAge, printable } from "../../words/text.js";
+import { renderTable, type Column } from "../render/table.js";
+import { withDataPlane } from "../shell/with-data-plane.js";
+
+interface FlowView {
+  readonly flow: Flow;
+  /** Null: an earlier mapping made it. */
+  readonly mapping: string | null;
+}
+
+export async function flows(context: Context): Promise<void> {
+  const views = await withDataPlane((dataPlane): FlowView[] => {
+    const rules = dataPlane.inForce()?.rules ?? emptyRules;
+    return dataPlane
+      .flows()
+      .toSorted((left, right) => left.idle_s - right.idle_s)
+      .map((flow) => ({ flow, mapping: mappingOfFlow(rules, flow)?.name ?? null }));
+  });
+  await print(context, views.map(flowShape), () => renderFlows(context, views));
+}
+
+function flowShape({ flow: { client, dialled, daemon, idle_s }, mapping }: FlowView) {
+  return { client, dialled, daemon, mapping, idle_s };
+}
+
+const columns: readonly Column[] = [
+  { heading: "CLIENT", shrink: true },
+  { heading: "DIALLED", shrink: true },
+  { heading: "DAEMON", shrink: true },
+  { heading: "MAPPING", shrink: true },
+  { heading: "IDLE", align: "right" },
+];
+
+function renderFlows({ colours, width }: Context, views: readonly FlowView[]): string {
+  if (views.length === 0) return "no UDP client was brought to a daemon lately\n";
+  const rows = views.map(({ flow, mapping }) => [
+    formatEnd(flow.client),
+    formatEnd(flow.dialled),
+    formatEnd(flow.daemon),
+    mapping === null ? "-" : printable(mapping),
+    formatAge(flow.idle_s * 1000),
+  ]);
+  return renderTable(columns, rows, { width, paintHeading: colours.bold });
+}
+
+function formatEnd({ address, port }: FlowEnd): string {
+  return formatEndpoint(address, port);
+}

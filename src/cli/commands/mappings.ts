@@ -1,0 +1,214 @@
+/** `ilm mappings`: what is in force, how often each was used, and who would get a connection now. */
+import { type Destination, type Mapping } from "../../model/mapping.js";
+import { allMappings } from "../../model/mappings.js";
+import type { Counters } from "../../model/decision.js";
+import type { Listener, Owner } from "../../model/listener.js";
+import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
+import {
+  chooseMappings,
+  describeChoice,
+  parseChoice,
+  type ChoiceOptions,
+} from "../../daemon/chosen.js";
+import { mappingShape } from "../../api/mapping-shape.js";
+import { print, type Context } from "../shell/context.js";
+import type { Obstacle } from "../../doctor/obstacles.js";
+import { ownersOf } from "../../doctor/owners.js";
+import { describeOwner } from "../../words/listener.js";
+import { describeDestination } from "../render/mapping.js";
+import { renderTable, type Column } from "../render/table.js";
+import { count, printable } from "../../words/text.js";
+import { noteObstacles, surveyMappings, type Survey } from "../../doctor/survey.js";
+import { withDataPlane } from "../shell/with-data-plane.js";
+
+type OwnerOf = (listener: Listener) => Owner | undefined;
+
+interface Row {
+  readonly mapping: Mapping;
+  /** What keeps packets from it before they are counted, or may; null: not looked at. */
+  readonly obstacles: readonly Obstacle[] | null;
+  readonly runtime: boolean;
+  readonly counters: Counters;
+  readonly destinations: readonly DestinationRow[];
+}
+
+interface DestinationRow {
+  readonly destination: Destination;
+  readonly listening: boolean;
+  /** Who has it; null when nobody listens. */
+  readonly listener: Listener | null;
+  /** Listens on every address, and so not on this one. */
+  readonly wildcard: Listener | null;
+}
+
+export async function mappings(
+  context: Context,
+  options: ChoiceOptions,
+  names: readonly string[],
+): Promise<void> {
+  const choice = parseChoice(names, options);
+  const found = await withDataPlane(async (dataPlane) => {
+    const inForce = dataPlane.inForce();
+    if (inForce === null) return null;
+    const { rules } = inForce;
+    const listeners = dataPlane.listeners();
+    const fromFile = rules.file.mappings.length;
+    const survey = surveyMappings(dataPlane, rules);
+    const all = allMappings(rules);
+    const { indexes, total } = chooseMappings(all, choice);
+    const chosen = indexes.flatMap((index) => all.at(index) ?? []);
+    // Of those that are shown alone.
+    const joined = new JoinedListeners(chosen, listeners);
+    const counters = dataPlane.countersOf(indexes);
+    const rows = chosen.map((mapping, row): Row => {
+      const index = indexes[row] ?? 0;
+      return {
+        mapping,
+        obstacles: obstaclesOf(survey, index),
+        runtime: index >= fromFile,
+        counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+        destinations: destinationRows(mapping, joined.statesAt(row)),
+      };
+    });
+    const used = rows.flatMap((row) =>
+      row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
+    );
+    const ownerOf = await ownersOf(used.filter((listener) => listener !== null));
+    const shown = new Set(indexes);
+    const inTheWay = survey.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
+    if (!context.json) noteObstacles(context, { ...survey, found: inTheWay }, rules);
+    if (total > rows.length) {
+      context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
+    }
+    return { rows, ownerOf, none: all.length === 0 };
+  });
+  if (found === null) {
+    await print(context, [], () => "nothing is loaded\n");
+    return;
+  }
+  const { rows, ownerOf, none } = found;
+  await print(
+    context,
+    rows.map((row) => rowShape(row, ownerOf)),
+    () => {
+      if (rows.length > 0) return renderRows(context, rows, ownerOf);
+      return none
+        ? "no mappings are in force\n"
+        : `no mapping ${describeChoice(choice)} is in force\n`;
+    },
+  );
+}
+
+function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
+  if (index >= looked) return null;
+  return found.flatMap(({ mappings: those, obstacle }) =>
+    those.includes(index) ? [obstacle] : [],
+  );
+}
+
+function destinationRows(mapping: Mapping, states: readonly DestinationState[]): DestinationRow[] {
+  return mapping.to.map((destination, index) => {
+    const state = states.find((one) => one.destination === index);
+    return {
+      destination,
+      listening: state?.listening ?? false,
+      listener: state?.listeners[0] ?? null,
+      wildcard: state?.wildcardWouldAnswer ?? null,
+    };
+  });
+}
+
+function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
+  const shape = mappingShape(mapping, runtime);
+  return {
+    ...shape,
+    to: shape.to.map((destination, index) => {
+      const row = destinations[index];
+      return {
+        ...destination,
+        listening: row?.listening ?? false,
+        listener: listenerShape(row?.listener ?? null, ownerOf),
+        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, ownerOf),
+      };
+    }),
+    counters,
+    obstacles,
+  };
+}
+
+function listenerShape(listener: Listener | null, ownerOf: OwnerOf) {
+  if (listener === null) return null;
+  const owner = ownerOf(listener);
+  return {
+    address: listener.address,
+    port: listener.port,
+    kind: listener.kind,
+    cookie: listener.cookie,
+    pid: owner?.pid ?? null,
+    command: owner?.command ?? null,
+  };
+}
+
+const columns: readonly Column[] = [
+  { heading: "NAME", shrink: true },
+  { heading: "PROTO" },
+  { heading: "PORT", shrink: true },
+  { heading: "ON", shrink: true },
+  { heading: "TO", shrink: true },
+  { heading: "LISTENER", shrink: true },
+  { heading: "EXISTING", align: "right" },
+  { heading: "SELECTED", align: "right" },
+  { heading: "MISSED", align: "right" },
+  { heading: "ERRORS", align: "right" },
+];
+
+function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
+  const { colours, width } = context;
+  const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
+    const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
+    const answered = destinations.some(({ listener }) => listener !== null);
+    return [
+      printable(mapping.name) + (runtime ? " (run time)" : ""),
+      mapping.protocol,
+      port,
+      [
+        ...(on.length === 0 ? ["every"] : on),
+        ...from.map((prefix) => `from ${prefix}`),
+        ...interfaces.map((name) => `by ${printable(name)}`),
+      ].join("\n"),
+      destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
+      {
+        text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),
+        paint: answered ? colours.green : colours.yellow,
+      },
+      String(counters.existing),
+      String(counters.selected),
+      String(counters.missed),
+      {
+        text: String(counters.errors),
+        paint: counters.errors > 0 ? colours.red : (text: string) => text,
+      },
+    ];
+  });
+  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, ownerOf);
+}
+
+function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
+  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
+  if (row.listening) return "listens";
+  return row.wildcard === null ? "nobody" : "nobody (but a wildcard)";
+}
+
+function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
+  return rows
+    .flatMap(({ mapping, destinations }) =>
+      destinations.flatMap(({ destination, wildcard }) =>
+        wildcard === null
+          ? []
+          : `\n${printable(mapping.name)}: nobody listens on ${describeDestination(destination)} itself; ` +
+            `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
+            `or write the destination as "*:${wildcard.port}".\n`,
+      ),
+    )
+    .join("");
+}

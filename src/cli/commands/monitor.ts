@@ -1,0 +1,215 @@
+/** `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches. */
+import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplane/types.js";
+import { IlmError } from "../../errors.js";
+import { type Mapping } from "../../model/mapping.js";
+import { allMappings, type Mappings } from "../../model/mappings.js";
+import type { Context } from "../shell/context.js";
+import { formatEndpoint } from "../../model/endpoint.js";
+import { paintVerdict } from "../render/explanation.js";
+import { count, printable } from "../../words/text.js";
+import { noteObstacles, surveyMappings } from "../../doctor/survey.js";
+import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
+
+export interface MonitorOptions {
+  /** End after so many decisions. */
+  readonly count?: string;
+  /** End after so many seconds. */
+  readonly seconds?: string;
+}
+
+/** How often at most it is told how many decisions were not shown. */
+const TELL_LOST_MS = 1_000;
+/** Rules that decisions on their way may still name. */
+const GENERATIONS_KEPT = 4;
+
+export async function monitor(context: Context, options: MonitorOptions): Promise<void> {
+  const most = parseLimit(options.count, "--count");
+  const seconds = parseLimit(options.seconds, "--seconds");
+  await withDataPlane(async (dataPlane) => {
+    const { rules } = needInForce(dataPlane);
+    noteObstacles(context, surveyMappings(dataPlane, rules), rules);
+    const stream = dataPlane.watch();
+    const ending = awaitEnd(seconds);
+    ending.ended.addEventListener("abort", () => {
+      stream.close();
+    });
+    const tellLost = lossTeller(context, stream);
+    try {
+      await show(context, dataPlane, { stream, most, ended: ending.ended, tellLost });
+    } finally {
+      ending.dispose();
+      stream.close();
+    }
+    tellLost("last");
+    const signal = ending.signal();
+    // What is written and not read would keep us for as long as the reader stalls: we were asked to end.
+    if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
+  });
+}
+
+interface Showing {
+  readonly stream: DecisionStream;
+  /** Decisions to show. */
+  readonly most: number;
+  readonly ended: AbortSignal;
+  readonly tellLost: () => void;
+}
+
+async function show(
+  context: Context,
+  dataPlane: DataPlane,
+  { stream, most, ended, tellLost }: Showing,
+): Promise<void> {
+  const mappingOf = mappingFinder(dataPlane);
+  let shown = 0;
+  if (!context.json) context.write(heading(context));
+  for await (const decision of stream) {
+    context.write(
+      context.json
+        ? `${JSON.stringify(decisionShape(decision, mappingOf(decision)))}\n`
+        : renderDecision(context, decision, mappingOf(decision)),
+    );
+    shown += 1;
+    // Decisions wait in the kernel, which counts those that it has no room for, and not here.
+    if (shown < most && context.isBehind()) await context.caughtUp(ended);
+    if (shown >= most || ended.aborted) break;
+    tellLost();
+  }
+}
+
+interface Ending {
+  readonly ended: AbortSignal;
+  /** That we were asked with; null: the time was up, or it has not ended. */
+  signal(): NodeJS.Signals | null;
+  dispose(): void;
+}
+
+function awaitEnd(seconds: number): Ending {
+  const controller = new AbortController();
+  let signal: NodeJS.Signals | null = null;
+  const onSignal = (name: NodeJS.Signals): void => {
+    signal = name;
+    controller.abort();
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  const onTime = (): void => {
+    controller.abort();
+  };
+  const timer = seconds === Infinity ? undefined : setTimeout(onTime, seconds * 1000);
+  return {
+    ended: controller.signal,
+    signal: () => signal,
+    dispose() {
+      clearTimeout(timer);
+      process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    },
+  };
+}
+
+/** Says how many decisions were lost, when there are more than it said before. */
+function lossTeller(context: Context, stream: DecisionStream): (when?: "last") => void {
+  let told = 0;
+  let toldAt = performance.now();
+  return (when) => {
+    const now = performance.now();
+    if (when !== "last" && now - toldAt < TELL_LOST_MS) return;
+    toldAt = now;
+    const { lost } = stream;
+    if (lost <= told) return;
+    told = lost;
+    context.note(`ilm: ${count(lost, "decision")} came too fast and were not shown\n`);
+  };
+}
+
+/** A positive number, or Infinity when the option was not given. Throws USAGE. */
+function parseLimit(text: string | undefined, option: string): number {
+  if (text === undefined) return Infinity;
+  const value = Number(text);
+  if (/^[0-9]+(?:\.[0-9]+)?$/.test(text) && value > 0) return value;
+  throw new IlmError("USAGE", `${option}: ${JSON.stringify(text)} is not a positive number`, {
+    remedy: `Write for example \`${option} 10\`.`,
+  });
+}
+
+/** Decisions carry an index into their generation's mappings, so another generation is asked for when one comes up. */
+function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Mapping | null {
+  const known = new Map<number, Mappings>();
+  return ({ generation, mapping }) => {
+    if (mapping === null) return null;
+    if (!known.has(generation)) {
+      const inForce = dataPlane.inForce();
+      if (inForce !== null) known.set(inForce.generation, allMappings(inForce.rules));
+      const [oldest] = known.keys();
+      if (known.size > GENERATIONS_KEPT && oldest !== undefined) known.delete(oldest);
+    }
+    return known.get(generation)?.at(mapping) ?? null;
+  };
+}
+
+function decisionShape(decision: ObservedDecision, mapping: Mapping | null) {
+  const { packet } = decision;
+  return {
+    time: new Date(decision.time).toISOString(),
+    verdict: decision.verdict,
+    protocol: packet.protocol,
+    client: { address: packet.remote, port: packet.remotePort },
+    dialled: { address: packet.local, port: packet.localPort },
+    mapping: mapping?.name ?? null,
+    destination: destinationOf(decision, mapping),
+    matchedBy: decision.matchedBy,
+    interface: packet.interfaceIndex,
+    generation: decision.generation,
+  };
+}
+
+function destinationOf({ destination, packet }: ObservedDecision, mapping: Mapping | null) {
+  const chosen = destination === null ? undefined : mapping?.to[destination];
+  if (chosen === undefined) return null;
+  return {
+    address: chosen.address,
+    port: chosen.port === "same" ? packet.localPort : chosen.port,
+  };
+}
+
+// IPv4 fits; a longer address moves its line and no other.
+const widths = { time: 12, verdict: 9, protocol: 5, client: 21, dialled: 21, mapping: 20 };
+
+function heading({ colours }: Context): string {
+  const cells = [
+    "TIME".padEnd(widths.time),
+    "VERDICT".padEnd(widths.verdict),
+    "PROTO".padEnd(widths.protocol),
+    "CLIENT".padEnd(widths.client),
+    "DIALLED".padEnd(widths.dialled),
+    "MAPPING".padEnd(widths.mapping),
+    "DESTINATION",
+  ];
+  return `${colours.bold(cells.join("  "))}\n`;
+}
+
+function renderDecision(
+  { colours }: Context,
+  decision: ObservedDecision,
+  mapping: Mapping | null,
+): string {
+  const { packet, verdict } = decision;
+  const destination = destinationOf(decision, mapping);
+  const cells = [
+    localTime(decision.time),
+    paintVerdict(verdict, colours)(verdict.padEnd(widths.verdict)),
+    packet.protocol.padEnd(widths.protocol),
+    formatEndpoint(packet.remote, packet.remotePort).padEnd(widths.client),
+    formatEndpoint(packet.local, packet.localPort).padEnd(widths.dialled),
+    printable(mapping?.name ?? "-").padEnd(widths.mapping),
+    destination === null ? "-" : formatEndpoint(destination.address, destination.port),
+  ];
+  return `${cells.join("  ")}\n`;
+}
+
+/** `14:03:07.120`, in the local time zone. */
+function localTime(milliseconds: number): string {
+  const date = new Date(milliseconds);
+  const two = (number: number): string => String(number).padStart(2, "0");
+  const fraction = String(date.getMilliseconds()).padStart(3, "0");
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${fraction}`;
+}

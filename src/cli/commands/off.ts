@@ -1,0 +1,31 @@
+/** `ilm off`: what is in force decides nothing; and back (on.ts). */
+import { performChange } from "../../control/perform.js";
+import { recordSteps, stepTimes } from "../../progress.js";
+import { print, type Context } from "../shell/context.js";
+import { describeTiming, type TimingOptions } from "../shell/timing.js";
+import { waitSeconds, type WaitOptions } from "../shell/wait.js";
+import { withDataPlane } from "../shell/with-data-plane.js";
+
+export async function off(context: Context, options: WaitOptions & TimingOptions): Promise<void> {
+  await switchTo(context, "off", options);
+}
+
+export async function switchTo(
+  context: Context,
+  to: "off" | "on",
+  options: WaitOptions & TimingOptions,
+): Promise<void> {
+  recordSteps();
+  const wait = { waitSeconds: waitSeconds(options) };
+  const { changed, generation, by } = await withDataPlane((dataPlane) =>
+    performChange(dataPlane, { kind: to }, wait),
+  );
+  const timing = stepTimes();
+  await print(context, { off: to === "off", changed, generation, by, timing }, () => {
+    const done =
+      to === "off"
+        ? "off: nothing is decided until `ilm on`; connections that were made go on\n"
+        : `on: generation ${generation ?? 0} decides again\n`;
+    return (changed ? done : `ilm is ${to} already\n`) + describeTiming(options, timing);
+  });
+}

@@ -1,0 +1,190 @@
+/** `ilm status`: is something loaded, since when, and is all well? */
+import type { DaemonStatus } from "../../api/api.js";
+import { socketExists, socketPath } from "../../api/socket-path.js";
+import type { FlowCount, InForce } from "../../dataplane/types.js";
+import { IlmError } from "../../errors.js";
+import { describeHolder, findLockHolder, type LockHolder } from "../../kernel/lock-holder.js";
+import { type MptcpMode } from "../../model/mapping.js";
+import { allMappings } from "../../model/mappings.js";
+import type { Counters } from "../../model/decision.js";
+import { joinListeners } from "../../rules/listening.js";
+import { circumstancesOf } from "../../doctor/circumstances.js";
+import { print, type Context } from "../shell/context.js";
+import { count, formatAge, indent } from "../../words/text.js";
+import { findWarnings, lookupDetached, type Warning } from "../../doctor/warnings.js";
+import { unreachedWarnings } from "../../doctor/unreached.js";
+import { withDataPlane } from "../shell/with-data-plane.js";
+import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
+
+/** Status 0 also when nothing is loaded: that is an answer. */
+export async function status(context: Context): Promise<void> {
+  await withDataPlane(async (dataPlane) => {
+    const inForce = dataPlane.inForce();
+    // Without rules they have no bearing on anything, and their lister would have to be loaded first.
+    const listeners = inForce === null ? [] : dataPlane.listeners();
+    const { daemon, trouble, writer } = await askDaemon(dataPlane.netnsInode);
+    const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
+    const { flows, faults } = circumstances;
+    const found = findWarnings(circumstances);
+    const unreached = await unreachedWarnings(dataPlane, () => listeners, daemon !== null);
+    const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
+    const shape = {
+      loaded: inForce !== null,
+      netns: dataPlane.netnsInode,
+      off: inForce?.off ?? false,
+      generation: inForce?.generation ?? null,
+      appliedAt: inForce?.appliedAt ?? null,
+      appliedBy: inForce?.version ?? null,
+      earlierFormat: inForce?.earlierFormat ?? null,
+      engine: inForce?.engine ?? null,
+      mptcp: inForce === null ? null : (inForce.rules.file.mptcp ?? "on"),
+      source: inForce?.rules.source ?? null,
+      services: inForce?.rules.file.services.length ?? 0,
+      mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
+      runtimeMappings: inForce?.rules.runtime.length ?? 0,
+      listeners: inForce === null ? null : listeners.length,
+      mappedListeners:
+        inForce === null
+          ? null
+          : joinListeners(inForce.rules, listeners).filter((view) => view.isMapped).length,
+      lookups: inForce === null ? null : dataPlane.counterTotal(),
+      flows,
+      faults,
+      daemon,
+      writer,
+      warnings,
+      notes: notes(inForce, daemon, trouble, writer),
+      pinPath: dataPlane.pinPath,
+    };
+    await print(context, shape, () => render(context, shape));
+  });
+}
+
+/** A daemon that hangs must not make `status` fail: then it is needed most. */
+async function askDaemon(netnsInode: number): Promise<Asked> {
+  try {
+    // Most often there is none, and then the client need not be loaded.
+    if (socketExists(socketPath(netnsInode))) {
+      const { requestStatus } = await import("../../api/client.js");
+      const daemon = await requestStatus(netnsInode);
+      if (daemon !== null) return { daemon, trouble: null, writer: null };
+    }
+    const writer = findLockHolder(netnsInode);
+    const unreachable = writer !== null && isDaemon(writer);
+    const trouble = unreachable ? unreachableWarning(writer, netnsInode) : null;
+    return { daemon: null, trouble, writer };
+  } catch (error) {
+    if (!(error instanceof IlmError)) throw error;
+    const { message, remedy } = error;
+    const trouble: Warning = { kind: "daemon", message, remedy: remedy ?? "" };
+    return { daemon: null, trouble, writer: null };
+  }
+}
+
+interface Asked {
+  readonly daemon: DaemonStatus | null;
+  readonly trouble: Warning | null;
+  /** Who has the lock although no daemon answers. */
+  readonly writer: LockHolder | null;
+}
+
+/** What follows from no daemon being at work. */
+function notes(
+  inForce: InForce | null,
+  daemon: DaemonStatus | null,
+  trouble: Warning | null,
+  writer: LockHolder | null,
+): string[] {
+  if (daemon !== null || trouble !== null) return [];
+  const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
+  if (inForce === null) return found;
+  const { source } = inForce.rules;
+  if (source !== null) {
+    found.push(`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`);
+  }
+  return found;
+}
+
+interface StatusShape {
+  readonly loaded: boolean;
+  readonly off: boolean;
+  readonly netns: number;
+  readonly generation: number | null;
+  readonly appliedAt: string | null;
+  readonly earlierFormat: number | null;
+  readonly engine: string | null;
+  readonly mptcp: MptcpMode | null;
+  readonly source: string | null;
+  readonly services: number;
+  readonly mappings: number;
+  readonly runtimeMappings: number;
+  readonly listeners: number | null;
+  readonly mappedListeners: number | null;
+  readonly lookups: Counters | null;
+  readonly flows: FlowCount | null;
+  readonly daemon: DaemonStatus | null;
+  readonly writer: LockHolder | null;
+  readonly warnings: readonly Warning[];
+  readonly notes: readonly string[];
+}
+
+function render({ colours }: Context, shape: StatusShape): string {
+  const facts: [string, string][] = [];
+  if (shape.loaded) {
+    const since = shape.appliedAt ?? "";
+    const age = formatAge(Date.now() - Date.parse(since));
+    const runtime =
+      shape.runtimeMappings === 0 ? "" : `, ${shape.runtimeMappings} of them added at run time`;
+    facts.push(
+      ["state", stateOf(shape, colours)],
+      ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
+      ["engine", shape.engine ?? ""],
+      ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
+      ["source", shape.source ?? "arguments and run-time mappings only"],
+      ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
+      ["listeners", `${shape.listeners ?? 0}, ${shape.mappedListeners ?? 0} of them with mappings`],
+    );
+  } else {
+    facts.push(["state", "nothing is loaded"]);
+  }
+  facts.push(["netns", String(shape.netns)], ["daemon", describeDaemon(shape)]);
+  if (shape.lookups !== null) {
+    const { existing, selected, missed, errors } = shape.lookups;
+    facts.push([
+      "lookups",
+      `${selected} selected, ${existing} existing, ${missed} missed, ${errors} errors`,
+    ]);
+  }
+  if (shape.flows !== null && shape.flows.live > 0) {
+    facts.push(["UDP flows", `${shape.flows.live}, of at most ${shape.flows.capacity}`]);
+  }
+  const table = facts.map(([name, value]) => `${`${name}:`.padEnd(12)}${value}\n`).join("");
+  const warnings = shape.warnings.map(
+    ({ message, remedy }) => `\n${colours.yellow("warning")}: ${message}\n${indent(`${remedy}\n`)}`,
+  );
+  const remarks = shape.notes.map((note) => `\nnote: ${note}\n`);
+  return table + warnings.join("") + remarks.join("");
+}
+
+/** What people look at first: does it decide? */
+function stateOf(
+  { off, warnings, earlierFormat }: StatusShape,
+  colours: Context["colours"],
+): string {
+  if (off) return colours.red("OFF: nothing is decided, until `ilm on`");
+  if (warnings.some(({ message }) => message === lookupDetached.message)) {
+    return colours.red("loaded, and DETACHED: nothing is decided");
+  }
+  if (earlierFormat !== null) {
+    return colours.yellow(`loaded, by an earlier version of ilm (state format ${earlierFormat})`);
+  }
+  return colours.green("loaded");
+}
+
+function describeDaemon({ daemon, writer }: StatusShape): string {
+  if (daemon === null) {
+    return writer === null || !isDaemon(writer) ? "not running" : `pid ${writer.pid}, out of reach`;
+  }
+  const follows = daemon.following === null ? "follows no file" : `follows ${daemon.following}`;
+  return `pid ${daemon.pid}, ${follows}`;
+}

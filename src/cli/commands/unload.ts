@@ -1,0 +1,23 @@
+/** `ilm unload`: no program, map, link, file or address of ours is left. */
+import { performChange } from "../../control/perform.js";
+import { recordSteps, stepTimes } from "../../progress.js";
+import { print, type Context } from "../shell/context.js";
+import { describeTiming, type TimingOptions } from "../shell/timing.js";
+import { waitSeconds, type WaitOptions } from "../shell/wait.js";
+import { withDataPlane } from "../shell/with-data-plane.js";
+
+export async function unload(
+  context: Context,
+  options: WaitOptions & TimingOptions,
+): Promise<void> {
+  recordSteps();
+  const wait = { waitSeconds: waitSeconds(options) };
+  const { changed, by } = await withDataPlane((dataPlane) =>
+    performChange(dataPlane, { kind: "unload" }, wait),
+  );
+  const timing = stepTimes();
+  await print(context, { unloaded: changed, by, timing }, () => {
+    const done = by === "daemon" ? "unloaded; the daemon ended with it\n" : "unloaded\n";
+    return (changed ? done : "nothing was loaded\n") + describeTiming(options, timing);
+  });
+}

@@ -1,9 +1,0 @@
-/** `ilm on`: what was switched off decides again. */
-import type { Context } from "./context.js";
-import { switchTo } from "./off.js";
-import type { TimingOptions } from "./timing.js";
-import type { WaitOptions } from "./wait.js";
-
-export async function on(context: Context, options: WaitOptions & TimingOptions): Promise<void> {
-  await switchTo(context, "on", options);
-}

@@ -1,0 +1,263 @@
+/** The commands that look and never change anything. */
+import { Argument, Option } from "commander";
+import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
+import type { ChoiceOptions } from "../../daemon/chosen.js";
+import type { ExplainOptions } from "../commands/explain.js";
+import type { ImportOptions } from "../commands/import.js";
+import type { ListenersOptions } from "../commands/listeners.js";
+import type { SourceOptions } from "./load.js";
+import type { MonitorOptions } from "../commands/monitor.js";
+
+export function defineNouns(define: Define): void {
+  define({
+    name: "status",
+    group: groups.look,
+    summary: "show whether rules are in force, since when, and what to be warned of",
+    description: ["Ends with status 0 also when nothing is loaded."],
+    examples: [
+      { command: "ilm status", purpose: "the state of this network namespace" },
+      { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
+    ],
+    json: '{loaded, off, netns, generation, appliedAt, appliedBy, earlierFormat: number | null, engine, mptcp: "on" | "off" | null, source, services, mappings, runtimeMappings, listeners: number | null, mappedListeners: number | null, lookups: {existing, selected, missed, errors} | null, flows: {live, capacity} | null, faults: {untracked, unplaced, flows, unanswered, unsteered} | null, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, writer: {pid, command} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}',
+    task: () => async (context) => (await import("../commands/status.js")).status(context),
+  });
+  define({
+    name: "mappings",
+    group: groups.look,
+    summary: "show the mappings in force, their counters, and who would get a connection now",
+    description: [
+      "Counters are lookups and not packets: ICMP errors and GRO look up for UDP too. They carry on across changes as long as a mapping keeps its name and protocol.",
+    ],
+    arguments: [new Argument("[NAME...]", "only the mappings of these names")],
+    options: [
+      new Option("--protocol <PROTOCOL>", "only those of tcp, or of udp").choices(["tcp", "udp"]),
+      new Option("--port <PORT>", "only those that are for this port"),
+      new Option(
+        "--to <DESTINATION>",
+        "only those that lead there: an address or a service, with a port or without one",
+      ),
+      new Option("--limit <NUMBER>", "at most so many, the first of them"),
+    ],
+    examples: [
+      { command: "ilm mappings", purpose: "as a table" },
+      { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
+      {
+        command: "ilm mappings --json | jq '.[] | select(any(.to[]; .listening) | not) | .name'",
+        purpose: "mappings for which nobody listens",
+      },
+    ],
+    json: "[{name, protocol, port, on: [prefix], to: [{address, port, service, listening, listener, wildcardWouldAnswer}], existing, miss, runtime, origin, counters: {existing, selected, missed, errors}, obstacles: [{kind, sure, message, remedy}] | null}]",
+    task:
+      ([names], options) =>
+      async (context) =>
+        (await import("../commands/mappings.js")).mappings(
+          context,
+          options as ChoiceOptions,
+          names as string[],
+        ),
+  });
+  define({
+    name: "listeners",
+    group: groups.look,
+    summary: "show who listens where, and which mappings lead there",
+    description: [
+      "Listening TCP and bound, unconnected UDP sockets, from the kernel's own tables.",
+    ],
+    options: [new Option("--mapped", "only those that a mapping leads to")],
+    examples: [
+      { command: "ilm listeners", purpose: "every listener of this network namespace" },
+      { command: "ilm listeners --mapped", purpose: "only those with mappings" },
+    ],
+    json: "[{protocol, address, port, pid, command, user, unit, mappings: [name], wildcard, kind, family, v6only, reuseport, device, cookie, deviceName, uid}]",
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/listeners.js")).listeners(context, options as ListenersOptions),
+  });
+  define({
+    name: "flows",
+    group: groups.look,
+    summary: "show the UDP clients that mappings brought to daemons, and what each dialled",
+    description: [
+      "What a client dialled is where its replies come from. A flow lives while either end sends, and 300 seconds longer; the newest are kept when there are more than fit. `ilm status` counts them.",
+    ],
+    examples: [
+      { command: "ilm flows", purpose: "the latest first" },
+      {
+        command: "ilm flows --json | jq -r '.[].dialled.address' | sort | uniq -c",
+        purpose: "clients by the address that they dialled",
+      },
+    ],
+    json: "[{client: {address, port}, dialled: {address, port}, daemon: {address, port}, mapping: name | null, idle_s}]",
+    task: () => async (context) => (await import("../commands/flows.js")).flows(context),
+  });
+  define({
+    name: "explain",
+    group: groups.look,
+    summary: "ask the loaded program what it does with a packet, and show each step",
+    description: [
+      "The program itself is run on a made-up packet; nothing is sent, and no counter counts it. Routes, sources, rules of nftables and iptables, and programs of others are looked at, too: what is surely in the way makes the verdict `blocked`.",
+    ],
+    arguments: [
+      new Argument("<PROTOCOL>", "tcp or udp").choices(["tcp", "udp"]),
+      new Argument("<ADDRESS:PORT>", "what the client dials: 203.0.113.5:443 or [2001:db8::5]:443"),
+    ],
+    options: [
+      new Option(
+        "--from <ADDRESS:PORT>",
+        "the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)",
+      ),
+      new Option(
+        "--interface <NAME>",
+        "the interface that the packet comes in on (default: the one that has the address)",
+      ),
+    ],
+    examples: [
+      { command: "ilm explain tcp 203.0.113.5:443", purpose: "who gets a connection to this port" },
+      {
+        command:
+          "ilm explain udp '[2001:db8::5]:53' --from '[2001:db8:9::1]:5555' --interface eth0",
+        purpose: "with everything said",
+      },
+    ],
+    json: '{verdict: "selected" | "existing" | "missed" | "unmanaged" | "rejected" | "blocked", decision: the same without "blocked", obstacles: [{kind: "route" | "source" | "firewall" | "nat" | "program" | "interface" | "detached" | "off", sure, message, remedy}], mapping, matchedBy, destination: {address, port} | null, listener: {pid, cookie, command, user, unit, address, port} | null, packet, attempts: [{address, port, outcome}], generation, steps: [text]}',
+    task:
+      ([protocol, local], options) =>
+      async (context) =>
+        (await import("../commands/explain.js")).explain(
+          context,
+          protocol as string,
+          local as string,
+          options as ExplainOptions,
+        ),
+  });
+  define({
+    name: "monitor",
+    group: groups.look,
+    summary: "show decisions as they are made",
+    description: [
+      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. While nobody watches it costs nothing. With --json each line is one object. Decisions that come faster than the output is read are not shown; standard error tells how many.",
+    ],
+    options: [
+      new Option("--count <N>", "end after so many decisions"),
+      new Option("--seconds <N>", "end after so many seconds"),
+    ],
+    examples: [
+      { command: "ilm monitor", purpose: "until Ctrl-C" },
+      { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
+    ],
+    json: "{time, verdict, protocol, client: {address, port}, dialled: {address, port}, mapping, destination: {address, port} | null, matchedBy, interface, generation}",
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/monitor.js")).monitor(context, options as MonitorOptions),
+  });
+  define({
+    name: "audit",
+    group: groups.look,
+    summary: "show who listens on every address, or on an address that a service owns",
+    description: ["It reports and changes nothing. Ends with status 1 when there is a finding."],
+    examples: [{ command: "ilm audit", purpose: "each finding with its remedy" }],
+    json: '[{kind: "wildcard" | "foreign-address", protocol, address, port, pid, command, user, unit, service, message, remedy}]',
+    task: () => async (context) => (await import("../commands/audit.js")).audit(context),
+  });
+  define({
+    name: "doctor",
+    group: groups.look,
+    summary: "check kernel, privileges, mounts and neighbours, each with its remedy",
+    description: ["Ends with status 1 when there is an error; warnings alone are status 0."],
+    examples: [
+      { command: "ilm doctor", purpose: "before the first start, and whenever something is odd" },
+    ],
+    json: '{ok, errors, warnings, checks: [{name, ok, severity: "ok" | "warning" | "error", found, remedy}]}',
+    task: () => async (context) => (await import("../commands/doctor.js")).doctor(context),
+  });
+  define({
+    name: "check",
+    group: groups.look,
+    summary: "check a configuration without touching anything",
+    description: [
+      "Shows every error at once, with file, line, column and what would be right. Needs no privileges. Ends with status 3 when there is an error.",
+      MAPPING_WORDS,
+    ],
+    arguments: [mappingsArgument()],
+    options: [fileOption()],
+    examples: [
+      { command: "ilm check -f /etc/ilm/ilm.yaml", purpose: "a file" },
+      { command: "ilm check -f /etc/ilm/conf.d", purpose: "a folder of files" },
+      { command: "ilm check tcp:8080=127.0.1.10:80", purpose: "a mapping as an argument" },
+    ],
+    json: "{valid, problems: [{severity, file, line, column, path, message, hint}], services, mappings}",
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("../commands/check.js")).check(
+          context,
+          options as SourceOptions,
+          mappings as string[],
+        ),
+  });
+  define({
+    name: "diff",
+    group: groups.look,
+    summary: "show what apply would change",
+    description: [
+      "Ends with status 0 when nothing would change, and 1 when something would.",
+      MAPPING_WORDS,
+    ],
+    arguments: [mappingsArgument()],
+    options: [fileOption()],
+    examples: [{ command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" }],
+    json: "{same, settings: [{name, before, after}], added: [mapping], removed: [mapping], changed: [{before, after, fields}], servicesAdded, servicesRemoved, addressesAdded, addressesRemoved, moves: [{protocol, port, on, before: [{from, interface, to}], after}], moreMoves}",
+    task:
+      ([mappings], options) =>
+      async (context) =>
+        (await import("../commands/diff.js")).diff(
+          context,
+          options as SourceOptions,
+          mappings as string[],
+        ),
+  });
+  define({
+    name: "import",
+    group: groups.look,
+    summary: "print the rules of tubular, nftables or iptables as a configuration",
+    description: [
+      "What cannot be said as a mapping is listed on standard error with the reason, and the status is then 1. Activates nothing.",
+      "Of nftables and iptables it takes redirections to this host that mappings decide exactly as NAT does: what an earlier rule exempts, and what the host dials itself, stays as it is. It tells which rules to remove afterwards.",
+    ],
+    arguments: [
+      new Argument("<FORMAT>", "where the rules come from").choices(["tubular", "nft"]),
+      new Argument(
+        "[FILE...]",
+        "bindings as JSON; nft: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default: ask them",
+      ),
+    ],
+    options: [
+      new Option(
+        "--label <LABEL=DESTINATION...>",
+        "where a label of tubular leads, e.g. foo=127.0.1.10:80",
+      ),
+    ],
+    examples: [
+      {
+        command: "ilm import tubular bindings.json --label foo=127.0.1.10:80 > ilm.yaml",
+        purpose: "bindings of tubular",
+      },
+      {
+        command: "ilm import nft > ilm.yaml",
+        purpose: "redirections of nftables and iptables on this host",
+      },
+      {
+        command: "ilm import nft ruleset.json iptables.txt > ilm.yaml",
+        purpose: "the same, from what nft and iptables-save printed",
+      },
+    ],
+    json: "{mappings: [as in a configuration], unsaid: [text], taken: [{place, rule, remove}], left: [{place, rule, reason}], notes: [text]}",
+    task:
+      ([format, files], options) =>
+      async (context) =>
+        (await import("../commands/import.js")).importRules(
+          context,
+          format as "tubular" | "nft",
+          files as readonly string[],
+          options as ImportOptions,
+        ),
+  });
+}

@@ -1,0 +1,81 @@
+/** How a command of the command line is defined. */
+import { Argument, Option, type Command } from "commander";
+import type { ExitStatus } from "../../errors.js";
+import type { Context, GlobalOptions } from "./context.js";
+import { supplement, type Example } from "./reference.js";
+
+/** What a command does; without a status it is done. */
+export type Task = (context: Context) => Promise<ExitStatus | void> | void;
+/** Runs a task with what the global options ask for. */
+export type Execute = (options: GlobalOptions, task: Task) => Promise<void>;
+
+/** Headings in the help of the program. */
+export const groups = { look: "Look:", change: "Change:", more: "More:" } as const;
+
+export const MAPPING_WORDS =
+  "A mapping as an argument is PROTOCOL:PORT=DESTINATION, such as tcp:8080=127.0.1.10:80 or udp:53=[fd5e:ed00::53].";
+
+export interface Definition {
+  readonly name: string;
+  readonly group: string;
+  readonly summary: string;
+  /** The first sentence repeats no summary; each entry is a paragraph. */
+  readonly description: readonly string[];
+  readonly arguments?: readonly Argument[];
+  readonly options?: readonly Option[];
+  readonly examples: readonly Example[];
+  /** What `--json` prints, in short, for the reference. */
+  readonly json?: string;
+  /** Operands as the parser gives them (a list for a variadic one), then the options. */
+  readonly task: (operands: readonly unknown[], options: unknown) => Task;
+}
+
+export type Define = (definition: Definition) => void;
+
+export function definer(program: Command, execute: Execute): Define {
+  return ({ name, group, summary, description, examples, task, ...rest }) => {
+    const command = program
+      .command(name)
+      .helpGroup(group)
+      .summary(summary)
+      .description([`${capitalise(summary)}.`, ...description].join("\n\n"))
+      .helpOption("-h, --help", "show help");
+    for (const argument of rest.arguments ?? []) command.addArgument(argument);
+    for (const option of rest.options ?? []) command.addOption(option);
+    supplement(command, examples, rest.json);
+    command.action(async (...given: unknown[]) => {
+      // The parser calls with the operands, the options, and the command itself.
+      const operands = given.slice(0, -2);
+      await execute(program.opts<GlobalOptions>(), task(operands, given.at(-2)));
+    });
+  };
+}
+
+function capitalise(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export const fileOption = (): Option =>
+  new Option(
+    "-f, --file <FILE>",
+    "configuration: a file, a folder of files, or - for standard input",
+  );
+export const waitOption = (): Option =>
+  new Option(
+    "--wait <SECONDS>",
+    "give up when another writer keeps this change waiting for so long (default: 30)",
+  );
+export const dryRunOption = (): Option =>
+  new Option(
+    "--dry-run",
+    "change nothing: show what would change, as `ilm diff` does, or why it cannot be done",
+  );
+export const timingOption = (): Option =>
+  new Option("--timing", "show how long each step took (--json has it always)");
+export const overNewerOption = (): Option =>
+  new Option(
+    "--over-newer",
+    "also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost",
+  );
+export const mappingsArgument = (): Argument =>
+  new Argument("[MAPPING...]", "mappings beside those of the file, e.g. tcp:8080=127.0.1.10:80");

@@ -1,0 +1,38 @@
+/** `--dry-run`: what a change would do, without a change, a lock or a daemon. */
+import { rulesAfter, type Change } from "../../rules/change.js";
+import { replaceableInForce } from "../../control/in-force.js";
+import type { DataPlane } from "../../dataplane/types.js";
+import type { Problem } from "../../errors.js";
+import { emptyRules } from "../../model/mapping.js";
+import { stepTimes } from "../../progress.js";
+import { print, type Context } from "./context.js";
+import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
+import { describeTiming, type TimingOptions } from "./timing.js";
+
+export interface DryRunOptions {
+  readonly dryRun?: boolean;
+}
+
+type RulesChange = Extract<Change, { kind: "apply" | "add" | "remove" }>;
+
+/** Throws what the change itself would throw of the rules: CONFIGURATION, NOT_FOUND. `warnings` are told already. */
+export async function printDryRun(
+  context: Context,
+  dataPlane: DataPlane,
+  change: RulesChange,
+  { warnings = [], ...options }: TimingOptions & { readonly warnings?: readonly Problem[] },
+): Promise<void> {
+  // As the change itself: only a whole configuration may take the place of what cannot be read.
+  const inForce = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
+  const before = inForce?.rules ?? emptyRules;
+  const difference = await differenceOf(before, rulesAfter(before, change));
+  const timing = stepTimes();
+  await print(
+    context,
+    { dryRun: true, ...differenceShape(difference), warnings, timing },
+    () =>
+      describeDifference(difference, context.colours) +
+      "dry run: nothing was changed\n" +
+      describeTiming(options, timing),
+  );
+}

@@ -1,0 +1,56 @@
+/** Opens the data plane for the length of one piece of work. */
+import type { DataPlane, InForce, KeptText } from "../../dataplane/types.js";
+import { IlmError } from "../../errors.js";
+import { beginStep } from "../../progress.js";
+
+export async function withDataPlane<T>(work: (dataPlane: DataPlane) => T | Promise<T>): Promise<T> {
+  const dataPlane = await open();
+  try {
+    return await work(dataPlane);
+  } finally {
+    dataPlane.close();
+  }
+}
+
+async function open(): Promise<DataPlane> {
+  beginStep("opening the data plane");
+  const { openDataPlane } = await import("../../dataplane/open.js");
+  return openDataPlane();
+}
+
+/**
+ * For a command that reads a configuration first, which says more of what is wrong than a data plane that cannot be opened: `read` may
+ * ask what is in force all the same, and gets null where that cannot be seen. `work` then throws why.
+ */
+export async function withDataPlaneAfter<Read, T>(
+  read: (kept: () => Promise<KeptText | null>) => Promise<Read>,
+  work: (dataPlane: DataPlane, read: Read) => T | Promise<T>,
+): Promise<T> {
+  let dataPlane: DataPlane | undefined;
+  try {
+    const done = await read(async () => {
+      try {
+        dataPlane = await open();
+        return dataPlane.keptText();
+      } catch (error) {
+        if (error instanceof IlmError) return null;
+        throw error;
+      }
+    });
+    dataPlane ??= await open();
+    return await work(dataPlane, done);
+  } finally {
+    dataPlane?.close();
+  }
+}
+
+/** Throws NOT_LOADED when nothing is in force. */
+export function needInForce(dataPlane: DataPlane): InForce {
+  const inForce = dataPlane.inForce();
+  if (inForce !== null) return inForce;
+  throw new IlmError(
+    "NOT_LOADED",
+    `nothing is loaded for this network namespace (${dataPlane.netnsInode})`,
+    { remedy: "Load rules with `ilm apply -f FILE` or `ilm run -f FILE`." },
+  );
+}

@@ -1,0 +1,138 @@
+/** Looks for what is in the way of mappings, by packets that stand for what each is for. */
+import type { DataPlane } from "../dataplane/types.js";
+import type { HostAddress } from "../kernel/addresses.js";
+import {
+  familyOf,
+  isLoopback4,
+  prefixAddress,
+  prefixContains,
+  prefixLength,
+  type Address,
+  type Family,
+} from "../model/address.js";
+import type { Packet } from "../model/decision.js";
+import { type Mapping, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
+import { candidates } from "../rules/candidates.js";
+import { examplePort, exampleRemote } from "./example.js";
+import { findObstacles, type Obstacle } from "./obstacles.js";
+import { printable } from "../words/text.js";
+import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "./way.js";
+
+/** More mappings than that are not looked at, nor more addresses of one. */
+const MAX_MAPPINGS = 100;
+const MAX_ADDRESSES = 3;
+
+export interface Found {
+  readonly obstacle: Obstacle;
+  /** The mappings: indexes into `allMappings(rules)`. */
+  readonly mappings: readonly number[];
+  /** One of the packets that meet it. */
+  readonly packet: Packet;
+}
+
+export interface Survey {
+  readonly found: readonly Found[];
+  /** How many mappings were looked at: the first. */
+  readonly looked: number;
+}
+
+export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
+  const all = allMappings(rules);
+  const surroundings = lookAround(dataPlane, lookForPlaces(), [4, 6]);
+  const services = new Set(rules.file.services.flatMap(({ addresses }) => addresses));
+  const found = new Map<string, { obstacle: Obstacle; mappings: Set<number>; packet: Packet }>();
+  for (const [index, mapping] of all.slice(0, MAX_MAPPINGS).entries()) {
+    for (const packet of examplesOf(mapping, surroundings, services)) {
+      const way = wayOf(packet, surroundings, mapping.from !== undefined);
+      for (const obstacle of findObstacles(packet, way, null)) {
+        const known = found.get(obstacle.message);
+        if (known === undefined) {
+          found.set(obstacle.message, { obstacle, mappings: new Set([index]), packet });
+        } else known.mappings.add(index);
+      }
+    }
+  }
+  return {
+    found: [...found.values()].map((one) => ({ ...one, mappings: [...one.mappings] })),
+    looked: Math.min(all.length, MAX_MAPPINGS),
+  };
+}
+
+/** More names than these tell nobody more. */
+const MAX_NAMES = 5;
+
+/** Whom it concerns, in words. */
+export function namesOf({ mappings }: Found, rules: Rules): string {
+  const all = allMappings(rules);
+  const names = [...new Set(mappings.map((index) => all.at(index)?.name ?? "?"))];
+  const shown = names.slice(0, MAX_NAMES).map(printable).join(", ");
+  return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
+}
+
+/** To standard error: of what does not come to a decision, counters and events tell nothing. */
+export function noteObstacles(
+  context: { readonly note: (text: string) => void },
+  { found }: Survey,
+  rules: Rules,
+): void {
+  for (const one of found) {
+    if (!one.obstacle.sure) continue;
+    context.note(
+      `ilm: in the way of ${namesOf(one, rules)}: ${one.obstacle.message} (\`ilm doctor\` has what helps)\n`,
+    );
+  }
+}
+
+function examplesOf(mapping: Mapping, places: Places, services: ReadonlySet<Address>): Packet[] {
+  const [named] = mapping.interfaces ?? [];
+  const indexOfNamed = [...places.names].find(([, name]) => name === named)?.[0];
+  return ([4, 6] as const)
+    .filter((family) => candidates(mapping, family).length > 0)
+    .flatMap((family) => addressesOf(mapping, family, places.own, services))
+    .flatMap((local) => {
+      const remote = sourceOf(mapping, local);
+      return remote === null
+        ? []
+        : {
+            protocol: mapping.protocol,
+            local,
+            localPort: mapping.ports[0]?.first ?? 0,
+            remote,
+            remotePort: examplePort(),
+            interfaceIndex: indexOfNamed ?? interfaceWith(places, local),
+          };
+    });
+}
+
+/** Null: nobody of that family is meant. */
+function sourceOf({ from }: Mapping, local: Address): Address | null {
+  if (from === undefined) return exampleRemote(local);
+  const prefix = from.find((one) => familyOf(one) === familyOf(local));
+  return prefix === undefined ? null : prefixAddress(prefix);
+}
+
+/** Those of the host that the mapping is for; of a prefix in which the host has none, its first. */
+function addressesOf(
+  { on }: Mapping,
+  family: Family,
+  own: readonly HostAddress[],
+  services: ReadonlySet<Address>,
+): readonly Address[] {
+  const here = own
+    .map(({ address }) => address)
+    .filter((address) => familyOf(address) === family && !services.has(address));
+  if (on.length === 0) {
+    const outside = here.filter((address) => !isLoopback4(address) && address !== "::1");
+    return outside.filter((address) => !address.startsWith("fe80:")).slice(0, MAX_ADDRESSES);
+  }
+  return on
+    .filter((prefix) => familyOf(prefix) === family)
+    .flatMap((prefix) => {
+      const inside = here.filter((address) => prefixContains(prefix, address));
+      if (inside.length > 0) return inside.slice(0, MAX_ADDRESSES);
+      // The whole family is no address that somebody forgot.
+      return prefixLength(prefix) === 0 ? [] : [prefixAddress(prefix)];
+    })
+    .slice(0, MAX_ADDRESSES);
+}

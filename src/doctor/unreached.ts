@@ -1,0 +1,83 @@
+/** Who listens at a mapping's destination and is not reached there, because of NAT; known beforehand, with what helps. */
+import type { DataPlane } from "../dataplane/types.js";
+import type { Family } from "../model/address.js";
+import type { Listener } from "../model/listener.js";
+import { sysctl } from "../kernel/procfs.js";
+import { type Protocol, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
+import { handoverOf, joinListeners, type ListenerView } from "../rules/listening.js";
+import { meansOf } from "./means.js";
+import { LOAD_MODULE, mptcpRemedy } from "../words/mptcp.js";
+import { ownersOf } from "./owners.js";
+import { describeListener, describeNat } from "../words/listener.js";
+import { beginStep } from "../progress.js";
+import { namesShown } from "../words/text.js";
+import type { Warning } from "./warnings.js";
+
+/** `listeners` is asked only where there is NAT. `following`: `ilm run` is at work, which registers UDP sockets as they bind. */
+export async function unreachedWarnings(
+  dataPlane: DataPlane,
+  listeners: () => readonly Listener[],
+  following: boolean,
+): Promise<Warning[]> {
+  beginStep("looking for what is in the way");
+  const inForce = dataPlane.inForce();
+  if (inForce === null) return [];
+  const means = meansOf(dataPlane);
+  const { nat } = means;
+  if (means.kfunc || nat.length === 0 || !means.steers) return [];
+  const { rules } = inForce;
+  const unreached = joinListeners(rules, listeners()).filter(
+    (view) =>
+      view.isMapped &&
+      handoverOf(view, means) === "none" &&
+      // With a VRF it is the VRF, and has a warning of its own.
+      !means.vrfs.has(view.listener.device),
+  );
+  const ownerOf = await ownersOf(unreached.map(({ listener }) => listener));
+  const has = (wanted: Protocol): boolean =>
+    allMappings(rules).some(({ protocol }) => protocol === wanted);
+  const later = [
+    ...(!following && has("udp") ? [unregisteredWarning(nat)] : []),
+    ...(mayListenWithMptcp(rules) && has("tcp") ? [mptcpWarning(nat, rules)] : []),
+  ];
+  return [
+    ...unreached.map((view) => ({
+      kind: "unreached" as const,
+      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} takes away what ingress hands over`,
+      remedy: remedyFor(view, rules, following),
+    })),
+    ...later,
+  ];
+}
+
+function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean): string {
+  const module = LOAD_MODULE;
+  if (listener.kind === "mptcp") return `${mptcpRemedy(rules)}; or ${module}.`;
+  if (listener.protocol === "tcp") return `Remove \`handover: ingress\`; or ${module}.`;
+  if (following) {
+    return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that somebody else uses (a tunnel of the kernel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
+  }
+  return `Start \`ilm run\`, which registers UDP sockets as they bind, or apply the configuration again; or ${module}.`;
+}
+
+function unregisteredWarning(nat: readonly Family[]): Warning {
+  return {
+    kind: "unregistered",
+    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and nobody is at work who does so`,
+    remedy: "Start `ilm run`, or apply the configuration again whenever one has started.",
+  };
+}
+
+function mayListenWithMptcp({ file }: Rules): boolean {
+  return file.mptcp !== "off" && sysctl("net.mptcp.enabled") === "1";
+}
+
+/** Before somebody starts such a daemon. */
+function mptcpWarning(nat: readonly Family[], rules: Rules): Warning {
+  return {
+    kind: "mptcp-beside-nat",
+    message: `${describeNat(nat)} takes away what ingress hands over: daemons that listen with MPTCP, as programs built with Go 1.24 and later do, are not reached`,
+    remedy: `${mptcpRemedy(rules)}; or ${LOAD_MODULE}.`,
+  };
+}

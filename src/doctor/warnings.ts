@@ -1,0 +1,373 @@
+/** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
+import { type EphemeralPorts, warnOfEphemeralPorts } from "../rules/ephemeral.js";
+import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../rules/elsewhere.js";
+import type { DaemonStatus } from "../api/api.js";
+import { describeKfuncTrouble } from "../words/change.js";
+import { asSentence } from "../errors.js";
+import {
+  LOOKUP_MISSING,
+  type EngineInForce,
+  type FlowCount,
+  type Faults,
+  type Overtaken,
+  type Missing,
+} from "../dataplane/types.js";
+import type { Listener } from "../model/listener.js";
+import { isLoopback4, type Address } from "../model/address.js";
+import { emptyRules, type Rules } from "../model/mapping.js";
+import { allMappings } from "../model/mappings.js";
+import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.js";
+import { formatPlace } from "../model/endpoint.js";
+import { formatEndpoint } from "../model/endpoint.js";
+import { printable } from "../printable.js";
+import { mptcpRemedy } from "../words/mptcp.js";
+import { count, namesShown } from "../words/text.js";
+
+export interface Warning {
+  readonly kind:
+    | "wildcard-would-answer"
+    | "address-missing"
+    | "ephemeral-ports"
+    | "destination-elsewhere"
+    | "reload-failed"
+    | "daemon"
+    | "mptcp"
+    | "mptcp-beside-nat"
+    | "ended-namespaces"
+    | "interface-uncovered"
+    | "interface-overtaken"
+    | "detached"
+    | "off"
+    | "earlier-version"
+    | "flows-full"
+    | "engine"
+    | "vrf"
+    | "unreached"
+    | "unregistered"
+    | keyof Faults;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface Circumstances {
+  /** Null: nothing is loaded. */
+  readonly rules: Rules | null;
+  readonly listeners: readonly Listener[];
+  /** On the interfaces of the network namespace that are up. */
+  readonly hostAddresses: ReadonlySet<Address>;
+  /** The ports that the kernel gives to sockets which ask for none. Null: they could not be read. */
+  readonly ephemeral: EphemeralPorts | null;
+  /** Destinations that no daemon could bind now. */
+  readonly absentDestinations: ReadonlySet<Address>;
+  readonly daemon: DaemonStatus | null;
+  /** What finds the listeners. Null: nothing is loaded. */
+  readonly engine: EngineInForce | null;
+  /** Is there a hand-over at ingress? Null: nothing is loaded. */
+  readonly steers: boolean | null;
+  /** Interface indexes of VRFs. */
+  readonly vrfs: ReadonlySet<number>;
+  readonly endedNamespaces: readonly number[];
+  readonly flows: FlowCount | null;
+  readonly faults: Faults | null;
+  /** Names of interfaces without the programs that the rules need there. */
+  readonly uncoveredInterfaces: readonly string[];
+  /** Format and version of what an earlier version of ilm made; null: this one made it, or nothing is loaded. */
+  readonly earlier: { readonly format: number; readonly version: string } | null;
+  /** `ilm off`. */
+  readonly off: boolean;
+  /** What is not attached although the rules in force need it. */
+  readonly detached: readonly Missing[];
+  /** Programs of others that run before ours on interfaces. */
+  readonly overtaken: readonly Overtaken[];
+  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  readonly kfuncTrouble: string | null;
+}
+
+export function findWarnings({
+  rules,
+  listeners,
+  hostAddresses,
+  ephemeral,
+  absentDestinations,
+  daemon,
+  engine,
+  steers,
+  vrfs,
+  endedNamespaces,
+  flows,
+  faults,
+  uncoveredInterfaces,
+  earlier,
+  off,
+  detached,
+  overtaken,
+  kfuncTrouble,
+}: Circumstances): Warning[] {
+  const inForce = rules ?? emptyRules;
+  return [
+    ...(off ? [switchedOff] : []),
+    ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
+    ...detached.map(detachedWarning),
+    ...refusedReload(daemon),
+    ...missingAddresses(inForce, hostAddresses),
+    ...destinationsElsewhere(inForce, listeners, absentDestinations),
+    ...wildcardsInstead(inForce, listeners),
+    ...ephemeralPorts(inForce, ephemeral),
+    ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
+    ...(steers === true && engine !== "kfunc" ? vrfDestinations(inForce, listeners, vrfs) : []),
+    ...ended(endedNamespaces),
+    ...(uncoveredInterfaces.length === 0 ? [] : [uncoveredWarning(uncoveredInterfaces)]),
+    ...overtaken.map(overtakenWarning),
+    ...unusedModule(kfuncTrouble),
+    ...fullFlows(flows),
+    ...countedFaults(faults),
+  ];
+}
+
+function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlier"]>): Warning {
+  return {
+    kind: "earlier-version",
+    message: `an earlier version of ilm (${printable(version)}, state format ${format}) made the rules in force: they go on deciding, and what it has attached is not looked at`,
+    remedy:
+      "The next change takes them over without a gap, with what was added at run time and what was counted: ilm run, ilm apply -f FILE, ilm add or ilm remove.",
+  };
+}
+
+function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
+  return joinListeners(rules, listeners)
+    .filter(({ listener, isMapped }) => listener.kind === "mptcp" && isMapped)
+    .map(({ listener, mappings }) => ({
+      kind: "mptcp" as const,
+      message: `the listener on ${formatPlace(listener)} (of ${namesShown(mappings)}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
+      remedy: `${mptcpRemedy(rules)}; or take Linux 6.6 or later.`,
+    }));
+}
+
+function vrfDestinations(
+  rules: Rules,
+  listeners: readonly Listener[],
+  vrfs: ReadonlySet<number>,
+): Warning[] {
+  if (vrfs.size === 0) return [];
+  const means = { kfunc: false, steers: true, nat: [], vrfs };
+  return joinListeners(rules, listeners)
+    .filter((view) => view.isMapped && handoverOf(view, means) === "none")
+    .map(({ listener, mappings }) => ({
+      kind: "vrf" as const,
+      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${namesShown(mappings)}) is bound to a VRF, and the hand-over at ingress does not find such`,
+      remedy:
+        "Load the kernel module ilm_lookup, whose engine finds them (kmod/README.md); or let an MPTCP daemon listen with plain TCP, and a UDP daemon on the VRF's own address.",
+    }));
+}
+
+function unusedModule(trouble: string | null): Warning[] {
+  if (trouble === null) return [];
+  return [
+    {
+      kind: "engine",
+      message: describeKfuncTrouble(trouble),
+      remedy:
+        "Build the module of this version of ilm for this kernel (see kmod/README.md), load it, and apply again; or say `engine: registry`.",
+    },
+  ];
+}
+
+function ended(inodes: readonly number[]): Warning[] {
+  if (inodes.length === 0) return [];
+  return [
+    {
+      kind: "ended-namespaces",
+      message: `state of network namespaces that ended is left (${inodes.join(", ")})`,
+      remedy: "The next apply, run or unload in any namespace removes it.",
+    },
+  ];
+}
+
+function refusedReload(daemon: DaemonStatus | null): Warning[] {
+  const error = daemon?.lastReload?.error ?? null;
+  if (daemon === null || error === null) return [];
+  const file = daemon.following ?? "the configuration";
+  if (error.code === "UNAVAILABLE") {
+    return [
+      {
+        kind: "reload-failed",
+        message: `${file} as it is now could not be applied, the rules before it stay active: ${error.message}`,
+        remedy: `${error.remedy ?? ""} The daemon tries again by itself.`.trimStart(),
+      },
+    ];
+  }
+  return [
+    {
+      kind: "reload-failed",
+      message: `${file} as it is now was refused, the rules before it stay in force: ${error.message}`,
+      remedy: `Run \`ilm check${daemon.following === null ? "" : ` -f ${daemon.following}`}\` and mend what it shows; the daemon reads the file again by itself.`,
+    },
+  ];
+}
+
+function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>): Warning[] {
+  return file.services.flatMap(({ name, addresses }) =>
+    addresses
+      .filter((address) => !isLoopback4(address) && !hostAddresses.has(address))
+      .map((address) => ({
+        kind: "address-missing" as const,
+        message: `the address ${address} of the service ${name} is on no interface that is up: nobody can listen on it`,
+        remedy:
+          "Is lo up (`ip link set lo up`)? Then apply the configuration again, which adds the address to lo.",
+      })),
+  );
+}
+
+/** Destinations that somebody listens on are bound with IP_FREEBIND, or were when the address was there. */
+function destinationsElsewhere(
+  rules: Rules,
+  listeners: readonly Listener[],
+  absent: ReadonlySet<Address>,
+): Warning[] {
+  if (absent.size === 0) return [];
+  const bound = new Set(listeners.map(({ address }) => address));
+  return destinationsToFind(allMappings(rules), rules.file.services)
+    .filter(({ address }) => absent.has(address) && !bound.has(address))
+    .map((one) => ({
+      kind: "destination-elsewhere" as const,
+      message: `${describeMappings(one.mappings.map(({ name }) => name))} ${describeElsewhere(one)}`,
+      remedy: asSentence(remedyForElsewhere(one)),
+    }));
+}
+
+function describeMappings(names: readonly string[]): string {
+  const shown = namesShown(names);
+  return names.length === 1 ? `the mapping ${shown}` : `each of the mappings ${shown}`;
+}
+
+function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
+  if (!listeners.some(({ wildcard }) => wildcard)) return [];
+  return [...new JoinedListeners(allMappings(rules), listeners).states()].flatMap(
+    ({ states, names }) =>
+      states.flatMap(({ address, port, wildcardWouldAnswer }) => {
+        if (wildcardWouldAnswer === null) return [];
+        const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
+        return {
+          kind: "wildcard-would-answer" as const,
+          message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
+          remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
+        };
+      }),
+  );
+}
+
+function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning[] {
+  if (ephemeral === null) return [];
+  return warnOfEphemeralPorts(allMappings(rules), ephemeral).map(({ path, message, hint }) => ({
+    kind: "ephemeral-ports",
+    message: `the ${path} ${message}`,
+    remedy: asSentence(hint),
+  }));
+}
+
+export function uncoveredWarning(names: readonly string[]): Warning {
+  return {
+    kind: "interface-uncovered",
+    message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
+    remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
+  };
+}
+
+const RESTORE =
+  "Apply the configuration again: it attaches what is missing. `ilm run` does so by itself.";
+
+export const switchedOff = {
+  kind: "off" as const,
+  message: "ilm is switched off in this network namespace: it decides nothing",
+  remedy: "Switch it on again: ilm on.",
+};
+
+export const lookupDetached = {
+  message:
+    "the sk_lookup program is not attached: no connection and no datagram is decided, and the kernel looks for listeners without ilm",
+  remedy: RESTORE,
+};
+
+/** What each hook of the root cgroup is for. */
+const hookPurposes: Readonly<Record<string, string>> = {
+  "cgroup/sock_release": "who stops listening is not seen",
+  "cgroup/sockops": "who starts to listen is not seen",
+  "cgroup/post_bind4": "UDP daemons that start are not seen",
+  "cgroup/post_bind6": "UDP daemons that start are not seen",
+  "cgroup/connect4": "UDP sockets that connect are not seen",
+  "cgroup/connect6": "UDP sockets that connect are not seen",
+  "cgroup/sendmsg4": "answers of UDP daemons do not leave from the address that was dialled",
+  "cgroup/sendmsg6": "answers of UDP daemons do not leave from the address that was dialled",
+  "cgroup/deliver":
+    "what UDP clients dial is not remembered, so that answers leave from the wrong address, and what ingress hands over is not counted",
+  "cgroup/sock_create": "`mptcp: off` is not enforced",
+};
+
+function detachedWarning(name: Missing): Warning {
+  if (name === LOOKUP_MISSING) return { kind: "detached", ...lookupDetached };
+  return {
+    kind: "detached",
+    message: `the program of ${name} is not attached: ${hookPurposes[name] ?? "it does nothing"}`,
+    remedy: RESTORE,
+  };
+}
+
+export function overtakenWarning({ interface: name, direction, programs }: Overtaken): Warning {
+  const what =
+    direction === "ingress"
+      ? "datagrams (and MPTCP connections) that it does not pass on are not handed over"
+      : "replies of UDP daemons that it does not pass on keep the daemon's own port";
+  return {
+    kind: "interface-overtaken",
+    message: `on ${name}, ${programs.join(", ")} ${programs.length === 1 ? "runs" : "run"} before ilm at ${direction}: ${what}`,
+    remedy:
+      "Harmless when it returns TCX_NEXT (-1). Else attach it behind ilm's program (BPF_F_AFTER), or run `ilm unload` and apply again: ilm attaches in front.",
+  };
+}
+
+/** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */
+const NEARLY_FULL = 0.9;
+
+function fullFlows(flows: FlowCount | null): Warning[] {
+  if (flows === null || flows.live < flows.capacity * NEARLY_FULL) return [];
+  return [
+    {
+      kind: "flows-full",
+      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: what those dialled who were silent longest is forgotten for newer ones, and replies to them fail`,
+      remedy:
+        "`ilm flows` shows them. A flood of spoofed sources is held off by a firewall before ilm (nftables, by rate).",
+    },
+  ];
+}
+
+const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">> = {
+  untracked: (number) => ({
+    message: `${count(number, "listener")} found no place in the table of listeners`,
+    remedy: "Close listeners that nobody needs, then apply the configuration again.",
+  }),
+  unplaced: (number) => ({
+    message: `${count(number, "listener")} of destinations could not be placed where they are selected`,
+    remedy: "Restart those daemons, or apply the configuration again.",
+  }),
+  flows: (number) => ({
+    message: `of ${count(number, "UDP datagram")} it could not be remembered what the client dialled, so the reply fails`,
+    remedy: "The kernel had no memory for it: look at the memory of the machine.",
+  }),
+  unanswered: (number) => ({
+    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately: from 127.0.0.0/8 they did not leave (EINVAL), else they left from the private address`,
+    remedy:
+      "For daemons that speak first: `originate: true` for the service, where one address and port lead to it. Those that answer after 300 seconds of silence, or whose clients were forgotten in a flood (`ilm flows`), are known again with the client's next datagram.",
+  }),
+  unsteered: (number) => ({
+    message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT or beside a packet socket (keepalived, a DHCP client), in fragments, or (MPTCP) from an interface without the programs`,
+    remedy:
+      "`ilm run` registers such UDP daemons at once, and so does the next apply; then sk_lookup has them. An MPTCP daemon has its connections with `mptcp: off` and a restart. Those with `handover: ingress` stay as they are: let clients send datagrams that fit into one packet.",
+  }),
+};
+
+function countedFaults(faults: Faults | null): Warning[] {
+  if (faults === null) return [];
+  return (Object.keys(faultTexts) as (keyof Faults)[])
+    .filter((name) => faults[name] > 0)
+    .map((name) => ({ kind: name, ...faultTexts[name](faults[name]) }));
+}

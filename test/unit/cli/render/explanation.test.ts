@@ -1,0 +1,229 @@
+// Goal: each way a lookup can end is told in words that name who, where and why, and as the JSON that scripts rely on.
+import { describe, expect, test } from "vitest";
+import pc from "picocolors";
+import {
+  explanationShape,
+  explanationSteps,
+  renderExplanation,
+  type Explained,
+} from "../../../../src/cli/render/explanation.js";
+import type { Explanation } from "../../../../src/dataplane/types.js";
+import type { Listener, Owner } from "../../../../src/model/listener.js";
+import type { Mapping, Rules } from "../../../../src/model/mapping.js";
+import { destinationStates } from "../../../../src/rules/listening.js";
+import { address, listener, packet } from "../fixtures.js";
+
+const owner: Owner = {
+  pid: 812,
+  command: "nginx",
+  user: "www-data",
+  cgroup: "/system.slice/nginx.service",
+};
+
+const web: Mapping = {
+  name: "web",
+  protocol: "tcp",
+  ports: [
+    { first: 80, last: 80 },
+    { first: 443, last: 443 },
+  ],
+  on: [],
+  to: [
+    { address: address("127.0.1.10"), port: "same", service: "web" },
+    { address: address("127.0.1.11"), port: 8443 },
+  ],
+  existing: "exact",
+  miss: "pass",
+  origin: { file: "rules.yaml", line: 4, column: 5 },
+};
+
+const rules: Rules = {
+  source: "/rules.yaml",
+  file: {
+    services: [
+      {
+        name: "web",
+        addresses: [address("127.0.1.10")],
+        origin: { file: "rules.yaml", line: 2, column: 3 },
+      },
+    ],
+    mappings: [web],
+  },
+  runtime: [],
+};
+
+function explained(
+  explanation: Partial<Explanation>,
+  listeners: readonly Listener[] = [],
+  changes: Partial<Explained> = {},
+): Explained {
+  const full: Explanation = {
+    verdict: "missed",
+    packet: packet("203.0.113.5", 443),
+    mapping: 0,
+    matchedBy: "default",
+    destination: null,
+    attempts: [],
+    generation: 3,
+    cookie: null,
+    ...explanation,
+  };
+  const mapping = full.mapping === null ? null : web;
+  return {
+    explanation: full,
+    obstacles: [],
+    rules,
+    mapping,
+    selected: null,
+    kernel: null,
+    states: mapping === null ? [] : destinationStates(mapping, listeners),
+    ownerOf: () => owner,
+    nat: [],
+    interfaceName: null,
+    interfaceGiven: false,
+    ...changes,
+  };
+}
+
+function words(given: Explained): string {
+  return explanationSteps(given).join("\n");
+}
+
+const there = listener("127.0.1.10", 443, { cookie: "42" });
+const selected = explained(
+  {
+    verdict: "selected",
+    destination: 0,
+    cookie: "42",
+    attempts: [{ destination: 0, outcome: "selected" }],
+  },
+  [there],
+  { selected: there },
+);
+
+describe("selected", () => {
+  test("names the mapping with its place, the destination and the process", () => {
+    const text = words(selected);
+    expect(text).toContain("mapping web (rules.yaml:4)");
+    expect(text).toContain("127.0.1.10:443 (web)");
+    expect(text).toContain("nginx (pid 812) on 127.0.1.10:443 gets the connection");
+  });
+
+  test("has the shape that scripts rely on", () => {
+    expect(explanationShape(selected)).toMatchObject({
+      verdict: "selected",
+      mapping: "web",
+      destination: { address: "127.0.1.10", port: 443 },
+      listener: { pid: 812, cookie: "42", user: "www-data", unit: "nginx.service" },
+    });
+  });
+
+  test("keeps the cookie when the socket tables no longer have the socket", () => {
+    const gone = { ...selected, selected: null };
+    expect(explanationShape(gone).listener).toMatchObject({ pid: null, cookie: "42" });
+    expect(words(gone)).toContain("socket 42");
+  });
+});
+
+describe("failover", () => {
+  const second = listener("127.0.1.11", 8443, { cookie: "43" });
+  const given = explained(
+    {
+      verdict: "selected",
+      destination: 1,
+      cookie: "43",
+      attempts: [
+        { destination: 0, outcome: "absent" },
+        { destination: 1, outcome: "selected" },
+      ],
+    },
+    [second],
+    { selected: second },
+  );
+
+  test("tells what became of each destination, in order", () => {
+    const steps = explanationSteps(given);
+    expect(steps.findIndex((step) => step.includes("127.0.1.10:443 (web): nobody listens"))).toBe(
+      3,
+    );
+    expect(steps.findIndex((step) => step.includes("127.0.1.11:8443: nginx"))).toBe(4);
+    expect(explanationShape(given).attempts).toEqual([
+      { address: "127.0.1.10", port: 443, outcome: "absent" },
+      { address: "127.0.1.11", port: 8443, outcome: "selected" },
+    ]);
+  });
+});
+
+describe("absent, although somebody seems to be there:", () => {
+  const absent = { attempts: [{ destination: 0, outcome: "absent" as const }] };
+
+  test("a wildcard listener is named with both ways to mend it", () => {
+    const text = words(explained(absent, [listener("0.0.0.0", 443)]));
+    expect(text).toContain("would answer there");
+    expect(text).toContain("listen on 127.0.1.10:443 itself");
+    expect(text).toContain('"*:443"');
+  });
+
+  test("a listener that the registry does not know is told of", () => {
+    const text = words(explained(absent, [listener("127.0.1.10", 443)]));
+    expect(text).toContain("not known as a listener");
+  });
+});
+
+describe("the other outcomes", () => {
+  test("existing names who keeps it", () => {
+    const own = listener("203.0.113.5", 443);
+    const given = explained({ verdict: "existing" }, [], { kernel: own });
+    expect(words(given)).toContain("already listening: nginx (pid 812) on 203.0.113.5:443");
+    expect(explanationShape(given).listener).toMatchObject({ pid: 812, address: "203.0.113.5" });
+  });
+
+  test("missed, and nobody: rejected by the kernel", () => {
+    const given = explained({ attempts: [{ destination: 0, outcome: "absent" }] });
+    expect(words(given)).toContain("missed: the kernel goes on and rejects it");
+    expect(explanationShape(given)).toMatchObject({ destination: null, listener: null });
+  });
+
+  test("missed, and a wildcard listener gets it: said so", () => {
+    const given = explained({}, [], { kernel: listener("0.0.0.0", 443) });
+    expect(words(given)).toContain("gives it to nginx (pid 812) on 0.0.0.0:443");
+  });
+
+  test("rejected gives nobody the connection, even when the kernel would", () => {
+    const given = explained({ verdict: "rejected" }, [], { kernel: listener("0.0.0.0", 443) });
+    expect(words(given)).toContain("miss: reject");
+    expect(explanationShape(given).listener).toBeNull();
+  });
+
+  test("unmanaged because no mapping has the port", () => {
+    const given = explained({
+      verdict: "unmanaged",
+      mapping: null,
+      matchedBy: "none",
+      packet: packet("203.0.113.5", 22),
+    });
+    expect(words(given)).toContain("no mapping has tcp port 22");
+  });
+
+  test("unmanaged because the address is a service's own", () => {
+    const given = explained({
+      verdict: "unmanaged",
+      mapping: null,
+      matchedBy: "owned",
+      packet: packet("127.0.1.10", 443),
+    });
+    expect(words(given)).toContain("address of the service web itself");
+  });
+});
+
+test("the name of a process cannot steer the terminal", () => {
+  const given = { ...selected, ownerOf: () => ({ ...owner, command: "a\u001b[2Jb" }) };
+  expect(words(given)).not.toContain("\u001b");
+  expect(words(given)).toContain("\\u{1b}[2J");
+});
+
+test("on the screen the steps are numbered below the packet", () => {
+  const text = renderExplanation(selected, pc.createColors(false));
+  expect(text.split("\n")[0]).toBe("tcp 203.0.113.5:443 from 198.51.100.7:5555, generation 3");
+  expect(text.split("\n")[1]).toMatch(/^ {2}1\. /);
+});

@@ -1,0 +1,144 @@
+// Goal: every command explains itself, and every wrong command line is refused in our own words with status 2.
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { renderCompletion, shells } from "../../../../src/cli/shell/completions.js";
+import type { GlobalOptions } from "../../../../src/cli/shell/context.js";
+import { buildProgram } from "../../../../src/cli/shell/program.js";
+import { describeCommands } from "../../../../src/cli/shell/reference.js";
+import { translateParserError } from "../../../../src/cli/shell/usage-error.js";
+import { IlmError } from "../../../../src/errors.js";
+
+interface Parsed {
+  readonly executed: GlobalOptions | null;
+  readonly error: unknown;
+  readonly shown: string;
+}
+
+async function parse(...argv: string[]): Promise<Parsed> {
+  let executed: GlobalOptions | null = null;
+  let shown = "";
+  const program = buildProgram((options) => {
+    executed = options;
+    return Promise.resolve();
+  });
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      outputError: () => undefined,
+      writeOut: (text) => (shown += text),
+    });
+  }
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return { executed, error: null, shown };
+  } catch (error) {
+    return { executed, error: translateParserError(error), shown };
+  }
+}
+
+const reference = describeCommands(buildProgram(() => Promise.resolve()));
+const names = reference.commands.map((command) => command.name);
+
+describe("every command", () => {
+  test.each(reference.commands)(
+    "$name has a description, examples of itself, and help",
+    async (command) => {
+      expect(command.summary).not.toBe("");
+      expect(command.description.length).toBeGreaterThan(command.summary.length);
+      expect(command.examples.length).toBeGreaterThan(0);
+      for (const example of command.examples) expect(example.purpose).not.toBe("");
+      expect(command.examples.map((example) => example.command).join("\n")).toMatch(
+        new RegExp(`ilm ${command.name}\\b`),
+      );
+      for (const part of [...command.options, ...command.arguments]) {
+        expect(part.description).not.toBe("");
+      }
+      const { shown, error } = await parse(command.name, "--help");
+      expect(error).toBeNull();
+      expect(shown).toContain("Examples:");
+      expect(shown).toContain("--json");
+    },
+  );
+
+  test.each(names)("%s has a file of its own", (name) => {
+    expect(readdirSync("src/cli/commands")).toContain(`${name}.ts`);
+  });
+
+  test("that the design names is there", () => {
+    const designed =
+      "run apply check diff add remove status mappings listeners explain monitor audit doctor unload demo";
+    expect(names).toEqual(expect.arrayContaining(designed.split(" ")));
+  });
+});
+
+describe("global options", () => {
+  test.each([
+    [["--json", "--netns", "blue", "status"]],
+    [["status", "--json", "--netns", "blue"]],
+    [["--netns=blue", "status", "--json"]],
+  ])("are taken before and after the command: %j", async (argv) => {
+    expect((await parse(...argv)).executed).toMatchObject({ json: true, netns: "blue" });
+  });
+
+  test("--no-color is heard", async () => {
+    expect((await parse("status", "--no-color")).executed).toMatchObject({ color: false });
+  });
+});
+
+describe("refused as a wrong command line is", () => {
+  test.each([
+    ["an unknown command, with what was meant", ["stauts"], "stauts", "status"],
+    ["an unknown option, with what was meant", ["apply", "--fiel", "x"], "--fiel", "--file"],
+    ["an option without its value", ["apply", "-f"], "-f", "--help"],
+    ["an operand too many", ["status", "now"], "too many arguments", "--help"],
+    ["an operand too few", ["explain", "tcp"], "ADDRESS:PORT", "--help"],
+    ["no mapping to add", ["add"], "MAPPING", "--help"],
+    ["a choice that is none", ["explain", "sctp", "1.2.3.4:5"], "sctp", "--help"],
+    ["a shell that is none", ["completion", "tcsh"], "tcsh", "--help"],
+  ])("%s", async (_what, argv, message, remedy) => {
+    const { error, executed } = await parse(...argv);
+    expect(executed).toBeNull();
+    expect(error).toBeInstanceOf(IlmError);
+    expect(error).toMatchObject({ code: "USAGE", exitStatus: 2 });
+    expect((error as IlmError).message).toContain(message);
+    expect((error as IlmError).message).not.toMatch(/^error:/);
+    expect((error as IlmError).remedy).toContain(remedy);
+  });
+});
+
+test("asking for help or the version is no error", async () => {
+  for (const argv of [["--help"], ["--version"], ["help", "status"]]) {
+    const { error, shown } = await parse(...argv);
+    expect(error).toBeNull();
+    expect(shown).not.toBe("");
+  }
+});
+
+describe("completions", () => {
+  test.each(shells)("for %s know every command and option", (shell) => {
+    const script = renderCompletion(shell, reference);
+    for (const command of reference.commands) {
+      expect(script).toContain(command.name);
+      for (const { long } of command.options) expect(script).toContain(long?.slice(2));
+    }
+  });
+
+  const complete = (line: string): string[] => {
+    const words = line.split(" ");
+    const script = `${renderCompletion("bash", reference)}
+      COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
+      _ilm; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    return stdout.split("\n").filter((word) => word !== "");
+  };
+
+  test("in bash complete commands, options of the command, and choices", () => {
+    expect(complete("ilm st")).toEqual(["status"]);
+    expect(complete("ilm --json --netns blue expl")).toEqual(["explain"]);
+    expect(complete("ilm apply --f")).toEqual(["--file"]);
+    expect(complete("ilm status --f")).toEqual([]);
+    expect(complete("ilm completion f")).toEqual(["fish"]);
+    expect(complete("ilm monitor --count ")).toEqual([]);
+  });
+});
