@@ -1,6 +1,7 @@
 /**
- * What a change of the rules costs, as its user meets it: whole commands with NDJSON files, each a process of its own, and changes over the
- * socket of `ilm run`. And what a client notices of a reload.
+ * What a change of the rules costs, as its user meets it: whole commands with NDJSON files, each a
+ * process of its own, and changes over the socket of `ilm run`. And what a client notices of a
+ * reload.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +15,9 @@ import { kernelMemory } from "./memory.js";
 import { median, progress } from "./network.js";
 import { Site, families, ilm, startTraffic, traffic } from "./sites.js";
 
-/** Each is done so often, unless that would take longer than so long: what takes long varies little. */
+/**
+ * Each is done so often, unless that would take longer than so long: what takes long varies little.
+ */
 const REPEATS = 5;
 const REPEATS_MS = 10_000;
 const LATENCY_ROUNDS = 3;
@@ -49,7 +52,10 @@ export interface ApplyColumn {
   readonly registry: number;
   readonly peak: number;
   readonly resident: number;
-  /** Milliseconds, over the socket of `ilm run`: of one by itself, and of all, one right after the other. */
+  /**
+   * Milliseconds, over the socket of `ilm run`: of one by itself, and of all, one right after the
+   * other.
+   */
   readonly addition: number;
   readonly removal: number;
   readonly additionsInARow: number;
@@ -84,7 +90,10 @@ function writeRules(folder: string, size: number, turn: 0 | 1): string {
   return file;
 }
 
-/** Results of up to `times` rounds: at least one, and no further one when those so far have taken `budgetMs`. */
+/**
+ * Results of up to `times` rounds: at least one, and no further one when those so far have taken
+ * `budgetMs`.
+ */
 export async function rounds<Result>(
   times: number,
   budgetMs: number,
@@ -158,7 +167,10 @@ async function changesOver(netnsInode: number): Promise<Omit<BesideDaemon, "resi
   };
 }
 
-/** `ilm run` with the rules, which are in force already: what it takes at rest, and changes over its socket. */
+/**
+ * `ilm run` with the rules, which are in force already: what it takes at rest, and changes over its
+ * socket.
+ */
 async function besideDaemon(netns: string, file: string): Promise<BesideDaemon> {
   const daemon = spawn(ilm, ["run", "-f", file, "--netns", netns], {
     stdio: ["ignore", "ignore", "pipe"],

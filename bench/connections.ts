@@ -1,7 +1,8 @@
 /**
- * TCP: new connections, and bulk data, direct, mapped, by nftables DNAT, and through two proxies from packages. Each way has
- * namespaces of its own (so the connection tracking that DNAT brings slows only DNAT), all ways take turns in each of many
- * short rounds, and what is told is the median of the rounds, ratios being those to the direct way in the same round.
+ * TCP: new connections, and bulk data, direct, mapped, by nftables DNAT, and through two proxies
+ * from packages. Each way has namespaces of its own (so the connection tracking that DNAT brings
+ * slows only DNAT), all ways take turns in each of many short rounds, and what is told is the
+ * median of the rounds, ratios being those to the direct way in the same round.
  */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +21,10 @@ const START_MS = 10_000;
 const GIB = 2 ** 30;
 
 const { server: dialled } = families.IPv4;
-/** The daemon's own address; DNAT needs one outside of 127.0.0.0/8, where the kernel routes nothing from outside. */
+/**
+ * The daemon's own address; DNAT needs one outside of 127.0.0.0/8, where the kernel routes nothing
+ * from outside.
+ */
 const own = "127.0.1.10";
 const routable = "10.9.8.10";
 

@@ -1,6 +1,7 @@
 /**
- * What keeping track of listeners costs: bind(), listen(), connect() and close() with and without us in turn, within one
- * run; and the scan and memory of many. And the gap after a daemon's start, through a mapping.
+ * What keeping track of listeners costs: bind(), listen(), connect() and close() with and without
+ * us in turn, within one run; and the scan and memory of many. And the gap after a daemon's start,
+ * through a mapping.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -117,7 +118,10 @@ async function measureMany(dataPlane: DataPlane, count: number): Promise<ManyRow
 
 export interface GapRow {
   readonly daemon: string;
-  /** Microseconds from the return of listen() or bind() to the first connection or datagram, dial and all. */
+  /**
+   * Microseconds from the return of listen() or bind() to the first connection or datagram, dial
+   * and all.
+   */
   readonly p50: number;
   readonly p99: number;
   readonly max: number;

@@ -1,6 +1,7 @@
 /**
- * What the program costs, by BPF_PROG_TEST_RUN, above an empty one. All rule sets are built first and their programs kept, so
- * that everything that is compared is measured in turns, within seconds. Nanoseconds of this machine: compare within one table.
+ * What the program costs, by BPF_PROG_TEST_RUN, above an empty one. All rule sets are built first
+ * and their programs kept, so that everything that is compared is measured in turns, within
+ * seconds. Nanoseconds of this machine: compare within one table.
  */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -24,7 +25,9 @@ import { revise } from "../src/model/revision.js";
 import { version } from "../src/version.js";
 import { progress } from "./network.js";
 
-/** Of one test run, and how often each is run: milliseconds each, so that most meet no interruption. */
+/**
+ * Of one test run, and how often each is run: milliseconds each, so that most meet no interruption.
+ */
 const REPEAT = 20_000;
 const ROUNDS = 60;
 /** Addresses that a hot figure is the mean of: where an entry lies in its hash bucket is luck. */
@@ -239,7 +242,9 @@ function selects(program: BpfProgram, what: Packet): boolean {
   return decode(bpfSkLookupLayout, program.testRun(lookupContext(what)).context).cookie !== 0n;
 }
 
-/** The wall time of many runs is finer than the kernel's own average, which is in whole nanoseconds. */
+/**
+ * The wall time of many runs is finer than the kernel's own average, which is in whole nanoseconds.
+ */
 function timeOf(program: BpfProgram, context: Uint8Array): number {
   const start = process.hrtime.bigint();
   program.testRun(context, REPEAT);
@@ -261,7 +266,9 @@ function changeOne(dataPlane: DataPlane, rules: Rules): void {
   dataPlane.apply({ ...rules, file: revise(revision) }, { revision });
 }
 
-/** Puts the rules in force, sees that every scenario is what it is called, and keeps the program. */
+/**
+ * Puts the rules in force, sees that every scenario is what it is called, and keeps the program.
+ */
 function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
   const start = performance.now();
   const rules = rulesOf(mappingsOf(kind, size));
@@ -340,7 +347,10 @@ class Times {
   }
 }
 
-/** Between two look-ups lies a system call and what this process does: code and tables are as warm as that leaves them. */
+/**
+ * Between two look-ups lies a system call and what this process does: code and tables are as warm
+ * as that leaves them.
+ */
 export function measureSingles(empty: BpfProgram, kept: readonly Kept[]): Above<Single> {
   const runs = kept.flatMap(({ release, kind, size, program }) =>
     singles

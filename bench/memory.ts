@@ -34,7 +34,8 @@ export function kernelMemory(netnsInode: number): { tables: number; registry: nu
   const registry = only("registry");
   pins?.close();
   const shared = registryMaps.map((name) => mapInfo("pinned", join(registry, name)));
-  // What the programs read, and what only the control plane does; the programs read the registry too.
+  // What the programs read, and what only the control plane does; the programs read the registry
+  // too.
   const ids = new Set<number>();
   for (const name of ["program", "steer", "icmp"]) {
     const path = join(programs, name);

@@ -1,4 +1,7 @@
-/** A network namespace for one measurement; the main thread stays in it until the process ends. And what all parts share. */
+/**
+ * A network namespace for one measurement; the main thread stays in it until the process ends. And
+ * what all parts share.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { enterNetns } from "../src/kernel/netns.js";
@@ -18,7 +21,9 @@ export function enterBenchNamespace(): { remove(): void } {
   return { remove: () => void execFileSync("ip", ["netns", "delete", name]) };
 }
 
-/** What a run that was killed left: namespaces that bear the number of a process that is no more. */
+/**
+ * What a run that was killed left: namespaces that bear the number of a process that is no more.
+ */
 export function removeLeftovers(): void {
   const folder = "/run/netns";
   if (!existsSync(folder)) return;

@@ -1,6 +1,7 @@
 /**
- * The same beside an older release, in turns: whole commands, and look-ups by the programs that each of them loads. Both read the same
- * files. ILM_BENCH_RELEASE names the older one by the format of its state (test/releases/README.md).
+ * The same beside an older release, in turns: whole commands, and look-ups by the programs that
+ * each of them loads. Both read the same files. ILM_BENCH_RELEASE names the older one by the format
+ * of its state (test/releases/README.md).
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -25,7 +26,10 @@ import {
 import { median, progress } from "./network.js";
 import { ilm, root } from "./sites.js";
 
-/** The last one with a program set for each generation, in which a change cost what there is and not what it changes. */
+/**
+ * The last one with a program set for each generation, in which a change cost what there is and not
+ * what it changes.
+ */
 const BEFORE = "7";
 const REPEATS = 3;
 const REPEATS_MS = 20_000;

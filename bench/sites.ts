@@ -1,4 +1,7 @@
-/** Two network namespaces joined by veth, and the processes in them: where clients and daemons of a measurement live. */
+/**
+ * Two network namespaces joined by veth, and the processes in them: where clients and daemons of a
+ * measurement live.
+ */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
@@ -86,7 +89,8 @@ export class Site {
     for (const namespace of [this.server, this.client]) {
       ip("netns", "add", namespace);
       ip("-n", namespace, "link", "set", "lo", "up");
-      // As many ports as there are: a benchmark uses up the usual 28,000 in seconds, and a proxy needs as many again.
+      // As many ports as there are: a benchmark uses up the usual 28,000 in seconds, and a proxy
+      // needs as many again.
       const ports = "/proc/sys/net/ipv4/ip_local_port_range";
       runInside(namespace, ["sh", "-c", `echo 1024 65535 >${ports}`]);
     }

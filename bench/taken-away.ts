@@ -1,4 +1,7 @@
-/** For how long no dial is answered when somebody takes away what is ours, and `ilm run` puts it back: under load. */
+/**
+ * For how long no dial is answered when somebody takes away what is ours, and `ilm run` puts it
+ * back: under load.
+ */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -52,7 +55,10 @@ export interface TakenAwayRow {
   readonly udp: number;
 }
 
-/** Each thing is taken away several times, in turns with the others: what is taken away again and again is put back with pauses. */
+/**
+ * Each thing is taken away several times, in turns with the others: what is taken away again and
+ * again is put back with pauses.
+ */
 export async function measureTakenAway(): Promise<TakenAwayRow[]> {
   const site = new Site("t");
   const folder = mkdtempSync(join(tmpdir(), "ilm-bench-"));

@@ -1,4 +1,7 @@
-/** Several ways to do the same, measured in turns: what else the machine does meets all of them alike. */
+/**
+ * Several ways to do the same, measured in turns: what else the machine does meets all of them
+ * alike.
+ */
 import { median } from "./network.js";
 
 export interface Measured {
@@ -8,7 +11,9 @@ export interface Measured {
   readonly cpu: number;
 }
 
-/** Medians of the rounds; ratios are medians of each round's ratio to the way that is compared with. */
+/**
+ * Medians of the rounds; ratios are medians of each round's ratio to the way that is compared with.
+ */
 export interface Compared extends Measured {
   readonly ratio: number;
   /** The 95 % interval of that median: the paired ratios of the rounds, by their ranks. */
@@ -16,7 +21,9 @@ export interface Compared extends Measured {
   readonly cpuRatio: number;
 }
 
-/** Each round measures all, and begins with another: who comes first or after whom is no advantage. */
+/**
+ * Each round measures all, and begins with another: who comes first or after whom is no advantage.
+ */
 export function takeTurns<Entry, Result>(
   rounds: number,
   entries: readonly Entry[],
@@ -30,8 +37,8 @@ export function takeTurns<Entry, Result>(
 }
 
 /**
- * A distribution-free interval of the median: of n values, those around the middle by 1.96 times half the root of n (normal
- * approximation of the binomial of how many lie below it).
+ * A distribution-free interval of the median: of n values, those around the middle by 1.96 times
+ * half the root of n (normal approximation of the binomial of how many lie below it).
  */
 export function medianInterval(values: readonly number[]): [number, number] {
   const sorted = values.toSorted((a, b) => a - b);

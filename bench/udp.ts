@@ -1,7 +1,8 @@
 /**
- * UDP: request and reply, direct, mapped (handed over at ingress, and by sk_lookup out of a socket map), by nftables DNAT, and
- * through a proxy; and beside connection tracking and NAT, which slow what is direct too. Each way has namespaces of its own, all
- * ways take turns in each of many short rounds (bench/turns.ts), and each is compared with the direct way on such a host.
+ * UDP: request and reply, direct, mapped (handed over at ingress, and by sk_lookup out of a socket
+ * map), by nftables DNAT, and through a proxy; and beside connection tracking and NAT, which slow
+ * what is direct too. Each way has namespaces of its own, all ways take turns in each of many short
+ * rounds (bench/turns.ts), and each is compared with the direct way on such a host.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * The closed catalogue of everything that `ilm` refuses or fails at. One code, one exit status, one place.
- * A message says what is wrong and where; `remedy` says what would be right.
+ * The closed catalogue of everything that `ilm` refuses or fails at. One code, one exit status, one
+ * place. A message says what is wrong and where; `remedy` says what would be right.
  */
 
 /** Exit statuses that scripts may rely on (see `ilm --help`). */
@@ -39,13 +39,18 @@ export const errorCatalogue = {
   NO_CGROUP2: ExitStatus.notPossible,
   /** The BPF file system is not mounted and could not be mounted. */
   NO_BPFFS: ExitStatus.notPossible,
-  /** Another user could have put there, or could replace, what stands at a path that ilm relies on. */
+  /**
+   * Another user could have put there, or could replace, what stands at a path that ilm relies on.
+   */
   UNSAFE_PATH: ExitStatus.notPossible,
   /** libbpf.so.1 is not installed, or too old. */
   NO_LIBBPF: ExitStatus.notPossible,
   /** Another writer holds the lock of this network namespace. */
   LOCKED: ExitStatus.notPossible,
-  /** A limit of the data plane or of the daemon is reached; the message says which and how large it is. */
+  /**
+   * A limit of the data plane or of the daemon is reached; the message says which and how large it
+   * is.
+   */
   LIMIT: ExitStatus.notPossible,
   /** The state in the kernel was made by an incompatible version of ilm. */
   INCOMPATIBLE: ExitStatus.notPossible,
@@ -53,7 +58,10 @@ export const errorCatalogue = {
   NETNS: ExitStatus.notPossible,
   /** The daemon did not answer, or answered nonsense. */
   DAEMON: ExitStatus.failed,
-  /** The host is short of descriptors, memory or room, or a file system cannot be written to, or does not answer. It may pass. */
+  /**
+   * The host is short of descriptors, memory or room, or a file system cannot be written to, or
+   * does not answer. It may pass.
+   */
   UNAVAILABLE: ExitStatus.notPossible,
 } as const satisfies Record<string, ExitStatus>;
 export type ErrorCode = keyof typeof errorCatalogue;
@@ -61,7 +69,9 @@ export type ErrorCode = keyof typeof errorCatalogue;
 /** One thing that is wrong (or doubtful) in a configuration, at its place. */
 export interface Problem {
   readonly severity: "error" | "warning";
-  /** File name as given, `<argument>` for a mapping on the command line, `<stdin>`, or `<runtime>`. */
+  /**
+   * File name as given, `<argument>` for a mapping on the command line, `<stdin>`, or `<runtime>`.
+   */
   readonly file: string;
   /** 1-based; 0 when the problem is with the file as a whole. */
   readonly line: number;
@@ -102,7 +112,10 @@ export class IlmError extends Error {
   }
 }
 
-/** What the host is short of, by errno: what is wrong, and what would be right. All of these may pass by themselves. */
+/**
+ * What the host is short of, by errno: what is wrong, and what would be right. All of these may
+ * pass by themselves.
+ */
 const shortages: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
   EMFILE: [
     "this process has as many open files as it may have",

@@ -1,6 +1,6 @@
 /**
- * Calls that may not return: a file system whose server is gone, a pipe that nobody writes to. Node cannot take back a call that
- * one of its few threads is in; it can be waited for no longer.
+ * Calls that may not return: a file system whose server is gone, a pipe that nobody writes to. Node
+ * cannot take back a call that one of its few threads is in; it can be waited for no longer.
  */
 
 /** Calls that have not returned yet. */
@@ -16,8 +16,8 @@ export function hasPendingCalls(): boolean {
 }
 
 /**
- * The result of `call`, or `late()` as the error when it has not come after `ms` milliseconds (of the monotonic clock), or the
- * reason of `signal`. While too many calls hang, none is begun.
+ * The result of `call`, or `late()` as the error when it has not come after `ms` milliseconds (of
+ * the monotonic clock), or the reason of `signal`. While too many calls hang, none is begun.
  */
 export async function withPatience<T>(
   ms: number,

@@ -1,9 +1,13 @@
 /**
- * Text that others chose - names of files, processes, interfaces, units, messages of other programs - made harmless where it is
- * shown. A terminal obeys control characters, and a reader is misled by those that turn the direction of text round.
+ * Text that others chose - names of files, processes, interfaces, units, messages of other programs
+ * - made harmless where it is shown. A terminal obeys control characters, and a reader is misled by
+ * those that turn the direction of text round.
  */
 
-/** C0, DEL and C1 (Cc), bidi controls and what has no width (Cf), U+2028 and U+2029 (Zl, Zp), halves of surrogate pairs (Cs). */
+/**
+ * C0, DEL and C1 (Cc), bidi controls and what has no width (Cf), U+2028 and U+2029 (Zl, Zp), halves
+ * of surrogate pairs (Cs).
+ */
 const STEERING = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const STEERING_IN_LINES = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 /** What JSON.stringify leaves as it is. */

@@ -1,6 +1,6 @@
 /**
- * What long work is at, for whoever watches: at most one, the command line. The work does not wait for anything in between, so
- * it tells from where it is; to nobody it costs next to nothing.
+ * What long work is at, for whoever watches: at most one, the command line. The work does not wait
+ * for anything in between, so it tells from where it is; to nobody it costs next to nothing.
  */
 
 /** `share`: of the step, 0 to 1; null: not known. */
@@ -13,7 +13,10 @@ export function watchProgress(next: Watcher | null): void {
   watcher = next;
 }
 
-/** A step begins, e.g. "reading rules.ndjson". `group`: what its time is counted as, where there are many like it. */
+/**
+ * A step begins, e.g. "reading rules.ndjson". `group`: what its time is counted as, where there are
+ * many like it.
+ */
 export function beginStep(step: string, group = step): void {
   current = step;
   begun?.push({ step: group, at: performance.now() });
@@ -32,7 +35,10 @@ export interface StepTime {
 /** `at`: milliseconds since the process began. */
 let begun: { readonly step: string; readonly at: number }[] | null = null;
 
-/** From now on `stepTimes` knows how long each step takes; what was since the process began is "starting". */
+/**
+ * From now on `stepTimes` knows how long each step takes; what was since the process began is
+ * "starting".
+ */
 export function recordSteps(): void {
   begun = [{ step: "starting", at: 0 }];
 }
@@ -79,7 +85,9 @@ export function watchWaits(next: ((what: string) => void) | null): void {
   waitWatcher = next;
 }
 
-/** Nothing goes on for a while, and somebody else is the reason: "waiting for ..., at most 30 s". */
+/**
+ * Nothing goes on for a while, and somebody else is the reason: "waiting for ..., at most 30 s".
+ */
 export function tellWait(what: string): void {
   waitWatcher?.(what);
 }

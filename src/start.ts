@@ -1,13 +1,17 @@
 /**
- * Runs the bundle's chunks, which are CommonJS, with the bytecode that V8 made of them when they were built: compiling them
- * takes a seventh of a command. Another version of V8 refuses that bytecode, and compiles.
+ * Runs the bundle's chunks, which are CommonJS, with the bytecode that V8 made of them when they
+ * were built: compiling them takes a seventh of a command. Another version of V8 refuses that
+ * bytecode, and compiles.
  */
 import { openSync, readFileSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Script } from "node:vm";
 
-/** In the folder of the chunks: 4 bytes with the length of the index (little endian), the index (JSON), and the bytecode. */
+/**
+ * In the folder of the chunks: 4 bytes with the length of the index (little endian), the index
+ * (JSON), and the bytecode.
+ */
 export const BYTECODE_FILE = "bytecode";
 
 export interface BytecodeIndex {

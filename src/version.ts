@@ -1,7 +1,10 @@
 /** The version of ilm, from the package it was installed with, and the build. */
 import { readFileSync } from "node:fs";
 
-/** Looks upwards, so that sources, compiled files and an installed package all find the same package.json. */
+/**
+ * Looks upwards, so that sources, compiled files and an installed package all find the same
+ * package.json.
+ */
 function readVersion(): string {
   for (let folder = new URL("./", import.meta.url); ; folder = new URL("../", folder)) {
     const version = versionIn(new URL("package.json", folder));
@@ -32,7 +35,10 @@ function textOf(file: URL): string | null {
 /** What tools/bundle.ts writes beside the chunks: a digest of all of them, in hexadecimal. */
 export const BUILD_FILE = "build";
 
-/** Equal for two runs of the same code. Null: it is not known, as the code does not run from the bundle. */
+/**
+ * Equal for two runs of the same code. Null: it is not known, as the code does not run from the
+ * bundle.
+ */
 export function buildDigest(): string | null {
   return textOf(new URL(BUILD_FILE, import.meta.url));
 }

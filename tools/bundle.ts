@@ -1,6 +1,7 @@
 /**
- * dist/src/main.js and everything that it imports -> dist/src/bundle: a chunk for each command's own code, and the bytecode of
- * all chunks. Every function is compiled, but of the large packages those that `ilm check` calls: they have many more.
+ * dist/src/main.js and everything that it imports -> dist/src/bundle: a chunk for each command's
+ * own code, and the bytecode of all chunks. Every function is compiled, but of the large packages
+ * those that `ilm check` calls: they have many more.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -18,7 +19,10 @@ const folder = join(source, "bundle");
 const packages = ["yaml", "zod", "commander"];
 const NO_CHILD_PROCESSES = "\0no-child-processes";
 
-/** commander can start programs as subcommands. Ours starts none, and what it takes to load what could is felt (6 ms). */
+/**
+ * commander can start programs as subcommands. Ours starts none, and what it takes to load what
+ * could is felt (6 ms).
+ */
 const withoutChildProcesses: Plugin = {
   name: "without-child-processes",
   resolveId: (id, importer) =>

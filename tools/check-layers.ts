@@ -1,4 +1,7 @@
-/** `node dist/tools/check-layers.js`: fails, with the remedy, when a module imports what its layer may not. */
+/**
+ * `node dist/tools/check-layers.js`: fails, with the remedy, when a module imports what its layer
+ * may not.
+ */
 import { readFileSync, readdirSync } from "node:fs";
 
 import { findViolations } from "./layer-rules.js";

@@ -1,4 +1,7 @@
-/** `node dist/tools/check-links.js`: fails when a relative link of a document leads to no file or no heading. */
+/**
+ * `node dist/tools/check-links.js`: fails when a relative link of a document leads to no file or no
+ * heading.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * `node dist/tools/check-lockfile.js`: fails when `npm ci` could not work from package-lock.json alone, or when a package
- * of it wants to run a script at install time and package.json does not say whether it may.
+ * `node dist/tools/check-lockfile.js`: fails when `npm ci` could not work from package-lock.json
+ * alone, or when a package of it wants to run a script at install time and package.json does not
+ * say whether it may.
  */
 import { readFileSync } from "node:fs";
 

@@ -48,8 +48,9 @@ shell_scripts() {
 check "types: tsc, strict" tsc -p . --pretty false
 check "lint: oxlint, type-aware, no warnings" oxlint --type-aware --deny-warnings
 check "format: oxfmt" oxfmt --check .
+check "columns: comments have at most 100, as code has" node dist/tools/check-columns.js
 check "no dead code, exports or dependencies: knip" knip --no-progress
-check "layers: imports only go downward" node dist/tools/check-layers.js
+check "layers: imports only go downward, in no circle" node dist/tools/check-layers.js
 check "BPF: no compiler warnings" bpf_warnings
 check "ABI layouts match the BPF objects" node dist/tools/generate-abi.js --check
 check "JSON Schema matches the validator" node dist/tools/generate-schema.js --check

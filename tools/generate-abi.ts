@@ -1,5 +1,6 @@
 /**
- * Writes src/abi/generated.ts from the BTF of the built BPF objects (structs, enums) and the #defines of bpf/abi.h.
+ * Writes src/abi/generated.ts from the BTF of the built BPF objects (structs, enums) and the
+ * #defines of bpf/abi.h.
  * `--check` writes nothing and fails when the file is stale. Needs bpftool.
  */
 import { execFileSync } from "node:child_process";
@@ -36,7 +37,10 @@ const camel = (name: string): string =>
   name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 const pascal = (name: string): string => camel(`_${name}`);
 
-/** `struct ilm_*` of one object, with nested structs and unions flattened, and what they need of other types. */
+/**
+ * `struct ilm_*` of one object, with nested structs and unions flattened, and what they need of
+ * other types.
+ */
 function readObject(path: string, structs: Map<string, { size: number; fields: Field[] }>): void {
   const dump = JSON.parse(
     execFileSync("bpftool", ["-j", "btf", "dump", "file", path], { encoding: "utf8" }),

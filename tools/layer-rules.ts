@@ -1,6 +1,7 @@
 /**
- * The architecture's sentences about imports, as data, and the function that finds where the source breaks them.
- * A layer is a folder below src/, or a single file there (`errors`, `version`, `main`).
+ * The architecture's sentences about imports, as data, and the function that finds where the source
+ * breaks them. A layer is a folder below src/, or a single file there (`errors`, `version`,
+ * `main`).
  */
 
 /** What each layer may import, besides itself. Every layer may import `everyones`. */
@@ -59,7 +60,10 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   picocolors: ["cli", "demo"],
 };
 
-/** What `ilm --version` and `ilm status` cannot afford to load (zod alone costs 80 ms): `await import()` it per command. */
+/**
+ * What `ilm --version` and `ilm status` cannot afford to load (zod alone costs 80 ms): `await
+ * import()` it per command.
+ */
 const heavy: readonly string[] = ["koffi", "yaml", "zod"];
 
 /** Changes by path go where whoever may write to the folder wants them to. */
@@ -89,7 +93,9 @@ export interface Import {
 const importPattern =
   /^[ \t]*(?:import|export)\s+(type\s)?(?:[^;"'`]*?\sfrom\s+)?"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)/gm;
 
-/** Every import of a module's text. The formatter sees to it that specifiers are in double quotes. */
+/**
+ * Every import of a module's text. The formatter sees to it that specifiers are in double quotes.
+ */
 export function findImports(text: string): Import[] {
   const found: Import[] = [];
   for (const match of text.matchAll(importPattern)) {
@@ -199,7 +205,38 @@ function heavyAtStart(sources: ReadonlyMap<string, string>): Violation[] {
   return violations;
 }
 
-/** @param sources path relative to the checkout (`src/...`) -> text, of every module of the product. */
+/** Modules that import each other, types too: who reads one has to have read the other. */
+function circles(sources: ReadonlyMap<string, string>): Violation[] {
+  const violations: Violation[] = [];
+  const done = new Set<string>();
+  const path: string[] = [];
+  const walk = (file: string): void => {
+    if (done.has(file)) return;
+    const since = path.indexOf(file);
+    if (since !== -1) {
+      violations.push({
+        file,
+        line: 0,
+        message: `modules import each other: ${[...path.slice(since), file].join(" -> ")}`,
+        remedy: "move what they share into a module that imports neither",
+      });
+      return;
+    }
+    path.push(file);
+    for (const { specifier } of findImports(sources.get(file) ?? "")) {
+      const target = specifier.startsWith(".") ? resolveImport(file, specifier) : "";
+      if (sources.has(target)) walk(target);
+    }
+    path.pop();
+    done.add(file);
+  };
+  for (const file of sources.keys()) walk(file);
+  return violations;
+}
+
+/**
+ * @param sources path relative to the checkout (`src/...`) -> text, of every module of the product.
+ */
 export function findViolations(sources: ReadonlyMap<string, string>): Violation[] {
   const violations: Violation[] = [];
   for (const [file, text] of sources) {
@@ -230,5 +267,5 @@ export function findViolations(sources: ReadonlyMap<string, string>): Violation[
       violations.push({ file, line: one.line, message: found[0], remedy: found[1] });
     }
   }
-  return [...violations, ...heavyAtStart(sources)];
+  return [...violations, ...circles(sources), ...heavyAtStart(sources)];
 }

@@ -9,7 +9,9 @@ interface LockedPackage {
 }
 
 export interface Lock {
-  /** Path below the checkout (`node_modules/...`) -> package; the empty path is the project itself. */
+  /**
+   * Path below the checkout (`node_modules/...`) -> package; the empty path is the project itself.
+   */
   readonly packages: Readonly<Record<string, LockedPackage>>;
 }
 
@@ -19,7 +21,10 @@ export interface Manifest {
   readonly allowScripts?: Readonly<Record<string, boolean>>;
 }
 
-/** Whether a package at `path` finds `name` the way Node looks for it: in its own folder, then in each one above. */
+/**
+ * Whether a package at `path` finds `name` the way Node looks for it: in its own folder, then in
+ * each one above.
+ */
 function isLocked(lock: Lock, path: string, name: string): boolean {
   for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf("/node_modules/")))) {
     if (lock.packages[`${at === "" ? "" : `${at}/`}node_modules/${name}`] !== undefined) {
@@ -42,7 +47,8 @@ export function findLockProblems(lock: Lock, manifest: Manifest): string[] {
     }
   }
   for (const [path, locked] of Object.entries(lock.packages)) {
-    // A registry that lacks the package for a foreign platform makes npm leave it out of the lock, and `npm ci` refuse it.
+    // A registry that lacks the package for a foreign platform makes npm leave it out of the lock,
+    // and `npm ci` refuse it.
     for (const name of Object.keys({ ...locked.dependencies, ...locked.optionalDependencies })) {
       if (isLocked(lock, path, name)) continue;
       problems.push(

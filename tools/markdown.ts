@@ -26,7 +26,10 @@ export function findLinks(text: string): Link[] {
   );
 }
 
-/** What a heading's link is, the way the common forges make it: lower case, spaces to dashes, punctuation gone. */
+/**
+ * What a heading's link is, the way the common forges make it: lower case, spaces to dashes,
+ * punctuation gone.
+ */
 export function headingAnchors(text: string): Set<string> {
   const anchors = new Set<string>();
   for (const line of proseLines(text)) {
@@ -66,7 +69,9 @@ export function readPart(text: string, name: string): string {
   return text.slice(start, end).trim();
 }
 
-/** The document with something else between the markers, which stay. Throws when they are not there. */
+/**
+ * The document with something else between the markers, which stay. Throws when they are not there.
+ */
 export function replacePart(text: string, name: string, content: string): string {
   const { start, end } = findPart(text, name);
   return `${text.slice(0, start)}\n\n${content.trim()}\n\n${text.slice(end)}`;

@@ -1,4 +1,7 @@
-/** How a struct that is shared with the kernel side is read and written. eBPF has the host's byte order; we support little-endian hosts only. */
+/**
+ * How a struct that is shared with the kernel side is read and written. eBPF has the host's byte
+ * order; we support little-endian hosts only.
+ */
 export interface Layout<T> {
   /** Bytes. */
   readonly size: number;

@@ -14,7 +14,10 @@ import { openSocketPlace, socketPath } from "./socket-path.js";
 import type { AnsweredChange } from "./result.js";
 import { DecodeError, type Decode } from "./decode.js";
 
-/** A change of a million mappings takes seconds; a daemon that needs longer than this is taken for hung. */
+/**
+ * A change of a million mappings takes seconds; a daemon that needs longer than this is taken for
+ * hung.
+ */
 const CHANGE_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 1_000;
 const RETRY_MS = 20;
@@ -27,8 +30,9 @@ export interface ClientOptions {
 }
 
 /**
- * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon says, UNSAFE_PATH, or DAEMON
- * when it does not answer in time, dies, or answers nonsense; whether the change was made is then open, and the message says so.
+ * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon
+ * says, UNSAFE_PATH, or DAEMON when it does not answer in time, dies, or answers nonsense; whether
+ * the change was made is then open, and the message says so.
  */
 export async function requestChange(
   netnsInode: number,
@@ -95,7 +99,9 @@ function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
   }
 }
 
-/** As many as the kernel queues for a daemon that is at work wait for it already: nothing was sent. */
+/**
+ * As many as the kernel queues for a daemon that is at work wait for it already: nothing was sent.
+ */
 const queueFull = Symbol("the daemon's queue of connections is full");
 
 /** Null: nobody listens on the socket, which is dialled by `path`. */

@@ -1,4 +1,7 @@
-/** Decoders for rules that came over the socket: everything that the configuration's own validator promises is tested again. */
+/**
+ * Decoders for rules that came over the socket: everything that the configuration's own validator
+ * promises is tested again.
+ */
 import { parseAddress, parsePrefix, type Address, type Prefix } from "../model/address.js";
 import type {
   Destination,

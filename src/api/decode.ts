@@ -1,6 +1,7 @@
 /**
- * Small decoders for JSON that another process sent. Each takes a value of unknown shape and either returns it typed or throws a
- * DecodeError that names the place. Keys that nobody asked for are refused in what is asked of us: they are somebody's mistake.
+ * Small decoders for JSON that another process sent. Each takes a value of unknown shape and either
+ * returns it typed or throws a DecodeError that names the place. Keys that nobody asked for are
+ * refused in what is asked of us: they are somebody's mistake.
  */
 
 /** Thrown by decoders; does not leave src/daemon. */
@@ -91,7 +92,8 @@ export function object<S extends Shape>(shape: S): Decode<Decoded<S>> {
 }
 
 /**
- * What another version of ilm may have answered: keys that are not known are passed over, and one that is missing is as `absent` has it.
+ * What another version of ilm may have answered: keys that are not known are passed over, and one
+ * that is missing is as `absent` has it.
  */
 export function answer<S extends Shape>(
   shape: S,

@@ -15,7 +15,10 @@ export interface ErrorBody {
   readonly problems: readonly Problem[];
 }
 
-/** Any error as plain data; what is neither an IlmError nor a shortage of the host is a bug and becomes INTERNAL. */
+/**
+ * Any error as plain data; what is neither an IlmError nor a shortage of the host is a bug and
+ * becomes INTERNAL.
+ */
 export function errorBody(error: unknown): ErrorBody {
   const known = foreseen(error);
   if (known !== undefined) {
@@ -30,7 +33,10 @@ export function errorBody(error: unknown): ErrorBody {
   return { code: "INTERNAL", message, remedy: null, problems: [] };
 }
 
-/** The error as one of the catalogue: any call may find that the host is short of something. Undefined: a bug. */
+/**
+ * The error as one of the catalogue: any call may find that the host is short of something.
+ * Undefined: a bug.
+ */
 export function foreseen(error: unknown): IlmError | undefined {
   if (error instanceof IlmError) return error;
   if (!(error instanceof Error)) return undefined;

@@ -1,4 +1,7 @@
-/** Where a daemon is to be found. Apart from all else, so that asking whether there is one costs nothing. */
+/**
+ * Where a daemon is to be found. Apart from all else, so that asking whether there is one costs
+ * nothing.
+ */
 import { lstatSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Folder } from "../kernel/folder.js";

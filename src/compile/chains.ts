@@ -1,7 +1,8 @@
 /**
- * Mappings with conditions as chains of steps. What comes after the last entry of a prefix is what the next larger prefix around
- * it has; so chains share their tails. Sources are looked up in a trie of their own, one group for each chain and port set size:
- * however many prefixes `from` has, they are one step.
+ * Mappings with conditions as chains of steps. What comes after the last entry of a prefix is what
+ * the next larger prefix around it has; so chains share their tails. Sources are looked up in a
+ * trie of their own, one group for each chain and port set size: however many prefixes `from` has,
+ * they are one step.
  */
 import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
@@ -118,7 +119,8 @@ export class ClassChains {
     const nesting = new Nesting(bySource.keys());
     const heads = new Map<Prefix, number>();
     let depth = steps.depth(anywhere);
-    // Entries come with the longest source first, and a chain needs the one of the prefix around it.
+    // Entries come with the longest source first, and a chain needs the one of the prefix around
+    // it.
     for (const [source, here] of [...bySource].reverse()) {
       const around = nesting.around(source);
       const beyond = (around === undefined ? undefined : heads.get(around)) ?? anywhere;

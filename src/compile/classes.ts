@@ -1,4 +1,7 @@
-/** Ports that the same port sets cover form a class; a rule is looked up by class, so ranges cost nothing. */
+/**
+ * Ports that the same port sets cover form a class; a rule is looked up by class, so ranges cost
+ * nothing.
+ */
 import type { PortRange } from "../model/mapping.js";
 
 export interface PortClass {

@@ -1,7 +1,7 @@
 /**
- * Rules -> tables, pure: the same rules give the same tables on every host. Precedence is decided here once, so that a
- * lookup finds one winner: the longest `on` prefix, then the smallest port set, then the longest `from`, then an explicit
- * interface; what ties in all of that is refused.
+ * Rules -> tables, pure: the same rules give the same tables on every host. Precedence is decided
+ * here once, so that a lookup finds one winner: the longest `on` prefix, then the smallest port
+ * set, then the longest `from`, then an explicit interface; what ties in all of that is refused.
  */
 import { type Problem, IlmError, configurationError } from "../errors.js";
 import {
@@ -54,8 +54,9 @@ export interface Limits {
 export const defaultLimits: Limits = { destinations: 16, entries: 4_000_000, steps: 512 };
 
 /**
- * A mapping to the dialled port is split into one rule per port up to this many ports: a place per port is found faster
- * than by address and port. Beyond, the table would grow more than that is worth; and so it would with many such mappings.
+ * A mapping to the dialled port is split into one rule per port up to this many ports: a place per
+ * port is found faster than by address and port. Beyond, the table would grow more than that is
+ * worth; and so it would with many such mappings.
  */
 const SPLIT_PORTS = 256;
 const SPLIT_RULES = 1_000_000;
@@ -186,7 +187,10 @@ class Compiler {
     });
   }
 
-  /** Within the file the parser has seen to it; a mapping added at run time may meet one of the file. */
+  /**
+   * Within the file the parser has seen to it; a mapping added at run time may meet one of the
+   * file.
+   */
   #refuseSameNames(): void {
     const { file, runtime } = this.#input;
     if (runtime.length === 0) return;
@@ -348,7 +352,10 @@ class Compiler {
     return this.#ruleMapping.push(mapping);
   }
 
-  /** Index of the first of these destinations, which lie one after the other. Equal lists share a place. */
+  /**
+   * Index of the first of these destinations, which lie one after the other. Equal lists share a
+   * place.
+   */
   #run(
     index: number,
     protocol: Protocol,
@@ -390,7 +397,10 @@ class Compiler {
     return this.#endpoints.push(origin === undefined ? endpoint : { ...endpoint, origin }) - 1;
   }
 
-  /** A socket is in a map or it is not: the mappings that lead to it have to say the same, or nothing. */
+  /**
+   * A socket is in a map or it is not: the mappings that lead to it have to say the same, or
+   * nothing.
+   */
   #agreeOnHandover(index: number, { address, port, handover }: Endpoint, mapping: number): void {
     const known = this.#endpoints[index];
     if (known === undefined || handover === undefined || known.handover === handover) return;
@@ -452,7 +462,10 @@ class Compiler {
     this.#refuseLimits(ranges, sets, chains.longest);
   }
 
-  /** Hosts that share their address with nobody in this class. The others are `put` as units, beside those whose prefixes are `taken`. */
+  /**
+   * Hosts that share their address with nobody in this class. The others are `put` as units, beside
+   * those whose prefixes are `taken`.
+   */
   #hostsAlone(sets: readonly UnitSet[], taken: Iterable<Prefix>, put: (unit: Unit) => void): Hosts {
     const total = sets.reduce((sum, { hosts }) => sum + hosts.count, 0);
     const alone = new Hosts();
@@ -580,7 +593,10 @@ function placeOf(mapping: Mapping): string {
 export interface Outcome {
   /** Of no use when a problem is an error. */
   readonly compiled: Compiled;
-  /** What makes the rules impossible (ties, names that meet, limits), or is doubtful: mappings that can never match. */
+  /**
+   * What makes the rules impossible (ties, names that meet, limits), or is doubtful: mappings that
+   * can never match.
+   */
   readonly problems: readonly Problem[];
 }
 

@@ -1,4 +1,6 @@
-/** The mappings that compete for one prefix of one class of ports, in the order in which they come. */
+/**
+ * The mappings that compete for one prefix of one class of ports, in the order in which they come.
+ */
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping, PortRange } from "../model/mapping.js";
 import type { LazyMappings } from "../model/mappings.js";

@@ -5,8 +5,8 @@ import { sharedPorts } from "../model/ports.js";
 import { prefixesOf } from "../rules/order.js";
 
 /**
- * May some of the mappings that stay have stood behind those that go: for one of their prefixes, and one of their ports? `isGone`: of an
- * index among all of them, before.
+ * May some of the mappings that stay have stood behind those that go: for one of their prefixes,
+ * and one of their ports? `isGone`: of an index among all of them, before.
  */
 export function mayHaveHidden(
   gone: readonly Mapping[],

@@ -1,6 +1,6 @@
 /**
- * Mappings of single IPv4 addresses without conditions, which is what nearly all of a large file are: as numbers, where a unit and its
- * prefix as text take 200 bytes and most of the time.
+ * Mappings of single IPv4 addresses without conditions, which is what nearly all of a large file
+ * are: as numbers, where a unit and its prefix as text take 200 bytes and most of the time.
  */
 import { words } from "../model/columns.js";
 
@@ -33,10 +33,13 @@ export class HostTable {
     this.#places = new Uint32Array(2 ** (Math.ceil(Math.log2(most + 1)) + 2));
   }
 
-  /** The number of who put the address before. Undefined: nobody, and `number` has it from now on. */
+  /**
+   * The number of who put the address before. Undefined: nobody, and `number` has it from now on.
+   */
   put(address: number, number: number): number | undefined {
     const places = this.#places;
-    // Neighbours are far from each other, and the high bits decide as much as the low ones (Knuth's multiplicative hashing).
+    // Neighbours are far from each other, and the high bits decide as much as the low ones (Knuth's
+    // multiplicative hashing).
     const hash = Math.imul(address, 0x9e3779b1) >>> 0;
     for (
       let at = (((hash ^ (hash >>> 16)) >>> 0) * 2) % places.length;
@@ -54,7 +57,10 @@ export class HostTable {
   }
 }
 
-/** As tables have an address: 16 bytes in network byte order, ::ffff:a.b.c.d. In `into`, which is given back. */
+/**
+ * As tables have an address: 16 bytes in network byte order, ::ffff:a.b.c.d. In `into`, which is
+ * given back.
+ */
 export function mappedBytes(address: number, into: Uint8Array): Uint8Array {
   into[10] = 0xff;
   into[11] = 0xff;

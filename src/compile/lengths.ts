@@ -1,14 +1,18 @@
 /**
- * Prefixes as a search by halving their lengths wants them (Waldvogel, Varghese, Turner, Plattner: "Scalable High Speed IP
- * Routing Lookups", 1997): one hash table, and for each class and family a tree of the lengths that occur. What is found at a
- * node's length sends the search on to longer ones, nothing to shorter ones. So a prefix needs a marker at each shorter length
- * on the way to its own; a marker knows the longest prefix around it, for where there is nothing longer after all.
+ * Prefixes as a search by halving their lengths wants them (Waldvogel, Varghese, Turner, Plattner:
+ * "Scalable High Speed IP Routing Lookups", 1997): one hash table, and for each class and family a
+ * tree of the lengths that occur. What is found at a node's length sends the search on to longer
+ * ones, nothing to shorter ones. So a prefix needs a marker at each shorter length on the way to
+ * its own; a marker knows the longest prefix around it, for where there is nothing longer after
+ * all.
  */
 import type { Family } from "../model/address.js";
 import { bytes, words } from "../model/columns.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "./tables.js";
 
-/** Nodes of all trees; [0] is the end of a search. Equal trees are one, whatever class they are of. */
+/**
+ * Nodes of all trees; [0] is the end of a search. Equal trees are one, whatever class they are of.
+ */
 export interface LengthTable {
   readonly count: number;
   readonly length: Uint8Array;
@@ -96,8 +100,9 @@ class Trees {
   }
 
   /**
-   * The root is where as many searches go on to longer ones as to shorter ones, if each prefix is found as often as any; a search
-   * that found one goes on until there is nothing longer. `below`: of the next shorter length, which come here in the end.
+   * The root is where as many searches go on to longer ones as to shorter ones, if each prefix is
+   * found as often as any; a search that found one goes on until there is nothing longer. `below`:
+   * of the next shorter length, which come here in the end.
    */
   #build(lengths: readonly Length[], below: number, height: number): number {
     if (lengths.length === 0) return 0;
@@ -151,7 +156,10 @@ class Markers {
     this.#trees = trees;
   }
 
-  /** `order`: the prefixes of one class and family by address, and then by length: what is around one comes before it. */
+  /**
+   * `order`: the prefixes of one class and family by address, and then by length: what is around
+   * one comes before it.
+   */
   mark(order: Uint32Array, root: number): void {
     const { address, length, owner, target } = this.#prefixes;
     const marks = new Map<number, readonly number[]>();
@@ -188,7 +196,10 @@ class Markers {
   }
 }
 
-/** Indexes of the prefixes by owner, family, address and length: by one byte of all that after the other, the last first. */
+/**
+ * Indexes of the prefixes by owner, family, address and length: by one byte of all that after the
+ * other, the last first.
+ */
 function sorted({ count, owner, ipv6, address, length }: PrefixTable): Uint32Array {
   let order = new Uint32Array(count);
   let next = new Uint32Array(count);

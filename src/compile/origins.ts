@@ -1,6 +1,7 @@
 /**
- * Where a service's own datagrams leave from, when it asks for that: the one address and port that lead to it. Somebody who calls back
- * then reaches it; and from 127.0.0.0/8 nothing could leave at all.
+ * Where a service's own datagrams leave from, when it asks for that: the one address and port that
+ * lead to it. Somebody who calls back then reaches it; and from 127.0.0.0/8 nothing could leave at
+ * all.
  */
 import {
   type Address,
@@ -33,7 +34,10 @@ function keyOf(address: Address, port: number): string {
   return `${address} ${port}`;
 }
 
-/** What is dialled of that family to come by this mapping; null: more than one address or port, or not by everybody. */
+/**
+ * What is dialled of that family to come by this mapping; null: more than one address or port, or
+ * not by everybody.
+ */
 function dialledOf(mapping: Mapping, family: Family): Origin | null {
   const on = mapping.on.filter((prefix) => familyOf(prefix) === family);
   const [only] = on;

@@ -1,8 +1,9 @@
 /**
- * What a change makes of large tables, as a thin layer in front of them: mappings added at run time, mappings that the file has got
- * since, and places of mappings that it has no more. What that costs does not depend on how large the tables are. Only what is simple is
- * done here. Whatever is not (conditions, ties, mappings that would never match) gives null: the whole is to be compiled, which does
- * the same and tells what is wrong.
+ * What a change makes of large tables, as a thin layer in front of them: mappings added at run
+ * time, mappings that the file has got since, and places of mappings that it has no more. What that
+ * costs does not depend on how large the tables are. Only what is simple is done here. Whatever is
+ * not (conditions, ties, mappings that would never match) gives null: the whole is to be compiled,
+ * which does the same and tells what is wrong.
  */
 import { type Family, familyOf, prefixBits } from "../model/address.js";
 import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
@@ -69,8 +70,8 @@ export interface OverlayClass {
 
 export interface Overlay {
   /**
-   * The added mappings and those added at run time alone: their rules (which are numbered from `firstRule` on, without [0]) and
-   * destinations.
+   * The added mappings and those added at run time alone: their rules (which are numbered from
+   * `firstRule` on, without [0]) and destinations.
    */
   readonly compiled: Compiled;
   /** Class n of the tables is classes[n - 1]. */
@@ -103,7 +104,9 @@ interface Group {
   readonly ports: number[];
 }
 
-/** `firstRule`: the number that the first rule of the overlay has among those of the tables below. */
+/**
+ * `firstRule`: the number that the first rule of the overlay has among those of the tables below.
+ */
 export function compileOverlay(above: Above, base: Base, firstRule: number): Overlay | null {
   const { added, removed, runtime } = above;
   const { compiled, problems } = tryCompile({
@@ -170,7 +173,10 @@ class Layer {
     };
   }
 
-  /** Of all ports that something above is for. `removedIn`: gets the removed mappings of each class below. */
+  /**
+   * Of all ports that something above is for. `removedIn`: gets the removed mappings of each class
+   * below.
+   */
   #groups(removedIn: Map<number, Set<Removed>>): Group[] {
     const groups: Group[] = [];
     for (const protocol of protocols) {
@@ -232,7 +238,10 @@ class Layer {
     return has ? this.#base.at(found.number, place) : 0;
   }
 
-  /** Those of the entries that come first. False: there is a tie, or too much of it all, or somebody may come to nothing by them. */
+  /**
+   * Those of the entries that come first. False: there is a tie, or too much of it all, or somebody
+   * may come to nothing by them.
+   */
   #put(
     level: "exact" | "prefix",
     owner: number,
@@ -321,8 +330,9 @@ class Layer {
   }
 
   /**
-   * Of a rule of the overlay (its own number) and one below: the one with fewer ports, as both are for the same prefix. Null: a tie; or
-   * a mapping of the file's that comes first may be all that another needs (`mayFill`) to come to nothing.
+   * Of a rule of the overlay (its own number) and one below: the one with fewer ports, as both are
+   * for the same prefix. Null: a tie; or a mapping of the file's that comes first may be all that
+   * another needs (`mayFill`) to come to nothing.
    */
   #first(rule: number, below: number, mayFill: boolean): number | null {
     if (rule === 0) return below;

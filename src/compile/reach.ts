@@ -1,6 +1,7 @@
 /**
- * Mappings that can never match, because others take every connection first. Found are those that single prefixes hide, or
- * prefixes that fill one up; that several `from` together cover everything is not looked for: a warning less, never one too many.
+ * Mappings that can never match, because others take every connection first. Found are those that
+ * single prefixes hide, or prefixes that fill one up; that several `from` together cover everything
+ * is not looked for: a warning less, never one too many.
  */
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
@@ -10,7 +11,10 @@ import { Nesting } from "../rules/nesting.js";
 
 /** Names of hiding mappings that a warning shows. */
 const SHOWN = 3;
-/** Prefixes that are longer than the one around them by more bits than this cannot fill it: that takes a million. */
+/**
+ * Prefixes that are longer than the one around them by more bits than this cannot fill it: that
+ * takes a million.
+ */
 export const FILLING_BITS = 20;
 
 export class Reach {
@@ -102,7 +106,9 @@ export function isFilledByHosts(prefix: Prefix): boolean {
   return familyOf(prefix) === 4 && length < 32 && length >= 32 - FILLING_BITS;
 }
 
-/** Prefixes that longer ones fill up, with the mappings of those; undefined when there can be none. */
+/**
+ * Prefixes that longer ones fill up, with the mappings of those; undefined when there can be none.
+ */
 function coveredPrefixes(
   units: ReadonlyMap<Prefix, readonly Unit[] | Unit>,
 ): Map<Prefix, Set<number>> | undefined {
@@ -141,7 +147,10 @@ function coveredPrefixes(
   return covered;
 }
 
-/** The mapping that takes whatever the others of the prefix pass over; undefined: some packets go on. */
+/**
+ * The mapping that takes whatever the others of the prefix pass over; undefined: some packets go
+ * on.
+ */
 function closers(here: readonly Unit[] | Unit, prefix: Prefix): Iterable<number> | undefined {
   if ("rule" in here) return here.isUnconditional ? [here.index] : undefined;
   const last = entriesOf(here, prefix).find(isLast);

@@ -1,4 +1,7 @@
-/** What rules compile to: the tables of one generation, as columns, without anything of the kernel's layouts. */
+/**
+ * What rules compile to: the tables of one generation, as columns, without anything of the kernel's
+ * layouts.
+ */
 import { type Address, type Family, familyOf, prefixBits, type Prefix } from "../model/address.js";
 import type { HandoverChoice, PortRange, Protocol } from "../model/mapping.js";
 import type { LazyMappings } from "../model/mappings.js";
@@ -12,11 +15,15 @@ export interface Endpoint {
   readonly port: number;
   /** Absent: nothing was said. */
   readonly handover?: HandoverChoice;
-  /** From where its own datagrams leave, address and port (host byte order); absent: from itself. */
+  /**
+   * From where its own datagrams leave, address and port (host byte order); absent: from itself.
+   */
   readonly origin?: { readonly address: Address; readonly port: number };
 }
 
-/** What a table leads to: above 0 the number of a rule, below 0 that of a step (negated), 0 neither. */
+/**
+ * What a table leads to: above 0 the number of a rule, below 0 that of a step (negated), 0 neither.
+ */
 export type Target = number;
 
 /** By `owner` (a class, or a group of sources) and prefix. */

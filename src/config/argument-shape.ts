@@ -1,6 +1,7 @@
 /**
- * Arguments whose parts are joined as another program joins them (docker's 8080:80, ssh's 8080:127.0.1.10:80, an arrow, a URL):
- * the same parts as ours, and what was wrong. Each part is still judged by its own parser.
+ * Arguments whose parts are joined as another program joins them (docker's 8080:80, ssh's
+ * 8080:127.0.1.10:80, an arrow, a URL): the same parts as ours, and what was wrong. Each part is
+ * still judged by its own parser.
  */
 import { parseAddress } from "../model/address.js";
 import { parsePort, parsePortItem } from "../model/ports.js";
@@ -94,7 +95,10 @@ interface Head {
   readonly reason: string;
 }
 
-/** `*:80`, `0.0.0.0:80`, `[2001:db8::5]:443`, `tcp://0.0.0.0:80`, `60000:61000`, `tcp/80`, `eth0:80`. */
+/**
+ * `*:80`, `0.0.0.0:80`, `[2001:db8::5]:443`, `tcp://0.0.0.0:80`, `60000:61000`, `tcp/80`,
+ * `eth0:80`.
+ */
 function readHead(head: string, to: string): Head | null {
   const strict = /^(?:(?:tcp|udp)(?:\+(?:tcp|udp))*:)?[^:]*$/.test(head);
   if (strict) return null;

@@ -1,6 +1,8 @@
 /**
- * Mappings on the command line: `[PROTOCOL[+PROTOCOL]:]PORTS[@PREFIXES][@from:PREFIXES][@interface:NAMES]=DESTINATIONS`, where a
- * destination may end in `@weight:N`. No character of it means anything to a shell. Needs neither zod nor yaml.
+ * Mappings on the command line:
+ * `[PROTOCOL[+PROTOCOL]:]PORTS[@PREFIXES][@from:PREFIXES][@interface:NAMES]=DESTINATIONS`, where a
+ * destination may end in `@weight:N`. No character of it means anything to a shell. Needs neither
+ * zod nor yaml.
  */
 import type { Mapping, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
@@ -14,9 +16,11 @@ import { formatTarget, type Target } from "./target.js";
 const FORM = "write [PROTOCOL:]PORTS[@PREFIXES]=DESTINATIONS, such as tcp:8080=127.0.1.10:80";
 
 /**
- * `tcp:8080=127.0.1.10:80`, `8080=web:80` (tcp), `tcp+udp:53=dns`, `tcp:8000-8099@203.0.113.0/24=127.0.1.20:9000,127.0.1.21:9000`,
- * `22@from:198.51.100.0/24@interface:eth0=ssh`, `80=127.0.1.20@weight:3,127.0.1.21@weight:1`.
- * One mapping per protocol. Throws CONFIGURATION with every problem; `file` is what its messages and the origin name.
+ * `tcp:8080=127.0.1.10:80`, `8080=web:80` (tcp), `tcp+udp:53=dns`,
+ * `tcp:8000-8099@203.0.113.0/24=127.0.1.20:9000,127.0.1.21:9000`,
+ * `22@from:198.51.100.0/24@interface:eth0=ssh`, `80=127.0.1.20@weight:3,127.0.1.21@weight:1`. One
+ * mapping per protocol. Throws CONFIGURATION with every problem; `file` is what its messages and
+ * the origin name.
  */
 export function parseMappingArgument(
   text: string,
@@ -95,8 +99,9 @@ function notArgument(text: string): { reason: string; hint: string } {
 }
 
 /**
- * The argument that means the mapping, given the same services. Its name, `existing`, `miss` and `handover` have no place in an
- * argument: for mappings that were given as arguments nothing is lost.
+ * The argument that means the mapping, given the same services. Its name, `existing`, `miss` and
+ * `handover` have no place in an argument: for mappings that were given as arguments nothing is
+ * lost.
  */
 export function formatMappingArgument(mapping: Mapping): string {
   const { protocol, ports, on, from, interfaces } = mapping;

@@ -1,6 +1,7 @@
 /**
- * Text in blocks of whole lines. Where they end is said by the lines themselves, so that a change moves the ends near it and no
- * others (content-defined chunking, as in rsync --fuzzy, FastCDC and casync): after it the blocks are those of before.
+ * Text in blocks of whole lines. Where they end is said by the lines themselves, so that a change
+ * moves the ends near it and no others (content-defined chunking, as in rsync --fuzzy, FastCDC and
+ * casync): after it the blocks are those of before.
  */
 import { createHash } from "node:crypto";
 
@@ -21,7 +22,10 @@ function endsBlock(bytes: Uint8Array, start: number, end: number): boolean {
   return ((hash ^ (hash >>> 7)) & (ONE_IN - 1)) === 0;
 }
 
-/** The end of the block that begins at `start`; -1: it may go on behind `bytes`. `isLast`: nothing comes behind them. */
+/**
+ * The end of the block that begins at `start`; -1: it may go on behind `bytes`. `isLast`: nothing
+ * comes behind them.
+ */
 function endOfBlock(bytes: Buffer, start: number, isLast: boolean): number {
   // From the line on in which the least size is reached, wherever that is in it.
   let lineStart = bytes.lastIndexOf(NEWLINE, start + AT_LEAST) + 1;
@@ -49,7 +53,10 @@ export function digestOfBlock(bytes: Uint8Array): string {
     .slice(0, 2 * BLOCK_DIGEST_BYTES);
 }
 
-/** The blocks that `bytes` has whole, as views; with `isLast` all of it. What is left, the caller gives again with what comes. */
+/**
+ * The blocks that `bytes` has whole, as views; with `isLast` all of it. What is left, the caller
+ * gives again with what comes.
+ */
 export function* blocksOf(bytes: Buffer, isLast: boolean): Generator<Buffer> {
   for (let start = 0; start < bytes.length;) {
     const end = endOfBlock(bytes, start, isLast);

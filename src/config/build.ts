@@ -66,7 +66,10 @@ export class ServiceTable {
   readonly #unsound: ReadonlySet<string> | "any";
   #suggestions = 0;
 
-  /** `unsound`: services that were declared but are not right, of which nobody need complain twice; or that may be any. */
+  /**
+   * `unsound`: services that were declared but are not right, of which nobody need complain twice;
+   * or that may be any.
+   */
   constructor(services: readonly Service[], unsound: ReadonlySet<string> | "any" = new Set()) {
     this.#byName = new Map(services.map((service) => [service.name, service]));
     this.#unsound = unsound;
@@ -75,7 +78,10 @@ export class ServiceTable {
     }
   }
 
-  /** Null: there is no such service. The very list for the very target: a file's mappings mostly lead to the same few. */
+  /**
+   * Null: there is no such service. The very list for the very target: a file's mappings mostly
+   * lead to the same few.
+   */
   destinationsOf(target: Target): readonly Destination[] | null {
     const known = this.#destinations.get(target);
     if (known !== undefined) return known;
@@ -104,7 +110,10 @@ export class ServiceTable {
     return address === "*" ? undefined : this.#ownerOf.get(address);
   }
 
-  /** The service that was meant by a name that is none; only so often, since each takes a look at all of them. */
+  /**
+   * The service that was meant by a name that is none; only so often, since each takes a look at
+   * all of them.
+   */
   suggest(name: string): string | null {
     if (this.#suggestions >= MAX_SUGGESTIONS) return null;
     this.#suggestions++;
@@ -165,7 +174,10 @@ function withHandover(
   });
 }
 
-/** The common case of one item without a copy; `flat` takes longer than everything else here together. */
+/**
+ * The common case of one item without a copy; `flat` takes longer than everything else here
+ * together.
+ */
 function join(items: readonly (readonly Destination[])[]): readonly Destination[] {
   const [first] = items;
   return first !== undefined && items.length === 1 ? first : items.flat();
@@ -194,7 +206,10 @@ function compareBytes(left: Uint8Array, right: Uint8Array): number {
   return 0;
 }
 
-/** The destinations of each item of `to`; a destination that came before is dropped. Null when a service is unknown. */
+/**
+ * The destinations of each item of `to`; a destination that came before is dropped. Null when a
+ * service is unknown.
+ */
 function expand(
   targets: readonly Target[],
   services: ServiceTable,
@@ -297,8 +312,9 @@ function describeUnknown({ service, port }: Target & { kind: "service" }): {
 }
 
 /**
- * A socket bound to an address of one family takes no connection of the other, so a mapping for one family with destinations of
- * the other alone does nothing. (Only a wildcard IPv6 socket may take IPv4: net/ipv6/af_inet6.c, __inet6_bind.)
+ * A socket bound to an address of one family takes no connection of the other, so a mapping for one
+ * family with destinations of the other alone does nothing. (Only a wildcard IPv6 socket may take
+ * IPv4: net/ipv6/af_inet6.c, __inet6_bind.)
  */
 function checkFamilies(
   on: readonly Prefix[],
@@ -355,7 +371,10 @@ function familiesOf(prefixes: readonly Prefix[]): readonly Family[] {
   return ([4, 6] as const).filter((family) => prefixes.some((one) => familyOf(one) === family));
 }
 
-/** A destination that its own mapping covers is no loop, since the socket is selected and nothing is dialled; but say what it means. */
+/**
+ * A destination that its own mapping covers is no loop, since the socket is selected and nothing is
+ * dialled; but say what it means.
+ */
 function warnInside(
   entry: Entry,
   ports: readonly PortRange[],

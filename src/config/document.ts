@@ -1,4 +1,7 @@
-/** A document after validation, of one file: plain values that mean something, not yet looked at beside other documents. */
+/**
+ * A document after validation, of one file: plain values that mean something, not yet looked at
+ * beside other documents.
+ */
 import type { Settings } from "../model/mapping.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import type { Source } from "./source.js";

@@ -1,6 +1,7 @@
 /**
- * Redirections of nftables and iptables as mappings that decide the same (nft/judge.ts says which can be taken). NAT changes the
- * destination whoever listens, so the entries have `existing: never` and `miss: reject`, but for ports that clients of the host may have.
+ * Redirections of nftables and iptables as mappings that decide the same (nft/judge.ts says which
+ * can be taken). NAT changes the destination whoever listens, so the entries have `existing: never`
+ * and `miss: reject`, but for ports that clients of the host may have.
  */
 import type { Imported } from "./imported.js";
 import { emit, ephemeralPorts } from "./nft/emit.js";

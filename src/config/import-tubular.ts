@@ -1,7 +1,8 @@
 /**
- * Bindings of tubular: `{"bindings": [{"label", "prefix", "port", "protocol"}]}`; port 0, or none, is every port, and no protocol
- * is both. The order of precedence is ours: the longest prefix, then a port before all ports. A label names sockets that a
- * process hands over, and has no address: where it leads has to be told.
+ * Bindings of tubular: `{"bindings": [{"label", "prefix", "port", "protocol"}]}`; port 0, or none,
+ * is every port, and no protocol is both. The order of precedence is ours: the longest prefix, then
+ * a port before all ports. A label names sockets that a process hands over, and has no address:
+ * where it leads has to be told.
  */
 import { IlmError } from "../errors.js";
 import { parsePrefix, type Prefix } from "../model/address.js";

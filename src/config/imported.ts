@@ -1,4 +1,7 @@
-/** What an import gives: entries of a configuration, what could not be said and why, and what is left to do. */
+/**
+ * What an import gives: entries of a configuration, what could not be said and why, and what is
+ * left to do.
+ */
 
 /** One entry of `mappings`, as it is written. */
 export type ImportedEntry = Readonly<Record<string, unknown>>;
@@ -19,7 +22,10 @@ export interface LeftRule {
 
 export interface Imported {
   readonly entries: readonly ImportedEntry[];
-  /** What each entry is there for: lines of a comment. Shorter than the entries: the others have none. */
+  /**
+   * What each entry is there for: lines of a comment. Shorter than the entries: the others have
+   * none.
+   */
   readonly remarks: readonly (readonly string[])[];
   /** What was left out or needs somebody's decision, one line each. */
   readonly unsaid: readonly string[];

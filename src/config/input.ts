@@ -1,6 +1,7 @@
 /**
- * The bytes of a file, a pipe or standard input. Nothing here blocks the thread: files are opened with O_NONBLOCK and judged by
- * their descriptor, pipes are waited for by the event loop, and whoever sends nothing is given up.
+ * The bytes of a file, a pipe or standard input. Nothing here blocks the thread: files are opened
+ * with O_NONBLOCK and judged by their descriptor, pipes are waited for by the event loop, and
+ * whoever sends nothing is given up.
  */
 import { createHash } from "node:crypto";
 import {
@@ -34,7 +35,10 @@ export const MAX_FILE_BYTES = 256 * 1024 * 1024;
 export interface InputOptions {
   /** Files only, as what is read again and again has to be: a pipe gives its content once. */
   readonly filesOnly?: boolean;
-  /** How long nothing may come, in milliseconds; default 30,000. A terminal is waited for as long as it takes. */
+  /**
+   * How long nothing may come, in milliseconds; default 30,000. A terminal is waited for as long as
+   * it takes.
+   */
   readonly patienceMs?: number;
   /** Ends reading with its reason. */
   readonly signal?: AbortSignal | undefined;
@@ -45,7 +49,10 @@ const PATIENCE_MS = 30_000;
 const TELL_AFTER_MS = 2_000;
 const LEASE_RETRY_MS = 100;
 const CHUNK_BYTES = 1024 * 1024;
-/** Of a smaller file all is read at once in any case: it has no more than some thousands of mappings. */
+/**
+ * Of a smaller file all is read at once in any case: it has no more than some thousands of
+ * mappings.
+ */
 const LARGE_BYTES = 256 * 1024;
 const DIGEST = "sha512-256";
 
@@ -60,7 +67,10 @@ export class Unreadable extends Error {
   }
 }
 
-/** Our own descriptor that the path stands for: the shell's `<(...)` is one. Null: it is another file's name. */
+/**
+ * Our own descriptor that the path stands for: the shell's `<(...)` is one. Null: it is another
+ * file's name.
+ */
 export function ownDescriptor(path: string): number | null {
   if (path === "-" || path === "/dev/stdin") return 0;
   const number = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/.exec(path)?.[1];
@@ -73,7 +83,10 @@ export interface Input {
   readonly again: boolean;
 }
 
-/** Everything up to the end, however long it pretends to be. Throws Unreadable, UNAVAILABLE, and the errors of node:fs. */
+/**
+ * Everything up to the end, however long it pretends to be. Throws Unreadable, UNAVAILABLE, and the
+ * errors of node:fs.
+ */
 export async function readInput(path: string, options: InputOptions = {}): Promise<Input> {
   const own = ownDescriptor(path);
   if (own !== null) {
@@ -104,7 +117,10 @@ export interface SeenBlock {
 export interface InputDigest {
   /** Bytes. */
   readonly length: number;
-  /** SHA-512/256, hexadecimal: where a processor has no instructions for SHA-256 this takes a quarter of the time. */
+  /**
+   * SHA-512/256, hexadecimal: where a processor has no instructions for SHA-256 this takes a
+   * quarter of the time.
+   */
   readonly digest: string;
   /** Of a large file of lines; else there are none. */
   readonly blocks: readonly SeenBlock[];
@@ -135,9 +151,10 @@ export function digestOfBytes(name: string, bytes: Buffer): InputDigest {
 }
 
 /**
- * The digest of a large file, of which no more than a chunk is ever in memory, and the blocks that nobody knows: pages that are touched
- * for the first time cost more than all else of a read. Null: it is small, or not a regular file; or it cannot be read, and who reads it
- * whole says why. `isKnown`: by the digest of a block.
+ * The digest of a large file, of which no more than a chunk is ever in memory, and the blocks that
+ * nobody knows: pages that are touched for the first time cost more than all else of a read. Null:
+ * it is small, or not a regular file; or it cannot be read, and who reads it whole says why.
+ * `isKnown`: by the digest of a block.
  */
 export async function digestLargeFile(
   path: string,
@@ -227,7 +244,9 @@ export function patiently<T>(
   return withPatience(patienceMs, call, late, signal);
 }
 
-/** A lease (fcntl(2), F_SETLEASE) makes the first attempt fail, and asks its holder to give it up. */
+/**
+ * A lease (fcntl(2), F_SETLEASE) makes the first attempt fail, and asks its holder to give it up.
+ */
 async function openWithoutLease(path: string): Promise<number> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   for (;;) {
@@ -258,7 +277,10 @@ async function readDescriptor(
   return await readFile(descriptor, path, stats, options);
 }
 
-/** Throws Unreadable for what is neither a file nor, unless only files will do, something that gives its content once. */
+/**
+ * Throws Unreadable for what is neither a file nor, unless only files will do, something that gives
+ * its content once.
+ */
 function judge(stats: Stats, descriptor: number, { filesOnly = false }: InputOptions): void {
   if (stats.isFile()) {
     if (stats.size > MAX_FILE_BYTES) throw tooLarge(`the file has ${formatMebibytes(stats.size)}`);

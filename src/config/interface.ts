@@ -16,8 +16,9 @@ const HINT = "write a name that `ip link` shows, such as eth0";
 type Parsed = { ok: true; name: string } | Refused;
 
 /**
- * `eth0`: what the kernel takes as an interface's name (net/core/dev.c, dev_valid_name), less what an argument could not write
- * (comma, at sign, equals sign) and what reads like a pattern, a negation or an address.
+ * `eth0`: what the kernel takes as an interface's name (net/core/dev.c, dev_valid_name), less what
+ * an argument could not write (comma, at sign, equals sign) and what reads like a pattern, a
+ * negation or an address.
  */
 export function parseInterface(text: string): Parsed {
   if (text === "") return refuse("the interface is empty", HINT);
@@ -41,7 +42,10 @@ export function parseInterface(text: string): Parsed {
 const USUAL_NAME =
   /^(?:lo|en[opsx][a-z0-9]+|w[lw][a-z]*[0-9][a-z0-9]*|veth[a-z0-9]+|(?:eth|wg|br|virbr|docker|tun|tap|bond|team|vlan|ppp|dummy|vrf|ib)(?:[0-9]+|-[a-z0-9-]+))(?:\.[0-9]+)?$/;
 
-/** Whether a word is most likely the name of an interface: eth0, enp3s0, wlan0, wg0, br-lan, docker0, lo. */
+/**
+ * Whether a word is most likely the name of an interface: eth0, enp3s0, wlan0, wg0, br-lan,
+ * docker0, lo.
+ */
 export function looksLikeInterface(text: string): boolean {
   return USUAL_NAME.test(text);
 }

@@ -1,4 +1,7 @@
-/** What the validator finds -> problems in our words: what is wrong at which place, and what would be right. */
+/**
+ * What the validator finds -> problems in our words: what is wrong at which place, and what would
+ * be right.
+ */
 import type * as z from "zod";
 
 import type { Prefix } from "../model/address.js";
@@ -114,7 +117,10 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
   }
 }
 
-/** Whether a branch of a union failed only because the value is of another type than the branch is for. */
+/**
+ * Whether a branch of a union failed only because the value is of another type than the branch is
+ * for.
+ */
 function isMismatch(issues: readonly Issue[], value: unknown): boolean {
   const [issue] = issues;
   if (issue === undefined || issues.length > 1 || issue.path.length > 0) return false;
@@ -283,7 +289,10 @@ function listOfEntries(value: unknown): string | null {
   return `write a list: [${shown.join(", ")}${entries.length > 3 ? ", ..." : ""}]`;
 }
 
-/** `8080:80`, `8080:80/tcp`, `8080->80`: in port is all of a mapping, whose destination may lack the port. */
+/**
+ * `8080:80`, `8080:80/tcp`, `8080->80`: in port is all of a mapping, whose destination may lack the
+ * port.
+ */
 function wholeMapping(path: Path, value: unknown, document: unknown): string | null {
   if (path[0] !== "mappings" || keyOf(path) !== "port" || typeof value !== "string") return null;
   if (!/->|=|^(?:.*:)?[0-9]+:[0-9]+(?:\/[a-z]+)?$/i.test(value)) return null;
@@ -293,7 +302,10 @@ function wholeMapping(path: Path, value: unknown, document: unknown): string | n
   return `write ${first}-${last} for the range; or, for one port that leads to another, ${meant.replace(/^write /, "")}`;
 }
 
-/** `udp:53=dns`, an argument where an entry belongs, as that entry; null when it is none. `to`: where the entry leads already. */
+/**
+ * `udp:53=dns`, an argument where an entry belongs, as that entry; null when it is none. `to`:
+ * where the entry leads already.
+ */
 function entryOf(written: string, to?: unknown): string | null {
   const shape = recogniseShape(written);
   const text = shape?.text ?? written;

@@ -1,7 +1,8 @@
 /**
- * JSON. `JSON.parse` gives the values, fast; it does not say where things stand, keeps the last of two equal keys, and its
- * messages often lack a position. So the text is scanned once more: for duplicate keys, for numbers that are not plain, for the
- * offsets of the entries, and, when it is not JSON, for the place where it stops being it.
+ * JSON. `JSON.parse` gives the values, fast; it does not say where things stand, keeps the last of
+ * two equal keys, and its messages often lack a position. So the text is scanned once more: for
+ * duplicate keys, for numbers that are not plain, for the offsets of the entries, and, when it is
+ * not JSON, for the place where it stops being it.
  */
 import { Lines } from "./lines.js";
 import { quote, valueIn, type Path, type Source, type TextProblem } from "./source.js";
@@ -9,7 +10,10 @@ import { quote, valueIn, type Path, type Source, type TextProblem } from "./sour
 /** Deeper nesting than this means nothing to us, and must not exhaust the stack. */
 export const MAX_DEPTH = 32;
 
-/** Entries of services and mappings are two levels down; only they are remembered for the whole document. */
+/**
+ * Entries of services and mappings are two levels down; only they are remembered for the whole
+ * document.
+ */
 const ENTRY_DEPTH = 2;
 
 /** Where a value and its key stand (offsets), and what it holds as deep as was asked for. */

@@ -1,6 +1,6 @@
 /**
- * From files to a rule set. Nothing but this module, parse.ts and argument.ts is for others. What most files need none of is
- * imported when one does: `yaml`, and the validator with `zod`.
+ * From files to a rule set. Nothing but this module, parse.ts and argument.ts is for others. What
+ * most files need none of is imported when one does: `yaml`, and the validator with `zod`.
  */
 import { IlmError, type Problem } from "../errors.js";
 import { beginStep } from "../progress.js";
@@ -31,14 +31,18 @@ export interface LoadedFile extends Loaded {
 export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
 
 /**
- * Reads a file, `-` (standard input), or a folder with all its *.yaml, *.yml, *.json and *.ndjson in the order of their names.
- * Rejects with CONFIGURATION and every problem, also when something cannot be read; with UNAVAILABLE when that may pass.
+ * Reads a file, `-` (standard input), or a folder with all its *.yaml, *.yml, *.json and *.ndjson
+ * in the order of their names. Rejects with CONFIGURATION and every problem, also when something
+ * cannot be read; with UNAVAILABLE when that may pass.
  */
 export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
   return understand(await readFiles(path, options));
 }
 
-/** What the files say. Rejects with CONFIGURATION and every problem, also with what could not be read. */
+/**
+ * What the files say. Rejects with CONFIGURATION and every problem, also with what could not be
+ * read.
+ */
 export async function understand({
   files,
   names,
@@ -96,7 +100,9 @@ interface ReadDocument {
   readonly quick: Valid | null;
 }
 
-/** Documents as texts say them, before they are looked at by the validator and beside each other. */
+/**
+ * Documents as texts say them, before they are looked at by the validator and beside each other.
+ */
 export interface ReadTexts {
   readonly documents: readonly ReadDocument[];
   /** No file is missing or no document. */

@@ -1,4 +1,7 @@
-/** A refusal that also says what the text was meant to be, so that an argument can be put together again as a whole. */
+/**
+ * A refusal that also says what the text was meant to be, so that an argument can be put together
+ * again as a whole.
+ */
 import type { Refusal } from "../model/address.js";
 import { quote } from "./source.js";
 
@@ -30,7 +33,9 @@ export function refuse(reason: string, hint: string, meant?: Meant): Refused {
   return meant === undefined ? { ok: false, reason, hint } : { ok: false, reason, hint, meant };
 }
 
-/** A text as YAML takes it, with quotes where it needs them, or where the documentation has them. */
+/**
+ * A text as YAML takes it, with quotes where it needs them, or where the documentation has them.
+ */
 export function yamlText(text: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9._/+-]*$/.test(text) ? text : JSON.stringify(text);
 }
@@ -50,7 +55,10 @@ export function refuseVariable(text: string): Refused | null {
   );
 }
 
-/** The items of a text that separates them by commas, semicolons or spaces; null when there is only one. */
+/**
+ * The items of a text that separates them by commas, semicolons or spaces; null when there is only
+ * one.
+ */
 export function itemsOf(text: string): readonly string[] | null {
   const items = text
     .replace(/^\[(.*)\]$/, "$1")

@@ -1,4 +1,7 @@
-/** The name of a mapping that was given none: what it matches, so that it stays the same across reloads. */
+/**
+ * The name of a mapping that was given none: what it matches, so that it stays the same across
+ * reloads.
+ */
 import { createHash } from "node:crypto";
 
 import type { Prefix } from "../model/address.js";
@@ -10,12 +13,16 @@ import { formatPorts } from "../model/ports.js";
 const MAX_LENGTH = 64;
 const SHOWN_PORTS = 3;
 const SHOWN_PREFIXES = 1;
-/** 48 bits: among a million abbreviated names two are alike with a chance of 1 in 500; then they are refused, not confused. */
+/**
+ * 48 bits: among a million abbreviated names two are alike with a chance of 1 in 500; then they are
+ * refused, not confused.
+ */
 const HASH_DIGITS = 12;
 
 /**
- * `tcp:443`, `tcp:80,443`, `udp:53@203.0.113.0/24,2001:db8::/32`; long ones `tcp:1,3,5+40@2001:db8::/32+7~0123456789ab`. Always with a
- * colon, which given names cannot have, so that the two kinds never collide.
+ * `tcp:443`, `tcp:80,443`, `udp:53@203.0.113.0/24,2001:db8::/32`; long ones
+ * `tcp:1,3,5+40@2001:db8::/32+7~0123456789ab`. Always with a colon, which given names cannot have,
+ * so that the two kinds never collide.
  */
 export function deriveName(
   protocol: Protocol,

@@ -1,7 +1,7 @@
 /**
- * NDJSON: one mapping on each line, for files of a million. The first line may be `{"version": 1, "services": {...}}`.
- * As long as nothing about it is suspicious, a line is read when it is asked for, and nothing is kept of it; else all are, and the
- * scanner of json.ts finds out what is wrong.
+ * NDJSON: one mapping on each line, for files of a million. The first line may be `{"version": 1,
+ * "services": {...}}`. As long as nothing about it is suspicious, a line is read when it is asked
+ * for, and nothing is kept of it; else all are, and the scanner of json.ts finds out what is wrong.
  */
 import { words } from "../model/columns.js";
 import { tellShare } from "../progress.js";
@@ -103,8 +103,9 @@ function sourceOf(
 export class Unusual extends Error {}
 
 /**
- * A document whose mappings are read when they are asked for, each anew; Unusual is thrown then by one that is not right, or that the
- * quick reader does not take. Null: the first line is such. `firstLine`: of a part of a file, the number that its first line has there.
+ * A document whose mappings are read when they are asked for, each anew; Unusual is thrown then by
+ * one that is not right, or that the quick reader does not take. Null: the first line is such.
+ * `firstLine`: of a part of a file, the number that its first line has there.
  */
 export function streamNdjson(
   name: string,
@@ -190,7 +191,8 @@ function readSound(content: string): unknown {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  // Most are written by programs, and just so: then nothing was lost between the text and the value.
+  // Most are written by programs, and just so: then nothing was lost between the text and the
+  // value.
   if (JSON.stringify(value) === content) return value;
   // Without its texts, every colon of a line is that of a key.
   const bare = content.replace(/"[^"\\]*"/g, "");

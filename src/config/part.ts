@@ -18,8 +18,9 @@ export interface Whole {
 }
 
 /**
- * The mappings that lines of NDJSON say in a file. Null: something is wrong with them or doubtful, or they need a closer look, or the
- * file may have other services or settings now; who reads the file finds out which. `firstLine`: the number of the first.
+ * The mappings that lines of NDJSON say in a file. Null: something is wrong with them or doubtful,
+ * or they need a closer look, or the file may have other services or settings now; who reads the
+ * file finds out which. `firstLine`: the number of the first.
  */
 export function readPart(file: File, firstLine: number, whole: Whole): Mappings | null {
   const decoded = decodeFile(file);

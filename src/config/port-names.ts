@@ -1,4 +1,6 @@
-/** Ports by the names that people write for them, for messages alone: a configuration has numbers. */
+/**
+ * Ports by the names that people write for them, for messages alone: a configuration has numbers.
+ */
 
 const ports: ReadonlyMap<string, number> = new Map(
   Object.entries({

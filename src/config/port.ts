@@ -204,7 +204,9 @@ function negation(text: string, bare: string): Refused | null {
   );
 }
 
-/** `0.0.0.0:80`, `:80`, `[2001:db8::5]:443`, `localhost:80`, `eth0:80`, `http://203.0.113.7:8080/`. */
+/**
+ * `0.0.0.0:80`, `:80`, `[2001:db8::5]:443`, `localhost:80`, `eth0:80`, `http://203.0.113.7:8080/`.
+ */
 function withPlace(text: string, bare: string): Refused | null {
   const [, scheme = "", rest = ""] =
     /^(?:([a-z][a-z0-9+.-]*):\/\/)?([^/]*)\/?.*$/i.exec(bare) ?? [];

@@ -1,4 +1,7 @@
-/** Items of `on` and `from`: prefixes that packets can have, and what else is written where a prefix belongs. */
+/**
+ * Items of `on` and `from`: prefixes that packets can have, and what else is written where a prefix
+ * belongs.
+ */
 import {
   isBroadcast,
   isMulticast,
@@ -50,9 +53,11 @@ function parse(key: Key, text: string): Parsed {
 }
 
 /**
- * No packet that ilm is asked about has an address in it. The kernel drops what comes from such a source or is for an unspecified
- * address (net/ipv4/route.c, ip_route_input_slow; net/ipv6/ip6_input.c), and delivers multicast and broadcasts without a lookup of
- * one socket (net/ipv4/udp.c, __udp4_lib_mcast_deliver). 0.0.0.0/8 and 240.0.0.0/4 are addresses like others to it.
+ * No packet that ilm is asked about has an address in it. The kernel drops what comes from such a
+ * source or is for an unspecified address (net/ipv4/route.c, ip_route_input_slow;
+ * net/ipv6/ip6_input.c), and delivers multicast and broadcasts without a lookup of one socket
+ * (net/ipv4/udp.c, __udp4_lib_mcast_deliver). 0.0.0.0/8 and 240.0.0.0/4 are addresses like others
+ * to it.
  */
 function refuseUnmatched(key: Key, prefix: Prefix): Refused | null {
   const address = prefixAddress(prefix);

@@ -1,4 +1,7 @@
-/** Collects everything that is wrong, so that one run shows it all, in the order of the files' lines. */
+/**
+ * Collects everything that is wrong, so that one run shows it all, in the order of the files'
+ * lines.
+ */
 import { configurationError, IlmError, type Problem } from "../errors.js";
 
 /** More than this helps nobody; the rest is counted. */
@@ -17,7 +20,10 @@ export class Problems {
     return this.#problems.length === 0;
   }
 
-  /** Whether something was said of this very place; then the validator's view of the same value adds nothing. */
+  /**
+   * Whether something was said of this very place; then the validator's view of the same value adds
+   * nothing.
+   */
   hasAt(place: Pick<Problem, "file" | "line" | "column" | "path">): boolean {
     return this.#places.has(placeKey(place));
   }

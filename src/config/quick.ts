@@ -1,7 +1,8 @@
 /**
- * Documents that are right, read without the validator: that takes ten times as long for an entry, and zod, which it is made
- * with, takes longer to load than a small file to be applied. Nothing is taken here that the schema would not take; whatever
- * is unusual or wrong is null, and the schema's to judge.
+ * Documents that are right, read without the validator: that takes ten times as long for an entry,
+ * and zod, which it is made with, takes longer to load than a small file to be applied. Nothing is
+ * taken here that the schema would not take; whatever is unusual or wrong is null, and the schema's
+ * to judge.
  */
 import type { Address, Prefix } from "../model/address.js";
 import { engines, handovers, MAX_WEIGHT, mptcpModes, type PortRange } from "../model/mapping.js";

@@ -1,4 +1,7 @@
-/** Files, standard input and folders -> texts; whatever cannot be read is a problem with its own words. */
+/**
+ * Files, standard input and folders -> texts; whatever cannot be read is a problem with its own
+ * words.
+ */
 import { readdir as readdirCall, stat as statCall } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -34,8 +37,9 @@ export interface ReadResult {
 }
 
 /**
- * A file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the order of their names, hidden ones
- * left out. Rejects with UNAVAILABLE, which says nothing of the file, and with the reason of `signal`.
+ * A file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the order
+ * of their names, hidden ones left out. Rejects with UNAVAILABLE, which says nothing of the file,
+ * and with the reason of `signal`.
  */
 export async function readFiles(path: string, options: InputOptions = {}): Promise<ReadResult> {
   const files: File[] = [];
@@ -81,7 +85,10 @@ export async function readFiles(path: string, options: InputOptions = {}): Promi
   return { files, names, problems, again };
 }
 
-/** One file of another program's, or standard input. Throws NOT_FOUND when it cannot be read, and UNAVAILABLE. */
+/**
+ * One file of another program's, or standard input. Throws NOT_FOUND when it cannot be read, and
+ * UNAVAILABLE.
+ */
 export async function readText(path: string): Promise<string> {
   try {
     return (await readInput(path)).bytes.toString("utf8");

@@ -1,4 +1,7 @@
-/** Documents -> one rule set: each is validated alone, then services and names are checked over all of them together. */
+/**
+ * Documents -> one rule set: each is validated alone, then services and names are checked over all
+ * of them together.
+ */
 import type { Address } from "../model/address.js";
 import {
   type Mapping,
@@ -18,8 +21,8 @@ import type { MappingEntry } from "./schema.js";
 import { formatPath, type Path, type Source } from "./source.js";
 
 /**
- * `complete`: every file could be read, so that a service that is not there is nowhere. What is wrong with the documents
- * themselves is among the problems already.
+ * `complete`: every file could be read, so that a service that is not there is nowhere. What is
+ * wrong with the documents themselves is among the problems already.
  */
 export function buildRuleSet(
   documents: readonly Document[],
@@ -34,7 +37,10 @@ export function buildRuleSet(
   return { ...settings, services, mappings };
 }
 
-/** The mappings of some lines of a file whose services are known. Problems say whether they are right; they are not yet looked at beside others. */
+/**
+ * The mappings of some lines of a file whose services are known. Problems say whether they are
+ * right; they are not yet looked at beside others.
+ */
 export function buildPart(
   document: Document,
   services: readonly Service[],

@@ -1,6 +1,7 @@
 /**
- * The one definition of a configuration document: it validates, turns texts into values, and is what the JSON Schema for
- * editors is generated from. What can only be judged with other entries in view (services that exist, names taken) is in build.ts.
+ * The one definition of a configuration document: it validates, turns texts into values, and is
+ * what the JSON Schema for editors is generated from. What can only be judged with other entries in
+ * view (services that exist, names taken) is in build.ts.
  */
 import * as z from "zod";
 
@@ -15,13 +16,18 @@ import { quote } from "./source.js";
 import { VERSION } from "./version.js";
 import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 
-/** Keys that will mean something once it is enforced; until then they would promise what does not happen. */
+/**
+ * Keys that will mean something once it is enforced; until then they would promise what does not
+ * happen.
+ */
 export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
   service: ["user", "wildcard"],
   mapping: [],
 };
 
-/** A text that a strict parser of ours turns into a value; its refusal becomes the problem's words. */
+/**
+ * A text that a strict parser of ours turns into a value; its refusal becomes the problem's words.
+ */
 function text<Value>(
   parse: (text: string) => { ok: true; value: Value } | Refusal,
   meta: { description: string; pattern: string; examples: readonly string[] },
@@ -42,7 +48,10 @@ function text<Value>(
     });
 }
 
-/** One, or a list of at least one; told apart by `listOf`, since a transformation here would cost a third of all validation. */
+/**
+ * One, or a list of at least one; told apart by `listOf`, since a transformation here would cost a
+ * third of all validation.
+ */
 function oneOrMore<Item extends z.ZodType>(item: Item) {
   return z.union([item, z.array(item).min(1)]);
 }

@@ -1,4 +1,6 @@
-/** A document after reading: plain values, and the place of each of them for messages and origins. */
+/**
+ * A document after reading: plain values, and the place of each of them for messages and origins.
+ */
 
 /** 1-based; 0 for the file as a whole. Columns count UTF-16 code units. */
 export interface Place {
@@ -17,7 +19,10 @@ export interface Source {
   readonly value: unknown;
   /** What stands at the path. */
   valueAt(path: Path): unknown;
-  /** Where the value at the path stands, or its key; what is not there is at what should have held it. */
+  /**
+   * Where the value at the path stands, or its key; what is not there is at what should have held
+   * it.
+   */
   place(path: Path, of?: "key" | "value"): Place;
 }
 

@@ -80,7 +80,10 @@ export function formatTarget(target: Target): string {
   return `${address !== "*" && familyOf(address) === 6 ? `[${address}]` : address}${port}`;
 }
 
-/** Whether a text without colons is meant as an address, so that its refusal should speak of addresses. */
+/**
+ * Whether a text without colons is meant as an address, so that its refusal should speak of
+ * addresses.
+ */
 export function looksLikeAddress(text: string): boolean {
   return /^(?:[0-9.]+|0[xX].*)$/.test(text) || /[/%[\]]/.test(text);
 }

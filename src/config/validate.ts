@@ -1,4 +1,7 @@
-/** Documents that the quick reader did not take: by the schema, with everything that is wrong in our words. Brings in zod. */
+/**
+ * Documents that the quick reader did not take: by the schema, with everything that is wrong in our
+ * words. Brings in zod.
+ */
 import { validOf, type Document } from "./document.js";
 import { explain } from "./issues.js";
 import type { Problem } from "../errors.js";
@@ -47,7 +50,10 @@ export function validate(source: Source, problems: Problems): Document {
   return { source, ...salvage(value) };
 }
 
-/** The entries that are right in a document that is not, so that their own problems are told in the same run. */
+/**
+ * The entries that are right in a document that is not, so that their own problems are told in the
+ * same run.
+ */
 function salvage(value: unknown): Omit<Document, "source"> {
   const services: [string, ServiceEntry][] = [];
   const mappings: (MappingEntry | null)[] = [];

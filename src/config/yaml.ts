@@ -1,6 +1,6 @@
 /**
- * YAML 1.2, core schema, without what makes a configuration say something else than what one reads: aliases, anchors, merge
- * keys, tags, several documents, numbers that are not decimal.
+ * YAML 1.2, core schema, without what makes a configuration say something else than what one reads:
+ * aliases, anchors, merge keys, tags, several documents, numbers that are not decimal.
  */
 import {
   isAlias,
@@ -57,7 +57,8 @@ function parse(text: string): Document.Parsed | null {
       version: "1.2",
       schema: "core",
       merge: false,
-      // Compared in the walker: the parser compares each key with all before it, which takes minutes for many services.
+      // Compared in the walker: the parser compares each key with all before it, which takes
+      // minutes for many services.
       uniqueKeys: false,
       stringKeys: true,
       prettyErrors: false,
@@ -263,7 +264,9 @@ function offsetOf(node: Node): number {
   return node.range?.[0] ?? 0;
 }
 
-/** Key -> pair of the maps that were asked about, so that each of many services is found at once. */
+/**
+ * Key -> pair of the maps that were asked about, so that each of many services is found at once.
+ */
 const pairsByKey = new WeakMap<YAMLMap, Map<string, Pair<Node, Node | null>>>();
 
 function pairOf(map: YAMLMap, key: string): Pair<Node, Node | null> | undefined {

@@ -1,4 +1,7 @@
-/** What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule set. */
+/**
+ * What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule
+ * set.
+ */
 import { resolve } from "node:path";
 import type { KeptText } from "../dataplane/types.js";
 import { configurationError, type Problem } from "../errors.js";
@@ -24,7 +27,9 @@ import {
 } from "./known-text.js";
 import { blockDigests, knownBlocks, reviseFrom } from "./revised-text.js";
 
-/** Where rules come from. Arguments may name services of the file, so they are read again with it. */
+/**
+ * Where rules come from. Arguments may name services of the file, so they are read again with it.
+ */
 export interface Source {
   /** As given; `-` is standard input; null: there is no file. */
   readonly path: string | null;
@@ -32,27 +37,42 @@ export interface Source {
 }
 
 export interface Desired {
-  /** Absolute; null when there is no file that could be read again (a pipe gives its content once). */
+  /**
+   * Absolute; null when there is no file that could be read again (a pipe gives its content once).
+   */
   readonly source: string | null;
-  /** The mappings given as arguments; empty when there is no reading them again with their file (a pipe). */
+  /**
+   * The mappings given as arguments; empty when there is no reading them again with their file (a
+   * pipe).
+   */
   readonly given: readonly string[];
   readonly file: RuleSet;
   readonly warnings: readonly Problem[];
-  /** `file` as what became of the file's part in force, of which most stays. Null: it was read, or it is that part. */
+  /**
+   * `file` as what became of the file's part in force, of which most stays. Null: it was read, or
+   * it is that part.
+   */
   readonly revision: Revision | null;
-  /** To be kept beside the rules once they are in force (`DataPlane.keepText`). Null: nothing new is known of the text. */
+  /**
+   * To be kept beside the rules once they are in force (`DataPlane.keepText`). Null: nothing new is
+   * known of the text.
+   */
   readonly text: string | null;
 }
 
 export interface LoadOptions extends InputOptions {
-  /** Gives what is kept of the text of the rules in force, which may be the text that is read; null: nothing. */
+  /**
+   * Gives what is kept of the text of the rules in force, which may be the text that is read; null:
+   * nothing.
+   */
   readonly kept?: (() => KeptText | null | Promise<KeptText | null>) | undefined;
 }
 
 /**
- * Reads everything anew, and finds everything that can be found wrong without a privilege. Of text that is in force already, nothing is
- * read but its bytes, and `file` is the very object; of a large file of lines, those that are others. Throws CONFIGURATION with every
- * problem, and UNAVAILABLE.
+ * Reads everything anew, and finds everything that can be found wrong without a privilege. Of text
+ * that is in force already, nothing is read but its bytes, and `file` is the very object; of a
+ * large file of lines, those that are others. Throws CONFIGURATION with every problem, and
+ * UNAVAILABLE.
  */
 export async function loadDesired(
   { path, mappings: given }: Source,
@@ -103,7 +123,10 @@ export async function loadDesired(
   return { ...again, file, warnings, revision: null, text };
 }
 
-/** Of a large file that is the one in force, or mostly. Null: the whole has to be read. `around`: the digest of its surroundings. */
+/**
+ * Of a large file that is the one in force, or mostly. Null: the whole has to be read. `around`:
+ * the digest of its surroundings.
+ */
 async function loadLarge(
   path: string,
   options: InputOptions,
@@ -144,7 +167,10 @@ interface Understood {
   readonly warnings: readonly Problem[];
 }
 
-/** What files (null: there are none) and arguments say together. Throws CONFIGURATION with every problem. */
+/**
+ * What files (null: there are none) and arguments say together. Throws CONFIGURATION with every
+ * problem.
+ */
 async function understandAll(
   read: ReadResult | null,
   source: string | null,

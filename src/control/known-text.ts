@@ -1,7 +1,8 @@
 /**
- * What is kept of a configuration beside the rules that it led to, so that the same text again need not be read: not parsed, not
- * checked, not compiled; and of a large file of lines only those that are others. Equal digests mean equal rules and equal warnings,
- * but for those of addresses that the host has not, which are looked at each time.
+ * What is kept of a configuration beside the rules that it led to, so that the same text again need
+ * not be read: not parsed, not checked, not compiled; and of a large file of lines only those that
+ * are others. Equal digests mean equal rules and equal warnings, but for those of addresses that
+ * the host has not, which are looked at each time.
  */
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
@@ -24,14 +25,19 @@ export interface KnownText {
   /** As in HostWarnings, when `warnings` were found. */
   readonly destinations: readonly Address[];
   readonly absent: readonly Address[];
-  /** Where a large file of lines is among the files, and nothing is given beside them; else null. */
+  /**
+   * Where a large file of lines is among the files, and nothing is given beside them; else null.
+   */
   readonly blocks: KnownBlocks | null;
 }
 
 export interface KnownBlocks {
   /** In the order of their names. */
   readonly files: readonly KnownFile[];
-  /** As digestOfLines gives it: what is in force may have been read from another text, which means the same. */
+  /**
+   * As digestOfLines gives it: what is in force may have been read from another text, which means
+   * the same.
+   */
   readonly lines: string;
 }
 
@@ -78,7 +84,9 @@ export function formatKnownText(known: KnownText): string {
   return JSON.stringify(known);
 }
 
-/** Null: it is of other surroundings, and if another build has written it, perhaps in another shape. */
+/**
+ * Null: it is of other surroundings, and if another build has written it, perhaps in another shape.
+ */
 export function readKnownText(text: string, surroundings: string): KnownText | null {
   const known = JSON.parse(text) as KnownText;
   return known.surroundings === surroundings ? known : null;

@@ -25,12 +25,15 @@ export interface PerformOptions extends ApplyOptions {
   readonly waitSeconds?: number | undefined;
 }
 
-/** A daemon that is busy with a change of a million mappings answers late, but not as late as this. */
+/**
+ * A daemon that is busy with a change of a million mappings answers late, but not as late as this.
+ */
 const ALIVE_TIMEOUT_MS = 10_000;
 
 /**
- * A daemon that starts has the lock before its socket, and one that ends the other way round. Throws LOCKED when another writer
- * holds the lock for `waitSeconds` and has no socket, and whatever the change itself throws.
+ * A daemon that starts has the lock before its socket, and one that ends the other way round.
+ * Throws LOCKED when another writer holds the lock for `waitSeconds` and has no socket, and
+ * whatever the change itself throws.
  */
 export async function performChange(
   dataPlane: DataPlane,
@@ -50,7 +53,10 @@ export async function performChange(
   }
 }
 
-/** Null: no daemon listens. One that hangs is found out by a small question, before it is trusted with the long wait. */
+/**
+ * Null: no daemon listens. One that hangs is found out by a small question, before it is trusted
+ * with the long wait.
+ */
 async function handOver(
   dataPlane: DataPlane,
   change: Change,
@@ -72,7 +78,8 @@ async function handOver(
     try {
       return await ask(short);
     } catch (error) {
-      // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request, or it is too long (USAGE).
+      // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request,
+      // or it is too long (USAGE).
       const isRefused = error instanceof IlmError && ["NOT_FOUND", "USAGE"].includes(error.code);
       if (!isRefused) throw error;
     }

@@ -1,4 +1,6 @@
-/** A large file that was changed: only the lines are read that are not those of the rules in force. */
+/**
+ * A large file that was changed: only the lines are read that are not those of the rules in force.
+ */
 import { changedFields } from "../rules/diff.js";
 import { countLines } from "../config/blocks.js";
 import type { InputDigest, SeenBlock } from "../config/input.js";
@@ -28,8 +30,9 @@ export interface Revised {
 }
 
 /**
- * What the text says, from the text in force and what differs. Null: the whole has to be read, as that finds what is wrong, or doubtful,
- * or as this would be no less work. `files`: all of them; a single one may have another name than before.
+ * What the text says, from the text in force and what differs. Null: the whole has to be read, as
+ * that finds what is wrong, or doubtful, or as this would be no less work. `files`: all of them; a
+ * single one may have another name than before.
  */
 export async function reviseFrom(
   { file: before, fits }: KeptText,
@@ -95,7 +98,10 @@ export function blockDigests({ blocks }: KnownText): ReadonlySet<string> {
   return new Set(packed.flatMap((one) => unpackBlocks(one).map(({ digest }) => digest)));
 }
 
-/** What is to be known of files that were read whole, all of whose mappings are in `file`. Null: none of them is a large one of lines. */
+/**
+ * What is to be known of files that were read whole, all of whose mappings are in `file`. Null:
+ * none of them is a large one of lines.
+ */
 export function knownBlocks(
   files: readonly InputDigest[],
   given: readonly string[],
@@ -130,7 +136,10 @@ function rangeOf(mappings: MappingColumns, name: string): Range {
   return { first, count: firstFrom(files, number + 1, whole) - first };
 }
 
-/** The pieces of a file whose mappings are in the range. False: its lines need a closer look. `read`: what lines say, from a number on. */
+/**
+ * The pieces of a file whose mappings are in the range. False: its lines need a closer look.
+ * `read`: what lines say, from a number on.
+ */
 function fillGaps(
   mappings: MappingColumns,
   range: Range,
@@ -153,7 +162,10 @@ function fillGaps(
   return true;
 }
 
-/** Lines of the text in force, from `first` on and before `end` (numbers from 1 on), in the place of which others are. */
+/**
+ * Lines of the text in force, from `first` on and before `end` (numbers from 1 on), in the place of
+ * which others are.
+ */
 interface Gap {
   readonly first: number;
   readonly end: number;

@@ -1,4 +1,7 @@
-/** Waiting for the writer's lock: everybody's turn comes, and whoever waits for one that never lets go is told and given up. */
+/**
+ * Waiting for the writer's lock: everybody's turn comes, and whoever waits for one that never lets
+ * go is told and given up.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
@@ -9,7 +12,10 @@ export const WAIT_SECONDS = 30;
 /** One after the other may hold it for this many times as long. */
 const WRITERS_MAX = 10;
 const TELL_AFTER_MS = 2_000;
-/** Whoever came just now asks this often, and those who have waited longer ask more often: the oldest are likely to be next. */
+/**
+ * Whoever came just now asks this often, and those who have waited longer ask more often: the
+ * oldest are likely to be next.
+ */
 const ASK_MS = 100;
 const ASK_OFTEN_MS = 20;
 

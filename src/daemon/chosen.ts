@@ -1,4 +1,7 @@
-/** Which of the mappings in force a listing shows: by name, protocol, port and destination, and how many at most. */
+/**
+ * Which of the mappings in force a listing shows: by name, protocol, port and destination, and how
+ * many at most.
+ */
 import { parseDestination } from "../config/destination.js";
 import { parseOnePort } from "../config/port.js";
 import { nearest } from "../config/suggest.js";

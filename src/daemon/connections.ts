@@ -1,14 +1,21 @@
 /**
- * Who is connected to the API, so that nobody keeps others out by being idle or slow: a request has to arrive in time, and when
- * there are too many that have not arrived, those that have shown no progress for longest give way to whoever comes.
+ * Who is connected to the API, so that nobody keeps others out by being idle or slow: a request has
+ * to arrive in time, and when there are too many that have not arrived, those that have shown no
+ * progress for longest give way to whoever comes.
  */
 import type { Socket } from "node:net";
 
 /** Connections whose request has not arrived as a whole, or whose answer has not been taken. */
 const WAITING_MAX = 64;
-/** Above this many there is no waiting for what the kernel holds of them; the files that a process may open are the bound. */
+/**
+ * Above this many there is no waiting for what the kernel holds of them; the files that a process
+ * may open are the bound.
+ */
 const WAITING_MAX_EVER = 4 * WAITING_MAX;
-/** The clock goes by so much at each tick, however late the tick is: while the daemon is at work it does not read. */
+/**
+ * The clock goes by so much at each tick, however late the tick is: while the daemon is at work it
+ * does not read.
+ */
 const TICK_MS = 250;
 /** So much has to come in so much time, or the rest of the request. */
 const PROGRESS_BYTES = 64 * 1024;

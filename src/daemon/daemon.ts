@@ -1,4 +1,7 @@
-/** `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the API. */
+/**
+ * `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the
+ * API.
+ */
 import { replaceableInForce } from "../control/in-force.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
@@ -41,9 +44,9 @@ const REPAIR_MS = 1_000;
 const ENDING_MS = 2_000;
 
 /**
- * Works until SIGTERM, SIGINT or an unload over the socket; the rules stay in force, except after an unload. What fails at the
- * start and may pass is tried again. Throws when it cannot begin: LOCKED, CONFIGURATION (what was in force before stays), and
- * what opening the data plane throws.
+ * Works until SIGTERM, SIGINT or an unload over the socket; the rules stay in force, except after
+ * an unload. What fails at the start and may pass is tried again. Throws when it cannot begin:
+ * LOCKED, CONFIGURATION (what was in force before stays), and what opening the data plane throws.
  */
 export async function runDaemon({ source, log, overNewer }: DaemonOptions): Promise<void> {
   const dataPlane = openDataPlane();
@@ -258,7 +261,10 @@ async function work({
   }
 }
 
-/** Without a file and mappings of its own, a daemon goes on with what the one before it, or `apply`, put in force. */
+/**
+ * Without a file and mappings of its own, a daemon goes on with what the one before it, or `apply`,
+ * put in force.
+ */
 function takeOver(dataPlane: DataPlane, source: Source): Source {
   if (source.path !== null || source.mappings.length > 0) return source;
   const rules = dataPlane.inForce()?.rules ?? emptyRules;

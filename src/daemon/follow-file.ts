@@ -1,7 +1,7 @@
 /**
- * Notices that a configuration file, or a folder of them, is another one than before. The folder is watched and not the file:
- * an editor renames a new file over the old one, and a watch on the old one would be deaf from then on. A file system that does
- * not answer keeps nobody but this waiting.
+ * Notices that a configuration file, or a folder of them, is another one than before. The folder is
+ * watched and not the file: an editor renames a new file over the old one, and a watch on the old
+ * one would be deaf from then on. A file system that does not answer keeps nobody but this waiting.
  */
 import { promises, watch, type FSWatcher } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -9,9 +9,14 @@ import { isConfigurationName } from "../config/read.js";
 import { nodeErrno } from "../errors.js";
 import { withPatience } from "../patience.js";
 
-/** Editors write, rename and touch in quick succession; this gathers it into one change. Milliseconds. */
+/**
+ * Editors write, rename and touch in quick succession; this gathers it into one change.
+ * Milliseconds.
+ */
 const DEBOUNCE_MS = 50;
-/** In a folder that never rests, a change is looked at after this many milliseconds all the same. */
+/**
+ * In a folder that never rests, a change is looked at after this many milliseconds all the same.
+ */
 const PATIENCE_MS = 500;
 /** A look that takes longer is given up; the next one may succeed. */
 const LOOK_MS = 30_000;
@@ -25,8 +30,8 @@ export interface FileFollower {
 }
 
 /**
- * Calls `onChange` some 50 ms after the last of a burst of events that left the file different, and `onSilence` once when its
- * file system stops answering, so that nothing more is seen of it.
+ * Calls `onChange` some 50 ms after the last of a burst of events that left the file different, and
+ * `onSilence` once when its file system stops answering, so that nothing more is seen of it.
  */
 export function followFile(
   path: string,
@@ -136,7 +141,10 @@ interface Folder {
   readonly identity: string;
 }
 
-/** The folder that names the file, the folder it really is in when links lead there, and the file itself when it is a folder. */
+/**
+ * The folder that names the file, the folder it really is in when links lead there, and the file
+ * itself when it is a folder.
+ */
 async function foldersToWatch(file: string): Promise<Folder[]> {
   const paths = new Set([dirname(file)]);
   const real = await orNull(promises.realpath(file));
@@ -153,7 +161,10 @@ async function foldersToWatch(file: string): Promise<Folder[]> {
   return folders;
 }
 
-/** Differs whenever the content may differ: a file's identity, size and times, or those of all files of a folder that are read. */
+/**
+ * Differs whenever the content may differ: a file's identity, size and times, or those of all files
+ * of a folder that are read.
+ */
 async function fingerprint(path: string): Promise<string> {
   const stat = await orNull(promises.stat(path, { bigint: true }));
   if (stat === null) return "absent";

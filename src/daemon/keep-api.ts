@@ -1,6 +1,7 @@
 /**
- * The API, kept within reach: somebody removes the socket by hand or empties /run, or the host was short of something when it
- * was to be made. Nobody could reach the daemon any more, and nobody else could write, as the daemon has the lock.
+ * The API, kept within reach: somebody removes the socket by hand or empties /run, or the host was
+ * short of something when it was to be made. Nobody could reach the daemon any more, and nobody
+ * else could write, as the daemon has the lock.
  */
 import { nodeErrno, unavailable } from "../errors.js";
 import { errorBody } from "../api/error-body.js";

@@ -1,4 +1,7 @@
-/** Following the kernel's events (interfaces, UDP sockets, NAT), which goes on when the host was short of something for a while. */
+/**
+ * Following the kernel's events (interfaces, UDP sockets, NAT), which goes on when the host was
+ * short of something for a while.
+ */
 import type { DataPlane, Missing } from "../dataplane/types.js";
 import { errorBody } from "../api/error-body.js";
 import type { Logger } from "./log.js";
@@ -7,7 +10,10 @@ import { mayPass, pauseAfter } from "./passing.js";
 /** What goes well for so long has nothing to do with what failed before. */
 const FORGET_MS = 120_000;
 
-/** Throws what following throws at the first attempt; what ends it later and does not pass, ends the process as a bug does. */
+/**
+ * Throws what following throws at the first attempt; what ends it later and does not pass, ends the
+ * process as a bug does.
+ */
 export function keepFollowing(
   dataPlane: Pick<DataPlane, "follow">,
   log: Logger,

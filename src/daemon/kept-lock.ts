@@ -13,7 +13,10 @@ export class KeptLock {
     this.#log = log;
   }
 
-  /** Makes the file again when it was removed. Throws LOCKED while another writer has the new one, and UNAVAILABLE. */
+  /**
+   * Makes the file again when it was removed. Throws LOCKED while another writer has the new one,
+   * and UNAVAILABLE.
+   */
   keep(): void {
     if (this.#lock.isCurrent()) return;
     const again = acquireWriterLock(this.#netnsInode, { waitMs: 0 });

@@ -1,4 +1,7 @@
-/** `GET /v1/mappings`: some of the mappings in force, with what each has counted and whether its destinations listen. */
+/**
+ * `GET /v1/mappings`: some of the mappings in force, with what each has counted and whether its
+ * destinations listen.
+ */
 import { IlmError } from "../errors.js";
 import type { DataPlane } from "../dataplane/types.js";
 import type { Counters } from "../model/decision.js";

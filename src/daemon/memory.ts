@@ -1,6 +1,7 @@
 /**
- * V8 collects garbage when it needs room, and a daemon at rest needs none: what a large change left would stay for days. So the
- * daemon looks after its changes, and at each resynchronisation, and gives back what it has grown by.
+ * V8 collects garbage when it needs room, and a daemon at rest needs none: what a large change left
+ * would stay for days. So the daemon looks after its changes, and at each resynchronisation, and
+ * gives back what it has grown by.
  */
 
 /** Growth that is not worth the time: the larger of the two. */
@@ -26,7 +27,10 @@ export class MemoryWatch {
     this.#least = options.resident();
   }
 
-  /** Something was done that may have taken memory. `isLarge`: it has let much go, so that there may be less than before. */
+  /**
+   * Something was done that may have taken memory. `isLarge`: it has let much go, so that there may
+   * be less than before.
+   */
   worked(isLarge = false): void {
     this.#isLarge ||= isLarge;
     this.#timer ??= setTimeout(() => {

@@ -1,4 +1,7 @@
-/** The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the kernel. Pure. */
+/**
+ * The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the
+ * kernel. Pure.
+ */
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
@@ -7,8 +10,8 @@ import { allMappings } from "../model/mappings.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**
- * Of more mappings a page has sums only: series of a million mappings would be too much for whoever collects them, and for the
- * daemon, which does nothing else while it writes them.
+ * Of more mappings a page has sums only: series of a million mappings would be too much for whoever
+ * collects them, and for the daemon, which does nothing else while it writes them.
  */
 export const LISTED_MAPPINGS_MAX = 10_000;
 

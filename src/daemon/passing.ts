@@ -1,4 +1,7 @@
-/** What fails because the host is short of something may work a moment later, without anybody changing the configuration. */
+/**
+ * What fails because the host is short of something may work a moment later, without anybody
+ * changing the configuration.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "../kernel/ffi.js";
 import { errorBody, foreseen } from "../api/error-body.js";
@@ -26,7 +29,10 @@ export function mayPass(error: unknown): boolean {
   return false;
 }
 
-/** The result of `attempt`, which is made again and again while what it throws may pass. Throws the rest, and when called off. */
+/**
+ * The result of `attempt`, which is made again and again while what it throws may pass. Throws the
+ * rest, and when called off.
+ */
 export async function untilItPasses<T>(
   attempt: () => T | Promise<T>,
   log: Logger,

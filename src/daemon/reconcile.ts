@@ -1,6 +1,7 @@
 /**
- * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal, the API, the clock - goes
- * through one queue, so that no two changes overlap and each starts from what the one before it left.
+ * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal,
+ * the API, the clock - goes through one queue, so that no two changes overlap and each starts from
+ * what the one before it left.
  */
 import { setImmediate as immediate } from "node:timers/promises";
 import { replaceableInForce } from "../control/in-force.js";
@@ -90,7 +91,10 @@ export class Reconciler {
     return this.#reload;
   }
 
-  /** Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then as before. */
+  /**
+   * Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then
+   * as before.
+   */
   submit(change: ApiChange): Promise<AnsweredChange> {
     if (change.kind === "reapply" || change.kind === "revise") {
       return this.#enqueue(() => this.#make(this.#asApply(change)));
@@ -105,7 +109,10 @@ export class Reconciler {
     return this.#waitingReload;
   }
 
-  /** Queues a resynchronisation with the kernel's socket tables. Its failure is logged, not thrown: the next may succeed. */
+  /**
+   * Queues a resynchronisation with the kernel's socket tables. Its failure is logged, not thrown:
+   * the next may succeed.
+   */
   async resync(): Promise<void> {
     await this.#enqueue(async () => {
       if (this.#unloaded) return;
@@ -118,8 +125,8 @@ export class Reconciler {
   }
 
   /**
-   * Queues a look at whether all that is ours is still there, and puts back what is gone. What goes again and again is put back less and
-   * less often, up to a minute apart.
+   * Queues a look at whether all that is ours is still there, and puts back what is gone. What goes
+   * again and again is put back less and less often, up to a minute apart.
    */
   async repair(): Promise<void> {
     await this.#enqueue(async () => {
@@ -139,7 +146,10 @@ export class Reconciler {
     });
   }
 
-  /** The pins are gone: all is made anew, from the file before anything else, else from what is known to be in force. */
+  /**
+   * The pins are gone: all is made anew, from the file before anything else, else from what is
+   * known to be in force.
+   */
   async #restore(): Promise<void> {
     const { dataPlane, log } = this.#options;
     this.#restored.note([dataPlane.pinPath]);
@@ -363,7 +373,10 @@ export class Reconciler {
     this.#options.onSource?.(source.path);
   }
 
-  /** In force; null: nothing is. Undefined: it cannot be seen for the moment, which is no reason to keep an error back. */
+  /**
+   * In force; null: nothing is. Undefined: it cannot be seen for the moment, which is no reason to
+   * keep an error back.
+   */
   #generation(): number | null | undefined {
     try {
       return replaceableInForce(this.#options.dataPlane)?.generation ?? null;

@@ -24,7 +24,10 @@ export interface Allowed {
 
 const nothing = Buffer.alloc(0);
 
-/** Into one buffer, as large as the client says that it has to be. Rejects with TooLarge, Busy or DecodeError. */
+/**
+ * Into one buffer, as large as the client says that it has to be. Rejects with TooLarge, Busy or
+ * DecodeError.
+ */
 export function readBody(
   request: IncomingMessage,
   { path, limit, share }: Allowed,

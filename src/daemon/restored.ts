@@ -1,4 +1,7 @@
-/** What was put back, and when it may be so again: somebody else who takes it away each time is not fought at full speed. */
+/**
+ * What was put back, and when it may be so again: somebody else who takes it away each time is not
+ * fought at full speed.
+ */
 
 import { pauseAfter } from "./passing.js";
 

@@ -1,6 +1,7 @@
 /**
- * The API server: HTTP over a unix socket that root alone may use. The socket file's mode says so, and the kernel's word on
- * the peer (SO_PEERCRED) is asked too, for a descriptor that was passed on keeps no mode.
+ * The API server: HTTP over a unix socket that root alone may use. The socket file's mode says so,
+ * and the kernel's word on the peer (SO_PEERCRED) is asked too, for a descriptor that was passed on
+ * keeps no mode.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -40,8 +41,9 @@ export interface ApiServer {
 const SOCKET_ONLY_FOR_OWNER = 0o177;
 
 /**
- * Listens. The caller holds the writer's lock, so that a socket file found there belongs to a daemon that is gone.
- * The socket's folder is there, as the lock is in it. Throws SYSCALL when the socket cannot be made, UNSAFE_PATH.
+ * Listens. The caller holds the writer's lock, so that a socket file found there belongs to a
+ * daemon that is gone. The socket's folder is there, as the lock is in it. Throws SYSCALL when the
+ * socket cannot be made, UNSAFE_PATH.
  */
 export async function serveApi(
   path: string,
@@ -57,7 +59,8 @@ export async function serveApi(
     });
     void answer(request, response, { handlers, connections, work });
   });
-  // One request each, and our own limits of time: node's count what the daemon itself needs for a change as the client's.
+  // One request each, and our own limits of time: node's count what the daemon itself needs for a
+  // change as the client's.
   server.maxRequestsPerSocket = 1;
   server.requestTimeout = 0;
   server.headersTimeout = 0;
@@ -97,7 +100,9 @@ function listen(server: Server, path: string, place: SocketPlace): Promise<void>
   });
 }
 
-/** Ends what is under way gently; node unlinks the socket file, by the path that it was bound to. */
+/**
+ * Ends what is under way gently; node unlinks the socket file, by the path that it was bound to.
+ */
 function close(server: Server, { folder }: SocketPlace): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => {

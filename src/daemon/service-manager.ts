@@ -1,4 +1,7 @@
-/** The service manager, told how the daemon is: once more when its queue is full, and never at the cost of the daemon. */
+/**
+ * The service manager, told how the daemon is: once more when its queue is full, and never at the
+ * cost of the daemon.
+ */
 import { printable } from "../printable.js";
 import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
 import type { Logger } from "./log.js";

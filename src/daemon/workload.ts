@@ -9,7 +9,10 @@ export class Busy extends IlmError {
   }
 }
 
-/** Changes that wait for their turn hold what they ask for in memory: so many, and of so many bytes together. */
+/**
+ * Changes that wait for their turn hold what they ask for in memory: so many, and of so many bytes
+ * together.
+ */
 const REQUESTS_MAX = 64;
 const BODIES_MAX = applyBodyLimit;
 

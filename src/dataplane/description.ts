@@ -1,6 +1,7 @@
 /**
- * A generation describes itself: its rules lie beside its tables, so that nothing else has to be believed. The head is what most
- * questions need, and short; the file's mappings are columns, each packed for itself.
+ * A generation describes itself: its rules lie beside its tables, so that nothing else has to be
+ * believed. The head is what most questions need, and short; the file's mappings are columns, each
+ * packed for itself.
  */
 import { createHash } from "node:crypto";
 import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
@@ -40,7 +41,10 @@ export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fi
   readonly protocols: readonly Protocol[];
   /** Some destination of TCP has `handover: ingress`. */
   readonly steersTcp: boolean;
-  /** A secret of 32 bits, with which clients draw among weighted destinations: the same until unload, so that they keep theirs. */
+  /**
+   * A secret of 32 bits, with which clients draw among weighted destinations: the same until
+   * unload, so that they keep theirs.
+   */
   readonly drawSeed: number;
   /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
   readonly layers: Layers | null;
@@ -53,7 +57,10 @@ export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fi
   readonly twoSided: boolean;
 }
 
-/** The tables that mappings of the file's have filled; behind their entries there are two sides for overlays. */
+/**
+ * The tables that mappings of the file's have filled; behind their entries there are two sides for
+ * overlays.
+ */
 export interface Layers {
   readonly protocols: readonly Protocol[];
   readonly mappings: number;
@@ -76,7 +83,9 @@ interface Head extends Omit<Description, "rules" | "overlaid"> {
 /** The value size of the maps that only the control plane reads. */
 export const CHUNK = 4096;
 
-/** Would applying these rules change anything? Not when the digest of those in force is the same. */
+/**
+ * Would applying these rules change anything? Not when the digest of those in force is the same.
+ */
 export function digestOfFile(source: string | null, file: RuleSet): string {
   const hash = createHash("sha256");
   const { services, mappings } = file;
@@ -114,7 +123,10 @@ export function packHead({ rules, ...head }: Description): Uint8Array {
   return packParts([pack(whole)]);
 }
 
-/** Texts and numbers that columns point to, and then each column: packed for itself, as most questions need few of them. */
+/**
+ * Texts and numbers that columns point to, and then each column: packed for itself, as most
+ * questions need few of them.
+ */
 export function packMappings(mappings: Mappings): Uint8Array {
   beginStep("packing the rules");
   const columns = toColumns(mappings);
@@ -130,7 +142,8 @@ export function packMappings(mappings: Mappings): Uint8Array {
 }
 
 /**
- * What `packMappings` wrote, each column unpacked when it is asked for; or mappings as objects, some in each part, which formats up to
+ * What `packMappings` wrote, each column unpacked when it is asked for; or mappings as objects,
+ * some in each part, which formats up to
  * 10 have.
  */
 function unpackMappings(bytes: Uint8Array): MappingColumns {
@@ -148,7 +161,8 @@ function unpackMappings(bytes: Uint8Array): MappingColumns {
   return new MappingColumns(length, lists, (name) => {
     const part = parts[columnNames.indexOf(name)];
     if (part === undefined) throw new RangeError(`the mappings have no column ${name}`);
-    // In one piece, where it is known how long it gets: pieces of 16 KiB are copied together in the end.
+    // In one piece, where it is known how long it gets: pieces of 16 KiB are copied together in the
+    // end.
     const chunkSize = Math.max(INFLATED_LEAST, length * columnWidths[name]);
     const whole = inflateRawSync(part, { chunkSize });
     return columnWidths[name] === 4 ? fromDifferences(whole) : whole;
@@ -157,7 +171,10 @@ function unpackMappings(bytes: Uint8Array): MappingColumns {
 
 const INFLATED_LEAST = 1024;
 
-/** Numbers that grow by the same again and again, as lines and addresses do, are packed best by how much they grow. */
+/**
+ * Numbers that grow by the same again and again, as lines and addresses do, are packed best by how
+ * much they grow.
+ */
 function toDifferences(bytes: Uint8Array): Uint8Array {
   const values = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   const differences = new Uint32Array(values.length);
@@ -170,7 +187,10 @@ function toDifferences(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(differences.buffer);
 }
 
-/** In the place of the differences, of which there are whole numbers in whatever memory zlib has taken. */
+/**
+ * In the place of the differences, of which there are whole numbers in whatever memory zlib has
+ * taken.
+ */
 function fromDifferences(bytes: Uint8Array): Uint8Array {
   const whole = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   const values = new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4);
@@ -182,7 +202,10 @@ function fromDifferences(bytes: Uint8Array): Uint8Array {
   return whole;
 }
 
-/** Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to whole chunks. */
+/**
+ * Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to
+ * whole chunks.
+ */
 function packParts(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + 4 + part.length, 4);
   const bytes = new Uint8Array(Math.ceil(length / CHUNK) * CHUNK);
@@ -197,7 +220,10 @@ function packParts(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** Of so little nothing is saved, as the map has whole chunks; to set up the compression would take longer than all else. */
+/**
+ * Of so little nothing is saved, as the map has whole chunks; to set up the compression would take
+ * longer than all else.
+ */
 const NOT_COMPRESSED = CHUNK - 64;
 
 function pack(value: unknown): Uint8Array {
@@ -205,7 +231,9 @@ function pack(value: unknown): Uint8Array {
   return text.length <= NOT_COMPRESSED ? storedGzip(text) : gzipSync(text, { level: 1 });
 }
 
-/** Gzip of one block that is stored as it is (RFC 1952, RFC 1951 section 3.2.4): up to 65,535 bytes. */
+/**
+ * Gzip of one block that is stored as it is (RFC 1952, RFC 1951 section 3.2.4): up to 65,535 bytes.
+ */
 function storedGzip(bytes: Uint8Array): Uint8Array {
   const head = 15;
   const packed = new Uint8Array(head + bytes.length + 8);
@@ -230,7 +258,9 @@ function makeChecksums(): Uint32Array {
   });
 }
 
-/** As gzip has it (RFC 1952, section 8). That of node:zlib is younger than the Node that we ask for. */
+/**
+ * As gzip has it (RFC 1952, section 8). That of node:zlib is younger than the Node that we ask for.
+ */
 function crc32(bytes: Uint8Array): number {
   const known = (checksums ??= makeChecksums());
   let value = 0xffffffff;
@@ -244,7 +274,10 @@ export function isUndecodable(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
-/** Written by `packHead` of this version; of an earlier one, what came later is missing. `source`: what `packMappings` wrote; asked for when the file's mappings are. */
+/**
+ * Written by `packHead` of this version; of an earlier one, what came later is missing. `source`:
+ * what `packMappings` wrote; asked for when the file's mappings are.
+ */
 export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
   if (first === undefined) throw new RangeError("the description has no head");
@@ -299,7 +332,10 @@ export function hashNames(mappings: Mappings): BigUint64Array {
   return new BigUint64Array(halves.buffer).sort();
 }
 
-/** FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv): two halves, the lower one first. */
+/**
+ * FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv): two halves, the lower one
+ * first.
+ */
 function putHash(halves: Uint32Array, index: number, key: string): void {
   let low = 0x811c9dc5;
   let high = 0x1b873593;

@@ -1,7 +1,8 @@
 /**
- * State that an earlier version made, back to format 4. It is read and shown, goes on deciding, and is taken over by the next change:
- * mappings, those added at run time, counters, flows, and whether it is off. docs/decisions/0025 says what the formats have in
- * common, which is all that is read here.
+ * State that an earlier version made, back to format 4. It is read and shown, goes on deciding, and
+ * is taken over by the next change: mappings, those added at run time, counters, flows, and whether
+ * it is off. docs/decisions/0025 says what the formats have in common, which is all that is read
+ * here.
  */
 import { ILM_ABI_VERSION, type Meta, countersLayout, sidesLayout } from "../abi/generated.js";
 import { type BpfLink } from "../kernel/bpf/link.js";
@@ -78,8 +79,8 @@ export class Earlier {
   }
 
   /**
-   * Undefined: what is pinned is not whole, of no format between the first and this one, or another namespace's. The link is this
-   * object's from then on, unless it is undefined.
+   * Undefined: what is pinned is not whole, of no format between the first and this one, or another
+   * namespace's. The link is this object's from then on, unless it is undefined.
    */
   static open(pins: Pins, link: BpfLink, netnsCookie: bigint): Earlier | undefined {
     const opened = openGeneration(pins, link.info().programId);

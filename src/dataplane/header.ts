@@ -1,6 +1,7 @@
 /**
- * Who wrote the state and what it holds, for every version of ilm: JSON in a map that is bound to the `sk_lookup` program, so that whoever
- * finds the link finds it, also when the pins are gone. Its fields are only added to; `bpftool map dump name ilm_header` shows it.
+ * Who wrote the state and what it holds, for every version of ilm: JSON in a map that is bound to
+ * the `sk_lookup` program, so that whoever finds the link finds it, also when the pins are gone.
+ * Its fields are only added to; `bpftool map dump name ilm_header` shows it.
  */
 import { ILM_ABI_VERSION } from "../abi/generated.js";
 import { IlmError } from "../errors.js";
@@ -83,7 +84,10 @@ export function readHeader(programId: number): Header | undefined {
   }
 }
 
-/** "ilm 0.4.0 (state format 12): 40 mappings, 3 of them added at run time, 5 addresses of services, since ..." */
+/**
+ * "ilm 0.4.0 (state format 12): 40 mappings, 3 of them added at run time, 5 addresses of services,
+ * since ..."
+ */
 export function describeHeader(header: Partial<Header>): string {
   const { ilm, format, mappings, runtimeMappings, addresses, appliedAt } = header;
   return printable(

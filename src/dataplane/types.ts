@@ -19,8 +19,8 @@ export interface InForce {
   readonly version: string;
   readonly rules: Rules;
   /**
-   * Of what the file's part means, SHA-256 in hexadecimal: equal for equal rules, wherever in their files they were written. Null: an
-   * earlier version made it.
+   * Of what the file's part means, SHA-256 in hexadecimal: equal for equal rules, wherever in their
+   * files they were written. Null: an earlier version made it.
    */
   readonly fileDigest: string | null;
   /** What finds the listeners: the module's kfunc, or the registry. */
@@ -30,8 +30,8 @@ export interface InForce {
   /** It decides nothing until it is switched on again. */
   readonly off: boolean;
   /**
-   * An earlier version made it, whose state has this format: the next change takes it over. What that version has attached is not
-   * looked at. Null: this version made it.
+   * An earlier version made it, whose state has this format: the next change takes it over. What
+   * that version has attached is not looked at. Null: this version made it.
    */
   readonly earlierFormat: number | null;
 }
@@ -41,8 +41,8 @@ export interface KeptText {
   readonly file: RuleSet;
   readonly text: string;
   /**
-   * Would `apply` lay what differs over the tables in force? Only then is nothing wrong with the whole or doubtful that is not so in
-   * force. Null: nothing can be laid over these.
+   * Would `apply` lay what differs over the tables in force? Only then is nothing wrong with the
+   * whole or doubtful that is not so in force. Null: nothing can be laid over these.
    */
   readonly fits: ((file: RuleSet, revision: Revision) => boolean) | null;
 }
@@ -50,11 +50,14 @@ export interface KeptText {
 export interface ApplyOptions {
   /** Also in the place of what a newer version made. */
   readonly overNewer?: boolean | undefined;
-  /** The file's part as what became of the one in force. Of use only when that is in force still. */
+  /**
+   * The file's part as what became of the one in force. Of use only when that is in force still.
+   */
   readonly revision?: Revision | null | undefined;
   /**
-   * Returns when the new rules decide, if nothing else was to be done: what remains, waiting for the programs that have read
-   * the rules before, some milliseconds, is left to `settle`. Only beside `follow`.
+   * Returns when the new rules decide, if nothing else was to be done: what remains, waiting for
+   * the programs that have read the rules before, some milliseconds, is left to `settle`. Only
+   * beside `follow`.
    */
   readonly settleLater?: boolean | undefined;
 }
@@ -73,20 +76,30 @@ export interface ApplyResult {
   readonly incremental: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
-  /** Interfaces that mappings name and that there are not: those mappings match nothing until they come. */
+  /**
+   * Interfaces that mappings name and that there are not: those mappings match nothing until they
+   * come.
+   */
   readonly interfacesMissing: readonly string[];
   /** As in `InForce`. */
   readonly kfuncTrouble: string | null;
   /** What had been detached or taken away, and is there again. */
   readonly repaired: readonly Missing[];
-  /** An earlier version's state, of this format, was taken over: mappings added at run time, counters and flows too. Else null. */
+  /**
+   * An earlier version's state, of this format, was taken over: mappings added at run time,
+   * counters and flows too. Else null.
+   */
   readonly takenOverFormat: number | null;
-  /** Why what was in force could not be read, so that mappings added at run time and counters are lost. Else null. */
+  /**
+   * Why what was in force could not be read, so that mappings added at run time and counters are
+   * lost. Else null.
+   */
   readonly lost: string | null;
 }
 
 /**
- * Something that is ours and should be there: `sk_lookup` on the network namespace; a hook of the root cgroup, as `cgroup/sockops`;
+ * Something that is ours and should be there: `sk_lookup` on the network namespace; a hook of the
+ * root cgroup, as `cgroup/sockops`;
  * `ingress/eth0` or `egress/eth0`; an address of a service on lo.
  */
 export type Missing = string;
@@ -116,7 +129,10 @@ export interface FlowCount {
   readonly capacity: number;
 }
 
-/** What the kernel side could not do, counted since its registry was made (the first apply, most often). */
+/**
+ * What the kernel side could not do, counted since its registry was made (the first apply, most
+ * often).
+ */
 export interface Faults {
   /** Listeners that found a map full or no memory. */
   readonly untracked: number;
@@ -126,7 +142,10 @@ export interface Faults {
   readonly flows: number;
   /** Datagrams of a mapped UDP daemon to somebody of whom nothing is known (any more). */
   readonly unanswered: number;
-  /** Packets for a listener that only ingress can hand over to, which it could not: behind NAT, in fragments, from elsewhere. */
+  /**
+   * Packets for a listener that only ingress can hand over to, which it could not: behind NAT, in
+   * fragments, from elsewhere.
+   */
   readonly unsteered: number;
 }
 
@@ -151,45 +170,65 @@ export interface DataPlane {
   readonly netnsCookie: string;
   /** Where the pins are, e.g. /sys/fs/bpf/ilm/4026531840. */
   readonly pinPath: string;
-  /** Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer version's, not whole, or not to be found. */
+  /**
+   * Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer
+   * version's, not whole, or not to be found.
+   */
   inForce(): InForce | null;
   /** What `fileDigest` of `inForce` is when this is in force. */
   digestOf(source: string | null, file: RuleSet): string;
   /** What `keepText` keeps. Null: nothing is kept, or nothing of this version is in force. */
   keptText(): KeptText | null;
   /**
-   * Keeps something about the text that the file's part of the rules was read from, as long as that part is in force; not when another
-   * one is. No lock is needed. What is longer than some 16,000 bytes, and half a byte for each mapping, is not kept.
+   * Keeps something about the text that the file's part of the rules was read from, as long as that
+   * part is in force; not when another one is. No lock is needed. What is longer than some 16,000
+   * bytes, and half a byte for each mapping, is not kept.
    */
   keepText(rules: Rules, text: string): void;
   /**
-   * All that `action` calls looks at the pins that are there when it begins, which are opened once: what is mounted over them meanwhile is
-   * noticed by the next look.
+   * All that `action` calls looks at the pins that are there when it begins, which are opened once:
+   * what is mounted over them meanwhile is noticed by the next look.
    */
   asOne<T>(action: () => T): T;
   /**
-   * Puts the rules in force in one atomic step, also in the place of what cannot be read. The caller holds the writer's lock. Throws
-   * INCOMPATIBLE when a newer version made what is in force, unless that is asked for.
+   * Puts the rules in force in one atomic step, also in the place of what cannot be read. The
+   * caller holds the writer's lock. Throws INCOMPATIBLE when a newer version made what is in force,
+   * unless that is asked for.
    */
   apply(rules: Rules, options?: ApplyOptions): ApplyResult;
-  /** Finishes a change that was to settle later; the next `apply` does so before anything else. The caller holds the writer's lock. */
+  /**
+   * Finishes a change that was to settle later; the next `apply` does so before anything else. The
+   * caller holds the writer's lock.
+   */
   settle(): void;
   /**
-   * Switches all that decides off, or on again as it was. Changes of the rules while it is off leave it so. The caller holds the writer's
-   * lock. False: it was so already. Throws NOT_LOADED.
+   * Switches all that decides off, or on again as it was. Changes of the rules while it is off
+   * leave it so. The caller holds the writer's lock. False: it was so already. Throws NOT_LOADED.
    */
   setOff(off: boolean): boolean;
   /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
   steers(): boolean | null;
-  /** The families of which the namespace has NAT, or a packet socket, so that ingress hands over nothing. Empty when nothing is loaded. */
+  /**
+   * The families of which the namespace has NAT, or a packet socket, so that ingress hands over
+   * nothing. Empty when nothing is loaded.
+   */
   nat(): readonly Family[];
-  /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. Empty when nothing is loaded. */
+  /**
+   * The families whose packets a filter at OUTPUT may judge by what conntrack says of them. Empty
+   * when nothing is loaded.
+   */
   outputFilters(): readonly Family[];
-  /** The families of whose packets netfilter asks somebody, on the way to a socket: filters, NAT, conntrack. */
+  /**
+   * The families of whose packets netfilter asks somebody, on the way to a socket: filters, NAT,
+   * conntrack.
+   */
   netfilterHooks(): readonly Family[];
   /** Interface indexes of the namespace's VRFs. */
   vrfs(): ReadonlySet<number>;
-  /** Inode numbers of network namespaces that ended and of which state is left; the next change removes it. */
+  /**
+   * Inode numbers of network namespaces that ended and of which state is left; the next change
+   * removes it.
+   */
   endedNamespaces(): number[];
   /** One per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): CounterList;
@@ -197,7 +236,10 @@ export interface DataPlane {
   countersOf(indexes: readonly number[]): CounterList;
   /** Of all mappings together. */
   counterTotal(): Counters;
-  /** Every listener of this network namespace, from the kernel's socket tables; works when nothing is loaded. */
+  /**
+   * Every listener of this network namespace, from the kernel's socket tables; works when nothing
+   * is loaded.
+   */
   listeners(): Listener[];
   /** The live ones, in no order; empty when nothing is loaded. */
   flows(): Flow[];
@@ -206,13 +248,19 @@ export interface DataPlane {
   /** Null when nothing is loaded. */
   faults(): Faults | null;
   /**
-   * Names of interfaces that came after the rules and that nobody put the programs on yet: what needs the hand-over at
-   * ingress does not get it from there.
+   * Names of interfaces that came after the rules and that nobody put the programs on yet: what
+   * needs the hand-over at ingress does not get it from there.
    */
   uncoveredInterfaces(): string[];
-  /** What is not attached although the rules in force need it, but for interfaces. Looks at the links themselves. Empty when nothing is loaded. */
+  /**
+   * What is not attached although the rules in force need it, but for interfaces. Looks at the
+   * links themselves. Empty when nothing is loaded.
+   */
   detached(): readonly Missing[];
-  /** True: what is in force decides, and its pins are gone or covered, so that no other process finds it; the next `apply` makes them anew. */
+  /**
+   * True: what is in force decides, and its pins are gone or covered, so that no other process
+   * finds it; the next `apply` makes them anew.
+   */
   isLost(): boolean;
   /** Likewise, with interfaces and with addresses of services that are not on lo. */
   missing(): readonly Missing[];
@@ -223,13 +271,19 @@ export interface DataPlane {
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**
-   * What somebody has to stay for, until closed: puts the programs on interfaces that come and, where ingress is not to be
-   * had, places UDP sockets as they bind. TCP needs nobody.
+   * What somebody has to stay for, until closed: puts the programs on interfaces that come and,
+   * where ingress is not to be had, places UDP sockets as they bind. TCP needs nobody.
    */
   follow(options?: FollowOptions): { close(): void };
-  /** Resynchronises the registry with the kernel's socket tables, and forgets flows that are over. What was missing and is back. */
+  /**
+   * Resynchronises the registry with the kernel's socket tables, and forgets flows that are over.
+   * What was missing and is back.
+   */
   resync(): readonly Missing[];
-  /** Removes programs, maps, links, files and the addresses that ilm put on lo. True when something was loaded. */
+  /**
+   * Removes programs, maps, links, files and the addresses that ilm put on lo. True when something
+   * was loaded.
+   */
   unload(): boolean;
   /** Releases the descriptors this process holds; what is in force stays. */
   close(): void;

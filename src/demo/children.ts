@@ -12,7 +12,10 @@ import {
   type DialResult,
 } from "./messages.js";
 
-/** Starts a module of the demo's in a namespace. nsenter becomes node by exec, so the child's pid is node's. */
+/**
+ * Starts a module of the demo's in a namespace. nsenter becomes node by exec, so the child's pid is
+ * node's.
+ */
 function forkIn(netns: string, module: string, argv: readonly string[]): ChildProcess {
   return fork(fileURLToPath(new URL(`../demo/${module}`, import.meta.url)), [...argv], {
     execPath: "nsenter",

@@ -1,4 +1,6 @@
-/** Runs other programs for the demo: `ip` to build its network, and `ilm` itself, as a user would. */
+/**
+ * Runs other programs for the demo: `ip` to build its network, and `ilm` itself, as a user would.
+ */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,6 @@
 /**
- * `ilm demo`: the whole thing in network namespaces of its own, with sample daemons, checked as it goes. The host's own
- * network namespace is not touched, and nothing stays behind.
+ * `ilm demo`: the whole thing in network namespaces of its own, with sample daemons, checked as it
+ * goes. The host's own network namespace is not touched, and nothing stays behind.
  */
 import { fileURLToPath } from "node:url";
 
@@ -152,7 +152,8 @@ function conclude({ dials, problems }: Outcome, reporter: Reporter, json: boolea
 
 /**
  * @throws IlmError FINDINGS when something did not go as it should, NOT_PERMITTED without root, SYSCALL when the
- * namespaces cannot be made. A demo that is interrupted cleans up and then ends by the signal it got.
+ * namespaces cannot be made. A demo that is interrupted cleans up and then ends by the signal it
+ * got.
  */
 export async function runDemo(options: DemoOptions): Promise<void> {
   requireRoot();

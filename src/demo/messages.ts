@@ -1,6 +1,8 @@
 /** What the demo and its child processes tell each other, as JSON over node's IPC channel. */
 
-/** A daemon says this once, when every socket it was asked for is bound, or when one could not be. */
+/**
+ * A daemon says this once, when every socket it was asked for is bound, or when one could not be.
+ */
 export type DaemonMessage =
   | { readonly kind: "listening" }
   | { readonly kind: "failed"; readonly message: string };

@@ -1,6 +1,6 @@
 /**
- * The demo's network: two namespaces of its own joined by a veth pair. All addresses are of the ranges reserved for
- * documentation, so that the output reads like a server on the Internet.
+ * The demo's network: two namespaces of its own joined by a veth pair. All addresses are of the
+ * ranges reserved for documentation, so that the output reads like a server on the Internet.
  */
 import { randomBytes } from "node:crypto";
 
@@ -40,7 +40,8 @@ export function networkOf(pid: number): DemoNetwork {
 export async function createNetwork(network: DemoNetwork): Promise<void> {
   const { server, client } = network;
   const { client4, client6, server4, secondServer4, server6 } = publicAddresses;
-  // The other end lands in the client's namespace under its own name; a random one collides with nothing.
+  // The other end lands in the client's namespace under its own name; a random one collides with
+  // nothing.
   const far = `far${randomBytes(4).toString("hex")}`;
   await ip("netns", "add", server);
   await ip("netns", "add", client);

@@ -1,4 +1,7 @@
-/** How the demo looks. `text` prints as it goes; `silent` is for --json, where stdout is for the result alone. */
+/**
+ * How the demo looks. `text` prints as it goes; `silent` is for --json, where stdout is for the
+ * result alone.
+ */
 import pc from "picocolors";
 
 import type { Dial } from "./scenario.js";

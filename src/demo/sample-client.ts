@@ -1,6 +1,6 @@
 /**
- * The demo's client: a child in the client's namespace that dials what it is told to and tells what came of it. It ends
- * when its parent does.
+ * The demo's client: a child in the client's namespace that dials what it is told to and tells what
+ * came of it. It ends when its parent does.
  */
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
@@ -50,7 +50,10 @@ function dialTcp(address: string, port: number): Promise<DialResult> {
   });
 }
 
-/** A connected socket, as a resolver uses: the kernel hands it only answers that come from where it asked. */
+/**
+ * A connected socket, as a resolver uses: the kernel hands it only answers that come from where it
+ * asked.
+ */
 function dialUdp(address: string, port: number): Promise<DialResult> {
   return new Promise((resolve) => {
     const socket = createSocket(address.includes(":") ? "udp6" : "udp4");

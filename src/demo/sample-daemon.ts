@@ -1,8 +1,9 @@
 /**
- * A daemon for the demo: `sample-daemon.js NAME STYLE tcp:ADDRESS:PORT udp:[ADDRESS]:PORT ...`, run as a child of the
- * demo in the server's namespace. It listens on exactly these addresses and tells every client, as one line of JSON, who
- * the client is and what it dialled. STYLE is how it speaks: `http` answers requests, `banner` speaks first, `echo`
- * answers whatever it is sent. It ends when its parent does.
+ * A daemon for the demo: `sample-daemon.js NAME STYLE tcp:ADDRESS:PORT udp:[ADDRESS]:PORT ...`, run
+ * as a child of the demo in the server's namespace. It listens on exactly these addresses and tells
+ * every client, as one line of JSON, who the client is and what it dialled. STYLE is how it speaks:
+ * `http` answers requests, `banner` speaks first, `echo` answers whatever it is sent. It ends when
+ * its parent does.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";

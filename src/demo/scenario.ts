@@ -251,7 +251,10 @@ export class Scenario {
     await this.#ilm("explain", "tcp", endpoint(secondServer4, 8080), ...from);
   }
 
-  /** Runs ilm as a user would, and shows it. Throws when it fails: the rest would fail one by one, and hide the reason. */
+  /**
+   * Runs ilm as a user would, and shows it. Throws when it fails: the rest would fail one by one,
+   * and hide the reason.
+   */
   async #ilm(command: string, ...argv: string[]): Promise<void> {
     const { network, reporter, color } = this.#stage;
     const words = ["--netns", network.serverPath, command, ...argv];
@@ -289,8 +292,8 @@ export class Scenario {
   }
 
   /**
-   * On kernels without tcx (before 6.6) a UDP socket is found by `run` a moment after its bind(), so a refusal is given that
-   * moment.
+   * On kernels without tcx (before 6.6) a UDP socket is found by `run` a moment after its bind(),
+   * so a refusal is given that moment.
    */
   async #dialOnce({ protocol, address, port, daemon }: Expected): Promise<DialResult> {
     const { client } = this.#stage;

@@ -2,7 +2,10 @@
 import { randomInt } from "node:crypto";
 import { familyOf, isLoopback4, type Address } from "../model/address.js";
 
-/** An address of the ranges for documentation (RFC 5737, RFC 3849). To loopback addresses only the machine itself comes. */
+/**
+ * An address of the ranges for documentation (RFC 5737, RFC 3849). To loopback addresses only the
+ * machine itself comes.
+ */
 export function exampleRemote(local: Address): Address {
   if (isLoopback4(local)) return "127.0.0.1" as Address;
   if (local === "::1") return local;

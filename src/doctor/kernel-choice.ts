@@ -3,7 +3,10 @@ import type { Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { familyOf } from "../model/address.js";
 
-/** The exact listener, else the wildcard one; null: the kernel rejects the packet. As in inet_lookup (net/ipv4/inet_hashtables.c). */
+/**
+ * The exact listener, else the wildcard one; null: the kernel rejects the packet. As in inet_lookup
+ * (net/ipv4/inet_hashtables.c).
+ */
 export function kernelChoice(packet: Packet, listeners: readonly Listener[]): Listener | null {
   const takers = listeners.filter(
     (listener) =>

@@ -46,8 +46,8 @@ export function askHost(): NftSources {
 }
 
 /**
- * The rules that are active, of nftables and of both interfaces of iptables; null: no program is there to say. `oldTables`: of the
- * old interface, which are looked for.
+ * The rules that are active, of nftables and of both interfaces of iptables; null: no program is
+ * there to say. `oldTables`: of the old interface, which are looked for.
  */
 export function askRules(oldTables: RegExp): NftSources | null {
   const json = ask(["nft", "-j", "list", "ruleset"]);

@@ -1,4 +1,7 @@
-/** What keeps a packet from the decision, or may: found beside the program, which only sees packets that have come so far. Pure. */
+/**
+ * What keeps a packet from the decision, or may: found beside the program, which only sees packets
+ * that have come so far. Pure.
+ */
 import type { Overtaken } from "../dataplane/types.js";
 import { judgePacket, type Finding } from "../config/nft/packet.js";
 import type { Chain } from "../config/nft/rules.js";
@@ -53,7 +56,9 @@ export interface Ingress {
 
 export interface Firewall {
   readonly chains: readonly Chain[];
-  /** Chains that see packets before and whose rules are not followed: `netdev edge ingress on eth0`. */
+  /**
+   * Chains that see packets before and whose rules are not followed: `netdev edge ingress on eth0`.
+   */
   readonly unfollowed: readonly string[];
   /** Rules that there are and that could not be read: why. Null: all were read. */
   readonly unread: string | null;
@@ -190,7 +195,10 @@ function describeFinding({ what, chain, rule, doubt }: Finding): string {
     : `${who} ${does.replace(/^(drop|lead)s/, "may $1")}, which is not sure: ${doubt}`;
 }
 
-/** As tables of the old interface of iptables are named, which exist beside those of nftables (config/nft/read-iptables.ts). */
+/**
+ * As tables of the old interface of iptables are named, which exist beside those of nftables
+ * (config/nft/read-iptables.ts).
+ */
 const LEGACY = " (legacy)";
 const iptablesTables = new Set(["filter", "mangle", "nat", "raw", "security"]);
 

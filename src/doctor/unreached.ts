@@ -1,4 +1,7 @@
-/** Who listens at a mapping's destination and is not reached there, because of NAT; known beforehand, with what helps. */
+/**
+ * Who listens at a mapping's destination and is not reached there, because of NAT; known
+ * beforehand, with what helps.
+ */
 import type { DataPlane } from "../dataplane/types.js";
 import type { Family } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
@@ -14,7 +17,10 @@ import { beginStep } from "../progress.js";
 import { namesShown } from "../words/text.js";
 import type { Warning } from "./warnings.js";
 
-/** `listeners` is asked only where there is NAT. `following`: `ilm run` is at work, which registers UDP sockets as they bind. */
+/**
+ * `listeners` is asked only where there is NAT. `following`: `ilm run` is at work, which registers
+ * UDP sockets as they bind.
+ */
 export async function unreachedWarnings(
   dataPlane: DataPlane,
   listeners: () => readonly Listener[],

@@ -55,7 +55,9 @@ export interface Circumstances {
   readonly listeners: readonly Listener[];
   /** On the interfaces of the network namespace that are up. */
   readonly hostAddresses: ReadonlySet<Address>;
-  /** The ports that the kernel gives to sockets which ask for none. Null: they could not be read. */
+  /**
+   * The ports that the kernel gives to sockets which ask for none. Null: they could not be read.
+   */
   readonly ephemeral: EphemeralPorts | null;
   /** Destinations that no daemon could bind now. */
   readonly absentDestinations: ReadonlySet<Address>;
@@ -71,7 +73,10 @@ export interface Circumstances {
   readonly faults: Faults | null;
   /** Names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
-  /** Format and version of what an earlier version of ilm made; null: this one made it, or nothing is loaded. */
+  /**
+   * Format and version of what an earlier version of ilm made; null: this one made it, or nothing
+   * is loaded.
+   */
   readonly earlier: { readonly format: number; readonly version: string } | null;
   /** `ilm off`. */
   readonly off: boolean;
@@ -218,7 +223,10 @@ function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>):
   );
 }
 
-/** Destinations that somebody listens on are bound with IP_FREEBIND, or were when the address was there. */
+/**
+ * Destinations that somebody listens on are bound with IP_FREEBIND, or were when the address was
+ * there.
+ */
 function destinationsElsewhere(
   rules: Rules,
   listeners: readonly Listener[],

@@ -51,7 +51,10 @@ export function lookAround(
   };
 }
 
-/** The interface that has the address, which the kernel takes for it in what the machine sends to itself; 0: none has it. */
+/**
+ * The interface that has the address, which the kernel takes for it in what the machine sends to
+ * itself; 0: none has it.
+ */
 export function interfaceWith({ own }: Places, address: Address): number {
   const found = own.find((one) => one.address === address);
   return found?.interfaceIndex ?? (isLoopback4(address) ? LOOPBACK_INDEX : 0);

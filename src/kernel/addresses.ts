@@ -1,6 +1,7 @@
 /**
- * Addresses of this namespace, through rtnetlink (rtnetlink(7)). Those that we put on `lo` carry our mark in IFA_PROTO
- * (since Linux 5.18), so the kernel itself remembers whose they are, whatever happens to us.
+ * Addresses of this namespace, through rtnetlink (rtnetlink(7)). Those that we put on `lo` carry
+ * our mark in IFA_PROTO (since Linux 5.18), so the kernel itself remembers whose they are, whatever
+ * happens to us.
  */
 import {
   type Address,
@@ -14,7 +15,10 @@ import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
 import { NLM_F_DUMP, attribute, attributes, message, talk } from "./netlink.js";
 
-/** Our value of IFA_PROTO; the kernel's own are 1 to 3 (include/uapi/linux/if_addr.h), the rest is free for users. */
+/**
+ * Our value of IFA_PROTO; the kernel's own are 1 to 3 (include/uapi/linux/if_addr.h), the rest is
+ * free for users.
+ */
 const OURS = 0x69;
 
 const NLM_F_ACK = 4;
@@ -104,7 +108,8 @@ const families: Record<Family, { number: number; length: number; start: number }
 function change(type: number, flags: number, address: Address): void {
   const { number, length, start } = families[familyOf(address)];
   const bytes = addressBytes(address).subarray(start);
-  // As the kernel gives it to 127.0.0.1: never the source of what leaves the machine (net/ipv4/devinet.c, inet_select_addr).
+  // As the kernel gives it to 127.0.0.1: never the source of what leaves the machine
+  // (net/ipv4/devinet.c, inet_select_addr).
   const scope = isLoopback4(address) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
   const body = Buffer.concat([
     ifaddrmsg(number, length, IFA_F_NODAD, scope, LOOPBACK_INDEX),

@@ -1,4 +1,7 @@
-/** Listeners on one address, as /proc/net tells them to anybody (tcp_seq_show and udp_seq_show in the kernel). */
+/**
+ * Listeners on one address, as /proc/net tells them to anybody (tcp_seq_show and udp_seq_show in
+ * the kernel).
+ */
 import { readFileSync } from "node:fs";
 import { endianness } from "node:os";
 import { addressFromBytes, type Address } from "../model/address.js";
@@ -11,7 +14,10 @@ export interface BoundSocket {
   readonly port: number;
 }
 
-/** TCP_LISTEN and TCP_CLOSE, the states of a listener and of an unconnected UDP socket (include/net/tcp_states.h). */
+/**
+ * TCP_LISTEN and TCP_CLOSE, the states of a listener and of an unconnected UDP socket
+ * (include/net/tcp_states.h).
+ */
 const states: Readonly<Record<Protocol, string>> = { tcp: "0A", udp: "07" };
 
 /** Of this network namespace; those on the wildcard address are not among them. */

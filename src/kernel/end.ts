@@ -1,4 +1,7 @@
-/** The end of a process that has a thread in a call that does not return. Node joins its threads first, and would never end. */
+/**
+ * The end of a process that has a thread in a call that does not return. Node joins its threads
+ * first, and would never end.
+ */
 import { libcFunction } from "./ffi.js";
 
 const exitGroup = libcFunction<[number], void>("void _exit(int status)");

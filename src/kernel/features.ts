@@ -1,4 +1,7 @@
-/** What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it, commands the first that is wrong. */
+/**
+ * What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it,
+ * commands the first that is wrong.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
@@ -25,7 +28,10 @@ export interface HostReport {
   readonly checks: readonly HostCheck[];
 }
 
-/** The oldest that was tried (docs/kernels.md). By its parts it would be 5.18, which knows IFA_PROTO. */
+/**
+ * The oldest that was tried (docs/kernels.md). By its parts it would be 5.18, which knows
+ * IFA_PROTO.
+ */
 const MINIMUM_KERNEL = [6, 1] as const;
 const BTF = "/sys/kernel/btf/vmlinux";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
@@ -64,7 +70,10 @@ function bpfErrno(): number {
   return result === 0 || result === -2 ? 0 : -result;
 }
 
-/** The mode of kernel_lockdown(7); undefined: none, or it cannot be seen, as securityfs is not mounted. */
+/**
+ * The mode of kernel_lockdown(7); undefined: none, or it cannot be seen, as securityfs is not
+ * mounted.
+ */
 function lockdown(): string | undefined {
   const mode = existsSync(LOCKDOWN)
     ? /\[(\w+)\]/.exec(readFileSync(LOCKDOWN, "utf8"))?.[1]
@@ -74,7 +83,10 @@ function lockdown(): string | undefined {
 
 const LOCKDOWN_REMEDY = "Boot with lockdown=integrity, which ilm works under, or without lockdown";
 
-/** Throws NOT_PERMITTED, NO_BPF, NO_BTF or NO_LIBBPF. Cheap: for every command that touches the data plane. */
+/**
+ * Throws NOT_PERMITTED, NO_BPF, NO_BTF or NO_LIBBPF. Cheap: for every command that touches the data
+ * plane.
+ */
 export function requireBpf(): void {
   if (endianness() !== "LE") {
     throw new IlmError("NO_BPF", "this is a big-endian machine", {
@@ -130,8 +142,9 @@ function kernelVersion(): number[] {
 }
 
 /**
- * Before 6.5 the tcp iterator held a listener's spinlock while the scan put it into a sockmap, which takes that lock too
- * (net/ipv4/tcp_ipv4.c, bpf_iter_tcp_seq_show). Stable series have the repair; 6.1.176 was tried, see docs/kernels.md.
+ * Before 6.5 the tcp iterator held a listener's spinlock while the scan put it into a sockmap,
+ * which takes that lock too (net/ipv4/tcp_ipv4.c, bpf_iter_tcp_seq_show). Stable series have the
+ * repair; 6.1.176 was tried, see docs/kernels.md.
  */
 function mayHangInScan([major = 0, minor = 0, patch = 0]: readonly number[]): boolean {
   if (major > 6 || (major === 6 && minor >= 5)) return false;
@@ -247,7 +260,10 @@ function jitCheck(): HostCheck {
   );
 }
 
-/** By default the kernel mounts it for everybody, and then any user may be first to make the folder that ilm keeps its state in. */
+/**
+ * By default the kernel mounts it for everybody, and then any user may be first to make the folder
+ * that ilm keeps its state in.
+ */
 function bpffsCheck(): HostCheck {
   const name = "BPF file system";
   const folder = openBpffs();
@@ -319,7 +335,10 @@ function ingressCheck(): HostCheck {
   );
 }
 
-/** sk_lookup programs of others in this network namespace: their names, with the id of the link that bpftool(8) shows. */
+/**
+ * sk_lookup programs of others in this network namespace: their names, with the id of the link that
+ * bpftool(8) shows.
+ */
 export function otherLookupPrograms(): string[] {
   const pins = Pins.open(netnsInode());
   const own = pins?.lookupLink();
@@ -346,7 +365,10 @@ function sharedNetnsPinsCheck(): HostCheck {
   return check("namespaces with state", "ok", inodes.length === 0 ? "none" : inodes.join(", "), "");
 }
 
-/** Everything, for `doctor`; a check that needs privileges we lack says so instead of failing the rest. */
+/**
+ * Everything, for `doctor`; a check that needs privileges we lack says so instead of failing the
+ * rest.
+ */
 export function probeHost(): HostReport {
   const guarded = (name: string, run: () => HostCheck): HostCheck => {
     try {

@@ -1,6 +1,7 @@
 /**
- * The one place that loads native code: libc and libbpf through koffi. Nothing above this folder sees a pointer. Symbols are
- * bound when first used, so that an older libbpf is no trouble until something that it lacks is asked for.
+ * The one place that loads native code: libc and libbpf through koffi. Nothing above this folder
+ * sees a pointer. Symbols are bound when first used, so that an older libbpf is no trouble until
+ * something that it lacks is asked for.
  */
 import { constants } from "node:os";
 import koffi from "koffi";
@@ -19,7 +20,10 @@ function libc(): Library {
   return libcLibrary;
 }
 
-/** Throws what `missing` makes of the loader's error, which says only in words that it was short of something. */
+/**
+ * Throws what `missing` makes of the loader's error, which says only in words that it was short of
+ * something.
+ */
 function load(name: string, missing: (cause: unknown) => unknown): Library {
   try {
     return koffi.load(name);
@@ -44,8 +48,8 @@ function libbpf(): Library {
 type Callable<A extends readonly unknown[], R> = (...args: A) => R;
 
 /**
- * A libc function that is bound at its first call. On failure these return -1 and set errno: pass the result to `checked`
- * before anything else runs.
+ * A libc function that is bound at its first call. On failure these return -1 and set errno: pass
+ * the result to `checked` before anything else runs.
  */
 export function libcFunction<A extends readonly unknown[], R>(prototype: string): Callable<A, R> {
   let bound: Callable<A, R> | undefined;
@@ -55,7 +59,10 @@ export function libcFunction<A extends readonly unknown[], R>(prototype: string)
   };
 }
 
-/** A libbpf function that is bound at its first call. Those that return int return -errno on failure. */
+/**
+ * A libbpf function that is bound at its first call. Those that return int return -errno on
+ * failure.
+ */
 export function libbpfFunction<A extends readonly unknown[], R>(prototype: string): Callable<A, R> {
   let bound: Callable<A, R> | undefined;
   return (...args) => {
@@ -76,7 +83,10 @@ export function errnoName(errno: number): string {
   return errorNames.get(errno) ?? `errno ${errno}`;
 }
 
-/** Like libcFunction, but the call runs on one of node's pool threads, with a finite time of its own. */
+/**
+ * Like libcFunction, but the call runs on one of node's pool threads, with a finite time of its
+ * own.
+ */
 export function libcFunctionAsync<R>(prototype: string): (...args: unknown[]) => Promise<R> {
   let bound: { async: (...args: unknown[]) => void } | undefined;
   return (...args) =>

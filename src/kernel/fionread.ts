@@ -1,6 +1,7 @@
 /**
- * What ioctl(FIONREAD) says of a UDP socket that is in a socket map: since the turn of 2025/26 kernels look only at what the map
- * put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon that asks hears 0 whatever waits. By trial, as it may be mended again.
+ * What ioctl(FIONREAD) says of a UDP socket that is in a socket map: since the turn of 2025/26
+ * kernels look only at what the map put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon that
+ * asks hears 0 whatever waits. By trial, as it may be mended again.
  */
 import { createSocketMap } from "./bpf/map.js";
 import { checked, errnoOf, libcFunction } from "./ffi.js";

@@ -1,9 +1,10 @@
 /**
- * Folders by descriptor. A path may lead elsewhere a moment later; a descriptor may not. So a folder is opened once, without
- * following links, is judged by what was opened, and all that is in it is reached through its descriptor: the path
- * /proc/self/fd/N/NAME is what openat(N, NAME) opens, for the kernel jumps to the open folder and looks no name up on the way
- * (fs/proc/base.c, proc_pid_get_link). Unlike openat() it also serves bpf(BPF_OBJ_PIN) before Linux 6.5, and bind() and
- * connect() of unix sockets.
+ * Folders by descriptor. A path may lead elsewhere a moment later; a descriptor may not. So a
+ * folder is opened once, without following links, is judged by what was opened, and all that is in
+ * it is reached through its descriptor: the path /proc/self/fd/N/NAME is what openat(N, NAME)
+ * opens, for the kernel jumps to the open folder and looks no name up on the way (fs/proc/base.c,
+ * proc_pid_get_link). Unlike openat() it also serves bpf(BPF_OBJ_PIN) before Linux 6.5, and bind()
+ * and connect() of unix sockets.
  */
 import {
   type Stats,
@@ -23,7 +24,10 @@ import {
 import { basename, dirname, join } from "node:path";
 import { IlmError, nodeErrno, unavailable } from "../errors.js";
 
-/** open(2): a descriptor that stands for a place in the tree, and needs no permission to read what is there. */
+/**
+ * open(2): a descriptor that stands for a place in the tree, and needs no permission to read what
+ * is there.
+ */
 const O_PATH = 0o10000000;
 const ON_FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const STICKY = 0o1000;
@@ -31,7 +35,10 @@ const WRITABLE_BY_OTHERS = 0o022;
 /** Of what loses a race that nobody of ours runs. */
 const ATTEMPTS = 100;
 
-/** Who may put things into a folder of ours: we alone; or others too, who cannot take away or replace what is ours (sticky). */
+/**
+ * Who may put things into a folder of ours: we alone; or others too, who cannot take away or
+ * replace what is ours (sticky).
+ */
 type Trust = "private" | "shared";
 
 /** Of a call of node:fs, such as ENOENT; undefined for any other error. */
@@ -84,8 +91,8 @@ export class Folder {
   }
 
   /**
-   * Undefined when it is not there. Throws UNSAFE_PATH when it, or a folder on the way, is a link, is not root's (or ours), or
-   * lets others replace what is in it.
+   * Undefined when it is not there. Throws UNSAFE_PATH when it, or a folder on the way, is a link,
+   * is not root's (or ours), or lets others replace what is in it.
    */
   static open(path: string): Folder | undefined {
     let folder = new Folder(openSync("/", ON_FOLDER), "/");
@@ -131,7 +138,10 @@ export class Folder {
     throw unsafe(path, wrong, trust === "shared" ? close : removal(path));
   }
 
-  /** The result of `action`. When the host is short of something for it, the error has the name in this folder. */
+  /**
+   * The result of `action`. When the host is short of something for it, the error has the name in
+   * this folder.
+   */
   #told<T>(name: string, done: string, action: () => T): T {
     try {
       return action();
@@ -141,7 +151,10 @@ export class Folder {
     }
   }
 
-  /** A path that reaches `name` in this very folder, for calls that take no descriptor; valid until `close`. */
+  /**
+   * A path that reaches `name` in this very folder, for calls that take no descriptor; valid until
+   * `close`.
+   */
   at(name: string): string {
     if (name === "" || name === "." || name === ".." || name.includes("/")) {
       throw new IlmError("INTERNAL", `not the name of something in a folder: ${name}`);
@@ -165,7 +178,10 @@ export class Folder {
     return fstatSync(this.#fd).mode & 0o7777;
   }
 
-  /** A folder in it that nobody else can write to. Undefined when it is not there. Throws UNSAFE_PATH. */
+  /**
+   * A folder in it that nobody else can write to. Undefined when it is not there. Throws
+   * UNSAFE_PATH.
+   */
   folder(name: string): Folder | undefined {
     return this.#enter(name, "private");
   }
@@ -184,7 +200,10 @@ export class Folder {
     throw unsafe(path, "vanishes whenever it is made", removal(path));
   }
 
-  /** A descriptor for a file in it, to be closed; with O_PATH unless told. Undefined when it is not there. Throws UNSAFE_PATH. */
+  /**
+   * A descriptor for a file in it, to be closed; with O_PATH unless told. Undefined when it is not
+   * there. Throws UNSAFE_PATH.
+   */
   openFile(name: string, flags = O_PATH, mode = 0o600): number | undefined {
     const path = join(this.path, name);
     let fd: number | undefined;
@@ -225,9 +244,10 @@ export class Folder {
   }
 
   /**
-   * Removes whatever has this name: a link and not what it leads to, a folder with all that is in it. False when nothing had
-   * it. Never leaves the folder, whoever renames things in it meanwhile. Throws UNSAFE_PATH rather than enter another file
-   * system, or chase what somebody puts there again and again.
+   * Removes whatever has this name: a link and not what it leads to, a folder with all that is in
+   * it. False when nothing had it. Never leaves the folder, whoever renames things in it meanwhile.
+   * Throws UNSAFE_PATH rather than enter another file system, or chase what somebody puts there
+   * again and again.
    */
   remove(name: string): boolean {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

@@ -18,8 +18,9 @@ export function hostAddresses(): Set<Address> {
 const MAX_ASKED = 100;
 
 /**
- * Those of the addresses that no daemon could bind now without IP_FREEBIND. The kernel itself is asked, which knows of interfaces that
- * are down, of AnyIP routes and of net.ipv4.ip_nonlocal_bind; nothing is sent, and no privilege is needed.
+ * Those of the addresses that no daemon could bind now without IP_FREEBIND. The kernel itself is
+ * asked, which knows of interfaces that are down, of AnyIP routes and of net.ipv4.ip_nonlocal_bind;
+ * nothing is sent, and no privilege is needed.
  */
 export async function findAbsent(
   wanted: Iterable<Address>,

@@ -44,7 +44,9 @@ export function vrfIndexes(): number[] {
   return found;
 }
 
-/** Indexes of the interfaces that an XDP program is attached to: it sees packets before all else. */
+/**
+ * Indexes of the interfaces that an XDP program is attached to: it sees packets before all else.
+ */
 export function xdpIndexes(): Set<number> {
   const found = new Set<number>();
   const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));

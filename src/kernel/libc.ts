@@ -69,7 +69,10 @@ const MAP_SHARED = 1;
 /** (void *)-1 */
 const MAP_FAILED = 0xffffffffffffffffn;
 
-/** Signals for this thread wait until `action` is done; SIGKILL and SIGSTOP do not. Other threads take those that they can. */
+/**
+ * Signals for this thread wait until `action` is done; SIGKILL and SIGSTOP do not. Other threads
+ * take those that they can.
+ */
 export function withoutSignals<T>(action: () => T): T {
   const before = new Uint8Array(SIGSET_SIZE);
   setSignalMask(new Uint8Array(SIGSET_SIZE).fill(0xff), before);
@@ -135,7 +138,10 @@ export function recv(fd: number, buffer: Uint8Array): number {
   return checked("recv", Number(nativeRecv(fd, buffer, buffer.byteLength, 0)));
 }
 
-/** Takes one message without waiting; false when there is none. True also when messages were lost (ENOBUFS). */
+/**
+ * Takes one message without waiting; false when there is none. True also when messages were lost
+ * (ENOBUFS).
+ */
 export function recvNow(fd: number, buffer: Uint8Array): boolean {
   const result = Number(nativeRecv(fd, buffer, buffer.byteLength, MSG_DONTWAIT));
   if (result >= 0) return true;
@@ -164,7 +170,10 @@ export function munmap(pointer: Pointer, length: number): void {
   checked("munmap", nativeMunmap(pointer, length));
 }
 
-/** The memory behind a descriptor, mapped for as long as `action` runs: whoever keeps the buffer would read where nothing is mapped any more. */
+/**
+ * The memory behind a descriptor, mapped for as long as `action` runs: whoever keeps the buffer
+ * would read where nothing is mapped any more.
+ */
 export function withMapping<T>(
   fd: number,
   length: number,

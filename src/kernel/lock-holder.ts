@@ -7,7 +7,9 @@ import { openRuntimeFolder } from "./runtime-folder.js";
 /** Who holds a lock. */
 export interface LockHolder {
   readonly pid: number;
-  /** The command line without the interpreter; empty when the process is gone, or another user's. */
+  /**
+   * The command line without the interpreter; empty when the process is gone, or another user's.
+   */
   readonly command: string;
 }
 
@@ -18,7 +20,10 @@ export function lockName(inode: number): string {
   return `${inode}.lock`;
 }
 
-/** Who has the writer's lock of this network namespace; null: nobody, or nobody whom this pid namespace has. Throws UNSAFE_PATH. */
+/**
+ * Who has the writer's lock of this network namespace; null: nobody, or nobody whom this pid
+ * namespace has. Throws UNSAFE_PATH.
+ */
 export function findLockHolder(inode: number): LockHolder | null {
   const folder = openRuntimeFolder();
   try {
@@ -36,7 +41,8 @@ export function findLockHolder(inode: number): LockHolder | null {
 
 /** From /proc/locks (proc(5)): what stands in the file may be of a holder before. */
 export function holderOf({ dev, ino }: Stats): LockHolder | null {
-  // dev_t as stat(2) gives it: 12 bits of the major number above the lowest 8 of the minor, its others above those.
+  // dev_t as stat(2) gives it: 12 bits of the major number above the lowest 8 of the minor, its
+  // others above those.
   const major = (dev >>> 8) & 0xfff;
   const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
   const hex = (number: number): string => number.toString(16).padStart(2, "0");

@@ -1,4 +1,7 @@
-/** One writer at a time per network namespace. The kernel drops the lock with the process, however it ends. */
+/**
+ * One writer at a time per network namespace. The kernel drops the lock with the process, however
+ * it ends.
+ */
 import { closeSync, constants, fstatSync, ftruncateSync, writeSync } from "node:fs";
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
@@ -8,7 +11,9 @@ import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
 import { cannotOpen, makeRuntimeFolder, openRuntimeFolder } from "./runtime-folder.js";
 
 export interface WriterLock {
-  /** False when the lock's file is gone, or another: then a lock on it keeps nobody out any more. */
+  /**
+   * False when the lock's file is gone, or another: then a lock on it keeps nobody out any more.
+   */
   isCurrent(): boolean;
   release(): void;
 }
@@ -39,7 +44,10 @@ function openLock(folder: Folder, inode: number): number {
   }
 }
 
-/** Whoever unloads removes the lock's file while holding it; a lock on the removed file locks nothing. */
+/**
+ * Whoever unloads removes the lock's file while holding it; a lock on the removed file locks
+ * nothing.
+ */
 function isCurrent(fd: number, folder: Folder, inode: number): boolean {
   const current = folder.openFile(lockName(inode));
   if (current === undefined) return false;
@@ -49,8 +57,8 @@ function isCurrent(fd: number, folder: Folder, inode: number): boolean {
 }
 
 /**
- * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED with the holder,
- * UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE.
+ * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED
+ * with the holder, UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE.
  */
 export function acquireWriterLock(
   inode: number,
@@ -111,7 +119,10 @@ function heldLock(fd: number, inode: number): WriterLock {
   };
 }
 
-/** For people and scripts who look into the file. The lock itself is the kernel's, so a full file system does not matter. */
+/**
+ * For people and scripts who look into the file. The lock itself is the kernel's, so a full file
+ * system does not matter.
+ */
 function tellPid(fd: number): void {
   unless(["ENOSPC", "EDQUOT", "EIO"], () => {
     ftruncateSync(fd, 0);

@@ -1,4 +1,7 @@
-/** What the C library keeps of the memory that libbpf works in, and what is given back to the kernel. */
+/**
+ * What the C library keeps of the memory that libbpf works in, and what is given back to the
+ * kernel.
+ */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Pointer, libcFunction } from "./ffi.js";
@@ -17,16 +20,20 @@ const M_MMAP_THRESHOLD = -3;
 const MADV_HUGEPAGE = 14;
 /** Bytes: the most that glibc before 2.35 takes as M_MMAP_THRESHOLD. */
 const MMAP_THRESHOLD = 32 << 20;
-/** Bytes: what libbpf takes to read a kernel's types (15 MB for 5.5 MB of them), and some to spare. What is not touched costs nothing. */
+/**
+ * Bytes: what libbpf takes to read a kernel's types (15 MB for 5.5 MB of them), and some to spare.
+ * What is not touched costs nothing.
+ */
 const ROOM_SIZE = 30 << 20;
 const HUGE_PAGE_SIZE = 2n << 20n;
 
 let hasRoom = false;
 
 /**
- * Call it before libbpf loads an object. libbpf reads the kernel's types anew for each object, into buffers that glibc would
- * map, fault in page by page, and unmap again: on a virtual machine that takes as long as all else of the load. So the heap
- * keeps what it has got, and has huge pages where the kernel gives them. What fails here costs time only.
+ * Call it before libbpf loads an object. libbpf reads the kernel's types anew for each object, into
+ * buffers that glibc would map, fault in page by page, and unmap again: on a virtual machine that
+ * takes as long as all else of the load. So the heap keeps what it has got, and has huge pages
+ * where the kernel gives them. What fails here costs time only.
  */
 export function makeRoomForTypes(): void {
   if (hasRoom) return;
@@ -41,8 +48,8 @@ export function makeRoomForTypes(): void {
 }
 
 /**
- * Collects garbage, and gives back the free pages of V8 and of the C library, where libbpf's objects were. Takes some ten
- * milliseconds, and a second for each gigabyte that is in use.
+ * Collects garbage, and gives back the free pages of V8 and of the C library, where libbpf's
+ * objects were. Takes some ten milliseconds, and a second for each gigabyte that is in use.
  */
 export function giveBackMemory(): void {
   // Node has no other way to V8's collector. V8 reads the flag when a context is made.

@@ -38,13 +38,19 @@ function mounts(type: string): Mount[] {
     .filter((entry) => entry.type === type);
 }
 
-/** The root of the cgroup v2 hierarchy; undefined when none is mounted. It must be the root: daemons are everywhere below. */
+/**
+ * The root of the cgroup v2 hierarchy; undefined when none is mounted. It must be the root: daemons
+ * are everywhere below.
+ */
 export function findCgroup2(): string | undefined {
   const found = mounts("cgroup2");
   return (found.find((entry) => entry.root === "/") ?? found[0])?.path;
 }
 
-/** A mount point, which must have that file system when it is opened. Undefined when it is gone by then. */
+/**
+ * A mount point, which must have that file system when it is opened. Undefined when it is gone by
+ * then.
+ */
 function openMount(path: string, fileSystem: number): Folder | undefined {
   const folder = Folder.open(path);
   if (folder?.fileSystem === fileSystem) return folder;
@@ -80,8 +86,9 @@ export function openBpffs(): Folder | undefined {
 }
 
 /**
- * The BPF file system, to be closed; mounted where everybody expects it when it is nowhere, and then for root only: by default
- * the kernel lets everybody make folders in it. Throws NO_BPFFS, UNSAFE_PATH.
+ * The BPF file system, to be closed; mounted where everybody expects it when it is nowhere, and
+ * then for root only: by default the kernel lets everybody make folders in it. Throws NO_BPFFS,
+ * UNSAFE_PATH.
  */
 export function mountBpffs(): Folder {
   const folder = openBpffs();

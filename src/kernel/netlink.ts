@@ -4,7 +4,10 @@ import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from
 
 export const NETLINK_ROUTE = 0;
 const NETLINK_NETFILTER = 12;
-/** Groups are numbered from 1, and a mask has the first in its lowest bit (include/uapi/linux/netfilter/nfnetlink.h). */
+/**
+ * Groups are numbered from 1, and a mask has the first in its lowest bit
+ * (include/uapi/linux/netfilter/nfnetlink.h).
+ */
 const NFNLGRP_NFTABLES = 7;
 const EPROTONOSUPPORT = 93;
 
@@ -109,7 +112,10 @@ export class NetlinkMonitor {
   }
 }
 
-/** Readable when a rule of nftables (iptables-nft too) came or went. Undefined: this kernel has no nftables. */
+/**
+ * Readable when a rule of nftables (iptables-nft too) came or went. Undefined: this kernel has no
+ * nftables.
+ */
 export function watchNftables(): NetlinkMonitor | undefined {
   try {
     return new NetlinkMonitor(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1));

@@ -17,8 +17,8 @@ import {
 export const ownNetnsPath = "/proc/self/ns/net";
 
 /**
- * Moves the main thread into a namespace: a path, or a name below /run/netns. Must run before anything that makes threads
- * or opens sockets. Throws NETNS or NOT_PERMITTED.
+ * Moves the main thread into a namespace: a path, or a name below /run/netns. Must run before
+ * anything that makes threads or opens sockets. Throws NETNS or NOT_PERMITTED.
  */
 export function enterNetns(pathOrName: string): void {
   const path = pathOrName.includes("/") ? pathOrName : `/run/netns/${pathOrName}`;

@@ -11,13 +11,16 @@ export interface NotTold {
   readonly passing: boolean;
 }
 
-/** sockaddr_un: 2 bytes of family, 108 of path, which ends with a zero byte unless it is abstract. */
+/**
+ * sockaddr_un: 2 bytes of family, 108 of path, which ends with a zero byte unless it is abstract.
+ */
 const PATH_MAX = 107;
 const passing: readonly string[] = ["EAGAIN", "ENOBUFS", "ENOMEM", "EMFILE", "ENFILE"];
 
 /**
- * `READY=1`, `STOPPING=1`, `STATUS=...`, several joined by newlines. Null: it was told, or nobody wants to be (NOTIFY_SOCKET).
- * Never throws and never waits: whether anybody listens is no business of the rules.
+ * `READY=1`, `STOPPING=1`, `STATUS=...`, several joined by newlines. Null: it was told, or nobody
+ * wants to be (NOTIFY_SOCKET). Never throws and never waits: whether anybody listens is no business
+ * of the rules.
  */
 export function sdNotify(state: string): NotTold | null {
   const path = process.env["NOTIFY_SOCKET"];

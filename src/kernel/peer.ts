@@ -17,7 +17,9 @@ export function peerCredentials(fd: number): PeerCredentials {
   };
 }
 
-/** Runs `action` with the given umask; it must be synchronous, as the umask is the whole process's. */
+/**
+ * Runs `action` with the given umask; it must be synchronous, as the umask is the whole process's.
+ */
 export function withUmask<T>(mask: number, action: () => T): T {
   const before = umask(mask);
   try {

@@ -1,4 +1,7 @@
-/** Where things are pinned. Names hold no dots: the BPF file system keeps those for itself (kernel/bpf/inode.c, bpf_lookup). */
+/**
+ * Where things are pinned. Names hold no dots: the BPF file system keeps those for itself
+ * (kernel/bpf/inode.c, bpf_lookup).
+ */
 import { type BpfProgram, openProgram } from "./bpf/program.js";
 import { type BpfLink, openLink } from "./bpf/link.js";
 import { type Folder, errorCode } from "./folder.js";
@@ -56,7 +59,9 @@ export class Pins {
     return base && new Pins(bpffs, parent, base, name);
   }
 
-  /** The same, with what is missing made: the mount, and the folders. Throws UNSAFE_PATH, NO_BPFFS. */
+  /**
+   * The same, with what is missing made: the mount, and the folders. Throws UNSAFE_PATH, NO_BPFFS.
+   */
   static make(netnsInode: number): Pins {
     const bpffs = mountBpffs();
     const name = String(netnsInode);
@@ -93,7 +98,10 @@ export class Pins {
     return program;
   }
 
-  /** The number of what has this `sk_lookup` program: a program set; up to state format 7 each generation had one. */
+  /**
+   * The number of what has this `sk_lookup` program: a program set; up to state format 7 each
+   * generation had one.
+   */
   numberOf(kind: "generation" | "programs", programId: number): number | undefined {
     return this.numbers(kind).find((number) => {
       const program = this.#lookupProgram(kind, number);
@@ -157,7 +165,10 @@ function closeAll(...folders: readonly Folder[]): void {
   for (const folder of folders) folder.close();
 }
 
-/** The folder of all network namespaces; both to be closed. Undefined when it is not there. Throws UNSAFE_PATH. */
+/**
+ * The folder of all network namespaces; both to be closed. Undefined when it is not there. Throws
+ * UNSAFE_PATH.
+ */
 function openState(): { readonly bpffs: Folder; readonly parent: Folder } | undefined {
   const bpffs = openBpffs();
   if (bpffs === undefined) return undefined;

@@ -4,7 +4,10 @@ import { networkInterfaces } from "node:os";
 import type { Owner } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
 
-/** Processes end while we look: what is gone is no error. Not being allowed to look is not either, just less to tell. */
+/**
+ * Processes end while we look: what is gone is no error. Not being allowed to look is not either,
+ * just less to tell.
+ */
 function orGone<T>(look: () => T, otherwise: T): T {
   try {
     return look();
@@ -42,9 +45,9 @@ function describe(pid: string): Owner {
 }
 
 /**
- * Socket inode -> the process that holds it, for those asked for. The lowest pid when several do, which is the parent that
- * listened before it forked; but any other before pid 1, which opens sockets for services and keeps them (systemd). Walks
- * all of /proc: ask for all at once.
+ * Socket inode -> the process that holds it, for those asked for. The lowest pid when several do,
+ * which is the parent that listened before it forked; but any other before pid 1, which opens
+ * sockets for services and keeps them (systemd). Walks all of /proc: ask for all at once.
  */
 export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
   const owners = new Map<number, Owner>();
@@ -68,8 +71,8 @@ export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
 }
 
 /**
- * Does a process live in the network namespace, hold it open, or see it mounted somewhere? One that only another namespace's
- * devices or sockets hold is not found. Walks all of /proc.
+ * Does a process live in the network namespace, hold it open, or see it mounted somewhere? One that
+ * only another namespace's devices or sockets hold is not found. Walks all of /proc.
  */
 export function isNetnsInUse(inode: number): boolean {
   const name = `net:[${inode}]`;

@@ -1,6 +1,7 @@
 /**
- * Reading a BPF ring buffer without a native callback per record: the pages are mapped and parsed here
- * (kernel/bpf/ringbuf.c). The consumer's page is ours to write; the producer's and the data's are read only.
+ * Reading a BPF ring buffer without a native callback per record: the pages are mapped and parsed
+ * here (kernel/bpf/ringbuf.c). The consumer's page is ours to write; the producer's and the data's
+ * are read only.
  */
 import type { BpfMap } from "./bpf/map.js";
 import { type Pointer, checked, libcFunction, libcFunctionAsync, memoryAt } from "./ffi.js";
@@ -41,8 +42,9 @@ export class RingBuffer {
   }
 
   /**
-   * Hands over what is there, oldest first, and at most `limit`: a kernel that writes as fast as we read would keep us here for
-   * good. `record` is valid during the call only. Returns how many there were.
+   * Hands over what is there, oldest first, and at most `limit`: a kernel that writes as fast as we
+   * read would keep us here for good. `record` is valid during the call only. Returns how many
+   * there were.
    */
   drain(take: (record: Uint8Array) => void, limit = Infinity): number {
     if (this.#closed) return 0;
@@ -96,8 +98,8 @@ const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
 
 /**
- * Says when one of some descriptors can be read. Node's own loop refuses ring buffers. A wait takes one of node's few pool
- * threads and holds up the end of the process, so it has to be short.
+ * Says when one of some descriptors can be read. Node's own loop refuses ring buffers. A wait takes
+ * one of node's few pool threads and holds up the end of the process, so it has to be short.
  */
 export class Readiness {
   readonly #epoll: number;
@@ -106,14 +108,18 @@ export class Readiness {
   constructor(fds: readonly number[]) {
     this.#epoll = checked("epoll_create1", epollCreate(EPOLL_CLOEXEC));
     for (const fd of fds) {
-      // struct epoll_event is packed on x86-64 (12 bytes) and is not elsewhere (16): the events are first in both.
+      // struct epoll_event is packed on x86-64 (12 bytes) and is not elsewhere (16): the events are
+      // first in both.
       const event = new Uint8Array(16);
       new DataView(event.buffer).setUint32(0, EPOLLIN, true);
       checked("epoll_ctl", epollCtl(this.#epoll, EPOLL_CTL_ADD, fd, event));
     }
   }
 
-  /** Resolves to true when something can be read, to false after `timeoutMs`. Runs on a thread of node's pool. */
+  /**
+   * Resolves to true when something can be read, to false after `timeoutMs`. Runs on a thread of
+   * node's pool.
+   */
   async wait(timeoutMs: number): Promise<boolean> {
     if (this.#closed) return false;
     return (await epollWait(this.#epoll, timeoutMs)) > 0;

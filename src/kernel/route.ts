@@ -1,4 +1,7 @@
-/** What the routing tables do with a packet that comes in (rtnetlink(7), RTM_GETROUTE: what `ip route get` shows). */
+/**
+ * What the routing tables do with a packet that comes in (rtnetlink(7), RTM_GETROUTE: what `ip
+ * route get` shows).
+ */
 import { type Address, addressBytes, familyOf } from "../model/address.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
@@ -31,8 +34,8 @@ const ENETUNREACH = 101;
 const EHOSTUNREACH = 113;
 
 /**
- * `local`: it comes to the sockets of this namespace. `none`: there is no route. `source`: the source address is refused on that
- * interface, by rp_filter or as a martian.
+ * `local`: it comes to the sockets of this namespace. `none`: there is no route. `source`: the
+ * source address is refused on that interface, by rp_filter or as a martian.
  */
 export type Route =
   | { readonly type: RouteType; readonly interfaceIndex: number | null }

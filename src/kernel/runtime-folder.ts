@@ -1,4 +1,7 @@
-/** /run/ilm: the writers' locks and the daemons' sockets of all network namespaces. Loads no native code. */
+/**
+ * /run/ilm: the writers' locks and the daemons' sockets of all network namespaces. Loads no native
+ * code.
+ */
 import { basename, dirname } from "node:path";
 import { IlmError, nodeErrno, unavailable } from "../errors.js";
 import { Folder } from "./folder.js";
@@ -10,7 +13,10 @@ export function openRuntimeFolder(): Folder | undefined {
   return Folder.openPrivate(runtimePath);
 }
 
-/** The folder, to be closed, made when it is not there. Throws UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE. */
+/**
+ * The folder, to be closed, made when it is not there. Throws UNSAFE_PATH, NOT_PERMITTED,
+ * UNAVAILABLE.
+ */
 export function makeRuntimeFolder(): Folder {
   const around = Folder.open(dirname(runtimePath));
   if (around === undefined) {
@@ -26,7 +32,10 @@ export function makeRuntimeFolder(): Folder {
   }
 }
 
-/** The error for what could not be opened or made there: short of something, not root, or anything else. */
+/**
+ * The error for what could not be opened or made there: short of something, not root, or anything
+ * else.
+ */
 export function cannotOpen(path: string, cause: unknown): IlmError {
   const errno = nodeErrno(cause) ?? "";
   const what = `${path} cannot be opened`;

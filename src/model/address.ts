@@ -1,12 +1,16 @@
 /**
- * IPv4 and IPv6 addresses and prefixes, parsed strictly: what one program reads as octal and another as decimal is refused
- * here, with what to write instead. A value of type `Address` or `Prefix` is canonical text, so `===` and Map keys work.
+ * IPv4 and IPv6 addresses and prefixes, parsed strictly: what one program reads as octal and
+ * another as decimal is refused here, with what to write instead. A value of type `Address` or
+ * `Prefix` is canonical text, so `===` and Map keys work.
  */
 
 declare const addressBrand: unique symbol;
 declare const prefixBrand: unique symbol;
 
-/** Canonical text: dotted decimal, or RFC 5952 with lower-case groups in hexadecimal throughout. Never v4-mapped, never with a zone. */
+/**
+ * Canonical text: dotted decimal, or RFC 5952 with lower-case groups in hexadecimal throughout.
+ * Never v4-mapped, never with a zone.
+ */
 export type Address = string & { readonly [addressBrand]: true };
 /** Canonical text `ADDRESS/LENGTH`; the bits beyond the length are zero. */
 export type Prefix = string & { readonly [prefixBrand]: true };
@@ -22,10 +26,16 @@ export interface Refusal {
 const DOT = 0x2e;
 const COLON = 0x3a;
 
-/** The groups of the IPv6 address parsed last; parsing is synchronous, so one buffer serves all. Host order. */
+/**
+ * The groups of the IPv6 address parsed last; parsing is synchronous, so one buffer serves all.
+ * Host order.
+ */
 const groups = new Uint16Array(8);
 
-/** Parses an address written in full; see the refusals below for what is not taken. Allocates nothing for IPv4. */
+/**
+ * Parses an address written in full; see the refusals below for what is not taken. Allocates
+ * nothing for IPv4.
+ */
 export function parseAddress(text: string): { ok: true; address: Address } | Refusal {
   if (text.includes(":")) {
     if (readIpv6(text) && !groupsAreMapped()) return { ok: true, address: formatGroups() };
@@ -63,7 +73,8 @@ export function parsePrefix(text: string): { ok: true; prefix: Prefix } | Refusa
       `write ${network}/${length} for the network, or ${address} for the one address`,
     );
   }
-  // An IPv6 prefix inside ::ffff:0:0/96 can only be that one itself or a longer one, whose address is mapped and refused above.
+  // An IPv6 prefix inside ::ffff:0:0/96 can only be that one itself or a longer one, whose address
+  // is mapped and refused above.
   return { ok: true, prefix: `${address}/${length}` as Prefix };
 }
 
@@ -80,7 +91,10 @@ export function prefixAddress(prefix: Prefix): Address {
   return prefix.slice(0, prefix.indexOf("/")) as Address;
 }
 
-/** Whether the address lies in the prefix. An address of the other family never does, not even in ::/0. */
+/**
+ * Whether the address lies in the prefix. An address of the other family never does, not even in
+ * ::/0.
+ */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
   const family = familyOf(prefix);
   if (family !== familyOf(address)) return false;
@@ -121,7 +135,10 @@ export function ipv4Number(prefix: Prefix): number {
   return readIpv4(prefix, prefix.indexOf("/"));
 }
 
-/** The inverse: 16 bytes in network order at `offset`; v4-mapped ones become IPv4. Throws RangeError when they are not there. */
+/**
+ * The inverse: 16 bytes in network order at `offset`; v4-mapped ones become IPv4. Throws RangeError
+ * when they are not there.
+ */
 export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
   if (offset < 0 || offset + 16 > bytes.length) {
     throw new RangeError(`an address needs 16 bytes at ${offset}, there are ${bytes.length}`);
@@ -134,8 +151,8 @@ export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
 
 /**
  * The prefix in the 128-bit space in which IPv4 is ::ffff:0:0/96, so that IPv4 /n has 96 + n bits.
- * Beware: there an IPv6 prefix of up to 80 bits of ::/80 (such as ::/0) also covers IPv4, which `prefixContains` does not say;
- * who looks up in that space must keep the families apart.
+ * Beware: there an IPv6 prefix of up to 80 bits of ::/80 (such as ::/0) also covers IPv4, which
+ * `prefixContains` does not say; who looks up in that space must keep the families apart.
  */
 export function prefixBits(prefix: Prefix): { bytes: Uint8Array; length: number } {
   const own = prefixLength(prefix);
@@ -207,7 +224,10 @@ function maskAddress(address: Address, length: number): Address {
   return formatGroupsOf(bytes);
 }
 
-/** As addressFromBytes, but stays IPv6: masking ::fffe:0:0-like addresses never makes a mapped one, yet the type should not depend on that. */
+/**
+ * As addressFromBytes, but stays IPv6: masking ::fffe:0:0-like addresses never makes a mapped one,
+ * yet the type should not depend on that.
+ */
 function formatGroupsOf(bytes: Uint8Array): Address {
   for (let index = 0; index < 8; index++) {
     groups[index] = (bytes[index * 2]! << 8) | bytes[index * 2 + 1]!;
@@ -224,7 +244,10 @@ function commonBits(left: Uint8Array, right: Uint8Array): number {
   return 128;
 }
 
-/** The value of `a.b.c.d` filling the text from `start` to `end`, or -1. Four decimal octets without leading zeros. */
+/**
+ * The value of `a.b.c.d` filling the text from `start` to `end`, or -1. Four decimal octets without
+ * leading zeros.
+ */
 function readIpv4(text: string, end: number, start = 0): number {
   if (end - start < 7 || end - start > 15) return -1;
   let value = 0;
@@ -246,7 +269,10 @@ function readIpv4(text: string, end: number, start = 0): number {
   return dots === 3 && octet >= 0 ? value * 256 + octet : -1;
 }
 
-/** Reads the text into `groups`; false when it is not an IPv6 address. The last 32 bits may be dotted decimal. */
+/**
+ * Reads the text into `groups`; false when it is not an IPv6 address. The last 32 bits may be
+ * dotted decimal.
+ */
 function readIpv6(text: string): boolean {
   const end = text.length;
   if (end < 2 || end > 45) return false;
@@ -319,7 +345,10 @@ function formatMapped(): Address {
   return `${high >> 8}.${high & 0xff}.${low >> 8}.${low & 0xff}` as Address;
 }
 
-/** RFC 5952: no leading zeros, lower case, `::` for the first longest run of at least two zero groups. */
+/**
+ * RFC 5952: no leading zeros, lower case, `::` for the first longest run of at least two zero
+ * groups.
+ */
 function formatGroups(): Address {
   let bestStart = -1;
   let bestLength = 1;

@@ -1,4 +1,7 @@
-/** Columns that grow: a million entries as objects would be ten times as large, and are wanted as bytes in the end. */
+/**
+ * Columns that grow: a million entries as objects would be ten times as large, and are wanted as
+ * bytes in the end.
+ */
 
 type Numbers = Uint8Array | Uint16Array | Uint32Array | Int32Array;
 

@@ -3,9 +3,10 @@ import type { Address } from "./address.js";
 import type { Protocol } from "./mapping.js";
 
 /**
- * unmanaged: no mapping covers it (or the address is a service's own); the kernel goes on as without us.
- * existing: a socket already listens on what was dialled; it keeps it.
- * selected: a destination got it. missed: no destination listens, the kernel goes on. rejected: likewise, and `miss: reject`.
+ * unmanaged: no mapping covers it (or the address is a service's own); the kernel goes on as
+ * without us. existing: a socket already listens on what was dialled; it keeps it. selected: a
+ * destination got it. missed: no destination listens, the kernel goes on. rejected: likewise, and
+ * `miss: reject`.
  */
 export type Verdict = "unmanaged" | "existing" | "selected" | "missed" | "rejected";
 
@@ -20,7 +21,10 @@ export interface Packet {
   readonly interfaceIndex: number;
 }
 
-/** What became of one destination that was tried, in order. `unreached`: somebody listens whom only ingress could give it, and that cannot. */
+/**
+ * What became of one destination that was tried, in order. `unreached`: somebody listens whom only
+ * ingress could give it, and that cannot.
+ */
 export type Attempt = "selected" | "absent" | "wrong-family" | "failed" | "unreached";
 
 /** Why the lookup ended before, or how it came to, a mapping. */

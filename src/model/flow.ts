@@ -1,4 +1,6 @@
-/** A UDP client that a mapping brought to a daemon: what it dialled is where its replies come from. */
+/**
+ * A UDP client that a mapping brought to a daemon: what it dialled is where its replies come from.
+ */
 import type { Address } from "./address.js";
 
 export interface FlowEnd {

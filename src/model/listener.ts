@@ -1,4 +1,6 @@
-/** What the kernel's socket tables say of one listening TCP socket or bound, unconnected UDP socket. */
+/**
+ * What the kernel's socket tables say of one listening TCP socket or bound, unconnected UDP socket.
+ */
 import type { Address, Family } from "./address.js";
 import type { Protocol } from "./mapping.js";
 
@@ -7,7 +9,10 @@ export type ListenerKind = "tcp" | "mptcp" | "udp";
 export interface Listener {
   readonly protocol: Protocol;
   readonly kind: ListenerKind;
-  /** Of the socket, not of its address: an IPv6 socket may be bound to a v4-mapped address, shown as IPv4. */
+  /**
+   * Of the socket, not of its address: an IPv6 socket may be bound to a v4-mapped address, shown as
+   * IPv4.
+   */
   readonly family: Family;
   /** 0.0.0.0 or :: for a wildcard listener. */
   readonly address: Address;
@@ -18,7 +23,9 @@ export interface Listener {
   readonly reuseport: boolean;
   /** Sockets of its SO_REUSEPORT group, itself among them; 0 for none. */
   readonly groupSize: number;
-  /** The group has a program of its own (SO_ATTACH_REUSEPORT_CBPF, _EBPF), which selects the member. */
+  /**
+   * The group has a program of its own (SO_ATTACH_REUSEPORT_CBPF, _EBPF), which selects the member.
+   */
   readonly groupProgram: boolean;
   /** Interface index of SO_BINDTODEVICE, 0 for none. */
   readonly device: number;
@@ -34,8 +41,9 @@ export interface Listener {
 }
 
 /**
- * How a listener is handed what is dialled: sk_lookup takes it from a socket map, or by the kfunc from the kernel's own tables,
- * or ingress takes it from there. none: no mapping leads to it, or this kernel cannot.
+ * How a listener is handed what is dialled: sk_lookup takes it from a socket map, or by the kfunc
+ * from the kernel's own tables, or ingress takes it from there. none: no mapping leads to it, or
+ * this kernel cannot.
  */
 export type Handover = "sockmap" | "kfunc" | "ingress" | "none";
 

@@ -1,7 +1,8 @@
 /**
- * Mappings as columns of numbers: some 35 bytes for each, where an object with its lists and texts takes 600. What is seldom alike (one
- * range of ports, one prefix, the name, the place) is in the columns; what mostly is (destinations, conditions, longer lists) is
- * there once, as a list of values that the columns point to.
+ * Mappings as columns of numbers: some 35 bytes for each, where an object with its lists and texts
+ * takes 600. What is seldom alike (one range of ports, one prefix, the name, the place) is in the
+ * columns; what mostly is (destinations, conditions, longer lists) is there once, as a list of
+ * values that the columns point to.
  */
 import {
   type Prefix,
@@ -30,13 +31,25 @@ export interface ColumnLists {
 
 /** Each with one number for each mapping, but for `wide` and `names`. */
 interface Columns {
-  /** Bit 0: UDP. Bits 1 and 2: `existing`. Bit 3: `miss` is reject. Bit 4: the name is what matchText says. */
+  /**
+   * Bit 0: UDP. Bits 1 and 2: `existing`. Bit 3: `miss` is reject. Bit 4: the name is what
+   * matchText says.
+   */
   readonly traits: Uint8Array;
-  /** One range: its first port above its last (16 bits each). Below 65,536: an index into `ports` of the lists. */
+  /**
+   * One range: its first port above its last (16 bits each). Below 65,536: an index into `ports` of
+   * the lists.
+   */
   readonly ports: Uint32Array;
-  /** 0: all. Up to 33: one IPv4 prefix, its length and 1. Up to 162: one of IPv6, its length and 34. 255: a list. */
+  /**
+   * 0: all. Up to 33: one IPv4 prefix, its length and 1. Up to 162: one of IPv6, its length and 34.
+   * 255: a list.
+   */
   readonly onKind: Uint8Array;
-  /** IPv4: the address, host byte order. IPv6: an index into `wide`. Else into `prefixes` of the lists. */
+  /**
+   * IPv4: the address, host byte order. IPv6: an index into `wide`. Else into `prefixes` of the
+   * lists.
+   */
   readonly on: Uint32Array;
   /** 0: none; else an index into `conditions` of the lists, and 1. */
   readonly conditions: Uint32Array;
@@ -103,7 +116,10 @@ export class MappingColumns extends LazyMappings {
   /** Undefined: nobody looked. */
   #text: string | null | undefined;
 
-  /** `read`: the bytes of a column (numbers in the machine's byte order), asked for when it is looked at first. */
+  /**
+   * `read`: the bytes of a column (numbers in the machine's byte order), asked for when it is
+   * looked at first.
+   */
   constructor(length: number, lists: ColumnLists, read: (name: ColumnName) => Uint8Array) {
     super();
     this.length = length;
@@ -162,8 +178,9 @@ export class MappingColumns extends LazyMappings {
   }
 
   /**
-   * All names as one text, whose parts cost next to nothing, where so many are asked for that it pays. Null: they are not all ASCII, of
-   * which each byte is a code unit, or too few were asked for.
+   * All names as one text, whose parts cost next to nothing, where so many are asked for that it
+   * pays. Null: they are not all ASCII, of which each byte is a code unit, or too few were asked
+   * for.
    */
   #allNames(): string | null {
     if (this.#text !== undefined) return this.#text;
@@ -277,7 +294,10 @@ export class MappingColumns extends LazyMappings {
     return [`${octets}/${kind - ON_IPV4}` as Prefix];
   }
 
-  /** Of the mappings that are for one of the very prefixes; one for all addresses is for 0.0.0.0/0 and ::/0. */
+  /**
+   * Of the mappings that are for one of the very prefixes; one for all addresses is for 0.0.0.0/0
+   * and ::/0.
+   */
   *indexesOn(prefixes: readonly Prefix[]): Generator<number> {
     const texts = new Set(prefixes);
     const numbers = new Set<number>();
@@ -342,7 +362,10 @@ export class MappingColumns extends LazyMappings {
     };
   }
 
-  /** What the mappings mean, in parts: equal for equal mappings in the same order, wherever they were written. */
+  /**
+   * What the mappings mean, in parts: equal for equal mappings in the same order, wherever they
+   * were written.
+   */
   *meaning(): Generator<string | Uint8Array> {
     const { files: _, ...lists } = this.lists;
     yield JSON.stringify([this.length, lists]);
@@ -350,7 +373,10 @@ export class MappingColumns extends LazyMappings {
   }
 }
 
-/** Of each value its number among the others; -1: it is not there. Both are plain values with their keys in one order. */
+/**
+ * Of each value its number among the others; -1: it is not there. Both are plain values with their
+ * keys in one order.
+ */
 function numbersIn<Value>(values: readonly Value[], others: readonly Value[]): Int32Array {
   const numbers = new Map(others.map((value, number) => [JSON.stringify(value), number]));
   return Int32Array.from(values, (value) => numbers.get(JSON.stringify(value)) ?? -1);
@@ -370,7 +396,9 @@ class Once<Value> {
   }
 }
 
-/** Of a plain value: a text that is a part of another keeps that in memory, which may be the file. */
+/**
+ * Of a plain value: a text that is a part of another keeps that in memory, which may be the file.
+ */
 function copyOf<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value)) as Value;
 }
@@ -378,7 +406,10 @@ function copyOf<Value>(value: Value): Value {
 /** By number of a value in other lists: its number here. */
 type Renumbered = Record<keyof ColumnLists, number[]>;
 
-/** Some mappings of other columns, one after the other; each written `lines` further down (or up, below 0). */
+/**
+ * Some mappings of other columns, one after the other; each written `lines` further down (or up,
+ * below 0).
+ */
 export interface Kept {
   readonly first: number;
   readonly count: number;
@@ -428,8 +459,8 @@ export class MappingColumnsBuilder {
   push(mapping: Mapping, isDerived = false): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
     const isConditional = from !== undefined || interfaces !== undefined;
-    // Names that were given have no colon, and derived ones that were shortened a tilde, which no port or prefix has. With conditions
-    // the text is long, and seldom alike.
+    // Names that were given have no colon, and derived ones that were shortened a tilde, which no
+    // port or prefix has. With conditions the text is long, and seldom alike.
     const isMatchText = isDerived
       ? !name.includes("~")
       : name.includes(":") && name === matchText(protocol, ports, on, [], []);
@@ -452,7 +483,10 @@ export class MappingColumnsBuilder {
     this.#column.push(origin.column);
   }
 
-  /** Some of other columns, one after the other, as if each had been pushed. `file`: where they are written; null: where they were. */
+  /**
+   * Some of other columns, one after the other, as if each had been pushed. `file`: where they are
+   * written; null: where they were.
+   */
   append(from: MappingColumns, { first, count, lines }: Kept, file: string | null): void {
     const end = first + count;
     const { lists } = from;

@@ -1,6 +1,7 @@
 /**
- * What the user means, after parsing: plain data that survives JSON, so that the same values are compiled, stored beside
- * the generation in the kernel, sent over the API and shown. No behaviour, no kernel, imports nothing but its neighbours.
+ * What the user means, after parsing: plain data that survives JSON, so that the same values are
+ * compiled, stored beside the generation in the kernel, sent over the API and shown. No behaviour,
+ * no kernel, imports nothing but its neighbours.
  */
 import type { Address, Prefix } from "./address.js";
 import type { Mappings } from "./mappings.js";
@@ -28,17 +29,24 @@ export interface Destination {
   readonly address: Address | "*";
   /** `"same"`: the port that was dialled. */
   readonly port: number | "same";
-  /** The service that this address was named by, if any. Neighbours of one service are alternatives per family. */
+  /**
+   * The service that this address was named by, if any. Neighbours of one service are alternatives
+   * per family.
+   */
   readonly service?: string;
-  /** Share of the clients, 1 to 1000, against the others of the list. All destinations of a mapping have one, or none has. */
+  /**
+   * Share of the clients, 1 to 1000, against the others of the list. All destinations of a mapping
+   * have one, or none has.
+   */
   readonly weight?: number;
   /** Of the mapping, or else of the service whose address it is; absent: auto. */
   readonly handover?: HandoverChoice;
 }
 
 /**
- * Who gives a destination's sockets what is for them. `lookup`: sk_lookup, out of a socket map. `ingress`: the program at ingress, so
- * that the sockets are put into no map. `auto`: TCP as `lookup`; UDP as `ingress`, and as `lookup` where that does not do.
+ * Who gives a destination's sockets what is for them. `lookup`: sk_lookup, out of a socket map.
+ * `ingress`: the program at ingress, so that the sockets are put into no map. `auto`: TCP as
+ * `lookup`; UDP as `ingress`, and as `lookup` where that does not do.
  */
 export const handovers = ["auto", "lookup", "ingress"] as const;
 export type HandoverChoice = (typeof handovers)[number];
@@ -53,8 +61,8 @@ export type Existing = "exact" | "any" | "never";
 export type Miss = "pass" | "reject";
 
 /**
- * One mapping of one protocol. An entry of the file with `protocol: [tcp, udp]` is two of these, with the same name.
- * (name, protocol) is its identity: counters carry on across reloads by it.
+ * One mapping of one protocol. An entry of the file with `protocol: [tcp, udp]` is two of these,
+ * with the same name. (name, protocol) is its identity: counters carry on across reloads by it.
  */
 export interface Mapping {
   /** Given, or derived from what it matches, e.g. `tcp:443` or `udp:53@2001:db8::/32`. */
@@ -64,11 +72,20 @@ export interface Mapping {
   readonly ports: readonly PortRange[];
   /** Local prefixes dialled; empty: all. Canonical, without duplicates. */
   readonly on: readonly Prefix[];
-  /** Remote prefixes that connections come from; absent: all. Canonical, without duplicates, not empty. */
+  /**
+   * Remote prefixes that connections come from; absent: all. Canonical, without duplicates, not
+   * empty.
+   */
   readonly from?: readonly Prefix[];
-  /** Names of the interfaces that connections come in on; absent: all. Without duplicates, not empty, sorted. */
+  /**
+   * Names of the interfaces that connections come in on; absent: all. Without duplicates, not
+   * empty, sorted.
+   */
   readonly interfaces?: readonly string[];
-  /** At least one; the first that listens gets the connection, or with weights the one that the client falls to. */
+  /**
+   * At least one; the first that listens gets the connection, or with weights the one that the
+   * client falls to.
+   */
   readonly to: readonly Destination[];
   readonly existing: Existing;
   readonly miss: Miss;
@@ -87,13 +104,17 @@ export interface Service {
 }
 
 /**
- * How the listener of a destination is found. `kfunc`: in the kernel's own tables, through the module ilm_lookup.
- * `registry`: among the listeners that registered themselves. `auto`: kfunc where the module is loaded, else registry.
+ * How the listener of a destination is found. `kfunc`: in the kernel's own tables, through the
+ * module ilm_lookup. `registry`: among the listeners that registered themselves. `auto`: kfunc
+ * where the module is loaded, else registry.
  */
 export const engines = ["auto", "kfunc", "registry"] as const;
 export type Engine = (typeof engines)[number];
 
-/** `off`: whoever opens an MPTCP socket in the network namespace is refused it, as by a kernel without MPTCP, and falls back to TCP. */
+/**
+ * `off`: whoever opens an MPTCP socket in the network namespace is refused it, as by a kernel
+ * without MPTCP, and falls back to TCP.
+ */
 export const mptcpModes = ["on", "off"] as const;
 export type MptcpMode = (typeof mptcpModes)[number];
 
@@ -112,11 +133,14 @@ export interface RuleSet extends Settings {
 }
 
 /**
- * Everything that is in force in one network namespace: what the file said, and the mappings added at run time, which
- * live beside it, survive reloads, and go with `remove` or `unload`.
+ * Everything that is in force in one network namespace: what the file said, and the mappings added
+ * at run time, which live beside it, survive reloads, and go with `remove` or `unload`.
  */
 export interface Rules {
-  /** The path the file part was read from, absolute; null when mappings were only given as arguments or at run time. */
+  /**
+   * The path the file part was read from, absolute; null when mappings were only given as arguments
+   * or at run time.
+   */
   readonly source: string | null;
   readonly file: RuleSet;
   readonly runtime: readonly Mapping[];

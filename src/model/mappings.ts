@@ -14,8 +14,8 @@ import {
 } from "./mapping.js";
 
 /**
- * What an array of mappings has of this, for lists that make a mapping when it is asked for: two questions may give two objects. What
- * the methods do is what those of arrays do.
+ * What an array of mappings has of this, for lists that make a mapping when it is asked for: two
+ * questions may give two objects. What the methods do is what those of arrays do.
  */
 export interface Mappings extends Iterable<Mapping> {
   readonly length: number;
@@ -35,7 +35,8 @@ export abstract class LazyMappings implements Mappings {
   /** Of an index from 0 on. */
   abstract at(index: number): Mapping | undefined;
 
-  // What is asked of a million mappings one after the other, without the rest of each. Of an index that there is.
+  // What is asked of a million mappings one after the other, without the rest of each. Of an index
+  // that there is.
 
   nameAt(index: number): string {
     return this.at(index)?.name ?? "";
@@ -71,7 +72,9 @@ export abstract class LazyMappings implements Mappings {
     return mapping !== undefined && isConditional(mapping);
   }
 
-  /** Of the mappings with these keys, as mappingKey has them, those that there are: key -> index. */
+  /**
+   * Of the mappings with these keys, as mappingKey has them, those that there are: key -> index.
+   */
   indexesOf(keys: ReadonlySet<string>): Map<string, number> {
     const found = new Map<string, number>();
     const mayBe = this.named(keys);
@@ -83,18 +86,30 @@ export abstract class LazyMappings implements Mappings {
     return found;
   }
 
-  /** Says of an index whether its key may be one of these, without the name. Null: only the names tell. */
+  /**
+   * Says of an index whether its key may be one of these, without the name. Null: only the names
+   * tell.
+   */
   protected named(keys: ReadonlySet<string>): ((index: number) => boolean) | null {
     return keys.size === 0 ? () => false : null;
   }
 
-  /** The address (host byte order) when `on` is one whole IPv4 address and there are no conditions; else -1, or when nobody looked. */
+  /**
+   * The address (host byte order) when `on` is one whole IPv4 address and there are no conditions;
+   * else -1, or when nobody looked.
+   */
   abstract ipv4HostAt(index: number): number;
 
-  /** True: protocol, ports and destinations are those of the mapping before it. False may only mean that this was not looked at. */
+  /**
+   * True: protocol, ports and destinations are those of the mapping before it. False may only mean
+   * that this was not looked at.
+   */
   abstract leadsLikeOneBefore(index: number): boolean;
 
-  /** How many mappings, from the first on, have the names and protocols of these. Fewer may only mean that no more was looked at. */
+  /**
+   * How many mappings, from the first on, have the names and protocols of these. Fewer may only
+   * mean that no more was looked at.
+   */
   abstract sameNamesAs(other: LazyMappings): number;
 
   *[Symbol.iterator](): Iterator<Mapping> {

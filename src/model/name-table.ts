@@ -1,4 +1,7 @@
-/** Which mapping has a name, of a million: numbers alone, as a map of texts takes 100 bytes for each. */
+/**
+ * Which mapping has a name, of a million: numbers alone, as a map of texts takes 100 bytes for
+ * each.
+ */
 import type { Mapping } from "./mapping.js";
 
 export type Named = Pick<Mapping, "name" | "protocol">;
@@ -26,7 +29,10 @@ export class NameTable {
     this.#places = new Uint32Array(2 * places);
   }
 
-  /** Of the one with the same name and protocol. Undefined: there was none, and `index` has it from now on. */
+  /**
+   * Of the one with the same name and protocol. Undefined: there was none, and `index` has it from
+   * now on.
+   */
   put(named: Named, index: number): number | undefined {
     if (this.#count * 2 >= this.#places.length / 2) this.#grow();
     const hash = hashOf(named);

@@ -1,4 +1,6 @@
-/** What a file's mappings are, said by what they were before: most of a large file stays as it is. */
+/**
+ * What a file's mappings are, said by what they were before: most of a large file stays as it is.
+ */
 import type { Mapping, RuleSet, Service } from "./mapping.js";
 import {
   type Kept,

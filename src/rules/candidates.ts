@@ -20,10 +20,11 @@ const wildcards: Record<Family, readonly Address[]> = {
 };
 
 /**
- * In the order of `to`; but within neighbours that one service gave, the packet's own family comes first: they are the
- * same daemon, not a first and a second choice. A packet goes to a socket of its own family, and an IPv4 packet also to the
- * IPv6 wildcard: an IPv6 socket that is bound to any other address takes no IPv4, whatever its options (net/ipv6/af_inet6.c,
- * __inet6_bind, sets sk_ipv6only).
+ * In the order of `to`; but within neighbours that one service gave, the packet's own family comes
+ * first: they are the same daemon, not a first and a second choice. A packet goes to a socket of
+ * its own family, and an IPv4 packet also to the IPv6 wildcard: an IPv6 socket that is bound to any
+ * other address takes no IPv4, whatever its options (net/ipv6/af_inet6.c, __inet6_bind, sets
+ * sk_ipv6only).
  */
 export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candidate[] {
   const found: Candidate[] = [];

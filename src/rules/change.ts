@@ -24,16 +24,22 @@ export type SwitchChange = { readonly kind: "off" } | { readonly kind: "on" };
 /** Replaces the file's part of the rules; mappings added at run time stay. */
 export interface ApplyChange {
   readonly kind: "apply";
-  /** The file that was read, absolute, so that a running daemon follows it from then on; null when it cannot be read again. */
+  /**
+   * The file that was read, absolute, so that a running daemon follows it from then on; null when
+   * it cannot be read again.
+   */
   readonly source: string | null;
-  /** The mappings given as arguments beside it, which are in `file` too, so that a reload has them again. */
+  /**
+   * The mappings given as arguments beside it, which are in `file` too, so that a reload has them
+   * again.
+   */
   readonly given: readonly string[];
   readonly file: RuleSet;
 }
 
 /**
- * An apply of text that was read before, by who asks or another, and is in force, as its digest says: NOT_FOUND when other rules are in
- * force by then.
+ * An apply of text that was read before, by who asks or another, and is in force, as its digest
+ * says: NOT_FOUND when other rules are in force by then.
  */
 export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
   readonly kind: "reapply";
@@ -41,7 +47,10 @@ export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
   readonly fileDigest: string;
 }
 
-/** An apply of what became of the file's part in force, by its digest; NOT_FOUND likewise, or when the whole has to be looked at. */
+/**
+ * An apply of what became of the file's part in force, by its digest; NOT_FOUND likewise, or when
+ * the whole has to be looked at.
+ */
 export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly kind: "revise";
   readonly pieces: readonly Piece[];
@@ -51,7 +60,10 @@ export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly result: string;
 }
 
-/** The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are the compiler's to find. */
+/**
+ * The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are
+ * the compiler's to find.
+ */
 export function rulesAfter(
   current: Rules | null,
   change: Exclude<Change, { kind: "unload" } | SwitchChange>,
@@ -88,7 +100,8 @@ function afterAdd(rules: Rules, added: readonly Mapping[], replace: boolean): Ru
     if (before === undefined || replace) runtime.set(key, mapping);
   }
   if (problems.length > 0) throw configurationError(problems);
-  // Whether the file has such a name is the compiler's to find: here it would cost a look at all of them.
+  // Whether the file has such a name is the compiler's to find: here it would cost a look at all of
+  // them.
   return { ...rules, runtime: [...runtime.values()] };
 }
 

@@ -1,7 +1,7 @@
 /**
- * Destinations that are no address of this host. ilm gives connections to sockets of this host and sends nothing to others, so such a
- * mapping reaches nobody, until the address comes (DHCP, VRRP) or a daemon binds it beforehand (IP_FREEBIND). And addresses in `on`
- * that hardly any network has.
+ * Destinations that are no address of this host. ilm gives connections to sockets of this host and
+ * sends nothing to others, so such a mapping reaches nobody, until the address comes (DHCP, VRRP)
+ * or a daemon binds it beforehand (IP_FREEBIND). And addresses in `on` that hardly any network has.
  */
 import type { Problem } from "../errors.js";
 import {
@@ -24,7 +24,10 @@ export interface Elsewhere {
   readonly mappings: readonly Mapping[];
 }
 
-/** Destinations by address, but for 127.0.0.0/8, ::1, and the addresses of services, which ilm puts on `lo` itself. */
+/**
+ * Destinations by address, but for 127.0.0.0/8, ::1, and the addresses of services, which ilm puts
+ * on `lo` itself.
+ */
 export function destinationsToFind(mappings: Mappings, services: readonly Service[]): Elsewhere[] {
   const own = new Set<string>(services.flatMap(({ addresses }) => addresses));
   const isOther = (address: Address | "*"): address is Address =>
@@ -100,7 +103,10 @@ export function warnOfElsewhere(elsewhere: readonly Elsewhere[]): Problem[] {
   });
 }
 
-/** Linux takes 240.0.0.0/4 for unicast, some clouds use it, and most networks drop it: more likely a slip. */
+/**
+ * Linux takes 240.0.0.0/4 for unicast, some clouds use it, and most networks drop it: more likely a
+ * slip.
+ */
 export function warnOfReserved(mappings: Mappings): Problem[] {
   const lists = toLazy(mappings);
   const problems: Problem[] = [];

@@ -1,7 +1,8 @@
 /**
- * Mappings of UDP that cover many of the ports from which the kernel gives one to a socket that asks for none
- * (net.ipv4.ip_local_port_range). A client of the host's own that has such a port and is not connected gets the answers of those that it
- * sent to (bpf/flow.h, was_asked), and loses to the mapping what others send it.
+ * Mappings of UDP that cover many of the ports from which the kernel gives one to a socket that
+ * asks for none (net.ipv4.ip_local_port_range). A client of the host's own that has such a port and
+ * is not connected gets the answers of those that it sent to (bpf/flow.h, was_asked), and loses to
+ * the mapping what others send it.
  */
 import type { Problem } from "../errors.js";
 import type { PortRange } from "../model/mapping.js";
@@ -23,7 +24,10 @@ function given(ports: readonly PortRange[], { range, reserved }: EphemeralPorts)
   return countPorts(inside) - countPorts(sharedPorts(inside, reserved));
 }
 
-/** Warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no answer away. */
+/**
+ * Warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no answer
+ * away.
+ */
 export function warnOfEphemeralPorts(mappings: Mappings, host: EphemeralPorts): Problem[] {
   const all = given([host.range], host);
   const problems: Problem[] = [];

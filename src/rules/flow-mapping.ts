@@ -1,4 +1,7 @@
-/** Which mapping a flow came by. Pure; from the rules in force, so null for a flow that an earlier mapping made. */
+/**
+ * Which mapping a flow came by. Pure; from the rules in force, so null for a flow that an earlier
+ * mapping made.
+ */
 import { isUnspecified } from "../model/address.js";
 import type { Flow } from "../model/flow.js";
 import { type Destination, type Mapping, type Rules } from "../model/mapping.js";
@@ -6,7 +9,10 @@ import { allMappings } from "../model/mappings.js";
 import { compareRanks, ownedBy } from "./order.js";
 import { type Claim, type Dialled, claimsOf } from "./passed-over.js";
 
-/** The first to decide of those that lead to that daemon. A flow does not tell its interface, so any will do. */
+/**
+ * The first to decide of those that lead to that daemon. A flow does not tell its interface, so any
+ * will do.
+ */
 export function mappingOfFlow(rules: Rules, flow: Flow): Mapping | null {
   const { dialled, client } = flow;
   const asked: Dialled = {

@@ -1,4 +1,7 @@
-/** Listeners as the rules see them. Pure: from a snapshot of the kernel's tables and the rules in force. */
+/**
+ * Listeners as the rules see them. Pure: from a snapshot of the kernel's tables and the rules in
+ * force.
+ */
 import { candidates } from "./candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
@@ -176,7 +179,10 @@ export class JoinedListeners {
     return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
   }
 
-  /** Each different list of states, with the names of the mappings that have it, made when somebody asks. */
+  /**
+   * Each different list of states, with the names of the mappings that have it, made when somebody
+   * asks.
+   */
   *states(): Generator<{ states: readonly DestinationState[]; names: () => string[] }> {
     for (const { states, indexes } of this.#led) {
       yield { states, names: () => this.#namesOf([indexes.view()]) };
@@ -239,11 +245,17 @@ export interface Means {
   readonly steers: boolean;
   /** The families of which there is NAT: ingress hands over nothing then. */
   readonly nat: readonly Family[];
-  /** Interface indexes of VRFs. Ingress sees the interface below, and finds nobody who is bound to the VRF. */
+  /**
+   * Interface indexes of VRFs. Ingress sees the interface below, and finds nobody who is bound to
+   * the VRF.
+   */
   readonly vrfs: ReadonlySet<number>;
 }
 
-/** Of packets. A socket on a v4-mapped address is an IPv4 listener, and `::` takes both unless it is v6only. */
+/**
+ * Of packets. A socket on a v4-mapped address is an IPv4 listener, and `::` takes both unless it is
+ * v6only.
+ */
 function familiesTaken({ address, v6only }: Listener): readonly Family[] {
   return address === "::" && !v6only ? [4, 6] : [familyOf(address)];
 }
@@ -260,8 +272,9 @@ export function handoverOf(
 }
 
 /**
- * Who listens on a wildcard, and who listens on a service's address without being what a mapping leads to. Whether it is
- * the right daemon only the guard can say (who may bind it is not configured yet).
+ * Who listens on a wildcard, and who listens on a service's address without being what a mapping
+ * leads to. Whether it is the right daemon only the guard can say (who may bind it is not
+ * configured yet).
  */
 export function auditListeners(rules: Rules, listeners: readonly Listener[]): AuditFinding[] {
   const owners = new Map<Address, string>();

@@ -1,4 +1,7 @@
-/** Where dialled addresses led before, and where they lead after: what a change means to who connects. */
+/**
+ * Where dialled addresses led before, and where they lead after: what a change means to who
+ * connects.
+ */
 import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import {
   type Destination,
@@ -24,7 +27,10 @@ import {
 export interface Move {
   readonly protocol: Protocol;
   readonly ports: PortRange;
-  /** The addresses of this prefix that no longer one of the rules holds; 0.0.0.0/0 and ::/0: all others. */
+  /**
+   * The addresses of this prefix that no longer one of the rules holds; 0.0.0.0/0 and ::/0: all
+   * others.
+   */
   readonly on: Prefix;
   /** In the order in which they are tried; empty: no mapping takes it. */
   readonly before: readonly Way[];
@@ -47,7 +53,10 @@ export interface Moves {
 /** Places that are looked at; each costs a look at the mappings of its prefix. */
 const PLACES = 2000;
 
-/** What mappings say of single prefixes, so that one prefix's are found without looking at the others. */
+/**
+ * What mappings say of single prefixes, so that one prefix's are found without looking at the
+ * others.
+ */
 class Side {
   readonly mappings: Mappings;
   readonly #byPrefix = new Map<string, Mapping[]>();

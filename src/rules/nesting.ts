@@ -19,7 +19,10 @@ export class Nesting {
     }
   }
 
-  /** The longest prefix of the set around this one, which itself may be in the set or not; undefined: none. */
+  /**
+   * The longest prefix of the set around this one, which itself may be in the set or not;
+   * undefined: none.
+   */
   around(prefix: Prefix): Prefix | undefined {
     const family = familyOf(prefix);
     const own = prefixLength(prefix);
@@ -33,7 +36,10 @@ export class Nesting {
   }
 }
 
-/** The first `length` bits of the address, as text that two addresses share exactly when they share those bits. */
+/**
+ * The first `length` bits of the address, as text that two addresses share exactly when they share
+ * those bits.
+ */
 function keyOf(family: Family, bytes: Uint8Array, length: number): string {
   const bits = family === 4 ? length + 96 : length;
   const whole = bits >> 3;

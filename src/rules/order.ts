@@ -1,7 +1,8 @@
 /**
- * Which of several mappings decides: the one order that tables are compiled in, explanations are told in, and changes are compared by. The
- * longest `on`, then the fewest ports, then the longest `from`, then a named interface. Who ties in all of that is refused when both
- * could take the same connection.
+ * Which of several mappings decides: the one order that tables are compiled in, explanations are
+ * told in, and changes are compared by. The longest `on`, then the fewest ports, then the longest
+ * `from`, then a named interface. Who ties in all of that is refused when both could take the same
+ * connection.
  */
 import { type Address, type Family, type Prefix } from "../model/address.js";
 import { familyOf, prefixAddress, prefixContains, prefixLength } from "../model/address.js";
@@ -45,7 +46,9 @@ export function prefixesOf(on: readonly Prefix[]): readonly Prefix[] {
   return on.length === 0 ? everywhere : on;
 }
 
-/** Every source with every interface; none when the mapping has sources, and none of this family. */
+/**
+ * Every source with every interface; none when the mapping has sources, and none of this family.
+ */
 export function conditionsOf(
   { from, interfaces }: Pick<Mapping, "from" | "interfaces">,
   family: Family,
@@ -62,7 +65,10 @@ function isHost(prefix: Prefix): boolean {
   return prefixLength(prefix) === (familyOf(prefix) === 4 ? 32 : 128);
 }
 
-/** The services' addresses: what is dialled on one is decided by mappings for just that address, and by no wider one. */
+/**
+ * The services' addresses: what is dialled on one is decided by mappings for just that address, and
+ * by no wider one.
+ */
 export function ownedBy(services: Rules["file"]["services"]): ReadonlySet<Address> {
   return new Set(services.flatMap((service) => service.addresses));
 }
@@ -72,7 +78,10 @@ export function isOwned(prefix: Prefix, owned: ReadonlySet<Address>): boolean {
   return isHost(prefix) && owned.has(prefixAddress(prefix));
 }
 
-/** Length in bits of the longest of the mapping's prefixes that decides for the address; null: none does. */
+/**
+ * Length in bits of the longest of the mapping's prefixes that decides for the address; null: none
+ * does.
+ */
 export function onLength(
   { on }: Pick<Mapping, "on">,
   address: Address,

@@ -1,4 +1,6 @@
-/** The mappings that would have decided if their conditions were met: for what is told to people. */
+/**
+ * The mappings that would have decided if their conditions were met: for what is told to people.
+ */
 import { type Address, familyOf, prefixContains } from "../model/address.js";
 import type { Mapping, Protocol, Rules } from "../model/mapping.js";
 import { allMappings } from "../model/mappings.js";

@@ -1,4 +1,7 @@
-/** What a change did to the mappings, by their names: of a million, without a look at each as an object. */
+/**
+ * What a change did to the mappings, by their names: of a million, without a look at each as an
+ * object.
+ */
 import type { Mapping, RuleSet } from "../model/mapping.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { allMappings } from "../model/mappings.js";
@@ -35,7 +38,10 @@ class Names {
   }
 }
 
-/** `places`: of each mapping after the change, the index among those before; -1: it was not there. Both with those of the file first. */
+/**
+ * `places`: of each mapping after the change, the index among those before; -1: it was not there.
+ * Both with those of the file first.
+ */
 export function summarize(before: Listed, after: Listed, places: Int32Array): ChangeSummary {
   const [old, fresh] = [allMappings(before), allMappings(after)];
   const [added, removed, changed] = [new Names(), new Names(), new Names()];

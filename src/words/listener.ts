@@ -21,7 +21,10 @@ export function describeNat(families: readonly Family[]): string {
   return `NAT of ${families.map((family) => `IPv${family}`).join(" and ")} in this network namespace, or a packet socket for it (keepalived, a DHCP client),`;
 }
 
-/** The unit of a cgroup path: `/system.slice/nginx.service` -> `nginx.service`; null when there is none. */
+/**
+ * The unit of a cgroup path: `/system.slice/nginx.service` -> `nginx.service`; null when there is
+ * none.
+ */
 export function unitOf(owner: Owner | undefined): string | null {
   if (owner === undefined) return null;
   const parts = owner.cgroup.split("/");

@@ -1,4 +1,7 @@
-/** One CPU decides while the other changes the rules as fast as it can: every decision is of one rule set, and none of both. */
+/**
+ * One CPU decides while the other changes the rules as fast as it can: every decision is of one
+ * rule set, and none of both.
+ */
 import { availableParallelism } from "node:os";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";

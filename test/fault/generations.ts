@@ -1,6 +1,7 @@
 /**
- * Lives in the network namespace under test. `write LAYERED` puts two rule sets in force in turns, until its input ends, and prints how
- * often; `read COUNT` asks the loaded program so often what it decides, and prints what it said that neither of the two says.
+ * Lives in the network namespace under test. `write LAYERED` puts two rule sets in force in turns,
+ * until its input ends, and prints how often; `read COUNT` asks the loaded program so often what it
+ * decides, and prints what it said that neither of the two says.
  */
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { Address, Prefix } from "../../src/model/address.js";
@@ -22,7 +23,10 @@ function mapping(name: string, first: number, on: readonly string[], to: Address
   };
 }
 
-/** What is dialled is found by its address in one, and by a prefix in the other; and it is another mapping, at another place. */
+/**
+ * What is dialled is found by its address in one, and by a prefix in the other; and it is another
+ * mapping, at another place.
+ */
 function mappings(turn: number): Mapping[] {
   const to = daemons[turn % 2] ?? dialled;
   const others = [1, 2, 3].map((i) => mapping(`other-${i}`, port + i, [], to));

@@ -1,8 +1,9 @@
 /**
- * A change is killed at each of its steps: what was in force stays, the state can be read, and the next command works. A step
- * is a system call that changes something; the kill comes instead of it, so what holds before the step is what holds after
- * the one before. The sample of `make test` takes some of the steps, ILM_SIZE=whole all. Each test has a BPF file system of
- * its own, so that the steps are the same whatever else is at work on the machine.
+ * A change is killed at each of its steps: what was in force stays, the state can be read, and the
+ * next command works. A step is a system call that changes something; the kill comes instead of it,
+ * so what holds before the step is what holds after the one before. The sample of `make test` takes
+ * some of the steps, ILM_SIZE=whole all. Each test has a BPF file system of its own, so that the
+ * steps are the same whatever else is at work on the machine.
  */
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +22,10 @@ const network = useNetwork();
 const chance = random();
 let mounts: Mounts;
 
-/** Port 6000 is mapped by every one of them; 7000 + turn tells them apart. Every other one puts one more address on lo. */
+/**
+ * Port 6000 is mapped by every one of them; 7000 + turn tells them apart. Every other one puts one
+ * more address on lo.
+ */
 function rules(turn: number, more = ""): string {
   const spare = turn % 2 === 0 ? "" : `\n  spare: { address: "fd5e:ed00::11" }`;
   return `
@@ -84,7 +88,9 @@ async function isLoaded(): Promise<boolean> {
   return false;
 }
 
-/** As `rules`, and 10,000 more on FILLING: so many that what differs is laid over what is in force. */
+/**
+ * As `rules`, and 10,000 more on FILLING: so many that what differs is laid over what is in force.
+ */
 function manyRules(turn: number): string {
   const services = { app: { address: ["127.0.1.10", "fd5e:ed00::10"] } };
   const many = Array.from({ length: 10_000 }, (_, i) => ({
@@ -130,7 +136,10 @@ const served = { tcp4: "app", tcp6: "app", udp4: "app", udp6: "app" };
 const refused = "ECONNREFUSED";
 const notServed = { tcp4: refused, tcp6: refused, udp4: refused, udp6: refused };
 
-/** The turn whose rules decide in the middle of a change to the next one: all of them, and nothing of the other's. */
+/**
+ * The turn whose rules decide in the middle of a change to the next one: all of them, and nothing
+ * of the other's.
+ */
 async function turnInForce(before: number, where: string): Promise<number> {
   expect(await answers(6000), where).toEqual(served);
   const [port = 0, ...more] = await portsInForce();
@@ -265,7 +274,8 @@ async function nextRules(title: string, make: Make): Promise<Change> {
     make: async (kill) => await make(turn, kill),
     check: async (where, way) => {
       const now = await turnInForce(turn, where);
-      // What is in force, once more: it takes away what the killed one left. Or what was wanted, which may be in force too.
+      // What is in force, once more: it takes away what the killed one left. Or what was wanted,
+      // which may be in force too.
       turn = way === "back" ? now : turn + 1;
       await apply(turn);
       await expectClean({ turn, pins }, where);
@@ -323,7 +333,8 @@ const reload: Make = async (turn, kill) => {
 };
 
 test("the next apply takes an address from lo that a killed one left there", async () => {
-  // Each time the tables' other side has what the change is about to write, so that the steps are the same.
+  // Each time the tables' other side has what the change is about to write, so that the steps are
+  // the same.
   await apply(2);
   await apply(1);
   const { steps } = await command(undefined, "apply", "-f", file(2));
@@ -371,7 +382,10 @@ for (const { whose, format, kept } of [
   });
 }
 
-/** Makes what is in force look like another version's, which a new registry replaces. `high`: bytes of its format above the first. */
+/**
+ * Makes what is in force look like another version's, which a new registry replaces. `high`: bytes
+ * of its format above the first.
+ */
 async function makeForeign(high: string): Promise<void> {
   const { inode } = network.server;
   const folder = `${pinRoot}/${inode}`;
@@ -381,7 +395,8 @@ async function makeForeign(high: string): Promise<void> {
   const found = JSON.parse(await mounts.must(["bpftool", "-j", "map", "lookup", ...map])) as {
     readonly value: readonly string[];
   };
-  // `abi_version` of struct ilm_meta, after the cookie. Format 8 is what this one was without a header, and with counters of each CPU.
+  // `abi_version` of struct ilm_meta, after the cookie. Format 8 is what this one was without a
+  // header, and with counters of each CPU.
   const bytes = ["0x08", high, high, high];
   const value = found.value.map((byte, at) => bytes[at - 8] ?? byte);
   await mounts.must(["bpftool", "map", "update", ...map, "value", ...value]);
@@ -399,8 +414,8 @@ const verbs = {
 
 /** Each of the two commands begins where the other has come to its end. */
 test("add and remove, killed at each step", long, async () => {
-  // From so many on, both generations use the file's tables, and the command writes into what is in force. Beside fewer it
-  // does what an apply over other rules does.
+  // From so many on, both generations use the file's tables, and the command writes into what is in
+  // force. Beside fewer it does what an apply over other rules does.
   const ports = Array.from({ length: 10_000 }, (_, i) => 10_000 + i);
   const more = ports.map((port) => `  - { port: ${port}, to: 127.0.1.12 }`).join("\n");
   const pins: (readonly string[])[] = [];

@@ -1,6 +1,6 @@
 /**
- * Upgrades from each older release, and downgrades to it, under load: nothing fails, nothing is forgotten. The releases make
- * their states themselves: they are built from test/releases.
+ * Upgrades from each older release, and downgrades to it, under load: nothing fails, nothing is
+ * forgotten. The releases make their states themselves: they are built from test/releases.
  */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { pinnedPaths } from "../support/kernel-state.js";
@@ -22,7 +22,9 @@ import {
   underLoad,
 } from "../support/upgrade.js";
 
-/** From this format on a release tells a newer one's state, and replaces it only when it is told to. */
+/**
+ * From this format on a release tells a newer one's state, and replaces it only when it is told to.
+ */
 const FIRST_THAT_REFUSES = 9;
 
 /** Of `status --json`: the format of the state that another version wrote. */
@@ -46,7 +48,10 @@ afterEach(async () => {
   await network.server.unload();
 });
 
-/** The release's state, with mappings of the file and of run time, counters, and clients who wait for answers. */
+/**
+ * The release's state, with mappings of the file and of run time, counters, and clients who wait
+ * for answers.
+ */
 async function stateOf(release: Release): Promise<OldState> {
   await release.done(network.server, ["apply", "-f", file]);
   return await fillState(network, release, late);

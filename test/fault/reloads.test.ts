@@ -12,7 +12,10 @@ const network = useNetwork();
 
 const { reloads, applies } = sizes;
 
-/** Two rule sets that both map port 6000, each in its own way; ports 9000 and 9001 tell which is in force. */
+/**
+ * Two rule sets that both map port 6000, each in its own way; ports 9000 and 9001 tell which is in
+ * force.
+ */
 function rules(turn: number): string {
   const shared = `
 version: 1

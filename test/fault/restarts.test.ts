@@ -1,4 +1,7 @@
-/** Daemons that restart and go: no connection is lost in between, and a daemon that is down is refused at once. */
+/**
+ * Daemons that restart and go: no connection is lost in between, and a daemon that is down is
+ * refused at once.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { families, addressesOf, matrix, type Protocol } from "../support/matrix.js";
@@ -127,8 +130,9 @@ for (const family of families) {
       expect(others).toEqual({});
       lost += ECONNRESET + EOF;
     }
-    // The kernel looks whether the listener still listens, and puts the connection into its queue later (net/ipv4/tcp_ipv4.c,
-    // tcp_v4_rcv; inet_csk_reqsk_queue_add): in between it may close. Seen without ilm too, once in 400 members that left.
+    // The kernel looks whether the listener still listens, and puts the connection into its queue
+    // later (net/ipv4/tcp_ipv4.c, tcp_v4_rcv; inet_csk_reqsk_queue_add): in between it may close.
+    // Seen without ilm too, once in 400 members that left.
     expect(lost).toBeLessThanOrEqual(rounds / 10);
   });
 }

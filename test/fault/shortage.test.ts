@@ -1,4 +1,7 @@
-/** A change that runs out of something on its way: what was in force stays, to the last entry, and the message says what was short. */
+/**
+ * A change that runs out of something on its way: what was in force stays, to the last entry, and
+ * the message says what was short.
+ */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -138,7 +141,8 @@ test("no memory for the first rules: nothing is left of them, and the map and it
   const group = new MemoryGroup();
   const refusals: string[] = [];
   try {
-    // Down to where the map that is made just then does not fit; a bit less, and the kernel ends the process before any is made.
+    // Down to where the map that is made just then does not fit; a bit less, and the kernel ends
+    // the process before any is made.
     for (let megabytes = 76; megabytes >= 28 && refusals.length === 0; megabytes -= 2) {
       const command = server.ilmCommand(["apply", "-f", server.file(rules(0))]);
       const { status, stderr } = await group.run(megabytes * 1024 * 1024, command);
@@ -160,7 +164,8 @@ test("no memory for the first rules: nothing is left of them, and the map and it
 test("a user's half a million binds, on a mapped port too, leave room for those who listen after them", async () => {
   const { server, client } = network;
   const udp = rules(0).replaceAll("{ name: always, port", "{ name: always, protocol: udp, port");
-  // fill.py binds to port 20000 of as many addresses; of a port that no mapping has, none is counted at all.
+  // fill.py binds to port 20000 of as many addresses; of a port that no mapping has, none is
+  // counted at all.
   await server.apply(`${udp}  - { protocol: udp, port: 20000, to: "127.0.1.10:6000" }\n`);
   const asNobody = "setpriv --reuid 65534 --regid 65534 --clear-groups".split(" ");
   await server.must([...asNobody, python, script("fill.py"), "530000"], { timeout_ms: 500_000 });

@@ -1,6 +1,6 @@
 /**
- * Two rule sets that swap their destinations, one after the other, under full load over TCP and UDP: nothing fails, and every
- * connection is explained by one of the two.
+ * Two rule sets that swap their destinations, one after the other, under full load over TCP and
+ * UDP: nothing fails, and every connection is explained by one of the two.
  */
 import { expect, test } from "vitest";
 import type { Address } from "../../src/model/address.js";
@@ -26,7 +26,10 @@ function mapping(protocol: Protocol, port: number, to: string): Mapping {
   };
 }
 
-/** Ports 6000 and 6001 lead to two daemons, and each has a mapping that only its own rule set has: places come and go. */
+/**
+ * Ports 6000 and 6001 lead to two daemons, and each has a mapping that only its own rule set has:
+ * places come and go.
+ */
 function rules(turn: number): Rules {
   const [one, two] = turn % 2 === 0 ? ["127.0.1.1", "127.0.1.2"] : ["127.0.1.2", "127.0.1.1"];
   const mappings = (["tcp", "udp"] as const).flatMap((protocol) => [
@@ -64,7 +67,8 @@ test(
       await client.load("udp", "203.0.113.5", 6000, 3),
       await client.load("tcp", "2001:db8::5", 6100, 3),
     ];
-    // Nobody listens behind port 6100: its load shows that a reject is a reject in every moment, and is not counted.
+    // Nobody listens behind port 6100: its load shows that a reject is a reject in every moment,
+    // and is not counted.
     const [tcp, udp, nobody] = loads;
     for (let turn = 1; turn <= reloads; turn += 1) await apply(turn);
     const results = await Promise.all([tcp?.stop(), udp?.stop()]);

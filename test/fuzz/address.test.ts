@@ -1,4 +1,7 @@
-/** The address parser against two others: it takes what `net.isIP` takes but for what it refuses on purpose, and writes what URLs write. */
+/**
+ * The address parser against two others: it takes what `net.isIP` takes but for what it refuses on
+ * purpose, and writes what URLs write.
+ */
 import { isIP } from "node:net";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";

@@ -1,6 +1,7 @@
 /**
- * The configuration layer under random input: nothing but a configuration error comes out of bad input, good input survives
- * printing and reading, and JSON and YAML are of one mind, down to the line and column. `make fuzz` has many more runs.
+ * The configuration layer under random input: nothing but a configuration error comes out of bad
+ * input, good input survives printing and reading, and JSON and YAML are of one mind, down to the
+ * line and column. `make fuzz` has many more runs.
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
@@ -79,7 +80,10 @@ function target(services: readonly string[]): fc.Arbitrary<string> {
   );
 }
 
-/** Right but for what can only be told by looking at all of it: names taken, families that cannot meet. */
+/**
+ * Right but for what can only be told by looking at all of it: names taken, families that cannot
+ * meet.
+ */
 const document = fc
   .uniqueArray(unicast, { maxLength: 6 })
   .chain((addresses) =>

@@ -1,16 +1,19 @@
 /**
- * The programs at the interfaces against packets that nobody would send. Each goes through the loaded programs twice.
+ * The programs at the interfaces against packets that nobody would send. Each goes through the
+ * loaded programs twice.
  *
- * - By BPF_PROG_TEST_RUN (net/bpf/test_run.c), as if it had come in on a device or on lo. There bpf_sk_assign() refuses
+ * - By BPF_PROG_TEST_RUN (net/bpf/test_run.c), as if it had come in on a device or on lo. There
+ *   bpf_sk_assign() refuses
  *   (skb->tc_at_ingress is not set), so no socket can be given: what is seen is the return code, the packet afterwards, and the tokens
  *   that ingress leaves for sk_lookup. Nor can a VLAN's tag be beside the packet, and there is none with less than a network header. The
  *   socket of a test run is of no protocol: egress and delivery have to leave such a packet as it is, and what they change where there
  *   is a flow is for test/netns/udp.test.ts.
- * - In earnest, by a tap device: what is given is told by the ring buffer of `ilm monitor`, or by what waits to be told there, and what a
+ * - In earnest, by a tap device: what is given is told by the ring buffer of `ilm monitor`, or by
+ *   what waits to be told there, and what a
  *   daemon gets by the flows.
  *
- * All of it is compared with what ./packets/read.ts reads and test/oracle/oracle.ts decides. Half of the packets come to a host
- * that forwards. ILM_SEED repeats a run.
+ * All of it is compared with what ./packets/read.ts reads and test/oracle/oracle.ts decides. Half
+ * of the packets come to a host that forwards. ILM_SEED repeats a run.
  */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -33,7 +36,10 @@ afterAll(async () => {
 });
 
 const packets = sizes.fuzzPackets;
-/** What must have happened to at least one packet in a thousand: a generator that meets nothing would prove nothing. */
+/**
+ * What must have happened to at least one packet in a thousand: a generator that meets nothing
+ * would prove nothing.
+ */
 const needed = [
   "read: udp selected",
   "read: udp existing",
@@ -63,7 +69,10 @@ function oneCpu(): string {
   return /^Cpus_allowed_list:\s*(\d+)/m.exec(status)?.[1] ?? "0";
 }
 
-/** What the kernel has complained of; the machine's log has that of others too, and is not readable everywhere. */
+/**
+ * What the kernel has complained of; the machine's log has that of others too, and is not readable
+ * everywhere.
+ */
 async function complaints(): Promise<readonly string[]> {
   const { status, stdout, stderr } = await run(["dmesg"]);
   if (status !== 0) process.stdout.write(`the kernel's log is not looked at: ${stderr}`);

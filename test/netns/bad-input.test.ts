@@ -227,7 +227,10 @@ beforeAll(async () => {
   before = await inForce();
 });
 
-/** What must not change: the generation, everything that is pinned for it, and the program that decides. */
+/**
+ * What must not change: the generation, everything that is pinned for it, and the program that
+ * decides.
+ */
 async function inForce(): Promise<string> {
   const { server } = network;
   return JSON.stringify({

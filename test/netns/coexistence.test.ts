@@ -1,6 +1,7 @@
 /**
- * Programs of others at the cgroup hooks that ilm has too, and at those of systemd (SocketBindDeny=, IPAddressDeny=, BPFProgram=): on a
- * unit's cgroup, and on the root before and behind ours. What they allow goes on; what they deny is denied, and leaves nothing wrong.
+ * Programs of others at the cgroup hooks that ilm has too, and at those of systemd
+ * (SocketBindDeny=, IPAddressDeny=, BPFProgram=): on a unit's cgroup, and on the root before and
+ * behind ours. What they allow goes on; what they deny is denied, and leaves nothing wrong.
  */
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { putInCgroup, makeCgroup, removeCgroups, rootCgroup } from "../support/cgroup.js";
@@ -10,7 +11,9 @@ import { useNetwork } from "../support/network.js";
 import type { Background, RunResult } from "../support/process.js";
 
 const network = useNetwork();
-/** No other suite's: a program that judges packets on the root cgroup knows them by nothing else. */
+/**
+ * No other suite's: a program that judges packets on the root cgroup knows them by nothing else.
+ */
 const PORT = 26_200;
 const MOVED = PORT + 1;
 const REGISTERED = PORT + 2;
@@ -92,7 +95,10 @@ async function applyWith(
   return stranger;
 }
 
-/** Every daemon is registered, gets what is dialled, answers from there, and is gone when it closes; and nothing went wrong. */
+/**
+ * Every daemon is registered, gets what is dialled, answers from there, and is gone when it closes;
+ * and nothing went wrong.
+ */
 async function expectAllWell(): Promise<void> {
   const { server, client } = network;
   const before = server.faults();
@@ -142,7 +148,8 @@ for (const place of places) {
         }
         expect(await server.listeners()).toEqual([]);
         await stranger.stop();
-        // Who denies behind us is not seen by us: the next apply, or resync of run, finds what came of it.
+        // Who denies behind us is not seen by us: the next apply, or resync of run, finds what came
+        // of it.
         if (place === "on the root, behind ours") {
           await server.apply(rules);
         }
@@ -209,7 +216,8 @@ for (const place of places) {
           const options = { timeout_s: 0.3, ...(from !== undefined && { from }) };
           expect(await client.who(protocol, dialled, PORT, options)).not.toBe("app");
           if (protocol === "udp" && hook === "ingress") {
-            // Also of what is dropped: all programs of a hook run, and none is told there what another said.
+            // Also of what is dropped: all programs of a hook run, and none is told there what
+            // another said.
             expect((await server.ask(["flows"])).stdout).toContain(endpoint(dialled, PORT));
           }
           expect(await client.who(protocol, dialled, MOVED)).toBe("app");
@@ -226,7 +234,8 @@ for (const place of places) {
       await expectAllWell();
       for (const { protocol, public: dialled, daemon, daemon2 } of matrix) {
         if (protocol === "udp") continue;
-        // The kernel tells of the end of an MPTCP listener by callback only, and of one that shuts down.
+        // The kernel tells of the end of an MPTCP listener by callback only, and of one that shuts
+        // down.
         await lab.open("app", "mptcp", daemon, PORT);
         await lab.do("close", "app");
         await lab.open("app", "tcp", daemon, PORT);

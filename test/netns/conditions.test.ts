@@ -1,4 +1,7 @@
-/** Mappings for some connections only (`from`, `interface`), and shares of clients (`weight`): with packets, end to end. */
+/**
+ * Mappings for some connections only (`from`, `interface`), and shares of clients (`weight`): with
+ * packets, end to end.
+ */
 import { afterEach, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
 import { eventually } from "../support/process.js";

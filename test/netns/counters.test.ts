@@ -1,4 +1,5 @@
-// Goal: no look-up is lost or counted twice when two CPUs count for the same mapping at once, also where they share a copy of the counters.
+// Goal: no look-up is lost or counted twice when two CPUs count for the same mapping at once, also
+// where they share a copy of the counters.
 import { availableParallelism } from "node:os";
 import { beforeEach, expect, test } from "vitest";
 import { parseMappingArgument } from "../../src/config/argument.js";

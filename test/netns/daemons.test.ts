@@ -1,4 +1,7 @@
-/** Real daemons, unchanged, on private addresses: they get the outside's connections and see the outside's addresses. */
+/**
+ * Real daemons, unchanged, on private addresses: they get the outside's connections and see the
+ * outside's addresses.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Nginx, type Sshd, startDnsmasq, startNginx, startSshd } from "../support/daemons.js";
 import { endpoint, families, addressesOf } from "../support/matrix.js";
@@ -40,8 +43,8 @@ beforeAll(async () => {
   ]);
   sshd = await startSshd(server, "127.0.1.22", 22);
   dnsmasq = await startDnsmasq(server, ["127.0.1.53", "fd5e:ed00::53"]);
-  // dnsmasq drops an IPv6 datagram whose destination is not one of its listen addresses, so over IPv6 and UDP another
-  // name server stands beside it, on an address of its own.
+  // dnsmasq drops an IPv6 datagram whose destination is not one of its listen addresses, so over
+  // IPv6 and UDP another name server stands beside it, on an address of its own.
   const names = server.startPython("dns.py", ["fd5e:ed00::54", "53"]);
   await names.waitForOutput(/listening/);
 });
@@ -52,7 +55,8 @@ for (const family of families) {
   describe(label, () => {
     test("nginx logs the client's address, whatever address curl dialled", async () => {
       const { client } = network;
-      // nginx asks for getsockname() on wildcard listeners only: $server_addr is what it was told to listen on.
+      // nginx asks for getsockname() on wildcard listeners only: $server_addr is what it was told
+      // to listen on.
       const line = `${clientAddress} ${daemon}:80`;
       for (const dialled of [address, second]) {
         const logged = (): number => nginx.accessLog().filter((entry) => entry === line).length;

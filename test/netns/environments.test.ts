@@ -1,6 +1,6 @@
 /**
- * Bad environments are told apart, each with exit 4 and its remedy. They are made in private mount namespaces, so that the
- * machine itself keeps what it has.
+ * Bad environments are told apart, each with exit 4 and its remedy. They are made in private mount
+ * namespaces, so that the machine itself keeps what it has.
  */
 import { describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
@@ -139,7 +139,8 @@ async function holdLock(): Promise<Background> {
 
 test("signals that come all the time while programs are loaded do not keep a change from being made", async () => {
   const { server } = network;
-  // The verifier gives up whenever one is pending. Without a pause a process would do nothing but handle them.
+  // The verifier gives up whenever one is pending. Without a pause a process would do nothing but
+  // handle them.
   const flood = `import os, signal, sys, time
 while True:
     os.kill(int(sys.argv[1]), signal.SIGUSR2)
@@ -283,7 +284,8 @@ describe("what cannot be written to", () => {
 });
 
 describe("a kernel module that is there and cannot be used", () => {
-  // It looks as if it were loaded. The function that the program wants is nowhere, as with a module of another version.
+  // It looks as if it were loaded. The function that the program wants is nowhere, as with a module
+  // of another version.
   const broken = (folder: string): string =>
     `mkdir -p ${folder}/btf && cp /sys/kernel/btf/vmlinux ${folder}/btf/ && touch ${folder}/btf/ilm_lookup &&
      mount --bind ${folder}/btf /sys/kernel/btf`;

@@ -7,7 +7,10 @@ import { python } from "../support/paths.js";
 const network = useNetwork();
 
 describe("a client of the host's own, on a port that the kernel chose", () => {
-  /** Its answer; or with `elsewhere` what comes from another port of whom it asked. How it got its port: by none, or by bind(). */
+  /**
+   * Its answer; or with `elsewhere` what comes from another port of whom it asked. How it got its
+   * port: by none, or by bind().
+   */
   const asks = `
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET

@@ -1,4 +1,7 @@
-/** What `explain` says of a firewall, held against a real packet: whether it came, and which rule nft's own trace names. */
+/**
+ * What `explain` says of a firewall, held against a real packet: whether it came, and which rule
+ * nft's own trace names.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { explain as ask, type Explained } from "../support/explain.js";
 import { type Lab, useLab } from "../support/lab.js";

@@ -1,4 +1,7 @@
-/** Tools that bring addresses, interfaces and listeners, beside ilm: keepalived, OpenVPN, systemd-resolved. */
+/**
+ * Tools that bring addresses, interfaces and listeners, beside ilm: keepalived, OpenVPN,
+ * systemd-resolved.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

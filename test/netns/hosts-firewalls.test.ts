@@ -1,4 +1,7 @@
-/** Firewalls as they are, beside ilm: what they let in at the dialled port comes to the daemon, and nothing else does. */
+/**
+ * Firewalls as they are, beside ilm: what they let in at the dialled port comes to the daemon, and
+ * nothing else does.
+ */
 import { expect, test } from "vitest";
 import type { Host } from "../support/host.js";
 import { describeHost, type Stage } from "../support/hosts.js";
@@ -14,7 +17,10 @@ interface Firewall {
   /** What `explain` says that lets TCP in at port 6003. */
   readonly remedy: string;
   readonly open: (host: Host) => Promise<unknown>;
-  /** Whether `explain` has a doubt of an open port, over each family: firewalld looks up the way back for IPv6. */
+  /**
+   * Whether `explain` has a doubt of an open port, over each family: firewalld looks up the way
+   * back for IPv6.
+   */
   readonly doubts: readonly boolean[];
 }
 

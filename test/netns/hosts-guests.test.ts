@@ -1,4 +1,7 @@
-/** podman and libvirt as they are, beside ilm: their NAT, published ports, and those who dial from inside. */
+/**
+ * podman and libvirt as they are, beside ilm: their NAT, published ports, and those who dial from
+ * inside.
+ */
 import { expect, test } from "vitest";
 import { Client } from "../support/client.js";
 import { describeHost } from "../support/hosts.js";

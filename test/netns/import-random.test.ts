@@ -1,6 +1,7 @@
 /**
- * Random rules of NAT, dialled as they are, and again with what the import made of them: the mappings active, and the rules that it
- * took removed by the commands that it prints. Each dial has the same answer, also those that NAT leaves alone. ILM_SEED repeats a run.
+ * Random rules of NAT, dialled as they are, and again with what the import made of them: the
+ * mappings active, and the rules that it took removed by the commands that it prints. Each dial has
+ * the same answer, also those that NAT leaves alone. ILM_SEED repeats a run.
  */
 import { beforeAll, expect, test } from "vitest";
 import { Conversation } from "../support/conversation.js";
@@ -87,7 +88,8 @@ beforeAll(async () => {
   ]) {
     await server.must(["sysctl", "-q", "-w", setting]);
   }
-  // Datagrams go without answers: those of a daemon on all addresses leave from another one than was dialled, without ilm.
+  // Datagrams go without answers: those of a daemon on all addresses leave from another one than
+  // was dialled, without ilm.
   arrivals = new Conversation(() => server.startPython("sink.py", []));
   outside = new Conversation(() => client.startPython("sink.py", []));
   await arrivals.ask({ listen: listeners.map((one) => [tagOf(one), ...one]) });
@@ -325,7 +327,10 @@ async function dialAll(dials: readonly Dialled[]): Promise<string[]> {
   return dials.map((_dial, at) => answers[at] ?? came[String(at)] ?? "nobody");
 }
 
-/** NAT led it to another address than ::1, and the kernel takes nothing from ::1 there: nobody can be meant to dial that. */
+/**
+ * NAT led it to another address than ::1, and the kernel takes nothing from ::1 there: nobody can
+ * be meant to dial that.
+ */
 function droppedByKernel({ from }: Dialled, answer: string | undefined): boolean {
   return from === "::1" && (answer === "ETIMEDOUT" || answer === "nobody");
 }

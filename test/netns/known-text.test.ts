@@ -1,4 +1,7 @@
-/** Text that is in force already is recognised by its digest: nothing but its bytes is read, and all is as if it had been. */
+/**
+ * Text that is in force already is recognised by its digest: nothing but its bytes is read, and all
+ * is as if it had been.
+ */
 import { describe, expect, test } from "vitest";
 import { serveApi } from "../../src/daemon/server.js";
 import type { ApiChange } from "../../src/api/api.js";

@@ -1,4 +1,7 @@
-/** When a daemon starts to listen does not matter: before the rules, after them, with `ilm run` at work or without. */
+/**
+ * When a daemon starts to listen does not matter: before the rules, after them, with `ilm run` at
+ * work or without.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { matrix } from "../support/matrix.js";

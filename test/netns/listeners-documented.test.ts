@@ -154,7 +154,8 @@ for (const family of families) {
       };
       await lab.open("app", "udp", cell.daemon, 6000);
       expect(await verdict()).toBe("selected");
-      // An IPv6 socket goes on to hear its former peer only; to another host nothing connects from 127.0.0.0/8.
+      // An IPv6 socket goes on to hear its former peer only; to another host nothing connects from
+      // 127.0.0.0/8.
       const peer = family === 4 ? cell.loopback : cell.client;
       await lab.do("connect", "app", { address: peer, port: 9 });
       expect(await client.dial("udp", cell.public, 6000)).toEqual(refused);

@@ -1,4 +1,7 @@
-/** SO_REUSEPORT groups of real daemons: balanced by the kernel, and reloaded in every way that they have, without a lost client. */
+/**
+ * SO_REUSEPORT groups of real daemons: balanced by the kernel, and reloaded in every way that they
+ * have, without a lost client.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { haproxyConfiguration, startHaproxy, startNginxGroup } from "../support/daemons.js";
 import { refused } from "../support/dialler.js";
@@ -17,7 +20,10 @@ mappings:
   - { protocol: tcp, port: 80, to: "app:6000" }
 `;
 
-/** What waits in the queue of a member that closes: lost with it, or handed to another member. Of the kernel, not ours. */
+/**
+ * What waits in the queue of a member that closes: lost with it, or handed to another member. Of
+ * the kernel, not ours.
+ */
 async function migrate(on: boolean): Promise<void> {
   const value = on ? 1 : 0;
   await network.server.must(["sh", "-c", `echo ${value} > /proc/sys/net/ipv4/tcp_migrate_req`]);

@@ -1,4 +1,7 @@
-/** SO_REUSEPORT groups: balanced by the kernel, by the group's own program, and never lost with one member. */
+/**
+ * SO_REUSEPORT groups: balanced by the kernel, by the group's own program, and never lost with one
+ * member.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { type Kind, kinds, type Lab, protocolOf, useLab } from "../support/lab.js";

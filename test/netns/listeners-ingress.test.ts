@@ -1,4 +1,7 @@
-/** What runs at ingress touches unicast packets for this host only, whatever they came on and whatever they carry. */
+/**
+ * What runs at ingress touches unicast packets for this host only, whatever they came on and
+ * whatever they carry.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
 import { Lab, protocolOf, useLab } from "../support/lab.js";

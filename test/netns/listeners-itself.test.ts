@@ -1,7 +1,8 @@
 /**
- * What the machine sends to itself: it all comes over lo, but to the kernel's sockets it arrives on the interface that has
- * the dialled address (net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/ip6_input.c, ip6_rcv_core). Listeners that are
- * bound to a device, and mappings for an interface, are held to that: with the kernel's own answer beside it.
+ * What the machine sends to itself: it all comes over lo, but to the kernel's sockets it arrives on
+ * the interface that has the dialled address (net/ipv4/route.c, ip_route_output_key_hash_rcu;
+ * net/ipv6/ip6_input.c, ip6_rcv_core). Listeners that are bound to a device, and mappings for an
+ * interface, are held to that: with the kernel's own answer beside it.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
@@ -80,8 +81,9 @@ for (const family of families) {
         const openApp = async (): Promise<void> => {
           await lab.open("app", kind, cell.daemon, 6000, { options });
         };
-        // Of those with SO_REUSEPORT the kernel takes the first of its list (net/ipv4/inet_hashtables.c, inet_lhash2_lookup),
-        // to which IPv4 adds in front and IPv6 behind.
+        // Of those with SO_REUSEPORT the kernel takes the first of its list
+        // (net/ipv4/inet_hashtables.c, inet_lhash2_lookup), to which IPv4 adds in front and IPv6
+        // behind.
         if (family === 4) await openApp();
         await lab.open("on lo", kind, cell.daemon, 6000, { device: "lo", options });
         if (family === 6) await openApp();

@@ -1,4 +1,7 @@
-/** MPTCP listeners, which no sockmap takes, are destinations like any other, and count as already listening. */
+/**
+ * MPTCP listeners, which no sockmap takes, are destinations like any other, and count as already
+ * listening.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { type Lab, useLab } from "../support/lab.js";
@@ -163,7 +166,8 @@ for (const family of families) {
     test("one that listened before us is known, and its end too", async () => {
       const { server, client } = network;
       await server.unload();
-      // `unload` took the service's IPv6 address from lo: a listener that is there before needs one of the host's own.
+      // `unload` took the service's IPv6 address from lo: a listener that is there before needs one
+      // of the host's own.
       await lab.open("early", "mptcp", family === 4 ? cell.daemon : cell.public, 6000);
       await lab.open("exact", "mptcp", cell.second, 6000);
       await server.apply(rules);

@@ -1,4 +1,7 @@
-/** A namespace that ends leaves nothing behind: the next command says so, the next change takes it away. */
+/**
+ * A namespace that ends leaves nothing behind: the next command says so, the next change takes it
+ * away.
+ */
 import { existsSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { pinFoldersOf } from "../support/kernel-state.js";

@@ -1,7 +1,8 @@
 /**
- * A client that comes back from the same port within the minute in which the kernel keeps the remains of its last connection
- * (TIME_WAIT) is served at once, as on a host without us (net/ipv4/tcp_minisocks.c, tcp_timewait_state_process). TCP, which
- * sk_lookup serves, is the control.
+ * A client that comes back from the same port within the minute in which the kernel keeps the
+ * remains of its last connection (TIME_WAIT) is served at once, as on a host without us
+ * (net/ipv4/tcp_minisocks.c, tcp_timewait_state_process). TCP, which sk_lookup serves, is the
+ * control.
  */
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DialOptions } from "../support/dialler.js";
@@ -62,8 +63,9 @@ const places: readonly Place[] = [
 const kinds = ["tcp", "mptcp"] as const;
 
 /**
- * For how many milliseconds the kernel keeps a port from the client that closed first, with tcp_tw_reuse; a second before
- * Linux 6.14, which has no such file (net/ipv4/tcp_ipv4.c, tcp_twsk_unique).
+ * For how many milliseconds the kernel keeps a port from the client that closed first, with
+ * tcp_tw_reuse; a second before Linux 6.14, which has no such file (net/ipv4/tcp_ipv4.c,
+ * tcp_twsk_unique).
  */
 const reuseDelay = "/proc/sys/net/ipv4/tcp_tw_reuse_delay";
 
@@ -100,7 +102,8 @@ async function comeBack(
   const answers: string[] = [];
   const again = { ...options, from: [place.from(cell), sourcePort] } as const;
   for (let round = 0; round < rounds; round += 1) {
-    // The client's own kernel keeps the port while it has remains of its own, and sends nothing then.
+    // The client's own kernel keeps the port while it has remains of its own, and sends nothing
+    // then.
     const answer = await eventually("the client may use its port again", async () => {
       const tag = await place.dialler().who("tcp", place.to(cell), dialled, again);
       return tag === "EADDRNOTAVAIL" ? null : tag;
@@ -171,7 +174,8 @@ for (const place of places) {
         }
 
         test(`${cell.label}, ${kind}: after so many bytes that the new connection's sequence numbers are behind`, async () => {
-          // A first number is one higher after each 64 ns (net/core/secure_seq.c, seq_scale): timestamps tell that it is newer.
+          // A first number is one higher after each 64 ns (net/core/secure_seq.c, seq_scale):
+          // timestamps tell that it is newer.
           const bytes = 32 << 20;
           await lab.open("app", kind, cell.daemon, port, { reads: bytes });
           await lab.open("spare", "tcp", cell.daemon2, port, { reads: bytes });

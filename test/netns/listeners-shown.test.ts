@@ -1,4 +1,7 @@
-/** `ilm listeners` tells of each listener who has it, what it is, and what leads to it; also of those before us. */
+/**
+ * `ilm listeners` tells of each listener who has it, what it is, and what leads to it; also of
+ * those before us.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { putInCgroup, removeCgroups } from "../support/cgroup.js";
 import { kinds, Lab, protocolOf, stopLabs } from "../support/lab.js";
@@ -96,7 +99,10 @@ test("a socket that several processes hold is shown with the one that opened it,
   expect(row).toMatchObject({ pid, mappings: ["app", "other"] });
 });
 
-/** Folders of cgroups as systemd names them (systemd.unit(5), "user@.service"), and the unit that they are of. */
+/**
+ * Folders of cgroups as systemd names them (systemd.unit(5), "user@.service"), and the unit that
+ * they are of.
+ */
 const cgroups: readonly [string, string | null][] = [
   ["system.slice/ilmtest.service", "ilmtest.service"],
   ["system.slice/system-ilmtest.slice/ilmtest@1.service", "ilmtest@1.service"],

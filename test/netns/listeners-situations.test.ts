@@ -1,4 +1,7 @@
-/** Each situation that a listener can be in, for TCP, MPTCP and UDP over IPv4 and IPv6; docs/listeners.md has them as a table. */
+/**
+ * Each situation that a listener can be in, for TCP, MPTCP and UDP over IPv4 and IPv6;
+ * docs/listeners.md has them as a table.
+ */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Lab, useLab } from "../support/lab.js";

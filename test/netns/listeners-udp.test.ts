@@ -6,7 +6,8 @@ import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
 
-// The same daemon twice: "mapped" is dialled through the mapping, "plain" on its own public address and an unmanaged port.
+// The same daemon twice: "mapped" is dialled through the mapping, "plain" on its own public address
+// and an unmanaged port.
 const rules = `
 version: 1
 services:

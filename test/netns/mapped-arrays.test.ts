@@ -1,4 +1,5 @@
-// Goal: what is read and written as memory is what the kernel's own calls give and take, at every place, and nothing stays mapped.
+// Goal: what is read and written as memory is what the kernel's own calls give and take, at every
+// place, and nothing stays mapped.
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { type BpfMap, createArray } from "../../src/kernel/bpf/map.js";

@@ -1,4 +1,7 @@
-/** Which mapping and which destination a dial comes to: every form the configuration has, end to end. */
+/**
+ * Which mapping and which destination a dial comes to: every form the configuration has, end to
+ * end.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import type { Listen } from "../support/echo.js";
@@ -18,7 +21,10 @@ services:
   third: { address: ["${four.daemon3}", "${six.daemon3}"] }
 mappings:`;
 
-/** Each test has ports of its own among these: applied again they are unchanged, which costs nothing. */
+/**
+ * Each test has ports of its own among these: applied again they are unchanged, which costs
+ * nothing.
+ */
 const rules = `${services}
   - { protocol: [tcp, udp], port: 6000, to: app }
   - { protocol: [tcp, udp], port: [6001, 6003], to: app }
@@ -142,7 +148,8 @@ for (const cell of matrix) {
         [protocol, cell.wildcard, 6130],
         [protocol, cell.wildcard, 6131],
       ]);
-      // The kernel goes on as without ilm, and a wildcard socket's answer may leave from another of the server's addresses.
+      // The kernel goes on as without ilm, and a wildcard socket's answer may leave from another of
+      // the server's addresses.
       const options = { connected: protocol === "tcp" };
       expect(await client.who(protocol, cell.public, 6130, options)).toBe("wildcard");
       expect(await client.dial(protocol, cell.public, 6131)).toEqual(refused);

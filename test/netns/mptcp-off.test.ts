@@ -1,4 +1,7 @@
-/** `mptcp: off`: daemons that would listen with MPTCP, which NAT cuts off from ingress, listen with plain TCP from their next start. */
+/**
+ * `mptcp: off`: daemons that would listen with MPTCP, which NAT cuts off from ingress, listen with
+ * plain TCP from their next start.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pinnedPaths } from "../support/kernel-state.js";
 import { type Lab, useLab } from "../support/lab.js";
@@ -136,7 +139,8 @@ const built = await run(["tools/build-go.sh", "test/support/go/listen.go"], {
   timeout_ms: 300_000,
 });
 
-// A status of 3: the compiler cannot be fetched. Then a daemon that does what Go does stands for it, and the title says so.
+// A status of 3: the compiler cannot be fetched. Then a daemon that does what Go does stands for
+// it, and the title says so.
 const standIn = `
 import socket, sys
 address, port = sys.argv[1].rsplit(":", 1)

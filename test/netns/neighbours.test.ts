@@ -1,4 +1,7 @@
-/** Programs of others on the same interfaces: ours come first, so what theirs let pass is still handed over. */
+/**
+ * Programs of others on the same interfaces: ours come first, so what theirs let pass is still
+ * handed over.
+ */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Lab, protocolOf, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";

@@ -1,6 +1,7 @@
 /**
- * Daemons that open a socket for each client, on their own address and port and connected to it (DTLS servers): sk_lookup can select
- * no such socket, so ingress gives it its datagrams, also where the daemon is in a socket map, and behind NAT.
+ * Daemons that open a socket for each client, on their own address and port and connected to it
+ * (DTLS servers): sk_lookup can select no such socket, so ingress gives it its datagrams, also
+ * where the daemon is in a socket map, and behind NAT.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { addressesOf, families, type Family } from "../support/matrix.js";

@@ -1,6 +1,7 @@
 /**
- * `selected` of TCP counts SYNs that reach the daemon's listener, whoever gives them to it: sk_lookup, which is behind the firewall, or
- * ingress (MPTCP, `handover: ingress`), which is before it. No mapping here is of UDP.
+ * `selected` of TCP counts SYNs that reach the daemon's listener, whoever gives them to it:
+ * sk_lookup, which is behind the firewall, or ingress (MPTCP, `handover: ingress`), which is before
+ * it. No mapping here is of UDP.
  */
 import { availableParallelism } from "node:os";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";

@@ -1,6 +1,7 @@
 /**
- * `selected` of UDP counts what is in the daemon's queue: not what the firewall dropped after ingress had given it. Counters are exact
- * over changes of the rules, of the programs and of what is attached, under load.
+ * `selected` of UDP counts what is in the daemon's queue: not what the firewall dropped after
+ * ingress had given it. Counters are exact over changes of the rules, of the programs and of what
+ * is attached, under load.
  */
 import { availableParallelism } from "node:os";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** What a client dialled is written down when the daemon gets its datagram, and by nothing else; counters count datagrams only. */
+/**
+ * What a client dialled is written down when the daemon gets its datagram, and by nothing else;
+ * counters count datagrams only.
+ */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { sendCrafted } from "../support/crafted.js";
 import { type Lab, useLab } from "../support/lab.js";
@@ -107,7 +110,8 @@ for (const family of families) {
           String(port),
           "100",
         ]);
-        // sk_lookup was asked, and said whom the datagram would come to; what ingress gives it has not.
+        // sk_lookup was asked, and said whom the datagram would come to; what ingress gives it has
+        // not.
         expect(said.trim()).toBe(way === "lookup" ? "6000" : "ENOENT");
         expect(await hasFlow(nextPort)).toBe(false);
         expect(await counted()).toEqual(before);
@@ -158,7 +162,9 @@ describe("on a host with a tunnel, whose GRO looks for sockets before ingress", 
 
   beforeAll(async () => {
     const { server, client } = network;
-    // GRO of veth wants its NAPI, and a sender that segments nothing itself (veth_skb_is_eligible_for_gro); look-ups there want a tunnel's socket (net/ipv4/udp_offload.c, udp4_gro_receive).
+    // GRO of veth wants its NAPI, and a sender that segments nothing itself
+    // (veth_skb_is_eligible_for_gro); look-ups there want a tunnel's socket
+    // (net/ipv4/udp_offload.c, udp4_gro_receive).
     await server.must(words("ethtool -K up0 gro on"));
     await client.must(words("ethtool -K up0 tso off"));
     await server.must(

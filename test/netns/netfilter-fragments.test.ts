@@ -1,4 +1,7 @@
-/** Requests in fragments, and with headers between IP and UDP: judged like whole ones, for daemons that are registered. */
+/**
+ * Requests in fragments, and with headers between IP and UDP: judged like whole ones, for daemons
+ * that are registered.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { sendCrafted } from "../support/crafted.js";
 import { type Lab, useLab } from "../support/lab.js";
@@ -276,7 +279,8 @@ describe.each(["a host without NAT", "behind NAT, with run at work"])(
       const selected = async (): Promise<number> =>
         (await server.mappings()).find(({ name }) => name === "small")?.counters.selected ?? 0;
       const before = [server.faults().unsteered, await selected()] as const;
-      // What the kernel does with them for a listener on the dialled address: conntrack drops the last kind.
+      // What the kernel does with them for a listener on the dialled address: conntrack drops the
+      // last kind.
       await lab.open("plain", "udp", dialled, 6900);
       const answers = async (port: number) => {
         const socket = await ends.open(6, { bind: [clientAddress, 0] });

@@ -1,4 +1,7 @@
-/** ICMP errors about answers of UDP daemons reach their sockets, path MTUs too, with a stateful firewall and NAT and without. */
+/**
+ * ICMP errors about answers of UDP daemons reach their sockets, path MTUs too, with a stateful
+ * firewall and NAT and without.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { addressesOf, families, type Family } from "../support/matrix.js";
 import { addFirewall, addNat, removeRules, untilRegistered } from "../support/neighbours.js";

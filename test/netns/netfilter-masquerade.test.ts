@@ -31,8 +31,9 @@ afterEach(async () => {
 });
 
 /*
- * The answers of a mapping that changes the port pass netfilter with the daemon's own port, which bpf/egress.h replaces behind it: to
- * conntrack they are flows of their own, which a host that masquerades all that leaves gives another source.
+ * The answers of a mapping that changes the port pass netfilter with the daemon's own port, which
+ * bpf/egress.h replaces behind it: to conntrack they are flows of their own, which a host that
+ * masquerades all that leaves gives another source.
  */
 describe("a mapping that changes the port", () => {
   for (const family of families) {

@@ -1,4 +1,7 @@
-/** NAT in the server's network namespace takes away what ingress gives: who is served then, and how the others are told of. */
+/**
+ * NAT in the server's network namespace takes away what ingress gives: who is served then, and how
+ * the others are told of.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, endpoint, families, type Family } from "../support/matrix.js";
@@ -36,7 +39,10 @@ async function clean(): Promise<void> {
   await server.unload();
 }
 
-/** What each client gets: from outside on either mapping, and the machine itself on its public address and on loopback. */
+/**
+ * What each client gets: from outside on either mapping, and the machine itself on its public
+ * address and on loopback.
+ */
 async function everybody(family: Family): Promise<readonly string[]> {
   const { server, client } = network;
   const { public: dialled, loopback } = addressesOf[family];

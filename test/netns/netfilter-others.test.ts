@@ -1,4 +1,7 @@
-/** Packets of others on the same host: containers behind NAT, interfaces of other namespaces, ports of bridges, routed IPv6. */
+/**
+ * Packets of others on the same host: containers behind NAT, interfaces of other namespaces, ports
+ * of bridges, routed IPv6.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";

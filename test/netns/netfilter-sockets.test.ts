@@ -1,4 +1,7 @@
-/** What sockets notice of being in a socket map, who refuses to be, and answers to clients that talk to several. */
+/**
+ * What sockets notice of being in a socket map, who refuses to be, and answers to clients that talk
+ * to several.
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, families, protocols } from "../support/matrix.js";

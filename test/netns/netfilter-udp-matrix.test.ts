@@ -1,4 +1,7 @@
-/** The replies of mapped UDP daemons (test/support/udp-matrix.ts) on a host as people have it: NAT, a firewall, a stranger at ingress. */
+/**
+ * The replies of mapped UDP daemons (test/support/udp-matrix.ts) on a host as people have it: NAT,
+ * a firewall, a stranger at ingress.
+ */
 import { addNeighbours, untilRegistered } from "../support/neighbours.js";
 import { vethCable } from "../support/network.js";
 import { describeUdpMatrix, udpMatrixRules } from "../support/udp-matrix.js";

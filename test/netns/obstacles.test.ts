@@ -1,4 +1,7 @@
-/** `explain` says "selected" of what reaches the daemon alone: each verdict is held against a real dial, with something in the way. */
+/**
+ * `explain` says "selected" of what reaches the daemon alone: each verdict is held against a real
+ * dial, with something in the way.
+ */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { explain as ask, type Explained } from "../support/explain.js";
 import { type Lab, useLab } from "../support/lab.js";

@@ -1,6 +1,6 @@
 /**
- * The order of a lookup, for each protocol and family: a socket that already listens on what was dialled comes first, the
- * mapping second, and the kernel's own refusal third.
+ * The order of a lookup, for each protocol and family: a socket that already listens on what was
+ * dialled comes first, the mapping second, and the kernel's own refusal third.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";

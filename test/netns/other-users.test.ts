@@ -1,6 +1,7 @@
 /**
- * What another user can prepare, replace or race: he is refused, keeps what is his, and hides nothing. With a real unprivileged
- * user, in private mount namespaces in which he may write where a careless administrator lets him.
+ * What another user can prepare, replace or race: he is refused, keeps what is his, and hides
+ * nothing. With a real unprivileged user, in private mount namespaces in which he may write where a
+ * careless administrator lets him.
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
@@ -22,7 +23,10 @@ const openRun = "mount -t tmpfs -o mode=1777 tmpfs /run";
 /** Something of the other user's at /mnt, which is his to write to. */
 const ground = `mount -t tmpfs -o mode=1777 tmpfs /mnt`;
 
-/** Runs a script in the server's network namespace and a mount namespace of its own, with our command as \`ilm\`. */
+/**
+ * Runs a script in the server's network namespace and a mount namespace of its own, with our
+ * command as \`ilm\`.
+ */
 async function script(text: string): Promise<RunResult> {
   const { server } = network;
   const [ilm] = server.ilmCommand([]);
@@ -224,7 +228,10 @@ except TimeoutError:
 });
 
 describe(`${rounds} rounds against a user who swaps what stands at a name`, () => {
-  /** At the name, for ever: a folder with folders in it, and in its place a link to `target`, which has the same names in it. */
+  /**
+   * At the name, for ever: a folder with folders in it, and in its place a link to `target`, which
+   * has the same names in it.
+   */
   const swaps = `
 import os, random, sys, time
 name, target, inside = sys.argv[1:]

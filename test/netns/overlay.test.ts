@@ -1,4 +1,7 @@
-/** Mappings added at run time over a large file: only they are built, and nothing else tells that they lie apart. */
+/**
+ * Mappings added at run time over a large file: only they are built, and nothing else tells that
+ * they lie apart.
+ */
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { manyMappings, serveWebAndBlog } from "../support/many.js";
 import { useNetwork } from "../support/network.js";
@@ -7,7 +10,10 @@ import { random } from "../support/random.js";
 import type { MappingRow } from "../support/shapes.js";
 import { sizes } from "../support/sizes.js";
 
-/** Mappings of the file: as many as make a file a large one (src/dataplane/install/tables.ts, LAYERED_FROM). */
+/**
+ * Mappings of the file: as many as make a file a large one (src/dataplane/install/tables.ts,
+ * LAYERED_FROM).
+ */
 const FILE = 10_000;
 const network = useNetwork();
 /** An address of the file's, and one that no mapping of the file names; both are the server's. */
@@ -66,7 +72,8 @@ test("they are added and removed alone, and connections follow", async () => {
     mappings: FILE + 1,
   });
   expect(await client.who("tcp", other, 81)).toBe("blog");
-  // The file's address is more specific than everywhere, and a second overlay does not disturb the first.
+  // The file's address is more specific than everywhere, and a second overlay does not disturb the
+  // first.
   expect(await change("add", "tcp:80=127.0.1.11:8080", "udp:80=127.0.1.11:8080")).toMatchObject({
     incremental: true,
     mappings: FILE + 3,

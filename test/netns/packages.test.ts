@@ -1,7 +1,9 @@
-// Goal: whatever a package does when it is installed, the host runs, enables and filters afterwards what it did before.
+// Goal: whatever a package does when it is installed, the host runs, enables and filters afterwards
+// what it did before.
 //
-// The packages are tiny ones that do what debhelper's maintainer scripts do, and worse. They are installed over the machine's
-// own /etc, /usr and /var, in a mount namespace where these are overlays: nothing of it reaches the machine.
+// The packages are tiny ones that do what debhelper's maintainer scripts do, and worse. They are
+// installed over the machine's own /etc, /usr and /var, in a mount namespace where these are
+// overlays: nothing of it reaches the machine.
 import { chmod, mkdir, mkdtemp, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -24,7 +26,10 @@ const onHost = (script: string) => [
 const sh = async (script: string): Promise<string> =>
   await must(onHost(script), { timeout_ms: 120_000 });
 
-/** A package with a service, a socket, a timer and an init script, which say in /var/trace what they are told. */
+/**
+ * A package with a service, a socket, a timer and an init script, which say in /var/trace what they
+ * are told.
+ */
 async function buildPackage(name: string, version: string, postinst: string): Promise<string> {
   const root = join(folder, `${name}-${version}`);
   const put = async (path: string, text: string, mode = 0o644): Promise<void> => {
@@ -142,7 +147,10 @@ chmod 755 /usr/sbin/runlevel`);
 });
 afterEach(() => host.stop());
 
-/** A systemd that runs, as far as maintainer scripts can tell: /var/trace says what it is told, but offline, as ever. */
+/**
+ * A systemd that runs, as far as maintainer scripts can tell: /var/trace says what it is told, but
+ * offline, as ever.
+ */
 async function pretendSystemd(): Promise<void> {
   await sh(`mkdir -p /run/systemd/system
 mv /usr/bin/systemctl /usr/bin/systemctl.real

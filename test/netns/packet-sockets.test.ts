@@ -1,6 +1,7 @@
 /**
- * A packet socket for IPv4 or IPv6 (keepalived's, a DHCP client's) takes away what ingress gives, as NAT does: the kernel gives IP a
- * copy of the packet then, without the socket. Daemons are served all the same, or named.
+ * A packet socket for IPv4 or IPv6 (keepalived's, a DHCP client's) takes away what ingress gives,
+ * as NAT does: the kernel gives IP a copy of the packet then, without the socket. Daemons are
+ * served all the same, or named.
  */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Lab, useLab } from "../support/lab.js";

@@ -1,4 +1,7 @@
-/** A large file of lines that was changed: what differs is read and laid over what is in force, and nothing else tells that it was. */
+/**
+ * A large file of lines that was changed: what differs is read and laid over what is in force, and
+ * nothing else tells that it was.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";

@@ -1,4 +1,5 @@
-// Goal: whoever reads the output of a command may stop, and the command neither grows nor stays behind.
+// Goal: whoever reads the output of a command may stop, and the command neither grows nor stays
+// behind.
 import { constants, openSync, readFileSync, readSync, closeSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";

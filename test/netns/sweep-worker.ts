@@ -1,6 +1,7 @@
 /**
- * Lives in the network namespace under test: sweeps while sockets of holder.py come and go between the looks, and prints how many
- * sockets are counted at their place before the scan that follows. Arguments: the two pipes, address and port.
+ * Lives in the network namespace under test: sweeps while sockets of holder.py come and go between
+ * the looks, and prints how many sockets are counted at their place before the scan that follows.
+ * Arguments: the two pipes, address and port.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { placeLayout, presenceLayout } from "../../src/abi/generated.js";

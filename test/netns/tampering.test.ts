@@ -1,6 +1,7 @@
 /**
- * What is ours and somebody takes away: commands say what is gone, the next `apply` puts it back, and `run` does so by itself. Nobody
- * begins from nothing while rules decide. Each test has a BPF file system of its own.
+ * What is ours and somebody takes away: commands say what is gone, the next `apply` puts it back,
+ * and `run` does so by itself. Nobody begins from nothing while rules decide. Each test has a BPF
+ * file system of its own.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
@@ -78,7 +79,7 @@ function hex(text: string, size: number): string {
 
 /** How many of ours are on lo and up0, for both directions. */
 async function programsOnInterfaces(): Promise<number> {
-  const script = `console.log((await import("${builtRoot}src/dataplane/interfaces.js")).programsOnInterfaces().length)`;
+  const script = `console.log((await import("${builtRoot}src/dataplane/install/interfaces.js")).programsOnInterfaces().length)`;
   const node = [process.execPath, "--input-type=module", "-e", script];
   return Number(await must(network.server.inside(node)));
 }
@@ -205,7 +206,10 @@ describe("without a daemon of ours", () => {
     });
   }
 
-  /** As a newer version would leave it: another number in the registry, and a header that says what it holds. */
+  /**
+   * As a newer version would leave it: another number in the registry, and a header that says what
+   * it holds.
+   */
   async function makeNewer(): Promise<void> {
     const header = JSON.stringify({
       ilm: "9.0.0",
@@ -466,7 +470,9 @@ describe("beside run", () => {
     );
   }
 
-  /** Under load: only dials that need what is taken away fail, and none any more when it is back. */
+  /**
+   * Under load: only dials that need what is taken away fail, and none any more when it is back.
+   */
   async function takeAway(
     { what, how, seen, stops = [] }: Tampering,
     around: (tampering: () => Promise<void>) => Promise<void>,
@@ -474,7 +480,8 @@ describe("beside run", () => {
     const loads = await Promise.all(
       protocols.map(async (protocol) => ({
         protocol,
-        // What is silently dropped is dialled again, sooner than the daemon looks; nobody else may miss an answer.
+        // What is silently dropped is dialled again, sooner than the daemon looks; nobody else may
+        // miss an answer.
         load: await network.client.load(
           protocol,
           "203.0.113.1",

@@ -219,7 +219,8 @@ describe("time", () => {
 describe("files", () => {
   const content = randomBytes(100_000);
 
-  // tftpd-hpa answers from a new socket that is bound to the address which packet information says was dialled.
+  // tftpd-hpa answers from a new socket that is bound to the address which packet information says
+  // was dialled.
   test.each(families)(
     "IPv%d: curl gets a file from tftpd, on the same port and through a remap",
     async (family) => {

@@ -1,4 +1,7 @@
-/** The replies of mapped UDP daemons on every device, with checksum offload and without: test/support/udp-matrix.ts. */
+/**
+ * The replies of mapped UDP daemons on every device, with checksum offload and without:
+ * test/support/udp-matrix.ts.
+ */
 import { tunCable, vethCable, vxlanCable } from "../support/network.js";
 import { type Device, describeUdpMatrix } from "../support/udp-matrix.js";
 

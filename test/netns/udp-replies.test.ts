@@ -1,4 +1,7 @@
-/** Replies that leave by another way than a listener's own: by a second uplink, and from sockets of the kernel's. */
+/**
+ * Replies that leave by another way than a listener's own: by a second uplink, and from sockets of
+ * the kernel's.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { families } from "../support/matrix.js";
 import { useNetwork, vethCable } from "../support/network.js";
@@ -204,9 +207,11 @@ describe.each(families)("a tunnel of the kernel's over IPv%s", (family) => {
           const words = [from, dialled, String(port), "7", "10.77.0.1", ...kind];
           return await client.must([python, script("vxlan.py"), ...words]);
         };
-        // Itself, which needs nobody: so the tunnel works, and answers a peer that dials its own port from there.
+        // Itself, which needs nobody: so the tunnel works, and answers a peer that dials its own
+        // port from there.
         expect(await ask(4789)).toBe(`${dialled} 4789\n`);
-        // Of the kernel's own making, of a process's socket, and of a connection that is yet to be: the packet keeps the socket inside.
+        // Of the kernel's own making, of a process's socket, and of a connection that is yet to be:
+        // the packet keeps the socket inside.
         for (const kind of [[], ["udp"], ["tcp"]]) {
           expect(await ask(443, ...kind), kind.join()).toBe(`${dialled} 443\n`);
         }

@@ -1,4 +1,7 @@
-/** What is promised of UDP beyond the single exchange (docs/udp.md): many clients, forgetting, daemons of all kinds, ICMP. */
+/**
+ * What is promised of UDP beyond the single exchange (docs/udp.md): many clients, forgetting,
+ * daemons of all kinds, ICMP.
+ */
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { join } from "node:path";
 import type { Faults } from "../../src/dataplane/types.js";
@@ -91,7 +94,10 @@ async function daemonOf(
   });
 }
 
-/** A datagram of the client's, and what the daemon makes of it: where the client sees the reply come from. */
+/**
+ * A datagram of the client's, and what the daemon makes of it: where the client sees the reply come
+ * from.
+ */
 async function exchange(client: UdpSocket, daemon: UdpSocket, address: string, port: number) {
   await client.send([address, port]);
   const asked = await daemon.receive();
@@ -199,7 +205,10 @@ describe("flows", () => {
     );
   }
 
-  /** Lets a client's flow look as if nothing had been sent for so long, also on a machine that has just been started. */
+  /**
+   * Lets a client's flow look as if nothing had been sent for so long, also on a machine that has
+   * just been started.
+   */
   async function age(port: number, seconds = 1000): Promise<void> {
     const seen = new Uint8Array(8);
     const then = process.hrtime.bigint() - BigInt(seconds) * 1_000_000_000n;
@@ -294,7 +303,8 @@ describe("flows", () => {
     const silent = await ends.client.open(4, { connect: [address, 7000] });
     const talking = await ends.client.open(4, { connect: [address, 7001] });
     const flooder = new UdpEnds(network.client);
-    // Each CPU keeps its newest entries back from the list that is cut short (kernel/bpf/bpf_lru_list.c, local lists).
+    // Each CPU keeps its newest entries back from the list that is cut short
+    // (kernel/bpf/bpf_lru_list.c, local lists).
     await ends.client.pin(0);
     await flooder.pin(0);
     await silent.send(null);

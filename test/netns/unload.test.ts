@@ -27,9 +27,9 @@ mappings:
 const nothing: KernelObjects = { prog: [], map: [], link: [] };
 
 /**
- * The kernel frees programs and maps a moment after their last reference is gone. Nobody looks before: bpftool opens what
- * it lists, and a prog_array that is opened and closed while it is emptied keeps a reference for good
- * (kernel/bpf/arraymap.c, prog_array_map_clear).
+ * The kernel frees programs and maps a moment after their last reference is gone. Nobody looks
+ * before: bpftool opens what it lists, and a prog_array that is opened and closed while it is
+ * emptied keeps a reference for good (kernel/bpf/arraymap.c, prog_array_map_clear).
  */
 async function expectGone(objects: KernelObjects): Promise<void> {
   const { server } = network;

@@ -1,4 +1,7 @@
-/** Kernels without tcx (before 6.6), played on one that has it: what docs/listeners.md and docs/udp.md say of them. */
+/**
+ * Kernels without tcx (before 6.6), played on one that has it: what docs/listeners.md and
+ * docs/udp.md say of them.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { refused } from "../support/dialler.js";
 import { pinnedPaths } from "../support/kernel-state.js";

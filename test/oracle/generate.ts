@@ -1,4 +1,7 @@
-/** Random rule sets, sockets and packets that meet each other often: few addresses and few ports, nested prefixes. */
+/**
+ * Random rule sets, sockets and packets that meet each other often: few addresses and few ports,
+ * nested prefixes.
+ */
 import type { Address, Prefix } from "../../src/model/address.js";
 import type { Packet } from "../../src/model/decision.js";
 import {
@@ -81,7 +84,8 @@ function written(all: string): Address {
     return bytes.map((byte) => Number.parseInt(byte, 2)).join(".") as Address;
   }
   const groups = (all.match(/.{16}/g) ?? []).map((group) => Number.parseInt(group, 2).toString(16));
-  // Documentation and private addresses only: RFC 5952's rules for several runs of zeros do not matter here.
+  // Documentation and private addresses only: RFC 5952's rules for several runs of zeros do not
+  // matter here.
   return groups.join(":").replace(/(^|:)0(:0)+(:|$)/, "::") as Address;
 }
 
@@ -91,7 +95,9 @@ function prefix(address: string, length: number): Prefix {
   return `${written(all.slice(0, length).padEnd(all.length, "0"))}/${length}` as Prefix;
 }
 
-/** The same but for one bit: inside of some of the prefixes around it, and outside of the others. */
+/**
+ * The same but for one bit: inside of some of the prefixes around it, and outside of the others.
+ */
 function near(random: Random, address: string): Address {
   const all = bits(address);
   const at = random.integer(0, all.length - 1);
@@ -208,7 +214,10 @@ function withHandovers(mapping: Mapping, chosen: ReadonlyMap<string, HandoverCho
   return { ...mapping, to };
 }
 
-/** A rule set without ties; some of its mappings may have been added at run time. `conditions`: on where a packet comes from. */
+/**
+ * A rule set without ties; some of its mappings may have been added at run time. `conditions`: on
+ * where a packet comes from.
+ */
 export function generateRules(random: Random, conditions: boolean): Rules {
   const free = [...privates];
   const services: Service[] = [];
@@ -250,7 +259,8 @@ export function generateSockets(random: Random): WantedSocket[] {
       ? random.pick(["0.0.0.0", "::", "::"])
       : random.pick(random.oneIn(3) ? publics : privates);
     const at = port(random);
-    // One bind per port and address; and per port one wildcard, or the kernel refuses one of the two.
+    // One bind per port and address; and per port one wildcard, or the kernel refuses one of the
+    // two.
     const key = `${protocol} ${wildcard ? "*" : address} ${at}`;
     if (taken.has(key)) continue;
     taken.add(key);

@@ -1,6 +1,6 @@
 /**
- * The loaded program against the oracle: random rule sets, real sockets in a private network namespace, random packets.
- * ILM_SEED repeats a run.
+ * The loaded program against the oracle: random rule sets, real sockets in a private network
+ * namespace, random packets. ILM_SEED repeats a run.
  */
 import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
@@ -90,8 +90,8 @@ function addedLater(source: Random, rules: Rules): Rules {
 }
 
 /**
- * Earlier files that became this one: without some of its mappings, with some that led elsewhere, and with one that is gone since; and
- * then another one between the two.
+ * Earlier files that became this one: without some of its mappings, with some that led elsewhere,
+ * and with one that is gone since; and then another one between the two.
  */
 function earlierFiles(source: Random, { file }: Rules): (readonly Mapping[])[] {
   const mappings = [...file.mappings];
@@ -172,12 +172,14 @@ test(
       const where = `ILM_SEED=${source.seed}, rule set ${asked / packetsPerRuleSet}`;
       expect(isSound(rules), where).toBe(true);
       const nat = await drawNat(source, server);
-      // Some listen before the rules come, some after, and some are gone again by the time of the packets.
+      // Some listen before the rules come, some after, and some are gone again by the time of the
+      // packets.
       const wanted = generateSockets(source);
       const early = wanted.slice(0, source.integer(0, wanted.length));
       let live = await open(sockets, early, true);
       const steps = oneByOne ? [[], some(source, rules.runtime), rules.runtime] : [];
-      // In tables with two sides, which the next rule set may find used; or in new ones, and what is added lies over them.
+      // In tables with two sides, which the next rule set may find used; or in new ones, and what
+      // is added lies over them.
       const layered = oneByOne || source.oneIn(3);
       // Or the file was another before, and what it is now lies over that.
       const [first = rules.file.mappings, ...files] = layered
@@ -238,7 +240,8 @@ test(
         pairs / 100,
       );
     }
-    // One rule set in four or so has something that can be laid over the others: of the few of a sample it may be none.
+    // One rule set in four or so has something that can be laid over the others: of the few of a
+    // sample it may be none.
     const few = pairs / packetsPerRuleSet < 100;
     for (const kind of ["incremental", "revised"]) {
       expect(tally[kind] ?? 0, JSON.stringify(tally)).toBeGreaterThanOrEqual(

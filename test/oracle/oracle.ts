@@ -1,6 +1,7 @@
 /**
- * What a lookup has to decide, written down as plainly as the design says it and as slowly as that makes it. It knows
- * nothing of tables, classes or tries: it goes through all mappings and all listeners for each packet.
+ * What a lookup has to decide, written down as plainly as the design says it and as slowly as that
+ * makes it. It knows nothing of tables, classes or tries: it goes through all mappings and all
+ * listeners for each packet.
  */
 import type { Packet, Verdict } from "../../src/model/decision.js";
 import { type Destination, type Mapping, type Rules } from "../../src/model/mapping.js";
@@ -14,7 +15,10 @@ export interface Socket {
   /** Of an IPv6 socket: takes no IPv4. */
   readonly v6only: boolean;
   readonly cookie: string;
-  /** It was there at the last change of the rules: a UDP socket is put into a map then, when it is to be in one. */
+  /**
+   * It was there at the last change of the rules: a UDP socket is put into a map then, when it is
+   * to be in one.
+   */
   readonly early: boolean;
 }
 
@@ -81,7 +85,10 @@ const covers = (mapping: Mapping, port: number): boolean =>
 const size = (mapping: Mapping): number =>
   mapping.ports.reduce((sum, { first, last }) => sum + last - first + 1, 0);
 
-/** How well `on` fits the address: the length of the longest prefix that holds it; 0 for all addresses; null: not at all. */
+/**
+ * How well `on` fits the address: the length of the longest prefix that holds it; 0 for all
+ * addresses; null: not at all.
+ */
 function fit(mapping: Mapping, address: string): number | null {
   if (mapping.on.length === 0) return 0;
   const lengths = mapping.on.filter((prefix) => contains(prefix, address)).map(lengthOf);
@@ -112,7 +119,10 @@ function negativeLog2(h: number): bigint {
   return (octave << 24n) + ((q * t) >> 24n);
 }
 
-/** How a client draws among weights, in words: the destination with the least -log2(u) / weight, with a u of its own for each. */
+/**
+ * How a client draws among weights, in words: the destination with the least -log2(u) / weight,
+ * with a u of its own for each.
+ */
 function draw(
   remote: string,
   remotePort: number,
@@ -152,7 +162,10 @@ const takes = (socket: Socket, ipv6: boolean): boolean =>
 const isWildcard = (socket: Socket): boolean =>
   socket.address === "0.0.0.0" || socket.address === "::";
 
-/** The order in which destinations are tried: among neighbours of one service, the packet's own family first. */
+/**
+ * The order in which destinations are tried: among neighbours of one service, the packet's own
+ * family first.
+ */
 function order(to: readonly Destination[], ipv6: boolean): readonly number[] {
   const isOwn = (index: number): boolean => {
     const address = to[index]?.address ?? "*";
@@ -191,7 +204,10 @@ function isInMap(
   return socket.early && (handover === "lookup" || families.some((family) => nat.has(family)));
 }
 
-/** `interfaces`: names by index. `nat`: the families of which there is NAT; ingress gives none of their packets. */
+/**
+ * `interfaces`: names by index. `nat`: the families of which there is NAT; ingress gives none of
+ * their packets.
+ */
 export function decide(
   rules: Rules,
   sockets: readonly Socket[],
@@ -255,7 +271,8 @@ export function decide(
     return { verdict: "existing", mapping: index, destination: null, cookies: [] };
   }
 
-  // 3.: the first destination that listens and can take this family; with weights, the one that the client draws.
+  // 3.: the first destination that listens and can take this family; with weights, the one that the
+  // client draws.
   const choices = order(mapping.to, ipv6).flatMap((destination) => {
     const { address, port, weight } = mapping.to[destination] ?? { address: "*", port: "same" };
     const wanted = port === "same" ? localPort : port;
@@ -284,7 +301,8 @@ export function decide(
     const reached =
       !nat.has(ipv6 ? 6 : 4) ||
       (target !== undefined && there.some((socket) => isInMap(socket, target, nat)));
-    // A datagram is not given to somebody else instead of who listens and is not reached; a connection tries the next.
+    // A datagram is not given to somebody else instead of who listens and is not reached; a
+    // connection tries the next.
     if (!reached && protocol === "udp") {
       return { verdict: "rejected", mapping: index, destination: null, cookies: [] };
     }
@@ -303,7 +321,10 @@ export function decide(
   return { verdict, mapping: index, destination: null, cookies: [] };
 }
 
-/** Do two mappings tie: is there a port, and a prefix that both name, at which neither comes before the other? */
+/**
+ * Do two mappings tie: is there a port, and a prefix that both name, at which neither comes before
+ * the other?
+ */
 export function tie(a: Mapping, b: Mapping): boolean {
   const sources = (mapping: Mapping): readonly string[] =>
     mapping.from?.map((prefix) => (lengthOf(prefix) === 0 ? `any ${isIpv6(prefix)}` : prefix)) ?? [

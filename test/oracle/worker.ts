@@ -1,8 +1,9 @@
 /**
- * Lives in the network namespace under test and asks the loaded program: requests and answers are lines of JSON.
- * {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these beside the file's that are in force;
- * {revise: Mapping[]} -> Applied, of these as the file's, as what became of those in force;
- * {explain: Packet[]} -> {explained: Answer[]}; {unload: true} -> {unloaded}.
+ * Lives in the network namespace under test and asks the loaded program: requests and answers are
+ * lines of JSON. {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these
+ * beside the file's that are in force; {revise: Mapping[]} -> Applied, of these as the file's, as
+ * what became of those in force; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} ->
+ * {unloaded}.
  */
 import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
@@ -32,7 +33,8 @@ export interface Answer {
   readonly cookie: string | null;
 }
 
-// The generator's rule sets are small, and overlays are for large ones: here they are for all, or for none.
+// The generator's rule sets are small, and overlays are for large ones: here they are for all, or
+// for none.
 const layered = openDataPlane({ layeredFrom: 0, drawSeed });
 const plain = openDataPlane({ drawSeed });
 let dataPlane: DataPlane = plain;

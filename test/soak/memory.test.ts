@@ -1,4 +1,7 @@
-/** `ilm run` over very many changes, and over very large ones, has the memory that its rules need, and the files. */
+/**
+ * `ilm run` over very many changes, and over very large ones, has the memory that its rules need,
+ * and the files.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import type { ApiChange } from "../../src/api/api.js";
@@ -79,7 +82,8 @@ test(`when ${MANY} mappings were replaced by one, run gives back what they took`
 
 test("run keeps nothing of the text of a large file", async () => {
   const { server } = network;
-  // Destinations, conditions and names are parts of it, and it is 120 MB, most of which says nothing.
+  // Destinations, conditions and names are parts of it, and it is 120 MB, most of which says
+  // nothing.
   const to = ["127.0.1.10:6000", "[fd5e:ed00:1:2:3:4:5:6]:6000"];
   const lines = Array.from({ length: MANY }, (_, i) => {
     const on =
@@ -114,7 +118,8 @@ test(
     await eventually("what is not needed is given back", () =>
       resident_mb(process.pid) < FEW_RULES_MB ? true : null,
     );
-    // A look at what is attached opens some for a moment, and one is closed when its rules are collected. A leak is one for each round.
+    // A look at what is attached opens some for a moment, and one is closed when its rules are
+    // collected. A leak is one for each round.
     await eventually("no more files are open than early on", () =>
       openFiles(process.pid) <= early + 3 ? true : null,
     );

@@ -1,11 +1,17 @@
-/** Who has to get what is dialled: the kernel's rules and ours in forty obvious lines, over sets of sockets. */
+/**
+ * Who has to get what is dialled: the kernel's rules and ours in forty obvious lines, over sets of
+ * sockets.
+ */
 import type { Kind } from "../support/lab.js";
 import type { Family, Protocol } from "../support/matrix.js";
 
 /** Sorts of rule; the last is `existing: exact` with the wildcard as its first destination. */
 export const sorts = ["exact", "any", "never", "wildcard"] as const;
 
-/** Where a socket is bound: the two destinations of the mapping, the server's first address, or the wildcard. */
+/**
+ * Where a socket is bound: the two destinations of the mapping, the server's first address, or the
+ * wildcard.
+ */
 export const places = ["app", "spare", "public", "wildcard"] as const;
 export type Place = (typeof places)[number];
 
@@ -42,7 +48,8 @@ export function whoAnswers(
   const at = (place: Place): readonly string[] =>
     tagsOf((socket) => socket.family === family && socket.place === place);
   const exact = dialled === "public" ? at("public") : [];
-  // The kernel gives IPv4 to an IPv4 socket before one that takes both (net/ipv4/inet_hashtables.c, compute_score).
+  // The kernel gives IPv4 to an IPv4 socket before one that takes both (net/ipv4/inet_hashtables.c,
+  // compute_score).
   const own = at("wildcard");
   const wildcard = own.length > 0 || family === 6 ? own : tagsOf(({ dual }) => dual);
   const order = [

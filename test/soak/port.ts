@@ -31,7 +31,10 @@ export class Port {
     return this.#next !== null;
   }
 
-  /** Dials wait while a socket closes: what its queue holds then is lost with every socket, mapped or not. */
+  /**
+   * Dials wait while a socket closes: what its queue holds then is lost with every socket, mapped
+   * or not.
+   */
   get closed(): boolean {
     return this.#exclusive;
   }

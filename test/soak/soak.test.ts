@@ -1,8 +1,10 @@
 /**
- * Daemons of all kinds (TCP, MPTCP, UDP, in groups, dual-stack) start, stop, are killed, fork and hand over at random, rules
- * are put in force and `run` is killed, all under constant load; a model (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
+ * Daemons of all kinds (TCP, MPTCP, UDP, in groups, dual-stack) start, stop, are killed, fork and
+ * hand over at random, rules are put in force and `run` is killed, all under constant load; a model
+ * (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
  *
- * ILM_SOAK_SECONDS: another length than sizes.ts says; ILM_SOAK_SEED repeats the choices of an earlier run.
+ * ILM_SOAK_SECONDS: another length than sizes.ts says; ILM_SOAK_SEED repeats the choices of an
+ * earlier run.
  */
 import { afterAll, expect, test } from "vitest";
 import { Dialler } from "../support/dialler.js";
@@ -180,7 +182,8 @@ test(
       },
       "listen again, or disconnect": async () => {
         const port = freePort();
-        // A disconnected IPv6 socket goes on to hear its former peer only, and one on the wildcard loses its address.
+        // A disconnected IPv6 socket goes on to hear its former peer only, and one on the wildcard
+        // loses its address.
         const one =
           port &&
           socketOf(

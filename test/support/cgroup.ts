@@ -1,6 +1,7 @@
 /**
- * Folders of the cgroup v2 hierarchy, named as systemd names those of its units, for daemons of the suites. All are below one
- * of our own, whose name tells which process made it; nothing else is moved, and no controller is switched on.
+ * Folders of the cgroup v2 hierarchy, named as systemd names those of its units, for daemons of the
+ * suites. All are below one of our own, whose name tells which process made it; nothing else is
+ * moved, and no controller is switched on.
  */
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,7 +30,10 @@ export async function rootCgroup(): Promise<string> {
   return await mountPoint();
 }
 
-/** Makes the folder `path` below our own, and puts a process of ours there; what it starts later is there too. */
+/**
+ * Makes the folder `path` below our own, and puts a process of ours there; what it starts later is
+ * there too.
+ */
 export async function putInCgroup(process: Background, path: string): Promise<string> {
   writeFileSync(join(await makeCgroup(path), "cgroup.procs"), String(process.pid));
   return join("/", ownSlice, path);

@@ -20,7 +20,10 @@ export class Load {
     this.#process = process;
   }
 
-  /** Does something while no dial is begun: what a daemon leaves unread when it closes would be lost in any case. */
+  /**
+   * Does something while no dial is begun: what a daemon leaves unread when it closes would be lost
+   * in any case.
+   */
   async paused(action: () => Promise<void>): Promise<void> {
     this.#process.signal("SIGSTOP");
     try {
@@ -47,7 +50,10 @@ export class Client extends Namespace {
     return new Client(await Namespace.add("client"));
   }
 
-  /** To dial from a network namespace that somebody else made; `file` is one of the kernel's links to it. */
+  /**
+   * To dial from a network namespace that somebody else made; `file` is one of the kernel's links
+   * to it.
+   */
   static async adopt(file: string): Promise<Client> {
     return new Client(await Namespace.nameFor("container", file));
   }

@@ -1,6 +1,7 @@
 /**
- * The command line without a process for each command: in this one, one after the other. A request is a line of JSON, the words
- * of a command; the answer is what the command printed and with which status it would have ended.
+ * The command line without a process for each command: in this one, one after the other. A request
+ * is a line of JSON, the words of a command; the answer is what the command printed and with which
+ * status it would have ended.
  */
 import { createInterface } from "node:readline";
 import { runCommandLine } from "../../src/cli/main.js";

@@ -1,6 +1,7 @@
 /**
- * Root's side of a race against another user, who swaps what stands at a name as fast as he can: `contest.js GROUND ROUNDS`,
- * in a mount namespace of the test's. Prints how often root won the name and how often it was refused.
+ * Root's side of a race against another user, who swaps what stands at a name as fast as he can:
+ * `contest.js GROUND ROUNDS`, in a mount namespace of the test's. Prints how often root won the
+ * name and how often it was refused.
  */
 import { rmdirSync } from "node:fs";
 import { IlmError } from "../../src/errors.js";
@@ -9,7 +10,10 @@ import { acquireWriterLock, removeLockFile } from "../../src/kernel/lock.js";
 import { Pins } from "../../src/kernel/pins.js";
 import { runtimePath } from "../../src/kernel/runtime-folder.js";
 
-/** An inode number that no network namespace has: the kernel's begin at 0xf0000000 (include/linux/proc_ns.h). */
+/**
+ * An inode number that no network namespace has: the kernel's begin at 0xf0000000
+ * (include/linux/proc_ns.h).
+ */
 const INODE = 42;
 
 const idle = new Int32Array(new SharedArrayBuffer(4));

@@ -1,4 +1,7 @@
-/** Requests and answers as lines of JSON with a process that is started when the first request comes, and stays. */
+/**
+ * Requests and answers as lines of JSON with a process that is started when the first request
+ * comes, and stays.
+ */
 import type { Background } from "./process.js";
 
 export class Conversation {

@@ -12,7 +12,10 @@ export async function selected(server: Server, name: string): Promise<number> {
   return (await server.mappings()).find((row) => row.name === name)?.counters.selected ?? -1;
 }
 
-/** By port, how many dials over both families each daemon answered while `change` was made; none may fail. */
+/**
+ * By port, how many dials over both families each daemon answered while `change` was made; none may
+ * fail.
+ */
 export async function answeredDuring(
   client: Client,
   protocol: Protocol,

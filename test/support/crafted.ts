@@ -22,7 +22,10 @@ export interface Crafted {
   readonly sequence?: number;
 }
 
-/** Sends them from one namespace to the other over up0, which both have. They arrive on `cpu`; default: on any. */
+/**
+ * Sends them from one namespace to the other over up0, which both have. They arrive on `cpu`;
+ * default: on any.
+ */
 export async function sendCrafted(
   from: Namespace,
   to: Namespace,

@@ -22,7 +22,10 @@ export interface Echo {
 /** Where to listen: protocol, address, port. */
 export type Listen = readonly [Protocol, string, number];
 
-/** Forks daemons off a process that stays in a namespace: a daemon costs milliseconds, not the start of an interpreter. */
+/**
+ * Forks daemons off a process that stays in a namespace: a daemon costs milliseconds, not the start
+ * of an interpreter.
+ */
 export class Echoes {
   readonly #conversation: Conversation;
   readonly #alive = new Set<number>();

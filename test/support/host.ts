@@ -1,6 +1,7 @@
 /**
- * A namespace as a host that has tools of others: they run in mount, process and cgroup namespaces of their own, over /usr and
- * /etc with what tools/unpack-hosts.sh unpacked, and a /var of their own, so that the machine has none of it. Their network is the namespace's.
+ * A namespace as a host that has tools of others: they run in mount, process and cgroup namespaces
+ * of their own, over /usr and /etc with what tools/unpack-hosts.sh unpacked, and a /var of their
+ * own, so that the machine has none of it. Their network is the namespace's.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +20,10 @@ export class Host {
     this.#namespace = namespace;
   }
 
-  /** Starts tools by their script in test/support/hosts, with its arguments; they stay until the namespace's processes are stopped. */
+  /**
+   * Starts tools by their script in test/support/hosts, with its arguments; they stay until the
+   * namespace's processes are stopped.
+   */
   static async start(namespace: Namespace, tools: readonly [string, ...string[]]): Promise<Host> {
     const path = `${namespace.name}-host`;
     const inner = await makeCgroup(`${path}/inner`);
@@ -35,7 +39,8 @@ export class Host {
       hostScript(name),
       ...args,
     ]);
-    // When it has a child it is done; and it is at the top of the cgroup namespace, where it cannot be seen from inside.
+    // When it has a child it is done; and it is at the top of the cgroup namespace, where it cannot
+    // be seen from inside.
     await eventually("the tools' namespaces are made", () =>
       readFileSync(join(inner, "cgroup.procs"), "utf8").split("\n").length > 2 ? true : null,
     );
@@ -65,7 +70,10 @@ export class Host {
     await this.#process.stop();
   }
 
-  /** The network namespace of a process, by the number that it has among the tools, as a place to dial from. */
+  /**
+   * The network namespace of a process, by the number that it has among the tools, as a place to
+   * dial from.
+   */
   async client(pid: string): Promise<Client> {
     return await Client.adopt(`/proc/${this.#process.pid}/root/proc/${pid.trim()}/ns/net`);
   }

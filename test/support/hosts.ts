@@ -1,6 +1,6 @@
 /**
- * The hosts that people have: real tools and their own rules, beside the daemons of mappings. One table of rows for each: TCP, UDP
- * and MPTCP, over both families, dialled by whoever may dial.
+ * The hosts that people have: real tools and their own rules, beside the daemons of mappings. One
+ * table of rows for each: TCP, UDP and MPTCP, over both families, dialled by whoever may dial.
  */
 import { writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -15,7 +15,10 @@ import { type Network, useNetwork } from "./network.js";
 import { eventually } from "./process.js";
 import type { Server } from "./server.js";
 
-/** 6000 keeps its port. 6004 is for an address that comes and goes. 6003 leads to where 6000 does: firewalls are told of it by the tests only. */
+/**
+ * 6000 keeps its port. 6004 is for an address that comes and goes. 6003 leads to where 6000 does:
+ * firewalls are told of it by the tests only.
+ */
 export const hostRules = `
 version: 1
 services:

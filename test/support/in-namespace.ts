@@ -1,11 +1,13 @@
 /**
- * The product as a library, at work in another network namespace than the rest of the process: what only prepares a test
- * needs no process of its own. The suites run it as it is built, because the BPF objects are found from there.
+ * The product as a library, at work in another network namespace than the rest of the process: what
+ * only prepares a test needs no process of its own. The suites run it as it is built, because the
+ * BPF objects are found from there.
  */
 import { checkRules } from "../../src/compile/compile.js";
 import { loadDesired } from "../../src/control/desired.js";
 import { performChange } from "../../src/control/perform.js";
-import { type DataPlaneOptions, openDataPlane } from "../../src/dataplane/open.js";
+import { openDataPlane } from "../../src/dataplane/open.js";
+import { type DataPlaneOptions } from "../../src/dataplane/install/state.js";
 import type { DataPlane, Faults } from "../../src/dataplane/types.js";
 import { configurationError } from "../../src/errors.js";
 import { enterNetns, ownNetnsPath } from "../../src/kernel/netns.js";

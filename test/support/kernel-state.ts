@@ -40,7 +40,10 @@ export async function lookupPrograms(inode: number): Promise<readonly number[]> 
     .flatMap((link) => link.prog_id ?? []);
 }
 
-/** Id of the program that the pinned link of a network namespace runs: without a look at all that the machine has. */
+/**
+ * Id of the program that the pinned link of a network namespace runs: without a look at all that
+ * the machine has.
+ */
 export async function pinnedProgram(inode: number): Promise<number | undefined> {
   const link = `${pinRoot}/${inode}/lookup`;
   const shown = await must(["bpftool", "-j", "link", "show", "pinned", link]);
@@ -48,8 +51,9 @@ export async function pinnedProgram(inode: number): Promise<number | undefined> 
 }
 
 /**
- * What is pinned for a network namespace, and what that holds: programs of links, maps of programs. Nothing else lives on
- * when the process that made it has ended, and nothing of other namespaces, tests or programs is in it.
+ * What is pinned for a network namespace, and what that holds: programs of links, maps of programs.
+ * Nothing else lives on when the process that made it has ended, and nothing of other namespaces,
+ * tests or programs is in it.
  */
 export async function objectsOf(inode: number): Promise<KernelObjects> {
   const isOurs = ({ pinned = [] }: BpfObject): boolean =>

@@ -1,4 +1,6 @@
-/** Names of the suites' namespaces, and how one is taken away with everything that belongs to it. */
+/**
+ * Names of the suites' namespaces, and how one is taken away with everything that belongs to it.
+ */
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { sweepCgroups } from "./cgroup.js";
@@ -6,7 +8,10 @@ import { lockRoot, pinRoot } from "./paths.js";
 import { run } from "./process.js";
 
 const netnsFolder = "/run/netns";
-/** The process that made it is in the name, so that a later run can tell what nobody will take away any more. */
+/**
+ * The process that made it is in the name, so that a later run can tell what nobody will take away
+ * any more.
+ */
 const namePattern = /^ilm(\d+)-/;
 
 export function netnsPath(name: string): string {
@@ -38,7 +43,10 @@ export async function destroyNamespace(name: string): Promise<void> {
   await run(["ip", "netns", "del", name]);
 }
 
-/** Takes away the namespaces of test runs that were killed, and then their cgroups, which are empty with that. */
+/**
+ * Takes away the namespaces of test runs that were killed, and then their cgroups, which are empty
+ * with that.
+ */
 export async function sweepLeftovers(): Promise<void> {
   for (const name of existsSync(netnsFolder) ? readdirSync(netnsFolder) : []) {
     const maker = namePattern.exec(name)?.[1];

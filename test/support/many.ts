@@ -1,6 +1,9 @@
 import type { Network } from "./network.js";
 
-/** Configurations of many mappings, as a program would write them: NDJSON, one exact address each, all of port 80. */
+/**
+ * Configurations of many mappings, as a program would write them: NDJSON, one exact address each,
+ * all of port 80.
+ */
 export function manyMappings(count: number, to: (index: number) => string): string {
   const lines = Array.from({ length: count }, (_, i) => {
     const on = `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
@@ -9,7 +12,10 @@ export function manyMappings(count: number, to: (index: number) => string): stri
   return `${JSON.stringify({ version: 1 })}\n${lines.join("\n")}\n`;
 }
 
-/** Two daemons on port 8080 of private addresses, 127.0.1.10 and 127.0.1.11; and public addresses of the server's that the client can dial. */
+/**
+ * Two daemons on port 8080 of private addresses, 127.0.1.10 and 127.0.1.11; and public addresses of
+ * the server's that the client can dial.
+ */
 export async function serveWebAndBlog(
   { server, client }: Network,
   addresses: readonly string[],

@@ -1,4 +1,7 @@
-/** A mount namespace with a BPF file system of its own: what is pinned there is one test's, and gone with it. */
+/**
+ * A mount namespace with a BPF file system of its own: what is pinned there is one test's, and gone
+ * with it.
+ */
 import { existsSync, readdirSync } from "node:fs";
 import type { Namespace } from "./namespace.js";
 import { pinRoot } from "./paths.js";
@@ -13,7 +16,8 @@ export class Mounts {
 
   /** It ends with the processes of `owner`, whose network namespace must be there already. */
   static async make(owner: Namespace): Promise<Mounts> {
-    // All BPF file systems go, also one that is mounted elsewhere: ilm would take the first that it finds.
+    // All BPF file systems go, also one that is mounted elsewhere: ilm would take the first that it
+    // finds.
     const script = "umount --all --types bpf && echo ready && exec sleep infinity";
     const unshare = ["unshare", "--mount", "--propagation", "private"];
     const holder = owner.start([...unshare, "sh", "-c", script]);

@@ -11,8 +11,9 @@ import { python, script } from "./paths.js";
 import { Background, must, run, type RunOptions, type RunResult } from "./process.js";
 
 /**
- * A refusal is a fact that the suites ask for often, and the kernel's limits on ICMP errors would swallow some: those of a
- * namespace, and before Linux 6.13 those that it shares with the whole machine. Types that are not in the masks have none.
+ * A refusal is a fact that the suites ask for often, and the kernel's limits on ICMP errors would
+ * swallow some: those of a namespace, and before Linux 6.13 those that it shares with the whole
+ * machine. Types that are not in the masks have none.
  */
 const unlimitedErrors =
   "echo 0 > /proc/sys/net/ipv4/icmp_ratemask; echo > /proc/sys/net/ipv6/icmp/ratemask";

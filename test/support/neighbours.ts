@@ -1,9 +1,15 @@
-/** A host as people have it: NAT as Docker and libvirt set it up, a stateful firewall, and a program of somebody else at ingress. */
+/**
+ * A host as people have it: NAT as Docker and libvirt set it up, a stateful firewall, and a program
+ * of somebody else at ingress.
+ */
 import type { Family } from "./matrix.js";
 import { eventually } from "./process.js";
 import type { Server } from "./server.js";
 
-/** Rules about others' addresses: no packet of the suites meets one, and yet NAT's hooks are there for all. */
+/**
+ * Rules about others' addresses: no packet of the suites meets one, and yet NAT's hooks are there
+ * for all.
+ */
 const natTables: Readonly<Record<Family, string>> = {
   4: `table ip people_nat {
   chain postrouting {

@@ -1,6 +1,7 @@
 /**
- * A server and a client, each in a network namespace of its own, joined by a veth pair. Addresses are from the
- * documentation ranges (RFC 5737, RFC 3849), so that they look public and are nobody's.
+ * A server and a client, each in a network namespace of its own, joined by a veth pair. Addresses
+ * are from the documentation ranges (RFC 5737, RFC 3849), so that they look public and are
+ * nobody's.
  */
 import { afterAll, beforeAll } from "vitest";
 import { Client } from "./client.js";
@@ -84,7 +85,10 @@ export async function makeNetwork(cable: Cable = vethCable): Promise<Network> {
   };
 }
 
-/** A network for the suite that calls this, made before its first test and taken away after its last. */
+/**
+ * A network for the suite that calls this, made before its first test and taken away after its
+ * last.
+ */
 export function useNetwork(cable: Cable = vethCable): Network {
   let network: Network | null = null;
   const made = (): Network => {

@@ -14,7 +14,10 @@ mappings:
 ${ports.map((port) => `  - { port: ${port}, to: "app:6000" }\n`).join("")}`;
 }
 
-/** To a daemon of both families: on the port dialled, on another, and where a second one answers UDP late. */
+/**
+ * To a daemon of both families: on the port dialled, on another, and where a second one answers UDP
+ * late.
+ */
 export const keptMovedLate = `
 version: 1
 services:

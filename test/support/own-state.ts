@@ -1,7 +1,8 @@
 /**
- * State of its own for the process and all that it starts: a BPF file system and a folder of locks and sockets in which
- * nothing of other suites and other users of this machine is, also where a namespace's inode number is used again. It goes
- * when the last process does. As built, because it calls native code.
+ * State of its own for the process and all that it starts: a BPF file system and a folder of locks
+ * and sockets in which nothing of other suites and other users of this machine is, also where a
+ * namespace's inode number is used again. It goes when the last process does. As built, because it
+ * calls native code.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -23,8 +24,8 @@ export function useOwnState(): void {
     encoding: "utf8",
   });
   mount("--make-rprivate", "/sys");
-  // Not what is mounted below: the names of network namespaces stay shared with the machine, so that the next run finds
-  // those that a killed one leaves.
+  // Not what is mounted below: the names of network namespaces stay shared with the machine, so
+  // that the next run finds those that a killed one leaves.
   mount("--make-private", around.trim());
   mount("-t", "bpf", "-o", "mode=700", "bpf", "/sys/fs/bpf");
   mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", runtimePath);

@@ -6,7 +6,10 @@ import type { Background } from "./process.js";
 
 const [major = 0, minor = 0] = release().split(".").map(Number);
 
-/** Those that are bound to no interface too: since Linux 6.15, where a network namespace has a list of its own. */
+/**
+ * Those that are bound to no interface too: since Linux 6.15, where a network namespace has a list
+ * of its own.
+ */
 export const unboundTapsTake = major > 6 || (major === 6 && minor >= 15);
 
 const protocols: Readonly<Record<Family | "all", string>> = {

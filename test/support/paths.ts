@@ -9,7 +9,10 @@ export const ilmCommand = `${root}bin/ilm`;
 export const builtRoot = `${root}dist/`;
 export const commandHost = `${builtRoot}test/support/command-host.js`;
 export const exampleFolder = `${root}examples`;
-/** The distribution's interpreter starts faster than the shims that version managers put first in PATH. */
+/**
+ * The distribution's interpreter starts faster than the shims that version managers put first in
+ * PATH.
+ */
 export const python = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
 /** Where ilm pins what it loads, one folder per network namespace. */
 export const pinRoot = "/sys/fs/bpf/ilm";

@@ -103,7 +103,10 @@ export class Background {
     this.#child.stdin.end();
   }
 
-  /** Resolves as soon as `test` gives something; rejects when the process ends before, or the time is up. */
+  /**
+   * Resolves as soon as `test` gives something; rejects when the process ends before, or the time
+   * is up.
+   */
   async waitFor<Value>(
     test: (self: this) => Value | null | undefined,
     timeout_ms = 120_000,
@@ -172,7 +175,10 @@ export function words(commandLine: string): readonly string[] {
   return commandLine.trim().split(/\s+/);
 }
 
-/** Runs a command to its end. Any exit status is a result; only a command that cannot be run or hangs is an error. */
+/**
+ * Runs a command to its end. Any exit status is a result; only a command that cannot be run or
+ * hangs is an error.
+ */
 export async function run(
   command: readonly string[],
   options: RunOptions = {},

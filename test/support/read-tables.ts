@@ -1,4 +1,7 @@
-/** Reads compiled tables as the program does: class of the port, exact address, longest prefix by halving, the rest; then the steps. */
+/**
+ * Reads compiled tables as the program does: class of the port, exact address, longest prefix by
+ * halving, the rest; then the steps.
+ */
 import { type Search, maskOf, searchByLength } from "../../src/compile/lengths.js";
 import type { Compiled, PrefixTable, Target } from "../../src/compile/tables.js";
 import { type Address, addressBytes, familyOf } from "../../src/model/address.js";

@@ -1,4 +1,7 @@
-/** Runs before each privileged suite: fails it, with the reason, on a machine that cannot run it; else gives it a place to pin. */
+/**
+ * Runs before each privileged suite: fails it, with the reason, on a machine that cannot run it;
+ * else gives it a place to pin.
+ */
 import { inject } from "vitest";
 import type * as OwnState from "./own-state.js";
 import { builtRoot } from "./paths.js";

@@ -1,6 +1,7 @@
 /**
- * What the privileged suites need of the machine, looked at once per run. What is missing is handed to every suite as one
- * sentence, and the suite fails with it: a machine that cannot run BPF must not look like a machine that passed.
+ * What the privileged suites need of the machine, looked at once per run. What is missing is handed
+ * to every suite as one sentence, and the suite fails with it: a machine that cannot run BPF must
+ * not look like a machine that passed.
  */
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";

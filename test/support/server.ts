@@ -1,5 +1,7 @@
-/** The server's namespace: the product, driven through its command line, and the daemons it serves. */
-import type { DataPlaneOptions } from "../../src/dataplane/open.js";
+/**
+ * The server's namespace: the product, driven through its command line, and the daemons it serves.
+ */
+import type { DataPlaneOptions } from "../../src/dataplane/install/state.js";
 import type { Faults } from "../../src/dataplane/types.js";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -99,7 +101,10 @@ export class Server extends Namespace {
     return result.json();
   }
 
-  /** Prepares a test: what `ilm apply` does, without its process. The same rules again cost next to nothing. */
+  /**
+   * Prepares a test: what `ilm apply` does, without its process. The same rules again cost next to
+   * nothing.
+   */
   async apply(rules: string, options?: DataPlaneOptions): Promise<void> {
     // Where a mapping stands is part of it.
     const name = `rules-${createHash("sha256").update(rules).digest("hex").slice(0, 16)}.yaml`;
@@ -164,7 +169,9 @@ export class Server extends Namespace {
     };
   }
 
-  /** Starts `ilm monitor`, and knocks until it has seen something: from then on it sees everything. */
+  /**
+   * Starts `ilm monitor`, and knocks until it has seen something: from then on it sees everything.
+   */
   async startMonitor(args: readonly string[], knock: () => Promise<void>): Promise<Background> {
     const monitor = this.adopt(new Background(this.ilmCommand(["monitor", ...args])));
     await eventually("the monitor shows a decision", async () => {

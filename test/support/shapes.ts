@@ -1,4 +1,6 @@
-/** The JSON that scripts rely on, as the suites read it. Fields may be added to it, never renamed. */
+/**
+ * The JSON that scripts rely on, as the suites read it. Fields may be added to it, never renamed.
+ */
 export interface Status {
   readonly loaded: boolean;
   readonly netns: unknown;

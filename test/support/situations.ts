@@ -1,6 +1,6 @@
 /**
- * What becomes of a listener in each situation, as rows: the suite runs each, and holds the table of docs/listeners.md to
- * them.
+ * What becomes of a listener in each situation, as rows: the suite runs each, and holds the table
+ * of docs/listeners.md to them.
  */
 import { expect } from "vitest";
 import type { Client } from "./client.js";
@@ -170,8 +170,8 @@ export const situations: readonly Situation[] = [
         await lab.do("connect", name, { address: peer, port: 9 });
         expect(await outside(6000)).toBe("spare");
         await lab.do("disconnect", name);
-        // An IPv6 socket goes on to hear that peer only (net/ipv4/udp.c, __udp_disconnect, leaves sk_v6_daddr); out of a
-        // socket map it is given what comes from anybody.
+        // An IPv6 socket goes on to hear that peer only (net/ipv4/udp.c, __udp_disconnect, leaves
+        // sk_v6_daddr); out of a socket map it is given what comes from anybody.
         const hears = cell.family === 4 || peer !== cell.loopback || registered;
         expect(await outside(6000)).toBe(hears ? name : "spare");
         await lab.do("close", name);
@@ -199,7 +199,8 @@ export const situations: readonly Situation[] = [
       await lab.open("spare", kind, cell.daemon2, 6000);
       expect([await outside(6000), await inside(6000)]).toEqual(["on up0", "spare"]);
       await lab.do("close", "on up0");
-      // The kernel takes two on one address and port when their devices differ, or with SO_REUSEPORT.
+      // The kernel takes two on one address and port when their devices differ, or with
+      // SO_REUSEPORT.
       const options = ["reuseport"] as const;
       await lab.open("on none", kind, cell.daemon, 6000, { options });
       expect([await outside(6000), await inside(6000)]).toEqual(["on none", "on none"]);
@@ -368,7 +369,10 @@ export function renderSituations(): string {
   return ["| the listener | proven for | what happens |", "|---|---|---|", ...rows].join("\n");
 }
 
-/** `settle`: waits until UDP sockets are registered, between what the lab does and a dial; default: they are left to ingress. */
+/**
+ * `settle`: waits until UDP sockets are registered, between what the lab does and a dial; default:
+ * they are left to ingress.
+ */
 export function makeStage(
   server: Server,
   client: Client,

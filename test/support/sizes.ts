@@ -1,6 +1,7 @@
 /**
- * How much the suites do that repeat or draw at random: a sample in `make test`, the whole in `make oracle`, `make faults` and
- * the others (the Makefile says ILM_SIZE=whole there). The facts are the same in both.
+ * How much the suites do that repeat or draw at random: a sample in `make test`, the whole in `make
+ * oracle`, `make faults` and the others (the Makefile says ILM_SIZE=whole there). The facts are the
+ * same in both.
  */
 
 export interface Sizes {
@@ -26,13 +27,21 @@ export interface Sizes {
   /** Restarts of one daemon, for each protocol and family; through a port remap. */
   readonly restarts: number;
   readonly remapRestarts: number;
-  /** Steps of a change at which it is killed, for each kind of change; Infinity: every step that it has. */
+  /**
+   * Steps of a change at which it is killed, for each kind of change; Infinity: every step that it
+   * has.
+   */
   readonly killSteps: number;
   /** Kills of add and remove over a large file. */
   readonly overlayKills: number;
-  /** Older releases that are upgraded from and to: the newest of them, and others that are drawn. */
+  /**
+   * Older releases that are upgraded from and to: the newest of them, and others that are drawn.
+   */
   readonly releases: number;
-  /** Files, of the same one and a changed one, that are applied over the state of each older release. */
+  /**
+   * Files, of the same one and a changed one, that are applied over the state of each older
+   * release.
+   */
   readonly upgradeFiles: number;
   /** Things that are taken away at each unlucky moment of `run`. */
   readonly tamperings: number;

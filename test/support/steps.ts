@@ -1,4 +1,7 @@
-/** The steps of a change, which are its system calls that change something, and commands that are killed at one of them. */
+/**
+ * The steps of a change, which are its system calls that change something, and commands that are
+ * killed at one of them.
+ */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,7 +66,10 @@ export async function traceOf(traced: Traced): Promise<Trace> {
   return { status, steps, text: stdout + stderr };
 }
 
-/** `count` of 1 to `total`, in order, one out of each stretch of the same length; all when there are no more. */
+/**
+ * `count` of 1 to `total`, in order, one out of each stretch of the same length; all when there are
+ * no more.
+ */
 export function sample(total: number, count: number, { next }: Random): readonly number[] {
   if (count >= total) return Array.from({ length: total }, (_, i) => i + 1);
   const stretch = total / count;

@@ -1,6 +1,7 @@
 /**
- * Every reply of a mapped UDP daemon leaves from where the client dialled: family x mapping x size on one device, judged by what a
- * capture on the client's side shows, and by a connected client socket, which takes nothing else.
+ * Every reply of a mapped UDP daemon leaves from where the client dialled: family x mapping x size
+ * on one device, judged by what a capture on the client's side shows, and by a connected client
+ * socket, which takes nothing else.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { addressesOf, families } from "./matrix.js";
@@ -58,7 +59,10 @@ const replies: readonly Reply[] = [
   { size: "sendmmsg", sizes: [200, 2001, 1], arrives: [200, 2001, 1] },
 ];
 
-/** The tests of a device. `prepare` is called when the rules are applied and the daemons bound; default: nothing. */
+/**
+ * The tests of a device. `prepare` is called when the rules are applied and the daemons bound;
+ * default: nothing.
+ */
 export function describeUdpMatrix(
   { title, cable, loopback, offload }: Device,
   prepare?: (server: Server) => Promise<void>,

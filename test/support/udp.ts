@@ -165,7 +165,9 @@ export class UdpSocket {
     this.local = local;
   }
 
-  /** One datagram, or several of those sizes in one sendmmsg(). `to`: null on a connected socket. */
+  /**
+   * One datagram, or several of those sizes in one sendmmsg(). `to`: null on a connected socket.
+   */
   async send(
     to: readonly [string, number] | Endpoint | null,
     sizes: number | readonly number[] = 100,

@@ -1,4 +1,7 @@
-/** What the state of an older release serves and holds, to be compared with what is there when another has taken it over. */
+/**
+ * What the state of an older release serves and holds, to be compared with what is there when
+ * another has taken it over.
+ */
 import { expect } from "vitest";
 import type { Client } from "./client.js";
 import { type KernelObjects, objectsOf, pinnedPaths, stillThere } from "./kernel-state.js";
@@ -102,7 +105,9 @@ interface Flow {
   readonly peer: Received["from"];
 }
 
-/** Daemons that answer UDP late, and their clients; their processes stay for all tests of a file. */
+/**
+ * Daemons that answer UDP late, and their clients; their processes stay for all tests of a file.
+ */
 export class LateDaemons {
   readonly #server: UdpEnds;
   readonly #client: UdpEnds;
@@ -177,7 +182,10 @@ export async function kernelState(network: Network): Promise<OldState> {
   return { network, objects, folders: foldersOf(inode), addresses: [], rows: [], flows: [] };
 }
 
-/** The release adds mappings to what it has applied, all are dialled, so that they have counters, and clients wait for answers. */
+/**
+ * The release adds mappings to what it has applied, all are dialled, so that they have counters,
+ * and clients wait for answers.
+ */
 export async function fillState(
   network: Network,
   release: Release,
@@ -216,7 +224,10 @@ export async function expectShown(
   }
 }
 
-/** And it serves: its addresses are there, the daemons' late answers arrive, and all that is mapped can be dialled. */
+/**
+ * And it serves: its addresses are there, the daemons' late answers arrive, and all that is mapped
+ * can be dialled.
+ */
 export async function expectKept(state: OldState, differences: Differences = {}): Promise<void> {
   const { network } = state;
   await expectShown(state, differences);
@@ -228,7 +239,10 @@ export async function expectKept(state: OldState, differences: Differences = {})
   await expectServed(network, [...ofFile, ...(differences.removed === undefined ? ofRunTime : [])]);
 }
 
-/** Nothing of it is pinned, attached or loaded any more, but for what its successor goes on with: the link of sk_lookup, and the maps of what clients dialled. */
+/**
+ * Nothing of it is pinned, attached or loaded any more, but for what its successor goes on with:
+ * the link of sk_lookup, and the maps of what clients dialled.
+ */
 export async function expectGone({ network, objects, folders }: OldState): Promise<void> {
   const { inode } = network.server;
   expect(foldersOf(inode).filter((name) => folders.includes(name))).toEqual([]);

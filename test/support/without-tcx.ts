@@ -1,6 +1,7 @@
 /**
- * Puts a configuration in force as on a kernel without tcx (before 6.6): UDP goes through a socket map, MPTCP nowhere. A
- * program of its own, as no command of the product has such a choice; it runs in the namespace that it is for.
+ * Puts a configuration in force as on a kernel without tcx (before 6.6): UDP goes through a socket
+ * map, MPTCP nowhere. A program of its own, as no command of the product has such a choice; it runs
+ * in the namespace that it is for.
  *
  *   node without-tcx.js apply|run FILE     `run` says "following" and stays, and places UDP sockets as they bind
  */

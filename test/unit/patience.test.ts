@@ -1,4 +1,5 @@
-// Goal: whoever waits for a call that does not return is let go, and such calls do not use up node's threads.
+// Goal: whoever waits for a call that does not return is let go, and such calls do not use up
+// node's threads.
 import { afterEach, expect, test } from "vitest";
 import { hasPendingCalls, withPatience } from "../../src/patience.js";
 

@@ -1,6 +1,7 @@
 /**
- * One connection or one datagram, with client and daemon in this process, waited for so long that what does not come is lost,
- * and not late. The next one begins when it is over, so no queue can overflow.
+ * One connection or one datagram, with client and daemon in this process, waited for so long that
+ * what does not come is lost, and not late. The next one begins when it is over, so no queue can
+ * overflow.
  */
 import { errnoOf } from "../../src/kernel/ffi.js";
 import type { Exchange, Outcome } from "./loss.js";
@@ -51,8 +52,8 @@ export function exchangeConnection(to: Name, daemon: Socket): Exchange {
 }
 
 /**
- * A datagram from a new port and its answer. `text` is its sequence number: what the daemon gets of an earlier one that was given
- * up counts for nothing.
+ * A datagram from a new port and its answer. `text` is its sequence number: what the daemon gets of
+ * an earlier one that was given up counts for nothing.
  */
 export function exchangeDatagram(to: Name, daemon: Socket, text: string): Exchange {
   return timed((over) => {

@@ -1,6 +1,6 @@
 /**
- * The portable core of the privileged suites, for one namespace and without an event loop, so that it runs under software
- * emulation: does what ilm promises hold on this kernel?
+ * The portable core of the privileged suites, for one namespace and without an event loop, so that
+ * it runs under software emulation: does what ilm promises hold on this kernel?
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,7 +1,8 @@
 /**
- * What a new connection and a datagram cost: by the kernel's own look-up, by a mapping through the registry, by one through
- * the kfunc. Each in a namespace of its own, in turn in each round, the least of the rounds: whatever else the guest does only
- * adds. The guest's clock counts its instructions (run.sh), so figures repeat; caches and branches count nothing.
+ * What a new connection and a datagram cost: by the kernel's own look-up, by a mapping through the
+ * registry, by one through the kfunc. Each in a namespace of its own, in turn in each round, the
+ * least of the rounds: whatever else the guest does only adds. The guest's clock counts its
+ * instructions (run.sh), so figures repeat; caches and branches count nothing.
  */
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * What arrives on devices that the machine of the ordinary suites lacks: VLANs, tunnels without an Ethernet header, VRFs. The
- * clients are in another namespace, `peer`.
+ * What arrives on devices that the machine of the ordinary suites lacks: VLANs, tunnels without an
+ * Ethernet header, VRFs. The clients are in another namespace, `peer`.
  */
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
@@ -164,7 +164,10 @@ function below(name: string, own: string): void {
   ip("link", "add", own, "type", "veth", "peer", "name", name, "netns", PEER);
 }
 
-/** Above an interface of ours, in another namespace, with its MAC address: what is for it is not for us. */
+/**
+ * Above an interface of ours, in another namespace, with its MAC address: what is for it is not for
+ * us.
+ */
 const CONTAINER = "container";
 
 function container(type: readonly string[]): void {
@@ -215,7 +218,8 @@ function makeVrf(): string | undefined {
   for (const run of [ip, inPeer]) run("link", "set", IN_VRF, "up");
   addresses(ip, IN_VRF, VRF_NUMBER, 1);
   addresses(inPeer, IN_VRF, VRF_NUMBER, 2);
-  // A socket in a VRF can only be bound to addresses of the VRF: lo's are not its own, and 127.0.0.0/8 neither.
+  // A socket in a VRF can only be bound to addresses of the VRF: lo's are not its own, and
+  // 127.0.0.0/8 neither.
   ip("addr", "add", `${inVrf[4]}/32`, "dev", VRF);
   ip("addr", "add", `${inVrf[6]}/128`, "dev", VRF, "nodad");
   return undefined;
@@ -252,7 +256,10 @@ function refusedAs(...kinds: readonly string[]): void {
   if (said !== undefined) throw new Refused(said.message);
 }
 
-/** A datagram from the peer. What is outside a VRF cannot answer into it without being told how, so nobody asks it to. */
+/**
+ * A datagram from the peer. What is outside a VRF cannot answer into it without being told how, so
+ * nobody asks it to.
+ */
 function hears(to: Name, daemon: Socket): boolean {
   const sender = client(() => Socket.connected(to, { kind: "udp" }));
   try {

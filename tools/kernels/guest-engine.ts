@@ -1,4 +1,7 @@
-/** The engine changes while rules are active: nobody may be refused meanwhile, at whichever moment a packet comes. */
+/**
+ * The engine changes while rules are active: nobody may be refused meanwhile, at whichever moment a
+ * packet comes.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -28,7 +31,10 @@ function intercept(owner: object, name: string, then: () => void): () => void {
   };
 }
 
-/** Runs `body`, and `between` after each of its calls that change a map, a link or what is pinned. The result: how many. */
+/**
+ * Runs `body`, and `between` after each of its calls that change a map, a link or what is pinned.
+ * The result: how many.
+ */
 function betweenSteps(body: () => void, between: (step: string) => void): number {
   let steps = 0;
   const handle: unknown = Object.getPrototypeOf(BpfMap.prototype);
@@ -145,8 +151,8 @@ export async function testSteps(): Promise<void> {
 }
 
 /**
- * Another process's connections and datagrams (load.ts), for as long as something runs. That can wait until the load has made a
- * whole batch since.
+ * Another process's connections and datagrams (load.ts), for as long as something runs. That can
+ * wait until the load has made a whole batch since.
  */
 async function underLoad(run: (batch: () => Promise<void>) => Promise<void>): Promise<LoadReport> {
   const child = spawn(process.execPath, ["/ilm/dist/tools/kernels/load.js"], {

@@ -1,4 +1,7 @@
-/** Hosts as people have them: NAT, datagrams in fragments, and daemons with socket maps of their own. */
+/**
+ * Hosts as people have them: NAT, datagrams in fragments, and daemons with socket maps of their
+ * own.
+ */
 import { execFileSync } from "node:child_process";
 import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
 import { createSocketMap } from "../../src/kernel/bpf/map.js";

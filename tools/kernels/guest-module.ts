@@ -104,7 +104,10 @@ class Probe {
     this.#questions = this.#object.map("questions");
   }
 
-  /** `port`: of the lookups to ask in; 0: all. struct question: query 32 bytes, port 32, twice 34, result 36, asked 40. */
+  /**
+   * `port`: of the lookups to ask in; 0: all. struct question: query 32 bytes, port 32, twice 34,
+   * result 36, asked 40.
+   */
   set(query: Query, port = 0, twice = false): void {
     const bytes = new Uint8Array(48);
     const view = new DataView(bytes.buffer);
@@ -213,7 +216,8 @@ async function findsListeners(): Promise<void> {
           probe.ask(at("127.0.1.10"), { family: 6 }),
           none(EAFNOSUPPORT),
         );
-        // The kernel marks a socket that is bound to an IPv6 address as IPv6 only (net/ipv6/af_inet6.c).
+        // The kernel marks a socket that is bound to an IPv6 address as IPv6 only
+        // (net/ipv6/af_inet6.c).
         expectEqual("IPv6 socket, IPv4 packet", probe.ask(at("fd5e:ed00::20")), none(EAFNOSUPPORT));
         expectEqual("only asked", probe.ask({ ...at("127.0.1.10"), flags: EXACT | TEST }), none(0));
       });

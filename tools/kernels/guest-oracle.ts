@@ -1,7 +1,8 @@
 /**
- * The oracle's random rule sets, sockets and packets (test/oracle) against the program that asks the kernel through the kfunc.
- * BPF_PROG_TEST_RUN selects through it like a packet does: it runs the program on a `bpf_sk_lookup_kern` of its own
- * (net/bpf/test_run.c, bpf_prog_test_run_sk_lookup), and gives the cookie of the socket that is selected there.
+ * The oracle's random rule sets, sockets and packets (test/oracle) against the program that asks
+ * the kernel through the kfunc. BPF_PROG_TEST_RUN selects through it like a packet does: it runs
+ * the program on a `bpf_sk_lookup_kern` of its own (net/bpf/test_run.c,
+ * bpf_prog_test_run_sk_lookup), and gives the cookie of the socket that is selected there.
  */
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** Runs inside the guest (init starts it): everything that is proven on a kernel, one line each. Its cost: a guest of its own. */
+/**
+ * Runs inside the guest (init starts it): everything that is proven on a kernel, one line each. Its
+ * cost: a guest of its own.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { release, version } from "node:os";
 import { checkKernelLog, runCore } from "./guest-core.js";

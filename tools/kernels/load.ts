@@ -1,6 +1,7 @@
 /**
- * A process in the guest that dials its own daemons through the mapping of port 6000 until its standard input ends, by TCP and
- * UDP. It writes a line when it is ready, for each line that it reads one after its next whole batch, and last a LoadReport.
+ * A process in the guest that dials its own daemons through the mapping of port 6000 until its
+ * standard input ends, by TCP and UDP. It writes a line when it is ready, for each line that it
+ * reads one after its next whole batch, and last a LoadReport.
  */
 import { setImmediate } from "node:timers/promises";
 import { exchangeConnection, exchangeDatagram } from "./exchange.js";

@@ -1,8 +1,12 @@
-/** What became of connections and datagrams under load: which were lost, and which only came late. Pure. */
+/**
+ * What became of connections and datagrams under load: which were lost, and which only came late.
+ * Pure.
+ */
 
 /**
- * What the client and the daemon saw. refused: the kernel answered that nobody listens. not received: the daemon got nothing in
- * a minute. not answered: the daemon's answer did not reach the client.
+ * What the client and the daemon saw. refused: the kernel answered that nobody listens. not
+ * received: the daemon got nothing in a minute. not answered: the daemon's answer did not reach the
+ * client.
  */
 export type Outcome = "served" | "refused" | "not received" | "not answered";
 
@@ -20,7 +24,10 @@ export interface Tally {
   readonly failed: readonly { readonly number: number; readonly outcome: Outcome }[];
 }
 
-/** By which what the kernel counted grew meanwhile: names as in /proc/net/snmp and /proc/net/netstat; only what is not 0. */
+/**
+ * By which what the kernel counted grew meanwhile: names as in /proc/net/snmp and
+ * /proc/net/netstat; only what is not 0.
+ */
 export type Counted = Readonly<Record<string, number>>;
 
 export interface LoadReport {
@@ -30,7 +37,10 @@ export interface LoadReport {
 }
 
 const LATE_MS = 1000;
-/** The kernel drops for want of CPU time: the daemon did not empty its queue, or the kernel did not empty its own. */
+/**
+ * The kernel drops for want of CPU time: the daemon did not empty its queue, or the kernel did not
+ * empty its own.
+ */
 const OVERFLOWS: Readonly<Record<"connections" | "datagrams", readonly string[]>> = {
   connections: ["TcpExt.ListenOverflows", "softnet.dropped"],
   datagrams: ["Udp.RcvbufErrors", "softnet.dropped"],

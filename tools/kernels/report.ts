@@ -1,10 +1,14 @@
-/** What a guest says on its console, one line each, and how it comes to say it. The host reads these lines (table.ts). */
+/**
+ * What a guest says on its console, one line each, and how it comes to say it. The host reads these
+ * lines (table.ts).
+ */
 
 import { IlmError } from "../../src/errors.js";
 
 /**
- * ok: works. refused: ilm says clearly that this kernel cannot, and what to do. absent: not in this kernel or not built for
- * it. failed: anything else. `timeout` is the host's word for a guest that fell silent.
+ * ok: works. refused: ilm says clearly that this kernel cannot, and what to do. absent: not in this
+ * kernel or not built for it. failed: anything else. `timeout` is the host's word for a guest that
+ * fell silent.
  */
 type Verdict = "ok" | "refused" | "absent" | "failed";
 

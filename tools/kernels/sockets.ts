@@ -1,4 +1,7 @@
-/** Sockets with every option that a listener can have, and no event loop: the kernel's side of a connection needs none. */
+/**
+ * Sockets with every option that a listener can have, and no event loop: the kernel's side of a
+ * connection needs none.
+ */
 import { isIPv4 } from "node:net";
 import { checked, lastErrno, libcFunction } from "../../src/kernel/ffi.js";
 import { CLONE_NEWNET, close, getsockopt, setns } from "../../src/kernel/libc.js";

@@ -68,7 +68,8 @@ export function dial(to: Name, listeners: readonly Socket[], where: Where = here
   try {
     const accept = (): (Socket | undefined)[] => listeners.map((listener) => listener.accept());
     let accepted = accept();
-    // What ends the handshake may still be on its way: from another namespace, or, before 6.5, with a busy ksoftirqd.
+    // What ends the handshake may still be on its way: from another namespace, or, before 6.5, with
+    // a busy ksoftirqd.
     for (let left = 20; left > 0 && !accepted.some(Boolean); left--) {
       pause(50);
       accepted = accept();
@@ -111,7 +112,10 @@ export function using<T>(sockets: readonly Socket[], body: () => T): T {
 export const listen = (address: string, port: number, options: SocketOptions = {}): Socket =>
   Socket.listener({ address, port }, options);
 
-/** Its standard output. Throws with what it said when it fails; `doctor` may, as it also fails at what it finds. */
+/**
+ * Its standard output. Throws with what it said when it fails; `doctor` may, as it also fails at
+ * what it finds.
+ */
 export function ilm(...args: string[]): string {
   const main = "/ilm/dist/src/main.js";
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {

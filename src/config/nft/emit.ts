@@ -1,6 +1,7 @@
 /**
- * Shares as entries of a configuration, of which the most specific one that fits a packet decides. Entries are made so that of any two
- * that fit the same packet, the one that is to decide asks for a part of what the other asks for, in all that precedence looks at.
+ * Shares as entries of a configuration, of which the most specific one that fits a packet decides.
+ * Entries are made so that of any two that fit the same packet, the one that is to decide asks for
+ * a part of what the other asks for, in all that precedence looks at.
  */
 import { familyOf, type Family } from "../../model/address.js";
 import type { PortRange } from "../../model/mapping.js";
@@ -30,7 +31,10 @@ import {
   type Box,
 } from "./space.js";
 
-/** Ports that the kernel gives to sockets which ask for none, and those of them that it does not give. */
+/**
+ * Ports that the kernel gives to sockets which ask for none, and those of them that it does not
+ * give.
+ */
 export interface EphemeralRange {
   readonly range: PortRange;
   readonly reserved: readonly PortRange[];
@@ -73,7 +77,8 @@ export function emit(shares: readonly Share[], host: Host): Emitted[] {
   const inside = joined(aimed.filter(({ hook }) => hook === "output"));
   const own = (family: Family): Ranges => ownAddresses(host, family);
 
-  // From outside: first what has all interfaces but some as if it had all, then what is for some only.
+  // From outside: first what has all interfaces but some as if it had all, then what is for some
+  // only.
   const wide = outside
     .filter(({ box }) => box.interfaces.except)
     .flatMap(({ box, aim }) => covering({ box: { ...box, interfaces: everyInterface }, aim }, own));
@@ -103,7 +108,10 @@ export function emit(shares: readonly Share[], host: Host): Emitted[] {
   return merged([...wide, ...narrow, ...local]).map(toEntry);
 }
 
-/** Where the packets of a share go: apart those of ports that a client of the host may have, and those of single listeners. */
+/**
+ * Where the packets of a share go: apart those of ports that a client of the host may have, and
+ * those of single listeners.
+ */
 function aims(share: Share, host: Host): (Aimed & { hook: Share["hook"] })[] {
   return byListener({ ...share, box: { ...share.box, places: HERE } }, host).flatMap((one) => {
     const { hook, box } = one;
@@ -121,7 +129,10 @@ function aims(share: Share, host: Host): (Aimed & { hook: Share["hook"] })[] {
   });
 }
 
-/** Of a redirection to the address of the interface, the parts for which somebody listens on that address alone. */
+/**
+ * Of a redirection to the address of the interface, the parts for which somebody listens on that
+ * address alone.
+ */
 function byListener(share: Share, host: Host): Share[] {
   if (share.address !== null || share.hook === "output") return [share];
   let rest: Box[] = [share.box];
@@ -157,8 +168,9 @@ function destinations({ hook, box, address, port }: Share): string[] {
 }
 
 /**
- * The sources of packets from outside, with the host's own ones among them (of which none comes), so that they are few prefixes; and
- * none that is the host's own alone, as what is for those has to be the longer prefix.
+ * The sources of packets from outside, with the host's own ones among them (of which none comes),
+ * so that they are few prefixes; and none that is the host's own alone, as what is for those has to
+ * be the longer prefix.
  */
 function covering({ box, aim }: Aimed, own: (family: Family) => Ranges): Aimed[] {
   const mine = own(box.family);
@@ -168,7 +180,10 @@ function covering({ box, aim }: Aimed, own: (family: Family) => Ranges): Aimed[]
   return kept.length === 0 ? [] : [{ box: { ...box, from: ranges(kept) }, aim }];
 }
 
-/** The same packets, cut so that each piece lies within each of the others, or outside; interfaces aside. */
+/**
+ * The same packets, cut so that each piece lies within each of the others, or outside; interfaces
+ * aside.
+ */
 function refine(pieces: readonly Aimed[], by: readonly Aimed[]): Aimed[] {
   return by.reduce<Aimed[]>(
     (cut, { box: other }) =>

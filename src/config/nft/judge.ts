@@ -1,5 +1,6 @@
 /**
- * Which redirections mappings can take over, exactly. A rule is taken whole or not at all: one that stays comes before any mapping.
+ * Which redirections mappings can take over, exactly. A rule is taken whole or not at all: one that
+ * stays comes before any mapping.
  */
 import type { Address, Family } from "../../model/address.js";
 import type { Protocol } from "../../model/mapping.js";
@@ -70,7 +71,10 @@ export function ownAddresses(host: Host, family: Family): Ranges {
   return ranges([...own, loopback]);
 }
 
-/** Of so many rules that get no packets it is found out which rule takes them: each needs a walk of its own. */
+/**
+ * Of so many rules that get no packets it is found out which rule takes them: each needs a walk of
+ * its own.
+ */
 const MOST_ASKED = 100;
 
 const hooks: readonly Hook[] = ["prerouting", "output"];
@@ -125,7 +129,10 @@ function comingToLife(
   return [...alive];
 }
 
-/** Rules of chains that NAT comes to which redirect, or may; and those that would if their chain were reached. */
+/**
+ * Rules of chains that NAT comes to which redirect, or may; and those that would if their chain
+ * were reached.
+ */
 function candidates(all: readonly Chain[]): Rule[] {
   const chains = new Map(all.map((chain) => [chainKey(chain), chain]));
   const reached = new Set<Chain>();
@@ -164,7 +171,9 @@ function sharesAt(
   return shares;
 }
 
-/** The packets of the box that are delivered on this host, and come to the hook at all; null: none. */
+/**
+ * The packets of the box that are delivered on this host, and come to the hook at all; null: none.
+ */
 function heardOf(box: Box, hook: Hook, host: Host): Box | null {
   const own = ownAddresses(host, box.family);
   const from = hook === "output" ? intersectRanges(box.from, own) : subtractRanges(box.from, own);
@@ -222,7 +231,10 @@ function singles(rule: Rule, hook: Hook, family: Family): (readonly [bigint, big
 const reached = (rule: Rule, walked: ReadonlyMap<Hook, Walked>): boolean =>
   [...walked.values()].some(({ redirected }) => redirected.some((one) => one.rule === rule));
 
-/** The first of the rules that take the packets of one that gets none; null: it would get none without them. */
+/**
+ * The first of the rules that take the packets of one that gets none; null: it would get none
+ * without them.
+ */
 function decidesBefore(
   rule: Rule,
   walked: ReadonlyMap<Hook, Walked>,
@@ -272,7 +284,10 @@ function drop(
   return conflicts.length > 0;
 }
 
-/** Once the rules that are taken are removed, which one that stays comes between the packets and the mapping? */
+/**
+ * Once the rules that are taken are removed, which one that stays comes between the packets and the
+ * mapping?
+ */
 function conflict(
   own: readonly Share[],
   after: ReadonlyMap<Hook, Walked>,
@@ -295,7 +310,10 @@ function conflict(
   return null;
 }
 
-/** What the packets of a rule that stays are when they come to mappings: those that it leads to this host. */
+/**
+ * What the packets of a rule that stays are when they come to mappings: those that it leads to this
+ * host.
+ */
 function arrival({ box, action }: Outcome, hook: Hook, host: Host): Region {
   const own = ownAddresses(host, box.family);
   const from = hook === "output" ? intersectRanges(box.from, own) : subtractRanges(box.from, own);

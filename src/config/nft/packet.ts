@@ -1,6 +1,7 @@
 /**
- * What the chains of nftables and iptables do with one packet that opens a connection, on its way to the sockets of this host. Where
- * something decides that the packet alone does not tell (a mark, a limit, a set that changes), nothing is sure any more.
+ * What the chains of nftables and iptables do with one packet that opens a connection, on its way
+ * to the sockets of this host. Where something decides that the packet alone does not tell (a mark,
+ * a limit, a set that changes), nothing is sure any more.
  */
 import {
   chainKey,
@@ -49,7 +50,9 @@ const CONNTRACK_PRIORITY = -200;
 const DEEPEST = 32;
 /** Only of what NAT has led elsewhere before. */
 const WAS_LED = /^"(?:ct status dnat|--ctstate DNAT)"/;
-/** Conditions of IPv6 extension headers, as nft and iptables write them: what clients send has none. */
+/**
+ * Conditions of IPv6 extension headers, as nft and iptables write them: what clients send has none.
+ */
 const EXTENSION_HEADER =
   /^"(?:! )?(?:--(?:rt-|frag|hbh-|mh-type|ah(?:spi|len|res)|header|soft)|(?:rt|frag|hbh|mh|ah|exthdr) )/;
 
@@ -241,7 +244,10 @@ function pointOf({ packet }: Arriving): Box {
   };
 }
 
-/** What is in the way of the packet, or may be; in the order in which it meets it. Empty: it comes to the sockets. */
+/**
+ * What is in the way of the packet, or may be; in the order in which it meets it. Empty: it comes
+ * to the sockets.
+ */
 export function judgePacket(chains: readonly Chain[], arriving: Arriving): readonly Finding[] {
   const walk = new Walk(new Map(chains.map((chain) => [chainKey(chain), chain])), arriving);
   const hooks: readonly Hook[] = arriving.itself

@@ -77,7 +77,8 @@ export function readIptables(text: string, name: string, variant: "-legacy" | ""
   const chains: Building[] = [];
   let family: Family = /^-A .*(?:[0-9a-f]*:){2}[0-9a-f:]*\/[0-9]+/m.test(text) ? 6 : 4;
   let table = "";
-  // The old interface has tables of its own beside those of nftables, and its program does not name another one.
+  // The old interface has tables of its own beside those of nftables, and its program does not name
+  // another one.
   let old = variant === "-legacy";
   for (const [index, raw] of text.split("\n").entries()) {
     const line = raw.trim();

@@ -59,7 +59,10 @@ export function fieldOf(expression: unknown): Field | null {
   return null;
 }
 
-/** All packets that have what an expression looks at, so that a condition which cannot be said leaves the others sure. */
+/**
+ * All packets that have what an expression looks at, so that a condition which cannot be said
+ * leaves the others sure.
+ */
 export function widest(expression: unknown): Region {
   const payload = asObject(asObject(expression)?.["payload"]);
   if (payload !== null) {
@@ -159,7 +162,10 @@ export function union(regions: readonly (Region | null)[]): Region | null {
   return joined(known.flat());
 }
 
-/** Boxes that differ in one set of numbers only become one: a set of a thousand ports is not a thousand boxes. */
+/**
+ * Boxes that differ in one set of numbers only become one: a set of a thousand ports is not a
+ * thousand boxes.
+ */
 function joined(region: Region): Region {
   const groups = new Map<string, { ports: (readonly [bigint, bigint])[]; at: number }>();
   const result: Region[number][] = [];

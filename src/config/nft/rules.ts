@@ -1,4 +1,7 @@
-/** Rules of NAT as both of its languages say them: conditions, what becomes of the packet, and the text for the user. */
+/**
+ * Rules of NAT as both of its languages say them: conditions, what becomes of the packet, and the
+ * text for the user.
+ */
 import type { Address } from "../../model/address.js";
 import type { Region } from "./space.js";
 
@@ -49,7 +52,10 @@ export interface Rule {
   readonly branches: readonly Branch[];
   /** What is lost with the rule beside the redirection, such as a mark; null: nothing. */
   readonly also: string | null;
-  /** How the packet is changed before the next rule, so that nothing sure can be said of it; null: it is not. */
+  /**
+   * How the packet is changed before the next rule, so that nothing sure can be said of it; null:
+   * it is not.
+   */
   readonly alters: string | null;
   /** Takes the packet from conntrack, and so from NAT. */
   readonly untracks: boolean;

@@ -1,4 +1,7 @@
-/** Sets of ports and addresses as sorted ranges, and of interface names by what they have or lack: closed under complement. */
+/**
+ * Sets of ports and addresses as sorted ranges, and of interface names by what they have or lack:
+ * closed under complement.
+ */
 import { addressBytes, addressFromBytes, type Family, type Prefix } from "../../model/address.js";
 
 /** Inclusive; sorted, disjoint, not adjacent. */
@@ -87,7 +90,10 @@ function prefixText(number: bigint, length: number, family: Family): Prefix {
   return `${addressFromBytes(bytes)}/${length}` as Prefix;
 }
 
-/** The fewest prefixes; each is the longest-reaching one around its addresses, so that a subset's are never shorter. */
+/**
+ * The fewest prefixes; each is the longest-reaching one around its addresses, so that a subset's
+ * are never shorter.
+ */
 export function toPrefixes(set: Ranges, family: Family): Prefix[] {
   const bits = bitsOf(family);
   const prefixes: Prefix[] = [];

@@ -18,7 +18,10 @@ export interface NftSources {
   /** What `nft -j list ruleset` printed. */
   readonly rulesets: readonly { readonly name: string; readonly value: unknown }[];
   readonly saved: readonly Saved[];
-  /** Rules as nft prints them, by family, table and handle; for those that are not there they are made up from the JSON. */
+  /**
+   * Rules as nft prints them, by family, table and handle; for those that are not there they are
+   * made up from the JSON.
+   */
   readonly texts?: ReadonlyMap<string, string>;
 }
 
@@ -47,8 +50,8 @@ export function chainsBefore({ rulesets }: NftSources): string[] {
 }
 
 /**
- * What iptables wrote through nftables is there twice, and iptables says more of it: unless somebody else wrote into its tables, of
- * which it does not say all.
+ * What iptables wrote through nftables is there twice, and iptables says more of it: unless
+ * somebody else wrote into its tables, of which it does not say all.
  */
 function withoutTwins(ofNft: readonly Chain[], ofIptables: readonly Chain[]): Chain[] {
   const tableOf = ({ family, table }: Chain): string => `${family} ${table}`;

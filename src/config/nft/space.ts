@@ -66,7 +66,10 @@ function isEmpty(box: Box): boolean {
   );
 }
 
-/** Asks first what differs most often: thousands of rules for a port each are compared with each other. */
+/**
+ * Asks first what differs most often: thousands of rules for a port each are compared with each
+ * other.
+ */
 export function intersectBoxes(a: Box, b: Box): Box | null {
   const protocols = a.protocols & b.protocols;
   const places = a.places & b.places;
@@ -83,7 +86,10 @@ export function intersectBoxes(a: Box, b: Box): Box | null {
     : { family: a.family, protocols, places, ports, on, from, interfaces };
 }
 
-/** Disjoint boxes. The first conditions are split first, so that the pieces differ where a reader looks first. */
+/**
+ * Disjoint boxes. The first conditions are split first, so that the pieces differ where a reader
+ * looks first.
+ */
 export function subtractBoxes(a: Box, b: Box): Box[] {
   const both = intersectBoxes(a, b);
   if (both === null) return [a];

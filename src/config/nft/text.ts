@@ -119,7 +119,9 @@ function elementText(element: unknown, quotes: boolean): string {
   return `${valueText(element[0], quotes)} : ${valueText(element[1])}`;
 }
 
-/** The lines of `nft -a list ruleset`, by family, table and handle: as nft itself prints the rules. */
+/**
+ * The lines of `nft -a list ruleset`, by family, table and handle: as nft itself prints the rules.
+ */
 export function listedTexts(listing: string): Map<string, string> {
   const texts = new Map<string, string>();
   let table = "";

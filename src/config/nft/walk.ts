@@ -1,4 +1,7 @@
-/** Leads regions of packets through chains as the kernel leads packets: what each redirection gets, and what is not sure. */
+/**
+ * Leads regions of packets through chains as the kernel leads packets: what each redirection gets,
+ * and what is not sure.
+ */
 import { IlmError } from "../../errors.js";
 import {
   chainKey,
@@ -21,7 +24,9 @@ import {
 } from "./space.js";
 import { everyInterface, subtractInterfaces } from "./sets.js";
 
-/** `prerouting`: from outside. `output`: what the host dials itself, which prerouting never decides. */
+/**
+ * `prerouting`: from outside. `output`: what the host dials itself, which prerouting never decides.
+ */
 export type Hook = "prerouting" | "output";
 
 /** Packets that are in the box; `doubt`: some of them may have gone another way, and why. */
@@ -45,7 +50,10 @@ export interface Walked {
 /** Far more than rules that people write come to. */
 const MOST_PIECES = 20_000;
 const DEEPEST = 32;
-/** Where all chains of type nat are called, whatever their own priority is: it only orders them (nf_nat_register_fn). */
+/**
+ * Where all chains of type nat are called, whatever their own priority is: it only orders them
+ * (nf_nat_register_fn).
+ */
 const NAT_PRIORITY = -100;
 
 const matches = new WeakMap<Branch, Map<string, Match>>();
@@ -252,7 +260,10 @@ function familiesOf(chain: Chain): readonly (4 | 6)[] {
   return chain.family === "ip" ? [4] : chain.family === "ip6" ? [6] : [4, 6];
 }
 
-/** What chains before NAT do that matters to it: packets taken from it, and packets that are changed. */
+/**
+ * What chains before NAT do that matters to it: packets taken from it, and packets that are
+ * changed.
+ */
 function prepare(
   chains: ReadonlyMap<string, Chain>,
   hook: Hook,
@@ -316,7 +327,8 @@ export function walkNat(
       const others = pieces.filter(({ box }) => !families.includes(box.family));
       const { through, accepted } = walk.chain(chain, own);
       if (group.length > 1) {
-        // Which of them the kernel asks first depends on which was made last, and that is not shown.
+        // Which of them the kernel asks first depends on which was made last, and that is not
+        // shown.
         const alone = new Walk(chains, hook, skipped);
         alone.chain(
           chain,

@@ -1,4 +1,7 @@
-/** Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever their size. */
+/**
+ * Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever
+ * their size.
+ */
 import { classLayout, ruleLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
 import type { Base, BaseClass } from "../../compile/overlay.js";
@@ -15,8 +18,8 @@ import type { Targets } from "./targets.js";
 type BaseMap = "classes" | "prefixes" | "rules";
 
 /**
- * A rule in the kernel does not say whose it is, so the numbers that this gives are of what has been found: a rule and a counter. As
- * targets they are those again.
+ * A rule in the kernel does not say whose it is, so the numbers that this gives are of what has
+ * been found: a rule and a counter. As targets they are those again.
  */
 export class KernelBase implements Base, Targets {
   readonly #map: (name: BaseMap) => BpfMap;
@@ -63,7 +66,10 @@ export class KernelBase implements Base, Targets {
     return value === undefined ? 0 : decode(ruleLayout, value).ports;
   }
 
-  /** Overlays lie on tables that have one part, in which each mapping's counter is where the mapping is. */
+  /**
+   * Overlays lie on tables that have one part, in which each mapping's counter is where the mapping
+   * is.
+   */
   mapping(rule: number): number {
     return this.counter(rule);
   }

@@ -3,8 +3,8 @@ import { countersLayout } from "../../abi/generated.js";
 import type { BpfMap, PutValues } from "../../kernel/bpf/map.js";
 
 /**
- * Bytes that all copies together take, if one does not take more: twice as much as a million mappings have in one copy, and less than
- * their other tables take.
+ * Bytes that all copies together take, if one does not take more: twice as much as a million
+ * mappings have in one copy, and less than their other tables take.
  */
 export const COUNTER_BYTES = 64 << 20;
 
@@ -17,8 +17,9 @@ export interface Copies {
 }
 
 /**
- * A copy for each CPU, or as many as there is room for: CPUs that share one fetch its cache lines from each other. `slots`: of each
- * copy. `cpus`: one more than the highest number that a CPU may have.
+ * A copy for each CPU, or as many as there is room for: CPUs that share one fetch its cache lines
+ * from each other. `slots`: of each copy. `cpus`: one more than the highest number that a CPU may
+ * have.
  */
 export function copiesFor(slots: number, cpus: number, bytes: number = COUNTER_BYTES): Copies {
   const wanted = 2 ** Math.ceil(Math.log2(cpus));
@@ -27,7 +28,10 @@ export function copiesFor(slots: number, cpus: number, bytes: number = COUNTER_B
   return { copies, shared: copies < cpus };
 }
 
-/** Counters of some neighbouring places, `each` for a place: how many places came before, and their values, as long as the call lasts. */
+/**
+ * Counters of some neighbouring places, `each` for a place: how many places came before, and their
+ * values, as long as the call lasts.
+ */
 type Look = (before: number, values: Uint8Array, each: number) => void;
 
 export interface CounterTable {

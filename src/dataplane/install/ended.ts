@@ -1,6 +1,7 @@
 /**
- * State of network namespaces that ended. The kernel detaches what was on the namespace itself, but programs on the root
- * cgroup stay: they match nothing any more, and cost each listen(), bind() and close() of the machine a look.
+ * State of network namespaces that ended. The kernel detaches what was on the namespace itself, but
+ * programs on the root cgroup stay: they match nothing any more, and cost each listen(), bind() and
+ * close() of the machine a look.
  */
 import { IlmError } from "../../errors.js";
 import { acquireWriterLock, removeLockFile } from "../../kernel/lock.js";
@@ -8,8 +9,9 @@ import { Pins, pinnedNamespaces } from "../../kernel/pins.js";
 import { isNetnsInUse } from "../../kernel/procfs.js";
 
 /**
- * A link on a namespace tells its inode number, and 0 when it has ended (kernel/bpf/net_namespace.c); or when somebody detached the
- * link, which is for whoever is in the namespace to mend.
+ * A link on a namespace tells its inode number, and 0 when it has ended
+ * (kernel/bpf/net_namespace.c); or when somebody detached the link, which is for whoever is in the
+ * namespace to mend.
  */
 function hasEnded(inode: number): boolean {
   const pins = Pins.open(inode);

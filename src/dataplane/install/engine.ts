@@ -36,8 +36,8 @@ export function chooseEngine(rules: Rules): EngineChoice {
 }
 
 /**
- * What to do when the program that calls the module could not be loaded: an older module's function has another signature, or
- * the module went meanwhile. Throws where there is no choice.
+ * What to do when the program that calls the module could not be loaded: an older module's function
+ * has another signature, or the module went meanwhile. Throws where there is no choice.
  */
 export function withoutKfunc(rules: Rules, { engine }: EngineChoice, error: unknown): EngineChoice {
   if (engine !== "kfunc" || !(error instanceof IlmError)) throw error;

@@ -1,9 +1,15 @@
-/** Many entries into a map, in chunks: a million are never in memory twice, and each call stays short. */
+/**
+ * Many entries into a map, in chunks: a million are never in memory twice, and each call stays
+ * short.
+ */
 import type { Layout } from "../../abi/layout.js";
 import { tellShare } from "../../progress.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 
-/** Entries per call, some 100 microseconds to some milliseconds in the kernel; and how often it is told how far it is. */
+/**
+ * Entries per call, some 100 microseconds to some milliseconds in the kernel; and how often it is
+ * told how far it is.
+ */
 const CHUNK = 16384;
 
 export const u32: Layout<number> = {

@@ -1,6 +1,6 @@
 /**
- * What somebody has to stay for: interfaces that come and go, UDP sockets that sk_lookup is to have, and NAT that comes and makes
- * it so.
+ * What somebody has to stay for: interfaces that come and go, UDP sockets that sk_lookup is to
+ * have, and NAT that comes and makes it so.
  */
 import { type BpfProgram } from "../../kernel/bpf/program.js";
 import { runIterator } from "../../kernel/bpf/iterator.js";
@@ -26,8 +26,8 @@ export class Follower {
   #readiness: Readiness | undefined;
 
   /**
-   * `current` gives the registry in force, which may change with a reload; `steer` attaches to new interfaces; `onError` is told
-   * why following ended.
+   * `current` gives the registry in force, which may change with a reload; `steer` attaches to new
+   * interfaces; `onError` is told why following ended.
    */
   constructor(
     current: () => Registry | undefined,
@@ -63,7 +63,10 @@ export class Follower {
     }
   }
 
-  /** First of all: a daemon waits for it. However many bound, one scan finds them all; those that bind during it are reported again. */
+  /**
+   * First of all: a daemon waits for it. However many bound, one scan finds them all; those that
+   * bind during it are reported again.
+   */
   #meetBinds(): void {
     if (this.#scan === undefined || this.#binds === undefined) return;
     while (this.#binds.drain(() => undefined) > 0) runIterator(this.#scan);

@@ -1,4 +1,7 @@
-/** One complete rule set in the kernel: what it is in the tables of a program set, and its own description. */
+/**
+ * One complete rule set in the kernel: what it is in the tables of a program set, and its own
+ * description.
+ */
 import { countersLayout } from "../../abi/generated.js";
 import { encode } from "../../abi/layout.js";
 import type { Removed } from "../../compile/overlay.js";
@@ -52,13 +55,17 @@ import {
 } from "./tables.js";
 
 /**
- * What generations share that differ only in what lies over their tables: the file's mappings, the names of those in the tables as sorted
- * hashes, what the same mappings had counted in earlier generations, `ports` without an overlay, and what the control plane keeps of
- * the text that the file's part was read from.
+ * What generations share that differ only in what lies over their tables: the file's mappings, the
+ * names of those in the tables as sorted hashes, what the same mappings had counted in earlier
+ * generations, `ports` without an overlay, and what the control plane keeps of the text that the
+ * file's part was read from.
  */
 const sharedMaps = ["source", "names", "carried", "below", "text"] as const;
 type SharedMap = (typeof sharedMaps)[number];
-/** Those of them that are of this very file; the others are of the file that the tables were filled with. */
+/**
+ * Those of them that are of this very file; the others are of the file that the tables were filled
+ * with.
+ */
 const ofFile: readonly SharedMap[] = ["source", "text"];
 /** `head`: the generation about itself, with the mappings added at run time. */
 type DescriptiveMap = SharedMap | "head";
@@ -84,7 +91,10 @@ export interface Whole {
   readonly overlay: FilledOverlay | null;
 }
 
-/** An array with these values and as many entries; one where there are none, as the kernel makes no empty map. */
+/**
+ * An array with these values and as many entries; one where there are none, as the kernel makes no
+ * empty map.
+ */
 function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): BpfMap {
   const entries = bytes.byteLength / valueSize;
   const map = createArray(name, valueSize, Math.max(1, entries));
@@ -145,8 +155,8 @@ export class Generation {
   }
 
   /**
-   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is put in force. `before`: in force;
-   * what is the same of both is shared.
+   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is
+   * put in force. `before`: in force; what is the same of both is shared.
    */
   static create(
     pins: Pins,
@@ -304,7 +314,10 @@ export class Generation {
     );
   }
 
-  /** May be true of a name that no mapping of the tables has, never false of one that there is; found by halving. */
+  /**
+   * May be true of a name that no mapping of the tables has, never false of one that there is;
+   * found by halving.
+   */
   hasName(key: string): boolean {
     const map = this.#map("names");
     const wanted = nameHash(key);
@@ -321,7 +334,10 @@ export class Generation {
     return false;
   }
 
-  /** Gives each interface that a mapping names the index that it has now. The names that there are not. */
+  /**
+   * Gives each interface that a mapping names the index that it has now. The names that there are
+   * not.
+   */
   resolveInterfaces(): string[] {
     const description = this.describe();
     const { interfaces: names } = description;
@@ -334,8 +350,8 @@ export class Generation {
   }
 
   /**
-   * One per mapping: what this generation counted, and what the mapping had before. Undefined: it is not in force any more, and
-   * others may have counted there.
+   * One per mapping: what this generation counted, and what the mapping had before. Undefined: it
+   * is not in force any more, and others may have counted there.
    */
   counters(): CounterList | undefined {
     const { sums } = this.counted();
@@ -361,7 +377,10 @@ export class Generation {
     return { mappings: allMappings(this.describe().rules), sums: this.#sums(this.#runs()) };
   }
 
-  /** Of those of the overlay, and of those of the tables that are `gone` from the file of the generation after this. */
+  /**
+   * Of those of the overlay, and of those of the tables that are `gone` from the file of the
+   * generation after this.
+   */
   countedAbove(gone: readonly Removed[]): Counted {
     const description = this.describe();
     const mappings = [...mappingsAbove(description), ...gone.map(({ mapping }) => mapping)];
@@ -376,7 +395,10 @@ export class Generation {
     return sumRuns(runs, this.#map("carried"), this.programs.counters);
   }
 
-  /** Mappings that stay go on counting where they were. Before the switch, and again after it for what came meanwhile. */
+  /**
+   * Mappings that stay go on counting where they were. Before the switch, and again after it for
+   * what came meanwhile.
+   */
   carry(counted: Counted): void {
     this.#carry(counted, allMappings(this.describe().rules), this.#runs());
   }
@@ -402,7 +424,10 @@ export class Generation {
     }
   }
 
-  /** Of each mapping that `carry` was told of, or `carryAbove`, its index among those before; -1: it was not there. */
+  /**
+   * Of each mapping that `carry` was told of, or `carryAbove`, its index among those before; -1: it
+   * was not there.
+   */
   get cameFrom(): Int32Array | undefined {
     return this.#cameFrom;
   }

@@ -22,7 +22,10 @@ export function prefixSlot(
   return new PrefixHash(slots).slot(view, at, classFamily, length);
 }
 
-/** The same for many: what is as it was for the one before, as half of each IPv4 address and mostly class and length, is not worked out again. */
+/**
+ * The same for many: what is as it was for the one before, as half of each IPv4 address and mostly
+ * class and length, is not worked out again.
+ */
 export class PrefixHash {
   readonly #slots: number;
   readonly #seed: number;

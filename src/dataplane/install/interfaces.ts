@@ -1,6 +1,7 @@
 /**
- * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress program of the generation
- * in force, which one map update changes for all interfaces; at egress the one that gives answers the port that was dialled.
+ * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress
+ * program of the generation in force, which one map update changes for all interfaces; at egress
+ * the one that gives answers the port that was dialled.
  */
 import { BpfObject } from "../../kernel/bpf/object.js";
 import { type BpfProgram, programName } from "../../kernel/bpf/program.js";
@@ -32,7 +33,10 @@ const attachTypes = {
   egress: AttachType.tcxEgress,
 } as const satisfies Record<Direction, AttachType>;
 
-/** Does this kernel have tcx (6.6)? It then says that there is no such interface, and else that there is no such hook. */
+/**
+ * Does this kernel have tcx (6.6)? It then says that there is no such interface, and else that
+ * there is no such hook.
+ */
 export function ingressIsPossible(): boolean {
   const object = new BpfObject(objectPath("hook"));
   try {
@@ -63,7 +67,10 @@ function pinned(names: readonly string[], direction: Direction): Map<number, str
   return found;
 }
 
-/** Undefined when it is on the interface no more: one that went leaves a link without one, also when another has its number by now. */
+/**
+ * Undefined when it is on the interface no more: one that went leaves a link without one, also when
+ * another has its number by now.
+ */
 function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefined {
   const link = openLink(folder, name);
   const info = link?.info();
@@ -76,8 +83,8 @@ function isOn(info: LinkInfo | undefined, index: number): info is LinkInfo {
 }
 
 /**
- * Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`: undefined when it is not there
- * yet.
+ * Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`:
+ * undefined when it is not there yet.
  */
 export function interfacesWithout(folder: Folder | undefined, direction: Direction): string[] {
   if (folder === undefined) return [...interfaces().values()];
@@ -117,8 +124,8 @@ function chainOrNone(index: number, direction: Direction): number[] {
 export type WantedPrograms = Readonly<Partial<Record<Direction, BpfProgram>>>;
 
 /**
- * Attaches to every interface that has nothing of ours in a direction that is needed, and forgets those that went. Where it had been and
- * somebody detached it, as `ingress/eth0`.
+ * Attaches to every interface that has nothing of ours in a direction that is needed, and forgets
+ * those that went. Where it had been and somebody detached it, as `ingress/eth0`.
  */
 export function attachInterfaces(
   folder: Folder,

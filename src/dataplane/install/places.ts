@@ -1,7 +1,8 @@
 /**
- * Where each of a file's mappings is: in the tables, or over them, if it came or was changed after they were filled. A mapping's place
- * follows from its counter, which is what the programs know of it. Those in the tables are there in the order that the file had then; behind
- * them are those over them, first the file's in its order, then those that were added at run time.
+ * Where each of a file's mappings is: in the tables, or over them, if it came or was changed after
+ * they were filled. A mapping's place follows from its counter, which is what the programs know of
+ * it. Those in the tables are there in the order that the file had then; behind them are those over
+ * them, first the file's in its order, then those that were added at run time.
  */
 import type { Above, Removed } from "../../compile/overlay.js";
 import { type Mapping, mappingKey } from "../../model/mapping.js";
@@ -71,7 +72,10 @@ export function indexOfPlace(placed: Placed, place: number): number {
   return index + place - layers.mappings - addedCount(placed);
 }
 
-/** How the file differs from the tables after a revision of it. Null: by too much, or some name is there twice. `hasName`: of the tables. */
+/**
+ * How the file differs from the tables after a revision of it. Null: by too much, or some name is
+ * there twice. `hasName`: of the tables.
+ */
 export function overlaidBy(
   placed: Placed,
   { pieces }: Revision,
@@ -129,7 +133,9 @@ function stillThere(
   return (key) => hasName(key) && !free.has(key);
 }
 
-/** Some of the file's mappings in runs: the index of the first among them, its place, and how many. */
+/**
+ * Some of the file's mappings in runs: the index of the first among them, its place, and how many.
+ */
 function placesOf(
   placed: Placed,
   first: number,
@@ -147,7 +153,9 @@ function placesOf(
   return found;
 }
 
-/** Is a name that was added at run time one of the file's, or may it be? `hasName`: of the tables. */
+/**
+ * Is a name that was added at run time one of the file's, or may it be? `hasName`: of the tables.
+ */
 export function meetsFile(
   { removed, added }: Pick<Above, "removed" | "added">,
   runtime: readonly Mapping[],

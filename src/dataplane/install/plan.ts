@@ -1,4 +1,7 @@
-/** What a change has to build: everything, or a new overlay over the tables that are in force. Touches nothing. */
+/**
+ * What a change has to build: everything, or a new overlay over the tables that are in force.
+ * Touches nothing.
+ */
 import { mayHaveHidden } from "../../compile/gone.js";
 import { compiledBase } from "../../compile/base.js";
 import { type Endpoint, compile } from "../../compile/compile.js";
@@ -76,8 +79,8 @@ interface Laid {
 }
 
 /**
- * Null: it cannot be an overlay. `revision`: of the file's part in force, which leads to these rules; null: the file's part is what is in
- * force.
+ * Null: it cannot be an overlay. `revision`: of the file's part in force, which leads to these
+ * rules; null: the file's part is what is in force.
  */
 export function layOver(
   { description, generation }: InForce,
@@ -109,7 +112,10 @@ export function layOver(
   return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
 }
 
-/** Null: it is not one of the file's part in force, or too large, or others may have been hidden by what goes. */
+/**
+ * Null: it is not one of the file's part in force, or too large, or others may have been hidden by
+ * what goes.
+ */
 function revise(
   description: Description,
   rules: Rules,
@@ -179,7 +185,9 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
   return [...new Set([...known, ...(compiled?.classes ?? []).map(({ protocol }) => protocol)])];
 }
 
-/** What was added at run time over new tables of the file's mappings. Null: it cannot be an overlay. */
+/**
+ * What was added at run time over new tables of the file's mappings. Null: it cannot be an overlay.
+ */
 function layRuntime({ runtime }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
   const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));

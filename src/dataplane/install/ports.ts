@@ -31,7 +31,10 @@ function bytesOf(ports: Uint32Array): Buffer {
   return Buffer.from(ports.buffer, ports.byteOffset, ports.byteLength);
 }
 
-/** Only the lines in which `wanted` differs from what is `there`: the other side mostly is as it is to be. */
+/**
+ * Only the lines in which `wanted` differs from what is `there`: the other side mostly is as it is
+ * to be.
+ */
 export function putPorts(
   map: Pick<BpfMap, "readArray" | "updateAll">,
   side: 0 | 1,
@@ -70,15 +73,19 @@ interface Written {
 }
 
 /**
- * What the `ports` of a program set hold, where this process has put it in force: the next change need not read half a megabyte to
- * see what differs. It is known of a side while that has the generation: whoever writes there gives it another number first, and
- * no number is put in force twice.
+ * What the `ports` of a program set hold, where this process has put it in force: the next change
+ * need not read half a megabyte to see what differs. It is known of a side while that has the
+ * generation: whoever writes there gives it another number first, and no number is put in force
+ * twice.
  */
 export class WrittenPorts {
   readonly #sides = new Map<0 | 1, Written>();
   #spare: Uint32Array | undefined;
 
-  /** What is on the side, which is about to be written and not known any more. `number`: of the generation that it has. */
+  /**
+   * What is on the side, which is about to be written and not known any more. `number`: of the
+   * generation that it has.
+   */
   take(side: 0 | 1, number: number): Uint32Array | undefined {
     const written = this.#sides.get(side);
     this.#sides.delete(side);

@@ -1,4 +1,7 @@
-/** `prefixes` (bpf/tables.h): a hash table in a part of an array that is filled at once, so what is where is worked out here. */
+/**
+ * `prefixes` (bpf/tables.h): a hash table in a part of an array that is filled at once, so what is
+ * where is worked out here.
+ */
 import { ILM_PREFIX_SLOTS, prefixLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
 import type { MarkerTable } from "../../compile/lengths.js";
@@ -9,7 +12,10 @@ import { u32 } from "./entries.js";
 import { PrefixHash, prefixSlot } from "./hash.js";
 import type { Targets } from "./targets.js";
 
-/** Slots that a hash gives, for each entry: most entries are where their hash says, and searches in vain end soon. */
+/**
+ * Slots that a hash gives, for each entry: most entries are where their hash says, and searches in
+ * vain end soon.
+ */
 const SLOTS_EACH = 2;
 
 /** A class and family as the program compares them; 0 is none. */
@@ -50,7 +56,10 @@ export class PrefixSlots {
     this.size = slots + ILM_PREFIX_SLOTS - 1;
   }
 
-  /** Each entry in the first free slot from its own on, those with the lowest first. False: one is too far from its own. */
+  /**
+   * Each entry in the first free slot from its own on, those with the lowest first. False: one is
+   * too far from its own.
+   */
   #place(slots: number): boolean {
     const own = new Uint32Array(this.#count);
     const starts = new Uint32Array(slots + 1);
@@ -84,7 +93,10 @@ export class PrefixSlots {
     return true;
   }
 
-  /** From the place `first` on. `used`: something may be there, so that the slots between the entries are to be emptied. */
+  /**
+   * From the place `first` on. `used`: something may be there, so that the slots between the
+   * entries are to be emptied.
+   */
   put(map: Pick<BpfMap, "writeArray">, first: number, targets: Targets, used: boolean): void {
     const put: PutValues = (values, stride) => {
       if (used) new Uint8Array(values.buffer, values.byteOffset, values.byteLength).fill(0);

@@ -1,7 +1,8 @@
 /**
- * The programs that decide, with the tables that they read (bpf/tables.h). They are loaded once: a change writes the side of the
- * tables that nobody reads, and then the one word that says which side is in force. A new set is made when the tables become too
- * small, and when something changes that is a constant of the programs.
+ * The programs that decide, with the tables that they read (bpf/tables.h). They are loaded once: a
+ * change writes the side of the tables that nobody reads, and then the one word that says which
+ * side is in force. A new set is made when the tables become too small, and when something changes
+ * that is a constant of the programs.
  */
 import { ILM_HANDED, ILM_HANDED_EACH, lookupConstantsLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -53,12 +54,17 @@ export interface ProgramOptions {
 export class Programs {
   readonly number: number;
   readonly lookup: BpfProgram;
-  /** Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at all. */
+  /**
+   * Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at
+   * all.
+   */
   readonly ingress: IngressPrograms | null;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
   readonly writtenPorts = new WrittenPorts();
   #counters: CopiedCounters | undefined;
-  /** Of `lookup`; undefined until it is asked for: it is searched among all that the program reads. */
+  /**
+   * Of `lookup`; undefined until it is asked for: it is searched among all that the program reads.
+   */
   #header: BpfMap | undefined;
 
   private constructor(
@@ -99,7 +105,9 @@ export class Programs {
     }
   }
 
-  /** Loads and pins a new set with empty tables; it decides nothing until the link is updated to it. */
+  /**
+   * Loads and pins a new set with empty tables; it decides nothing until the link is updated to it.
+   */
   static create(
     pins: Pins,
     number: number,
@@ -225,7 +233,10 @@ function copiesOf(lookup: BpfProgram): number {
   return decode(lookupConstantsLayout, constants).counterMask + 1;
 }
 
-/** How many packets of one CPU can be on their way from ingress to their sockets, and be told apart: a power of two. */
+/**
+ * How many packets of one CPU can be on their way from ingress to their sockets, and be told apart:
+ * a power of two.
+ */
 function handedEach(): number {
   const share = ILM_HANDED / 2 ** Math.ceil(Math.log2(cpus()));
   return Math.max(1, Math.min(ILM_HANDED_EACH, share));

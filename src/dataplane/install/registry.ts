@@ -1,6 +1,7 @@
 /**
- * The kernel side's knowledge of listeners: maps that outlive generations, and the programs that keep them. Loaded once and
- * pinned; a registry that is too small or of another version is replaced by a complete new one beside it.
+ * The kernel side's knowledge of listeners: maps that outlive generations, and the programs that
+ * keep them. Loaded once and pinned; a registry that is too small or of another version is replaced
+ * by a complete new one beside it.
  */
 import {
   type Endpoint as AbiEndpoint,
@@ -108,7 +109,10 @@ export type RegistryMap = (typeof registryMaps)[number];
 const programTables = ["ingress", "counted_by"] as const satisfies readonly RegistryMap[];
 
 const listings = ["list_tcp", "list_udp"] as const;
-/** Programs that are kept for later: iterators, the probe for NAT, and what is attached while it is needed. */
+/**
+ * Programs that are kept for later: iterators, the probe for NAT, and what is attached while it is
+ * needed.
+ */
 const pinnedPrograms = [
   "scan_tcp",
   "scan_udp",
@@ -130,7 +134,10 @@ const pinnedPrograms = [
 ] as const;
 type PinnedProgram = (typeof pinnedPrograms)[number];
 
-/** What is attached to the root cgroup, in the order in which it must be: who counts before who uncounts. */
+/**
+ * What is attached to the root cgroup, in the order in which it must be: who counts before who
+ * uncounts.
+ */
 const hooks = {
   sock_release: AttachType.cgroupInetSockRelease,
   sockops: AttachType.cgroupSockOps,
@@ -229,8 +236,9 @@ function everyPort(key: AbiEndpoint): string {
 }
 
 /**
- * What a new registry takes over as it is: what UDP clients dialled and whom clients of the host's own asked, so that answers
- * that come late leave from where they should. By the sizes of key and value, which no version has changed.
+ * What a new registry takes over as it is: what UDP clients dialled and whom clients of the host's
+ * own asked, so that answers that come late leave from where they should. By the sizes of key and
+ * value, which no version has changed.
  */
 const shapes = {
   flows: [flowKeyLayout.size, flowLayout.size],
@@ -241,10 +249,16 @@ const shapes = {
 type InheritedMap = keyof typeof shapes;
 const inheritedMaps = Object.keys(shapes) as InheritedMap[];
 
-/** What is in force before a registry is made, of the shape that this version's has. To be closed by who asks. */
+/**
+ * What is in force before a registry is made, of the shape that this version's has. To be closed by
+ * who asks.
+ */
 export type Heritage = (name: InheritedMap) => BpfMap | undefined;
 
-/** At the kernel's tables, for a listener that is counted and was not seen: the iterators may pass by one that moves meanwhile. */
+/**
+ * At the kernel's tables, for a listener that is counted and was not seen: the iterators may pass
+ * by one that moves meanwhile.
+ */
 const LOOKS = 3;
 
 export class Registry {
@@ -252,12 +266,16 @@ export class Registry {
   readonly #programs: Map<PinnedProgram, BpfProgram>;
   readonly links = new KnownLinks();
   /**
-   * What `mapped_ports` has, once it was read. Who takes ports away puts other rules in force first, and then this registry is opened
-   * anew; a writer that is killed before may have added some.
+   * What `mapped_ports` has, once it was read. Who takes ports away puts other rules in force
+   * first, and then this registry is opened anew; a writer that is killed before may have added
+   * some.
    */
   #mapped: Uint8Array | undefined;
   readonly number: number;
-  /** UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at all. */
+  /**
+   * UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at
+   * all.
+   */
   readonly steers: boolean;
 
   private constructor(
@@ -303,8 +321,8 @@ export class Registry {
   }
 
   /**
-   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is attached it knows every new
-   * listener; `reserve` finds the others.
+   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is
+   * attached it knows every new listener; `reserve` finds the others.
    */
   static create(
     pins: Pins,
@@ -379,8 +397,8 @@ export class Registry {
   }
 
   /**
-   * The programs of a set: those that the ones on the interfaces call, and before them what counts what they hand over. What another set
-   * handed over goes on being counted.
+   * The programs of a set: those that the ones on the interfaces call, and before them what counts
+   * what they hand over. What another set handed over goes on being counted.
    */
   setIngress({ steer, icmp, count }: IngressPrograms, set: number): void {
     this.map("counted_by").update(word(countingPlace(set)), word(count.fd));
@@ -399,9 +417,9 @@ export class Registry {
   }
 
   /**
-   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of its tables of programs takes so long
-   * that who lists maps meanwhile makes the kernel lose count of who holds one (kernel/bpf/arraymap.c, prog_array_map_clear): it
-   * would stay for good.
+   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of
+   * its tables of programs takes so long that who lists maps meanwhile makes the kernel lose count
+   * of who holds one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
    */
   static remove(pins: Pins, number: number): void {
     const folder = pins.folder("registry", number);
@@ -424,7 +442,10 @@ export class Registry {
     else if (!wanted) detachHook(folder, hook);
   }
 
-  /** Those that are not attached and should be: somebody detached them, or removed their pins. `folder`: the registry's. */
+  /**
+   * Those that are not attached and should be: somebody detached them, or removed their pins.
+   * `folder`: the registry's.
+   */
   missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
     const names = folder.names();
     return [...hookNames, ...optional].filter(
@@ -432,7 +453,10 @@ export class Registry {
     );
   }
 
-  /** Attaches again which of `missing` always have to be. What came and went meanwhile was not seen: sweep() afterwards. */
+  /**
+   * Attaches again which of `missing` always have to be. What came and went meanwhile was not seen:
+   * sweep() afterwards.
+   */
   repairHooks(folder: Folder, missing: readonly (Hook | OptionalHook)[]): void {
     this.#attachHooks(
       hookNames.filter((hook) => missing.includes(hook)),
@@ -464,7 +488,8 @@ export class Registry {
   }
 
   /**
-   * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`: these and no others; else these too.
+   * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`:
+   * these and no others; else these too.
    */
   setMappedPorts(mappings: Mappings, whole: boolean): void {
     const before = (this.#mapped ??= this.map("mapped_ports").readArray(ILM_PORT_WORDS));
@@ -497,7 +522,10 @@ export class Registry {
     return ([4, 6] as const).filter((family) => (found & bits[family]) !== 0);
   }
 
-  /** The families of which this network namespace has NAT, or a packet socket that is bound to no interface: they take away what ingress gives. */
+  /**
+   * The families of which this network namespace has NAT, or a packet socket that is bound to no
+   * interface: they take away what ingress gives.
+   */
   nat(): Family[] {
     return this.#netfilter({ 4: ILM_NAT_IPV4, 6: ILM_NAT_IPV6 });
   }
@@ -570,9 +598,11 @@ export class Registry {
   }
 
   /**
-   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there, and anywhere, as what a
-   * socket did since its bind() or listen() may not have been seen. The result is the index into `primary` of each; undefined when they do not fit: then a larger registry is needed.
-   * `whole`: they are all that the rules name, so that nothing was said of the hand-over where they say nothing.
+   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there,
+   * and anywhere, as what a socket did since its bind() or listen() may not have been seen. The
+   * result is the index into `primary` of each; undefined when they do not fit: then a larger
+   * registry is needed. `whole`: they are all that the rules name, so that nothing was said of the
+   * hand-over where they say nothing.
    */
   reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
     const keys = endpoints.map(endpointKey);
@@ -615,7 +645,9 @@ export class Registry {
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
-  /** Tells the places that are there what the rules say of them; `known` has those of `endpoints`. */
+  /**
+   * Tells the places that are there what the rules say of them; `known` has those of `endpoints`.
+   */
   #instruct(
     endpoints: readonly Endpoint[],
     keys: readonly Uint8Array[],
@@ -638,7 +670,8 @@ export class Registry {
       if (slot !== undefined) tell(key, slot, endpoint);
     });
     if (everyPorts.size === 0) return;
-    // Places of single ports that stay for the sake of every port: their sockets are found there first.
+    // Places of single ports that stay for the sake of every port: their sockets are found there
+    // first.
     const named = new Set(keys.map(keyText));
     for (const [key, slot] of this.#slots()) {
       if (named.has(keyText(key))) continue;
@@ -648,9 +681,10 @@ export class Registry {
   }
 
   /**
-   * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A place on an address of
-   * which every port is a destination stays: its sockets are found through it. Out of the maps go also the sockets of places that
-   * are for ingress: reserve() has seen to it that ingress has them.
+   * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A
+   * place on an address of which every port is a destination stays: its sockets are found through
+   * it. Out of the maps go also the sockets of places that are for ingress: reserve() has seen to
+   * it that ingress has them.
    */
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
@@ -684,10 +718,11 @@ export class Registry {
   }
 
   /**
-   * Forgets where nobody listens any more; a scan has to follow. Also where a listener is counted whose end was not seen: a
-   * program of somebody else's that runs behind ours denied its bind(), or took away the callbacks by which the kernel tells of it;
-   * or a UDP socket disconnected from a port that it had not chosen. The kernel's tables do not have it twice, under the same entry:
-   * no listener that comes or goes meanwhile is taken for one of these.
+   * Forgets where nobody listens any more; a scan has to follow. Also where a listener is counted
+   * whose end was not seen: a program of somebody else's that runs behind ours denied its bind(),
+   * or took away the callbacks by which the kernel tells of it; or a UDP socket disconnected from a
+   * port that it had not chosen. The kernel's tables do not have it twice, under the same entry: no
+   * listener that comes or goes meanwhile is taken for one of these.
    */
   forgetUnseen(): void {
     const map = this.map("presence");
@@ -698,7 +733,8 @@ export class Registry {
     }
     for (let look = 0; look < LOOKS && unseen.size > 0; look++) {
       for (const [place, { key, epoch }] of unseen) {
-        // Who closed was counted off, or connected. A connected socket keeps the entry for those that come.
+        // Who closed was counted off, or connected. A connected socket keeps the entry for those
+        // that come.
         if (!this.#counts(key, epoch)) unseen.delete(place);
       }
       for (const place of this.#places()) unseen.delete(place);
@@ -738,7 +774,10 @@ export class Registry {
     };
   }
 
-  /** Of an earlier version's registry, or one that is not whole: whatever of its maps can be taken over. To be closed by who asks. */
+  /**
+   * Of an earlier version's registry, or one that is not whole: whatever of its maps can be taken
+   * over. To be closed by who asks.
+   */
   static heritageOf(
     pins: Pins,
     netnsCookie: bigint,
@@ -796,7 +835,10 @@ function readMeta(map: BpfMap): Meta {
   return decode(metaLayout, value);
 }
 
-/** Of a registry of whatever version: all have begun so since format 1. Undefined: it is not there, or another namespace's. */
+/**
+ * Of a registry of whatever version: all have begun so since format 1. Undefined: it is not there,
+ * or another namespace's.
+ */
 export function metaIn(folder: Folder, netnsCookie: bigint): Meta | undefined {
   const map = openMap(folder, "meta");
   try {
@@ -819,7 +861,10 @@ function openShaped(folder: Folder, name: InheritedMap): BpfMap | undefined {
 
 const EPERM = 1;
 
-/** To the root cgroup. Whoever attached there without BPF_F_ALLOW_MULTI is alone (kernel/bpf/cgroup.c, hierarchy_allows_attach). */
+/**
+ * To the root cgroup. Whoever attached there without BPF_F_ALLOW_MULTI is alone
+ * (kernel/bpf/cgroup.c, hierarchy_allows_attach).
+ */
 function attachBeside(
   name: string,
   program: BpfProgram,
@@ -853,7 +898,10 @@ function isAttached(folder: Folder, hook: Hook | OptionalHook): boolean {
   return attached;
 }
 
-/** At once: a link whose pin is removed goes on for a grace period and more (kernel/bpf/inode.c, bpf_free_inode). */
+/**
+ * At once: a link whose pin is removed goes on for a grace period and more (kernel/bpf/inode.c,
+ * bpf_free_inode).
+ */
 function detachHook(folder: Folder, hook: Hook | OptionalHook): void {
   const link = openLink(folder, linkName(hook));
   link?.detach();

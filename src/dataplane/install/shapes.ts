@@ -1,6 +1,7 @@
 /**
- * What decides, apart from whose it is: of a million mappings nearly all are alike in it. Such share one entry of `rules`
- * (bpf/abi.h, ilm_rule), which stays in the CPU's cache however many they are.
+ * What decides, apart from whose it is: of a million mappings nearly all are alike in it. Such
+ * share one entry of `rules` (bpf/abi.h, ilm_rule), which stays in the CPU's cache however many
+ * they are.
  */
 import { ExistingCode, type Rule } from "../../abi/generated.js";
 import type { Compiled } from "../../compile/tables.js";
@@ -26,7 +27,10 @@ const existingCodes: Readonly<Record<Existing, number>> = {
 
 const known = new WeakMap<Compiled, Shapes>();
 
-/** Found once for the same rules: the plan asks, then whoever makes room, and whoever fills the tables. */
+/**
+ * Found once for the same rules: the plan asks, then whoever makes room, and whoever fills the
+ * tables.
+ */
 export function shapesOf(compiled: Compiled): Shapes {
   const found = known.get(compiled) ?? findShapes(compiled);
   known.set(compiled, found);
@@ -36,7 +40,8 @@ export function shapesOf(compiled: Compiled): Shapes {
 function findShapes({ rules, mappings }: Compiled): Shapes {
   const shapes = new ShapeTable();
   const of = new Uint32Array(rules.count);
-  // Rules of one mapping, of which there may be 256, are neighbours; and mostly those of mappings that are alike.
+  // Rules of one mapping, of which there may be 256, are neighbours; and mostly those of mappings
+  // that are alike.
   let looked = -1;
   let ports = 0;
   let weighted = 0;

@@ -1,4 +1,7 @@
-/** Compiled rules -> the maps of a loaded object, in chunks: a million entries are never in memory twice. */
+/**
+ * Compiled rules -> the maps of a loaded object, in chunks: a million entries are never in memory
+ * twice.
+ */
 import {
   ILM_CLASS_ASKS,
   ILM_CLASS_EXACT,
@@ -113,7 +116,10 @@ export function fitsIn(sizes: Sizes, capacity: Sizes): boolean {
 /** Of a side, as long as no table needs more. */
 const SIDE_AT_LEAST = 256;
 
-/** For one side: the next changes are to fit in, and a program set with larger tables is to be made for each doubling only. */
+/**
+ * For one side: the next changes are to fit in, and a program set with larger tables is to be made
+ * for each doubling only.
+ */
 export function sideFor(sizes: Sizes): Sizes {
   return sizesOf((name) => 2 ** Math.ceil(Math.log2(Math.max(SIDE_AT_LEAST, sizes[name]))));
 }
@@ -195,7 +201,10 @@ export function offsets({ mappings, rules, destinations }: Layers, side: Side): 
   };
 }
 
-/** The place of the mapping that counts there: the overlays of both sides have the places behind the file's. */
+/**
+ * The place of the mapping that counts there: the overlays of both sides have the places behind the
+ * file's.
+ */
 export function placeOfCounter(layers: Layers | null, counter: number): number {
   if (layers === null || counter < layers.mappings) return counter;
   return layers.mappings + ((counter - layers.mappings) % overlayRoom.mappings);
@@ -242,7 +251,10 @@ function prefixKey(owner: number, { ipv6, address, length }: PrefixBits): Prefix
   return { length: 32 + length, classFamily: swap(classFamily(owner, ipv6)), address };
 }
 
-/** Removes the entries of a hash or trie whose key is of one of `count` owners from `first` on: what its side had before. */
+/**
+ * Removes the entries of a hash or trie whose key is of one of `count` owners from `first` on: what
+ * its side had before.
+ */
 function removeOwners(
   map: BpfMap,
   owner: (key: DataView) => number,
@@ -477,8 +489,9 @@ export interface Target {
 }
 
 /**
- * Fills the tables that nobody reads, also where they hold what was in force before. `slots`: index into `primary` of each of the
- * compiled endpoints. `number`: of the generation. What `ports` has then.
+ * Fills the tables that nobody reads, also where they hold what was in force before. `slots`: index
+ * into `primary` of each of the compiled endpoints. `number`: of the generation. What `ports` has
+ * then.
  */
 export function fillTables(
   { map, counters, side, capacity, written }: Target,
@@ -600,12 +613,17 @@ export function generationOn(map: BpfMap, side: Side): number {
   return readSide(map, side).number;
 }
 
-/** An overlay, and what it says of the tables below: what numbers below `OVERLAY_RULES` stand for. */
+/**
+ * An overlay, and what it says of the tables below: what numbers below `OVERLAY_RULES` stand for.
+ */
 export interface LaidOverlay extends Overlay {
   readonly below: Targets;
 }
 
-/** What an overlay lies on: the values of `ports` without any, and a side for which the tables are described. */
+/**
+ * What an overlay lies on: the values of `ports` without any, and a side for which the tables are
+ * described.
+ */
 interface Below {
   readonly ports: Uint32Array;
   readonly side: Side;
@@ -618,7 +636,8 @@ const noClass: Pick<OverlayClass, "below" | "fallback"> = {
 };
 
 /**
- * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is none, but for a new one to come.
+ * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is
+ * none, but for a new one to come.
  * `number`: of the generation. What `ports` has then.
  */
 export function fillOverlay(

@@ -1,4 +1,7 @@
-/** What compiled tables lead to, as the kernel has it: the number of a rule that mappings share, and that of the mapping's own counter. */
+/**
+ * What compiled tables lead to, as the kernel has it: the number of a rule that mappings share, and
+ * that of the mapping's own counter.
+ */
 import { ILM_STEP } from "../../abi/generated.js";
 import type { Compiled, Target } from "../../compile/tables.js";
 import { type Shapes, shapesOf } from "./shapes.js";
@@ -40,7 +43,10 @@ export class TableTargets implements Targets {
   }
 }
 
-/** An overlay's rules are numbered from here on; what is less is a rule of the tables below, and these say which. */
+/**
+ * An overlay's rules are numbered from here on; what is less is a rule of the tables below, and
+ * these say which.
+ */
 export const OVERLAY_RULES = 2 ** 30;
 
 /** Of an overlay: rules of its own, and some of the tables below. */

@@ -1,4 +1,7 @@
-/** A text beside a generation's rules, in one value of a map: its length, its SHA-256, and itself as UTF-8. */
+/**
+ * A text beside a generation's rules, in one value of a map: its length, its SHA-256, and itself as
+ * UTF-8.
+ */
 import { createHash } from "node:crypto";
 import { type BpfMap, createArray } from "../../kernel/bpf/map.js";
 
@@ -31,7 +34,10 @@ export function writeText(map: BpfMap, text: string): void {
   map.update(key, value);
 }
 
-/** Null: there is none, or another process is writing it at this moment (the kernel copies values without a lock). */
+/**
+ * Null: there is none, or another process is writing it at this moment (the kernel copies values
+ * without a lock).
+ */
 export function readText(map: BpfMap): string | null {
   const read = map.lookup(key);
   if (read === undefined) return null;

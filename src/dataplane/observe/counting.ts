@@ -1,4 +1,7 @@
-/** What mappings have counted: where it lies in the tables, summed over the CPUs, and taken from one generation to the next. */
+/**
+ * What mappings have counted: where it lies in the tables, summed over the CPUs, and taken from one
+ * generation to the next.
+ */
 import { countersLayout } from "../../abi/generated.js";
 import { decode } from "../../abi/layout.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
@@ -11,7 +14,10 @@ import type { Description, Layers } from "../description.js";
 import { type Placed, addedCount, runsOfFile } from "../install/places.js";
 import { type Side, firstPlace, offsets } from "../install/tables.js";
 
-/** Where a run of mappings has its counters: in `counters`, and in `carried`, what they had in earlier generations. */
+/**
+ * Where a run of mappings has its counters: in `counters`, and in `carried`, what they had in
+ * earlier generations.
+ */
 export interface Run {
   readonly counters: number;
   readonly carried: number;
@@ -85,7 +91,10 @@ export function sumRuns(
 /** To look up more takes longer than to read a million. */
 const LOOKED_UP = 1000;
 
-/** Of the mappings with these indexes, as `sumRuns` has them; 0 of those that there are no more, as others may change the rules meanwhile. */
+/**
+ * Of the mappings with these indexes, as `sumRuns` has them; 0 of those that there are no more, as
+ * others may change the rules meanwhile.
+ */
 export function sumsAt(
   indexes: readonly number[],
   runs: readonly Run[],
@@ -137,7 +146,10 @@ export function totalOfRuns(
 const BLOCK = 4096;
 const zeros = new Uint8Array(BLOCK);
 
-/** Adds up `each` of `own` to one of `sums`. Both as `countersLayout` has them. `own` may change meanwhile, and counters only grow. */
+/**
+ * Adds up `each` of `own` to one of `sums`. Both as `countersLayout` has them. `own` may change
+ * meanwhile, and counters only grow.
+ */
 export function addCounters(sums: Uint8Array, own: Uint8Array, each: number): void {
   const { size } = countersLayout;
   const block = new Uint32Array(BLOCK / 4);
@@ -150,7 +162,8 @@ export function addCounters(sums: Uint8Array, own: Uint8Array, each: number): vo
     ) {
       continue;
     }
-    // The halves of a number are read one after the other: from a copy, which was made of whole numbers.
+    // The halves of a number are read one after the other: from a copy, which was made of whole
+    // numbers.
     bytes.set(part);
     for (let at = 0; at < part.length; at += size) {
       const place = Math.floor((start + at) / (size * each)) * (size / 4);
@@ -232,8 +245,8 @@ export function placesBefore(before: Mappings, after: Mappings): Int32Array {
 }
 
 /**
- * Counters as `sumRuns` gives them, moved into others: each from its place before, or 0 where that is -1. Neighbours that were
- * neighbours are copied together.
+ * Counters as `sumRuns` gives them, moved into others: each from its place before, or 0 where that
+ * is -1. Neighbours that were neighbours are copied together.
  */
 export function moveCounters(sums: Uint8Array, places: Int32Array, into: Uint8Array): void {
   const { size } = countersLayout;

@@ -15,7 +15,10 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const zeroKey = new Uint8Array(4);
 
-/** struct bpf_sk_lookup: IPv4 addresses and the remote port in network byte order, the local port in the host's. */
+/**
+ * struct bpf_sk_lookup: IPv4 addresses and the remote port in network byte order, the local port in
+ * the host's.
+ */
 export function lookupContext(packet: Packet): Uint8Array {
   const local = addressBytes(packet.local);
   const remote = addressBytes(packet.remote);
@@ -63,7 +66,8 @@ export function explainPacket(
     );
     cookie = decode(bpfSkLookupLayout, context).cookie;
   } catch (error) {
-    // The program decided, but a test run does not choose a member of a SO_REUSEPORT group (net/bpf/test_run.c).
+    // The program decided, but a test run does not choose a member of a SO_REUSEPORT group
+    // (net/bpf/test_run.c).
     if (errnoOf(error) !== EOPNOTSUPP) throw error;
   } finally {
     ask(0);

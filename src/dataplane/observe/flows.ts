@@ -16,7 +16,10 @@ const IDLE_NS = BigInt(ILM_FLOW_IDLE_SECONDS) * SECOND_NS;
 /** Where it stands in the record: seen_ns is its first field. */
 const SEEN_AT = 0;
 
-/** CLOCK_MONOTONIC, which the programs read too; theirs may be a tick ahead of what they wrote before. Signed, as theirs. */
+/**
+ * CLOCK_MONOTONIC, which the programs read too; theirs may be a tick ahead of what they wrote
+ * before. Signed, as theirs.
+ */
 function idleNs(seenNs: bigint): bigint {
   const idle = BigInt.asIntN(64, process.hrtime.bigint() - seenNs);
   return idle < 0n ? 0n : idle;
@@ -58,7 +61,10 @@ function count(values: Uint8Array, matches: (idle: bigint) => boolean): number {
   return found;
 }
 
-/** Removes those that are over, looking again right before: a client that comes back in that very moment loses one reply. */
+/**
+ * Removes those that are over, looking again right before: a client that comes back in that very
+ * moment loses one reply.
+ */
 export function forgetIdleFlows(map: BpfMap): void {
   const isOver = (value: Uint8Array): boolean => count(value, (idle) => idle > IDLE_NS) === 1;
   for (const [keys, values] of map.batches()) {

@@ -1,4 +1,7 @@
-/** Live decisions. The program reports only while a time that we keep moving lies ahead: a killed watcher costs nothing. */
+/**
+ * Live decisions. The program reports only while a time that we keep moving lies ahead: a killed
+ * watcher costs nothing.
+ */
 import { closeSync } from "node:fs";
 import { decisionLayout, watchLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -43,8 +46,8 @@ function readLost(registry: Registry): bigint {
 }
 
 /**
- * One watcher at a time, as a ring buffer has one reader: `lock`, a descriptor of the registry's folder, is locked and taken
- * over. Throws LOCKED.
+ * One watcher at a time, as a ring buffer has one reader: `lock`, a descriptor of the registry's
+ * folder, is locked and taken over. Throws LOCKED.
  */
 export function watchDecisions(lock: number, current: () => Watched | undefined): DecisionStream {
   try {

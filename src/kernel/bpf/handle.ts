@@ -78,7 +78,10 @@ export function noMemory(map: string, entries: number, cause: IlmError): IlmErro
   );
 }
 
-/** A pinned object; undefined when nothing has the name. Throws UNSAFE_PATH: bpf(BPF_OBJ_GET) itself would follow a link. */
+/**
+ * A pinned object; undefined when nothing has the name. Throws UNSAFE_PATH: bpf(BPF_OBJ_GET) itself
+ * would follow a link.
+ */
 export function open(folder: Folder, name: string): number | undefined {
   const place = folder.openFile(name);
   if (place === undefined) return undefined;

@@ -32,7 +32,8 @@ function readAll(fd: number): Uint8Array {
     try {
       length = read(fd, buffer);
     } catch (error) {
-      // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it goes on.
+      // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it
+      // goes on.
       if (errnoOf(error) === EAGAIN) continue;
       throw error;
     }

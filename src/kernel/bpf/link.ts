@@ -56,7 +56,10 @@ export interface LinkInfo {
   /** For links on an interface; 0 when it is gone. */
   readonly interfaceIndex: number;
   readonly attachType: number;
-  /** False: somebody detached it, or what it was on is gone; it only keeps its program. Of links on cgroups, namespaces, interfaces. */
+  /**
+   * False: somebody detached it, or what it was on is gone; it only keeps its program. Of links on
+   * cgroups, namespaces, interfaces.
+   */
   readonly isAttached: boolean;
   readonly isOnCgroup: boolean;
 }
@@ -67,8 +70,8 @@ const BPF_LINK_TYPE_NETNS = 5;
 
 export class BpfLink extends Handle {
   /**
-   * struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx: ifindex 16, attach_type 20; cgroup:
-   * cgroup_id 16 (64 bits). What a detached one was on is 0.
+   * struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx:
+   * ifindex 16, attach_type 20; cgroup: cgroup_id 16 (64 bits). What a detached one was on is 0.
    */
   info(): LinkInfo {
     const view = info(this.fd, 64);
@@ -104,7 +107,10 @@ export function openLink(folder: Folder, name: string): BpfLink | undefined {
   return fd === undefined ? undefined : new BpfLink(fd);
 }
 
-/** Pinned links that are looked at again and again: one that was there is found by its id, in half of the calls. */
+/**
+ * Pinned links that are looked at again and again: one that was there is found by its id, in half
+ * of the calls.
+ */
 export class KnownLinks {
   readonly #ids = new Map<string, number>();
 
@@ -129,7 +135,10 @@ function infoOf(link: BpfLink | undefined): LinkInfo | undefined {
   }
 }
 
-/** `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for iterators. */
+/**
+ * `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for
+ * iterators.
+ */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
 }
@@ -137,7 +146,10 @@ export function attach(program: BpfProgram, target: number, type: AttachType): B
 /** include/uapi/linux/bpf.h */
 const BPF_F_BEFORE = 8;
 
-/** Before all others on the interface, in that direction (kernel/bpf/mprog.c): what they let pass would not come to a later one. */
+/**
+ * Before all others on the interface, in that direction (kernel/bpf/mprog.c): what they let pass
+ * would not come to a later one.
+ */
 export function attachFirst(
   program: BpfProgram,
   interfaceIndex: number,
@@ -190,7 +202,9 @@ export function detachPrograms(programIds: ReadonlySet<number>): void {
   }
 }
 
-/** A link of the machine by its id, which is another descriptor of it; undefined when it is gone. */
+/**
+ * A link of the machine by its id, which is another descriptor of it; undefined when it is gone.
+ */
 export function linkById(id: number): BpfLink | undefined {
   const fd = linkFdById(id);
   return fd < 0 ? undefined : new BpfLink(fd);

@@ -1,4 +1,7 @@
-/** Maps. Every buffer's length is checked against what the kernel says of the map before native code sees it: a wrong length would be a read or write beyond the buffer, as root. */
+/**
+ * Maps. Every buffer's length is checked against what the kernel says of the map before native code
+ * sees it: a wrong length would be a read or write beyond the buffer, as root.
+ */
 import { IlmError } from "../../errors.js";
 import { libbpfFunction, checkedBpf, syscallError } from "../ffi.js";
 import type { Folder } from "../folder.js";
@@ -88,10 +91,15 @@ const MAPPED_FROM = 65_536;
 /** Bytes: a multiple of every machine's pages, on which a mapping has to begin. */
 const MAPPING_STEP = 65_536;
 
-/** Puts values of an array into a buffer, `stride` bytes from one to the next; of the map itself, where it can be mapped. */
+/**
+ * Puts values of an array into a buffer, `stride` bytes from one to the next; of the map itself,
+ * where it can be mapped.
+ */
 export type PutValues = (values: DataView, stride: number) => void;
 
-/** struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24. */
+/**
+ * struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24.
+ */
 function shapeOf(fd: number): MapShape {
   const view = info(fd, 80);
   const perCpu = view.getUint32(0, true) === BPF_MAP_TYPE_PERCPU_ARRAY;
@@ -197,7 +205,10 @@ export class BpfMap extends Handle implements MapShape {
     throw error;
   }
 
-  /** `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after the other. */
+  /**
+   * `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after
+   * the other.
+   */
   readArray(count: number, first = 0): Uint8Array {
     const values = new Uint8Array(count * this.valueSize);
     this.#readInto(values, new Uint8Array(count * this.keySize), count, first);
@@ -205,8 +216,9 @@ export class BpfMap extends Handle implements MapShape {
   }
 
   /**
-   * The same in parts: how many values came before, and some, in memory that is the map's or is used again for the next: a million values
-   * in fresh memory cost more than to read them. What programs write meanwhile may be seen.
+   * The same in parts: how many values came before, and some, in memory that is the map's or is
+   * used again for the next: a million values in fresh memory cost more than to read them. What
+   * programs write meanwhile may be seen.
    */
   readParts(
     count: number,
@@ -238,7 +250,8 @@ export class BpfMap extends Handle implements MapShape {
       return;
     }
     const done = Uint32Array.of(count);
-    // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c, generic_map_lookup_batch).
+    // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c,
+    // generic_map_lookup_batch).
     const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
     const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
     // ENOENT: that was the last batch.
@@ -274,7 +287,10 @@ export class BpfMap extends Handle implements MapShape {
     );
   }
 
-  /** `count` values of an array from the place `first` on: all of each, where the kernel has something already. */
+  /**
+   * `count` values of an array from the place `first` on: all of each, where the kernel has
+   * something already.
+   */
   writeArray(count: number, put: PutValues, first = 0): void {
     if (this.#isWorthMapping(count)) {
       this.#withValues(first, count, PROT_READ | PROT_WRITE, (bytes) => {
@@ -298,7 +314,10 @@ export class BpfMap extends Handle implements MapShape {
     }
   }
 
-  /** All entries of a hash, thousands at a time: keys one after the other, and their values likewise. */
+  /**
+   * All entries of a hash, thousands at a time: keys one after the other, and their values
+   * likewise.
+   */
   *batches(): Generator<[Uint8Array, Uint8Array]> {
     let room = FIRST_BATCH;
     let keys = new Uint8Array(room * this.keySize);
@@ -321,7 +340,9 @@ export class BpfMap extends Handle implements MapShape {
     }
   }
 
-  /** All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone. */
+  /**
+   * All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone.
+   */
   snapshot(): [Uint8Array, Uint8Array][] {
     return [...this.entries()];
   }

@@ -89,10 +89,16 @@ function captureLibbpfOutput(): void {
   setPrint(koffi.register(print, koffi.pointer(prototype)));
 }
 
-/** The verifier gives up when a signal is pending (kernel/bpf/verifier.c), libbpf after five such tries, this after so many of libbpf's. */
+/**
+ * The verifier gives up when a signal is pending (kernel/bpf/verifier.c), libbpf after five such
+ * tries, this after so many of libbpf's.
+ */
 const LOADS_MAX = 20;
 
-/** An object file that is opened, adjusted, and loaded once. Close it when its maps and programs are pinned or in hand. */
+/**
+ * An object file that is opened, adjusted, and loaded once. Close it when its maps and programs are
+ * pinned or in hand.
+ */
 export class BpfObject {
   #object: Pointer | null;
   readonly #path: string;
@@ -140,7 +146,9 @@ export class BpfObject {
     return map;
   }
 
-  /** Before load: use an existing map, which stays open until then. It must be of the same shape. */
+  /**
+   * Before load: use an existing map, which stays open until then. It must be of the same shape.
+   */
   reuse(name: string, map: BpfMap): void {
     this.#adjust(() => {
       checkedBpf(`reuse of map ${name}`, objectMapReuse(this.#mapPointer(name), map.fd));

@@ -30,15 +30,17 @@ export class BpfProgram extends Handle {
   }
 
   /**
-   * BPF_PROG_TEST_RUN with a context and no data: what the program returned, and the context afterwards.
+   * BPF_PROG_TEST_RUN with a context and no data: what the program returned, and the context
+   * afterwards.
    * `averageNs` is the mean of `repeat` runs as the kernel measured it.
    */
   testRun(
     context: Uint8Array,
     repeat = 0,
   ): { result: number; context: Uint8Array; averageNs: number } {
-    // struct bpf_test_run_opts (bpf.h of libbpf): sz 0, data_in 8, data_out 16, sizes 24 28, ctx_in 32, ctx_out 40,
-    // sizes 48 52, retval 56, repeat 60, duration 64, flags 68, cpu 72, batch_size 76.
+    // struct bpf_test_run_opts (bpf.h of libbpf): sz 0, data_in 8, data_out 16, sizes 24 28, ctx_in
+    // 32, ctx_out 40, sizes 48 52, retval 56, repeat 60, duration 64, flags 68, cpu 72, batch_size
+    // 76.
     const options = new Uint8Array(80);
     const view = new DataView(options.buffer);
     const out = new Uint8Array(context.byteLength);
@@ -57,7 +59,10 @@ export class BpfProgram extends Handle {
     };
   }
 
-  /** Likewise with a packet, from its link header on, as if it were on lo of this network namespace: what the program returned. */
+  /**
+   * Likewise with a packet, from its link header on, as if it were on lo of this network namespace:
+   * what the program returned.
+   */
   testRunOn(packet: Uint8Array): number {
     const options = new Uint8Array(80);
     const view = new DataView(options.buffer);
@@ -77,12 +82,16 @@ export function openProgram(folder: Folder, name: string): BpfProgram | undefine
 /** More than any program of ours has. */
 const PROGRAM_MAPS_MAX = 64;
 
-/** The first map of the program whose name ends so, to be closed; undefined when it has none, or is gone. */
+/**
+ * The first map of the program whose name ends so, to be closed; undefined when it has none, or is
+ * gone.
+ */
 export function mapOfProgram(programId: number, ending: string): BpfMap | undefined {
   const fd = progFdById(programId);
   if (fd < 0) return undefined;
   const ids = new Uint32Array(PROGRAM_MAPS_MAX);
-  // struct bpf_prog_info: nr_map_ids 52, map_ids 56. What is asked for is said in the structure itself.
+  // struct bpf_prog_info: nr_map_ids 52, map_ids 56. What is asked for is said in the structure
+  // itself.
   const bytes = new Uint8Array(232);
   const view = new DataView(bytes.buffer);
   view.setUint32(52, ids.length, true);
@@ -102,7 +111,10 @@ export function mapOfProgram(programId: number, ending: string): BpfMap | undefi
   return undefined;
 }
 
-/** The constants that the program was loaded with (its map .rodata); undefined when it has none, or is gone. */
+/**
+ * The constants that the program was loaded with (its map .rodata); undefined when it has none, or
+ * is gone.
+ */
 export function constantsOf(programId: number): Uint8Array | undefined {
   const map = mapOfProgram(programId, ".rodata");
   try {
@@ -112,7 +124,10 @@ export function constantsOf(programId: number): Uint8Array | undefined {
   }
 }
 
-/** The map lives as long as the program, which need not read it, and is found by the program (BPF_PROG_BIND_MAP). */
+/**
+ * The map lives as long as the program, which need not read it, and is found by the program
+ * (BPF_PROG_BIND_MAP).
+ */
 export function bindMap(program: BpfProgram, map: BpfMap): void {
   checkedBpf("bpf_prog_bind_map", progBindMap(program.fd, map.fd, null));
 }
@@ -123,7 +138,10 @@ export function programById(id: number): BpfProgram | undefined {
   return fd < 0 ? undefined : new BpfProgram(fd);
 }
 
-/** The name the program was loaded with (at most 15 characters); empty when it is gone. struct bpf_prog_info: name 64. */
+/**
+ * The name the program was loaded with (at most 15 characters); empty when it is gone. struct
+ * bpf_prog_info: name 64.
+ */
 export function programName(id: number): string {
   const program = programById(id);
   if (program === undefined) return "";

@@ -215,7 +215,10 @@ export class Generator {
     view.setUint16(at + 10, 0xffff - sum(to, at, transport));
   }
 
-  /** A frame with the same link header, room for a network header of 20 bytes, and a piece of this one. */
+  /**
+   * A frame with the same link header, room for a network header of 20 bytes, and a piece of this
+   * one.
+   */
   #copy(network: number, from: number, to: number): Uint8Array {
     const frame = new Uint8Array(new ArrayBuffer(network + 20 + to - from));
     frame.set(this.#room.subarray(0, network));

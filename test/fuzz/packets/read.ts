@@ -1,8 +1,9 @@
 /**
- * What a frame is, read as the RFCs have it (791, 792, 4443, 6946, 8200, 9293, 768) and as slowly as that makes it. It knows nothing
- * of the programs. Two questions are told apart: can addresses and ports be read (`readable`), and would a host take the packet at
- * all (`intact`)? Lengths and checksums are judged by the kernel behind ingress (ip_rcv_core, ip6_rcv_core, udp_rcv): what ingress
- * gives although they are wrong, nobody gets.
+ * What a frame is, read as the RFCs have it (791, 792, 4443, 6946, 8200, 9293, 768) and as slowly
+ * as that makes it. It knows nothing of the programs. Two questions are told apart: can addresses
+ * and ports be read (`readable`), and would a host take the packet at all (`intact`)? Lengths and
+ * checksums are judged by the kernel behind ingress (ip_rcv_core, ip6_rcv_core, udp_rcv): what
+ * ingress gives although they are wrong, nobody gets.
  */
 export const UDP = 17;
 export const TCP = 6;
@@ -155,7 +156,10 @@ function isUnicast(destination: Uint8Array): boolean {
   return first >> 4 !== 14 && !(isHostsAll && (first === 255 || first === 127));
 }
 
-/** `stripsTag`: as a device that takes the first VLAN tag off, as all do that receive for real. `host`: its MAC address; `most`: how many extension headers. */
+/**
+ * `stripsTag`: as a device that takes the first VLAN tag off, as all do that receive for real.
+ * `host`: its MAC address; `most`: how many extension headers.
+ */
 export function readFrame(
   bytes: Uint8Array,
   host: Uint8Array,
@@ -206,7 +210,10 @@ export interface Quote {
   readonly portAt: number;
 }
 
-/** The UDP datagram that an ICMP error is about; undefined: it is no error, or not about one, or does not say of which ports. */
+/**
+ * The UDP datagram that an ICMP error is about; undefined: it is no error, or not about one, or
+ * does not say of which ports.
+ */
 export function readQuote(bytes: Uint8Array, outer: Read): Quote | undefined {
   const { family, transport, whole } = outer;
   if (!whole || bytes.length < transport + 1) return undefined;
@@ -218,7 +225,8 @@ export function readQuote(bytes: Uint8Array, outer: Read): Quote | undefined {
   if (typeof ip === "string" || ip.protocol !== UDP || bytes.length < ip.transport + 4) {
     return undefined;
   }
-  // Answers leave with no other extension header than that of a fragment: what quotes more is about none.
+  // Answers leave with no other extension header than that of a fragment: what quotes more is about
+  // none.
   const isAnswer =
     ip.transport === at + 40 || (bytes[at + 6] === FRAGMENT && ip.transport === at + 48);
   if (family === 6 && !isAnswer) return undefined;

@@ -35,7 +35,9 @@ export const oddClients: readonly string[] = [
   "::1",
   "::",
 ];
-/** Nobody's here: to be forwarded, or dropped; or not unicast, or the subnet's broadcast address. */
+/**
+ * Nobody's here: to be forwarded, or dropped; or not unicast, or the subnet's broadcast address.
+ */
 export const strangers: readonly string[] = [
   "198.18.0.1",
   "192.0.2.1",

@@ -1,6 +1,7 @@
 /**
- * Lives in the network namespace under test, on one CPU (tokens are per CPU), and puts packets to the loaded programs. Requests and
- * answers are lines of JSON: {prepare: true} -> Prepared; {run: Order} -> Report; {unload: true} -> {unloaded}.
+ * Lives in the network namespace under test, on one CPU (tokens are per CPU), and puts packets to
+ * the loaded programs. Requests and answers are lines of JSON: {prepare: true} -> Prepared; {run:
+ * Order} -> Report; {unload: true} -> {unloaded}.
  */
 import { execFileSync } from "node:child_process";
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
@@ -131,7 +132,9 @@ function mapped(bytes: Uint8Array): Uint8Array {
   return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes);
 }
 
-/** The oracle takes an IPv4 address for an IPv4 packet, so a v4-mapped one of IPv6 is written out. */
+/**
+ * The oracle takes an IPv4 address for an IPv4 packet, so a v4-mapped one of IPv6 is written out.
+ */
 function text(bytes: Uint8Array): Address {
   if (
     bytes.length === 16 &&
@@ -374,7 +377,8 @@ class Fuzz {
     const { protocol } = read;
     if (protocol !== UDP && protocol !== TCP) return read;
     const known = this.#decide(read, device);
-    // What is for a link-local address is never forwarded, and the route does not say whose it is (net/core/filter.c).
+    // What is for a link-local address is never forwarded, and the route does not say whose it is
+    // (net/core/filter.c).
     const [first = 0, second = 0] = read.destination;
     const linkLocal = read.family === 6 && first === 0xfe && (second & 0xc0) === 0x80;
     const forwarded = this.#forwarding && !this.#local.has(read.destination) && !linkLocal;
@@ -464,7 +468,10 @@ class Fuzz {
     return this.#storyOf(this.#judge(bytes, device, false));
   }
 
-  /** The loaded program, and the one on the interfaces that calls it, at random. `tokens`: as they are to be afterwards. False: it is too short to be run. */
+  /**
+   * The loaded program, and the one on the interfaces that calls it, at random. `tokens`: as they
+   * are to be afterwards. False: it is too short to be run.
+   */
   #testRun(bytes: Uint8Array, device: number, tokens: Token[]): boolean {
     const frame = device === LOOPBACK ? toLoopback(bytes) : bytes;
     const program =
@@ -472,7 +479,8 @@ class Fuzz {
     const result = this.#run.run(program, frame, device);
     if (result < 0) {
       this.#count("refused by the test run");
-      // No test run has less than a network header (net/bpf/test_run.c): these come by the tap only.
+      // No test run has less than a network header (net/bpf/test_run.c): these come by the tap
+      // only.
       if (!isCutShort(frame)) {
         this.#differ(`a test run of ${frame.length} bytes: errno ${-result}`, frame);
       }
@@ -503,7 +511,10 @@ class Fuzz {
     return true;
   }
 
-  /** The programs of the other way: at egress and delivery a test run has a socket of no protocol, and they leave it alone. */
+  /**
+   * The programs of the other way: at egress and delivery a test run has a socket of no protocol,
+   * and they leave it alone.
+   */
   #passOthers(frame: Uint8Array, device: number): void {
     if (this.#run.run(this.#registry.program("egress"), frame, device) !== TCX_NEXT) {
       this.#differ("the egress program returned something else than TCX_NEXT", frame);
@@ -574,7 +585,9 @@ class Fuzz {
     return true;
   }
 
-  /** In earnest: the packets come in on the device, one by one, and the kernel goes on with them. */
+  /**
+   * In earnest: the packets come in on the device, one by one, and the kernel goes on with them.
+   */
   #receive(packets: readonly { readonly bytes: Uint8Array; readonly perfect: boolean }[]): void {
     const allowed = new Set<string>();
     const needed = new Map<string, Uint8Array>();
@@ -602,7 +615,10 @@ class Fuzz {
     this.#compareFlows(allowed, needed);
   }
 
-  /** Of packets that ingress gave and that have not come to the daemon: they are to be told when they do. */
+  /**
+   * Of packets that ingress gave and that have not come to the daemon: they are to be told when
+   * they do.
+   */
   #takeReports(): Decision[] {
     return this.#reports.snapshot().map(([place, record]) => {
       this.#reports.delete(place);

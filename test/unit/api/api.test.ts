@@ -1,4 +1,5 @@
-// Goal: what one side of the socket encodes the other side decodes to the same; everything else is refused, never misread.
+// Goal: what one side of the socket encodes the other side decodes to the same; everything else is
+// refused, never misread.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {

@@ -1,4 +1,5 @@
-// Goal: rules come to the same whether their whole addresses are compiled as numbers or as all other prefixes are.
+// Goal: rules come to the same whether their whole addresses are compiled as numbers or as all
+// other prefixes are.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Outcome, tryCompile } from "../../../src/compile/compile.js";

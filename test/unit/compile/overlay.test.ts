@@ -1,4 +1,5 @@
-// Goal: an overlay is laid where it decides as the whole would, and refused where only the whole can.
+// Goal: an overlay is laid where it decides as the whole would, and refused where only the whole
+// can.
 import { describe, expect, test } from "vitest";
 import { parseMappingArgument } from "../../../src/config/argument.js";
 import { compiledBase } from "../../../src/compile/base.js";

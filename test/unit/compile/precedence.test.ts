@@ -1,6 +1,7 @@
 /**
- * Which mapping a packet comes to, as one table: the longest `on` prefix, then the smallest port set, then the longest
- * `from`, then an explicit interface; what ties in all of that is refused. File order never decides: each row is compiled forwards and backwards.
+ * Which mapping a packet comes to, as one table: the longest `on` prefix, then the smallest port
+ * set, then the longest `from`, then an explicit interface; what ties in all of that is refused.
+ * File order never decides: each row is compiled forwards and backwards.
  */
 import { describe, expect, test } from "vitest";
 import { checkRules, compile } from "../../../src/compile/compile.js";
@@ -12,7 +13,9 @@ import { random } from "../../support/random.js";
 import { readTables } from "../../support/read-tables.js";
 import { generateMapping } from "../../oracle/generate.js";
 
-/** `NAME PORTS [@PREFIX,PREFIX] [<SOURCE,SOURCE] [%NAME,NAME]`, TCP unless it begins with `udp `. */
+/**
+ * `NAME PORTS [@PREFIX,PREFIX] [<SOURCE,SOURCE] [%NAME,NAME]`, TCP unless it begins with `udp `.
+ */
 function mapping(text: string, line: number): Mapping {
   const list = (mark: string): string[] =>
     new RegExp(` ${mark}([^ ]+)`).exec(text)?.[1]?.split(",") ?? [];
@@ -52,7 +55,10 @@ function rulesOf(mappings: readonly Mapping[]): Rules {
 interface Row {
   readonly fact: string;
   readonly mappings: readonly string[];
-  /** `ADDRESS PORT [<SOURCE] [%INTERFACE] -> NAME`, TCP unless it begins with `udp `; `-`: unmanaged. */
+  /**
+   * `ADDRESS PORT [<SOURCE] [%INTERFACE] -> NAME`, TCP unless it begins with `udp `; `-`:
+   * unmanaged.
+   */
   readonly packets: readonly string[];
 }
 

@@ -1,4 +1,5 @@
-// Goal: blocks are lines, all of them, wherever the text is cut into chunks; and a change moves few of them.
+// Goal: blocks are lines, all of them, wherever the text is cut into chunks; and a change moves few
+// of them.
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { blocksOf, countLines, digestOfBlock } from "../../../src/config/blocks.js";

@@ -1,4 +1,5 @@
-// Goal: the digest of a large file is that of its bytes, and whatever is not plainly such a file is left to who reads it whole.
+// Goal: the digest of a large file is that of its bytes, and whatever is not plainly such a file is
+// left to who reads it whole.
 import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

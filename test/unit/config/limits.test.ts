@@ -1,4 +1,7 @@
-/** Sizes: large sets load, in time that grows with them and not with their square, and nonsense of any size is refused. */
+/**
+ * Sizes: large sets load, in time that grows with them and not with their square, and nonsense of
+ * any size is refused.
+ */
 import { describe, expect, test } from "vitest";
 
 import { problemsOf, ruleSetOf } from "./support.js";
@@ -16,7 +19,10 @@ function mappings(count: number) {
   }));
 }
 
-/** Ten times what a small, busy machine needs; what grows with the square needs a hundred times more. */
+/**
+ * Ten times what a small, busy machine needs; what grows with the square needs a hundred times
+ * more.
+ */
 const patience_ms = 20_000;
 
 test("20,000 mappings of YAML load", { timeout: patience_ms }, () => {

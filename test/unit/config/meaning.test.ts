@@ -1,4 +1,6 @@
-/** What a right configuration means: defaults, expansion, canonical forms, names, origins, warnings. */
+/**
+ * What a right configuration means: defaults, expansion, canonical forms, names, origins, warnings.
+ */
 import { describe, expect, test } from "vitest";
 
 import { parseConfiguration } from "../../../src/config/parse.js";

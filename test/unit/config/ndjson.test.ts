@@ -1,4 +1,5 @@
-// Goal: NDJSON says what the same document says in YAML, quickly, and its mistakes are told by line and column.
+// Goal: NDJSON says what the same document says in YAML, quickly, and its mistakes are told by line
+// and column.
 import { describe, expect, test } from "vitest";
 import { meaning, problemsOf, ruleSetOf } from "./support.js";
 

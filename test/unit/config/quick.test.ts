@@ -1,4 +1,5 @@
-// Goal: documents that are right are read without the validator, and mean what the validator would have made of them.
+// Goal: documents that are right are read without the validator, and mean what the validator would
+// have made of them.
 import { expect, test } from "vitest";
 import { readQuickEntry, readQuickly } from "../../../src/config/quick.js";
 import { configuration, mappingEntry } from "../../../src/config/schema.js";

@@ -1,4 +1,7 @@
-/** What is refused: every kind of bad document, each with its place, what is wrong, and what would be right. */
+/**
+ * What is refused: every kind of bad document, each with its place, what is wrong, and what would
+ * be right.
+ */
 import { describe, expect, test } from "vitest";
 
 import { IlmError } from "../../../src/errors.js";

@@ -1,6 +1,6 @@
 /**
- * Goal: who writes a mapping as docker, iptables, nginx or ssh has it is told what to write here, with his own values, and each remedy
- * is right. Nothing of it is accepted.
+ * Goal: who writes a mapping as docker, iptables, nginx or ssh has it is told what to write here,
+ * with his own values, and each remedy is right. Nothing of it is accepted.
  */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";

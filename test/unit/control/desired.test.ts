@@ -1,4 +1,5 @@
-// Goal: a file and the mappings given beside it make one rule set, in which arguments may name the file's services.
+// Goal: a file and the mappings given beside it make one rule set, in which arguments may name the
+// file's services.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

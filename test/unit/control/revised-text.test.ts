@@ -1,4 +1,5 @@
-// Goal: a file that was changed says, by what differs, exactly what a reader of the whole would say of it.
+// Goal: a file that was changed says, by what differs, exactly what a reader of the whole would say
+// of it.
 import { writeFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,5 @@
-// Goal: a connection that brings no request in time is ended, whatever it sends, and one that is worked for is not.
+// Goal: a connection that brings no request in time is ended, whatever it sends, and one that is
+// worked for is not.
 import { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";

@@ -1,4 +1,7 @@
-/** Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for properties. */
+/**
+ * Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for
+ * properties.
+ */
 import * as fc from "fast-check";
 import type {
   ApplyResult,

@@ -1,4 +1,5 @@
-// Goal: the daemon lists what was asked for of the mappings in force, in the shape of `ilm mappings --json`, and says what is wrong with a question.
+// Goal: the daemon lists what was asked for of the mappings in force, in the shape of `ilm mappings
+// --json`, and says what is wrong with a question.
 import { beforeEach, describe, expect, test } from "vitest";
 import { listMappings } from "../../../src/daemon/listing.js";
 import { refusal } from "../../support/refusal.js";

@@ -1,4 +1,5 @@
-// Goal: the page is well-formed, says lookups and not packets, and no name can break out of its label.
+// Goal: the page is well-formed, says lookups and not packets, and no name can break out of its
+// label.
 import { describe, expect, test } from "vitest";
 import {
   LISTED_MAPPINGS_MAX,

@@ -1,4 +1,5 @@
-// Goal: changes never overlap, each starts from what the one before it left, and a bad one changes nothing.
+// Goal: changes never overlap, each starts from what the one before it left, and a bad one changes
+// nothing.
 import { describe, expect, test } from "vitest";
 import type { Desired, Source } from "../../../src/control/desired.js";
 import type { Level } from "../../../src/daemon/log.js";

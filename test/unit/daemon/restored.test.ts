@@ -1,4 +1,5 @@
-// Goal: what goes once is put back at once; what goes again and again, less and less often, up to a minute apart.
+// Goal: what goes once is put back at once; what goes again and again, less and less often, up to a
+// minute apart.
 import { expect, test } from "vitest";
 import { Restored } from "../../../src/daemon/restored.js";
 

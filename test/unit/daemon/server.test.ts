@@ -1,4 +1,5 @@
-// Goal: over a real socket every request gets one clear answer, and a daemon that hangs, dies or talks nonsense is told apart.
+// Goal: over a real socket every request gets one clear answer, and a daemon that hangs, dies or
+// talks nonsense is told apart.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";

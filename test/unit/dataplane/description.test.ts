@@ -1,4 +1,5 @@
-// Goal: what a generation says of itself is read back as it was written, also where it is too short to be compressed.
+// Goal: what a generation says of itself is read back as it was written, also where it is too short
+// to be compressed.
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseMappingArgument } from "../../../src/config/argument.js";

@@ -1,4 +1,5 @@
-// Goal: whoever meets an error finds it in the documentation, and the documentation describes no error that is not.
+// Goal: whoever meets an error finds it in the documentation, and the documentation describes no
+// error that is not.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 

@@ -1,4 +1,5 @@
-// Goal: whom the kernel takes without us is told as the kernel does it: exact first, then wildcard, dual-stack included.
+// Goal: whom the kernel takes without us is told as the kernel does it: exact first, then wildcard,
+// dual-stack included.
 import { describe, expect, test } from "vitest";
 import { kernelChoice } from "../../../src/doctor/kernel-choice.js";
 import { listener, packet } from "../cli/fixtures.js";

@@ -1,4 +1,5 @@
-// Goal: what works differently from what somebody hopes is said, each with its remedy, and nothing else is.
+// Goal: what works differently from what somebody hopes is said, each with its remedy, and nothing
+// else is.
 import { describe, expect, test } from "vitest";
 import { findWarnings, type Circumstances } from "../../../src/doctor/warnings.js";
 import type { Rules } from "../../../src/model/mapping.js";

@@ -1,4 +1,5 @@
-// Goal: a folder is what was opened and judged, whatever its path leads to by now; and nothing outside of it is touched.
+// Goal: a folder is what was opened and judged, whatever its path leads to by now; and nothing
+// outside of it is touched.
 import {
   chmodSync,
   closeSync,

@@ -1,4 +1,5 @@
-// Goal: columns say of mappings what the objects say, whatever those are, and take a tenth of their room.
+// Goal: columns say of mappings what the objects say, whatever those are, and take a tenth of their
+// room.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { digestOfFile } from "../../../src/dataplane/description.js";

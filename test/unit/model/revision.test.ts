@@ -1,4 +1,5 @@
-// Goal: the mappings that a revision leads to are those that a reader of the whole file gives, in columns of the same bytes.
+// Goal: the mappings that a revision leads to are those that a reader of the whole file gives, in
+// columns of the same bytes.
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { columnNames, toColumns } from "../../../src/model/mapping-columns.js";

@@ -1,4 +1,5 @@
-// Goal: every change leads to the rules that the user means, and what cannot be done is refused with its remedy.
+// Goal: every change leads to the rules that the user means, and what cannot be done is refused
+// with its remedy.
 import { describe, expect, test } from "vitest";
 import { rulesAfter } from "../../../src/rules/change.js";
 import { refusal } from "../../support/refusal.js";

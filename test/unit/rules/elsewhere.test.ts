@@ -1,4 +1,5 @@
-// Goal: a destination that no daemon of this host can have is told with what helps, and addresses that ilm puts there itself are not.
+// Goal: a destination that no daemon of this host can have is told with what helps, and addresses
+// that ilm puts there itself are not.
 import { expect, test } from "vitest";
 import {
   destinationsToFind,

@@ -1,4 +1,5 @@
-// Goal: a mapping that takes answers from the host's own clients is told, with what helps; others are not.
+// Goal: a mapping that takes answers from the host's own clients is told, with what helps; others
+// are not.
 import { expect, test } from "vitest";
 import { warnOfEphemeralPorts, type EphemeralPorts } from "../../../src/rules/ephemeral.js";
 import type { Mapping, PortRange } from "../../../src/model/mapping.js";

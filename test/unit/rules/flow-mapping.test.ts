@@ -1,4 +1,5 @@
-// Goal: `ilm flows` names the mapping by which a client came, also where several cover what it dialled.
+// Goal: `ilm flows` names the mapping by which a client came, also where several cover what it
+// dialled.
 import { expect, test } from "vitest";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Mapping } from "../../../src/model/mapping.js";

@@ -1,4 +1,5 @@
-// Goal: which mappings lead to a listener, and who listens for a mapping, however many have the same destinations.
+// Goal: which mappings lead to a listener, and who listens for a mapping, however many have the
+// same destinations.
 import { describe, expect, test } from "vitest";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import type { Mapping } from "../../../src/model/mapping.js";

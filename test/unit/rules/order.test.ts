@@ -1,4 +1,7 @@
-/** The one order against the oracle, which goes through all mappings: who decides, whom explanations pass over, and what changes move. */
+/**
+ * The one order against the oracle, which goes through all mappings: who decides, whom explanations
+ * pass over, and what changes move.
+ */
 import { describe, expect, test } from "vitest";
 import { type Address, type Prefix, familyOf } from "../../../src/model/address.js";
 import { type Mapping, type Rules, isConditional } from "../../../src/model/mapping.js";

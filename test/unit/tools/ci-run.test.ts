@@ -1,4 +1,5 @@
-// Goal: `.ci/run` over a small tree of its own says which file only failed by chance, and never hides what failed.
+// Goal: `.ci/run` over a small tree of its own says which file only failed by chance, and never
+// hides what failed.
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -41,7 +42,10 @@ check:
 });
 afterEach(() => rm(tree, { recursive: true }));
 
-/** Adds a test file that writes down each of its runs and then does what `body` says; `run` counts from 1. */
+/**
+ * Adds a test file that writes down each of its runs and then does what `body` says; `run` counts
+ * from 1.
+ */
 async function addSuite(path: string, body: string) {
   await put(
     path,
@@ -60,7 +64,8 @@ async function runsOf(path: string): Promise<number> {
 
 /** Runs `.ci/run` and returns its last lines, from the first flaky one on, and its exit status. */
 async function runCi(): Promise<[string[], number]> {
-  // Not the environment of the run that this test is part of: make and Vitest tell their children about themselves in it.
+  // Not the environment of the run that this test is part of: make and Vitest tell their children
+  // about themselves in it.
   const env = { PATH: process.env["PATH"], HOME: tree };
   const { stdout, code } = await promisify(execFile)(join(tree, ".ci/run"), { env }).then(
     (done) => ({ stdout: done.stdout, code: 0 }),

@@ -1,4 +1,5 @@
-// Goal: a lock file that `npm ci` would refuse, or that is tied to one registry, is found before it is committed.
+// Goal: a lock file that `npm ci` would refuse, or that is tied to one registry, is found before it
+// is committed.
 import { describe, expect, test } from "vitest";
 
 import { findLockProblems, type Lock, type Manifest } from "../../../tools/lockfile.js";

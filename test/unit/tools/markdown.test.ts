@@ -1,5 +1,5 @@
-// Goal: the link check sees the links a reader sees, and knows a heading by the name a forge gives it; a generator writes
-// between its own markers and nowhere else.
+// Goal: the link check sees the links a reader sees, and knows a heading by the name a forge gives
+// it; a generator writes between its own markers and nowhere else.
 import { describe, expect, test } from "vitest";
 
 import {

@@ -12,7 +12,10 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** What the summary prints over these results, without complaints, and its exit status; null: no such file. */
+/**
+ * What the summary prints over these results, without complaints, and its exit status; null: no
+ * such file.
+ */
 async function summaryOf(tests: object | null, checks: object | null): Promise<[string[], number]> {
   const verdictFile = join(folder, "verdict.json");
   const checksFile = join(folder, "checks.json");

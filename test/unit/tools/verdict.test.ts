@@ -1,8 +1,12 @@
-// Goal: a test file that fails by chance is told from one that fails, and nothing that failed is ever run until it passes.
+// Goal: a test file that fails by chance is told from one that fails, and nothing that failed is
+// ever run until it passes.
 import { expect, test } from "vitest";
 import { filesToRunAgain, verdictOf } from "../../../tools/verdict.mjs";
 
-/** A file's results by the first letters of its tests' states; its own state follows from them, unless it is given. */
+/**
+ * A file's results by the first letters of its tests' states; its own state follows from them,
+ * unless it is given.
+ */
 function file(name: string, states: string, status = /f/.test(states) ? "failed" : "passed") {
   const words = new Map([
     ["p", "passed"],

@@ -1,4 +1,5 @@
-// Goal: each way a lookup can end is told in words that name who, where and why, and as the JSON that scripts rely on.
+// Goal: each way a lookup can end is told in words that name who, where and why, and as the JSON
+// that scripts rely on.
 import { describe, expect, test } from "vitest";
 import pc from "picocolors";
 import {

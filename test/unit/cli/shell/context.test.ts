@@ -1,4 +1,5 @@
-// Goal: colours are for terminals, or for who asks for them; nothing else brings escape characters into what is printed.
+// Goal: colours are for terminals, or for who asks for them; nothing else brings escape characters
+// into what is printed.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +9,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { print, type Context } from "../../../../src/cli/shell/context.js";
 import { ilmCommand } from "../../../support/paths.js";
 
-/** @param terminal whether the command writes to a terminal (that of util-linux's `script`) or to a pipe. */
+/**
+ * @param terminal whether the command writes to a terminal (that of util-linux's `script`) or to a pipe.
+ */
 function coloured(
   terminal: boolean,
   env: Readonly<Record<string, string>>,

@@ -1,4 +1,5 @@
-// Goal: every command explains itself, and every wrong command line is refused in our own words with status 2.
+// Goal: every command explains itself, and every wrong command line is refused in our own words
+// with status 2.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";

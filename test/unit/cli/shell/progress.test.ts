@@ -24,7 +24,8 @@ afterAll(() => {
 });
 
 test("on a terminal, with how far it is, and erased in the end", () => {
-  // Work is long when its clock says so, however fast the machine is: each look at the clock is 0.15 s later than the one before.
+  // Work is long when its clock says so, however fast the machine is: each look at the clock is
+  // 0.15 s later than the one before.
   const clock = join(folder, "clock.cjs");
   writeFileSync(clock, "let now = 0; performance.now = () => (now += 150);");
   const command = `${ilmCommand} check -f ${file}`;

@@ -1,4 +1,5 @@
-// Goal: what the counters take is bounded, whatever the machine and the file, and CPUs share a copy only where that asks for it.
+// Goal: what the counters take is bounded, whatever the machine and the file, and CPUs share a copy
+// only where that asks for it.
 import { describe, expect, test } from "vitest";
 import { countersLayout } from "../../../../src/abi/generated.js";
 import { COUNTER_BYTES, copiesFor } from "../../../../src/dataplane/install/counters.js";

@@ -1,4 +1,5 @@
-// Goal: it is known of each mapping where it is, in the tables or over them, through any number of revisions.
+// Goal: it is known of each mapping where it is, in the tables or over them, through any number of
+// revisions.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {

@@ -1,4 +1,5 @@
-// Goal: of `ports` only the lines that differ are written, and what a side has is known only while nobody else can have written it.
+// Goal: of `ports` only the lines that differ are written, and what a side has is known only while
+// nobody else can have written it.
 import { describe, expect, test } from "vitest";
 import { ILM_PORT_KEYS, ILM_PORT_LINE } from "../../../../src/abi/generated.js";
 import { WrittenPorts, putPorts } from "../../../../src/dataplane/install/ports.js";

@@ -1,4 +1,5 @@
-// Goal: every prefix and marker is in a slot where the program looks, and what is read back is what was put.
+// Goal: every prefix and marker is in a slot where the program looks, and what is read back is what
+// was put.
 import { describe, expect, test } from "vitest";
 import { ILM_PREFIX_SLOTS, prefixLayout } from "../../../../src/abi/generated.js";
 import { decodeAll } from "../../../../src/abi/layout.js";

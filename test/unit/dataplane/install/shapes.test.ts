@@ -1,4 +1,5 @@
-// Goal: mappings that decide alike share a rule, all others have their own, and each is led to its own counter.
+// Goal: mappings that decide alike share a rule, all others have their own, and each is led to its
+// own counter.
 import { describe, expect, test } from "vitest";
 import { ExistingCode, ILM_STEP } from "../../../../src/abi/generated.js";
 import { compile } from "../../../../src/compile/compile.js";

@@ -1,4 +1,5 @@
-// Goal: counters are summed to the last bit, and each mapping finds its own again wherever it is in the next rules.
+// Goal: counters are summed to the last bit, and each mapping finds its own again wherever it is in
+// the next rules.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { countersLayout } from "../../../../src/abi/generated.js";

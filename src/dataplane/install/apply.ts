@@ -1,0 +1,512 @@
+/**
+ * A change of what is in force, as a transaction: planned, prepared, built, made ready, switched
+ * to, settled.
+ */
+import { openSync, closeSync } from "node:fs";
+import type { Removed } from "../../compile/overlay.js";
+import { IlmError } from "../../errors.js";
+import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
+import { waitForPrograms } from "../../kernel/bpf/grace.js";
+import { detachPrograms, type BpfLink, attach, AttachType } from "../../kernel/bpf/link.js";
+import { ownNetnsPath } from "../../kernel/netns.js";
+import type { Pins } from "../../kernel/pins.js";
+import { LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
+import type { Address } from "../../model/address.js";
+import type { Rules, Mapping } from "../../model/mapping.js";
+import { allMappings } from "../../model/mappings.js";
+import type { Revision } from "../../model/revision.js";
+import { beginStep } from "../../progress.js";
+import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
+import type { Description } from "../description.js";
+import type { Earlier } from "../earlier.js";
+import type { Missing, ApplyOptions, ApplyResult } from "../types.js";
+import { type Built, discardBuilt, buildGeneration } from "./build.js";
+import { removeEnded } from "./ended.js";
+import { chooseEngine, withoutKfunc } from "./engine.js";
+import type { Generation } from "./generation.js";
+import {
+  attachDeliver,
+  attachNeeded,
+  steer,
+  detachStrays,
+  repairAttached,
+  pinLink,
+} from "./hooks.js";
+import { addressesOf, addMissing, unusedAddresses } from "./loopback.js";
+import { type Needs, needsOf, sameNeeds } from "./needs.js";
+import { mappingsAbove } from "./places.js";
+import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
+import { Registry } from "./registry.js";
+import type { State } from "./state.js";
+import { NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js";
+import type { InForceNow } from "./tables.js";
+
+interface Prepared {
+  /** Addresses of services that were not there. */
+  readonly added: readonly Address[];
+  /** Addresses that we put on lo and that no service has any more. */
+  readonly unused: readonly Address[];
+  readonly repaired: readonly Missing[];
+  /** What the rules in force need, all of which is attached; null: nothing is known of it. */
+  readonly attached: Needs | null;
+}
+
+export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyResult {
+  const { overNewer = false, revision = null } = options;
+  // Nobody else is there to notice what goes meanwhile.
+  const settleLater = options.settleLater === true && state.holds;
+  state.settle();
+  const { current, trouble } = state.look();
+  if (trouble instanceof NewerState && !overNewer) throw trouble;
+  const before = ownOf(current);
+  if (before !== undefined) before.pinned = state.isPinned(before);
+  const wanted = wantedOf(before, rules, chooseEngine(rules));
+  let act: (pins: Pins, prepared: Prepared) => ApplyResult;
+  if (before?.pinned === true && isInForce(before, wanted)) {
+    act = (_, prepared) => refresh(state, before, wanted, prepared);
+  } else {
+    // First, as it changes nothing: a rule set that does not compile must leave no trace.
+    const plan = planFor(state, before, rules, wanted, revision);
+    act = (pins, prepared) =>
+      new Change(state, pins, rules, before, prepared, settleLater).make(plan);
+  }
+  const result = state.withMadePins((pins) => act(pins, prepare(state, pins, before, rules)));
+  return trouble === null ? result : { ...result, lost: trouble.message };
+}
+
+/** What has to be built for the rules: an overlay where that will do. */
+function planFor(
+  state: State,
+  before: Loaded | undefined,
+  rules: Rules,
+  wanted: Wanted,
+  revision: Revision | null = null,
+): Plan {
+  return (
+    (before?.pinned === true && planOver(before, rules, wanted, revision)) ||
+    planWhole(rules, wanted, state.settings.layeredFrom)
+  );
+}
+
+/** Built and filled, with the counters of before: it only has to be switched to. */
+interface Ready extends Built {
+  readonly plan: Plan;
+  readonly needs: Needs;
+  /** All that it needs is attached, as the rules in force need the same. */
+  readonly isAttached: boolean;
+  readonly interfacesMissing: readonly string[];
+}
+
+/**
+ * One change of what is in force: built, made ready, switched to, settled. Until the switch it can
+ * be undone, and is when a step fails.
+ */
+class Change {
+  readonly #state: State;
+  readonly #pins: Pins;
+  readonly #rules: Rules;
+  readonly #before: Loaded | undefined;
+  readonly #earlier: Earlier | undefined;
+  readonly #prepared: Prepared;
+  readonly #settleLater: boolean;
+  /** What was in force has counted its last. */
+  #hasCounted = false;
+
+  constructor(
+    state: State,
+    pins: Pins,
+    rules: Rules,
+    before: Loaded | undefined,
+    prepared: Prepared,
+    settleLater: boolean,
+  ) {
+    this.#state = state;
+    this.#pins = pins;
+    this.#rules = rules;
+    this.#before = before;
+    this.#earlier = state.earlier;
+    this.#prepared = prepared;
+    this.#settleLater = settleLater;
+  }
+
+  make(planned: Plan): ApplyResult {
+    const ready = this.#ready(planned);
+    // Without the kernel module the very same is in force already.
+    if (ready === null) return this.#refresh(planned);
+    const { generation, description, endpoints, plan } = ready;
+    const { added, unused, repaired } = this.#prepared;
+    const off = isOff(this.#before ?? this.#earlier);
+    this.#giveAtIngressFirst(ready);
+    beginStep("switching over");
+    const loaded = this.#switch(ready, off);
+    const settlesLater = this.#settlesLater(ready);
+    // Nobody may see less than before until then.
+    if (settlesLater) this.#carry(ready);
+    const difference = differenceOf((this.#before ?? this.#earlier)?.description, ready);
+    generation.programs.writeHeader(description, plan.mappings);
+    const restored: Missing[] = [];
+    this.#state.unfinished = {
+      finish: () => {
+        restored.push(...this.#settle(ready, loaded));
+      },
+      close: () => {
+        this.#closeBefore(loaded);
+      },
+    };
+    if (!settlesLater) this.#state.settle();
+    return {
+      generation: description.generation,
+      changed: true,
+      difference,
+      mappings: plan.mappings,
+      incremental: endpoints === null,
+      addressesAdded: added,
+      addressesRemoved: unused.filter((address) => removeFromLoopback(address)),
+      interfacesMissing: ready.interfacesMissing,
+      kfuncTrouble: plan.choice.kfuncTrouble,
+      repaired: [...repaired, ...restored],
+      off,
+      takenOverFormat: this.#earlier?.format ?? null,
+      lost: null,
+    };
+  }
+
+  #refresh(wanted: Wanted): ApplyResult {
+    if (this.#before === undefined) throw new IlmError("INTERNAL", "nothing is in force");
+    return refresh(this.#state, this.#before, wanted, this.#prepared);
+  }
+
+  /** Null: nothing has to be changed. What fails here is undone. */
+  #ready(planned: Plan): Ready | null {
+    try {
+      const found = this.#build(planned);
+      if (found === null) return null;
+      const { built, plan } = found;
+      try {
+        return this.#fit(built, plan);
+      } catch (error) {
+        discardBuilt(this.#pins, this.#before, built);
+        throw error;
+      }
+    } catch (error) {
+      for (const address of this.#prepared.added) removeFromLoopback(address);
+      this.#pins.removeEmpty();
+      throw error;
+    }
+  }
+
+  /**
+   * With the kernel module, or without it where it cannot be used after all. Null: that is in force
+   * already.
+   */
+  #build(plan: Plan): { readonly built: Built; readonly plan: Plan } | null {
+    try {
+      return { built: this.#buildOnce(plan), plan };
+    } catch (error) {
+      const without = { ...plan, choice: withoutKfunc(this.#rules, plan.choice, error) };
+      const before = this.#before;
+      if (before?.pinned === true && isInForce(before, without)) return null;
+      const other = planFor(this.#state, before, this.#rules, without);
+      return { built: this.#buildOnce(other), plan: other };
+    }
+  }
+
+  #buildOnce(plan: Plan): Built {
+    const build = (what: Plan): Built | null =>
+      buildGeneration(this.#state, this.#pins, this.#before, this.#rules, what, this.#settleLater);
+    const built =
+      build(plan) ?? build(planWhole(this.#rules, plan, this.#state.settings.layeredFrom));
+    if (built === null) throw new IlmError("INTERNAL", "the whole lies on nothing");
+    return built;
+  }
+
+  /**
+   * Looks at the host, attaches what has to be there before the first packet, and carries counters
+   * over.
+   */
+  #fit(built: Built, plan: Plan): Ready {
+    const before = this.#before;
+    const needs = needsOf(built, isOff(before ?? this.#earlier));
+    const isAttached =
+      built.registry === before?.registry && sameNeeds(needs, this.#prepared.attached);
+    const interfacesMissing = built.generation.resolveInterfaces();
+    built.registry.meetVrfs();
+    if (!isAttached && needs.hooks.includes("deliver")) attachDeliver(this.#state, built);
+    this.#carry(built);
+    return { ...built, plan, needs, isAttached, interfacesMissing };
+  }
+
+  /**
+   * What was counted goes on being counted: before the switch, and again for what came meanwhile.
+   */
+  #carry({ generation, endpoints, description }: Built): void {
+    const before = this.#before;
+    if (endpoints === null && before !== undefined) {
+      const gone = goneSince(before.description, description);
+      generation.carryAbove(before.generation.countedAbove(gone));
+      return;
+    }
+    const counted = before?.generation.counted() ?? this.#earlier?.counted();
+    if (counted !== undefined) generation.carry(counted);
+  }
+
+  /**
+   * By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did:
+   * where that was in force, ingress has to select them before the switch.
+   */
+  #giveAtIngressFirst({ registry, description, generation, needs }: Ready): void {
+    if (!registry.steers || description.engine !== "registry") return;
+    if (!mayUseKfunc(this.#pins, this.#before)) return;
+    this.#state.inRegistry({ registry }, (folder) => {
+      attachNeeded(folder, registry, needs);
+    });
+    generation.programs.setIngress(registry);
+    // A packet that passed the old ingress program has been through sk_lookup then.
+    waitForPrograms();
+  }
+
+  /**
+   * The one step that changes what happens to a connection; the second is for what ingress hands
+   * over.
+   */
+  #switch({ generation, description, registry }: Ready, off: boolean): Loaded {
+    const before = this.#before;
+    const now = { side: description.side, off };
+    const link = switchTo(this.#state, this.#pins, before, generation, now);
+    // Otherwise it is what it was when the change was prepared.
+    if (generation.programs !== before?.generation.programs || registry !== before.registry) {
+      generation.programs.setIngress(registry);
+    }
+    const programId = generation.programs.lookup.id;
+    const loaded: Loaded = {
+      link,
+      programId,
+      generation,
+      description,
+      registry,
+      pinned: true,
+      isAlone: false,
+    };
+    this.#state.earlier = undefined;
+    this.#state.loaded = loaded;
+    return loaded;
+  }
+
+  /** The caller does not wait for the rest: nothing of it is what the change was made for. */
+  #settlesLater({ generation, isAttached }: Ready): boolean {
+    return (
+      this.#settleLater &&
+      isAttached &&
+      generation.programs === this.#before?.generation.programs &&
+      this.#prepared.unused.length === 0
+    );
+  }
+
+  /**
+   * The rest, when no program reads any more what was in force. What was not attached and is again.
+   */
+  #settle(ready: Ready, loaded: Loaded): readonly Missing[] {
+    const { registry, endpoints, needs, isAttached } = ready;
+    if (!this.#hasCounted) this.#countLast(ready, loaded);
+    beginStep("attaching and cleaning up");
+    // Also what was taken away since the change was prepared; whoever stays looks for that all the
+    // time.
+    const again = this.#state.holds && isAttached ? [] : steer(this.#state, loaded, needs);
+    if (this.#settleLater) registry.sweep();
+    this.#state.withPins((pins) => {
+      if (pins !== undefined) removeLeftovers(pins, loaded);
+    });
+    if (this.#before === undefined) detachStrays(this.#state, registry.programIds);
+    if (endpoints !== null) {
+      registry.setMappedPorts(allMappings(this.#rules), true);
+      registry.retain(endpoints);
+    }
+    return again;
+  }
+
+  /** What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations. */
+  #countLast(ready: Ready, loaded: Loaded): void {
+    const { generation } = ready;
+    const before = this.#before;
+    if (before !== undefined || this.#earlier !== undefined) waitForPrograms();
+    this.#carry(ready);
+    generation.settle();
+    loaded.isAlone = true;
+    this.#hasCounted = true;
+    this.#closeTables(loaded);
+  }
+
+  #closeTables({ generation, link }: Loaded): void {
+    const before = this.#before;
+    this.#earlier?.close();
+    if (before === undefined) return;
+    before.generation.close();
+    if (before.generation.programs !== generation.programs) before.generation.programs.close();
+    if (before.link !== link) before.link.close();
+  }
+
+  #closeBefore(loaded: Loaded): void {
+    const before = this.#before;
+    if (!this.#hasCounted) this.#closeTables(loaded);
+    if (before === undefined || before.registry === loaded.registry) return;
+    // Its pins, if it has some still, are where nobody looks.
+    if (!before.pinned) detachPrograms(before.registry.programIds);
+    before.registry.clearIngress();
+    before.registry.close();
+  }
+}
+
+/** What has to be before a change: the addresses, and nothing of those who are gone. */
+export function prepare(
+  state: State,
+  pins: Pins,
+  before: Loaded | undefined,
+  rules: Rules,
+): Prepared {
+  beginStep("looking at what is attached");
+  removeEnded(pins.otherNamespaces());
+  // Another version's state goes on deciding until ours is in force.
+  if (before !== undefined || !pins.base.has(LOOKUP_LINK)) removeLeftovers(pins, before);
+  const addresses = addressesOf(rules);
+  const present = hostAddresses();
+  const added = addMissing(addresses, present);
+  const unused = unusedAddresses(addresses, present);
+  // A writer that was killed may not have come that far.
+  before?.generation.programs.setIngress(before.registry);
+  if (before?.pinned !== true) return { added, unused, repaired: [], attached: null };
+  const attached = needsOf(before, isOff(before));
+  return { added, unused, repaired: repairAttached(state, pins, before, attached), attached };
+}
+
+/**
+ * Nothing to change: what came and went is looked at again, and what a killed writer left is
+ * removed.
+ */
+export function refresh(
+  state: State,
+  { description, registry, generation }: Loaded,
+  { mappings }: Wanted,
+  { added, unused, repaired }: Prepared,
+): ApplyResult {
+  // What is attached was looked at when the change was prepared; a killed writer may not have come
+  // to the header.
+  generation.programs.writeHeader(description, mappings);
+  registry.sweep();
+  registry.meetVrfs();
+  return {
+    generation: description.generation,
+    changed: false,
+    difference: null,
+    mappings,
+    incremental: false,
+    addressesAdded: added,
+    addressesRemoved: unused.filter((address) => removeFromLoopback(address)),
+    interfacesMissing: generation.resolveInterfaces(),
+    kfuncTrouble: description.kfuncTrouble,
+    repaired,
+    off: isOff(state.loaded),
+    takenOverFormat: null,
+    lost: null,
+  };
+}
+
+export function switchTo(
+  state: State,
+  pins: Pins,
+  before: Loaded | undefined,
+  { programs }: Generation,
+  now: InForceNow,
+): BpfLink {
+  programs.putInForce(now);
+  if (before !== undefined) {
+    if (before.generation.programs !== programs) before.link.update(programs.lookup);
+    if (!before.pinned) pinLink(pins, before.link);
+    return before.link;
+  }
+  // A link that nothing of ours stands behind is another version's, which goes over to us, or an
+  // ended namespace's.
+  const found = pins.lookupLink();
+  if (found?.info().netnsInode === state.netnsInode) {
+    found.update(programs.lookup);
+    return found;
+  }
+  const unpinned = unpinnedLink(state.netnsInode);
+  if (unpinned !== undefined) {
+    unpinned.update(programs.lookup);
+    pinLink(pins, unpinned);
+    return unpinned;
+  }
+  found?.close();
+  pins.base.remove(LOOKUP_LINK);
+  const netns = openSync(ownNetnsPath, "r");
+  try {
+    const link = attach(programs.lookup, netns, AttachType.skLookup);
+    link.pin(pins.base, LOOKUP_LINK);
+    return link;
+  } finally {
+    closeSync(netns);
+  }
+}
+
+/**
+ * What a killed writer left, and generations and registries that are not in force. Nothing that
+ * those decided is on its way.
+ */
+export function removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
+  keep?.registry.countOnlyFor(keep.generation.programs.number);
+  const kept = {
+    generation: keep?.generation.number,
+    programs: keep?.generation.programs.number,
+    registry: keep?.registry.number,
+  };
+  const names = pins.base.names();
+  for (const kind of ["generation", "programs", "registry"] as const) {
+    if (names.includes(stagingName(kind))) pins.base.remove(stagingName(kind));
+    for (const number of numbersIn(names, kind)) {
+      if (number === kept[kind]) continue;
+      if (kind === "registry") Registry.remove(pins, number);
+      else pins.base.remove(folderName(kind, number));
+    }
+  }
+}
+
+/** True also when another version's rules may be in force. */
+function mayUseKfunc(pins: Pins, before: Loaded | undefined): boolean {
+  if (before !== undefined) return before.description.engine === "kfunc";
+  const link = pins.lookupLink();
+  link?.close();
+  return link !== undefined;
+}
+
+function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean {
+  return (
+    description.digest === digest &&
+    description.engine === choice.engine &&
+    description.kfuncTrouble === choice.kfuncTrouble
+  );
+}
+
+/**
+ * Mappings of the tables that are in the file no more since `before`, which is in the same tables.
+ */
+function goneSince(before: Description, after: Description): Removed[] {
+  const known = new Set(before.overlaid?.removed.map(({ index }) => index));
+  return (after.overlaid?.removed ?? []).filter(({ index }) => !known.has(index));
+}
+
+/** `before`: of what was in force, which may be an earlier version's. */
+function differenceOf(
+  before: Pick<Description, "rules"> | Description | undefined,
+  { generation, description, endpoints }: Built,
+): ChangeSummary {
+  const { rules } = description;
+  const { cameFrom } = generation;
+  if (before === undefined || cameFrom === undefined) return summaryOfNew(rules);
+  if (endpoints !== null || !("overlaid" in before)) {
+    return summarize(before.rules, rules, cameFrom);
+  }
+  const gone = goneSince(before, description).map(({ mapping }) => mapping);
+  const above = (runtime: readonly Mapping[]): Listed => ({ file: { mappings: [] }, runtime });
+  const old = above([...mappingsAbove(before), ...gone]);
+  return summarize(old, above(mappingsAbove(description)), cameFrom);
+}

@@ -1,0 +1,41 @@
+/**
+ * Services' addresses on lo: put there when no interface has them, and taken away when no service
+ * has them.
+ */
+import { type HostAddress, addToLoopback, hostAddresses } from "../../kernel/addresses.js";
+import type { Address } from "../../model/address.js";
+import type { Rules } from "../../model/mapping.js";
+
+/**
+ * Services' addresses that no interface has, put on lo. Of 127.0.0.0/8 too, all of which can be
+ * used as it is: some daemons (BIND) serve only addresses that an interface has.
+ */
+export function addMissing(
+  addresses: readonly Address[],
+  present?: readonly HostAddress[],
+): Address[] {
+  return missingAddresses(addresses, present).filter((address) => addToLoopback(address));
+}
+
+export function missingAddresses(
+  addresses: readonly Address[],
+  present: readonly HostAddress[] = addresses.length === 0 ? [] : hostAddresses(),
+): Address[] {
+  const known = new Set(present.map((entry) => entry.address));
+  return addresses.filter((address) => !known.has(address));
+}
+
+export function addressesOf({ file }: Rules): Address[] {
+  return file.services.flatMap((service) => service.addresses);
+}
+
+/** Addresses that we put on lo and that no service has any more. */
+export function unusedAddresses(
+  addresses: readonly Address[],
+  present: readonly HostAddress[],
+): Address[] {
+  const wanted = new Set(addresses);
+  return present
+    .filter((entry) => entry.ours && !wanted.has(entry.address))
+    .map((entry) => entry.address);
+}

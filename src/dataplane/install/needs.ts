@@ -1,0 +1,49 @@
+/** What rules need to be attached, beside what always is. */
+import { sysctl } from "../../kernel/procfs.js";
+import type { Description } from "../description.js";
+import { type Direction, directions } from "./interfaces.js";
+import { type OptionalHook, optionalHooks } from "./registry.js";
+import type { Loaded } from "./state.js";
+
+/** What rules need to be attached, beside what always is. */
+export interface Needs {
+  readonly directions: Readonly<Record<Direction, boolean>>;
+  readonly hooks: readonly OptionalHook[];
+}
+
+/**
+ * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses, or it
+ * is asked for. Egress: the answers of UDP.
+ */
+function neededDirections(
+  { protocols, engine, steersTcp }: Description,
+  off: boolean,
+): Record<Direction, boolean> {
+  if (off) return { ingress: false, egress: false };
+  const udp = protocols.includes("udp");
+  // The kfunc finds those too. UDP needs ingress all the same, as that tells sk_lookup what is a
+  // packet.
+  const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
+  return { ingress: udp || mptcp || steersTcp, egress: udp };
+}
+
+export function needsOf(
+  { registry, description }: Pick<Loaded, "registry" | "description">,
+  off: boolean,
+): Needs {
+  const needed = neededDirections(description, off);
+  const wanted: Record<OptionalHook, boolean> = {
+    // What ingress hands over is counted there.
+    deliver: needed.egress || (needed.ingress && registry.steers),
+    sock_create: !off && description.rules.file.mptcp === "off",
+  };
+  return { directions: needed, hooks: optionalHooks.filter((hook) => wanted[hook]) };
+}
+
+export function sameNeeds(needs: Needs, other: Needs | null): boolean {
+  return (
+    other !== null &&
+    directions.every((direction) => needs.directions[direction] === other.directions[direction]) &&
+    needs.hooks.join() === other.hooks.join()
+  );
+}

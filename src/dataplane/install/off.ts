@@ -1,0 +1,22 @@
+/** Switching all that decides off, and on again as it was. */
+import { waitForPrograms } from "../../kernel/bpf/grace.js";
+import { Earlier } from "../earlier.js";
+import { apply } from "./apply.js";
+import { steer } from "./hooks.js";
+import { needsOf } from "./needs.js";
+import type { State } from "./state.js";
+
+export function setOff(state: State, off: boolean): boolean {
+  const current = state.current();
+  if (current instanceof Earlier) apply(state, current.description.rules, {});
+  const { programs } = state.require().generation;
+  const { side, off: before } = programs.inForce;
+  if (before === off) return false;
+  // On again: what ingress needs is there before it is asked for.
+  programs.putInForce({ side, off });
+  // What was handed over is counted when it comes to its socket.
+  if (off) waitForPrograms();
+  const loaded = state.ownReadable();
+  if (loaded !== undefined) steer(state, loaded, needsOf(loaded, off));
+  return true;
+}

@@ -1,0 +1,56 @@
+/** Removing all that is ilm's: programs, maps, links, files and addresses. */
+import { hostAddresses, removeFromLoopback } from "../../kernel/addresses.js";
+import { detachPrograms } from "../../kernel/bpf/link.js";
+import { removeLockFile } from "../../kernel/lock.js";
+import type { Pins } from "../../kernel/pins.js";
+import { pinnedNamespaces, LOOKUP_LINK } from "../../kernel/pins.js";
+import { removeEnded } from "./ended.js";
+import { detachStrays } from "./hooks.js";
+import { unusedAddresses } from "./loopback.js";
+import { Registry } from "./registry.js";
+import type { State } from "./state.js";
+import { unpinnedLink } from "./state.js";
+
+export function unload(state: State): boolean {
+  const found = state.withPins((pins) => unloadFrom(state, pins));
+  state.forget();
+  const unused = unusedAddresses([], hostAddresses());
+  const removed = unused.filter((address) => removeFromLoopback(address));
+  removeLockFile(state.netnsInode);
+  return found || removed.length > 0;
+}
+
+/** False when nothing was there. */
+export function unloadFrom(state: State, pins: Pins | undefined): boolean {
+  let found = pins !== undefined;
+  removeEnded(
+    pins?.otherNamespaces() ?? pinnedNamespaces().filter((inode) => inode !== state.netnsInode),
+  );
+  const loaded = state.ownReadable();
+  const registry = loaded?.registry;
+  // What pins hold that are covered would stay.
+  if (loaded !== undefined && !state.isPinned(loaded)) {
+    loaded.link.detach();
+    detachPrograms(loaded.registry.programIds);
+  }
+  if (loaded === undefined) {
+    const hidden = unpinnedLink(state.netnsInode);
+    hidden?.detach();
+    hidden?.close();
+    found ||= hidden !== undefined;
+    detachStrays(state, new Set());
+  }
+  // The decision first, so that no program runs on half of its state.
+  const link = pins?.lookupLink();
+  pins?.base.remove(LOOKUP_LINK);
+  // Another process (`monitor`) may hold it for a moment longer.
+  if (link?.info().isAttached === true) link.detach();
+  link?.close();
+  for (const number of pins?.numbers("registry") ?? []) {
+    if (pins !== undefined) Registry.remove(pins, number);
+  }
+  pins?.removeAll();
+  // Where its pins are covered.
+  registry?.clearIngress();
+  return found;
+}

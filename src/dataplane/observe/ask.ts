@@ -1,0 +1,68 @@
+/** Asking the loaded program, and watching what it decides. */
+import { closeSync } from "node:fs";
+import { flock, LOCK_EX } from "../../kernel/libc.js";
+import { Pins } from "../../kernel/pins.js";
+import { familyOf } from "../../model/address.js";
+import type { Packet } from "../../model/decision.js";
+import type { Rules } from "../../model/mapping.js";
+import { allMappings } from "../../model/mappings.js";
+import { candidates } from "../../rules/candidates.js";
+import type { State } from "../install/state.js";
+import { notLoaded } from "../install/state.js";
+import type { Explanation, DecisionStream } from "../types.js";
+import { explainPacket } from "./explain.js";
+import { listListeners } from "./sockets.js";
+import { watchDecisions } from "./watch.js";
+
+export function explain(state: State, packet: Packet): Explanation {
+  // One at a time: the program leaves its answer in one place.
+  const pins = Pins.open(state.netnsInode);
+  if (pins === undefined) throw notLoaded();
+  const lock = pins.base.openSelf();
+  pins.close();
+  try {
+    flock(lock, LOCK_EX);
+    let loaded = state.require();
+    let explanation = explainPacket(packet, loaded);
+    while (explanation.generation !== loaded.generation.number) {
+      // Another process put the next in force meanwhile: its number stands for another mapping.
+      loaded = state.require();
+      explanation = explainPacket(packet, loaded);
+    }
+    const { description } = loaded;
+    if (explanation.verdict !== "selected" || explanation.cookie !== null) return explanation;
+    return { ...explanation, cookie: steeredSocket(state, explanation, description.rules) };
+  } finally {
+    closeSync(lock);
+  }
+}
+
+/**
+ * The kernel selects at ingress, with a packet in hand; here the listener on the destination is
+ * named.
+ */
+export function steeredSocket(state: State, explanation: Explanation, rules: Rules): string | null {
+  const { packet, mapping: index, destination } = explanation;
+  const mapping = index === null ? undefined : allMappings(rules).at(index);
+  if (mapping === undefined) return null;
+  const wanted = candidates(mapping, familyOf(packet.local)).filter(
+    (candidate) => candidate.destination === destination,
+  );
+  const found = listListeners(state).find(
+    (listener) =>
+      listener.protocol === packet.protocol &&
+      !(listener.v6only && familyOf(packet.local) === 4) &&
+      wanted.some(
+        ({ address, port }) =>
+          listener.address === address && listener.port === (port || packet.localPort),
+      ),
+  );
+  return found?.cookie ?? null;
+}
+
+/** See DataPlane.watch. */
+export function watch(state: State): DecisionStream {
+  const lock = state.inRegistry(state.require(), (folder) => folder.openSelf());
+  if (lock === undefined) throw notLoaded();
+  return watchDecisions(lock, () => state.own());
+}
