@@ -11,7 +11,8 @@ import { openDataPlane } from "../src/dataplane/open.js";
 import type { DataPlane } from "../src/dataplane/types.js";
 import { acquireWriterLock } from "../src/kernel/lock.js";
 import type { Address } from "../src/model/address.js";
-import { type Mapping, type Rules, emptyRules } from "../src/model/mapping.js";
+import { type Mapping } from "../src/model/mapping.js";
+import { type Rules, emptyRules } from "../src/model/rules.js";
 import { kernelMemory } from "./memory.js";
 import { median, progress } from "./network.js";
 

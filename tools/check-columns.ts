@@ -12,7 +12,8 @@ const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "*.t
 const found = files.flatMap((file) =>
   findLongLines(readFileSync(file, "utf8")).map((line) => `${file}:${line}`),
 );
-for (const place of found)
+for (const place of found) {
   console.log(`${place}: more than 100 columns: write it in several lines`);
+}
 console.log(`${files.length} files, ${found.length} lines too long`);
 process.exitCode = found.length === 0 ? 0 : 1;

@@ -37,8 +37,9 @@ export function findLongLines(text: string): number[] {
   let at = 0;
   const long: (Span & { readonly line: number })[] = [];
   for (const [index, line] of text.split("\n").entries()) {
-    if (line.length > COLUMNS && comment.test(line))
+    if (line.length > COLUMNS && comment.test(line)) {
       long.push({ line: index + 1, start: at, end: at + line.length });
+    }
     at += line.length + 1;
   }
   if (long.length === 0) return [];

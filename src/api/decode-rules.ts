@@ -10,9 +10,9 @@ import type {
   Miss,
   Origin,
   PortRange,
-  RuleSet,
   Service,
 } from "../model/mapping.js";
+import type { RuleSet } from "../model/rules.js";
 import {
   MAX_INTERFACE_LENGTH,
   MAX_WEIGHT,

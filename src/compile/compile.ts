@@ -17,13 +17,13 @@ import {
   type Mapping,
   type PortRange,
   type Protocol,
-  type RuleSet,
-  type Rules,
   isWeighted,
   mappingKey,
   protocols,
 } from "../model/mapping.js";
-import { type LazyMappings, allMappings, toLazy } from "../model/mappings.js";
+import { type RuleSet, type Rules } from "../model/rules.js";
+import { type LazyMappings, toLazy } from "../model/mappings.js";
+import { allMappings } from "../model/rules.js";
 import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../rules/candidates.js";
 import { ownedBy } from "../rules/order.js";

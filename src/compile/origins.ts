@@ -12,8 +12,9 @@ import {
   prefixLength,
 } from "../model/address.js";
 import { candidates } from "../rules/candidates.js";
-import { type Mapping, type Rules, type Service, isConditional } from "../model/mapping.js";
-import { allMappings } from "../model/mappings.js";
+import { type Mapping, type Service, isConditional } from "../model/mapping.js";
+import { type Rules } from "../model/rules.js";
+import { allMappings } from "../model/rules.js";
 import { countPorts } from "../model/ports.js";
 import type { Endpoint } from "./tables.js";
 

@@ -2,7 +2,7 @@
  * A document after validation, of one file: plain values that mean something, not yet looked at
  * beside other documents.
  */
-import type { Settings } from "../model/mapping.js";
+import type { Settings } from "../model/rules.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import type { Source } from "./source.js";
 

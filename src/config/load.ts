@@ -4,7 +4,7 @@
  */
 import { IlmError, type Problem } from "../errors.js";
 import { beginStep } from "../progress.js";
-import type { RuleSet } from "../model/mapping.js";
+import type { RuleSet } from "../model/rules.js";
 import { emptyDocument, type Document, type Valid } from "./document.js";
 import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";

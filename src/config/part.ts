@@ -1,5 +1,5 @@
 /** Some lines of a file of which the others are known. */
-import type { RuleSet } from "../model/mapping.js";
+import type { RuleSet } from "../model/rules.js";
 import type { Mappings } from "../model/mappings.js";
 import { isSameBeside } from "../model/revision.js";
 import { Unusual, streamNdjson } from "./ndjson.js";

@@ -3,14 +3,8 @@
  * of them together.
  */
 import type { Address } from "../model/address.js";
-import {
-  type Mapping,
-  type Origin,
-  type Protocol,
-  type RuleSet,
-  type Service,
-  type Settings,
-} from "../model/mapping.js";
+import { type Mapping, type Origin, type Protocol, type Service } from "../model/mapping.js";
+import { type RuleSet, type Settings } from "../model/rules.js";
 import { type MappingColumns, MappingColumnsBuilder } from "../model/mapping-columns.js";
 import { NameTable } from "../model/name-table.js";
 import { beginStep, tellShare } from "../progress.js";

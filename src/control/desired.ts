@@ -5,7 +5,8 @@
 import { resolve } from "node:path";
 import type { KeptText } from "../dataplane/types.js";
 import { configurationError, type Problem } from "../errors.js";
-import { emptyRules, mappingKey, type Mapping, type RuleSet } from "../model/mapping.js";
+import { mappingKey, type Mapping } from "../model/mapping.js";
+import { emptyRules, type RuleSet } from "../model/rules.js";
 import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/input.js";
 import type { Loaded } from "../config/load.js";
 import type { ReadResult } from "../config/read.js";

@@ -11,7 +11,7 @@ import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { giveBackMemory } from "../kernel/memory.js";
-import { emptyRules } from "../model/mapping.js";
+import { emptyRules } from "../model/rules.js";
 import { version } from "../version.js";
 import type { ApiChange, DaemonStatus } from "../api/api.js";
 import { requestStatus } from "../api/client.js";

@@ -6,7 +6,7 @@ import { IlmError } from "../errors.js";
 import type { DataPlane } from "../dataplane/types.js";
 import type { Counters } from "../model/decision.js";
 import type { Protocol } from "../model/mapping.js";
-import { allMappings } from "../model/mappings.js";
+import { allMappings } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
 import { type DestinationShape, type MappingShape, mappingShape } from "../api/mapping-shape.js";

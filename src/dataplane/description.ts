@@ -11,11 +11,10 @@ import {
   type MptcpMode,
   type Mapping,
   type Protocol,
-  type RuleSet,
-  type Rules,
   type Service,
   mappingKey,
 } from "../model/mapping.js";
+import { type RuleSet, type Rules } from "../model/rules.js";
 import {
   type ColumnLists,
   MappingColumns,
@@ -25,8 +24,8 @@ import {
   toColumns,
 } from "../model/mapping-columns.js";
 import { type Mappings, toLazy } from "../model/mappings.js";
+import type { Removed } from "../compile/overlay.js";
 import { beginStep, tellShare } from "../progress.js";
-import type { Overlaid } from "./install/places.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {
@@ -353,3 +352,13 @@ export function nameHash(key: string): bigint {
   putHash(halves, 0, key);
   return new BigUint64Array(halves.buffer)[0] ?? 0n;
 }
+
+/** How a file differs from what the tables have. */
+export interface Overlaid {
+  /** The file's mappings in their order: so many from this place on. */
+  readonly runs: readonly PlaceRun[];
+  /** Mappings of the tables that the file has no more, or not as they were. */
+  readonly removed: readonly Removed[];
+}
+
+export type PlaceRun = readonly [place: number, count: number];

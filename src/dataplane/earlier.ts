@@ -10,7 +10,7 @@ import { type BpfMap, cpus, openMap } from "../kernel/bpf/map.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
-import { allMappings } from "../model/mappings.js";
+import { allMappings } from "../model/rules.js";
 import { type CounterTable, CountersOfEachCpu } from "./install/counters.js";
 import {
   type Counted,

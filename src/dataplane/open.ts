@@ -8,7 +8,7 @@ import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import type { RuleSet, Rules } from "../model/mapping.js";
+import type { RuleSet, Rules } from "../model/rules.js";
 import { digestOfFile } from "./description.js";
 import { Earlier } from "./earlier.js";
 import { apply } from "./install/apply.js";

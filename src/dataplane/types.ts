@@ -4,7 +4,8 @@ import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
-import type { Engine, RuleSet, Rules } from "../model/mapping.js";
+import type { Engine } from "../model/mapping.js";
+import type { RuleSet, Rules } from "../model/rules.js";
 import type { Revision } from "../model/revision.js";
 
 export type EngineInForce = Exclude<Engine, "auto">;

@@ -16,7 +16,8 @@ import {
   type DemoNetwork,
 } from "./network.js";
 import { silentReporter, textReporter, type Reporter } from "./render.js";
-import { daemons, Scenario, type DaemonName, type Outcome } from "./scenario.js";
+import { daemons, type DaemonName } from "./dials.js";
+import { Scenario, type Outcome } from "./scenario.js";
 
 export interface DemoOptions {
   /** Stay when the show is over, until Ctrl-C. */

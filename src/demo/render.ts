@@ -4,7 +4,7 @@
  */
 import pc from "picocolors";
 
-import type { Dial } from "./scenario.js";
+import type { Dial } from "./dials.js";
 
 export interface Reporter {
   readonly title: (text: string) => void;

@@ -6,6 +6,7 @@ import { ilm } from "./commands.js";
 import type { SampleClient, SampleDaemon } from "./children.js";
 import { endpoint, type DialResult } from "./messages.js";
 import { publicAddresses, type DemoNetwork } from "./network.js";
+import type { DaemonName, Dial } from "./dials.js";
 import type { Reporter } from "./render.js";
 
 /** What the acts work with; `demo.ts` makes it and clears it away. */
@@ -21,23 +22,6 @@ export interface Stage {
   readonly follow: () => Promise<string>;
 }
 
-/** The daemons of examples/demo.yaml, and one that needs no mapping. */
-export const daemons = {
-  web: { style: "http", endpoints: ["tcp:127.0.1.10:80", "tcp:[fd5e:ed00::10]:80"] },
-  dns: {
-    style: "echo",
-    endpoints: [
-      "tcp:127.0.1.53:53",
-      "tcp:[fd5e:ed00::53]:53",
-      "udp:127.0.1.53:53",
-      "udp:[fd5e:ed00::53]:53",
-    ],
-  },
-  ssh: { style: "banner", endpoints: ["tcp:127.0.1.22:22"] },
-  admin: { style: "http", endpoints: [`tcp:${publicAddresses.server4}:8080`] },
-} as const;
-export type DaemonName = keyof typeof daemons;
-
 const udpPatience_ms = 1000;
 
 interface Expected {
@@ -47,17 +31,6 @@ interface Expected {
   /** The daemon that must answer; null: the kernel must refuse. */
   readonly daemon: DaemonName | null;
   readonly why: string;
-}
-
-export interface Dial {
-  readonly protocol: "tcp" | "udp";
-  /** `address:port` */
-  readonly dialled: string;
-  readonly expected: DaemonName | "refused";
-  readonly why: string;
-  readonly result: DialResult;
-  /** What is not as expected; null when all is. */
-  readonly problem: string | null;
 }
 
 export interface Outcome {

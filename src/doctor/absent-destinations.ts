@@ -1,8 +1,8 @@
 /** Destinations of the rules in force that this host has not. */
 import { destinationsToFind } from "../rules/elsewhere.js";
 import type { Address } from "../model/address.js";
-import { type Rules } from "../model/mapping.js";
-import { allMappings } from "../model/mappings.js";
+import { type Rules } from "../model/rules.js";
+import { allMappings } from "../model/rules.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 
 /** `present`: the addresses of interfaces that are up. */

@@ -14,8 +14,8 @@ import {
 } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
-import { emptyRules, type Rules } from "../model/mapping.js";
-import { allMappings } from "../model/mappings.js";
+import { emptyRules, type Rules } from "../model/rules.js";
+import { allMappings } from "../model/rules.js";
 import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.js";
 import { formatPlace } from "../model/endpoint.js";
 import { formatEndpoint } from "../model/endpoint.js";

@@ -1,12 +1,11 @@
 /**
  * What the user means, after parsing: plain data that survives JSON, so that the same values are
- * compiled, stored beside the generation in the kernel, sent over the API and shown. No behaviour,
- * no kernel, imports nothing but its neighbours.
+ * compiled, stored beside the generation in the kernel, sent over the API and shown.
  */
 import type { Address, Prefix } from "./address.js";
-import type { Mappings } from "./mappings.js";
 
 export type Protocol = "tcp" | "udp";
+
 export const protocols: readonly Protocol[] = ["tcp", "udp"];
 
 /** Inclusive, 1 to 65535, host byte order. */
@@ -49,14 +48,17 @@ export interface Destination {
  * `lookup`; UDP as `ingress`, and as `lookup` where that does not do.
  */
 export const handovers = ["auto", "lookup", "ingress"] as const;
+
 export type HandoverChoice = (typeof handovers)[number];
 
 export const MAX_WEIGHT = 1000;
+
 /** Bytes of an interface's name (IFNAMSIZ less the final NUL, include/uapi/linux/if.h). */
 export const MAX_INTERFACE_LENGTH = 15;
 
 /** What counts as "already listening" and keeps its connections. */
 export type Existing = "exact" | "any" | "never";
+
 /** What happens when no destination listens. */
 export type Miss = "pass" | "reject";
 
@@ -109,6 +111,7 @@ export interface Service {
  * where the module is loaded, else registry.
  */
 export const engines = ["auto", "kfunc", "registry"] as const;
+
 export type Engine = (typeof engines)[number];
 
 /**
@@ -116,41 +119,8 @@ export type Engine = (typeof engines)[number];
  * without MPTCP, and falls back to TCP.
  */
 export const mptcpModes = ["on", "off"] as const;
+
 export type MptcpMode = (typeof mptcpModes)[number];
-
-/** What a configuration says once for the whole network namespace. */
-export interface Settings {
-  /** Left out: auto. */
-  readonly engine?: Engine;
-  /** Left out: on. */
-  readonly mptcp?: MptcpMode;
-}
-
-/** A complete, validated configuration. */
-export interface RuleSet extends Settings {
-  readonly services: readonly Service[];
-  readonly mappings: Mappings;
-}
-
-/**
- * Everything that is in force in one network namespace: what the file said, and the mappings added
- * at run time, which live beside it, survive reloads, and go with `remove` or `unload`.
- */
-export interface Rules {
-  /**
-   * The path the file part was read from, absolute; null when mappings were only given as arguments
-   * or at run time.
-   */
-  readonly source: string | null;
-  readonly file: RuleSet;
-  readonly runtime: readonly Mapping[];
-}
-
-export const emptyRules: Rules = {
-  source: null,
-  file: { services: [], mappings: [] },
-  runtime: [],
-};
 
 /** A mapping that only some packets meet: others pass it over for the next best. */
 export function isConditional(mapping: Mapping): boolean {

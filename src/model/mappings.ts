@@ -7,8 +7,6 @@ import {
   type Miss,
   type PortRange,
   type Protocol,
-  type RuleSet,
-  type Rules,
   isConditional,
   mappingKey,
 } from "./mapping.js";
@@ -301,12 +299,4 @@ class Joined extends LazyMappings {
 export function joinMappings(first: Mappings, second: Mappings): Mappings {
   if (second.length === 0) return first;
   return first.length === 0 ? second : new Joined(first, second);
-}
-
-/** All mappings in force, the file's first. */
-export function allMappings({
-  file,
-  runtime,
-}: Pick<Rules, "runtime"> & { readonly file: Pick<RuleSet, "mappings"> }): Mappings {
-  return joinMappings(file.mappings, runtime);
 }

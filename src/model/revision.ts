@@ -1,7 +1,8 @@
 /**
  * What a file's mappings are, said by what they were before: most of a large file stays as it is.
  */
-import type { Mapping, RuleSet, Service } from "./mapping.js";
+import type { Mapping, Service } from "./mapping.js";
+import type { RuleSet } from "./rules.js";
 import {
   type Kept,
   type MappingColumns,

@@ -1,12 +1,7 @@
 /** What a change asks for, and the rules that it leads to. Pure: the kernel is not touched here. */
 import { configurationError, IlmError, type Problem } from "../errors.js";
-import {
-  emptyRules,
-  mappingKey,
-  type Mapping,
-  type Rules,
-  type RuleSet,
-} from "../model/mapping.js";
+import { mappingKey, type Mapping } from "../model/mapping.js";
+import { emptyRules, type Rules, type RuleSet } from "../model/rules.js";
 import { toLazy } from "../model/mappings.js";
 import type { Piece } from "../model/revision.js";
 

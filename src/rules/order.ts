@@ -6,7 +6,8 @@
  */
 import { type Address, type Family, type Prefix } from "../model/address.js";
 import { familyOf, prefixAddress, prefixContains, prefixLength } from "../model/address.js";
-import type { Mapping, Rules } from "../model/mapping.js";
+import type { Mapping } from "../model/mapping.js";
+import type { Rules } from "../model/rules.js";
 
 /** One source and one interface of a mapping; null: any. */
 export interface Condition {

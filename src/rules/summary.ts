@@ -2,9 +2,10 @@
  * What a change did to the mappings, by their names: of a million, without a look at each as an
  * object.
  */
-import type { Mapping, RuleSet } from "../model/mapping.js";
+import type { Mapping } from "../model/mapping.js";
+import type { RuleSet } from "../model/rules.js";
 import { toColumns } from "../model/mapping-columns.js";
-import { allMappings } from "../model/mappings.js";
+import { allMappings } from "../model/rules.js";
 import { changedFields } from "./diff.js";
 
 /** The first names of those that there are. */

@@ -1,5 +1,5 @@
 /** What helps a daemon that listens with MPTCP, which a socket map refuses: in words. Pure. */
-import type { Rules } from "../model/mapping.js";
+import type { Rules } from "../model/rules.js";
 
 export const LOAD_MODULE =
   "load the kernel module ilm_lookup, whose engine reaches it (kmod/README.md)";

@@ -5,7 +5,8 @@
  */
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { Address, Prefix } from "../../src/model/address.js";
-import type { Mapping, RuleSet } from "../../src/model/mapping.js";
+import type { Mapping } from "../../src/model/mapping.js";
+import type { RuleSet } from "../../src/model/rules.js";
 import { toColumns } from "../../src/model/mapping-columns.js";
 import { type Piece, revise } from "../../src/model/revision.js";
 import { daemons, dialled, port } from "./generations-of.js";

@@ -4,7 +4,8 @@
  */
 import { expect, test } from "vitest";
 import type { Address } from "../../src/model/address.js";
-import type { Mapping, Protocol, Rules } from "../../src/model/mapping.js";
+import type { Mapping, Protocol } from "../../src/model/mapping.js";
+import type { Rules } from "../../src/model/rules.js";
 import { builtRoot } from "../support/paths.js";
 import { useNetwork } from "../support/network.js";
 import { sizes } from "../support/sizes.js";

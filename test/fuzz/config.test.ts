@@ -11,7 +11,8 @@ import { formatMappingArgument, parseMappingArgument } from "../../src/config/ar
 import { parseConfiguration } from "../../src/config/parse.js";
 import { formatProblem, IlmError, type Problem } from "../../src/errors.js";
 import { addressFromBytes, familyOf, parsePrefix, type Address } from "../../src/model/address.js";
-import type { Mapping, RuleSet } from "../../src/model/mapping.js";
+import type { Mapping } from "../../src/model/mapping.js";
+import type { RuleSet } from "../../src/model/rules.js";
 import { formatPorts } from "../../src/model/ports.js";
 import { sizes } from "../support/sizes.js";
 

@@ -12,10 +12,10 @@ import {
   type Miss,
   type PortRange,
   type Protocol,
-  type Rules,
   type Service,
   handovers as choices,
 } from "../../src/model/mapping.js";
+import { type Rules } from "../../src/model/rules.js";
 import { mergePorts } from "../../src/model/ports.js";
 import type { Random } from "../support/random.js";
 import { bits, tie } from "./oracle.js";

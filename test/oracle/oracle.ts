@@ -4,8 +4,9 @@
  * listeners for each packet.
  */
 import type { Packet, Verdict } from "../../src/model/decision.js";
-import { type Destination, type Mapping, type Rules } from "../../src/model/mapping.js";
-import { allMappings } from "../../src/model/mappings.js";
+import { type Destination, type Mapping } from "../../src/model/mapping.js";
+import { type Rules } from "../../src/model/rules.js";
+import { allMappings } from "../../src/model/rules.js";
 
 export interface Socket {
   readonly protocol: "tcp" | "udp";

@@ -11,7 +11,7 @@ import { type DataPlaneOptions } from "../../src/dataplane/install/state.js";
 import type { DataPlane, Faults } from "../../src/dataplane/types.js";
 import { configurationError } from "../../src/errors.js";
 import { enterNetns, ownNetnsPath } from "../../src/kernel/netns.js";
-import { emptyRules } from "../../src/model/mapping.js";
+import { emptyRules } from "../../src/model/rules.js";
 import { openSync } from "node:fs";
 
 const home = `/proc/self/fd/${openSync(ownNetnsPath, "r")}`;

@@ -8,7 +8,7 @@
 import { loadConfiguration } from "../../src/config/load.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import { acquireWriterLock } from "../../src/kernel/lock.js";
-import { emptyRules } from "../../src/model/mapping.js";
+import { emptyRules } from "../../src/model/rules.js";
 
 const [verb, file] = process.argv.slice(2);
 if (file === undefined || (verb !== "apply" && verb !== "run")) {

@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { bpfSkLookupLayout } from "../../src/abi/generated.js";
 import { decode } from "../../src/abi/layout.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import { emptyRules } from "../../src/model/mapping.js";
+import { emptyRules } from "../../src/model/rules.js";
 import { IlmError } from "../../src/errors.js";
 import { parseConfiguration } from "../../src/config/parse.js";
 import { lookupContext } from "../../src/dataplane/observe/explain.js";

@@ -9,7 +9,7 @@ import { closeSync, openSync } from "node:fs";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import { getsockopt } from "../../src/kernel/libc.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
-import type { Rules } from "../../src/model/mapping.js";
+import type { Rules } from "../../src/model/rules.js";
 import {
   generatePacket,
   generateRules,

@@ -8,7 +8,8 @@ import { IlmError } from "../../src/errors.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
 import { Pins } from "../../src/kernel/pins.js";
 import type { Address } from "../../src/model/address.js";
-import { type Engine, emptyRules } from "../../src/model/mapping.js";
+import { type Engine } from "../../src/model/mapping.js";
+import { emptyRules } from "../../src/model/rules.js";
 import { Refused, expectEqual } from "./report.js";
 import { type Name, Socket, type SocketOptions } from "./sockets.js";
 

@@ -1,6 +1,6 @@
 /** `ilm audit`: who listens on every address, or on an address that a service owns. It reports and changes nothing. */
 import { ExitStatus } from "../../errors.js";
-import { emptyRules } from "../../model/mapping.js";
+import { emptyRules } from "../../model/rules.js";
 import type { Owner } from "../../model/listener.js";
 import { auditListeners, type AuditFinding } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";

@@ -1,7 +1,7 @@
 /** `ilm diff`: what `apply` would change. */
 import { rulesAfter } from "../../rules/change.js";
 import { ExitStatus } from "../../errors.js";
-import { emptyRules } from "../../model/mapping.js";
+import { emptyRules } from "../../model/rules.js";
 import { print, type Context } from "../shell/context.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";

@@ -6,7 +6,7 @@ import { familyOf, type Address } from "../../model/address.js";
 import type { Packet } from "../../model/decision.js";
 import type { Listener } from "../../model/listener.js";
 import { protocols, type Mapping, type Protocol } from "../../model/mapping.js";
-import { allMappings } from "../../model/mappings.js";
+import { allMappings } from "../../model/rules.js";
 import {
   destinationStates,
   handoverOf,

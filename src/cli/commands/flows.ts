@@ -1,6 +1,6 @@
 /** `ilm flows`: the UDP clients that mappings brought to daemons, and what each dialled. */
 import type { Flow, FlowEnd } from "../../model/flow.js";
-import { emptyRules } from "../../model/mapping.js";
+import { emptyRules } from "../../model/rules.js";
 import { mappingOfFlow } from "../../rules/flow-mapping.js";
 import { print, type Context } from "../shell/context.js";
 import { formatEndpoint } from "../../model/endpoint.js";

@@ -1,5 +1,5 @@
 /** `ilm listeners`: who listens where, and which mappings lead there. */
-import { emptyRules } from "../../model/mapping.js";
+import { emptyRules } from "../../model/rules.js";
 import type { Handover, Listener, Owner } from "../../model/listener.js";
 import { handoverOf, joinListeners, type ListenerView, type Means } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";

@@ -1,6 +1,6 @@
 /** `ilm mappings`: what is in force, how often each was used, and who would get a connection now. */
 import { type Destination, type Mapping } from "../../model/mapping.js";
-import { allMappings } from "../../model/mappings.js";
+import { allMappings } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";

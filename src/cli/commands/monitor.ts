@@ -2,7 +2,8 @@
 import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { type Mapping } from "../../model/mapping.js";
-import { allMappings, type Mappings } from "../../model/mappings.js";
+import { type Mappings } from "../../model/mappings.js";
+import { allMappings } from "../../model/rules.js";
 import type { Context } from "../shell/context.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";

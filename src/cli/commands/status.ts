@@ -5,7 +5,7 @@ import type { FlowCount, InForce } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { describeHolder, findLockHolder, type LockHolder } from "../../kernel/lock-holder.js";
 import { type MptcpMode } from "../../model/mapping.js";
-import { allMappings } from "../../model/mappings.js";
+import { allMappings } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
 import { joinListeners } from "../../rules/listening.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";

@@ -3,7 +3,7 @@ import { rulesAfter, type Change } from "../../rules/change.js";
 import { replaceableInForce } from "../../control/in-force.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
-import { emptyRules } from "../../model/mapping.js";
+import { emptyRules } from "../../model/rules.js";
 import { stepTimes } from "../../progress.js";
 import { print, type Context } from "./context.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";

@@ -31,15 +31,6 @@ import {
   type Box,
 } from "./space.js";
 
-/**
- * Ports that the kernel gives to sockets which ask for none, and those of them that it does not
- * give.
- */
-export interface EphemeralRange {
-  readonly range: PortRange;
-  readonly reserved: readonly PortRange[];
-}
-
 export interface Emitted {
   readonly entry: ImportedEntry;
   /** What it is there for, one line. */

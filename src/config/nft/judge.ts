@@ -3,8 +3,7 @@
  * stays comes before any mapping.
  */
 import type { Address, Family } from "../../model/address.js";
-import type { Protocol } from "../../model/mapping.js";
-import type { EphemeralRange } from "./emit.js";
+import type { PortRange, Protocol } from "../../model/mapping.js";
 import { chainKey, type Chain, type Rule } from "./rules.js";
 import {
   addressNumber,
@@ -340,4 +339,13 @@ function arrival({ box, action }: Outcome, hook: Hook, host: Host): Region {
         : [[BigInt(action.port), BigInt(action.port)]];
   const region = { ...box, places: HERE, interfaces: everyInterface, on, from, ports };
   return on.length === 0 || from.length === 0 ? [] : [region];
+}
+
+/**
+ * Ports that the kernel gives to sockets which ask for none, and those of them that it does not
+ * give.
+ */
+export interface EphemeralRange {
+  readonly range: PortRange;
+  readonly reserved: readonly PortRange[];
 }

@@ -12,8 +12,9 @@ import { ownNetnsPath } from "../../kernel/netns.js";
 import type { Pins } from "../../kernel/pins.js";
 import { LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
 import type { Address } from "../../model/address.js";
-import type { Rules, Mapping } from "../../model/mapping.js";
-import { allMappings } from "../../model/mappings.js";
+import type { Mapping } from "../../model/mapping.js";
+import type { Rules } from "../../model/rules.js";
+import { allMappings } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { beginStep } from "../../progress.js";
 import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
@@ -324,7 +325,10 @@ class Change {
     return again;
   }
 
-  /** What was in force may still decide on another CPU: it counts until then, and needs the places of its destinations. */
+  /**
+   * What was in force may still decide on another CPU: it counts until then, and needs the places
+   * of its destinations.
+   */
   #countLast(ready: Ready, loaded: Loaded): void {
     const { generation } = ready;
     const before = this.#before;

@@ -1,7 +1,7 @@
 /** Which engine finds the listeners: what the rules ask for, and what this host has. */
 import { IlmError } from "../../errors.js";
 import { moduleState } from "../../kernel/features.js";
-import type { Rules } from "../../model/mapping.js";
+import type { Rules } from "../../model/rules.js";
 import type { EngineInForce } from "../types.js";
 
 export interface EngineChoice {

@@ -11,7 +11,8 @@ import { type BpfMap, type PutValues, createArray, openMap } from "../../kernel/
 import { interfaces } from "../../kernel/interfaces.js";
 import { type Pins, stagingName } from "../../kernel/pins.js";
 import type { CounterList, Counters } from "../../model/decision.js";
-import { type Mappings, allMappings } from "../../model/mappings.js";
+import { type Mappings } from "../../model/mappings.js";
+import { allMappings } from "../../model/rules.js";
 import { KernelBase } from "./base.js";
 import {
   type Counted,

@@ -4,7 +4,7 @@
  */
 import { type HostAddress, addToLoopback, hostAddresses } from "../../kernel/addresses.js";
 import type { Address } from "../../model/address.js";
-import type { Rules } from "../../model/mapping.js";
+import type { Rules } from "../../model/rules.js";
 
 /**
  * Services' addresses that no interface has, put on lo. Of 127.0.0.0/8 too, all of which can be

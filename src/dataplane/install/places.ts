@@ -7,17 +7,7 @@
 import type { Above, Removed } from "../../compile/overlay.js";
 import { type Mapping, mappingKey } from "../../model/mapping.js";
 import { type Revision, isKept, removedBy } from "../../model/revision.js";
-import type { Description } from "../description.js";
-
-/** How a file differs from what the tables have. */
-export interface Overlaid {
-  /** The file's mappings in their order: so many from this place on. */
-  readonly runs: readonly PlaceRun[];
-  /** Mappings of the tables that the file has no more, or not as they were. */
-  readonly removed: readonly Removed[];
-}
-
-export type PlaceRun = readonly [place: number, count: number];
+import type { Description, Overlaid, PlaceRun } from "../description.js";
 
 /** What is asked here of a generation. */
 export type Placed = Pick<Description, "layers" | "overlaid" | "rules">;

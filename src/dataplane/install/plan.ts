@@ -8,7 +8,8 @@ import { type Endpoint, compile } from "../../compile/compile.js";
 import { type Above, compileOverlay } from "../../compile/overlay.js";
 import type { Compiled } from "../../compile/tables.js";
 import { beginStep } from "../../progress.js";
-import { type Mapping, type Protocol, type Rules, mappingKey } from "../../model/mapping.js";
+import { type Mapping, type Protocol, mappingKey } from "../../model/mapping.js";
+import { type Rules } from "../../model/rules.js";
 import { toColumns } from "../../model/mapping-columns.js";
 import { type Revision, isSameBeside, removedBy } from "../../model/revision.js";
 import {
@@ -20,7 +21,8 @@ import {
 } from "../description.js";
 import type { EngineChoice } from "./engine.js";
 import type { Generation } from "./generation.js";
-import { type Overlaid, addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
+import { addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
+import { type Overlaid } from "../description.js";
 import { shapesOf } from "./shapes.js";
 import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";
 import { OVERLAY_RULES, TableTargets } from "./targets.js";

@@ -10,7 +10,7 @@ import { candidates } from "../../rules/candidates.js";
 import { IlmError } from "../../errors.js";
 import { addressFromBytes } from "../../model/address.js";
 import type { Attempt, Decision, MatchedBy, Verdict } from "../../model/decision.js";
-import { allMappings } from "../../model/mappings.js";
+import { allMappings } from "../../model/rules.js";
 import { type Placed, indexOfPlace } from "../install/places.js";
 import { placeOfCounter } from "../install/tables.js";
 

@@ -1,5 +1,5 @@
 /** What is in force, and what is kept of the text that it was read from. */
-import type { RuleSet, Rules } from "../../model/mapping.js";
+import type { RuleSet, Rules } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { hasFileOf, digestOfFile } from "../description.js";
 import { Earlier } from "../earlier.js";

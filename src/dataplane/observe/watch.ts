@@ -9,7 +9,7 @@ import { IlmError } from "../../errors.js";
 import { errnoOf } from "../../kernel/ffi.js";
 import { LOCK_EX, LOCK_NB, flock } from "../../kernel/libc.js";
 import { Readiness, RingBuffer } from "../../kernel/ringbuf.js";
-import { emptyRules } from "../../model/mapping.js";
+import { emptyRules } from "../../model/rules.js";
 import { toDecision } from "./decisions.js";
 import type { Placed } from "../install/places.js";
 import type { Registry } from "../install/registry.js";

@@ -1,12 +1,7 @@
 /** The rules, the sockets and the addresses that the packets of ./generate.ts meet. */
 import type { Address, Prefix } from "../../../src/model/address.js";
-import type {
-  Destination,
-  HandoverChoice,
-  Mapping,
-  Protocol,
-  Rules,
-} from "../../../src/model/mapping.js";
+import type { Destination, HandoverChoice, Mapping, Protocol } from "../../../src/model/mapping.js";
+import type { Rules } from "../../../src/model/rules.js";
 
 export const deviceName = "ilm-tap";
 export const hostMac = [2, 0, 0, 0, 0, 1] as const;

@@ -31,7 +31,7 @@ import { RingBuffer } from "../../../src/kernel/ringbuf.js";
 import { type Address, addressBytes, addressFromBytes } from "../../../src/model/address.js";
 import type { Decision, Packet } from "../../../src/model/decision.js";
 import { isWeighted } from "../../../src/model/mapping.js";
-import { allMappings } from "../../../src/model/mappings.js";
+import { allMappings } from "../../../src/model/rules.js";
 import { random } from "../../support/random.js";
 import { type Expected, type Socket, decide, drawSeed } from "../../oracle/oracle.js";
 import { type Answered, Generator } from "./generate.js";

@@ -5,7 +5,8 @@ import { describe, expect, test } from "vitest";
 import { type Outcome, tryCompile } from "../../../src/compile/compile.js";
 import { HostTable } from "../../../src/compile/hosts.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";
-import type { Mapping, Rules } from "../../../src/model/mapping.js";
+import type { Mapping } from "../../../src/model/mapping.js";
+import type { Rules } from "../../../src/model/rules.js";
 import { readTables } from "../../support/read-tables.js";
 import { address, mapping, prefix } from "../daemon/fixtures.js";
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { checkRules, compile } from "../../../src/compile/compile.js";
 import { load } from "../config/support.js";
-import type { Rules } from "../../../src/model/mapping.js";
+import type { Rules } from "../../../src/model/rules.js";
 
 function rules(mappings: readonly string[]): Rules {
   const text = [

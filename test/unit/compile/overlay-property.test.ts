@@ -7,7 +7,8 @@ import { type Above, type Overlay, compileOverlay } from "../../../src/compile/o
 import type { Compiled, PrefixTable } from "../../../src/compile/tables.js";
 import { mayHaveHidden } from "../../../src/compile/gone.js";
 import { addressBytes, familyOf } from "../../../src/model/address.js";
-import { type Mapping, type Protocol, emptyRules } from "../../../src/model/mapping.js";
+import { type Mapping, type Protocol } from "../../../src/model/mapping.js";
+import { emptyRules } from "../../../src/model/rules.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import { portsContain } from "../../../src/model/ports.js";
 import { longest, readTables } from "../../support/read-tables.js";

@@ -6,7 +6,8 @@
 import { describe, expect, test } from "vitest";
 import { checkRules, compile } from "../../../src/compile/compile.js";
 import { type Address, parsePrefix, type Prefix } from "../../../src/model/address.js";
-import type { Mapping, Protocol, Rules } from "../../../src/model/mapping.js";
+import type { Mapping, Protocol } from "../../../src/model/mapping.js";
+import type { Rules } from "../../../src/model/rules.js";
 import { parsePorts } from "../../../src/model/ports.js";
 import { tie } from "../../oracle/oracle.js";
 import { random } from "../../support/random.js";

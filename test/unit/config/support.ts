@@ -1,6 +1,7 @@
 /** Short ways to a configuration and to everything that is said about one. */
 import { formatProblem, IlmError } from "../../../src/errors.js";
-import type { Mapping, RuleSet } from "../../../src/model/mapping.js";
+import type { Mapping } from "../../../src/model/mapping.js";
+import type { RuleSet } from "../../../src/model/rules.js";
 import type { Loaded } from "../../../src/config/load.js";
 import { parseConfiguration } from "../../../src/config/parse.js";
 

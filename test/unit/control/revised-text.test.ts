@@ -10,7 +10,7 @@ import { digestLargeFile, digestOfBytes } from "../../../src/config/input.js";
 import { loadConfiguration } from "../../../src/config/load.js";
 import { type KnownText } from "../../../src/control/known-text.js";
 import { blockDigests, knownBlocks, reviseFrom } from "../../../src/control/revised-text.js";
-import type { RuleSet } from "../../../src/model/mapping.js";
+import type { RuleSet } from "../../../src/model/rules.js";
 import { columnNames, toColumns } from "../../../src/model/mapping-columns.js";
 import { addedBy } from "../../../src/model/revision.js";
 

@@ -19,14 +19,9 @@ import {
   type Address,
   type Prefix,
 } from "../../../src/model/address.js";
-import {
-  type Destination,
-  type Mapping,
-  type Rules,
-  type RuleSet,
-  type Service,
-} from "../../../src/model/mapping.js";
-import { allMappings } from "../../../src/model/mappings.js";
+import { type Destination, type Mapping, type Service } from "../../../src/model/mapping.js";
+import { type Rules, type RuleSet } from "../../../src/model/rules.js";
+import { allMappings } from "../../../src/model/rules.js";
 import type { CounterList, Counters } from "../../../src/model/decision.js";
 import { mergePorts } from "../../../src/model/ports.js";
 

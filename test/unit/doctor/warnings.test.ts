@@ -2,7 +2,7 @@
 // else is.
 import { describe, expect, test } from "vitest";
 import { findWarnings, type Circumstances } from "../../../src/doctor/warnings.js";
-import type { Rules } from "../../../src/model/mapping.js";
+import type { Rules } from "../../../src/model/rules.js";
 import { address, listener } from "../cli/fixtures.js";
 
 const origin = { file: "rules.yaml", line: 1, column: 1 };

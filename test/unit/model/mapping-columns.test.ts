@@ -9,7 +9,8 @@ import {
   columnNames,
   toColumns,
 } from "../../../src/model/mapping-columns.js";
-import { allMappings, joinMappings, toLazy } from "../../../src/model/mappings.js";
+import { joinMappings, toLazy } from "../../../src/model/mappings.js";
+import { allMappings } from "../../../src/model/rules.js";
 import { type Mapping, mappingKey } from "../../../src/model/mapping.js";
 import { address, anyMapping, mapping, prefix, ruleSet, rules } from "../daemon/fixtures.js";
 

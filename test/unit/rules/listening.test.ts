@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import type { Mapping } from "../../../src/model/mapping.js";
-import { allMappings } from "../../../src/model/mappings.js";
+import { allMappings } from "../../../src/model/rules.js";
 import { JoinedListeners, joinListeners } from "../../../src/rules/listening.js";
 import { address, listener } from "../cli/fixtures.js";
 import { mapping, rules, ruleSet } from "../daemon/fixtures.js";

@@ -4,8 +4,9 @@
  */
 import { describe, expect, test } from "vitest";
 import { type Address, type Prefix, familyOf } from "../../../src/model/address.js";
-import { type Mapping, type Rules, isConditional } from "../../../src/model/mapping.js";
-import { allMappings } from "../../../src/model/mappings.js";
+import { type Mapping, isConditional } from "../../../src/model/mapping.js";
+import { type Rules } from "../../../src/model/rules.js";
+import { allMappings } from "../../../src/model/rules.js";
 import { diffRules } from "../../../src/rules/diff.js";
 import { findMoves } from "../../../src/rules/moves.js";
 import { compareRanks, ownedBy } from "../../../src/rules/order.js";

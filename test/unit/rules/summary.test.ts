@@ -6,7 +6,7 @@ import { NAMED, summarize, summaryOfNew } from "../../../src/rules/summary.js";
 import { placesBefore } from "../../../src/dataplane/observe/counting.js";
 import { type Mapping, mappingKey } from "../../../src/model/mapping.js";
 import { toColumns } from "../../../src/model/mapping-columns.js";
-import { allMappings } from "../../../src/model/mappings.js";
+import { allMappings } from "../../../src/model/rules.js";
 import { anyMapping, mapping } from "../daemon/fixtures.js";
 
 const anyList = fc.uniqueArray(

@@ -101,6 +101,18 @@ describe("the rules", () => {
     ]);
   });
 
+  test("modules that import each other are refused, also when it is only for types", () => {
+    const circle = {
+      "src/model/a.ts": 'import type { B } from "./b.js";\n',
+      "src/model/b.ts": 'import { c } from "./c.js";\n',
+      "src/model/c.ts": 'import { a } from "./a.js";\n',
+    };
+    expect(violationsOf(circle)).toEqual([
+      "src/model/a.ts:0: modules import each other: src/model/a.ts -> src/model/b.ts -> src/model/c.ts -> src/model/a.ts",
+    ]);
+    expect(violationsOf({ ...circle, "src/model/c.ts": "" })).toEqual([]);
+  });
+
   test("a heavy package in the chain of imports from main is refused; behind import() or as a type it is not", () => {
     const kernel = { "src/kernel/ffi.ts": 'import koffi from "koffi";\n' };
     const main = { "src/main.ts": 'import "./cli/run.js";\n' };

@@ -10,7 +10,8 @@ import {
 } from "../../../../src/cli/render/explanation.js";
 import type { Explanation } from "../../../../src/dataplane/types.js";
 import type { Listener, Owner } from "../../../../src/model/listener.js";
-import type { Mapping, Rules } from "../../../../src/model/mapping.js";
+import type { Mapping } from "../../../../src/model/mapping.js";
+import type { Rules } from "../../../../src/model/rules.js";
 import { destinationStates } from "../../../../src/rules/listening.js";
 import { address, listener, packet } from "../fixtures.js";
 

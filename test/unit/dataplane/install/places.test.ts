@@ -13,7 +13,7 @@ import {
   runsOfFile,
 } from "../../../../src/dataplane/install/places.js";
 import type { Mapping } from "../../../../src/model/mapping.js";
-import { allMappings } from "../../../../src/model/mappings.js";
+import { allMappings } from "../../../../src/model/rules.js";
 import { type Piece, isKept } from "../../../../src/model/revision.js";
 import { mapping } from "../../daemon/fixtures.js";
 

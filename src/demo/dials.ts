@@ -1,0 +1,32 @@
+/** The daemons of the demo, and what came of dialling them. */
+import type { DialResult } from "./messages.js";
+import { publicAddresses } from "./network.js";
+
+/** The daemons of examples/demo.yaml, and one that needs no mapping. */
+export const daemons = {
+  web: { style: "http", endpoints: ["tcp:127.0.1.10:80", "tcp:[fd5e:ed00::10]:80"] },
+  dns: {
+    style: "echo",
+    endpoints: [
+      "tcp:127.0.1.53:53",
+      "tcp:[fd5e:ed00::53]:53",
+      "udp:127.0.1.53:53",
+      "udp:[fd5e:ed00::53]:53",
+    ],
+  },
+  ssh: { style: "banner", endpoints: ["tcp:127.0.1.22:22"] },
+  admin: { style: "http", endpoints: [`tcp:${publicAddresses.server4}:8080`] },
+} as const;
+export type DaemonName = keyof typeof daemons;
+
+/** One dial of a scene: what was expected, and what came. */
+export interface Dial {
+  readonly protocol: "tcp" | "udp";
+  /** `address:port` */
+  readonly dialled: string;
+  readonly expected: DaemonName | "refused";
+  readonly why: string;
+  readonly result: DialResult;
+  /** What is not as expected; null when all is. */
+  readonly problem: string | null;
+}
