@@ -2,12 +2,12 @@
  * What fails because the host is short of something may work a moment later, without anybody
  * changing the configuration.
  */
+import { Errno } from "../kernel/errno.js";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "../kernel/ffi.js";
 import { errorBody, foreseen } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 
-const ENOMEM = 12;
 /** Causes of causes. */
 const DEPTH = 5;
 /** The first pause; each is twice the one before, up to the longest. */
@@ -23,7 +23,7 @@ export function pauseAfter(failures: number): number {
 export function mayPass(error: unknown): boolean {
   let cause = error;
   for (let depth = 0; depth < DEPTH && cause instanceof Error; depth += 1) {
-    if (foreseen(cause)?.code === "UNAVAILABLE" || errnoOf(cause) === ENOMEM) return true;
+    if (foreseen(cause)?.code === "UNAVAILABLE" || errnoOf(cause) === Errno.ENOMEM) return true;
     ({ cause } = cause);
   }
   return false;

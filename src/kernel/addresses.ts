@@ -3,6 +3,7 @@
  * our mark in IFA_PROTO (since Linux 5.18), so the kernel itself remembers whose they are, whatever
  * happens to us.
  */
+import { Errno } from "./errno.js";
 import {
   type Address,
   type Family,
@@ -36,9 +37,6 @@ const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_HOST = 254;
 /** The loopback device is the first of every namespace (drivers/net/loopback.c). */
 const LOOPBACK_INDEX = 1;
-
-const EEXIST = 17;
-const EADDRNOTAVAIL = 99;
 
 export interface HostAddress {
   readonly address: Address;
@@ -128,7 +126,7 @@ export function addToLoopback(address: Address): boolean {
     change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
     return true;
   } catch (error) {
-    if (errnoOf(error) === EEXIST) return false;
+    if (errnoOf(error) === Errno.EEXIST) return false;
     throw error;
   }
 }
@@ -139,7 +137,7 @@ export function removeFromLoopback(address: Address): boolean {
     change(RTM_DELADDR, 0, address);
     return true;
   } catch (error) {
-    if (errnoOf(error) === EADDRNOTAVAIL) return false;
+    if (errnoOf(error) === Errno.EADDRNOTAVAIL) return false;
     throw error;
   }
 }

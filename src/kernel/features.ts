@@ -2,6 +2,8 @@
  * What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it,
  * commands the first that is wrong.
  */
+import { MINIMUM_KERNEL } from "./minimum.js";
+import { Errno } from "./errno.js";
 import { existsSync, readFileSync } from "node:fs";
 import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
@@ -28,17 +30,8 @@ export interface HostReport {
   readonly checks: readonly HostCheck[];
 }
 
-/**
- * The oldest that was tried (docs/kernels.md). By its parts it would be 5.18, which knows
- * IFA_PROTO.
- */
-const MINIMUM_KERNEL = [6, 1] as const;
 const BTF = "/sys/kernel/btf/vmlinux";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
-const EPERM = 1;
-const ENOSYS = 38;
-const EACCES = 13;
-
 const versionString = libbpfFunction<[], string>("const char *libbpf_version_string()");
 const linkNextId = libbpfFunction<[number, Uint32Array], number>(
   "int bpf_link_get_next_id(uint32_t start, void *next)",
@@ -100,12 +93,12 @@ export function requireBpf(): void {
     });
   }
   const errno = bpfErrno();
-  if (errno === EPERM || errno === EACCES) {
+  if (errno === Errno.EPERM || errno === Errno.EACCES) {
     throw new IlmError("NOT_PERMITTED", "the kernel refuses the bpf system call to this process", {
       remedy: "A seccomp filter, a security module or kernel lockdown forbids it; allow bpf(2)",
     });
   }
-  if (errno === ENOSYS) {
+  if (errno === Errno.ENOSYS) {
     throw new IlmError("NO_BPF", "this kernel has no bpf system call", {
       remedy: "Use a kernel with CONFIG_BPF_SYSCALL=y, such as Debian's",
     });
@@ -208,8 +201,8 @@ function bpfCheck(): HostCheck {
   return check(
     "bpf system call",
     "error",
-    errno === ENOSYS ? "the kernel has none" : "not permitted",
-    errno === ENOSYS
+    errno === Errno.ENOSYS ? "the kernel has none" : "not permitted",
+    errno === Errno.ENOSYS
       ? "Use a kernel with CONFIG_BPF_SYSCALL=y"
       : "Run as root; allow bpf(2) where seccomp, a security module or lockdown forbids it",
   );
@@ -379,7 +372,14 @@ export function probeHost(): HostReport {
       }
       const errno = errnoOf(error);
       const code = errorCode(error);
-      if (errno !== EPERM && errno !== EACCES && code !== "EACCES" && code !== "EPERM") throw error;
+      if (
+        errno !== Errno.EPERM &&
+        errno !== Errno.EACCES &&
+        code !== "EACCES" &&
+        code !== "EPERM"
+      ) {
+        throw error;
+      }
       return check(name, "warning", "cannot be looked at without root", "Run as root");
     }
   };

@@ -3,6 +3,7 @@
  * kernels look only at what the map put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon that
  * asks hears 0 whatever waits. By trial, as it may be mended again.
  */
+import { Errno } from "./errno.js";
 import { createSocketMap } from "./bpf/map.js";
 import { checked, errnoOf, libcFunction } from "./ffi.js";
 import { AF_INET, SOCK_DGRAM, bind, close, sendto, socket } from "./libc.js";
@@ -14,7 +15,6 @@ const nativeGetsockname = libcFunction<[number, Uint8Array, Uint32Array], number
   "int getsockname(int fd, void *address, void *length)",
 );
 const FIONREAD = 0x541b;
-const ENETUNREACH = 101;
 const MESSAGE = Uint8Array.of(1, 2, 3, 4, 5);
 
 /** `untried`: lo is down, so nothing can be sent. */
@@ -35,7 +35,7 @@ export function tryFionread(): "right" | "zero" | "untried" {
       map.close();
     }
   } catch (error) {
-    if (errnoOf(error) === ENETUNREACH) return "untried";
+    if (errnoOf(error) === Errno.ENETUNREACH) return "untried";
     throw error;
   } finally {
     close(receiver);

@@ -1,4 +1,5 @@
 /** The few libc calls that node lacks. All synchronous, on the caller's thread. */
+import { Errno } from "./errno.js";
 import { type Pointer, checked, lastErrno, libcFunction, memoryAt, syscallError } from "./ffi.js";
 
 const nativeClose = libcFunction<[number], number>("int close(int fd)");
@@ -46,9 +47,6 @@ const SIG_SETMASK = 2;
 const SIGSET_SIZE = 128;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
-const EAGAIN = 11;
-const ENOBUFS = 105;
-
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -146,8 +144,8 @@ export function recvNow(fd: number, buffer: Uint8Array): boolean {
   const result = Number(nativeRecv(fd, buffer, buffer.byteLength, MSG_DONTWAIT));
   if (result >= 0) return true;
   const errno = lastErrno();
-  if (errno === EAGAIN) return false;
-  if (errno === ENOBUFS) return true;
+  if (errno === Errno.EAGAIN) return false;
+  if (errno === Errno.ENOBUFS) return true;
   throw syscallError("recv", errno);
 }
 

@@ -2,6 +2,7 @@
  * One writer at a time per network namespace. The kernel drops the lock with the process, however
  * it ends.
  */
+import { Errno } from "./errno.js";
 import { closeSync, constants, fstatSync, ftruncateSync, writeSync } from "node:fs";
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
@@ -18,7 +19,6 @@ export interface WriterLock {
   release(): void;
 }
 
-const EWOULDBLOCK = 11;
 const RETRY_MS = 20;
 
 /** Of a namespace without state; whoever calls holds the lock. */
@@ -82,7 +82,7 @@ function lockIn(folder: Folder, inode: number, waitMs: number): WriterLock {
       ours = isCurrent(fd, folder, inode);
       if (ours) return heldLock(fd, inode);
     } catch (error) {
-      if (errnoOf(error) !== EWOULDBLOCK) throw error;
+      if (errnoOf(error) !== Errno.EWOULDBLOCK) throw error;
       if (performance.now() >= deadline) {
         const holder = holderOf(fstatSync(fd));
         const who = holder === null ? "another process" : describeHolder(holder);

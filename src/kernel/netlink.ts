@@ -1,4 +1,5 @@
 /** Questions to the kernel over netlink(7), and their answers. */
+import { Errno } from "./errno.js";
 import { errnoOf, syscallError } from "./ffi.js";
 import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from "./libc.js";
 
@@ -9,7 +10,6 @@ const NETLINK_NETFILTER = 12;
  * (include/uapi/linux/netfilter/nfnetlink.h).
  */
 const NFNLGRP_NFTABLES = 7;
-const EPROTONOSUPPORT = 93;
 
 export const NLM_F_DUMP = 0x300;
 const NLM_F_REQUEST = 1;
@@ -120,7 +120,7 @@ export function watchNftables(): NetlinkMonitor | undefined {
   try {
     return new NetlinkMonitor(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1));
   } catch (error) {
-    if (errnoOf(error) === EPROTONOSUPPORT) return undefined;
+    if (errnoOf(error) === Errno.EPROTONOSUPPORT) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 /** The network namespace of the main thread. */
 import { closeSync, openSync, statSync } from "node:fs";
+import { MINIMUM_KERNEL } from "./minimum.js";
 import { IlmError } from "../errors.js";
 import {
   AF_INET,
@@ -58,7 +59,7 @@ export function netnsCookie(): bigint {
   } catch (cause) {
     throw new IlmError("NO_BPF", "this kernel does not tell a namespace's cookie", {
       cause,
-      remedy: "Linux 5.17 or newer is needed",
+      remedy: `Linux ${MINIMUM_KERNEL.join(".")} or newer is needed`,
     });
   } finally {
     close(fd);

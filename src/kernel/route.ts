@@ -2,6 +2,7 @@
  * What the routing tables do with a packet that comes in (rtnetlink(7), RTM_GETROUTE: what `ip
  * route get` shows).
  */
+import { Errno } from "./errno.js";
 import { type Address, addressBytes, familyOf } from "../model/address.js";
 import { errnoOf } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./libc.js";
@@ -26,12 +27,6 @@ const types = [
   "prohibit",
 ] as const;
 export type RouteType = (typeof types)[number];
-
-const EACCES = 13;
-const EXDEV = 18;
-const EINVAL = 22;
-const ENETUNREACH = 101;
-const EHOSTUNREACH = 113;
 
 /**
  * `local`: it comes to the sockets of this namespace. `none`: there is no route. `source`: the
@@ -75,15 +70,15 @@ function ask(local: Address, source: readonly Uint8Array[]): Route {
     }
   } catch (error) {
     switch (errnoOf(error)) {
-      case ENETUNREACH:
-      case EHOSTUNREACH:
+      case Errno.ENETUNREACH:
+      case Errno.EHOSTUNREACH:
         return { type: "none", interfaceIndex: null };
-      case EACCES:
+      case Errno.EACCES:
         return { type: "prohibit", interfaceIndex: null };
-      case EXDEV:
+      case Errno.EXDEV:
         return { type: "source", interfaceIndex: null };
       // Of a packet that comes in, also a martian.
-      case EINVAL:
+      case Errno.EINVAL:
         return { type: "blackhole", interfaceIndex: null };
       default:
         throw error;

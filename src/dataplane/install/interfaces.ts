@@ -3,6 +3,7 @@
  * program of the generation in force, which one map update changes for all interfaces; at egress
  * the one that gives answers the port that was dialled.
  */
+import { Errno } from "../../kernel/errno.js";
 import { BpfObject } from "../../kernel/bpf/object.js";
 import { type BpfProgram, programName } from "../../kernel/bpf/program.js";
 import {
@@ -20,9 +21,6 @@ import { interfaces } from "../../kernel/interfaces.js";
 import { objectPath } from "../objects.js";
 import type { Overtaken } from "../types.js";
 
-const EEXIST = 17;
-const ENODEV = 19;
-const EINVAL = 22;
 /** No interface has it: the kernel gives them small numbers first. */
 const NO_INTERFACE = 0x7fffffff;
 
@@ -46,8 +44,8 @@ export function ingressIsPossible(): boolean {
       attach(program, NO_INTERFACE, AttachType.tcxIngress).close();
       return true;
     } catch (error) {
-      if (errnoOf(error) === ENODEV) return true;
-      if (errnoOf(error) === EINVAL) return false;
+      if (errnoOf(error) === Errno.ENODEV) return true;
+      if (errnoOf(error) === Errno.EINVAL) return false;
       throw error;
     } finally {
       program.close();
@@ -115,7 +113,7 @@ function chainOrNone(index: number, direction: Direction): number[] {
     return chainOf(index, attachTypes[direction]);
   } catch (error) {
     // It went meanwhile; or this kernel has no tcx.
-    if (errnoOf(error) === ENODEV || errnoOf(error) === EINVAL) return [];
+    if (errnoOf(error) === Errno.ENODEV || errnoOf(error) === Errno.EINVAL) return [];
     throw error;
   }
 }
@@ -174,7 +172,7 @@ function attachIn(
       link.close();
     } catch (error) {
       // It went meanwhile, or somebody else of us was as quick.
-      if (errnoOf(error) !== ENODEV && errnoOf(error) !== EEXIST) throw error;
+      if (errnoOf(error) !== Errno.ENODEV && errnoOf(error) !== Errno.EEXIST) throw error;
     }
   }
   return detached;

@@ -3,6 +3,7 @@
  * keep them. Loaded once and pinned; a registry that is too small or of another version is replaced
  * by a complete new one beside it.
  */
+import { Errno } from "../../kernel/errno.js";
 import {
   type Endpoint as AbiEndpoint,
   type Meta,
@@ -859,8 +860,6 @@ function openShaped(folder: Folder, name: InheritedMap): BpfMap | undefined {
   return undefined;
 }
 
-const EPERM = 1;
-
 /**
  * To the root cgroup. Whoever attached there without BPF_F_ALLOW_MULTI is alone
  * (kernel/bpf/cgroup.c, hierarchy_allows_attach).
@@ -874,7 +873,7 @@ function attachBeside(
   try {
     return attach(program, target, type);
   } catch (error) {
-    if (errnoOf(error) !== EPERM) throw error;
+    if (errnoOf(error) !== Errno.EPERM) throw error;
     throw new IlmError(
       "SYSCALL",
       `${name} cannot be attached to the root cgroup: another program is alone on that hook`,

@@ -1,4 +1,5 @@
 /** Asks the loaded program what it would do with a packet, by a test run that counts nothing. */
+import { Errno } from "../../kernel/errno.js";
 import { bpfSkLookupLayout, decisionLayout, questionLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
 import { IlmError } from "../../errors.js";
@@ -10,7 +11,6 @@ import type { Generation } from "../install/generation.js";
 import type { Registry } from "../install/registry.js";
 import type { Explanation } from "../types.js";
 
-const EOPNOTSUPP = 95;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const zeroKey = new Uint8Array(4);
@@ -68,7 +68,7 @@ export function explainPacket(
   } catch (error) {
     // The program decided, but a test run does not choose a member of a SO_REUSEPORT group
     // (net/bpf/test_run.c).
-    if (errnoOf(error) !== EOPNOTSUPP) throw error;
+    if (errnoOf(error) !== Errno.EOPNOTSUPP) throw error;
   } finally {
     ask(0);
   }

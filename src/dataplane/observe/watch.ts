@@ -2,6 +2,7 @@
  * Live decisions. The program reports only while a time that we keep moving lies ahead: a killed
  * watcher costs nothing.
  */
+import { Errno } from "../../kernel/errno.js";
 import { closeSync } from "node:fs";
 import { decisionLayout, watchLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -31,7 +32,6 @@ const WAIT_MS = 250;
 const BATCH = 1_024;
 /** What the ring buffer holds may be older than the rules in force, but not by much. */
 const GENERATIONS_KEPT = 4;
-const EWOULDBLOCK = 11;
 const zeroKey = new Uint8Array(4);
 
 function setLease(registry: Registry, untilNs: bigint): void {
@@ -54,7 +54,7 @@ export function watchDecisions(lock: number, current: () => Watched | undefined)
     flock(lock, LOCK_EX | LOCK_NB);
   } catch (cause) {
     closeSync(lock);
-    if (errnoOf(cause) !== EWOULDBLOCK) throw cause;
+    if (errnoOf(cause) !== Errno.EWOULDBLOCK) throw cause;
     throw new IlmError("LOCKED", "another `ilm monitor` is at work in this namespace", {
       cause,
       remedy: "Stop it first: decisions are reported to one watcher",

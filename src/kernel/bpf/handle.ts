@@ -4,8 +4,6 @@ import { libbpfFunction, checkedBpf, libcFunction, syscallError, lastErrno } fro
 import type { Folder } from "../folder.js";
 import { close } from "../libc.js";
 
-export const ENOMEM = 12;
-
 const objGet = libbpfFunction<[string], number>("int bpf_obj_get(const char *path)");
 
 const objPin = libbpfFunction<[number, string], number>(
@@ -93,8 +91,6 @@ export function open(folder: Folder, name: string): number | undefined {
 }
 
 export const BPF_MAP_TYPE_ARRAY = 2;
-
-export const EAGAIN = 11;
 
 const F_DUPFD_CLOEXEC = 1030;
 

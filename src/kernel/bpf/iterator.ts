@@ -1,7 +1,7 @@
 /** Iterators: programs that walk what the kernel has, and write of it. */
+import { Errno } from "../errno.js";
 import { libbpfFunction, checkedBpf, errnoOf } from "../ffi.js";
 import { close, read } from "../libc.js";
-import { EAGAIN } from "./handle.js";
 import { attach, AttachType } from "./link.js";
 import type { BpfProgram } from "./program.js";
 
@@ -34,7 +34,7 @@ function readAll(fd: number): Uint8Array {
     } catch (error) {
       // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it
       // goes on.
-      if (errnoOf(error) === EAGAIN) continue;
+      if (errnoOf(error) === Errno.EAGAIN) continue;
       throw error;
     }
     if (length === 0) return Buffer.concat(chunks);

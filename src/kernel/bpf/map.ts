@@ -2,6 +2,7 @@
  * Maps. Every buffer's length is checked against what the kernel says of the map before native code
  * sees it: a wrong length would be a read or write beyond the buffer, as root.
  */
+import { Errno } from "../errno.js";
 import { IlmError } from "../../errors.js";
 import { libbpfFunction, checkedBpf, syscallError } from "../ffi.js";
 import type { Folder } from "../folder.js";
@@ -12,18 +13,11 @@ import {
   Handle,
   mapUpdate,
   duplicate,
-  ENOMEM,
   noMemory,
   open,
   mapCreate,
   BPF_MAP_TYPE_ARRAY,
 } from "./handle.js";
-
-const ENOENT = 2;
-
-const E2BIG = 7;
-
-const ENOSPC = 28;
 
 /** Entries that one look-up by batch asks for; the first asks for less, as most maps have few. */
 const BATCH = 4096;
@@ -148,7 +142,7 @@ export class BpfMap extends Handle implements MapShape {
   lookup(key: Uint8Array): Uint8Array | undefined {
     const value = new Uint8Array(this.valueSize);
     const result = mapLookup(this.fd, this.#key(key), value);
-    if (result === -ENOENT) return undefined;
+    if (result === -Errno.ENOENT) return undefined;
     checkedBpf("bpf_map_lookup_elem", result);
     return value;
   }
@@ -161,7 +155,7 @@ export class BpfMap extends Handle implements MapShape {
   delete(key: Uint8Array): boolean {
     const result = mapDelete(this.fd, this.#key(key));
     // A sockmap says EINVAL for an empty place (net/core/sock_map.c, __sock_map_delete).
-    if (result === -ENOENT || result === -22) return false;
+    if (result === -Errno.ENOENT || result === -Errno.EINVAL) return false;
     checkedBpf("bpf_map_delete_elem", result);
     return true;
   }
@@ -169,7 +163,7 @@ export class BpfMap extends Handle implements MapShape {
   nextKey(key: Uint8Array | null): Uint8Array | undefined {
     const next = new Uint8Array(this.keySize);
     const result = mapNextKey(this.fd, key === null ? null : this.#key(key), next);
-    if (result === -ENOENT) return undefined;
+    if (result === -Errno.ENOENT) return undefined;
     checkedBpf("bpf_map_get_next_key", result);
     return next;
   }
@@ -191,11 +185,11 @@ export class BpfMap extends Handle implements MapShape {
     const done = Uint32Array.of(count);
     const called = mapUpdateBatch(this.fd, keys, values, done, null);
     if (called === 0 && done[0] === count) return;
-    const result = called === 0 ? -ENOSPC : called;
+    const result = called === 0 ? -Errno.ENOSPC : called;
     const error = syscallError("bpf_map_update_batch", -result);
-    if (result === -ENOMEM) throw noMemory(this.name, this.maxEntries, error);
+    if (result === -Errno.ENOMEM) throw noMemory(this.name, this.maxEntries, error);
     // A full hash says the one, a full trie the other (kernel/bpf/hashtab.c, lpm_trie.c).
-    if (result === -E2BIG || result === -ENOSPC) {
+    if (result === -Errno.E2BIG || result === -Errno.ENOSPC) {
       const size = this.maxEntries.toLocaleString("en");
       throw new IlmError("LIMIT", `the map ${this.name} is full: it has ${size} entries`, {
         cause: error.cause,
@@ -255,7 +249,7 @@ export class BpfMap extends Handle implements MapShape {
     const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
     const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
     // ENOENT: that was the last batch.
-    if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+    if (result !== -Errno.ENOENT) checkedBpf("bpf_map_lookup_batch", result);
   }
 
   /** As the kernel lays values out (kernel/bpf/arraymap.c, elem_size). */
@@ -328,10 +322,10 @@ export class BpfMap extends Handle implements MapShape {
       const count = Uint32Array.of(room);
       const result = mapLookupBatch(this.fd, position, next, keys, values, count, null);
       // ENOENT: that was the last batch.
-      if (result !== -ENOENT) checkedBpf("bpf_map_lookup_batch", result);
+      if (result !== -Errno.ENOENT) checkedBpf("bpf_map_lookup_batch", result);
       const [found = 0] = count;
       yield [keys.slice(0, found * this.keySize), values.slice(0, found * this.valueSize)];
-      if (result === -ENOENT) return;
+      if (result === -Errno.ENOENT) return;
       position = next;
       if (room === BATCH) continue;
       room = BATCH;
@@ -363,7 +357,9 @@ export function createArray(name: string, valueSize: number, entries: number): B
   view.setBigUint64(0, 48n, true);
   view.setUint32(28, isMappable ? BPF_F_MMAPABLE : 0, true);
   const fd = mapCreate(BPF_MAP_TYPE_ARRAY, name, 4, valueSize, entries, options);
-  if (fd === -ENOMEM) throw noMemory(name, entries, syscallError("bpf_map_create", ENOMEM));
+  if (fd === -Errno.ENOMEM) {
+    throw noMemory(name, entries, syscallError("bpf_map_create", Errno.ENOMEM));
+  }
   checkedBpf("bpf_map_create", fd);
   return new BpfMap(fd, { keySize: 4, valueSize, maxEntries: entries, name, isMappable });
 }

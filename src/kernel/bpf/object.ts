@@ -1,4 +1,5 @@
 /** Objects: what the build made, loaded by libbpf. */
+import { Errno } from "../errno.js";
 import koffi from "koffi";
 import { IlmError } from "../../errors.js";
 import {
@@ -11,7 +12,7 @@ import {
 } from "../ffi.js";
 import { withoutSignals } from "../libc.js";
 import { makeRoomForTypes } from "../memory.js";
-import { ENOMEM, noMemory, EAGAIN, duplicate } from "./handle.js";
+import { noMemory, duplicate } from "./handle.js";
 import { BpfMap } from "./map.js";
 import { BpfProgram } from "./program.js";
 
@@ -128,7 +129,7 @@ export class BpfObject {
     const log = libbpfLog.splice(0).join("\n");
     const error = syscallError(`${what} of ${this.#name}`, errno);
     const map = /map '(\w+)': failed to create/.exec(log)?.[1];
-    if (errno === ENOMEM && map !== undefined) {
+    if (errno === Errno.ENOMEM && map !== undefined) {
       return noMemory(map, objectMapEntries(this.#mapPointer(map)), error);
     }
     if (log === "" || error.code === "UNAVAILABLE") return error;
@@ -186,7 +187,7 @@ export class BpfObject {
       libbpfLog.splice(0);
       const result = withoutSignals(() => objectLoad(this.#pointer()));
       if (result >= 0) return;
-      if (result !== -EAGAIN) throw this.#failure("load", -result);
+      if (result !== -Errno.EAGAIN) throw this.#failure("load", -result);
       if (loads === LOADS_MAX) {
         throw new IlmError(
           "UNAVAILABLE",
