@@ -11,6 +11,9 @@ import type { BpfMap } from "../../kernel/bpf/map.js";
 import { addressFromBytes } from "../../model/address.js";
 import type { Flow } from "../../model/flow.js";
 
+/** What is asked here of the kernel's map. */
+export type FlowMap = Pick<BpfMap, "keySize" | "batches" | "lookup" | "delete">;
+
 const SECOND_NS = 1_000_000_000n;
 const IDLE_NS = BigInt(ILM_FLOW_IDLE_SECONDS) * SECOND_NS;
 /** Where it stands in the record: seen_ns is its first field. */
@@ -34,7 +37,7 @@ function toFlow(key: FlowKey, flow: Record): Flow {
   };
 }
 
-export function liveFlows(map: BpfMap): Flow[] {
+export function liveFlows(map: Pick<FlowMap, "batches">): Flow[] {
   const found: Flow[] = [];
   for (const [keys, values] of map.batches()) {
     const flows = decodeAll(flowLayout, values);
@@ -46,7 +49,7 @@ export function liveFlows(map: BpfMap): Flow[] {
   return found;
 }
 
-export function countLiveFlows(map: BpfMap): number {
+export function countLiveFlows(map: Pick<FlowMap, "batches">): number {
   let live = 0;
   for (const [, values] of map.batches()) live += count(values, (idle) => idle <= IDLE_NS);
   return live;
@@ -65,7 +68,7 @@ function count(values: Uint8Array, matches: (idle: bigint) => boolean): number {
  * Removes those that are over, looking again right before: a client that comes back in that very
  * moment loses one reply.
  */
-export function forgetIdleFlows(map: BpfMap): void {
+export function forgetIdleFlows(map: FlowMap): void {
   const isOver = (value: Uint8Array): boolean => count(value, (idle) => idle > IDLE_NS) === 1;
   for (const [keys, values] of map.batches()) {
     for (let i = 0; i * flowLayout.size < values.byteLength; i++) {
