@@ -600,17 +600,15 @@ export interface Outcome {
   readonly problems: readonly Problem[];
 }
 
-/** Rules that a command checks are most often applied next, and a million take seconds. */
-const latest = new WeakMap<RuleSet, Outcome>();
+/** A file's mappings with the tables made of them, for whoever applies what another has checked. */
+export interface CompiledFile {
+  readonly file: RuleSet;
+  readonly compiled: Compiled;
+}
 
 export function tryCompile(rules: Rules, limits: Limits = defaultLimits): Outcome {
-  const remembers = rules.runtime.length === 0 && limits === defaultLimits;
-  const known = remembers ? latest.get(rules.file) : undefined;
-  if (known !== undefined) return known;
   const compiler = new Compiler(rules, limits);
-  const outcome = { compiled: compiler.compile(), problems: compiler.problems };
-  if (remembers) latest.set(rules.file, outcome);
-  return outcome;
+  return { compiled: compiler.compile(), problems: compiler.problems };
 }
 
 /** Empty: they compile. */
@@ -621,7 +619,6 @@ export function checkRules(rules: Rules, limits: Limits = defaultLimits): readon
 /** Throws CONFIGURATION with every tie. */
 export function compile(rules: Rules, limits: Limits = defaultLimits): Compiled {
   const { compiled, problems } = tryCompile(rules, limits);
-  latest.delete(rules.file);
   const errors = problems.filter(({ severity }) => severity === "error");
   if (errors.length > 0) throw configurationError(errors);
   return compiled;

@@ -2,6 +2,7 @@
  * What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule
  * set.
  */
+import type { CompiledFile } from "../compile/compile.js";
 import { resolve } from "node:path";
 import type { KeptText } from "../dataplane/types.js";
 import { configurationError, type Problem } from "../errors.js";
@@ -54,6 +55,8 @@ export interface Desired {
    * it is that part.
    */
   readonly revision: Revision | null;
+  /** What `file` compiled to; null: it did not have to be compiled. */
+  readonly compiled: CompiledFile | null;
   /**
    * To be kept beside the rules once they are in force (`DataPlane.keepText`). Null: nothing new is
    * known of the text.
@@ -92,8 +95,9 @@ export async function loadDesired(
   const source = path === null || !read.again ? null : resolve(path);
   const again = { source, given: read.again ? given : [] };
   if (surroundings === null || read.problems.length > 0) {
-    const { file, warnings } = await understandAll(path === null ? null : read, source, given);
-    return { ...again, file, warnings, revision: null, text: null };
+    const all = await understandAll(path === null ? null : read, source, given);
+    const { file, warnings, compiled } = all;
+    return { ...again, file, warnings, revision: null, compiled, text: null };
   }
   const around = digestOfSurroundings(surroundings);
   const digests = read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(name, bytes) }));
@@ -102,13 +106,13 @@ export async function loadDesired(
   if (kept !== null && known?.digest === digest) {
     const warnings = await warningsOfKnown(known, read.names);
     if (warnings !== null) {
-      return { ...again, file: kept.file, warnings, revision: null, text: null };
+      return { ...again, file: kept.file, warnings, revision: null, compiled: null, text: null };
     }
   }
   const revised = kept && known && (await loadRevised(kept, known, digests, digest));
   if (revised !== null) return { ...again, ...revised };
   const understood = await understandAll(path === null ? null : read, source, given);
-  const { file, host, warnings } = understood;
+  const { file, host, warnings, compiled } = understood;
   const blocks = knownBlocks(digests, given, file);
   const { destinations, absent } = host;
   const { names } = read;
@@ -121,7 +125,7 @@ export async function loadDesired(
     absent,
     blocks,
   });
-  return { ...again, file, warnings, revision: null, text };
+  return { ...again, file, warnings, revision: null, compiled, text };
 }
 
 /**
@@ -142,7 +146,7 @@ async function loadLarge(
   const digest = digestOfText(around, resolve(path), [{ name: path, ...large }]);
   if (digest === known.digest) {
     const warnings = await warningsOfKnown(known, [path]);
-    return warnings && { file: kept.file, warnings, revision: null, text: null };
+    return warnings && { file: kept.file, warnings, revision: null, compiled: null, text: null };
   }
   return loadRevised(kept, known, [{ name: path, ...large }], digest);
 }
@@ -158,11 +162,12 @@ async function loadRevised(
   if (revised === null) return null;
   const { file, revision } = revised;
   const text = formatKnownText({ ...revised.known, digest });
-  return { file, warnings: [], revision, text };
+  return { file, warnings: [], revision, compiled: null, text };
 }
 
 interface Understood {
   readonly file: RuleSet;
+  readonly compiled: CompiledFile;
   readonly host: HostWarnings;
   /** All of them. */
   readonly warnings: readonly Problem[];
@@ -182,12 +187,12 @@ async function understandAll(
   refuseSameName(ruleSet.mappings, given);
   const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, given)) };
   const host = await warnOfHost(file.mappings, file.services);
-  const { checkRules } = await import("../compile/compile.js");
+  const { tryCompile } = await import("../compile/compile.js");
   beginStep("compiling");
-  const problems = checkRules({ ...emptyRules, source, file });
+  const { compiled, problems } = tryCompile({ ...emptyRules, source, file });
   const warnings = [...doubts, ...host.warnings, ...problems];
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(warnings);
-  return { file, host, warnings };
+  return { file, compiled: { file, compiled }, host, warnings };
 }
 
 const noFile: ReadResult = { files: [], names: [], problems: [], again: true };

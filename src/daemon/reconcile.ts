@@ -229,7 +229,9 @@ export class Reconciler {
         // Only a whole configuration may take the place of what cannot be read.
         const isWhole = change.kind === "apply";
         const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
-        return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), revision);
+        return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), {
+          revision,
+        });
       }),
     );
     if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
@@ -294,20 +296,24 @@ export class Reconciler {
       // Nothing to read: what is in force (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
-    const { source, given, file, warnings, revision, text } = await load(this.#source, {
+    const { source, given, file, warnings, revision, compiled, text } = await load(this.#source, {
       kept: () => dataPlane.keptText(),
     });
     for (const warning of warnings) log.log("warning", formatProblem(warning));
     const change = { kind: "apply", source, given, file } as const;
     const rules = rulesAfter(before?.rules ?? null, change);
-    const result = this.#put(before, rules, revision);
+    const result = this.#put(before, rules, { revision, compiled });
     if (text !== null) dataPlane.keepText(rules, text);
     return result;
   }
 
-  #put(before: InForce | null, rules: Rules, revision: Revision | null = null): ChangeResult {
+  #put(
+    before: InForce | null,
+    rules: Rules,
+    how: Pick<ApplyOptions, "revision" | "compiled"> = {},
+  ): ChangeResult {
     const { dataPlane, log, describe, overNewer } = this.#options;
-    const result = dataPlane.apply(rules, { overNewer, revision, settleLater: true });
+    const result = dataPlane.apply(rules, { ...how, overNewer, settleLater: true });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {
       const replaced = before === null ? 0 : allMappings(before.rules).length;

@@ -1,4 +1,5 @@
 /** What the layers above see of the data plane of one network namespace. */
+import type { CompiledFile } from "../compile/compile.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
@@ -55,6 +56,8 @@ export interface ApplyOptions {
    * The file's part as what became of the one in force. Of use only when that is in force still.
    */
   readonly revision?: Revision | null | undefined;
+  /** What the file's part compiled to, so that it need not be compiled again. */
+  readonly compiled?: CompiledFile | null | undefined;
   /**
    * Returns when the new rules decide, if nothing else was to be done: what remains, waiting for
    * the programs that have read the rules before, some milliseconds, is left to `settle`. Only

@@ -34,14 +34,14 @@ export async function apply(
   const how = { waitSeconds: waitSeconds(options), overNewer };
   await withDataPlaneAfter(
     (kept) => loadWanted(options, mappings, kept),
-    async (dataPlane, { source, given, file, warnings, revision, text }) => {
+    async (dataPlane, { source, given, file, warnings, revision, compiled, text }) => {
       const change = { kind: "apply", source, given, file } as const;
       if (options.dryRun === true) {
         noteWarnings(context, warnings);
         await printDryRun(context, dataPlane, change, { ...options, warnings });
         return;
       }
-      const performed = await performChange(dataPlane, change, { ...how, revision });
+      const performed = await performChange(dataPlane, change, { ...how, revision, compiled });
       if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
       const unreached = await unreachedWarnings(
         dataPlane,

@@ -3,6 +3,7 @@
  * to, settled.
  */
 import { openSync, closeSync } from "node:fs";
+import type { CompiledFile } from "../../compile/compile.js";
 import type { Removed } from "../../compile/overlay.js";
 import { IlmError } from "../../errors.js";
 import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
@@ -53,7 +54,7 @@ interface Prepared {
 }
 
 export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyResult {
-  const { overNewer = false, revision = null } = options;
+  const { overNewer = false, revision = null, compiled = null } = options;
   // Nobody else is there to notice what goes meanwhile.
   const settleLater = options.settleLater === true && state.holds;
   state.settle();
@@ -67,7 +68,7 @@ export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyR
     act = (_, prepared) => refresh(state, before, wanted, prepared);
   } else {
     // First, as it changes nothing: a rule set that does not compile must leave no trace.
-    const plan = planFor(state, before, rules, wanted, revision);
+    const plan = planFor(state, before, rules, wanted, revision, compiled);
     act = (pins, prepared) =>
       new Change(state, pins, rules, before, prepared, settleLater).make(plan);
   }
@@ -82,10 +83,11 @@ function planFor(
   rules: Rules,
   wanted: Wanted,
   revision: Revision | null = null,
+  compiled: CompiledFile | null = null,
 ): Plan {
   return (
     (before?.pinned === true && planOver(before, rules, wanted, revision)) ||
-    planWhole(rules, wanted, state.settings.layeredFrom)
+    planWhole(rules, wanted, state.settings.layeredFrom, compiled)
   );
 }
 

@@ -4,7 +4,7 @@
  */
 import { mayHaveHidden } from "../../compile/gone.js";
 import { compiledBase } from "../../compile/base.js";
-import { type Endpoint, compile } from "../../compile/compile.js";
+import { type CompiledFile, type Endpoint, compile } from "../../compile/compile.js";
 import { type Above, compileOverlay } from "../../compile/overlay.js";
 import type { Compiled } from "../../compile/tables.js";
 import { beginStep } from "../../progress.js";
@@ -159,10 +159,17 @@ export function planOver(
 }
 
 /** Throws CONFIGURATION with everything that is wrong with the rules. */
-export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | undefined): Plan {
+export function planWhole(
+  rules: Rules,
+  wanted: Wanted,
+  layeredFrom: number | undefined,
+  known: CompiledFile | null = null,
+): Plan {
   beginStep("compiling");
+  const alone = (): Compiled =>
+    known?.file === rules.file ? known.compiled : compile({ ...rules, runtime: [] });
   if (isLayered(rules.file.mappings.length, layeredFrom)) {
-    const whole = compile({ ...rules, runtime: [] });
+    const whole = alone();
     const layers: Layers = {
       protocols: protocolsOf([], whole),
       mappings: whole.mappings.length,
@@ -177,7 +184,7 @@ export function planWhole(rules: Rules, wanted: Wanted, layeredFrom: number | un
       return { ...wanted, whole, overlay: built, layers, overlaid: null, interfaces, protocols };
     }
   }
-  const whole = compile(rules);
+  const whole = rules.runtime.length === 0 ? alone() : compile(rules);
   const protocols = protocolsOf([], whole);
   const { interfaces } = whole;
   return { ...wanted, whole, overlay: null, layers: null, overlaid: null, interfaces, protocols };

@@ -44,6 +44,7 @@ function makeWorld(source: Source = { path: "/etc/rules.yaml", mappings: [] }): 
         file: ruleSet(...content),
         warnings: [],
         revision: null,
+        compiled: null,
         text: null,
       };
     },
