@@ -15,6 +15,8 @@ import { openDataPlane } from "../../dataplane/open.js";
 import type { DataPlane, EngineInForce } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
+import type { DoctorJson } from "../../json/doctor.js";
+import { published } from "../../json/published.js";
 import type { Listener } from "../../model/listener.js";
 import { formatPlace } from "../../model/endpoint.js";
 import { formatEndpoint } from "../../model/endpoint.js";
@@ -33,7 +35,8 @@ export async function doctor(context: Context): Promise<ExitStatus> {
   const checks = [...probeHost().checks, ...(await checkRules())];
   const errors = checks.filter((check) => check.severity === "error").length;
   const warnings = checks.filter((check) => check.severity === "warning").length;
-  await print(context, { ok: errors === 0, errors, warnings, checks }, () => {
+  const json = published<DoctorJson>()({ ok: errors === 0, errors, warnings, checks });
+  await print(context, json, () => {
     const lines = checks.map((check) => renderCheck(context, check)).join("");
     const verdict =
       errors + warnings === 0

@@ -4,6 +4,8 @@ import { IlmError } from "../../errors.js";
 import { type Mapping } from "../../model/mapping.js";
 import { allMappings, type Mappings } from "../../model/mappings.js";
 import type { Context } from "../shell/context.js";
+import type { MonitorJson } from "../../json/monitor.js";
+import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
@@ -66,7 +68,7 @@ async function show(
   for await (const decision of stream) {
     context.write(
       context.json
-        ? `${JSON.stringify(decisionShape(decision, mappingOf(decision)))}\n`
+        ? `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mappingOf(decision))))}\n`
         : renderDecision(context, decision, mappingOf(decision)),
     );
     shown += 1;

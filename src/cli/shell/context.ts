@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { isatty } from "node:tty";
 import pc from "picocolors";
+import type { Published } from "../../json/published.js";
 import { printableJson, printableLines } from "../../printable.js";
 import { clearProgress } from "./progress.js";
 import { jsonPieces } from "../render/json.js";
@@ -98,7 +99,7 @@ function isStdoutBehind(): boolean {
 const PIECE = 1 << 20;
 
 /** Prints the value as JSON, or else the text; no faster than it is read, so that a reader who stalls fills no memory. */
-export async function print(context: Context, value: unknown, text: () => string): Promise<void> {
+export async function print(context: Context, value: Published, text: () => string): Promise<void> {
   for (const piece of context.json ? jsonPieces(value) : textPieces(text())) {
     context.write(piece);
     if (context.isBehind()) await context.caughtUp();

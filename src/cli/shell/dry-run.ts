@@ -6,6 +6,8 @@ import type { Problem } from "../../errors.js";
 import { emptyRules } from "../../model/mapping.js";
 import { stepTimes } from "../../progress.js";
 import { print, type Context } from "./context.js";
+import type { DryRunJson } from "../../json/diff.js";
+import { published } from "../../json/published.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 
@@ -29,7 +31,7 @@ export async function printDryRun(
   const timing = stepTimes();
   await print(
     context,
-    { dryRun: true, ...differenceShape(difference), warnings, timing },
+    published<DryRunJson>()({ dryRun: true, ...differenceShape(difference), warnings, timing }),
     () =>
       describeDifference(difference, context.colours) +
       "dry run: nothing was changed\n" +

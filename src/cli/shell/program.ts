@@ -65,7 +65,6 @@ function defineMore(define: Define, program: Command): void {
       { command: "ilm demo", purpose: "see it work" },
       { command: "ilm demo --keep", purpose: "and play with it" },
     ],
-    json: "{ok, dials, problems}",
     task: (_operands, options) => async (context) =>
       (await import("../commands/demo.js")).demo(context, options as DemoOptions),
   });
