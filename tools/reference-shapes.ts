@@ -79,7 +79,7 @@ export function rowsOf(shape: Shape, path = ""): Row[] {
     case "nullable":
       return rowsOf(shape.of, path);
     case "list":
-      // The sentence above the table says that the document is a list.
+      // The sentence above the table says when the document is a list.
       return rowsOf(shape.of, path === "" ? "" : `${path}[]`);
     case "either":
       return shape.of.flatMap((one) => rowsOf(one, path));

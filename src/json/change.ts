@@ -61,7 +61,7 @@ const performed = {
   ),
   repaired: field(
     list(text),
-    "What somebody had detached or removed, and is back: `sk_lookup`, a hook of the root cgroup, `ingress/INTERFACE`, `egress/INTERFACE`, or an address.",
+    "What another program had detached or removed, and is back: `sk_lookup`, a hook of the root cgroup, `ingress/INTERFACE`, `egress/INTERFACE`, or an address.",
   ),
   off: field(boolean, "True after `ilm off`: the rules decide nothing until `ilm on`."),
   takenOverFormat: field(

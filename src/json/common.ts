@@ -16,7 +16,7 @@ import {
 
 export const protocol = oneOf("tcp", "udp");
 
-/** Fields of somebody who listens, dials or is dialled. */
+/** An address with a port. */
 export const endpoint = object({
   address: field(text, "An IPv4 or IPv6 address, in canonical form."),
   port: field(integer, "1 to 65535."),
@@ -107,7 +107,7 @@ export const warning = object(
       ),
       "What it is about, for scripts.",
     ),
-    message: field(text, "What does not work as somebody may expect."),
+    message: field(text, "What does not work as a user may expect."),
     remedy: field(text, "What to do about it."),
   },
   "warning",

@@ -13,7 +13,7 @@ export const explanation = object({
   ),
   decision: field(
     verdict,
-    "What ilm decides when it is asked. `unmanaged`: no mapping covers the packet. `existing`: a socket on the dialled address keeps it. `selected`: a destination gets it. `missed`: no destination listens. `rejected`: likewise, with `miss: reject`.",
+    "What ilm decides when it is asked. `unmanaged`: no mapping covers the packet. `existing`: a socket on the dialled address keeps it. `selected`: a destination gets it. `missed`: no destination listens. `rejected`: no destination listens, and the mapping has `miss: reject`.",
   ),
   obstacles: field(list(obstacle), "What keeps the packet from the decision, or may."),
   mapping: field(
@@ -65,7 +65,7 @@ export const explanation = object({
         ...endpoint.fields,
         outcome: field(
           oneOf("selected", "absent", "wrong-family", "failed", "unreached"),
-          "What became of it. `absent`: nobody listens. `wrong-family`: it is IPv4 and the packet IPv6, or the other way round. `failed`: the kernel refused the socket. `unreached`: only ingress could hand over to it, and cannot.",
+          "What became of it. `absent`: no socket listens there. `wrong-family`: it is IPv4 and the packet IPv6, or the other way round. `failed`: the kernel refused the socket. `unreached`: only ingress could hand over to it, and cannot.",
         ),
       }),
     ),

@@ -105,9 +105,9 @@ export const status = object({
         command: field(text, "Its command line; empty when it cannot be read."),
       }),
     ),
-    "Who holds the lock for changes although no daemon answers; null when nobody does.",
+    "The process that holds the lock for changes although no daemon answers; null when there is none.",
   ),
-  warnings: field(list(warning), "What does not work as somebody may expect."),
+  warnings: field(list(warning), "What does not work as a user may expect."),
   notes: field(list(text), "Remarks in words."),
   pinPath: field(text, "The folder of the BPF file system that holds the state."),
 });
