@@ -1,5 +1,6 @@
-// Three groups, one after the other. `unit` runs anywhere. The others need root, BPF and network namespaces; where one of
-// them is missing their suites fail with the reason and are never skipped (test/support/requirements.ts).
+// Three groups, one after the other. `unit` runs anywhere. The others need root, BPF and network
+// namespaces; where one of them is missing their suites fail with the reason and are never skipped
+// (test/support/requirements.ts).
 import { defineConfig } from "vitest/config";
 
 /** They count, or load, what the whole machine has: one at a time, and nothing beside them. */
@@ -12,7 +13,8 @@ const privileged = {
   pool: "forks",
   globalSetup: ["test/support/requirements.ts"],
   setupFiles: ["test/support/require-privileges.ts"],
-  // The product as it is built, also where it is called as a library: it finds its BPF objects beside itself.
+  // The product as it is built, also where it is called as a library: it finds its BPF objects
+  // beside itself.
   server: { deps: { external: [/\/dist\//] } },
   // For what hangs; nothing is judged by the time that it takes.
   testTimeout: 600_000,
@@ -29,7 +31,8 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts", "test/fuzz/**/*.test.ts"],
           exclude: [packets],
           testTimeout: 180_000,
-          // Modules are loaded once for all files of a worker: a third of the time went into loading them anew.
+          // Modules are loaded once for all files of a worker: a third of the time went into
+          // loading them anew.
           isolate: false,
           // Vitest would leave a core for itself.
           maxWorkers: "100%",

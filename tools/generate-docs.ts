@@ -1,12 +1,13 @@
 /**
- * Writes what is made from the definitions of the command line: docs/commands.md, man/*.1, completions/*. With `--check` it
- * writes nothing, names what is stale, and fails.
+ * Writes what is made from the definitions of the command line: docs/commands.md, man/*.1,
+ * completions/*. With `--check` it writes nothing, names what is stale, and fails.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { renderCompletion, shells } from "../src/cli/shell/completions.js";
 import { buildProgram, exitStatuses } from "../src/cli/shell/program.js";
 import { describeCommands } from "../src/cli/shell/reference.js";
+import { failureOutput as failure, outputs } from "../src/json/outputs.js";
 import { version } from "../src/version.js";
 import { renderManPages } from "./reference-man.js";
 import { renderMarkdown } from "./reference-markdown.js";
@@ -14,8 +15,9 @@ import { renderMarkdown } from "./reference-markdown.js";
 /** Path -> content. */
 function generate(): Map<string, string> {
   const program = describeCommands(buildProgram(() => Promise.resolve()));
-  const files = new Map([["docs/commands.md", renderMarkdown(program, exitStatuses)]]);
-  for (const [name, content] of renderManPages({ version, exitStatuses, program })) {
+  const context = { version, exitStatuses, program, outputs, failure };
+  const files = new Map([["docs/commands.md", renderMarkdown(context)]]);
+  for (const [name, content] of renderManPages(context)) {
     files.set(join("man", name), content);
   }
   for (const shell of shells) {

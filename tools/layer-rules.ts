@@ -7,6 +7,7 @@
 /** What each layer may import, besides itself. Every layer may import `everyones`. */
 export const layers = {
   model: [],
+  json: ["model"],
   words: ["model"],
   config: ["model"],
   rules: ["model"],
@@ -14,9 +15,20 @@ export const layers = {
   abi: ["model"],
   kernel: ["abi", "model"],
   dataplane: ["compile", "rules", "kernel", "abi", "model"],
-  api: ["dataplane", "rules", "kernel", "model"],
+  api: ["dataplane", "rules", "kernel", "json", "model"],
   control: ["api", "dataplane", "compile", "rules", "kernel", "config", "model"],
-  daemon: ["control", "api", "dataplane", "rules", "kernel", "abi", "config", "words", "model"],
+  daemon: [
+    "control",
+    "api",
+    "dataplane",
+    "rules",
+    "kernel",
+    "abi",
+    "config",
+    "words",
+    "json",
+    "model",
+  ],
   doctor: ["api", "dataplane", "rules", "kernel", "config", "words", "model"],
   demo: [],
   cli: [
@@ -32,6 +44,7 @@ export const layers = {
     "abi",
     "config",
     "words",
+    "json",
     "model",
   ],
   main: ["cli"],
@@ -48,7 +61,7 @@ export const everyones: readonly string[] = [
 ];
 
 /** These give the same result on every host: no file, no socket, no process. */
-const pureLayers: readonly string[] = ["model", "words", "rules", "compile"];
+const pureLayers: readonly string[] = ["model", "json", "words", "rules", "compile"];
 const pureNodeModules: readonly string[] = ["node:util", "node:assert"];
 
 /** A package has one home, so that replacing it touches one folder. */

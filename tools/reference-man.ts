@@ -1,10 +1,15 @@
 /** Man pages (man(7) macros), from the definitions of the command line. Pure. */
 import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
+import type { Output } from "../src/json/outputs.js";
+import { namedIn, onOneLine } from "./reference-shapes.js";
 
 export interface ManContext {
   readonly version: string;
   readonly exitStatuses: readonly (readonly [number, string])[];
   readonly program: CommandReference;
+  /** What each command prints with `--json`, by its name. */
+  readonly outputs: Readonly<Record<string, readonly Output[]>>;
+  readonly failure: Output;
 }
 
 /** File name -> content: ilm.1 and ilm-COMMAND.1. */
@@ -18,7 +23,7 @@ export function renderManPages(context: ManContext): Map<string, string> {
 }
 
 function programPage(context: ManContext): string {
-  const { program, exitStatuses } = context;
+  const { program, exitStatuses, failure } = context;
   return page(context, "ilm", "give every daemon a private address of its own", [
     section("SYNOPSIS", ".B ilm\n[OPTION...] COMMAND [ARGUMENT...]"),
     section("DESCRIPTION", paragraphs(program.description)),
@@ -44,12 +49,14 @@ function programPage(context: ManContext): string {
         entry("/run/ilm/NETNS.sock", "API and metrics of ilm run, for root only"),
       ].join("\n"),
     ),
+    section("JSON", json([failure])),
     section("EXAMPLES", examples(program)),
   ]);
 }
 
 function commandPage(context: ManContext, command: CommandReference): string {
-  const { program } = context;
+  const { program, outputs } = context;
+  const printed = outputs[command.name] ?? [];
   const own = command.options.length === 0 ? "" : `${options(command.options)}\n`;
   const operands = command.arguments.map(({ term, description }) => entry(roff(term), description));
   const terms = [
@@ -61,7 +68,7 @@ function commandPage(context: ManContext, command: CommandReference): string {
     section("DESCRIPTION", paragraphs(command.description)),
     ...(operands.length === 0 ? [] : [section("ARGUMENTS", operands.join("\n"))]),
     section("OPTIONS", own + options(program.options)),
-    ...(command.json === "" ? [] : [section("JSON", roff(command.json))]),
+    ...(printed.length === 0 ? [] : [section("JSON", json(printed))]),
     section("EXAMPLES", examples(command)),
     section("SEE ALSO", ".BR ilm (1)"),
   ]);
@@ -95,6 +102,19 @@ function options(list: readonly OptionReference[]): string {
     .join("\n");
 }
 
+function json(printed: readonly Output[]): string {
+  const documents = printed.map(
+    ({ when, shape }) => `${roff(`With \`--json\`${when}:`)}\n.PP\n${roff(onOneLine(shape))}`,
+  );
+  return [...documents, ...named(printed)].join("\n.PP\n");
+}
+
+/** What the names in these stand for. */
+function named(printed: readonly Output[]): string[] {
+  const found = namedIn(printed.map(({ shape }) => shape));
+  return [...found].map(([name, shape]) => roff(`${name}: ${onOneLine(shape)}`));
+}
+
 function paragraphs(text: string): string {
   return text
     .split("\n\n")
@@ -108,7 +128,10 @@ function examples(command: CommandReference): string {
     .join("\n");
 }
 
-/** Escapes what troff would read as its own: backslashes, hyphens (to stay ASCII), and a dot or quote that begins a line. */
+/**
+ * Escapes what troff would read as its own: backslashes, hyphens (to stay ASCII), and a dot or
+ * quote that begins a line.
+ */
 function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")

@@ -1,10 +1,20 @@
 /** docs/commands.md, from the definitions of the command line. Pure. */
 import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
+import type { Output } from "../src/json/outputs.js";
+import type { Shape } from "../src/json/shape.js";
+import { linkTo, namedIn, rowsOf } from "./reference-shapes.js";
 
-export function renderMarkdown(
-  program: CommandReference,
-  exitStatuses: readonly (readonly [number, string])[],
-): string {
+export interface MarkdownContext {
+  readonly exitStatuses: readonly (readonly [number, string])[];
+  readonly program: CommandReference;
+  /** What each command prints with `--json`, by its name. */
+  readonly outputs: Readonly<Record<string, readonly Output[]>>;
+  readonly failure: Output;
+}
+
+export function renderMarkdown(context: MarkdownContext): string {
+  const { program, exitStatuses, outputs, failure } = context;
+  const shapes = [failure, ...Object.values(outputs).flat()].map(({ shape }) => shape);
   const parts = [
     "# Commands",
     "<!-- Made by tools/generate-docs.ts from the definitions of the command line; `make generate` writes it anew. -->",
@@ -16,12 +26,15 @@ export function renderMarkdown(
       ["status", "meaning"],
       exitStatuses.map(([status, meaning]) => [String(status), meaning]),
     ),
-    "With `--json` standard output carries one JSON document and nothing else. An error is `{error: {code, message, remedy, problems}}` there, with the same exit status. Fields are added in later versions, never renamed.",
+    "With `--json`, standard output carries one JSON document and nothing else, also when the command fails; the exit status is the same. Later versions add fields and rename none. The tables below have all fields: `to[].address` is the address of each entry of `to`. What several commands print is described [once](#shapes-of-json).",
+    renderOutput(failure),
     ...groupsOf(program).map(
       ([group, commands]) =>
         `${group.replace(/:$/, "")}: ${commands.map(({ name }) => `[${name}](#ilm-${name})`).join(", ")}`,
     ),
-    ...program.commands.map(renderCommand),
+    ...program.commands.map((command) => renderCommand(command, outputs[command.name] ?? [])),
+    "## Shapes of JSON",
+    ...[...namedIn(shapes)].map(([name, shape]) => `### ${name}\n\n${fieldTable(shape)}`),
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -34,7 +47,7 @@ function groupsOf({ commands }: CommandReference): [string, CommandReference[]][
   return [...groups];
 }
 
-function renderCommand(command: CommandReference): string {
+function renderCommand(command: CommandReference, printed: readonly Output[]): string {
   const parts = [
     `## ilm ${command.name}`,
     fence("sh", synopsis(command)),
@@ -47,8 +60,19 @@ function renderCommand(command: CommandReference): string {
   if (command.options.length > 0) parts.push(optionTable(command.options));
   const examples = command.examples.map(({ command: line, purpose }) => `# ${purpose}\n${line}`);
   parts.push(fence("sh", examples.join("\n")));
-  if (command.json !== "") parts.push(`With \`--json\`: \`${command.json}\``);
+  parts.push(...printed.map(renderOutput));
   return parts.join("\n\n");
+}
+
+function renderOutput({ when, shape }: Output): string {
+  const lead = `With \`--json\`${when}:`;
+  if (shape.kind === "object" && shape.name !== null) return `${lead} ${linkTo(shape.name)}.`;
+  return `${lead} ${shape.kind === "list" ? "a list of objects" : "an object"}.\n\n${fieldTable(shape)}`;
+}
+
+function fieldTable(shape: Shape): string {
+  const rows = rowsOf(shape).map(({ path, value, meaning }) => [code(path), value, meaning]);
+  return table(["field", "value", "meaning"], rows);
 }
 
 export function synopsis(command: CommandReference): string {

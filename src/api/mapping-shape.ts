@@ -1,38 +1,9 @@
 /** Mappings as the JSON that scripts rely on. */
+import type { DestinationJson, MappingJson } from "../json/mapping.js";
 import type { Destination, Mapping, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 
-export interface MappingShape {
-  readonly name: string;
-  readonly protocol: string;
-  /** As in the configuration: `443`, `80,443`, `8000-8099`, `*`. */
-  readonly port: string;
-  readonly on: readonly string[];
-  /** Empty: from everywhere. */
-  readonly from: readonly string[];
-  /** Empty: on every interface. */
-  readonly interface: readonly string[];
-  readonly to: readonly DestinationShape[];
-  readonly existing: string;
-  readonly miss: string;
-  /** Added by `ilm add`. */
-  readonly runtime: boolean;
-  /** `file:line`, or where else it comes from. */
-  readonly origin: string;
-}
-
-export interface DestinationShape {
-  readonly address: string;
-  /** `"same"`: the port that was dialled. */
-  readonly port: number | "same";
-  readonly service: string | null;
-  /** Null: the list is an order. */
-  readonly weight: number | null;
-  /** As the configuration has it; the default is `auto`. */
-  readonly handover: string;
-}
-
-export function mappingShape(mapping: Mapping, runtime: boolean): MappingShape {
+export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
   return {
     name: mapping.name,
     protocol: mapping.protocol,
@@ -54,7 +25,7 @@ export function destinationShape({
   service,
   weight,
   handover = "auto",
-}: Destination): DestinationShape {
+}: Destination): DestinationJson {
   return { address, port, service: service ?? null, weight: weight ?? null, handover };
 }
 

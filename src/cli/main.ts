@@ -1,4 +1,7 @@
-/** One run of the command line: parse, enter the namespace, do the task, tell the error. Says with which status to end. */
+/**
+ * One run of the command line: parse, enter the namespace, do the task, tell the error. Says with
+ * which status to end.
+ */
 import { ExitStatus } from "../errors.js";
 import { processContext, type GlobalOptions } from "./shell/context.js";
 import type { Task } from "./shell/define.js";
@@ -48,7 +51,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
   return status;
 }
 
-/** Ends the process although calls have not returned that node would wait for; undefined when there are none, and it ends by itself. */
+/**
+ * Ends the process although calls have not returned that node would wait for; undefined when there
+ * are none, and it ends by itself.
+ */
 export async function enderOfPendingCalls(): Promise<((status: ExitStatus) => void) | undefined> {
   if (!hasPendingCalls()) return undefined;
   return (await import("../kernel/end.js")).endAtOnce;

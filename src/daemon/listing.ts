@@ -9,14 +9,15 @@ import type { Protocol } from "../model/mapping.js";
 import { allMappings } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
-import { type DestinationShape, type MappingShape, mappingShape } from "../api/mapping-shape.js";
+import { mappingShape } from "../api/mapping-shape.js";
+import type { DestinationJson, MappingJson } from "../json/mapping.js";
 
 /** Of more the answer has the first: the daemon does nothing else while it makes the list. */
 const LISTED_MAX = 10_000;
 
 /** As `ilm mappings --json` has them. */
-interface ListedMapping extends Omit<MappingShape, "to"> {
-  readonly to: readonly (DestinationShape & { readonly listening: boolean })[];
+interface ListedMapping extends Omit<MappingJson, "to"> {
+  readonly to: readonly (DestinationJson & { readonly listening: boolean })[];
   readonly counters: Counters;
 }
 

@@ -1,10 +1,15 @@
 /** Log lines on standard error: plain for people and the journal, or one JSON object a line. */
+import type { LogJson } from "../json/run.js";
+import { published } from "../json/published.js";
 import { printable, printableJson } from "../printable.js";
 
-export type Level = "error" | "warning" | "info";
+export type Level = LogJson["level"];
+
+/** What an entry has for machines alone. */
+type Details = Omit<LogJson, "time" | "level" | "message">;
 
 export interface Logger {
-  log(level: Level, message: string, details?: Readonly<Record<string, unknown>>): void;
+  log(level: Level, message: string, details?: Details): void;
 }
 
 export interface LoggerOptions {
@@ -23,9 +28,10 @@ export function createLogger({
 }: LoggerOptions): Logger {
   let leftOut = 0;
 
-  function put(level: Level, message: string, details: Readonly<Record<string, unknown>>): void {
+  function put(level: Level, message: string, details: Details): void {
     if (json) {
-      const entry = { time: now().toISOString(), level, message, ...details };
+      const time = now().toISOString();
+      const entry = published<LogJson>()({ time, level, message, ...details });
       write(`${printableJson(JSON.stringify(entry))}\n`);
       return;
     }

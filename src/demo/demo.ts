@@ -22,9 +22,13 @@ import { Scenario, type Outcome } from "./scenario.js";
 export interface DemoOptions {
   /** Stay when the show is over, until Ctrl-C. */
   readonly keep: boolean;
-  /** Print one JSON document instead of the story. */
-  readonly json: boolean;
+  /** Is given the outcome instead of the story being told; null: the story is told. */
+  readonly report: ((report: Report) => void) | null;
   readonly color: boolean;
+}
+
+export interface Report extends Outcome {
+  readonly ok: boolean;
 }
 
 const configuration = fileURLToPath(new URL("../../../examples/demo.yaml", import.meta.url));
@@ -139,8 +143,12 @@ function write(text: string): void {
 }
 
 /** @throws IlmError FINDINGS when something was not as it should be. */
-function conclude({ dials, problems }: Outcome, reporter: Reporter, json: boolean): void {
-  if (json) write(`${JSON.stringify({ ok: problems.length === 0, dials, problems })}\n`);
+function conclude(
+  { dials, problems }: Outcome,
+  reporter: Reporter,
+  report: DemoOptions["report"],
+): void {
+  if (report !== null) report({ ok: problems.length === 0, dials, problems });
   else reporter.verdict(problems, dials.length);
   if (problems.length === 0) return;
   const count = problems.length;
@@ -152,13 +160,13 @@ function conclude({ dials, problems }: Outcome, reporter: Reporter, json: boolea
 }
 
 /**
- * @throws IlmError FINDINGS when something did not go as it should, NOT_PERMITTED without root, SYSCALL when the
- * namespaces cannot be made. A demo that is interrupted cleans up and then ends by the signal it
- * got.
+ * Throws FINDINGS when something did not go as it should, NOT_PERMITTED without root, and SYSCALL
+ * when the namespaces cannot be made. A demo that is interrupted cleans up and then ends by the
+ * signal it got.
  */
 export async function runDemo(options: DemoOptions): Promise<void> {
   requireRoot();
-  const reporter = options.json ? silentReporter : textReporter(options.color, write);
+  const reporter = options.report === null ? textReporter(options.color, write) : silentReporter;
   const resources = new Resources(networkOf(process.pid));
   const signals = watchSignals();
   let interruption: EndingSignal | undefined;
@@ -167,7 +175,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     if (typeof result === "string") {
       interruption = result;
     } else {
-      conclude(result, reporter, options.json);
+      conclude(result, reporter, options.report);
       if (options.keep) {
         invite(reporter, resources.network);
         await signals.ended;

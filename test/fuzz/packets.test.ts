@@ -3,14 +3,14 @@
  * loaded programs twice.
  *
  * - By BPF_PROG_TEST_RUN (net/bpf/test_run.c), as if it had come in on a device or on lo. There
- *   bpf_sk_assign() refuses
- *   (skb->tc_at_ingress is not set), so no socket can be given: what is seen is the return code, the packet afterwards, and the tokens
- *   that ingress leaves for sk_lookup. Nor can a VLAN's tag be beside the packet, and there is none with less than a network header. The
- *   socket of a test run is of no protocol: egress and delivery have to leave such a packet as it is, and what they change where there
- *   is a flow is for test/netns/udp.test.ts.
+ *   bpf_sk_assign() refuses (skb->tc_at_ingress is not set), so no socket can be given: what is
+ *   seen is the return code, the packet afterwards, and the tokens that ingress leaves for
+ *   sk_lookup. Nor can a VLAN's tag be beside the packet, and there is none with less than a
+ *   network header. The socket of a test run is of no protocol: egress and delivery have to leave
+ *   such a packet as it is, and what they change where there is a flow is for
+ *   test/netns/udp.test.ts.
  * - In earnest, by a tap device: what is given is told by the ring buffer of `ilm monitor`, or by
- *   what waits to be told there, and what a
- *   daemon gets by the flows.
+ *   what waits to be told there, and what a daemon gets by the flows.
  *
  * All of it is compared with what ./packets/read.ts reads and test/oracle/oracle.ts decides. Half
  * of the packets come to a host that forwards. ILM_SEED repeats a run.

@@ -55,7 +55,7 @@ test.each([
   await server.apply(rules(), options);
   await dialOnTwo();
   expect(await missed()).toBe(2 * DIALS);
-  expect((await server.status()).lookups.missed).toBe(2 * DIALS);
+  expect((await server.status()).lookups?.missed).toBe(2 * DIALS);
 });
 
 test("changes that a daemon answers before they have settled lose no look-up", async () => {

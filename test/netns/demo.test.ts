@@ -2,15 +2,11 @@
 import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
+import { demo as demoShape, type DemoJson } from "../../src/json/demo.js";
+import { conforms } from "../support/conforms.js";
 import { Background, run, words } from "../support/process.js";
 
 const launcher = "bin/ilm";
-
-interface DemoDocument {
-  readonly ok: boolean;
-  readonly problems: readonly string[];
-  readonly dials: readonly { readonly protocol: string; readonly dialled: string }[];
-}
 
 /** Namespaces of the demo that `pid` is, or was. */
 function namespacesOf(pid: number): string[] {
@@ -42,7 +38,8 @@ describe("the demo", () => {
     const { status, stdout, stderr } = await demo.exited;
     expect(stderr).toBe("");
     expect(status).toBe(0);
-    const document = JSON.parse(stdout) as DemoDocument;
+    const document = JSON.parse(stdout) as DemoJson;
+    expect(conforms(demoShape, document)).toEqual([]);
     expect(document.problems).toEqual([]);
     expect(document.ok).toBe(true);
     const dialled = document.dials.map((dial) => `${dial.protocol} ${dial.dialled}`);

@@ -107,8 +107,9 @@ function fitFrom({ from }: Mapping, remote: string): number | null {
 export const drawSeed = 0x5eed_cafe;
 
 /**
- * -log2(h / 2^32) with 24 bits behind the point, as the programs compute it (bpf/decide.h, negative_log2): with the true one, two
- * draws that are nearly the same come out in another order, once in 20,000.
+ * Returns -log2(h / 2^32) with 24 bits behind the point, as the programs compute it
+ * (negative_log2 in bpf/). With the true one, two draws that are nearly the same come out in
+ * another order, once in 20,000.
  */
 function negativeLog2(h: number): bigint {
   const octave = BigInt(Math.clz32(h));
@@ -227,7 +228,8 @@ export function decide(
   };
   const listening = sockets.filter((socket) => socket.protocol === protocol && takes(socket, ipv6));
 
-  // 0. and 1.: which mapping. An address that a service owns is for those mappings only that name it.
+  // 0. and 1.: which mapping. An address that a service owns is for those mappings only that name
+  // it.
   const owned = rules.file.services.some(({ addresses }) =>
     addresses.some((address) => address === local),
   );

@@ -82,7 +82,7 @@ async function warningsOf(
   server: Server,
 ): Promise<readonly { readonly kind: string; readonly message: string }[]> {
   const { warnings } = await server.status();
-  return warnings as readonly { readonly kind: string; readonly message: string }[];
+  return warnings;
 }
 
 /** Waits until the listener on the address is given what is for it in that way. */

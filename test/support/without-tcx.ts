@@ -3,7 +3,9 @@
  * map, MPTCP nowhere. A program of its own, as no command of the product has such a choice; it runs
  * in the namespace that it is for.
  *
- *   node without-tcx.js apply|run FILE     `run` says "following" and stays, and places UDP sockets as they bind
+ *   node without-tcx.js apply|run FILE
+ *
+ * `run` says "following" and stays, and places UDP sockets as they bind.
  */
 import { loadConfiguration } from "../../src/config/load.js";
 import { openDataPlane } from "../../src/dataplane/open.js";

@@ -4,6 +4,8 @@ import type { Mapping, Origin } from "../../model/mapping.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
+import type { AddedJson } from "../../json/change.js";
+import { published } from "../../json/published.js";
 import { warnOfHost } from "../../control/host-warnings.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { noteWarnings } from "../render/error.js";
@@ -46,7 +48,7 @@ export async function add(
     const added = mappings.map((mapping) => mappingShape(mapping, true));
     await print(
       context,
-      { ...performed, added, warnings, timing },
+      published<AddedJson>()({ ...performed, added, warnings, timing }),
       () =>
         mappings.map((mapping) => `${mapping.name}: ${describeMapping(mapping)}\n`).join("") +
         describePerformed(performed) +

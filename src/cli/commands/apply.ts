@@ -9,6 +9,8 @@ import { performChange, type Performed } from "../../control/perform.js";
 import type { ApplyOptions } from "../../dataplane/types.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
+import type { AppliedJson } from "../../json/change.js";
+import { published } from "../../json/published.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
@@ -52,7 +54,7 @@ export async function apply(
       noteWarnings(context, warnings);
       await print(
         context,
-        { ...performed, warnings, unreached, timing },
+        published<AppliedJson>()({ ...performed, warnings, unreached, timing }),
         () =>
           describePerformed(performed) +
           describeNames(performed) +

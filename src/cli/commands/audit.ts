@@ -1,9 +1,14 @@
-/** `ilm audit`: who listens on every address, or on an address that a service owns. It reports and changes nothing. */
+/**
+ * `ilm audit`: who listens on every address, or on an address that a service owns. It reports and
+ * changes nothing.
+ */
 import { ExitStatus } from "../../errors.js";
 import { emptyRules } from "../../model/rules.js";
 import type { Owner } from "../../model/listener.js";
 import { auditListeners, type AuditFinding } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
+import type { AuditJson } from "../../json/audit.js";
+import { published } from "../../json/published.js";
 import { ownersOf } from "../../doctor/owners.js";
 import { describeListener, unitOf } from "../../words/listener.js";
 import { count, indent, printable } from "../../words/text.js";
@@ -17,7 +22,9 @@ export async function audit(context: Context): Promise<ExitStatus> {
   const ownerOf = await ownersOf(findings.map((finding) => finding.listener));
   await print(
     context,
-    findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
+    published<AuditJson>()(
+      findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
+    ),
     () => {
       if (findings.length === 0) return "every listener keeps to an address of its own\n";
       const entries = findings.map((finding) =>

@@ -4,6 +4,8 @@ import type { Desired } from "../../control/desired.js";
 import { ExitStatus, IlmError, type Problem } from "../../errors.js";
 import type { Context } from "../shell/context.js";
 import { print } from "../shell/context.js";
+import type { CheckJson, InvalidJson } from "../../json/check.js";
+import { published } from "../../json/published.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
 import { count } from "../../words/text.js";
@@ -22,16 +24,19 @@ export async function check(
     }
     // One document for scripts: what `check` found, and the error as every command tells it.
     const { problems } = error;
-    context.write(
-      `${JSON.stringify({ ...verdict(problems), error: errorBody(error) }, null, 2)}\n`,
-    );
+    const json = published<InvalidJson>()({ ...verdict(problems), error: errorBody(error) });
+    context.write(`${JSON.stringify(json, null, 2)}\n`);
     return error.exitStatus;
   }
   const { file, warnings } = desired;
   noteWarnings(context, warnings);
   await print(
     context,
-    { ...verdict(warnings), services: file.services.length, mappings: file.mappings.length },
+    published<CheckJson>()({
+      ...verdict(warnings),
+      services: file.services.length,
+      mappings: file.mappings.length,
+    }),
     () =>
       `OK: ${count(file.services.length, "service")}, ${count(file.mappings.length, "mapping")}` +
       `${warnings.length > 0 ? `, ${count(warnings.length, "warning")}` : ""}\n`,

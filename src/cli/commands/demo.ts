@@ -1,6 +1,8 @@
 /** `ilm demo`: everything at once, in private network namespaces. */
-import { runDemo } from "../../demo/demo.js";
+import { runDemo, type Report } from "../../demo/demo.js";
 import { ExitStatus, IlmError } from "../../errors.js";
+import type { DemoJson } from "../../json/demo.js";
+import { published } from "../../json/published.js";
 import type { Context } from "../shell/context.js";
 
 export interface DemoOptions {
@@ -11,8 +13,15 @@ export interface DemoOptions {
 /** Status 1 when something did not go as it should. */
 export async function demo(context: Context, options: DemoOptions): Promise<ExitStatus> {
   const { json, colours } = context;
+  const write = (report: Report): void => {
+    context.write(`${JSON.stringify(published<DemoJson>()(report))}\n`);
+  };
   try {
-    await runDemo({ keep: options.keep === true, json, color: colours.isColorSupported });
+    await runDemo({
+      keep: options.keep === true,
+      report: json ? write : null,
+      color: colours.isColorSupported,
+    });
     return ExitStatus.done;
   } catch (error) {
     // The findings are in the document that the demo has written already.

@@ -3,6 +3,8 @@ import { rulesAfter } from "../../rules/change.js";
 import { ExitStatus } from "../../errors.js";
 import { emptyRules } from "../../model/rules.js";
 import { print, type Context } from "../shell/context.js";
+import type { DiffJson } from "../../json/diff.js";
+import { published } from "../../json/published.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
@@ -21,7 +23,7 @@ export async function diff(
   const after = rulesAfter(before, { kind: "apply", ...desired });
   const difference = await differenceOf(before, after);
   noteWarnings(context, desired.warnings);
-  await print(context, differenceShape(difference), () =>
+  await print(context, published<DiffJson>()(differenceShape(difference)), () =>
     describeDifference(difference, context.colours),
   );
   return difference.same ? ExitStatus.done : ExitStatus.failed;

@@ -16,6 +16,8 @@ import { openDataPlane } from "../../dataplane/open.js";
 import type { DataPlane, EngineInForce } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
+import type { DoctorJson } from "../../json/doctor.js";
+import { published } from "../../json/published.js";
 import type { Listener } from "../../model/listener.js";
 import { formatPlace } from "../../model/endpoint.js";
 import { formatEndpoint } from "../../model/endpoint.js";
@@ -34,7 +36,8 @@ export async function doctor(context: Context): Promise<ExitStatus> {
   const checks = [...probeHost().checks, ...(await checkRules())];
   const errors = checks.filter((check) => check.severity === "error").length;
   const warnings = checks.filter((check) => check.severity === "warning").length;
-  await print(context, { ok: errors === 0, errors, warnings, checks }, () => {
+  const json = published<DoctorJson>()({ ok: errors === 0, errors, warnings, checks });
+  await print(context, json, () => {
     const lines = checks.map((check) => renderCheck(context, check)).join("");
     const verdict =
       errors + warnings === 0
@@ -45,7 +48,10 @@ export async function doctor(context: Context): Promise<ExitStatus> {
   return errors === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 
-/** What is only to be seen with the rules in force; nothing when the host cannot even open the data plane. */
+/**
+ * What is only to be seen with the rules in force; nothing when the host cannot even open the data
+ * plane.
+ */
 async function checkRules(): Promise<Check[]> {
   let dataPlane;
   try {
@@ -101,7 +107,10 @@ async function askDaemon(
 
 const FIONREAD = "FIONREAD of UDP sockets";
 
-/** A daemon that asks its socket how much waits hears 0 on some kernels, once the socket is in a map. */
+/**
+ * A daemon that asks its socket how much waits hears 0 on some kernels, once the socket is in a
+ * map.
+ */
 async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
   const answer = tryFionread();
   const ok = { name: FIONREAD, ok: true, severity: "ok", remedy: "" } as const;
@@ -118,7 +127,10 @@ async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
   );
 }
 
-/** Who would be cut off the day that this host gets NAT; once it has some, a warning says so (./unreached.ts). */
+/**
+ * Who would be cut off the day that this host gets NAT; once it has some, a warning says so
+ * (./unreached.ts).
+ */
 function mptcpCheck(
   rules: Rules,
   listeners: readonly Listener[],

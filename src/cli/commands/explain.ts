@@ -1,4 +1,6 @@
-/** `ilm explain`: asks the loaded program itself what it does with a packet, and tells each step. */
+/**
+ * `ilm explain`: asks the loaded program itself what it does with a packet, and tells each step.
+ */
 import type { DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { parseFrom, parseOn } from "../../config/prefix.js";
@@ -14,6 +16,8 @@ import {
   type DestinationState,
 } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
+import type { ExplainJson } from "../../json/explain.js";
+import { published } from "../../json/published.js";
 import { parseEndpoint } from "../shell/endpoint.js";
 import { examplePort, exampleRemote } from "../../doctor/example.js";
 import { kernelChoice } from "../../doctor/kernel-choice.js";
@@ -62,7 +66,7 @@ export async function explain(
     interfaceIndex,
   };
   const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, places, options));
-  await print(context, explanationShape(explained), () =>
+  await print(context, published<ExplainJson>()(explanationShape(explained)), () =>
     renderExplanation(explained, context.colours),
   );
 }

@@ -3,6 +3,8 @@ import type { Flow, FlowEnd } from "../../model/flow.js";
 import { emptyRules } from "../../model/rules.js";
 import { mappingOfFlow } from "../../rules/flow-mapping.js";
 import { print, type Context } from "../shell/context.js";
+import type { FlowsJson } from "../../json/flows.js";
+import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatAge, printable } from "../../words/text.js";
 import { renderTable, type Column } from "../render/table.js";
@@ -22,7 +24,9 @@ export async function flows(context: Context): Promise<void> {
       .toSorted((left, right) => left.idle_s - right.idle_s)
       .map((flow) => ({ flow, mapping: mappingOfFlow(rules, flow)?.name ?? null }));
   });
-  await print(context, views.map(flowShape), () => renderFlows(context, views));
+  await print(context, published<FlowsJson>()(views.map(flowShape)), () =>
+    renderFlows(context, views),
+  );
 }
 
 function flowShape({ flow: { client, dialled, daemon, idle_s }, mapping }: FlowView) {

@@ -1,7 +1,11 @@
-/** `ilm import`: what others have, as a configuration of ours. Reads only, and activates nothing. */
+/**
+ * `ilm import`: what others have, as a configuration of ours. Reads only, and activates nothing.
+ */
 import { formatImported, type Imported } from "../../config/imported.js";
 import { ExitStatus, IlmError } from "../../errors.js";
 import { print, type Context } from "../shell/context.js";
+import type { ImportJson } from "../../json/import.js";
+import { published } from "../../json/published.js";
 
 export interface ImportOptions {
   /** `LABEL=DESTINATION` each. */
@@ -21,9 +25,8 @@ export async function importRules(
   for (const line of imported.notes) context.note(`note: ${line}\n`);
   if (!context.json) context.note(nextSteps(imported));
   const { entries, unsaid, taken, left, notes } = imported;
-  await print(context, { mappings: entries, unsaid, taken, left, notes }, () =>
-    formatImported(imported),
-  );
+  const json = published<ImportJson>()({ mappings: entries, unsaid, taken, left, notes });
+  await print(context, json, () => formatImported(imported));
   return unsaid.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 

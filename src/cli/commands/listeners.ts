@@ -3,6 +3,8 @@ import { emptyRules } from "../../model/rules.js";
 import type { Handover, Listener, Owner } from "../../model/listener.js";
 import { handoverOf, joinListeners, type ListenerView, type Means } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
+import type { ListenersJson } from "../../json/listeners.js";
+import { published } from "../../json/published.js";
 import { formatPlace } from "../../model/endpoint.js";
 import { meansOf } from "../../doctor/means.js";
 import { ownersOf } from "../../doctor/owners.js";
@@ -30,7 +32,9 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
   const ownerOf = await ownersOf(views.map((view) => view.listener));
   await print(
     context,
-    views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, means))),
+    published<ListenersJson>()(
+      views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, means))),
+    ),
     () => renderViews(context, views, ownerOf, means),
   );
 }
@@ -61,7 +65,7 @@ function listenerShape(
     mappings,
     wildcard,
     kind,
-    state: protocol === "tcp" ? "listening" : "bound",
+    state: protocol === "tcp" ? ("listening" as const) : ("bound" as const),
     handover,
     groupSize: listener.groupSize,
     groupProgram: listener.groupProgram,

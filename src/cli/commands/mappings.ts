@@ -1,4 +1,6 @@
-/** `ilm mappings`: what is in force, how often each was used, and who would get a connection now. */
+/**
+ * `ilm mappings`: what is in force, how often each was used, and who would get a connection now.
+ */
 import { type Destination, type Mapping } from "../../model/mapping.js";
 import { allMappings } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
@@ -12,6 +14,8 @@ import {
 } from "../../daemon/chosen.js";
 import { mappingShape } from "../../api/mapping-shape.js";
 import { print, type Context } from "../shell/context.js";
+import type { MappingsJson } from "../../json/mappings.js";
+import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
 import { ownersOf } from "../../doctor/owners.js";
 import { describeOwner } from "../../words/listener.js";
@@ -83,20 +87,16 @@ export async function mappings(
     return { rows, ownerOf, none: all.length === 0 };
   });
   if (found === null) {
-    await print(context, [], () => "nothing is loaded\n");
+    await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
   }
   const { rows, ownerOf, none } = found;
-  await print(
-    context,
-    rows.map((row) => rowShape(row, ownerOf)),
-    () => {
-      if (rows.length > 0) return renderRows(context, rows, ownerOf);
-      return none
-        ? "no mappings are in force\n"
-        : `no mapping ${describeChoice(choice)} is in force\n`;
-    },
-  );
+  await print(context, published<MappingsJson>()(rows.map((row) => rowShape(row, ownerOf))), () => {
+    if (rows.length > 0) return renderRows(context, rows, ownerOf);
+    return none
+      ? "no mappings are in force\n"
+      : `no mapping ${describeChoice(choice)} is in force\n`;
+  });
 }
 
 function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {

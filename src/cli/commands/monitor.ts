@@ -1,10 +1,14 @@
-/** `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches. */
+/**
+ * `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches.
+ */
 import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { type Mapping } from "../../model/mapping.js";
 import { type Mappings } from "../../model/mappings.js";
 import { allMappings } from "../../model/rules.js";
 import type { Context } from "../shell/context.js";
+import type { MonitorJson } from "../../json/monitor.js";
+import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
@@ -43,7 +47,8 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     }
     tellLost("last");
     const signal = ending.signal();
-    // What is written and not read would keep us for as long as the reader stalls: we were asked to end.
+    // What is written and not read would keep us for as long as the reader stalls: we were asked to
+    // end.
     if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
   });
 }
@@ -67,7 +72,7 @@ async function show(
   for await (const decision of stream) {
     context.write(
       context.json
-        ? `${JSON.stringify(decisionShape(decision, mappingOf(decision)))}\n`
+        ? `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mappingOf(decision))))}\n`
         : renderDecision(context, decision, mappingOf(decision)),
     );
     shown += 1;
@@ -132,7 +137,10 @@ function parseLimit(text: string | undefined, option: string): number {
   });
 }
 
-/** Decisions carry an index into their generation's mappings, so another generation is asked for when one comes up. */
+/**
+ * Decisions carry an index into their generation's mappings, so another generation is asked for
+ * when one comes up.
+ */
 function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Mapping | null {
   const known = new Map<number, Mappings>();
   return ({ generation, mapping }) => {

@@ -2,6 +2,8 @@
 import { performChange } from "../../control/perform.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
+import type { SwitchedJson } from "../../json/change.js";
+import { published } from "../../json/published.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
@@ -21,7 +23,8 @@ export async function switchTo(
     performChange(dataPlane, { kind: to }, wait),
   );
   const timing = stepTimes();
-  await print(context, { off: to === "off", changed, generation, by, timing }, () => {
+  const json = published<SwitchedJson>()({ off: to === "off", changed, generation, by, timing });
+  await print(context, json, () => {
     const done =
       to === "off"
         ? "off: nothing is decided until `ilm on`; connections that were made go on\n"

@@ -3,6 +3,8 @@ import { performChange } from "../../control/perform.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
+import type { RemovedJson } from "../../json/change.js";
+import { published } from "../../json/published.js";
 import { printDryRun, type DryRunOptions } from "../shell/dry-run.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
@@ -40,7 +42,7 @@ export async function remove(
     const timing = stepTimes();
     await print(
       context,
-      { ...performed, removed: names, timing },
+      published<RemovedJson>()({ ...performed, removed: names, timing }),
       () => describePerformed(performed) + describeTiming(options, timing),
     );
   });

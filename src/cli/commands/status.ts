@@ -1,15 +1,15 @@
 /** `ilm status`: is something loaded, since when, and is all well? */
 import type { DaemonStatus } from "../../api/api.js";
 import { socketExists, socketPath } from "../../api/socket-path.js";
-import type { FlowCount, InForce } from "../../dataplane/types.js";
+import type { InForce } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { describeHolder, findLockHolder, type LockHolder } from "../../kernel/lock-holder.js";
-import { type MptcpMode } from "../../model/mapping.js";
 import { allMappings } from "../../model/rules.js";
-import type { Counters } from "../../model/decision.js";
 import { joinListeners } from "../../rules/listening.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
+import type { StatusJson } from "../../json/status.js";
+import { published } from "../../json/published.js";
 import { count, formatAge, indent } from "../../words/text.js";
 import { findWarnings, lookupDetached, type Warning } from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
@@ -20,7 +20,8 @@ import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 export async function status(context: Context): Promise<void> {
   await withDataPlane(async (dataPlane) => {
     const inForce = dataPlane.inForce();
-    // Without rules they have no bearing on anything, and their lister would have to be loaded first.
+    // Without rules they have no bearing on anything, and their lister would have to be loaded
+    // first.
     const listeners = inForce === null ? [] : dataPlane.listeners();
     const { daemon, trouble, writer } = await askDaemon(dataPlane.netnsInode);
     const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
@@ -56,7 +57,7 @@ export async function status(context: Context): Promise<void> {
       notes: notes(inForce, daemon, trouble, writer),
       pinPath: dataPlane.pinPath,
     };
-    await print(context, shape, () => render(context, shape));
+    await print(context, published<StatusJson>()(shape), () => render(context, shape));
   });
 }
 
@@ -105,30 +106,7 @@ function notes(
   return found;
 }
 
-interface StatusShape {
-  readonly loaded: boolean;
-  readonly off: boolean;
-  readonly netns: number;
-  readonly generation: number | null;
-  readonly appliedAt: string | null;
-  readonly earlierFormat: number | null;
-  readonly engine: string | null;
-  readonly mptcp: MptcpMode | null;
-  readonly source: string | null;
-  readonly services: number;
-  readonly mappings: number;
-  readonly runtimeMappings: number;
-  readonly listeners: number | null;
-  readonly mappedListeners: number | null;
-  readonly lookups: Counters | null;
-  readonly flows: FlowCount | null;
-  readonly daemon: DaemonStatus | null;
-  readonly writer: LockHolder | null;
-  readonly warnings: readonly Warning[];
-  readonly notes: readonly string[];
-}
-
-function render({ colours }: Context, shape: StatusShape): string {
+function render({ colours }: Context, shape: StatusJson): string {
   const facts: [string, string][] = [];
   if (shape.loaded) {
     const since = shape.appliedAt ?? "";
@@ -168,7 +146,7 @@ function render({ colours }: Context, shape: StatusShape): string {
 
 /** What people look at first: does it decide? */
 function stateOf(
-  { off, warnings, earlierFormat }: StatusShape,
+  { off, warnings, earlierFormat }: StatusJson,
   colours: Context["colours"],
 ): string {
   if (off) return colours.red("OFF: nothing is decided, until `ilm on`");
@@ -181,7 +159,7 @@ function stateOf(
   return colours.green("loaded");
 }
 
-function describeDaemon({ daemon, writer }: StatusShape): string {
+function describeDaemon({ daemon, writer }: StatusJson): string {
   if (daemon === null) {
     return writer === null || !isDaemon(writer) ? "not running" : `pid ${writer.pid}, out of reach`;
   }

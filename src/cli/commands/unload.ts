@@ -2,6 +2,8 @@
 import { performChange } from "../../control/perform.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
+import type { UnloadedJson } from "../../json/change.js";
+import { published } from "../../json/published.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
@@ -16,7 +18,8 @@ export async function unload(
     performChange(dataPlane, { kind: "unload" }, wait),
   );
   const timing = stepTimes();
-  await print(context, { unloaded: changed, by, timing }, () => {
+  const json = published<UnloadedJson>()({ unloaded: changed, by, timing });
+  await print(context, json, () => {
     const done = by === "daemon" ? "unloaded; the daemon ended with it\n" : "unloaded\n";
     return (changed ? done : "nothing was loaded\n") + describeTiming(options, timing);
   });

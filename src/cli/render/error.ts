@@ -1,5 +1,10 @@
-/** How an error is told: to people on standard error, to scripts as one JSON object on standard output. */
+/**
+ * How an error is told: to people on standard error, to scripts as one JSON object on standard
+ * output.
+ */
 import { errorBody, foreseen } from "../../api/error-body.js";
+import type { FailureJson } from "../../json/common.js";
+import { published } from "../../json/published.js";
 import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
 import type { Context } from "../shell/context.js";
 import { indent, printable } from "../../words/text.js";
@@ -8,7 +13,8 @@ import { indent, printable } from "../../words/text.js";
 export function reportError(context: Context, error: unknown): ExitStatus {
   const body = errorBody(error);
   if (context.json) {
-    context.write(`${JSON.stringify({ error: body }, null, 2)}\n`);
+    const json = published<FailureJson>()({ error: body });
+    context.write(`${JSON.stringify(json, null, 2)}\n`);
   } else {
     context.note(`ilm: ${body.message}\n`);
     // One problem is one line, whatever the name of its file.

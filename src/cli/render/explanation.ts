@@ -1,6 +1,6 @@
 /** An explanation, step by step in words. Pure. */
 import type { Explanation } from "../../dataplane/types.js";
-import type { Attempt, MatchedBy, Verdict } from "../../model/decision.js";
+import type { Attempt, Verdict } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { type Family, familyOf, prefixContains } from "../../model/address.js";
 import { isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
@@ -10,6 +10,7 @@ import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../api/mapping-shape.js";
 import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
+import type { ExplainJson } from "../../json/explain.js";
 import type { Colours } from "../shell/context.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";
@@ -41,36 +42,7 @@ export interface Explained {
 /** `blocked`: the packet does not come so far as to be decided on. */
 export type ShownVerdict = Verdict | "blocked";
 
-export interface ExplanationShape {
-  /** What becomes of the packet. */
-  readonly verdict: ShownVerdict;
-  /** What ilm decides when it is asked. */
-  readonly decision: Verdict;
-  readonly obstacles: readonly Obstacle[];
-  readonly mapping: string | null;
-  readonly matchedBy: MatchedBy;
-  readonly destination: { readonly address: string; readonly port: number } | null;
-  /** Who gets the connection, by our choice or the kernel's; null: nobody, it is rejected. */
-  readonly listener: {
-    readonly pid: number | null;
-    readonly cookie: string;
-    readonly command: string | null;
-    readonly user: string | null;
-    readonly unit: string | null;
-    readonly address: string | null;
-    readonly port: number | null;
-  } | null;
-  readonly packet: Explanation["packet"];
-  readonly attempts: readonly {
-    readonly address: string;
-    readonly port: number;
-    readonly outcome: Attempt;
-  }[];
-  readonly generation: number;
-  readonly steps: readonly string[];
-}
-
-export function explanationShape(explained: Explained): ExplanationShape {
+export function explanationShape(explained: Explained): ExplainJson {
   const { explanation, mapping } = explained;
   const destination =
     explanation.destination === null ? undefined : mapping?.to[explanation.destination];
@@ -96,7 +68,7 @@ export function shownVerdict({ explanation, obstacles }: Explained): ShownVerdic
   return obstacles.some(({ sure }) => sure) ? "blocked" : explanation.verdict;
 }
 
-function listenerShape(explained: Explained): ExplanationShape["listener"] {
+function listenerShape(explained: Explained): ExplainJson["listener"] {
   const { cookie } = explained.explanation;
   const receiver = receiverOf(explained);
   if (receiver === null && cookie === null) return null;
@@ -320,7 +292,9 @@ function describeAttempt(
   }
 }
 
-/** The program knows of nobody there; the socket tables may know better, and then the user has to. */
+/**
+ * The program knows of nobody there; the socket tables may know better, and then the user has to.
+ */
 function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: string): string {
   const state = states.find((one) => one.destination === index);
   const there = state?.listeners[0];

@@ -3,7 +3,10 @@ import type { Destination, Mapping } from "../../model/mapping.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatPorts } from "../../model/ports.js";
 
-/** `tcp 443 on 203.0.113.0/24 from 198.51.100.0/24 by eth0 -> 127.0.1.10, 127.0.1.11:8443 (miss: reject)`. */
+/**
+ * `tcp 443 on 203.0.113.0/24 from 198.51.100.0/24 by eth0 -> 127.0.1.10, 127.0.1.11:8443 (miss:
+ * reject)`.
+ */
 export function describeMapping(mapping: Mapping): string {
   const on = mapping.on.length === 0 ? "" : ` on ${mapping.on.join(", ")}`;
   const from = mapping.from === undefined ? "" : ` from ${mapping.from.join(", ")}`;

@@ -1,4 +1,7 @@
-/** Aligned tables. A cell may have several lines; the columns marked so are cut down when the terminal is too narrow. */
+/**
+ * Aligned tables. A cell may have several lines; the columns marked so are cut down when the
+ * terminal is too narrow.
+ */
 import { printable } from "../../printable.js";
 
 export interface Column {
@@ -8,7 +11,10 @@ export interface Column {
   readonly shrink?: boolean;
 }
 
-/** Painted after it was measured and padded, so that colours take no width. Lines are parted by `\n`. */
+/**
+ * Painted after it was measured and padded, so that colours take no width. Lines are parted by
+ * `\n`.
+ */
 export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
 
 export interface TableOptions {

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { isatty } from "node:tty";
 import pc from "picocolors";
+import type { Published } from "../../json/published.js";
 import { printableJson, printableLines } from "../../printable.js";
 import { clearProgress } from "./progress.js";
 import { jsonPieces } from "../render/json.js";
@@ -11,12 +12,15 @@ export type Colours = ReturnType<typeof pc.createColors>;
 export interface Context {
   /** Standard output carries one JSON document (or NDJSON) and nothing else. */
   readonly json: boolean;
-  /** Columns of the terminal; Infinity when standard output is none, so that nothing is cut off in pipes. */
+  /**
+   * Columns of the terminal; Infinity when standard output is none, so that nothing is cut off in
+   * pipes.
+   */
   readonly width: number;
   readonly colours: Colours;
   /**
-   * To standard output. What would steer a terminal is made visible, here at the latest, except what `colours` painted. What the
-   * reader has not taken yet is held in memory: see `caughtUp`.
+   * To standard output. What would steer a terminal is made visible, here at the latest, except
+   * what `colours` painted. What the reader has not taken yet is held in memory: see `caughtUp`.
    */
   write(text: string): void;
   /** Is there more written than read? */
@@ -38,7 +42,8 @@ export interface GlobalOptions {
 export function processContext(options: GlobalOptions): Context {
   const { stdout, stderr, env } = process;
   const wanted = options.color !== false && (env["NO_COLOR"] ?? "") === "";
-  // stdout.isTTY is undefined on a pipe, whatever its type says, and undefined makes picocolors look at CI by itself.
+  // stdout.isTTY is undefined on a pipe, whatever its type says, and undefined makes picocolors
+  // look at CI by itself.
   const terminal = isatty(stdout.fd) && env["TERM"] !== "dumb";
   const able = (env["FORCE_COLOR"] ?? "0") !== "0" || terminal;
   const json = options.json === true;
@@ -68,7 +73,10 @@ export function processContext(options: GlobalOptions): Context {
 }
 
 const ESCAPE = "\u001B";
-/** Stands for the escape characters of our own colours until they are written; nobody else can know it. Private use. */
+/**
+ * Stands for the escape characters of our own colours until they are written; nobody else can know
+ * it. Private use.
+ */
 const PAINTED = `\uE000${Math.random().toString(36).slice(2)}\uE001`;
 
 /** Colours whose escape characters are told from those in the text that they paint. */
@@ -97,8 +105,11 @@ function isStdoutBehind(): boolean {
 /** A piece of text that is written at once, in characters. */
 const PIECE = 1 << 20;
 
-/** Prints the value as JSON, or else the text; no faster than it is read, so that a reader who stalls fills no memory. */
-export async function print(context: Context, value: unknown, text: () => string): Promise<void> {
+/**
+ * Prints the value as JSON, or else the text; no faster than it is read, so that a reader who
+ * stalls fills no memory.
+ */
+export async function print(context: Context, value: Published, text: () => string): Promise<void> {
   for (const piece of context.json ? jsonPieces(value) : textPieces(text())) {
     context.write(piece);
     if (context.isBehind()) await context.caughtUp();

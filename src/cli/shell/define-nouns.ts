@@ -18,7 +18,6 @@ export function defineNouns(define: Define): void {
       { command: "ilm status", purpose: "the state of this network namespace" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
     ],
-    json: '{loaded, off, netns, generation, appliedAt, appliedBy, earlierFormat: number | null, engine, mptcp: "on" | "off" | null, source, services, mappings, runtimeMappings, listeners: number | null, mappedListeners: number | null, lookups: {existing, selected, missed, errors} | null, flows: {live, capacity} | null, faults: {untracked, unplaced, flows, unanswered, unsteered} | null, daemon: {pid, version, startedAt, following, lastReload, reloads} | null, writer: {pid, command} | null, warnings: [{kind, message, remedy}], notes: [text], pinPath}',
     task: () => async (context) => (await import("../commands/status.js")).status(context),
   });
   define({
@@ -46,7 +45,6 @@ export function defineNouns(define: Define): void {
         purpose: "mappings for which nobody listens",
       },
     ],
-    json: "[{name, protocol, port, on: [prefix], to: [{address, port, service, listening, listener, wildcardWouldAnswer}], existing, miss, runtime, origin, counters: {existing, selected, missed, errors}, obstacles: [{kind, sure, message, remedy}] | null}]",
     task:
       ([names], options) =>
       async (context) =>
@@ -68,7 +66,6 @@ export function defineNouns(define: Define): void {
       { command: "ilm listeners", purpose: "every listener of this network namespace" },
       { command: "ilm listeners --mapped", purpose: "only those with mappings" },
     ],
-    json: "[{protocol, address, port, pid, command, user, unit, mappings: [name], wildcard, kind, family, v6only, reuseport, device, cookie, deviceName, uid}]",
     task: (_operands, options) => async (context) =>
       (await import("../commands/listeners.js")).listeners(context, options as ListenersOptions),
   });
@@ -86,7 +83,6 @@ export function defineNouns(define: Define): void {
         purpose: "clients by the address that they dialled",
       },
     ],
-    json: "[{client: {address, port}, dialled: {address, port}, daemon: {address, port}, mapping: name | null, idle_s}]",
     task: () => async (context) => (await import("../commands/flows.js")).flows(context),
   });
   define({
@@ -118,7 +114,6 @@ export function defineNouns(define: Define): void {
         purpose: "with everything said",
       },
     ],
-    json: '{verdict: "selected" | "existing" | "missed" | "unmanaged" | "rejected" | "blocked", decision: the same without "blocked", obstacles: [{kind: "route" | "source" | "firewall" | "nat" | "program" | "interface" | "detached" | "off", sure, message, remedy}], mapping, matchedBy, destination: {address, port} | null, listener: {pid, cookie, command, user, unit, address, port} | null, packet, attempts: [{address, port, outcome}], generation, steps: [text]}',
     task:
       ([protocol, local], options) =>
       async (context) =>
@@ -144,7 +139,6 @@ export function defineNouns(define: Define): void {
       { command: "ilm monitor", purpose: "until Ctrl-C" },
       { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
     ],
-    json: "{time, verdict, protocol, client: {address, port}, dialled: {address, port}, mapping, destination: {address, port} | null, matchedBy, interface, generation}",
     task: (_operands, options) => async (context) =>
       (await import("../commands/monitor.js")).monitor(context, options as MonitorOptions),
   });
@@ -154,7 +148,6 @@ export function defineNouns(define: Define): void {
     summary: "show who listens on every address, or on an address that a service owns",
     description: ["It reports and changes nothing. Ends with status 1 when there is a finding."],
     examples: [{ command: "ilm audit", purpose: "each finding with its remedy" }],
-    json: '[{kind: "wildcard" | "foreign-address", protocol, address, port, pid, command, user, unit, service, message, remedy}]',
     task: () => async (context) => (await import("../commands/audit.js")).audit(context),
   });
   define({
@@ -165,7 +158,6 @@ export function defineNouns(define: Define): void {
     examples: [
       { command: "ilm doctor", purpose: "before the first start, and whenever something is odd" },
     ],
-    json: '{ok, errors, warnings, checks: [{name, ok, severity: "ok" | "warning" | "error", found, remedy}]}',
     task: () => async (context) => (await import("../commands/doctor.js")).doctor(context),
   });
   define({
@@ -183,7 +175,6 @@ export function defineNouns(define: Define): void {
       { command: "ilm check -f /etc/ilm/conf.d", purpose: "a folder of files" },
       { command: "ilm check tcp:8080=127.0.1.10:80", purpose: "a mapping as an argument" },
     ],
-    json: "{valid, problems: [{severity, file, line, column, path, message, hint}], services, mappings}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -204,7 +195,6 @@ export function defineNouns(define: Define): void {
     arguments: [mappingsArgument()],
     options: [fileOption()],
     examples: [{ command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" }],
-    json: "{same, settings: [{name, before, after}], added: [mapping], removed: [mapping], changed: [{before, after, fields}], servicesAdded, servicesRemoved, addressesAdded, addressesRemoved, moves: [{protocol, port, on, before: [{from, interface, to}], after}], moreMoves}",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -249,7 +239,6 @@ export function defineNouns(define: Define): void {
         purpose: "the same, from what nft and iptables-save printed",
       },
     ],
-    json: "{mappings: [as in a configuration], unsaid: [text], taken: [{place, rule, remove}], left: [{place, rule, reason}], notes: [text]}",
     task:
       ([format, files], options) =>
       async (context) =>

@@ -70,7 +70,6 @@ export function defineVerbs(define: Define): void {
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },
       { command: "ilm apply tcp:80=127.0.1.10 tcp:443=127.0.1.10", purpose: "without a file" },
     ],
-    json: '{generation, changed, difference: {added, removed, changed: {count, names: [text]}} or null, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by: "daemon" | "command", warnings, unreached: [{kind, message, remedy}], timing: [{step, milliseconds}]}; with --dry-run that of `ilm diff`, and dryRun: true, warnings',
     task:
       ([mappings], options) =>
       async (context) =>
@@ -102,7 +101,6 @@ export function defineVerbs(define: Define): void {
         purpose: "to another daemon, without a gap",
       },
     ],
-    json: "{generation, changed, difference: {added, removed, changed: {count, names: [text]}} or null, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, added: [mapping], warnings, timing}; with --dry-run as apply",
     task:
       ([mappings], options) =>
       async (context) =>
@@ -122,7 +120,6 @@ export function defineVerbs(define: Define): void {
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     options: [dryRunOption(), waitOption(), timingOption()],
     examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
-    json: "{generation, changed, difference: {added, removed, changed: {count, names: [text]}} or null, mappings, incremental, addressesAdded, addressesRemoved, interfacesMissing, kfuncTrouble, repaired: [text], off, takenOverFormat, lost, by, removed: [name], timing}; with --dry-run as apply",
     task:
       ([names], options) =>
       async (context) =>
@@ -142,7 +139,6 @@ export function defineVerbs(define: Define): void {
     examples: [
       { command: "ilm off", purpose: "is it ilm? Look without, and go back with `ilm on`" },
     ],
-    json: "{off, changed, generation, by, timing}",
     options: [waitOption(), timingOption()],
     task: (_, options) => async (context) =>
       (await import("../commands/off.js")).off(context, options as WaitOptions & TimingOptions),
@@ -153,7 +149,6 @@ export function defineVerbs(define: Define): void {
     summary: "decide again, as before `ilm off`",
     description: ["By the rules that are in force now."],
     examples: [{ command: "ilm on", purpose: "after `ilm off`" }],
-    json: "{off, changed, generation, by, timing}",
     options: [waitOption(), timingOption()],
     task: (_, options) => async (context) =>
       (await import("../commands/on.js")).on(context, options as WaitOptions & TimingOptions),
@@ -167,7 +162,6 @@ export function defineVerbs(define: Define): void {
     ],
     options: [waitOption(), timingOption()],
     examples: [{ command: "ilm unload", purpose: "as if ilm had never been there" }],
-    json: "{unloaded, by, timing}",
     task: (_, options) => async (context) =>
       (await import("../commands/unload.js")).unload(
         context,

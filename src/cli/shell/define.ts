@@ -24,8 +24,6 @@ export interface Definition {
   readonly arguments?: readonly Argument[];
   readonly options?: readonly Option[];
   readonly examples: readonly Example[];
-  /** What `--json` prints, in short, for the reference. */
-  readonly json?: string;
   /** Operands as the parser gives them (a list for a variadic one), then the options. */
   readonly task: (operands: readonly unknown[], options: unknown) => Task;
 }
@@ -42,7 +40,7 @@ export function definer(program: Command, execute: Execute): Define {
       .helpOption("-h, --help", "show help");
     for (const argument of rest.arguments ?? []) command.addArgument(argument);
     for (const option of rest.options ?? []) command.addOption(option);
-    supplement(command, examples, rest.json);
+    supplement(command, examples);
     command.action(async (...given: unknown[]) => {
       // The parser calls with the operands, the options, and the command itself.
       const operands = given.slice(0, -2);

@@ -6,6 +6,8 @@ import type { Problem } from "../../errors.js";
 import { emptyRules } from "../../model/rules.js";
 import { stepTimes } from "../../progress.js";
 import { print, type Context } from "./context.js";
+import type { DryRunJson } from "../../json/diff.js";
+import { published } from "../../json/published.js";
 import { describeDifference, differenceOf, differenceShape } from "../render/difference.js";
 import { describeTiming, type TimingOptions } from "./timing.js";
 
@@ -15,7 +17,10 @@ export interface DryRunOptions {
 
 type RulesChange = Extract<Change, { kind: "apply" | "add" | "remove" }>;
 
-/** Throws what the change itself would throw of the rules: CONFIGURATION, NOT_FOUND. `warnings` are told already. */
+/**
+ * Throws what the change itself would throw of the rules: CONFIGURATION, NOT_FOUND. `warnings` are
+ * told already.
+ */
 export async function printDryRun(
   context: Context,
   dataPlane: DataPlane,
@@ -29,7 +34,7 @@ export async function printDryRun(
   const timing = stepTimes();
   await print(
     context,
-    { dryRun: true, ...differenceShape(difference), warnings, timing },
+    published<DryRunJson>()({ dryRun: true, ...differenceShape(difference), warnings, timing }),
     () =>
       describeDifference(difference, context.colours) +
       "dry run: nothing was changed\n" +

@@ -7,7 +7,10 @@ export interface SourceOptions {
   readonly file?: string;
 }
 
-/** Everything that can be found wrong without a privilege is found here. Throws USAGE or CONFIGURATION. */
+/**
+ * Everything that can be found wrong without a privilege is found here. Throws USAGE or
+ * CONFIGURATION.
+ */
 export async function loadWanted(
   { file }: SourceOptions,
   mappings: readonly string[],

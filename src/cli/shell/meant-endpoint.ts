@@ -5,7 +5,10 @@ import { parseAddress } from "../../model/address.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { parsePort } from "../../model/ports.js";
 
-/** What to write instead, or null when that is not known. `what` is `--from`, or the address dialled. */
+/**
+ * What to write instead, or null when that is not known. `what` is `--from`, or the address
+ * dialled.
+ */
 export function remedyForEndpoint(text: string, what: string): string | null {
   const isClient = what === "--from";
   const bare = text

@@ -1,4 +1,7 @@
-/** The command line: every command, option and example. Each command's code is loaded when it is the one asked for. */
+/**
+ * The command line: every command, option and example. Each command's code is loaded when it is the
+ * one asked for.
+ */
 import { Argument, Command, Option } from "commander";
 import { ExitStatus } from "../../errors.js";
 import { version } from "../../version.js";
@@ -65,7 +68,6 @@ function defineMore(define: Define, program: Command): void {
       { command: "ilm demo", purpose: "see it work" },
       { command: "ilm demo --keep", purpose: "and play with it" },
     ],
-    json: "{ok, dials, problems}",
     task: (_operands, options) => async (context) =>
       (await import("../commands/demo.js")).demo(context, options as DemoOptions),
   });

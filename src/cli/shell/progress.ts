@@ -1,4 +1,6 @@
-/** One line on the terminal that says what long work is at; short work is over before it would show. */
+/**
+ * One line on the terminal that says what long work is at; short work is over before it would show.
+ */
 import { isatty } from "node:tty";
 import { watchProgress } from "../../progress.js";
 import { printable } from "../../words/text.js";

@@ -1,4 +1,7 @@
-/** What the command line is, as data: read out of the parser's own definitions, for completions, man pages and docs. */
+/**
+ * What the command line is, as data: read out of the parser's own definitions, for completions, man
+ * pages and docs.
+ */
 import type { Command, Option } from "commander";
 
 export interface OptionReference {
@@ -33,22 +36,15 @@ export interface CommandReference {
   readonly arguments: readonly ArgumentReference[];
   readonly options: readonly OptionReference[];
   readonly examples: readonly Example[];
-  /** What `--json` prints, in short; empty when it prints nothing of its own. */
-  readonly json: string;
   readonly commands: readonly CommandReference[];
 }
 
-interface Supplement {
-  readonly examples: readonly Example[];
-  readonly json: string;
-}
+/** The parser's own definitions have no place for them. */
+const examplesOf = new WeakMap<Command, readonly Example[]>();
 
-/** What the parser's own definitions have no place for. */
-const supplements = new WeakMap<Command, Supplement>();
-
-/** Shows the examples in the command's help, and keeps all for the reference. */
-export function supplement(command: Command, list: readonly Example[], json = ""): void {
-  supplements.set(command, { examples: list, json });
+/** Shows the examples in the command's help, and keeps them for the reference. */
+export function supplement(command: Command, list: readonly Example[]): void {
+  examplesOf.set(command, list);
   const lines = list.map(({ command: line, purpose }) => `  # ${purpose}\n  ${line}`);
   command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
 }
@@ -69,8 +65,7 @@ export function describeCommands(command: Command): CommandReference {
       };
     }),
     options: command.options.filter((option) => !option.hidden).map(describeOption),
-    examples: supplements.get(command)?.examples ?? [],
-    json: supplements.get(command)?.json ?? "",
+    examples: examplesOf.get(command) ?? [],
     commands: command.commands.map(describeCommands),
   };
 }

@@ -2,7 +2,10 @@
 import { CommanderError } from "commander";
 import { asSentence, IlmError } from "../../errors.js";
 
-/** Null: nothing is wrong, help or the version was asked for and shown. Other errors than the parser's are passed on. */
+/**
+ * Null: nothing is wrong, help or the version was asked for and shown. Other errors than the
+ * parser's are passed on.
+ */
 export function translateParserError(error: unknown): unknown {
   if (!(error instanceof CommanderError)) return error;
   if (error.exitCode === 0) return null;

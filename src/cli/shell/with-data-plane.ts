@@ -19,8 +19,9 @@ async function open(): Promise<DataPlane> {
 }
 
 /**
- * For a command that reads a configuration first, which says more of what is wrong than a data plane that cannot be opened: `read` may
- * ask what is in force all the same, and gets null where that cannot be seen. `work` then throws why.
+ * For a command that reads a configuration first, which says more of what is wrong than a data
+ * plane that cannot be opened: `read` may ask what is in force all the same, and gets null where
+ * that cannot be seen. `work` then throws why.
  */
 export async function withDataPlaneAfter<Read, T>(
   read: (kept: () => Promise<KeptText | null>) => Promise<Read>,

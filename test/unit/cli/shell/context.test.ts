@@ -7,10 +7,12 @@ import { join } from "node:path";
 import pc from "picocolors";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { print, type Context } from "../../../../src/cli/shell/context.js";
+import { published } from "../../../../src/json/published.js";
 import { ilmCommand } from "../../../support/paths.js";
 
 /**
- * @param terminal whether the command writes to a terminal (that of util-linux's `script`) or to a pipe.
+ * What a command prints. `terminal`: it writes to one (that of util-linux's `script`), and not to a
+ * pipe.
  */
 function coloured(
   terminal: boolean,
@@ -99,7 +101,7 @@ describe("a reader who stalls", () => {
     ["text", false, lines],
   ])("is written one piece of %s at a time, and gets all of it", async (_form, json, whole) => {
     const { context, written, take } = stalled(json);
-    const printing = print(context, rows, () => lines);
+    const printing = print(context, published<typeof rows>()(rows), () => lines);
     for (let pieces = 1; written.join("").length < whole.length; pieces++) {
       expect(written).toHaveLength(pieces);
       take();

@@ -1,0 +1,116 @@
+/** What the commands that change something print with `--json`. */
+import { problem, timing, warning } from "./common.js";
+import { mapping } from "./mapping.js";
+import {
+  boolean,
+  field,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  text,
+  type Fields,
+  type Of,
+} from "./shape.js";
+
+const named = object(
+  {
+    count: field(integer, "How many there are."),
+    names: field(list(text), "Their names, at most the first 100."),
+  },
+  "names",
+);
+
+const by = field(
+  oneOf("daemon", "command"),
+  "Who made the change: the `ilm run` that is at work, or this command.",
+);
+
+const steps = field(timing, "What was done, in its order.");
+
+const warnings = field(list(problem), "What is doubtful about the configuration.");
+
+const performed = {
+  generation: field(
+    nullable(integer),
+    "The number of the active rules, from 1; null when there are none.",
+  ),
+  changed: field(boolean, "False: these rules were active already, and nothing was done."),
+  difference: field(
+    nullable(
+      object({
+        added: field(named, "Mappings that are new."),
+        removed: field(named, "Mappings that are gone."),
+        changed: field(named, "Mappings that are not as they were."),
+      }),
+    ),
+    "What the change did; null when nothing was changed.",
+  ),
+  mappings: field(integer, "How many mappings are active now."),
+  incremental: field(boolean, "True when only what differs was written into the tables."),
+  addressesAdded: field(list(text), "Addresses of services that were added to lo."),
+  addressesRemoved: field(list(text), "Addresses of services that were removed from lo."),
+  interfacesMissing: field(
+    list(text),
+    "Interfaces that mappings name and that do not exist; these mappings match nothing until they do.",
+  ),
+  kfuncTrouble: field(
+    nullable(text),
+    "Why `engine: auto` does without the kernel module although it is loaded; otherwise null.",
+  ),
+  repaired: field(
+    list(text),
+    "What another program had detached or removed, and is back: `sk_lookup`, a hook of the root cgroup, `ingress/INTERFACE`, `egress/INTERFACE`, or an address.",
+  ),
+  off: field(boolean, "True after `ilm off`: the rules decide nothing until `ilm on`."),
+  takenOverFormat: field(
+    nullable(integer),
+    "The format of the state of an earlier version of ilm that was taken over; otherwise null.",
+  ),
+  lost: field(
+    nullable(text),
+    "Why the state before could not be read, so that mappings added at run time and counters are lost; otherwise null.",
+  ),
+  by,
+} as const satisfies Fields;
+
+export const applied = object({
+  ...performed,
+  warnings,
+  unreached: field(list(warning), "Listeners of mappings that are not reached, because of NAT."),
+  timing: steps,
+});
+
+export const added = object({
+  ...performed,
+  added: field(list(mapping), "The mappings that were asked for."),
+  warnings,
+  timing: steps,
+});
+
+export const removed = object({
+  ...performed,
+  removed: field(list(text), "The names of the mappings that were removed."),
+  timing: steps,
+});
+
+export const switched = object({
+  off: field(boolean, "True after `ilm off`, false after `ilm on`."),
+  changed: field(boolean, "False: it was so already."),
+  generation: field(nullable(integer), "The number of the active rules; null when there are none."),
+  by,
+  timing: steps,
+});
+
+export const unloaded = object({
+  unloaded: field(boolean, "False: nothing was loaded."),
+  by,
+  timing: steps,
+});
+
+export type AppliedJson = Of<typeof applied>;
+export type AddedJson = Of<typeof added>;
+export type RemovedJson = Of<typeof removed>;
+export type SwitchedJson = Of<typeof switched>;
+export type UnloadedJson = Of<typeof unloaded>;

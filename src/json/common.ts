@@ -1,0 +1,152 @@
+/** Shapes that the output of several commands has. */
+import { errorCatalogue, type ErrorCode } from "../errors.js";
+import {
+  boolean,
+  field,
+  integer,
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  text,
+  type Fields,
+  type Of,
+} from "./shape.js";
+
+export const protocol = oneOf("tcp", "udp");
+
+/** An address with a port. */
+export const endpoint = object({
+  address: field(text, "An IPv4 or IPv6 address, in canonical form."),
+  port: field(integer, "1 to 65535."),
+});
+
+/** Fields of the process behind a socket. Each is null when the process is unknown. */
+export const owner = {
+  pid: field(
+    nullable(integer),
+    "The process that holds the socket; null when it is gone, or in another PID namespace.",
+  ),
+  command: field(nullable(text), "The name of that process; null when it is unknown."),
+  user: field(nullable(text), "The user that it runs as; null when it is unknown."),
+  unit: field(
+    nullable(text),
+    "Its systemd unit, such as `nginx.service`; null when it is unknown or there is none.",
+  ),
+} as const satisfies Fields;
+
+export const problem = object(
+  {
+    severity: field(oneOf("error", "warning"), "A warning does not keep rules from being applied."),
+    file: field(
+      text,
+      "The file as it was named; `<argument>` for a mapping on the command line, `<stdin>`, or `<runtime>` for a mapping added at run time.",
+    ),
+    line: field(integer, "From 1; 0 when the problem is with the file as a whole."),
+    column: field(
+      integer,
+      "From 1, in UTF-16 code units; 0 when the problem is with the file as a whole.",
+    ),
+    path: field(
+      text,
+      "The place within the document, such as `mappings[2].on[0]`; empty for the document itself.",
+    ),
+    message: field(text, "What is wrong."),
+    hint: field(text, "What would be right; empty when there is nothing to say."),
+  },
+  "problem",
+);
+
+export const errorCode = oneOf(...(Object.keys(errorCatalogue) as ErrorCode[]));
+
+export const errorBody = object(
+  {
+    code: field(errorCode, "Which kind of error it is: see docs/troubleshooting.md."),
+    message: field(text, "What is wrong, and where."),
+    remedy: field(nullable(text), "What to do about it; null when there is nothing to say."),
+    problems: field(
+      list(problem),
+      "With CONFIGURATION, all problems of the configuration; otherwise empty.",
+    ),
+  },
+  "error",
+);
+
+/** What every command prints when it fails. */
+export const failure = object({ error: field(errorBody, "Why the command failed.") });
+
+export const warning = object(
+  {
+    kind: field(
+      oneOf(
+        "wildcard-would-answer",
+        "address-missing",
+        "ephemeral-ports",
+        "destination-elsewhere",
+        "reload-failed",
+        "daemon",
+        "mptcp",
+        "mptcp-beside-nat",
+        "ended-namespaces",
+        "interface-uncovered",
+        "interface-overtaken",
+        "detached",
+        "off",
+        "earlier-version",
+        "flows-full",
+        "engine",
+        "vrf",
+        "unreached",
+        "unregistered",
+        "untracked",
+        "unplaced",
+        "flows",
+        "unanswered",
+        "unsteered",
+      ),
+      "What it is about, for scripts.",
+    ),
+    message: field(text, "What does not work as a user may expect."),
+    remedy: field(text, "What to do about it."),
+  },
+  "warning",
+);
+
+export const obstacle = object(
+  {
+    kind: field(
+      oneOf("route", "source", "firewall", "nat", "program", "interface", "detached", "off"),
+      "What is in the way.",
+    ),
+    sure: field(
+      boolean,
+      "True: it is in the way of these packets. False: it may be, or is in the way of some of them.",
+    ),
+    message: field(text, "What is in the way, and where."),
+    remedy: field(text, "What to do about it."),
+  },
+  "obstacle",
+);
+
+export const counters = object(
+  {
+    existing: field(integer, "Lookups that a socket on the dialled address kept."),
+    selected: field(integer, "Lookups that got a destination of a mapping."),
+    missed: field(integer, "Lookups for which no destination listened."),
+    errors: field(integer, "Lookups that an internal error ended. For the client they are misses."),
+  },
+  "counters",
+);
+
+export const timing = list(
+  object(
+    {
+      step: field(text, "What was done; with `run: ` in front, what the daemon did."),
+      milliseconds: field(number, "How long it took."),
+    },
+    "step",
+  ),
+);
+
+export type FailureJson = Of<typeof failure>;

@@ -1,0 +1,37 @@
+/** What `ilm mappings --json` prints. */
+import { counters, obstacle, owner } from "./common.js";
+import { destination, mapping } from "./mapping.js";
+import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
+
+const listener = object({
+  address: field(text, "The address that it is bound to; 0.0.0.0 or :: for a wildcard listener."),
+  port: field(integer, "1 to 65535."),
+  kind: field(oneOf("tcp", "mptcp", "udp"), "The kind of its socket."),
+  cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
+  pid: owner.pid,
+  command: owner.command,
+});
+
+const target = object({
+  ...destination.fields,
+  listening: field(boolean, "True when a socket listens exactly there."),
+  listener: field(nullable(listener), "That socket; null when there is none."),
+  wildcardWouldAnswer: field(
+    nullable(listener),
+    "A wildcard listener on that port, which is not chosen; null when there is none.",
+  ),
+});
+
+export const mappings = list(
+  object({
+    ...mapping.fields,
+    to: field(list(target), "The destinations, in the order of the configuration."),
+    counters: field(counters, "Its lookups since it was applied first."),
+    obstacles: field(
+      nullable(list(obstacle)),
+      "What keeps packets from the mapping, or may; null when it was not looked for.",
+    ),
+  }),
+);
+
+export type MappingsJson = Of<typeof mappings>;

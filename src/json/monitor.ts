@@ -1,0 +1,25 @@
+/** What `ilm monitor --json` prints for each decision. */
+import { endpoint, protocol } from "./common.js";
+import { matchedBy, verdict } from "./explain.js";
+import { field, integer, nullable, object, text, type Of } from "./shape.js";
+
+export const decision = object({
+  time: field(text, "When it was made: ISO 8601, UTC."),
+  verdict: field(verdict, "As the `decision` of `ilm explain`."),
+  protocol: field(protocol, "The protocol of the packet."),
+  client: field(endpoint, "Where the packet comes from."),
+  dialled: field(endpoint, "What the client dialled."),
+  mapping: field(
+    nullable(text),
+    "The name of the mapping that decided; null when there is none, or its rules are no longer known.",
+  ),
+  destination: field(nullable(endpoint), "The destination that was selected; null when none was."),
+  matchedBy: field(matchedBy, "As in `ilm explain`."),
+  interface: field(
+    integer,
+    "The index of the interface that the packet came in on; 0 when there is none.",
+  ),
+  generation: field(integer, "The number of the rules that decided."),
+});
+
+export type MonitorJson = Of<typeof decision>;

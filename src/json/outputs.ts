@@ -1,0 +1,58 @@
+/**
+ * The shapes of what each command prints with `--json`, for the reference and the tests. No command
+ * loads them all.
+ */
+import { findings } from "./audit.js";
+import { added, applied, removed, switched, unloaded } from "./change.js";
+import { invalid, valid } from "./check.js";
+import { failure } from "./common.js";
+import { demo } from "./demo.js";
+import { difference, dryRun } from "./diff.js";
+import { diagnosis } from "./doctor.js";
+import { explanation } from "./explain.js";
+import { flows } from "./flows.js";
+import { imported } from "./import.js";
+import { listeners } from "./listeners.js";
+import { mappings } from "./mappings.js";
+import { decision } from "./monitor.js";
+import { entry } from "./run.js";
+import type { Shape } from "./shape.js";
+import { status } from "./status.js";
+
+export interface Output {
+  /**
+   * When and where it is printed, to be read after `With --json`; empty for a command that prints
+   * nothing else.
+   */
+  readonly when: string;
+  readonly shape: Shape;
+}
+
+const always = (shape: Shape): Output => ({ when: "", shape });
+const withDryRun: Output = { when: " and `--dry-run`", shape: dryRun };
+
+/** What a command that fails prints in the place of its own output. */
+export const failureOutput: Output = { when: ", when a command fails", shape: failure };
+
+/** By the name of the command. A command that is missing prints no JSON of its own. */
+export const outputs: Readonly<Record<string, readonly Output[]>> = {
+  status: [always(status)],
+  mappings: [always(mappings)],
+  listeners: [always(listeners)],
+  flows: [always(flows)],
+  explain: [always(explanation)],
+  monitor: [{ when: ", for each decision, on a line of its own", shape: decision }],
+  audit: [always(findings)],
+  doctor: [always(diagnosis)],
+  check: [always(valid), { when: ", when the configuration is wrong", shape: invalid }],
+  diff: [always(difference)],
+  import: [always(imported)],
+  run: [{ when: ", for each entry of the log, on a line of standard error", shape: entry }],
+  apply: [always(applied), withDryRun],
+  add: [always(added), withDryRun],
+  remove: [always(removed), withDryRun],
+  off: [always(switched)],
+  on: [always(switched)],
+  unload: [always(unloaded)],
+  demo: [always(demo)],
+};
