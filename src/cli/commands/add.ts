@@ -1,5 +1,4 @@
 /** `ilm add`: mappings at run time, beside those of the file. */
-import { performChange } from "../../control/perform.js";
 import type { Mapping, Origin } from "../../model/mapping.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
@@ -30,7 +29,7 @@ export async function add(
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   const { parseMappingArgument } = await import("../../config/argument.js");
-  await withDataPlane(async (dataPlane) => {
+  await withDataPlane(context, async (dataPlane) => {
     const services = dataPlane.inForce()?.rules.file.services ?? [];
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
     const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
@@ -42,7 +41,7 @@ export async function add(
       await printDryRun(context, dataPlane, change, { ...options, warnings });
       return;
     }
-    const performed = await performChange(dataPlane, change, wait);
+    const performed = await context.reach.performChange(dataPlane, change, wait);
     const timing = stepTimes();
     noteWarnings(context, warnings);
     const added = mappings.map((mapping) => mappingShape(mapping, true));

@@ -5,7 +5,7 @@ import {
   describeMissingInterface,
   describeTakenOver,
 } from "../../words/change.js";
-import { performChange, type Performed } from "../../control/perform.js";
+import type { Performed } from "../../control/perform.js";
 import type { ApplyOptions } from "../../dataplane/types.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
@@ -35,6 +35,7 @@ export async function apply(
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
   await withDataPlaneAfter(
+    context,
     (kept) => loadWanted(options, mappings, kept),
     async (dataPlane, { source, given, file, warnings, revision, compiled, text }) => {
       const change = { kind: "apply", source, given, file } as const;
@@ -43,7 +44,11 @@ export async function apply(
         await printDryRun(context, dataPlane, change, { ...options, warnings });
         return;
       }
-      const performed = await performChange(dataPlane, change, { ...how, revision, compiled });
+      const performed = await context.reach.performChange(dataPlane, change, {
+        ...how,
+        revision,
+        compiled,
+      });
       if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
       const unreached = await unreachedWarnings(
         dataPlane,

@@ -9,17 +9,16 @@ import { auditListeners, type AuditFinding } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
 import type { AuditJson } from "../../json/audit.js";
 import { published } from "../../json/published.js";
-import { ownersOf } from "../../doctor/owners.js";
 import { describeListener, unitOf } from "../../words/listener.js";
 import { count, indent, printable } from "../../words/text.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 /** Status 1 when there is a finding. */
 export async function audit(context: Context): Promise<ExitStatus> {
-  const findings = await withDataPlane((dataPlane) =>
+  const findings = await withDataPlane(context, (dataPlane) =>
     auditListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
   );
-  const ownerOf = await ownersOf(findings.map((finding) => finding.listener));
+  const ownerOf = await context.reach.ownersOf(findings.map((finding) => finding.listener));
   await print(
     context,
     published<AuditJson>()(

@@ -17,6 +17,7 @@ export async function diff(
   mappings: readonly string[],
 ): Promise<ExitStatus> {
   const { desired, before } = await withDataPlaneAfter(
+    context,
     (kept) => loadWanted(options, mappings, kept),
     (dataPlane, read) => ({ desired: read, before: dataPlane.inForce()?.rules ?? emptyRules }),
   );

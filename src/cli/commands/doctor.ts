@@ -12,7 +12,6 @@ import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules } from "../../model/rules.js";
 import { allMappings } from "../../model/rules.js";
-import { openDataPlane } from "../../dataplane/open.js";
 import type { DataPlane, EngineInForce } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
@@ -33,7 +32,7 @@ type Check = HostReport["checks"][number];
 
 /** Status 1 when there is an error among the checks; warnings alone are 0. */
 export async function doctor(context: Context): Promise<ExitStatus> {
-  const checks = [...probeHost().checks, ...(await checkRules())];
+  const checks = [...probeHost().checks, ...(await checkRules(context))];
   const errors = checks.filter((check) => check.severity === "error").length;
   const warnings = checks.filter((check) => check.severity === "warning").length;
   const json = published<DoctorJson>()({ ok: errors === 0, errors, warnings, checks });
@@ -52,10 +51,10 @@ export async function doctor(context: Context): Promise<ExitStatus> {
  * What is only to be seen with the rules in force; nothing when the host cannot even open the data
  * plane.
  */
-async function checkRules(): Promise<Check[]> {
+async function checkRules(context: Context): Promise<Check[]> {
   let dataPlane;
   try {
-    dataPlane = openDataPlane();
+    dataPlane = await context.reach.openDataPlane();
   } catch (error) {
     return [asCheck("data plane", error)];
   }

@@ -23,7 +23,6 @@ import { examplePort, exampleRemote } from "../../doctor/example.js";
 import { kernelChoice } from "../../doctor/kernel-choice.js";
 import { meansOf } from "../../doctor/means.js";
 import { findObstacles } from "../../doctor/obstacles.js";
-import { ownersOf } from "../../doctor/owners.js";
 import { explanationShape, renderExplanation, type Explained } from "../render/explanation.js";
 import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "../../doctor/way.js";
 import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
@@ -65,7 +64,9 @@ export async function explain(
     remotePort: remote.port,
     interfaceIndex,
   };
-  const explained = await withDataPlane((dataPlane) => ask(dataPlane, packet, places, options));
+  const explained = await withDataPlane(context, (dataPlane) =>
+    ask(context, dataPlane, packet, places, options),
+  );
   await print(context, published<ExplainJson>()(explanationShape(explained)), () =>
     renderExplanation(explained, context.colours),
   );
@@ -81,6 +82,7 @@ function refuseUnasked(address: Address, what: string, parse: typeof parseOn): v
 }
 
 async function ask(
+  context: Context,
   dataPlane: DataPlane,
   packet: Packet,
   places: Places,
@@ -115,7 +117,7 @@ async function ask(
     selected,
     kernel,
     states,
-    ownerOf: await ownersOf(named),
+    ownerOf: await context.reach.ownersOf(named),
     nat: means.nat,
     interfaceName: places.names.get(packet.interfaceIndex) ?? null,
     interfaceGiven: options.interface !== undefined,

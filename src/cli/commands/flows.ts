@@ -17,7 +17,7 @@ interface FlowView {
 }
 
 export async function flows(context: Context): Promise<void> {
-  const views = await withDataPlane((dataPlane): FlowView[] => {
+  const views = await withDataPlane(context, (dataPlane): FlowView[] => {
     const rules = dataPlane.inForce()?.rules ?? emptyRules;
     return dataPlane
       .flows()

@@ -7,7 +7,6 @@ import type { ListenersJson } from "../../json/listeners.js";
 import { published } from "../../json/published.js";
 import { formatPlace } from "../../model/endpoint.js";
 import { meansOf } from "../../doctor/means.js";
-import { ownersOf } from "../../doctor/owners.js";
 import { unitOf } from "../../words/listener.js";
 import { renderTable, type Column } from "../render/table.js";
 import { namesShown, printable } from "../../words/text.js";
@@ -22,14 +21,14 @@ export interface ListenersOptions {
 }
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
-  const { all, means } = await withDataPlane((dataPlane) => ({
+  const { all, means } = await withDataPlane(context, (dataPlane) => ({
     all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
     means: meansOf(dataPlane),
   }));
   const views = all
     .filter((view) => options.mapped !== true || view.isMapped)
     .toSorted((left, right) => inOrder(left.listener, right.listener));
-  const ownerOf = await ownersOf(views.map((view) => view.listener));
+  const ownerOf = await context.reach.ownersOf(views.map((view) => view.listener));
   await print(
     context,
     published<ListenersJson>()(

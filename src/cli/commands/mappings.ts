@@ -17,7 +17,6 @@ import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
-import { ownersOf } from "../../doctor/owners.js";
 import { describeOwner } from "../../words/listener.js";
 import { describeDestination } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
@@ -51,7 +50,7 @@ export async function mappings(
   names: readonly string[],
 ): Promise<void> {
   const choice = parseChoice(names, options);
-  const found = await withDataPlane(async (dataPlane) => {
+  const found = await withDataPlane(context, async (dataPlane) => {
     const inForce = dataPlane.inForce();
     if (inForce === null) return null;
     const { rules } = inForce;
@@ -77,7 +76,7 @@ export async function mappings(
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
     );
-    const ownerOf = await ownersOf(used.filter((listener) => listener !== null));
+    const ownerOf = await context.reach.ownersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
     const inTheWay = survey.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
     if (!context.json) noteObstacles(context, { ...survey, found: inTheWay }, rules);

@@ -30,7 +30,7 @@ const GENERATIONS_KEPT = 4;
 export async function monitor(context: Context, options: MonitorOptions): Promise<void> {
   const most = parseLimit(options.count, "--count");
   const seconds = parseLimit(options.seconds, "--seconds");
-  await withDataPlane(async (dataPlane) => {
+  await withDataPlane(context, async (dataPlane) => {
     const { rules } = needInForce(dataPlane);
     noteObstacles(context, surveyMappings(dataPlane, rules), rules);
     const stream = dataPlane.watch();

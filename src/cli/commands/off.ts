@@ -1,5 +1,4 @@
 /** `ilm off`: what is in force decides nothing; and back (on.ts). */
-import { performChange } from "../../control/perform.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import type { SwitchedJson } from "../../json/change.js";
@@ -19,8 +18,8 @@ export async function switchTo(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  const { changed, generation, by } = await withDataPlane((dataPlane) =>
-    performChange(dataPlane, { kind: to }, wait),
+  const { changed, generation, by } = await withDataPlane(context, (dataPlane) =>
+    context.reach.performChange(dataPlane, { kind: to }, wait),
   );
   const timing = stepTimes();
   const json = published<SwitchedJson>()({ off: to === "off", changed, generation, by, timing });

@@ -1,5 +1,4 @@
 /** `ilm remove`: takes back what `ilm add` gave. */
-import { performChange } from "../../control/perform.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
@@ -20,7 +19,7 @@ export async function remove(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  await withDataPlane(async (dataPlane) => {
+  await withDataPlane(context, async (dataPlane) => {
     const rules = dataPlane.inForce()?.rules;
     const known = new Set(rules?.runtime.map((mapping) => mapping.name));
     const names: string[] = [];
@@ -38,7 +37,7 @@ export async function remove(
       await printDryRun(context, dataPlane, change, options);
       return;
     }
-    const performed = await performChange(dataPlane, change, wait);
+    const performed = await context.reach.performChange(dataPlane, change, wait);
     const timing = stepTimes();
     await print(
       context,

@@ -18,7 +18,7 @@ import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 
 /** Status 0 also when nothing is loaded: that is an answer. */
 export async function status(context: Context): Promise<void> {
-  await withDataPlane(async (dataPlane) => {
+  await withDataPlane(context, async (dataPlane) => {
     const inForce = dataPlane.inForce();
     // Without rules they have no bearing on anything, and their lister would have to be loaded
     // first.

@@ -1,5 +1,4 @@
 /** `ilm unload`: no program, map, link, file or address of ours is left. */
-import { performChange } from "../../control/perform.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import type { UnloadedJson } from "../../json/change.js";
@@ -14,8 +13,8 @@ export async function unload(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  const { changed, by } = await withDataPlane((dataPlane) =>
-    performChange(dataPlane, { kind: "unload" }, wait),
+  const { changed, by } = await withDataPlane(context, (dataPlane) =>
+    context.reach.performChange(dataPlane, { kind: "unload" }, wait),
   );
   const timing = stepTimes();
   const json = published<UnloadedJson>()({ unloaded: changed, by, timing });

@@ -5,11 +5,14 @@ import pc from "picocolors";
 import type { Published } from "../../json/published.js";
 import { printableJson, printableLines } from "../../printable.js";
 import { clearProgress } from "./progress.js";
+import { type Reach, hostReach } from "./reach.js";
 import { jsonPieces } from "../render/json.js";
 
 export type Colours = ReturnType<typeof pc.createColors>;
 
 export interface Context {
+  /** What the command works on. */
+  readonly reach: Reach;
   /** Standard output carries one JSON document (or NDJSON) and nothing else. */
   readonly json: boolean;
   /**
@@ -49,6 +52,7 @@ export function processContext(options: GlobalOptions): Context {
   const json = options.json === true;
   const visible = (text: string): string => printableLines(text).replaceAll(PAINTED, ESCAPE);
   return {
+    reach: hostReach,
     json,
     width: stdout.isTTY ? Math.max(stdout.columns, 40) : Infinity,
     colours: markedColours(wanted && able),

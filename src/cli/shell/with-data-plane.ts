@@ -1,10 +1,14 @@
 /** Opens the data plane for the length of one piece of work. */
 import type { DataPlane, InForce, KeptText } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
+import type { Context } from "./context.js";
 import { beginStep } from "../../progress.js";
 
-export async function withDataPlane<T>(work: (dataPlane: DataPlane) => T | Promise<T>): Promise<T> {
-  const dataPlane = await open();
+export async function withDataPlane<T>(
+  context: Context,
+  work: (dataPlane: DataPlane) => T | Promise<T>,
+): Promise<T> {
+  const dataPlane = await open(context);
   try {
     return await work(dataPlane);
   } finally {
@@ -12,10 +16,9 @@ export async function withDataPlane<T>(work: (dataPlane: DataPlane) => T | Promi
   }
 }
 
-async function open(): Promise<DataPlane> {
+async function open({ reach }: Context): Promise<DataPlane> {
   beginStep("opening the data plane");
-  const { openDataPlane } = await import("../../dataplane/open.js");
-  return openDataPlane();
+  return await reach.openDataPlane();
 }
 
 /**
@@ -24,6 +27,7 @@ async function open(): Promise<DataPlane> {
  * that cannot be seen. `work` then throws why.
  */
 export async function withDataPlaneAfter<Read, T>(
+  context: Context,
   read: (kept: () => Promise<KeptText | null>) => Promise<Read>,
   work: (dataPlane: DataPlane, read: Read) => T | Promise<T>,
 ): Promise<T> {
@@ -31,14 +35,14 @@ export async function withDataPlaneAfter<Read, T>(
   try {
     const done = await read(async () => {
       try {
-        dataPlane = await open();
+        dataPlane = await open(context);
         return dataPlane.keptText();
       } catch (error) {
         if (error instanceof IlmError) return null;
         throw error;
       }
     });
-    dataPlane ??= await open();
+    dataPlane ??= await open(context);
     return await work(dataPlane, done);
   } finally {
     dataPlane?.close();

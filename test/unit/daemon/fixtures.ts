@@ -6,6 +6,7 @@ import * as fc from "fast-check";
 import type {
   ApplyResult,
   DataPlane,
+  Explanation,
   Faults,
   FlowCount,
   InForce,
@@ -22,7 +23,9 @@ import {
 import { type Destination, type Mapping, type Service } from "../../../src/model/mapping.js";
 import { type Rules, type RuleSet } from "../../../src/model/rules.js";
 import { allMappings } from "../../../src/model/rules.js";
-import type { CounterList, Counters } from "../../../src/model/decision.js";
+import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
+import type { Flow } from "../../../src/model/flow.js";
+import type { Listener } from "../../../src/model/listener.js";
 import { mergePorts } from "../../../src/model/ports.js";
 
 export function address(text: string): Address {
@@ -137,8 +140,11 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
-  flows(): [] {
-    return [];
+  /** What UDP clients dialled. */
+  clients: Flow[] = [];
+
+  flows(): Flow[] {
+    return this.clients;
   }
 
   flowCount(): FlowCount | null {
@@ -237,10 +243,12 @@ export class FakeDataPlane implements DataPlane {
     };
   }
 
+  /** Of every mapping. */
+  counted: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
+
   counters() {
     const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
-    const nothing = { existing: 0, selected: 0, missed: 0, errors: 0 };
-    return countersOf(...Array.from({ length: count }, () => nothing));
+    return countersOf(...Array.from({ length: count }, () => this.counted));
   }
 
   countersOf(indexes: readonly number[]) {
@@ -252,12 +260,19 @@ export class FakeDataPlane implements DataPlane {
     return this.counters().total();
   }
 
-  listeners() {
-    return [];
+  /** Who listens. */
+  sockets: Listener[] = [];
+
+  listeners(): Listener[] {
+    return this.sockets;
   }
 
-  explain(): never {
-    throw new Error("not asked for in these tests");
+  /** What the program would say. */
+  explanation: Explanation | null = null;
+
+  explain(packet: Packet): Explanation {
+    if (this.explanation === null) throw new Error("not asked for in these tests");
+    return { ...this.explanation, packet };
   }
 
   watch(): never {

@@ -2,12 +2,14 @@
 import { describe, expect, test } from "vitest";
 import pc from "picocolors";
 import type { Context } from "../../../../src/cli/shell/context.js";
+import { hostReach } from "../../../../src/cli/shell/reach.js";
 import { reportError } from "../../../../src/cli/render/error.js";
 import { configurationError, IlmError } from "../../../../src/errors.js";
 
 function report(error: unknown, json: boolean) {
   const said = { out: "", err: "", status: -1 };
   const context: Context = {
+    reach: hostReach,
     json,
     width: Infinity,
     colours: pc.createColors(false),

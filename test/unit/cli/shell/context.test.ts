@@ -7,6 +7,7 @@ import { join } from "node:path";
 import pc from "picocolors";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { print, type Context } from "../../../../src/cli/shell/context.js";
+import { hostReach } from "../../../../src/cli/shell/reach.js";
 import { published } from "../../../../src/json/published.js";
 import { ilmCommand } from "../../../support/paths.js";
 
@@ -74,6 +75,7 @@ describe("a reader who stalls", () => {
     let take: () => void = () => undefined;
     const written: string[] = [];
     const context: Context = {
+      reach: hostReach,
       json,
       width: Infinity,
       colours: pc.createColors(false),

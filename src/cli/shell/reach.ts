@@ -1,0 +1,30 @@
+/** What commands work on: passed in, so that a test can give them something else. */
+import type { PerformOptions, Performed } from "../../control/perform.js";
+import type { DataPlane } from "../../dataplane/types.js";
+import type { Listener, Owner } from "../../model/listener.js";
+import type { Change } from "../../rules/change.js";
+
+export interface Reach {
+  /** Opens the data plane of the network namespace that the process is in. The caller closes it. */
+  openDataPlane(): Promise<DataPlane>;
+  /** Makes a change, through the daemon when one is running. */
+  performChange(dataPlane: DataPlane, change: Change, options?: PerformOptions): Promise<Performed>;
+  /** Finds the processes that hold the listeners' sockets. */
+  ownersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Owner | undefined>;
+}
+
+/** The real ones, each of which is loaded when a command first needs it. */
+export const hostReach: Reach = {
+  openDataPlane: async () => {
+    const { openDataPlane } = await import("../../dataplane/open.js");
+    return openDataPlane();
+  },
+  performChange: async (dataPlane, change, options) => {
+    const { performChange } = await import("../../control/perform.js");
+    return await performChange(dataPlane, change, options);
+  },
+  ownersOf: async (listeners) => {
+    const { ownersOf } = await import("../../doctor/owners.js");
+    return await ownersOf(listeners);
+  },
+};

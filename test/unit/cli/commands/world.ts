@@ -1,0 +1,75 @@
+/** A command's surroundings, made up: what it asks is in memory, and what it says is kept. */
+import pc from "picocolors";
+import type { Context } from "../../../../src/cli/shell/context.js";
+import type { Performed } from "../../../../src/control/perform.js";
+import type { Owner } from "../../../../src/model/listener.js";
+import { nothingInForce, switched } from "../../../../src/api/result.js";
+import { type Change, rulesAfter } from "../../../../src/rules/change.js";
+import { outputs } from "../../../../src/json/outputs.js";
+import { conforms } from "../../../support/conforms.js";
+import { FakeDataPlane } from "../../daemon/fixtures.js";
+
+export interface Said {
+  readonly out: string;
+  readonly err: string;
+}
+
+export class World {
+  readonly dataPlane = new FakeDataPlane();
+  readonly owners = new Map<string, Owner>();
+  /** What commands asked for. */
+  readonly asked: Change[] = [];
+  by: Performed["by"] = "command";
+
+  #perform(change: Change): Performed {
+    this.asked.push(change);
+    const { dataPlane, by } = this;
+    if (change.kind === "unload") {
+      return { ...nothingInForce, changed: dataPlane.unload(), by };
+    }
+    if (change.kind === "off" || change.kind === "on") {
+      const off = change.kind === "off";
+      const generation = dataPlane.inForce()?.generation ?? 0;
+      return { ...switched(generation, dataPlane.setOff(off), off), by };
+    }
+    return { ...dataPlane.apply(rulesAfter(dataPlane.inForce()?.rules ?? null, change)), by };
+  }
+
+  /** Runs the command, and gives what it said. */
+  async say(json: boolean, command: (context: Context) => Promise<unknown>): Promise<Said> {
+    const said = { out: "", err: "" };
+    const context: Context = {
+      reach: {
+        openDataPlane: async () => await Promise.resolve(this.dataPlane),
+        performChange: async (_, change) => await Promise.resolve(this.#perform(change)),
+        ownersOf: async () => await Promise.resolve((listener) => this.owners.get(listener.cookie)),
+      },
+      json,
+      width: Infinity,
+      colours: pc.createColors(false),
+      isBehind: () => false,
+      caughtUp: async () => undefined,
+      write: (text) => {
+        said.out += text;
+      },
+      note: (text) => {
+        said.err += text;
+      },
+    };
+    await command(context);
+    return said;
+  }
+
+  async text(command: (context: Context) => Promise<unknown>): Promise<string> {
+    return (await this.say(false, command)).out;
+  }
+
+  /** Of the command with this name, whose published shapes it has to have. */
+  async json(name: string, command: (context: Context) => Promise<unknown>): Promise<unknown> {
+    const value: unknown = JSON.parse((await this.say(true, command)).out);
+    const problems = (outputs[name] ?? []).map(({ shape }) => conforms(shape, value));
+    const [least = ["it prints no JSON"]] = problems.toSorted((a, b) => a.length - b.length);
+    if (least.length > 0) throw new Error(`ilm ${name} --json: ${least.join("; ")}`);
+    return value;
+  }
+}
