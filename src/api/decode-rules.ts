@@ -22,16 +22,7 @@ import {
   protocols,
 } from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
-import {
-  asRecord,
-  DecodeError,
-  integer,
-  list,
-  object,
-  oneOf,
-  text,
-  type Decode,
-} from "./decode.js";
+import { DecodeError, integer, list, object, oneOf, record, text, type Decode } from "./decode.js";
 
 /** Names are shown and counted by; longer ones than this come from no configuration. */
 const NAME_LENGTH_MAX = 4096;
@@ -81,25 +72,17 @@ const prefixes: Decode<readonly Prefix[]> = (value, path) => {
   return decoded;
 };
 
-const destination: Decode<Destination> = (value, path) => {
-  const record = asRecord(value, path);
-  const { service, weight, handover, ...rest } = record;
-  const decoded = object({
-    address: (part, partPath): Address | "*" => (part === "*" ? "*" : address(part, partPath)),
-    port: (part, partPath): number | "same" =>
-      part === "same" ? "same" : portNumber(part, partPath),
-  })(rest, path);
-  return {
-    ...decoded,
-    ...(Object.hasOwn(record, "service") && { service: nameText(service, `${path}.service`) }),
-    ...(Object.hasOwn(record, "weight") && {
-      weight: integer(1, MAX_WEIGHT)(weight, `${path}.weight`),
-    }),
-    ...(Object.hasOwn(record, "handover") && {
-      handover: oneOf(...handovers)(handover, `${path}.handover`),
-    }),
-  };
-};
+const destination: Decode<Destination> = record<Destination>({
+  always: {
+    address: (part, path) => (part === "*" ? "*" : address(part, path)),
+    port: (part, path) => (part === "same" ? "same" : portNumber(part, path)),
+  },
+  sometimes: {
+    service: nameText,
+    weight: integer(1, MAX_WEIGHT),
+    handover: oneOf(...handovers),
+  },
+});
 
 /** All of them have weights, or none has. */
 const destinations: Decode<readonly Destination[]> = (value, path) => {
@@ -132,50 +115,31 @@ export const origin: Decode<Origin> = object({
   column: integer(0, POSITION_MAX),
 });
 
-const plainMapping = object({
-  name: nameText,
-  protocol: oneOf(...protocols),
-  ports,
-  on: prefixes,
-  to: destinations,
-  existing: oneOf<Existing>("exact", "any", "never"),
-  miss: oneOf<Miss>("pass", "reject"),
-  origin,
+export const mapping: Decode<Mapping> = record<Mapping>({
+  always: {
+    name: nameText,
+    protocol: oneOf(...protocols),
+    ports,
+    on: prefixes,
+    to: destinations,
+    existing: oneOf<Existing>("exact", "any", "never"),
+    miss: oneOf<Miss>("pass", "reject"),
+    origin,
+  },
+  sometimes: { from: someOf(prefixes), interfaces: someOf(interfaceNames) },
 });
 
-export const mapping: Decode<Mapping> = (value, path) => {
-  const record = asRecord(value, path);
-  const { from, interfaces, ...rest } = record;
-  return {
-    ...plainMapping(rest, path),
-    ...(Object.hasOwn(record, "from") && { from: someOf(prefixes)(from, `${path}.from`) }),
-    ...(Object.hasOwn(record, "interfaces") && {
-      interfaces: someOf(interfaceNames)(interfaces, `${path}.interfaces`),
-    }),
-  };
+const onlyTrue: Decode<true> = (value, path) => {
+  if (value !== true) throw new DecodeError(path, "must be true");
+  return true;
 };
 
-const plainService = object({ name: nameText, addresses: list(address, 1), origin });
+const service: Decode<Service> = record<Service>({
+  always: { name: nameText, addresses: list(address, 1), origin },
+  sometimes: { handover: oneOf(...handovers), originate: onlyTrue },
+});
 
-const service: Decode<Service> = (value, path) => {
-  const { handover, originate, ...rest } = asRecord(value, path);
-  if (originate !== undefined && originate !== true) {
-    throw new DecodeError(`${path}.originate`, "must be true");
-  }
-  return {
-    ...plainService(rest, path),
-    ...(handover !== undefined && {
-      handover: oneOf(...handovers)(handover, `${path}.handover`),
-    }),
-    ...(originate !== undefined && { originate }),
-  };
-};
-
-export const ruleSet: Decode<RuleSet> = (value, path) => {
-  const { engine, mptcp, ...rest } = asRecord(value, path);
-  return {
-    ...object({ services: list(service), mappings: list(mapping) })(rest, path),
-    ...(engine !== undefined && { engine: oneOf(...engines)(engine, `${path}.engine`) }),
-    ...(mptcp !== undefined && { mptcp: oneOf(...mptcpModes)(mptcp, `${path}.mptcp`) }),
-  };
-};
+export const ruleSet: Decode<RuleSet> = record<RuleSet>({
+  always: { services: list(service), mappings: list(mapping) },
+  sometimes: { engine: oneOf(...engines), mptcp: oneOf(...mptcpModes) },
+});

@@ -91,6 +91,29 @@ export function object<S extends Shape>(shape: S): Decode<Decoded<S>> {
   };
 }
 
+type OptionalKey<T> = { [K in keyof T]-?: object extends Pick<T, K> ? K : never }[keyof T];
+
+/** What decodes each field of T. The compiler refuses a table that lacks one. */
+export interface Fields<T> {
+  readonly always: { readonly [K in Exclude<keyof T, OptionalKey<T>>]: Decode<T[K]> };
+  readonly sometimes: { readonly [K in OptionalKey<T>]-?: Decode<Exclude<T[K], undefined>> };
+}
+
+/** Decodes an object some of whose fields may be absent, and refuses keys that are not known. */
+export function record<T>({ always, sometimes }: Fields<T>): Decode<T> {
+  const decodeAlways = object(always as Shape);
+  const optional = Object.entries(sometimes as Shape);
+  return (value, path) => {
+    const given = asRecord(value, path);
+    const isOptional = (key: string): boolean => Object.hasOwn(sometimes, key);
+    const rest = Object.fromEntries(Object.entries(given).filter(([key]) => !isOptional(key)));
+    const present = optional
+      .filter(([key]) => Object.hasOwn(given, key))
+      .map(([key, decode]) => [key, decode(given[key], join(path, key))]);
+    return { ...decodeAlways(rest, path), ...Object.fromEntries(present) } as T;
+  };
+}
+
 /**
  * What another version of ilm may have answered: keys that are not known are passed over, and one
  * that is missing is as `absent` has it.

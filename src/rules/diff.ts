@@ -1,7 +1,7 @@
 /** What changes from one set of rules to another, in the user's terms. */
 import type { Address } from "../model/address.js";
 import { type Mapping, type Service, mappingKey } from "../model/mapping.js";
-import { type Rules, type RuleSet } from "../model/rules.js";
+import type { Rules, RuleSet, Settings } from "../model/rules.js";
 import { allMappings } from "../model/rules.js";
 
 export interface ChangedMapping {
@@ -31,7 +31,22 @@ export interface RuleDiff {
   readonly addressesRemoved: readonly Address[];
 }
 
-const compared = ["ports", "on", "from", "interfaces", "to", "existing", "miss"] as const;
+/** Whether a mapping with another value is another mapping, or the same one changed. */
+const isCompared = {
+  // Its identity.
+  name: false,
+  protocol: false,
+  ports: true,
+  on: true,
+  from: true,
+  interfaces: true,
+  to: true,
+  existing: true,
+  miss: true,
+  // Where it was written does not count.
+  origin: false,
+} as const satisfies Record<keyof Mapping, boolean>;
+const compared = (Object.keys(isCompared) as (keyof Mapping)[]).filter((key) => isCompared[key]);
 
 function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
@@ -87,8 +102,7 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
 
 function changedSettings(before: RuleSet, after: RuleSet): ChangedSetting[] {
   const settings = ({ engine = "auto", mptcp = "on", services }: RuleSet): [string, string][] => [
-    ["engine", engine],
-    ["mptcp", mptcp],
+    ...Object.entries({ engine, mptcp } satisfies Record<keyof Settings, string>),
     ...services.map(({ name, originate = false }): [string, string] => [
       `services.${name}.originate`,
       String(originate),

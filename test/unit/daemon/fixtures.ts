@@ -325,15 +325,26 @@ const anyDestination: fc.Arbitrary<Destination> = fc.record(
 
 const anyOrigin = fc.record({ file: fc.string(), line: fc.nat(), column: fc.nat() });
 
-export const anyMapping: fc.Arbitrary<Mapping> = fc.record({
+/** Each field that a mapping may have; the compiler refuses a table that lacks one. */
+const fieldsOfMapping: {
+  [Field in keyof Required<Mapping>]: fc.Arbitrary<Required<Mapping>[Field]>;
+} = {
   name: fc.string({ minLength: 1, maxLength: 40 }),
   protocol: fc.constantFrom("tcp" as const, "udp" as const),
   ports: anyPorts,
   on: fc.uniqueArray(anyPrefix, { maxLength: 4 }),
+  from: fc.uniqueArray(anyPrefix, { minLength: 1, maxLength: 3 }),
+  interfaces: fc
+    .uniqueArray(fc.constantFrom("eth0", "eth1", "wg0"), { minLength: 1 })
+    .map((names) => names.toSorted()),
   to: fc.array(anyDestination, { minLength: 1, maxLength: 4 }),
   existing: fc.constantFrom("exact" as const, "any" as const, "never" as const),
   miss: fc.constantFrom("pass" as const, "reject" as const),
   origin: anyOrigin,
+};
+
+export const anyMapping: fc.Arbitrary<Mapping> = fc.record(fieldsOfMapping, {
+  requiredKeys: ["name", "protocol", "ports", "on", "to", "existing", "miss", "origin"],
 });
 
 const anyService: fc.Arbitrary<Service> = fc.record({
