@@ -6,7 +6,7 @@
 #ifndef ILM_COUNT_H
 #define ILM_COUNT_H
 
-#include "decide.h"
+#include "report.h"
 
 /* Is it one of those in the tables? A side is written again only when nothing that it decided can be on its way, but for what waited in a queue of netfilter's. */
 static __always_inline bool is_there(__u32 generation)

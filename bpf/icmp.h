@@ -9,8 +9,11 @@
 #ifndef ILM_ICMP_H
 #define ILM_ICMP_H
 
-#include "decide.h"
+#include "flow.h"
 #include "hooks.h"
+#include "match.h"
+#include "presence.h"
+#include "report.h"
 #include "skb.h"
 
 #define IPPROTO_ICMP 1

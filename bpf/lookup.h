@@ -16,6 +16,9 @@
 #ifndef ILM_BPF_LOOKUP_H
 #define ILM_BPF_LOOKUP_H
 
+#include "decide.h"
+#include "flow.h"
+
 /* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {

@@ -14,7 +14,10 @@
  */
 #include <linux/tcp.h>
 
+#include "decide.h"
+
 #include "count.h"
+#include "flow.h"
 #include "hooks.h"
 #include "icmp.h"
 

@@ -145,7 +145,7 @@ struct {
 /*
  * Some copies behind one another, so that CPUs of different copies write to different cache lines; in each, by the number that is beside
  * that of a rule. What a mapping has counted is the sum over the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
- * machine may get (docs/decisions/0031). Resized. Writers: these programs (bpf/decide.h, counters_of).
+ * machine may get (docs/decisions/0031). Resized. Writers: these programs (bpf/report.h, counters_of).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
