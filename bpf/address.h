@@ -6,11 +6,14 @@
 #include "abi.h"
 #include "kernel.h"
 
+/* The third word of every IPv4 address (RFC 4291, section 2.5.5.2: ::ffff:0:0/96). */
+#define IP4_MAPPED bpf_htonl(0xffff)
+
 static __always_inline void address_from_ip4(__be32 *address, __be32 ip4)
 {
 	address[0] = 0;
 	address[1] = 0;
-	address[2] = bpf_htonl(0xffff);
+	address[2] = IP4_MAPPED;
 	address[3] = ip4;
 }
 
@@ -27,10 +30,15 @@ static __always_inline bool address_equal(const __be32 *a, const __be32 *b)
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
+static __always_inline bool address_is_ip4(const __be32 *a)
+{
+	return a[2] == IP4_MAPPED && !a[0] && !a[1];
+}
+
 /* 0.0.0.0 or :: */
 static __always_inline bool address_is_wildcard(const __be32 *a)
 {
-	return !a[0] && !a[1] && (a[2] == 0 || a[2] == bpf_htonl(0xffff)) && !a[3];
+	return !a[0] && !a[1] && (a[2] == 0 || a[2] == IP4_MAPPED) && !a[3];
 }
 
 /*

@@ -16,14 +16,13 @@
 
 #include "flow.h"
 #include "hooks.h"
+#include "ip.h"
 #include "skb.h"
 
-/* 224.0.0.0/4 and ff00::/8: `pkt_type` does not say so of what the machine sends to itself. */
+/* `pkt_type` does not say so of what the machine sends to itself. */
 static __always_inline bool is_multicast(const __be32 *address)
 {
-	if (address[2] == bpf_htonl(0xffff) && !address[0] && !address[1])
-		return (address[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
-	return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+	return address_is_ip4(address) ? ip4_is_multicast(address[3]) : ip6_is_multicast(address);
 }
 
 /*
@@ -45,26 +44,19 @@ static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_k
 {
 	const struct sk_buff *skb = (const struct sk_buff *)ctx;
 	__u32 transport;
-	__be16 ports[2];
-	__be32 ip[10];
+	struct ports_header ports;
+	struct ip_packet ip;
 
 	/* Behind the IPv6 extension headers, or the IPv4 options (__cgroup_bpf_run_filter_skb lets data begin at the network header). */
 	transport = (__u16)(BPF_CORE_READ(skb, transport_header) - BPF_CORE_READ(skb, network_header));
-	if (ctx->protocol == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(ctx, 0, ip, 20))
-			return false;
-		address_from_ip4(key->remote, ip[3]);
-		address_from_ip4(dialled->address, ip[4]);
-	} else {
-		if (bpf_skb_load_bytes(ctx, 0, ip, 40))
-			return false;
-		address_copy(key->remote, &ip[2]);
-		address_copy(dialled->address, &ip[6]);
-	}
-	if (bpf_skb_load_bytes(ctx, transport, ports, sizeof(ports)))
+	if (ctx->protocol == bpf_htons(ETH_P_IP) ?
+		    !parse_ip4(ctx, IP_FROM_DATA, 0, &ip, key->remote, dialled->address) :
+		    !parse_ip6(ctx, IP_FROM_DATA, 0, &ip, key->remote, dialled->address))
 		return false;
-	key->remote_port = bpf_ntohs(ports[0]);
-	dialled->port = bpf_ntohs(ports[1]);
+	if (!load_from(ctx, IP_FROM_DATA, transport, &ports, sizeof(ports)))
+		return false;
+	key->remote_port = bpf_ntohs(ports.source);
+	dialled->port = bpf_ntohs(ports.destination);
 	return true;
 }
 

@@ -13,9 +13,8 @@
 
 #include "flow.h"
 #include "hooks.h"
+#include "ip.h"
 #include "skb.h"
-
-#define IP_OFFSET 0x1fff
 
 struct answer {
 	struct ilm_flow_key key;
@@ -30,57 +29,29 @@ struct answer {
 	bool pseudo_only;
 };
 
-static __always_inline bool parse_ip4(struct __sk_buff *skb, struct answer *a)
-{
-	__u8 ip[20];
-
-	if (bpf_skb_load_bytes(skb, a->network, ip, sizeof(ip)) || ip[9] != IPPROTO_UDP)
-		return false;
-	a->transport = a->network + (ip[0] & 0xf) * 4;
-	a->has_ports = !((ip[6] << 8 | ip[7]) & IP_OFFSET);
-	address_from_ip4(a->source, *(__be32 *)&ip[12]);
-	address_from_ip4(a->key.remote, *(__be32 *)&ip[16]);
-	return true;
-}
-
-static __always_inline bool parse_ip6(struct __sk_buff *skb, struct answer *a)
-{
-	__be32 ip[10];
-	__u8 fragment[4];
-	__u8 next;
-
-	if (bpf_skb_load_bytes(skb, a->network, ip, sizeof(ip)))
-		return false;
-	next = bpf_ntohl(ip[1]) >> 8;
-	a->transport = a->network + sizeof(ip);
-	a->has_ports = true;
-	if (next == IPPROTO_FRAGMENT) {
-		if (bpf_skb_load_bytes(skb, a->transport, fragment, sizeof(fragment)))
-			return false;
-		next = fragment[0];
-		a->has_ports = !((fragment[2] << 8 | fragment[3]) & 0xfff8);
-		a->transport += 8;
-	}
-	if (next != IPPROTO_UDP)
-		return false;
-	address_copy(a->source, &ip[2]);
-	address_copy(a->key.remote, &ip[6]);
-	return true;
-}
-
 static __always_inline bool read_answer(struct __sk_buff *skb, struct answer *a, bool v4)
 {
+	struct ip_packet ip;
+
 	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return false;
 	a->network = network_offset(skb);
 	a->pseudo_only = skb->gso_size &&
 		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
-	return v4 ? parse_ip4(skb, a) : parse_ip6(skb, a);
+	if (v4 ? !parse_ip4(skb, IP_FROM_DATA, a->network, &ip, a->source, a->key.remote) :
+		 !parse_ip6(skb, IP_FROM_DATA, a->network, &ip, a->source, a->key.remote) ||
+			 !pass_fragment(skb, IP_FROM_DATA, &ip))
+		return false;
+	if (ip.protocol != IPPROTO_UDP)
+		return false;
+	a->transport = ip.transport;
+	a->has_ports = !ip.later;
+	return true;
 }
 
 static __always_inline void replace_address_word(struct __sk_buff *skb, const struct answer *a, __be32 from, __be32 to)
 {
-	__u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | 4;
+	__u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | sizeof(from);
 	__u32 check = a->transport + offsetof(struct udp_header, check);
 
 	/* The helper takes the field for a complement: on one that is none, the other way round is right. */
@@ -96,8 +67,10 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 	if (v4) {
 		if (a->has_ports)
 			replace_address_word(skb, a, a->source[3], source[3]);
-		bpf_l3_csum_replace(skb, a->network + 10, a->source[3], source[3], 4);
-		bpf_skb_store_bytes(skb, a->network + 12, &source[3], 4, 0);
+		bpf_l3_csum_replace(skb, a->network + offsetof(struct ip4_header, check), a->source[3], source[3],
+				    sizeof(source[3]));
+		bpf_skb_store_bytes(skb, a->network + offsetof(struct ip4_header, source), &source[3],
+				    sizeof(source[3]), 0);
 		return;
 	}
 	if (a->has_ports) {
@@ -107,7 +80,7 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 		replace_address_word(skb, a, a->source[2], source[2]);
 		replace_address_word(skb, a, a->source[3], source[3]);
 	}
-	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
+	bpf_skb_store_bytes(skb, a->network + offsetof(struct ip6_header, source), source, sizeof(a->source), 0);
 }
 
 /*
@@ -142,7 +115,7 @@ static __always_inline void set_port(struct __sk_buff *skb, const struct answer 
 			bpf_skb_store_bytes(skb, field, &check, sizeof(check), 0);
 		}
 	} else if (!a->pseudo_only) {
-		bpf_l4_csum_replace(skb, field, from, to, BPF_F_MARK_MANGLED_0 | 2);
+		bpf_l4_csum_replace(skb, field, from, to, BPF_F_MARK_MANGLED_0 | sizeof(to));
 	}
 	bpf_skb_store_bytes(skb, a->transport + offsetof(struct udp_header, source), &to, sizeof(to), 0);
 }
@@ -166,7 +139,7 @@ static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 	v4 = skb->protocol == bpf_htons(ETH_P_IP);
 	if (!read_answer(skb, &a, v4) || !a.has_ports || bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)))
 		return TCX_NEXT;
-	a.key.local[2] = v4 ? bpf_htonl(0xffff) : 0;
+	a.key.local[2] = v4 ? IP4_MAPPED : 0;
 	a.key.local_port = bpf_ntohs(udp.source);
 	a.key.remote_port = bpf_ntohs(udp.destination);
 	flow = find_flow(&a.key);

@@ -11,6 +11,7 @@
 #ifndef ILM_HOOKS_H
 #define ILM_HOOKS_H
 
+#include "ip.h"
 #include "kernel.h"
 #include "skb.h"
 

@@ -9,6 +9,10 @@
 
 #include "generation.h"
 
+/* What the length of a prefix's key counts (bpf/abi.h, struct ilm_prefix_key): class and family, and the whole address. */
+#define CLASS_BITS 32
+#define ADDRESS_BITS 128
+
 struct walk {
 	struct ilm_prefix_key source;	/* of the packet; class_family is filled with each group */
 	__u32 interface;
@@ -55,7 +59,7 @@ static long take_step(__u32 taken, struct walk *w)
  */
 __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 {
-	struct walk w = { .source.length = 32 + 128, .step = first };
+	struct walk w = { .source.length = CLASS_BITS + ADDRESS_BITS, .step = first };
 
 	if (!l)
 		return 0;
@@ -143,7 +147,7 @@ __noinline __u64 find_prefix(struct lookup *l, __u32 class_family, __u32 at)
 /* What the class has for the very address, likewise; 0: nothing. Not static, likewise. */
 __noinline __u32 find_exact(struct lookup *l, __u32 class_family)
 {
-	struct ilm_prefix *here = l ? prefix_at(generation_of(l), l->dialled.address, class_family, 128) : NULL;
+	struct ilm_prefix *here = l ? prefix_at(generation_of(l), l->dialled.address, class_family, ADDRESS_BITS) : NULL;
 
 	if (!here)
 		return 0;
@@ -168,7 +172,7 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 
 	if (!l)
 		return 0;
-	prefix.length = 32 + 128;
+	prefix.length = CLASS_BITS + ADDRESS_BITS;
 	over = bpf_map_lookup_elem(&overlay_classes, &id);
 	if (!over)
 		return 0;

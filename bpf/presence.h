@@ -86,7 +86,7 @@ static __always_inline bool wildcard_listens(const struct lookup *l)
 		return true;
 	if (l->family != AF_INET)
 		return false;
-	any.address[2] = bpf_htonl(0xffff);
+	any.address[2] = IP4_MAPPED;
 	return listeners_at(&any, l->interface).sockets;
 }
 

@@ -85,7 +85,7 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 	if (slot->wanted || takes_segments(sk))
 		return true;
 	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	v4 = endpoint->address[2] == bpf_htonl(0xffff) && !endpoint->address[0] && !endpoint->address[1];
+	v4 = address_is_ip4(endpoint->address);
 	v6 = !v4;
 	/* Dual-stack. */
 	if (v6 && !v6only && address_is_wildcard(endpoint->address))

@@ -75,7 +75,7 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 	address_from_ip4(key.remote, ctx->user_ip4);
 	key.remote_port = bpf_ntohs(ctx->user_port);
 	flow = flow_for(&key, sk);
-	if (!flow || flow->dialled[2] != bpf_htonl(0xffff))
+	if (!flow || flow->dialled[2] != IP4_MAPPED)
 		return 1;
 	source = ctx->msg_src_ip4;
 	if (note_chosen(flow, source && source != key.local[3] && !(sk->family == AF_INET6 && source == LOOPBACK4_IPV6)))

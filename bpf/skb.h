@@ -7,9 +7,6 @@
 
 #define TCX_NEXT -1
 #define PACKET_HOST 0
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define IPPROTO_FRAGMENT 44
 #define CHECKSUM_PARTIAL 3
 
 /* lo's, in every namespace (drivers/net/loopback.c, loopback_net_init). */
@@ -70,25 +67,6 @@ struct rt6_info {
 };
 
 #pragma clang attribute pop
-
-struct udp_header {
-	__be16 source;
-	__be16 destination;
-	__be16 length;
-	__be16 check;
-};
-
-/* Of the first byte: version 4, and a header of at least five words. The link layer says a version too, and may be wrong. */
-static __always_inline bool is_ip4(__u8 version_length)
-{
-	return version_length >> 4 == 4 && (version_length & 0xf) >= 5;
-}
-
-/* Of the first word. */
-static __always_inline bool is_ip6(__be32 version_class_flow)
-{
-	return (version_class_flow & bpf_htonl(0xf0000000)) == bpf_htonl(0x60000000);
-}
 
 /*
  * From the start of the packet's data, which is the link header on devices that have one. The context of these programs is

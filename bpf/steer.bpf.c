@@ -20,19 +20,11 @@
 #include "flow.h"
 #include "hooks.h"
 #include "icmp.h"
+#include "ip.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define VLAN_ID_MASK 0x0fff
-#define IP_MORE_FRAGMENTS 0x2000
-#define IP_FRAGMENT_OFFSET 0x1fff
-/* From the start of the IP header. */
-#define IP4_PROTOCOL 9
-#define IP6_NEXT 6
-#define IPPROTO_HOPOPTS 0
-#define IPPROTO_DSTOPTS 60
-#define IPPROTO_ROUTING 43
-#define IPPROTO_AH 51
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
@@ -46,33 +38,6 @@ enum netdev_priv_flags {
 	IFF_BRIDGE_PORT = 1 << 9,
 	IFF_OVS_DATAPATH = 1 << 10,
 	IFF_TEAM_PORT = 1 << 13,
-};
-
-struct ip4_header {
-	__u8 version_length;
-	__u8 tos;
-	__be16 total;
-	__be16 id;
-	__be16 fragment;
-	__u8 ttl;
-	__u8 protocol;
-	__be16 check;
-	__be32 source;
-	__be32 destination;
-};
-
-struct ip6_header {
-	__be32 version_class_flow;
-	__be16 payload;
-	__u8 next;
-	__u8 hops;
-	__be32 source[4];
-	__be32 destination[4];
-};
-
-struct ports_header {
-	__be16 source;
-	__be16 destination;
 };
 
 struct packet {
@@ -102,11 +67,15 @@ struct packet {
 #define BURIED_MAGIC 0x696c6d62
 #define BURIED_AT 4
 
-/* From the start of the TCP header. */
-#define TCP_SEQUENCE 4
-#define TCP_OFFSET_FLAGS 12
-#define TCP_CHECK 16
-#define TCP_OPTIONS 20
+/* From the start of the TCP header (RFC 9293, section 3.1; <linux/tcp.h> has what it names as fields of bits). */
+#define TCP_SEQUENCE offsetof(struct tcphdr, seq)
+#define TCP_OFFSET_FLAGS 12	/* two bytes: the header's length, and the flags */
+#define TCP_FLAGS 13		/* the flags alone */
+#define TCP_CHECK offsetof(struct tcphdr, check)
+#define TCP_OPTIONS sizeof(struct tcphdr)
+/* Of the two bytes, in host byte order: all but the flags; and the length in bytes. */
+#define TCP_NO_FLAGS 0xff00
+#define TCP_HEADER_BYTES(offset_flags) (((offset_flags) >> 12) * 4)
 /* Options have 40 bytes, and the shortest has one. */
 #define TCP_OPTIONS_MAX 40
 #define TCP_OPTION_END 0
@@ -114,30 +83,9 @@ struct packet {
 #define TCP_OPTION_TIMESTAMP 8
 #define TCP_TIMESTAMP_LENGTH 10
 
-/* The network header's offset is known on every device, with an Ethernet header or without. */
 static __always_inline bool load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
 {
-	return !bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
-}
-
-/*
- * Global functions here and below, which the verifier looks at once, and after which it takes the packet for anything: inlined,
- * each way through a header would be walked again with each of what follows, and 290,000 instructions were, 0.2 s of each change.
- * Nothing is ever NULL; the verifier wants it said.
- */
-static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
-{
-	struct ip4_header ip;
-
-	if (!load(skb, 0, &ip, sizeof(ip)) || !is_ip4(ip.version_length) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
-		return false;
-	p->fragment = ip.fragment & bpf_htons(IP_MORE_FRAGMENTS);
-	p->l.family = AF_INET;
-	p->l.dialled.protocol = ip.protocol;
-	p->transport = (ip.version_length & 0xf) * 4;
-	address_from_ip4(p->l.dialled.address, ip.destination);
-	address_from_ip4(p->l.remote, ip.source);
-	return true;
+	return load_from(skb, IP_FROM_NETWORK, offset, to, length);
 }
 
 struct extensions {
@@ -151,62 +99,75 @@ struct extensions {
 /* One extension header; 1 ends the walk. */
 static long pass_extension(__u32 passed, struct extensions *e)
 {
-	__u8 header[4];
+	struct ip6_extension header;
 
 	if (e->next != IPPROTO_HOPOPTS && e->next != IPPROTO_DSTOPTS && e->next != IPPROTO_ROUTING && e->next != IPPROTO_AH &&
 	    e->next != IPPROTO_FRAGMENT) {
 		e->whole = true;
 		return 1;
 	}
-	if (!load(e->skb, e->transport, header, sizeof(header)))
+	if (!load(e->skb, e->transport, &header, sizeof(header)))
 		return 1;
 	if (e->next == IPPROTO_FRAGMENT) {
 		/* Not the first; or with nothing behind it, which is no fragment (RFC 6946). */
-		if ((header[2] << 8 | header[3]) & 0xfff8)
+		if (header.fragment & bpf_htons(IP6_FRAGMENT_OFFSET))
 			return 1;
-		e->fragment |= header[3] & 1;
-		e->transport += 8;
+		e->fragment |= !!(header.fragment & bpf_htons(IP6_MORE_FRAGMENTS));
+		e->transport += IP6_FRAGMENT_BYTES;
 	} else if (e->next == IPPROTO_AH) {
-		e->transport += (header[1] + 2) * 4;
+		e->transport += IP6_AH_BYTES(header.length);
 	} else {
 		/* Routed on to somebody else, by this very host (net/ipv6/exthdrs.c, ipv6_rthdr_rcv). */
-		if (e->next == IPPROTO_ROUTING && header[3])
+		if (e->next == IPPROTO_ROUTING && header.routing.segments_left)
 			return 1;
-		e->transport += (header[1] + 1) * 8;
+		e->transport += IP6_EXTENSION_BYTES(header.length);
 	}
-	e->next = header[0];
+	e->next = header.next;
 	return 0;
 }
 
-static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
+/* Clients may send any headers before UDP or TCP, in any number: so all are passed, and not only a fragment header. */
+static __always_inline bool pass_extensions(struct __sk_buff *skb, struct ip_packet *ip)
 {
-	struct extensions e = { .skb = skb, .transport = sizeof(struct ip6_header) };
-	struct ip6_header ip;
+	struct extensions e = { .skb = skb, .transport = ip->transport, .next = ip->protocol };
 
-	if (!load(skb, 0, &ip, sizeof(ip)) || !is_ip6(ip.version_class_flow))
-		return false;
-	e.next = ip.next;
-	e.whole = e.next == IPPROTO_UDP || e.next == IPPROTO_TCP;
-	if (!e.whole)
-		bpf_loop(EXTENSIONS_MAX, pass_extension, &e, 0);
-	if (!e.whole)
-		return false;
-	p->l.family = AF_INET6;
-	p->transport = e.transport;
-	p->fragment = e.fragment;
-	p->l.dialled.protocol = e.next;
-	address_copy(p->l.dialled.address, ip.destination);
-	address_copy(p->l.remote, ip.source);
-	return true;
+	if (e.next == IPPROTO_UDP || e.next == IPPROTO_TCP)
+		return true;
+	bpf_loop(EXTENSIONS_MAX, pass_extension, &e, 0);
+	ip->transport = e.transport;
+	ip->protocol = e.next;
+	ip->more = e.fragment;
+	return e.whole;
 }
 
+/*
+ * Global functions here and below, which the verifier looks at once, and after which it takes the packet for anything: inlined,
+ * each way through a header would be walked again with each of what follows, and 290,000 instructions were, 0.2 s of each change.
+ * Nothing is ever NULL; the verifier wants it said.
+ */
 __noinline int parse(struct __sk_buff *skb, struct packet *p)
 {
+	struct ip_packet ip;
+	struct lookup *l;
+
 	if (!p)
 		return false;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return parse_ip4(skb, p);
-	return skb->protocol == bpf_htons(ETH_P_IPV6) && parse_ip6(skb, p);
+	l = &p->l;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (!parse_ip4(skb, IP_FROM_NETWORK, 0, &ip, l->remote, l->dialled.address) || !ip.well_formed || ip.later)
+			return false;
+		l->family = AF_INET;
+	} else {
+		if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
+		    !parse_ip6(skb, IP_FROM_NETWORK, 0, &ip, l->remote, l->dialled.address) || !ip.well_formed ||
+		    !pass_extensions(skb, &ip))
+			return false;
+		l->family = AF_INET6;
+	}
+	l->dialled.protocol = ip.protocol;
+	p->transport = ip.transport;
+	p->fragment = ip.more;
+	return true;
 }
 
 /*
@@ -218,9 +179,8 @@ static __always_inline bool is_unicast(const struct lookup *l)
 	__be32 last = l->dialled.address[3];
 
 	if (l->family == AF_INET6)
-		return (l->dialled.address[0] & bpf_htonl(0xff000000)) != bpf_htonl(0xff000000);
-	return (last & bpf_htonl(0xf0000000)) != bpf_htonl(0xe0000000) && last != bpf_htonl(0xffffffff) &&
-	       last != bpf_htonl(0x7fffffff);
+		return !ip6_is_multicast(l->dialled.address);
+	return !ip4_is_multicast(last) && last != IP4_BROADCAST && last != IP4_LOOPBACK_BROADCAST;
 }
 
 /* sk_lookup will know it by that. */
@@ -258,8 +218,7 @@ struct net___ipv6 {
  */
 static __always_inline bool is_scoped(const __be32 *address)
 {
-	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000) ||
-	       (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
+	return ip6_is_link_local(address) || ip6_is_multicast(address) ||
 	       (!address[0] && !address[1] && !address[2] && address[3] == bpf_htonl(1));
 }
 
@@ -505,7 +464,7 @@ static __noinline bool find_remains(struct __sk_buff *skb, const struct lookup *
 static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u32 sequence, __be16 flags,
 				     const struct remains *remains)
 {
-	__u32 end = transport + (bpf_ntohs(flags) >> 12) * 4;
+	__u32 end = transport + TCP_HEADER_BYTES(bpf_ntohs(flags));
 	__u32 time;
 
 	if ((__s32)(sequence - remains->sequence) > 0)
@@ -543,7 +502,7 @@ __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 	if (!is_newer(skb, p->transport, bpf_ntohl(sequence), flags, &remains))
 		return TCX_NEXT;
 	rst_sequence = bpf_htonl(remains.sequence);
-	rst_flags = (flags & bpf_htons(0xff00)) | bpf_htons(TCP_RST);
+	rst_flags = (flags & bpf_htons(TCP_NO_FLAGS)) | bpf_htons(TCP_RST);
 	if (bpf_l4_csum_replace(skb, at + TCP_CHECK, sequence, rst_sequence, sizeof(sequence)) ||
 	    bpf_l4_csum_replace(skb, at + TCP_CHECK, flags, rst_flags, sizeof(flags)) ||
 	    bpf_skb_store_bytes(skb, at + TCP_SEQUENCE, &rst_sequence, sizeof(sequence), 0) ||
@@ -641,7 +600,7 @@ static __always_inline void remember_tunnel(struct __sk_buff *skb, const struct 
 	__u32 *tunnel = bpf_map_lookup_elem(&tunnels, &first);
 
 	address_copy(key.remote, p->l.remote);
-	key.local[2] = p->tunnel6 ? 0 : bpf_htonl(0xffff);
+	key.local[2] = p->tunnel6 ? 0 : IP4_MAPPED;
 	if (tunnel)
 		*tunnel = 1;
 	remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
@@ -658,7 +617,7 @@ static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 	if (!tunnel || !*tunnel)
 		return;
 	address_copy(key.remote, p->l.remote);
-	key.local[2] = p->l.family == AF_INET ? bpf_htonl(0xffff) : 0;
+	key.local[2] = p->l.family == AF_INET ? IP4_MAPPED : 0;
 	flow = find_flow(&key);
 	if (flow && flow->port != p->l.dialled.port && is_ours(skb, p))
 		remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
@@ -925,7 +884,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		return TCX_NEXT;
 
 	if (!udp) {
-		if (!load(skb, p->transport + 13, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
+		if (!load(skb, p->transport + TCP_FLAGS, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
 			return TCX_NEXT;
 		/*
 		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
@@ -964,7 +923,8 @@ static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 {
 	__u8 protocol;
 
-	return load(skb, skb->protocol == bpf_htons(ETH_P_IP) ? IP4_PROTOCOL : IP6_NEXT, &protocol, sizeof(protocol)) &&
+	return load(skb, skb->protocol == bpf_htons(ETH_P_IP) ? offsetof(struct ip4_header, protocol) :
+							 offsetof(struct ip6_header, next), &protocol, sizeof(protocol)) &&
 	       protocol == IPPROTO_TCP;
 }
 
