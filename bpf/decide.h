@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The part of the decision that both programs of a generation share, `lookup` and `steer`. Each
+ * The part of the decision that both programs of a program set share, `lookup` and `steer`. Each
  * concern has a header of its own:
  *
  *	generation.h	what is known of the packet, and by which tables it is decided

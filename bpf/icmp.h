@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled, as the answer left with
- * them, and the kernel looks there for the socket (net/ipv4/udp.c, __udp4_lib_err). That asks sk_lookup, which gives a socket out of
- * a sockmap. For one that is in none, the packet inside the error gets back the source that the daemon has, so that the error
- * reaches it (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and the kernel learns no path MTU for 127.0.0.0/8
- * from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no route begins there): then the socket is wanted in a sockmap.
+ * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled,
+ * as the answer left with them, and the kernel looks there for the socket (net/ipv4/udp.c,
+ * __udp4_lib_err). That asks sk_lookup, which gives a socket out of a sockmap. For one that is in
+ * none, the packet inside the error gets back the source that the daemon has, so that the error
+ * reaches it (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and the kernel
+ * learns no path MTU for 127.0.0.0/8 from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no route
+ * begins there): then the socket is wanted in a sockmap.
  */
 #ifndef ILM_ICMP_H
 #define ILM_ICMP_H
@@ -20,7 +22,7 @@
 #define IPPROTO_ICMP 1
 #define IPPROTO_ICMPV6 58
 
-/* RFC 792; RFC 4443, section 2.1. */
+/* The header of ICMP and of ICMPv6 (RFC 792; RFC 4443, section 2.1). */
 struct icmp_header {
 	__u8 type;
 	__u8 code;
@@ -34,7 +36,10 @@ struct icmp_header {
 #define ICMP_PARAMETERPROB 12
 #define ICMP_FRAG_NEEDED 4	/* a code of ICMP_DEST_UNREACH */
 
-/* Those of ICMPv6, which are the types from the first to the last of these (include/uapi/linux/icmpv6.h). */
+/*
+ * The errors of ICMPv6 are the types from the first to the last of these
+ * (include/uapi/linux/icmpv6.h).
+ */
 #define ICMPV6_DEST_UNREACH 1
 #define ICMPV6_PKT_TOOBIG 2
 #define ICMPV6_PARAMPROB 4
@@ -48,8 +53,9 @@ struct icmp_error {
 };
 
 /*
- * The packet inside the error at `at`: its source is what was dialled, and its destination the client. A
- * large answer is in fragments, of which the first has the ports: "too big" is about that.
+ * The packet inside the error at `at`: its source is what was dialled, and its destination the
+ * client. A large answer is in fragments, of which the first has the ports: "too big" is about
+ * that.
  */
 static __always_inline bool parse_error(struct __sk_buff *skb, __u32 at, bool v4, struct lookup *inner, struct icmp_error *e)
 {
@@ -134,8 +140,8 @@ static __always_inline void give_error_back(struct __sk_buff *skb, const struct 
 }
 
 /*
- * `transport`: offset of the ICMP header from the network header. `inner`: zeroes, for the packet that the error is about; the caller's,
- * as there is no stack left for one more.
+ * `transport`: offset of the ICMP header from the network header. `inner`: zeroes, for the packet
+ * that the error is about; the caller's, as there is no stack left for one more.
  */
 static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner, __u32 transport, bool v4)
 {
@@ -150,7 +156,10 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner,
 	inner->dialled.protocol = IPPROTO_UDP;
 	if (!parse_error(skb, at, v4, inner, &e))
 		return;
-	/* A mapping may be for what comes in on some interfaces only: the error does so where the request did. */
+	/*
+	 * A mapping may be for what comes in on some interfaces only: the error does so where the
+	 * request did.
+	 */
 	inner->interface = arrival(skb, v4);
 	inner->side = side_in_force();
 	class = class_of(inner->side, IPPROTO_UDP, inner->dialled.port);

@@ -2,7 +2,8 @@
 /*
  * The headers of IP in a packet, and how they are read: the one place that knows where their fields
  * are. Programs differ in where a header is, and in what they demand of it; so what is read says
- * all there is to say (struct ip_packet), and what nobody asks for costs nothing, as all is inlined.
+ * all there is to say (struct ip_packet), and what nobody asks for costs nothing, as all is
+ * inlined.
  */
 #ifndef ILM_IP_H
 #define ILM_IP_H
@@ -12,14 +13,14 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 
-/* Of what may be before UDP or TCP in an IPv6 packet (include/uapi/linux/in.h, in6.h). */
+/* The headers that may be before UDP or TCP in an IPv6 packet (include/uapi/linux/in.h, in6.h). */
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_AH 51
 #define IPPROTO_DSTOPTS 60
 
-/* RFC 791, section 3.1. */
+/* The header of IPv4, without options (RFC 791, section 3.1). */
 struct ip4_header {
 	__u8 version_length;
 	__u8 tos;
@@ -33,12 +34,13 @@ struct ip4_header {
 	__be32 destination;
 };
 
-#define IP4_VERSION 4	/* the upper half of `version_length`; the lower is the length in words of four bytes */
+/* The upper half of `version_length`; the lower is the length in words of four bytes. */
+#define IP4_VERSION 4
 /* Of `fragment`. */
 #define IP4_MORE_FRAGMENTS 0x2000
 #define IP4_FRAGMENT_OFFSET 0x1fff
 
-/* RFC 8200, section 3. */
+/* The header of IPv6, without those that extend it (RFC 8200, section 3). */
 struct ip6_header {
 	__be32 version_class_flow;
 	__be16 payload;
@@ -55,7 +57,8 @@ struct ip6_header {
 /* What IPv6 extension headers begin with (RFC 8200, section 4). */
 struct ip6_extension {
 	__u8 next;
-	__u8 length;		/* in words, but for those that each header has; a fragment header has none */
+	/* In words, but for those that each header has; a fragment header has none. */
+	__u8 length;
 	union {
 		__be16 fragment;	/* of a fragment header */
 		struct {
@@ -69,28 +72,34 @@ struct ip6_extension {
 #define IP6_FRAGMENT_OFFSET 0xfff8
 #define IP6_MORE_FRAGMENTS 0x0001
 
-/* The bytes of an extension header by its `length` (RFC 8200, section 4; of AH: RFC 4302, section 2.2). */
+/*
+ * How many bytes an extension header has, by its `length` (RFC 8200, section 4; of AH: RFC 4302,
+ * section 2.2).
+ */
 #define IP6_FRAGMENT_BYTES 8
 #define IP6_AH_BYTES(length) (((length) + 2) * 4)
 #define IP6_EXTENSION_BYTES(length) (((length) + 1) * 8)
 
-/* Addresses that no single host has (RFC 1112, RFC 4291; 127.255.255.255 is lo's broadcast address). */
+/*
+ * Addresses that no single host has (RFC 1112, RFC 4291; 127.255.255.255 is lo's broadcast
+ * address).
+ */
 #define IP4_BROADCAST bpf_htonl(0xffffffff)
 #define IP4_LOOPBACK_BROADCAST bpf_htonl(0x7fffffff)
 
-/* 224.0.0.0/4 */
+/* Is the address of 224.0.0.0/4? */
 static __always_inline bool ip4_is_multicast(__be32 address)
 {
 	return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
 }
 
-/* ff00::/8 */
+/* Is the address of ff00::/8? */
 static __always_inline bool ip6_is_multicast(const __be32 *address)
 {
 	return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 }
 
-/* fe80::/10 */
+/* Is the address of fe80::/10? */
 static __always_inline bool ip6_is_link_local(const __be32 *address)
 {
 	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
@@ -102,7 +111,7 @@ struct ports_header {
 	__be16 destination;
 };
 
-/* RFC 768. */
+/* The header of UDP (RFC 768). */
 struct udp_header {
 	__be16 source;
 	__be16 destination;
@@ -110,19 +119,27 @@ struct udp_header {
 	__be16 check;
 };
 
-/* What the headers of IP say of a packet, but for its addresses: those go where the caller keeps them. */
+/*
+ * What the headers of IP say of a packet, but for its addresses: those go where the caller keeps
+ * them.
+ */
 struct ip_packet {
 	__u32 transport;	/* offset of what is behind them, counted from where theirs is */
 	__u8 protocol;		/* of what is behind them */
-	bool well_formed;	/* the version is the one that the link layer says, and the length is possible */
+	/*
+	 * The version is the one that the link layer says, which may be wrong, and the length is
+	 * possible.
+	 */
+	bool well_formed;
 	bool later;		/* a fragment but the first: it has no ports */
 	bool more;		/* other fragments follow */
 };
 
 /*
  * Where an offset is counted from: a constant wherever it is given, so that one of the two helpers
- * remains. Who changes a packet needs the first, as the helpers that write count so; for whom the
- * packet only passes the second is cheaper, as nobody has to find out where the header is.
+ * remains. Who changes a packet needs the first, as the helpers that write count so. For whom it
+ * only passes the second is cheaper: the helper knows where the header is. In cgroup programs both
+ * are the same place.
  */
 enum ip_origin {
 	IP_FROM_DATA,		/* where the packet's data begins for the program */
@@ -136,7 +153,7 @@ static __always_inline bool load_from(struct __sk_buff *skb, enum ip_origin orig
 	return !bpf_skb_load_bytes(skb, offset, to, length);
 }
 
-/* The IPv4 header at `at`, with its options. False: the packet is shorter. */
+/* Reads the IPv4 header at `at`, and passes its options. False: the packet is shorter. */
 static __always_inline bool parse_ip4(struct __sk_buff *skb, enum ip_origin origin, __u32 at, struct ip_packet *packet,
 				      __be32 *source, __be32 *destination)
 {
@@ -156,7 +173,10 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, enum ip_origin orig
 	return true;
 }
 
-/* The IPv6 header at `at`, without those that extend it. False: the packet is shorter. */
+/*
+ * Reads the IPv6 header at `at`, and passes none of those that extend it. False: the packet is
+ * shorter.
+ */
 static __always_inline bool parse_ip6(struct __sk_buff *skb, enum ip_origin origin, __u32 at, struct ip_packet *packet,
 				      __be32 *source, __be32 *destination)
 {
@@ -175,8 +195,9 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, enum ip_origin orig
 }
 
 /*
- * Goes on behind an IPv6 fragment header, where there is one. For what the kernel itself sends: it puts
- * no other header before UDP unless the daemon asks for it. False: the packet is shorter.
+ * Passes the fragment header behind an IPv6 header, where there is one. That is enough for what the
+ * kernel itself sends, which has no other header before UDP unless the daemon asks for it. False:
+ * the packet is shorter.
  */
 static __always_inline bool pass_fragment(struct __sk_buff *skb, enum ip_origin origin, struct ip_packet *packet)
 {

@@ -9,7 +9,10 @@
 
 #include "generation.h"
 
-/* What the length of a prefix's key counts (bpf/abi.h, struct ilm_prefix_key): class and family, and the whole address. */
+/*
+ * What the length of a prefix's key counts (bpf/abi.h, struct ilm_prefix_key): class and family,
+ * and the whole address.
+ */
 #define CLASS_BITS 32
 #define ADDRESS_BITS 128
 
@@ -54,8 +57,9 @@ static long take_step(__u32 taken, struct walk *w)
 }
 
 /*
- * The first rule of a chain whose condition the packet meets; 0: none. Needs l->remote and l->interface.
- * Not static: the verifier walks it once, and not again for each of its callers' states.
+ * The first rule of a chain whose condition the packet meets; 0: none. Needs l->remote and
+ * l->interface. Not static: the verifier walks it once, and not again for each of its callers'
+ * states.
  */
 __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 {
@@ -73,7 +77,10 @@ __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 	return w.rule;
 }
 
-/* What a table gave, its counter in l->counter -> the rule, and its counter; 0: none. Without conditions the cost is a branch. */
+/*
+ * What a table gave, its counter in l->counter -> the rule, and its counter; 0: none. Without
+ * conditions the cost is a branch.
+ */
 static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched)
 {
 	if (found & ILM_STEP)
@@ -114,8 +121,9 @@ static __always_inline struct ilm_prefix *prefix_at(const struct ilm_generation 
 }
 
 /*
- * The longest prefix of the class around the dialled address: its target, and in the upper half its length; 0: there is none. Its
- * counter is in l->counter then. `at` is the root of the class's tree of lengths. Not static: the verifier walks its loops once.
+ * The longest prefix of the class around the dialled address: its target, and in the upper half its
+ * length; 0: there is none. Its counter is in l->counter then. `at` is the root of the class's tree
+ * of lengths. Not static: the verifier walks its loops once.
  */
 __noinline __u64 find_prefix(struct lookup *l, __u32 class_family, __u32 at)
 {
@@ -144,7 +152,10 @@ __noinline __u64 find_prefix(struct lookup *l, __u32 class_family, __u32 at)
 	return found;
 }
 
-/* What the class has for the very address, likewise; 0: nothing. Not static, likewise. */
+/*
+ * What the class has for the very address that was dialled; 0: nothing. Its counter is in
+ * l->counter then. Not static: the verifier walks its loop once.
+ */
 __noinline __u32 find_exact(struct lookup *l, __u32 class_family)
 {
 	struct ilm_prefix *here = l ? prefix_at(generation_of(l), l->dialled.address, class_family, ADDRESS_BITS) : NULL;
@@ -156,8 +167,9 @@ __noinline __u32 find_exact(struct lookup *l, __u32 class_family)
 }
 
 /*
- * For ports on which the overlay has something. Where the tables below have conditions there is no overlay, so each table's
- * answer is final. Not static: few ports come here, and the verifier walks it once.
+ * For ports on which the overlay has something. Where the tables below have conditions there is no
+ * overlay, so each table's answer is final. Not static: few ports come here, and the verifier walks
+ * it once.
  */
 __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 {
@@ -221,7 +233,10 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 	return l->family == AF_INET ? over->rule4 : over->rule6;
 }
 
-/* The most specific rule for the class and the packet, and in l->counter its mapping's counter; 0: none. */
+/*
+ * The most specific rule for the class and the packet, and in l->counter its mapping's counter; 0:
+ * none.
+ */
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)
 {
 	__u32 class_id = class & ILM_CLASS_MASK;

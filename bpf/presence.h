@@ -26,7 +26,7 @@ static __always_inline bool any_on_device(void)
 	return n && *n;
 }
 
-/* Are there such on destinations? */
+/* Are there listeners on destinations that are bound to a device? */
 static __always_inline bool any_destined_on_device(void)
 {
 	__u32 key = 0;
@@ -36,8 +36,8 @@ static __always_inline bool any_destined_on_device(void)
 }
 
 /*
- * Is the interface a VRF's, whose packets only come to sockets that are bound to it (include/net/inet_sock.h,
- * inet_bound_dev_eq)? sk_lookup sees the VRF's device as the interface.
+ * Is the interface a VRF's, whose packets only come to sockets that are bound to it
+ * (include/net/inet_sock.h, inet_bound_dev_eq)? sk_lookup sees the VRF's device as the interface.
  */
 static __always_inline bool is_closed_vrf(__u32 protocol, __u32 interface)
 {
@@ -51,7 +51,10 @@ static __always_inline bool is_closed_vrf(__u32 protocol, __u32 interface)
 	return closed && *closed & (protocol == IPPROTO_UDP ? ILM_VRF_CLOSED_UDP : ILM_VRF_CLOSED_TCP);
 }
 
-/* Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to this one. */
+/*
+ * Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to
+ * this one.
+ */
 static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
 {
 	struct ilm_place place = { .endpoint = *endpoint };
@@ -80,7 +83,7 @@ static __always_inline bool wildcard_listens(const struct lookup *l)
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
 	struct ilm_presence p;
 
-	/* :: ; an IPv4 packet needs one that is not IPv6 only */
+	/* First ::, of which an IPv4 packet needs a socket that is not IPv6 only. */
 	p = listeners_at(&any, l->interface);
 	if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
 		return true;

@@ -8,7 +8,7 @@
 
 #include "generation.h"
 
-/* Those of a mapping, in the copy that this CPU counts in. */
+/* The counters of a mapping, in the copy that this CPU counts in. */
 static __always_inline struct ilm_counters *counters_of(__u32 counter)
 {
 	__u32 place = (bpf_get_smp_processor_id() & constants.counter_mask) * constants.counter_slots + counter;
@@ -17,9 +17,10 @@ static __always_inline struct ilm_counters *counters_of(__u32 counter)
 }
 
 /*
- * What counts packets runs in softirqs, one at a time on each CPU, so in a copy of the CPU's own nobody comes between. (A process that asks
- * about sockets, net/ipv4/inet_diag.c, runs sk_lookup too, and is counted only where it names an interface.) The verifier drops the
- * way that the constant excludes.
+ * What counts packets runs in softirqs, one at a time on each CPU, so in a copy of the CPU's own
+ * nobody comes between. (A process that asks about sockets, net/ipv4/inet_diag.c, runs sk_lookup
+ * too, and is counted only where it names an interface.) The verifier drops the way that the
+ * constant excludes.
  */
 static __always_inline void add_to(__u64 *counter, __u64 more)
 {
@@ -39,7 +40,10 @@ static __always_inline bool watched(void)
 	return w && w->until_ns && bpf_ktime_get_ns() < w->until_ns;
 }
 
-/* sk_lookup cannot give the socket. It should have it from now on: `run` sees to that. Not static: it happens rarely. */
+/*
+ * sk_lookup cannot give the socket. It should have it from now on: `run` sees to that. Not static:
+ * it happens rarely.
+ */
 __noinline int want(const struct ilm_endpoint *endpoint)
 {
 	struct ilm_endpoint copy;
@@ -57,7 +61,7 @@ __noinline int want(const struct ilm_endpoint *endpoint)
 	return 1;
 }
 
-/* One that was found no room for. */
+/* Counts a report for which there was no room. */
 static __always_inline void lose_report(void)
 {
 	__u32 key = 0;
@@ -76,7 +80,10 @@ static __always_inline __u32 mapping_of(const struct lookup *l)
 	return l->counter - generation_of(l)->counters;
 }
 
-/* Not inlined: the caller's hot path stays short. */
+/*
+ * Hands the decision to whoever waits for it: `explain` in a test run, else `monitor`, at once or
+ * when the packet is counted. Not inlined: the caller's hot path stays short.
+ */
 static __noinline void report(const struct lookup *l)
 {
 	struct ilm_decision d = {};

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The hand-over at tc ingress, for listeners that a sockmap refuses (MPTCP, the default of Go >= 1.24: net/core/sock_map.c,
- * sock_map_sk_is_suitable) or would harm (UDP: the socket's own ioctl and receive functions are replaced, net/ipv4/udp_bpf.c).
- * It finds the socket in the kernel's own tables by its private address and puts it on the packet
- * (net/core/filter.c, bpf_sk_assign; include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and
- * the socket does not change.
+ * The hand-over at tc ingress, for listeners that a sockmap refuses (MPTCP, the default of Go >=
+ * 1.24: net/core/sock_map.c, sock_map_sk_is_suitable) or would harm (UDP: the socket's own ioctl
+ * and receive functions are replaced, net/ipv4/udp_bpf.c). It finds the socket in the kernel's own
+ * tables by its private address and puts it on the packet (net/core/filter.c, bpf_sk_assign;
+ * include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and the socket
+ * does not change.
  *
- * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly. What is not for this host, or
- * cannot be judged here, goes on untouched: frames for others, multicast, broadcast, VLAN frames (they come again on the VLAN's
- * interface, as those of a bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is at
- * work. Of what is given to a process, a note is left, by which it is counted when it comes to that one's socket (bpf/count.h). Everything
- * else meets sk_lookup later and is counted there.
+ * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly.
+ * What is not for this host, or cannot be judged here, goes on untouched: frames for others,
+ * multicast, broadcast, VLAN frames (they come again on the VLAN's interface, as those of a
+ * bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is
+ * at work. Of what is given to a process, a note is left, by which it is counted when it comes to
+ * that one's socket (bpf/count.h). Everything else meets sk_lookup later and is counted there.
  */
 #include <linux/tcp.h>
 
@@ -28,10 +30,16 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
-/* Of IPv6, before UDP or TCP: more than fit in a packet of 1,280 bytes that is of use. What has more is for sk_lookup. */
+/*
+ * Of IPv6, before UDP or TCP: more than fit in a packet of 1,280 bytes that is of use. What has
+ * more is for sk_lookup.
+ */
 #define EXTENSIONS_MAX 64
 
-/* Interfaces whose packets all come again, on the one above (net/core/dev.c, __netif_receive_skb_core, rx_handler). */
+/*
+ * Interfaces whose packets all come again, on the one above (net/core/dev.c,
+ * __netif_receive_skb_core, rx_handler).
+ */
 enum netdev_priv_flags {
 	IFF_BONDING = 1 << 2,
 	IFF_MACVLAN_PORT = 1 << 8,
@@ -46,28 +54,35 @@ struct packet {
 	__u8 tcp_flags;
 	bool remains;		/* a SYN that meets those of a connection (TIME_WAIT) */
 	/*
-	 * From the machine itself, over lo, to another interface's address: the kernel's tables can only be asked as if for lo
-	 * (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no socket that is bound to the interface, and of those
-	 * that are bound to lo, which get nothing of it.
+	 * From the machine itself, over lo, to another interface's address: the kernel's tables can
+	 * only be asked as if for lo (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no
+	 * socket that is bound to the interface, and of those that are bound to lo, which get
+	 * nothing of it.
 	 */
 	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
-	__u16 tunnel;		/* port of the kernel's own socket that has it; 0: it is a process's */
+	/* Port of the kernel's own socket that has it; 0: it is a process's. */
+	__u16 tunnel;
 	bool tunnel6;		/* that is bound to the IPv6 wildcard address */
 	__u32 ends;		/* of the one that it is given to (handed_ends) */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool nat;		/* NAT has its say afterwards */
-	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
+	/* The interface gives some packets to others above it (macvlan, ipvlan). */
+	bool shared;
 };
 
 /*
- * In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). In its last
- * word, which queues leave alone: on its way the packet may pass one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the others).
+ * In the packet's control block: it met remains already, and they would not go (sysctl
+ * net.ipv4.tcp_rfc1337). In its last word, which queues leave alone: on its way the packet may pass
+ * one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the others).
  */
 #define BURIED_MAGIC 0x696c6d62
 #define BURIED_AT 4
 
-/* From the start of the TCP header (RFC 9293, section 3.1; <linux/tcp.h> has what it names as fields of bits). */
+/*
+ * From the start of the TCP header (RFC 9293, section 3.1; <linux/tcp.h> has what it names as
+ * fields of bits).
+ */
 #define TCP_SEQUENCE offsetof(struct tcphdr, seq)
 #define TCP_OFFSET_FLAGS 12	/* two bytes: the header's length, and the flags */
 #define TCP_FLAGS 13		/* the flags alone */
@@ -117,7 +132,10 @@ static long pass_extension(__u32 passed, struct extensions *e)
 	} else if (e->next == IPPROTO_AH) {
 		e->transport += IP6_AH_BYTES(header.length);
 	} else {
-		/* Routed on to somebody else, by this very host (net/ipv6/exthdrs.c, ipv6_rthdr_rcv). */
+		/*
+		 * Routed on to somebody else, by this very host (net/ipv6/exthdrs.c,
+		 * ipv6_rthdr_rcv).
+		 */
 		if (e->next == IPPROTO_ROUTING && header.routing.segments_left)
 			return 1;
 		e->transport += IP6_EXTENSION_BYTES(header.length);
@@ -126,7 +144,10 @@ static long pass_extension(__u32 passed, struct extensions *e)
 	return 0;
 }
 
-/* Clients may send any headers before UDP or TCP, in any number: so all are passed, and not only a fragment header. */
+/*
+ * Clients may send any headers before UDP or TCP, in any number: so all are passed, and not only a
+ * fragment header.
+ */
 static __always_inline bool pass_extensions(struct __sk_buff *skb, struct ip_packet *ip)
 {
 	struct extensions e = { .skb = skb, .transport = ip->transport, .next = ip->protocol };
@@ -141,9 +162,10 @@ static __always_inline bool pass_extensions(struct __sk_buff *skb, struct ip_pac
 }
 
 /*
- * Global functions here and below, which the verifier looks at once, and after which it takes the packet for anything: inlined,
- * each way through a header would be walked again with each of what follows, and 290,000 instructions were, 0.2 s of each change.
- * Nothing is ever NULL; the verifier wants it said.
+ * A global function, as are others below: the verifier looks at each once, and takes the packet for
+ * anything after it; inlined, each way through a header would be walked again with each of what
+ * follows, and 290,000 instructions were, 0.2 s of each change. Nothing is ever NULL; the verifier
+ * wants it said.
  */
 __noinline int parse(struct __sk_buff *skb, struct packet *p)
 {
@@ -171,8 +193,8 @@ __noinline int parse(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of everything. A subnet's own
- * broadcast address cannot be told from others there.
+ * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of
+ * everything. A subnet's own broadcast address cannot be told from others there.
  */
 static __always_inline bool is_unicast(const struct lookup *l)
 {
@@ -183,7 +205,7 @@ static __always_inline bool is_unicast(const struct lookup *l)
 	return !ip4_is_multicast(last) && last != IP4_BROADCAST && last != IP4_LOOPBACK_BROADCAST;
 }
 
-/* sk_lookup will know it by that. */
+/* Leaves the token by which sk_lookup knows the packet (bpf/token.h). */
 static __always_inline void leave_token(const struct packet *p)
 {
 	const struct lookup *l = &p->l;
@@ -213,8 +235,8 @@ struct net___ipv6 {
 } __attribute__((preserve_access_index));
 
 /*
- * A link-local, loopback or multicast source: the helper calls whatever comes from there not forwarded, and does not look where it goes
- * (net/core/filter.c, bpf_ipv6_fib_lookup).
+ * A link-local, loopback or multicast source: the helper calls whatever comes from there not
+ * forwarded, and does not look where it goes (net/core/filter.c, bpf_ipv6_fib_lookup).
  */
 static __always_inline bool is_scoped(const __be32 *address)
 {
@@ -222,7 +244,10 @@ static __always_inline bool is_scoped(const __be32 *address)
 	       (!address[0] && !address[1] && !address[2] && address[3] == bpf_htonl(1));
 }
 
-/* What a route look-up for the packet comes to, as if it had come in on `interface`: BPF_FIB_LKUP_RET_*. */
+/*
+ * What a route look-up for the packet comes to, as if it had come in on `interface`:
+ * BPF_FIB_LKUP_RET_*.
+ */
 static __always_inline long route(struct __sk_buff *skb, const struct lookup *l, __u32 interface)
 {
 	struct bpf_fib_lookup fib = {};
@@ -242,8 +267,8 @@ static __always_inline long route(struct __sk_buff *skb, const struct lookup *l,
 }
 
 /*
- * Is it for somebody else, as far as the routes say? A packet that carries a socket is dropped when it is forwarded
- * (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
+ * Is it for somebody else, as far as the routes say? A packet that carries a socket is dropped when
+ * it is forwarded (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
  */
 __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 {
@@ -255,8 +280,9 @@ __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 		return true;
 	result = route(skb, &p->l, skb->ingress_ifindex);
 	/*
-	 * An interface that forwards nothing has no more to say: IPv4 is dropped there unless it is for this host, but IPv6 is
-	 * forwarded when `all` does (net/ipv6/ip6_output.c, ip6_forward). lo has the same routes, and mostly says more.
+	 * An interface that forwards nothing has no more to say: IPv4 is dropped there unless it is
+	 * for this host, but IPv6 is forwarded when `all` does (net/ipv6/ip6_output.c,
+	 * ip6_forward). lo has the same routes, and mostly says more.
 	 */
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		result = route(skb, &p->l, LOOPBACK_IFINDEX);
@@ -271,8 +297,9 @@ __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 }
 
 /*
- * Does it come in on an interface that is ours to judge? Programs stay on an interface that moves to another network namespace.
- * Ports of bridges and the like pass all on to the interface above, where it is judged.
+ * Does it come in on an interface that is ours to judge? Programs stay on an interface that moves
+ * to another network namespace. Ports of bridges and the like pass all on to the interface above,
+ * where it is judged.
  */
 static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 {
@@ -291,18 +318,24 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_OVS_DATAPATH)))
 		return false;
 	/*
-	 * macvlans have MAC addresses of their own, but for one that takes all there is, for which the interface is promiscuous; not only
-	 * as it cannot filter by several addresses (net/core/dev.c, __dev_set_rx_mode).
+	 * macvlans have MAC addresses of their own, but for one that takes all there is, for which
+	 * the interface is promiscuous; not only as it cannot filter by several addresses
+	 * (net/core/dev.c, __dev_set_rx_mode).
 	 */
 	p->shared = !(above & bpf_core_enum_value(enum netdev_priv_flags, IFF_MACVLAN_PORT)) ||
 		    dev->promiscuity > dev->uc_promisc;
 	return true;
 }
 
-/* Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody else. Or do packet sockets? */
+/*
+ * Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody
+ * else. Or do packet sockets?
+ */
 static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 {
-	/* Read by hand: what the verifier knows as a pointer is no number, which has_tap() takes. */
+	/*
+	 * Read by hand: what the verifier knows as a pointer is no number, which has_tap() takes.
+	 */
 	const struct sk_buff *kernel_skb = (const struct sk_buff *)skb;
 	const struct net_device *dev = BPF_CORE_READ(kernel_skb, dev);
 
@@ -342,7 +375,9 @@ static __always_inline void set_looking(__u32 looking)
 	helper(skb, tuple, sizeof((tuple)->ipv4), BPF_F_CURRENT_NETNS, 0) : \
 	helper(skb, tuple, sizeof((tuple)->ipv6), BPF_F_CURRENT_NETNS, 0))
 
-/* What the kernel's tables have for the packet if it were for `address` and `port`. To be released. */
+/*
+ * What the kernel's tables have for the packet if it were for `address` and `port`. To be released.
+ */
 static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct lookup *l, const __be32 *address,
 					    __u16 port)
 {
@@ -371,7 +406,10 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 	return address_equal(bound, address);
 }
 
-/* Likewise of the packet as it is, with connections that are being made and remains of such. TCP only. To be released. */
+/*
+ * What the kernel's tables have for the TCP packet as it is, with connections that are being made
+ * and remains of such. To be released.
+ */
 static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const struct lookup *l)
 {
 	struct bpf_sock_tuple tuple = {};
@@ -385,9 +423,10 @@ static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const
 }
 
 /*
- * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
- * connection may also be one that is being made, or the remains of one (TIME_WAIT). A function of its own: this look-up gives
- * another type of socket, and the verifier wants the two apart.
+ * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that
+ * connected meanwhile. A connection may also be one that is being made, or the remains of one
+ * (TIME_WAIT). A function of its own: this look-up gives another type of socket, and the verifier
+ * wants the two apart.
  */
 static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
 {
@@ -458,8 +497,9 @@ static __noinline bool find_remains(struct __sk_buff *skb, const struct lookup *
 }
 
 /*
- * Is the SYN a new one, or an old duplicate? As the kernel judges (net/ipv4/tcp_minisocks.c, tcp_timewait_state_process): by its
- * sequence number, or by its timestamp, as after many bytes, or from another host behind the same NAT, the number may be less.
+ * Is the SYN a new one, or an old duplicate? As the kernel judges (net/ipv4/tcp_minisocks.c,
+ * tcp_timewait_state_process): by its sequence number, or by its timestamp, as after many bytes, or
+ * from another host behind the same NAT, the number may be less.
  */
 static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u32 sequence, __be16 flags,
 				     const struct remains *remains)
@@ -474,14 +514,16 @@ static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u
 }
 
 /*
- * A SYN from the port of a connection that was closed here less than a minute ago. The kernel buries the remains when it finds
- * a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it asks sk_lookup for one, which cannot select this kind; and
- * given a listener by us, it would find that the connection exists already and drop the SYN. So it is told by a copy that
- * says RST that the old connection is over, and gets the SYN once more, right behind.
+ * A SYN from the port of a connection that was closed here less than a minute ago. The kernel
+ * buries the remains when it finds a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it
+ * asks sk_lookup for one, which cannot select this kind; and given a listener by us, it would find
+ * that the connection exists already and drop the SYN. So it is told by a copy that says RST that
+ * the old connection is over, and gets the SYN once more, right behind.
  *
- * What the machine sends to itself carries its route (drivers/net/loopback.c, loopback_xmit). A redirect to ingress takes it
- * away (include/linux/netdevice.h, ____dev_forward_skb), and without one an own address as the source is a martian
- * (net/ipv4/route.c, ip_route_input_slow): the packet would be dropped. So on lo both go out, which is in again, with the route.
+ * What the machine sends to itself carries its route (drivers/net/loopback.c, loopback_xmit). A
+ * redirect to ingress takes it away (include/linux/netdevice.h, ____dev_forward_skb), and without
+ * one an own address as the source is a martian (net/ipv4/route.c, ip_route_input_slow): the packet
+ * would be dropped. So on lo both go out, which is in again, with the route.
  */
 __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 {
@@ -543,8 +585,8 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 }
 
 /*
- * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is bound to the interface, of
- * those that called bind().
+ * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is
+ * bound to the interface, of those that called bind().
  */
 static __noinline bool is_held(const struct lookup *l, __u8 existing)
 {
@@ -571,8 +613,8 @@ static __noinline bool brings_cookie(struct __sk_buff *skb, const struct packet 
 }
 
 /*
- * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to the interface, which the
- * tables did not tell of.
+ * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to
+ * the interface, which the tables did not tell of.
  */
 static __always_inline bool can_take(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
 {
@@ -606,7 +648,10 @@ static __always_inline void remember_tunnel(struct __sk_buff *skb, const struct 
 	remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
-/* From now on a client that dials the tunnel itself gets its answers from there, whatever it dialled before. */
+/*
+ * From now on a client that dials the tunnel itself gets its answers from there, whatever it
+ * dialled before.
+ */
 static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 {
 	struct ilm_flow_key key = { .remote_port = p->l.remote_port, .local_port = p->l.dialled.port };
@@ -623,8 +668,11 @@ static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 		remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
-/* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
-/* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
+/*
+ * Gives the packet to the listener on `endpoint`, and only on it: the kernel would also answer with
+ * one on the wildcard. A global function, which the verifier looks at once and not in each round of
+ * the caller's loop.
+ */
 __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
@@ -652,7 +700,10 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	return outcome;
 }
 
-/* Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and ports before? */
+/*
+ * Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and
+ * ports before?
+ */
 static __always_inline bool is_known(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
 	struct ilm_flow_key key = { .local_port = endpoint->port, .remote_port = l->remote_port };
@@ -665,10 +716,11 @@ static __always_inline bool is_known(const struct lookup *l, const struct ilm_en
 }
 
 /*
- * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is (net/core/filter.c,
- * bpf_sk_lookup_assign), so it is given here, also where the others are in a sockmap and where there is NAT: that leaves a connected
- * socket with its packet (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet elsewhere
- * when it has not before. Of fragments the listener gets them.
+ * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is
+ * (net/core/filter.c, bpf_sk_lookup_assign), so it is given here, also where the others are in a
+ * sockmap and where there is NAT: that leaves a connected socket with its packet
+ * (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet
+ * elsewhere when it has not before. Of fragments the listener gets them.
  */
 __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
 {
@@ -716,7 +768,10 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	address_copy(endpoint.address, d->address);
 	endpoint.port = d->port ? d->port : l->dialled.port;
 	live = listeners_at(&endpoint, l->interface);
-	/* Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under the VRF's device. */
+	/*
+	 * Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under
+	 * the VRF's device.
+	 */
 	if (!live.sockets && !live.connected && !any_on_device()) {
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
@@ -732,14 +787,16 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	if (p->nat)
 		return live.sockets ? LEFT : REFUSED;
 	/*
-	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not say whether
-	 * one that is there takes IPv4: then the kernel is asked.
+	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6
+	 * only, the counts do not say whether one that is there takes IPv4: then the kernel is
+	 * asked.
 	 */
 	if (live.placed && !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 		return LEFT;
 	/*
-	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for a packet only when its last fragment
-	 * came to the same CPU: whether the socket is registered from now on must not depend on that.
+	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for
+	 * a packet only when its last fragment came to the same CPU: whether the socket is
+	 * registered from now on must not depend on that.
 	 */
 	if (p->fragment) {
 		if (udp && live.sockets)
@@ -748,7 +805,10 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	}
 	outcome = hand_over(skb, p, &endpoint);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
-		/* A connection of the client's from the same port to the listener itself, or its remains, was found instead. */
+		/*
+		 * A connection of the client's from the same port to the listener itself, or its
+		 * remains, was found instead.
+		 */
 		remote_port = l->remote_port;
 		l->remote_port = 0;
 		outcome = hand_over(skb, p, &endpoint);
@@ -779,8 +839,9 @@ static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s
 }
 
 /*
- * So that the packet is counted when it comes to the daemon's socket: false when that cannot be. Not for the kernel's own sockets, which
- * take theirs before; nor without traffic control (CONFIG_NET_SCHED), where packets carry no such number.
+ * So that the packet is counted when it comes to the daemon's socket: false when that cannot be.
+ * Not for the kernel's own sockets, which take theirs before; nor without traffic control
+ * (CONFIG_NET_SCHED), where packets carry no such number.
  */
 static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 {
@@ -792,7 +853,10 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 	if (p->tunnel || !s || !bpf_core_field_exists(((struct sk_buff___index *)skb)->tc_index))
 		return false;
 	h = handed_at(s, &place);
-	/* Mostly the last one has been counted by now. If not, it may still be: one of a batch, or it was dropped. */
+	/*
+	 * Mostly the last one has been counted by now. If not, it may still be: one of a batch, or
+	 * it was dropped.
+	 */
 	if (h && h->port) {
 		s->handed++;
 		h = handed_at(s, &place);
@@ -846,7 +910,7 @@ static __always_inline __u8 icmp_of(__u8 family)
 	return family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
-/* Called by the one below only. */
+/* Called by ilm_steer only, for ICMP. */
 SEC("tc")
 int ilm_icmp(struct __sk_buff *skb)
 {
@@ -863,9 +927,9 @@ int ilm_icmp(struct __sk_buff *skb)
 }
 
 /*
- * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given but to connected sockets; yet who
- * listens already is looked for all the same, as the kernel's tables know that better than the registry (a UDP socket that
- * disconnected).
+ * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given
+ * but to connected sockets; yet who listens already is looked for all the same, as the kernel's
+ * tables know that better than the registry (a UDP socket that disconnected).
  */
 static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
 {
@@ -887,8 +951,8 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		if (!load(skb, p->transport + TCP_FLAGS, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
 			return TCX_NEXT;
 		/*
-		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
-		 * no connection yet.
+		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK
+		 * that brings one back: then there is no connection yet.
 		 */
 		if (!(p->tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;

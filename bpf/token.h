@@ -8,7 +8,10 @@
 
 #include "generation.h"
 
-/* By what sk_lookup knows the packet again. The seed is for those who would have all look-ups meet in one place. */
+/*
+ * The hash by which sk_lookup knows the packet again. The seed is for those who would have all
+ * look-ups meet in one place.
+ */
 static __always_inline __u32 token_hash(const struct lookup *l)
 {
 	__u32 seed = constants.draw_seed ^ ((__u32)l->dialled.port << 16 | l->remote_port);

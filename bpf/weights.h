@@ -16,15 +16,18 @@ static __always_inline __u32 mix(__u32 h)
 	return h ^ (h >> 16);
 }
 
-/* Of the cubic below, with 24 bits behind the point; their sum is 1. */
-#define ILM_LOG_Q0 0xb8aa3bULL /* 1 / (2 ln 2) */
+/*
+ * The coefficients of the cubic in negative_log2(), with 24 bits behind the point; their sum is 1.
+ */
+#define ILM_LOG_Q0 0xb8aa3bULL	/* 1 / (2 ln 2) */
 #define ILM_LOG_Q1 0x2f9db2ULL
 #define ILM_LOG_Q2 0x07ced9ULL
 #define ILM_LOG_Q3 0x0fe93aULL
 
 /*
- * -log2(h / 2^32) with 24 bits behind the point, of h > 0. Within an octave, with t from 0 at its upper end to 1 at its
- * lower, it is t * q(t); the cubic q is within 0.05 % of the true one, and right at both ends, so that octaves meet.
+ * -log2(h / 2^32) with 24 bits behind the point, of h > 0. Within an octave, with t from 0 at its
+ * upper end to 1 at its lower, it is t * q(t); the cubic q is within 0.05 % of the true one, and
+ * right at both ends, so that octaves meet.
  */
 __noinline __u64 negative_log2(__u32 h)
 {
@@ -71,11 +74,12 @@ static long draw(__u32 i, struct draw *draw)
 }
 
 /*
- * Rendezvous hashing: each destination draws a number for the client, in which its weight counts, and the least wins. So a
- * client keeps its destination as long as that lives, and when one goes only its own clients move. The client is the remote address
- * and port: the packets of a flow agree; and a secret, so that nobody can compute which ports all lead to one of them. The result
- * is the index of the least number above *floor, which is raised to it; n: none.
- * bpf_loop, because the verifier would walk every round of a plain loop, with each way through those before it.
+ * Rendezvous hashing: each destination draws a number for the client, in which its weight counts,
+ * and the least wins. So a client keeps its destination as long as that lives, and when one goes
+ * only its own clients move. The client is the remote address and port: the packets of a flow
+ * agree; and a secret, so that nobody can compute which ports all lead to one of them. The result
+ * is the index of the least number above *floor, which is raised to it; n: none. bpf_loop, because
+ * the verifier would walk every round of a plain loop, with each way through those before it.
  */
 __noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *floor)
 {
