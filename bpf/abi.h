@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Everything that the kernel side and the TypeScript side share. Declared here once: the TypeScript layouts
- * (src/abi/generated.ts) are generated from the BTF of the objects that include this file.
+ * Everything that the kernel side and the TypeScript side share. Declared here once: the TypeScript
+ * layouts (src/abi/generated.ts) are generated from the BTF of the objects that include this file.
  *
- * Addresses are 16 bytes in network byte order; IPv4 is kept as ::ffff:a.b.c.d, so that one key serves both families and
- * an IPv6 socket bound to a v4-mapped address is what it is: an IPv4 listener. The IPv4 wildcard is ::ffff:0.0.0.0, the
- * IPv6 (and dual-stack) one is ::. Ports are in host byte order.
+ * Addresses are 16 bytes in network byte order; IPv4 is kept as ::ffff:a.b.c.d, so that one key
+ * serves both families and an IPv6 socket bound to a v4-mapped address is what it is: an IPv4
+ * listener. The IPv4 wildcard is ::ffff:0.0.0.0, the IPv6 (and dual-stack) one is ::. Ports are in
+ * host byte order.
  */
 #ifndef ILM_ABI_H
 #define ILM_ABI_H
 
 #include <linux/types.h>
 
-/* Changes when a pinned map or its meaning changes; an earlier version's state is taken over (src/dataplane/earlier.ts), a newer one's refused. */
+/*
+ * Changes when a pinned map or its meaning changes; an earlier version's state is taken over
+ * (src/dataplane/earlier.ts), a newer one's refused.
+ */
 #define ILM_ABI_VERSION 12
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
@@ -22,13 +26,17 @@
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
-#define ILM_SIDES 2		/* of the tables (bpf/tables.h): one in force, one for the next change */
+/* How many sides the tables have (bpf/tables.h): one in force, one for the next change. */
+#define ILM_SIDES 2
 
 /* registry/ingress[] */
 #define ILM_INGRESS_STEER 0
 #define ILM_INGRESS_ICMP 1
 
-/* registry/counted_by[number of the program set % 2]: the one that decides, and during a change the one before. */
+/*
+ * registry/counted_by[number of the program set % 2]: the one that decides, and during a change the
+ * one before.
+ */
 #define ILM_COUNTING 2
 
 #define ILM_MAPPING_NONE 0xffffffffU
@@ -37,13 +45,16 @@
 
 struct ilm_endpoint {
 	__be32 address[4];
-	__u16 port;		/* host byte order; 0 in the slots map: every port of that address */
+	/* Host byte order; 0 in the slots map: every port of that address. */
+	__u16 port;
 	__u8 protocol;		/* IPPROTO_TCP, IPPROTO_UDP */
 	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
 
-/* Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted apart. */
+/*
+ * Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted apart.
+ */
 struct ilm_place {
 	struct ilm_endpoint endpoint;
 	__u32 device;		/* interface index; 0: of no device */
@@ -51,8 +62,8 @@ struct ilm_place {
 ILM_ASSERT_SIZE(struct ilm_place, 24);
 
 /*
- * A VRF's device: for which protocols its packets are not for sockets that are bound to no device (the kernel's default;
- * net.ipv4.tcp_l3mdev_accept, udp_l3mdev_accept).
+ * A VRF's device: for which protocols its packets are not for sockets that are bound to no device
+ * (the kernel's default; net.ipv4.tcp_l3mdev_accept, udp_l3mdev_accept).
  */
 #define ILM_VRF_CLOSED_TCP 1
 #define ILM_VRF_CLOSED_UDP 2
@@ -61,10 +72,16 @@ ILM_ASSERT_SIZE(struct ilm_place, 24);
 struct ilm_presence {
 	__u32 sockets;		/* but for those that are connected */
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
-	__u32 placed;		/* of these, sockets that sk_lookup can select: they are in `primary` or `members` */
-	__u32 connected;	/* UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody sees */
+	/* Of these, sockets that sk_lookup can select: they are in `primary` or `members`. */
+	__u32 placed;
+	/*
+	 * UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody
+	 * sees.
+	 */
+	__u32 connected;
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
-	__u64 holders;		/* sockets that are counted here; with ILM_PRESENCE_DEAD it is being removed */
+	/* Sockets that are counted here; with ILM_PRESENCE_DEAD it is being removed. */
+	__u64 holders;
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 32);
 #define ILM_PRESENCE_DEAD (1ULL << 63)
@@ -81,7 +98,11 @@ struct ilm_slot {
 	__u32 index;		/* into `primary`; ILM_SLOT_NONE: only in `members` */
 	__u32 serial;		/* never used twice; a socket remembers under which it was placed */
 	__u32 handover;		/* enum ilm_handover */
-	__u32 wanted;		/* 1: a packet came to sk_lookup for a socket that ingress could not give. Set by sk_lookup and ingress */
+	/*
+	 * 1: a packet came to sk_lookup for a socket that ingress could not give. Set by sk_lookup
+	 * and ingress.
+	 */
+	__u32 wanted;
 	__be32 origin[4];	/* from where UDP sockets' own datagrams leave */
 	__u16 origin_port;	/* host byte order; 0: from the sockets themselves */
 	__u16 zero;
@@ -101,7 +122,8 @@ struct ilm_tracked {
 	__u32 serial;		/* of the slot that it was placed under; 0: none */
 	__u8 counted;		/* 1 while it is counted */
 	__u8 v6only;
-	__u8 steered;		/* 1: a TCP listener that is left to ingress, and counted in `steered_tcp` */
+	/* 1: a TCP listener that is left to ingress, and counted in `steered_tcp`. */
+	__u8 steered;
 	__u8 connected;		/* 1: counted as such */
 	__u8 answers;		/* 1: it has flows */
 	__u8 destined;		/* 1: bound to a device, and counted in `destined_on_device` */
@@ -118,14 +140,16 @@ ILM_ASSERT_SIZE(struct ilm_port_line, 64);
 
 #define ILM_CLASS_EXACT 0x80000000U	/* the class has whole addresses in `prefixes` */
 #define ILM_CLASS_PREFIX 0x40000000U	/* the class has entries in `prefixes` */
-#define ILM_CLASS_ASKS 0x20000000U	/* some of its mappings have conditions: where a packet comes from has to be known */
+/* Some of its mappings have conditions: where a packet comes from has to be known. */
+#define ILM_CLASS_ASKS 0x20000000U
 #define ILM_CLASS_OVERLAY 0x10000000U	/* the number is one of `overlay_classes` */
 #define ILM_CLASS_MASK 0x0fffffffU	/* 0: no mapping covers the port */
 
 /*
- * What `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the first step of a chain:
- * the mappings there have conditions, and one whose condition is not met is passed over for the next best. Beside the number of a rule,
- * which mappings share, is always that of the mapping's own counter.
+ * What `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the
+ * first step of a chain: the mappings there have conditions, and one whose condition is not met is
+ * passed over for the next best. Beside the number of a rule, which mappings share, is always that
+ * of the mapping's own counter.
  */
 #define ILM_STEP 0x80000000U
 #define ILM_STEPS_MAX 512	/* that one packet may take; compile refuses more */
@@ -137,8 +161,10 @@ struct ilm_exact_key {
 ILM_ASSERT_SIZE(struct ilm_exact_key, 20);
 
 struct ilm_prefix_key {
-	__u32 length;		/* bits: 32 for class and family, then 0 to 128 of the address (IPv4 /n is 96 + n) */
-	__be32 class_family;	/* class * 2, + 1 for IPv6; network byte order: a trie compares bytes */
+	/* Bits: 32 for class and family, then 0 to 128 of the address (IPv4 /n is 96 + n). */
+	__u32 length;
+	/* Twice the class, + 1 for IPv6; network byte order: a trie compares bytes. */
+	__be32 class_family;
 	__be32 address[4];
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
@@ -152,32 +178,38 @@ ILM_ASSERT_SIZE(struct ilm_exact_target, 8);
 
 /* What `overlay_prefixes` has: a trie does not say how long the prefix is that it found. */
 struct ilm_prefix_target {
-	__u32 rule;		/* 0: nothing decides, as the mapping below is there no more, and no other */
+	/* 0: nothing decides, as the mapping below is there no more, and no other. */
+	__u32 rule;
 	__u32 counter;
 	__u16 length;		/* 0 to 128, as in the key but without class and family */
-	__u16 matched;		/* ILM_MATCHED_*: what the rule is for, which may be less than this prefix */
+	/* ILM_MATCHED_*: what the rule is for, which may be less than this prefix. */
+	__u16 matched;
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_target, 12);
 
 /*
- * prefixes[]: a hash table that never changes, so each entry is in the slot of its hash (bpf/address.h, prefix_slot) or in one of
- * the next, without an empty one between. An entry is a prefix of a mapping, or a marker, which leads to longer ones.
+ * prefixes[]: a hash table that never changes, so each entry is in the slot of its hash
+ * (bpf/address.h, prefix_slot) or in one of the next, without an empty one between. An entry is a
+ * prefix of a mapping, or a marker, which leads to longer ones.
  */
 struct ilm_prefix {
 	__u32 class_family;	/* class * 2, + 1 for IPv6; 0: the slot is empty */
 	__u8 length;		/* 1 to 128 (IPv4 /n is 96 + n) */
-	__u8 around;		/* the length of the longest prefix that a mapping has here or around; 0: there is none */
+	/* The length of the longest prefix that a mapping has here or around; 0: there is none. */
+	__u8 around;
 	__u16 zero;
 	__be32 address[4];
 	__u32 target;		/* of that prefix: rule or step; 0: none */
 	__u32 counter;		/* of the rule's mapping */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix, 32);
-#define ILM_PREFIX_SLOTS 16	/* that an entry may be in; `prefixes` has one less behind the last that a hash gives */
+/* How many slots an entry may be in; `prefixes` has one less behind the last that a hash gives. */
+#define ILM_PREFIX_SLOTS 16
 
 /*
- * lengths[]: trees of the lengths of prefixes; 0 is the end. Where `prefixes` has the address, cut to the length, the search goes
- * on with longer ones, otherwise with shorter ones (src/compile/lengths.ts).
+ * lengths[]: trees of the lengths of prefixes; 0 is the end. Where `prefixes` has the address, cut
+ * to the length, the search goes on with longer ones, otherwise with shorter ones
+ * (src/compile/lengths.ts).
  */
 struct ilm_length {
 	__be32 mask[4];
@@ -190,32 +222,50 @@ ILM_ASSERT_SIZE(struct ilm_length, 28);
 
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
 
-/* sources: as ilm_prefix_key, with the group in the place of the class and the address that the packet comes from. */
+/*
+ * sources: as ilm_prefix_key, with the group in the place of the class and the address that the
+ * packet comes from.
+ */
 
 /* steps[]; 0 is the end of every chain: no rule. */
 struct ilm_step {
-	__u32 rule;		/* decides when there is no other condition, or it is met; without ILM_STEP */
+	/* Decides when there is no other condition, or it is met; without ILM_STEP. */
+	__u32 rule;
 	__u32 counter;		/* of the rule's mapping */
 	__u32 next;		/* the step to take when not; without ILM_STEP; 0: none */
-	__u32 group;		/* not 0: go on with what `sources` has for the group and the packet's source, else with `next` */
-	__u32 interface;	/* not 0: index into `interfaces`, on which the packet has to come in */
+	/*
+	 * Not 0: go on with what `sources` has for the group and the packet's source, else with
+	 * `next`.
+	 */
+	__u32 group;
+	/* Not 0: index into `interfaces`, on which the packet has to come in. */
+	__u32 interface;
 	__u8 matched;		/* enum ilm_matched */
 	__u8 zero[3];
 };
 ILM_ASSERT_SIZE(struct ilm_step, 24);
 
-/* classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6 packets; 0: none. */
+/*
+ * classes[class]: the rule for addresses that nothing more specific names, for IPv4 and IPv6
+ * packets; 0: none.
+ */
 struct ilm_class {
 	__u32 rule4;
 	__u32 rule6;
 	__u32 counter4;		/* of the rules' mappings */
 	__u32 counter6;
-	__u32 lengths4;		/* into `lengths`: where the search for an IPv4 packet's prefix begins; 0: there are none */
+	/*
+	 * Into `lengths`: where the search for an IPv4 packet's prefix begins; 0: there are none.
+	 */
+	__u32 lengths4;
 	__u32 lengths6;
 };
 ILM_ASSERT_SIZE(struct ilm_class, 24);
 
-/* overlay_classes[class]: ports on which something has changed since the tables below were filled, or was added at run time. */
+/*
+ * overlay_classes[class]: ports on which something has changed since the tables below were filled,
+ * or was added at run time.
+ */
 struct ilm_overlay_class {
 	__u32 below;		/* class and flags that the port has without the overlay; 0: none */
 	__u32 rule4;		/* as in struct ilm_class, of both layers */
@@ -226,19 +276,21 @@ struct ilm_overlay_class {
 ILM_ASSERT_SIZE(struct ilm_overlay_class, 20);
 
 /*
- * rules[]; 0 is no rule. What decides, once for all mappings that are alike in it, so that it stays in the cache however many they are. A
- * mapping has one rule, or one for each of its ports when its destinations take the port that was dialled: then each port has a place
- * of its own in `primary`.
+ * rules[]; 0 is no rule. What decides, once for all mappings that are alike in it, so that it stays
+ * in the cache however many they are. A mapping has one rule, or one for each of its ports when its
+ * destinations take the port that was dialled: then each port has a place of its own in `primary`.
  */
 struct ilm_rule {
-	__u32 ports;		/* how many the mapping has: what comes first, among mappings for one prefix */
+	/* How many the mapping has: what comes first, among mappings for one prefix. */
+	__u32 ports;
 	__u32 first4;		/* into `destinations`, for IPv4 packets */
 	__u32 first6;		/* for IPv6 packets */
 	__u16 count4;
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
 	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
-	__u8 weighted;		/* 1: by consistent hashing over the live destinations; 0: the first live one */
+	/* 1: by consistent hashing over the live destinations; 0: the first live one. */
+	__u8 weighted;
 	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 20);
@@ -252,8 +304,9 @@ struct ilm_destination {
 ILM_ASSERT_SIZE(struct ilm_destination, 24);
 
 /*
- * All behind the firewall: what sk_lookup decided, and `selected` also what ingress did, when it comes to the socket: UDP into its queue, a
- * SYN to the listener. Without ingress, of UDP also look-ups without a packet: of GRO, and for ICMP errors.
+ * All behind the firewall: what sk_lookup decided, and `selected` also what ingress did, when it
+ * comes to the socket: UDP into its queue, a SYN to the listener. Without ingress, of UDP also
+ * look-ups without a packet: of GRO, and for ICMP errors.
  */
 struct ilm_counters {
 	__u64 existing;
@@ -293,7 +346,8 @@ struct ilm_decision {
 	__u64 time_ns;		/* CLOCK_MONOTONIC */
 	__be32 local[4];
 	__be32 remote[4];
-	__u32 mapping;		/* by its counter, from where the generation's begin; ILM_MAPPING_NONE: none */
+	/* By its counter, from where the generation's begin; ILM_MAPPING_NONE: none. */
+	__u32 mapping;
 	__u32 generation;
 	__u32 interface;
 	__u16 local_port;	/* host byte order */
@@ -309,9 +363,10 @@ struct ilm_decision {
 ILM_ASSERT_SIZE(struct ilm_decision, 88);
 
 /*
- * registry/question[0]. A test run cannot be told from a packet by its context: the kernel takes no mark there, and no
- * interface (net/bpf/test_run.c, bpf_prog_test_run_sk_lookup). So `explain` runs with remote port 0 and says here what the
- * packet would have. A real packet from port 0 in that moment gets the same decision; it is only not counted.
+ * registry/question[0]. A test run cannot be told from a packet by its context: the kernel takes no
+ * mark there, and no interface (net/bpf/test_run.c, bpf_prog_test_run_sk_lookup). So `explain` runs
+ * with remote port 0 and says here what the packet would have. A real packet from port 0 in that
+ * moment gets the same decision; it is only not counted.
  */
 struct ilm_question {
 	__u32 asked;		/* 1 during a test run of `explain` */
@@ -331,7 +386,8 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
-	__u64 seen_ns;		/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second */
+	/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second. */
+	__u64 seen_ns;
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u8 chosen;		/* 1: the daemon chose the source of its last datagram itself */
@@ -350,12 +406,14 @@ ILM_ASSERT_SIZE(struct ilm_asked_key, 20);
 #define ILM_PORT_WORDS 2048	/* of 64 ports each: tcp, then udp */
 
 /*
- * The constants of the programs, set before load. One struct per object: the offsets of single variables are only known to
- * the linker.
+ * The constants of the programs, set before load. One struct per object: the offsets of single
+ * variables are only known to the linker.
  */
 struct ilm_registry_constants {
-	__u64 netns_cookie;	/* the namespace that this registry is for; sockets of others are never touched */
-	__u32 steer_udp;	/* 1: UDP is handed over at ingress, and no UDP socket is put into a sockmap */
+	/* The namespace that this registry is for; sockets of others are never touched. */
+	__u64 netns_cookie;
+	/* 1: UDP is handed over at ingress, and no UDP socket is put into a sockmap. */
+	__u32 steer_udp;
 	__u32 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_registry_constants, 16);
@@ -363,19 +421,23 @@ ILM_ASSERT_SIZE(struct ilm_registry_constants, 16);
 struct ilm_lookup_constants {
 	__u64 netns_cookie;	/* where the kfunc looks */
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
-	__u32 kfunc;		/* 1: the kernel's own tables are asked, through the module (kmod/) */
-	__u32 draw_seed;	/* secret: which destination a client draws, where they have weights */
+	/* 1: the kernel's own tables are asked, through the module (kmod/). */
+	__u32 kfunc;
+	/* Secret: which destination a client draws, where they have weights. */
+	__u32 draw_seed;
 	__u16 handed_each;	/* places of each CPU in registry/handed: power of two */
 	__u16 counting;		/* index of this program set into registry/counted_by */
 	__u32 counter_slots;	/* of each copy of the counters */
-	__u16 counter_mask;	/* how many copies, a power of two, - 1: a CPU counts in the one that its number gives */
+	/* How many copies, a power of two, - 1: a CPU counts in the one that its number gives. */
+	__u16 counter_mask;
 	__u16 counter_shared;	/* 1: others may count in the same copy at the same moment */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 32);
 
 /* What the programs have to know of a generation besides what is in the tables. */
 struct ilm_generation {
-	__u64 owned_filter[ILM_OWNED_WORDS]; /* Bloom filter of `owned`: 0 says that the dialled address is not a service's */
+	/* Bloom filter of `owned`: 0 says that the dialled address is not a service's. */
+	__u64 owned_filter[ILM_OWNED_WORDS];
 	__u32 number;
 	__u32 prefixes;		/* where its part of `prefixes` begins */
 	__u32 prefix_slots;	/* of that, those that a hash gives */
@@ -384,9 +446,13 @@ struct ilm_generation {
 ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
 #define ILM_OFF 2	/* no side of the tables */
-/* The state of earlier versions is read by this layout too (src/dataplane/earlier.ts): it does not grow. */
+/*
+ * The state of earlier versions is read by this layout too (src/dataplane/earlier.ts): it does not
+ * grow.
+ */
 struct ilm_sides {
-	__u32 current;		/* the side of the generation in force; with ILM_OFF: it decides nothing */
+	/* The side of the generation in force; with ILM_OFF: it decides nothing. */
+	__u32 current;
 	__u32 zero;
 	struct ilm_generation generations[ILM_SIDES];
 };
@@ -404,43 +470,64 @@ ILM_ASSERT_SIZE(struct ilm_meta, 24);
 
 /* registry/watch[0] */
 struct ilm_watch {
-	__u64 until_ns;		/* CLOCK_MONOTONIC; decisions are reported until then; 0: nobody watches */
+	/* CLOCK_MONOTONIC; decisions are reported until then; 0: nobody watches. */
+	__u64 until_ns;
 	__u64 lost;		/* decisions that found the buffer full */
 };
 ILM_ASSERT_SIZE(struct ilm_watch, 16);
 
 /* registry/steering[cpu]: what the programs on one CPU tell each other. */
 struct ilm_steering {
-	__u32 looking;		/* 1 while the ingress program asks the kernel's tables: sk_lookup, called by that, stays out of it */
-	__u32 handed;		/* the place in registry/handed that ingress took last, of those of the CPU */
+	/*
+	 * 1 while the ingress program asks the kernel's tables: sk_lookup, called by that, stays
+	 * out of it.
+	 */
+	__u32 looking;
+	/* The place in registry/handed that ingress took last, of those of the CPU. */
+	__u32 handed;
 };
 ILM_ASSERT_SIZE(struct ilm_steering, 8);
 
 /*
- * registry/tokens[]: datagrams for mapped ports that ingress saw and that sk_lookup has not met yet. sk_lookup is also run when
- * there is no packet (net/ipv4/udp_diag.c, udp_dump_one: any user may ask), for ICMP errors and by GRO; by these it knows a
- * packet. By a hash of the addresses and ports: another one in its place costs a count, and decides nothing.
+ * registry/tokens[]: datagrams for mapped ports that ingress saw and that sk_lookup has not met
+ * yet. sk_lookup is also run when there is no packet (net/ipv4/udp_diag.c, udp_dump_one: any user
+ * may ask), for ICMP errors and by GRO; by these it knows a packet. By a hash of the addresses and
+ * ports: another one in its place costs a count, and decides nothing.
  */
 #define ILM_TOKENS 1024		/* power of two; a network card hands over some packets at a time */
 struct ilm_token {
 	__u32 hash;
 	__u16 packets;
-	__u16 existing;		/* 1: ingress found who listens there already, in the kernel's own tables, and left it to them */
+	/*
+	 * 1: ingress found who listens there already, in the kernel's own tables, and left it to
+	 * them.
+	 */
+	__u16 existing;
 };
 ILM_ASSERT_SIZE(struct ilm_token, 8);
 
 /*
- * registry/handed[]: packets that ingress gave to a process's socket, until they come to that and are counted. A packet carries the
- * number of its place, + 1, in `tc_index`, which only queues at egress use. Each CPU has places of its own and takes them in turn, but
- * for one that is free again; so what is dropped on the way needs no care.
+ * registry/handed[]: packets that ingress gave to a process's socket, until they come to that and
+ * are counted. A packet carries the number of its place, + 1, in `tc_index`, which only queues at
+ * egress use. Each CPU has places of its own and takes them in turn, but for one that is free
+ * again; so what is dropped on the way needs no care.
  */
 #define ILM_HANDED 16384	/* power of two */
-#define ILM_HANDED_EACH 256	/* of one CPU at most: more than are on their way between two of its interrupts, and few enough for its cache */
+/*
+ * How many places one CPU has at most: more than are on their way between two of its interrupts,
+ * and few enough for its cache.
+ */
+#define ILM_HANDED_EACH 256
 struct ilm_handed {
-	__u32 ends;		/* where it comes from, and whose it is (handed_ends); by this and the ports it is known that the number is ours */
+	/*
+	 * Where it comes from, and whose it is (handed_ends); by this and the ports it is known
+	 * that the number is ours.
+	 */
+	__u32 ends;
 	__u16 remote_port;	/* host byte order */
 	__u16 port;		/* that was dialled; host byte order; 0: it has been counted */
-	__u32 counter;		/* into each copy of `counters`, of the program set and generation that decided */
+	/* Into each copy of `counters`, of the program set and generation that decided. */
+	__u32 counter;
 	__u32 generation;
 	__u16 counting;		/* into registry/counted_by */
 	__u8 watched;		/* 1: registry/handed_reports has what is to be reported */
@@ -453,8 +540,12 @@ struct ilm_faults {
 	__u64 untracked;	/* listeners that found a map full or no memory */
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
-	__u64 unanswered;	/* datagrams of a mapped UDP daemon for a client of which nothing is known (any more) */
-	__u64 unsteered;	/* for a socket that only ingress can select, where it could not: behind NAT, in fragments */
+	/* Datagrams of a mapped UDP daemon for a client of which nothing is known (any more). */
+	__u64 unanswered;
+	/*
+	 * For a socket that only ingress can select, where it could not: behind NAT, in fragments.
+	 */
+	__u64 unsteered;
 };
 ILM_ASSERT_SIZE(struct ilm_faults, 40);
 
@@ -472,7 +563,8 @@ struct ilm_listener {
 	__u8 v6only;
 	__u8 reuseport;
 	__u8 mptcp;
-	__u8 group_program;	/* 1: the SO_REUSEPORT group has a program of its own that selects */
+	/* 1: the SO_REUSEPORT group has a program of its own that selects. */
+	__u8 group_program;
 	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
 	__u8 placed;		/* 1: sk_lookup can select it out of a socket map */
 	__u8 zero;
@@ -480,13 +572,20 @@ struct ilm_listener {
 };
 ILM_ASSERT_SIZE(struct ilm_listener, 64);
 
-/* What the probe of netfilter says (registry.bpf.c, ilm_netfilter) of the network namespace that it is run in: in which families NAT or a packet socket takes away what ingress gives, */
+/*
+ * What the probe of netfilter says (bpf/registry.bpf.c, ilm_netfilter) of the network namespace
+ * that it is run in. ILM_NAT_*: NAT or a packet socket takes away what ingress gives, of that
+ * family.
+ */
 #define ILM_NAT_IPV4 1
 #define ILM_NAT_IPV6 2
-/* and for which there are both conntrack and a filter at OUTPUT. */
+/* The probe also says for which families there are both conntrack and a filter at OUTPUT. */
 #define ILM_OUTPUT_IPV4 4
 #define ILM_OUTPUT_IPV6 8
-/* Somebody is asked of packets on their way to a socket, or may be. */
+/*
+ * The probe also says for which families somebody is asked of packets on their way to a socket, or
+ * may be.
+ */
 #define ILM_HOOKS_IPV4 16
 #define ILM_HOOKS_IPV6 32
 

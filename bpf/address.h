@@ -6,11 +6,14 @@
 #include "abi.h"
 #include "kernel.h"
 
+/* The third word of every IPv4 address (RFC 4291, section 2.5.5.2: ::ffff:0:0/96). */
+#define IP4_MAPPED bpf_htonl(0xffff)
+
 static __always_inline void address_from_ip4(__be32 *address, __be32 ip4)
 {
 	address[0] = 0;
 	address[1] = 0;
-	address[2] = bpf_htonl(0xffff);
+	address[2] = IP4_MAPPED;
 	address[3] = ip4;
 }
 
@@ -27,16 +30,22 @@ static __always_inline bool address_equal(const __be32 *a, const __be32 *b)
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
-/* 0.0.0.0 or :: */
+static __always_inline bool address_is_ip4(const __be32 *a)
+{
+	return a[2] == IP4_MAPPED && !a[0] && !a[1];
+}
+
+/* Is the address 0.0.0.0 or ::? */
 static __always_inline bool address_is_wildcard(const __be32 *a)
 {
-	return !a[0] && !a[1] && (a[2] == 0 || a[2] == bpf_htonl(0xffff)) && !a[3];
+	return !a[0] && !a[1] && (a[2] == 0 || a[2] == IP4_MAPPED) && !a[3];
 }
 
 /*
- * An address out of a context, which has it as one field for IPv4 and four for IPv6. clang merges reads of neighbouring fields
- * of two branches into one read through a moved pointer, which the verifier refuses ("dereference of modified ctx ptr"). A
- * barrier after each read keeps them apart. A macro, as each read has to be of the field itself.
+ * An address out of a context, which has it as one field for IPv4 and four for IPv6. clang merges
+ * reads of neighbouring fields of two branches into one read through a moved pointer, which the
+ * verifier refuses ("dereference of modified ctx ptr"). A barrier after each read keeps them apart.
+ * A macro, as each read has to be of the field itself.
  */
 #define address_from_context(address, family, ip4, ip6) do { \
 	if ((family) == AF_INET) { \
@@ -59,13 +68,16 @@ static __always_inline bool address_is_wildcard(const __be32 *a)
 	} \
 } while (0)
 
-/* What a socket is bound to. */
+/* The address that a socket is bound to. */
 static __always_inline void address_of_socket(__be32 *address, struct bpf_sock *sk)
 {
 	address_from_context(address, sk->family, sk->src_ip4, sk->src_ip6);
 }
 
-/* 32 bits that depend on every bit of the address; for filters, so no secret is needed: a collision costs a look. */
+/*
+ * 32 bits that depend on every bit of the address; for filters, so no secret is needed: a collision
+ * costs a look.
+ */
 static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 {
 	__u32 h = seed;
@@ -78,8 +90,9 @@ static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 }
 
 /*
- * Where `prefixes` has an entry, if not in a slot behind. Nothing waits for more than two multiplications: a search comes here
- * several times. The number of slots is a seed too: where one does not do, another does.
+ * Where `prefixes` has an entry, if not in a slot behind. Nothing waits for more than two
+ * multiplications: a search comes here several times. The number of slots is a seed too: where one
+ * does not do, another does.
  */
 static __always_inline __u32 prefix_slot(const __be32 *a, __u32 class_family, __u32 length, __u32 slots)
 {
@@ -99,7 +112,10 @@ static __always_inline __u32 endpoint_bucket(const struct ilm_endpoint *e)
 	return address_hash(e->address, seed) & (ILM_FILTER_BUCKETS - 1);
 }
 
-/* By which a packet that ingress gave is known (registry/handed): where it comes from, and what the socket is bound to. */
+/*
+ * By which a packet that ingress gave is known (registry/handed): where it comes from, and what the
+ * socket is bound to.
+ */
 static __always_inline __u32 handed_ends(const __be32 *remote, const struct ilm_endpoint *bound)
 {
 	return remote[3] ^ bound->address[3] ^ (bound->port | (__u32)bound->protocol << 16);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counts what ingress gave to a process's socket, when it comes to that: a firewall has had its say by then, and routing.
- * `deliver` (bpf/deliver.h) calls it for what it knows to be such. A program of the program set, as the counters are its.
+ * Counts what ingress gave to a process's socket, when it comes to that: a firewall has had its say
+ * by then, and routing. `deliver` (bpf/deliver.h) calls it for what it knows to be such. It belongs
+ * to the program set, as the counters do.
  */
 #ifndef ILM_COUNT_H
 #define ILM_COUNT_H
 
-#include "decide.h"
+#include "report.h"
 
-/* Is it one of those in the tables? A side is written again only when nothing that it decided can be on its way, but for what waited in a queue of netfilter's. */
+/*
+ * Is the generation that decided still in the tables? A side is written again only when nothing
+ * that it decided can be on its way, but for what waited in a queue of netfilter's.
+ */
 static __always_inline bool is_there(__u32 generation)
 {
 	return sides.generations[0].number == generation || sides.generations[1].number == generation;

@@ -1,34 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where what ingress gave is counted, and flows begin: at the socket of a daemon (net/core/filter.c, sk_filter_trim_cap; attached to
- * the root cgroup while ingress is needed, or a mapping of UDP is in force). The kernel comes here before it puts a datagram into
- * the socket's queue (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK that may bring a
- * cookie back (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is counted is what sk_lookup counts. Neither at
- * ingress, where a firewall may still drop it, reassembly may wait for its rest for ever, and routing may refuse its source; nor in
- * sk_lookup, which any user can have called without a packet. Here there is a packet, and the socket that has it, whoever
- * selected that: sk_lookup, ingress, the module.
+ * Where what ingress gave is counted, and flows begin: at the socket of a daemon
+ * (net/core/filter.c, sk_filter_trim_cap; attached to the root cgroup while ingress is needed, or a
+ * mapping of UDP is in force). The kernel comes here before it puts a datagram into the socket's
+ * queue (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK
+ * that may bring a cookie back (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is
+ * counted is what sk_lookup counts. Neither at ingress, where a firewall may still drop it,
+ * reassembly may wait for its rest for ever, and routing may refuse its source; nor in sk_lookup,
+ * which any user can have called without a packet. Here there is a packet, and the socket that has
+ * it, whoever selected that: sk_lookup, ingress, the module.
  *
- * The kernel's own sockets (VXLAN, WireGuard) take theirs before that (net/ipv4/udp.c, udp_queue_rcv_one_skb, encap_rcv): for those
- * ingress writes the flow, and counts.
+ * The kernel's own sockets (VXLAN, WireGuard) take theirs before that (net/ipv4/udp.c,
+ * udp_queue_rcv_one_skb, encap_rcv): for those ingress writes the flow, and counts.
  */
 #ifndef ILM_DELIVER_H
 #define ILM_DELIVER_H
 
 #include "flow.h"
 #include "hooks.h"
+#include "ip.h"
 #include "skb.h"
 
-/* 224.0.0.0/4 and ff00::/8: `pkt_type` does not say so of what the machine sends to itself. */
+/*
+ * Is the address that of many hosts? `pkt_type` does not say so of what the machine sends to
+ * itself.
+ */
 static __always_inline bool is_multicast(const __be32 *address)
 {
-	if (address[2] == bpf_htonl(0xffff) && !address[0] && !address[1])
-		return (address[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
-	return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+	return address_is_ip4(address) ? ip4_is_multicast(address[3]) : ip6_is_multicast(address);
 }
 
 /*
- * Does the route say that an IPv4 datagram is for all hosts? The link header need not: nobody stops a sender from putting our own
- * address there. No reply can leave from such an address.
+ * Does the route say that an IPv4 datagram is for all hosts? The link header need not: nobody stops
+ * a sender from putting our own address there. No reply can leave from such an address.
  */
 static __always_inline bool is_broadcast(struct __sk_buff *ctx)
 {
@@ -40,37 +44,38 @@ static __always_inline bool is_broadcast(struct __sk_buff *ctx)
 	       BPF_CORE_READ((const struct rtable *)route, rt_flags) & RTCF_BROADCAST;
 }
 
-/* The addresses and ports of a packet that UDP or TCP has accepted: it is whole, and its headers are in one piece. */
+/*
+ * The addresses and ports of a packet that UDP or TCP has accepted: it is whole, and its headers
+ * are in one piece.
+ */
 static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_key *key, struct ilm_endpoint *dialled)
 {
 	const struct sk_buff *skb = (const struct sk_buff *)ctx;
 	__u32 transport;
-	__be16 ports[2];
-	__be32 ip[10];
+	struct ports_header ports;
+	struct ip_packet ip;
 
-	/* Behind the IPv6 extension headers, or the IPv4 options (__cgroup_bpf_run_filter_skb lets data begin at the network header). */
+	/*
+	 * Options and extension headers are not read here: the kernel has passed them, and says
+	 * where UDP or TCP begins. The data begins at the network header (kernel/bpf/cgroup.c,
+	 * __cgroup_bpf_run_filter_skb).
+	 */
 	transport = (__u16)(BPF_CORE_READ(skb, transport_header) - BPF_CORE_READ(skb, network_header));
-	if (ctx->protocol == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(ctx, 0, ip, 20))
-			return false;
-		address_from_ip4(key->remote, ip[3]);
-		address_from_ip4(dialled->address, ip[4]);
-	} else {
-		if (bpf_skb_load_bytes(ctx, 0, ip, 40))
-			return false;
-		address_copy(key->remote, &ip[2]);
-		address_copy(dialled->address, &ip[6]);
-	}
-	if (bpf_skb_load_bytes(ctx, transport, ports, sizeof(ports)))
+	if (ctx->protocol == bpf_htons(ETH_P_IP) ?
+		    !parse_ip4(ctx, IP_FROM_DATA, 0, &ip, key->remote, dialled->address) :
+		    !parse_ip6(ctx, IP_FROM_DATA, 0, &ip, key->remote, dialled->address))
 		return false;
-	key->remote_port = bpf_ntohs(ports[0]);
-	dialled->port = bpf_ntohs(ports[1]);
+	if (!load_from(ctx, IP_FROM_DATA, transport, &ports, sizeof(ports)))
+		return false;
+	key->remote_port = bpf_ntohs(ports.source);
+	dialled->port = bpf_ntohs(ports.destination);
 	return true;
 }
 
 /*
- * Not what the socket is bound to: somebody may have led the datagram here. On a wildcard address nothing tells, and a daemon there
- * would answer from whichever of the host's addresses the route prefers.
+ * Not what the socket is bound to: somebody may have led the datagram here. On a wildcard address
+ * nothing tells, and a daemon there would answer from whichever of the host's addresses the route
+ * prefers.
  */
 static __always_inline bool was_led(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
@@ -78,8 +83,9 @@ static __always_inline bool was_led(const struct ilm_flow_key *key, const struct
 }
 
 /*
- * Counts what ingress gave (bpf/count.h), and does not come back from that. The number may be somebody else's; and who came between
- * (TPROXY, another program at ingress) may have led the packet to another socket.
+ * Counts what ingress gave (bpf/count.h), and does not come back from that. The number may be
+ * somebody else's; and who came between (TPROXY, another program at ingress) may have led the
+ * packet to another socket.
  */
 static __always_inline void count_handed(struct __sk_buff *ctx, const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
@@ -90,7 +96,10 @@ static __always_inline void count_handed(struct __sk_buff *ctx, const struct ilm
 	address_copy(bound.address, key->local);
 	if (!h || h->port != dialled->port || h->remote_port != key->remote_port || h->ends != handed_ends(key->remote, &bound))
 		return;
-	/* Constants: the kernel makes a plain jump of the call then (arch/x86/net/bpf_jit_comp.c, emit_bpf_tail_call_direct). */
+	/*
+	 * Constants: the kernel makes a plain jump of the call then (arch/x86/net/bpf_jit_comp.c,
+	 * emit_bpf_tail_call_direct).
+	 */
 	if (h->counting)
 		bpf_tail_call(ctx, &counted_by, 1);
 	else
@@ -107,8 +116,10 @@ static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *s
 		return;
 	if (!t || !t->answers) {
 		/*
-		 * A socket that was only ever dialled itself needs no flows, nor does one to which somebody else's program leads. One that
-		 * is not tracked may be ours: in a SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c, __inet_bind).
+		 * A socket that was only ever dialled itself needs no flows, nor does one to which
+		 * somebody else's program leads. One that is not tracked may be ours: in a
+		 * SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c,
+		 * __inet_bind).
 		 */
 		if (!was_led(key, dialled) || !is_mapped(IPPROTO_UDP, dialled->port) || !is_in_netns(ctx, constants.netns_cookie))
 			return;
@@ -136,7 +147,10 @@ int ilm_deliver(struct __sk_buff *ctx)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	/* Every segment of the machine comes here: of TCP only what ingress has just given is looked at. */
+	/*
+	 * Every segment of the machine comes here: of TCP only what ingress has just given is
+	 * looked at.
+	 */
 	udp = sk->protocol == IPPROTO_UDP;
 	if (!udp && (!ctx->tc_index || sk->protocol != IPPROTO_TCP))
 		return 1;

@@ -1,118 +1,106 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The source port of a UDP daemon's answer, where a mapping changed the port; and its source address, where the daemon
- * answers from a connected socket, which bpf/reply.h does not see. Attached to every interface while a mapping of UDP is
- * in force; leaves at once for all but UDP sockets whose client is known, and the kernel's own that mappings lead to.
+ * The source port of a UDP daemon's answer, where a mapping changed the port; and its source
+ * address, where the daemon answers from a connected socket, which bpf/reply.h does not see.
+ * Attached to every interface while a mapping of UDP is in force; leaves at once for all but UDP
+ * sockets whose client is known, and the kernel's own that mappings lead to.
  *
- * Here a datagram is still one packet with one UDP header, or is in fragments of which the first has it; segmentation by the
- * device comes later (net/core/dev.c, __dev_queue_xmit). A packet may pass several devices (a VLAN's, then the card's): what
- * was changed already no longer matches.
+ * Here a datagram is still one packet with one UDP header, or is in fragments of which the first
+ * has it; segmentation by the device comes later (net/core/dev.c, __dev_queue_xmit). A packet may
+ * pass several devices (a VLAN's, then the card's): what was changed already no longer matches.
  */
 #ifndef ILM_EGRESS_H
 #define ILM_EGRESS_H
 
 #include "flow.h"
 #include "hooks.h"
+#include "ip.h"
 #include "skb.h"
-
-#define IP_OFFSET 0x1fff
 
 struct answer {
 	struct ilm_flow_key key;
 	__be32 source[4];
-	__u32 network;		/* offsets from the start of the packet's data, which is the link header where there is one */
+	/*
+	 * Offsets from the start of the packet's data, which is the link header where there is one.
+	 */
+	__u32 network;
 	__u32 transport;
 	bool has_ports;		/* false in all fragments but the first */
 	/*
-	 * A datagram that will be segmented by software for a device without checksum offload: its checksum is that of the
-	 * pseudo header alone, not complemented, as with CHECKSUM_PARTIAL, but not marked so (net/ipv4/udp.c, udp_send_skb).
+	 * A datagram that will be segmented by software for a device without checksum offload: its
+	 * checksum is that of the pseudo header alone, not complemented, as with CHECKSUM_PARTIAL,
+	 * but not marked so (net/ipv4/udp.c, udp_send_skb).
 	 */
 	bool pseudo_only;
 };
 
-static __always_inline bool parse_ip4(struct __sk_buff *skb, struct answer *a)
-{
-	__u8 ip[20];
-
-	if (bpf_skb_load_bytes(skb, a->network, ip, sizeof(ip)) || ip[9] != IPPROTO_UDP)
-		return false;
-	a->transport = a->network + (ip[0] & 0xf) * 4;
-	a->has_ports = !((ip[6] << 8 | ip[7]) & IP_OFFSET);
-	address_from_ip4(a->source, *(__be32 *)&ip[12]);
-	address_from_ip4(a->key.remote, *(__be32 *)&ip[16]);
-	return true;
-}
-
-static __always_inline bool parse_ip6(struct __sk_buff *skb, struct answer *a)
-{
-	__be32 ip[10];
-	__u8 fragment[4];
-	__u8 next;
-
-	if (bpf_skb_load_bytes(skb, a->network, ip, sizeof(ip)))
-		return false;
-	next = bpf_ntohl(ip[1]) >> 8;
-	a->transport = a->network + sizeof(ip);
-	a->has_ports = true;
-	if (next == IPPROTO_FRAGMENT) {
-		if (bpf_skb_load_bytes(skb, a->transport, fragment, sizeof(fragment)))
-			return false;
-		next = fragment[0];
-		a->has_ports = !((fragment[2] << 8 | fragment[3]) & 0xfff8);
-		a->transport += 8;
-	}
-	if (next != IPPROTO_UDP)
-		return false;
-	address_copy(a->source, &ip[2]);
-	address_copy(a->key.remote, &ip[6]);
-	return true;
-}
-
 static __always_inline bool read_answer(struct __sk_buff *skb, struct answer *a, bool v4)
 {
+	struct ip_packet ip;
+
 	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return false;
 	a->network = network_offset(skb);
 	a->pseudo_only = skb->gso_size &&
 		BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff *)skb, ip_summed) != CHECKSUM_PARTIAL;
-	return v4 ? parse_ip4(skb, a) : parse_ip6(skb, a);
+	if (v4 ? !parse_ip4(skb, IP_FROM_DATA, a->network, &ip, a->source, a->key.remote) :
+		 !parse_ip6(skb, IP_FROM_DATA, a->network, &ip, a->source, a->key.remote) ||
+			 !pass_fragment(skb, IP_FROM_DATA, &ip))
+		return false;
+	if (ip.protocol != IPPROTO_UDP)
+		return false;
+	a->transport = ip.transport;
+	a->has_ports = !ip.later;
+	return true;
 }
 
 static __always_inline void replace_address_word(struct __sk_buff *skb, const struct answer *a, __be32 from, __be32 to)
 {
-	__u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | 4;
+	__u64 flags = BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | sizeof(from);
 	__u32 check = a->transport + offsetof(struct udp_header, check);
 
-	/* The helper takes the field for a complement: on one that is none, the other way round is right. */
+	/*
+	 * The helper takes the field for a complement: on one that is none, the other way round is
+	 * right.
+	 */
 	if (a->pseudo_only)
 		bpf_l4_csum_replace(skb, check, to, from, flags);
 	else
 		bpf_l4_csum_replace(skb, check, from, to, flags);
 }
 
-/* From one source address to another: in the IP header, its checksum, and the transport checksum that covers it too. */
+/*
+ * From one source address to another: in the IP header, its checksum, and the transport checksum
+ * that covers it too.
+ */
 static __always_inline void set_source(struct __sk_buff *skb, const struct answer *a, const __be32 *source, bool v4)
 {
 	if (v4) {
 		if (a->has_ports)
 			replace_address_word(skb, a, a->source[3], source[3]);
-		bpf_l3_csum_replace(skb, a->network + 10, a->source[3], source[3], 4);
-		bpf_skb_store_bytes(skb, a->network + 12, &source[3], 4, 0);
+		bpf_l3_csum_replace(skb, a->network + offsetof(struct ip4_header, check), a->source[3], source[3],
+				    sizeof(source[3]));
+		bpf_skb_store_bytes(skb, a->network + offsetof(struct ip4_header, source), &source[3],
+				    sizeof(source[3]), 0);
 		return;
 	}
 	if (a->has_ports) {
-		/* No loop: clang may put its test last, and verifiers of 6.1 call that a back-edge and refuse it. */
+		/*
+		 * No loop: clang may put its test last, and verifiers of 6.1 call that a back-edge
+		 * and refuse it.
+		 */
 		replace_address_word(skb, a, a->source[0], source[0]);
 		replace_address_word(skb, a, a->source[1], source[1]);
 		replace_address_word(skb, a, a->source[2], source[2]);
 		replace_address_word(skb, a, a->source[3], source[3]);
 	}
-	bpf_skb_store_bytes(skb, a->network + 8, source, 16, 0);
+	bpf_skb_store_bytes(skb, a->network + offsetof(struct ip6_header, source), source, sizeof(a->source), 0);
 }
 
 /*
- * The checksum of what is inside is left to the device, and that of the UDP header around it is complete (include/linux/skbuff.h,
- * lco_csum): the helper takes the packet's word for both, and would leave it as it is. Segments get theirs later.
+ * The checksum of what is inside is left to the device, and that of the UDP header around it is
+ * complete (include/linux/skbuff.h, lco_csum): the helper takes the packet's word for both, and
+ * would leave it as it is. Segments get theirs later.
  */
 static __always_inline bool is_complete_outside(struct __sk_buff *ctx, const struct answer *a)
 {
@@ -142,15 +130,16 @@ static __always_inline void set_port(struct __sk_buff *skb, const struct answer 
 			bpf_skb_store_bytes(skb, field, &check, sizeof(check), 0);
 		}
 	} else if (!a->pseudo_only) {
-		bpf_l4_csum_replace(skb, field, from, to, BPF_F_MARK_MANGLED_0 | 2);
+		bpf_l4_csum_replace(skb, field, from, to, BPF_F_MARK_MANGLED_0 | sizeof(to));
 	}
 	bpf_skb_store_bytes(skb, a->transport + offsetof(struct udp_header, source), &to, sizeof(to), 0);
 }
 
 /*
- * What a tunnel of the kernel's sends carries no socket, or that of what is inside, which keeps it on the way out
- * (net/core/skbuff.c, skb_scrub_packet); what is forwarded carries none either. A tunnel sends from the address that was dialled
- * (drivers/net/wireguard/socket.c, send4), and only its port is another one.
+ * What a tunnel of the kernel's sends carries no socket, or that of what is inside, which keeps it
+ * on the way out (net/core/skbuff.c, skb_scrub_packet); what is forwarded carries none either. A
+ * tunnel sends from the address that was dialled (drivers/net/wireguard/socket.c, send4), and only
+ * its port is another one.
  */
 static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 {
@@ -166,7 +155,7 @@ static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 	v4 = skb->protocol == bpf_htons(ETH_P_IP);
 	if (!read_answer(skb, &a, v4) || !a.has_ports || bpf_skb_load_bytes(skb, a.transport, &udp, sizeof(udp)))
 		return TCX_NEXT;
-	a.key.local[2] = v4 ? bpf_htonl(0xffff) : 0;
+	a.key.local[2] = v4 ? IP4_MAPPED : 0;
 	a.key.local_port = bpf_ntohs(udp.source);
 	a.key.remote_port = bpf_ntohs(udp.destination);
 	flow = find_flow(&a.key);
@@ -205,7 +194,10 @@ int ilm_egress(struct __sk_buff *skb)
 			return answer_of_tunnel(skb);
 		a.key.remote_port = bpf_ntohs(udp.destination);
 	} else {
-		/* Of a fragmented datagram only a connected socket's rest needs care: reply.h is before the cut. */
+		/*
+		 * Of a fragmented datagram only a connected socket's rest needs care: reply.h is
+		 * before the cut.
+		 */
 		if (!sk->dst_port)
 			return TCX_NEXT;
 		a.key.remote_port = bpf_ntohs(sk->dst_port);
@@ -218,10 +210,16 @@ int ilm_egress(struct __sk_buff *skb)
 	port = bpf_htons(flow->port);
 
 	if (!address_equal(a.source, dialled)) {
-		/* Chosen by the daemon; else it is what it is bound to, or what NAT made of it on the way: a host that masquerades all. */
+		/*
+		 * Chosen by the daemon; else it is what it is bound to, or what NAT made of it on
+		 * the way: a host that masquerades all.
+		 */
 		if (flow->chosen && !address_equal(a.source, a.key.local))
 			return TCX_NEXT;
-		/* What it is bound to says nothing of the uplink; what NAT changed had the route of the dialled address. */
+		/*
+		 * What it is bound to says nothing of the uplink; what NAT changed had the route of
+		 * the dialled address.
+		 */
 		if (address_equal(a.source, a.key.local))
 			interface = flow->interface;
 		set_source(skb, &a, dialled, v4);
@@ -229,9 +227,10 @@ int ilm_egress(struct __sk_buff *skb)
 	if (a.has_ports && port != udp.source)
 		set_port(skb, &a, &udp, port);
 	/*
-	 * Its route was chosen for the private address; who dialled the address of another uplink waits behind that one, and what it
-	 * is sent by this one may be dropped for its source. The neighbour is found by the routes of the address that it has now. (What came
-	 * in by a VRF is told to have come in on the VRF, and leaves by it already.)
+	 * Its route was chosen for the private address; who dialled the address of another uplink
+	 * waits behind that one, and what it is sent by this one may be dropped for its source. The
+	 * neighbour is found by the routes of the address that it has now. (What came in by a VRF
+	 * is told to have come in on the VRF, and leaves by it already.)
 	 */
 	if (interface && interface != skb->ifindex && interface != LOOPBACK_IFINDEX && skb->ifindex != LOOPBACK_IFINDEX &&
 	    !bpf_map_lookup_elem(&vrfs, &interface))

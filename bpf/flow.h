@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a UDP client dialled, by the client and the private address that serves it. A client that talks from one socket to two
- * dialled addresses that lead to the same daemon has one flow: its replies come from what it dialled last. A flow lives while
- * either end sends.
+ * What a UDP client dialled, by the client and the private address that serves it. A client that
+ * talks from one socket to two dialled addresses that lead to the same daemon has one flow: its
+ * replies come from what it dialled last. A flow lives while either end sends.
  */
 #ifndef ILM_FLOW_H
 #define ILM_FLOW_H
@@ -12,13 +12,19 @@
 
 #define NANOSECONDS 1000000000LL
 
-/* Signed: another CPU may have seen it after this one read its clock. */
+/*
+ * For how long both ends were silent. Signed: another CPU may have seen it after this one read its
+ * clock.
+ */
 static __always_inline __s64 flow_idle_ns(const struct ilm_flow *flow)
 {
 	return bpf_ktime_get_coarse_ns() - flow->seen_ns;
 }
 
-/* Whether the daemon chose the source; written when it changes only, likewise. */
+/*
+ * Whether the daemon chose the source. Written only when it changes: the CPUs that serve one client
+ * would fight for the cache line.
+ */
 static __always_inline bool note_chosen(struct ilm_flow *flow, bool chosen)
 {
 	if (flow->chosen != chosen)
@@ -26,7 +32,10 @@ static __always_inline bool note_chosen(struct ilm_flow *flow, bool chosen)
 	return chosen;
 }
 
-/* Not at each datagram: the CPUs that serve one client would fight for the cache line. */
+/*
+ * Notes that one of the ends was heard, but not at each datagram: the CPUs that serve one client
+ * would fight for the cache line.
+ */
 static __always_inline void keep_flow(struct ilm_flow *flow)
 {
 	if (flow_idle_ns(flow) > NANOSECONDS)
@@ -55,7 +64,7 @@ static __always_inline void flow_key_of_socket(struct ilm_flow_key *key, struct 
 	key->local_port = sk->src_port;
 }
 
-/* NULL: none, or too old. */
+/* The flow with that key. NULL: there is none, or it is too old. */
 static __always_inline struct ilm_flow *find_flow(const struct ilm_flow_key *key)
 {
 	struct ilm_flow *flow = bpf_map_lookup_elem(&flows, key);
@@ -71,8 +80,9 @@ static __always_inline void asked_key(struct ilm_asked_key *key, const __be32 *r
 }
 
 /*
- * A client of the host's own sends from its port, which a mapping covers: what is answered is for it. Only of ports that the kernel
- * chose: with one of his choice somebody could take what is for the mapping.
+ * A client of the host's own sends from its port, which a mapping covers: what is answered is for
+ * it. Only of ports that the kernel chose: with one of his choice somebody could take what is for
+ * the mapping.
  */
 static __always_inline void remember_asked(const struct ilm_flow_key *flow)
 {

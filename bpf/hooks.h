@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Netfilter's hooks of a network namespace. As soon as there is any NAT rule, the hooks of NAT are there too, also for packets that
- * no rule is about: the one at LOCAL_IN takes away a socket that ingress gave (net/netfilter/nf_nat_proto.c,
- * nf_nat_ipv4_local_in, nf_nat_ipv6_local_in), and the one at PREROUTING may send the packet elsewhere. They are looked at here and
- * not listed over netlink: a packet must not depend on whether somebody has noticed a new rule, and not every kernel lists them
- * (CONFIG_NETFILTER_NETLINK_HOOK).
+ * Netfilter's hooks of a network namespace. As soon as there is any NAT rule, the hooks of NAT are
+ * there too, also for packets that no rule is about: the one at LOCAL_IN takes away a socket that
+ * ingress gave (net/netfilter/nf_nat_proto.c, nf_nat_ipv4_local_in, nf_nat_ipv6_local_in), and the
+ * one at PREROUTING may send the packet elsewhere. They are looked at here and not listed over
+ * netlink: a packet must not depend on whether somebody has noticed a new rule, and not every
+ * kernel lists them (CONFIG_NETFILTER_NETLINK_HOOK).
  *
- * And packet sockets, which take the socket away likewise: has_tap().
+ * Packet sockets take away a socket that ingress gave, too: has_tap().
  */
 #ifndef ILM_HOOKS_H
 #define ILM_HOOKS_H
 
+#include "ip.h"
 #include "kernel.h"
 #include "skb.h"
 
@@ -21,7 +23,7 @@
 #define NF_IP_PRI_FILTER 0
 #define NF_IP_PRI_NAT_SRC 100
 #define NF_HOOK_OP_NF_TABLES 1
-/* More at one place than anybody has. */
+/* More hooks at one place than anybody has. */
 #define HOOKS_MAX 64
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -57,8 +59,8 @@ struct net {
 #pragma clang attribute pop
 
 /*
- * Is the packet on an interface of the network namespace with that cookie? Sockets of others have the same addresses, and programs stay
- * on an interface that moves to another one.
+ * Is the packet on an interface of the network namespace with that cookie? Sockets of others have
+ * the same addresses, and programs stay on an interface that moves to another one.
  */
 static __always_inline bool is_in_netns(struct __sk_buff *ctx, __u64 cookie)
 {
@@ -68,7 +70,11 @@ static __always_inline bool is_in_netns(struct __sk_buff *ctx, __u64 cookie)
 }
 
 struct hook_search {
-	const void *ops;	/* struct nf_hook_ops **, behind the hooks (net/netfilter/core.c, nf_hook_entries_get_hook_ops) */
+	/*
+	 * Of type struct nf_hook_ops **, and behind the hooks (net/netfilter/core.c,
+	 * nf_hook_entries_get_hook_ops).
+	 */
+	const void *ops;
 	int priority;
 	__u32 own;		/* 1: not a chain of nftables */
 	__u32 found;
@@ -82,7 +88,9 @@ static long match_hook(__u32 i, struct hook_search *search)
 		return 1;
 	if (BPF_CORE_READ(ops, priority) != search->priority)
 		return 0;
-	/* A chain of nftables may have the same priority, and is no NAT: that registers as itself. */
+	/*
+	 * A chain of nftables may have the same priority, and is no NAT: that registers as itself.
+	 */
 	if (search->own && bpf_core_field_exists(ops->hook_ops_type) &&
 	    BPF_CORE_READ_BITFIELD_PROBED(ops, hook_ops_type) == NF_HOOK_OP_NF_TABLES)
 		return 0;
@@ -90,7 +98,10 @@ static long match_hook(__u32 i, struct hook_search *search)
 	return 1;
 }
 
-/* Is there a hook of that priority among these; `own`: of the kernel itself? Not static: the verifier looks at it once. */
+/*
+ * Is there a hook of that priority among these; `own`: of the kernel itself? Not static: the
+ * verifier looks at it once.
+ */
 __noinline int has_hook(__u64 entries, int priority, bool own)
 {
 	const struct nf_hook_entries *e = (const void *)entries;
@@ -139,14 +150,20 @@ static __always_inline bool has_conntrack(const struct net *net, bool v4)
 	return entries && has_hook(entries, NF_IP_PRI_CONNTRACK, true);
 }
 
-/* Is anybody asked of packets for a family's sockets: filters, NAT, conntrack, IPVS, another module? */
+/*
+ * Is anybody asked of packets for a family's sockets: filters, NAT, conntrack, IPVS, another
+ * module?
+ */
 static __always_inline bool has_hooks(const struct net *net, bool v4)
 {
 	return hooks_of(net, v4, NF_INET_PRE_ROUTING) || hooks_of(net, v4, NF_INET_LOCAL_IN) ||
 	       hooks_of(net, v4, NF_INET_LOCAL_OUT);
 }
 
-/* Of one list, more packet sockets than anybody has; where there are as many, one is taken to be of the protocol. */
+/*
+ * Of one list, more packet sockets than anybody has; where there are as many, one is taken to be of
+ * the protocol.
+ */
 #define TAPS_MAX 32
 
 struct tap_search {
@@ -174,11 +191,12 @@ static long match_tap(__u32 i, struct tap_search *search)
 }
 
 /*
- * Is there a packet socket for the protocol in the list, as of keepalived, and of DHCP clients while they ask? Those of an interface,
- * and of a network namespace where it has a list of its own, come behind the handler of IP: each handler but the last is given
- * the packet with one more user (net/core/dev.c, __netif_receive_skb_core, deliver_skb), and IP takes a copy of it then
- * (ip_rcv_core, ip6_rcv_core, skb_share_check), which has no socket. Packet sockets for all protocols (tcpdump) come before ingress.
- * Not static: the verifier looks at it once.
+ * Is there a packet socket for the protocol in the list, as of keepalived, and of DHCP clients
+ * while they ask? Those of an interface, and of a network namespace where it has a list of its own,
+ * come behind the handler of IP: each handler but the last is given the packet with one more user
+ * (net/core/dev.c, __netif_receive_skb_core, deliver_skb), and IP takes a copy of it then
+ * (ip_rcv_core, ip6_rcv_core, skb_share_check), which has no socket. Packet sockets for all
+ * protocols (tcpdump) come before ingress. Not static: the verifier looks at it once.
  */
 __noinline int has_tap(__u64 head, bool v4)
 {

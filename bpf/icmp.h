@@ -1,22 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled, as the answer left with
- * them, and the kernel looks there for the socket (net/ipv4/udp.c, __udp4_lib_err). That asks sk_lookup, which gives a socket out of
- * a sockmap. For one that is in none, the packet inside the error gets back the source that the daemon has, so that the error
- * reaches it (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and the kernel learns no path MTU for 127.0.0.0/8
- * from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no route begins there): then the socket is wanted in a sockmap.
+ * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled,
+ * as the answer left with them, and the kernel looks there for the socket (net/ipv4/udp.c,
+ * __udp4_lib_err). That asks sk_lookup, which gives a socket out of a sockmap. For one that is in
+ * none, the packet inside the error gets back the source that the daemon has, so that the error
+ * reaches it (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and the kernel
+ * learns no path MTU for 127.0.0.0/8 from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no route
+ * begins there): then the socket is wanted in a sockmap.
  */
 #ifndef ILM_ICMP_H
 #define ILM_ICMP_H
 
-#include "decide.h"
+#include "flow.h"
 #include "hooks.h"
+#include "ip.h"
+#include "match.h"
+#include "presence.h"
+#include "report.h"
 #include "skb.h"
 
 #define IPPROTO_ICMP 1
 #define IPPROTO_ICMPV6 58
-#define ICMP_HEADER 8
-#define ICMP_CHECK 2
+
+/* The header of ICMP and of ICMPv6 (RFC 792; RFC 4443, section 2.1). */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__be16 check;
+	__be32 rest;
+};
+
+/* The errors of ICMP that name a packet (include/uapi/linux/icmp.h). */
+#define ICMP_DEST_UNREACH 3
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETERPROB 12
+#define ICMP_FRAG_NEEDED 4	/* a code of ICMP_DEST_UNREACH */
+
+/*
+ * The errors of ICMPv6 are the types from the first to the last of these
+ * (include/uapi/linux/icmpv6.h).
+ */
+#define ICMPV6_DEST_UNREACH 1
+#define ICMPV6_PKT_TOOBIG 2
+#define ICMPV6_PARAMPROB 4
 
 /* Where things are in the packet, from the start of its data. */
 struct icmp_error {
@@ -26,67 +52,43 @@ struct icmp_error {
 	bool too_big;		/* it tells a path MTU */
 };
 
-/* `inner`: the dialled address and port as `dialled`, the client as `remote`. */
-static __always_inline bool parse_icmp4(struct __sk_buff *skb, __u32 at, struct lookup *inner, struct icmp_error *e)
+/*
+ * The packet inside the error at `at`: its source is what was dialled, and its destination the
+ * client. A large answer is in fragments, of which the first has the ports: "too big" is about
+ * that.
+ */
+static __always_inline bool parse_error(struct __sk_buff *skb, __u32 at, bool v4, struct lookup *inner, struct icmp_error *e)
 {
-	__be16 ports[2];
-	__u8 type[2];	/* and the code */
-	__be32 ip[5];
+	__u32 within = at + sizeof(struct icmp_header);
+	struct ports_header ports;
+	struct icmp_header icmp;
+	struct ip_packet ip;
 
-	if (bpf_skb_load_bytes(skb, at, type, sizeof(type)) || (type[0] != 3 && type[0] != 11 && type[0] != 12))
+	if (!load_from(skb, IP_FROM_DATA, at, &icmp, sizeof(icmp)))
 		return false;
-	e->too_big = type[0] == 3 && type[1] == 4;
-	/* Of a fragment but the first there are no ports in it. */
-	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) || !is_ip4(bpf_ntohl(ip[0]) >> 24) ||
-	    ip[1] & bpf_htonl(0x1fff) || (bpf_ntohl(ip[2]) >> 16 & 0xff) != IPPROTO_UDP)
-		return false;
-	e->check = at + ICMP_CHECK;
-	e->source = at + ICMP_HEADER + 12;
-	e->port = at + ICMP_HEADER + (bpf_ntohl(ip[0]) >> 24 & 0xf) * 4;
-	if (bpf_skb_load_bytes(skb, e->port, ports, sizeof(ports)))
-		return false;
-	inner->family = AF_INET;
-	address_from_ip4(inner->dialled.address, ip[3]);
-	address_from_ip4(inner->remote, ip[4]);
-	inner->dialled.port = bpf_ntohs(ports[0]);
-	inner->remote_port = bpf_ntohs(ports[1]);
-	return true;
-}
-
-static __always_inline bool parse_icmp6(struct __sk_buff *skb, __u32 at, struct lookup *inner, struct icmp_error *e)
-{
-	__u8 fragment[4];
-	__be16 ports[2];
-	__be32 ip[10];
-	__u8 type, next;
-
-	/* 1 to 4 are the errors; below 128 all are. */
-	if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) || type < 1 || type > 4)
-		return false;
-	e->too_big = type == 2;
-	if (bpf_skb_load_bytes(skb, at + ICMP_HEADER, ip, sizeof(ip)) || !is_ip6(ip[0]))
-		return false;
-	next = bpf_ntohl(ip[1]) >> 8;
-	e->check = at + ICMP_CHECK;
-	e->source = at + ICMP_HEADER + 8;
-	e->port = at + ICMP_HEADER + sizeof(ip);
-	/* A large answer is in fragments, of which the first has the ports: "too big" is about that. */
-	if (next == IPPROTO_FRAGMENT) {
-		if (bpf_skb_load_bytes(skb, e->port, fragment, sizeof(fragment)) ||
-		    (fragment[2] << 8 | fragment[3]) & 0xfff8)
+	if (v4) {
+		if ((icmp.type != ICMP_DEST_UNREACH && icmp.type != ICMP_TIME_EXCEEDED && icmp.type != ICMP_PARAMETERPROB) ||
+		    !parse_ip4(skb, IP_FROM_DATA, within, &ip, inner->dialled.address, inner->remote))
 			return false;
-		next = fragment[0];
-		e->port += 8;
+		inner->family = AF_INET;
+		e->source = within + offsetof(struct ip4_header, source);
+		e->too_big = icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED;
+	} else {
+		if (icmp.type < ICMPV6_DEST_UNREACH || icmp.type > ICMPV6_PARAMPROB ||
+		    !parse_ip6(skb, IP_FROM_DATA, within, &ip, inner->dialled.address, inner->remote) ||
+		    !pass_fragment(skb, IP_FROM_DATA, &ip))
+			return false;
+		inner->family = AF_INET6;
+		e->source = within + offsetof(struct ip6_header, source);
+		e->too_big = icmp.type == ICMPV6_PKT_TOOBIG;
 	}
-	if (next != IPPROTO_UDP)
+	if (!ip.well_formed || ip.later || ip.protocol != IPPROTO_UDP ||
+	    !load_from(skb, IP_FROM_DATA, ip.transport, &ports, sizeof(ports)))
 		return false;
-	if (bpf_skb_load_bytes(skb, e->port, ports, sizeof(ports)))
-		return false;
-	inner->family = AF_INET6;
-	address_copy(inner->dialled.address, &ip[2]);
-	address_copy(inner->remote, &ip[6]);
-	inner->dialled.port = bpf_ntohs(ports[0]);
-	inner->remote_port = bpf_ntohs(ports[1]);
+	e->check = at + offsetof(struct icmp_header, check);
+	e->port = ip.transport + offsetof(struct ports_header, source);
+	inner->dialled.port = bpf_ntohs(ports.source);
+	inner->remote_port = bpf_ntohs(ports.destination);
 	return true;
 }
 
@@ -125,20 +127,21 @@ static __always_inline void give_error_back(struct __sk_buff *skb, const struct 
 
 	address_copy(address, key->local);
 	for (int i = inner->family == AF_INET ? 3 : 0; i < 4; i++)
-		bpf_l4_csum_replace(skb, e->check, inner->dialled.address[i], address[i], 4);
+		bpf_l4_csum_replace(skb, e->check, inner->dialled.address[i], address[i],
+				    sizeof(address[i]));
 	if (inner->family == AF_INET)
-		bpf_skb_store_bytes(skb, e->source, &address[3], 4, 0);
+		bpf_skb_store_bytes(skb, e->source, &address[3], sizeof(address[3]), 0);
 	else
-		bpf_skb_store_bytes(skb, e->source, address, 16, 0);
+		bpf_skb_store_bytes(skb, e->source, address, sizeof(address), 0);
 	if (from == to)
 		return;
-	bpf_l4_csum_replace(skb, e->check, from, to, 2);
+	bpf_l4_csum_replace(skb, e->check, from, to, sizeof(to));
 	bpf_skb_store_bytes(skb, e->port, &to, sizeof(to), 0);
 }
 
 /*
- * `transport`: offset of the ICMP header from the network header. `inner`: zeroes, for the packet that the error is about; the caller's,
- * as there is no stack left for one more.
+ * `transport`: offset of the ICMP header from the network header. `inner`: zeroes, for the packet
+ * that the error is about; the caller's, as there is no stack left for one more.
  */
 static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner, __u32 transport, bool v4)
 {
@@ -151,9 +154,12 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner,
 	__u32 *class;
 
 	inner->dialled.protocol = IPPROTO_UDP;
-	if (v4 ? !parse_icmp4(skb, at, inner, &e) : !parse_icmp6(skb, at, inner, &e))
+	if (!parse_error(skb, at, v4, inner, &e))
 		return;
-	/* A mapping may be for what comes in on some interfaces only: the error does so where the request did. */
+	/*
+	 * A mapping may be for what comes in on some interfaces only: the error does so where the
+	 * request did.
+	 */
 	inner->interface = arrival(skb, v4);
 	inner->side = side_in_force();
 	class = class_of(inner->side, IPPROTO_UDP, inner->dialled.port);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is attached to the interfaces. It calls the ingress program of the generation in force, so that one map update
- * changes all interfaces at once, and interfaces need no care when rules change.
+ * What is attached to the interfaces. It calls the ingress program of the program set in force, so
+ * that one map update changes all interfaces at once, and interfaces need no care when rules
+ * change.
  */
 #ifndef ILM_INGRESS_H
 #define ILM_INGRESS_H
@@ -13,7 +14,7 @@ SEC("tc")
 int ilm_ingress(struct __sk_buff *skb)
 {
 	bpf_tail_call(skb, &ingress, ILM_INGRESS_STEER);
-	/* No generation needs ingress. */
+	/* No program set needs ingress. */
 	return TCX_NEXT;
 }
 

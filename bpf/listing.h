@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every listener of the namespace of whoever reads, as struct ilm_listener. Changes nothing; needs nothing loaded. The
- * kernel's own tables, so complete also for sockets that were opened before us, and for those no mapping needs.
+ * Every listener of the namespace of whoever reads, as struct ilm_listener. Changes nothing; needs
+ * nothing loaded. The kernel's own tables, so complete also for sockets that were opened before us,
+ * and for those no mapping needs.
  */
 #ifndef ILM_LISTING_H
 #define ILM_LISTING_H
 
 #include "address.h"
 
-/* Only the registry knows. */
+/* Whether sk_lookup can select the listener: only the registry knows. */
 #ifdef ILM_TRACK_H
 #define IS_PLACED(sk) ({ \
 	const struct ilm_tracked *known = bpf_sk_storage_get(&tracked, sk, NULL, 0); \
@@ -18,7 +19,10 @@
 #define IS_PLACED(sk) false
 #endif
 
-/* A function of its own also puts struct ilm_listener into the BTF, from which its TypeScript layout is made. */
+/*
+ * A function of its own also puts struct ilm_listener into the BTF, from which its TypeScript
+ * layout is made.
+ */
 static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
 {
 	struct sock *owner = sk;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The engine that asks the kernel's own tables, through the module of kmod/. An object of its own: whoever only reads one with a
- * function of a module in it has libbpf read the kernel's whole BTF, and that takes as long as everything else of a change.
+ * The engine that asks the kernel's own tables, through the module of kmod/. An object of its own:
+ * whoever only reads one with a function of a module in it has libbpf read the kernel's whole BTF,
+ * and that takes as long as everything else of a change.
  */
 #include "decide.h"
 #include "../kmod/ilm_lookup.h"
@@ -10,7 +11,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query, __u32 query__sz) __ksym;
 
-/* The kernel's own search: nothing has to be registered, and MPTCP's listeners and UDP sockets are selected here too. */
+/*
+ * The kernel's own search: nothing has to be registered, and MPTCP's listeners and UDP sockets are
+ * selected here too.
+ */
 static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct lookup *l,
 				       const struct ilm_endpoint *endpoint, __u16 flags)
 {

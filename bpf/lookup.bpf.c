@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The engine that finds listeners in the registry (bpf/maps.h): what sock_ops, post_bind and the iterators have written down.
+ * The engine that finds listeners in the registry (bpf/maps.h): what sock_ops, post_bind and the
+ * iterators have written down.
  */
 #include "decide.h"
 
@@ -20,8 +21,9 @@ static __always_inline bool is_steered(const struct lookup *l, const struct ilm_
 	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
 	/*
-	 * Whoever was counted and not found may just have been put into the map, behind the look-up. A datagram of his goes to nobody
-	 * else; a connection may, as before listen() returns there is no listener yet.
+	 * Whoever was counted and not found may just have been put into the map, behind the
+	 * look-up. A datagram of his goes to nobody else; a connection may, as before listen()
+	 * returns there is no listener yet.
 	 */
 	if (endpoint->protocol == IPPROTO_UDP)
 		return p.sockets;
@@ -32,14 +34,17 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 {
 	long err;
 
-	/* The kernel does not look at that for us. Primary sockets are bound to no device, unless that came later. */
+	/*
+	 * The kernel does not look at that for us. Primary sockets are bound to no device, unless
+	 * that came later.
+	 */
 	if (sk->bound_dev_if && sk->bound_dev_if != interface) {
 		bpf_sk_release(sk);
 		return ILM_ATTEMPT_ABSENT;
 	}
 	/*
-	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if it has one. Without a packet it
-	 * cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
+	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if
+	 * it has one. Without a packet it cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
 	 */
 	err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 	bpf_sk_release(sk);
@@ -48,7 +53,10 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 	/* A UDP socket that connected meanwhile (net/core/filter.c, bpf_sk_lookup_assign). */
 	if (err == -ESOCKTNOSUPPORT)
 		return ILM_ATTEMPT_ABSENT;
-	/* Likewise: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and IPv4. */
+	/*
+	 * The same for families: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and
+	 * IPv4.
+	 */
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
@@ -77,8 +85,8 @@ static long try_member(__u32 number, struct member_search *search)
 }
 
 /*
- * A destination whose primary socket is gone, or that has none: whoever else listens there. bpf_loop, because the verifier
- * would walk every round of a plain loop.
+ * A destination whose primary socket is gone, or that has none: whoever else listens there.
+ * bpf_loop, because the verifier would walk every round of a plain loop.
  */
 static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool dry)
 {
@@ -93,7 +101,10 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-/* A global function: the verifier looks at it once, and not once for each round of the caller's loop. */
+/*
+ * A global function: the verifier looks at it once, and not once for each round of the caller's
+ * loop.
+ */
 __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_endpoint *wanted,
 			       __u32 slot)
 {
@@ -113,7 +124,10 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 	if (is_closed_vrf(endpoint.protocol, l->interface))
 		return is_steered(l, &endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
-		/* A destination on every port; another mapping may have given this very port a place. */
+		/*
+		 * A destination on every port; another mapping may have given this very port a
+		 * place.
+		 */
 		struct ilm_slot *own = bpf_map_lookup_elem(&slots, &endpoint);
 
 		if (own)
@@ -136,8 +150,9 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 }
 
 /*
- * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody is bound to a device.
- * What choose() does, without its calls and loops. False: choose() is to have a look.
+ * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody
+ * is bound to a device. What choose() does, without its calls and loops. False: choose() is to have
+ * a look.
  */
 static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {

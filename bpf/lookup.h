@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The decision. Runs for each new TCP connection and each datagram that no connected socket takes, after the established
- * table and before the kernel's own look at its listeners (net/ipv4/inet_hashtables.c, __inet_lookup_listener;
- * net/ipv4/udp.c, __udp4_lib_lookup), so "already listening" has to be tested here.
- * Datagrams and MPTCP connections come here when ingress (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it
- * found nobody to give them to; or when they have lost the socket on the way. sk_lookup is also run where there is no packet:
- * take_token().
+ * The decision. Runs for each new TCP connection and each datagram that no connected socket takes,
+ * after the established table and before the kernel's own look at its listeners
+ * (net/ipv4/inet_hashtables.c, __inet_lookup_listener; net/ipv4/udp.c, __udp4_lib_lookup), so
+ * "already listening" has to be tested here. Datagrams and MPTCP connections come here when ingress
+ * (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it found nobody to give them
+ * to; or when they have lost the socket on the way. sk_lookup is also run where there is no packet:
+ * see take_token().
  *
  * Whoever includes this is an engine, and says before it how listeners are found:
  *
- *	listens(ctx, l, existing)		does somebody listen already on what was dialled?
- *	try_destination(ctx, l, endpoint, slot)	gives the packet to who listens on the endpoint: ILM_ATTEMPT_*
- *	choose_first(ctx, l, rule)		the same for the first destination, where there is a short way; else false
+ *	listens(ctx, l, existing)
+ *		does somebody listen already on what was dialled?
+ *	try_destination(ctx, l, endpoint, slot)
+ *		gives the packet to who listens on the endpoint: ILM_ATTEMPT_*
+ *	choose_first(ctx, l, rule)
+ *		the same for the first destination, where there is a short way; else false
  */
 #ifndef ILM_BPF_LOOKUP_H
 #define ILM_BPF_LOOKUP_H
+
+#include "decide.h"
+#include "flow.h"
 
 /* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
@@ -34,7 +41,10 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 	}
 }
 
-/* Is this a look-up that the ingress program makes? It only wants to know what the kernel has without us. */
+/*
+ * Is this a look-up that the ingress program makes? It only wants to know what the kernel has
+ * without us.
+ */
 static __always_inline bool called_by_ingress(void)
 {
 	__u32 key = 0;
@@ -50,8 +60,9 @@ static __always_inline bool is_answer(const struct lookup *l)
 }
 
 /*
- * Did ingress just see this datagram, on this CPU? A look-up that nft's `socket` makes on the way takes the token too, for the packet
- * it is made for. Without ingress there is nothing to tell them by.
+ * Did ingress just see this datagram, on this CPU? A look-up that nft's `socket` makes on the way
+ * takes the token too, for the packet it is made for. Without ingress there is nothing to tell them
+ * by.
  */
 static __always_inline void take_token(struct lookup *l)
 {
@@ -65,7 +76,10 @@ static __always_inline void take_token(struct lookup *l)
 	l->existing = token->existing;
 }
 
-/* The listener is for ingress, and that could not: it has not seen the datagram whole, or NAT or reassembly took it back. */
+/*
+ * The listener is for ingress, and that could not: it has not seen the datagram whole, or NAT or
+ * reassembly took it back.
+ */
 static __always_inline void refuse(struct lookup *l, const struct ilm_endpoint *endpoint)
 {
 	l->undeliverable = true;
@@ -77,8 +91,9 @@ static __always_inline void refuse(struct lookup *l, const struct ilm_endpoint *
 }
 
 /*
- * The first destination with a listener that can take the packet: 1 when there is one. A global function, which the verifier
- * looks at once: inlined into each way that leads here, the loop would be walked for each of them.
+ * The first destination with a listener that can take the packet: 1 when there is one. A global
+ * function, which the verifier looks at once: inlined into each way that leads here, the loop would
+ * be walked for each of them.
  */
 __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {
@@ -139,7 +154,9 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	number = find_rule(class, l);
 	if (!number)
 		return SK_PASS;
-	/* Both are there: the rules and their maps are made together. The verifier wants it said. */
+	/*
+	 * Both are there: the rules and their maps are made together. The verifier wants it said.
+	 */
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
 		return SK_PASS;
@@ -197,7 +214,10 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	if (called_by_ingress())
 		return SK_PASS;
 
-	/* All of it, padding too: it is handed to functions that the verifier looks at by themselves. */
+	/*
+	 * All of it, padding too: it is handed to functions that the verifier looks at by
+	 * themselves.
+	 */
 	__builtin_memset(&l, 0, sizeof(l));
 	l.side = side;
 	l.dialled.port = port;
@@ -210,7 +230,10 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 		fill_remote(ctx, &l);
 	if (now & ILM_OFF && !l.dry)
 		return SK_PASS;
-	/* Every packet came in on an interface; a process that asks (net/ipv4/inet_diag.c, inet_diag_find_one_icsk) need not name one. */
+	/*
+	 * Every packet came in on an interface; a process that asks (net/ipv4/inet_diag.c,
+	 * inet_diag_find_one_icsk) need not name one.
+	 */
 	if (!l.dry)
 		l.unproven = !l.interface;
 	if (*class && !l.dry && protocol == IPPROTO_UDP && constants.steer_udp)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The registry's maps: what the kernel side knows of listeners. They outlive generations of rules; every object that
- * includes this file is given the same pinned maps.
+ * The registry's maps: what the kernel side knows of listeners. They outlive generations of rules;
+ * every object that includes this file is given the same pinned maps.
  */
 #ifndef ILM_MAPS_H
 #define ILM_MAPS_H
@@ -18,10 +18,11 @@ struct {
 } meta SEC(".maps");
 
 /*
- * Place -> how many listen there: every TCP listener and bound UDP socket of the namespace that a look-up may ask for, which is
- * those on a mapped port and those of destinations. So nobody fills it with sockets of no concern to us. Writers: sock_ops,
- * post_bind, sock_release, iterators. Readers: sk_lookup, ingress. Who leaves an entry last removes it. Sized for every port of a few
- * addresses; sockets beyond are counted in `faults`.
+ * Place -> how many listen there: every TCP listener and bound UDP socket of the namespace that a
+ * look-up may ask for, which is those on a mapped port and those of destinations. So nobody fills
+ * it with sockets of no concern to us. Writers: sock_ops, post_bind, connect, sock_release,
+ * iterators. Readers: sk_lookup, ingress. Who leaves an entry last removes it. Sized for every port
+ * of a few addresses; sockets beyond are counted in `faults`.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -32,8 +33,9 @@ struct {
 } presence SEC(".maps");
 
 /*
- * Counting filter over the endpoints with a specific address: 0 says that nobody listens exactly there, without the cost
- * of the hash look-up. Same writers and readers.
+ * Counting filter over the endpoints with a specific address: 0 says that nobody listens exactly
+ * there, without the cost of the hash look-up. Writers: sock_ops, post_bind, sock_release,
+ * iterators. Readers: sk_lookup, ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -42,7 +44,11 @@ struct {
 	__type(value, __u32);
 } filter SEC(".maps");
 
-/* Destination -> where its sockets are kept. Writer: control plane. Readers: sock_ops, post_bind, iterators. Resized. */
+/*
+ * Destination -> where its sockets are kept. Writers: control plane; sk_lookup and ingress
+ * (`wanted`). Readers: sock_ops, post_bind, iterators, sk_lookup, ingress, `deliver`, sendmsg.
+ * Resized.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -51,7 +57,10 @@ struct {
 	__type(value, struct ilm_slot);
 } slots SEC(".maps");
 
-/* Slot -> a listening socket of that destination. Writers: sock_ops, iterators; the kernel empties it at close. Resized. */
+/*
+ * Slot -> a listening socket of that destination. Writers: sock_ops, iterators; the kernel empties
+ * it at close. Reader: sk_lookup. Resized.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, 65536);
@@ -60,9 +69,10 @@ struct {
 } primary SEC(".maps");
 
 /*
- * The further sockets of a destination (a SO_REUSEPORT group, or an old and a new daemon at hand-over), and all of them
- * for destinations that take every port. When the primary one closes, the others still serve. Elements are allocated
- * when used, buckets (24 bytes each) at once: room for every port of a few addresses.
+ * The further sockets of a destination (a SO_REUSEPORT group, or an old and a new daemon at
+ * hand-over), and all of them for destinations that take every port. When the primary one closes,
+ * the others still serve. Elements are allocated when used, buckets (24 bytes each) at once: room
+ * for every port of a few addresses. Same writers and reader as `primary`.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
@@ -71,7 +81,10 @@ struct {
 	__type(value, __u64);
 } members SEC(".maps");
 
-/* What we did with a socket; the kernel frees it with the socket. Writers and readers: sock_ops, cgroup, iterators. */
+/*
+ * What we did with a socket; the kernel frees it with the socket. Writers and readers: sock_ops,
+ * iterators, and the programs on the cgroup but for sock_create.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -80,15 +93,19 @@ struct {
 } tracked SEC(".maps");
 
 /*
- * Destinations with a UDP socket that sk_lookup should have and has not (struct ilm_endpoint): just bound, or just missed. `run` reads it and scans.
- * Writers: post_bind, sk_lookup, ingress.
+ * Destinations with a UDP socket that sk_lookup should have and has not (struct ilm_endpoint): just
+ * bound, or just missed. `run` reads it and scans. Writers: post_bind, sk_lookup, ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 65536);
 } binds SEC(".maps");
 
-/* UDP client -> what it dialled, for the source address of replies. LRU: a flood evicts the oldest. */
+/*
+ * UDP client -> what it dialled, for the source address of replies. LRU: a flood evicts the oldest.
+ * Writers: `deliver`, sendmsg, egress (when it was last seen); ingress, for tunnels. Readers:
+ * these, and what gives ICMP errors back.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
@@ -96,7 +113,10 @@ struct {
 	__type(value, struct ilm_flow);
 } flows SEC(".maps");
 
-/* One bit for each port that a mapping covers. Writer: control plane. Readers: sock_ops, post_bind, iterators, sendmsg. */
+/*
+ * One bit for each port that a mapping covers. Writer: control plane. Readers: sock_ops, post_bind,
+ * iterators, sendmsg, `deliver`.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_PORT_WORDS);
@@ -105,8 +125,8 @@ struct {
 } mapped_ports SEC(".maps");
 
 /*
- * Whom a client of the host's own asked, from a port that the kernel gave it and that a mapping covers -> when (CLOCK_MONOTONIC, ns).
- * Writer: sendmsg. Readers: ingress, sk_lookup.
+ * Whom a client of the host's own asked, from a port that the kernel gave it and that a mapping
+ * covers -> when (CLOCK_MONOTONIC, ns). Writer: sendmsg. Readers: ingress, sk_lookup.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -115,7 +135,10 @@ struct {
 	__type(value, __u64);
 } asked SEC(".maps");
 
-/* One entry: not 0 once there was one. Hosts without pay for this look only. */
+/*
+ * One entry: not 0 once a client of the host's own asked. Hosts without such clients pay for this
+ * look only. Writer: sendmsg. Readers: ingress, sk_lookup.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -123,7 +146,10 @@ struct {
 	__type(value, __u32);
 } any_asked SEC(".maps");
 
-/* One entry. Writer: `monitor` (until_ns), sk_lookup (lost). Reader: sk_lookup. */
+/*
+ * One entry. Writers: `monitor` (until_ns); sk_lookup, ingress and the counting programs (lost).
+ * Readers: sk_lookup, ingress.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -131,7 +157,10 @@ struct {
 	__type(value, struct ilm_watch);
 } watch SEC(".maps");
 
-/* struct ilm_decision, while somebody watches. */
+/*
+ * struct ilm_decision, while somebody watches. Writers: sk_lookup, ingress, the counting programs.
+ * Reader: `monitor`.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1048576);
@@ -153,7 +182,10 @@ struct {
 	__type(value, struct ilm_decision);
 } explained SEC(".maps");
 
-/* The ingress programs of the generation in force; the one on the interfaces calls the first. Writer: control plane. */
+/*
+ * The ingress programs of the program set in force; the one on the interfaces calls the first,
+ * which calls the other (ILM_INGRESS_*). Writer: control plane.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 2);
@@ -162,8 +194,8 @@ struct {
 } ingress SEC(".maps");
 
 /*
- * The programs that count what `deliver` met (bpf/count.h), by the parity of their program set: it calls that of the set which
- * decided. Writer: control plane.
+ * The programs that count what `deliver` met (bpf/count.h), by the parity of their program set: it
+ * calls that of the set which decided. Writer: control plane.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -172,7 +204,10 @@ struct {
 	__type(value, __u32);
 } counted_by SEC(".maps");
 
-/* Place -> packet. Not by CPU: a queue of netfilter's may give it on from another one. Writers: ingress, the counting programs. Reader: `deliver`. */
+/*
+ * Place -> packet. Not by CPU: a queue of netfilter's may give it on from another one. Writers:
+ * ingress, the counting programs. Reader: `deliver`.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_HANDED);
@@ -181,8 +216,9 @@ struct {
 } handed SEC(".maps");
 
 /*
- * Place -> what is to be reported of the packet, while somebody watches. Writer: ingress; the counting programs remove what they report,
- * and what is dropped is overwritten when its place is taken again.
+ * Place -> what is to be reported of the packet, while somebody watches. Writer: ingress; the
+ * counting programs remove what they report, and what is dropped is overwritten when its place is
+ * taken again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -200,7 +236,7 @@ struct {
 	__type(value, struct ilm_steering);
 } steering SEC(".maps");
 
-/* By hash. Writer: the ingress program. Reader: sk_lookup, on the same CPU. */
+/* By hash. Writers: the ingress program; sk_lookup, which takes what it meets, on the same CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, ILM_TOKENS);
@@ -208,7 +244,10 @@ struct {
 	__type(value, struct ilm_token);
 } tokens SEC(".maps");
 
-/* One entry: TCP listeners of destinations that only ingress can select (MPTCP, `handover: ingress`). Writers: sock_ops, iterators. */
+/*
+ * One entry: TCP listeners of destinations that only ingress can select (MPTCP, `handover:
+ * ingress`). Writers: sock_ops, sock_release, iterators. Readers: sk_lookup, ingress.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -216,7 +255,10 @@ struct {
 	__type(value, __u32);
 } steered_tcp SEC(".maps");
 
-/* One entry: not 0 once a socket of the kernel's own (VXLAN, WireGuard) was a destination. Writer: ingress. Reader: egress. */
+/*
+ * One entry: not 0 once a socket of the kernel's own (VXLAN, WireGuard) was a destination. Writer:
+ * ingress. Readers: egress, ingress.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -224,7 +266,10 @@ struct {
 	__type(value, __u32);
 } tunnels SEC(".maps");
 
-/* One entry: listeners that are bound to a device. Writers: sock_ops, post_bind, sock_release, iterators. Reader: sk_lookup. */
+/*
+ * One entry: listeners that are bound to a device. Writers: sock_ops, post_bind, sock_release,
+ * iterators. Readers: sk_lookup, ingress.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -233,8 +278,9 @@ struct {
 } on_device SEC(".maps");
 
 /*
- * One entry: of these, those that listen on a destination. While there is one, look-ups take the long way; nobody can make one beside
- * the daemon that listens there already.
+ * One entry: listeners that are bound to a device and listen on a destination. While there is one,
+ * look-ups take the long way; nobody can make one beside the daemon that listens there already.
+ * Same writers as `on_device`. Reader: sk_lookup.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -243,7 +289,10 @@ struct {
 	__type(value, __u32);
 } destined_on_device SEC(".maps");
 
-/* Index of a VRF's device -> ILM_VRF_CLOSED_*. Writer: control plane. Reader: sk_lookup. */
+/*
+ * Index of a VRF's device -> ILM_VRF_CLOSED_*. Writer: control plane. Readers: sk_lookup, ingress,
+ * egress.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -252,7 +301,7 @@ struct {
 	__type(value, __u32);
 } vrfs SEC(".maps");
 
-/* One entry: how many there are. Hosts without VRFs pay for this one look only. */
+/* One entry: how many VRFs there are. Hosts without any pay for this one look only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

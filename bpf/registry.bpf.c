@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The registry: listeners are registered by the kernel itself, inside their own listen() or bind() call, whether a control
- * plane runs or not.
+ * The registry: listeners are registered by the kernel itself, inside their own listen() or bind()
+ * call, whether a control plane runs or not.
  *
- * TCP: BPF_SOCK_OPS_TCP_LISTEN_CB (net/ipv4/af_inet.c, inet_listen) is called before listen() returns, so a client that
- * connects after that finds the socket. UDP: post_bind is called before bind() returns and counts the socket, but the
- * kernel lets no cgroup program put a socket into a sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where sk_lookup is
- * to have the socket it reports the bind, and `run` places the socket with the iterator below.
+ * TCP: BPF_SOCK_OPS_TCP_LISTEN_CB (net/ipv4/af_inet.c, inet_listen) is called before listen()
+ * returns, so a client that connects after that finds the socket. UDP: post_bind is called before
+ * bind() returns and counts the socket, but the kernel lets no cgroup program put a socket into a
+ * sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where sk_lookup is to have the socket it
+ * reports the bind, and `run` places the socket with the iterator below.
  *
- * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/steer.bpf.c), which asks the kernel's own
- * tables and needs no registry but the knowledge that somebody listens. With UDP that is right only where nothing comes between
- * ingress and the socket: see takes_map().
+ * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/steer.bpf.c), which
+ * asks the kernel's own tables and needs no registry but the knowledge that somebody listens. With
+ * UDP that is right only where nothing comes between ingress and the socket: see takes_map().
  *
- * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB for those that
- * stop listening without being closed (shutdown, connect to AF_UNSPEC) and for MPTCP's subflow sockets, which belong to no
- * file, and connect for UDP sockets. Sockmap entries need no care: the kernel removes a socket from its maps when it leaves the listening state.
+ * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB
+ * for those that stop listening without being closed (shutdown, connect to AF_UNSPEC) and for
+ * MPTCP's subflow sockets, which belong to no file, and connect for UDP sockets. Sockmap entries
+ * need no care: the kernel removes a socket from its maps when it leaves the listening state.
  */
 #include "track.h"
 
@@ -22,7 +24,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile struct ilm_registry_constants constants = {};
 
-/* One object for all that outlives generations: libbpf reads the kernel's BTF for each object anew, and that takes 0.08 s. */
+/*
+ * One object for all that outlives generations: libbpf reads the kernel's BTF for each object anew,
+ * and that takes 0.08 s.
+ */
 #include "deliver.h"
 #include "egress.h"
 #include "hooks.h"
@@ -40,9 +45,10 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 }
 
 /*
- * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c, sock_map_sk_is_suitable: MPTCP's
- * subflows; net/core/skmsg.c, sk_psock_init: somebody else uses its sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or
- * has no place left, and the others of its group may go before it does.
+ * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c,
+ * sock_map_sk_is_suitable: MPTCP's subflows; net/core/skmsg.c, sk_psock_init: somebody else uses
+ * its sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or has no place left, and the
+ * others of its group may go before it does.
  */
 static __always_inline bool is_for_ingress(long err)
 {
@@ -56,7 +62,10 @@ struct udp_sock___6_6 {
 
 #define UDP_FLAGS_GRO_ENABLED 3
 
-/* UDP_GRO: the kernel asks for the socket before ingress (net/ipv4/udp_offload.c, udp4_gro_receive), and only sk_lookup can name it. */
+/*
+ * UDP_GRO: the kernel asks for the socket before ingress (net/ipv4/udp_offload.c,
+ * udp4_gro_receive), and only sk_lookup can name it.
+ */
 static __always_inline bool takes_segments(const struct sock *sk)
 {
 	const struct udp_sock *udp = (const struct udp_sock *)sk;
@@ -68,9 +77,10 @@ static __always_inline bool takes_segments(const struct sock *sk)
 }
 
 /*
- * Is a UDP socket of that destination to be put into a sockmap? What ingress gives is taken away again where the network namespace
- * has NAT (bpf/hooks.h), and fragments have lost it when they are whole; but a socket in a sockmap changes for its daemon. So:
- * where it is asked for, and where it is needed.
+ * Is a UDP socket of that destination to be put into a sockmap? What ingress gives is taken away
+ * again where the network namespace has NAT (bpf/hooks.h), and fragments have lost it when they are
+ * whole; but a socket in a sockmap changes for its daemon. So: where it is asked for, and where it
+ * is needed.
  */
 static __always_inline bool takes_map(const struct ilm_slot *slot, const struct sock *sk,
 				      const struct ilm_endpoint *endpoint, bool v6only)
@@ -85,7 +95,7 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 	if (slot->wanted || takes_segments(sk))
 		return true;
 	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	v4 = endpoint->address[2] == bpf_htonl(0xffff) && !endpoint->address[0] && !endpoint->address[1];
+	v4 = address_is_ip4(endpoint->address);
 	v6 = !v4;
 	/* Dual-stack. */
 	if (v6 && !v6only && address_is_wildcard(endpoint->address))
@@ -93,7 +103,10 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 	return (v4 && takes_sockets(net, true)) || (v6 && takes_sockets(net, false));
 }
 
-/* Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must not push out a first. */
+/*
+ * Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must
+ * not push out a first.
+ */
 static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm_endpoint *endpoint,
 				      const struct ilm_slot *slot, __u32 device)
 {
@@ -101,7 +114,10 @@ static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm
 	__u32 index = slot->index;
 	long err = -EEXIST;
 
-	/* Never one that is bound to a device: sk_lookup takes the primary one for whatever arrives. */
+	/*
+	 * Never one that is bound to a device: sk_lookup takes the primary one for whatever
+	 * arrives.
+	 */
 	if (index != ILM_SLOT_NONE && !device)
 		err = bpf_sock_map_update(ctx, &primary, &index, BPF_NOEXIST);
 	for (__u32 i = 0; err == -EEXIST && i < ILM_MEMBERS_MAX; i++) {
@@ -134,7 +150,10 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 		count_fault(untracked);
 		return;
 	}
-	/* Other programs' flags are kept. The listener's only: accepted connections start without flags. */
+	/*
+	 * Other programs' flags are kept. The listener's only: accepted connections start without
+	 * flags.
+	 */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 
 	if (ctx->family == AF_INET6) {
@@ -190,9 +209,10 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 }
 
 /*
- * Has somebody denied the call already? Every program of a hook runs, whatever those before it said (kernel/bpf/cgroup.c,
- * bpf_prog_run_array_cg): those of the process's own cgroups first, and those of the root in the order in which they were attached. Who
- * was attached behind us denies when we have run: the control plane finds what came of that (src/dataplane/install/registry.ts, sweep).
+ * Has somebody denied the call already? Every program of a hook runs, whatever those before it said
+ * (kernel/bpf/cgroup.c, bpf_prog_run_array_cg): those of the process's own cgroups first, and those
+ * of the root in the order in which they were attached. Who was attached behind us denies when we
+ * have run: the control plane finds what came of that (src/dataplane/install/registry.ts, sweep).
  */
 static __always_inline bool is_denied(void)
 {
@@ -201,7 +221,10 @@ static __always_inline bool is_denied(void)
 
 static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *endpoint, bool v6only)
 {
-	/* The context of these programs is the socket itself (kernel/bpf/cgroup.c, __cgroup_bpf_run_filter_sk). */
+	/*
+	 * The context of these programs is the socket itself (kernel/bpf/cgroup.c,
+	 * __cgroup_bpf_run_filter_sk).
+	 */
 	struct sock *sk = (struct sock *)ctx;
 	struct ilm_tracked *t;
 	struct ilm_slot *slot;
@@ -222,7 +245,10 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 		return;
 	}
 	count(t, endpoint, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), v6only, slot);
-	/* A full buffer loses nothing: the reader scans once for any number of binds, and now and then without one. */
+	/*
+	 * A full buffer loses nothing: the reader scans once for any number of binds, and now and
+	 * then without one.
+	 */
 	if (slot && takes_map(slot, sk, endpoint, v6only))
 		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
 }
@@ -257,7 +283,10 @@ int ilm_post_bind6(struct bpf_sock *ctx)
 	return 1;
 }
 
-/* Before the kernel connects it: should it fail, the socket counts as connected until the next scan. */
+/*
+ * Before the kernel connects it: should it fail, the socket counts as connected until the next
+ * scan.
+ */
 static __always_inline int on_connect(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -295,8 +324,9 @@ int ilm_sock_release(struct bpf_sock *ctx)
 }
 
 /*
- * For the control plane, by a test run: what netfilter has in the network namespace of whoever runs it (ILM_NAT_*, ILM_OUTPUT_*, ILM_HOOKS_*). The
- * packet of a test run is on that namespace's lo (net/bpf/test_run.c, bpf_prog_test_run_skb).
+ * For the control plane, by a test run: what netfilter has in the network namespace of whoever runs
+ * it (ILM_NAT_*, ILM_OUTPUT_*, ILM_HOOKS_*). The packet of a test run is on that namespace's lo
+ * (net/bpf/test_run.c, bpf_prog_test_run_skb).
  */
 SEC("tc")
 int ilm_netfilter(struct __sk_buff *ctx)
@@ -310,8 +340,8 @@ int ilm_netfilter(struct __sk_buff *ctx)
 }
 
 /*
- * The scan: listeners that were there before us, and UDP sockets. Runs in the namespace of the process that opens it, under
- * the socket's lock for TCP. Idempotent.
+ * The scan: listeners that were there before us, and UDP sockets. Runs in the namespace of the
+ * process that opens it, under the socket's lock for TCP. Idempotent.
  */
 static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struct sock_common *skc, __u8 protocol)
 {
@@ -393,8 +423,9 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 } while (0)
 
 /*
- * Asks for STATE_CB, as on_listen does. From Linux 6.12 (net/core/filter.c, sol_tcp_sockopt); before, the end of listeners
- * that were there before us is seen at close only, and of MPTCP's not at all.
+ * Asks for STATE_CB, as on_listen does. From Linux 6.12 (net/core/filter.c, sol_tcp_sockopt);
+ * before, the end of listeners that were there before us is seen at close only, and of MPTCP's not
+ * at all.
  */
 static __always_inline void watch_state(struct sock_common *skc)
 {
@@ -432,7 +463,10 @@ int ilm_scan_udp(struct bpf_iter__udp *ctx)
 	if (!sk)
 		return 0;
 	skc = &sk->inet.sk.__sk_common;
-	/* A connected socket hears its peer only: no listener. It may have been one, and may be again. */
+	/*
+	 * A connected socket hears its peer only: no listener. It may have been one, and may be
+	 * again.
+	 */
 	if (skc->skc_state == TCP_ESTABLISHED) {
 		struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 

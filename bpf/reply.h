@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A UDP daemon that listens on its private address answers from it; the client waits for an answer from what it dialled.
- * When the client's datagram was handed over, what it dialled was remembered (bpf/flow.h), and here the answer gets that
- * source address (net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is
- * made: afterwards it would be too late, as the kernel routes nothing from 127.0.0.0/8 to another host.
+ * A UDP daemon that listens on its private address answers from it; the client waits for an answer
+ * from what it dialled. When the client's datagram was handed over, what it dialled was remembered
+ * (bpf/flow.h), and here the answer gets that source address (net/ipv4/udp.c, udp_sendmsg;
+ * net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is made: afterwards
+ * it would be too late, as the kernel routes nothing from 127.0.0.0/8 to another host.
  *
- * A daemon that sends first has no flow, and sends from its private address; or, when its service asks for it, from the one address
- * and port that lead to it.
+ * A daemon that sends first has no flow, and sends from its private address; or, when its service
+ * asks for it, from the one address and port that lead to it.
  *
- * The port cannot be changed here; bpf/egress.h does, where a mapping changed it. Unconnected sends only. A daemon that
- * chooses the source itself (IP_PKTINFO) is left alone: it hands over an address that is not the one it is bound to.
+ * The port cannot be changed here; bpf/egress.h does, where a mapping changed it. Unconnected sends
+ * only. A daemon that chooses the source itself (IP_PKTINFO) is left alone: it hands over an
+ * address that is not the one it is bound to.
  */
 #ifndef ILM_REPLY_H
 #define ILM_REPLY_H
@@ -18,10 +20,16 @@
 #include "skb.h"
 #include "track.h"
 
-/* 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one (include/linux/in.h). */
+/*
+ * 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one
+ * (include/linux/in.h).
+ */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
 
-/* Or did the kernel (net/ipv4/af_inet.c, __inet_bind, inet_autobind)? Before Linux 6.2, what is bound counts as chosen. */
+/*
+ * Did the socket's owner choose its port, or the kernel (net/ipv4/af_inet.c, __inet_bind,
+ * inet_autobind)? Before Linux 6.2, what is bound counts as chosen.
+ */
 static __always_inline bool chose_port(struct bpf_sock *sk)
 {
 	const struct sock *kernel_sk;
@@ -75,7 +83,7 @@ int ilm_sendmsg4(struct bpf_sock_addr *ctx)
 	address_from_ip4(key.remote, ctx->user_ip4);
 	key.remote_port = bpf_ntohs(ctx->user_port);
 	flow = flow_for(&key, sk);
-	if (!flow || flow->dialled[2] != bpf_htonl(0xffff))
+	if (!flow || flow->dialled[2] != IP4_MAPPED)
 		return 1;
 	source = ctx->msg_src_ip4;
 	if (note_chosen(flow, source && source != key.local[3] && !(sk->family == AF_INET6 && source == LOOPBACK4_IPV6)))

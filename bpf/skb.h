@@ -7,9 +7,6 @@
 
 #define TCX_NEXT -1
 #define PACKET_HOST 0
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define IPPROTO_FRAGMENT 44
 #define CHECKSUM_PARTIAL 3
 
 /* lo's, in every namespace (drivers/net/loopback.c, loopback_net_init). */
@@ -71,28 +68,10 @@ struct rt6_info {
 
 #pragma clang attribute pop
 
-struct udp_header {
-	__be16 source;
-	__be16 destination;
-	__be16 length;
-	__be16 check;
-};
-
-/* Of the first byte: version 4, and a header of at least five words. The link layer says a version too, and may be wrong. */
-static __always_inline bool is_ip4(__u8 version_length)
-{
-	return version_length >> 4 == 4 && (version_length & 0xf) >= 5;
-}
-
-/* Of the first word. */
-static __always_inline bool is_ip6(__be32 version_class_flow)
-{
-	return (version_class_flow & bpf_htonl(0xf0000000)) == bpf_htonl(0x60000000);
-}
-
 /*
- * From the start of the packet's data, which is the link header on devices that have one. The context of these programs is
- * the packet's sk_buff itself (include/linux/filter.h, bpf_prog_run_clear_cb).
+ * From the start of the packet's data, which is the link header on devices that have one. The
+ * context of these programs is the packet's sk_buff itself (include/linux/filter.h,
+ * bpf_prog_run_clear_cb).
  */
 static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 {
@@ -104,10 +83,13 @@ static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 	return head + network - data;
 }
 
-/* Since Linux 6.2. */
+/* The kernel has it since Linux 6.2; where it has not, this is NULL. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
-/* What the kernel's own structures have of the packet; its fields are read as those of any (include/linux/filter.h). */
+/*
+ * What the kernel's own structures have of the packet; its fields are read as those of any
+ * (include/linux/filter.h).
+ */
 static __always_inline const struct net_device *device_of(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel_skb = bpf_rdonly_cast(skb, bpf_core_type_id_kernel(struct sk_buff));
@@ -116,9 +98,9 @@ static __always_inline const struct net_device *device_of(struct __sk_buff *skb)
 }
 
 /*
- * The interface that the packet came in on, as sockets that are bound to one are asked: what the machine sends to itself comes
- * over lo, but with its route, which says whose address it is for (include/net/route.h, inet_iif;
- * net/ipv6/ip6_input.c, ip6_rcv_core).
+ * The interface that the packet came in on, as sockets that are bound to one are asked: what the
+ * machine sends to itself comes over lo, but with its route, which says whose address it is for
+ * (include/net/route.h, inet_iif; net/ipv6/ip6_input.c, ip6_rcv_core).
  */
 static __always_inline __u32 arrival(struct __sk_buff *ctx, bool v4)
 {

@@ -1,42 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The hand-over at tc ingress, for listeners that a sockmap refuses (MPTCP, the default of Go >= 1.24: net/core/sock_map.c,
- * sock_map_sk_is_suitable) or would harm (UDP: the socket's own ioctl and receive functions are replaced, net/ipv4/udp_bpf.c).
- * It finds the socket in the kernel's own tables by its private address and puts it on the packet
- * (net/core/filter.c, bpf_sk_assign; include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and
- * the socket does not change.
+ * The hand-over at tc ingress, for listeners that a sockmap refuses (MPTCP, the default of Go >=
+ * 1.24: net/core/sock_map.c, sock_map_sk_is_suitable) or would harm (UDP: the socket's own ioctl
+ * and receive functions are replaced, net/ipv4/udp_bpf.c). It finds the socket in the kernel's own
+ * tables by its private address and puts it on the packet (net/core/filter.c, bpf_sk_assign;
+ * include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and the socket
+ * does not change.
  *
- * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly. What is not for this host, or
- * cannot be judged here, goes on untouched: frames for others, multicast, broadcast, VLAN frames (they come again on the VLAN's
- * interface, as those of a bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is at
- * work. Of what is given to a process, a note is left, by which it is counted when it comes to that one's socket (bpf/count.h). Everything
- * else meets sk_lookup later and is counted there.
+ * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly.
+ * What is not for this host, or cannot be judged here, goes on untouched: frames for others,
+ * multicast, broadcast, VLAN frames (they come again on the VLAN's interface, as those of a
+ * bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is
+ * at work. Of what is given to a process, a note is left, by which it is counted when it comes to
+ * that one's socket (bpf/count.h). Everything else meets sk_lookup later and is counted there.
  */
 #include <linux/tcp.h>
 
+#include "decide.h"
+
 #include "count.h"
+#include "flow.h"
 #include "hooks.h"
 #include "icmp.h"
+#include "ip.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define VLAN_ID_MASK 0x0fff
-#define IP_MORE_FRAGMENTS 0x2000
-#define IP_FRAGMENT_OFFSET 0x1fff
-/* From the start of the IP header. */
-#define IP4_PROTOCOL 9
-#define IP6_NEXT 6
-#define IPPROTO_HOPOPTS 0
-#define IPPROTO_DSTOPTS 60
-#define IPPROTO_ROUTING 43
-#define IPPROTO_AH 51
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
-/* Of IPv6, before UDP or TCP: more than fit in a packet of 1,280 bytes that is of use. What has more is for sk_lookup. */
+/*
+ * Of IPv6, before UDP or TCP: more than fit in a packet of 1,280 bytes that is of use. What has
+ * more is for sk_lookup.
+ */
 #define EXTENSIONS_MAX 64
 
-/* Interfaces whose packets all come again, on the one above (net/core/dev.c, __netif_receive_skb_core, rx_handler). */
+/*
+ * Interfaces whose packets all come again, on the one above (net/core/dev.c,
+ * __netif_receive_skb_core, rx_handler).
+ */
 enum netdev_priv_flags {
 	IFF_BONDING = 1 << 2,
 	IFF_MACVLAN_PORT = 1 << 8,
@@ -45,65 +48,49 @@ enum netdev_priv_flags {
 	IFF_TEAM_PORT = 1 << 13,
 };
 
-struct ip4_header {
-	__u8 version_length;
-	__u8 tos;
-	__be16 total;
-	__be16 id;
-	__be16 fragment;
-	__u8 ttl;
-	__u8 protocol;
-	__be16 check;
-	__be32 source;
-	__be32 destination;
-};
-
-struct ip6_header {
-	__be32 version_class_flow;
-	__be16 payload;
-	__u8 next;
-	__u8 hops;
-	__be32 source[4];
-	__be32 destination[4];
-};
-
-struct ports_header {
-	__be16 source;
-	__be16 destination;
-};
-
 struct packet {
 	struct lookup l;
 	__u32 transport;	/* offset from the network header */
 	__u8 tcp_flags;
 	bool remains;		/* a SYN that meets those of a connection (TIME_WAIT) */
 	/*
-	 * From the machine itself, over lo, to another interface's address: the kernel's tables can only be asked as if for lo
-	 * (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no socket that is bound to the interface, and of those
-	 * that are bound to lo, which get nothing of it.
+	 * From the machine itself, over lo, to another interface's address: the kernel's tables can
+	 * only be asked as if for lo (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no
+	 * socket that is bound to the interface, and of those that are bound to lo, which get
+	 * nothing of it.
 	 */
 	bool crossed;
 	bool fragment;		/* the first; the others are not looked at, they have no ports */
-	__u16 tunnel;		/* port of the kernel's own socket that has it; 0: it is a process's */
+	/* Port of the kernel's own socket that has it; 0: it is a process's. */
+	__u16 tunnel;
 	bool tunnel6;		/* that is bound to the IPv6 wildcard address */
 	__u32 ends;		/* of the one that it is given to (handed_ends) */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool nat;		/* NAT has its say afterwards */
-	bool shared;		/* the interface gives some packets to others above it (macvlan, ipvlan) */
+	/* The interface gives some packets to others above it (macvlan, ipvlan). */
+	bool shared;
 };
 
 /*
- * In the packet's control block: it met remains already, and they would not go (sysctl net.ipv4.tcp_rfc1337). In its last
- * word, which queues leave alone: on its way the packet may pass one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the others).
+ * In the packet's control block: it met remains already, and they would not go (sysctl
+ * net.ipv4.tcp_rfc1337). In its last word, which queues leave alone: on its way the packet may pass
+ * one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the others).
  */
 #define BURIED_MAGIC 0x696c6d62
 #define BURIED_AT 4
 
-/* From the start of the TCP header. */
-#define TCP_SEQUENCE 4
-#define TCP_OFFSET_FLAGS 12
-#define TCP_CHECK 16
-#define TCP_OPTIONS 20
+/*
+ * From the start of the TCP header (RFC 9293, section 3.1; <linux/tcp.h> has what it names as
+ * fields of bits).
+ */
+#define TCP_SEQUENCE offsetof(struct tcphdr, seq)
+#define TCP_OFFSET_FLAGS 12	/* two bytes: the header's length, and the flags */
+#define TCP_FLAGS 13		/* the flags alone */
+#define TCP_CHECK offsetof(struct tcphdr, check)
+#define TCP_OPTIONS sizeof(struct tcphdr)
+/* Of the two bytes, in host byte order: all but the flags; and the length in bytes. */
+#define TCP_NO_FLAGS 0xff00
+#define TCP_HEADER_BYTES(offset_flags) (((offset_flags) >> 12) * 4)
 /* Options have 40 bytes, and the shortest has one. */
 #define TCP_OPTIONS_MAX 40
 #define TCP_OPTION_END 0
@@ -111,30 +98,9 @@ struct packet {
 #define TCP_OPTION_TIMESTAMP 8
 #define TCP_TIMESTAMP_LENGTH 10
 
-/* The network header's offset is known on every device, with an Ethernet header or without. */
 static __always_inline bool load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
 {
-	return !bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
-}
-
-/*
- * Global functions here and below, which the verifier looks at once, and after which it takes the packet for anything: inlined,
- * each way through a header would be walked again with each of what follows, and 290,000 instructions were, 0.2 s of each change.
- * Nothing is ever NULL; the verifier wants it said.
- */
-static __always_inline bool parse_ip4(struct __sk_buff *skb, struct packet *p)
-{
-	struct ip4_header ip;
-
-	if (!load(skb, 0, &ip, sizeof(ip)) || !is_ip4(ip.version_length) || ip.fragment & bpf_htons(IP_FRAGMENT_OFFSET))
-		return false;
-	p->fragment = ip.fragment & bpf_htons(IP_MORE_FRAGMENTS);
-	p->l.family = AF_INET;
-	p->l.dialled.protocol = ip.protocol;
-	p->transport = (ip.version_length & 0xf) * 4;
-	address_from_ip4(p->l.dialled.address, ip.destination);
-	address_from_ip4(p->l.remote, ip.source);
-	return true;
+	return load_from(skb, IP_FROM_NETWORK, offset, to, length);
 }
 
 struct extensions {
@@ -148,79 +114,98 @@ struct extensions {
 /* One extension header; 1 ends the walk. */
 static long pass_extension(__u32 passed, struct extensions *e)
 {
-	__u8 header[4];
+	struct ip6_extension header;
 
 	if (e->next != IPPROTO_HOPOPTS && e->next != IPPROTO_DSTOPTS && e->next != IPPROTO_ROUTING && e->next != IPPROTO_AH &&
 	    e->next != IPPROTO_FRAGMENT) {
 		e->whole = true;
 		return 1;
 	}
-	if (!load(e->skb, e->transport, header, sizeof(header)))
+	if (!load(e->skb, e->transport, &header, sizeof(header)))
 		return 1;
 	if (e->next == IPPROTO_FRAGMENT) {
 		/* Not the first; or with nothing behind it, which is no fragment (RFC 6946). */
-		if ((header[2] << 8 | header[3]) & 0xfff8)
+		if (header.fragment & bpf_htons(IP6_FRAGMENT_OFFSET))
 			return 1;
-		e->fragment |= header[3] & 1;
-		e->transport += 8;
+		e->fragment |= !!(header.fragment & bpf_htons(IP6_MORE_FRAGMENTS));
+		e->transport += IP6_FRAGMENT_BYTES;
 	} else if (e->next == IPPROTO_AH) {
-		e->transport += (header[1] + 2) * 4;
+		e->transport += IP6_AH_BYTES(header.length);
 	} else {
-		/* Routed on to somebody else, by this very host (net/ipv6/exthdrs.c, ipv6_rthdr_rcv). */
-		if (e->next == IPPROTO_ROUTING && header[3])
+		/*
+		 * Routed on to somebody else, by this very host (net/ipv6/exthdrs.c,
+		 * ipv6_rthdr_rcv).
+		 */
+		if (e->next == IPPROTO_ROUTING && header.routing.segments_left)
 			return 1;
-		e->transport += (header[1] + 1) * 8;
+		e->transport += IP6_EXTENSION_BYTES(header.length);
 	}
-	e->next = header[0];
+	e->next = header.next;
 	return 0;
 }
 
-static __always_inline bool parse_ip6(struct __sk_buff *skb, struct packet *p)
+/*
+ * Clients may send any headers before UDP or TCP, in any number: so all are passed, and not only a
+ * fragment header.
+ */
+static __always_inline bool pass_extensions(struct __sk_buff *skb, struct ip_packet *ip)
 {
-	struct extensions e = { .skb = skb, .transport = sizeof(struct ip6_header) };
-	struct ip6_header ip;
+	struct extensions e = { .skb = skb, .transport = ip->transport, .next = ip->protocol };
 
-	if (!load(skb, 0, &ip, sizeof(ip)) || !is_ip6(ip.version_class_flow))
-		return false;
-	e.next = ip.next;
-	e.whole = e.next == IPPROTO_UDP || e.next == IPPROTO_TCP;
-	if (!e.whole)
-		bpf_loop(EXTENSIONS_MAX, pass_extension, &e, 0);
-	if (!e.whole)
-		return false;
-	p->l.family = AF_INET6;
-	p->transport = e.transport;
-	p->fragment = e.fragment;
-	p->l.dialled.protocol = e.next;
-	address_copy(p->l.dialled.address, ip.destination);
-	address_copy(p->l.remote, ip.source);
-	return true;
-}
-
-__noinline int parse(struct __sk_buff *skb, struct packet *p)
-{
-	if (!p)
-		return false;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return parse_ip4(skb, p);
-	return skb->protocol == bpf_htons(ETH_P_IPV6) && parse_ip6(skb, p);
+	if (e.next == IPPROTO_UDP || e.next == IPPROTO_TCP)
+		return true;
+	bpf_loop(EXTENSIONS_MAX, pass_extension, &e, 0);
+	ip->transport = e.transport;
+	ip->protocol = e.next;
+	ip->more = e.fragment;
+	return e.whole;
 }
 
 /*
- * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of everything. A subnet's own
- * broadcast address cannot be told from others there.
+ * A global function, as are others below: the verifier looks at each once, and takes the packet for
+ * anything after it; inlined, each way through a header would be walked again with each of what
+ * follows, and 290,000 instructions were, 0.2 s of each change. Nothing is ever NULL; the verifier
+ * wants it said.
+ */
+__noinline int parse(struct __sk_buff *skb, struct packet *p)
+{
+	struct ip_packet ip;
+	struct lookup *l;
+
+	if (!p)
+		return false;
+	l = &p->l;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (!parse_ip4(skb, IP_FROM_NETWORK, 0, &ip, l->remote, l->dialled.address) || !ip.well_formed || ip.later)
+			return false;
+		l->family = AF_INET;
+	} else {
+		if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
+		    !parse_ip6(skb, IP_FROM_NETWORK, 0, &ip, l->remote, l->dialled.address) || !ip.well_formed ||
+		    !pass_extensions(skb, &ip))
+			return false;
+		l->family = AF_INET6;
+	}
+	l->dialled.protocol = ip.protocol;
+	p->transport = ip.transport;
+	p->fragment = ip.more;
+	return true;
+}
+
+/*
+ * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of
+ * everything. A subnet's own broadcast address cannot be told from others there.
  */
 static __always_inline bool is_unicast(const struct lookup *l)
 {
 	__be32 last = l->dialled.address[3];
 
 	if (l->family == AF_INET6)
-		return (l->dialled.address[0] & bpf_htonl(0xff000000)) != bpf_htonl(0xff000000);
-	return (last & bpf_htonl(0xf0000000)) != bpf_htonl(0xe0000000) && last != bpf_htonl(0xffffffff) &&
-	       last != bpf_htonl(0x7fffffff);
+		return !ip6_is_multicast(l->dialled.address);
+	return !ip4_is_multicast(last) && last != IP4_BROADCAST && last != IP4_LOOPBACK_BROADCAST;
 }
 
-/* sk_lookup will know it by that. */
+/* Leaves the token by which sk_lookup knows the packet (bpf/token.h). */
 static __always_inline void leave_token(const struct packet *p)
 {
 	const struct lookup *l = &p->l;
@@ -250,17 +235,19 @@ struct net___ipv6 {
 } __attribute__((preserve_access_index));
 
 /*
- * A link-local, loopback or multicast source: the helper calls whatever comes from there not forwarded, and does not look where it goes
- * (net/core/filter.c, bpf_ipv6_fib_lookup).
+ * A link-local, loopback or multicast source: the helper calls whatever comes from there not
+ * forwarded, and does not look where it goes (net/core/filter.c, bpf_ipv6_fib_lookup).
  */
 static __always_inline bool is_scoped(const __be32 *address)
 {
-	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000) ||
-	       (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
+	return ip6_is_link_local(address) || ip6_is_multicast(address) ||
 	       (!address[0] && !address[1] && !address[2] && address[3] == bpf_htonl(1));
 }
 
-/* What a route look-up for the packet comes to, as if it had come in on `interface`: BPF_FIB_LKUP_RET_*. */
+/*
+ * What a route look-up for the packet comes to, as if it had come in on `interface`:
+ * BPF_FIB_LKUP_RET_*.
+ */
 static __always_inline long route(struct __sk_buff *skb, const struct lookup *l, __u32 interface)
 {
 	struct bpf_fib_lookup fib = {};
@@ -280,8 +267,8 @@ static __always_inline long route(struct __sk_buff *skb, const struct lookup *l,
 }
 
 /*
- * Is it for somebody else, as far as the routes say? A packet that carries a socket is dropped when it is forwarded
- * (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
+ * Is it for somebody else, as far as the routes say? A packet that carries a socket is dropped when
+ * it is forwarded (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
  */
 __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 {
@@ -293,8 +280,9 @@ __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 		return true;
 	result = route(skb, &p->l, skb->ingress_ifindex);
 	/*
-	 * An interface that forwards nothing has no more to say: IPv4 is dropped there unless it is for this host, but IPv6 is
-	 * forwarded when `all` does (net/ipv6/ip6_output.c, ip6_forward). lo has the same routes, and mostly says more.
+	 * An interface that forwards nothing has no more to say: IPv4 is dropped there unless it is
+	 * for this host, but IPv6 is forwarded when `all` does (net/ipv6/ip6_output.c,
+	 * ip6_forward). lo has the same routes, and mostly says more.
 	 */
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		result = route(skb, &p->l, LOOPBACK_IFINDEX);
@@ -309,8 +297,9 @@ __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 }
 
 /*
- * Does it come in on an interface that is ours to judge? Programs stay on an interface that moves to another network namespace.
- * Ports of bridges and the like pass all on to the interface above, where it is judged.
+ * Does it come in on an interface that is ours to judge? Programs stay on an interface that moves
+ * to another network namespace. Ports of bridges and the like pass all on to the interface above,
+ * where it is judged.
  */
 static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 {
@@ -329,18 +318,24 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_OVS_DATAPATH)))
 		return false;
 	/*
-	 * macvlans have MAC addresses of their own, but for one that takes all there is, for which the interface is promiscuous; not only
-	 * as it cannot filter by several addresses (net/core/dev.c, __dev_set_rx_mode).
+	 * macvlans have MAC addresses of their own, but for one that takes all there is, for which
+	 * the interface is promiscuous; not only as it cannot filter by several addresses
+	 * (net/core/dev.c, __dev_set_rx_mode).
 	 */
 	p->shared = !(above & bpf_core_enum_value(enum netdev_priv_flags, IFF_MACVLAN_PORT)) ||
 		    dev->promiscuity > dev->uc_promisc;
 	return true;
 }
 
-/* Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody else. Or do packet sockets? */
+/*
+ * Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody
+ * else. Or do packet sockets?
+ */
 static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 {
-	/* Read by hand: what the verifier knows as a pointer is no number, which has_tap() takes. */
+	/*
+	 * Read by hand: what the verifier knows as a pointer is no number, which has_tap() takes.
+	 */
 	const struct sk_buff *kernel_skb = (const struct sk_buff *)skb;
 	const struct net_device *dev = BPF_CORE_READ(kernel_skb, dev);
 
@@ -380,7 +375,9 @@ static __always_inline void set_looking(__u32 looking)
 	helper(skb, tuple, sizeof((tuple)->ipv4), BPF_F_CURRENT_NETNS, 0) : \
 	helper(skb, tuple, sizeof((tuple)->ipv6), BPF_F_CURRENT_NETNS, 0))
 
-/* What the kernel's tables have for the packet if it were for `address` and `port`. To be released. */
+/*
+ * What the kernel's tables have for the packet if it were for `address` and `port`. To be released.
+ */
 static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct lookup *l, const __be32 *address,
 					    __u16 port)
 {
@@ -409,7 +406,10 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 	return address_equal(bound, address);
 }
 
-/* Likewise of the packet as it is, with connections that are being made and remains of such. TCP only. To be released. */
+/*
+ * What the kernel's tables have for the TCP packet as it is, with connections that are being made
+ * and remains of such. To be released.
+ */
 static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const struct lookup *l)
 {
 	struct bpf_sock_tuple tuple = {};
@@ -423,9 +423,10 @@ static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const
 }
 
 /*
- * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that connected meanwhile. A
- * connection may also be one that is being made, or the remains of one (TIME_WAIT). A function of its own: this look-up gives
- * another type of socket, and the verifier wants the two apart.
+ * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that
+ * connected meanwhile. A connection may also be one that is being made, or the remains of one
+ * (TIME_WAIT). A function of its own: this look-up gives another type of socket, and the verifier
+ * wants the two apart.
  */
 static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
 {
@@ -496,13 +497,14 @@ static __noinline bool find_remains(struct __sk_buff *skb, const struct lookup *
 }
 
 /*
- * Is the SYN a new one, or an old duplicate? As the kernel judges (net/ipv4/tcp_minisocks.c, tcp_timewait_state_process): by its
- * sequence number, or by its timestamp, as after many bytes, or from another host behind the same NAT, the number may be less.
+ * Is the SYN a new one, or an old duplicate? As the kernel judges (net/ipv4/tcp_minisocks.c,
+ * tcp_timewait_state_process): by its sequence number, or by its timestamp, as after many bytes, or
+ * from another host behind the same NAT, the number may be less.
  */
 static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u32 sequence, __be16 flags,
 				     const struct remains *remains)
 {
-	__u32 end = transport + (bpf_ntohs(flags) >> 12) * 4;
+	__u32 end = transport + TCP_HEADER_BYTES(bpf_ntohs(flags));
 	__u32 time;
 
 	if ((__s32)(sequence - remains->sequence) > 0)
@@ -512,14 +514,16 @@ static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u
 }
 
 /*
- * A SYN from the port of a connection that was closed here less than a minute ago. The kernel buries the remains when it finds
- * a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it asks sk_lookup for one, which cannot select this kind; and
- * given a listener by us, it would find that the connection exists already and drop the SYN. So it is told by a copy that
- * says RST that the old connection is over, and gets the SYN once more, right behind.
+ * A SYN from the port of a connection that was closed here less than a minute ago. The kernel
+ * buries the remains when it finds a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it
+ * asks sk_lookup for one, which cannot select this kind; and given a listener by us, it would find
+ * that the connection exists already and drop the SYN. So it is told by a copy that says RST that
+ * the old connection is over, and gets the SYN once more, right behind.
  *
- * What the machine sends to itself carries its route (drivers/net/loopback.c, loopback_xmit). A redirect to ingress takes it
- * away (include/linux/netdevice.h, ____dev_forward_skb), and without one an own address as the source is a martian
- * (net/ipv4/route.c, ip_route_input_slow): the packet would be dropped. So on lo both go out, which is in again, with the route.
+ * What the machine sends to itself carries its route (drivers/net/loopback.c, loopback_xmit). A
+ * redirect to ingress takes it away (include/linux/netdevice.h, ____dev_forward_skb), and without
+ * one an own address as the source is a martian (net/ipv4/route.c, ip_route_input_slow): the packet
+ * would be dropped. So on lo both go out, which is in again, with the route.
  */
 __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 {
@@ -540,7 +544,7 @@ __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 	if (!is_newer(skb, p->transport, bpf_ntohl(sequence), flags, &remains))
 		return TCX_NEXT;
 	rst_sequence = bpf_htonl(remains.sequence);
-	rst_flags = (flags & bpf_htons(0xff00)) | bpf_htons(TCP_RST);
+	rst_flags = (flags & bpf_htons(TCP_NO_FLAGS)) | bpf_htons(TCP_RST);
 	if (bpf_l4_csum_replace(skb, at + TCP_CHECK, sequence, rst_sequence, sizeof(sequence)) ||
 	    bpf_l4_csum_replace(skb, at + TCP_CHECK, flags, rst_flags, sizeof(flags)) ||
 	    bpf_skb_store_bytes(skb, at + TCP_SEQUENCE, &rst_sequence, sizeof(sequence), 0) ||
@@ -581,8 +585,8 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 }
 
 /*
- * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is bound to the interface, of
- * those that called bind().
+ * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is
+ * bound to the interface, of those that called bind().
  */
 static __noinline bool is_held(const struct lookup *l, __u8 existing)
 {
@@ -609,8 +613,8 @@ static __noinline bool brings_cookie(struct __sk_buff *skb, const struct packet 
 }
 
 /*
- * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to the interface, which the
- * tables did not tell of.
+ * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to
+ * the interface, which the tables did not tell of.
  */
 static __always_inline bool can_take(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
 {
@@ -638,13 +642,16 @@ static __always_inline void remember_tunnel(struct __sk_buff *skb, const struct 
 	__u32 *tunnel = bpf_map_lookup_elem(&tunnels, &first);
 
 	address_copy(key.remote, p->l.remote);
-	key.local[2] = p->tunnel6 ? 0 : bpf_htonl(0xffff);
+	key.local[2] = p->tunnel6 ? 0 : IP4_MAPPED;
 	if (tunnel)
 		*tunnel = 1;
 	remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
-/* From now on a client that dials the tunnel itself gets its answers from there, whatever it dialled before. */
+/*
+ * From now on a client that dials the tunnel itself gets its answers from there, whatever it
+ * dialled before.
+ */
 static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 {
 	struct ilm_flow_key key = { .remote_port = p->l.remote_port, .local_port = p->l.dialled.port };
@@ -655,14 +662,17 @@ static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 	if (!tunnel || !*tunnel)
 		return;
 	address_copy(key.remote, p->l.remote);
-	key.local[2] = p->l.family == AF_INET ? bpf_htonl(0xffff) : 0;
+	key.local[2] = p->l.family == AF_INET ? IP4_MAPPED : 0;
 	flow = find_flow(&key);
 	if (flow && flow->port != p->l.dialled.port && is_ours(skb, p))
 		remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
-/* The listener on `endpoint`, and only on it: the kernel would also answer with one on the wildcard. */
-/* (A global function, which the verifier looks at once and not in each round of the caller's loop.) */
+/*
+ * Gives the packet to the listener on `endpoint`, and only on it: the kernel would also answer with
+ * one on the wildcard. A global function, which the verifier looks at once and not in each round of
+ * the caller's loop.
+ */
 __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
@@ -690,7 +700,10 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	return outcome;
 }
 
-/* Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and ports before? */
+/*
+ * Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and
+ * ports before?
+ */
 static __always_inline bool is_known(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
 	struct ilm_flow_key key = { .local_port = endpoint->port, .remote_port = l->remote_port };
@@ -703,10 +716,11 @@ static __always_inline bool is_known(const struct lookup *l, const struct ilm_en
 }
 
 /*
- * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is (net/core/filter.c,
- * bpf_sk_lookup_assign), so it is given here, also where the others are in a sockmap and where there is NAT: that leaves a connected
- * socket with its packet (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet elsewhere
- * when it has not before. Of fragments the listener gets them.
+ * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is
+ * (net/core/filter.c, bpf_sk_lookup_assign), so it is given here, also where the others are in a
+ * sockmap and where there is NAT: that leaves a connected socket with its packet
+ * (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet
+ * elsewhere when it has not before. Of fragments the listener gets them.
  */
 __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
 {
@@ -754,7 +768,10 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	address_copy(endpoint.address, d->address);
 	endpoint.port = d->port ? d->port : l->dialled.port;
 	live = listeners_at(&endpoint, l->interface);
-	/* Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under the VRF's device. */
+	/*
+	 * Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under
+	 * the VRF's device.
+	 */
 	if (!live.sockets && !live.connected && !any_on_device()) {
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
@@ -770,14 +787,16 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	if (p->nat)
 		return live.sockets ? LEFT : REFUSED;
 	/*
-	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6 only, the counts do not say whether
-	 * one that is there takes IPv4: then the kernel is asked.
+	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6
+	 * only, the counts do not say whether one that is there takes IPv4: then the kernel is
+	 * asked.
 	 */
 	if (live.placed && !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 		return LEFT;
 	/*
-	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for a packet only when its last fragment
-	 * came to the same CPU: whether the socket is registered from now on must not depend on that.
+	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for
+	 * a packet only when its last fragment came to the same CPU: whether the socket is
+	 * registered from now on must not depend on that.
 	 */
 	if (p->fragment) {
 		if (udp && live.sockets)
@@ -786,7 +805,10 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	}
 	outcome = hand_over(skb, p, &endpoint);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
-		/* A connection of the client's from the same port to the listener itself, or its remains, was found instead. */
+		/*
+		 * A connection of the client's from the same port to the listener itself, or its
+		 * remains, was found instead.
+		 */
 		remote_port = l->remote_port;
 		l->remote_port = 0;
 		outcome = hand_over(skb, p, &endpoint);
@@ -817,8 +839,9 @@ static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s
 }
 
 /*
- * So that the packet is counted when it comes to the daemon's socket: false when that cannot be. Not for the kernel's own sockets, which
- * take theirs before; nor without traffic control (CONFIG_NET_SCHED), where packets carry no such number.
+ * So that the packet is counted when it comes to the daemon's socket: false when that cannot be.
+ * Not for the kernel's own sockets, which take theirs before; nor without traffic control
+ * (CONFIG_NET_SCHED), where packets carry no such number.
  */
 static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 {
@@ -830,7 +853,10 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 	if (p->tunnel || !s || !bpf_core_field_exists(((struct sk_buff___index *)skb)->tc_index))
 		return false;
 	h = handed_at(s, &place);
-	/* Mostly the last one has been counted by now. If not, it may still be: one of a batch, or it was dropped. */
+	/*
+	 * Mostly the last one has been counted by now. If not, it may still be: one of a batch, or
+	 * it was dropped.
+	 */
 	if (h && h->port) {
 		s->handed++;
 		h = handed_at(s, &place);
@@ -884,7 +910,7 @@ static __always_inline __u8 icmp_of(__u8 family)
 	return family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
-/* Called by the one below only. */
+/* Called by ilm_steer only, for ICMP. */
 SEC("tc")
 int ilm_icmp(struct __sk_buff *skb)
 {
@@ -901,9 +927,9 @@ int ilm_icmp(struct __sk_buff *skb)
 }
 
 /*
- * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given but to connected sockets; yet who
- * listens already is looked for all the same, as the kernel's tables know that better than the registry (a UDP socket that
- * disconnected).
+ * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given
+ * but to connected sockets; yet who listens already is looked for all the same, as the kernel's
+ * tables know that better than the registry (a UDP socket that disconnected).
  */
 static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
 {
@@ -922,11 +948,11 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		return TCX_NEXT;
 
 	if (!udp) {
-		if (!load(skb, p->transport + 13, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
+		if (!load(skb, p->transport + TCP_FLAGS, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
 			return TCX_NEXT;
 		/*
-		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK that brings one back: then there is
-		 * no connection yet.
+		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK
+		 * that brings one back: then there is no connection yet.
 		 */
 		if (!(p->tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
@@ -961,7 +987,8 @@ static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 {
 	__u8 protocol;
 
-	return load(skb, skb->protocol == bpf_htons(ETH_P_IP) ? IP4_PROTOCOL : IP6_NEXT, &protocol, sizeof(protocol)) &&
+	return load(skb, skb->protocol == bpf_htons(ETH_P_IP) ? offsetof(struct ip4_header, protocol) :
+							 offsetof(struct ip6_header, next), &protocol, sizeof(protocol)) &&
 	       protocol == IPPROTO_TCP;
 }
 

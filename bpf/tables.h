@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tables of rules, of one set of programs, all of which include this file and are given the same maps. They have two sides.
- * The generation in force is on one; the next is written on the other, which nobody reads, and put in force by `sides.current`. What a
- * generation is on is never changed while it is in force (but for the counters and the interfaces' indexes). The places of a side
- * are behind one another, so numbers of classes, rules, steps and so on are of one side only; 0 is none on both.
+ * The tables of rules, of one set of programs, all of which include this file and are given the
+ * same maps. They have two sides. The generation in force is on one; the next is written on the
+ * other, which nobody reads, and put in force by `sides.current`. What a generation is on is never
+ * changed while it is in force (but for the counters and the interfaces' indexes). The places of a
+ * side are behind one another, so numbers of classes, rules, steps and so on are of one side only;
+ * 0 is none on both.
  *
- * Of 10,000 mappings or more the tables have one part for the file's mappings, which stays as it is, and two sides for what
- * is added at run time: `ports`, the overlay, and its rules, destinations and counters behind those of the file.
+ * Of 10,000 mappings or more the tables have one part for the file's mappings, which stays as it
+ * is, and two sides for what is added at run time: `ports`, the overlay, and its rules,
+ * destinations and counters behind those of the file.
  */
 #ifndef ILM_TABLES_H
 #define ILM_TABLES_H
@@ -15,12 +18,13 @@
 #include "kernel.h"
 
 /*
- * Of both sides, and which one is in force: that word is all that a change writes to put itself there. A variable, as it is read without
- * a call. Writer: control plane; whoever reads the word once sees one generation.
+ * Of both sides, and which one is in force: that word is all that a change writes to put itself
+ * there. A variable, as it is read without a call. Writer: control plane; whoever reads the word
+ * once sees one generation.
  */
 volatile struct ilm_sides sides SEC(".data.sides");
 
-/* Of each side: TCP ports, then UDP ports. */
+/* The classes of ports, on each side TCP's, then UDP's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_SIDES * ILM_PORT_KEYS / ILM_PORT_LINE);
@@ -29,7 +33,10 @@ struct {
 	__type(value, struct ilm_port_line);
 } ports SEC(".maps");
 
-/* [class]. Resized. */
+/*
+ * Class -> the rule for addresses that nothing more specific names, and where the search for
+ * prefixes begins. Resized.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -39,8 +46,9 @@ struct {
 } classes SEC(".maps");
 
 /*
- * Class and whole address or prefix -> rule or step. Not a BPF hash, but hashed by ourselves: a search looks up several times,
- * and what the kernel calls for each costs more than all else. Resized.
+ * Class and whole address or prefix -> rule or step. Not a BPF hash, but hashed by ourselves: a
+ * search looks up several times, and what the kernel calls for each costs more than all else.
+ * Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -50,7 +58,10 @@ struct {
 	__type(value, struct ilm_prefix);
 } prefixes SEC(".maps");
 
-/* In which order the lengths of prefixes are looked at, as trees that classes share. [0] is the end. Resized. */
+/*
+ * In which order the lengths of prefixes are looked at, as trees that classes share. [0] is the
+ * end. Resized.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -60,9 +71,10 @@ struct {
 } lengths SEC(".maps");
 
 /*
- * The overlay: what has changed since the tables above were filled, and what was added at run time, on ports with
- * ILM_CLASS_OVERLAY. An entry is here only where it comes before what the other table has for the same prefix, or where what that has
- * is a mapping that is there no more. No conditions: what it leads to are rules, its own or those of the tables above. Resized.
+ * The overlay: what has changed since the tables above were filled, and what was added at run time,
+ * on ports with ILM_CLASS_OVERLAY. An entry is here only where it comes before what the other table
+ * has for the same prefix, or where what that has is a mapping that is there no more. No
+ * conditions: what it leads to are rules, its own or those of the tables above. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -96,7 +108,7 @@ struct {
 	__type(value, __u32);
 } sources SEC(".maps");
 
-/* [0] is the end. Resized. */
+/* The steps of chains. [0] is the end. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -106,8 +118,9 @@ struct {
 } steps SEC(".maps");
 
 /*
- * Interfaces that mappings name -> the index that each has now; 0: there is none of that name. [0] is not used. Resized.
- * The one table that changes while its generation is in force: when an interface comes, goes or is renamed.
+ * Interfaces that mappings name -> the index that each has now; 0: there is none of that name. [0]
+ * is not used. Resized. The one table that changes while its generation is in force: when an
+ * interface comes, goes or is renamed.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -124,7 +137,10 @@ struct {
 	__uint(value_size, 4);
 } owned SEC(".maps");
 
-/* [0] is no rule. As many as there are kinds of mappings: one, or a million where each leads elsewhere. Resized. */
+/*
+ * [0] is no rule. As many as there are kinds of mappings: one, or a million where each leads
+ * elsewhere. Resized.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -133,7 +149,7 @@ struct {
 	__type(value, struct ilm_rule);
 } rules SEC(".maps");
 
-/* Resized. */
+/* What the rules lead to, those of each rule behind one another. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -143,9 +159,11 @@ struct {
 } destinations SEC(".maps");
 
 /*
- * Some copies behind one another, so that CPUs of different copies write to different cache lines; in each, by the number that is beside
- * that of a rule. What a mapping has counted is the sum over the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
- * machine may get (docs/decisions/0031). Resized. Writers: these programs (bpf/decide.h, counters_of).
+ * Some copies behind one another, so that CPUs of different copies write to different cache lines;
+ * in each, by the number that is beside that of a rule. What a mapping has counted is the sum over
+ * the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
+ * machine may get (docs/decisions/0031-copies-of-counters.md). Resized. Writers: these programs
+ * (bpf/report.h, counters_of).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

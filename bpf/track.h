@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counting a listener while it lives, and placing it where sk_lookup finds it. Shared by every program that sees sockets. */
+/*
+ * Counting a listener while it lives, and placing it where sk_lookup finds it. Shared by every
+ * program that sees sockets.
+ */
 #ifndef ILM_TRACK_H
 #define ILM_TRACK_H
 
 #include "address.h"
 #include "maps.h"
 
-/* Several CPUs may create the same entry: the loser finds the winner's at the second look. */
+/*
+ * The entry of a place, made where there is none. Several CPUs may create the same one: the loser
+ * finds the winner's at the second look.
+ */
 static __always_inline struct ilm_presence *presence_of(const struct ilm_place *place)
 {
 	struct ilm_presence *found = bpf_map_lookup_elem(&presence, place);
@@ -32,8 +38,8 @@ static __always_inline void let_go(struct ilm_presence *p, const struct ilm_plac
 }
 
 /*
- * The entry of a place, held. The memory of one that was removed is used again at once, so what was found is looked for once more
- * when it is held.
+ * The entry of a place, held. The memory of one that was removed is used again at once, so what was
+ * found is looked for once more when it is held.
  */
 static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
 {
@@ -53,7 +59,7 @@ static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
 	return NULL;
 }
 
-/* The entry that counts it; NULL: it was removed, and perhaps made anew without this socket. */
+/* The entry that counts the socket. NULL: it was removed, and perhaps made anew without it. */
 static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t)
 {
 	struct ilm_presence *p = t->counted ? bpf_map_lookup_elem(&presence, &t->place) : NULL;
@@ -93,7 +99,7 @@ static __always_inline void add_to_presence(struct ilm_presence *p, const struct
 	__sync_fetch_and_add(&p->sockets, change);
 }
 
-/* Whether it is bound to a device, and listens on a destination. */
+/* Notes whether the socket is bound to a device, and listens on a destination. */
 static __always_inline void mark_destined(struct ilm_tracked *t, __u8 destined)
 {
 	if (t->destined == destined)
@@ -119,7 +125,7 @@ static __always_inline void uncount(struct ilm_tracked *t)
 	let_go(p, &t->place);
 }
 
-/* Under which slot sk_lookup finds it; 0: no more. */
+/* Notes under which slot sk_lookup finds the socket; 0: under none any more. */
 static __always_inline void mark_placed(struct ilm_tracked *t, __u32 serial)
 {
 	struct ilm_presence *p = counting(t);
@@ -130,7 +136,7 @@ static __always_inline void mark_placed(struct ilm_tracked *t, __u32 serial)
 		__sync_fetch_and_add(&p->placed, change);
 }
 
-/* Whether a TCP listener is left to ingress. */
+/* Notes whether a TCP listener is left to ingress. */
 static __always_inline void mark_steered(struct ilm_tracked *t, __u8 steered)
 {
 	if (t->steered == steered)
@@ -139,7 +145,9 @@ static __always_inline void mark_steered(struct ilm_tracked *t, __u8 steered)
 	add_to_single(steered_tcp, steered ? 1 : -1);
 }
 
-/* A UDP socket that connects is no listener any more; found unconnected by a scan, it is one again. */
+/*
+ * A UDP socket that connects is no listener any more; found unconnected by a scan, it is one again.
+ */
 static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected)
 {
 	struct ilm_presence *p = counting(t);
@@ -167,7 +175,10 @@ static __always_inline bool place_equal(const struct ilm_place *a, const struct 
 	       a->endpoint.protocol == b->endpoint.protocol && a->device == b->device;
 }
 
-/* Idempotent, so that a scan may meet a socket that registered itself. */
+/*
+ * Counts a listener where it listens now. Idempotent, so that a scan may meet a socket that
+ * registered itself.
+ */
 static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only,
 				  bool destined)
 {
@@ -179,7 +190,10 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 			mark_destined(t, device && destined);
 			return;
 		}
-		/* The entry that counted it is gone (see `presence`), or it was bound to a device meanwhile. */
+		/*
+		 * The entry that counted it is gone (see `presence`), or it was bound to a device
+		 * meanwhile.
+		 */
 		uncount(t);
 	}
 	p = hold(&place);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A look-up, and the generation of rules that decides it: what is known of the packet (struct
+ * lookup), which side of the tables is in force, and what that has for a port.
+ */
+#ifndef ILM_GENERATION_H
+#define ILM_GENERATION_H
+
+#include "address.h"
+#include "maps.h"
+#include "tables.h"
+
+const volatile struct ilm_lookup_constants constants = {};
+
+struct lookup {
+	struct ilm_endpoint dialled;
+	__be32 remote[4];	/* only filled when somebody needs it, as is the next */
+	__u16 remote_port;	/* host byte order */
+	/* Its place in `handed`, + 1: it is reported when it is counted; 0: at once. */
+	__u16 handed;
+	__u32 interface;	/* index of the one that it came in on */
+	__u32 counter;		/* of the mapping whose rule was found */
+	__u32 side;		/* of the generation that decides, and perhaps ILM_OFF */
+	__u8 family;
+	__u8 verdict;
+	__u8 matched;
+	__u8 selected;
+	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
+	__u8 failed;		/* destinations that could not be tried */
+	__u8 attempts[ILM_DESTINATIONS_MAX];
+	bool nat;		/* a test run, of a packet of a family with NAT */
+	bool existing;		/* ingress found somebody who listens already */
+	/* No packet is known for this look-up: neither counted nor reported. */
+	bool unproven;
+	/* For a socket that sk_lookup cannot give: refused, and nobody else gets it. */
+	bool undeliverable;
+};
+
+/* The place of a port among TCP's, which come first, and UDP's. */
+static __always_inline __u32 port_key(__u32 protocol, __u32 port)
+{
+	return port | (protocol == IPPROTO_UDP ? ILM_PORT_KEYS / 2 : 0);
+}
+
+/*
+ * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet: all that is
+ * looked up is of one generation then.
+ */
+static __always_inline __u32 side_in_force(void)
+{
+	return sides.current;
+}
+
+/*
+ * The class of a port on that side of the tables. NULL: ilm is off, as there is no such place then.
+ */
+static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
+{
+	__u32 place = port_key(protocol, port) + side * ILM_PORT_KEYS;
+	__u32 key = place / ILM_PORT_LINE;
+	struct ilm_port_line *line = bpf_map_lookup_elem(&ports, &key);
+
+	return line ? &line->class[place % ILM_PORT_LINE] : NULL;
+}
+
+/*
+ * What is known of the generation that decides. Never changed while it is in force, so it is no
+ * more volatile than the tables are.
+ */
+static __always_inline const struct ilm_generation *generation_of(const struct lookup *l)
+{
+	return (const struct ilm_generation *)&sides.generations[l->side & (ILM_SIDES - 1)];
+}
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a decision leaves behind: a count in the mapping's counters, an event for `monitor` or the
+ * answer for `explain`, and for `run` the name of a destination that sk_lookup has no socket of.
+ */
+#ifndef ILM_REPORT_H
+#define ILM_REPORT_H
+
+#include "generation.h"
+
+/* The counters of a mapping, in the copy that this CPU counts in. */
+static __always_inline struct ilm_counters *counters_of(__u32 counter)
+{
+	__u32 place = (bpf_get_smp_processor_id() & constants.counter_mask) * constants.counter_slots + counter;
+
+	return bpf_map_lookup_elem(&counters, &place);
+}
+
+/*
+ * What counts packets runs in softirqs, one at a time on each CPU, so in a copy of the CPU's own
+ * nobody comes between. (A process that asks about sockets, net/ipv4/inet_diag.c, runs sk_lookup
+ * too, and is counted only where it names an interface.) The verifier drops the way that the
+ * constant excludes.
+ */
+static __always_inline void add_to(__u64 *counter, __u64 more)
+{
+	if (constants.counter_shared)
+		__sync_fetch_and_add(counter, more);
+	else
+		*counter += more;
+}
+
+static __always_inline bool watched(void)
+{
+	struct ilm_watch *w;
+	__u32 key = 0;
+
+	w = bpf_map_lookup_elem(&watch, &key);
+	/* A watcher that was killed leaves a time that passes. */
+	return w && w->until_ns && bpf_ktime_get_ns() < w->until_ns;
+}
+
+/*
+ * sk_lookup cannot give the socket. It should have it from now on: `run` sees to that. Not static:
+ * it happens rarely.
+ */
+__noinline int want(const struct ilm_endpoint *endpoint)
+{
+	struct ilm_endpoint copy;
+	struct ilm_slot *slot;
+
+	/* Never so; the verifier wants it said. */
+	if (!endpoint)
+		return 0;
+	copy = *endpoint;
+	slot = slot_of(&copy);
+	if (!slot || slot->handover == ILM_HANDOVER_INGRESS || slot->wanted)
+		return 0;
+	slot->wanted = 1;
+	bpf_ringbuf_output(&binds, &copy, sizeof(copy), 0);
+	return 1;
+}
+
+/* Counts a report for which there was no room. */
+static __always_inline void lose_report(void)
+{
+	__u32 key = 0;
+	struct ilm_watch *w = bpf_map_lookup_elem(&watch, &key);
+
+	if (w)
+		__sync_fetch_and_add(&w->lost, 1);
+}
+
+/* Which mapping decided. */
+static __always_inline __u32 mapping_of(const struct lookup *l)
+{
+	/* Whoever has found a rule comes to a verdict. */
+	if (l->verdict == ILM_VERDICT_UNMANAGED)
+		return ILM_MAPPING_NONE;
+	return l->counter - generation_of(l)->counters;
+}
+
+/*
+ * Hands the decision to whoever waits for it: `explain` in a test run, else `monitor`, at once or
+ * when the packet is counted. Not inlined: the caller's hot path stays short.
+ */
+static __noinline void report(const struct lookup *l)
+{
+	struct ilm_decision d = {};
+	__u32 key = 0;
+
+	d.time_ns = bpf_ktime_get_ns();
+	address_copy(d.local, l->dialled.address);
+	address_copy(d.remote, l->remote);
+	d.local_port = l->dialled.port;
+	d.remote_port = l->remote_port;
+	d.protocol = l->dialled.protocol;
+	d.family = l->family;
+	d.mapping = mapping_of(l);
+	d.generation = generation_of(l)->number;
+	d.interface = l->interface;
+	d.verdict = l->verdict;
+	d.matched = l->matched;
+	d.selected = l->selected;
+	__builtin_memcpy(d.attempts, l->attempts, sizeof(d.attempts));
+
+	if (l->dry) {
+		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
+		return;
+	}
+	if (l->handed) {
+		key = l->handed - 1;
+		if (bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY))
+			lose_report();
+		return;
+	}
+	if (bpf_ringbuf_output(&decisions, &d, sizeof(d), 0))
+		lose_report();
+}
+
+#endif
