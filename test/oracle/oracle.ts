@@ -108,7 +108,7 @@ export const drawSeed = 0x5eed_cafe;
 
 /**
  * Returns -log2(h / 2^32) with 24 bits behind the point, as the programs compute it
- * (negative_log2 in bpf/). With the true one, two draws that are nearly the same come out in
+ * (bpf/weights.h, negative_log2). With the true one, two draws that are nearly the same come out in
  * another order, once in 20,000.
  */
 function negativeLog2(h: number): bigint {

@@ -32,7 +32,7 @@ export interface Searched {
   readonly looks: number;
 }
 
-/** Prefixes and markers, searched as the program does (bpf/decide.h, find_prefix). */
+/** Prefixes and markers, searched as the program does (bpf/match.h, find_prefix). */
 export class SearchTable {
   readonly #search: Search;
   readonly #entries = new Map<string, { readonly target: Target; readonly length: number }>();

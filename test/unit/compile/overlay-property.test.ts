@@ -66,7 +66,7 @@ function lengthAround(table: PrefixTable, owner: number, bytes: Uint8Array, ipv6
   return longest(lengths, owner, bytes, ipv6) ?? 0;
 }
 
-/** As the program reads them: bpf/decide.h, find_overlaid. */
+/** As the program reads them: bpf/match.h, find_overlaid. */
 function readOverlaid(
   below: Compiled,
   { compiled, classes, exact, prefixes: over, levels }: Overlay,
