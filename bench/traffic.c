@@ -11,8 +11,8 @@
  *   traffic latency ADDRESS PORT MICROSECONDS        TCP: a connection every so often until SIGTERM, how long connect() takes
  *   traffic run COMMAND...                           time, CPU time and peak memory of a command; its output goes to stderr
  *
- * What ends prints one line of JSON. CPU time is this process's, user and system, in microseconds: what the kernel does for a
- * packet it does on the time of whoever sends it, on veth and loopback.
+ * What ends prints one line of JSON. CPU time is this process's, user and system, in microseconds:
+ * what the kernel does for a packet it does on the time of whoever sends it, on veth and loopback.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A kfunc for BPF programs of type sk_lookup: find the socket that listens on an address and port, and select it.
+ * A kfunc for BPF programs of type sk_lookup: find the socket that listens on an address and port,
+ * and select it.
  *
- * bpf_sk_lookup_tcp() and _udp() are not offered to these programs: they run the lookup that runs the program. This one goes
- * to the tables of listeners directly. It looks at no established socket, runs no BPF, takes no reference and no lock.
+ * bpf_sk_lookup_tcp() and _udp() are not offered to these programs: they run the lookup that runs
+ * the program. This one goes to the tables of listeners directly. It looks at no established
+ * socket, runs no BPF, takes no reference and no lock.
  *
- * The caller is always inside the lookup's RCU read-side section (include/linux/filter.h, bpf_sk_lookup_run_v4(); a test run
- * takes rcu_read_lock() itself). Listening TCP sockets and bound UDP sockets are SOCK_RCU_FREE, so one that is found stays
- * memory until that section ends, and the kernel takes the selected socket without a reference, as it does after its own
- * search.
+ * The caller is always inside the lookup's RCU read-side section (include/linux/filter.h,
+ * bpf_sk_lookup_run_v4(); a test run takes rcu_read_lock() itself). Listening TCP sockets and bound
+ * UDP sockets are SOCK_RCU_FREE, so one that is found stays memory until that section ends, and the
+ * kernel takes the selected socket without a reference, as it does after its own search.
  */
 #include <linux/version.h>
 
@@ -37,7 +39,9 @@
 
 #define KNOWN_FLAGS (ILM_LISTENER_EITHER | ILM_LISTENER_TEST | ILM_LISTENER_REPLACE | ILM_LISTENER_NO_REUSEPORT)
 
-/* 6.7 and 6.9 named what 6.6 spells out; 7.0 made trusted arguments the rule and dropped the flag. */
+/*
+ * 6.7 and 6.9 named what 6.6 spells out; 7.0 made trusted arguments the rule and dropped the flag.
+ */
 #ifndef __bpf_kfunc_start_defs
 #define __bpf_kfunc_start_defs() \
 	__diag_push(); \
@@ -54,9 +58,9 @@
 #endif
 
 /*
- * Cookie -> struct net. Entries leave in pre_exit: the kernel waits for an RCU grace period between that and everything
- * that it takes apart (net/core/net_namespace.c, cleanup_net; the same when the module goes), so what a reader found is
- * whole until its section ends.
+ * Cookie -> struct net. Entries leave in pre_exit: the kernel waits for an RCU grace period between
+ * that and everything that it takes apart (net/core/net_namespace.c, cleanup_net; the same when the
+ * module goes), so what a reader found is whole until its section ends.
  */
 static DEFINE_XARRAY(namespaces);
 
@@ -92,9 +96,10 @@ struct search {
 #define SLAVE_NOT_NAMED (-1)
 
 /*
- * A packet that came through an enslaved interface has the master as its interface; the context does not carry which
- * slave (sdif). That there is one is what unbound sockets depend on (net.ipv4.{tcp,udp}_l3mdev_accept); -1 is no
- * interface, so a socket bound to the slave itself is not found.
+ * A packet that came through an enslaved interface has the master as its interface; the context
+ * does not carry which slave (sdif). That there is one is what unbound sockets depend on
+ * (net.ipv4.{tcp,udp}_l3mdev_accept); -1 is no interface, so a socket bound to the slave itself is
+ * not found.
  */
 static int search_slave(struct search *s)
 {
@@ -139,9 +144,9 @@ static bool address_matches(const struct search *s, const struct sock *sk)
 }
 
 /*
- * The kernel's scores for sockets without a peer (compute_score() in net/ipv4/inet_hashtables.c and udp.c, and
- * net/ipv6/): a point for a bound interface (UDP over IPv4: four), for an IPv4 socket where an IPv6 one would do, and for the
- * CPU that the socket asked for.
+ * The kernel's scores for sockets without a peer (compute_score() in net/ipv4/inet_hashtables.c and
+ * udp.c, and net/ipv6/): a point for a bound interface (UDP over IPv4: four), for an IPv4 socket
+ * where an IPv6 one would do, and for the CPU that the socket asked for.
  */
 static int score_of(const struct search *s, const struct sock *sk, int bound)
 {
@@ -166,7 +171,10 @@ static bool consider(struct search *s, struct sock *sk)
 	bound = READ_ONCE(sk->sk_bound_dev_if);
 	if (!device_takes(s, bound))
 		return false;
-	/* As bpf_sk_assign() has it: a packet of the other family needs an IPv6 socket that is not IPv6 only. */
+	/*
+	 * As bpf_sk_assign() has it: a packet of the other family needs an IPv6 socket that is not
+	 * IPv6 only.
+	 */
 	if (sk->sk_family != s->ctx->family && (sk->sk_family == AF_INET || ipv6_only_sock(sk))) {
 		s->wrong_family = true;
 		return false;
@@ -178,8 +186,9 @@ static bool consider(struct search *s, struct sock *sk)
 	s->best = sk;
 	s->score = score;
 	/*
-	 * A SO_REUSEPORT group that is met ends the kernel's search, whoever comes later; unless it is a UDP one with connected
-	 * members. Which member gets the packet is selected after us, by the packet.
+	 * A SO_REUSEPORT group that is met ends the kernel's search, whoever comes later; unless it
+	 * is a UDP one with connected members. Which member gets the packet is selected after us,
+	 * by the packet.
 	 */
 	return sk->sk_reuseport && rcu_access_pointer(sk->sk_reuseport_cb) &&
 	       (s->ctx->protocol == IPPROTO_TCP || !reuseport_has_conns(sk));
@@ -189,13 +198,18 @@ static u32 search_hash(const struct search *s)
 {
 	static const struct in6_addr any = IN6ADDR_ANY_INIT;
 
-	/* The hash of :: and of 0.0.0.0 is the same, and so is that of an IPv4 address and its mapped form. */
+	/*
+	 * The hash of :: and of 0.0.0.0 is the same, and so is that of an IPv4 address and its
+	 * mapped form.
+	 */
 	if (s->ipv4)
 		return ipv4_portaddr_hash(s->net, s->address ? s->address->s6_addr32[3] : 0, s->port);
 	return ipv6_portaddr_hash(s->net, s->address ? s->address : &any, s->port);
 }
 
-/* MPTCP's listeners are here as the TCP socket below them (a subflow), which is what a SYN is for. */
+/*
+ * MPTCP's listeners are here as the TCP socket below them (a subflow), which is what a SYN is for.
+ */
 static void search_tcp(struct search *s)
 {
 	struct inet_hashinfo *table = s->net->ipv4.tcp_death_row.hashinfo;
@@ -215,7 +229,10 @@ static void search_udp(struct search *s)
 	struct sock *sk;
 
 	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
-		/* A connected socket hears its peer only, and the kernel found no such socket before it asked us. */
+		/*
+		 * A connected socket hears its peer only, and the kernel found no such socket
+		 * before it asked us.
+		 */
 		if (READ_ONCE(udp_sk(sk)->udp_port_hash) == s->port && READ_ONCE(sk->sk_state) != TCP_ESTABLISHED &&
 		    consider(s, sk))
 			return;
@@ -236,7 +253,8 @@ __bpf_kfunc_start_defs();
 
 /**
  * bpf_sk_lookup_assign_listener - select the socket that listens on an address
- * @uctx: the program's context. The verifier knows it under its user-space name; in fact it is a bpf_sk_lookup_kern.
+ * @uctx: the program's context. The verifier knows it under its user-space name; in fact it is a
+ *	bpf_sk_lookup_kern.
  * @query: struct ilm_listener_query
  * @query__sz: its size
  *
@@ -281,9 +299,10 @@ BTF_ID_FLAGS(func, bpf_sk_lookup_assign_listener, KF_TRUSTED_ARGS)
 BTF_KFUNCS_END(ilm_lookup_kfuncs)
 
 /*
- * The kernel has no hook for kfuncs of sk_lookup programs (kernel/bpf/btf.c, bpf_prog_type_to_kfunc_hook), so the set is
- * registered for all types, and this turns the others away. It is asked about this module's kfuncs only. (Do not look the
- * id up in the set: where the module's BTF has a base of its own, since 6.11, ids are relocated, and the set's are not.)
+ * The kernel has no hook for kfuncs of sk_lookup programs (kernel/bpf/btf.c,
+ * bpf_prog_type_to_kfunc_hook), so the set is registered for all types, and this turns the others
+ * away. It is asked about this module's kfuncs only. (Do not look the id up in the set: where the
+ * module's BTF has a base of its own, since 6.11, ids are relocated, and the set's are not.)
  */
 static int ilm_lookup_filter(const struct bpf_prog *prog, u32 kfunc_id)
 {

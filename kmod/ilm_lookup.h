@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the module and a BPF program share. Included by both, so it declares types and nothing else; __u64, __be32 and the
- * others must be there already (<linux/types.h> or vmlinux.h).
+ * What the module and a BPF program share. Included by both, so it declares types and nothing else;
+ * __u64, __be32 and the others must be there already (<linux/types.h> or vmlinux.h).
  *
  *	extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query,
  *						 __u32 query__sz) __ksym __weak;
  *
- * The protocol and the family of the packet are those of `ctx`. Returns 0 when somebody listens there (who is now selected,
- * unless ILM_LISTENER_TEST), or
+ * The protocol and the family of the packet are those of `ctx`. Returns 0 when somebody listens
+ * there (who is now selected, unless ILM_LISTENER_TEST), or
  *
  *	-ENOENT		nobody listens there
  *	-EAFNOSUPPORT	somebody does, but cannot take packets of this family (IPV6_V6ONLY, or an IPv4 socket and IPv6)

@@ -4,6 +4,9 @@
  */
 import { parseAst } from "rolldown/parseAst";
 
+/** Of C. Not what a comment shows as it is typed, which is further in. */
+const commentOfC = /^\s*(?:\/\*|\* \S)/;
+
 const COLUMNS = 100;
 
 interface Span {
@@ -30,8 +33,18 @@ function literalsOf(node: unknown, found: Span[]): void {
 const comment = /^\s*(?:\/\/|\/?\*)|\s\/\/\s/;
 
 /**
- * The numbers of lines, from 1, of more than 100 columns with a comment that is not text of a
- * literal.
+ * Returns the numbers, from 1, of lines of C with a comment and more than 100 columns; a tab is 8.
+ */
+export function findLongLinesOfC(text: string): number[] {
+  return text.split("\n").flatMap((line, index) => {
+    const columns = [...line].reduce((at, one) => (one === "\t" ? at - (at % 8) + 8 : at + 1), 0);
+    return columns > COLUMNS && commentOfC.test(line) ? [index + 1] : [];
+  });
+}
+
+/**
+ * Returns the numbers, from 1, of lines of TypeScript with a comment, which is not text of a
+ * literal, and more than 100 columns.
  */
 export function findLongLines(text: string): number[] {
   let at = 0;

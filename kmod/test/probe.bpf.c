@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Puts one question to the kfunc in each lookup, and keeps the answer. Loads without the module too, with `ask` 0: the kfunc
- * is weak, and the verifier removes a call that cannot be reached before it asks what is called. (bpf_ksym_exists() would
- * tell without a constant, but libbpf before 1.2, as Debian 12 has it, cannot load it for a module's kfunc.)
+ * Puts one question to the kfunc in each lookup, and keeps the answer. Loads without the module
+ * too, with `ask` 0: the kfunc is weak, and the verifier removes a call that cannot be reached
+ * before it asks what is called. (bpf_ksym_exists() would tell without a constant, but libbpf
+ * before 1.2, as Debian 12 has it, cannot load it for a module's kfunc.)
  */
 #include <linux/bpf.h>
 #include <linux/types.h>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findLongLines } from "../../../tools/columns.js";
+import { findLongLines, findLongLinesOfC } from "../../../tools/columns.js";
 
 const word = "word ".repeat(25).trim();
 
@@ -14,4 +14,12 @@ test.each([
   ["short lines are no trouble", "const a = 1;\n", []],
 ])("%s", (_, text, lines) => {
   expect(findLongLines(text)).toEqual(lines);
+});
+
+test.each([
+  ["a long comment of C is found", `int a;\n/* ${word} */\n`, [2]],
+  ["a tab has eight columns", `\t\t * ${"word ".repeat(17).trim()}\n`, [1]],
+  ["a long statement of C is left", `int ${"a".repeat(120)};\n`, []],
+])("%s", (_, text, lines) => {
+  expect(findLongLinesOfC(text)).toEqual(lines);
 });
