@@ -37,7 +37,9 @@ const comment = /^\s*(?:\/\/|\/?\*)|\s\/\/\s/;
  */
 export function findLongLinesOfC(text: string): number[] {
   return text.split("\n").flatMap((line, index) => {
-    const columns = [...line].reduce((at, one) => (one === "\t" ? at - (at % 8) + 8 : at + 1), 0);
+    const columns = line
+      .split("\t")
+      .reduce((at, part, i) => (i === 0 ? part.length : at - (at % 8) + 8 + part.length), 0);
     return columns > COLUMNS && commentOfC.test(line) ? [index + 1] : [];
   });
 }
