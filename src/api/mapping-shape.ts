@@ -5,30 +5,30 @@ import { formatPorts } from "../model/ports.js";
 export interface MappingShape {
   readonly name: string;
   readonly protocol: string;
-  /** As in the configuration: `443`, `80,443`, `8000-8099`, `*`. */
+  /** The ports as in the configuration: `443`, `80,443`, `8000-8099`, `*`. */
   readonly port: string;
   readonly on: readonly string[];
-  /** Empty: from everywhere. */
+  /** The source prefixes; empty means all. */
   readonly from: readonly string[];
-  /** Empty: on every interface. */
+  /** The interfaces; empty means all. */
   readonly interface: readonly string[];
   readonly to: readonly DestinationShape[];
   readonly existing: string;
   readonly miss: string;
-  /** Added by `ilm add`. */
+  /** True when the mapping was added by `ilm add`. */
   readonly runtime: boolean;
-  /** `file:line`, or where else it comes from. */
+  /** The place as `file:line`, or wherever else the mapping comes from. */
   readonly origin: string;
 }
 
 export interface DestinationShape {
   readonly address: string;
-  /** `"same"`: the port that was dialled. */
+  /** The port; `"same"` is the port that was dialled. */
   readonly port: number | "same";
   readonly service: string | null;
-  /** Null: the list is an order. */
+  /** The weight; null when the list is an order. */
   readonly weight: number | null;
-  /** As the configuration has it; the default is `auto`. */
+  /** The choice as in the configuration; the default is `auto`. */
   readonly handover: string;
 }
 
