@@ -21,18 +21,18 @@ import type { Kept } from "../model/mapping-columns.js";
 import type { Piece } from "../model/revision.js";
 import type { ErrorBody } from "./error-body.js";
 
-/** Bytes of a request body. A million mappings as JSON are about 250 MB. */
+/** The maximum size of a request body in bytes. A million mappings as JSON take about 250 MB. */
 export const applyBodyLimit = 384 * 1024 * 1024;
 export const smallBodyLimit = 1024 * 1024;
 
 export interface DaemonStatus {
   readonly pid: number;
   readonly version: string;
-  /** ISO 8601, UTC. */
+  /** When the daemon started: ISO 8601, UTC. */
   readonly startedAt: string;
   /** The file or folder that is followed; null when there is none. */
   readonly following: string | null;
-  /** Of the file, successful or not; null before the first. */
+  /** The last time the file was read, successfully or not; null before the first. */
   readonly lastReload: { readonly time: string; readonly error: ErrorBody | null } | null;
   readonly reloads: { readonly done: number; readonly failed: number };
 }
@@ -48,7 +48,7 @@ export type ChangePath =
   | "/v1/on"
   | "/v1/reload";
 
-/** A change as the API takes it; the file is re-read by `reload`. */
+/** A change as the API accepts it. `reload` reads the file again. */
 export type ApiChange = Change | ReapplyChange | ReviseChange | { readonly kind: "reload" };
 
 const MAPPINGS_MAX = 2 ** 32;
@@ -61,7 +61,7 @@ const added = list(mapping, 1);
 const piece: Decode<Piece> = (value, path) =>
   Array.isArray(value) ? added(value, path) : kept(value, path);
 
-/** How each change is asked for: where, how large it may be, and what the body must be. */
+/** How to request each change: the path, the maximum size, and what the body must be. */
 export const changeRoutes: Readonly<
   Record<ChangePath, { readonly limit: number; readonly decode: Decode<ApiChange> }>
 > = {
@@ -137,13 +137,13 @@ export function isChangePath(path: string): path is ChangePath {
   return Object.hasOwn(changeRoutes, path);
 }
 
-/** The path and body for a change: the inverse of `changeRoutes[path].decode`. */
+/** Returns the path and body for a change: the inverse of `changeRoutes[path].decode`. */
 export function encodeChange(change: ApiChange): { path: ChangePath; body: string } {
   const { kind, ...body } = change;
   return { path: `/v1/${kind}`, body: JSON.stringify(body) };
 }
 
-/** What comes back: exactly one of the two. */
+/** An answer: either a result or an error. */
 export type Reply<T> =
   | { readonly ok: true; readonly result: T }
   | { readonly ok: false; readonly error: ErrorBody };

@@ -1,4 +1,4 @@
-/** Speaks to the `run` that is at work in a network namespace, if there is one. */
+/** Talks to the `ilm run` of a network namespace, if there is one. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
 import {
@@ -15,13 +15,13 @@ import type { AnsweredChange } from "./result.js";
 import { DecodeError, type Decode } from "./decode.js";
 
 /**
- * A change of a million mappings takes seconds; a daemon that needs longer than this is taken for
- * hung.
+ * How long to wait for a change. One of a million mappings takes seconds; a daemon that needs
+ * longer than this is considered hung.
  */
 const CHANGE_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 1_000;
 const RETRY_MS = 20;
-/** An answer is a few kilobytes, or a list of problems. */
+/** The maximum size of an answer in bytes. It is usually a few kilobytes, or a list of problems. */
 const ANSWER_LIMIT = 64 * 1024 * 1024;
 
 export interface ClientOptions {
@@ -30,9 +30,9 @@ export interface ClientOptions {
 }
 
 /**
- * Hands a change to the daemon. Null: no daemon listens, nothing was done. Throws what the daemon
- * says, UNSAFE_PATH, or DAEMON when it does not answer in time, dies, or answers nonsense; whether
- * the change was made is then open, and the message says so.
+ * Hands a change to the daemon. Returns null when no daemon listens, and nothing was done. Throws
+ * the daemon's error, UNSAFE_PATH, or DAEMON when it does not answer in time, dies, or answers
+ * nonsense. Whether the change was made is then unknown, and the message says so.
  */
 export async function requestChange(
   netnsInode: number,
@@ -47,7 +47,10 @@ export async function requestChange(
   );
 }
 
-/** Null: no daemon listens. Throws DAEMON as `requestChange` does. */
+/**
+ * Asks for the daemon's status. Returns null when no daemon listens. Throws DAEMON as
+ * `requestChange` does.
+ */
 export async function requestStatus(
   netnsInode: number,
   options: ClientOptions = {},
@@ -76,7 +79,7 @@ async function exchange<T>(request: Request, socket: string, decode: Decode<T>):
   if (place === undefined) return null;
   let text: string | null;
   try {
-    // Saves importing node:http in the common case that no daemon is there.
+    // This saves importing node:http in the common case that there is no daemon.
     text = place.folder.has(place.name) ? await send(request, socket, place.path) : null;
   } finally {
     place.folder.close();
@@ -99,12 +102,13 @@ function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
   }
 }
 
-/**
- * As many as the kernel queues for a daemon that is at work wait for it already: nothing was sent.
- */
+/** The kernel's queue for a busy daemon is full, and nothing was sent. */
 const queueFull = Symbol("the daemon's queue of connections is full");
 
-/** Null: nobody listens on the socket, which is dialled by `path`. */
+/**
+ * Sends a request to the socket, which is connected to by `path`. Returns null when nobody listens
+ * there.
+ */
 async function send(request: Request, socket: string, path: string): Promise<string | null> {
   const deadline = performance.now() + request.timeoutMs;
   for (;;) {
@@ -156,7 +160,7 @@ async function sendOnce(
         response.on("error", fail);
       },
     );
-    // A plain timer and not the socket's: a daemon that dribbles bytes hangs too.
+    // This is a plain timer, not the socket's: a daemon that dribbles bytes hangs too.
     const timer = setTimeout(() => {
       finish(() => {
         reject(hung(socket, request.timeoutMs));
@@ -172,7 +176,7 @@ async function sendOnce(
       finish(() => {
         const code = "code" in cause ? cause.code : undefined;
         if (code === "ENOENT" || code === "ECONNREFUSED") resolve(null);
-        // connect(2) of a socket that does not wait, as node's do not.
+        // This comes from connect(2) of a non-blocking socket, as node's are.
         else if (code === "EAGAIN") resolve(queueFull);
         else if (code === "EACCES") reject(forbidden(socket, cause));
         else reject(died(socket, cause));

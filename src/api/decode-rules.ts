@@ -1,6 +1,6 @@
 /**
- * Decoders for rules that came over the socket: everything that the configuration's own validator
- * promises is tested again.
+ * Decoders for rules that came over the socket. They check again everything that the
+ * configuration's validator guarantees.
  */
 import { parseAddress, parsePrefix, type Address, type Prefix } from "../model/address.js";
 import type {
@@ -24,7 +24,10 @@ import {
 import { MAX_PORT } from "../model/ports.js";
 import { DecodeError, integer, list, object, oneOf, record, text, type Decode } from "./decode.js";
 
-/** Names are shown and counted by; longer ones than this come from no configuration. */
+/**
+ * The maximum length of a name: names are shown and counted by, and no configuration has longer
+ * ones.
+ */
 const NAME_LENGTH_MAX = 4096;
 const POSITION_MAX = 2 ** 32;
 
@@ -53,7 +56,7 @@ const portRange: Decode<PortRange> = (value, path) => {
   return range;
 };
 
-/** Sorted, disjoint and not adjacent, as the compiler relies on. */
+/** Checks that ports are sorted, disjoint and not adjacent, which the compiler relies on. */
 const ports: Decode<readonly PortRange[]> = (value, path) => {
   const ranges = list(portRange, 1)(value, path);
   let last = -1;
@@ -84,7 +87,7 @@ const destination: Decode<Destination> = record<Destination>({
   },
 });
 
-/** All of them have weights, or none has. */
+/** Checks that either all destinations have weights, or none has. */
 const destinations: Decode<readonly Destination[]> = (value, path) => {
   const decoded = list(destination, 1)(value, path);
   const weighted = decoded.filter((one) => one.weight !== undefined).length;
@@ -100,7 +103,9 @@ const interfaceNames: Decode<readonly string[]> = (value, path) => {
   return decoded;
 };
 
-/** Absent and empty would mean the same: only one of them is taken. */
+/**
+ * Refuses an empty list: absent and empty would mean the same, and only one of them is accepted.
+ */
 function someOf<T>(decode: Decode<readonly T[]>): Decode<readonly T[]> {
   return (value, path) => {
     const decoded = decode(value, path);

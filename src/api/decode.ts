@@ -1,10 +1,10 @@
 /**
- * Small decoders for JSON that another process sent. Each takes a value of unknown shape and either
- * returns it typed or throws a DecodeError that names the place. Keys that nobody asked for are
- * refused in what is asked of us: they are somebody's mistake.
+ * Small decoders for JSON from another process. Each takes a value of unknown shape and either
+ * returns it typed or throws a DecodeError that names the place. Requests with unknown keys are
+ * refused: they are somebody's mistake.
  */
 
-/** Thrown by decoders; does not leave src/daemon. */
+/** The error that decoders throw. */
 export class DecodeError extends Error {
   override readonly name = "DecodeError";
   constructor(path: string, message: string) {
@@ -74,7 +74,7 @@ export function list<T>(decode: Decode<T>, minimumLength = 0): Decode<T[]> {
   };
 }
 
-/** An object with exactly these keys. */
+/** Decodes an object with exactly these keys. */
 export function object<S extends Shape>(shape: S): Decode<Decoded<S>> {
   const entries = Object.entries(shape);
   return (value, path) => {
@@ -115,8 +115,8 @@ export function record<T>({ always, sometimes }: Fields<T>): Decode<T> {
 }
 
 /**
- * What another version of ilm may have answered: keys that are not known are passed over, and one
- * that is missing is as `absent` has it.
+ * Decodes what another version of ilm may have answered: unknown keys are ignored, and a missing
+ * one is taken from `absent`.
  */
 export function answer<S extends Shape>(
   shape: S,

@@ -1,4 +1,4 @@
-/** Errors as plain data: over the socket, and in `--json`. */
+/** Errors as plain data, over the socket and in `--json`. */
 import {
   IlmError,
   nodeErrno,
@@ -16,8 +16,8 @@ export interface ErrorBody {
 }
 
 /**
- * Any error as plain data; what is neither an IlmError nor a shortage of the host is a bug and
- * becomes INTERNAL.
+ * Returns any error as plain data. What is neither an IlmError nor a shortage of the host is a bug
+ * and becomes INTERNAL.
  */
 export function errorBody(error: unknown): ErrorBody {
   const known = foreseen(error);
@@ -34,8 +34,8 @@ export function errorBody(error: unknown): ErrorBody {
 }
 
 /**
- * The error as one of the catalogue: any call may find that the host is short of something.
- * Undefined: a bug.
+ * Returns the error as one of the catalogue: any call may find that the host runs short of
+ * something. Returns undefined for a bug.
  */
 export function foreseen(error: unknown): IlmError | undefined {
   if (error instanceof IlmError) return error;
@@ -44,7 +44,10 @@ export function foreseen(error: unknown): IlmError | undefined {
   return errno === undefined ? undefined : unavailable(describeCall(error), errno, error);
 }
 
-/** `open /run/ilm`, of an error of node:fs; else the first line of its message. */
+/**
+ * Describes the failed call of a node:fs error, such as `open /run/ilm`; for others, returns the
+ * first line of the message.
+ */
 function describeCall(error: Error): string {
   const { syscall, path } = error as { readonly syscall?: unknown; readonly path?: unknown };
   if (typeof syscall === "string") return `${syscall}${typeof path === "string" ? ` ${path}` : ""}`;

@@ -1,14 +1,14 @@
-/** What a change comes to, as commands and the daemon tell each other. */
+/** The outcome of a change, as commands and the daemon tell each other. */
 import type { ApplyResult } from "../dataplane/types.js";
 import type { StepTime } from "../progress.js";
 
-/** What `apply` gives. */
+/** The outcome of a change: the result of `apply`, or of an unload or a switch. */
 export interface ChangeResult extends Omit<ApplyResult, "generation"> {
-  /** In force after the change; null after an unload. */
+  /** The generation that is active after the change; null after an unload. */
   readonly generation: number | null;
 }
 
-/** What a daemon answers. */
+/** A daemon's answer to a change. */
 export interface AnsweredChange extends ChangeResult {
   /** How long each step took. */
   readonly steps: readonly StepTime[];
@@ -31,7 +31,7 @@ export const nothingInForce: ChangeResult = {
   lost: null,
 };
 
-/** The result of a switch, by the generation that is in force then. */
+/** Returns the result of a switch. `generation` is the active one. */
 export function switched(generation: number, changed: boolean, off: boolean): ChangeResult {
   return { ...nothingInForce, generation, changed, off };
 }

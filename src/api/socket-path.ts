@@ -1,5 +1,5 @@
 /**
- * Where a daemon is to be found. Apart from all else, so that asking whether there is one costs
+ * Where to find a daemon. It is a module of its own, so that asking whether there is one costs
  * nothing.
  */
 import { lstatSync } from "node:fs";
@@ -7,28 +7,31 @@ import { basename, dirname } from "node:path";
 import { Folder } from "../kernel/folder.js";
 import { runtimePath } from "../kernel/runtime-folder.js";
 
-/** The socket of the `run` that works in the network namespace of this inode number. */
+/** Returns the socket path of the `ilm run` in the network namespace with this inode number. */
 export function socketPath(netnsInode: number): string {
   return `${runtimePath}/${netnsInode}.sock`;
 }
 
 /** A socket in a folder that nobody else can put anything into. */
 export interface SocketPlace {
-  /** To be closed, after the last use of `path`. */
+  /** The folder. The caller closes it after the last use of `path`. */
   readonly folder: Folder;
   readonly name: string;
-  /** For bind() and connect(): reaches the name in this very folder. */
+  /** The path for bind() and connect(), which reaches the name in this very folder. */
   readonly path: string;
 }
 
-/** Undefined when the folder is not there. Throws UNSAFE_PATH. */
+/** Opens the folder of a socket. Returns undefined when it does not exist. Throws UNSAFE_PATH. */
 export function openSocketPlace(path: string): SocketPlace | undefined {
   const folder = Folder.openPrivate(dirname(path));
   const name = basename(path);
   return folder && { folder, name, path: folder.at(name) };
 }
 
-/** Tells the socket at this path from another; null when there is none. Throws UNSAFE_PATH. */
+/**
+ * Returns what distinguishes the socket at this path from others, or null when there is none.
+ * Throws UNSAFE_PATH.
+ */
 export function socketIdentity(path: string): string | null {
   const place = openSocketPlace(path);
   if (place === undefined) return null;
@@ -40,7 +43,7 @@ export function socketIdentity(path: string): string | null {
   }
 }
 
-/** Throws UNSAFE_PATH. */
+/** Reports whether something has the socket's name. Throws UNSAFE_PATH. */
 export function socketExists(path: string): boolean {
   const place = openSocketPlace(path);
   const exists = place?.folder.has(place.name) ?? false;

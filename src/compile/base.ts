@@ -1,4 +1,4 @@
-/** Compiled rules as what an overlay lies on. */
+/** Compiled rules as the base of an overlay. */
 import type { Protocol } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import type { Base, BaseClass } from "./overlay.js";
@@ -30,7 +30,9 @@ export function compiledBase(compiled: Compiled): Base {
   };
 }
 
-/** Made when it is first asked, and then for one owner at a time: most tables are never asked. */
+/**
+ * An index of a table, built on first use and for one owner at a time: most tables are never asked.
+ */
 class TableIndex {
   readonly #table: PrefixTable;
   readonly #byOwner = new Map<number, Map<string, number>>();

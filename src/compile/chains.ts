@@ -1,8 +1,8 @@
 /**
- * Mappings with conditions as chains of steps. What comes after the last entry of a prefix is what
- * the next larger prefix around it has; so chains share their tails. Sources are looked up in a
- * trie of their own, one group for each chain and port set size: however many prefixes `from` has,
- * they are one step.
+ * Mappings with conditions as chains of steps. After the last entry of a prefix comes what the next
+ * larger prefix around it has, so chains share their tails. Sources are looked up in a trie of
+ * their own, one group for each chain and port set size: however many prefixes `from` has, they are
+ * one step.
  */
 import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
@@ -16,15 +16,15 @@ export function levelOf(prefix: Prefix): MatchedLevel {
   return length === (familyOf(prefix) === 4 ? 32 : 128) ? "exact" : "prefix";
 }
 
-/** What outlives a class. */
+/** The tables that all classes share. */
 export interface ChainTables {
   readonly steps: StepColumns;
   readonly sources: PrefixColumns;
-  /** Name -> index from 1. */
+  /** Names of interfaces and their indexes, from 1 on. */
   readonly interfaces: Map<string, number>;
-  /** Addresses that nothing but a mapping for the very address takes. */
+  /** Addresses that only mappings for exactly that address can take. */
   readonly owned: ReadonlySet<Address>;
-  /** The number of a new group. */
+  /** Returns the number of a new group. */
   nextGroup(): number;
 }
 
@@ -32,12 +32,12 @@ export class ClassChains {
   readonly #units: ReadonlyMap<Prefix, readonly Unit[] | Unit>;
   readonly #tables: ChainTables;
   readonly #heads = new Map<Prefix, Target>();
-  /** The steps that end a chain with a prefix that has none itself. */
+  /** For prefixes without steps of their own, the step that ends a chain with their rule. */
   readonly #ends = new Map<Prefix, number>();
   #nesting: Nesting | undefined;
-  /** Whether any prefix of the class needed a step. */
+  /** True when any prefix of the class needed a step. */
   asks = false;
-  /** Steps of the longest chain. */
+  /** The number of steps of the longest chain. */
   longest = 0;
 
   constructor(units: ReadonlyMap<Prefix, readonly Unit[] | Unit>, tables: ChainTables) {
@@ -45,11 +45,11 @@ export class ClassChains {
     this.#tables = tables;
   }
 
-  /** Where a packet goes that is for this prefix, which is one of the class. */
+  /** Returns where a packet for this prefix goes. The prefix must be one of the class. */
   head(prefix: Prefix): Target {
     const here = this.#units.get(prefix);
     if (here === undefined) return 0;
-    // Nearly all: no chain, and nothing to remember.
+    // Nearly all prefixes need no chain, and nothing to remember.
     if ("rule" in here && here.isUnconditional) return here.rule;
     const known = this.#heads.get(prefix);
     if (known !== undefined) return known;
@@ -79,7 +79,10 @@ export class ClassChains {
     return -tail;
   }
 
-  /** The step that goes on where the next larger prefix would have begun; 0: there is none. */
+  /**
+   * Returns the step that continues where the next larger prefix would have begun, or 0 if there is
+   * none.
+   */
   #beyond(prefix: Prefix): number {
     if (isOwned(prefix, this.#tables.owned)) return 0;
     this.#nesting ??= new Nesting(this.#units.keys());
@@ -99,7 +102,7 @@ export class ClassChains {
     return this.#tables.steps.push({ rule: unit.rule, matched }, 0);
   }
 
-  /** Entries of one port set size, and then `after`. */
+  /** Chains entries of one port set size, followed by `after`. */
   #tier(entries: readonly Entry[], after: number, matched: MatchedLevel): number {
     const { steps, sources } = this.#tables;
     const anywhere = this.#conditions(
@@ -119,8 +122,7 @@ export class ClassChains {
     const nesting = new Nesting(bySource.keys());
     const heads = new Map<Prefix, number>();
     let depth = steps.depth(anywhere);
-    // Entries come with the longest source first, and a chain needs the one of the prefix around
-    // it.
+    // Entries come with the longest source first, but a chain needs that of the prefix around it.
     for (const [source, here] of [...bySource].reverse()) {
       const around = nesting.around(source);
       const beyond = (around === undefined ? undefined : heads.get(around)) ?? anywhere;
@@ -132,7 +134,7 @@ export class ClassChains {
     return steps.push({ group, next: anywhere }, depth);
   }
 
-  /** Entries of one source, those with an interface first. */
+  /** Chains entries of one source, those with an interface first. */
   #conditions(entries: readonly Entry[], after: number, matched: MatchedLevel): number {
     const { steps, interfaces } = this.#tables;
     let head = after;

@@ -1,16 +1,16 @@
 /**
- * Ports that the same port sets cover form a class; a rule is looked up by class, so ranges cost
- * nothing.
+ * Groups ports that are covered by the same port sets into classes. A rule is looked up by class,
+ * so ranges cost nothing.
  */
 import type { PortRange } from "../model/mapping.js";
 
 export interface PortClass {
-  /** Indexes of the port sets that cover these ports. */
+  /** The indexes of the port sets that cover these ports. */
   readonly sets: readonly number[];
   readonly ranges: readonly PortRange[];
 }
 
-/** The classes of one protocol; ports that nothing covers are in none. */
+/** Returns the classes of one protocol. Ports that nothing covers are in none. */
 export function classify(sets: readonly (readonly PortRange[])[]): PortClass[] {
   const opens = new Map<number, number[]>();
   const closes = new Map<number, number[]>();

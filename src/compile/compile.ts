@@ -1,7 +1,8 @@
 /**
- * Rules -> tables, pure: the same rules give the same tables on every host. Precedence is decided
- * here once, so that a lookup finds one winner: the longest `on` prefix, then the smallest port
- * set, then the longest `from`, then an explicit interface; what ties in all of that is refused.
+ * Compiles rules into tables. Pure: the same rules give the same tables on every host. Precedence
+ * is decided here once, so that a lookup finds one winner: the longest `on` prefix, then the
+ * smallest port set, then the longest `from`, then an explicit interface. Mappings that tie in all
+ * of that are refused.
  */
 import { type Problem, IlmError, configurationError } from "../errors.js";
 import {
@@ -43,45 +44,50 @@ import {
 } from "./tables.js";
 
 export interface Limits {
-  /** Destinations that one packet may try, per mapping and family. */
+  /** The maximum number of destinations that one packet may try, per mapping and family. */
   readonly destinations: number;
-  /** Entries of the exact, prefix and source tables together. */
+  /** The maximum number of entries in the exact, prefix and source tables together. */
   readonly entries: number;
-  /** Steps that one packet may take through mappings whose conditions it does not meet. */
+  /**
+   * The maximum number of steps that one packet may take through mappings whose conditions it does
+   * not meet.
+   */
   readonly steps: number;
 }
 
 export const defaultLimits: Limits = { destinations: 16, entries: 4_000_000, steps: 512 };
 
 /**
- * A mapping to the dialled port is split into one rule per port up to this many ports: a place per
- * port is found faster than by address and port. Beyond, the table would grow more than that is
- * worth; and so it would with many such mappings.
+ * A mapping to the dialled port is split into one rule per port, up to this many ports: finding a
+ * place by port is faster than by address and port. Beyond that, or with many such mappings, the
+ * tables would grow more than it is worth.
  */
 const SPLIT_PORTS = 256;
 const SPLIT_RULES = 1_000_000;
 
-/** Ties that are told in full; a generated file may have a million of them. */
+/** The maximum number of ties to report: a generated file may have a million. */
 const TIES = 1000;
 
-/** Units with the same ports. */
+/** The units with the same ports. */
 interface UnitSet {
   readonly ports: readonly PortRange[];
-  /** How many ports. */
+  /** The number of ports. */
   readonly size: number;
   readonly units: Unit[];
-  /** Those that are no units: with all of these ports and no others. */
+  /** Mappings with exactly these ports that are kept as hosts instead of units. */
   readonly hosts: Hosts;
 }
 
-/** What a list of destinations comes to, for the mappings that have it. */
+/** What a list of destinations compiles to, for all mappings that have it. */
 interface Led {
   readonly candidates: Readonly<Record<Family, readonly Candidate[]>>;
   readonly counts: Readonly<Record<Family, number>>;
-  /** Some destination is on the port that was dialled. */
+  /** True when some destination is on the port that was dialled. */
   readonly follows: boolean;
   readonly weighted: boolean;
-  /** By protocol and the one port that is dialled, or 0: where the destinations begin. */
+  /**
+   * Where the destinations begin, by protocol and the one port that is dialled, or 0 for several.
+   */
   readonly runs: Map<number, Readonly<Record<Family, number>>>;
 }
 
@@ -102,7 +108,7 @@ class Compiler {
   readonly #endpoints: Endpoint[] = [];
   readonly #endpointIndexes = new Map<string, number>();
   readonly #destinationRuns = new Map<string, number>();
-  /** Columns have equal lists once. */
+  /** Columns hold equal lists only once, so lists are compared by identity. */
   readonly #led = new Map<readonly Destination[], Led>();
   readonly #classes: CompiledClass[] = [];
   readonly #exact = new PrefixColumns();
@@ -188,8 +194,8 @@ class Compiler {
   }
 
   /**
-   * Within the file the parser has seen to it; a mapping added at run time may meet one of the
-   * file.
+   * Refuses run-time mappings with a name that is taken, by the file or by another. Within the
+   * file, the parser has checked.
    */
   #refuseSameNames(): void {
     const { file, runtime } = this.#input;
@@ -229,7 +235,7 @@ class Compiler {
 
   #warnHidden(index: number, hiders: readonly number[]): void {
     const mapping = this.#mappings.at(index);
-    // Beside an error a warning that may come of it is noise.
+    // Next to an error, a warning that may result from it is noise.
     if (mapping === undefined || this.problems.some(({ severity }) => severity === "error")) return;
     this.#problem(
       mapping,
@@ -266,7 +272,7 @@ class Compiler {
     }
   }
 
-  /** One rule for the mapping, or one for each port (see SPLIT_PORTS). */
+  /** Adds one rule for the mapping, or one for each port (see SPLIT_PORTS). */
   #addUnits(
     protocol: Protocol,
     index: number,
@@ -294,7 +300,7 @@ class Compiler {
       const rule = this.#pushRule(index, first, led.counts);
       const host = size === set.size ? this.#mappings.ipv4HostAt(index) : -1;
       if (host >= 0) set.hosts.push(host, index, rule);
-      // The set's own list of ports: a million equal ones would be felt.
+      // Use the set's own list of ports: a million equal ones take noticeable memory.
       else set.units.push(new Unit(this.#mappings, { index, size, ports: set.ports, rule }));
     };
     if (!split) {
@@ -322,7 +328,7 @@ class Compiler {
     return led;
   }
 
-  /** `index`: of the mapping that leads there. */
+  /** `index` is that of the mapping that leads there. */
   #runsOf(
     led: Led,
     protocol: Protocol,
@@ -339,7 +345,7 @@ class Compiler {
     return runs;
   }
 
-  /** The rule's number. */
+  /** Adds a rule and returns its number. */
   #pushRule(
     mapping: number,
     first: Readonly<Record<Family, number>>,
@@ -353,8 +359,8 @@ class Compiler {
   }
 
   /**
-   * Index of the first of these destinations, which lie one after the other. Equal lists share a
-   * place.
+   * Returns the index of the first of these destinations, which are consecutive. Equal lists share
+   * a place.
    */
   #run(
     index: number,
@@ -398,8 +404,8 @@ class Compiler {
   }
 
   /**
-   * A socket is in a map or it is not: the mappings that lead to it have to say the same, or
-   * nothing.
+   * Checks that all mappings agree on an endpoint's hand-over, or leave it out: a socket is either
+   * in a map or not.
    */
   #agreeOnHandover(index: number, { address, port, handover }: Endpoint, mapping: number): void {
     const known = this.#endpoints[index];
@@ -443,7 +449,7 @@ class Compiler {
       this.#reach.reach(alone.indexes.at(i));
     }
     for (const [prefix, here] of units) {
-      // Nearly all: no chain.
+      // Nearly all prefixes need no chain.
       const isAlone = !Array.isArray(here) && here.isUnconditional;
       const target = isAlone ? here.rule : chains.head(prefix);
       const level = levelOf(prefix);
@@ -463,7 +469,7 @@ class Compiler {
   }
 
   /**
-   * Hosts that share their address with nobody in this class. The others are `put` as units, beside
+   * Returns the hosts whose address is unique in this class. The others are `put` as units, beside
    * those whose prefixes are `taken`.
    */
   #hostsAlone(sets: readonly UnitSet[], taken: Iterable<Prefix>, put: (unit: Unit) => void): Hosts {
@@ -496,7 +502,7 @@ class Compiler {
     return alone;
   }
 
-  /** Of a set's host. */
+  /** Makes a unit of a set's host. */
   #unitOf({ size, ports, hosts }: UnitSet, host: number): Unit {
     const [index, rule] = [hosts.indexes.at(host), hosts.rules.at(host)];
     return new Unit(this.#mappings, { index, size, ports, rule });
@@ -519,7 +525,7 @@ class Compiler {
     }
     const used = this.#exact.count + this.#prefixes.count + sources.count;
     if (used <= entries) return;
-    // The widest set of ports is what is repeated.
+    // The widest set of ports is the one that is repeated.
     const units = [...sets.flatMap((set) => set.units), ...examples];
     const widest = units.reduce(
       (most, unit) => (most === undefined || unit.size > most.size ? unit : most),
@@ -545,7 +551,7 @@ class Compiler {
     ]);
   }
 
-  /** Entries of one prefix, in their order: equal ones are neighbours. */
+  /** Refuses ties among the entries of one prefix, which are sorted: equal ones are neighbours. */
   #refuseTies(entries: readonly Entry[], prefix: Prefix): void {
     const seen = new Map<string, Unit>();
     let size = -1;
@@ -591,11 +597,11 @@ function placeOf(mapping: Mapping): string {
 }
 
 export interface Outcome {
-  /** Of no use when a problem is an error. */
+  /** The tables, which are unusable when a problem is an error. */
   readonly compiled: Compiled;
   /**
-   * What makes the rules impossible (ties, names that meet, limits), or is doubtful: mappings that
-   * can never match.
+   * What makes the rules impossible (ties, duplicate names, limits), and warnings about mappings
+   * that can never match.
    */
   readonly problems: readonly Problem[];
 }
@@ -611,12 +617,12 @@ export function tryCompile(rules: Rules, limits: Limits = defaultLimits): Outcom
   return { compiled: compiler.compile(), problems: compiler.problems };
 }
 
-/** Empty: they compile. */
+/** Returns the problems of the rules; none when they compile cleanly. */
 export function checkRules(rules: Rules, limits: Limits = defaultLimits): readonly Problem[] {
   return tryCompile(rules, limits).problems;
 }
 
-/** Throws CONFIGURATION with every tie. */
+/** Compiles the rules. Throws CONFIGURATION with every error. */
 export function compile(rules: Rules, limits: Limits = defaultLimits): Compiled {
   const { compiled, problems } = tryCompile(rules, limits);
   const errors = problems.filter(({ severity }) => severity === "error");

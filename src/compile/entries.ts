@@ -1,5 +1,6 @@
 /**
- * The mappings that compete for one prefix of one class of ports, in the order in which they come.
+ * The mappings that compete for one prefix of one class of ports, in the order in which they are
+ * tried.
  */
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping, PortRange } from "../model/mapping.js";
@@ -16,13 +17,13 @@ import {
 /** A mapping, or one port of it (see SPLIT_PORTS in compile.ts). */
 export class Unit {
   readonly #mappings: LazyMappings;
-  /** Index into the mappings. */
+  /** The index into the mappings. */
   readonly index: number;
   /** How many ports the mapping has. */
   readonly size: number;
   readonly ports: readonly PortRange[];
   readonly rule: number;
-  /** Are the unit and everything after it decided by it alone? */
+  /** True when the unit has no conditions: nothing after it is reached. */
   readonly isUnconditional: boolean;
 
   constructor(
@@ -37,14 +38,14 @@ export class Unit {
     this.isUnconditional = !mappings.isConditionalAt(index);
   }
 
-  /** Not kept: there may be a million. */
+  /** The mapping. It is not kept, as there may be a million. */
   get mapping(): Mapping {
     const mapping = this.#mappings.at(this.index);
     if (mapping === undefined) throw new RangeError(`there is no mapping ${this.index}`);
     return mapping;
   }
 
-  /** The prefixes that it is for, without those whose family it has no sources of. */
+  /** The prefixes of `on`, without those of a family for which it has no sources. */
   get prefixes(): readonly Prefix[] {
     const all = prefixesOf(this.#mappings.onAt(this.index));
     if (this.isUnconditional) return all;
@@ -63,7 +64,7 @@ function takesFamily({ from }: Mapping, prefix: Prefix): boolean {
   return from === undefined || from.some((source) => familyOf(source) === family);
 }
 
-/** In the order in which they are asked. */
+/** Returns the entries of a prefix in the order in which they are tried. */
 export function entriesOf(units: readonly Unit[], prefix: Prefix): Entry[] {
   const family = familyOf(prefix);
   const onLength = prefixLength(prefix);
@@ -77,7 +78,7 @@ export function entriesOf(units: readonly Unit[], prefix: Prefix): Entry[] {
     .sort(compareRanks);
 }
 
-/** From everywhere and on every interface: nothing comes after it. */
+/** Reports whether the entry takes every source and interface, so nothing comes after it. */
 export function isLast(entry: Entry): boolean {
   return entry.from === null && entry.interface === null;
 }

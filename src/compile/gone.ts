@@ -1,12 +1,13 @@
-/** What it means for the others when mappings go. */
+/** What the removal of mappings means for the others. */
 import type { Mapping } from "../model/mapping.js";
 import type { MappingColumns } from "../model/mapping-columns.js";
 import { sharedPorts } from "../model/ports.js";
 import { prefixesOf } from "../rules/order.js";
 
 /**
- * May some of the mappings that stay have stood behind those that go: for one of their prefixes,
- * and one of their ports? `isGone`: of an index among all of them, before.
+ * Reports whether mappings that stay may have been hidden by those that go, for one of their
+ * prefixes and one of their ports. `isGone` tells by the index among all mappings before the
+ * change.
  */
 export function mayHaveHidden(
   gone: readonly Mapping[],

@@ -1,14 +1,14 @@
 /**
- * Mappings of single IPv4 addresses without conditions, which is what nearly all of a large file
- * are: as numbers, where a unit and its prefix as text take 200 bytes and most of the time.
+ * Mappings of single IPv4 addresses without conditions, which are nearly all of a large file, as
+ * numbers: a unit and its prefix as text would take 200 bytes, and most of the time.
  */
 import { words } from "../model/columns.js";
 
-/** In the order in which they were put. */
+/** Hosts in the order in which they were added. */
 export class Hosts {
-  /** Host byte order. */
+  /** The addresses as numbers, in host byte order. */
   readonly addresses = words();
-  /** Indexes of the mappings. */
+  /** The indexes of the mappings. */
   readonly indexes = words();
   readonly rules = words();
 
@@ -23,22 +23,23 @@ export class Hosts {
   }
 }
 
-/** Which address was put by whom. */
+/** Records which host added an address first. */
 export class HostTable {
-  /** The address, and the number of who put it and 1; 0: free. Open addressing. */
+  /** Pairs of an address and the number of its host plus 1; 0 is free. Open addressing. */
   readonly #places: Uint32Array;
 
-  /** `most`: how many addresses may be put. */
+  /** `most` is the maximum number of addresses. */
   constructor(most: number) {
     this.#places = new Uint32Array(2 ** (Math.ceil(Math.log2(most + 1)) + 2));
   }
 
   /**
-   * The number of who put the address before. Undefined: nobody, and `number` has it from now on.
+   * Returns the number of the host that added the address before. Returns undefined when nobody
+   * did, and records `number` for it.
    */
   put(address: number, number: number): number | undefined {
     const places = this.#places;
-    // Neighbours are far from each other, and the high bits decide as much as the low ones (Knuth's
+    // Spread neighbours far apart, and let the high bits decide as much as the low ones (Knuth's
     // multiplicative hashing).
     const hash = Math.imul(address, 0x9e3779b1) >>> 0;
     for (
@@ -58,8 +59,8 @@ export class HostTable {
 }
 
 /**
- * As tables have an address: 16 bytes in network byte order, ::ffff:a.b.c.d. In `into`, which is
- * given back.
+ * Writes an address in the tables' form into `into` and returns it: 16 bytes in network byte order,
+ * ::ffff:a.b.c.d.
  */
 export function mappedBytes(address: number, into: Uint8Array): Uint8Array {
   into[10] = 0xff;

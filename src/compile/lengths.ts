@@ -1,49 +1,55 @@
 /**
- * Prefixes as a search by halving their lengths wants them (Waldvogel, Varghese, Turner, Plattner:
+ * Prefixes arranged for a binary search over their lengths (Waldvogel, Varghese, Turner, Plattner:
  * "Scalable High Speed IP Routing Lookups", 1997): one hash table, and for each class and family a
- * tree of the lengths that occur. What is found at a node's length sends the search on to longer
- * ones, nothing to shorter ones. So a prefix needs a marker at each shorter length on the way to
- * its own; a marker knows the longest prefix around it, for where there is nothing longer after
- * all.
+ * tree of the lengths that occur. A hit at a node's length continues with longer ones, a miss with
+ * shorter ones. So a prefix needs a marker at each shorter length on the path to its own. A marker
+ * knows the longest prefix around it, in case nothing longer follows after all.
  */
 import type { Family } from "../model/address.js";
 import { bytes, words } from "../model/columns.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "./tables.js";
 
 /**
- * Nodes of all trees; [0] is the end of a search. Equal trees are one, whatever class they are of.
+ * The nodes of all trees; [0] is the end of a search. Equal trees are stored once, whatever class
+ * they belong to.
  */
 export interface LengthTable {
   readonly count: number;
   readonly length: Uint8Array;
-  /** Nodes. */
+  /** The next node for shorter lengths; `longer` is that for longer ones. */
   readonly shorter: Uint32Array;
   readonly longer: Uint32Array;
 }
 
-/** As prefixes; `target` is that of the longest prefix around, 0: there is none. */
+/**
+ * Markers in the form of prefixes. `target` is that of the longest prefix around a marker, or 0 if
+ * there is none.
+ */
 export interface MarkerTable extends PrefixTable {
-  /** Its length; 0: there is none. */
+  /** The length of the longest prefix around a marker, or 0 if there is none. */
   readonly around: Uint8Array;
 }
 
 export interface Search {
   readonly markers: MarkerTable;
   readonly lengths: LengthTable;
-  /** Where the search begins, by class; 0: the class has no prefixes of the family. */
+  /** The first node of the search, by class; 0 when the class has no prefixes of the family. */
   readonly roots: Readonly<Record<Family, Uint32Array>>;
 }
 
-/** Lengths that one search may look at: enough for all there are. */
+/** The maximum number of lengths that one search may visit: enough for all there are. */
 const HIGHEST = 8;
 
-/** Prefixes of one length. */
+/** The prefixes of one length. */
 interface Length {
   readonly length: number;
   readonly count: number;
 }
 
-/** No two prefixes of the table are the same. `classes`: how many there are. */
+/**
+ * Arranges the prefixes for the search. No two prefixes of the table may be the same. `classes` is
+ * the number of classes.
+ */
 export function searchByLength(prefixes: PrefixTable, classes: number): Search {
   const trees = new Trees();
   const markers = new Markers(prefixes, trees);
@@ -77,18 +83,18 @@ class Trees {
     this.#node(0, 0, 0);
   }
 
-  /** Of the tree for so many prefixes of each length. */
+  /** Returns the root of the tree for that many prefixes of each length. */
   root(counts: Uint32Array): number {
     const lengths: Length[] = [];
     counts.forEach((count, length) => {
       if (count > 0) lengths.push({ length, count });
     });
-    // One more than the flattest tree has: room for the commonest lengths to come first.
+    // One more than the flattest tree has: room for the most common lengths to come first.
     const height = Math.min(HIGHEST, Math.ceil(Math.log2(lengths.length + 1)) + 1);
     return this.#build(lengths, 0, height);
   }
 
-  /** The lengths at which prefixes of the length need a marker. */
+  /** Returns the lengths at which prefixes of this length need a marker. */
   marks(root: number, length: number): number[] {
     const marks: number[] = [];
     for (let node = root; this.#length.at(node) !== length;) {
@@ -100,9 +106,9 @@ class Trees {
   }
 
   /**
-   * The root is where as many searches go on to longer ones as to shorter ones, if each prefix is
-   * found as often as any; a search that found one goes on until there is nothing longer. `below`:
-   * of the next shorter length, which come here in the end.
+   * Chooses the root so that as many searches continue with longer lengths as with shorter ones, if
+   * all prefixes are looked up equally often. A search with a hit continues until there is nothing
+   * longer. `below` is the number of prefixes of the next shorter length, whose searches end here.
    */
   #build(lengths: readonly Length[], below: number, height: number): number {
     if (lengths.length === 0) return 0;
@@ -157,15 +163,15 @@ class Markers {
   }
 
   /**
-   * `order`: the prefixes of one class and family by address, and then by length: what is around
-   * one comes before it.
+   * Adds the markers of one class and family. `order` sorts the prefixes by address and then
+   * length, so what is around a prefix comes before it.
    */
   mark(order: Uint32Array, root: number): void {
     const { address, length, owner, target } = this.#prefixes;
     const marks = new Map<number, readonly number[]>();
-    /** Prefixes around the one that is looked at, the longest last. */
+    /** The prefixes around the current one, the longest last. */
     const around: number[] = [];
-    /** By length: there is a marker that the prefix shares. */
+    /** For each length, whether a marker that the current prefix shares exists. */
     const marked = new Uint8Array(129);
     let before = -1;
     for (const index of order) {
@@ -197,8 +203,8 @@ class Markers {
 }
 
 /**
- * Indexes of the prefixes by owner, family, address and length: by one byte of all that after the
- * other, the last first.
+ * Sorts the indexes of the prefixes by owner, family, address and length, with a radix sort from
+ * the last byte of all that to the first.
  */
 function sorted({ count, owner, ipv6, address, length }: PrefixTable): Uint32Array {
   let order = new Uint32Array(count);
@@ -230,7 +236,7 @@ function sorted({ count, owner, ipv6, address, length }: PrefixTable): Uint32Arr
   return order;
 }
 
-/** How many bits two addresses of the column begin with that are the same. */
+/** Returns the number of leading bits that two addresses of the column have in common. */
 function sharedBits(address: Uint8Array, one: number, other: number): number {
   for (let at = 0; at < 16; at++) {
     const differs = (address[one * 16 + at] ?? 0) ^ (address[other * 16 + at] ?? 0);
@@ -239,7 +245,7 @@ function sharedBits(address: Uint8Array, one: number, other: number): number {
   return 128;
 }
 
-/** A mask of so many bits, as the addresses of the tables have them. */
+/** Returns a mask of this many bits, in the form of the tables' addresses. */
 export function maskOf(length: number): Uint8Array {
   return Uint8Array.from({ length: 16 }, (_, at) => {
     const bits = Math.min(8, Math.max(0, length - at * 8));
@@ -247,7 +253,7 @@ export function maskOf(length: number): Uint8Array {
   });
 }
 
-/** The address with nothing behind so many bits. */
+/** Returns the address with all bits after the first `length` cleared. */
 export function masked(address: Uint8Array, length: number): Uint8Array {
   const mask = maskOf(length);
   return address.map((byte, at) => byte & (mask[at] ?? 0));

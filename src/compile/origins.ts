@@ -1,7 +1,6 @@
 /**
- * Where a service's own datagrams leave from, when it asks for that: the one address and port that
- * lead to it. Somebody who calls back then reaches it; and from 127.0.0.0/8 nothing could leave at
- * all.
+ * Where a service's own datagrams leave from, if it asks for that: the one address and port that
+ * lead to it. Then whoever calls back reaches it, and a service on 127.0.0.0/8 can send at all.
  */
 import {
   type Address,
@@ -20,7 +19,7 @@ import type { Endpoint } from "./tables.js";
 
 export interface Origin {
   readonly address: Address;
-  /** Host byte order. */
+  /** The port in host byte order. */
   readonly port: number;
 }
 
@@ -36,8 +35,8 @@ function keyOf(address: Address, port: number): string {
 }
 
 /**
- * What is dialled of that family to come by this mapping; null: more than one address or port, or
- * not by everybody.
+ * Returns what a client of that family dials to come by this mapping, or null when there is more
+ * than one such address or port, or not every client may.
  */
 function dialledOf(mapping: Mapping, family: Family): Origin | null {
   const on = mapping.on.filter((prefix) => familyOf(prefix) === family);

@@ -1,9 +1,9 @@
 /**
- * What a change makes of large tables, as a thin layer in front of them: mappings added at run
- * time, mappings that the file has got since, and places of mappings that it has no more. What that
- * costs does not depend on how large the tables are. Only what is simple is done here. Whatever is
- * not (conditions, ties, mappings that would never match) gives null: the whole is to be compiled,
- * which does the same and tells what is wrong.
+ * A change of large tables as a thin layer in front of them: run-time mappings, mappings that the
+ * file has gained since, and places of mappings that it has lost. The cost does not depend on the
+ * size of the tables. Only simple cases are handled here. Anything else (conditions, ties, mappings
+ * that would never match) returns null, and the whole is compiled, which does the same and reports
+ * what is wrong.
  */
 import { type Family, familyOf, prefixBits } from "../model/address.js";
 import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
@@ -31,31 +31,31 @@ export interface BaseClass {
   readonly asks: boolean;
 }
 
-/** The tables below, without conditions. Rules are numbers; 0: none. */
+/** The tables below, without conditions. Rules are numbers; 0 is none. */
 export interface Base {
-  /** Undefined: nothing covers the port. */
+  /** Returns undefined when nothing covers the port. */
   classAt(protocol: Protocol, port: number): BaseClass | undefined;
-  /** Of the very address or prefix, not of one around it. */
+  /** Returns the rule of exactly this address or prefix, not of one around it. */
   at(owner: number, place: PrefixBits): number;
   fallback(owner: number, family: Family): number;
-  /** How many ports the rule's mapping has. */
+  /** Returns how many ports the rule's mapping has. */
   ports(rule: number): number;
-  /** The index of the rule's mapping among those of the tables. */
+  /** Returns the index of the rule's mapping among those of the tables. */
   mapping(rule: number): number;
 }
 
 /** What lies over the tables. */
 export interface Above {
-  /** The file's mappings that the tables have not; their names are no others'. */
+  /** The file's mappings that the tables lack. Their names are unique. */
   readonly added: readonly Mapping[];
-  /** Those of the tables that the file has no more, or not as they were. */
+  /** The mappings of the tables that the file has lost or changed. */
   readonly removed: readonly Removed[];
-  /** Added at run time; they too have names of their own. */
+  /** The run-time mappings. Their names are unique too. */
   readonly runtime: readonly Mapping[];
 }
 
 export interface Removed {
-  /** Its index among those of the tables. */
+  /** The index among the tables' mappings. */
   readonly index: number;
   readonly mapping: Mapping;
 }
@@ -64,30 +64,36 @@ export interface OverlayClass {
   readonly protocol: Protocol;
   readonly ports: readonly number[];
   readonly below: BaseClass | undefined;
-  /** Of both layers. */
+  /** The fallback of both layers together. */
   readonly fallback: Readonly<Record<Family, number>>;
 }
 
 export interface Overlay {
   /**
-   * The added mappings and those added at run time alone: their rules (which are numbered from
-   * `firstRule` on, without [0]) and destinations.
+   * The added and run-time mappings only: their rules, which are numbered from `firstRule` on,
+   * without [0], and their destinations.
    */
   readonly compiled: Compiled;
   /** Class n of the tables is classes[n - 1]. */
   readonly classes: readonly OverlayClass[];
-  /** With the target 0, the tables below are as if they had nothing for that address. */
+  /**
+   * Whole addresses. A target of 0 makes the tables below look as if they had nothing for that
+   * address.
+   */
   readonly exact: PrefixTable;
-  /** The target is what decides for the prefix, as it may be less specific; 0: nothing. */
+  /**
+   * Prefixes. The target is what decides for the prefix, even if it comes from a shorter one; 0 is
+   * nothing.
+   */
   readonly prefixes: PrefixTable;
-  /** What the target of each of `prefixes` is for. */
+  /** The level of the target of each entry in `prefixes`. */
   readonly levels: readonly MatchedLevel[];
 }
 
-/** More would cost as much as compiling the whole. */
+/** The maximum number of classes; more would cost as much as compiling the whole. */
 export const OVERLAY_CLASSES_MAX = 4096;
 export const OVERLAY_ENTRIES = 65_536;
-/** Ports of removed mappings, all together. */
+/** The maximum number of ports of all removed mappings together. */
 const REMOVED_PORTS = 1_000_000;
 
 interface Entry {
@@ -98,14 +104,15 @@ interface Entry {
 /** Ports that are alike, above and below. */
 interface Group {
   readonly protocol: Protocol;
-  /** Number of the class above; 0: none. */
+  /** The number of the class above, or 0 for none. */
   readonly above: number;
   readonly found: BaseClass | undefined;
   readonly ports: number[];
 }
 
 /**
- * `firstRule`: the number that the first rule of the overlay has among those of the tables below.
+ * Compiles an overlay, or returns null when the whole has to be compiled. `firstRule` is the number
+ * of the overlay's first rule among those of the tables below.
  */
 export function compileOverlay(above: Above, base: Base, firstRule: number): Overlay | null {
   const { added, removed, runtime } = above;
@@ -125,13 +132,13 @@ class Layer {
   readonly #base: Base;
   readonly #firstRule: number;
   readonly #above: Above;
-  /** Indexes of mappings of the tables that are there no more. */
+  /** The indexes of the tables' mappings that are removed. */
   readonly #removed: ReadonlySet<number>;
   readonly #classes: OverlayClass[] = [];
   readonly #exact = new PrefixColumns();
   readonly #prefixes = new PrefixColumns();
   readonly #levels: MatchedLevel[] = [];
-  /** Indexes of mappings that come first somewhere. */
+  /** The indexes of mappings that win somewhere. */
   readonly #useful = new Set<number>();
   #compared = 0;
 
@@ -174,13 +181,13 @@ class Layer {
   }
 
   /**
-   * Of all ports that something above is for. `removedIn`: gets the removed mappings of each class
-   * below.
+   * Groups all ports that something above concerns. Adds the removed mappings of each class below
+   * to `removedIn`.
    */
   #groups(removedIn: Map<number, Set<Removed>>): Group[] {
     const groups: Group[] = [];
     for (const protocol of protocols) {
-      /** By port: the class above, and 1; 0: nothing above is for it. */
+      /** For each port, the class above plus 1; 0 when nothing above concerns it. */
       const touched = new Uint32Array(65_536);
       for (const { mapping } of this.#above.removed) {
         if (mapping.protocol !== protocol) continue;
@@ -219,19 +226,19 @@ class Layer {
     return groups;
   }
 
-  /** What is left below of a rule. */
+  /** Returns what is left of a rule below. */
   #left(rule: number): number {
     return rule !== 0 && this.#removed.has(this.#base.mapping(rule)) ? 0 : rule;
   }
 
-  /** For all addresses of the family. `rule`: above. Null: as #first. */
+  /** Returns the fallback for a family. `rule` is that above. Returns null as `#first` does. */
   #fallback(rule: number, found: BaseClass | undefined, family: Family): number | null {
     if (found === undefined) return this.#first(rule, 0, false);
     const there = this.#base.fallback(found.number, family);
     return this.#first(rule, this.#left(there), there === 0 && found.hasPrefix);
   }
 
-  /** What the tables have at the very place, also of a removed mapping. */
+  /** Returns what the tables have at exactly this place, even of a removed mapping. */
   #at(found: BaseClass | undefined, place: PrefixBits): number {
     if (found === undefined) return 0;
     const has = place.length === WHOLE ? found.hasExact : found.hasPrefix;
@@ -239,8 +246,8 @@ class Layer {
   }
 
   /**
-   * Those of the entries that come first. False: there is a tie, or too much of it all, or somebody
-   * may come to nothing by them.
+   * Adds the entries that win. Returns false when there is a tie, when the overlay gets too large,
+   * or when a mapping might end up unreachable.
    */
   #put(
     level: "exact" | "prefix",
@@ -252,7 +259,7 @@ class Layer {
       if (++this.#compared > OVERLAY_ENTRIES) return false;
       const there = this.#at(found, prefix);
       const under = this.#left(there);
-      // Where a mapping was already, nothing is filled up that was not.
+      // Where there already was a mapping, adding one fills up nothing new.
       const first = this.#first(rule, under, there === 0 && this.#mayFill(found, prefix));
       if (first === null) return false;
       if (first === under) continue;
@@ -267,7 +274,7 @@ class Layer {
     this.#levels.push(level);
   }
 
-  /** Is there a mapping that may never match any more when another is added here? */
+  /** Reports whether adding a mapping here may leave another one unreachable. */
   #mayFill(found: BaseClass | undefined, prefix: PrefixBits): boolean {
     if (found === undefined) return false;
     if (prefix.length < WHOLE) return found.hasExact || found.hasPrefix;
@@ -278,7 +285,7 @@ class Layer {
     return false;
   }
 
-  /** Where removed mappings were the first. */
+  /** Adds the places where removed mappings used to win. */
   #putRemoved(
     owner: number,
     found: BaseClass | undefined,
@@ -314,7 +321,10 @@ class Layer {
     return true;
   }
 
-  /** What decides for the next shorter prefix; 0: there is none. `mine`: what is above. */
+  /**
+   * Returns what decides for the next shorter prefix, or 0 if nothing does. `mine` holds the
+   * entries above.
+   */
   #beyond(
     found: BaseClass | undefined,
     place: PrefixBits,
@@ -330,9 +340,9 @@ class Layer {
   }
 
   /**
-   * Of a rule of the overlay (its own number) and one below: the one with fewer ports, as both are
-   * for the same prefix. Null: a tie; or a mapping of the file's that comes first may be all that
-   * another needs (`mayFill`) to come to nothing.
+   * Picks from a rule of the overlay (by its own number) and one below the one with fewer ports, as
+   * both are for the same prefix. Returns null on a tie, and when a mapping of the file wins and
+   * might leave another one unreachable (`mayFill`).
    */
   #first(rule: number, below: number, mayFill: boolean): number | null {
     if (rule === 0) return below;
@@ -349,12 +359,12 @@ class Layer {
   }
 }
 
-/** Rules of an overlay have no conditions. */
+/** An overlay's rules have no conditions. */
 const samePrefix = { onLength: 0, fromLength: 0, interface: null };
 const nothing: { readonly fallback: Readonly<Record<Family, number>> } = {
   fallback: { 4: 0, 6: 0 },
 };
-/** Bits of an address in the tables, and those before an IPv4 address. */
+/** The number of bits of an address in the tables, and of those before an IPv4 address. */
 const WHOLE = 128;
 const IPV4_BITS = 96;
 

@@ -1,7 +1,7 @@
 /**
- * Mappings that can never match, because others take every connection first. Found are those that
- * single prefixes hide, or prefixes that fill one up; that several `from` together cover everything
- * is not looked for: a warning less, never one too many.
+ * Finds mappings that can never match because others take every connection first: those hidden by
+ * single prefixes, or by prefixes that together fill one up. It does not check whether several
+ * `from` together cover everything: it misses some warnings, but never gives a wrong one.
  */
 import { familyOf, prefixLength, type Prefix } from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
@@ -9,25 +9,25 @@ import type { Mappings } from "../model/mappings.js";
 import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
 import { Nesting } from "../rules/nesting.js";
 
-/** Names of hiding mappings that a warning shows. */
+/** The number of hiding mappings that a warning names. */
 const SHOWN = 3;
 /**
- * Prefixes that are longer than the one around them by more bits than this cannot fill it: that
- * takes a million.
+ * Prefixes longer than the one around them by more bits than this cannot fill it: that would take a
+ * million.
  */
 export const FILLING_BITS = 20;
 
 export class Reach {
-  /** By index of the mapping: it has been reached somewhere. */
+  /** For each mapping, by index, whether it is reached somewhere. */
   readonly #reached: Uint8Array;
-  /** By index of the mapping: indexes of those that stand before it. */
+  /** For each mapping, by index, the indexes of those that come before it. */
   readonly #hiders = new Map<number, Set<number>>();
 
   constructor(mappings: number) {
     this.#reached = new Uint8Array(mappings);
   }
 
-  /** The units of one class by prefix. */
+  /** Checks the units of one class, by prefix. */
   look(units: ReadonlyMap<Prefix, readonly Unit[] | Unit>): void {
     const covered = coveredPrefixes(units);
     for (const [prefix, here] of units) {
@@ -44,12 +44,12 @@ export class Reach {
     }
   }
 
-  /** A mapping that is alone with its prefix. */
+  /** Marks a mapping that is alone with its prefix as reached. */
   reach(index: number): void {
     this.#reached[index] = 1;
   }
 
-  /** Entries of one prefix, in their order. */
+  /** Checks the entries of one prefix, in their order. */
   #lookAt(entries: readonly Entry[]): void {
     const earlier = new Map<string, Unit>();
     const nesting = new Nesting(entries.flatMap(({ from }) => (from === null ? [] : [from])));
@@ -68,7 +68,7 @@ export class Reach {
     else keepLowest(known, hider);
   }
 
-  /** Indexes of the mappings that nothing reaches, each with those that hide it. */
+  /** Yields the indexes of mappings that nothing reaches, each with those that hide it. */
   *hidden(): Generator<[number, readonly number[]]> {
     for (const [index, hiders] of this.#hiders) {
       if (this.#reached[index] === 0) yield [index, [...hiders].sort((a, b) => a - b)];
@@ -76,13 +76,13 @@ export class Reach {
   }
 }
 
-/** As many as are shown, and the same ones in whatever order they come. */
+/** Keeps as many hiders as are shown, and the same ones in whatever order they come. */
 function keepLowest(hiders: Set<number>, index: number): void {
   hiders.add(index);
   if (hiders.size > SHOWN) hiders.delete(Math.max(...hiders));
 }
 
-/** An earlier entry that takes everything that this one would. */
+/** Returns an earlier entry that takes everything this one would. */
 function coveredBy(
   entry: Entry,
   earlier: ReadonlyMap<string, Unit>,
@@ -100,14 +100,15 @@ function coveredBy(
   return undefined;
 }
 
-/** Whole IPv4 addresses may fill it up. */
+/** Reports whether whole IPv4 addresses may fill up the prefix. */
 export function isFilledByHosts(prefix: Prefix): boolean {
   const length = prefixLength(prefix);
   return familyOf(prefix) === 4 && length < 32 && length >= 32 - FILLING_BITS;
 }
 
 /**
- * Prefixes that longer ones fill up, with the mappings of those; undefined when there can be none.
+ * Returns the prefixes that longer ones fill up, with the mappings of the latter, or undefined when
+ * there can be none.
  */
 function coveredPrefixes(
   units: ReadonlyMap<Prefix, readonly Unit[] | Unit>,
@@ -119,7 +120,7 @@ function coveredPrefixes(
   for (const prefix of outer) {
     if (prefixLength(prefix) >= bits(prefix) - FILLING_BITS) nearHosts[familyOf(prefix)] = true;
   }
-  // Whole addresses fill something up only where there are prefixes nearly as long.
+  // Whole addresses fill something up only where some prefixes are nearly as long.
   const candidates = [...units.keys()].filter(
     (prefix) => prefixLength(prefix) < bits(prefix) || nearHosts[familyOf(prefix)],
   );
@@ -148,8 +149,8 @@ function coveredPrefixes(
 }
 
 /**
- * The mapping that takes whatever the others of the prefix pass over; undefined: some packets go
- * on.
+ * Returns the mapping that takes whatever the prefix's others leave, or undefined when some packets
+ * pass.
  */
 function closers(here: readonly Unit[] | Unit, prefix: Prefix): Iterable<number> | undefined {
   if ("rule" in here) return here.isUnconditional ? [here.index] : undefined;
@@ -157,7 +158,7 @@ function closers(here: readonly Unit[] | Unit, prefix: Prefix): Iterable<number>
   return last === undefined ? undefined : [last.unit.index];
 }
 
-/** In the words of a warning. */
+/** Describes a hidden mapping in the words of a warning. */
 export function describeHidden(
   hiders: readonly number[],
   mappings: Mappings,

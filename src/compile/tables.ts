@@ -1,5 +1,5 @@
 /**
- * What rules compile to: the tables of one generation, as columns, without anything of the kernel's
+ * What rules compile to: the tables of one generation, as columns, independent of the kernel's
  * layouts.
  */
 import { type Address, type Family, familyOf, prefixBits, type Prefix } from "../model/address.js";
@@ -7,42 +7,44 @@ import type { HandoverChoice, PortRange, Protocol } from "../model/mapping.js";
 import type { LazyMappings } from "../model/mappings.js";
 import { bytes, signedWords, words } from "../model/columns.js";
 
-/** A place where sockets are kept: one address and port, or every port of an address (port 0). */
+/** Where sockets are kept: one address and port, or every port of an address (port 0). */
 export interface Endpoint {
   readonly protocol: Protocol;
   readonly address: Address;
-  /** Host byte order. */
+  /** The port in host byte order. */
   readonly port: number;
-  /** Absent: nothing was said. */
+  /** Absent when the configuration leaves it out. */
   readonly handover?: HandoverChoice;
   /**
-   * From where its own datagrams leave, address and port (host byte order); absent: from itself.
+   * The address and port (host byte order) from which its own datagrams leave. Absent when they
+   * leave from the endpoint itself.
    */
   readonly origin?: { readonly address: Address; readonly port: number };
 }
 
 /**
- * What a table leads to: above 0 the number of a rule, below 0 that of a step (negated), 0 neither.
+ * What a table leads to: above 0, the number of a rule; below 0, that of a step, negated; 0 is
+ * neither.
  */
 export type Target = number;
 
-/** By `owner` (a class, or a group of sources) and prefix. */
+/** Entries by `owner` (a class, or a group of sources) and prefix. */
 export interface PrefixTable {
   readonly count: number;
   readonly owner: Uint32Array;
-  /** 1: an IPv6 prefix. */
+  /** 1 for an IPv6 prefix. */
   readonly ipv6: Uint8Array;
-  /** 16 bytes each, network byte order, IPv4 as ::ffff:a.b.c.d. */
+  /** 16 bytes each, in network byte order, IPv4 as ::ffff:a.b.c.d. */
   readonly address: Uint8Array;
-  /** Bits of the 16 bytes: an IPv4 prefix /n has 96 + n. */
+  /** The length in bits of the 16 bytes: an IPv4 prefix /n has 96 + n. */
   readonly length: Uint8Array;
   readonly target: Int32Array;
 }
 
-/** One prefix as a table has it. */
+/** One prefix in the form of a table. */
 export interface PrefixBits {
   readonly ipv6: boolean;
-  /** As in the table. */
+  /** 16 bytes in network byte order, IPv4 as ::ffff:a.b.c.d. */
   readonly address: Uint8Array;
   readonly length: number;
 }
@@ -55,13 +57,13 @@ export function bitsAt(table: PrefixTable, index: number): PrefixBits {
   };
 }
 
-/** Says all of the prefix, for maps. */
+/** Returns a key that identifies the prefix, for maps. */
 export function keyOfBits({ ipv6, address, length }: PrefixBits): string {
   const bytes = Buffer.from(address.buffer, address.byteOffset, address.byteLength);
   return `${ipv6 ? 6 : 4} ${length} ${bytes.toString("latin1")}`;
 }
 
-/** [0] is no rule. `first` and `count`: into the destinations, for each family's packets. */
+/** The rules; [0] is none. `first` and `count` select destinations for each family's packets. */
 export interface RuleTable {
   readonly count: number;
   /** Indexes into the mappings. */
@@ -72,19 +74,19 @@ export interface RuleTable {
   readonly count6: Uint8Array;
 }
 
-/** How specific the `on` of the mapping is whose step it is: everywhere, one address, a prefix. */
+/** How specific the `on` of a step's mapping is: everywhere, one address, or a prefix. */
 export type MatchedLevel = "default" | "exact" | "prefix";
 export const matchedLevels: readonly MatchedLevel[] = ["default", "exact", "prefix"];
 
-/** [0] is the end of a chain. */
+/** The steps; [0] is the end of a chain. */
 export interface StepTable {
   readonly count: number;
   readonly rule: Uint32Array;
-  /** The step to take when this one's condition is not met; 0: none. */
+  /** The step to take when this one's condition is not met, or 0 for none. */
   readonly next: Uint32Array;
-  /** Not 0: what `sources` has for this group decides where to go. */
+  /** If not 0, the entry in `sources` for this group decides where to go. */
   readonly group: Uint32Array;
-  /** Not 0: index into `interfaces`. */
+  /** If not 0, an index into `interfaces`. */
   readonly interface: Uint32Array;
   /** Indexes into `matchedLevels`. */
   readonly matched: Uint8Array;
@@ -95,20 +97,20 @@ export interface DestinationTable {
   /** Indexes into `endpoints`. */
   readonly endpoint: Uint32Array;
   readonly address: Uint8Array;
-  /** Host byte order; 0: the port that was dialled. */
+  /** The port in host byte order; 0 is the port that was dialled. */
   readonly port: Uint16Array;
-  /** 0: the mapping has no weights. */
+  /** The weight; 0 when the mapping has no weights. */
   readonly weight: Uint16Array;
 }
 
 export interface CompiledClass {
   readonly protocol: Protocol;
   readonly ranges: readonly PortRange[];
-  /** For the rest of the addresses. */
+  /** The target for all other addresses. */
   readonly fallback: Readonly<Record<Family, Target>>;
   readonly hasExact: boolean;
   readonly hasPrefix: boolean;
-  /** Some of its mappings have conditions. */
+  /** True when some of its mappings have conditions. */
   readonly asks: boolean;
 }
 
@@ -116,16 +118,16 @@ export interface Compiled {
   readonly mappings: LazyMappings;
   /** Class n of the tables is classes[n - 1]. */
   readonly classes: readonly CompiledClass[];
-  /** Whole addresses: the lengths are all 128. */
+  /** Whole addresses: every length is 128. */
   readonly exact: PrefixTable;
   readonly prefixes: PrefixTable;
-  /** Where packets come from, by group. */
+  /** The sources of packets, by group. */
   readonly sources: PrefixTable;
   readonly rules: RuleTable;
   readonly steps: StepTable;
   readonly destinations: DestinationTable;
   readonly endpoints: readonly Endpoint[];
-  /** Names; [0] is none. */
+  /** The names of interfaces; [0] is none. */
   readonly interfaces: readonly string[];
   /** The services' own addresses. */
   readonly owned: readonly Address[];
@@ -173,7 +175,7 @@ export class StepColumns {
   readonly #group = words();
   readonly #interface = words();
   readonly #matched = bytes();
-  /** The most steps that a packet can take from here. */
+  /** The maximum number of steps that a packet can take from here. */
   readonly #depth = words();
 
   constructor() {
@@ -184,7 +186,7 @@ export class StepColumns {
     return this.#rule.length;
   }
 
-  /** The step's number. `depth`: of what lies behind it. */
+  /** Adds a step and returns its number. `depth` is that of what lies behind it. */
   push(
     step: {
       rule?: number;

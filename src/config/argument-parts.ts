@@ -28,15 +28,15 @@ export interface ArgumentParts {
   readonly interfaces: readonly string[];
   readonly to: readonly Target[];
   readonly errors: readonly Pick<Refused, "reason" | "hint">[];
-  /** The argument as it was meant; null when something is wrong of which that is not known. */
+  /** The argument as it was meant; null when that is unknown for some error. */
   readonly meant: string | null;
-  /** Said of parts of `meant` that are examples only. */
+  /** Notes about parts of `meant` that are only examples. */
   readonly notes: readonly string[];
 }
 
 type Parsed<Value> = { readonly value: Value } | Refused;
 
-/** Null when there is no destination. */
+/** Reads the parts of an argument. Returns null when there is no destination. */
 export function readParts(text: string): ArgumentParts | null {
   const equals = text.indexOf("=");
   if (equals < 0) return null;
@@ -63,7 +63,7 @@ class Reader {
     interface: [],
     to: [],
   };
-  /** Protocols that ports or destinations came with. */
+  /** Protocols that were attached to ports or destinations. */
   readonly #attached = new Set<string>();
   #known = true;
 
@@ -98,7 +98,7 @@ class Reader {
     for (const [key, text] of Object.entries(parts)) this.keep(key as Key, text);
   }
 
-  /** Null when it is not known. */
+  /** Returns the argument as it was meant, or null when that is unknown. */
   meant(): string | null {
     const { protocols, ports, on, from, interface: interfaces, to } = this.#parts;
     const protocol = this.#protocol(protocols, ports);
@@ -112,7 +112,10 @@ class Reader {
     return `${left.join("@")}=${to.join(",")}`;
   }
 
-  /** 53/tcp,53/udp is both; but 80/tcp,53/udp are two mappings, and tcp:53/udp is not known. */
+  /**
+   * Works out the protocol. 53/tcp,53/udp is both, but 80/tcp,53/udp would be two mappings, and
+   * tcp:53/udp is unclear.
+   */
   #protocol(said: readonly string[], ports: readonly string[]): string | null {
     const attached = [...this.#attached].toSorted();
     if (attached.length === 0) return said.length === 0 ? "tcp" : [...new Set(said)].join("+");
@@ -126,7 +129,7 @@ function isProtocol(word: string): word is Protocol {
   return knownProtocols.some((protocol) => protocol === word);
 }
 
-/** `tcp`, `udp`, `tcp+udp`. */
+/** Reads `tcp`, `udp` or `tcp+udp`. */
 function readProtocols(text: string, reader: Reader): Protocol[] {
   const found: Protocol[] = [];
   const whole = refuseProtocol(text);
@@ -146,7 +149,7 @@ function readProtocols(text: string, reader: Reader): Protocol[] {
   return found;
 }
 
-/** The words for files, with both protocols as an argument has them. */
+/** Adapts a message for files, by writing both protocols as an argument does. */
 function inArgument(refused: Refused): Refused {
   return { ...refused, hint: refused.hint.replace("[tcp, udp]", "tcp+udp") };
 }
@@ -207,7 +210,7 @@ function parseTo(item: string): Parsed<Target> {
   return refuseWeight(item.slice(at), item.slice(0, at), parsed.ok ? parsed.target : null);
 }
 
-/** A destination that is wrong, with a weight that is right. */
+/** Refuses a destination that is wrong but has a valid weight. */
 function withWeight({ reason, hint, meant }: Refused, after: string): Refused {
   if (meant?.to === undefined) return refuse(reason, hint);
   return refuse(reason, hint, { ...meant, to: `${meant.to}@${after}` });

@@ -1,7 +1,7 @@
 /**
- * Arguments whose parts are joined as another program joins them (docker's 8080:80, ssh's
- * 8080:127.0.1.10:80, an arrow, a URL): the same parts as ours, and what was wrong. Each part is
- * still judged by its own parser.
+ * Recognises arguments joined in another program's style (docker's 8080:80, ssh's
+ * 8080:127.0.1.10:80, an arrow, a URL). Returns the same parts in our form, and what was wrong.
+ * Each part is still checked by its own parser.
  */
 import { parseAddress } from "../model/address.js";
 import { parsePort, parsePortItem } from "../model/ports.js";
@@ -11,17 +11,17 @@ import { portOfName } from "./port-names.js";
 import { quote } from "./source.js";
 
 export interface Shape {
-  /** In the form of an argument. */
+  /** The text in the form of an argument. */
   readonly text: string;
   readonly reason: string;
-  /** What else to say of it. */
+  /** What else to say about the text. */
   readonly note?: string;
 }
 
-/** Said where the user wrote a destination alone. */
+/** The note for a destination that the user wrote alone. */
 const OWN_PORTS = 'with the ports that clients dial before the "="';
 
-/** Null when the text is joined as ours are, or is nothing that is known. */
+/** Recognises a text. Returns null when it already has our form, or no known one. */
 export function recogniseShape(text: string): Shape | null {
   if (text.length > MAX_RECOGNISED) return null;
   const arrow = /\s*(?:=+>|-+>|→|⇒|(?<!:):=|==)\s*/.exec(text);
@@ -35,7 +35,7 @@ export function recogniseShape(text: string): Shape | null {
   return text.includes("=") ? withEquals(text) : withoutEquals(text);
 }
 
-/** `80 = web`, and `tcp:8080 127.0.1.10:80`. */
+/** Recognises `80 = web` and `tcp:8080 127.0.1.10:80`. */
 function withoutSpace(text: string): Shape | null {
   const tight = text.trim().replace(/\s*([=@,+])\s*/g, "$1");
   const joined = tight.includes("=") ? tight : tight.replace(/\s+/, "=");
@@ -79,7 +79,7 @@ const otherNames: readonly (readonly [RegExp, string])[] = [
   [/^(?:iface|if|iif|iifname|dev|device|in|i|intf|Interface|INTERFACE):/i, "interface:"],
 ];
 
-/** `on:203.0.113.7`, `src:10.0.0.0/8`, `dev:eth0`. */
+/** Corrects `on:203.0.113.7`, `src:10.0.0.0/8`, `dev:eth0`. */
 function rename(part: string): string {
   if (/^(?:from|interface):/.test(part)) return part;
   for (const [pattern, name] of otherNames) {
@@ -96,8 +96,8 @@ interface Head {
 }
 
 /**
- * `*:80`, `0.0.0.0:80`, `[2001:db8::5]:443`, `tcp://0.0.0.0:80`, `60000:61000`, `tcp/80`,
- * `eth0:80`.
+ * Recognises `*:80`, `0.0.0.0:80`, `[2001:db8::5]:443`, `tcp://0.0.0.0:80`, `60000:61000`,
+ * `tcp/80`, `eth0:80`.
  */
 function readHead(head: string, to: string): Head | null {
   const strict = /^(?:(?:tcp|udp)(?:\+(?:tcp|udp))*:)?[^:]*$/.test(head);
@@ -135,7 +135,9 @@ function readHead(head: string, to: string): Head | null {
   return null;
 }
 
-/** iptables' 60000:61000, or docker's 8080:80 with a destination that lacks the port. */
+/**
+ * Recognises iptables' 60000:61000, and docker's 8080:80 with a destination that lacks the port.
+ */
 function readPair(
   head: string,
   known: string,
@@ -157,7 +159,7 @@ function readPair(
   };
 }
 
-/** What comes after the "@"; null when the text is no place. */
+/** Returns what belongs after the "@", or null when the text is no place. */
 function placeOf(host: string): readonly string[] | null {
   if (/^(?:|\*|0\.0\.0\.0|\[(?:::|\*)?\]|::)$/.test(host)) return [];
   const address = host.replace(/^\[(.*)\]$/, "$1");
@@ -166,7 +168,7 @@ function placeOf(host: string): readonly string[] | null {
   return looksLikeInterface(host) ? [`interface:${host}`] : null;
 }
 
-/** Without "=" there is no destination, or it is joined otherwise. */
+/** Recognises a text without "=": it has no destination, or is joined in another way. */
 function withoutEquals(text: string): Shape | null {
   const [, first = "", rest = text] =
     /^((?:tcp|udp|sctp)(?:[+,/|&](?:tcp|udp))?)(?::\/\/|:|\/)(.+)$/i.exec(text) ?? [];
@@ -253,7 +255,10 @@ function pairNote(left: string, right: string): string {
     : OWN_ADDRESS;
 }
 
-/** P: ports, H: a host. A service may have the name of a port, which comes first when it is one. */
+/**
+ * Tells ports (P) from a host (H). A service may have the name of a port, which takes precedence
+ * when it comes first.
+ */
 function kindOf(item: string, first: boolean): "P" | "H" {
   const isPorts = item.split(",").every((one) => /^[0-9]/.test(one) && !/\./.test(one));
   return isPorts || (first && portOfName(item) !== null) ? "P" : "H";

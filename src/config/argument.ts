@@ -1,7 +1,7 @@
 /**
  * Mappings on the command line:
  * `[PROTOCOL[+PROTOCOL]:]PORTS[@PREFIXES][@from:PREFIXES][@interface:NAMES]=DESTINATIONS`, where a
- * destination may end in `@weight:N`. No character of it means anything to a shell. Needs neither
+ * destination may end in `@weight:N`. None of its characters is special to a shell. Needs neither
  * zod nor yaml.
  */
 import type { Mapping, Service } from "../model/mapping.js";
@@ -16,11 +16,11 @@ import { formatTarget, type Target } from "./target.js";
 const FORM = "write [PROTOCOL:]PORTS[@PREFIXES]=DESTINATIONS, such as tcp:8080=127.0.1.10:80";
 
 /**
- * `tcp:8080=127.0.1.10:80`, `8080=web:80` (tcp), `tcp+udp:53=dns`,
- * `tcp:8000-8099@203.0.113.0/24=127.0.1.20:9000,127.0.1.21:9000`,
- * `22@from:198.51.100.0/24@interface:eth0=ssh`, `80=127.0.1.20@weight:3,127.0.1.21@weight:1`. One
- * mapping per protocol. Throws CONFIGURATION with every problem; `file` is what its messages and
- * the origin name.
+ * Parses a mapping argument, such as `tcp:8080=127.0.1.10:80`, `8080=web:80` (tcp),
+ * `tcp+udp:53=dns`, `tcp:8000-8099@203.0.113.0/24=127.0.1.20:9000,127.0.1.21:9000`,
+ * `22@from:198.51.100.0/24@interface:eth0=ssh` or `80=127.0.1.20@weight:3,127.0.1.21@weight:1`.
+ * Returns one mapping per protocol. Throws CONFIGURATION with every problem; messages and the
+ * origin give `file` as the place.
  */
 export function parseMappingArgument(
   text: string,
@@ -49,7 +49,7 @@ export function parseMappingArgument(
 
 type AddError = (message: string, hint: string) => void;
 
-/** The argument, read as a mapping; null when an error was told. */
+/** Reads the argument as a mapping. Returns null when an error was reported. */
 function readArgument(text: string, error: AddError): ArgumentParts | null {
   const strict = readParts(text);
   if (strict?.errors.length === 0) return strict;
@@ -69,17 +69,17 @@ function readArgument(text: string, error: AddError): ArgumentParts | null {
   return null;
 }
 
-/** The argument as it was meant; null when that is not known, or would be wrong too. */
+/** Returns the argument as it was meant, or null when that is unknown or would be wrong too. */
 function remedyOf({ meant, errors, notes }: ArgumentParts, note?: string): string | null {
   if (meant === null || recogniseShape(meant) !== null) return null;
   if (errors.length > 0 && readParts(meant)?.errors.length !== 0) return null;
   const first = [note ?? "", ...notes].find((one) => one !== "");
-  // Quoted where a shell would read something else.
+  // Quote it where a shell would read something else.
   const quoted = /[*?[\]]/.test(meant) ? `'${meant}'` : meant;
   return `write ${quoted}${first === undefined ? "" : `, ${first}`}`;
 }
 
-/** What has no "=" and reads like no mapping of anybody's. */
+/** Refuses a text without "=" that resembles no known form of a mapping. */
 function notArgument(text: string): { reason: string; hint: string } {
   if (text === "") return { reason: "the mapping is empty", hint: FORM };
   const shown = quote(text);
@@ -99,9 +99,9 @@ function notArgument(text: string): { reason: string; hint: string } {
 }
 
 /**
- * The argument that means the mapping, given the same services. Its name, `existing`, `miss` and
- * `handover` have no place in an argument: for mappings that were given as arguments nothing is
- * lost.
+ * Formats the argument that means the mapping, given the same services. An argument has no place
+ * for the name, `existing`, `miss` and `handover`, but a mapping that was given as an argument has
+ * none of these.
  */
 export function formatMappingArgument(mapping: Mapping): string {
   const { protocol, ports, on, from, interfaces } = mapping;
@@ -118,7 +118,7 @@ export function formatMappingArgument(mapping: Mapping): string {
   return `${left}=${right.join(",")}`;
 }
 
-/** Destinations of one service, neighbours with one port, are the service again. */
+/** Turns neighbouring destinations of one service, with one port, back into the service. */
 function targetsOf({ to }: Mapping): Target[] {
   const targets: Target[] = [];
   for (const { address, port, service, weight: given } of to) {

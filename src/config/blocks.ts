@@ -1,20 +1,20 @@
 /**
- * Text in blocks of whole lines. Where they end is said by the lines themselves, so that a change
- * moves the ends near it and no others (content-defined chunking, as in rsync --fuzzy, FastCDC and
- * casync): after it the blocks are those of before.
+ * Splits text into blocks of whole lines. The lines themselves determine where a block ends, so a
+ * change moves only the ends near it (content-defined chunking, as in rsync --fuzzy, FastCDC and
+ * casync). Behind it, the blocks are the same as before.
  */
 import { createHash } from "node:crypto";
 
 const NEWLINE = 0x0a;
-/** Bytes; no line of a block is looked at before. */
+/** The minimum size in bytes. No line before that can end a block. */
 const AT_LEAST = 8 * 1024;
-/** One line in so many ends a block. A power of two. */
+/** One line in this many ends a block. It must be a power of two. */
 const ONE_IN = 128;
-/** SHA-512/256, cut to 128 bits: text that is no accident may be there too. */
+/** SHA-512/256, cut to 128 bits: the text may be crafted, too. */
 const DIGEST = "sha512-256";
 export const BLOCK_DIGEST_BYTES = 16;
 
-/** FNV-1a of a line, its newline not counted, with the bits below mixed by those above. */
+/** Hashes a line without its newline by FNV-1a, and mixes the high bits into the low ones. */
 function endsBlock(bytes: Uint8Array, start: number, end: number): boolean {
   let hash = 0x811c9dc5;
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);
@@ -23,11 +23,11 @@ function endsBlock(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 /**
- * The end of the block that begins at `start`; -1: it may go on behind `bytes`. `isLast`: nothing
- * comes behind them.
+ * Returns the end of the block that begins at `start`, or -1 if it may go on behind `bytes`.
+ * `isLast` says that nothing follows.
  */
 function endOfBlock(bytes: Buffer, start: number, isLast: boolean): number {
-  // From the line on in which the least size is reached, wherever that is in it.
+  // Start with the line that reaches the minimum size, wherever that is within the line.
   let lineStart = bytes.lastIndexOf(NEWLINE, start + AT_LEAST) + 1;
   if (start + AT_LEAST >= bytes.length) return isLast ? bytes.length : -1;
   if (lineStart <= start) lineStart = start;
@@ -45,7 +45,7 @@ export function countLines(bytes: Buffer): number {
   return count;
 }
 
-/** Hexadecimal. */
+/** Returns the digest of a block in hexadecimal. */
 export function digestOfBlock(bytes: Uint8Array): string {
   return createHash(DIGEST)
     .update(bytes)
@@ -54,8 +54,8 @@ export function digestOfBlock(bytes: Uint8Array): string {
 }
 
 /**
- * The blocks that `bytes` has whole, as views; with `isLast` all of it. What is left, the caller
- * gives again with what comes.
+ * Yields the complete blocks in `bytes`, as views; with `isLast`, everything. The caller passes the
+ * remainder again, with what follows.
  */
 export function* blocksOf(bytes: Buffer, isLast: boolean): Generator<Buffer> {
   for (let start = 0; start < bytes.length;) {

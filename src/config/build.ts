@@ -1,4 +1,7 @@
-/** One entry, its texts already values -> the mappings it means; shared by files and arguments. */
+/**
+ * Builds the mappings that one entry means, once its texts are values. Files and arguments share
+ * this.
+ */
 import {
   familyOf,
   isOwnable,
@@ -32,9 +35,9 @@ export interface Entry {
   readonly protocols: readonly Protocol[];
   readonly ports: readonly PortRange[];
   readonly on: readonly Prefix[];
-  /** Empty: from everywhere. */
+  /** The source prefixes; empty means all. */
   readonly from: readonly Prefix[];
-  /** Empty: on every interface. */
+  /** The interfaces; empty means all. */
   readonly interfaces: readonly string[];
   readonly to: readonly Target[];
   readonly existing: Existing | undefined;
@@ -42,7 +45,7 @@ export interface Entry {
   readonly handover: HandoverChoice | undefined;
 }
 
-/** Where in the entry: a key, and the item of its list. */
+/** A place in the entry: a key, and the item of its list. */
 export interface Spot {
   readonly key: "on" | "from" | "to";
   readonly index: number;
@@ -55,7 +58,7 @@ export type Report = (
   hint: string,
 ) => void;
 
-/** More problems than this are not shown anyway. */
+/** The maximum number of suggestions. No more problems than this are shown anyway. */
 const MAX_SUGGESTIONS = 100;
 
 /** The services that destinations may name. */
@@ -67,8 +70,8 @@ export class ServiceTable {
   #suggestions = 0;
 
   /**
-   * `unsound`: services that were declared but are not right, of which nobody need complain twice;
-   * or that may be any.
+   * `unsound` has the services that are declared but wrong, which need not be reported twice, or is
+   * "any" when unknown services may exist.
    */
   constructor(services: readonly Service[], unsound: ReadonlySet<string> | "any" = new Set()) {
     this.#byName = new Map(services.map((service) => [service.name, service]));
@@ -79,8 +82,8 @@ export class ServiceTable {
   }
 
   /**
-   * Null: there is no such service. The very list for the very target: a file's mappings mostly
-   * lead to the same few.
+   * Returns the destinations of a target, or null when there is no such service. The same target
+   * gives the very same list: most mappings of a file lead to the same few.
    */
   destinationsOf(target: Target): readonly Destination[] | null {
     const known = this.#destinations.get(target);
@@ -100,19 +103,19 @@ export class ServiceTable {
     return addresses.map((address) => ({ address, port, service: name, ...weight }));
   }
 
-  /** Whether its absence is somebody else's problem. */
+  /** Reports whether the absence of a service is already reported elsewhere. */
   isUnsound(name: string): boolean {
     return this.#unsound === "any" || this.#unsound.has(name);
   }
 
-  /** The service that owns the address. */
+  /** Returns the service that owns the address. */
   ownerOf(address: Address | "*"): Service | undefined {
     return address === "*" ? undefined : this.#ownerOf.get(address);
   }
 
   /**
-   * The service that was meant by a name that is none; only so often, since each takes a look at
-   * all of them.
+   * Returns the service that an unknown name probably means. It is limited in number, as each call
+   * searches all services.
    */
   suggest(name: string): string | null {
     if (this.#suggestions >= MAX_SUGGESTIONS) return null;
@@ -121,7 +124,7 @@ export class ServiceTable {
   }
 }
 
-/** One mapping per protocol; of no use but for its name when an error was reported. */
+/** Builds one mapping per protocol. If an error was reported, only their names are usable. */
 export function buildMappings(
   entry: Entry,
   services: ServiceTable,
@@ -159,7 +162,7 @@ export function buildMappings(
   return mappings;
 }
 
-/** What the mapping says, or else the service whose address it is. */
+/** Sets the hand-over that the mapping chooses, or else the service that owns the address. */
 function withHandover(
   destinations: readonly Destination[],
   said: HandoverChoice | undefined,
@@ -175,15 +178,18 @@ function withHandover(
 }
 
 /**
- * The common case of one item without a copy; `flat` takes longer than everything else here
- * together.
+ * Joins the items. The common case of one item avoids a copy, as `flat` takes longer than
+ * everything else here together.
  */
 function join(items: readonly (readonly Destination[])[]): readonly Destination[] {
   const [first] = items;
   return first !== undefined && items.length === 1 ? first : items.flat();
 }
 
-/** Canonical order, IPv4 first, without duplicates, so that reordering the file changes nothing. */
+/**
+ * Sorts prefixes canonically, IPv4 first, and removes duplicates, so that reordering the file
+ * changes nothing.
+ */
 function sortPrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
   if (prefixes.length < 2) return prefixes;
   const unique = [...new Set(prefixes)];
@@ -207,7 +213,7 @@ function compareBytes(left: Uint8Array, right: Uint8Array): number {
 }
 
 /**
- * The destinations of each item of `to`; a destination that came before is dropped. Null when a
+ * Returns the destinations of each item of `to`, and drops repeated ones. Returns null when a
  * service is unknown.
  */
 function expand(
@@ -244,7 +250,10 @@ function expand(
   return known ? items : null;
 }
 
-/** An order and shares at once would mean neither. */
+/**
+ * Refuses lists in which only some destinations have a weight: they would be neither an order nor
+ * shares.
+ */
 function refuseSomeWeights(targets: readonly Target[], report: Report): void {
   if (targets.every(({ weight }) => weight === undefined)) return;
   for (const [index, target] of targets.entries()) {
@@ -270,7 +279,7 @@ function reportUnknown(
   report("error", { key: "to", index }, reason, near === null ? hint : `did you mean ${near}?`);
 }
 
-/** A name that is no service's may be another kind of name. */
+/** Describes an unknown service, whose name may be another kind of name. */
 function describeUnknown({ service, port }: Target & { kind: "service" }): {
   reason: string;
   hint: string;
@@ -312,9 +321,9 @@ function describeUnknown({ service, port }: Target & { kind: "service" }): {
 }
 
 /**
- * A socket bound to an address of one family takes no connection of the other, so a mapping for one
- * family with destinations of the other alone does nothing. (Only a wildcard IPv6 socket may take
- * IPv4: net/ipv6/af_inet6.c, __inet6_bind.)
+ * Checks that destinations can take the packets. A socket bound to an address of one family takes
+ * no connections of the other, so a mapping for one family with destinations only of the other does
+ * nothing. (Only a wildcard IPv6 socket may take IPv4: net/ipv6/af_inet6.c, __inet6_bind.)
  */
 function checkFamilies(
   on: readonly Prefix[],
@@ -363,7 +372,7 @@ function checkFamilies(
   return true;
 }
 
-/** Of packets that match these prefixes; no prefixes match all. */
+/** Returns the families of packets that match these prefixes. No prefixes match all. */
 function familiesOf(prefixes: readonly Prefix[]): readonly Family[] {
   const [only] = prefixes;
   if (only === undefined) return [4, 6];
@@ -372,8 +381,8 @@ function familiesOf(prefixes: readonly Prefix[]): readonly Family[] {
 }
 
 /**
- * A destination that its own mapping covers is no loop, since the socket is selected and nothing is
- * dialled; but say what it means.
+ * Warns of a destination that its own mapping covers. It is no loop, as the socket is selected and
+ * nothing is dialled, but the user should know what it means.
  */
 function warnInside(
   entry: Entry,

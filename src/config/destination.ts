@@ -1,4 +1,4 @@
-/** Items of `to` and addresses of services, with what other programs write in their place. */
+/** Items of `to` and addresses of services, and what other programs write in their place. */
 import { familyOf, parseAddress, type Address } from "../model/address.js";
 import { MAX_WEIGHT } from "../model/mapping.js";
 import { parsePort, parsePortItem } from "../model/ports.js";
@@ -24,14 +24,17 @@ export function parseDestination(text: string): { ok: true; target: Target } | R
   return recognise(text, text.trim(), parsed.reason) ?? parsed;
 }
 
-/** An address of a service. */
+/** Parses an address of a service. */
 export function parseServiceAddress(text: string): { ok: true; address: Address } | Refused {
   const parsed = parseUnicast(text, "service address");
   if (parsed.ok || text === "" || text.length > MAX_RECOGNISED) return parsed;
   return recogniseServiceAddress(text, text.trim()) ?? parsed;
 }
 
-/** `reason` is that of the strict reading, which says some things well enough. */
+/**
+ * Recognises a mistake. `reason` comes from the strict parser, which explains some mistakes well
+ * enough.
+ */
 type Recognise = (text: string, bare: string, reason: string) => Refused | null;
 
 const recognisers: readonly Recognise[] = [
@@ -61,7 +64,7 @@ function recognise(text: string, bare: string, reason: string): Refused | null {
   return null;
 }
 
-/** The destination that was meant, as an argument has it. */
+/** Returns the destination that was meant, in the form of an argument. */
 function repaired(text: string): string | null {
   return meantOf(text)?.to ?? null;
 }
@@ -105,7 +108,7 @@ function url(text: string, bare: string): Refused | null {
   return write(reason, to, path.length > 1 ? ": ilm looks at ports, never at paths" : "");
 }
 
-/** nginx's `127.0.1.10:80 weight=3`, and the `@weight:3` of arguments in a file. */
+/** Recognises nginx's `127.0.1.10:80 weight=3`, and the `@weight:3` of arguments in a file. */
 function weighted(text: string, bare: string): Refused | null {
   const [, host = "", weight = ""] = /^(\S+?)(?:\s+|@)weight\s*[=: ]\s*([0-9]+)$/i.exec(bare) ?? [];
   const to = host === "" ? null : repaired(host);
@@ -117,7 +120,7 @@ function weighted(text: string, bare: string): Refused | null {
   );
 }
 
-/** Blanks around it or beside its colon. */
+/** Recognises blanks around the text or beside its colon. */
 function blanks(text: string, bare: string): Refused | null {
   const joined = bare.replace(/\s*:\s*/g, ":");
   if (joined === text || /\s/.test(joined)) return null;
@@ -140,7 +143,7 @@ function portAlone(text: string, bare: string): Refused | null {
   );
 }
 
-/** 0.0.0.0:80, [::]:80, :::80, [*]:80, *80, *.80, any:80, *:*. */
+/** Recognises 0.0.0.0:80, [::]:80, :::80, [*]:80, *80, *.80, any:80, *:*. */
 function wildcard(_text: string, bare: string, reason: string): Refused | null {
   const [, port] =
     /^(?:0\.0\.0\.0|0|\[::\]|\[\*\]|::|\*)(?:[:.#/]([0-9A-Za-z*]+)|)$/i.exec(bare) ??
@@ -159,7 +162,7 @@ function wildcard(_text: string, bare: string, reason: string): Refused | null {
   );
 }
 
-/** tcp:127.0.1.10:80, 127.0.1.10:80/tcp, udp/53. */
+/** Recognises tcp:127.0.1.10:80, 127.0.1.10:80/tcp, udp/53. */
 function withProtocol(text: string, bare: string): Refused | null {
   const [, before, rest] = /^(tcp|udp)[46]?(?::|\/)(.+)$/i.exec(bare) ?? [];
   const [, start, after] = /^(.+)(?:\/|:)(tcp|udp)[46]?$/i.exec(bare) ?? [];
@@ -173,7 +176,7 @@ function withProtocol(text: string, bare: string): Refused | null {
   );
 }
 
-/** A destination has one port, or the one that was dialled. */
+/** Recognises ranges: a destination has one port, or the one that was dialled. */
 function portRange(text: string, bare: string): Refused | null {
   const [, host = "", ports = ""] = /^(\[[^\]]*\]|[^:]+):(\*|any|[0-9]+-[0-9]+)$/i.exec(bare) ?? [];
   if (ports === "" || (/[0-9]/.test(ports) && !parsePortItem(ports).ok)) return null;
@@ -186,7 +189,7 @@ function portRange(text: string, bare: string): Refused | null {
   );
 }
 
-/** 127.0.1.10:http, web:080. */
+/** Recognises 127.0.1.10:http, web:080. */
 function portName(_text: string, bare: string): Refused | null {
   const [, host = "", port = ""] = /^(\[[^\]]*\]|[^:]+):([^:]+)$/.exec(bare) ?? [];
   if (host === "" || parsePort(port).ok) return null;
@@ -197,7 +200,7 @@ function portName(_text: string, bare: string): Refused | null {
   return to === null ? null : write(parsed.reason, to);
 }
 
-/** [web]:80, [fd5e::10:80], [fd5e::10]80, fd5e::10]:80. */
+/** Recognises [web]:80, [fd5e::10:80], [fd5e::10]80, fd5e::10]:80. */
 function brackets(text: string, bare: string): Refused | null {
   const [, open, host = "", close, port] = /^(\[?)([^[\]]+)(\]?)(?::?([0-9]+))?$/.exec(bare) ?? [];
   if ((open ?? "") === "" && (close ?? "") === "") return null;
@@ -212,7 +215,7 @@ function brackets(text: string, bare: string): Refused | null {
   return write(reason, to);
 }
 
-/** 1:2:3:4:5:6:7:8:80, and fd5e::10:8080 with a port that is no group. */
+/** Recognises 1:2:3:4:5:6:7:8:80, and fd5e::10:8080 with a port that is not a group. */
 function bareIpv6(text: string, bare: string): Refused | null {
   const [, host = "", port = ""] = /^([0-9a-f:.]+):([0-9]+)$/i.exec(bare) ?? [];
   const parsed = parseAddress(host);
@@ -222,21 +225,24 @@ function bareIpv6(text: string, bare: string): Refused | null {
   return write(`${quote(text)} is an IPv6 address with a port, which needs brackets`, to);
 }
 
-/** ::ffff:127.0.1.10:80, as `ss` and logs show it. */
+/** Recognises ::ffff:127.0.1.10:80, as `ss` and logs show it. */
 function mapped(_text: string, bare: string): Refused | null {
   const [, host = "", port = ""] = /^\[?::ffff:([0-9.]+)\]?:([0-9]+)$/i.exec(bare) ?? [];
   const to = host === "" ? null : repaired(`${host}:${port}`);
   return to === null ? null : write(`"::ffff:${host}" is a v4-mapped address`, to);
 }
 
-/** 127.0.1.10/80, 127.0.1.10#53, 127.0.1.10@53, 127.0.1.10.80, 127.0.1.10 80, 127.0.1.10,80. */
+/**
+ * Recognises 127.0.1.10/80, 127.0.1.10#53, 127.0.1.10@53, 127.0.1.10.80, 127.0.1.10 80,
+ * 127.0.1.10,80.
+ */
 function separator(text: string, bare: string): Refused | null {
   const [, host = "", mark = "", port = ""] =
     /^(.+?)(\/|#|@|\.|\s+|,|;|->|=)([0-9]+)$/.exec(bare) ?? [];
   const parsed = parseAddress(host);
   const isName = /^[a-z][a-z0-9_-]*$/.test(host) && mark !== ".";
   if (!parsePort(port).ok || (!parsed.ok && !isName)) return null;
-  // A prefix length is no port.
+  // A prefix length is not a port.
   if (mark === "/" && parsed.ok && Number(port) <= (familyOf(parsed.address) === 4 ? 32 : 128)) {
     return null;
   }
@@ -257,7 +263,7 @@ function list(text: string, bare: string): Refused | null {
   );
 }
 
-/** Names of services are in lower case. */
+/** Recognises upper case: names of services are in lower case. */
 function upperCase(text: string, bare: string): Refused | null {
   const lower = bare.toLowerCase();
   if (lower === bare || !parseTarget(lower).ok) return null;

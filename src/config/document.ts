@@ -1,19 +1,19 @@
 /**
- * A document after validation, of one file: plain values that mean something, not yet looked at
- * beside other documents.
+ * One file's document after validation: plain values with a meaning, not yet checked against other
+ * documents.
  */
 import type { Settings } from "../model/rules.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import type { Source } from "./source.js";
 
-/** An array, or what reads each when it is asked for. */
+/** Entries as an array, or as something that reads each on demand. */
 export interface Entries {
   readonly length: number;
-  /** Null where an entry has errors. */
+  /** Returns null for an entry with errors. */
   at(index: number): MappingEntry | null | undefined;
 }
 
-/** What could be used of a document; entries with errors, all reported, are left out. */
+/** The usable parts of a document. Entries with errors, all reported, are left out. */
 export interface Valid {
   readonly services: readonly (readonly [name: string, entry: ServiceEntry])[];
   readonly settings: Settings;
@@ -22,17 +22,17 @@ export interface Valid {
 
 export interface Document extends Valid {
   readonly source: Source;
-  /** Names of services that have errors. */
+  /** The names of services that have errors. */
   readonly unsound: readonly string[];
 }
 
-/** What is said of a file with nothing, or comments only. */
+/** The problem of a file that has nothing, or only comments. */
 export const emptyDocument = {
   message: "the file is empty",
   hint: 'write "version: 1" and "mappings: []" to say nothing',
 } as const;
 
-/** Keys of a document that are one for all files. */
+/** The keys of a document that hold for all files together. */
 export const settingNames = ["engine", "mptcp"] as const satisfies readonly (keyof Settings)[];
 
 export function validOf(document: Configuration): Valid {
@@ -47,7 +47,7 @@ export function validOf(document: Configuration): Valid {
   };
 }
 
-/** One item or a list of them, as a list. */
+/** Returns one item or a list of them as a list. */
 export function listOf<Item>(value: Item | readonly Item[]): readonly Item[] {
   return isList(value) ? value : [value];
 }

@@ -1,6 +1,6 @@
 /**
- * One line that is a JSON object of texts and numbers, as most lines of NDJSON are: read in one
- * pass, which takes a third of what JSON.parse and a look at what it lost take.
+ * Reads a line that is a JSON object of texts and numbers, like most lines of NDJSON, in one pass.
+ * That takes a third of the time of JSON.parse and a check of what it lost.
  */
 
 type Flat = Record<string, string | number>;
@@ -12,10 +12,10 @@ const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
-/** Decimal digits: numbers that are a port, and more. */
+/** The maximum number of decimal digits: enough for a port, and more. */
 const MAX_DIGITS = 9;
 
-/** Behind spaces, tabs and carriage returns. */
+/** Skips spaces, tabs and carriage returns. */
 function skip(text: string, from: number): number {
   let at = from;
   for (;;) {
@@ -26,8 +26,8 @@ function skip(text: string, from: number): number {
 }
 
 /**
- * Where the text in double quotes ends that begins behind `from`; -1: it has an escape, or is not
- * right.
+ * Returns where the text in double quotes ends that begins at `from`, or -1 if it has an escape or
+ * is invalid.
  */
 function endOfText(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at++) {
@@ -39,8 +39,8 @@ function endOfText(text: string, from: number): number {
 }
 
 /**
- * The object that the line from `start` on is. Null: it is something else, or not plain, or has a
- * key twice.
+ * Returns the object on the line that begins at `start`. Returns null when it is something else, or
+ * not plain, or repeats a key.
  */
 export function readFlat(text: string, start: number): Flat | null {
   const flat: Flat = {};
@@ -52,7 +52,7 @@ export function readFlat(text: string, start: number): Flat | null {
     const keyEnd = endOfText(text, at);
     if (keyEnd < 0) return null;
     const key = text.slice(at + 1, keyEnd);
-    // Also what every object has, such as __proto__.
+    // This includes what every object has, such as __proto__.
     if (key in flat) return null;
     at = skip(text, keyEnd + 1);
     if (text.charCodeAt(at) !== COLON) return null;

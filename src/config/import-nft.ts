@@ -1,7 +1,7 @@
 /**
- * Redirections of nftables and iptables as mappings that decide the same (nft/judge.ts says which
- * can be taken). NAT changes the destination whoever listens, so the entries have `existing: never`
- * and `miss: reject`, but for ports that clients of the host may have.
+ * Turns redirections of nftables and iptables into mappings that decide the same (nft/judge.ts says
+ * which can be taken). NAT changes the destination whoever listens, so the entries have `existing:
+ * never` and `miss: reject`, except for ports that clients on the host may have.
  */
 import type { Imported } from "./imported.js";
 import { emit, ephemeralPorts } from "./nft/emit.js";
@@ -13,7 +13,10 @@ import { intersectBoxes, UDP } from "./nft/space.js";
 
 export type { Host } from "./nft/judge.js";
 
-/** Throws USAGE for what is no ruleset, LIMIT for one that cannot be followed. */
+/**
+ * Imports rulesets. Throws USAGE for what is no ruleset, and LIMIT for one that is too complex to
+ * follow.
+ */
 export function importNft(sources: NftSources, host: Host): Imported {
   const chains = chainsOf(sources);
   const { shares, taken, shadowed, left } = judge(chains, host);
@@ -73,7 +76,7 @@ function listed(rules: readonly Rule[]): string {
   return [...new Set(rules)].map(({ text }) => `"${text}"`).join(", ");
 }
 
-/** A filter after NAT that refuses something. */
+/** Reports whether the chain is a filter after NAT that refuses something. */
 function filtersPorts({ base, rules }: Chain): boolean {
   if (base === null || base.type === "nat") return false;
   if (base.hook !== "input" && !(base.hook === "prerouting" && base.priority > -100)) return false;

@@ -1,8 +1,8 @@
 /**
- * Bindings of tubular: `{"bindings": [{"label", "prefix", "port", "protocol"}]}`; port 0, or none,
- * is every port, and no protocol is both. The order of precedence is ours: the longest prefix, then
- * a port before all ports. A label names sockets that a process hands over, and has no address:
- * where it leads has to be told.
+ * Imports bindings of tubular: `{"bindings": [{"label", "prefix", "port", "protocol"}]}`. Port 0,
+ * or none, is every port, and no protocol is both. The precedence is the same as ours: the longest
+ * prefix, then a port before all ports. A label names sockets that a process hands over and has no
+ * address, so the user has to say where it leads.
  */
 import { IlmError } from "../errors.js";
 import { parsePrefix, type Prefix } from "../model/address.js";
@@ -17,7 +17,10 @@ interface Binding {
   readonly protocol: "tcp" | "udp" | readonly ("tcp" | "udp")[];
 }
 
-/** `labels`: destinations as in `to`, by label. Throws USAGE for what has no bindings. */
+/**
+ * Imports bindings. `labels` has destinations by label, in the form of `to`. Throws USAGE when
+ * there are no bindings.
+ */
 export function importTubular(value: unknown, labels: ReadonlyMap<string, string>): Imported {
   const bindings = asObject(value)?.["bindings"];
   if (!Array.isArray(bindings)) {
@@ -57,7 +60,7 @@ export function importTubular(value: unknown, labels: ReadonlyMap<string, string
   return { entries, remarks: [], unsaid, taken: [], left, notes: [] };
 }
 
-/** The binding, or why it is none and what would be right. */
+/** Returns the binding, or why it is invalid and what would be right. */
 function readBinding(raw: unknown): Binding | string {
   const binding = asObject(raw);
   if (binding === null) return 'it is no object; write {"label", "prefix", "port", "protocol"}';
@@ -93,7 +96,7 @@ function readBinding(raw: unknown): Binding | string {
   };
 }
 
-/** A service that is not defined: `ilm check` refuses the file until it is. */
+/** Returns the name of a service that is not defined: `ilm check` refuses the file until it is. */
 function placeholder(label: string): string {
   const name = label.toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
   return `label-${name}`;

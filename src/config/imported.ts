@@ -1,12 +1,12 @@
 /**
- * What an import gives: entries of a configuration, what could not be said and why, and what is
- * left to do.
+ * The result of an import: entries of a configuration, what could not be expressed and why, and
+ * what is left to do.
  */
 
-/** One entry of `mappings`, as it is written. */
+/** One entry of `mappings` in its written form. */
 export type ImportedEntry = Readonly<Record<string, unknown>>;
 
-/** A rule that mappings take over, and the command that removes it where it was. */
+/** A rule that mappings replace, and the command that removes it. */
 export interface TakenRule {
   readonly place: string;
   readonly rule: string;
@@ -23,11 +23,11 @@ export interface LeftRule {
 export interface Imported {
   readonly entries: readonly ImportedEntry[];
   /**
-   * What each entry is there for: lines of a comment. Shorter than the entries: the others have
-   * none.
+   * The purpose of each entry, as lines of a comment. It may be shorter than the entries; the rest
+   * have none.
    */
   readonly remarks: readonly (readonly string[])[];
-  /** What was left out or needs somebody's decision, one line each. */
+  /** What was left out or needs a decision, one line each. */
   readonly unsaid: readonly string[];
   readonly taken: readonly TakenRule[];
   readonly left: readonly LeftRule[];
@@ -35,7 +35,7 @@ export interface Imported {
   readonly notes: readonly string[];
 }
 
-/** YAML, of which each entry is one line of JSON below what it is there for. */
+/** Formats YAML in which each entry is one line of JSON below its remarks. */
 export function formatImported({
   entries,
   remarks,
@@ -48,7 +48,7 @@ export function formatImported({
   return `version: 1\nmappings:\n${lines.join("\n")}\n`;
 }
 
-/** A name or number of somebody's JSON, for people. */
+/** Shows a name or number from foreign JSON to people. */
 export function word(value: unknown): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : "?";
 }

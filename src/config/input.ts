@@ -1,7 +1,7 @@
 /**
- * The bytes of a file, a pipe or standard input. Nothing here blocks the thread: files are opened
- * with O_NONBLOCK and judged by their descriptor, pipes are waited for by the event loop, and
- * whoever sends nothing is given up.
+ * Reads the bytes of a file, a pipe or standard input. Nothing here blocks the thread: files are
+ * opened with O_NONBLOCK and checked by their descriptor, the event loop waits for pipes, and a
+ * silent writer is given up.
  */
 import { createHash } from "node:crypto";
 import {
@@ -29,15 +29,18 @@ const fstat = promisify(fstatCall);
 const close = promisify(closeCall);
 const read = promisify(readCall);
 
-/** 256 MiB: some four million mappings in JSON. */
+/** The maximum size of a file in bytes, 256 MiB: some four million mappings in JSON. */
 export const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
 export interface InputOptions {
-  /** Files only, as what is read again and again has to be: a pipe gives its content once. */
+  /**
+   * Accept regular files only, because the input is read again and again, and a pipe gives its
+   * content once.
+   */
   readonly filesOnly?: boolean;
   /**
-   * How long nothing may come, in milliseconds; default 30,000. A terminal is waited for as long as
-   * it takes.
+   * How long the input may be silent, in milliseconds; default: 30,000. A terminal may take as long
+   * as it likes.
    */
   readonly patienceMs?: number;
   /** Ends reading with its reason. */
@@ -45,18 +48,18 @@ export interface InputOptions {
 }
 
 const PATIENCE_MS = 30_000;
-/** Then it is told what is being waited for. */
+/** After this long, the user is told what we are waiting for. */
 const TELL_AFTER_MS = 2_000;
 const LEASE_RETRY_MS = 100;
 const CHUNK_BYTES = 1024 * 1024;
 /**
- * Of a smaller file all is read at once in any case: it has no more than some thousands of
- * mappings.
+ * The minimum size in bytes of a large file. A smaller one is always read at once: it has at most
+ * some thousands of mappings.
  */
 const LARGE_BYTES = 256 * 1024;
 const DIGEST = "sha512-256";
 
-/** What keeps a file from being read, in its own words. */
+/** Why a file cannot be read, in words. */
 export class Unreadable extends Error {
   readonly hint: string;
   readonly place: Place;
@@ -68,8 +71,8 @@ export class Unreadable extends Error {
 }
 
 /**
- * Our own descriptor that the path stands for: the shell's `<(...)` is one. Null: it is another
- * file's name.
+ * Returns our own descriptor that the path stands for, such as the shell's `<(...)`. Returns null
+ * when it names another file.
  */
 export function ownDescriptor(path: string): number | null {
   if (path === "-" || path === "/dev/stdin") return 0;
@@ -79,13 +82,13 @@ export function ownDescriptor(path: string): number | null {
 
 export interface Input {
   readonly bytes: Buffer;
-  /** A file, which another process can read again by the same path. */
+  /** True for a file, which another process can read again by the same path. */
   readonly again: boolean;
 }
 
 /**
- * Everything up to the end, however long it pretends to be. Throws Unreadable, UNAVAILABLE, and the
- * errors of node:fs.
+ * Reads everything up to the end, even if the size was announced wrong. Throws Unreadable,
+ * UNAVAILABLE, and errors of node:fs.
  */
 export async function readInput(path: string, options: InputOptions = {}): Promise<Input> {
   const own = ownDescriptor(path);
@@ -93,7 +96,7 @@ export async function readInput(path: string, options: InputOptions = {}): Promi
     if (options.filesOnly === true) throw onlyOnce();
     return { bytes: await readDescriptor(own, path, options), again: false };
   }
-  // Before it is opened, which is enough to start some devices.
+  // Check before opening, which is enough to start some devices.
   judge(await patiently(path, options, () => stat(path)), -1, options);
   const descriptor = await patiently(path, options, () => openWithoutLease(path));
   let again = true;
@@ -101,32 +104,32 @@ export async function readInput(path: string, options: InputOptions = {}): Promi
     again = (await patiently(path, options, () => fstat(descriptor))).isFile();
     return { bytes: await readDescriptor(descriptor, path, options), again };
   } finally {
-    // A stream closes its descriptor by itself.
+    // A stream closes its descriptor itself.
     if (again) close(descriptor).catch(() => undefined);
   }
 }
 
-/** Lines of a large file, as they were read. */
+/** A block of lines of a large file, as it was read. */
 export interface SeenBlock {
-  /** As digestOfBlock gives it. */
+  /** The digest from digestOfBlock. */
   readonly digest: string;
-  /** Null: they are known by their digest. */
+  /** The block's bytes; null when it is known by its digest. */
   readonly bytes: Buffer | null;
 }
 
 export interface InputDigest {
-  /** Bytes. */
+  /** The size in bytes. */
   readonly length: number;
   /**
-   * SHA-512/256, hexadecimal: where a processor has no instructions for SHA-256 this takes a
-   * quarter of the time.
+   * SHA-512/256 in hexadecimal. On a processor without instructions for SHA-256, it takes a quarter
+   * of the time.
    */
   readonly digest: string;
-  /** Of a large file of lines; else there are none. */
+  /** The blocks of a large file of lines; empty for other files. */
   readonly blocks: readonly SeenBlock[];
 }
 
-/** Are its lines one for one something of its own? */
+/** Reports whether each line of the file stands on its own. */
 function isOfLines(name: string): boolean {
   return name.endsWith(".ndjson");
 }
@@ -137,7 +140,7 @@ function digestOfBlocks(length: number, blocks: readonly SeenBlock[]): InputDige
   return { length, digest: hash.digest("hex"), blocks };
 }
 
-/** `name`: of the file. */
+/** Digests a file. `name` is the file's. */
 export function digestOfBytes(name: string, bytes: Buffer): InputDigest {
   const { length } = bytes;
   if (length < LARGE_BYTES || !isOfLines(name)) {
@@ -151,10 +154,10 @@ export function digestOfBytes(name: string, bytes: Buffer): InputDigest {
 }
 
 /**
- * The digest of a large file, of which no more than a chunk is ever in memory, and the blocks that
- * nobody knows: pages that are touched for the first time cost more than all else of a read. Null:
- * it is small, or not a regular file; or it cannot be read, and who reads it whole says why.
- * `isKnown`: by the digest of a block.
+ * Digests a large file, keeping no more than a chunk in memory, and returns its unknown blocks:
+ * touching fresh pages costs more than the rest of reading. Returns null when the file is small or
+ * not regular, or cannot be read; reading it in full then says why. `isKnown` tells by the digest
+ * of a block.
  */
 export async function digestLargeFile(
   path: string,
@@ -180,7 +183,7 @@ export async function digestLargeFile(
   }
 }
 
-/** Null: it shrank or grew beyond what is taken for large. */
+/** Returns null when the file shrank, or grew beyond the limit. */
 async function digestDescriptor(
   descriptor: number,
   path: string,
@@ -191,7 +194,7 @@ async function digestDescriptor(
   const hash = createHash(DIGEST);
   const blocks: SeenBlock[] = [];
   let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  /** Bytes at the beginning of the chunk that are no whole block yet. */
+  /** The number of bytes at the beginning of the chunk that are no whole block yet. */
   let left = 0;
   const takeBlocks = (filled: number, isLast: boolean): void => {
     let taken = 0;
@@ -209,7 +212,7 @@ async function digestDescriptor(
       read(descriptor, chunk, from, chunk.length - from, null);
     const { bytesRead } = await patiently(path, options, call);
     if (bytesRead === 0) {
-      // Who reads it whole, reads a small file as such.
+      // Let the caller read a file that is small now as such.
       if (length < LARGE_BYTES) return null;
       if (!ofLines) return { length, digest: hash.digest("hex"), blocks };
       takeBlocks(left, true);
@@ -222,12 +225,15 @@ async function digestDescriptor(
       continue;
     }
     takeBlocks(from + bytesRead, false);
-    // A block that is longer than the chunk.
+    // The block is longer than the chunk.
     if (left === chunk.length) chunk = Buffer.concat([chunk, Buffer.allocUnsafe(chunk.length)]);
   }
 }
 
-/** The result of a call that a file system has to answer. Throws UNAVAILABLE when it does not. */
+/**
+ * Returns the result of a call that depends on a file system. Throws UNAVAILABLE when that does not
+ * answer.
+ */
 export function patiently<T>(
   path: string,
   { patienceMs = PATIENCE_MS, signal }: InputOptions,
@@ -245,7 +251,8 @@ export function patiently<T>(
 }
 
 /**
- * A lease (fcntl(2), F_SETLEASE) makes the first attempt fail, and asks its holder to give it up.
+ * Opens a file. A lease (fcntl(2), F_SETLEASE) makes the first attempt fail, and asks its holder to
+ * give it up.
  */
 async function openWithoutLease(path: string): Promise<number> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -278,8 +285,8 @@ async function readDescriptor(
 }
 
 /**
- * Throws Unreadable for what is neither a file nor, unless only files will do, something that gives
- * its content once.
+ * Throws Unreadable unless it is a file or, if `filesOnly` allows, something that gives its content
+ * once.
  */
 function judge(stats: Stats, descriptor: number, { filesOnly = false }: InputOptions): void {
   if (stats.isFile()) {
@@ -298,7 +305,7 @@ function judge(stats: Stats, descriptor: number, { filesOnly = false }: InputOpt
   );
 }
 
-/** /dev/null, which is an empty file to everybody. */
+/** Reports whether it is /dev/null, which counts as an empty file. */
 function isNull({ rdev }: Stats): boolean {
   return rdev === 0x103;
 }
@@ -318,7 +325,7 @@ async function readFile(
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
-  // One more byte than it has, so that its end is seen in one go.
+  // Read one more byte than the file has, so that one call also finds its end.
   let chunkBytes = Math.max(64 * 1024, stats.size + 1);
   for (;;) {
     const chunk = Buffer.allocUnsafe(chunkBytes);
@@ -410,7 +417,7 @@ function tooLarge(found: string): Unreadable {
   );
 }
 
-/** Rounded up, so that what is beyond a limit never looks like the limit. */
+/** Formats a size, rounded up so that what exceeds a limit never looks like the limit. */
 export function formatMebibytes(bytes: number): string {
   return `${Math.ceil((bytes / 1024 / 1024) * 10) / 10} MiB`;
 }

@@ -16,9 +16,9 @@ const HINT = "write a name that `ip link` shows, such as eth0";
 type Parsed = { ok: true; name: string } | Refused;
 
 /**
- * `eth0`: what the kernel takes as an interface's name (net/core/dev.c, dev_valid_name), less what
- * an argument could not write (comma, at sign, equals sign) and what reads like a pattern, a
- * negation or an address.
+ * Parses a name such as `eth0`: what the kernel accepts as an interface's name (net/core/dev.c,
+ * dev_valid_name), except what an argument could not express (comma, at sign, equals sign) and what
+ * reads like a pattern, a negation or an address.
  */
 export function parseInterface(text: string): Parsed {
   if (text === "") return refuse("the interface is empty", HINT);
@@ -43,14 +43,14 @@ const USUAL_NAME =
   /^(?:lo|en[opsx][a-z0-9]+|w[lw][a-z]*[0-9][a-z0-9]*|veth[a-z0-9]+|(?:eth|wg|br|virbr|docker|tun|tap|bond|team|vlan|ppp|dummy|vrf|ib)(?:[0-9]+|-[a-z0-9-]+))(?:\.[0-9]+)?$/;
 
 /**
- * Whether a word is most likely the name of an interface: eth0, enp3s0, wlan0, wg0, br-lan,
+ * Reports whether a word is most likely the name of an interface: eth0, enp3s0, wlan0, wg0, br-lan,
  * docker0, lo.
  */
 export function looksLikeInterface(text: string): boolean {
   return USUAL_NAME.test(text);
 }
 
-/** Null when the text reads like a name. */
+/** Returns null when the text reads like a name. */
 function refuseMeaning(text: string): Refused | null {
   const bare = text.trim();
   if (/^(?:\*|\+|any|all)$/i.test(bare)) {
@@ -93,7 +93,7 @@ function refuseMeaning(text: string): Refused | null {
   return refuseLabel(text, bare);
 }
 
-/** `eth0:1`, `eth0@if5:` and `eth0:` as other programs print names. */
+/** Recognises `eth0:1`, `eth0@if5:` and `eth0:`, as other programs print names. */
 function refuseLabel(text: string, bare: string): Refused | null {
   const [, name = "", rest = ""] = /^([^\s:@/,=]+)([\s:@].*)?$/.exec(bare) ?? [];
   if (name === "" || (name === text && rest === "") || !parseInterface(name).ok) return null;

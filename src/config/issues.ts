@@ -1,6 +1,6 @@
 /**
- * What the validator finds -> problems in our words: what is wrong at which place, and what would
- * be right.
+ * Turns what the validator finds into problems in our words: what is wrong where, and what would be
+ * right.
  */
 import type * as z from "zod";
 
@@ -29,7 +29,7 @@ export interface Finding {
   readonly hint: string;
 }
 
-/** What may be written, by key; list items are told by the key of their list. */
+/** What may be written, by key. List items go by the key of their list. */
 const forms: Readonly<Record<string, string>> = {
   engine: "write engine: auto, kfunc or registry",
   mptcp: "write mptcp: off, or leave it out (on)",
@@ -57,7 +57,7 @@ const DESTINATION_FORM = 'write { address: "127.0.1.10:80", weight: 2 }';
 const MAPPING_FORM = "write { port: 443, to: web }";
 const DOCUMENT_FORM = `write version: ${VERSION}, services and mappings`;
 
-/** All findings of one validation of `document`, of which `issues` came out. */
+/** Explains all `issues` that the validation of `document` found. */
 export function explain(issues: readonly Issue[], document: unknown): Finding[] {
   return issues.flatMap((issue) => explainIssue(issue, [], document));
 }
@@ -118,8 +118,8 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
 }
 
 /**
- * Whether a branch of a union failed only because the value is of another type than the branch is
- * for.
+ * Reports whether a branch of a union failed only because the value has another type than the
+ * branch expects.
  */
 function isMismatch(issues: readonly Issue[], value: unknown): boolean {
   const [issue] = issues;
@@ -255,7 +255,7 @@ function wrongType(path: Path, value: unknown): Finding {
   return { path, of: "value", message: `this is ${describe(value)}`, hint: quoted };
 }
 
-/** The user's own value where it belongs, when that can be told. */
+/** Returns the user's own value in its right place, if that can be told. */
 function hintOfType(path: Path, value: unknown): string | null {
   const key = keyOf(path);
   if (path[0] === "mappings" && key === "to" && typeof value === "number") {
@@ -280,7 +280,7 @@ function listIn(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** `{ 80: web }` in the place of the list. */
+/** Recognises `{ 80: web }` instead of the list. */
 function listOfEntries(value: unknown): string | null {
   const entries = Object.entries(value as Record<string, unknown>);
   const meant = entries.slice(0, 3).map(([key, to]) => entryOf(`${key}=${String(to)}`));
@@ -290,8 +290,8 @@ function listOfEntries(value: unknown): string | null {
 }
 
 /**
- * `8080:80`, `8080:80/tcp`, `8080->80`: in port is all of a mapping, whose destination may lack the
- * port.
+ * Recognises a whole mapping in port: `8080:80`, `8080:80/tcp`, `8080->80`. The destination may
+ * lack the port.
  */
 function wholeMapping(path: Path, value: unknown, document: unknown): string | null {
   if (path[0] !== "mappings" || keyOf(path) !== "port" || typeof value !== "string") return null;
@@ -303,8 +303,8 @@ function wholeMapping(path: Path, value: unknown, document: unknown): string | n
 }
 
 /**
- * `udp:53=dns`, an argument where an entry belongs, as that entry; null when it is none. `to`:
- * where the entry leads already.
+ * Turns an argument written where an entry belongs, such as `udp:53=dns`, into that entry. Returns
+ * null when it is no argument. `to` is where the entry already leads.
  */
 function entryOf(written: string, to?: unknown): string | null {
   const shape = recogniseShape(written);
@@ -324,7 +324,7 @@ function entryOf(written: string, to?: unknown): string | null {
   return entry === null || note === undefined ? entry : `${entry}, ${note}`;
 }
 
-/** Null when it takes more than a line. */
+/** Formats an entry on one line. Returns null when it needs more. */
 function formatEntry({ protocols, ports, on, from, interfaces, to }: EntryParts): string | null {
   const alone = (prefix: Prefix): string =>
     prefix.replace(prefix.includes(":") ? /\/128$/ : /\/32$/, "");
@@ -340,7 +340,10 @@ function formatEntry({ protocols, ports, on, from, interfaces, to }: EntryParts)
   return to.some(({ weight }) => weight !== undefined) ? null : `write { ${keys.join(", ")} }`;
 }
 
-/** `fd5e:ed00:: ` without quotes reads as a key. */
+/**
+ * Reports whether the value may be an unquoted IPv6 address: `fd5e:ed00:: ` without quotes reads as
+ * a key.
+ */
 function isMistakenMapping(value: unknown): boolean {
   return (
     typeof value === "object" &&
@@ -374,7 +377,7 @@ function wrongValue(path: Path, value: unknown, allowed: readonly string[]): Fin
   };
 }
 
-/** The last key of the path, also for an item of its list. */
+/** Returns the last key of the path, even for an item of its list. */
 function keyOf(path: Path): string {
   return path.findLast((step) => typeof step === "string") ?? "";
 }

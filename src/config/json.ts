@@ -1,22 +1,22 @@
 /**
- * JSON. `JSON.parse` gives the values, fast; it does not say where things stand, keeps the last of
- * two equal keys, and its messages often lack a position. So the text is scanned once more: for
- * duplicate keys, for numbers that are not plain, for the offsets of the entries, and, when it is
- * not JSON, for the place where it stops being it.
+ * Reads JSON. `JSON.parse` returns the values, fast, but no positions, keeps the last of two equal
+ * keys, and often omits the position from its messages. So the text is scanned once more: for
+ * duplicate keys, for numbers that are not plain, for the offsets of the entries, and, if it is not
+ * JSON, for the place where it stops being it.
  */
 import { Lines } from "./lines.js";
 import { quote, valueIn, type Path, type Source, type TextProblem } from "./source.js";
 
-/** Deeper nesting than this means nothing to us, and must not exhaust the stack. */
+/** The maximum nesting. Deeper documents mean nothing to us, and must not exhaust the stack. */
 export const MAX_DEPTH = 32;
 
 /**
- * Entries of services and mappings are two levels down; only they are remembered for the whole
+ * Entries of services and mappings are two levels down. Only their places are kept for the whole
  * document.
  */
 const ENTRY_DEPTH = 2;
 
-/** Where a value and its key stand (offsets), and what it holds as deep as was asked for. */
+/** Where a value and its key are (offsets), and its children to the depth that was requested. */
 interface Spot {
   readonly key: number;
   readonly value: number;
@@ -43,7 +43,7 @@ export function readJson(
   };
 }
 
-/** Whether the text is JSON for a certainty; a YAML flow mapping may look like it. */
+/** Reports whether the text is certainly JSON. A YAML flow mapping may look like it. */
 export function isJson(text: string): boolean {
   if (!/^\s*\{/.test(text)) return false;
   try {
@@ -75,7 +75,7 @@ function childOf(spot: Spot, step: string | number): Spot | undefined {
   return "at" in children ? undefined : children.get(step);
 }
 
-/** The text stops being JSON at `offset`. */
+/** Thrown when the text stops being JSON at `offset`. */
 class NotJson extends Error {
   readonly offset: number;
   readonly hint: string;
@@ -101,7 +101,7 @@ class Scanner {
     this.#recordDepth = recordDepth;
   }
 
-  /** The whole text as one value; null when it is not JSON, with the problem noted. */
+  /** Scans the whole text as one value. Returns null when it is not JSON, and notes the problem. */
   document(): Spot | null {
     try {
       this.#space();
@@ -127,7 +127,7 @@ class Scanner {
     }
   }
 
-  /** The children of a value that `document` has found to be JSON. */
+  /** Returns the children of a value that `document` has found to be JSON. */
   children(offset: number): Spot["children"] {
     this.#at = offset;
     return this.#value(0, offset).children;
@@ -224,7 +224,7 @@ class Scanner {
     return false;
   }
 
-  /** Consumes a string and returns what it says. */
+  /** Consumes a string and returns its value. */
   #string(): string {
     const text = this.#text;
     const start = this.#at + 1;
@@ -307,7 +307,7 @@ class Scanner {
   }
 }
 
-/** The words for what JSON and YAML have in common. */
+/** Words that JSON and YAML share. */
 export function duplicateKey(key: string): Pick<TextProblem, "message" | "hint"> {
   return { message: `the key ${quote(key)} stands here twice`, hint: "remove one of the two" };
 }

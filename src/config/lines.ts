@@ -1,4 +1,4 @@
-/** Offsets into a text -> lines and columns, worked out on the first question. */
+/** Turns offsets into a text into lines and columns. Works out the lines on first use. */
 import type { Place } from "./source.js";
 
 export class Lines {

@@ -1,6 +1,6 @@
 /**
- * From files to a rule set. Nothing but this module, parse.ts and argument.ts is for others. What
- * most files need none of is imported when one does: `yaml`, and the validator with `zod`.
+ * From files to a rule set. Other folders use only this module, parse.ts and argument.ts. What most
+ * files do not need is imported on demand: `yaml`, and the validator with `zod`.
  */
 import { IlmError, type Problem } from "../errors.js";
 import { beginStep } from "../progress.js";
@@ -23,25 +23,28 @@ export interface Loaded {
 }
 
 export interface LoadedFile extends Loaded {
-  /** Another process can read it again by the same path. */
+  /** True when another process can read it again by the same path. */
   readonly again: boolean;
 }
 
-/** 16 MiB: the YAML parser needs some 200 bytes and 1.5 microseconds for each byte it reads. */
+/**
+ * The maximum length of YAML, 16 MiB: the parser takes some 200 bytes and 1.5 microseconds for each
+ * byte.
+ */
 export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
 
 /**
- * Reads a file, `-` (standard input), or a folder with all its *.yaml, *.yml, *.json and *.ndjson
- * in the order of their names. Rejects with CONFIGURATION and every problem, also when something
- * cannot be read; with UNAVAILABLE when that may pass.
+ * Loads a file, `-` (standard input), or a folder with all its *.yaml, *.yml, *.json and *.ndjson
+ * in the order of their names. Rejects with CONFIGURATION and every problem, including what cannot
+ * be read, and with UNAVAILABLE when that may pass.
  */
 export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
   return understand(await readFiles(path, options));
 }
 
 /**
- * What the files say. Rejects with CONFIGURATION and every problem, also with what could not be
- * read.
+ * Parses and checks files. Rejects with CONFIGURATION and every problem, including what could not
+ * be read.
  */
 export async function understand({
   files,
@@ -67,7 +70,7 @@ export async function understand({
   return { ...joinAny({ texts, unreadable, readYaml, quick, names, validate }), again };
 }
 
-/** In place of what was found not to be needed. */
+/** Stands in for a reader that is not needed. */
 function notNeeded(): never {
   throw new IlmError("INTERNAL", "a reader was not loaded");
 }
@@ -82,7 +85,7 @@ interface Text extends NamedText {
   readonly kind: "yaml" | "json" | "ndjson";
 }
 
-/** Without the byte order mark. */
+/** Decides the kind of a text, and removes the byte order mark. */
 export function textOf({ name, text: raw }: NamedText): Text {
   const text = raw.startsWith("\uFEFF") ? raw.slice(1) : raw;
   if (name.endsWith(".ndjson")) return { name, text, kind: "ndjson" };
@@ -101,16 +104,17 @@ interface ReadDocument {
 }
 
 /**
- * Documents as texts say them, before they are looked at by the validator and beside each other.
+ * Documents as their texts say, before the validator checks them and they are compared with each
+ * other.
  */
 export interface ReadTexts {
   readonly documents: readonly ReadDocument[];
-  /** No file is missing or no document. */
+  /** True when no file and no document is missing. */
   readonly complete: boolean;
   readonly problems: Problems;
 }
 
-/** `streams`: NDJSON as streams, whose lines are read when they are asked for. */
+/** Reads texts. `streams`: read NDJSON as streams, whose lines are parsed on demand. */
 export function readTexts(
   texts: readonly Text[],
   unreadable: readonly Problem[],
@@ -129,7 +133,7 @@ export function readTexts(
 
 type Validate = (source: Source, problems: Problems) => Document;
 
-/** Null: a line of a stream needs a closer look than streams have. */
+/** Joins documents. Returns null when a line of a stream needs a closer look than streams allow. */
 export function joinUsual(
   read: ReadTexts,
   names: readonly string[],
@@ -143,25 +147,30 @@ export function joinUsual(
   }
 }
 
-/** Everything that it takes to say what is wrong with texts. */
+/** Everything needed to say what is wrong with texts. */
 interface AnyTexts {
   readonly texts: readonly Text[];
   readonly unreadable: readonly Problem[];
   readonly readYaml: ReadText;
-  /** As readTexts gives it with streams. */
+  /** The result of readTexts with streams. */
   readonly quick: ReadTexts;
   readonly names: readonly string[];
   readonly validate: Validate;
 }
 
-/** Throws CONFIGURATION with every problem. */
+/**
+ * Joins documents, taking a closer look where necessary. Throws CONFIGURATION with every problem.
+ */
 export function joinAny({ texts, unreadable, readYaml, quick, names, validate }: AnyTexts): Loaded {
   const usual = joinUsual(quick, names, validate);
   if (usual !== null) return usual;
   return join(readTexts(texts, unreadable, readYaml, false), names, validate);
 }
 
-/** Throws CONFIGURATION with every problem, and Unusual. `names`: of the files, in their order. */
+/**
+ * Joins documents. Throws CONFIGURATION with every problem, and Unusual. `names` are the files', in
+ * their order.
+ */
 function join(
   { documents, complete, problems }: ReadTexts,
   names: readonly string[],
@@ -175,7 +184,7 @@ function join(
   return { ruleSet, warnings: problems.warnings(names) };
 }
 
-/** Null when the text is not a document at all; what is wrong with it is noted either way. */
+/** Reads a text, and notes its problems. Returns null when it is not a document at all. */
 function read(
   { name, text, kind }: Text,
   readYaml: ReadText,

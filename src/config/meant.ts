@@ -5,17 +5,17 @@
 import type { Refusal } from "../model/address.js";
 import { quote } from "./source.js";
 
-/** Parts of a mapping, each as an argument writes it. What is left out is not needed. */
+/** Parts of a mapping in the form of an argument. Parts that are left out are not needed. */
 export interface Meant {
-  /** `udp`, `tcp+udp`. */
+  /** The protocols, such as `udp` or `tcp+udp`. */
   readonly protocols?: string;
-  /** `443`, `8000-8099`, `80,443`. */
+  /** The ports, such as `443`, `8000-8099` or `80,443`. */
   readonly ports?: string;
   readonly on?: string;
   readonly from?: string;
   readonly interface?: string;
   readonly to?: string;
-  /** Said of a part that is an example only. */
+  /** A note about a part that is only an example. */
   readonly note?: string;
 }
 
@@ -23,10 +23,10 @@ export interface Refused extends Refusal {
   readonly meant?: Meant;
 }
 
-/** Longer texts are no slip of the pen, and nothing is looked for in them. */
+/** The maximum length of a text in which to look for a slip. Longer ones are something else. */
 export const MAX_RECOGNISED = 200;
 
-/** Said of 127.0.1.10, where the user wrote no address. */
+/** The note for 127.0.1.10, where the user wrote no address. */
 export const OWN_ADDRESS = "with the address that the daemon listens on";
 
 export function refuse(reason: string, hint: string, meant?: Meant): Refused {
@@ -34,19 +34,19 @@ export function refuse(reason: string, hint: string, meant?: Meant): Refused {
 }
 
 /**
- * A text as YAML takes it, with quotes where it needs them, or where the documentation has them.
+ * Formats a text for YAML, with quotes where it needs them, or where the documentation has them.
  */
 export function yamlText(text: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9._/+-]*$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** `[80, 443]`, or the item alone when there is one. */
+/** Formats `[80, 443]`, or a single item alone. */
 export function yamlList(items: readonly string[]): string {
   const [first = ""] = items;
   return items.length === 1 ? yamlText(first) : `[${items.map(yamlText).join(", ")}]`;
 }
 
-/** `$PORT`, `${PORT}`, `{{ port }}`: what other programs fill in. */
+/** Recognises `$PORT`, `${PORT}`, `{{ port }}`, which other programs fill in. */
 export function refuseVariable(text: string): Refused | null {
   if (!/\$[{(]?\w|\{\{/.test(text)) return null;
   return refuse(
@@ -55,10 +55,7 @@ export function refuseVariable(text: string): Refused | null {
   );
 }
 
-/**
- * The items of a text that separates them by commas, semicolons or spaces; null when there is only
- * one.
- */
+/** Splits a text at commas, semicolons or spaces. Returns null when there is only one item. */
 export function itemsOf(text: string): readonly string[] | null {
   const items = text
     .replace(/^\[(.*)\]$/, "$1")

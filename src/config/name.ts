@@ -1,6 +1,6 @@
 /**
- * The name of a mapping that was given none: what it matches, so that it stays the same across
- * reloads.
+ * Derives a name for a mapping that has none, from what it matches, so that it stays the same
+ * across reloads.
  */
 import { createHash } from "node:crypto";
 
@@ -9,20 +9,20 @@ import type { PortRange, Protocol } from "../model/mapping.js";
 import { matchText } from "../model/match-text.js";
 import { formatPorts } from "../model/ports.js";
 
-/** Longer ones are abbreviated; a listing should stay readable. */
+/** The maximum length, to keep listings readable. Longer names are abbreviated. */
 const MAX_LENGTH = 64;
 const SHOWN_PORTS = 3;
 const SHOWN_PREFIXES = 1;
 /**
- * 48 bits: among a million abbreviated names two are alike with a chance of 1 in 500; then they are
- * refused, not confused.
+ * 48 bits: two of a million abbreviated names are equal with a probability of 1 in 500. They are
+ * then refused, not confused.
  */
 const HASH_DIGITS = 12;
 
 /**
- * `tcp:443`, `tcp:80,443`, `udp:53@203.0.113.0/24,2001:db8::/32`; long ones
- * `tcp:1,3,5+40@2001:db8::/32+7~0123456789ab`. Always with a colon, which given names cannot have,
- * so that the two kinds never collide.
+ * Derives a name: `tcp:443`, `tcp:80,443`, `udp:53@203.0.113.0/24,2001:db8::/32`, or abbreviated
+ * `tcp:1,3,5+40@2001:db8::/32+7~0123456789ab`. It always has a colon, which given names cannot
+ * have, so the two kinds never collide.
  */
 export function deriveName(
   protocol: Protocol,

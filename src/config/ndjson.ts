@@ -1,7 +1,8 @@
 /**
- * NDJSON: one mapping on each line, for files of a million. The first line may be `{"version": 1,
- * "services": {...}}`. As long as nothing about it is suspicious, a line is read when it is asked
- * for, and nothing is kept of it; else all are, and the scanner of json.ts finds out what is wrong.
+ * NDJSON: one mapping per line, for files of a million. The first line may be `{"version": 1,
+ * "services": {...}}`. As long as nothing looks suspicious, a line is parsed on demand and nothing
+ * of it is kept. Otherwise all lines are parsed, and the scanner of json.ts finds out what is
+ * wrong.
  */
 import { words } from "../model/columns.js";
 import { tellShare } from "../progress.js";
@@ -12,23 +13,23 @@ import { readQuickEntry, readQuickly } from "./quick.js";
 import { valueIn, type Path, type Place, type Source, type TextProblem } from "./source.js";
 import { VERSION } from "./version.js";
 
-/** Lines. */
+/** How often progress is reported, in lines. */
 const TOLD_EVERY = 4096;
 
-/** The lines that say something, in their order. */
+/** The lines that are not blank, in their order. */
 class FilledLines {
   readonly #text: string;
   readonly #offsets = words();
-  /** From 1 on. */
+  /** The lines' numbers, from 1 on. */
   readonly #numbers = words();
 
-  /** `firstLine`: the number of the text's first line. */
+  /** `firstLine` is the number of the text's first line. */
   constructor(text: string, firstLine = 1) {
     this.#text = text;
     for (let start = 0, number = firstLine; start < text.length; number++) {
       const newline = text.indexOf("\n", start);
       const end = newline < 0 ? text.length : newline;
-      // Most begin with what they say.
+      // Most lines begin with their content.
       if (text.charCodeAt(start) === OPEN || text.slice(start, end).trim() !== "") {
         this.#offsets.push(start);
         this.#numbers.push(number);
@@ -51,7 +52,7 @@ class FilledLines {
     return this.#text.slice(offset, newline < 0 ? this.#text.length : newline);
   }
 
-  /** Of the line's first value, or of what stands at the path inside it. */
+  /** Returns the place of the line's first value, or of what is at the path inside it. */
   place(index: number, path: Path, of: "key" | "value"): Place {
     const line = this.#numbers.at(index);
     if (path.length === 0 && this.#text.charCodeAt(this.offset(index)) === OPEN) {
@@ -66,7 +67,7 @@ class FilledLines {
 
 const OPEN = 0x7b;
 
-/** `headLines`: how many lines come before those of mappings, 0 or 1. */
+/** `headLines` is the number of lines before those of mappings: 0 or 1. */
 function sourceOf(
   name: string,
   lines: FilledLines,
@@ -99,13 +100,13 @@ function sourceOf(
   };
 }
 
-/** Thrown when a line is asked for that needs a closer look. */
+/** Thrown on access to a line that needs a closer look. */
 export class Unusual extends Error {}
 
 /**
- * A document whose mappings are read when they are asked for, each anew; Unusual is thrown then by
- * one that is not right, or that the quick reader does not take. Null: the first line is such.
- * `firstLine`: of a part of a file, the number that its first line has there.
+ * Returns a document whose mappings are parsed again on each access; one that is wrong, or that the
+ * quick reader does not support, then throws Unusual. Returns null when this is true of the first
+ * line. `firstLine` is the number, in the file, of the first line of a part.
  */
 export function streamNdjson(
   name: string,
@@ -116,7 +117,7 @@ export function streamNdjson(
   const first = lines.count === 0 ? undefined : readSound(lines.content(0));
   if (first === undefined) return null;
   const head = isHead(first) ? first : undefined;
-  // It is the first of a file.
+  // A head can only be a file's first line.
   if (head !== undefined && firstLine > 1) return null;
   const headLines = head === undefined ? 0 : 1;
   const valid = readQuickly({ version: VERSION, ...head, mappings: [] });
@@ -160,7 +161,7 @@ function isHead(value: unknown): value is object {
   return typeof value === "object" && value !== null && ("version" in value || "services" in value);
 }
 
-/** Undefined when the line is not JSON, which is noted. */
+/** Returns undefined when the line is not JSON, and notes the problem. */
 function readLine(
   name: string,
   lines: FilledLines,
@@ -182,7 +183,9 @@ function readLine(
   return source?.value;
 }
 
-/** Undefined when it is not JSON, has a key twice, or a number that is not plain. */
+/**
+ * Returns undefined when the line is not JSON, repeats a key, or has a number that is not plain.
+ */
 function readSound(content: string): unknown {
   let value: unknown;
   try {
@@ -191,10 +194,10 @@ function readSound(content: string): unknown {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  // Most are written by programs, and just so: then nothing was lost between the text and the
+  // Most lines are written by programs in exactly this form, so nothing was lost between text and
   // value.
   if (JSON.stringify(value) === content) return value;
-  // Without its texts, every colon of a line is that of a key.
+  // Once texts are removed, every colon of a line belongs to a key.
   const bare = content.replace(/"[^"\\]*"/g, "");
   if (/["\\.]|[0-9][eE]/.test(bare)) return undefined;
   let colons = 0;

@@ -1,4 +1,4 @@
-/** Some lines of a file of which the others are known. */
+/** Reads some lines of a file whose others are known. */
 import type { RuleSet } from "../model/rules.js";
 import type { Mappings } from "../model/mappings.js";
 import { isSameBeside } from "../model/revision.js";
@@ -9,22 +9,22 @@ import { buildPart, buildRuleSet } from "./rules.js";
 
 const BYTE_ORDER_MARK = Buffer.from("\uFEFF");
 
-/** Where lines are. */
+/** What surrounds the lines. */
 export interface Whole {
-  /** What all files say together. */
+  /** The rules of all files together. */
   readonly rules: RuleSet;
-  /** There is no other file. */
+  /** True when there is no other file. */
   readonly isOnly: boolean;
 }
 
 /**
- * The mappings that lines of NDJSON say in a file. Null: something is wrong with them or doubtful,
- * or they need a closer look, or the file may have other services or settings now; who reads the
- * file finds out which. `firstLine`: the number of the first.
+ * Returns the mappings on lines of NDJSON. Returns null when something is wrong or doubtful, when
+ * they need a closer look, or when the file's services or settings may have changed; reading the
+ * whole file finds out which. `firstLine` is the number of the first line.
  */
 export function readPart(file: File, firstLine: number, whole: Whole): Mappings | null {
   const decoded = decodeFile(file);
-  // A byte order mark is one at the beginning of a file only, and the decoder takes it away.
+  // Only at the beginning of a file is it a byte order mark, which the decoder removes.
   const hasMark = file.bytes.subarray(0, 3).equals(BYTE_ORDER_MARK);
   if (typeof decoded !== "string" || (hasMark && firstLine > 1)) return null;
   const stream = streamNdjson(file.name, decoded, firstLine);
@@ -46,11 +46,11 @@ export function readPart(file: File, firstLine: number, whole: Whole): Mappings 
   }
 }
 
-/** Can the file have had no other head before? */
+/** Reports whether the file is certain to have had the same head before. */
 function isSameHead(head: RuleSet, name: string, { rules, isOnly }: Whole): boolean {
   if (isOnly) return isSameBeside(head, rules);
   const { engine = "auto", mptcp = "on", services } = rules;
-  // Of a setting that is not what it is without a word, it is not known which of the files said it.
+  // It is unknown which file made a setting that is not the default.
   if (engine !== "auto" || mptcp !== "on") return false;
   return isSameBeside(head, { services: services.filter(({ origin }) => origin.file === name) });
 }

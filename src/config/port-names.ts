@@ -1,6 +1,4 @@
-/**
- * Ports by the names that people write for them, for messages alone: a configuration has numbers.
- */
+/** Common names of ports, for messages only: a configuration has numbers. */
 
 const ports: ReadonlyMap<string, number> = new Map(
   Object.entries({
@@ -65,7 +63,7 @@ const ports: ReadonlyMap<string, number> = new Map(
   }),
 );
 
-/** The port that the name usually stands for, or null. */
+/** Returns the port that the name usually stands for, or null. */
 export function portOfName(name: string): number | null {
   return ports.get(name.toLowerCase()) ?? null;
 }

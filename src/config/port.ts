@@ -18,14 +18,14 @@ import { quote } from "./source.js";
 
 type Parsed = { ok: true; range: PortRange } | Refused;
 
-/** `443`, `8000-8099` or `*`. */
+/** Parses `443`, `8000-8099` or `*`. */
 export function parsePorts(text: string): Parsed {
   const parsed = parsePortItem(text);
   if (parsed.ok || text.length > MAX_RECOGNISED) return parsed;
   return recognise(text, text.trim()) ?? parsed;
 }
 
-/** One port number, with the remedy for a name, a leading zero and the like. */
+/** Parses one port number, with a remedy for a name, a leading zero and the like. */
 export function parseOnePort(text: string): { ok: true; port: number } | Refused {
   const parsed = parsePort(text);
   if (parsed.ok || text.length > MAX_RECOGNISED) return parsed;
@@ -59,7 +59,7 @@ function recognise(text: string, bare: string): Refused | null {
   return null;
 }
 
-/** The item that was meant, when it is nothing but ports. */
+/** Returns the item that was meant, if it is nothing but ports. */
 function repaired(text: string): string | null {
   if (text === "") return null;
   if (parsePortItem(text).ok) return text;
@@ -80,7 +80,7 @@ function everyPort(text: string, bare: string): Refused | null {
   return refuse(notPort(text), 'write "*" for every port', { ports: "*" });
 }
 
-/** Blanks around it, leading zeros, a sign. */
+/** Recognises blanks around it, leading zeros, a sign. */
 function plainNumber(text: string, bare: string): Refused | null {
   const [, zeros = "", digits = ""] = /^\+?(0*)([0-9]+)$/.exec(bare) ?? [];
   if (!parsePort(digits).ok) return null;
@@ -110,7 +110,10 @@ function nameOfPort(text: string, bare: string): Refused | null {
   return refuse(notPort(text), 'write the number, such as 443, "8000-8099" or "*"');
 }
 
-/** What is no range to us: 80..90, 80 - 90, 80–90, 80 to 90, 8000~8099, 1024-, 1024+, -1023. */
+/**
+ * Recognises other forms of ranges: 80..90, 80 - 90, 80–90, 80 to 90, 8000~8099, 1024-, 1024+,
+ * -1023.
+ */
 function range(text: string, bare: string): Refused | null {
   const [, first, last] =
     /^0*([0-9]{1,5})\s*(?:-|\.{2,3}|[\u2010-\u2015\u2212]|~|to|through)\s*0*([0-9]{1,5})$/i.exec(
@@ -129,7 +132,7 @@ function asRange(text: string, first: string, last: string): Refused | null {
   return refuse(`${quote(text)} is not a port range`, `write ${written}`, { ports: written });
 }
 
-/** `60000:61000` is a range to iptables, `8080:80` two ports to docker. */
+/** Recognises pairs: `60000:61000` is a range to iptables, `8080:80` is two ports to docker. */
 function pair(text: string, bare: string): Refused | null {
   const [, left = "", right = ""] = /^([0-9]{1,5}):([0-9]{1,5})$/.exec(bare) ?? [];
   const [first, second] = [parsePort(left), parsePort(right)];
@@ -150,7 +153,7 @@ function pair(text: string, bare: string): Refused | null {
   );
 }
 
-/** 443/tcp, tcp/443, udp:53, 443:tcp, tcp://443. */
+/** Recognises 443/tcp, tcp/443, udp:53, 443:tcp, tcp://443. */
 function withProtocol(text: string, bare: string): Refused | null {
   const [, back, word] = /^(.+?)(?:\/|:\/?\/?|\s+)([A-Za-z][A-Za-z0-9]*)$/.exec(bare) ?? [];
   const [, first, rest] = /^([A-Za-z][A-Za-z0-9]*)(?:\/|:\/?\/?|\s+)(.+)$/.exec(bare) ?? [];
@@ -205,7 +208,8 @@ function negation(text: string, bare: string): Refused | null {
 }
 
 /**
- * `0.0.0.0:80`, `:80`, `[2001:db8::5]:443`, `localhost:80`, `eth0:80`, `http://203.0.113.7:8080/`.
+ * Recognises `0.0.0.0:80`, `:80`, `[2001:db8::5]:443`, `localhost:80`, `eth0:80`,
+ * `http://203.0.113.7:8080/`.
  */
 function withPlace(text: string, bare: string): Refused | null {
   const [, scheme = "", rest = ""] =

@@ -1,6 +1,6 @@
 /**
- * Items of `on` and `from`: prefixes that packets can have, and what else is written where a prefix
- * belongs.
+ * Items of `on` and `from`: prefixes that packets can have, and what else is written in their
+ * place.
  */
 import {
   isBroadcast,
@@ -29,18 +29,18 @@ import { quote } from "./source.js";
 type Key = "on" | "from";
 type Parsed = { ok: true; prefix: Prefix } | Refused;
 
-/** Without the key, the mapping is for these. */
+/** What a mapping is for without the key. */
 const everything: Readonly<Record<Key, string>> = {
   on: "every local address",
   from: "connections from everywhere",
 };
 
-/** Local addresses dialled. */
+/** Parses a prefix of dialled local addresses. */
 export function parseOn(text: string): Parsed {
   return parse("on", text);
 }
 
-/** Remote addresses that connections come from. */
+/** Parses a prefix of remote addresses that connections come from. */
 export function parseFrom(text: string): Parsed {
   return parse("from", text);
 }
@@ -53,11 +53,11 @@ function parse(key: Key, text: string): Parsed {
 }
 
 /**
- * No packet that ilm is asked about has an address in it. The kernel drops what comes from such a
- * source or is for an unspecified address (net/ipv4/route.c, ip_route_input_slow;
- * net/ipv6/ip6_input.c), and delivers multicast and broadcasts without a lookup of one socket
- * (net/ipv4/udp.c, __udp4_lib_mcast_deliver). 0.0.0.0/8 and 240.0.0.0/4 are addresses like others
- * to it.
+ * Refuses prefixes that no packet seen by ilm has an address in. The kernel drops packets from such
+ * a source or to an unspecified address (net/ipv4/route.c, ip_route_input_slow;
+ * net/ipv6/ip6_input.c), and delivers multicast and broadcasts without looking up a single socket
+ * (net/ipv4/udp.c, __udp4_lib_mcast_deliver). To the kernel, 0.0.0.0/8 and 240.0.0.0/4 are ordinary
+ * addresses.
  */
 function refuseUnmatched(key: Key, prefix: Prefix): Refused | null {
   const address = prefixAddress(prefix);
@@ -142,7 +142,7 @@ function negation(key: Key, text: string, bare: string): Refused | null {
   );
 }
 
-/** 10.0.0.0/255.0.0.0, 10.0.0.0 255.0.0.0, and access lists' 10.0.0.0 0.255.255.255. */
+/** Recognises 10.0.0.0/255.0.0.0, 10.0.0.0 255.0.0.0, and access lists' 10.0.0.0 0.255.255.255. */
 function mask(key: Key, text: string, bare: string): Refused | null {
   const [, network = "", written = ""] = /^([0-9.]+)(?:\/|\s+)([0-9.]+)$/.exec(bare) ?? [];
   const parsed = parseAddress(written);
@@ -153,13 +153,13 @@ function mask(key: Key, text: string, bare: string): Refused | null {
   return asPrefix(key, `${quote(text)} has a mask and not a prefix length`, network, length);
 }
 
-/** How many bits are set, when they are the first ones. */
+/** Returns how many bits are set, if they are the leading ones. */
 function lengthOf(value: number): number | null {
   const zeros = Math.clz32(0xffffffff - value);
   return value === (zeros === 0 ? 0 : (0xffffffff << (32 - zeros)) >>> 0) ? zeros : null;
 }
 
-/** Refuses with the prefix that has the network's bits only. */
+/** Refuses with the prefix that keeps the network's bits only. */
 function asPrefix(key: Key, reason: string, network: string, length: number): Refused | null {
   if (!parseAddress(network).ok) return null;
   const value = numberOf(network);
@@ -180,10 +180,10 @@ function list(key: Key, text: string, bare: string): Refused | null {
   );
 }
 
-/** More prefixes than this are not written by hand. */
+/** The maximum number of prefixes to suggest. Nobody writes more by hand. */
 const MAX_SPAN = 8;
 
-/** 10.0.0.1-10.0.0.9, and 10.0.0.1-9. */
+/** Recognises 10.0.0.1-10.0.0.9, and 10.0.0.1-9. */
 function span(key: Key, text: string, bare: string): Refused | null {
   const [, start = "", stop = ""] = /^([0-9.]+)\s*-\s*([0-9.]+)$/.exec(bare) ?? [];
   const end = /^[0-9]+$/.test(stop) ? start.replace(/[0-9]+$/, stop) : stop;
@@ -203,7 +203,7 @@ function span(key: Key, text: string, bare: string): Refused | null {
   });
 }
 
-/** The prefixes that have exactly these addresses. */
+/** Returns the prefixes that cover exactly these addresses. */
 function cover(first: number, last: number): string[] {
   const prefixes: string[] = [];
   for (let at = first; at <= last;) {
@@ -219,7 +219,7 @@ function cover(first: number, last: number): string[] {
   return prefixes;
 }
 
-/** 10/8, 192.168/16, 10.0.0.*, and the 192.168. of hosts.allow. */
+/** Recognises 10/8, 192.168/16, 10.0.0.*, and the 192.168. of hosts.allow. */
 function shortPrefix(key: Key, text: string, bare: string): Refused | null {
   const [, stars = ""] =
     /^([0-9]{1,3}(?:\.[0-9]{1,3}){0,2})(?:\.|(?:\.(?:\*|x))+)$/i.exec(bare) ?? [];
@@ -232,7 +232,7 @@ function shortPrefix(key: Key, text: string, bare: string): Refused | null {
   return bits > 32 ? null : asPrefix(key, `${quote(text)} is a short form`, network, bits);
 }
 
-/** 203.0.113.5:443, [2001:db8::5]:443, and addresses in URLs. */
+/** Recognises 203.0.113.5:443, [2001:db8::5]:443, and addresses in URLs. */
 function withPort(key: Key, text: string, bare: string): Refused | null {
   const [, inside = ""] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?([^/]*)(?:\/.*)?$/i.exec(bare) ?? [];
   const isUrl = bare.includes("://");

@@ -4,7 +4,7 @@
  */
 import { configurationError, IlmError, type Problem } from "../errors.js";
 
-/** More than this helps nobody; the rest is counted. */
+/** The maximum number of problems to show. The rest are counted. */
 export const MAX_PROBLEMS = 100;
 
 export class Problems {
@@ -21,14 +21,14 @@ export class Problems {
   }
 
   /**
-   * Whether something was said of this very place; then the validator's view of the same value adds
-   * nothing.
+   * Reports whether a problem was noted at this very place. If so, the validator's view of the same
+   * value adds nothing.
    */
   hasAt(place: Pick<Problem, "file" | "line" | "column" | "path">): boolean {
     return this.#places.has(placeKey(place));
   }
 
-  /** The warnings in order, at most MAX_PROBLEMS and a line that counts the rest. */
+  /** Returns the warnings in order, at most MAX_PROBLEMS and a line that counts the rest. */
   warnings(files: readonly string[]): Problem[] {
     return cap(
       inOrder(
@@ -38,7 +38,7 @@ export class Problems {
     );
   }
 
-  /** Throws when there is an error: CONFIGURATION with all of them in order, then the warnings. */
+  /** Throws CONFIGURATION if there is an error, with all errors in order, then the warnings. */
   throwIfErrors(files: readonly string[]): void {
     const errors = inOrder(
       this.#problems.filter(({ severity }) => severity === "error"),
@@ -78,7 +78,7 @@ function cap(problems: readonly Problem[]): Problem[] {
   ];
 }
 
-/** By file as given, line, column; the same words at the same place once. */
+/** Sorts by file as given, line and column. Keeps equal messages at the same place once. */
 function inOrder(problems: readonly Problem[], files: readonly string[]): Problem[] {
   const order = new Map(files.map((name, index) => [name, index]));
   const position = ({ file }: Problem): number => order.get(file) ?? files.length;

@@ -1,23 +1,23 @@
-/** What else than `tcp` and `udp` is written for a protocol, and what to write instead. */
+/** What people write for a protocol other than `tcp` and `udp`, and what to write instead. */
 import { protocols } from "../model/mapping.js";
 import { refuse, type Refused } from "./meant.js";
 import { portOfName } from "./port-names.js";
 import { quote } from "./source.js";
 import { nearest } from "./suggest.js";
 
-/** Protocols of the transport that `sk_lookup` is not asked for. */
+/** Transport protocols that `sk_lookup` is not asked about. */
 const unsupported = /^(?:sctp|dccp|udp-?lite|icmp(?:v?6)?|igmp|gre|esp|ah|ipip|any-?ip)$/;
 
-/** What travels over one of the two. */
+/** Protocols that run over one of the two. */
 const above: ReadonlyMap<string, string> = new Map(
   Object.entries({ tls: "tcp", ssl: "tcp", mptcp: "tcp", ws: "tcp", quic: "udp", http3: "udp" }),
 );
 
-/** Both, as people write it. */
+/** How people write both. */
 const both =
   /^(?:tcp[^a-z0-9]+udp|udp[^a-z0-9]+tcp|(?:tcp|udp) and (?:tcp|udp)|tcpudp|tcp_udp|any|all|both|\*)$/;
 
-/** The refusal of a text that is neither `tcp` nor `udp`. */
+/** Refuses a text that is neither `tcp` nor `udp`. */
 export function refuseProtocol(text: string): Refused {
   const shown = `${quote(text)} is not a protocol`;
   const word = text.trim().toLowerCase();

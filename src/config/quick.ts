@@ -1,8 +1,7 @@
 /**
- * Documents that are right, read without the validator: that takes ten times as long for an entry,
- * and zod, which it is made with, takes longer to load than a small file to be applied. Nothing is
- * taken here that the schema would not take; whatever is unusual or wrong is null, and the schema's
- * to judge.
+ * Reads valid documents without the validator, which takes ten times as long per entry, and whose
+ * zod takes longer to load than a small file takes to apply. It accepts nothing that the schema
+ * would not. Whatever is unusual or wrong is null, and left to the schema.
  */
 import type { Address, Prefix } from "../model/address.js";
 import { engines, handovers, MAX_WEIGHT, mptcpModes, type PortRange } from "../model/mapping.js";
@@ -17,13 +16,13 @@ import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 import { VERSION } from "./version.js";
 
-/** Null: the schema's to judge. */
+/** Returns null to leave the value to the schema. */
 type Reader<Value> = (raw: unknown) => Value | null;
 
-/** For each key of an entry: the compiler finds one that is missing. */
+/** A reader for each key of an entry. The compiler notices a missing one. */
 type Readers<Entry> = { readonly [Key in keyof Entry]-?: Reader<Exclude<Entry[Key], undefined>> };
 
-/** An object with the required keys, and no others than those of `readers`. */
+/** Reads an object with the required keys, and none but those of `readers`. */
 function entryOf<Entry>(
   readers: Readers<Entry>,
   required: readonly (keyof Entry & string)[],
@@ -106,7 +105,7 @@ function readInterface(value: unknown): string | null {
   return parsed.ok ? parsed.name : null;
 }
 
-/** Texts that were read lately: most mappings of a file lead to the same few places. */
+/** Texts read recently: most mappings of a file lead to the same few places. */
 const targets = new Map<string, Target>();
 const TARGETS_KEPT = 1000;
 
@@ -169,7 +168,7 @@ function readServices(raw: unknown): Record<string, ServiceEntry> | null {
   return services;
 }
 
-/** Mappings. */
+/** How often progress is reported, in mappings. */
 const TOLD_EVERY = 4096;
 
 function readMappings(raw: unknown): MappingEntry[] | null {
@@ -194,7 +193,7 @@ const readDocument = entryOf<Configuration>(
   ["version"],
 );
 
-/** Null also of a document that says nothing. */
+/** Reads a document. Returns null also for one that has neither services nor mappings. */
 export function readQuickly(raw: unknown): Valid | null {
   const document = readDocument(raw);
   const saysNothing = document?.services === undefined && document?.mappings === undefined;

@@ -1,6 +1,6 @@
 /**
- * Files, standard input and folders -> texts; whatever cannot be read is a problem with its own
- * words.
+ * Turns files, standard input and folders into texts. Whatever cannot be read becomes a problem
+ * with its own words.
  */
 import { readdir as readdirCall, stat as statCall } from "node:fs";
 import { join } from "node:path";
@@ -16,9 +16,9 @@ const readdir = promisify(readdirCall);
 
 export const STDIN_NAME = "<stdin>";
 
-/** Of the configurations in one folder. */
+/** The maximum number of configurations in one folder. */
 const MAX_FILES = 10_000;
-/** 1 GiB: of all files in one folder. */
+/** The maximum size of all files in one folder, in bytes: 1 GiB. */
 const MAX_FOLDER_BYTES = 1024 * 1024 * 1024;
 
 export interface File {
@@ -26,20 +26,20 @@ export interface File {
   readonly bytes: Buffer;
 }
 
-/** What a path holds, not yet understood. */
+/** What a path holds, not yet parsed. */
 export interface ReadResult {
   readonly files: readonly File[];
-  /** Names of all files, also of those that could not be read, in order. */
+  /** The names of all files, including those that could not be read, in order. */
   readonly names: readonly string[];
   readonly problems: readonly Problem[];
-  /** A file or a folder, which another process can read again by the same path. */
+  /** True for a file or a folder that another process can read again by the same path. */
   readonly again: boolean;
 }
 
 /**
- * A file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the order
- * of their names, hidden ones left out. Rejects with UNAVAILABLE, which says nothing of the file,
- * and with the reason of `signal`.
+ * Reads a file, `-` for standard input, or a folder: its *.yaml, *.yml, *.json and *.ndjson in the
+ * order of their names, without hidden ones. Rejects with UNAVAILABLE, which says nothing about the
+ * file, and with the reason of `signal`.
  */
 export async function readFiles(path: string, options: InputOptions = {}): Promise<ReadResult> {
   const files: File[] = [];
@@ -86,7 +86,7 @@ export async function readFiles(path: string, options: InputOptions = {}): Promi
 }
 
 /**
- * One file of another program's, or standard input. Throws NOT_FOUND when it cannot be read, and
+ * Reads a file of another program, or standard input. Throws NOT_FOUND when it cannot be read, and
  * UNAVAILABLE.
  */
 export async function readText(path: string): Promise<string> {
@@ -105,7 +105,7 @@ async function isFolder(path: string, options: InputOptions): Promise<boolean> {
   return (await patiently(path, options, () => stat(path))).isDirectory();
 }
 
-/** Of the files in a folder, those that are read. */
+/** Reports whether a file of this name in a folder is read. */
 export function isConfigurationName(name: string): boolean {
   return /^[^.].*\.(?:yaml|yml|json|ndjson)$/s.test(name);
 }
@@ -129,7 +129,7 @@ async function listFolder(path: string, options: InputOptions): Promise<string[]
   return names;
 }
 
-/** The text of a file, or why it is not text. */
+/** Returns the text of a file, or why it is not text. */
 export function decodeFile({ name, bytes }: File): string | Problem {
   try {
     return decode(bytes);
@@ -163,7 +163,7 @@ function decode(bytes: Buffer): string {
   }
 }
 
-/** Offset of the first byte that is not UTF-8, of bytes that are not. */
+/** Returns the offset of the first byte that is not UTF-8. The bytes must contain one. */
 function firstInvalidByte(bytes: Buffer): number {
   for (let start = 0; start < bytes.length;) {
     const newline = bytes.indexOf(0x0a, start);
@@ -175,7 +175,7 @@ function firstInvalidByte(bytes: Buffer): number {
   return 0;
 }
 
-/** How many bytes of the line are the beginning of valid UTF-8, by halving. */
+/** Returns how many bytes of the line are the beginning of valid UTF-8, by bisection. */
 function validBytes(line: Buffer): number {
   let low = 0;
   let high = line.length;
@@ -184,12 +184,12 @@ function validBytes(line: Buffer): number {
     if (isUtf8(line.subarray(0, middle), true)) low = middle;
     else high = middle - 1;
   }
-  // A character that is cut short is the culprit from its first byte on.
+  // If a character is cut short, its first byte is the culprit.
   while (low > 0 && !isUtf8(line.subarray(0, low), false)) low--;
   return low;
 }
 
-/** With `open`, the last character may be unfinished. */
+/** With `open`, the last character may be incomplete. */
 function isUtf8(bytes: Buffer, open: boolean): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: open });
@@ -216,7 +216,9 @@ const reasons: Readonly<Record<string, readonly [message: string, hint: string]>
   EBADF: ["standard input is closed", "give a file, or pipe the configuration in"],
 };
 
-/** Throws what says nothing of the file: UNAVAILABLE. */
+/**
+ * Turns an error into a problem of the file. Throws UNAVAILABLE, which says nothing about the file.
+ */
 function toProblem(file: string, error: unknown): Problem {
   if (error instanceof IlmError) throw error;
   if (error instanceof Unreadable) {
@@ -224,7 +226,7 @@ function toProblem(file: string, error: unknown): Problem {
   }
   const code = nodeErrno(error);
   if (code === undefined) throw error;
-  // Nothing is wrong with the file then, and the next look may succeed.
+  // Nothing is wrong with the file, and the next attempt may succeed.
   const short = unavailable(`${file} cannot be read`, code, error);
   if (short !== undefined) throw short;
   const [message, hint] = reasons[code] ?? [`it cannot be read: ${code}`, "check the file"];

@@ -1,6 +1,6 @@
 /**
- * Documents -> one rule set: each is validated alone, then services and names are checked over all
- * of them together.
+ * Builds one rule set from documents: each was validated alone, and services and names are now
+ * checked across all of them.
  */
 import type { Address } from "../model/address.js";
 import { type Mapping, type Origin, type Protocol, type Service } from "../model/mapping.js";
@@ -15,8 +15,8 @@ import type { MappingEntry } from "./schema.js";
 import { formatPath, type Path, type Source } from "./source.js";
 
 /**
- * `complete`: every file could be read, so that a service that is not there is nowhere. What is
- * wrong with the documents themselves is among the problems already.
+ * Builds the rule set. `complete` says that every file could be read, so a missing service is
+ * defined nowhere. Problems of the documents themselves are already noted.
  */
 export function buildRuleSet(
   documents: readonly Document[],
@@ -32,8 +32,8 @@ export function buildRuleSet(
 }
 
 /**
- * The mappings of some lines of a file whose services are known. Problems say whether they are
- * right; they are not yet looked at beside others.
+ * Builds the mappings of some lines of a file whose services are known. Problems say whether they
+ * are right; they are not yet checked against others.
  */
 export function buildPart(
   document: Document,
@@ -43,7 +43,7 @@ export function buildPart(
   return collectMappings([document], new ServiceTable(services), problems);
 }
 
-/** Each is one for all files. */
+/** Each setting holds for all files. */
 function collectSettings(documents: readonly Document[], problems: Problems): Settings {
   for (const name of settingNames) {
     const [first, ...others] = documents.filter(({ settings }) => settings[name] !== undefined);
@@ -118,7 +118,7 @@ function claimAddresses(
   }
 }
 
-/** Mappings. */
+/** How often progress is reported, in mappings. */
 const TOLD_EVERY = 4096;
 
 function collectMappings(
@@ -204,12 +204,12 @@ function reportTaken(
   );
 }
 
-/** `file:line:column`, as in the messages themselves. */
+/** Formats `file:line:column`, like the messages themselves. */
 function formatOrigin({ file, line, column }: Origin): string {
   return line > 0 ? `${file}:${line}:${column}` : file;
 }
 
-/** The path of an item that may have been written alone instead of in a list. */
+/** Returns the path of an item, which may have been written alone instead of in a list. */
 function itemPath(source: Source, path: Path, index: number): Path {
   return Array.isArray(source.valueAt(path)) ? [...path, index] : path;
 }

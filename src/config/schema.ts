@@ -1,7 +1,7 @@
 /**
- * The one definition of a configuration document: it validates, turns texts into values, and is
- * what the JSON Schema for editors is generated from. What can only be judged with other entries in
- * view (services that exist, names taken) is in build.ts.
+ * The one definition of a configuration document: it validates, turns texts into values, and is the
+ * source of the JSON Schema for editors. Checks that need other entries (existing services, taken
+ * names) are in build.ts.
  */
 import * as z from "zod";
 
@@ -17,7 +17,7 @@ import { VERSION } from "./version.js";
 import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 
 /**
- * Keys that will mean something once it is enforced; until then they would promise what does not
+ * Keys reserved for features to come. Until they are enforced, they would promise what does not
  * happen.
  */
 export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
@@ -26,7 +26,8 @@ export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> 
 };
 
 /**
- * A text that a strict parser of ours turns into a value; its refusal becomes the problem's words.
+ * A text that one of our strict parsers turns into a value. Its refusal becomes the problem's
+ * words.
  */
 function text<Value>(
   parse: (text: string) => { ok: true; value: Value } | Refusal,
@@ -49,8 +50,8 @@ function text<Value>(
 }
 
 /**
- * One, or a list of at least one; told apart by `listOf`, since a transformation here would cost a
- * third of all validation.
+ * One item, or a list of at least one. `listOf` tells them apart: a transformation here would cost
+ * a third of all validation.
  */
 function oneOrMore<Item extends z.ZodType>(item: Item) {
   return z.union([item, z.array(item).min(1)]);
@@ -131,7 +132,7 @@ const interfaceName = text(
   },
 );
 
-/** The keys are those of a destination that has a weight. */
+/** The keys are those of a destination with a weight. */
 export const weightedTarget = z
   .strictObject({
     address: target,
@@ -142,7 +143,7 @@ export const weightedTarget = z
   .meta({ description: "A destination with its share of the clients" })
   .transform(({ address, weight }): Target => ({ ...address, weight }));
 
-/** The shape of a name, and what to write instead of one that is not. */
+/** Checks the form of a name, and suggests a correct one. */
 function parseName(what: string, input: string): { ok: true; value: string } | Refusal {
   if (input.length > MAX_NAME_LENGTH) {
     return {
@@ -268,12 +269,12 @@ export type ServiceEntry = z.output<typeof serviceEntry>;
 export type MappingEntry = z.output<typeof mappingEntry>;
 export { serviceName };
 
-/** What schema/ilm.schema.json has to be, as a value. */
+/** Returns what schema/ilm.schema.json has to be, as a value. */
 export function configurationJsonSchema(): unknown {
   return z.toJSONSchema(configuration, { io: "input", target: "draft-7" });
 }
 
-/** The file's exact text. */
+/** Returns the exact text of schema/ilm.schema.json. */
 export function configurationJsonSchemaText(): string {
   return `${JSON.stringify(configurationJsonSchema(), null, 2)}\n`;
 }

@@ -1,8 +1,8 @@
-/**
- * A document after reading: plain values, and the place of each of them for messages and origins.
- */
+/** A document after reading: plain values, and the place of each for messages and origins. */
 
-/** 1-based; 0 for the file as a whole. Columns count UTF-16 code units. */
+/**
+ * A place in a file, counted from 1; 0 for the file as a whole. Columns count UTF-16 code units.
+ */
 export interface Place {
   readonly line: number;
   readonly column: number;
@@ -13,36 +13,36 @@ export const wholeFile: Place = { line: 0, column: 0 };
 export type Path = readonly (string | number)[];
 
 export interface Source {
-  /** File name as given. */
+  /** The file's name as given. */
   readonly name: string;
-  /** null, booleans, numbers, strings, arrays and plain objects. */
+  /** The document's value: null, booleans, numbers, strings, arrays and plain objects. */
   readonly value: unknown;
-  /** What stands at the path. */
+  /** Returns the value at the path. */
   valueAt(path: Path): unknown;
   /**
-   * Where the value at the path stands, or its key; what is not there is at what should have held
-   * it.
+   * Returns the place of the value at the path, or of its key. If it does not exist, returns the
+   * place of what should have held it.
    */
   place(path: Path, of?: "key" | "value"): Place;
 }
 
-/** What stands at the path inside the value. */
+/** Returns the value at the path inside another. */
 export function valueIn(value: unknown, path: Path): unknown {
   let found = value;
   for (const step of path) found = (found as Record<string | number, unknown>)[step];
   return found;
 }
 
-/** What a reader finds wrong with the text itself, before anything is known of its meaning. */
+/** A fault that a reader finds in the text itself, before it has any meaning. */
 export interface TextProblem {
-  /** UTF-16 code units from the start of the text. */
+  /** The offset in UTF-16 code units from the start of the text. */
   readonly offset: number;
   readonly path: Path;
   readonly message: string;
   readonly hint: string;
 }
 
-/** `mappings[2].on[0]`; keys that would be misread are quoted. */
+/** Formats a path, such as `mappings[2].on[0]`. Keys that could be misread are quoted. */
 export function formatPath(path: Path): string {
   let text = "";
   for (const step of path) {
@@ -53,7 +53,7 @@ export function formatPath(path: Path): string {
   return text;
 }
 
-/** Text from a file as it may stand in a message: quoted, escaped, not longer than a line. */
+/** Prepares text from a file for a message: quoted, escaped, no longer than a line. */
 export function quote(text: string): string {
   return shorten(JSON.stringify(text));
 }

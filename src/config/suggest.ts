@@ -1,6 +1,6 @@
-/** "Did you mean": the candidate that was meant, a typing error away or cut short. */
+/** "Did you mean": finds the candidate that was meant, mistyped or cut short. */
 
-/** The nearest candidate, or null when none is near enough to be worth naming. */
+/** Returns the nearest candidate, or null when none is near enough to be worth naming. */
 export function nearest(text: string, candidates: readonly string[]): string | null {
   if (text.length > 64) return null;
   const wanted = text.toLowerCase();
@@ -23,7 +23,7 @@ export function nearest(text: string, candidates: readonly string[]): string | n
   return best;
 }
 
-/** Insertions, deletions, substitutions and swaps of neighbours. */
+/** Counts insertions, deletions, substitutions and swaps of neighbours. */
 function editDistance(left: string, right: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);

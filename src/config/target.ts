@@ -12,7 +12,7 @@ import {
 import { parsePort } from "../model/ports.js";
 import { quote } from "./source.js";
 
-/** As written; a service is not yet looked up. */
+/** A destination as written, before the service is looked up. */
 export type Target = (
   | { readonly kind: "address"; readonly address: Address | "*"; readonly port: number | "same" }
   | { readonly kind: "service"; readonly service: string; readonly port: number | "same" }
@@ -23,7 +23,7 @@ export const MAX_NAME_LENGTH = 64;
 
 const FORMS = 'write "127.0.1.10", "127.0.1.10:80", "[fd5e:ed00::10]:80", a service, or "*:22"';
 
-/** An address that a daemon can listen on for itself; `what` names it in the refusal. */
+/** Parses an address that a daemon can listen on for itself. `what` names it in the refusal. */
 export function parseUnicast(
   text: string,
   what: "service address" | "destination",
@@ -72,7 +72,9 @@ export function parseTarget(text: string): { ok: true; target: Target } | Refusa
   return port.ok ? parseHost(text.slice(0, colon), port.port) : port;
 }
 
-/** `svc`, `svc:22`, `127.0.1.10:80`, `[fd5e:ed00::10]`, `*:22`; the inverse of parseTarget. */
+/**
+ * Formats `svc`, `svc:22`, `127.0.1.10:80`, `[fd5e:ed00::10]`, `*:22`; the inverse of parseTarget.
+ */
 export function formatTarget(target: Target): string {
   const port = target.port === "same" ? "" : `:${target.port}`;
   if (target.kind === "service") return `${target.service}${port}`;
@@ -81,7 +83,7 @@ export function formatTarget(target: Target): string {
 }
 
 /**
- * Whether a text without colons is meant as an address, so that its refusal should speak of
+ * Reports whether a text without colons is meant as an address, so that its refusal should speak of
  * addresses.
  */
 export function looksLikeAddress(text: string): boolean {

@@ -1,6 +1,6 @@
 /**
- * Documents that the quick reader did not take: by the schema, with everything that is wrong in our
- * words. Brings in zod.
+ * Validates, by the schema, documents that the quick reader refused, and reports everything that is
+ * wrong in our words. Loads zod.
  */
 import { validOf, type Document } from "./document.js";
 import { explain } from "./issues.js";
@@ -51,8 +51,8 @@ export function validate(source: Source, problems: Problems): Document {
 }
 
 /**
- * The entries that are right in a document that is not, so that their own problems are told in the
- * same run.
+ * Returns the valid entries of an invalid document, so that the same run reports their own
+ * problems.
  */
 function salvage(value: unknown): Omit<Document, "source"> {
   const services: [string, ServiceEntry][] = [];

@@ -1,5 +1,5 @@
 /**
- * YAML 1.2, core schema, without what makes a configuration say something else than what one reads:
+ * YAML 1.2, core schema, without what makes a configuration differ from what one reads in it:
  * aliases, anchors, merge keys, tags, several documents, numbers that are not decimal.
  */
 import {
@@ -21,10 +21,10 @@ import { duplicateKey, MAX_DEPTH, plainNumber, unusableKey } from "./json.js";
 import { Lines } from "./lines.js";
 import { quote, valueIn, type Path, type Source, type TextProblem } from "./source.js";
 
-/** UTF-16 code units. */
+/** The maximum number of UTF-16 code units to examine around an error. */
 const MAX_LOOKED_AT = 200;
 
-/** More syntax errors than this are echoes of the first ones. */
+/** The maximum number of syntax errors to show. More are echoes of the first ones. */
 const MAX_SYNTAX_PROBLEMS = 10;
 
 export function readYaml(
@@ -50,19 +50,19 @@ export function readYaml(
   };
 }
 
-/** Null when the nesting exhausts the parser's stack. */
+/** Returns null when the nesting exhausts the parser's stack. */
 function parse(text: string): Document.Parsed | null {
   try {
     return parseDocument(text, {
       version: "1.2",
       schema: "core",
       merge: false,
-      // Compared in the walker: the parser compares each key with all before it, which takes
+      // The walker compares the keys: the parser compares each with all before it, which takes
       // minutes for many services.
       uniqueKeys: false,
       stringKeys: true,
       prettyErrors: false,
-      // "silent" would also silence the error that a second document is.
+      // "silent" would also suppress the error about a second document.
       logLevel: "error",
     });
   } catch (error) {
@@ -84,13 +84,13 @@ const QUOTE_HINT = `put texts with any of : [ ] { } , & * # ! | > ' " % @ in the
 
 const CUT_OFF_HINT = "the file ends too early: it may be cut off";
 
-/** Where the parser speaks of itself, our words. */
+/** Our words where the parser speaks about itself. */
 const syntaxWords: Partial<Record<ErrorCode, string>> = {
   MULTIPLE_DOCS: "a second document begins here",
   NON_STRING_KEY: "a list or a group of keys stands where a key should be",
 };
 
-/** What to do about it, where quoting is not the answer. */
+/** What to do where quoting is not the answer. */
 const syntaxHints: Partial<Record<ErrorCode, string>> = {
   BAD_ALIAS: 'write "*" between double quotes',
   BAD_INDENT: "align the keys of one entry in the same column",
@@ -103,7 +103,7 @@ const syntaxHints: Partial<Record<ErrorCode, string>> = {
 
 function syntaxProblems(document: Document.Parsed, text: string): TextProblem[] {
   const errors = document.errors.slice(0, MAX_SYNTAX_PROBLEMS);
-  // How deep the stack reaches is another place each time.
+  // How deep the stack reaches differs each time.
   if (errors.some(({ code }) => code === "RESOURCE_EXHAUSTION")) return [tooDeep(0)];
   const end = text.trimEnd().length;
   const atEnd = errors.findIndex(({ pos }) => pos[0] >= end);
@@ -128,7 +128,7 @@ function syntaxProblems(document: Document.Parsed, text: string): TextProblem[] 
   return problems;
 }
 
-/** `[fd5e::10]:80` without quotes begins a list to YAML. */
+/** Recognises `[fd5e::10]:80` without quotes, which begins a list in YAML. */
 function bracketHint(text: string, offset: number): string | null {
   const start = text.lastIndexOf("\n", offset - 1) + 1;
   const line =
@@ -142,7 +142,7 @@ function decapitalise(message: string): string {
   return `${message.slice(0, 1).toLowerCase()}${message.slice(1)}`;
 }
 
-/** Nodes -> plain values, noting what we do not take. */
+/** Turns nodes into plain values, and notes what is not supported. */
 class Walker {
   readonly problems: TextProblem[] = [];
   readonly #text: string;
@@ -199,7 +199,7 @@ class Walker {
     return value;
   }
 
-  /** Null when the key is none, which is noted. */
+  /** Returns null when the key is invalid, and notes the problem. */
   #key(node: Node): string | null {
     if (isAlias(node)) {
       this.#refuse(offsetOf(node), aliasWords(`*${node.source}`));
@@ -232,7 +232,7 @@ class Walker {
     }
   }
 
-  /** Properties stand before the node, whose own range begins after them. */
+  /** Returns the offset of properties, which precede the node and are not in its range. */
   #before(property: string, node: Node): number {
     const offset = offsetOf(node);
     const found = this.#text.lastIndexOf(property, offset);
@@ -243,7 +243,7 @@ class Walker {
     if (/^-?(?:0|[1-9][0-9]*)$/.test(written)) return;
     const key = this.#path.findLast((step) => typeof step === "string");
     const address = key === "port" || key === "version" ? null : parseAddress(written);
-    // 127.1 without quotes is a fraction; whoever wrote it meant an address.
+    // 127.1 without quotes is a fraction, but was meant as an address.
     if (address === null || address.ok) this.#refuse(offset, plainNumber(written));
     else this.#refuse(offset, { message: address.reason, hint: address.hint });
   }
@@ -265,7 +265,8 @@ function offsetOf(node: Node): number {
 }
 
 /**
- * Key -> pair of the maps that were asked about, so that each of many services is found at once.
+ * Indexes the pairs of maps that were looked into by key, so that each of many services is found at
+ * once.
  */
 const pairsByKey = new WeakMap<YAMLMap, Map<string, Pair<Node, Node | null>>>();
 

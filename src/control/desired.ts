@@ -1,6 +1,6 @@
 /**
- * What the user asks for: a file or folder, and mappings given as arguments beside it, as one rule
- * set.
+ * Reads what the user asks for: a file or folder, and mappings given as arguments beside it, as one
+ * rule set.
  */
 import type { CompiledFile } from "../compile/compile.js";
 import { resolve } from "node:path";
@@ -33,56 +33,56 @@ import { blockDigests, knownBlocks, reviseFrom } from "./revised-text.js";
  * Where rules come from. Arguments may name services of the file, so they are read again with it.
  */
 export interface Source {
-  /** As given; `-` is standard input; null: there is no file. */
+  /** The path as given; `-` is standard input. It is null when there is no file. */
   readonly path: string | null;
   readonly mappings: readonly string[];
 }
 
 export interface Desired {
   /**
-   * Absolute; null when there is no file that could be read again (a pipe gives its content once).
+   * The absolute path; null when there is no file that can be read again (a pipe gives its content
+   * once).
    */
   readonly source: string | null;
   /**
-   * The mappings given as arguments; empty when there is no reading them again with their file (a
-   * pipe).
+   * The mappings given as arguments; empty when they cannot be read again with their file (a pipe).
    */
   readonly given: readonly string[];
   readonly file: RuleSet;
   readonly warnings: readonly Problem[];
   /**
-   * `file` as what became of the file's part in force, of which most stays. Null: it was read, or
-   * it is that part.
+   * The `file` as what became of the active file's part, of which most stays. It is null when the
+   * file was read in full, or is that part.
    */
   readonly revision: Revision | null;
   /** What `file` compiled to; null: it did not have to be compiled. */
   readonly compiled: CompiledFile | null;
   /**
-   * To be kept beside the rules once they are in force (`DataPlane.keepText`). Null: nothing new is
-   * known of the text.
+   * What to keep beside the rules once they are active (`DataPlane.keepText`). It is null when
+   * nothing new is known about the text.
    */
   readonly text: string | null;
 }
 
 export interface LoadOptions extends InputOptions {
   /**
-   * Gives what is kept of the text of the rules in force, which may be the text that is read; null:
-   * nothing.
+   * Returns what is kept about the text of the active rules, which may be the text that is read, or
+   * null if nothing is.
    */
   readonly kept?: (() => KeptText | null | Promise<KeptText | null>) | undefined;
 }
 
 /**
- * Reads everything anew, and finds everything that can be found wrong without a privilege. Of text
- * that is in force already, nothing is read but its bytes, and `file` is the very object; of a
- * large file of lines, those that are others. Throws CONFIGURATION with every problem, and
+ * Reads the input again, and finds everything that can be found wrong without privileges. Of text
+ * that is already active, only the bytes are read, and `file` is the very object; of a large file
+ * of lines, only the changed ones are parsed. Throws CONFIGURATION with every problem, and
  * UNAVAILABLE.
  */
 export async function loadDesired(
   { path, mappings: given }: Source,
   { kept: ask, ...options }: LoadOptions = {},
 ): Promise<Desired> {
-  // Who does not ask what is kept keeps nothing either.
+  // Whoever does not ask for what is kept keeps nothing either.
   const build = ask === undefined ? null : buildDigest();
   const surroundings = build === null ? null : { given, build, ephemeral: ephemeralPorts() };
   const kept = surroundings === null ? null : ((await ask?.()) ?? null);
@@ -129,8 +129,8 @@ export async function loadDesired(
 }
 
 /**
- * Of a large file that is the one in force, or mostly. Null: the whole has to be read. `around`:
- * the digest of its surroundings.
+ * Loads a large file that equals the active one, or mostly does. Returns null when the whole has to
+ * be read. `around` is the digest of its surroundings.
  */
 async function loadLarge(
   path: string,
@@ -151,7 +151,10 @@ async function loadLarge(
   return loadRevised(kept, known, [{ name: path, ...large }], digest);
 }
 
-/** Of files that are mostly those in force. Null as there. `digest`: of their text. */
+/**
+ * Loads files that mostly equal the active ones. Returns null when the whole has to be read.
+ * `digest` is that of their text.
+ */
 async function loadRevised(
   kept: KeptText,
   known: KnownText,
@@ -169,13 +172,13 @@ interface Understood {
   readonly file: RuleSet;
   readonly compiled: CompiledFile;
   readonly host: HostWarnings;
-  /** All of them. */
+  /** All warnings, including those about the host. */
   readonly warnings: readonly Problem[];
 }
 
 /**
- * What files (null: there are none) and arguments say together. Throws CONFIGURATION with every
- * problem.
+ * Parses and checks files (null when there are none) and arguments together. Throws CONFIGURATION
+ * with every problem.
  */
 async function understandAll(
   read: ReadResult | null,

@@ -1,4 +1,7 @@
-/** What rules meet on this host: its own clients, and destinations that are not here. */
+/**
+ * What rules meet on this host: its own clients, and destinations that are not addresses of this
+ * host.
+ */
 import { destinationsToFind, warnOfElsewhere, warnOfReserved } from "../rules/elsewhere.js";
 import { warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import type { Problem } from "../errors.js";
@@ -12,11 +15,11 @@ export interface HostWarnings {
   readonly warnings: readonly Problem[];
   /** Destinations that have to be addresses of this host. */
   readonly destinations: readonly Address[];
-  /** Those that are not; each has a warning. */
+  /** Those destinations that are not. Each has a warning. */
   readonly absent: readonly Address[];
 }
 
-/** No privilege is needed to find them. */
+/** Finds the warnings about this host. Needs no privileges. */
 export async function warnOfHost(
   mappings: Mappings,
   services: readonly Service[],

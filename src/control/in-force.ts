@@ -2,8 +2,9 @@ import type { DataPlane, InForce } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 
 /**
- * What is in force, for whoever is about to change it: what another version of ilm made cannot be
- * read, and is replaced as a whole. Its mappings of run time are lost with it.
+ * Returns the active rules for whoever is about to change them. Returns null when nothing is
+ * loaded, and for state of another version of ilm that cannot be read: it is replaced as a whole,
+ * and its run-time mappings are lost.
  */
 export function replaceableInForce(dataPlane: DataPlane): InForce | null {
   try {

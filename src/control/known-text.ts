@@ -1,8 +1,8 @@
 /**
- * What is kept of a configuration beside the rules that it led to, so that the same text again need
- * not be read: not parsed, not checked, not compiled; and of a large file of lines only those that
- * are others. Equal digests mean equal rules and equal warnings, but for those of addresses that
- * the host has not, which are looked at each time.
+ * What is kept about a configuration beside the rules it led to, so that the same text need not be
+ * parsed, checked and compiled again, and of a large file of lines only the changed ones. Equal
+ * digests mean equal rules and equal warnings, except those about addresses that the host lacks,
+ * which are checked each time.
  */
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
@@ -15,61 +15,68 @@ import type { Address } from "../model/address.js";
 import type { MappingColumns } from "../model/mapping-columns.js";
 
 export interface KnownText {
-  /** As digestOfText gives it. */
+  /** The digest of the text, from digestOfText. */
   readonly digest: string;
-  /** As digestOfSurroundings gives it. */
+  /** The digest of the surroundings, from digestOfSurroundings. */
   readonly surroundings: string;
-  /** The files as they were named then, and as warnings name them. */
+  /** The names of the files at that time, which the warnings use. */
   readonly names: readonly string[];
   readonly warnings: readonly Problem[];
-  /** As in HostWarnings, when `warnings` were found. */
+  /** The destinations of HostWarnings at the time when `warnings` were found. */
   readonly destinations: readonly Address[];
   readonly absent: readonly Address[];
   /**
-   * Where a large file of lines is among the files, and nothing is given beside them; else null.
+   * The blocks of the files; null unless a large file of lines is among them and nothing is given
+   * beside them.
    */
   readonly blocks: KnownBlocks | null;
 }
 
 export interface KnownBlocks {
-  /** In the order of their names. */
+  /** The files, in the order of their names. */
   readonly files: readonly KnownFile[];
   /**
-   * As digestOfLines gives it: what is in force may have been read from another text, which means
-   * the same.
+   * The digest from digestOfLines: the active rules may have been read from another text with the
+   * same meaning.
    */
   readonly lines: string;
 }
 
 export interface KnownFile {
-  /** As in InputDigest. */
+  /** The digest of InputDigest. */
   readonly digest: string;
-  /** As packBlocks gives them; null: it is not a large file of lines. */
+  /** The blocks from packBlocks; null when this is not a large file of lines. */
   readonly blocks: string | null;
 }
 
-/** What text means depends on this too, and its warnings on the host's addresses. */
+/**
+ * What the meaning of a text depends on, apart from the host's addresses, which matter to the
+ * warnings.
+ */
 export interface Surroundings {
-  /** Mappings given beside the files. */
+  /** The mappings given beside the files. */
   readonly given: readonly string[];
-  /** Of ilm, as buildDigest has it. */
+  /** The build of ilm, from buildDigest. */
   readonly build: string;
-  /** Ports that the kernel gives to clients; undefined: not known. */
+  /** The ports that the kernel gives to clients; undefined when unknown. */
   readonly ephemeral: EphemeralPorts | undefined;
 }
 
 export interface DigestedFile extends InputDigest {
-  /** As given. */
+  /** The file's name as given. */
   readonly name: string;
 }
 
-/** SHA-256 in hexadecimal. */
+/** Returns the SHA-256 of the surroundings in hexadecimal. */
 export function digestOfSurroundings({ given, build, ephemeral }: Surroundings): string {
   const text = JSON.stringify({ build, given, ephemeral });
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** SHA-256 in hexadecimal. `source`: the path by which the files are read again. */
+/**
+ * Returns the SHA-256 of the text in hexadecimal. `source` is the path by which the files are read
+ * again.
+ */
 export function digestOfText(
   surroundings: string,
   source: string | null,
@@ -85,14 +92,15 @@ export function formatKnownText(known: KnownText): string {
 }
 
 /**
- * Null: it is of other surroundings, and if another build has written it, perhaps in another shape.
+ * Parses what was kept. Returns null when it has other surroundings, which includes another build,
+ * whose format may differ.
  */
 export function readKnownText(text: string, surroundings: string): KnownText | null {
   const known = JSON.parse(text) as KnownText;
   return known.surroundings === surroundings ? known : null;
 }
 
-/** The warnings of that very text. Null: they may be others now. */
+/** Returns the warnings of that very text, or null when they may have changed. */
 export async function warningsOfKnown(
   known: KnownText,
   names: readonly string[],
@@ -105,7 +113,7 @@ export async function warningsOfKnown(
   return same ? known.warnings : null;
 }
 
-/** Some lines of a file. */
+/** Some consecutive lines of a file. */
 export interface Block {
   readonly digest: string;
   readonly lines: number;
@@ -134,7 +142,7 @@ export function unpackBlocks(packed: string): Block[] {
   return blocks;
 }
 
-/** Of the lines that mappings are on. */
+/** Digests the lines that mappings are on. */
 export function digestOfLines(mappings: MappingColumns): string {
   return createHash("sha512-256").update(mappings.bytesOf("line")).digest("hex");
 }

@@ -1,4 +1,6 @@
-/** Makes one change: through the daemon when there is one, else here, under the writer's lock. */
+/**
+ * Makes one change: through the daemon if there is one, otherwise here, under the writer's lock.
+ */
 import { replaceableInForce } from "./in-force.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
@@ -26,14 +28,15 @@ export interface PerformOptions extends ApplyOptions {
 }
 
 /**
- * A daemon that is busy with a change of a million mappings answers late, but not as late as this.
+ * How long a daemon may take to show that it is alive. One that is busy with a change of a million
+ * mappings answers late, but not that late.
  */
 const ALIVE_TIMEOUT_MS = 10_000;
 
 /**
- * A daemon that starts has the lock before its socket, and one that ends the other way round.
- * Throws LOCKED when another writer holds the lock for `waitSeconds` and has no socket, and
- * whatever the change itself throws.
+ * Makes a change. Keeps asking for both daemon and lock: a daemon that starts has the lock before
+ * its socket, and one that ends has them the other way round. Throws LOCKED when another writer
+ * holds the lock for `waitSeconds` and has no socket, and whatever the change itself throws.
  */
 export async function performChange(
   dataPlane: DataPlane,
@@ -54,8 +57,8 @@ export async function performChange(
 }
 
 /**
- * Null: no daemon listens. One that hangs is found out by a small question, before it is trusted
- * with the long wait.
+ * Hands the change to the daemon. Returns null when no daemon listens. A small request finds out
+ * whether it hangs, before the long wait.
  */
 async function handOver(
   dataPlane: DataPlane,
@@ -78,8 +81,8 @@ async function handOver(
     try {
       return await ask(short);
     } catch (error) {
-      // Other rules are in force by now (NOT_FOUND), or the daemon's version knows no such request,
-      // or it is too long (USAGE).
+      // Other rules have become active (NOT_FOUND), or the daemon's version does not know the
+      // request, or it is too long (USAGE).
       const isRefused = error instanceof IlmError && ["NOT_FOUND", "USAGE"].includes(error.code);
       if (!isRefused) throw error;
     }
@@ -87,7 +90,10 @@ async function handOver(
   return ask(change);
 }
 
-/** Without what is in force already. Null: the whole has to be said. */
+/**
+ * Shortens a change by leaving out what is already active. Returns null when the whole has to be
+ * sent.
+ */
 function inShort(
   dataPlane: DataPlane,
   { source, given, file }: ApplyChange,
@@ -97,7 +103,7 @@ function inShort(
   const fileDigest = inForce?.fileDigest ?? null;
   if (inForce === null || fileDigest === null) return null;
   const { file: before } = inForce.rules;
-  // Whoever follows the file may have been faster.
+  // A daemon that follows the file may have been faster.
   const result = before === file ? fileDigest : dataPlane.digestOf(source, file);
   if (result === fileDigest) return { kind: "reapply", source, given, fileDigest };
   if (before !== revision?.of) return null;
@@ -116,7 +122,7 @@ function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions)
     return switched(dataPlane.inForce()?.generation ?? 0, changed, off);
   }
   return dataPlane.asOne(() => {
-    // Only a whole configuration may take the place of what cannot be read.
+    // Only a whole configuration may replace what cannot be read.
     const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
     return dataPlane.apply(rulesAfter(before?.rules ?? null, change), options);
   });

@@ -1,6 +1,4 @@
-/**
- * A large file that was changed: only the lines are read that are not those of the rules in force.
- */
+/** Reads a large file that was changed: only the lines that are not those of the active rules. */
 import { changedFields } from "../rules/diff.js";
 import { countLines } from "../config/blocks.js";
 import type { InputDigest, SeenBlock } from "../config/input.js";
@@ -26,14 +24,14 @@ import {
 export interface Revised {
   readonly file: RuleSet;
   readonly revision: Revision;
-  /** What is known of the text from now on, but for its digest. */
+  /** What is now known about the text, except its digest. */
   readonly known: Omit<KnownText, "digest">;
 }
 
 /**
- * What the text says, from the text in force and what differs. Null: the whole has to be read, as
- * that finds what is wrong, or doubtful, or as this would be no less work. `files`: all of them; a
- * single one may have another name than before.
+ * Works out what the text says from the active text and the difference. Returns null when the whole
+ * has to be read, because something is wrong or doubtful, or because this would be no less work.
+ * `files` are all files; a single one may have another name than before.
  */
 export async function reviseFrom(
   { file: before, fits }: KeptText,
@@ -93,15 +91,15 @@ export async function reviseFrom(
   };
 }
 
-/** The digests of the blocks that are known. */
+/** Returns the digests of the known blocks. */
 export function blockDigests({ blocks }: KnownText): ReadonlySet<string> {
   const packed = blocks?.files.flatMap((file) => file.blocks ?? []) ?? [];
   return new Set(packed.flatMap((one) => unpackBlocks(one).map(({ digest }) => digest)));
 }
 
 /**
- * What is to be known of files that were read whole, all of whose mappings are in `file`. Null:
- * none of them is a large one of lines.
+ * Returns what to remember about files that were read in full, and all of whose mappings are in
+ * `file`. Returns null when none of them is a large file of lines.
  */
 export function knownBlocks(
   files: readonly InputDigest[],
@@ -127,7 +125,7 @@ interface Range {
   readonly count: number;
 }
 
-/** Those that are written in the file; all of a file are neighbours. */
+/** Returns the mappings that are written in the file. Mappings of one file are neighbours. */
 function rangeOf(mappings: MappingColumns, name: string): Range {
   const number = mappings.lists.files.indexOf(name);
   if (number < 0) return { first: 0, count: 0 };
@@ -138,8 +136,8 @@ function rangeOf(mappings: MappingColumns, name: string): Range {
 }
 
 /**
- * The pieces of a file whose mappings are in the range. False: its lines need a closer look.
- * `read`: what lines say, from a number on.
+ * Adds the pieces of a file whose mappings are in the range. Returns false when its lines need a
+ * closer look. `read` parses lines, numbered from its second argument on.
  */
 function fillGaps(
   mappings: MappingColumns,
@@ -164,26 +162,25 @@ function fillGaps(
 }
 
 /**
- * Lines of the text in force, from `first` on and before `end` (numbers from 1 on), in the place of
- * which others are.
+ * Lines of the active text that others replace: from `first` on and before `end`, numbered from 1.
  */
 interface Gap {
   readonly first: number;
   readonly end: number;
-  /** The number of the first of the new ones. */
+  /** The number of the first of the new lines. */
   readonly now: number;
   readonly bytes: Buffer;
 }
 
 interface Gaps {
   readonly list: readonly Gap[];
-  /** By how many lines what follows the last has moved. */
+  /** By how many lines everything after the last gap has moved. */
   readonly shift: number;
-  /** Of the new text. */
+  /** The blocks of the new text. */
   readonly blocks: readonly Block[];
 }
 
-/** Null: blocks are in another order. */
+/** Returns null when blocks have changed their order. */
 function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps | null {
   const places = new Map(before.map(({ digest }, index) => [digest, index]));
   const firstLines = [1];
@@ -198,7 +195,7 @@ function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps |
   const close = (until: number): void => {
     if (fresh.length > 0 || until > next) {
       const bytes = Buffer.concat(fresh);
-      // The last line need not end.
+      // The last line need not end in a newline.
       const end = until === before.length ? Infinity : lineOf(until);
       list.push({ first: lineOf(next), end, now: freshLine, bytes });
     }
@@ -225,7 +222,10 @@ function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps |
   return { list, shift: line - lineOf(before.length), blocks };
 }
 
-/** The index of the first of the range that is `value` or more; they do not fall. */
+/**
+ * Returns the index of the first value in the range that is at least `value`. The values never
+ * decrease.
+ */
 function firstFrom(values: Uint32Array, value: number, { first, count }: Range): number {
   let low = first;
   let high = first + count;
@@ -237,7 +237,10 @@ function firstFrom(values: Uint32Array, value: number, { first, count }: Range):
   return low;
 }
 
-/** Mappings in the place of those from `from` on and before `to`; some are the same. */
+/**
+ * Matches new mappings with those from `from` on and before `to`, which they replace. Some are
+ * equal.
+ */
 function match(
   before: MappingColumns,
   from: number,
@@ -262,7 +265,7 @@ function match(
   });
 }
 
-/** As one with the last where that is possible. */
+/** Adds a piece, merged with the last one where possible. */
 function push(pieces: Piece[], piece: Piece): void {
   const last = pieces.at(-1);
   if (!isKept(piece)) {

@@ -1,6 +1,6 @@
 /**
- * Waiting for the writer's lock: everybody's turn comes, and whoever waits for one that never lets
- * go is told and given up.
+ * Waits for the writer's lock. Everybody gets their turn; whoever waits for a writer that never
+ * lets go is told so and gives up.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
@@ -9,12 +9,12 @@ import { tellWait } from "../progress.js";
 
 /** How long one and the same writer may keep others waiting, in seconds. */
 export const WAIT_SECONDS = 30;
-/** One after the other may hold it for this many times as long. */
+/** Several writers in succession may hold the lock this many times as long. */
 const WRITERS_MAX = 10;
 const TELL_AFTER_MS = 2_000;
 /**
- * Whoever came just now asks this often, and those who have waited longer ask more often: the
- * oldest are likely to be next.
+ * How often to ask for the lock. Newcomers ask this often, and those who have waited longer ask
+ * more often, so the oldest are likely to be next.
  */
 const ASK_MS = 100;
 const ASK_OFTEN_MS = 20;
@@ -22,13 +22,15 @@ const ASK_OFTEN_MS = 20;
 export interface TurnOptions<T> {
   readonly netnsInode: number;
   readonly waitSeconds?: number | undefined;
-  /** Asked before each attempt: what makes the lock needless, or null. */
+  /** Called before each attempt. Returns what makes the lock unnecessary, or null. */
   readonly instead: () => Promise<T | null>;
-  /** Ends waiting with its reason. */
+  /** Ends the wait with its reason. */
   readonly signal?: AbortSignal;
 }
 
-/** The lock, or what `instead` gave. Throws LOCKED, and whatever else the lock throws. */
+/**
+ * Returns the lock, or what `instead` returned. Throws LOCKED, and whatever else the lock throws.
+ */
 export async function awaitTurn<T>({
   netnsInode,
   waitSeconds = WAIT_SECONDS,

@@ -1,6 +1,6 @@
 /**
- * Which of the mappings in force a listing shows: by name, protocol, port and destination, and how
- * many at most.
+ * Chooses which active mappings a listing shows: by name, protocol, port and destination, up to a
+ * limit.
  */
 import { parseDestination } from "../config/destination.js";
 import { parseOnePort } from "../config/port.js";
@@ -11,7 +11,7 @@ import type { Destination, PortRange, Protocol } from "../model/mapping.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { portsContain } from "../model/ports.js";
 
-/** As given on the command line, or in the query of a request. */
+/** The choice as text, from the command line or the query of a request. */
 export interface ChoiceOptions {
   readonly protocol?: Protocol;
   readonly port?: string;
@@ -22,13 +22,13 @@ export interface ChoiceOptions {
 export interface Choice {
   readonly names: ReadonlySet<string>;
   readonly protocol: Protocol | undefined;
-  /** It is one of those that the mapping is for. */
+  /** A port that the mapping has to cover. */
   readonly port: number | undefined;
   readonly to: Target | undefined;
   readonly limit: number;
 }
 
-/** Throws USAGE. `mark`: what is before the name of an option. */
+/** Parses a choice. Throws USAGE. `mark` precedes the names of options in messages. */
 export function parseChoice(names: readonly string[], options: ChoiceOptions, mark = "--"): Choice {
   return {
     names: new Set(names),
@@ -61,13 +61,13 @@ function parseLimit(text: string, option: string): number {
 }
 
 export interface Chosen {
-  /** Places of the mappings to be shown among all, in their order. */
+  /** The indexes of the mappings to show, in order. */
   readonly indexes: readonly number[];
-  /** How many were chosen, also those beyond the limit. */
+  /** How many mappings were chosen, including those beyond the limit. */
   readonly total: number;
 }
 
-/** Throws NOT_FOUND for a name that no mapping has. */
+/** Chooses mappings. Throws NOT_FOUND for a name that no mapping has. */
 export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
   const lists = toLazy(mappings);
   const unknown = new Set(choice.names);
@@ -88,7 +88,10 @@ export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
   return { indexes, total };
 }
 
-/** But for the name. Looks at no more of a mapping than was asked for: there may be a million. */
+/**
+ * Checks everything but the name. Reads no more of a mapping than necessary: there may be a
+ * million.
+ */
 function isChosen(mappings: LazyMappings, index: number, { protocol, port, to }: Choice): boolean {
   return (
     (protocol === undefined || mappings.protocolAt(index) === protocol) &&
@@ -116,7 +119,7 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
   });
 }
 
-/** What was asked for, for "no mapping ...": "of tcp for port 443 to web". */
+/** Describes the choice, to follow "no mapping ...": "of tcp for port 443 to web". */
 export function describeChoice({ protocol, port, to }: Choice): string {
   return [
     ...(protocol === undefined ? [] : [`of ${protocol}`]),

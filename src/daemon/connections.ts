@@ -1,39 +1,41 @@
 /**
- * Who is connected to the API, so that nobody keeps others out by being idle or slow: a request has
- * to arrive in time, and when there are too many that have not arrived, those that have shown no
- * progress for longest give way to whoever comes.
+ * Tracks connections to the API, so that nobody keeps others out by being idle or slow. A request
+ * has to arrive in time; when too many have not arrived, those without progress for longest give
+ * way to newcomers.
  */
 import type { Socket } from "node:net";
 
-/** Connections whose request has not arrived as a whole, or whose answer has not been taken. */
+/**
+ * The maximum number of connections whose request has not fully arrived, or whose answer has not
+ * been read.
+ */
 const WAITING_MAX = 64;
 /**
- * Above this many there is no waiting for what the kernel holds of them; the files that a process
- * may open are the bound.
+ * Above this many, connections are closed without first reading what the kernel holds of them. The
+ * bound is the number of files that a process may open.
  */
 const WAITING_MAX_EVER = 4 * WAITING_MAX;
 /**
- * The clock goes by so much at each tick, however late the tick is: while the daemon is at work it
- * does not read.
+ * How far the clock advances at each tick, however late the tick is: a busy daemon does not read.
  */
 const TICK_MS = 250;
-/** So much has to come in so much time, or the rest of the request. */
+/** A request has to make this much progress in this time, or arrive in full. */
 const PROGRESS_BYTES = 64 * 1024;
 const PROGRESS_MS = 5_000;
-/** The whole of a request has so much time, and so has the one who reads the answer. */
+/** The time limit for a whole request, and for reading the answer. */
 const WHOLE_MS = 60_000;
 
-/** Times are of the clock of ticks. */
+/** Times are in milliseconds of the clock of ticks. */
 interface Connection {
   readonly since: number;
   readonly patienceMs: number;
-  /** When it last made progress, and how much of its request had come by then. */
+  /** When it last made progress, and how many bytes had arrived by then. */
   progressAt: number;
   progressBytes: number;
 }
 
 export class Connections {
-  /** In the order of their last progress, which a connection itself is too. */
+  /** The connections, ordered by their last progress; connecting counts as progress. */
   readonly #waiting = new Map<Socket, Connection>();
   readonly #clock: NodeJS.Timeout;
   #now = 0;
@@ -46,24 +48,24 @@ export class Connections {
     }, TICK_MS).unref();
   }
 
-  /** A connection whose request is to come. */
+  /** Starts waiting for a connection's request. */
   awaitRequest(socket: Socket): void {
     this.#wait(socket, PROGRESS_MS);
   }
 
-  /** The request has arrived: from now on it is the daemon that takes its time. */
+  /** Stops the clock for a connection: from now on, it is the daemon that takes its time. */
   work(socket: Socket): void {
     this.#waiting.delete(socket);
   }
 
-  /** The answer is to be taken. */
+  /** Starts waiting for the answer to be read. */
   awaitReader(socket: Socket): void {
     this.#wait(socket, WHOLE_MS);
   }
 
   #wait(socket: Socket, patienceMs: number): void {
     if (socket.destroyed) return;
-    // First, so that it comes at the end of the order.
+    // Delete it first, so that it moves to the end of the order.
     this.#waiting.delete(socket);
     this.#waiting.set(socket, {
       since: this.#now,
@@ -93,7 +95,7 @@ export class Connections {
   }
 
   #measure(): void {
-    // One that goes to the end of the order is met there again, without progress.
+    // One that moves to the end of the order is visited there again, without progress.
     for (const [socket, connection] of this.#waiting) {
       if (socket.bytesRead - connection.progressBytes < PROGRESS_BYTES) continue;
       connection.progressAt = this.#now;
@@ -103,7 +105,10 @@ export class Connections {
     }
   }
 
-  /** When what has come by now was read once: whoever connected and asked at once is not idle. */
+  /**
+   * Trims once everything that has arrived was read: whoever connected and asked at once is not
+   * idle.
+   */
   #trimSoon(): void {
     if (this.#isTrimming) return;
     this.#isTrimming = true;

@@ -1,6 +1,5 @@
 /**
- * `ilm run`: holds the writer's lock for its life, keeps what is wanted in force, and serves the
- * API.
+ * `ilm run`: holds the writer's lock for life, keeps the wanted rules active, and serves the API.
  */
 import { replaceableInForce } from "../control/in-force.js";
 import { openDataPlane } from "../dataplane/open.js";
@@ -36,17 +35,20 @@ export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly log: Logger;
 }
 
-/** Heals what an event was missed for: listeners, and files on file systems that send no events. */
+/**
+ * How often to resynchronise. It finds what events missed: listeners, and files on file systems
+ * without events.
+ */
 const RESYNC_MS = 30_000;
-/** How often it is looked whether something was taken away: a look costs some milliseconds. */
+/** How often to check whether something was removed. A check costs some milliseconds. */
 const REPAIR_MS = 1_000;
-/** A daemon that is being stopped serves no longer than this. */
+/** How long a daemon that is being stopped may go on serving. */
 const ENDING_MS = 2_000;
 
 /**
- * Works until SIGTERM, SIGINT or an unload over the socket; the rules stay in force, except after
- * an unload. What fails at the start and may pass is tried again. Throws when it cannot begin:
- * LOCKED, CONFIGURATION (what was in force before stays), and what opening the data plane throws.
+ * Works until SIGTERM, SIGINT or an unload over the socket. The rules stay active, except after an
+ * unload. Startup failures that may pass are retried. Throws when it cannot start: LOCKED,
+ * CONFIGURATION (the previous rules stay active), and whatever opening the data plane throws.
  */
 export async function runDaemon({ source, log, overNewer }: DaemonOptions): Promise<void> {
   const dataPlane = openDataPlane();
@@ -70,13 +72,13 @@ export async function runDaemon({ source, log, overNewer }: DaemonOptions): Prom
   }
 }
 
-/** Is it only that the daemon was told to end while it waited for something? */
+/** Reports whether the error only means that the daemon was told to end while it waited. */
 function isCalledOff(error: unknown, signal: AbortSignal): boolean {
   if (!signal.aborted) return false;
   return error === signal.reason || (error instanceof Error && error.name === "AbortError");
 }
 
-/** Waits for its turn. Throws LOCKED when another daemon is at work, and not about to end. */
+/** Waits for the lock. Throws LOCKED when another daemon is running, and not about to end. */
 async function takeLock(netnsInode: number, log: Logger, signal: AbortSignal): Promise<WriterLock> {
   let servedSince: number | null = null;
   const refuseBesideDaemon = async (): Promise<null> => {
@@ -144,7 +146,7 @@ async function work({
     retry = null;
     log.log("info", `${reason}: reading the configuration again`);
     manager.reloading();
-    // A refusal is logged by the reconciler and shown by `status`.
+    // The reconciler logs a refusal, and `status` shows it.
     reconciler.submit({ kind: "reload" }).then(
       ({ generation }) => {
         failures = 0;
@@ -182,7 +184,7 @@ async function work({
           );
   }
 
-  // Watching begins before reading, so that no change falls between the two.
+  // Watch before reading, so that no change falls between the two.
   follow(reconciler.source.path);
   const following = keepFollowing(dataPlane, log, (missing) => {
     reconciler.tellRestored(missing);
@@ -199,7 +201,7 @@ async function work({
   };
   process.on("SIGHUP", onHangUp);
   try {
-    // Assigned in a function, which control flow analysis does not see.
+    // It is assigned in a function, which control flow analysis does not see.
     await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
     await untilItPasses(() => reconciler.submit({ kind: "reload" }), log, end.signal);
     const path = socketPath(dataPlane.netnsInode);
@@ -215,7 +217,7 @@ async function work({
       change: (change: ApiChange) => reconciler.submit(change),
       mappings: (query: URLSearchParams) => {
         memory.worked();
-        // By a look of its own: what it unpacks of a million mappings goes when it is closed.
+        // Open a separate data plane: what it unpacks of a million mappings goes when it is closed.
         const own = openDataPlane();
         try {
           return listMappings(own, query);
@@ -262,8 +264,8 @@ async function work({
 }
 
 /**
- * Without a file and mappings of its own, a daemon goes on with what the one before it, or `apply`,
- * put in force.
+ * Returns the source to follow. Without a file and mappings of its own, a daemon continues with
+ * what the previous one, or `apply`, activated.
  */
 function takeOver(dataPlane: DataPlane, source: Source): Source {
   if (source.path !== null || source.mappings.length > 0) return source;
@@ -328,7 +330,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
 interface EndSignal {
   /** Settles with the signal's name, or `unload`. */
   readonly reason: Promise<string>;
-  /** Calls off what waits, once the reason is there. */
+  /** Aborts what waits, once the reason is known. */
   readonly signal: AbortSignal;
   now(reason: string): void;
   dispose(): void;

@@ -1,7 +1,7 @@
 /**
- * Notices that a configuration file, or a folder of them, is another one than before. The folder is
- * watched and not the file: an editor renames a new file over the old one, and a watch on the old
- * one would be deaf from then on. A file system that does not answer keeps nobody but this waiting.
+ * Notices when a configuration file, or a folder of them, changes. It watches the folder and not
+ * the file: an editor renames a new file over the old one, and a watch on the old one would then
+ * see nothing. A file system that does not answer blocks nothing else.
  */
 import { promises, watch, type FSWatcher } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -10,28 +10,26 @@ import { nodeErrno } from "../errors.js";
 import { withPatience } from "../patience.js";
 
 /**
- * Editors write, rename and touch in quick succession; this gathers it into one change.
- * Milliseconds.
+ * The time, in milliseconds, in which events are merged into one change: editors write, rename and
+ * touch in quick succession.
  */
 const DEBOUNCE_MS = 50;
-/**
- * In a folder that never rests, a change is looked at after this many milliseconds all the same.
- */
+/** The time, in milliseconds, after which a change is noticed even in a folder that never rests. */
 const PATIENCE_MS = 500;
-/** A look that takes longer is given up; the next one may succeed. */
+/** The time limit for a check, in milliseconds. The next one may succeed. */
 const LOOK_MS = 30_000;
 
 export interface FileFollower {
-  /** Settles when the file was looked at for the first time: later changes are noticed. */
+  /** Settles after the first check of the file: later changes are noticed. */
   readonly ready: Promise<void>;
-  /** Looks now, for file systems that send no events and folders that were replaced. */
+  /** Checks now, for file systems that send no events and folders that were replaced. */
   check(): void;
   close(): void;
 }
 
 /**
- * Calls `onChange` some 50 ms after the last of a burst of events that left the file different, and
- * `onSilence` once when its file system stops answering, so that nothing more is seen of it.
+ * Calls `onChange` some 50 ms after the last of a burst of events that changed the file, and
+ * `onSilence` once when its file system stops answering, so that changes go unnoticed.
  */
 export function followFile(
   path: string,
@@ -45,7 +43,7 @@ export function followFile(
   let timer: NodeJS.Timeout | null = null;
   let firstEvent = 0;
   let closed = false;
-  /** The look that is under way, and whether another was asked for meanwhile. */
+  /** The check in progress; `again` says whether another was requested meanwhile. */
   let looking: Promise<void> | null = null;
   let again = false;
   let silent = false;
@@ -64,7 +62,7 @@ export function followFile(
   }
 
   async function look(): Promise<void> {
-    // Watching begins before looking, so that no change falls between the two.
+    // Watch before checking, so that no change falls between the two.
     const now = await withPatience(
       LOOK_MS,
       () => watchAndLook(),
@@ -97,7 +95,7 @@ export function followFile(
     }, DEBOUNCE_MS);
   }
 
-  /** Only when the folders are not those that are watched already. */
+  /** Watches the folders, unless they are those already watched. */
   function watchAnew(folders: readonly Folder[]): void {
     const wanted = folders.map(({ path: folder, identity }) => `${folder} ${identity}`).join("\n");
     if (wanted === watched || closed) return;
@@ -105,7 +103,7 @@ export function followFile(
     watched = wanted;
     watchers = folders.flatMap(({ path: folder }) => {
       const watcher = startWatching(folder, onEvent);
-      // The folder went away: the next check finds what took its place.
+      // The folder went away: the next check finds what replaced it.
       watcher?.on("error", onEvent);
       return watcher ?? [];
     });
@@ -126,7 +124,10 @@ export function followFile(
 
 class LookTooLong extends Error {}
 
-/** Null when the kernel has no more watches, or no such folder: the clock checks, too. */
+/**
+ * Returns null when the kernel has no more watches, or the folder does not exist. The clock checks
+ * too.
+ */
 function startWatching(folder: string, onEvent: () => void): FSWatcher | null {
   try {
     return watch(folder, onEvent);
@@ -142,8 +143,8 @@ interface Folder {
 }
 
 /**
- * The folder that names the file, the folder it really is in when links lead there, and the file
- * itself when it is a folder.
+ * Returns the folder that names the file, the folder it is really in when links lead there, and the
+ * file itself when it is a folder.
  */
 async function foldersToWatch(file: string): Promise<Folder[]> {
   const paths = new Set([dirname(file)]);
@@ -153,7 +154,7 @@ async function foldersToWatch(file: string): Promise<Folder[]> {
     if ((await orNull(promises.stat(real)))?.isDirectory() === true) paths.add(real);
   }
   const folders: Folder[] = [];
-  // One after the other: a file system that hangs takes one of node's threads, and not all.
+  // One at a time: a file system that hangs then blocks only one of node's threads.
   for (const path of paths) {
     const stat = await orNull(promises.stat(path, { bigint: true }));
     if (stat !== null) folders.push({ path, identity: `${stat.dev}:${stat.ino}` });
@@ -162,8 +163,8 @@ async function foldersToWatch(file: string): Promise<Folder[]> {
 }
 
 /**
- * Differs whenever the content may differ: a file's identity, size and times, or those of all files
- * of a folder that are read.
+ * Returns a text that differs whenever the content may differ: a file's identity, size and times,
+ * or those of all files of a folder that are read.
  */
 async function fingerprint(path: string): Promise<string> {
   const stat = await orNull(promises.stat(path, { bigint: true }));
@@ -182,7 +183,7 @@ function stamp(stat: { dev: bigint; ino: bigint; size: bigint; mtimeNs: bigint; 
   return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`;
 }
 
-/** A file that cannot be looked at is a state like any other; reading it will say why. */
+/** A file that cannot be examined is a state like any other; reading it will say why. */
 async function orNull<T>(look: Promise<T>): Promise<T | null> {
   try {
     return await look;

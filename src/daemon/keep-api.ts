@@ -1,7 +1,7 @@
 /**
- * The API, kept within reach: somebody removes the socket by hand or empties /run, or the host was
- * short of something when it was to be made. Nobody could reach the daemon any more, and nobody
- * else could write, as the daemon has the lock.
+ * Keeps the API reachable when somebody removes the socket or empties /run, or when the host runs
+ * short of something as the socket is created. Otherwise nobody could reach the daemon any more,
+ * and nobody else could write, as it holds the lock.
  */
 import { nodeErrno, unavailable } from "../errors.js";
 import { errorBody } from "../api/error-body.js";
@@ -16,20 +16,28 @@ export interface KeepApiOptions {
   readonly path: string;
   readonly serve: () => Promise<ApiServer>;
   readonly log: Logger;
-  /** Before each look: keeps the lock; what it throws is told, and the look is over. */
+  /**
+   * Called before each check, to keep the lock. An error it throws is logged and ends the check.
+   */
   readonly prepare?: () => void;
-  /** Before the socket is made anew: the answers to what came in over the old one are given. */
+  /**
+   * Settles when all requests over the old socket are answered. Called before the socket is
+   * recreated.
+   */
   readonly settled: () => Promise<void>;
   readonly lookMs?: number;
 }
 
-/** The error, or what the host is short of when that caused it. */
+/** Returns the error, or, if it was caused by a shortage of the host, that. */
 function shortOf(error: unknown, path: string): unknown {
   const cause = error instanceof Error ? error.cause : undefined;
   return unavailable(`${path} cannot be made`, nodeErrno(cause) ?? "", error) ?? error;
 }
 
-/** Throws what `serve` throws at the first attempt, unless it may pass. */
+/**
+ * Serves the API and keeps it reachable. Throws what `serve` throws at the first attempt, unless it
+ * may pass.
+ */
 export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
   const { path, serve, log, prepare, settled, lookMs = LOOK_MS } = options;
   let server: ApiServer | null = null;
@@ -78,7 +86,7 @@ export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
       if (server !== null) {
         log.log("warning", `${path} is gone: it is made again`);
         await settled();
-        // First, as node removes the name that it made when it closes.
+        // Close first, as node then removes the name that it created.
         await server.close();
         server = null;
       }

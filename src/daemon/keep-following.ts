@@ -1,18 +1,18 @@
 /**
- * Following the kernel's events (interfaces, UDP sockets, NAT), which goes on when the host was
- * short of something for a while.
+ * Keeps following the kernel's events (interfaces, UDP sockets, NAT) after the host was short of
+ * something for a while.
  */
 import type { DataPlane, Missing } from "../dataplane/types.js";
 import { errorBody } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 import { mayPass, pauseAfter } from "./passing.js";
 
-/** What goes well for so long has nothing to do with what failed before. */
+/** After this long without trouble, a failure is unrelated to earlier ones. */
 const FORGET_MS = 120_000;
 
 /**
- * Throws what following throws at the first attempt; what ends it later and does not pass, ends the
- * process as a bug does.
+ * Follows events, and starts again after failures that may pass. Throws what following throws at
+ * the first attempt. A later failure that will not pass ends the process, as a bug does.
  */
 export function keepFollowing(
   dataPlane: Pick<DataPlane, "follow">,

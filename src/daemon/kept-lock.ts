@@ -1,4 +1,4 @@
-/** The writer's lock of a daemon, which outlives its file: whoever removes that lets others in. */
+/** A daemon's writer's lock, which survives its file: whoever removes that would let others in. */
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
 import type { Logger } from "./log.js";
 
@@ -14,8 +14,8 @@ export class KeptLock {
   }
 
   /**
-   * Makes the file again when it was removed. Throws LOCKED while another writer has the new one,
-   * and UNAVAILABLE.
+   * Recreates the file if it was removed. Throws LOCKED while another writer has the new one, and
+   * UNAVAILABLE.
    */
   keep(): void {
     if (this.#lock.isCurrent()) return;

@@ -1,5 +1,5 @@
 /**
- * `GET /v1/mappings`: some of the mappings in force, with what each has counted and whether its
+ * `GET /v1/mappings`: some of the active mappings, with what each has counted and whether its
  * destinations listen.
  */
 import { IlmError } from "../errors.js";
@@ -12,24 +12,27 @@ import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
 import { mappingShape } from "../api/mapping-shape.js";
 import type { DestinationJson, MappingJson } from "../json/mapping.js";
 
-/** Of more the answer has the first: the daemon does nothing else while it makes the list. */
+/**
+ * The maximum number of mappings in an answer: the daemon does nothing else while it makes the
+ * list.
+ */
 const LISTED_MAX = 10_000;
 
-/** As `ilm mappings --json` has them. */
+/** A mapping in the form of `ilm mappings --json`. */
 interface ListedMapping extends Omit<MappingJson, "to"> {
   readonly to: readonly (DestinationJson & { readonly listening: boolean })[];
   readonly counters: Counters;
 }
 
 export interface MappingList {
-  /** How many were asked for, also those beyond the limit. */
+  /** How many mappings were chosen, including those beyond the limit. */
   readonly total: number;
   readonly mappings: readonly ListedMapping[];
 }
 
 const single = ["protocol", "port", "to", "limit"] as const;
 
-/** Throws USAGE. */
+/** Parses a query. Throws USAGE. */
 function choiceOf(query: URLSearchParams): Choice {
   for (const key of query.keys()) {
     if (key === "name") continue;
@@ -62,7 +65,10 @@ function parseProtocol(text: string): Protocol {
   });
 }
 
-/** Empty when nothing is loaded. Throws USAGE, and NOT_FOUND for a name that no mapping has. */
+/**
+ * Lists mappings; none when nothing is loaded. Throws USAGE, and NOT_FOUND for a name that no
+ * mapping has.
+ */
 export function listMappings(dataPlane: DataPlane, query: URLSearchParams): MappingList {
   const choice = choiceOf(query);
   const rules = dataPlane.inForce()?.rules;

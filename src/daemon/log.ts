@@ -1,4 +1,4 @@
-/** Log lines on standard error: plain for people and the journal, or one JSON object a line. */
+/** Log lines on standard error: plain for people and the journal, or one JSON object per line. */
 import type { LogJson } from "../json/run.js";
 import { published } from "../json/published.js";
 import { printable, printableJson } from "../printable.js";
@@ -16,7 +16,7 @@ export interface LoggerOptions {
   readonly json: boolean;
   readonly write: (line: string) => void;
   readonly now?: () => Date;
-  /** Is there so much that nobody has read yet that lines have to be left out? */
+  /** Reports whether so much is still unread that lines have to be dropped. */
   readonly isFull?: () => boolean;
 }
 

@@ -1,17 +1,17 @@
 /**
- * V8 collects garbage when it needs room, and a daemon at rest needs none: what a large change left
- * would stay for days. So the daemon looks after its changes, and at each resynchronisation, and
- * gives back what it has grown by.
+ * Gives memory back after large changes. V8 collects garbage when it needs room, and an idle daemon
+ * needs none: what a large change left would stay for days. So the daemon checks after its changes
+ * and at each resynchronisation, and gives back what it has grown by.
  */
 
-/** Growth that is not worth the time: the larger of the two. */
+/** Growth up to the larger of the two is not worth the time. */
 const SLACK_BYTES = 16 * 1024 * 1024;
 const SLACK_SHARE = 1 / 8;
-/** Changes that come one after the other are looked at together. */
+/** Changes in quick succession share one check. */
 const LOOK_AFTER_MS = 1_000;
 
 export interface MemoryOptions {
-  /** Bytes that the process has in memory. */
+  /** Returns the resident size of the process in bytes. */
   readonly resident: () => number;
   readonly giveBack: () => void;
 }
@@ -28,8 +28,8 @@ export class MemoryWatch {
   }
 
   /**
-   * Something was done that may have taken memory. `isLarge`: it has let much go, so that there may
-   * be less than before.
+   * Schedules a check after work that may have taken memory. `isLarge` says that the work released
+   * much, so there may now be less than before.
    */
   worked(isLarge = false): void {
     this.#isLarge ||= isLarge;
@@ -48,7 +48,7 @@ export class MemoryWatch {
     this.#isLarge = false;
     giveBack();
     this.#least = resident();
-    // V8 gives pages back on a thread of its own: how much there is left is seen later.
+    // V8 gives pages back on another thread: how much remains is known later.
     this.worked();
   }
 

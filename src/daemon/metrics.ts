@@ -1,6 +1,6 @@
 /**
- * The metrics page: Prometheus text format 0.0.4. Written by hand, for the counters live in the
- * kernel. Pure.
+ * The metrics page in Prometheus text format 0.0.4. It is written by hand, as the counters live in
+ * the kernel. Pure.
  */
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { CounterList, Counters } from "../model/decision.js";
@@ -10,8 +10,8 @@ import { allMappings } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**
- * Of more mappings a page has sums only: series of a million mappings would be too much for whoever
- * collects them, and for the daemon, which does nothing else while it writes them.
+ * With more mappings than this, a page has only sums: series for a million mappings would be too
+ * much for collectors, and for the daemon, which does nothing else while it writes them.
  */
 export const LISTED_MAPPINGS_MAX = 10_000;
 
@@ -19,12 +19,12 @@ type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
 
 export interface Lookups {
-  /** Of the mapping; none: the sum of all. */
+  /** The labels of the mapping; empty for the sum of all. */
   readonly labels: Labels;
   readonly counters: Counters;
 }
 
-/** What is told of each mapping, or of all together. */
+/** Returns what is shown for each mapping, or for all together. */
 export function ofMappings(
   rules: Rules,
   counters: { readonly list: () => CounterList; readonly total: () => Counters },
@@ -56,7 +56,7 @@ export interface MetricsInput {
   /** Null when nothing is loaded. */
   readonly loaded: {
     readonly generation: number;
-    /** ISO 8601. */
+    /** When the rules were applied: ISO 8601. */
     readonly appliedAt: string;
     readonly fileMappings: number;
     readonly runtimeMappings: number;
@@ -64,13 +64,13 @@ export interface MetricsInput {
     readonly flows: FlowCount;
     readonly faults: Faults;
     readonly off: boolean;
-    /** Of what is looked at now: not attached, or not there. */
+    /** What is currently missing: not attached, or not there. */
     readonly missing: readonly Missing[];
     readonly overtaken: readonly Overtaken[];
   } | null;
-  /** Things of ours that were put back since the daemon started. */
+  /** How many things of ours were put back since the daemon started. */
   readonly restored: number;
-  /** Per protocol, of the network namespace. */
+  /** The number of listeners in the network namespace, per protocol. */
   readonly listeners: Readonly<Record<"tcp" | "udp", number>>;
   readonly destinations: readonly {
     readonly labels: Labels;

@@ -1,6 +1,6 @@
 /**
- * What fails because the host is short of something may work a moment later, without anybody
- * changing the configuration.
+ * Tells failures that may pass: what fails because the host is short of something may work a moment
+ * later, without a change of the configuration.
  */
 import { Errno } from "../kernel/errno.js";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,18 +8,18 @@ import { errnoOf } from "../kernel/ffi.js";
 import { errorBody, foreseen } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 
-/** Causes of causes. */
+/** How many causes of causes are checked. */
 const DEPTH = 5;
-/** The first pause; each is twice the one before, up to the longest. */
+/** The first pause. Each is twice the previous one, up to the longest. */
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
 
-/** The pause before the next attempt, in milliseconds, after so many that failed. */
+/** Returns the pause before the next attempt, in milliseconds, after this many failures. */
 export function pauseAfter(failures: number): number {
   return Math.min(FIRST_MS * 2 ** Math.max(0, failures - 1), LONGEST_MS);
 }
 
-/** Is the host the reason, or what the error was caused by? */
+/** Reports whether a shortage of the host is the error, or its cause. */
 export function mayPass(error: unknown): boolean {
   let cause = error;
   for (let depth = 0; depth < DEPTH && cause instanceof Error; depth += 1) {
@@ -30,8 +30,8 @@ export function mayPass(error: unknown): boolean {
 }
 
 /**
- * The result of `attempt`, which is made again and again while what it throws may pass. Throws the
- * rest, and when called off.
+ * Returns the result of `attempt`, which is retried while its errors may pass. Throws other errors,
+ * and when aborted.
  */
 export async function untilItPasses<T>(
   attempt: () => T | Promise<T>,

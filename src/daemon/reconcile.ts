@@ -1,7 +1,7 @@
 /**
- * Where what is wanted meets what is in force. Everything that wants a change - the file, a signal,
- * the API, the clock - goes through one queue, so that no two changes overlap and each starts from
- * what the one before it left.
+ * Where wanted and active rules meet. Everything that wants a change - the file, a signal, the API,
+ * the clock - goes through one queue, so that changes never overlap and each starts from what the
+ * previous one left.
  */
 import { setImmediate as immediate } from "node:timers/promises";
 import { replaceableInForce } from "../control/in-force.js";
@@ -33,27 +33,33 @@ import type { Desired, LoadOptions, Source } from "../control/desired.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 
-/** A mapping takes some 600 bytes here. */
+/**
+ * From this many mappings on, memory is given back after a change. A mapping takes some 600 bytes
+ * here.
+ */
 const LARGE_MAPPINGS = 10_000;
 
 export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
-  /** Reads the file and the arguments anew. */
+  /** Reads the file and the arguments again. */
   readonly load: (source: Source, options: Pick<LoadOptions, "kept">) => Promise<Desired>;
   /** What to follow at first. */
   readonly source: Source;
-  /** Told whenever the file to follow is another one. */
+  /** Called whenever the followed file becomes a different one. */
   readonly onSource?: (path: string | null) => void;
-  /** Told when the data plane was unloaded, which ends the daemon. */
+  /** Called when the data plane was unloaded, which ends the daemon. */
   readonly onUnloaded?: () => void;
-  /** Told when a task is over, done or not; `isLarge`: rules were let go that took much memory. */
+  /**
+   * Called when a task is over, successful or not. `isLarge` says that it released rules that took
+   * much memory.
+   */
   readonly onWorked?: (isLarge: boolean) => void;
-  /** One line on what a change did, for the log. */
+  /** Describes what a change did, in one line for the log. */
   readonly describe?: (mappings: number, difference: ChangeSummary | null) => string;
 }
 
-/** `revision`: that leads to what an apply asks for. */
+/** A change, and the revision that leads to what an apply asks for. */
 interface Asked {
   readonly change: Change;
   readonly revision: Revision | null;
@@ -69,13 +75,13 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   #source: Source;
   #queue: Promise<unknown> = Promise.resolve();
-  /** A reload that waits for its turn; another request for one is the same. */
+  /** A queued reload. Further requests share it. */
   #waitingReload: Promise<AnsweredChange> | null = null;
   #reload: ReloadState = { last: null, done: 0, failed: 0 };
   #unloaded = false;
   #restoredCount = 0;
   readonly #restored = new Restored(() => performance.now());
-  /** The task at work has replaced many mappings. */
+  /** True when the current task has replaced many mappings. */
   #wasLarge = false;
 
   constructor(options: ReconcilerOptions) {
@@ -92,8 +98,8 @@ export class Reconciler {
   }
 
   /**
-   * Queues a change. Rejects with an IlmError when it cannot be made; the rules in force are then
-   * as before.
+   * Queues a change. Rejects with an IlmError when it cannot be made; the active rules then do not
+   * change.
    */
   submit(change: ApiChange): Promise<AnsweredChange> {
     if (change.kind === "reapply" || change.kind === "revise") {
@@ -110,8 +116,8 @@ export class Reconciler {
   }
 
   /**
-   * Queues a resynchronisation with the kernel's socket tables. Its failure is logged, not thrown:
-   * the next may succeed.
+   * Queues a resynchronisation with the kernel's socket tables. A failure is logged, not thrown:
+   * the next attempt may succeed.
    */
   async resync(): Promise<void> {
     await this.#enqueue(async () => {
@@ -125,7 +131,7 @@ export class Reconciler {
   }
 
   /**
-   * Queues a look at whether all that is ours is still there, and puts back what is gone. What goes
+   * Queues a check whether everything of ours is still there, and puts back what is gone. What goes
    * again and again is put back less and less often, up to a minute apart.
    */
   async repair(): Promise<void> {
@@ -147,8 +153,8 @@ export class Reconciler {
   }
 
   /**
-   * The pins are gone: all is made anew, from the file before anything else, else from what is
-   * known to be in force.
+   * Recreates everything after the pins were lost: preferably from the file, otherwise from the
+   * rules known to be active.
    */
   async #restore(): Promise<void> {
     const { dataPlane, log } = this.#options;
@@ -177,7 +183,7 @@ export class Reconciler {
     return this.#restoredCount;
   }
 
-  /** Of what somebody had taken away, and is back, in one line of the log. */
+  /** Logs, in one line, what somebody had removed and is back. */
   tellRestored(names: readonly string[]): void {
     if (names.length === 0) return;
     this.#restoredCount += names.length;
@@ -192,9 +198,9 @@ export class Reconciler {
 
   #enqueue<T>(task: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(task);
-    // Each caller hears of its own failure; the queue goes on.
+    // Each caller hears of its own failure; the queue continues.
     const over = async (): Promise<void> => {
-      // The answer goes out first.
+      // Send the answer first.
       await immediate();
       this.#settle();
       this.#options.onWorked?.(this.#wasLarge);
@@ -226,7 +232,7 @@ export class Reconciler {
     const { dataPlane } = this.#options;
     const { result, steps } = timed(() =>
       dataPlane.asOne(() => {
-        // Only a whole configuration may take the place of what cannot be read.
+        // Only a whole configuration may replace what cannot be read.
         const isWhole = change.kind === "apply";
         const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
         return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), {
@@ -279,7 +285,7 @@ export class Reconciler {
         done: this.#reload.done,
         failed: this.#reload.failed + 1,
       };
-      // The first time, the caller ends with the error and says it all.
+      // The first time, the caller ends with the error and reports it.
       if (this.#reload.done > 0 && body.code !== "DAEMON") this.#complain(body);
       throw error;
     }
@@ -293,7 +299,7 @@ export class Reconciler {
     const isWhole = this.#source.path !== null || this.#source.mappings.length > 0;
     const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
     if (!isWhole) {
-      // Nothing to read: what is in force (or nothing at all) is what is wanted.
+      // There is nothing to read: what is active (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
     const { source, given, file, warnings, revision, compiled, text } = await load(this.#source, {
@@ -380,8 +386,8 @@ export class Reconciler {
   }
 
   /**
-   * In force; null: nothing is. Undefined: it cannot be seen for the moment, which is no reason to
-   * keep an error back.
+   * Returns the active generation, or null when there is none. Returns undefined when it cannot be
+   * determined at the moment, which is no reason to withhold an error.
    */
   #generation(): number | null | undefined {
     try {
@@ -411,7 +417,10 @@ export class Reconciler {
   }
 }
 
-/** As the API gives them, mappings are objects, of which a daemon would hold a million. */
+/**
+ * Converts mappings to columns. From the API they come as objects, and a daemon would hold a
+ * million of them.
+ */
 function inColumns(change: Exclude<Change, { kind: "unload" } | SwitchChange>): typeof change {
   if (change.kind !== "apply") return change;
   const { file } = change;

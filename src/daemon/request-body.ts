@@ -1,4 +1,4 @@
-/** The body of a request to the API, within its limits. */
+/** Reads the body of an API request within its limits. */
 import type { IncomingMessage } from "node:http";
 import { IlmError } from "../errors.js";
 import { DecodeError } from "../api/decode.js";
@@ -17,7 +17,7 @@ export class TooLarge extends IlmError {
 
 export interface Allowed {
   readonly path: string;
-  /** Bytes. */
+  /** The maximum size in bytes. */
   readonly limit: number;
   readonly share: Share;
 }
@@ -25,8 +25,8 @@ export interface Allowed {
 const nothing = Buffer.alloc(0);
 
 /**
- * Into one buffer, as large as the client says that it has to be. Rejects with TooLarge, Busy or
- * DecodeError.
+ * Reads the body into one buffer of the size that the client announces. Rejects with TooLarge, Busy
+ * or DecodeError.
  */
 export function readBody(
   request: IncomingMessage,
@@ -35,7 +35,7 @@ export function readBody(
   const length = Number(request.headers["content-length"] ?? 0);
   return new Promise((resolve, reject) => {
     if (length > limit) throw new TooLarge(path, limit);
-    // Its memory is there only when it is written to, so a length that is a lie costs nothing.
+    // Memory is used only when written to, so a false length costs nothing.
     let body: Buffer = Buffer.allocUnsafeSlow(length);
     let size = 0;
     request.on("data", (part: Buffer) => {
@@ -71,7 +71,7 @@ function grown(body: Buffer, size: number, more: number): Buffer {
   return next;
 }
 
-/** Throws DecodeError. */
+/** Parses the body. Throws DecodeError. */
 export function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString("utf8")) as unknown;

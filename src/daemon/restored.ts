@@ -1,11 +1,11 @@
 /**
- * What was put back, and when it may be so again: somebody else who takes it away each time is not
- * fought at full speed.
+ * What was put back, and when it may be again: somebody else who removes it each time is not fought
+ * at full speed.
  */
 
 import { pauseAfter } from "./passing.js";
 
-/** What stays for so long is calm, and put back at once when it goes. */
+/** What stays for this long is calm, and is put back at once when it goes. */
 const CALM_MS = 60_000;
 
 interface Entry {
@@ -14,7 +14,7 @@ interface Entry {
   readonly again: number;
 }
 
-/** When it may be put back again, by the clock. */
+/** Returns when it may be put back again, by the clock. */
 function dueAt({ at, again }: Entry): number {
   return at + (again === 0 ? 0 : pauseAfter(again));
 }
@@ -23,12 +23,12 @@ export class Restored {
   readonly #now: () => number;
   readonly #entries = new Map<string, Entry>();
 
-  /** `now`: milliseconds of a clock that only goes on. */
+  /** `now` returns milliseconds of a monotonic clock. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Is any of these to be put back now? */
+  /** Reports whether any of these is due to be put back now. */
   isDue(names: readonly string[]): boolean {
     const now = this.#now();
     return names.some((name) => {
@@ -37,7 +37,7 @@ export class Restored {
     });
   }
 
-  /** These were put back now. */
+  /** Notes that these were put back now. */
   note(names: readonly string[]): void {
     const now = this.#now();
     for (const [name, { at }] of this.#entries) {

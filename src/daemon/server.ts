@@ -1,7 +1,7 @@
 /**
- * The API server: HTTP over a unix socket that root alone may use. The socket file's mode says so,
- * and the kernel's word on the peer (SO_PEERCRED) is asked too, for a descriptor that was passed on
- * keeps no mode.
+ * The API server: HTTP over a unix socket that only root may use. The mode of the socket file
+ * enforces this, and the kernel is asked about the peer (SO_PEERCRED) too, because a descriptor
+ * that was passed on carries no mode.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -28,9 +28,9 @@ import { Busy, Workload } from "./workload.js";
 export interface ApiHandlers {
   status(): DaemonStatus;
   change(change: ApiChange): Promise<AnsweredChange>;
-  /** What was asked for of the mappings in force. */
+  /** Lists the active mappings that the query selects. */
   mappings(query: URLSearchParams): MappingList;
-  /** The metrics page, Prometheus text format 0.0.4. */
+  /** Returns the metrics page in Prometheus text format 0.0.4. */
   metrics(): string;
 }
 
@@ -41,9 +41,9 @@ export interface ApiServer {
 const SOCKET_ONLY_FOR_OWNER = 0o177;
 
 /**
- * Listens. The caller holds the writer's lock, so that a socket file found there belongs to a
- * daemon that is gone. The socket's folder is there, as the lock is in it. Throws SYSCALL when the
- * socket cannot be made, UNSAFE_PATH.
+ * Starts listening. The caller holds the writer's lock, so an existing socket file belongs to a
+ * daemon that is gone. The folder exists, as the lock is in it. Throws SYSCALL when the socket
+ * cannot be created, and UNSAFE_PATH.
  */
 export async function serveApi(
   path: string,
@@ -53,19 +53,19 @@ export async function serveApi(
   const connections = new Connections();
   const work = new Workload();
   const server = createServer((request, response) => {
-    // All of it is the kernel's now.
+    // The kernel now has all of it.
     response.once("finish", () => {
       connections.work(request.socket);
     });
     void answer(request, response, { handlers, connections, work });
   });
-  // One request each, and our own limits of time: node's count what the daemon itself needs for a
-  // change as the client's.
+  // Allow one request per connection, and use our own time limits: node's charge the client for the
+  // time that the daemon itself needs for a change.
   server.maxRequestsPerSocket = 1;
   server.requestTimeout = 0;
   server.headersTimeout = 0;
   server.on("connection", (socket) => {
-    // Whoever is not let in takes nobody's place.
+    // Peers that are refused take nobody's place.
     if (isPeer(socket, allowedUid)) connections.awaitRequest(socket);
     else socket.destroy();
   });
@@ -90,18 +90,18 @@ export async function serveApi(
 
 function listen(server: Server, path: string, place: SocketPlace): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Also later, when a connection could not be accepted: the next one may be.
+    // This also runs later, when a connection could not be accepted: the next one may be.
     server.on("error", (cause) => {
       reject(new IlmError("SYSCALL", `cannot listen on ${path}: ${cause.message}`, { cause }));
     });
     place.folder.remove(place.name);
-    // Node binds inside this call, so the umask covers the moment at which the file appears.
+    // Node binds inside this call, so the umask is in effect when the file appears.
     withUmask(SOCKET_ONLY_FOR_OWNER, () => server.listen(place.path, resolve));
   });
 }
 
 /**
- * Ends what is under way gently; node unlinks the socket file, by the path that it was bound to.
+ * Ends requests in progress gently. Node unlinks the socket file by the path that it was bound to.
  */
 function close(server: Server, { folder }: SocketPlace): Promise<void> {
   return new Promise((resolve) => {
@@ -121,7 +121,10 @@ function isPeer(socket: Socket, uid: number): boolean {
   return fd !== null && peerCredentials(fd).uid === uid;
 }
 
-/** Node has no public way to a socket's descriptor; without one nobody is let in. */
+/**
+ * Returns a socket's descriptor, for which node has no public interface. Without one, nobody is let
+ * in.
+ */
 function descriptorOf(socket: Socket): number | null {
   const handle: unknown = Reflect.get(socket, "_handle");
   if (typeof handle !== "object" || handle === null || !("fd" in handle)) return null;
@@ -166,7 +169,10 @@ async function answer(
   }
 }
 
-/** The body is let go before the change is made, and what it was decoded to when it is made. */
+/**
+ * Makes the requested change. The body is released before the change is made, and what it was
+ * decoded to once it is made.
+ */
 async function makeChange(
   request: IncomingMessage,
   path: ChangePath,
@@ -197,7 +203,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: unkno
   if (request.complete || !hasBody(request)) {
     return sendReply(response, httpStatus(error), body);
   }
-  // Whoever is still writing reads the answer afterwards, if the connection is there then.
+  // A client that is still writing reads the answer afterwards, if the connection still exists.
   const text = printableJson(JSON.stringify(body));
   writeHead(response, httpStatus(error), "application/json", text);
   response.write(text);

@@ -1,6 +1,6 @@
 /**
- * The service manager, told how the daemon is: once more when its queue is full, and never at the
- * cost of the daemon.
+ * Reports the daemon's state to the service manager: again if its queue is full, and never at the
+ * daemon's expense.
  */
 import { printable } from "../printable.js";
 import { monotonicMicroseconds, sdNotify } from "../kernel/notify.js";
@@ -10,7 +10,7 @@ const AGAIN_MS = 1_000;
 
 export class ServiceManager {
   readonly #log: Logger;
-  /** What could not be told yet; only the newest counts. */
+  /** Retries what could not be reported. Only the latest state counts. */
   #timer: NodeJS.Timeout | null = null;
   #complained = "";
 

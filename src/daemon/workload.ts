@@ -1,18 +1,15 @@
-/** What the requests hold that are arriving, or wait for their turn. */
+/** Bounds what requests hold while they arrive or wait for their turn. */
 import { IlmError } from "../errors.js";
 import { applyBodyLimit } from "../api/api.js";
 
-/** There is too much at once; it will pass. */
+/** Thrown when there are too many requests at the moment. */
 export class Busy extends IlmError {
   constructor(message: string) {
     super("LIMIT", message, { remedy: "Try again when the daemon is done with them." });
   }
 }
 
-/**
- * Changes that wait for their turn hold what they ask for in memory: so many, and of so many bytes
- * together.
- */
+/** The maximum number of changes that wait for their turn, and of bytes they hold together. */
 const REQUESTS_MAX = 64;
 const BODIES_MAX = applyBodyLimit;
 
@@ -46,11 +43,11 @@ export class Workload {
   }
 }
 
-/** What one request has of it. */
+/** One request's share of the workload. */
 export interface Share {
-  /** So many bytes of its body have come. Throws LIMIT. */
+  /** Counts bytes of the body that have arrived. Throws LIMIT. */
   take(bytes: number): void;
-  /** It has arrived, and waits for its turn. Throws LIMIT. */
+  /** Counts a request that has arrived in full and waits for its turn. Throws LIMIT. */
   queue(): void;
   end(): void;
 }

@@ -1,7 +1,7 @@
 /**
  * A generation describes itself: its rules lie beside its tables, so that nothing else has to be
- * believed. The head is what most questions need, and short; the file's mappings are columns, each
- * packed for itself.
+ * trusted. The head is short and answers most questions; the file's mappings are columns, each
+ * packed separately.
  */
 import { createHash } from "node:crypto";
 import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
@@ -29,35 +29,37 @@ import { beginStep, tellShare } from "../progress.js";
 import type { InForce } from "./types.js";
 
 export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {
-  /** Number of the registry that it uses. */
+  /** The number of the registry that the generation uses. */
   readonly registry: number;
-  /** What the places of `interfaces` stand for; [0] is none. */
+  /** What the numbers of interfaces in the tables stand for; [0] is none. */
   readonly interfaces: readonly string[];
   readonly fileDigest: string;
-  /** Of all. */
+  /** The digest of all rules: the file's part and the run-time mappings. */
   readonly digest: string;
-  /** Of the mappings. */
+  /** The protocols that the mappings use. */
   readonly protocols: readonly Protocol[];
-  /** Some destination of TCP has `handover: ingress`. */
+  /** True when some TCP destination has `handover: ingress`. */
   readonly steersTcp: boolean;
   /**
-   * A secret of 32 bits, with which clients draw among weighted destinations: the same until
-   * unload, so that they keep theirs.
+   * A secret of 32 bits with which clients draw among weighted destinations. It stays the same
+   * until unload, so that clients keep theirs.
    */
   readonly drawSeed: number;
-  /** Set when the mappings added at run time are an overlay, so that they can be changed alone. */
+  /** Set when the run-time mappings are an overlay, so that they can be changed alone. */
   readonly layers: Layers | null;
-  /** Set when the file is not what the tables were filled with. */
+  /** Set when the file differs from what the tables were filled with. */
   readonly overlaid: Overlaid | null;
-  /** Number of the program set whose tables it is in, and the side of these. */
+  /** The number of the program set whose tables hold the generation. `side` says which side. */
   readonly programs: number;
   readonly side: 0 | 1;
-  /** True: the next generation fits on the other side, if it is not larger than the tables. */
+  /**
+   * True when the next generation fits on the other side, provided it is no larger than the tables.
+   */
   readonly twoSided: boolean;
 }
 
 /**
- * The tables that mappings of the file's have filled; behind their entries there are two sides for
+ * What the file's mappings have filled of the tables. Behind their entries are two sides for
  * overlays.
  */
 export interface Layers {
@@ -69,21 +71,22 @@ export interface Layers {
 
 interface Head extends Omit<Description, "rules" | "overlaid"> {
   readonly source: string | null;
-  /** What the file asks for; `engine` is what became of it. */
+  /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;
-  /** From format 6 on. */
+  /** Present from format 6 on. */
   readonly mptcp?: MptcpMode;
-  /** From format 12 on. */
+  /** Present from format 12 on. */
   readonly overlaid?: Overlaid | null;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
 }
 
-/** The value size of the maps that only the control plane reads. */
+/** The value size, in bytes, of the maps that only the control plane reads. */
 export const CHUNK = 4096;
 
 /**
- * Would applying these rules change anything? Not when the digest of those in force is the same.
+ * Digests the file's part of the rules. Applying a file whose digest equals the active one changes
+ * nothing.
  */
 export function digestOfFile(source: string | null, file: RuleSet): string {
   const hash = createHash("sha256");
@@ -105,7 +108,10 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
   return hash.digest("hex");
 }
 
-/** The very same: who adds a mapping takes the file's part of what is in force. */
+/**
+ * Reports whether both have the identical file object: adding a mapping reuses the file's part of
+ * the active rules.
+ */
 export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: Rules): boolean {
   return rules.file === old.file && rules.source === old.source;
 }
@@ -123,8 +129,8 @@ export function packHead({ rules, ...head }: Description): Uint8Array {
 }
 
 /**
- * Texts and numbers that columns point to, and then each column: packed for itself, as most
- * questions need few of them.
+ * Packs the texts and numbers that columns point to, then each column separately, because most
+ * questions need only a few of them.
  */
 export function packMappings(mappings: Mappings): Uint8Array {
   beginStep("packing the rules");
@@ -141,9 +147,8 @@ export function packMappings(mappings: Mappings): Uint8Array {
 }
 
 /**
- * What `packMappings` wrote, each column unpacked when it is asked for; or mappings as objects,
- * some in each part, which formats up to
- * 10 have.
+ * Unpacks what `packMappings` wrote, each column on demand. Formats up to 10 have mappings as
+ * objects instead, some in each part.
  */
 function unpackMappings(bytes: Uint8Array): MappingColumns {
   const [first, ...parts] = unpackParts(bytes);
@@ -160,8 +165,8 @@ function unpackMappings(bytes: Uint8Array): MappingColumns {
   return new MappingColumns(length, lists, (name) => {
     const part = parts[columnNames.indexOf(name)];
     if (part === undefined) throw new RangeError(`the mappings have no column ${name}`);
-    // In one piece, where it is known how long it gets: pieces of 16 KiB are copied together in the
-    // end.
+    // Inflate into one buffer when the length is known: zlib would collect pieces of 16 KiB and
+    // copy them together in the end.
     const chunkSize = Math.max(INFLATED_LEAST, length * columnWidths[name]);
     const whole = inflateRawSync(part, { chunkSize });
     return columnWidths[name] === 4 ? fromDifferences(whole) : whole;
@@ -171,8 +176,8 @@ function unpackMappings(bytes: Uint8Array): MappingColumns {
 const INFLATED_LEAST = 1024;
 
 /**
- * Numbers that grow by the same again and again, as lines and addresses do, are packed best by how
- * much they grow.
+ * Turns numbers into differences. Lines and addresses grow by the same step again and again, so
+ * their differences compress best.
  */
 function toDifferences(bytes: Uint8Array): Uint8Array {
   const values = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
@@ -186,10 +191,7 @@ function toDifferences(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(differences.buffer);
 }
 
-/**
- * In the place of the differences, of which there are whole numbers in whatever memory zlib has
- * taken.
- */
+/** Undoes `toDifferences` in place. zlib may return memory that is not aligned to whole numbers. */
 function fromDifferences(bytes: Uint8Array): Uint8Array {
   const whole = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   const values = new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4);
@@ -202,8 +204,8 @@ function fromDifferences(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Length of the whole, then each part with its length before it: 4 bytes, little-endian. Padded to
- * whole chunks.
+ * Joins the total length, then each part preceded by its length, each length 4 bytes,
+ * little-endian. Pads to whole chunks.
  */
 function packParts(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + 4 + part.length, 4);
@@ -220,8 +222,8 @@ function packParts(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Of so little nothing is saved, as the map has whole chunks; to set up the compression would take
- * longer than all else.
+ * Up to this many bytes, compression saves nothing, as the map holds whole chunks, and setting it
+ * up would take longer than everything else.
  */
 const NOT_COMPRESSED = CHUNK - 64;
 
@@ -230,9 +232,7 @@ function pack(value: unknown): Uint8Array {
   return text.length <= NOT_COMPRESSED ? storedGzip(text) : gzipSync(text, { level: 1 });
 }
 
-/**
- * Gzip of one block that is stored as it is (RFC 1952, RFC 1951 section 3.2.4): up to 65,535 bytes.
- */
+/** Writes gzip with one stored block (RFC 1952, RFC 1951 section 3.2.4): up to 65,535 bytes. */
 function storedGzip(bytes: Uint8Array): Uint8Array {
   const head = 15;
   const packed = new Uint8Array(head + bytes.length + 8);
@@ -246,7 +246,7 @@ function storedGzip(bytes: Uint8Array): Uint8Array {
   return packed;
 }
 
-/** Of each byte. */
+/** The CRC of each byte value. */
 let checksums: Uint32Array | undefined;
 
 function makeChecksums(): Uint32Array {
@@ -258,7 +258,8 @@ function makeChecksums(): Uint32Array {
 }
 
 /**
- * As gzip has it (RFC 1952, section 8). That of node:zlib is younger than the Node that we ask for.
+ * The CRC-32 of gzip (RFC 1952, section 8). The one in node:zlib needs a newer Node than our
+ * minimum.
  */
 function crc32(bytes: Uint8Array): number {
   const known = (checksums ??= makeChecksums());
@@ -267,15 +268,17 @@ function crc32(bytes: Uint8Array): number {
   return ~value >>> 0;
 }
 
-/** Of bytes that are no head; whatever else fails is thrown. */
+/**
+ * Reports whether the error means that the bytes are not a head. Callers rethrow any other error.
+ */
 export function isUndecodable(error: unknown): boolean {
   if (error instanceof SyntaxError || error instanceof RangeError) return true;
   return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
 /**
- * Written by `packHead` of this version; of an earlier one, what came later is missing. `source`:
- * what `packMappings` wrote; asked for when the file's mappings are.
+ * Unpacks what `packHead` of this version wrote, or an earlier one, which lacks later fields.
+ * `source` returns what `packMappings` wrote; it is called when the file's mappings are first read.
  */
 export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
@@ -321,7 +324,7 @@ function unpack(part: Uint8Array): unknown {
   return JSON.parse(gunzipSync(part).toString("utf8"));
 }
 
-/** Sorted, one for each of the mappings. A name whose hash is absent is unused. */
+/** Returns one hash per mapping, sorted. A name whose hash is absent is unused. */
 export function hashNames(mappings: Mappings): BigUint64Array {
   const lists = toLazy(mappings);
   const halves = new Uint32Array(2 * lists.length);
@@ -332,8 +335,8 @@ export function hashNames(mappings: Mappings): BigUint64Array {
 }
 
 /**
- * FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv): two halves, the lower one
- * first.
+ * Computes FNV-1a over UTF-16 code units, twice, as 64 bits (draft-eastlake-fnv): two halves, the
+ * lower one first.
  */
 function putHash(halves: Uint32Array, index: number, key: string): void {
   let low = 0x811c9dc5;
@@ -353,11 +356,11 @@ export function nameHash(key: string): bigint {
   return new BigUint64Array(halves.buffer)[0] ?? 0n;
 }
 
-/** How a file differs from what the tables have. */
+/** How a file differs from what the tables hold. */
 export interface Overlaid {
-  /** The file's mappings in their order: so many from this place on. */
+  /** The file's mappings in their order, as runs of `count` mappings from `place` on. */
   readonly runs: readonly PlaceRun[];
-  /** Mappings of the tables that the file has no more, or not as they were. */
+  /** Mappings of the tables that the file no longer has, or has changed. */
   readonly removed: readonly Removed[];
 }
 

@@ -1,8 +1,8 @@
 /**
- * State that an earlier version made, back to format 4. It is read and shown, goes on deciding, and
- * is taken over by the next change: mappings, those added at run time, counters, flows, and whether
- * it is off. docs/decisions/0025 says what the formats have in common, which is all that is read
- * here.
+ * State that an earlier version made, back to format 4. ilm reads and shows it while it goes on
+ * deciding; the next change takes it over: mappings, run-time ones included, counters, flows, and
+ * whether it is off. docs/decisions/0025 says what the formats have in common, which is all that is
+ * read here.
  */
 import { ILM_ABI_VERSION, type Meta, countersLayout, sidesLayout } from "../abi/generated.js";
 import { type BpfLink } from "../kernel/bpf/link.js";
@@ -30,26 +30,29 @@ import {
 import { Registry, metaIn } from "./install/registry.js";
 import { generationOn, readInForce } from "./install/tables.js";
 
-/** The oldest whose state is read. */
+/** The oldest format whose state is read. */
 const FIRST_FORMAT = 4;
 
-/** What the heads of all these formats have, and what came later. */
+/** What the heads of all these formats have; what came later is optional. */
 type EarlierDescription = Pick<
   Description,
   "generation" | "appliedAt" | "version" | "rules" | "engine" | "kfuncTrouble" | "registry"
 > & {
-  /** Up to format 7 the file's part says which room the overlay has, from 8 on the side does. */
+  /**
+   * Which side the overlay is on: up to format 7 the file's part says so (`room`), from 8 on
+   * `side`.
+   */
   readonly layers: (Layers & { readonly room?: 0 | 1 }) | null;
 } & Partial<Pick<Description, "drawSeed" | "side" | "twoSided" | "programs">>;
 
 interface Opened {
   readonly generation: number;
   readonly head: Uint8Array;
-  /** Read when the file's mappings are asked for. */
+  /** Read when the file's mappings are needed. */
   readonly source: BpfMap;
   readonly carried: BpfMap;
   readonly counters: BpfMap;
-  /** From format 8 on, where programs and tables have a folder of their own. */
+  /** Set from format 8 on, where programs and tables have a folder of their own. */
   readonly sides: BpfMap | undefined;
 }
 
@@ -57,10 +60,13 @@ export class Earlier {
   readonly format: number;
   readonly link: BpfLink;
   readonly description: EarlierDescription;
-  /** UDP and MPTCP are handed over at ingress. */
+  /** True when UDP and MPTCP are handed over at ingress. */
   readonly steers: boolean;
   readonly #opened: Opened;
-  /** What UDP clients dialled, to be closed by nobody else. Undefined: it is not whole. */
+  /**
+   * What UDP clients dialled; this object closes the map. It is undefined when the map is
+   * incomplete.
+   */
   readonly flows: BpfMap | undefined;
 
   private constructor(
@@ -79,8 +85,9 @@ export class Earlier {
   }
 
   /**
-   * Undefined: what is pinned is not whole, of no format between the first and this one, or another
-   * namespace's. The link is this object's from then on, unless it is undefined.
+   * Opens an earlier version's state. Returns undefined when the pins are incomplete, are of no
+   * format between the first and this one, or belong to another namespace. The returned object owns
+   * the link; when the result is undefined, the caller still does.
    */
   static open(pins: Pins, link: BpfLink, netnsCookie: bigint): Earlier | undefined {
     const opened = openGeneration(pins, link.info().programId);
@@ -95,7 +102,7 @@ export class Earlier {
     return new Earlier(link, opened, description, meta, flows);
   }
 
-  /** False: the same programs have another generation in force by now. */
+  /** Returns false when the same programs have switched to another generation. */
   isCurrent(): boolean {
     const { sides, generation } = this.#opened;
     return sides === undefined || generationInForce(sides) === generation;
@@ -144,7 +151,7 @@ function closeAll({ source, carried, counters, sides }: Opened): void {
   for (const map of [source, carried, counters, sides]) map?.close();
 }
 
-/** Of the program that the link has. */
+/** Opens the generation of the link's program. */
 function openGeneration(pins: Pins, programId: number): Opened | undefined {
   const alone = pins.numberOf("generation", programId);
   const beside = alone ?? pins.numberOf("programs", programId);
@@ -167,7 +174,9 @@ function openGeneration(pins: Pins, programId: number): Opened | undefined {
   }
 }
 
-/** Undefined: it is not there, of none of these formats, or another namespace's. */
+/**
+ * Returns undefined when the metadata is missing, of none of these formats, or another namespace's.
+ */
 function readMeta(pins: Pins, registry: number, netnsCookie: bigint): Meta | undefined {
   const folder = pins.folder("registry", registry);
   const meta = folder && metaIn(folder, netnsCookie);
@@ -203,7 +212,7 @@ function openMaps(
   }
 }
 
-/** Undefined: no head of these formats. */
+/** Returns undefined when the head is of none of these formats. */
 function describe({ head, source, generation }: Opened): EarlierDescription | undefined {
   let description: EarlierDescription;
   try {

@@ -1,7 +1,7 @@
 /**
- * Who wrote the state and what it holds, for every version of ilm: JSON in a map that is bound to
- * the `sk_lookup` program, so that whoever finds the link finds it, also when the pins are gone.
- * Its fields are only added to; `bpftool map dump name ilm_header` shows it.
+ * Who wrote the state and what it holds, for every version of ilm: JSON in a map bound to the
+ * `sk_lookup` program, so that whoever finds the link finds it, even when the pins are gone. Fields
+ * may only be added; `bpftool map dump name ilm_header` shows it.
  */
 import { ILM_ABI_VERSION } from "../abi/generated.js";
 import { IlmError } from "../errors.js";
@@ -12,27 +12,27 @@ import { version } from "../version.js";
 import type { Description } from "./description.js";
 
 export interface Header {
-  /** Version of ilm. */
+  /** The version of ilm that wrote the state. */
   readonly ilm: string;
-  /** ILM_ABI_VERSION: of the maps and what they mean. */
+  /** ILM_ABI_VERSION: the format of the maps and their meaning. */
   readonly format: number;
-  /** What it holds, as of the last change. */
+  /** The generation, as of the last change. */
   readonly generation: number;
-  /** ISO 8601, UTC. */
+  /** When the rules were applied: ISO 8601, UTC. */
   readonly appliedAt: string;
-  /** All, with those that were added at run time. */
+  /** The number of mappings, run-time ones included. */
   readonly mappings: number;
   readonly runtimeMappings: number;
-  /** Addresses of services. */
+  /** The number of services' addresses. */
   readonly addresses: number;
 }
 
 const NAME = "ilm_header";
-/** Of the whole text in bytes; behind it there are zeros. */
+/** The size of the whole text in bytes; zeros pad it. */
 const SIZE = 4096;
 const zeroKey = new Uint8Array(4);
 
-/** An empty one, which lives as long as the program; to be closed. */
+/** Attaches an empty header that lives as long as the program. The caller closes the map. */
 export function attachHeader(program: BpfProgram): BpfMap {
   const map = createArray(NAME, SIZE, 1);
   try {
@@ -44,12 +44,17 @@ export function attachHeader(program: BpfProgram): BpfMap {
   return map;
 }
 
-/** To be closed. Undefined: the program has none, as those of formats up to 8. */
+/**
+ * Opens the program's header. The caller closes it. Returns undefined when the program has none, as
+ * in formats up to 8.
+ */
 export function openHeader(programId: number): BpfMap | undefined {
   return mapOfProgram(programId, NAME);
 }
 
-/** `mappings`: how many the description has, which it would have to unpack to tell. */
+/**
+ * Writes the header. The caller counts the `mappings`, which the description would have to unpack.
+ */
 export function writeHeader(map: BpfMap, description: Description, mappings: number): void {
   const { generation, appliedAt, rules } = description;
   const header: Header = {
@@ -66,7 +71,10 @@ export function writeHeader(map: BpfMap, description: Description, mappings: num
   map.update(zeroKey, value);
 }
 
-/** Undefined: the program has none, as those of formats up to 8, or it is not written yet. */
+/**
+ * Returns undefined when the program has no header, as in formats up to 8, or it is not written
+ * yet.
+ */
 export function readHeader(programId: number): Header | undefined {
   const map = openHeader(programId);
   try {
@@ -85,8 +93,8 @@ export function readHeader(programId: number): Header | undefined {
 }
 
 /**
- * "ilm 0.4.0 (state format 12): 40 mappings, 3 of them added at run time, 5 addresses of services,
- * since ..."
+ * Describes a header in words: "ilm 0.4.0 (state format 12): 40 mappings, 3 of them added at run
+ * time, 5 addresses of services, in force since ..."
  */
 export function describeHeader(header: Partial<Header>): string {
   const { ilm, format, mappings, runtimeMappings, addresses, appliedAt } = header;

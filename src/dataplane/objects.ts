@@ -2,7 +2,7 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Beside the built TypeScript: dist/src/dataplane -> dist/bpf. */
+/** The folder beside the built TypeScript: dist/src/dataplane -> dist/bpf. */
 const folder = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "bpf");
 
 export type ObjectName = "lookup" | "lookup-kfunc" | "steer" | "hook" | "registry" | "listing";

@@ -1,7 +1,4 @@
-/**
- * The data plane of the main thread's network namespace: a facade over what installs and what
- * observes.
- */
+/** The data plane of the main thread's network namespace: a facade over `install` and `observe`. */
 import { requireBpf } from "../kernel/features.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import type { Family } from "../model/address.js";
@@ -203,8 +200,9 @@ class KernelDataPlane implements DataPlane {
 }
 
 /**
- * Cheap, and changes nothing; works when nothing is loaded. Throws NOT_PERMITTED, NO_BPF, NO_BTF,
- * NO_LIBBPF when this host or user cannot.
+ * Opens the data plane of the main thread's network namespace. Cheap, changes nothing, and works
+ * when nothing is loaded. Throws NOT_PERMITTED, NO_BPF or NO_LIBBPF when this host or user cannot
+ * use BPF, and NO_BTF when the kernel has no BTF.
  */
 export function openDataPlane(options: DataPlaneOptions = {}): DataPlane {
   return new KernelDataPlane(options);

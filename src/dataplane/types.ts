@@ -1,4 +1,4 @@
-/** What the layers above see of the data plane of one network namespace. */
+/** What the layers above see of one network namespace's data plane. */
 import type { CompiledFile } from "../compile/compile.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import type { Family } from "../model/address.js";
@@ -11,193 +11,204 @@ import type { Revision } from "../model/revision.js";
 
 export type EngineInForce = Exclude<Engine, "auto">;
 
-/** What is in force. */
+/** The active rules and the state around them. */
 export interface InForce {
-  /** Starts at 1, grows by one with each change. */
+  /** The generation number: starts at 1 and grows by one with each change. */
   readonly generation: number;
-  /** ISO 8601, UTC. */
+  /** When the rules were applied: ISO 8601, UTC. */
   readonly appliedAt: string;
-  /** Version of ilm that applied it. */
+  /** The version of ilm that applied the rules. */
   readonly version: string;
   readonly rules: Rules;
   /**
-   * Of what the file's part means, SHA-256 in hexadecimal: equal for equal rules, wherever in their
-   * files they were written. Null: an earlier version made it.
+   * SHA-256, in hexadecimal, of what the file's part means. Equal rules have equal digests,
+   * wherever they stand in their files. It is null when an earlier version made the state.
    */
   readonly fileDigest: string | null;
-  /** What finds the listeners: the module's kfunc, or the registry. */
+  /** What finds the listeners: the kernel module's kfunc, or the registry. */
   readonly engine: EngineInForce;
-  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  /** Why `engine: auto` does without the kfunc although the module is loaded; otherwise null. */
   readonly kfuncTrouble: string | null;
-  /** It decides nothing until it is switched on again. */
+  /**
+   * True while the rules are switched off (`ilm off`): they decide nothing until switched on again.
+   */
   readonly off: boolean;
   /**
-   * An earlier version made it, whose state has this format: the next change takes it over. What
-   * that version has attached is not looked at. Null: this version made it.
+   * The state format, when an earlier version made the state; null when this version did. The next
+   * change takes such state over. Nobody checks what the earlier version has attached.
    */
   readonly earlierFormat: number | null;
 }
 
-/** The file's part of the rules in force, and what is kept about the text that it was read from. */
+/** The file's part of the active rules, and what is kept about the text it was read from. */
 export interface KeptText {
   readonly file: RuleSet;
   readonly text: string;
   /**
-   * Would `apply` lay what differs over the tables in force? Only then is nothing wrong with the
-   * whole or doubtful that is not so in force. Null: nothing can be laid over these.
+   * Reports whether `apply` would lay the difference over the active tables. Only then is a problem
+   * or warning about the rules as a whole one that the active rules already have. It is null when
+   * nothing can be laid over these tables.
    */
   readonly fits: ((file: RuleSet, revision: Revision) => boolean) | null;
 }
 
 export interface ApplyOptions {
-  /** Also in the place of what a newer version made. */
+  /** Replace the state even when a newer version made it. */
   readonly overNewer?: boolean | undefined;
   /**
-   * The file's part as what became of the one in force. Of use only when that is in force still.
+   * The file's part, as what became of the active one. It is used only while that one is still
+   * active.
    */
   readonly revision?: Revision | null | undefined;
   /** What the file's part compiled to, so that it need not be compiled again. */
   readonly compiled?: CompiledFile | null | undefined;
   /**
-   * Returns when the new rules decide, if nothing else was to be done: what remains, waiting for
-   * the programs that have read the rules before, some milliseconds, is left to `settle`. Only
-   * beside `follow`.
+   * Return as soon as the new rules decide, provided nothing else had to be done. The remaining
+   * work, waiting some milliseconds for programs that have read the previous rules, is left to
+   * `settle`. Only allowed while `follow` runs.
    */
   readonly settleLater?: boolean | undefined;
 }
 
 export interface ApplyResult {
   readonly generation: number;
-  /** Switched off (`ilm off`): in force, and nothing is decided. */
+  /** True while the rules are switched off (`ilm off`): they are loaded but decide nothing. */
   readonly off: boolean;
-  /** False: the rules were in force already, nothing was done. */
+  /** False when the rules were already active and nothing was done. */
   readonly changed: boolean;
-  /** What came, went and is not as it was, of both kinds of mappings. Null: nothing was changed. */
+  /** Which mappings of both kinds came, went or differ. It is null when nothing changed. */
   readonly difference: ChangeSummary | null;
-  /** How many are in force now. */
+  /** The number of mappings that are now active. */
   readonly mappings: number;
-  /** True: only what differs from the tables in force was built, over them. */
+  /** True when only the difference from the active tables was built, on top of them. */
   readonly incremental: boolean;
   readonly addressesAdded: readonly string[];
   readonly addressesRemoved: readonly string[];
   /**
-   * Interfaces that mappings name and that there are not: those mappings match nothing until they
-   * come.
+   * Interfaces that mappings name and that do not exist. Those mappings match nothing until the
+   * interfaces appear.
    */
   readonly interfacesMissing: readonly string[];
-  /** As in `InForce`. */
+  /** Why `engine: auto` does without the kfunc although the module is loaded; otherwise null. */
   readonly kfuncTrouble: string | null;
-  /** What had been detached or taken away, and is there again. */
+  /** What had been detached or removed and has been put back. */
   readonly repaired: readonly Missing[];
   /**
-   * An earlier version's state, of this format, was taken over: mappings added at run time,
-   * counters and flows too. Else null.
+   * The state format of the earlier version whose state was taken over, with run-time mappings,
+   * counters and flows; otherwise null.
    */
   readonly takenOverFormat: number | null;
   /**
-   * Why what was in force could not be read, so that mappings added at run time and counters are
-   * lost. Else null.
+   * Why the previous state could not be read, so that run-time mappings and counters are lost;
+   * otherwise null.
    */
   readonly lost: string | null;
 }
 
 /**
- * Something that is ours and should be there: `sk_lookup` on the network namespace; a hook of the
- * root cgroup, as `cgroup/sockops`;
- * `ingress/eth0` or `egress/eth0`; an address of a service on lo.
+ * Something of ours that should exist: `sk_lookup` on the network namespace; a hook of the root
+ * cgroup, such as `cgroup/sockops`; `ingress/eth0` or `egress/eth0`; a service's address on lo.
  */
 export type Missing = string;
 export const LOOKUP_MISSING: Missing = "sk_lookup";
 
-/** Live decisions. Closing it (or its process dying) ends the cost. */
+/** Live decisions. Closing the stream, or the death of its process, ends their cost. */
 export interface DecisionStream extends AsyncIterable<ObservedDecision> {
-  /** Decisions that the kernel could not hand over because the buffer was full. */
+  /** The number of decisions that the kernel dropped because the buffer was full. */
   readonly lost: number;
   close(): void;
 }
 
 export interface ObservedDecision extends Decision {
-  /** Milliseconds since the epoch. */
+  /** When the decision was made, in milliseconds since the epoch. */
   readonly time: number;
 }
 
-/** Explained by the loaded program itself. */
+/** A decision that the loaded program itself made for a packet it was asked about. */
 export interface Explanation extends Decision {
-  /** Cookie of the socket that was selected, decimal; null when none was. */
+  /** The cookie of the selected socket, in decimal; null when none was selected. */
   readonly cookie: string | null;
 }
 
 export interface FlowCount {
   readonly live: number;
-  /** There can be no more: the least recently used are forgotten. */
+  /** The maximum number of flows. Beyond it, the least recently used ones are evicted. */
   readonly capacity: number;
 }
 
 /**
- * What the kernel side could not do, counted since its registry was made (the first apply, most
- * often).
+ * What the kernel side could not do, counted since its registry was created (usually at the first
+ * apply).
  */
 export interface Faults {
-  /** Listeners that found a map full or no memory. */
+  /** Listeners that were not tracked because a map was full or memory ran out. */
   readonly untracked: number;
-  /** Listeners of a destination that the socket map refused. */
+  /** Listeners on a destination that the socket map refused. */
   readonly unplaced: number;
-  /** UDP flows that could not be remembered. */
+  /** UDP flows that could not be recorded. */
   readonly flows: number;
-  /** Datagrams of a mapped UDP daemon to somebody of whom nothing is known (any more). */
+  /**
+   * Datagrams from a mapped UDP daemon to a peer of which nothing is known, or nothing any more.
+   */
   readonly unanswered: number;
   /**
-   * Packets for a listener that only ingress can hand over to, which it could not: behind NAT, in
-   * fragments, from elsewhere.
+   * Packets that only ingress could have handed over to their listener, and did not: behind NAT, in
+   * fragments, or from elsewhere.
    */
   readonly unsteered: number;
 }
 
-/** An interface on which programs of others run before ours. */
+/** An interface on which other people's programs run before ours. */
 export interface Overtaken {
   readonly interface: string;
   readonly direction: "ingress" | "egress";
-  /** The names that they were loaded with, in their order; without one: their ids. */
+  /**
+   * The names the programs were loaded with, in the order they run; the id of a program without a
+   * name.
+   */
   readonly programs: readonly string[];
 }
 
 export interface FollowOptions {
-  /** Told what ended it; what this throws is uncaught. */
+  /** Called with the error that ended following. An exception it throws is uncaught. */
   readonly onError?: (error: unknown) => void;
-  /** Told what somebody had taken away, and is back. */
+  /** Called with what somebody had removed and is now back. */
   readonly onRestored?: (missing: readonly Missing[]) => void;
 }
 
 export interface DataPlane {
-  /** Inode number and cookie (decimal) of the network namespace. */
+  /** The inode number of the network namespace. The cookie beside it is decimal. */
   readonly netnsInode: number;
   readonly netnsCookie: string;
   /** Where the pins are, e.g. /sys/fs/bpf/ilm/4026531840. */
   readonly pinPath: string;
   /**
-   * Null when nothing is loaded. Throws INCOMPATIBLE when rules decide whose state is a newer
-   * version's, not whole, or not to be found.
+   * Returns the active rules and their state, or null when nothing is loaded. Throws INCOMPATIBLE
+   * when rules decide whose state was made by a newer version, is incomplete, or cannot be found.
    */
   inForce(): InForce | null;
-  /** What `fileDigest` of `inForce` is when this is in force. */
+  /** Returns the `fileDigest` that `inForce` reports once this file is active. */
   digestOf(source: string | null, file: RuleSet): string;
-  /** What `keepText` keeps. Null: nothing is kept, or nothing of this version is in force. */
+  /**
+   * Returns what `keepText` kept. Returns null when nothing is kept or no rules of this version are
+   * active.
+   */
   keptText(): KeptText | null;
   /**
-   * Keeps something about the text that the file's part of the rules was read from, as long as that
-   * part is in force; not when another one is. No lock is needed. What is longer than some 16,000
-   * bytes, and half a byte for each mapping, is not kept.
+   * Keeps something about the text that the file's part of the rules was read from, for as long as
+   * that part is active. Does nothing when another part is active. It needs no lock. Text longer
+   * than about 16,000 bytes plus half a byte per mapping is not kept.
    */
   keepText(rules: Rules, text: string): void;
   /**
-   * All that `action` calls looks at the pins that are there when it begins, which are opened once:
-   * what is mounted over them meanwhile is noticed by the next look.
+   * Runs `action` with the pins opened once, at its start. Anything mounted over them meanwhile is
+   * noticed the next time they are opened.
    */
   asOne<T>(action: () => T): T;
   /**
-   * Puts the rules in force in one atomic step, also in the place of what cannot be read. The
-   * caller holds the writer's lock. Throws INCOMPATIBLE when a newer version made what is in force,
-   * unless that is asked for.
+   * Makes the rules active in one atomic step, even if the previous state is unreadable. The caller
+   * holds the writer's lock. Throws INCOMPATIBLE when a newer version made the active state, unless
+   * `overNewer` is set.
    */
   apply(rules: Rules, options?: ApplyOptions): ApplyResult;
   /**
@@ -206,89 +217,101 @@ export interface DataPlane {
    */
   settle(): void;
   /**
-   * Switches all that decides off, or on again as it was. Changes of the rules while it is off
-   * leave it so. The caller holds the writer's lock. False: it was so already. Throws NOT_LOADED.
+   * Switches all decisions off, or back on unchanged. Changing the rules while they are off leaves
+   * them off. Returns false when nothing had to be switched. The caller holds the writer's lock.
+   * Throws NOT_LOADED.
    */
   setOff(off: boolean): boolean;
-  /** UDP and MPTCP are handed over at ingress, as this kernel can. Null when nothing is loaded. */
+  /**
+   * Reports whether UDP and MPTCP are handed over at ingress, as this kernel allows. Returns null
+   * when nothing is loaded.
+   */
   steers(): boolean | null;
   /**
-   * The families of which the namespace has NAT, or a packet socket, so that ingress hands over
-   * nothing. Empty when nothing is loaded.
+   * Returns the families for which the namespace has NAT or a packet socket, so that ingress hands
+   * over nothing. Returns none when nothing is loaded.
    */
   nat(): readonly Family[];
   /**
-   * The families whose packets a filter at OUTPUT may judge by what conntrack says of them. Empty
-   * when nothing is loaded.
+   * Returns the families whose packets a filter at OUTPUT may judge by their conntrack state.
+   * Returns none when nothing is loaded.
    */
   outputFilters(): readonly Family[];
   /**
-   * The families of whose packets netfilter asks somebody, on the way to a socket: filters, NAT,
+   * Returns the families for which netfilter has a hook on the way to a socket: filters, NAT,
    * conntrack.
    */
   netfilterHooks(): readonly Family[];
-  /** Interface indexes of the namespace's VRFs. */
+  /** Returns the interface indexes of the namespace's VRFs. */
   vrfs(): ReadonlySet<number>;
   /**
-   * Inode numbers of network namespaces that ended and of which state is left; the next change
-   * removes it.
+   * Returns the inode numbers of network namespaces that have ended and left state behind. The next
+   * change removes that state.
    */
   endedNamespaces(): number[];
-  /** One per mapping, in the order of `allMappings(inForce().rules)`. */
+  /** Returns one set of counters per mapping, in the order of `allMappings(inForce().rules)`. */
   counters(): CounterList;
-  /** Of the mappings with these indexes alone, in their order. */
+  /** Returns the counters of the mappings with these indexes only, in the order given. */
   countersOf(indexes: readonly number[]): CounterList;
-  /** Of all mappings together. */
+  /** Returns the sum of all mappings' counters. */
   counterTotal(): Counters;
   /**
-   * Every listener of this network namespace, from the kernel's socket tables; works when nothing
-   * is loaded.
+   * Returns every listener of this network namespace, from the kernel's socket tables. Works when
+   * nothing is loaded.
    */
   listeners(): Listener[];
-  /** The live ones, in no order; empty when nothing is loaded. */
+  /** Returns the live flows in no particular order; none when nothing is loaded. */
   flows(): Flow[];
-  /** Cheaper than all of them. Null when nothing is loaded. */
+  /**
+   * Counts the live flows, which is cheaper than listing them. Returns null when nothing is loaded.
+   */
   flowCount(): FlowCount | null;
-  /** Null when nothing is loaded. */
+  /** Returns what the kernel side could not do, or null when nothing is loaded. */
   faults(): Faults | null;
   /**
-   * Names of interfaces that came after the rules and that nobody put the programs on yet: what
-   * needs the hand-over at ingress does not get it from there.
+   * Returns the names of interfaces that appeared after the rules were applied and have no programs
+   * yet. Traffic that needs the hand-over at ingress does not get it there.
    */
   uncoveredInterfaces(): string[];
   /**
-   * What is not attached although the rules in force need it, but for interfaces. Looks at the
-   * links themselves. Empty when nothing is loaded.
+   * Returns what the active rules need and is not attached, apart from interfaces. Inspects the
+   * links themselves. Returns nothing when nothing is loaded.
    */
   detached(): readonly Missing[];
   /**
-   * True: what is in force decides, and its pins are gone or covered, so that no other process
-   * finds it; the next `apply` makes them anew.
+   * Reports whether active rules have lost their pins, or had them covered by a mount, so that no
+   * other process finds them. The next `apply` recreates the pins.
    */
   isLost(): boolean;
-  /** Likewise, with interfaces and with addresses of services that are not on lo. */
+  /**
+   * Returns what the active rules need and is not attached, including interfaces, and the addresses
+   * of services that are missing on lo.
+   */
   missing(): readonly Missing[];
-  /** Puts back what is missing. The caller holds the writer's lock. What it was. */
+  /** Puts back what is missing, and returns what that was. The caller holds the writer's lock. */
   repair(): readonly Missing[];
-  /** Where programs of others run before ours, on the interfaces; empty when nothing is loaded. */
+  /**
+   * Returns the interfaces on which other people's programs run before ours; none when nothing is
+   * loaded.
+   */
   overtaken(): Overtaken[];
   explain(packet: Packet): Explanation;
   watch(): DecisionStream;
   /**
-   * What somebody has to stay for, until closed: puts the programs on interfaces that come and,
-   * where ingress is not to be had, places UDP sockets as they bind. TCP needs nobody.
+   * Does what needs a running process, until closed: puts the programs on interfaces that appear
+   * and, where ingress is unavailable, places UDP sockets as they bind. TCP needs no process.
    */
   follow(options?: FollowOptions): { close(): void };
   /**
-   * Resynchronises the registry with the kernel's socket tables, and forgets flows that are over.
-   * What was missing and is back.
+   * Resynchronises the registry with the kernel's socket tables and removes flows that are over.
+   * Returns what was missing and has been put back.
    */
   resync(): readonly Missing[];
   /**
-   * Removes programs, maps, links, files and the addresses that ilm put on lo. True when something
-   * was loaded.
+   * Removes programs, maps, links, files and the addresses that ilm put on lo. Returns true when
+   * something was loaded.
    */
   unload(): boolean;
-  /** Releases the descriptors this process holds; what is in force stays. */
+  /** Releases this process's descriptors. The active rules stay. */
   close(): void;
 }

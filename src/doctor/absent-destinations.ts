@@ -1,11 +1,14 @@
-/** Destinations of the rules in force that this host has not. */
+/** Finds destinations of the active rules that are not addresses of this host. */
 import { destinationsToFind } from "../rules/elsewhere.js";
 import type { Address } from "../model/address.js";
 import { type Rules } from "../model/rules.js";
 import { allMappings } from "../model/rules.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 
-/** `present`: the addresses of interfaces that are up. */
+/**
+ * Returns the destinations that no daemon could bind now. `present` has the addresses of interfaces
+ * that are up.
+ */
 export async function absentDestinations(
   rules: Rules | null,
   present: ReadonlySet<Address>,

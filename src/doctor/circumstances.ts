@@ -1,4 +1,7 @@
-/** What `status` and `doctor` look at before they warn: the rules, who listens, and the host. */
+/**
+ * Collects what `status` and `doctor` check before they warn: the rules, the listeners, and the
+ * host.
+ */
 import type { DaemonStatus } from "../api/api.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
 import { hostAddresses } from "../kernel/host-addresses.js";
@@ -7,7 +10,10 @@ import type { Listener } from "../model/listener.js";
 import { absentDestinations } from "./absent-destinations.js";
 import type { Circumstances } from "./warnings.js";
 
-/** `listeners`: of this network namespace. `daemon`: null when none answers. */
+/**
+ * Collects the circumstances. `listeners` are those of this network namespace; `daemon` is null
+ * when none answers.
+ */
 export async function circumstancesOf(
   dataPlane: DataPlane,
   inForce: InForce | null,

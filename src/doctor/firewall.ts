@@ -1,9 +1,12 @@
-/** The rules of netfilter on this host, as far as its programs show them. */
+/** The netfilter rules of this host, as far as its programs show them. */
 import { chainsBefore, chainsOf } from "../config/nft/sources.js";
 import { askRules } from "./neighbours.js";
 import type { Firewall } from "./obstacles.js";
 
-/** `filtered`: the kernel says that somebody looks at packets that come in. */
+/**
+ * Reads the firewall. `filtered` says that, according to the kernel, some hook sees incoming
+ * packets.
+ */
 export function askFirewall(filtered: boolean): Firewall {
   if (!filtered) return { chains: [], unfollowed: [], unread: null };
   const sources = askRules(/./);

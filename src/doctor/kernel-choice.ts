@@ -1,11 +1,11 @@
-/** Which socket the kernel itself takes for a packet that no mapping gave to anyone. Pure. */
+/** Which socket the kernel itself picks for a packet that no mapping gave to anyone. Pure. */
 import type { Packet } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import { familyOf } from "../model/address.js";
 
 /**
- * The exact listener, else the wildcard one; null: the kernel rejects the packet. As in inet_lookup
- * (net/ipv4/inet_hashtables.c).
+ * Returns the exact listener, or else the wildcard one, as inet_lookup does
+ * (net/ipv4/inet_hashtables.c). Returns null when the kernel rejects the packet.
  */
 export function kernelChoice(packet: Packet, listeners: readonly Listener[]): Listener | null {
   const takers = listeners.filter(

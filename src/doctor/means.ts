@@ -1,4 +1,4 @@
-/** What there is to hand over with, as the data plane has it now. */
+/** The means of handing over that the data plane currently has. */
 import type { DataPlane } from "../dataplane/types.js";
 import type { Means } from "../rules/listening.js";
 

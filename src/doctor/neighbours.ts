@@ -1,4 +1,4 @@
-/** What an import asks the host: its rules of NAT, and what decides where packets go. */
+/** What an import asks the host: its NAT rules, and what decides where packets go. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
@@ -35,7 +35,7 @@ export function importingHost(): Host {
   };
 }
 
-/** Throws NOT_FOUND where they cannot be asked for. */
+/** Returns the host's NAT rules. Throws NOT_FOUND when no program can show them. */
 export function askHost(): NftSources {
   const sources = askRules(/^nat$/m);
   if (sources !== null) return sources;
@@ -46,13 +46,13 @@ export function askHost(): NftSources {
 }
 
 /**
- * The rules that are active, of nftables and of both interfaces of iptables; null: no program is
- * there to say. `oldTables`: of the old interface, which are looked for.
+ * Returns the active rules of nftables and of both interfaces of iptables, or null when there is no
+ * program to show them. `oldTables` matches the tables of the old interface to look for.
  */
 export function askRules(oldTables: RegExp): NftSources | null {
   const json = ask(["nft", "-j", "list", "ruleset"]);
   const saved = families.flatMap(({ name }) => [
-    // Of rules that iptables wrote, nft's JSON has the names of their parts at most.
+    // Of rules written by iptables, nft's JSON has at most the names of their parts.
     ...(json === null || (new RegExp(`"family": "${name}"`).test(json) && json.includes('"xt":'))
       ? save([`${name}tables-nft-save`, `${name}tables-save`])
       : []),
@@ -70,7 +70,7 @@ export function askRules(oldTables: RegExp): NftSources | null {
   };
 }
 
-/** Has the old interface (x_tables) such a table, which nft does not show? */
+/** Reports whether the old interface (x_tables) has such a table, which nft does not show. */
 function hasOldTable(name: "ip" | "ip6", tables: RegExp): boolean {
   const names = unless(["ENOENT"], () =>
     readFileSync(`/proc/self/net/${name}_tables_names`, "utf8"),
@@ -81,7 +81,7 @@ function hasOldTable(name: "ip" | "ip6", tables: RegExp): boolean {
 function save(programs: readonly string[], variant?: "-legacy"): Saved[] {
   for (const program of programs) {
     const text = ask([program]);
-    // Whose rules the program without a suffix shows is for the host to say.
+    // Whose rules the program without a suffix shows depends on the host.
     const other = variant === "-legacy" && (text ?? "").includes("(nf_tables)");
     if (text === null || other) continue;
     return [{ name: program, text, ...(variant === undefined ? {} : { variant }) }];
@@ -89,10 +89,13 @@ function save(programs: readonly string[], variant?: "-legacy"): Saved[] {
   return [];
 }
 
-/** A host's rules are listed in seconds; a program that takes longer waits for something. */
+/**
+ * The time limit for a program: a host's rules are listed in seconds, and one that takes longer is
+ * waiting for something.
+ */
 const PATIENCE_MS = 120_000;
 
-/** What the program prints; null: it is not there, or failed. */
+/** Returns what the program prints, or null when it does not exist or fails. */
 function ask([program = "", ...args]: readonly string[]): string | null {
   const { status, stdout, error } = spawnSync(program, args, {
     encoding: "utf8",

@@ -1,6 +1,6 @@
 /**
- * What keeps a packet from the decision, or may: found beside the program, which only sees packets
- * that have come so far. Pure.
+ * Finds what keeps a packet from the decision, or may. This is done apart from the program, which
+ * only sees packets that got that far. Pure.
  */
 import type { Overtaken } from "../dataplane/types.js";
 import { judgePacket, type Finding } from "../config/nft/packet.js";
@@ -20,51 +20,58 @@ export interface Obstacle {
     | "interface"
     | "detached"
     | "off";
-  /** Surely in the way; otherwise it may be, or is in the way of some packets. */
+  /**
+   * True when it is certainly in the way. Otherwise it may be, or is in the way of some packets
+   * only.
+   */
   readonly sure: boolean;
   readonly message: string;
   readonly remedy: string;
 }
 
-/** What of the host decides whether a packet comes to a socket of it. */
+/** What decides on this host whether a packet reaches one of its sockets. */
 export interface Way {
   readonly route: Route;
-  /** Of the interface that it comes in on; empty: the machine itself sends, or nobody knows. */
+  /**
+   * The name of the interface that the packet comes in on; empty when the machine itself sends, or
+   * it is unknown.
+   */
   readonly interfaceName: string;
-  /** The interface that it would leave by, where it is for another host. */
+  /** The interface that the packet would leave by, if it is for another host. */
   readonly routedTo: string | null;
-  /** An XDP program is attached to that interface. */
+  /** True when an XDP program is attached to the incoming interface. */
   readonly xdp: boolean;
-  /** The rules of nftables and iptables that it meets. */
+  /** The rules of nftables and iptables that the packet meets. */
   readonly firewall: Firewall;
-  /** The machine itself sends it. */
+  /** True when the machine itself sends the packet. */
   readonly itself: boolean;
-  /** sk_lookup programs of others. */
+  /** Other people's sk_lookup programs. */
   readonly otherPrograms: readonly string[];
-  /** The program that decides is not attached. */
+  /** True when the program that decides is not attached. */
   readonly detached: boolean;
-  /** `ilm off`. */
+  /** True while the rules are switched off (`ilm off`). */
   readonly off: boolean;
 }
 
-/** What there is at ingress of the interfaces, where that hands over what was selected. */
+/** What is at ingress of the interfaces, where ingress hands over what was selected. */
 export interface Ingress {
   readonly overtaken: readonly Overtaken[];
-  /** Names of interfaces without the programs. */
+  /** The names of interfaces without the programs. */
   readonly uncovered: readonly string[];
 }
 
 export interface Firewall {
   readonly chains: readonly Chain[];
   /**
-   * Chains that see packets before and whose rules are not followed: `netdev edge ingress on eth0`.
+   * Chains that see packets first and whose rules are not followed, such as `netdev edge ingress on
+   * eth0`.
    */
   readonly unfollowed: readonly string[];
-  /** Rules that there are and that could not be read: why. Null: all were read. */
+  /** Why existing rules could not be read; null when all were. */
   readonly unread: string | null;
 }
 
-/** `ingress`: null where sk_lookup selects. */
+/** Finds obstacles on the way. `ingress` is null where sk_lookup selects. */
 export function findObstacles(packet: Packet, way: Way, ingress: Ingress | null): Obstacle[] {
   const { interfaceName: name } = way;
   return [
@@ -82,7 +89,7 @@ export function findObstacles(packet: Packet, way: Way, ingress: Ingress | null)
     ...firewallObstacles(packet, way),
     ...(ingress === null ? [] : ingressObstacles(name, ingress)),
     ...(way.off ? [{ ...switchedOff, sure: true }] : []),
-    // What ingress hands over needs nobody else.
+    // What ingress hands over does not need sk_lookup.
     ...(way.detached && ingress === null
       ? [{ kind: "detached" as const, sure: true, ...lookupDetached }]
       : []),
@@ -196,13 +203,13 @@ function describeFinding({ what, chain, rule, doubt }: Finding): string {
 }
 
 /**
- * As tables of the old interface of iptables are named, which exist beside those of nftables
- * (config/nft/read-iptables.ts).
+ * The suffix of the names of tables of iptables' old interface, which exist beside those of
+ * nftables (config/nft/read-iptables.ts).
  */
 const LEGACY = " (legacy)";
 const iptablesTables = new Set(["filter", "mangle", "nat", "raw", "security"]);
 
-/** In the words of the tool whose rules they are. */
+/** Returns a remedy in terms of the tool that owns the rules. */
 function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   const { protocol, localPort: port } = packet;
   if (what !== "drops") return rule === null ? "" : `It is removed by: ${rule.remove}`;
@@ -213,7 +220,7 @@ function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   const isUfw = names.some((name) => /\bufw6?-/.test(name));
   if (isUfw) return `Let it in: ufw allow ${port}/${protocol}.`;
   const isLegacy = chain.table.endsWith(LEGACY);
-  // Its rules that say nothing else than nft can say are read as nft's.
+  // Its rules that use nothing beyond nft's own expressions are read as nft's.
   const isNamedSo =
     chain.family !== "inet" &&
     iptablesTables.has(chain.table) &&

@@ -1,4 +1,4 @@
-/** Who holds the sockets: a walk through /proc, so it is asked once for all of them. */
+/** Finds who holds the sockets. That takes a walk through /proc, so ask once for all of them. */
 import type { Listener, Owner } from "../model/listener.js";
 
 export async function ownersOf(

@@ -1,4 +1,4 @@
-/** Looks for what is in the way of mappings, by packets that stand for what each is for. */
+/** Looks for what is in the way of mappings, using sample packets for each. */
 import type { DataPlane } from "../dataplane/types.js";
 import type { HostAddress } from "../kernel/addresses.js";
 import {
@@ -20,21 +20,21 @@ import { findObstacles, type Obstacle } from "./obstacles.js";
 import { printable } from "../words/text.js";
 import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "./way.js";
 
-/** More mappings than that are not looked at, nor more addresses of one. */
+/** The maximum number of mappings to check, and of addresses for each. */
 const MAX_MAPPINGS = 100;
 const MAX_ADDRESSES = 3;
 
 export interface Found {
   readonly obstacle: Obstacle;
-  /** The mappings: indexes into `allMappings(rules)`. */
+  /** The mappings, as indexes into `allMappings(rules)`. */
   readonly mappings: readonly number[];
-  /** One of the packets that meet it. */
+  /** One of the packets that meet the obstacle. */
   readonly packet: Packet;
 }
 
 export interface Survey {
   readonly found: readonly Found[];
-  /** How many mappings were looked at: the first. */
+  /** How many mappings were checked, from the first on. */
   readonly looked: number;
 }
 
@@ -60,10 +60,10 @@ export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
   };
 }
 
-/** More names than these tell nobody more. */
+/** The maximum number of names to show. More would not help. */
 const MAX_NAMES = 5;
 
-/** Whom it concerns, in words. */
+/** Names the mappings concerned, in words. */
 export function namesOf({ mappings }: Found, rules: Rules): string {
   const all = allMappings(rules);
   const names = [...new Set(mappings.map((index) => all.at(index)?.name ?? "?"))];
@@ -71,7 +71,10 @@ export function namesOf({ mappings }: Found, rules: Rules): string {
   return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
 }
 
-/** To standard error: of what does not come to a decision, counters and events tell nothing. */
+/**
+ * Notes obstacles on standard error: of packets that reach no decision, counters and events say
+ * nothing.
+ */
 export function noteObstacles(
   context: { readonly note: (text: string) => void },
   { found }: Survey,
@@ -106,14 +109,17 @@ function examplesOf(mapping: Mapping, places: Places, services: ReadonlySet<Addr
     });
 }
 
-/** Null: nobody of that family is meant. */
+/** Returns null when the mapping is not for this family. */
 function sourceOf({ from }: Mapping, local: Address): Address | null {
   if (from === undefined) return exampleRemote(local);
   const prefix = from.find((one) => familyOf(one) === familyOf(local));
   return prefix === undefined ? null : prefixAddress(prefix);
 }
 
-/** Those of the host that the mapping is for; of a prefix in which the host has none, its first. */
+/**
+ * Returns the host's addresses that the mapping is for. For a prefix that holds none of them,
+ * returns its first address.
+ */
 function addressesOf(
   { on }: Mapping,
   family: Family,
@@ -132,7 +138,7 @@ function addressesOf(
     .flatMap((prefix) => {
       const inside = here.filter((address) => prefixContains(prefix, address));
       if (inside.length > 0) return inside.slice(0, MAX_ADDRESSES);
-      // The whole family is no address that somebody forgot.
+      // Nobody forgot to add an address for the whole family.
       return prefixLength(prefix) === 0 ? [] : [prefixAddress(prefix)];
     })
     .slice(0, MAX_ADDRESSES);

@@ -1,6 +1,6 @@
 /**
- * Who listens at a mapping's destination and is not reached there, because of NAT; known
- * beforehand, with what helps.
+ * Finds who listens at a mapping's destination and is not reached there because of NAT, before it
+ * happens, with remedies.
  */
 import type { DataPlane } from "../dataplane/types.js";
 import type { Family } from "../model/address.js";
@@ -19,8 +19,8 @@ import { namesShown } from "../words/text.js";
 import type { Warning } from "./warnings.js";
 
 /**
- * `listeners` is asked only where there is NAT. `following`: `ilm run` is at work, which registers
- * UDP sockets as they bind.
+ * Returns the warnings. `listeners` is called only where there is NAT. `following` says that `ilm
+ * run` is running, which registers UDP sockets as they bind.
  */
 export async function unreachedWarnings(
   dataPlane: DataPlane,
@@ -38,7 +38,7 @@ export async function unreachedWarnings(
     (view) =>
       view.isMapped &&
       handoverOf(view, means) === "none" &&
-      // With a VRF it is the VRF, and has a warning of its own.
+      // Here the VRF is the reason, and has a warning of its own.
       !means.vrfs.has(view.listener.device),
   );
   const ownerOf = await ownersOf(unreached.map(({ listener }) => listener));
@@ -80,7 +80,7 @@ function mayListenWithMptcp({ file }: Rules): boolean {
   return file.mptcp !== "off" && sysctl("net.mptcp.enabled") === "1";
 }
 
-/** Before somebody starts such a daemon. */
+/** Warns before somebody starts such a daemon. */
 function mptcpWarning(nat: readonly Family[], rules: Rules): Warning {
   return {
     kind: "mptcp-beside-nat",

@@ -1,4 +1,4 @@
-/** What `status` and `doctor` warn of: things that work, though not as somebody hopes. Pure. */
+/** What `status` and `doctor` warn about: things that work, but not as somebody hopes. Pure. */
 import { type EphemeralPorts, warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../rules/elsewhere.js";
 import type { DaemonStatus } from "../api/api.js";
@@ -50,41 +50,42 @@ export interface Warning {
 }
 
 export interface Circumstances {
-  /** Null: nothing is loaded. */
+  /** The active rules; null when nothing is loaded. */
   readonly rules: Rules | null;
   readonly listeners: readonly Listener[];
-  /** On the interfaces of the network namespace that are up. */
+  /** The addresses on interfaces of the network namespace that are up. */
   readonly hostAddresses: ReadonlySet<Address>;
   /**
-   * The ports that the kernel gives to sockets which ask for none. Null: they could not be read.
+   * The ports that the kernel gives to sockets that ask for none. It is null when they could not be
+   * read.
    */
   readonly ephemeral: EphemeralPorts | null;
   /** Destinations that no daemon could bind now. */
   readonly absentDestinations: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
-  /** What finds the listeners. Null: nothing is loaded. */
+  /** What finds the listeners; null when nothing is loaded. */
   readonly engine: EngineInForce | null;
-  /** Is there a hand-over at ingress? Null: nothing is loaded. */
+  /** True when there is a hand-over at ingress; null when nothing is loaded. */
   readonly steers: boolean | null;
-  /** Interface indexes of VRFs. */
+  /** The interface indexes of VRFs. */
   readonly vrfs: ReadonlySet<number>;
   readonly endedNamespaces: readonly number[];
   readonly flows: FlowCount | null;
   readonly faults: Faults | null;
-  /** Names of interfaces without the programs that the rules need there. */
+  /** The names of interfaces without the programs that the rules need there. */
   readonly uncoveredInterfaces: readonly string[];
   /**
-   * Format and version of what an earlier version of ilm made; null: this one made it, or nothing
-   * is loaded.
+   * The format and version of an earlier version's state. It is null when this version made the
+   * state, or nothing is loaded.
    */
   readonly earlier: { readonly format: number; readonly version: string } | null;
-  /** `ilm off`. */
+  /** True while the rules are switched off (`ilm off`). */
   readonly off: boolean;
-  /** What is not attached although the rules in force need it. */
+  /** What the active rules need and is not attached. */
   readonly detached: readonly Missing[];
-  /** Programs of others that run before ours on interfaces. */
+  /** Other people's programs that run before ours on interfaces. */
   readonly overtaken: readonly Overtaken[];
-  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  /** Why `engine: auto` does without the kfunc although the module is loaded; otherwise null. */
   readonly kfuncTrouble: string | null;
 }
 
@@ -224,8 +225,8 @@ function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>):
 }
 
 /**
- * Destinations that somebody listens on are bound with IP_FREEBIND, or were when the address was
- * there.
+ * Warns of destinations on other hosts. One that somebody listens on was bound with IP_FREEBIND, or
+ * while the address existed.
  */
 function destinationsElsewhere(
   rules: Rules,
@@ -296,7 +297,7 @@ export const lookupDetached = {
   remedy: RESTORE,
 };
 
-/** What each hook of the root cgroup is for. */
+/** What is lost without each hook of the root cgroup. */
 const hookPurposes: Readonly<Record<string, string>> = {
   "cgroup/sock_release": "who stops listening is not seen",
   "cgroup/sockops": "who starts to listen is not seen",
@@ -333,7 +334,7 @@ export function overtakenWarning({ interface: name, direction, programs }: Overt
   };
 }
 
-/** Of the flows that fit: from here on the kernel's LRU gives up old ones for new ones. */
+/** The share of the capacity from which on the kernel's LRU evicts old flows for new ones. */
 const NEARLY_FULL = 0.9;
 
 function fullFlows(flows: FlowCount | null): Warning[] {

@@ -1,4 +1,4 @@
-/** Looks at the way of a packet to the sockets of this host. */
+/** Follows a packet's way to the sockets of this host. */
 import { type DataPlane, LOOKUP_MISSING } from "../dataplane/types.js";
 import { hostAddresses, type HostAddress } from "../kernel/addresses.js";
 import { otherLookupPrograms } from "../kernel/features.js";
@@ -13,7 +13,7 @@ const LOOPBACK_INDEX = 1;
 
 /** Where the host has its addresses. */
 export interface Places {
-  /** Interface index -> name. */
+  /** Interface indexes and names. */
   readonly names: ReadonlyMap<number, string>;
   readonly own: readonly HostAddress[];
 }
@@ -22,19 +22,19 @@ export function lookForPlaces(): Places {
   return { names: interfaces(), own: hostAddresses() };
 }
 
-/** What is the same for every packet, and looked at once. */
+/** What is the same for every packet, and collected once. */
 export interface Surroundings extends Places {
   readonly firewall: Firewall;
-  /** Interface indexes. */
+  /** The indexes of interfaces with an XDP program. */
   readonly xdp: ReadonlySet<number>;
   readonly otherPrograms: readonly string[];
-  /** The program that decides is not attached. */
+  /** True when the program that decides is not attached. */
   readonly detached: boolean;
-  /** `ilm off`. */
+  /** True while the rules are switched off (`ilm off`). */
   readonly off: boolean;
 }
 
-/** `families`: those of the packets. */
+/** Collects the surroundings. `families` are those of the packets. */
 export function lookAround(
   dataPlane: DataPlane,
   places: Places,
@@ -52,19 +52,22 @@ export function lookAround(
 }
 
 /**
- * The interface that has the address, which the kernel takes for it in what the machine sends to
- * itself; 0: none has it.
+ * Returns the index of the interface that has the address, or 0 if none has. The kernel reports
+ * that interface for what the machine sends to itself.
  */
 export function interfaceWith({ own }: Places, address: Address): number {
   const found = own.find((one) => one.address === address);
   return found?.interfaceIndex ?? (isLoopback4(address) ? LOOPBACK_INDEX : 0);
 }
 
-/** `remoteGiven`: the source is one that somebody asks about, not an example. */
+/**
+ * Works out the way of a packet. `remoteGiven` says that the source is one that somebody asks
+ * about, not an example.
+ */
 export function wayOf(packet: Packet, surroundings: Surroundings, remoteGiven: boolean): Way {
   const { local, remote, interfaceIndex } = packet;
   const { names, firewall, xdp, otherPrograms, detached, off } = surroundings;
-  // What the machine sends to itself was routed when it left, and comes in by lo.
+  // What the machine sends to itself was routed when it left, and comes in through lo.
   const itself = interfaceIndex === LOOPBACK_INDEX || interfaceWith(surroundings, remote) !== 0;
   const route = routeOf({
     local,

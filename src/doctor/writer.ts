@@ -7,7 +7,7 @@ export function isDaemon({ command }: LockHolder): boolean {
   return /^\S*ilm\S* (?:.* )?run(?: |$)/.test(command);
 }
 
-/** Of a daemon that nobody can reach. */
+/** Warns of a daemon that nobody can reach. */
 export function unreachableWarning(holder: LockHolder, netnsInode: number): Warning {
   return {
     kind: "daemon",

@@ -17,8 +17,8 @@ import { AF_INET, AF_INET6 } from "./libc.js";
 import { NLM_F_DUMP, attribute, attributes, message, talk } from "./netlink.js";
 
 /**
- * Our value of IFA_PROTO; the kernel's own are 1 to 3 (include/uapi/linux/if_addr.h), the rest is
- * free for users.
+ * Our value of IFA_PROTO. The kernel's own are 1 to 3 (include/uapi/linux/if_addr.h); user space
+ * may use the rest.
  */
 const OURS = 0x69;
 
@@ -42,7 +42,7 @@ export interface HostAddress {
   readonly address: Address;
   readonly interfaceIndex: number;
   readonly prefixLength: number;
-  /** We put it there. */
+  /** True when we put the address there. */
   readonly ours: boolean;
 }
 
@@ -59,7 +59,7 @@ function ifaddrmsg(
   return bytes;
 }
 
-/** Every address of every interface of the namespace. */
+/** Returns every address of every interface of the namespace. */
 export function hostAddresses(): HostAddress[] {
   const found: HostAddress[] = [];
   for (const body of talk(
@@ -77,7 +77,7 @@ export function hostAddresses(): HostAddress[] {
       if (type === IFA_LOCAL) local = data;
       if (type === IFA_PROTO) ours = data[0] === OURS;
     }
-    // On point-to-point interfaces IFA_ADDRESS is the other end.
+    // On point-to-point interfaces, IFA_ADDRESS is the other end.
     const own = local ?? address;
     if (own === undefined) continue;
     found.push({
@@ -106,7 +106,7 @@ const families: Record<Family, { number: number; length: number; start: number }
 function change(type: number, flags: number, address: Address): void {
   const { number, length, start } = families[familyOf(address)];
   const bytes = addressBytes(address).subarray(start);
-  // As the kernel gives it to 127.0.0.1: never the source of what leaves the machine
+  // The kernel does the same for 127.0.0.1: it is never the source of what leaves the machine
   // (net/ipv4/devinet.c, inet_select_addr).
   const scope = isLoopback4(address) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
   const body = Buffer.concat([
@@ -120,7 +120,10 @@ function change(type: number, flags: number, address: Address): void {
   for (const _ of talk(call, message(type, NLM_F_ACK | flags, body)));
 }
 
-/** As a /32 or /128, marked as ours. False when it is there already, whoever put it there. */
+/**
+ * Adds the address as a /32 or /128, marked as ours. Returns false when it is there already,
+ * whoever added it.
+ */
 export function addToLoopback(address: Address): boolean {
   try {
     change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
@@ -131,7 +134,7 @@ export function addToLoopback(address: Address): boolean {
   }
 }
 
-/** False when it is not there any more. */
+/** Removes the address. Returns false when it is already gone. */
 export function removeFromLoopback(address: Address): boolean {
   try {
     change(RTM_DELADDR, 0, address);

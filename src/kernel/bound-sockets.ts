@@ -1,5 +1,5 @@
 /**
- * Listeners on one address, as /proc/net tells them to anybody (tcp_seq_show and udp_seq_show in
+ * Listeners on one address, as /proc/net shows them to any user (tcp_seq_show and udp_seq_show in
  * the kernel).
  */
 import { readFileSync } from "node:fs";
@@ -20,18 +20,18 @@ export interface BoundSocket {
  */
 const states: Readonly<Record<Protocol, string>> = { tcp: "0A", udp: "07" };
 
-/** Of this network namespace; those on the wildcard address are not among them. */
+/** Returns the sockets of this network namespace, except those on the wildcard address. */
 export function boundSockets(): BoundSocket[] {
   return (["tcp", "udp"] as const).flatMap((protocol) =>
     ["", "6"].flatMap((family) => {
       const path = `/proc/self/net/${protocol}${family}`;
-      // Without IPv6 its files are not there.
+      // Without IPv6, its files do not exist.
       return boundIn(unless(["ENOENT"], () => readFileSync(path, "utf8")) ?? "", protocol);
     }),
   );
 }
 
-/** Of the text of one such file. */
+/** Parses the text of one such file. */
 export function boundIn(text: string, protocol: Protocol): BoundSocket[] {
   return text.split("\n").flatMap((line) => {
     const found = /^\s*[0-9]+: ([0-9A-F]+):([0-9A-F]{4}) \S+ ([0-9A-F]{2}) /.exec(line);
@@ -42,7 +42,7 @@ export function boundIn(text: string, protocol: Protocol): BoundSocket[] {
   });
 }
 
-/** Words of 32 bits in the byte order of the machine. */
+/** Parses words of 32 bits in the machine's byte order. */
 function readAddress(text: string): Address {
   const bytes = new Uint8Array(16);
   const offset = text.length === 8 ? 12 : 0;

@@ -1,12 +1,15 @@
 /**
- * The end of a process that has a thread in a call that does not return. Node joins its threads
- * first, and would never end.
+ * Ends a process that has a thread in a call that does not return. Node would first join its
+ * threads, and never end.
  */
 import { libcFunction } from "./ffi.js";
 
 const exitGroup = libcFunction<[number], void>("void _exit(int status)");
 
-/** Writes nothing any more: what was printed to pipes, files and terminals is out already. */
+/**
+ * Ends the process without flushing anything: what was printed to pipes, files and terminals is out
+ * already.
+ */
 export function endAtOnce(status: number): void {
   exitGroup(status);
 }

@@ -1,4 +1,4 @@
-/** Error numbers of this machine, by their names. */
+/** This machine's error numbers by name. */
 import { constants } from "node:os";
 
 export const { errno: Errno } = constants;

@@ -1,6 +1,6 @@
 /**
- * What this host can do. Each failure is told apart and has its remedy; `doctor` shows all of it,
- * commands the first that is wrong.
+ * What this host can do. Each failure is distinct and has its own remedy. `doctor` shows all of
+ * them; other commands report the first.
  */
 import { MINIMUM_KERNEL } from "./minimum.js";
 import { Errno } from "./errno.js";
@@ -22,7 +22,7 @@ export interface HostCheck {
   readonly severity: "ok" | "warning" | "error";
   readonly ok: boolean;
   readonly found: string;
-  /** Empty when nothing has to be done. */
+  /** Empty when there is nothing to do. */
   readonly remedy: string;
 }
 
@@ -37,7 +37,7 @@ const linkNextId = libbpfFunction<[number, Uint32Array], number>(
   "int bpf_link_get_next_id(uint32_t start, void *next)",
 );
 
-/** Capability bits, include/uapi/linux/capability.h */
+/** Capability bits, from include/uapi/linux/capability.h. */
 const capabilities = {
   CAP_NET_ADMIN: 12,
   CAP_SYS_ADMIN: 21,
@@ -49,23 +49,23 @@ function missingCapabilities(): string[] {
   const status = readFileSync("/proc/self/status", "utf8");
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
   const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n;
-  // CAP_SYS_ADMIN stands for the two newer ones.
+  // CAP_SYS_ADMIN includes the two newer ones.
   const wanted = has(capabilities.CAP_SYS_ADMIN)
     ? (["CAP_NET_ADMIN"] as const)
     : (["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"] as const);
   return wanted.filter((name) => !has(capabilities[name]));
 }
 
-/** errno of a harmless bpf(2) call; 0 when it works. */
+/** Returns the errno of a harmless bpf(2) call, or 0 when it works. */
 function bpfErrno(): number {
   const result = linkNextId(0, new Uint32Array(1));
-  // ENOENT: there is no link at all.
+  // ENOENT means that there are no links at all.
   return result === 0 || result === -2 ? 0 : -result;
 }
 
 /**
- * The mode of kernel_lockdown(7); undefined: none, or it cannot be seen, as securityfs is not
- * mounted.
+ * Returns the mode of kernel_lockdown(7), or undefined when there is none or it cannot be seen
+ * because securityfs is not mounted.
  */
 function lockdown(): string | undefined {
   const mode = existsSync(LOCKDOWN)
@@ -77,8 +77,8 @@ function lockdown(): string | undefined {
 const LOCKDOWN_REMEDY = "Boot with lockdown=integrity, which ilm works under, or without lockdown";
 
 /**
- * Throws NOT_PERMITTED, NO_BPF, NO_BTF or NO_LIBBPF. Cheap: for every command that touches the data
- * plane.
+ * Checks that this process can use BPF. Cheap enough for every command that touches the data plane.
+ * Throws NOT_PERMITTED, NO_BPF, NO_BTF or NO_LIBBPF.
  */
 export function requireBpf(): void {
   if (endianness() !== "LE") {
@@ -103,7 +103,7 @@ export function requireBpf(): void {
       remedy: "Use a kernel with CONFIG_BPF_SYSCALL=y, such as Debian's",
     });
   }
-  // kernel/bpf/helpers.c, bpf_base_func_proto: no bpf_probe_read_kernel() then.
+  // There is no bpf_probe_read_kernel() then (kernel/bpf/helpers.c, bpf_base_func_proto).
   if (lockdown() === "confidentiality") {
     throw new IlmError(
       "NO_BPF",
@@ -135,9 +135,10 @@ function kernelVersion(): number[] {
 }
 
 /**
- * Before 6.5 the tcp iterator held a listener's spinlock while the scan put it into a sockmap,
- * which takes that lock too (net/ipv4/tcp_ipv4.c, bpf_iter_tcp_seq_show). Stable series have the
- * repair; 6.1.176 was tried, see docs/kernels.md.
+ * Reports whether scanning for listeners may hang this kernel. Before 6.5, the tcp iterator held a
+ * listener's spinlock while the scan put it into a sockmap, which takes the same lock
+ * (net/ipv4/tcp_ipv4.c, bpf_iter_tcp_seq_show). Stable series have the fix; 6.1.176 was tested, see
+ * docs/kernels.md.
  */
 function mayHangInScan([major = 0, minor = 0, patch = 0]: readonly number[]): boolean {
   if (major > 6 || (major === 6 && minor >= 5)) return false;
@@ -146,7 +147,7 @@ function mayHangInScan([major = 0, minor = 0, patch = 0]: readonly number[]): bo
 
 function kernelCheck(): HostCheck {
   const [wantedMajor, wantedMinor] = MINIMUM_KERNEL;
-  // Debian's release does not tell the patch level: 6.1.0-50 is 6.1.176.
+  // Debian's release string lacks the patch level: 6.1.0-50 is 6.1.176.
   const debian = /\bDebian (\d+)\.(\d+)\.(\d+)/.exec(version());
   const running = debian === null ? kernelVersion() : debian.slice(1).map(Number);
   const [major = 0, minor = 0] = running;
@@ -208,13 +209,16 @@ function bpfCheck(): HostCheck {
   );
 }
 
-/** Is the optional module here, whose kfunc asks the kernel's own tables of listeners (kmod/)? */
+/**
+ * Returns the state of the optional module whose kfunc looks up the kernel's own tables of
+ * listeners (kmod/).
+ */
 export function moduleState(): "loaded" | "without-btf" | "absent" {
   if (existsSync("/sys/kernel/btf/ilm_lookup")) return "loaded";
   return existsSync("/sys/module/ilm_lookup") ? "without-btf" : "absent";
 }
 
-/** Not to have it is no fault. */
+/** Reports on the module. Its absence is not an error. */
 function moduleCheck(): HostCheck {
   const found = {
     loaded:
@@ -243,7 +247,7 @@ function lockdownCheck(): HostCheck {
 
 function jitCheck(): HostCheck {
   const value = sysctl("net.core.bpf_jit_enable");
-  // A kernel that always compiles has no such setting.
+  // A kernel that always compiles lacks the setting.
   const off = value === "0";
   return check(
     "BPF JIT",
@@ -254,8 +258,8 @@ function jitCheck(): HostCheck {
 }
 
 /**
- * By default the kernel mounts it for everybody, and then any user may be first to make the folder
- * that ilm keeps its state in.
+ * Checks who may write to the BPF file system. By default the kernel mounts it writable for all,
+ * and then any user may be the first to create the folder that holds ilm's state.
  */
 function bpffsCheck(): HostCheck {
   const name = "BPF file system";
@@ -314,7 +318,9 @@ function ipv6Check(): HostCheck {
   );
 }
 
-/** tcx came with Linux 6.6; what the kernel really does is found out when the rules are applied. */
+/**
+ * Checks for tcx by version (6.6). What the kernel can really do is probed when rules are applied.
+ */
 function ingressCheck(): HostCheck {
   const [major = 0, minor = 0] = kernelVersion();
   const has = major > 6 || (major === 6 && minor >= 6);
@@ -329,8 +335,8 @@ function ingressCheck(): HostCheck {
 }
 
 /**
- * sk_lookup programs of others in this network namespace: their names, with the id of the link that
- * bpftool(8) shows.
+ * Returns the names of other sk_lookup programs in this network namespace, each with the link id
+ * that bpftool(8) shows.
  */
 export function otherLookupPrograms(): string[] {
   const pins = Pins.open(netnsInode());
@@ -359,8 +365,8 @@ function sharedNetnsPinsCheck(): HostCheck {
 }
 
 /**
- * Everything, for `doctor`; a check that needs privileges we lack says so instead of failing the
- * rest.
+ * Runs all checks for `doctor`. A check without the privileges it needs says so instead of failing
+ * the rest.
  */
 export function probeHost(): HostReport {
   const guarded = (name: string, run: () => HostCheck): HostCheck => {

@@ -1,13 +1,13 @@
 /**
  * The one place that loads native code: libc and libbpf through koffi. Nothing above this folder
- * sees a pointer. Symbols are bound when first used, so that an older libbpf is no trouble until
- * something that it lacks is asked for.
+ * sees a pointer. Symbols are bound on first use, so an older libbpf is fine until something that
+ * it lacks is needed.
  */
 import { constants } from "node:os";
 import koffi from "koffi";
 import { IlmError, shortageInWords, unavailable } from "../errors.js";
 
-/** A C pointer, as koffi gives it. Only this folder holds any. */
+/** A C pointer as koffi returns it. Only this folder holds any. */
 export type Pointer = bigint;
 
 type Library = ReturnType<typeof koffi.load>;
@@ -21,8 +21,8 @@ function libc(): Library {
 }
 
 /**
- * Throws what `missing` makes of the loader's error, which says only in words that it was short of
- * something.
+ * Loads a library. Throws UNAVAILABLE when resources ran short, which the loader says only in
+ * words; otherwise, throws what `missing` makes of the loader's error.
  */
 function load(name: string, missing: (cause: unknown) => unknown): Library {
   try {
@@ -48,8 +48,8 @@ function libbpf(): Library {
 type Callable<A extends readonly unknown[], R> = (...args: A) => R;
 
 /**
- * A libc function that is bound at its first call. On failure these return -1 and set errno: pass
- * the result to `checked` before anything else runs.
+ * Returns a libc function that is bound on its first call. On failure these return -1 and set
+ * errno: pass the result to `checked` before anything else runs.
  */
 export function libcFunction<A extends readonly unknown[], R>(prototype: string): Callable<A, R> {
   let bound: Callable<A, R> | undefined;
@@ -60,7 +60,7 @@ export function libcFunction<A extends readonly unknown[], R>(prototype: string)
 }
 
 /**
- * A libbpf function that is bound at its first call. Those that return int return -errno on
+ * Returns a libbpf function that is bound on its first call. Those that return int return -errno on
  * failure.
  */
 export function libbpfFunction<A extends readonly unknown[], R>(prototype: string): Callable<A, R> {
@@ -74,7 +74,7 @@ export function libbpfFunction<A extends readonly unknown[], R>(prototype: strin
 const errorNames = new Map<number, string>(
   Object.entries(constants.errno).map(([name, number]) => [number, name]),
 );
-// Which has EWOULDBLOCK for a second name.
+// EWOULDBLOCK is another name for it.
 errorNames.set(constants.errno.EAGAIN, "EAGAIN");
 // Kernel-internal, but some BPF calls return it (ENOTSUPP).
 errorNames.set(524, "ENOTSUPP");
@@ -84,8 +84,8 @@ export function errnoName(errno: number): string {
 }
 
 /**
- * Like libcFunction, but the call runs on one of node's pool threads, with a finite time of its
- * own.
+ * Returns a libc function that runs on one of node's pool threads. The caller makes sure that the
+ * call ends in finite time.
  */
 export function libcFunctionAsync<R>(prototype: string): (...args: unknown[]) => Promise<R> {
   let bound: { async: (...args: unknown[]) => void } | undefined;
@@ -99,17 +99,17 @@ export function libcFunctionAsync<R>(prototype: string): (...args: unknown[]) =>
     });
 }
 
-/** The memory at `pointer`; lives only as long as whoever owns that memory keeps it. */
+/** Returns the memory at `pointer`, which is valid only while its owner keeps it. */
 export function memoryAt(pointer: Pointer, length: number): ArrayBuffer {
   return koffi.view(pointer, length);
 }
 
-/** The errno of the libc call just made. */
+/** Returns the errno of the libc call just made. */
 export function lastErrno(): number {
   return koffi.errno();
 }
 
-/** What `IlmError.cause` holds for a failed call, so that a caller can tell errors apart. */
+/** The `IlmError.cause` of a failed call, so that callers can tell errors apart. */
 export class SyscallFailure extends Error {
   override readonly name = "SyscallFailure";
   readonly errno: number;
@@ -122,7 +122,10 @@ export class SyscallFailure extends Error {
   }
 }
 
-/** These mean the same from every call; ENOSPC of bpf(2) is a limit of the kernel. */
+/**
+ * Errors that mean the same from every call. ENOSPC is not among them: from bpf(2), it is a limit
+ * of the kernel.
+ */
 const shortageOfAnyCall: readonly string[] = ["EMFILE", "ENFILE", "ENOMEM", "EROFS", "EDQUOT"];
 
 export function syscallError(call: string, errno: number, remedy?: string): IlmError {
@@ -137,19 +140,19 @@ export function syscallError(call: string, errno: number, remedy?: string): IlmE
   );
 }
 
-/** The errno behind an error of this folder; undefined when it is not one. */
+/** Returns the errno behind an error of this folder, or undefined for any other error. */
 export function errnoOf(error: unknown): number | undefined {
   if (error instanceof IlmError && error.cause instanceof SyscallFailure) return error.cause.errno;
   return undefined;
 }
 
-/** The result of a libc call; throws when it is -1. */
+/** Returns the result of a libc call; throws when it is negative. */
 export function checked(call: string, result: number): number {
   if (result >= 0) return result;
   throw syscallError(call, lastErrno());
 }
 
-/** The result of a libbpf call; throws when it is negative. */
+/** Returns the result of a libbpf call; throws when it is negative. */
 export function checkedBpf(call: string, result: number): number {
   if (result >= 0) return result;
   throw syscallError(call, -result);

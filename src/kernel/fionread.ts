@@ -1,7 +1,7 @@
 /**
- * What ioctl(FIONREAD) says of a UDP socket that is in a socket map: since the turn of 2025/26
- * kernels look only at what the map put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon that
- * asks hears 0 whatever waits. By trial, as it may be mended again.
+ * What ioctl(FIONREAD) reports for a UDP socket in a socket map. Since about the turn of 2025/26,
+ * kernels look only at what the map put there (net/ipv4/udp_bpf.c, udp_bpf_ioctl), so a daemon
+ * reads 0 whatever is waiting. This is tested by trial, as it may be fixed again.
  */
 import { Errno } from "./errno.js";
 import { createSocketMap } from "./bpf/map.js";
@@ -17,7 +17,10 @@ const nativeGetsockname = libcFunction<[number, Uint8Array, Uint32Array], number
 const FIONREAD = 0x541b;
 const MESSAGE = Uint8Array.of(1, 2, 3, 4, 5);
 
-/** `untried`: lo is down, so nothing can be sent. */
+/**
+ * Tries FIONREAD on a socket in a socket map. Returns `untried` when lo is down, so nothing can be
+ * sent.
+ */
 export function tryFionread(): "right" | "zero" | "untried" {
   const receiver = socket(AF_INET, SOCK_DGRAM, 0);
   try {
@@ -51,7 +54,9 @@ function sendFrom(address: Uint8Array): void {
   }
 }
 
-/** struct sockaddr_in: family in the host's byte order, port and address in network byte order. */
+/**
+ * Encodes struct sockaddr_in: family in host byte order, port and address in network byte order.
+ */
 function loopbackAddress(port: number): Uint8Array {
   const address = new Uint8Array(16);
   const view = new DataView(address.buffer);

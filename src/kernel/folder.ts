@@ -1,9 +1,9 @@
 /**
  * Folders by descriptor. A path may lead elsewhere a moment later; a descriptor may not. So a
- * folder is opened once, without following links, is judged by what was opened, and all that is in
- * it is reached through its descriptor: the path /proc/self/fd/N/NAME is what openat(N, NAME)
- * opens, for the kernel jumps to the open folder and looks no name up on the way (fs/proc/base.c,
- * proc_pid_get_link). Unlike openat() it also serves bpf(BPF_OBJ_PIN) before Linux 6.5, and bind()
+ * folder is opened once, without following links, and checked by its descriptor, and everything in
+ * it is reached through that: the path /proc/self/fd/N/NAME opens what openat(N, NAME) opens,
+ * because the kernel jumps to the open folder and looks up no names on the way (fs/proc/base.c,
+ * proc_pid_get_link). Unlike openat(), it also serves bpf(BPF_OBJ_PIN) before Linux 6.5, and bind()
  * and connect() of unix sockets.
  */
 import {
@@ -25,28 +25,28 @@ import { basename, dirname, join } from "node:path";
 import { IlmError, nodeErrno, unavailable } from "../errors.js";
 
 /**
- * open(2): a descriptor that stands for a place in the tree, and needs no permission to read what
- * is there.
+ * The flag of open(2) for a descriptor that stands for a place in the tree and needs no read
+ * permission there.
  */
 const O_PATH = 0o10000000;
 const ON_FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const STICKY = 0o1000;
 const WRITABLE_BY_OTHERS = 0o022;
-/** Of what loses a race that nobody of ours runs. */
+/** How often to retry after losing a race that no process of ours runs. */
 const ATTEMPTS = 100;
 
 /**
- * Who may put things into a folder of ours: we alone; or others too, who cannot take away or
- * replace what is ours (sticky).
+ * Who may put things into a folder of ours: only we (`private`), or also others who cannot remove
+ * or replace what is ours (`shared`: the sticky bit).
  */
 type Trust = "private" | "shared";
 
-/** Of a call of node:fs, such as ENOENT; undefined for any other error. */
+/** Returns the code of a failed node:fs call, such as ENOENT, or undefined for any other error. */
 export function errorCode(error: unknown): string | undefined {
   return nodeErrno(error);
 }
 
-/** The result of `action`; undefined when it fails with one of these codes. */
+/** Returns the result of `action`, or undefined when it fails with one of these codes. */
 export function unless<T>(codes: readonly string[], action: () => T): T | undefined {
   try {
     return action();
@@ -56,7 +56,7 @@ export function unless<T>(codes: readonly string[], action: () => T): T | undefi
   }
 }
 
-/** False when it fails with one of these codes. */
+/** Returns false when `action` fails with one of these codes. */
 function succeeds(action: () => void, ...codes: readonly string[]): boolean {
   return unless(codes, () => (action(), true)) ?? false;
 }
@@ -67,12 +67,12 @@ function unsafe(path: string, found: string, remedy: string): IlmError {
   });
 }
 
-/** The remedy for what may have been prepared by another user. */
+/** Returns the remedy for something that another user may have planted. */
 function removal(path: string): string {
   return `Another user may have put it there. See whose it is (ls -ld ${path}), remove it (rm -r ${path}), and keep others out of ${dirname(path)}: \`ilm doctor\` says how`;
 }
 
-/** What is wrong with it; undefined when nothing is. */
+/** Returns what is wrong with the file or folder, or undefined when nothing is. */
 function distrust({ uid, mode }: Stats, trust: Trust): string | undefined {
   if (uid !== 0 && uid !== process.geteuid?.()) return `belongs to the user ${uid}, not to root`;
   const open = (mode & WRITABLE_BY_OTHERS) !== 0;
@@ -81,7 +81,7 @@ function distrust({ uid, mode }: Stats, trust: Trust): string | undefined {
 }
 
 export class Folder {
-  /** For messages; it is not used to reach anything. */
+  /** The path for messages. Nothing is reached through it. */
   readonly path: string;
   #fd: number;
 
@@ -91,8 +91,9 @@ export class Folder {
   }
 
   /**
-   * Undefined when it is not there. Throws UNSAFE_PATH when it, or a folder on the way, is a link,
-   * is not root's (or ours), or lets others replace what is in it.
+   * Opens a folder. Returns undefined when it does not exist. Throws UNSAFE_PATH when it, or a
+   * folder on the way, is a link, does not belong to root (or us), or lets others replace what is
+   * in it.
    */
   static open(path: string): Folder | undefined {
     let folder = new Folder(openSync("/", ON_FOLDER), "/");
@@ -109,7 +110,10 @@ export class Folder {
     return folder;
   }
 
-  /** The same, and nobody else may put anything into it. */
+  /**
+   * Opens a folder that nobody else may put anything into. Returns undefined when it does not
+   * exist. Throws UNSAFE_PATH.
+   */
   static openPrivate(path: string): Folder | undefined {
     const around = Folder.open(dirname(path));
     try {
@@ -139,8 +143,7 @@ export class Folder {
   }
 
   /**
-   * The result of `action`. When the host is short of something for it, the error has the name in
-   * this folder.
+   * Returns the result of `action`. If the host runs short of something, the error names the path.
    */
   #told<T>(name: string, done: string, action: () => T): T {
     try {
@@ -152,8 +155,8 @@ export class Folder {
   }
 
   /**
-   * A path that reaches `name` in this very folder, for calls that take no descriptor; valid until
-   * `close`.
+   * Returns a path that reaches `name` in this very folder, for calls that take no descriptor. It
+   * is valid until `close`.
    */
   at(name: string): string {
     if (name === "" || name === "." || name === ".." || name.includes("/")) {
@@ -169,7 +172,7 @@ export class Folder {
     return `/proc/self/fd/${this.#fd}`;
   }
 
-  /** f_type of statfs(2). */
+  /** The f_type of statfs(2). */
   get fileSystem(): number {
     return statfsSync(this.#self).type;
   }
@@ -179,21 +182,24 @@ export class Folder {
   }
 
   /**
-   * A folder in it that nobody else can write to. Undefined when it is not there. Throws
-   * UNSAFE_PATH.
+   * Opens a folder in this one that nobody else can write to. Returns undefined when it does not
+   * exist. Throws UNSAFE_PATH.
    */
   folder(name: string): Folder | undefined {
     return this.#enter(name, "private");
   }
 
-  /** The same, made with this mode when it is not there. Throws UNSAFE_PATH. */
+  /**
+   * Opens a folder in this one that nobody else can write to, and creates it with this mode when it
+   * does not exist. Throws UNSAFE_PATH.
+   */
   makeFolder(name: string, mode = 0o700): Folder {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       if (!this.has(name)) {
         this.#told(name, "made", () => succeeds(() => mkdirSync(this.at(name), mode), "EEXIST"));
       }
       const folder = this.folder(name);
-      // Another command that removes it when it is empty was as quick.
+      // Another command, removing it while empty, may have been as quick.
       if (folder !== undefined) return folder;
     }
     const path = join(this.path, name);
@@ -201,8 +207,8 @@ export class Folder {
   }
 
   /**
-   * A descriptor for a file in it, to be closed; with O_PATH unless told. Undefined when it is not
-   * there. Throws UNSAFE_PATH.
+   * Opens a file in this folder, with O_PATH by default, and returns its descriptor, which the
+   * caller closes. Returns undefined when it does not exist. Throws UNSAFE_PATH.
    */
   openFile(name: string, flags = O_PATH, mode = 0o600): number | undefined {
     const path = join(this.path, name);
@@ -223,7 +229,7 @@ export class Folder {
     throw unsafe(path, wrong, removal(path));
   }
 
-  /** A descriptor for the folder itself that flock(2) takes; to be closed. */
+  /** Returns a descriptor of the folder itself that flock(2) accepts. The caller closes it. */
   openSelf(): number {
     return openSync(this.#self, constants.O_RDONLY | constants.O_DIRECTORY);
   }
@@ -236,7 +242,7 @@ export class Folder {
     return readdirSync(this.#self);
   }
 
-  /** Takes the place of an empty folder or a file of that name. */
+  /** Renames, replacing an empty folder or a file. */
   rename(from: string, to: string): void {
     this.#told(to, "made", () => {
       renameSync(this.at(from), this.at(to));
@@ -244,10 +250,10 @@ export class Folder {
   }
 
   /**
-   * Removes whatever has this name: a link and not what it leads to, a folder with all that is in
-   * it. False when nothing had it. Never leaves the folder, whoever renames things in it meanwhile.
-   * Throws UNSAFE_PATH rather than enter another file system, or chase what somebody puts there
-   * again and again.
+   * Removes whatever has this name: a link, not its target; a folder with its contents. Returns
+   * false when nothing had the name. Never leaves the folder, whoever renames things in it
+   * meanwhile. Throws UNSAFE_PATH rather than enter another file system, or chase what somebody
+   * recreates again and again.
    */
   remove(name: string): boolean {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
@@ -288,7 +294,7 @@ export class Folder {
     return succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTEMPTY", ...codes);
   }
 
-  /** False when it is not there, or not empty. */
+  /** Returns false when the folder does not exist or is not empty. */
   removeIfEmpty(name: string): boolean {
     return this.#told(name, "removed", () => this.#rmdir(name));
   }

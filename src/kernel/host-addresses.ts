@@ -2,7 +2,7 @@
 import { networkInterfaces } from "node:os";
 import { familyOf, parseAddress, type Address } from "../model/address.js";
 
-/** As getifaddrs(3) has them of interfaces that are up. */
+/** Returns the addresses of interfaces that are up, as getifaddrs(3) reports them. */
 export function hostAddresses(): Set<Address> {
   const addresses = new Set<Address>();
   for (const entries of Object.values(networkInterfaces())) {
@@ -14,13 +14,13 @@ export function hostAddresses(): Set<Address> {
   return addresses;
 }
 
-/** More than this are not asked about: each takes a socket. */
+/** The most addresses to ask about: each takes a socket. */
 const MAX_ASKED = 100;
 
 /**
- * Those of the addresses that no daemon could bind now without IP_FREEBIND. The kernel itself is
- * asked, which knows of interfaces that are down, of AnyIP routes and of net.ipv4.ip_nonlocal_bind;
- * nothing is sent, and no privilege is needed.
+ * Returns those addresses that no daemon could bind now without IP_FREEBIND. Asks the kernel
+ * itself, which knows of interfaces that are down, AnyIP routes and net.ipv4.ip_nonlocal_bind.
+ * Sends nothing and needs no privileges.
  */
 export async function findAbsent(
   wanted: Iterable<Address>,
@@ -46,7 +46,7 @@ export async function findAbsent(
   return new Set(unknown.filter((_, index) => answers[index]));
 }
 
-/** Other errors say nothing of the address. */
+/** Reports whether the error means absence. Other errors say nothing about the address. */
 function isAbsence(error: Error): boolean {
   const code = "code" in error ? error.code : null;
   return code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT";

@@ -1,4 +1,4 @@
-/** Interfaces of the main thread's namespace, and word when one comes or goes (rtnetlink(7)). */
+/** Interfaces of the main thread's namespace, and notice when one comes or goes (rtnetlink(7)). */
 import { readFileSync } from "node:fs";
 import { libcFunction } from "./ffi.js";
 import { NETLINK_ROUTE, NLM_F_DUMP, NetlinkMonitor, attributes, message, talk } from "./netlink.js";
@@ -13,20 +13,20 @@ const IFLA_XDP = 43;
 const IFLA_XDP_ATTACHED = 2;
 const NLA_TYPE_MASK = 0x3fff;
 
-/** Index -> name. */
+/** Returns the interfaces: index -> name. */
 export function interfaces(): Map<number, string> {
   const found = new Map<number, string>();
   for (const line of readFileSync("/proc/self/net/dev", "utf8").split("\n").slice(2)) {
     const name = /^\s*(\S+):/.exec(line)?.[1];
     if (name === undefined) continue;
     const index = nameToIndex(name);
-    // 0: it went between the two looks.
+    // It is 0 when the interface went between the two reads.
     if (index !== 0) found.set(index, name);
   }
   return found;
 }
 
-/** Indexes of the VRF devices. */
+/** Returns the indexes of the VRF devices. */
 export function vrfIndexes(): number[] {
   const found: number[] = [];
   const request = message(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(IFINFOMSG));
@@ -45,7 +45,7 @@ export function vrfIndexes(): number[] {
 }
 
 /**
- * Indexes of the interfaces that an XDP program is attached to: it sees packets before all else.
+ * Returns the indexes of interfaces with an XDP program, which sees packets before everything else.
  */
 export function xdpIndexes(): Set<number> {
   const found = new Set<number>();
@@ -62,7 +62,7 @@ export function xdpIndexes(): Set<number> {
   return found;
 }
 
-/** Readable when an interface came, went or changed. */
+/** Returns a monitor that becomes readable when an interface comes, goes or changes. */
 export function watchInterfaces(): NetlinkMonitor {
   return new NetlinkMonitor(NETLINK_ROUTE, RTMGRP_LINK);
 }

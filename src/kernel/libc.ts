@@ -1,4 +1,4 @@
-/** The few libc calls that node lacks. All synchronous, on the caller's thread. */
+/** The few libc calls that node lacks. All are synchronous, on the caller's thread. */
 import { Errno } from "./errno.js";
 import { type Pointer, checked, lastErrno, libcFunction, memoryAt, syscallError } from "./ffi.js";
 
@@ -37,13 +37,16 @@ const nativeMunmap = libcFunction<[Pointer, number], number>(
   "int munmap(void *address, size_t length)",
 );
 
-/** `old`: null when it does not matter. Returns an errno. */
+/** Returns an errno. `old` is null when the previous mask does not matter. */
 const nativeSigmask = libcFunction<[number, Uint8Array, Uint8Array | null], number>(
   "int pthread_sigmask(int how, const void *set, void *old)",
 );
 
 const SIG_SETMASK = 2;
-/** Bytes of a sigset_t (include/uapi/asm-generic/signal.h has 8; glibc and musl pass 128). */
+/**
+ * The size of a sigset_t in bytes (include/uapi/asm-generic/signal.h has 8; glibc and musl pass
+ * 128).
+ */
 const SIGSET_SIZE = 128;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -56,7 +59,9 @@ export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_PEERCRED = 17;
-/** The kernel's cookie of the socket's network namespace, 64 bit; since 5.14. */
+/**
+ * The socket option for the kernel's cookie of its network namespace, 64 bits; since Linux 5.14.
+ */
 export const SO_NETNS_COOKIE = 71;
 export const CLONE_NEWNET = 0x40000000;
 export const LOCK_EX = 2;
@@ -68,8 +73,8 @@ const MAP_SHARED = 1;
 const MAP_FAILED = 0xffffffffffffffffn;
 
 /**
- * Signals for this thread wait until `action` is done; SIGKILL and SIGSTOP do not. Other threads
- * take those that they can.
+ * Blocks signals for this thread until `action` is done, except SIGKILL and SIGSTOP. Other threads
+ * take the signals that they can.
  */
 export function withoutSignals<T>(action: () => T): T {
   const before = new Uint8Array(SIGSET_SIZE);
@@ -90,7 +95,7 @@ export function close(fd: number): void {
   checked("close", nativeClose(fd));
 }
 
-/** Bytes read; 0 at the end. */
+/** Returns the number of bytes read; 0 at the end. */
 export function read(fd: number, buffer: Uint8Array): number {
   return checked("read", Number(nativeRead(fd, buffer, buffer.byteLength)));
 }
@@ -99,7 +104,7 @@ export function flock(fd: number, operation: number): void {
   checked("flock", nativeFlock(fd, operation));
 }
 
-/** Of the calling thread only: call it on the main thread, before anything makes other threads. */
+/** Moves the calling thread only: call it on the main thread, before anything creates others. */
 export function setns(fd: number, type: number): void {
   checked("setns", nativeSetns(fd, type));
 }
@@ -125,7 +130,7 @@ export function sendto(fd: number, message: Uint8Array, address: Uint8Array): vo
   );
 }
 
-/** Sends a datagram without waiting for room; 0 when it was sent, else the errno. */
+/** Sends a datagram without waiting for room. Returns 0 when it was sent, otherwise the errno. */
 export function sendNow(fd: number, message: Uint8Array, address: Uint8Array): number {
   const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
   const sent = nativeSendto(fd, message, message.byteLength, flags, address, address.byteLength);
@@ -137,8 +142,8 @@ export function recv(fd: number, buffer: Uint8Array): number {
 }
 
 /**
- * Takes one message without waiting; false when there is none. True also when messages were lost
- * (ENOBUFS).
+ * Takes one message without waiting. Returns false when there is none, and true also when messages
+ * were lost (ENOBUFS).
  */
 export function recvNow(fd: number, buffer: Uint8Array): boolean {
   const result = Number(nativeRecv(fd, buffer, buffer.byteLength, MSG_DONTWAIT));
@@ -153,7 +158,7 @@ export function bind(fd: number, address: Uint8Array): void {
   checked("bind", nativeBind(fd, address, address.byteLength));
 }
 
-/** `options`: those of the file system, separated by commas. */
+/** Mounts a file system. `options` are the file system's own, separated by commas. */
 export function mount(source: string, target: string, type: string, options: string): void {
   checked(`mount ${target}`, nativeMount(source, target, type, 0, options));
 }
@@ -169,8 +174,8 @@ export function munmap(pointer: Pointer, length: number): void {
 }
 
 /**
- * The memory behind a descriptor, mapped for as long as `action` runs: whoever keeps the buffer
- * would read where nothing is mapped any more.
+ * Maps the memory behind a descriptor for as long as `action` runs. Nobody may keep the buffer: it
+ * is unmapped afterwards.
  */
 export function withMapping<T>(
   fd: number,

@@ -1,19 +1,17 @@
-/** Who holds the writer's lock of a network namespace. Loads no native code. */
+/** Finds who holds the writer's lock of a network namespace. Loads no native code. */
 import { closeSync, fstatSync, readFileSync, type Stats } from "node:fs";
 import { basename } from "node:path";
 import { unless } from "./folder.js";
 import { openRuntimeFolder } from "./runtime-folder.js";
 
-/** Who holds a lock. */
+/** The process that holds a lock. */
 export interface LockHolder {
   readonly pid: number;
-  /**
-   * The command line without the interpreter; empty when the process is gone, or another user's.
-   */
+  /** The command line without the interpreter; empty when the process is gone or another user's. */
   readonly command: string;
 }
 
-/** Of a command line in a message. */
+/** The maximum length of a command line in a message. */
 const COMMAND_LENGTH = 120;
 
 export function lockName(inode: number): string {
@@ -21,8 +19,8 @@ export function lockName(inode: number): string {
 }
 
 /**
- * Who has the writer's lock of this network namespace; null: nobody, or nobody whom this pid
- * namespace has. Throws UNSAFE_PATH.
+ * Returns who holds the writer's lock of this network namespace, or null when no process visible in
+ * this pid namespace does. Throws UNSAFE_PATH.
  */
 export function findLockHolder(inode: number): LockHolder | null {
   const folder = openRuntimeFolder();
@@ -39,10 +37,10 @@ export function findLockHolder(inode: number): LockHolder | null {
   }
 }
 
-/** From /proc/locks (proc(5)): what stands in the file may be of a holder before. */
+/** Finds the holder in /proc/locks (proc(5)), as the file's contents may be a previous holder's. */
 export function holderOf({ dev, ino }: Stats): LockHolder | null {
-  // dev_t as stat(2) gives it: 12 bits of the major number above the lowest 8 of the minor, its
-  // others above those.
+  // In a dev_t as stat(2) returns it, the 12 bits of the major number lie above the lowest 8 bits
+  // of the minor, and the minor's other bits above those.
   const major = (dev >>> 8) & 0xfff;
   const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
   const hex = (number: number): string => number.toString(16).padStart(2, "0");
@@ -64,7 +62,7 @@ function commandOf(pid: number): string {
   return command.length > COMMAND_LENGTH ? `${command.slice(0, COMMAND_LENGTH - 3)}...` : command;
 }
 
-/** `process 4711 (ilm run -f /etc/ilm.yaml)` */
+/** Describes a holder in words: `process 4711 (ilm run -f /etc/ilm.yaml)`. */
 export function describeHolder({ pid, command }: LockHolder): string {
   return `process ${pid}${command === "" ? "" : ` (${command})`}`;
 }

@@ -1,6 +1,6 @@
 /**
- * One writer at a time per network namespace. The kernel drops the lock with the process, however
- * it ends.
+ * Allows one writer at a time per network namespace. The kernel drops the lock with the process,
+ * however it ends.
  */
 import { Errno } from "./errno.js";
 import { closeSync, constants, fstatSync, ftruncateSync, writeSync } from "node:fs";
@@ -12,16 +12,14 @@ import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
 import { cannotOpen, makeRuntimeFolder, openRuntimeFolder } from "./runtime-folder.js";
 
 export interface WriterLock {
-  /**
-   * False when the lock's file is gone, or another: then a lock on it keeps nobody out any more.
-   */
+  /** Returns false when the lock's file is gone or replaced: the lock then keeps nobody out. */
   isCurrent(): boolean;
   release(): void;
 }
 
 const RETRY_MS = 20;
 
-/** Of a namespace without state; whoever calls holds the lock. */
+/** Removes the lock's file of a namespace without state. The caller holds the lock. */
 export function removeLockFile(inode: number): void {
   const folder = openRuntimeFolder();
   folder?.remove(lockName(inode));
@@ -45,8 +43,8 @@ function openLock(folder: Folder, inode: number): number {
 }
 
 /**
- * Whoever unloads removes the lock's file while holding it; a lock on the removed file locks
- * nothing.
+ * Reports whether the descriptor is still of the lock's file. `unload` removes the file while
+ * holding the lock, and a lock on a removed file locks nothing.
  */
 function isCurrent(fd: number, folder: Folder, inode: number): boolean {
   const current = folder.openFile(lockName(inode));
@@ -57,8 +55,9 @@ function isCurrent(fd: number, folder: Folder, inode: number): boolean {
 }
 
 /**
- * Blocks the thread up to `waitMs` (default 2000): writers are short, except `run`. Throws LOCKED
- * with the holder, UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE.
+ * Takes the writer's lock, blocking the thread for up to `waitMs` (default: 2000): writers are
+ * brief, except `run`. Throws LOCKED, which names the holder, UNSAFE_PATH, NOT_PERMITTED,
+ * UNAVAILABLE.
  */
 export function acquireWriterLock(
   inode: number,
@@ -120,8 +119,8 @@ function heldLock(fd: number, inode: number): WriterLock {
 }
 
 /**
- * For people and scripts who look into the file. The lock itself is the kernel's, so a full file
- * system does not matter.
+ * Writes our pid for people and scripts that look into the file. The lock itself is the kernel's,
+ * so a full file system does not matter.
  */
 function tellPid(fd: number): void {
   unless(["ENOSPC", "EDQUOT", "EIO"], () => {

@@ -1,7 +1,4 @@
-/**
- * What the C library keeps of the memory that libbpf works in, and what is given back to the
- * kernel.
- */
+/** Manages the memory that the C library keeps for libbpf, and gives it back to the kernel. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Pointer, libcFunction } from "./ffi.js";
@@ -14,15 +11,15 @@ const madvise = libcFunction<[Pointer, number, number], number>(
   "int madvise(void *address, size_t length, int advice)",
 );
 
-/** malloc.h of glibc. */
+/** From glibc's malloc.h. */
 const M_TRIM_THRESHOLD = -1;
 const M_MMAP_THRESHOLD = -3;
 const MADV_HUGEPAGE = 14;
-/** Bytes: the most that glibc before 2.35 takes as M_MMAP_THRESHOLD. */
+/** The most that glibc before 2.35 accepts as M_MMAP_THRESHOLD, in bytes. */
 const MMAP_THRESHOLD = 32 << 20;
 /**
- * Bytes: what libbpf takes to read a kernel's types (15 MB for 5.5 MB of them), and some to spare.
- * What is not touched costs nothing.
+ * What libbpf needs to read a kernel's types (15 MB for 5.5 MB of them) and some to spare, in
+ * bytes. Untouched memory costs nothing.
  */
 const ROOM_SIZE = 30 << 20;
 const HUGE_PAGE_SIZE = 2n << 20n;
@@ -30,10 +27,10 @@ const HUGE_PAGE_SIZE = 2n << 20n;
 let hasRoom = false;
 
 /**
- * Call it before libbpf loads an object. libbpf reads the kernel's types anew for each object, into
- * buffers that glibc would map, fault in page by page, and unmap again: on a virtual machine that
- * takes as long as all else of the load. So the heap keeps what it has got, and has huge pages
- * where the kernel gives them. What fails here costs time only.
+ * Prepares the heap; call it before libbpf loads an object. libbpf reads the kernel's types again
+ * for each object, into buffers that glibc would map, fault in page by page, and unmap again: on a
+ * virtual machine that takes as long as the rest of the load. So the heap keeps its memory, in huge
+ * pages where the kernel has them. A failure here only costs time.
  */
 export function makeRoomForTypes(): void {
   if (hasRoom) return;
@@ -49,10 +46,10 @@ export function makeRoomForTypes(): void {
 
 /**
  * Collects garbage, and gives back the free pages of V8 and of the C library, where libbpf's
- * objects were. Takes some ten milliseconds, and a second for each gigabyte that is in use.
+ * objects were. Takes some ten milliseconds, plus a second per gigabyte in use.
  */
 export function giveBackMemory(): void {
-  // Node has no other way to V8's collector. V8 reads the flag when a context is made.
+  // Node offers no other way to V8's collector. V8 reads the flag when a context is created.
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   setFlagsFromString("--no-expose-gc");

@@ -1,5 +1,5 @@
 /**
- * The oldest kernel that was tried (docs/kernels.md). By its parts it would be 5.18, which knows
+ * The oldest tested kernel (docs/kernels.md). The features used would need only 5.18, which has
  * IFA_PROTO.
  */
 export const MINIMUM_KERNEL = [6, 1] as const;

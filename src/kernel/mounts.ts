@@ -1,4 +1,4 @@
-/** Where the kernel's file systems are, from /proc/self/mountinfo (proc(5)). */
+/** Finds where the kernel's file systems are mounted, from /proc/self/mountinfo (proc(5)). */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { IlmError, nodeErrno, unavailable } from "../errors.js";
 import { Folder } from "./folder.js";
@@ -11,7 +11,7 @@ interface Mount {
 }
 
 const defaultBpffs = "/sys/fs/bpf";
-/** include/uapi/linux/magic.h */
+/** From include/uapi/linux/magic.h. */
 const BPF_FS_MAGIC = 0xcafe4a11;
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 
@@ -21,7 +21,7 @@ function unescape(path: string): string {
   );
 }
 
-/** Those of a type. */
+/** Returns the mounts of a type. */
 function mounts(type: string): Mount[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -39,8 +39,8 @@ function mounts(type: string): Mount[] {
 }
 
 /**
- * The root of the cgroup v2 hierarchy; undefined when none is mounted. It must be the root: daemons
- * are everywhere below.
+ * Returns the root of the cgroup v2 hierarchy, or undefined when none is mounted. It has to be the
+ * root, as daemons may be anywhere below.
  */
 export function findCgroup2(): string | undefined {
   const found = mounts("cgroup2");
@@ -48,7 +48,7 @@ export function findCgroup2(): string | undefined {
 }
 
 /**
- * A mount point, which must have that file system when it is opened. Undefined when it is gone by
+ * Opens a mount point and checks that it has that file system. Returns undefined when it is gone by
  * then.
  */
 function openMount(path: string, fileSystem: number): Folder | undefined {
@@ -58,7 +58,9 @@ function openMount(path: string, fileSystem: number): Folder | undefined {
   return undefined;
 }
 
-/** The root of the cgroup v2 hierarchy, to be closed. Throws NO_CGROUP2, UNSAFE_PATH. */
+/**
+ * Opens the root of the cgroup v2 hierarchy. The caller closes it. Throws NO_CGROUP2, UNSAFE_PATH.
+ */
 export function openCgroup2(): Folder {
   const path = findCgroup2();
   const folder = path === undefined ? undefined : openMount(path, CGROUP2_SUPER_MAGIC);
@@ -68,26 +70,29 @@ export function openCgroup2(): Folder {
   });
 }
 
-/** Where the BPF file system is mounted; undefined when it is not. */
+/** Returns where the BPF file system is mounted, or undefined when it is not. */
 export function findBpffs(): string | undefined {
   const found = mounts("bpf");
   return (found.find((entry) => entry.path === defaultBpffs) ?? found[0])?.path;
 }
 
-/** Where it is, or would be mounted. */
+/** Returns where the BPF file system is, or would be mounted. */
 export function bpffsPath(): string {
   return findBpffs() ?? defaultBpffs;
 }
 
-/** The BPF file system, to be closed; undefined when it is not mounted. Throws UNSAFE_PATH. */
+/**
+ * Opens the BPF file system. The caller closes it. Returns undefined when it is not mounted. Throws
+ * UNSAFE_PATH.
+ */
 export function openBpffs(): Folder | undefined {
   const path = findBpffs();
   return path === undefined ? undefined : openMount(path, BPF_FS_MAGIC);
 }
 
 /**
- * The BPF file system, to be closed; mounted where everybody expects it when it is nowhere, and
- * then for root only: by default the kernel lets everybody make folders in it. Throws NO_BPFFS,
+ * Opens the BPF file system. The caller closes it. If it is not mounted, mounts it in the usual
+ * place, for root only: by default the kernel lets all users create folders in it. Throws NO_BPFFS,
  * UNSAFE_PATH.
  */
 export function mountBpffs(): Folder {

@@ -1,4 +1,4 @@
-/** Questions to the kernel over netlink(7), and their answers. */
+/** Sends requests to the kernel over netlink(7) and reads the answers. */
 import { Errno } from "./errno.js";
 import { errnoOf, syscallError } from "./ffi.js";
 import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from "./libc.js";
@@ -6,7 +6,7 @@ import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from
 export const NETLINK_ROUTE = 0;
 const NETLINK_NETFILTER = 12;
 /**
- * Groups are numbered from 1, and a mask has the first in its lowest bit
+ * Groups are numbered from 1; in a mask, the lowest bit is the first group
  * (include/uapi/linux/netfilter/nfnetlink.h).
  */
 const NFNLGRP_NFTABLES = 7;
@@ -32,7 +32,7 @@ export function message(type: number, flags: number, body: Uint8Array): Uint8Arr
   return bytes;
 }
 
-/** Sends one request and gives every answer's body until the kernel says that it is done. */
+/** Sends one request and yields the body of each answer until the kernel says that it is done. */
 export function* talk(call: string, request: Uint8Array): Generator<Uint8Array> {
   const fd = socket(AF_NETLINK, SOCK_RAW, 0);
   try {
@@ -61,7 +61,7 @@ export function* talk(call: string, request: Uint8Array): Generator<Uint8Array> 
   }
 }
 
-/** One attribute of a request. */
+/** Encodes one attribute of a request. */
 export function attribute(type: number, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(align(4 + data.length));
   const view = new DataView(bytes.buffer);
@@ -71,7 +71,7 @@ export function attribute(type: number, data: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Type and content of each attribute of a message's body, from an offset on. */
+/** Yields type and content of each attribute in a message's body, from an offset on. */
 export function* attributes(body: Uint8Array, from: number): Generator<[number, Uint8Array]> {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   for (let at = from; at + 4 <= body.length;) {
@@ -82,22 +82,27 @@ export function* attributes(body: Uint8Array, from: number): Generator<[number, 
   }
 }
 
-/** Readable when the kernel sent word to one of some multicast groups. */
+/**
+ * A socket that becomes readable when the kernel sends something to one of its multicast groups.
+ */
 export class NetlinkMonitor {
   readonly fd: number;
   #closed = false;
 
-  /** `groups`: a mask. */
+  /** `groups` is a mask. */
   constructor(protocol: number, groups: number) {
     this.fd = socket(AF_NETLINK, SOCK_RAW, protocol);
-    // struct sockaddr_nl: family, padding, pid 0 (the kernel gives one), groups
+    // struct sockaddr_nl: family, padding, pid 0 (the kernel assigns one), groups
     const name = new Uint8Array(12);
     new DataView(name.buffer).setUint16(0, AF_NETLINK, true);
     new DataView(name.buffer).setUint32(8, groups, true);
     bind(this.fd, name);
   }
 
-  /** Takes what is there; true when there was something, or too much for the socket's buffer. */
+  /**
+   * Discards what has arrived. Returns true when there was something, or too much for the socket's
+   * buffer.
+   */
   drain(): boolean {
     const buffer = new Uint8Array(65536);
     let some = false;
@@ -113,8 +118,8 @@ export class NetlinkMonitor {
 }
 
 /**
- * Readable when a rule of nftables (iptables-nft too) came or went. Undefined: this kernel has no
- * nftables.
+ * Returns a monitor that becomes readable when a rule of nftables (or iptables-nft) comes or goes.
+ * Returns undefined when this kernel has no nftables.
  */
 export function watchNftables(): NetlinkMonitor | undefined {
   try {

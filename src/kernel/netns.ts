@@ -14,12 +14,12 @@ import {
   socket,
 } from "./libc.js";
 
-/** The main thread's: `/proc/self/ns` is that of the thread group's leader. */
+/** The main thread's namespace: `/proc/self/ns` is that of the thread group's leader. */
 export const ownNetnsPath = "/proc/self/ns/net";
 
 /**
- * Moves the main thread into a namespace: a path, or a name below /run/netns. Must run before
- * anything that makes threads or opens sockets. Throws NETNS or NOT_PERMITTED.
+ * Moves the main thread into a namespace, given as a path or a name below /run/netns. Must run
+ * before anything creates threads or opens sockets. Throws NETNS or NOT_PERMITTED.
  */
 export function enterNetns(pathOrName: string): void {
   const path = pathOrName.includes("/") ? pathOrName : `/run/netns/${pathOrName}`;
@@ -45,12 +45,18 @@ export function enterNetns(pathOrName: string): void {
   }
 }
 
-/** Reused by the kernel after a namespace ended: never trust it without the cookie. */
+/**
+ * Returns the namespace's inode number. The kernel reuses it after a namespace has ended: never
+ * trust it without the cookie.
+ */
 export function netnsInode(): number {
   return statSync(ownNetnsPath).ino;
 }
 
-/** Never used twice until the next boot. Throws NO_BPF on kernels before 5.14. */
+/**
+ * Returns the namespace's cookie, which is unique until the next boot. Throws NO_BPF on kernels
+ * before 5.14.
+ */
 export function netnsCookie(): bigint {
   const fd = socket(AF_INET, SOCK_DGRAM, 0);
   try {

@@ -1,4 +1,7 @@
-/** Who is at the other end of a unix socket, and files that are private from the start. */
+/**
+ * Tells who is at the other end of a unix socket, and creates files that are private from the
+ * start.
+ */
 import { SOL_SOCKET, SO_PEERCRED, getsockopt, umask } from "./libc.js";
 
 export interface PeerCredentials {
@@ -7,7 +10,9 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
-/** Of the process that connected, at the time it did (unix(7), SO_PEERCRED). */
+/**
+ * Returns the credentials of the process that connected, at the time it did (unix(7), SO_PEERCRED).
+ */
 export function peerCredentials(fd: number): PeerCredentials {
   const view = new DataView(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, 12).buffer);
   return {
@@ -18,7 +23,8 @@ export function peerCredentials(fd: number): PeerCredentials {
 }
 
 /**
- * Runs `action` with the given umask; it must be synchronous, as the umask is the whole process's.
+ * Runs `action` with the given umask. It must be synchronous, as the umask belongs to the whole
+ * process.
  */
 export function withUmask<T>(mask: number, action: () => T): T {
   const before = umask(mask);

@@ -1,5 +1,5 @@
 /**
- * Where things are pinned. Names hold no dots: the BPF file system keeps those for itself
+ * Where things are pinned. Names contain no dots: the BPF file system reserves those
  * (kernel/bpf/inode.c, bpf_lookup).
  */
 import { type BpfProgram, openProgram } from "./bpf/program.js";
@@ -8,10 +8,10 @@ import { type Folder, errorCode } from "./folder.js";
 import { bpffsPath, mountBpffs, openBpffs } from "./mounts.js";
 
 const FOLDER = "ilm";
-/** The one link that says which generation is in force. */
+/** The name of the one link that says which program set decides. */
 export const LOOKUP_LINK = "lookup";
 
-/** In the folder of a program set. */
+/** The name of the `sk_lookup` program in a program set's folder. */
 export const LOOKUP_PROGRAM = "program";
 
 export type Numbered = "generation" | "programs" | "registry";
@@ -20,17 +20,17 @@ export function folderName(kind: Numbered, number: number): string {
   return `${kind}-${number}`;
 }
 
-/** What is being built; renamed when it is complete, removed when it is found. */
+/** Returns the name of what is being built. It is renamed when complete; a leftover is removed. */
 export function stagingName(kind: Numbered | "link"): string {
   return `staging-${kind}`;
 }
 
-/** Where the pins of a network namespace are or would be, for messages. */
+/** Returns where the pins of a network namespace are or would be, for messages. */
 export function pinPath(netnsInode: number): string {
   return `${bpffsPath()}/${FOLDER}/${netnsInode}`;
 }
 
-/** What is pinned for one network namespace: open folders, to be closed. */
+/** The pins of one network namespace, as open folders. The caller closes them. */
 export class Pins {
   readonly #bpffs: Folder;
   readonly #parent: Folder;
@@ -44,7 +44,10 @@ export class Pins {
     this.#name = name;
   }
 
-  /** Undefined when nothing is pinned for this namespace. Throws UNSAFE_PATH. */
+  /**
+   * Opens the pins of a namespace. Returns undefined when nothing is pinned for it. Throws
+   * UNSAFE_PATH.
+   */
   static open(netnsInode: number): Pins | undefined {
     const state = openState();
     if (state === undefined) return undefined;
@@ -60,7 +63,8 @@ export class Pins {
   }
 
   /**
-   * The same, with what is missing made: the mount, and the folders. Throws UNSAFE_PATH, NO_BPFFS.
+   * Opens the pins of a namespace, and creates what is missing: the mount and the folders. Throws
+   * UNSAFE_PATH, NO_BPFFS.
    */
   static make(netnsInode: number): Pins {
     const bpffs = mountBpffs();
@@ -72,7 +76,7 @@ export class Pins {
           return new Pins(bpffs, parent, parent.makeFolder(name), name);
         } catch (error) {
           parent.close();
-          // Another namespace's unload found it empty.
+          // Another namespace's unload removed it while it was empty.
           if (errorCode(error) !== "ENOENT") throw error;
         }
       }
@@ -86,7 +90,7 @@ export class Pins {
     return openLink(this.base, LOOKUP_LINK);
   }
 
-  /** The `sk_lookup` program of a set. */
+  /** Opens the `sk_lookup` program of a set. */
   lookupProgram(programs: number): BpfProgram | undefined {
     return this.#lookupProgram("programs", programs);
   }
@@ -99,8 +103,8 @@ export class Pins {
   }
 
   /**
-   * The number of what has this `sk_lookup` program: a program set; up to state format 7 each
-   * generation had one.
+   * Returns the number of what has this `sk_lookup` program: a program set, or, up to state format
+   * 7, a generation.
    */
   numberOf(kind: "generation" | "programs", programId: number): number | undefined {
     return this.numbers(kind).find((number) => {
@@ -115,28 +119,28 @@ export class Pins {
     return this.base.folder(folderName(kind, number));
   }
 
-  /** An empty folder for what is being built, to be closed. */
+  /** Creates an empty folder for what is being built. The caller closes it. */
   stage(kind: Numbered): Folder {
     this.base.remove(stagingName(kind));
     return this.base.makeFolder(stagingName(kind));
   }
 
-  /** What was staged is complete from now on. */
+  /** Publishes what was staged, which is now complete. */
   publish(kind: Numbered, number: number): void {
     this.base.rename(stagingName(kind), folderName(kind, number));
   }
 
-  /** Numbers of those that are pinned. */
+  /** Returns the numbers of those that are pinned. */
   numbers(kind: Numbered): number[] {
     return numbersIn(this.base.names(), kind);
   }
 
-  /** Inode numbers of the other network namespaces for which something is pinned. */
+  /** Returns the inode numbers of other network namespaces that have pins. */
   otherNamespaces(): number[] {
     return namespacesIn(this.#parent).filter((inode) => String(inode) !== this.#name);
   }
 
-  /** Removes the folders that hold nothing. */
+  /** Removes the folders if they are empty. */
   removeEmpty(): void {
     if (this.#parent.removeIfEmpty(this.#name)) this.#bpffs.removeIfEmpty(FOLDER);
   }
@@ -152,7 +156,7 @@ export class Pins {
   }
 }
 
-/** Numbers of those of a kind that have these names. */
+/** Returns the numbers in those names that are of this kind. */
 export function numbersIn(names: readonly string[], kind: Numbered): number[] {
   const pattern = new RegExp(`^${kind}-(\\d+)$`);
   return names
@@ -166,8 +170,8 @@ function closeAll(...folders: readonly Folder[]): void {
 }
 
 /**
- * The folder of all network namespaces; both to be closed. Undefined when it is not there. Throws
- * UNSAFE_PATH.
+ * Opens the folder of all network namespaces. The caller closes both. Returns undefined when it
+ * does not exist. Throws UNSAFE_PATH.
  */
 function openState(): { readonly bpffs: Folder; readonly parent: Folder } | undefined {
   const bpffs = openBpffs();
@@ -181,7 +185,7 @@ function openState(): { readonly bpffs: Folder; readonly parent: Folder } | unde
   return parent && { bpffs, parent };
 }
 
-/** Inode numbers of the network namespaces for which something is pinned. Throws UNSAFE_PATH. */
+/** Returns the inode numbers of network namespaces that have pins. Throws UNSAFE_PATH. */
 export function pinnedNamespaces(): number[] {
   const state = openState();
   if (state === undefined) return [];

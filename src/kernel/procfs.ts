@@ -1,12 +1,14 @@
-/** What /proc and /sys say: who holds a socket, which interfaces there are. */
+/**
+ * Reads /proc and /sys: who holds a socket, whether a namespace is in use, which CPUs there are.
+ */
 import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type { Owner } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
 
 /**
- * Processes end while we look: what is gone is no error. Not being allowed to look is not either,
- * just less to tell.
+ * Returns the result of `look`, or `otherwise` when the process is gone or we may not look:
+ * processes end while we read, and lack of permission only means less to tell.
  */
 function orGone<T>(look: () => T, otherwise: T): T {
   try {
@@ -20,7 +22,7 @@ function orGone<T>(look: () => T, otherwise: T): T {
 
 let userNames: Map<number, string> | undefined;
 
-/** From /etc/passwd; the number as text when it has no name there. */
+/** Returns the user's name from /etc/passwd, or the number as text when it has none there. */
 export function userName(uid: number): string {
   if (userNames === undefined) {
     userNames = new Map();
@@ -45,9 +47,10 @@ function describe(pid: string): Owner {
 }
 
 /**
- * Socket inode -> the process that holds it, for those asked for. The lowest pid when several do,
- * which is the parent that listened before it forked; but any other before pid 1, which opens
- * sockets for services and keeps them (systemd). Walks all of /proc: ask for all at once.
+ * Maps the given socket inodes to the processes that hold them. When several do, it picks the
+ * lowest pid, which is the parent that listened before it forked; but any other before pid 1, which
+ * opens sockets for services and keeps them (systemd). Walks all of /proc: ask for all inodes at
+ * once.
  */
 export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
   const owners = new Map<number, Owner>();
@@ -71,8 +74,9 @@ export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
 }
 
 /**
- * Does a process live in the network namespace, hold it open, or see it mounted somewhere? One that
- * only another namespace's devices or sockets hold is not found. Walks all of /proc.
+ * Reports whether a process lives in the network namespace, holds it open, or sees it mounted
+ * somewhere. Misses one that only another namespace's devices or sockets keep alive. Walks all of
+ * /proc.
  */
 export function isNetnsInUse(inode: number): boolean {
   const name = `net:[${inode}]`;
@@ -95,7 +99,10 @@ export function isNetnsInUse(inode: number): boolean {
   return false;
 }
 
-/** False in a new namespace until somebody sets it up: nothing on 127.0.0.0/8 works then. */
+/**
+ * Reports whether lo is up. In a new namespace it is down until somebody sets it up, and nothing on
+ * 127.0.0.0/8 works.
+ */
 export function loopbackIsUp(): boolean {
   return (networkInterfaces()["lo"] ?? []).some((entry) => entry.address === "127.0.0.1");
 }
@@ -112,7 +119,7 @@ function portRange(text: string): PortRange {
   return { first, last };
 }
 
-/** Of this network namespace. Undefined where there is no /proc, or not Linux's. */
+/** Returns the ephemeral ports of this network namespace, or undefined without Linux's /proc. */
 export function ephemeralPorts(): { range: PortRange; reserved: PortRange[] } | undefined {
   const range = sysctl("net.ipv4.ip_local_port_range");
   if (range === undefined) return undefined;
@@ -123,14 +130,14 @@ export function ephemeralPorts(): { range: PortRange; reserved: PortRange[] } | 
   };
 }
 
-/** Every CPU that this machine may get has a number below this; some machines leave numbers out. */
+/** Returns a number above that of every CPU this machine may have; some machines skip numbers. */
 export function cpuNumbers(): number {
   // "0-3,8-11"
   const possible = readFileSync("/sys/devices/system/cpu/possible", "utf8").trim();
   return Number(possible.split(/[-,]/).at(-1)) + 1;
 }
 
-/** CONFIG_PREEMPT_RT. */
+/** Reports whether the kernel has CONFIG_PREEMPT_RT. */
 export function isRealTime(): boolean {
   return existsSync("/sys/kernel/realtime");
 }

@@ -1,7 +1,7 @@
 /**
- * Reading a BPF ring buffer without a native callback per record: the pages are mapped and parsed
+ * Reads a BPF ring buffer without a native callback per record: the pages are mapped and parsed
  * here (kernel/bpf/ringbuf.c). The consumer's page is ours to write; the producer's and the data's
- * are read only.
+ * are read-only.
  */
 import type { BpfMap } from "./bpf/map.js";
 import { type Pointer, checked, libcFunction, libcFunctionAsync, memoryAt } from "./ffi.js";
@@ -19,12 +19,12 @@ export class RingBuffer {
   readonly #pointers: { pointer: Pointer; length: number }[] = [];
   readonly #consumer: BigUint64Array;
   readonly #producer: BigUint64Array;
-  /** Twice the size: a record that wraps is contiguous in the second mapping. */
+  /** The data, mapped twice in a row: a record that wraps is contiguous in the second mapping. */
   readonly #data: Uint8Array;
   readonly #headers: Uint32Array;
   #closed = false;
 
-  /** The map stays the caller's. */
+  /** The caller keeps the map and closes it. */
   constructor(map: BpfMap) {
     this.#map = map;
     this.#size = map.maxEntries;
@@ -42,9 +42,9 @@ export class RingBuffer {
   }
 
   /**
-   * Hands over what is there, oldest first, and at most `limit`: a kernel that writes as fast as we
-   * read would keep us here for good. `record` is valid during the call only. Returns how many
-   * there were.
+   * Passes the records to `take`, oldest first, at most `limit`: a kernel that writes as fast as we
+   * read would keep us here for good. `record` is valid during the call only. Returns the number of
+   * records.
    */
   drain(take: (record: Uint8Array) => void, limit = Infinity): number {
     if (this.#closed) return 0;
@@ -53,7 +53,7 @@ export class RingBuffer {
     while (taken < limit && at < Atomics.load(this.#producer, 0)) {
       const offset = Number(at % BigInt(this.#size));
       const header = Atomics.load(this.#headers, offset / 4);
-      // Reserved and not yet written: its writer is at it.
+      // The record is reserved, and its writer is still at it.
       if ((header & BUSY) !== 0) break;
       const length = header & LENGTH;
       if ((header & DISCARDED) === 0) {
@@ -67,7 +67,7 @@ export class RingBuffer {
     return taken;
   }
 
-  /** Forgets what is there. */
+  /** Discards what is there. */
   skip(): void {
     if (this.#closed) return;
     Atomics.store(this.#consumer, 0, Atomics.load(this.#producer, 0));
@@ -84,7 +84,7 @@ const epollWaitNative = libcFunctionAsync<number>(
   "int epoll_wait(int epoll, void *events, int count, int timeout)",
 );
 
-/** How many are ready; negative when a signal came. */
+/** Returns how many descriptors are ready; negative when a signal came. */
 async function epollWait(epoll: number, timeoutMs: number): Promise<number> {
   return await epollWaitNative(epoll, new Uint8Array(16), 1, timeoutMs);
 }
@@ -98,8 +98,8 @@ const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
 
 /**
- * Says when one of some descriptors can be read. Node's own loop refuses ring buffers. A wait takes
- * one of node's few pool threads and holds up the end of the process, so it has to be short.
+ * Waits until one of some descriptors can be read; node's own loop refuses ring buffers. A wait
+ * takes one of node's few pool threads and delays the end of the process, so it has to be short.
  */
 export class Readiness {
   readonly #epoll: number;
@@ -108,7 +108,7 @@ export class Readiness {
   constructor(fds: readonly number[]) {
     this.#epoll = checked("epoll_create1", epollCreate(EPOLL_CLOEXEC));
     for (const fd of fds) {
-      // struct epoll_event is packed on x86-64 (12 bytes) and is not elsewhere (16): the events are
+      // struct epoll_event is packed on x86-64 (12 bytes) but not elsewhere (16): the events come
       // first in both.
       const event = new Uint8Array(16);
       new DataView(event.buffer).setUint32(0, EPOLLIN, true);
@@ -117,7 +117,7 @@ export class Readiness {
   }
 
   /**
-   * Resolves to true when something can be read, to false after `timeoutMs`. Runs on a thread of
+   * Resolves to true when something can be read, or to false after `timeoutMs`. Runs on a thread of
    * node's pool.
    */
   async wait(timeoutMs: number): Promise<boolean> {

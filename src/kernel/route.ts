@@ -1,5 +1,5 @@
 /**
- * What the routing tables do with a packet that comes in (rtnetlink(7), RTM_GETROUTE: what `ip
+ * Asks the routing tables what happens to an incoming packet (rtnetlink(7), RTM_GETROUTE: what `ip
  * route get` shows).
  */
 import { Errno } from "./errno.js";
@@ -14,7 +14,7 @@ const RTA_DST = 1;
 const RTA_SRC = 2;
 const RTA_IIF = 3;
 const RTA_OIF = 4;
-/** include/uapi/linux/rtnetlink.h, RTN_UNICAST and after. */
+/** From include/uapi/linux/rtnetlink.h: RTN_UNSPEC and following. */
 const types = [
   "unspecified",
   "unicast",
@@ -29,8 +29,8 @@ const types = [
 export type RouteType = (typeof types)[number];
 
 /**
- * `local`: it comes to the sockets of this namespace. `none`: there is no route. `source`: the
- * source address is refused on that interface, by rp_filter or as a martian.
+ * What becomes of a packet. `local`: it reaches the sockets of this namespace. `none`: there is no
+ * route. `source`: the source address is refused on that interface, by rp_filter or as a martian.
  */
 export type Route =
   | { readonly type: RouteType; readonly interfaceIndex: number | null }
@@ -38,17 +38,17 @@ export type Route =
 
 export interface Arrival {
   readonly local: Address;
-  /** Null: somebody; then nothing is asked of the source. */
+  /** Null stands for any source, which is then not checked. */
   readonly remote: Address | null;
-  /** 0: it is not known, or the machine itself sends. */
+  /** The interface index; 0 when it is unknown or the machine itself sends. */
   readonly interfaceIndex: number;
 }
 
-/** Throws what a netlink question throws. */
+/** Returns what becomes of a packet. Throws whatever a netlink request throws. */
 export function routeOf({ local, remote, interfaceIndex }: Arrival): Route {
   const route = ask(local, []);
   if (route.type !== "local" || remote === null || interfaceIndex === 0) return route;
-  // As a packet that comes in, which is asked for its source too.
+  // Ask again as for an incoming packet, whose source is checked too.
   const source = [
     attribute(RTA_SRC, nativeBytes(remote)),
     attribute(RTA_IIF, native32(interfaceIndex)),
@@ -77,7 +77,7 @@ function ask(local: Address, source: readonly Uint8Array[]): Route {
         return { type: "prohibit", interfaceIndex: null };
       case Errno.EXDEV:
         return { type: "source", interfaceIndex: null };
-      // Of a packet that comes in, also a martian.
+      // For an incoming packet, this includes martians.
       case Errno.EINVAL:
         return { type: "blackhole", interfaceIndex: null };
       default:

@@ -8,14 +8,17 @@ import { Folder } from "./folder.js";
 
 export const runtimePath = "/run/ilm";
 
-/** The folder, to be closed; undefined when there is none. Throws UNSAFE_PATH. */
+/**
+ * Opens the folder. The caller closes it. Returns undefined when it does not exist. Throws
+ * UNSAFE_PATH.
+ */
 export function openRuntimeFolder(): Folder | undefined {
   return Folder.openPrivate(runtimePath);
 }
 
 /**
- * The folder, to be closed, made when it is not there. Throws UNSAFE_PATH, NOT_PERMITTED,
- * UNAVAILABLE.
+ * Opens the folder, and creates it when it does not exist. The caller closes it. Throws
+ * UNSAFE_PATH, NOT_PERMITTED, UNAVAILABLE.
  */
 export function makeRuntimeFolder(): Folder {
   const around = Folder.open(dirname(runtimePath));
@@ -33,8 +36,8 @@ export function makeRuntimeFolder(): Folder {
 }
 
 /**
- * The error for what could not be opened or made there: short of something, not root, or anything
- * else.
+ * Returns the error for something that could not be opened or created there: resources ran short,
+ * we are not root, or anything else.
  */
 export function cannotOpen(path: string, cause: unknown): IlmError {
   const errno = nodeErrno(cause) ?? "";

@@ -1,6 +1,6 @@
 /**
  * IPv4 and IPv6 addresses and prefixes, parsed strictly: what one program reads as octal and
- * another as decimal is refused here, with what to write instead. A value of type `Address` or
+ * another as decimal is refused, with a hint at what to write instead. A value of type `Address` or
  * `Prefix` is canonical text, so `===` and Map keys work.
  */
 
@@ -8,15 +8,15 @@ declare const addressBrand: unique symbol;
 declare const prefixBrand: unique symbol;
 
 /**
- * Canonical text: dotted decimal, or RFC 5952 with lower-case groups in hexadecimal throughout.
- * Never v4-mapped, never with a zone.
+ * An address as canonical text: dotted decimal, or RFC 5952 with lower-case groups in hexadecimal
+ * throughout. It is never v4-mapped and never has a zone.
  */
 export type Address = string & { readonly [addressBrand]: true };
-/** Canonical text `ADDRESS/LENGTH`; the bits beyond the length are zero. */
+/** A prefix as canonical text `ADDRESS/LENGTH`; the bits beyond the length are zero. */
 export type Prefix = string & { readonly [prefixBrand]: true };
 export type Family = 4 | 6;
 
-/** Why a text is refused, and what would be right; both read on from the text that was given. */
+/** Why a text is refused, and what would be right. Both continue the text that was given. */
 export interface Refusal {
   readonly ok: false;
   readonly reason: string;
@@ -27,13 +27,13 @@ const DOT = 0x2e;
 const COLON = 0x3a;
 
 /**
- * The groups of the IPv6 address parsed last; parsing is synchronous, so one buffer serves all.
- * Host order.
+ * The groups of the IPv6 address parsed last, in host byte order. Parsing is synchronous, so one
+ * buffer is enough.
  */
 const groups = new Uint16Array(8);
 
 /**
- * Parses an address written in full; see the refusals below for what is not taken. Allocates
+ * Parses an address written in full; the refusals below list what is not supported. Allocates
  * nothing for IPv4.
  */
 export function parseAddress(text: string): { ok: true; address: Address } | Refusal {
@@ -46,7 +46,7 @@ export function parseAddress(text: string): { ok: true; address: Address } | Ref
     : refuseAddress(text);
 }
 
-/** Parses `ADDRESS/LENGTH`; a bare address is the prefix of that one address. */
+/** Parses `ADDRESS/LENGTH`. A bare address is the prefix of that one address. */
 export function parsePrefix(text: string): { ok: true; prefix: Prefix } | Refusal {
   const slash = text.indexOf("/");
   const base = parseAddress(slash < 0 ? text : text.slice(0, slash));
@@ -73,8 +73,8 @@ export function parsePrefix(text: string): { ok: true; prefix: Prefix } | Refusa
       `write ${network}/${length} for the network, or ${address} for the one address`,
     );
   }
-  // An IPv6 prefix inside ::ffff:0:0/96 can only be that one itself or a longer one, whose address
-  // is mapped and refused above.
+  // An IPv6 prefix inside ::ffff:0:0/96 can only be that one itself, or a longer one whose address
+  // is mapped and was refused above.
   return { ok: true, prefix: `${address}/${length}` as Prefix };
 }
 
@@ -82,7 +82,7 @@ export function familyOf(value: Address | Prefix): Family {
   return value.includes(":") ? 6 : 4;
 }
 
-/** Bits, of the prefix's own family: 0 to 32, or 0 to 128. */
+/** Returns the length in bits of the prefix's own family: 0 to 32, or 0 to 128. */
 export function prefixLength(prefix: Prefix): number {
   return Number(prefix.slice(prefix.indexOf("/") + 1));
 }
@@ -92,14 +92,14 @@ export function prefixAddress(prefix: Prefix): Address {
 }
 
 /**
- * Whether the address lies in the prefix. An address of the other family never does, not even in
- * ::/0.
+ * Reports whether the address lies in the prefix. An address of the other family never does, not
+ * even in ::/0.
  */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
   const family = familyOf(prefix);
   if (family !== familyOf(address)) return false;
   if (family === 4) {
-    // As numbers, which allocates nothing; a shift by 32 bits would be none.
+    // Comparing numbers allocates nothing. Mind that a shift by 32 bits does nothing.
     const other = 32 - prefixLength(prefix);
     const differs = ipv4Number(prefix) ^ readIpv4(address, address.length);
     return other === 32 || differs >>> other === 0;
@@ -108,7 +108,7 @@ export function prefixContains(prefix: Prefix, address: Address): boolean {
   return commonBits(bytes, addressBytes(address)) >= length;
 }
 
-/** 16 bytes in network order; IPv4 as ::ffff:a.b.c.d. */
+/** Returns 16 bytes in network byte order; IPv4 as ::ffff:a.b.c.d. */
 export function addressBytes(address: Address): Uint8Array {
   const bytes = new Uint8Array(16);
   if (address.includes(":")) {
@@ -130,14 +130,14 @@ export function addressBytes(address: Address): Uint8Array {
   return bytes;
 }
 
-/** The address of an IPv4 prefix as a number, host byte order. */
+/** Returns the address of an IPv4 prefix as a number in host byte order. */
 export function ipv4Number(prefix: Prefix): number {
   return readIpv4(prefix, prefix.indexOf("/"));
 }
 
 /**
- * The inverse: 16 bytes in network order at `offset`; v4-mapped ones become IPv4. Throws RangeError
- * when they are not there.
+ * Reads an address from 16 bytes in network byte order at `offset`. A v4-mapped one becomes IPv4.
+ * Throws RangeError when there are fewer bytes.
  */
 export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
   if (offset < 0 || offset + 16 > bytes.length) {
@@ -150,9 +150,9 @@ export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
 }
 
 /**
- * The prefix in the 128-bit space in which IPv4 is ::ffff:0:0/96, so that IPv4 /n has 96 + n bits.
- * Beware: there an IPv6 prefix of up to 80 bits of ::/80 (such as ::/0) also covers IPv4, which
- * `prefixContains` does not say; who looks up in that space must keep the families apart.
+ * Returns the prefix in the 128-bit space where IPv4 is ::ffff:0:0/96, so that IPv4 /n has 96 + n
+ * bits. Beware: in that space, an IPv6 prefix of up to 80 bits of ::/80 (such as ::/0) also covers
+ * IPv4, unlike in `prefixContains`. Lookups in it must keep the families apart.
  */
 export function prefixBits(prefix: Prefix): { bytes: Uint8Array; length: number } {
   const own = prefixLength(prefix);
@@ -162,34 +162,38 @@ export function prefixBits(prefix: Prefix): { bytes: Uint8Array; length: number 
   };
 }
 
-/** 127.0.0.0/8: bindable on every host as it is. */
+/** Reports whether the address is in 127.0.0.0/8, which can be bound on every host as it is. */
 export function isLoopback4(address: Address): boolean {
   return address.startsWith("127.");
 }
 
-/** fc00::/7 (RFC 4193). */
+/** Reports whether the address is in fc00::/7 (RFC 4193). */
 export function isUniqueLocal6(address: Address): boolean {
   return address.includes(":") && readIpv6(address) && (groups[0]! & 0xfe00) === 0xfc00;
 }
 
-/** fe80::/10: means nothing without an interface. */
+/**
+ * Reports whether the address is in fe80::/10, where an address means nothing without an interface.
+ */
 export function isLinkLocal6(address: Address): boolean {
   return address.includes(":") && readIpv6(address) && (groups[0]! & 0xffc0) === 0xfe80;
 }
 
-/** 0.0.0.0 or ::, what a wildcard listener is bound to. */
+/** Reports whether the address is 0.0.0.0 or ::, to which wildcard listeners are bound. */
 export function isUnspecified(address: Address): boolean {
   return address === "0.0.0.0" || address === "::";
 }
 
-/** 224.0.0.0/4 or ff00::/8. */
+/** Reports whether the address is in 224.0.0.0/4 or ff00::/8. */
 export function isMulticast(address: Address): boolean {
   if (address.includes(":")) return /^ff[0-9a-f]{2}:/.test(address);
   const first = Number(address.slice(0, address.indexOf(".")));
   return first >= 224 && first <= 239;
 }
 
-/** RFC 1918, RFC 4193 or 127.0.0.0/8: an address that one may give to one's own daemons. */
+/**
+ * Reports whether one may give the address to one's own daemons: RFC 1918, RFC 4193 or 127.0.0.0/8.
+ */
 export function isOwnable(address: Address): boolean {
   return (
     isLoopback4(address) ||
@@ -198,13 +202,19 @@ export function isOwnable(address: Address): boolean {
   );
 }
 
-/** 240.0.0.0/4 but for the broadcast address: reserved by RFC 1112, and unicast to Linux. */
+/**
+ * Reports whether the address is in 240.0.0.0/4, except the broadcast address: reserved by RFC
+ * 1112, but unicast to Linux.
+ */
 export function isReserved(address: Address): boolean {
   if (address.includes(":") || isBroadcast(address)) return false;
   return Number(address.slice(0, address.indexOf("."))) >= 240;
 }
 
-/** 255.255.255.255; the broadcast addresses of subnets are the host's to know. */
+/**
+ * Reports whether the address is 255.255.255.255. Only the host knows the broadcast addresses of
+ * subnets.
+ */
 export function isBroadcast(address: Address): boolean {
   return address === "255.255.255.255";
 }
@@ -225,8 +235,8 @@ function maskAddress(address: Address, length: number): Address {
 }
 
 /**
- * As addressFromBytes, but stays IPv6: masking ::fffe:0:0-like addresses never makes a mapped one,
- * yet the type should not depend on that.
+ * Formats 16 bytes like addressFromBytes, but always as IPv6. Masking ::fffe:0:0-like addresses
+ * never makes a mapped one, yet the type should not depend on that.
  */
 function formatGroupsOf(bytes: Uint8Array): Address {
   for (let index = 0; index < 8; index++) {
@@ -235,7 +245,7 @@ function formatGroupsOf(bytes: Uint8Array): Address {
   return formatGroups();
 }
 
-/** How many leading bits two 16-byte addresses share. */
+/** Returns how many leading bits two 16-byte addresses share. */
 function commonBits(left: Uint8Array, right: Uint8Array): number {
   for (let index = 0; index < 16; index++) {
     const difference = left[index]! ^ right[index]!;
@@ -245,8 +255,8 @@ function commonBits(left: Uint8Array, right: Uint8Array): number {
 }
 
 /**
- * The value of `a.b.c.d` filling the text from `start` to `end`, or -1. Four decimal octets without
- * leading zeros.
+ * Returns the value of `a.b.c.d`, which has to fill the text from `start` to `end`, or -1. Accepts
+ * four decimal octets without leading zeros.
  */
 function readIpv4(text: string, end: number, start = 0): number {
   if (end - start < 7 || end - start > 15) return -1;
@@ -270,8 +280,8 @@ function readIpv4(text: string, end: number, start = 0): number {
 }
 
 /**
- * Reads the text into `groups`; false when it is not an IPv6 address. The last 32 bits may be
- * dotted decimal.
+ * Reads the text into `groups`. Returns false when it is not an IPv6 address. The last 32 bits may
+ * be dotted decimal.
  */
 function readIpv6(text: string): boolean {
   const end = text.length;
@@ -346,8 +356,8 @@ function formatMapped(): Address {
 }
 
 /**
- * RFC 5952: no leading zeros, lower case, `::` for the first longest run of at least two zero
- * groups.
+ * Formats per RFC 5952: no leading zeros, lower case, `::` for the first longest run of at least
+ * two zero groups.
  */
 function formatGroups(): Address {
   let bestStart = -1;
@@ -385,7 +395,7 @@ function quote(text: string): string {
 
 const EXAMPLE = "write an IPv4 address such as 127.0.1.10 or an IPv6 address such as fd5e:ed00::10";
 
-/** Words for a text that `parseAddress` did not take; slow, only for the message. */
+/** Explains why `parseAddress` refused a text. It is slow, and only for the message. */
 function refuseAddress(text: string): Refusal {
   if (text === "") return refusal("the address is empty", EXAMPLE);
   const shown = quote(text);
@@ -484,7 +494,7 @@ function refuseIpv4(text: string, shown: string): Refusal {
   );
 }
 
-/** What inet_aton makes of a short form, as a full address. */
+/** Expands a short form as inet_aton does, to a full address. */
 function expandShort(parts: readonly string[]): string {
   const leading = parts.slice(0, -1).map(Number);
   const last = Number(parts.at(-1));

@@ -1,6 +1,6 @@
 /**
- * Columns that grow: a million entries as objects would be ten times as large, and are wanted as
- * bytes in the end.
+ * Columns that grow: a million entries as objects would be ten times as large, and end up as bytes
+ * anyway.
  */
 
 type Numbers = Uint8Array | Uint16Array | Uint32Array | Int32Array;
@@ -19,14 +19,17 @@ class Column<Kind extends Numbers> {
     return this.#length;
   }
 
-  /** The value's index. */
+  /** Appends a value and returns its index. */
   push(value: number): number {
     if (this.#length === this.#values.length) this.#reserve(1);
     this.#values[this.#length] = value;
     return this.#length++;
   }
 
-  /** Makes room for so many in all: each growth later copies what is there into fresh memory. */
+  /**
+   * Makes room for this many values in total: growing later copies everything into fresh memory
+   * each time.
+   */
   reserve(total: number): void {
     this.#reserve(total - this.#length);
   }
@@ -41,7 +44,10 @@ class Column<Kind extends Numbers> {
     return this.#values[index] ?? 0;
   }
 
-  /** A view of what was pushed; what is pushed later may or may not be seen through it. */
+  /**
+   * Returns a view of what has been pushed. Values pushed later may or may not be visible through
+   * it.
+   */
   view(): Kind {
     return this.#values.subarray(0, this.#length) as Kind;
   }

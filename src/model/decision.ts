@@ -1,46 +1,46 @@
-/** A decision of the data plane, as `explain` and `monitor` see it. */
+/** A decision of the data plane, as `explain` and `monitor` show it. */
 import type { Address } from "./address.js";
 import type { Protocol } from "./mapping.js";
 
 /**
- * unmanaged: no mapping covers it (or the address is a service's own); the kernel goes on as
- * without us. existing: a socket already listens on what was dialled; it keeps it. selected: a
- * destination got it. missed: no destination listens, the kernel goes on. rejected: likewise, and
- * `miss: reject`.
+ * The outcome of a lookup. `unmanaged`: no mapping covers the packet (or the address is a service's
+ * own), and the kernel goes on as without us. `existing`: a socket already listens on what was
+ * dialled, and keeps it. `selected`: a destination got it. `missed`: no destination listens, and
+ * the kernel goes on. `rejected`: no destination listens, and the mapping says `miss: reject`.
  */
 export type Verdict = "unmanaged" | "existing" | "selected" | "missed" | "rejected";
 
-/** What a packet looks like to the lookup. Ports in host byte order. */
+/** What a packet looks like to the lookup. Ports are in host byte order. */
 export interface Packet {
   readonly protocol: Protocol;
   readonly local: Address;
   readonly localPort: number;
   readonly remote: Address;
   readonly remotePort: number;
-  /** Interface index the packet came in on; 0 when it does not matter. */
+  /** The index of the interface that the packet came in on; 0 when it does not matter. */
   readonly interfaceIndex: number;
 }
 
 /**
- * What became of one destination that was tried, in order. `unreached`: somebody listens whom only
- * ingress could give it, and that cannot.
+ * What became of a destination that was tried. `unreached`: only ingress could hand over to its
+ * listener, and cannot.
  */
 export type Attempt = "selected" | "absent" | "wrong-family" | "failed" | "unreached";
 
-/** Why the lookup ended before, or how it came to, a mapping. */
+/** Why the lookup ended before a mapping, or how it found one. */
 export type MatchedBy = "none" | "owned" | "default" | "exact" | "prefix";
 
 export interface Decision {
   readonly verdict: Verdict;
   readonly packet: Packet;
-  /** Index into `allMappings(rules)` of the generation that decided; null when unmanaged. */
+  /** The index into `allMappings(rules)` of the generation that decided; null when unmanaged. */
   readonly mapping: number | null;
   readonly matchedBy: MatchedBy;
-  /** Index into that mapping's `to`; null when nothing was selected. */
+  /** The index into the mapping's `to`; null when nothing was selected. */
   readonly destination: number | null;
-  /** Indexes into `to` with what became of each, in the order tried. */
+  /** The destinations tried, as indexes into `to`, in order, with the outcome of each. */
   readonly attempts: readonly { readonly destination: number; readonly outcome: Attempt }[];
-  /** Generation number that decided. */
+  /** The number of the generation that decided. */
   readonly generation: number;
 }
 
@@ -51,7 +51,7 @@ export interface Counters {
   readonly errors: number;
 }
 
-/** What each of a list of mappings has counted. */
+/** What each mapping of a list has counted. */
 export interface CounterList {
   readonly length: number;
   at(index: number): Counters | undefined;

@@ -1,11 +1,9 @@
-/**
- * A UDP client that a mapping brought to a daemon: what it dialled is where its replies come from.
- */
+/** A UDP client that a mapping brought to a daemon. Replies come from what the client dialled. */
 import type { Address } from "./address.js";
 
 export interface FlowEnd {
   readonly address: Address;
-  /** Host byte order. */
+  /** The port in host byte order. */
   readonly port: number;
 }
 
@@ -14,6 +12,6 @@ export interface Flow {
   readonly dialled: FlowEnd;
   /** What the daemon is bound to; the unspecified address for a wildcard listener. */
   readonly daemon: FlowEnd;
-  /** Seconds since the last datagram of either end. */
+  /** Seconds since the last datagram from either end. */
   readonly idle_s: number;
 }

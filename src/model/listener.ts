@@ -1,5 +1,6 @@
 /**
- * What the kernel's socket tables say of one listening TCP socket or bound, unconnected UDP socket.
+ * What the kernel's socket tables say about one listening TCP socket, or bound and unconnected UDP
+ * socket.
  */
 import type { Address, Family } from "./address.js";
 import type { Protocol } from "./mapping.js";
@@ -10,48 +11,52 @@ export interface Listener {
   readonly protocol: Protocol;
   readonly kind: ListenerKind;
   /**
-   * Of the socket, not of its address: an IPv6 socket may be bound to a v4-mapped address, shown as
-   * IPv4.
+   * The family of the socket, not of its address: an IPv6 socket may be bound to a v4-mapped
+   * address, which is shown as IPv4.
    */
   readonly family: Family;
-  /** 0.0.0.0 or :: for a wildcard listener. */
+  /** The address that the socket is bound to; 0.0.0.0 or :: for a wildcard listener. */
   readonly address: Address;
   readonly port: number;
   readonly wildcard: boolean;
-  /** IPv6 only: the socket takes no IPv4. */
+  /** True when an IPv6 socket takes no IPv4. */
   readonly v6only: boolean;
   readonly reuseport: boolean;
-  /** Sockets of its SO_REUSEPORT group, itself among them; 0 for none. */
+  /** The number of sockets in its SO_REUSEPORT group, including itself; 0 without a group. */
   readonly groupSize: number;
   /**
-   * The group has a program of its own (SO_ATTACH_REUSEPORT_CBPF, _EBPF), which selects the member.
+   * True when the group has a program of its own (SO_ATTACH_REUSEPORT_CBPF, _EBPF), which selects
+   * the member.
    */
   readonly groupProgram: boolean;
-  /** Interface index of SO_BINDTODEVICE, 0 for none. */
+  /** The interface index of SO_BINDTODEVICE, or 0 for none. */
   readonly device: number;
-  /** The interface's name; empty for none, `?` when it is gone. */
+  /** The interface's name; empty for none, `?` when the interface is gone. */
   readonly deviceName: string;
-  /** sk_lookup can select it out of a socket map. */
+  /** True when sk_lookup can select it from a socket map. */
   readonly placed: boolean;
-  /** Socket cookie, decimal (64 bit). */
+  /** The socket cookie, in decimal (64 bits). */
   readonly cookie: string;
-  /** Inode of the socket's file; 0 when no file holds it any more. */
+  /** The inode of the socket's file; 0 when no file holds it any more. */
   readonly inode: number;
   readonly uid: number;
 }
 
 /**
- * How a listener is handed what is dialled: sk_lookup takes it from a socket map, or by the kfunc
- * from the kernel's own tables, or ingress takes it from there. none: no mapping leads to it, or
- * this kernel cannot.
+ * How a listener is handed what is dialled. `sockmap`: sk_lookup takes it from a socket map.
+ * `kfunc`: sk_lookup takes it from the kernel's own tables, through the kfunc. `ingress`: the
+ * program at ingress takes it from there. `none`: no mapping leads to it, or this kernel cannot.
  */
 export type Handover = "sockmap" | "kfunc" | "ingress" | "none";
 
-/** The process that holds a socket's file; see findOwners in kernel/procfs.ts when several do. */
+/**
+ * The process that holds a socket's file. When several do, findOwners in kernel/procfs.ts picks
+ * one.
+ */
 export interface Owner {
   readonly pid: number;
   readonly command: string;
   readonly user: string;
-  /** cgroup v2 path, e.g. `/system.slice/nginx.service`; empty when unknown. */
+  /** The cgroup v2 path, such as `/system.slice/nginx.service`; empty when unknown. */
   readonly cgroup: string;
 }

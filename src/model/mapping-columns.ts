@@ -1,8 +1,8 @@
 /**
- * Mappings as columns of numbers: some 35 bytes for each, where an object with its lists and texts
- * takes 600. What is seldom alike (one range of ports, one prefix, the name, the place) is in the
- * columns; what mostly is (destinations, conditions, longer lists) is there once, as a list of
- * values that the columns point to.
+ * Mappings as columns of numbers: some 35 bytes each, where an object with its lists and texts
+ * takes 600. What rarely repeats (one range of ports, one prefix, the name, the place) is in the
+ * columns. What mostly repeats (destinations, conditions, longer lists) is stored once, as a list
+ * of values that the columns point to.
  */
 import {
   type Prefix,
@@ -17,10 +17,10 @@ import type { Destination, Existing, Mapping, Miss, PortRange, Protocol } from "
 import { LazyMappings, type Mappings } from "./mappings.js";
 import { matchText } from "./match-text.js";
 
-/** `from` and `interfaces` of a mapping. */
+/** The `from` and `interfaces` of a mapping. */
 type Conditions = Pick<Mapping, "from" | "interfaces">;
 
-/** What the columns point to; plain values. */
+/** The plain values that the columns point to. */
 export interface ColumnLists {
   readonly ports: readonly (readonly PortRange[])[];
   readonly prefixes: readonly (readonly Prefix[])[];
@@ -29,50 +29,50 @@ export interface ColumnLists {
   readonly files: readonly string[];
 }
 
-/** Each with one number for each mapping, but for `wide` and `names`. */
+/** The columns. Each has one number per mapping, except `wide` and `names`. */
 interface Columns {
   /**
    * Bit 0: UDP. Bits 1 and 2: `existing`. Bit 3: `miss` is reject. Bit 4: the name is what
-   * matchText says.
+   * matchText returns.
    */
   readonly traits: Uint8Array;
   /**
-   * One range: its first port above its last (16 bits each). Below 65,536: an index into `ports` of
-   * the lists.
+   * For one range, its first port above its last (16 bits each). Below 65,536, an index into
+   * `ports` of the lists.
    */
   readonly ports: Uint32Array;
   /**
-   * 0: all. Up to 33: one IPv4 prefix, its length and 1. Up to 162: one of IPv6, its length and 34.
-   * 255: a list.
+   * The kind of `on`. 0: all addresses. Up to 33: one IPv4 prefix, as its length plus 1. Up to 162:
+   * one IPv6 prefix, as its length plus 34. 255: a list.
    */
   readonly onKind: Uint8Array;
   /**
-   * IPv4: the address, host byte order. IPv6: an index into `wide`. Else into `prefixes` of the
-   * lists.
+   * For IPv4, the address in host byte order; for IPv6, an index into `wide`; otherwise, an index
+   * into `prefixes` of the lists.
    */
   readonly on: Uint32Array;
-  /** 0: none; else an index into `conditions` of the lists, and 1. */
+  /** 0 for none; otherwise, an index into `conditions` of the lists plus 1. */
   readonly conditions: Uint32Array;
   readonly to: Uint32Array;
-  /** Where the name ends in `names`; it begins where the one before ends. */
+  /** Where the name ends in `names`. It begins where the previous one ends. */
   readonly nameEnd: Uint32Array;
   readonly file: Uint32Array;
   readonly line: Uint32Array;
   readonly column: Uint32Array;
-  /** IPv6 addresses of `on`, 16 bytes each, network byte order. */
+  /** The IPv6 addresses of `on`: 16 bytes each, in network byte order. */
   readonly wide: Uint8Array;
-  /** Names one after the other, UTF-8. */
+  /** The names, one after the other, in UTF-8. */
   readonly names: Uint8Array;
 }
 export type ColumnName = keyof Columns;
 
-/** What says where mappings were written, and not what they mean. */
+/** The columns that say where mappings were written, not what they mean. */
 const placeColumns: readonly ColumnName[] = ["file", "line", "column"];
 const meaningColumns: readonly ColumnName[] = [
   ...(["traits", "ports", "onKind", "on", "conditions", "to", "nameEnd", "wide", "names"] as const),
 ];
 export const columnNames: readonly ColumnName[] = [...meaningColumns, ...placeColumns];
-/** Bytes of one number. */
+/** The size of one number of each column, in bytes. */
 export const columnWidths: Readonly<Record<ColumnName, 1 | 4>> = {
   traits: 1,
   ports: 4,
@@ -101,7 +101,7 @@ const ON_IPV4 = 1;
 const ON_IPV6 = 34;
 const ON_LIST = 255;
 
-/** As many names are decoded one by one before all are at once. */
+/** After this many names decoded one by one, all are decoded at once. */
 const NAMES_ONE_BY_ONE = 100;
 
 const decoder = new TextDecoder();
@@ -113,12 +113,12 @@ export class MappingColumns extends LazyMappings {
   readonly #read: (name: ColumnName) => Uint8Array;
   readonly #columns: Partial<Record<ColumnName, Uint8Array | Uint32Array>> = {};
   #namesAsked = 0;
-  /** Undefined: nobody looked. */
+  /** All names as one text; null when that does not work, undefined before the first attempt. */
   #text: string | null | undefined;
 
   /**
-   * `read`: the bytes of a column (numbers in the machine's byte order), asked for when it is
-   * looked at first.
+   * `read` returns the bytes of a column (numbers in the machine's byte order). It is called when
+   * the column is first used.
    */
   constructor(length: number, lists: ColumnLists, read: (name: ColumnName) => Uint8Array) {
     super();
@@ -178,9 +178,9 @@ export class MappingColumns extends LazyMappings {
   }
 
   /**
-   * All names as one text, whose parts cost next to nothing, where so many are asked for that it
-   * pays. Null: they are not all ASCII, of which each byte is a code unit, or too few were asked
-   * for.
+   * Returns all names as one text, whose parts cost next to nothing, once so many names are
+   * requested that it pays. Returns null before that, and when they are not all ASCII, where each
+   * byte is one code unit.
    */
   #allNames(): string | null {
     if (this.#text !== undefined) return this.#text;
@@ -197,7 +197,7 @@ export class MappingColumns extends LazyMappings {
     const [ends, otherEnds] = [this.column("nameEnd"), other.column("nameEnd")];
     const most = Math.min(this.length, other.length);
     let same = 0;
-    // A derived name is in other columns.
+    // A derived name depends on other columns.
     while (
       same < most &&
       ends[same] === otherEnds[same] &&
@@ -213,7 +213,7 @@ export class MappingColumns extends LazyMappings {
     }
     let differs = 0;
     while (names[differs] === otherNames[differs]) differs++;
-    // The first whose name ends behind that byte.
+    // Find the first whose name ends behind that byte.
     let [low, high] = [0, same];
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -223,7 +223,7 @@ export class MappingColumns extends LazyMappings {
     return low;
   }
 
-  /** By the length of a name and its last byte; of derived names by the ports in them. */
+  /** Tests the length and the last byte of a name, or for derived names, the ports in them. */
   protected override named(keys: ReadonlySet<string>): (index: number) => boolean {
     const endings = new Set<number>();
     const ports = new Set<number>();
@@ -295,8 +295,8 @@ export class MappingColumns extends LazyMappings {
   }
 
   /**
-   * Of the mappings that are for one of the very prefixes; one for all addresses is for 0.0.0.0/0
-   * and ::/0.
+   * Yields the indexes of mappings for exactly one of these prefixes. A mapping for all addresses
+   * is for 0.0.0.0/0 and ::/0.
    */
   *indexesOn(prefixes: readonly Prefix[]): Generator<number> {
     const texts = new Set(prefixes);
@@ -328,7 +328,10 @@ export class MappingColumns extends LazyMappings {
     return this.lists.conditions[conditions - 1] ?? {};
   }
 
-  /** Says of a mapping here and one of `other` whether they mean the same, but for their names. */
+  /**
+   * Returns a function that reports whether a mapping of ours and one of `other` mean the same,
+   * apart from their names.
+   */
   comparer(other: MappingColumns): (index: number, place: number) => boolean {
     const [mine, theirs] = [this.lists, other.lists];
     const ports = numbersIn(mine.ports, theirs.ports);
@@ -363,8 +366,8 @@ export class MappingColumns extends LazyMappings {
   }
 
   /**
-   * What the mappings mean, in parts: equal for equal mappings in the same order, wherever they
-   * were written.
+   * Yields what the mappings mean, in parts, which are equal for equal mappings in the same order,
+   * wherever they were written.
    */
   *meaning(): Generator<string | Uint8Array> {
     const { files: _, ...lists } = this.lists;
@@ -374,20 +377,20 @@ export class MappingColumns extends LazyMappings {
 }
 
 /**
- * Of each value its number among the others; -1: it is not there. Both are plain values with their
- * keys in one order.
+ * Maps each value to its number among the others, or to -1 when it is absent. Both are plain values
+ * with their keys in the same order.
  */
 function numbersIn<Value>(values: readonly Value[], others: readonly Value[]): Int32Array {
   const numbers = new Map(others.map((value, number) => [JSON.stringify(value), number]));
   return Int32Array.from(values, (value) => numbers.get(JSON.stringify(value)) ?? -1);
 }
 
-/** Values that are there once, by a text that says all of each. */
+/** Values stored once, by a key that identifies each. */
 class Once<Value> {
   readonly values: Value[] = [];
   readonly #indexes = new Map<string, number>();
 
-  /** The value's index. */
+  /** Adds the value unless it is there, and returns its index. */
   put(key: string, value: Value, canonical: (value: Value) => Value = (same) => same): number {
     const known = this.#indexes.get(key);
     if (known !== undefined) return known;
@@ -397,18 +400,18 @@ class Once<Value> {
 }
 
 /**
- * Of a plain value: a text that is a part of another keeps that in memory, which may be the file.
+ * Copies a plain value. A text that is part of another keeps that in memory, which may be the whole
+ * file.
  */
 function copyOf<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value)) as Value;
 }
 
-/** By number of a value in other lists: its number here. */
+/** The number here of each value in other lists, by its number there. */
 type Renumbered = Record<keyof ColumnLists, number[]>;
 
 /**
- * Some mappings of other columns, one after the other; each written `lines` further down (or up,
- * below 0).
+ * A run of mappings of other columns, now written `lines` further down (further up if negative).
  */
 export interface Kept {
   readonly first: number;
@@ -437,7 +440,7 @@ export class MappingColumnsBuilder {
     files: new Once<string>(),
   };
 
-  /** Of those that were appended: their numbers of values -> ours. */
+  /** For lists that were appended, their numbers of values mapped to ours. */
   readonly #renumbered = new WeakMap<ColumnLists, Renumbered>();
   #lastTo: readonly Destination[] | undefined;
   #lastToIndex = 0;
@@ -446,7 +449,7 @@ export class MappingColumnsBuilder {
     return this.#traits.length;
   }
 
-  /** Room for so many mappings; there may be more. */
+  /** Makes room for this many mappings. There may be more. */
   reserve(total: number): void {
     for (const column of [this.#traits, this.#onKind]) column.reserve(total);
     for (const column of [this.#ports, this.#on, this.#conditions, this.#to]) column.reserve(total);
@@ -455,12 +458,12 @@ export class MappingColumnsBuilder {
     }
   }
 
-  /** `isDerived`: the name is known to be one that config/name.ts has derived. */
+  /** Appends a mapping. `isDerived` says that config/name.ts has derived the name. */
   push(mapping: Mapping, isDerived = false): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
     const isConditional = from !== undefined || interfaces !== undefined;
-    // Names that were given have no colon, and derived ones that were shortened a tilde, which no
-    // port or prefix has. With conditions the text is long, and seldom alike.
+    // Given names have no colon, and shortened derived ones have a tilde, which no port or prefix
+    // has. With conditions, the text is long and rarely matches.
     const isMatchText = isDerived
       ? !name.includes("~")
       : name.includes(":") && name === matchText(protocol, ports, on, [], []);
@@ -484,8 +487,8 @@ export class MappingColumnsBuilder {
   }
 
   /**
-   * Some of other columns, one after the other, as if each had been pushed. `file`: where they are
-   * written; null: where they were.
+   * Appends a run of other columns, as if each mapping had been pushed. `file` is where they are
+   * now written, or null if that has not changed.
    */
   append(from: MappingColumns, { first, count, lines }: Kept, file: string | null): void {
     const end = first + count;
@@ -563,7 +566,7 @@ export class MappingColumnsBuilder {
     return this.#lists.files.put(name, name);
   }
 
-  /** The very list, one after the other, is known without a look at it. */
+  /** Returns the index of the list. The same object as last time is not looked up again. */
   #toIndex(to: readonly Destination[]): number {
     if (to !== this.#lastTo) {
       this.#lastTo = to;
@@ -602,14 +605,14 @@ export class MappingColumnsBuilder {
     }
   }
 
-  /** One that was pushed. */
+  /** Returns a mapping that was pushed. */
   at(index: number): Mapping {
     const mapping = this.finish().at(index);
     if (mapping === undefined) throw new RangeError(`there is no mapping ${index}`);
     return mapping;
   }
 
-  /** What was pushed so far. */
+  /** Returns what has been pushed so far. */
   finish(): MappingColumns {
     const columns: Columns = {
       traits: this.#traits.view(),
@@ -640,19 +643,19 @@ export class MappingColumnsBuilder {
   }
 }
 
-/** Says all of the list, whatever the order of keys. */
+/** Returns a key that identifies the list, whatever the order of its objects' keys. */
 function keyOf(to: readonly Destination[]): string {
   let key = "";
   for (const { address, port, service, weight, handover } of to) {
     key += `${address} ${port} ${weight ?? ""} ${handover ?? ""}`;
-    // A name from elsewhere may have anything in it.
+    // A name from elsewhere may contain anything.
     if (service !== undefined) key += ` ${JSON.stringify(service)}`;
     key += "\n";
   }
   return key;
 }
 
-/** With the keys in one order, as the digest goes over what JSON makes of the lists. */
+/** Orders the keys, as the digest covers the lists' JSON. */
 function canonical(to: readonly Destination[]): Destination[] {
   return to.map(({ address, port, service, weight, handover }) => ({
     address,
@@ -663,7 +666,7 @@ function canonical(to: readonly Destination[]): Destination[] {
   }));
 }
 
-/** The very list when it is columns already. */
+/** Returns the mappings as columns: the same object if they already are. */
 export function toColumns(mappings: Mappings): MappingColumns {
   if (mappings instanceof MappingColumns) return mappings;
   const builder = new MappingColumnsBuilder();

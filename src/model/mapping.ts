@@ -8,44 +8,44 @@ export type Protocol = "tcp" | "udp";
 
 export const protocols: readonly Protocol[] = ["tcp", "udp"];
 
-/** Inclusive, 1 to 65535, host byte order. */
+/** An inclusive range of ports, 1 to 65535, in host byte order. */
 export interface PortRange {
   readonly first: number;
   readonly last: number;
 }
 
-/** Where a mapping or service was written, for error messages. Not part of its identity. */
+/** Where a mapping or service was written, for error messages. It is not part of its identity. */
 export interface Origin {
-  /** File name as given, `<argument>`, `<stdin>` or `<runtime>`. */
+  /** The file name as given, `<argument>`, `<stdin>` or `<runtime>`. */
   readonly file: string;
-  /** 1-based; 0 when there is no line (arguments). */
+  /** The line, from 1 on; 0 when there is none (arguments). */
   readonly line: number;
   readonly column: number;
 }
 
 export interface Destination {
-  /** `"*"`: the wildcard listener (0.0.0.0, or :: for IPv6 and dual-stack). */
+  /** The address; `"*"` is the wildcard listener (0.0.0.0, or :: for IPv6 and dual-stack). */
   readonly address: Address | "*";
-  /** `"same"`: the port that was dialled. */
+  /** The port; `"same"` is the port that was dialled. */
   readonly port: number | "same";
   /**
-   * The service that this address was named by, if any. Neighbours of one service are alternatives
-   * per family.
+   * The service by whose name the address was given, if any. Neighbours from one service are
+   * alternatives per family.
    */
   readonly service?: string;
   /**
-   * Share of the clients, 1 to 1000, against the others of the list. All destinations of a mapping
-   * have one, or none has.
+   * The share of clients, 1 to 1000, relative to the others of the list. Either all destinations of
+   * a mapping have one, or none has.
    */
   readonly weight?: number;
-  /** Of the mapping, or else of the service whose address it is; absent: auto. */
+  /** The mapping's choice, or else that of the service that owns the address. Absent means auto. */
   readonly handover?: HandoverChoice;
 }
 
 /**
- * Who gives a destination's sockets what is for them. `lookup`: sk_lookup, out of a socket map.
- * `ingress`: the program at ingress, so that the sockets are put into no map. `auto`: TCP as
- * `lookup`; UDP as `ingress`, and as `lookup` where that does not do.
+ * Who hands packets to a destination's sockets. `lookup`: sk_lookup, from a socket map. `ingress`:
+ * the program at ingress, so the sockets are put into no map. `auto`: TCP as `lookup`; UDP as
+ * `ingress`, or as `lookup` where that does not work.
  */
 export const handovers = ["auto", "lookup", "ingress"] as const;
 
@@ -53,7 +53,10 @@ export type HandoverChoice = (typeof handovers)[number];
 
 export const MAX_WEIGHT = 1000;
 
-/** Bytes of an interface's name (IFNAMSIZ less the final NUL, include/uapi/linux/if.h). */
+/**
+ * The maximum length of an interface's name in bytes (IFNAMSIZ without the final NUL,
+ * include/uapi/linux/if.h).
+ */
 export const MAX_INTERFACE_LENGTH = 15;
 
 /** What counts as "already listening" and keeps its connections. */
@@ -63,30 +66,34 @@ export type Existing = "exact" | "any" | "never";
 export type Miss = "pass" | "reject";
 
 /**
- * One mapping of one protocol. An entry of the file with `protocol: [tcp, udp]` is two of these,
- * with the same name. (name, protocol) is its identity: counters carry on across reloads by it.
+ * One mapping of one protocol. An entry of the file with `protocol: [tcp, udp]` becomes two of
+ * these, with the same name. Name and protocol are its identity, by which counters carry over
+ * across reloads.
  */
 export interface Mapping {
-  /** Given, or derived from what it matches, e.g. `tcp:443` or `udp:53@2001:db8::/32`. */
+  /**
+   * The name as given, or derived from what it matches, such as `tcp:443` or
+   * `udp:53@2001:db8::/32`.
+   */
   readonly name: string;
   readonly protocol: Protocol;
-  /** Sorted, disjoint, not adjacent, not empty. */
+  /** The ports: sorted, disjoint, not adjacent, not empty. */
   readonly ports: readonly PortRange[];
-  /** Local prefixes dialled; empty: all. Canonical, without duplicates. */
+  /** The dialled local prefixes; empty means all. They are canonical, without duplicates. */
   readonly on: readonly Prefix[];
   /**
-   * Remote prefixes that connections come from; absent: all. Canonical, without duplicates, not
-   * empty.
+   * The remote prefixes that connections come from; absent means all. They are canonical, without
+   * duplicates, not empty.
    */
   readonly from?: readonly Prefix[];
   /**
-   * Names of the interfaces that connections come in on; absent: all. Without duplicates, not
-   * empty, sorted.
+   * The names of the interfaces that connections come in on; absent means all. They are sorted,
+   * without duplicates, not empty.
    */
   readonly interfaces?: readonly string[];
   /**
-   * At least one; the first that listens gets the connection, or with weights the one that the
-   * client falls to.
+   * The destinations, at least one. The first that listens gets the connection; with weights, the
+   * one that the client falls to.
    */
   readonly to: readonly Destination[];
   readonly existing: Existing;
@@ -96,11 +103,11 @@ export interface Mapping {
 
 export interface Service {
   readonly name: string;
-  /** At least one. */
+  /** The service's addresses, at least one. */
   readonly addresses: readonly Address[];
-  /** Of all mappings that lead there and say nothing else; absent: auto. */
+  /** The choice for all mappings that lead there and make none themselves. Absent means auto. */
   readonly handover?: HandoverChoice;
-  /** Its own datagrams leave from the one address and port that lead to it. Absent: they do not. */
+  /** Set when its own datagrams leave from the one address and port that lead to it. */
   readonly originate?: true;
   readonly origin: Origin;
 }
@@ -108,21 +115,21 @@ export interface Service {
 /**
  * How the listener of a destination is found. `kfunc`: in the kernel's own tables, through the
  * module ilm_lookup. `registry`: among the listeners that registered themselves. `auto`: kfunc
- * where the module is loaded, else registry.
+ * where the module is loaded, otherwise registry.
  */
 export const engines = ["auto", "kfunc", "registry"] as const;
 
 export type Engine = (typeof engines)[number];
 
 /**
- * `off`: whoever opens an MPTCP socket in the network namespace is refused it, as by a kernel
- * without MPTCP, and falls back to TCP.
+ * Whether MPTCP is allowed. `off` refuses MPTCP sockets in the network namespace, like a kernel
+ * without MPTCP, so that programs fall back to TCP.
  */
 export const mptcpModes = ["on", "off"] as const;
 
 export type MptcpMode = (typeof mptcpModes)[number];
 
-/** A mapping that only some packets meet: others pass it over for the next best. */
+/** Reports whether the mapping takes some packets only. Others pass on to the next best mapping. */
 export function isConditional(mapping: Mapping): boolean {
   return mapping.from !== undefined || mapping.interfaces !== undefined;
 }
@@ -131,7 +138,7 @@ export function isWeighted(mapping: Pick<Mapping, "to">): boolean {
   return mapping.to[0]?.weight !== undefined;
 }
 
-/** The identity of a mapping, for maps and comparisons. */
+/** Returns the identity of a mapping, for maps and comparisons. */
 export function mappingKey(mapping: Pick<Mapping, "name" | "protocol">): string {
   return `${mapping.protocol} ${mapping.name}`;
 }

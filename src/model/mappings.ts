@@ -12,8 +12,8 @@ import {
 } from "./mapping.js";
 
 /**
- * What an array of mappings has of this, for lists that make a mapping when it is asked for: two
- * questions may give two objects. What the methods do is what those of arrays do.
+ * The part of an array's interface that is used on mappings, for lists that create a mapping on
+ * demand: two calls may return two objects. The methods behave like those of arrays.
  */
 export interface Mappings extends Iterable<Mapping> {
   readonly length: number;
@@ -27,14 +27,14 @@ export interface Mappings extends Iterable<Mapping> {
   slice(start?: number, end?: number): Mapping[];
 }
 
-/** All of it by `length` and `at`. */
+/** Implements everything on top of `length` and `at`. */
 export abstract class LazyMappings implements Mappings {
   abstract readonly length: number;
-  /** Of an index from 0 on. */
+  /** Returns the mapping at an index, which must not be negative. */
   abstract at(index: number): Mapping | undefined;
 
-  // What is asked of a million mappings one after the other, without the rest of each. Of an index
-  // that there is.
+  // Fields that are read from a million mappings one after the other, without the rest of each. The
+  // index must exist.
 
   nameAt(index: number): string {
     return this.at(index)?.name ?? "";
@@ -60,7 +60,7 @@ export abstract class LazyMappings implements Mappings {
     return this.at(index)?.on ?? [];
   }
 
-  /** Equal lists may be one. */
+  /** Returns the destinations. Equal lists may be the same object. */
   toAt(index: number): readonly Destination[] {
     return this.at(index)?.to ?? [];
   }
@@ -71,7 +71,8 @@ export abstract class LazyMappings implements Mappings {
   }
 
   /**
-   * Of the mappings with these keys, as mappingKey has them, those that there are: key -> index.
+   * Finds the mappings with these keys, as mappingKey makes them: key -> index. Keys that no
+   * mapping has are left out.
    */
   indexesOf(keys: ReadonlySet<string>): Map<string, number> {
     const found = new Map<string, number>();
@@ -85,28 +86,28 @@ export abstract class LazyMappings implements Mappings {
   }
 
   /**
-   * Says of an index whether its key may be one of these, without the name. Null: only the names
-   * tell.
+   * Returns a quick test, without the name, whether the key at an index may be one of these.
+   * Returns null when only the names tell.
    */
   protected named(keys: ReadonlySet<string>): ((index: number) => boolean) | null {
     return keys.size === 0 ? () => false : null;
   }
 
   /**
-   * The address (host byte order) when `on` is one whole IPv4 address and there are no conditions;
-   * else -1, or when nobody looked.
+   * Returns the address, in host byte order, when `on` is one whole IPv4 address and there are no
+   * conditions. Returns -1 otherwise, or when that is not known.
    */
   abstract ipv4HostAt(index: number): number;
 
   /**
-   * True: protocol, ports and destinations are those of the mapping before it. False may only mean
-   * that this was not looked at.
+   * Reports whether protocol, ports and destinations equal those of the previous mapping. False may
+   * also mean that this is not known.
    */
   abstract leadsLikeOneBefore(index: number): boolean;
 
   /**
-   * How many mappings, from the first on, have the names and protocols of these. Fewer may only
-   * mean that no more was looked at.
+   * Returns how many mappings, from the first on, have the same names and protocols as those of
+   * `other`. The result may be too low when more is not known.
    */
   abstract sameNamesAs(other: LazyMappings): number;
 
@@ -180,7 +181,7 @@ function isList<Item>(value: Item | readonly Item[]): value is readonly Item[] {
   return Array.isArray(value);
 }
 
-/** Objects that are there. */
+/** A list over existing objects. */
 class Listed extends LazyMappings {
   readonly #list: Mappings;
 
@@ -210,7 +211,7 @@ class Listed extends LazyMappings {
   }
 }
 
-/** The very list when it is one already. */
+/** Returns the mappings as a lazy list: the same object if they already are one. */
 export function toLazy(mappings: Mappings): LazyMappings {
   return mappings instanceof LazyMappings ? mappings : new Listed(mappings);
 }
@@ -225,7 +226,7 @@ class Joined extends LazyMappings {
     this.#second = toLazy(second);
   }
 
-  /** Whose it is, and its index there. */
+  /** Returns the part that holds the index, and the index within it. */
   #part(index: number): [LazyMappings, number] {
     const { length } = this.#first;
     return index < length ? [this.#first, index] : [this.#second, index - length];
@@ -295,7 +296,7 @@ class Joined extends LazyMappings {
   }
 }
 
-/** Two lists as one, which is not copied. */
+/** Joins two lists without copying them. */
 export function joinMappings(first: Mappings, second: Mappings): Mappings {
   if (second.length === 0) return first;
   return first.length === 0 ? second : new Joined(first, second);

@@ -3,7 +3,10 @@ import type { Prefix } from "./address.js";
 import type { PortRange, Protocol } from "./mapping.js";
 import { formatPorts } from "./ports.js";
 
-/** `tcp:443`, `udp:53@203.0.113.0/24,2001:db8::/32`, `tcp:80@from:10.0.0.0/8@interface:eth0`. */
+/**
+ * Formats a match: `tcp:443`, `udp:53@203.0.113.0/24,2001:db8::/32`,
+ * `tcp:80@from:10.0.0.0/8@interface:eth0`.
+ */
 export function matchText(
   protocol: Protocol,
   ports: readonly PortRange[],

@@ -1,28 +1,28 @@
 /**
- * Which mapping has a name, of a million: numbers alone, as a map of texts takes 100 bytes for
- * each.
+ * Finds which of a million mappings has a name. It stores numbers only, as a map of texts takes 100
+ * bytes per name.
  */
 import type { Mapping } from "./mapping.js";
 
 export type Named = Pick<Mapping, "name" | "protocol">;
 
-/** FNV-1a over UTF-16 code units (draft-eastlake-fnv), begun with the protocol. */
+/** Computes FNV-1a over UTF-16 code units (draft-eastlake-fnv), seeded with the protocol. */
 function hashOf({ name, protocol }: Named): number {
   let hash = protocol === "udp" ? 0x811c9dc5 : 0x1b873593;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
-  // The low bits choose the place, and the last code units decide them nearly alone.
+  // The low bits choose the place, and are decided almost by the last code units alone.
   hash ^= hash >>> 15;
   return hash >>> 0;
 }
 
 export class NameTable {
-  /** What has the index; asked for when two hashes are equal. */
+  /** Returns what has the index. It is called when two hashes are equal. */
   readonly #at: (index: number) => Named | undefined;
-  /** Index and 1, and the hash; 0: free. Open addressing. */
+  /** Pairs of index plus 1 and hash; 0 is free. Open addressing. */
   #places: Uint32Array;
   #count = 0;
 
-  /** `expected`: how many are likely to be put. */
+  /** `expected` is the likely number of names. */
   constructor(at: (index: number) => Named | undefined, expected = 0) {
     this.#at = at;
     const places = Math.max(1024, 2 ** (Math.ceil(Math.log2(expected + 1)) + 1));
@@ -30,8 +30,8 @@ export class NameTable {
   }
 
   /**
-   * Of the one with the same name and protocol. Undefined: there was none, and `index` has it from
-   * now on.
+   * Adds a name. Returns the index of the one with the same name and protocol, which stays. Returns
+   * undefined when there was none, and the name now has `index`.
    */
   put(named: Named, index: number): number | undefined {
     if (this.#count * 2 >= this.#places.length / 2) this.#grow();
@@ -45,13 +45,13 @@ export class NameTable {
     return undefined;
   }
 
-  /** The index of the one with this name and protocol. */
+  /** Returns the index of the one with this name and protocol. */
   find(named: Named): number | undefined {
     const known = this.#places[this.#place(named, hashOf(named))] ?? 0;
     return known === 0 ? undefined : known - 1;
   }
 
-  /** Where it is, or else where it would be. */
+  /** Returns where the name is, or else where it would be. */
   #place({ name, protocol }: Named, hash: number): number {
     const places = this.#places;
     for (let place = (hash * 2) % places.length; ; place = (place + 2) % places.length) {

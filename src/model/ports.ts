@@ -5,7 +5,7 @@ import type { PortRange } from "./mapping.js";
 export const MAX_PORT = 65535;
 export const allPorts: PortRange = { first: 1, last: MAX_PORT };
 
-/** Sorted, overlapping and adjacent ranges joined. */
+/** Sorts the ranges and joins those that overlap or are adjacent. */
 export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
   if (ranges.length === 1) return [...ranges];
   const sorted = ranges.toSorted((left, right) => left.first - right.first);
@@ -21,8 +21,7 @@ export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
   return merged;
 }
 
-/** How many ports a merged set has. */
-/** Ranges that are in both. */
+/** Returns the ranges that are in both sets. */
 export function sharedPorts(a: readonly PortRange[], b: readonly PortRange[]): PortRange[] {
   const shared: PortRange[] = [];
   for (const x of a) {
@@ -35,6 +34,7 @@ export function sharedPorts(a: readonly PortRange[], b: readonly PortRange[]): P
   return shared;
 }
 
+/** Returns how many ports a merged set has. */
 export function countPorts(ranges: readonly PortRange[]): number {
   return ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
 }
@@ -43,7 +43,7 @@ export function portsContain(ranges: readonly PortRange[], port: number): boolea
   return ranges.some(({ first, last }) => first <= port && port <= last);
 }
 
-/** `80,443`, `8000-8099`, `*` for all; the inverse of `parsePorts`. */
+/** Formats a set: `80,443`, `8000-8099`, or `*` for all. The inverse of `parsePorts`. */
 export function formatPorts(ranges: readonly PortRange[]): string {
   const [only] = ranges;
   return only !== undefined && ranges.length === 1
@@ -56,7 +56,7 @@ function formatRange({ first, last }: PortRange): string {
   return first === allPorts.first && last === allPorts.last ? "*" : `${first}-${last}`;
 }
 
-/** One item: `443`, `8000-8099` or `*`. */
+/** Parses one item: `443`, `8000-8099` or `*`. */
 export function parsePortItem(text: string): { ok: true; range: PortRange } | Refusal {
   if (text === "*") return { ok: true, range: allPorts };
   const match = /^([0-9]+)(?:-([0-9]+))?$/.exec(text);
@@ -76,7 +76,7 @@ export function parsePortItem(text: string): { ok: true; range: PortRange } | Re
   return { ok: true, range: { first, last } };
 }
 
-/** A comma-separated list of items, merged. */
+/** Parses a comma-separated list of items, and merges it. */
 export function parsePorts(text: string): { ok: true; ports: PortRange[] } | Refusal {
   const ranges: PortRange[] = [];
   for (const item of text.split(",")) {
@@ -87,7 +87,7 @@ export function parsePorts(text: string): { ok: true; ports: PortRange[] } | Ref
   return { ok: true, ports: mergePorts(ranges) };
 }
 
-/** One port number, decimal without leading zeros. */
+/** Parses one port number: decimal, without leading zeros. */
 export function parsePort(text: string): { ok: true; port: number } | Refusal {
   if (!/^[0-9]+$/.test(text)) {
     return refusal(`${quote(text)} is not a port`, `a port is 1 to ${MAX_PORT}`);

@@ -1,6 +1,4 @@
-/**
- * What a file's mappings are, said by what they were before: most of a large file stays as it is.
- */
+/** A file's mappings expressed by what they were before: most of a large file does not change. */
 import type { Mapping, Service } from "./mapping.js";
 import type { RuleSet } from "./rules.js";
 import {
@@ -10,14 +8,14 @@ import {
   toColumns,
 } from "./mapping-columns.js";
 
-/** In the order of the file: what stays, and mappings that are new, or not as they were. */
+/** One part of the file, in its order: a run that stays, or mappings that are new or changed. */
 export type Piece = Kept | readonly Mapping[];
 
 export interface Revision {
-  /** The file's part before, the very object. */
+  /** The previous file's part: the very object. */
   readonly of: RuleSet;
   readonly pieces: readonly Piece[];
-  /** The file in which all of them are written now; null: they are where they were. */
+  /** The file in which all mappings are now written; null when they are where they were. */
   readonly name: string | null;
 }
 
@@ -25,14 +23,14 @@ export function isKept(piece: Piece): piece is Kept {
   return "first" in piece;
 }
 
-/** What the revision leads to: the same as if the file had been read. */
+/** Returns what the revision leads to: the same as reading the file would. */
 export function revise({ of: before, pieces, name }: Revision): RuleSet {
   const mappings = reviseMappings(toColumns(before.mappings), { pieces, name });
   if (name === null) return { ...before, mappings };
   return { ...before, services: before.services.map((one) => inFile(one, name)), mappings };
 }
 
-/** Is all the same that is said beside the mappings, in whatever file? */
+/** Reports whether everything except the mappings is equal, in whatever file. */
 export function isSameBeside(one: Beside, other: Beside): boolean {
   const text = ({ engine = "auto", mptcp = "on", services }: Beside): string =>
     JSON.stringify([engine, mptcp, services.map((service) => inFile(service, ""))]);
@@ -41,7 +39,7 @@ export function isSameBeside(one: Beside, other: Beside): boolean {
 
 type Beside = Omit<RuleSet, "mappings">;
 
-/** The service as it is when it is written in a file of that name. */
+/** Returns the service as written in a file of that name. */
 function inFile(service: Service, name: string): Service {
   return { ...service, origin: { ...service.origin, file: name } };
 }
@@ -59,7 +57,7 @@ export function reviseMappings(
   return builder.finish();
 }
 
-/** Indexes of the mappings before that do not stay, in their order. */
+/** Returns the indexes of the previous mappings that do not stay, in order. */
 export function removedBy(pieces: readonly Piece[], length: number): number[] {
   const kept = pieces.filter(isKept).toSorted((a, b) => a.first - b.first);
   const removed: number[] = [];
@@ -75,7 +73,10 @@ export function addedBy(pieces: readonly Piece[]): Mapping[] {
   return pieces.flatMap((piece) => (isKept(piece) ? [] : piece));
 }
 
-/** Does each piece keep mappings that there are, of `length` before, and none twice? */
+/**
+ * Reports whether the pieces keep only mappings that exist, of the `length` previous ones, and none
+ * twice.
+ */
 export function areSound(pieces: readonly Piece[], length: number): boolean {
   const kept = pieces.filter(isKept).toSorted((a, b) => a.first - b.first);
   return kept.every(({ first, count }, index) => {

@@ -1,12 +1,12 @@
-/** Rule sets: what a configuration says, and what is in force. */
+/** Rule sets: what a configuration says, and what is active. */
 import type { Engine, MptcpMode, Service, Mapping } from "./mapping.js";
 import { type Mappings, joinMappings } from "./mappings.js";
 
 /** What a configuration says once for the whole network namespace. */
 export interface Settings {
-  /** Left out: auto. */
+  /** The engine. Absent means auto. */
   readonly engine?: Engine;
-  /** Left out: on. */
+  /** Whether MPTCP is allowed. Absent means on. */
   readonly mptcp?: MptcpMode;
 }
 
@@ -17,13 +17,13 @@ export interface RuleSet extends Settings {
 }
 
 /**
- * Everything that is in force in one network namespace: what the file said, and the mappings added
- * at run time, which live beside it, survive reloads, and go with `remove` or `unload`.
+ * All the rules of one network namespace: what the file says, and the run-time mappings, which live
+ * beside it, survive reloads, and go with `remove` or `unload`.
  */
 export interface Rules {
   /**
-   * The path the file part was read from, absolute; null when mappings were only given as arguments
-   * or at run time.
+   * The absolute path that the file part was read from; null when mappings were only given as
+   * arguments or at run time.
    */
   readonly source: string | null;
   readonly file: RuleSet;
@@ -36,7 +36,7 @@ export const emptyRules: Rules = {
   runtime: [],
 };
 
-/** All mappings in force, the file's first. */
+/** Returns all mappings, the file's first. */
 export function allMappings({
   file,
   runtime,

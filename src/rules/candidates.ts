@@ -1,16 +1,16 @@
-/** A mapping's destinations as one family's packets try them. */
+/** A mapping's destinations in the order in which one family's packets try them. */
 import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Destination, HandoverChoice, Mapping } from "../model/mapping.js";
 
 export interface Candidate {
-  /** Index into the mapping's `to`. */
+  /** The index into the mapping's `to`. */
   readonly destination: number;
   readonly address: Address;
-  /** Host byte order; 0: the port that was dialled. */
+  /** The port in host byte order; 0 is the port that was dialled. */
   readonly port: number;
-  /** 0: the mapping has no weights. */
+  /** The weight; 0 when the mapping has no weights. */
   readonly weight: number;
-  /** Absent: nothing was said. */
+  /** Absent when the configuration leaves it out. */
   readonly handover?: HandoverChoice;
 }
 
@@ -20,11 +20,11 @@ const wildcards: Record<Family, readonly Address[]> = {
 };
 
 /**
- * In the order of `to`; but within neighbours that one service gave, the packet's own family comes
- * first: they are the same daemon, not a first and a second choice. A packet goes to a socket of
- * its own family, and an IPv4 packet also to the IPv6 wildcard: an IPv6 socket that is bound to any
- * other address takes no IPv4, whatever its options (net/ipv6/af_inet6.c, __inet6_bind, sets
- * sk_ipv6only).
+ * Returns the candidates in the order of `to`, except that among neighbours from one service, the
+ * packet's own family comes first: they are the same daemon, not a first and a second choice. A
+ * packet goes to a socket of its own family, and an IPv4 packet also to the IPv6 wildcard: an IPv6
+ * socket bound to any other address takes no IPv4, whatever its options (net/ipv6/af_inet6.c,
+ * __inet6_bind, sets sk_ipv6only).
  */
 export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candidate[] {
   const found: Candidate[] = [];
@@ -56,7 +56,9 @@ export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candid
   return found;
 }
 
-/** Behind the last of the neighbours that the same service gave as the one at `start`. */
+/**
+ * Returns the end of the run of neighbours that come from the same service as the one at `start`.
+ */
 function endOfService(to: readonly Destination[], start: number): number {
   const service = to[start]?.service;
   if (service === undefined) return start + 1;

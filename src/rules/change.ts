@@ -1,4 +1,6 @@
-/** What a change asks for, and the rules that it leads to. Pure: the kernel is not touched here. */
+/**
+ * What a change asks for, and the rules that it leads to. Pure: nothing here touches the kernel.
+ */
 import { configurationError, IlmError, type Problem } from "../errors.js";
 import { mappingKey, type Mapping } from "../model/mapping.js";
 import { emptyRules, type Rules, type RuleSet } from "../model/rules.js";
@@ -13,51 +15,51 @@ export type Change =
   | { readonly kind: "unload" }
   | SwitchChange;
 
-/** Nothing is decided any more until it is switched on again. */
+/** Switches all decisions off, or on again. */
 export type SwitchChange = { readonly kind: "off" } | { readonly kind: "on" };
 
-/** Replaces the file's part of the rules; mappings added at run time stay. */
+/** Replaces the file's part of the rules; run-time mappings stay. */
 export interface ApplyChange {
   readonly kind: "apply";
   /**
-   * The file that was read, absolute, so that a running daemon follows it from then on; null when
-   * it cannot be read again.
+   * The absolute path of the file, so that a running daemon follows it from then on; null when the
+   * input cannot be read again.
    */
   readonly source: string | null;
   /**
-   * The mappings given as arguments beside it, which are in `file` too, so that a reload has them
-   * again.
+   * The mappings given as arguments beside the file. They are in `file` too; they are kept here so
+   * that a reload includes them.
    */
   readonly given: readonly string[];
   readonly file: RuleSet;
 }
 
 /**
- * An apply of text that was read before, by who asks or another, and is in force, as its digest
- * says: NOT_FOUND when other rules are in force by then.
+ * An apply of text that was read before, by this process or another, and whose rules are active, as
+ * the digest says. It fails with NOT_FOUND when other rules have become active.
  */
 export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
   readonly kind: "reapply";
-  /** As in `InForce`. */
+  /** The digest of the file's part, as `InForce.fileDigest`. */
   readonly fileDigest: string;
 }
 
 /**
- * An apply of what became of the file's part in force, by its digest; NOT_FOUND likewise, or when
- * the whole has to be looked at.
+ * An apply of a revision of the active file's part, which is given by its digest. It fails with
+ * NOT_FOUND when other rules have become active, or when the whole file has to be checked.
  */
 export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly kind: "revise";
   readonly pieces: readonly Piece[];
-  /** As in Revision. */
+  /** The name of the revised file, as `Revision.name`. */
   readonly name: string | null;
-  /** What the digest is then: somebody else may have put the very same in force by now. */
+  /** The digest of the result: somebody else may have activated the very same rules by now. */
   readonly result: string;
 }
 
 /**
- * The rules after the change. Throws CONFIGURATION or NOT_FOUND when it cannot be done; ties are
- * the compiler's to find.
+ * Returns the rules after the change. Throws CONFIGURATION or NOT_FOUND when it is impossible. Ties
+ * are left to the compiler.
  */
 export function rulesAfter(
   current: Rules | null,
@@ -95,12 +97,11 @@ function afterAdd(rules: Rules, added: readonly Mapping[], replace: boolean): Ru
     if (before === undefined || replace) runtime.set(key, mapping);
   }
   if (problems.length > 0) throw configurationError(problems);
-  // Whether the file has such a name is the compiler's to find: here it would cost a look at all of
-  // them.
+  // The compiler checks the names against the file's: doing it here would mean reading all of them.
   return { ...rules, runtime: [...runtime.values()] };
 }
 
-/** Equal in everything but the place where it was written. */
+/** Reports whether two mappings are equal in everything but where they were written. */
 function sameMapping(left: Mapping, right: Mapping): boolean {
   const place = { file: "", line: 0, column: 0 };
   return JSON.stringify({ ...left, origin: place }) === JSON.stringify({ ...right, origin: place });
@@ -141,7 +142,10 @@ function notRemovable(rules: Rules, name: string): IlmError {
   });
 }
 
-/** Counters and `remove` go by (name, protocol), so two mappings must not share them. */
+/**
+ * Throws when run-time mappings and the file share a name: counters and `remove` go by name and
+ * protocol.
+ */
 function refuseTwice(rules: Rules): void {
   if (rules.runtime.length === 0) return;
   const keys = new Set(rules.runtime.map(mappingKey));

@@ -7,26 +7,29 @@ import { allMappings } from "../model/rules.js";
 export interface ChangedMapping {
   readonly before: Mapping;
   readonly after: Mapping;
-  /** Names of what differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`. */
+  /**
+   * The names of the keys that differ: `ports`, `on`, `from`, `interfaces`, `to`, `existing`,
+   * `miss`.
+   */
   readonly fields: readonly string[];
 }
 
 export interface ChangedSetting {
-  /** Its path in the configuration: `mptcp`, `services.app.originate`. */
+  /** The setting's path in the configuration: `mptcp`, `services.app.originate`. */
   readonly name: string;
   readonly before: string;
   readonly after: string;
 }
 
 export interface RuleDiff {
-  /** What is said of the whole network namespace or of a service, where it differs. */
+  /** Settings of the whole network namespace or of a service that differ. */
   readonly settings: readonly ChangedSetting[];
   readonly added: readonly Mapping[];
   readonly removed: readonly Mapping[];
   readonly changed: readonly ChangedMapping[];
   readonly servicesAdded: readonly Service[];
   readonly servicesRemoved: readonly Service[];
-  /** Services' addresses that come and go. */
+  /** Services' addresses that come. Those that go are in `addressesRemoved`. */
   readonly addressesAdded: readonly Address[];
   readonly addressesRemoved: readonly Address[];
 }
@@ -52,13 +55,13 @@ function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Where a mapping was written does not count. */
+/** Returns the keys that differ. Where a mapping was written does not count. */
 export function changedFields(before: Mapping, after: Mapping): string[] {
   if (before === after) return [];
   return compared.filter((field) => !same(before[field], after[field]));
 }
 
-/** What an array has of this, and a list of mappings. */
+/** The operations that arrays and lists of mappings share. */
 interface List<T> {
   map<Result>(look: (value: T) => Result): Result[];
   filter(isWanted: (value: T) => boolean): T[];
@@ -70,7 +73,7 @@ function missing<T>(from: List<T>, inside: List<T>, key: (value: T) => string): 
 }
 
 export function diffRules(before: Rules, after: Rules): RuleDiff {
-  // Who adds a mapping takes the file's as they are, and they may be a million.
+  // Adding a mapping leaves the file's mappings unchanged, and they may be a million.
   const sameFile = before.file === after.file;
   const old = sameFile ? before.runtime : allMappings(before);
   const fresh = sameFile ? after.runtime : allMappings(after);
@@ -117,7 +120,7 @@ function changedSettings(before: RuleSet, after: RuleSet): ChangedSetting[] {
   });
 }
 
-/** What a mapping does, without where it was written. */
+/** Returns what a mapping does, without where it was written. */
 export function essenceOfMapping(mapping: Mapping): unknown {
   return [mapping.name, mapping.protocol, ...compared.map((field) => mapping[field])];
 }

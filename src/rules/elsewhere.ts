@@ -1,7 +1,8 @@
 /**
- * Destinations that are no address of this host. ilm gives connections to sockets of this host and
- * sends nothing to others, so such a mapping reaches nobody, until the address comes (DHCP, VRRP)
- * or a daemon binds it beforehand (IP_FREEBIND). And addresses in `on` that hardly any network has.
+ * Destinations that are not addresses of this host, and addresses in `on` that hardly any network
+ * uses. ilm hands connections to sockets of this host and sends nothing to others, so a mapping to
+ * another address reaches nobody until the address appears (DHCP, VRRP) or a daemon binds it in
+ * advance (IP_FREEBIND).
  */
 import type { Problem } from "../errors.js";
 import {
@@ -20,13 +21,13 @@ import { type Mappings, toLazy } from "../model/mappings.js";
 
 export interface Elsewhere {
   readonly address: Address;
-  /** Those that lead there, at least one. */
+  /** The mappings that lead there, at least one. */
   readonly mappings: readonly Mapping[];
 }
 
 /**
- * Destinations by address, but for 127.0.0.0/8, ::1, and the addresses of services, which ilm puts
- * on `lo` itself.
+ * Returns the destinations by address, except 127.0.0.0/8, ::1, and the addresses of services,
+ * which ilm itself puts on `lo`.
  */
 export function destinationsToFind(mappings: Mappings, services: readonly Service[]): Elsewhere[] {
   const own = new Set<string>(services.flatMap(({ addresses }) => addresses));
@@ -34,7 +35,7 @@ export function destinationsToFind(mappings: Mappings, services: readonly Servic
     address !== "*" && !isLoopback4(address) && address !== "::1" && !own.has(address);
   const found = new Map<Address, Mapping[]>();
   const lists = toLazy(mappings);
-  // Equal lists are looked at once, and no mapping whose list has none.
+  // Equal lists are checked once, and mappings whose list has none are skipped.
   const others = new Map<readonly Destination[], ReadonlySet<Address>>();
   for (let index = 0; index < lists.length; index++) {
     const to = lists.toAt(index);
@@ -55,7 +56,7 @@ export function destinationsToFind(mappings: Mappings, services: readonly Servic
   return [...found].map(([address, those]) => ({ address, mappings: those }));
 }
 
-/** What is wrong with the destination, read on from the mapping's name. */
+/** Says what is wrong with the destination, as the continuation of the mapping's name. */
 export function describeElsewhere({ address }: Elsewhere): string {
   return `leads to ${address}, which is not an address of this host: ilm sends nothing to other hosts, it leads to daemons that listen here`;
 }
@@ -76,13 +77,13 @@ export function remedyForElsewhere({ address }: Elsewhere): string {
   );
 }
 
-/** fd5e::10:80 is an address, and was perhaps meant as one with a port. */
+/** Splits off a port: fd5e::10:80 is an address, but may have been meant as one with a port. */
 function splitPort(address: Address): { host: string; port: string } | null {
   const [, host = "", port = ""] = /^(.*::.*):([1-9][0-9]{0,3})$/.exec(address) ?? [];
   return parseAddress(host).ok ? { host, port } : null;
 }
 
-/** Warnings, one for each address, at the place of the first mapping that leads there. */
+/** Returns one warning per address, at the place of the first mapping that leads there. */
 export function warnOfElsewhere(elsewhere: readonly Elsewhere[]): Problem[] {
   return elsewhere.flatMap((one): Problem[] => {
     const [first, ...others] = one.mappings;
@@ -104,8 +105,8 @@ export function warnOfElsewhere(elsewhere: readonly Elsewhere[]): Problem[] {
 }
 
 /**
- * Linux takes 240.0.0.0/4 for unicast, some clouds use it, and most networks drop it: more likely a
- * slip.
+ * Warns of addresses in 240.0.0.0/4. Linux treats them as unicast, some clouds use them, and most
+ * networks drop them: they are more likely a slip.
  */
 export function warnOfReserved(mappings: Mappings): Problem[] {
   const lists = toLazy(mappings);

@@ -1,7 +1,7 @@
 /**
- * Mappings of UDP that cover many of the ports from which the kernel gives one to a socket that
- * asks for none (net.ipv4.ip_local_port_range). A client of the host's own that has such a port and
- * is not connected gets the answers of those that it sent to (bpf/flow.h, was_asked), and loses to
+ * UDP mappings that cover many ephemeral ports (net.ipv4.ip_local_port_range), from which the
+ * kernel picks one for a socket that asks for none. An unconnected client on the host itself that
+ * has such a port still gets the answers of those it sent to (bpf/flow.h, was_asked), but loses to
  * the mapping what others send it.
  */
 import type { Problem } from "../errors.js";
@@ -11,22 +11,24 @@ import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 
 export interface EphemeralPorts {
   readonly range: PortRange;
-  /** Never given to a socket that asks for none (net.ipv4.ip_local_reserved_ports); merged. */
+  /**
+   * Ports never given to a socket that asks for none (net.ipv4.ip_local_reserved_ports); merged.
+   */
   readonly reserved: readonly PortRange[];
 }
 
-/** Of a hundred clients, one: a mapping of a few ports is rarely met. */
+/** The share of ephemeral ports from which on to warn: a mapping of a few ports is rarely hit. */
 const WORTH_SAYING = 0.01;
 
-/** How many of the ports may be given to a socket that asks for none. */
+/** Returns how many of the ports may be given to a socket that asks for none. */
 function given(ports: readonly PortRange[], { range, reserved }: EphemeralPorts): number {
   const inside = sharedPorts(ports, [range]);
   return countPorts(inside) - countPorts(sharedPorts(inside, reserved));
 }
 
 /**
- * Warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no answer
- * away.
+ * Returns warnings. Mappings that leave a wildcard socket what it has (`existing: any`) take no
+ * answers away.
  */
 export function warnOfEphemeralPorts(mappings: Mappings, host: EphemeralPorts): Problem[] {
   const all = given([host.range], host);

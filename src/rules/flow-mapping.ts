@@ -1,7 +1,4 @@
-/**
- * Which mapping a flow came by. Pure; from the rules in force, so null for a flow that an earlier
- * mapping made.
- */
+/** Finds the mapping by which a flow came. Pure. */
 import { isUnspecified } from "../model/address.js";
 import type { Flow } from "../model/flow.js";
 import { type Destination, type Mapping } from "../model/mapping.js";
@@ -11,8 +8,8 @@ import { compareRanks, ownedBy } from "./order.js";
 import { type Claim, type Dialled, claimsOf } from "./passed-over.js";
 
 /**
- * The first to decide of those that lead to that daemon. A flow does not tell its interface, so any
- * will do.
+ * Returns the first to decide among the active mappings that lead to the flow's daemon, or null
+ * when an earlier mapping made the flow. A flow does not record its interface, so any will do.
  */
 export function mappingOfFlow(rules: Rules, flow: Flow): Mapping | null {
   const { dialled, client } = flow;

@@ -1,6 +1,6 @@
 /**
- * Listeners as the rules see them. Pure: from a snapshot of the kernel's tables and the rules in
- * force.
+ * Listeners as the rules see them. Pure: works on a snapshot of the kernel's tables and the active
+ * rules.
  */
 import { candidates } from "./candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
@@ -14,38 +14,41 @@ import { formatPorts, portsContain } from "../model/ports.js";
 
 export interface ListenerView {
   readonly listener: Listener;
-  /** Some mapping leads to it. */
+  /** True when some mapping leads to the listener. */
   readonly isMapped: boolean;
-  /** Names of the mappings that lead to it, made when somebody asks. */
+  /** The names of the mappings that lead to the listener, worked out on first use. */
   readonly mappings: readonly string[];
 }
 
 export interface DestinationState {
-  /** Index into the mapping's `to`. */
+  /** The index into the mapping's `to`. */
   readonly destination: number;
   readonly address: Address | "*";
   readonly port: number | "same";
-  /** Somebody listens exactly there (for `same`: on one of the mapping's ports). */
+  /** True when somebody listens exactly there (for `same`, on one of the mapping's ports). */
   readonly listening: boolean;
-  /** The sockets that do. */
+  /** The sockets that listen exactly there. */
   readonly listeners: readonly Listener[];
-  /** Nobody listens exactly there, but this wildcard listener would answer: it is not chosen. */
+  /**
+   * A wildcard listener that takes this address and port while nobody listens exactly there. It is
+   * not chosen. Null when there is none.
+   */
   readonly wildcardWouldAnswer: Listener | null;
 }
 
 export interface AuditFinding {
   readonly listener: Listener;
   readonly kind: "wildcard" | "foreign-address";
-  /** Whose address it is, for `foreign-address`. */
+  /** The service that owns the address, for `foreign-address`. */
   readonly service?: string;
   readonly message: string;
   readonly remedy: string;
 }
 
-/** What of a mapping its destinations' states depend on. */
+/** The parts of a mapping that its destinations' states depend on. */
 type Lead = Pick<Mapping, "protocol" | "ports" | "to">;
 
-/** Ports that a destination stands for, as a test. */
+/** Reports whether a destination with this port stands for the port `listening`. */
 function takesPort(mapping: Lead, port: number | "same", listening: number): boolean {
   return port === "same" ? portsContain(mapping.ports, listening) : port === listening;
 }
@@ -98,12 +101,12 @@ function stateOf(mapping: Lead, index: number, listeners: Index): DestinationSta
   };
 }
 
-/** Would a connection of this family to the wildcard listener's port reach it? */
+/** Reports whether a connection of this family would reach the wildcard listener. */
 function wildcardTakes(listener: Listener, family: Family): boolean {
   return listener.family === 6 ? family === 6 || !listener.v6only : family === 4;
 }
 
-/** Each destination of a mapping with whoever listens there, in the order of `to`. */
+/** Returns each destination of a mapping with whoever listens there, in the order of `to`. */
 export function destinationStates(
   mapping: Lead,
   listeners: readonly Listener[],
@@ -117,21 +120,24 @@ function statesWith(mapping: Lead, listeners: Index): DestinationState[] {
     .filter((state) => state !== undefined);
 }
 
-/** Mappings that lead to the same: there may be a million of them, and few different leads. */
+/**
+ * Mappings that lead to the same destinations: there may be a million mappings, and few different
+ * leads.
+ */
 interface Led {
   readonly states: readonly DestinationState[];
-  /** Those of the states that a packet of some family comes to. */
+  /** The states that packets of some family can reach. */
   readonly usable: readonly DestinationState[];
-  /** Indexes of the mappings. */
+  /** The indexes of the mappings. */
   readonly indexes: ReturnType<typeof words>;
 }
 
-/** Mappings and listeners side by side. */
+/** Mappings joined with the listeners they lead to. */
 export class JoinedListeners {
   readonly #mappings: LazyMappings;
   readonly #listeners: readonly Listener[];
   readonly #led: Led[] = [];
-  /** Index into `#led` of each mapping. */
+  /** The index into `#led` of each mapping. */
   readonly #ledOf: Uint32Array;
 
   constructor(mappings: Mappings, listeners: readonly Listener[]) {
@@ -176,14 +182,13 @@ export class JoinedListeners {
     return number;
   }
 
-  /** Of the destinations of the mapping with this index. */
+  /** Returns the states of the destinations of the mapping with this index. */
   statesAt(index: number): readonly DestinationState[] {
     return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
   }
 
   /**
-   * Each different list of states, with the names of the mappings that have it, made when somebody
-   * asks.
+   * Yields each different list of states. `names` works out the names of the mappings that have it.
    */
   *states(): Generator<{ states: readonly DestinationState[]; names: () => string[] }> {
     for (const { states, indexes } of this.#led) {
@@ -196,7 +201,7 @@ export class JoinedListeners {
     return [...new Set(Array.from(indexes ?? [], (index) => this.#mappings.nameAt(index)))];
   }
 
-  /** Every listener with the mappings that lead to it. */
+  /** Returns every listener with the mappings that lead to it. */
   views(): ListenerView[] {
     const leading = new Map<Listener, Uint32Array[]>();
     for (const { usable, indexes } of this.#led) {
@@ -222,7 +227,7 @@ export class JoinedListeners {
   }
 }
 
-/** In order, as in the rules. */
+/** Joins lists of indexes in the order of the rules. */
 function joined(lists: readonly Uint32Array[]): Uint32Array {
   const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -233,30 +238,30 @@ function joined(lists: readonly Uint32Array[]): Uint32Array {
   return all.sort();
 }
 
-/** Every listener with the mappings that lead to it. */
+/** Returns every listener with the mappings that lead to it. */
 export function joinListeners(rules: Rules, listeners: readonly Listener[]): ListenerView[] {
-  // There may be a million mappings to look at for nobody.
+  // Do not walk what may be a million mappings for no listener.
   return listeners.length === 0 ? [] : new JoinedListeners(allMappings(rules), listeners).views();
 }
 
-/** What there is to hand over with. */
+/** The means of handing over that are available. */
 export interface Means {
-  /** The engine in force is the kfunc. */
+  /** True when the active engine is the kfunc. */
   readonly kfunc: boolean;
-  /** Ingress is to be had (tcx, Linux 6.6); otherwise UDP goes through the socket map. */
+  /** True when ingress is available (tcx, Linux 6.6); otherwise UDP goes through the socket map. */
   readonly steers: boolean;
-  /** The families of which there is NAT: ingress hands over nothing then. */
+  /** The families for which there is NAT, so that ingress hands over nothing. */
   readonly nat: readonly Family[];
   /**
-   * Interface indexes of VRFs. Ingress sees the interface below, and finds nobody who is bound to
-   * the VRF.
+   * The interface indexes of VRFs. Ingress sees the interface below and finds nobody who is bound
+   * to the VRF.
    */
   readonly vrfs: ReadonlySet<number>;
 }
 
 /**
- * Of packets. A socket on a v4-mapped address is an IPv4 listener, and `::` takes both unless it is
- * v6only.
+ * Returns the families of the packets that a listener takes. A socket on a v4-mapped address is an
+ * IPv4 listener, and `::` takes both unless it is v6only.
  */
 function familiesTaken({ address, v6only }: Listener): readonly Family[] {
   return address === "::" && !v6only ? [4, 6] : [familyOf(address)];
@@ -274,9 +279,9 @@ export function handoverOf(
 }
 
 /**
- * Who listens on a wildcard, and who listens on a service's address without being what a mapping
- * leads to. Whether it is the right daemon only the guard can say (who may bind it is not
- * configured yet).
+ * Finds listeners on a wildcard, and listeners on a service's address to which no mapping leads.
+ * Whether it is the right daemon only the guard could say (the configuration cannot yet say who may
+ * bind).
  */
 export function auditListeners(rules: Rules, listeners: readonly Listener[]): AuditFinding[] {
   const owners = new Map<Address, string>();

@@ -1,6 +1,6 @@
 /**
- * Where dialled addresses led before, and where they lead after: what a change means to who
- * connects.
+ * Where dialled addresses led before a change, and where they lead after it: what the change means
+ * to whoever connects.
  */
 import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import { type Destination, type Mapping, type PortRange, type Protocol } from "../model/mapping.js";
@@ -24,16 +24,16 @@ export interface Move {
   readonly protocol: Protocol;
   readonly ports: PortRange;
   /**
-   * The addresses of this prefix that no longer one of the rules holds; 0.0.0.0/0 and ::/0: all
-   * others.
+   * The addresses of this prefix that are in no longer prefix of the rules; 0.0.0.0/0 and ::/0 are
+   * all others.
    */
   readonly on: Prefix;
-  /** In the order in which they are tried; empty: no mapping takes it. */
+  /** The ways in the order in which they are tried. Empty when no mapping takes the connection. */
   readonly before: readonly Way[];
   readonly after: readonly Way[];
 }
 
-/** One mapping that the connection may come to; only the last is unconditional. */
+/** One mapping that a connection may reach. Only the last way is unconditional. */
 export interface Way {
   readonly from: readonly Prefix[];
   readonly interfaces: readonly string[];
@@ -42,17 +42,14 @@ export interface Way {
 
 export interface Moves {
   readonly moves: readonly Move[];
-  /** The changes are too many to follow each: there may be more moves. */
+  /** True when there are too many changes to follow each, so there may be more moves. */
   readonly more: boolean;
 }
 
-/** Places that are looked at; each costs a look at the mappings of its prefix. */
+/** The maximum number of places to check. Each means checking the mappings of its prefix. */
 const PLACES = 2000;
 
-/**
- * What mappings say of single prefixes, so that one prefix's are found without looking at the
- * others.
- */
+/** The mappings by prefix, so that those of one prefix are found without checking the others. */
 class Side {
   readonly mappings: Mappings;
   readonly #byPrefix = new Map<string, Mapping[]>();
@@ -71,7 +68,7 @@ class Side {
     }
   }
 
-  /** What a connection to the prefix can come to. */
+  /** Returns the ways that a connection to the prefix can take. */
   ways(protocol: Protocol, on: Prefix, port: number, nesting: Nesting): Way[] {
     const ways: Way[] = [];
     for (let prefix: Prefix | undefined = on; prefix !== undefined;) {
@@ -79,7 +76,7 @@ class Side {
       for (const { mapping, from, interface: name } of this.#at(protocol, prefix, port)) {
         const last = ways.at(-1);
         if (mapping === before && last !== undefined) {
-          // Several conditions of a mapping that nobody comes between.
+          // Merge consecutive conditions of the same mapping.
           ways[ways.length - 1] = {
             ...last,
             from: from === null ? [] : [...new Set([...last.from, from])],
@@ -101,7 +98,10 @@ class Side {
     return ways;
   }
 
-  /** The conditions under which mappings decide for just this prefix, the first to decide first. */
+  /**
+   * Returns the conditions under which mappings decide for exactly this prefix, in the order of
+   * decision.
+   */
   #at(protocol: Protocol, prefix: Prefix, port: number): (Rank & Condition & Of)[] {
     const family = familyOf(prefix);
     const onLength = prefixLength(prefix);
@@ -123,7 +123,7 @@ interface Of {
   readonly mapping: Mapping;
 }
 
-/** Which service an address was named by changes nothing. */
+/** Drops the service's name: which one an address was named by makes no difference. */
 function withoutName({ address, port, weight }: Destination): Destination {
   return { address, port, ...(weight !== undefined && { weight }) };
 }
@@ -162,7 +162,7 @@ export function findMoves(before: Rules, after: Rules, difference: RuleDiff): Mo
   return { moves: [...moves.values()].flat(), more };
 }
 
-/** Ports at which some mapping begins, or has just ended. */
+/** Returns the ports at which some mapping begins, or has just ended. */
 function bordersOf(mappings: Mappings): Readonly<Record<Protocol, readonly number[]>> {
   const found: Record<Protocol, Set<number>> = { tcp: new Set(), udp: new Set() };
   for (const { protocol, ports } of mappings) {
@@ -178,7 +178,7 @@ function cut({ first, last }: PortRange, borders: readonly number[]): PortRange[
   return all.map((start, i) => ({ first: start, last: (all[i + 1] ?? last + 1) - 1 }));
 }
 
-/** Joined to a neighbour of the same prefix that moves the same way. */
+/** Adds a move, merged with a neighbour of the same prefix that moves the same way. */
 function push(moves: Map<string, Move[]>, move: Move): void {
   const key = `${move.protocol} ${move.on}`;
   const known = moves.get(key) ?? [];

@@ -1,9 +1,9 @@
-/** Prefixes inside prefixes: which of a set is the next larger one around another. */
+/** Nested prefixes: finds the next larger one of a set around another. */
 import { familyOf, prefixBits, prefixLength, type Family, type Prefix } from "../model/address.js";
 
 export class Nesting {
   readonly #byBits = new Map<string, Prefix>();
-  /** Lengths that occur, longest first. */
+  /** The lengths that occur, longest first. */
   readonly #lengths: Record<Family, number[]> = { 4: [], 6: [] };
 
   constructor(prefixes: Iterable<Prefix>) {
@@ -20,8 +20,8 @@ export class Nesting {
   }
 
   /**
-   * The longest prefix of the set around this one, which itself may be in the set or not;
-   * undefined: none.
+   * Returns the longest prefix of the set around this one, which need not be in the set, or
+   * undefined when there is none.
    */
   around(prefix: Prefix): Prefix | undefined {
     const family = familyOf(prefix);
@@ -37,8 +37,8 @@ export class Nesting {
 }
 
 /**
- * The first `length` bits of the address, as text that two addresses share exactly when they share
- * those bits.
+ * Returns the first `length` bits of the address as text. Two addresses share it exactly when they
+ * share those bits.
  */
 function keyOf(family: Family, bytes: Uint8Array, length: number): string {
   const bits = family === 4 ? length + 96 : length;

@@ -1,24 +1,24 @@
 /**
- * Which of several mappings decides: the one order that tables are compiled in, explanations are
- * told in, and changes are compared by. The longest `on`, then the fewest ports, then the longest
- * `from`, then a named interface. Who ties in all of that is refused when both could take the same
- * connection.
+ * Which of several mappings decides: the one order in which tables are compiled, explanations are
+ * given, and changes are compared. The longest `on` wins, then the fewest ports, then the longest
+ * `from`, then a named interface. Mappings that tie in all of that are refused when both could take
+ * the same connection.
  */
 import { type Address, type Family, type Prefix } from "../model/address.js";
 import { familyOf, prefixAddress, prefixContains, prefixLength } from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
 import type { Rules } from "../model/rules.js";
 
-/** One source and one interface of a mapping; null: any. */
+/** One source and one interface of a mapping; null is any. */
 export interface Condition {
   readonly from: Prefix | null;
-  /** In bits; 0: from everywhere. */
+  /** The length of `from` in bits; 0 is any source. */
   readonly fromLength: number;
   readonly interface: string | null;
 }
 
 export interface Rank extends Pick<Condition, "fromLength" | "interface"> {
-  /** Length of the prefix of `on`, in bits. */
+  /** The length of the prefix in `on`, in bits. */
   readonly onLength: number;
   /** How many ports the mapping has. */
   readonly ports: number;
@@ -32,7 +32,7 @@ const everywhere: readonly Prefix[] = Object.values(everyAddress);
 
 export const unconditional: Condition = { from: null, fromLength: 0, interface: null };
 
-/** Less than 0: `left` decides where both could. */
+/** Compares two ranks. The result is below 0 when `left` decides where both could. */
 export function compareRanks(left: Rank, right: Rank): number {
   return (
     right.onLength - left.onLength ||
@@ -42,13 +42,14 @@ export function compareRanks(left: Rank, right: Rank): number {
   );
 }
 
-/** All that a mapping's `on` is for: without one, all addresses of both families. */
+/** Returns all prefixes of a mapping's `on`: without one, all addresses of both families. */
 export function prefixesOf(on: readonly Prefix[]): readonly Prefix[] {
   return on.length === 0 ? everywhere : on;
 }
 
 /**
- * Every source with every interface; none when the mapping has sources, and none of this family.
+ * Combines every source with every interface. Returns none when the mapping has sources, but none
+ * of this family.
  */
 export function conditionsOf(
   { from, interfaces }: Pick<Mapping, "from" | "interfaces">,
@@ -67,21 +68,21 @@ function isHost(prefix: Prefix): boolean {
 }
 
 /**
- * The services' addresses: what is dialled on one is decided by mappings for just that address, and
- * by no wider one.
+ * Returns the services' addresses. What is dialled on one is decided by mappings for exactly that
+ * address, and by no wider ones.
  */
 export function ownedBy(services: Rules["file"]["services"]): ReadonlySet<Address> {
   return new Set(services.flatMap((service) => service.addresses));
 }
 
-/** Is nothing wider asked for this prefix? */
+/** Reports whether wider prefixes are not consulted for this one. */
 export function isOwned(prefix: Prefix, owned: ReadonlySet<Address>): boolean {
   return isHost(prefix) && owned.has(prefixAddress(prefix));
 }
 
 /**
- * Length in bits of the longest of the mapping's prefixes that decides for the address; null: none
- * does.
+ * Returns the length, in bits, of the longest of the mapping's prefixes that decides for the
+ * address, or null when none does.
  */
 export function onLength(
   { on }: Pick<Mapping, "on">,

@@ -1,6 +1,4 @@
-/**
- * The mappings that would have decided if their conditions were met: for what is told to people.
- */
+/** Mappings that would have decided if their conditions were met, for explanations to people. */
 import { type Address, familyOf, prefixContains } from "../model/address.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
 import type { Rules } from "../model/rules.js";
@@ -13,7 +11,7 @@ export interface Dialled {
   readonly local: Address;
   readonly localPort: number;
   readonly remote: Address;
-  /** Name of the interface that the packet comes in on; null: not known. */
+  /** The name of the interface that the packet comes in on, or null when it is unknown. */
   readonly interface: string | null;
 }
 
@@ -28,7 +26,7 @@ export interface Claim extends Rank {
   readonly unmet: "from" | "interface" | null;
 }
 
-/** All claims of a mapping on what was dialled, the first to decide first. */
+/** Returns all claims of a mapping on what was dialled, in the order of decision. */
 export function claimsOf(
   mapping: Mapping,
   dialled: Dialled,
@@ -49,7 +47,7 @@ export function claimsOf(
     .toSorted(compareRanks);
 }
 
-/** Those that would decide before `chosen` does, the first to decide first. */
+/** Returns the mappings that would decide before `chosen` does, in the order of decision. */
 export function passedOver(
   rules: Rules,
   dialled: Dialled,
@@ -57,7 +55,7 @@ export function passedOver(
 ): readonly PassedOver[] {
   const owned = ownedBy(rules.file.services);
   const taken = chosen === null ? [] : claimsOf(chosen, dialled, owned);
-  // On an interface that is not known the kernel knew better.
+  // If the interface is unknown, trust what the kernel chose.
   const limit = taken.find(({ unmet }) => unmet === null) ?? taken[0];
   const found: (PassedOver & { readonly first: Claim })[] = [];
   for (const mapping of allMappings(rules)) {

@@ -1,14 +1,11 @@
-/**
- * What a change did to the mappings, by their names: of a million, without a look at each as an
- * object.
- */
+/** What a change did to the mappings, by name, without turning each of a million into an object. */
 import type { Mapping } from "../model/mapping.js";
 import type { RuleSet } from "../model/rules.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { allMappings } from "../model/rules.js";
 import { changedFields } from "./diff.js";
 
-/** The first names of those that there are. */
+/** The number of mappings of one kind, and the names of the first. */
 export interface NamedMappings {
   readonly count: number;
   readonly names: readonly string[];
@@ -17,11 +14,11 @@ export interface NamedMappings {
 export interface ChangeSummary {
   readonly added: NamedMappings;
   readonly removed: NamedMappings;
-  /** Not as they were. */
+  /** Mappings that are no longer as they were. */
   readonly changed: NamedMappings;
 }
 
-/** Names that are told of each kind. */
+/** How many names of each kind are kept. */
 export const NAMED = 100;
 
 export interface Listed {
@@ -40,8 +37,8 @@ class Names {
 }
 
 /**
- * `places`: of each mapping after the change, the index among those before; -1: it was not there.
- * Both with those of the file first.
+ * Summarizes a change. `places` holds, for each mapping after the change, its index among those
+ * before, or -1 when it is new. Both number the file's mappings first.
  */
 export function summarize(before: Listed, after: Listed, places: Int32Array): ChangeSummary {
   const [old, fresh] = [allMappings(before), allMappings(after)];
@@ -69,7 +66,7 @@ export function summarize(before: Listed, after: Listed, places: Int32Array): Ch
   return { added, removed, changed };
 }
 
-/** Of mappings before which there was none. */
+/** Summarizes the first mappings, before which there were none. */
 export function summaryOfNew(mappings: Listed): ChangeSummary {
   const all = allMappings(mappings);
   const names = all.slice(0, NAMED).map(({ name }) => name);

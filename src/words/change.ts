@@ -1,11 +1,11 @@
-/** What a change met, in words: of a command, and in the log of the daemon. */
+/** What a change met, in words, for commands and the daemon's log. */
 
-/** `format`: of the state that was taken over. */
+/** Says that an earlier version's state was taken over. `format` is its state format. */
 export function describeTakenOver(format: number): string {
   return `the rules of an earlier version of ilm (state format ${format}) were taken over, with their mappings added at run time, counters and UDP flows`;
 }
 
-/** `why`: what was in force could not be read. */
+/** Says what was lost. `why` explains why the previous state could not be read. */
 export function describeLost(why: string): string {
   return `mappings that were added at run time and counters, if there were some, are lost: ${why}`;
 }

@@ -3,12 +3,12 @@ import { printable } from "../printable.js";
 
 export { printable };
 
-/** `1 mapping`, `3 mappings`. */
+/** Formats a number with its noun: `1 mapping`, `3 mappings`. */
 export function count(number: number, singular: string, plural = `${singular}s`): string {
   return `${number} ${number === 1 ? singular : plural}`;
 }
 
-/** `a, b, c and 7 more`. */
+/** Formats the first of the names: `a, b, c and 7 more`. */
 export function namesShown(names: readonly string[], most = 3): string {
   const shown = names
     .slice(0, most)
@@ -17,7 +17,7 @@ export function namesShown(names: readonly string[], most = 3): string {
   return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }
 
-/** How long ago, roughly: `12 s`, `3 min`, `5 h`, `2 days`. */
+/** Formats a rough age: `12 s`, `3 min`, `5 h`, `2 days`. */
 export function formatAge(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 120) return `${seconds} s`;

@@ -1,7 +1,7 @@
 /**
- * Shares as entries of a configuration, of which the most specific one that fits a packet decides.
- * Entries are made so that of any two that fit the same packet, the one that is to decide asks for
- * a part of what the other asks for, in all that precedence looks at.
+ * Turns shares into entries of a configuration, where the most specific entry that fits a packet
+ * decides. Of any two that fit the same packet, the one that has to decide is made to ask for a
+ * part of what the other asks for, in everything that precedence looks at.
  */
 import { familyOf, type Family } from "../../model/address.js";
 import type { PortRange } from "../../model/mapping.js";
@@ -33,11 +33,13 @@ import {
 
 export interface Emitted {
   readonly entry: ImportedEntry;
-  /** What it is there for, one line. */
+  /** The purpose of the entry, one line each. */
   readonly remarks: readonly string[];
 }
 
-/** Where packets of a box go; `to` empty: whoever would have them without mappings. */
+/**
+ * Where packets of a box go. If `to` is empty, they go to whoever would get them without mappings.
+ */
 interface Aim {
   readonly to: readonly string[];
   readonly existing: "never" | "exact" | "any";
@@ -68,8 +70,8 @@ export function emit(shares: readonly Share[], host: Host): Emitted[] {
   const inside = joined(aimed.filter(({ hook }) => hook === "output"));
   const own = (family: Family): Ranges => ownAddresses(host, family);
 
-  // From outside: first what has all interfaces but some as if it had all, then what is for some
-  // only.
+  // From outside: first what is for all interfaces but some, as if it were for all; then what is
+  // for some only.
   const wide = outside
     .filter(({ box }) => box.interfaces.except)
     .flatMap(({ box, aim }) => covering({ box: { ...box, interfaces: everyInterface }, aim }, own));
@@ -84,7 +86,7 @@ export function emit(shares: readonly Share[], host: Host): Emitted[] {
   const named = [...few, ...kept].flatMap((one) => covering(one, own));
   const narrow = refine(named, wide).flatMap((one) => covering(one, own));
 
-  // From the host itself, which a mapping tells by the address that it dials from.
+  // From the host itself, which a mapping tells by the source address.
   const covered = disjoint(
     [...wide, ...narrow.filter(({ aim }) => aim.to.length > 0)].flatMap(({ box }) => {
       const from = intersectRanges(box.from, own(box.family));
@@ -100,8 +102,8 @@ export function emit(shares: readonly Share[], host: Host): Emitted[] {
 }
 
 /**
- * Where the packets of a share go: apart those of ports that a client of the host may have, and
- * those of single listeners.
+ * Returns where the packets of a share go. Ports that a client of the host may have are kept apart,
+ * and so are single listeners.
  */
 function aims(share: Share, host: Host): (Aimed & { hook: Share["hook"] })[] {
   return byListener({ ...share, box: { ...share.box, places: HERE } }, host).flatMap((one) => {
@@ -121,8 +123,8 @@ function aims(share: Share, host: Host): (Aimed & { hook: Share["hook"] })[] {
 }
 
 /**
- * Of a redirection to the address of the interface, the parts for which somebody listens on that
- * address alone.
+ * Splits off, from a redirection to the interface's address, the parts for which somebody listens
+ * on that address alone.
  */
 function byListener(share: Share, host: Host): Share[] {
   if (share.address !== null || share.hook === "output") return [share];
@@ -159,8 +161,8 @@ function destinations({ hook, box, address, port }: Share): string[] {
 }
 
 /**
- * The sources of packets from outside, with the host's own ones among them (of which none comes),
- * so that they are few prefixes; and none that is the host's own alone, as what is for those has to
+ * Adds the host's own addresses to the sources from outside, where none of them occurs, so that
+ * they make few prefixes. Drops prefixes that cover only the host's own: what is for those has to
  * be the longer prefix.
  */
 function covering({ box, aim }: Aimed, own: (family: Family) => Ranges): Aimed[] {
@@ -172,8 +174,8 @@ function covering({ box, aim }: Aimed, own: (family: Family) => Ranges): Aimed[]
 }
 
 /**
- * The same packets, cut so that each piece lies within each of the others, or outside; interfaces
- * aside.
+ * Cuts the same packets so that each piece lies within each of the others, or outside. Ignores
+ * interfaces.
  */
 function refine(pieces: readonly Aimed[], by: readonly Aimed[]): Aimed[] {
   return by.reduce<Aimed[]>(
@@ -202,7 +204,7 @@ const sameInterfaces = (a: Interfaces, b: Interfaces): boolean =>
 const sameAim = (a: Aim, b: Aim): boolean =>
   a.existing === b.existing && a.to.join() === b.to.join();
 
-/** Boxes of one aim that differ in one thing become one. */
+/** Joins boxes with the same aim that differ in one thing. */
 function joined(pieces: readonly Aimed[]): Aimed[] {
   const result: Aimed[] = [];
   for (const piece of pieces) {
@@ -239,13 +241,13 @@ function join(a: Box, b: Box): Box | null {
   return differs.interfaces ? { ...a, interfaces: joinInterfaces(a.interfaces, b.interfaces) } : a;
 }
 
-/** What one entry says: boxes of one or both families that differ in addresses only. */
+/** The contents of one entry: boxes of one or both families that differ in addresses only. */
 interface Group {
   readonly boxes: readonly Box[];
   readonly aim: Aim;
 }
 
-/** One entry for both families, and for both protocols, where that says the same. */
+/** Merges into one entry for both families, and for both protocols, where that means the same. */
 function merged(pieces: readonly Aimed[]): Group[] {
   const groups: Group[] = [];
   for (const { box, aim } of pieces) {

@@ -1,6 +1,6 @@
 /**
- * Which redirections mappings can take over, exactly. A rule is taken whole or not at all: one that
- * stays comes before any mapping.
+ * Decides which redirections mappings can replace exactly. A rule is taken as a whole or not at
+ * all: one that stays comes before any mapping.
  */
 import type { Address, Family } from "../../model/address.js";
 import type { PortRange, Protocol } from "../../model/mapping.js";
@@ -26,21 +26,21 @@ import {
 } from "./space.js";
 import { matchOf, reachableFrom, walkNat, type Hook, type Outcome, type Walked } from "./walk.js";
 
-/** What of the host decides where packets go. */
+/** What decides on this host where packets go. */
 export interface Host {
-  /** Of its interfaces; those of 127.0.0.0/8 and ::1 are its own in any case. */
+  /** The addresses of its interfaces. Those of 127.0.0.0/8 and ::1 are its own in any case. */
   readonly addresses: readonly Address[];
-  /** Interfaces with the first address of each family that they have: there a redirection leads. */
+  /** The interfaces with their first address of each family, to which a redirection leads. */
   readonly interfaces: readonly { readonly name: string; readonly addresses: readonly Address[] }[];
-  /** Who listens on one address. */
+  /** The sockets that listen on one address. */
   readonly bound: readonly {
     readonly protocol: Protocol;
     readonly address: Address;
     readonly port: number;
   }[];
-  /** Families of which it forwards packets to others. */
+  /** The families in which the host forwards packets to others. */
   readonly forwards: readonly Family[];
-  /** Undefined: not known. */
+  /** The ephemeral ports; undefined when unknown. */
   readonly ephemeral: EphemeralRange | undefined;
 }
 
@@ -49,7 +49,9 @@ export interface Share {
   readonly rule: Rule;
   readonly hook: Hook;
   readonly box: Box;
-  /** Null: the address of the interface, or on the host itself 127.0.0.1. */
+  /**
+   * The destination address; null is the address of the interface, or 127.0.0.1 on the host itself.
+   */
   readonly address: Address | null;
   readonly port: number | "same";
 }
@@ -57,7 +59,7 @@ export interface Share {
 export interface Judgement {
   readonly shares: readonly Share[];
   readonly taken: readonly Rule[];
-  /** No packet comes to them, because of rules before: they would decide when those are removed. */
+  /** Rules that get no packets because of earlier ones, but would decide once those are removed. */
   readonly shadowed: readonly Rule[];
   readonly left: readonly { readonly rule: Rule; readonly reason: string }[];
 }
@@ -71,7 +73,7 @@ export function ownAddresses(host: Host, family: Family): Ranges {
 }
 
 /**
- * Of so many rules that get no packets it is found out which rule takes them: each needs a walk of
+ * For at most this many rules without packets, find out which rule takes them: each takes a walk of
  * its own.
  */
 const MOST_ASKED = 100;
@@ -111,7 +113,7 @@ export function judge(all: readonly Chain[], host: Host): Judgement {
   };
 }
 
-/** Those of the rules without packets that would get some when others are removed. */
+/** Returns the rules without packets that would get some when others are removed. */
 function comingToLife(
   chains: ReadonlyMap<string, Chain>,
   taken: ReadonlySet<Rule>,
@@ -129,8 +131,8 @@ function comingToLife(
 }
 
 /**
- * Rules of chains that NAT comes to which redirect, or may; and those that would if their chain
- * were reached.
+ * Returns rules of chains reachable from NAT that redirect, or may, and those that would if their
+ * chain were reached.
  */
 function candidates(all: readonly Chain[]): Rule[] {
   const chains = new Map(all.map((chain) => [chainKey(chain), chain]));
@@ -150,7 +152,7 @@ function candidates(all: readonly Chain[]): Rule[] {
   );
 }
 
-/** What mappings get of a rule at a hook; or why they cannot. */
+/** Returns what mappings get of a rule at a hook, or why they cannot. */
 function sharesAt(
   rule: Rule,
   hook: Hook,
@@ -171,13 +173,14 @@ function sharesAt(
 }
 
 /**
- * The packets of the box that are delivered on this host, and come to the hook at all; null: none.
+ * Returns the packets of the box that are delivered on this host and pass the hook at all, or null
+ * when there are none.
  */
 function heardOf(box: Box, hook: Hook, host: Host): Box | null {
   const own = ownAddresses(host, box.family);
   const from = hook === "output" ? intersectRanges(box.from, own) : subtractRanges(box.from, own);
   const { interfaces } = box;
-  // Whatever comes in on lo has been decided as it went out.
+  // Whatever comes in on lo was decided on its way out.
   const real = interfaces.except
     ? { except: true, names: interfaces.names.filter((name) => name !== "lo") }
     : { except: false, names: interfaces.names.filter((name) => name !== "lo") };
@@ -219,7 +222,7 @@ function refusal({ box, doubt, action, rule }: Outcome, hook: Hook, host: Host):
   return `this host forwards IPv${box.family}, and it redirects what is forwarded, too: ${remedy}`;
 }
 
-/** Single addresses dialled that the rule names. */
+/** Returns the single dialled addresses that the rule names. */
 function singles(rule: Rule, hook: Hook, family: Family): (readonly [bigint, bigint])[] {
   return rule.branches
     .flatMap((branch) => matchOf(branch, hook, "nat").region)
@@ -231,8 +234,8 @@ const reached = (rule: Rule, walked: ReadonlyMap<Hook, Walked>): boolean =>
   [...walked.values()].some(({ redirected }) => redirected.some((one) => one.rule === rule));
 
 /**
- * The first of the rules that take the packets of one that gets none; null: it would get none
- * without them.
+ * Returns the first of the rules that take the packets of one that gets none, or null when it would
+ * get none without them.
  */
 function decidesBefore(
   rule: Rule,
@@ -252,7 +255,7 @@ function decidesBefore(
   return null;
 }
 
-/** Why mappings would get nothing of a rule. */
+/** Explains why mappings would get nothing of a rule. */
 function unmet(rule: Rule, before: Rule | null, walked: ReadonlyMap<Hook, Walked>): string {
   if (before !== null) {
     return `no packet comes to it: "${before.text}" comes before it and decides`;
@@ -262,7 +265,7 @@ function unmet(rule: Rule, before: Rule | null, walked: ReadonlyMap<Hook, Walked
     : "no packet that it is for comes to it, neither from prerouting nor from output";
 }
 
-/** Leaves out those taken that would not be exact beside what stays; whether there were any. */
+/** Drops taken rules that would not be exact beside what stays. Returns whether there were any. */
 function drop(
   chains: ReadonlyMap<string, Chain>,
   dead: ReadonlySet<Rule>,
@@ -284,8 +287,8 @@ function drop(
 }
 
 /**
- * Once the rules that are taken are removed, which one that stays comes between the packets and the
- * mapping?
+ * Returns which remaining rule comes between the packets and the mapping, once the taken rules are
+ * removed.
  */
 function conflict(
   own: readonly Share[],
@@ -310,7 +313,7 @@ function conflict(
 }
 
 /**
- * What the packets of a rule that stays are when they come to mappings: those that it leads to this
+ * Returns the packets of a remaining rule as they arrive at mappings: those that it leads to this
  * host.
  */
 function arrival({ box, action }: Outcome, hook: Hook, host: Host): Region {
@@ -342,8 +345,7 @@ function arrival({ box, action }: Outcome, hook: Hook, host: Host): Region {
 }
 
 /**
- * Ports that the kernel gives to sockets which ask for none, and those of them that it does not
- * give.
+ * The ports that the kernel gives to sockets that ask for none, and those of them that it reserves.
  */
 export interface EphemeralRange {
   readonly range: PortRange;

@@ -1,7 +1,7 @@
 /**
- * What the chains of nftables and iptables do with one packet that opens a connection, on its way
+ * Follows a packet that opens a connection through the chains of nftables and iptables, on its way
  * to the sockets of this host. Where something decides that the packet alone does not tell (a mark,
- * a limit, a set that changes), nothing is sure any more.
+ * a limit, a set that changes), nothing is certain any more.
  */
 import {
   chainKey,
@@ -18,40 +18,46 @@ import { familyOf } from "../../model/address.js";
 
 export interface Arriving {
   readonly packet: Packet;
-  /** The interface that it comes in on; empty: nobody knows. */
+  /** The name of the interface that it comes in on; empty when unknown. */
   readonly interfaceName: string;
-  /** The machine itself sends it, so it passes OUTPUT first, and comes in by lo. */
+  /** True when the machine itself sends it, so it passes OUTPUT first and comes in through lo. */
   readonly itself: boolean;
 }
 
 export interface Finding {
-  /** `nat`: it is led to another address or port. `takes`: it may go another way altogether. */
+  /**
+   * What happens to the packet. `nat`: it is led to another address or port. `takes`: it may go
+   * another way altogether.
+   */
   readonly what: "drops" | "nat" | "takes";
   readonly chain: Chain;
-  /** Null: the policy of the chain. */
+  /** The rule; null for the policy of the chain. */
   readonly rule: Rule | null;
-  /** Why it is not sure; null: it is. */
+  /** Why it is uncertain; null when it is certain. */
   readonly doubt: string | null;
 }
 
-/** Whether a packet may be at a place, and why that is not sure. Undefined: it is not. */
+/**
+ * Whether a packet may be at a place, and why that is uncertain. It is undefined when the packet is
+ * not there.
+ */
 type Presence = { readonly doubt: string | null } | undefined;
 
 interface Left {
-  /** At the end of the chain, or returned. */
+  /** The packet at the end of the chain, or returned. */
   readonly through: Presence;
-  /** Past the base chain. */
+  /** The packet past the base chain. */
   readonly accepted: Presence;
 }
 
 type Hook = "output" | "prerouting" | "input";
-/** conntrack (NF_IP_PRI_CONNTRACK): before it no connection is known. */
+/** The priority of conntrack (NF_IP_PRI_CONNTRACK). Before it, no connection is known. */
 const CONNTRACK_PRIORITY = -200;
 const DEEPEST = 32;
-/** Only of what NAT has led elsewhere before. */
+/** Conditions that only packets meet which NAT has led elsewhere before. */
 const WAS_LED = /^"(?:ct status dnat|--ctstate DNAT)"/;
 /**
- * Conditions of IPv6 extension headers, as nft and iptables write them: what clients send has none.
+ * Conditions on IPv6 extension headers, as nft and iptables write them. What clients send has none.
  */
 const EXTENSION_HEADER =
   /^"(?:! )?(?:--(?:rt-|frag|hbh-|mh-type|ah(?:spi|len|res)|header|soft)|(?:rt|frag|hbh|mh|ah|exthdr) )/;
@@ -74,13 +80,13 @@ class Walk {
     this.#point = pointOf(arriving);
   }
 
-  /** Where the packet is after all base chains of a hook. */
+  /** Returns where the packet is after all base chains of a hook. */
   hook(hook: Hook, begin: Presence): Presence {
     const family = this.#point.family === 4 ? "ip" : "ip6";
     const bases = [...this.#chains.values()]
       .flatMap((chain) => (chain.base?.hook === hook ? [{ chain, base: chain.base }] : []))
       .filter(({ chain }) => chain.family === "inet" || chain.family === family)
-      // What the machine sends to itself has been through NAT when it went out.
+      // What the machine sends to itself went through NAT on its way out.
       .filter(
         ({ base }) => !(base.type === "nat" && hook === "prerouting" && this.#arriving.itself),
       )
@@ -173,7 +179,10 @@ class Walk {
     }
   }
 
-  /** False: it does not match. Null: it does. A text: it may, and why that is not sure. */
+  /**
+   * Returns false when the branch does not match, null when it does, and a text when it may, saying
+   * why that is uncertain.
+   */
   #match({ conditions }: Branch, place: Place): false | null | string {
     let doubt: string | null = null;
     for (const condition of conditions) {
@@ -209,7 +218,10 @@ class Walk {
     }
   }
 
-  /** Empty: packets have none there. Null: it is not known. */
+  /**
+   * Returns the interface's name, which is empty where packets have none, or null when it is
+   * unknown.
+   */
   #interfaceAt(hook: Hook, direction: "in" | "out"): string | null {
     const { itself, interfaceName } = this.#arriving;
     if (hook === "output") return direction === "out" ? "lo" : "";
@@ -225,7 +237,7 @@ interface Place {
   readonly depth: number;
 }
 
-/** `eth*` in nft, `eth+` in iptables. */
+/** Matches `eth*` in nft, `eth+` in iptables. */
 function matchesName(pattern: string, name: string): boolean {
   return /[*+]$/.test(pattern) ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
 }
@@ -239,14 +251,14 @@ function pointOf({ packet }: Arriving): Box {
     ports: one(BigInt(packet.localPort)),
     on: one(addressNumber(packet.local)),
     from: one(addressNumber(packet.remote)),
-    // Asked for by name, apart.
+    // Interfaces are checked separately, by name.
     interfaces: { except: true, names: [] },
   };
 }
 
 /**
- * What is in the way of the packet, or may be; in the order in which it meets it. Empty: it comes
- * to the sockets.
+ * Returns what is in the way of the packet, or may be, in the order in which it meets it. Returns
+ * nothing when it reaches the sockets.
  */
 export function judgePacket(chains: readonly Chain[], arriving: Arriving): readonly Finding[] {
   const walk = new Walk(new Map(chains.map((chain) => [chainKey(chain), chain])), arriving);
@@ -260,6 +272,6 @@ export function judgePacket(chains: readonly Chain[], arriving: Arriving): reado
   }
   const last = walk.findings.at(-1);
   if (presence !== undefined || last === undefined) return walk.findings;
-  // Whichever of them it is that meets the packet, it comes no further.
+  // Whichever of them meets the packet, it gets no further.
   return [...walk.findings.slice(0, -1), { ...last, doubt: null }];
 }

@@ -1,4 +1,4 @@
-/** What iptables-save and ip6tables-save print, as chains of rules. */
+/** Reads what iptables-save and ip6tables-save print into chains of rules. */
 import { IlmError } from "../../errors.js";
 import {
   parseAddress,
@@ -18,7 +18,7 @@ import {
 } from "./rules.js";
 import { HERE, narrowed, OTHER_PROTOCOLS, TCP, UDP, ELSEWHERE, type Region } from "./space.js";
 
-/** Chains that the kernel calls: hook and priority (include/uapi/linux/netfilter_ipv4.h). */
+/** The priorities of chains that the kernel calls (include/uapi/linux/netfilter_ipv4.h). */
 const priorities: Readonly<Record<string, number>> = {
   raw: -300,
   mangle: -150,
@@ -41,7 +41,7 @@ const hooks: Readonly<Record<string, string>> = {
   POSTROUTING: "postrouting",
 };
 
-/** Targets after which the next rule is asked, and which change nothing that it could ask for. */
+/** Targets after which the next rule is evaluated, and which change nothing that it could test. */
 const silent = new Set([
   "LOG",
   "NFLOG",
@@ -53,16 +53,16 @@ const silent = new Set([
   "IDLETIMER",
   "TEE",
 ]);
-/** The same, but something is lost with the rule. */
+/** Targets after which the next rule is evaluated, but whose effect is lost with the rule. */
 const marking = new Set(
   "MARK CONNMARK CONNSECMARK SECMARK CLASSIFY TTL HL TOS DSCP ECN TCPMSS TCPOPTSTRIP CHECKSUM SET HMARK".split(
     " ",
   ),
 );
-/** Options of matches that only say something to people. */
+/** Options of matches that only tell people something. */
 const remarks = new Set(["--comment"]);
 
-/** Is this what iptables-save prints, by its content? */
+/** Reports whether the text looks like what iptables-save prints. */
 export function looksLikeIptables(text: string): boolean {
   return !text.trimStart().startsWith("{") && /^\*[a-z]+\s*$/m.test(text);
 }
@@ -72,12 +72,15 @@ interface Building {
   readonly rules: Rule[];
 }
 
-/** `variant`: `-legacy` for rules of the old interface, which only its own program removes. */
+/**
+ * Reads chains of rules. `variant` is `-legacy` for rules of the old interface, which only its own
+ * program removes.
+ */
 export function readIptables(text: string, name: string, variant: "-legacy" | "" = ""): Chain[] {
   const chains: Building[] = [];
   let family: Family = /^-A .*(?:[0-9a-f]*:){2}[0-9a-f:]*\/[0-9]+/m.test(text) ? 6 : 4;
   let table = "";
-  // The old interface has tables of its own beside those of nftables, and its program does not name
+  // The old interface has its own tables beside those of nftables, and its program never names
   // another one.
   let old = variant === "-legacy";
   for (const [index, raw] of text.split("\n").entries()) {
@@ -141,7 +144,10 @@ function newChain(
   };
 }
 
-/** Words as iptables-save quotes them; null: a quote is open at the end. */
+/**
+ * Splits a line into words, quoted as by iptables-save. Returns null when a quote is still open at
+ * the end.
+ */
 function split(line: string): string[] | null {
   const words: string[] = [];
   let word: string | null = null;
@@ -205,7 +211,7 @@ class Reader {
     }
   }
 
-  /** Is the option one that regions can say? Its value is taken then. */
+  /** Reports whether regions can express the option, and if so, consumes its value. */
   #known(option: string, value: string | undefined, negated: boolean): boolean {
     if (value === undefined) return false;
     switch (option) {
@@ -269,7 +275,7 @@ class Reader {
     if (bits === null) {
       if (value === "all" || value === "0") return true;
       if (negated) return false;
-      // One of the others, and not all of these.
+      // It is one of the other protocols, not all of them.
       this.#protocols = OTHER_PROTOCOLS;
       const region = narrowed({ protocols: OTHER_PROTOCOLS });
       this.conditions.push({ kind: "unknown", what: `"-p ${value}"`, region });

@@ -1,4 +1,4 @@
-/** `nft -j list ruleset` as chains of rules. */
+/** Reads `nft -j list ruleset` into chains of rules. */
 import { parseAddress, type Address } from "../../model/address.js";
 import { asObject, word } from "../imported.js";
 import {
@@ -17,17 +17,17 @@ import { ruleText } from "./text.js";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Change nothing that a later rule, or the way of the packet, depends on. */
+/** Statements that change nothing that a later rule, or the way of the packet, depends on. */
 const harmless = ["counter", "log", "last", "dup"];
 const verdicts = ["accept", "drop", "return", "continue", "jump", "goto"];
 
 interface NamedSet {
   readonly elements: readonly unknown[];
-  /** Elements come and go while the rules stay. */
+  /** True when elements come and go while the rules stay. */
   readonly changes: boolean;
 }
 
-/** `texts`: the rules as nft prints them, by family, table and handle. */
+/** Reads chains. `texts` has the rules as nft prints them, by family, table and handle. */
 export function readNftables(
   items: readonly unknown[],
   texts: ReadonlyMap<string, string>,
@@ -96,7 +96,7 @@ function namedSets(objects: readonly Json[], rules: readonly Json[]): Map<string
   return sets;
 }
 
-/** An element without its comment, counter or timeout. */
+/** Strips an element's comment, counter or timeout. */
 function bare(element: unknown): unknown {
   if (Array.isArray(element)) return [bare(element[0]), element[1] as unknown];
   return asObject(asObject(element)?.["elem"])?.["val"] ?? element;
@@ -107,7 +107,7 @@ function statementsOf(rule: Json): Json[] {
   return Array.isArray(expr) ? expr.map(asObject).filter((item) => item !== null) : [];
 }
 
-/** What the statements of a rule come to, one after the other. */
+/** Collects what the statements of a rule come to, one after the other. */
 class Reader {
   conditions: Condition[] = [];
   branches: Branch[] = [];
@@ -146,7 +146,7 @@ class Reader {
     }
   }
 
-  /** A rule without a verdict goes on with the next one. */
+  /** Ends the rule. One without a verdict continues with the next. */
   finish(): Branch[] {
     if (this.branches.length === 0) this.#end({ kind: "continue" });
     return this.branches;
@@ -205,7 +205,10 @@ class Reader {
     return [{ kind: "unknown", what: `"${text}"`, region: widest(left) }];
   }
 
-  /** Elements of a set, or the one value; null: they come and go, or are not known. */
+  /**
+   * Returns the elements of a set, or the single value. Returns null when they come and go, or are
+   * unknown.
+   */
   #values(right: unknown): readonly unknown[] | null {
     if (typeof right === "string" && right.startsWith("@")) {
       const set = this.sets.get(setKey(this.rule, right.slice(1)));
@@ -228,7 +231,7 @@ class Reader {
     }
   }
 
-  /** What a map has, each with the packets that it is for. */
+  /** Returns what a map has, each with the packets that it is for. */
   #pairs(key: unknown, data: unknown): { condition: Condition; value: unknown }[] | null {
     const fields = fieldsOf(key);
     const meta = asObject(asObject(key)?.["meta"])?.["key"];
@@ -302,7 +305,7 @@ function fieldsOf(left: unknown): readonly Field[] | null {
   return known.length === fields.length ? known : null;
 }
 
-/** The packets that have all values of a concatenation. */
+/** Returns the packets that have all values of a concatenation. */
 function tuple(fields: readonly Field[], value: unknown): Region | null {
   const parts = asObject(value)?.["concat"];
   const values: readonly unknown[] = Array.isArray(parts) ? parts : [value];
@@ -332,7 +335,7 @@ function verdict(statement: Json): Action {
   }
 }
 
-/** Addresses that a destination of dnat names; null: any. */
+/** Returns the addresses that a destination of dnat names, or null for any. */
 function spansOf(addr: unknown): (readonly [Address, Address])[] | null {
   const text = (value: unknown): Address | null => {
     const parsed = typeof value === "string" ? parseAddress(value) : null;

@@ -1,4 +1,4 @@
-/** Values of nft's JSON (numbers, addresses, ranges, sets) as regions. */
+/** Turns values of nft's JSON (numbers, addresses, ranges, sets) into regions. */
 import { parseAddress, parsePrefix, type Family } from "../../model/address.js";
 import { asObject } from "../imported.js";
 import { addressNumber, prefixRange, ranges, type Ranges } from "./sets.js";
@@ -15,7 +15,7 @@ import {
   type Region,
 } from "./space.js";
 
-/** What of a packet a rule looks at; `within`: packets that have it at all. */
+/** The part of a packet that a rule looks at. `within` holds the packets that have it at all. */
 export type Field =
   | { readonly kind: "port"; readonly within: Region }
   | { readonly kind: "daddr" | "saddr"; readonly family: Family; readonly within: Region }
@@ -28,7 +28,7 @@ export function ofFamily(family: Family): Region {
   return everything.filter((box) => box.family === family);
 }
 
-/** The field that an expression of nft names; null: none that a mapping knows. */
+/** Returns the field that an expression of nft names, or null when mappings know no such field. */
 export function fieldOf(expression: unknown): Field | null {
   const of = asObject(expression);
   const payload = asObject(of?.["payload"]);
@@ -60,8 +60,8 @@ export function fieldOf(expression: unknown): Field | null {
 }
 
 /**
- * All packets that have what an expression looks at, so that a condition which cannot be said
- * leaves the others sure.
+ * Returns all packets that have what an expression looks at, so that a condition that cannot be
+ * expressed leaves the others certain.
  */
 export function widest(expression: unknown): Region {
   const payload = asObject(asObject(expression)?.["payload"]);
@@ -78,7 +78,7 @@ export function widest(expression: unknown): Region {
   return everything;
 }
 
-/** The packets that have one of the values, at most, where `valueRegion` cannot tell which. */
+/** Returns the packets that may have one of the values, where `valueRegion` cannot tell which. */
 export function widestOf(field: Field, values: readonly unknown[]): Region {
   if (field.kind === "protocol") {
     const protocols = values.reduce<number>(
@@ -91,7 +91,7 @@ export function widestOf(field: Field, values: readonly unknown[]): Region {
   return field.within;
 }
 
-/** The packets whose field has the value; null: it cannot be said. */
+/** Returns the packets whose field has the value, or null when that cannot be expressed. */
 export function valueRegion(field: Field, value: unknown): Region | null {
   const region = bareRegion(field, value);
   return region === null ? null : intersectRegions(field.within, region);
@@ -121,7 +121,7 @@ function bareRegion(field: Field, value: unknown): Region | null {
     case "protocol": {
       if (typeof value !== "string" && typeof value !== "number") return null;
       const bits = protocolBits[String(value)];
-      // Of the other protocols it is not all.
+      // It would be only one of the other protocols.
       return bits === undefined ? null : narrowed({ protocols: bits });
     }
     case "family": {
@@ -155,7 +155,7 @@ function rangeOf(value: unknown, point: Point): Ranges | null {
   return parsed.ok && point(prefix["addr"]) !== null ? ranges([prefixRange(parsed.prefix)]) : null;
 }
 
-/** All elements together; null: one of them cannot be said. */
+/** Returns all elements together, or null when one of them cannot be expressed. */
 export function union(regions: readonly (Region | null)[]): Region | null {
   const known = regions.filter((region) => region !== null);
   if (known.length < regions.length) return null;
@@ -163,8 +163,8 @@ export function union(regions: readonly (Region | null)[]): Region | null {
 }
 
 /**
- * Boxes that differ in one set of numbers only become one: a set of a thousand ports is not a
- * thousand boxes.
+ * Joins boxes that differ in one set of numbers only: a set of a thousand ports is not a thousand
+ * boxes.
  */
 function joined(region: Region): Region {
   const groups = new Map<string, { ports: (readonly [bigint, bigint])[]; at: number }>();
@@ -191,7 +191,7 @@ function joined(region: Region): Region {
   return result;
 }
 
-/** Packets that have the field, with another value. */
+/** Returns the packets that have the field with another value. */
 export function complement(fields: readonly Field[], region: Region): Region {
   const within = fields.reduce<Region>(
     (all, field) => intersectRegions(all, field.within),

@@ -1,12 +1,12 @@
 /**
- * Rules of NAT as both of its languages say them: conditions, what becomes of the packet, and the
- * text for the user.
+ * NAT rules in the terms that both of its languages share: conditions, what becomes of the packet,
+ * and the text for the user.
  */
 import type { Address } from "../../model/address.js";
 import type { Region } from "./space.js";
 
 export type Condition =
-  /** The same wherever the rule stands. */
+  /** A condition with the same meaning wherever the rule is. */
   | { readonly kind: "region"; readonly region: Region }
   | {
       readonly kind: "interface";
@@ -14,50 +14,56 @@ export type Condition =
       readonly names: readonly string[];
       readonly negated: boolean;
     }
-  /** States of conntrack, as nft names them. */
+  /** A condition on conntrack states, by their names in nft. */
   | { readonly kind: "state"; readonly states: readonly string[]; readonly negated: boolean }
-  /** What a mapping cannot ask for, in words of the rule; of packets of the region alone. */
+  /**
+   * A condition that mappings cannot express, in the words of the rule. Only packets of the region
+   * can meet it.
+   */
   | { readonly kind: "unknown"; readonly what: string; readonly region: Region };
 
 export type Action =
   | { readonly kind: "continue" | "accept" | "drop" | "return" }
   | { readonly kind: "jump" | "goto"; readonly chain: string }
-  /** To the host itself; `address` null: the one that the interface has. */
+  /** A redirection to the host itself. A null `address` is that of the interface. */
   | {
       readonly kind: "redirect";
       readonly address: Address | null;
       readonly port: number | "same";
     }
-  /** It changes the destination, or may, in a way that no mapping has: why. */
+  /**
+   * A change of the destination, or a possible one, that mappings cannot express. `why` explains
+   * it.
+   */
   | {
       readonly kind: "unsayable";
       readonly why: string;
-      /** The addresses that it may lead to, first and last; absent: any. */
+      /** The addresses that it may lead to, first and last; absent means any. */
       readonly to?: readonly (readonly [Address, Address])[];
     };
 
-/** Of a rule with a map, one of several; their conditions do not overlap. */
+/** A rule, or one of several branches of a rule with a map. Their conditions do not overlap. */
 export interface Branch {
   readonly conditions: readonly Condition[];
   readonly action: Action;
 }
 
 export interface Rule {
-  /** `ip nat prerouting handle 4`. */
+  /** The place of the rule, such as `ip nat prerouting handle 4`. */
   readonly place: string;
-  /** As its program prints it. */
+  /** The rule as its program prints it. */
   readonly text: string;
   /** The command that removes it. */
   readonly remove: string;
   readonly branches: readonly Branch[];
-  /** What is lost with the rule beside the redirection, such as a mark; null: nothing. */
+  /** What is lost with the rule besides the redirection, such as a mark; null when nothing is. */
   readonly also: string | null;
   /**
-   * How the packet is changed before the next rule, so that nothing sure can be said of it; null:
-   * it is not.
+   * How the rule changes the packet for later ones, so that nothing certain can be said about it;
+   * null when it does not.
    */
   readonly alters: string | null;
-  /** Takes the packet from conntrack, and so from NAT. */
+  /** True when it exempts the packet from conntrack, and so from NAT. */
   readonly untracks: boolean;
 }
 
@@ -72,7 +78,7 @@ export interface Chain {
   readonly family: "ip" | "ip6" | "inet";
   readonly table: string;
   readonly name: string;
-  /** Null: packets come by jumps only. */
+  /** Null when packets come by jumps only. */
   readonly base: Base | null;
   readonly rules: readonly Rule[];
 }

@@ -1,10 +1,10 @@
 /**
- * Sets of ports and addresses as sorted ranges, and of interface names by what they have or lack:
- * closed under complement.
+ * Sets of ports and addresses as sorted ranges, and of interface names by what they contain or
+ * exclude. They are closed under complement.
  */
 import { addressBytes, addressFromBytes, type Family, type Prefix } from "../../model/address.js";
 
-/** Inclusive; sorted, disjoint, not adjacent. */
+/** Inclusive ranges: sorted, disjoint, not adjacent. */
 export type Ranges = readonly (readonly [bigint, bigint])[];
 
 export function ranges(items: readonly (readonly [bigint, bigint])[]): Ranges {
@@ -67,7 +67,7 @@ export function everyAddress(family: Family): Ranges {
   return [[0n, (1n << BigInt(bitsOf(family))) - 1n]];
 }
 
-/** Of IPv4 32 bits, of IPv6 128. */
+/** Returns the address as a number: 32 bits for IPv4, 128 for IPv6. */
 export function addressNumber(address: Parameters<typeof addressBytes>[0]): bigint {
   const bytes = addressBytes(address);
   const own = address.includes(":") ? bytes : bytes.subarray(12);
@@ -91,7 +91,7 @@ function prefixText(number: bigint, length: number, family: Family): Prefix {
 }
 
 /**
- * The fewest prefixes; each is the longest-reaching one around its addresses, so that a subset's
+ * Returns the fewest prefixes. Each is the largest one around its addresses, so those of a subset
  * are never shorter.
  */
 export function toPrefixes(set: Ranges, family: Family): Prefix[] {
@@ -112,7 +112,7 @@ export function toPrefixes(set: Ranges, family: Family): Prefix[] {
   return prefixes;
 }
 
-/** `except`: all interfaces but these, also those that come later. */
+/** A set of interfaces. `except` means all but these, including those that appear later. */
 export interface Interfaces {
   readonly except: boolean;
   readonly names: readonly string[];

@@ -1,4 +1,4 @@
-/** Where chains of rules are read from: what nft and iptables print, of one host. */
+/** Where chains of rules are read from: what nft and iptables print on one host. */
 import { IlmError } from "../../errors.js";
 import { asObject } from "../imported.js";
 import { readIptables } from "./read-iptables.js";
@@ -7,10 +7,10 @@ import { chainKey, type Chain } from "./rules.js";
 
 /** What iptables-save or ip6tables-save printed. */
 export interface Saved {
-  /** For messages. */
+  /** The name of the source, for messages. */
   readonly name: string;
   readonly text: string;
-  /** Of which interface of the kernel, where that is known to be the old one. */
+  /** Set when the rules are known to be the kernel's old interface's. */
   readonly variant?: "-legacy";
 }
 
@@ -19,13 +19,13 @@ export interface NftSources {
   readonly rulesets: readonly { readonly name: string; readonly value: unknown }[];
   readonly saved: readonly Saved[];
   /**
-   * Rules as nft prints them, by family, table and handle; for those that are not there they are
-   * made up from the JSON.
+   * Rules as nft prints them, by family, table and handle. Missing ones are reconstructed from the
+   * JSON.
    */
   readonly texts?: ReadonlyMap<string, string>;
 }
 
-/** Throws USAGE for what is no ruleset. */
+/** Reads all chains. Throws USAGE for what is no ruleset. */
 export function chainsOf({ rulesets, saved, texts = new Map() }: NftSources): Chain[] {
   return withoutTwins(
     rulesets.flatMap(({ name, value }) => readNftables(rulesetItems(name, value), texts)),
@@ -33,7 +33,7 @@ export function chainsOf({ rulesets, saved, texts = new Map() }: NftSources): Ch
   );
 }
 
-/** Chains of other families that see packets before, in words: `netdev edge in on eth0`. */
+/** Returns, in words, chains of other families that see packets first: `netdev edge in on eth0`. */
 export function chainsBefore({ rulesets }: NftSources): string[] {
   return rulesets
     .flatMap(({ name, value }) => rulesetItems(name, value))
@@ -50,8 +50,8 @@ export function chainsBefore({ rulesets }: NftSources): string[] {
 }
 
 /**
- * What iptables wrote through nftables is there twice, and iptables says more of it: unless
- * somebody else wrote into its tables, of which it does not say all.
+ * Removes duplicates. Rules that iptables wrote through nftables occur twice, and iptables says
+ * more about them, unless somebody else wrote into its tables, which it does not show in full.
  */
 function withoutTwins(ofNft: readonly Chain[], ofIptables: readonly Chain[]): Chain[] {
   const tableOf = ({ family, table }: Chain): string => `${family} ${table}`;

@@ -1,4 +1,4 @@
-/** Packets as boxes: products of sets of what a mapping can ask for. Regions are lists of boxes. */
+/** Packets as boxes: products of sets of what mappings can ask for. Regions are lists of boxes. */
 import type { Family } from "../../model/address.js";
 import {
   everyAddress,
@@ -17,7 +17,7 @@ import {
 export const TCP = 1;
 export const UDP = 2;
 export const OTHER_PROTOCOLS = 4;
-/** Bits of `places`: is the address dialled one that this host delivers to itself? */
+/** Bits of `places`: whether this host delivers the dialled address to itself. */
 export const HERE = 1;
 export const ELSEWHERE = 2;
 
@@ -25,11 +25,11 @@ export interface Box {
   readonly family: Family;
   readonly protocols: number;
   readonly places: number;
-  /** Dialled. */
+  /** The dialled ports. */
   readonly ports: Ranges;
-  /** Dialled. */
+  /** The dialled addresses. */
   readonly on: Ranges;
-  /** Remote. */
+  /** The remote addresses. */
   readonly from: Ranges;
   readonly interfaces: Interfaces;
 }
@@ -50,7 +50,7 @@ export function universe(family: Family): Box {
 
 export const everything: Region = [universe(4), universe(6)];
 
-/** Both families, narrowed the same way. */
+/** Returns both families, narrowed the same way. */
 export function narrowed(change: Partial<Box>): Region {
   return everything.map((box) => ({ ...box, ...change }));
 }
@@ -67,8 +67,8 @@ function isEmpty(box: Box): boolean {
 }
 
 /**
- * Asks first what differs most often: thousands of rules for a port each are compared with each
- * other.
+ * Intersects two boxes. It compares first what differs most often: thousands of rules for one port
+ * each are compared with each other.
  */
 export function intersectBoxes(a: Box, b: Box): Box | null {
   const protocols = a.protocols & b.protocols;
@@ -87,8 +87,8 @@ export function intersectBoxes(a: Box, b: Box): Box | null {
 }
 
 /**
- * Disjoint boxes. The first conditions are split first, so that the pieces differ where a reader
- * looks first.
+ * Returns `a` without `b` as disjoint boxes. The first conditions are split first, so that the
+ * pieces differ where a reader looks first.
  */
 export function subtractBoxes(a: Box, b: Box): Box[] {
   const both = intersectBoxes(a, b);

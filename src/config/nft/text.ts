@@ -1,4 +1,4 @@
-/** A rule of nft's JSON as nft prints it without -j, for the user to find it again. */
+/** Formats a rule of nft's JSON as nft prints it without -j, so that the user can find it. */
 import { asObject, word } from "../imported.js";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -57,7 +57,7 @@ function natText(key: string, of: Json | null): string {
   return [`${key}${family}`, ...(to === "" ? [] : ["to", to]), ...flags].join(" ");
 }
 
-/** Names of interfaces stand in quotes. */
+/** Reports whether values are names of interfaces, which are quoted. */
 function quoted(left: unknown): boolean {
   const key = String(asObject(asObject(left)?.["meta"])?.["key"]);
   return ["iifname", "oifname", "iif", "oif"].includes(key);
@@ -120,7 +120,8 @@ function elementText(element: unknown, quotes: boolean): string {
 }
 
 /**
- * The lines of `nft -a list ruleset`, by family, table and handle: as nft itself prints the rules.
+ * Returns the lines of `nft -a list ruleset` by family, table and handle: the rules as nft itself
+ * prints them.
  */
 export function listedTexts(listing: string): Map<string, string> {
   const texts = new Map<string, string>();

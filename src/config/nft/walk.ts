@@ -1,6 +1,6 @@
 /**
  * Leads regions of packets through chains as the kernel leads packets: what each redirection gets,
- * and what is not sure.
+ * and what is uncertain.
  */
 import { IlmError } from "../../errors.js";
 import {
@@ -25,17 +25,18 @@ import {
 import { everyInterface, subtractInterfaces } from "./sets.js";
 
 /**
- * `prerouting`: from outside. `output`: what the host dials itself, which prerouting never decides.
+ * The hook at which packets meet NAT. `prerouting`: from outside. `output`: what the host itself
+ * dials, which prerouting never decides.
  */
 export type Hook = "prerouting" | "output";
 
-/** Packets that are in the box; `doubt`: some of them may have gone another way, and why. */
+/** Packets in a box. `doubt` says why some of them may have gone another way. */
 export interface Piece {
   readonly box: Box;
   readonly doubt: string | null;
 }
 
-/** A rule had the last word for these packets. */
+/** Packets for which a rule had the last word. */
 export interface Outcome extends Piece {
   readonly rule: Rule;
   readonly action: Action;
@@ -43,15 +44,15 @@ export interface Outcome extends Piece {
 
 export interface Walked {
   readonly redirected: readonly Outcome[];
-  /** Accepted, dropped or returned by a rule. */
+  /** Packets accepted, dropped or returned by a rule. */
   readonly ended: readonly Outcome[];
 }
 
-/** Far more than rules that people write come to. */
+/** The maximum number of pieces, far beyond what rules written by people lead to. */
 const MOST_PIECES = 20_000;
 const DEEPEST = 32;
 /**
- * Where all chains of type nat are called, whatever their own priority is: it only orders them
+ * The priority at which all chains of type nat are called. Their own only orders them
  * (nf_nat_register_fn).
  */
 const NAT_PRIORITY = -100;
@@ -63,7 +64,7 @@ interface Match {
   readonly unknown: string | null;
 }
 
-/** The packets that meet the conditions, at most; `unknown`: only some of these do. */
+/** Returns the packets that may meet the conditions. `unknown` says that only some of them do. */
 export function matchOf(branch: Branch, hook: Hook, type: string): Match {
   const cached = matches.get(branch) ?? new Map<string, Match>();
   matches.set(branch, cached);
@@ -94,7 +95,7 @@ function evaluate(condition: Condition, hook: Hook, type: string): Match {
     case "unknown":
       return { region: condition.region, unknown: condition.what };
     case "state": {
-      // Only the first packet of a connection comes to chains of type nat.
+      // Only the first packet of a connection reaches chains of type nat.
       if (type !== "nat") return unsure("the state of the connection");
       const meets = condition.states.includes("new") !== condition.negated;
       return sure(meets ? everything : []);
@@ -124,11 +125,11 @@ function evaluate(condition: Condition, hook: Hook, type: string): Match {
 interface Leaving {
   readonly chain: Chain;
   readonly depth: number;
-  /** Go on with the next rule. */
+  /** Packets that continue with the next rule. */
   readonly further: Piece[];
-  /** Leave the base chain. */
+  /** Packets that leave the base chain. */
   readonly accepted: Piece[];
-  /** Go back to where the chain was called. */
+  /** Packets that return to where the chain was called. */
   readonly returned: Piece[];
 }
 
@@ -142,7 +143,7 @@ class Walk {
     readonly skipped: ReadonlySet<Rule>,
   ) {}
 
-  /** No outcome for any of these packets is sure. */
+  /** Notes that no outcome for any of these packets is certain. */
   doubt(region: Region, doubt: string): void {
     for (const [at, outcome] of this.redirected.entries()) {
       if (outcome.doubt === null && meet([outcome.box], region)) {
@@ -151,7 +152,10 @@ class Walk {
     }
   }
 
-  /** `through`: come to the end of the chain, or are returned. `accepted`: leave the base chain. */
+  /**
+   * Leads packets through a chain. `through` are those that reach its end or are returned,
+   * `accepted` those that leave the base chain.
+   */
   chain(
     chain: Chain,
     entering: readonly Piece[],
@@ -172,7 +176,7 @@ class Walk {
     return { through: [...pieces, ...leaving.returned], accepted: leaving.accepted };
   }
 
-  /** What is left for the next branch, or the next rule. */
+  /** Returns what is left for the next branch, or the next rule. */
   #branch(rule: Rule, branch: Branch, pieces: readonly Piece[], leaving: Leaving): Piece[] {
     const { region, unknown } = matchOf(branch, this.hook, "nat");
     if (rule.alters !== null) {
@@ -183,7 +187,7 @@ class Walk {
       this.#act(rule, branch.action, meeting(pieces, region, null), leaving);
       return outside(pieces, region);
     }
-    // Some packets are led away, and which is not known: whoever comes next cannot be sure of any.
+    // Some packets are led away, and it is unknown which: later rules cannot be certain of any.
     const doubt = `"${rule.text}" asks for ${unknown}, which no mapping does`;
     const perhaps = meeting(pieces, region, doubt);
     const back: Leaving = { ...leaving, further: [] };
@@ -248,7 +252,7 @@ function outside(pieces: readonly Piece[], region: Region): Piece[] {
   );
 }
 
-/** The same pieces, with a doubt about those of the region. */
+/** Returns the same pieces, with a doubt about those in the region. */
 function doubted(pieces: readonly Piece[], region: Region, doubt: string | null): Piece[] {
   return pieces.flatMap((piece) => {
     if (piece.doubt !== null || !meet([piece.box], region)) return [piece];
@@ -261,7 +265,7 @@ function familiesOf(chain: Chain): readonly (4 | 6)[] {
 }
 
 /**
- * What chains before NAT do that matters to it: packets taken from it, and packets that are
+ * Returns what chains before NAT leave for it: some packets are exempted from it, and some are
  * changed.
  */
 function prepare(
@@ -277,7 +281,7 @@ function prepare(
     for (const rule of [...reachableFrom(chains, chain)].flatMap(({ rules }) => rules)) {
       if (!rule.untracks && rule.alters === null) continue;
       if (skipped.has(rule)) continue;
-      // How far the packets come before the rule is not asked: at most all that it matches.
+      // Packets may not get as far as the rule. Assume at most all that it matches.
       for (const branch of rule.branches) {
         const { region: all } = matchOf(branch, hook, base.type);
         const region = all.filter(({ family }) => familiesOf(chain).includes(family));
@@ -289,7 +293,7 @@ function prepare(
   return pieces;
 }
 
-/** The chain, and those that its packets may come to. */
+/** Returns the chain, and those that its packets may reach. */
 export function reachableFrom(chains: ReadonlyMap<string, Chain>, from: Chain): ReadonlySet<Chain> {
   const seen = new Set<Chain>([from]);
   for (const chain of seen) {
@@ -304,7 +308,7 @@ export function reachableFrom(chains: ReadonlyMap<string, Chain>, from: Chain): 
   return seen;
 }
 
-/** Leads all packets through NAT at the hook. `skipped`: rules as if they were not there. */
+/** Leads all packets through NAT at the hook, as if the `skipped` rules did not exist. */
 export function walkNat(
   chains: ReadonlyMap<string, Chain>,
   hook: Hook,
@@ -327,7 +331,7 @@ export function walkNat(
       const others = pieces.filter(({ box }) => !families.includes(box.family));
       const { through, accepted } = walk.chain(chain, own);
       if (group.length > 1) {
-        // Which of them the kernel asks first depends on which was made last, and that is not
+        // Which of them the kernel asks first depends on which was created last, and that is not
         // shown.
         const alone = new Walk(chains, hook, skipped);
         alone.chain(
@@ -339,7 +343,7 @@ export function walkNat(
           const doubt = `${chainKey(chain)} and ${rival.name} have the same priority, so their order is not known`;
           const common = intersectRegions(region, rival.region);
           walk.doubt(common, doubt);
-          // Either may get what the other one is led through first here.
+          // Either may get what is led through the other one first here.
           walk.redirected.push(
             ...alone.redirected
               .filter(({ box }) => meet([box], common))

@@ -1,6 +1,5 @@
 /**
- * A change of what is in force, as a transaction: planned, prepared, built, made ready, switched
- * to, settled.
+ * A change of the active rules as a transaction: plan, prepare, build, make ready, switch, settle.
  */
 import { openSync, closeSync } from "node:fs";
 import type { CompiledFile } from "../../compile/compile.js";
@@ -44,18 +43,18 @@ import { NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js"
 import type { InForceNow } from "./tables.js";
 
 interface Prepared {
-  /** Addresses of services that were not there. */
+  /** Addresses of services that were missing and have been added. */
   readonly added: readonly Address[];
   /** Addresses that we put on lo and that no service has any more. */
   readonly unused: readonly Address[];
   readonly repaired: readonly Missing[];
-  /** What the rules in force need, all of which is attached; null: nothing is known of it. */
+  /** What the active rules need, all of which is attached; null when that is unknown. */
   readonly attached: Needs | null;
 }
 
 export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyResult {
   const { overNewer = false, revision = null, compiled = null } = options;
-  // Nobody else is there to notice what goes meanwhile.
+  // Only when this process holds the namespace: nobody else would notice what goes meanwhile.
   const settleLater = options.settleLater === true && state.holds;
   state.settle();
   const { current, trouble } = state.look();
@@ -67,7 +66,7 @@ export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyR
   if (before?.pinned === true && isInForce(before, wanted)) {
     act = (_, prepared) => refresh(state, before, wanted, prepared);
   } else {
-    // First, as it changes nothing: a rule set that does not compile must leave no trace.
+    // Plan first, as that changes nothing: a rule set that does not compile must leave no trace.
     const plan = planFor(state, before, rules, wanted, revision, compiled);
     act = (pins, prepared) =>
       new Change(state, pins, rules, before, prepared, settleLater).make(plan);
@@ -76,7 +75,7 @@ export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyR
   return trouble === null ? result : { ...result, lost: trouble.message };
 }
 
-/** What has to be built for the rules: an overlay where that will do. */
+/** Plans what to build for the rules: an overlay where that will do. */
 function planFor(
   state: State,
   before: Loaded | undefined,
@@ -91,18 +90,18 @@ function planFor(
   );
 }
 
-/** Built and filled, with the counters of before: it only has to be switched to. */
+/** A generation that is built and filled, with the previous counters. Only the switch remains. */
 interface Ready extends Built {
   readonly plan: Plan;
   readonly needs: Needs;
-  /** All that it needs is attached, as the rules in force need the same. */
+  /** True when everything it needs is attached, because the active rules need the same. */
   readonly isAttached: boolean;
   readonly interfacesMissing: readonly string[];
 }
 
 /**
- * One change of what is in force: built, made ready, switched to, settled. Until the switch it can
- * be undone, and is when a step fails.
+ * One change of the active rules: built, made ready, switched to, settled. A step that fails before
+ * the switch undoes the change.
  */
 class Change {
   readonly #state: State;
@@ -112,7 +111,7 @@ class Change {
   readonly #earlier: Earlier | undefined;
   readonly #prepared: Prepared;
   readonly #settleLater: boolean;
-  /** What was in force has counted its last. */
+  /** True once the previous generation has counted its last packet. */
   #hasCounted = false;
 
   constructor(
@@ -134,7 +133,7 @@ class Change {
 
   make(planned: Plan): ApplyResult {
     const ready = this.#ready(planned);
-    // Without the kernel module the very same is in force already.
+    // Without the kernel module, the active rules are already the wanted ones.
     if (ready === null) return this.#refresh(planned);
     const { generation, description, endpoints, plan } = ready;
     const { added, unused, repaired } = this.#prepared;
@@ -143,7 +142,7 @@ class Change {
     beginStep("switching over");
     const loaded = this.#switch(ready, off);
     const settlesLater = this.#settlesLater(ready);
-    // Nobody may see less than before until then.
+    // Carry the counters now: until the change settles, nobody may see less than before.
     if (settlesLater) this.#carry(ready);
     const difference = differenceOf((this.#before ?? this.#earlier)?.description, ready);
     generation.programs.writeHeader(description, plan.mappings);
@@ -179,7 +178,10 @@ class Change {
     return refresh(this.#state, this.#before, wanted, this.#prepared);
   }
 
-  /** Null: nothing has to be changed. What fails here is undone. */
+  /**
+   * Makes the change ready for the switch, and undoes it on failure. Returns null when nothing has
+   * to change.
+   */
   #ready(planned: Plan): Ready | null {
     try {
       const found = this.#build(planned);
@@ -199,8 +201,8 @@ class Change {
   }
 
   /**
-   * With the kernel module, or without it where it cannot be used after all. Null: that is in force
-   * already.
+   * Builds with the kernel module, or without it where it turns out to be unusable. Returns null
+   * when the latter is already active.
    */
   #build(plan: Plan): { readonly built: Built; readonly plan: Plan } | null {
     try {
@@ -224,7 +226,7 @@ class Change {
   }
 
   /**
-   * Looks at the host, attaches what has to be there before the first packet, and carries counters
+   * Looks at the host, attaches what must be there before the first packet, and carries counters
    * over.
    */
   #fit(built: Built, plan: Plan): Ready {
@@ -239,9 +241,7 @@ class Change {
     return { ...built, plan, needs, isAttached, interfacesMissing };
   }
 
-  /**
-   * What was counted goes on being counted: before the switch, and again for what came meanwhile.
-   */
+  /** Carries counters over: before the switch, and again for what was counted meanwhile. */
   #carry({ generation, endpoints, description }: Built): void {
     const before = this.#before;
     if (endpoints === null && before !== undefined) {
@@ -254,8 +254,8 @@ class Change {
   }
 
   /**
-   * By the registry sk_lookup selects neither UDP sockets nor MPTCP listeners, as the kfunc did:
-   * where that was in force, ingress has to select them before the switch.
+   * Makes ingress select before the switch from the kfunc to the registry. Unlike the kfunc,
+   * sk_lookup with the registry selects neither UDP sockets nor MPTCP listeners.
    */
   #giveAtIngressFirst({ registry, description, generation, needs }: Ready): void {
     if (!registry.steers || description.engine !== "registry") return;
@@ -264,19 +264,19 @@ class Change {
       attachNeeded(folder, registry, needs);
     });
     generation.programs.setIngress(registry);
-    // A packet that passed the old ingress program has been through sk_lookup then.
+    // Afterwards, no packet that passed the old ingress program has yet to go through sk_lookup.
     waitForPrograms();
   }
 
   /**
-   * The one step that changes what happens to a connection; the second is for what ingress hands
-   * over.
+   * Switches: the one step that changes what happens to a connection. A second step does so for
+   * what ingress hands over.
    */
   #switch({ generation, description, registry }: Ready, off: boolean): Loaded {
     const before = this.#before;
     const now = { side: description.side, off };
     const link = switchTo(this.#state, this.#pins, before, generation, now);
-    // Otherwise it is what it was when the change was prepared.
+    // Otherwise, ingress is as it was when the change was prepared.
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setIngress(registry);
     }
@@ -295,7 +295,10 @@ class Change {
     return loaded;
   }
 
-  /** The caller does not wait for the rest: nothing of it is what the change was made for. */
+  /**
+   * Reports whether the caller need not wait for the rest, because nothing in it is what the change
+   * was made for.
+   */
   #settlesLater({ generation, isAttached }: Ready): boolean {
     return (
       this.#settleLater &&
@@ -306,14 +309,15 @@ class Change {
   }
 
   /**
-   * The rest, when no program reads any more what was in force. What was not attached and is again.
+   * Does the rest once no program reads the previous rules. Returns what was detached and has been
+   * attached again.
    */
   #settle(ready: Ready, loaded: Loaded): readonly Missing[] {
     const { registry, endpoints, needs, isAttached } = ready;
     if (!this.#hasCounted) this.#countLast(ready, loaded);
     beginStep("attaching and cleaning up");
-    // Also what was taken away since the change was prepared; whoever stays looks for that all the
-    // time.
+    // Also attach what was removed since the change was prepared. A process that follows checks
+    // that all the time.
     const again = this.#state.holds && isAttached ? [] : steer(this.#state, loaded, needs);
     if (this.#settleLater) registry.sweep();
     this.#state.withPins((pins) => {
@@ -328,8 +332,8 @@ class Change {
   }
 
   /**
-   * What was in force may still decide on another CPU: it counts until then, and needs the places
-   * of its destinations.
+   * Waits until the previous rules have stopped deciding on every CPU. Until then they count, and
+   * need the places of their destinations.
    */
   #countLast(ready: Ready, loaded: Loaded): void {
     const { generation } = ready;
@@ -355,14 +359,16 @@ class Change {
     const before = this.#before;
     if (!this.#hasCounted) this.#closeTables(loaded);
     if (before === undefined || before.registry === loaded.registry) return;
-    // Its pins, if it has some still, are where nobody looks.
+    // Its pins, if any remain, are where nobody looks.
     if (!before.pinned) detachPrograms(before.registry.programIds);
     before.registry.clearIngress();
     before.registry.close();
   }
 }
 
-/** What has to be before a change: the addresses, and nothing of those who are gone. */
+/**
+ * Prepares a change: adds the addresses and removes what earlier writers and ended namespaces left.
+ */
 export function prepare(
   state: State,
   pins: Pins,
@@ -371,13 +377,13 @@ export function prepare(
 ): Prepared {
   beginStep("looking at what is attached");
   removeEnded(pins.otherNamespaces());
-  // Another version's state goes on deciding until ours is in force.
+  // Another version's state goes on deciding until we switch.
   if (before !== undefined || !pins.base.has(LOOKUP_LINK)) removeLeftovers(pins, before);
   const addresses = addressesOf(rules);
   const present = hostAddresses();
   const added = addMissing(addresses, present);
   const unused = unusedAddresses(addresses, present);
-  // A writer that was killed may not have come that far.
+  // A writer that was killed may not have got this far.
   before?.generation.programs.setIngress(before.registry);
   if (before?.pinned !== true) return { added, unused, repaired: [], attached: null };
   const attached = needsOf(before, isOff(before));
@@ -385,8 +391,8 @@ export function prepare(
 }
 
 /**
- * Nothing to change: what came and went is looked at again, and what a killed writer left is
- * removed.
+ * Handles a change that changes nothing: checks again what came and went, and removes what a killed
+ * writer left.
  */
 export function refresh(
   state: State,
@@ -394,8 +400,8 @@ export function refresh(
   { mappings }: Wanted,
   { added, unused, repaired }: Prepared,
 ): ApplyResult {
-  // What is attached was looked at when the change was prepared; a killed writer may not have come
-  // to the header.
+  // What is attached was checked when the change was prepared. A killed writer may not have got to
+  // the header.
   generation.programs.writeHeader(description, mappings);
   registry.sweep();
   registry.meetVrfs();
@@ -429,8 +435,8 @@ export function switchTo(
     if (!before.pinned) pinLink(pins, before.link);
     return before.link;
   }
-  // A link that nothing of ours stands behind is another version's, which goes over to us, or an
-  // ended namespace's.
+  // A link without anything of ours behind it is either another version's, which we take over, or
+  // an ended namespace's.
   const found = pins.lookupLink();
   if (found?.info().netnsInode === state.netnsInode) {
     found.update(programs.lookup);
@@ -455,8 +461,8 @@ export function switchTo(
 }
 
 /**
- * What a killed writer left, and generations and registries that are not in force. Nothing that
- * those decided is on its way.
+ * Removes what a killed writer left, and inactive generations and registries. The caller makes sure
+ * that no packet they decided is still on its way.
  */
 export function removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
   keep?.registry.countOnlyFor(keep.generation.programs.number);
@@ -476,7 +482,7 @@ export function removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
   }
 }
 
-/** True also when another version's rules may be in force. */
+/** Reports whether the kfunc may be deciding, which is also assumed of another version's rules. */
 function mayUseKfunc(pins: Pins, before: Loaded | undefined): boolean {
   if (before !== undefined) return before.description.engine === "kfunc";
   const link = pins.lookupLink();
@@ -493,14 +499,15 @@ function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean
 }
 
 /**
- * Mappings of the tables that are in the file no more since `before`, which is in the same tables.
+ * Returns the mappings of the tables that the file has lost since `before`, which is in the same
+ * tables.
  */
 function goneSince(before: Description, after: Description): Removed[] {
   const known = new Set(before.overlaid?.removed.map(({ index }) => index));
   return (after.overlaid?.removed ?? []).filter(({ index }) => !known.has(index));
 }
 
-/** `before`: of what was in force, which may be an earlier version's. */
+/** Summarizes the change. `before` describes the previous rules, possibly an earlier version's. */
 function differenceOf(
   before: Pick<Description, "rules"> | Description | undefined,
   { generation, description, endpoints }: Built,

@@ -1,6 +1,6 @@
 /**
- * Tables in the kernel as what an overlay lies on: a few of their entries are looked up, whatever
- * their size.
+ * Tables in the kernel as the base of an overlay. Only a few of their entries are looked up,
+ * whatever their size.
  */
 import { classLayout, ruleLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -18,17 +18,18 @@ import type { Targets } from "./targets.js";
 type BaseMap = "classes" | "prefixes" | "rules";
 
 /**
- * A rule in the kernel does not say whose it is, so the numbers that this gives are of what has
- * been found: a rule and a counter. As targets they are those again.
+ * The kernel's tables below an overlay. A rule in the kernel does not say whose it is, so the
+ * numbers that this class returns stand for what it has found: a rule and a counter. As targets,
+ * they turn back into those.
  */
 export class KernelBase implements Base, Targets {
   readonly #map: (name: BaseMap) => BpfMap;
   readonly #ports: () => Uint32Array;
-  /** By number, from 1 on. */
+  /** What has been found, by number, from 1 on. */
   readonly #found: Found[] = [nothing];
   readonly #numbers = new Map<string, number>();
 
-  /** `ports`: what `ports` has without an overlay. */
+  /** `ports` returns the contents of the table `ports` without an overlay. */
   constructor(map: (name: BaseMap) => BpfMap, ports: () => Uint32Array) {
     this.#map = map;
     this.#ports = ports;
@@ -67,8 +68,8 @@ export class KernelBase implements Base, Targets {
   }
 
   /**
-   * Overlays lie on tables that have one part, in which each mapping's counter is where the mapping
-   * is.
+   * Overlays lie on tables with one part, where each mapping's counter is at the mapping's own
+   * index.
    */
   mapping(rule: number): number {
     return this.counter(rule);

@@ -1,4 +1,4 @@
-/** A new generation beside the one in force: its registry, its tables and its description. */
+/** Builds a new generation beside the active one: its registry, its tables and its description. */
 import { randomInt } from "node:crypto";
 import type { Endpoint, Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
@@ -31,7 +31,10 @@ import {
 } from "./tables.js";
 
 export interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
-  /** All that destinations name; null: those of the generation before and some more. */
+  /**
+   * All endpoints that destinations name; null when they are those of the previous generation and
+   * some more.
+   */
   readonly endpoints: readonly Endpoint[] | null;
 }
 
@@ -40,15 +43,16 @@ const noIngress = (): IlmError =>
     remedy: "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
   });
 
-/** The registry, with a place for each destination. */
+/** A registry with a place for each destination. */
 interface Placed {
   readonly registry: Registry;
   readonly slots: readonly number[];
 }
 
 /**
- * In the registry that is there, or a larger one. Null: the tables in force name places in the one
- * that is there. `sweepsLater`: who stays does.
+ * Finds places in the existing registry, or in a larger one. Returns null when the active tables
+ * are kept and their registry has no room: they name places in it. `sweepsLater`: the caller sweeps
+ * the registry when the change settles.
  */
 function placeEndpoints(
   state: State,
@@ -64,7 +68,7 @@ function placeEndpoints(
   const isWhole = plan.whole !== null;
   const mappings = isWhole ? allMappings(rules) : (plan.overlay?.compiled.mappings ?? []);
   const present = before?.pinned === true ? before.registry : undefined;
-  // Those of the rules in force until they are not.
+  // Keep the ports of the active rules while they decide.
   present?.setMappedPorts(mappings, false);
   if (!sweepsLater) present?.forgetUnseen();
   const known = present?.reserve(endpoints, isWhole);
@@ -86,7 +90,7 @@ function placeEndpoints(
   return { registry, slots };
 }
 
-/** What a generation says of itself, but for where its tables are. */
+/** Writes a generation's description, except for where its tables are. */
 function describePlan(
   state: State,
   pins: Pins,
@@ -117,8 +121,8 @@ function describePlan(
 }
 
 /**
- * A generation that decides nothing yet, and the registry that it uses. Null: an overlay will not
- * do.
+ * Builds a generation that decides nothing yet, and the registry it uses. Returns null when an
+ * overlay will not do.
  */
 export function buildGeneration(
   state: State,
@@ -139,7 +143,7 @@ export function buildGeneration(
       : { overlay: plan.overlay, slots: slots.slice(whole?.endpoints.length ?? 0) };
   if (whole === null) {
     if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
-    // It is written where a program may still read that was in force until a moment ago.
+    // The overlay is written where programs that started a moment ago may still read.
     if (!before.isAlone) waitForPrograms();
     const { programs, side, twoSided } = before.description;
     const description = { ...wanted, programs, side: otherSide(side), twoSided };
@@ -181,7 +185,10 @@ function isSteeredTcp({ protocol, handover }: Endpoint): boolean {
   return protocol === "tcp" && handover === "ingress";
 }
 
-/** Where the tables of a generation are to be. `sizes`: of the new programs that this takes. */
+/**
+ * Where the tables of a generation will be. `sizes` are those of a new program set, if it needs
+ * one.
+ */
 interface Home {
   readonly searched: Searched;
   readonly sizes: MapSizes | null;
@@ -189,7 +196,9 @@ interface Home {
   readonly twoSided: boolean;
 }
 
-/** On the other side of the tables in force. Null: they do not hold it. */
+/**
+ * Finds room on the other side of the active tables. Returns null when the generation does not fit.
+ */
 function homeBeside(
   { generation, description }: Loaded,
   compiled: Compiled,
@@ -206,7 +215,8 @@ function homeBeside(
 function homeFor(compiled: Compiled, layers: Layers | null): Home {
   const found = searched(compiled, 0);
   const sizes = tableSizes(compiled, found);
-  // Two sides of large tables would take memory all the time for what is needed during a change.
+  // For large tables, a second side would occupy memory all the time, only to be used during
+  // changes.
   const twoSided = layers === null && !isLayered(compiled.mappings.length);
   return {
     searched: found,
@@ -216,7 +226,7 @@ function homeFor(compiled: Compiled, layers: Layers | null): Home {
   };
 }
 
-/** Nobody is led to it yet. */
+/** Discards a generation that was built and that nothing refers to yet. */
 export function discardBuilt(
   pins: Pins,
   before: Loaded | undefined,

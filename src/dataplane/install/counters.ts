@@ -1,25 +1,28 @@
-/** The table of counters: how many copies it has, and what a mapping has counted in all of them. */
+/**
+ * The table of counters: how many copies it has, and how a mapping's counters are read from all of
+ * them.
+ */
 import { countersLayout } from "../../abi/generated.js";
 import type { BpfMap, PutValues } from "../../kernel/bpf/map.js";
 
 /**
- * Bytes that all copies together take, if one does not take more: twice as much as a million
- * mappings have in one copy, and less than their other tables take.
+ * The limit for all copies together, in bytes, unless a single copy exceeds it: twice what a
+ * million mappings take in one copy, and less than their other tables take.
  */
 export const COUNTER_BYTES = 64 << 20;
 
 /** How the programs count. */
 export interface Copies {
-  /** A power of two: a CPU counts in the one that the low bits of its number give. */
+  /** A power of two. A CPU counts in the copy that the low bits of its number select. */
   readonly copies: number;
-  /** More than one may count in the same copy at the same moment. */
+  /** True when several CPUs may count in the same copy at the same moment. */
   readonly shared: boolean;
 }
 
 /**
- * A copy for each CPU, or as many as there is room for: CPUs that share one fetch its cache lines
- * from each other. `slots`: of each copy. `cpus`: one more than the highest number that a CPU may
- * have.
+ * Chooses a copy for each CPU, or as many as fit into `bytes`: CPUs that share a copy fetch its
+ * cache lines from each other. `slots` is the size of each copy; `cpus` is one more than the
+ * highest possible CPU number.
  */
 export function copiesFor(slots: number, cpus: number, bytes: number = COUNTER_BYTES): Copies {
   const wanted = 2 ** Math.ceil(Math.log2(cpus));
@@ -29,15 +32,15 @@ export function copiesFor(slots: number, cpus: number, bytes: number = COUNTER_B
 }
 
 /**
- * Counters of some neighbouring places, `each` for a place: how many places came before, and their
- * values, as long as the call lasts.
+ * Receives the counters of some neighbouring places, `each` records per place: how many places came
+ * before, and their values, which are valid during the call only.
  */
 type Look = (before: number, values: Uint8Array, each: number) => void;
 
 export interface CounterTable {
-  /** Places. */
+  /** The number of places. */
   readonly maxEntries: number;
-  /** Of `count` places from `first` on, all that is to be added up. */
+  /** Reads everything that has to be summed for `count` places from `first` on. */
   readParts(count: number, first: number, look: Look): void;
 }
 
@@ -45,7 +48,7 @@ const putZeros: PutValues = ({ buffer, byteOffset, byteLength }) => {
   new Uint8Array(buffer, byteOffset, byteLength).fill(0);
 };
 
-/** Copies behind one another, as the programs of this version have them. */
+/** Copies one behind the other, as the programs of this version have them. */
 export class CopiedCounters implements CounterTable {
   readonly #map: BpfMap;
   readonly #copies: number;
@@ -59,7 +62,7 @@ export class CopiedCounters implements CounterTable {
     return this.#map.maxEntries / this.#copies;
   }
 
-  /** Where each copy has the place. */
+  /** Returns the index of the place in each copy. */
   #places(place: number): number[] {
     return Array.from({ length: this.#copies }, (_, copy) => copy * this.maxEntries + place);
   }
@@ -72,13 +75,13 @@ export class CopiedCounters implements CounterTable {
     }
   }
 
-  /** Whoever had the places before has counted there. */
+  /** Zeroes the places, where their previous owner has counted. */
   clear(first: number, count: number): void {
     for (const start of this.#places(first)) this.#map.writeArray(count, putZeros, start);
   }
 }
 
-/** A value for each CPU, as formats up to 11 have it. */
+/** A value for each CPU, as in formats up to 11. */
 export class CountersOfEachCpu implements CounterTable {
   readonly #map: BpfMap;
 

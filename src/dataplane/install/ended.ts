@@ -1,7 +1,7 @@
 /**
  * State of network namespaces that ended. The kernel detaches what was on the namespace itself, but
- * programs on the root cgroup stay: they match nothing any more, and cost each listen(), bind() and
- * close() of the machine a look.
+ * programs on the root cgroup stay: they match nothing any more, and still run on each listen(),
+ * bind() and close() of the machine.
  */
 import { IlmError } from "../../errors.js";
 import { acquireWriterLock, removeLockFile } from "../../kernel/lock.js";
@@ -9,9 +9,9 @@ import { Pins, pinnedNamespaces } from "../../kernel/pins.js";
 import { isNetnsInUse } from "../../kernel/procfs.js";
 
 /**
- * A link on a namespace tells its inode number, and 0 when it has ended
- * (kernel/bpf/net_namespace.c); or when somebody detached the link, which is for whoever is in the
- * namespace to mend.
+ * Reports whether the namespace has ended. Its link then says inode number 0
+ * (kernel/bpf/net_namespace.c), but also when somebody detached the link, which is for a process in
+ * the namespace to mend.
  */
 function hasEnded(inode: number): boolean {
   const pins = Pins.open(inode);
@@ -22,12 +22,15 @@ function hasEnded(inode: number): boolean {
   return isAttached === false && !isNetnsInUse(inode);
 }
 
-/** Inode numbers, as the folders are named. Throws UNSAFE_PATH. */
+/** Returns inode numbers, which name the folders. Throws UNSAFE_PATH. */
 export function findEnded(): number[] {
   return pinnedNamespaces().filter(hasEnded);
 }
 
-/** `others`: the namespaces to look at. That of the caller, who holds its lock, is none of them. */
+/**
+ * Removes the state of those `others` that have ended. The caller's own namespace, whose lock it
+ * holds, must not be among them.
+ */
 export function removeEnded(others: readonly number[]): void {
   for (const inode of others) {
     if (!hasEnded(inode)) continue;
@@ -35,7 +38,7 @@ export function removeEnded(others: readonly number[]): void {
     try {
       lock = acquireWriterLock(inode, { waitMs: 0 });
     } catch (error) {
-      // A new namespace has the number, and somebody is at work in it.
+      // A new namespace has the number, and somebody is working in it.
       if (error instanceof IlmError && error.code === "LOCKED") continue;
       throw error;
     }

@@ -1,4 +1,6 @@
-/** Which engine finds the listeners: what the rules ask for, and what this host has. */
+/**
+ * Chooses the engine that finds the listeners: from what the rules ask for and what this host has.
+ */
 import { IlmError } from "../../errors.js";
 import { moduleState } from "../../kernel/features.js";
 import type { Rules } from "../../model/rules.js";
@@ -6,14 +8,16 @@ import type { EngineInForce } from "../types.js";
 
 export interface EngineChoice {
   readonly engine: EngineInForce;
-  /** Why `engine: auto` does without the kfunc although the module is loaded; else null. */
+  /** Why `engine: auto` does without the kfunc although the module is loaded; otherwise null. */
   readonly kfuncTrouble: string | null;
 }
 
 const registry: EngineChoice = { engine: "registry", kfuncTrouble: null };
 const KFUNC = "bpf_sk_lookup_assign_listener";
 
-/** Throws NO_BPF when the kfunc is asked for and is not there. */
+/**
+ * Chooses the engine. Throws NO_BPF when the rules ask for the kfunc and it is missing or unusable.
+ */
 export function chooseEngine(rules: Rules): EngineChoice {
   const wanted = rules.file.engine ?? "auto";
   const state = moduleState();
@@ -36,12 +40,13 @@ export function chooseEngine(rules: Rules): EngineChoice {
 }
 
 /**
- * What to do when the program that calls the module could not be loaded: an older module's function
- * has another signature, or the module went meanwhile. Throws where there is no choice.
+ * Decides what to do when the program that calls the module could not be loaded: an older module's
+ * function has another signature, or the module was unloaded meanwhile. Throws where there is no
+ * choice.
  */
 export function withoutKfunc(rules: Rules, { engine }: EngineChoice, error: unknown): EngineChoice {
   if (engine !== "kfunc" || !(error instanceof IlmError)) throw error;
-  // Of libbpf's words, the line that names the function.
+  // Quote the line of libbpf's message that names the function.
   const said = error.remedy?.split("\n").find((line) => line.includes(KFUNC));
   const trouble = `${error.message}${said === undefined ? "" : ` (${said.trim()})`}`;
   if ((rules.file.engine ?? "auto") === "auto") return { ...registry, kfuncTrouble: trouble };

@@ -1,5 +1,5 @@
 /**
- * Many entries into a map, in chunks: a million are never in memory twice, and each call stays
+ * Puts many entries into a map, in chunks: a million are never in memory twice, and each call stays
  * short.
  */
 import type { Layout } from "../../abi/layout.js";
@@ -7,8 +7,8 @@ import { tellShare } from "../../progress.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 
 /**
- * Entries per call, some 100 microseconds to some milliseconds in the kernel; and how often it is
- * told how far it is.
+ * Entries per call, which take the kernel some 100 microseconds to some milliseconds. Progress is
+ * reported as often.
  */
 const CHUNK = 16384;
 
@@ -20,7 +20,7 @@ export const u32: Layout<number> = {
   },
 };
 
-/** `count` entries of any map. */
+/** Puts `count` entries into any map. */
 export function putEntries<Key, Value>(
   map: Pick<BpfMap, "updateAll">,
   count: number,
@@ -46,7 +46,7 @@ export function putEntries<Key, Value>(
   }
 }
 
-/** `count` entries of an array, from the place `first` on. */
+/** Puts `count` entries into an array, starting at `first`. */
 export function putArray<Value>(
   map: Pick<BpfMap, "writeArray">,
   count: number,

@@ -1,6 +1,6 @@
 /**
- * What somebody has to stay for: interfaces that come and go, UDP sockets that sk_lookup is to
- * have, and NAT that comes and makes it so.
+ * What needs a running process: interfaces that come and go, UDP sockets that sk_lookup has to
+ * find, and NAT, whose appearance makes that necessary.
  */
 import { type BpfProgram } from "../../kernel/bpf/program.js";
 import { runIterator } from "../../kernel/bpf/iterator.js";
@@ -9,7 +9,7 @@ import { watchNftables } from "../../kernel/netlink.js";
 import { Readiness, RingBuffer } from "../../kernel/ringbuf.js";
 import type { Registry } from "./registry.js";
 
-/** Also how soon NAT is seen that sends no word (iptables-legacy). */
+/** Also bounds how late we notice NAT that is not announced (iptables-legacy). */
 const WAIT_MS = 500;
 
 export class Follower {
@@ -21,13 +21,13 @@ export class Follower {
   #registry: Registry | undefined;
   #nat = "";
   #binds: RingBuffer | undefined;
-  /** Of its own, as another change may close the registry's. */
+  /** Our own descriptor, as another change may close the registry's. */
   #scan: BpfProgram | undefined;
   #readiness: Readiness | undefined;
 
   /**
-   * `current` gives the registry in force, which may change with a reload; `steer` attaches to new
-   * interfaces; `onError` is told why following ended.
+   * `current` returns the active registry, which may change with a reload; `steer` attaches to new
+   * interfaces; `onError` is called with what ended following.
    */
   constructor(
     current: () => Registry | undefined,
@@ -39,7 +39,7 @@ export class Follower {
     this.#current = current;
     this.#steer = steer;
     this.#follow().catch((error: unknown) => {
-      // Nothing waits for this promise: let the process's own handler see it.
+      // Nothing awaits this promise: let the process's own handler see the error.
       process.nextTick(() => {
         onError(error);
       });
@@ -64,15 +64,15 @@ export class Follower {
   }
 
   /**
-   * First of all: a daemon waits for it. However many bound, one scan finds them all; those that
-   * bind during it are reported again.
+   * Places the sockets that bound. This comes first, as a daemon waits for it. One scan finds any
+   * number of them, and those that bind during it are reported again.
    */
   #meetBinds(): void {
     if (this.#scan === undefined || this.#binds === undefined) return;
     while (this.#binds.drain(() => undefined) > 0) runIterator(this.#scan);
   }
 
-  /** Is there NAT where there was none? */
+  /** Reports whether NAT appeared or went since the last call. */
   #meetNat(): boolean {
     const nat = this.#registry?.nat().join() ?? "";
     const changed = nat !== this.#nat;
@@ -89,7 +89,7 @@ export class Follower {
     this.#scan = now?.program("scan_udp").duplicate();
     const fds = [now?.map("binds").fd, this.#rules?.fd].filter((fd) => fd !== undefined);
     this.#readiness = new Readiness([this.#interfaces.fd, ...fds]);
-    // What bound, or came, before we looked.
+    // Look for what bound, or appeared, before we started watching.
     now?.scan(["udp"]);
     this.#steer();
   }

@@ -1,6 +1,5 @@
 /**
- * One complete rule set in the kernel: what it is in the tables of a program set, and its own
- * description.
+ * One complete rule set in the kernel: its part of a program set's tables, and its own description.
  */
 import { countersLayout } from "../../abi/generated.js";
 import { encode } from "../../abi/layout.js";
@@ -56,36 +55,36 @@ import {
 } from "./tables.js";
 
 /**
- * What generations share that differ only in what lies over their tables: the file's mappings, the
- * names of those in the tables as sorted hashes, what the same mappings had counted in earlier
- * generations, `ports` without an overlay, and what the control plane keeps of the text that the
- * file's part was read from.
+ * The maps shared by generations that differ only in what lies over their tables: the file's
+ * mappings (`source`), the sorted hashes of the names in the tables (`names`), what the same
+ * mappings counted in earlier generations (`carried`), `ports` without an overlay (`below`), and
+ * what the control plane keeps about the text of the file's part (`text`).
  */
 const sharedMaps = ["source", "names", "carried", "below", "text"] as const;
 type SharedMap = (typeof sharedMaps)[number];
 /**
- * Those of them that are of this very file; the others are of the file that the tables were filled
+ * The shared maps about the current file. The others are about the file that the tables were filled
  * with.
  */
 const ofFile: readonly SharedMap[] = ["source", "text"];
-/** `head`: the generation about itself, with the mappings added at run time. */
+/** `head` is the generation's description of itself, with the run-time mappings. */
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
-/** Descriptors for mappings that nobody asked for. */
+/** Closes the descriptors of mappings that nobody has read. */
 const unread = new FinalizationRegistry<BpfMap>((source) => {
   source.close();
 });
 
-/** An overlay, with the places of its endpoints. */
+/** An overlay and the places of its endpoints. */
 export interface FilledOverlay {
   readonly overlay: LaidOverlay;
   readonly slots: readonly number[];
 }
 
-/** What a generation is made of when nothing of an earlier one is used. */
+/** The contents of a generation that reuses nothing of an earlier one. */
 export interface Whole {
-  /** The file's mappings; with those added at run time, unless they are an overlay. */
+  /** The file's mappings, and the run-time ones unless those are an overlay. */
   readonly compiled: Compiled;
   readonly searched: Searched;
   readonly slots: readonly number[];
@@ -93,13 +92,13 @@ export interface Whole {
 }
 
 /**
- * An array with these values and as many entries; one where there are none, as the kernel makes no
- * empty map.
+ * Creates an array that holds these values. It has one entry when there are none, as the kernel
+ * refuses empty maps.
  */
 function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): BpfMap {
   const entries = bytes.byteLength / valueSize;
   const map = createArray(name, valueSize, Math.max(1, entries));
-  // Values of whole chunks, or hashes: one right behind the other.
+  // Values are whole chunks or hashes, without gaps between them.
   map.writeArray(entries, ({ buffer, byteOffset, byteLength }) => {
     new Uint8Array(buffer, byteOffset, byteLength).set(bytes);
   });
@@ -116,13 +115,13 @@ export class Generation {
   readonly programs: Programs;
   readonly #maps: ReadonlyMap<DescriptiveMap, BpfMap>;
   #description: Description | undefined;
-  /** For mappings that nobody asked for yet. */
+  /** The descriptor for the file's mappings, while nobody has read them. */
   #unread: BpfMap | undefined;
-  /** See placesBefore; of the generation that this one took the place of. */
+  /** What `placesBefore` returned for the generation that this one replaces. */
   #cameFrom: Int32Array | undefined;
-  /** What it has written to `ports`, until it is in force. */
+  /** What this generation has written to `ports`; undefined once it is active. */
   #ports: Uint32Array | undefined;
-  /** What `below` has. */
+  /** The contents of `below`. */
   #below: Uint32Array | undefined;
 
   private constructor(
@@ -135,7 +134,10 @@ export class Generation {
     this.#maps = maps;
   }
 
-  /** Undefined when it is not there, or not whole. `programs`: that it is in. */
+  /**
+   * Opens a pinned generation. Returns undefined when it is missing or incomplete. `programs` is
+   * the program set that holds it.
+   */
   static open(pins: Pins, number: number, programs: Programs): Generation | undefined {
     const folder = pins.folder("generation", number);
     if (folder === undefined) return undefined;
@@ -156,8 +158,9 @@ export class Generation {
   }
 
   /**
-   * Writes it into tables that nobody reads, and describes it; it decides nothing until its side is
-   * put in force. `before`: in force; what is the same of both is shared.
+   * Writes a generation into tables that nobody reads, and describes it. It decides nothing until
+   * its side becomes active. It shares with `before`, the active generation, what both have in
+   * common.
    */
   static create(
     pins: Pins,
@@ -205,7 +208,10 @@ export class Generation {
     return generation === undefined ? undefined : generation.#map(name).duplicate();
   }
 
-  /** Likewise, over the tables of `below`, which stay as they are. */
+  /**
+   * Writes a generation over the tables of `below`, which do not change, and describes it. It
+   * decides nothing until its side becomes active.
+   */
   static createOver(
     below: Generation,
     pins: Pins,
@@ -268,7 +274,10 @@ export class Generation {
     return map;
   }
 
-  /** The file's mappings are read when they are asked for, also when this is closed by then. */
+  /**
+   * Returns the description. The file's mappings are read on demand, even after this generation is
+   * closed.
+   */
   describe(): Description {
     if (this.#description === undefined) {
       const head = this.#map("head");
@@ -286,7 +295,7 @@ export class Generation {
     return this.#description;
   }
 
-  /** What is kept of the text that the file's part was read from. */
+  /** Returns what is kept about the text that the file's part was read from. */
   text(): string | null {
     return readText(this.#map("text"));
   }
@@ -295,7 +304,7 @@ export class Generation {
     writeText(this.#map("text"), text);
   }
 
-  /** It is in force from now on, and no program reads what was before. */
+  /** Notes that this generation is active and that no program reads the previous one. */
   settle(): void {
     const { writtenPorts } = this.programs;
     if (this.#ports !== undefined) writtenPorts.put(this.describe().side, this.number, this.#ports);
@@ -306,7 +315,7 @@ export class Generation {
     return (this.#below ??= readBelow(this.#map("below")));
   }
 
-  /** The tables as an overlay needs to know them. Null: overlays cannot lie on them. */
+  /** Returns the tables as the base of an overlay, or null when overlays cannot lie on them. */
   base(): KernelBase | null {
     if (this.describe().layers === null) return null;
     return new KernelBase(
@@ -316,8 +325,8 @@ export class Generation {
   }
 
   /**
-   * May be true of a name that no mapping of the tables has, never false of one that there is;
-   * found by halving.
+   * Reports whether a mapping of the tables may have the name, by binary search. True can be wrong,
+   * false never is.
    */
   hasName(key: string): boolean {
     const map = this.#map("names");
@@ -336,8 +345,8 @@ export class Generation {
   }
 
   /**
-   * Gives each interface that a mapping names the index that it has now. The names that there are
-   * not.
+   * Gives each interface that a mapping names its current index. Returns the names of those that do
+   * not exist.
    */
   resolveInterfaces(): string[] {
     const description = this.describe();
@@ -351,8 +360,8 @@ export class Generation {
   }
 
   /**
-   * One per mapping: what this generation counted, and what the mapping had before. Undefined: it
-   * is not in force any more, and others may have counted there.
+   * Returns the counters of each mapping: what it counted in this generation and before. Returns
+   * undefined when the generation is no longer active, as others may have counted there.
    */
   counters(): CounterList | undefined {
     const { sums } = this.counted();
@@ -360,27 +369,30 @@ export class Generation {
     return new SummedCounters(sums);
   }
 
-  /** Of the mappings with these indexes; undefined as there. */
+  /**
+   * Returns the counters of the mappings with these indexes, or undefined when the generation is no
+   * longer active.
+   */
   countersOf(indexes: readonly number[]): CounterList | undefined {
     const sums = sumsAt(indexes, this.#runs(), this.#map("carried"), this.programs.counters);
     if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
     return new SummedCounters(sums);
   }
 
-  /** Of all together; undefined as there. */
+  /** Returns the sum of all counters, or undefined when the generation is no longer active. */
   counterTotal(): Counters | undefined {
     const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.counters);
     return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
   }
 
-  /** Of all its mappings. */
+  /** Returns what all mappings have counted. */
   counted(): Counted {
     return { mappings: allMappings(this.describe().rules), sums: this.#sums(this.#runs()) };
   }
 
   /**
-   * Of those of the overlay, and of those of the tables that are `gone` from the file of the
-   * generation after this.
+   * Returns what the overlay's mappings have counted, and those mappings of the tables that are
+   * `gone` from the next generation's file.
    */
   countedAbove(gone: readonly Removed[]): Counted {
     const description = this.describe();
@@ -397,14 +409,14 @@ export class Generation {
   }
 
   /**
-   * Mappings that stay go on counting where they were. Before the switch, and again after it for
-   * what came meanwhile.
+   * Takes over the counters of mappings that stay. Call it before the switch, and again afterwards
+   * for what was counted meanwhile.
    */
   carry(counted: Counted): void {
     this.#carry(counted, allMappings(this.describe().rules), this.#runs());
   }
 
-  /** Likewise, of those of the overlay alone: the others are in the same tables. */
+  /** Takes over the counters of the overlay's mappings only: the others stay in the same tables. */
   carryAbove(counted: Counted): void {
     const description = this.describe();
     this.#carry(counted, mappingsAbove(description), runsAbove(description, []));
@@ -426,19 +438,19 @@ export class Generation {
   }
 
   /**
-   * Of each mapping that `carry` was told of, or `carryAbove`, its index among those before; -1: it
-   * was not there.
+   * For each mapping in the last `carry` or `carryAbove`, its index among the previous ones, or -1
+   * when it is new.
    */
   get cameFrom(): Int32Array | undefined {
     return this.#cameFrom;
   }
 
-  /** Not the programs, which others may be in. */
+  /** Closes the generation's maps, but not the programs, which other generations may use. */
   close(): void {
     for (const map of this.#maps.values()) map.close();
   }
 
-  /** Likewise, where nobody has its description. */
+  /** Closes a generation whose description nobody has. */
   discard(): void {
     this.close();
     this.#unread?.close();

@@ -1,6 +1,6 @@
-/** The hashes of bpf/address.h: both sides must agree on where something is. */
+/** The hash functions of bpf/address.h: both sides must agree on where something is. */
 
-/** address_hash with seed 0 */
+/** Computes address_hash with seed 0. */
 export function addressHash(address: Uint8Array): number {
   const view = new DataView(address.buffer, address.byteOffset, 16);
   let h = 0;
@@ -11,7 +11,7 @@ export function addressHash(address: Uint8Array): number {
   return (h ^ (h >>> 15)) >>> 0;
 }
 
-/** prefix_slot, of the address at `at` */
+/** Computes prefix_slot of the address at `at`. */
 export function prefixSlot(
   view: DataView,
   at: number,
@@ -23,8 +23,8 @@ export function prefixSlot(
 }
 
 /**
- * The same for many: what is as it was for the one before, as half of each IPv4 address and mostly
- * class and length, is not worked out again.
+ * Computes prefix_slot for many addresses. It reuses whatever equals the previous one: half of each
+ * IPv4 address, and mostly class and length.
  */
 export class PrefixHash {
   readonly #slots: number;
@@ -64,7 +64,7 @@ export class PrefixHash {
   }
 }
 
-/** Of the same two numbers again it is known. */
+/** A product that is computed again only when a factor changes. */
 class Product implements Wide {
   #a = 0;
   #b = 0;
@@ -82,13 +82,13 @@ class Product implements Wide {
   }
 }
 
-/** 64 bits, as two times 32 of any sign. */
+/** A number of 64 bits as two halves of 32 bits, of any sign. */
 interface Wide {
   high: number;
   low: number;
 }
 
-/** Of two numbers of 32 bits; more of them are ignored. */
+/** Adds the product of two numbers of 32 bits to `sum`; higher bits are ignored. */
 function addProduct(sum: Wide, a: number, b: number): void {
   const [a1, a0, b1, b0] = [(a >>> 16) & 0xffff, a & 0xffff, (b >>> 16) & 0xffff, b & 0xffff];
   const cross = a0 * b1;

@@ -1,4 +1,4 @@
-/** What is attached: what is missing of it, and putting it back. */
+/** Finds what should be attached and is not, and puts it back. */
 import { openSync, closeSync } from "node:fs";
 import { type BpfLink, attach, AttachType, detachPrograms } from "../../kernel/bpf/link.js";
 import type { Folder } from "../../kernel/folder.js";
@@ -24,7 +24,10 @@ import { type OptionalHook, optionalHooks, attachedHooks } from "./registry.js";
 import type { State } from "./state.js";
 import { type Loaded, isOff } from "./state.js";
 
-/** Links on interfaces, in the registry's folder: they call what this registry's map says. */
+/**
+ * The folder of links on interfaces. It is the registry's, because they call what this registry's
+ * map says.
+ */
 const INTERFACES = "interfaces";
 
 export function attachDeliver(state: State, { registry }: Pick<Loaded, "registry">): void {
@@ -34,8 +37,8 @@ export function attachDeliver(state: State, { registry }: Pick<Loaded, "registry
 }
 
 /**
- * The hand-over at ingress, where the rules in force need it and nowhere else. Where it was missing
- * though the interface was not new.
+ * Attaches the hand-over at ingress where the active rules need it, and detaches it elsewhere.
+ * Returns where it was missing although the interface was not new.
  */
 export function steer(
   state: State,
@@ -100,7 +103,7 @@ export function listMissing(state: State): Missing[] {
   return [...detachedOf(state, loaded, needs), ...(onInterfaces ?? []), ...addresses];
 }
 
-/** All but addresses. */
+/** Puts back what should be attached, but no addresses, and returns what that was. */
 export function repairAttached(state: State, pins: Pins, loaded: Loaded, needs: Needs): Missing[] {
   const { registry } = loaded;
   const repaired = state.inRegistry(loaded, (folder) => {
@@ -109,7 +112,7 @@ export function repairAttached(state: State, pins: Pins, loaded: Loaded, needs: 
     return hooks;
   });
   const missing = (repaired ?? []).map((hook) => `cgroup/${hook}`);
-  // What came and went meanwhile was not seen.
+  // We missed what came and went meanwhile.
   if (missing.length > 0) registry.sweep();
   if (!loaded.link.info().isAttached) {
     missing.unshift(LOOKUP_MISSING);
@@ -128,7 +131,7 @@ export function repairAll(state: State): readonly Missing[] {
   });
 }
 
-/** In the place of a link that somebody detached. */
+/** Replaces a link that somebody detached. */
 export function reattach(pins: Pins, { link: detached, generation }: Loaded): BpfLink {
   const netns = openSync(ownNetnsPath, "r");
   try {
@@ -141,7 +144,7 @@ export function reattach(pins: Pins, { link: detached, generation }: Loaded): Bp
   }
 }
 
-/** In the place of whatever is there. */
+/** Pins the link in place of whatever is there. */
 export function pinLink(pins: Pins, link: BpfLink): void {
   pins.base.remove(stagingName("link"));
   link.pin(pins.base, stagingName("link"));
@@ -162,8 +165,8 @@ export function listOvertaken(state: State): Overtaken[] {
 }
 
 /**
- * In the folder of what is attached to interfaces, which is undefined when nothing is; undefined as
- * the next.
+ * Runs `action` in the folder of what is attached to interfaces, which is undefined when nothing
+ * is. Returns undefined when the registry has no folder.
  */
 export function inInterfaces<T>(
   state: State,
@@ -181,8 +184,8 @@ export function inInterfaces<T>(
 }
 
 /**
- * Interfaces came, went or were renamed: those that mappings name, and those at which UDP and MPTCP
- * are handed over.
+ * Handles interfaces that came, went or were renamed: those that mappings name, and those where UDP
+ * and MPTCP are handed over.
  */
 export function meetInterfaces(state: State): Missing[] {
   return state.asOne(() => {
@@ -206,8 +209,7 @@ export function listUncovered(state: State): string[] {
 }
 
 /**
- * What is attached for this namespace and held by pins that nobody finds: of a registry that was
- * lost.
+ * Detaches what a lost registry has attached for this namespace, held by pins that nobody finds.
  */
 export function detachStrays(state: State, own: ReadonlySet<number>): void {
   const attached = [...programsOnInterfaces(), ...attachedHooks(state.cookie)];
@@ -215,8 +217,8 @@ export function detachStrays(state: State, own: ReadonlySet<number>): void {
 }
 
 /**
- * Attached to every interface, where these rules need it; what they do not need stays. `around`:
- * the registry's folder. Where somebody had detached it.
+ * Attaches to every interface where these rules need it, and leaves what they do not need. `around`
+ * is the registry's folder. Returns where somebody had detached it.
  */
 export function attachNeeded(around: Folder, registry: Registry, needs: Needs): Missing[] {
   const folder = around.makeFolder(INTERFACES);
@@ -232,14 +234,14 @@ export function attachNeeded(around: Folder, registry: Registry, needs: Needs): 
   }
 }
 
-/** See DataPlane.follow. */
+/** Follows interfaces and sockets (see DataPlane.follow). */
 export function follow(
   state: State,
   { onError, onRestored }: FollowOptions = {},
 ): { close(): void } {
   state.holds = true;
   return new Follower(
-    // What cannot be read, or is of an earlier version, is about to be replaced.
+    // State that is unreadable or an earlier version's is about to be replaced.
     () => state.ownReadable()?.registry,
     () => {
       const missing = meetInterfaces(state);
@@ -249,7 +251,7 @@ export function follow(
   );
 }
 
-/** See DataPlane.resync. */
+/** Resynchronises the registry (see DataPlane.resync). */
 export function resync(state: State): readonly Missing[] {
   const { registry } = state.require();
   const missing = meetInterfaces(state);

@@ -1,7 +1,7 @@
 /**
- * What is attached to the namespace's interfaces: at ingress a small program that calls the ingress
- * program of the generation in force, which one map update changes for all interfaces; at egress
- * the one that gives answers the port that was dialled.
+ * What is attached to the namespace's interfaces. At ingress, a small program calls the active
+ * generation's ingress program, which one map update changes for all interfaces; at egress, a
+ * program gives answers the port that was dialled.
  */
 import { Errno } from "../../kernel/errno.js";
 import { BpfObject } from "../../kernel/bpf/object.js";
@@ -21,7 +21,7 @@ import { interfaces } from "../../kernel/interfaces.js";
 import { objectPath } from "../objects.js";
 import type { Overtaken } from "../types.js";
 
-/** No interface has it: the kernel gives them small numbers first. */
+/** An index that no interface has: the kernel assigns small numbers first. */
 const NO_INTERFACE = 0x7fffffff;
 
 export const directions = ["ingress", "egress"] as const;
@@ -32,8 +32,8 @@ const attachTypes = {
 } as const satisfies Record<Direction, AttachType>;
 
 /**
- * Does this kernel have tcx (6.6)? It then says that there is no such interface, and else that
- * there is no such hook.
+ * Reports whether this kernel has tcx (6.6). If so, it complains that there is no such interface;
+ * otherwise, that there is no such hook.
  */
 export function ingressIsPossible(): boolean {
   const object = new BpfObject(objectPath("hook"));
@@ -55,7 +55,7 @@ export function ingressIsPossible(): boolean {
   }
 }
 
-/** Links pinned for one direction, of these names: interface index -> name. */
+/** Finds the links pinned for one direction among these names: interface index -> name. */
 function pinned(names: readonly string[], direction: Direction): Map<number, string> {
   const found = new Map<number, string>();
   for (const name of names) {
@@ -66,8 +66,8 @@ function pinned(names: readonly string[], direction: Direction): Map<number, str
 }
 
 /**
- * Undefined when it is on the interface no more: one that went leaves a link without one, also when
- * another has its number by now.
+ * Returns undefined when the link is no longer on the interface. An interface that went leaves a
+ * link without one, even if another interface has its number by now.
  */
 function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefined {
   const link = openLink(folder, name);
@@ -81,8 +81,8 @@ function isOn(info: LinkInfo | undefined, index: number): info is LinkInfo {
 }
 
 /**
- * Names of the interfaces that have nothing of ours in that direction. Changes nothing. `folder`:
- * undefined when it is not there yet.
+ * Returns the names of the interfaces that have nothing of ours in that direction. Changes nothing.
+ * `folder` is undefined when it does not exist yet.
  */
 export function interfacesWithout(folder: Folder | undefined, direction: Direction): string[] {
   if (folder === undefined) return [...interfaces().values()];
@@ -93,7 +93,7 @@ export function interfacesWithout(folder: Folder | undefined, direction: Directi
   });
 }
 
-/** Where somebody came before us, who attached after we did. Changes nothing. */
+/** Returns where others attached after us and run before us. Changes nothing. */
 export function overtakenIn(folder: Folder, direction: Direction): Overtaken[] {
   const present = interfaces();
   return [...pinned(folder.names(), direction)].flatMap(([index, pin]) => {
@@ -112,18 +112,18 @@ function chainOrNone(index: number, direction: Direction): number[] {
   try {
     return chainOf(index, attachTypes[direction]);
   } catch (error) {
-    // It went meanwhile; or this kernel has no tcx.
+    // The interface went meanwhile, or this kernel has no tcx.
     if (errnoOf(error) === Errno.ENODEV || errnoOf(error) === Errno.EINVAL) return [];
     throw error;
   }
 }
 
-/** The programs of those directions that are needed. */
+/** The programs of the directions that are needed. */
 export type WantedPrograms = Readonly<Partial<Record<Direction, BpfProgram>>>;
 
 /**
- * Attaches to every interface that has nothing of ours in a direction that is needed, and forgets
- * those that went. Where it had been and somebody detached it, as `ingress/eth0`.
+ * Attaches to every interface that lacks our program in a needed direction, and forgets interfaces
+ * that went. Returns where somebody had detached it, such as `ingress/eth0`.
  */
 export function attachInterfaces(
   folder: Folder,
@@ -171,14 +171,14 @@ function attachIn(
       link.pin(folder, `${direction}-${index}`);
       link.close();
     } catch (error) {
-      // It went meanwhile, or somebody else of us was as quick.
+      // The interface went meanwhile, or another process of ours was as quick.
       if (errnoOf(error) !== Errno.ENODEV && errnoOf(error) !== Errno.EEXIST) throw error;
     }
   }
   return detached;
 }
 
-/** The programs of ours that are on this namespace's interfaces, whoever attached them. */
+/** Returns the programs of ours on this namespace's interfaces, whoever attached them. */
 export function programsOnInterfaces(): number[] {
   const present = [...interfaces().keys()];
   return directions

@@ -1,14 +1,15 @@
 /**
- * Services' addresses on lo: put there when no interface has them, and taken away when no service
- * has them.
+ * Services' addresses on lo: added when no interface has them, and removed when no service has
+ * them.
  */
 import { type HostAddress, addToLoopback, hostAddresses } from "../../kernel/addresses.js";
 import type { Address } from "../../model/address.js";
 import type { Rules } from "../../model/rules.js";
 
 /**
- * Services' addresses that no interface has, put on lo. Of 127.0.0.0/8 too, all of which can be
- * used as it is: some daemons (BIND) serve only addresses that an interface has.
+ * Adds those services' addresses to lo that no interface has, and returns them. This includes
+ * 127.0.0.0/8, although it all works as it is: some daemons (BIND) serve only addresses that an
+ * interface has.
  */
 export function addMissing(
   addresses: readonly Address[],
@@ -29,7 +30,7 @@ export function addressesOf({ file }: Rules): Address[] {
   return file.services.flatMap((service) => service.addresses);
 }
 
-/** Addresses that we put on lo and that no service has any more. */
+/** Returns the addresses that we put on lo and that no service has any more. */
 export function unusedAddresses(
   addresses: readonly Address[],
   present: readonly HostAddress[],

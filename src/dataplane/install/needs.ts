@@ -1,19 +1,20 @@
-/** What rules need to be attached, beside what always is. */
+/** What rules need to be attached, besides what always is. */
 import { sysctl } from "../../kernel/procfs.js";
 import type { Description } from "../description.js";
 import { type Direction, directions } from "./interfaces.js";
 import { type OptionalHook, optionalHooks } from "./registry.js";
 import type { Loaded } from "./state.js";
 
-/** What rules need to be attached, beside what always is. */
+/** What rules need to be attached, besides what always is. */
 export interface Needs {
   readonly directions: Readonly<Record<Direction, boolean>>;
   readonly hooks: readonly OptionalHook[];
 }
 
 /**
- * Ingress: UDP always; TCP where somebody may open MPTCP listeners, which a sockmap refuses, or it
- * is asked for. Egress: the answers of UDP.
+ * Returns the directions that rules need. Ingress: for UDP always; for TCP where MPTCP listeners
+ * may exist, which a sockmap refuses, or where the rules ask for it. Egress: for the answers of
+ * UDP.
  */
 function neededDirections(
   { protocols, engine, steersTcp }: Description,
@@ -21,8 +22,8 @@ function neededDirections(
 ): Record<Direction, boolean> {
   if (off) return { ingress: false, egress: false };
   const udp = protocols.includes("udp");
-  // The kfunc finds those too. UDP needs ingress all the same, as that tells sk_lookup what is a
-  // packet.
+  // The kfunc finds MPTCP listeners too. UDP needs ingress all the same, as that tells sk_lookup
+  // what is a packet.
   const mptcp = engine !== "kfunc" && protocols.length > 0 && sysctl("net.mptcp.enabled") === "1";
   return { ingress: udp || mptcp || steersTcp, egress: udp };
 }
@@ -33,7 +34,7 @@ export function needsOf(
 ): Needs {
   const needed = neededDirections(description, off);
   const wanted: Record<OptionalHook, boolean> = {
-    // What ingress hands over is counted there.
+    // This hook counts what ingress hands over.
     deliver: needed.egress || (needed.ingress && registry.steers),
     sock_create: !off && description.rules.file.mptcp === "off",
   };

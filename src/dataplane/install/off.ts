@@ -1,4 +1,4 @@
-/** Switching all that decides off, and on again as it was. */
+/** Switches all decisions off, and on again unchanged. */
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { Earlier } from "../earlier.js";
 import { apply } from "./apply.js";
@@ -12,9 +12,9 @@ export function setOff(state: State, off: boolean): boolean {
   const { programs } = state.require().generation;
   const { side, off: before } = programs.inForce;
   if (before === off) return false;
-  // On again: what ingress needs is there before it is asked for.
+  // When switching on, decisions come first: ingress finds what it needs once it is attached.
   programs.putInForce({ side, off });
-  // What was handed over is counted when it comes to its socket.
+  // What has been handed over is counted only when it reaches its socket.
   if (off) waitForPrograms();
   const loaded = state.ownReadable();
   if (loaded !== undefined) steer(state, loaded, needsOf(loaded, off));

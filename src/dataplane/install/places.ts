@@ -1,22 +1,22 @@
 /**
- * Where each of a file's mappings is: in the tables, or over them, if it came or was changed after
- * they were filled. A mapping's place follows from its counter, which is what the programs know of
- * it. Those in the tables are there in the order that the file had then; behind them are those over
- * them, first the file's in its order, then those that were added at run time.
+ * Where each of a file's mappings is: in the tables, or over them, if it came or changed after they
+ * were filled. A mapping's place follows from its counter, which is what the programs know of it.
+ * Mappings in the tables keep the order that the file had then. Behind them are those over the
+ * tables: first the file's in its order, then the run-time ones.
  */
 import type { Above, Removed } from "../../compile/overlay.js";
 import { type Mapping, mappingKey } from "../../model/mapping.js";
 import { type Revision, isKept, removedBy } from "../../model/revision.js";
 import type { Description, Overlaid, PlaceRun } from "../description.js";
 
-/** What is asked here of a generation. */
+/** The parts of a description that say where mappings are. */
 export type Placed = Pick<Description, "layers" | "overlaid" | "rules">;
 
-/** More of either make each command slower that asks what is in force. */
+/** Beyond these limits, every command that asks for the active rules would slow down. */
 const REMOVED_MAX = 1024;
 const RUNS_MAX = 4096;
 
-/** Of the file's mappings, in their order. */
+/** Returns the runs of the file's mappings, in their order. */
 export function runsOfFile({ layers, overlaid, rules }: Placed): readonly PlaceRun[] {
   // Where the tables have all of it, the file's mappings need not be unpacked.
   return overlaid?.runs ?? [[0, layers?.mappings ?? rules.file.mappings.length]];
@@ -26,7 +26,7 @@ export function fileCount(placed: Placed): number {
   return runsOfFile(placed).reduce((sum, [, count]) => sum + count, 0);
 }
 
-/** The file's mappings that are over the tables, in their order. */
+/** Returns the file's mappings that are over the tables, in their order. */
 export function addedOf(placed: Placed): Mapping[] {
   const { layers, overlaid, rules } = placed;
   if (layers === null || overlaid === null) return [];
@@ -45,12 +45,12 @@ export function addedCount({ layers, overlaid }: Placed): number {
   return above.reduce((sum, [, count]) => sum + count, 0);
 }
 
-/** The mappings of the overlay, as it has them. */
+/** Returns the overlay's mappings, in its order. */
 export function mappingsAbove(placed: Placed): Mapping[] {
   return [...addedOf(placed), ...placed.rules.runtime];
 }
 
-/** The index among all mappings in force of the one that has the place. */
+/** Returns the index, among all active mappings, of the one at this place. */
 export function indexOfPlace(placed: Placed, place: number): number {
   const { layers, overlaid } = placed;
   if (layers === null || overlaid === null) return place;
@@ -63,8 +63,8 @@ export function indexOfPlace(placed: Placed, place: number): number {
 }
 
 /**
- * How the file differs from the tables after a revision of it. Null: by too much, or some name is
- * there twice. `hasName`: of the tables.
+ * Works out how the file differs from the tables after a revision. Returns null when it differs by
+ * too much or a name occurs twice. `hasName` tells about the tables.
  */
 export function overlaidBy(
   placed: Placed,
@@ -78,7 +78,8 @@ export function overlaidBy(
   const added: Mapping[] = [];
   const place = (first: number, count: number): void => {
     const last = runs.at(-1);
-    // Those over the tables are a run of their own, also where they follow the last of the tables.
+    // Mappings over the tables are a run of their own, even where they follow the last of the
+    // tables.
     const continues = last !== undefined && last[0] + last[1] === first;
     if (!continues || first === layers.mappings) runs.push([first, count]);
     else runs.splice(-1, 1, [last[0], last[1] + count]);
@@ -114,7 +115,7 @@ export function overlaidBy(
   return { runs, removed, added, gone };
 }
 
-/** May a mapping of the tables have the name that is not `removed`? */
+/** Returns a test for names that mappings of the tables other than `removed` may have. */
 function stillThere(
   removed: readonly Removed[],
   hasName: (key: string) => boolean,
@@ -124,7 +125,7 @@ function stillThere(
 }
 
 /**
- * Some of the file's mappings in runs: the index of the first among them, its place, and how many.
+ * Splits some of the file's mappings into runs: the index of the first, its place, and their count.
  */
 function placesOf(
   placed: Placed,
@@ -144,7 +145,8 @@ function placesOf(
 }
 
 /**
- * Is a name that was added at run time one of the file's, or may it be? `hasName`: of the tables.
+ * Reports whether a run-time mapping has, or may have, the name of one of the file's. `hasName`
+ * tells about the tables.
  */
 export function meetsFile(
   { removed, added }: Pick<Above, "removed" | "added">,

@@ -1,6 +1,6 @@
 /**
- * What a change has to build: everything, or a new overlay over the tables that are in force.
- * Touches nothing.
+ * Plans what a change has to build: everything, or a new overlay over the active tables. Touches
+ * nothing.
  */
 import { mayHaveHidden } from "../../compile/gone.js";
 import { compiledBase } from "../../compile/base.js";
@@ -27,17 +27,17 @@ import { shapesOf } from "./shapes.js";
 import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";
 import { OVERLAY_RULES, TableTargets } from "./targets.js";
 
-/** What is asked for, without what it takes. */
+/** The rules that are asked for, without the way to them. */
 export interface Wanted {
   readonly choice: EngineChoice;
   readonly fileDigest: string;
   readonly digest: string;
-  /** How many, of both kinds. */
+  /** The number of mappings of both kinds. */
   readonly mappings: number;
 }
 
 export interface Plan extends Wanted {
-  /** Null: the tables in force are used. */
+  /** The tables to build, or null when the active tables are kept. */
   readonly whole: Compiled | null;
   readonly overlay: LaidOverlay | null;
   readonly layers: Layers | null;
@@ -46,7 +46,7 @@ export interface Plan extends Wanted {
   readonly protocols: readonly Protocol[];
 }
 
-/** Those of the tables first, then the overlay's. */
+/** Returns the endpoints of the tables first, then the overlay's. */
 export function endpointsOf({ whole, overlay }: Plan): readonly Endpoint[] {
   const above = overlay?.compiled.endpoints ?? [];
   return whole === null
@@ -74,15 +74,15 @@ export function wantedOf(before: InForce | undefined, rules: Rules, choice: Engi
   };
 }
 
-/** An overlay over the tables in force, and how the file differs from these then. */
+/** An overlay over the active tables, and how the file then differs from these. */
 interface Laid {
   readonly built: LaidOverlay | null;
   readonly overlaid: Overlaid | null;
 }
 
 /**
- * Null: it cannot be an overlay. `revision`: of the file's part in force, which leads to these
- * rules; null: the file's part is what is in force.
+ * Lays the rules over the active tables. Returns null when they cannot be an overlay. `revision`
+ * leads from the active file's part to that of these rules; it is null when both are the same.
  */
 export function layOver(
   { description, generation }: InForce,
@@ -108,15 +108,15 @@ export function layOver(
   }
   if (meetsFile(above, rules.runtime, hasName)) return null;
   const { added, removed, runtime } = above;
-  // Nothing is over the tables: then nothing is needed.
+  // Nothing is over the tables, so no overlay is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
   const built = compileOverlay(above, base, OVERLAY_RULES);
   return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
 }
 
 /**
- * Null: it is not one of the file's part in force, or too large, or others may have been hidden by
- * what goes.
+ * Works out what a revision changes. Returns null when it does not start from the active file's
+ * part, is too large, or removes mappings that may have hidden others.
  */
 function revise(
   description: Description,
@@ -129,7 +129,7 @@ function revise(
   if (!isSameBeside(rules.file, file)) return null;
   const found = overlaidBy(description, revision, hasName);
   if (found === null) return null;
-  // Who hands over to an endpoint is agreed on among all that lead there.
+  // All mappings that lead to an endpoint must agree on who hands over to it.
   if ([...found.added, ...found.gone].some(saysHandover)) return null;
   const before = toColumns(file.mappings);
   const gone = new Set(removedBy(revision.pieces, before.length));
@@ -140,7 +140,7 @@ function saysHandover({ to }: Mapping): boolean {
   return to.some(({ handover }) => handover !== undefined);
 }
 
-/** Null: the whole has to be built. */
+/** Plans an overlay. Returns null when everything has to be built. */
 export function planOver(
   before: InForce,
   rules: Rules,
@@ -158,7 +158,7 @@ export function planOver(
   return { ...wanted, whole: null, overlay: built, layers, overlaid, interfaces, protocols };
 }
 
-/** Throws CONFIGURATION with everything that is wrong with the rules. */
+/** Plans to build everything. Throws CONFIGURATION with every problem of the rules. */
 export function planWhole(
   rules: Rules,
   wanted: Wanted,
@@ -195,7 +195,8 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
 }
 
 /**
- * What was added at run time over new tables of the file's mappings. Null: it cannot be an overlay.
+ * Lays run-time mappings over new tables of the file's mappings. Returns null when they cannot be
+ * an overlay.
  */
 function layRuntime({ runtime }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
@@ -203,7 +204,7 @@ function layRuntime({ runtime }: Rules, whole: Compiled): Pick<Laid, "built"> | 
   const above: Above = { added: [], removed: [], runtime };
   if (meetsFile(above, runtime, (key) => names.has(key))) return null;
   const built = compileOverlay(above, compiledBase(whole), OVERLAY_RULES);
-  // Tables of so many have one part, from 0 on.
+  // Tables of that many mappings have one part, from 0 on.
   const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });
   return built !== null && fitsRoom(built) ? { built: { ...built, below } } : null;
 }

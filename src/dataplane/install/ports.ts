@@ -11,13 +11,13 @@ export function portKey(protocol: Protocol, port: number): number {
 const LINES = ILM_PORT_KEYS / ILM_PORT_LINE;
 const LINE_BYTES = 4 * ILM_PORT_LINE;
 
-/** What `ports` has on a side: one number for each port, as `portKey` counts them. */
+/** Reads one side of `ports`: one number for each port, indexed by `portKey`. */
 function readPorts(map: Pick<BpfMap, "readArray">, side: 0 | 1): Uint32Array {
   const bytes = map.readArray(LINES, side * LINES);
   return new Uint32Array(bytes.buffer, bytes.byteOffset, ILM_PORT_KEYS);
 }
 
-/** Ports as `readPorts` gives them, in a map of their own: what `ports` has without an overlay. */
+/** Packs ports for a map of their own: `ports` without an overlay. */
 export function packPorts(ports: Uint32Array): Uint8Array {
   return bytesOf(ports);
 }
@@ -32,8 +32,8 @@ function bytesOf(ports: Uint32Array): Buffer {
 }
 
 /**
- * Only the lines in which `wanted` differs from what is `there`: the other side mostly is as it is
- * to be.
+ * Writes only the lines in which `wanted` differs from `there`: the other side is mostly right
+ * already.
  */
 export function putPorts(
   map: Pick<BpfMap, "readArray" | "updateAll">,
@@ -49,7 +49,7 @@ export function putPorts(
   );
 }
 
-/** By halving, as mostly few differ. */
+/** Finds the lines by bisection, as few usually differ. */
 function changedLines(wanted: Buffer, there: Buffer): number[] {
   const lines: number[] = [];
   const look = (first: number, count: number): void => {
@@ -67,24 +67,24 @@ function changedLines(wanted: Buffer, there: Buffer): number[] {
 }
 
 interface Written {
-  /** Of the generation. */
+  /** The number of the generation. */
   readonly number: number;
   readonly ports: Uint32Array;
 }
 
 /**
- * What the `ports` of a program set hold, where this process has put it in force: the next change
- * need not read half a megabyte to see what differs. It is known of a side while that has the
- * generation: whoever writes there gives it another number first, and no number is put in force
- * twice.
+ * What the `ports` of a program set hold, where this process has written and activated them. It
+ * saves the next change from reading half a megabyte to see what differs. What is known of a side
+ * holds while the side has that generation: a writer first gives the side another number, and no
+ * number is activated twice.
  */
 export class WrittenPorts {
   readonly #sides = new Map<0 | 1, Written>();
   #spare: Uint32Array | undefined;
 
   /**
-   * What is on the side, which is about to be written and not known any more. `number`: of the
-   * generation that it has.
+   * Returns and forgets what is on the side, which is about to be written. `number` is that of the
+   * generation on the side; returns undefined when its ports are unknown.
    */
   take(side: 0 | 1, number: number): Uint32Array | undefined {
     const written = this.#sides.get(side);
@@ -92,19 +92,19 @@ export class WrittenPorts {
     return written?.number === number ? written.ports : undefined;
   }
 
-  /** The generation of that number is in force, with these ports. */
+  /** Remembers the ports of the generation that has just become active. */
   put(side: 0 | 1, number: number, ports: Uint32Array): void {
     this.#sides.set(side, { number, ports });
   }
 
-  /** An array for all ports, of zeros. */
+  /** Returns an array for all ports, filled with zeros. */
   blank(): Uint32Array {
     const spare = this.#spare?.fill(0) ?? new Uint32Array(ILM_PORT_KEYS);
     this.#spare = undefined;
     return spare;
   }
 
-  /** Nobody looks at these any more. */
+  /** Takes back an array that nobody reads any more, for `blank` to reuse. */
   giveBack(ports: Uint32Array | undefined): void {
     this.#spare = ports;
   }

@@ -1,6 +1,6 @@
 /**
- * `prefixes` (bpf/tables.h): a hash table in a part of an array that is filled at once, so what is
- * where is worked out here.
+ * `prefixes` (bpf/tables.h): a hash table in a part of an array. The array is filled in one go, so
+ * the layout is worked out here.
  */
 import { ILM_PREFIX_SLOTS, prefixLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -13,52 +13,52 @@ import { PrefixHash, prefixSlot } from "./hash.js";
 import type { Targets } from "./targets.js";
 
 /**
- * Slots that a hash gives, for each entry: most entries are where their hash says, and searches in
- * vain end soon.
+ * Slots in the hash's range per entry: most entries are where their hash says, and failing searches
+ * end soon.
  */
 const SLOTS_EACH = 2;
 
-/** A class and family as the program compares them; 0 is none. */
+/** Combines class and family into the number that the program compares; 0 is none. */
 export function classFamily(owner: number, ipv6: boolean): number {
   return owner * 2 + (ipv6 ? 1 : 0);
 }
 
-/** Of `size` slots, those that a hash gives. */
+/** Returns how many of `size` slots are in the hash's range. */
 export function slotsOf(size: number): number {
   return size - (ILM_PREFIX_SLOTS - 1);
 }
 
-/** What mappings have themselves, in the form of markers. */
+/** Turns the mappings' own entries into the form of markers. */
 export function ofMappings(table: PrefixTable): MarkerTable {
   return { ...table, around: table.length };
 }
 
 /** Entries in their slots. */
 export class PrefixSlots {
-  /** No two entries are of the same class, family, address and length. */
+  /** No two entries have the same class, family, address and length. */
   readonly #tables: readonly MarkerTable[];
   readonly #count: number;
-  /** Of the entries, as they follow upon each other in the tables. */
+  /** The slot of each entry, in the order of the tables. */
   readonly #slots: Uint32Array;
   readonly #firstOwner: number;
-  /** Slots of the table. */
+  /** The number of slots of the table. */
   readonly size: number;
 
-  /** `firstOwner`: added to the numbers of all classes. */
+  /** `firstOwner` is added to the numbers of all classes. */
   constructor(tables: readonly MarkerTable[], firstOwner = 0) {
     this.#tables = tables;
     this.#firstOwner = firstOwner;
     this.#count = tables.reduce((sum, { count }) => sum + count, 0);
     this.#slots = new Uint32Array(this.#count);
     let slots = Math.max(1, SLOTS_EACH * this.#count);
-    // Another number is another hash.
+    // A different number of slots makes a different hash.
     while (!this.#place(slots)) slots += Math.ceil(slots / 16);
     this.size = slots + ILM_PREFIX_SLOTS - 1;
   }
 
   /**
-   * Each entry in the first free slot from its own on, those with the lowest first. False: one is
-   * too far from its own.
+   * Puts each entry into the first free slot from its own on, in the order of their own slots.
+   * Returns false when one would be too far from its own.
    */
   #place(slots: number): boolean {
     const own = new Uint32Array(this.#count);
@@ -74,7 +74,7 @@ export class PrefixSlots {
         starts[slot] = (starts[slot] ?? 0) + 1;
       }
     }
-    // How many have a slot becomes where the first of them is.
+    // Turn the number of entries that have a slot as their own into where the first of them goes.
     let free = 0;
     for (let slot = 0; slot < slots; slot++) {
       const count = starts[slot] ?? 0;
@@ -94,13 +94,13 @@ export class PrefixSlots {
   }
 
   /**
-   * From the place `first` on. `used`: something may be there, so that the slots between the
-   * entries are to be emptied.
+   * Writes the table from the place `first` on. `used`: the slots may hold something, so those
+   * between the entries are emptied.
    */
   put(map: Pick<BpfMap, "writeArray">, first: number, targets: Targets, used: boolean): void {
     const put: PutValues = (values, stride) => {
       if (used) new Uint8Array(values.buffer, values.byteOffset, values.byteLength).fill(0);
-      // In the order of the tables, as there is more to read of each entry than to write.
+      // Go through the tables in order, as there is more to read than to write of each entry.
       let number = 0;
       for (const table of this.#tables) {
         for (let i = 0; i < table.count; i++) {
@@ -113,7 +113,7 @@ export class PrefixSlots {
   }
 
   #putEntry(values: DataView, at: number, table: MarkerTable, i: number, targets: Targets): void {
-    // One for all, as a view of each of a million takes as long as all else.
+    // Share one array: a view for each of a million entries takes as long as everything else.
     for (let byte = 0; byte < 16; byte++) oneAddress[byte] = table.address[i * 16 + byte] ?? 0;
     const target = table.target[i] ?? 0;
     prefixLayout.write(values, at, {
@@ -132,14 +132,14 @@ const oneAddress = new Uint8Array(16);
 
 /** What an entry leads to. */
 export interface Found {
-  /** Rule or step; 0: nothing. */
+  /** A rule or a step; 0 is nothing. */
   readonly target: number;
   readonly counter: number;
 }
 
 const nothing: Found = { target: 0, counter: 0 };
 
-/** What is of the very prefix, not of one around it. */
+/** Finds the entry of exactly this prefix, not of one around it. */
 export function findPrefix(
   map: Pick<BpfMap, "lookup" | "maxEntries">,
   owner: number,
@@ -156,7 +156,7 @@ export function findPrefix(
     if (found.classFamily === 0) return nothing;
     const same = found.classFamily === whose && found.length === length;
     if (!same || Buffer.compare(found.address, address) !== 0) continue;
-    // Otherwise a marker.
+    // Otherwise it is a marker.
     return found.around === length ? found : nothing;
   }
   return nothing;

@@ -1,8 +1,8 @@
 /**
- * The programs that decide, with the tables that they read (bpf/tables.h). They are loaded once: a
+ * The programs that decide, with the tables they read (bpf/tables.h). They are loaded once: a
  * change writes the side of the tables that nobody reads, and then the one word that says which
- * side is in force. A new set is made when the tables become too small, and when something changes
- * that is a constant of the programs.
+ * side is active. A new set is created when the tables become too small, and when a constant of the
+ * programs changes.
  */
 import { ILM_HANDED, ILM_HANDED_EACH, lookupConstantsLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -32,13 +32,13 @@ import {
 } from "./tables.js";
 import type { EngineInForce } from "../types.js";
 
-/** What both programs read (bpf/tables.h). */
+/** The tables that both programs read (bpf/tables.h). */
 const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
 export type TableName = (typeof tableMaps)[number];
 
 const ingressNames = ["steer", "icmp", "count"] as const satisfies (keyof IngressPrograms)[];
 
-/** In the object: a variable's map is named for its section. */
+/** Returns the table's name in the object, where a variable's map is named after its section. */
 function objectName(name: TableName): string {
   return name === "sides" ? ".data.sides" : name;
 }
@@ -47,7 +47,7 @@ export interface ProgramOptions {
   readonly engine: EngineInForce;
   readonly drawSeed: number;
   readonly sizes: MapSizes;
-  /** The most that the copies of the counters may take. */
+  /** The limit, in bytes, for all copies of the counters together. */
   readonly counterBytes: number | undefined;
 }
 
@@ -55,15 +55,16 @@ export class Programs {
   readonly number: number;
   readonly lookup: BpfProgram;
   /**
-   * Null where the kernel has no such hook: then UDP goes through the sockmap, and MPTCP not at
-   * all.
+   * Null where the kernel lacks the hook: UDP then goes through the sockmap, and MPTCP is not
+   * handled.
    */
   readonly ingress: IngressPrograms | null;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
   readonly writtenPorts = new WrittenPorts();
   #counters: CopiedCounters | undefined;
   /**
-   * Of `lookup`; undefined until it is asked for: it is searched among all that the program reads.
+   * The header of `lookup`; undefined until needed, as finding it means searching all the maps that
+   * the program reads.
    */
   #header: BpfMap | undefined;
 
@@ -81,7 +82,7 @@ export class Programs {
     this.#maps = maps;
   }
 
-  /** Undefined when it is not there, or not whole. */
+  /** Opens a pinned program set. Returns undefined when it is missing or incomplete. */
   static open(pins: Pins, number: number): Programs | undefined {
     const folder = pins.folder("programs", number);
     if (folder === undefined) return undefined;
@@ -106,7 +107,7 @@ export class Programs {
   }
 
   /**
-   * Loads and pins a new set with empty tables; it decides nothing until the link is updated to it.
+   * Loads and pins a new set with empty tables. It decides nothing until the link is updated to it.
    */
   static create(
     pins: Pins,
@@ -129,7 +130,7 @@ export class Programs {
       counting: countingPlace(number),
       counterSlots: sizes.counters,
       counterMask: copies - 1,
-      // With threads for softirqs one may come between another.
+      // Where softirqs run in threads, one may preempt another.
       counterShared: shared || isRealTime() ? 1 : 0,
     });
     const maps = new Map<TableName, BpfMap>();
@@ -173,44 +174,44 @@ export class Programs {
     return map;
   }
 
-  /** Of all copies. The programs themselves say how many there are. */
+  /** The counters in all copies. The programs themselves say how many copies there are. */
   get counters(): CopiedCounters {
     this.#counters ??= new CopiedCounters(this.map("counters"), copiesOf(this.lookup));
     return this.#counters;
   }
 
-  /** Entries of a table; of `counters`: of each copy. */
+  /** Returns the number of entries of a table; for `counters`, of each copy. */
   places(name: TableName): number {
     return name === "counters" ? this.counters.maxEntries : this.map(name).maxEntries;
   }
 
-  /** Which side is in force, if these programs are, and whether it decides. */
+  /** Which side is active if these programs are, and whether it decides. */
   get inForce(): InForceNow {
     return readInForce(this.map("sides"));
   }
 
-  /** At once and for all that reads the tables. */
+  /** Switches everything that reads the tables, at once. */
   putInForce(now: InForceNow): void {
     putInForce(this.map("sides"), now);
   }
 
-  /** The number of the generation on a side; 0: there is none. */
+  /** Returns the number of the generation on a side, or 0 if there is none. */
   generationOn(side: Side): number {
     return generationOn(this.map("sides"), side);
   }
 
-  /** What the program on the interfaces calls is of these, from now on. */
+  /** Makes the programs on the interfaces call this set from now on. */
   setIngress(registry: Registry): void {
     if (this.ingress !== null) registry.setIngress(this.ingress, this.number);
   }
 
-  /** When nobody is led to them yet. */
+  /** Closes and unpins a set that nothing refers to yet. */
   discard(pins: Pins): void {
     this.close();
     pins.base.remove(folderName("programs", this.number));
   }
 
-  /** Says beside the program what is in force; `mappings`: how many. */
+  /** Writes the header beside the program. The caller counts the `mappings`. */
   writeHeader(description: Description, mappings: number): void {
     this.#header ??= openHeader(this.lookup.id);
     if (this.#header !== undefined) writeHeader(this.#header, description, mappings);
@@ -234,15 +235,15 @@ function copiesOf(lookup: BpfProgram): number {
 }
 
 /**
- * How many packets of one CPU can be on their way from ingress to their sockets, and be told apart:
- * a power of two.
+ * Returns how many packets per CPU can be on their way from ingress to their sockets and still be
+ * told apart: a power of two.
  */
 function handedEach(): number {
   const share = ILM_HANDED / 2 ** Math.ceil(Math.log2(cpus()));
   return Math.max(1, Math.min(ILM_HANDED_EACH, share));
 }
 
-/** Null: they are not all there. */
+/** Returns null when the programs are not all there. */
 function openIngress(folder: Folder): IngressPrograms | null {
   const [steer, icmp, count] = ingressNames.map((name) => openProgram(folder, name));
   if (steer !== undefined && icmp !== undefined && count !== undefined) {
@@ -252,7 +253,7 @@ function openIngress(folder: Folder): IngressPrograms | null {
   return null;
 }
 
-/** Those at ingress, on the same tables. */
+/** Loads the programs at ingress, on the same tables. */
 function loadIngress(
   maps: ReadonlyMap<TableName, BpfMap>,
   registry: Registry,

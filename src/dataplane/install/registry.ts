@@ -1,7 +1,7 @@
 /**
  * The kernel side's knowledge of listeners: maps that outlive generations, and the programs that
- * keep them. Loaded once and pinned; a registry that is too small or of another version is replaced
- * by a complete new one beside it.
+ * maintain them. They are loaded once and pinned. A registry that is too small or another version's
+ * is replaced by a complete new one beside it.
  */
 import { Errno } from "../../kernel/errno.js";
 import {
@@ -72,7 +72,7 @@ import { objectPath } from "../objects.js";
 import { type Pins, folderName, stagingName } from "../../kernel/pins.js";
 import type { Faults } from "../types.js";
 
-/** Every map of bpf/maps.h: pinned under its own name, shared with each generation. */
+/** Every map of bpf/maps.h, pinned under its own name and shared with each generation. */
 export const registryMaps = [
   "meta",
   "presence",
@@ -106,13 +106,12 @@ export const registryMaps = [
 ] as const;
 export type RegistryMap = (typeof registryMaps)[number];
 
-/** Programs that others call. */
+/** Tables of programs that other programs call. */
 const programTables = ["ingress", "counted_by"] as const satisfies readonly RegistryMap[];
 
 const listings = ["list_tcp", "list_udp"] as const;
 /**
- * Programs that are kept for later: iterators, the probe for NAT, and what is attached while it is
- * needed.
+ * Programs kept for later: iterators, the probe for NAT, and what is attached only while needed.
  */
 const pinnedPrograms = [
   "scan_tcp",
@@ -136,8 +135,8 @@ const pinnedPrograms = [
 type PinnedProgram = (typeof pinnedPrograms)[number];
 
 /**
- * What is attached to the root cgroup, in the order in which it must be: who counts before who
- * uncounts.
+ * What is attached to the root cgroup, in the order of attachment: whatever counts down comes
+ * before whatever counts up.
  */
 const hooks = {
   sock_release: AttachType.cgroupInetSockRelease,
@@ -155,26 +154,28 @@ const hookNames = Object.keys(hooks) as Hook[];
 const protocolNumbers: Record<Protocol, number> = { tcp: 6, udp: 17 };
 const DEFAULT_SLOTS = 65536;
 const zeroKey = new Uint8Array(4);
-/** Attached to the root cgroup while the rules need it. */
+/** What is attached to the root cgroup while the rules need it. */
 const optionalTypes = {
-  /** Flows of UDP are written down, and what ingress gave is counted. */
+  /** Records UDP flows and counts what ingress has handed over. */
   deliver: AttachType.cgroupInetIngress,
-  /** Nobody is given an MPTCP socket (`mptcp: off`). */
+  /** Prevents the creation of MPTCP sockets (`mptcp: off`). */
   sock_create: AttachType.cgroupInetSockCreate,
 } as const satisfies Partial<Record<PinnedProgram, AttachType>>;
 export type OptionalHook = keyof typeof optionalTypes;
 export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
-/** Endpoints that are looked up one by one; of more, all places are read at once. */
+/** The most endpoints to look up one by one. For more, all places are read at once. */
 const FEW = 1000;
 
-/** Of the programs of a set that are loaded where there is ingress. */
+/** The programs of a set that are loaded where there is ingress. */
 export interface IngressPrograms {
   readonly steer: BpfProgram;
   readonly icmp: BpfProgram;
   readonly count: BpfProgram;
 }
 
-/** Where `deliver` finds what counts for a program set: the next one has another place. */
+/**
+ * Returns where `deliver` finds what counts for a program set. The next set has a different place.
+ */
 export function countingPlace(set: number): number {
   return set % ILM_COUNTING;
 }
@@ -193,7 +194,7 @@ const handoverNumbers = {
   ingress: HandoverCode.INGRESS,
 } as const;
 
-/** What the rules say of a place, when they say nothing. */
+/** The settings of a place when the rules give none. */
 const unsaid = {
   handover: HandoverCode.AUTO,
   origin: new Uint8Array(16),
@@ -215,7 +216,7 @@ function word(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
-/** Sets the bit of each port. */
+/** Sets the bit of each port that a mapping covers. */
 function coverPorts(bytes: Uint8Array, mappings: Mappings): void {
   const lists = toLazy(mappings);
   for (let index = 0; index < lists.length; index++) {
@@ -237,9 +238,9 @@ function everyPort(key: AbiEndpoint): string {
 }
 
 /**
- * What a new registry takes over as it is: what UDP clients dialled and whom clients of the host's
- * own asked, so that answers that come late leave from where they should. By the sizes of key and
- * value, which no version has changed.
+ * The maps that a new registry takes over unchanged, by the sizes of key and value, which no
+ * version has changed: what UDP clients dialled and whom clients on the host itself asked, so that
+ * late answers leave from the right address.
  */
 const shapes = {
   flows: [flowKeyLayout.size, flowLayout.size],
@@ -251,14 +252,14 @@ type InheritedMap = keyof typeof shapes;
 const inheritedMaps = Object.keys(shapes) as InheritedMap[];
 
 /**
- * What is in force before a registry is made, of the shape that this version's has. To be closed by
- * who asks.
+ * Returns a map of the previous registry, if it has the shape that this version expects. The caller
+ * closes it.
  */
 export type Heritage = (name: InheritedMap) => BpfMap | undefined;
 
 /**
- * At the kernel's tables, for a listener that is counted and was not seen: the iterators may pass
- * by one that moves meanwhile.
+ * How often the kernel's tables are read for a listener that is counted and was not seen: the
+ * iterators may miss one that moves meanwhile.
  */
 const LOOKS = 3;
 
@@ -267,15 +268,14 @@ export class Registry {
   readonly #programs: Map<PinnedProgram, BpfProgram>;
   readonly links = new KnownLinks();
   /**
-   * What `mapped_ports` has, once it was read. Who takes ports away puts other rules in force
-   * first, and then this registry is opened anew; a writer that is killed before may have added
-   * some.
+   * The contents of `mapped_ports`, once read. A writer that removes ports activates other rules
+   * first, and then this registry is opened anew; one killed before that may have added some.
    */
   #mapped: Uint8Array | undefined;
   readonly number: number;
   /**
-   * UDP and MPTCP are handed over at ingress; else UDP goes through the sockmap, and MPTCP not at
-   * all.
+   * True when UDP and MPTCP are handed over at ingress. Otherwise UDP goes through the sockmap, and
+   * MPTCP is not handled.
    */
   readonly steers: boolean;
 
@@ -291,7 +291,10 @@ export class Registry {
     this.#programs = programs;
   }
 
-  /** Undefined when there is none, or it is of another version or namespace. */
+  /**
+   * Opens a pinned registry. Returns undefined when there is none, or it is another version's or
+   * namespace's.
+   */
   static open(pins: Pins, number: number, netnsCookie: bigint): Registry | undefined {
     const folder = pins.folder("registry", number);
     if (folder === undefined) return undefined;
@@ -322,8 +325,8 @@ export class Registry {
   }
 
   /**
-   * Loads, attaches and pins a new one, whose `steers` it is for good. From the moment that it is
-   * attached it knows every new listener; `reserve` finds the others.
+   * Loads, attaches and pins a new registry, whose `steers` never changes. Once attached, it knows
+   * every new listener; `reserve` finds the others.
    */
   static create(
     pins: Pins,
@@ -398,8 +401,8 @@ export class Registry {
   }
 
   /**
-   * The programs of a set: those that the ones on the interfaces call, and before them what counts
-   * what they hand over. What another set handed over goes on being counted.
+   * Installs the programs of a set that the programs on the interfaces call, and first the one that
+   * counts what they hand over. What another set handed over goes on being counted.
    */
   setIngress({ steer, icmp, count }: IngressPrograms, set: number): void {
     this.map("counted_by").update(word(countingPlace(set)), word(count.fd));
@@ -407,20 +410,23 @@ export class Registry {
     this.map("ingress").update(word(ILM_INGRESS_ICMP), word(icmp.fd));
   }
 
-  /** When nothing that another set handed over can be on its way. */
+  /**
+   * Stops counting for other sets. The caller makes sure that nothing they handed over is still on
+   * its way.
+   */
   countOnlyFor(set: number): void {
     this.map("counted_by").delete(word(countingPlace(set + 1)));
   }
 
-  /** When nothing calls them any more. */
+  /** Empties the tables of programs. The caller makes sure that nothing calls them any more. */
   clearIngress(): void {
     for (const name of programTables) empty(this.map(name));
   }
 
   /**
-   * Removes what is pinned of a registry, of whatever version. Left to the kernel, the emptying of
-   * its tables of programs takes so long that who lists maps meanwhile makes the kernel lose count
-   * of who holds one (kernel/bpf/arraymap.c, prog_array_map_clear): it would stay for good.
+   * Removes the pins of a registry of any version. The tables of programs are emptied here: the
+   * kernel takes so long to do so that whoever lists maps meanwhile makes it lose count of a map's
+   * holders (kernel/bpf/arraymap.c, prog_array_map_clear), and the map would stay for good.
    */
   static remove(pins: Pins, number: number): void {
     const folder = pins.folder("registry", number);
@@ -437,15 +443,15 @@ export class Registry {
     }
   }
 
-  /** Attaches it unless it is, or detaches it. `folder`: the registry's. */
+  /** Attaches the hook unless it is attached, or detaches it. `folder` is the registry's. */
   setHook(folder: Folder, hook: OptionalHook, wanted: boolean): void {
     if (wanted && !isAttached(folder, hook)) this.#attach(folder, { [hook]: optionalTypes[hook] });
     else if (!wanted) detachHook(folder, hook);
   }
 
   /**
-   * Those that are not attached and should be: somebody detached them, or removed their pins.
-   * `folder`: the registry's.
+   * Returns the hooks that should be attached and are not, because somebody detached them or
+   * removed their pins. `folder` is the registry's.
    */
   missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
     const names = folder.names();
@@ -455,8 +461,8 @@ export class Registry {
   }
 
   /**
-   * Attaches again which of `missing` always have to be. What came and went meanwhile was not seen:
-   * sweep() afterwards.
+   * Attaches those `missing` hooks that always have to be attached. Listeners that came and went
+   * meanwhile were missed: call sweep() afterwards.
    */
   repairHooks(folder: Folder, missing: readonly (Hook | OptionalHook)[]): void {
     this.#attachHooks(
@@ -489,8 +495,8 @@ export class Registry {
   }
 
   /**
-   * Which ports mappings cover: only who listens there, or on a destination, is counted. `whole`:
-   * these and no others; else these too.
+   * Tells the programs which ports mappings cover: only listeners there, or on a destination, are
+   * counted. `whole` says to replace the previous ports; otherwise these are added.
    */
   setMappedPorts(mappings: Mappings, whole: boolean): void {
     const before = (this.#mapped ??= this.map("mapped_ports").readArray(ILM_PORT_WORDS));
@@ -501,7 +507,7 @@ export class Registry {
     this.#mapped = after;
   }
 
-  /** Only the words that differ. */
+  /** Writes only the words that differ. */
   #putMappedPorts(before: Uint8Array, after: Uint8Array): void {
     if (Buffer.compare(before, after) === 0) return;
     const map = this.map("mapped_ports");
@@ -518,35 +524,38 @@ export class Registry {
   }
 
   #netfilter(bits: Readonly<Record<Family, number>>): Family[] {
-    // An Ethernet header is the least that a test run takes.
+    // An Ethernet header is the least that a test run accepts.
     const found = this.program("netfilter").testRunOn(new Uint8Array(64));
     return ([4, 6] as const).filter((family) => (found & bits[family]) !== 0);
   }
 
   /**
-   * The families of which this network namespace has NAT, or a packet socket that is bound to no
-   * interface: they take away what ingress gives.
+   * Returns the families for which this network namespace has NAT, or a packet socket bound to no
+   * interface: both take away what ingress gives.
    */
   nat(): Family[] {
     return this.#netfilter({ 4: ILM_NAT_IPV4, 6: ILM_NAT_IPV6 });
   }
 
-  /** The families whose packets a filter at OUTPUT may judge by what conntrack says of them. */
+  /** Returns the families whose packets a filter at OUTPUT may judge by their conntrack state. */
   outputFilters(): Family[] {
     return this.#netfilter({ 4: ILM_OUTPUT_IPV4, 6: ILM_OUTPUT_IPV6 });
   }
 
-  /** The families of whose packets netfilter asks somebody, on the way to a socket. */
+  /** Returns the families for which netfilter has a hook on the way to a socket. */
   netfilterHooks(): Family[] {
     return this.#netfilter({ 4: ILM_HOOKS_IPV4, 6: ILM_HOOKS_IPV6 });
   }
 
-  /** Which interfaces are VRFs, and whether what arrives in them is for sockets outside too. */
+  /**
+   * Records which interfaces are VRFs, and whether what arrives there may go to sockets outside
+   * too.
+   */
   meetVrfs(): void {
     const [map, count] = [this.map("vrfs"), this.map("vrf_count")];
     const keys = vrfIndexes().map((index) => word(index));
     const known = count.lookup(zeroKey);
-    // Most hosts have none.
+    // Most hosts have no VRFs.
     if (keys.length === 0 && known !== undefined && Buffer.compare(known, word(0)) === 0) return;
     const closed =
       (sysctl("net.ipv4.tcp_l3mdev_accept") === "1" ? 0 : ILM_VRF_CLOSED_TCP) |
@@ -555,26 +564,26 @@ export class Registry {
     for (const key of keys) map.update(key, word(closed));
     if (keys.length > 0) count.update(zeroKey, word(keys.length));
     for (const [key] of map.snapshot()) if (!present.has(keyText(key))) map.delete(key);
-    // Last, as none are looked for where the count is 0.
+    // This comes last: while the count is 0, the programs look for no VRFs.
     if (keys.length === 0) count.update(zeroKey, word(0));
   }
 
-  /** What is known of the maps is read again. */
+  /** Discards what is known of the maps, so that it is read again. */
   forgetKnown(): void {
     this.#mapped = undefined;
   }
 
-  /** Walks the namespace's sockets: counts and places what is not yet. */
+  /** Walks the namespace's sockets, and counts and places those that are not yet. */
   scan(protocols: readonly Protocol[] = ["tcp", "udp"]): void {
     for (const protocol of protocols) runIterator(this.program(`scan_${protocol}`));
   }
 
-  /** Raw records of the listing iterators. */
+  /** Returns the raw records of the listing iterators. */
   list(): Uint8Array {
     return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
   }
 
-  /** All places. */
+  /** Yields all places. */
   *#slots(): Generator<[Uint8Array, Slot]> {
     for (const [keys, values] of this.map("slots").batches()) {
       for (let at = 0; at * slotLayout.size < values.length; at++) {
@@ -584,7 +593,7 @@ export class Registry {
     }
   }
 
-  /** The places that these have. */
+  /** Returns the places of these keys, and maybe others. */
   #slotsOf(keys: readonly Uint8Array[]): Map<string, Slot> {
     const found = new Map<string, Slot>();
     if (keys.length <= FEW) {
@@ -599,11 +608,11 @@ export class Registry {
   }
 
   /**
-   * Gives each endpoint a place, keeping those that have one, and looks who listens where: there,
-   * and anywhere, as what a socket did since its bind() or listen() may not have been seen. The
-   * result is the index into `primary` of each; undefined when they do not fit: then a larger
-   * registry is needed. `whole`: they are all that the rules name, so that nothing was said of the
-   * hand-over where they say nothing.
+   * Gives each endpoint a place, keeping existing ones, and finds who listens: there, and anywhere
+   * else, as what a socket did since its bind() or listen() may have gone unseen. Returns the index
+   * into `primary` of each endpoint, or undefined when they do not fit, which takes a larger
+   * registry. `whole`: the rules name no other endpoints, so a hand-over that they leave out is
+   * unset.
    */
   reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
     const keys = endpoints.map(endpointKey);
@@ -633,7 +642,7 @@ export class Registry {
         added.push([key, slot]);
       });
       if (count + added.length > taken.length) return undefined;
-      // First: a serial is never used twice, also when we are killed in between.
+      // This comes first, so that no serial is used twice even if we are killed in between.
       this.#writeMeta({ ...meta, nextSerial: serial });
       putEntries(
         this.map("slots"),
@@ -646,9 +655,7 @@ export class Registry {
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
-  /**
-   * Tells the places that are there what the rules say of them; `known` has those of `endpoints`.
-   */
+  /** Writes what the rules say into existing places; `known` has those of `endpoints`. */
   #instruct(
     endpoints: readonly Endpoint[],
     keys: readonly Uint8Array[],
@@ -671,8 +678,8 @@ export class Registry {
       if (slot !== undefined) tell(key, slot, endpoint);
     });
     if (everyPorts.size === 0) return;
-    // Places of single ports that stay for the sake of every port: their sockets are found there
-    // first.
+    // Places of single ports stay for the sake of an endpoint with every port: their sockets are
+    // looked up there first.
     const named = new Set(keys.map(keyText));
     for (const [key, slot] of this.#slots()) {
       if (named.has(keyText(key))) continue;
@@ -682,10 +689,10 @@ export class Registry {
   }
 
   /**
-   * Forgets the places that `endpoints` does not name, and takes their sockets out of the maps. A
-   * place on an address of which every port is a destination stays: its sockets are found through
-   * it. Out of the maps go also the sockets of places that are for ingress: reserve() has seen to
-   * it that ingress has them.
+   * Frees the places that `endpoints` does not name, and removes their sockets from the maps. A
+   * place stays if every port of its address is a destination: its sockets are found through it.
+   * Sockets of places that are for ingress also leave the maps: reserve() has made sure that
+   * ingress has them.
    */
   retain(endpoints: readonly Endpoint[]): void {
     const kept = new Set(endpoints.map((endpoint) => keyText(endpointKey(endpoint))));
@@ -712,18 +719,19 @@ export class Registry {
     }
   }
 
-  /** Forgets where nobody listens any more, and scans for who came meanwhile. */
+  /** Removes places where nobody listens any more from `presence`, and scans for new listeners. */
   sweep(): void {
     this.forgetUnseen();
     this.scan();
   }
 
   /**
-   * Forgets where nobody listens any more; a scan has to follow. Also where a listener is counted
-   * whose end was not seen: a program of somebody else's that runs behind ours denied its bind(),
-   * or took away the callbacks by which the kernel tells of it; or a UDP socket disconnected from a
-   * port that it had not chosen. The kernel's tables do not have it twice, under the same entry: no
-   * listener that comes or goes meanwhile is taken for one of these.
+   * Removes entries of `presence` where nobody listens any more. The caller scans afterwards. This
+   * includes listeners that are counted and whose end went unseen: another program that runs behind
+   * ours denied the bind(), or removed the callbacks by which the kernel reports it; or a UDP
+   * socket disconnected from a port that it had not chosen. An entry goes only when the kernel's
+   * tables lack it repeatedly, under the same epoch, so no listener that comes or goes meanwhile is
+   * mistaken for one of these.
    */
   forgetUnseen(): void {
     const map = this.map("presence");
@@ -734,8 +742,8 @@ export class Registry {
     }
     for (let look = 0; look < LOOKS && unseen.size > 0; look++) {
       for (const [place, { key, epoch }] of unseen) {
-        // Who closed was counted off, or connected. A connected socket keeps the entry for those
-        // that come.
+        // A socket that closed was counted down, or had connected. A connected socket keeps the
+        // entry for later ones.
         if (!this.#counts(key, epoch)) unseen.delete(place);
       }
       for (const place of this.#places()) unseen.delete(place);
@@ -745,7 +753,7 @@ export class Registry {
     }
   }
 
-  /** Is somebody counted at the place, by the very entry? */
+  /** Reports whether the very same entry still counts somebody at the place. */
   #counts(place: Uint8Array, epoch: bigint): boolean {
     const value = this.map("presence").lookup(place);
     if (value === undefined) return false;
@@ -753,7 +761,7 @@ export class Registry {
     return presence.sockets > 0 && presence.epoch === epoch;
   }
 
-  /** Where somebody listens, by the kernel's tables, as keys of `presence`. */
+  /** Yields where somebody listens according to the kernel's tables, as keys of `presence`. */
   *#places(): Generator<string> {
     const records = this.list();
     for (let at = 0; at < records.length; at += listenerLayout.size) {
@@ -776,8 +784,8 @@ export class Registry {
   }
 
   /**
-   * Of an earlier version's registry, or one that is not whole: whatever of its maps can be taken
-   * over. To be closed by who asks.
+   * Opens whatever can be taken over from the maps of an earlier version's registry, or of an
+   * incomplete one. The caller closes the maps.
    */
   static heritageOf(
     pins: Pins,
@@ -795,7 +803,7 @@ export class Registry {
     };
   }
 
-  /** To be closed by who asks. */
+  /** The maps that a new registry takes over from this one. The caller closes them. */
   get heritage(): Heritage {
     return (name) => this.map(name).duplicate();
   }
@@ -814,7 +822,10 @@ function empty(table: BpfMap): void {
   for (let index = 0; index < table.maxEntries; index++) table.delete(word(index));
 }
 
-/** Programs on cgroups that are for the namespace with that cookie, of whatever registry. */
+/**
+ * Returns the ids of programs on cgroups that serve the namespace with this cookie, of any
+ * registry.
+ */
 export function attachedHooks(netnsCookie: bigint): number[] {
   const found = new Set<number>();
   for (const link of allLinks()) {
@@ -837,8 +848,8 @@ function readMeta(map: BpfMap): Meta {
 }
 
 /**
- * Of a registry of whatever version: all have begun so since format 1. Undefined: it is not there,
- * or another namespace's.
+ * Reads the metadata of a registry of any version: all have begun like this since format 1. Returns
+ * undefined when it is missing or another namespace's.
  */
 export function metaIn(folder: Folder, netnsCookie: bigint): Meta | undefined {
   const map = openMap(folder, "meta");
@@ -851,7 +862,10 @@ export function metaIn(folder: Folder, netnsCookie: bigint): Meta | undefined {
   }
 }
 
-/** To be closed. Undefined: it is not there, or another version's that has another shape. */
+/**
+ * Opens a map if it has the expected shape. The caller closes it. Returns undefined when it is
+ * missing, or has another version's shape.
+ */
 function openShaped(folder: Folder, name: InheritedMap): BpfMap | undefined {
   const map = openMap(folder, name);
   const [key, value] = shapes[name];
@@ -861,8 +875,8 @@ function openShaped(folder: Folder, name: InheritedMap): BpfMap | undefined {
 }
 
 /**
- * To the root cgroup. Whoever attached there without BPF_F_ALLOW_MULTI is alone
- * (kernel/bpf/cgroup.c, hierarchy_allows_attach).
+ * Attaches a program to the root cgroup. A program attached there without BPF_F_ALLOW_MULTI
+ * excludes all others (kernel/bpf/cgroup.c, hierarchy_allows_attach).
  */
 function attachBeside(
   name: string,
@@ -898,8 +912,8 @@ function isAttached(folder: Folder, hook: Hook | OptionalHook): boolean {
 }
 
 /**
- * At once: a link whose pin is removed goes on for a grace period and more (kernel/bpf/inode.c,
- * bpf_free_inode).
+ * Detaches a hook at once: a link whose pin is merely removed goes on for a grace period or more
+ * (kernel/bpf/inode.c, bpf_free_inode).
  */
 function detachHook(folder: Folder, hook: Hook | OptionalHook): void {
   const link = openLink(folder, linkName(hook));

@@ -1,7 +1,7 @@
 /**
- * What decides, apart from whose it is: of a million mappings nearly all are alike in it. Such
- * share one entry of `rules` (bpf/abi.h, ilm_rule), which stays in the CPU's cache however many
- * they are.
+ * What decides, regardless of which mapping it belongs to: nearly all of a million mappings are
+ * alike in that. They share one entry of `rules` (bpf/abi.h, ilm_rule), which stays in the CPU's
+ * cache however many they are.
  */
 import { ExistingCode, type Rule } from "../../abi/generated.js";
 import type { Compiled } from "../../compile/tables.js";
@@ -11,11 +11,14 @@ import { countPorts } from "../../model/ports.js";
 import { words } from "../../model/columns.js";
 
 export interface Shapes {
-  /** With [0], which is none. */
+  /** The number of shapes, including [0], which is none. */
   readonly count: number;
-  /** By compiled rule: its shape. */
+  /** The shape of each compiled rule. */
   readonly of: Uint32Array;
-  /** `firstDestination`: where the compiled destinations begin. */
+  /**
+   * Returns the shape as an entry of `rules`. `firstDestination` is where the compiled destinations
+   * begin.
+   */
   at(shape: number, firstDestination: number): Rule;
 }
 
@@ -28,8 +31,8 @@ const existingCodes: Readonly<Record<Existing, number>> = {
 const known = new WeakMap<Compiled, Shapes>();
 
 /**
- * Found once for the same rules: the plan asks, then whoever makes room, and whoever fills the
- * tables.
+ * Returns the shapes of compiled rules. They are found once: the plan needs them, then whoever
+ * sizes the tables and whoever fills them.
  */
 export function shapesOf(compiled: Compiled): Shapes {
   const found = known.get(compiled) ?? findShapes(compiled);
@@ -40,8 +43,8 @@ export function shapesOf(compiled: Compiled): Shapes {
 function findShapes({ rules, mappings }: Compiled): Shapes {
   const shapes = new ShapeTable();
   const of = new Uint32Array(rules.count);
-  // Rules of one mapping, of which there may be 256, are neighbours; and mostly those of mappings
-  // that are alike.
+  // The rules of one mapping, up to 256, are neighbours, and mostly so are those of mappings that
+  // are alike.
   let looked = -1;
   let ports = 0;
   let weighted = 0;
@@ -64,18 +67,21 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
   return { count: shapes.count, of, at: (shape, first) => shapes.at(shape, first) };
 }
 
-/** Of the last word, the lowest byte; then come `count4` and `count6`. */
+/** The lowest byte of the last word; `count4` and `count6` follow. */
 const EXISTING = 0x3f;
 const REJECT = 0x40;
 const WEIGHTED = 0x80;
 const WORDS = 4;
 const PLACES_AT_FIRST = 1024;
 
-/** Equal shapes once. Numbers alone, as texts for a million that all differ would take a second. */
+/**
+ * Stores equal shapes once. It compares numbers, as keys of text would take a second for a million
+ * different shapes.
+ */
 class ShapeTable {
-  /** Four of each: `first4`, `first6`, `ports`, and all else. */
+  /** Four words per shape: `first4`, `first6`, `ports`, and everything else. */
   readonly #words = words();
-  /** Numbers of shapes, by open addressing; 0: free. */
+  /** Numbers of shapes, by open addressing; 0 is free. */
   #places = new Uint32Array(PLACES_AT_FIRST);
   #last = 0;
 
@@ -87,7 +93,7 @@ class ShapeTable {
     return this.#words.length / WORDS;
   }
 
-  /** The number of the shape. */
+  /** Returns the number of the shape, adding it if it is new. */
   put(first4: number, first6: number, ports: number, rest: number): number {
     if (!this.#has(this.#last, first4, first6, ports, rest)) {
       this.#last = this.#find(first4, first6, ports, rest);
@@ -148,7 +154,7 @@ class ShapeTable {
   }
 }
 
-/** The low bits choose the place, so the high ones are folded in. */
+/** Hashes a shape. The low bits choose the place, so the high ones are folded in. */
 function hashOf(first4: number, first6: number, ports: number, rest: number): number {
   let hash = Math.imul(first4, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 15) ^ first6, 0x85ebca77);

@@ -1,6 +1,4 @@
-/**
- * What of ilm there is in the main thread's network namespace, as far as this process has looked.
- */
+/** What this process knows of ilm in the main thread's network namespace. */
 import { ILM_ABI_VERSION } from "../../abi/generated.js";
 import { IlmError } from "../../errors.js";
 import { type BpfLink, skLookupLinks, linkById } from "../../kernel/bpf/link.js";
@@ -18,22 +16,21 @@ import { ingressIsPossible } from "./interfaces.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
 
-/** A generation in force, with what it stands on. */
+/** An active generation, with what it stands on. */
 export interface Loaded {
-  /** Another one after it was detached and repaired. */
+  /** Replaced when it was detached and is repaired. */
   link: BpfLink;
   readonly programId: number;
   readonly generation: Generation;
   readonly description: Description;
   readonly registry: Registry;
   /**
-   * False: its pins are gone, or another BPF file system covers them. It lives by what this process
-   * holds.
+   * False when its pins are gone, or another BPF file system covers them. It then lives only
+   * through this process's descriptors.
    */
   pinned: boolean;
   /**
-   * This process put it in force, and no program is at work any more that has read what was in
-   * force before.
+   * True when this process activated it, and no running program has read what was active before.
    */
   isAlone: boolean;
 }
@@ -41,13 +38,13 @@ export interface Loaded {
 /** The rest of a change that decides already. */
 interface Unfinished {
   finish(): void;
-  /** Of what was in force before. */
+  /** Closes what was active before. */
   close(): void;
 }
 
 interface Look {
   readonly current: Loaded | Earlier | undefined;
-  /** Why what decides cannot be read. */
+  /** Why the active state cannot be read. */
   readonly trouble: IlmError | null;
 }
 
@@ -56,32 +53,30 @@ export const notLoaded = (): IlmError =>
     remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
   });
 
-/** For tests and measurements. */
+/** Settings for tests and measurements. */
 export interface DataPlaneOptions {
-  /** From how many mappings of the file on those added at run time are an overlay. */
+  /** The number of mappings in the file from which on run-time mappings are an overlay. */
   readonly layeredFrom?: number;
-  /** Instead of a random one. */
+  /** A fixed seed instead of a random one. */
   readonly drawSeed?: number;
-  /** The most that the copies of the counters may take. */
+  /** The limit, in bytes, for all copies of the counters together. */
   readonly counterBytes?: number;
-  /** Says no: then all is as on a kernel without tcx. */
+  /** Returns false to behave as on a kernel without tcx. */
   readonly ingress?: () => boolean;
 }
 
-/**
- * What of ilm there is in the main thread's network namespace, as far as this process has looked.
- */
+/** What this process knows of ilm in the main thread's network namespace. */
 export class State {
   readonly netnsInode = netnsInode();
   readonly cookie = netnsCookie();
   readonly settings: DataPlaneOptions & Required<Pick<DataPlaneOptions, "ingress">>;
   loaded: Loaded | undefined;
-  /** Instead of `loaded`: what an earlier version made decides. */
+  /** The active state when an earlier version made it; `loaded` is then undefined. */
   earlier: Earlier | undefined;
-  /** This process stays, and puts back what others take away. */
+  /** True when this process stays, and puts back what others remove. */
   holds = false;
   unfinished: Unfinished | undefined;
-  /** Set while `asOne` is at work; its pins are undefined when there are none. */
+  /** Set while `asOne` runs. Its `pins` are undefined when there are none. */
   #shared: { pins: Pins | undefined } | undefined;
 
   constructor(settings: DataPlaneOptions) {
@@ -96,7 +91,7 @@ export class State {
     return this.withPins(action);
   }
 
-  /** With the pins, which are opened once for all that `action` calls. */
+  /** Runs `action` with the pins, which are opened once for everything it calls. */
   withPins<T>(action: (pins: Pins | undefined) => T): T {
     if (this.#shared !== undefined) return action(this.#shared.pins);
     const shared = { pins: Pins.open(this.netnsInode) };
@@ -109,7 +104,7 @@ export class State {
     }
   }
 
-  /** The same, made when there are none. */
+  /** Runs `action` with the pins, which are created when there are none. */
   withMadePins<T>(action: (pins: Pins) => T): T {
     return this.withPins((found) => {
       const pins = found ?? Pins.make(this.netnsInode);
@@ -119,7 +114,7 @@ export class State {
   }
 
   /**
-   * What is in force now; another process may have changed it since the last look. Throws
+   * Returns the active state, which another process may have changed since the last call. Throws
    * UNSAFE_PATH, INCOMPATIBLE.
    */
   current(): Loaded | Earlier | undefined {
@@ -184,8 +179,8 @@ export class State {
   }
 
   /**
-   * Undefined for what a namespace left that ended and whose inode number is used again. Else it
-   * decides: throws INCOMPATIBLE.
+   * Returns undefined for the remains of an ended namespace whose inode number is used again. Any
+   * other state decides and cannot be read: throws INCOMPATIBLE.
    */
   findEarlier(pins: Pins, link: BpfLink): Earlier | undefined {
     this.earlier = Earlier.open(pins, link, this.cookie);
@@ -200,7 +195,8 @@ export class State {
   }
 
   /**
-   * Undefined also for what an earlier version made: nothing is known of what that has attached.
+   * Returns the active state if this version made it. What an earlier version has attached is
+   * unknown.
    */
   own(): Loaded | undefined {
     return ownOf(this.current());
@@ -213,7 +209,7 @@ export class State {
     return current;
   }
 
-  /** Is all of it where the next command looks for it? */
+  /** Reports whether all of it is where the next command looks for it. */
   isPinned(loaded: Loaded): boolean {
     return this.withPins((pins) => {
       if (pins === undefined || !loaded.pinned) return false;
@@ -260,12 +256,15 @@ export class State {
     unfinished.close();
   }
 
-  /** Likewise where what decides cannot be read. */
+  /** Returns the active state if this version made it and it can be read. */
   ownReadable(): Loaded | undefined {
     return ownOf(this.look().current);
   }
 
-  /** Like #current, for a writer: what cannot be read is as good as nothing, and is replaced. */
+  /**
+   * Returns the active state for a writer, to which an unreadable one is as good as none and is
+   * replaced.
+   */
   look(): Look {
     try {
       return { current: this.current(), trouble: null };
@@ -277,7 +276,7 @@ export class State {
     }
   }
 
-  /** In the folder of a registry; undefined when it has just been removed. */
+  /** Runs `action` in the registry's folder. Returns undefined when that has just been removed. */
   inRegistry<T>(
     { registry }: Pick<Loaded, "registry">,
     action: (folder: Folder) => T,
@@ -293,12 +292,12 @@ export class State {
   }
 }
 
-/** State of a version that is newer than this one. */
+/** Thrown when the state is a newer version's. */
 export class NewerState extends IlmError {}
 
 /**
- * `programId`: of what decides; its header tells a newer version's state from one that is not
- * whole.
+ * Explains why state cannot be read. The header of the deciding program, `programId`, tells a newer
+ * version's state from an incomplete one.
  */
 function unreadable(programId: number, message: string): IlmError {
   const header = readHeader(programId);
@@ -329,39 +328,42 @@ function takeOverFirst({ format, description }: Earlier): IlmError {
   );
 }
 
-/** Of a namespace: the link of ours that decides although nothing is pinned where we look. */
+/** Finds our link in a namespace that decides although nothing is pinned where we look. */
 function findUnpinned(netnsInode: number): ReturnType<typeof skLookupLinks>[number] | undefined {
   return skLookupLinks(netnsInode).find(({ programId }) =>
     programName(programId).startsWith("ilm_lookup"),
   );
 }
 
-/** Likewise; to be closed. */
+/**
+ * Opens our link in a namespace that decides although nothing is pinned where we look. The caller
+ * closes it.
+ */
 export function unpinnedLink(netnsInode: number): BpfLink | undefined {
   const found = findUnpinned(netnsInode);
   return found && linkById(found.id);
 }
 
-/** The set to which the program belongs. */
+/** Opens the set to which the program belongs. */
 function programsOf(pins: Pins, programId: number): Programs | undefined {
   const number = pins.numberOf("programs", programId);
   return number === undefined ? undefined : Programs.open(pins, number);
 }
 
-/** The generation in force of these programs. Undefined: it is not whole. */
+/** Opens the active generation of these programs. Returns undefined when it is incomplete. */
 function openInForce(pins: Pins, programs: Programs): Generation | undefined {
   let number = programs.generationOn(programs.inForce.side);
   for (;;) {
     const generation = Generation.open(pins, number, programs);
     if (generation !== undefined) return generation;
-    // Another process may just have put the next in force, and removed this one.
+    // Another process may just have activated the next one and removed this one.
     const now = programs.generationOn(programs.inForce.side);
     if (now === number) return undefined;
     number = now;
   }
 }
 
-/** Undefined: it is not there, or no description of this version. */
+/** Returns undefined when there is no description of this version. */
 function describe(generation: Generation): Description | undefined {
   try {
     return generation.describe();

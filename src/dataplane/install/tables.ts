@@ -1,6 +1,6 @@
 /**
- * Compiled rules -> the maps of a loaded object, in chunks: a million entries are never in memory
- * twice.
+ * Writes compiled rules into the maps of a program set, in chunks: a million entries are never in
+ * memory twice.
  */
 import {
   ILM_CLASS_ASKS,
@@ -59,13 +59,13 @@ import { IlmError } from "../../errors.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 import { addressBytes } from "../../model/address.js";
 
-/** Whole addresses and prefixes of compiled rules, as they are searched. */
+/** Whole addresses and prefixes of compiled rules, arranged for the search. */
 export interface Searched {
   readonly search: Search;
   readonly prefixes: PrefixSlots;
 }
 
-/** `firstClass`: what is to be added to the numbers of all classes. */
+/** Arranges the addresses. `firstClass` is added to the numbers of all classes. */
 export function searched({ exact, prefixes, classes }: Compiled, firstClass: number): Searched {
   beginStep("arranging the addresses");
   const search = searchByLength(prefixes, classes.length);
@@ -73,7 +73,7 @@ export function searched({ exact, prefixes, classes }: Compiled, firstClass: num
   return { search, prefixes: new PrefixSlots(tables, firstClass) };
 }
 
-/** Tables whose size depends on the rules; of each side. */
+/** The tables whose size depends on the rules, per side. */
 export const resized = [
   "classes",
   "prefixes",
@@ -87,7 +87,7 @@ export const resized = [
   "counters",
 ] as const;
 type Resized = (typeof resized)[number];
-/** Entries of each table, for one generation. */
+/** The number of entries of each table, for one generation. */
 export type Sizes = Readonly<Record<Resized, number>>;
 
 export function tableSizes(compiled: Compiled, { search, prefixes }: Searched): Sizes {
@@ -113,12 +113,12 @@ export function fitsIn(sizes: Sizes, capacity: Sizes): boolean {
   return resized.every((name) => sizes[name] <= capacity[name]);
 }
 
-/** Of a side, as long as no table needs more. */
+/** The least size of each table, per side. */
 const SIDE_AT_LEAST = 256;
 
 /**
- * For one side: the next changes are to fit in, and a program set with larger tables is to be made
- * for each doubling only.
+ * Returns the table sizes of one side, rounded up so that the next changes fit in and larger
+ * tables, with a new program set, are needed for each doubling only.
  */
 export function sideFor(sizes: Sizes): Sizes {
   return sizesOf((name) => 2 ** Math.ceil(Math.log2(Math.max(SIDE_AT_LEAST, sizes[name]))));
@@ -126,24 +126,29 @@ export function sideFor(sizes: Sizes): Sizes {
 
 export const overlayTables = ["overlay_classes", "overlay_exact", "overlay_prefixes"] as const;
 type OverlayTable = (typeof overlayTables)[number];
-/** Entries that the maps get which hold the tables; of `counters`: each copy. */
+/** The number of entries of the maps that hold the tables; for `counters`, of each copy. */
 export type MapSizes = Sizes & Readonly<Record<OverlayTable, number>>;
 
 const noOverlay = { overlay_classes: 1, overlay_exact: 1, overlay_prefixes: 1 } as const;
 
-/** `capacity`: of one side. */
+/** Returns the sizes of maps with two sides. `capacity` is that of one side. */
 export function twoSided(capacity: Sizes): MapSizes {
   return { ...sizesOf((name) => ILM_SIDES * capacity[name]), ...noOverlay };
 }
 
-/** What a side of the tables holds. `places`: of each table. */
+/**
+ * Returns what one side of the tables holds. `places` returns the number of entries of each table.
+ */
 export function capacityOf(places: (name: Resized) => number): Sizes {
   return sizesOf((name) => places(name) / ILM_SIDES);
 }
 
-/** One part for the file's mappings, and two sides for overlays where there may be some. */
+/**
+ * Returns the sizes of maps with one part for the file's mappings and, if `layered`, two sides for
+ * overlays.
+ */
 export function oneSided(sizes: Sizes, layered: boolean): MapSizes {
-  // The kernel makes no map without entries.
+  // The kernel refuses maps without entries.
   const some = sizesOf((name) => Math.max(1, sizes[name]));
   if (!layered) return { ...some, ...noOverlay };
   const room = roomForOverlays(layered);
@@ -170,9 +175,9 @@ export interface Room {
   readonly destinations: number;
 }
 
-/** Mappings added at run time beyond this are compiled with the file's. */
+/** The room of one overlay. Run-time mappings beyond it are compiled with the file's. */
 const overlayRoom: Room = { mappings: 1024, rules: 8192, destinations: 16_384 };
-/** Entries behind those of the file's mappings: of both sides. */
+/** Returns the number of entries behind those of the file's mappings, for both sides together. */
 export function roomForOverlays(layered: boolean): Room {
   const sides = layered ? ILM_SIDES : 0;
   return {
@@ -182,17 +187,17 @@ export function roomForOverlays(layered: boolean): Room {
   };
 }
 
-/** Of a side, with [0]. */
+/** The number of overlay classes per side, including [0]. */
 const OVERLAY_CLASSES = OVERLAY_CLASSES_MAX + 1;
-/** Tables of fewer are filled anew in the time that a command takes to start. */
+/** Smaller tables are refilled in the time that a command takes to start. */
 const LAYERED_FROM = 10_000;
 
-/** Should mappings added at run time be an overlay over a file of so many? */
+/** Reports whether run-time mappings should be an overlay over a file with this many mappings. */
 export function isLayered(mappings: number, layeredFrom: number = LAYERED_FROM): boolean {
   return mappings >= layeredFrom;
 }
 
-/** Where the parts of an overlay begin in the tables that it shares. */
+/** Returns where the parts of an overlay begin in the tables that it shares. */
 export function offsets({ mappings, rules, destinations }: Layers, side: Side): Room {
   return {
     mappings: mappings + side * overlayRoom.mappings,
@@ -202,8 +207,8 @@ export function offsets({ mappings, rules, destinations }: Layers, side: Side): 
 }
 
 /**
- * The place of the mapping that counts there: the overlays of both sides have the places behind the
- * file's.
+ * Returns the place of the mapping that uses this counter: the overlays of both sides share the
+ * places behind the file's.
  */
 export function placeOfCounter(layers: Layers | null, counter: number): number {
   if (layers === null || counter < layers.mappings) return counter;
@@ -228,7 +233,10 @@ function addressAt(table: { readonly address: Uint8Array }, index: number): Uint
   return table.address.subarray(index * 16, index * 16 + 16);
 }
 
-/** A trie compares bytes from the first on: network byte order, read back as a host number. */
+/**
+ * Swaps bytes. A trie compares them from the first on: network byte order, read back as a host
+ * number.
+ */
 function swap(value: number): number {
   return (
     (((value & 0xff) << 24) |
@@ -246,14 +254,14 @@ function prefixKeys(
   return [prefixKeyLayout, (i) => prefixKey(firstOwner + (table.owner[i] ?? 0), bitsAt(table, i))];
 }
 
-/** `owner`: a class or a group. */
+/** `owner` is a class or a group. */
 function prefixKey(owner: number, { ipv6, address, length }: PrefixBits): PrefixKey {
   return { length: 32 + length, classFamily: swap(classFamily(owner, ipv6)), address };
 }
 
 /**
- * Removes the entries of a hash or trie whose key is of one of `count` owners from `first` on: what
- * its side had before.
+ * Removes the entries of a hash or trie whose owner is one of `count` from `first` on: what the
+ * side held before.
  */
 function removeOwners(
   map: BpfMap,
@@ -269,9 +277,9 @@ function removeOwners(
   for (const key of stale) map.delete(key);
 }
 
-/** Of `prefixKeyLayout`: the class or group. */
+/** Returns the class or group in a key of `prefixKeyLayout`. */
 const ownerOfPrefix = (key: DataView): number => key.getUint32(4, false) >>> 1;
-/** Of `exactKeyLayout`. */
+/** Returns the class in a key of `exactKeyLayout`. */
 const ownerOfExact = (key: DataView): number => key.getUint32(0, true);
 
 function putPrefixes(
@@ -292,7 +300,7 @@ function putPrefixes(
   ]);
 }
 
-/** [0], which is the end, is nobody's. */
+/** Moves an index to its side, except [0], which ends a list and belongs to no side. */
 function placed(index: number, first: number): number {
   return index === 0 ? 0 : first + index;
 }
@@ -315,7 +323,7 @@ function putLengths(map: BpfMap, { lengths }: Search, first: number): void {
   );
 }
 
-/** What they lead to are steps. */
+/** Puts the sources, which lead to steps. */
 function putSources(map: BpfMap, table: PrefixTable, first: number, targets: Targets): void {
   putEntries(map, table.count, prefixKeys(table, first), [
     u32,
@@ -341,14 +349,14 @@ function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number, targets: 
   );
 }
 
-/** Where the entries of a generation begin in the tables. What has no number 0 begins one later. */
+/** Where the entries of a generation begin in the tables; one later in those where 0 means none. */
 type Place = Omit<Sizes, "owned">;
 
 function placeOn(side: Side, capacity: Sizes): Place {
   return sizesOf((name) => side * capacity[name]);
 }
 
-/** All but [0], which is no rule. */
+/** Puts all rules but [0], which is none. */
 function putRules(
   map: BpfMap,
   compiled: Compiled,
@@ -408,7 +416,7 @@ function putSteps(map: BpfMap, { steps }: Compiled, place: Place, targets: Targe
   );
 }
 
-/** What `ports` has for a class. */
+/** Returns the value of a class in `ports`. */
 function classValue(number: number, flags: Omit<BaseClass, "number">): number {
   return (
     number +
@@ -420,7 +428,7 @@ function classValue(number: number, flags: Omit<BaseClass, "number">): number {
 
 export function readClassValue(value: number): BaseClass | undefined {
   if (value === 0) return undefined;
-  // The bit operators of JavaScript give signed numbers.
+  // JavaScript's bit operators return signed numbers.
   const has = (flag: number): boolean => (value & flag) !== 0;
   return {
     number: value & ILM_CLASS_MASK,
@@ -430,7 +438,10 @@ export function readClassValue(value: number): BaseClass | undefined {
   };
 }
 
-/** `firstClass`: where the side's classes begin. `values`: zeros, which become the result. */
+/**
+ * Returns the contents of `ports`. `firstClass` is where the side's classes begin; `values` are
+ * zeros, which become the result.
+ */
 export function portsOf(
   { classes }: Compiled,
   firstClass: number,
@@ -445,7 +456,7 @@ export function portsOf(
   return values;
 }
 
-/** The addresses on some sides; those on others stay. */
+/** Puts the addresses of some sides, and leaves those of other sides. */
 function putOwned(map: BpfMap, on: readonly Side[], addresses: readonly Uint8Array[]): void {
   const bits = on.reduce<number>((sum, side) => sum + (1 << side), 0);
   const wanted = new Set(addresses.map((address) => Buffer.from(address).toString("hex")));
@@ -470,7 +481,7 @@ function ownedFilter(addresses: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(filter.buffer);
 }
 
-/** The maps of a program set, by their names in bpf/tables.h. */
+/** Returns a map of a program set by its name in bpf/tables.h. */
 export type TableMap = (name: Resized | "sides" | "ports" | OverlayTable) => BpfMap;
 
 function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) => void): void {
@@ -478,20 +489,20 @@ function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) =
   put(map(name));
 }
 
-/** Where the tables of a generation are to be. */
+/** Where the tables of a generation go. */
 export interface Target {
   readonly map: TableMap;
   readonly counters: Pick<CopiedCounters, "clear">;
   readonly side: Side;
-  /** Of each side; null: there is one part, from 0 on. */
+  /** The capacity of each side; null when there is one part, from 0 on. */
   readonly capacity: Sizes | null;
   readonly written: WrittenPorts;
 }
 
 /**
- * Fills the tables that nobody reads, also where they hold what was in force before. `slots`: index
- * into `primary` of each of the compiled endpoints. `number`: of the generation. What `ports` has
- * then.
+ * Fills tables that nobody reads, even if they hold previously active rules. `slots` has the index
+ * into `primary` of each compiled endpoint; `number` is the generation's. Returns the new contents
+ * of `ports`.
  */
 export function fillTables(
   { map, counters, side, capacity, written }: Target,
@@ -537,7 +548,7 @@ export function fillTables(
     putLengths(target, search, place.lengths);
   });
   fill(map, "sources", (target) => {
-    // Numbers of groups begin with 1, and there are not more of them than entries.
+    // Numbers of groups begin with 1, and there are no more groups than entries.
     if (capacity !== null) {
       removeOwners(target, ownerOfPrefix, place.sources + 1, capacity.sources);
     }
@@ -547,7 +558,7 @@ export function fillTables(
     putSteps(target, compiled, place, targets);
   });
   fill(map, "owned", (target) => {
-    // One part is for both.
+    // A single part serves both sides.
     putOwned(target, capacity === null ? [0, 1] : [side], addresses);
   });
   fill(map, "counters", () => {
@@ -583,7 +594,7 @@ function readSide(map: BpfMap, side: Side): GenerationRecord {
   return decode(generationLayout, generations.subarray(side * size, (side + 1) * size));
 }
 
-/** What is said of the other side, and which is in force, is written as it was. */
+/** Describes one side. What is known of the other, and which one is active, does not change. */
 function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): void {
   const sides = readSides(map);
   const generations = sides.generations.slice();
@@ -591,7 +602,7 @@ function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): vo
   map.update(zeroKey, encode(sidesLayout, { ...sides, generations }));
 }
 
-/** What is in force, and whether it decides. */
+/** Which side is active, and whether the rules are off. */
 export interface InForceNow {
   readonly side: Side;
   readonly off: boolean;
@@ -602,43 +613,41 @@ export function readInForce(map: BpfMap): InForceNow {
   return { side: (current & (ILM_SIDES - 1)) === 1 ? 1 : 0, off: (current & ILM_OFF) !== 0 };
 }
 
-/** At once and for all that reads the tables: of what is written, one byte changes. */
+/** Switches everything that reads the tables, at once: only one byte of what is written changes. */
 export function putInForce(map: BpfMap, { side, off }: InForceNow): void {
   const current = side + (off ? ILM_OFF : 0);
   map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current }));
 }
 
-/** Number of the generation on a side; 0: there was none yet. */
+/** Returns the number of the generation on a side, or 0 if there was none yet. */
 export function generationOn(map: BpfMap, side: Side): number {
   return readSide(map, side).number;
 }
 
-/**
- * An overlay, and what it says of the tables below: what numbers below `OVERLAY_RULES` stand for.
- */
+/** An overlay, and what its targets below `OVERLAY_RULES` stand for: rules of the tables below. */
 export interface LaidOverlay extends Overlay {
   readonly below: Targets;
 }
 
 /**
- * What an overlay lies on: the values of `ports` without any, and a side for which the tables are
- * described.
+ * What an overlay lies on: the contents of `ports` without one, and a side that describes the
+ * tables.
  */
 interface Below {
   readonly ports: Uint32Array;
   readonly side: Side;
 }
 
-/** [0] of the overlay's. */
+/** The overlay's class [0]. */
 const noClass: Pick<OverlayClass, "below" | "fallback"> = {
   below: undefined,
   fallback: { 4: 0, 6: 0 },
 };
 
 /**
- * Lays an overlay over tables that may be in force: on the side that nobody reads. Null: there is
- * none, but for a new one to come.
- * `number`: of the generation. What `ports` has then.
+ * Lays an overlay over tables that may be active, on the side that nobody reads. `overlay` is null
+ * when nothing lies over the tables, but may later. `number` is the generation's. Returns the new
+ * contents of `ports`.
  */
 export function fillOverlay(
   { map, counters, side, written }: Omit<Target, "capacity">,
@@ -706,7 +715,7 @@ export function fillOverlay(
   return values;
 }
 
-/** Where a generation's part of a table begins that has sides for everything, or one part. */
+/** Returns where a generation's part of a table begins, whether that has sides or one part. */
 export function firstPlace(
   map: Pick<BpfMap, "maxEntries">,
   { side, twoSided: sided }: { readonly side: Side; readonly twoSided: boolean },
@@ -714,7 +723,7 @@ export function firstPlace(
   return sided ? side * (map.maxEntries / ILM_SIDES) : 0;
 }
 
-/** The index that each name has now, 0 for none; true when something changed. */
+/** Writes the current index of each name, 0 for none. Returns true when something changed. */
 export function putInterfaces(
   map: BpfMap,
   names: readonly string[],

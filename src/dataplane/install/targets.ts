@@ -1,5 +1,5 @@
 /**
- * What compiled tables lead to, as the kernel has it: the number of a rule that mappings share, and
+ * What compiled tables lead to, in the kernel's numbers: that of a rule, which mappings share, and
  * that of the mapping's own counter.
  */
 import { ILM_STEP } from "../../abi/generated.js";
@@ -7,20 +7,20 @@ import type { Compiled, Target } from "../../compile/tables.js";
 import { type Shapes, shapesOf } from "./shapes.js";
 
 export interface Targets {
-  /** Rule or step; 0: neither. */
+  /** Returns a rule or a step, or 0 for neither. */
   value(target: Target): number;
-  /** 0 where there is no rule. */
+  /** Returns the counter, or 0 where there is no rule. */
   counter(target: Target): number;
 }
 
-/** Where rules, steps and counters begin; of rules and steps, none has the number 0. */
+/** Where rules, steps and counters begin. No rule or step has the number 0. */
 interface TargetsPlace {
   readonly rules: number;
   readonly steps: number;
   readonly counters: number;
 }
 
-/** Of tables that are all of a generation. */
+/** The targets of tables that belong to one generation as a whole. */
 export class TableTargets implements Targets {
   readonly #shapes: Shapes;
   readonly #mapping: Uint32Array;
@@ -44,12 +44,12 @@ export class TableTargets implements Targets {
 }
 
 /**
- * An overlay's rules are numbered from here on; what is less is a rule of the tables below, and
- * these say which.
+ * An overlay numbers its own rules from here on. Smaller numbers are rules of the tables below,
+ * which say which.
  */
 export const OVERLAY_RULES = 2 ** 30;
 
-/** Of an overlay: rules of its own, and some of the tables below. */
+/** The targets of an overlay: rules of its own, and some of the tables below. */
 export class OverlayTargets implements Targets {
   readonly #own: Targets;
   readonly #below: Targets;

@@ -1,19 +1,22 @@
 /**
- * A text beside a generation's rules, in one value of a map: its length, its SHA-256, and itself as
- * UTF-8.
+ * A text beside a generation's rules, in one value of a map: its length, its SHA-256, and the text
+ * in UTF-8.
  */
 import { createHash } from "node:crypto";
 import { type BpfMap, createArray } from "../../kernel/bpf/map.js";
 
-/** Bytes: digest, some names of files and a few dozens of warnings. What is longer is not kept. */
+/**
+ * The room, in bytes, for a digest, some file names and a few dozen warnings. Longer text is not
+ * kept.
+ */
 const ROOM = 16384;
-/** Bytes for each mapping of the file: of its lines, some hundreds have a digest together. */
+/** Extra bytes for each mapping of the file: one digest covers some hundred of its lines. */
 const ROOM_EACH = 0.5;
 const DIGEST_AT = 4;
 const TEXT_AT = 36;
 const key = new Uint8Array(4);
 
-/** For the text of a file with so many mappings. */
+/** Creates the map for the text of a file with this many mappings. */
 export function createTextMap(mappings: number): BpfMap {
   return createArray("text", 8 * Math.ceil((ROOM + mappings * ROOM_EACH) / 8), 1);
 }
@@ -22,7 +25,7 @@ function digestOf(bytes: Uint8Array): Buffer {
   return createHash("sha256").update(bytes).digest();
 }
 
-/** Takes the place of the one before; one that does not fit is as none. */
+/** Replaces the previous text. Text that does not fit leaves none. */
 export function writeText(map: BpfMap, text: string): void {
   const value = Buffer.alloc(map.valueSize);
   const bytes = Buffer.from(text);
@@ -35,8 +38,8 @@ export function writeText(map: BpfMap, text: string): void {
 }
 
 /**
- * Null: there is none, or another process is writing it at this moment (the kernel copies values
- * without a lock).
+ * Returns null when there is no text, or another process is writing it at this moment (the kernel
+ * copies values without a lock).
  */
 export function readText(map: BpfMap): string | null {
   const read = map.lookup(key);

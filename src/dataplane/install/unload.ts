@@ -1,4 +1,4 @@
-/** Removing all that is ilm's: programs, maps, links, files and addresses. */
+/** Removes everything of ilm's: programs, maps, links, files and addresses. */
 import { hostAddresses, removeFromLoopback } from "../../kernel/addresses.js";
 import { detachPrograms } from "../../kernel/bpf/link.js";
 import { removeLockFile } from "../../kernel/lock.js";
@@ -20,7 +20,7 @@ export function unload(state: State): boolean {
   return found || removed.length > 0;
 }
 
-/** False when nothing was there. */
+/** Removes what is in the kernel and pinned. Returns false when nothing was there. */
 export function unloadFrom(state: State, pins: Pins | undefined): boolean {
   let found = pins !== undefined;
   removeEnded(
@@ -28,7 +28,7 @@ export function unloadFrom(state: State, pins: Pins | undefined): boolean {
   );
   const loaded = state.ownReadable();
   const registry = loaded?.registry;
-  // What pins hold that are covered would stay.
+  // What covered pins hold would otherwise stay.
   if (loaded !== undefined && !state.isPinned(loaded)) {
     loaded.link.detach();
     detachPrograms(loaded.registry.programIds);
@@ -40,17 +40,17 @@ export function unloadFrom(state: State, pins: Pins | undefined): boolean {
     found ||= hidden !== undefined;
     detachStrays(state, new Set());
   }
-  // The decision first, so that no program runs on half of its state.
+  // Remove the decision first, so that no program runs on half of its state.
   const link = pins?.lookupLink();
   pins?.base.remove(LOOKUP_LINK);
-  // Another process (`monitor`) may hold it for a moment longer.
+  // Another process (`monitor`) may hold the link for a moment longer.
   if (link?.info().isAttached === true) link.detach();
   link?.close();
   for (const number of pins?.numbers("registry") ?? []) {
     if (pins !== undefined) Registry.remove(pins, number);
   }
   pins?.removeAll();
-  // Where its pins are covered.
+  // Do this too where its pins are covered.
   registry?.clearIngress();
   return found;
 }

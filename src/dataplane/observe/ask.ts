@@ -1,4 +1,4 @@
-/** Asking the loaded program, and watching what it decides. */
+/** Asks the loaded program for a decision, and watches the ones it makes. */
 import { closeSync } from "node:fs";
 import { flock, LOCK_EX } from "../../kernel/libc.js";
 import { Pins } from "../../kernel/pins.js";
@@ -15,7 +15,7 @@ import { listListeners } from "./sockets.js";
 import { watchDecisions } from "./watch.js";
 
 export function explain(state: State, packet: Packet): Explanation {
-  // One at a time: the program leaves its answer in one place.
+  // One question at a time: the program leaves its answer in a single place.
   const pins = Pins.open(state.netnsInode);
   if (pins === undefined) throw notLoaded();
   const lock = pins.base.openSelf();
@@ -25,7 +25,7 @@ export function explain(state: State, packet: Packet): Explanation {
     let loaded = state.require();
     let explanation = explainPacket(packet, loaded);
     while (explanation.generation !== loaded.generation.number) {
-      // Another process put the next in force meanwhile: its number stands for another mapping.
+      // Another process has switched generations meanwhile: the number stands for another mapping.
       loaded = state.require();
       explanation = explainPacket(packet, loaded);
     }
@@ -38,8 +38,8 @@ export function explain(state: State, packet: Packet): Explanation {
 }
 
 /**
- * The kernel selects at ingress, with a packet in hand; here the listener on the destination is
- * named.
+ * Finds the socket that ingress would select. The kernel does so with a packet in hand; here, the
+ * listener on the destination is named.
  */
 export function steeredSocket(state: State, explanation: Explanation, rules: Rules): string | null {
   const { packet, mapping: index, destination } = explanation;
@@ -60,7 +60,7 @@ export function steeredSocket(state: State, explanation: Explanation, rules: Rul
   return found?.cookie ?? null;
 }
 
-/** See DataPlane.watch. */
+/** Starts a stream of live decisions (see DataPlane.watch). */
 export function watch(state: State): DecisionStream {
   const lock = state.inRegistry(state.require(), (folder) => folder.openSelf());
   if (lock === undefined) throw notLoaded();

@@ -1,6 +1,6 @@
 /**
- * What mappings have counted: where it lies in the tables, summed over the CPUs, and taken from one
- * generation to the next.
+ * What mappings have counted: where it lies in the tables, how it is summed over CPUs, and how it
+ * moves from one generation to the next.
  */
 import { countersLayout } from "../../abi/generated.js";
 import { decode } from "../../abi/layout.js";
@@ -15,8 +15,8 @@ import { type Placed, addedCount, runsOfFile } from "../install/places.js";
 import { type Side, firstPlace, offsets } from "../install/tables.js";
 
 /**
- * Where a run of mappings has its counters: in `counters`, and in `carried`, what they had in
- * earlier generations.
+ * Where a run of mappings has its counters: in `counters`, and in `carried`, which holds what they
+ * counted in earlier generations.
  */
 export interface Run {
   readonly counters: number;
@@ -24,10 +24,10 @@ export interface Run {
   readonly count: number;
 }
 
-/** What is asked here of a generation. */
+/** The parts of a description that say where counters lie. */
 export type Counting = Placed & Pick<Description, "side" | "twoSided">;
 
-/** Of all mappings in force, in their order. `counters`: the table. */
+/** Returns the runs of all active mappings, in their order. `counters` is the table. */
 export function runsOf(counters: Pick<CounterTable, "maxEntries">, description: Counting): Run[] {
   const { layers, rules } = description;
   const ofFile = runsOfFile(description);
@@ -40,7 +40,7 @@ export function runsOf(counters: Pick<CounterTable, "maxEntries">, description: 
   return places.map(([place, count]) => runAt(layers, description.side, place, count));
 }
 
-/** Of the mappings of the overlay, as it has them, and then of these of the tables. */
+/** Returns the runs of the overlay's mappings, in its order, and then of `ofTables`. */
 export function runsAbove(description: Counting, ofTables: readonly Removed[]): Run[] {
   const { layers, side, rules } = description;
   if (layers === null) return [];
@@ -59,13 +59,13 @@ function runAt(layers: Layers, side: Side, place: number, count: number): Run {
 
 type CarriedMap = Pick<BpfMap, "readParts">;
 
-/** Mappings, and what each has counted: as `countersLayout` has it, one after the other. */
+/** Mappings and what each has counted: consecutive records in `countersLayout`. */
 export interface Counted {
   readonly mappings: Mappings;
   readonly sums: Uint8Array;
 }
 
-/** One after the other, as `countersLayout` has them. */
+/** Sums the counters of the runs' mappings: consecutive records in `countersLayout`. */
 export function sumRuns(
   runs: readonly Run[],
   carried: CarriedMap,
@@ -88,12 +88,12 @@ export function sumRuns(
   return sums;
 }
 
-/** To look up more takes longer than to read a million. */
+/** Beyond this many indexes, looking each one up takes longer than reading a million counters. */
 const LOOKED_UP = 1000;
 
 /**
- * Of the mappings with these indexes, as `sumRuns` has them; 0 of those that there are no more, as
- * others may change the rules meanwhile.
+ * Sums the counters of the mappings with these indexes, in the format of `sumRuns`. An index that
+ * no longer exists counts 0, as others may change the rules meanwhile.
  */
 export function sumsAt(
   indexes: readonly number[],
@@ -114,7 +114,7 @@ export function sumsAt(
   return sums;
 }
 
-/** Of one mapping alone. */
+/** Returns the run of one mapping alone. */
 function runOf(runs: readonly Run[], index: number): Run | undefined {
   let before = 0;
   for (const { counters, carried, count } of runs) {
@@ -125,7 +125,7 @@ function runOf(runs: readonly Run[], index: number): Run | undefined {
   return undefined;
 }
 
-/** Of all of them together. */
+/** Sums the counters of all the runs' mappings into one. */
 export function totalOfRuns(
   runs: readonly Run[],
   carried: CarriedMap,
@@ -142,13 +142,13 @@ export function totalOfRuns(
   return toCounters(total, 0);
 }
 
-/** Bytes that are looked at together: mostly all are 0, which the C library sees at once. */
+/** Bytes compared at once: mostly all are 0, which the C library sees immediately. */
 const BLOCK = 4096;
 const zeros = new Uint8Array(BLOCK);
 
 /**
- * Adds up `each` of `own` to one of `sums`. Both as `countersLayout` has them. `own` may change
- * meanwhile, and counters only grow.
+ * Adds each `each` consecutive records of `own` to one record of `sums`, both in `countersLayout`.
+ * `own` may change meanwhile; counters only grow.
  */
 export function addCounters(sums: Uint8Array, own: Uint8Array, each: number): void {
   const { size } = countersLayout;
@@ -162,7 +162,7 @@ export function addCounters(sums: Uint8Array, own: Uint8Array, each: number): vo
     ) {
       continue;
     }
-    // The halves of a number are read one after the other: from a copy, which was made of whole
+    // The halves of a number are read one after the other, so read a copy, which was made in whole
     // numbers.
     bytes.set(part);
     for (let at = 0; at < part.length; at += size) {
@@ -172,7 +172,7 @@ export function addCounters(sums: Uint8Array, own: Uint8Array, each: number): vo
   }
 }
 
-/** Numbers of 64 bits as halves: a million BigInts take a second. */
+/** Adds numbers of 64 bits as halves: a million BigInts take a second. */
 function addOne(totals: Uint32Array, place: number, own: Uint32Array, at: number): void {
   for (let i = 0; i < countersLayout.size / 4; i += 2) {
     const [low = 0, high = 0] = [own[at + i], own[at + i + 1]];
@@ -183,7 +183,7 @@ function addOne(totals: Uint32Array, place: number, own: Uint32Array, at: number
   }
 }
 
-/** As `sumRuns` gives them. */
+/** A list of counters over the bytes that `sumRuns` returns. */
 export class SummedCounters implements CounterList {
   readonly #sums: Uint8Array;
 
@@ -217,7 +217,7 @@ function toCounters(sums: Uint8Array, at: number): Counters {
   };
 }
 
-/** Where each mapping was before; -1: nowhere. Most stay where they are. */
+/** Returns where each mapping was before, or -1 if nowhere. Most stay where they are. */
 export function placesBefore(before: Mappings, after: Mappings): Int32Array {
   const [old, fresh] = [toLazy(before), toLazy(after)];
   const named = (lists: LazyMappings, index: number): Named => ({
@@ -245,8 +245,8 @@ export function placesBefore(before: Mappings, after: Mappings): Int32Array {
 }
 
 /**
- * Counters as `sumRuns` gives them, moved into others: each from its place before, or 0 where that
- * is -1. Neighbours that were neighbours are copied together.
+ * Moves counters in the format of `sumRuns` into others: each from its previous place, or 0 where
+ * that is -1. Mappings that were and still are neighbours are copied together.
  */
 export function moveCounters(sums: Uint8Array, places: Int32Array, into: Uint8Array): void {
   const { size } = countersLayout;

@@ -1,10 +1,11 @@
-/** What mappings have counted, also while another process changes what is in force. */
+/** Reads what mappings have counted, even while another process changes the rules. */
 import { Earlier } from "../earlier.js";
 import type { Generation } from "../install/generation.js";
 import type { State } from "../install/state.js";
 
 /**
- * `read` gives undefined of what is not in force any more: then what is in force by now is read.
+ * Calls `read` with the active state, and again with its successor when `read` returns undefined,
+ * which means that the state it got is no longer active.
  */
 export function countedIn<Read>(
   state: State,

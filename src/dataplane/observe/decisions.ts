@@ -1,4 +1,4 @@
-/** A decision as the program records it -> as the user sees it. */
+/** Turns a decision as the program records it into the one that users see. */
 import {
   AttemptCode,
   type Decision as Record,
@@ -45,7 +45,7 @@ function known<T>(names: ReadonlyMap<number, T>, code: number): T {
   return name;
 }
 
-/** `placed`: of the generation that decided. */
+/** Decodes a record. `placed` describes the generation that decided. */
 export function toDecision(record: Record, placed: Placed): Decision {
   const index =
     record.mapping === ILM_MAPPING_NONE
@@ -59,7 +59,7 @@ export function toDecision(record: Record, placed: Placed): Decision {
   order.forEach(({ destination }, i) => {
     const code = record.attempts[i] ?? AttemptCode.UNTRIED;
     if (code === AttemptCode.UNTRIED) return;
-    // What sk_lookup cannot give, ingress does: but for what sk_lookup met nonetheless.
+    // Ingress gives what sk_lookup cannot, unless sk_lookup met the packet all the same.
     const selected = verdict === "selected" && i === record.selected;
     attempts.push({ destination, outcome: selected ? "selected" : known(outcomes, code) });
   });

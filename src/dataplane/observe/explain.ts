@@ -1,4 +1,4 @@
-/** Asks the loaded program what it would do with a packet, by a test run that counts nothing. */
+/** Asks the loaded program what it would do with a packet, in a test run that counts nothing. */
 import { Errno } from "../../kernel/errno.js";
 import { bpfSkLookupLayout, decisionLayout, questionLayout } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
@@ -16,8 +16,8 @@ const AF_INET6 = 10;
 const zeroKey = new Uint8Array(4);
 
 /**
- * struct bpf_sk_lookup: IPv4 addresses and the remote port in network byte order, the local port in
- * the host's.
+ * Encodes struct bpf_sk_lookup: IPv4 addresses and the remote port in network byte order, the local
+ * port in host byte order.
  */
 export function lookupContext(packet: Packet): Uint8Array {
   const local = addressBytes(packet.local);
@@ -36,7 +36,7 @@ export function lookupContext(packet: Packet): Uint8Array {
     localIp4: ip4(local),
     localIp6: ip6(local),
     localPort: packet.localPort,
-    // The kernel takes no interface in a test run (net/bpf/test_run.c).
+    // The kernel accepts no interface in a test run (net/bpf/test_run.c).
     ingressIfindex: 0,
   });
 }
@@ -60,7 +60,7 @@ export function explainPacket(
   let cookie = 0n;
   ask(1);
   try {
-    // Port 0 is what tells the program to look whether it is asked (bpf/abi.h, ilm_question).
+    // Port 0 tells the program to check for a question (bpf/abi.h, ilm_question).
     const { context } = generation.programs.lookup.testRun(
       lookupContext({ ...packet, remotePort: 0 }),
     );

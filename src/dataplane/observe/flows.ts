@@ -11,17 +11,17 @@ import type { BpfMap } from "../../kernel/bpf/map.js";
 import { addressFromBytes } from "../../model/address.js";
 import type { Flow } from "../../model/flow.js";
 
-/** What is asked here of the kernel's map. */
+/** The operations used on the kernel's map of flows. */
 export type FlowMap = Pick<BpfMap, "keySize" | "batches" | "lookup" | "delete">;
 
 const SECOND_NS = 1_000_000_000n;
 const IDLE_NS = BigInt(ILM_FLOW_IDLE_SECONDS) * SECOND_NS;
-/** Where it stands in the record: seen_ns is its first field. */
+/** The offset of seen_ns in a record: it is the first field. */
 const SEEN_AT = 0;
 
 /**
- * CLOCK_MONOTONIC, which the programs read too; theirs may be a tick ahead of what they wrote
- * before. Signed, as theirs.
+ * Returns the age of a CLOCK_MONOTONIC time, the clock that the programs read too. Theirs may be a
+ * tick ahead of ours, hence the signed difference.
  */
 function idleNs(seenNs: bigint): bigint {
   const idle = BigInt.asIntN(64, process.hrtime.bigint() - seenNs);
@@ -65,8 +65,8 @@ function count(values: Uint8Array, matches: (idle: bigint) => boolean): number {
 }
 
 /**
- * Removes those that are over, looking again right before: a client that comes back in that very
- * moment loses one reply.
+ * Removes the flows that are over, checking again right before: a client that comes back in that
+ * very moment loses one reply.
  */
 export function forgetIdleFlows(map: FlowMap): void {
   const isOver = (value: Uint8Array): boolean => count(value, (idle) => idle > IDLE_NS) === 1;

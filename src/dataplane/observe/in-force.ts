@@ -1,4 +1,4 @@
-/** What is in force, and what is kept of the text that it was read from. */
+/** Reads the active rules and what is kept about the text they were read from. */
 import type { RuleSet, Rules } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { hasFileOf, digestOfFile } from "../description.js";
@@ -8,7 +8,7 @@ import type { State } from "../install/state.js";
 import { isOff } from "../install/state.js";
 import type { InForce, KeptText } from "../types.js";
 
-/** Null when nothing is loaded. */
+/** Returns the active rules and their state, or null when nothing is loaded. */
 export function inForceOf(state: State): InForce | null {
   const current = state.current();
   if (current === undefined) return null;
@@ -17,7 +17,7 @@ export function inForceOf(state: State): InForce | null {
     generation,
     appliedAt,
     version: current.description.version,
-    // They unpack themselves when somebody looks at them.
+    // The mappings unpack themselves when first read.
     rules,
     fileDigest: current instanceof Earlier ? null : current.description.fileDigest,
     engine,
@@ -27,11 +27,11 @@ export function inForceOf(state: State): InForce | null {
   };
 }
 
-/** What is kept of the text that the file's part in force was read from. */
+/** Returns what is kept about the text that the active file's part was read from, or null. */
 export function keptText(state: State): KeptText | null {
   const loaded = state.ownReadable();
   const text = loaded?.generation.text() ?? null;
-  // Of the same generation: another process may put the next in force at this moment.
+  // Check the same generation: another process may switch to the next at this moment.
   if (loaded === undefined || text === null) return null;
   const { description } = loaded;
   const { source, file: before, runtime } = description.rules;
@@ -40,7 +40,10 @@ export function keptText(state: State): KeptText | null {
   return { file: before, text, fits: description.layers === null ? null : fits };
 }
 
-/** Keeps it as long as that part is in force; not when another one is. */
+/**
+ * Keeps the text for as long as the file's part of `rules` is active; does nothing when another
+ * part is.
+ */
 export function keepText(state: State, rules: Rules, text: string): void {
   const loaded = state.ownReadable();
   if (loaded === undefined) return;

@@ -1,4 +1,4 @@
-/** The listing iterators' records -> listeners. */
+/** Turns the listing iterators' records into listeners. */
 import type { Listener as Record } from "../../abi/generated.js";
 import { addressFromBytes, isUnspecified } from "../../model/address.js";
 import type { Listener, ListenerKind } from "../../model/listener.js";
@@ -11,7 +11,7 @@ function kindOf(record: Record): ListenerKind {
   return record.mptcp === 1 ? "mptcp" : "tcp";
 }
 
-/** `nameOf`: of an interface, by its index. */
+/** Decodes a record. `nameOf` returns an interface's name by its index. */
 export function toListener(record: Record, nameOf: (index: number) => string): Listener {
   const address = addressFromBytes(record.address);
   return {

@@ -1,4 +1,4 @@
-/** Who listens, and which flows there are. */
+/** Lists who listens, and finds the map of flows. */
 import { listenerLayout } from "../../abi/generated.js";
 import { decodeAll } from "../../abi/layout.js";
 import { runIterator } from "../../kernel/bpf/iterator.js";
@@ -15,12 +15,12 @@ export function listListeners(state: State): Listener[] {
   const loaded = state.own();
   const records = loaded === undefined ? listWithoutRegistry() : loaded.registry.list();
   let names: ReadonlyMap<number, string> | undefined;
-  // Few listeners are bound to one.
+  // Read the names only when needed: few listeners are bound to an interface.
   const nameOf = (index: number): string => (names ??= interfaces()).get(index) ?? "?";
   return decodeAll(listenerLayout, records).map((record) => toListener(record, nameOf));
 }
 
-/** Null: nothing is loaded. */
+/** Returns the map of flows, or null when nothing is loaded or the map is incomplete. */
 export function mapOfFlows(state: State): BpfMap | null {
   const current = state.current();
   const map = current instanceof Earlier ? current.flows : current?.registry.map("flows");

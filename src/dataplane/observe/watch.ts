@@ -1,5 +1,5 @@
 /**
- * Live decisions. The program reports only while a time that we keep moving lies ahead: a killed
+ * Live decisions. The program reports only until a deadline that we keep moving ahead, so a killed
  * watcher costs nothing.
  */
 import { Errno } from "../../kernel/errno.js";
@@ -16,21 +16,23 @@ import type { Placed } from "../install/places.js";
 import type { Registry } from "../install/registry.js";
 import type { DecisionStream, ObservedDecision } from "../types.js";
 
-/** What is in force, as far as a watcher needs it. */
+/** The parts of the active state that a watcher needs. */
 export interface Watched {
   readonly registry: Registry;
   readonly description: Placed & { readonly generation: number };
 }
 
-/** In the place of a generation that is not known any more. */
+/** Stands in for a generation that is no longer known. */
 const unseen: Placed = { rules: emptyRules, layers: null, overlaid: null };
 const LEASE_NS = 3_000_000_000n;
-/** Also while our reader stalls: what comes meanwhile is counted in the kernel as lost. */
+/** Renewal goes on even while our reader stalls; the kernel counts what it then drops as lost. */
 const RENEW_MS = 1_000;
 const WAIT_MS = 250;
-/** As many as are decoded at once; the others wait in the ring buffer, whose size is the bound. */
+/**
+ * The most decisions decoded at once. The others wait in the ring buffer, whose size is the bound.
+ */
 const BATCH = 1_024;
-/** What the ring buffer holds may be older than the rules in force, but not by much. */
+/** The ring buffer may hold decisions older than the active rules, but not by many generations. */
 const GENERATIONS_KEPT = 4;
 const zeroKey = new Uint8Array(4);
 
@@ -46,8 +48,8 @@ function readLost(registry: Registry): bigint {
 }
 
 /**
- * One watcher at a time, as a ring buffer has one reader: `lock`, a descriptor of the registry's
- * folder, is locked and taken over. Throws LOCKED.
+ * Starts a stream of decisions. There is one watcher at a time, because a ring buffer has one
+ * reader: this locks and takes over `lock`, a descriptor of the registry's folder. Throws LOCKED.
  */
 export function watchDecisions(lock: number, current: () => Watched | undefined): DecisionStream {
   try {
@@ -71,12 +73,12 @@ class KernelDecisionStream implements DecisionStream {
   #registry: Registry | undefined;
   #ring: RingBuffer | undefined;
   #readiness: Readiness | undefined;
-  /** The registry's count when we began, and as we last saw it. */
+  /** The registry's count of lost decisions when this stream opened it, and the last one read. */
   #lostBefore = 0n;
   #lostNow = 0n;
-  /** Of the registries before this one. */
+  /** The decisions lost in previous registries. */
   #lostEarlier = 0n;
-  /** Generations seen, newest last: a decision is told by the rules that made it. */
+  /** Generations seen, newest last: a decision is shown with the rules that made it. */
   readonly #seen = new Map<number, Placed>();
 
   constructor(lock: number, current: () => Watched | undefined) {
@@ -94,7 +96,9 @@ class KernelDecisionStream implements DecisionStream {
     return Number(this.#lostEarlier + this.#lostNow - this.#lostBefore);
   }
 
-  /** Asked first: a registry that is no longer in force has been closed. */
+  /**
+   * Reports whether our registry is still active. Check this first: an inactive registry is closed.
+   */
   #isInForce(): boolean {
     return this.#registry !== undefined && this.#current()?.registry === this.#registry;
   }
@@ -103,7 +107,7 @@ class KernelDecisionStream implements DecisionStream {
     if (this.#registry !== undefined) this.#lostNow = readLost(this.#registry);
   }
 
-  /** Follows reloads, also onto another registry. */
+  /** Follows changes of the rules, also onto another registry. */
   #open(): Watched | undefined {
     const watched = this.#current();
     if (watched === undefined) return undefined;
@@ -116,7 +120,7 @@ class KernelDecisionStream implements DecisionStream {
       this.#lostBefore = this.#lostNow;
       const map = watched.registry.map("decisions");
       this.#ring = new RingBuffer(map);
-      // What the watcher before us left there.
+      // Skip what the previous watcher left there.
       this.#ring.skip();
       this.#readiness = new Readiness([map.fd]);
     }

@@ -1,4 +1,4 @@
-/** Grace periods: when no program reads any more what was in force. */
+/** Grace periods: waiting until no program reads what was active before. */
 import { checkedBpf } from "../ffi.js";
 import { close } from "../libc.js";
 import { mapCreate, BPF_MAP_TYPE_ARRAY, mapUpdate } from "./handle.js";
@@ -7,9 +7,9 @@ import { UpdateFlag } from "./map.js";
 const BPF_MAP_TYPE_ARRAY_OF_MAPS = 12;
 
 /**
- * Returns when every BPF program that was running at the time of the call has ended; some
- * milliseconds. An update of a map of maps waits for just that before it returns
- * (kernel/bpf/syscall.c, maybe_wait_bpf_programs), and is the only call that promises it.
+ * Waits, some milliseconds, until every BPF program that was running at the time of the call has
+ * ended. An update of a map of maps waits for exactly that before it returns (kernel/bpf/syscall.c,
+ * maybe_wait_bpf_programs), and is the only call that promises it.
  */
 export function waitForPrograms(): void {
   const inner = checkedBpf("bpf_map_create", mapCreate(BPF_MAP_TYPE_ARRAY, "", 4, 4, 1, null));

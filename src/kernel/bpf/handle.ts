@@ -45,13 +45,13 @@ export class Handle {
     close(fd);
   }
 
-  /** In a folder of the BPF file system. */
+  /** Pins the object in a folder of the BPF file system. */
   pin(folder: Folder, name: string): void {
     checkedBpf(`pin ${folder.path}/${name}`, objPin(this.fd, folder.at(name)));
   }
 }
 
-/** char[BPF_OBJ_NAME_LEN] */
+/** Reads a char[BPF_OBJ_NAME_LEN]. */
 export function textAt(view: DataView, at: number): string {
   const bytes = Buffer.from(view.buffer, view.byteOffset + at, 16);
   return bytes.toString("utf8", 0, bytes.indexOf(0));
@@ -63,7 +63,10 @@ export function info(fd: number, size: number): DataView {
   return new DataView(bytes.buffer);
 }
 
-/** Of maps and programs, among others: the kernel counts it to the cgroup of who asks. */
+/**
+ * Explains that memory ran out for a map. The kernel charges BPF memory to the cgroup of the
+ * caller.
+ */
 export function noMemory(map: string, entries: number, cause: IlmError): IlmError {
   return new IlmError(
     "LIMIT",
@@ -77,8 +80,8 @@ export function noMemory(map: string, entries: number, cause: IlmError): IlmErro
 }
 
 /**
- * A pinned object; undefined when nothing has the name. Throws UNSAFE_PATH: bpf(BPF_OBJ_GET) itself
- * would follow a link.
+ * Opens a pinned object. Returns undefined when nothing has the name. Throws UNSAFE_PATH, as
+ * bpf(BPF_OBJ_GET) itself would follow a link.
  */
 export function open(folder: Folder, name: string): number | undefined {
   const place = folder.openFile(name);

@@ -1,4 +1,4 @@
-/** Iterators: programs that walk what the kernel has, and write of it. */
+/** Iterators: programs that walk the kernel's objects and write about them. */
 import { Errno } from "../errno.js";
 import { libbpfFunction, checkedBpf, errnoOf } from "../ffi.js";
 import { close, read } from "../libc.js";
@@ -32,8 +32,8 @@ function readAll(fd: number): Uint8Array {
     try {
       length = read(fd, buffer);
     } catch (error) {
-      // The iterator worked through a million sockets without writing (kernel/bpf/bpf_iter.c); it
-      // goes on.
+      // The iterator went through a million sockets without writing (kernel/bpf/bpf_iter.c); the
+      // next read continues.
       if (errnoOf(error) === Errno.EAGAIN) continue;
       throw error;
     }

@@ -4,7 +4,7 @@ import type { Folder } from "../folder.js";
 import { Handle, info, open } from "./handle.js";
 import type { BpfProgram } from "./program.js";
 
-/** enum bpf_attach_type, include/uapi/linux/bpf.h */
+/** The values of enum bpf_attach_type, from include/uapi/linux/bpf.h. */
 export const AttachType = {
   cgroupInetIngress: 0,
   cgroupInetSockCreate: 2,
@@ -51,14 +51,14 @@ export interface LinkInfo {
   readonly type: number;
   readonly id: number;
   readonly programId: number;
-  /** For links on a network namespace. */
+  /** Valid for links on a network namespace. */
   readonly netnsInode: number;
-  /** For links on an interface; 0 when it is gone. */
+  /** Valid for links on an interface; 0 when that is gone. */
   readonly interfaceIndex: number;
   readonly attachType: number;
   /**
-   * False: somebody detached it, or what it was on is gone; it only keeps its program. Of links on
-   * cgroups, namespaces, interfaces.
+   * False when somebody detached the link, or what it was on is gone: it then only keeps its
+   * program alive. Valid for links on cgroups, namespaces and interfaces.
    */
   readonly isAttached: boolean;
   readonly isOnCgroup: boolean;
@@ -70,8 +70,9 @@ const BPF_LINK_TYPE_NETNS = 5;
 
 export class BpfLink extends Handle {
   /**
-   * struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx:
-   * ifindex 16, attach_type 20; cgroup: cgroup_id 16 (64 bits). What a detached one was on is 0.
+   * Reads struct bpf_link_info: type 0, id 4, prog_id 8; netns: netns_ino 16, attach_type 20; tcx:
+   * ifindex 16, attach_type 20; cgroup: cgroup_id 16 (64 bits). For a detached link, the target is
+   * 0.
    */
   info(): LinkInfo {
     const view = info(this.fd, 64);
@@ -91,12 +92,12 @@ export class BpfLink extends Handle {
     };
   }
 
-  /** Takes it off what it is on; whoever holds it keeps only its program. */
+  /** Detaches the link from its target. Whoever holds it then only keeps its program alive. */
   detach(): void {
     checkedBpf("bpf_link_detach", linkDetach(this.fd));
   }
 
-  /** Swaps the program, atomically. */
+  /** Swaps the program atomically. */
   update(program: BpfProgram): void {
     checkedBpf("bpf_link_update", linkUpdate(this.fd, program.fd, null));
   }
@@ -108,18 +109,18 @@ export function openLink(folder: Folder, name: string): BpfLink | undefined {
 }
 
 /**
- * Pinned links that are looked at again and again: one that was there is found by its id, in half
- * of the calls.
+ * Pinned links that are checked again and again. A link that was there is found by its id, in half
+ * as many calls.
  */
 export class KnownLinks {
   readonly #ids = new Map<string, number>();
 
-  /** `names`: what is in the folder. Undefined when it is not there. */
+  /** Returns undefined when the link is not there. `names` is what the folder contains. */
   info(folder: Folder, names: readonly string[], name: string): LinkInfo | undefined {
     const id = this.#ids.get(name);
     const known = id !== undefined && names.includes(name) ? infoOf(linkById(id)) : undefined;
     if (known?.isAttached === true) return known;
-    // It is another one by now, or this process may not ask by ids.
+    // It is a different link by now, or this process may not ask by id.
     const found = infoOf(openLink(folder, name));
     if (found?.isAttached === true) this.#ids.set(name, found.id);
     else this.#ids.delete(name);
@@ -136,19 +137,19 @@ function infoOf(link: BpfLink | undefined): LinkInfo | undefined {
 }
 
 /**
- * `target`: descriptor of the cgroup or the network namespace; interface index for tcx; 0 for
- * iterators.
+ * Attaches a program. `target` is a descriptor of the cgroup or network namespace, the interface
+ * index for tcx, or 0 for iterators.
  */
 export function attach(program: BpfProgram, target: number, type: AttachType): BpfLink {
   return new BpfLink(checkedBpf("bpf_link_create", linkCreate(program.fd, target, type, null)));
 }
 
-/** include/uapi/linux/bpf.h */
+/** From include/uapi/linux/bpf.h. */
 const BPF_F_BEFORE = 8;
 
 /**
- * Before all others on the interface, in that direction (kernel/bpf/mprog.c): what they let pass
- * would not come to a later one.
+ * Attaches before all other programs on the interface in that direction (kernel/bpf/mprog.c): what
+ * they let pass would not reach a later one.
  */
 export function attachFirst(
   program: BpfProgram,
@@ -164,10 +165,10 @@ export function attachFirst(
   return new BpfLink(checkedBpf("bpf_link_create", fd));
 }
 
-/** BPF_MPROG_MAX, include/linux/bpf_mprog.h */
+/** BPF_MPROG_MAX, from include/linux/bpf_mprog.h. */
 const CHAIN_MAX = 64;
 
-/** The ids of the programs on an interface, in the order in which they run. */
+/** Returns the ids of the programs on an interface, in the order in which they run. */
 export function chainOf(
   interfaceIndex: number,
   type: typeof AttachType.tcxIngress | typeof AttachType.tcxEgress,
@@ -178,12 +179,15 @@ export function chainOf(
   return [...ids.subarray(0, number[0])];
 }
 
-/** All links of the machine, in no order; each is closed when the next is asked for. */
+/**
+ * Yields all links of the machine, in no particular order. Each is closed when the next is
+ * requested.
+ */
 export function* allLinks(): Generator<BpfLink> {
   const next = new Uint32Array(1);
   for (let id = 0; linkNextId(id, next) === 0; id = next[0] ?? 0) {
     const fd = linkFdById(next[0] ?? 0);
-    // Gone meanwhile.
+    // It is gone meanwhile.
     if (fd < 0) continue;
     const link = new BpfLink(fd);
     try {
@@ -194,7 +198,7 @@ export function* allLinks(): Generator<BpfLink> {
   }
 }
 
-/** Takes these programs off whatever they are attached to by a link. */
+/** Detaches every link that has one of these programs. */
 export function detachPrograms(programIds: ReadonlySet<number>): void {
   for (const link of allLinks()) {
     const { programId, isAttached } = link.info();
@@ -202,15 +206,13 @@ export function detachPrograms(programIds: ReadonlySet<number>): void {
   }
 }
 
-/**
- * A link of the machine by its id, which is another descriptor of it; undefined when it is gone.
- */
+/** Opens another descriptor of a link by its id. Returns undefined when it is gone. */
 export function linkById(id: number): BpfLink | undefined {
   const fd = linkFdById(id);
   return fd < 0 ? undefined : new BpfLink(fd);
 }
 
-/** All sk_lookup links of a network namespace, in no order. */
+/** Returns all sk_lookup links of a network namespace, in no particular order. */
 export function skLookupLinks(netnsInode: number): LinkInfo[] {
   const found: LinkInfo[] = [];
   for (const link of allLinks()) {

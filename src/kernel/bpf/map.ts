@@ -1,6 +1,6 @@
 /**
- * Maps. Every buffer's length is checked against what the kernel says of the map before native code
- * sees it: a wrong length would be a read or write beyond the buffer, as root.
+ * Maps. The length of every buffer is checked against the kernel's description of the map before
+ * native code sees it: a wrong length would mean reading or writing beyond the buffer, as root.
  */
 import { Errno } from "../errno.js";
 import { IlmError } from "../../errors.js";
@@ -19,7 +19,7 @@ import {
   BPF_MAP_TYPE_ARRAY,
 } from "./handle.js";
 
-/** Entries that one look-up by batch asks for; the first asks for less, as most maps have few. */
+/** The number of entries in a batched look-up. The first asks for fewer, as most maps have few. */
 const BATCH = 4096;
 
 const FIRST_BATCH = 256;
@@ -51,7 +51,10 @@ const mapLookupBatch = libbpfFunction<
 
 const possibleCpus = libbpfFunction<[], number>("int libbpf_num_possible_cpus()");
 
-/** Possible CPUs: a per-CPU map's value is that many values, each rounded up to 8 bytes. */
+/**
+ * The number of possible CPUs. A per-CPU map's value is that many values, each rounded up to 8
+ * bytes.
+ */
 let cpuCount: number | undefined;
 
 export function cpus(): number {
@@ -61,38 +64,39 @@ export function cpus(): number {
 
 const BPF_MAP_TYPE_PERCPU_ARRAY = 6;
 
-/** include/uapi/linux/bpf.h, of map_flags */
+/** A flag of map_flags, from include/uapi/linux/bpf.h. */
 const BPF_F_MMAPABLE = 1 << 10;
 
-/** What is the same of a map for good. */
+/** The properties of a map that never change. */
 interface MapShape {
   readonly keySize: number;
-  /** What one value takes in user space; of all CPUs for a per-CPU map. */
+  /** The size of one value in user space, in bytes; for a per-CPU map, of all CPUs together. */
   readonly valueSize: number;
   readonly maxEntries: number;
-  /** As in the object file; the kernel keeps 15 characters. */
+  /** The name from the object file, of which the kernel keeps 15 characters. */
   readonly name: string;
-  /** An array whose values can be read and written as memory. */
+  /** True for an array whose values can be read and written as memory. */
   readonly isMappable: boolean;
 }
 
-/** Values that are read at a time where they cannot be mapped. */
+/** How many values are read at a time where they cannot be mapped. */
 const ARRAY_PART = 16_384;
 
-/** Bytes: to map fewer takes longer than to have the kernel copy them. */
+/** The least size to map, in bytes: copying less by the kernel is faster. */
 const MAPPED_FROM = 65_536;
 
-/** Bytes: a multiple of every machine's pages, on which a mapping has to begin. */
+/** The alignment of mappings, in bytes: a multiple of every machine's page size. */
 const MAPPING_STEP = 65_536;
 
 /**
- * Puts values of an array into a buffer, `stride` bytes from one to the next; of the map itself,
- * where it can be mapped.
+ * Writes values of an array into a buffer, `stride` bytes apart; it is the map's own memory where
+ * that can be mapped.
  */
 export type PutValues = (values: DataView, stride: number) => void;
 
 /**
- * struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24.
+ * Reads struct bpf_map_info: type 0, key_size 8, value_size 12, max_entries 16, map_flags 20, name
+ * 24.
  */
 function shapeOf(fd: number): MapShape {
   const view = info(fd, 80);
@@ -114,7 +118,7 @@ export class BpfMap extends Handle implements MapShape {
   readonly name: string;
   readonly isMappable: boolean;
 
-  /** `shape`: where it is known; otherwise the kernel is asked. */
+  /** Asks the kernel for the `shape` unless it is known. */
   constructor(fd: number, shape: MapShape = shapeOf(fd)) {
     super(fd);
     this.keySize = shape.keySize;
@@ -138,7 +142,7 @@ export class BpfMap extends Handle implements MapShape {
     return value;
   }
 
-  /** Undefined when there is no such entry. */
+  /** Returns undefined when there is no such entry. */
   lookup(key: Uint8Array): Uint8Array | undefined {
     const value = new Uint8Array(this.valueSize);
     const result = mapLookup(this.fd, this.#key(key), value);
@@ -151,10 +155,10 @@ export class BpfMap extends Handle implements MapShape {
     checkedBpf("bpf_map_update_elem", mapUpdate(this.fd, this.#key(key), this.#value(value), flag));
   }
 
-  /** False when there was no such entry. */
+  /** Returns false when there was no such entry. */
   delete(key: Uint8Array): boolean {
     const result = mapDelete(this.fd, this.#key(key));
-    // A sockmap says EINVAL for an empty place (net/core/sock_map.c, __sock_map_delete).
+    // A sockmap returns EINVAL for an empty place (net/core/sock_map.c, __sock_map_delete).
     if (result === -Errno.ENOENT || result === -Errno.EINVAL) return false;
     checkedBpf("bpf_map_delete_elem", result);
     return true;
@@ -168,12 +172,12 @@ export class BpfMap extends Handle implements MapShape {
     return next;
   }
 
-  /** The same map by a descriptor of its own. */
+  /** Returns the same map with a descriptor of its own. */
   duplicate(): BpfMap {
     return new BpfMap(duplicate(this.fd), this);
   }
 
-  /** Keys one after the other, values likewise. */
+  /** Writes entries whose keys follow one another in `keys`, and their values in `values`. */
   updateAll(keys: Uint8Array, values: Uint8Array): void {
     const count = keys.byteLength / this.keySize;
     if (!Number.isInteger(count) || values.byteLength !== count * this.valueSize) {
@@ -188,7 +192,7 @@ export class BpfMap extends Handle implements MapShape {
     const result = called === 0 ? -Errno.ENOSPC : called;
     const error = syscallError("bpf_map_update_batch", -result);
     if (result === -Errno.ENOMEM) throw noMemory(this.name, this.maxEntries, error);
-    // A full hash says the one, a full trie the other (kernel/bpf/hashtab.c, lpm_trie.c).
+    // A full hash returns the one, a full trie the other (kernel/bpf/hashtab.c, lpm_trie.c).
     if (result === -Errno.E2BIG || result === -Errno.ENOSPC) {
       const size = this.maxEntries.toLocaleString("en");
       throw new IlmError("LIMIT", `the map ${this.name} is full: it has ${size} entries`, {
@@ -200,8 +204,8 @@ export class BpfMap extends Handle implements MapShape {
   }
 
   /**
-   * `count` values of an array (whose keys are 0, 1, 2 ...) from the place `first` on, one after
-   * the other.
+   * Reads `count` consecutive values of an array (whose keys are 0, 1, 2 ...) from the place
+   * `first` on.
    */
   readArray(count: number, first = 0): Uint8Array {
     const values = new Uint8Array(count * this.valueSize);
@@ -210,9 +214,10 @@ export class BpfMap extends Handle implements MapShape {
   }
 
   /**
-   * The same in parts: how many values came before, and some, in memory that is the map's or is
-   * used again for the next: a million values in fresh memory cost more than to read them. What
-   * programs write meanwhile may be seen.
+   * Reads `count` values of an array in parts. `look` gets the number of values before each part,
+   * and the part, in memory that belongs to the map or is reused for the next part: fresh memory
+   * for a million values costs more than reading them. Concurrent writes by programs may be
+   * visible.
    */
   readParts(
     count: number,
@@ -244,15 +249,15 @@ export class BpfMap extends Handle implements MapShape {
       return;
     }
     const done = Uint32Array.of(count);
-    // The kernel goes on behind the key that it is given (kernel/bpf/syscall.c,
+    // The kernel continues after the key that it is given (kernel/bpf/syscall.c,
     // generic_map_lookup_batch).
     const before = first === 0 ? null : new Uint8Array(Uint32Array.of(first - 1).buffer);
     const result = mapLookupBatch(this.fd, before, new Uint8Array(8), keys, values, done, null);
-    // ENOENT: that was the last batch.
+    // ENOENT means that this was the last batch.
     if (result !== -Errno.ENOENT) checkedBpf("bpf_map_lookup_batch", result);
   }
 
-  /** As the kernel lays values out (kernel/bpf/arraymap.c, elem_size). */
+  /** The distance between values in the kernel (kernel/bpf/arraymap.c, elem_size). */
   get #stride(): number {
     return Math.ceil(this.valueSize / 8) * 8;
   }
@@ -261,7 +266,7 @@ export class BpfMap extends Handle implements MapShape {
     return this.isMappable && count * this.#stride >= MAPPED_FROM;
   }
 
-  /** With the memory of `count` values from `first` on, which is gone afterwards. */
+  /** Maps `count` values from `first` on for `action`. The memory is gone afterwards. */
   #withValues<T>(
     first: number,
     count: number,
@@ -269,7 +274,7 @@ export class BpfMap extends Handle implements MapShape {
     action: (bytes: Uint8Array) => T,
   ): T {
     const stride = this.#stride;
-    // The kernel would map what lies behind the last value up to the end of its page.
+    // The kernel would also map what lies behind the last value, up to the end of its page.
     if (first < 0 || count < 0 || first + count > this.maxEntries) {
       throw new RangeError(`${count} values from ${first} on in a map of ${this.maxEntries}`);
     }
@@ -282,8 +287,8 @@ export class BpfMap extends Handle implements MapShape {
   }
 
   /**
-   * `count` values of an array from the place `first` on: all of each, where the kernel has
-   * something already.
+   * Writes `count` values of an array from the place `first` on. `put` writes each value in full,
+   * as the memory may hold old ones.
    */
   writeArray(count: number, put: PutValues, first = 0): void {
     if (this.#isWorthMapping(count)) {
@@ -298,7 +303,7 @@ export class BpfMap extends Handle implements MapShape {
     this.updateAll(new Uint8Array(keys.buffer), values);
   }
 
-  /** All entries. Entries that come or go meanwhile may or may not be seen. */
+  /** Yields all entries. Entries that come or go meanwhile may or may not be seen. */
   *entries(): Generator<[Uint8Array, Uint8Array]> {
     let key = this.nextKey(null);
     while (key !== undefined) {
@@ -308,10 +313,7 @@ export class BpfMap extends Handle implements MapShape {
     }
   }
 
-  /**
-   * All entries of a hash, thousands at a time: keys one after the other, and their values
-   * likewise.
-   */
+  /** Yields all entries of a hash, thousands at a time: consecutive keys, and their values. */
   *batches(): Generator<[Uint8Array, Uint8Array]> {
     let room = FIRST_BATCH;
     let keys = new Uint8Array(room * this.keySize);
@@ -321,7 +323,7 @@ export class BpfMap extends Handle implements MapShape {
       const next = new Uint8Array(Math.max(this.keySize, 4));
       const count = Uint32Array.of(room);
       const result = mapLookupBatch(this.fd, position, next, keys, values, count, null);
-      // ENOENT: that was the last batch.
+      // ENOENT means that this was the last batch.
       if (result !== -Errno.ENOENT) checkedBpf("bpf_map_lookup_batch", result);
       const [found = 0] = count;
       yield [keys.slice(0, found * this.keySize), values.slice(0, found * this.valueSize)];
@@ -335,7 +337,8 @@ export class BpfMap extends Handle implements MapShape {
   }
 
   /**
-   * All entries at once, for a walk that deletes: the kernel starts anew from a key that is gone.
+   * Returns all entries at once, for a walk that deletes: after a deleted key, the kernel starts
+   * over.
    */
   snapshot(): [Uint8Array, Uint8Array][] {
     return [...this.entries()];
@@ -347,9 +350,9 @@ export function openMap(folder: Folder, name: string): BpfMap | undefined {
   return fd === undefined ? undefined : new BpfMap(fd);
 }
 
-/** An array that no program reads: state of the control plane's own. */
+/** Creates an array that no program reads, for the control plane's own state. */
 export function createArray(name: string, valueSize: number, entries: number): BpfMap {
-  // One that can be mapped has pages of its own.
+  // A map that can be mapped takes pages of its own.
   const isMappable = valueSize * entries >= MAPPED_FROM;
   // struct bpf_map_create_opts (bpf.h of libbpf): sz 0, map_flags 28.
   const options = new Uint8Array(48);
@@ -367,7 +370,7 @@ export function createArray(name: string, valueSize: number, entries: number): B
 /** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */
 const socketMaps = { sockmap: 15, reuseportSockarray: 20 } as const;
 
-/** A map of sockets of its own, which nobody else sees. */
+/** Creates a private map of sockets. */
 export function createSocketMap(
   type: keyof typeof socketMaps,
   entries: number,

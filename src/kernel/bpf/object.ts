@@ -1,4 +1,4 @@
-/** Objects: what the build made, loaded by libbpf. */
+/** Object files from the build, loaded by libbpf. */
 import { Errno } from "../errno.js";
 import koffi from "koffi";
 import { IlmError } from "../../errors.js";
@@ -60,7 +60,7 @@ const vsnprintf = libcFunction<[Uint8Array, number, Pointer, Pointer], number>(
   "int vsnprintf(void *buffer, size_t size, void *format, void *arguments)",
 );
 
-/** The newest warnings of libbpf, with the verifier's words: what a failed load is explained by. */
+/** The latest warnings of libbpf, with the verifier's messages, to explain a failed load. */
 const libbpfLog: string[] = [];
 
 const LIBBPF_LOG_LINES = 40;
@@ -69,7 +69,7 @@ const PRINT_PROTOTYPE = "int ilm_libbpf_print(int level, void *format, void *arg
 
 let printing = false;
 
-/** Keeps libbpf off our stderr, and its words for the error message. Level 0 is a warning. */
+/** Keeps libbpf's output off our stderr and stores it for error messages. Level 0 is a warning. */
 function captureLibbpfOutput(): void {
   if (printing) return;
   printing = true;
@@ -77,7 +77,7 @@ function captureLibbpfOutput(): void {
   const setPrint = libbpfFunction<[unknown], Pointer | null>(
     "void *libbpf_set_print(ilm_libbpf_print *print)",
   );
-  // va_list is passed as a pointer to it on x86-64 and arm64, so it can be handed on as one.
+  // On x86-64 and arm64, a va_list is passed as a pointer, so it can be passed on as one.
   const print = (level: number, format: Pointer, args: Pointer): number => {
     if (level !== 0) return 0;
     const buffer = new Uint8Array(16384);
@@ -91,20 +91,20 @@ function captureLibbpfOutput(): void {
 }
 
 /**
- * The verifier gives up when a signal is pending (kernel/bpf/verifier.c), libbpf after five such
- * tries, this after so many of libbpf's.
+ * How often to retry a load. The verifier gives up when a signal is pending
+ * (kernel/bpf/verifier.c), libbpf after five such attempts, and we after this many of libbpf's.
  */
 const LOADS_MAX = 20;
 
 /**
- * An object file that is opened, adjusted, and loaded once. Close it when its maps and programs are
- * pinned or in hand.
+ * An object file that is opened, adjusted, and loaded once. The caller closes it once its maps and
+ * programs are pinned or in hand.
  */
 export class BpfObject {
   #object: Pointer | null;
   readonly #path: string;
   readonly #name: string;
-  /** What was adjusted, to be done again when a load has to be. */
+  /** The adjustments, to repeat when a load has to be repeated. */
   readonly #adjustments: (() => void)[] = [];
 
   constructor(path: string) {
@@ -148,7 +148,8 @@ export class BpfObject {
   }
 
   /**
-   * Before load: use an existing map, which stays open until then. It must be of the same shape.
+   * Uses an existing map of the same shape, which must stay open until the load. Call before
+   * `load`.
    */
   reuse(name: string, map: BpfMap): void {
     this.#adjust(() => {
@@ -156,14 +157,14 @@ export class BpfObject {
     });
   }
 
-  /** Before load. */
+  /** Sets the number of a map's entries. Call before `load`. */
   resize(name: string, entries: number): void {
     this.#adjust(() => {
       checkedBpf(`resize of map ${name}`, objectMapResize(this.#mapPointer(name), entries));
     });
   }
 
-  /** Before load: the constants of the programs. */
+  /** Sets the constants of the programs. Call before `load`. */
   setConstants(bytes: Uint8Array): void {
     this.#adjust(() => {
       const map = this.#mapPointer(".rodata");
@@ -171,7 +172,7 @@ export class BpfObject {
     });
   }
 
-  /** Before load: a program of an optional section ("?...") is loaded too. */
+  /** Also loads a program of an optional section ("?..."). Call before `load`. */
   include(name: string): void {
     this.#adjust(() => {
       const program = objectFindProgram(this.#pointer(), name);
@@ -180,7 +181,7 @@ export class BpfObject {
     });
   }
 
-  /** Throws UNAVAILABLE when signals interrupt it each time. */
+  /** Loads the object. Throws UNAVAILABLE when signals interrupt every attempt. */
   load(): void {
     makeRoomForTypes();
     for (let loads = 1; ; loads++) {
@@ -195,14 +196,14 @@ export class BpfObject {
           { remedy: "Try again when nobody stops and continues this process all the time." },
         );
       }
-      // One that failed to load cannot be loaded.
+      // An object that failed to load cannot be loaded again.
       this.close();
       this.#object = this.#open();
       for (const adjustment of this.#adjustments) adjustment();
     }
   }
 
-  /** A descriptor of its own: it outlives the object. */
+  /** Returns the map with a descriptor of its own, which outlives the object. */
   map(name: string): BpfMap {
     return new BpfMap(duplicate(objectMapFd(this.#mapPointer(name))));
   }

@@ -1,4 +1,4 @@
-/** Programs: by pin, by number, and run. */
+/** Programs: opened by pin or by id, and run. */
 import koffi from "koffi";
 import { libbpfFunction, checkedBpf } from "../ffi.js";
 import type { Folder } from "../folder.js";
@@ -18,9 +18,9 @@ const testRun = libbpfFunction<[number, Uint8Array], number>(
   "int bpf_prog_test_run_opts(int program, void *options)",
 );
 
-/** struct bpf_prog_info: type 0, id 4. */
+/** A loaded program (struct bpf_prog_info: type 0, id 4). */
 export class BpfProgram extends Handle {
-  /** The same program by a descriptor of its own. */
+  /** Returns the same program with a descriptor of its own. */
   duplicate(): BpfProgram {
     return new BpfProgram(duplicate(this.fd));
   }
@@ -30,9 +30,9 @@ export class BpfProgram extends Handle {
   }
 
   /**
-   * BPF_PROG_TEST_RUN with a context and no data: what the program returned, and the context
-   * afterwards.
-   * `averageNs` is the mean of `repeat` runs as the kernel measured it.
+   * Runs BPF_PROG_TEST_RUN with a context and no data. Returns the program's result and the context
+   * afterwards. `averageNs` is the mean of `repeat` runs, as measured by the kernel, in
+   * nanoseconds.
    */
   testRun(
     context: Uint8Array,
@@ -60,8 +60,8 @@ export class BpfProgram extends Handle {
   }
 
   /**
-   * Likewise with a packet, from its link header on, as if it were on lo of this network namespace:
-   * what the program returned.
+   * Runs BPF_PROG_TEST_RUN with a packet, from its link header on, as if it were on lo of this
+   * network namespace. Returns the program's result.
    */
   testRunOn(packet: Uint8Array): number {
     const options = new Uint8Array(80);
@@ -79,19 +79,18 @@ export function openProgram(folder: Folder, name: string): BpfProgram | undefine
   return fd === undefined ? undefined : new BpfProgram(fd);
 }
 
-/** More than any program of ours has. */
+/** An upper limit for the number of maps that a program of ours has. */
 const PROGRAM_MAPS_MAX = 64;
 
 /**
- * The first map of the program whose name ends so, to be closed; undefined when it has none, or is
- * gone.
+ * Opens the program's first map whose name ends with `ending`. The caller closes it. Returns
+ * undefined when the program has no such map or is gone.
  */
 export function mapOfProgram(programId: number, ending: string): BpfMap | undefined {
   const fd = progFdById(programId);
   if (fd < 0) return undefined;
   const ids = new Uint32Array(PROGRAM_MAPS_MAX);
-  // struct bpf_prog_info: nr_map_ids 52, map_ids 56. What is asked for is said in the structure
-  // itself.
+  // struct bpf_prog_info: nr_map_ids 52, map_ids 56. The structure itself says what to return.
   const bytes = new Uint8Array(232);
   const view = new DataView(bytes.buffer);
   view.setUint32(52, ids.length, true);
@@ -112,8 +111,8 @@ export function mapOfProgram(programId: number, ending: string): BpfMap | undefi
 }
 
 /**
- * The constants that the program was loaded with (its map .rodata); undefined when it has none, or
- * is gone.
+ * Returns the constants that the program was loaded with (its map .rodata), or undefined when it
+ * has none or is gone.
  */
 export function constantsOf(programId: number): Uint8Array | undefined {
   const map = mapOfProgram(programId, ".rodata");
@@ -125,22 +124,22 @@ export function constantsOf(programId: number): Uint8Array | undefined {
 }
 
 /**
- * The map lives as long as the program, which need not read it, and is found by the program
- * (BPF_PROG_BIND_MAP).
+ * Binds a map to a program (BPF_PROG_BIND_MAP): the map then lives as long as the program, which
+ * need not read it, and can be found through it.
  */
 export function bindMap(program: BpfProgram, map: BpfMap): void {
   checkedBpf("bpf_prog_bind_map", progBindMap(program.fd, map.fd, null));
 }
 
-/** To be closed; undefined when it is gone. */
+/** Opens a program by its id. The caller closes it. Returns undefined when it is gone. */
 export function programById(id: number): BpfProgram | undefined {
   const fd = progFdById(id);
   return fd < 0 ? undefined : new BpfProgram(fd);
 }
 
 /**
- * The name the program was loaded with (at most 15 characters); empty when it is gone. struct
- * bpf_prog_info: name 64.
+ * Returns the name the program was loaded with, at most 15 characters, or an empty string when it
+ * is gone (struct bpf_prog_info: name 64).
  */
 export function programName(id: number): string {
   const program = programById(id);
