@@ -33,7 +33,7 @@ export interface BaseClass {
 
 /** The tables below, without conditions. Rules are numbers; 0 is none. */
 export interface Base {
-  /** Returns undefined when nothing covers the port. */
+  /** Returns the class of a port, or undefined when nothing covers the port. */
   classAt(protocol: Protocol, port: number): BaseClass | undefined;
   /** Returns the rule of exactly this address or prefix, not of one around it. */
   at(owner: number, place: PrefixBits): number;

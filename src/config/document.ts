@@ -9,7 +9,7 @@ import type { Source } from "./source.js";
 /** Entries as an array, or as something that reads each on demand. */
 export interface Entries {
   readonly length: number;
-  /** Returns null for an entry with errors. */
+  /** Returns the entry at an index, or null when it has errors. */
   at(index: number): MappingEntry | null | undefined;
 }
 

@@ -183,7 +183,7 @@ export async function digestLargeFile(
   }
 }
 
-/** Returns null when the file shrank, or grew beyond the limit. */
+/** Digests an open file. Returns null when it shrank, or grew beyond the limit. */
 async function digestDescriptor(
   descriptor: number,
   path: string,
@@ -285,8 +285,8 @@ async function readDescriptor(
 }
 
 /**
- * Throws Unreadable unless it is a file or, if `filesOnly` allows, something that gives its content
- * once.
+ * Checks what kind of file it is. Throws Unreadable unless it is a file or, if `filesOnly` allows,
+ * something that gives its content once.
  */
 function judge(stats: Stats, descriptor: number, { filesOnly = false }: InputOptions): void {
   if (stats.isFile()) {

@@ -50,7 +50,7 @@ export function looksLikeInterface(text: string): boolean {
   return USUAL_NAME.test(text);
 }
 
-/** Returns null when the text reads like a name. */
+/** Refuses a text that means something else than a name. Returns null when it reads like a name. */
 function refuseMeaning(text: string): Refused | null {
   const bare = text.trim();
   if (/^(?:\*|\+|any|all)$/i.test(bare)) {

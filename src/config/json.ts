@@ -307,7 +307,7 @@ class Scanner {
   }
 }
 
-/** Words that JSON and YAML share. */
+/** Describes a duplicate key, in words that JSON and YAML share. */
 export function duplicateKey(key: string): Pick<TextProblem, "message" | "hint"> {
   return { message: `the key ${quote(key)} stands here twice`, hint: "remove one of the two" };
 }

@@ -99,7 +99,7 @@ type ReadText = (
 
 interface ReadDocument {
   readonly source: Source;
-  /** Null when the validator has to judge. */
+  /** The document as the quick reader read it; null when the validator has to judge. */
   readonly quick: Valid | null;
 }
 

@@ -161,7 +161,7 @@ function isHead(value: unknown): value is object {
   return typeof value === "object" && value !== null && ("version" in value || "services" in value);
 }
 
-/** Returns undefined when the line is not JSON, and notes the problem. */
+/** Parses a line. Returns undefined when it is not JSON, and notes the problem. */
 function readLine(
   name: string,
   lines: FilledLines,
@@ -184,7 +184,8 @@ function readLine(
 }
 
 /**
- * Returns undefined when the line is not JSON, repeats a key, or has a number that is not plain.
+ * Parses a line. Returns undefined when it is not JSON, repeats a key, or has a number that is not
+ * plain.
  */
 function readSound(content: string): unknown {
   let value: unknown;

@@ -38,7 +38,7 @@ export class Problems {
     );
   }
 
-  /** Throws CONFIGURATION if there is an error, with all errors in order, then the warnings. */
+  /** Throws if there is an error: CONFIGURATION with all errors in order, then the warnings. */
   throwIfErrors(files: readonly string[]): void {
     const errors = inOrder(
       this.#problems.filter(({ severity }) => severity === "error"),

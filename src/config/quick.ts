@@ -16,7 +16,7 @@ import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 import { VERSION } from "./version.js";
 
-/** Returns null to leave the value to the schema. */
+/** Reads a value, or returns null to leave it to the schema. */
 type Reader<Value> = (raw: unknown) => Value | null;
 
 /** A reader for each key of an entry. The compiler notices a missing one. */

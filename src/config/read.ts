@@ -138,7 +138,7 @@ export function decodeFile({ name, bytes }: File): string | Problem {
   }
 }
 
-/** Throws Unreadable. */
+/** Decodes UTF-8. Throws Unreadable. */
 function decode(bytes: Buffer): string {
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
     throw new Unreadable("the file is UTF-16", "save it as UTF-8");

@@ -50,7 +50,7 @@ export function readYaml(
   };
 }
 
-/** Returns null when the nesting exhausts the parser's stack. */
+/** Parses a text. Returns null when the nesting exhausts the parser's stack. */
 function parse(text: string): Document.Parsed | null {
   try {
     return parseDocument(text, {
@@ -199,7 +199,7 @@ class Walker {
     return value;
   }
 
-  /** Returns null when the key is invalid, and notes the problem. */
+  /** Returns the key as text. Returns null when it is invalid, and notes the problem. */
   #key(node: Node): string | null {
     if (isAlias(node)) {
       this.#refuse(offsetOf(node), aliasWords(`*${node.source}`));

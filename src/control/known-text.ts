@@ -22,7 +22,10 @@ export interface KnownText {
   /** The names of the files at that time, which the warnings use. */
   readonly names: readonly string[];
   readonly warnings: readonly Problem[];
-  /** The destinations of HostWarnings at the time when `warnings` were found. */
+  /**
+   * The destinations that have to be addresses of this host, as in HostWarnings, when `warnings`
+   * were found.
+   */
   readonly destinations: readonly Address[];
   readonly absent: readonly Address[];
   /**
@@ -43,7 +46,7 @@ export interface KnownBlocks {
 }
 
 export interface KnownFile {
-  /** The digest of InputDigest. */
+  /** The digest of the file, as in InputDigest. */
   readonly digest: string;
   /** The blocks from packBlocks; null when this is not a large file of lines. */
   readonly blocks: string | null;

@@ -180,7 +180,7 @@ interface Gaps {
   readonly blocks: readonly Block[];
 }
 
-/** Returns null when blocks have changed their order. */
+/** Finds the lines that differ. Returns null when blocks have changed their order. */
 function findGaps(before: readonly Block[], after: readonly SeenBlock[]): Gaps | null {
   const places = new Map(before.map(({ digest }, index) => [digest, index]));
   const firstLines = [1];

@@ -1,6 +1,6 @@
 /**
- * Waits for the writer's lock. Everybody gets their turn; whoever waits for a writer that never
- * lets go is told so and gives up.
+ * Waits for the writer's lock. Everybody gets their turn. If one writer never lets go, those who
+ * wait say so, and give up.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";

@@ -125,8 +125,8 @@ export function followFile(
 class LookTooLong extends Error {}
 
 /**
- * Returns null when the kernel has no more watches, or the folder does not exist. The clock checks
- * too.
+ * Watches a folder. Returns null when the kernel has no more watches, or the folder does not exist;
+ * the clock checks too.
  */
 function startWatching(folder: string, onEvent: () => void): FSWatcher | null {
   try {

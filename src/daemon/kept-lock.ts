@@ -1,4 +1,7 @@
-/** A daemon's writer's lock, which survives its file: whoever removes that would let others in. */
+/**
+ * A daemon's writer's lock, renewed when its file is removed: a lock on a removed file would let
+ * other writers in.
+ */
 import { acquireWriterLock, type WriterLock } from "../kernel/lock.js";
 import type { Logger } from "./log.js";
 

@@ -53,7 +53,7 @@ export function ofMappings(
 export interface MetricsInput {
   readonly version: string;
   readonly netnsInode: number;
-  /** Null when nothing is loaded. */
+  /** The state of the active rules; null when nothing is loaded. */
   readonly loaded: {
     readonly generation: number;
     /** When the rules were applied: ISO 8601. */

@@ -73,9 +73,9 @@ interface Head extends Omit<Description, "rules" | "overlaid"> {
   readonly source: string | null;
   /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;
-  /** Present from format 6 on. */
+  /** Whether MPTCP is allowed; absent before format 6. */
   readonly mptcp?: MptcpMode;
-  /** Present from format 12 on. */
+  /** What the file's part of the rules is over the tables; absent before format 12. */
   readonly overlaid?: Overlaid | null;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];

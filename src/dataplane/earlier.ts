@@ -48,11 +48,14 @@ type EarlierDescription = Pick<
 interface Opened {
   readonly generation: number;
   readonly head: Uint8Array;
-  /** Read when the file's mappings are needed. */
+  /** The file's mappings, which are read when they are needed. */
   readonly source: BpfMap;
   readonly carried: BpfMap;
   readonly counters: BpfMap;
-  /** Set from format 8 on, where programs and tables have a folder of their own. */
+  /**
+   * The sides of the tables: set from format 8 on, where programs and tables have a folder of their
+   * own.
+   */
   readonly sides: BpfMap | undefined;
 }
 
@@ -102,7 +105,7 @@ export class Earlier {
     return new Earlier(link, opened, description, meta, flows);
   }
 
-  /** Returns false when the same programs have switched to another generation. */
+  /** Reports whether this generation is still the active one of its programs. */
   isCurrent(): boolean {
     const { sides, generation } = this.#opened;
     return sides === undefined || generationInForce(sides) === generation;
@@ -175,7 +178,8 @@ function openGeneration(pins: Pins, programId: number): Opened | undefined {
 }
 
 /**
- * Returns undefined when the metadata is missing, of none of these formats, or another namespace's.
+ * Reads a registry's metadata. Returns undefined when it is missing, of none of these formats, or
+ * another namespace's.
  */
 function readMeta(pins: Pins, registry: number, netnsCookie: bigint): Meta | undefined {
   const folder = pins.folder("registry", registry);
@@ -212,7 +216,7 @@ function openMaps(
   }
 }
 
-/** Returns undefined when the head is of none of these formats. */
+/** Reads the description. Returns undefined when the head is of none of these formats. */
 function describe({ head, source, generation }: Opened): EarlierDescription | undefined {
   let description: EarlierDescription;
   try {

@@ -72,8 +72,8 @@ export function writeHeader(map: BpfMap, description: Description, mappings: num
 }
 
 /**
- * Returns undefined when the program has no header, as in formats up to 8, or it is not written
- * yet.
+ * Returns the header, or undefined when the program has none, as in formats up to 8, or it is not
+ * written yet.
  */
 export function readHeader(programId: number): Header | undefined {
   const map = openHeader(programId);

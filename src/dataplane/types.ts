@@ -65,7 +65,7 @@ export interface ApplyOptions {
   /**
    * Return as soon as the new rules decide, provided nothing else had to be done. The remaining
    * work, waiting some milliseconds for programs that have read the previous rules, is left to
-   * `settle`. Only allowed while `follow` runs.
+   * `settle`. Ignored unless `follow` runs in this process.
    */
   readonly settleLater?: boolean | undefined;
 }
@@ -74,7 +74,7 @@ export interface ApplyResult {
   readonly generation: number;
   /** True while the rules are switched off (`ilm off`): they are loaded but decide nothing. */
   readonly off: boolean;
-  /** False when the rules were already active and nothing was done. */
+  /** Whether anything was done. False when the rules were already active. */
   readonly changed: boolean;
   /** Which mappings of both kinds came, went or differ. It is null when nothing changed. */
   readonly difference: ChangeSummary | null;

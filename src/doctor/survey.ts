@@ -109,7 +109,7 @@ function examplesOf(mapping: Mapping, places: Places, services: ReadonlySet<Addr
     });
 }
 
-/** Returns null when the mapping is not for this family. */
+/** Returns a source address for an example, or null when the mapping is not for this family. */
 function sourceOf({ from }: Mapping, local: Address): Address | null {
   if (from === undefined) return exampleRemote(local);
   const prefix = from.find((one) => familyOf(one) === familyOf(local));

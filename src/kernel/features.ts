@@ -22,7 +22,7 @@ export interface HostCheck {
   readonly severity: "ok" | "warning" | "error";
   readonly ok: boolean;
   readonly found: string;
-  /** Empty when there is nothing to do. */
+  /** What to do about it; empty when there is nothing to do. */
   readonly remedy: string;
 }
 

@@ -56,7 +56,7 @@ export function unless<T>(codes: readonly string[], action: () => T): T | undefi
   }
 }
 
-/** Returns false when `action` fails with one of these codes. */
+/** Runs `action`. Returns false when it fails with one of these codes. */
 function succeeds(action: () => void, ...codes: readonly string[]): boolean {
   return unless(codes, () => (action(), true)) ?? false;
 }
@@ -294,7 +294,7 @@ export class Folder {
     return succeeds(() => rmdirSync(this.at(name)), "ENOENT", "ENOTEMPTY", ...codes);
   }
 
-  /** Returns false when the folder does not exist or is not empty. */
+  /** Removes a folder if it is empty. Returns false when it does not exist or is not empty. */
   removeIfEmpty(name: string): boolean {
     return this.#told(name, "removed", () => this.#rmdir(name));
   }

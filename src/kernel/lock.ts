@@ -12,7 +12,9 @@ import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
 import { cannotOpen, makeRuntimeFolder, openRuntimeFolder } from "./runtime-folder.js";
 
 export interface WriterLock {
-  /** Returns false when the lock's file is gone or replaced: the lock then keeps nobody out. */
+  /**
+   * Reports whether the lock still keeps others out. It does not once its file is gone or replaced.
+   */
   isCurrent(): boolean;
   release(): void;
 }

@@ -89,7 +89,7 @@ export class NetlinkMonitor {
   readonly fd: number;
   #closed = false;
 
-  /** `groups` is a mask. */
+  /** Joins the groups of the mask `groups`. */
   constructor(protocol: number, groups: number) {
     this.fd = socket(AF_NETLINK, SOCK_RAW, protocol);
     // struct sockaddr_nl: family, padding, pid 0 (the kernel assigns one), groups

@@ -38,7 +38,7 @@ export type Route =
 
 export interface Arrival {
   readonly local: Address;
-  /** Null stands for any source, which is then not checked. */
+  /** The source; null stands for any, which is not checked. */
   readonly remote: Address | null;
   /** The interface index; 0 when it is unknown or the machine itself sends. */
   readonly interfaceIndex: number;

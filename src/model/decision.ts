@@ -4,9 +4,9 @@ import type { Protocol } from "./mapping.js";
 
 /**
  * The outcome of a lookup. `unmanaged`: no mapping covers the packet (or the address is a service's
- * own), and the kernel goes on as without us. `existing`: a socket already listens on what was
+ * own), and the kernel continues as without us. `existing`: a socket already listens on what was
  * dialled, and keeps it. `selected`: a destination got it. `missed`: no destination listens, and
- * the kernel goes on. `rejected`: no destination listens, and the mapping says `miss: reject`.
+ * the kernel continues. `rejected`: no destination listens, and the mapping says `miss: reject`.
  */
 export type Verdict = "unmanaged" | "existing" | "selected" | "missed" | "rejected";
 

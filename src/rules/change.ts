@@ -143,7 +143,7 @@ function notRemovable(rules: Rules, name: string): IlmError {
 }
 
 /**
- * Throws when run-time mappings and the file share a name: counters and `remove` go by name and
+ * Refuses names that run-time mappings and the file share: counters and `remove` go by name and
  * protocol.
  */
 function refuseTwice(rules: Rules): void {

@@ -78,7 +78,7 @@ export interface Chain {
   readonly family: "ip" | "ip6" | "inet";
   readonly table: string;
   readonly name: string;
-  /** Null when packets come by jumps only. */
+  /** The hook that calls the chain; null when packets come by jumps only. */
   readonly base: Base | null;
   readonly rules: readonly Rule[];
 }

@@ -367,7 +367,8 @@ class Change {
 }
 
 /**
- * Prepares a change: adds the addresses and removes what earlier writers and ended namespaces left.
+ * Prepares a change: removes what earlier writers and ended namespaces left, adds the addresses,
+ * and repairs what is attached.
  */
 export function prepare(
   state: State,

@@ -32,7 +32,7 @@ const attachTypes = {
 } as const satisfies Record<Direction, AttachType>;
 
 /**
- * Reports whether this kernel has tcx (6.6). If so, it complains that there is no such interface;
+ * Reports whether this kernel has tcx (6.6). If so, it answers that there is no such interface;
  * otherwise, that there is no such hook.
  */
 export function ingressIsPossible(): boolean {
@@ -66,8 +66,8 @@ function pinned(names: readonly string[], direction: Direction): Map<number, str
 }
 
 /**
- * Returns undefined when the link is no longer on the interface. An interface that went leaves a
- * link without one, even if another interface has its number by now.
+ * Opens a link to read its state. Returns undefined when it is no longer on the interface: an
+ * interface that went leaves a link without one, even if another interface has its number by now.
  */
 function linkOn(folder: Folder, name: string, index: number): LinkInfo | undefined {
   const link = openLink(folder, name);
@@ -178,7 +178,7 @@ function attachIn(
   return detached;
 }
 
-/** Returns the programs of ours on this namespace's interfaces, whoever attached them. */
+/** Returns our programs on this namespace's interfaces, whoever attached them. */
 export function programsOnInterfaces(): number[] {
   const present = [...interfaces().keys()];
   return directions

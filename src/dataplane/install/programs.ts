@@ -55,8 +55,8 @@ export class Programs {
   readonly number: number;
   readonly lookup: BpfProgram;
   /**
-   * Null where the kernel lacks the hook: UDP then goes through the sockmap, and MPTCP is not
-   * handled.
+   * The programs at ingress; null where the kernel lacks the hook. UDP then goes through the
+   * sockmap, and MPTCP is not handled.
    */
   readonly ingress: IngressPrograms | null;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
@@ -243,7 +243,7 @@ function handedEach(): number {
   return Math.max(1, Math.min(ILM_HANDED_EACH, share));
 }
 
-/** Returns null when the programs are not all there. */
+/** Opens the programs at ingress. Returns null when they are not all there. */
 function openIngress(folder: Folder): IngressPrograms | null {
   const [steer, icmp, count] = ingressNames.map((name) => openProgram(folder, name));
   if (steer !== undefined && icmp !== undefined && count !== undefined) {

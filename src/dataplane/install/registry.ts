@@ -269,7 +269,7 @@ export class Registry {
   readonly links = new KnownLinks();
   /**
    * The contents of `mapped_ports`, once read. A writer that removes ports activates other rules
-   * first, and then this registry is opened anew; one killed before that may have added some.
+   * first, and then this registry is reopened; one killed before that may have added some.
    */
   #mapped: Uint8Array | undefined;
   readonly number: number;

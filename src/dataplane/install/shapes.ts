@@ -31,8 +31,8 @@ const existingCodes: Readonly<Record<Existing, number>> = {
 const known = new WeakMap<Compiled, Shapes>();
 
 /**
- * Returns the shapes of compiled rules. They are found once: the plan needs them, then whoever
- * sizes the tables and whoever fills them.
+ * Returns the shapes of compiled rules. They are found only once, although the plan needs them, and
+ * so does sizing and filling the tables.
  */
 export function shapesOf(compiled: Compiled): Shapes {
   const found = known.get(compiled) ?? findShapes(compiled);

@@ -25,8 +25,8 @@ export interface Loaded {
   readonly description: Description;
   readonly registry: Registry;
   /**
-   * False when its pins are gone, or another BPF file system covers them. It then lives only
-   * through this process's descriptors.
+   * True while its pins are where others find them. False when they are gone, or another BPF file
+   * system covers them: it then lives only through this process's descriptors.
    */
   pinned: boolean;
   /**
@@ -61,7 +61,9 @@ export interface DataPlaneOptions {
   readonly drawSeed?: number;
   /** The limit, in bytes, for all copies of the counters together. */
   readonly counterBytes?: number;
-  /** Returns false to behave as on a kernel without tcx. */
+  /**
+   * Reports whether ingress is available. Tests return false to behave as on a kernel without tcx.
+   */
   readonly ingress?: () => boolean;
 }
 
@@ -179,8 +181,8 @@ export class State {
   }
 
   /**
-   * Returns undefined for the remains of an ended namespace whose inode number is used again. Any
-   * other state decides and cannot be read: throws INCOMPATIBLE.
+   * Opens an earlier version's state. Returns undefined for the remains of an ended namespace whose
+   * inode number is used again. Any other state decides and cannot be read: throws INCOMPATIBLE.
    */
   findEarlier(pins: Pins, link: BpfLink): Earlier | undefined {
     this.earlier = Earlier.open(pins, link, this.cookie);
@@ -363,7 +365,7 @@ function openInForce(pins: Pins, programs: Programs): Generation | undefined {
   }
 }
 
-/** Returns undefined when there is no description of this version. */
+/** Returns the description, or undefined when there is none of this version. */
 function describe(generation: Generation): Description | undefined {
   try {
     return generation.describe();

@@ -38,8 +38,8 @@ export function writeText(map: BpfMap, text: string): void {
 }
 
 /**
- * Returns null when there is no text, or another process is writing it at this moment (the kernel
- * copies values without a lock).
+ * Returns the text, or null when there is none or another process is writing it at this moment (the
+ * kernel copies values without a lock).
  */
 export function readText(map: BpfMap): string | null {
   const read = map.lookup(key);

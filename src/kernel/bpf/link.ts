@@ -51,14 +51,14 @@ export interface LinkInfo {
   readonly type: number;
   readonly id: number;
   readonly programId: number;
-  /** Valid for links on a network namespace. */
+  /** The inode number of the network namespace, for links on one. */
   readonly netnsInode: number;
-  /** Valid for links on an interface; 0 when that is gone. */
+  /** The interface index, for links on an interface; 0 when that is gone. */
   readonly interfaceIndex: number;
   readonly attachType: number;
   /**
-   * False when somebody detached the link, or what it was on is gone: it then only keeps its
-   * program alive. Valid for links on cgroups, namespaces and interfaces.
+   * Whether the link is attached, for links on cgroups, namespaces and interfaces. A link that
+   * somebody detached, or whose target is gone, only keeps its program alive.
    */
   readonly isAttached: boolean;
   readonly isOnCgroup: boolean;
@@ -115,7 +115,10 @@ export function openLink(folder: Folder, name: string): BpfLink | undefined {
 export class KnownLinks {
   readonly #ids = new Map<string, number>();
 
-  /** Returns undefined when the link is not there. `names` is what the folder contains. */
+  /**
+   * Returns the state of a pinned link, or undefined when it is not there. `names` is what the
+   * folder contains.
+   */
   info(folder: Folder, names: readonly string[], name: string): LinkInfo | undefined {
     const id = this.#ids.get(name);
     const known = id !== undefined && names.includes(name) ? infoOf(linkById(id)) : undefined;

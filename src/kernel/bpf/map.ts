@@ -142,7 +142,7 @@ export class BpfMap extends Handle implements MapShape {
     return value;
   }
 
-  /** Returns undefined when there is no such entry. */
+  /** Returns the value of the key, or undefined when there is no such entry. */
   lookup(key: Uint8Array): Uint8Array | undefined {
     const value = new Uint8Array(this.valueSize);
     const result = mapLookup(this.fd, this.#key(key), value);
@@ -155,7 +155,7 @@ export class BpfMap extends Handle implements MapShape {
     checkedBpf("bpf_map_update_elem", mapUpdate(this.fd, this.#key(key), this.#value(value), flag));
   }
 
-  /** Returns false when there was no such entry. */
+  /** Deletes an entry. Returns false when there was none. */
   delete(key: Uint8Array): boolean {
     const result = mapDelete(this.fd, this.#key(key));
     // A sockmap returns EINVAL for an empty place (net/core/sock_map.c, __sock_map_delete).
