@@ -12,11 +12,16 @@ export function setOff(state: State, off: boolean): boolean {
   const { programs } = state.require().generation;
   const { side, off: before } = programs.inForce;
   if (before === off) return false;
-  // When switching on, decisions come first: ingress finds what it needs once it is attached.
+  const attachNeeds = (): void => {
+    const loaded = state.ownReadable();
+    if (loaded !== undefined) steer(state, loaded, needsOf(loaded, off));
+  };
+  // On again: what ingress gives is given from the first decision on.
+  if (!off) attachNeeds();
   programs.putInForce({ side, off });
+  if (!off) return true;
   // What has been handed over is counted only when it reaches its socket.
-  if (off) waitForPrograms();
-  const loaded = state.ownReadable();
-  if (loaded !== undefined) steer(state, loaded, needsOf(loaded, off));
+  waitForPrograms();
+  attachNeeds();
   return true;
 }
