@@ -8,7 +8,7 @@ import { type Address, type Prefix, familyOf, prefixLength } from "../model/addr
 import { type Entry, type Unit, entriesOf, isLast } from "./entries.js";
 import { Nesting } from "../rules/nesting.js";
 import { isOwned } from "../rules/order.js";
-import type { MatchedLevel, PrefixColumns, StepColumns, Target } from "./tables.js";
+import type { MatchedLevel, PrefixColumns, StepColumns, RuleOrStep } from "./tables.js";
 
 export function levelOf(prefix: Prefix): MatchedLevel {
   const length = prefixLength(prefix);
@@ -31,7 +31,7 @@ export interface ChainTables {
 export class ClassChains {
   readonly #units: ReadonlyMap<Prefix, readonly Unit[] | Unit>;
   readonly #tables: ChainTables;
-  readonly #heads = new Map<Prefix, Target>();
+  readonly #heads = new Map<Prefix, RuleOrStep>();
   /** For prefixes without steps of their own, the step that ends a chain with their rule. */
   readonly #ends = new Map<Prefix, number>();
   #nesting: Nesting | undefined;
@@ -46,7 +46,7 @@ export class ClassChains {
   }
 
   /** Returns where a packet for this prefix goes. The prefix must be one of the class. */
-  head(prefix: Prefix): Target {
+  head(prefix: Prefix): RuleOrStep {
     const here = this.#units.get(prefix);
     if (here === undefined) return 0;
     // Nearly all prefixes need no chain, and nothing to remember.
@@ -62,7 +62,7 @@ export class ClassChains {
     return head;
   }
 
-  #build(prefix: Prefix, entries: readonly Entry[]): Target {
+  #build(prefix: Prefix, entries: readonly Entry[]): RuleOrStep {
     const matched = levelOf(prefix);
     const closing = entries.findIndex(isLast);
     const last = entries[closing];

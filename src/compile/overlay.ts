@@ -96,7 +96,7 @@ export const OVERLAY_ENTRIES = 65_536;
 /** The maximum number of ports of all removed mappings together. */
 const REMOVED_PORTS = 1_000_000;
 
-interface Entry {
+interface PrefixRule {
   readonly prefix: PrefixBits;
   readonly rule: number;
 }
@@ -252,7 +252,7 @@ class Layer {
   #put(
     level: "exact" | "prefix",
     owner: number,
-    entries: readonly Entry[] = [],
+    entries: readonly PrefixRule[] = [],
     found: BaseClass | undefined,
   ): boolean {
     for (const { prefix, rule } of entries) {
@@ -372,8 +372,8 @@ function cut({ ipv6, address }: PrefixBits, length: number): PrefixBits {
   return { ipv6, length, address: masked(address, length) };
 }
 
-function entriesByOwner(table: PrefixTable): Map<number, Entry[]> {
-  const found = new Map<number, Entry[]>();
+function entriesByOwner(table: PrefixTable): Map<number, PrefixRule[]> {
+  const found = new Map<number, PrefixRule[]>();
   for (let i = 0; i < table.count; i++) {
     const owner = table.owner[i] ?? 0;
     const entry = { prefix: bitsAt(table, i), rule: table.target[i] ?? 0 };

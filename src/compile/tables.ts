@@ -26,7 +26,7 @@ export interface Endpoint {
  * What a table leads to: above 0, the number of a rule; below 0, that of a step, negated; 0 is
  * neither.
  */
-export type Target = number;
+export type RuleOrStep = number;
 
 /** Entries by `owner` (a class, or a group of sources) and prefix. */
 export interface PrefixTable {
@@ -107,7 +107,7 @@ export interface CompiledClass {
   readonly protocol: Protocol;
   readonly ranges: readonly PortRange[];
   /** The target for all other addresses. */
-  readonly fallback: Readonly<Record<Family, Target>>;
+  readonly fallback: Readonly<Record<Family, RuleOrStep>>;
   readonly hasExact: boolean;
   readonly hasPrefix: boolean;
   /** True when some of its mappings have conditions. */
@@ -144,12 +144,12 @@ export class PrefixColumns {
     return this.#owner.length;
   }
 
-  push(owner: number, prefix: Prefix, target: Target): void {
+  push(owner: number, prefix: Prefix, target: RuleOrStep): void {
     const { bytes: address, length } = prefixBits(prefix);
     this.pushBits(owner, { ipv6: familyOf(prefix) === 6, address, length }, target);
   }
 
-  pushBits(owner: number, { ipv6, address, length }: PrefixBits, target: Target): void {
+  pushBits(owner: number, { ipv6, address, length }: PrefixBits, target: RuleOrStep): void {
     this.#owner.push(owner);
     this.#ipv6.push(ipv6 ? 1 : 0);
     this.#address.append(address);

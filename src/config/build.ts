@@ -30,7 +30,7 @@ import { portOfName } from "./port-names.js";
 import { nearest } from "./suggest.js";
 import { formatTarget, type Target } from "./target.js";
 
-export interface Entry {
+export interface FileEntry {
   readonly name: string | undefined;
   readonly protocols: readonly Protocol[];
   readonly ports: readonly PortRange[];
@@ -126,7 +126,7 @@ export class ServiceTable {
 
 /** Builds one mapping per protocol. If an error was reported, only their names are usable. */
 export function buildMappings(
-  entry: Entry,
+  entry: FileEntry,
   services: ServiceTable,
   origin: Origin,
   report: Report,
@@ -385,7 +385,7 @@ function familiesOf(prefixes: readonly Prefix[]): readonly Family[] {
  * nothing is dialled, but the user should know what it means.
  */
 function warnInside(
-  entry: Entry,
+  entry: FileEntry,
   ports: readonly PortRange[],
   on: readonly Prefix[],
   items: readonly (readonly Destination[])[],

@@ -8,7 +8,7 @@ import { type RuleSet, type Settings } from "../model/rules.js";
 import { type MappingColumns, MappingColumnsBuilder } from "../model/mapping-columns.js";
 import { NameTable } from "../model/name-table.js";
 import { beginStep, tellShare } from "../progress.js";
-import { buildMappings, ServiceTable, type Entry, type Report } from "./build.js";
+import { buildMappings, ServiceTable, type FileEntry, type Report } from "./build.js";
 import type { Problems } from "./problems.js";
 import { listOf, settingNames, type Document } from "./document.js";
 import type { MappingEntry } from "./schema.js";
@@ -157,7 +157,7 @@ function collectMappings(
 
 const tcpOnly: readonly Protocol[] = ["tcp"];
 
-function toEntry(entry: MappingEntry): Entry {
+function toEntry(entry: MappingEntry): FileEntry {
   const { name, protocol, port, on, from, interface: interfaces, to } = entry;
   const { existing, miss, handover } = entry;
   return {

@@ -32,7 +32,7 @@ import { blockDigests, knownBlocks, reviseFrom } from "./revised-text.js";
 /**
  * Where rules come from. Arguments may name services of the file, so they are read again with it.
  */
-export interface Source {
+export interface RulesSource {
   /** The path as given; `-` is standard input. It is null when there is no file. */
   readonly path: string | null;
   readonly mappings: readonly string[];
@@ -79,7 +79,7 @@ export interface LoadOptions extends InputOptions {
  * UNAVAILABLE.
  */
 export async function loadDesired(
-  { path, mappings: given }: Source,
+  { path, mappings: given }: RulesSource,
   { kept: ask, ...options }: LoadOptions = {},
 ): Promise<Desired> {
   // Whoever does not ask for what is kept keeps nothing either.

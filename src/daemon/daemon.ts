@@ -15,7 +15,7 @@ import { version } from "../version.js";
 import type { ApiChange, DaemonStatus } from "../api/api.js";
 import { requestStatus } from "../api/client.js";
 import { socketExists, socketPath } from "../api/socket-path.js";
-import { loadDesired, type Source } from "../control/desired.js";
+import { loadDesired, type RulesSource } from "../control/desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
 import { keepApi } from "./keep-api.js";
 import { keepFollowing } from "./keep-following.js";
@@ -31,7 +31,7 @@ import { ServiceManager } from "./service-manager.js";
 import { awaitTurn } from "../control/turn.js";
 
 export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
-  readonly source: Source;
+  readonly source: RulesSource;
   readonly log: Logger;
 }
 
@@ -267,7 +267,7 @@ async function work({
  * Returns the source to follow. Without a file and mappings of its own, a daemon continues with
  * what the previous one, or `apply`, activated.
  */
-function takeOver(dataPlane: DataPlane, source: Source): Source {
+function takeOver(dataPlane: DataPlane, source: RulesSource): RulesSource {
   if (source.path !== null || source.mappings.length > 0) return source;
   const rules = dataPlane.inForce()?.rules ?? emptyRules;
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");

@@ -29,7 +29,7 @@ import {
   describeTakenOver,
 } from "../words/change.js";
 import { nothingInForce, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
-import type { Desired, LoadOptions, Source } from "../control/desired.js";
+import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 
@@ -43,9 +43,9 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
   /** Reads the file and the arguments again. */
-  readonly load: (source: Source, options: Pick<LoadOptions, "kept">) => Promise<Desired>;
+  readonly load: (source: RulesSource, options: Pick<LoadOptions, "kept">) => Promise<Desired>;
   /** What to follow at first. */
-  readonly source: Source;
+  readonly source: RulesSource;
   /** Called whenever the followed file becomes a different one. */
   readonly onSource?: (path: string | null) => void;
   /** Called when the data plane was unloaded, which ends the daemon. */
@@ -73,7 +73,7 @@ export interface ReloadState {
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  #source: Source;
+  #source: RulesSource;
   #queue: Promise<unknown> = Promise.resolve();
   /** A queued reload. Further requests share it. */
   #waitingReload: Promise<AnsweredChange> | null = null;
@@ -89,7 +89,7 @@ export class Reconciler {
     this.#source = options.source;
   }
 
-  get source(): Source {
+  get source(): RulesSource {
     return this.#source;
   }
 
@@ -372,7 +372,7 @@ export class Reconciler {
     return { ...nothingInForce, changed };
   }
 
-  #follow(source: Source): void {
+  #follow(source: RulesSource): void {
     const moved = source.path !== this.#source.path;
     this.#source = source;
     if (!moved) return;

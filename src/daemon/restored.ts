@@ -8,20 +8,20 @@ import { pauseAfter } from "./passing.js";
 /** What stays for this long is calm, and is put back at once when it goes. */
 const CALM_MS = 60_000;
 
-interface Entry {
+interface Loss {
   readonly at: number;
   /** How often it went again since it was calm. */
   readonly again: number;
 }
 
 /** Returns when it may be put back again, by the clock. */
-function dueAt({ at, again }: Entry): number {
+function dueAt({ at, again }: Loss): number {
   return at + (again === 0 ? 0 : pauseAfter(again));
 }
 
 export class Restored {
   readonly #now: () => number;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, Loss>();
 
   /** `now` returns milliseconds of a monotonic clock. */
   constructor(now: () => number) {

@@ -3,7 +3,7 @@
  * halving, the rest; then the steps.
  */
 import { type Search, maskOf, searchByLength } from "../../src/compile/lengths.js";
-import type { Compiled, PrefixTable, Target } from "../../src/compile/tables.js";
+import type { Compiled, PrefixTable, RuleOrStep } from "../../src/compile/tables.js";
 import { type Address, addressBytes, familyOf } from "../../src/model/address.js";
 import type { Mapping, Protocol } from "../../src/model/mapping.js";
 import { portsContain } from "../../src/model/ports.js";
@@ -26,7 +26,7 @@ function sharedBits(a: Uint8Array, b: Uint8Array): number {
 
 /** What the search came to, and how many lengths it looked at. */
 export interface Searched {
-  readonly target: Target;
+  readonly target: RuleOrStep;
   /** 0: there is no prefix around the address. */
   readonly length: number;
   readonly looks: number;
@@ -35,7 +35,7 @@ export interface Searched {
 /** Prefixes and markers, searched as the program does (bpf/match.h, find_prefix). */
 export class SearchTable {
   readonly #search: Search;
-  readonly #entries = new Map<string, { readonly target: Target; readonly length: number }>();
+  readonly #entries = new Map<string, { readonly target: RuleOrStep; readonly length: number }>();
 
   constructor(prefixes: PrefixTable, classes: number) {
     this.#search = searchByLength(prefixes, classes);
@@ -79,7 +79,7 @@ export function longest(
   owner: number,
   bytes: Uint8Array,
   ipv6: boolean,
-): Target | undefined {
+): RuleOrStep | undefined {
   let best: number | undefined;
   for (let i = 0; i < table.count; i += 1) {
     const length = table.length[i] ?? 0;
@@ -92,12 +92,12 @@ export function longest(
   return best === undefined ? undefined : table.target[best];
 }
 
-function longestOf(table: PrefixTable, owner: number, address: Address): Target | undefined {
+function longestOf(table: PrefixTable, owner: number, address: Address): RuleOrStep | undefined {
   return longest(table, owner, addressBytes(address), familyOf(address) === 6);
 }
 
 /** The rule that a target leads to; 0: none. */
-function walk(compiled: Compiled, target: Target, packet: AskedPacket): number {
+function walk(compiled: Compiled, target: RuleOrStep, packet: AskedPacket): number {
   if (target >= 0) return target;
   const { steps } = compiled;
   for (let number = -target, taken = 0; number !== 0; taken += 1) {

@@ -9,7 +9,7 @@ import type { PrefixBits } from "../../compile/tables.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 import type { Family } from "../../model/address.js";
 import type { Protocol } from "../../model/mapping.js";
-import { u32 } from "./entries.js";
+import { u32 } from "./batches.js";
 import { type Found, findPrefix } from "./prefixes.js";
 import { portKey } from "./ports.js";
 import { readClassValue } from "./tables.js";

@@ -35,7 +35,7 @@ import {
   packMappings,
   unpackDescription,
 } from "../description.js";
-import { u32 } from "./entries.js";
+import { u32 } from "./batches.js";
 import { mappingsAbove } from "./places.js";
 import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
@@ -44,7 +44,7 @@ import {
   type LaidOverlay,
   type Searched,
   type Side,
-  type Target,
+  type TablesToFill,
   capacityOf,
   fillOverlay,
   fillTables,
@@ -105,7 +105,7 @@ function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): Bp
   return map;
 }
 
-function targetIn(programs: Programs, side: Side): Omit<Target, "capacity"> {
+function targetIn(programs: Programs, side: Side): Omit<TablesToFill, "capacity"> {
   const { counters, writtenPorts: written } = programs;
   return { map: programs.map.bind(programs), counters, side, written };
 }

@@ -20,10 +20,10 @@ import {
   hasFileOf,
 } from "../description.js";
 import type { EngineChoice } from "./engine.js";
-import type { Generation } from "./generation.js";
 import { addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
 import { type Overlaid } from "../description.js";
 import { shapesOf } from "./shapes.js";
+import type { Loaded } from "./state.js";
 import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";
 import { OVERLAY_RULES, TableTargets } from "./targets.js";
 
@@ -56,12 +56,10 @@ export function endpointsOf({ whole, overlay }: Plan): readonly Endpoint[] {
       : [...whole.endpoints, ...above];
 }
 
-interface InForce {
-  readonly generation: Generation;
-  readonly description: Description;
-}
+/** What a plan needs to know of the active rules. */
+type Active = Pick<Loaded, "generation" | "description">;
 
-export function wantedOf(before: InForce | undefined, rules: Rules, choice: EngineChoice): Wanted {
+export function wantedOf(before: Active | undefined, rules: Rules, choice: EngineChoice): Wanted {
   beginStep("comparing with what is in force");
   const same = before !== undefined && hasFileOf(before.description, rules);
   const fileDigest = same ? before.description.fileDigest : digestOfFile(rules.source, rules.file);
@@ -85,7 +83,7 @@ interface Laid {
  * leads from the active file's part to that of these rules; it is null when both are the same.
  */
 export function layOver(
-  { description, generation }: InForce,
+  { description, generation }: Active,
   rules: Rules,
   revision: Revision | null,
 ): Laid | null {
@@ -142,7 +140,7 @@ function saysHandover({ to }: Mapping): boolean {
 
 /** Plans an overlay. Returns null when everything has to be built. */
 export function planOver(
-  before: InForce,
+  before: Active,
   rules: Rules,
   wanted: Wanted,
   revision: Revision | null,

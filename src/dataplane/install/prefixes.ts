@@ -8,7 +8,7 @@ import type { MarkerTable } from "../../compile/lengths.js";
 import type { PrefixBits, PrefixTable } from "../../compile/tables.js";
 import type { BpfMap, PutValues } from "../../kernel/bpf/map.js";
 import { tellShare } from "../../progress.js";
-import { u32 } from "./entries.js";
+import { u32 } from "./batches.js";
 import { PrefixHash, prefixSlot } from "./hash.js";
 import type { Targets } from "./targets.js";
 

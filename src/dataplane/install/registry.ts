@@ -67,7 +67,7 @@ import { type Family, addressBytes } from "../../model/address.js";
 import type { Protocol } from "../../model/mapping.js";
 import { type Mappings, toLazy } from "../../model/mappings.js";
 import { beginStep } from "../../progress.js";
-import { putEntries } from "./entries.js";
+import { putEntries } from "./batches.js";
 import { objectPath } from "../objects.js";
 import { type Pins, folderName, stagingName } from "../../kernel/pins.js";
 import type { Faults } from "../types.js";

@@ -49,7 +49,7 @@ import {
 import { beginStep } from "../../progress.js";
 import type { CopiedCounters } from "./counters.js";
 import type { Layers } from "../description.js";
-import { putArray, putEntries, u32 } from "./entries.js";
+import { putArray, putEntries, u32 } from "./batches.js";
 import { addressHash } from "./hash.js";
 import { type WrittenPorts, portKey, putPorts } from "./ports.js";
 import { PrefixSlots, classFamily, ofMappings, slotsOf } from "./prefixes.js";
@@ -350,9 +350,9 @@ function putExact(map: BpfMap, exact: PrefixTable, firstOwner: number, targets: 
 }
 
 /** Where the entries of a generation begin in the tables; one later in those where 0 means none. */
-type Place = Omit<Sizes, "owned">;
+type Offsets = Omit<Sizes, "owned">;
 
-function placeOn(side: Side, capacity: Sizes): Place {
+function placeOn(side: Side, capacity: Sizes): Offsets {
   return sizesOf((name) => side * capacity[name]);
 }
 
@@ -360,7 +360,7 @@ function placeOn(side: Side, capacity: Sizes): Place {
 function putRules(
   map: BpfMap,
   compiled: Compiled,
-  place: Pick<Place, "rules" | "destinations">,
+  place: Pick<Offsets, "rules" | "destinations">,
 ): void {
   const shapes = shapesOf(compiled);
   putArray(
@@ -396,7 +396,7 @@ function putDestinations(
   );
 }
 
-function putSteps(map: BpfMap, { steps }: Compiled, place: Place, targets: Targets): void {
+function putSteps(map: BpfMap, { steps }: Compiled, place: Offsets, targets: Targets): void {
   putArray(
     map,
     steps.count,
@@ -490,7 +490,7 @@ function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) =
 }
 
 /** Where the tables of a generation go. */
-export interface Target {
+export interface TablesToFill {
   readonly map: TableMap;
   readonly counters: Pick<CopiedCounters, "clear">;
   readonly side: Side;
@@ -505,7 +505,7 @@ export interface Target {
  * of `ports`.
  */
 export function fillTables(
-  { map, counters, side, capacity, written }: Target,
+  { map, counters, side, capacity, written }: TablesToFill,
   compiled: Compiled,
   { search, prefixes }: Searched,
   slots: readonly number[],
@@ -650,7 +650,7 @@ const noClass: Pick<OverlayClass, "below" | "fallback"> = {
  * contents of `ports`.
  */
 export function fillOverlay(
-  { map, counters, side, written }: Omit<Target, "capacity">,
+  { map, counters, side, written }: Omit<TablesToFill, "capacity">,
   overlay: LaidOverlay | null,
   slots: readonly number[],
   layers: Layers,

@@ -3,14 +3,14 @@
  * that of the mapping's own counter.
  */
 import { ILM_STEP } from "../../abi/generated.js";
-import type { Compiled, Target } from "../../compile/tables.js";
+import type { Compiled, RuleOrStep } from "../../compile/tables.js";
 import { type Shapes, shapesOf } from "./shapes.js";
 
 export interface Targets {
   /** Returns a rule or a step, or 0 for neither. */
-  value(target: Target): number;
+  value(target: RuleOrStep): number;
   /** Returns the counter, or 0 where there is no rule. */
-  counter(target: Target): number;
+  counter(target: RuleOrStep): number;
 }
 
 /** Where rules, steps and counters begin. No rule or step has the number 0. */
@@ -32,13 +32,13 @@ export class TableTargets implements Targets {
     this.#place = place;
   }
 
-  value(target: Target): number {
+  value(target: RuleOrStep): number {
     if (target === 0) return 0;
     if (target < 0) return ILM_STEP + this.#place.steps + -target;
     return this.#place.rules + (this.#shapes.of[target] ?? 0);
   }
 
-  counter(target: Target): number {
+  counter(target: RuleOrStep): number {
     return target > 0 ? this.#place.counters + (this.#mapping[target] ?? 0) : 0;
   }
 }
@@ -59,12 +59,12 @@ export class OverlayTargets implements Targets {
     this.#below = below;
   }
 
-  value(target: Target): number {
+  value(target: RuleOrStep): number {
     if (target < OVERLAY_RULES) return this.#below.value(target);
     return this.#own.value(target - OVERLAY_RULES + 1);
   }
 
-  counter(target: Target): number {
+  counter(target: RuleOrStep): number {
     if (target < OVERLAY_RULES) return this.#below.counter(target);
     return this.#own.counter(target - OVERLAY_RULES + 1);
   }

@@ -1,7 +1,7 @@
 // Goal: changes never overlap, each starts from what the one before it left, and a bad one changes
 // nothing.
 import { describe, expect, test } from "vitest";
-import type { Desired, Source } from "../../../src/control/desired.js";
+import type { Desired, RulesSource } from "../../../src/control/desired.js";
 import type { Level } from "../../../src/daemon/log.js";
 import { Reconciler } from "../../../src/daemon/reconcile.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
@@ -19,7 +19,7 @@ interface World {
   readonly loads: () => number;
 }
 
-function makeWorld(source: Source = { path: "/etc/rules.yaml", mappings: [] }): World {
+function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: [] }): World {
   const dataPlane = new FakeDataPlane();
   const lines: string[] = [];
   const followed: (string | null)[] = [];

@@ -5,7 +5,7 @@ import { ILM_PREFIX_SLOTS, prefixLayout } from "../../../../src/abi/generated.js
 import { decodeAll } from "../../../../src/abi/layout.js";
 import { searchByLength } from "../../../../src/compile/lengths.js";
 import { PrefixColumns, type PrefixTable, bitsAt } from "../../../../src/compile/tables.js";
-import { putArray } from "../../../../src/dataplane/install/entries.js";
+import { putArray } from "../../../../src/dataplane/install/batches.js";
 import { prefixSlot } from "../../../../src/dataplane/install/hash.js";
 import {
   PrefixSlots,
