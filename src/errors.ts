@@ -1,9 +1,9 @@
 /**
  * The closed catalogue of everything that `ilm` refuses or fails at. One code, one exit status, one
- * place. A message says what is wrong and where; `remedy` says what would be right.
+ * place. The message says what is wrong and where; `remedy` says what to do.
  */
 
-/** Exit statuses that scripts may rely on (see `ilm --help`). */
+/** The exit statuses that scripts may rely on (see `ilm --help`). */
 export const ExitStatus = {
   done: 0,
   failed: 1,
@@ -13,25 +13,25 @@ export const ExitStatus = {
 } as const;
 export type ExitStatus = (typeof ExitStatus)[keyof typeof ExitStatus];
 
-/** Error code -> exit status. Codes are stable: scripts see them in `--json`. */
+/** Maps each error code to its exit status. Codes are stable: scripts see them in `--json`. */
 export const errorCatalogue = {
-  /** A bug or a condition that nobody foresaw. */
+  /** ilm has a bug, or met a condition that nobody foresaw. */
   INTERNAL: ExitStatus.failed,
-  /** A system call or libbpf call failed; the message names the call, `cause` keeps the errno. */
+  /** A system call or libbpf call failed. The message names the call; `cause` keeps the errno. */
   SYSCALL: ExitStatus.failed,
-  /** Nothing is loaded for this network namespace, and the command needs it. */
+  /** The command needs loaded rules, and this network namespace has none. */
   NOT_LOADED: ExitStatus.failed,
-  /** The thing that was named (a mapping, a generation) does not exist. */
+  /** What the user named (a mapping, a generation) does not exist. */
   NOT_FOUND: ExitStatus.failed,
-  /** `check`, `audit` or `doctor` found what they look for. */
+  /** `demo` found something that is not as it expects. */
   FINDINGS: ExitStatus.failed,
   /** The command line is wrong. */
   USAGE: ExitStatus.usage,
-  /** The configuration is wrong; nothing was changed. `problems` holds every one. */
+  /** The configuration is wrong; nothing was changed. `problems` lists every problem. */
   CONFIGURATION: ExitStatus.configuration,
-  /** Root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN) is needed. */
+  /** The command needs root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN). */
   NOT_PERMITTED: ExitStatus.notPossible,
-  /** This kernel has no BPF, or lacks the program type, map type or helper that is needed. */
+  /** This kernel has no BPF, or lacks a program type, map type or helper that ilm needs. */
   NO_BPF: ExitStatus.notPossible,
   /** This kernel has no BTF (/sys/kernel/btf/vmlinux). */
   NO_BTF: ExitStatus.notPossible,
@@ -39,57 +39,56 @@ export const errorCatalogue = {
   NO_CGROUP2: ExitStatus.notPossible,
   /** The BPF file system is not mounted and could not be mounted. */
   NO_BPFFS: ExitStatus.notPossible,
-  /**
-   * Another user could have put there, or could replace, what stands at a path that ilm relies on.
-   */
+  /** Another user could have created, or could replace, what is at a path that ilm relies on. */
   UNSAFE_PATH: ExitStatus.notPossible,
-  /** libbpf.so.1 is not installed, or too old. */
+  /** libbpf.so.1 is not installed, or is too old. */
   NO_LIBBPF: ExitStatus.notPossible,
   /** Another writer holds the lock of this network namespace. */
   LOCKED: ExitStatus.notPossible,
   /**
-   * A limit of the data plane or of the daemon is reached; the message says which and how large it
+   * A limit of the data plane or of the daemon is reached. The message says which, and how large it
    * is.
    */
   LIMIT: ExitStatus.notPossible,
-  /** The state in the kernel was made by an incompatible version of ilm. */
+  /** An incompatible version of ilm made the state in the kernel. */
   INCOMPATIBLE: ExitStatus.notPossible,
-  /** The network namespace that was named cannot be entered. */
+  /** ilm cannot enter the network namespace that the user named. */
   NETNS: ExitStatus.notPossible,
-  /** The daemon did not answer, or answered nonsense. */
+  /** The daemon did not answer, or sent an invalid answer. */
   DAEMON: ExitStatus.failed,
   /**
-   * The host is short of descriptors, memory or room, or a file system cannot be written to, or
-   * does not answer. It may pass.
+   * The host is short of descriptors, memory or disk space, or a file system is read-only or does
+   * not answer. The condition may pass.
    */
   UNAVAILABLE: ExitStatus.notPossible,
 } as const satisfies Record<string, ExitStatus>;
 export type ErrorCode = keyof typeof errorCatalogue;
 
-/** One thing that is wrong (or doubtful) in a configuration, at its place. */
+/** One error or warning about a configuration, with its position. */
 export interface Problem {
   readonly severity: "error" | "warning";
   /**
-   * File name as given, `<argument>` for a mapping on the command line, `<stdin>`, or `<runtime>`.
+   * The file name as given, `<argument>` for a mapping on the command line, `<stdin>`, or
+   * `<runtime>`.
    */
   readonly file: string;
-  /** 1-based; 0 when the problem is with the file as a whole. */
+  /** The line, from 1; 0 when the problem concerns the file as a whole. */
   readonly line: number;
-  /** 1-based, in UTF-16 code units; 0 when the problem is with the file as a whole. */
+  /** The column, from 1, in UTF-16 code units; 0 when the problem concerns the file as a whole. */
   readonly column: number;
-  /** Where in the document, e.g. `mappings[2].on[0]`; empty for the document itself. */
+  /** The path in the document, e.g. `mappings[2].on[0]`; empty for the document itself. */
   readonly path: string;
-  /** What is wrong. */
+  /** Says what is wrong. */
   readonly message: string;
-  /** What would be right. */
+  /** Says what would be right; may be empty. */
   readonly hint: string;
 }
 
 export interface IlmErrorOptions {
   readonly cause?: unknown;
-  /** What the user can do about it, a full sentence. */
+  /** Says in a full sentence what the user can do about the error. */
   readonly remedy?: string;
-  /** For CONFIGURATION: every problem found. */
+  /** Lists every problem found, for CONFIGURATION. */
   readonly problems?: readonly Problem[];
 }
 
@@ -113,8 +112,8 @@ export class IlmError extends Error {
 }
 
 /**
- * What the host is short of, by errno: what is wrong, and what would be right. All of these may
- * pass by themselves.
+ * Says by errno what the host is short of, and what to do. All of these conditions may pass by
+ * themselves.
  */
 const shortages: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
   EMFILE: [
@@ -143,7 +142,10 @@ const shortages: Readonly<Record<string, readonly [what: string, remedy: string]
   ETIMEDOUT: ["its server does not answer", "See whether the server of that file system is there."],
 };
 
-/** The error for what failed with this errno; undefined when the errno says nothing of the host. */
+/**
+ * Returns the error for `what` failing with this errno, or undefined when the errno does not mean
+ * that the host is short of something.
+ */
 export function unavailable(what: string, errno: string, cause: unknown): IlmError | undefined {
   const shortage = shortages[errno];
   if (shortage === undefined) return undefined;
@@ -151,7 +153,7 @@ export function unavailable(what: string, errno: string, cause: unknown): IlmErr
   return new IlmError("UNAVAILABLE", `${what}: ${why} (${errno})`, { cause, remedy });
 }
 
-/** The errno that the words of the dynamic loader, and of who calls it, stand for. */
+/** Returns the errno that an error message of the dynamic loader, or of its caller, stands for. */
 export function shortageInWords(error: unknown): "EMFILE" | "ENFILE" | "ENOMEM" | undefined {
   const words = error instanceof Error ? error.message : "";
   if (/too many open files in system/i.test(words)) return "ENFILE";
@@ -159,14 +161,16 @@ export function shortageInWords(error: unknown): "EMFILE" | "ENFILE" | "ENOMEM" 
   return /cannot allocate memory/i.test(words) ? "ENOMEM" : undefined;
 }
 
-/** The errno of a failed call of node:fs, node:net and the like; undefined for other errors. */
+/**
+ * Returns the errno of a failed call of node:fs, node:net and the like; undefined for other errors.
+ */
 export function nodeErrno(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   const { code } = error;
   return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
-/** `file:line:column: path: what is wrong; what would be right` */
+/** Formats a problem as `file:line:column: path: what is wrong; what would be right`. */
 export function formatProblem(problem: Problem): string {
   const place =
     problem.line > 0 ? `${problem.file}:${problem.line}:${problem.column}` : problem.file;
@@ -176,7 +180,7 @@ export function formatProblem(problem: Problem): string {
   return `${place}:${severity}${path} ${problem.message}${hint}`;
 }
 
-/** A configuration error that carries every problem found; warnings ride along. */
+/** Returns the CONFIGURATION error that carries every problem found, warnings included. */
 export function configurationError(problems: readonly Problem[]): IlmError {
   const errors = problems.filter((problem) => problem.severity === "error").length;
   return new IlmError(
@@ -186,7 +190,7 @@ export function configurationError(problems: readonly Problem[]): IlmError {
   );
 }
 
-/** A hint as a remedy: `write 443` -> `Write 443.` */
+/** Turns a hint into a remedy: `write 443` becomes `Write 443.` */
 export function asSentence(hint: string): string {
   return `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`;
 }

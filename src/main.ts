@@ -1,11 +1,11 @@
-/** argv -> command -> exit status. The only place that exits. */
+/** Runs the command line and exits with its status. Only this module exits. */
 import { enderOfPendingCalls, reportUncaught, runCommandLine } from "./cli/main.js";
 
 const argv = process.argv.slice(2);
 
 /**
- * Whoever reads our output may stop reading (`ilm listeners | head`): nothing is wrong, and nobody
- * is there to be told.
+ * Ends the process when the reader of its output stops reading (`ilm listeners | head`). Nothing is
+ * wrong then, and nobody is left to tell.
  */
 function endQuietlyWhenUnread(error: Error): void {
   if ("code" in error && error.code === "EPIPE") process.exit();
@@ -14,8 +14,8 @@ function endQuietlyWhenUnread(error: Error): void {
 
 process.stdout.on("error", endQuietlyWhenUnread);
 process.stderr.on("error", endQuietlyWhenUnread);
-// What nobody waits for may fail too, such as following UDP sockets; what is in force stays in
-// force.
+// Work that nobody awaits, such as following UDP sockets, may fail too. The active rules stay
+// active.
 process.on("uncaughtException", (error) => process.exit(reportUncaught(argv, error)));
 // No top-level await: the bundle is CommonJS.
 void runCommandLine(argv).then(async (status) => {

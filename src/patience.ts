@@ -1,23 +1,34 @@
 /**
- * Calls that may not return: a file system whose server is gone, a pipe that nobody writes to. Node
- * cannot take back a call that one of its few threads is in; it can be waited for no longer.
+ * Waits, for a limited time, for calls that may not return: on a file system whose server is gone,
+ * on a pipe that nobody writes to. Node cannot cancel a call that occupies one of its few threads;
+ * the caller can only stop waiting.
  */
 
-/** Calls that have not returned yet. */
+/** The number of calls that have not returned yet. */
 let pending = 0;
-/** Those among them that were given up; each holds one of node's four threads. */
+/**
+ * The number of pending calls that nobody waits for any more; each holds one of node's four
+ * threads.
+ */
 let abandoned = 0;
-/** Below the number of threads, so that other files can be read meanwhile. */
+/**
+ * The limit on abandoned calls. It is below the number of threads, so that other files stay
+ * readable.
+ */
 const ABANDONED_MAX = 2;
 
-/** Are there threads that may not come back? Node would wait for them before it ends. */
+/**
+ * Reports whether calls are pending. Their threads may never return, and node waits for them to
+ * exit.
+ */
 export function hasPendingCalls(): boolean {
   return pending > 0;
 }
 
 /**
- * The result of `call`, or `late()` as the error when it has not come after `ms` milliseconds (of
- * the monotonic clock), or the reason of `signal`. While too many calls hang, none is begun.
+ * Returns the result of `call`. Throws `late()` when none has come after `ms` milliseconds (of the
+ * monotonic clock), or the reason of `signal` when that aborts first. While too many calls hang, it
+ * throws `late()` without starting `call`.
  */
 export async function withPatience<T>(
   ms: number,

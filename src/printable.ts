@@ -1,33 +1,35 @@
 /**
- * Text that others chose - names of files, processes, interfaces, units, messages of other programs
- * - made harmless where it is shown. A terminal obeys control characters, and a reader is misled by
- * those that turn the direction of text round.
+ * Makes text that others chose (names of files, processes, interfaces and units, messages of other
+ * programs) harmless to show. A terminal obeys control characters, and characters that reverse the
+ * direction of text mislead a reader.
  */
 
 /**
- * C0, DEL and C1 (Cc), bidi controls and what has no width (Cf), U+2028 and U+2029 (Zl, Zp), halves
- * of surrogate pairs (Cs).
+ * Matches C0, DEL and C1 (Cc), bidi controls and characters without width (Cf), U+2028 and U+2029
+ * (Zl, Zp), and halves of surrogate pairs (Cs).
  */
 const STEERING = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const STEERING_IN_LINES = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-/** What JSON.stringify leaves as it is. */
+/** Matches the steering characters that JSON.stringify does not escape. */
 const STEERING_IN_JSON = /[\u007F-\u009F\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 function codePoint(character: string): string {
   return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 }
 
-/** One line of text in which `\u{1b}` stands for an escape character, and so on. */
+/** Returns one line of text, with `\u{1b}` in place of an escape character, and so on. */
 export function printable(text: string): string {
   return text.replace(STEERING, codePoint);
 }
 
-/** Like `printable`, for text of several lines, with its tabs. */
+/**
+ * Returns text of several lines with steering characters made visible; keeps its newlines and tabs.
+ */
 export function printableLines(text: string): string {
   return text.replace(STEERING_IN_LINES, codePoint);
 }
 
-/** JSON text with the same value, in which every such character is an escape sequence. */
+/** Returns JSON text of the same value, with steering characters as escape sequences. */
 export function printableJson(json: string): string {
   return json.replace(STEERING_IN_JSON, (character) =>
     Array.from({ length: character.length }, (_, unit) => {

@@ -1,9 +1,11 @@
 /**
- * What long work is at, for whoever watches: at most one, the command line. The work does not wait
- * for anything in between, so it tells from where it is; to nobody it costs next to nothing.
+ * Reports what long work is doing to at most one watcher, the command line. The work does not yield
+ * in between, so it reports from where it is; without a watcher, a report costs next to nothing.
  */
 
-/** `share`: of the step, 0 to 1; null: not known. */
+/**
+ * Receives a step and the share of it that is done, from 0 to 1; null when the share is unknown.
+ */
 type Watcher = (step: string, share: number | null) => void;
 
 let watcher: Watcher | null = null;
@@ -14,8 +16,8 @@ export function watchProgress(next: Watcher | null): void {
 }
 
 /**
- * A step begins, e.g. "reading rules.ndjson". `group`: what its time is counted as, where there are
- * many like it.
+ * Begins a step, e.g. "reading rules.ndjson". Its time is counted under `group`, which similar
+ * steps share.
  */
 export function beginStep(step: string, group = step): void {
   current = step;
@@ -32,18 +34,21 @@ export interface StepTime {
   readonly milliseconds: number;
 }
 
-/** `at`: milliseconds since the process began. */
+/** The steps since recording began. `at` is in milliseconds since the process began. */
 let begun: { readonly step: string; readonly at: number }[] | null = null;
 
 /**
- * From now on `stepTimes` knows how long each step takes; what was since the process began is
- * "starting".
+ * Starts recording how long each step takes, for `stepTimes`. The time since the process began is
+ * the step "starting".
  */
 export function recordSteps(): void {
   begun = [{ step: "starting", at: 0 }];
 }
 
-/** What `work` did step by step, for a process that goes on after it. One at a time. */
+/**
+ * Returns the result of `work` and its step times, in a process that goes on afterwards. Calls must
+ * not overlap.
+ */
 export function timed<Result>(work: () => Result): { result: Result; steps: StepTime[] } {
   begun = [{ step: "looking at what is in force", at: performance.now() }];
   try {
@@ -53,7 +58,7 @@ export function timed<Result>(work: () => Result): { result: Result; steps: Step
   }
 }
 
-/** What another process did meanwhile, as a part of the step at work. */
+/** Records the step times that another process reported, as parts of the current step. */
 export function tellSteps(whose: string, steps: readonly StepTime[]): void {
   theirs.set(
     current,
@@ -63,7 +68,10 @@ export function tellSteps(whose: string, steps: readonly StepTime[]): void {
 
 const theirs = new Map<string, readonly StepTime[]>();
 
-/** In the order in which they began, those of one name as one; the last one ends now. */
+/**
+ * Returns the step times in the order in which the steps began, those of one name added up. The
+ * last step ends now.
+ */
 export function stepTimes(): StepTime[] {
   const times = new Map<string, number>();
   const now = performance.now();
@@ -80,13 +88,14 @@ export function stepTimes(): StepTime[] {
 
 let waitWatcher: ((what: string) => void) | null = null;
 
-/** Told what the command line waits for, also where no progress is shown. */
+/** Sets who is told what the command line waits for, also where no progress is shown. */
 export function watchWaits(next: ((what: string) => void) | null): void {
   waitWatcher = next;
 }
 
 /**
- * Nothing goes on for a while, and somebody else is the reason: "waiting for ..., at most 30 s".
+ * Tells the watcher that nothing goes on for a while because of somebody else: "waiting for ..., at
+ * most 30 s".
  */
 export function tellWait(what: string): void {
   waitWatcher?.(what);

@@ -1,6 +1,6 @@
 /**
- * Runs the bundle's chunks, which are CommonJS, with the bytecode that V8 made of them when they
- * were built: compiling them takes a seventh of a command. Another version of V8 refuses that
+ * Runs the bundle's chunks, which are CommonJS, with the bytecode that V8 produced when they were
+ * built: compiling them takes a seventh of a command. Another version of V8 cannot use that
  * bytecode, and compiles.
  */
 import { openSync, readFileSync, readSync } from "node:fs";
@@ -9,22 +9,24 @@ import { join } from "node:path";
 import { Script } from "node:vm";
 
 /**
- * In the folder of the chunks: 4 bytes with the length of the index (little endian), the index
- * (JSON), and the bytecode.
+ * The name of the bytecode file, in the folder of the chunks. The file has 4 bytes with the length
+ * of the index (little endian), the index (JSON), and the bytecode.
  */
 export const BYTECODE_FILE = "bytecode";
 
 export interface BytecodeIndex {
-  /** process.versions.v8 of who made it. */
+  /** The process.versions.v8 that made the bytecode. */
   readonly v8: string;
-  /** Offset (from the end of the index) and length in bytes, by chunk. */
+  /**
+   * The offset (from the end of the index) and length in bytes of each chunk's bytecode, by chunk.
+   */
   readonly chunks: Readonly<Record<string, readonly [offset: number, length: number]>>;
 }
 
-/** Undefined when there is none for the chunk. */
+/** Returns the bytecode of a chunk, or undefined when there is none. */
 type BytecodeOf = (chunk: string) => Buffer | undefined;
 
-/** On the first line, so that places in a stack trace are those in the file. */
+/** Wraps a chunk on its first line, so that line numbers in a stack trace are those of the file. */
 const WRAPPER = ["(function (exports, require, module, __filename) { ", "\n})"] as const;
 
 export function scriptOf(folder: string, chunk: string, cachedData?: Buffer): Script {
@@ -36,7 +38,10 @@ export function scriptOf(folder: string, chunk: string, cachedData?: Buffer): Sc
   });
 }
 
-/** `ran` is told of each chunk's script before it runs. */
+/**
+ * Runs the chunk `entry` and those that it requires. Calls `ran` with each chunk's script before
+ * the script runs.
+ */
 export function runChunk(
   folder: string,
   entry: string,
@@ -70,7 +75,7 @@ function bytecodeIn(folder: string): BytecodeOf {
   try {
     fd = openSync(join(folder, BYTECODE_FILE), "r");
   } catch (error) {
-    // As with a bundle that somebody else made; it runs all the same.
+    // A bundle that somebody else made may have no bytecode; it runs all the same.
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
     return () => undefined;
   }

@@ -1,9 +1,9 @@
-/** The version of ilm, from the package it was installed with, and the build. */
+/** The version of ilm, from the package it was installed with, and its build. */
 import { readFileSync } from "node:fs";
 
 /**
- * Looks upwards, so that sources, compiled files and an installed package all find the same
- * package.json.
+ * Reads the version from package.json. Searches upwards, so that sources, compiled files and an
+ * installed package all find the same file.
  */
 function readVersion(): string {
   for (let folder = new URL("./", import.meta.url); ; folder = new URL("../", folder)) {
@@ -22,7 +22,7 @@ function versionIn(file: URL): string | null {
   return "version" in manifest && typeof manifest.version === "string" ? manifest.version : null;
 }
 
-/** Null: there is no such file. */
+/** Returns the text of a file, or null when there is no such file. */
 function textOf(file: URL): string | null {
   try {
     return readFileSync(file, "utf8");
@@ -32,12 +32,14 @@ function textOf(file: URL): string | null {
   }
 }
 
-/** What tools/bundle.ts writes beside the chunks: a digest of all of them, in hexadecimal. */
+/**
+ * The name of the file that tools/bundle.ts writes beside the chunks: their digest, in hexadecimal.
+ */
 export const BUILD_FILE = "build";
 
 /**
- * Equal for two runs of the same code. Null: it is not known, as the code does not run from the
- * bundle.
+ * Returns a digest that is equal for two runs of the same code, or null when the code does not run
+ * from the bundle.
  */
 export function buildDigest(): string | null {
   return textOf(new URL(BUILD_FILE, import.meta.url));

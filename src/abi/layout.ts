@@ -1,26 +1,28 @@
 /**
- * How a struct that is shared with the kernel side is read and written. eBPF has the host's byte
- * order; we support little-endian hosts only.
+ * Reads and writes a struct that is shared with the kernel side. eBPF has the host's byte order;
+ * ilm supports little-endian hosts only.
  */
 export interface Layout<T> {
-  /** Bytes. */
+  /** The size of the struct in bytes. */
   readonly size: number;
   read(view: DataView, at: number): T;
   write(view: DataView, at: number, value: T): void;
 }
 
-/** A copy: the view may be over memory that the kernel goes on writing. */
+/**
+ * Returns a copy of bytes of the view, because the kernel may go on writing the memory below it.
+ */
 export function bytesAt(view: DataView, at: number, size: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + at, size).slice();
 }
 
 export function putBytes(view: DataView, at: number, size: number, value: Uint8Array): void {
   if (value.length !== size) throw new RangeError(`${value.length} bytes given for ${size}`);
-  // An array over the place would take longer to make than to fill: these are addresses.
+  // Creating an array over the destination would take longer than filling it: these are addresses.
   for (let i = 0; i < size; i++) view.setUint8(at + i, value[i] ?? 0);
 }
 
-/** Bytes as they are. */
+/** Returns the layout of a field of raw bytes. */
 export function bytesLayout(size: number): Layout<Uint8Array> {
   return {
     size,
@@ -41,7 +43,7 @@ export function decode<T>(layout: Layout<T>, bytes: Uint8Array, at = 0): T {
   return layout.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at);
 }
 
-/** Every whole value in `bytes`. */
+/** Decodes every whole value in `bytes` and ignores a rest that is shorter than one. */
 export function decodeAll<T>(layout: Layout<T>, bytes: Uint8Array): T[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values: T[] = [];
