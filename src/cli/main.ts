@@ -1,6 +1,6 @@
 /**
- * One run of the command line: parse, enter the namespace, do the task, tell the error. Says with
- * which status to end.
+ * Runs the command line once: parses it, enters the namespace, runs the task, reports an error.
+ * Returns the exit status.
  */
 import { ExitStatus } from "../errors.js";
 import { processContext, type GlobalOptions } from "./shell/context.js";
@@ -12,14 +12,15 @@ import { clearProgress, showProgress } from "./shell/progress.js";
 import { reportError } from "./render/error.js";
 import { translateParserError } from "./shell/usage-error.js";
 
-/** @param argv without node and the script. */
+/** Runs a command line and returns its exit status. `argv` excludes node and the script. */
 export async function runCommandLine(argv: readonly string[]): Promise<ExitStatus> {
   let status: ExitStatus = ExitStatus.done;
 
   async function execute(options: GlobalOptions, task: Task): Promise<void> {
     const context = processContext(options);
     if (options.netns !== undefined) {
-      // Before the task loads anything: threads made before would stay in the old namespace.
+      // Threads stay in the namespace they were created in, so this comes before the task loads
+      // anything.
       const { enterNetns } = await import("../kernel/netns.js");
       enterNetns(options.netns);
     }
@@ -52,20 +53,23 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
 }
 
 /**
- * Ends the process although calls have not returned that node would wait for; undefined when there
- * are none, and it ends by itself.
+ * Returns what ends the process although calls that node would wait for have not returned;
+ * undefined when there are none, and node ends by itself.
  */
 export async function enderOfPendingCalls(): Promise<((status: ExitStatus) => void) | undefined> {
   if (!hasPendingCalls()) return undefined;
   return (await import("../kernel/end.js")).endAtOnce;
 }
 
-/** Tells the error and says with which status to end. */
+/** Shows the error and returns the exit status. */
 export function reportUncaught(argv: readonly string[], error: unknown): ExitStatus {
   return reportError(processContext(globals(argv)), error);
 }
 
-/** The parser may have failed before it came to these. */
+/**
+ * Returns the global options that decide how an error is shown. Reads them from `argv`, because the
+ * parser may have failed before it came to them.
+ */
 function globals(argv: readonly string[]): GlobalOptions {
   const end = argv.indexOf("--");
   const options = end < 0 ? argv : argv.slice(0, end);

@@ -1,4 +1,4 @@
-/** `ilm add`: mappings at run time, beside those of the file. */
+/** `ilm add`: adds mappings at run time, beside those of the file. */
 import type { Mapping, Origin } from "../../model/mapping.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
@@ -15,7 +15,7 @@ import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 export interface AddOptions extends WaitOptions, TimingOptions, DryRunOptions {
-  /** Takes the place of a mapping of the same name that was added before. */
+  /** True when the mapping replaces one of the same name that was added before. */
   readonly replace?: boolean;
 }
 

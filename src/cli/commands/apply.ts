@@ -72,10 +72,10 @@ export async function apply(
   );
 }
 
-/** Names of each kind that are shown. */
+/** The number of names shown of each kind. */
 const SHOWN = 10;
 
-/** What came, went and is not as it was, where there was something before. */
+/** Lists the names that were added, removed and changed; empty when there were no rules before. */
 function describeNames({ difference, mappings }: Performed): string {
   if (difference === null || !isBeside(difference, mappings)) return "";
   const { added, removed, changed } = difference;
@@ -87,19 +87,19 @@ function describeNames({ difference, mappings }: Performed): string {
   return all.map((line) => `${line}\n`).join("");
 }
 
-/** Not all of the mappings are new. */
+/** Reports whether the change is more than adding all of the mappings to nothing. */
 function isBeside({ added, removed, changed }: ChangeSummary, mappings: number): boolean {
   return added.count < mappings || removed.count > 0 || changed.count > 0;
 }
 
-/** `, +1 -2 ~3`: how many came, went, and are not as they were. */
+/** Formats how many mappings were added, removed and changed, as `, +1 -2 ~3`. */
 function describeCounts({ difference, mappings }: Performed): string {
   if (difference === null || !isBeside(difference, mappings)) return "";
   const { added, removed, changed } = difference;
   return `, +${added.count} -${removed.count} ~${changed.count}`;
 }
 
-/** What a change did, for people. */
+/** Says in words what a change did. */
 export function describePerformed(performed: Performed): string {
   const { generation, changed, mappings, addressesAdded, addressesRemoved, by } = performed;
   const { interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } = performed;

@@ -1,6 +1,6 @@
 /**
- * `ilm audit`: who listens on every address, or on an address that a service owns. It reports and
- * changes nothing.
+ * `ilm audit`: shows who listens on every address, or on an address that a service owns. It reports
+ * and changes nothing.
  */
 import { ExitStatus } from "../../errors.js";
 import { emptyRules } from "../../model/rules.js";
@@ -13,7 +13,7 @@ import { describeListener, unitOf } from "../../words/listener.js";
 import { count, indent, printable } from "../../words/text.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-/** Status 1 when there is a finding. */
+/** Prints the findings. Returns status 1 when there are any. */
 export async function audit(context: Context): Promise<ExitStatus> {
   const findings = await withDataPlane(context, (dataPlane) =>
     auditListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),

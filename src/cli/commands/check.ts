@@ -1,4 +1,4 @@
-/** `ilm check`: is the configuration in order? Needs no privileges. */
+/** `ilm check`: reports whether the configuration is valid. Needs no privileges. */
 import { errorBody } from "../../api/error-body.js";
 import type { Desired } from "../../control/desired.js";
 import { ExitStatus, IlmError, type Problem } from "../../errors.js";
@@ -22,7 +22,8 @@ export async function check(
     if (!context.json || !(error instanceof IlmError) || error.code !== "CONFIGURATION") {
       throw error;
     }
-    // One document for scripts: what `check` found, and the error as every command tells it.
+    // Scripts get one document: what `check` found, and the error in the form that every command
+    // uses.
     const { problems } = error;
     const json = published<InvalidJson>()({ ...verdict(problems), error: errorBody(error) });
     context.write(`${JSON.stringify(json, null, 2)}\n`);

@@ -1,4 +1,4 @@
-/** `ilm completion SHELL`: a script that completes this very command line. */
+/** `ilm completion SHELL`: prints a script that completes this very command line. */
 import { IlmError } from "../../errors.js";
 import { isShell, renderCompletion, shells } from "../shell/completions.js";
 import type { Context } from "../shell/context.js";

@@ -1,4 +1,4 @@
-/** `ilm demo`: everything at once, in private network namespaces. */
+/** `ilm demo`: shows everything at once, in private network namespaces. */
 import { runDemo, type Report } from "../../demo/demo.js";
 import { ExitStatus, IlmError } from "../../errors.js";
 import type { DemoJson } from "../../json/demo.js";
@@ -6,11 +6,11 @@ import { published } from "../../json/published.js";
 import type { Context } from "../shell/context.js";
 
 export interface DemoOptions {
-  /** Stay until Ctrl-C, to play with it. */
+  /** True to stay until Ctrl-C, so that the user can play with it. */
   readonly keep?: boolean;
 }
 
-/** Status 1 when something did not go as it should. */
+/** Runs the demo. Returns status 1 when something did not go as it should. */
 export async function demo(context: Context, options: DemoOptions): Promise<ExitStatus> {
   const { json, colours } = context;
   const write = (report: Report): void => {
@@ -24,7 +24,7 @@ export async function demo(context: Context, options: DemoOptions): Promise<Exit
     });
     return ExitStatus.done;
   } catch (error) {
-    // The findings are in the document that the demo has written already.
+    // The document that the demo has already written contains the findings.
     if (json && error instanceof IlmError && error.code === "FINDINGS") return error.exitStatus;
     throw error;
   }

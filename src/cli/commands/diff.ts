@@ -1,4 +1,4 @@
-/** `ilm diff`: what `apply` would change. */
+/** `ilm diff`: shows what `apply` would change. */
 import { rulesAfter } from "../../rules/change.js";
 import { ExitStatus } from "../../errors.js";
 import { emptyRules } from "../../model/rules.js";
@@ -10,7 +10,10 @@ import { loadWanted, type SourceOptions } from "../shell/load.js";
 import { noteWarnings } from "../render/error.js";
 import { withDataPlaneAfter } from "../shell/with-data-plane.js";
 
-/** As diff(1): 0 when there is nothing to change, 1 when there is. */
+/**
+ * Prints the difference. Returns, as diff(1) does, 0 when there is nothing to change and 1 when
+ * there is.
+ */
 export async function diff(
   context: Context,
   options: SourceOptions,

@@ -1,4 +1,7 @@
-/** `ilm doctor`: can this host do it, and what stands in the way? Each with its remedy. */
+/**
+ * `ilm doctor`: reports whether this host can run ilm, and what stands in the way, each with its
+ * remedy.
+ */
 import type { DaemonStatus } from "../../api/api.js";
 import { foreseen } from "../../api/error-body.js";
 import { ExitStatus } from "../../errors.js";
@@ -30,7 +33,7 @@ import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 
 type Check = HostReport["checks"][number];
 
-/** Status 1 when there is an error among the checks; warnings alone are 0. */
+/** Prints all checks. Returns status 1 when one of them is an error; warnings alone give 0. */
 export async function doctor(context: Context): Promise<ExitStatus> {
   const checks = [...probeHost().checks, ...(await checkRules(context))];
   const errors = checks.filter((check) => check.severity === "error").length;
@@ -48,8 +51,8 @@ export async function doctor(context: Context): Promise<ExitStatus> {
 }
 
 /**
- * What is only to be seen with the rules in force; nothing when the host cannot even open the data
- * plane.
+ * Returns the checks that need the active rules, or only the error when the data plane cannot be
+ * opened.
  */
 async function checkRules(context: Context): Promise<Check[]> {
   let dataPlane;
@@ -107,8 +110,8 @@ async function askDaemon(
 const FIONREAD = "FIONREAD of UDP sockets";
 
 /**
- * A daemon that asks its socket how much waits hears 0 on some kernels, once the socket is in a
- * map.
+ * Checks FIONREAD: on some kernels, a daemon that asks its socket how much is waiting gets 0 once
+ * the socket is in a map.
  */
 async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
   const answer = tryFionread();
@@ -127,8 +130,8 @@ async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
 }
 
 /**
- * Who would be cut off the day that this host gets NAT; once it has some, a warning says so
- * (./unreached.ts).
+ * Lists the MPTCP listeners that this host would cut off once it gets NAT. When it has NAT, a
+ * warning says so (src/doctor/unreached.ts).
  */
 function mptcpCheck(
   rules: Rules,
@@ -159,7 +162,7 @@ function mptcpCheck(
       };
 }
 
-/** What keeps packets from mappings, before they come to a decision. */
+/** Returns checks for what keeps packets from mappings before they come to a decision. */
 function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
   const survey = surveyMappings(dataPlane, rules);
   const checks = survey.found.map((one): Check => {
@@ -178,7 +181,10 @@ function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
   return checks;
 }
 
-/** Answers whose port is changed, which comes after conntrack: to that they are new flows. */
+/**
+ * Warns of answers whose port is changed while OUTPUT has a filter. The change comes after
+ * conntrack, to which such answers are new flows.
+ */
 function conntrackChecks(rules: Rules, filtered: readonly Family[]): Check[] {
   if (filtered.length === 0) return [];
   const changed = allMappings(rules).filter(

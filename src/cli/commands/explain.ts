@@ -1,5 +1,5 @@
 /**
- * `ilm explain`: asks the loaded program itself what it does with a packet, and tells each step.
+ * `ilm explain`: asks the loaded program itself what it does with a packet, and shows each step.
  */
 import type { DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
@@ -72,7 +72,10 @@ export async function explain(
   );
 }
 
-/** Of some addresses, ilm is never asked, and the answer would be of a packet that there is not. */
+/**
+ * Throws USAGE for an address about which the kernel never asks ilm: the answer would be about a
+ * packet that does not exist.
+ */
 function refuseUnasked(address: Address, what: string, parse: typeof parseOn): void {
   const parsed = parse(address);
   if (parsed.ok) return;
@@ -124,7 +127,7 @@ async function ask(
   };
 }
 
-/** What the socket tables say of each destination, for the port of this packet. */
+/** Returns what the socket tables say of each destination, for the port of this packet. */
 function statesFor(
   mapping: Mapping | null,
   packet: Packet,

@@ -1,4 +1,4 @@
-/** `ilm flows`: the UDP clients that mappings brought to daemons, and what each dialled. */
+/** `ilm flows`: shows the UDP clients that mappings brought to daemons, and what each dialled. */
 import type { Flow, FlowEnd } from "../../model/flow.js";
 import { emptyRules } from "../../model/rules.js";
 import { mappingOfFlow } from "../../rules/flow-mapping.js";
@@ -12,7 +12,7 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 
 interface FlowView {
   readonly flow: Flow;
-  /** Null: an earlier mapping made it. */
+  /** The name of the mapping that made the flow, or null when an earlier mapping made it. */
   readonly mapping: string | null;
 }
 

@@ -1,5 +1,6 @@
 /**
- * `ilm import`: what others have, as a configuration of ours. Reads only, and activates nothing.
+ * `ilm import`: turns the rules of other programs into a configuration. It only reads, and
+ * activates nothing.
  */
 import { formatImported, type Imported } from "../../config/imported.js";
 import { ExitStatus, IlmError } from "../../errors.js";
@@ -8,11 +9,14 @@ import type { ImportJson } from "../../json/import.js";
 import { published } from "../../json/published.js";
 
 export interface ImportOptions {
-  /** `LABEL=DESTINATION` each. */
+  /** The destinations of labels, each as `LABEL=DESTINATION`. */
   readonly label?: readonly string[];
 }
 
-/** Failed when something could not be said: the rest is printed all the same. */
+/**
+ * Prints the imported configuration. Returns status 1 when something could not be expressed; the
+ * rest is printed all the same.
+ */
 export async function importRules(
   context: Context,
   format: "tubular" | "nft",
@@ -30,7 +34,10 @@ export async function importRules(
   return unsaid.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 
-/** How rules of NAT are given up for mappings: they come first as long as they are there. */
+/**
+ * Explains how to replace rules of NAT by mappings. The rules take precedence as long as they are
+ * there.
+ */
 function nextSteps({ taken }: Imported): string {
   if (taken.length === 0) return "";
   return [

@@ -1,4 +1,4 @@
-/** `ilm listeners`: who listens where, and which mappings lead there. */
+/** `ilm listeners`: shows who listens where, and which mappings lead there. */
 import { emptyRules } from "../../model/rules.js";
 import type { Handover, Listener, Owner } from "../../model/listener.js";
 import { handoverOf, joinListeners, type ListenerView, type Means } from "../../rules/listening.js";
@@ -12,11 +12,11 @@ import { renderTable, type Column } from "../render/table.js";
 import { namesShown, printable } from "../../words/text.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-/** More in a table tell nobody more; JSON has all. */
+/** The limit on names in a cell of the table. More would help nobody; JSON has all. */
 const MAX_NAMES = 20;
 
 export interface ListenersOptions {
-  /** Only those that a mapping leads to. */
+  /** True to show only the listeners that a mapping leads to. */
   readonly mapped?: boolean;
 }
 

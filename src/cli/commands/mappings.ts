@@ -1,5 +1,6 @@
 /**
- * `ilm mappings`: what is in force, how often each was used, and who would get a connection now.
+ * `ilm mappings`: shows the active mappings, how often each was used, and who would get a
+ * connection now.
  */
 import { type Destination, type Mapping } from "../../model/mapping.js";
 import { allMappings } from "../../model/rules.js";
@@ -28,7 +29,9 @@ type OwnerOf = (listener: Listener) => Owner | undefined;
 
 interface Row {
   readonly mapping: Mapping;
-  /** What keeps packets from it before they are counted, or may; null: not looked at. */
+  /**
+   * What keeps packets from the mapping before they are counted, or may; null when not examined.
+   */
   readonly obstacles: readonly Obstacle[] | null;
   readonly runtime: boolean;
   readonly counters: Counters;
@@ -38,9 +41,9 @@ interface Row {
 interface DestinationRow {
   readonly destination: Destination;
   readonly listening: boolean;
-  /** Who has it; null when nobody listens. */
+  /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
-  /** Listens on every address, and so not on this one. */
+  /** A listener on every address, which therefore does not count as one at the destination. */
   readonly wildcard: Listener | null;
 }
 
@@ -60,7 +63,7 @@ export async function mappings(
     const all = allMappings(rules);
     const { indexes, total } = chooseMappings(all, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
-    // Of those that are shown alone.
+    // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners);
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {

@@ -1,5 +1,6 @@
 /**
- * `ilm monitor`: decisions as they are made. The kernel reports them only while somebody watches.
+ * `ilm monitor`: shows decisions as they are made. The kernel reports them only while somebody
+ * watches.
  */
 import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
@@ -16,15 +17,15 @@ import { noteObstacles, surveyMappings } from "../../doctor/survey.js";
 import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface MonitorOptions {
-  /** End after so many decisions. */
+  /** The number of decisions after which to end. */
   readonly count?: string;
-  /** End after so many seconds. */
+  /** The number of seconds after which to end. */
   readonly seconds?: string;
 }
 
-/** How often at most it is told how many decisions were not shown. */
+/** The shortest interval, in milliseconds, between notes on decisions that were not shown. */
 const TELL_LOST_MS = 1_000;
-/** Rules that decisions on their way may still name. */
+/** The number of generations whose mappings are kept, for decisions that still name them. */
 const GENERATIONS_KEPT = 4;
 
 export async function monitor(context: Context, options: MonitorOptions): Promise<void> {
@@ -47,15 +48,15 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     }
     tellLost("last");
     const signal = ending.signal();
-    // What is written and not read would keep us for as long as the reader stalls: we were asked to
-    // end.
+    // Output that nobody reads would keep the process for as long as the reader stalls. It was
+    // asked to end.
     if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
   });
 }
 
 interface Showing {
   readonly stream: DecisionStream;
-  /** Decisions to show. */
+  /** The number of decisions to show. */
   readonly most: number;
   readonly ended: AbortSignal;
   readonly tellLost: () => void;
@@ -85,7 +86,9 @@ async function show(
 
 interface Ending {
   readonly ended: AbortSignal;
-  /** That we were asked with; null: the time was up, or it has not ended. */
+  /**
+   * Returns the signal that asked to end, or null when the time was up or nothing has ended yet.
+   */
   signal(): NodeJS.Signals | null;
   dispose(): void;
 }
@@ -112,7 +115,9 @@ function awaitEnd(seconds: number): Ending {
   };
 }
 
-/** Says how many decisions were lost, when there are more than it said before. */
+/**
+ * Returns a function that says how many decisions were lost, when more were than it said before.
+ */
 function lossTeller(context: Context, stream: DecisionStream): (when?: "last") => void {
   let told = 0;
   let toldAt = performance.now();
@@ -127,7 +132,7 @@ function lossTeller(context: Context, stream: DecisionStream): (when?: "last") =
   };
 }
 
-/** A positive number, or Infinity when the option was not given. Throws USAGE. */
+/** Parses a positive number; Infinity when the option was not given. Throws USAGE. */
 function parseLimit(text: string | undefined, option: string): number {
   if (text === undefined) return Infinity;
   const value = Number(text);
@@ -138,8 +143,8 @@ function parseLimit(text: string | undefined, option: string): number {
 }
 
 /**
- * Decisions carry an index into their generation's mappings, so another generation is asked for
- * when one comes up.
+ * Returns a function that finds the mapping of a decision. Decisions carry an index into the
+ * mappings of their generation, so it reads the active rules when a new generation comes up.
  */
 function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Mapping | null {
   const known = new Map<number, Mappings>();
@@ -180,7 +185,7 @@ function destinationOf({ destination, packet }: ObservedDecision, mapping: Mappi
   };
 }
 
-// IPv4 fits; a longer address moves its line and no other.
+// The widths fit IPv4. A longer address moves the rest of its own line only.
 const widths = { time: 12, verdict: 9, protocol: 5, client: 21, dialled: 21, mapping: 20 };
 
 function heading({ colours }: Context): string {

@@ -1,4 +1,4 @@
-/** `ilm off`: what is in force decides nothing; and back (on.ts). */
+/** `ilm off`: makes the active rules decide nothing, until `ilm on` (on.ts). */
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import type { SwitchedJson } from "../../json/change.js";

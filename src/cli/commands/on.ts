@@ -1,4 +1,4 @@
-/** `ilm on`: what was switched off decides again. */
+/** `ilm on`: makes the rules that were switched off decide again. */
 import type { Context } from "../shell/context.js";
 import { switchTo } from "./off.js";
 import type { TimingOptions } from "../shell/timing.js";

@@ -1,4 +1,4 @@
-/** `ilm remove`: takes back what `ilm add` gave. */
+/** `ilm remove`: removes what `ilm add` added. */
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
@@ -11,7 +11,7 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 
 export type RemoveOptions = WaitOptions & TimingOptions & DryRunOptions;
 
-/** Each is a mapping's name, or the very text that it was added with. */
+/** Removes mappings. Each text is a mapping's name, or the very text that it was added with. */
 export async function remove(
   context: Context,
   options: RemoveOptions,

@@ -1,4 +1,4 @@
-/** `ilm run`: apply, then stay. */
+/** `ilm run`: applies the configuration, then stays. */
 import { resolve } from "node:path";
 import { runDaemon } from "../../daemon/daemon.js";
 import { createLogger } from "../../daemon/log.js";
@@ -8,7 +8,7 @@ import { watchWaits } from "../../progress.js";
 import type { Context } from "../shell/context.js";
 import type { SourceOptions } from "../shell/load.js";
 
-/** Characters of the log that wait in memory for their reader. */
+/** The limit, in characters, on log text that waits in memory for its reader. */
 const LOG_HELD_MAX = 1 << 20;
 
 export async function run(

@@ -1,4 +1,4 @@
-/** `ilm schema`: the JSON Schema of the configuration, for editors. */
+/** `ilm schema`: prints the JSON Schema of the configuration, for editors. */
 import { configurationJsonSchemaText } from "../../config/schema.js";
 import type { Context } from "../shell/context.js";
 

@@ -1,4 +1,4 @@
-/** `ilm status`: is something loaded, since when, and is all well? */
+/** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
 import type { DaemonStatus } from "../../api/api.js";
 import { socketExists, socketPath } from "../../api/socket-path.js";
 import type { InForce } from "../../dataplane/types.js";
@@ -16,12 +16,11 @@ import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 
-/** Status 0 also when nothing is loaded: that is an answer. */
+/** Prints the state. Returns status 0 also when nothing is loaded, because that is an answer. */
 export async function status(context: Context): Promise<void> {
   await withDataPlane(context, async (dataPlane) => {
     const inForce = dataPlane.inForce();
-    // Without rules they have no bearing on anything, and their lister would have to be loaded
-    // first.
+    // Listeners matter only to rules, and listing them would first have to load the lister.
     const listeners = inForce === null ? [] : dataPlane.listeners();
     const { daemon, trouble, writer } = await askDaemon(dataPlane.netnsInode);
     const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
@@ -61,10 +60,13 @@ export async function status(context: Context): Promise<void> {
   });
 }
 
-/** A daemon that hangs must not make `status` fail: then it is needed most. */
+/**
+ * Asks the daemon for its status. A daemon that hangs must not make `status` fail, which is needed
+ * most then.
+ */
 async function askDaemon(netnsInode: number): Promise<Asked> {
   try {
-    // Most often there is none, and then the client need not be loaded.
+    // Usually no daemon runs, and then the client need not be loaded.
     if (socketExists(socketPath(netnsInode))) {
       const { requestStatus } = await import("../../api/client.js");
       const daemon = await requestStatus(netnsInode);
@@ -85,11 +87,11 @@ async function askDaemon(netnsInode: number): Promise<Asked> {
 interface Asked {
   readonly daemon: DaemonStatus | null;
   readonly trouble: Warning | null;
-  /** Who has the lock although no daemon answers. */
+  /** The process that holds the lock although no daemon answers. */
   readonly writer: LockHolder | null;
 }
 
-/** What follows from no daemon being at work. */
+/** Returns notes on what it means that no daemon runs. */
 function notes(
   inForce: InForce | null,
   daemon: DaemonStatus | null,
@@ -144,7 +146,7 @@ function render({ colours }: Context, shape: StatusJson): string {
   return table + warnings.join("") + remarks.join("");
 }
 
-/** What people look at first: does it decide? */
+/** Describes the state, which people look at first: whether ilm decides. */
 function stateOf(
   { off, warnings, earlierFormat }: StatusJson,
   colours: Context["colours"],

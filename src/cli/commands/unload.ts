@@ -1,4 +1,4 @@
-/** `ilm unload`: no program, map, link, file or address of ours is left. */
+/** `ilm unload`: removes every program, map, link, file and address of ilm's. */
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import type { UnloadedJson } from "../../json/change.js";

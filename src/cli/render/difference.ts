@@ -1,4 +1,4 @@
-/** What changes from one set of rules to another, as `ilm diff` and `--dry-run` show it. */
+/** Shows what changes from one set of rules to another, for `ilm diff` and `--dry-run`. */
 import type { RuleDiff } from "../../rules/diff.js";
 import type { Moves, Way } from "../../rules/moves.js";
 import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
@@ -12,17 +12,20 @@ import { describeDestination, describeMapping } from "./mapping.js";
 export interface Difference {
   readonly same: boolean;
   readonly rules: RuleDiff;
-  /** Those that were added at run time, or would be. */
+  /** The mappings that were added at run time, or would be. */
   readonly runtime: ReadonlySet<Mapping>;
   readonly moves: Moves;
 }
 
-/** Throws CONFIGURATION when `after` cannot be put in force. */
+/**
+ * Returns the difference between two sets of rules. Throws CONFIGURATION when `after` cannot be
+ * applied.
+ */
 export async function differenceOf(before: Rules, after: Rules): Promise<Difference> {
   const { diffRules } = await import("../../rules/diff.js");
   const { findMoves } = await import("../../rules/moves.js");
   const { checkRules } = await import("../../compile/compile.js");
-  // What is in force needs no second look.
+  // The active rules need no second check.
   const isInForce = after.file === before.file && after.runtime === before.runtime;
   const problems = isInForce ? [] : checkRules(after);
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(problems);
@@ -72,7 +75,7 @@ function wayShape({ from, interfaces, to }: Way) {
   return { from, interface: interfaces, to: to.map(destinationShape) };
 }
 
-/** `tcp 443 on 203.0.113.0/24: 127.0.1.10 -> 127.0.1.11`. */
+/** Renders moves, each as `tcp 443 on 203.0.113.0/24: 127.0.1.10 -> 127.0.1.11`. */
 function renderMoves({ moves, more }: Moves, colours: Colours): string {
   if (moves.length === 0) return "";
   const lines = moves.map(

@@ -1,7 +1,4 @@
-/**
- * How an error is told: to people on standard error, to scripts as one JSON object on standard
- * output.
- */
+/** Shows errors: to people on standard error, to scripts as one JSON object on standard output. */
 import { errorBody, foreseen } from "../../api/error-body.js";
 import type { FailureJson } from "../../json/common.js";
 import { published } from "../../json/published.js";
@@ -9,7 +6,7 @@ import { ExitStatus, formatProblem, type Problem } from "../../errors.js";
 import type { Context } from "../shell/context.js";
 import { indent, printable } from "../../words/text.js";
 
-/** Shows the error and says with which status to end. */
+/** Shows the error and returns the exit status. */
 export function reportError(context: Context, error: unknown): ExitStatus {
   const body = errorBody(error);
   if (context.json) {
@@ -17,7 +14,7 @@ export function reportError(context: Context, error: unknown): ExitStatus {
     context.write(`${JSON.stringify(json, null, 2)}\n`);
   } else {
     context.note(`ilm: ${body.message}\n`);
-    // One problem is one line, whatever the name of its file.
+    // Each problem takes one line, whatever the name of its file.
     for (const problem of body.problems) {
       context.note(`${indent(printable(formatProblem(problem)))}\n`);
     }
@@ -29,13 +26,13 @@ export function reportError(context: Context, error: unknown): ExitStatus {
   return ExitStatus.failed;
 }
 
-/** Nobody foresaw this one, so whoever mends it needs to know where it was. */
+/** Describes an error that nobody foresaw, with the stack that whoever fixes it needs. */
 function bugReport(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   return `This is a bug in ilm. What was being done:\n${stack}\n`;
 }
 
-/** Warnings of a configuration that is in order all the same. */
+/** Shows the warnings of a valid configuration on standard error; with `--json` it shows none. */
 export function noteWarnings(context: Context, warnings: readonly Problem[]): void {
   if (context.json) return;
   for (const warning of warnings) context.note(`ilm: ${printable(formatProblem(warning))}\n`);

@@ -1,4 +1,4 @@
-/** An explanation, step by step in words. Pure. */
+/** Renders an explanation in words, step by step. Pure. */
 import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, Verdict } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
@@ -24,22 +24,22 @@ export interface Explained {
   readonly obstacles: readonly Obstacle[];
   readonly rules: Rules;
   readonly mapping: Mapping | null;
-  /** The socket that the program selected, when the socket tables have it. */
+  /** The socket that the program selected; null when the socket tables do not have it. */
   readonly selected: Listener | null;
-  /** Whom the kernel itself takes when the program selects nobody. */
+  /** The listener that the kernel itself takes when the program selects none. */
   readonly kernel: Listener | null;
   /** What the socket tables say of the mapping's destinations. */
   readonly states: readonly DestinationState[];
   readonly ownerOf: (listener: Listener) => Owner | undefined;
-  /** The families of which there is NAT. */
+  /** The address families for which NAT is present. */
   readonly nat: readonly Family[];
-  /** Of the interface that the packet comes in on; null: none is known. */
+  /** The name of the interface that the packet arrives on, or null when none is known. */
   readonly interfaceName: string | null;
-  /** It was asked about; otherwise it is the one that has the address. */
+  /** True when the user named the interface; otherwise it is the one that has the local address. */
   readonly interfaceGiven: boolean;
 }
 
-/** `blocked`: the packet does not come so far as to be decided on. */
+/** The verdict as shown. `blocked` means that the packet never comes to a decision. */
 export type ShownVerdict = Verdict | "blocked";
 
 export function explanationShape(explained: Explained): ExplainJson {
@@ -97,7 +97,9 @@ function receiverOf({ explanation, selected, kernel }: Explained): Listener | nu
   }
 }
 
-/** The port is the dialled one where the destination says so. */
+/**
+ * Returns the endpoint of a destination. Its port is the dialled one when the destination says so.
+ */
 function place(destination: Destination, { packet }: Explanation) {
   const port = destination.port === "same" ? packet.localPort : destination.port;
   return { address: destination.address, port };
@@ -162,7 +164,7 @@ function dialled({ explanation: { packet } }: Explained): string {
   return formatEndpoint(packet.local, packet.localPort);
 }
 
-/** More than this tell nobody anything. */
+/** The number of skipped mappings to list. More would help nobody. */
 const PASSED_SHOWN = 5;
 
 function passedOverSteps({ explanation, rules, mapping, interfaceName }: Explained): string[] {
@@ -293,7 +295,8 @@ function describeAttempt(
 }
 
 /**
- * The program knows of nobody there; the socket tables may know better, and then the user has to.
+ * Says why no listener was found at a destination. When the socket tables have one that the program
+ * does not know, says so, because the user has to act on it.
  */
 function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: string): string {
   const state = states.find((one) => one.destination === index);

@@ -1,11 +1,11 @@
-/** JSON of any size, in pieces: a million mappings are more than one string can hold. */
+/** Writes JSON of any size in pieces: a million mappings do not fit in one string. */
 
-/** Containers below this depth are written whole: one mapping, one listener. */
+/** The depth below which containers are written whole: one mapping, one listener. */
 const PIECES_TO = 2;
-/** A piece is written when it has grown to this many characters. */
+/** The number of characters from which on a piece is written. */
 const PIECE = 1 << 20;
 
-/** What `JSON.stringify(value, null, 2)` and a line feed would be. */
+/** Yields, in pieces, what `JSON.stringify(value, null, 2)` and a line feed would be. */
 export function* jsonPieces(value: unknown): Generator<string> {
   let piece = "";
   for (const part of parts(value, "", PIECES_TO)) {
@@ -58,7 +58,9 @@ function* container(
   yield `\n${indent}${close}`;
 }
 
-/** What has a form of its own in JSON (`toJSON`) is no container. */
+/**
+ * Reports whether a value is a container. One with a form of its own in JSON (`toJSON`) is none.
+ */
 function isPlain(value: unknown): value is object {
   return typeof value === "object" && value !== null && !("toJSON" in value);
 }

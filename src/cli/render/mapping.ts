@@ -1,11 +1,11 @@
-/** Mappings in words. */
+/** Describes mappings in words. */
 import type { Destination, Mapping } from "../../model/mapping.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatPorts } from "../../model/ports.js";
 
 /**
- * `tcp 443 on 203.0.113.0/24 from 198.51.100.0/24 by eth0 -> 127.0.1.10, 127.0.1.11:8443 (miss:
- * reject)`.
+ * Describes a mapping as `tcp 443 on 203.0.113.0/24 from 198.51.100.0/24 by eth0 -> 127.0.1.10,
+ * 127.0.1.11:8443 (miss: reject)`.
  */
 export function describeMapping(mapping: Mapping): string {
   const on = mapping.on.length === 0 ? "" : ` on ${mapping.on.join(", ")}`;
@@ -20,7 +20,7 @@ export function describeMapping(mapping: Mapping): string {
   return `${mapping.protocol} ${formatPorts(mapping.ports)}${on}${from}${by} -> ${to}${suffix}`;
 }
 
-/** `127.0.1.10:80 (web)`, `127.0.1.10:80 (web, weight 3)`. */
+/** Describes a destination as `127.0.1.10:80 (web)` or `127.0.1.10:80 (web, weight 3)`. */
 export function describeDestination({ address, port, service, weight }: Destination): string {
   const endpoint = formatEndpoint(address, port);
   const notes = [

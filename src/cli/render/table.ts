@@ -1,24 +1,26 @@
 /**
- * Aligned tables. A cell may have several lines; the columns marked so are cut down when the
- * terminal is too narrow.
+ * Renders aligned tables. A cell may have several lines; columns marked `shrink` get narrower when
+ * the terminal is too narrow.
  */
 import { printable } from "../../printable.js";
 
 export interface Column {
   readonly heading: string;
   readonly align?: "left" | "right";
-  /** Gives up width, with an ellipsis, when the table is wider than the terminal. */
+  /**
+   * True for a column that gives up width, with an ellipsis, when the table exceeds the terminal.
+   */
   readonly shrink?: boolean;
 }
 
 /**
- * Painted after it was measured and padded, so that colours take no width. Lines are parted by
- * `\n`.
+ * The text of a cell, its lines separated by `\n`. `paint` is called after measuring and padding,
+ * so that colours take no width.
  */
 export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
 
 export interface TableOptions {
-  /** Columns of the terminal, may be Infinity. */
+  /** The width of the terminal in columns; may be Infinity. */
   readonly width: number;
   readonly paintHeading?: (text: string) => string;
 }
@@ -26,7 +28,7 @@ export interface TableOptions {
 const GAP = "  ";
 const SHRUNK_MIN = 8;
 
-/** Ends with a newline; empty when there are no rows. */
+/** Renders a table that ends with a newline; empty when there are no rows. */
 export function renderTable(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],

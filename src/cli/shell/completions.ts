@@ -1,4 +1,4 @@
-/** Completion scripts for shells, made from the parser's own definitions. Pure. */
+/** Renders completion scripts for shells from the parser's own definitions. Pure. */
 import type { ArgumentReference, CommandReference, OptionReference } from "./reference.js";
 
 export const shells = ["bash", "zsh", "fish"] as const;
@@ -19,7 +19,7 @@ export function renderCompletion(shell: Shell, program: CommandReference): strin
   }
 }
 
-/** Help is an option of every command, though the parser does not list it. */
+/** The help option, which every command has although the parser does not list it. */
 const help: OptionReference = {
   flags: "-h, --help",
   short: "-h",
@@ -37,7 +37,7 @@ function flagsOf(options: readonly OptionReference[]): string[] {
   return options.flatMap(({ short, long }) => [short, long]).filter((flag) => flag !== null);
 }
 
-/** What a value or operand is made of, by its name in the help. */
+/** What completes a value or operand, judged by its name in the help. */
 type Source = "file" | "netns" | "interface" | "none";
 
 function sourceOf(valueName: string): Source {
@@ -88,7 +88,7 @@ interface Valued {
   readonly source: Source;
 }
 
-/** Options with values, each once although several commands have it. */
+/** Returns the options that take a value, each once although several commands have it. */
 function valued(program: CommandReference): Valued[] {
   const found = new Map<string, Valued>();
   for (const option of [program, ...program.commands].flatMap((command) => command.options)) {

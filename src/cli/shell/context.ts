@@ -1,4 +1,4 @@
-/** What a command knows of the terminal and of the options that every command has. */
+/** What a command knows of the terminal and of the global options. */
 import { once } from "node:events";
 import { isatty } from "node:tty";
 import pc from "picocolors";
@@ -11,34 +11,40 @@ import { jsonPieces } from "../render/json.js";
 export type Colours = ReturnType<typeof pc.createColors>;
 
 export interface Context {
-  /** What the command works on. */
+  /** Gives access to the host that the command works on. */
   readonly reach: Reach;
-  /** Standard output carries one JSON document (or NDJSON) and nothing else. */
+  /** True when standard output carries one JSON document (or NDJSON) and nothing else. */
   readonly json: boolean;
   /**
-   * Columns of the terminal; Infinity when standard output is none, so that nothing is cut off in
-   * pipes.
+   * The width of the terminal in columns, at least 40. Infinity when standard output is no
+   * terminal, so that nothing is cut off in pipes.
    */
   readonly width: number;
   readonly colours: Colours;
   /**
-   * To standard output. What would steer a terminal is made visible, here at the latest, except
-   * what `colours` painted. What the reader has not taken yet is held in memory: see `caughtUp`.
+   * Writes to standard output. Makes visible what would steer a terminal, except what `colours`
+   * painted. Text that the reader has not taken yet stays in memory: see `caughtUp`.
    */
   write(text: string): void;
-  /** Is there more written than read? */
+  /** Reports whether more was written to standard output than read. */
   isBehind(): boolean;
-  /** Settles when whoever reads standard output has taken what was written, or on `givenUp`. */
+  /**
+   * Resolves when the reader of standard output has taken what was written, or when `givenUp`
+   * aborts.
+   */
   caughtUp(givenUp?: AbortSignal): Promise<void>;
-  /** To standard error, made visible likewise. */
+  /**
+   * Writes to standard error. Makes visible what would steer a terminal, except what `colours`
+   * painted.
+   */
   note(text: string): void;
 }
 
-/** The options that every command has, as the parser gives them. */
+/** The options that every command has, as the parser returns them. */
 export interface GlobalOptions {
   readonly json?: boolean;
   readonly netns?: string;
-  /** False: `--no-color`. */
+  /** False when `--no-color` was given. */
   readonly color?: boolean;
 }
 
@@ -78,12 +84,12 @@ export function processContext(options: GlobalOptions): Context {
 
 const ESCAPE = "\u001B";
 /**
- * Stands for the escape characters of our own colours until they are written; nobody else can know
- * it. Private use.
+ * Stands for the escape characters of ilm's own colours until they are written. It is random,
+ * between private-use characters, so that no text of others can contain it.
  */
 const PAINTED = `\uE000${Math.random().toString(36).slice(2)}\uE001`;
 
-/** Colours whose escape characters are told from those in the text that they paint. */
+/** Returns colours whose escape characters can be told from those in the text that they paint. */
 function markedColours(enabled: boolean): Colours {
   const colours = pc.createColors(enabled);
   if (!enabled) return colours;
@@ -101,17 +107,17 @@ function markedBy(paint: Paint): Paint {
     paint(printableLines(text).replaceAll(PAINTED, ESCAPE)).replaceAll(ESCAPE, PAINTED);
 }
 
-/** A file or a terminal takes all at once: it has no such property. */
+/** Reports whether standard output holds text that its reader has not taken yet. */
 function isStdoutBehind(): boolean {
   return process.stdout.writableNeedDrain;
 }
 
-/** A piece of text that is written at once, in characters. */
+/** The number of characters of text to write at a time. */
 const PIECE = 1 << 20;
 
 /**
- * Prints the value as JSON, or else the text; no faster than it is read, so that a reader who
- * stalls fills no memory.
+ * Prints the value as JSON, or else the text. Writes no faster than the reader reads, so that a
+ * reader who stalls fills no memory.
  */
 export async function print(context: Context, value: Published, text: () => string): Promise<void> {
   for (const piece of context.json ? jsonPieces(value) : textPieces(text())) {
@@ -122,7 +128,7 @@ export async function print(context: Context, value: Published, text: () => stri
 
 function* textPieces(text: string): Generator<string> {
   for (let at = 0; at < text.length;) {
-    // At the end of a line: no character, and nothing that is painted, is cut in two.
+    // Cutting at the end of a line splits no character, and nothing that is painted.
     const line = text.lastIndexOf("\n", at + PIECE - 1) + 1;
     const end = line > at ? line : at + PIECE;
     yield text.slice(at, end);

@@ -1,4 +1,4 @@
-/** The commands that look and never change anything. */
+/** Defines the commands that look and never change anything. */
 import { Argument, Option } from "commander";
 import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
 import type { ChoiceOptions } from "../../daemon/chosen.js";

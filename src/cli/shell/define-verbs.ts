@@ -1,4 +1,4 @@
-/** The commands that change what is in force. */
+/** Defines the commands that change the active rules. */
 import { Argument, Option } from "commander";
 import type { AddOptions } from "../commands/add.js";
 import {

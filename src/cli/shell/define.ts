@@ -4,12 +4,12 @@ import type { ExitStatus } from "../../errors.js";
 import type { Context, GlobalOptions } from "./context.js";
 import { supplement, type Example } from "./reference.js";
 
-/** What a command does; without a status it is done. */
+/** Runs a command. Returns its exit status; no status means done. */
 export type Task = (context: Context) => Promise<ExitStatus | void> | void;
-/** Runs a task with what the global options ask for. */
+/** Runs a task with the global options. */
 export type Execute = (options: GlobalOptions, task: Task) => Promise<void>;
 
-/** Headings in the help of the program. */
+/** The headings of the groups of commands in the program's help. */
 export const groups = { look: "Look:", change: "Change:", more: "More:" } as const;
 
 export const MAPPING_WORDS =
@@ -19,12 +19,18 @@ export interface Definition {
   readonly name: string;
   readonly group: string;
   readonly summary: string;
-  /** The first sentence repeats no summary; each entry is a paragraph. */
+  /**
+   * Describes the command beyond its summary. Each entry is a paragraph; the first does not repeat
+   * the summary.
+   */
   readonly description: readonly string[];
   readonly arguments?: readonly Argument[];
   readonly options?: readonly Option[];
   readonly examples: readonly Example[];
-  /** Operands as the parser gives them (a list for a variadic one), then the options. */
+  /**
+   * Returns the task for the operands as the parser returns them (a list for a variadic one) and
+   * the options.
+   */
   readonly task: (operands: readonly unknown[], options: unknown) => Task;
 }
 
@@ -42,7 +48,7 @@ export function definer(program: Command, execute: Execute): Define {
     for (const option of rest.options ?? []) command.addOption(option);
     supplement(command, examples);
     command.action(async (...given: unknown[]) => {
-      // The parser calls with the operands, the options, and the command itself.
+      // The parser passes the operands, the options, and the command itself.
       const operands = given.slice(0, -2);
       await execute(program.opts<GlobalOptions>(), task(operands, given.at(-2)));
     });

@@ -1,4 +1,4 @@
-/** `--dry-run`: what a change would do, without a change, a lock or a daemon. */
+/** `--dry-run`: shows what a change would do, without a change, a lock or a daemon. */
 import { rulesAfter, type Change } from "../../rules/change.js";
 import { replaceableInForce } from "../../control/in-force.js";
 import type { DataPlane } from "../../dataplane/types.js";
@@ -18,8 +18,8 @@ export interface DryRunOptions {
 type RulesChange = Extract<Change, { kind: "apply" | "add" | "remove" }>;
 
 /**
- * Throws what the change itself would throw of the rules: CONFIGURATION, NOT_FOUND. `warnings` are
- * told already.
+ * Prints what a change would do. Throws what the change itself would throw because of the rules:
+ * CONFIGURATION, NOT_FOUND. The caller has shown `warnings` already.
  */
 export async function printDryRun(
   context: Context,
@@ -27,7 +27,7 @@ export async function printDryRun(
   change: RulesChange,
   { warnings = [], ...options }: TimingOptions & { readonly warnings?: readonly Problem[] },
 ): Promise<void> {
-  // As the change itself: only a whole configuration may take the place of what cannot be read.
+  // As in the change itself, only a whole configuration may replace rules that cannot be read.
   const inForce = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
   const before = inForce?.rules ?? emptyRules;
   const difference = await differenceOf(before, rulesAfter(before, change));

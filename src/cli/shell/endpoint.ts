@@ -1,4 +1,4 @@
-/** Addresses with ports on the command line and on the screen. */
+/** Parses addresses with ports on the command line. */
 import { parseAddress, type Address } from "../../model/address.js";
 import { parseOnePort } from "../../config/port.js";
 import { remedyForEndpoint } from "./meant-endpoint.js";
@@ -9,7 +9,9 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** `203.0.113.5:443` or `[2001:db8::5]:443`. Throws USAGE, naming what was being read. */
+/**
+ * Parses `203.0.113.5:443` or `[2001:db8::5]:443`. Throws USAGE, which names `what` was being read.
+ */
 export function parseEndpoint(text: string, what: string): Endpoint {
   const bracketed = /^\[([^\]]*)\]:([^:]*)$/.exec(text);
   const plain = /^([^:[\]]*):([^:]*)$/.exec(text);

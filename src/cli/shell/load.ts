@@ -3,13 +3,13 @@ import { loadDesired, type Desired, type LoadOptions } from "../../control/desir
 import { IlmError } from "../../errors.js";
 
 export interface SourceOptions {
-  /** `-` is standard input. */
+  /** The path of the configuration; `-` is standard input. */
   readonly file?: string;
 }
 
 /**
- * Everything that can be found wrong without a privilege is found here. Throws USAGE or
- * CONFIGURATION.
+ * Loads what `-f FILE` and the mappings given as arguments ask for. Finds every error that can be
+ * found without privileges. Throws USAGE or CONFIGURATION.
  */
 export async function loadWanted(
   { file }: SourceOptions,

@@ -1,4 +1,4 @@
-/** An address with a port that was written as another program writes it: the remedy. */
+/** Suggests the remedy for an address with a port that is written as in another program. */
 import { parseDestination } from "../../config/destination.js";
 import { formatTarget } from "../../config/target.js";
 import { parseAddress } from "../../model/address.js";
@@ -6,8 +6,8 @@ import { formatEndpoint } from "../../model/endpoint.js";
 import { parsePort } from "../../model/ports.js";
 
 /**
- * What to write instead, or null when that is not known. `what` is `--from`, or the address
- * dialled.
+ * Returns the hint that says what to write instead, or null when that is unknown. `what` is
+ * `--from`, or the address dialled.
  */
 export function remedyForEndpoint(text: string, what: string): string | null {
   const isClient = what === "--from";

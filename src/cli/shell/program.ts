@@ -1,6 +1,6 @@
 /**
- * The command line: every command, option and example. Each command's code is loaded when it is the
- * one asked for.
+ * Defines the command line: every command, option and example. A command's code is loaded only when
+ * that command runs.
  */
 import { Argument, Command, Option } from "commander";
 import { ExitStatus } from "../../errors.js";

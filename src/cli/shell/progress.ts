@@ -1,5 +1,6 @@
 /**
- * One line on the terminal that says what long work is at; short work is over before it would show.
+ * Shows on one line of the terminal what long work is doing. Short work is over before the line
+ * would appear.
  */
 import { isatty } from "node:tty";
 import { watchProgress } from "../../progress.js";
@@ -8,7 +9,7 @@ import { printable } from "../../words/text.js";
 const SHOW_AFTER_MS = 700;
 const EVERY_MS = 100;
 
-/** The cursor to the first column, and everything behind it erased (ECMA-48, EL). */
+/** Moves the cursor to the first column and erases everything behind it (ECMA-48, EL). */
 const ERASE = "\r\u001B[K";
 
 let began = 0;
@@ -16,7 +17,7 @@ let toldAt = -Infinity;
 let shownAt = 0;
 let text = "";
 
-/** Does nothing where standard error is no terminal. */
+/** Starts showing progress. Does nothing when standard error is no terminal. */
 export function showProgress(): void {
   const { stderr, env } = process;
   if (!isatty(stderr.fd) || env["TERM"] === "dumb") return;
@@ -27,15 +28,15 @@ export function showProgress(): void {
     toldAt = now;
     if (now - began < SHOW_AFTER_MS || (share !== null && now - shownAt < EVERY_MS)) return;
     shownAt = now;
-    // In front, so that a long name does not push it out of sight.
+    // The share comes first, so that a long name does not push it out of sight.
     const line = share === null ? step : `${String(Math.floor(share * 100)).padStart(3)} % ${step}`;
-    // 0: a terminal that does not say.
+    // The number of columns is 0 for a terminal that does not report it.
     text = printable(line).slice(0, (stderr.columns || 80) - 1);
     stderr.write(`${ERASE}${text}`);
   });
 }
 
-/** Before anything else is written, and at the end. */
+/** Erases the line of progress. Call it before anything else is written, and at the end. */
 export function clearProgress(): void {
   if (text === "") return;
   text = "";

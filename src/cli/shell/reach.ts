@@ -1,4 +1,4 @@
-/** What commands work on: passed in, so that a test can give them something else. */
+/** Gives commands access to the host. It is passed in, so that tests can replace it. */
 import type { PerformOptions, Performed } from "../../control/perform.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Listener, Owner } from "../../model/listener.js";
@@ -13,7 +13,7 @@ export interface Reach {
   ownersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Owner | undefined>;
 }
 
-/** The real ones, each of which is loaded when a command first needs it. */
+/** The real host. Each function loads its code when a command first calls it. */
 export const hostReach: Reach = {
   openDataPlane: async () => {
     const { openDataPlane } = await import("../../dataplane/open.js");

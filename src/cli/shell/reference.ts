@@ -1,21 +1,21 @@
 /**
- * What the command line is, as data: read out of the parser's own definitions, for completions, man
+ * Describes the command line as data, read from the parser's own definitions, for completions, man
  * pages and docs.
  */
 import type { Command, Option } from "commander";
 
 export interface OptionReference {
-  /** As in help: `-f, --file <FILE>`. */
+  /** The flags as in help: `-f, --file <FILE>`. */
   readonly flags: string;
   readonly short: string | null;
   readonly long: string | null;
-  /** What its value is called; null when it takes none. */
+  /** The name of the option's value; null when it takes none. */
   readonly value: string | null;
   readonly description: string;
 }
 
 export interface ArgumentReference {
-  /** As in the synopsis: `<PROTOCOL>`, `[MAPPING...]`. */
+  /** The argument as in the synopsis: `<PROTOCOL>`, `[MAPPING...]`. */
   readonly term: string;
   readonly description: string;
   readonly choices: readonly string[];
@@ -31,7 +31,7 @@ export interface CommandReference {
   readonly summary: string;
   readonly description: string;
   readonly group: string;
-  /** Without the name of the program in front. */
+  /** The usage line without the program's name in front. */
   readonly usage: string;
   readonly arguments: readonly ArgumentReference[];
   readonly options: readonly OptionReference[];
@@ -39,7 +39,7 @@ export interface CommandReference {
   readonly commands: readonly CommandReference[];
 }
 
-/** The parser's own definitions have no place for them. */
+/** Holds the examples, for which the parser's own definitions have no place. */
 const examplesOf = new WeakMap<Command, readonly Example[]>();
 
 /** Shows the examples in the command's help, and keeps them for the reference. */

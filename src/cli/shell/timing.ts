@@ -1,4 +1,4 @@
-/** How long a change took, step by step: in its JSON always, and for a person with `--timing`. */
+/** Shows how long a change took, step by step: in JSON always, and for a person with `--timing`. */
 import type { StepTime } from "../../progress.js";
 import { printable } from "../../words/text.js";
 
@@ -6,7 +6,7 @@ export interface TimingOptions {
   readonly timing?: boolean;
 }
 
-/** Nothing unless it was asked for. */
+/** Returns the step times and their sum as lines of text; empty without `--timing`. */
 export function describeTiming({ timing }: TimingOptions, times: readonly StepTime[]): string {
   if (timing !== true) return "";
   const total = times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);

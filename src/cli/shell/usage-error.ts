@@ -1,10 +1,10 @@
-/** What the parser refuses, in the words of our own errors. */
+/** Turns what the parser refuses into ilm's own errors. */
 import { CommanderError } from "commander";
 import { asSentence, IlmError } from "../../errors.js";
 
 /**
- * Null: nothing is wrong, help or the version was asked for and shown. Other errors than the
- * parser's are passed on.
+ * Returns a parser error as a USAGE error, or null when nothing is wrong because help or the
+ * version was asked for and shown. Returns other errors unchanged.
  */
 export function translateParserError(error: unknown): unknown {
   if (!(error instanceof CommanderError)) return error;
@@ -28,7 +28,10 @@ export function translateParserError(error: unknown): unknown {
   });
 }
 
-/** `what` (an option, an operand) cannot be read: why, and what would be right. */
+/**
+ * Returns the USAGE error that says why `what` (an option, an operand) cannot be read, and what
+ * would be right.
+ */
 export function usageError(what: string, reason: string, hint: string): IlmError {
   return new IlmError("USAGE", `${what}: ${reason}`, { remedy: asSentence(hint) });
 }

@@ -1,11 +1,11 @@
-/** `--wait SECONDS`: how long a change waits for its turn. */
+/** `--wait SECONDS`: limits how long a change waits for its turn. */
 import { IlmError } from "../../errors.js";
 
 export interface WaitOptions {
   readonly wait?: string;
 }
 
-/** Undefined when the option was not given. Throws USAGE. */
+/** Returns the value of `--wait` in seconds, or undefined when it was not given. Throws USAGE. */
 export function waitSeconds({ wait }: WaitOptions): number | undefined {
   if (wait === undefined) return undefined;
   if (/^[0-9]{1,6}(?:\.[0-9]{1,6})?$/.test(wait)) return Number(wait);

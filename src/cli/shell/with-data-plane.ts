@@ -22,9 +22,10 @@ async function open({ reach }: Context): Promise<DataPlane> {
 }
 
 /**
- * For a command that reads a configuration first, which says more of what is wrong than a data
- * plane that cannot be opened: `read` may ask what is in force all the same, and gets null where
- * that cannot be seen. `work` then throws why.
+ * Runs `read`, opens the data plane, and runs `work`. It is for commands that read a configuration
+ * first, because errors in that say more than a data plane that cannot be opened. `read` may ask
+ * for the kept text of the active rules, and gets null when the data plane cannot be opened;
+ * opening it for `work` then throws why.
  */
 export async function withDataPlaneAfter<Read, T>(
   context: Context,
@@ -49,7 +50,7 @@ export async function withDataPlaneAfter<Read, T>(
   }
 }
 
-/** Throws NOT_LOADED when nothing is in force. */
+/** Returns the active rules. Throws NOT_LOADED when there are none. */
 export function needInForce(dataPlane: DataPlane): InForce {
   const inForce = dataPlane.inForce();
   if (inForce !== null) return inForce;
