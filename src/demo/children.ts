@@ -1,4 +1,6 @@
-/** The demo's child processes: daemons in the server's namespace, one client in the client's. */
+/**
+ * Runs the demo's child processes: daemons in the server's namespace, one client in the client's.
+ */
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -13,7 +15,7 @@ import {
 } from "./messages.js";
 
 /**
- * Starts a module of the demo's in a namespace. nsenter becomes node by exec, so the child's pid is
+ * Starts a module of the demo in a namespace. nsenter becomes node by exec, so the child's pid is
  * node's.
  */
 function forkIn(netns: string, module: string, argv: readonly string[]): ChildProcess {
@@ -21,7 +23,8 @@ function forkIn(netns: string, module: string, argv: readonly string[]): ChildPr
     execPath: "nsenter",
     execArgv: [`--net=${netns}`, process.execPath],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
-    // A group of its own, or Ctrl-C would end the daemons before the demo has said goodbye.
+    // The child gets a process group of its own; otherwise, Ctrl-C would end the daemons before the
+    // demo has said goodbye.
     detached: true,
   });
 }
@@ -47,8 +50,9 @@ export class SampleDaemon {
   }
 
   /**
-   * Resolves when all its sockets are bound.
-   * @param endpoints `tcp:127.0.1.10:80`, `udp:[fd5e:ed00::53]:53`
+   * Starts a sample daemon and resolves when all its sockets are bound. Throws INTERNAL when it does
+   * not start.
+   * @param endpoints each as `tcp:127.0.1.10:80` or `udp:[fd5e:ed00::53]:53`
    */
   static async start(
     netns: string,

@@ -21,7 +21,8 @@ function run(
   env: NodeJS.ProcessEnv,
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    // A group of its own: Ctrl-C asks the demo to clean up, and must not cut short a command of it.
+    // The child gets a process group of its own: Ctrl-C asks the demo to clean up, and must not cut
+    // short one of its commands.
     const child = spawn(program, argv, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     let stdout = "";
     let stderr = "";
@@ -38,7 +39,7 @@ function run(
   });
 }
 
-/** @throws IlmError SYSCALL with what `ip` said. */
+/** Runs `ip` and returns its output. Throws SYSCALL, with what `ip` said, when it fails. */
 export async function ip(...argv: string[]): Promise<string> {
   let result: CommandResult;
   try {
@@ -65,9 +66,9 @@ export function ilm(argv: readonly string[], color: boolean): Promise<CommandRes
   return run(process.execPath, [launcher, ...argv], environment(color));
 }
 
-/** An `ilm run` at work. */
+/** An `ilm run` in the background. */
 export class RunningIlm {
-  /** What it logged until it was ready. */
+  /** What `ilm run` logged until it was ready. */
   readonly log: string;
   readonly #child: ChildProcess;
 
@@ -76,7 +77,10 @@ export class RunningIlm {
     this.log = log;
   }
 
-  /** Resolves when it says that it is ready. */
+  /**
+   * Starts `ilm run` and resolves when it says that it is ready. Throws FINDINGS when it does not
+   * get ready.
+   */
   static async start(netns: string, color: boolean): Promise<RunningIlm> {
     const child = spawn(process.execPath, [launcher, "--netns", netns, "run"], {
       env: environment(color),
@@ -96,7 +100,7 @@ export class RunningIlm {
     throw new IlmError("FINDINGS", `ilm run did not get ready: ${log.trim()}`);
   }
 
-  /** Resolves when it has ended, also when it had already. */
+  /** Resolves when `ilm run` has ended, also when it had ended already. */
   async stop(): Promise<void> {
     await endProcess(this.#child);
   }

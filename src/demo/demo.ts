@@ -1,6 +1,6 @@
 /**
- * `ilm demo`: the whole thing in network namespaces of its own, with sample daemons, checked as it
- * goes. The host's own network namespace is not touched, and nothing stays behind.
+ * `ilm demo`: shows everything in network namespaces of its own, with sample daemons, and checks
+ * each step. It does not touch the host's own network namespace, and leaves nothing behind.
  */
 import { fileURLToPath } from "node:url";
 
@@ -20,9 +20,9 @@ import { daemons, type DaemonName } from "./dials.js";
 import { Scenario, type Outcome } from "./scenario.js";
 
 export interface DemoOptions {
-  /** Stay when the show is over, until Ctrl-C. */
+  /** True to stay until Ctrl-C when the show is over. */
   readonly keep: boolean;
-  /** Is given the outcome instead of the story being told; null: the story is told. */
+  /** Receives the outcome, and no story is told; null to tell the story. */
   readonly report: ((report: Report) => void) | null;
   readonly color: boolean;
 }
@@ -35,7 +35,7 @@ const configuration = fileURLToPath(new URL("../../../examples/demo.yaml", impor
 const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type EndingSignal = (typeof endingSignals)[number];
 
-/** Everything that has to be cleared away, however the demo ends. */
+/** Holds everything that the demo must clean up, however it ends. */
 class Resources {
   readonly network: DemoNetwork;
   readonly #running = new Set<SampleDaemon>();
@@ -56,13 +56,13 @@ class Resources {
     if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
     const { style, endpoints } = daemons[name];
     const daemon = await SampleDaemon.start(this.network.serverPath, name, style, endpoints);
-    // Interrupted while it started: nobody else would stop it.
+    // The demo was interrupted while the daemon started, and nobody else would stop it.
     if (this.#cleared) await daemon.stop();
     else this.#running.add(daemon);
     return daemon;
   }
 
-  /** Starts `ilm run`, which takes over what is in force. Gives what it logged. */
+  /** Starts `ilm run`, which takes over the active rules. Returns what it logged. */
   async follow(color: boolean): Promise<string> {
     if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
     const running = await RunningIlm.start(this.network.serverPath, color);
@@ -85,13 +85,13 @@ class Resources {
   }
 }
 
-/** Unloading first: what is pinned for a namespace outlives it. */
+/** Unloads ilm, then removes the network: what is pinned for a namespace outlives it. */
 async function clearNetwork(network: DemoNetwork): Promise<void> {
   await ilm(["--netns", network.serverPath, "unload"], false);
   await removeNetwork(network);
 }
 
-/** Waits for Ctrl-C and its kin; `dispose` gives the signals back. */
+/** Waits for SIGINT, SIGTERM or SIGHUP; `dispose` restores their default handling. */
 function watchSignals(): { readonly ended: Promise<EndingSignal>; readonly dispose: () => void } {
   const listeners: (() => void)[] = [];
   const ended = new Promise<EndingSignal>((resolve) => {
@@ -142,7 +142,7 @@ function write(text: string): void {
   process.stdout.write(text);
 }
 
-/** @throws IlmError FINDINGS when something was not as it should be. */
+/** Reports the outcome. Throws FINDINGS when something was not as it should be. */
 function conclude(
   { dials, problems }: Outcome,
   reporter: Reporter,
@@ -160,9 +160,9 @@ function conclude(
 }
 
 /**
- * Throws FINDINGS when something did not go as it should, NOT_PERMITTED without root, and SYSCALL
- * when the namespaces cannot be made. A demo that is interrupted cleans up and then ends by the
- * signal it got.
+ * Runs the demo. Throws FINDINGS when something did not go as it should, NOT_PERMITTED without
+ * root, and SYSCALL when the namespaces cannot be created. A demo that is interrupted cleans up and
+ * then ends by the signal it got.
  */
 export async function runDemo(options: DemoOptions): Promise<void> {
   requireRoot();

@@ -1,4 +1,4 @@
-/** The daemons of the demo, and what came of dialling them. */
+/** The daemons of the demo, and the results of dialling them. */
 import type { DialResult } from "./messages.js";
 import { publicAddresses } from "./network.js";
 
@@ -19,14 +19,14 @@ export const daemons = {
 } as const;
 export type DaemonName = keyof typeof daemons;
 
-/** One dial of a scene: what was expected, and what came. */
+/** One dial of a scene: what was expected, and what happened. */
 export interface Dial {
   readonly protocol: "tcp" | "udp";
-  /** `address:port` */
+  /** The endpoint that the client dialled, as `address:port`. */
   readonly dialled: string;
   readonly expected: DaemonName | "refused";
   readonly why: string;
   readonly result: DialResult;
-  /** What is not as expected; null when all is. */
+  /** Says what is not as expected; null when all is. */
   readonly problem: string | null;
 }

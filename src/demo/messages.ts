@@ -1,14 +1,15 @@
-/** What the demo and its child processes tell each other, as JSON over node's IPC channel. */
+/** The messages between the demo and its child processes, as JSON over node's IPC channel. */
 
 /**
- * A daemon says this once, when every socket it was asked for is bound, or when one could not be.
+ * The message that a daemon sends once, when every socket it was asked for is bound, or when one
+ * could not be.
  */
 export type DaemonMessage =
   | { readonly kind: "listening" }
   | { readonly kind: "failed"; readonly message: string };
 
 export interface DialRequest {
-  /** Comes back with the answer. */
+  /** Identifies the request; the reply carries the same number. */
   readonly id: number;
   readonly protocol: "tcp" | "udp";
   readonly address: string;
@@ -20,7 +21,7 @@ export type DialResult =
       readonly outcome: "answered";
       /** What the daemon said about the connection. */
       readonly answer: Answer;
-      /** Where the answer came from, `address:port`. */
+      /** The endpoint that the answer came from, as `address:port`. */
       readonly from: string;
     }
   | { readonly outcome: "refused" }
@@ -37,11 +38,11 @@ export interface Answer {
   readonly pid: number;
   /** The peer's address and port, from the accepted socket or the datagram. */
   readonly client: string;
-  /** getsockname() of the accepted socket; null for UDP, where one socket serves all. */
+  /** The getsockname() of the accepted socket; null for UDP, where one socket serves all. */
   readonly dialled: string | null;
 }
 
-/** `[2001:db8::1]:53` or `203.0.113.1:53`. */
+/** Formats an endpoint as `[2001:db8::1]:53` or `203.0.113.1:53`. */
 export function endpoint(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -1,6 +1,7 @@
 /**
- * The demo's network: two namespaces of its own joined by a veth pair. All addresses are of the
- * ranges reserved for documentation, so that the output reads like a server on the Internet.
+ * Builds the demo's network: two namespaces of its own joined by a veth pair. All addresses are
+ * from the ranges reserved for documentation, so that the output reads like a server on the
+ * Internet.
  */
 import { randomBytes } from "node:crypto";
 
@@ -15,11 +16,13 @@ export const publicAddresses = {
 } as const;
 
 export interface DemoNetwork {
-  /** Names for `ip netns`. */
+  /** The name of the server's namespace, for `ip netns`. */
   readonly server: string;
+  /** The name of the client's namespace, for `ip netns`. */
   readonly client: string;
-  /** Paths for `nsenter --net=` and `ilm --netns`. */
+  /** The path of the server's namespace, for `nsenter --net=` and `ilm --netns`. */
   readonly serverPath: string;
+  /** The path of the client's namespace, for `nsenter --net=` and `ilm --netns`. */
   readonly clientPath: string;
 }
 
@@ -36,11 +39,14 @@ export function networkOf(pid: number): DemoNetwork {
   };
 }
 
-/** Neither end of the pair is ever in the host's namespace: it is made inside the server's. */
+/**
+ * Creates the namespaces, the veth pair, addresses and routes. The pair is created inside the
+ * server's namespace, so neither end is ever in the host's.
+ */
 export async function createNetwork(network: DemoNetwork): Promise<void> {
   const { server, client } = network;
   const { client4, client6, server4, secondServer4, server6 } = publicAddresses;
-  // The other end lands in the client's namespace under its own name; a random one collides with
+  // The other end arrives in the client's namespace under its own name; a random one collides with
   // nothing.
   const far = `far${randomBytes(4).toString("hex")}`;
   await ip("netns", "add", server);
@@ -99,7 +105,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** What demos left behind that were killed before they could clean up. */
+/** Returns the networks of demos that were killed before they could clean up. */
 export async function abandonedNetworks(): Promise<DemoNetwork[]> {
   const dead = new Set(
     (await demoNamespaces()).map(({ pid }) => pid).filter((pid) => !isAlive(pid)),

@@ -1,6 +1,6 @@
 /**
- * How the demo looks. `text` prints as it goes; `silent` is for --json, where stdout is for the
- * result alone.
+ * Renders the demo. `textReporter` prints as it goes; `silentReporter` is for --json, where stdout
+ * carries only the result.
  */
 import pc from "picocolors";
 
@@ -8,10 +8,10 @@ import type { Dial } from "./dials.js";
 
 export interface Reporter {
   readonly title: (text: string) => void;
-  /** A numbered heading. */
+  /** Prints a numbered heading. */
   readonly act: (text: string) => void;
   readonly say: (text: string) => void;
-  /** A command as the user would type it, and what it printed. */
+  /** Prints a command as the user would type it, and its output. */
   readonly command: (line: string, output: string) => void;
   readonly dials: (dials: readonly Dial[]) => void;
   readonly verdict: (problems: readonly string[], dials: number) => void;
@@ -26,7 +26,7 @@ export const silentReporter: Reporter = {
   verdict: () => undefined,
 };
 
-/** What came of a dial, in words. */
+/** Describes the result of a dial. */
 function outcomeWords(dial: Dial): string {
   switch (dial.result.outcome) {
     case "answered":
@@ -38,7 +38,7 @@ function outcomeWords(dial: Dial): string {
   }
 }
 
-/** What the daemon saw, in words; empty when no daemon was reached. */
+/** Describes what the daemon saw; empty when no daemon was reached. */
 function witnessWords(dial: Dial): string {
   if (dial.result.outcome !== "answered") return "";
   const { answer, from } = dial.result;

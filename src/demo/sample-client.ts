@@ -1,13 +1,13 @@
 /**
- * The demo's client: a child in the client's namespace that dials what it is told to and tells what
- * came of it. It ends when its parent does.
+ * The demo's client: a child in the client's namespace that dials on request and sends back the
+ * result. It ends when its parent does.
  */
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
 
 import { endpoint, isAnswer, isDialRequest, type DialReply, type DialResult } from "./messages.js";
 
-/** Far above any answer on a veth pair, far below anybody's patience. */
+/** The time limit for a dial: far above any answer on a veth pair, far below anybody's patience. */
 const patience_ms = 2000;
 
 function outcomeOfText(text: string, from: string): DialResult {
@@ -51,8 +51,8 @@ function dialTcp(address: string, port: number): Promise<DialResult> {
 }
 
 /**
- * A connected socket, as a resolver uses: the kernel hands it only answers that come from where it
- * asked.
+ * Dials from a connected socket, as a resolver does: the kernel hands it only answers that come
+ * from the address it asked.
  */
 function dialUdp(address: string, port: number): Promise<DialResult> {
   return new Promise((resolve) => {

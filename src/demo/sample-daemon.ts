@@ -41,7 +41,7 @@ function answerLine(client: string, dialled: string | null): string {
   return `${JSON.stringify(answer)}\n`;
 }
 
-/** Says who is there and ends the connection; the other side's resets are its own affair. */
+/** Says who is there and ends the connection. Ignores errors of the connection, such as resets. */
 function serve(socket: Socket, how: Style): void {
   const client = endpoint(socket.remoteAddress ?? "?", socket.remotePort ?? 0);
   const dialled = endpoint(socket.localAddress ?? "?", socket.localPort ?? 0);
@@ -84,7 +84,7 @@ function tell(message: DaemonMessage): void {
   process.send?.(message);
 }
 
-// What `ilm listeners` and `ps` show instead of "node".
+// `ilm listeners` and `ps` show this instead of "node".
 process.title = name;
 process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
 

@@ -1,4 +1,4 @@
-/** What the demo shows, act by act, and what it expects of each dial. */
+/** Defines what the demo shows, act by act, and what it expects of each dial. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { IlmError } from "../errors.js";
@@ -9,7 +9,7 @@ import { publicAddresses, type DemoNetwork } from "./network.js";
 import type { DaemonName, Dial } from "./dials.js";
 import type { Reporter } from "./render.js";
 
-/** What the acts work with; `demo.ts` makes it and clears it away. */
+/** What the acts work with. `demo.ts` creates it and cleans it up. */
 export interface Stage {
   readonly network: DemoNetwork;
   readonly client: SampleClient;
@@ -18,7 +18,7 @@ export interface Stage {
   /** Starts one of `daemons` in the server's namespace. */
   readonly start: (name: DaemonName) => Promise<SampleDaemon>;
   readonly stop: (daemon: SampleDaemon) => Promise<void>;
-  /** Starts `ilm run` in the background; gives what it logged until it was ready. */
+  /** Starts `ilm run` in the background. Returns what it logged until it was ready. */
   readonly follow: () => Promise<string>;
 }
 
@@ -28,18 +28,18 @@ interface Expected {
   readonly protocol: "tcp" | "udp";
   readonly address: string;
   readonly port: number;
-  /** The daemon that must answer; null: the kernel must refuse. */
+  /** The daemon that must answer; null when the kernel must refuse. */
   readonly daemon: DaemonName | null;
   readonly why: string;
 }
 
 export interface Outcome {
   readonly dials: readonly Dial[];
-  /** Everything that is not as it should be, one sentence each. */
+  /** Lists everything that is not as it should be, one sentence each. */
   readonly problems: readonly string[];
 }
 
-/** What is wrong with a dial's result, or null. */
+/** Says what is wrong with a dial's result, or returns null. */
 export function judge(expected: Expected, result: DialResult): string | null {
   const dialled = endpoint(expected.address, expected.port);
   if (expected.daemon === null) {
@@ -67,7 +67,7 @@ export class Scenario {
     this.#stage = stage;
   }
 
-  /** Every act but the last. An act that cannot go on is a problem, and ends the play. */
+  /** Plays every act but the last. An act that fails counts as a problem and ends the play. */
   async play(configuration: string): Promise<Outcome> {
     await this.#unlessBroken(async () => {
       const ssh = await this.#actBefore();
@@ -80,7 +80,7 @@ export class Scenario {
     return { dials: this.#dials, problems: this.#problems };
   }
 
-  /** The last act. */
+  /** Plays the last act, which unloads ilm. */
   async unload(): Promise<Outcome> {
     await this.#unlessBroken(async () => {
       this.#stage.reporter.act("unload takes everything away again");
@@ -225,8 +225,8 @@ export class Scenario {
   }
 
   /**
-   * Runs ilm as a user would, and shows it. Throws when it fails: the rest would fail one by one,
-   * and hide the reason.
+   * Runs ilm as a user would, and shows it. Throws FINDINGS when it fails; otherwise, the remaining
+   * acts would fail one by one and hide the reason.
    */
   async #ilm(command: string, ...argv: string[]): Promise<void> {
     const { network, reporter, color } = this.#stage;
@@ -265,8 +265,8 @@ export class Scenario {
   }
 
   /**
-   * On kernels without tcx (before 6.6) a UDP socket is found by `run` a moment after its bind(),
-   * so a refusal is given that moment.
+   * Dials once; repeats a refused UDP dial for a while. On kernels without tcx (before 6.6) `run`
+   * finds a UDP socket only a moment after its bind().
    */
   async #dialOnce({ protocol, address, port, daemon }: Expected): Promise<DialResult> {
     const { client } = this.#stage;
