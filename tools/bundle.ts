@@ -1,7 +1,7 @@
 /**
- * dist/src/main.js and everything that it imports -> dist/src/bundle: a chunk for each command's
- * own code, and the bytecode of all chunks. Every function is compiled, but of the large packages
- * those that `ilm check` calls: they have many more.
+ * Bundles dist/src/main.js and everything that it imports into dist/src/bundle: a chunk for each
+ * command's own code, and the bytecode of all chunks. The bytecode holds every function, except
+ * that of the large packages it holds only those that `ilm check` calls: they have many more.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -20,8 +20,8 @@ const packages = ["yaml", "zod", "commander"];
 const NO_CHILD_PROCESSES = "\0no-child-processes";
 
 /**
- * commander can start programs as subcommands. Ours starts none, and what it takes to load what
- * could is felt (6 ms).
+ * Replaces child_process for commander, which can start programs as subcommands. Ours starts none,
+ * and loading the module takes 6 ms.
  */
 const withoutChildProcesses: Plugin = {
   name: "without-child-processes",
@@ -38,7 +38,7 @@ const withoutChildProcesses: Plugin = {
 await build({
   input: { main: join(source, "main.js"), start: join(source, "start.js") },
   platform: "node",
-  // Native code, one package for each kind of machine.
+  // koffi's native code is one package for each kind of machine.
   external: /^@koromix\//,
   plugins: [withoutChildProcesses],
   logLevel: "warn",
@@ -91,7 +91,10 @@ function writeBytecode(): void {
   writeFileSync(join(folder, BYTECODE_FILE), Buffer.concat([length, head, ...parts]));
 }
 
-/** The flag is set back at once: V8 refuses what was made under other flags than its own. */
+/**
+ * Compiles every function of a chunk. Restores the flag at once: V8 refuses bytecode that was made
+ * under other flags than its own.
+ */
 function compileAll(chunk: string): Script {
   setFlagsFromString("--no-lazy");
   const script = scriptOf(folder, chunk);

@@ -1,10 +1,10 @@
 /**
- * Lines that are too long to be read beside others. The formatter breaks code wherever it can be
- * broken, and leaves comments as they are: so these are found here.
+ * Finds lines that are too long to be read beside others. The formatter breaks code wherever it can
+ * be broken but leaves comments as they are, so only comments are checked.
  */
 import { parseAst } from "rolldown/parseAst";
 
-/** Of C. Not what a comment shows as it is typed, which is further in. */
+/** Matches a comment of C, except what it shows as typed, which is indented further. */
 const commentOfC = /^\s*(?:\/\*|\* \S)/;
 
 const COLUMNS = 100;
@@ -15,8 +15,8 @@ interface Span {
 }
 
 /**
- * Literals, which cannot be broken without changing what they say: strings, patterns, and the text
- * of templates.
+ * Collects the literals, which cannot be broken without changing what they say: strings, patterns,
+ * and the text of templates.
  */
 function literalsOf(node: unknown, found: Span[]): void {
   if (typeof node !== "object" || node === null) return;
@@ -33,7 +33,8 @@ function literalsOf(node: unknown, found: Span[]): void {
 const comment = /^\s*(?:\/\/|\/?\*)|\s\/\/\s/;
 
 /**
- * Returns the numbers, from 1, of lines of C with a comment and more than 100 columns; a tab is 8.
+ * Returns the numbers, from 1, of lines of C that have a comment and more than 100 columns. A tab
+ * advances to the next multiple of 8.
  */
 export function findLongLinesOfC(text: string): number[] {
   return text.split("\n").flatMap((line, index) => {
@@ -45,8 +46,8 @@ export function findLongLinesOfC(text: string): number[] {
 }
 
 /**
- * Returns the numbers, from 1, of lines of TypeScript with a comment, which is not text of a
- * literal, and more than 100 columns.
+ * Returns the numbers, from 1, of lines of TypeScript that have a comment and more than 100
+ * columns. Text of a literal is no comment.
  */
 export function findLongLines(text: string): number[] {
   let at = 0;

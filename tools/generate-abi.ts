@@ -1,6 +1,6 @@
 /**
- * Writes src/abi/generated.ts from the BTF of the built BPF objects (structs, enums) and the
- * #defines of bpf/abi.h.
+ * Writes src/abi/generated.ts from the BTF of the built BPF objects (structs) and from the #defines
+ * and enums of bpf/abi.h.
  * `--check` writes nothing and fails when the file is stale. Needs bpftool.
  */
 import { execFileSync } from "node:child_process";
@@ -38,8 +38,8 @@ const camel = (name: string): string =>
 const pascal = (name: string): string => camel(`_${name}`);
 
 /**
- * `struct ilm_*` of one object, with nested structs and unions flattened, and what they need of
- * other types.
+ * Adds the layouts of one object's `struct ilm_*` and bpf_sk_lookup to `structs`, with nested
+ * structs and unions flattened. Throws when two objects disagree.
  */
 function readObject(path: string, structs: Map<string, { size: number; fields: Field[] }>): void {
   const dump = JSON.parse(
@@ -73,7 +73,7 @@ function readObject(path: string, structs: Map<string, { size: number; fields: F
   for (const type of dump.types) {
     if (type.kind !== "STRUCT") continue;
     if (!type.name.startsWith("ilm_") && type.name !== "bpf_sk_lookup") continue;
-    // A declaration only, in an object that does not look inside.
+    // A struct without members is only a declaration, in an object that does not look inside.
     if ((type.members ?? []).length === 0) continue;
     const layout = { size: type.size ?? 0, fields: fieldsOf(type, 0) };
     const known = structs.get(type.name);
@@ -187,6 +187,6 @@ if (process.argv.includes("--check")) {
     process.exitCode = 1;
   }
 } else if (text !== current) {
-  // Written only when it changed, so that a build knows whether to compile again.
+  // Writing only what changed lets a build know whether to compile again.
   writeFileSync(target, text);
 }

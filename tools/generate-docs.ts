@@ -12,7 +12,7 @@ import { version } from "../src/version.js";
 import { renderManPages } from "./reference-man.js";
 import { renderMarkdown } from "./reference-markdown.js";
 
-/** Path -> content. */
+/** Returns the content of each generated file, by path. */
 function generate(): Map<string, string> {
   const program = describeCommands(buildProgram(() => Promise.resolve()));
   const context = { version, exitStatuses, program, outputs, failure };
@@ -35,7 +35,7 @@ function read(path: string): string | null {
   }
 }
 
-/** Pages of commands that are gone. */
+/** Returns the man pages of commands that no longer exist. */
 function leftOver(files: ReadonlyMap<string, string>): string[] {
   mkdirSync("man", { recursive: true });
   return readdirSync("man")

@@ -1,6 +1,6 @@
 /**
  * Writes schema/ilm.schema.json from the definition that validates. With --check it writes nothing
- * and fails when the file is stale. Run from the top of the source tree.
+ * and fails when the file is stale. Run it from the top of the source tree.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 

@@ -1,10 +1,9 @@
 /**
- * The architecture's sentences about imports, as data, and the function that finds where the source
- * breaks them. A layer is a folder below src/, or a single file there (`errors`, `version`,
- * `main`).
+ * States the architecture's rules about imports as data, and finds where the source breaks them. A
+ * layer is a folder below src/, or a single file there (`errors`, `version`, `main`).
  */
 
-/** What each layer may import, besides itself. Every layer may import `everyones`. */
+/** Lists what each layer may import, besides itself. Every layer may import `everyones`. */
 export const layers = {
   model: [],
   json: ["model"],
@@ -51,7 +50,7 @@ export const layers = {
   start: [],
 } as const satisfies Record<string, readonly string[]>;
 
-/** Importable by all; they import nothing. */
+/** The layers that all may import; they import nothing. */
 export const everyones: readonly string[] = [
   "errors",
   "version",
@@ -60,11 +59,11 @@ export const everyones: readonly string[] = [
   "printable",
 ];
 
-/** These give the same result on every host: no file, no socket, no process. */
+/** The layers that give the same result on every host: they use no file, no socket, no process. */
 const pureLayers: readonly string[] = ["model", "json", "words", "rules", "compile"];
 const pureNodeModules: readonly string[] = ["node:util", "node:assert"];
 
-/** A package has one home, so that replacing it touches one folder. */
+/** The layers that may import each package. With one home, replacing it touches one folder. */
 const homes: Readonly<Record<string, readonly string[]>> = {
   koffi: ["kernel"],
   yaml: ["config"],
@@ -74,21 +73,21 @@ const homes: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What `ilm --version` and `ilm status` cannot afford to load (zod alone costs 80 ms): `await
- * import()` it per command.
+ * The packages that `ilm --version` and `ilm status` cannot afford to load (zod alone costs 80 ms).
+ * A command that needs one loads it with `await import()`.
  */
 const heavy: readonly string[] = ["koffi", "yaml", "zod"];
 
-/** Changes by path go where whoever may write to the folder wants them to. */
+/** Matches calls that change a path: whoever may write to the folder decides where they go. */
 const changesByPath =
   /\b(?:mkdir|mkdtemp|rm|rmdir|unlink|rename|link|symlink|chmod|chown|truncate|writeFile|appendFile|copyFile|cp)Sync\b|"node:fs\/promises"/;
-/** Mounts are made at a path: there is no other way. */
+/** The files that may change by path. A mount has to be made at a path: there is no other way. */
 const mayChangeByPath: readonly string[] = ["src/kernel/folder.ts", "src/kernel/mounts.ts"];
 
 export interface Violation {
-  /** Relative to the checkout. */
+  /** The path of the file, relative to the checkout. */
   readonly file: string;
-  /** 1-based; 0 when it is about the file as a whole. */
+  /** The line, from 1; 0 when the violation concerns the file as a whole. */
   readonly line: number;
   readonly message: string;
   readonly remedy: string;
@@ -97,9 +96,12 @@ export interface Violation {
 export interface Import {
   readonly specifier: string;
   readonly line: number;
-  /** Erased by the compiler: counts for the layers, and not for what is loaded at start. */
+  /**
+   * True for an import that the compiler erases. It counts for the layers, but is not loaded at
+   * start.
+   */
   readonly typeOnly: boolean;
-  /** Loaded when it is reached, not at start. */
+  /** True for an import that is loaded when it is reached, not at start. */
   readonly dynamic: boolean;
 }
 
@@ -107,7 +109,8 @@ const importPattern =
   /^[ \t]*(?:import|export)\s+(type\s)?(?:[^;"'`]*?\sfrom\s+)?"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)/gm;
 
 /**
- * Every import of a module's text. The formatter sees to it that specifiers are in double quotes.
+ * Finds every import in a module's text. The formatter ensures that specifiers are in double
+ * quotes.
  */
 export function findImports(text: string): Import[] {
   const found: Import[] = [];
@@ -124,14 +127,14 @@ export function findImports(text: string): Import[] {
   return found;
 }
 
-/** `src/config/parse.ts` -> `config`, `src/main.ts` -> `main`. */
+/** Returns the layer of a file: `src/config/parse.ts` -> `config`, `src/main.ts` -> `main`. */
 export function layerOf(file: string): string {
   const inside = file.replace(/^src\//, "");
   const slash = inside.indexOf("/");
   return slash === -1 ? inside.replace(/\.ts$/, "") : inside.slice(0, slash);
 }
 
-/** Where a relative import leads, as a path like that of the importer. */
+/** Returns where a relative import leads, as a path like that of the importer. */
 function resolveImport(from: string, specifier: string): string {
   const parts = from.split("/").slice(0, -1);
   for (const step of specifier.split("/")) {
@@ -193,7 +196,9 @@ function judge(file: string, one: Import): [string, string] | undefined {
     : judgeExternal(layer, one.specifier);
 }
 
-/** The chain of static imports by which a heavy package is loaded at start, shortest first. */
+/**
+ * Finds the chains of static imports by which a heavy package is loaded at start, shortest first.
+ */
 function heavyAtStart(sources: ReadonlyMap<string, string>): Violation[] {
   const violations: Violation[] = [];
   const cameFrom = new Map<string, string>([["src/main.ts", ""]]);
@@ -218,7 +223,9 @@ function heavyAtStart(sources: ReadonlyMap<string, string>): Violation[] {
   return violations;
 }
 
-/** Modules that import each other, types too: who reads one has to have read the other. */
+/**
+ * Finds modules that import each other, types included: who reads one has to have read the other.
+ */
 function circles(sources: ReadonlyMap<string, string>): Violation[] {
   const violations: Violation[] = [];
   const done = new Set<string>();
@@ -248,7 +255,8 @@ function circles(sources: ReadonlyMap<string, string>): Violation[] {
 }
 
 /**
- * @param sources path relative to the checkout (`src/...`) -> text, of every module of the product.
+ * Finds every violation. `sources` maps the path relative to the checkout (`src/...`) to the text,
+ * for every module of the product.
  */
 export function findViolations(sources: ReadonlyMap<string, string>): Violation[] {
   const violations: Violation[] = [];

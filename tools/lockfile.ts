@@ -1,4 +1,4 @@
-/** What must hold of package-lock.json for `npm ci` to work with any npm and any registry. */
+/** Checks what package-lock.json needs for `npm ci` to work with any npm and any registry. */
 
 interface LockedPackage {
   readonly version?: string;
@@ -10,7 +10,8 @@ interface LockedPackage {
 
 export interface Lock {
   /**
-   * Path below the checkout (`node_modules/...`) -> package; the empty path is the project itself.
+   * The packages by path below the checkout (`node_modules/...`); the empty path is the project
+   * itself.
    */
   readonly packages: Readonly<Record<string, LockedPackage>>;
 }
@@ -22,8 +23,8 @@ export interface Manifest {
 }
 
 /**
- * Whether a package at `path` finds `name` the way Node looks for it: in its own folder, then in
- * each one above.
+ * Reports whether a package at `path` finds `name` the way Node looks for it: in its own folder,
+ * then in each one above.
  */
 function isLocked(lock: Lock, path: string, name: string): boolean {
   for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf("/node_modules/")))) {
@@ -47,8 +48,8 @@ export function findLockProblems(lock: Lock, manifest: Manifest): string[] {
     }
   }
   for (const [path, locked] of Object.entries(lock.packages)) {
-    // A registry that lacks the package for a foreign platform makes npm leave it out of the lock,
-    // and `npm ci` refuse it.
+    // When a registry lacks the package for a foreign platform, npm leaves it out of the lock, and
+    // `npm ci` then refuses the lock.
     for (const name of Object.keys({ ...locked.dependencies, ...locked.optionalDependencies })) {
       if (isLocked(lock, path, name)) continue;
       problems.push(

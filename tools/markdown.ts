@@ -1,12 +1,14 @@
-/** The little of Markdown that the checks and the generators of the documents need. */
+/**
+ * Reads and writes the little of Markdown that the checks and the generators of the documents need.
+ */
 
 export interface Link {
   readonly target: string;
-  /** 1-based. */
+  /** The line of the link, from 1. */
   readonly line: number;
 }
 
-/** The lines of a document, code blocks blanked out so that the numbers stay. */
+/** Returns the lines of a document, code blocks blanked out so that line numbers stay. */
 function proseLines(text: string): string[] {
   let inCode = false;
   return text.split("\n").map((line) => {
@@ -16,7 +18,7 @@ function proseLines(text: string): string[] {
   });
 }
 
-/** Inline links and images; code spans and code blocks hold none. */
+/** Finds inline links and images; code spans and code blocks hold none. */
 export function findLinks(text: string): Link[] {
   return proseLines(text).flatMap((line, index) =>
     [...line.replace(/`[^`]*`/g, "").matchAll(/\]\(<?([^)\s>]+)>?\)/g)].map((match) => ({
@@ -27,7 +29,7 @@ export function findLinks(text: string): Link[] {
 }
 
 /**
- * What a heading's link is, the way the common forges make it: lower case, spaces to dashes,
+ * Returns the anchors of headings as the common forges make them: lower case, spaces to dashes,
  * punctuation gone.
  */
 export function headingAnchors(text: string): Set<string> {
@@ -46,9 +48,11 @@ export function headingAnchors(text: string): Set<string> {
   return anchors;
 }
 
-/** Where a generated part stands: between `<!-- NAME: begin ... -->` and `<!-- NAME: end -->`. */
+/**
+ * The position of a generated part, between `<!-- NAME: begin ... -->` and `<!-- NAME: end -->`.
+ */
 interface Part {
-  /** Of what is between the markers. */
+  /** The offset at which the text between the markers starts. */
   readonly start: number;
   readonly end: number;
 }
@@ -63,21 +67,22 @@ function findPart(text: string, name: string): Part {
   return { start, end };
 }
 
-/** What a generator wrote between its markers. Throws when they are not there. */
+/** Returns what a generator wrote between its markers. Throws when they are not there. */
 export function readPart(text: string, name: string): string {
   const { start, end } = findPart(text, name);
   return text.slice(start, end).trim();
 }
 
 /**
- * The document with something else between the markers, which stay. Throws when they are not there.
+ * Returns the document with other content between the markers, which stay. Throws when they are not
+ * there.
  */
 export function replacePart(text: string, name: string, content: string): string {
   const { start, end } = findPart(text, name);
   return `${text.slice(0, start)}\n\n${content.trim()}\n\n${text.slice(end)}`;
 }
 
-/** A table's lines. The first row is the head; its other columns are aligned as said. */
+/** Renders a table. The first row is the head; `align` applies to all columns but the first. */
 export function renderTable(
   rows: readonly (readonly string[])[],
   align: "left" | "right" = "left",

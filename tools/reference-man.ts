@@ -1,4 +1,4 @@
-/** Man pages (man(7) macros), from the definitions of the command line. Pure. */
+/** Renders man pages (man(7) macros) from the definitions of the command line. Pure. */
 import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
 import type { Output } from "../src/json/outputs.js";
 import { namedIn, onOneLine } from "./reference-shapes.js";
@@ -7,12 +7,12 @@ export interface ManContext {
   readonly version: string;
   readonly exitStatuses: readonly (readonly [number, string])[];
   readonly program: CommandReference;
-  /** What each command prints with `--json`, by its name. */
+  /** What each command prints with `--json`, by the command's name. */
   readonly outputs: Readonly<Record<string, readonly Output[]>>;
   readonly failure: Output;
 }
 
-/** File name -> content: ilm.1 and ilm-COMMAND.1. */
+/** Returns the content of ilm.1 and of each ilm-COMMAND.1, by file name. */
 export function renderManPages(context: ManContext): Map<string, string> {
   const { program } = context;
   const pages = new Map([["ilm.1", programPage(context)]]);
@@ -109,7 +109,7 @@ function json(printed: readonly Output[]): string {
   return [...documents, ...named(printed)].join("\n.PP\n");
 }
 
-/** What the names in these stand for. */
+/** Returns what the names in these outputs stand for. */
 function named(printed: readonly Output[]): string[] {
   const found = namedIn(printed.map(({ shape }) => shape));
   return [...found].map(([name, shape]) => roff(`${name}: ${onOneLine(shape)}`));
@@ -129,8 +129,8 @@ function examples(command: CommandReference): string {
 }
 
 /**
- * Escapes what troff would read as its own: backslashes, hyphens (to stay ASCII), and a dot or
- * quote that begins a line.
+ * Escapes what troff would interpret: backslashes, hyphens (to stay ASCII), and a dot or quote that
+ * begins a line.
  */
 function roff(text: string): string {
   return text

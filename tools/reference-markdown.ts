@@ -1,4 +1,4 @@
-/** docs/commands.md, from the definitions of the command line. Pure. */
+/** Renders docs/commands.md from the definitions of the command line. Pure. */
 import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
 import type { Output } from "../src/json/outputs.js";
 import type { Shape } from "../src/json/shape.js";
@@ -7,7 +7,7 @@ import { linkTo, namedIn, rowsOf } from "./reference-shapes.js";
 export interface MarkdownContext {
   readonly exitStatuses: readonly (readonly [number, string])[];
   readonly program: CommandReference;
-  /** What each command prints with `--json`, by its name. */
+  /** What each command prints with `--json`, by the command's name. */
   readonly outputs: Readonly<Record<string, readonly Output[]>>;
   readonly failure: Output;
 }
@@ -102,7 +102,7 @@ function code(text: string): string {
   return `\`${text}\``;
 }
 
-/** Words in angle brackets would vanish as HTML. */
+/** Escapes words in angle brackets, which would vanish as HTML. */
 function escapeText(text: string): string {
   return text.replaceAll("<", "&lt;");
 }

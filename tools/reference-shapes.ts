@@ -1,9 +1,12 @@
-/** Shapes of `--json` in words: on one line for man pages, and as the rows of a table. Pure. */
+/**
+ * Describes shapes of `--json` in words: on one line for man pages, and as the rows of a table.
+ * Pure.
+ */
 import type { Field, Shape } from "../src/json/shape.js";
 
 /**
- * `{name, to: [destination], weight: integer | null}`: a shape that has a name is called by it,
- * except the outermost.
+ * Describes a shape as `{name, to: [destination], weight: integer | null}`. A named shape appears
+ * as its name, except the outermost.
  */
 export function onOneLine(shape: Shape): string {
   return shape.kind === "object" ? fieldsOnOneLine(shape.fields) : term(shape);
@@ -43,7 +46,7 @@ function isPlain({ kind }: Shape): boolean {
   return kind === "text" || kind === "number" || kind === "integer" || kind === "boolean";
 }
 
-/** The shapes directly inside this one. */
+/** Returns the shapes directly inside this one. */
 function inside(shape: Shape): readonly Shape[] {
   switch (shape.kind) {
     case "nullable":
@@ -59,7 +62,7 @@ function inside(shape: Shape): readonly Shape[] {
 }
 
 /**
- * Name -> shape, of all named shapes that these have at any depth, in the order in which they come
+ * Returns all named shapes within `shapes`, at any depth, by name, in the order in which they come
  * up.
  */
 export function namedIn(shapes: readonly Shape[]): Map<string, Shape> {
@@ -72,15 +75,18 @@ export function namedIn(shapes: readonly Shape[]): Map<string, Shape> {
 }
 
 export interface Row {
-  /** As jq has it, below the document or its entries: `counters.selected`, `to[].address`. */
+  /**
+   * The path as jq has it, below the document or its entries: `counters.selected`, `to[].address`.
+   */
   readonly path: string;
-  /** Markdown. */
+  /** The kind of value, in Markdown. */
   readonly value: string;
   readonly meaning: string;
 }
 
 /**
- * One row for each field, also of objects inside; those that have a name have a table of their own.
+ * Returns one row for each field, also of objects inside; those that have a name have a table of
+ * their own.
  */
 export function rowsOf(shape: Shape, path = ""): Row[] {
   switch (shape.kind) {
@@ -130,7 +136,7 @@ function inWords(shape: Shape): string {
   }
 }
 
-/** To the heading of a shape, in Markdown. */
+/** Returns a Markdown link to the heading of a shape. */
 export function linkTo(name: string): string {
   return `[${name}](#${name.replaceAll(" ", "-")})`;
 }
