@@ -50,8 +50,8 @@ export class SampleDaemon {
   }
 
   /**
-   * Starts a sample daemon and resolves when all its sockets are bound. Throws INTERNAL when it does
-   * not start.
+   * Starts a sample daemon and resolves when all its sockets are bound. Throws INTERNAL when it
+   * does not start.
    * @param endpoints each as `tcp:127.0.1.10:80` or `udp:[fd5e:ed00::53]:53`
    */
   static async start(
