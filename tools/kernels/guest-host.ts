@@ -53,11 +53,14 @@ function askLarge(family: 4 | 6, daemon: Socket): string {
 export async function runHost(engine: EngineInForce): Promise<void> {
   const rules = rulesFor(engine);
   const lookup = rules().replaceAll('fd5e:ed00::10"]', 'fd5e:ed00::10"], handover: lookup');
-  const capability = (name: string, prove: () => string | void): Promise<void> =>
-    report(engine === "kfunc" ? `engine kfunc: ${name}` : name, prove);
   let opened: DataPlane | undefined;
   // Where it is refused, each capability is.
   const plane = (): DataPlane => (opened ??= open());
+  const capability = (name: string, prove: () => string | void): Promise<void> =>
+    report(engine === "kfunc" ? `engine kfunc: ${name}` : name, () => {
+      plane();
+      return prove();
+    });
 
   for (const family of families) {
     const to = { address: outside[family], port: 6000 };
