@@ -141,12 +141,8 @@ class Change {
     this.#giveAtIngressFirst(ready);
     beginStep("switching over");
     const loaded = this.#switch(ready, off);
-    const settlesLater = this.#settlesLater(ready);
-    // Carry the counters now: until the change settles, nobody may see less than before.
-    if (settlesLater) this.#carry(ready);
-    const difference = differenceOf((this.#before ?? this.#earlier)?.description, ready);
-    generation.programs.writeHeader(description, plan.mappings);
     const restored: Missing[] = [];
+    // From here on it decides: should a step fail, the next change begins with what is left.
     this.#state.unfinished = {
       finish: () => {
         restored.push(...this.#settle(ready, loaded));
@@ -155,6 +151,11 @@ class Change {
         this.#closeBefore(loaded);
       },
     };
+    const settlesLater = this.#settlesLater(ready);
+    // Nobody may see less than before until then.
+    if (settlesLater) this.#carry(ready);
+    const difference = differenceOf((this.#before ?? this.#earlier)?.description, ready);
+    generation.programs.writeHeader(description, plan.mappings);
     if (!settlesLater) this.#state.settle();
     return {
       generation: description.generation,
