@@ -3,17 +3,14 @@
  * configuration's validator guarantees.
  */
 import { parseAddress, parsePrefix, type Address, type Prefix } from "../model/address.js";
-import type {
-  Destination,
-  Existing,
-  Mapping,
-  Miss,
-  Origin,
-  PortRange,
-  Service,
-} from "../model/mapping.js";
-import type { RuleSet } from "../model/rules.js";
 import {
+  type Destination,
+  type Existing,
+  type Mapping,
+  type Miss,
+  type Origin,
+  type PortRange,
+  type Service,
   MAX_INTERFACE_LENGTH,
   MAX_WEIGHT,
   engines,
@@ -21,6 +18,7 @@ import {
   handovers,
   protocols,
 } from "../model/mapping.js";
+import type { RuleSet } from "../model/rules.js";
 import { MAX_PORT } from "../model/ports.js";
 import { DecodeError, integer, list, object, oneOf, record, text, type Decode } from "./decode.js";
 

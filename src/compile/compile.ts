@@ -22,9 +22,8 @@ import {
   mappingKey,
   protocols,
 } from "../model/mapping.js";
-import { type RuleSet, type Rules } from "../model/rules.js";
+import { type RuleSet, type Rules, allMappings } from "../model/rules.js";
 import { type LazyMappings, toLazy } from "../model/mappings.js";
-import { allMappings } from "../model/rules.js";
 import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../rules/candidates.js";
 import { ownedBy } from "../rules/order.js";

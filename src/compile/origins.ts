@@ -12,8 +12,7 @@ import {
 } from "../model/address.js";
 import { candidates } from "../rules/candidates.js";
 import { type Mapping, type Service, isConditional } from "../model/mapping.js";
-import { type Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { countPorts } from "../model/ports.js";
 import type { Endpoint } from "./tables.js";
 

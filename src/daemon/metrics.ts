@@ -5,8 +5,7 @@
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**

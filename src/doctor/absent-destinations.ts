@@ -1,8 +1,7 @@
 /** Finds destinations of the active rules that are not addresses of this host. */
 import { destinationsToFind } from "../rules/elsewhere.js";
 import type { Address } from "../model/address.js";
-import { type Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 
 /**

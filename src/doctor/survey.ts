@@ -12,8 +12,7 @@ import {
 } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import { type Mapping } from "../model/mapping.js";
-import { type Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { candidates } from "../rules/candidates.js";
 import { examplePort, exampleRemote } from "./example.js";
 import { findObstacles, type Obstacle } from "./obstacles.js";

@@ -14,11 +14,9 @@ import {
 } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
-import { emptyRules, type Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { emptyRules, type Rules, allMappings } from "../model/rules.js";
 import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.js";
-import { formatPlace } from "../model/endpoint.js";
-import { formatEndpoint } from "../model/endpoint.js";
+import { formatPlace, formatEndpoint } from "../model/endpoint.js";
 import { printable } from "../printable.js";
 import { mptcpRemedy } from "../words/mptcp.js";
 import { count, namesShown } from "../words/text.js";

@@ -1,8 +1,7 @@
 /** What changes from one set of rules to another, in the user's terms. */
 import type { Address } from "../model/address.js";
 import { type Mapping, type Service, mappingKey } from "../model/mapping.js";
-import type { Rules, RuleSet, Settings } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, type RuleSet, type Settings, allMappings } from "../model/rules.js";
 
 export interface ChangedMapping {
   readonly before: Mapping;

@@ -2,8 +2,7 @@
 import { isUnspecified } from "../model/address.js";
 import type { Flow } from "../model/flow.js";
 import { type Destination, type Mapping } from "../model/mapping.js";
-import { type Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { compareRanks, ownedBy } from "./order.js";
 import { type Claim, type Dialled, claimsOf } from "./passed-over.js";
 

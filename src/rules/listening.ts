@@ -7,9 +7,8 @@ import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
 import { words } from "../model/columns.js";
 import type { Destination, Mapping } from "../model/mapping.js";
-import type { Rules } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
-import { allMappings } from "../model/rules.js";
 import { formatPorts, portsContain } from "../model/ports.js";
 
 export interface ListenerView {

@@ -4,9 +4,8 @@
  */
 import { type Address, type Prefix, familyOf, prefixLength } from "../model/address.js";
 import { type Destination, type Mapping, type PortRange, type Protocol } from "../model/mapping.js";
-import { type Rules } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { type Mappings } from "../model/mappings.js";
-import { allMappings } from "../model/rules.js";
 import { countPorts, portsContain } from "../model/ports.js";
 import type { RuleDiff } from "./diff.js";
 import { Nesting } from "./nesting.js";

@@ -4,8 +4,15 @@
  * `from`, then a named interface. Mappings that tie in all of that are refused when both could take
  * the same connection.
  */
-import { type Address, type Family, type Prefix } from "../model/address.js";
-import { familyOf, prefixAddress, prefixContains, prefixLength } from "../model/address.js";
+import {
+  type Address,
+  type Family,
+  type Prefix,
+  familyOf,
+  prefixAddress,
+  prefixContains,
+  prefixLength,
+} from "../model/address.js";
 import type { Mapping } from "../model/mapping.js";
 import type { Rules } from "../model/rules.js";
 

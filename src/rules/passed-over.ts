@@ -1,8 +1,7 @@
 /** Mappings that would have decided if their conditions were met, for explanations to people. */
 import { type Address, familyOf, prefixContains } from "../model/address.js";
 import type { Mapping, Protocol } from "../model/mapping.js";
-import type { Rules } from "../model/rules.js";
-import { allMappings } from "../model/rules.js";
+import { type Rules, allMappings } from "../model/rules.js";
 import { countPorts, portsContain } from "../model/ports.js";
 import { type Rank, compareRanks, conditionsOf, onLength, ownedBy } from "./order.js";
 

@@ -1,8 +1,7 @@
 /** What a change did to the mappings, by name, without turning each of a million into an object. */
 import type { Mapping } from "../model/mapping.js";
-import type { RuleSet } from "../model/rules.js";
+import { type RuleSet, allMappings } from "../model/rules.js";
 import { toColumns } from "../model/mapping-columns.js";
-import { allMappings } from "../model/rules.js";
 import { changedFields } from "./diff.js";
 
 /** The number of mappings of one kind, and the names of the first. */

@@ -8,8 +8,7 @@ import { afterEach, expect, test } from "vitest";
 import { pinnedPaths } from "../support/kernel-state.js";
 import { useNetwork } from "../support/network.js";
 import { python, script } from "../support/paths.js";
-import type { RunResult } from "../support/process.js";
-import { run } from "../support/process.js";
+import { type RunResult, run } from "../support/process.js";
 
 const network = useNetwork();
 const address = "203.0.113.1";

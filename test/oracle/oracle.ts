@@ -5,8 +5,7 @@
  */
 import type { Packet, Verdict } from "../../src/model/decision.js";
 import { type Destination, type Mapping } from "../../src/model/mapping.js";
-import { type Rules } from "../../src/model/rules.js";
-import { allMappings } from "../../src/model/rules.js";
+import { type Rules, allMappings } from "../../src/model/rules.js";
 
 export interface Socket {
   readonly protocol: "tcp" | "udp";

@@ -5,8 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Background } from "./process.js";
-import { eventually, must } from "./process.js";
+import { type Background, eventually, must } from "./process.js";
 
 const namePattern = /^ilm(\d+)-units\.slice$/;
 

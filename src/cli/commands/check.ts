@@ -2,8 +2,7 @@
 import { errorBody } from "../../api/error-body.js";
 import type { Desired } from "../../control/desired.js";
 import { ExitStatus, IlmError, type Problem } from "../../errors.js";
-import type { Context } from "../shell/context.js";
-import { print } from "../shell/context.js";
+import { type Context, print } from "../shell/context.js";
 import type { CheckJson, InvalidJson } from "../../json/check.js";
 import { published } from "../../json/published.js";
 import { loadWanted, type SourceOptions } from "../shell/load.js";

@@ -9,12 +9,10 @@ import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { detachPrograms, type BpfLink, attach, AttachType } from "../../kernel/bpf/link.js";
 import { ownNetnsPath } from "../../kernel/netns.js";
-import type { Pins } from "../../kernel/pins.js";
-import { LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
+import { type Pins, LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
 import type { Address } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
-import type { Rules } from "../../model/rules.js";
-import { allMappings } from "../../model/rules.js";
+import { type Rules, allMappings } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { beginStep } from "../../progress.js";
 import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
@@ -38,8 +36,7 @@ import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
-import type { State } from "./state.js";
-import { NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js";
+import { type State, NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js";
 import type { InForceNow } from "./tables.js";
 
 interface Prepared {

@@ -3,18 +3,15 @@ import { randomInt } from "node:crypto";
 import type { Endpoint, Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
-import type { Pins } from "../../kernel/pins.js";
-import { folderName } from "../../kernel/pins.js";
-import type { Rules } from "../../model/rules.js";
-import { allMappings } from "../../model/rules.js";
+import { type Pins, folderName } from "../../kernel/pins.js";
+import { type Rules, allMappings } from "../../model/rules.js";
 import { version } from "../../version.js";
 import type { Description, Layers } from "../description.js";
 import { Generation } from "./generation.js";
 import { type Plan, endpointsOf } from "./plan.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
-import type { State } from "./state.js";
-import { type Loaded } from "./state.js";
+import type { State, Loaded } from "./state.js";
 import {
   otherSide,
   type Searched,

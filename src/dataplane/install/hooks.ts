@@ -3,8 +3,7 @@ import { openSync, closeSync } from "node:fs";
 import { type BpfLink, attach, AttachType, detachPrograms } from "../../kernel/bpf/link.js";
 import type { Folder } from "../../kernel/folder.js";
 import { ownNetnsPath } from "../../kernel/netns.js";
-import type { Pins } from "../../kernel/pins.js";
-import { stagingName, LOOKUP_LINK } from "../../kernel/pins.js";
+import { type Pins, stagingName, LOOKUP_LINK } from "../../kernel/pins.js";
 import { Earlier } from "../earlier.js";
 import { forgetIdleFlows } from "../observe/flows.js";
 import { type Missing, LOOKUP_MISSING, type Overtaken, type FollowOptions } from "../types.js";
@@ -19,10 +18,8 @@ import {
 } from "./interfaces.js";
 import { missingAddresses, addressesOf, addMissing } from "./loopback.js";
 import { type Needs, needsOf } from "./needs.js";
-import type { Registry } from "./registry.js";
-import { type OptionalHook, optionalHooks, attachedHooks } from "./registry.js";
-import type { State } from "./state.js";
-import { type Loaded, isOff } from "./state.js";
+import { type Registry, type OptionalHook, optionalHooks, attachedHooks } from "./registry.js";
+import { type State, type Loaded, isOff } from "./state.js";
 
 /**
  * The folder of links on interfaces. It is the registry's, because they call what this registry's

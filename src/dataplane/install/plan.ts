@@ -18,10 +18,10 @@ import {
   digestOf,
   digestOfFile,
   hasFileOf,
+  type Overlaid,
 } from "../description.js";
 import type { EngineChoice } from "./engine.js";
 import { addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
-import { type Overlaid } from "../description.js";
 import { shapesOf } from "./shapes.js";
 import type { Loaded } from "./state.js";
 import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";

@@ -2,14 +2,12 @@
 import { hostAddresses, removeFromLoopback } from "../../kernel/addresses.js";
 import { detachPrograms } from "../../kernel/bpf/link.js";
 import { removeLockFile } from "../../kernel/lock.js";
-import type { Pins } from "../../kernel/pins.js";
-import { pinnedNamespaces, LOOKUP_LINK } from "../../kernel/pins.js";
+import { type Pins, pinnedNamespaces, LOOKUP_LINK } from "../../kernel/pins.js";
 import { removeEnded } from "./ended.js";
 import { detachStrays } from "./hooks.js";
 import { unusedAddresses } from "./loopback.js";
 import { Registry } from "./registry.js";
-import type { State } from "./state.js";
-import { unpinnedLink } from "./state.js";
+import { type State, unpinnedLink } from "./state.js";
 
 export function unload(state: State): boolean {
   const found = state.withPins((pins) => unloadFrom(state, pins));

@@ -4,8 +4,7 @@ import type { Revision } from "../../model/revision.js";
 import { hasFileOf, digestOfFile } from "../description.js";
 import { Earlier } from "../earlier.js";
 import { layOver } from "../install/plan.js";
-import type { State } from "../install/state.js";
-import { isOff } from "../install/state.js";
+import { type State, isOff } from "../install/state.js";
 import type { InForce, KeptText } from "../types.js";
 
 /** Returns the active rules and their state, or null when nothing is loaded. */

@@ -1,8 +1,7 @@
 // Goal: a file that was changed says, by what differs, exactly what a reader of the whole would say
 // of it.
-import { writeFileSync } from "node:fs";
+import { writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import * as fc from "fast-check";
-import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -21,8 +21,7 @@ import {
   type Prefix,
 } from "../../../src/model/address.js";
 import { type Destination, type Mapping, type Service } from "../../../src/model/mapping.js";
-import { type Rules, type RuleSet } from "../../../src/model/rules.js";
-import { allMappings } from "../../../src/model/rules.js";
+import { type Rules, type RuleSet, allMappings } from "../../../src/model/rules.js";
 import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Listener } from "../../../src/model/listener.js";

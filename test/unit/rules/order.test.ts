@@ -5,8 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { type Address, type Prefix, familyOf } from "../../../src/model/address.js";
 import { type Mapping, isConditional } from "../../../src/model/mapping.js";
-import { type Rules } from "../../../src/model/rules.js";
-import { allMappings } from "../../../src/model/rules.js";
+import { type Rules, allMappings } from "../../../src/model/rules.js";
 import { diffRules } from "../../../src/rules/diff.js";
 import { findMoves } from "../../../src/rules/moves.js";
 import { compareRanks, ownedBy } from "../../../src/rules/order.js";
