@@ -50,6 +50,7 @@ async function addSuite(path: string, body: string) {
   await put(
     path,
     `import { appendFileSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
 appendFileSync(import.meta.filename + ".runs", "x");
 const run = readFileSync(import.meta.filename + ".runs", "utf8").length;
 ${body}
