@@ -189,13 +189,18 @@ interface Change {
 }
 
 async function killEach({ title, prepare, make, check }: Change): Promise<void> {
-  await prepare();
-  const whole = await make(undefined);
   const where = `${title}, seed ${chance.seed}`;
-  expect(whole.status, `${where}\n${whole.text}`).toBe(0);
-  const total = whole.steps.length;
-  expect(total, where).toBeGreaterThan(0);
-  await check(`${where}, not killed`, "on");
+  let total = 0;
+  // The second time, as the first one writes tables that nobody has written before: it has more
+  // steps than any later one.
+  for (let time = 0; time < 2; time++) {
+    await prepare();
+    const whole = await make(undefined);
+    expect(whole.status, `${where}\n${whole.text}`).toBe(0);
+    total = whole.steps.length;
+    expect(total, where).toBeGreaterThan(0);
+    await check(`${where}, not killed`, "on");
+  }
   const chosen = sample(total, sizes.killSteps, chance);
   process.stdout.write(
     `${title}: ${total} steps change something, ${chosen.length} of them tried (seed ${chance.seed})\n`,
