@@ -1,14 +1,12 @@
 /**
  * A change of the active rules as a transaction: plan, prepare, build, make ready, switch, settle.
  */
-import { openSync, closeSync } from "node:fs";
 import type { CompiledFile } from "../../compile/compile.js";
 import type { Removed } from "../../compile/overlay.js";
 import { IlmError } from "../../errors.js";
 import { removeFromLoopback, hostAddresses } from "../../kernel/addresses.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
-import { detachPrograms, type BpfLink, attach, AttachType } from "../../kernel/bpf/link.js";
-import { ownNetnsPath } from "../../kernel/netns.js";
+import { detachPrograms, type BpfLink } from "../../kernel/bpf/link.js";
 import { type Pins, LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
 import type { Address } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
@@ -19,12 +17,13 @@ import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../
 import type { Description } from "../description.js";
 import type { Earlier } from "../earlier.js";
 import type { Missing, ApplyOptions, ApplyResult } from "../types.js";
-import { type Built, discardBuilt, buildGeneration } from "./build.js";
+import { type Built, type Task, discardBuilt, buildGeneration } from "./build.js";
 import { removeEnded } from "./ended.js";
 import { chooseEngine, withoutKfunc } from "./engine.js";
 import type { Generation } from "./generation.js";
 import {
   attachDeliver,
+  attachLookup,
   attachNeeded,
   steer,
   detachStrays,
@@ -66,7 +65,7 @@ export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyR
     // Plan first, as that changes nothing: a rule set that does not compile must leave no trace.
     const plan = planFor(state, before, rules, wanted, revision, compiled);
     act = (pins, prepared) =>
-      new Change(state, pins, rules, before, prepared, settleLater).make(plan);
+      new Change({ state, pins, before, rules }, prepared, settleLater).make(plan);
   }
   const result = state.withMadePins((pins) => act(pins, prepare(state, pins, before, rules)));
   return trouble === null ? result : { ...result, lost: trouble.message };
@@ -101,29 +100,16 @@ interface Ready extends Built {
  * the switch undoes the change.
  */
 class Change {
-  readonly #state: State;
-  readonly #pins: Pins;
-  readonly #rules: Rules;
-  readonly #before: Loaded | undefined;
+  readonly #task: Task;
   readonly #earlier: Earlier | undefined;
   readonly #prepared: Prepared;
   readonly #settleLater: boolean;
   /** True once the previous generation has counted its last packet. */
   #hasCounted = false;
 
-  constructor(
-    state: State,
-    pins: Pins,
-    rules: Rules,
-    before: Loaded | undefined,
-    prepared: Prepared,
-    settleLater: boolean,
-  ) {
-    this.#state = state;
-    this.#pins = pins;
-    this.#rules = rules;
-    this.#before = before;
-    this.#earlier = state.earlier;
+  constructor(task: Task, prepared: Prepared, settleLater: boolean) {
+    this.#task = task;
+    this.#earlier = task.state.earlier;
     this.#prepared = prepared;
     this.#settleLater = settleLater;
   }
@@ -134,13 +120,13 @@ class Change {
     if (ready === null) return this.#refresh(planned);
     const { generation, description, endpoints, plan } = ready;
     const { added, unused, repaired } = this.#prepared;
-    const off = isOff(this.#before ?? this.#earlier);
+    const off = isOff(this.#task.before ?? this.#earlier);
     this.#giveAtIngressFirst(ready);
     beginStep("switching over");
     const loaded = this.#switch(ready, off);
     const restored: Missing[] = [];
     // From here on it decides: should a step fail, the next change begins with what is left.
-    this.#state.unfinished = {
+    this.#task.state.unfinished = {
       finish: () => {
         restored.push(...this.#settle(ready, loaded));
       },
@@ -151,9 +137,9 @@ class Change {
     const settlesLater = this.#settlesLater(ready);
     // Nobody may see less than before until then.
     if (settlesLater) this.#carry(ready);
-    const difference = differenceOf((this.#before ?? this.#earlier)?.description, ready);
+    const difference = differenceOf((this.#task.before ?? this.#earlier)?.description, ready);
     generation.programs.writeHeader(description, plan.mappings);
-    if (!settlesLater) this.#state.settle();
+    if (!settlesLater) this.#task.state.settle();
     return {
       generation: description.generation,
       changed: true,
@@ -172,8 +158,8 @@ class Change {
   }
 
   #refresh(wanted: Wanted): ApplyResult {
-    if (this.#before === undefined) throw new IlmError("INTERNAL", "nothing is in force");
-    return refresh(this.#state, this.#before, wanted, this.#prepared);
+    if (this.#task.before === undefined) throw new IlmError("INTERNAL", "nothing is in force");
+    return refresh(this.#task.state, this.#task.before, wanted, this.#prepared);
   }
 
   /**
@@ -188,12 +174,12 @@ class Change {
       try {
         return this.#fit(built, plan);
       } catch (error) {
-        discardBuilt(this.#pins, this.#before, built);
+        discardBuilt(this.#task.pins, this.#task.before, built);
         throw error;
       }
     } catch (error) {
       for (const address of this.#prepared.added) removeFromLoopback(address);
-      this.#pins.removeEmpty();
+      this.#task.pins.removeEmpty();
       throw error;
     }
   }
@@ -206,19 +192,20 @@ class Change {
     try {
       return { built: this.#buildOnce(plan), plan };
     } catch (error) {
-      const without = { ...plan, choice: withoutKfunc(this.#rules, plan.choice, error) };
-      const before = this.#before;
+      const without = { ...plan, choice: withoutKfunc(this.#task.rules, plan.choice, error) };
+      const { before } = this.#task;
       if (before?.pinned === true && isInForce(before, without)) return null;
-      const other = planFor(this.#state, before, this.#rules, without);
+      const other = planFor(this.#task.state, before, this.#task.rules, without);
       return { built: this.#buildOnce(other), plan: other };
     }
   }
 
   #buildOnce(plan: Plan): Built {
     const build = (what: Plan): Built | null =>
-      buildGeneration(this.#state, this.#pins, this.#before, this.#rules, what, this.#settleLater);
+      buildGeneration(this.#task, what, this.#settleLater);
     const built =
-      build(plan) ?? build(planWhole(this.#rules, plan, this.#state.settings.layeredFrom));
+      build(plan) ??
+      build(planWhole(this.#task.rules, plan, this.#task.state.settings.layeredFrom));
     if (built === null) throw new IlmError("INTERNAL", "the whole lies on nothing");
     return built;
   }
@@ -228,20 +215,20 @@ class Change {
    * over.
    */
   #fit(built: Built, plan: Plan): Ready {
-    const before = this.#before;
+    const { before } = this.#task;
     const needs = needsOf(built, isOff(before ?? this.#earlier));
     const isAttached =
       built.registry === before?.registry && sameNeeds(needs, this.#prepared.attached);
     const interfacesMissing = built.generation.resolveInterfaces();
     built.registry.meetVrfs();
-    if (!isAttached && needs.hooks.includes("deliver")) attachDeliver(this.#state, built);
+    if (!isAttached && needs.hooks.includes("deliver")) attachDeliver(this.#task.state, built);
     this.#carry(built);
     return { ...built, plan, needs, isAttached, interfacesMissing };
   }
 
   /** Carries counters over: before the switch, and again for what was counted meanwhile. */
   #carry({ generation, endpoints, description }: Built): void {
-    const before = this.#before;
+    const { before } = this.#task;
     if (endpoints === null && before !== undefined) {
       const gone = goneSince(before.description, description);
       generation.carryAbove(before.generation.countedAbove(gone));
@@ -257,8 +244,8 @@ class Change {
    */
   #giveAtIngressFirst({ registry, description, generation, needs }: Ready): void {
     if (!registry.steers || description.engine !== "registry") return;
-    if (!mayUseKfunc(this.#pins, this.#before)) return;
-    this.#state.inRegistry({ registry }, (folder) => {
+    if (!mayUseKfunc(this.#task.pins, this.#task.before)) return;
+    this.#task.state.inRegistry({ registry }, (folder) => {
       attachNeeded(folder, registry, needs);
     });
     generation.programs.setIngress(registry);
@@ -271,9 +258,9 @@ class Change {
    * what ingress hands over.
    */
   #switch({ generation, description, registry }: Ready, off: boolean): Loaded {
-    const before = this.#before;
+    const { before } = this.#task;
     const now = { side: description.side, off };
-    const link = switchTo(this.#state, this.#pins, before, generation, now);
+    const link = switchTo(this.#task.state, this.#task.pins, before, generation, now);
     // Otherwise, ingress is as it was when the change was prepared.
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setIngress(registry);
@@ -288,8 +275,8 @@ class Change {
       pinned: true,
       isAlone: false,
     };
-    this.#state.earlier = undefined;
-    this.#state.loaded = loaded;
+    this.#task.state.earlier = undefined;
+    this.#task.state.loaded = loaded;
     return loaded;
   }
 
@@ -301,7 +288,7 @@ class Change {
     return (
       this.#settleLater &&
       isAttached &&
-      generation.programs === this.#before?.generation.programs &&
+      generation.programs === this.#task.before?.generation.programs &&
       this.#prepared.unused.length === 0
     );
   }
@@ -316,14 +303,15 @@ class Change {
     beginStep("attaching and cleaning up");
     // Also attach what was removed since the change was prepared. A process that follows checks
     // that all the time.
-    const again = this.#state.holds && isAttached ? [] : steer(this.#state, loaded, needs);
+    const again =
+      this.#task.state.holds && isAttached ? [] : steer(this.#task.state, loaded, needs);
     if (this.#settleLater) registry.sweep();
-    this.#state.withPins((pins) => {
+    this.#task.state.withPins((pins) => {
       if (pins !== undefined) removeLeftovers(pins, loaded);
     });
-    if (this.#before === undefined) detachStrays(this.#state, registry.programIds);
+    if (this.#task.before === undefined) detachStrays(this.#task.state, registry.programIds);
     if (endpoints !== null) {
-      registry.setMappedPorts(allMappings(this.#rules), true);
+      registry.setMappedPorts(allMappings(this.#task.rules), true);
       registry.retain(endpoints);
     }
     return again;
@@ -335,7 +323,7 @@ class Change {
    */
   #countLast(ready: Ready, loaded: Loaded): void {
     const { generation } = ready;
-    const before = this.#before;
+    const { before } = this.#task;
     if (before !== undefined || this.#earlier !== undefined) waitForPrograms();
     this.#carry(ready);
     generation.settle();
@@ -345,7 +333,7 @@ class Change {
   }
 
   #closeTables({ generation, link }: Loaded): void {
-    const before = this.#before;
+    const { before } = this.#task;
     this.#earlier?.close();
     if (before === undefined) return;
     before.generation.close();
@@ -354,7 +342,7 @@ class Change {
   }
 
   #closeBefore(loaded: Loaded): void {
-    const before = this.#before;
+    const { before } = this.#task;
     if (!this.#hasCounted) this.#closeTables(loaded);
     if (before === undefined || before.registry === loaded.registry) return;
     // Its pins, if any remain, are where nobody looks.
@@ -368,12 +356,7 @@ class Change {
  * Prepares a change: removes what earlier writers and ended namespaces left, adds the addresses,
  * and repairs what is attached.
  */
-export function prepare(
-  state: State,
-  pins: Pins,
-  before: Loaded | undefined,
-  rules: Rules,
-): Prepared {
+function prepare(state: State, pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
   beginStep("looking at what is attached");
   removeEnded(pins.otherNamespaces());
   // Another version's state goes on deciding until we switch.
@@ -393,7 +376,7 @@ export function prepare(
  * Handles a change that changes nothing: checks again what came and went, and removes what a killed
  * writer left.
  */
-export function refresh(
+function refresh(
   state: State,
   { description, registry, generation }: Loaded,
   { mappings }: Wanted,
@@ -421,7 +404,7 @@ export function refresh(
   };
 }
 
-export function switchTo(
+function switchTo(
   state: State,
   pins: Pins,
   before: Loaded | undefined,
@@ -449,21 +432,16 @@ export function switchTo(
   }
   found?.close();
   pins.base.remove(LOOKUP_LINK);
-  const netns = openSync(ownNetnsPath, "r");
-  try {
-    const link = attach(programs.lookup, netns, AttachType.skLookup);
-    link.pin(pins.base, LOOKUP_LINK);
-    return link;
-  } finally {
-    closeSync(netns);
-  }
+  const link = attachLookup(programs);
+  link.pin(pins.base, LOOKUP_LINK);
+  return link;
 }
 
 /**
  * Removes what a killed writer left, and inactive generations and registries. The caller makes sure
  * that no packet they decided is still on its way.
  */
-export function removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
+function removeLeftovers(pins: Pins, keep: Loaded | undefined): void {
   keep?.registry.countOnlyFor(keep.generation.programs.number);
   const kept = {
     generation: keep?.generation.number,

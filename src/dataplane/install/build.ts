@@ -27,6 +27,14 @@ import {
   oneSided,
 } from "./tables.js";
 
+/** What a generation is built for: `rules` take the place of `before`. */
+export interface Task {
+  readonly state: State;
+  readonly pins: Pins;
+  readonly before: Loaded | undefined;
+  readonly rules: Rules;
+}
+
 export interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
   /**
    * All endpoints that destinations name; null when they are those of the previous generation and
@@ -52,10 +60,7 @@ interface Placed {
  * the registry when the change settles.
  */
 function placeEndpoints(
-  state: State,
-  pins: Pins,
-  before: Loaded | undefined,
-  rules: Rules,
+  { state, pins, before, rules }: Task,
   plan: Plan,
   sweepsLater: boolean,
 ): Placed | null {
@@ -89,10 +94,7 @@ function placeEndpoints(
 
 /** Writes a generation's description, except for where its tables are. */
 function describePlan(
-  state: State,
-  pins: Pins,
-  before: Loaded | undefined,
-  rules: Rules,
+  { state, pins, before, rules }: Task,
   plan: Plan,
   registry: Registry,
 ): Omit<Description, "programs" | "side" | "twoSided"> {
@@ -121,18 +123,12 @@ function describePlan(
  * Builds a generation that decides nothing yet, and the registry it uses. Returns null when an
  * overlay will not do.
  */
-export function buildGeneration(
-  state: State,
-  pins: Pins,
-  before: Loaded | undefined,
-  rules: Rules,
-  plan: Plan,
-  sweepsLater: boolean,
-): Built | null {
-  const placed = placeEndpoints(state, pins, before, rules, plan, sweepsLater);
+export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): Built | null {
+  const { state, pins, before } = task;
+  const placed = placeEndpoints(task, plan, sweepsLater);
   if (placed === null) return null;
   const { registry, slots } = placed;
-  const wanted = describePlan(state, pins, before, rules, plan, registry);
+  const wanted = describePlan(task, plan, registry);
   const { whole, layers } = plan;
   const overlay =
     plan.overlay === null

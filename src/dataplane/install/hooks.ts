@@ -18,6 +18,7 @@ import {
 } from "./interfaces.js";
 import { missingAddresses, addressesOf, addMissing } from "./loopback.js";
 import { type Needs, needsOf } from "./needs.js";
+import type { Programs } from "./programs.js";
 import { type Registry, type OptionalHook, optionalHooks, attachedHooks } from "./registry.js";
 import { type State, type Loaded, isOff } from "./state.js";
 
@@ -72,7 +73,7 @@ export function listDetached(state: State): readonly Missing[] {
   });
 }
 
-export function detachedOf(state: State, loaded: Loaded, needs: Needs): Missing[] {
+function detachedOf(state: State, loaded: Loaded, needs: Needs): Missing[] {
   const hooks = state.inRegistry(loaded, (folder) =>
     loaded.registry.missingHooks(folder, needs.hooks),
   );
@@ -128,17 +129,22 @@ export function repairAll(state: State): readonly Missing[] {
   });
 }
 
-/** Replaces a link that somebody detached. */
-export function reattach(pins: Pins, { link: detached, generation }: Loaded): BpfLink {
+/** Attaches the program that decides to the network namespace. The caller pins and closes the link. */
+export function attachLookup({ lookup }: Programs): BpfLink {
   const netns = openSync(ownNetnsPath, "r");
   try {
-    const link = attach(generation.programs.lookup, netns, AttachType.skLookup);
-    pinLink(pins, link);
-    detached.close();
-    return link;
+    return attach(lookup, netns, AttachType.skLookup);
   } finally {
     closeSync(netns);
   }
+}
+
+/** Replaces a link that somebody detached. */
+function reattach(pins: Pins, { link: detached, generation }: Loaded): BpfLink {
+  const link = attachLookup(generation.programs);
+  pinLink(pins, link);
+  detached.close();
+  return link;
 }
 
 /** Pins the link in place of whatever is there. */
@@ -165,7 +171,7 @@ export function listOvertaken(state: State): Overtaken[] {
  * Runs `action` in the folder of what is attached to interfaces, which is undefined when nothing
  * is. Returns undefined when the registry has no folder.
  */
-export function inInterfaces<T>(
+function inInterfaces<T>(
   state: State,
   loaded: Loaded,
   action: (folder: Folder | undefined) => T,
@@ -184,7 +190,7 @@ export function inInterfaces<T>(
  * Handles interfaces that came, went or were renamed: those that mappings name, and those where UDP
  * and MPTCP are handed over.
  */
-export function meetInterfaces(state: State): Missing[] {
+function meetInterfaces(state: State): Missing[] {
   return state.asOne(() => {
     const loaded = state.ownReadable();
     loaded?.generation.resolveInterfaces();

@@ -19,7 +19,7 @@ export function unload(state: State): boolean {
 }
 
 /** Removes what is in the kernel and pinned. Returns false when nothing was there. */
-export function unloadFrom(state: State, pins: Pins | undefined): boolean {
+function unloadFrom(state: State, pins: Pins | undefined): boolean {
   let found = pins !== undefined;
   removeEnded(
     pins?.otherNamespaces() ?? pinnedNamespaces().filter((inode) => inode !== state.netnsInode),

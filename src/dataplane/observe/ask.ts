@@ -39,7 +39,7 @@ export function explain(state: State, packet: Packet): Explanation {
  * Finds the socket that ingress would select. The kernel does so with a packet in hand; here, the
  * listener on the destination is named.
  */
-export function steeredSocket(state: State, explanation: Explanation, rules: Rules): string | null {
+function steeredSocket(state: State, explanation: Explanation, rules: Rules): string | null {
   const { packet, mapping: index, destination } = explanation;
   const mapping = index === null ? undefined : allMappings(rules).at(index);
   if (mapping === undefined) return null;

@@ -1,4 +1,7 @@
-/** Listeners and packets made up for tests. */
+/** Listeners, packets and contexts made up for tests. */
+import pc from "picocolors";
+import type { Context } from "../../../src/cli/shell/context.js";
+import { hostReach } from "../../../src/cli/shell/reach.js";
 import { familyOf, isUnspecified, parseAddress, type Address } from "../../../src/model/address.js";
 import type { Packet } from "../../../src/model/decision.js";
 import type { Listener } from "../../../src/model/listener.js";
@@ -43,4 +46,25 @@ export function packet(local: string, localPort: number, changes: Partial<Packet
     interfaceIndex: 0,
     ...changes,
   };
+}
+
+/** A context without a terminal, and what a command says in it. */
+export function contextFor(json: boolean, changes: Partial<Context> = {}) {
+  const said = { out: "", err: "" };
+  const context: Context = {
+    reach: hostReach,
+    json,
+    width: Infinity,
+    colours: pc.createColors(false),
+    isBehind: () => false,
+    caughtUp: async () => undefined,
+    write: (text) => {
+      said.out += text;
+    },
+    note: (text) => {
+      said.err += text;
+    },
+    ...changes,
+  };
+  return { context, said };
 }

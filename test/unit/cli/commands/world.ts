@@ -1,5 +1,4 @@
 /** A command's surroundings, made up: what it asks is in memory, and what it says is kept. */
-import pc from "picocolors";
 import type { Context } from "../../../../src/cli/shell/context.js";
 import type { Performed } from "../../../../src/control/perform.js";
 import type { Owner } from "../../../../src/model/listener.js";
@@ -8,6 +7,7 @@ import { type Change, rulesAfter } from "../../../../src/rules/change.js";
 import { outputs } from "../../../../src/json/outputs.js";
 import { conforms } from "../../../support/conforms.js";
 import { FakeDataPlane } from "../../daemon/fixtures.js";
+import { contextFor } from "../fixtures.js";
 
 export interface Said {
   readonly out: string;
@@ -37,25 +37,13 @@ export class World {
 
   /** Runs the command, and gives what it said. */
   async say(json: boolean, command: (context: Context) => Promise<unknown>): Promise<Said> {
-    const said = { out: "", err: "" };
-    const context: Context = {
+    const { context, said } = contextFor(json, {
       reach: {
         openDataPlane: async () => await Promise.resolve(this.dataPlane),
         performChange: async (_, change) => await Promise.resolve(this.#perform(change)),
         ownersOf: async () => await Promise.resolve((listener) => this.owners.get(listener.cookie)),
       },
-      json,
-      width: Infinity,
-      colours: pc.createColors(false),
-      isBehind: () => false,
-      caughtUp: async () => undefined,
-      write: (text) => {
-        said.out += text;
-      },
-      note: (text) => {
-        said.err += text;
-      },
-    };
+    });
     await command(context);
     return said;
   }

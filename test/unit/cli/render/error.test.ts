@@ -1,29 +1,12 @@
 // Goal: an error is told once, with every problem and its remedy, in the form that was asked for.
 import { describe, expect, test } from "vitest";
-import pc from "picocolors";
-import type { Context } from "../../../../src/cli/shell/context.js";
-import { hostReach } from "../../../../src/cli/shell/reach.js";
 import { reportError } from "../../../../src/cli/render/error.js";
 import { configurationError, IlmError } from "../../../../src/errors.js";
+import { contextFor } from "../fixtures.js";
 
 function report(error: unknown, json: boolean) {
-  const said = { out: "", err: "", status: -1 };
-  const context: Context = {
-    reach: hostReach,
-    json,
-    width: Infinity,
-    colours: pc.createColors(false),
-    isBehind: () => false,
-    caughtUp: async () => undefined,
-    write: (text) => {
-      said.out += text;
-    },
-    note: (text) => {
-      said.err += text;
-    },
-  };
-  said.status = reportError(context, error);
-  return said;
+  const { context, said } = contextFor(json);
+  return { status: reportError(context, error), ...said };
 }
 
 const locked = new IlmError("LOCKED", "another writer is at work", { remedy: "Wait for it" });

@@ -4,11 +4,10 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pc from "picocolors";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { print, type Context } from "../../../../src/cli/shell/context.js";
-import { hostReach } from "../../../../src/cli/shell/reach.js";
+import { print } from "../../../../src/cli/shell/context.js";
 import { published } from "../../../../src/json/published.js";
+import { contextFor } from "../fixtures.js";
 import { ilmCommand } from "../../../support/paths.js";
 
 /**
@@ -74,11 +73,7 @@ describe("a reader who stalls", () => {
   function stalled(json: boolean) {
     let take: () => void = () => undefined;
     const written: string[] = [];
-    const context: Context = {
-      reach: hostReach,
-      json,
-      width: Infinity,
-      colours: pc.createColors(false),
+    const { context } = contextFor(json, {
       isBehind: () => true,
       caughtUp: () =>
         new Promise((resolve) => {
@@ -87,8 +82,7 @@ describe("a reader who stalls", () => {
       write: (text) => {
         written.push(text);
       },
-      note: () => undefined,
-    };
+    });
     return { context, written, take: () => take() };
   }
 
