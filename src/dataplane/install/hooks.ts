@@ -129,7 +129,7 @@ export function repairAll(state: State): readonly Missing[] {
   });
 }
 
-/** Attaches the program that decides to the network namespace. The caller pins and closes the link. */
+/** Attaches the program that decides to the network namespace. The caller owns the link. */
 export function attachLookup({ lookup }: Programs): BpfLink {
   const netns = openSync(ownNetnsPath, "r");
   try {

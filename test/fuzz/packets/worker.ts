@@ -202,7 +202,7 @@ class Local {
 
 /** BPF_PROG_TEST_RUN of tc and cgroup programs, with buffers that are used again. */
 class TestRun {
-  // struct bpf_test_run_opts: see src/kernel/bpf.ts.
+  // struct bpf_test_run_opts: see src/kernel/bpf/program.ts.
   readonly #options = new Uint8Array(new ArrayBuffer(80));
   readonly #view = new DataView(this.#options.buffer);
   readonly #input = new Uint8Array(new ArrayBuffer(4096));
