@@ -17,7 +17,7 @@
  * Changes when a pinned map or its meaning changes; an earlier version's state is taken over
  * (src/dataplane/earlier.ts), a newer one's refused.
  */
-#define ILM_ABI_VERSION 12
+#define ILM_ABI_VERSION 13
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -68,6 +68,35 @@ ILM_ASSERT_SIZE(struct ilm_place, 24);
 #define ILM_VRF_CLOSED_TCP 1
 #define ILM_VRF_CLOSED_UDP 2
 
+/*
+ * Who a socket belongs to: who created it. The same at any time of its life, and what `ss -e` (uid)
+ * and `ss --cgroup` show.
+ */
+struct ilm_identity {
+	/*
+	 * Hash of the name of its systemd unit (bpf/identity.h, unit_of), a socket unit as the
+	 * service of its name; 0: of none.
+	 */
+	__u64 unit;
+	__u32 uid;		/* in the initial user namespace */
+	__u32 gid;
+};
+ILM_ASSERT_SIZE(struct ilm_identity, 16);
+
+/* Sockets of one owner at a place. */
+struct ilm_kind {
+	struct ilm_identity identity;
+	__u32 sockets;		/* 0: the kind is free; ILM_KIND_BUSY: being taken */
+	__u32 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_kind, 24);
+#define ILM_KIND_BUSY 0x80000000U
+/*
+ * More owners than share a place: sockets of a SO_REUSEPORT group have one user, and only UDP's may
+ * have several (SO_REUSEADDR).
+ */
+#define ILM_KINDS 4
+
 /* How many live listeners a place has. */
 struct ilm_presence {
 	__u32 sockets;		/* but for those that are connected */
@@ -82,9 +111,34 @@ struct ilm_presence {
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
 	/* Sockets that are counted here; with ILM_PRESENCE_DEAD it is being removed. */
 	__u64 holders;
+	struct ilm_kind kinds[ILM_KINDS];	/* of `sockets` */
+	__u32 others;		/* of `sockets`, those for which there was no kind */
+	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_presence, 32);
+ILM_ASSERT_SIZE(struct ilm_presence, 136);
 #define ILM_PRESENCE_DEAD (1ULL << 63)
+
+/* An owner, as rules name one: what is given has to match. */
+struct ilm_owner {
+	__u64 unit;		/* as in struct ilm_identity; 0: any */
+	__u32 uid;		/* ILM_ANYONE: any; root's sockets always match */
+	__u32 gid;		/* likewise */
+};
+ILM_ASSERT_SIZE(struct ilm_owner, 16);
+#define ILM_ANYONE 0xffffffffU
+
+/*
+ * registry/permits[number]: whose sockets may be selected, by a destination, or where a rule lets
+ * the kernel decide. Never changed while anything refers to it. There is none with number 0, which
+ * is anyone.
+ */
+#define ILM_OWNERS_MAX 40
+struct ilm_permit {
+	__u32 count;		/* of `owners` */
+	__u32 root;		/* 1: root's sockets, whatever their unit */
+	struct ilm_owner owners[ILM_OWNERS_MAX];
+};
+ILM_ASSERT_SIZE(struct ilm_permit, 648);
 
 /* Who gives a destination's sockets what is for them. */
 enum ilm_handover {
@@ -106,8 +160,9 @@ struct ilm_slot {
 	__be32 origin[4];	/* from where UDP sockets' own datagrams leave */
 	__u16 origin_port;	/* host byte order; 0: from the sockets themselves */
 	__u16 zero;
+	__u32 permit;		/* whose sockets are placed */
 };
-ILM_ASSERT_SIZE(struct ilm_slot, 36);
+ILM_ASSERT_SIZE(struct ilm_slot, 40);
 
 struct ilm_member {
 	struct ilm_endpoint endpoint;
@@ -126,10 +181,13 @@ struct ilm_tracked {
 	__u8 steered;
 	__u8 connected;		/* 1: counted as such */
 	__u8 answers;		/* 1: it has flows */
-	__u8 destined;		/* 1: bound to a device, and counted in `destined_on_device` */
-	__u8 zero[6];
+	__u8 irregular;		/* 1: counted in `irregular` */
+	__u8 identified;	/* 1: `identity` is known */
+	__u8 kind;		/* of the presence entry's kinds; ILM_KINDS: one of `others` */
+	__u8 zero[4];
+	struct ilm_identity identity;
 };
-ILM_ASSERT_SIZE(struct ilm_tracked, 48);
+ILM_ASSERT_SIZE(struct ilm_tracked, 64);
 
 /* ports[side, protocol, port / 16] */
 #define ILM_PORT_LINE 16	/* ports of one cache line */
@@ -292,16 +350,19 @@ struct ilm_rule {
 	/* 1: by consistent hashing over the live destinations; 0: the first live one. */
 	__u8 weighted;
 	__u8 zero;
+	/* Whose sockets keep what is dialled, or get it when no destination listens. */
+	__u32 permit;
 };
-ILM_ASSERT_SIZE(struct ilm_rule, 20);
+ILM_ASSERT_SIZE(struct ilm_rule, 24);
 
 struct ilm_destination {
 	__be32 address[4];
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
 	__u16 weight;		/* of a weighted rule; at least 1 */
+	__u32 permit;		/* as its slot has it */
 };
-ILM_ASSERT_SIZE(struct ilm_destination, 24);
+ILM_ASSERT_SIZE(struct ilm_destination, 28);
 
 /*
  * All behind the firewall: what sk_lookup decided, and `selected` also what ingress did, when it
@@ -357,7 +418,12 @@ struct ilm_decision {
 	__u8 verdict;		/* enum ilm_verdict */
 	__u8 matched;		/* enum ilm_matched */
 	__u8 selected;		/* index of the destination, in the family's order */
-	__u8 zero[7];
+	/*
+	 * 1: somebody listens on what was dialled, or would get it from the kernel, whom the rule
+	 * does not permit.
+	 */
+	__u8 strangers;
+	__u8 zero[6];
 	__u8 attempts[ILM_DESTINATIONS_MAX];	/* enum ilm_attempt, in the family's order */
 };
 ILM_ASSERT_SIZE(struct ilm_decision, 88);
@@ -412,14 +478,23 @@ ILM_ASSERT_SIZE(struct ilm_asked_key, 20);
 struct ilm_registry_constants {
 	/* The namespace that this registry is for; sockets of others are never touched. */
 	__u64 netns_cookie;
+	/* Id of the cgroup that is the root of this host's; paths of units begin below it. */
+	__u64 root_cgroup;
 	/* 1: UDP is handed over at ingress, and no UDP socket is put into a sockmap. */
 	__u32 steer_udp;
 	__u32 zero;
 };
-ILM_ASSERT_SIZE(struct ilm_registry_constants, 16);
+ILM_ASSERT_SIZE(struct ilm_registry_constants, 24);
+
+/* Of listing.bpf.c. */
+struct ilm_listing_constants {
+	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
+};
+ILM_ASSERT_SIZE(struct ilm_listing_constants, 8);
 
 struct ilm_lookup_constants {
 	__u64 netns_cookie;	/* where the kfunc looks */
+	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	/* 1: the kernel's own tables are asked, through the module (kmod/). */
 	__u32 kfunc;
@@ -432,7 +507,7 @@ struct ilm_lookup_constants {
 	__u16 counter_mask;
 	__u16 counter_shared;	/* 1: others may count in the same copy at the same moment */
 };
-ILM_ASSERT_SIZE(struct ilm_lookup_constants, 32);
+ILM_ASSERT_SIZE(struct ilm_lookup_constants, 40);
 
 /* What the programs have to know of a generation besides what is in the tables. */
 struct ilm_generation {
@@ -555,7 +630,7 @@ struct ilm_listener {
 	__u64 cookie;
 	__u64 inode;
 	__u64 cgroup;		/* cgroup v2 id */
-	__u32 uid;
+	struct ilm_identity identity;
 	__u32 device;		/* interface index of SO_BINDTODEVICE */
 	__u16 port;		/* host byte order */
 	__u8 protocol;
@@ -568,9 +643,8 @@ struct ilm_listener {
 	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
 	__u8 placed;		/* 1: sk_lookup can select it out of a socket map */
 	__u8 zero;
-	__u32 zero2;
 };
-ILM_ASSERT_SIZE(struct ilm_listener, 64);
+ILM_ASSERT_SIZE(struct ilm_listener, 72);
 
 /*
  * What the probe of netfilter says (bpf/registry.bpf.c, ilm_netfilter) of the network namespace

@@ -29,6 +29,7 @@ struct lookup {
 	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
 	bool nat;		/* a test run, of a packet of a family with NAT */
+	bool strangers;		/* see struct ilm_decision */
 	bool existing;		/* ingress found somebody who listens already */
 	/* No packet is known for this look-up: neither counted nor reported. */
 	bool unproven;

@@ -37,6 +37,10 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
+typedef struct {
+	__u32 val;
+} kgid_t;
+
 struct in6_addr {
 	union {
 		__be32 u6_addr32[4];
@@ -73,6 +77,7 @@ struct tcp_timewait_sock {
 };
 
 struct inode {
+	kgid_t i_gid;
 	unsigned long i_ino;
 };
 
@@ -86,8 +91,20 @@ struct socket {
 	struct file *file;
 };
 
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
 struct kernfs_node {
 	__u64 id;
+	const char *name;
+	struct kernfs_node *__parent;
+};
+
+/* struct kernfs_node before Linux 6.15. */
+struct kernfs_node___6_14 {
+	struct kernfs_node___6_14 *parent;
 };
 
 struct cgroup {
@@ -100,9 +117,12 @@ struct sock_cgroup_data {
 
 struct bpf_prog;
 
+struct sock;
+
 struct sock_reuseport {
 	__u16 num_socks;
 	struct bpf_prog *prog;
+	struct sock *socks[0];
 };
 
 struct sock {

@@ -8,6 +8,7 @@
 #define ILM_LISTING_H
 
 #include "address.h"
+#include "identity.h"
 
 /* Whether sk_lookup can select the listener: only the registry knows. */
 #ifdef ILM_TRACK_H
@@ -26,6 +27,7 @@
 static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
 {
 	struct sock *owner = sk;
+	struct ilm_identity identity = {};
 	struct sock_reuseport *group = BPF_CORE_READ(sk, sk_reuseport_cb);
 
 	l->protocol = protocol;
@@ -55,7 +57,8 @@ static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 pr
 		if (conn)
 			owner = conn;
 	}
-	l->uid = BPF_CORE_READ(owner, sk_uid.val);
+	identify(address_of(owner), &identity);
+	l->identity = identity;
 	l->cgroup = BPF_CORE_READ(owner, sk_cgrp_data.cgroup, kn, id);
 	l->inode = BPF_CORE_READ(owner, sk_socket, file, f_inode, i_ino);
 }

@@ -5,6 +5,7 @@
  * and that takes as long as everything else of a change.
  */
 #include "decide.h"
+#include "permit.h"
 #include "../kmod/ilm_lookup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -29,23 +30,101 @@ static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct l
 	return bpf_sk_lookup_assign_listener(ctx, &query, sizeof(query));
 }
 
+/* More sockets in a SO_REUSEPORT group than a daemon has; a larger group is not permitted. */
+#define GROUP_MAX 1024
+
+struct group_search {
+	const void *socks;
+	__u32 permit;
+	bool strangers;
+};
+
+static long judge_member(__u32 i, struct group_search *search)
+{
+	struct ilm_identity identity = {};
+	__u64 member = 0;
+
+	if (bpf_probe_read_kernel(&member, sizeof(member), search->socks + i * sizeof(member)))
+		search->strangers = true;
+	if (!search->strangers && identify(member, &identity))
+		search->strangers = !permits_identity(&identity, search->permit);
+	return search->strangers;
+}
+
+/*
+ * May the socket that is selected have the packet, and whoever the kernel selects instead in its
+ * SO_REUSEPORT group? Not static: the verifier looks at it once.
+ */
+__noinline int permits_group(__u64 sock, __u32 permit)
+{
+	struct sock *sk = (void *)sock;
+	struct sock_reuseport *group = BPF_CORE_READ(sk, sk_reuseport_cb);
+	struct group_search search = { .permit = permit };
+	struct ilm_identity identity = {};
+	__u32 n;
+
+	if (!identify(sock, &identity) || !permits_identity(&identity, permit))
+		return 0;
+	if (!group)
+		return 1;
+	n = BPF_CORE_READ(group, num_socks);
+	if (n > GROUP_MAX)
+		return 0;
+	search.socks = (const void *)group + bpf_core_field_offset(struct sock_reuseport, socks);
+	bpf_loop(n, judge_member, &search, 0);
+	return !search.strangers;
+}
+
+/* Is the socket that is selected permitted? If not, none is selected. */
+static __always_inline bool keep_permitted(struct bpf_sk_lookup *ctx, __u32 permit)
+{
+	struct bpf_sock *sk;
+
+	if (!permit)
+		return true;
+	sk = ctx->sk;
+	if (sk && permits_group(address_of(sk), permit))
+		return true;
+	bpf_sk_assign(ctx, NULL, BPF_SK_LOOKUP_F_REPLACE);
+	return false;
+}
+
 static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
-					    const struct ilm_endpoint *endpoint, __u32 slot)
+					    const struct ilm_endpoint *endpoint, __u32 slot, __u32 permit)
 {
 	long err = ask_kernel(ctx, l, endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
 
 	if (!err)
-		return ILM_ATTEMPT_SELECTED;
+		return keep_permitted(ctx, permit) ? ILM_ATTEMPT_SELECTED : ILM_ATTEMPT_ABSENT;
 	if (err == -ENOENT)
 		return ILM_ATTEMPT_ABSENT;
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
-static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing)
+/* Would the kernel give the packet to a permitted socket, of that kind (ILM_LISTENER_*)? */
+static __noinline bool permits_holder(struct bpf_sk_lookup *ctx, const struct lookup *l, __u16 kind, __u32 permit)
 {
-	__u16 kind = existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT;
+	if (!permit)
+		return !ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_TEST);
+	if (ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_NO_REUSEPORT) || !keep_permitted(ctx, permit))
+		return false;
+	bpf_sk_assign(ctx, NULL, BPF_SK_LOOKUP_F_REPLACE);
+	return true;
+}
 
-	return !ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_TEST);
+static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing, __u32 permit)
+{
+	return permits_holder(ctx, l, existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT, permit);
+}
+
+static __always_inline bool passes(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
+{
+	return permits_holder(ctx, l, ILM_LISTENER_EITHER, permit);
+}
+
+static __always_inline bool is_held_by_others(struct bpf_sk_lookup *ctx, const struct lookup *l)
+{
+	return permits_holder(ctx, l, ILM_LISTENER_EITHER, 0);
 }
 
 /* There is one way only. */

@@ -7,15 +7,43 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing)
+static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing, __u32 permit)
 {
-	return already_listening(l, existing);
+	return already_listening(l, existing, permit);
+}
+
+/*
+ * When no destination listens: would the kernel give the packet to a permitted socket? Of UDP not
+ * all are known (net/ipv4/af_inet.c, inet_autobind, calls nobody), so nobody whom it is known of is
+ * nobody.
+ */
+static __noinline bool leads_to_permitted(const struct lookup *l, __u32 permit)
+{
+	if (exact_listens(l))
+		return permits_all(&l->dialled, l->interface, permit);
+	return wildcard_listens(l, permit);
+}
+
+/* Does anybody listen on what was dialled, or on a wildcard address that takes it? */
+static __noinline bool anybody_listens(const struct lookup *l)
+{
+	return exact_listens(l) || wildcard_listens(l, 0);
+}
+
+static __always_inline bool passes(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
+{
+	return leads_to_permitted(l, permit);
+}
+
+static __always_inline bool is_held_by_others(struct bpf_sk_lookup *ctx, const struct lookup *l)
+{
+	return anybody_listens(l);
 }
 
 /* Somebody listens on the endpoint, and takes the packet, whom only ingress can select. */
-static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint)
+static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint, __u32 permit)
 {
-	struct ilm_presence p = listeners_at(endpoint, l->interface);
+	struct listeners p = listeners_at(endpoint, l->interface);
 
 	/* The IPv6 wildcard, with sockets that all take no IPv4. */
 	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
@@ -26,11 +54,12 @@ static __always_inline bool is_steered(const struct lookup *l, const struct ilm_
 	 * returns there is no listener yet.
 	 */
 	if (endpoint->protocol == IPPROTO_UDP)
-		return p.sockets;
-	return p.sockets > p.placed && any_steered_tcp();
+		return p.sockets && permits_some(endpoint, l->interface, permit);
+	return p.sockets > p.placed && any_steered_tcp() && permits_some(endpoint, l->interface, permit);
 }
 
-static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool dry)
+/* `alone`: not another one of its SO_REUSEPORT group. */
+static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool alone)
 {
 	long err;
 
@@ -46,7 +75,7 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if
 	 * it has one. Without a packet it cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
 	 */
-	err = bpf_sk_assign(ctx, sk, dry ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
+	err = bpf_sk_assign(ctx, sk, alone ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
@@ -65,7 +94,7 @@ struct member_search {
 	struct ilm_member member;
 	__u32 device;		/* only sockets that are bound to it; 0: to none */
 	__u8 outcome;
-	bool dry;
+	bool alone;		/* as assign has it */
 };
 
 static long try_member(__u32 number, struct member_search *search)
@@ -80,7 +109,7 @@ static long try_member(__u32 number, struct member_search *search)
 		bpf_sk_release(sk);
 		return 0;
 	}
-	search->outcome = assign(search->ctx, sk, search->device, search->dry);
+	search->outcome = assign(search->ctx, sk, search->device, search->alone);
 	return search->outcome == ILM_ATTEMPT_SELECTED;
 }
 
@@ -88,10 +117,10 @@ static long try_member(__u32 number, struct member_search *search)
  * A destination whose primary socket is gone, or that has none: whoever else listens there.
  * bpf_loop, because the verifier would walk every round of a plain loop.
  */
-static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool dry)
+static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool alone)
 {
 	struct member_search search = { .ctx = ctx, .member.endpoint = *endpoint, .device = device,
-		.outcome = ILM_ATTEMPT_ABSENT, .dry = dry };
+		.outcome = ILM_ATTEMPT_ABSENT, .alone = alone };
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 
@@ -106,23 +135,26 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
  * loop.
  */
 __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_endpoint *wanted,
-			       __u32 slot)
+			       __u32 slot, __u32 permit)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct ilm_endpoint endpoint;
 	struct bpf_sock *sk;
+	bool alone;
 
 	/* Never so; the verifier wants it said. */
 	if (!l || !wanted)
 		return ILM_ATTEMPT_FAILED;
 	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
 	endpoint = *wanted;
+	/* In a SO_REUSEPORT group may be others of the same user; those in our maps are permitted. */
+	alone = l->dry || (any_irregular() && !permits_all(&endpoint, l->interface, permit));
 	/* As the kernel does: who is bound to the device goes before who is bound to none. */
-	if (any_destined_on_device() && l->interface &&
-	    try_members(ctx, &endpoint, l->interface, l->dry) == ILM_ATTEMPT_SELECTED)
+	if (any_irregular() && l->interface &&
+	    try_members(ctx, &endpoint, l->interface, alone) == ILM_ATTEMPT_SELECTED)
 		return ILM_ATTEMPT_SELECTED;
 	if (is_closed_vrf(endpoint.protocol, l->interface))
-		return is_steered(l, &endpoint) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
+		return is_steered(l, &endpoint, permit) ? ILM_ATTEMPT_STEERED : ILM_ATTEMPT_ABSENT;
 	if (slot == ILM_SLOT_NONE) {
 		/*
 		 * A destination on every port; another mapping may have given this very port a
@@ -136,14 +168,14 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 	if (slot != ILM_SLOT_NONE) {
 		sk = bpf_map_lookup_elem(&primary, &slot);
 		if (sk)
-			outcome = assign(ctx, sk, l->interface, l->dry);
+			outcome = assign(ctx, sk, l->interface, alone);
 	}
 	if (outcome != ILM_ATTEMPT_SELECTED) {
-		__u8 other = try_members(ctx, &endpoint, 0, l->dry);
+		__u8 other = try_members(ctx, &endpoint, 0, alone);
 
 		if (other != ILM_ATTEMPT_ABSENT)
 			outcome = other;
-		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, &endpoint))
+		else if (outcome == ILM_ATTEMPT_ABSENT && is_steered(l, &endpoint, permit))
 			outcome = ILM_ATTEMPT_STEERED;
 	}
 	return outcome;
@@ -151,7 +183,7 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 
 /*
  * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody
- * is bound to a device. What choose() does, without its calls and loops. False: choose() is to have
+ * is bound to a device or a stranger there. What choose() does, without its calls and loops. False: choose() is to have
  * a look.
  */
 static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
@@ -162,7 +194,7 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 	struct bpf_sock *sk;
 	__u32 slot;
 
-	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_destined_on_device())
+	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_irregular())
 		return false;
 	if (is_closed_vrf(IPPROTO_TCP, l->interface))
 		return false;

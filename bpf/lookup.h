@@ -10,10 +10,14 @@
  *
  * Whoever includes this is an engine, and says before it how listeners are found:
  *
- *	listens(ctx, l, existing)
- *		does somebody listen already on what was dialled?
- *	try_destination(ctx, l, endpoint, slot)
- *		gives the packet to who listens on the endpoint: ILM_ATTEMPT_*
+ *	listens(ctx, l, existing, permit)
+ *		does somebody listen already on what was dialled, whom the permit permits?
+ *	passes(ctx, l, permit)
+ *		would the kernel give the packet to somebody whom the permit permits?
+ *	is_held_by_others(ctx, l)
+ *		does it not, because others listen there?
+ *	try_destination(ctx, l, endpoint, slot, permit)
+ *		gives the packet to who listens on the endpoint, and is permitted: ILM_ATTEMPT_*
  *	choose_first(ctx, l, rule)
  *		the same for the first destination, where there is a short way; else false
  */
@@ -122,7 +126,7 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, l, &endpoint, d->slot);
+		outcome = try_destination(ctx, l, &endpoint, d->slot, d->permit);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			l->failed++;
@@ -144,16 +148,30 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 	return 0;
 }
 
+/* A service's own address was dialled: its daemon answers there, or nobody. */
+static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup *l)
+{
+	__be32 address[4];
+	__u32 *permit;
+
+	address_copy(address, l->dialled.address);
+	permit = bpf_map_lookup_elem(&owners, address);
+	if (!permit || passes(ctx, l, *permit))
+		return SK_PASS;
+	l->strangers = true;
+	return SK_DROP;
+}
+
 static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, __u32 class)
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
-	bool counted, reject;
+	bool counted, reject, refuses;
 	__u32 number;
 
 	number = find_rule(class, l);
 	if (!number)
-		return SK_PASS;
+		return l->matched == ILM_MATCHED_OWNED ? leave_owned(ctx, l) : SK_PASS;
 	/*
 	 * Both are there: the rules and their maps are made together. The verifier wants it said.
 	 */
@@ -165,7 +183,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 
 	counted = !l->dry && !l->unproven;
-	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && (listens(ctx, l, rule->existing) || is_answer(l)))) {
+	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && (listens(ctx, l, rule->existing, rule->permit) || is_answer(l)))) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (counted)
 			add_to(&c->existing, 1);
@@ -189,12 +207,15 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
 	reject = rule->reject || l->undeliverable;
+	refuses = !reject && rule->permit && !passes(ctx, l, rule->permit);
+	if (refuses)
+		reject = l->strangers = is_held_by_others(ctx, l);
 	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (counted) {
 		add_to(&c->missed, 1);
 		add_to(&c->errors, l->failed);
 	}
-	return reject ? SK_DROP : SK_PASS;
+	return reject || refuses ? SK_DROP : SK_PASS;
 }
 
 static __always_inline int look_up(struct bpf_sk_lookup *ctx)

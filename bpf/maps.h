@@ -58,6 +58,30 @@ struct {
 } slots SEC(".maps");
 
 /*
+ * Number -> whose sockets may be selected. Few: mappings that permit the same share one. Writer:
+ * control plane. Readers: whoever places sockets, sk_lookup, ingress, bind.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct ilm_permit);
+} permits SEC(".maps");
+
+/*
+ * A service's own address (16 bytes) -> who may listen there, a number of `permits`. Only of
+ * services that name an owner. Writer: control plane. Readers: sk_lookup, bind.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, 16);
+	__type(value, __u32);
+} owners SEC(".maps");
+
+/*
  * Slot -> a listening socket of that destination. Writers: sock_ops, iterators; the kernel empties
  * it at close. Reader: sk_lookup. Resized.
  */
@@ -278,16 +302,16 @@ struct {
 } on_device SEC(".maps");
 
 /*
- * One entry: listeners that are bound to a device and listen on a destination. While there is one,
- * look-ups take the long way; nobody can make one beside the daemon that listens there already.
- * Same writers as `on_device`. Reader: sk_lookup.
+ * One entry: listeners on a destination that are bound to a device, or that its permit does not
+ * let have it. While there is one, look-ups take the long way; beside the daemon that listens there
+ * already, only its own user can make one. Same writers as `on_device`. Reader: sk_lookup.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
-} destined_on_device SEC(".maps");
+} irregular SEC(".maps");
 
 /*
  * Index of a VRF's device -> ILM_VRF_CLOSED_*. Writer: control plane. Readers: sk_lookup, ingress,

@@ -7,6 +7,7 @@
 #define ILM_PRESENCE_H
 
 #include "generation.h"
+#include "permit.h"
 
 /* Are there TCP listeners that only ingress can select? */
 static __always_inline bool any_steered_tcp(void)
@@ -26,11 +27,11 @@ static __always_inline bool any_on_device(void)
 	return n && *n;
 }
 
-/* Are there listeners on destinations that are bound to a device? */
-static __always_inline bool any_destined_on_device(void)
+/* Are there listeners on destinations that are bound to a device, or not permitted there? */
+static __always_inline bool any_irregular(void)
 {
 	__u32 key = 0;
-	__u32 *n = bpf_map_lookup_elem(&destined_on_device, &key);
+	__u32 *n = bpf_map_lookup_elem(&irregular, &key);
 
 	return n && *n;
 }
@@ -51,19 +52,31 @@ static __always_inline bool is_closed_vrf(__u32 protocol, __u32 interface)
 	return closed && *closed & (protocol == IPPROTO_UDP ? ILM_VRF_CLOSED_UDP : ILM_VRF_CLOSED_TCP);
 }
 
+/* As in struct ilm_presence. */
+struct listeners {
+	__u32 sockets;
+	__u32 v6only;
+	__u32 placed;
+	__u32 connected;
+};
+
 /*
  * Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to
  * this one.
  */
-static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
+static __always_inline struct listeners listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
 {
 	struct ilm_place place = { .endpoint = *endpoint };
-	struct ilm_presence all = {};
+	struct listeners all = {};
 	struct ilm_presence *p;
 
 	p = bpf_map_lookup_elem(&presence, &place);
-	if (p && !is_closed_vrf(endpoint->protocol, interface))
-		all = *p;
+	if (p && !is_closed_vrf(endpoint->protocol, interface)) {
+		all.sockets = p->sockets;
+		all.v6only = p->v6only;
+		all.placed = p->placed;
+		all.connected = p->connected;
+	}
 	if (!any_on_device())
 		return all;
 	place.device = interface;
@@ -77,31 +90,122 @@ static __always_inline struct ilm_presence listeners_at(const struct ilm_endpoin
 	return all;
 }
 
-/* Does a socket on a wildcard address of the dialled port take this family? */
-static __always_inline bool wildcard_listens(const struct lookup *l)
+/* What somebody asks of a place: are there sockets that a permit permits, and others? */
+#define HAS_PERMITTED 1
+#define HAS_STRANGERS 2
+
+struct kind_search {
+	struct ilm_presence *presence;
+	__u32 permit;
+	__u32 found;
+};
+
+static long judge_kind(__u32 i, struct kind_search *search)
+{
+	struct ilm_identity identity;
+	struct ilm_kind *kind;
+	__u32 sockets;
+
+	if (i >= ILM_KINDS)
+		return 1;
+	kind = &search->presence->kinds[i];
+	sockets = kind->sockets;
+	if (!sockets)
+		return 0;
+	identity = kind->identity;
+	/* One that is being taken is nobody's yet. */
+	search->found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&identity, search->permit) ? HAS_PERMITTED :
+											       HAS_STRANGERS;
+	return 0;
+}
+
+static __noinline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
+{
+	struct ilm_place place = { .endpoint = *endpoint, .device = device };
+	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
+	struct kind_search search = { .presence = p, .permit = permit };
+
+	if (!p || !p->sockets)
+		return 0;
+	if (p->others)
+		search.found = HAS_STRANGERS;
+	bpf_loop(ILM_KINDS, judge_kind, &search, 0);
+	return search.found;
+}
+
+/*
+ * Whose the sockets are that listen on the endpoint and take what arrives on the interface
+ * (HAS_PERMITTED, HAS_STRANGERS; 0: there are none). Not static: the verifier looks at it once.
+ */
+__noinline int judge_listeners(const struct ilm_endpoint *wanted, __u32 interface, __u32 permit)
+{
+	struct ilm_endpoint endpoint;
+	int found = 0;
+
+	/* Never so; the verifier wants it said. */
+	if (!wanted)
+		return 0;
+	endpoint = *wanted;
+	if (!is_closed_vrf(endpoint.protocol, interface))
+		found = judge_place(&endpoint, 0, permit);
+	if (interface && any_on_device())
+		found |= judge_place(&endpoint, interface, permit);
+	return found;
+}
+
+/* Do sockets listen on the endpoint of which the permit permits some, or all? */
+static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
+{
+	return !permit || judge_listeners(endpoint, interface, permit) & HAS_PERMITTED;
+}
+
+static __always_inline bool permits_all(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
+{
+	return !permit || !(judge_listeners(endpoint, interface, permit) & HAS_STRANGERS);
+}
+
+/*
+ * Does a socket on a wildcard address of the dialled port take this family? `permit`: not where
+ * one does that it does not permit.
+ */
+static __always_inline bool wildcard_listens(const struct lookup *l, __u32 permit)
 {
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
-	struct ilm_presence p;
+	bool listens, all = true;
+	struct listeners p;
 
 	/* First ::, of which an IPv4 packet needs a socket that is not IPv6 only. */
 	p = listeners_at(&any, l->interface);
-	if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
-		return true;
+	listens = l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0;
+	if (listens)
+		all = permits_all(&any, l->interface, permit);
 	if (l->family != AF_INET)
-		return false;
+		return listens && all;
 	any.address[2] = IP4_MAPPED;
-	return listeners_at(&any, l->interface).sockets;
+	if (!listeners_at(&any, l->interface).sockets)
+		return listens && all;
+	return all && permits_all(&any, l->interface, permit);
 }
 
-static __always_inline bool already_listening(const struct lookup *l, __u8 existing)
+/* Does a socket listen on just what was dialled? */
+static __always_inline bool exact_listens(const struct lookup *l)
 {
 	__u32 bucket = endpoint_bucket(&l->dialled);
 	__u32 *count;
 
 	count = bpf_map_lookup_elem(&filter, &bucket);
-	if (count && *count && listeners_at(&l->dialled, l->interface).sockets)
-		return true;
-	return existing == ILM_EXISTING_ANY && wildcard_listens(l);
+	return count && *count && listeners_at(&l->dialled, l->interface).sockets;
+}
+
+/*
+ * Does somebody listen already who keeps what is dialled? Not where a stranger would get it: then
+ * it is as if nobody listened.
+ */
+static __always_inline bool already_listening(const struct lookup *l, __u8 existing, __u32 permit)
+{
+	if (exact_listens(l))
+		return permits_all(&l->dialled, l->interface, permit);
+	return existing == ILM_EXISTING_ANY && wildcard_listens(l, permit);
 }
 
 #endif

@@ -18,7 +18,8 @@
  * MPTCP's subflow sockets, which belong to no file, and connect for UDP sockets. Sockmap entries
  * need no care: the kernel removes a socket from its maps when it leaves the listening state.
  */
-#include "track.h"
+#include "abi.h"
+#include "kernel.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -35,6 +36,7 @@ const volatile struct ilm_registry_constants constants = {};
 #include "listing.h"
 #include "mptcp.h"
 #include "reply.h"
+#include "track.h"
 
 static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)
 {
@@ -134,7 +136,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	struct tcp6_sock *tcp6;
 	struct bpf_sock *sk = ctx->sk;
 	struct ilm_slot *slot;
-	bool v6only = false;
+	bool v6only = false, permitted;
 	__u32 device;
 	long err;
 
@@ -156,6 +158,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 	 */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 
+	identify_tracked(t, sk);
 	if (ctx->family == AF_INET6) {
 		sk = ctx->sk;
 		tcp6 = sk ? bpf_skc_to_tcp6_sock(sk) : NULL;
@@ -163,8 +166,9 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 			v6only = BPF_CORE_READ_BITFIELD(&tcp6->tcp.inet_conn.icsk_inet.sk.__sk_common,
 							skc_ipv6only);
 	}
-	count(t, &endpoint, device, v6only, slot);
-	if (!slot)
+	permitted = !slot || is_permitted(t, slot);
+	count(t, &endpoint, device, v6only, slot && (device || !permitted));
+	if (!slot || !permitted)
 		return;
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) {
 		mark_steered(t, 1);
@@ -228,6 +232,8 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	struct sock *sk = (struct sock *)ctx;
 	struct ilm_tracked *t;
 	struct ilm_slot *slot;
+	bool permitted;
+	__u32 device;
 
 	endpoint->protocol = IPPROTO_UDP;
 	endpoint->zero = 0;
@@ -244,12 +250,15 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 		count_fault(untracked);
 		return;
 	}
-	count(t, endpoint, BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if), v6only, slot);
+	identify_tracked(t, sk);
+	permitted = !slot || is_permitted(t, slot);
+	device = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
+	count(t, endpoint, device, v6only, slot && (device || !permitted));
 	/*
 	 * A full buffer loses nothing: the reader scans once for any number of binds, and now and
 	 * then without one.
 	 */
-	if (slot && takes_map(slot, sk, endpoint, v6only))
+	if (slot && permitted && takes_map(slot, sk, endpoint, v6only))
 		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
 }
 
@@ -380,7 +389,8 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	struct ilm_endpoint endpoint; \
 	struct ilm_tracked *t; \
 	struct ilm_slot *slot; \
-	bool v6only; \
+	bool v6only, permitted; \
+	__u32 device; \
 	long err; \
 	if (!endpoint_of_sock(&endpoint, skc, protocol_number)) \
 		return 0; \
@@ -398,10 +408,19 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		return 0; \
 	} \
 	v6only = BPF_CORE_READ_BITFIELD(skc, skc_ipv6only); \
-	count(t, &endpoint, (skc)->skc_bound_dev_if, v6only, slot); \
+	identify_tracked(t, sk); \
+	permitted = !slot || is_permitted(t, slot); \
+	device = (skc)->skc_bound_dev_if; \
+	count(t, &endpoint, device, v6only, slot && (device || !permitted)); \
 	mark_connected(t, 0); \
 	if (!slot) \
 		return 0; \
+	if (!permitted) { \
+		/* It is taken out of the maps by the control plane, after that. */ \
+		mark_placed(t, 0); \
+		mark_steered(t, 0); \
+		return 0; \
+	} \
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \
 		/* It is taken out of the maps by the control plane, after that. */ \
 		mark_placed(t, 0); \

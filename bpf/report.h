@@ -102,6 +102,7 @@ static __noinline void report(const struct lookup *l)
 	d.verdict = l->verdict;
 	d.matched = l->matched;
 	d.selected = l->selected;
+	d.strangers = l->strangers;
 	__builtin_memcpy(d.attempts, l->attempts, sizeof(d.attempts));
 
 	if (l->dry) {

@@ -395,7 +395,7 @@ static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct 
 }
 
 /* Who gets the packet without us. */
-enum holder { NOBODY, CONNECTION, REMAINS, EXACT_LISTENER, WILDCARD_LISTENER };
+enum holder { NOBODY, CONNECTION, REMAINS, EXACT_LISTENER, WILDCARD_LISTENER, STRANGER };
 
 /* What a listener is: bound to just that address, or to all. */
 static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *address)
@@ -404,6 +404,30 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 
 	address_of_socket(bound, sk);
 	return address_equal(bound, address);
+}
+
+/* May the socket be selected? Of one that is counted it is known whose it is. */
+static __noinline bool permits_found(struct bpf_sock *sk, __u32 permit)
+{
+	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	struct ilm_identity identity;
+
+	if (!t || !t->identified)
+		return permits_socket(sk, permit);
+	identity = t->identity;
+	return permits_identity(&identity, permit);
+}
+
+/*
+ * How the listener has what was dialled. Only those that a rule would let keep it are judged.
+ */
+static __always_inline enum holder listener_kind(struct bpf_sock *sk, const struct lookup *l,
+						 const struct ilm_rule *rule)
+{
+	enum holder kind = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+	bool keeps = rule->existing == ILM_EXISTING_ANY || (kind == EXACT_LISTENER && rule->existing == ILM_EXISTING_EXACT);
+
+	return keeps && rule->permit && !permits_found(sk, rule->permit) ? STRANGER : kind;
 }
 
 /*
@@ -428,7 +452,7 @@ static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const
  * (TIME_WAIT). A function of its own: this look-up gives another type of socket, and the verifier
  * wants the two apart.
  */
-static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l)
+static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule)
 {
 	struct bpf_sock *sk = ask_for_any(skb, l);
 	enum holder holder = CONNECTION;
@@ -436,7 +460,7 @@ static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct loo
 	if (!sk)
 		return NOBODY;
 	if (sk->state == TCP_LISTEN)
-		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+		holder = listener_kind(sk, l, rule);
 	if (sk->state == TCP_TIME_WAIT)
 		holder = REMAINS;
 	bpf_sk_release(sk);
@@ -560,18 +584,18 @@ __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 }
 
 /* Who listens, as if the client had another port. */
-static __always_inline enum holder listener_holder(struct __sk_buff *skb, struct lookup *l)
+static __always_inline enum holder listener_holder(struct __sk_buff *skb, struct lookup *l, const struct ilm_rule *rule)
 {
 	__u16 port = l->remote_port;
 	enum holder holder;
 
 	l->remote_port = 0;
-	holder = tcp_holder(skb, l);
+	holder = tcp_holder(skb, l, rule);
 	l->remote_port = port;
 	return holder;
 }
 
-static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struct lookup *l)
+static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule)
 {
 	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
 	enum holder holder = CONNECTION;
@@ -579,7 +603,7 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 	if (!sk)
 		return NOBODY;
 	if (sk->state != TCP_ESTABLISHED)
-		holder = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
+		holder = listener_kind(sk, l, rule);
 	bpf_sk_release(sk);
 	return holder;
 }
@@ -588,12 +612,12 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
  * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is
  * bound to the interface, of those that called bind().
  */
-static __noinline bool is_held(const struct lookup *l, __u8 existing)
+static __noinline bool is_held(const struct lookup *l, __u8 existing, __u32 permit)
 {
 	struct ilm_place place = { .endpoint = l->dialled, .device = l->interface };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 
-	return (p && p->connected) || (existing != ILM_EXISTING_NEVER && already_listening(l, existing));
+	return (p && p->connected) || (existing != ILM_EXISTING_NEVER && already_listening(l, existing, permit));
 }
 
 /* Does the ACK bring back a cookie that the listener sent? */
@@ -673,7 +697,7 @@ static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
  * one on the wildcard. A global function, which the verifier looks at once and not in each round of
  * the caller's loop.
  */
-__noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint)
+__noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint, __u32 permit)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	const struct lookup *l;
@@ -690,7 +714,8 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&
-	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk))
+	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk) &&
+	    (!permit || permits_found(sk, permit)))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
 	if (outcome == ILM_ATTEMPT_SELECTED && wildcard && endpoint->protocol == IPPROTO_UDP && is_tunnel(sk)) {
 		p->tunnel = endpoint->port;
@@ -722,7 +747,8 @@ static __always_inline bool is_known(const struct lookup *l, const struct ilm_en
  * (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet
  * elsewhere when it has not before. Of fragments the listener gets them.
  */
-__noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint)
+__noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint,
+			    __u32 permit)
 {
 	int outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
@@ -736,7 +762,7 @@ __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, cons
 	if (!sk)
 		return ILM_ATTEMPT_ABSENT;
 	if (sk->state == TCP_ESTABLISHED && is_bound_to(sk, endpoint->address) && can_take(skb, p, sk) &&
-	    !bpf_sk_assign(skb, sk, 0))
+	    (!permit || permits_found(sk, permit)) && !bpf_sk_assign(skb, sk, 0))
 		outcome = ILM_ATTEMPT_SELECTED;
 	bpf_sk_release(sk);
 	return outcome;
@@ -750,7 +776,8 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 {
 	struct ilm_endpoint endpoint = {};
 	struct ilm_destination *d;
-	struct ilm_presence live;
+	struct listeners live;
+	__u32 permit;
 	__u16 remote_port;
 	struct lookup *l;
 	__u8 outcome;
@@ -776,8 +803,15 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
 	}
+	/* Without any, all that are bound to a destination are permitted there. */
+	permit = any_irregular() ? d->permit : 0;
+	/* Only strangers are as nobody. */
+	if (live.sockets && !permits_some(&endpoint, l->interface, permit)) {
+		l->attempts[i] = ILM_ATTEMPT_ABSENT;
+		return REFUSED;
+	}
 	if (udp && live.connected && !p->fragment && (live.placed || p->nat) &&
-	    hand_to_child(skb, p, &endpoint) == ILM_ATTEMPT_SELECTED) {
+	    hand_to_child(skb, p, &endpoint, permit) == ILM_ATTEMPT_SELECTED) {
 		l->attempts[i] = ILM_ATTEMPT_SELECTED;
 		p->ends = handed_ends(l->remote, &endpoint);
 		l->verdict = ILM_VERDICT_SELECTED;
@@ -803,7 +837,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 			want(&endpoint);
 		return LEFT;
 	}
-	outcome = hand_over(skb, p, &endpoint);
+	outcome = hand_over(skb, p, &endpoint, permit);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
 		/*
 		 * A connection of the client's from the same port to the listener itself, or its
@@ -811,7 +845,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		 */
 		remote_port = l->remote_port;
 		l->remote_port = 0;
-		outcome = hand_over(skb, p, &endpoint);
+		outcome = hand_over(skb, p, &endpoint, permit);
 		l->remote_port = remote_port;
 	}
 	l->attempts[i] = outcome;
@@ -957,15 +991,15 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		if (!(p->tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
 	}
-	holder = udp ? udp_holder(skb, &p->l) : tcp_holder(skb, &p->l);
+	holder = udp ? udp_holder(skb, &p->l, rule) : tcp_holder(skb, &p->l, rule);
 	if (holder == REMAINS) {
 		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return TCX_NEXT;
 		p->remains = true;
-		holder = listener_holder(skb, &p->l);
+		holder = listener_holder(skb, &p->l, rule);
 	}
 	if (holder != CONNECTION && p->crossed && any_on_device()) {
-		if (is_held(&p->l, rule->existing))
+		if (is_held(&p->l, rule->existing, rule->permit))
 			return TCX_NEXT;
 		holder = NOBODY;
 	}

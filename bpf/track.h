@@ -7,7 +7,7 @@
 #define ILM_TRACK_H
 
 #include "address.h"
-#include "maps.h"
+#include "permit.h"
 
 /*
  * The entry of a place, made where there is none. Several CPUs may create the same one: the loser
@@ -86,12 +86,65 @@ static __always_inline void filter_add(const struct ilm_endpoint *endpoint, __s3
 		__sync_fetch_and_add(single, change); \
 } while (0)
 
-static __always_inline void add_to_presence(struct ilm_presence *p, const struct ilm_tracked *t, __s32 change)
+static __always_inline bool identity_equal(const struct ilm_identity *a, const struct ilm_identity *b)
+{
+	return a->unit == b->unit && a->uid == b->uid && a->gid == b->gid;
+}
+
+/*
+ * Counts a socket of that identity among the entry's, and says as which kind: ILM_KINDS is one of
+ * `others`, of which nobody knows whose they are. Not static: the verifier looks at it once.
+ */
+__noinline int join_kind(struct ilm_presence *p, const struct ilm_identity *identity)
+{
+	/* Never so; the verifier wants it said. */
+	if (!p || !identity)
+		return ILM_KINDS;
+	for (int i = 0; i < ILM_KINDS; i++) {
+		struct ilm_kind *kind = &p->kinds[i];
+		__u32 sockets = kind->sockets;
+
+		if (sockets && !(sockets & ILM_KIND_BUSY) && identity_equal(&kind->identity, identity) &&
+		    __sync_val_compare_and_swap(&kind->sockets, sockets, sockets + 1) == sockets)
+			return i;
+	}
+	for (int i = 0; i < ILM_KINDS; i++) {
+		struct ilm_kind *kind = &p->kinds[i];
+
+		if (__sync_val_compare_and_swap(&kind->sockets, 0, ILM_KIND_BUSY))
+			continue;
+		kind->identity = *identity;
+		/* Busy becomes one. */
+		__sync_fetch_and_add(&kind->sockets, 1 - ILM_KIND_BUSY);
+		return i;
+	}
+	__sync_fetch_and_add(&p->others, 1);
+	return ILM_KINDS;
+}
+
+/* Not static: the verifier looks at it once. */
+__noinline int leave_kind(struct ilm_presence *p, __u32 kind)
+{
+	/* Never so; the verifier wants it said. */
+	if (!p)
+		return 0;
+	if (kind < ILM_KINDS)
+		__sync_fetch_and_add(&p->kinds[kind].sockets, -1);
+	else
+		__sync_fetch_and_add(&p->others, -1);
+	return 0;
+}
+
+static __always_inline void add_to_presence(struct ilm_presence *p, struct ilm_tracked *t, __s32 change)
 {
 	if (t->connected) {
 		__sync_fetch_and_add(&p->connected, change);
 		return;
 	}
+	if (change > 0)
+		t->kind = join_kind(p, &t->identity);
+	else
+		leave_kind(p, t->kind);
 	if (t->v6only)
 		__sync_fetch_and_add(&p->v6only, change);
 	if (t->serial)
@@ -99,13 +152,36 @@ static __always_inline void add_to_presence(struct ilm_presence *p, const struct
 	__sync_fetch_and_add(&p->sockets, change);
 }
 
-/* Notes whether the socket is bound to a device, and listens on a destination. */
-static __always_inline void mark_destined(struct ilm_tracked *t, __u8 destined)
+/*
+ * Notes whether the socket listens on a destination and is bound to a device, or not permitted
+ * there.
+ */
+static __always_inline void mark_irregular(struct ilm_tracked *t, __u8 is)
 {
-	if (t->destined == destined)
+	if (t->irregular == is)
 		return;
-	t->destined = destined;
-	add_to_single(destined_on_device, destined ? 1 : -1);
+	t->irregular = is;
+	add_to_single(irregular, is ? 1 : -1);
+}
+
+/* Whose the socket is, found once. */
+static __always_inline void identify_tracked(struct ilm_tracked *t, const void *sk)
+{
+	struct ilm_identity identity = {};
+
+	if (t->identified)
+		return;
+	identify(address_of(sk), &identity);
+	t->identity = identity;
+	t->identified = 1;
+}
+
+/* May the socket have the destination? */
+static __always_inline bool is_permitted(const struct ilm_tracked *t, const struct ilm_slot *slot)
+{
+	struct ilm_identity identity = t->identity;
+
+	return permits_identity(&identity, slot->permit);
 }
 
 static __always_inline void uncount(struct ilm_tracked *t)
@@ -118,7 +194,7 @@ static __always_inline void uncount(struct ilm_tracked *t)
 	filter_add(&t->place.endpoint, -1);
 	if (t->place.device)
 		add_to_single(on_device, -1);
-	mark_destined(t, 0);
+	mark_irregular(t, 0);
 	if (!p)
 		return;
 	add_to_presence(p, t, -1);
@@ -176,18 +252,18 @@ static __always_inline bool place_equal(const struct ilm_place *a, const struct 
 }
 
 /*
- * Counts a listener where it listens now. Idempotent, so that a scan may meet a socket that
+ * Counts a listener, which is identified, where it listens now. Idempotent, so that a scan may meet a socket that
  * registered itself.
  */
 static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only,
-				  bool destined)
+				  bool is_irregular)
 {
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p;
 
 	if (t->counted) {
 		if (counting(t) && place_equal(&t->place, &place)) {
-			mark_destined(t, device && destined);
+			mark_irregular(t, is_irregular);
 			return;
 		}
 		/*
@@ -209,7 +285,7 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 	filter_add(endpoint, 1);
 	if (device)
 		add_to_single(on_device, 1);
-	mark_destined(t, device && destined);
+	mark_irregular(t, is_irregular);
 }
 
 #endif
