@@ -6,21 +6,39 @@ import { parseAddress, parsePrefix, type Address, type Prefix } from "../model/a
 import {
   type Destination,
   type Existing,
+  type Listeners,
   type Mapping,
   type Miss,
   type Origin,
+  type Owner,
   type PortRange,
   type Service,
+  type WildcardPolicies,
+  type WildcardPolicy,
+  MAX_ID,
   MAX_INTERFACE_LENGTH,
   MAX_WEIGHT,
   engines,
   mptcpModes,
   handovers,
   protocols,
+  strangerPolicies,
+  wildcardPolicies,
 } from "../model/mapping.js";
+import { canonicalListeners, isAccountName, isIdText, isOwnerUnit } from "../model/owner.js";
 import type { RuleSet } from "../model/rules.js";
 import { MAX_PORT } from "../model/ports.js";
-import { DecodeError, integer, list, object, oneOf, record, text, type Decode } from "./decode.js";
+import {
+  DecodeError,
+  asRecord,
+  integer,
+  list,
+  object,
+  oneOf,
+  record,
+  text,
+  type Decode,
+} from "./decode.js";
 
 /**
  * The maximum length of a name: names are shown and counted by, and no configuration has longer
@@ -112,6 +130,61 @@ function someOf<T>(decode: Decode<readonly T[]>): Decode<readonly T[]> {
   };
 }
 
+const unit: Decode<string> = (value, path) => {
+  if (typeof value === "string" && isOwnerUnit(value)) return value;
+  throw new DecodeError(path, "must be the name of a service or scope unit");
+};
+
+/** Decodes a user or a group, by name or by id. */
+const account: Decode<string | number> = (value, path) => {
+  if (typeof value === "number") return integer(0, MAX_ID)(value, path);
+  if (typeof value === "string" && isAccountName(value)) return value;
+  throw new DecodeError(path, "must be a name or a numeric id");
+};
+
+const owner: Decode<Owner> = (value, path) => {
+  const fields = { unit, user: account, group: account };
+  const decoded = record<Owner>({ always: {}, sometimes: fields })(value, path);
+  if (Object.keys(decoded).length > 0) return decoded;
+  throw new DecodeError(path, "must have a unit, a user or a group");
+};
+
+/** Checks that a list of owners is canonical, so that equal lists are equal texts. */
+const listeners: Decode<Listeners> = (value, path) => {
+  if (value === "anyone") return value;
+  const decoded = list(owner, 1)(value, path);
+  if (JSON.stringify(canonicalListeners(decoded)) === JSON.stringify(decoded)) return decoded;
+  throw new DecodeError(path, "must be sorted, without duplicates");
+};
+
+const wildcardPolicy = oneOf(...wildcardPolicies);
+
+/** Decodes policies by name. The names have to be sorted, and at least one has to be there. */
+function policiesBy(
+  isName: (name: string) => boolean,
+): Decode<Readonly<Record<string, WildcardPolicy>>> {
+  return (value, path) => {
+    const entries = Object.entries(asRecord(value, path));
+    const names = entries.map(([name]) => name);
+    const sorted = Object.keys(Object.fromEntries(names.toSorted().map((name) => [name, null])));
+    if (names.length === 0 || names.join() !== sorted.join() || !names.every(isName)) {
+      throw new DecodeError(path, "must have names with policies, sorted by name");
+    }
+    return Object.fromEntries(
+      entries.map(([name, policy]) => [name, wildcardPolicy(policy, `${path}.${name}`)]),
+    );
+  };
+}
+
+const wildcard: Decode<WildcardPolicies> = record<WildcardPolicies>({
+  always: {},
+  sometimes: {
+    default: wildcardPolicy,
+    units: policiesBy(isOwnerUnit),
+    users: policiesBy((name) => isAccountName(name) || isIdText(name)),
+  },
+});
+
 export const origin: Decode<Origin> = object({
   file: text(NAME_LENGTH_MAX),
   line: integer(0, POSITION_MAX),
@@ -129,7 +202,7 @@ export const mapping: Decode<Mapping> = record<Mapping>({
     miss: oneOf<Miss>("pass", "reject"),
     origin,
   },
-  sometimes: { from: someOf(prefixes), interfaces: someOf(interfaceNames) },
+  sometimes: { from: someOf(prefixes), interfaces: someOf(interfaceNames), listeners },
 });
 
 const onlyTrue: Decode<true> = (value, path) => {
@@ -139,10 +212,22 @@ const onlyTrue: Decode<true> = (value, path) => {
 
 const service: Decode<Service> = record<Service>({
   always: { name: nameText, addresses: list(address, 1), origin },
-  sometimes: { handover: oneOf(...handovers), originate: onlyTrue },
+  sometimes: {
+    handover: oneOf(...handovers),
+    originate: onlyTrue,
+    owner,
+    mptcp: oneOf("off"),
+    wildcard: wildcardPolicy,
+  },
 });
 
 export const ruleSet: Decode<RuleSet> = record<RuleSet>({
   always: { services: list(service), mappings: list(mapping) },
-  sometimes: { engine: oneOf(...engines), mptcp: oneOf(...mptcpModes) },
+  sometimes: {
+    engine: oneOf(...engines),
+    mptcp: oneOf(...mptcpModes),
+    strangers: oneOf(...strangerPolicies),
+    wildcard,
+    ula: prefix,
+  },
 });

@@ -14,6 +14,7 @@ export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
     to: mapping.to.map(destinationShape),
     existing: mapping.existing,
     miss: mapping.miss,
+    listeners: mapping.listeners ?? [],
     runtime,
     origin: formatOrigin(mapping),
   };

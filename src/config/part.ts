@@ -1,5 +1,5 @@
 /** Reads some lines of a file whose others are known. */
-import type { RuleSet } from "../model/rules.js";
+import { type RuleSet, settingsOf } from "../model/rules.js";
 import type { Mappings } from "../model/mappings.js";
 import { isSameBeside } from "../model/revision.js";
 import { Unusual, streamNdjson } from "./ndjson.js";
@@ -49,8 +49,8 @@ export function readPart(file: File, firstLine: number, whole: Whole): Mappings 
 /** Reports whether the file is certain to have had the same head before. */
 function isSameHead(head: RuleSet, name: string, { rules, isOnly }: Whole): boolean {
   if (isOnly) return isSameBeside(head, rules);
-  const { engine = "auto", mptcp = "on", services } = rules;
+  const { services } = rules;
   // It is unknown which file made a setting that is not the default.
-  if (engine !== "auto" || mptcp !== "on") return false;
+  if (JSON.stringify(settingsOf(rules)) !== JSON.stringify(settingsOf({}))) return false;
   return isSameBeside(head, { services: services.filter(({ origin }) => origin.file === name) });
 }

@@ -5,16 +5,15 @@
  */
 import { createHash } from "node:crypto";
 import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
-import { essenceOfMapping } from "../rules/diff.js";
+import { essenceOfMapping, essenceOfService } from "../rules/diff.js";
 import {
   type Engine,
-  type MptcpMode,
   type Mapping,
   type Protocol,
   type Service,
   mappingKey,
 } from "../model/mapping.js";
-import { type RuleSet, type Rules } from "../model/rules.js";
+import { type RuleSet, type Rules, type Settings, settingsOf } from "../model/rules.js";
 import {
   type ColumnLists,
   MappingColumns,
@@ -69,12 +68,11 @@ export interface Layers {
   readonly destinations: number;
 }
 
-interface Head extends Omit<Description, "rules" | "overlaid"> {
+/** Settings that came later are absent in earlier formats: `mptcp` before format 6. */
+interface Head extends Omit<Description, "rules" | "overlaid">, Omit<Settings, "engine"> {
   readonly source: string | null;
   /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;
-  /** Whether MPTCP is allowed; absent before format 6. */
-  readonly mptcp?: MptcpMode;
   /** What the file's part of the rules is over the tables; absent before format 12. */
   readonly overlaid?: Overlaid | null;
   readonly services: readonly Service[];
@@ -91,18 +89,7 @@ export const CHUNK = 4096;
 export function digestOfFile(source: string | null, file: RuleSet): string {
   const hash = createHash("sha256");
   const { services, mappings } = file;
-  const { engine = "auto", mptcp = "on" } = file;
-  const head = [
-    source,
-    engine,
-    mptcp,
-    services.map(({ name, addresses, handover, originate }) => [
-      name,
-      addresses,
-      handover,
-      originate,
-    ]),
-  ];
+  const head = [source, settingsOf(file), services.map(essenceOfService)];
   hash.update(JSON.stringify(head));
   for (const part of toColumns(mappings).meaning()) hash.update(part);
   return hash.digest("hex");
@@ -122,9 +109,10 @@ export function digestOf(fileDigest: string, runtime: readonly Mapping[]): strin
 }
 
 export function packHead({ rules, ...head }: Description): Uint8Array {
-  const { engine: wantedEngine = "auto", mptcp = "on", services } = rules.file;
+  const { services } = rules.file;
+  const { engine: wantedEngine = "auto", ...settings } = settingsOf(rules.file);
   const { source, runtime } = rules;
-  const whole: Head = { ...head, source, wantedEngine, mptcp, services, runtime };
+  const whole: Head = { ...head, source, wantedEngine, ...settings, services, runtime };
   return packParts([pack(whole)]);
 }
 
@@ -286,7 +274,10 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
   const {
     source: path,
     wantedEngine,
-    mptcp = "on",
+    mptcp,
+    strangers,
+    wildcard,
+    ula,
     overlaid = null,
     services,
     runtime,
@@ -294,8 +285,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
   } = unpack(first) as Head;
   let mappings: Mappings | undefined;
   const file = {
-    engine: wantedEngine,
-    mptcp,
+    ...settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula }),
     services,
     get mappings(): Mappings {
       if (mappings === undefined) {

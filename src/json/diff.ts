@@ -1,7 +1,7 @@
 /** What `ilm diff --json` prints, and `apply`, `add` and `remove` with `--dry-run`. */
-import { handovers } from "../model/mapping.js";
+import { handovers, wildcardPolicies } from "../model/mapping.js";
 import { problem, protocol, timing } from "./common.js";
-import { destination, mapping } from "./mapping.js";
+import { destination, mapping, ownerOfSockets } from "./mapping.js";
 import { boolean, field, integer, list, object, oneOf, optional, text, type Of } from "./shape.js";
 
 const service = object(
@@ -15,6 +15,18 @@ const service = object(
     originate: optional(
       oneOf(true),
       "True when what the service itself sends leaves from the address that is mapped to it; otherwise absent.",
+    ),
+    owner: optional(
+      ownerOfSockets,
+      "Whose sockets may listen on its addresses; absent for anyone's.",
+    ),
+    mptcp: optional(
+      oneOf("off"),
+      "`off` when its owner's sockets are never MPTCP sockets; otherwise absent.",
+    ),
+    wildcard: optional(
+      oneOf(...wildcardPolicies),
+      "What happens when its owner binds to 0.0.0.0 or ::; absent for the policy of the host.",
     ),
     origin: field(
       object({
@@ -51,7 +63,7 @@ export const difference = object({
         after: field(mapping, "The mapping of the same name and protocol that would be."),
         fields: field(
           list(text),
-          "What differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`.",
+          "What differs: `ports`, `on`, `from`, `interfaces`, `to`, `existing`, `miss`, `listeners`.",
         ),
       }),
     ),

@@ -10,6 +10,7 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   text,
   type Of,
 } from "./shape.js";
@@ -37,6 +38,17 @@ export const destination = object(
   "destination",
 );
 
+const account = either(text, integer);
+
+export const ownerOfSockets = object(
+  {
+    unit: optional(text, "The systemd unit, with its suffix; absent for any."),
+    user: optional(account, "The user, by name or by id; absent for any."),
+    group: optional(account, "The group, by name or by id; absent for any."),
+  },
+  "owner",
+);
+
 export const mapping = object(
   {
     name: field(text, "As the configuration has it, or derived, such as `tcp:443`."),
@@ -57,6 +69,10 @@ export const mapping = object(
       "Which listener on the dialled port keeps its connections.",
     ),
     miss: field(oneOf("pass", "reject"), "What happens to a packet when no destination listens."),
+    listeners: field(
+      either(oneOf("anyone"), list(ownerOfSockets)),
+      "Who may listen on the dialled address, besides root and the owners of the services that it leads to; empty for nobody else.",
+    ),
     runtime: field(boolean, "True when `ilm add` added it."),
     origin: field(
       text,

@@ -13,12 +13,20 @@ import {
   prefixLength,
 } from "./address.js";
 import { bytes, words } from "./columns.js";
-import type { Destination, Existing, Mapping, Miss, PortRange, Protocol } from "./mapping.js";
+import {
+  type Destination,
+  type Existing,
+  type Mapping,
+  type Miss,
+  type PortRange,
+  type Protocol,
+  isConditional,
+} from "./mapping.js";
 import { LazyMappings, type Mappings } from "./mappings.js";
 import { matchText } from "./match-text.js";
 
-/** The `from` and `interfaces` of a mapping. */
-type Conditions = Pick<Mapping, "from" | "interfaces">;
+/** What few mappings have: their conditions, `from` and `interfaces`, and `listeners`. */
+type Conditions = Pick<Mapping, "from" | "interfaces" | "listeners">;
 
 /** The plain values that the columns point to. */
 export interface ColumnLists {
@@ -273,7 +281,8 @@ export class MappingColumns extends LazyMappings {
   }
 
   override isConditionalAt(index: number): boolean {
-    return this.column("conditions")[index] !== 0;
+    const number = this.column("conditions")[index] ?? 0;
+    return number !== 0 && isConditional(this.lists.conditions[number - 1] ?? {});
   }
 
   override portsAt(index: number): readonly PortRange[] {
@@ -461,13 +470,13 @@ export class MappingColumnsBuilder {
   /** Appends a mapping. `isDerived` says that config/name.ts has derived the name. */
   push(mapping: Mapping, isDerived = false): void {
     const { name, protocol, ports, on, from, interfaces, to, existing, miss, origin } = mapping;
-    const isConditional = from !== undefined || interfaces !== undefined;
+    const { listeners } = mapping;
     // Given names have no colon, and shortened derived ones have a tilde, which no port or prefix
     // has. With conditions, the text is long and rarely matches.
     const isMatchText = isDerived
       ? !name.includes("~")
       : name.includes(":") && name === matchText(protocol, ports, on, [], []);
-    const asMatch = !isConditional && isMatchText;
+    const asMatch = !isConditional(mapping) && isMatchText;
     this.#traits.push(
       (protocol === "udp" ? UDP : 0) |
         (existings.indexOf(existing) << 1) |
@@ -476,8 +485,13 @@ export class MappingColumnsBuilder {
     );
     this.#pushPorts(ports);
     this.#pushOn(on);
-    const conditions = { ...(from && { from }), ...(interfaces && { interfaces }) };
-    this.#conditions.push(isConditional ? this.#putConditions(conditions) : 0);
+    const hasNone = !isConditional(mapping) && listeners === undefined;
+    const conditions = {
+      ...(from && { from }),
+      ...(interfaces && { interfaces }),
+      ...(listeners && { listeners }),
+    };
+    this.#conditions.push(hasNone ? 0 : this.#putConditions(conditions));
     this.#to.push(this.#toIndex(to));
     if (!asMatch) this.#names.append(encoder.encode(name));
     this.#nameEnd.push(this.#names.length);

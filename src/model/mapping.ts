@@ -98,8 +98,34 @@ export interface Mapping {
   readonly to: readonly Destination[];
   readonly existing: Existing;
   readonly miss: Miss;
+  /**
+   * Who may listen on the dialled address, besides root and the owners of the services that the
+   * mapping leads to. Absent means nobody else. A list is canonical, without duplicates, not empty.
+   */
+  readonly listeners?: Listeners;
   readonly origin: Origin;
 }
+
+export type Listeners = "anyone" | readonly Owner[];
+
+/**
+ * Whose sockets are meant. A socket has to match everything that is given, which is at least one. A
+ * user or a group is a name, or a numeric id.
+ */
+export interface Owner {
+  /** The systemd unit, with its suffix: `.service` or `.scope`. */
+  readonly unit?: string;
+  readonly user?: string | number;
+  readonly group?: string | number;
+}
+
+/** The largest id of a user or a group; 4294967295 is no id (chown(2): -1 changes nothing). */
+export const MAX_ID = 0xffff_fffe;
+
+/** What happens to a socket that binds to 0.0.0.0 or ::. */
+export const wildcardPolicies = ["allow", "report", "deny"] as const;
+
+export type WildcardPolicy = (typeof wildcardPolicies)[number];
 
 export interface Service {
   readonly name: string;
@@ -109,6 +135,12 @@ export interface Service {
   readonly handover?: HandoverChoice;
   /** Set when its own datagrams leave from the one address and port that lead to it. */
   readonly originate?: true;
+  /** Who may listen on its addresses. Absent means anyone. */
+  readonly owner?: Owner;
+  /** Set when its owner's sockets are never MPTCP sockets. */
+  readonly mptcp?: "off";
+  /** What happens when its owner binds to 0.0.0.0 or ::. Absent means the host's policy. */
+  readonly wildcard?: WildcardPolicy;
   readonly origin: Origin;
 }
 
@@ -129,8 +161,26 @@ export const mptcpModes = ["on", "off"] as const;
 
 export type MptcpMode = (typeof mptcpModes)[number];
 
+/**
+ * What happens when somebody else's socket is about to listen on a mapped port. `refuse`: the call
+ * fails. `report`: it is counted and shown. `allow`: nothing.
+ */
+export const strangerPolicies = ["refuse", "report", "allow"] as const;
+
+export type StrangerPolicy = (typeof strangerPolicies)[number];
+
+/** What binds to 0.0.0.0 or :: gets, by who binds. */
+export interface WildcardPolicies {
+  /** The policy for everybody else. Absent means allow. */
+  readonly default?: WildcardPolicy;
+  /** The policies by unit name, with its suffix; sorted, not empty. */
+  readonly units?: Readonly<Record<string, WildcardPolicy>>;
+  /** The policies by user: a name, or an id in decimal digits; sorted, not empty. */
+  readonly users?: Readonly<Record<string, WildcardPolicy>>;
+}
+
 /** Reports whether the mapping takes some packets only. Others pass on to the next best mapping. */
-export function isConditional(mapping: Mapping): boolean {
+export function isConditional(mapping: Pick<Mapping, "from" | "interfaces">): boolean {
   return mapping.from !== undefined || mapping.interfaces !== undefined;
 }
 

@@ -1,6 +1,6 @@
 /** A file's mappings expressed by what they were before: most of a large file does not change. */
 import type { Mapping, Service } from "./mapping.js";
-import type { RuleSet } from "./rules.js";
+import { type RuleSet, settingsOf } from "./rules.js";
 import {
   type Kept,
   type MappingColumns,
@@ -32,8 +32,8 @@ export function revise({ of: before, pieces, name }: Revision): RuleSet {
 
 /** Reports whether everything except the mappings is equal, in whatever file. */
 export function isSameBeside(one: Beside, other: Beside): boolean {
-  const text = ({ engine = "auto", mptcp = "on", services }: Beside): string =>
-    JSON.stringify([engine, mptcp, services.map((service) => inFile(service, ""))]);
+  const text = (beside: Beside): string =>
+    JSON.stringify([settingsOf(beside), beside.services.map((service) => inFile(service, ""))]);
   return text(one) === text(other);
 }
 

@@ -1,5 +1,13 @@
 /** Rule sets: what a configuration says, and what is active. */
-import type { Engine, MptcpMode, Service, Mapping } from "./mapping.js";
+import type { Prefix } from "./address.js";
+import type {
+  Engine,
+  Mapping,
+  MptcpMode,
+  Service,
+  StrangerPolicy,
+  WildcardPolicies,
+} from "./mapping.js";
 import { type Mappings, joinMappings } from "./mappings.js";
 
 /** What a configuration says once for the whole network namespace. */
@@ -8,6 +16,38 @@ export interface Settings {
   readonly engine?: Engine;
   /** Whether MPTCP is allowed. Absent means on. */
   readonly mptcp?: MptcpMode;
+  /**
+   * What happens to others' sockets on a mapped port. Absent means refuse, or report on a host that
+   * upgrades.
+   */
+  readonly strangers?: StrangerPolicy;
+  /** What happens to sockets that bind to 0.0.0.0 or ::. Absent means allow. */
+  readonly wildcard?: WildcardPolicies;
+  /**
+   * The /48 that services' own IPv6 addresses are out of. Absent means one derived from the host's
+   * machine id.
+   */
+  readonly ula?: Prefix;
+}
+
+/**
+ * Returns the settings alone, with the defaults of those that have one, in the same order for equal
+ * settings.
+ */
+export function settingsOf({
+  engine = "auto",
+  mptcp = "on",
+  strangers,
+  wildcard,
+  ula,
+}: { readonly [Name in keyof Settings]?: Settings[Name] | undefined }): Settings {
+  return {
+    engine,
+    mptcp,
+    ...(strangers !== undefined && { strangers }),
+    ...(wildcard !== undefined && { wildcard }),
+    ...(ula !== undefined && { ula }),
+  };
 }
 
 /** A complete, validated configuration. */

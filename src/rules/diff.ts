@@ -1,6 +1,6 @@
 /** What changes from one set of rules to another, in the user's terms. */
 import type { Address } from "../model/address.js";
-import { type Mapping, type Service, mappingKey } from "../model/mapping.js";
+import { type Mapping, type Service, type WildcardPolicies, mappingKey } from "../model/mapping.js";
 import { type Rules, type RuleSet, type Settings, allMappings } from "../model/rules.js";
 
 export interface ChangedMapping {
@@ -8,7 +8,7 @@ export interface ChangedMapping {
   readonly after: Mapping;
   /**
    * The names of the keys that differ: `ports`, `on`, `from`, `interfaces`, `to`, `existing`,
-   * `miss`.
+   * `miss`, `listeners`.
    */
   readonly fields: readonly string[];
 }
@@ -45,6 +45,7 @@ const isCompared = {
   to: true,
   existing: true,
   miss: true,
+  listeners: true,
   // Where it was written does not count.
   origin: false,
 } as const satisfies Record<keyof Mapping, boolean>;
@@ -103,12 +104,9 @@ export function diffRules(before: Rules, after: Rules): RuleDiff {
 }
 
 function changedSettings(before: RuleSet, after: RuleSet): ChangedSetting[] {
-  const settings = ({ engine = "auto", mptcp = "on", services }: RuleSet): [string, string][] => [
-    ...Object.entries({ engine, mptcp } satisfies Record<keyof Settings, string>),
-    ...services.map(({ name, originate = false }): [string, string] => [
-      `services.${name}.originate`,
-      String(originate),
-    ]),
+  const settings = (rules: RuleSet): [string, string][] => [
+    ...Object.entries(textsOf(rules)),
+    ...rules.services.flatMap((service) => settingsOfService(service)),
   ];
   const old = new Map(settings(before));
   return settings(after).flatMap(([name, value]) => {
@@ -119,7 +117,35 @@ function changedSettings(before: RuleSet, after: RuleSet): ChangedSetting[] {
   });
 }
 
+/** Stands for a setting that is not made, and has no one value then. */
+const DEFAULT = "default";
+
+function textsOf(rules: Settings): Record<keyof Settings, string> {
+  const { engine = "auto", mptcp = "on", strangers = DEFAULT, wildcard, ula = DEFAULT } = rules;
+  return { engine, mptcp, strangers, wildcard: formatPolicies(wildcard), ula };
+}
+
+/** Formats policies as `report, nginx.service allow, www-data deny`. */
+function formatPolicies({ default: all = "allow", units, users }: WildcardPolicies = {}): string {
+  const each = [...Object.entries(units ?? {}), ...Object.entries(users ?? {})];
+  return [all, ...each.map(([name, policy]) => `${name} ${policy}`)].join(", ");
+}
+
+function settingsOfService(service: Service): [string, string][] {
+  const { name, originate = false, owner = {}, mptcp = "on", wildcard = DEFAULT } = service;
+  const { unit = "any", user = "any", group = "any" } = owner;
+  const values = { originate, unit, user, group, mptcp, wildcard };
+  return Object.entries(values).map(([key, value]) => [`services.${name}.${key}`, String(value)]);
+}
+
 /** Returns what a mapping does, without where it was written. */
 export function essenceOfMapping(mapping: Mapping): unknown {
   return [mapping.name, mapping.protocol, ...compared.map((field) => mapping[field])];
+}
+
+/** Returns what a service is, without where it was written. */
+export function essenceOfService(service: Service): unknown {
+  const { name, addresses, handover, originate, owner, mptcp, wildcard } = service;
+  const all = { name, addresses, handover, originate, owner, mptcp, wildcard };
+  return all satisfies { readonly [Key in keyof Omit<Service, "origin">]-?: unknown };
 }

@@ -1,6 +1,7 @@
 /** Describes mappings in words. */
 import type { Destination, Mapping } from "../../model/mapping.js";
 import { formatEndpoint } from "../../model/endpoint.js";
+import { formatListeners } from "../../model/owner.js";
 import { formatPorts } from "../../model/ports.js";
 
 /**
@@ -15,6 +16,7 @@ export function describeMapping(mapping: Mapping): string {
   const extras = [
     mapping.existing === "exact" ? "" : `existing: ${mapping.existing}`,
     mapping.miss === "pass" ? "" : `miss: ${mapping.miss}`,
+    mapping.listeners === undefined ? "" : `listeners: ${formatListeners(mapping.listeners)}`,
   ].filter((extra) => extra !== "");
   const suffix = extras.length === 0 ? "" : ` (${extras.join(", ")})`;
   return `${mapping.protocol} ${formatPorts(mapping.ports)}${on}${from}${by} -> ${to}${suffix}`;

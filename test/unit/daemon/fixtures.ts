@@ -20,7 +20,21 @@ import {
   type Address,
   type Prefix,
 } from "../../../src/model/address.js";
-import { type Destination, type Mapping, type Service } from "../../../src/model/mapping.js";
+import {
+  type Destination,
+  type Listeners,
+  type Mapping,
+  type Owner,
+  type Service,
+  type WildcardPolicies,
+  MAX_ID,
+  engines,
+  handovers,
+  mptcpModes,
+  strangerPolicies,
+  wildcardPolicies,
+} from "../../../src/model/mapping.js";
+import { canonicalListeners } from "../../../src/model/owner.js";
 import { type Rules, type RuleSet, allMappings } from "../../../src/model/rules.js";
 import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
@@ -324,6 +338,38 @@ const anyDestination: fc.Arbitrary<Destination> = fc.record(
 
 const anyOrigin = fc.record({ file: fc.string(), line: fc.nat(), column: fc.nat() });
 
+const anyAccount = fc.oneof(
+  fc.constantFrom("root", "www-data", "_chrony", "machine$"),
+  fc.integer({ min: 0, max: MAX_ID }),
+);
+
+const anyOwner: fc.Arbitrary<Owner> = fc
+  .record(
+    {
+      unit: fc.constantFrom("nginx.service", "postgresql@16-main.service", "session-3.scope"),
+      user: anyAccount,
+      group: anyAccount,
+    },
+    { requiredKeys: [] },
+  )
+  .filter((owner) => Object.keys(owner).length > 0);
+
+const anyListeners: fc.Arbitrary<Listeners> = fc.oneof(
+  fc.constant("anyone" as const),
+  fc.array(anyOwner, { minLength: 1, maxLength: 3 }).map(canonicalListeners),
+);
+
+const anyWildcard = fc.constantFrom(...wildcardPolicies);
+
+const anyPolicies: fc.Arbitrary<WildcardPolicies> = fc.record(
+  {
+    default: anyWildcard,
+    units: anyWildcard.map((policy) => ({ "nginx.service": policy, "web@1.service": "deny" })),
+    users: anyWildcard.map((policy) => ({ "33": "allow", "www-data": policy })),
+  },
+  { requiredKeys: [] },
+);
+
 /** Each field that a mapping may have; the compiler refuses a table that lacks one. */
 const fieldsOfMapping: {
   [Field in keyof Required<Mapping>]: fc.Arbitrary<Required<Mapping>[Field]>;
@@ -339,6 +385,7 @@ const fieldsOfMapping: {
   to: fc.array(anyDestination, { minLength: 1, maxLength: 4 }),
   existing: fc.constantFrom("exact" as const, "any" as const, "never" as const),
   miss: fc.constantFrom("pass" as const, "reject" as const),
+  listeners: anyListeners,
   origin: anyOrigin,
 };
 
@@ -346,13 +393,37 @@ export const anyMapping: fc.Arbitrary<Mapping> = fc.record(fieldsOfMapping, {
   requiredKeys: ["name", "protocol", "ports", "on", "to", "existing", "miss", "origin"],
 });
 
-const anyService: fc.Arbitrary<Service> = fc.record({
+/** Each field that a service may have; the compiler refuses a table that lacks one. */
+const fieldsOfService: {
+  [Field in keyof Required<Service>]: fc.Arbitrary<Required<Service>[Field]>;
+} = {
   name: fc.string({ minLength: 1, maxLength: 20 }),
   addresses: fc.array(anyAddress, { minLength: 1, maxLength: 3 }),
+  handover: fc.constantFrom(...handovers),
+  originate: fc.constant(true as const),
+  owner: anyOwner,
+  mptcp: fc.constant("off" as const),
+  wildcard: anyWildcard,
   origin: anyOrigin,
+};
+
+const anyService: fc.Arbitrary<Service> = fc.record(fieldsOfService, {
+  requiredKeys: ["name", "addresses", "origin"],
 });
 
-export const anyRuleSet: fc.Arbitrary<RuleSet> = fc.record({
+/** Each field that a rule set may have; the compiler refuses a table that lacks one. */
+const fieldsOfRuleSet: {
+  [Field in keyof Required<RuleSet>]: fc.Arbitrary<Required<RuleSet>[Field]>;
+} = {
+  engine: fc.constantFrom(...engines),
+  mptcp: fc.constantFrom(...mptcpModes),
+  strangers: fc.constantFrom(...strangerPolicies),
+  wildcard: anyPolicies,
+  ula: fc.constant(prefix("fd5e:ed00:1::/48")),
   services: fc.array(anyService, { maxLength: 4 }),
   mappings: fc.array(anyMapping, { maxLength: 6 }),
+};
+
+export const anyRuleSet: fc.Arbitrary<RuleSet> = fc.record(fieldsOfRuleSet, {
+  requiredKeys: ["services", "mappings"],
 });
