@@ -12,54 +12,70 @@
 #include "abi.h"
 #include "kernel.h"
 
-/* FNV-1a, 64 bits. Only who may create cgroups of the system can choose a name: no secret. */
-#define FNV_BASIS 0xcbf29ce484222325ULL
-#define FNV_PRIME 0x100000001b3ULL
+/*
+ * After FNV-1a, by words instead of bytes. Only who may create cgroups of the system can choose a
+ * name: no secret is needed.
+ */
+#define UNIT_BASIS 0xcbf29ce484222325ULL
+#define UNIT_PRIME 0x100000001b3ULL
 /* Levels of cgroups that are looked at; a socket further down is of no unit. */
 #define CGROUP_DEPTH_MAX 64
 /* A name has at most 255 bytes (include/linux/limits.h, NAME_MAX). */
-#define NAME_PART 16
-#define NAME_PARTS 16
+#define NAME_PART 32
+#define NAME_PARTS 8
+#define NAME_WORDS 32
 
-/* The last bytes of a name, as packed by hash_part: the last one lowest. */
-#define PACK4(a, b, c, d) ((__u64)(a) << 24 | (__u64)(b) << 16 | (__u64)(c) << 8 | (__u64)(d))
-#define ENDS_SLICE (0x2eULL << 40 | 0x73ULL << 32 | PACK4('l', 'i', 'c', 'e'))
-#define ENDS_SOCKET (0x2eULL << 48 | 0x73ULL << 40 | 0x6fULL << 32 | PACK4('c', 'k', 'e', 't'))
+/* Suffixes of names, as a little-endian number has them. */
+#define SLICE 0x6563696c732eULL		/* .slice */
+#define SOCKET 0x74656b636f732eULL	/* .socket */
+#define SERVICE 0x656369767265732eULL	/* .service */
 
 struct name_search {
-	const char *at;
+	const char *name;
+	__u32 length;
+	__u32 hashed;		/* bytes of the name that count */
 	__u64 hash;
-	__u64 stem;		/* the hash before the last dot, which is where the suffix begins */
-	__u64 last;		/* the last eight bytes */
 };
 
-static __always_inline __u64 hash_byte(__u64 hash, __u8 byte)
+static long measure_part(__u32 i, struct name_search *n)
 {
-	return (hash ^ byte) * FNV_PRIME;
-}
-
-static long hash_part(__u32 i, struct name_search *n)
-{
-	char part[NAME_PART + 1] = {};
-	long length = bpf_probe_read_kernel_str(part, sizeof(part), n->at);
+	char part[NAME_PART + 1];
+	long length = bpf_probe_read_kernel_str(part, sizeof(part), n->name + n->length);
 
 	if (length <= 1)
 		return 1;
-	for (int b = 0; b < NAME_PART; b++) {
-		if (!part[b])
-			return 1;
-		if (part[b] == '.')
-			n->stem = n->hash;
-		n->hash = hash_byte(n->hash, part[b]);
-		n->last = n->last << 8 | (__u8)part[b];
-	}
-	n->at += NAME_PART;
+	n->length += length - 1;
+	return length <= NAME_PART;
+}
+
+static long hash_word(__u32 i, struct name_search *n)
+{
+	__u32 at = i * sizeof(__u64);
+	__u64 word = 0;
+	__u32 left;
+
+	if (at >= n->hashed)
+		return 1;
+	left = n->hashed - at;
+	bpf_probe_read_kernel(&word, left < sizeof(word) ? left & 7 : sizeof(word), n->name + at);
+	n->hash = (n->hash ^ word) * UNIT_PRIME;
+	n->hash ^= n->hash >> 32;
 	return 0;
+}
+
+/* The last bytes of the name, `size` of them; 0: it is not that long. */
+static __always_inline __u64 suffix_of(const struct name_search *n, __u32 size)
+{
+	__u64 suffix = 0;
+
+	if (n->length > size)
+		bpf_probe_read_kernel(&suffix, size, n->name + n->length - size);
+	return suffix;
 }
 
 struct unit_search {
 	const struct kernfs_node *at;
-	__u64 unit;
+	const struct kernfs_node *unit;
 	bool complete;		/* the root was reached */
 };
 
@@ -80,27 +96,39 @@ static long climb(__u32 i, struct unit_search *search)
 {
 	const struct kernfs_node *kn = search->at;
 	const struct kernfs_node *parent = parent_of(kn);
-	struct name_search name = { .hash = FNV_BASIS };
+	struct name_search name = {};
 
 	if (!parent || BPF_CORE_READ(kn, id) == constants.root_cgroup) {
 		search->complete = true;
 		return 1;
 	}
-	name.at = BPF_CORE_READ(kn, name);
-	bpf_loop(NAME_PARTS, hash_part, &name, 0);
-	if ((name.last & 0xffffffffffffULL) != ENDS_SLICE) {
-		search->unit = name.hash;
-		/* A socket unit is its service's. */
-		if ((name.last & 0xffffffffffffffULL) == ENDS_SOCKET) {
-			const char service[] = ".service";
-
-			search->unit = name.stem;
-			for (int b = 0; b < (int)sizeof(service) - 1; b++)
-				search->unit = hash_byte(search->unit, service[b]);
-		}
-	}
 	search->at = parent;
+	name.name = BPF_CORE_READ(kn, name);
+	bpf_loop(NAME_PARTS, measure_part, &name, 0);
+	if (suffix_of(&name, 6) != SLICE)
+		search->unit = kn;
 	return 0;
+}
+
+/*
+ * A socket unit is its service's. What is neither is known by its whole name; it has an odd hash,
+ * the others an even one.
+ */
+static __always_inline __u64 hash_unit(const struct kernfs_node *kn)
+{
+	struct name_search name = { .name = BPF_CORE_READ(kn, name), .hash = UNIT_BASIS };
+	bool service = true;
+
+	bpf_loop(NAME_PARTS, measure_part, &name, 0);
+	name.hashed = name.length;
+	if (suffix_of(&name, 7) == SOCKET)
+		name.hashed -= 7;
+	else if (suffix_of(&name, 8) == SERVICE)
+		name.hashed -= 8;
+	else
+		service = false;
+	bpf_loop(NAME_WORDS, hash_word, &name, 0);
+	return (name.hash & ~1ULL) | !service;
 }
 
 /*
@@ -115,7 +143,7 @@ static __always_inline __u64 unit_of(const struct kernfs_node *kn)
 	if (!kn)
 		return 0;
 	bpf_loop(CGROUP_DEPTH_MAX, climb, &search, 0);
-	return search.complete ? search.unit : 0;
+	return search.complete && search.unit ? hash_unit(search.unit) : 0;
 }
 
 /*

@@ -78,7 +78,7 @@ struct {
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(key_size, 16);
-	__type(value, __u32);
+	__uint(value_size, 4);
 } owners SEC(".maps");
 
 /*

@@ -58,15 +58,4 @@ __noinline int permits_identity(const struct ilm_identity *identity, __u32 numbe
 	return search.found;
 }
 
-/* May that very socket be selected? */
-static __always_inline bool permits_socket(const void *sk, __u32 number)
-{
-	struct ilm_identity identity = {};
-
-	if (!number)
-		return true;
-	identify(address_of(sk), &identity);
-	return permits_identity(&identity, number);
-}
-
 #endif

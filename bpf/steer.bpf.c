@@ -406,14 +406,18 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 	return address_equal(bound, address);
 }
 
-/* May the socket be selected? Of one that is counted it is known whose it is. */
-static __noinline bool permits_found(struct bpf_sock *sk, __u32 permit)
+/*
+ * May the socket be selected? Of each that called bind() or listen() for a port or an address of
+ * concern it is known whose it is. Others have got their port without (net/ipv4/af_inet.c,
+ * inet_autobind), and are not asked to listen.
+ */
+static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
 {
 	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	struct ilm_identity identity;
 
 	if (!t || !t->identified)
-		return permits_socket(sk, permit);
+		return false;
 	identity = t->identity;
 	return permits_identity(&identity, permit);
 }

@@ -128,10 +128,14 @@ __noinline int leave_kind(struct ilm_presence *p, __u32 kind)
 	/* Never so; the verifier wants it said. */
 	if (!p)
 		return 0;
-	if (kind < ILM_KINDS)
-		__sync_fetch_and_add(&p->kinds[kind].sockets, -1);
-	else
+	if (kind >= ILM_KINDS) {
 		__sync_fetch_and_add(&p->others, -1);
+		return 0;
+	}
+	/* The verifier has not kept that it is that small. */
+	kind &= ILM_KINDS - 1;
+	barrier_var(kind);
+	__sync_fetch_and_add(&p->kinds[kind & (ILM_KINDS - 1)].sockets, -1);
 	return 0;
 }
 

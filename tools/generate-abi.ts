@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 
-const objects = ["registry", "lookup", "steer"].map((name) => `dist/bpf/${name}.bpf.o`);
+const objects = ["registry", "lookup", "steer", "listing"].map((name) => `dist/bpf/${name}.bpf.o`);
 const target = "src/abi/generated.ts";
 
 interface BtfMember {

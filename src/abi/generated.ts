@@ -584,6 +584,20 @@ export const listenerLayout: Layout<Listener> = {
   },
 };
 
+export interface ListingConstants {
+  rootCgroup: bigint;
+}
+
+export const listingConstantsLayout: Layout<ListingConstants> = {
+  size: 8,
+  read: (view, at) => ({
+    rootCgroup: view.getBigUint64(at, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.rootCgroup, true);
+  },
+};
+
 export interface LookupConstants {
   netnsCookie: bigint;
   rootCgroup: bigint;

@@ -6,6 +6,7 @@
  */
 import { type Problem, IlmError, configurationError } from "../errors.js";
 import {
+  type Address,
   type Family,
   type Prefix,
   addressBytes,
@@ -27,6 +28,7 @@ import { type LazyMappings, toLazy } from "../model/mappings.js";
 import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../rules/candidates.js";
 import { ownedBy } from "../rules/order.js";
+import { type Permit, Permits, MAX_OWNERS, eitherPermit, permitKey } from "../rules/permits.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "../model/columns.js";
@@ -100,6 +102,12 @@ class Compiler {
   readonly #ruleMapping = words();
   readonly #first = { 4: words(), 6: words() };
   readonly #count = { 4: bytes(), 6: bytes() };
+  readonly #rulePermit = words();
+  readonly #permits: Permits;
+  readonly #permitList: (Permit | null)[] = [null];
+  readonly #permitIndexes = new Map<string, number>();
+  /** The index of the permit of each list of destinations, without `listeners`. */
+  readonly #permitsOfLists = new Map<readonly Destination[], number>();
   readonly #destinationEndpoint = words();
   readonly #destinationAddress = bytes();
   readonly #destinationPort = shorts();
@@ -117,7 +125,8 @@ class Compiler {
   readonly #origins: Origins;
   #splits = 0;
 
-  constructor(input: Rules, limits: Limits) {
+  constructor(input: Rules, limits: Limits, permits: Permits) {
+    this.#permits = permits;
     this.#input = input;
     this.#mappings = toLazy(allMappings(input));
     this.#limits = limits;
@@ -136,7 +145,7 @@ class Compiler {
   compile(): Compiled {
     this.#refuseSameNames();
     this.#refuseOrigins();
-    this.#pushRule(0, { 4: 0, 6: 0 }, { 4: 0, 6: 0 });
+    this.#pushRule(0, { 4: 0, 6: 0 }, { 4: 0, 6: 0 }, 0);
     for (const protocol of protocols) this.#compileProtocol(protocol);
     for (const [index, hiders] of this.#reach.hidden()) this.#warnHidden(index, hiders);
     const { steps, sources, interfaces, owned } = this.#chainTables;
@@ -153,6 +162,7 @@ class Compiler {
         first6: this.#first[6].view(),
         count4: this.#count[4].view(),
         count6: this.#count[6].view(),
+        permit: this.#rulePermit.view(),
       },
       steps: steps.table(),
       destinations: {
@@ -163,6 +173,7 @@ class Compiler {
         weight: this.#destinationWeight.view(),
       },
       endpoints: this.#endpoints,
+      permits: this.#permitList,
       interfaces: ["", ...interfaces.keys()],
       owned: [...owned],
     };
@@ -287,6 +298,7 @@ class Compiler {
       );
       return;
     }
+    const permit = this.#permitOf(index);
     const ports = this.#mappings.portsAt(index);
     const size = countPorts(ports);
     const split =
@@ -296,7 +308,7 @@ class Compiler {
       const only =
         set.ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
       const first = this.#runsOf(led, protocol, only ?? 0, index);
-      const rule = this.#pushRule(index, first, led.counts);
+      const rule = this.#pushRule(index, first, led.counts, permit);
       const host = size === set.size ? this.#mappings.ipv4HostAt(index) : -1;
       if (host >= 0) set.hosts.push(host, index, rule);
       // Use the set's own list of ports: a million equal ones take noticeable memory.
@@ -310,6 +322,44 @@ class Compiler {
     for (const { first, last } of ports) {
       for (let port = first; port <= last; port++) add(setOf([{ first: port, last: port }]));
     }
+  }
+
+  /** Returns the index of the permit of a mapping. */
+  #permitOf(index: number): number {
+    const to = this.#mappings.toAt(index);
+    const listeners = this.#mappings.listenersAt(index);
+    const known = listeners === undefined ? this.#permitsOfLists.get(to) : undefined;
+    if (known !== undefined) return known;
+    const permit = this.#permits.ofMapping(to, listeners);
+    if (permit !== null && permit.owners.length > MAX_OWNERS) {
+      this.#problem(
+        this.#mapping(index),
+        `${permit.owners.length} owners may listen there, with those of the services that it leads to, and ${MAX_OWNERS} are possible`,
+        "name a group that all of them have",
+      );
+    }
+    const number = this.#permitIndex(permit);
+    if (listeners === undefined) this.#permitsOfLists.set(to, number);
+    return number;
+  }
+
+  #permitIndex(permit: Permit | null): number {
+    if (permit === null) return 0;
+    const key = permitKey(permit);
+    const known = this.#permitIndexes.get(key);
+    if (known !== undefined) return known;
+    const index = this.#permitList.push(permit) - 1;
+    this.#permitIndexes.set(key, index);
+    return index;
+  }
+
+  /** Returns who may listen on a destination of the mapping. */
+  #permitAt(address: Address, mapping: number): Pick<Endpoint, "permit" | "isPermitOfMappings"> {
+    const isPermitOfMappings = address === "0.0.0.0" || address === "::";
+    const permit = isPermitOfMappings
+      ? (this.#permitList[this.#permitOf(mapping)] ?? null)
+      : this.#permits.ofAddress(address);
+    return { permit, isPermitOfMappings };
   }
 
   #ledBy(to: readonly Destination[]): Led {
@@ -349,7 +399,9 @@ class Compiler {
     mapping: number,
     first: Readonly<Record<Family, number>>,
     count: Readonly<Record<Family, number>>,
+    permit: number,
   ): number {
+    this.#rulePermit.push(permit);
     for (const family of [4, 6] as const) {
       this.#first[family].push(first[family]);
       this.#count[family].push(count[family]);
@@ -380,7 +432,8 @@ class Compiler {
     for (const { address, port: given, weight, handover } of list) {
       const port = given === 0 ? onlyPort : given;
       const said = handover === undefined ? undefined : { handover };
-      const endpoint = this.#endpoint({ protocol, address, port, ...said }, index);
+      const place = { protocol, address, port, ...said, ...this.#permitAt(address, index) };
+      const endpoint = this.#endpoint(place, index);
       this.#destinationEndpoint.push(endpoint);
       this.#destinationAddress.append(addressBytes(address));
       this.#destinationPort.push(port);
@@ -395,6 +448,7 @@ class Compiler {
     const known = this.#endpointIndexes.get(key);
     if (known !== undefined) {
       this.#agreeOnHandover(known, endpoint, mapping);
+      this.#permitAlso(known, endpoint);
       return known;
     }
     this.#endpointIndexes.set(key, this.#endpoints.length);
@@ -418,6 +472,13 @@ class Compiler {
       `its destination ${address}, port ${port === 0 ? "as dialled" : port}, is to be handed over by ${handover}, and another mapping says ${known.handover}`,
       "say the same in all mappings that lead there, or say it once, for the service",
     );
+  }
+
+  /** On a wildcard address listens whoever one of the mappings that lead there permits. */
+  #permitAlso(index: number, { permit, isPermitOfMappings }: Endpoint): void {
+    const known = this.#endpoints[index];
+    if (known === undefined || !isPermitOfMappings || known.permit === permit) return;
+    this.#endpoints[index] = { ...known, permit: eitherPermit(known.permit, permit) };
   }
 
   #compileClass(protocol: Protocol, ranges: readonly PortRange[], sets: readonly UnitSet[]): void {
@@ -611,8 +672,12 @@ export interface CompiledFile {
   readonly compiled: Compiled;
 }
 
-export function tryCompile(rules: Rules, limits: Limits = defaultLimits): Outcome {
-  const compiler = new Compiler(rules, limits);
+export function tryCompile(
+  rules: Rules,
+  limits: Limits = defaultLimits,
+  permits: Permits = new Permits(rules.file.services),
+): Outcome {
+  const compiler = new Compiler(rules, limits, permits);
   return { compiled: compiler.compile(), problems: compiler.problems };
 }
 

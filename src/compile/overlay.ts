@@ -9,9 +9,10 @@ import { type Family, familyOf, prefixBits } from "../model/address.js";
 import { type Mapping, type Protocol, protocols } from "../model/mapping.js";
 import { countPorts } from "../model/ports.js";
 import { levelOf } from "./chains.js";
-import { tryCompile } from "./compile.js";
+import { defaultLimits, tryCompile } from "./compile.js";
 import { compareRanks, prefixesOf } from "../rules/order.js";
 import { masked } from "./lengths.js";
+import type { Permits } from "../rules/permits.js";
 import { FILLING_BITS } from "./reach.js";
 import {
   type Compiled,
@@ -112,15 +113,17 @@ interface Group {
 
 /**
  * Compiles an overlay, or returns null when the whole has to be compiled. `firstRule` is the number
- * of the overlay's first rule among those of the tables below.
+ * of the overlay's first rule among those of the tables below; `permits` are those of the services.
  */
-export function compileOverlay(above: Above, base: Base, firstRule: number): Overlay | null {
+export function compileOverlay(
+  above: Above,
+  base: Base,
+  firstRule: number,
+  permits: Permits,
+): Overlay | null {
   const { added, removed, runtime } = above;
-  const { compiled, problems } = tryCompile({
-    source: null,
-    file: { services: [], mappings: added },
-    runtime,
-  });
+  const rules = { source: null, file: { services: [], mappings: added }, runtime };
+  const { compiled, problems } = tryCompile(rules, defaultLimits, permits);
   if (problems.length > 0 || compiled.steps.count > 1) return null;
   const ports = removed.reduce((sum, { mapping }) => sum + countPorts(mapping.ports), 0);
   if (ports > REMOVED_PORTS) return null;

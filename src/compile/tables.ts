@@ -6,6 +6,7 @@ import { type Address, type Family, familyOf, prefixBits, type Prefix } from "..
 import type { HandoverChoice, PortRange, Protocol } from "../model/mapping.js";
 import type { LazyMappings } from "../model/mappings.js";
 import { bytes, signedWords, words } from "../model/columns.js";
+import type { Permit } from "../rules/permits.js";
 
 /** Where sockets are kept: one address and port, or every port of an address (port 0). */
 export interface Endpoint {
@@ -20,6 +21,10 @@ export interface Endpoint {
    * leave from the endpoint itself.
    */
   readonly origin?: { readonly address: Address; readonly port: number };
+  /** Whose sockets are selected there. Null is anyone's. */
+  readonly permit: Permit | null;
+  /** True when mappings give the permit; otherwise, the address is a service's, which does. */
+  readonly isPermitOfMappings: boolean;
 }
 
 /**
@@ -72,6 +77,8 @@ export interface RuleTable {
   readonly first6: Uint32Array;
   readonly count4: Uint8Array;
   readonly count6: Uint8Array;
+  /** Indexes into `permits`. */
+  readonly permit: Uint32Array;
 }
 
 /** How specific the `on` of a step's mapping is: everywhere, one address, or a prefix. */
@@ -127,6 +134,8 @@ export interface Compiled {
   readonly steps: StepTable;
   readonly destinations: DestinationTable;
   readonly endpoints: readonly Endpoint[];
+  /** Who keeps what is dialled, or gets it when no destination listens. [0] is null: anyone. */
+  readonly permits: readonly (Permit | null)[];
   /** The names of interfaces; [0] is none. */
   readonly interfaces: readonly string[];
   /** The services' own addresses. */

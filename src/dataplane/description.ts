@@ -11,6 +11,7 @@ import {
   type Mapping,
   type Protocol,
   type Service,
+  type StrangerPolicy,
   mappingKey,
 } from "../model/mapping.js";
 import { type RuleSet, type Rules, type Settings, settingsOf } from "../model/rules.js";
@@ -39,6 +40,8 @@ export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fi
   readonly protocols: readonly Protocol[];
   /** True when some TCP destination has `handover: ingress`. */
   readonly steersTcp: boolean;
+  /** What happens to sockets of others on mapped ports. */
+  readonly strangerPolicy: StrangerPolicy;
   /**
    * A secret of 32 bits with which clients draw among weighted destinations. It stays the same
    * until unload, so that clients keep theirs.
@@ -69,12 +72,14 @@ export interface Layers {
 }
 
 /** Settings that came later are absent in earlier formats: `mptcp` before format 6. */
-interface Head extends Omit<Description, "rules" | "overlaid">, Omit<Settings, "engine"> {
+interface Head extends Omit<Description, "rules" | "overlaid" | "strangerPolicy">, Omit<Settings, "engine"> {
   readonly source: string | null;
   /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;
   /** What the file's part of the rules is over the tables; absent before format 12. */
   readonly overlaid?: Overlaid | null;
+  /** Absent before format 13. */
+  readonly strangerPolicy?: StrangerPolicy;
   readonly services: readonly Service[];
   readonly runtime: readonly Mapping[];
 }
@@ -279,6 +284,8 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     wildcard,
     ula,
     overlaid = null,
+    // What an earlier version selected goes on being selected.
+    strangerPolicy = "report",
     services,
     runtime,
     ...head
@@ -295,7 +302,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
       return mappings;
     },
   };
-  return { ...head, overlaid, rules: { source: path, file, runtime } };
+  return { ...head, overlaid, strangerPolicy, rules: { source: path, file, runtime } };
 }
 
 function unpackParts(bytes: Uint8Array): Uint8Array[] {

@@ -43,7 +43,7 @@ type EarlierDescription = Pick<
    * `side`.
    */
   readonly layers: (Layers & { readonly room?: 0 | 1 }) | null;
-} & Partial<Pick<Description, "drawSeed" | "side" | "twoSided" | "programs">>;
+} & Partial<Pick<Description, "drawSeed" | "side" | "twoSided" | "programs" | "strangerPolicy">>;
 
 interface Opened {
   readonly generation: number;

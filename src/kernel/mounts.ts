@@ -1,5 +1,5 @@
 /** Finds where the kernel's file systems are mounted, from /proc/self/mountinfo (proc(5)). */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { IlmError, nodeErrno, unavailable } from "../errors.js";
 import { Folder } from "./folder.js";
 import { mount } from "./libc.js";
@@ -68,6 +68,15 @@ export function openCgroup2(): Folder {
   throw new IlmError("NO_CGROUP2", "no cgroup v2 hierarchy is mounted", {
     remedy: "Mount it: mount -t cgroup2 none /sys/fs/cgroup/unified (systemd does so by itself)",
   });
+}
+
+/**
+ * Returns the id of the root of the cgroup v2 hierarchy, which is the number of its inode
+ * (include/linux/kernfs.h, kernfs_id_ino); 0, which no cgroup has, when none is mounted.
+ */
+export function rootCgroupId(): bigint {
+  const path = findCgroup2();
+  return path === undefined ? 0n : statSync(path, { bigint: true }).ino;
 }
 
 /** Returns where the BPF file system is mounted, or undefined when it is not. */

@@ -16,6 +16,7 @@ import { bytes, words } from "./columns.js";
 import {
   type Destination,
   type Existing,
+  type Listeners,
   type Mapping,
   type Miss,
   type PortRange,
@@ -283,6 +284,11 @@ export class MappingColumns extends LazyMappings {
   override isConditionalAt(index: number): boolean {
     const number = this.column("conditions")[index] ?? 0;
     return number !== 0 && isConditional(this.lists.conditions[number - 1] ?? {});
+  }
+
+  override listenersAt(index: number): Listeners | undefined {
+    const number = this.column("conditions")[index] ?? 0;
+    return number === 0 ? undefined : this.lists.conditions[number - 1]?.listeners;
   }
 
   override portsAt(index: number): readonly PortRange[] {

@@ -3,6 +3,7 @@ import type { Prefix } from "./address.js";
 import {
   type Destination,
   type Existing,
+  type Listeners,
   type Mapping,
   type Miss,
   type PortRange,
@@ -63,6 +64,10 @@ export abstract class LazyMappings implements Mappings {
   /** Returns the destinations. Equal lists may be the same object. */
   toAt(index: number): readonly Destination[] {
     return this.at(index)?.to ?? [];
+  }
+
+  listenersAt(index: number): Listeners | undefined {
+    return this.at(index)?.listeners;
   }
 
   isConditionalAt(index: number): boolean {
@@ -283,6 +288,11 @@ class Joined extends LazyMappings {
   override onAt(index: number): readonly Prefix[] {
     const [part, own] = this.#part(index);
     return part.onAt(own);
+  }
+
+  override listenersAt(index: number): Listeners | undefined {
+    const [part, own] = this.#part(index);
+    return part.listenersAt(own);
   }
 
   override toAt(index: number): readonly Destination[] {

@@ -313,6 +313,8 @@ class Change {
     if (endpoints !== null) {
       registry.setMappedPorts(allMappings(this.#task.rules), true);
       registry.retain(endpoints);
+      registry.retainOwners(this.#task.rules.file.services);
+      ready.permits.forgetOthers();
     }
     return again;
   }

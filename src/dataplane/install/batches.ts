@@ -20,6 +20,14 @@ export const u32: Layout<number> = {
   },
 };
 
+export const u64: Layout<bigint> = {
+  size: 8,
+  read: (view, at) => view.getBigUint64(at, true),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value, true);
+  },
+};
+
 /** Puts `count` entries into any map. */
 export function putEntries<Key, Value>(
   map: Pick<BpfMap, "updateAll">,

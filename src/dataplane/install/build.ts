@@ -4,11 +4,13 @@ import type { Endpoint, Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { type Pins, folderName } from "../../kernel/pins.js";
+import type { StrangerPolicy } from "../../model/mapping.js";
 import { type Rules, allMappings } from "../../model/rules.js";
 import { version } from "../../version.js";
 import type { Description, Layers } from "../description.js";
 import { Generation } from "./generation.js";
 import { type Plan, endpointsOf } from "./plan.js";
+import { PermitNumbers, findAccounts } from "./permits.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
 import type { State, Loaded } from "./state.js";
@@ -41,6 +43,8 @@ export interface Built extends Pick<Loaded, "generation" | "registry" | "descrip
    * some more.
    */
   readonly endpoints: readonly Endpoint[] | null;
+  /** The numbers of the permits that the rules give. */
+  readonly permits: PermitNumbers;
 }
 
 const noIngress = (): IlmError =>
@@ -48,10 +52,23 @@ const noIngress = (): IlmError =>
     remedy: "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
   });
 
+/**
+ * Returns what happens to sockets of others on mapped ports. Without a word of the configuration
+ * they are refused; on a host that an earlier version managed they go on being selected, until it
+ * says so.
+ */
+function strangerPolicyFor({ state, before, rules }: Task): StrangerPolicy {
+  const { strangers } = rules.file;
+  if (strangers !== undefined) return strangers;
+  const known = before ?? state.earlier;
+  return known === undefined ? "refuse" : (known.description.strangerPolicy ?? "report");
+}
+
 /** A registry with a place for each destination. */
 interface Placed {
   readonly registry: Registry;
   readonly slots: readonly number[];
+  readonly permits: PermitNumbers;
 }
 
 /**
@@ -62,9 +79,13 @@ interface Placed {
 function placeEndpoints(
   { state, pins, before, rules }: Task,
   plan: Plan,
+  strangers: StrangerPolicy,
   sweepsLater: boolean,
 ): Placed | null {
   const endpoints = endpointsOf(plan);
+  const accounts = findAccounts(rules);
+  const permitsOf = (registry: Registry): PermitNumbers =>
+    new PermitNumbers(registry.map("permits"), accounts, strangers);
   const steers = before?.registry.steers ?? state.settings.ingress();
   if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
   const isWhole = plan.whole !== null;
@@ -73,8 +94,12 @@ function placeEndpoints(
   // Keep the ports of the active rules while they decide.
   present?.setMappedPorts(mappings, false);
   if (!sweepsLater) present?.forgetUnseen();
-  const known = present?.reserve(endpoints, isWhole);
-  if (present !== undefined && known !== undefined) return { registry: present, slots: known };
+  if (present !== undefined) {
+    const permits = permitsOf(present);
+    present.addOwners(rules.file.services, permits);
+    const slots = present.reserve(endpoints, permits, isWhole);
+    if (slots !== undefined) return { registry: present, slots, permits };
+  }
   if (!isWhole) return null;
   const registry = Registry.create(
     pins,
@@ -87,9 +112,11 @@ function placeEndpoints(
   );
   registry.setMappedPorts(mappings, true);
   registry.forgetUnseen();
-  const slots = registry.reserve(endpoints, isWhole);
+  const permits = permitsOf(registry);
+  registry.addOwners(rules.file.services, permits);
+  const slots = registry.reserve(endpoints, permits, isWhole);
   if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
-  return { registry, slots };
+  return { registry, slots, permits };
 }
 
 /** Writes a generation's description, except for where its tables are. */
@@ -97,7 +124,7 @@ function describePlan(
   { state, pins, before, rules }: Task,
   plan: Plan,
   registry: Registry,
-): Omit<Description, "programs" | "side" | "twoSided"> {
+): Omit<Description, "programs" | "side" | "twoSided" | "strangerPolicy"> {
   const { drawSeed = (before ?? state.earlier)?.description.drawSeed } = state.settings;
   return {
     generation: Math.max(before?.description.generation ?? 0, ...pins.numbers("generation")) + 1,
@@ -125,15 +152,19 @@ function describePlan(
  */
 export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): Built | null {
   const { state, pins, before } = task;
-  const placed = placeEndpoints(task, plan, sweepsLater);
+  const strangerPolicy = strangerPolicyFor(task);
+  const placed = placeEndpoints(task, plan, strangerPolicy, sweepsLater);
   if (placed === null) return null;
-  const { registry, slots } = placed;
-  const wanted = describePlan(task, plan, registry);
+  const { registry, slots, permits } = placed;
+  const wanted = { ...describePlan(task, plan, registry), strangerPolicy };
   const { whole, layers } = plan;
   const overlay =
     plan.overlay === null
       ? null
-      : { overlay: plan.overlay, slots: slots.slice(whole?.endpoints.length ?? 0) };
+      : {
+          overlay: plan.overlay,
+          places: { slots: slots.slice(whole?.endpoints.length ?? 0), permits },
+        };
   if (whole === null) {
     if (before === undefined) throw new IlmError("INTERNAL", "there is nothing to lie on");
     // The overlay is written where programs that started a moment ago may still read.
@@ -141,7 +172,7 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     const { programs, side, twoSided } = before.description;
     const description = { ...wanted, programs, side: otherSide(side), twoSided };
     const generation = Generation.createOver(before.generation, pins, description, overlay);
-    return { generation, registry, description, endpoints: null };
+    return { generation, registry, description, endpoints: null, permits };
   }
   let made: Programs | undefined;
   try {
@@ -161,9 +192,9 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     // The side may be one that a program still reads.
     if (made === undefined && before?.isAlone !== true) waitForPrograms();
     const description = { ...wanted, programs: programs.number, side, twoSided };
-    const content = { compiled: whole, searched: home.searched, slots, overlay };
+    const content = { compiled: whole, searched: home.searched, places: { slots, permits }, overlay };
     const generation = Generation.create(pins, programs, description, content, before?.generation);
-    return { generation, registry, description, endpoints: endpointsOf(plan) };
+    return { generation, registry, description, endpoints: endpointsOf(plan), permits };
   } catch (error) {
     made?.discard(pins);
     if (registry !== before?.registry) {

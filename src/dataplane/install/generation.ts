@@ -41,13 +41,14 @@ import { packPorts, readBelow } from "./ports.js";
 import type { Programs } from "./programs.js";
 import { createTextMap, readText, writeText } from "./text.js";
 import {
-  type LaidOverlay,
   type Searched,
   type Side,
   type TablesToFill,
   capacityOf,
   fillOverlay,
   fillTables,
+  type FilledOverlay,
+  type PlacesOfEndpoints,
   firstPlace,
   portsOf,
   putInterfaces,
@@ -76,18 +77,12 @@ const unread = new FinalizationRegistry<BpfMap>((source) => {
   source.close();
 });
 
-/** An overlay and the places of its endpoints. */
-export interface FilledOverlay {
-  readonly overlay: LaidOverlay;
-  readonly slots: readonly number[];
-}
-
 /** The contents of a generation that reuses nothing of an earlier one. */
 export interface Whole {
   /** The file's mappings, and the run-time ones unless those are an overlay. */
   readonly compiled: Compiled;
   readonly searched: Searched;
-  readonly slots: readonly number[];
+  readonly places: PlacesOfEndpoints;
   readonly overlay: FilledOverlay | null;
 }
 
@@ -166,17 +161,17 @@ export class Generation {
     pins: Pins,
     programs: Programs,
     description: Description,
-    { compiled, searched, slots, overlay }: Whole,
+    { compiled, searched, places, overlay }: Whole,
     before: Generation | undefined,
   ): Generation {
     const { generation: number, side, twoSided, layers, rules } = description;
     const capacity = twoSided ? capacityOf((name) => programs.places(name)) : null;
     const target = targetIn(programs, side);
-    let written = fillTables({ ...target, capacity }, compiled, searched, slots, number);
+    let written = fillTables({ ...target, capacity }, compiled, searched, places, number);
     const ports = layers === null ? new Uint32Array(0) : portsOf(compiled, 0);
     if (layers !== null && overlay !== null) {
       const below = { ports, side };
-      written = fillOverlay(target, overlay.overlay, overlay.slots, layers, below, number);
+      written = fillOverlay(target, overlay, layers, below, number);
     }
     const old = before?.describe();
     const same = old !== undefined && hasFileOf(old, rules) ? before : undefined;
@@ -223,8 +218,7 @@ export class Generation {
     const under = { ports: below.#portsBelow(), side: below.describe().side };
     const { programs } = below;
     const target = targetIn(programs, side);
-    const { overlay: built = null, slots = [] } = overlay ?? {};
-    const written = fillOverlay(target, built, slots, layers, under, number);
+    const written = fillOverlay(target, overlay, layers, under, number);
     const { mappings } = description.rules.file;
     const hasFile = hasFileOf(below.describe(), description.rules);
     const maps = new Map<DescriptiveMap, BpfMap>();

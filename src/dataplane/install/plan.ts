@@ -7,6 +7,7 @@ import { compiledBase } from "../../compile/base.js";
 import { type CompiledFile, type Endpoint, compile } from "../../compile/compile.js";
 import { type Above, compileOverlay } from "../../compile/overlay.js";
 import type { Compiled } from "../../compile/tables.js";
+import { Permits } from "../../rules/permits.js";
 import { beginStep } from "../../progress.js";
 import { type Mapping, type Protocol, mappingKey } from "../../model/mapping.js";
 import { type Rules } from "../../model/rules.js";
@@ -108,7 +109,7 @@ export function layOver(
   const { added, removed, runtime } = above;
   // Nothing is over the tables, so no overlay is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
-  const built = compileOverlay(above, base, OVERLAY_RULES);
+  const built = compileOverlay(above, base, OVERLAY_RULES, new Permits(rules.file.services));
   return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
 }
 
@@ -196,12 +197,17 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
  * Lays run-time mappings over new tables of the file's mappings. Returns null when they cannot be
  * an overlay.
  */
-function layRuntime({ runtime }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
+function layRuntime({ runtime, file }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
   const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
   const above: Above = { added: [], removed: [], runtime };
   if (meetsFile(above, runtime, (key) => names.has(key))) return null;
-  const built = compileOverlay(above, compiledBase(whole), OVERLAY_RULES);
+  const built = compileOverlay(
+    above,
+    compiledBase(whole),
+    OVERLAY_RULES,
+    new Permits(file.services),
+  );
   // Tables of that many mappings have one part, from 0 on.
   const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });
   return built !== null && fitsRoom(built) ? { built: { ...built, below } } : null;

@@ -11,6 +11,7 @@ import { BpfObject } from "../../kernel/bpf/object.js";
 import { type BpfProgram, constantsOf, openProgram } from "../../kernel/bpf/program.js";
 import { type BpfMap, cpus, openMap } from "../../kernel/bpf/map.js";
 import type { Folder } from "../../kernel/folder.js";
+import { rootCgroupId } from "../../kernel/mounts.js";
 import { cpuNumbers, isRealTime } from "../../kernel/procfs.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../../kernel/pins.js";
 import { beginStep } from "../../progress.js";
@@ -123,6 +124,7 @@ export class Programs {
     const { copies, shared } = copiesFor(sizes.counters, cpuNumbers(), counterBytes);
     const constants = encode(lookupConstantsLayout, {
       netnsCookie: registry.netnsCookie,
+      rootCgroup: rootCgroupId(),
       steerUdp: registry.steers ? 1 : 0,
       kfunc: engine === "kfunc" ? 1 : 0,
       drawSeed,

@@ -6,6 +6,7 @@
 import { Errno } from "../../kernel/errno.js";
 import {
   type Endpoint as AbiEndpoint,
+  type Listener,
   type Meta,
   type Slot,
   ILM_ABI_VERSION,
@@ -37,8 +38,9 @@ import {
   registryConstantsLayout,
   slotLayout,
 } from "../../abi/generated.js";
-import { bytesLayout, decode, encode } from "../../abi/layout.js";
+import { bytesLayout, decode, decodeAll, encode } from "../../abi/layout.js";
 import type { Endpoint } from "../../compile/compile.js";
+import { Permits } from "../../rules/permits.js";
 import { IlmError } from "../../errors.js";
 import { BpfObject } from "../../kernel/bpf/object.js";
 import {
@@ -60,14 +62,15 @@ import { type BpfMap, openMap } from "../../kernel/bpf/map.js";
 import type { Folder } from "../../kernel/folder.js";
 import { errnoOf } from "../../kernel/ffi.js";
 import { close } from "../../kernel/libc.js";
-import { openCgroup2 } from "../../kernel/mounts.js";
+import { openCgroup2, rootCgroupId } from "../../kernel/mounts.js";
 import { vrfIndexes } from "../../kernel/interfaces.js";
 import { sysctl } from "../../kernel/procfs.js";
 import { type Family, addressBytes } from "../../model/address.js";
-import type { Protocol } from "../../model/mapping.js";
+import type { Protocol, Service } from "../../model/mapping.js";
 import { type Mappings, toLazy } from "../../model/mappings.js";
 import { beginStep } from "../../progress.js";
-import { putEntries } from "./batches.js";
+import { putEntries, u64 } from "./batches.js";
+import type { PermitNumbers } from "./permits.js";
 import { objectPath } from "../objects.js";
 import { type Pins, folderName, stagingName } from "../../kernel/pins.js";
 import type { Faults } from "../types.js";
@@ -78,6 +81,8 @@ export const registryMaps = [
   "presence",
   "filter",
   "slots",
+  "permits",
+  "owners",
   "primary",
   "members",
   "tracked",
@@ -99,7 +104,7 @@ export const registryMaps = [
   "tunnels",
   "steered_tcp",
   "on_device",
-  "destined_on_device",
+  "irregular",
   "vrfs",
   "vrf_count",
   "faults",
@@ -199,11 +204,15 @@ const unsaid = {
   handover: HandoverCode.AUTO,
   origin: new Uint8Array(16),
   originPort: 0,
+  permit: 0,
 } as const satisfies Partial<Slot>;
 const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, ...unsaid };
 
-function saidOf({ handover, origin }: Endpoint): Partial<Slot> {
+/** Returns what the rules say about a place. `permits` is absent where they leave that as it is. */
+function saidOf(endpoint: Endpoint, permits?: PermitNumbers): Partial<Slot> {
+  const { handover, origin } = endpoint;
   return {
+    ...(permits !== undefined && { permit: permits.ofEndpoint(endpoint) }),
     ...(handover !== undefined && { handover: handoverNumbers[handover] }),
     ...(origin !== undefined && {
       origin: addressBytes(origin.address),
@@ -337,7 +346,11 @@ export class Registry {
     heritage: Heritage,
   ): Registry {
     const steerUdp = steers ? 1 : 0;
-    const constants = encode(registryConstantsLayout, { netnsCookie, steerUdp });
+    const constants = encode(registryConstantsLayout, {
+      netnsCookie,
+      rootCgroup: rootCgroupId(),
+      steerUdp,
+    });
     const maps = new Map<RegistryMap, BpfMap>();
     const programs = new Map<PinnedProgram, BpfProgram>();
     const inherited: BpfMap[] = [];
@@ -583,6 +596,11 @@ export class Registry {
     return Buffer.concat(listings.map((name) => runIterator(this.program(name))));
   }
 
+  /** Returns what the listing iterators say of each listener. */
+  listed(): Listener[] {
+    return decodeAll(listenerLayout, this.list());
+  }
+
   /** Yields all places. */
   *#slots(): Generator<[Uint8Array, Slot]> {
     for (const [keys, values] of this.map("slots").batches()) {
@@ -612,12 +630,16 @@ export class Registry {
    * else, as what a socket did since its bind() or listen() may have gone unseen. Returns the index
    * into `primary` of each endpoint, or undefined when they do not fit, which takes a larger
    * registry. `whole`: the rules name no other endpoints, so a hand-over that they leave out is
-   * unset.
+   * unset. `permits` has the numbers of whose sockets are placed.
    */
-  reserve(endpoints: readonly Endpoint[], whole: boolean): number[] | undefined {
+  reserve(
+    endpoints: readonly Endpoint[],
+    permits: PermitNumbers,
+    whole: boolean,
+  ): number[] | undefined {
     const keys = endpoints.map(endpointKey);
     const known = this.#slotsOf(keys);
-    this.#instruct(endpoints, keys, known, whole);
+    const repermitted = this.#instruct(endpoints, keys, known, { permits, whole });
     if (keys.some((key) => !known.has(keyText(key)))) {
       const taken = new Uint8Array(this.map("primary").maxEntries);
       let count = 0;
@@ -637,7 +659,7 @@ export class Registry {
           while (taken[free] === 1) free++;
           index = free++;
         }
-        const slot = { index, serial: serial++, wanted: 0, ...unsaid, ...saidOf(endpoint) };
+        const slot = { index, serial: serial++, wanted: 0, ...unsaid, ...saidOf(endpoint, permits) };
         known.set(keyText(key), slot);
         added.push([key, slot]);
       });
@@ -652,22 +674,29 @@ export class Registry {
       );
     }
     this.scan();
+    if (repermitted.size > 0) this.#evict(repermitted);
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
-  /** Writes what the rules say into existing places; `known` has those of `endpoints`. */
+  /**
+   * Writes what the rules say into existing places; `known` has those of `endpoints`. Returns the
+   * places for whose sockets somebody else is permitted now.
+   */
   #instruct(
     endpoints: readonly Endpoint[],
     keys: readonly Uint8Array[],
     known: Map<string, Slot>,
-    whole: boolean,
-  ): void {
+    { permits, whole }: { readonly permits: PermitNumbers; readonly whole: boolean },
+  ): Map<string, Slot> {
+    const repermitted = new Map<string, Slot>();
     const tell = (key: Uint8Array, slot: Slot, endpoint: Endpoint): void => {
-      const said = saidOf(endpoint);
+      // An overlay does not know all mappings that lead to a wildcard address.
+      const said = saidOf(endpoint, whole || !endpoint.isPermitOfMappings ? permits : undefined);
       const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
       const value = encode(slotLayout, changed);
       if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;
       if (known.has(keyText(key))) known.set(keyText(key), changed);
+      if (changed.permit !== slot.permit) repermitted.set(keyText(key), changed);
       this.map("slots").update(key, value);
     };
     const everyPorts = new Map<string, Endpoint>();
@@ -677,7 +706,7 @@ export class Registry {
       if (endpoint.port === 0) everyPorts.set(keyText(key), endpoint);
       if (slot !== undefined) tell(key, slot, endpoint);
     });
-    if (everyPorts.size === 0) return;
+    if (everyPorts.size === 0) return repermitted;
     // Places of single ports stay for the sake of an endpoint with every port: their sockets are
     // looked up there first.
     const named = new Set(keys.map(keyText));
@@ -685,6 +714,52 @@ export class Registry {
       if (named.has(keyText(key))) continue;
       const endpoint = everyPorts.get(everyPort(decode(endpointLayout, key)));
       if (endpoint !== undefined) tell(key, slot, endpoint);
+    }
+    return repermitted;
+  }
+
+  /**
+   * Takes sockets that a scan has found not permitted out of the maps. `places` are those whose
+   * permit has changed.
+   */
+  #evict(places: ReadonlyMap<string, Slot>): void {
+    const strangers = new Set<bigint>();
+    for (const { address, port, protocol, placed, cookie } of this.listed()) {
+      const key = encode(endpointLayout, { address, port, protocol });
+      const isThere = places.has(keyText(key)) || places.has(everyPort({ address, port, protocol }));
+      if (isThere && placed === 0) strangers.add(cookie);
+    }
+    if (strangers.size === 0) return;
+    const isStranger = (map: BpfMap, key: Uint8Array): boolean => {
+      const value = map.lookup(key);
+      return value !== undefined && strangers.has(decode(u64, value));
+    };
+    const primary = this.map("primary");
+    for (const { index } of places.values()) {
+      if (index !== ILM_SLOT_NONE && isStranger(primary, word(index))) primary.delete(word(index));
+    }
+    const members = this.map("members");
+    const keys: Uint8Array[] = [];
+    for (let key = members.nextKey(null); key !== undefined; key = members.nextKey(key)) {
+      keys.push(key);
+    }
+    for (const key of keys) if (isStranger(members, key)) members.delete(key);
+  }
+
+  /** Permits owners to listen on their services' addresses. Others' addresses stay as they are. */
+  addOwners(services: readonly Service[], permits: PermitNumbers): void {
+    for (const [address, permit] of new Permits(services).ofAddresses()) {
+      this.map("owners").update(addressBytes(address), word(permits.of(permit)));
+    }
+  }
+
+  /** Forgets owners of addresses that belong to no service of these. */
+  retainOwners(services: readonly Service[]): void {
+    const kept = new Set(
+      new Permits(services).ofAddresses().map(([address]) => keyText(addressBytes(address))),
+    );
+    for (const [key] of this.map("owners").snapshot()) {
+      if (!kept.has(keyText(key))) this.map("owners").delete(key);
     }
   }
 

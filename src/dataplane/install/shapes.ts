@@ -17,9 +17,9 @@ export interface Shapes {
   readonly of: Uint32Array;
   /**
    * Returns the shape as an entry of `rules`. `firstDestination` is where the compiled destinations
-   * begin.
+   * begin; `permits` are the numbers of the compiled permits.
    */
-  at(shape: number, firstDestination: number): Rule;
+  at(shape: number, firstDestination: number, permits: readonly number[]): Rule;
 }
 
 const existingCodes: Readonly<Record<Existing, number>> = {
@@ -62,16 +62,28 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
       traits = existingCodes[mappings.existingAt(index)] + reject + weighted;
     }
     const counts = ((rules.count4[i] ?? 0) << 8) | ((rules.count6[i] ?? 0) << 16);
-    of[i] = shapes.put(rules.first4[i] ?? 0, rules.first6[i] ?? 0, ports, counts + traits);
+    of[i] = shapes.put([
+      rules.first4[i] ?? 0,
+      rules.first6[i] ?? 0,
+      ports,
+      counts + traits,
+      rules.permit[i] ?? 0,
+    ]);
   }
-  return { count: shapes.count, of, at: (shape, first) => shapes.at(shape, first) };
+  return {
+    count: shapes.count,
+    of,
+    at: (shape, first, permits) => shapes.at(shape, first, permits),
+  };
 }
 
 /** The lowest byte of the last word; `count4` and `count6` follow. */
 const EXISTING = 0x3f;
 const REJECT = 0x40;
 const WEIGHTED = 0x80;
-const WORDS = 4;
+const WORDS = 5;
+/** The words of a shape: `first4`, `first6`, `ports`, everything else, and `permit`. */
+type Shape = readonly [number, number, number, number, number];
 const PLACES_AT_FIRST = 1024;
 
 /**
@@ -79,7 +91,6 @@ const PLACES_AT_FIRST = 1024;
  * different shapes.
  */
 class ShapeTable {
-  /** Four words per shape: `first4`, `first6`, `ports`, and everything else. */
   readonly #words = words();
   /** Numbers of shapes, by open addressing; 0 is free. */
   #places = new Uint32Array(PLACES_AT_FIRST);
@@ -94,34 +105,33 @@ class ShapeTable {
   }
 
   /** Returns the number of the shape, adding it if it is new. */
-  put(first4: number, first6: number, ports: number, rest: number): number {
-    if (!this.#has(this.#last, first4, first6, ports, rest)) {
-      this.#last = this.#find(first4, first6, ports, rest);
-    }
+  put(words: Shape): number {
+    if (!this.#has(this.#last, words)) this.#last = this.#find(words);
     return this.#last;
   }
 
-  #has(shape: number, first4: number, first6: number, ports: number, rest: number): boolean {
+  #has(shape: number, [first4, first6, ports, rest, permit]: Shape): boolean {
     const at = shape * WORDS;
     return (
       shape !== 0 &&
       this.#words.at(at) === first4 &&
       this.#words.at(at + 1) === first6 &&
       this.#words.at(at + 2) === ports &&
-      this.#words.at(at + 3) === rest
+      this.#words.at(at + 3) === rest &&
+      this.#words.at(at + 4) === permit
     );
   }
 
-  #find(first4: number, first6: number, ports: number, rest: number): number {
+  #find(words: Shape): number {
     if (this.count * 2 >= this.#places.length) this.#grow();
     const mask = this.#places.length - 1;
-    for (let place = hashOf(first4, first6, ports, rest) & mask; ; place = (place + 1) & mask) {
+    for (let place = hashOf(words) & mask; ; place = (place + 1) & mask) {
       const shape = this.#places[place] ?? 0;
-      if (this.#has(shape, first4, first6, ports, rest)) return shape;
+      if (this.#has(shape, words)) return shape;
       if (shape !== 0) continue;
       const made = this.count;
       this.#places[place] = made;
-      for (const word of [first4, first6, ports, rest]) this.#words.push(word);
+      for (const word of words) this.#words.push(word);
       return made;
     }
   }
@@ -131,14 +141,21 @@ class ShapeTable {
     const mask = places.length - 1;
     const word = (shape: number, which: number): number => this.#words.at(shape * WORDS + which);
     for (let shape = 1; shape < this.count; shape++) {
-      let place = hashOf(word(shape, 0), word(shape, 1), word(shape, 2), word(shape, 3)) & mask;
+      const words: Shape = [
+        word(shape, 0),
+        word(shape, 1),
+        word(shape, 2),
+        word(shape, 3),
+        word(shape, 4),
+      ];
+      let place = hashOf(words) & mask;
       while (places[place] !== 0) place = (place + 1) & mask;
       places[place] = shape;
     }
     this.#places = places;
   }
 
-  at(shape: number, firstDestination: number): Rule {
+  at(shape: number, firstDestination: number, permits: readonly number[]): Rule {
     const at = shape * WORDS;
     const rest = this.#words.at(at + 3);
     return {
@@ -150,15 +167,17 @@ class ShapeTable {
       existing: rest & EXISTING,
       reject: (rest & REJECT) === 0 ? 0 : 1,
       weighted: (rest & WEIGHTED) === 0 ? 0 : 1,
+      permit: permits[this.#words.at(at + 4)] ?? 0,
     };
   }
 }
 
 /** Hashes a shape. The low bits choose the place, so the high ones are folded in. */
-function hashOf(first4: number, first6: number, ports: number, rest: number): number {
+function hashOf([first4, first6, ports, rest, permit]: Shape): number {
   let hash = Math.imul(first4, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 15) ^ first6, 0x85ebca77);
   hash = Math.imul(hash ^ (hash >>> 13) ^ ports, 0xc2b2ae3d);
   hash = Math.imul(hash ^ (hash >>> 16) ^ rest, 0x27d4eb2f);
+  hash = Math.imul(hash ^ (hash >>> 15) ^ permit, 0x165667b1);
   return hash ^ (hash >>> 15);
 }

@@ -49,6 +49,7 @@ import {
 import { beginStep } from "../../progress.js";
 import type { CopiedCounters } from "./counters.js";
 import type { Layers } from "../description.js";
+import type { PermitNumbers } from "./permits.js";
 import { putArray, putEntries, u32 } from "./batches.js";
 import { addressHash } from "./hash.js";
 import { type WrittenPorts, portKey, putPorts } from "./ports.js";
@@ -361,23 +362,26 @@ function putRules(
   map: BpfMap,
   compiled: Compiled,
   place: Pick<Offsets, "rules" | "destinations">,
+  numbers: PermitNumbers,
 ): void {
   const shapes = shapesOf(compiled);
+  const permits = compiled.permits.map((permit) => numbers.ofMappings(permit));
   putArray(
     map,
     shapes.count - 1,
     ruleLayout,
-    (n) => shapes.at(n + 1, place.destinations),
+    (n) => shapes.at(n + 1, place.destinations, permits),
     place.rules + 1,
   );
 }
 
 function putDestinations(
   map: BpfMap,
-  { destinations }: Compiled,
-  slots: readonly number[],
+  { destinations, endpoints }: Compiled,
+  { slots, permits }: PlacesOfEndpoints,
   first: number,
 ): void {
+  const numbers = endpoints.map((endpoint) => permits.ofEndpoint(endpoint));
   putArray(
     map,
     destinations.count,
@@ -390,6 +394,7 @@ function putDestinations(
         slot,
         port: destinations.port[i] ?? 0,
         weight: destinations.weight[i] ?? 0,
+        permit: numbers[destinations.endpoint[i] ?? 0] ?? 0,
       };
     },
     first,
@@ -489,6 +494,19 @@ function fill(map: TableMap, name: Parameters<TableMap>[0], put: (map: BpfMap) =
   put(map(name));
 }
 
+/** Where the registry keeps the sockets of endpoints, and whose. */
+export interface PlacesOfEndpoints {
+  /** The index into `primary` of each compiled endpoint. */
+  readonly slots: readonly number[];
+  readonly permits: PermitNumbers;
+}
+
+/** An overlay and the places of its endpoints. */
+export interface FilledOverlay {
+  readonly overlay: LaidOverlay;
+  readonly places: PlacesOfEndpoints;
+}
+
 /** Where the tables of a generation go. */
 export interface TablesToFill {
   readonly map: TableMap;
@@ -500,15 +518,14 @@ export interface TablesToFill {
 }
 
 /**
- * Fills tables that nobody reads, even if they hold previously active rules. `slots` has the index
- * into `primary` of each compiled endpoint; `number` is the generation's. Returns the new contents
- * of `ports`.
+ * Fills tables that nobody reads, even if they hold previously active rules. `number` is the
+ * generation's. Returns the new contents of `ports`.
  */
 export function fillTables(
   { map, counters, side, capacity, written }: TablesToFill,
   compiled: Compiled,
   { search, prefixes }: Searched,
-  slots: readonly number[],
+  places: PlacesOfEndpoints,
   number: number,
 ): Uint32Array {
   const { classes, owned } = compiled;
@@ -517,10 +534,10 @@ export function fillTables(
   const targets = new TableTargets(compiled, place);
   const addresses = owned.map((address) => addressBytes(address));
   fill(map, "rules", (rules) => {
-    putRules(rules, compiled, place);
+    putRules(rules, compiled, place, places.permits);
   });
   fill(map, "destinations", (destinations) => {
-    putDestinations(destinations, compiled, slots, place.destinations);
+    putDestinations(destinations, compiled, places, place.destinations);
   });
   fill(map, "classes", (target) => {
     putArray(
@@ -651,15 +668,15 @@ const noClass: Pick<OverlayClass, "below" | "fallback"> = {
  */
 export function fillOverlay(
   { map, counters, side, written }: Omit<TablesToFill, "capacity">,
-  overlay: LaidOverlay | null,
-  slots: readonly number[],
+  filled: FilledOverlay | null,
   layers: Layers,
   below: Below,
   number: number,
 ): Uint32Array {
   const values = written.blank();
   values.set(below.ports);
-  if (overlay !== null) {
+  if (filled !== null) {
+    const { overlay, places } = filled;
     const { compiled, classes } = overlay;
     const { mappings, rules, destinations } = offsets(layers, side);
     const firstClass = side * OVERLAY_CLASSES;
@@ -667,10 +684,10 @@ export function fillOverlay(
     const own = new TableTargets(compiled, { ...place, steps: 0 });
     const targets = new OverlayTargets(own, overlay.below);
     fill(map, "rules", (target) => {
-      putRules(target, compiled, place);
+      putRules(target, compiled, place, places.permits);
     });
     fill(map, "destinations", (target) => {
-      putDestinations(target, compiled, slots, destinations);
+      putDestinations(target, compiled, places, destinations);
     });
     fill(map, "overlay_classes", (target) => {
       putArray(

@@ -1,9 +1,10 @@
 /** Lists who listens, and finds the map of flows. */
-import { listenerLayout } from "../../abi/generated.js";
-import { decodeAll } from "../../abi/layout.js";
+import { listenerLayout, listingConstantsLayout } from "../../abi/generated.js";
+import { decodeAll, encode } from "../../abi/layout.js";
 import { runIterator } from "../../kernel/bpf/iterator.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 import { BpfObject } from "../../kernel/bpf/object.js";
+import { rootCgroupId } from "../../kernel/mounts.js";
 import { interfaces } from "../../kernel/interfaces.js";
 import type { Listener } from "../../model/listener.js";
 import { Earlier } from "../earlier.js";
@@ -30,6 +31,7 @@ export function mapOfFlows(state: State): BpfMap | null {
 function listWithoutRegistry(): Uint8Array {
   const object = new BpfObject(objectPath("listing"));
   try {
+    object.setConstants(encode(listingConstantsLayout, { rootCgroup: rootCgroupId() }));
     object.load();
     return Buffer.concat(
       ["ilm_list_tcp", "ilm_list_udp"].map((name) => {

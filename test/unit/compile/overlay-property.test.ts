@@ -1,4 +1,5 @@
 // Goal: tables and what lies over them decide every packet as the tables of all of it would.
+import { Permits } from "../../../src/rules/permits.js";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { compiledBase } from "../../../src/compile/base.js";
@@ -154,7 +155,7 @@ test("an overlay of what comes, goes and moves decides as the whole", () => {
       if (mayHaveHidden(goneMappings, toColumns(before), (index) => gone.has(index))) return;
       const added = [...of("comes").map(({ made }) => made), ...moved];
       const above: Above = { added, removed, runtime };
-      const overlay = compileOverlay(above, compiledBase(below), below.rules.count);
+      const overlay = compileOverlay(above, compiledBase(below), below.rules.count, new Permits([]));
       if (overlay === null) return;
       laid++;
       const all2 = tryCompile(rulesOf(whole)).compiled;

@@ -61,7 +61,7 @@ describe.each([false, true])("shapes of rules, of mappings as columns: %s", (asC
     const shapes = shapesOf(rules);
     expect(shapes.count).toBe(2);
     expect([...shapes.of.subarray(1)]).toStrictEqual(Array.from({ length: 3000 }, () => 1));
-    expect(shapes.at(1, 100)).toStrictEqual({
+    expect(shapes.at(1, 100, [0, 7])).toStrictEqual({
       first4: 100 + (rules.rules.first4[1] ?? 0),
       first6: 100 + (rules.rules.first6[1] ?? 0),
       ports: 1,
@@ -70,6 +70,7 @@ describe.each([false, true])("shapes of rules, of mappings as columns: %s", (asC
       existing: ExistingCode.EXACT,
       reject: 0,
       weighted: 0,
+      permit: 7,
     });
   });
 
@@ -87,6 +88,8 @@ describe.each([false, true])("shapes of rules, of mappings as columns: %s", (asC
       mapping(7, { to: [{ ...destination, address: "::1" as Address }] }),
       mapping(8, { ports: [{ first: 443, last: 450 }] }),
       mapping(9, { protocol: "udp" }),
+      mapping(12, { listeners: "anyone" }),
+      mapping(13, { listeners: [{ user: 33 }] }),
     ];
     const rules = compiled([...mappings, mapping(10), mapping(11, { miss: "reject" })], asColumns);
     const byName = shapesByName(rules);
@@ -106,7 +109,7 @@ describe.each([false, true])("shapes of rules, of mappings as columns: %s", (asC
     const shapes = shapesOf(rules);
     expect(shapes.count).toBe(count + 1);
     for (let i = 1; i <= count; i += 1) {
-      expect(shapes.at(shapes.of[i] ?? 0, 0).first4).toBe(rules.rules.first4[i]);
+      expect(shapes.at(shapes.of[i] ?? 0, 0, []).first4).toBe(rules.rules.first4[i]);
     }
   });
 

@@ -36,6 +36,7 @@ function record(changes: Partial<Record> = {}): Record {
     verdict: VerdictCode.SELECTED,
     matched: MatchedCode.DEFAULT,
     selected: 1,
+    strangers: 0,
     attempts: Uint8Array.of(AttemptCode.ABSENT, AttemptCode.STEERED),
     ...changes,
   };

@@ -22,7 +22,8 @@ function record(changes: Partial<Record> = {}): Record {
     groupProgram: 0,
     groupSize: 3,
     placed: 1,
-    zero2: 0,
+    unit: 0n,
+    gid: 33,
     ...changes,
   };
 }

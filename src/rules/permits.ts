@@ -1,0 +1,73 @@
+/**
+ * Whose sockets rules select. A service's addresses are its owner's. On what a mapping covers,
+ * sockets of root, of the owners of the services that it leads to, and of whom it names are
+ * selected, and nobody else's.
+ */
+import type { Address } from "../model/address.js";
+import type { Destination, Listeners, Owner, Service } from "../model/mapping.js";
+
+/** A set of owners. A socket of any of them is permitted. */
+export interface Permit {
+  /** True when root's sockets are permitted, whatever their unit. */
+  readonly root: boolean;
+  /** The owners, in canonical order, without duplicates. */
+  readonly owners: readonly Owner[];
+}
+
+/** The most owners that a permit has (ILM_OWNERS_MAX in bpf/abi.h). */
+export const MAX_OWNERS = 40;
+
+function ownerKey({ unit, user, group }: Owner): string {
+  return JSON.stringify([unit ?? null, user ?? null, group ?? null]);
+}
+
+/** Returns a key that identifies the permit, for maps. */
+export function permitKey({ root, owners }: Permit): string {
+  return `${root ? "root " : ""}${owners.map(ownerKey).join(" ")}`;
+}
+
+function permitOf(root: boolean, owners: readonly Owner[]): Permit {
+  const unique = new Map(owners.map((owner) => [ownerKey(owner), owner]));
+  const sorted = [...unique].sort(([a], [b]) => (a < b ? -1 : 1));
+  return { root, owners: sorted.map(([, owner]) => owner) };
+}
+
+/** Returns a permit for whoever has one of the two; null is anyone. */
+export function eitherPermit(a: Permit | null, b: Permit | null): Permit | null {
+  if (a === null || b === null) return null;
+  return permitOf(a.root || b.root, [...a.owners, ...b.owners]);
+}
+
+/** The permits that services and mappings give. */
+export class Permits {
+  readonly #owners: ReadonlyMap<Address, Owner>;
+
+  constructor(services: readonly Service[]) {
+    this.#owners = new Map(
+      services.flatMap(({ addresses, owner }) =>
+        owner === undefined ? [] : addresses.map((address) => [address, owner] as const),
+      ),
+    );
+  }
+
+  /** Returns who may listen on an address; null is anyone, as no service names an owner for it. */
+  ofAddress(address: Address): Permit | null {
+    const owner = this.#owners.get(address);
+    return owner === undefined ? null : permitOf(false, [owner]);
+  }
+
+  /** Returns the permits of all addresses whose service names an owner. */
+  ofAddresses(): [Address, Permit][] {
+    return [...this.#owners].map(([address, owner]) => [address, permitOf(false, [owner])]);
+  }
+
+  /** Returns who may listen on what a mapping covers; null is anyone. */
+  ofMapping(to: readonly Destination[], listeners: Listeners | undefined): Permit | null {
+    if (listeners === "anyone") return null;
+    const led = to.flatMap(({ address }) => {
+      const owner = address === "*" ? undefined : this.#owners.get(address);
+      return owner === undefined ? [] : [owner];
+    });
+    return permitOf(true, [...led, ...(listeners ?? [])]);
+  }
+}
