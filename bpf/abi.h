@@ -140,6 +140,59 @@ struct ilm_permit {
 };
 ILM_ASSERT_SIZE(struct ilm_permit, 648);
 
+/*
+ * registry/policies: what is said about processes, by their unit, user or group, or about all: one
+ * of ILM_WILDCARD_* and perhaps ILM_MPTCP_OFF; 0 of either says nothing.
+ */
+enum ilm_policy { ILM_POLICY_ALL, ILM_POLICY_UNIT, ILM_POLICY_USER, ILM_POLICY_GROUP };
+struct ilm_policy_key {
+	__u64 value;		/* of struct ilm_identity; 0 for all */
+	__u32 kind;		/* enum ilm_policy */
+	__u32 zero;
+};
+ILM_ASSERT_SIZE(struct ilm_policy_key, 16);
+#define ILM_WILDCARD_ALLOW 1
+#define ILM_WILDCARD_REPORT 2
+#define ILM_WILDCARD_DENY 3
+#define ILM_WILDCARD_MASK 3
+#define ILM_MPTCP_OFF 4
+
+/* Why something is refused, or reported. */
+enum ilm_reason {
+	ILM_REASON_ADDRESS,	/* bind() to a service's own address */
+	ILM_REASON_MAPPED,	/* bind() to a dialled address, on a port that a mapping covers */
+	ILM_REASON_WILDCARD,	/* bind() to a wildcard address */
+	ILM_REASON_REPORTED,	/* the same, and it was let go on */
+	ILM_REASON_LOOKUP,	/* a packet, for somebody whom the rule does not permit */
+};
+
+struct ilm_refusal_key {
+	struct ilm_identity identity;	/* of the socket; of a packet: zeros */
+	struct ilm_endpoint endpoint;
+	__u32 reason;		/* enum ilm_reason */
+};
+ILM_ASSERT_SIZE(struct ilm_refusal_key, 40);
+
+/* registry/refusals: how often, and who tried first. */
+struct ilm_refusal {
+	__u64 count;
+	__u64 last_ns;		/* CLOCK_MONOTONIC */
+	__u64 told_ns;		/* when `refused` got it last */
+	__u32 pid;		/* 0: a packet */
+	__u32 zero;
+	__u8 command[16];
+};
+ILM_ASSERT_SIZE(struct ilm_refusal, 48);
+
+/* registry/refused: for the log. */
+struct ilm_refused {
+	struct ilm_refusal_key key;
+	__u32 pid;
+	__u32 zero;
+	__u8 command[16];
+};
+ILM_ASSERT_SIZE(struct ilm_refused, 64);
+
 /* Who gives a destination's sockets what is for them. */
 enum ilm_handover {
 	ILM_HANDOVER_AUTO,	/* TCP as LOOKUP; UDP as INGRESS, until that is seen not to do */

@@ -4,6 +4,7 @@
  * whoever only reads one with a function of a module in it has libbpf read the kernel's whole BTF,
  * and that takes as long as everything else of a change.
  */
+#include "bind.h"
 #include "decide.h"
 #include "permit.h"
 #include "../kmod/ilm_lookup.h"

@@ -3,6 +3,7 @@
  * The engine that finds listeners in the registry (bpf/maps.h): what sock_ops, post_bind and the
  * iterators have written down.
  */
+#include "bind.h"
 #include "decide.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

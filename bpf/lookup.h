@@ -26,6 +26,7 @@
 
 #include "decide.h"
 #include "flow.h"
+#include "refusal.h"
 
 /* Where the packet comes from; in a test run of `explain`, what it asks for. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
@@ -148,6 +149,15 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 	return 0;
 }
 
+/* A packet for strangers only: a line of the log, and of `audit`. */
+static __always_inline void note_strangers(const struct lookup *l)
+{
+	struct ilm_identity identity = {};
+
+	if (!l->dry && !l->unproven)
+		note_refusal(&l->dialled, &identity, ILM_REASON_LOOKUP, false);
+}
+
 /* A service's own address was dialled: its daemon answers there, or nobody. */
 static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
@@ -159,6 +169,7 @@ static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup 
 	if (!permit || passes(ctx, l, *permit))
 		return SK_PASS;
 	l->strangers = true;
+	note_strangers(l);
 	return SK_DROP;
 }
 
@@ -210,6 +221,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	refuses = !reject && rule->permit && !passes(ctx, l, rule->permit);
 	if (refuses)
 		reject = l->strangers = is_held_by_others(ctx, l);
+	if (l->strangers)
+		note_strangers(l);
 	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (counted) {
 		add_to(&c->missed, 1);

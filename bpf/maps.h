@@ -82,6 +82,50 @@ struct {
 } owners SEC(".maps");
 
 /*
+ * What is said about processes. Writer: control plane. Readers: bind, sock_create. For every unit
+ * and user of a host.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ilm_policy_key);
+	__type(value, __u32);
+} policies SEC(".maps");
+
+/* What was refused. Writers: bind, sk_lookup. Reader: `audit`. LRU: a flood evicts the oldest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct ilm_refusal_key);
+	__type(value, struct ilm_refusal);
+} refusals SEC(".maps");
+
+/* struct ilm_refused. Writers: bind, sk_lookup. Reader: `run`, for its log. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+} refused SEC(".maps");
+
+/*
+ * What bind4 and bind6 call to ask the rules (bpf/bind.h); of different types, as the kernel has
+ * programs call only what is attached to the same hook. Writer: control plane.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bind4_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bind6_rules SEC(".maps");
+
+/*
  * Slot -> a listening socket of that destination. Writers: sock_ops, iterators; the kernel empties
  * it at close. Reader: sk_lookup. Resized.
  */

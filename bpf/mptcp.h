@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `mptcp: off`: who opens an MPTCP socket in this network namespace is told what a kernel without
+ * `mptcp: off`, of a service or of all: who opens an MPTCP socket in this network namespace is told what a kernel without
  * MPTCP says (net/ipv4/af_inet.c, inet_create), and opens a TCP one instead, as Go, systemd and
  * nginx do. Attached to the root cgroup while the rules say so. Sockets that are there stay what
  * they are; the kernel's own are not asked about.
@@ -8,7 +8,7 @@
 #ifndef ILM_MPTCP_H
 #define ILM_MPTCP_H
 
-#include "maps.h"
+#include "guard.h"
 
 #define IPPROTO_MPTCP 262
 #define SOCK_STREAM 1
@@ -17,7 +17,12 @@
 SEC("cgroup/sock_create")
 int ilm_sock_create(struct bpf_sock *sk)
 {
+	struct ilm_identity identity = {};
+
 	if (sk->protocol != IPPROTO_MPTCP || sk->type != SOCK_STREAM || bpf_get_netns_cookie(sk) != constants.netns_cookie)
+		return 1;
+	identify(address_of(sk), &identity);
+	if (!find_policy(&identity, ILM_MPTCP_OFF))
 		return 1;
 	bpf_set_retval(-EPROTONOSUPPORT);
 	return 0;

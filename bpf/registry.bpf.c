@@ -34,7 +34,6 @@ const volatile struct ilm_registry_constants constants = {};
 #include "hooks.h"
 #include "ingress.h"
 #include "listing.h"
-#include "mptcp.h"
 #include "reply.h"
 #include "track.h"
 
@@ -222,6 +221,9 @@ static __always_inline bool is_denied(void)
 {
 	return bpf_get_retval() < 0;
 }
+
+#include "guard.h"
+#include "mptcp.h"
 
 static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *endpoint, bool v6only)
 {

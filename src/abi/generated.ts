@@ -20,6 +20,11 @@ export const ILM_KIND_BUSY = 0x80000000;
 export const ILM_KINDS = 4;
 export const ILM_ANYONE = 0xffffffff;
 export const ILM_OWNERS_MAX = 40;
+export const ILM_WILDCARD_ALLOW = 1;
+export const ILM_WILDCARD_REPORT = 2;
+export const ILM_WILDCARD_DENY = 3;
+export const ILM_WILDCARD_MASK = 3;
+export const ILM_MPTCP_OFF = 4;
 export const ILM_PORT_LINE = 16;
 export const ILM_CLASS_EXACT = 0x80000000;
 export const ILM_CLASS_PREFIX = 0x40000000;
@@ -41,6 +46,19 @@ export const ILM_OUTPUT_IPV4 = 4;
 export const ILM_OUTPUT_IPV6 = 8;
 export const ILM_HOOKS_IPV4 = 16;
 export const ILM_HOOKS_IPV6 = 32;
+export const PolicyCode = {
+  ALL: 0,
+  UNIT: 1,
+  USER: 2,
+  GROUP: 3,
+} as const;
+export const ReasonCode = {
+  ADDRESS: 0,
+  MAPPED: 1,
+  WILDCARD: 2,
+  REPORTED: 3,
+  LOOKUP: 4,
+} as const;
 export const HandoverCode = {
   AUTO: 0,
   LOOKUP: 1,
@@ -774,6 +792,23 @@ export const placeLayout: Layout<Place> = {
   },
 };
 
+export interface PolicyKey {
+  value: bigint;
+  kind: number;
+}
+
+export const policyKeyLayout: Layout<PolicyKey> = {
+  size: 16,
+  read: (view, at) => ({
+    value: view.getBigUint64(at, true),
+    kind: view.getUint32(at + 8, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.value, true);
+    view.setUint32(at + 8, value.kind, true);
+  },
+};
+
 export interface PortLine {
   class: Uint8Array;
 }
@@ -915,6 +950,64 @@ export const questionLayout: Layout<Question> = {
     view.setUint32(at + 4, value.interface, true);
     view.setUint16(at + 8, value.remotePort, true);
     view.setUint16(at + 10, value.nat, true);
+  },
+};
+
+export interface Refusal {
+  count: bigint;
+  lastNs: bigint;
+  toldNs: bigint;
+  pid: number;
+  command: Uint8Array;
+}
+
+export const refusalLayout: Layout<Refusal> = {
+  size: 48,
+  read: (view, at) => ({
+    count: view.getBigUint64(at, true),
+    lastNs: view.getBigUint64(at + 8, true),
+    toldNs: view.getBigUint64(at + 16, true),
+    pid: view.getUint32(at + 24, true),
+    command: bytesAt(view, at + 32, 16),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.count, true);
+    view.setBigUint64(at + 8, value.lastNs, true);
+    view.setBigUint64(at + 16, value.toldNs, true);
+    view.setUint32(at + 24, value.pid, true);
+    putBytes(view, at + 32, 16, value.command);
+  },
+};
+
+export interface RefusalKey {
+  unit: bigint;
+  uid: number;
+  gid: number;
+  address: Uint8Array;
+  port: number;
+  protocol: number;
+  reason: number;
+}
+
+export const refusalKeyLayout: Layout<RefusalKey> = {
+  size: 40,
+  read: (view, at) => ({
+    unit: view.getBigUint64(at, true),
+    uid: view.getUint32(at + 8, true),
+    gid: view.getUint32(at + 12, true),
+    address: bytesAt(view, at + 16, 16),
+    port: view.getUint16(at + 32, true),
+    protocol: view.getUint8(at + 34),
+    reason: view.getUint32(at + 36, true),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.unit, true);
+    view.setUint32(at + 8, value.uid, true);
+    view.setUint32(at + 12, value.gid, true);
+    putBytes(view, at + 16, 16, value.address);
+    view.setUint16(at + 32, value.port, true);
+    view.setUint8(at + 34, value.protocol);
+    view.setUint32(at + 36, value.reason, true);
   },
 };
 

@@ -33,6 +33,8 @@ import {
 import { addressesOf, addMissing, unusedAddresses } from "./loopback.js";
 import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
+import { findAccounts } from "./permits.js";
+import { policyEntries } from "./policies.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
 import { type State, NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js";
@@ -257,14 +259,16 @@ class Change {
    * Switches: the one step that changes what happens to a connection. A second step does so for
    * what ingress hands over.
    */
-  #switch({ generation, description, registry }: Ready, off: boolean): Loaded {
+  #switch(ready: Ready, off: boolean): Loaded {
+    const { generation, description, registry } = ready;
     const { before } = this.#task;
     const now = { side: description.side, off };
     const link = switchTo(this.#task.state, this.#task.pins, before, generation, now);
     // Otherwise, ingress is as it was when the change was prepared.
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
-      generation.programs.setIngress(registry);
+      generation.programs.setCalled(registry);
     }
+    registry.setPolicies(policyEntries(description.rules.file, ready.accounts));
     const programId = generation.programs.lookup.id;
     const loaded: Loaded = {
       link,
@@ -349,7 +353,7 @@ class Change {
     if (before === undefined || before.registry === loaded.registry) return;
     // Its pins, if any remain, are where nobody looks.
     if (!before.pinned) detachPrograms(before.registry.programIds);
-    before.registry.clearIngress();
+    before.registry.clearPrograms();
     before.registry.close();
   }
 }
@@ -368,7 +372,7 @@ function prepare(state: State, pins: Pins, before: Loaded | undefined, rules: Ru
   const added = addMissing(addresses, present);
   const unused = unusedAddresses(addresses, present);
   // A writer that was killed may not have got this far.
-  before?.generation.programs.setIngress(before.registry);
+  before?.generation.programs.setCalled(before.registry);
   if (before?.pinned !== true) return { added, unused, repaired: [], attached: null };
   const attached = needsOf(before, isOff(before));
   return { added, unused, repaired: repairAttached(state, pins, before, attached), attached };
@@ -389,6 +393,8 @@ function refresh(
   generation.programs.writeHeader(description, mappings);
   registry.sweep();
   registry.meetVrfs();
+  const { file } = description.rules;
+  registry.setPolicies(policyEntries(file, findAccounts(description.rules)));
   return {
     generation: description.generation,
     changed: false,

@@ -10,7 +10,7 @@ import { version } from "../../version.js";
 import type { Description, Layers } from "../description.js";
 import { Generation } from "./generation.js";
 import { type Plan, endpointsOf } from "./plan.js";
-import { PermitNumbers, findAccounts } from "./permits.js";
+import { type Accounts, PermitNumbers, findAccounts } from "./permits.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
 import type { State, Loaded } from "./state.js";
@@ -45,6 +45,7 @@ export interface Built extends Pick<Loaded, "generation" | "registry" | "descrip
   readonly endpoints: readonly Endpoint[] | null;
   /** The numbers of the permits that the rules give. */
   readonly permits: PermitNumbers;
+  readonly accounts: Accounts;
 }
 
 const noIngress = (): IlmError =>
@@ -79,11 +80,11 @@ interface Placed {
 function placeEndpoints(
   { state, pins, before, rules }: Task,
   plan: Plan,
+  accounts: Accounts,
   strangers: StrangerPolicy,
   sweepsLater: boolean,
 ): Placed | null {
   const endpoints = endpointsOf(plan);
-  const accounts = findAccounts(rules);
   const permitsOf = (registry: Registry): PermitNumbers =>
     new PermitNumbers(registry.map("permits"), accounts, strangers);
   const steers = before?.registry.steers ?? state.settings.ingress();
@@ -153,7 +154,8 @@ function describePlan(
 export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): Built | null {
   const { state, pins, before } = task;
   const strangerPolicy = strangerPolicyFor(task);
-  const placed = placeEndpoints(task, plan, strangerPolicy, sweepsLater);
+  const accounts = findAccounts(task.rules);
+  const placed = placeEndpoints(task, plan, accounts, strangerPolicy, sweepsLater);
   if (placed === null) return null;
   const { registry, slots, permits } = placed;
   const wanted = { ...describePlan(task, plan, registry), strangerPolicy };
@@ -172,7 +174,7 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     const { programs, side, twoSided } = before.description;
     const description = { ...wanted, programs, side: otherSide(side), twoSided };
     const generation = Generation.createOver(before.generation, pins, description, overlay);
-    return { generation, registry, description, endpoints: null, permits };
+    return { generation, registry, description, endpoints: null, permits, accounts };
   }
   let made: Programs | undefined;
   try {
@@ -194,7 +196,7 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     const description = { ...wanted, programs: programs.number, side, twoSided };
     const content = { compiled: whole, searched: home.searched, places: { slots, permits }, overlay };
     const generation = Generation.create(pins, programs, description, content, before?.generation);
-    return { generation, registry, description, endpoints: endpointsOf(plan), permits };
+    return { generation, registry, description, endpoints: endpointsOf(plan), permits, accounts };
   } catch (error) {
     made?.discard(pins);
     if (registry !== before?.registry) {

@@ -36,9 +36,15 @@ export function needsOf(
   const wanted: Record<OptionalHook, boolean> = {
     // This hook counts what ingress hands over.
     deliver: needed.egress || (needed.ingress && registry.steers),
-    sock_create: !off && description.rules.file.mptcp === "off",
+    sock_create: !off && limitsMptcp(description.rules.file),
+    bind4: !off,
+    bind6: !off,
   };
   return { directions: needed, hooks: optionalHooks.filter((hook) => wanted[hook]) };
+}
+
+function limitsMptcp({ mptcp, services }: Description["rules"]["file"]): boolean {
+  return mptcp === "off" || services.some((service) => service.mptcp === "off");
 }
 
 export function sameNeeds(needs: Needs, other: Needs | null): boolean {

@@ -12,6 +12,7 @@ import { type Problem, configurationError } from "../../errors.js";
 import { type AccountKind, findAccount } from "../../kernel/accounts.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
 import type { Listeners, Origin, Owner, StrangerPolicy } from "../../model/mapping.js";
+import { isIdText } from "../../model/owner.js";
 import { toLazy } from "../../model/mappings.js";
 import { type Rules, allMappings } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
@@ -52,7 +53,12 @@ function* namedOwners(rules: Rules): Generator<Named> {
 export function findAccounts(rules: Rules): Accounts {
   const known = new Map<string, number>();
   const problems: Problem[] = [];
-  for (const { owner, path, origin } of namedOwners(rules)) {
+  const users = Object.keys(rules.file.wildcard?.users ?? {}).filter((user) => !isIdText(user));
+  const file = rules.source ?? "<argument>";
+  const settings = users.map((user): Named => {
+    return { owner: { user }, path: "wildcard.users", origin: { file, line: 0, column: 0 } };
+  });
+  for (const { owner, path, origin } of [...namedOwners(rules), ...settings]) {
     for (const kind of ["user", "group"] as const) {
       const account = owner[kind];
       if (typeof account !== "string" || known.has(`${kind} ${account}`)) continue;

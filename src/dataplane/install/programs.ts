@@ -20,7 +20,7 @@ import type { Description } from "../description.js";
 import { attachHeader, openHeader, writeHeader } from "../header.js";
 import { objectPath } from "../objects.js";
 import { WrittenPorts } from "./ports.js";
-import { type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
+import { type BindPrograms, type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
 import {
   type InForceNow,
   type MapSizes,
@@ -37,6 +37,7 @@ import type { EngineInForce } from "../types.js";
 const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
 export type TableName = (typeof tableMaps)[number];
 
+const bindNames = ["bind4", "bind6"] as const satisfies (keyof BindPrograms)[];
 const ingressNames = ["steer", "icmp", "count"] as const satisfies (keyof IngressPrograms)[];
 
 /** Returns the table's name in the object, where a variable's map is named after its section. */
@@ -60,6 +61,7 @@ export class Programs {
    * sockmap, and MPTCP is not handled.
    */
   readonly ingress: IngressPrograms | null;
+  readonly #binds: BindPrograms;
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
   readonly writtenPorts = new WrittenPorts();
   #counters: CopiedCounters | undefined;
@@ -73,9 +75,11 @@ export class Programs {
     number: number,
     lookup: BpfProgram,
     ingress: IngressPrograms | null,
+    binds: BindPrograms,
     maps: ReadonlyMap<TableName, BpfMap>,
     header?: BpfMap,
   ) {
+    this.#binds = binds;
     this.#header = header;
     this.number = number;
     this.lookup = lookup;
@@ -89,21 +93,23 @@ export class Programs {
     if (folder === undefined) return undefined;
     const maps = new Map<TableName, BpfMap>();
     let lookup: BpfProgram | undefined;
+    let binds: BindPrograms | null = null;
     let opened: Programs | undefined;
     try {
       lookup = openProgram(folder, LOOKUP_PROGRAM);
-      if (lookup === undefined) return undefined;
+      binds = openBinds(folder);
+      if (lookup === undefined || binds === null) return undefined;
       for (const name of tableMaps) {
         const map = openMap(folder, name);
         if (map === undefined) return undefined;
         maps.set(name, map);
       }
       const ingress = openIngress(folder);
-      opened = new Programs(number, lookup, ingress, maps);
+      opened = new Programs(number, lookup, ingress, binds, maps);
       return opened;
     } finally {
       folder.close();
-      if (opened === undefined) closeAll(lookup, null, maps);
+      if (opened === undefined) closeAll(lookup, null, binds, maps);
     }
   }
 
@@ -139,6 +145,7 @@ export class Programs {
     const object = new BpfObject(objectPath(name));
     let lookup: BpfProgram | undefined;
     let ingress: IngressPrograms | null = null;
+    let binds: BindPrograms | null = null;
     let header: BpfMap | undefined;
     try {
       for (const [table, size] of Object.entries(sizes)) object.resize(table, size);
@@ -146,21 +153,27 @@ export class Programs {
       for (const map of registryMaps) object.reuse(map, registry.map(map));
       object.setConstants(constants);
       object.include(entry);
+      for (const name of bindNames) object.include(`ilm_${name}_rules`);
       beginStep("loading the programs");
       object.load();
       for (const table of tableMaps) maps.set(table, object.map(objectName(table)));
       lookup = object.program(entry);
+      binds = {
+        bind4: object.program("ilm_bind4_rules"),
+        bind6: object.program("ilm_bind6_rules"),
+      };
       header = attachHeader(lookup);
       if (registry.steers) ingress = loadIngress(maps, registry, constants);
       lookup.pin(staging, LOOKUP_PROGRAM);
+      for (const program of bindNames) binds[program].pin(staging, program);
       if (ingress !== null) {
         for (const program of ingressNames) ingress[program].pin(staging, program);
       }
       for (const [table, map] of maps) map.pin(staging, table);
       pins.publish("programs", number);
-      return new Programs(number, lookup, ingress, maps, header);
+      return new Programs(number, lookup, ingress, binds, maps, header);
     } catch (error) {
-      closeAll(lookup, ingress, maps);
+      closeAll(lookup, ingress, binds, maps);
       header?.close();
       pins.base.remove(stagingName("programs"));
       throw error;
@@ -207,6 +220,12 @@ export class Programs {
     if (this.ingress !== null) registry.setIngress(this.ingress, this.number);
   }
 
+  /** Makes the registry's programs call this set from now on. */
+  setCalled(registry: Registry): void {
+    this.setIngress(registry);
+    registry.setBindRules(this.#binds);
+  }
+
   /** Closes and unpins a set that nothing refers to yet. */
   discard(pins: Pins): void {
     this.close();
@@ -221,7 +240,7 @@ export class Programs {
 
   close(): void {
     this.#header?.close();
-    closeAll(this.lookup, this.ingress, this.#maps);
+    closeAll(this.lookup, this.ingress, this.#binds, this.#maps);
   }
 }
 
@@ -243,6 +262,14 @@ function copiesOf(lookup: BpfProgram): number {
 function handedEach(): number {
   const share = ILM_HANDED / 2 ** Math.ceil(Math.log2(cpus()));
   return Math.max(1, Math.min(ILM_HANDED_EACH, share));
+}
+
+/** Opens the programs that the bind hooks call. Returns null when they are not both there. */
+function openBinds(folder: Folder): BindPrograms | null {
+  const [bind4, bind6] = bindNames.map((name) => openProgram(folder, name));
+  if (bind4 !== undefined && bind6 !== undefined) return { bind4, bind6 };
+  for (const program of [bind4, bind6]) program?.close();
+  return null;
 }
 
 /** Opens the programs at ingress. Returns null when they are not all there. */
@@ -280,9 +307,11 @@ function loadIngress(
 function closeAll(
   lookup: BpfProgram | undefined,
   ingress: IngressPrograms | null,
+  binds: BindPrograms | null,
   maps: ReadonlyMap<TableName, BpfMap>,
 ): void {
   lookup?.close();
+  if (binds !== null) for (const name of bindNames) binds[name].close();
   if (ingress !== null) for (const name of ingressNames) ingress[name].close();
   for (const map of maps.values()) map.close();
 }

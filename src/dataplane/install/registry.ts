@@ -83,6 +83,11 @@ export const registryMaps = [
   "slots",
   "permits",
   "owners",
+  "policies",
+  "refusals",
+  "refused",
+  "bind4_rules",
+  "bind6_rules",
   "primary",
   "members",
   "tracked",
@@ -112,7 +117,7 @@ export const registryMaps = [
 export type RegistryMap = (typeof registryMaps)[number];
 
 /** Tables of programs that other programs call. */
-const programTables = ["ingress", "counted_by"] as const satisfies readonly RegistryMap[];
+const programTables = ["ingress", "counted_by", "bind4_rules", "bind6_rules"] as const satisfies readonly RegistryMap[];
 
 const listings = ["list_tcp", "list_udp"] as const;
 /**
@@ -127,6 +132,8 @@ const pinnedPrograms = [
   "egress",
   "deliver",
   "sock_create",
+  "bind4",
+  "bind6",
   "netfilter",
   "sock_release",
   "sockops",
@@ -165,11 +172,20 @@ const optionalTypes = {
   deliver: AttachType.cgroupInetIngress,
   /** Prevents the creation of MPTCP sockets (`mptcp: off`). */
   sock_create: AttachType.cgroupInetSockCreate,
+  /** Tell who binds to another's address. */
+  bind4: AttachType.cgroupInet4Bind,
+  bind6: AttachType.cgroupInet6Bind,
 } as const satisfies Partial<Record<PinnedProgram, AttachType>>;
 export type OptionalHook = keyof typeof optionalTypes;
 export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
 /** The most endpoints to look up one by one. For more, all places are read at once. */
 const FEW = 1000;
+
+/** The programs of a set that the bind hooks call. */
+export interface BindPrograms {
+  readonly bind4: BpfProgram;
+  readonly bind6: BpfProgram;
+}
 
 /** The programs of a set that are loaded where there is ingress. */
 export interface IngressPrograms {
@@ -423,6 +439,20 @@ export class Registry {
     this.map("ingress").update(word(ILM_INGRESS_ICMP), word(icmp.fd));
   }
 
+  /** Installs the programs of a set that the bind hooks call. */
+  setBindRules({ bind4, bind6 }: BindPrograms): void {
+    this.map("bind4_rules").update(zeroKey, word(bind4.fd));
+    this.map("bind6_rules").update(zeroKey, word(bind6.fd));
+  }
+
+  /** Writes what is said about processes, and removes what was said before. */
+  setPolicies(policies: readonly (readonly [Uint8Array, number])[]): void {
+    const map = this.map("policies");
+    const wanted = new Map(policies.map(([key, policy]) => [keyText(key), policy]));
+    for (const [key, policy] of policies) map.update(key, word(policy));
+    for (const [key] of map.snapshot()) if (!wanted.has(keyText(key))) map.delete(key);
+  }
+
   /**
    * Stops counting for other sets. The caller makes sure that nothing they handed over is still on
    * its way.
@@ -432,7 +462,7 @@ export class Registry {
   }
 
   /** Empties the tables of programs. The caller makes sure that nothing calls them any more. */
-  clearIngress(): void {
+  clearPrograms(): void {
     for (const name of programTables) empty(this.map(name));
   }
 

@@ -49,6 +49,6 @@ function unloadFrom(state: State, pins: Pins | undefined): boolean {
   }
   pins?.removeAll();
   // Do this too where its pins are covered.
-  registry?.clearIngress();
+  registry?.clearPrograms();
   return found;
 }

@@ -8,6 +8,8 @@ import type { BpfProgram } from "./program.js";
 export const AttachType = {
   cgroupInetIngress: 0,
   cgroupInetSockCreate: 2,
+  cgroupInet4Bind: 8,
+  cgroupInet6Bind: 9,
   cgroupInet4Connect: 10,
   cgroupInet6Connect: 11,
   cgroupInetPostBind4: 12,

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the rules say of a bind() to an address that clients may dial, on a port that a mapping
+ * covers: who would be a stranger there is refused (bpf/guard.h, which calls these). Of mappings
+ * with conditions the one decides that has none, as there is no packet.
+ */
+#ifndef ILM_BIND_H
+#define ILM_BIND_H
+
+#include "match.h"
+#include "permit.h"
+#include "refusal.h"
+
+#define EACCES 13
+
+static __always_inline int judge_bind(struct lookup *l, const void *sk)
+{
+	struct ilm_identity identity = {};
+	struct ilm_rule *rule;
+	__u32 number;
+	__u32 *class;
+
+	l->side = side_in_force();
+	class = class_of(l->side, l->dialled.protocol, l->dialled.port);
+	if (!class || !*class)
+		return 1;
+	number = find_rule(*class, l);
+	rule = number ? bpf_map_lookup_elem(&rules, &number) : NULL;
+	if (!rule || !rule->permit)
+		return 1;
+	identify(address_of(sk), &identity);
+	if (permits_identity(&identity, rule->permit))
+		return 1;
+	note_refusal(&l->dialled, &identity, ILM_REASON_MAPPED, true);
+	bpf_set_retval(-EACCES);
+	return 0;
+}
+
+SEC("?cgroup/bind4")
+int ilm_bind4_rules(struct bpf_sock_addr *ctx)
+{
+	struct lookup l;
+
+	__builtin_memset(&l, 0, sizeof(l));
+	l.family = AF_INET;
+	l.dialled.protocol = ctx->protocol;
+	l.dialled.port = bpf_ntohs(ctx->user_port);
+	address_from_ip4(l.dialled.address, ctx->user_ip4);
+	return judge_bind(&l, ctx->sk);
+}
+
+SEC("?cgroup/bind6")
+int ilm_bind6_rules(struct bpf_sock_addr *ctx)
+{
+	struct lookup l;
+
+	__builtin_memset(&l, 0, sizeof(l));
+	l.dialled.protocol = ctx->protocol;
+	l.dialled.port = bpf_ntohs(ctx->user_port);
+	l.dialled.address[0] = ctx->user_ip6[0];
+	l.dialled.address[1] = ctx->user_ip6[1];
+	l.dialled.address[2] = ctx->user_ip6[2];
+	l.dialled.address[3] = ctx->user_ip6[3];
+	/* A v4-mapped address is dialled as IPv4. */
+	l.family = address_is_ip4(l.dialled.address) ? AF_INET : AF_INET6;
+	return judge_bind(&l, ctx->sk);
+}
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The guard: who binds to an address that is another's is told so at once. A courtesy, and no
+ * protection: what nobody binds (net/ipv4/af_inet.c, inet_autobind; net/ipv4/inet_connection_sock.c,
+ * inet_csk_listen_start) comes by no hook, and others were there before. The law is the look-up.
+ *
+ * Never refused: port 0, and what the kernel gives to clients by itself, which they may choose too.
+ * An owner needs no privilege for a low port of its own address (net/ipv4/af_inet.c, __inet_bind,
+ * BIND_NO_CAP_NET_BIND_SERVICE).
+ *
+ * Whether a dialled address is of concern only the rules say: those are asked by a program of their
+ * set (bpf/bind.h), which this one calls.
+ */
+#ifndef ILM_GUARD_H
+#define ILM_GUARD_H
+
+#include "hooks.h"
+#include "permit.h"
+#include "refusal.h"
+
+#define EACCES 13
+/* What a bind hook returns: bit 0 lets the call go on, bit 1 without CAP_NET_BIND_SERVICE. */
+#define BIND_REFUSED 0
+#define BIND_ALLOWED 1
+#define BIND_PRIVILEGED 3
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Since Linux 6.8: the last port above the first. */
+struct local_ports {
+	__u32 range;
+};
+
+struct netns_ipv4 {
+	struct local_ports ip_local_ports;
+};
+
+struct net___ports {
+	struct netns_ipv4 ipv4;
+};
+
+struct local_ports___6_7 {
+	int range[2];
+};
+
+struct netns_ipv4___6_7 {
+	struct local_ports___6_7 ip_local_ports;
+};
+
+struct net___6_7 {
+	struct netns_ipv4___6_7 ipv4;
+};
+
+#pragma clang attribute pop
+
+/*
+ * Does the kernel give the port to clients (net.ipv4.ip_local_port_range)? Where that cannot be
+ * read, the range is the default.
+ */
+static __always_inline bool is_ephemeral(const struct net *net, __u16 port)
+{
+	const struct net___6_7 *old = (const void *)net;
+	const struct net___ports *now = (const void *)net;
+	__u32 first = 32768, last = 60999;
+
+	if (bpf_core_field_exists(now->ipv4.ip_local_ports.range)) {
+		__u32 range = BPF_CORE_READ(now, ipv4.ip_local_ports.range);
+
+		first = range & 0xffff;
+		last = range >> 16;
+	} else if (bpf_core_field_exists(old->ipv4.ip_local_ports.range)) {
+		first = BPF_CORE_READ(old, ipv4.ip_local_ports.range[0]);
+		last = BPF_CORE_READ(old, ipv4.ip_local_ports.range[1]);
+	}
+	return port >= first && port <= last;
+}
+
+/* What is said about processes of a unit, a user or a group; 0: nothing. */
+static __always_inline __u32 policy_of(__u32 kind, __u64 value)
+{
+	struct ilm_policy_key key = { .value = value, .kind = kind };
+	__u32 *policy = bpf_map_lookup_elem(&policies, &key);
+
+	return policy ? *policy : 0;
+}
+
+/* What the identity's unit, user or group is told to do, in that order, or else all. */
+static __always_inline __u32 find_policy(const struct ilm_identity *identity, __u32 mask)
+{
+	__u32 policy = identity->unit ? policy_of(ILM_POLICY_UNIT, identity->unit) & mask : 0;
+
+	if (!policy)
+		policy = policy_of(ILM_POLICY_USER, identity->uid) & mask;
+	if (!policy)
+		policy = policy_of(ILM_POLICY_GROUP, identity->gid) & mask;
+	if (!policy)
+		policy = policy_of(ILM_POLICY_ALL, 0) & mask;
+	return policy;
+}
+
+static __always_inline int refuse_bind(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity,
+				       __u32 reason)
+{
+	note_refusal(endpoint, identity, reason, true);
+	bpf_set_retval(-EACCES);
+	return BIND_REFUSED;
+}
+
+static __always_inline int guard_wildcard(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity)
+{
+	switch (find_policy(identity, ILM_WILDCARD_MASK)) {
+	case ILM_WILDCARD_DENY:
+		return refuse_bind(endpoint, identity, ILM_REASON_WILDCARD);
+	case ILM_WILDCARD_REPORT:
+		note_refusal(endpoint, identity, ILM_REASON_REPORTED, true);
+	}
+	return BIND_ALLOWED;
+}
+
+/*
+ * What becomes of a bind(), but for what the rules say of dialled addresses: then `judged` is set.
+ */
+static __always_inline int guard(const struct sock *sk, struct ilm_endpoint *endpoint, bool *judged)
+{
+	const struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	bool ephemeral = is_ephemeral(net, endpoint->port);
+	bool wildcard = address_is_wildcard(endpoint->address);
+	struct ilm_slot *slot = wildcard ? NULL : slot_of(endpoint);
+	struct ilm_identity identity = {};
+	__be32 address[4];
+	__u32 *permit;
+
+	address_copy(address, endpoint->address);
+	permit = bpf_map_lookup_elem(&owners, address);
+	if (permit) {
+		identify((__u64)sk, &identity);
+		if (permits_identity(&identity, *permit))
+			return BIND_PRIVILEGED;
+		/* A client may send from there, but not where somebody is looked for. */
+		if (!ephemeral || slot)
+			return refuse_bind(endpoint, &identity, ILM_REASON_ADDRESS);
+		return BIND_ALLOWED;
+	}
+	/* A destination that is no service's, or of one without an owner, is anyone's. */
+	if (ephemeral || slot)
+		return BIND_ALLOWED;
+	if (wildcard) {
+		identify((__u64)sk, &identity);
+		return guard_wildcard(endpoint, &identity);
+	}
+	*judged = is_mapped(endpoint->protocol, endpoint->port);
+	return BIND_ALLOWED;
+}
+
+static __always_inline bool is_guarded(struct bpf_sock_addr *ctx)
+{
+	return (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_UDP) && ctx->user_port &&
+	       bpf_get_netns_cookie(ctx) == constants.netns_cookie && !is_denied();
+}
+
+SEC("cgroup/bind4")
+int ilm_bind4(struct bpf_sock_addr *ctx)
+{
+	struct ilm_endpoint endpoint = {};
+	bool judged = false;
+	int answer;
+
+	if (!is_guarded(ctx))
+		return BIND_ALLOWED;
+	endpoint.protocol = ctx->protocol;
+	endpoint.port = bpf_ntohs(ctx->user_port);
+	address_from_ip4(endpoint.address, ctx->user_ip4);
+	answer = guard((const void *)address_of(ctx->sk), &endpoint, &judged);
+	if (judged)
+		bpf_tail_call(ctx, &bind4_rules, 0);
+	return answer;
+}
+
+SEC("cgroup/bind6")
+int ilm_bind6(struct bpf_sock_addr *ctx)
+{
+	struct ilm_endpoint endpoint = {};
+	bool judged = false;
+	int answer;
+
+	if (!is_guarded(ctx))
+		return BIND_ALLOWED;
+	endpoint.protocol = ctx->protocol;
+	endpoint.port = bpf_ntohs(ctx->user_port);
+	endpoint.address[0] = ctx->user_ip6[0];
+	endpoint.address[1] = ctx->user_ip6[1];
+	endpoint.address[2] = ctx->user_ip6[2];
+	endpoint.address[3] = ctx->user_ip6[3];
+	answer = guard((const void *)address_of(ctx->sk), &endpoint, &judged);
+	if (judged)
+		bpf_tail_call(ctx, &bind6_rules, 0);
+	return answer;
+}
+
+#endif

@@ -1,0 +1,62 @@
+/** What rules say about processes, as the programs know it: by unit, user and group. */
+import {
+  ILM_MPTCP_OFF,
+  ILM_WILDCARD_ALLOW,
+  ILM_WILDCARD_DENY,
+  ILM_WILDCARD_REPORT,
+  PolicyCode,
+  policyKeyLayout,
+} from "../../abi/generated.js";
+import { encode } from "../../abi/layout.js";
+import type { Owner, Service, WildcardPolicy } from "../../model/mapping.js";
+import { isIdText } from "../../model/owner.js";
+import type { RuleSet } from "../../model/rules.js";
+import { unitHash } from "../../model/unit-hash.js";
+import type { Accounts } from "./permits.js";
+
+const wildcardCodes: Readonly<Record<WildcardPolicy, number>> = {
+  allow: ILM_WILDCARD_ALLOW,
+  report: ILM_WILDCARD_REPORT,
+  deny: ILM_WILDCARD_DENY,
+};
+
+function keyOf(kind: number, value: bigint | number): Uint8Array {
+  return encode(policyKeyLayout, { kind, value: BigInt(value) });
+}
+
+/** Returns the key by which an owner's processes are known. A unit says more than a user. */
+function keyOfOwner({ unit, user, group }: Owner, accounts: Accounts): Uint8Array {
+  if (unit !== undefined) return keyOf(PolicyCode.UNIT, unitHash(unit));
+  if (user !== undefined) return keyOf(PolicyCode.USER, accounts("user", user));
+  return keyOf(PolicyCode.GROUP, accounts("group", group ?? 0));
+}
+
+function saidOf({ wildcard, mptcp }: Service): number {
+  return (
+    (wildcard === undefined ? 0 : wildcardCodes[wildcard]) + (mptcp === "off" ? ILM_MPTCP_OFF : 0)
+  );
+}
+
+/** Returns the contents of `policies`. Wildcard binds that nothing is said about are reported. */
+export function policyEntries(
+  { services, mptcp, wildcard = {} }: Pick<RuleSet, "services" | "mptcp" | "wildcard">,
+  accounts: Accounts,
+): [Uint8Array, number][] {
+  const all = wildcardCodes[wildcard.default ?? "report"] + (mptcp === "off" ? ILM_MPTCP_OFF : 0);
+  return [
+    [keyOf(PolicyCode.ALL, 0), all],
+    ...Object.entries(wildcard.units ?? {}).map(([unit, policy]): [Uint8Array, number] => [
+      keyOf(PolicyCode.UNIT, unitHash(unit)),
+      wildcardCodes[policy],
+    ]),
+    ...Object.entries(wildcard.users ?? {}).map(([user, policy]): [Uint8Array, number] => [
+      keyOf(PolicyCode.USER, accounts("user", isIdText(user) ? Number(user) : user)),
+      wildcardCodes[policy],
+    ]),
+    ...services.flatMap((service): [Uint8Array, number][] =>
+      service.owner === undefined || saidOf(service) === 0
+        ? []
+        : [[keyOfOwner(service.owner, accounts), saidOf(service)]],
+    ),
+  ];
+}
