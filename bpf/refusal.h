@@ -25,6 +25,12 @@ struct task_struct {
  */
 #define REFUSAL_QUIET_NS 10000000000ULL
 
+/* A function of its own puts struct ilm_refused into the BTF, from which its layout is made. */
+static __noinline void tell_refused(struct ilm_refused *event)
+{
+	bpf_ringbuf_output(&refused, event, sizeof(*event), 0);
+}
+
 /*
  * Not static: the verifier looks at it once. `process`: the one that runs is who tries; a packet
  * comes while any may run.
@@ -67,7 +73,7 @@ __noinline int note_refusal(const struct ilm_endpoint *endpoint, const struct il
 	event.key = key;
 	event.pid = fresh.pid;
 	__builtin_memcpy(event.command, fresh.command, sizeof(event.command));
-	bpf_ringbuf_output(&refused, &event, sizeof(event), 0);
+	tell_refused(&event);
 	return 1;
 }
 

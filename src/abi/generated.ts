@@ -1011,6 +1011,44 @@ export const refusalKeyLayout: Layout<RefusalKey> = {
   },
 };
 
+export interface Refused {
+  unit: bigint;
+  uid: number;
+  gid: number;
+  address: Uint8Array;
+  port: number;
+  protocol: number;
+  reason: number;
+  pid: number;
+  command: Uint8Array;
+}
+
+export const refusedLayout: Layout<Refused> = {
+  size: 64,
+  read: (view, at) => ({
+    unit: view.getBigUint64(at, true),
+    uid: view.getUint32(at + 8, true),
+    gid: view.getUint32(at + 12, true),
+    address: bytesAt(view, at + 16, 16),
+    port: view.getUint16(at + 32, true),
+    protocol: view.getUint8(at + 34),
+    reason: view.getUint32(at + 36, true),
+    pid: view.getUint32(at + 40, true),
+    command: bytesAt(view, at + 48, 16),
+  }),
+  write: (view, at, value) => {
+    view.setBigUint64(at, value.unit, true);
+    view.setUint32(at + 8, value.uid, true);
+    view.setUint32(at + 12, value.gid, true);
+    putBytes(view, at + 16, 16, value.address);
+    view.setUint16(at + 32, value.port, true);
+    view.setUint8(at + 34, value.protocol);
+    view.setUint32(at + 36, value.reason, true);
+    view.setUint32(at + 40, value.pid, true);
+    putBytes(view, at + 48, 16, value.command);
+  },
+};
+
 export interface RegistryConstants {
   netnsCookie: bigint;
   rootCgroup: bigint;

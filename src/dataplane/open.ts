@@ -5,6 +5,8 @@ import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
+import type { Refusal } from "../model/refusal.js";
+import type { Permit } from "../rules/permits.js";
 import type { RuleSet, Rules } from "../model/rules.js";
 import { digestOfFile } from "./description.js";
 import { Earlier } from "./earlier.js";
@@ -26,6 +28,8 @@ import { explain, watch } from "./observe/ask.js";
 import { countedIn } from "./observe/counts.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
 import { inForceOf, keptText, keepText } from "./observe/in-force.js";
+import { permitsOf } from "./observe/permitted.js";
+import { readRefusals } from "./observe/refusals.js";
 import { listListeners, mapOfFlows } from "./observe/sockets.js";
 import type {
   DataPlane,
@@ -142,6 +146,15 @@ class KernelDataPlane implements DataPlane {
 
   listeners(): Listener[] {
     return listListeners(this.#state);
+  }
+
+  permits(): (listener: Listener, permit: Permit | null) => boolean {
+    return permitsOf(this.#state);
+  }
+
+  refusals(): Refusal[] {
+    const registry = this.#state.own()?.registry;
+    return registry === undefined ? [] : readRefusals(registry.map("refusals"));
   }
 
   flows(): Flow[] {

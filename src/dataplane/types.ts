@@ -5,6 +5,8 @@ import type { Family } from "../model/address.js";
 import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
+import type { Refusal, RefusedAttempt } from "../model/refusal.js";
+import type { Permit } from "../rules/permits.js";
 import type { Engine } from "../model/mapping.js";
 import type { RuleSet, Rules } from "../model/rules.js";
 import type { Revision } from "../model/revision.js";
@@ -174,6 +176,8 @@ export interface FollowOptions {
   readonly onError?: (error: unknown) => void;
   /** Called with what somebody had removed and is now back. */
   readonly onRestored?: (missing: readonly Missing[]) => void;
+  /** Called when somebody was refused something, or reported; at most every 10 s for the same. */
+  readonly onRefused?: (attempt: RefusedAttempt) => void;
 }
 
 export interface DataPlane {
@@ -260,6 +264,13 @@ export interface DataPlane {
    * nothing is loaded.
    */
   listeners(): Listener[];
+  /**
+   * Returns a function that reports whether the active rules let a listener be selected where they
+   * give that permit; null is anyone. Throws CONFIGURATION when an account that they name is gone.
+   */
+  permits(): (listener: Listener, permit: Permit | null) => boolean;
+  /** Returns what was refused or reported, the latest first; nothing when nothing is loaded. */
+  refusals(): Refusal[];
   /** Returns the live flows in no particular order; none when nothing is loaded. */
   flows(): Flow[];
   /**

@@ -36,6 +36,11 @@ export interface Decision {
   /** The index into `allMappings(rules)` of the generation that decided; null when unmanaged. */
   readonly mapping: number | null;
   readonly matchedBy: MatchedBy;
+  /**
+   * True when somebody listens on what was dialled, or would get it from the kernel, whom the rules
+   * do not permit.
+   */
+  readonly strangers: boolean;
   /** The index into the mapping's `to`; null when nothing was selected. */
   readonly destination: number | null;
   /** The destinations tried, as indexes into `to`, in order, with the outcome of each. */

@@ -39,7 +39,15 @@ export interface Listener {
   readonly cookie: string;
   /** The inode of the socket's file; 0 when no file holds it any more. */
   readonly inode: number;
+  readonly identity: Identity;
+}
+
+/** Who created a socket, by which it is judged (bpf/abi.h, ilm_identity). */
+export interface Identity {
   readonly uid: number;
+  readonly gid: number;
+  /** The hash of its systemd unit (unitHash), in decimal (64 bits); 0 for none. */
+  readonly unit: string;
 }
 
 /**

@@ -74,7 +74,7 @@ function listenerShape(
     device: listener.device,
     deviceName: listener.deviceName,
     cookie: listener.cookie,
-    uid: listener.uid,
+    uid: listener.identity.uid,
   };
 }
 
@@ -108,7 +108,7 @@ function renderViews(
       },
       printable(owner?.command ?? "?"),
       owner === undefined ? "?" : String(owner.pid),
-      printable(owner?.user ?? String(listener.uid)),
+      printable(owner?.user ?? String(listener.identity.uid)),
       printable(unitOf(owner) ?? "-"),
       handover === "none" ? "-" : handover,
       mappings.length === 0 ? "-" : namesShown(mappings, MAX_NAMES),

@@ -7,7 +7,12 @@ import { runIterator } from "../../kernel/bpf/iterator.js";
 import { watchInterfaces } from "../../kernel/interfaces.js";
 import { watchNftables } from "../../kernel/netlink.js";
 import { Readiness, RingBuffer } from "../../kernel/ringbuf.js";
+import type { RefusedAttempt } from "../../model/refusal.js";
+import { decodeRefused } from "../observe/refusals.js";
 import type { Registry } from "./registry.js";
+
+/** The most refusals told in one go. The kernel tells one attempt once in some seconds. */
+const REFUSALS_AT_ONCE = 100;
 
 /** Also bounds how late we notice NAT that is not announced (iptables-legacy). */
 const WAIT_MS = 500;
@@ -17,27 +22,31 @@ export class Follower {
   readonly #rules = watchNftables();
   readonly #current: () => Registry | undefined;
   readonly #steer: () => void;
+  readonly #onRefused: (attempt: RefusedAttempt) => void;
   #closed = false;
   #registry: Registry | undefined;
   #nat = "";
   #binds: RingBuffer | undefined;
+  #refused: RingBuffer | undefined;
   /** Our own descriptor, as another change may close the registry's. */
   #scan: BpfProgram | undefined;
   #readiness: Readiness | undefined;
 
   /**
    * `current` returns the active registry, which may change with a reload; `steer` attaches to new
-   * interfaces; `onError` is called with what ended following.
+   * interfaces; `onRefused` is called with what was refused; `onError` with what ended following.
    */
   constructor(
     current: () => Registry | undefined,
     steer: () => void,
+    onRefused: (attempt: RefusedAttempt) => void,
     onError: (error: unknown) => void = (error) => {
       throw error;
     },
   ) {
     this.#current = current;
     this.#steer = steer;
+    this.#onRefused = onRefused;
     this.#follow().catch((error: unknown) => {
       // Nothing awaits this promise: let the process's own handler see the error.
       process.nextTick(() => {
@@ -55,6 +64,9 @@ export class Follower {
         if (this.#meetNat()) this.#registry?.scan(["udp"]);
         await this.#readiness?.wait(WAIT_MS);
         this.#meetBinds();
+        this.#refused?.drain((record) => {
+          this.#onRefused(decodeRefused(record));
+        }, REFUSALS_AT_ONCE);
       }
     } finally {
       this.#release();
@@ -86,8 +98,9 @@ export class Follower {
     this.#release();
     this.#registry = now;
     this.#binds = now && new RingBuffer(now.map("binds"));
+    this.#refused = now && new RingBuffer(now.map("refused"));
     this.#scan = now?.program("scan_udp").duplicate();
-    const fds = [now?.map("binds").fd, this.#rules?.fd].filter((fd) => fd !== undefined);
+    const fds = [now?.map("binds").fd, now?.map("refused").fd, this.#rules?.fd].filter((fd) => fd !== undefined);
     this.#readiness = new Readiness([this.#interfaces.fd, ...fds]);
     // Look for what bound, or appeared, before we started watching.
     now?.scan(["udp"]);
@@ -97,6 +110,7 @@ export class Follower {
   #release(): void {
     this.#readiness?.close();
     this.#binds?.close();
+    this.#refused?.close();
     this.#scan?.close();
   }
 

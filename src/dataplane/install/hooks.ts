@@ -240,7 +240,7 @@ export function attachNeeded(around: Folder, registry: Registry, needs: Needs): 
 /** Follows interfaces and sockets (see DataPlane.follow). */
 export function follow(
   state: State,
-  { onError, onRestored }: FollowOptions = {},
+  { onError, onRestored, onRefused }: FollowOptions = {},
 ): { close(): void } {
   state.holds = true;
   return new Follower(
@@ -250,6 +250,7 @@ export function follow(
       const missing = meetInterfaces(state);
       if (missing.length > 0) onRestored?.(missing);
     },
+    (attempt) => onRefused?.(attempt),
     onError,
   );
 }

@@ -75,6 +75,7 @@ export function toDecision(record: Record, placed: Placed): Decision {
     },
     mapping: index,
     matchedBy: known(matches, record.matched),
+    strangers: record.strangers === 1,
     destination: verdict === "selected" ? (order[record.selected]?.destination ?? null) : null,
     attempts,
     generation: record.generation,
