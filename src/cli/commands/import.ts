@@ -24,7 +24,9 @@ export async function importRules(
   options: ImportOptions,
 ): Promise<ExitStatus> {
   const imported =
-    format === "tubular" ? await fromTubular(files, options.label ?? []) : await fromNft(files);
+    format === "tubular"
+      ? await fromTubular(files, options.label ?? [])
+      : await fromNft(context, files);
   for (const line of imported.unsaid) context.note(`left out: ${line}\n`);
   for (const line of imported.notes) context.note(`note: ${line}\n`);
   if (!context.json) context.note(nextSteps(imported));
@@ -74,13 +76,12 @@ async function fromTubular(files: readonly string[], labels: readonly string[]):
   return importTubular(parse(await read(file), file), new Map(destinations));
 }
 
-async function fromNft(files: readonly string[]): Promise<Imported> {
-  const [{ importNft }, { looksLikeIptables }, { askHost, importingHost }] = await Promise.all([
+async function fromNft({ reach }: Context, files: readonly string[]): Promise<Imported> {
+  const [{ importNft }, { looksLikeIptables }] = await Promise.all([
     import("../../config/import-nft.js"),
     import("../../config/nft/read-iptables.js"),
-    import("../../doctor/neighbours.js"),
   ]);
-  if (files.length === 0) return importNft(askHost(), importingHost());
+  if (files.length === 0) return importNft(await reach.askNat(), await reach.importingHost());
   const texts = await Promise.all(files.map(async (name) => ({ name, text: await read(name) })));
   return importNft(
     {
@@ -89,7 +90,7 @@ async function fromNft(files: readonly string[]): Promise<Imported> {
         .filter(({ text }) => !looksLikeIptables(text))
         .map(({ name, text }) => ({ name, value: parse(text, name) })),
     },
-    importingHost(),
+    await reach.importingHost(),
   );
 }
 

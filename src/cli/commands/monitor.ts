@@ -13,7 +13,8 @@ import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
-import { noteObstacles, surveyMappings } from "../../doctor/survey.js";
+import { noteObstacles } from "../../doctor/survey.js";
+import { survey } from "../shell/survey.js";
 import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface MonitorOptions {
@@ -33,7 +34,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   const seconds = parseLimit(options.seconds, "--seconds");
   await withDataPlane(context, async (dataPlane) => {
     const { rules } = needInForce(dataPlane);
-    noteObstacles(context, surveyMappings(dataPlane, rules), rules);
+    noteObstacles(context, await survey(context, dataPlane, rules), rules);
     const stream = dataPlane.watch();
     const ending = awaitEnd(seconds);
     ending.ended.addEventListener("abort", () => {

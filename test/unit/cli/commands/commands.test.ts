@@ -145,7 +145,7 @@ test("explain tells the mapping and the listener that the program would select",
     generation: 1,
     cookie: "8080",
   };
-  const ask = (context: Parameters<typeof explain>[0]): Promise<unknown> =>
+  const ask = (context: Parameters<typeof explain>[0]): Promise<void> =>
     explain(context, "tcp", "203.0.113.1:80", { from: "198.51.100.7:40000" });
   expect(await world.json("explain", ask)).toMatchObject({
     mapping: "web",
