@@ -64,7 +64,10 @@ async function checkRules(context: Context): Promise<Check[]> {
     const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
     const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
-    const findings = auditListeners(rules, listeners);
+    const foreign = auditListeners(rules, listeners).filter(
+      ({ kind }) => kind === "foreign-address",
+    );
+    const ownerOf = await context.reach.ownersOf(foreign.map(({ listener }) => listener));
     return [
       check,
       await fionreadCheck(context, registered),
@@ -79,9 +82,10 @@ async function checkRules(context: Context): Promise<Check[]> {
         })),
         ...warnings,
       ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
-      ...findings
-        .filter((finding) => finding.kind === "foreign-address")
-        .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),
+      ...foreign.map(({ listener, message, remedy }) => {
+        const who = describeListener(listener, ownerOf(listener));
+        return warningCheck("foreign address", `${who} ${message}`, remedy);
+      }),
     ];
   } catch (error) {
     return [asCheck("rules in force", error)];

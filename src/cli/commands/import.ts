@@ -68,7 +68,9 @@ async function fromTubular(files: readonly string[], labels: readonly string[]):
   const { importTubular } = await import("../../config/import-tubular.js");
   const destinations = labels.map((text): [string, string] => {
     const equals = text.indexOf("=");
-    if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
+    if (equals > 0 && equals + 1 < text.length) {
+      return [text.slice(0, equals), text.slice(equals + 1)];
+    }
     throw new IlmError("USAGE", `--label ${JSON.stringify(text)} has no destination`, {
       remedy: "Write it as --label foo=127.0.1.10:80.",
     });

@@ -325,7 +325,11 @@ export class FakeDataPlane implements DataPlane {
     return loaded;
   }
 
+  /** How often it was closed. */
+  closed = 0;
+
   close(): void {
+    this.closed += 1;
     this.fail = null;
   }
 }

@@ -73,8 +73,13 @@ export class World {
   /** What fails, and with which error. */
   readonly failures = new Map<keyof Reach, Error>();
 
+  #opened = 0;
   readonly #reach: Reach = {
-    openDataPlane: async () => await this.#answer("openDataPlane", () => this.dataPlane),
+    openDataPlane: async () =>
+      await this.#answer("openDataPlane", () => {
+        this.#opened += 1;
+        return this.dataPlane;
+      }),
     performChange: async (_, change) =>
       await this.#answer("performChange", () => this.#perform(change)),
     ownersOf: async () =>
@@ -120,7 +125,7 @@ export class World {
     return { ...result, difference: result.changed ? difference(before, after) : null, by };
   }
 
-  /** Runs the command line's command, and gives what it said and its exit status. */
+  /** Runs a command as the command line does, and gives what it said and its exit status. */
   async end(json: boolean, command: Command): Promise<Ended> {
     const { context, said } = contextFor(json, { reach: this.#reach });
     let status: ExitStatus;
@@ -129,6 +134,7 @@ export class World {
     } catch (error) {
       status = reportError(context, error);
     }
+    this.#requireClosed();
     return { ...said, status };
   }
 
@@ -136,7 +142,16 @@ export class World {
   async say(json: boolean, command: Command): Promise<Said> {
     const { context, said } = contextFor(json, { reach: this.#reach });
     await command(context);
+    this.#requireClosed();
     return said;
+  }
+
+  /** Whatever becomes of a command, it closes the data plane that it opened. */
+  #requireClosed(): void {
+    const { closed } = this.dataPlane;
+    if (closed !== this.#opened) {
+      throw new Error(`opened ${this.#opened} times, and closed ${closed} times`);
+    }
   }
 
   async text(command: Command): Promise<string> {
