@@ -1,5 +1,4 @@
 /** Looks for what is in the way of mappings, using sample packets for each. */
-import type { DataPlane } from "../dataplane/types.js";
 import type { HostAddress } from "../kernel/addresses.js";
 import {
   familyOf,
@@ -17,7 +16,7 @@ import { candidates } from "../rules/candidates.js";
 import { examplePort, exampleRemote } from "./example.js";
 import { findObstacles, type Obstacle } from "./obstacles.js";
 import { printable } from "../words/text.js";
-import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "./way.js";
+import { interfaceWith, wayOf, type Places, type Surroundings } from "./way.js";
 
 /** The maximum number of mappings to check, and of addresses for each. */
 const MAX_MAPPINGS = 100;
@@ -37,9 +36,8 @@ export interface Survey {
   readonly looked: number;
 }
 
-export function surveyMappings(dataPlane: DataPlane, rules: Rules): Survey {
+export function surveyMappings(rules: Rules, surroundings: Surroundings): Survey {
   const all = allMappings(rules);
-  const surroundings = lookAround(dataPlane, lookForPlaces(), [4, 6]);
   const services = new Set(rules.file.services.flatMap(({ addresses }) => addresses));
   const found = new Map<string, { obstacle: Obstacle; mappings: Set<number>; packet: Packet }>();
   for (const [index, mapping] of all.slice(0, MAX_MAPPINGS).entries()) {

@@ -11,20 +11,23 @@ import { type Rules, allMappings } from "../model/rules.js";
 import { handoverOf, joinListeners, type ListenerView } from "../rules/listening.js";
 import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "../words/mptcp.js";
-import { ownersOf } from "./owners.js";
+import type { ownersOf } from "./owners.js";
 import { describeListener, describeNat } from "../words/listener.js";
 import { beginStep } from "../progress.js";
 import { namesShown } from "../words/text.js";
 import type { Warning } from "./warnings.js";
 
-/**
- * Returns the warnings. `listeners` is called only where there is NAT. `following` says that `ilm
- * run` is running, which registers UDP sockets as they bind.
- */
+export interface Bystanders {
+  /** Is called only where there is NAT. */
+  readonly listeners: () => readonly Listener[];
+  readonly ownersOf: typeof ownersOf;
+  /** True while `ilm run` is running, which registers UDP sockets as they bind. */
+  readonly following: boolean;
+}
+
 export async function unreachedWarnings(
   dataPlane: DataPlane,
-  listeners: () => readonly Listener[],
-  following: boolean,
+  { listeners, ownersOf: findOwners, following }: Bystanders,
 ): Promise<Warning[]> {
   beginStep("looking for what is in the way");
   const inForce = dataPlane.inForce();
@@ -40,7 +43,7 @@ export async function unreachedWarnings(
       // Here the VRF is the reason, and has a warning of its own.
       !means.vrfs.has(view.listener.device),
   );
-  const ownerOf = await ownersOf(unreached.map(({ listener }) => listener));
+  const ownerOf = await findOwners(unreached.map(({ listener }) => listener));
   const has = (wanted: Protocol): boolean =>
     allMappings(rules).some(({ protocol }) => protocol === wanted);
   const later = [

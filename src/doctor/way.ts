@@ -3,7 +3,7 @@ import { type DataPlane, LOOKUP_MISSING } from "../dataplane/types.js";
 import { hostAddresses, type HostAddress } from "../kernel/addresses.js";
 import { otherLookupPrograms } from "../kernel/features.js";
 import { interfaces, xdpIndexes } from "../kernel/interfaces.js";
-import { routeOf } from "../kernel/route.js";
+import { routeOf, type Arrival, type Route } from "../kernel/route.js";
 import { type Address, type Family, isLoopback4 } from "../model/address.js";
 import type { Packet } from "../model/decision.js";
 import { askFirewall } from "./firewall.js";
@@ -24,6 +24,8 @@ export function lookForPlaces(): Places {
 
 /** What is the same for every packet, and collected once. */
 export interface Surroundings extends Places {
+  /** Asks the routing tables. */
+  readonly routeOf: (arrival: Arrival) => Route;
   readonly firewall: Firewall;
   /** The indexes of interfaces with an XDP program. */
   readonly xdp: ReadonlySet<number>;
@@ -43,6 +45,7 @@ export function lookAround(
   const filtered = dataPlane.netfilterHooks().some((family) => families.includes(family));
   return {
     ...places,
+    routeOf,
     firewall: askFirewall(filtered),
     xdp: xdpIndexes(),
     otherPrograms: otherLookupPrograms(),
@@ -69,7 +72,7 @@ export function wayOf(packet: Packet, surroundings: Surroundings, remoteGiven: b
   const { names, firewall, xdp, otherPrograms, detached, off } = surroundings;
   // What the machine sends to itself was routed when it left, and comes in through lo.
   const itself = interfaceIndex === LOOPBACK_INDEX || interfaceWith(surroundings, remote) !== 0;
-  const route = routeOf({
+  const route = surroundings.routeOf({
     local,
     remote: remoteGiven && !itself ? remote : null,
     interfaceIndex: itself ? 0 : interfaceIndex,

@@ -17,11 +17,11 @@ const nativeGetsockname = libcFunction<[number, Uint8Array, Uint32Array], number
 const FIONREAD = 0x541b;
 const MESSAGE = Uint8Array.of(1, 2, 3, 4, 5);
 
-/**
- * Tries FIONREAD on a socket in a socket map. Returns `untried` when lo is down, so nothing can be
- * sent.
- */
-export function tryFionread(): "right" | "zero" | "untried" {
+/** `untried` when lo is down, so that nothing can be sent. */
+export type FionreadAnswer = "right" | "zero" | "untried";
+
+/** Tries FIONREAD on a socket in a socket map. */
+export function tryFionread(): FionreadAnswer {
   const receiver = socket(AF_INET, SOCK_DGRAM, 0);
   try {
     const address = loopbackAddress(0);

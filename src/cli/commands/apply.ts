@@ -50,11 +50,11 @@ export async function apply(
         compiled,
       });
       if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
-      const unreached = await unreachedWarnings(
-        dataPlane,
-        () => dataPlane.listeners(),
-        performed.by === "daemon",
-      );
+      const unreached = await unreachedWarnings(dataPlane, {
+        listeners: () => dataPlane.listeners(),
+        ownersOf: (those) => context.reach.ownersOf(those),
+        following: performed.by === "daemon",
+      });
       const timing = stepTimes();
       noteWarnings(context, warnings);
       await print(

@@ -1,5 +1,5 @@
 /** `ilm demo`: shows everything at once, in private network namespaces. */
-import { runDemo, type Report } from "../../demo/demo.js";
+import type { Report } from "../../demo/demo.js";
 import { ExitStatus, IlmError } from "../../errors.js";
 import type { DemoJson } from "../../json/demo.js";
 import { published } from "../../json/published.js";
@@ -12,12 +12,12 @@ export interface DemoOptions {
 
 /** Runs the demo. Returns status 1 when something did not go as it should. */
 export async function demo(context: Context, options: DemoOptions): Promise<ExitStatus> {
-  const { json, colours } = context;
+  const { json, colours, reach } = context;
   const write = (report: Report): void => {
     context.write(`${JSON.stringify(published<DemoJson>()(report))}\n`);
   };
   try {
-    await runDemo({
+    await reach.runDemo({
       keep: options.keep === true,
       report: json ? write : null,
       color: colours.isColorSupported,

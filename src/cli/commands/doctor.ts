@@ -5,26 +5,23 @@
 import type { DaemonStatus } from "../../api/api.js";
 import { foreseen } from "../../api/error-body.js";
 import { ExitStatus } from "../../errors.js";
-import { tryFionread } from "../../kernel/fionread.js";
-import { probeHost, type HostReport } from "../../kernel/features.js";
-import { findLockHolder } from "../../kernel/lock-holder.js";
+import type { HostReport } from "../../kernel/features.js";
 import { sysctl } from "../../kernel/procfs.js";
 import { auditListeners, joinListeners } from "../../rules/listening.js";
-import { requestStatus } from "../../api/client.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules, allMappings } from "../../model/rules.js";
-import type { DataPlane, EngineInForce } from "../../dataplane/types.js";
+import type { EngineInForce } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { DoctorJson } from "../../json/doctor.js";
 import { published } from "../../json/published.js";
 import type { Listener } from "../../model/listener.js";
 import { formatPlace, formatEndpoint } from "../../model/endpoint.js";
-import { ownersOf } from "../../doctor/owners.js";
 import { describeListener } from "../../words/listener.js";
 import { count, indent, printable } from "../../words/text.js";
-import { namesOf, surveyMappings } from "../../doctor/survey.js";
+import { namesOf, type Survey } from "../../doctor/survey.js";
+import { survey } from "../shell/survey.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { findWarnings } from "../../doctor/warnings.js";
 import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
@@ -33,7 +30,8 @@ type Check = HostReport["checks"][number];
 
 /** Prints all checks. Returns status 1 when one of them is an error; warnings alone give 0. */
 export async function doctor(context: Context): Promise<ExitStatus> {
-  const checks = [...probeHost().checks, ...(await checkRules(context))];
+  const { checks: ofHost } = await context.reach.probeHost();
+  const checks = [...ofHost, ...(await checkRules(context))];
   const errors = checks.filter((check) => check.severity === "error").length;
   const warnings = checks.filter((check) => check.severity === "warning").length;
   const json = published<DoctorJson>()({ ok: errors === 0, errors, warnings, checks });
@@ -63,23 +61,31 @@ async function checkRules(context: Context): Promise<Check[]> {
     const inForce = dataPlane.inForce();
     const rules = inForce?.rules ?? emptyRules;
     const listeners = dataPlane.listeners();
-    const { daemon, check } = await askDaemon(dataPlane.netnsInode);
+    const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
     const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
-    const findings = auditListeners(rules, listeners);
+    const foreign = auditListeners(rules, listeners).filter(
+      ({ kind }) => kind === "foreign-address",
+    );
+    const ownerOf = await context.reach.ownersOf(foreign.map(({ listener }) => listener));
     return [
       check,
-      await fionreadCheck(registered),
+      await fionreadCheck(context, registered),
       mptcpCheck(rules, listeners, inForce?.engine ?? null),
-      ...wayChecks(dataPlane, rules),
+      ...wayChecks(await survey(context, dataPlane, rules), rules),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
-        ...(await unreachedWarnings(dataPlane, () => listeners, daemon !== null)),
+        ...(await unreachedWarnings(dataPlane, {
+          listeners: () => listeners,
+          ownersOf: (those) => context.reach.ownersOf(those),
+          following: daemon !== null,
+        })),
         ...warnings,
       ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
-      ...findings
-        .filter((finding) => finding.kind === "foreign-address")
-        .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),
+      ...foreign.map(({ listener, message, remedy }) => {
+        const who = describeListener(listener, ownerOf(listener));
+        return warningCheck("foreign address", `${who} ${message}`, remedy);
+      }),
     ];
   } catch (error) {
     return [asCheck("rules in force", error)];
@@ -89,11 +95,11 @@ async function checkRules(context: Context): Promise<Check[]> {
 }
 
 async function askDaemon(
+  { reach }: Context,
   netnsInode: number,
 ): Promise<{ daemon: DaemonStatus | null; check: Check }> {
   try {
-    const daemon = await requestStatus(netnsInode);
-    const writer = daemon === null ? findLockHolder(netnsInode) : null;
+    const { daemon, writer } = await reach.askDaemon(netnsInode);
     if (writer !== null && isDaemon(writer)) {
       const { message, remedy } = unreachableWarning(writer, netnsInode);
       return { daemon, check: warningCheck("daemon", message, remedy) };
@@ -111,14 +117,14 @@ const FIONREAD = "FIONREAD of UDP sockets";
  * Checks FIONREAD: on some kernels, a daemon that asks its socket how much is waiting gets 0 once
  * the socket is in a map.
  */
-async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
-  const answer = tryFionread();
+async function fionreadCheck({ reach }: Context, registered: readonly Listener[]): Promise<Check> {
+  const answer = await reach.tryFionread();
   const ok = { name: FIONREAD, ok: true, severity: "ok", remedy: "" } as const;
   if (answer === "untried") return { ...ok, found: "not tried: lo is down" };
   if (answer === "right") return { ...ok, found: "right, in a socket map too" };
   const zero = "this kernel answers 0 for a UDP socket in a socket map, whatever waits";
   if (registered.length === 0) return { ...ok, found: `${zero}; no daemon's socket is in one now` };
-  const ownerOf = await ownersOf(registered);
+  const ownerOf = await reach.ownersOf(registered);
   const who = registered.map((listener) => describeListener(listener, ownerOf(listener)));
   return warningCheck(
     FIONREAD,
@@ -161,9 +167,8 @@ function mptcpCheck(
 }
 
 /** Returns checks for what keeps packets from mappings before they come to a decision. */
-function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
-  const survey = surveyMappings(dataPlane, rules);
-  const checks = survey.found.map((one): Check => {
+function wayChecks({ found: ways, looked }: Survey, rules: Rules): Check[] {
+  const checks = ways.map((one): Check => {
     const { obstacle, packet } = one;
     const { protocol, local, localPort } = packet;
     const text = `of ${namesOf(one, rules)}, such as ${protocol} ${formatEndpoint(local, localPort)}: ${obstacle.message}`;
@@ -171,7 +176,7 @@ function wayChecks(dataPlane: DataPlane, rules: Rules): Check[] {
       ? warningCheck("in the way", text, obstacle.remedy)
       : { name: "may be in the way", ok: true, severity: "ok", found: text, remedy: "" };
   });
-  const left = allMappings(rules).length - survey.looked;
+  const left = allMappings(rules).length - looked;
   if (left > 0) {
     const found = `the other ${count(left, "mapping")} were not looked at`;
     checks.push({ name: "the way to mappings", ok: true, severity: "ok", found, remedy: "" });

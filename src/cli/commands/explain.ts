@@ -24,7 +24,7 @@ import { kernelChoice } from "../../doctor/kernel-choice.js";
 import { meansOf } from "../../doctor/means.js";
 import { findObstacles } from "../../doctor/obstacles.js";
 import { explanationShape, renderExplanation, type Explained } from "../render/explanation.js";
-import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "../../doctor/way.js";
+import { interfaceWith, wayOf, type Places } from "../../doctor/way.js";
 import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface ExplainOptions {
@@ -49,7 +49,7 @@ export async function explain(
       remedy: "A packet has two IPv4 or two IPv6 addresses.",
     });
   }
-  const places = lookForPlaces();
+  const places = await context.reach.lookForPlaces();
   const interfaceIndex =
     options.interface === undefined
       ? interfaceWith(places, local.address)
@@ -110,7 +110,7 @@ async function ask(
   const ingress = atIngress
     ? { overtaken: dataPlane.overtaken(), uncovered: dataPlane.uncoveredInterfaces() }
     : null;
-  const surroundings = lookAround(dataPlane, places, [familyOf(packet.local)]);
+  const surroundings = await context.reach.lookAround(dataPlane, places, [familyOf(packet.local)]);
   const way = wayOf(packet, surroundings, options.from !== undefined);
   return {
     explanation,

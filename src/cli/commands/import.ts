@@ -24,7 +24,9 @@ export async function importRules(
   options: ImportOptions,
 ): Promise<ExitStatus> {
   const imported =
-    format === "tubular" ? await fromTubular(files, options.label ?? []) : await fromNft(files);
+    format === "tubular"
+      ? await fromTubular(files, options.label ?? [])
+      : await fromNft(context, files);
   for (const line of imported.unsaid) context.note(`left out: ${line}\n`);
   for (const line of imported.notes) context.note(`note: ${line}\n`);
   if (!context.json) context.note(nextSteps(imported));
@@ -66,7 +68,9 @@ async function fromTubular(files: readonly string[], labels: readonly string[]):
   const { importTubular } = await import("../../config/import-tubular.js");
   const destinations = labels.map((text): [string, string] => {
     const equals = text.indexOf("=");
-    if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
+    if (equals > 0 && equals + 1 < text.length) {
+      return [text.slice(0, equals), text.slice(equals + 1)];
+    }
     throw new IlmError("USAGE", `--label ${JSON.stringify(text)} has no destination`, {
       remedy: "Write it as --label foo=127.0.1.10:80.",
     });
@@ -74,13 +78,12 @@ async function fromTubular(files: readonly string[], labels: readonly string[]):
   return importTubular(parse(await read(file), file), new Map(destinations));
 }
 
-async function fromNft(files: readonly string[]): Promise<Imported> {
-  const [{ importNft }, { looksLikeIptables }, { askHost, importingHost }] = await Promise.all([
+async function fromNft({ reach }: Context, files: readonly string[]): Promise<Imported> {
+  const [{ importNft }, { looksLikeIptables }] = await Promise.all([
     import("../../config/import-nft.js"),
     import("../../config/nft/read-iptables.js"),
-    import("../../doctor/neighbours.js"),
   ]);
-  if (files.length === 0) return importNft(askHost(), importingHost());
+  if (files.length === 0) return importNft(await reach.askNat(), await reach.importingHost());
   const texts = await Promise.all(files.map(async (name) => ({ name, text: await read(name) })));
   return importNft(
     {
@@ -89,7 +92,7 @@ async function fromNft(files: readonly string[]): Promise<Imported> {
         .filter(({ text }) => !looksLikeIptables(text))
         .map(({ name, text }) => ({ name, value: parse(text, name) })),
     },
-    importingHost(),
+    await reach.importingHost(),
   );
 }
 

@@ -22,7 +22,8 @@ import { describeOwner } from "../../words/listener.js";
 import { describeDestination } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
-import { noteObstacles, surveyMappings, type Survey } from "../../doctor/survey.js";
+import { noteObstacles, type Survey } from "../../doctor/survey.js";
+import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 type OwnerOf = (listener: Listener) => Owner | undefined;
@@ -59,7 +60,7 @@ export async function mappings(
     const { rules } = inForce;
     const listeners = dataPlane.listeners();
     const fromFile = rules.file.mappings.length;
-    const survey = surveyMappings(dataPlane, rules);
+    const around = await survey(context, dataPlane, rules);
     const all = allMappings(rules);
     const { indexes, total } = chooseMappings(all, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
@@ -70,7 +71,7 @@ export async function mappings(
       const index = indexes[row] ?? 0;
       return {
         mapping,
-        obstacles: obstaclesOf(survey, index),
+        obstacles: obstaclesOf(around, index),
         runtime: index >= fromFile,
         counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
         destinations: destinationRows(mapping, joined.statesAt(row)),
@@ -81,8 +82,8 @@ export async function mappings(
     );
     const ownerOf = await context.reach.ownersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
-    const inTheWay = survey.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
-    if (!context.json) noteObstacles(context, { ...survey, found: inTheWay }, rules);
+    const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
+    if (!context.json) noteObstacles(context, { ...around, found: inTheWay }, rules);
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }

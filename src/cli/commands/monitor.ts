@@ -13,7 +13,8 @@ import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
-import { noteObstacles, surveyMappings } from "../../doctor/survey.js";
+import { noteObstacles } from "../../doctor/survey.js";
+import { survey } from "../shell/survey.js";
 import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface MonitorOptions {
@@ -25,15 +26,23 @@ export interface MonitorOptions {
 
 /** The shortest interval, in milliseconds, between notes on decisions that were not shown. */
 const TELL_LOST_MS = 1_000;
+/** The longest time, in seconds, that a timer of node can be set for: 24 days. */
+const MAX_SECONDS = 2_147_483;
 /** The number of generations whose mappings are kept, for decisions that still name them. */
 const GENERATIONS_KEPT = 4;
 
 export async function monitor(context: Context, options: MonitorOptions): Promise<void> {
   const most = parseLimit(options.count, "--count");
+  if (most !== Infinity && !Number.isInteger(most)) {
+    throw refusal("--count", options.count, "is not a whole number");
+  }
   const seconds = parseLimit(options.seconds, "--seconds");
+  if (seconds !== Infinity && seconds > MAX_SECONDS) {
+    throw refusal("--seconds", options.seconds, `is more than ${MAX_SECONDS}, which is the most`);
+  }
   await withDataPlane(context, async (dataPlane) => {
     const { rules } = needInForce(dataPlane);
-    noteObstacles(context, surveyMappings(dataPlane, rules), rules);
+    noteObstacles(context, await survey(context, dataPlane, rules), rules);
     const stream = dataPlane.watch();
     const ending = awaitEnd(seconds);
     ending.ended.addEventListener("abort", () => {
@@ -137,7 +146,11 @@ function parseLimit(text: string | undefined, option: string): number {
   if (text === undefined) return Infinity;
   const value = Number(text);
   if (/^[0-9]+(?:\.[0-9]+)?$/.test(text) && value > 0) return value;
-  throw new IlmError("USAGE", `${option}: ${JSON.stringify(text)} is not a positive number`, {
+  throw refusal(option, text, "is not a positive number");
+}
+
+function refusal(option: string, text: string | undefined, why: string): IlmError {
+  return new IlmError("USAGE", `${option}: ${JSON.stringify(text)} ${why}`, {
     remedy: `Write for example \`${option} 10\`.`,
   });
 }

@@ -1,6 +1,5 @@
 /** `ilm run`: applies the configuration, then stays. */
 import { resolve } from "node:path";
-import { runDaemon } from "../../daemon/daemon.js";
 import { createLogger } from "../../daemon/log.js";
 import type { ApplyOptions } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
@@ -31,5 +30,5 @@ export async function run(
     log.log("info", what);
   });
   const source = { path: path === null ? null : resolve(path), mappings };
-  await runDaemon({ source, log, overNewer: options.overNewer });
+  await context.reach.runDaemon({ source, log, overNewer: options.overNewer });
 }

@@ -1,9 +1,7 @@
 /** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
-import type { DaemonStatus } from "../../api/api.js";
-import { socketExists, socketPath } from "../../api/socket-path.js";
 import type { InForce } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
-import { describeHolder, findLockHolder, type LockHolder } from "../../kernel/lock-holder.js";
+import { describeHolder } from "../../kernel/lock-holder.js";
 import { allMappings } from "../../model/rules.js";
 import { joinListeners } from "../../rules/listening.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
@@ -14,7 +12,7 @@ import { count, formatAge, indent } from "../../words/text.js";
 import { findWarnings, lookupDetached, type Warning } from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
-import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
+import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/writer.js";
 
 /** Prints the state. Returns status 0 also when nothing is loaded, because that is an answer. */
 export async function status(context: Context): Promise<void> {
@@ -22,11 +20,16 @@ export async function status(context: Context): Promise<void> {
     const inForce = dataPlane.inForce();
     // Listeners matter only to rules, and listing them would first have to load the lister.
     const listeners = inForce === null ? [] : dataPlane.listeners();
-    const { daemon, trouble, writer } = await askDaemon(dataPlane.netnsInode);
+    const asked = await askDaemon(context, dataPlane.netnsInode);
+    const { daemon, trouble, writer } = asked;
     const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
     const { flows, faults } = circumstances;
     const found = findWarnings(circumstances);
-    const unreached = await unreachedWarnings(dataPlane, () => listeners, daemon !== null);
+    const unreached = await unreachedWarnings(dataPlane, {
+      listeners: () => listeners,
+      ownersOf: (those) => context.reach.ownersOf(those),
+      following: daemon !== null,
+    });
     const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
     const shape = {
       loaded: inForce !== null,
@@ -53,7 +56,7 @@ export async function status(context: Context): Promise<void> {
       daemon,
       writer,
       warnings,
-      notes: notes(inForce, daemon, trouble, writer),
+      notes: notes(inForce, asked),
       pinPath: dataPlane.pinPath,
     };
     await print(context, published<StatusJson>()(shape), () => render(context, shape));
@@ -64,18 +67,12 @@ export async function status(context: Context): Promise<void> {
  * Asks the daemon for its status. A daemon that hangs must not make `status` fail, which is needed
  * most then.
  */
-async function askDaemon(netnsInode: number): Promise<Asked> {
+async function askDaemon({ reach }: Context, netnsInode: number): Promise<Asked> {
   try {
-    // Usually no daemon runs, and then the client need not be loaded.
-    if (socketExists(socketPath(netnsInode))) {
-      const { requestStatus } = await import("../../api/client.js");
-      const daemon = await requestStatus(netnsInode);
-      if (daemon !== null) return { daemon, trouble: null, writer: null };
-    }
-    const writer = findLockHolder(netnsInode);
+    const { daemon, writer } = await reach.askDaemon(netnsInode);
     const unreachable = writer !== null && isDaemon(writer);
     const trouble = unreachable ? unreachableWarning(writer, netnsInode) : null;
-    return { daemon: null, trouble, writer };
+    return { daemon, trouble, writer };
   } catch (error) {
     if (!(error instanceof IlmError)) throw error;
     const { message, remedy } = error;
@@ -84,20 +81,12 @@ async function askDaemon(netnsInode: number): Promise<Asked> {
   }
 }
 
-interface Asked {
-  readonly daemon: DaemonStatus | null;
+interface Asked extends AskedDaemon {
   readonly trouble: Warning | null;
-  /** The process that holds the lock although no daemon answers. */
-  readonly writer: LockHolder | null;
 }
 
 /** Returns notes on what it means that no daemon runs. */
-function notes(
-  inForce: InForce | null,
-  daemon: DaemonStatus | null,
-  trouble: Warning | null,
-  writer: LockHolder | null,
-): string[] {
+function notes(inForce: InForce | null, { daemon, trouble, writer }: Asked): string[] {
   if (daemon !== null || trouble !== null) return [];
   const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
   if (inForce === null) return found;

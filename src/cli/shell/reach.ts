@@ -1,6 +1,15 @@
 /** Gives commands access to the host. It is passed in, so that tests can replace it. */
+import type { Host } from "../../config/import-nft.js";
+import type { NftSources } from "../../config/nft/sources.js";
 import type { PerformOptions, Performed } from "../../control/perform.js";
+import type { DaemonOptions } from "../../daemon/daemon.js";
 import type { DataPlane } from "../../dataplane/types.js";
+import type { DemoOptions } from "../../demo/demo.js";
+import type { Places, Surroundings } from "../../doctor/way.js";
+import type { AskedDaemon } from "../../doctor/writer.js";
+import type { HostReport } from "../../kernel/features.js";
+import type { FionreadAnswer } from "../../kernel/fionread.js";
+import type { Family } from "../../model/address.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import type { Change } from "../../rules/change.js";
 
@@ -11,6 +20,28 @@ export interface Reach {
   performChange(dataPlane: DataPlane, change: Change, options?: PerformOptions): Promise<Performed>;
   /** Finds the processes that hold the listeners' sockets. */
   ownersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Owner | undefined>;
+  /** Asks the daemon for its status. Without one, finds who holds the writer's lock. */
+  askDaemon(netnsInode: number): Promise<AskedDaemon>;
+  /** Checks kernel, privileges, mounts and neighbours. */
+  probeHost(): Promise<HostReport>;
+  /** Tries whether a daemon can see what is waiting for a UDP socket in a socket map. */
+  tryFionread(): Promise<FionreadAnswer>;
+  /** Finds where the host has its addresses. */
+  lookForPlaces(): Promise<Places>;
+  /** Finds what is on the way of packets of these families. */
+  lookAround(
+    dataPlane: DataPlane,
+    places: Places,
+    families: readonly Family[],
+  ): Promise<Surroundings>;
+  /** Returns the host's NAT rules. */
+  askNat(): Promise<NftSources>;
+  /** Finds what decides, beside NAT, where the host's packets go. */
+  importingHost(): Promise<Host>;
+  /** Runs the daemon until it is told to end. */
+  runDaemon(options: DaemonOptions): Promise<void>;
+  /** Runs the demo in network namespaces of its own. */
+  runDemo(options: DemoOptions): Promise<void>;
 }
 
 /** The real host. Each function loads its code when a command first calls it. */
@@ -26,5 +57,26 @@ export const hostReach: Reach = {
   ownersOf: async (listeners) => {
     const { ownersOf } = await import("../../doctor/owners.js");
     return await ownersOf(listeners);
+  },
+  askDaemon: async (netnsInode) => {
+    const { askDaemon } = await import("../../doctor/writer.js");
+    return await askDaemon(netnsInode);
+  },
+  probeHost: async () => (await import("../../kernel/features.js")).probeHost(),
+  tryFionread: async () => (await import("../../kernel/fionread.js")).tryFionread(),
+  lookForPlaces: async () => (await import("../../doctor/way.js")).lookForPlaces(),
+  lookAround: async (dataPlane, places, families) => {
+    const { lookAround } = await import("../../doctor/way.js");
+    return lookAround(dataPlane, places, families);
+  },
+  askNat: async () => (await import("../../doctor/neighbours.js")).askHost(),
+  importingHost: async () => (await import("../../doctor/neighbours.js")).importingHost(),
+  runDaemon: async (options) => {
+    const { runDaemon } = await import("../../daemon/daemon.js");
+    await runDaemon(options);
+  },
+  runDemo: async (options) => {
+    const { runDemo } = await import("../../demo/demo.js");
+    await runDemo(options);
   },
 };

@@ -2,15 +2,18 @@
  * Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for
  * properties.
  */
+import { once } from "node:events";
 import * as fc from "fast-check";
 import type {
   ApplyResult,
   DataPlane,
+  DecisionStream,
   Explanation,
   Faults,
   FlowCount,
   InForce,
   KeptText,
+  ObservedDecision,
 } from "../../../src/dataplane/types.js";
 import { SummedCounters } from "../../../src/dataplane/observe/counting.js";
 import { digestOfFile } from "../../../src/dataplane/description.js";
@@ -18,6 +21,7 @@ import {
   parseAddress,
   parsePrefix,
   type Address,
+  type Family,
   type Prefix,
 } from "../../../src/model/address.js";
 import {
@@ -81,6 +85,28 @@ export function countersOf(...list: readonly Counters[]): CounterList {
   return new SummedCounters(new Uint8Array(BigUint64Array.from(numbers).buffer));
 }
 
+/** Has these decisions, and then waits to be closed. */
+class MadeStream implements DecisionStream {
+  readonly decisions: readonly ObservedDecision[];
+  readonly #closed = new AbortController();
+  readonly lost: number;
+
+  constructor(decisions: readonly ObservedDecision[], lost: number) {
+    this.decisions = decisions;
+    this.lost = lost;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<ObservedDecision> {
+    const { signal } = this.#closed;
+    yield* this.decisions;
+    if (!signal.aborted) await once(signal, "abort");
+  }
+
+  close(): void {
+    this.#closed.abort();
+  }
+}
+
 /** In memory; `fail` makes the next apply throw. */
 export class FakeDataPlane implements DataPlane {
   readonly netnsInode = 4_026_531_840;
@@ -103,12 +129,18 @@ export class FakeDataPlane implements DataPlane {
     this.settled += 1;
   }
 
-  nat(): [] {
-    return [];
+  /** The families with NAT. */
+  translated: readonly Family[] = [];
+
+  nat(): readonly Family[] {
+    return this.translated;
   }
 
-  outputFilters(): [] {
-    return [];
+  /** The families with a filter at OUTPUT. */
+  filtered: readonly Family[] = [];
+
+  outputFilters(): readonly Family[] {
+    return this.filtered;
   }
 
   netfilterHooks(): [] {
@@ -123,10 +155,10 @@ export class FakeDataPlane implements DataPlane {
     return [];
   }
 
-  lost = false;
+  unpinned = false;
 
   isLost(): boolean {
-    return this.lost;
+    return this.unpinned;
   }
 
   detached(): [] {
@@ -288,8 +320,12 @@ export class FakeDataPlane implements DataPlane {
     return { ...this.explanation, packet };
   }
 
-  watch(): never {
-    throw new Error("not asked for in these tests");
+  /** What is decided while somebody watches, and how much of it comes too fast. */
+  decisions: ObservedDecision[] = [];
+  lost = 0;
+
+  watch(): DecisionStream {
+    return new MadeStream(this.decisions, this.lost);
   }
 
   resync(): readonly string[] {
@@ -303,7 +339,11 @@ export class FakeDataPlane implements DataPlane {
     return loaded;
   }
 
+  /** How often it was closed. */
+  closed = 0;
+
   close(): void {
+    this.closed += 1;
     this.fail = null;
   }
 }

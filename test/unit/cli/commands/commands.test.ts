@@ -12,7 +12,8 @@ import { on } from "../../../../src/cli/commands/on.js";
 import { remove } from "../../../../src/cli/commands/remove.js";
 import { status } from "../../../../src/cli/commands/status.js";
 import { unload } from "../../../../src/cli/commands/unload.js";
-import { ExitStatus } from "../../../../src/errors.js";
+import type { Context } from "../../../../src/cli/shell/context.js";
+import { ExitStatus, IlmError } from "../../../../src/errors.js";
 import { listener, packet } from "../fixtures.js";
 import { address, mapping, prefix, ruleSet, rules } from "../../daemon/fixtures.js";
 import { World } from "./world.js";
@@ -53,6 +54,44 @@ describe("status", () => {
     expect(await world.json("status", status)).toMatchObject({ loaded: false, generation: null });
   });
 
+  test("names the daemon that is at work, and what it follows", async () => {
+    load();
+    const daemon = {
+      pid: 7,
+      version: "1.2.3",
+      startedAt: "2026-01-02T03:04:05.000Z",
+      following: "/etc/ilm/rules.yaml",
+      lastReload: null,
+      reloads: { done: 1, failed: 0 },
+    };
+    world.daemon = { daemon, writer: null };
+    expect(await world.text(status)).toMatch(/^daemon: +pid 7, follows \/etc\/ilm\/rules\.yaml$/m);
+    expect(await world.json("status", status)).toMatchObject({ daemon: { pid: 7 }, notes: [] });
+  });
+
+  test("says that nobody follows the file, and who is about to change the rules", async () => {
+    load();
+    world.daemon = { daemon: null, writer: { pid: 7, command: "ilm apply" } };
+    expect(await world.text(status)).toContain("\nnote: process 7 (ilm apply) is about to change");
+    expect(await world.json("status", status)).toMatchObject({
+      writer: { pid: 7 },
+      notes: [expect.anything(), expect.stringContaining("/etc/ilm/rules.yaml are not followed")],
+    });
+  });
+
+  test("warns of a daemon out of reach, and answers all the same", async () => {
+    load();
+    world.daemon = { daemon: null, writer: { pid: 7, command: "ilm run" } };
+    expect(await world.text(status)).toMatch(/^daemon: +pid 7, out of reach\n[^]*kill 7/m);
+    const remedy = "Restart it.";
+    world.failures.set("askDaemon", new IlmError("DAEMON", "it does not answer", { remedy }));
+    expect(await world.text(status)).toContain(`warning: it does not answer\n  ${remedy}\n`);
+    expect(await world.json("status", status)).toMatchObject({
+      loaded: true,
+      warnings: [{ kind: "daemon", message: "it does not answer", remedy }, {}],
+    });
+  });
+
   test("counts mappings of both kinds and those who listen for one", async () => {
     load();
     serveWeb();
@@ -87,6 +126,46 @@ describe("mappings", () => {
     expect(text).toContain("nginx");
     expect(text).not.toContain("near");
   });
+});
+
+test.each([
+  [{ port: "0" }, "--port: ", "65535"],
+  [{ to: "127.1" }, "--to: ", "octets"],
+  [{ limit: "all" }, '--limit: "all"', "Write 20."],
+])("mappings refuses a choice that is none: %j", async (options, what, right) => {
+  load();
+  const command = (context: Context): Promise<void> => mappings(context, options, []);
+  const { err, status: ended } = await world.end(false, command);
+  expect(err).toContain(what);
+  expect(err).toContain(right);
+  expect(ended).toBe(ExitStatus.usage);
+});
+
+test("mappings names a mapping that is not there", async () => {
+  load();
+  const command = (context: Context): Promise<void> => mappings(context, {}, ["wev"]);
+  const { err, status: ended } = await world.end(false, command);
+  expect(err).toMatch(/wev[^]*web/);
+  expect(ended).toBe(ExitStatus.failed);
+  expect(await world.failure(command)).toMatchObject({ error: { code: "NOT_FOUND" } });
+});
+
+test.each([
+  ["status", status],
+  ["mappings", (context: Context) => mappings(context, {}, [])],
+  ["listeners", (context: Context) => listeners(context, {})],
+  ["flows", flows],
+  ["audit", audit],
+])("%s says why the data plane cannot be opened", async (_, command) => {
+  const remedy = "Run as root.";
+  world.failures.set("openDataPlane", new IlmError("NOT_PERMITTED", "this needs root", { remedy }));
+  const { out, err, status: ended } = await world.end(false, command);
+  expect([out, err, ended]).toEqual([
+    "",
+    `ilm: this needs root\n  ${remedy}\n`,
+    ExitStatus.notPossible,
+  ]);
+  expect(await world.failure(command)).toMatchObject({ error: { code: "NOT_PERMITTED", remedy } });
 });
 
 test("listeners names the process, the unit and the mapping of each", async () => {
@@ -145,7 +224,7 @@ test("explain tells the mapping and the listener that the program would select",
     generation: 1,
     cookie: "8080",
   };
-  const ask = (context: Parameters<typeof explain>[0]): Promise<unknown> =>
+  const ask = (context: Context): Promise<void> =>
     explain(context, "tcp", "203.0.113.1:80", { from: "198.51.100.7:40000" });
   expect(await world.json("explain", ask)).toMatchObject({
     mapping: "web",
@@ -155,10 +234,98 @@ test("explain tells the mapping and the listener that the program would select",
   expect(await world.text(ask)).toContain("the mapping web");
 });
 
+describe("explain", () => {
+  type Ask = Parameters<typeof explain>;
+  const asking =
+    (
+      protocol: Ask[1],
+      local: Ask[2],
+      options: Ask[3] = {},
+    ): ((context: Context) => Promise<void>) =>
+    (context) =>
+      explain(context, protocol, local, options);
+
+  test("names what is in the way of the packet", async () => {
+    load();
+    world.dataPlane.explanation = {
+      verdict: "missed",
+      packet: packet("203.0.113.1", 80),
+      mapping: 0,
+      matchedBy: "default",
+      destination: null,
+      attempts: [{ destination: 0, outcome: "absent" }],
+      generation: 1,
+      cookie: null,
+    };
+    world.around = { ...world.around, routeOf: () => ({ type: "none", interfaceIndex: null }) };
+    const ask = asking("tcp", "203.0.113.1:80");
+    expect(await world.json("explain", ask)).toMatchObject({
+      verdict: "blocked",
+      decision: "missed",
+      obstacles: [{ kind: "route", sure: true }],
+    });
+    expect(await world.text(ask)).toContain("ip route add local 203.0.113.1/32 dev lo");
+  });
+
+  test("of nothing says how to load rules", async () => {
+    const { err, status: ended } = await world.end(false, asking("tcp", "203.0.113.1:80"));
+    expect(err).toMatch(/nothing is loaded .*\n.*ilm apply -f FILE/);
+    expect(ended).toBe(ExitStatus.failed);
+  });
+
+  test.each([
+    [asking("sctp", "203.0.113.1:80"), '"sctp" is not a protocol', "tcp or udp"],
+    [asking("tcp", "203.0.113.1"), "the address dialled: ", "203.0.113.1:"],
+    [asking("tcp", "203.0.113.1:0"), "the address dialled: ", "1 to 65535"],
+    [asking("tcp", "224.0.0.1:80"), "the address dialled: ", "203.0.113.5:443"],
+    [asking("tcp", "203.0.113.1:80", { from: "[2001:db8::1]:5" }), "differ in family", "two IPv4"],
+    [asking("tcp", "203.0.113.1:80", { from: "client" }), '--from: "client"', "203.0.113.5:443"],
+  ])("refuses what is no packet, and says what would be one: %#", async (ask, what, right) => {
+    load();
+    const { err, status: ended } = await world.end(false, ask);
+    expect(err).toContain(what);
+    expect(err).toContain(right);
+    expect(ended).toBe(ExitStatus.usage);
+    expect(await world.failure(ask)).toMatchObject({ error: { code: "USAGE" } });
+  });
+
+  test("of an interface that is not there names those that are", async () => {
+    load();
+    const ask = asking("tcp", "203.0.113.1:80", { interface: "eth7" });
+    const { err, status: ended } = await world.end(false, ask);
+    expect(err).toBe('ilm: there is no interface named "eth7"\n  There are: lo, eth0.\n');
+    expect(ended).toBe(ExitStatus.failed);
+  });
+});
+
 describe("add and remove", () => {
+  test.each([
+    ["tcp:9000-127.0.1.10", ExitStatus.configuration, "CONFIGURATION"],
+    ["tcp:9000=nobody", ExitStatus.configuration, "CONFIGURATION"],
+  ])("of a mapping that is none ask for nothing: %s", async (text, ended, code) => {
+    load();
+    const plus = (context: Context): Promise<void> => add(context, {}, [text]);
+    const { err, status: got } = await world.end(false, plus);
+    expect(err).toContain("<argument>");
+    expect(got).toBe(ended);
+    expect(await world.failure(plus)).toMatchObject({ error: { code } });
+    expect(world.asked).toEqual([]);
+  });
+
+  test("of a name that was not added change nothing, and say where the mapping is", async () => {
+    load();
+    const minus = (context: Context): Promise<void> => remove(context, {}, ["web"]);
+    const { err, status: ended } = await world.end(false, minus);
+    expect(err).toContain("web");
+    expect(err).toContain("rules.yaml");
+    expect(ended).toBe(ExitStatus.failed);
+    expect(await world.failure(minus)).toMatchObject({ error: { code: "NOT_FOUND" } });
+    expect(world.dataPlane.inForce()?.generation).toBe(1);
+  });
+
   test("ask for just that change, and say what became of it", async () => {
     load();
-    const plus = (context: Parameters<typeof add>[0]): Promise<void> =>
+    const plus = (context: Context): Promise<void> =>
       add(context, {}, ["tcp:9000=127.0.1.10:8080"]);
     expect(await world.json("add", plus)).toMatchObject({
       generation: 2,
@@ -167,7 +334,7 @@ describe("add and remove", () => {
       added: [{ name: "tcp:9000", runtime: true }],
     });
     expect(world.asked).toMatchObject([{ kind: "add", replace: false }]);
-    const minus = (context: Parameters<typeof remove>[0]): Promise<void> =>
+    const minus = (context: Context): Promise<void> =>
       remove(context, {}, ["tcp:9000=127.0.1.10:8080"]);
     expect(await world.json("remove", minus)).toMatchObject({ removed: ["tcp:9000"] });
   });
@@ -187,6 +354,11 @@ describe("off, on and unload", () => {
   test("say what was done, and what was so already", async () => {
     load();
     expect(await world.text((context) => off(context, {}))).toMatch(/^off: nothing is decided/);
+    expect(await world.json("off", (context) => off(context, {}))).toMatchObject({
+      off: true,
+      changed: false,
+      generation: 1,
+    });
     expect(await world.text((context) => off(context, {}))).toBe("ilm is off already\n");
     expect(await world.json("on", (context) => on(context, {}))).toMatchObject({
       off: false,
@@ -196,6 +368,19 @@ describe("off, on and unload", () => {
       unloaded: true,
     });
     expect(await world.text((context) => unload(context, {}))).toBe("nothing was loaded\n");
+  });
+
+  test.each([
+    ["off", off],
+    ["on", on],
+    ["unload", unload],
+  ])("%s gives up when another writer does not end", async (_, command) => {
+    load();
+    world.failures.set("performChange", new IlmError("LOCKED", "process 7 writes"));
+    const task = (context: Context): Promise<void> => command(context, {});
+    const { out, err, status: ended } = await world.end(false, task);
+    expect([out, err, ended]).toEqual(["", "ilm: process 7 writes\n", ExitStatus.notPossible]);
+    expect(await world.failure(task)).toMatchObject({ error: { code: "LOCKED" } });
   });
 
   test("say that the daemon ended with what it had", async () => {

@@ -1,0 +1,243 @@
+// Goal: `apply` makes the kernel do what a file or arguments say, tells what became of it, and
+// changes nothing when it cannot.
+import { beforeEach, describe, expect, test } from "vitest";
+import { apply, type ApplyCommandOptions } from "../../../../src/cli/commands/apply.js";
+import type { Context } from "../../../../src/cli/shell/context.js";
+import { ExitStatus, IlmError } from "../../../../src/errors.js";
+import { mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { listener } from "../fixtures.js";
+import { bad, doubtful, good, put } from "./files.js";
+import { World } from "./world.js";
+
+let world: World;
+
+beforeEach(() => {
+  world = new World();
+});
+
+type Task = (context: Context) => Promise<void>;
+
+const applying =
+  (options: ApplyCommandOptions, ...mappings: string[]): Task =>
+  (context) =>
+    apply(context, options, mappings);
+
+const nameless = { pid: 53, command: "unbound", uid: 0, user: "unbound", cgroup: "" };
+
+describe("a change", () => {
+  test("of a file tells the generation, and the daemon gets the path to follow", async () => {
+    const file = put("rules.yaml", good);
+    const value = await world.json("apply", applying({ file }));
+    expect(value).toMatchObject({
+      generation: 1,
+      changed: true,
+      mappings: 2,
+      difference: { added: { count: 2, names: ["http", "https"] } },
+      by: "command",
+      warnings: [],
+      unreached: [],
+    });
+    expect(world.asked).toMatchObject([{ kind: "apply", source: file, given: [] }]);
+  });
+
+  test("of arguments needs no file", async () => {
+    expect(await world.text(applying({}, "tcp:8080=127.0.1.10:80"))).toMatch(
+      /^generation 1 .*: 1 mapping\n$/,
+    );
+    expect(world.asked).toMatchObject([
+      { source: null, given: ["tcp:8080=127.0.1.10:80"], file: { mappings: { length: 1 } } },
+    ]);
+  });
+
+  test("tells which mappings came, went and differ", async () => {
+    world.dataPlane.apply(rules(ruleSet(mapping("http"), mapping("old"))));
+    expect(await world.text(applying({ file: put("rules.yaml", good) }))).toMatch(
+      /^generation 2 .*: 2 mappings, \+1 -1 ~1\n {2}\+ https\n {2}- old\n {2}~ http\n$/,
+    );
+  });
+
+  test("names ten of each kind at most", async () => {
+    world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+    const many = Array.from({ length: 12 }, (_, index) => `tcp:${8000 + index}=127.0.1.10:80`);
+    const text = await world.text(applying({}, ...many));
+    expect(text.match(/^ {2}\+ tcp:80/gm)).toHaveLength(10);
+    expect(text).toContain("\n  + and 2 more\n");
+  });
+
+  test("made by the daemon says so", async () => {
+    world.by = "daemon";
+    const file = put("rules.yaml", good);
+    expect(await world.text(applying({ file }))).toContain("by the daemon");
+    expect(await world.json("apply", applying({ file }))).toMatchObject({ by: "daemon" });
+  });
+
+  test("of the same text again is none, and keeps the generation", async () => {
+    const file = put("rules.yaml", good);
+    await world.text(applying({ file }));
+    expect(await world.json("apply", applying({ file }))).toMatchObject({
+      generation: 1,
+      changed: false,
+      difference: null,
+      mappings: 2,
+    });
+    expect(await world.text(applying({ file }))).toMatch(
+      /^unchanged: generation 1 .*2 mappings\n$/,
+    );
+  });
+
+  test("while ilm is off warns that nothing is decided", async () => {
+    world.dataPlane.setOff(true);
+    const file = put("rules.yaml", good);
+    expect(await world.text(applying({ file }))).toContain("warning: ilm is off");
+    expect(await world.json("apply", applying({ file }))).toMatchObject({ off: true });
+  });
+
+  test("shows the time of each step with --timing, and in JSON always", async () => {
+    const file = put("rules.yaml", good);
+    expect(await world.text(applying({ file }))).not.toContain(" ms ");
+    expect(await world.text(applying({ file, timing: true }))).toMatch(
+      / ms {2}reading the files\n(?:.*\n)* +[0-9.]+ ms {2}all of it\n$/,
+    );
+    const { timing } = (await world.json("apply", applying({ file }))) as { timing: object[] };
+    expect(timing).toContainEqual({
+      step: "reading the files",
+      milliseconds: expect.any(Number) as number,
+    });
+  });
+});
+
+describe("what is doubtful", () => {
+  test("about a file is on standard error with its place, and in JSON on standard output alone", async () => {
+    const file = put("rules.yaml", doubtful);
+    const { err, status } = await world.end(false, applying({ file }));
+    expect(err).toContain(`${file}:3:`);
+    expect(err).toContain("is inside its own mapping");
+    expect(status).toBe(ExitStatus.done);
+    expect((await world.say(true, applying({ file }))).err).toBe("");
+    expect(await world.json("apply", applying({ file }))).toMatchObject({
+      warnings: [{ severity: "warning", file, line: 3, path: "mappings[0].to" }],
+    });
+  });
+
+  test("is a UDP daemon that NAT cuts off: it is named, with what helps", async () => {
+    world.dataPlane.translated = [4];
+    const socket = listener("127.0.1.10", 53, { protocol: "udp", kind: "udp", cookie: "53" });
+    world.dataPlane.sockets = [socket];
+    world.owners.set(socket.cookie, nameless);
+    const command = applying({}, "udp:53=127.0.1.10:53");
+    expect(await world.text(command)).toMatch(
+      /warning: unbound \(pid 53\) on 127\.0\.1\.10:53 \(of udp:53\) is not reached.*\n {2}Start `ilm run`/,
+    );
+    const { unreached } = (await world.json("apply", command)) as { unreached: object[] };
+    expect(unreached).toMatchObject([{ kind: "unreached" }, { kind: "unregistered" }]);
+    world.by = "daemon";
+    expect(await world.json("apply", command)).toMatchObject({
+      unreached: [{ kind: "unreached" }],
+    });
+  });
+});
+
+describe("--dry-run", () => {
+  test("shows what would change, and changes nothing", async () => {
+    world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+    const command = applying({ file: put("rules.yaml", good), dryRun: true });
+    const text = await world.text(command);
+    expect(text).toMatch(/^- old: .*\n[^]*^\+ https: /m);
+    expect(text).toMatch(/\ndry run: nothing was changed\n$/);
+    expect(await world.json("apply", command)).toMatchObject({
+      dryRun: true,
+      same: false,
+      added: [{ name: "http" }, { name: "https" }],
+      removed: [{ name: "old" }],
+    });
+    expect(world.asked).toEqual([]);
+    expect(world.dataPlane.inForce()?.generation).toBe(1);
+  });
+
+  test("of a mapping that is there already is refused as the change would be", async () => {
+    world.dataPlane.apply(rules(ruleSet(), [mapping("tcp:8080")]));
+    const { err, status } = await world.end(
+      false,
+      applying({ dryRun: true }, "tcp:8080=127.0.1.10:80"),
+    );
+    expect(status).toBe(ExitStatus.configuration);
+    expect(err).toContain("tcp:8080");
+  });
+});
+
+describe("a bad file", () => {
+  test("changes nothing, and each error has its place, what is wrong and what would be right", async () => {
+    world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+    const file = put("rules.yaml", bad);
+    const { out, err, status } = await world.end(false, applying({ file }));
+    expect(status).toBe(ExitStatus.configuration);
+    expect(out).toBe("");
+    expect(err).toMatch(/^ilm: the configuration has 2 errors; nothing was changed\n/);
+    expect(err).toMatch(/rules\.yaml:5:\d+: mappings\[0\]\.port: .*65535/);
+    expect(err).toMatch(/rules\.yaml:6:\d+: mappings\[1\]\.to: .*wbe.*web/);
+    expect(world.asked).toEqual([]);
+    expect(world.dataPlane.inForce()?.generation).toBe(1);
+  });
+
+  test("is one JSON document with every problem", async () => {
+    const file = put("rules.yaml", bad);
+    expect(await world.failure(applying({ file }))).toMatchObject({
+      error: {
+        code: "CONFIGURATION",
+        problems: [
+          { file, line: 5, path: "mappings[0].port" },
+          { file, line: 6, path: "mappings[1].to" },
+        ],
+      },
+    });
+  });
+
+  test("says more than a data plane that cannot be opened", async () => {
+    world.failures.set("openDataPlane", new IlmError("NOT_PERMITTED", "this needs root"));
+    const command = (text: string): Task => applying({ file: put("rules.yaml", text) });
+    expect((await world.end(false, command(bad))).status).toBe(ExitStatus.configuration);
+    const { err, status } = await world.end(false, command(good));
+    expect(err).toContain("this needs root");
+    expect(status).toBe(ExitStatus.notPossible);
+  });
+
+  test("that is not there is said so, with what to do", async () => {
+    const { err, status } = await world.end(false, applying({ file: "/nowhere/rules.yaml" }));
+    expect(err).toContain("/nowhere/rules.yaml: there is no such file; check the path");
+    expect(status).toBe(ExitStatus.configuration);
+  });
+});
+
+describe("a command line", () => {
+  test.each([
+    [applying({}), "neither a file nor a mapping was given", "-f FILE"],
+    [applying({ wait: "soon" }, "tcp:80=127.0.1.10"), '--wait: "soon"', "--wait 10"],
+  ])("that is wrong asks for nothing, and says what to write: %#", async (command, what, right) => {
+    const { err, status } = await world.end(false, command);
+    expect(err).toContain(what);
+    expect(err).toContain(right);
+    expect(status).toBe(ExitStatus.usage);
+    expect(await world.failure(command)).toMatchObject({ error: { code: "USAGE" } });
+    expect(world.asked).toEqual([]);
+  });
+
+  test("with a mapping that is none says where it goes wrong", async () => {
+    const { err, status } = await world.end(false, applying({}, "tcp:80-127.0.1.10"));
+    expect(err).toMatch(/<argument>.*tcp:80/);
+    expect(status).toBe(ExitStatus.configuration);
+    expect(world.asked).toEqual([]);
+  });
+});
+
+test("another writer that does not end is named, and nothing is changed", async () => {
+  const remedy = "Wait for it, or end it.";
+  world.failures.set("performChange", new IlmError("LOCKED", "process 7 writes", { remedy }));
+  const command = applying({ file: put("rules.yaml", good) });
+  const { out, err, status } = await world.end(false, command);
+  expect([out, err, status]).toEqual([
+    "",
+    `ilm: process 7 writes\n  ${remedy}\n`,
+    ExitStatus.notPossible,
+  ]);
+  expect(await world.failure(command)).toMatchObject({ error: { code: "LOCKED", remedy } });
+});

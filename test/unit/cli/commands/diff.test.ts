@@ -1,0 +1,138 @@
+// Goal: `diff` shows what `apply` would change, ends as diff(1) does, and changes nothing.
+import { beforeEach, describe, expect, test } from "vitest";
+import { apply } from "../../../../src/cli/commands/apply.js";
+import { diff } from "../../../../src/cli/commands/diff.js";
+import type { Context } from "../../../../src/cli/shell/context.js";
+import type { SourceOptions } from "../../../../src/cli/shell/load.js";
+import { ExitStatus, IlmError } from "../../../../src/errors.js";
+import { address, mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { bad, doubtful, good, put } from "./files.js";
+import { World } from "./world.js";
+
+let world: World;
+
+beforeEach(() => {
+  world = new World();
+});
+
+const comparing =
+  (options: SourceOptions, ...mappings: string[]) =>
+  (context: Context): Promise<ExitStatus> =>
+    diff(context, options, mappings);
+
+describe("a file", () => {
+  test("that is applied already changes nothing, and the status is 0", async () => {
+    const file = put("rules.yaml", good);
+    await world.text((context) => apply(context, { file }, []));
+    expect(await world.end(false, comparing({ file }))).toEqual({
+      out: "unchanged\n",
+      err: "",
+      status: ExitStatus.done,
+    });
+    expect(await world.json("diff", comparing({ file }))).toMatchObject({
+      same: true,
+      added: [],
+      removed: [],
+      changed: [],
+      moves: [],
+    });
+  });
+
+  test("where nothing is loaded adds all that it has", async () => {
+    const { out, status } = await world.end(false, comparing({ file: put("rules.yaml", good) }));
+    expect(out).toMatch(
+      /^\+ service web: 127\.0\.1\.10\n\+ http: .*\n\+ https: .*127\.0\.1\.10:8443/,
+    );
+    expect(status).toBe(ExitStatus.failed);
+  });
+
+  test("that differs shows each mapping, and the connections that go elsewhere", async () => {
+    const moved = mapping("https", {
+      ports: [{ first: 443, last: 443 }],
+      to: [{ address: address("127.0.1.11"), port: "same" }],
+    });
+    world.dataPlane.apply(rules(ruleSet(moved, mapping("old", { protocol: "udp" }))));
+    const command = comparing({ file: put("rules.yaml", good) });
+    const { out, status } = await world.end(false, command);
+    expect(out).toMatch(/^- old: /m);
+    expect(out).toMatch(/^~ https \(to\)\n {4}- .*127\.0\.1\.11\n {4}\+ .*127\.0\.1\.10:8443/m);
+    expect(out).toMatch(/^\+ http: /m);
+    expect(out).toMatch(
+      /^connections that go elsewhere\n(?: {2}.*\n)* {2}tcp 443 on all other IPv4 addresses: 127\.0\.1\.11 -> 127\.0\.1\.10:8443\n/m,
+    );
+    expect(status).toBe(ExitStatus.failed);
+    expect(await world.json("diff", command)).toMatchObject({
+      same: false,
+      added: [{ name: "http" }],
+      removed: [{ name: "old", runtime: false }],
+      changed: [{ before: { name: "https" }, after: { name: "https" }, fields: ["to"] }],
+      servicesAdded: [{ name: "web" }],
+    });
+  });
+
+  test("leaves what was added at run time as it is", async () => {
+    world.dataPlane.apply(
+      rules(ruleSet(), [mapping("tcp:9000", { ports: [{ first: 9000, last: 9000 }] })]),
+    );
+    const value = await world.json("diff", comparing({ file: put("rules.yaml", good) }));
+    expect(value).toMatchObject({ removed: [], added: [{ name: "http" }, { name: "https" }] });
+  });
+});
+
+test("arguments are compared as files are", async () => {
+  world.dataPlane.apply(rules(ruleSet()));
+  const { out, status } = await world.end(false, comparing({}, "tcp:8080=127.0.1.10:80"));
+  expect(out).toContain("+ tcp:8080: ");
+  expect(status).toBe(ExitStatus.failed);
+});
+
+test("warnings are on standard error, beside the difference", async () => {
+  const file = put("rules.yaml", doubtful);
+  const { out, err } = await world.end(false, comparing({ file }));
+  expect(err).toContain(`${file}:3:`);
+  expect(out).not.toContain("warning");
+});
+
+describe("what cannot be compared", () => {
+  test("is a bad file: each error has its place and what would be right", async () => {
+    world.failures.set("openDataPlane", new IlmError("NOT_PERMITTED", "this needs root"));
+    const file = put("rules.yaml", bad);
+    const { out, err, status } = await world.end(false, comparing({ file }));
+    expect(out).toBe("");
+    expect(err).toMatch(/rules\.yaml:5:\d+: mappings\[0\]\.port: .*65535/);
+    expect(status).toBe(ExitStatus.configuration);
+    expect(await world.failure(comparing({ file }))).toMatchObject({
+      error: { code: "CONFIGURATION", problems: [{ line: 5 }, { line: 6 }] },
+    });
+  });
+
+  test("is a data plane that cannot be opened: the status differs from that of a difference", async () => {
+    const remedy = "Run as root.";
+    world.failures.set(
+      "openDataPlane",
+      new IlmError("NOT_PERMITTED", "this needs root", { remedy }),
+    );
+    const command = comparing({ file: put("rules.yaml", good) });
+    expect(await world.end(false, command)).toEqual({
+      out: "",
+      err: `ilm: this needs root\n  ${remedy}\n`,
+      status: ExitStatus.notPossible,
+    });
+    expect(await world.failure(command)).toMatchObject({
+      error: { code: "NOT_PERMITTED", remedy },
+    });
+  });
+
+  test("is nothing", async () => {
+    const { err, status } = await world.end(false, comparing({}));
+    expect(err).toContain("-f FILE");
+    expect(status).toBe(ExitStatus.usage);
+  });
+});
+
+test("nothing is asked for, whatever would change", async () => {
+  world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+  await world.text(comparing({ file: put("rules.yaml", good) }));
+  expect(world.asked).toEqual([]);
+  expect(world.dataPlane.inForce()?.generation).toBe(1);
+});

@@ -1,0 +1,181 @@
+// Goal: `monitor` shows each decision with the mapping of its generation, and ends when it is told.
+import { beforeEach, describe, expect, test } from "vitest";
+import { monitor, type MonitorOptions } from "../../../../src/cli/commands/monitor.js";
+import type { Context } from "../../../../src/cli/shell/context.js";
+import type { ObservedDecision } from "../../../../src/dataplane/types.js";
+import { ExitStatus } from "../../../../src/errors.js";
+import { packet } from "../fixtures.js";
+import { address, mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { World } from "./world.js";
+
+let world: World;
+
+beforeEach(() => {
+  world = new World();
+});
+
+const watching =
+  (options: MonitorOptions) =>
+  (context: Context): Promise<void> =>
+    monitor(context, options);
+
+function decision(changes: Partial<ObservedDecision> = {}): ObservedDecision {
+  return {
+    time: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+    verdict: "selected",
+    packet: packet("203.0.113.1", 80),
+    mapping: 0,
+    matchedBy: "default",
+    destination: 0,
+    attempts: [{ destination: 0, outcome: "selected" }],
+    generation: 1,
+    ...changes,
+  };
+}
+
+function load(): void {
+  const to = [{ address: address("127.0.1.10"), port: 8080 }];
+  world.dataPlane.apply(rules(ruleSet(mapping("web", { to }), mapping("same"))));
+}
+
+describe("decisions", () => {
+  test("are a line each, below a heading, with mapping and destination", async () => {
+    load();
+    const missed = { verdict: "missed", destination: null, mapping: 1 } as const;
+    world.dataPlane.decisions = [decision(), decision(missed)];
+    const text = await world.text(watching({ count: "2" }));
+    expect(text).toMatch(
+      /^TIME +VERDICT +PROTO +CLIENT +DIALLED +MAPPING +DESTINATION\n[0-9:]{8}\.678 +selected +tcp +198\.51\.100\.7:5555 +203\.0\.113\.1:80 +web +127\.0\.1\.10:8080\n[0-9:]{8}\.678 +missed +tcp .* same +-\n$/,
+    );
+  });
+
+  test("are an object each in JSON, without a heading", async () => {
+    load();
+    const same = { mapping: 1, packet: packet("203.0.113.1", 80, { interfaceIndex: 2 }) };
+    world.dataPlane.decisions = [decision(), decision(same)];
+    expect(await world.jsonLines("monitor", watching({ count: "2" }))).toEqual([
+      {
+        time: "2026-01-02T03:04:05.678Z",
+        verdict: "selected",
+        protocol: "tcp",
+        client: { address: "198.51.100.7", port: 5555 },
+        dialled: { address: "203.0.113.1", port: 80 },
+        mapping: "web",
+        destination: { address: "127.0.1.10", port: 8080 },
+        matchedBy: "default",
+        interface: 0,
+        generation: 1,
+      },
+      expect.objectContaining({
+        mapping: "same",
+        destination: { address: "127.0.1.10", port: 80 },
+        interface: 2,
+      }),
+    ]);
+  });
+
+  test("without a mapping, or of rules no longer known, have none", async () => {
+    load();
+    const unmanaged = { verdict: "unmanaged", mapping: null, destination: null } as const;
+    world.dataPlane.decisions = [decision(unmanaged), decision({ generation: 77 })];
+    expect(await world.jsonLines("monitor", watching({ count: "2" }))).toMatchObject([
+      { verdict: "unmanaged", mapping: null, destination: null },
+      { verdict: "selected", mapping: null, destination: null },
+    ]);
+  });
+
+  test("of rules that come while somebody watches have the names of those rules", async () => {
+    load();
+    const next = rules(ruleSet(mapping("new")));
+    const changing = {
+      *[Symbol.iterator]() {
+        yield decision();
+        world.dataPlane.apply(next);
+        yield decision({ generation: 2 });
+        yield decision();
+      },
+    };
+    world.dataPlane.decisions = changing as unknown as ObservedDecision[];
+    expect(await world.jsonLines("monitor", watching({ count: "3" }))).toMatchObject([
+      { mapping: "web", generation: 1 },
+      { mapping: "new", generation: 2 },
+      { mapping: "web", generation: 1 },
+    ]);
+  });
+
+  test("cannot steer a terminal by the names of mappings", async () => {
+    world.dataPlane.apply(rules(ruleSet(mapping("a\u001B[2Jb"))));
+    world.dataPlane.decisions = [decision()];
+    expect(await world.text(watching({ count: "1" }))).not.toContain("\u001B");
+  });
+});
+
+describe("the end", () => {
+  test("comes after so many decisions", async () => {
+    load();
+    world.dataPlane.decisions = [decision(), decision(), decision()];
+    expect(await world.jsonLines("monitor", watching({ count: "2" }))).toHaveLength(2);
+  });
+
+  test("comes after so many seconds, with what there was", async () => {
+    load();
+    world.dataPlane.decisions = [decision()];
+    const { out, status } = await world.end(true, watching({ seconds: "0.05" }));
+    expect(out.match(/\n/g)).toHaveLength(1);
+    expect(status).toBe(ExitStatus.done);
+  });
+
+  test("leaves no handler of signals", async () => {
+    load();
+    world.dataPlane.decisions = [decision()];
+    const before = process.listenerCount("SIGTERM");
+    await world.text(watching({ count: "1" }));
+    expect(process.listenerCount("SIGTERM")).toBe(before);
+  });
+});
+
+describe("standard error", () => {
+  test("tells how many decisions came too fast, in JSON too", async () => {
+    load();
+    world.dataPlane.decisions = [decision()];
+    world.dataPlane.lost = 3;
+    const note = "ilm: 3 decisions came too fast and were not shown\n";
+    expect((await world.say(false, watching({ count: "1" }))).err).toBe(note);
+    expect((await world.say(true, watching({ count: "1" }))).err).toBe(note);
+  });
+
+  test("names what keeps packets from any decision", async () => {
+    load();
+    world.dataPlane.decisions = [decision()];
+    world.around = { ...world.around, off: true };
+    expect((await world.say(false, watching({ count: "1" }))).err).toMatch(
+      /^ilm: in the way of web, same: .*switched off.*ilm doctor/,
+    );
+  });
+});
+
+describe("what cannot be watched", () => {
+  test("is nothing: it says how to load rules", async () => {
+    const { out, err, status } = await world.end(false, watching({}));
+    expect(out).toBe("");
+    expect(err).toMatch(/nothing is loaded .*\n {2}.*ilm apply -f FILE/);
+    expect(status).toBe(ExitStatus.failed);
+    expect(await world.failure(watching({}))).toMatchObject({ error: { code: "NOT_LOADED" } });
+  });
+
+  test.each([
+    [{ count: "0" }, '--count: "0" is not a positive number', "`--count 10`"],
+    [{ count: "-1" }, '--count: "-1"', "`--count 10`"],
+    [{ count: "ten" }, '--count: "ten"', "`--count 10`"],
+    [{ count: "1.5" }, '--count: "1.5" is not a whole number', "`--count 10`"],
+    [{ seconds: "" }, '--seconds: ""', "`--seconds 10`"],
+    [{ seconds: "1e9" }, '--seconds: "1e9"', "`--seconds 10`"],
+    [{ seconds: "9999999" }, '--seconds: "9999999" is more than 2147483', "`--seconds 10`"],
+  ])("is for a limit that is none: %j", async (options, what, right) => {
+    load();
+    const { err, status } = await world.end(false, watching(options));
+    expect(err).toContain(what);
+    expect(err).toContain(right);
+    expect(status).toBe(ExitStatus.usage);
+  });
+});
