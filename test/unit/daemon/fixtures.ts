@@ -42,6 +42,7 @@ import { canonicalListeners } from "../../../src/model/owner.js";
 import { type Rules, type RuleSet, allMappings } from "../../../src/model/rules.js";
 import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
+import type { Refusal } from "../../../src/model/refusal.js";
 import type { Listener } from "../../../src/model/listener.js";
 import { mergePorts } from "../../../src/model/ports.js";
 
@@ -190,6 +191,19 @@ export class FakeDataPlane implements DataPlane {
 
   flows(): Flow[] {
     return this.clients;
+  }
+
+  /** The listeners that no permit permits but the one for anyone. */
+  strangers: Listener[] = [];
+
+  permits(): ReturnType<DataPlane["permits"]> {
+    return (listener, permit) => permit === null || !this.strangers.includes(listener);
+  }
+
+  refused: Refusal[] = [];
+
+  refusals(): Refusal[] {
+    return this.refused;
   }
 
   flowCount(): FlowCount | null {

@@ -26,6 +26,7 @@ function decision(changes: Partial<ObservedDecision> = {}): ObservedDecision {
     packet: packet("203.0.113.1", 80),
     mapping: 0,
     matchedBy: "default",
+    strangers: false,
     destination: 0,
     attempts: [{ destination: 0, outcome: "selected" }],
     generation: 1,

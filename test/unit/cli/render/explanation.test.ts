@@ -64,6 +64,7 @@ function explained(
     packet: packet("203.0.113.5", 443),
     mapping: 0,
     matchedBy: "default",
+    strangers: false,
     destination: null,
     attempts: [],
     generation: 3,
