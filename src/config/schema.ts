@@ -22,11 +22,11 @@ import { parseDestination } from "./destination.js";
 import { parseInterface } from "./interface.js";
 import { parseOwnAddress, parseUla } from "./own-address.js";
 import { ownerOf, parseAccount, parseUnit, policiesOf, type AccountKind } from "./owner.js";
+import { parseName, parseServiceName } from "./given-name.js";
 import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
-import { quote } from "./source.js";
 import { VERSION } from "./version.js";
-import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
+import { NAME, type Target } from "./target.js";
 
 /**
  * A text that one of our strict parsers turns into a value. Its refusal becomes the problem's
@@ -214,42 +214,13 @@ export const weightedTarget = z
   .meta({ description: "A destination with its share of the clients" })
   .transform(({ address, weight }): Target => ({ ...address, weight }));
 
-/** Checks the form of a name, and suggests a correct one. */
-function parseName(what: string, input: string): { ok: true; value: string } | Refusal {
-  if (input.length > MAX_NAME_LENGTH) {
-    return {
-      ok: false,
-      reason: `the ${what} ${quote(input)} has ${input.length} characters`,
-      hint: `a name has at most ${MAX_NAME_LENGTH}`,
-    };
-  }
-  if (NAME.test(input)) return { ok: true, value: input };
-  const repaired = input
-    .toLowerCase()
-    .replace(/[^a-z0-9._-]+/g, "-")
-    .replace(/^[^a-z0-9]+/, "");
-  const rule = 'names have a-z, 0-9, ".", "_" and "-", and begin with a letter or digit';
-  return {
-    ok: false,
-    reason: input === "" ? `the ${what} is empty` : `the ${what} ${quote(input)} is not a name`,
-    hint: NAME.test(repaired) ? `${rule}: write ${quote(repaired)}` : rule,
-  };
-}
-
 const NAME_PATTERN = NAME.source;
 
-const serviceName = text(
-  (input) => {
-    const parsed = parseName("service name", input);
-    if (!parsed.ok || !looksLikeAddress(input)) return parsed;
-    return {
-      ok: false,
-      reason: `the service name ${quote(input)} reads like an address`,
-      hint: "give it a name with a letter",
-    };
-  },
-  { description: "Name of a service", pattern: NAME_PATTERN, examples: ["web"] },
-);
+const serviceName = text(parseServiceName, {
+  description: "Name of a service",
+  pattern: NAME_PATTERN,
+  examples: ["web"],
+});
 
 const mappingName = text((input) => parseName("name", input), {
   description: "Name in listings and counters; default: what it matches, such as tcp:443",

@@ -11,6 +11,8 @@ export interface Reach {
   performChange(dataPlane: DataPlane, change: Change, options?: PerformOptions): Promise<Performed>;
   /** Finds the processes that hold the listeners' sockets. */
   ownersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Owner | undefined>;
+  /** Returns the id of the machine, or null when it has none. */
+  machineId(): Promise<string | null>;
 }
 
 /** The real host. Each function loads its code when a command first calls it. */
@@ -26,5 +28,9 @@ export const hostReach: Reach = {
   ownersOf: async (listeners) => {
     const { ownersOf } = await import("../../doctor/owners.js");
     return await ownersOf(listeners);
+  },
+  machineId: async () => {
+    const { readMachineId } = await import("../../config/machine-id.js");
+    return readMachineId();
   },
 };

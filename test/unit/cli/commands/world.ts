@@ -20,6 +20,7 @@ export class World {
   /** What commands asked for. */
   readonly asked: Change[] = [];
   by: Performed["by"] = "command";
+  machineId: string | null = "0123456789abcdef0123456789abcdef";
 
   #perform(change: Change): Performed {
     this.asked.push(change);
@@ -41,6 +42,7 @@ export class World {
       reach: {
         openDataPlane: async () => await Promise.resolve(this.dataPlane),
         performChange: async (_, change) => await Promise.resolve(this.#perform(change)),
+        machineId: async () => await Promise.resolve(this.machineId),
         ownersOf: async () => await Promise.resolve((listener) => this.owners.get(listener.cookie)),
       },
     });
