@@ -35,7 +35,7 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings listeners flows explain monitor audit doctor check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    "") words="status mappings listeners flows explain monitor audit doctor address hosts check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
     status) words="-V --version --json --netns --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit -V --version --json --netns --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
@@ -44,6 +44,8 @@ _ilm() {
     monitor) words="--count --seconds -V --version --json --netns --no-color -h --help" ;;
     audit) words="-V --version --json --netns --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --no-color -h --help" ;;
+    address) words="-f --file -V --version --json --netns --no-color -h --help" ;;
+    hosts) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;

@@ -12,6 +12,8 @@ _ilm() {
     'monitor:show decisions as they are made'
     'audit:show who listens on every address, or on an address that a service owns'
     'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
+    'address:show the addresses of services, also those that address: auto would give'
+    'hosts:print the addresses of services as lines of /etc/hosts'
     'check:check a configuration without touching anything'
     'diff:show what apply would change'
     'import:print the rules of tubular, nftables or iptables as a configuration'
@@ -108,6 +110,27 @@ _ilm() {
             '(-h --help)--help[show help]' ;;
         doctor)
           _arguments '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
+        address)
+          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:only the services of these names: ' ;;
+        hosts)
+          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \

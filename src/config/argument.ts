@@ -36,7 +36,6 @@ export function parseMappingArgument(
   if (parts === null) return [];
   const { protocols, ports, on, from, interfaces, to } = parts;
 
-  const unsaid = { name: undefined, existing: undefined, miss: undefined, handover: undefined };
   const mappings = buildMappings(
     { protocols, ports, on, from, interfaces, to, ...unsaid },
     new ServiceTable(services),
@@ -46,6 +45,15 @@ export function parseMappingArgument(
   problems.throwIfErrors([file]);
   return mappings;
 }
+
+/** What an argument has no place for. */
+const unsaid = {
+  name: undefined,
+  existing: undefined,
+  miss: undefined,
+  handover: undefined,
+  listeners: undefined,
+} as const;
 
 type AddError = (message: string, hint: string) => void;
 
@@ -100,8 +108,8 @@ function notArgument(text: string): { reason: string; hint: string } {
 
 /**
  * Formats the argument that means the mapping, given the same services. An argument has no place
- * for the name, `existing`, `miss` and `handover`, but a mapping that was given as an argument has
- * none of these.
+ * for the name, `existing`, `miss`, `handover` and `listeners`, but a mapping that was given as an
+ * argument has none of these.
  */
 export function formatMappingArgument(mapping: Mapping): string {
   const { protocol, ports, on, from, interfaces } = mapping;

@@ -16,6 +16,7 @@ import type {
   Destination,
   Existing,
   HandoverChoice,
+  Listeners,
   Mapping,
   Miss,
   Origin,
@@ -23,6 +24,7 @@ import type {
   Protocol,
   Service,
 } from "../model/mapping.js";
+import { canonicalListeners } from "../model/owner.js";
 import { mergePorts, portsContain } from "../model/ports.js";
 import { OWN_ADDRESS, yamlText } from "./meant.js";
 import { deriveName } from "./name.js";
@@ -43,6 +45,7 @@ export interface FileEntry {
   readonly existing: Existing | undefined;
   readonly miss: Miss | undefined;
   readonly handover: HandoverChoice | undefined;
+  readonly listeners: Listeners | undefined;
 }
 
 /** A place in the entry: a key, and the item of its list. */
@@ -144,18 +147,20 @@ export function buildMappings(
   const to = items === null ? [] : withHandover(join(items), entry.handover, services);
   const existing = entry.existing ?? "exact";
   const miss = entry.miss ?? "pass";
+  const listeners = entry.listeners && canonicalListeners(entry.listeners);
   const mappings: Mapping[] = [];
   for (const protocol of entry.protocols) {
     if (mappings.some((mapping) => mapping.protocol === protocol)) continue;
     const name = entry.name ?? deriveName(protocol, ports, on, from, interfaces);
     const mapping: Mapping = { name, protocol, ports, on, to, existing, miss, origin };
     mappings.push(
-      from.length + interfaces.length === 0
+      from.length + interfaces.length === 0 && listeners === undefined
         ? mapping
         : {
             ...mapping,
             ...(from.length > 0 && { from }),
             ...(interfaces.length > 0 && { interfaces }),
+            ...(listeners !== undefined && { listeners }),
           },
     );
   }

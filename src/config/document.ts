@@ -33,7 +33,13 @@ export const emptyDocument = {
 } as const;
 
 /** The keys of a document that hold for all files together. */
-export const settingNames = ["engine", "mptcp"] as const satisfies readonly (keyof Settings)[];
+export const settingNames = Object.keys({
+  engine: true,
+  mptcp: true,
+  strangers: true,
+  wildcard: true,
+  ula: true,
+} satisfies Record<keyof Settings, true>) as (keyof Settings)[];
 
 export function validOf(document: Configuration): Valid {
   return {

@@ -5,15 +5,23 @@
 import type * as z from "zod";
 
 import type { Prefix } from "../model/address.js";
-import { MAX_WEIGHT } from "../model/mapping.js";
+import { MAX_ID, MAX_WEIGHT } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 import { readParts, type ArgumentParts } from "./argument-parts.js";
 import { recogniseShape } from "./argument-shape.js";
 import { emptyDocument } from "./document.js";
 import { parseDestination, parseServiceAddress } from "./destination.js";
 import { itemsOf, yamlList } from "./meant.js";
+import { parseAccount, parseUnit } from "./owner.js";
 import { refuseProtocol } from "./protocol.js";
-import { configuration, mappingEntry, notYet, serviceEntry, weightedTarget } from "./schema.js";
+import {
+  configuration,
+  mappingEntry,
+  ownerEntry,
+  serviceEntry,
+  weightedTarget,
+  writtenPolicies,
+} from "./schema.js";
 import { quote, type Path } from "./source.js";
 import { nearest } from "./suggest.js";
 import { formatTarget } from "./target.js";
@@ -36,7 +44,7 @@ const forms: Readonly<Record<string, string>> = {
   $schema: "write the schema's location as a text",
   version: `write version: ${VERSION}`,
   services: "write names with their addresses, such as web: { address: 127.0.1.10 }",
-  address: 'write an address such as 127.0.1.10 or "fd5e:ed00::10", or a list of them',
+  address: 'write an address such as 127.0.1.10 or "fd5e:ed00::10", auto, or a list of them',
   mappings: "write a list of mappings, such as [{ port: 443, to: web }], or [] for none",
   name: "write a name such as blog",
   protocol: "write tcp, udp or [tcp, udp]",
@@ -50,7 +58,20 @@ const forms: Readonly<Record<string, string>> = {
   miss: "write pass or reject",
   handover: "write auto, lookup or ingress",
   originate: "write true, or leave it out",
+  unit: "write the name of one systemd unit, such as nginx.service",
+  user: "write the name of one user, such as www-data, or a numeric id; leave it out for any",
+  group: "write the name of one group, such as adm, or a numeric id; leave it out for any",
+  wildcard: "write allow, report or deny",
+  listeners: "write anyone, { unit: nginx.service }, { user: www-data }, or a list of those",
+  strangers: "write refuse, report or allow",
+  ula: 'write a /48 of fd00::/8, such as "fd5e:ed00:1::/48"',
+  default: "write allow, report or deny",
+  units: "write units with their policies, such as { nginx.service: allow }",
+  users: "write users with their policies, such as { www-data: deny }",
 };
+
+const WILDCARD_FORM =
+  "write allow, report or deny, or { default: report, units: { nginx.service: allow } }";
 
 const SERVICE_FORM = "write { address: 127.0.1.10 }";
 const DESTINATION_FORM = 'write { address: "127.0.1.10:80", weight: 2 }';
@@ -95,6 +116,10 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
         const message = `the weight ${String(value)} is not possible`;
         return [{ path, of: "value", message, hint: form(path) }];
       }
+      if (isAccountKey(keyOf(path))) {
+        const hint = `the id of a ${keyOf(path)} is 0 to ${MAX_ID}`;
+        return [{ path, of: "value", message: `the id ${String(value)} does not exist`, hint }];
+      }
       return [
         {
           path,
@@ -107,7 +132,7 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
       return [
         {
           path,
-          of: "value",
+          of: issue.params?.["of"] === "key" ? "key" : "value",
           message: issue.message,
           hint: wholeMapping(path, value, document) ?? String(issue.params?.["hint"] ?? ""),
         },
@@ -137,14 +162,6 @@ function isMismatch(issues: readonly Issue[], value: unknown): boolean {
 function explainKey(parent: Path, key: string, entry: unknown): Finding {
   const path = [...parent, key];
   const kind = kindOf(parent);
-  if ((kind === "service" || kind === "mapping") && notYet[kind].includes(key)) {
-    return {
-      path,
-      of: "key",
-      message: `the key ${quote(key)} is not enforced yet by this version of ilm`,
-      hint: "remove it: what it promises would not happen",
-    };
-  }
   const known = knownKeys(kind);
   const near = nearest(key, known);
   return {
@@ -206,7 +223,37 @@ const otherKeys: readonly (readonly [kind: Kind, key: RegExp, hint: string])[] =
     'write the port after the address, such as address: "127.0.1.10:80"',
   ],
   ["document", /^(?:rules?|forwards?|redirects?|ports|listen|bindings)$/, "write mappings"],
+  [
+    "mapping",
+    /^(?:unit|user|group|owners?|listener|listens|allowed)$/,
+    "write listeners, such as listeners: { unit: nginx.service }, for who may listen on the dialled address; whose a service is, its own entry says",
+  ],
+  [
+    "document",
+    /^(?:ula_?prefix|prefix|ipv6_?prefix|unique_?local)$/,
+    "write ula, with a /48 of fd00::/8",
+  ],
   ["document", /^(?:daemons?|servers?|backends?|upstreams?)$/, "write services"],
+];
+
+/** What other programs call the keys that say whose sockets are meant. */
+const ownerKeys: readonly (readonly [key: RegExp, hint: string])[] = [
+  [
+    /^(?:owners?|owned_?by|run_?as|account|process|cgroup|pid)$/,
+    "write unit, user or group, with the systemd unit or the account that the daemon runs as",
+  ],
+  [
+    /^(?:uid|euid|user_?id|user_?name|users|login)$/,
+    "write user, with the name of the user or the numeric id",
+  ],
+  [
+    /^(?:gid|egid|group_?id|group_?name|groups)$/,
+    "write group, with the name of the group or the numeric id",
+  ],
+  [
+    /^(?:systemd|systemd_?unit|unit_?name|units|service|service_?name)$/,
+    "write unit, with the name of the systemd unit, such as nginx.service",
+  ],
 ];
 
 function hintOfKey(kind: Kind, key: string, entry: unknown): string | null {
@@ -218,19 +265,30 @@ function hintOfKey(kind: Kind, key: string, entry: unknown): string | null {
     const meant = entryOf(`${key}=${String(valueAt(entry, [key]))}`);
     if (meant !== null) return meant;
   }
-  return otherKeys.find(([of, pattern]) => of === kind && pattern.test(key))?.[2] ?? null;
+  const other = otherKeys.find(([of, pattern]) => of === kind && pattern.test(key));
+  if (other !== undefined) return other[2];
+  if (kind !== "service" && kind !== "owner") return null;
+  return ownerKeys.find(([pattern]) => pattern.test(key))?.[1] ?? null;
 }
 
-type Kind = "document" | "service" | "mapping" | "destination";
+type Kind = "document" | "service" | "mapping" | "destination" | "owner" | "policies";
 
 function kindOf(path: Path): Kind {
   if (path.length === 0) return "document";
   if (path[0] === "services") return "service";
-  return path.length === 2 ? "mapping" : "destination";
+  if (path[0] === "wildcard") return "policies";
+  if (path.length === 2) return "mapping";
+  return path[2] === "listeners" ? "owner" : "destination";
+}
+
+function isAccountKey(key: string): boolean {
+  return key === "user" || key === "group";
 }
 
 function knownKeys(kind: Kind): string[] {
   if (kind === "destination") return Object.keys(weightedTarget.in.shape);
+  if (kind === "owner") return Object.keys(ownerEntry.in.shape);
+  if (kind === "policies") return Object.keys(writtenPolicies.shape);
   if (kind === "service") return Object.keys(serviceEntry.shape);
   if (kind === "mapping") return Object.keys(mappingEntry.shape);
   return Object.keys(configuration.shape).filter((key) => key !== "$schema");
@@ -270,6 +328,7 @@ function hintOfType(path: Path, value: unknown): string | null {
       texts.length === items.length && texts.every((item) => parseServiceAddress(item).ok);
     return sound && texts.length > 0 ? `write { address: ${yamlList(texts)} }` : null;
   }
+  if (key === "listeners") return listenerMeant(value);
   if (path.length === 1 && key === "mappings" && isGroup(value)) return listOfEntries(value);
   return path.length === 2 && path[0] === "mappings" && typeof value === "string"
     ? entryOf(value)
@@ -368,6 +427,18 @@ function wrongValue(path: Path, value: unknown, allowed: readonly string[]): Fin
     const { reason, hint } = refuseProtocol(value);
     return { path, of: "value", message: reason, hint };
   }
+  if (isPolicy(path) && value === "rewrite") {
+    return {
+      path,
+      of: "value",
+      message: "rewrite is not supported yet",
+      hint: "use allow, report or deny",
+    };
+  }
+  const listener = keyOf(path) === "listeners" ? listenerMeant(value) : null;
+  if (listener !== null) {
+    return { path, of: "value", message: `this is ${describe(value)}`, hint: listener };
+  }
   const near = typeof value === "string" ? nearest(value, allowed) : null;
   return {
     path,
@@ -375,6 +446,23 @@ function wrongValue(path: Path, value: unknown, allowed: readonly string[]): Fin
     message: `${keyOf(path)} cannot be ${describeShort(value)}`,
     hint: near === null ? form(path) : `did you mean ${near}?`,
   };
+}
+
+/** Reports whether the value at the path says what wildcard binds get. */
+function isPolicy(path: Path): boolean {
+  return path[0] === "wildcard" || (path[0] === "services" && path[2] === "wildcard");
+}
+
+/** Recognises a unit or a user alone in `listeners`. */
+function listenerMeant(value: unknown): string | null {
+  if (typeof value !== "string" || nearest(value, ["anyone"]) !== null) return null;
+  const [unit, user] = [parseUnit(value), parseAccount("user")(value)];
+  if (!unit.ok || /^(?:anybody|everyone|all)$/.test(value)) return "write anyone";
+  const owners = [
+    `{ unit: ${unit.value} }`,
+    ...(user.ok && !value.includes(".") ? [`{ user: ${value} }`] : []),
+  ];
+  return `write ${owners.join(" or ")}`;
 }
 
 /** Returns the last key of the path, even for an item of its list. */
@@ -389,6 +477,8 @@ function form(path: Path, value?: unknown): string {
   const key = keyOf(path);
   if (path[0] === "mappings" && key === "address") return forms["to"] ?? "";
   if (key === "to" && isGroup(value)) return DESTINATION_FORM;
+  if (path[0] === "wildcard" && path.length === 1) return WILDCARD_FORM;
+  if (path[0] === "wildcard" && path.length === 3) return forms["wildcard"] ?? "";
   return forms[key] ?? "";
 }
 

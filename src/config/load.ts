@@ -8,6 +8,7 @@ import type { RuleSet } from "../model/rules.js";
 import { emptyDocument, type Document, type Valid } from "./document.js";
 import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";
+import { readMachineId, type MachineId } from "./machine-id.js";
 import { Unusual, readNdjson, streamNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { formatMebibytes, type InputOptions } from "./input.js";
@@ -39,19 +40,17 @@ export const MAX_YAML_LENGTH = 16 * 1024 * 1024;
  * be read, and with UNAVAILABLE when that may pass.
  */
 export async function loadConfiguration(path: string, options?: InputOptions): Promise<LoadedFile> {
-  return understand(await readFiles(path, options));
+  return understand(await readFiles(path, options), readMachineId);
 }
 
 /**
  * Parses and checks files. Rejects with CONFIGURATION and every problem, including what could not
- * be read.
+ * be read. `machineId` is called when an address depends on the host.
  */
-export async function understand({
-  files,
-  names,
-  problems,
-  again,
-}: ReadResult): Promise<LoadedFile> {
+export async function understand(
+  { files, names, problems, again }: ReadResult,
+  machineId: MachineId,
+): Promise<LoadedFile> {
   const unreadable = [...problems];
   const texts: Text[] = [];
   for (const file of files) {
@@ -64,10 +63,10 @@ export async function understand({
     : notNeeded;
   const quick = readTexts(texts, unreadable, readYaml, true);
   const isQuick = quick.documents.every((document) => document.quick !== null);
-  const loaded = isQuick ? joinUsual(quick, names, notNeeded) : null;
+  const loaded = isQuick ? joinUsual({ ...quick, names, machineId }, notNeeded) : null;
   if (loaded !== null) return { ...loaded, again };
   const { validate } = await import("./validate.js");
-  return { ...joinAny({ texts, unreadable, readYaml, quick, names, validate }), again };
+  return { ...joinAny({ texts, unreadable, readYaml, quick, names, machineId, validate }), again };
 }
 
 /** Stands in for a reader that is not needed. */
@@ -133,14 +132,17 @@ export function readTexts(
 
 type Validate = (source: Source, problems: Problems) => Document;
 
+/** What documents are joined with. */
+interface Around {
+  /** The names of the files, in their order. */
+  readonly names: readonly string[];
+  readonly machineId: MachineId;
+}
+
 /** Joins documents. Returns null when a line of a stream needs a closer look than streams allow. */
-export function joinUsual(
-  read: ReadTexts,
-  names: readonly string[],
-  validate: Validate,
-): Loaded | null {
+function joinUsual(read: ReadTexts & Around, validate: Validate): Loaded | null {
   try {
-    return join(read, names, validate);
+    return join(read, validate);
   } catch (error) {
     if (error instanceof Unusual) return null;
     throw error;
@@ -148,38 +150,40 @@ export function joinUsual(
 }
 
 /** Everything needed to say what is wrong with texts. */
-interface AnyTexts {
+interface AnyTexts extends Around {
   readonly texts: readonly Text[];
   readonly unreadable: readonly Problem[];
   readonly readYaml: ReadText;
   /** The result of readTexts with streams. */
   readonly quick: ReadTexts;
-  readonly names: readonly string[];
   readonly validate: Validate;
 }
 
 /**
  * Joins documents, taking a closer look where necessary. Throws CONFIGURATION with every problem.
  */
-export function joinAny({ texts, unreadable, readYaml, quick, names, validate }: AnyTexts): Loaded {
-  const usual = joinUsual(quick, names, validate);
+export function joinAny({
+  texts,
+  unreadable,
+  readYaml,
+  quick,
+  validate,
+  ...around
+}: AnyTexts): Loaded {
+  const usual = joinUsual({ ...quick, ...around }, validate);
   if (usual !== null) return usual;
-  return join(readTexts(texts, unreadable, readYaml, false), names, validate);
+  return join({ ...readTexts(texts, unreadable, readYaml, false), ...around }, validate);
 }
 
-/**
- * Joins documents. Throws CONFIGURATION with every problem, and Unusual. `names` are the files', in
- * their order.
- */
+/** Joins documents. Throws CONFIGURATION with every problem, and Unusual. */
 function join(
-  { documents, complete, problems }: ReadTexts,
-  names: readonly string[],
+  { documents, complete, problems, names, machineId }: ReadTexts & Around,
   validate: Validate,
 ): Loaded {
   const valid = documents.map(({ source, quick }) =>
     quick === null ? validate(source, problems) : { source, unsound: [], ...quick },
   );
-  const ruleSet = buildRuleSet(valid, complete, problems);
+  const ruleSet = buildRuleSet(valid, complete, problems, machineId);
   problems.throwIfErrors(names);
   return { ruleSet, warnings: problems.warnings(names) };
 }

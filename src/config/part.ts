@@ -2,6 +2,7 @@
 import { type RuleSet, settingsOf } from "../model/rules.js";
 import type { Mappings } from "../model/mappings.js";
 import { isSameBeside } from "../model/revision.js";
+import type { MachineId } from "./machine-id.js";
 import { Unusual, streamNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { decodeFile, type File } from "./read.js";
@@ -15,6 +16,8 @@ export interface Whole {
   readonly rules: RuleSet;
   /** True when there is no other file. */
   readonly isOnly: boolean;
+  /** Called when an address depends on the host. */
+  readonly machineId: MachineId;
 }
 
 /**
@@ -36,7 +39,7 @@ export function readPart(file: File, firstLine: number, whole: Whole): Mappings 
       const mappings = buildPart(document, whole.rules.services, problems);
       return problems.isEmpty ? mappings : null;
     }
-    const head = buildRuleSet([{ ...document, mappings: [] }], true, problems);
+    const head = buildRuleSet([{ ...document, mappings: [] }], true, problems, whole.machineId);
     if (!isSameHead(head, file.name, whole)) return null;
     const mappings = buildPart(document, whole.rules.services, problems);
     return problems.isEmpty ? mappings : null;

@@ -3,13 +3,35 @@
  * zod takes longer to load than a small file takes to apply. It accepts nothing that the schema
  * would not. Whatever is unusual or wrong is null, and left to the schema.
  */
-import type { Address, Prefix } from "../model/address.js";
-import { engines, handovers, MAX_WEIGHT, mptcpModes, type PortRange } from "../model/mapping.js";
+import type { Prefix, Refusal } from "../model/address.js";
+import {
+  engines,
+  handovers,
+  MAX_ID,
+  MAX_WEIGHT,
+  mptcpModes,
+  strangerPolicies,
+  wildcardPolicies,
+  type Owner,
+  type PortRange,
+  type WildcardPolicies,
+  type WildcardPolicy,
+} from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
 import { tellShare } from "../progress.js";
-import { parseDestination, parseServiceAddress } from "./destination.js";
+import { parseDestination } from "./destination.js";
 import { validOf, type Valid } from "./document.js";
 import { parseInterface } from "./interface.js";
+import { parseOwnAddress, parseUla } from "./own-address.js";
+import {
+  ownerOf,
+  parseAccount,
+  parseUnit,
+  policiesOf,
+  type AccountKind,
+  type OwnerKeys,
+  type WrittenPolicies,
+} from "./owner.js";
 import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
@@ -72,10 +94,55 @@ function readName(value: unknown): string | null {
   return NAME.test(value) ? value : null;
 }
 
-function readServiceAddress(value: unknown): Address | null {
-  if (typeof value !== "string") return null;
-  const parsed = parseServiceAddress(value);
-  return parsed.ok ? parsed.address : null;
+/** Returns the reader of a text that one of our strict parsers turns into a value. */
+function textBy<Value>(
+  parse: (text: string) => { ok: true; value: Value } | Refusal,
+): Reader<Value> {
+  return (raw) => {
+    if (typeof raw !== "string") return null;
+    const parsed = parse(raw);
+    return parsed.ok ? parsed.value : null;
+  };
+}
+
+function readAccount(kind: AccountKind): Reader<string | number> {
+  const readName = textBy(parseAccount(kind));
+  return (raw) => {
+    if (typeof raw !== "number") return readName(raw);
+    return Number.isInteger(raw) && raw >= 0 && raw <= MAX_ID ? raw : null;
+  };
+}
+
+const ownerReaders = {
+  unit: textBy(parseUnit),
+  user: readAccount("user"),
+  group: readAccount("group"),
+};
+
+const readOwnerKeys = entryOf<OwnerKeys>(ownerReaders, []);
+
+function readOwner(raw: unknown): Owner | null {
+  const keys = readOwnerKeys(raw);
+  return keys && ownerOf(keys);
+}
+
+const readWildcard = oneOf(...wildcardPolicies);
+
+function readPoliciesByName(raw: unknown): Record<string, WildcardPolicy> | null {
+  if (!isPlain(raw)) return null;
+  const policies = readAll(Object.values(raw), readWildcard);
+  const names = Object.keys(raw);
+  return policies && Object.fromEntries(names.map((name, i) => [name, policies[i] ?? "allow"]));
+}
+
+const readPolicyKeys = entryOf<Exclude<WrittenPolicies, WildcardPolicy>>(
+  { default: readWildcard, units: readPoliciesByName, users: readPoliciesByName },
+  [],
+);
+
+function readPolicies(raw: unknown): WildcardPolicies | null {
+  const written = typeof raw === "string" ? readWildcard(raw) : readPolicyKeys(raw);
+  return written && policiesOf(written, () => undefined);
 }
 
 function readPort(value: unknown): number | PortRange | null {
@@ -143,15 +210,19 @@ export const readQuickEntry = entryOf<MappingEntry>(
     existing: oneOf("exact", "any", "never"),
     miss: oneOf("pass", "reject"),
     handover: oneOf(...handovers),
+    listeners: (raw) => (raw === "anyone" ? raw : oneOrList(readOwner)(raw)),
   },
   ["port", "to"],
 );
 
 const readService = entryOf<ServiceEntry>(
   {
-    address: oneOrList(readServiceAddress),
+    address: oneOrList(textBy(parseOwnAddress)),
     handover: oneOf(...handovers),
     originate: oneOf(true),
+    ...ownerReaders,
+    mptcp: oneOf("off"),
+    wildcard: readWildcard,
   },
   ["address"],
 );
@@ -187,6 +258,9 @@ const readDocument = entryOf<Configuration>(
     version: oneOf(VERSION),
     engine: oneOf(...engines),
     mptcp: oneOf(...mptcpModes),
+    strangers: oneOf(...strangerPolicies),
+    wildcard: readPolicies,
+    ula: textBy(parseUla),
     services: readServices,
     mappings: readMappings,
   },

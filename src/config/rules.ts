@@ -2,13 +2,22 @@
  * Builds one rule set from documents: each was validated alone, and services and names are now
  * checked across all of them.
  */
-import type { Address } from "../model/address.js";
-import { type Mapping, type Origin, type Protocol, type Service } from "../model/mapping.js";
+import { familyOf, type Address, type Prefix } from "../model/address.js";
+import {
+  type Mapping,
+  type Origin,
+  type Owner,
+  type Protocol,
+  type Service,
+} from "../model/mapping.js";
 import { type RuleSet, type Settings } from "../model/rules.js";
 import { type MappingColumns, MappingColumnsBuilder } from "../model/mapping-columns.js";
 import { NameTable } from "../model/name-table.js";
 import { beginStep, tellShare } from "../progress.js";
 import { buildMappings, ServiceTable, type FileEntry, type Report } from "./build.js";
+import type { MachineId } from "./machine-id.js";
+import { ownIpv4, ownIpv6, ulaOfMachine, type OwnAddress } from "./own-address.js";
+import { ownerOf } from "./owner.js";
 import type { Problems } from "./problems.js";
 import { listOf, settingNames, type Document } from "./document.js";
 import type { MappingEntry } from "./schema.js";
@@ -16,17 +25,23 @@ import { formatPath, type Path, type Source } from "./source.js";
 
 /**
  * Builds the rule set. `complete` says that every file could be read, so a missing service is
- * defined nowhere. Problems of the documents themselves are already noted.
+ * defined nowhere. `machineId` is called when an address depends on the host. Problems of the
+ * documents themselves are already noted.
  */
 export function buildRuleSet(
   documents: readonly Document[],
   complete: boolean,
   problems: Problems,
+  machineId: MachineId,
 ): RuleSet {
-  const services = collectServices(documents, problems);
+  const settings = collectSettings(documents, problems);
+  const prefix = {
+    find: findUla(settings, machineId),
+    isKnown: complete && !documents.some(saysUla),
+  };
+  const services = collectServices(documents, prefix, problems);
   const unsound = new Set(documents.flatMap((document) => document.unsound));
   const table = new ServiceTable(services, complete ? unsound : "any");
-  const settings = collectSettings(documents, problems);
   const mappings = collectMappings(documents, table, problems);
   return { ...settings, services, mappings };
 }
@@ -48,12 +63,14 @@ function collectSettings(documents: readonly Document[], problems: Problems): Se
   for (const name of settingNames) {
     const [first, ...others] = documents.filter(({ settings }) => settings[name] !== undefined);
     for (const { source, settings } of others) {
-      if (settings[name] === first?.settings[name]) continue;
+      const before = first?.settings[name];
+      if (JSON.stringify(settings[name]) === JSON.stringify(before)) continue;
+      const value = typeof before === "object" ? "something else" : before;
       add(
         problems,
         source,
         [name],
-        `${name} is ${first?.settings[name]} in ${first?.source.name} already`,
+        `${name} is ${value} in ${first?.source.name} already`,
         "say it once, or the same in all files",
       );
     }
@@ -61,17 +78,27 @@ function collectSettings(documents: readonly Document[], problems: Problems): Se
   return Object.assign({}, ...documents.map(({ settings }) => settings).toReversed()) as Settings;
 }
 
-function collectServices(documents: readonly Document[], problems: Problems): Service[] {
+function collectServices(
+  documents: readonly Document[],
+  prefix: OwnPrefix,
+  problems: Problems,
+): Service[] {
   const byName = new Map<string, Service>();
-  const owners = new Map<Address, Service>();
+  const owners = new Map<Address, Claim>();
   for (const { source, services } of documents) {
     for (const [name, entry] of services) {
       const path = ["services", name];
+      const owner = ownerOf(entry);
+      const written = listOf(entry.address);
+      const given = giveAddresses(name, written, prefix.find);
       const service: Service = {
         name,
-        addresses: listOf(entry.address),
+        addresses: given.map(({ address }) => address),
         ...(entry.handover !== undefined && { handover: entry.handover }),
         ...(entry.originate !== undefined && { originate: entry.originate }),
+        ...(owner !== null && { owner }),
+        ...(entry.mptcp !== undefined && { mptcp: entry.mptcp }),
+        ...(entry.wildcard !== undefined && { wildcard: entry.wildcard }),
         origin: { file: source.name, ...source.place(path, "key") },
       };
       const earlier = byName.get(name);
@@ -87,33 +114,147 @@ function collectServices(documents: readonly Document[], problems: Problems): Se
         continue;
       }
       byName.set(name, service);
-      claimAddresses(service, source, owners, problems);
+      refuseWithoutOwner(service, source, problems);
+      checkAuto({ name, written, given, prefix }, source, problems);
+      claimAddresses(service, given, source, owners, problems);
     }
   }
   return [...byName.values()];
 }
 
-function claimAddresses(
-  service: Service,
+/** Refuses what is about a service's own sockets where it is not said whose those are. */
+function refuseWithoutOwner(service: Service, source: Source, problems: Problems): void {
+  if (service.owner !== undefined) return;
+  for (const key of ["mptcp", "wildcard"] as const) {
+    if (service[key] === undefined) continue;
+    add(
+      problems,
+      source,
+      ["services", service.name, key],
+      `${key} is about the service's own sockets, and it is not known whose those are`,
+      "add unit, user or group to the service",
+      "key",
+    );
+  }
+}
+
+/** An address of a service, and where in its list it is written. */
+interface Given {
+  readonly address: Address;
+  readonly index: number;
+  readonly isAuto: boolean;
+}
+
+/** The prefix of the host's own addresses. */
+interface OwnPrefix {
+  /** Returns the prefix, or null when there is none. */
+  readonly find: () => Prefix | null;
+  /** False when a prefix may be written that could not be read, which is reported elsewhere. */
+  readonly isKnown: boolean;
+}
+
+function saysUla({ source }: Document): boolean {
+  const { value } = source;
+  return typeof value === "object" && value !== null && "ula" in value;
+}
+
+function findUla({ ula }: Settings, machineId: MachineId): OwnPrefix["find"] {
+  let known = ula;
+  return () => {
+    const id = known === undefined ? machineId() : null;
+    if (id !== null) known = ulaOfMachine(id);
+    return known ?? null;
+  };
+}
+
+/** Returns a service's addresses: `auto` gives one of each family that the list lacks. */
+function giveAddresses(
+  name: string,
+  written: readonly OwnAddress[],
+  ula: () => Prefix | null,
+): Given[] {
+  const families = new Set(written.map((one) => (one === "auto" ? null : familyOf(one))));
+  return written.flatMap((address, index): Given | Given[] => {
+    if (address !== "auto") return { address, index, isAuto: false };
+    const prefix = families.has(6) ? null : ula();
+    const own = [
+      ...(families.has(4) ? [] : [ownIpv4(name)]),
+      ...(prefix === null ? [] : [ownIpv6(name, prefix)]),
+    ];
+    return own.map((one) => ({ address: one, index, isAuto: true }));
+  });
+}
+
+/** What a service asks for, and what it is given. */
+interface Asked {
+  readonly name: string;
+  readonly written: readonly OwnAddress[];
+  readonly given: readonly Given[];
+  readonly prefix: OwnPrefix;
+}
+
+/** Notes where `auto` gives nothing, or not all that it should. */
+function checkAuto(
+  { name, written, given, prefix }: Asked,
   source: Source,
-  owners: Map<Address, Service>,
   problems: Problems,
 ): void {
-  for (const [index, address] of service.addresses.entries()) {
-    const owner = owners.get(address);
-    owners.set(address, owner ?? service);
-    if (owner === undefined) continue;
+  const index = written.indexOf("auto");
+  if (index < 0) return;
+  const place = itemPath(source, ["services", name, "address"], index);
+  const families = given.map(({ address }) => familyOf(address));
+  if (!families.includes(6)) {
+    if (!prefix.isKnown) return;
+    add(
+      problems,
+      source,
+      place,
+      "auto takes the IPv6 address from the host's own prefix, and this host has no machine id (/etc/machine-id) to derive one from",
+      'write ula: with a /48 of fd00::/8 at the top of the file, such as ula: "fd5e:ed00:1::/48", or the IPv6 address itself beside auto',
+    );
+  } else if (!given.some(({ isAuto }) => isAuto)) {
+    add(
+      problems,
+      source,
+      place,
+      "auto gives nothing, as the list has addresses of both families",
+      "remove it",
+    );
+  }
+}
+
+interface Claim {
+  readonly service: Service;
+  readonly isAuto: boolean;
+}
+
+function claimAddresses(
+  service: Service,
+  given: readonly Given[],
+  source: Source,
+  owners: Map<Address, Claim>,
+  problems: Problems,
+): void {
+  for (const { address, index, isAuto } of given) {
+    const claim = owners.get(address);
+    owners.set(address, claim ?? { service, isAuto });
+    if (claim === undefined) continue;
     const path = itemPath(source, ["services", service.name, "address"], index);
+    const { service: owner } = claim;
     if (owner === service) {
       add(problems, source, path, `${address} stands in the list already`, "remove it");
       continue;
     }
+    const given = isAuto ? `auto gives ${service.name} ${address}, which` : address;
+    const explicit = isAuto ? service.name : owner.name;
     add(
       problems,
       source,
       path,
-      `${address} is the address of the service ${owner.name} at ${formatOrigin(owner.origin)} already`,
-      `an address belongs to one service: give ${service.name} another one`,
+      `${given} is the address of the service ${owner.name} at ${formatOrigin(owner.origin)} already`,
+      isAuto || claim.isAuto
+        ? `write an explicit address for ${explicit} instead of auto`
+        : `an address belongs to one service: give ${service.name} another one`,
     );
   }
 }
@@ -159,7 +300,7 @@ const tcpOnly: readonly Protocol[] = ["tcp"];
 
 function toEntry(entry: MappingEntry): FileEntry {
   const { name, protocol, port, on, from, interface: interfaces, to } = entry;
-  const { existing, miss, handover } = entry;
+  const { existing, miss, handover, listeners } = entry;
   return {
     name,
     protocols: protocol === undefined ? tcpOnly : listOf(protocol),
@@ -173,6 +314,8 @@ function toEntry(entry: MappingEntry): FileEntry {
     existing,
     miss,
     handover,
+    listeners:
+      listeners === undefined || listeners === "anyone" ? listeners : listOf<Owner>(listeners),
   };
 }
 

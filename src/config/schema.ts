@@ -6,24 +6,27 @@
 import * as z from "zod";
 
 import type { Refusal } from "../model/address.js";
-import { MAX_WEIGHT, engines, mptcpModes, handovers } from "../model/mapping.js";
+import {
+  type Owner,
+  type WildcardPolicies,
+  MAX_ID,
+  MAX_WEIGHT,
+  engines,
+  handovers,
+  mptcpModes,
+  strangerPolicies,
+  wildcardPolicies,
+} from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
-import { parseDestination, parseServiceAddress } from "./destination.js";
+import { parseDestination } from "./destination.js";
 import { parseInterface } from "./interface.js";
+import { parseOwnAddress, parseUla } from "./own-address.js";
+import { ownerOf, parseAccount, parseUnit, policiesOf, type AccountKind } from "./owner.js";
+import { parseName, parseServiceName } from "./given-name.js";
 import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
-import { quote } from "./source.js";
 import { VERSION } from "./version.js";
-import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
-
-/**
- * Keys reserved for features to come. Until they are enforced, they would promise what does not
- * happen.
- */
-export const notYet: Readonly<Record<"service" | "mapping", readonly string[]>> = {
-  service: ["user", "wildcard"],
-  mapping: [],
-};
+import { NAME, type Target } from "./target.js";
 
 /**
  * A text that one of our strict parsers turns into a value. Its refusal becomes the problem's
@@ -57,17 +60,85 @@ function oneOrMore<Item extends z.ZodType>(item: Item) {
   return z.union([item, z.array(item).min(1)]);
 }
 
-const serviceAddress = text(
-  (input) => {
-    const parsed = parseServiceAddress(input);
-    return parsed.ok ? { ok: true, value: parsed.address } : parsed;
-  },
-  {
-    description: "An address that is the daemon's own",
-    pattern: "^[0-9a-fA-F:.]+$",
-    examples: ["127.0.1.10", "fd5e:ed00::10"],
-  },
-);
+const serviceAddress = text(parseOwnAddress, {
+  description:
+    "An address that is the daemon's own; auto for one of each family that the list lacks, from the service's name",
+  pattern: "^([0-9a-fA-F:.]+|auto)$",
+  examples: ["127.0.1.10", "fd5e:ed00::10", "auto"],
+});
+
+const unit = text(parseUnit, {
+  description:
+    "The systemd unit of the sockets' owner: a service (also without its suffix) or a scope",
+  pattern: "^[a-zA-Z0-9:_.@\\\\-]{1,255}$",
+  examples: ["nginx.service", "postgresql@16-main.service"],
+});
+
+function account(kind: AccountKind, example: string) {
+  const name = text(parseAccount(kind), {
+    description: `The name of the ${kind}, or its id`,
+    pattern: "^[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,30}\\$?$",
+    examples: [example],
+  });
+  return z
+    .union([z.int().min(0).max(MAX_ID), name])
+    .meta({ description: `The ${kind} of the sockets' owner, by name or by numeric id` });
+}
+
+const owner = {
+  unit: unit.optional(),
+  user: account("user", "www-data").optional(),
+  group: account("group", "adm").optional(),
+};
+
+/** Somebody who may listen: the keys are those of `listeners`. */
+export const ownerEntry = z
+  .strictObject(owner)
+  .meta({ description: "Whose sockets are meant: a socket has to match all that is given" })
+  .transform((entry, context): Owner => {
+    // An unknown key has been reported.
+    if (context.issues.length > 0) return z.NEVER;
+    const found = ownerOf(entry);
+    if (found !== null) return found;
+    const message = "this names nobody";
+    const hint = "write { unit: nginx.service }, { user: www-data } or anyone";
+    context.issues.push({ code: "custom", message, params: { hint }, input: entry });
+    return z.NEVER;
+  });
+
+const wildcardPolicy = z.enum(wildcardPolicies);
+
+/** Policies by the name of a unit or a user; the names are checked with all of it. */
+const policiesByName = z.record(z.string(), wildcardPolicy);
+
+export const writtenPolicies = z.strictObject({
+  default: wildcardPolicy.optional().meta({ description: "For everybody else (default: allow)" }),
+  units: policiesByName
+    .optional()
+    .meta({ description: "By systemd unit", examples: [{ "nginx.service": "allow" }] }),
+  users: policiesByName
+    .optional()
+    .meta({ description: "By user, by name or by numeric id", examples: [{ "www-data": "deny" }] }),
+});
+
+const policies = z
+  .union([wildcardPolicy, writtenPolicies])
+  .transform((written, context): WildcardPolicies => {
+    // An unknown key has been reported.
+    if (context.issues.length > 0) return z.NEVER;
+    const found = policiesOf(written, (path, message, hint) => {
+      const params = { hint, of: path.length > 0 ? "key" : "value" };
+      context.issues.push({ code: "custom", path: [...path], message, params, input: written });
+    });
+    return found ?? z.NEVER;
+  });
+
+const ula = text(parseUla, {
+  description:
+    "The /48 of fd00::/8 that automatic IPv6 addresses are out of; default: one from /etc/machine-id",
+  pattern: "^[fF][dD][0-9a-fA-F:]+/48$",
+  examples: ["fd5e:ed00:1::/48"],
+});
 
 const portText = text(
   (input) => {
@@ -143,42 +214,13 @@ export const weightedTarget = z
   .meta({ description: "A destination with its share of the clients" })
   .transform(({ address, weight }): Target => ({ ...address, weight }));
 
-/** Checks the form of a name, and suggests a correct one. */
-function parseName(what: string, input: string): { ok: true; value: string } | Refusal {
-  if (input.length > MAX_NAME_LENGTH) {
-    return {
-      ok: false,
-      reason: `the ${what} ${quote(input)} has ${input.length} characters`,
-      hint: `a name has at most ${MAX_NAME_LENGTH}`,
-    };
-  }
-  if (NAME.test(input)) return { ok: true, value: input };
-  const repaired = input
-    .toLowerCase()
-    .replace(/[^a-z0-9._-]+/g, "-")
-    .replace(/^[^a-z0-9]+/, "");
-  const rule = 'names have a-z, 0-9, ".", "_" and "-", and begin with a letter or digit';
-  return {
-    ok: false,
-    reason: input === "" ? `the ${what} is empty` : `the ${what} ${quote(input)} is not a name`,
-    hint: NAME.test(repaired) ? `${rule}: write ${quote(repaired)}` : rule,
-  };
-}
-
 const NAME_PATTERN = NAME.source;
 
-const serviceName = text(
-  (input) => {
-    const parsed = parseName("service name", input);
-    if (!parsed.ok || !looksLikeAddress(input)) return parsed;
-    return {
-      ok: false,
-      reason: `the service name ${quote(input)} reads like an address`,
-      hint: "give it a name with a letter",
-    };
-  },
-  { description: "Name of a service", pattern: NAME_PATTERN, examples: ["web"] },
-);
+const serviceName = text(parseServiceName, {
+  description: "Name of a service",
+  pattern: NAME_PATTERN,
+  examples: ["web"],
+});
 
 const mappingName = text((input) => parseName("name", input), {
   description: "Name in listings and counters; default: what it matches, such as tcp:443",
@@ -200,6 +242,15 @@ export const serviceEntry = z
     originate: z.literal(true).optional().meta({
       description:
         "The daemon's own datagrams (UDP) leave from the one address and port that lead to it",
+    }),
+    ...owner,
+    mptcp: z.literal("off").optional().meta({
+      description:
+        "off: the daemon's own sockets are never MPTCP sockets; it needs unit, user or group",
+    }),
+    wildcard: wildcardPolicy.optional().meta({
+      description:
+        "What happens when the daemon binds to 0.0.0.0 or ::, instead of its own addresses: nothing (allow), it is reported (report), or refused (deny); it needs unit, user or group; default: as for the host",
     }),
   })
   .meta({ description: "A daemon with addresses of its own" });
@@ -236,6 +287,13 @@ export const mappingEntry = z
         "When no destination listens: go on as if there were no mapping (default), or refuse",
     }),
     handover,
+    listeners: z
+      .union([z.literal("anyone"), ownerEntry, z.array(ownerEntry).min(1)])
+      .optional()
+      .meta({
+        description:
+          "Who may listen on the dialled address itself, besides root and the owners of the services that the mapping leads to: an owner, a list of them, or anyone; default: nobody else",
+      }),
   })
   .meta({ description: "Ports dialled, and where their connections go" });
 
@@ -251,6 +309,15 @@ export const configuration = z
       description:
         "off: programs that ask for an MPTCP socket in this network namespace are refused it, as by a kernel without MPTCP, and fall back to TCP when they start next (default: on)",
     }),
+    strangers: z.enum(strangerPolicies).optional().meta({
+      description:
+        "What happens when somebody without the right to listens on a mapped port: the call fails (refuse), it is reported (report), or nothing (allow); default: refuse, or report where an earlier version of ilm was at work",
+    }),
+    wildcard: policies.optional().meta({
+      description:
+        "What happens to sockets that bind to 0.0.0.0 or ::: allow (default), report or deny, for all or by who binds",
+    }),
+    ula: ula.optional(),
     services: z.record(serviceName, serviceEntry).optional().meta({
       description: "Daemons, each with addresses that are its own and are never mapped away",
     }),

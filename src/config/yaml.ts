@@ -142,6 +142,9 @@ function decapitalise(message: string): string {
   return `${message.slice(0, 1).toLowerCase()}${message.slice(1)}`;
 }
 
+/** The keys at which a number is a number; elsewhere an address may be meant. */
+const wholeNumbers: ReadonlySet<string> = new Set(["port", "version", "user", "group"]);
+
 /** Turns nodes into plain values, and notes what is not supported. */
 class Walker {
   readonly problems: TextProblem[] = [];
@@ -187,6 +190,8 @@ class Walker {
       }
       const value = this.#at(key, pair.value, depth);
       if (usable) object[key] = value;
+      // As JSON.parse has it, so that the validator sees the same keys in both.
+      else if (!keys.has(key)) Object.defineProperty(object, key, { value, enumerable: true });
       keys.add(key);
     }
     return object;
@@ -242,7 +247,7 @@ class Walker {
   #number(written: string, offset: number): void {
     if (/^-?(?:0|[1-9][0-9]*)$/.test(written)) return;
     const key = this.#path.findLast((step) => typeof step === "string");
-    const address = key === "port" || key === "version" ? null : parseAddress(written);
+    const address = wholeNumbers.has(key ?? "") ? null : parseAddress(written);
     // 127.1 without quotes is a fraction, but was meant as an address.
     if (address === null || address.ok) this.#refuse(offset, plainNumber(written));
     else this.#refuse(offset, { message: address.reason, hint: address.hint });

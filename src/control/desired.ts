@@ -10,6 +10,7 @@ import { mappingKey, type Mapping } from "../model/mapping.js";
 import { emptyRules, type RuleSet } from "../model/rules.js";
 import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/input.js";
 import type { Loaded } from "../config/load.js";
+import { readMachineId } from "../config/machine-id.js";
 import type { ReadResult } from "../config/read.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import { toColumns } from "../model/mapping-columns.js";
@@ -208,7 +209,7 @@ async function readFrom(path: string, options: InputOptions): Promise<ReadResult
 
 async function understandFiles(read: ReadResult): Promise<Loaded> {
   const { understand } = await import("../config/load.js");
-  return understand(read);
+  return understand(read, readMachineId);
 }
 
 async function readArguments(texts: readonly string[], ruleSet: RuleSet): Promise<Mapping[]> {

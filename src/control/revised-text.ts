@@ -2,6 +2,7 @@
 import { changedFields } from "../rules/diff.js";
 import { countLines } from "../config/blocks.js";
 import type { InputDigest, SeenBlock } from "../config/input.js";
+import { readMachineId } from "../config/machine-id.js";
 import type { KeptText } from "../dataplane/types.js";
 import { findAbsent } from "../kernel/host-addresses.js";
 import { type Mapping, mappingKey } from "../model/mapping.js";
@@ -64,7 +65,11 @@ export async function reviseFrom(
     if (was.blocks === null || file.blocks.length === 0) return null;
     const gaps = findGaps(unpackBlocks(was.blocks), file.blocks);
     const read = (bytes: Buffer, firstLine: number): Iterable<Mapping> | null =>
-      readPart({ name: file.name, bytes }, firstLine, { rules: before, isOnly });
+      readPart({ name: file.name, bytes }, firstLine, {
+        rules: before,
+        isOnly,
+        machineId: readMachineId,
+      });
     if (gaps === null || !fillGaps(mappings, range, gaps, read, pieces)) return null;
     all.push({ digest: file.digest, blocks: packBlocks(gaps.blocks) });
   }

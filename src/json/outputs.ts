@@ -2,6 +2,7 @@
  * The shapes of what each command prints with `--json`, for the reference and the tests. No command
  * loads them all.
  */
+import { hosts, serviceAddresses } from "./address.js";
 import { findings } from "./audit.js";
 import { added, applied, removed, switched, unloaded } from "./change.js";
 import { invalid, valid } from "./check.js";
@@ -44,6 +45,8 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   monitor: [{ when: ", for each decision, on a line of its own", shape: decision }],
   audit: [always(findings)],
   doctor: [always(diagnosis)],
+  address: [always(serviceAddresses)],
+  hosts: [always(hosts)],
   check: [always(valid), { when: ", when the configuration is wrong", shape: invalid }],
   diff: [always(difference)],
   import: [always(imported)],

@@ -11,7 +11,12 @@ import { formatMappingArgument, parseMappingArgument } from "../../src/config/ar
 import { parseConfiguration } from "../../src/config/parse.js";
 import { formatProblem, IlmError, type Problem } from "../../src/errors.js";
 import { addressFromBytes, familyOf, parsePrefix, type Address } from "../../src/model/address.js";
-import type { Mapping } from "../../src/model/mapping.js";
+import {
+  MAX_ID,
+  strangerPolicies,
+  wildcardPolicies,
+  type Mapping,
+} from "../../src/model/mapping.js";
 import type { RuleSet } from "../../src/model/rules.js";
 import { formatPorts } from "../../src/model/ports.js";
 import { sizes } from "../support/sizes.js";
@@ -25,7 +30,7 @@ type Outcome =
 /** What comes out; anything but a configuration error is thrown on. */
 function outcomeOf(text: string, name = "rules"): Outcome {
   try {
-    return parseConfiguration([{ name, text }]);
+    return parseConfiguration([{ name, text }], () => "0123456789abcdef0123456789abcdef");
   } catch (error) {
     if (!(error instanceof IlmError) || error.code !== "CONFIGURATION") throw error;
     const { problems } = error;
@@ -81,6 +86,38 @@ function target(services: readonly string[]): fc.Arbitrary<string> {
   );
 }
 
+const account = fc.oneof(
+  fc.constantFrom("www-data", "_chrony", "machine$", "1000"),
+  fc.integer({ min: 0, max: MAX_ID }),
+);
+const ownerKeys = {
+  unit: fc.constantFrom("nginx", "nginx.service", "a@b", "session-3.scope", "a\\x2db.service"),
+  user: account,
+  group: account,
+};
+const owner = fc
+  .record(ownerKeys, { requiredKeys: [] })
+  .filter((keys) => Object.keys(keys).length > 0);
+const policy = fc.constantFrom(...wildcardPolicies);
+const own = fc.oneof(
+  fc.constant({}),
+  owner,
+  fc.tuple(owner, policy).map(([keys, wildcard]) => ({ ...keys, wildcard, mptcp: "off" as const })),
+);
+const wildcard = fc.oneof(
+  policy,
+  fc
+    .record(
+      {
+        default: policy,
+        units: policy.map((one) => ({ nginx: one, "a@b.service": "deny" })),
+        users: policy.map((one) => ({ "www-data": one, 33: "allow" })),
+      },
+      { requiredKeys: [] },
+    )
+    .filter((keys) => Object.keys(keys).length > 0),
+);
+
 /**
  * Right but for what can only be told by looking at all of it: names taken, families that cannot
  * meet.
@@ -92,13 +129,16 @@ const document = fc
       names: fc.uniqueArray(name, { minLength: addresses.length, maxLength: addresses.length }),
       addresses: fc.constant(addresses),
       group: fc.integer({ min: 1, max: 3 }),
+      owners: fc.array(own, { minLength: addresses.length, maxLength: addresses.length }),
+      auto: fc.boolean(),
     }),
   )
-  .chain(({ names, addresses, group }) => {
+  .chain(({ names, addresses, group, owners, auto }) => {
     const services: Record<string, { address: string | string[] }> = {};
     for (let start = 0; start < addresses.length; start += group) {
-      const own = addresses.slice(start, start + group);
-      services[names[start]!] = { address: own.length === 1 ? own[0]! : own };
+      const some = addresses.slice(start, start + group);
+      const address = some.length > 1 ? some : auto ? ["auto", some[0]!] : some[0]!;
+      services[names[start]!] = { address, ...owners[start] };
     }
     const mapping = fc.record(
       {
@@ -109,14 +149,21 @@ const document = fc
         to: oneOrMore(target(Object.keys(services))),
         existing: fc.constantFrom("exact", "any", "never"),
         miss: fc.constantFrom("pass", "reject"),
+        listeners: fc.oneof(fc.constant("anyone"), oneOrMore(owner)),
       },
       { requiredKeys: ["port", "to"] },
     );
-    return fc.record({
-      version: fc.constant(1),
-      services: fc.constant(services),
-      mappings: fc.array(mapping, { maxLength: 5 }),
-    });
+    return fc.record(
+      {
+        version: fc.constant(1),
+        strangers: fc.constantFrom(...strangerPolicies),
+        wildcard,
+        ula: fc.constant("fd5e:ed00:1::/48"),
+        services: fc.constant(services),
+        mappings: fc.array(mapping, { maxLength: 5 }),
+      },
+      { requiredKeys: ["version", "services", "mappings"] },
+    );
   });
 
 /** Anything that JSON can say, with our words in it. */
@@ -132,7 +179,17 @@ const words = fc.constantFrom(
   "existing",
   "miss",
   "name",
+  "unit",
   "user",
+  "group",
+  "mptcp",
+  "wildcard",
+  "units",
+  "users",
+  "default",
+  "strangers",
+  "ula",
+  "listeners",
   "from",
   "weight",
   "__proto__",
@@ -160,6 +217,16 @@ const values = fc.constantFrom(
   "",
   "exact",
   "pass",
+  "auto",
+  "anyone",
+  "nginx",
+  "nginx.socket",
+  "www-data",
+  "no",
+  "deny",
+  "rewrite",
+  "off",
+  "fd5e:ed00:1::/48",
 );
 const anything = fc.letrec((tie) => ({
   value: fc.oneof(
@@ -183,9 +250,9 @@ const nearly = fc
   );
 
 /** Without the places, which differ between texts of one document. */
-function withoutOrigins({ services, mappings }: RuleSet): unknown {
+function withoutOrigins({ services, mappings, ...settings }: RuleSet): unknown {
   const plain = <Item extends { origin: unknown }>({ origin: _origin, ...rest }: Item) => rest;
-  return { services: services.map(plain), mappings: mappings.map(plain) };
+  return { ...settings, services: services.map(plain), mappings: mappings.map(plain) };
 }
 
 test("no text ends in anything but rules or a configuration error", () => {
@@ -292,10 +359,16 @@ test("JSON, YAML blocks and JSON read as YAML give the same rules", () => {
 });
 
 /** Rules printed as a document, everything spelled out. */
-function print({ services, mappings }: RuleSet): string {
+function print({ services, mappings, ...settings }: RuleSet): string {
   return JSON.stringify({
     version: 1,
-    services: Object.fromEntries(services.map((one) => [one.name, { address: one.addresses }])),
+    ...settings,
+    services: Object.fromEntries(
+      services.map(({ name: of, addresses, owner: whose, origin: _origin, ...rest }) => [
+        of,
+        { address: addresses, ...whose, ...rest },
+      ]),
+    ),
     mappings: mappings.map((mapping) => ({
       ...(mapping.name.includes(":") ? {} : { name: mapping.name }),
       protocol: mapping.protocol,
@@ -306,6 +379,7 @@ function print({ services, mappings }: RuleSet): string {
         .split(","),
       existing: mapping.existing,
       miss: mapping.miss,
+      listeners: mapping.listeners,
     })),
   });
 }

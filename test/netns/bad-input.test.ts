@@ -213,10 +213,10 @@ const table: readonly Row[] = [
     says: /exact.*any.*never/,
   },
   {
-    what: "a key that is not enforced yet",
-    content: "version: 1\nservices:\n  a: { address: 127.0.0.2, user: nobody }\n",
+    what: "a policy that is not supported yet",
+    content: "version: 1\nservices:\n  a: { address: 127.0.0.2, user: app, wildcard: rewrite }\n",
     at: /:3:\d+/,
-    says: /user/,
+    says: /not supported yet; use allow, report or deny/,
   },
 ];
 

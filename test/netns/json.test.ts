@@ -15,15 +15,17 @@ const network = useNetwork();
 const rules = `
 version: 1
 mptcp: off
+ula: "fd5e:ed00:1::/48"
 services:
   web: { address: [127.0.1.10, "fd5e:ed00::10"] }
   names: { address: 127.0.1.53, originate: true, handover: auto }
+  owned: { address: 127.0.1.77, unit: nginx, user: root, group: root, mptcp: off, wildcard: report }
 mappings:
   - { name: web, port: [80, 443], to: web }
   - { name: names, protocol: udp, port: 53, on: 203.0.113.5, to: names }
   - { name: some, port: 8000-8010, on: 203.0.113.0/24, from: 203.0.113.0/24, interface: up0, to: "web:80" }
   - { name: wild, port: 9100, to: "web:9001" }
-  - { name: away, port: 9200, to: "192.0.2.9:80" }
+  - { name: away, port: 9200, to: "192.0.2.9:80", listeners: { unit: nginx, user: root, group: root } }
 `;
 
 const firewall = `table inet people {
@@ -141,6 +143,8 @@ beforeAll(async () => {
     "explain tcp [2001:db8::1]:22",
     "audit",
     "doctor",
+    "address web new",
+    "hosts",
   ]) {
     await look(words);
   }

@@ -117,6 +117,8 @@ describe("a BPF file system that everybody can write to", () => {
     "listeners",
     "flows",
     "audit",
+    "address web",
+    "hosts",
     "explain tcp 203.0.113.1:6000",
     "monitor",
     "diff tcp:6001=127.0.1.10",

@@ -161,6 +161,44 @@ export function defineNouns(define: Define): void {
     task: () => async (context) => (await import("../commands/doctor.js")).doctor(context),
   });
   define({
+    name: "address",
+    group: groups.look,
+    summary: "show the addresses of services, also those that address: auto would give",
+    description: [
+      "The services are those of the file, or else of the active rules. For a name that is not among them, it shows what `address: auto` would give, and says so on standard error. The addresses of a single name are one on a line, for scripts.",
+    ],
+    arguments: [new Argument("[NAME...]", "only the services of these names")],
+    options: [fileOption()],
+    examples: [
+      { command: "ilm address", purpose: "every service of the active rules" },
+      { command: "ilm address web", purpose: "the addresses of one, for a script" },
+      { command: "ilm address -f ilm.yaml web new", purpose: "before the file is applied" },
+    ],
+    task:
+      ([names], options) =>
+      async (context) =>
+        (await import("../commands/address.js")).address(
+          context,
+          options as SourceOptions,
+          names as string[],
+        ),
+  });
+  define({
+    name: "hosts",
+    group: groups.look,
+    summary: "print the addresses of services as lines of /etc/hosts",
+    description: [
+      "The services are those of the file, or else of the active rules. Nothing is written to /etc/hosts.",
+    ],
+    options: [fileOption()],
+    examples: [
+      { command: "ilm hosts", purpose: "the services of the active rules" },
+      { command: "ilm hosts -f /etc/ilm/ilm.yaml", purpose: "those of a file" },
+    ],
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/hosts.js")).hosts(context, options as SourceOptions),
+  });
+  define({
     name: "check",
     group: groups.look,
     summary: "check a configuration without touching anything",

@@ -42,6 +42,8 @@ export interface Reach {
   runDaemon(options: DaemonOptions): Promise<void>;
   /** Runs the demo in network namespaces of its own. */
   runDemo(options: DemoOptions): Promise<void>;
+  /** Returns the id of the machine, or null when it has none. */
+  machineId(): Promise<string | null>;
 }
 
 /** The real host. Each function loads its code when a command first calls it. */
@@ -78,5 +80,9 @@ export const hostReach: Reach = {
   runDemo: async (options) => {
     const { runDemo } = await import("../../demo/demo.js");
     await runDemo(options);
+  },
+  machineId: async () => {
+    const { readMachineId } = await import("../../config/machine-id.js");
+    return readMachineId();
   },
 };

@@ -35,6 +35,20 @@ test("of a mapping the quick reader takes what the schema takes, and makes the s
     existing: ["exact", "any", "never", "maybe"],
     miss: ["pass", "reject", true],
     handover: ["auto", "lookup", "ingress", "none", ["auto"]],
+    listeners: [
+      "anyone",
+      { unit: "nginx" },
+      { user: "www-data", group: 33 },
+      [{ user: 0 }, { unit: "a@b.service" }],
+      "nobody",
+      {},
+      [],
+      ["anyone"],
+      { unit: "nginx.slice" },
+      { user: -1 },
+      { user: 2 ** 32 - 1 },
+      { uid: 1 },
+    ],
     other: [1],
   };
   let taken = 0;
@@ -61,6 +75,20 @@ test("of a document the quick reader takes what the schema takes, and makes the 
     version: [1, 1, 1, 1, 1, 1, 2, "1", null],
     engine: ["auto", "kfunc", "registry", "fast", null],
     mptcp: ["on", "off", true],
+    strangers: ["refuse", "report", "allow", "deny"],
+    wildcard: [
+      "allow",
+      "deny",
+      { default: "report" },
+      { units: { nginx: "deny" }, users: { 33: "allow", "www-data": "report" } },
+      "rewrite",
+      {},
+      { units: {} },
+      { units: { nginx: "deny", "nginx.service": "deny" } },
+      { users: { "a b": "deny" } },
+      { groups: { adm: "deny" } },
+    ],
+    ula: ["fd5e:ed00:1::/48", "fd5e:ed00:1::/64", "fc00::/48", 1],
     services: [
       { web: { address: "127.0.1.10" } },
       { web: { address: ["127.0.1.10", "fd5e:ed00::10"], handover: "ingress" } },
@@ -72,6 +100,13 @@ test("of a document the quick reader takes what the schema takes, and makes the 
       { web: {} },
       { web: null },
       { web: { address: "127.0.1.10", user: "www-data" } },
+      { web: { address: "auto", unit: "nginx", user: "1000", group: 4, mptcp: "off" } },
+      { web: { address: ["auto", "fd5e:ed00::10"], user: 0, wildcard: "deny" } },
+      { web: { address: "127.0.1.10", user: 1.5 } },
+      { web: { address: "127.0.1.10", user: "a b" } },
+      { web: { address: "127.0.1.10", unit: "nginx.socket" } },
+      { web: { address: "127.0.1.10", mptcp: "on" } },
+      { web: { address: "127.0.1.10", user: "www-data", wildcard: "rewrite" } },
       { "a b": { address: "127.0.1.10" } },
       { "10.0.0.1": { address: "127.0.1.10" } },
       [{ address: "127.0.1.10" }],
@@ -84,7 +119,7 @@ test("of a document the quick reader takes what the schema takes, and makes the 
   for (let round = 0; round < 20_000; round += 1) {
     const document = Object.fromEntries(
       Object.entries(values)
-        .filter(([key]) => (key === "version" ? !source.oneIn(20) : source.oneIn(2)))
+        .filter(([key]) => (key === "version" ? !source.oneIn(20) : source.oneIn(3)))
         .filter(([key]) => key !== "other" || source.oneIn(10))
         .map(([key, choices]) => [key, source.pick(choices)]),
     );
@@ -96,11 +131,11 @@ test("of a document the quick reader takes what the schema takes, and makes the 
       continue;
     }
     taken += 1;
-    const { engine, mptcp } = data;
+    const { $schema: _, version: __, services, mappings, ...settings } = data;
     expect(quick, story).toEqual({
-      services: Object.entries(data.services ?? {}),
-      mappings: data.mappings ?? [],
-      settings: { ...(engine && { engine }), ...(mptcp && { mptcp }) },
+      services: Object.entries(services ?? {}),
+      mappings: mappings ?? [],
+      settings,
     });
   }
   expect(taken).toBeGreaterThan(500);

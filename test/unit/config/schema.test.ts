@@ -38,6 +38,7 @@ test("it knows the keys, which are required, and takes no others", () => {
     "existing",
     "miss",
     "handover",
+    "listeners",
   ]);
   expect(mapping?.required).toEqual(["port", "to"]);
   expect(service.required).toEqual(["address"]);

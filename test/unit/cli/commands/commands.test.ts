@@ -1,10 +1,15 @@
 // Goal: each command says what there is, as text and as JSON of its published shape, without root
 // and without a kernel.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { add } from "../../../../src/cli/commands/add.js";
+import { address as showAddress } from "../../../../src/cli/commands/address.js";
 import { audit } from "../../../../src/cli/commands/audit.js";
 import { explain } from "../../../../src/cli/commands/explain.js";
 import { flows } from "../../../../src/cli/commands/flows.js";
+import { hosts } from "../../../../src/cli/commands/hosts.js";
 import { listeners } from "../../../../src/cli/commands/listeners.js";
 import { mappings } from "../../../../src/cli/commands/mappings.js";
 import { off } from "../../../../src/cli/commands/off.js";
@@ -209,6 +214,96 @@ test("audit finds who is on every address, and its status says so", async () => 
   expect(result).toBe(ExitStatus.failed);
   expect(text).toContain("nginx (pid 812) on 0.0.0.0:80");
   expect(await world.json("audit", audit)).toMatchObject([{ kind: "wildcard", pid: 812 }]);
+});
+
+describe("addresses of services", () => {
+  const origin = { file: "rules.yaml", line: 3, column: 3 };
+  const services = [
+    { name: "web", addresses: [address("127.0.1.10"), address("fd5e:ed00::10")], origin },
+    { name: "dns", addresses: [address("127.0.1.53")], origin },
+  ];
+  const ofAuto = ["127.99.174.42", "fd05:44e6:de7e:0:4f9f:9c6e:3a15:611"];
+  const shown = (context: Context, ...names: string[]) => showAddress(context, {}, names);
+
+  test("of the active rules are a table, and those of one are lines", async () => {
+    world.dataPlane.apply(rules({ ...ruleSet(web), services }));
+    expect(await world.text((context) => shown(context))).toBe(
+      "SERVICE  ADDRESSES\nweb      127.0.1.10\n         fd5e:ed00::10\ndns      127.0.1.53\n",
+    );
+    expect(await world.text((context) => shown(context, "web"))).toBe(
+      "127.0.1.10\nfd5e:ed00::10\n",
+    );
+    expect(await world.json("address", (context) => shown(context, "dns", "web"))).toEqual([
+      { service: "dns", addresses: ["127.0.1.53"], defined: true },
+      { service: "web", addresses: ["127.0.1.10", "fd5e:ed00::10"], defined: true },
+    ]);
+  });
+
+  test("of a name that nothing has are those that auto would give, and it says so", async () => {
+    const said = await world.say(false, (context) => shown(context, "new"));
+    expect(said.out.split("\n").slice(0, -1)).toEqual(ofAuto);
+    expect(said.err).toContain("there is no service new");
+    expect(await world.json("address", (context) => shown(context, "new"))).toEqual([
+      { service: "new", addresses: ofAuto, defined: false },
+    ]);
+  });
+
+  test("are out of the prefix of the active rules", async () => {
+    world.machineId = null;
+    const ula = prefix("fd5e:ed00:1::/48");
+    world.dataPlane.apply(rules({ ...ruleSet(web), services, ula }));
+    const text = await world.text((context) => shown(context, "new"));
+    expect(text.split("\n")[1]).toBe(ofAuto[1]?.replace("fd05:44e6:de7e", "fd5e:ed00:1"));
+  });
+
+  test("are an error without a machine id, or for what is no name", async () => {
+    world.machineId = null;
+    await expect(world.text((context) => shown(context, "new"))).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      remedy: expect.stringContaining("`ula:`") as string,
+    });
+    await expect(world.text((context) => shown(context, "127.0.0.1"))).rejects.toMatchObject({
+      code: "USAGE",
+    });
+  });
+
+  test("are those of the file that is given, and none without rules", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ilm-address-"));
+    try {
+      const file = join(folder, "a.yaml");
+      const ula = 'ula: "fd5e:ed00:1::/48"';
+      writeFileSync(file, `version: 1\n${ula}\nservices:\n  new: { address: auto }\n`);
+      const ofFile = (context: Context) => showAddress(context, { file }, ["new"]);
+      expect(await world.json("address", ofFile)).toMatchObject([
+        { addresses: [ofAuto[0], expect.stringMatching(/^fd5e:ed00:1:/)], defined: true },
+      ]);
+      expect(await world.text((context) => hosts(context, { file }))).toContain(
+        `# Addresses of services, from ${file} (ilm hosts)\n`,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    expect(await world.text((context) => shown(context))).toBe("no services\n");
+    expect(await world.json("hosts", (context) => hosts(context, {}))).toEqual([]);
+  });
+
+  test("are lines of /etc/hosts", async () => {
+    world.dataPlane.apply(rules({ ...ruleSet(web), services }));
+    expect(await world.text((context) => hosts(context, {}))).toBe(
+      [
+        "# Addresses of services, from the active rules (ilm hosts)",
+        "127.0.1.10    web",
+        "fd5e:ed00::10 web",
+        "127.0.1.53    dns",
+        "",
+      ].join("\n"),
+    );
+    expect(await world.json("hosts", (context) => hosts(context, {}))).toEqual([
+      { address: "127.0.1.10", name: "web" },
+      { address: "fd5e:ed00::10", name: "web" },
+      { address: "127.0.1.53", name: "dns" },
+    ]);
+  });
 });
 
 test("explain tells the mapping and the listener that the program would select", async () => {

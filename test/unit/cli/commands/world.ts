@@ -96,6 +96,7 @@ export class World {
       await this.#answer("runDaemon", () => {
         this.daemonRuns(options);
       }),
+    machineId: async () => await this.#answer("machineId", () => this.machineId),
     runDemo: async (options) =>
       await this.#answer("runDemo", () => {
         this.demoRuns(options);
@@ -107,6 +108,7 @@ export class World {
     if (failure !== undefined) throw failure;
     return await Promise.resolve(answer());
   }
+  machineId: string | null = "0123456789abcdef0123456789abcdef";
 
   #perform(change: Change): Performed {
     this.asked.push(change);

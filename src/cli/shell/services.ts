@@ -1,0 +1,23 @@
+/** Reads the services of `-f FILE`, or else of the active rules. */
+import { emptyRules, type RuleSet } from "../../model/rules.js";
+import type { Context } from "./context.js";
+import type { SourceOptions } from "./load.js";
+import { withDataPlane } from "./with-data-plane.js";
+
+/**
+ * Returns the services and the settings of the file, or of the active rules when no file is given.
+ * There are none when nothing is loaded. Throws CONFIGURATION.
+ */
+export async function readServices(
+  context: Context,
+  { file }: SourceOptions,
+): Promise<Pick<RuleSet, "services" | "ula">> {
+  if (file !== undefined) {
+    const { loadDesired } = await import("../../control/desired.js");
+    return (await loadDesired({ path: file, mappings: [] })).file;
+  }
+  return await withDataPlane(
+    context,
+    (dataPlane) => (dataPlane.inForce()?.rules ?? emptyRules).file,
+  );
+}
