@@ -25,6 +25,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile struct ilm_registry_constants constants = {};
 
+#include "track.h"
+
 /*
  * One object for all that outlives generations: libbpf reads the kernel's BTF for each object anew,
  * and that takes 0.08 s.
@@ -35,7 +37,6 @@ const volatile struct ilm_registry_constants constants = {};
 #include "ingress.h"
 #include "listing.h"
 #include "reply.h"
-#include "track.h"
 
 static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_sock_ops *ctx)
 {
