@@ -7,6 +7,7 @@ import type { DataPlane, InForce } from "../dataplane/types.js";
 import { hostAddresses } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Listener } from "../model/listener.js";
+import { readRules } from "../model/rules.js";
 import { absentDestinations } from "./absent-destinations.js";
 import type { Circumstances } from "./warnings.js";
 
@@ -20,7 +21,7 @@ export async function circumstancesOf(
   listeners: readonly Listener[],
   daemon: DaemonStatus | null,
 ): Promise<Circumstances> {
-  const rules = inForce?.rules ?? null;
+  const rules = inForce && readRules(inForce.rules);
   const present = hostAddresses();
   return {
     rules,
