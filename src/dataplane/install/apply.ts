@@ -40,6 +40,7 @@ import {
   NewerState,
   ownOf,
   type Loaded,
+  loadedOf,
   isOff,
   unpinnedLink,
 } from "./state.js";
@@ -272,16 +273,7 @@ class Change {
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setIngress(registry);
     }
-    const programId = generation.programs.lookup.id;
-    const loaded: Loaded = {
-      link,
-      programId,
-      generation,
-      description,
-      registry,
-      pinned: true,
-      isAlone: false,
-    };
+    const loaded = loadedOf(link, generation, registry);
     this.#task.state.earlier = undefined;
     this.#task.state.loaded = loaded;
     return loaded;

@@ -37,6 +37,13 @@ export interface Loaded {
   isAlone: boolean;
 }
 
+/** Joins what has been found, or switched to: its programs, which `link` attaches, are pinned. */
+export function loadedOf(link: BpfLink, generation: Generation, registry: Registry): Loaded {
+  const { description, programs } = generation;
+  const programId = programs.lookup.id;
+  return { link, programId, generation, description, registry, pinned: true, isAlone: false };
+}
+
 /** The rest of a change that decides already. */
 interface Unfinished {
   finish(): void;
@@ -170,16 +177,7 @@ export class State {
       generation.programs.close();
       return this.findEarlier(pins, link);
     }
-    const { description } = generation;
-    this.loaded = {
-      link,
-      programId,
-      generation,
-      description,
-      registry,
-      pinned: true,
-      isAlone: false,
-    };
+    this.loaded = loadedOf(link, generation, registry);
     return this.loaded;
   }
 
