@@ -3,7 +3,7 @@ import { changedFields } from "../rules/diff.js";
 import { countLines } from "../config/blocks.js";
 import type { InputDigest, SeenBlock } from "../config/input.js";
 import type { KeptText } from "../dataplane/types.js";
-import { findAbsent } from "../kernel/host-addresses.js";
+import { findAbsent } from "../kernel/up-addresses.js";
 import { type Mapping, mappingKey } from "../model/mapping.js";
 import { type FilePart, type RuleSet, inMemory } from "../model/rules.js";
 import { type MappingColumns, toColumns } from "../model/mapping-columns.js";

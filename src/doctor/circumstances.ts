@@ -4,7 +4,7 @@
  */
 import type { DaemonStatus } from "../api/api.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
-import { hostAddresses } from "../kernel/host-addresses.js";
+import { upAddresses } from "../kernel/up-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Listener } from "../model/listener.js";
 import { readRules } from "../model/rules.js";
@@ -22,11 +22,11 @@ export async function circumstancesOf(
   daemon: DaemonStatus | null,
 ): Promise<Circumstances> {
   const rules = inForce && readRules(inForce.rules);
-  const present = hostAddresses();
+  const present = upAddresses();
   return {
     rules,
     listeners,
-    hostAddresses: present,
+    upAddresses: present,
     absentDestinations: await absentDestinations(rules, present),
     ephemeral: ephemeralPorts() ?? null,
     daemon,
