@@ -14,7 +14,7 @@ import {
   type Service,
   mappingKey,
 } from "../model/mapping.js";
-import { type RuleSet, type Rules } from "../model/rules.js";
+import type { ActiveRules, FileHead, FilePart, RuleSet } from "../model/rules.js";
 import {
   type ColumnLists,
   MappingColumns,
@@ -75,6 +75,8 @@ interface Head extends Omit<Description, "rules" | "overlaid"> {
   readonly wantedEngine: Engine;
   /** Whether MPTCP is allowed; absent before format 6. */
   readonly mptcp?: MptcpMode;
+  /** The number of the file's mappings; absent where an earlier build wrote the head. */
+  readonly fileMappings?: number;
   /** What the file's part of the rules is over the tables; absent before format 12. */
   readonly overlaid?: Overlaid | null;
   readonly services: readonly Service[];
@@ -109,10 +111,10 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
 }
 
 /**
- * Reports whether both have the identical file object: adding a mapping reuses the file's part of
+ * Reports whether both have the identical file part: adding a mapping reuses the file's part of
  * the active rules.
  */
-export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: Rules): boolean {
+export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: ActiveRules): boolean {
   return rules.file === old.file && rules.source === old.source;
 }
 
@@ -122,9 +124,10 @@ export function digestOf(fileDigest: string, runtime: readonly Mapping[]): strin
 }
 
 export function packHead({ rules, ...head }: Description): Uint8Array {
-  const { engine: wantedEngine = "auto", mptcp = "on", services } = rules.file;
-  const { source, runtime } = rules;
-  const whole: Head = { ...head, source, wantedEngine, mptcp, services, runtime };
+  const { source, file, runtime } = rules;
+  const { engine: wantedEngine = "auto", mptcp = "on", services } = file.head;
+  const fileMappings = file.count;
+  const whole: Head = { ...head, source, wantedEngine, mptcp, services, fileMappings, runtime };
   return packParts([pack(whole)]);
 }
 
@@ -278,7 +281,7 @@ export function isUndecodable(error: unknown): boolean {
 
 /**
  * Unpacks what `packHead` of this version wrote, or an earlier one, which lacks later fields.
- * `source` returns what `packMappings` wrote; it is called when the file's mappings are first read.
+ * `source` returns what `packMappings` wrote; it is called at most once.
  */
 export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
@@ -289,23 +292,33 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     mptcp = "on",
     overlaid = null,
     services,
+    fileMappings,
     runtime,
     ...head
   } = unpack(first) as Head;
-  let mappings: Mappings | undefined;
-  const file = {
-    engine: wantedEngine,
-    mptcp,
-    services,
-    get mappings(): Mappings {
-      if (mappings === undefined) {
-        beginStep("reading what is in force");
-        mappings = unpackMappings(source());
-      }
-      return mappings;
-    },
-  };
+  const count =
+    fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
+  const file = inKernel({ engine: wantedEngine, mptcp, services }, count, source);
   return { ...head, overlaid, rules: { source: path, file, runtime } };
+}
+
+/**
+ * Makes a file's part whose mappings `source` reads when they are asked for; or at once, when their
+ * number is not known.
+ */
+function inKernel(head: FileHead, count: number | undefined, source: () => Uint8Array): FilePart {
+  let whole: RuleSet | undefined;
+  const read = (): RuleSet => {
+    if (whole !== undefined) return whole;
+    beginStep("reading the active rules");
+    whole = { ...head, mappings: unpackMappings(source()) };
+    return whole;
+  };
+  return { head, count: count ?? read().mappings.length, read };
+}
+
+export function countRuns(runs: readonly PlaceRun[]): number {
+  return runs.reduce((sum, [, count]) => sum + count, 0);
 }
 
 function unpackParts(bytes: Uint8Array): Uint8Array[] {

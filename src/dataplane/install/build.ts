@@ -4,7 +4,7 @@ import type { Endpoint, Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { type Pins, folderName } from "../../kernel/pins.js";
-import { type Rules, allMappings } from "../../model/rules.js";
+import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { version } from "../../version.js";
 import type { Description, Layers } from "../description.js";
 import { Generation } from "./generation.js";
@@ -32,7 +32,7 @@ export interface Task {
   readonly state: State;
   readonly pins: Pins;
   readonly before: Loaded | undefined;
-  readonly rules: Rules;
+  readonly rules: ActiveRules;
 }
 
 export interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
@@ -68,7 +68,9 @@ function placeEndpoints(
   const steers = before?.registry.steers ?? state.settings.ingress();
   if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
   const isWhole = plan.whole !== null;
-  const mappings = isWhole ? allMappings(rules) : (plan.overlay?.compiled.mappings ?? []);
+  const mappings = isWhole
+    ? allMappings(readRules(rules))
+    : (plan.overlay?.compiled.mappings ?? []);
   const present = before?.pinned === true ? before.registry : undefined;
   // Keep the ports of the active rules while they decide.
   present?.setMappedPorts(mappings, false);
@@ -225,7 +227,7 @@ export function discardBuilt(
   before: Loaded | undefined,
   { generation, registry }: Built,
 ): void {
-  generation.discard();
+  generation.close();
   pins.base.remove(folderName("generation", generation.number));
   if (generation.programs !== before?.generation.programs) generation.programs.discard(pins);
   if (registry === before?.registry) return;

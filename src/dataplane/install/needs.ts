@@ -36,7 +36,7 @@ export function needsOf(
   const wanted: Record<OptionalHook, boolean> = {
     // This hook counts what ingress hands over.
     deliver: needed.egress || (needed.ingress && registry.steers),
-    sock_create: !off && description.rules.file.mptcp === "off",
+    sock_create: !off && description.rules.file.head.mptcp === "off",
   };
   return { directions: needed, hooks: optionalHooks.filter((hook) => wanted[hook]) };
 }

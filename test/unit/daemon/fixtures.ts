@@ -25,7 +25,14 @@ import {
   type Prefix,
 } from "../../../src/model/address.js";
 import { type Destination, type Mapping, type Service } from "../../../src/model/mapping.js";
-import { type Rules, type RuleSet, allMappings } from "../../../src/model/rules.js";
+import {
+  type ActiveRules,
+  type Rules,
+  type RuleSet,
+  countMappings,
+  readRules,
+  toBeActive,
+} from "../../../src/model/rules.js";
 import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Listener } from "../../../src/model/listener.js";
@@ -65,6 +72,10 @@ export function rules(file: RuleSet, runtime: readonly Mapping[] = []): Rules {
   return { source: "/etc/ilm/rules.yaml", file, runtime };
 }
 
+export function activeRules(file: RuleSet, runtime: readonly Mapping[] = []): ActiveRules {
+  return toBeActive(rules(file, runtime));
+}
+
 export function countersOf(...list: readonly Counters[]): CounterList {
   const names = ["existing", "selected", "missed", "errors"] as const;
   const numbers = list.flatMap((one) => names.map((name) => BigInt(one[name])));
@@ -98,7 +109,7 @@ export class FakeDataPlane implements DataPlane {
   readonly netnsInode = 4_026_531_840;
   readonly netnsCookie = "1";
   readonly pinPath = "/sys/fs/bpf/ilm/4026531840";
-  applied: Rules[] = [];
+  applied: ActiveRules[] = [];
   resyncs = 0;
   missingAtResync: readonly string[] = [];
   fail: Error | null = null;
@@ -230,18 +241,20 @@ export class FakeDataPlane implements DataPlane {
     return "";
   }
 
-  keepText(_: Rules, text: string): void {
+  keepText(_: ActiveRules, text: string): void {
     this.text = text;
   }
 
-  apply(next: Rules): ApplyResult {
+  apply(next: ActiveRules): ApplyResult {
     if (this.fail !== null) {
       const error = this.fail;
       this.fail = null;
       throw error;
     }
     const before = this.#inForce;
-    const changed = JSON.stringify(before?.rules) !== JSON.stringify(next);
+    const active = before && readRules(before.rules);
+    const wanted = readRules(next);
+    const changed = JSON.stringify(active) !== JSON.stringify(wanted);
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
     if (changed) {
       this.applied.push(next);
@@ -254,14 +267,14 @@ export class FakeDataPlane implements DataPlane {
         off: false,
         earlierFormat: null,
         rules: next,
-        fileDigest: digestOfFile(next.source, next.file),
+        fileDigest: digestOfFile(next.source, wanted.file),
       };
     }
     return {
       generation,
       changed,
       difference: null,
-      mappings: allMappings(next).length,
+      mappings: countMappings(next),
       incremental: false,
       addressesAdded: [],
       addressesRemoved: [],
@@ -278,7 +291,7 @@ export class FakeDataPlane implements DataPlane {
   counted: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
   counters() {
-    const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
+    const count = this.#inForce === null ? 0 : countMappings(this.#inForce.rules);
     return countersOf(...Array.from({ length: count }, () => this.counted));
   }
 

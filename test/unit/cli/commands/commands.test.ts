@@ -15,7 +15,7 @@ import { unload } from "../../../../src/cli/commands/unload.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
 import { ExitStatus, IlmError } from "../../../../src/errors.js";
 import { listener, packet } from "../fixtures.js";
-import { address, mapping, prefix, ruleSet, rules } from "../../daemon/fixtures.js";
+import { address, mapping, activeRules, prefix, ruleSet } from "../../daemon/fixtures.js";
 import { World } from "./world.js";
 
 let world: World;
@@ -39,7 +39,7 @@ beforeEach(() => {
 });
 
 function load(): void {
-  world.dataPlane.apply(rules(ruleSet(web), [near]));
+  world.dataPlane.apply(activeRules(ruleSet(web), [near]));
 }
 
 function serveWeb(): void {
@@ -185,7 +185,7 @@ test("listeners names the process, the unit and the mapping of each", async () =
 
 test("flows names the mapping by which each client came, the last first", async () => {
   const dns = mapping("dns", { protocol: "udp", ports: [{ first: 53, last: 53 }] });
-  world.dataPlane.apply(rules(ruleSet(dns)));
+  world.dataPlane.apply(activeRules(ruleSet(dns)));
   const flow = (port: number, idle_s: number): (typeof world.dataPlane.clients)[number] => ({
     client: { address: address("198.51.100.7"), port },
     dialled: { address: address("203.0.113.1"), port: 53 },
