@@ -12,7 +12,7 @@ import type { DataPlane } from "../src/dataplane/types.js";
 import { acquireWriterLock } from "../src/kernel/lock.js";
 import type { Address } from "../src/model/address.js";
 import { type Mapping } from "../src/model/mapping.js";
-import { type Rules, emptyRules } from "../src/model/rules.js";
+import { type ActiveRules, emptyRules, toBeActive } from "../src/model/rules.js";
 import { kernelMemory } from "./memory.js";
 import { median, progress } from "./network.js";
 
@@ -34,10 +34,10 @@ function mapping(protocol: "tcp" | "udp", port: number): Mapping {
   };
 }
 
-const rules: Rules = {
+const rules: ActiveRules = toBeActive({
   ...emptyRules,
   file: { services: [], mappings: [mapping("tcp", 8081), mapping("udp", 8081)] },
-};
+});
 
 function measure(...args: readonly string[]): Record<string, number> {
   return JSON.parse(execFileSync("python3", [script, ...args], { encoding: "utf8" })) as Record<

@@ -20,7 +20,7 @@ import { Pins } from "../src/kernel/pins.js";
 import type { Address, Prefix } from "../src/model/address.js";
 import type { Packet, Verdict } from "../src/model/decision.js";
 import type { Mapping } from "../src/model/mapping.js";
-import type { Rules } from "../src/model/rules.js";
+import { type ActiveRules, type Rules, inMemory, toBeActive } from "../src/model/rules.js";
 import { toColumns } from "../src/model/mapping-columns.js";
 import { revise } from "../src/model/revision.js";
 import { version } from "../src/version.js";
@@ -257,14 +257,14 @@ function mean(values: readonly number[]): number {
 }
 
 /** The last mapping, which nobody dials. */
-function changeOne(dataPlane: DataPlane, rules: Rules): void {
-  const before = toColumns(rules.file.mappings);
+function changeOne(dataPlane: DataPlane, rules: ActiveRules): void {
+  const before = toColumns(rules.file.read().mappings);
   const last = before.at(before.length - 1);
   if (last === undefined) throw new Error("there are no mappings");
   const changed: Mapping = { ...last, existing: "any" };
   const pieces = [{ first: 0, count: before.length - 1, lines: 0 }, [changed]];
   const revision = { of: rules.file, pieces, name: null };
-  dataPlane.apply({ ...rules, file: revise(revision) }, { revision });
+  dataPlane.apply({ ...rules, file: inMemory(revise(revision)) }, { revision });
 }
 
 /**
@@ -272,7 +272,7 @@ function changeOne(dataPlane: DataPlane, rules: Rules): void {
  */
 function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
   const start = performance.now();
-  const rules = rulesOf(mappingsOf(kind, size));
+  const rules = toBeActive(rulesOf(mappingsOf(kind, size)));
   dataPlane.apply(rules);
   if (kind === "over") changeOne(dataPlane, rules);
   for (const scenario of scenarios.filter((each) => each.kind === kind)) {

@@ -58,6 +58,7 @@ check "reference, man page, completions match the commands" node dist/tools/gene
 check "lock file: npm ci needs nothing else" node dist/tools/check-lockfile.js
 check "shell scripts: shellcheck" shell_scripts
 check "documents: links lead somewhere" node dist/tools/check-links.js
+check "documents: ARCHITECTURE.md names what exists" node dist/tools/check-architecture.js
 
 mkdir -p dist/results
 printf '{ "passed": %d, "failed": %d }\n' "$passed" "$failed" >dist/results/checks.json

@@ -28,6 +28,19 @@ export function findLinks(text: string): Link[] {
   );
 }
 
+export interface CodeSpan {
+  readonly code: string;
+  /** The line of the span, from 1. */
+  readonly line: number;
+}
+
+/** Finds code spans; code blocks hold none. */
+export function findCodeSpans(text: string): CodeSpan[] {
+  return proseLines(text).flatMap((line, index) =>
+    [...line.matchAll(/`([^`]+)`/g)].map((match) => ({ code: match[1] ?? "", line: index + 1 })),
+  );
+}
+
 /**
  * Returns the anchors of headings as the common forges make them: lower case, spaces to dashes,
  * punctuation gone.

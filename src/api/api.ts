@@ -17,8 +17,9 @@ import {
   type Decode,
 } from "./decode.js";
 import { mapping, nameText, ruleSet } from "./decode-rules.js";
-import type { Kept } from "../model/mapping-columns.js";
+import { type Kept, toColumns } from "../model/mapping-columns.js";
 import type { Piece } from "../model/revision.js";
+import { type FilePart, inMemory } from "../model/rules.js";
 import type { ErrorBody } from "./error-body.js";
 
 /** The maximum size of a request body in bytes. A million mappings as JSON take about 250 MB. */
@@ -61,6 +62,12 @@ const added = list(mapping, 1);
 const piece: Decode<Piece> = (value, path) =>
   Array.isArray(value) ? added(value, path) : kept(value, path);
 
+/** Keeps the mappings as columns: as the objects they come as, a daemon would hold a million. */
+const filePart: Decode<FilePart> = (value, path) => {
+  const file = ruleSet(value, path);
+  return inMemory({ ...file, mappings: toColumns(file.mappings) });
+};
+
 /** How to request each change: the path, the maximum size, and what the body must be. */
 export const changeRoutes: Readonly<
   Record<ChangePath, { readonly limit: number; readonly decode: Decode<ApiChange> }>
@@ -72,7 +79,7 @@ export const changeRoutes: Readonly<
       ...object({
         source: nullable(text(4096, 1)),
         given: list(text(65536, 1)),
-        file: ruleSet,
+        file: filePart,
       })(value, path),
     }),
   },
@@ -140,7 +147,8 @@ export function isChangePath(path: string): path is ChangePath {
 /** Returns the path and body for a change: the inverse of `changeRoutes[path].decode`. */
 export function encodeChange(change: ApiChange): { path: ChangePath; body: string } {
   const { kind, ...body } = change;
-  return { path: `/v1/${kind}`, body: JSON.stringify(body) };
+  const sent = "file" in body ? { ...body, file: body.file.read() } : body;
+  return { path: `/v1/${kind}`, body: JSON.stringify(sent) };
 }
 
 /** An answer: either a result or an error. */

@@ -4,19 +4,23 @@ import type { Destination, Mapping, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 
 export function mappingShape(mapping: Mapping, runtime: boolean): MappingJson {
+  const { name, protocol, ports, on, from = [], interfaces = [], to, ...others } = mapping;
+  const { existing, miss, listeners = [], origin, ...more } = others;
+  // A new key of mappings needs a place in the JSON.
+  more satisfies Record<string, never>;
   return {
-    name: mapping.name,
-    protocol: mapping.protocol,
-    port: formatPorts(mapping.ports),
-    on: mapping.on,
-    from: mapping.from ?? [],
-    interface: mapping.interfaces ?? [],
-    to: mapping.to.map(destinationShape),
-    existing: mapping.existing,
-    miss: mapping.miss,
-    listeners: mapping.listeners ?? [],
+    name,
+    protocol,
+    port: formatPorts(ports),
+    on,
+    from,
+    interface: interfaces,
+    to: to.map(destinationShape),
+    existing,
+    miss,
+    listeners,
     runtime,
-    origin: formatOrigin(mapping),
+    origin: formatOrigin({ origin }),
   };
 }
 
@@ -26,10 +30,12 @@ export function destinationShape({
   service,
   weight,
   handover = "auto",
+  ...more
 }: Destination): DestinationJson {
+  more satisfies Record<string, never>;
   return { address, port, service: service ?? null, weight: weight ?? null, handover };
 }
 
-export function formatOrigin({ origin }: Mapping | Service): string {
+export function formatOrigin({ origin }: Pick<Mapping | Service, "origin">): string {
   return origin.line > 0 ? `${origin.file}:${origin.line}` : origin.file;
 }

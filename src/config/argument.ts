@@ -4,7 +4,7 @@
  * destination may end in `@weight:N`. None of its characters is special to a shell. Needs neither
  * zod nor yaml.
  */
-import type { Mapping, Service } from "../model/mapping.js";
+import type { Destination, Mapping, Service } from "../model/mapping.js";
 import { formatPorts } from "../model/ports.js";
 import { readParts, type ArgumentParts } from "./argument-parts.js";
 import { recogniseShape } from "./argument-shape.js";
@@ -111,15 +111,19 @@ function notArgument(text: string): { reason: string; hint: string } {
  * for the name, `existing`, `miss`, `handover` and `listeners`, but a mapping that was given as an
  * argument has none of these.
  */
-export function formatMappingArgument(mapping: Mapping): string {
-  const { protocol, ports, on, from, interfaces } = mapping;
+export function formatMappingArgument(
+  mapping: Omit<Mapping, "name" | "existing" | "miss" | "listeners" | "origin">,
+): string {
+  const { protocol, ports, on, from, interfaces, to, ...more } = mapping;
+  // A new key of mappings needs a place in arguments, or is left out above.
+  more satisfies Record<string, never>;
   const left = [
     `${protocol}:${formatPorts(ports)}`,
     ...(on.length === 0 ? [] : [on.join(",")]),
     ...(from === undefined ? [] : [`from:${from.join(",")}`]),
     ...(interfaces === undefined ? [] : [`interface:${interfaces.join(",")}`]),
   ].join("@");
-  const right = targetsOf(mapping).map(
+  const right = targetsOf(to).map(
     (target) =>
       `${formatTarget(target)}${target.weight === undefined ? "" : `@weight:${target.weight}`}`,
   );
@@ -127,9 +131,10 @@ export function formatMappingArgument(mapping: Mapping): string {
 }
 
 /** Turns neighbouring destinations of one service, with one port, back into the service. */
-function targetsOf({ to }: Mapping): Target[] {
+function targetsOf(to: readonly Omit<Destination, "handover">[]): Target[] {
   const targets: Target[] = [];
-  for (const { address, port, service, weight: given } of to) {
+  for (const { address, port, service, weight: given, ...more } of to) {
+    more satisfies Record<string, never>;
     const weight = given === undefined ? undefined : { weight: given };
     if (service === undefined) {
       targets.push({ kind: "address", address, port, ...weight });

@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import type { KeptText } from "../dataplane/types.js";
 import { configurationError, type Problem } from "../errors.js";
 import { mappingKey, type Mapping } from "../model/mapping.js";
-import { emptyRules, type RuleSet } from "../model/rules.js";
+import { type FilePart, type RuleSet, emptyRules, inMemory } from "../model/rules.js";
 import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/input.js";
 import type { Loaded } from "../config/load.js";
 import { readMachineId } from "../config/machine-id.js";
@@ -49,7 +49,7 @@ export interface Desired {
    * The mappings given as arguments; empty when they cannot be read again with their file (a pipe).
    */
   readonly given: readonly string[];
-  readonly file: RuleSet;
+  readonly file: FilePart;
   readonly warnings: readonly Problem[];
   /**
    * The `file` as what became of the active file's part, of which most stays. It is null when the
@@ -97,7 +97,8 @@ export async function loadDesired(
   const again = { source, given: read.again ? given : [] };
   if (surroundings === null || read.problems.length > 0) {
     const all = await understandAll(path === null ? null : read, source, given);
-    const { file, warnings, compiled } = all;
+    const { warnings, compiled } = all;
+    const file = inMemory(all.file);
     return { ...again, file, warnings, revision: null, compiled, text: null };
   }
   const around = digestOfSurroundings(surroundings);
@@ -126,7 +127,7 @@ export async function loadDesired(
     absent,
     blocks,
   });
-  return { ...again, file, warnings, revision: null, compiled, text };
+  return { ...again, file: inMemory(file), warnings, revision: null, compiled, text };
 }
 
 /**

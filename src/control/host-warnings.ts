@@ -5,7 +5,7 @@
 import { destinationsToFind, warnOfElsewhere, warnOfReserved } from "../rules/elsewhere.js";
 import { warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import type { Problem } from "../errors.js";
-import { findAbsent } from "../kernel/host-addresses.js";
+import { findAbsent } from "../kernel/up-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Address } from "../model/address.js";
 import type { Service } from "../model/mapping.js";

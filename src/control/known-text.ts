@@ -10,7 +10,7 @@ import type { EphemeralPorts } from "../rules/ephemeral.js";
 import { BLOCK_DIGEST_BYTES } from "../config/blocks.js";
 import type { InputDigest } from "../config/input.js";
 import type { Problem } from "../errors.js";
-import { findAbsent } from "../kernel/host-addresses.js";
+import { findAbsent } from "../kernel/up-addresses.js";
 import type { Address } from "../model/address.js";
 import type { MappingColumns } from "../model/mapping-columns.js";
 

@@ -4,9 +4,9 @@ import { countLines } from "../config/blocks.js";
 import type { InputDigest, SeenBlock } from "../config/input.js";
 import { readMachineId } from "../config/machine-id.js";
 import type { KeptText } from "../dataplane/types.js";
-import { findAbsent } from "../kernel/host-addresses.js";
+import { findAbsent } from "../kernel/up-addresses.js";
 import { type Mapping, mappingKey } from "../model/mapping.js";
-import { type RuleSet } from "../model/rules.js";
+import { type FilePart, type RuleSet, inMemory } from "../model/rules.js";
 import { type MappingColumns, toColumns } from "../model/mapping-columns.js";
 import { type Piece, type Revision, addedBy, isKept, revise } from "../model/revision.js";
 import { beginStep } from "../progress.js";
@@ -23,7 +23,7 @@ import {
 } from "./known-text.js";
 
 export interface Revised {
-  readonly file: RuleSet;
+  readonly file: FilePart;
   readonly revision: Revision;
   /** What is now known about the text, except its digest. */
   readonly known: Omit<KnownText, "digest">;
@@ -35,7 +35,7 @@ export interface Revised {
  * `files` are all files; a single one may have another name than before.
  */
 export async function reviseFrom(
-  { file: before, fits }: KeptText,
+  { file: active, fits }: KeptText,
   known: KnownText,
   files: readonly DigestedFile[],
 ): Promise<Revised | null> {
@@ -45,9 +45,10 @@ export async function reviseFrom(
     known.warnings.length === 0 &&
     known.names.length === files.length &&
     (isOnly || files.every(({ name }, index) => name === known.names[index])) &&
-    before.services.every(({ originate }) => originate !== true);
+    active.head.services.every(({ originate }) => originate !== true);
   if (!isSimple || fits === null || known.blocks === null) return null;
   beginStep("comparing with the text in force");
+  const before = active.read();
   const mappings = toColumns(before.mappings);
   if (digestOfLines(mappings) !== known.blocks.lines) return null;
   const { readPart } = await import("../config/part.js");
@@ -79,8 +80,9 @@ export async function reviseFrom(
   const absent = await findAbsent(destinations);
   if (host.warnings.length > 0 || absent.size > 0) return null;
   const [only] = files;
-  const revision = { of: before, pieces, name: isOnly ? (only?.name ?? null) : null };
-  const file = revise(revision);
+  const revision = { of: active, pieces, name: isOnly ? (only?.name ?? null) : null };
+  const revised = revise(revision);
+  const file = inMemory(revised);
   if (!fits(file, revision)) return null;
   return {
     file,
@@ -91,7 +93,7 @@ export async function reviseFrom(
       warnings: [],
       destinations,
       absent: [],
-      blocks: { files: all, lines: digestOfLines(toColumns(file.mappings)) },
+      blocks: { files: all, lines: digestOfLines(toColumns(revised.mappings)) },
     },
   };
 }

@@ -10,7 +10,7 @@ import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { giveBackMemory } from "../kernel/memory.js";
-import { emptyRules } from "../model/rules.js";
+import { noActiveRules, readRules } from "../model/rules.js";
 import { version } from "../version.js";
 import type { ApiChange, DaemonStatus } from "../api/api.js";
 import { requestStatus } from "../api/client.js";
@@ -269,7 +269,7 @@ async function work({
  */
 function takeOver(dataPlane: DataPlane, source: RulesSource): RulesSource {
   if (source.path !== null || source.mappings.length > 0) return source;
-  const rules = dataPlane.inForce()?.rules ?? emptyRules;
+  const rules = readRules(dataPlane.inForce()?.rules ?? noActiveRules);
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }
@@ -308,7 +308,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
         : {
             generation: inForce.generation,
             appliedAt: inForce.appliedAt,
-            fileMappings: inForce.rules.file.mappings.length,
+            fileMappings: inForce.rules.file.count,
             runtimeMappings: inForce.rules.runtime.length,
             lookups,
             flows: dataPlane.flowCount() ?? noFlows,

@@ -6,7 +6,7 @@ import { IlmError } from "../errors.js";
 import type { DataPlane } from "../dataplane/types.js";
 import type { Counters } from "../model/decision.js";
 import type { Protocol } from "../model/mapping.js";
-import { allMappings } from "../model/rules.js";
+import { allMappings, readRules } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
 import { mappingShape } from "../api/mapping-shape.js";
@@ -73,13 +73,13 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
   const choice = choiceOf(query);
   const rules = dataPlane.inForce()?.rules;
   if (rules === undefined) return { total: 0, mappings: [] };
-  const all = allMappings(rules);
+  const all = allMappings(readRules(rules));
   const limit = Math.min(choice.limit, LISTED_MAX);
   const { indexes, total } = chooseMappings(all, { ...choice, limit });
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const joined = new JoinedListeners(chosen, dataPlane.listeners());
   const counters = dataPlane.countersOf(indexes);
-  const fromFile = rules.file.mappings.length;
+  const fromFile = rules.file.count;
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);
     const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);

@@ -5,7 +5,7 @@
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { type Rules, allMappings } from "../model/rules.js";
+import { type ActiveRules, allMappings, countMappings, readRules } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**
@@ -25,14 +25,14 @@ export interface Lookups {
 
 /** Returns what is shown for each mapping, or for all together. */
 export function ofMappings(
-  rules: Rules,
+  rules: ActiveRules,
   counters: { readonly list: () => CounterList; readonly total: () => Counters },
   listeners: readonly Listener[],
 ): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
-  if (rules.file.mappings.length + rules.runtime.length > LISTED_MAPPINGS_MAX) {
+  if (countMappings(rules) > LISTED_MAPPINGS_MAX) {
     return { lookups: [{ labels: {}, counters: counters.total() }], destinations: [] };
   }
-  const mappings = allMappings(rules);
+  const mappings = allMappings(readRules(rules));
   const joined = new JoinedListeners(mappings, listeners);
   const list = counters.list();
   return {

@@ -8,19 +8,12 @@ import { replaceableInForce } from "../control/in-force.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
 import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
-import { type Rules, allMappings } from "../model/rules.js";
-import { toColumns } from "../model/mapping-columns.js";
+import { type ActiveRules, countMappings, inMemory, noActiveRules } from "../model/rules.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
 import { timed } from "../progress.js";
 import { type ApiChange } from "../api/api.js";
 import { errorBody, foreseen, type ErrorBody } from "../api/error-body.js";
-import {
-  rulesAfter,
-  type Change,
-  type ReapplyChange,
-  type ReviseChange,
-  type SwitchChange,
-} from "../rules/change.js";
+import { rulesAfter, type Change, type ReapplyChange, type ReviseChange } from "../rules/change.js";
 import {
   describeKfuncTrouble,
   describeLost,
@@ -234,7 +227,7 @@ export class Reconciler {
         // Only a whole configuration may replace what cannot be read.
         const isWhole = change.kind === "apply";
         const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
-        return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), {
+        return this.#put(before, rulesAfter(before?.rules ?? null, change), {
           revision,
         });
       }),
@@ -259,7 +252,7 @@ export class Reconciler {
     }
     const { pieces, name } = change;
     const revision = { of: file, pieces, name };
-    const revised = areSound(pieces, file.mappings.length) ? revise(revision) : null;
+    const revised = areSound(pieces, file.count) ? inMemory(revise(revision)) : null;
     if (revised === null || dataPlane.keptText()?.fits?.(revised, revision) !== true) {
       throw new IlmError("NOT_FOUND", "these pieces cannot be laid over the rules in force", {
         remedy: "Apply the whole file.",
@@ -314,14 +307,14 @@ export class Reconciler {
 
   #put(
     before: InForce | null,
-    rules: Rules,
+    rules: ActiveRules,
     how: Pick<ApplyOptions, "revision" | "compiled"> = {},
   ): ChangeResult {
     const { dataPlane, log, describe, overNewer } = this.#options;
     const result = dataPlane.apply(rules, { ...how, overNewer, settleLater: true });
     const { generation, changed, mappings } = result;
     if (changed && !result.incremental) {
-      const replaced = before === null ? 0 : allMappings(before.rules).length;
+      const replaced = before === null ? 0 : countMappings(before.rules);
       this.#wasLarge = Math.max(replaced, mappings) >= LARGE_MAPPINGS;
     }
     const detail = changed && describe !== undefined ? describe(mappings, result.difference) : "";
@@ -416,20 +409,9 @@ export class Reconciler {
   }
 }
 
-/**
- * Converts mappings to columns. From the API they come as objects, and a daemon would hold a
- * million of them.
- */
-function inColumns(change: Exclude<Change, { kind: "unload" } | SwitchChange>): typeof change {
-  if (change.kind !== "apply") return change;
-  const { file } = change;
-  const mappings = toColumns(file.mappings);
-  return mappings === file.mappings ? change : { ...change, file: { ...file, mappings } };
-}
-
 const nothingFromFile: Change & { kind: "apply" } = {
   kind: "apply",
   source: null,
   given: [],
-  file: { services: [], mappings: [] },
+  file: noActiveRules.file,
 };

@@ -14,7 +14,14 @@ import {
   type StrangerPolicy,
   mappingKey,
 } from "../model/mapping.js";
-import { type RuleSet, type Rules, type Settings, settingsOf } from "../model/rules.js";
+import {
+  type ActiveRules,
+  type FileHead,
+  type FilePart,
+  type RuleSet,
+  type Settings,
+  settingsOf,
+} from "../model/rules.js";
 import {
   type ColumnLists,
   MappingColumns,
@@ -76,6 +83,8 @@ interface Head extends Omit<Description, "rules" | "overlaid" | "strangerPolicy"
   readonly source: string | null;
   /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;
+  /** The number of the file's mappings; absent where an earlier build wrote the head. */
+  readonly fileMappings?: number;
   /** What the file's part of the rules is over the tables; absent before format 12. */
   readonly overlaid?: Overlaid | null;
   /** Absent before format 13. */
@@ -101,10 +110,10 @@ export function digestOfFile(source: string | null, file: RuleSet): string {
 }
 
 /**
- * Reports whether both have the identical file object: adding a mapping reuses the file's part of
+ * Reports whether both have the identical file part: adding a mapping reuses the file's part of
  * the active rules.
  */
-export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: Rules): boolean {
+export function hasFileOf({ rules: old }: Pick<Description, "rules">, rules: ActiveRules): boolean {
   return rules.file === old.file && rules.source === old.source;
 }
 
@@ -114,10 +123,19 @@ export function digestOf(fileDigest: string, runtime: readonly Mapping[]): strin
 }
 
 export function packHead({ rules, ...head }: Description): Uint8Array {
-  const { services } = rules.file;
-  const { engine: wantedEngine = "auto", ...settings } = settingsOf(rules.file);
-  const { source, runtime } = rules;
-  const whole: Head = { ...head, source, wantedEngine, ...settings, services, runtime };
+  const { source, file, runtime } = rules;
+  const { services } = file.head;
+  const { engine: wantedEngine = "auto", ...settings } = settingsOf(file.head);
+  const fileMappings = file.count;
+  const whole: Head = {
+    ...head,
+    source,
+    wantedEngine,
+    ...settings,
+    services,
+    fileMappings,
+    runtime,
+  };
   return packParts([pack(whole)]);
 }
 
@@ -271,7 +289,7 @@ export function isUndecodable(error: unknown): boolean {
 
 /**
  * Unpacks what `packHead` of this version wrote, or an earlier one, which lacks later fields.
- * `source` returns what `packMappings` wrote; it is called when the file's mappings are first read.
+ * `source` returns what `packMappings` wrote; it is called at most once.
  */
 export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Array): Description {
   const [first] = unpackParts(headBytes);
@@ -287,22 +305,34 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     // What an earlier version selected goes on being selected.
     strangerPolicy = "report",
     services,
+    fileMappings,
     runtime,
     ...head
   } = unpack(first) as Head;
-  let mappings: Mappings | undefined;
-  const file = {
-    ...settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula }),
-    services,
-    get mappings(): Mappings {
-      if (mappings === undefined) {
-        beginStep("reading what is in force");
-        mappings = unpackMappings(source());
-      }
-      return mappings;
-    },
-  };
+  const count =
+    fileMappings ?? (overlaid === null ? head.layers?.mappings : countRuns(overlaid.runs));
+  const settings = settingsOf({ engine: wantedEngine, mptcp, strangers, wildcard, ula });
+  const file = inKernel({ ...settings, services }, count, source);
   return { ...head, overlaid, strangerPolicy, rules: { source: path, file, runtime } };
+}
+
+/**
+ * Makes a file's part whose mappings `source` reads when they are asked for; or at once, when their
+ * number is not known.
+ */
+function inKernel(head: FileHead, count: number | undefined, source: () => Uint8Array): FilePart {
+  let whole: RuleSet | undefined;
+  const read = (): RuleSet => {
+    if (whole !== undefined) return whole;
+    beginStep("reading the active rules");
+    whole = { ...head, mappings: unpackMappings(source()) };
+    return whole;
+  };
+  return { head, count: count ?? read().mappings.length, read };
+}
+
+export function countRuns(runs: readonly PlaceRun[]): number {
+  return runs.reduce((sum, [, count]) => sum + count, 0);
 }
 
 function unpackParts(bytes: Uint8Array): Uint8Array[] {

@@ -10,7 +10,7 @@ import { type BpfMap, cpus, openMap } from "../kernel/bpf/map.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
-import { allMappings } from "../model/rules.js";
+import { allMappings, readRules } from "../model/rules.js";
 import { type CounterTable, CountersOfEachCpu } from "./install/counters.js";
 import {
   type Counted,
@@ -29,6 +29,7 @@ import {
 } from "./description.js";
 import { Registry, metaIn } from "./install/registry.js";
 import { generationOn, readInForce } from "./install/tables.js";
+import type { UnreadMaps } from "./unread.js";
 
 /** The oldest format whose state is read. */
 const FIRST_FORMAT = 4;
@@ -48,8 +49,8 @@ type EarlierDescription = Pick<
 interface Opened {
   readonly generation: number;
   readonly head: Uint8Array;
-  /** The file's mappings, which are read when they are needed. */
-  readonly source: BpfMap;
+  /** Reads the file's mappings. */
+  readonly source: () => Uint8Array;
   readonly carried: BpfMap;
   readonly counters: BpfMap;
   /**
@@ -92,8 +93,13 @@ export class Earlier {
    * format between the first and this one, or belong to another namespace. The returned object owns
    * the link; when the result is undefined, the caller still does.
    */
-  static open(pins: Pins, link: BpfLink, netnsCookie: bigint): Earlier | undefined {
-    const opened = openGeneration(pins, link.info().programId);
+  static open(
+    pins: Pins,
+    link: BpfLink,
+    netnsCookie: bigint,
+    unread: UnreadMaps,
+  ): Earlier | undefined {
+    const opened = openGeneration(pins, link.info().programId, unread);
     if (opened === undefined) return undefined;
     const description = describe(opened);
     const meta = description && readMeta(pins, description.registry, netnsCookie);
@@ -131,8 +137,8 @@ export class Earlier {
 
   counted(): Counted {
     const { carried, counters, runs } = this.#counts();
-    const { rules } = this.description;
-    return { mappings: allMappings(rules), sums: sumRuns(runs, carried, counters) };
+    const mappings = allMappings(readRules(this.description.rules));
+    return { mappings, sums: sumRuns(runs, carried, counters) };
   }
 
   #counts(): { carried: BpfMap; counters: CounterTable; runs: Run[] } {
@@ -150,12 +156,12 @@ export class Earlier {
   }
 }
 
-function closeAll({ source, carried, counters, sides }: Opened): void {
-  for (const map of [source, carried, counters, sides]) map?.close();
+function closeAll({ carried, counters, sides }: Opened): void {
+  for (const map of [carried, counters, sides]) map?.close();
 }
 
 /** Opens the generation of the link's program. */
-function openGeneration(pins: Pins, programId: number): Opened | undefined {
+function openGeneration(pins: Pins, programId: number, unread: UnreadMaps): Opened | undefined {
   const alone = pins.numberOf("generation", programId);
   const beside = alone ?? pins.numberOf("programs", programId);
   if (beside === undefined) return undefined;
@@ -168,7 +174,7 @@ function openGeneration(pins: Pins, programId: number): Opened | undefined {
     const generation = alone ?? (sides && isKnown ? generationInForce(sides) : undefined);
     if (tables === undefined || generation === undefined) return undefined;
     folder = pins.folder("generation", generation);
-    opened = folder && openMaps(folder, tables, generation, sides);
+    opened = folder && openMaps(folder, tables, generation, sides, unread);
     return opened;
   } finally {
     tables?.close();
@@ -195,6 +201,7 @@ function openMaps(
   tables: Folder,
   generation: number,
   sides: BpfMap | undefined,
+  unread: UnreadMaps,
 ): Opened | undefined {
   const head = openMap(folder, "head");
   const source = openMap(folder, "source");
@@ -209,7 +216,7 @@ function openMaps(
     if (head === undefined || source === undefined) return undefined;
     if (carried === undefined || counters === undefined || !isWhole) return undefined;
     const bytes = head.readArray(head.maxEntries);
-    return { generation, head: bytes, source, carried, counters, sides };
+    return { generation, head: bytes, source: unread.keep(source), carried, counters, sides };
   } finally {
     head?.close();
     if (!isWhole) for (const map of [source, carried, counters]) map?.close();
@@ -220,7 +227,7 @@ function openMaps(
 function describe({ head, source, generation }: Opened): EarlierDescription | undefined {
   let description: EarlierDescription;
   try {
-    description = unpackDescription(head, () => source.readArray(source.maxEntries));
+    description = unpackDescription(head, source);
   } catch (error) {
     if (isUndecodable(error)) return undefined;
     throw error;

@@ -53,7 +53,7 @@ export function openHeader(programId: number): BpfMap | undefined {
 }
 
 /**
- * Writes the header. The caller counts the `mappings`, which the description would have to unpack.
+ * Writes the header. `mappings` is the number of all of them.
  */
 export function writeHeader(map: BpfMap, description: Description, mappings: number): void {
   const { generation, appliedAt, rules } = description;
@@ -64,7 +64,7 @@ export function writeHeader(map: BpfMap, description: Description, mappings: num
     appliedAt,
     mappings,
     runtimeMappings: rules.runtime.length,
-    addresses: rules.file.services.reduce((sum, { addresses }) => sum + addresses.length, 0),
+    addresses: rules.file.head.services.reduce((sum, { addresses }) => sum + addresses.length, 0),
   };
   const value = new Uint8Array(SIZE);
   value.set(new TextEncoder().encode(JSON.stringify(header)));

@@ -7,7 +7,7 @@ import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Refusal } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
-import type { RuleSet, Rules } from "../model/rules.js";
+import type { ActiveRules, FilePart } from "../model/rules.js";
 import { digestOfFile } from "./description.js";
 import { Earlier } from "./earlier.js";
 import { apply } from "./install/apply.js";
@@ -78,19 +78,19 @@ class KernelDataPlane implements DataPlane {
     return inForceOf(this.#state);
   }
 
-  digestOf(source: string | null, file: RuleSet): string {
-    return digestOfFile(source, file);
+  digestOf(source: string | null, file: FilePart): string {
+    return digestOfFile(source, file.read());
   }
 
   keptText(): KeptText | null {
     return keptText(this.#state);
   }
 
-  keepText(rules: Rules, text: string): void {
+  keepText(rules: ActiveRules, text: string): void {
     keepText(this.#state, rules, text);
   }
 
-  apply(rules: Rules, options: ApplyOptions = {}): ApplyResult {
+  apply(rules: ActiveRules, options: ApplyOptions = {}): ApplyResult {
     return this.asOne(() => apply(this.#state, rules, options));
   }
 
@@ -208,7 +208,7 @@ class KernelDataPlane implements DataPlane {
   }
 
   close(): void {
-    this.#state.forget();
+    this.#state.close();
   }
 }
 

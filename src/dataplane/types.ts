@@ -8,7 +8,7 @@ import type { Listener } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
 import type { Engine } from "../model/mapping.js";
-import type { RuleSet, Rules } from "../model/rules.js";
+import type { ActiveRules, FilePart } from "../model/rules.js";
 import type { Revision } from "../model/revision.js";
 
 export type EngineInForce = Exclude<Engine, "auto">;
@@ -21,7 +21,7 @@ export interface InForce {
   readonly appliedAt: string;
   /** The version of ilm that applied the rules. */
   readonly version: string;
-  readonly rules: Rules;
+  readonly rules: ActiveRules;
   /**
    * SHA-256, in hexadecimal, of what the file's part means. Equal rules have equal digests,
    * wherever they stand in their files. It is null when an earlier version made the state.
@@ -44,14 +44,14 @@ export interface InForce {
 
 /** The file's part of the active rules, and what is kept about the text it was read from. */
 export interface KeptText {
-  readonly file: RuleSet;
+  readonly file: FilePart;
   readonly text: string;
   /**
    * Reports whether `apply` would lay the difference over the active tables. Only then is a problem
    * or warning about the rules as a whole one that the active rules already have. It is null when
    * nothing can be laid over these tables.
    */
-  readonly fits: ((file: RuleSet, revision: Revision) => boolean) | null;
+  readonly fits: ((file: FilePart, revision: Revision) => boolean) | null;
 }
 
 export interface ApplyOptions {
@@ -192,7 +192,7 @@ export interface DataPlane {
    */
   inForce(): InForce | null;
   /** Returns the `fileDigest` that `inForce` reports once this file is active. */
-  digestOf(source: string | null, file: RuleSet): string;
+  digestOf(source: string | null, file: FilePart): string;
   /**
    * Returns what `keepText` kept. Returns null when nothing is kept or no rules of this version are
    * active.
@@ -203,7 +203,7 @@ export interface DataPlane {
    * that part is active. Does nothing when another part is active. It needs no lock. Text longer
    * than about 16,000 bytes plus half a byte per mapping is not kept.
    */
-  keepText(rules: Rules, text: string): void;
+  keepText(rules: ActiveRules, text: string): void;
   /**
    * Runs `action` with the pins opened once, at its start. Anything mounted over them meanwhile is
    * noticed the next time they are opened.
@@ -214,7 +214,7 @@ export interface DataPlane {
    * holds the writer's lock. Throws INCOMPATIBLE when a newer version made the active state, unless
    * `overNewer` is set.
    */
-  apply(rules: Rules, options?: ApplyOptions): ApplyResult;
+  apply(rules: ActiveRules, options?: ApplyOptions): ApplyResult;
   /**
    * Finishes a change that was to settle later; the next `apply` does so before anything else. The
    * caller holds the writer's lock.
@@ -253,7 +253,7 @@ export interface DataPlane {
    * change removes that state.
    */
   endedNamespaces(): number[];
-  /** Returns one set of counters per mapping, in the order of `allMappings(inForce().rules)`. */
+  /** Returns one set of counters per mapping, in the order of the active mappings. */
   counters(): CounterList;
   /** Returns the counters of the mappings with these indexes only, in the order given. */
   countersOf(indexes: readonly number[]): CounterList;
@@ -323,6 +323,9 @@ export interface DataPlane {
    * something was loaded.
    */
   unload(): boolean;
-  /** Releases this process's descriptors. The active rules stay. */
+  /**
+   * Releases this process's descriptors. The active rules stay; those that `inForce` has returned
+   * can no longer be read.
+   */
   close(): void;
 }

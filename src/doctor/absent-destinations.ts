@@ -2,7 +2,7 @@
 import { destinationsToFind } from "../rules/elsewhere.js";
 import type { Address } from "../model/address.js";
 import { type Rules, allMappings } from "../model/rules.js";
-import { findAbsent } from "../kernel/host-addresses.js";
+import { findAbsent } from "../kernel/up-addresses.js";
 
 /**
  * Returns the destinations that no daemon could bind now. `present` has the addresses of interfaces

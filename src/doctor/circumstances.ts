@@ -4,9 +4,10 @@
  */
 import type { DaemonStatus } from "../api/api.js";
 import type { DataPlane, InForce } from "../dataplane/types.js";
-import { hostAddresses } from "../kernel/host-addresses.js";
+import { upAddresses } from "../kernel/up-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Listener } from "../model/listener.js";
+import { readRules } from "../model/rules.js";
 import { absentDestinations } from "./absent-destinations.js";
 import type { Circumstances } from "./warnings.js";
 
@@ -20,12 +21,12 @@ export async function circumstancesOf(
   listeners: readonly Listener[],
   daemon: DaemonStatus | null,
 ): Promise<Circumstances> {
-  const rules = inForce?.rules ?? null;
-  const present = hostAddresses();
+  const rules = inForce && readRules(inForce.rules);
+  const present = upAddresses();
   return {
     rules,
     listeners,
-    hostAddresses: present,
+    upAddresses: present,
     absentDestinations: await absentDestinations(rules, present),
     ephemeral: ephemeralPorts() ?? null,
     daemon,

@@ -1,7 +1,6 @@
 /** What an import asks the host: its NAT rules, and what decides where packets go. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import type { Host } from "../config/import-nft.js";
 import type { NftSources, Saved } from "../config/nft/sources.js";
 import { listedTexts } from "../config/nft/text.js";
@@ -9,8 +8,7 @@ import { IlmError, nodeErrno } from "../errors.js";
 import { boundSockets } from "../kernel/bound-sockets.js";
 import { unless } from "../kernel/folder.js";
 import { ephemeralPorts, sysctl } from "../kernel/procfs.js";
-import { parseAddress } from "../model/address.js";
-import { hostAddresses } from "../kernel/host-addresses.js";
+import { upInterfaces } from "../kernel/up-addresses.js";
 
 const families = [
   { name: "ip", forwarding: "net.ipv4.ip_forward" },
@@ -18,14 +16,12 @@ const families = [
 ] as const;
 
 export function importingHost(): Host {
+  const up = upInterfaces();
   return {
-    addresses: [...hostAddresses()],
-    interfaces: Object.entries(networkInterfaces()).map(([name, own]) => ({
+    addresses: [...new Set(up.flatMap((one) => one.addresses.map(({ address }) => address)))],
+    interfaces: up.map(({ name, addresses }) => ({
       name,
-      addresses: (own ?? []).flatMap(({ address, scopeid }) => {
-        const parsed = parseAddress(address);
-        return parsed.ok && (scopeid ?? 0) === 0 ? [parsed.address] : [];
-      }),
+      addresses: addresses.filter(({ isScoped }) => !isScoped).map(({ address }) => address),
     })),
     bound: boundSockets(),
     forwards: families.flatMap(({ name, forwarding }) =>

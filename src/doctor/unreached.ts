@@ -7,7 +7,7 @@ import type { Family } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Protocol } from "../model/mapping.js";
-import { type Rules, allMappings } from "../model/rules.js";
+import { type Rules, allMappings, readRules } from "../model/rules.js";
 import { handoverOf, joinListeners, type ListenerView } from "../rules/listening.js";
 import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "../words/mptcp.js";
@@ -35,7 +35,7 @@ export async function unreachedWarnings(
   const means = meansOf(dataPlane);
   const { nat } = means;
   if (means.kfunc || nat.length === 0 || !means.steers) return [];
-  const { rules } = inForce;
+  const rules = readRules(inForce.rules);
   const unreached = joinListeners(rules, listeners()).filter(
     (view) =>
       view.isMapped &&

@@ -52,7 +52,7 @@ export interface Circumstances {
   readonly rules: Rules | null;
   readonly listeners: readonly Listener[];
   /** The addresses on interfaces of the network namespace that are up. */
-  readonly hostAddresses: ReadonlySet<Address>;
+  readonly upAddresses: ReadonlySet<Address>;
   /**
    * The ports that the kernel gives to sockets that ask for none. It is null when they could not be
    * read.
@@ -90,7 +90,7 @@ export interface Circumstances {
 export function findWarnings({
   rules,
   listeners,
-  hostAddresses,
+  upAddresses,
   ephemeral,
   absentDestinations,
   daemon,
@@ -113,7 +113,7 @@ export function findWarnings({
     ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
     ...detached.map(detachedWarning),
     ...refusedReload(daemon),
-    ...missingAddresses(inForce, hostAddresses),
+    ...missingAddresses(inForce, upAddresses),
     ...destinationsElsewhere(inForce, listeners, absentDestinations),
     ...wildcardsInstead(inForce, listeners),
     ...ephemeralPorts(inForce, ephemeral),
@@ -209,10 +209,10 @@ function refusedReload(daemon: DaemonStatus | null): Warning[] {
   ];
 }
 
-function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>): Warning[] {
+function missingAddresses({ file }: Rules, upAddresses: ReadonlySet<Address>): Warning[] {
   return file.services.flatMap(({ name, addresses }) =>
     addresses
-      .filter((address) => !isLoopback4(address) && !hostAddresses.has(address))
+      .filter((address) => !isLoopback4(address) && !upAddresses.has(address))
       .map((address) => ({
         kind: "address-missing" as const,
         message: `the address ${address} of the service ${name} is on no interface that is up: nobody can listen on it`,

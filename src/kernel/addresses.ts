@@ -59,7 +59,10 @@ function ifaddrmsg(
   return bytes;
 }
 
-/** Returns every address of every interface of the namespace. */
+/**
+ * Returns every address of every interface of the namespace, whether it is up or not. What of these
+ * a daemon could bind, `up-addresses.ts` says.
+ */
 export function hostAddresses(): HostAddress[] {
   const found: HostAddress[] = [];
   for (const body of talk(

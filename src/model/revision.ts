@@ -1,6 +1,6 @@
 /** A file's mappings expressed by what they were before: most of a large file does not change. */
 import type { Mapping, Service } from "./mapping.js";
-import { type RuleSet, settingsOf } from "./rules.js";
+import { type FileHead, type FilePart, type RuleSet, settingsOf } from "./rules.js";
 import {
   type Kept,
   type MappingColumns,
@@ -13,7 +13,7 @@ export type Piece = Kept | readonly Mapping[];
 
 export interface Revision {
   /** The previous file's part: the very object. */
-  readonly of: RuleSet;
+  readonly of: FilePart;
   readonly pieces: readonly Piece[];
   /** The file in which all mappings are now written; null when they are where they were. */
   readonly name: string | null;
@@ -24,20 +24,19 @@ export function isKept(piece: Piece): piece is Kept {
 }
 
 /** Returns what the revision leads to: the same as reading the file would. */
-export function revise({ of: before, pieces, name }: Revision): RuleSet {
+export function revise({ of, pieces, name }: Revision): RuleSet {
+  const before = of.read();
   const mappings = reviseMappings(toColumns(before.mappings), { pieces, name });
   if (name === null) return { ...before, mappings };
   return { ...before, services: before.services.map((one) => inFile(one, name)), mappings };
 }
 
 /** Reports whether everything except the mappings is equal, in whatever file. */
-export function isSameBeside(one: Beside, other: Beside): boolean {
-  const text = (beside: Beside): string =>
-    JSON.stringify([settingsOf(beside), beside.services.map((service) => inFile(service, ""))]);
+export function isSameBeside(one: FileHead, other: FileHead): boolean {
+  const text = (head: FileHead): string =>
+    JSON.stringify([settingsOf(head), head.services.map((service) => inFile(service, ""))]);
   return text(one) === text(other);
 }
-
-type Beside = Omit<RuleSet, "mappings">;
 
 /** Returns the service as written in a file of that name. */
 function inFile(service: Service, name: string): Service {

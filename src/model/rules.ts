@@ -50,9 +50,13 @@ export function settingsOf({
   };
 }
 
-/** A complete, validated configuration. */
-export interface RuleSet extends Settings {
+/** What a configuration says besides its mappings. */
+export interface FileHead extends Settings {
   readonly services: readonly Service[];
+}
+
+/** A complete, validated configuration. */
+export interface RuleSet extends FileHead {
   readonly mappings: Mappings;
 }
 
@@ -75,6 +79,51 @@ export const emptyRules: Rules = {
   file: { services: [], mappings: [] },
   runtime: [],
 };
+
+/**
+ * The file's part of rules. Its mappings, of which there may be a million, may lie in the kernel.
+ * Two parts are the same when they are the same object.
+ */
+export interface FilePart {
+  readonly head: FileHead;
+  /** The number of mappings. */
+  readonly count: number;
+  /**
+   * Returns the whole, with the mappings: always the same object. The first call may read them from
+   * the kernel, which it can until the data plane they came from is closed.
+   */
+  read(): RuleSet;
+}
+
+/**
+ * Rules that are active, or that a change makes active. All but the file's mappings is plain data,
+ * which answers most questions; `readRules` reads those too.
+ */
+export interface ActiveRules extends Omit<Rules, "file"> {
+  readonly file: FilePart;
+}
+
+/** Makes a part of a configuration that has been read. */
+export function inMemory(file: RuleSet): FilePart {
+  return { head: file, count: file.mappings.length, read: () => file };
+}
+
+/** Makes rules whose file has been read ready to be made active. */
+export function toBeActive(rules: Rules): ActiveRules {
+  return { ...rules, file: inMemory(rules.file) };
+}
+
+export const noActiveRules: ActiveRules = toBeActive(emptyRules);
+
+/** Returns the whole rules; reads the file's mappings when nobody has read them before. */
+export function readRules({ source, file, runtime }: ActiveRules): Rules {
+  return { source, file: file.read(), runtime };
+}
+
+/** Counts the mappings of both kinds, without reading any. */
+export function countMappings({ file, runtime }: ActiveRules): number {
+  return file.count + runtime.length;
+}
 
 /** Returns all mappings, the file's first. */
 export function allMappings({

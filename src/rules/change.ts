@@ -3,7 +3,7 @@
  */
 import { configurationError, IlmError, type Problem } from "../errors.js";
 import { mappingKey, type Mapping } from "../model/mapping.js";
-import { emptyRules, type Rules, type RuleSet } from "../model/rules.js";
+import { type ActiveRules, type FilePart, noActiveRules } from "../model/rules.js";
 import { toLazy } from "../model/mappings.js";
 import type { Piece } from "../model/revision.js";
 
@@ -31,7 +31,7 @@ export interface ApplyChange {
    * that a reload includes them.
    */
   readonly given: readonly string[];
-  readonly file: RuleSet;
+  readonly file: FilePart;
 }
 
 /**
@@ -62,13 +62,14 @@ export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
  * are left to the compiler.
  */
 export function rulesAfter(
-  current: Rules | null,
+  current: ActiveRules | null,
   change: Exclude<Change, { kind: "unload" } | SwitchChange>,
-): Rules {
-  const rules = current ?? emptyRules;
+): ActiveRules {
+  const rules = current ?? noActiveRules;
   switch (change.kind) {
     case "apply": {
-      const next: Rules = { source: change.source, file: change.file, runtime: rules.runtime };
+      const { source, file } = change;
+      const next: ActiveRules = { source, file, runtime: rules.runtime };
       refuseTwice(next);
       return next;
     }
@@ -79,7 +80,7 @@ export function rulesAfter(
   }
 }
 
-function afterAdd(rules: Rules, added: readonly Mapping[], replace: boolean): Rules {
+function afterAdd(rules: ActiveRules, added: readonly Mapping[], replace: boolean): ActiveRules {
   const runtime = new Map(rules.runtime.map((mapping) => [mappingKey(mapping), mapping]));
   const problems: Problem[] = [];
   for (const mapping of added) {
@@ -107,7 +108,7 @@ function sameMapping(left: Mapping, right: Mapping): boolean {
   return JSON.stringify({ ...left, origin: place }) === JSON.stringify({ ...right, origin: place });
 }
 
-function afterRemove(rules: Rules, names: readonly string[]): Rules {
+function afterRemove(rules: ActiveRules, names: readonly string[]): ActiveRules {
   for (const name of names) {
     if (rules.runtime.some((mapping) => mapping.name === name)) continue;
     throw notRemovable(rules, name);
@@ -116,8 +117,8 @@ function afterRemove(rules: Rules, names: readonly string[]): Rules {
   return { ...rules, runtime: rules.runtime.filter((mapping) => !gone.has(mapping.name)) };
 }
 
-function notRemovable(rules: Rules, name: string): IlmError {
-  const fromFile = rules.file.mappings.find((mapping) => mapping.name === name);
+function notRemovable(rules: ActiveRules, name: string): IlmError {
+  const fromFile = rules.file.read().mappings.find((mapping) => mapping.name === name);
   if (fromFile !== undefined) {
     const { file, line } = fromFile.origin;
     const place = line > 0 ? `${file}:${line}` : file;
@@ -146,10 +147,10 @@ function notRemovable(rules: Rules, name: string): IlmError {
  * Refuses names that run-time mappings and the file share: counters and `remove` go by name and
  * protocol.
  */
-function refuseTwice(rules: Rules): void {
+function refuseTwice(rules: ActiveRules): void {
   if (rules.runtime.length === 0) return;
   const keys = new Set(rules.runtime.map(mappingKey));
-  const { mappings } = rules.file;
+  const { mappings } = rules.file.read();
   const seen = toLazy(mappings).indexesOf(keys);
   const problems: Problem[] = [];
   for (const mapping of rules.runtime) {

@@ -6,7 +6,7 @@
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { Address, Prefix } from "../../src/model/address.js";
 import type { Mapping } from "../../src/model/mapping.js";
-import type { RuleSet } from "../../src/model/rules.js";
+import { type RuleSet, inMemory } from "../../src/model/rules.js";
 import { toColumns } from "../../src/model/mapping-columns.js";
 import { type Piece, revise } from "../../src/model/revision.js";
 import { daemons, dialled, port } from "./generations-of.js";
@@ -50,7 +50,7 @@ async function write(layered: boolean): Promise<void> {
     end.abort();
   });
   let turn = 0;
-  dataPlane.apply({ source: null, file: fileOf(turn), runtime: [] });
+  dataPlane.apply({ source: null, file: inMemory(fileOf(turn)), runtime: [] });
   process.stdout.write("writing\n");
   while (!end.signal.aborted) {
     turn += 1;
@@ -59,7 +59,7 @@ async function write(layered: boolean): Promise<void> {
     // As a revision that keeps nothing: it is laid over the tables, where there is room for that.
     const pieces: Piece[] = [mappings(turn)];
     const revision = { of: before, pieces, name: null };
-    const file = layered ? revise(revision) : fileOf(turn);
+    const file = inMemory(layered ? revise(revision) : fileOf(turn));
     dataPlane.apply({ source: null, file, runtime: [] }, { revision: layered ? revision : null });
     // What ended meanwhile is heard of.
     await new Promise(setImmediate);

@@ -194,6 +194,7 @@ describe("text that is known", () => {
       lock.release();
     }
     expect(changes.map(({ kind }) => kind)).toEqual(["reapply", "apply", "reapply", "apply"]);
-    expect(changes[3]).toMatchObject({ file: { mappings: [{ name: "tcp:7000" }] } });
+    const sent = changes[3]?.kind === "apply" ? changes[3].file.read().mappings : [];
+    expect(sent.map(({ name }) => name)).toEqual(["tcp:7000"]);
   });
 });

@@ -11,7 +11,7 @@ import type { DataPlane } from "../../src/dataplane/types.js";
 import type { Packet } from "../../src/model/decision.js";
 import { changedFields } from "../../src/rules/diff.js";
 import { type Mapping, mappingKey } from "../../src/model/mapping.js";
-import { type Rules, emptyRules } from "../../src/model/rules.js";
+import { type Rules, inMemory, noActiveRules, toBeActive } from "../../src/model/rules.js";
 import { toColumns } from "../../src/model/mapping-columns.js";
 import { type Piece, revise } from "../../src/model/revision.js";
 import { drawSeed } from "./oracle.js";
@@ -53,18 +53,19 @@ function piecesOf(before: readonly Mapping[], after: readonly Mapping[]): Piece[
 function answer(request: Request): unknown {
   if ("apply" in request) {
     dataPlane = request.layered ? layered : plain;
-    return dataPlane.apply(request.apply) satisfies Applied;
+    return dataPlane.apply(toBeActive(request.apply)) satisfies Applied;
   }
   if ("runtime" in request) {
-    const { rules = emptyRules } = dataPlane.inForce() ?? {};
+    const { rules = noActiveRules } = dataPlane.inForce() ?? {};
     return dataPlane.apply({ ...rules, runtime: request.runtime }) satisfies Applied;
   }
   if ("revise" in request) {
-    const { rules = emptyRules } = dataPlane.inForce() ?? {};
-    const before = toColumns(rules.file.mappings);
+    const { rules = noActiveRules } = dataPlane.inForce() ?? {};
+    const before = toColumns(rules.file.read().mappings);
     const pieces = piecesOf([...before], request.revise);
     const revision = { of: rules.file, pieces, name: null };
-    return dataPlane.apply({ ...rules, file: revise(revision) }, { revision }) satisfies Applied;
+    const file = inMemory(revise(revision));
+    return dataPlane.apply({ ...rules, file }, { revision }) satisfies Applied;
   }
   if ("unload" in request) return { unloaded: dataPlane.unload() };
   return {

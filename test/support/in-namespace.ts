@@ -48,7 +48,7 @@ export async function applyFile(
   options?: DataPlaneOptions,
 ): Promise<void> {
   const { source, given, file } = await loadDesired({ path, mappings: [] });
-  const problems = checkRules({ ...emptyRules, source, file });
+  const problems = checkRules({ ...emptyRules, source, file: file.read() });
   if (problems.some(({ severity }) => severity === "error")) throw configurationError(problems);
   const dataPlane = openIn(netns, options);
   try {

@@ -10,7 +10,7 @@
 import { loadConfiguration } from "../../src/config/load.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import { acquireWriterLock } from "../../src/kernel/lock.js";
-import { emptyRules } from "../../src/model/rules.js";
+import { emptyRules, toBeActive } from "../../src/model/rules.js";
 
 const [verb, file] = process.argv.slice(2);
 if (file === undefined || (verb !== "apply" && verb !== "run")) {
@@ -19,7 +19,7 @@ if (file === undefined || (verb !== "apply" && verb !== "run")) {
 const { ruleSet } = await loadConfiguration(file);
 const dataPlane = openDataPlane({ ingress: () => false });
 const lock = acquireWriterLock(dataPlane.netnsInode);
-dataPlane.apply({ ...emptyRules, file: ruleSet });
+dataPlane.apply(toBeActive({ ...emptyRules, file: ruleSet }));
 lock.release();
 if (verb === "run") {
   dataPlane.follow();

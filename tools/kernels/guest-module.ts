@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { bpfSkLookupLayout } from "../../src/abi/generated.js";
 import { decode } from "../../src/abi/layout.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import { emptyRules } from "../../src/model/rules.js";
+import { emptyRules, toBeActive } from "../../src/model/rules.js";
 import { IlmError } from "../../src/errors.js";
 import { parseConfiguration } from "../../src/config/parse.js";
 import { lookupContext } from "../../src/dataplane/observe/explain.js";
@@ -589,7 +589,7 @@ export async function testRemoval(): Promise<void> {
     const put = (engine: string): void => {
       const text = `version: 1\nengine: ${engine}\nmappings: [{ port: 6000, to: 127.0.1.10 }]\n`;
       const { ruleSet } = parseConfiguration([{ name: "rules.yaml", text }]);
-      plane.apply({ ...emptyRules, file: ruleSet });
+      plane.apply(toBeActive({ ...emptyRules, file: ruleSet }));
     };
     const daemon = listen("127.0.1.10", 6000);
     const dial = (): void => {

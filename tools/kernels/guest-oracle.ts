@@ -9,7 +9,7 @@ import { closeSync, openSync } from "node:fs";
 import { openDataPlane } from "../../src/dataplane/open.js";
 import { getsockopt } from "../../src/kernel/libc.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
-import type { Rules } from "../../src/model/rules.js";
+import { type Rules, toBeActive } from "../../src/model/rules.js";
 import {
   generatePacket,
   generateRules,
@@ -85,7 +85,7 @@ function askOracle(): string {
     const rules: Rules = { ...made, file: { ...made.file, engine: "kfunc" } };
     const wanted = generateSockets(source);
     const early = openAll(wanted.slice(0, wanted.length / 2));
-    plane.apply(rules);
+    plane.apply(toBeActive(rules));
     const all = [...early, ...openAll(wanted.slice(wanted.length / 2))];
     const gone = all.filter(() => source.oneIn(3));
     for (const { socket } of gone) socket.close();

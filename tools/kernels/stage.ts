@@ -9,7 +9,7 @@ import { errnoOf } from "../../src/kernel/ffi.js";
 import { Pins } from "../../src/kernel/pins.js";
 import type { Address } from "../../src/model/address.js";
 import { type Engine } from "../../src/model/mapping.js";
-import { emptyRules } from "../../src/model/rules.js";
+import { emptyRules, toBeActive } from "../../src/model/rules.js";
 import { Refused, expectEqual } from "./report.js";
 import { type Name, Socket, type SocketOptions } from "./sockets.js";
 
@@ -43,7 +43,7 @@ ${more}`;
 
 export function apply(plane: DataPlane, text: string): ApplyResult {
   const { ruleSet } = parseConfiguration([{ name: FILE, text }]);
-  return plane.apply({ ...emptyRules, file: ruleSet });
+  return plane.apply(toBeActive({ ...emptyRules, file: ruleSet }));
 }
 
 export type Dialled = number | "refused" | "nobody" | "no answer";

@@ -3,7 +3,6 @@
  * and changes nothing.
  */
 import { ExitStatus } from "../../errors.js";
-import { emptyRules } from "../../model/rules.js";
 import type { Owner } from "../../model/listener.js";
 import { auditListeners, type AuditFinding } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
@@ -11,12 +10,12 @@ import type { AuditJson } from "../../json/audit.js";
 import { published } from "../../json/published.js";
 import { describeListener, unitOf } from "../../words/listener.js";
 import { count, indent, printable } from "../../words/text.js";
-import { withDataPlane } from "../shell/with-data-plane.js";
+import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
 /** Prints the findings. Returns status 1 when there are any. */
 export async function audit(context: Context): Promise<ExitStatus> {
   const findings = await withDataPlane(context, (dataPlane) =>
-    auditListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+    auditListeners(readActive(dataPlane), dataPlane.listeners()),
   );
   const ownerOf = await context.reach.ownersOf(findings.map((finding) => finding.listener));
   await print(

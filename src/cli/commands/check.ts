@@ -34,11 +34,11 @@ export async function check(
     context,
     published<CheckJson>()({
       ...verdict(warnings),
-      services: file.services.length,
-      mappings: file.mappings.length,
+      services: file.head.services.length,
+      mappings: file.count,
     }),
     () =>
-      `OK: ${count(file.services.length, "service")}, ${count(file.mappings.length, "mapping")}` +
+      `OK: ${count(file.head.services.length, "service")}, ${count(file.count, "mapping")}` +
       `${warnings.length > 0 ? `, ${count(warnings.length, "warning")}` : ""}\n`,
   );
   return ExitStatus.done;

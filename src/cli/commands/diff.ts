@@ -1,7 +1,7 @@
 /** `ilm diff`: shows what `apply` would change. */
 import { rulesAfter } from "../../rules/change.js";
 import { ExitStatus } from "../../errors.js";
-import { emptyRules } from "../../model/rules.js";
+import { noActiveRules, readRules } from "../../model/rules.js";
 import { print, type Context } from "../shell/context.js";
 import type { DiffJson } from "../../json/diff.js";
 import { published } from "../../json/published.js";
@@ -19,12 +19,15 @@ export async function diff(
   options: SourceOptions,
   mappings: readonly string[],
 ): Promise<ExitStatus> {
-  const { desired, before } = await withDataPlaneAfter(
+  const { desired, before, after } = await withDataPlaneAfter(
     context,
     (kept) => loadWanted(options, mappings, kept),
-    (dataPlane, read) => ({ desired: read, before: dataPlane.inForce()?.rules ?? emptyRules }),
+    (dataPlane, read) => {
+      const active = dataPlane.inForce()?.rules ?? noActiveRules;
+      const wanted = rulesAfter(active, { kind: "apply", ...read });
+      return { desired: read, before: readRules(active), after: readRules(wanted) };
+    },
   );
-  const after = rulesAfter(before, { kind: "apply", ...desired });
   const difference = await differenceOf(before, after);
   noteWarnings(context, desired.warnings);
   await print(context, published<DiffJson>()(differenceShape(difference)), () =>

@@ -10,7 +10,7 @@ import { sysctl } from "../../kernel/procfs.js";
 import { auditListeners, joinListeners } from "../../rules/listening.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
-import { type Rules, emptyRules, allMappings } from "../../model/rules.js";
+import { type Rules, emptyRules, allMappings, readRules } from "../../model/rules.js";
 import type { EngineInForce } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
@@ -59,7 +59,7 @@ async function checkRules(context: Context): Promise<Check[]> {
   }
   try {
     const inForce = dataPlane.inForce();
-    const rules = inForce?.rules ?? emptyRules;
+    const rules = inForce === null ? emptyRules : readRules(inForce.rules);
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
     const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));

@@ -8,7 +8,7 @@ import { familyOf, type Address } from "../../model/address.js";
 import type { Packet } from "../../model/decision.js";
 import type { Listener } from "../../model/listener.js";
 import { protocols, type Mapping, type Protocol } from "../../model/mapping.js";
-import { allMappings } from "../../model/rules.js";
+import { allMappings, readRules } from "../../model/rules.js";
 import {
   destinationStates,
   handoverOf,
@@ -91,7 +91,7 @@ async function ask(
   places: Places,
   options: ExplainOptions,
 ): Promise<Explained> {
-  const { rules } = needInForce(dataPlane);
+  const rules = readRules(needInForce(dataPlane).rules);
   const explanation = dataPlane.explain(packet);
   const listeners = dataPlane.listeners();
   const mapping =

@@ -1,6 +1,5 @@
 /** `ilm flows`: shows the UDP clients that mappings brought to daemons, and what each dialled. */
 import type { Flow, FlowEnd } from "../../model/flow.js";
-import { emptyRules } from "../../model/rules.js";
 import { mappingOfFlow } from "../../rules/flow-mapping.js";
 import { print, type Context } from "../shell/context.js";
 import type { FlowsJson } from "../../json/flows.js";
@@ -8,7 +7,7 @@ import { published } from "../../json/published.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatAge, printable } from "../../words/text.js";
 import { renderTable, type Column } from "../render/table.js";
-import { withDataPlane } from "../shell/with-data-plane.js";
+import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
 interface FlowView {
   readonly flow: Flow;
@@ -18,9 +17,10 @@ interface FlowView {
 
 export async function flows(context: Context): Promise<void> {
   const views = await withDataPlane(context, (dataPlane): FlowView[] => {
-    const rules = dataPlane.inForce()?.rules ?? emptyRules;
-    return dataPlane
-      .flows()
+    const found = dataPlane.flows();
+    if (found.length === 0) return [];
+    const rules = readActive(dataPlane);
+    return found
       .toSorted((left, right) => left.idle_s - right.idle_s)
       .map((flow) => ({ flow, mapping: mappingOfFlow(rules, flow)?.name ?? null }));
   });

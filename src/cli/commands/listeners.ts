@@ -1,5 +1,4 @@
 /** `ilm listeners`: shows who listens where, and which mappings lead there. */
-import { emptyRules } from "../../model/rules.js";
 import type { Handover, Listener, Owner } from "../../model/listener.js";
 import { handoverOf, joinListeners, type ListenerView, type Means } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
@@ -10,7 +9,7 @@ import { meansOf } from "../../doctor/means.js";
 import { unitOf } from "../../words/listener.js";
 import { renderTable, type Column } from "../render/table.js";
 import { namesShown, printable } from "../../words/text.js";
-import { withDataPlane } from "../shell/with-data-plane.js";
+import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
 /** The limit on names in a cell of the table. More would help nobody; JSON has all. */
 const MAX_NAMES = 20;
@@ -22,7 +21,7 @@ export interface ListenersOptions {
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
   const { all, means } = await withDataPlane(context, (dataPlane) => ({
-    all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+    all: joinListeners(readActive(dataPlane), dataPlane.listeners()),
     means: meansOf(dataPlane),
   }));
   const views = all

@@ -3,7 +3,7 @@
  * connection now.
  */
 import { type Destination, type Mapping } from "../../model/mapping.js";
-import { allMappings } from "../../model/rules.js";
+import { allMappings, readRules } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
@@ -57,7 +57,7 @@ export async function mappings(
   const found = await withDataPlane(context, async (dataPlane) => {
     const inForce = dataPlane.inForce();
     if (inForce === null) return null;
-    const { rules } = inForce;
+    const rules = readRules(inForce.rules);
     const listeners = dataPlane.listeners();
     const fromFile = rules.file.mappings.length;
     const around = await survey(context, dataPlane, rules);

@@ -6,7 +6,7 @@ import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplan
 import { IlmError } from "../../errors.js";
 import { type Mapping } from "../../model/mapping.js";
 import { type Mappings } from "../../model/mappings.js";
-import { allMappings } from "../../model/rules.js";
+import { allMappings, readRules } from "../../model/rules.js";
 import type { Context } from "../shell/context.js";
 import type { MonitorJson } from "../../json/monitor.js";
 import { published } from "../../json/published.js";
@@ -41,7 +41,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     throw refusal("--seconds", options.seconds, `is more than ${MAX_SECONDS}, which is the most`);
   }
   await withDataPlane(context, async (dataPlane) => {
-    const { rules } = needInForce(dataPlane);
+    const rules = readRules(needInForce(dataPlane).rules);
     noteObstacles(context, await survey(context, dataPlane, rules), rules);
     const stream = dataPlane.watch();
     const ending = awaitEnd(seconds);
@@ -165,7 +165,7 @@ function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Ma
     if (mapping === null) return null;
     if (!known.has(generation)) {
       const inForce = dataPlane.inForce();
-      if (inForce !== null) known.set(inForce.generation, allMappings(inForce.rules));
+      if (inForce !== null) known.set(inForce.generation, allMappings(readRules(inForce.rules)));
       const [oldest] = known.keys();
       if (known.size > GENERATIONS_KEPT && oldest !== undefined) known.delete(oldest);
     }

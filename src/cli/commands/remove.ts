@@ -29,7 +29,7 @@ export async function remove(
         continue;
       }
       const { parseMappingArgument } = await import("../../config/argument.js");
-      const mappings = parseMappingArgument(text, rules?.file.services ?? []);
+      const mappings = parseMappingArgument(text, rules?.file.head.services ?? []);
       names.push(...new Set(mappings.map((mapping) => mapping.name)));
     }
     const change = { kind: "remove", names } as const;

@@ -2,7 +2,7 @@
 import type { InForce } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { describeHolder } from "../../kernel/lock-holder.js";
-import { allMappings } from "../../model/rules.js";
+import { countMappings } from "../../model/rules.js";
 import { joinListeners } from "../../rules/listening.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
@@ -40,16 +40,16 @@ export async function status(context: Context): Promise<void> {
       appliedBy: inForce?.version ?? null,
       earlierFormat: inForce?.earlierFormat ?? null,
       engine: inForce?.engine ?? null,
-      mptcp: inForce === null ? null : (inForce.rules.file.mptcp ?? "on"),
+      mptcp: inForce === null ? null : (inForce.rules.file.head.mptcp ?? "on"),
       source: inForce?.rules.source ?? null,
-      services: inForce?.rules.file.services.length ?? 0,
-      mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
+      services: inForce?.rules.file.head.services.length ?? 0,
+      mappings: inForce === null ? 0 : countMappings(inForce.rules),
       runtimeMappings: inForce?.rules.runtime.length ?? 0,
       listeners: inForce === null ? null : listeners.length,
       mappedListeners:
-        inForce === null
+        circumstances.rules === null
           ? null
-          : joinListeners(inForce.rules, listeners).filter((view) => view.isMapped).length,
+          : joinListeners(circumstances.rules, listeners).filter((view) => view.isMapped).length,
       lookups: inForce === null ? null : dataPlane.counterTotal(),
       flows,
       faults,

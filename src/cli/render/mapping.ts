@@ -8,22 +8,28 @@ import { formatPorts } from "../../model/ports.js";
  * Describes a mapping as `tcp 443 on 203.0.113.0/24 from 198.51.100.0/24 by eth0 -> 127.0.1.10,
  * 127.0.1.11:8443 (miss: reject)`.
  */
-export function describeMapping(mapping: Mapping): string {
-  const on = mapping.on.length === 0 ? "" : ` on ${mapping.on.join(", ")}`;
-  const from = mapping.from === undefined ? "" : ` from ${mapping.from.join(", ")}`;
-  const by = mapping.interfaces === undefined ? "" : ` by ${mapping.interfaces.join(", ")}`;
-  const to = mapping.to.map(describeDestination).join(", ");
+export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): string {
+  const { protocol, ports, on, from = [], interfaces = [], to, ...others } = mapping;
+  const { existing, miss, listeners, ...more } = others;
+  // A new key of mappings has to be described, or left out above.
+  more satisfies Record<string, never>;
+  const list = (word: string, values: readonly string[]): string =>
+    values.length === 0 ? "" : ` ${word} ${values.join(", ")}`;
   const extras = [
-    mapping.existing === "exact" ? "" : `existing: ${mapping.existing}`,
-    mapping.miss === "pass" ? "" : `miss: ${mapping.miss}`,
-    mapping.listeners === undefined ? "" : `listeners: ${formatListeners(mapping.listeners)}`,
-  ].filter((extra) => extra !== "");
+    ...(existing === "exact" ? [] : [`existing: ${existing}`]),
+    ...(miss === "pass" ? [] : [`miss: ${miss}`]),
+    ...(listeners === undefined ? [] : [`listeners: ${formatListeners(listeners)}`]),
+  ];
+  const where = list("on", on) + list("from", from) + list("by", interfaces);
   const suffix = extras.length === 0 ? "" : ` (${extras.join(", ")})`;
-  return `${mapping.protocol} ${formatPorts(mapping.ports)}${on}${from}${by} -> ${to}${suffix}`;
+  const targets = to.map(describeDestination).join(", ");
+  return `${protocol} ${formatPorts(ports)}${where} -> ${targets}${suffix}`;
 }
 
 /** Describes a destination as `127.0.1.10:80 (web)` or `127.0.1.10:80 (web, weight 3)`. */
-export function describeDestination({ address, port, service, weight }: Destination): string {
+export function describeDestination(destination: Omit<Destination, "handover">): string {
+  const { address, port, service, weight, ...more } = destination;
+  more satisfies Record<string, never>;
   const endpoint = formatEndpoint(address, port);
   const notes = [
     ...(service === undefined ? [] : [service]),

@@ -3,7 +3,7 @@ import { rulesAfter, type Change } from "../../rules/change.js";
 import { replaceableInForce } from "../../control/in-force.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
-import { emptyRules } from "../../model/rules.js";
+import { noActiveRules, readRules } from "../../model/rules.js";
 import { stepTimes } from "../../progress.js";
 import { print, type Context } from "./context.js";
 import type { DryRunJson } from "../../json/diff.js";
@@ -29,8 +29,9 @@ export async function printDryRun(
 ): Promise<void> {
   // As in the change itself, only a whole configuration may replace rules that cannot be read.
   const inForce = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-  const before = inForce?.rules ?? emptyRules;
-  const difference = await differenceOf(before, rulesAfter(before, change));
+  const before = inForce?.rules ?? noActiveRules;
+  const after = rulesAfter(before, change);
+  const difference = await differenceOf(readRules(before), readRules(after));
   const timing = stepTimes();
   await print(
     context,

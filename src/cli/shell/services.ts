@@ -1,5 +1,5 @@
 /** Reads the services of `-f FILE`, or else of the active rules. */
-import { emptyRules, type RuleSet } from "../../model/rules.js";
+import { noActiveRules, type FileHead } from "../../model/rules.js";
 import type { Context } from "./context.js";
 import type { SourceOptions } from "./load.js";
 import { withDataPlane } from "./with-data-plane.js";
@@ -11,13 +11,13 @@ import { withDataPlane } from "./with-data-plane.js";
 export async function readServices(
   context: Context,
   { file }: SourceOptions,
-): Promise<Pick<RuleSet, "services" | "ula">> {
+): Promise<FileHead> {
   if (file !== undefined) {
     const { loadDesired } = await import("../../control/desired.js");
-    return (await loadDesired({ path: file, mappings: [] })).file;
+    return (await loadDesired({ path: file, mappings: [] })).file.head;
   }
   return await withDataPlane(
     context,
-    (dataPlane) => (dataPlane.inForce()?.rules ?? emptyRules).file,
+    (dataPlane) => (dataPlane.inForce()?.rules ?? noActiveRules).file.head,
   );
 }

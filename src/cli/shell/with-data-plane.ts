@@ -2,6 +2,7 @@
 import type { DataPlane, InForce, KeptText } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import type { Context } from "./context.js";
+import { type Rules, noActiveRules, readRules } from "../../model/rules.js";
 import { beginStep } from "../../progress.js";
 
 export async function withDataPlane<T>(
@@ -48,6 +49,11 @@ export async function withDataPlaneAfter<Read, T>(
   } finally {
     dataPlane?.close();
   }
+}
+
+/** Reads the active rules; they are empty when nothing is loaded. */
+export function readActive(dataPlane: DataPlane): Rules {
+  return readRules(dataPlane.inForce()?.rules ?? noActiveRules);
 }
 
 /** Returns the active rules. Throws NOT_LOADED when there are none. */

@@ -10,7 +10,7 @@ import { detachPrograms, type BpfLink } from "../../kernel/bpf/link.js";
 import { type Pins, LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
 import type { Address } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
-import { type Rules, allMappings } from "../../model/rules.js";
+import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { beginStep } from "../../progress.js";
 import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
@@ -37,7 +37,15 @@ import { findAccounts } from "./permits.js";
 import { policyEntries } from "./policies.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
-import { type State, NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js";
+import {
+  type State,
+  NewerState,
+  ownOf,
+  type Loaded,
+  loadedOf,
+  isOff,
+  unpinnedLink,
+} from "./state.js";
 import type { InForceNow } from "./tables.js";
 
 interface Prepared {
@@ -50,7 +58,7 @@ interface Prepared {
   readonly attached: Needs | null;
 }
 
-export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyResult {
+export function apply(state: State, rules: ActiveRules, options: ApplyOptions): ApplyResult {
   const { overNewer = false, revision = null, compiled = null } = options;
   // Only when this process holds the namespace: nobody else would notice what goes meanwhile.
   const settleLater = options.settleLater === true && state.holds;
@@ -77,7 +85,7 @@ export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyR
 function planFor(
   state: State,
   before: Loaded | undefined,
-  rules: Rules,
+  rules: ActiveRules,
   wanted: Wanted,
   revision: Revision | null = null,
   compiled: CompiledFile | null = null,
@@ -268,17 +276,8 @@ class Change {
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setCalled(registry);
     }
-    registry.setPolicies(policyEntries(description.rules.file, ready.accounts));
-    const programId = generation.programs.lookup.id;
-    const loaded: Loaded = {
-      link,
-      programId,
-      generation,
-      description,
-      registry,
-      pinned: true,
-      isAlone: false,
-    };
+    registry.setPolicies(policyEntries(description.rules.file.head, ready.accounts));
+    const loaded = loadedOf(link, generation, registry);
     this.#task.state.earlier = undefined;
     this.#task.state.loaded = loaded;
     return loaded;
@@ -315,9 +314,9 @@ class Change {
     });
     if (this.#task.before === undefined) detachStrays(this.#task.state, registry.programIds);
     if (endpoints !== null) {
-      registry.setMappedPorts(allMappings(this.#task.rules), true);
+      registry.setMappedPorts(allMappings(readRules(this.#task.rules)), true);
       registry.retain(endpoints);
-      registry.retainOwners(this.#task.rules.file.services);
+      registry.retainOwners(this.#task.rules.file.head.services);
       ready.permits.forgetOthers();
     }
     return again;
@@ -362,7 +361,12 @@ class Change {
  * Prepares a change: removes what earlier writers and ended namespaces left, adds the addresses,
  * and repairs what is attached.
  */
-function prepare(state: State, pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
+function prepare(
+  state: State,
+  pins: Pins,
+  before: Loaded | undefined,
+  rules: ActiveRules,
+): Prepared {
   beginStep("looking at what is attached");
   removeEnded(pins.otherNamespaces());
   // Another version's state goes on deciding until we switch.
@@ -393,8 +397,10 @@ function refresh(
   generation.programs.writeHeader(description, mappings);
   registry.sweep();
   registry.meetVrfs();
-  const { file } = description.rules;
-  registry.setPolicies(policyEntries(file, findAccounts(description.rules)));
+  const { rules } = description;
+  const { head } = rules.file;
+  // What is said about processes names no mappings.
+  registry.setPolicies(policyEntries(head, findAccounts(head, [], rules.source)));
   return {
     generation: description.generation,
     changed: false,
@@ -499,9 +505,9 @@ function differenceOf(
 ): ChangeSummary {
   const { rules } = description;
   const { cameFrom } = generation;
-  if (before === undefined || cameFrom === undefined) return summaryOfNew(rules);
+  if (before === undefined || cameFrom === undefined) return summaryOfNew(readRules(rules));
   if (endpoints !== null || !("overlaid" in before)) {
-    return summarize(before.rules, rules, cameFrom);
+    return summarize(readRules(before.rules), readRules(rules), cameFrom);
   }
   const gone = goneSince(before, description).map(({ mapping }) => mapping);
   const above = (runtime: readonly Mapping[]): Listed => ({ file: { mappings: [] }, runtime });

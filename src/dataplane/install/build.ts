@@ -5,11 +5,12 @@ import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { type Pins, folderName } from "../../kernel/pins.js";
 import type { StrangerPolicy } from "../../model/mapping.js";
-import { type Rules, allMappings } from "../../model/rules.js";
+import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { version } from "../../version.js";
 import type { Description, Layers } from "../description.js";
 import { Generation } from "./generation.js";
 import { type Plan, endpointsOf } from "./plan.js";
+import { joinMappings } from "../../model/mappings.js";
 import { type Accounts, PermitNumbers, findAccounts } from "./permits.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
@@ -34,7 +35,7 @@ export interface Task {
   readonly state: State;
   readonly pins: Pins;
   readonly before: Loaded | undefined;
-  readonly rules: Rules;
+  readonly rules: ActiveRules;
 }
 
 export interface Built extends Pick<Loaded, "generation" | "registry" | "description"> {
@@ -59,7 +60,7 @@ const noIngress = (): IlmError =>
  * says so.
  */
 function strangerPolicyFor({ state, before, rules }: Task): StrangerPolicy {
-  const { strangers } = rules.file;
+  const { strangers } = rules.file.head;
   if (strangers !== undefined) return strangers;
   const known = before ?? state.earlier;
   return known === undefined ? "refuse" : (known.description.strangerPolicy ?? "report");
@@ -90,14 +91,16 @@ function placeEndpoints(
   const steers = before?.registry.steers ?? state.settings.ingress();
   if (!steers && endpoints.some(({ handover }) => handover === "ingress")) throw noIngress();
   const isWhole = plan.whole !== null;
-  const mappings = isWhole ? allMappings(rules) : (plan.overlay?.compiled.mappings ?? []);
+  const mappings = isWhole
+    ? allMappings(readRules(rules))
+    : (plan.overlay?.compiled.mappings ?? []);
   const present = before?.pinned === true ? before.registry : undefined;
   // Keep the ports of the active rules while they decide.
   present?.setMappedPorts(mappings, false);
   if (!sweepsLater) present?.forgetUnseen();
   if (present !== undefined) {
     const permits = permitsOf(present);
-    present.addOwners(rules.file.services, permits);
+    present.addOwners(rules.file.head.services, permits);
     const slots = present.reserve(endpoints, permits, isWhole);
     if (slots !== undefined) return { registry: present, slots, permits };
   }
@@ -114,7 +117,7 @@ function placeEndpoints(
   registry.setMappedPorts(mappings, true);
   registry.forgetUnseen();
   const permits = permitsOf(registry);
-  registry.addOwners(rules.file.services, permits);
+  registry.addOwners(rules.file.head.services, permits);
   const slots = registry.reserve(endpoints, permits, isWhole);
   if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");
   return { registry, slots, permits };
@@ -154,7 +157,9 @@ function describePlan(
 export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): Built | null {
   const { state, pins, before } = task;
   const strangerPolicy = strangerPolicyFor(task);
-  const accounts = findAccounts(task.rules);
+  const added = plan.overlay?.compiled.mappings ?? [];
+  const mappings = plan.whole === null ? added : joinMappings(plan.whole.mappings, added);
+  const accounts = findAccounts(task.rules.file.head, mappings, task.rules.source);
   const placed = placeEndpoints(task, plan, accounts, strangerPolicy, sweepsLater);
   if (placed === null) return null;
   const { registry, slots, permits } = placed;
@@ -258,7 +263,7 @@ export function discardBuilt(
   before: Loaded | undefined,
   { generation, registry }: Built,
 ): void {
-  generation.discard();
+  generation.close();
   pins.base.remove(folderName("generation", generation.number));
   if (generation.programs !== before?.generation.programs) generation.programs.discard(pins);
   if (registry === before?.registry) return;

@@ -3,7 +3,7 @@
  */
 import { IlmError } from "../../errors.js";
 import { moduleState } from "../../kernel/features.js";
-import type { Rules } from "../../model/rules.js";
+import type { ActiveRules } from "../../model/rules.js";
 import type { EngineInForce } from "../types.js";
 
 export interface EngineChoice {
@@ -18,8 +18,8 @@ const KFUNC = "bpf_sk_lookup_assign_listener";
 /**
  * Chooses the engine. Throws NO_BPF when the rules ask for the kfunc and it is missing or unusable.
  */
-export function chooseEngine(rules: Rules): EngineChoice {
-  const wanted = rules.file.engine ?? "auto";
+export function chooseEngine(rules: ActiveRules): EngineChoice {
+  const wanted = rules.file.head.engine ?? "auto";
   const state = moduleState();
   if (wanted === "registry") return registry;
   if (state === "loaded") return { engine: "kfunc", kfuncTrouble: null };
@@ -44,12 +44,16 @@ export function chooseEngine(rules: Rules): EngineChoice {
  * function has another signature, or the module was unloaded meanwhile. Throws where there is no
  * choice.
  */
-export function withoutKfunc(rules: Rules, { engine }: EngineChoice, error: unknown): EngineChoice {
+export function withoutKfunc(
+  rules: ActiveRules,
+  { engine }: EngineChoice,
+  error: unknown,
+): EngineChoice {
   if (engine !== "kfunc" || !(error instanceof IlmError)) throw error;
   // Quote the line of libbpf's message that names the function.
   const said = error.remedy?.split("\n").find((line) => line.includes(KFUNC));
   const trouble = `${error.message}${said === undefined ? "" : ` (${said.trim()})`}`;
-  if ((rules.file.engine ?? "auto") === "auto") return { ...registry, kfuncTrouble: trouble };
+  if ((rules.file.head.engine ?? "auto") === "auto") return { ...registry, kfuncTrouble: trouble };
   throw unusable(trouble, error);
 }
 

@@ -11,7 +11,7 @@ import { interfaces } from "../../kernel/interfaces.js";
 import { type Pins, stagingName } from "../../kernel/pins.js";
 import type { CounterList, Counters } from "../../model/decision.js";
 import { type Mappings } from "../../model/mappings.js";
-import { allMappings } from "../../model/rules.js";
+import { allMappings, readRules } from "../../model/rules.js";
 import { KernelBase } from "./base.js";
 import {
   type Counted,
@@ -33,8 +33,10 @@ import {
   nameHash,
   packHead,
   packMappings,
+  isUndecodable,
   unpackDescription,
 } from "../description.js";
+import type { UnreadMaps } from "../unread.js";
 import { u32 } from "./batches.js";
 import { mappingsAbove } from "./places.js";
 import { packPorts, readBelow } from "./ports.js";
@@ -72,10 +74,6 @@ const ofFile: readonly SharedMap[] = ["source", "text"];
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
-/** Closes the descriptors of mappings that nobody has read. */
-const unread = new FinalizationRegistry<BpfMap>((source) => {
-  source.close();
-});
 
 /** The contents of a generation that reuses nothing of an earlier one. */
 export interface Whole {
@@ -105,13 +103,33 @@ function targetIn(programs: Programs, side: Side): Omit<TablesToFill, "capacity"
   return { map: programs.map.bind(programs), counters, side, written };
 }
 
+function mapIn(maps: ReadonlyMap<DescriptiveMap, BpfMap>, name: DescriptiveMap): BpfMap {
+  const map = maps.get(name);
+  if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
+  return map;
+}
+
+/** Returns the description, or undefined when there is none of this version. */
+function readDescription(
+  maps: ReadonlyMap<DescriptiveMap, BpfMap>,
+  unread: UnreadMaps,
+): Description | undefined {
+  const head = mapIn(maps, "head");
+  try {
+    const source = unread.keep(mapIn(maps, "source").duplicate());
+    return unpackDescription(head.readArray(head.maxEntries), source);
+  } catch (error) {
+    if (isUndecodable(error)) return undefined;
+    throw error;
+  }
+}
+
 export class Generation {
   readonly number: number;
   readonly programs: Programs;
+  /** What it says of itself; the file's mappings are read when they are asked for. */
+  readonly description: Description;
   readonly #maps: ReadonlyMap<DescriptiveMap, BpfMap>;
-  #description: Description | undefined;
-  /** The descriptor for the file's mappings, while nobody has read them. */
-  #unread: BpfMap | undefined;
   /** What `placesBefore` returned for the generation that this one replaces. */
   #cameFrom: Int32Array | undefined;
   /** What this generation has written to `ports`; undefined once it is active. */
@@ -120,20 +138,26 @@ export class Generation {
   #below: Uint32Array | undefined;
 
   private constructor(
-    number: number,
     programs: Programs,
+    description: Description,
     maps: ReadonlyMap<DescriptiveMap, BpfMap>,
   ) {
-    this.number = number;
+    this.number = description.generation;
     this.programs = programs;
+    this.description = description;
     this.#maps = maps;
   }
 
   /**
-   * Opens a pinned generation. Returns undefined when it is missing or incomplete. `programs` is
-   * the program set that holds it.
+   * Opens a pinned generation. Returns undefined when it is missing, incomplete, or of another
+   * version. `programs` is the program set that holds it; `unread` takes over its mappings.
    */
-  static open(pins: Pins, number: number, programs: Programs): Generation | undefined {
+  static open(
+    pins: Pins,
+    number: number,
+    programs: Programs,
+    unread: UnreadMaps,
+  ): Generation | undefined {
     const folder = pins.folder("generation", number);
     if (folder === undefined) return undefined;
     const maps = new Map<DescriptiveMap, BpfMap>();
@@ -146,7 +170,10 @@ export class Generation {
         }
         maps.set(name, map);
       }
-      return new Generation(number, programs, maps);
+      const description = readDescription(maps, unread);
+      if (description !== undefined) return new Generation(programs, description, maps);
+      for (const map of maps.values()) map.close();
+      return undefined;
     } finally {
       folder.close();
     }
@@ -173,14 +200,14 @@ export class Generation {
       const below = { ports, side };
       written = fillOverlay(target, overlay, layers, below, number);
     }
-    const old = before?.describe();
+    const old = before?.description;
     const same = old !== undefined && hasFileOf(old, rules) ? before : undefined;
     const alike = layers === null && old?.layers === null ? before : undefined;
-    const names = layers === null ? new BigUint64Array(0) : hashNames(rules.file.mappings);
+    const { mappings } = rules.file.read();
+    const names = layers === null ? new BigUint64Array(0) : hashNames(mappings);
     const counted = compiled.mappings.length + roomForOverlays(layers !== null).mappings;
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
-      const { mappings } = rules.file;
       const source = (): BpfMap => arrayOf("source", CHUNK, packMappings(mappings));
       const below = (): BpfMap => arrayOf("below", CHUNK, packPorts(ports));
       const hashes = (): BpfMap =>
@@ -215,18 +242,18 @@ export class Generation {
   ): Generation {
     const { generation: number, side, layers } = description;
     if (layers === null) throw new IlmError("INTERNAL", "there are no layers");
-    const under = { ports: below.#portsBelow(), side: below.describe().side };
+    const under = { ports: below.#portsBelow(), side: below.description.side };
     const { programs } = below;
     const target = targetIn(programs, side);
     const written = fillOverlay(target, overlay, layers, under, number);
-    const { mappings } = description.rules.file;
-    const hasFile = hasFileOf(below.describe(), description.rules);
+    const hasFile = hasFileOf(below.description, description.rules);
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
       for (const name of sharedMaps) {
         if (hasFile || !ofFile.includes(name)) maps.set(name, below.#map(name).duplicate());
       }
       if (!hasFile) {
+        const { mappings } = description.rules.file.read();
         maps.set("source", arrayOf("source", CHUNK, packMappings(mappings)));
         maps.set("text", createTextMap(mappings.length));
       }
@@ -257,36 +284,11 @@ export class Generation {
     } finally {
       staging.close();
     }
-    const generation = new Generation(description.generation, programs, maps);
-    generation.#description = description;
-    return generation;
+    return new Generation(programs, description, maps);
   }
 
   #map(name: DescriptiveMap): BpfMap {
-    const map = this.#maps.get(name);
-    if (map === undefined) throw new IlmError("INTERNAL", `the generation has no map ${name}`);
-    return map;
-  }
-
-  /**
-   * Returns the description. The file's mappings are read on demand, even after this generation is
-   * closed.
-   */
-  describe(): Description {
-    if (this.#description === undefined) {
-      const head = this.#map("head");
-      const source = this.#map("source").duplicate();
-      this.#unread = source;
-      this.#description = unpackDescription(head.readArray(head.maxEntries), () => {
-        try {
-          return source.readArray(source.maxEntries);
-        } finally {
-          source.close();
-        }
-      });
-      unread.register(this.#description.rules.file, source);
-    }
-    return this.#description;
+    return mapIn(this.#maps, name);
   }
 
   /** Returns what is kept about the text that the file's part was read from. */
@@ -301,7 +303,8 @@ export class Generation {
   /** Notes that this generation is active and that no program reads the previous one. */
   settle(): void {
     const { writtenPorts } = this.programs;
-    if (this.#ports !== undefined) writtenPorts.put(this.describe().side, this.number, this.#ports);
+    const { side } = this.description;
+    if (this.#ports !== undefined) writtenPorts.put(side, this.number, this.#ports);
     this.#ports = undefined;
   }
 
@@ -311,7 +314,7 @@ export class Generation {
 
   /** Returns the tables as the base of an overlay, or null when overlays cannot lie on them. */
   base(): KernelBase | null {
-    if (this.describe().layers === null) return null;
+    if (this.description.layers === null) return null;
     return new KernelBase(
       (name) => this.programs.map(name),
       () => this.#portsBelow(),
@@ -326,7 +329,7 @@ export class Generation {
     const map = this.#map("names");
     const wanted = nameHash(key);
     let low = 0;
-    let high = this.describe().layers?.mappings ?? 0;
+    let high = this.description.layers?.mappings ?? 0;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const value = map.lookup(encode(u32, middle));
@@ -343,12 +346,11 @@ export class Generation {
    * not exist.
    */
   resolveInterfaces(): string[] {
-    const description = this.describe();
-    const { interfaces: names } = description;
+    const { interfaces: names } = this.description;
     if (names.length <= 1) return [];
     const present = interfaces();
     const map = this.programs.map("interfaces");
-    putInterfaces(map, names, present, firstPlace(map, description));
+    putInterfaces(map, names, present, firstPlace(map, this.description));
     const known = new Set(present.values());
     return names.slice(1).filter((name) => !known.has(name));
   }
@@ -359,7 +361,7 @@ export class Generation {
    */
   counters(): CounterList | undefined {
     const { sums } = this.counted();
-    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    if (this.programs.generationOn(this.description.side) !== this.number) return undefined;
     return new SummedCounters(sums);
   }
 
@@ -369,19 +371,22 @@ export class Generation {
    */
   countersOf(indexes: readonly number[]): CounterList | undefined {
     const sums = sumsAt(indexes, this.#runs(), this.#map("carried"), this.programs.counters);
-    if (this.programs.generationOn(this.describe().side) !== this.number) return undefined;
+    if (this.programs.generationOn(this.description.side) !== this.number) return undefined;
     return new SummedCounters(sums);
   }
 
   /** Returns the sum of all counters, or undefined when the generation is no longer active. */
   counterTotal(): Counters | undefined {
     const total = totalOfRuns(this.#runs(), this.#map("carried"), this.programs.counters);
-    return this.programs.generationOn(this.describe().side) === this.number ? total : undefined;
+    return this.programs.generationOn(this.description.side) === this.number ? total : undefined;
   }
 
   /** Returns what all mappings have counted. */
   counted(): Counted {
-    return { mappings: allMappings(this.describe().rules), sums: this.#sums(this.#runs()) };
+    return {
+      mappings: allMappings(readRules(this.description.rules)),
+      sums: this.#sums(this.#runs()),
+    };
   }
 
   /**
@@ -389,13 +394,13 @@ export class Generation {
    * `gone` from the next generation's file.
    */
   countedAbove(gone: readonly Removed[]): Counted {
-    const description = this.describe();
-    const mappings = [...mappingsAbove(description), ...gone.map(({ mapping }) => mapping)];
-    return { mappings, sums: this.#sums(runsAbove(description, gone)) };
+    const above = mappingsAbove(this.description);
+    const mappings = [...above, ...gone.map(({ mapping }) => mapping)];
+    return { mappings, sums: this.#sums(runsAbove(this.description, gone)) };
   }
 
   #runs(): Run[] {
-    return runsOf(this.programs.counters, this.describe());
+    return runsOf(this.programs.counters, this.description);
   }
 
   #sums(runs: readonly Run[]): Uint8Array {
@@ -407,12 +412,12 @@ export class Generation {
    * for what was counted meanwhile.
    */
   carry(counted: Counted): void {
-    this.#carry(counted, allMappings(this.describe().rules), this.#runs());
+    this.#carry(counted, allMappings(readRules(this.description.rules)), this.#runs());
   }
 
   /** Takes over the counters of the overlay's mappings only: the others stay in the same tables. */
   carryAbove(counted: Counted): void {
-    const description = this.describe();
+    const { description } = this;
     this.#carry(counted, mappingsAbove(description), runsAbove(description, []));
   }
 
@@ -442,11 +447,5 @@ export class Generation {
   /** Closes the generation's maps, but not the programs, which other generations may use. */
   close(): void {
     for (const map of this.#maps.values()) map.close();
-  }
-
-  /** Closes a generation whose description nobody has. */
-  discard(): void {
-    this.close();
-    this.#unread?.close();
   }
 }

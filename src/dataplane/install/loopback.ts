@@ -4,7 +4,7 @@
  */
 import { type HostAddress, addToLoopback, hostAddresses } from "../../kernel/addresses.js";
 import type { Address } from "../../model/address.js";
-import type { Rules } from "../../model/rules.js";
+import type { ActiveRules } from "../../model/rules.js";
 
 /**
  * Adds those services' addresses to lo that no interface has, and returns them. This includes
@@ -26,8 +26,8 @@ export function missingAddresses(
   return addresses.filter((address) => !known.has(address));
 }
 
-export function addressesOf({ file }: Rules): Address[] {
-  return file.services.flatMap((service) => service.addresses);
+export function addressesOf({ file }: ActiveRules): Address[] {
+  return file.head.services.flatMap((service) => service.addresses);
 }
 
 /** Returns the addresses that we put on lo and that no service has any more. */

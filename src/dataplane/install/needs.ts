@@ -1,5 +1,6 @@
 /** What rules need to be attached, besides what always is. */
 import { sysctl } from "../../kernel/procfs.js";
+import type { FileHead } from "../../model/rules.js";
 import type { Description } from "../description.js";
 import { type Direction, directions } from "./interfaces.js";
 import { type OptionalHook, optionalHooks } from "./registry.js";
@@ -36,14 +37,14 @@ export function needsOf(
   const wanted: Record<OptionalHook, boolean> = {
     // This hook counts what ingress hands over.
     deliver: needed.egress || (needed.ingress && registry.steers),
-    sock_create: !off && limitsMptcp(description.rules.file),
+    sock_create: !off && limitsMptcp(description.rules.file.head),
     bind4: !off,
     bind6: !off,
   };
   return { directions: needed, hooks: optionalHooks.filter((hook) => wanted[hook]) };
 }
 
-function limitsMptcp({ mptcp, services }: Description["rules"]["file"]): boolean {
+function limitsMptcp({ mptcp, services }: FileHead): boolean {
   return mptcp === "off" || services.some((service) => service.mptcp === "off");
 }
 

@@ -11,10 +11,10 @@ import type { Endpoint } from "../../compile/tables.js";
 import { type Problem, configurationError } from "../../errors.js";
 import { type AccountKind, findAccount } from "../../kernel/accounts.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
-import type { Listeners, Origin, Owner, StrangerPolicy } from "../../model/mapping.js";
+import type { Listeners, Origin, Owner, Service, StrangerPolicy } from "../../model/mapping.js";
 import { isIdText } from "../../model/owner.js";
-import { toLazy } from "../../model/mappings.js";
-import { type Rules, allMappings } from "../../model/rules.js";
+import { type Mappings, toLazy } from "../../model/mappings.js";
+import type { FileHead } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
 import { type Permit, permitKey } from "../../rules/permits.js";
 import { u32 } from "./batches.js";
@@ -29,11 +29,11 @@ interface Named {
 }
 
 /** Yields the owners that rules name, and where; equal lists of many mappings once. */
-function* namedOwners(rules: Rules): Generator<Named> {
-  for (const { name, owner, origin } of rules.file.services) {
+function* namedOwners(services: readonly Service[], list: Mappings): Generator<Named> {
+  for (const { name, owner, origin } of services) {
     if (owner !== undefined) yield { owner, path: `service ${name}`, origin };
   }
-  const mappings = toLazy(allMappings(rules));
+  const mappings = toLazy(list);
   const seen = new Set<Listeners>();
   for (let index = 0; index < mappings.length; index++) {
     const listeners = mappings.listenersAt(index);
@@ -47,18 +47,22 @@ function* namedOwners(rules: Rules): Generator<Named> {
 }
 
 /**
- * Finds the accounts that rules name on this host. Throws CONFIGURATION with all that it does not
- * have.
+ * Finds the accounts that a configuration and these mappings name on this host. Throws CONFIGURATION
+ * with all that it does not have.
  */
-export function findAccounts(rules: Rules): Accounts {
+export function findAccounts(
+  { services, wildcard }: FileHead,
+  mappings: Mappings,
+  source: string | null,
+): Accounts {
   const known = new Map<string, number>();
   const problems: Problem[] = [];
-  const users = Object.keys(rules.file.wildcard?.users ?? {}).filter((user) => !isIdText(user));
-  const file = rules.source ?? "<argument>";
+  const users = Object.keys(wildcard?.users ?? {}).filter((user) => !isIdText(user));
+  const file = source ?? "<argument>";
   const settings = users.map((user): Named => {
     return { owner: { user }, path: "wildcard.users", origin: { file, line: 0, column: 0 } };
   });
-  for (const { owner, path, origin } of [...namedOwners(rules), ...settings]) {
+  for (const { owner, path, origin } of [...namedOwners(services, mappings), ...settings]) {
     for (const kind of ["user", "group"] as const) {
       const account = owner[kind];
       if (typeof account !== "string" || known.has(`${kind} ${account}`)) continue;

@@ -17,13 +17,8 @@ const REMOVED_MAX = 1024;
 const RUNS_MAX = 4096;
 
 /** Returns the runs of the file's mappings, in their order. */
-export function runsOfFile({ layers, overlaid, rules }: Placed): readonly PlaceRun[] {
-  // Where the tables have all of it, the file's mappings need not be unpacked.
-  return overlaid?.runs ?? [[0, layers?.mappings ?? rules.file.mappings.length]];
-}
-
-export function fileCount(placed: Placed): number {
-  return runsOfFile(placed).reduce((sum, [, count]) => sum + count, 0);
+export function runsOfFile({ overlaid, rules }: Placed): readonly PlaceRun[] {
+  return overlaid?.runs ?? [[0, rules.file.count]];
 }
 
 /** Returns the file's mappings that are over the tables, in their order. */
@@ -33,7 +28,9 @@ export function addedOf(placed: Placed): Mapping[] {
   const added: Mapping[] = [];
   let index = 0;
   for (const [place, count] of overlaid.runs) {
-    if (place >= layers.mappings) added.push(...rules.file.mappings.slice(index, index + count));
+    if (place >= layers.mappings) {
+      added.push(...rules.file.read().mappings.slice(index, index + count));
+    }
     index += count;
   }
   return added;
@@ -73,7 +70,7 @@ export function overlaidBy(
 ): (Overlaid & { readonly added: readonly Mapping[]; readonly gone: readonly Mapping[] }) | null {
   const { layers, rules } = placed;
   if (layers === null) return null;
-  const { mappings } = rules.file;
+  const { mappings } = rules.file.read();
   const runs: PlaceRun[] = [];
   const added: Mapping[] = [];
   const place = (first: number, count: number): void => {

@@ -10,7 +10,7 @@ import type { Compiled } from "../../compile/tables.js";
 import { Permits } from "../../rules/permits.js";
 import { beginStep } from "../../progress.js";
 import { type Mapping, type Protocol, mappingKey } from "../../model/mapping.js";
-import { type Rules } from "../../model/rules.js";
+import { type ActiveRules, countMappings, readRules } from "../../model/rules.js";
 import { toColumns } from "../../model/mapping-columns.js";
 import { type Revision, isSameBeside, removedBy } from "../../model/revision.js";
 import {
@@ -22,7 +22,7 @@ import {
   type Overlaid,
 } from "../description.js";
 import type { EngineChoice } from "./engine.js";
-import { addedOf, fileCount, meetsFile, overlaidBy } from "./places.js";
+import { addedOf, meetsFile, overlaidBy } from "./places.js";
 import { shapesOf } from "./shapes.js";
 import type { Loaded } from "./state.js";
 import { type LaidOverlay, fitsRoom, isLayered } from "./tables.js";
@@ -60,16 +60,21 @@ export function endpointsOf({ whole, overlay }: Plan): readonly Endpoint[] {
 /** What a plan needs to know of the active rules. */
 type Active = Pick<Loaded, "generation" | "description">;
 
-export function wantedOf(before: Active | undefined, rules: Rules, choice: EngineChoice): Wanted {
+export function wantedOf(
+  before: Active | undefined,
+  rules: ActiveRules,
+  choice: EngineChoice,
+): Wanted {
   beginStep("comparing with what is in force");
   const same = before !== undefined && hasFileOf(before.description, rules);
-  const fileDigest = same ? before.description.fileDigest : digestOfFile(rules.source, rules.file);
-  const ofFile = same ? fileCount(before.description) : rules.file.mappings.length;
+  const fileDigest = same
+    ? before.description.fileDigest
+    : digestOfFile(rules.source, rules.file.read());
   return {
     choice,
     fileDigest,
     digest: digestOf(fileDigest, rules.runtime),
-    mappings: ofFile + rules.runtime.length,
+    mappings: countMappings(rules),
   };
 }
 
@@ -85,7 +90,7 @@ interface Laid {
  */
 export function layOver(
   { description, generation }: Active,
-  rules: Rules,
+  rules: ActiveRules,
   revision: Revision | null,
 ): Laid | null {
   const { layers } = description;
@@ -109,7 +114,7 @@ export function layOver(
   const { added, removed, runtime } = above;
   // Nothing is over the tables, so no overlay is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
-  const built = compileOverlay(above, base, OVERLAY_RULES, new Permits(rules.file.services));
+  const built = compileOverlay(above, base, OVERLAY_RULES, new Permits(rules.file.head.services));
   return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
 }
 
@@ -119,18 +124,18 @@ export function layOver(
  */
 function revise(
   description: Description,
-  rules: Rules,
+  rules: ActiveRules,
   revision: Revision,
   hasName: (key: string) => boolean,
 ): ReturnType<typeof overlaidBy> {
   const { file } = description.rules;
   if (revision.of !== file) return null;
-  if (!isSameBeside(rules.file, file)) return null;
+  if (!isSameBeside(rules.file.head, file.head)) return null;
   const found = overlaidBy(description, revision, hasName);
   if (found === null) return null;
   // All mappings that lead to an endpoint must agree on who hands over to it.
   if ([...found.added, ...found.gone].some(saysHandover)) return null;
-  const before = toColumns(file.mappings);
+  const before = toColumns(file.read().mappings);
   const gone = new Set(removedBy(revision.pieces, before.length));
   return mayHaveHidden(found.gone, before, (index) => gone.has(index)) ? null : found;
 }
@@ -142,7 +147,7 @@ function saysHandover({ to }: Mapping): boolean {
 /** Plans an overlay. Returns null when everything has to be built. */
 export function planOver(
   before: Active,
-  rules: Rules,
+  rules: ActiveRules,
   wanted: Wanted,
   revision: Revision | null,
 ): Plan | null {
@@ -159,15 +164,16 @@ export function planOver(
 
 /** Plans to build everything. Throws CONFIGURATION with every problem of the rules. */
 export function planWhole(
-  rules: Rules,
+  rules: ActiveRules,
   wanted: Wanted,
   layeredFrom: number | undefined,
   known: CompiledFile | null = null,
 ): Plan {
   beginStep("compiling");
+  const read = readRules(rules);
   const alone = (): Compiled =>
-    known?.file === rules.file ? known.compiled : compile({ ...rules, runtime: [] });
-  if (isLayered(rules.file.mappings.length, layeredFrom)) {
+    known?.file === read.file ? known.compiled : compile({ ...read, runtime: [] });
+  if (isLayered(rules.file.count, layeredFrom)) {
     const whole = alone();
     const layers: Layers = {
       protocols: protocolsOf([], whole),
@@ -183,7 +189,7 @@ export function planWhole(
       return { ...wanted, whole, overlay: built, layers, overlaid: null, interfaces, protocols };
     }
   }
-  const whole = rules.runtime.length === 0 ? alone() : compile(rules);
+  const whole = rules.runtime.length === 0 ? alone() : compile(read);
   const protocols = protocolsOf([], whole);
   const { interfaces } = whole;
   return { ...wanted, whole, overlay: null, layers: null, overlaid: null, interfaces, protocols };
@@ -197,7 +203,10 @@ function protocolsOf(known: readonly Protocol[], compiled: Compiled | undefined)
  * Lays run-time mappings over new tables of the file's mappings. Returns null when they cannot be
  * an overlay.
  */
-function layRuntime({ runtime, file }: Rules, whole: Compiled): Pick<Laid, "built"> | null {
+function layRuntime(
+  { runtime, file }: Pick<ActiveRules, "runtime" | "file">,
+  whole: Compiled,
+): Pick<Laid, "built"> | null {
   if (runtime.length === 0) return { built: null };
   const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
   const above: Above = { added: [], removed: [], runtime };
@@ -206,7 +215,7 @@ function layRuntime({ runtime, file }: Rules, whole: Compiled): Pick<Laid, "buil
     above,
     compiledBase(whole),
     OVERLAY_RULES,
-    new Permits(file.services),
+    new Permits(file.head.services),
   );
   // Tables of that many mappings have one part, from 0 on.
   const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });

@@ -8,9 +8,10 @@ import { netnsInode, netnsCookie } from "../../kernel/netns.js";
 import { Pins, pinPath, LOOKUP_LINK, folderName } from "../../kernel/pins.js";
 import { printable } from "../../printable.js";
 import { version } from "../../version.js";
-import { type Description, isUndecodable } from "../description.js";
+import type { Description } from "../description.js";
 import { Earlier } from "../earlier.js";
 import { readHeader, describeHeader } from "../header.js";
+import { UnreadMaps } from "../unread.js";
 import { Generation } from "./generation.js";
 import { ingressIsPossible } from "./interfaces.js";
 import { Programs } from "./programs.js";
@@ -22,6 +23,7 @@ export interface Loaded {
   link: BpfLink;
   readonly programId: number;
   readonly generation: Generation;
+  /** That of the generation. */
   readonly description: Description;
   readonly registry: Registry;
   /**
@@ -33,6 +35,13 @@ export interface Loaded {
    * True when this process activated it, and no running program has read what was active before.
    */
   isAlone: boolean;
+}
+
+/** Joins what has been found, or switched to: its programs, which `link` attaches, are pinned. */
+export function loadedOf(link: BpfLink, generation: Generation, registry: Registry): Loaded {
+  const { description, programs } = generation;
+  const programId = programs.lookup.id;
+  return { link, programId, generation, description, registry, pinned: true, isAlone: false };
 }
 
 /** The rest of a change that decides already. */
@@ -78,6 +87,7 @@ export class State {
   /** True when this process stays, and puts back what others remove. */
   holds = false;
   unfinished: Unfinished | undefined;
+  readonly #unread = new UnreadMaps();
   /** Set while `asOne` runs. Its `pins` are undefined when there are none. */
   #shared: { pins: Pins | undefined } | undefined;
 
@@ -156,27 +166,18 @@ export class State {
     }
     this.forget();
     const programs = programsOf(pins, programId);
-    const generation = programs && openInForce(pins, programs);
+    const generation = programs && openInForce(pins, programs, this.#unread);
     if (generation === undefined) {
       programs?.close();
       return this.findEarlier(pins, link);
     }
-    const description = describe(generation);
-    const registry = description && Registry.open(pins, description.registry, this.cookie);
-    if (description === undefined || registry === undefined) {
-      generation.discard();
+    const registry = Registry.open(pins, generation.description.registry, this.cookie);
+    if (registry === undefined) {
+      generation.close();
       generation.programs.close();
       return this.findEarlier(pins, link);
     }
-    this.loaded = {
-      link,
-      programId,
-      generation,
-      description,
-      registry,
-      pinned: true,
-      isAlone: false,
-    };
+    this.loaded = loadedOf(link, generation, registry);
     return this.loaded;
   }
 
@@ -185,7 +186,7 @@ export class State {
    * inode number is used again. Any other state decides and cannot be read: throws INCOMPATIBLE.
    */
   findEarlier(pins: Pins, link: BpfLink): Earlier | undefined {
-    this.earlier = Earlier.open(pins, link, this.cookie);
+    this.earlier = Earlier.open(pins, link, this.cookie, this.#unread);
     if (this.earlier !== undefined) return this.earlier;
     const { netnsInode: inode, programId } = link.info();
     link.close();
@@ -248,6 +249,11 @@ export class State {
     this.loaded = undefined;
     this.earlier?.close();
     this.earlier = undefined;
+  }
+
+  close(): void {
+    this.forget();
+    this.#unread.close();
   }
 
   settle(): void {
@@ -353,25 +359,15 @@ function programsOf(pins: Pins, programId: number): Programs | undefined {
 }
 
 /** Opens the active generation of these programs. Returns undefined when it is incomplete. */
-function openInForce(pins: Pins, programs: Programs): Generation | undefined {
+function openInForce(pins: Pins, programs: Programs, unread: UnreadMaps): Generation | undefined {
   let number = programs.generationOn(programs.inForce.side);
   for (;;) {
-    const generation = Generation.open(pins, number, programs);
+    const generation = Generation.open(pins, number, programs, unread);
     if (generation !== undefined) return generation;
     // Another process may just have activated the next one and removed this one.
     const now = programs.generationOn(programs.inForce.side);
     if (now === number) return undefined;
     number = now;
-  }
-}
-
-/** Returns the description, or undefined when there is none of this version. */
-function describe(generation: Generation): Description | undefined {
-  try {
-    return generation.describe();
-  } catch (error) {
-    if (isUndecodable(error)) return undefined;
-    throw error;
   }
 }
 

@@ -4,7 +4,7 @@ import { flock, LOCK_EX } from "../../kernel/libc.js";
 import { Pins } from "../../kernel/pins.js";
 import { familyOf } from "../../model/address.js";
 import type { Packet } from "../../model/decision.js";
-import { type Rules, allMappings } from "../../model/rules.js";
+import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { candidates } from "../../rules/candidates.js";
 import { type State, notLoaded } from "../install/state.js";
 import type { Explanation, DecisionStream } from "../types.js";
@@ -39,9 +39,9 @@ export function explain(state: State, packet: Packet): Explanation {
  * Finds the socket that ingress would select. The kernel does so with a packet in hand; here, the
  * listener on the destination is named.
  */
-function steeredSocket(state: State, explanation: Explanation, rules: Rules): string | null {
+function steeredSocket(state: State, explanation: Explanation, rules: ActiveRules): string | null {
   const { packet, mapping: index, destination } = explanation;
-  const mapping = index === null ? undefined : allMappings(rules).at(index);
+  const mapping = index === null ? undefined : allMappings(readRules(rules)).at(index);
   if (mapping === undefined) return null;
   const wanted = candidates(mapping, familyOf(packet.local)).filter(
     (candidate) => candidate.destination === destination,

@@ -10,7 +10,7 @@ import { candidates } from "../../rules/candidates.js";
 import { IlmError } from "../../errors.js";
 import { addressFromBytes } from "../../model/address.js";
 import type { Attempt, Decision, MatchedBy, Verdict } from "../../model/decision.js";
-import { allMappings } from "../../model/rules.js";
+import { allMappings, readRules } from "../../model/rules.js";
 import { type Placed, indexOfPlace } from "../install/places.js";
 import { placeOfCounter } from "../install/tables.js";
 
@@ -51,7 +51,7 @@ export function toDecision(record: Record, placed: Placed): Decision {
     record.mapping === ILM_MAPPING_NONE
       ? null
       : indexOfPlace(placed, placeOfCounter(placed.layers, record.mapping));
-  const mapping = index === null ? undefined : allMappings(placed.rules).at(index);
+  const mapping = index === null ? undefined : allMappings(readRules(placed.rules)).at(index);
   const family = record.family === AF_INET ? 4 : 6;
   const order = mapping === undefined ? [] : candidates(mapping, family);
   const attempts: { destination: number; outcome: Attempt }[] = [];

@@ -75,7 +75,7 @@ export function explainPacket(
   const answer = registry.map("explained").lookup(zeroKey);
   if (answer === undefined) throw new IlmError("INTERNAL", "the program left no answer");
   return {
-    ...toDecision(decode(decisionLayout, answer), generation.describe()),
+    ...toDecision(decode(decisionLayout, answer), generation.description),
     cookie: cookie === 0n ? null : cookie.toString(),
   };
 }

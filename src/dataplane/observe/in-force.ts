@@ -1,5 +1,5 @@
 /** Reads the active rules and what is kept about the text they were read from. */
-import type { RuleSet, Rules } from "../../model/rules.js";
+import type { ActiveRules, FilePart } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { hasFileOf, digestOfFile } from "../description.js";
 import { Earlier } from "../earlier.js";
@@ -16,7 +16,6 @@ export function inForceOf(state: State): InForce | null {
     generation,
     appliedAt,
     version: current.description.version,
-    // The mappings unpack themselves when first read.
     rules,
     fileDigest: current instanceof Earlier ? null : current.description.fileDigest,
     engine,
@@ -34,7 +33,7 @@ export function keptText(state: State): KeptText | null {
   if (loaded === undefined || text === null) return null;
   const { description } = loaded;
   const { source, file: before, runtime } = description.rules;
-  const fits = (file: RuleSet, revision: Revision): boolean =>
+  const fits = (file: FilePart, revision: Revision): boolean =>
     layOver(loaded, { source, file, runtime }, revision) !== null;
   return { file: before, text, fits: description.layers === null ? null : fits };
 }
@@ -43,12 +42,12 @@ export function keptText(state: State): KeptText | null {
  * Keeps the text for as long as the file's part of `rules` is active; does nothing when another
  * part is.
  */
-export function keepText(state: State, rules: Rules, text: string): void {
+export function keepText(state: State, rules: ActiveRules, text: string): void {
   const loaded = state.ownReadable();
   if (loaded === undefined) return;
   const { description, generation } = loaded;
   const isTheirs =
     hasFileOf(description, rules) ||
-    description.fileDigest === digestOfFile(rules.source, rules.file);
+    description.fileDigest === digestOfFile(rules.source, rules.file.read());
   if (isTheirs) generation.keepText(text);
 }

@@ -1,6 +1,7 @@
 /** Judges listeners as the programs do (bpf/permit.h, permits_identity). */
 import type { Listener } from "../../model/listener.js";
 import type { Owner } from "../../model/mapping.js";
+import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
 import type { Permit } from "../../rules/permits.js";
 import { type Accounts, findAccounts } from "../install/permits.js";
@@ -19,13 +20,18 @@ function isOwnedBy({ identity }: Listener, owner: Owner, accounts: Accounts): bo
   );
 }
 
+function accountsOf(active: ActiveRules): Accounts {
+  const rules = readRules(active);
+  return findAccounts(active.file.head, allMappings(rules), rules.source);
+}
+
 export function permitsOf(state: State): (listener: Listener, permit: Permit | null) => boolean {
   const loaded = state.own();
   if (loaded === undefined) return () => true;
   let accounts: Accounts | undefined;
   return (listener, permit) => {
     if (permit === null || (permit.root && listener.identity.uid === ROOT)) return true;
-    accounts ??= findAccounts(loaded.description.rules);
+    accounts ??= accountsOf(loaded.description.rules);
     const known = accounts;
     return permit.owners.some((owner) => isOwnedBy(listener, owner, known));
   };

@@ -10,7 +10,7 @@ import { IlmError } from "../../errors.js";
 import { errnoOf } from "../../kernel/ffi.js";
 import { LOCK_EX, LOCK_NB, flock } from "../../kernel/libc.js";
 import { Readiness, RingBuffer } from "../../kernel/ringbuf.js";
-import { emptyRules } from "../../model/rules.js";
+import { noActiveRules } from "../../model/rules.js";
 import { toDecision } from "./decisions.js";
 import type { Placed } from "../install/places.js";
 import type { Registry } from "../install/registry.js";
@@ -23,7 +23,7 @@ export interface Watched {
 }
 
 /** Stands in for a generation that is no longer known. */
-const unseen: Placed = { rules: emptyRules, layers: null, overlaid: null };
+const unseen: Placed = { rules: noActiveRules, layers: null, overlaid: null };
 const LEASE_NS = 3_000_000_000n;
 /** Renewal goes on even while our reader stalls; the kernel counts what it then drops as lost. */
 const RENEW_MS = 1_000;

@@ -20,6 +20,7 @@ import { toDecision } from "../../../src/dataplane/observe/decisions.js";
 import { Generation } from "../../../src/dataplane/install/generation.js";
 import { Programs } from "../../../src/dataplane/install/programs.js";
 import { openDataPlane } from "../../../src/dataplane/open.js";
+import { UnreadMaps } from "../../../src/dataplane/unread.js";
 import { Registry } from "../../../src/dataplane/install/registry.js";
 import type { BpfProgram } from "../../../src/kernel/bpf/program.js";
 import type { BpfMap } from "../../../src/kernel/bpf/map.js";
@@ -31,7 +32,7 @@ import { RingBuffer } from "../../../src/kernel/ringbuf.js";
 import { type Address, addressBytes, addressFromBytes } from "../../../src/model/address.js";
 import type { Decision, Packet } from "../../../src/model/decision.js";
 import { isWeighted } from "../../../src/model/mapping.js";
-import { allMappings } from "../../../src/model/rules.js";
+import { allMappings, toBeActive } from "../../../src/model/rules.js";
 import { random } from "../../support/random.js";
 import { type Expected, type Socket, decide, drawSeed } from "../../oracle/oracle.js";
 import { type Answered, Generator } from "./generate.js";
@@ -602,7 +603,11 @@ class Fuzz {
       }
       this.#ring.drain((record) => {
         told.push(
-          toDecision(decode(decisionLayout, record), { rules, layers: null, overlaid: null }),
+          toDecision(decode(decisionLayout, record), {
+            rules: toBeActive(rules),
+            layers: null,
+            overlaid: null,
+          }),
         );
       });
       this.#compare(bytes, judged, told, this.#takeReports());
@@ -622,7 +627,11 @@ class Fuzz {
   #takeReports(): Decision[] {
     return this.#reports.snapshot().map(([place, record]) => {
       this.#reports.delete(place);
-      return toDecision(decode(decisionLayout, record), { rules, layers: null, overlaid: null });
+      return toDecision(decode(decisionLayout, record), {
+        rules: toBeActive(rules),
+        layers: null,
+        overlaid: null,
+      });
     });
   }
 
@@ -952,10 +961,10 @@ function answer(request: Request): unknown {
   }
   const dataPlane = openDataPlane({ layeredFrom: 0, drawSeed });
   if ("unload" in request) return { unloaded: dataPlane.unload() };
-  const { generation: number } = dataPlane.apply(rules);
+  const { generation: number } = dataPlane.apply(toBeActive(rules));
   const pins = Pins.open(netnsInode());
   const programs = pins && Programs.open(pins, Math.max(...pins.numbers("programs")));
-  const generation = pins && programs && Generation.open(pins, number, programs);
+  const generation = pins && programs && Generation.open(pins, number, programs, new UnreadMaps());
   const registry =
     pins && Registry.open(pins, Math.max(...pins.numbers("registry")), netnsCookie());
   if (generation === undefined || registry === undefined) throw new Error("nothing is pinned");

@@ -25,8 +25,8 @@ afterEach(() => {
 test("an argument may lead to a service of the file", async () => {
   const desired = await loadDesired({ path, mappings: ["tcp:8080=web"] });
   expect(desired.source).toBe(path);
-  expect(desired.file.mappings.map(({ name }) => name)).toEqual(["web", "tcp:8080"]);
-  expect(desired.file.mappings.at(1)?.to).toMatchObject([
+  expect(desired.file.read().mappings.map(({ name }) => name)).toEqual(["web", "tcp:8080"]);
+  expect(desired.file.read().mappings.at(1)?.to).toMatchObject([
     { address: "127.0.1.10", service: "web" },
   ]);
   expect(desired.given).toEqual(["tcp:8080=web"]);
@@ -35,7 +35,7 @@ test("an argument may lead to a service of the file", async () => {
 test("without a file there is no source", async () => {
   const desired = await loadDesired({ path: null, mappings: ["tcp:80=127.0.1.10"] });
   expect(desired.source).toBeNull();
-  expect(desired.file.mappings).toHaveLength(1);
+  expect(desired.file.read().mappings).toHaveLength(1);
 });
 
 test("the same mapping twice is refused", async () => {

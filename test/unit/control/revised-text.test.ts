@@ -9,7 +9,7 @@ import { digestLargeFile, digestOfBytes } from "../../../src/config/input.js";
 import { loadConfiguration } from "../../../src/config/load.js";
 import { type KnownText } from "../../../src/control/known-text.js";
 import { blockDigests, knownBlocks, reviseFrom } from "../../../src/control/revised-text.js";
-import type { RuleSet } from "../../../src/model/rules.js";
+import { type RuleSet, inMemory } from "../../../src/model/rules.js";
 import { columnNames, toColumns } from "../../../src/model/mapping-columns.js";
 import { addedBy } from "../../../src/model/revision.js";
 
@@ -56,7 +56,7 @@ async function revised(after: readonly string[], fits = true): ReturnType<typeof
   const digests = blockDigests(known);
   const input = await digestLargeFile(file, {}, (digest) => digests.has(digest));
   if (input === null) throw new Error("the file is not large");
-  return reviseFrom({ file: before, text: "", fits: () => fits }, known, [
+  return reviseFrom({ file: inMemory(before), text: "", fits: () => fits }, known, [
     { name: file, ...input },
   ]);
 }
@@ -65,8 +65,9 @@ async function expectSame(after: readonly string[]): Promise<number> {
   const found = await revised(after);
   if (found === null) throw new Error("the whole is read");
   const whole = (await loadConfiguration(file)).ruleSet;
-  expect(found.file.services).toEqual(whole.services);
-  const [mine, theirs] = [found.file, whole].map(({ mappings }) => toColumns(mappings));
+  const revisedFile = found.file.read();
+  expect(revisedFile.services).toEqual(whole.services);
+  const [mine, theirs] = [revisedFile, whole].map(({ mappings }) => toColumns(mappings));
   expect(mine?.lists).toEqual(theirs?.lists);
   for (const name of columnNames) expect(mine?.bytesOf(name), name).toEqual(theirs?.bytesOf(name));
   const bytes = Buffer.from(after.join("\n"));

@@ -39,7 +39,14 @@ import {
   wildcardPolicies,
 } from "../../../src/model/mapping.js";
 import { canonicalListeners } from "../../../src/model/owner.js";
-import { type Rules, type RuleSet, allMappings } from "../../../src/model/rules.js";
+import {
+  type ActiveRules,
+  type Rules,
+  type RuleSet,
+  countMappings,
+  readRules,
+  toBeActive,
+} from "../../../src/model/rules.js";
 import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Refusal } from "../../../src/model/refusal.js";
@@ -80,6 +87,10 @@ export function rules(file: RuleSet, runtime: readonly Mapping[] = []): Rules {
   return { source: "/etc/ilm/rules.yaml", file, runtime };
 }
 
+export function activeRules(file: RuleSet, runtime: readonly Mapping[] = []): ActiveRules {
+  return toBeActive(rules(file, runtime));
+}
+
 export function countersOf(...list: readonly Counters[]): CounterList {
   const names = ["existing", "selected", "missed", "errors"] as const;
   const numbers = list.flatMap((one) => names.map((name) => BigInt(one[name])));
@@ -113,7 +124,7 @@ export class FakeDataPlane implements DataPlane {
   readonly netnsInode = 4_026_531_840;
   readonly netnsCookie = "1";
   readonly pinPath = "/sys/fs/bpf/ilm/4026531840";
-  applied: Rules[] = [];
+  applied: ActiveRules[] = [];
   resyncs = 0;
   missingAtResync: readonly string[] = [];
   fail: Error | null = null;
@@ -258,18 +269,20 @@ export class FakeDataPlane implements DataPlane {
     return "";
   }
 
-  keepText(_: Rules, text: string): void {
+  keepText(_: ActiveRules, text: string): void {
     this.text = text;
   }
 
-  apply(next: Rules): ApplyResult {
+  apply(next: ActiveRules): ApplyResult {
     if (this.fail !== null) {
       const error = this.fail;
       this.fail = null;
       throw error;
     }
     const before = this.#inForce;
-    const changed = JSON.stringify(before?.rules) !== JSON.stringify(next);
+    const active = before && readRules(before.rules);
+    const wanted = readRules(next);
+    const changed = JSON.stringify(active) !== JSON.stringify(wanted);
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
     if (changed) {
       this.applied.push(next);
@@ -282,14 +295,14 @@ export class FakeDataPlane implements DataPlane {
         off: false,
         earlierFormat: null,
         rules: next,
-        fileDigest: digestOfFile(next.source, next.file),
+        fileDigest: digestOfFile(next.source, wanted.file),
       };
     }
     return {
       generation,
       changed,
       difference: null,
-      mappings: allMappings(next).length,
+      mappings: countMappings(next),
       incremental: false,
       addressesAdded: [],
       addressesRemoved: [],
@@ -306,7 +319,7 @@ export class FakeDataPlane implements DataPlane {
   counted: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
   counters() {
-    const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
+    const count = this.#inForce === null ? 0 : countMappings(this.#inForce.rules);
     return countersOf(...Array.from({ length: count }, () => this.counted));
   }
 

@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { listMappings } from "../../../src/daemon/listing.js";
 import { refusal } from "../../support/refusal.js";
-import { FakeDataPlane, mapping, rules, ruleSet } from "./fixtures.js";
+import { FakeDataPlane, activeRules, mapping, ruleSet } from "./fixtures.js";
 
 let dataPlane: FakeDataPlane;
 
@@ -19,7 +19,7 @@ beforeEach(() => {
   dataPlane = new FakeDataPlane();
   const port = (number: number) => ({ ports: [{ first: number, last: number }] });
   dataPlane.apply(
-    rules(ruleSet(mapping("a"), mapping("b", port(81)), mapping("c", { protocol: "udp" })), [
+    activeRules(ruleSet(mapping("a"), mapping("b", port(81)), mapping("c", { protocol: "udp" })), [
       mapping("d", port(82)),
     ]),
   );
@@ -57,7 +57,7 @@ describe("mappings are listed", () => {
 
   test("10,000 at most", () => {
     const many = Array.from({ length: 10_001 }, (_, i) => mapping(`m${i}`));
-    dataPlane.apply(rules(ruleSet(...many)));
+    dataPlane.apply(activeRules(ruleSet(...many)));
     for (const query of ["", "limit=20000"]) {
       const { total, mappings } = list(query);
       expect([total, mappings.length]).toEqual([10_001, 10_000]);

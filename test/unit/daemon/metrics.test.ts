@@ -8,6 +8,7 @@ import {
   type MetricsInput,
 } from "../../../src/daemon/metrics.js";
 import type { CounterList } from "../../../src/model/decision.js";
+import { toBeActive } from "../../../src/model/rules.js";
 import { countersOf, mapping } from "./fixtures.js";
 
 function read(list: CounterList): Parameters<typeof ofMappings>[1] {
@@ -96,14 +97,15 @@ describe("the page", () => {
 });
 
 describe("mappings", () => {
-  const rules = (count: number) => ({
-    source: null,
-    file: {
-      services: [],
-      mappings: Array.from({ length: count }, (_, i) => mapping(`m${i}`)),
-    },
-    runtime: [mapping("more")],
-  });
+  const rules = (count: number) =>
+    toBeActive({
+      source: null,
+      file: {
+        services: [],
+        mappings: Array.from({ length: count }, (_, i) => mapping(`m${i}`)),
+      },
+      runtime: [mapping("more")],
+    });
 
   test("are listed one by one, and their destinations too", () => {
     const { lookups, destinations } = ofMappings(rules(1), read(countersOf(counted, counted)), []);

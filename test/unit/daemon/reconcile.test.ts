@@ -6,6 +6,7 @@ import type { Level } from "../../../src/daemon/log.js";
 import { Reconciler } from "../../../src/daemon/reconcile.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
 import type { Mapping } from "../../../src/model/mapping.js";
+import { allMappings, inMemory, noActiveRules, readRules } from "../../../src/model/rules.js";
 import { FakeDataPlane, mapping, ruleSet } from "./fixtures.js";
 
 interface World {
@@ -41,7 +42,7 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
       return {
         source: path,
         given: mappings,
-        file: ruleSet(...content),
+        file: inMemory(ruleSet(...content)),
         warnings: [],
         revision: null,
         compiled: null,
@@ -82,8 +83,8 @@ const bad = configurationError([
 ]);
 
 function namesInForce({ dataPlane }: World): string[] {
-  const rules = dataPlane.inForce()?.rules;
-  return [...(rules?.file.mappings ?? []), ...(rules?.runtime ?? [])].map(({ name }) => name);
+  const rules = readRules(dataPlane.inForce()?.rules ?? noActiveRules);
+  return allMappings(rules).map(({ name }) => name);
 }
 
 describe("a change", () => {
@@ -241,7 +242,7 @@ describe("changes", () => {
       kind: "apply",
       source: "/other.yaml",
       given: ["tcp:1=127.0.0.2"],
-      file: ruleSet(mapping("other")),
+      file: inMemory(ruleSet(mapping("other"))),
     });
     expect(world.followed).toEqual(["/other.yaml"]);
     expect(world.reconciler.source).toEqual({
@@ -269,10 +270,11 @@ describe("changes", () => {
   test("what became of the file in force is applied by what differs, where that can be laid over it", async () => {
     const world = makeWorld();
     await world.reconciler.submit({ kind: "reload" });
-    const { fileDigest = "", rules } = world.dataPlane.inForce() ?? {};
-    const { length } = rules?.file.mappings ?? [];
+    const { fileDigest = "", rules = noActiveRules } = world.dataPlane.inForce() ?? {};
+    const { count } = rules.file;
+    const before = namesInForce(world);
     const source = "/etc/rules.yaml";
-    const pieces = [{ first: 0, count: length ?? 0, lines: 0 }, [mapping("more")]];
+    const pieces = [{ first: 0, count, lines: 0 }, [mapping("more")]];
     const change = {
       kind: "revise",
       source,
@@ -291,7 +293,7 @@ describe("changes", () => {
     const other = { ...change, fileDigest: "0".repeat(64) };
     await expect(world.reconciler.submit(other)).rejects.toMatchObject(refusal);
     for (const first of [1, 5_000_000]) {
-      const wrong = { ...change, pieces: [{ first, count: length ?? 0, lines: 0 }] };
+      const wrong = { ...change, pieces: [{ first, count, lines: 0 }] };
       await expect(world.reconciler.submit(wrong)).rejects.toMatchObject(refusal);
     }
     await world.reconciler.submit(change);
@@ -299,10 +301,7 @@ describe("changes", () => {
     const { fileDigest: result } = world.dataPlane.inForce() ?? {};
     const again = { ...other, result: result ?? "" };
     expect(await world.reconciler.submit(again)).toMatchObject({ changed: false });
-    const after = world.dataPlane.inForce()?.rules.file.mappings.map(({ name }) => name);
-    expect(after).toEqual(
-      [...(rules?.file.mappings ?? []), mapping("more")].map(({ name }) => name),
-    );
+    expect(namesInForce(world)).toEqual([...before, "more"]);
   });
 
   test("applying the followed file does not follow it anew", async () => {
@@ -311,7 +310,7 @@ describe("changes", () => {
       kind: "apply",
       source: "/etc/rules.yaml",
       given: [],
-      file: ruleSet(),
+      file: inMemory(ruleSet()),
     });
     expect(world.followed).toEqual([]);
   });
@@ -323,7 +322,7 @@ describe("changes", () => {
       kind: "apply",
       source: "/other.yaml",
       given: [],
-      file: ruleSet(),
+      file: inMemory(ruleSet()),
     });
     await expect(apply).rejects.toMatchObject({ code: "LIMIT" });
     expect(world.followed).toEqual([]);

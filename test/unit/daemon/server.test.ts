@@ -13,6 +13,7 @@ import type { AnsweredChange } from "../../../src/api/result.js";
 import { requestChange, requestStatus } from "../../../src/api/client.js";
 import { serveApi, type ApiServer } from "../../../src/daemon/server.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
+import { inMemory } from "../../../src/model/rules.js";
 import { python } from "../../support/paths.js";
 import { mapping, ruleSet } from "./fixtures.js";
 
@@ -124,10 +125,13 @@ describe("a daemon at work", () => {
       kind: "apply",
       source: "/rules.yaml",
       given: [],
-      file: ruleSet(mapping("web")),
+      file: inMemory(ruleSet(mapping("web"))),
     };
     expect(await requestChange(1, change, { socketPath: path })).toEqual(result);
-    expect(changes).toEqual([change]);
+    const [made] = changes;
+    expect(made).toMatchObject({ kind: "apply", source: "/rules.yaml", given: [] });
+    const file = made?.kind === "apply" ? made.file.read() : ruleSet();
+    expect([...file.mappings]).toEqual([mapping("web")]);
   });
 
   test("lists mappings by the query of the request", async () => {

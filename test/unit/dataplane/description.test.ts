@@ -1,6 +1,6 @@
 // Goal: what a generation says of itself is read back as it was written, also where it is too short
 // to be compressed.
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { parseMappingArgument } from "../../../src/config/argument.js";
 import {
@@ -11,6 +11,7 @@ import {
   unpackDescription,
 } from "../../../src/dataplane/description.js";
 import type { Mapping } from "../../../src/model/mapping.js";
+import { inMemory } from "../../../src/model/rules.js";
 
 function mappings(count: number): Mapping[] {
   return Array.from({ length: count }, (_, i) =>
@@ -26,7 +27,7 @@ function described(file: readonly Mapping[], runtime: readonly Mapping[]): Descr
     version: "0.1.0",
     rules: {
       source: "/etc/ünï.yaml",
-      file: { engine: "auto", mptcp: "on", services: [], mappings: file },
+      file: inMemory({ engine: "auto", mptcp: "on", services: [], mappings: file }),
       runtime,
     },
     engine: "registry",
@@ -63,9 +64,32 @@ describe("a description", () => {
       expect(others).toEqual(expected);
       expect(rules.source).toBe("/etc/ünï.yaml");
       expect(rules.runtime).toEqual(runtime);
-      expect([...rules.file.mappings]).toEqual(file);
+      expect([...rules.file.read().mappings]).toEqual(file);
     });
   }
+
+  test("says all but the mappings of the file without reading these, and reads them once", () => {
+    let reads = 0;
+    const file = mappings(400);
+    const { rules } = unpackDescription(packHead(described(file, [])), () => {
+      reads += 1;
+      return packMappings(file);
+    });
+    expect(rules.file.count).toBe(400);
+    expect(rules.file.head).toEqual({ engine: "auto", mptcp: "on", services: [] });
+    expect(reads).toBe(0);
+    expect(rules.file.read()).toBe(rules.file.read());
+    expect(reads).toBe(1);
+  });
+
+  test("of a build that did not write the number of mappings reads them at once", () => {
+    const packed = gzipSync(JSON.stringify({ source: null, services: [], runtime: [] }));
+    const head = Buffer.alloc(8 + packed.length);
+    head.writeUInt32LE(head.length, 0);
+    head.writeUInt32LE(packed.length, 4);
+    packed.copy(head, 8);
+    expect(unpackDescription(head, () => packMappings(mappings(3))).rules.file.count).toBe(3);
+  });
 
   test("is gzip for whoever reads it, and takes one chunk when it is short", () => {
     const head = packHead(described([], mappings(3)));

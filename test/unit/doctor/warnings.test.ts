@@ -31,7 +31,7 @@ const rules: Rules = {
 const fine: Circumstances = {
   rules,
   listeners: [listener("127.0.1.10", 80)],
-  hostAddresses: new Set([address("fd5e:ed00::10")]),
+  upAddresses: new Set([address("fd5e:ed00::10")]),
   ephemeral: null,
   absentDestinations: new Set(),
   daemon: null,
@@ -93,7 +93,7 @@ describe("there is", () => {
   });
 
   test("a warning of a service's address that no interface has, but not of 127.0.0.0/8", () => {
-    const [warning, ...others] = findWarnings({ ...fine, hostAddresses: new Set() });
+    const [warning, ...others] = findWarnings({ ...fine, upAddresses: new Set() });
     expect(warning?.kind).toBe("address-missing");
     expect(warning?.message).toContain("fd5e:ed00::10");
     expect(others).toEqual([]);

@@ -2,8 +2,9 @@
 // with its remedy.
 import { describe, expect, test } from "vitest";
 import { rulesAfter } from "../../../src/rules/change.js";
+import { inMemory } from "../../../src/model/rules.js";
 import { refusal } from "../../support/refusal.js";
-import { address, mapping, rules, ruleSet } from "../daemon/fixtures.js";
+import { address, mapping, activeRules as rules, ruleSet } from "../daemon/fixtures.js";
 
 const web = mapping("web");
 const blog = mapping("tcp:81", { ports: [{ first: 81, last: 81 }] });
@@ -14,18 +15,20 @@ const other = mapping("tcp:81", {
 
 describe("apply", () => {
   test("replaces the file's part and keeps what was added at run time", () => {
+    const file = inMemory(ruleSet());
     const after = rulesAfter(rules(ruleSet(web), [blog]), {
       kind: "apply",
       source: "/new.yaml",
       given: [],
-      file: ruleSet(),
+      file,
     });
-    expect(after).toEqual({ source: "/new.yaml", file: ruleSet(), runtime: [blog] });
+    expect(after).toEqual({ source: "/new.yaml", file, runtime: [blog] });
   });
 
   test("works when nothing is loaded", () => {
-    const change = { kind: "apply", source: null, given: [], file: ruleSet(web) } as const;
-    expect(rulesAfter(null, change)).toEqual({ source: null, file: ruleSet(web), runtime: [] });
+    const file = inMemory(ruleSet(web));
+    const change = { kind: "apply", source: null, given: [], file } as const;
+    expect(rulesAfter(null, change)).toEqual({ source: null, file, runtime: [] });
   });
 
   test("a file that has the name of a mapping added at run time is refused with both places", () => {
@@ -34,7 +37,7 @@ describe("apply", () => {
         kind: "apply",
         source: null,
         given: [],
-        file: ruleSet(blog),
+        file: inMemory(ruleSet(blog)),
       }),
     );
     expect(error.code).toBe("CONFIGURATION");
@@ -50,7 +53,7 @@ describe("add", () => {
       mappings: [blog],
       replace: false,
     });
-    expect(after.file.mappings).toEqual([web]);
+    expect(after.file.read().mappings).toEqual([web]);
     expect(after.runtime).toEqual([blog]);
   });
 

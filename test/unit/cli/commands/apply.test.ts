@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { apply, type ApplyCommandOptions } from "../../../../src/cli/commands/apply.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
 import { ExitStatus, IlmError } from "../../../../src/errors.js";
-import { mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { mapping, ruleSet, activeRules } from "../../daemon/fixtures.js";
 import { listener } from "../fixtures.js";
 import { bad, doubtful, good, put } from "./files.js";
 import { World } from "./world.js";
@@ -45,19 +45,19 @@ describe("a change", () => {
       /^generation 1 .*: 1 mapping\n$/,
     );
     expect(world.asked).toMatchObject([
-      { source: null, given: ["tcp:8080=127.0.1.10:80"], file: { mappings: { length: 1 } } },
+      { source: null, given: ["tcp:8080=127.0.1.10:80"], file: { count: 1 } },
     ]);
   });
 
   test("tells which mappings came, went and differ", async () => {
-    world.dataPlane.apply(rules(ruleSet(mapping("http"), mapping("old"))));
+    world.dataPlane.apply(activeRules(ruleSet(mapping("http"), mapping("old"))));
     expect(await world.text(applying({ file: put("rules.yaml", good) }))).toMatch(
       /^generation 2 .*: 2 mappings, \+1 -1 ~1\n {2}\+ https\n {2}- old\n {2}~ http\n$/,
     );
   });
 
   test("names ten of each kind at most", async () => {
-    world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+    world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
     const many = Array.from({ length: 12 }, (_, index) => `tcp:${8000 + index}=127.0.1.10:80`);
     const text = await world.text(applying({}, ...many));
     expect(text.match(/^ {2}\+ tcp:80/gm)).toHaveLength(10);
@@ -139,7 +139,7 @@ describe("what is doubtful", () => {
 
 describe("--dry-run", () => {
   test("shows what would change, and changes nothing", async () => {
-    world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+    world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
     const command = applying({ file: put("rules.yaml", good), dryRun: true });
     const text = await world.text(command);
     expect(text).toMatch(/^- old: .*\n[^]*^\+ https: /m);
@@ -155,7 +155,7 @@ describe("--dry-run", () => {
   });
 
   test("of a mapping that is there already is refused as the change would be", async () => {
-    world.dataPlane.apply(rules(ruleSet(), [mapping("tcp:8080")]));
+    world.dataPlane.apply(activeRules(ruleSet(), [mapping("tcp:8080")]));
     const { err, status } = await world.end(
       false,
       applying({ dryRun: true }, "tcp:8080=127.0.1.10:80"),
@@ -167,7 +167,7 @@ describe("--dry-run", () => {
 
 describe("a bad file", () => {
   test("changes nothing, and each error has its place, what is wrong and what would be right", async () => {
-    world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+    world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
     const file = put("rules.yaml", bad);
     const { out, err, status } = await world.end(false, applying({ file }));
     expect(status).toBe(ExitStatus.configuration);

@@ -20,7 +20,7 @@ import { unload } from "../../../../src/cli/commands/unload.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
 import { ExitStatus, IlmError } from "../../../../src/errors.js";
 import { listener, packet } from "../fixtures.js";
-import { address, mapping, prefix, ruleSet, rules } from "../../daemon/fixtures.js";
+import { address, mapping, activeRules, prefix, ruleSet } from "../../daemon/fixtures.js";
 import { World } from "./world.js";
 
 let world: World;
@@ -44,7 +44,7 @@ beforeEach(() => {
 });
 
 function load(): void {
-  world.dataPlane.apply(rules(ruleSet(web), [near]));
+  world.dataPlane.apply(activeRules(ruleSet(web), [near]));
 }
 
 function serveWeb(): void {
@@ -190,7 +190,7 @@ test("listeners names the process, the unit and the mapping of each", async () =
 
 test("flows names the mapping by which each client came, the last first", async () => {
   const dns = mapping("dns", { protocol: "udp", ports: [{ first: 53, last: 53 }] });
-  world.dataPlane.apply(rules(ruleSet(dns)));
+  world.dataPlane.apply(activeRules(ruleSet(dns)));
   const flow = (port: number, idle_s: number): (typeof world.dataPlane.clients)[number] => ({
     client: { address: address("198.51.100.7"), port },
     dialled: { address: address("203.0.113.1"), port: 53 },
@@ -226,7 +226,7 @@ describe("addresses of services", () => {
   const shown = (context: Context, ...names: string[]) => showAddress(context, {}, names);
 
   test("of the active rules are a table, and those of one are lines", async () => {
-    world.dataPlane.apply(rules({ ...ruleSet(web), services }));
+    world.dataPlane.apply(activeRules({ ...ruleSet(web), services }));
     expect(await world.text((context) => shown(context))).toBe(
       "SERVICE  ADDRESSES\nweb      127.0.1.10\n         fd5e:ed00::10\ndns      127.0.1.53\n",
     );
@@ -251,7 +251,7 @@ describe("addresses of services", () => {
   test("are out of the prefix of the active rules", async () => {
     world.machineId = null;
     const ula = prefix("fd5e:ed00:1::/48");
-    world.dataPlane.apply(rules({ ...ruleSet(web), services, ula }));
+    world.dataPlane.apply(activeRules({ ...ruleSet(web), services, ula }));
     const text = await world.text((context) => shown(context, "new"));
     expect(text.split("\n")[1]).toBe(ofAuto[1]?.replace("fd05:44e6:de7e", "fd5e:ed00:1"));
   });
@@ -288,7 +288,7 @@ describe("addresses of services", () => {
   });
 
   test("are lines of /etc/hosts", async () => {
-    world.dataPlane.apply(rules({ ...ruleSet(web), services }));
+    world.dataPlane.apply(activeRules({ ...ruleSet(web), services }));
     expect(await world.text((context) => hosts(context, {}))).toBe(
       [
         "# Addresses of services, from the active rules (ilm hosts)",

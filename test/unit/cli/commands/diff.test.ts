@@ -5,7 +5,7 @@ import { diff } from "../../../../src/cli/commands/diff.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
 import type { SourceOptions } from "../../../../src/cli/shell/load.js";
 import { ExitStatus, IlmError } from "../../../../src/errors.js";
-import { address, mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { address, mapping, ruleSet, activeRules } from "../../daemon/fixtures.js";
 import { bad, doubtful, good, put } from "./files.js";
 import { World } from "./world.js";
 
@@ -51,7 +51,7 @@ describe("a file", () => {
       ports: [{ first: 443, last: 443 }],
       to: [{ address: address("127.0.1.11"), port: "same" }],
     });
-    world.dataPlane.apply(rules(ruleSet(moved, mapping("old", { protocol: "udp" }))));
+    world.dataPlane.apply(activeRules(ruleSet(moved, mapping("old", { protocol: "udp" }))));
     const command = comparing({ file: put("rules.yaml", good) });
     const { out, status } = await world.end(false, command);
     expect(out).toMatch(/^- old: /m);
@@ -72,7 +72,7 @@ describe("a file", () => {
 
   test("leaves what was added at run time as it is", async () => {
     world.dataPlane.apply(
-      rules(ruleSet(), [mapping("tcp:9000", { ports: [{ first: 9000, last: 9000 }] })]),
+      activeRules(ruleSet(), [mapping("tcp:9000", { ports: [{ first: 9000, last: 9000 }] })]),
     );
     const value = await world.json("diff", comparing({ file: put("rules.yaml", good) }));
     expect(value).toMatchObject({ removed: [], added: [{ name: "http" }, { name: "https" }] });
@@ -80,7 +80,7 @@ describe("a file", () => {
 });
 
 test("arguments are compared as files are", async () => {
-  world.dataPlane.apply(rules(ruleSet()));
+  world.dataPlane.apply(activeRules(ruleSet()));
   const { out, status } = await world.end(false, comparing({}, "tcp:8080=127.0.1.10:80"));
   expect(out).toContain("+ tcp:8080: ");
   expect(status).toBe(ExitStatus.failed);
@@ -131,7 +131,7 @@ describe("what cannot be compared", () => {
 });
 
 test("nothing is asked for, whatever would change", async () => {
-  world.dataPlane.apply(rules(ruleSet(mapping("old"))));
+  world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
   await world.text(comparing({ file: put("rules.yaml", good) }));
   expect(world.asked).toEqual([]);
   expect(world.dataPlane.inForce()?.generation).toBe(1);

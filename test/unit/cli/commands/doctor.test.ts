@@ -5,7 +5,7 @@ import type { DoctorJson } from "../../../../src/json/doctor.js";
 import type { RuleSet } from "../../../../src/model/rules.js";
 import { ExitStatus, IlmError, type ErrorCode } from "../../../../src/errors.js";
 import { listener } from "../fixtures.js";
-import { address, mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { address, mapping, ruleSet, activeRules } from "../../daemon/fixtures.js";
 import { World } from "./world.js";
 
 let world: World;
@@ -34,7 +34,7 @@ beforeEach(() => {
 
 /** `mptcp: off`, so that nothing depends on what the host says of MPTCP. */
 function load(file: Partial<RuleSet>): void {
-  world.dataPlane.apply(rules({ ...ruleSet(), mptcp: "off", ...file }));
+  world.dataPlane.apply(activeRules({ ...ruleSet(), mptcp: "off", ...file }));
 }
 
 type Check = DoctorJson["checks"][number];

@@ -5,7 +5,7 @@ import type { Context } from "../../../../src/cli/shell/context.js";
 import type { ObservedDecision } from "../../../../src/dataplane/types.js";
 import { ExitStatus } from "../../../../src/errors.js";
 import { packet } from "../fixtures.js";
-import { address, mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { address, mapping, ruleSet, activeRules } from "../../daemon/fixtures.js";
 import { World } from "./world.js";
 
 let world: World;
@@ -36,7 +36,7 @@ function decision(changes: Partial<ObservedDecision> = {}): ObservedDecision {
 
 function load(): void {
   const to = [{ address: address("127.0.1.10"), port: 8080 }];
-  world.dataPlane.apply(rules(ruleSet(mapping("web", { to }), mapping("same"))));
+  world.dataPlane.apply(activeRules(ruleSet(mapping("web", { to }), mapping("same"))));
 }
 
 describe("decisions", () => {
@@ -87,7 +87,7 @@ describe("decisions", () => {
 
   test("of rules that come while somebody watches have the names of those rules", async () => {
     load();
-    const next = rules(ruleSet(mapping("new")));
+    const next = activeRules(ruleSet(mapping("new")));
     const changing = {
       *[Symbol.iterator]() {
         yield decision();
@@ -105,7 +105,7 @@ describe("decisions", () => {
   });
 
   test("cannot steer a terminal by the names of mappings", async () => {
-    world.dataPlane.apply(rules(ruleSet(mapping("a\u001B[2Jb"))));
+    world.dataPlane.apply(activeRules(ruleSet(mapping("a\u001B[2Jb"))));
     world.dataPlane.decisions = [decision()];
     expect(await world.text(watching({ count: "1" }))).not.toContain("\u001B");
   });

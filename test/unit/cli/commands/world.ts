@@ -16,7 +16,7 @@ import { nothingInForce, switched } from "../../../../src/api/result.js";
 import { reportError } from "../../../../src/cli/render/error.js";
 import { ExitStatus } from "../../../../src/errors.js";
 import { mappingKey } from "../../../../src/model/mapping.js";
-import { allMappings, emptyRules, type Rules } from "../../../../src/model/rules.js";
+import { allMappings, noActiveRules, readRules, type Rules } from "../../../../src/model/rules.js";
 import { type Change, rulesAfter } from "../../../../src/rules/change.js";
 import { summarize } from "../../../../src/rules/summary.js";
 import { failureOutput, outputs } from "../../../../src/json/outputs.js";
@@ -121,10 +121,11 @@ export class World {
       const generation = dataPlane.inForce()?.generation ?? 0;
       return { ...switched(generation, dataPlane.setOff(off), off), by };
     }
-    const before = dataPlane.inForce()?.rules ?? emptyRules;
+    const before = dataPlane.inForce()?.rules ?? noActiveRules;
     const after = rulesAfter(before, change);
     const result = dataPlane.apply(after);
-    return { ...result, difference: result.changed ? difference(before, after) : null, by };
+    const told = result.changed ? difference(readRules(before), readRules(after)) : null;
+    return { ...result, difference: told, by };
   }
 
   /** Runs a command as the command line does, and gives what it said and its exit status. */

@@ -5,15 +5,15 @@ import { describe, expect, test } from "vitest";
 import {
   type Placed,
   addedOf,
-  fileCount,
   indexOfPlace,
   mappingsAbove,
   meetsFile,
   overlaidBy,
   runsOfFile,
 } from "../../../../src/dataplane/install/places.js";
+import { countRuns } from "../../../../src/dataplane/description.js";
 import type { Mapping } from "../../../../src/model/mapping.js";
-import { allMappings } from "../../../../src/model/rules.js";
+import { allMappings, inMemory, readRules, toBeActive } from "../../../../src/model/rules.js";
 import { type Piece, isKept } from "../../../../src/model/revision.js";
 import { mapping } from "../../daemon/fixtures.js";
 
@@ -21,7 +21,7 @@ const never = (): boolean => false;
 
 function placedAt(file: readonly Mapping[], runtime: readonly Mapping[] = []): Placed {
   const layers = { protocols: ["tcp"], mappings: file.length, rules: 1, destinations: 1 } as const;
-  const rules = { source: null, file: { services: [], mappings: file }, runtime };
+  const rules = toBeActive({ source: null, file: { services: [], mappings: file }, runtime });
   return { layers, overlaid: null, rules };
 }
 
@@ -35,12 +35,12 @@ function revised(placed: Placed, pieces: readonly Piece[]): Placed {
   const { file } = placed.rules;
   const found = overlaidBy(placed, { of: file, pieces, name: null }, never);
   if (found === null) throw new Error("it cannot be laid over");
-  const mappings = listAfter([...file.mappings], pieces);
+  const mappings = listAfter([...file.read().mappings], pieces);
   const { runs, removed } = found;
   return {
     ...placed,
     overlaid: { runs, removed },
-    rules: { ...placed.rules, file: { ...file, mappings } },
+    rules: { ...placed.rules, file: inMemory({ services: [], mappings }) },
   };
 }
 
@@ -70,7 +70,7 @@ test("every place of a mapping in force leads to it, after any revisions", () =>
         const runtime = Array.from({ length: more }, (_, i) => mapping(`r${i}`));
         let placed = placedAt(tables, runtime);
         for (const drawn of all) {
-          const { mappings } = placed.rules.file;
+          const { mappings } = placed.rules.file.read();
           const pieces: Piece[] = [];
           let next = 0;
           for (const one of drawn) {
@@ -86,20 +86,21 @@ test("every place of a mapping in force leads to it, after any revisions", () =>
           placed = revised(placed, pieces);
         }
         const there = byPlace(tables, placed);
-        const inForce = [...allMappings(placed.rules)];
+        const inForce = [...allMappings(readRules(placed.rules))];
         const removed = new Set(placed.overlaid?.removed.map(({ index }) => index));
         there.forEach((one, place) => {
           if (removed.has(place)) return;
           expect(inForce[indexOfPlace(placed, place)]?.name).toBe(one.name);
         });
         expect(inForce).toHaveLength(there.length - removed.size);
-        expect(fileCount(placed)).toBe(placed.rules.file.mappings.length);
+        const { mappings } = placed.rules.file.read();
+        expect(countRuns(runsOfFile(placed))).toBe(mappings.length);
         const ofFile = runsOfFile(placed).flatMap(([place, count]) =>
           there.slice(place, place + count),
         );
-        expect(names(ofFile)).toEqual(names(placed.rules.file.mappings));
+        expect(names(ofFile)).toEqual(names(mappings));
         expect(names(addedOf(placed))).toEqual(
-          names(placed.rules.file.mappings).filter((name) => name.startsWith("f")),
+          names(mappings).filter((name) => name.startsWith("f")),
         );
       },
     ),

@@ -4,15 +4,15 @@ import { describe, expect, test } from "vitest";
 import { endpointsOf, planWhole, wantedOf } from "../../../../src/dataplane/install/plan.js";
 import { IlmError } from "../../../../src/errors.js";
 import type { Mapping } from "../../../../src/model/mapping.js";
-import type { Rules } from "../../../../src/model/rules.js";
-import { address, mapping, prefix, ruleSet, rules } from "../../daemon/fixtures.js";
+import type { ActiveRules } from "../../../../src/model/rules.js";
+import { address, mapping, prefix, ruleSet, activeRules as rules } from "../../daemon/fixtures.js";
 
 const choice = { engine: "registry", kfuncTrouble: null } as const;
 const onPort = (name: string, port: number, more: Partial<Mapping> = {}): Mapping =>
   mapping(name, { ports: [{ first: port, last: port }], ...more });
 const to = (host: string): Partial<Mapping> => ({ to: [{ address: address(host), port: 8080 }] });
 
-function plan(inForce: Rules, layeredFrom?: number): ReturnType<typeof planWhole> {
+function plan(inForce: ActiveRules, layeredFrom?: number): ReturnType<typeof planWhole> {
   return planWhole(inForce, wantedOf(undefined, inForce, choice), layeredFrom);
 }
 

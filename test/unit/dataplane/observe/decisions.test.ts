@@ -10,7 +10,7 @@ import {
 import { toDecision } from "../../../../src/dataplane/observe/decisions.js";
 import { IlmError } from "../../../../src/errors.js";
 import { addressBytes } from "../../../../src/model/address.js";
-import { address, mapping, ruleSet, rules } from "../../daemon/fixtures.js";
+import { address, mapping, ruleSet, activeRules } from "../../daemon/fixtures.js";
 
 const both = mapping("both", {
   to: [
@@ -19,7 +19,11 @@ const both = mapping("both", {
     { address: address("127.0.1.11"), port: 8080 },
   ],
 });
-const placed = { layers: null, overlaid: null, rules: rules(ruleSet(mapping("first"), both)) };
+const placed = {
+  layers: null,
+  overlaid: null,
+  rules: activeRules(ruleSet(mapping("first"), both)),
+};
 
 function record(changes: Partial<Record> = {}): Record {
   return {

@@ -1,17 +1,39 @@
-/** The addresses of this network namespace. */
+/**
+ * The addresses on which a daemon of this network namespace could listen now: of interfaces that
+ * are up, and whatever else the kernel takes. Read without native code and without privileges, for
+ * `ilm check` and `ilm import`, which work without libbpf. What the data plane asks of addresses,
+ * also of interfaces that are down, `addresses.ts` reads from netlink: whose they are, and where.
+ */
 import { networkInterfaces } from "node:os";
 import { familyOf, parseAddress, type Address } from "../model/address.js";
 
-/** Returns the addresses of interfaces that are up, as getifaddrs(3) reports them. */
-export function hostAddresses(): Set<Address> {
-  const addresses = new Set<Address>();
-  for (const entries of Object.values(networkInterfaces())) {
-    for (const entry of entries ?? []) {
-      const parsed = parseAddress(entry.address);
-      if (parsed.ok) addresses.add(parsed.address);
-    }
-  }
-  return addresses;
+/** An interface that is up and has addresses. */
+export interface UpInterface {
+  readonly name: string;
+  readonly addresses: readonly UpAddress[];
+}
+
+export interface UpAddress {
+  readonly address: Address;
+  /** True when the address means something only on this interface (fe80::/10). */
+  readonly isScoped: boolean;
+}
+
+/** Returns the interfaces that are up, with their addresses, as getifaddrs(3) reports them. */
+export function upInterfaces(): UpInterface[] {
+  return Object.entries(networkInterfaces()).map(([name, entries = []]) => ({
+    name,
+    addresses: entries.flatMap(({ address, scopeid = 0 }) => {
+      const parsed = parseAddress(address);
+      return parsed.ok ? [{ address: parsed.address, isScoped: scopeid !== 0 }] : [];
+    }),
+  }));
+}
+
+/** Returns the addresses of the interfaces that are up. */
+export function upAddresses(): Set<Address> {
+  const all = upInterfaces().flatMap(({ addresses }) => addresses);
+  return new Set(all.map(({ address }) => address));
 }
 
 /** The most addresses to ask about: each takes a socket. */
@@ -24,7 +46,7 @@ const MAX_ASKED = 100;
  */
 export async function findAbsent(
   wanted: Iterable<Address>,
-  present: ReadonlySet<Address> = hostAddresses(),
+  present: ReadonlySet<Address> = upAddresses(),
 ): Promise<Set<Address>> {
   const unknown = [...wanted].filter((address) => !present.has(address)).slice(0, MAX_ASKED);
   if (unknown.length === 0) return new Set();

@@ -1,14 +1,22 @@
 // Goal: the kernel itself says which addresses a daemon could bind, without a privilege.
 import { expect, test } from "vitest";
-import { findAbsent, hostAddresses } from "../../../src/kernel/host-addresses.js";
+import { findAbsent, upAddresses, upInterfaces } from "../../../src/kernel/up-addresses.js";
 import { address } from "../cli/fixtures.js";
 
 test("addresses of nobody here are absent; those of interfaces and of 127.0.0.0/8 are not", async () => {
-  const own = [...hostAddresses()];
+  const own = [...upAddresses()];
   const elsewhere = [address("203.0.113.9"), address("2001:db8::9")];
   expect(await findAbsent([...own, address("127.9.9.9"), ...elsewhere])).toEqual(
     new Set(elsewhere),
   );
+});
+
+test("an address with a scope is one that other interfaces may have too", () => {
+  for (const { addresses } of upInterfaces()) {
+    for (const { address: own, isScoped } of addresses) {
+      expect(isScoped, own).toBe(/^fe[89ab]/.test(own));
+    }
+  }
 });
 
 test("an address that no interface shows and the kernel takes is present", async () => {
