@@ -11,6 +11,7 @@ import {
   unpackDescription,
 } from "../../../src/dataplane/description.js";
 import type { Mapping } from "../../../src/model/mapping.js";
+import { address, prefix } from "../daemon/fixtures.js";
 
 function mappings(count: number): Mapping[] {
   return Array.from({ length: count }, (_, i) =>
@@ -65,6 +66,32 @@ describe("a description", () => {
       expect([...rules.file.mappings]).toEqual(file);
     });
   }
+
+  test("has the settings and the owners of services", () => {
+    const web = {
+      name: "web",
+      addresses: [address("127.0.1.10")],
+      owner: { unit: "nginx.service", user: 0 },
+      wildcard: "deny",
+      origin: { file: "a", line: 1, column: 1 },
+    } as const;
+    const file = {
+      engine: "kfunc",
+      mptcp: "off",
+      strangers: "report",
+      wildcard: { default: "report", units: { "nginx.service": "allow" } },
+      ula: prefix("fd5e:ed00:1::/48"),
+      services: [web],
+      mappings: [],
+    } as const;
+    const whole = described([], []);
+    const head = packHead({ ...whole, rules: { ...whole.rules, file } });
+    const { rules, ...others } = unpackDescription(head, () => packMappings([]));
+    expect({ ...rules.file, mappings: [...rules.file.mappings] }).toEqual(file);
+    expect(others).not.toHaveProperty("wildcard");
+    const plain = unpackDescription(packHead(whole), () => packMappings([])).rules.file;
+    expect(Object.keys(plain)).toEqual(["engine", "mptcp", "services", "mappings"]);
+  });
 
   test("is gzip for whoever reads it, and takes one chunk when it is short", () => {
     const head = packHead(described([], mappings(3)));
