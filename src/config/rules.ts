@@ -140,7 +140,7 @@ function refuseWithoutOwner(service: Service, source: Source, problems: Problems
   }
 }
 
-/** Refuses a second policy for the wildcard binds of one owner. `seen` has the services by owner. */
+/** Refuses a second wildcard policy for one owner. `seen` has the services by owner. */
 function refuseOtherPolicy(
   service: Service,
   source: Source,
