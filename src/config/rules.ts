@@ -85,6 +85,7 @@ function collectServices(
 ): Service[] {
   const byName = new Map<string, Service>();
   const owners = new Map<Address, Claim>();
+  const policies = new Map<string, Service>();
   for (const { source, services } of documents) {
     for (const [name, entry] of services) {
       const path = ["services", name];
@@ -115,6 +116,7 @@ function collectServices(
       }
       byName.set(name, service);
       refuseWithoutOwner(service, source, problems);
+      refuseOtherPolicy(service, source, policies, problems);
       checkAuto({ name, written, given, prefix }, source, problems);
       claimAddresses(service, given, source, owners, problems);
     }
@@ -136,6 +138,28 @@ function refuseWithoutOwner(service: Service, source: Source, problems: Problems
       "key",
     );
   }
+}
+
+/** Refuses a second wildcard policy for one owner. `seen` has the services by owner. */
+function refuseOtherPolicy(
+  service: Service,
+  source: Source,
+  seen: Map<string, Service>,
+  problems: Problems,
+): void {
+  const { name, owner, wildcard } = service;
+  if (owner === undefined || wildcard === undefined) return;
+  const key = JSON.stringify(owner);
+  const other = seen.get(key) ?? service;
+  seen.set(key, other);
+  if (other.wildcard === wildcard) return;
+  add(
+    problems,
+    source,
+    ["services", name, "wildcard"],
+    `the service ${other.name} at ${formatOrigin(other.origin)} has the same owner and wildcard: ${other.wildcard}`,
+    "write the same for both, or leave it out of one",
+  );
 }
 
 /** An address of a service, and where in its list it is written. */

@@ -40,16 +40,17 @@ export function canonicalListeners(listeners: Listeners): Listeners {
   return [...byText.keys()].toSorted().flatMap((text) => byText.get(text) ?? []);
 }
 
-/** Formats `anyone`, or owners as `unit nginx.service + user www-data, group adm`. */
+/** Formats `anyone`, or owners as `unit nginx.service and user www-data, group adm`. */
 export function formatListeners(listeners: Listeners): string {
   return listeners === "anyone" ? listeners : listeners.map(formatOwner).join(", ");
 }
 
-function formatOwner({ unit, user, group }: Owner): string {
+/** Formats an owner as `unit nginx.service and user www-data`. */
+export function formatOwner({ unit, user, group }: Owner): string {
   const parts = [
     ...(unit === undefined ? [] : [`unit ${unit}`]),
     ...(user === undefined ? [] : [`user ${user}`]),
     ...(group === undefined ? [] : [`group ${group}`]),
   ];
-  return parts.join(" + ");
+  return parts.join(" and ");
 }

@@ -175,7 +175,7 @@ test("a socket of somebody else that is bound to a device costs no look-up its s
   const { server } = network;
   /** How many such sockets the look-up reckons with: with none it takes the short way. */
   const reckoned = async (): Promise<number> => {
-    const map = pinnedPaths(server.inode).find((path) => path.endsWith("/destined_on_device"));
+    const map = pinnedPaths(server.inode).find((path) => path.endsWith("/irregular"));
     const dump = ["bpftool", "-j", "map", "dump", "pinned", `${pinRoot}/${map ?? ""}`];
     const [entry] = JSON.parse(await must(dump)) as readonly {
       readonly value: readonly string[];

@@ -7,7 +7,7 @@ import type { Mapping } from "../../model/mapping.js";
 import type { Rules } from "../../model/rules.js";
 import { formatPorts } from "../../model/ports.js";
 import type { Colours } from "../shell/context.js";
-import { describeDestination, describeMapping } from "./mapping.js";
+import { describeDestination, describeMapping, describeService } from "./mapping.js";
 
 export interface Difference {
   readonly same: boolean;
@@ -110,12 +110,8 @@ function renderDiff(difference: RuleDiff, colours: Colours): string {
     ...settings.map(({ name, before, after }) =>
       colours.yellow(`~ ${name}: ${before} ${colours.bold("->")} ${after}`),
     ),
-    ...servicesRemoved.map(({ name, addresses }) =>
-      colours.red(`- service ${name}: ${addresses.join(", ")}`),
-    ),
-    ...servicesAdded.map(({ name, addresses }) =>
-      colours.green(`+ service ${name}: ${addresses.join(", ")}`),
-    ),
+    ...servicesRemoved.map((one) => colours.red(`- service ${describeService(one)}`)),
+    ...servicesAdded.map((one) => colours.green(`+ service ${describeService(one)}`)),
     ...removed.map((one) => colours.red(`- ${one.name}: ${describeMapping(one)}`)),
     ...changed.flatMap(({ before, after, fields }) => [
       colours.yellow(`~ ${after.name} (${fields.join(", ")})`),

@@ -1,7 +1,7 @@
 /** Describes mappings in words. */
-import type { Destination, Mapping } from "../../model/mapping.js";
+import type { Destination, Mapping, Service } from "../../model/mapping.js";
 import { formatEndpoint } from "../../model/endpoint.js";
-import { formatListeners } from "../../model/owner.js";
+import { formatListeners, formatOwner } from "../../model/owner.js";
 import { formatPorts } from "../../model/ports.js";
 
 /**
@@ -36,4 +36,16 @@ export function describeDestination(destination: Omit<Destination, "handover">):
     ...(weight === undefined ? [] : [`weight ${weight}`]),
   ];
   return notes.length === 0 ? endpoint : `${endpoint} (${notes.join(", ")})`;
+}
+
+/** Describes a service as `web: 127.0.1.10, fd5e:ed00::10 (unit nginx.service, wildcard: deny)`. */
+export function describeService(service: Service): string {
+  const { name, addresses, owner, mptcp, wildcard } = service;
+  const notes = [
+    ...(owner === undefined ? [] : [formatOwner(owner)]),
+    ...(mptcp === undefined ? [] : [`mptcp: ${mptcp}`]),
+    ...(wildcard === undefined ? [] : [`wildcard: ${wildcard}`]),
+  ];
+  const suffix = notes.length === 0 ? "" : ` (${notes.join(", ")})`;
+  return `${name}: ${addresses.join(", ")}${suffix}`;
 }

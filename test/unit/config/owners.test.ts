@@ -174,6 +174,21 @@ describe("a service whose owner is wrong is refused", () => {
   });
 });
 
+test("one owner has one policy, however many services are its own", () => {
+  const services = (...policies: string[]): string =>
+    ["version: 1", "services:"]
+      .concat(
+        policies.map((keys, i) => `  s${i}: { address: 127.0.1.${i + 1}, unit: nginx${keys} }`),
+      )
+      .join("\n");
+  expect(ruleSetOf(services(", wildcard: deny", "", ", wildcard: deny")).services).toHaveLength(3);
+  expect(
+    problemsOf(services(", wildcard: deny", ", user: app, wildcard: allow", ", wildcard: allow")),
+  ).toEqual([
+    "rules.yaml:5:52: services.s2.wildcard: the service s0 at rules.yaml:3:3 has the same owner and wildcard: deny; write the same for both, or leave it out of one",
+  ]);
+});
+
 describe("who may listen on the dialled address", () => {
   test("is anyone, or owners whose order means nothing", () => {
     expect(mappingOf("listeners: anyone")?.listeners).toBe("anyone");

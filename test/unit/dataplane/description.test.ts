@@ -12,6 +12,7 @@ import {
 } from "../../../src/dataplane/description.js";
 import type { Mapping } from "../../../src/model/mapping.js";
 import { inMemory } from "../../../src/model/rules.js";
+import { address, prefix } from "../daemon/fixtures.js";
 
 function mappings(count: number): Mapping[] {
   return Array.from({ length: count }, (_, i) =>
@@ -89,6 +90,33 @@ describe("a description", () => {
     head.writeUInt32LE(packed.length, 4);
     packed.copy(head, 8);
     expect(unpackDescription(head, () => packMappings(mappings(3))).rules.file.count).toBe(3);
+  });
+
+  test("has the settings and the owners of services", () => {
+    const web = {
+      name: "web",
+      addresses: [address("127.0.1.10")],
+      owner: { unit: "nginx.service", user: 0 },
+      wildcard: "deny",
+      origin: { file: "a", line: 1, column: 1 },
+    } as const;
+    const file = {
+      engine: "kfunc",
+      mptcp: "off",
+      strangers: "report",
+      wildcard: { default: "report", units: { "nginx.service": "allow" } },
+      ula: prefix("fd5e:ed00:1::/48"),
+      services: [web],
+      mappings: [],
+    } as const;
+    const whole = described([], []);
+    const head = packHead({ ...whole, rules: { ...whole.rules, file: inMemory(file) } });
+    const { rules, ...others } = unpackDescription(head, () => packMappings([]));
+    const read = rules.file.read();
+    expect({ ...read, mappings: [...read.mappings] }).toEqual(file);
+    expect(others).not.toHaveProperty("wildcard");
+    const plain = unpackDescription(packHead(whole), () => packMappings([])).rules.file;
+    expect(Object.keys(plain.head)).toEqual(["engine", "mptcp", "services"]);
   });
 
   test("is gzip for whoever reads it, and takes one chunk when it is short", () => {

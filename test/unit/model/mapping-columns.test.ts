@@ -130,6 +130,38 @@ describe("columns", () => {
   });
 });
 
+test("columns know who may listen, which is no condition", () => {
+  const listeners = [{ unit: "nginx.service" }];
+  const from = [prefix("10.0.0.0/8")];
+  const list = [
+    mapping("a", { listeners }),
+    mapping("b", { listeners, from }),
+    mapping("c", { from }),
+    mapping("d", { listeners: "anyone", on: [prefix("203.0.113.1/32")] }),
+    mapping("e"),
+  ];
+  const columns = toColumns(list);
+  expect(list.map((_, index) => columns.isConditionalAt(index))).toEqual([
+    false,
+    true,
+    true,
+    false,
+    false,
+  ]);
+  expect(columns.ipv4HostAt(3)).toBeGreaterThan(0);
+  expect([...columns]).toEqual(list);
+  const changed = toColumns([mapping("a", { listeners: [{ user: 1 }] }), ...list.slice(1)]);
+  const isSame = columns.comparer(changed);
+  expect(list.map((_, index) => isSame(index, index))).toEqual([false, true, true, true, true]);
+});
+
+test("columns of mappings without listeners are as earlier releases have them", () => {
+  const list = [mapping("a", { interfaces: ["eth0"] }), mapping("b")];
+  const columns = toColumns(list);
+  expect(columns.lists.conditions).toEqual([{ interfaces: ["eth0"] }]);
+  expect([...columns.column("conditions")]).toEqual([1, 0]);
+});
+
 describe("the digest of what a file means", () => {
   const digest = (...mappings: readonly Mapping[]): string =>
     digestOfFile("/etc/ilm/a.yaml", ruleSet(...mappings));
