@@ -20,7 +20,7 @@ static __always_inline int judge_bind(struct lookup *l, const void *sk)
 	__u32 number;
 	__u32 *class;
 
-	l->side = side_in_force();
+	l->side = active_side();
 	class = class_of(l->side, l->dialled.protocol, l->dialled.port);
 	if (!class || !*class)
 		return 1;

@@ -41,7 +41,7 @@ static __always_inline bool is_held_by_others(struct bpf_sk_lookup *ctx, const s
 	return anybody_listens(l);
 }
 
-/* Somebody listens on the endpoint, and takes the packet, whom only ingress can select. */
+/* A socket listens on the endpoint, and takes the packet; only ingress can select it. */
 static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint, __u32 permit)
 {
 	struct listeners p = listeners_at(endpoint, l->interface);
@@ -51,7 +51,7 @@ static __always_inline bool is_steered(const struct lookup *l, const struct ilm_
 		return false;
 	/*
 	 * Whoever was counted and not found may just have been put into the map, behind the
-	 * look-up. A datagram of his goes to nobody else; a connection may, as before listen()
+	 * look-up. A datagram of his goes to no other socket; a connection may, as before listen()
 	 * returns there is no listener yet.
 	 */
 	if (endpoint->protocol == IPPROTO_UDP)
@@ -148,7 +148,9 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 		return ILM_ATTEMPT_FAILED;
 	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
 	endpoint = *wanted;
-	/* In a SO_REUSEPORT group may be others of the same user; those in our maps are permitted. */
+	/*
+	 * In a SO_REUSEPORT group may be others of the same user; those in our maps are permitted.
+	 */
 	alone = l->dry || (any_irregular() && !permits_all(&endpoint, l->interface, permit));
 	/* As the kernel does: who is bound to the device goes before who is bound to none. */
 	if (any_irregular() && l->interface &&
@@ -184,8 +186,8 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 
 /*
  * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody
- * is bound to a device or a stranger there. What choose() does, without its calls and loops. False: choose() is to have
- * a look.
+ * is bound to a device or a stranger there. What choose() does, without its calls and loops. False:
+ * choose() is to have a look.
  */
 static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {

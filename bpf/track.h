@@ -59,7 +59,7 @@ static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
 	return NULL;
 }
 
-/* The entry that counts the socket. NULL: it was removed, and perhaps made anew without it. */
+/* The entry that counts the socket. NULL: it was removed, and perhaps created again without it. */
 static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t)
 {
 	struct ilm_presence *p = t->counted ? bpf_map_lookup_elem(&presence, &t->place) : NULL;
@@ -256,8 +256,8 @@ static __always_inline bool place_equal(const struct ilm_place *a, const struct 
 }
 
 /*
- * Counts a listener, which is identified, where it listens now. Idempotent, so that a scan may meet a socket that
- * registered itself.
+ * Counts a listener, which is identified, where it listens now. Idempotent, so that a scan may meet
+ * a socket that registered itself.
  */
 static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only,
 				  bool is_irregular)

@@ -71,7 +71,7 @@ function collectSettings(documents: readonly Document[], problems: Problems): Se
         source,
         [name],
         `${name} is ${value} in ${first?.source.name} already`,
-        "say it once, or the same in all files",
+        "set it once, or to the same value in all files",
       );
     }
   }
@@ -266,7 +266,7 @@ function claimAddresses(
     const path = itemPath(source, ["services", service.name, "address"], index);
     const { service: owner } = claim;
     if (owner === service) {
-      add(problems, source, path, `${address} stands in the list already`, "remove it");
+      add(problems, source, path, `${address} is already in the list`, "remove it");
       continue;
     }
     const given = isAuto ? `auto gives ${service.name} ${address}, which` : address;

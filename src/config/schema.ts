@@ -236,7 +236,7 @@ const handover = z.enum(handovers).optional().meta({
 export const serviceEntry = z
   .strictObject({
     address: oneOrMore(serviceAddress).meta({
-      description: "The address, or addresses, that the daemon listens on and nobody else",
+      description: "The address, or addresses, that only this daemon listens on",
     }),
     handover,
     originate: z.literal(true).optional().meta({
@@ -311,7 +311,7 @@ export const configuration = z
     }),
     strangers: z.enum(strangerPolicies).optional().meta({
       description:
-        "What happens when somebody without the right to listens on a mapped port: the call fails (refuse), it is reported (report), or nothing (allow); default: refuse, or report where an earlier version of ilm was at work",
+        "What happens when somebody without the right to listens on a mapped port: the call fails (refuse), it is reported (report), or nothing (allow); default: refuse, or report where an earlier version of ilm was running",
     }),
     wildcard: policies.optional().meta({
       description:

@@ -33,9 +33,9 @@ import {
 import { type Mappings, toLazy } from "../model/mappings.js";
 import type { Removed } from "../compile/overlay.js";
 import { beginStep, tellShare } from "../progress.js";
-import type { InForce } from "./types.js";
+import type { Active } from "./types.js";
 
-export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {
+export interface Description extends Omit<Active, "off" | "earlierFormat" | "fileDigest"> {
   /** The number of the registry that the generation uses. */
   readonly registry: number;
   /** What the numbers of interfaces in the tables stand for; [0] is none. */
@@ -79,7 +79,8 @@ export interface Layers {
 }
 
 /** Settings that came later are absent in earlier formats: `mptcp` before format 6. */
-interface Head extends Omit<Description, "rules" | "overlaid" | "strangerPolicy">, Omit<Settings, "engine"> {
+interface Head
+  extends Omit<Description, "rules" | "overlaid" | "strangerPolicy">, Omit<Settings, "engine"> {
   readonly source: string | null;
   /** The engine that the file asks for; `engine` is the one actually used. */
   readonly wantedEngine: Engine;

@@ -37,7 +37,7 @@ export interface Decision {
   readonly mapping: number | null;
   readonly matchedBy: MatchedBy;
   /**
-   * True when somebody listens on what was dialled, or would get it from the kernel, whom the rules
+   * True when a socket listens on what was dialled, or would get it from the kernel, whom the rules
    * do not permit.
    */
   readonly strangers: boolean;

@@ -8,16 +8,13 @@ import { withDataPlane } from "./with-data-plane.js";
  * Returns the services and the settings of the file, or of the active rules when no file is given.
  * There are none when nothing is loaded. Throws CONFIGURATION.
  */
-export async function readServices(
-  context: Context,
-  { file }: SourceOptions,
-): Promise<FileHead> {
+export async function readServices(context: Context, { file }: SourceOptions): Promise<FileHead> {
   if (file !== undefined) {
     const { loadDesired } = await import("../../control/desired.js");
     return (await loadDesired({ path: file, mappings: [] })).file.head;
   }
   return await withDataPlane(
     context,
-    (dataPlane) => (dataPlane.inForce()?.rules ?? noActiveRules).file.head,
+    (dataPlane) => (dataPlane.active()?.rules ?? noActiveRules).file.head,
   );
 }

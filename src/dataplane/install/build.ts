@@ -50,8 +50,9 @@ export interface Built extends Pick<Loaded, "generation" | "registry" | "descrip
 }
 
 const noIngress = (): IlmError =>
-  new IlmError("NO_BPF", "`handover: ingress` needs tcx, and this kernel has none", {
-    remedy: "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
+  new IlmError("NO_BPF", "`handover: ingress` needs tcx, which this kernel lacks", {
+    remedy:
+      "Use Linux 6.6 or later, or remove `handover: ingress`: then the listeners are put into socket maps",
   });
 
 /**
@@ -199,7 +200,12 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     // The side may be one that a program still reads.
     if (made === undefined && before?.isAlone !== true) waitForPrograms();
     const description = { ...wanted, programs: programs.number, side, twoSided };
-    const content = { compiled: whole, searched: home.searched, places: { slots, permits }, overlay };
+    const content = {
+      compiled: whole,
+      searched: home.searched,
+      places: { slots, permits },
+      overlay,
+    };
     const generation = Generation.create(pins, programs, description, content, before?.generation);
     return { generation, registry, description, endpoints: endpointsOf(plan), permits, accounts };
   } catch (error) {

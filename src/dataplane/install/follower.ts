@@ -100,7 +100,9 @@ export class Follower {
     this.#binds = now && new RingBuffer(now.map("binds"));
     this.#refused = now && new RingBuffer(now.map("refused"));
     this.#scan = now?.program("scan_udp").duplicate();
-    const fds = [now?.map("binds").fd, now?.map("refused").fd, this.#rules?.fd].filter((fd) => fd !== undefined);
+    const fds = [now?.map("binds").fd, now?.map("refused").fd, this.#rules?.fd].filter(
+      (fd) => fd !== undefined,
+    );
     this.#readiness = new Readiness([this.#interfaces.fd, ...fds]);
     // Look for what bound, or appeared, before we started watching.
     now?.scan(["udp"]);

@@ -74,7 +74,6 @@ const ofFile: readonly SharedMap[] = ["source", "text"];
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
-
 /** The contents of a generation that reuses nothing of an earlier one. */
 export interface Whole {
   /** The file's mappings, and the run-time ones unless those are an overlay. */
@@ -180,7 +179,7 @@ export class Generation {
   }
 
   /**
-   * Writes a generation into tables that nobody reads, and describes it. It decides nothing until
+   * Writes a generation into tables that nothing reads, and describes it. It decides nothing until
    * its side becomes active. It shares with `before`, the active generation, what both have in
    * common.
    */

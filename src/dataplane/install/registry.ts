@@ -117,7 +117,12 @@ export const registryMaps = [
 export type RegistryMap = (typeof registryMaps)[number];
 
 /** Tables of programs that other programs call. */
-const programTables = ["ingress", "counted_by", "bind4_rules", "bind6_rules"] as const satisfies readonly RegistryMap[];
+const programTables = [
+  "ingress",
+  "counted_by",
+  "bind4_rules",
+  "bind6_rules",
+] as const satisfies readonly RegistryMap[];
 
 const listings = ["list_tcp", "list_udp"] as const;
 /**
@@ -493,7 +498,7 @@ export class Registry {
   }
 
   /**
-   * Returns the hooks that should be attached and are not, because somebody detached them or
+   * Returns the hooks that should be attached and are not, because another program detached them or
    * removed their pins. `folder` is the registry's.
    */
   missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
@@ -689,7 +694,13 @@ export class Registry {
           while (taken[free] === 1) free++;
           index = free++;
         }
-        const slot = { index, serial: serial++, wanted: 0, ...unsaid, ...saidOf(endpoint, permits) };
+        const slot = {
+          index,
+          serial: serial++,
+          wanted: 0,
+          ...unsaid,
+          ...saidOf(endpoint, permits),
+        };
         known.set(keyText(key), slot);
         added.push([key, slot]);
       });
@@ -756,7 +767,8 @@ export class Registry {
     const strangers = new Set<bigint>();
     for (const { address, port, protocol, placed, cookie } of this.listed()) {
       const key = encode(endpointLayout, { address, port, protocol });
-      const isThere = places.has(keyText(key)) || places.has(everyPort({ address, port, protocol }));
+      const isThere =
+        places.has(keyText(key)) || places.has(everyPort({ address, port, protocol }));
       if (isThere && placed === 0) strangers.add(cookie);
     }
     if (strangers.size === 0) return;
@@ -824,14 +836,14 @@ export class Registry {
     }
   }
 
-  /** Removes places where nobody listens any more from `presence`, and scans for new listeners. */
+  /** Removes places where nothing listens any more from `presence`, and scans for new listeners. */
   sweep(): void {
     this.forgetUnseen();
     this.scan();
   }
 
   /**
-   * Removes entries of `presence` where nobody listens any more. The caller scans afterwards. This
+   * Removes entries of `presence` where nothing listens any more. The caller scans afterwards. This
    * includes listeners that are counted and whose end went unseen: another program that runs behind
    * ours denied the bind(), or removed the callbacks by which the kernel reports it; or a UDP
    * socket disconnected from a port that it had not chosen. An entry goes only when the kernel's
@@ -858,7 +870,7 @@ export class Registry {
     }
   }
 
-  /** Reports whether the very same entry still counts somebody at the place. */
+  /** Reports whether the very same entry still counts a socket at the place. */
   #counts(place: Uint8Array, epoch: bigint): boolean {
     const value = this.map("presence").lookup(place);
     if (value === undefined) return false;
@@ -866,7 +878,7 @@ export class Registry {
     return presence.sockets > 0 && presence.epoch === epoch;
   }
 
-  /** Yields where somebody listens according to the kernel's tables, as keys of `presence`. */
+  /** Yields where a socket listens according to the kernel's tables, as keys of `presence`. */
   *#places(): Generator<string> {
     const records = this.list();
     for (let at = 0; at < records.length; at += listenerLayout.size) {

@@ -61,7 +61,7 @@ const rulesOf = (mappings: readonly Mapping[]): typeof emptyRules => ({
 const isSound = (mappings: readonly Mapping[]): boolean =>
   tryCompile(rulesOf(mappings)).problems.length === 0;
 
-/** Of the longest prefix of the owner around the address; 0: there is none. */
+/** Returns the length of the owner's longest prefix around the address, or 0. */
 function lengthAround(table: PrefixTable, owner: number, bytes: Uint8Array, ipv6: boolean): number {
   const lengths = { ...table, target: Int32Array.from(table.length) };
   return longest(lengths, owner, bytes, ipv6) ?? 0;
@@ -155,7 +155,12 @@ test("an overlay of what comes, goes and moves decides as the whole", () => {
       if (mayHaveHidden(goneMappings, toColumns(before), (index) => gone.has(index))) return;
       const added = [...of("comes").map(({ made }) => made), ...moved];
       const above: Above = { added, removed, runtime };
-      const overlay = compileOverlay(above, compiledBase(below), below.rules.count, new Permits([]));
+      const overlay = compileOverlay(
+        above,
+        compiledBase(below),
+        below.rules.count,
+        new Permits([]),
+      );
       if (overlay === null) return;
       laid++;
       const all2 = tryCompile(rulesOf(whole)).compiled;

@@ -151,7 +151,7 @@ test("the files of a folder have one prefix", () => {
     { name: "b.yaml", text: text("fd5e:ed00:2::/48") },
   ];
   expect(refusal(() => parseConfiguration(files))).toEqual([
-    "b.yaml:3:6: ula: ula is fd5e:ed00:1::/48 in a.yaml already; say it once, or the same in all files",
+    "b.yaml:3:6: ula: ula is fd5e:ed00:1::/48 in a.yaml already; set it once, or to the same value in all files",
   ]);
   const policies = (of: string) => `version: 1\nmappings: []\nwildcard: ${of}\n`;
   const wildcards = [
@@ -160,7 +160,7 @@ test("the files of a folder have one prefix", () => {
     { name: "c.yaml", text: policies("report") },
   ];
   expect(refusal(() => parseConfiguration(wildcards))).toEqual([
-    "c.yaml:3:11: wildcard: wildcard is something else in a.yaml already; say it once, or the same in all files",
+    "c.yaml:3:11: wildcard: wildcard is something else in a.yaml already; set it once, or to the same value in all files",
   ]);
 });
 

@@ -23,7 +23,7 @@ function mappings(count: number): Mapping[] {
 function described(file: readonly Mapping[], runtime: readonly Mapping[]): Description {
   return {
     strangerPolicy: "refuse",
-  generation: 7,
+    generation: 7,
     appliedAt: "2026-11-29T06:00:00.000Z",
     version: "0.1.0",
     rules: {
