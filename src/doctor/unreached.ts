@@ -30,12 +30,12 @@ export async function unreachedWarnings(
   { listeners, ownersOf: findOwners, following }: Bystanders,
 ): Promise<Warning[]> {
   beginStep("looking for what is in the way");
-  const inForce = dataPlane.inForce();
-  if (inForce === null) return [];
+  const active = dataPlane.active();
+  if (active === null) return [];
   const means = meansOf(dataPlane);
   const { nat } = means;
   if (means.kfunc || nat.length === 0 || !means.steers) return [];
-  const rules = readRules(inForce.rules);
+  const rules = readRules(active.rules);
   const unreached = joinListeners(rules, listeners()).filter(
     (view) =>
       view.isMapped &&
@@ -53,7 +53,7 @@ export async function unreachedWarnings(
   return [
     ...unreached.map((view) => ({
       kind: "unreached" as const,
-      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} takes away what ingress hands over`,
+      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} prevents hand-over at ingress`,
       remedy: remedyFor(view, rules, following),
     })),
     ...later,
@@ -65,7 +65,7 @@ function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean)
   if (listener.kind === "mptcp") return `${mptcpRemedy(rules)}; or ${module}.`;
   if (listener.protocol === "tcp") return `Remove \`handover: ingress\`; or ${module}.`;
   if (following) {
-    return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that somebody else uses (a tunnel of the kernel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
+    return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that are already in use elsewhere (a kernel tunnel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
   }
   return `Start \`ilm run\`, which registers UDP sockets as they bind, or apply the configuration again; or ${module}.`;
 }
@@ -73,8 +73,8 @@ function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean)
 function unregisteredWarning(nat: readonly Family[]): Warning {
   return {
     kind: "unregistered",
-    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and nobody is at work who does so`,
-    remedy: "Start `ilm run`, or apply the configuration again whenever one has started.",
+    message: `${describeNat(nat)} prevents hand-over at ingress: UDP daemons that start or restart from now on cannot be reached until they are registered, and no \`ilm run\` is running to register them`,
+    remedy: "Start `ilm run`, or apply the configuration again after each such daemon starts.",
   };
 }
 
@@ -82,11 +82,11 @@ function mayListenWithMptcp({ file }: Rules): boolean {
   return file.mptcp !== "off" && sysctl("net.mptcp.enabled") === "1";
 }
 
-/** Warns before somebody starts such a daemon. */
+/** Warns before such a daemon starts. */
 function mptcpWarning(nat: readonly Family[], rules: Rules): Warning {
   return {
     kind: "mptcp-beside-nat",
-    message: `${describeNat(nat)} takes away what ingress hands over: daemons that listen with MPTCP, as programs built with Go 1.24 and later do, are not reached`,
+    message: `${describeNat(nat)} prevents hand-over at ingress: daemons that listen with MPTCP, as programs built with Go 1.24 and later do, are not reached`,
     remedy: `${mptcpRemedy(rules)}; or ${LOAD_MODULE}.`,
   };
 }

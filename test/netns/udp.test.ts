@@ -46,7 +46,7 @@ async function status(): Promise<UdpStatus> {
   return (await network.server.status()) as UdpStatus;
 }
 
-/** Of those clients. */
+/** Returns the flows of these clients. */
 async function flows(
   ...clients: readonly { readonly address: string; readonly port: number }[]
 ): Promise<readonly FlowRow[]> {
@@ -256,7 +256,7 @@ describe("flows", () => {
     // The kernel routes nothing from 127.0.0.0/8 to another host.
     expect(await daemon.send(from)).toEqual({ error: "EINVAL" });
     expect(faultsSince(faultsBefore)).toMatchObject({ unanswered: 1 });
-    expect(JSON.stringify((await status()).warnings)).toContain("dialled no mapping lately");
+    expect(JSON.stringify((await status()).warnings)).toContain("dialled no mapping recently");
     expect(await exchangeAgain(client, daemon)).toEqual({ address, port: 7000 });
   });
 
@@ -335,7 +335,7 @@ describe("flows", () => {
     expect(after.flows.live).toBeGreaterThan(capacity * 0.9);
     expect(after.flows.live).toBeLessThanOrEqual(capacity);
     expect(faultsSince(faultsBefore)).toMatchObject({ flows: 0, unanswered: 0 });
-    expect(JSON.stringify(after.warnings)).toContain("UDP clients are remembered");
+    expect(JSON.stringify(after.warnings)).toContain("UDP clients are recorded");
     // Forgotten: as without ilm, and counted; and as ever from its next datagram on.
     expect(await daemon.send(forgotten)).toEqual({ error: "EINVAL" });
     expect(faultsSince(faultsBefore)).toMatchObject({ unanswered: 1 });
@@ -568,7 +568,7 @@ test("an interface that came after the rules is warned of, until they are applie
   await server.must(words("ip link add late0 type veth peer name late1"));
   try {
     const kinds = async (): Promise<string> => JSON.stringify((await status()).warnings);
-    expect(await kinds()).toMatch(/the interface late[01], late[01] came/);
+    expect(await kinds()).toMatch(/the interfaces late[01], late[01] were added/);
     await server.apply(rules);
     expect(await kinds()).not.toContain("the interface");
   } finally {

@@ -24,7 +24,7 @@ export async function audit(context: Context): Promise<ExitStatus> {
       findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
     ),
     () => {
-      if (findings.length === 0) return "every listener keeps to an address of its own\n";
+      if (findings.length === 0) return "every listener has an address of its own\n";
       const entries = findings.map((finding) =>
         renderFinding(context, finding, ownerOf(finding.listener)),
       );

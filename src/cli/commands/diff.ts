@@ -23,7 +23,7 @@ export async function diff(
     context,
     (kept) => loadWanted(options, mappings, kept),
     (dataPlane, read) => {
-      const active = dataPlane.inForce()?.rules ?? noActiveRules;
+      const active = dataPlane.active()?.rules ?? noActiveRules;
       const wanted = rulesAfter(active, { kind: "apply", ...read });
       return { desired: read, before: readRules(active), after: readRules(wanted) };
     },

@@ -1,5 +1,5 @@
 /**
- * `ilm doctor`: reports whether this host can run ilm, and what stands in the way, each with its
+ * `ilm doctor`: reports whether this host can run ilm, and what is in the way, each with its
  * remedy.
  */
 import type { DaemonStatus } from "../../api/api.js";
@@ -11,7 +11,7 @@ import { auditListeners, joinListeners } from "../../rules/listening.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules, allMappings, readRules } from "../../model/rules.js";
-import type { EngineInForce } from "../../dataplane/types.js";
+import type { ActiveEngine } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { DoctorJson } from "../../json/doctor.js";
@@ -58,11 +58,11 @@ async function checkRules(context: Context): Promise<Check[]> {
     return [asCheck("data plane", error)];
   }
   try {
-    const inForce = dataPlane.inForce();
-    const rules = inForce === null ? emptyRules : readRules(inForce.rules);
+    const active = dataPlane.active();
+    const rules = active === null ? emptyRules : readRules(active.rules);
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
-    const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));
+    const warnings = findWarnings(await circumstancesOf(dataPlane, active, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
     const foreign = auditListeners(rules, listeners).filter(
       ({ kind }) => kind === "foreign-address",
@@ -71,7 +71,7 @@ async function checkRules(context: Context): Promise<Check[]> {
     return [
       check,
       await fionreadCheck(context, registered),
-      mptcpCheck(rules, listeners, inForce?.engine ?? null),
+      mptcpCheck(rules, listeners, active?.engine ?? null),
       ...wayChecks(await survey(context, dataPlane, rules), rules),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
@@ -88,7 +88,7 @@ async function checkRules(context: Context): Promise<Check[]> {
       }),
     ];
   } catch (error) {
-    return [asCheck("rules in force", error)];
+    return [asCheck("active rules", error)];
   } finally {
     dataPlane.close();
   }
@@ -140,7 +140,7 @@ async function fionreadCheck({ reach }: Context, registered: readonly Listener[]
 function mptcpCheck(
   rules: Rules,
   listeners: readonly Listener[],
-  engine: EngineInForce | null,
+  engine: ActiveEngine | null,
 ): Check {
   const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
   const users = joinListeners(rules, listeners).filter(
@@ -202,7 +202,7 @@ function conntrackChecks(rules: Rules, filtered: readonly Family[]): Check[] {
     warningCheck(
       "answers and conntrack",
       `there is a filter at OUTPUT (${filtered.map((family) => `IPv${family}`).join(", ")}), and answers of ${names.join(", ")}${more} leave the daemon with another port than was dialled: to conntrack they are new flows`,
-      "Harmless where OUTPUT lets new flows through. Else accept there what comes from the daemon's port (`udp sport PORT accept`), or let the daemon listen on the port that is dialled: docs/decisions/0019.",
+      "Harmless where OUTPUT accepts new flows. Otherwise accept what comes from the daemon's port there (`udp sport PORT accept`), or let the daemon listen on the dialled port: docs/decisions/0019.",
     ),
   ];
 }

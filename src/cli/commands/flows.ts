@@ -42,7 +42,7 @@ const columns: readonly Column[] = [
 ];
 
 function renderFlows({ colours, width }: Context, views: readonly FlowView[]): string {
-  if (views.length === 0) return "no UDP client was brought to a daemon lately\n";
+  if (views.length === 0) return "no mapping brought a UDP client to a daemon recently\n";
   const rows = views.map(({ flow, mapping }) => [
     formatEnd(flow.client),
     formatEnd(flow.dialled),

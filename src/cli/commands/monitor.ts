@@ -1,5 +1,5 @@
 /**
- * `ilm monitor`: shows decisions as they are made. The kernel reports them only while somebody
+ * `ilm monitor`: shows decisions as they are made. The kernel reports them only while a monitor
  * watches.
  */
 import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplane/types.js";
@@ -15,7 +15,7 @@ import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
 import { noteObstacles } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
-import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
+import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface MonitorOptions {
   /** The number of decisions after which to end. */
@@ -41,7 +41,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     throw refusal("--seconds", options.seconds, `is more than ${MAX_SECONDS}, which is the most`);
   }
   await withDataPlane(context, async (dataPlane) => {
-    const rules = readRules(needInForce(dataPlane).rules);
+    const rules = readRules(needActive(dataPlane).rules);
     noteObstacles(context, await survey(context, dataPlane, rules), rules);
     const stream = dataPlane.watch();
     const ending = awaitEnd(seconds);
@@ -57,7 +57,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     }
     tellLost("last");
     const signal = ending.signal();
-    // Output that nobody reads would keep the process for as long as the reader stalls. It was
+    // Output that is not read would keep the process for as long as the reader stalls. It was
     // asked to end.
     if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
   });
@@ -137,7 +137,9 @@ function lossTeller(context: Context, stream: DecisionStream): (when?: "last") =
     const { lost } = stream;
     if (lost <= told) return;
     told = lost;
-    context.note(`ilm: ${count(lost, "decision")} came too fast and were not shown\n`);
+    context.note(
+      `ilm: ${count(lost, "decision")} came faster than they could be shown, and were skipped\n`,
+    );
   };
 }
 
@@ -164,8 +166,8 @@ function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Ma
   return ({ generation, mapping }) => {
     if (mapping === null) return null;
     if (!known.has(generation)) {
-      const inForce = dataPlane.inForce();
-      if (inForce !== null) known.set(inForce.generation, allMappings(readRules(inForce.rules)));
+      const active = dataPlane.active();
+      if (active !== null) known.set(active.generation, allMappings(readRules(active.rules)));
       const [oldest] = known.keys();
       if (known.size > GENERATIONS_KEPT && oldest !== undefined) known.delete(oldest);
     }

@@ -1,5 +1,5 @@
 /** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
-import type { InForce } from "../../dataplane/types.js";
+import type { Active } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { describeHolder } from "../../kernel/lock-holder.js";
 import { countMappings } from "../../model/rules.js";
@@ -17,12 +17,12 @@ import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/wri
 /** Prints the state. Returns status 0 also when nothing is loaded, because that is an answer. */
 export async function status(context: Context): Promise<void> {
   await withDataPlane(context, async (dataPlane) => {
-    const inForce = dataPlane.inForce();
+    const active = dataPlane.active();
     // Listeners matter only to rules, and listing them would first have to load the lister.
-    const listeners = inForce === null ? [] : dataPlane.listeners();
+    const listeners = active === null ? [] : dataPlane.listeners();
     const asked = await askDaemon(context, dataPlane.netnsInode);
     const { daemon, trouble, writer } = asked;
-    const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
+    const circumstances = await circumstancesOf(dataPlane, active, listeners, daemon);
     const { flows, faults } = circumstances;
     const found = findWarnings(circumstances);
     const unreached = await unreachedWarnings(dataPlane, {
@@ -32,31 +32,31 @@ export async function status(context: Context): Promise<void> {
     });
     const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
     const shape = {
-      loaded: inForce !== null,
+      loaded: active !== null,
       netns: dataPlane.netnsInode,
-      off: inForce?.off ?? false,
-      generation: inForce?.generation ?? null,
-      appliedAt: inForce?.appliedAt ?? null,
-      appliedBy: inForce?.version ?? null,
-      earlierFormat: inForce?.earlierFormat ?? null,
-      engine: inForce?.engine ?? null,
-      mptcp: inForce === null ? null : (inForce.rules.file.head.mptcp ?? "on"),
-      source: inForce?.rules.source ?? null,
-      services: inForce?.rules.file.head.services.length ?? 0,
-      mappings: inForce === null ? 0 : countMappings(inForce.rules),
-      runtimeMappings: inForce?.rules.runtime.length ?? 0,
-      listeners: inForce === null ? null : listeners.length,
+      off: active?.off ?? false,
+      generation: active?.generation ?? null,
+      appliedAt: active?.appliedAt ?? null,
+      appliedBy: active?.version ?? null,
+      earlierFormat: active?.earlierFormat ?? null,
+      engine: active?.engine ?? null,
+      mptcp: active === null ? null : (active.rules.file.head.mptcp ?? "on"),
+      source: active?.rules.source ?? null,
+      services: active?.rules.file.head.services.length ?? 0,
+      mappings: active === null ? 0 : countMappings(active.rules),
+      runtimeMappings: active?.rules.runtime.length ?? 0,
+      listeners: active === null ? null : listeners.length,
       mappedListeners:
         circumstances.rules === null
           ? null
           : joinListeners(circumstances.rules, listeners).filter((view) => view.isMapped).length,
-      lookups: inForce === null ? null : dataPlane.counterTotal(),
+      lookups: active === null ? null : dataPlane.counterTotal(),
       flows,
       faults,
       daemon,
       writer,
       warnings,
-      notes: notes(inForce, asked),
+      notes: notes(active, asked),
       pinPath: dataPlane.pinPath,
     };
     await print(context, published<StatusJson>()(shape), () => render(context, shape));
@@ -86,13 +86,15 @@ interface Asked extends AskedDaemon {
 }
 
 /** Returns notes on what it means that no daemon runs. */
-function notes(inForce: InForce | null, { daemon, trouble, writer }: Asked): string[] {
+function notes(active: Active | null, { daemon, trouble, writer }: Asked): string[] {
   if (daemon !== null || trouble !== null) return [];
   const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
-  if (inForce === null) return found;
-  const { source } = inForce.rules;
+  if (active === null) return found;
+  const { source } = active.rules;
   if (source !== null) {
-    found.push(`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`);
+    found.push(
+      `no daemon is running: changes to ${source} are not followed (\`ilm run\` follows them)`,
+    );
   }
   return found;
 }
@@ -140,9 +142,9 @@ function stateOf(
   { off, warnings, earlierFormat }: StatusJson,
   colours: Context["colours"],
 ): string {
-  if (off) return colours.red("OFF: nothing is decided, until `ilm on`");
+  if (off) return colours.red("OFF: mappings have no effect until `ilm on`");
   if (warnings.some(({ message }) => message === lookupDetached.message)) {
-    return colours.red("loaded, and DETACHED: nothing is decided");
+    return colours.red("loaded, but DETACHED: mappings have no effect");
   }
   if (earlierFormat !== null) {
     return colours.yellow(`loaded, by an earlier version of ilm (state format ${earlierFormat})`);
@@ -152,7 +154,9 @@ function stateOf(
 
 function describeDaemon({ daemon, writer }: StatusJson): string {
   if (daemon === null) {
-    return writer === null || !isDaemon(writer) ? "not running" : `pid ${writer.pid}, out of reach`;
+    return writer === null || !isDaemon(writer)
+      ? "not running"
+      : `pid ${writer.pid}, not reachable`;
   }
   const follows = daemon.following === null ? "follows no file" : `follows ${daemon.following}`;
   return `pid ${daemon.pid}, ${follows}`;

@@ -1,5 +1,5 @@
 /** Opens the data plane for the length of one piece of work. */
-import type { DataPlane, InForce, KeptText } from "../../dataplane/types.js";
+import type { DataPlane, Active, KeptText } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import type { Context } from "./context.js";
 import { type Rules, noActiveRules, readRules } from "../../model/rules.js";
@@ -53,13 +53,13 @@ export async function withDataPlaneAfter<Read, T>(
 
 /** Reads the active rules; they are empty when nothing is loaded. */
 export function readActive(dataPlane: DataPlane): Rules {
-  return readRules(dataPlane.inForce()?.rules ?? noActiveRules);
+  return readRules(dataPlane.active()?.rules ?? noActiveRules);
 }
 
 /** Returns the active rules. Throws NOT_LOADED when there are none. */
-export function needInForce(dataPlane: DataPlane): InForce {
-  const inForce = dataPlane.inForce();
-  if (inForce !== null) return inForce;
+export function needActive(dataPlane: DataPlane): Active {
+  const active = dataPlane.active();
+  if (active !== null) return active;
   throw new IlmError(
     "NOT_LOADED",
     `nothing is loaded for this network namespace (${dataPlane.netnsInode})`,

@@ -184,7 +184,7 @@ export class Generation {
   }
 
   /**
-   * Writes a generation into tables that nobody reads, and describes it. It decides nothing until
+   * Writes a generation into tables that nothing reads, and describes it. It decides nothing until
    * its side becomes active. It shares with `before`, the active generation, what both have in
    * common.
    */

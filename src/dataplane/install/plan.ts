@@ -64,7 +64,7 @@ export function wantedOf(
   rules: ActiveRules,
   choice: EngineChoice,
 ): Wanted {
-  beginStep("comparing with what is in force");
+  beginStep("comparing with the active rules");
   const same = before !== undefined && hasFileOf(before.description, rules);
   const fileDigest = same
     ? before.description.fileDigest

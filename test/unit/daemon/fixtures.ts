@@ -11,7 +11,7 @@ import type {
   Explanation,
   Faults,
   FlowCount,
-  InForce,
+  Active,
   KeptText,
   ObservedDecision,
 } from "../../../src/dataplane/types.js";
@@ -113,7 +113,7 @@ export class FakeDataPlane implements DataPlane {
   resyncs = 0;
   missingAtResync: readonly string[] = [];
   fail: Error | null = null;
-  #inForce: InForce | null = null;
+  #active: Active | null = null;
 
   /** How often a change was finished; `failToSettle` makes the next attempt throw. */
   settled = 0;
@@ -190,11 +190,11 @@ export class FakeDataPlane implements DataPlane {
   }
 
   flowCount(): FlowCount | null {
-    return this.#inForce === null ? null : { live: 3, capacity: 65_536 };
+    return this.#active === null ? null : { live: 3, capacity: 65_536 };
   }
 
   faults(): Faults | null {
-    if (this.#inForce === null) return null;
+    if (this.#active === null) return null;
     return { untracked: 0, unplaced: 0, flows: 0, unanswered: 2, unsteered: 0 };
   }
 
@@ -222,16 +222,16 @@ export class FakeDataPlane implements DataPlane {
     return action();
   }
 
-  inForce(): InForce | null {
-    return this.#inForce;
+  active(): Active | null {
+    return this.#active;
   }
 
-  /** What is kept of the text of the rules in force. */
+  /** What is kept of the text of the active rules. */
   text: string | null = null;
   fits: KeptText["fits"] = null;
 
   keptText(): KeptText | null {
-    const file = this.#inForce?.rules.file;
+    const file = this.#active?.rules.file;
     return file === undefined || this.text === null
       ? null
       : { file, text: this.text, fits: this.fits };
@@ -251,14 +251,14 @@ export class FakeDataPlane implements DataPlane {
       this.fail = null;
       throw error;
     }
-    const before = this.#inForce;
+    const before = this.#active;
     const active = before && readRules(before.rules);
     const wanted = readRules(next);
     const changed = JSON.stringify(active) !== JSON.stringify(wanted);
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
     if (changed) {
       this.applied.push(next);
-      this.#inForce = {
+      this.#active = {
         generation,
         appliedAt: "2026-01-02T03:04:05.000Z",
         engine: "registry",
@@ -287,11 +287,11 @@ export class FakeDataPlane implements DataPlane {
     };
   }
 
-  /** Of every mapping. */
+  /** What each mapping has counted. */
   counted: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
   counters() {
-    const count = this.#inForce === null ? 0 : countMappings(this.#inForce.rules);
+    const count = this.#active === null ? 0 : countMappings(this.#active.rules);
     return countersOf(...Array.from({ length: count }, () => this.counted));
   }
 
@@ -319,7 +319,7 @@ export class FakeDataPlane implements DataPlane {
     return { ...this.explanation, packet };
   }
 
-  /** What is decided while somebody watches, and how much of it comes too fast. */
+  /** What is decided while a monitor watches, and how much of it comes too fast. */
   decisions: ObservedDecision[] = [];
   lost = 0;
 
@@ -333,8 +333,8 @@ export class FakeDataPlane implements DataPlane {
   }
 
   unload(): boolean {
-    const loaded = this.#inForce !== null;
-    this.#inForce = null;
+    const loaded = this.#active !== null;
+    this.#active = null;
     return loaded;
   }
 

@@ -119,7 +119,7 @@ describe("what is doubtful", () => {
     });
   });
 
-  test("is a UDP daemon that NAT cuts off: it is named, with what helps", async () => {
+  test("is a UDP daemon that NAT cuts off: it is named, with its remedy", async () => {
     world.dataPlane.translated = [4];
     const socket = listener("127.0.1.10", 53, { protocol: "udp", kind: "udp", cookie: "53" });
     world.dataPlane.sockets = [socket];
@@ -151,7 +151,7 @@ describe("--dry-run", () => {
       removed: [{ name: "old" }],
     });
     expect(world.asked).toEqual([]);
-    expect(world.dataPlane.inForce()?.generation).toBe(1);
+    expect(world.dataPlane.active()?.generation).toBe(1);
   });
 
   test("of a mapping that is there already is refused as the change would be", async () => {
@@ -176,7 +176,7 @@ describe("a bad file", () => {
     expect(err).toMatch(/rules\.yaml:5:\d+: mappings\[0\]\.port: .*65535/);
     expect(err).toMatch(/rules\.yaml:6:\d+: mappings\[1\]\.to: .*wbe.*web/);
     expect(world.asked).toEqual([]);
-    expect(world.dataPlane.inForce()?.generation).toBe(1);
+    expect(world.dataPlane.active()?.generation).toBe(1);
   });
 
   test("is one JSON document with every problem", async () => {

@@ -54,7 +54,7 @@ describe("status", () => {
     expect(await world.json("status", status)).toMatchObject({ loaded: false, generation: null });
   });
 
-  test("names the daemon that is at work, and what it follows", async () => {
+  test("names the daemon that is running, and what it follows", async () => {
     load();
     const daemon = {
       pid: 7,
@@ -114,7 +114,7 @@ describe("mappings", () => {
     expect(await world.json("mappings", (context) => mappings(context, {}, []))).toEqual([]);
   });
 
-  test("shows who listens for each, and nobody", async () => {
+  test("shows who listens for each, or none", async () => {
     load();
     serveWeb();
     const all = await world.json("mappings", (context) => mappings(context, {}, []));
@@ -320,7 +320,7 @@ describe("add and remove", () => {
     expect(err).toContain("rules.yaml");
     expect(ended).toBe(ExitStatus.failed);
     expect(await world.failure(minus)).toMatchObject({ error: { code: "NOT_FOUND" } });
-    expect(world.dataPlane.inForce()?.generation).toBe(1);
+    expect(world.dataPlane.active()?.generation).toBe(1);
   });
 
   test("ask for just that change, and say what became of it", async () => {
@@ -346,20 +346,22 @@ describe("add and remove", () => {
     );
     expect(text).toContain("tcp:9000");
     expect(world.asked).toEqual([]);
-    expect(world.dataPlane.inForce()?.generation).toBe(1);
+    expect(world.dataPlane.active()?.generation).toBe(1);
   });
 });
 
 describe("off, on and unload", () => {
   test("say what was done, and what was so already", async () => {
     load();
-    expect(await world.text((context) => off(context, {}))).toMatch(/^off: nothing is decided/);
+    expect(await world.text((context) => off(context, {}))).toMatch(
+      /^off: mappings have no effect/,
+    );
     expect(await world.json("off", (context) => off(context, {}))).toMatchObject({
       off: true,
       changed: false,
       generation: 1,
     });
-    expect(await world.text((context) => off(context, {}))).toBe("ilm is off already\n");
+    expect(await world.text((context) => off(context, {}))).toBe("ilm is already off\n");
     expect(await world.json("on", (context) => on(context, {}))).toMatchObject({
       off: false,
       changed: true,

@@ -134,5 +134,5 @@ test("nothing is asked for, whatever would change", async () => {
   world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
   await world.text(comparing({ file: put("rules.yaml", good) }));
   expect(world.asked).toEqual([]);
-  expect(world.dataPlane.inForce()?.generation).toBe(1);
+  expect(world.dataPlane.active()?.generation).toBe(1);
 });

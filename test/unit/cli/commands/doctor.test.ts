@@ -125,7 +125,7 @@ describe("the daemon", () => {
     expect(await textOf("daemon")).toBe("ok       daemon: pid 7, version 1.2.3\n");
   });
 
-  test("that has the lock and does not answer is named, with what helps", async () => {
+  test("that has the lock and does not answer is named, with its remedy", async () => {
     world.daemon = { daemon: null, writer: { pid: 7, command: "ilm run -f rules.yaml" } };
     expect(await checksNamed("daemon")).toMatchObject([
       { severity: "warning", found: expect.stringContaining("process 7 (ilm run") as string },
@@ -184,7 +184,7 @@ describe("MPTCP", () => {
 });
 
 describe("the way to mappings", () => {
-  test("that ends before this host is in the way, with what helps", async () => {
+  test("that ends before this host is in the way, with its remedy", async () => {
     load({ mappings: [mapping("web"), mapping("mail", { ports: [{ first: 25, last: 25 }] })] });
     world.around = { ...world.around, routeOf: () => ({ type: "none", interfaceIndex: null }) };
     const text = await textOf("in the way");
@@ -194,7 +194,7 @@ describe("the way to mappings", () => {
     expect(text).toContain("ip route add local 203.0.113.1/32 dev lo");
   });
 
-  test("on which others may drop packets is told, and no warning", async () => {
+  test("on which others may drop packets is reported, and no warning", async () => {
     load({ mappings: [mapping("web")] });
     world.around = { ...world.around, otherPrograms: ["theirs (link 7)"] };
     expect(await textOf("may be in the way")).toMatch(/^ok .*of web.*theirs \(link 7\).*\n$/);

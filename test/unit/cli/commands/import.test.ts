@@ -58,7 +58,7 @@ describe("tubular", () => {
     });
   });
 
-  test("a label that leads nowhere is told, the rest is printed, and the status is 1", async () => {
+  test("a label that leads nowhere is reported, the rest is printed, and the status is 1", async () => {
     const command = tubular({ label: label.slice(0, 1) }, put("bindings.json", bindings));
     const { out, err, status } = await world.end(false, command);
     expect(out).toContain("127.0.1.10:8080");

@@ -84,7 +84,7 @@ describe("decisions", () => {
     ]);
   });
 
-  test("of rules that come while somebody watches have the names of those rules", async () => {
+  test("of rules that come while a monitor watches have the names of those rules", async () => {
     load();
     const next = activeRules(ruleSet(mapping("new")));
     const changing = {
@@ -139,7 +139,7 @@ describe("standard error", () => {
     load();
     world.dataPlane.decisions = [decision()];
     world.dataPlane.lost = 3;
-    const note = "ilm: 3 decisions came too fast and were not shown\n";
+    const note = "ilm: 3 decisions came faster than they could be shown, and were skipped\n";
     expect((await world.say(false, watching({ count: "1" }))).err).toBe(note);
     expect((await world.say(true, watching({ count: "1" }))).err).toBe(note);
   });

@@ -86,7 +86,7 @@ describe("demo", () => {
     };
   });
 
-  test("tells its story, in colours where there are some, and stays when it is told", async () => {
+  test("tells its story, in colours where there are some, and stays when it is reported", async () => {
     await world.end(false, (context) => demo(context, { keep: true }));
     expect(started).toEqual([{ keep: true, report: null, color: false }]);
   });

@@ -12,7 +12,7 @@ import type { HostCheck } from "../../../../src/kernel/features.js";
 import type { FionreadAnswer } from "../../../../src/kernel/fionread.js";
 import type { Owner } from "../../../../src/model/listener.js";
 import type { Shape } from "../../../../src/json/shape.js";
-import { nothingInForce, switched } from "../../../../src/api/result.js";
+import { nothingActive, switched } from "../../../../src/api/result.js";
 import { reportError } from "../../../../src/cli/render/error.js";
 import { ExitStatus } from "../../../../src/errors.js";
 import { mappingKey } from "../../../../src/model/mapping.js";
@@ -112,14 +112,14 @@ export class World {
     this.asked.push(change);
     const { dataPlane, by } = this;
     if (change.kind === "unload") {
-      return { ...nothingInForce, changed: dataPlane.unload(), by };
+      return { ...nothingActive, changed: dataPlane.unload(), by };
     }
     if (change.kind === "off" || change.kind === "on") {
       const off = change.kind === "off";
-      const generation = dataPlane.inForce()?.generation ?? 0;
+      const generation = dataPlane.active()?.generation ?? 0;
       return { ...switched(generation, dataPlane.setOff(off), off), by };
     }
-    const before = dataPlane.inForce()?.rules ?? noActiveRules;
+    const before = dataPlane.active()?.rules ?? noActiveRules;
     const after = rulesAfter(before, change);
     const result = dataPlane.apply(after);
     const told = result.changed ? difference(readRules(before), readRules(after)) : null;
@@ -159,7 +159,7 @@ export class World {
     return (await this.say(false, command)).out;
   }
 
-  /** Of the command with this name, whose published shapes it has to have. */
+  /** Returns the JSON of the named command, and checks it against the published shapes. */
   async json(name: string, command: Command): Promise<unknown> {
     const value: unknown = JSON.parse((await this.say(true, command)).out);
     requireShape(`ilm ${name} --json`, outputsOf(name), value);
