@@ -95,7 +95,7 @@ soak: setup-test build ## daemons of all kinds at random under load, ten minutes
 bench: setup-bench build dist/bench/traffic ## the tables of docs/performance.md (ARGS: connections, udp, start, away, apply, lookup, listeners, release; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
-generate: build ## write the generated files anew: ABI layouts, JSON Schema, command reference, man page, completions
+generate: build ## rewrite the generated files: ABI layouts, JSON Schema, command reference, man page, completions
 	@tools/generate.sh
 	@$(OWN)
 

@@ -32,7 +32,7 @@ export default defineConfig({
           exclude: [packets],
           testTimeout: 180_000,
           // Modules are loaded once for all files of a worker: a third of the time went into
-          // loading them anew.
+          // loading them again.
           isolate: false,
           // Vitest would leave a core for itself.
           maxWorkers: "100%",

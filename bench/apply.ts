@@ -45,7 +45,7 @@ export interface ApplyColumn {
   readonly oneAdded: number;
   readonly oneRemoved: number;
   readonly status: number;
-  /** Of Node.js, which does nothing, in turns with the additions. */
+  /** The same for a Node.js that does nothing, measured in turns with the additions. */
   readonly node: number;
   /** MiB. */
   readonly tables: number;
@@ -168,7 +168,7 @@ async function changesOver(netnsInode: number): Promise<Omit<BesideDaemon, "resi
 }
 
 /**
- * `ilm run` with the rules, which are in force already: what it takes at rest, and changes over its
+ * `ilm run` with the rules, which are already active: what it takes at rest, and changes over its
  * socket.
  */
 async function besideDaemon(netns: string, file: string): Promise<BesideDaemon> {
@@ -199,7 +199,7 @@ async function besideDaemon(netns: string, file: string): Promise<BesideDaemon> 
   }
 }
 
-/** Two files that differ in one mapping, and which of them is in force. */
+/** Two files that differ in one mapping, and which of them is active. */
 interface Files {
   readonly paths: readonly [string, string];
   turn: 0 | 1;
@@ -293,7 +293,7 @@ async function reload(site: Site, file: string): Promise<void> {
   if (status !== 0) throw new Error("the reload failed");
 }
 
-/** With the files' mappings in force, and replaced. */
+/** With the files' mappings active, and replaced. */
 async function measureLatency(site: Site, files: Files): Promise<LatencyRow[]> {
   const kinds: readonly (readonly [string, () => Promise<void>])[] = [
     ["nothing else happens", async () => await sleep(LATENCY_MS)],

@@ -86,7 +86,9 @@ export interface ManyRow {
   readonly apply_ms: number;
   readonly resync_ms: number;
   readonly list_ms: number;
-  /** Of the registry's maps; what is kept with each socket (about 100 bytes) comes on top. */
+  /**
+   * Memory of the registry's maps; what is kept with each socket (about 100 bytes) comes on top.
+   */
   readonly maps_mib: number;
 }
 
@@ -126,7 +128,7 @@ export interface GapRow {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
-  /** First tries that nobody got. */
+  /** First tries that reached no daemon. */
   readonly lost: number;
 }
 

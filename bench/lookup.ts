@@ -36,7 +36,7 @@ const KEYS = 8;
 /** Look-ups that are made one at a time, of each kind in each of so many rounds. */
 const SINGLES = 4000;
 const SINGLE_ROUNDS = 5;
-/** Of the single ones, the slowest are interruptions. */
+/** The share of single look-ups to keep: the slowest are interruptions. */
 const KEPT = 0.98;
 
 const target = "127.0.1.10" as Address;
@@ -191,7 +191,7 @@ export const scenarios: readonly Scenario[] = [
     packets: () => [packet("203.0.113.1", 443)],
   },
   {
-    name: "miss: nobody listens",
+    name: "miss: nothing listens",
     kind: "exact",
     verdict: "missed",
     packets: () => [packet("203.0.113.1", 81)],
@@ -232,7 +232,7 @@ export interface LookupRow {
 }
 
 export interface LookupResult {
-  /** Of the empty program, harness and all. */
+  /** The time of the empty program, including the harness. */
   readonly emptyNs: number;
   readonly emptySingleNs: number;
   readonly hot: LookupRow[];
@@ -256,7 +256,7 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** The last mapping, which nobody dials. */
+/** The last mapping, which is never dialled. */
 function changeOne(dataPlane: DataPlane, rules: Rules): void {
   const before = toColumns(rules.file.mappings);
   const last = before.at(before.length - 1);
@@ -268,7 +268,7 @@ function changeOne(dataPlane: DataPlane, rules: Rules): void {
 }
 
 /**
- * Puts the rules in force, sees that every scenario is what it is called, and keeps the program.
+ * Activates the rules, sees that every scenario is what it is called, and keeps the program.
  */
 function keep(dataPlane: DataPlane, kind: Kept["kind"], size: number): Kept {
   const start = performance.now();

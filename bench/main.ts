@@ -140,7 +140,7 @@ async function apply(): Promise<string> {
     ),
     table(
       ["memory, MiB", ...SIZES.map(count)],
-      row("kernel: tables of the generation in force", ({ tables: mib }) => mib),
+      row("kernel: tables of the active generation", ({ tables: mib }) => mib),
       row("kernel: registry of listeners", ({ registry }) => registry),
       row("`ilm apply`, all new, at its peak", ({ peak }) => peak),
       row("`ilm run`, resident", ({ resident }) => resident),

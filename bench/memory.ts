@@ -20,7 +20,7 @@ function mapInfo(...which: readonly string[]): MapInfo {
   return bpftool("map", "show", ...which) as MapInfo;
 }
 
-/** MiB: of the rules in force alone, and of the registry, which stays whatever they are. */
+/** MiB: of the active rules alone, and of the registry, which stays whatever they are. */
 export function kernelMemory(netnsInode: number): { tables: number; registry: number } {
   const base = pinPath(netnsInode);
   const pins = Pins.open(netnsInode);

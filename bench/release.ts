@@ -34,7 +34,7 @@ const BEFORE = "7";
 const REPEATS = 3;
 const REPEATS_MS = 20_000;
 
-/** Of both, with the older one first. */
+/** A measurement of both releases, with the older one first. */
 export interface Beside {
   readonly what: string;
   readonly values: readonly (readonly [older: number, now: number])[];
@@ -44,7 +44,7 @@ export interface ReleaseResult {
   readonly format: string;
   /** Seconds, in the order of the sizes. */
   readonly commands: Beside[];
-  /** Nanoseconds above the empty program, likewise. */
+  /** Nanoseconds above the empty program, too. */
   readonly hot: Beside[];
   readonly single: Beside[];
 }

@@ -106,7 +106,7 @@ export class Site {
     }
   }
 
-  /** Puts rules in force at the server. */
+  /** Activates rules at the server. */
   apply(file: string): void {
     execFileSync(ilm, ["apply", "-f", file, "--netns", `/run/netns/${this.server}`]);
   }

@@ -73,7 +73,7 @@ def hold(count):
 
 
 def gap(kind, count, listen, dial, port):
-    """A gap is what lies between the return and the answer of the first try; tries that nobody got are told apart."""
+    """A gap is what lies between the return and the answer of the first try; tries that reached no daemon are told apart."""
     gaps, lost = [], 0
     stream = kind == "tcp"
     family = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM

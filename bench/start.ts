@@ -31,7 +31,7 @@ export function measureStart(): StartRow[] {
     ["`node -e 0`", [process.execPath, "-e", "0"]],
     ["`ilm --version`", [ilm, "--version"]],
     ["`ilm status`, nothing is loaded", [ilm, "status", "--netns", at(idle)]],
-    ["`ilm status`, rules are in force", [ilm, "status", "--netns", at(loaded)]],
+    ["`ilm status`, rules are active", [ilm, "status", "--netns", at(loaded)]],
     ["`ilm mappings`", [ilm, "mappings", "--netns", at(loaded)]],
   ];
   try {

@@ -1,5 +1,5 @@
 /**
- * For how long no dial is answered when somebody takes away what is ours, and `ilm run` puts it
+ * For how long no dial is answered when another program removes what is ours, and `ilm run` puts it
  * back: under load.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";

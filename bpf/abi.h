@@ -26,7 +26,7 @@
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
-/* How many sides the tables have (bpf/tables.h): one in force, one for the next change. */
+/* How many sides the tables have (bpf/tables.h): one active, one for the next change. */
 #define ILM_SIDES 2
 
 /* registry/ingress[] */
@@ -288,7 +288,7 @@ struct ilm_rule {
 	__u16 count4;
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
-	__u8 reject;		/* nobody listens: 1 rejects, 0 lets the kernel go on */
+	__u8 reject;		/* nothing listens: 1 rejects, 0 lets the kernel go on */
 	/* 1: by consistent hashing over the live destinations; 0: the first live one. */
 	__u8 weighted;
 	__u8 zero;
@@ -451,7 +451,7 @@ ILM_ASSERT_SIZE(struct ilm_generation, 528);
  * grow.
  */
 struct ilm_sides {
-	/* The side of the generation in force; with ILM_OFF: it decides nothing. */
+	/* The side of the active generation; with ILM_OFF: it decides nothing. */
 	__u32 current;
 	__u32 zero;
 	struct ilm_generation generations[ILM_SIDES];
@@ -470,7 +470,7 @@ ILM_ASSERT_SIZE(struct ilm_meta, 24);
 
 /* registry/watch[0] */
 struct ilm_watch {
-	/* CLOCK_MONOTONIC; decisions are reported until then; 0: nobody watches. */
+	/* CLOCK_MONOTONIC; decisions are reported until then; 0: nothing watches. */
 	__u64 until_ns;
 	__u64 lost;		/* decisions that found the buffer full */
 };

@@ -2,7 +2,7 @@
 /*
  * Where what ingress gave is counted, and flows begin: at the socket of a daemon
  * (net/core/filter.c, sk_filter_trim_cap; attached to the root cgroup while ingress is needed, or a
- * mapping of UDP is in force). The kernel comes here before it puts a datagram into the socket's
+ * mapping of UDP is active). The kernel comes here before it puts a datagram into the socket's
  * queue (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK
  * that may bring a cookie back (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is
  * counted is what sk_lookup counts. Neither at ingress, where a firewall may still drop it,
@@ -73,9 +73,9 @@ static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_k
 }
 
 /*
- * Not what the socket is bound to: somebody may have led the datagram here. On a wildcard address
- * nothing tells, and a daemon there would answer from whichever of the host's addresses the route
- * prefers.
+ * Not what the socket is bound to: another program may have led the datagram here. On a wildcard
+ * address nothing tells, and a daemon there would answer from whichever of the host's addresses the
+ * route prefers.
  */
 static __always_inline bool was_led(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
@@ -117,7 +117,7 @@ static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *s
 	if (!t || !t->answers) {
 		/*
 		 * A socket that was only ever dialled itself needs no flows, nor does one to which
-		 * somebody else's program leads. One that is not tracked may be ours: in a
+		 * another program leads. One that is not tracked may be ours: in a
 		 * SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c,
 		 * __inet_bind).
 		 */

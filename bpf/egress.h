@@ -2,7 +2,7 @@
 /*
  * The source port of a UDP daemon's answer, where a mapping changed the port; and its source
  * address, where the daemon answers from a connected socket, which bpf/reply.h does not see.
- * Attached to every interface while a mapping of UDP is in force; leaves at once for all but UDP
+ * Attached to every interface while a mapping of UDP is active; leaves at once for all but UDP
  * sockets whose client is known, and the kernel's own that mappings lead to.
  *
  * Here a datagram is still one packet with one UDP header, or is in fragments of which the first

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A look-up, and the generation of rules that decides it: what is known of the packet (struct
- * lookup), which side of the tables is in force, and what that has for a port.
+ * lookup), which side of the tables is active, and what that has for a port.
  */
 #ifndef ILM_GENERATION_H
 #define ILM_GENERATION_H
@@ -14,7 +14,7 @@ const volatile struct ilm_lookup_constants constants = {};
 
 struct lookup {
 	struct ilm_endpoint dialled;
-	__be32 remote[4];	/* only filled when somebody needs it, as is the next */
+	__be32 remote[4];	/* only filled when needed, as is the next */
 	__u16 remote_port;	/* host byte order */
 	/* Its place in `handed`, + 1: it is reported when it is counted; 0: at once. */
 	__u16 handed;
@@ -29,10 +29,10 @@ struct lookup {
 	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
 	bool nat;		/* a test run, of a packet of a family with NAT */
-	bool existing;		/* ingress found somebody who listens already */
+	bool existing;		/* ingress found a socket that listens already */
 	/* No packet is known for this look-up: neither counted nor reported. */
 	bool unproven;
-	/* For a socket that sk_lookup cannot give: refused, and nobody else gets it. */
+	/* For a socket that sk_lookup cannot give: refused, and no other socket gets it. */
 	bool undeliverable;
 };
 
@@ -46,7 +46,7 @@ static __always_inline __u32 port_key(__u32 protocol, __u32 port)
  * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet: all that is
  * looked up is of one generation then.
  */
-static __always_inline __u32 side_in_force(void)
+static __always_inline __u32 active_side(void)
 {
 	return sides.current;
 }
@@ -64,7 +64,7 @@ static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
 }
 
 /*
- * What is known of the generation that decides. Never changed while it is in force, so it is no
+ * What is known of the generation that decides. Never changed while it is active, so it is no
  * more volatile than the tables are.
  */
 static __always_inline const struct ilm_generation *generation_of(const struct lookup *l)

@@ -4,7 +4,7 @@
  * there too, also for packets that no rule is about: the one at LOCAL_IN takes away a socket that
  * ingress gave (net/netfilter/nf_nat_proto.c, nf_nat_ipv4_local_in, nf_nat_ipv6_local_in), and the
  * one at PREROUTING may send the packet elsewhere. They are looked at here and not listed over
- * netlink: a packet must not depend on whether somebody has noticed a new rule, and not every
+ * netlink: a packet must not depend on whether anything has noticed a new rule, and not every
  * kernel lists them (CONFIG_NETFILTER_NETLINK_HOOK).
  *
  * Packet sockets take away a socket that ingress gave, too: has_tap().

@@ -161,7 +161,7 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner,
 	 * request did.
 	 */
 	inner->interface = arrival(skb, v4);
-	inner->side = side_in_force();
+	inner->side = active_side();
 	class = class_of(inner->side, IPPROTO_UDP, inner->dialled.port);
 	if (!class || !*class)
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is attached to the interfaces. It calls the ingress program of the program set in force, so
+ * What is attached to the interfaces. It calls the ingress program of the active program set, so
  * that one map update changes all interfaces at once, and interfaces need no care when rules
  * change.
  */

@@ -2,7 +2,7 @@
 /*
  * The headers of IP in a packet, and how they are read: the one place that knows where their fields
  * are. Programs differ in where a header is, and in what they demand of it; so what is read says
- * all there is to say (struct ip_packet), and what nobody asks for costs nothing, as all is
+ * all there is to say (struct ip_packet), and what is not asked for costs nothing, as all is
  * inlined.
  */
 #ifndef ILM_IP_H

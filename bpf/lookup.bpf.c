@@ -12,7 +12,7 @@ static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct look
 	return already_listening(l, existing);
 }
 
-/* Somebody listens on the endpoint, and takes the packet, whom only ingress can select. */
+/* A socket listens on the endpoint, and takes the packet; only ingress can select it. */
 static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
 	struct ilm_presence p = listeners_at(endpoint, l->interface);
@@ -22,7 +22,7 @@ static __always_inline bool is_steered(const struct lookup *l, const struct ilm_
 		return false;
 	/*
 	 * Whoever was counted and not found may just have been put into the map, behind the
-	 * look-up. A datagram of his goes to nobody else; a connection may, as before listen()
+	 * look-up. A datagram of his goes to no other socket; a connection may, as before listen()
 	 * returns there is no listener yet.
 	 */
 	if (endpoint->protocol == IPPROTO_UDP)

@@ -4,14 +4,14 @@
  * after the established table and before the kernel's own look at its listeners
  * (net/ipv4/inet_hashtables.c, __inet_lookup_listener; net/ipv4/udp.c, __udp4_lib_lookup), so
  * "already listening" has to be tested here. Datagrams and MPTCP connections come here when ingress
- * (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it found nobody to give them
- * to; or when they have lost the socket on the way. sk_lookup is also run where there is no packet:
- * see take_token().
+ * (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it found no socket to give
+ * them to; or when they have lost the socket on the way. sk_lookup is also run where there is no
+ * packet: see take_token().
  *
  * Whoever includes this is an engine, and says before it how listeners are found:
  *
  *	listens(ctx, l, existing)
- *		does somebody listen already on what was dialled?
+ *		does a socket already listen on what was dialled?
  *	try_destination(ctx, l, endpoint, slot)
  *		gives the packet to who listens on the endpoint: ILM_ATTEMPT_*
  *	choose_first(ctx, l, rule)
@@ -201,7 +201,7 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 {
 	__u32 port = ctx->local_port;
 	__u32 protocol = ctx->protocol;
-	__u32 now = side_in_force();
+	__u32 now = active_side();
 	/* A test run of `explain` asks what would be if ilm was on. */
 	__u32 side = ctx->remote_port ? now : now & (ILM_SIDES - 1);
 	__u32 *class = class_of(side, protocol, port);

@@ -33,7 +33,7 @@ struct {
 } presence SEC(".maps");
 
 /*
- * Counting filter over the endpoints with a specific address: 0 says that nobody listens exactly
+ * Counting filter over the endpoints with a specific address: 0 says that nothing listens exactly
  * there, without the cost of the hash look-up. Writers: sock_ops, post_bind, sock_release,
  * iterators. Readers: sk_lookup, ingress.
  */
@@ -158,7 +158,7 @@ struct {
 } watch SEC(".maps");
 
 /*
- * struct ilm_decision, while somebody watches. Writers: sk_lookup, ingress, the counting programs.
+ * struct ilm_decision, while a monitor watches. Writers: sk_lookup, ingress, the counting programs.
  * Reader: `monitor`.
  */
 struct {
@@ -183,7 +183,7 @@ struct {
 } explained SEC(".maps");
 
 /*
- * The ingress programs of the program set in force; the one on the interfaces calls the first,
+ * The ingress programs of the active program set; the one on the interfaces calls the first,
  * which calls the other (ILM_INGRESS_*). Writer: control plane.
  */
 struct {
@@ -216,7 +216,7 @@ struct {
 } handed SEC(".maps");
 
 /*
- * Place -> what is to be reported of the packet, while somebody watches. Writer: ingress; the
+ * Place -> what is to be reported of the packet, while a monitor watches. Writer: ingress; the
  * counting programs remove what they report, and what is dropped is overwritten when its place is
  * taken again.
  */

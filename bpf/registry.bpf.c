@@ -10,7 +10,7 @@
  * reports the bind, and `run` places the socket with the iterator below.
  *
  * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/steer.bpf.c), which
- * asks the kernel's own tables and needs no registry but the knowledge that somebody listens. With
+ * asks the kernel's own tables and needs no registry but the knowledge that a socket listens. With
  * UDP that is right only where nothing comes between ingress and the socket: see takes_map().
  *
  * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB
@@ -25,8 +25,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile struct ilm_registry_constants constants = {};
 
 /*
- * One object for all that outlives generations: libbpf reads the kernel's BTF for each object anew,
- * and that takes 0.08 s.
+ * One object for all that outlives generations: libbpf reads the kernel's BTF for each object
+ * again, and that takes 0.08 s.
  */
 #include "deliver.h"
 #include "egress.h"
@@ -46,9 +46,9 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 
 /*
  * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c,
- * sock_map_sk_is_suitable: MPTCP's subflows; net/core/skmsg.c, sk_psock_init: somebody else uses
- * its sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or has no place left, and the
- * others of its group may go before it does.
+ * sock_map_sk_is_suitable: MPTCP's subflows; net/core/skmsg.c, sk_psock_init: another user of the
+ * socket uses its sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or has no place left,
+ * and the others of its group may go before it does.
  */
 static __always_inline bool is_for_ingress(long err)
 {
@@ -209,10 +209,11 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 }
 
 /*
- * Has somebody denied the call already? Every program of a hook runs, whatever those before it said
- * (kernel/bpf/cgroup.c, bpf_prog_run_array_cg): those of the process's own cgroups first, and those
- * of the root in the order in which they were attached. Who was attached behind us denies when we
- * have run: the control plane finds what came of that (src/dataplane/install/registry.ts, sweep).
+ * Has another program denied the call already? Every program of a hook runs, whatever those before
+ * it said (kernel/bpf/cgroup.c, bpf_prog_run_array_cg): those of the process's own cgroups first,
+ * and those of the root in the order in which they were attached. Who was attached behind us denies
+ * when we have run: the control plane finds what came of that (src/dataplane/install/registry.ts,
+ * sweep).
  */
 static __always_inline bool is_denied(void)
 {
@@ -386,7 +387,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		return 0; \
 	slot = slot_of(&endpoint); \
 	if (!slot && !is_mapped(protocol_number, endpoint.port)) { \
-		/* Of no concern any more. */ \
+		/* No longer of concern. */ \
 		t = bpf_sk_storage_get(&tracked, sk, NULL, 0); \
 		if (t) \
 			forget(t); \

@@ -11,7 +11,7 @@
  * What is not for this host, or cannot be judged here, goes on untouched: frames for others,
  * multicast, broadcast, VLAN frames (they come again on the VLAN's interface, as those of a
  * bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is
- * at work. Of what is given to a process, a note is left, by which it is counted when it comes to
+ * running. Of what is given to a process, a note is left, by which it is counted when it comes to
  * that one's socket (bpf/count.h). Everything else meets sk_lookup later and is counted there.
  */
 #include <linux/tcp.h>
@@ -133,7 +133,7 @@ static long pass_extension(__u32 passed, struct extensions *e)
 		e->transport += IP6_AH_BYTES(header.length);
 	} else {
 		/*
-		 * Routed on to somebody else, by this very host (net/ipv6/exthdrs.c,
+		 * Routed on to another host, by this very host (net/ipv6/exthdrs.c,
 		 * ipv6_rthdr_rcv).
 		 */
 		if (e->next == IPPROTO_ROUTING && header.routing.segments_left)
@@ -267,7 +267,7 @@ static __always_inline long route(struct __sk_buff *skb, const struct lookup *l,
 }
 
 /*
- * Is it for somebody else, as far as the routes say? A packet that carries a socket is dropped when
+ * Is it for another host, as far as the routes say? A packet that carries a socket is dropped when
  * it is forwarded (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
  */
 __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
@@ -328,8 +328,8 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * Does NAT look at the packet? Then what is given here is taken away, and it may be for somebody
- * else. Or do packet sockets?
+ * Does NAT look at the packet? Then what is given here is taken away, and it may be for another
+ * host. Or do packet sockets?
  */
 static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 {
@@ -1024,7 +1024,7 @@ int ilm_steer(struct __sk_buff *skb)
 		return TCX_NEXT;
 	p.l.dialled.port = bpf_ntohs(ports_seen.destination);
 	p.l.remote_port = bpf_ntohs(ports_seen.source);
-	p.l.side = side_in_force();
+	p.l.side = active_side();
 	class = class_of(p.l.side, p.l.dialled.protocol, p.l.dialled.port);
 	if (!class || !*class) {
 		if (udp)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The tables of rules, of one set of programs, all of which include this file and are given the
- * same maps. They have two sides. The generation in force is on one; the next is written on the
- * other, which nobody reads, and put in force by `sides.current`. What a generation is on is never
- * changed while it is in force (but for the counters and the interfaces' indexes). The places of a
+ * same maps. They have two sides. The active generation is on one; the next is written on the
+ * other, which nothing reads, and activated by `sides.current`. What a generation is on is never
+ * changed while it is active (but for the counters and the interfaces' indexes). The places of a
  * side are behind one another, so numbers of classes, rules, steps and so on are of one side only;
  * 0 is none on both.
  *
@@ -18,7 +18,7 @@
 #include "kernel.h"
 
 /*
- * Of both sides, and which one is in force: that word is all that a change writes to put itself
+ * Of both sides, and which one is active: that word is all that a change writes to put itself
  * there. A variable, as it is read without a call. Writer: control plane; whoever reads the word
  * once sees one generation.
  */
@@ -119,7 +119,7 @@ struct {
 
 /*
  * Interfaces that mappings name -> the index that each has now; 0: there is none of that name. [0]
- * is not used. Resized. The one table that changes while its generation is in force: when an
+ * is not used. Resized. The one table that changes while its generation is active: when an
  * interface comes, goes or is renamed.
  */
 struct {

@@ -59,7 +59,7 @@ static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
 	return NULL;
 }
 
-/* The entry that counts the socket. NULL: it was removed, and perhaps made anew without it. */
+/* The entry that counts the socket. NULL: it was removed, and perhaps created again without it. */
 static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t)
 {
 	struct ilm_presence *p = t->counted ? bpf_map_lookup_elem(&presence, &t->place) : NULL;

@@ -77,9 +77,10 @@ static long draw(__u32 i, struct draw *draw)
  * Rendezvous hashing: each destination draws a number for the client, in which its weight counts,
  * and the least wins. So a client keeps its destination as long as that lives, and when one goes
  * only its own clients move. The client is the remote address and port: the packets of a flow
- * agree; and a secret, so that nobody can compute which ports all lead to one of them. The result
- * is the index of the least number above *floor, which is raised to it; n: none. bpf_loop, because
- * the verifier would walk every round of a plain loop, with each way through those before it.
+ * agree; and a secret, so that no client can compute which ports all lead to one of them. The
+ * result is the index of the least number above *floor, which is raised to it; n: none. bpf_loop,
+ * because the verifier would walk every round of a plain loop, with each way through those before
+ * it.
  */
 __noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *floor)
 {

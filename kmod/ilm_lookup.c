@@ -89,7 +89,7 @@ struct search {
 	int slave;			/* sdif, as far as it is known; SLAVE_UNKNOWN: not looked at yet */
 	struct sock *best;
 	int score;
-	bool wrong_family;		/* somebody listens there who cannot take this packet */
+	bool wrong_family;		/* a socket listens there who cannot take this packet */
 };
 
 #define SLAVE_UNKNOWN INT_MIN
@@ -331,7 +331,9 @@ static int __init ilm_lookup_init(void)
 	return err;
 }
 
-/* Programs that call the kfunc hold a reference on the module: nobody is inside when this runs. */
+/*
+ * Programs that call the kfunc hold a reference on the module: no program is inside when this runs.
+ */
 static void __exit ilm_lookup_exit(void)
 {
 	unregister_pernet_subsys(&ilm_lookup_net_ops);

@@ -6,11 +6,11 @@
  *	extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query,
  *						 __u32 query__sz) __ksym __weak;
  *
- * The protocol and the family of the packet are those of `ctx`. Returns 0 when somebody listens
+ * The protocol and the family of the packet are those of `ctx`. Returns 0 when a socket listens
  * there (who is now selected, unless ILM_LISTENER_TEST), or
  *
- *	-ENOENT		nobody listens there
- *	-EAFNOSUPPORT	somebody does, but cannot take packets of this family (IPV6_V6ONLY, or an IPv4 socket and IPv6)
+ *	-ENOENT		nothing listens there
+ *	-EAFNOSUPPORT	one does, but cannot take packets of this family (IPV6_V6ONLY, or an IPv4 socket and IPv6)
  *	-EEXIST		a socket is selected already, and ILM_LISTENER_REPLACE is not given
  *	-ENONET		no network namespace has this cookie
  *	-EPROTONOSUPPORT neither TCP nor UDP

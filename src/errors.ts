@@ -15,7 +15,7 @@ export type ExitStatus = (typeof ExitStatus)[keyof typeof ExitStatus];
 
 /** Maps each error code to its exit status. Codes are stable: scripts see them in `--json`. */
 export const errorCatalogue = {
-  /** ilm has a bug, or met a condition that nobody foresaw. */
+  /** ilm has a bug, or met a condition that was not foreseen. */
   INTERNAL: ExitStatus.failed,
   /** A system call or libbpf call failed. The message names the call; `cause` keeps the errno. */
   SYSCALL: ExitStatus.failed,
@@ -117,16 +117,16 @@ export class IlmError extends Error {
  */
 const shortages: Readonly<Record<string, readonly [what: string, remedy: string]>> = {
   EMFILE: [
-    "this process has as many open files as it may have",
-    "Allow it more: LimitNOFILE= in a unit, `ulimit -n` in a shell.",
+    "this process has reached its limit of open files",
+    "Raise the limit: LimitNOFILE= in a unit, `ulimit -n` in a shell.",
   ],
   ENFILE: [
-    "all processes together have as many open files as the host allows",
-    "Raise the sysctl fs.file-max, or end what holds them: `lsof` shows who.",
+    "the host has reached its limit of open files",
+    "Raise the sysctl fs.file-max, or end the processes that hold them: `lsof` shows them.",
   ],
   ENOSPC: [
     "its file system is full, or has no inodes left",
-    "Make room: `df -h` and `df -i` show which one is full.",
+    "Free space: `df -h` and `df -i` show which one is full.",
   ],
   EDQUOT: ["the quota of its file system is used up", "Raise the quota, or remove files."],
   EROFS: [
@@ -134,12 +134,18 @@ const shortages: Readonly<Record<string, readonly [what: string, remedy: string]
     "Mount it writable: `mount -o remount,rw MOUNTPOINT`; in a unit, ReadWritePaths= allows it.",
   ],
   ENOMEM: [
-    "there is no memory for it",
-    "Free some, or give this cgroup more: MemoryMax= in a unit.",
+    "there is not enough memory",
+    "Free memory, or raise the limit of this cgroup: MemoryMax= in a unit.",
   ],
-  EIO: ["its disk or file system reports an error", "See what the kernel says: `dmesg`."],
-  ESTALE: ["the server of its file system has forgotten it", "Mount that file system again."],
-  ETIMEDOUT: ["its server does not answer", "See whether the server of that file system is there."],
+  EIO: ["its disk or file system reports an error", "Check the kernel log: `dmesg`."],
+  ESTALE: [
+    "the server of its file system no longer knows it (a stale handle)",
+    "Mount that file system again.",
+  ],
+  ETIMEDOUT: [
+    "its server does not answer",
+    "Check that the server of that file system is reachable.",
+  ],
 };
 
 /**

@@ -5,7 +5,7 @@ const argv = process.argv.slice(2);
 
 /**
  * Ends the process when the reader of its output stops reading (`ilm listeners | head`). Nothing is
- * wrong then, and nobody is left to tell.
+ * wrong then, and there is no one left to tell.
  */
 function endQuietlyWhenUnread(error: Error): void {
   if ("code" in error && error.code === "EPIPE") process.exit();
@@ -14,7 +14,7 @@ function endQuietlyWhenUnread(error: Error): void {
 
 process.stdout.on("error", endQuietlyWhenUnread);
 process.stderr.on("error", endQuietlyWhenUnread);
-// Work that nobody awaits, such as following UDP sockets, may fail too. The active rules stay
+// Work that is not awaited, such as following UDP sockets, may fail too. The active rules stay
 // active.
 process.on("uncaughtException", (error) => process.exit(reportUncaught(argv, error)));
 // No top-level await: the bundle is CommonJS.

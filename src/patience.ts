@@ -1,13 +1,13 @@
 /**
  * Waits, for a limited time, for calls that may not return: on a file system whose server is gone,
- * on a pipe that nobody writes to. Node cannot cancel a call that occupies one of its few threads;
- * the caller can only stop waiting.
+ * on a pipe that no process writes to. Node cannot cancel a call that occupies one of its few
+ * threads; the caller can only stop waiting.
  */
 
 /** The number of calls that have not returned yet. */
 let pending = 0;
 /**
- * The number of pending calls that nobody waits for any more; each holds one of node's four
+ * The number of pending calls that no caller waits for any more; each holds one of node's four
  * threads.
  */
 let abandoned = 0;

@@ -50,7 +50,7 @@ export function recordSteps(): void {
  * not overlap.
  */
 export function timed<Result>(work: () => Result): { result: Result; steps: StepTime[] } {
-  begun = [{ step: "looking at what is in force", at: performance.now() }];
+  begun = [{ step: "looking for active rules", at: performance.now() }];
   try {
     return { result: work(), steps: stepTimes() };
   } finally {
@@ -94,8 +94,8 @@ export function watchWaits(next: ((what: string) => void) | null): void {
 }
 
 /**
- * Tells the watcher that nothing goes on for a while because of somebody else: "waiting for ..., at
- * most 30 s".
+ * Tells the watcher that nothing goes on for a while because of another process: "waiting for ...,
+ * at most 30 s".
  */
 export function tellWait(what: string): void {
   waitWatcher?.(what);

@@ -75,7 +75,7 @@ function bytecodeIn(folder: string): BytecodeOf {
   try {
     fd = openSync(join(folder, BYTECODE_FILE), "r");
   } catch (error) {
-    // A bundle that somebody else made may have no bytecode; it runs all the same.
+    // A bundle that another program made may have no bytecode; it runs all the same.
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
     return () => undefined;
   }

@@ -52,7 +52,7 @@ if [ ! -d "$built" ]; then
     cat "$log" >&2
     exit 1
   fi
-  # From the staging folder to its place at once: what stands there is whole.
+  # From the staging folder to its place at once: what is there is complete.
   mv -T "$staging" "$built"
 fi
 echo "$built/bin/ilm"

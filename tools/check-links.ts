@@ -31,7 +31,7 @@ for (const document of documents) {
         : undefined;
     if (wrong === undefined) continue;
     broken += 1;
-    console.log(`${document}:${line}: ${wrong}\n    remedy: mend the link to ${target}`);
+    console.log(`${document}:${line}: ${wrong}\n    remedy: fix the link to ${target}`);
   }
 }
 console.log(`${documents.length} documents, ${links} relative links, ${broken} broken`);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the generated files anew; `make check` fails while one of them is stale.
+# Rewrites the generated files; `make check` fails while one of them is stale.
 set -eu
 cd "$(dirname "$0")/.."
 for generator in generate-abi generate-schema generate-docs; do

@@ -19,7 +19,7 @@ LC_ALL=C.UTF-8
 export PATH LC_ALL
 
 lock=/run/ilm-setup.lock
-# There while a run is at work, and after one that was killed. tools/setup.sh looks for it.
+# There while a run is running, and after one that was killed. tools/setup.sh looks for it.
 state=/var/lib/ilm-setup
 policy=/usr/sbin/policy-rc.d
 hosts_policy=$policy.before-ilm-setup
@@ -74,7 +74,7 @@ forbid_services() {
   cat >$policy.ilm-setup-new <<EOF
 #!/bin/sh
 # $mark, which removes it when it is done.
-# It forbids services while that script is at work. One that a killed run left decides nothing; the next run removes it.
+# It forbids services while that script is running. One that a killed run left decides nothing; the next run removes it.
 flock --shared --nonblock $lock true || exit 101
 [ ! -x $hosts_policy ] || exec $hosts_policy "\$@"
 exit 104
@@ -116,7 +116,7 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 
-# Nobody else may hold it: policy-rc.d takes a held lock for a run at work.
+# No other process may hold it: policy-rc.d takes a held lock for a run at work.
 umask 077
 exec 9>$lock
 umask 022

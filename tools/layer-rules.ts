@@ -278,7 +278,7 @@ export function findViolations(sources: ReadonlyMap<string, string>): Violation[
       violations.push({
         file,
         line: index + 1,
-        message: `${found[0]} changes what stands at a path, which another user may have prepared`,
+        message: `${found[0]} changes what is at a path, which another user may have prepared`,
         remedy: "use Folder of src/kernel/folder.ts, which works by descriptor",
       });
     });

@@ -43,7 +43,7 @@ function programPage(context: ManContext): string {
       [
         entry(
           "/sys/fs/bpf/ilm/NETNS/",
-          "what is in force in the network namespace of that inode number",
+          "the active rules of the network namespace with that inode number",
         ),
         entry("/run/ilm/NETNS.lock", "held by whoever changes it"),
         entry("/run/ilm/NETNS.sock", "API and metrics of ilm run, for root only"),

@@ -17,7 +17,7 @@ export function renderMarkdown(context: MarkdownContext): string {
   const shapes = [failure, ...Object.values(outputs).flat()].map(({ shape }) => shape);
   const parts = [
     "# Commands",
-    "<!-- Made by tools/generate-docs.ts from the definitions of the command line; `make generate` writes it anew. -->",
+    "<!-- Made by tools/generate-docs.ts from the definitions of the command line; `make generate` rewrites it. -->",
     program.description,
     "Nouns look and never change anything; verbs change. Every command has these options:",
     optionTable(program.options),

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 # Debian gives a normal user no sbin, yet that is where nginx, sshd and ip are.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export PATH
-# A message of dpkg or apt in another language helps nobody who reads a CI log.
+# A message of dpkg or apt in another language does not help a reader of a CI log.
 LC_ALL=C.UTF-8
 export LC_ALL
 
@@ -161,7 +161,7 @@ install_packages() {
 }
 
 require_packages() {
-  # Somebody killed an installation, or another one is at work: both end here.
+  # An installation was killed, or another one is running: both end here.
   if [ -e /var/lib/ilm-setup ]; then as_root tools/install-packages.sh; fi
   missing=$(missing_packages)
   [ -n "$missing" ] || return 0

@@ -95,10 +95,14 @@ function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
     return reply(decode)(JSON.parse(text) as unknown, "");
   } catch (cause) {
     if (!(cause instanceof DecodeError) && !(cause instanceof SyntaxError)) throw cause;
-    throw new IlmError("DAEMON", `the daemon at ${socket} answered nonsense: ${cause.message}`, {
-      cause,
-      remedy: "Restart the daemon, so that it is of the same version as this command.",
-    });
+    throw new IlmError(
+      "DAEMON",
+      `the daemon at ${socket} gave an invalid answer: ${cause.message}`,
+      {
+        cause,
+        remedy: "Restart the daemon, so that it runs the same version as this command.",
+      },
+    );
   }
 }
 
@@ -106,7 +110,7 @@ function decodeAnswer<T>(text: string, socket: string, decode: Decode<T>) {
 const queueFull = Symbol("the daemon's queue of connections is full");
 
 /**
- * Sends a request to the socket, which is connected to by `path`. Returns null when nobody listens
+ * Sends a request to the socket, which is connected to by `path`. Returns null when nothing listens
  * there.
  */
 async function send(request: Request, socket: string, path: string): Promise<string | null> {
@@ -192,7 +196,7 @@ function hung(socket: string, timeoutMs: number): IlmError {
     "DAEMON",
     `the daemon at ${socket} did not answer within ${timeoutMs / 1000} s`,
     {
-      remedy: `What is in force stays in force without it: restart it, or kill it (its pid is in ${socket.replace(/\.sock$/, ".lock")}) and run the command again`,
+      remedy: `The active rules keep working without it: restart it, or kill it (its pid is in ${socket.replace(/\.sock$/, ".lock")}) and run the command again`,
     },
   );
 }
@@ -200,8 +204,8 @@ function hung(socket: string, timeoutMs: number): IlmError {
 function died(socket: string, cause: Error): IlmError {
   return new IlmError(
     "DAEMON",
-    `the daemon at ${socket} ended before it answered (${cause.message}); whether the change was made is not known`,
-    { cause, remedy: "Look at `ilm status`, then run the command again." },
+    `the daemon at ${socket} ended before it answered (${cause.message}); it may or may not have made the change`,
+    { cause, remedy: "Check `ilm status`, then run the command again." },
   );
 }
 

@@ -1,7 +1,7 @@
 /**
  * Small decoders for JSON from another process. Each takes a value of unknown shape and either
  * returns it typed or throws a DecodeError that names the place. Requests with unknown keys are
- * refused: they are somebody's mistake.
+ * refused: they are a mistake.
  */
 
 /** The error that decoders throw. */

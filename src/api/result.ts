@@ -15,7 +15,7 @@ export interface AnsweredChange extends ChangeResult {
 }
 
 /** The result of an unload. */
-export const nothingInForce: ChangeResult = {
+export const nothingActive: ChangeResult = {
   generation: null,
   changed: true,
   difference: null,
@@ -33,5 +33,5 @@ export const nothingInForce: ChangeResult = {
 
 /** Returns the result of a switch. `generation` is the active one. */
 export function switched(generation: number, changed: boolean, off: boolean): ChangeResult {
-  return { ...nothingInForce, generation, changed, off };
+  return { ...nothingActive, generation, changed, off };
 }

@@ -12,7 +12,7 @@ export function socketPath(netnsInode: number): string {
   return `${runtimePath}/${netnsInode}.sock`;
 }
 
-/** A socket in a folder that nobody else can put anything into. */
+/** A socket in a folder that no other user can put anything into. */
 export interface SocketPlace {
   /** The folder. The caller closes it after the last use of `path`. */
   readonly folder: Folder;

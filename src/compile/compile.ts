@@ -210,7 +210,7 @@ class Compiler {
         this.#problem(
           mapping,
           `there is already a ${mapping.protocol} mapping of this name (${placeOf(other)})`,
-          "give one of them another name, or remove one",
+          "rename one of them, or remove one",
         );
       }
       known.set(key, mapping);
@@ -227,7 +227,7 @@ class Compiler {
         column,
         path: `service ${service.name}`,
         message,
-        hint: "let one mapping lead there, with one address in on and one port; or remove originate",
+        hint: "have one mapping lead there, with one address in on and one port; or remove originate",
       });
     }
   }
@@ -415,8 +415,8 @@ class Compiler {
     }
     this.#problem(
       this.#mapping(mapping),
-      `its destination ${address}, port ${port === 0 ? "as dialled" : port}, is to be handed over by ${handover}, and another mapping says ${known.handover}`,
-      "say the same in all mappings that lead there, or say it once, for the service",
+      `its destination ${address}, port ${port === 0 ? "as dialled" : port}, has handover: ${handover}, and another mapping has ${known.handover}`,
+      "set the same in all mappings that lead there, or set it once, for the service",
     );
   }
 
@@ -518,7 +518,7 @@ class Compiler {
     if (longest > steps && first !== undefined) {
       this.#problem(
         first.mapping,
-        `a connection to port ${formatPorts(ranges)} may have to pass ${longest} mappings and sources that it does not meet, and ${steps} are possible`,
+        `for a connection to port ${formatPorts(ranges)}, up to ${longest} mappings and sources may have to be tried, and the limit is ${steps}`,
         "nest fewer prefixes in on and from, or name fewer interfaces",
       );
     }

@@ -34,7 +34,7 @@ export class HostTable {
   }
 
   /**
-   * Returns the number of the host that added the address before. Returns undefined when nobody
+   * Returns the number of the host that added the address before. Returns undefined when none
    * did, and records `number` for it.
    */
   put(address: number, number: number): number | undefined {

@@ -64,7 +64,7 @@ export function findOrigins(rules: Rules): Origins {
         served.add(service);
         const dialled = dialledOf(mapping, family);
         if (dialled === null) {
-          const message = `its datagrams are to leave from what leads to it, and the mapping ${mapping.name} does so from more than one address or port, or not for everybody`;
+          const message = `its datagrams should leave from the address and port that lead to it, and the mapping ${mapping.name} has more than one address or port, or does not cover all clients`;
           refused.push({ service, message });
           continue;
         }
@@ -73,7 +73,7 @@ export function findOrigins(rules: Rules): Origins {
         if (other === undefined) {
           found.set(key, dialled);
         } else if (other.address !== dialled.address || other.port !== dialled.port) {
-          const message = `its datagrams are to leave from what leads to it, and two do: ${other.address} port ${other.port}, and ${dialled.address} port ${dialled.port}`;
+          const message = `its datagrams should leave from the address and port that lead to it, and there are two: ${other.address} port ${other.port}, and ${dialled.address} port ${dialled.port}`;
           refused.push({ service, message });
         }
       }
@@ -81,7 +81,8 @@ export function findOrigins(rules: Rules): Origins {
   }
   for (const service of services) {
     if (served.has(service)) continue;
-    const message = "its datagrams are to leave from what leads to it, and no mapping of UDP does";
+    const message =
+      "its datagrams should leave from the address and port that lead to it, and no UDP mapping leads to it";
     refused.push({ service, message });
   }
   return {

@@ -168,5 +168,5 @@ export function describeHidden(
     const mapping = mappings.at(index);
     return mapping === undefined ? [] : [`${mapping.name} (${placeOf(mapping)})`];
   });
-  return `can never match: every connection that it is for goes to ${names.join(", ")} first`;
+  return `can never match: every connection that it covers goes to ${names.join(", ")} first`;
 }

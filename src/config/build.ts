@@ -241,7 +241,7 @@ function expand(
       report(
         "warning",
         { key: "to", index },
-        `the destination ${formatTarget(target)} stands in the list already`,
+        `the destination ${formatTarget(target)} is already in the list`,
         "remove it: the first of the two is tried, the second never",
       );
     }

@@ -37,7 +37,7 @@ function notesOf(chains: readonly Chain[], shares: readonly Share[], host: Host)
   const outside = shares.filter(({ hook }) => hook === "prerouting");
   if (outside.length > 0) {
     notes.push(
-      "Prerouting never sees what this host dials itself, so that is left as it is: by mappings whose `from` has the addresses of the host as they are now. Import again when they change, or remove those mappings if such connections are to be led, too.",
+      "Prerouting never sees what this host dials itself, so that is left as it is: by mappings whose `from` has the addresses of the host as they are now. Import again when they change, or remove those mappings if such connections should be redirected too.",
     );
   }
   if (outside.some(({ address }) => address === null)) {

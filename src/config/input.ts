@@ -244,7 +244,7 @@ export function patiently<T>(
       "UNAVAILABLE",
       `${path} cannot be read: its file system did not answer for ${patienceMs / 1000} s`,
       {
-        remedy: "See whether its server (NFS, FUSE) is there, or move the file to a local disk.",
+        remedy: "Check that its server (NFS, FUSE) is reachable, or move the file to a local disk.",
       },
     );
   return withPatience(patienceMs, call, late, signal);
@@ -312,7 +312,7 @@ function isNull({ rdev }: Stats): boolean {
 
 function onlyOnce(): Unreadable {
   return new Unreadable(
-    "this is not a regular file, and only such can be read again",
+    "this is not a regular file, and only a regular file can be re-read",
     "write the configuration to a file; `ilm apply -f` takes pipes, too",
   );
 }
@@ -404,9 +404,9 @@ function silent(patienceMs: number, total: number): Unreadable {
   const seconds = patienceMs / 1000;
   return new Unreadable(
     total === 0
-      ? `nobody wrote anything into it for ${seconds} s`
+      ? `nothing was written to it for ${seconds} s`
       : `after ${total} bytes nothing more came for ${seconds} s, nor its end`,
-    "see what its writer is doing, or let it write a file first and give that",
+    "check what its writer is doing, or have it write a file first and give that file",
   );
 }
 

@@ -141,8 +141,8 @@ function explainKey(parent: Path, key: string, entry: unknown): Finding {
     return {
       path,
       of: "key",
-      message: `the key ${quote(key)} is not enforced yet by this version of ilm`,
-      hint: "remove it: what it promises would not happen",
+      message: `the key ${quote(key)} is not supported yet by this version of ilm`,
+      hint: "remove it: it would have no effect",
     };
   }
   const known = knownKeys(kind);

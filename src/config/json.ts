@@ -293,7 +293,7 @@ class Scanner {
     const word = /^(?:[A-Za-z0-9_.+-]+|.)/su.exec(rest)?.[0] ?? rest;
     return new NotJson(
       this.#at,
-      `this is not JSON: ${quote(word)} stands where ${expected} is expected`,
+      `this is not JSON: ${quote(word)} found where ${expected} is expected`,
       "correct it, or name the file .yaml if it is YAML",
     );
   }
@@ -309,7 +309,7 @@ class Scanner {
 
 /** Describes a duplicate key, in words that JSON and YAML share. */
 export function duplicateKey(key: string): Pick<TextProblem, "message" | "hint"> {
-  return { message: `the key ${quote(key)} stands here twice`, hint: "remove one of the two" };
+  return { message: `the key ${quote(key)} is here twice`, hint: "remove one of the two" };
 }
 
 export function unusableKey(key: string): Pick<TextProblem, "message" | "hint"> {

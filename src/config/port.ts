@@ -147,7 +147,7 @@ function pair(text: string, bare: string): Refused | null {
   return refuse(
     `${quote(text)} is not a port`,
     first.port === second.port
-      ? `write ${left}; the port of the daemon is the same unless to: says another`
+      ? `write ${left}; the daemon's port is the same unless to: has another`
       : `write ${left}-${right} for the range; or, for one port that leads to another, ${split}`,
     first.port === second.port ? { ports: left } : { ports: `${left}-${right}` },
   );

@@ -79,7 +79,7 @@ function refuseUnmatched(key: Key, prefix: Prefix): Refused | null {
   if (isUnspecified(address)) {
     const all = bits === 32 ? "0.0.0.0/0" : "::/0";
     return refuse(
-      `no packet ${key === "on" ? "is for" : "comes from"} ${address}, which stands for any address where a daemon listens`,
+      `no packet ${key === "on" ? "is for" : "comes from"} ${address}, the wildcard address, on which daemons listen`,
       `leave ${key} out for ${everything[key]}, or write ${yamlText(all)} for ${bits === 32 ? "IPv4" : "IPv6"} alone`,
       { [key]: all } satisfies Meant,
     );
@@ -180,7 +180,7 @@ function list(key: Key, text: string, bare: string): Refused | null {
   );
 }
 
-/** The maximum number of prefixes to suggest. Nobody writes more by hand. */
+/** The maximum number of prefixes to suggest. More is not written by hand. */
 const MAX_SPAN = 8;
 
 /** Recognises 10.0.0.1-10.0.0.9, and 10.0.0.1-9. */

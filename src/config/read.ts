@@ -210,7 +210,7 @@ const reasons: Readonly<Record<string, readonly [message: string, hint: string]>
   ENOTDIR: ["a part of the path is not a folder", "check the path"],
   EACCES: ["this user may not read it", "change its mode or owner, or run as a user who may"],
   EPERM: ["this user may not read it", "change its mode or owner, or run as a user who may"],
-  ELOOP: ["the path is a loop of symbolic links", "mend the links"],
+  ELOOP: ["the path is a loop of symbolic links", "fix the links"],
   ENAMETOOLONG: ["the path is too long", "check the path"],
   ENXIO: ["this is a socket or a device without a driver, not a file", "give a file"],
   EBADF: ["standard input is closed", "give a file, or pipe the configuration in"],

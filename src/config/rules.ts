@@ -54,7 +54,7 @@ function collectSettings(documents: readonly Document[], problems: Problems): Se
         source,
         [name],
         `${name} is ${first?.settings[name]} in ${first?.source.name} already`,
-        "say it once, or the same in all files",
+        "set it once, or to the same value in all files",
       );
     }
   }
@@ -105,7 +105,7 @@ function claimAddresses(
     if (owner === undefined) continue;
     const path = itemPath(source, ["services", service.name, "address"], index);
     if (owner === service) {
-      add(problems, source, path, `${address} stands in the list already`, "remove it");
+      add(problems, source, path, `${address} is already in the list`, "remove it");
       continue;
     }
     add(

@@ -194,7 +194,7 @@ const handover = z.enum(handovers).optional().meta({
 export const serviceEntry = z
   .strictObject({
     address: oneOrMore(serviceAddress).meta({
-      description: "The address, or addresses, that the daemon listens on and nobody else",
+      description: "The address, or addresses, that only this daemon listens on",
     }),
     handover,
     originate: z.literal(true).optional().meta({

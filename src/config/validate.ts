@@ -27,7 +27,7 @@ export function validate(source: Source, problems: Problems): Document {
         file: source.name,
         ...source.place([]),
         path: "",
-        message: "the document says nothing",
+        message: "the document is empty",
         hint: "write mappings: [] for no mappings",
       });
     }

@@ -87,7 +87,7 @@ const CUT_OFF_HINT = "the file ends too early: it may be cut off";
 /** Our words where the parser speaks about itself. */
 const syntaxWords: Partial<Record<ErrorCode, string>> = {
   MULTIPLE_DOCS: "a second document begins here",
-  NON_STRING_KEY: "a list or a group of keys stands where a key should be",
+  NON_STRING_KEY: "a list or a group of keys is where a key should be",
 };
 
 /** What to do where quoting is not the answer. */

@@ -231,8 +231,8 @@ function refuseSameName(fromFile: Mappings, given: readonly Mapping[]): void {
         severity: "error",
         ...mapping.origin,
         path: "",
-        message: `the mapping ${mapping.name} (${mapping.protocol}) is there twice; the other is at ${file}${line > 0 ? `:${line}` : ""}`,
-        hint: "leave one of them out",
+        message: `the mapping ${mapping.name} (${mapping.protocol}) is defined twice; the other is at ${file}${line > 0 ? `:${line}` : ""}`,
+        hint: "remove one of them",
       });
     }
     seen.set(mappingKey(mapping), mapping);

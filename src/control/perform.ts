@@ -1,7 +1,7 @@
 /**
  * Makes one change: through the daemon if there is one, otherwise here, under the writer's lock.
  */
-import { replaceableInForce } from "./in-force.js";
+import { activeIfReadable } from "./active.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { Revision } from "../model/revision.js";
 import { beginStep, tellSteps } from "../progress.js";
@@ -13,7 +13,7 @@ import {
   type ReapplyChange,
   type ReviseChange,
 } from "../rules/change.js";
-import { nothingInForce, switched, type ChangeResult } from "../api/result.js";
+import { nothingActive, switched, type ChangeResult } from "../api/result.js";
 import type { ApiChange } from "../api/api.js";
 import { requestChange, requestStatus } from "../api/client.js";
 import { awaitTurn } from "./turn.js";
@@ -99,10 +99,10 @@ function inShort(
   { source, given, file }: ApplyChange,
   revision: Revision | null,
 ): ReapplyChange | ReviseChange | null {
-  const inForce = replaceableInForce(dataPlane);
-  const fileDigest = inForce?.fileDigest ?? null;
-  if (inForce === null || fileDigest === null) return null;
-  const { file: before } = inForce.rules;
+  const active = activeIfReadable(dataPlane);
+  const fileDigest = active?.fileDigest ?? null;
+  if (active === null || fileDigest === null) return null;
+  const { file: before } = active.rules;
   // A daemon that follows the file may have been faster.
   const result = before === file ? fileDigest : dataPlane.digestOf(source, file);
   if (result === fileDigest) return { kind: "reapply", source, given, fileDigest };
@@ -114,16 +114,16 @@ function inShort(
 function changeHere(dataPlane: DataPlane, change: Change, options: ApplyOptions): ChangeResult {
   if (change.kind === "unload") {
     const changed = dataPlane.unload();
-    return { ...nothingInForce, changed };
+    return { ...nothingActive, changed };
   }
   if (change.kind === "off" || change.kind === "on") {
     const off = change.kind === "off";
     const changed = dataPlane.setOff(off);
-    return switched(dataPlane.inForce()?.generation ?? 0, changed, off);
+    return switched(dataPlane.active()?.generation ?? 0, changed, off);
   }
   return dataPlane.asOne(() => {
     // Only a whole configuration may replace what cannot be read.
-    const before = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
+    const before = change.kind === "apply" ? activeIfReadable(dataPlane) : dataPlane.active();
     return dataPlane.apply(rulesAfter(before?.rules ?? null, change), options);
   });
 }

@@ -46,7 +46,7 @@ export async function reviseFrom(
     (isOnly || files.every(({ name }, index) => name === known.names[index])) &&
     before.services.every(({ originate }) => originate !== true);
   if (!isSimple || fits === null || known.blocks === null) return null;
-  beginStep("comparing with the text in force");
+  beginStep("comparing with the active text");
   const mappings = toColumns(before.mappings);
   if (digestOfLines(mappings) !== known.blocks.lines) return null;
   const { readPart } = await import("../config/part.js");

@@ -115,7 +115,7 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
   const known = new Set(Array.from({ length: mappings.length }, (_, i) => mappings.nameAt(i)));
   const meant = nearest(unknown, [...known]);
   throw new IlmError("NOT_FOUND", `there is no mapping named ${unknown}`, {
-    remedy: `${meant === null ? "" : `Did you mean ${meant}? `}\`ilm mappings\` lists what is in force.`,
+    remedy: `${meant === null ? "" : `Did you mean ${meant}? `}\`ilm mappings\` lists the active mappings.`,
   });
 }
 

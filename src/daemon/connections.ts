@@ -1,7 +1,7 @@
 /**
- * Tracks connections to the API, so that nobody keeps others out by being idle or slow. A request
- * has to arrive in time; when too many have not arrived, those without progress for longest give
- * way to newcomers.
+ * Tracks connections to the API, so that no client keeps others out by being idle or slow. A
+ * request has to arrive in time; when too many have not arrived, those without progress for longest
+ * give way to newcomers.
  */
 import type { Socket } from "node:net";
 

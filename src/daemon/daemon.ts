@@ -1,7 +1,7 @@
 /**
  * `ilm run`: holds the writer's lock for life, keeps the wanted rules active, and serves the API.
  */
-import { replaceableInForce } from "../control/in-force.js";
+import { activeIfReadable } from "../control/active.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { ChangeSummary } from "../rules/summary.js";
@@ -90,7 +90,7 @@ async function takeLock(netnsInode: number, log: Logger, signal: AbortSignal): P
     if (performance.now() - servedSince < ENDING_MS) return null;
     const holder = findLockHolder(netnsInode);
     if (holder === null || (await requestStatus(netnsInode)) === null) return null;
-    throw new IlmError("LOCKED", `another daemon is at work: ${describeHolder(holder)}`, {
+    throw new IlmError("LOCKED", `another daemon is already running: ${describeHolder(holder)}`, {
       remedy: "Stop it first, or hand it the file: `ilm apply -f FILE`.",
     });
   };
@@ -150,14 +150,14 @@ async function work({
     reconciler.submit({ kind: "reload" }).then(
       ({ generation }) => {
         failures = 0;
-        manager.ready(`generation ${generation ?? 0} in force`);
+        manager.ready(`generation ${generation ?? 0} is active`);
       },
       (error: unknown) => {
-        manager.ready("the configuration was refused; the rules before it stay in force");
+        manager.ready("the configuration was refused; the previous rules stay active");
         if (!mayPass(error) || end.signal.aborted) return;
         failures += 1;
         const pause = pauseAfter(failures);
-        log.log("info", `this may pass: tried again in ${pause / 1000} s`);
+        log.log("info", `this may be temporary: trying again in ${pause / 1000} s`);
         retry = setTimeout(() => {
           reload("another attempt");
         }, pause);
@@ -178,7 +178,7 @@ async function work({
             () => {
               log.log(
                 "warning",
-                `the file system of ${path} does not answer: it is not followed now`,
+                `the file system of ${path} does not answer: changes are not followed for now`,
               );
             },
           );
@@ -240,13 +240,13 @@ async function work({
       settled: () => reconciler.idle(),
     });
     try {
-      manager.ready("rules in force");
+      manager.ready("the rules are active");
       log.log("info", `ready: network namespace ${dataPlane.netnsInode}, pid ${process.pid}`);
       const reason = await end.reason;
       manager.stopping();
       log.log(
         "info",
-        reason === "unload" ? "ends: unloaded" : `${reason}: ends; the rules stay in force`,
+        reason === "unload" ? "ends: unloaded" : `${reason}: ends; the rules stay active`,
       );
     } finally {
       await server.close();
@@ -269,7 +269,7 @@ async function work({
  */
 function takeOver(dataPlane: DataPlane, source: RulesSource): RulesSource {
   if (source.path !== null || source.mappings.length > 0) return source;
-  const rules = dataPlane.inForce()?.rules ?? emptyRules;
+  const rules = dataPlane.active()?.rules ?? emptyRules;
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };
 }
@@ -288,13 +288,13 @@ const noFlows = { live: 0, capacity: 0 };
 const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
 
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
-  const inForce = replaceableInForce(dataPlane);
+  const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
   const { lookups, destinations } =
-    inForce === null
+    active === null
       ? { lookups: [], destinations: [] }
       : ofMappings(
-          inForce.rules,
+          active.rules,
           { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
           listeners,
         );
@@ -303,17 +303,17 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
     version,
     netnsInode: dataPlane.netnsInode,
     loaded:
-      inForce === null
+      active === null
         ? null
         : {
-            generation: inForce.generation,
-            appliedAt: inForce.appliedAt,
-            fileMappings: inForce.rules.file.mappings.length,
-            runtimeMappings: inForce.rules.runtime.length,
+            generation: active.generation,
+            appliedAt: active.appliedAt,
+            fileMappings: active.rules.file.mappings.length,
+            runtimeMappings: active.rules.runtime.length,
             lookups,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
-            off: inForce.off,
+            off: active.off,
             missing: dataPlane.missing(),
             overtaken: dataPlane.overtaken(),
           },
@@ -341,7 +341,7 @@ function endSignal(): EndSignal {
   const controller = new AbortController();
   const now = (reason: string): void => {
     resolve(reason);
-    controller.abort(new IlmError("DAEMON", "the daemon is about to end"));
+    controller.abort(new IlmError("DAEMON", "the daemon is ending"));
   };
   const signals = ["SIGTERM", "SIGINT"] as const;
   for (const signal of signals) process.on(signal, now);

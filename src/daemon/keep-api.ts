@@ -1,7 +1,7 @@
 /**
- * Keeps the API reachable when somebody removes the socket or empties /run, or when the host runs
- * short of something as the socket is created. Otherwise nobody could reach the daemon any more,
- * and nobody else could write, as it holds the lock.
+ * Keeps the API reachable when the socket is removed or /run is emptied, or when the host runs
+ * short of something as the socket is created. Otherwise the daemon could not be reached any more,
+ * and no other process could write, as it holds the lock.
  */
 import { nodeErrno, unavailable } from "../errors.js";
 import { errorBody } from "../api/error-body.js";
@@ -64,7 +64,7 @@ export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
     const { code, message, remedy } = errorBody(shortOf(error, path));
     if (message === complaint) return;
     complaint = message;
-    const then = "The rules stay active, and it is tried again.";
+    const then = "The rules stay active, and ilm tries again.";
     log.log("error", `no ${missing}: ${message} - ${remedy === null ? "" : `${remedy} `}${then}`, {
       code,
     });
@@ -84,7 +84,7 @@ export async function keepApi(options: KeepApiOptions): Promise<ApiServer> {
         return;
       }
       if (server !== null) {
-        log.log("warning", `${path} is gone: it is made again`);
+        log.log("warning", `${path} is gone: recreating it`);
         await settled();
         // Close first, as node then removes the name that it created.
         await server.close();

@@ -25,7 +25,7 @@ export class KeptLock {
     const again = acquireWriterLock(this.#netnsInode, { waitMs: 0 });
     this.#lock.release();
     this.#lock = again;
-    this.#log.log("warning", "the lock's file was removed: it is made again");
+    this.#log.log("warning", "the lock file was removed: recreating it");
   }
 
   release(): void {

@@ -42,7 +42,9 @@ function choiceOf(query: URLSearchParams): Choice {
       });
     }
     if (query.getAll(key).length > 1) {
-      throw new IlmError("USAGE", `${key} is there twice`, { remedy: "Only name may be." });
+      throw new IlmError("USAGE", `${key} is given twice`, {
+        remedy: "Only name may be repeated.",
+      });
     }
   }
   const [protocol, port, to, limit] = single.map((key) => query.get(key) ?? undefined);
@@ -71,7 +73,7 @@ function parseProtocol(text: string): Protocol {
  */
 export function listMappings(dataPlane: DataPlane, query: URLSearchParams): MappingList {
   const choice = choiceOf(query);
-  const rules = dataPlane.inForce()?.rules;
+  const rules = dataPlane.active()?.rules;
   if (rules === undefined) return { total: 0, mappings: [] };
   const all = allMappings(rules);
   const limit = Math.min(choice.limit, LISTED_MAX);

@@ -47,7 +47,7 @@ export function createLogger({
         return;
       }
       if (leftOut > 0) {
-        put("warning", `nobody read the log: ${leftOut} entries were left out`, {});
+        put("warning", `the log was not read: ${leftOut} entries were dropped`, {});
         leftOut = 0;
       }
       put(level, message, details);

@@ -86,23 +86,23 @@ export function renderMetrics(input: MetricsInput): string {
   const { loaded, reloads } = input;
   const page = [
     metric("ilm_build_info", "gauge", "Version of the daemon.", [[{ version: input.version }, 1]]),
-    metric("ilm_loaded", "gauge", "1 when rules are in force in the network namespace.", [
+    metric("ilm_loaded", "gauge", "1 when rules are active in the network namespace.", [
       [{ netns: String(input.netnsInode) }, loaded === null ? 0 : 1],
     ]),
-    metric("ilm_reloads_total", "counter", "Times the configuration was read again.", [
+    metric("ilm_reloads_total", "counter", "Times the configuration was re-read.", [
       [{ result: "done" }, reloads.done],
       [{ result: "failed" }, reloads.failed],
     ]),
     metric(
       "ilm_last_reload_failed",
       "gauge",
-      "1 when the configuration last read was refused; what was in force before it still is.",
+      "1 when the configuration last read was refused; the rules before it are still active.",
       [[{}, reloads.lastFailed ? 1 : 0]],
     ),
     metric(
       "ilm_restored_total",
       "counter",
-      "Programs, pins and addresses that somebody took away and that were put back.",
+      "Programs, pins and addresses that another program removed and that were put back.",
       [[{}, input.restored]],
     ),
     metric(
@@ -117,23 +117,23 @@ export function renderMetrics(input: MetricsInput): string {
   ];
   if (loaded !== null) {
     page.push(
-      metric("ilm_generation", "gauge", "Number of the generation in force.", [
+      metric("ilm_generation", "gauge", "Number of the active generation.", [
         [{}, loaded.generation],
       ]),
-      metric("ilm_applied_timestamp_seconds", "gauge", "When the generation was put in force.", [
+      metric("ilm_applied_timestamp_seconds", "gauge", "When the generation was activated.", [
         [{}, Date.parse(loaded.appliedAt) / 1000],
       ]),
-      metric("ilm_mappings", "gauge", "Mappings in force, by where they come from.", [
+      metric("ilm_mappings", "gauge", "Active mappings, by where they come from.", [
         [{ origin: "file" }, loaded.fileMappings],
         [{ origin: "runtime" }, loaded.runtimeMappings],
       ]),
-      metric("ilm_off", "gauge", "1 when all is switched off, and nothing is decided.", [
+      metric("ilm_off", "gauge", "1 when ilm is switched off, and mappings have no effect.", [
         [{}, loaded.off ? 1 : 0],
       ]),
       metric(
         "ilm_missing",
         "gauge",
-        "1 for each program that is not attached now and each address that is not there; the links themselves are looked at.",
+        "1 for each program that is not attached and each address that is missing now, as the kernel reports its links.",
         loaded.missing.map((what) => [{ what }, 1]),
       ),
       metric(
@@ -148,28 +148,28 @@ export function renderMetrics(input: MetricsInput): string {
       metric(
         "ilm_lookups_total",
         "counter",
-        `Lookups by mapping and outcome; of more than ${LISTED_MAPPINGS_MAX} mappings the sum. Lookups, not packets: ICMP errors and GRO look up for UDP too.`,
+        `Lookups by mapping and outcome; beyond ${LISTED_MAPPINGS_MAX} mappings only their sum. Lookups, not packets: for UDP, ICMP errors and GRO look up too.`,
         loaded.lookups.flatMap(outcomes),
       ),
       metric(
         "ilm_udp_flows",
         "gauge",
-        "UDP clients of which it is remembered what they dialled; when the limit is reached, the least recently used are forgotten.",
+        "UDP clients whose dialled address is recorded; when the limit is reached, the least recently used are evicted.",
         [[{}, loaded.flows.live]],
       ),
-      metric("ilm_udp_flows_limit", "gauge", "How many UDP clients can be remembered.", [
+      metric("ilm_udp_flows_limit", "gauge", "How many UDP clients can be recorded.", [
         [{}, loaded.flows.capacity],
       ]),
       metric(
         "ilm_faults_total",
         "counter",
-        "What the kernel side could not do, by kind; `ilm status` says what each means.",
+        "Failures in the kernel programs, by kind; `ilm status` explains each.",
         Object.entries(loaded.faults).map(([kind, value]) => [{ kind }, value]),
       ),
       metric(
         "ilm_destination_listening",
         "gauge",
-        `1 when a listener is bound to the destination; not told of more than ${LISTED_MAPPINGS_MAX} mappings.`,
+        `1 when a listener is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
         input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
       ),
     );

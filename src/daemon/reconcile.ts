@@ -4,10 +4,10 @@
  * previous one left.
  */
 import { setImmediate as immediate } from "node:timers/promises";
-import { replaceableInForce } from "../control/in-force.js";
+import { activeIfReadable } from "../control/active.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import { formatProblem, IlmError } from "../errors.js";
-import type { ApplyOptions, DataPlane, InForce } from "../dataplane/types.js";
+import type { ApplyOptions, DataPlane, Active } from "../dataplane/types.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { type Revision, areSound, revise } from "../model/revision.js";
@@ -27,7 +27,7 @@ import {
   describeMissingInterface,
   describeTakenOver,
 } from "../words/change.js";
-import { nothingInForce, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
+import { nothingActive, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
@@ -146,7 +146,7 @@ export class Reconciler {
       } catch (error) {
         const { message } = errorBody(error);
         this.#restored.note([message]);
-        log.log("error", `what is gone could not be put back: ${message}`);
+        log.log("error", `what is missing could not be put back: ${message}`);
       }
     });
   }
@@ -160,21 +160,21 @@ export class Reconciler {
     this.#restored.note([dataPlane.pinPath]);
     log.log(
       "warning",
-      `what was pinned below ${dataPlane.pinPath} is gone, or covered: it is made anew`,
+      `what was pinned below ${dataPlane.pinPath} is gone or hidden by a mount: it is rebuilt`,
     );
-    const before = dataPlane.inForce();
+    const before = dataPlane.active();
     try {
       await this.#loadAndPut();
     } catch (error) {
       if (before === null) throw error;
       log.log(
         "error",
-        `from the rules that were in force, as the configuration is refused: ${errorBody(error).message}`,
+        `from the rules that were active, because the configuration is refused: ${errorBody(error).message}`,
       );
       this.#put(before, before.rules);
     }
     this.#restoredCount += 1;
-    log.log("warning", "all of it is back, but for counts of faults");
+    log.log("warning", "everything is back, except the counts of faults");
   }
 
   /** How many things of ours were put back so far. */
@@ -182,12 +182,12 @@ export class Reconciler {
     return this.#restoredCount;
   }
 
-  /** Logs, in one line, what somebody had removed and is back. */
+  /** Logs, in one line, what had been removed and is back. */
   tellRestored(names: readonly string[]): void {
     if (names.length === 0) return;
     this.#restoredCount += names.length;
     this.#restored.note(names);
-    this.#options.log.log("warning", `${names.join(", ")}: taken away by somebody, put back`);
+    this.#options.log.log("warning", `${names.join(", ")}: removed by another program, put back`);
   }
 
   /** Settles when everything queued so far is done. */
@@ -214,13 +214,16 @@ export class Reconciler {
       this.#options.dataPlane.settle();
     } catch (error) {
       const { message } = errorBody(error);
-      this.#options.log.log("error", `the next change has to finish the last one: ${message}`);
+      this.#options.log.log(
+        "error",
+        `the last change is not finished, and the next one will finish it: ${message}`,
+      );
     }
   }
 
   async #make({ change, revision }: Asked): Promise<AnsweredChange> {
     if (this.#unloaded) {
-      throw new IlmError("DAEMON", "the daemon has unloaded and is about to end", {
+      throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending", {
         remedy: "Try again in a moment.",
       });
     }
@@ -233,7 +236,7 @@ export class Reconciler {
       dataPlane.asOne(() => {
         // Only a whole configuration may replace what cannot be read.
         const isWhole = change.kind === "apply";
-        const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
+        const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
         return this.#put(before, rulesAfter(before?.rules ?? null, inColumns(change)), {
           revision,
         });
@@ -246,14 +249,14 @@ export class Reconciler {
   #asApply(change: ReapplyChange | ReviseChange): Asked {
     const { source, given, fileDigest } = change;
     const { dataPlane } = this.#options;
-    const inForce = replaceableInForce(dataPlane);
-    const isThere = change.kind === "revise" && inForce?.fileDigest === change.result;
-    if (inForce === null || (inForce.fileDigest !== fileDigest && !isThere)) {
-      throw new IlmError("NOT_FOUND", `rules with the digest ${fileDigest} are not in force`, {
+    const active = activeIfReadable(dataPlane);
+    const isThere = change.kind === "revise" && active?.fileDigest === change.result;
+    if (active === null || (active.fileDigest !== fileDigest && !isThere)) {
+      throw new IlmError("NOT_FOUND", `rules with the digest ${fileDigest} are not active`, {
         remedy: "Apply the whole file.",
       });
     }
-    const { file } = inForce.rules;
+    const { file } = active.rules;
     if (change.kind === "reapply" || isThere) {
       return { change: { kind: "apply", source, given, file }, revision: null };
     }
@@ -261,7 +264,7 @@ export class Reconciler {
     const revision = { of: file, pieces, name };
     const revised = areSound(pieces, file.mappings.length) ? revise(revision) : null;
     if (revised === null || dataPlane.keptText()?.fits?.(revised, revision) !== true) {
-      throw new IlmError("NOT_FOUND", "these pieces cannot be laid over the rules in force", {
+      throw new IlmError("NOT_FOUND", "these pieces do not fit the active rules", {
         remedy: "Apply the whole file.",
       });
     }
@@ -292,11 +295,11 @@ export class Reconciler {
 
   async #loadAndPut(): Promise<ChangeResult> {
     if (this.#unloaded) {
-      throw new IlmError("DAEMON", "the daemon has unloaded and is about to end");
+      throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending");
     }
     const { dataPlane, load, log } = this.#options;
     const isWhole = this.#source.path !== null || this.#source.mappings.length > 0;
-    const before = isWhole ? replaceableInForce(dataPlane) : dataPlane.inForce();
+    const before = isWhole ? activeIfReadable(dataPlane) : dataPlane.active();
     if (!isWhole) {
       // There is nothing to read: what is active (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
@@ -313,7 +316,7 @@ export class Reconciler {
   }
 
   #put(
-    before: InForce | null,
+    before: Active | null,
     rules: Rules,
     how: Pick<ApplyOptions, "revision" | "compiled"> = {},
   ): ChangeResult {
@@ -328,8 +331,8 @@ export class Reconciler {
     log.log(
       "info",
       changed
-        ? `generation ${generation} is in force${detail === "" ? "" : `: ${detail}`}`
-        : `generation ${generation} stays in force, nothing to change`,
+        ? `generation ${generation} is active${detail === "" ? "" : `: ${detail}`}`
+        : `generation ${generation} stays active: nothing to change`,
       { generation, changed },
     );
     if (result.takenOverFormat !== null) log.log("info", describeTakenOver(result.takenOverFormat));
@@ -355,20 +358,20 @@ export class Reconciler {
       log.log(
         "warning",
         to === "off"
-          ? "switched off, as asked for over the socket: nothing is decided until `ilm on`"
-          : "switched on again, as asked for over the socket",
+          ? "switched off by a request over the socket: mappings have no effect until `ilm on`"
+          : "switched on again by a request over the socket",
       );
     }
-    return switched(dataPlane.inForce()?.generation ?? 0, changed, to === "off");
+    return switched(dataPlane.active()?.generation ?? 0, changed, to === "off");
   }
 
   #unload(): ChangeResult {
     const { dataPlane, log, onUnloaded } = this.#options;
     const changed = dataPlane.unload();
     this.#unloaded = true;
-    log.log("info", "unloaded, as asked for over the socket");
+    log.log("info", "unloaded by a request over the socket");
     onUnloaded?.();
-    return { ...nothingInForce, changed };
+    return { ...nothingActive, changed };
   }
 
   #follow(source: RulesSource): void {
@@ -378,7 +381,7 @@ export class Reconciler {
     this.#options.log.log(
       "info",
       source.path === null
-        ? "the rules applied come from no file: none is followed any more"
+        ? "the applied rules come from no file: no file is followed any more"
         : `following ${source.path} from now on`,
     );
     this.#options.onSource?.(source.path);
@@ -390,7 +393,7 @@ export class Reconciler {
    */
   #generation(): number | null | undefined {
     try {
-      return replaceableInForce(this.#options.dataPlane)?.generation ?? null;
+      return activeIfReadable(this.#options.dataPlane)?.generation ?? null;
     } catch (error) {
       if (foreseen(error)?.code === "UNAVAILABLE") return undefined;
       throw error;
@@ -408,10 +411,10 @@ export class Reconciler {
     log.log(
       "error",
       generation === undefined
-        ? "what is in force stays in force"
+        ? "the active rules stay active"
         : generation === null
-          ? "nothing is in force"
-          : `generation ${generation} stays in force${error.code === "CONFIGURATION" ? "; mend the file and it is read again" : ""}`,
+          ? "no rules are active"
+          : `generation ${generation} stays active${error.code === "CONFIGURATION" ? "; fix the file, and it is re-read automatically" : ""}`,
     );
   }
 }

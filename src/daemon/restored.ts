@@ -1,6 +1,6 @@
 /**
- * What was put back, and when it may be again: somebody else who removes it each time is not fought
- * at full speed.
+ * What was put back, and when it may be again: another program that removes it each time is not
+ * fought at full speed.
  */
 
 import { pauseAfter } from "./passing.js";

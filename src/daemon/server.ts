@@ -65,7 +65,7 @@ export async function serveApi(
   server.requestTimeout = 0;
   server.headersTimeout = 0;
   server.on("connection", (socket) => {
-    // Peers that are refused take nobody's place.
+    // Peers that are refused take no other's place.
     if (isPeer(socket, allowedUid)) connections.awaitRequest(socket);
     else socket.destroy();
   });
@@ -122,8 +122,8 @@ function isPeer(socket: Socket, uid: number): boolean {
 }
 
 /**
- * Returns a socket's descriptor, for which node has no public interface. Without one, nobody is let
- * in.
+ * Returns a socket's descriptor, for which node has no public interface. Without one, no peer is
+ * let in.
  */
 function descriptorOf(socket: Socket): number | null {
   const handle: unknown = Reflect.get(socket, "_handle");
@@ -217,7 +217,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
 
 function malformed(error: DecodeError): IlmError {
   return new IlmError("USAGE", `the request is malformed: ${error.message}`, {
-    remedy: "Use an ilm of the same version as the daemon.",
+    remedy: "Use the same version of ilm as the daemon.",
   });
 }
 

@@ -46,8 +46,8 @@ export class ServiceManager {
     const { reason, passing } = trouble;
     if (reason !== this.#complained) {
       const socket = process.env["NOTIFY_SOCKET"] ?? "";
-      const then = passing ? "; it is told again" : ", and goes without";
-      this.#log.log("warning", `the service manager cannot be told on ${socket}: ${reason}${then}`);
+      const then = passing ? "; trying again" : ", and goes without";
+      this.#log.log("warning", `cannot notify the service manager on ${socket}: ${reason}${then}`);
     }
     this.#complained = reason;
     if (!passing) return;

@@ -23,14 +23,18 @@ export class Workload {
     return {
       take: (bytes) => {
         if (this.#bytes + bytes > BODIES_MAX) {
-          throw new Busy(`the requests that wait for the daemon have ${BODIES_MAX} bytes together`);
+          throw new Busy(
+            `the requests waiting for the daemon have reached ${BODIES_MAX} bytes together`,
+          );
         }
         this.#bytes += bytes;
         held += bytes;
       },
       queue: () => {
         if (this.#queued >= REQUESTS_MAX) {
-          throw new Busy(`${REQUESTS_MAX} requests wait for the daemon already, and no more may`);
+          throw new Busy(
+            `${REQUESTS_MAX} requests are already waiting for the daemon, which is the limit`,
+          );
         }
         this.#queued += 1;
         queued = 1;

@@ -26,9 +26,9 @@ import {
 import { type Mappings, toLazy } from "../model/mappings.js";
 import type { Removed } from "../compile/overlay.js";
 import { beginStep, tellShare } from "../progress.js";
-import type { InForce } from "./types.js";
+import type { Active } from "./types.js";
 
-export interface Description extends Omit<InForce, "off" | "earlierFormat" | "fileDigest"> {
+export interface Description extends Omit<Active, "off" | "earlierFormat" | "fileDigest"> {
   /** The number of the registry that the generation uses. */
   readonly registry: number;
   /** What the numbers of interfaces in the tables stand for; [0] is none. */
@@ -299,7 +299,7 @@ export function unpackDescription(headBytes: Uint8Array, source: () => Uint8Arra
     services,
     get mappings(): Mappings {
       if (mappings === undefined) {
-        beginStep("reading what is in force");
+        beginStep("reading the active rules");
         mappings = unpackMappings(source());
       }
       return mappings;

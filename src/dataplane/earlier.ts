@@ -1,5 +1,5 @@
 /**
- * State that an earlier version made, back to format 4. ilm reads and shows it while it goes on
+ * State that an earlier version made, back to format 4. ilm reads and shows it while it keeps
  * deciding; the next change takes it over: mappings, run-time ones included, counters, flows, and
  * whether it is off. docs/decisions/0025 says what the formats have in common, which is all that is
  * read here.
@@ -28,7 +28,7 @@ import {
   unpackDescription,
 } from "./description.js";
 import { Registry, metaIn } from "./install/registry.js";
-import { generationOn, readInForce } from "./install/tables.js";
+import { generationOn, readActive } from "./install/tables.js";
 
 /** The oldest format whose state is read. */
 const FIRST_FORMAT = 4;
@@ -108,12 +108,12 @@ export class Earlier {
   /** Reports whether this generation is still the active one of its programs. */
   isCurrent(): boolean {
     const { sides, generation } = this.#opened;
-    return sides === undefined || generationInForce(sides) === generation;
+    return sides === undefined || activeGeneration(sides) === generation;
   }
 
   get off(): boolean {
     const { sides } = this.#opened;
-    return sides !== undefined && readInForce(sides).off;
+    return sides !== undefined && readActive(sides).off;
   }
 
   counters(): CounterList {
@@ -165,7 +165,7 @@ function openGeneration(pins: Pins, programId: number): Opened | undefined {
   let opened: Opened | undefined;
   try {
     const isKnown = sides === undefined || sides.valueSize === sidesLayout.size;
-    const generation = alone ?? (sides && isKnown ? generationInForce(sides) : undefined);
+    const generation = alone ?? (sides && isKnown ? activeGeneration(sides) : undefined);
     if (tables === undefined || generation === undefined) return undefined;
     folder = pins.folder("generation", generation);
     opened = folder && openMaps(folder, tables, generation, sides);
@@ -228,6 +228,6 @@ function describe({ head, source, generation }: Opened): EarlierDescription | un
   return description.generation === generation ? description : undefined;
 }
 
-function generationInForce(sides: BpfMap): number {
-  return generationOn(sides, readInForce(sides).side);
+function activeGeneration(sides: BpfMap): number {
+  return generationOn(sides, readActive(sides).side);
 }

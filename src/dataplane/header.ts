@@ -85,7 +85,7 @@ export function readHeader(programId: number): Header | undefined {
     try {
       return JSON.parse(text) as Header;
     } catch (cause) {
-      throw new IlmError("INCOMPATIBLE", "the header of the rules in force is not JSON", { cause });
+      throw new IlmError("INCOMPATIBLE", "the header of the active rules is not JSON", { cause });
     }
   } finally {
     map?.close();
@@ -94,11 +94,11 @@ export function readHeader(programId: number): Header | undefined {
 
 /**
  * Describes a header in words: "ilm 0.4.0 (state format 12): 40 mappings, 3 of them added at run
- * time, 5 addresses of services, in force since ..."
+ * time, 5 addresses of services, active since ..."
  */
 export function describeHeader(header: Partial<Header>): string {
   const { ilm, format, mappings, runtimeMappings, addresses, appliedAt } = header;
   return printable(
-    `ilm ${ilm ?? "?"} (state format ${format ?? "?"}): ${mappings ?? "?"} mappings, ${runtimeMappings ?? "?"} of them added at run time, ${addresses ?? "?"} addresses of services, in force since ${appliedAt ?? "?"}`,
+    `ilm ${ilm ?? "?"} (state format ${format ?? "?"}): ${mappings ?? "?"} mappings, ${runtimeMappings ?? "?"} of them added at run time, ${addresses ?? "?"} addresses of services, active since ${appliedAt ?? "?"}`,
   );
 }

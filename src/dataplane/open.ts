@@ -25,11 +25,11 @@ import { unload } from "./install/unload.js";
 import { explain, watch } from "./observe/ask.js";
 import { countedIn } from "./observe/counts.js";
 import { liveFlows, countLiveFlows } from "./observe/flows.js";
-import { inForceOf, keptText, keepText } from "./observe/in-force.js";
+import { activeOf, keptText, keepText } from "./observe/active.js";
 import { listListeners, mapOfFlows } from "./observe/sockets.js";
 import type {
   DataPlane,
-  InForce,
+  Active,
   KeptText,
   ApplyOptions,
   ApplyResult,
@@ -70,8 +70,8 @@ class KernelDataPlane implements DataPlane {
     return this.#state.isLost();
   }
 
-  inForce(): InForce | null {
-    return inForceOf(this.#state);
+  active(): Active | null {
+    return activeOf(this.#state);
   }
 
   digestOf(source: string | null, file: RuleSet): string {

@@ -9,10 +9,10 @@ import type { Engine } from "../model/mapping.js";
 import type { RuleSet, Rules } from "../model/rules.js";
 import type { Revision } from "../model/revision.js";
 
-export type EngineInForce = Exclude<Engine, "auto">;
+export type ActiveEngine = Exclude<Engine, "auto">;
 
 /** The active rules and the state around them. */
-export interface InForce {
+export interface Active {
   /** The generation number: starts at 1 and grows by one with each change. */
   readonly generation: number;
   /** When the rules were applied: ISO 8601, UTC. */
@@ -22,11 +22,11 @@ export interface InForce {
   readonly rules: Rules;
   /**
    * SHA-256, in hexadecimal, of what the file's part means. Equal rules have equal digests,
-   * wherever they stand in their files. It is null when an earlier version made the state.
+   * wherever they are in their files. It is null when an earlier version made the state.
    */
   readonly fileDigest: string | null;
   /** What finds the listeners: the kernel module's kfunc, or the registry. */
-  readonly engine: EngineInForce;
+  readonly engine: ActiveEngine;
   /** Why `engine: auto` does without the kfunc although the module is loaded; otherwise null. */
   readonly kfuncTrouble: string | null;
   /**
@@ -35,7 +35,7 @@ export interface InForce {
   readonly off: boolean;
   /**
    * The state format, when an earlier version made the state; null when this version did. The next
-   * change takes such state over. Nobody checks what the earlier version has attached.
+   * change takes such state over. What the earlier version has attached is not checked.
    */
   readonly earlierFormat: number | null;
 }
@@ -172,7 +172,7 @@ export interface Overtaken {
 export interface FollowOptions {
   /** Called with the error that ended following. An exception it throws is uncaught. */
   readonly onError?: (error: unknown) => void;
-  /** Called with what somebody had removed and is now back. */
+  /** Called with what had been removed and is now back. */
   readonly onRestored?: (missing: readonly Missing[]) => void;
 }
 
@@ -186,8 +186,8 @@ export interface DataPlane {
    * Returns the active rules and their state, or null when nothing is loaded. Throws INCOMPATIBLE
    * when rules decide whose state was made by a newer version, is incomplete, or cannot be found.
    */
-  inForce(): InForce | null;
-  /** Returns the `fileDigest` that `inForce` reports once this file is active. */
+  active(): Active | null;
+  /** Returns the `fileDigest` that `active` reports once this file is active. */
   digestOf(source: string | null, file: RuleSet): string;
   /**
    * Returns what `keepText` kept. Returns null when nothing is kept or no rules of this version are
@@ -249,7 +249,7 @@ export interface DataPlane {
    * change removes that state.
    */
   endedNamespaces(): number[];
-  /** Returns one set of counters per mapping, in the order of `allMappings(inForce().rules)`. */
+  /** Returns one set of counters per mapping, in the order of `allMappings(active().rules)`. */
   counters(): CounterList;
   /** Returns the counters of the mappings with these indexes only, in the order given. */
   countersOf(indexes: readonly number[]): CounterList;

@@ -56,7 +56,7 @@ class Resources {
     if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
     const { style, endpoints } = daemons[name];
     const daemon = await SampleDaemon.start(this.network.serverPath, name, style, endpoints);
-    // The demo was interrupted while the daemon started, and nobody else would stop it.
+    // The demo was interrupted while the daemon started, and no other process would stop it.
     if (this.#cleared) await daemon.stop();
     else this.#running.add(daemon);
     return daemon;

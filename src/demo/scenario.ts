@@ -107,7 +107,7 @@ export class Scenario {
 
   async #actBefore(): Promise<SampleDaemon> {
     const { reporter } = this.#stage;
-    reporter.act("A daemon listens on a private address, and nobody outside can reach it");
+    reporter.act("A daemon listens on a private address, and no client can reach it from outside");
     const ssh = await this.#start("ssh");
     await this.#dial({
       protocol: "tcp",
@@ -121,7 +121,7 @@ export class Scenario {
 
   async #actApply(configuration: string): Promise<void> {
     const { server4, server6 } = publicAddresses;
-    this.#stage.reporter.act("The configuration is put in force; from now on the kernel decides");
+    this.#stage.reporter.act("The configuration is applied; from now on the kernel decides");
     await this.#ilm("apply", "-f", configuration);
     await this.#start("web");
     await this.#dial(
@@ -189,7 +189,7 @@ export class Scenario {
         address: secondServer4,
         port: 8080,
         daemon: "web",
-        why: "nobody listens on this one, so the mapping decides",
+        why: "nothing listens on this one, so the mapping decides",
       },
     );
   }

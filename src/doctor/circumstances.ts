@@ -3,7 +3,7 @@
  * host.
  */
 import type { DaemonStatus } from "../api/api.js";
-import type { DataPlane, InForce } from "../dataplane/types.js";
+import type { DataPlane, Active } from "../dataplane/types.js";
 import { hostAddresses } from "../kernel/host-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Listener } from "../model/listener.js";
@@ -16,11 +16,11 @@ import type { Circumstances } from "./warnings.js";
  */
 export async function circumstancesOf(
   dataPlane: DataPlane,
-  inForce: InForce | null,
+  active: Active | null,
   listeners: readonly Listener[],
   daemon: DaemonStatus | null,
 ): Promise<Circumstances> {
-  const rules = inForce?.rules ?? null;
+  const rules = active?.rules ?? null;
   const present = hostAddresses();
   return {
     rules,
@@ -29,7 +29,7 @@ export async function circumstancesOf(
     absentDestinations: await absentDestinations(rules, present),
     ephemeral: ephemeralPorts() ?? null,
     daemon,
-    engine: inForce?.engine ?? null,
+    engine: active?.engine ?? null,
     steers: dataPlane.steers(),
     vrfs: dataPlane.vrfs(),
     endedNamespaces: dataPlane.endedNamespaces(),
@@ -37,12 +37,12 @@ export async function circumstancesOf(
     faults: dataPlane.faults(),
     uncoveredInterfaces: dataPlane.uncoveredInterfaces(),
     earlier:
-      inForce === null || inForce.earlierFormat === null
+      active === null || active.earlierFormat === null
         ? null
-        : { format: inForce.earlierFormat, version: inForce.version },
-    off: inForce?.off === true,
+        : { format: active.earlierFormat, version: active.version },
+    off: active?.off === true,
     detached: dataPlane.detached(),
     overtaken: dataPlane.overtaken(),
-    kfuncTrouble: inForce?.kfuncTrouble ?? null,
+    kfuncTrouble: active?.kfuncTrouble ?? null,
   };
 }

@@ -4,7 +4,7 @@ import type { Means } from "../rules/listening.js";
 
 export function meansOf(dataPlane: DataPlane): Means {
   return {
-    kfunc: dataPlane.inForce()?.engine === "kfunc",
+    kfunc: dataPlane.active()?.engine === "kfunc",
     steers: dataPlane.steers() ?? false,
     nat: dataPlane.nat(),
     vrfs: dataPlane.vrfs(),

@@ -99,9 +99,9 @@ export function findObstacles(packet: Packet, way: Way, ingress: Ingress | null)
           {
             kind: "program" as const,
             sure: false,
-            message: `${way.otherPrograms.join(", ")} of somebody else ${way.otherPrograms.length === 1 ? "is" : "are"} asked for sockets too, and the last that selects one wins`,
+            message: `${way.otherPrograms.join(", ")} (not ilm's) ${way.otherPrograms.length === 1 ? "selects" : "select"} sockets too, and the last program that selects one wins`,
             remedy:
-              "Make sure that they do not speak for the same ports; `bpftool link show` lists them.",
+              "Make sure that they do not handle the same ports; `bpftool link show` lists them.",
           },
         ]),
   ];
@@ -195,11 +195,11 @@ function describeFinding({ what, chain, rule, doubt }: Finding): string {
     what === "drops"
       ? "drops it"
       : what === "nat"
-        ? "leads it to another address or port, and ilm is asked for that"
+        ? "leads it to another address or port, and ilm is asked about that one"
         : "may take it";
   return doubt === null
     ? `${who} ${does}`
-    : `${who} ${does.replace(/^(drop|lead)s/, "may $1")}, which is not sure: ${doubt}`;
+    : `${who} ${does.replace(/^(drop|lead)s/, "may $1")}, but this is not certain: ${doubt}`;
 }
 
 /**
@@ -212,13 +212,13 @@ const iptablesTables = new Set(["filter", "mangle", "nat", "raw", "security"]);
 /** Returns a remedy in terms of the tool that owns the rules. */
 function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
   const { protocol, localPort: port } = packet;
-  if (what !== "drops") return rule === null ? "" : `It is removed by: ${rule.remove}`;
+  if (what !== "drops") return rule === null ? "" : `Remove it with: ${rule.remove}`;
   const names = [chain.name, ...(rule === null ? chain.rules : [rule]).map(({ text }) => text)];
   if (chain.table === "firewalld") {
-    return `Let it in: firewall-cmd --add-port=${port}/${protocol} (and with --permanent).`;
+    return `Accept it: firewall-cmd --add-port=${port}/${protocol} (and with --permanent).`;
   }
   const isUfw = names.some((name) => /\bufw6?-/.test(name));
-  if (isUfw) return `Let it in: ufw allow ${port}/${protocol}.`;
+  if (isUfw) return `Accept it: ufw allow ${port}/${protocol}.`;
   const isLegacy = chain.table.endsWith(LEGACY);
   // Its rules that use nothing beyond nft's own expressions are read as nft's.
   const isNamedSo =
@@ -229,7 +229,7 @@ function remedyFor({ what, chain, rule }: Finding, packet: Packet): string {
     const program = `${chain.family === "ip6" ? "ip6tables" : "iptables"}${isLegacy ? "-legacy" : ""}`;
     const table = isLegacy ? chain.table.slice(0, -LEGACY.length) : chain.table;
     const where = table === "filter" ? "" : `-t ${table} `;
-    return `Let it in before: ${program} ${where}-I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;
+    return `Accept it first: ${program} ${where}-I ${chain.name} -p ${protocol} --dport ${port} -j ACCEPT`;
   }
-  return `Let it in before: nft insert rule ${chain.family} ${chain.table} ${chain.name} ${protocol} dport ${port} accept`;
+  return `Accept it first: nft insert rule ${chain.family} ${chain.table} ${chain.name} ${protocol} dport ${port} accept`;
 }

@@ -82,7 +82,7 @@ export function noteObstacles(
   for (const one of found) {
     if (!one.obstacle.sure) continue;
     context.note(
-      `ilm: in the way of ${namesOf(one, rules)}: ${one.obstacle.message} (\`ilm doctor\` has what helps)\n`,
+      `ilm: in the way of ${namesOf(one, rules)}: ${one.obstacle.message} (\`ilm doctor\` shows the remedy)\n`,
     );
   }
 }

@@ -27,12 +27,12 @@ export async function unreachedWarnings(
   following: boolean,
 ): Promise<Warning[]> {
   beginStep("looking for what is in the way");
-  const inForce = dataPlane.inForce();
-  if (inForce === null) return [];
+  const active = dataPlane.active();
+  if (active === null) return [];
   const means = meansOf(dataPlane);
   const { nat } = means;
   if (means.kfunc || nat.length === 0 || !means.steers) return [];
-  const { rules } = inForce;
+  const { rules } = active;
   const unreached = joinListeners(rules, listeners()).filter(
     (view) =>
       view.isMapped &&
@@ -62,7 +62,7 @@ function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean)
   if (listener.kind === "mptcp") return `${mptcpRemedy(rules)}; or ${module}.`;
   if (listener.protocol === "tcp") return `Remove \`handover: ingress\`; or ${module}.`;
   if (following) {
-    return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that somebody else uses (a tunnel of the kernel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
+    return `Remove \`handover: ingress\`, if the service or a mapping says so: then \`ilm run\` registers it. A socket map refuses sockets that are already in use elsewhere (a kernel tunnel, a REUSEPORT_SOCKARRAY): for those ${module}.`;
   }
   return `Start \`ilm run\`, which registers UDP sockets as they bind, or apply the configuration again; or ${module}.`;
 }
@@ -70,8 +70,8 @@ function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean)
 function unregisteredWarning(nat: readonly Family[]): Warning {
   return {
     kind: "unregistered",
-    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and nobody is at work who does so`,
-    remedy: "Start `ilm run`, or apply the configuration again whenever one has started.",
+    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and nobody is running who does so`,
+    remedy: "Start `ilm run`, or apply the configuration again after each such daemon starts.",
   };
 }
 
@@ -79,7 +79,7 @@ function mayListenWithMptcp({ file }: Rules): boolean {
   return file.mptcp !== "off" && sysctl("net.mptcp.enabled") === "1";
 }
 
-/** Warns before somebody starts such a daemon. */
+/** Warns before such a daemon starts. */
 function mptcpWarning(nat: readonly Family[], rules: Rules): Warning {
   return {
     kind: "mptcp-beside-nat",

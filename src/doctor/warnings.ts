@@ -1,4 +1,4 @@
-/** What `status` and `doctor` warn about: things that work, but not as somebody hopes. Pure. */
+/** What `status` and `doctor` warn about: things that work, but not as expected. Pure. */
 import { type EphemeralPorts, warnOfEphemeralPorts } from "../rules/ephemeral.js";
 import { describeElsewhere, destinationsToFind, remedyForElsewhere } from "../rules/elsewhere.js";
 import type { DaemonStatus } from "../api/api.js";
@@ -6,7 +6,7 @@ import { describeKfuncTrouble } from "../words/change.js";
 import { asSentence } from "../errors.js";
 import {
   LOOKUP_MISSING,
-  type EngineInForce,
+  type ActiveEngine,
   type FlowCount,
   type Faults,
   type Overtaken,
@@ -62,7 +62,7 @@ export interface Circumstances {
   readonly absentDestinations: ReadonlySet<Address>;
   readonly daemon: DaemonStatus | null;
   /** What finds the listeners; null when nothing is loaded. */
-  readonly engine: EngineInForce | null;
+  readonly engine: ActiveEngine | null;
   /** True when there is a hand-over at ingress; null when nothing is loaded. */
   readonly steers: boolean | null;
   /** The interface indexes of VRFs. */
@@ -107,18 +107,18 @@ export function findWarnings({
   overtaken,
   kfuncTrouble,
 }: Circumstances): Warning[] {
-  const inForce = rules ?? emptyRules;
+  const active = rules ?? emptyRules;
   return [
     ...(off ? [switchedOff] : []),
     ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
     ...detached.map(detachedWarning),
     ...refusedReload(daemon),
-    ...missingAddresses(inForce, hostAddresses),
-    ...destinationsElsewhere(inForce, listeners, absentDestinations),
-    ...wildcardsInstead(inForce, listeners),
-    ...ephemeralPorts(inForce, ephemeral),
-    ...(steers === false ? mptcpDestinations(inForce, listeners) : []),
-    ...(steers === true && engine !== "kfunc" ? vrfDestinations(inForce, listeners, vrfs) : []),
+    ...missingAddresses(active, hostAddresses),
+    ...destinationsElsewhere(active, listeners, absentDestinations),
+    ...wildcardsInstead(active, listeners),
+    ...ephemeralPorts(active, ephemeral),
+    ...(steers === false ? mptcpDestinations(active, listeners) : []),
+    ...(steers === true && engine !== "kfunc" ? vrfDestinations(active, listeners, vrfs) : []),
     ...ended(endedNamespaces),
     ...(uncoveredInterfaces.length === 0 ? [] : [uncoveredWarning(uncoveredInterfaces)]),
     ...overtaken.map(overtakenWarning),
@@ -131,9 +131,9 @@ export function findWarnings({
 function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlier"]>): Warning {
   return {
     kind: "earlier-version",
-    message: `an earlier version of ilm (${printable(version)}, state format ${format}) made the rules in force: they go on deciding, and what it has attached is not looked at`,
+    message: `an earlier version of ilm (${printable(version)}, state format ${format}) made the active rules: they keep working, but what that version attached is not checked`,
     remedy:
-      "The next change takes them over without a gap, with what was added at run time and what was counted: ilm run, ilm apply -f FILE, ilm add or ilm remove.",
+      "The next change takes them over without interruption, with what was added at run time and what was counted: ilm run, ilm apply -f FILE, ilm add or ilm remove.",
   };
 }
 
@@ -142,8 +142,8 @@ function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warnin
     .filter(({ listener, isMapped }) => listener.kind === "mptcp" && isMapped)
     .map(({ listener, mappings }) => ({
       kind: "mptcp" as const,
-      message: `the listener on ${formatPlace(listener)} (of ${namesShown(mappings)}) is an MPTCP socket, which needs the hand-over at ingress, and this kernel has none`,
-      remedy: `${mptcpRemedy(rules)}; or take Linux 6.6 or later.`,
+      message: `the listener on ${formatPlace(listener)} (of ${namesShown(mappings)}) is an MPTCP socket, which needs hand-over at ingress, and this kernel does not support it`,
+      remedy: `${mptcpRemedy(rules)}; or use Linux 6.6 or later.`,
     }));
 }
 
@@ -158,7 +158,7 @@ function vrfDestinations(
     .filter((view) => view.isMapped && handoverOf(view, means) === "none")
     .map(({ listener, mappings }) => ({
       kind: "vrf" as const,
-      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${namesShown(mappings)}) is bound to a VRF, and the hand-over at ingress does not find such`,
+      message: `the ${listener.kind === "udp" ? "UDP socket" : "MPTCP listener"} on ${formatPlace(listener)} (of ${namesShown(mappings)}) is bound to a VRF, where hand-over at ingress does not find it`,
       remedy:
         "Load the kernel module ilm_lookup, whose engine finds them (kmod/README.md); or let an MPTCP daemon listen with plain TCP, and a UDP daemon on the VRF's own address.",
     }));
@@ -171,7 +171,7 @@ function unusedModule(trouble: string | null): Warning[] {
       kind: "engine",
       message: describeKfuncTrouble(trouble),
       remedy:
-        "Build the module of this version of ilm for this kernel (see kmod/README.md), load it, and apply again; or say `engine: registry`.",
+        "Build the module of this version of ilm for this kernel (see kmod/README.md), load it, and apply again; or set `engine: registry`.",
     },
   ];
 }
@@ -181,7 +181,7 @@ function ended(inodes: readonly number[]): Warning[] {
   return [
     {
       kind: "ended-namespaces",
-      message: `state of network namespaces that ended is left (${inodes.join(", ")})`,
+      message: `state of ended network namespaces is left (${inodes.join(", ")})`,
       remedy: "The next apply, run or unload in any namespace removes it.",
     },
   ];
@@ -195,16 +195,16 @@ function refusedReload(daemon: DaemonStatus | null): Warning[] {
     return [
       {
         kind: "reload-failed",
-        message: `${file} as it is now could not be applied, the rules before it stay active: ${error.message}`,
-        remedy: `${error.remedy ?? ""} The daemon tries again by itself.`.trimStart(),
+        message: `${file} could not be applied in its current form; the previous rules stay active: ${error.message}`,
+        remedy: `${error.remedy ?? ""} The daemon tries again automatically.`.trimStart(),
       },
     ];
   }
   return [
     {
       kind: "reload-failed",
-      message: `${file} as it is now was refused, the rules before it stay in force: ${error.message}`,
-      remedy: `Run \`ilm check${daemon.following === null ? "" : ` -f ${daemon.following}`}\` and mend what it shows; the daemon reads the file again by itself.`,
+      message: `${file} was refused in its current form; the previous rules stay active: ${error.message}`,
+      remedy: `Run \`ilm check${daemon.following === null ? "" : ` -f ${daemon.following}`}\` and fix what it reports; the daemon re-reads the file automatically.`,
     },
   ];
 }
@@ -215,15 +215,15 @@ function missingAddresses({ file }: Rules, hostAddresses: ReadonlySet<Address>):
       .filter((address) => !isLoopback4(address) && !hostAddresses.has(address))
       .map((address) => ({
         kind: "address-missing" as const,
-        message: `the address ${address} of the service ${name} is on no interface that is up: nobody can listen on it`,
+        message: `the address ${address} of the service ${name} is on no interface that is up: no daemon can listen on it`,
         remedy:
-          "Is lo up (`ip link set lo up`)? Then apply the configuration again, which adds the address to lo.",
+          "Bring lo up (`ip link set lo up`) and apply the configuration again, which adds the address to lo.",
       })),
   );
 }
 
 /**
- * Warns of destinations on other hosts. One that somebody listens on was bound with IP_FREEBIND, or
+ * Warns of destinations on other hosts. One that a socket listens on was bound with IP_FREEBIND, or
  * while the address existed.
  */
 function destinationsElsewhere(
@@ -256,7 +256,7 @@ function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning
         const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
         return {
           kind: "wildcard-would-answer" as const,
-          message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nobody listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
+          message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where nothing listens; a listener on every address has port ${wildcardWouldAnswer.port}`,
           remedy: `Let that daemon listen on ${endpoint} itself, or write the destination as "*:${wildcardWouldAnswer.port}"`,
         };
       }),
@@ -275,38 +275,38 @@ function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning
 export function uncoveredWarning(names: readonly string[]): Warning {
   return {
     kind: "interface-uncovered",
-    message: `the interface ${names.join(", ")} came after the rules: datagrams (and MPTCP connections) that come in there are not handed over`,
+    message: `the interface ${names.join(", ")} was added after the rules: datagrams (and MPTCP connections) that arrive there are not handed over`,
     remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
   };
 }
 
 const RESTORE =
-  "Apply the configuration again: it attaches what is missing. `ilm run` does so by itself.";
+  "Apply the configuration again, which attaches what is missing. `ilm run` does so automatically.";
 
 export const switchedOff = {
   kind: "off" as const,
-  message: "ilm is switched off in this network namespace: it decides nothing",
+  message: "ilm is switched off in this network namespace: mappings have no effect",
   remedy: "Switch it on again: ilm on.",
 };
 
 export const lookupDetached = {
   message:
-    "the sk_lookup program is not attached: no connection and no datagram is decided, and the kernel looks for listeners without ilm",
+    "the sk_lookup program is not attached: mappings have no effect, and the kernel looks for listeners without ilm",
   remedy: RESTORE,
 };
 
 /** What is lost without each hook of the root cgroup. */
 const hookPurposes: Readonly<Record<string, string>> = {
-  "cgroup/sock_release": "who stops listening is not seen",
-  "cgroup/sockops": "who starts to listen is not seen",
-  "cgroup/post_bind4": "UDP daemons that start are not seen",
-  "cgroup/post_bind6": "UDP daemons that start are not seen",
-  "cgroup/connect4": "UDP sockets that connect are not seen",
-  "cgroup/connect6": "UDP sockets that connect are not seen",
-  "cgroup/sendmsg4": "answers of UDP daemons do not leave from the address that was dialled",
-  "cgroup/sendmsg6": "answers of UDP daemons do not leave from the address that was dialled",
+  "cgroup/sock_release": "ilm does not see when a daemon stops listening",
+  "cgroup/sockops": "ilm does not see when a daemon starts to listen",
+  "cgroup/post_bind4": "ilm does not see UDP daemons start",
+  "cgroup/post_bind6": "ilm does not see UDP daemons start",
+  "cgroup/connect4": "ilm does not see UDP sockets connect",
+  "cgroup/connect6": "ilm does not see UDP sockets connect",
+  "cgroup/sendmsg4": "replies of UDP daemons do not leave from the dialled address",
+  "cgroup/sendmsg6": "replies of UDP daemons do not leave from the dialled address",
   "cgroup/deliver":
-    "what UDP clients dial is not remembered, so that answers leave from the wrong address, and what ingress hands over is not counted",
+    "ilm does not record what UDP clients dial, so replies leave from the wrong address, and packets handed over at ingress are not counted",
   "cgroup/sock_create": "`mptcp: off` is not enforced",
 };
 
@@ -328,7 +328,7 @@ export function overtakenWarning({ interface: name, direction, programs }: Overt
     kind: "interface-overtaken",
     message: `on ${name}, ${programs.join(", ")} ${programs.length === 1 ? "runs" : "run"} before ilm at ${direction}: ${what}`,
     remedy:
-      "Harmless when it returns TCX_NEXT (-1). Else attach it behind ilm's program (BPF_F_AFTER), or run `ilm unload` and apply again: ilm attaches in front.",
+      "Harmless if it returns TCX_NEXT (-1). Otherwise attach it behind ilm's program (BPF_F_AFTER), or run `ilm unload` and apply again: ilm attaches in front.",
   };
 }
 
@@ -340,35 +340,35 @@ function fullFlows(flows: FlowCount | null): Warning[] {
   return [
     {
       kind: "flows-full",
-      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: what those dialled who were silent longest is forgotten for newer ones, and replies to them fail`,
+      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: the clients silent for longest are evicted for newer ones, and replies to them fail`,
       remedy:
-        "`ilm flows` shows them. A flood of spoofed sources is held off by a firewall before ilm (nftables, by rate).",
+        "`ilm flows` shows them. Limit a flood of spoofed sources with a firewall (an nftables rate limit).",
     },
   ];
 }
 
 const faultTexts: Record<keyof Faults, (number: number) => Omit<Warning, "kind">> = {
   untracked: (number) => ({
-    message: `${count(number, "listener")} found no place in the table of listeners`,
-    remedy: "Close listeners that nobody needs, then apply the configuration again.",
+    message: `${count(number, "listener")} did not fit into the table of listeners`,
+    remedy: "Close unused listeners, then apply the configuration again.",
   }),
   unplaced: (number) => ({
-    message: `${count(number, "listener")} of destinations could not be placed where they are selected`,
+    message: `${count(number, "listener")} of destinations could not be added to the socket map`,
     remedy: "Restart those daemons, or apply the configuration again.",
   }),
   flows: (number) => ({
-    message: `of ${count(number, "UDP datagram")} it could not be remembered what the client dialled, so the reply fails`,
-    remedy: "The kernel had no memory for it: look at the memory of the machine.",
+    message: `of ${count(number, "UDP datagram")} the dialled address could not be recorded, so the reply fails`,
+    remedy: "The kernel had no memory for it: check the machine's free memory.",
   }),
   unanswered: (number) => ({
-    message: `${count(number, "datagram")} of UDP daemons of mappings went to somebody who dialled no mapping lately: from 127.0.0.0/8 they did not leave (EINVAL), else they left from the private address`,
+    message: `${count(number, "datagram")} of mapped UDP daemons went to a client that dialled no mapping recently: sent from 127.0.0.0/8 they failed (EINVAL), sent from elsewhere they carried the private address`,
     remedy:
-      "For daemons that speak first: `originate: true` for the service, where one address and port lead to it. Those that answer after 300 seconds of silence, or whose clients were forgotten in a flood (`ilm flows`), are known again with the client's next datagram.",
+      "If the daemon speaks first, set `originate: true` for its service, which needs one address and port that lead to it. A daemon that answers after 300 seconds of silence, or whose clients a flood evicted (`ilm flows`), works again with the client's next datagram.",
   }),
   unsteered: (number) => ({
-    message: `${count(number, "packet")} for listeners that only ingress can hand over to could not be handed over, and went to nobody: behind NAT or beside a packet socket (keepalived, a DHCP client), in fragments, or (MPTCP) from an interface without the programs`,
+    message: `${count(number, "packet")} for listeners that only the ingress program can reach were not delivered: behind NAT or beside a packet socket (keepalived, a DHCP client), in fragments, or (MPTCP) from an interface without the programs`,
     remedy:
-      "`ilm run` registers such UDP daemons at once, and so does the next apply; then sk_lookup has them. An MPTCP daemon has its connections with `mptcp: off` and a restart. Those with `handover: ingress` stay as they are: let clients send datagrams that fit into one packet.",
+      "Start `ilm run`, which registers such UDP daemons at once, or apply the configuration again. For an MPTCP daemon, set `mptcp: off` and restart it. With `handover: ingress` this remains: have clients send datagrams that fit into one packet.",
   }),
 };
 

@@ -47,7 +47,7 @@ export function lookAround(
     xdp: xdpIndexes(),
     otherPrograms: otherLookupPrograms(),
     detached: dataPlane.detached().includes(LOOKUP_MISSING),
-    off: dataPlane.inForce()?.off === true,
+    off: dataPlane.active()?.off === true,
   };
 }
 
@@ -61,7 +61,7 @@ export function interfaceWith({ own }: Places, address: Address): number {
 }
 
 /**
- * Works out the way of a packet. `remoteGiven` says that the source is one that somebody asks
+ * Works out the way of a packet. `remoteGiven` says that the source is one that a user asks
  * about, not an example.
  */
 export function wayOf(packet: Packet, surroundings: Surroundings, remoteGiven: boolean): Way {

@@ -7,11 +7,11 @@ export function isDaemon({ command }: LockHolder): boolean {
   return /^\S*ilm\S* (?:.* )?run(?: |$)/.test(command);
 }
 
-/** Warns of a daemon that nobody can reach. */
+/** Warns of a daemon that cannot be reached. */
 export function unreachableWarning(holder: LockHolder, netnsInode: number): Warning {
   return {
     kind: "daemon",
-    message: `${describeHolder(holder)} holds the lock, and nobody serves the API on ${socketPath(netnsInode)}: it is about to start or to end, or its socket was removed`,
-    remedy: `A daemon makes its socket again within seconds. Otherwise restart it: \`systemctl restart ilm\`, or \`kill ${holder.pid}\` and \`ilm run\` again; the rules stay active meanwhile.`,
+    message: `${describeHolder(holder)} holds the lock, but no process serves the API on ${socketPath(netnsInode)}: it is starting or ending, or its socket was removed`,
+    remedy: `A daemon recreates its socket within seconds. Otherwise restart it: \`systemctl restart ilm\`, or \`kill ${holder.pid}\` and \`ilm run\` again; the rules stay active meanwhile.`,
   };
 }

@@ -24,7 +24,7 @@ const named = object(
 
 const by = field(
   oneOf("daemon", "command"),
-  "Who made the change: the `ilm run` that is at work, or this command.",
+  "Who made the change: the running `ilm run`, or this command.",
 );
 
 const steps = field(timing, "What was done, in its order.");
@@ -36,7 +36,7 @@ const performed = {
     nullable(integer),
     "The number of the active rules, from 1; null when there are none.",
   ),
-  changed: field(boolean, "False: these rules were active already, and nothing was done."),
+  changed: field(boolean, "False: these rules were already active, and nothing was done."),
   difference: field(
     nullable(
       object({

@@ -7,7 +7,7 @@ export const entry = object({
   level: field(oneOf("error", "warning", "info"), "How bad it is."),
   message: field(text, "What happened."),
   generation: optional(integer, "For applied rules: their number."),
-  changed: optional(boolean, "For applied rules: false when they were active already."),
+  changed: optional(boolean, "For applied rules: false when they were already active."),
   code: optional(errorCode, "For errors: which kind it is; see docs/troubleshooting.md."),
   problems: optional(list(problem), "For a configuration that is refused: all its problems."),
 });

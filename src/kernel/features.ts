@@ -176,7 +176,7 @@ function privilegesCheck(): HostCheck {
   return check(
     "privileges",
     missing.length === 0 ? "ok" : "error",
-    missing.length === 0 ? "all that is needed" : `${missing.join(", ")} missing`,
+    missing.length === 0 ? "everything that is needed" : `${missing.join(", ")} missing`,
     "Run as root, e.g. with sudo",
   );
 }
@@ -223,7 +223,7 @@ function moduleCheck(): HostCheck {
   const found = {
     loaded:
       "loaded: listeners are found in the kernel's own tables (kfunc), unless `engine: registry`",
-    "without-btf": "loaded, and of no use: it was built without BTF",
+    "without-btf": "loaded but unusable: it was built without BTF",
     absent: "not loaded: listeners are found by registration; the module is optional",
   };
   const state = moduleState();
@@ -329,7 +329,7 @@ function ingressCheck(): HostCheck {
     has ? "ok" : "warning",
     has
       ? "possible (tcx): UDP and MPTCP listeners can be destinations as they are"
-      : "not possible: UDP needs `ilm run` to be at work, answers keep the daemon's port, and no MPTCP listener can be a destination",
+      : "not possible: UDP needs a running `ilm run`, replies keep the daemon's port, and MPTCP listeners cannot be destinations",
     "Use Linux 6.6 or newer; for a Go daemon on an older one set GODEBUG=multipathtcp=0",
   );
 }
@@ -355,7 +355,7 @@ function otherProgramsCheck(): HostCheck {
     "other sk_lookup programs",
     others.length === 0 ? "ok" : "warning",
     others.length === 0 ? "none" : others.join(", "),
-    "The kernel runs all of them in the order in which they were attached, and the last that selects a socket wins: make sure they do not speak for the same ports; `bpftool link show` lists them",
+    "The kernel runs all of them in the order in which they were attached, and the last that selects a socket wins: make sure they do not handle the same ports; `bpftool link show` lists them",
   );
 }
 

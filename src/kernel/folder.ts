@@ -111,7 +111,7 @@ export class Folder {
   }
 
   /**
-   * Opens a folder that nobody else may put anything into. Returns undefined when it does not
+   * Opens a folder that no other user may put anything into. Returns undefined when it does not
    * exist. Throws UNSAFE_PATH.
    */
   static openPrivate(path: string): Folder | undefined {
@@ -182,7 +182,7 @@ export class Folder {
   }
 
   /**
-   * Opens a folder in this one that nobody else can write to. Returns undefined when it does not
+   * Opens a folder in this one that no other user can write to. Returns undefined when it does not
    * exist. Throws UNSAFE_PATH.
    */
   folder(name: string): Folder | undefined {
@@ -190,8 +190,8 @@ export class Folder {
   }
 
   /**
-   * Opens a folder in this one that nobody else can write to, and creates it with this mode when it
-   * does not exist. Throws UNSAFE_PATH.
+   * Opens a folder in this one that no other user can write to, and creates it with this mode when
+   * it does not exist. Throws UNSAFE_PATH.
    */
   makeFolder(name: string, mode = 0o700): Folder {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

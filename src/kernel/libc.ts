@@ -174,8 +174,8 @@ export function munmap(pointer: Pointer, length: number): void {
 }
 
 /**
- * Maps the memory behind a descriptor for as long as `action` runs. Nobody may keep the buffer: it
- * is unmapped afterwards.
+ * Maps the memory behind a descriptor for as long as `action` runs. No caller may keep the buffer:
+ * it is unmapped afterwards.
  */
 export function withMapping<T>(
   fd: number,

@@ -88,7 +88,7 @@ function lockIn(folder: Folder, inode: number, waitMs: number): WriterLock {
         const holder = holderOf(fstatSync(fd));
         const who = holder === null ? "another process" : describeHolder(holder);
         const path = `${folder.path}/${lockName(inode)}`;
-        throw new IlmError("LOCKED", `another writer is at work: ${who} holds ${path}`, {
+        throw new IlmError("LOCKED", `another writer is running: ${who} holds ${path}`, {
           cause: error,
           remedy: "Wait for it, or stop it; a process that died holds no lock",
         });

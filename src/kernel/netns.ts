@@ -63,7 +63,7 @@ export function netnsCookie(): bigint {
     const bytes = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
     return new DataView(bytes.buffer).getBigUint64(0, true);
   } catch (cause) {
-    throw new IlmError("NO_BPF", "this kernel does not tell a namespace's cookie", {
+    throw new IlmError("NO_BPF", "this kernel does not report a namespace's cookie", {
       cause,
       remedy: `Linux ${MINIMUM_KERNEL.join(".")} or newer is needed`,
     });

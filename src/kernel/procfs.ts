@@ -100,7 +100,7 @@ export function isNetnsInUse(inode: number): boolean {
 }
 
 /**
- * Reports whether lo is up. In a new namespace it is down until somebody sets it up, and nothing on
+ * Reports whether lo is up. In a new namespace it is down until it is set up, and nothing on
  * 127.0.0.0/8 works.
  */
 export function loopbackIsUp(): boolean {

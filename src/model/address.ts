@@ -447,7 +447,7 @@ function refuseIpv6(text: string, shown: string): Refusal {
   if (text.indexOf("::") !== text.lastIndexOf("::")) {
     return refusal(
       `${shown} has more than one "::"`,
-      `"::" may stand once, for the zeros left out`,
+      `"::" is allowed once, for the zeros left out`,
     );
   }
   const longGroup = text.split(":").find((group) => !group.includes(".") && group.length > 4);

@@ -40,7 +40,7 @@ export interface ApplyChange {
  */
 export interface ReapplyChange extends Omit<ApplyChange, "kind" | "file"> {
   readonly kind: "reapply";
-  /** The digest of the file's part, as `InForce.fileDigest`. */
+  /** The digest of the file's part, as `Active.fileDigest`. */
   readonly fileDigest: string;
 }
 
@@ -53,7 +53,7 @@ export interface ReviseChange extends Omit<ReapplyChange, "kind"> {
   readonly pieces: readonly Piece[];
   /** The name of the revised file, as `Revision.name`. */
   readonly name: string | null;
-  /** The digest of the result: somebody else may have activated the very same rules by now. */
+  /** The digest of the result: another process may have activated the very same rules by now. */
   readonly result: string;
 }
 
@@ -137,7 +137,7 @@ function notRemovable(rules: Rules, name: string): IlmError {
   return new IlmError("NOT_FOUND", `there is no mapping named ${name}`, {
     remedy:
       known.length === 0
-        ? "No mapping was added at run time; `ilm mappings` lists what is in force."
+        ? "No mapping was added at run time; `ilm mappings` lists the active mappings."
         : `Added at run time: ${known.slice(0, 10).join(", ")}${known.length > 10 ? ", ..." : ""}.`,
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Destinations that are not addresses of this host, and addresses in `on` that hardly any network
  * uses. ilm hands connections to sockets of this host and sends nothing to others, so a mapping to
- * another address reaches nobody until the address appears (DHCP, VRRP) or a daemon binds it in
+ * another address reaches no socket until the address appears (DHCP, VRRP) or a daemon binds it in
  * advance (IP_FREEBIND).
  */
 import type { Problem } from "../errors.js";

@@ -46,8 +46,8 @@ export function warnOfEphemeralPorts(mappings: Mappings, host: EphemeralPorts): 
       path: `mapping ${mapping.name}`,
       message:
         `covers ${covered} of the ${all} ports that this host gives to UDP sockets which ask for none: ` +
-        "a client of the host's own that has one of them, and is not connected, loses to the mapping what comes from anybody whom it did not send to",
-      hint: `keep those ports from such clients (sysctl net.ipv4.ip_local_reserved_ports=${formatPorts(inside)}), or say existing: any`,
+        "a client of the host's own that has one of them, and is not connected, loses to the mapping what arrives from an address that it did not send to",
+      hint: `keep those ports from such clients (sysctl net.ipv4.ip_local_reserved_ports=${formatPorts(inside)}), or set existing: any`,
     });
   }
   return problems;

@@ -24,12 +24,12 @@ export interface DestinationState {
   readonly destination: number;
   readonly address: Address | "*";
   readonly port: number | "same";
-  /** True when somebody listens exactly there (for `same`, on one of the mapping's ports). */
+  /** True when a socket listens exactly there (for `same`, on one of the mapping's ports). */
   readonly listening: boolean;
   /** The sockets that listen exactly there. */
   readonly listeners: readonly Listener[];
   /**
-   * A wildcard listener that takes this address and port while nobody listens exactly there. It is
+   * A wildcard listener that takes this address and port while nothing listens exactly there. It is
    * not chosen. Null when there is none.
    */
   readonly wildcardWouldAnswer: Listener | null;
@@ -252,8 +252,8 @@ export interface Means {
   /** The families for which there is NAT, so that ingress hands over nothing. */
   readonly nat: readonly Family[];
   /**
-   * The interface indexes of VRFs. Ingress sees the interface below and finds nobody who is bound
-   * to the VRF.
+   * The interface indexes of VRFs. Ingress sees the interface below and finds no socket that is
+   * bound to the VRF.
    */
   readonly vrfs: ReadonlySet<number>;
 }
@@ -298,7 +298,7 @@ export function auditListeners(rules: Rules, listeners: readonly Listener[]): Au
         message: `listens on every address of the host (${place})${
           isMapped ? ", as the destination of a mapping" : ""
         }`,
-        remedy: "Let it listen on an address of its own, and map its port there",
+        remedy: "Let it listen on an address of its own, and map its port to that address",
       });
     } else if (service !== undefined && !isMapped) {
       findings.push({

@@ -7,13 +7,13 @@ export function describeTakenOver(format: number): string {
 
 /** Says what was lost. `why` explains why the previous state could not be read. */
 export function describeLost(why: string): string {
-  return `mappings that were added at run time and counters, if there were some, are lost: ${why}`;
+  return `any mappings added at run time and any counters are lost: ${why}`;
 }
 
 export function describeMissingInterface(name: string): string {
-  return `there is no interface ${name} now: the mappings that name it match nothing until it comes (\`ilm run\` notices by itself)`;
+  return `there is no interface ${name} now: the mappings that name it match nothing until it appears (\`ilm run\` notices automatically)`;
 }
 
 export function describeKfuncTrouble(trouble: string): string {
-  return `the kernel module ilm_lookup is loaded and cannot be used, so the registry finds the listeners: ${trouble}`;
+  return `the kernel module ilm_lookup is loaded but cannot be used, so the registry finds the listeners: ${trouble}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Lives in the network namespace under test. `write LAYERED` puts two rule sets in force in turns,
+ * Lives in the network namespace under test. `write LAYERED` activates two rule sets in turns,
  * until its input ends, and prints how often; `read COUNT` asks the loaded program so often what it
  * decides, and prints what it said that neither of the two says.
  */
@@ -54,8 +54,8 @@ async function write(layered: boolean): Promise<void> {
   process.stdout.write("writing\n");
   while (!end.signal.aborted) {
     turn += 1;
-    const before = dataPlane.inForce()?.rules.file;
-    if (before === undefined) throw new Error("nothing is in force");
+    const before = dataPlane.active()?.rules.file;
+    if (before === undefined) throw new Error("no rules are active");
     // As a revision that keeps nothing: it is laid over the tables, where there is room for that.
     const pieces: Piece[] = [mappings(turn)];
     const revision = { of: before, pieces, name: null };

@@ -1,9 +1,9 @@
 /**
- * A change is killed at each of its steps: what was in force stays, the state can be read, and the
+ * A change is killed at each of its steps: what was active stays, the state can be read, and the
  * next command works. A step is a system call that changes something; the kill comes instead of it,
  * so what holds before the step is what holds after the one before. The sample of `make test` takes
  * some of the steps, ILM_SIZE=whole all. Each test has a BPF file system of its own, so that the
- * steps are the same whatever else is at work on the machine.
+ * steps are the same whatever else runs on the machine.
  */
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -89,7 +89,7 @@ async function isLoaded(): Promise<boolean> {
 }
 
 /**
- * As `rules`, and 10,000 more on FILLING: so many that what differs is laid over what is in force.
+ * As `rules`, and 10,000 more on FILLING: so many that what differs is laid over what is active.
  */
 function manyRules(turn: number): string {
   const services = { app: { address: ["127.0.1.10", "fd5e:ed00::10"] } };
@@ -112,8 +112,8 @@ function manyRules(turn: number): string {
 /** A port of 10,000 mappings. */
 const FILLING = 9000;
 
-/** The ports of the rules in force, without 6000. */
-async function portsInForce(): Promise<readonly number[]> {
+/** The ports of the active rules, without 6000. */
+async function activePorts(): Promise<readonly number[]> {
   const rows = JSON.parse(await ilmDone("mappings", "--json")) as readonly MappingRow[];
   const ports = new Set(rows.map(({ port }) => Number(port)));
   expect([...ports]).toContain(6000);
@@ -140,9 +140,9 @@ const notServed = { tcp4: refused, tcp6: refused, udp4: refused, udp6: refused }
  * The turn whose rules decide in the middle of a change to the next one: all of them, and nothing
  * of the other's.
  */
-async function turnInForce(before: number, where: string): Promise<number> {
+async function activeTurn(before: number, where: string): Promise<number> {
   expect(await answers(6000), where).toEqual(served);
-  const [port = 0, ...more] = await portsInForce();
+  const [port = 0, ...more] = await activePorts();
   expect(more, where).toEqual([]);
   const now = port - 7000;
   expect([before, before + 1], where).toContain(now);
@@ -191,7 +191,7 @@ interface Change {
 async function killEach({ title, prepare, make, check }: Change): Promise<void> {
   const where = `${title}, seed ${chance.seed}`;
   let total = 0;
-  // The second time, as the first one writes tables that nobody has written before: it has more
+  // The second time, as the first one writes tables that were never written before: it has more
   // steps than any later one.
   for (let time = 0; time < 2; time++) {
     await prepare();
@@ -278,9 +278,9 @@ async function nextRules(title: string, make: Make): Promise<Change> {
     prepare: async () => undefined,
     make: async (kill) => await make(turn, kill),
     check: async (where, way) => {
-      const now = await turnInForce(turn, where);
-      // What is in force, once more: it takes away what the killed one left. Or what was wanted,
-      // which may be in force too.
+      const now = await activeTurn(turn, where);
+      // What is active, once more: it takes away what the killed one left. Or what was wanted,
+      // which may be active too.
       turn = way === "back" ? now : turn + 1;
       await apply(turn);
       await expectClean({ turn, pins }, where);
@@ -304,7 +304,7 @@ test("a changed line of a large file, killed at each step", long, async () => {
     prepare: async () => undefined,
     make: async (kill) => await command(kill, "apply", "-f", large(turn + 1)),
     check: async (where, way) => {
-      const now = await turnInForce(turn, where);
+      const now = await activeTurn(turn, where);
       turn = way === "back" ? now : turn + 1;
       const { changed, incremental } = await change(turn);
       expect(!changed || incremental, where).toBe(true);
@@ -330,7 +330,7 @@ const reload: Make = async (turn, kill) => {
   writeFileSync(`${followed}.next`, rules(turn + 1));
   renameSync(`${followed}.next`, followed);
   if (kill !== undefined) return await traceOf(run);
-  await run.waitForOutput(/generation \d+ is in force/);
+  await run.waitForOutput(/generation \d+ is active/);
   await run.begin();
   const steps = run.steps();
   await run.stop("SIGTERM");
@@ -362,7 +362,7 @@ for (const { whose, format, kept } of [
     if (kept) await ilmDone(...verbs.add);
     const pins = mounts.pins();
     const withoutAdded = async (): Promise<readonly number[]> =>
-      (await portsInForce()).filter((port) => port !== 7900);
+      (await activePorts()).filter((port) => port !== 7900);
     await killEach({
       title: `an apply over ${whose}`,
       prepare: async () => await makeForeign(format),
@@ -376,7 +376,7 @@ for (const { whose, format, kept } of [
           expect([7000 + turn, 7000 + turn + 1], where).toContain(port);
           expect(more, where).toEqual([]);
         } else if (await isLoaded()) {
-          expect(await portsInForce(), where).toEqual([7000 + turn + 1]);
+          expect(await activePorts(), where).toEqual([7000 + turn + 1]);
         }
         turn += 1;
         await apply(turn);
@@ -388,7 +388,7 @@ for (const { whose, format, kept } of [
 }
 
 /**
- * Makes what is in force look like another version's, which a new registry replaces. `high`: bytes
+ * Makes what is active look like another version's, which a new registry replaces. `high`: bytes
  * of its format above the first.
  */
 async function makeForeign(high: string): Promise<void> {
@@ -419,8 +419,8 @@ const verbs = {
 
 /** Each of the two commands begins where the other has come to its end. */
 test("add and remove, killed at each step", long, async () => {
-  // From so many on, both generations use the file's tables, and the command writes into what is in
-  // force. Beside fewer it does what an apply over other rules does.
+  // From so many on, both generations use the file's tables, and the command writes into what is
+  // active. Beside fewer it does what an apply over other rules does.
   const ports = Array.from({ length: 10_000 }, (_, i) => 10_000 + i);
   const more = ports.map((port) => `  - { port: ${port}, to: 127.0.1.12 }`).join("\n");
   const pins: (readonly string[])[] = [];

@@ -27,7 +27,7 @@ import {
  */
 const FIRST_THAT_REFUSES = 9;
 
-/** Of `status --json`: the format of the state that another version wrote. */
+/** The field of `status --json` that has the format of another version's state. */
 const formatField = "earlierFormat";
 
 const network = useNetwork();

@@ -13,8 +13,8 @@ const network = useNetwork();
 const { reloads, applies } = sizes;
 
 /**
- * Two rule sets that both map port 6000, each in its own way; ports 9000 and 9001 tell which is in
- * force.
+ * Two rule sets that both map port 6000, each in its own way; ports 9000 and 9001 tell which is
+ * active.
  */
 function rules(turn: number): string {
   const shared = `
@@ -76,7 +76,7 @@ describe("zero failed connections", () => {
       for (let turn = 1; turn <= reloads; turn += 1) {
         renameSync(server.file(rules(turn), "next.yaml"), file);
         // Without a look at each of them several writes could become one reload.
-        await eventually(`reload ${turn} is in force`, async () =>
+        await eventually(`reload ${turn} is active`, async () =>
           (await client.who("tcp", "203.0.113.1", 9000 + (turn % 2))) === "app" ? true : null,
         );
       }

@@ -48,7 +48,7 @@ async function restart(
 }
 
 for (const withRun of [false, true]) {
-  describe(withRun ? "with run at work" : "after apply, with no daemon of ours", () => {
+  describe(withRun ? "with the daemon running" : "after apply, with no daemon of ours", () => {
     beforeEach(async () => {
       const { server } = network;
       if (withRun) await server.startRun(["-f", server.file(rules)]);
@@ -137,7 +137,7 @@ for (const family of families) {
   });
 }
 
-test("under load a failover list has always somebody", async () => {
+test("under load a failover list always has a listener", async () => {
   const { server, client } = network;
   await server.apply(rules);
   await server.echo("spare", [["tcp", "127.0.1.11", 6002]]);

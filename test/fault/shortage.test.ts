@@ -1,5 +1,5 @@
 /**
- * A change that runs out of something on its way: what was in force stays, to the last entry, and
+ * A change that runs out of something on its way: what was active stays, to the last entry, and
  * the message says what was short.
  */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";

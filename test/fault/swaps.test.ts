@@ -68,7 +68,7 @@ test(
       await client.load("udp", "203.0.113.5", 6000, 3),
       await client.load("tcp", "2001:db8::5", 6100, 3),
     ];
-    // Nobody listens behind port 6100: its load shows that a reject is a reject in every moment,
+    // Nothing listens behind port 6100: its load shows that a reject is a reject in every moment,
     // and is not counted.
     const [tcp, udp, nobody] = loads;
     for (let turn = 1; turn <= reloads; turn += 1) await apply(turn);

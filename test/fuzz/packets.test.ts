@@ -1,5 +1,5 @@
 /**
- * The programs at the interfaces against packets that nobody would send. Each goes through the
+ * The programs at the interfaces against packets that no host would send. Each goes through the
  * loaded programs twice.
  *
  * - By BPF_PROG_TEST_RUN (net/bpf/test_run.c), as if it had come in on a device or on lo. There
@@ -82,7 +82,7 @@ async function complaints(): Promise<readonly string[]> {
 type Opened = readonly (readonly { readonly cookie: string; readonly v6only: boolean }[] | null)[];
 
 test(
-  `${packets} spoilt packets are read as the RFCs say, and given to nobody else than the mapping says`,
+  `${packets} spoilt packets are read as the RFCs say, and given to no socket but the mapping's`,
   { timeout: 3_600_000 },
   async () => {
     const { seed } = random();
@@ -98,7 +98,7 @@ test(
     const sockets = wanted.flatMap(({ protocol, address, port, peer }, index): Socket[] => {
       const group = opened[index] ?? null;
       expect(group, `${protocol} ${address} ${port}`).not.toBeNull();
-      // One that is connected listens to nobody else.
+      // One that is connected listens to its peer alone.
       if (peer !== undefined) return [];
       return (group ?? []).map(({ cookie, v6only }) => ({
         protocol,

@@ -224,14 +224,14 @@ let before = "";
 
 beforeAll(async () => {
   await network.server.apply(good);
-  before = await inForce();
+  before = await active();
 });
 
 /**
  * What must not change: the generation, everything that is pinned for it, and the program that
  * decides.
  */
-async function inForce(): Promise<string> {
+async function active(): Promise<string> {
   const { server } = network;
   return JSON.stringify({
     generation: server.generation(),
@@ -255,7 +255,7 @@ describe("apply refuses, names the place, and changes nothing", () => {
         expect(result.stderr).toMatch(new RegExp(`bad\\.yaml${row.at.source}`));
       }
       expect(result.stderr).toMatch(row.says);
-      expect(await inForce()).toBe(before);
+      expect(await active()).toBe(before);
       const checked = await server.ilm(["check", "-f", path]);
       expect(checked.status).toBe(3);
     });
@@ -306,7 +306,7 @@ describe("apply refuses, names the place, and changes nothing", () => {
     expect(result.status, result.stderr.slice(0, 2000)).toBe(0);
     expect(await server.status()).toMatchObject({ mappings: 20_000 });
     await server.apply(good);
-    before = await inForce();
+    before = await active();
   });
 
   test("a huge file that is bad is refused in bounded time", async () => {
@@ -314,7 +314,7 @@ describe("apply refuses, names the place, and changes nothing", () => {
     const path = server.file(`version: 1\nmappings: ${"[".repeat(100_000)}`);
     const result = await server.ilm(["apply", "-f", path]);
     expect(result.status, result.stderr.slice(0, 2000)).toBe(3);
-    expect(await inForce()).toBe(before);
+    expect(await active()).toBe(before);
   });
 
   test("bad mappings as arguments are refused with the argument named", async () => {
@@ -336,11 +336,11 @@ describe("apply refuses, names the place, and changes nothing", () => {
       const result = await server.ilm(["add", argument]);
       expect(result.status, `${argument}: ${result.text}`).toBe(3);
       expect(result.stderr).toContain(argument.split("=")[0] ?? argument);
-      expect(await inForce()).toBe(before);
+      expect(await active()).toBe(before);
     }
   });
 
-  test("a destination on another host is told by check, diff, apply and status, and one of this host is not", async () => {
+  test("a destination on another host is reported by check, diff, apply and status, and one of this host is not", async () => {
     const { server } = network;
     const bad = server.file(mappings("{ port: 80, on: 203.0.113.1, to: 192.0.2.77:80 }"));
     const told =
@@ -353,10 +353,10 @@ describe("apply refuses, names the place, and changes nothing", () => {
     const fine = server.file(mappings("{ port: 80, on: 203.0.113.0/24, to: 203.0.113.1:8080 }"));
     expect((await server.ilm(["check", "-f", fine])).stderr).toBe("");
     await server.apply(good);
-    before = await inForce();
+    before = await active();
   });
 
-  test("a destination inside its own mapping is said to be no loop, and works", async () => {
+  test("a destination inside its own mapping is reported as no loop, and works", async () => {
     const { server } = network;
     const path = server.file(mappings("{ port: 80-90, on: 203.0.113.1/32, to: 203.0.113.1:85 }"));
     const result = await server.ilm(["check", "-f", path]);

@@ -270,7 +270,7 @@ test("a socket whose bind() was denied, and that binds elsewhere, is a listener 
   }
 });
 
-test("who is alone on a hook of the root cgroup (without BPF_F_ALLOW_MULTI) keeps ilm out, which says so and changes nothing; nobody can be alone behind ilm", async () => {
+test("who is alone on a hook of the root cgroup (without BPF_F_ALLOW_MULTI) keeps ilm out, which says so and changes nothing; no program can be alone behind ilm", async () => {
   const { server } = network;
   // Another root: the machine's own is for all suites.
   const cgroup = await makeCgroup("alone");

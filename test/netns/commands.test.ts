@@ -40,7 +40,7 @@ beforeAll(async () => {
 });
 
 describe("reading commands", () => {
-  test("status --json says what is in force", async () => {
+  test("status --json says what is active", async () => {
     const status = await network.server.status();
     expect(status).toMatchObject({
       loaded: true,
@@ -163,7 +163,7 @@ describe("reading commands", () => {
       expect(await explain("tcp", "203.0.113.5:80")).toMatchObject({ verdict: "existing" });
     });
 
-    test("missed: nobody listens there", async () => {
+    test("missed: nothing listens there", async () => {
       const answer = await explain("tcp", "203.0.113.1:9100");
       expect(answer).toMatchObject({ verdict: "missed", destination: null, listener: null });
       expect(JSON.stringify(answer["mapping"])).toContain("lost");
@@ -178,7 +178,7 @@ describe("reading commands", () => {
       );
     });
 
-    test("rejected: likewise, where a miss is to be rejected", async () => {
+    test("rejected: not reached, where a miss is to be rejected", async () => {
       const { server } = network;
       await server.ilmDone(["add", "tcp:9200=127.0.1.30"]);
       expect(await explain("tcp", "203.0.113.1:9200")).toMatchObject({ verdict: "missed" });
@@ -273,7 +273,7 @@ describe("reading commands", () => {
     await stranger.stop();
   });
 
-  test("a stranger's sk_lookup program that passes everything leaves the mappings at work", async () => {
+  test("a stranger's sk_lookup program that passes everything leaves the mappings working", async () => {
     const { server, client } = network;
     const stranger = server.startPython("foreign_sk_lookup.py", []);
     await stranger.waitForOutput(/attached/);

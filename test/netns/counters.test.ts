@@ -8,7 +8,7 @@ import { addressesOf } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
-/** Of one CPU; nobody listens, so that each is over in microseconds. */
+/** Dials by one CPU; nothing listens, so each ends in microseconds. */
 const DIALS = 20_000;
 const PORT = 6000;
 
@@ -23,7 +23,7 @@ import socket
 for _ in range(${DIALS}):
     with socket.socket() as sock:
         if sock.connect_ex(("${addressesOf[4].public}", ${PORT})) == 0:
-            raise SystemExit("somebody listens")
+            raise SystemExit("a socket listens")
 `;
 
 /** On two CPUs, if there are. */

@@ -37,7 +37,7 @@ describe("a dry run", () => {
   });
 
   for (const withRun of [false, true]) {
-    test(`of each change says what it would do and does not do it, ${withRun ? "with" : "without"} run at work`, async () => {
+    test(`of each change says what it would do and does not do it, ${withRun ? "with" : "without"} the daemon running`, async () => {
       const { server, client } = network;
       const first = server.file(rulesFor(7000), "first.yaml");
       if (withRun) await server.startRun(["-f", first]);
@@ -124,10 +124,10 @@ test("mappings are listed by name, protocol, port and destination, and no more t
   const limited = await server.ilmDone(["mappings", "--limit", "2"]);
   expect(limited.stderr).toContain("showing 2 of 4 mappings");
   const none = await server.ilmDone(["mappings", "--port", "1"]);
-  expect(none.stdout).toBe("no mapping for port 1 is in force\n");
+  expect(none.stdout).toBe("no mapping for port 1 is active\n");
   const unknown = await server.ilm(["mappings", "tcp:7003"]);
   expect([unknown.status, unknown.stderr]).toEqual([
     1,
-    "ilm: there is no mapping named tcp:7003\n  Did you mean tcp:7000? `ilm mappings` lists what is in force.\n",
+    "ilm: there is no mapping named tcp:7003\n  Did you mean tcp:7000? `ilm mappings` lists the active mappings.\n",
   ]);
 });

@@ -174,7 +174,7 @@ while True:
   await server.ilmDone(["unload"]);
 });
 
-describe("another writer at work", () => {
+describe("another running writer", () => {
   test("apply says so with exit 4, changes nothing, and works when the other is done", async () => {
     const { server } = network;
     await server.apply(rules);
@@ -241,7 +241,7 @@ describe("what cannot be written to", () => {
   } as const;
 
   test.each(Object.entries(cases))(
-    "%s is named with what helps, and nothing changes",
+    "%s is named with its remedy, and nothing changes",
     async (...one) => {
       const [, [prepare, message]] = one;
       const { server } = network;
@@ -290,7 +290,7 @@ describe("a kernel module that is there and cannot be used", () => {
     `mkdir -p ${folder}/btf && cp /sys/kernel/btf/vmlinux ${folder}/btf/ && touch ${folder}/btf/ilm_lookup &&
      mount --bind ${folder}/btf /sys/kernel/btf`;
   const withoutModuleBtf = "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ilm_lookup";
-  const sayings = /ilm_lookup is loaded and cannot be used/;
+  const sayings = /ilm_lookup is loaded but cannot be used/;
 
   for (const [name, prepare] of [
     ["another version's", broken],

@@ -39,7 +39,7 @@ afterAll(async () => {
 
 interface Case {
   readonly what: string;
-  /** Of the table `inet host`. */
+  /** The chains of the table `inet host`. */
   readonly chains: string;
   /** What is said of a packet to port 6000, from outside and of the machine's own. */
   readonly outside: "blocked" | "may" | "selected";
@@ -338,7 +338,7 @@ describe("what is to be done about a rule of iptables is done by the program tha
         expect(others).toEqual([]);
         expect(obstacle).toMatchObject({ kind: "firewall", sure: true });
         const { remedy } = obstacle as { readonly remedy: string };
-        const way = remedy.replace("Let it in before: ", "");
+        const way = remedy.replace("Accept it first: ", "");
         expect(way).toMatch(new RegExp(`^${program} `));
         await server.must(way.split(" "));
         expect((await explain("tcp", dialled, from)).obstacles).toEqual([]);

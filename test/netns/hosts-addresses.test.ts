@@ -70,7 +70,7 @@ describeHost(
   },
 );
 
-/** Of both ends. */
+/** The folder with the files of both ends. */
 const folder = mkdtempSync(join(tmpdir(), "ilm-openvpn-"));
 const openvpnKey = join(folder, "key");
 

@@ -321,7 +321,7 @@ async function dialAll(dials: readonly Dialled[]): Promise<string[]> {
     const send = sent.filter((one) => one.inside === inside).map(({ datagram }) => datagram);
     await (inside ? arrivals : outside).ask({ send });
   }
-  // Long for what never leaves the machine: nothing tells of a datagram that goes to nobody.
+  // Long for what never leaves the machine: nothing tells of a datagram that goes to no socket.
   await pause(100);
   const came = (await arrivals.ask({ collect: true })) as Readonly<Record<string, string>>;
   return dials.map((_dial, at) => answers[at] ?? came[String(at)] ?? "nobody");

@@ -149,7 +149,7 @@ const bindings = {
   ],
 };
 
-test("tubular's bindings are imported, applied, and lead where their labels are said to", async () => {
+test("tubular's bindings are imported, applied, and lead where their labels are meant to", async () => {
   const { server, client } = network;
   await server.must(["ip", "addr", "add", "fd5e:ed00::10/128", "dev", "lo", "nodad"]);
   await server.echo("web", [

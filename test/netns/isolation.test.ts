@@ -56,7 +56,7 @@ for (const cell of matrix) {
       await daemon.stop();
     });
 
-    test("a listener of a namespace without rules disturbs nobody", async () => {
+    test("a listener of a namespace without rules disturbs nothing", async () => {
       const listen = [protocol, cell.client, 6002] as const;
       const bystander = await left.client.echo("bystander", [listen]);
       expect(await left.client.dial(protocol, cell.public, 6002)).toEqual(refused);
@@ -68,7 +68,7 @@ for (const cell of matrix) {
   });
 }
 
-test("unload in one namespace leaves the other at work", async () => {
+test("unload in one namespace leaves the other working", async () => {
   await left.server.echo("left", [["tcp", "127.0.1.10", 6002]]);
   await right.server.echo("right", [["tcp", "127.0.1.10", 6002]]);
   await left.server.ilmDone(["unload"]);

@@ -1,12 +1,12 @@
 /**
- * Text that is in force already is recognised by its digest: nothing but its bytes is read, and all
+ * Text that is already active is recognised by its digest: nothing but its bytes is read, and all
  * is as if it had been.
  */
 import { describe, expect, test } from "vitest";
 import { serveApi } from "../../src/daemon/server.js";
 import type { ApiChange } from "../../src/api/api.js";
 import { socketPath } from "../../src/api/socket-path.js";
-import { nothingInForce } from "../../src/api/result.js";
+import { nothingActive } from "../../src/api/result.js";
 import { IlmError } from "../../src/errors.js";
 import { acquireWriterLock } from "../../src/kernel/lock.js";
 import { version } from "../../src/version.js";
@@ -44,7 +44,7 @@ mappings:
 `;
 
 for (const withRun of [false, true]) {
-  describe(withRun ? "with run at work" : "without run", () => {
+  describe(withRun ? "with the daemon running" : "without run", () => {
     async function begin(file: string): Promise<void> {
       if (withRun) await network.server.startRun(["-f", file]);
       else await apply("-f", file);
@@ -89,7 +89,7 @@ for (const withRun of [false, true]) {
       expect(await network.client.dial("tcp", address, 7002)).not.toMatchObject({ ok: true });
     });
 
-    test("its warnings are told each time, also when the host has changed", async () => {
+    test("its warnings are reported each time, also when the host has changed", async () => {
       const file = network.server.file(doubtful);
       await begin(file);
       const first = await apply("-f", file);
@@ -128,7 +128,7 @@ describe("text that is known", () => {
     expect(await network.client.who("tcp", address, 7001)).toBe("app");
   });
 
-  test("is parsed by who has no rules in force any more", async () => {
+  test("is parsed by who has no active rules any more", async () => {
     const file = network.server.file(rulesFor(7000));
     await apply("-f", file);
     await network.server.unload();
@@ -167,7 +167,7 @@ describe("text that is known", () => {
     await apply("-f", file);
     const lock = acquireWriterLock(server.inode);
     const changes: ApiChange[] = [];
-    let refusal = new IlmError("NOT_FOUND", "other rules are in force");
+    let refusal = new IlmError("NOT_FOUND", "other rules are active");
     const api = await serveApi(socketPath(server.inode), {
       status: () => ({
         pid: process.pid,
@@ -182,7 +182,7 @@ describe("text that is known", () => {
       change: (change) => {
         changes.push(change);
         if (change.kind === "reapply") return Promise.reject(refusal);
-        return Promise.resolve({ ...nothingInForce, generation: 7, mappings: 1, steps: [] });
+        return Promise.resolve({ ...nothingActive, generation: 7, mappings: 1, steps: [] });
       },
     });
     try {

@@ -47,7 +47,7 @@ for (const cell of matrix) {
       expect(await client.who(protocol, cell.public, 6000)).toBe("later");
     });
 
-    test("a daemon that starts while run is at work gets its connections", async () => {
+    test("a daemon that starts while run is running gets its connections", async () => {
       const { server, client } = network;
       const run = await server.startRun(["-f", server.file(rules)]);
       const app = await server.echo("one", [[protocol, cell.daemon, 6000]]);

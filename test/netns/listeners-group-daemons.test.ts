@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 
 for (const withRun of [false, true]) {
-  describe(withRun ? "with run at work" : "after apply, with no daemon of ours", () => {
+  describe(withRun ? "with the daemon running" : "after apply, with no daemon of ours", () => {
     beforeEach(async () => {
       const { server } = network;
       if (withRun) await server.startRun(["-f", server.file(rules)]);

@@ -22,7 +22,7 @@ mappings:
 let lab: Lab;
 
 beforeAll(async () => {
-  // With no process of ours at work.
+  // With no process of ours running.
   await network.server.apply(rules);
 });
 

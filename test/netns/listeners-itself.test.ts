@@ -171,7 +171,7 @@ for (const family of families) {
   }
 }
 
-test("a socket of somebody else that is bound to a device costs no look-up its short way, on any address but a destination", async () => {
+test("a socket of another program that is bound to a device costs no look-up its short way, on any address but a destination", async () => {
   const { server } = network;
   /** How many such sockets the look-up reckons with: with none it takes the short way. */
   const reckoned = async (): Promise<number> => {

@@ -1,4 +1,4 @@
-/** Sockets that somebody else opened: the mapping follows the socket, not the process. */
+/** Sockets that another process opened: the mapping follows the socket, not the process. */
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { endpoint, matrix } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";

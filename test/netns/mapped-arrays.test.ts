@@ -24,7 +24,7 @@ function valueOf(index: number, size: number): Uint8Array {
   return value;
 }
 
-/** Of this process. */
+/** Returns the BPF maps that this process has mapped. */
 function mapped(): string[] {
   return readFileSync("/proc/self/maps", "utf8")
     .split("\n")

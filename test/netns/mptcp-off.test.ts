@@ -100,7 +100,7 @@ describe("a daemon that listens as Go 1.24 and later does, beside NAT and a stat
       expect(await warnings()).toEqual([]);
     });
 
-    test(`is named with what helps by status, doctor, apply and explain, ${cell.label}`, async () => {
+    test(`is named with its remedy by status, doctor, apply and explain, ${cell.label}`, async () => {
       const { server } = network;
       await start();
       const doctor = (await server.ask(["doctor"])).text;

@@ -12,7 +12,7 @@ import { UdpEnds, type UdpSocket } from "../support/udp.js";
 
 const network = useNetwork();
 
-/** Of 127.0.0.0/8 the kernel lets no socket connect to another host. */
+/** The daemon's addresses. From 127.0.0.0/8 a socket cannot connect to another host. */
 const own = { 4: "10.9.8.10", 6: "fd5e:ed00::10" } as const;
 const rules = `
 version: 1
@@ -25,7 +25,11 @@ mappings:
 
 const hosts = [
   { host: "registered, on a host without NAT", handover: "lookup", nat: false },
-  { host: "behind NAT and a stateful firewall, with run at work", handover: "auto", nat: true },
+  {
+    host: "behind NAT and a stateful firewall, with the daemon running",
+    handover: "auto",
+    nat: true,
+  },
 ] as const;
 
 describe.each(hosts)("$host", ({ handover, nat }) => {

@@ -81,7 +81,7 @@ for (const family of families) {
     ["a client out there", cell.client, () => network.client],
     ["a client of the host's own", cell.public, () => network.server],
   ];
-  /** Whom nobody has, so that nobody answers what the server says to it. */
+  /** An address that no host has, so what the server sends to it is not answered. */
   const stranger = family === 4 ? "203.0.113.77" : "2001:db8::77";
 
   for (const mapping of ways) {
@@ -269,7 +269,7 @@ test(
   },
 );
 
-test("when somebody detached what counts, status says so, and what apply puts back counts again", async () => {
+test("when what counts was detached, status says so, and what apply puts back counts again", async () => {
   const { server, client } = network;
   await lab.open("app", "mptcp", "127.0.1.10", 6100);
   const before = await selected(network.server, "mptcp");

@@ -252,7 +252,7 @@ test(
   },
 );
 
-test("when somebody detached what counts, status says so, and what apply puts back counts again", async () => {
+test("when what counts was detached, status says so, and what apply puts back counts again", async () => {
   const { server, client } = network;
   await lab.open("app", "udp", "127.0.1.10", 6000);
   const before = await selected(network.server, "same");

@@ -69,7 +69,7 @@ describe("on a host without NAT", () => {
       const dial = async (to: number) =>
         await network.client.dial("udp", second, to, { length: size });
 
-      test(`${size} bytes for a daemon that is not registered are refused, counted, and given to nobody else; apply helps, ${label}`, async () => {
+      test(`${size} bytes for a daemon that is not registered are refused, counted, and given to no other socket; apply helps, ${label}`, async () => {
         const { server, client } = network;
         await lab.open("app", "udp", own, 6000);
         await openWild(family, port);
@@ -139,7 +139,7 @@ describe("on a host without NAT", () => {
   }
 });
 
-describe("with run at work", () => {
+describe("with the daemon running", () => {
   beforeAll(async () => {
     const { server } = network;
     await server.unload();
@@ -211,7 +211,7 @@ describe("fragments that come to two CPUs", () => {
   }
 });
 
-describe("behind NAT and a stateful firewall, with run at work", () => {
+describe("behind NAT and a stateful firewall, with the daemon running", () => {
   beforeAll(async () => {
     const { server } = network;
     await addNat(server, 4, 6);
@@ -247,7 +247,7 @@ describe("behind NAT and a stateful firewall, with run at work", () => {
   }
 });
 
-describe.each(["a host without NAT", "behind NAT, with run at work"])(
+describe.each(["a host without NAT", "behind NAT, with the daemon running"])(
   "IPv6 headers, %s",
   (host) => {
     const { public: dialled, client: clientAddress } = addressesOf[6];

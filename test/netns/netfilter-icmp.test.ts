@@ -99,7 +99,7 @@ const hosts = [
   { host: "a stateful firewall and NAT", firewall: true, nat: true },
 ] as const;
 
-describe.each(hosts)("$host, with run at work", ({ firewall, nat }) => {
+describe.each(hosts)("$host, with the daemon running", ({ firewall, nat }) => {
   beforeAll(async () => {
     const { server } = network;
     if (nat) await addNat(server, 4, 6);

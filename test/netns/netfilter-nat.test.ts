@@ -18,7 +18,9 @@ useLab(network, (started) => {
   lab = started;
 });
 
-/** Of both protocols: a wildcard listener on 6001 is not in the way of the daemon's own port. */
+/**
+ * Rules with a mapping of both protocols: a wildcard listener on 6001 does not conflict with it.
+ */
 function rulesWith(handover: "auto" | "lookup" | "ingress", protocol = "udp"): string {
   return `
 version: 1
@@ -31,7 +33,7 @@ mappings:
 }
 const rules = rulesWith("auto");
 
-/** Neither rules nor ilm, and nobody at work. */
+/** Neither rules nor a running ilm. */
 async function clean(): Promise<void> {
   const { server } = network;
   await removeRules(server);
@@ -81,7 +83,7 @@ async function openWild(family: Family): Promise<void> {
   await lab.open("wild", "udp", addressesOf[family].wildcard, 6001, { options });
 }
 
-describe("with run at work", () => {
+describe("with the daemon running", () => {
   beforeAll(async () => {
     const { server } = network;
     await server.startRun(["-f", server.file(rules)]);
@@ -113,7 +115,7 @@ describe("with run at work", () => {
       expect(await everybody(family)).toEqual(served);
     });
 
-    test(`a daemon that restarts is served as soon as it is registered, and nobody gets what is its own, ${label}`, async () => {
+    test(`a daemon that restarts is served as soon as it is registered, and no other socket gets what is its own, ${label}`, async () => {
       const { server, client } = network;
       await addNat(server, family);
       await openWild(family);
@@ -210,7 +212,7 @@ describe("without run", () => {
   for (const family of families) {
     const { label, public: dialled, daemon } = addressesOf[family];
 
-    test(`a daemon that is not registered is refused, replaced by nobody, and named with what helps, ${label}`, async () => {
+    test(`a daemon that is not registered is refused, not replaced by another, and named with its remedy, ${label}`, async () => {
       const { server } = network;
       await server.apply(rules);
       await lab.open("app", "udp", daemon, 6000);
@@ -295,7 +297,7 @@ describe("handover as configured", () => {
     }
   });
 
-  test("ingress is refused behind NAT, run or not, and named with what helps", async () => {
+  test("ingress is refused behind NAT, run or not, and named with its remedy", async () => {
     const { server } = network;
     await addNat(server, 4, 6);
     await server.startRun(["-f", server.file(rulesWith("ingress"))]);

@@ -76,7 +76,7 @@ afterAll(async () => {
   await inner.destroy();
 });
 
-describe("containers behind NAT, with run at work", () => {
+describe("containers behind NAT, with the daemon running", () => {
   beforeAll(async () => {
     const { server } = network;
     await addNat(server, 4, 6);
@@ -216,72 +216,75 @@ describe("on a host without NAT", () => {
   });
 });
 
-describe.each(["a host without NAT", "behind NAT, with run at work"])("a bridge, %s", (host) => {
-  const nat = !host.startsWith("a host");
+describe.each(["a host without NAT", "behind NAT, with the daemon running"])(
+  "a bridge, %s",
+  (host) => {
+    const nat = !host.startsWith("a host");
 
-  beforeAll(async () => {
-    const { server, client } = network;
-    await server.unload();
-    await must(
-      words(
-        `ip link add port0 netns ${server.name} type veth peer name cable0 netns ${client.name}`,
-      ),
-    );
-    await server.must(words("ip link add br0 type bridge"));
-    await server.must(words("ip link set port0 master br0 up"));
-    for (const [space, device, end] of [
-      [server, "br0", 1],
-      [client, "cable0", 2],
-    ] as const) {
-      await address(space, `192.0.2.${end}/24`, device);
-      await address(space, `2001:db8:9::${end}/64`, device);
-      await space.must(words(`ip link set ${device} up`));
-    }
-    if (nat) {
-      await addNat(server, 4, 6);
-      await server.startRun(["-f", server.file(rules)]);
-    } else {
-      await server.apply(rules);
-    }
-  });
-
-  afterAll(async () => {
-    const { server } = network;
-    await server.must(words("ip link del br0"));
-    await server.must(words("ip link del port0"));
-    await removeRules(server);
-    await server.stopStarted();
-    await server.unload();
-  });
-
-  for (const family of families) {
-    const { label, daemon } = addressesOf[family];
-    const dialled = family === 4 ? "192.0.2.1" : "2001:db8:9::1";
-
-    test(`with its port's MAC: a datagram is counted once, and arrives on the bridge, ${label}`, async () => {
+    beforeAll(async () => {
       const { server, client } = network;
-      const mac = async (device: string): Promise<string> => {
-        const [link] = JSON.parse(
-          await server.must(words(`ip -j link show dev ${device}`)),
-        ) as readonly { readonly address: string }[];
-        return link?.address ?? "";
-      };
-      expect(await mac("br0")).toBe(await mac("port0"));
-      await lab.open("app", "udp", daemon, 6000);
-      if (nat) await untilRegistered(server);
-      const counters = async () =>
-        Object.fromEntries(
-          (await server.mappings()).map(({ name, counters: { selected } }) => [name, selected]),
-        );
-      const before = await counters();
-      expect(await client.who("udp", dialled, 6000)).toBe("app");
-      expect(await client.who("udp", dialled, 6300)).toBe("app");
-      expect(await client.who("udp", dialled, 6301)).toBe(refused);
-      expect(await counters()).toEqual({
-        ...before,
-        range: (before["range"] ?? 0) + 1,
-        bridge: (before["bridge"] ?? 0) + 1,
-      });
+      await server.unload();
+      await must(
+        words(
+          `ip link add port0 netns ${server.name} type veth peer name cable0 netns ${client.name}`,
+        ),
+      );
+      await server.must(words("ip link add br0 type bridge"));
+      await server.must(words("ip link set port0 master br0 up"));
+      for (const [space, device, end] of [
+        [server, "br0", 1],
+        [client, "cable0", 2],
+      ] as const) {
+        await address(space, `192.0.2.${end}/24`, device);
+        await address(space, `2001:db8:9::${end}/64`, device);
+        await space.must(words(`ip link set ${device} up`));
+      }
+      if (nat) {
+        await addNat(server, 4, 6);
+        await server.startRun(["-f", server.file(rules)]);
+      } else {
+        await server.apply(rules);
+      }
     });
-  }
-});
+
+    afterAll(async () => {
+      const { server } = network;
+      await server.must(words("ip link del br0"));
+      await server.must(words("ip link del port0"));
+      await removeRules(server);
+      await server.stopStarted();
+      await server.unload();
+    });
+
+    for (const family of families) {
+      const { label, daemon } = addressesOf[family];
+      const dialled = family === 4 ? "192.0.2.1" : "2001:db8:9::1";
+
+      test(`with its port's MAC: a datagram is counted once, and arrives on the bridge, ${label}`, async () => {
+        const { server, client } = network;
+        const mac = async (device: string): Promise<string> => {
+          const [link] = JSON.parse(
+            await server.must(words(`ip -j link show dev ${device}`)),
+          ) as readonly { readonly address: string }[];
+          return link?.address ?? "";
+        };
+        expect(await mac("br0")).toBe(await mac("port0"));
+        await lab.open("app", "udp", daemon, 6000);
+        if (nat) await untilRegistered(server);
+        const counters = async () =>
+          Object.fromEntries(
+            (await server.mappings()).map(({ name, counters: { selected } }) => [name, selected]),
+          );
+        const before = await counters();
+        expect(await client.who("udp", dialled, 6000)).toBe("app");
+        expect(await client.who("udp", dialled, 6300)).toBe("app");
+        expect(await client.who("udp", dialled, 6301)).toBe(refused);
+        expect(await counters()).toEqual({
+          ...before,
+          range: (before["range"] ?? 0) + 1,
+          bridge: (before["bridge"] ?? 0) + 1,
+        });
+      });
+    }
+  },
+);

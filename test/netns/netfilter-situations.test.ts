@@ -1,6 +1,6 @@
 /**
  * Each situation that a listener can be in (docs/listeners.md), on a host as people have it: NAT, a
- * stateful firewall, somebody else's program at ingress. `ilm run` is at work. MPTCP is not reached
+ * stateful firewall, another program at ingress. `ilm run` is running. MPTCP is not reached
  * behind NAT, and said to be so.
  */
 import { beforeAll, describe, expect, test } from "vitest";

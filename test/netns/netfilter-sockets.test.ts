@@ -59,7 +59,7 @@ async function handovers(protocol: string, address: string): Promise<readonly st
 describe.each([
   { host: "ingress", handover: "ingress", nat: false },
   { host: "lookup", handover: "lookup", nat: false },
-  { host: "NAT, with run at work", handover: "auto", nat: true },
+  { host: "NAT, with the daemon running", handover: "auto", nat: true },
 ] as const)("one client socket that talks to several, $host", ({ handover, nat }) => {
   test.each(families)("each reply comes from what was dialled, IPv%d", async (family) => {
     const { server, client } = network;

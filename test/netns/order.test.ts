@@ -51,7 +51,7 @@ describe("already listening first, mapping second, rejection third", () => {
         await app.stop();
       });
 
-      test("the mapping gets the connection when nobody listens there, and sees the client", async () => {
+      test("the mapping gets the connection when nothing listens there, and sees the client", async () => {
         const { server, client } = network;
         const app = await server.echo("app", [[protocol, cell.daemon, 7001]]);
         const dial = await client.dial(protocol, cell.public, 7001);

@@ -72,7 +72,7 @@ test("a BPF file system that ilm mounts is for root alone", async () => {
 });
 
 describe("a BPF file system that everybody can write to", () => {
-  test("doctor calls it an error, and its remedy mends it", async () => {
+  test("doctor calls it an error, and its remedy fixes it", async () => {
     const output = await printed(`
       ${openBpffs}
       ${status4("ilm doctor")}
@@ -147,16 +147,16 @@ describe("a BPF file system that everybody can write to", () => {
       await server.apply(rules);
       await server.echo("app", [["tcp", "127.0.1.10", 6000]]);
       const [doctor = "", ...others] = await answers(prepare, ["doctor", ...commands]);
-      expect(doctor).toMatch(/^error +rules in force: UNSAFE_PATH: .*nothing was read/m);
+      expect(doctor).toMatch(/^error +active rules: UNSAFE_PATH: .*nothing was read/m);
       for (const answer of others) expect(answer).toMatch(refusal);
       expect(others).toHaveLength(commands.length);
-      // The rules are those of the machine's own BPF file system, which nobody touched.
+      // The rules are those of the machine's own BPF file system, which was not touched.
       expect(await client.who("tcp", "203.0.113.1", 6000)).toBe("app");
       expect(await client.who("tcp", "203.0.113.1", 6001)).toBe("ECONNREFUSED");
     });
   }
 
-  test("every other command refuses likewise", async () => {
+  test("every other command refuses, too", async () => {
     const found = await answers(prepared["a folder of his"], otherCommands);
     for (const answer of found) expect(answer).toMatch(refusal);
     expect(found).toHaveLength(otherCommands.length);
@@ -227,7 +227,7 @@ except TimeoutError:
   });
 });
 
-describe(`${rounds} rounds against a user who swaps what stands at a name`, () => {
+describe(`${rounds} rounds against a user who swaps what is at a name`, () => {
   /**
    * At the name, for ever: a folder with folders in it, and in its place a link to `target`, which
    * has the same names in it.

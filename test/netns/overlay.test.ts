@@ -154,7 +154,7 @@ test("a daemon does the same", async () => {
   expect(await change("remove", "tcp:85")).toMatchObject({ incremental: true });
 });
 
-test(`${sizes.overlayKills} kills of add and remove leave the file's mappings at work, and the next change works`, async () => {
+test(`${sizes.overlayKills} kills of add and remove leave the file's mappings working, and the next change works`, async () => {
   const { server, client } = network;
   const { next, seed } = random();
   for (let kill = 0; kill < sizes.overlayKills; kill += 1) {

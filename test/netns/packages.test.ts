@@ -226,7 +226,7 @@ rm /var/trace`);
   expect(await trace()).toBe("");
 });
 
-test("a package that asks nobody leaves no process and nothing in the network", async () => {
+test("a package that is not asked about leaves no process and nothing in the network", async () => {
   await pretendSystemd();
   const network = await readlink("/proc/self/ns/net");
   await install(rude);

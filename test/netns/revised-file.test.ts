@@ -1,5 +1,5 @@
 /**
- * A large file of lines that was changed: what differs is read and laid over what is in force, and
+ * A large file of lines that was changed: what differs is read and laid over what is active, and
  * nothing else tells that it was.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -76,7 +76,7 @@ beforeEach(async () => {
 });
 
 describe("a change of the file", () => {
-  test("is laid over the tables in force: of one that leads elsewhere, one that goes and one that comes", async () => {
+  test("is laid over the active tables: of one that leads elsewhere, one that goes and one that comes", async () => {
     expect([await who(first), await who(second), await who(fresh)]).toEqual([
       "web",
       "web",
@@ -133,7 +133,7 @@ describe("a change of the file", () => {
     edit((all) => {
       all[lineOf(7)] = blog(all[lineOf(7)] ?? "");
     });
-    // The lines in force are those of the text before the last.
+    // The active lines are those of the text before the last.
     expect(await apply()).toMatchObject({ changed: true, mappings: FILE });
     expect(await who(first)).toBe("blog");
     await network.server.ilmDone(["add", `tcp:80@${fresh}=127.0.1.10:8080`]);
@@ -173,7 +173,7 @@ describe("a change of the file", () => {
     expect((await apply()).changed).toBe(false);
   });
 
-  test("keeps the counters of what stays or leads elsewhere, and begins anew with what comes again", async () => {
+  test("keeps the counters of what stays or leads elsewhere, and starts at zero with what comes again", async () => {
     await who(first);
     await who(second);
     const taken = lines[lineOf(30 * 256 + 1)] ?? "";
@@ -196,7 +196,7 @@ describe("a change of the file", () => {
     expect(status).toMatchObject({ lookups: { selected: 5 } });
   });
 
-  test("is told by monitor by the names that mappings have then", async () => {
+  test("is reported by monitor by the names that mappings have then", async () => {
     edit((all) => {
       all.splice(lineOf(2), 1);
       all.splice(lineOf(1), 0, mapping("new", fresh));

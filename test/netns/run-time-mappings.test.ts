@@ -19,9 +19,9 @@ function mappingsOf(port: number): Mapping[] {
 
 describe("mappings added at run time", () => {
   for (const withRun of [false, true]) {
-    const how = withRun ? "with run at work" : "without run";
+    const how = withRun ? "with the daemon running" : "without run";
 
-    test(`add and remove are in force at once, ${how}`, async () => {
+    test(`add and remove are active at once, ${how}`, async () => {
       const { server, client } = network;
       const file = server.file(rulesFor(7000));
       if (withRun) await server.startRun(["-f", file]);
@@ -107,7 +107,7 @@ describe("mappings added at run time", () => {
     expect(await client.dial("tcp", address, 7100)).toEqual(refused);
   });
 
-  test("a reload whose file ties with an added mapping is refused, and the rules in force stay", async () => {
+  test("a reload whose file ties with an added mapping is refused, and the active rules stay", async () => {
     const { server, client } = network;
     const file = server.file(rulesFor(7000));
     const run = await server.startRun(["-f", file]);

@@ -24,7 +24,7 @@ async function refusesOn(port: number): Promise<void> {
 }
 
 describe("reload", () => {
-  test("a file that is written anew is in force at once", async () => {
+  test("a rewritten file is active at once", async () => {
     const { server } = network;
     const file = server.file(rulesFor(7000));
     await server.startRun(["-f", file]);
@@ -34,7 +34,7 @@ describe("reload", () => {
     await refusesOn(7000);
   });
 
-  test("a file that is renamed over the old one is in force at once, again and again", async () => {
+  test("a file that is renamed over the old one is active at once, again and again", async () => {
     const { server } = network;
     const file = server.file(rulesFor(7000));
     await server.startRun(["-f", file]);
@@ -45,7 +45,7 @@ describe("reload", () => {
     }
   });
 
-  test("a file that is removed and written again later is in force then", async () => {
+  test("a file that is removed and written again later is active then", async () => {
     const { server } = network;
     const file = server.file(rulesFor(7000));
     await server.startRun(["-f", file]);
@@ -83,7 +83,7 @@ describe("reload", () => {
     await refusesOn(7001);
   });
 
-  test("a bad file keeps the rules in force, is named loudly, and status warns of it", async () => {
+  test("a bad file keeps the active rules, is named loudly, and status warns of it", async () => {
     const { server, client } = network;
     const file = server.file(rulesFor(7000));
     const run = await server.startRun(["-f", file]);
@@ -153,8 +153,8 @@ describe("what does not return, or is gone", () => {
     await run.process.waitForOutput(/the API is served on .* again/);
     expect(await server.status()).toMatchObject({ daemon: { pid }, writer: null });
     expect((await server.ilmDone(["add", "tcp:7001=127.0.1.10:6000"])).stdout).toContain("daemon");
-    expect(run.process.stderr.match(/is gone: it is made again/g)).toHaveLength(1);
-    expect(run.process.stderr).toContain("the lock's file was removed: it is made again");
+    expect(run.process.stderr.match(/is gone: recreating it/g)).toHaveLength(1);
+    expect(run.process.stderr).toContain("the lock file was removed: recreating it");
   });
 
   test("a file that could not be read for want of descriptors is read when there are some, by itself", async () => {
@@ -165,8 +165,8 @@ describe("what does not return, or is gone", () => {
       await server.must(["prlimit", `--pid=${run.process.pid}`, `--nofile=${files}:4096`]);
     await limit(8);
     renameSync(server.file(rulesFor(7001)), file);
-    await run.process.waitForOutput(/\(EMFILE\) - Allow it more: LimitNOFILE=/);
-    await run.process.waitForOutput(/this may pass: tried again in/);
+    await run.process.waitForOutput(/\(EMFILE\) - Raise the limit: LimitNOFILE=/);
+    await run.process.waitForOutput(/this may be temporary: trying again in/);
     await answersOn(network, 7000);
     await limit(4096);
     await answersOn(network, 7001);
@@ -179,7 +179,9 @@ describe("what does not return, or is gone", () => {
     const env = { NOTIFY_SOCKET: `${server.folder}/nobody` };
     const run = server.adopt(new Background(command, { env }));
     await run.waitForOutput(/ready:/);
-    expect(run.stderr.match(/service manager cannot be told on .*nobody: ENOENT/g)).toHaveLength(1);
+    expect(run.stderr.match(/cannot notify the service manager on .*nobody: ENOENT/g)).toHaveLength(
+      1,
+    );
     await answersOn(network, 7000);
     expect((await run.stop("SIGTERM")).status).toBe(0);
   });
@@ -196,7 +198,7 @@ describe("start and end", () => {
     expect(await client.who("tcp", address, 7000)).toBe("app");
   });
 
-  test("what run set up stays in force when it ends, and it ends with 0 on SIGTERM and SIGINT", async () => {
+  test("what run set up stays active when it ends, and it ends with 0 on SIGTERM and SIGINT", async () => {
     const { server, client } = network;
     const file = server.file(rulesFor(7000));
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -207,7 +209,7 @@ describe("start and end", () => {
     }
   });
 
-  test("a bad file at the start is exit 3, and what is in force stays", async () => {
+  test("a bad file at the start is exit 3, and what is active stays", async () => {
     const { server, client } = network;
     await server.apply(rulesFor(7000));
     const result = await server.ilm(["run", "-f", server.file(badRules)]);
@@ -242,7 +244,7 @@ describe("start and end", () => {
     await eventually("STOPPING=1", () => (/^STOPPING=1$/m.test(run.notified()) ? true : null));
   });
 
-  test("apply while run is at work is handed to it", async () => {
+  test("apply while run is running is handed to it", async () => {
     const { server, client } = network;
     const run = await server.startRun(["-f", server.file(rulesFor(7000))]);
     await server.apply(rulesFor(7001));

@@ -42,7 +42,7 @@ registry.list = () => {
   if (looks === 2) open();
   return found;
 };
-// What it would mend is what is looked for.
+// What it would fix is what is looked for.
 registry.scan = () => undefined;
 registry.sweep();
 open();

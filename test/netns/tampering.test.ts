@@ -1,7 +1,7 @@
 /**
- * What is ours and somebody takes away: commands say what is gone, the next `apply` puts it back,
- * and `run` does so by itself. Nobody begins from nothing while rules decide. Each test has a BPF
- * file system of its own.
+ * What is ours and another program removes: commands say what is gone, the next `apply` puts it
+ * back, and `run` does so by itself. No command starts from nothing while rules decide. Each test
+ * has a BPF file system of its own.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ILM_ABI_VERSION } from "../../src/abi/generated.js";
@@ -52,7 +52,7 @@ async function answers(): Promise<Readonly<Record<string, string>>> {
   return seen;
 }
 
-/** Id of the map that is bound to the program in force. */
+/** Id of the map that is bound to the active program. */
 async function headerMap(): Promise<number> {
   const { inode } = network.server;
   const shown = async (...args: readonly string[]): Promise<unknown> =>
@@ -141,7 +141,7 @@ describe("without a daemon of ours", () => {
     );
     expect(mounts.pins()).toEqual(pins);
     expect(await ilmDone("apply", "-f", file)).toContain(
-      "sk_lookup was not attached any more, and is again",
+      "sk_lookup had been detached, and is attached again",
     );
     expect(await answers()).toEqual(served);
   });
@@ -155,7 +155,7 @@ describe("without a daemon of ours", () => {
     { what: "the folder of the programs is removed", how: "rm -r $PINS/programs-*" },
     { what: "the folder of the registry is removed", how: "rm -r $PINS/registry-*" },
   ]) {
-    test(`${what}: nobody begins from nothing, and a whole configuration takes over without a failed dial`, async () => {
+    test(`${what}: no command starts from nothing, and a whole configuration takes over without a failed dial`, async () => {
       await listen();
       await tamper(how);
       for (const args of [
@@ -166,7 +166,7 @@ describe("without a daemon of ours", () => {
       ]) {
         const { status, stderr } = await ilm(...args);
         expect(stderr).toMatch(
-          /^ilm: rules of ilm decide in this network namespace, and their state /,
+          /^ilm: rules of ilm decide in this network namespace, but their state /,
         );
         expect(status).toBe(4);
       }
@@ -250,7 +250,7 @@ print(" ".join(value))')
       ]) {
         const { status, stderr } = await ilm(...args);
         expect(stderr, args.join(" ")).toMatch(
-          /a newer version of ilm made the rules .*: ilm 9\.0\.0 \(state format 99\): 40 mappings, 3 of them added at run time, 2 addresses of services, in force since 2030-01-01T00:00:00.000Z\n  Use that version\. To go back/,
+          /a newer version of ilm made the rules .*: ilm 9\.0\.0 \(state format 99\): 40 mappings, 3 of them added at run time, 2 addresses of services, active since 2030-01-01T00:00:00.000Z\n  Use that version\. To go back/,
         );
         expect(status, args.join(" ")).toBe(4);
       }
@@ -265,7 +265,7 @@ print(" ".join(value))')
       await makeNewer();
       const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
       expect(await ilmDone("apply", "-f", file, "--over-newer")).toContain(
-        "warning: mappings that were added at run time and counters, if there were some, are lost: a newer version",
+        "warning: any mappings added at run time and any counters are lost: a newer version",
       );
       const { failed } = await load.stop();
       expect(failed).toEqual({});
@@ -333,7 +333,7 @@ print(" ".join(value))')
     const script = `
       const { openDataPlane } = await import("${builtRoot}src/dataplane/open.js");
       const plane = openDataPlane();
-      console.log(plane.inForce().generation);
+      console.log(plane.active().generation);
       await new Promise((end) => setTimeout(end, 3_600_000));
       plane.close();`;
     const holder = network.server.adopt(
@@ -345,7 +345,7 @@ print(" ".join(value))')
     expect(await ilmDone("status")).toContain("nothing is loaded");
   });
 
-  test("off: nothing is decided, rules may change, and on all is as it was, with its counters", async () => {
+  test("off: mappings have no effect, rules may change, and on all is as it was, with its counters", async () => {
     await listen();
     const refused = {
       tcp4: "ECONNREFUSED",
@@ -361,7 +361,7 @@ print(" ".join(value))')
         ({ counters }) => counters,
       );
     const before = await counted();
-    expect(await ilmDone("off")).toContain("off: nothing is decided");
+    expect(await ilmDone("off")).toContain("off: mappings have no effect");
     expect(await ilmDone("off")).toContain("off already");
     expect(await answers()).toEqual(refused);
     expect(await ilmDone("status")).toMatch(/^state: +OFF/);
@@ -493,7 +493,7 @@ describe("beside run", () => {
     );
     await saysAfter(async () => {
       await around(async () => await tamper(how));
-    }, /taken away by somebody, put back|was added to lo/);
+    }, /removed by another program, put back|was added to lo/);
     await eventually(`nothing is missing: ${what}`, async () =>
       seen.test(await ilmDone("status")) ? null : true,
     );
@@ -526,10 +526,10 @@ describe("beside run", () => {
     },
     { what: "the folder of the generation is removed", how: "rm -r $PINS/generation-*" },
   ]) {
-    test(`${what}: all is made anew, with what was added at run time, and no dial fails`, async () => {
+    test(`${what}: all is rebuilt, with what was added at run time, and no dial fails`, async () => {
       const load = await network.client.load("tcp", "203.0.113.1", 6000, 2);
       const answer = await lateAnswer(async () => {
-        await saysAfter(async () => await tamper(how), /all of it is back/);
+        await saysAfter(async () => await tamper(how), /everything is back/);
       });
       expect(answer).toMatchObject({ from: { address: "203.0.113.1", port: 6200 } });
       const { failed } = await load.stop();

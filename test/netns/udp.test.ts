@@ -46,7 +46,7 @@ async function status(): Promise<UdpStatus> {
   return (await network.server.status()) as UdpStatus;
 }
 
-/** Of those clients. */
+/** Returns the flows of these clients. */
 async function flows(
   ...clients: readonly { readonly address: string; readonly port: number }[]
 ): Promise<readonly FlowRow[]> {
@@ -256,7 +256,7 @@ describe("flows", () => {
     // The kernel routes nothing from 127.0.0.0/8 to another host.
     expect(await daemon.send(from)).toEqual({ error: "EINVAL" });
     expect(faultsSince(faultsBefore)).toMatchObject({ unanswered: 1 });
-    expect(JSON.stringify((await status()).warnings)).toContain("dialled no mapping lately");
+    expect(JSON.stringify((await status()).warnings)).toContain("dialled no mapping recently");
     expect(await exchangeAgain(client, daemon)).toEqual({ address, port: 7000 });
   });
 

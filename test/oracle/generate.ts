@@ -102,7 +102,7 @@ function near(random: Random, address: string): Address {
   const all = bits(address);
   const at = random.integer(0, all.length - 1);
   const other = `${all.slice(0, at)}${all[at] === "0" ? "1" : "0"}${all.slice(at + 1)}`;
-  // Beside ::1 is the wildcard, which nobody dials.
+  // Beside ::1 is the wildcard, which is never dialled.
   return written(other.includes("1") ? other : all);
 }
 
@@ -117,7 +117,7 @@ function on(random: Random): Prefix[] {
   return [...prefixes];
 }
 
-/** Of many lengths, around one address or beside it. */
+/** Draws prefixes of many lengths, around one address or beside it. */
 function nested(random: Random): Prefix[] {
   const address = random.pick(publics);
   const prefixes = new Set<Prefix>();

@@ -12,7 +12,7 @@ export interface Socket {
   /** Canonical text; a socket bound to a v4-mapped address has its IPv4 address here. */
   readonly address: string;
   readonly port: number;
-  /** Of an IPv6 socket: takes no IPv4. */
+  /** True for an IPv6 socket that takes no IPv4. */
   readonly v6only: boolean;
   readonly cookie: string;
   /**
@@ -32,7 +32,7 @@ export interface Expected {
   readonly cookies: readonly string[];
 }
 
-/** Of the program's answer, what has to be as expected. */
+/** Reports whether the program's answer is the expected one. */
 export function agrees(
   { verdict, mapping, destination, cookies }: Expected,
   answer: Omit<Expected, "cookies" | "verdict"> & {
@@ -303,7 +303,7 @@ export function decide(
     const reached =
       !nat.has(ipv6 ? 6 : 4) ||
       (target !== undefined && there.some((socket) => isInMap(socket, target, nat)));
-    // A datagram is not given to somebody else instead of who listens and is not reached; a
+    // A datagram is not given to another socket instead of who listens and is not reached; a
     // connection tries the next.
     if (!reached && protocol === "udp") {
       return { verdict: "rejected", mapping: index, destination: null, cookies: [] };

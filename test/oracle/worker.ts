@@ -1,8 +1,8 @@
 /**
  * Lives in the network namespace under test and asks the loaded program: requests and answers are
  * lines of JSON. {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these
- * beside the file's that are in force; {revise: Mapping[]} -> Applied, of these as the file's, as
- * what became of those in force; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} ->
+ * beside the file's that are active; {revise: Mapping[]} -> Applied, of these as the file's, as
+ * what became of those active; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} ->
  * {unloaded}.
  */
 import { createInterface } from "node:readline";
@@ -56,11 +56,11 @@ function answer(request: Request): unknown {
     return dataPlane.apply(request.apply) satisfies Applied;
   }
   if ("runtime" in request) {
-    const { rules = emptyRules } = dataPlane.inForce() ?? {};
+    const { rules = emptyRules } = dataPlane.active() ?? {};
     return dataPlane.apply({ ...rules, runtime: request.runtime }) satisfies Applied;
   }
   if ("revise" in request) {
-    const { rules = emptyRules } = dataPlane.inForce() ?? {};
+    const { rules = emptyRules } = dataPlane.active() ?? {};
     const before = toColumns(rules.file.mappings);
     const pieces = piecesOf([...before], request.revise);
     const revision = { of: rules.file, pieces, name: null };

@@ -75,7 +75,7 @@ export class Port {
     this.#next = null;
   }
 
-  /** Likewise, with no dial under way. */
+  /** The same, with no dial under way. */
   async changeAlone(next: readonly Socket[], act: () => Promise<void>): Promise<void> {
     this.#next = this.#sockets;
     this.#exclusive = true;

@@ -1,6 +1,6 @@
 /**
  * Daemons of all kinds (TCP, MPTCP, UDP, in groups, dual-stack) start, stop, are killed, fork and
- * hand over at random, rules are put in force and `run` is killed, all under constant load; a model
+ * hand over at random, rules are activated and `run` is killed, all under constant load; a model
  * (model.ts) says for each dial who had to answer it. None may be wrong, none lost.
  *
  * ILM_SOAK_SECONDS: another length than sizes.ts says; ILM_SOAK_SEED repeats the choices of an
@@ -271,7 +271,7 @@ test(
         labs.push(await Lab.start(server));
         return true;
       },
-      "put rules in force": async () => {
+      "activate rules": async () => {
         if (run !== null || !random.oneIn(5)) return false;
         await server.apply(rules((serial += 1) % 900));
         return true;
@@ -339,7 +339,7 @@ test(
 
     await Promise.all([
       ...Array.from({ length: 4 }, async () => await act([...often, ...seldom])),
-      act(["put rules in force", "start or kill run"]),
+      act(["activate rules", "start or kill run"]),
       ...Array.from({ length: DIALLERS }, load),
     ]);
     process.stdout.write(

@@ -51,7 +51,7 @@ export class Client extends Namespace {
   }
 
   /**
-   * To dial from a network namespace that somebody else made; `file` is one of the kernel's links
+   * To dial from a network namespace that another program made; `file` is one of the kernel's links
    * to it.
    */
   static async adopt(file: string): Promise<Client> {

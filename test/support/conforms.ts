@@ -41,7 +41,7 @@ interface Question {
   readonly value: unknown;
   /** Where in the document: `[0].to[1].port`. */
   readonly at: string;
-  /** Of the shape, as `pathsOf` has it. */
+  /** The path within the shape, as `pathsOf` returns it. */
   readonly path: string;
   readonly seen: Set<string>;
 }

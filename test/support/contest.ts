@@ -1,5 +1,5 @@
 /**
- * Root's side of a race against another user, who swaps what stands at a name as fast as he can:
+ * Root's side of a race against another user, who swaps what is at a name as fast as he can:
  * `contest.js GROUND ROUNDS`, in a mount namespace of the test's. Prints how often root won the
  * name and how often it was refused.
  */

@@ -21,7 +21,7 @@ export type Dial =
       readonly client: Endpoint;
       /** Where the answer came from, as the client sees it. */
       readonly repliedFrom: Endpoint;
-      /** Of a client that asked for MPTCP: false when the connection fell back to plain TCP. */
+      /** For a client that asked for MPTCP: false when the connection fell back to plain TCP. */
       readonly mptcp?: boolean;
       /** Bytes of the datagram, when the daemon is a lab. */
       readonly length?: number;

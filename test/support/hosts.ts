@@ -208,7 +208,7 @@ export function describeHost(setup: HostSetup, more?: (stage: Stage) => void): v
       describe(`with ${remedy}`, () => {
         beforeAll(async () => {
           writeFileSync(configuration, `${hostRules}${remedy}\n`);
-          await eventually("nobody is given an MPTCP socket", async () => {
+          await eventually("no program is given an MPTCP socket", async () => {
             const { daemon } = addressesOf[4];
             const probe = { kind: "mptcp", address: daemon, port: 6000 };
             const { done } = await lab.ask({ do: "open", name: "probe", ...probe });

@@ -1,5 +1,5 @@
 /**
- * The product as a library, at work in another network namespace than the rest of the process: what
+ * The product as a library, working in another network namespace than the rest of the process: what
  * only prepares a test needs no process of its own. The suites run it as it is built, because the
  * BPF objects are found from there.
  */
@@ -41,7 +41,7 @@ function openIn(netns: string, options?: DataPlaneOptions): DataPlane {
   );
 }
 
-/** What `ilm apply -f FILE` does, also when a daemon is at work. */
+/** What `ilm apply -f FILE` does, also when a daemon is running. */
 export async function applyFile(
   netns: string,
   path: string,
@@ -72,13 +72,13 @@ export function faultsIn(netns: string): Faults | null {
 export function generationIn(netns: string): number | null {
   const dataPlane = openIn(netns);
   try {
-    return dataPlane.inForce()?.generation ?? null;
+    return dataPlane.active()?.generation ?? null;
   } finally {
     dataPlane.close();
   }
 }
 
-/** What `ilm unload` does, also when a daemon is at work. */
+/** What `ilm unload` does, also when a daemon is running. */
 export async function unload(netns: string): Promise<void> {
   const dataPlane = openIn(netns);
   try {

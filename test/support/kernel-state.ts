@@ -16,9 +16,9 @@ interface BpfObject {
   readonly id: number;
   /** Paths in mounted BPF file systems. */
   readonly pinned?: readonly string[];
-  /** Of programs. */
+  /** The maps of a program. */
   readonly map_ids?: readonly number[];
-  /** Of links. */
+  /** The program of a link. */
   readonly prog_id?: number;
   readonly netns_ino?: number;
   readonly attach_type?: string;

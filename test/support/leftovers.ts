@@ -9,7 +9,7 @@ import { run } from "./process.js";
 
 const netnsFolder = "/run/netns";
 /**
- * The process that made it is in the name, so that a later run can tell what nobody will take away
+ * The process that made it is in the name, so that a later run can tell what no process will remove
  * any more.
  */
 const namePattern = /^ilm(\d+)-/;

@@ -50,7 +50,7 @@ export class Namespace {
     return name;
   }
 
-  /** Gives a name to a network namespace that somebody else made, such as a container's. */
+  /** Gives a name to a network namespace that another program made, such as a container's. */
   protected static async nameFor(role: string, file: string): Promise<string> {
     const name = `ilm${process.pid}-${randomBytes(3).toString("hex")}-${role}`;
     writeFileSync(netnsPath(name), "");

@@ -16,7 +16,7 @@ function mount(...words: readonly string[]): void {
   execFileSync("mount", words);
 }
 
-/** Of the main thread: node's others go on in the mount namespace that they are in. */
+/** Gives the main thread a mount namespace of its own; node's other threads stay where they are. */
 export function useOwnState(): void {
   checked("unshare", unshare(CLONE_NEWNS));
   mkdirSync(runtimePath, { recursive: true, mode: 0o755 });

@@ -19,7 +19,7 @@ type Answer = "app" | "container";
 interface Published {
   /** On the loopback address, by the host itself. Null: nobody answers, with ilm or without. */
   readonly loopback: Readonly<Record<Family, Answer | null>>;
-  /** On the public address, by the container; null likewise. */
+  /** On the public address, by the container; null when there is no answer. */
   readonly inside: Answer | null;
 }
 

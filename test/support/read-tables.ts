@@ -48,7 +48,7 @@ export class SearchTable {
     for (let i = 0; i < table.count; i += 1) {
       const address = table.address.subarray(i * 16, i * 16 + 16);
       const key = keyOf(table.owner[i] ?? 0, table.ipv6[i] === 1, address, table.length[i] ?? 0);
-      if (this.#entries.has(key)) throw new Error(`${key} is there twice`);
+      if (this.#entries.has(key)) throw new Error(`${key} is given twice`);
       this.#entries.set(key, { target: table.target[i] ?? 0, length: lengths[i] ?? 0 });
     }
   }

@@ -94,7 +94,7 @@ export class Server extends Namespace {
     return new IlmResult((await this.#commands.ask(args)) as RunResult);
   }
 
-  /** Likewise of one that has to succeed: what it says as JSON. */
+  /** Runs a command that has to succeed, and returns what it says as JSON. */
   async #see(verb: string): Promise<unknown> {
     const result = await this.ask([verb, "--json"]);
     if (result.status !== 0) throw new Error(`ilm ${verb}: exit ${result.status}\n${result.text}`);
@@ -106,7 +106,7 @@ export class Server extends Namespace {
    * nothing.
    */
   async apply(rules: string, options?: DataPlaneOptions): Promise<void> {
-    // Where a mapping stands is part of it.
+    // The place of a mapping is part of it.
     const name = `rules-${createHash("sha256").update(rules).digest("hex").slice(0, 16)}.yaml`;
     await library.applyFile(this.path, this.file(rules, name), options);
   }

@@ -34,7 +34,7 @@ export interface Stage {
   readonly registered: boolean;
   /** Who answers a client that dials the server's public address. */
   readonly outside: (port: number) => Promise<string>;
-  /** Likewise the loopback address, from the machine itself: that arrives on lo. */
+  /** Dials the loopback address from the machine itself: that arrives on lo. */
   readonly inside: (port: number) => Promise<string>;
   /** The public address, from the machine itself: that comes by lo, and arrives on up0. */
   readonly itself: (port: number) => Promise<string>;
@@ -260,7 +260,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is bound to a device, as a destination, and the machine dials an address of its own",
     outcome:
-      "Likewise; but MPTCP and UDP sockets only what arrives on `lo`: for an address of another interface the next destination is tried",
+      "It gets them; MPTCP and UDP sockets get only what arrives on `lo`: for an address of another interface the next destination is tried",
     kinds: all,
     play: async ({ lab, cell, kind, registered, inside, itself }) => {
       await lab.open("spare", kind, cell.daemon2, 6000);
@@ -339,7 +339,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is handed to another process (SCM_RIGHTS), and the first ends",
-    outcome: "Likewise; no dial in between is refused",
+    outcome: "It gets its connections; no dial in between is refused",
     kinds: all,
     play: async ({ server, lab, kind, cell, outside }) => {
       const next = await Lab.start(server);

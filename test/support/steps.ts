@@ -36,7 +36,7 @@ export class Traced extends Background {
     return JSON.parse(readFileSync(this.#file, "utf8")) as readonly string[];
   }
 
-  /** Begins to count anew. */
+  /** Restarts the counts. */
   async begin(): Promise<void> {
     this.#begun += 1;
     this.signal("SIGUSR1");

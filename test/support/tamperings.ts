@@ -1,4 +1,4 @@
-/** What is ours and somebody takes away, each by commands of a shell. */
+/** What is ours and another program removes, each by commands of a shell. */
 import type { Protocol } from "./matrix.js";
 
 export interface Tampering {

@@ -50,7 +50,7 @@ export interface Failure {
 
 /** A datagram on the wire, put together from its fragments. */
 export interface Captured {
-  /** Of all its fragments. */
+  /** The sources of all fragments. */
   readonly sources: readonly string[];
   readonly port: number;
   readonly to: Endpoint;

@@ -167,9 +167,9 @@ interface Differences {
 export interface OldState {
   readonly network: Network;
   readonly objects: KernelObjects;
-  /** Of its pins. */
+  /** The folders that hold its pins. */
   readonly folders: readonly string[];
-  /** Of services, on `lo`. */
+  /** The addresses of services on `lo`. */
   readonly addresses: readonly string[];
   readonly rows: readonly Row[];
   readonly flows: readonly Flow[];
@@ -250,7 +250,7 @@ export async function expectGone({ network, objects, folders }: OldState): Promi
   expect(objects.link.filter((id) => now.link.includes(id)).length).toBeLessThanOrEqual(1);
   expect(objects.map.filter((id) => now.map.includes(id)).length).toBeLessThanOrEqual(4);
   let left = "";
-  // The kernel frees what nobody uses a moment later.
+  // The kernel frees what is unused a moment later.
   const look = async (): Promise<true | null> => {
     const still = await stillThere(objects);
     const links = still.link.filter((id) => !now.link.includes(id));

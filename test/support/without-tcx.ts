@@ -1,5 +1,5 @@
 /**
- * Puts a configuration in force as on a kernel without tcx (before 6.6): UDP goes through a socket
+ * Activates a configuration as on a kernel without tcx (before 6.6): UDP goes through a socket
  * map, MPTCP nowhere. A program of its own, as no command of the product has such a choice; it runs
  * in the namespace that it is for.
  *

@@ -53,7 +53,7 @@ test("bytecode of another V8 is not looked at", () => {
   expect(told).toEqual([42, 1]);
 });
 
-test("bytecode that V8 refuses is compiled anew", () => {
+test("bytecode that V8 refuses is compiled again", () => {
   writeBytecode(process.versions.v8, Buffer.from("not what V8 makes"));
   start(folder, "main.js");
   expect(told).toEqual([42, 1]);

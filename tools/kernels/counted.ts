@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Counted } from "./loss.js";
 
-/** Of /proc/net/snmp and /proc/net/netstat: those that grow when something is lost. */
+/** The counters of /proc/net/snmp and /proc/net/netstat that grow when something is lost. */
 const NAMES = [
   "Icmp.OutDestUnreachs",
   "Udp.NoPorts",

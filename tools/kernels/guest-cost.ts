@@ -7,7 +7,7 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import type { DataPlane, ActiveEngine } from "../../src/dataplane/types.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
 import { figure } from "./report.js";
 import { enterNetwork, Socket, unshareNetwork } from "./sockets.js";
@@ -19,7 +19,7 @@ const TIMES = 100;
 const NS_PER_MS = 1e6;
 
 interface Place {
-  readonly engine: EngineInForce | "none";
+  readonly engine: ActiveEngine | "none";
   readonly netns: number;
   readonly plane: DataPlane | undefined;
 }

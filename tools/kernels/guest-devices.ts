@@ -4,7 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
-import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import type { DataPlane, ActiveEngine } from "../../src/dataplane/types.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Name, Socket, type SocketOptions, enterNetwork } from "./sockets.js";
@@ -258,7 +258,7 @@ function refusedAs(...kinds: readonly string[]): void {
 
 /**
  * A datagram from the peer. What is outside a VRF cannot answer into it without being told how, so
- * nobody asks it to.
+ * nothing asks it to.
  */
 function hears(to: Name, daemon: Socket): boolean {
   const sender = client(() => Socket.connected(to, { kind: "udp" }));
@@ -271,7 +271,7 @@ function hears(to: Name, daemon: Socket): boolean {
 }
 
 /** Everything through one engine; for the kfunc the module must be loaded. */
-export async function runDevices(engine: EngineInForce): Promise<void> {
+export async function runDevices(engine: ActiveEngine): Promise<void> {
   const capability = (name: string, prove: () => string | void): Promise<void> =>
     report(engine === "kfunc" ? `engine kfunc: ${name}` : name, prove);
   const missing = setUp();

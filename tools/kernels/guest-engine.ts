@@ -1,12 +1,12 @@
 /**
- * The engine changes while rules are active: nobody may be refused meanwhile, at whichever moment a
- * packet comes.
+ * The engine changes while rules are active: no client may be refused meanwhile, at whichever
+ * moment a packet comes.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import type { DataPlane, ActiveEngine } from "../../src/dataplane/types.js";
 import { BpfLink } from "../../src/kernel/bpf/link.js";
 import { BpfMap } from "../../src/kernel/bpf/map.js";
 import type { Engine } from "../../src/model/mapping.js";
@@ -82,7 +82,7 @@ function changeEngines(
 ): Changes {
   let steps = 0;
   const lost: string[] = [];
-  const change = (engine: EngineInForce): void => {
+  const change = (engine: ActiveEngine): void => {
     const serve = (step: string): void => {
       for (const { what, exchange } of clients) {
         const { outcome } = exchange();
@@ -91,7 +91,7 @@ function changeEngines(
     };
     serve("nothing");
     steps += betweenSteps(() => void apply(plane, rules(engine)), serve);
-    expectEqual("engine", plane.inForce()?.engine, engine);
+    expectEqual("engine", plane.active()?.engine, engine);
   };
   apply(plane, rules("registry"));
   try {
@@ -184,9 +184,9 @@ export async function testLoad(): Promise<void> {
   const rounds = 3;
   await capability(`module: in and out ${rounds} times under load, engine: auto`, async () => {
     const plane = openDataPlane();
-    const put = (engine: Engine, wanted: EngineInForce): void => {
+    const put = (engine: Engine, wanted: ActiveEngine): void => {
       apply(plane, rulesFor(engine)());
-      expectEqual(`engine: ${engine}`, plane.inForce()?.engine, wanted);
+      expectEqual(`engine: ${engine}`, plane.active()?.engine, wanted);
     };
     removeModule();
     put("auto", "registry");

@@ -3,7 +3,7 @@
  * own.
  */
 import { execFileSync } from "node:child_process";
-import type { DataPlane, EngineInForce } from "../../src/dataplane/types.js";
+import type { DataPlane, ActiveEngine } from "../../src/dataplane/types.js";
 import { createSocketMap } from "../../src/kernel/bpf/map.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
 import { tryFionread } from "../../src/kernel/fionread.js";
@@ -50,7 +50,7 @@ function askLarge(family: 4 | 6, daemon: Socket): string {
   });
 }
 
-export async function runHost(engine: EngineInForce): Promise<void> {
+export async function runHost(engine: ActiveEngine): Promise<void> {
   const rules = rulesFor(engine);
   const lookup = rules().replaceAll('fd5e:ed00::10"]', 'fd5e:ed00::10"], handover: lookup');
   let opened: DataPlane | undefined;

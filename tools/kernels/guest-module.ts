@@ -557,7 +557,7 @@ export async function withModule(run: () => Promise<void>): Promise<void> {
   await run();
 }
 
-/** Loaded, and of no use: nobody finds the function of a module that was built without BTF. */
+/** Loaded but unusable: no program finds the function of a module that was built without BTF. */
 export async function testWithoutBtf(): Promise<void> {
   await capability("engine auto: does without a module that has no BTF, and says so", () => {
     removeModule();
@@ -566,7 +566,7 @@ export async function testWithoutBtf(): Promise<void> {
       const { status, output } = busybox("insmod", WITHOUT_BTF);
       if (status !== 0) throw new Absent(`this kernel does not load one: ${output}`);
       const said = apply(plane, rulesFor("auto")()).kfuncTrouble;
-      expectEqual("engine", plane.inForce()?.engine, "registry");
+      expectEqual("engine", plane.active()?.engine, "registry");
       if (said === null) throw new Error("nothing was said");
       const daemon = listen("127.0.1.10", 6000);
       using([daemon], () => {
@@ -601,7 +601,7 @@ export async function testRemoval(): Promise<void> {
     };
     using([daemon], () => {
       put("auto");
-      expectEqual("auto", plane.inForce()?.engine, "kfunc");
+      expectEqual("auto", plane.active()?.engine, "kfunc");
       dial();
       expectEqual("rmmod in use", busybox("rmmod", "ilm_lookup").status !== 0, true);
       put("registry");
@@ -610,7 +610,7 @@ export async function testRemoval(): Promise<void> {
       removeModule();
       dial();
       put("auto");
-      expectEqual("auto without it", plane.inForce()?.engine, "registry");
+      expectEqual("auto without it", plane.active()?.engine, "registry");
       dial();
       try {
         put("kfunc");

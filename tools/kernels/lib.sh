@@ -30,7 +30,7 @@ suite_apt() {
     -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=3 "$@"
 }
 
-# Lists older than a day are fetched anew.
+# Lists older than a day are fetched again.
 update_suite() {
   local stamp=$cache/apt/$1/updated
   if [ -e "$stamp" ] && [ -z "$(find "$stamp" -mtime +0)" ]; then return 0; fi

@@ -4,7 +4,7 @@
  */
 
 /**
- * What the client and the daemon saw. refused: the kernel answered that nobody listens. not
+ * What the client and the daemon saw. refused: the kernel answered that nothing listens. not
  * received: the daemon got nothing in a minute. not answered: the daemon's answer did not reach the
  * client.
  */
@@ -70,7 +70,7 @@ function judgeKind(
   counted: Counted,
 ): Judgement {
   const overflows = OVERFLOWS[kind].reduce((sum, name) => sum + (counted[name] ?? 0), 0);
-  // A full queue refuses nobody.
+  // A full queue refuses no request.
   const excused = failed.filter(({ outcome }) => outcome !== "refused").slice(0, overflows);
   const lost = failed.filter((one) => !excused.includes(one));
   const slow = [

@@ -221,7 +221,7 @@ run_parts() {
   ran+=("$name=$2")
 }
 
-# All of it before the first boot: a run takes long, and somebody may edit the file meanwhile.
+# All of it before the first boot: a run takes long, and the file may be edited meanwhile.
 mapfile -t kernels <tools/kernels/kernels.txt
 for kernel in "${kernels[@]}"; do
   read -r name suite pattern parameters <<<"$kernel"

@@ -244,7 +244,7 @@ export function unshareNetwork(): void {
   checked("unshare", nativeUnshare(CLONE_NEWNET));
 }
 
-/** And back to the one that `fd` is open on. */
+/** Goes back to the network namespace that `fd` is open on. */
 export function enterNetwork(fd: number): void {
   setns(fd, CLONE_NEWNET);
 }

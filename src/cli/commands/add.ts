@@ -30,7 +30,7 @@ export async function add(
   const wait = { waitSeconds: waitSeconds(options) };
   const { parseMappingArgument } = await import("../../config/argument.js");
   await withDataPlane(context, async (dataPlane) => {
-    const services = dataPlane.inForce()?.rules.file.services ?? [];
+    const services = dataPlane.active()?.rules.file.services ?? [];
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
     const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
     const replace = options.replace === true;

@@ -105,14 +105,14 @@ export function describePerformed(performed: Performed): string {
   const { interfacesMissing, kfuncTrouble, repaired, off, takenOverFormat, lost } = performed;
   const lines = [
     changed
-      ? `generation ${generation ?? 0} is in force: ${count(mappings, "mapping")}${describeCounts(performed)}${by === "daemon" ? ", put in force by the daemon" : ""}`
-      : `unchanged: generation ${generation ?? 0} is in force with ${count(mappings, "mapping")}`,
+      ? `generation ${generation ?? 0} is active: ${count(mappings, "mapping")}${describeCounts(performed)}${by === "daemon" ? ", activated by the daemon" : ""}`
+      : `unchanged: generation ${generation ?? 0} is active with ${count(mappings, "mapping")}`,
     ...(takenOverFormat === null ? [] : [describeTakenOver(takenOverFormat)]),
     ...(lost === null ? [] : [`warning: ${describeLost(lost)}`]),
-    ...repaired.map((name) => `${name} was not attached any more, and is again`),
+    ...repaired.map((name) => `${name} had been detached, and is attached again`),
     ...addressesAdded.map((address) => `${address} was added to lo`),
     ...addressesRemoved.map((address) => `${address} was removed from lo`),
-    ...(off ? ["warning: ilm is off: nothing is decided until `ilm on`"] : []),
+    ...(off ? ["warning: ilm is off: mappings have no effect until `ilm on`"] : []),
     ...interfacesMissing.map((name) => `warning: ${describeMissingInterface(name)}`),
     ...(kfuncTrouble === null ? [] : [`warning: ${describeKfuncTrouble(kfuncTrouble)}`]),
   ];

@@ -16,7 +16,7 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 /** Prints the findings. Returns status 1 when there are any. */
 export async function audit(context: Context): Promise<ExitStatus> {
   const findings = await withDataPlane(context, (dataPlane) =>
-    auditListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+    auditListeners(dataPlane.active()?.rules ?? emptyRules, dataPlane.listeners()),
   );
   const ownerOf = await context.reach.ownersOf(findings.map((finding) => finding.listener));
   await print(
@@ -25,7 +25,7 @@ export async function audit(context: Context): Promise<ExitStatus> {
       findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
     ),
     () => {
-      if (findings.length === 0) return "every listener keeps to an address of its own\n";
+      if (findings.length === 0) return "every listener has an address of its own\n";
       const entries = findings.map((finding) =>
         renderFinding(context, finding, ownerOf(finding.listener)),
       );

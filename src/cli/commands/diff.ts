@@ -22,7 +22,7 @@ export async function diff(
   const { desired, before } = await withDataPlaneAfter(
     context,
     (kept) => loadWanted(options, mappings, kept),
-    (dataPlane, read) => ({ desired: read, before: dataPlane.inForce()?.rules ?? emptyRules }),
+    (dataPlane, read) => ({ desired: read, before: dataPlane.active()?.rules ?? emptyRules }),
   );
   const after = rulesAfter(before, { kind: "apply", ...desired });
   const difference = await differenceOf(before, after);

@@ -1,5 +1,5 @@
 /**
- * `ilm doctor`: reports whether this host can run ilm, and what stands in the way, each with its
+ * `ilm doctor`: reports whether this host can run ilm, and what is in the way, each with its
  * remedy.
  */
 import type { DaemonStatus } from "../../api/api.js";
@@ -14,7 +14,7 @@ import { requestStatus } from "../../api/client.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules, allMappings } from "../../model/rules.js";
-import type { DataPlane, EngineInForce } from "../../dataplane/types.js";
+import type { DataPlane, ActiveEngine } from "../../dataplane/types.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { DoctorJson } from "../../json/doctor.js";
@@ -60,17 +60,17 @@ async function checkRules(context: Context): Promise<Check[]> {
     return [asCheck("data plane", error)];
   }
   try {
-    const inForce = dataPlane.inForce();
-    const rules = inForce?.rules ?? emptyRules;
+    const active = dataPlane.active();
+    const rules = active?.rules ?? emptyRules;
     const listeners = dataPlane.listeners();
     const { daemon, check } = await askDaemon(dataPlane.netnsInode);
-    const warnings = findWarnings(await circumstancesOf(dataPlane, inForce, listeners, daemon));
+    const warnings = findWarnings(await circumstancesOf(dataPlane, active, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
     const findings = auditListeners(rules, listeners);
     return [
       check,
       await fionreadCheck(registered),
-      mptcpCheck(rules, listeners, inForce?.engine ?? null),
+      mptcpCheck(rules, listeners, active?.engine ?? null),
       ...wayChecks(dataPlane, rules),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
@@ -82,7 +82,7 @@ async function checkRules(context: Context): Promise<Check[]> {
         .map(({ message, remedy }) => warningCheck("foreign address", message, remedy)),
     ];
   } catch (error) {
-    return [asCheck("rules in force", error)];
+    return [asCheck("active rules", error)];
   } finally {
     dataPlane.close();
   }
@@ -134,7 +134,7 @@ async function fionreadCheck(registered: readonly Listener[]): Promise<Check> {
 function mptcpCheck(
   rules: Rules,
   listeners: readonly Listener[],
-  engine: EngineInForce | null,
+  engine: ActiveEngine | null,
 ): Check {
   const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
   const users = joinListeners(rules, listeners).filter(
@@ -197,7 +197,7 @@ function conntrackChecks(rules: Rules, filtered: readonly Family[]): Check[] {
     warningCheck(
       "answers and conntrack",
       `there is a filter at OUTPUT (${filtered.map((family) => `IPv${family}`).join(", ")}), and answers of ${names.join(", ")}${more} leave the daemon with another port than was dialled: to conntrack they are new flows`,
-      "Harmless where OUTPUT lets new flows through. Else accept there what comes from the daemon's port (`udp sport PORT accept`), or let the daemon listen on the port that is dialled: docs/decisions/0019.",
+      "Harmless where OUTPUT accepts new flows. Otherwise accept what comes from the daemon's port there (`udp sport PORT accept`), or let the daemon listen on the dialled port: docs/decisions/0019.",
     ),
   ];
 }

@@ -25,7 +25,7 @@ import { meansOf } from "../../doctor/means.js";
 import { findObstacles } from "../../doctor/obstacles.js";
 import { explanationShape, renderExplanation, type Explained } from "../render/explanation.js";
 import { interfaceWith, lookAround, lookForPlaces, wayOf, type Places } from "../../doctor/way.js";
-import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
+import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface ExplainOptions {
   readonly from?: string;
@@ -91,7 +91,7 @@ async function ask(
   places: Places,
   options: ExplainOptions,
 ): Promise<Explained> {
-  const { rules } = needInForce(dataPlane);
+  const { rules } = needActive(dataPlane);
   const explanation = dataPlane.explain(packet);
   const listeners = dataPlane.listeners();
   const mapping =

@@ -18,7 +18,7 @@ interface FlowView {
 
 export async function flows(context: Context): Promise<void> {
   const views = await withDataPlane(context, (dataPlane): FlowView[] => {
-    const rules = dataPlane.inForce()?.rules ?? emptyRules;
+    const rules = dataPlane.active()?.rules ?? emptyRules;
     return dataPlane
       .flows()
       .toSorted((left, right) => left.idle_s - right.idle_s)
@@ -42,7 +42,7 @@ const columns: readonly Column[] = [
 ];
 
 function renderFlows({ colours, width }: Context, views: readonly FlowView[]): string {
-  if (views.length === 0) return "no UDP client was brought to a daemon lately\n";
+  if (views.length === 0) return "no mapping brought a UDP client to a daemon recently\n";
   const rows = views.map(({ flow, mapping }) => [
     formatEnd(flow.client),
     formatEnd(flow.dialled),

@@ -42,11 +42,11 @@ function nextSteps({ taken }: Imported): string {
   if (taken.length === 0) return "";
   return [
     "",
-    "next: keep a copy of the rules (`nft list ruleset > before.nft`, iptables-save), apply the mappings with",
+    "next: save the rules (`nft list ruleset > before.nft`, iptables-save), apply the mappings with",
     "`ilm apply -f FILE` or `ilm run -f FILE`, and verify with `ilm status` and `ilm explain` that each has its daemon.",
-    "As long as the rules below are there they come first, and the mappings see what they leave. Then remove them,",
+    "While the rules below exist, they come first, and the mappings get only what they leave. Then remove them,",
     "here and in the file that loads them at boot, and watch `ilm mappings` count the new connections. Those that",
-    "were made before stay where they are.",
+    "already exist stay where they are.",
     ...taken.map(({ remove, rule }) =>
       rule.includes(remove.replace(/.* -D /, "")) ? `  ${remove}` : `  ${remove}   # ${rule}`,
     ),

@@ -12,7 +12,7 @@ import { renderTable, type Column } from "../render/table.js";
 import { namesShown, printable } from "../../words/text.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-/** The limit on names in a cell of the table. More would help nobody; JSON has all. */
+/** The limit on names in a cell of the table. More would not help; JSON has all. */
 const MAX_NAMES = 20;
 
 export interface ListenersOptions {
@@ -22,7 +22,7 @@ export interface ListenersOptions {
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
   const { all, means } = await withDataPlane(context, (dataPlane) => ({
-    all: joinListeners(dataPlane.inForce()?.rules ?? emptyRules, dataPlane.listeners()),
+    all: joinListeners(dataPlane.active()?.rules ?? emptyRules, dataPlane.listeners()),
     means: meansOf(dataPlane),
   }));
   const views = all
@@ -95,7 +95,7 @@ function renderViews(
   ownerOf: (listener: Listener) => Owner | undefined,
   means: Means,
 ): string {
-  if (views.length === 0) return "nobody listens\n";
+  if (views.length === 0) return "nothing listens\n";
   const rows = views.map((view) => {
     const { listener, mappings } = view;
     const handover = handoverOf(view, means);

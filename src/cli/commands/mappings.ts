@@ -54,9 +54,9 @@ export async function mappings(
 ): Promise<void> {
   const choice = parseChoice(names, options);
   const found = await withDataPlane(context, async (dataPlane) => {
-    const inForce = dataPlane.inForce();
-    if (inForce === null) return null;
-    const { rules } = inForce;
+    const active = dataPlane.active();
+    if (active === null) return null;
+    const { rules } = active;
     const listeners = dataPlane.listeners();
     const fromFile = rules.file.mappings.length;
     const survey = surveyMappings(dataPlane, rules);
@@ -96,8 +96,8 @@ export async function mappings(
   await print(context, published<MappingsJson>()(rows.map((row) => rowShape(row, ownerOf))), () => {
     if (rows.length > 0) return renderRows(context, rows, ownerOf);
     return none
-      ? "no mappings are in force\n"
-      : `no mapping ${describeChoice(choice)} is in force\n`;
+      ? "there are no active mappings\n"
+      : `no mapping ${describeChoice(choice)} is active\n`;
   });
 }
 
@@ -198,7 +198,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
 function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
   if (row.listener !== null) return describeOwner(ownerOf(row.listener));
   if (row.listening) return "listens";
-  return row.wildcard === null ? "nobody" : "nobody (but a wildcard)";
+  return row.wildcard === null ? "none" : "none (but a wildcard)";
 }
 
 function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
@@ -207,7 +207,7 @@ function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
       destinations.flatMap(({ destination, wildcard }) =>
         wildcard === null
           ? []
-          : `\n${printable(mapping.name)}: nobody listens on ${describeDestination(destination)} itself; ` +
+          : `\n${printable(mapping.name)}: nothing listens on ${describeDestination(destination)} itself; ` +
             `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
             `or write the destination as "*:${wildcard.port}".\n`,
       ),

@@ -1,5 +1,5 @@
 /**
- * `ilm monitor`: shows decisions as they are made. The kernel reports them only while somebody
+ * `ilm monitor`: shows decisions as they are made. The kernel reports them only while a monitor
  * watches.
  */
 import type { DataPlane, DecisionStream, ObservedDecision } from "../../dataplane/types.js";
@@ -14,7 +14,7 @@ import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
 import { noteObstacles, surveyMappings } from "../../doctor/survey.js";
-import { needInForce, withDataPlane } from "../shell/with-data-plane.js";
+import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface MonitorOptions {
   /** The number of decisions after which to end. */
@@ -32,7 +32,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   const most = parseLimit(options.count, "--count");
   const seconds = parseLimit(options.seconds, "--seconds");
   await withDataPlane(context, async (dataPlane) => {
-    const { rules } = needInForce(dataPlane);
+    const { rules } = needActive(dataPlane);
     noteObstacles(context, surveyMappings(dataPlane, rules), rules);
     const stream = dataPlane.watch();
     const ending = awaitEnd(seconds);
@@ -48,7 +48,7 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     }
     tellLost("last");
     const signal = ending.signal();
-    // Output that nobody reads would keep the process for as long as the reader stalls. It was
+    // Output that is not read would keep the process for as long as the reader stalls. It was
     // asked to end.
     if (signal !== null && context.isBehind()) process.kill(process.pid, signal);
   });
@@ -128,7 +128,9 @@ function lossTeller(context: Context, stream: DecisionStream): (when?: "last") =
     const { lost } = stream;
     if (lost <= told) return;
     told = lost;
-    context.note(`ilm: ${count(lost, "decision")} came too fast and were not shown\n`);
+    context.note(
+      `ilm: ${count(lost, "decision")} came faster than they could be shown, and were skipped\n`,
+    );
   };
 }
 
@@ -151,8 +153,8 @@ function mappingFinder(dataPlane: DataPlane): (decision: ObservedDecision) => Ma
   return ({ generation, mapping }) => {
     if (mapping === null) return null;
     if (!known.has(generation)) {
-      const inForce = dataPlane.inForce();
-      if (inForce !== null) known.set(inForce.generation, allMappings(inForce.rules));
+      const active = dataPlane.active();
+      if (active !== null) known.set(active.generation, allMappings(active.rules));
       const [oldest] = known.keys();
       if (known.size > GENERATIONS_KEPT && oldest !== undefined) known.delete(oldest);
     }

@@ -26,8 +26,8 @@ export async function switchTo(
   await print(context, json, () => {
     const done =
       to === "off"
-        ? "off: nothing is decided until `ilm on`; connections that were made go on\n"
+        ? "off: mappings have no effect until `ilm on`; established connections continue\n"
         : `on: generation ${generation ?? 0} decides again\n`;
-    return (changed ? done : `ilm is ${to} already\n`) + describeTiming(options, timing);
+    return (changed ? done : `ilm is already ${to}\n`) + describeTiming(options, timing);
   });
 }

@@ -20,7 +20,7 @@ export async function remove(
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   await withDataPlane(context, async (dataPlane) => {
-    const rules = dataPlane.inForce()?.rules;
+    const rules = dataPlane.active()?.rules;
     const known = new Set(rules?.runtime.map((mapping) => mapping.name));
     const names: string[] = [];
     for (const text of texts) {

@@ -19,7 +19,7 @@ export async function run(
   const path = options.file ?? null;
   if (path === "-") {
     throw new IlmError("USAGE", "`run` follows its file, and standard input cannot be followed", {
-      remedy: "Write it to a file, or use `ilm apply -f -`.",
+      remedy: "Write the configuration to a file, or use `ilm apply -f -`.",
     });
   }
   const log = createLogger({

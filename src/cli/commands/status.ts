@@ -1,7 +1,7 @@
 /** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
 import type { DaemonStatus } from "../../api/api.js";
 import { socketExists, socketPath } from "../../api/socket-path.js";
-import type { InForce } from "../../dataplane/types.js";
+import type { Active } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { describeHolder, findLockHolder, type LockHolder } from "../../kernel/lock-holder.js";
 import { allMappings } from "../../model/rules.js";
@@ -19,41 +19,41 @@ import { isDaemon, unreachableWarning } from "../../doctor/writer.js";
 /** Prints the state. Returns status 0 also when nothing is loaded, because that is an answer. */
 export async function status(context: Context): Promise<void> {
   await withDataPlane(context, async (dataPlane) => {
-    const inForce = dataPlane.inForce();
+    const active = dataPlane.active();
     // Listeners matter only to rules, and listing them would first have to load the lister.
-    const listeners = inForce === null ? [] : dataPlane.listeners();
+    const listeners = active === null ? [] : dataPlane.listeners();
     const { daemon, trouble, writer } = await askDaemon(dataPlane.netnsInode);
-    const circumstances = await circumstancesOf(dataPlane, inForce, listeners, daemon);
+    const circumstances = await circumstancesOf(dataPlane, active, listeners, daemon);
     const { flows, faults } = circumstances;
     const found = findWarnings(circumstances);
     const unreached = await unreachedWarnings(dataPlane, () => listeners, daemon !== null);
     const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
     const shape = {
-      loaded: inForce !== null,
+      loaded: active !== null,
       netns: dataPlane.netnsInode,
-      off: inForce?.off ?? false,
-      generation: inForce?.generation ?? null,
-      appliedAt: inForce?.appliedAt ?? null,
-      appliedBy: inForce?.version ?? null,
-      earlierFormat: inForce?.earlierFormat ?? null,
-      engine: inForce?.engine ?? null,
-      mptcp: inForce === null ? null : (inForce.rules.file.mptcp ?? "on"),
-      source: inForce?.rules.source ?? null,
-      services: inForce?.rules.file.services.length ?? 0,
-      mappings: inForce === null ? 0 : allMappings(inForce.rules).length,
-      runtimeMappings: inForce?.rules.runtime.length ?? 0,
-      listeners: inForce === null ? null : listeners.length,
+      off: active?.off ?? false,
+      generation: active?.generation ?? null,
+      appliedAt: active?.appliedAt ?? null,
+      appliedBy: active?.version ?? null,
+      earlierFormat: active?.earlierFormat ?? null,
+      engine: active?.engine ?? null,
+      mptcp: active === null ? null : (active.rules.file.mptcp ?? "on"),
+      source: active?.rules.source ?? null,
+      services: active?.rules.file.services.length ?? 0,
+      mappings: active === null ? 0 : allMappings(active.rules).length,
+      runtimeMappings: active?.rules.runtime.length ?? 0,
+      listeners: active === null ? null : listeners.length,
       mappedListeners:
-        inForce === null
+        active === null
           ? null
-          : joinListeners(inForce.rules, listeners).filter((view) => view.isMapped).length,
-      lookups: inForce === null ? null : dataPlane.counterTotal(),
+          : joinListeners(active.rules, listeners).filter((view) => view.isMapped).length,
+      lookups: active === null ? null : dataPlane.counterTotal(),
       flows,
       faults,
       daemon,
       writer,
       warnings,
-      notes: notes(inForce, daemon, trouble, writer),
+      notes: notes(active, daemon, trouble, writer),
       pinPath: dataPlane.pinPath,
     };
     await print(context, published<StatusJson>()(shape), () => render(context, shape));
@@ -93,17 +93,19 @@ interface Asked {
 
 /** Returns notes on what it means that no daemon runs. */
 function notes(
-  inForce: InForce | null,
+  active: Active | null,
   daemon: DaemonStatus | null,
   trouble: Warning | null,
   writer: LockHolder | null,
 ): string[] {
   if (daemon !== null || trouble !== null) return [];
   const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
-  if (inForce === null) return found;
-  const { source } = inForce.rules;
+  if (active === null) return found;
+  const { source } = active.rules;
   if (source !== null) {
-    found.push(`no daemon is at work: changes of ${source} are not followed (\`ilm run\` does)`);
+    found.push(
+      `no daemon is running: changes to ${source} are not followed (\`ilm run\` follows them)`,
+    );
   }
   return found;
 }
@@ -151,9 +153,9 @@ function stateOf(
   { off, warnings, earlierFormat }: StatusJson,
   colours: Context["colours"],
 ): string {
-  if (off) return colours.red("OFF: nothing is decided, until `ilm on`");
+  if (off) return colours.red("OFF: mappings have no effect until `ilm on`");
   if (warnings.some(({ message }) => message === lookupDetached.message)) {
-    return colours.red("loaded, and DETACHED: nothing is decided");
+    return colours.red("loaded, but DETACHED: mappings have no effect");
   }
   if (earlierFormat !== null) {
     return colours.yellow(`loaded, by an earlier version of ilm (state format ${earlierFormat})`);
@@ -163,7 +165,9 @@ function stateOf(
 
 function describeDaemon({ daemon, writer }: StatusJson): string {
   if (daemon === null) {
-    return writer === null || !isDaemon(writer) ? "not running" : `pid ${writer.pid}, out of reach`;
+    return writer === null || !isDaemon(writer)
+      ? "not running"
+      : `pid ${writer.pid}, not reachable`;
   }
   const follows = daemon.following === null ? "follows no file" : `follows ${daemon.following}`;
   return `pid ${daemon.pid}, ${follows}`;

@@ -26,8 +26,8 @@ export async function differenceOf(before: Rules, after: Rules): Promise<Differe
   const { findMoves } = await import("../../rules/moves.js");
   const { checkRules } = await import("../../compile/compile.js");
   // The active rules need no second check.
-  const isInForce = after.file === before.file && after.runtime === before.runtime;
-  const problems = isInForce ? [] : checkRules(after);
+  const isActive = after.file === before.file && after.runtime === before.runtime;
+  const problems = isActive ? [] : checkRules(after);
   if (problems.some((problem) => problem.severity === "error")) throw configurationError(problems);
   const rules = diffRules(before, after);
   const same = Object.values(rules).every((part: readonly unknown[]) => part.length === 0);

@@ -26,10 +26,10 @@ export function reportError(context: Context, error: unknown): ExitStatus {
   return ExitStatus.failed;
 }
 
-/** Describes an error that nobody foresaw, with the stack that whoever fixes it needs. */
+/** Describes an unforeseen error, with the stack that whoever fixes it needs. */
 function bugReport(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
-  return `This is a bug in ilm. What was being done:\n${stack}\n`;
+  return `This is a bug in ilm. Please report it, with this stack:\n${stack}\n`;
 }
 
 /** Shows the warnings of a valid configuration on standard error; with `--json` it shows none. */

@@ -163,7 +163,7 @@ function dialled({ explanation: { packet } }: Explained): string {
   return formatEndpoint(packet.local, packet.localPort);
 }
 
-/** The number of skipped mappings to list. More would help nobody. */
+/** The number of skipped mappings to list. More would not help. */
 const PASSED_SHOWN = 5;
 
 function passedOverSteps({ explanation, rules, mapping, interfaceName }: Explained): string[] {
@@ -183,7 +183,7 @@ function whyUnmanaged({ explanation, rules }: Explained): string {
   const { packet, matchedBy } = explanation;
   if (matchedBy === "owned") {
     const service = rules.file.services.find((one) => one.addresses.includes(packet.local));
-    return `${packet.local} is an address of the service ${service?.name ?? "?"} itself: dialled directly it is never mapped away`;
+    return `${packet.local} is an address of the service ${service?.name ?? "?"} itself: dialled directly, it is never mapped`;
   }
   const onPort = allMappings(rules).filter(
     (mapping) =>
@@ -229,16 +229,16 @@ function existingStep(explained: Explained, mapping: Mapping): string {
   const at = dialled(explained);
   if (explained.explanation.verdict === "existing") {
     const { kernel } = explained;
-    const who = kernel === null ? "somebody" : describeListener(kernel, explained.ownerOf(kernel));
+    const who = kernel === null ? "a socket" : describeListener(kernel, explained.ownerOf(kernel));
     return `already listening: ${who} (existing: ${mapping.existing})`;
   }
   switch (mapping.existing) {
     case "exact":
-      return `nobody listens on exactly ${at} (existing: exact)`;
+      return `nothing listens on exactly ${at} (existing: exact)`;
     case "any":
-      return `nobody listens on ${at}, and nobody on every address (existing: any)`;
+      return `nothing listens on ${at} or on every address (existing: any)`;
     case "never":
-      return "whoever listens already is passed over (existing: never)";
+      return "an existing listener is passed over (existing: never)";
   }
 }
 
@@ -276,11 +276,11 @@ function describeAttempt(
       return whyAbsent(explained, index, endpoint);
     case "unreached": {
       const there = explained.states.find((one) => one.destination === index)?.listeners[0];
-      const who = there === undefined ? "somebody" : describeListener(there, ownerOf(there));
+      const who = there === undefined ? "a socket" : describeListener(there, ownerOf(there));
       const why = `${who} listens, and is not reached: ${describeNat(explained.nat)} takes away what ingress hands over`;
       return there?.kind === "mptcp"
         ? `${why}, and a socket map takes no MPTCP listener. ${mptcpRemedy(explained.rules)}; or ${LOAD_MODULE}`
-        : `${why}, and it is in no socket map (\`ilm status\` has what helps)`;
+        : `${why}, and it is in no socket map (\`ilm status\` shows the remedy)`;
     }
     case "selected":
       return selected === null
@@ -289,7 +289,7 @@ function describeAttempt(
     case "wrong-family":
       return `its listener takes no IPv${familyOf(explanation.packet.local)}`;
     case "failed":
-      return "the kernel refused to hand it over (counted as an error)";
+      return "the kernel refused the socket (counted as an error)";
   }
 }
 
@@ -302,21 +302,21 @@ function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: stri
   const there = state?.listeners[0];
   if (there !== undefined) {
     const who = describeListener(there, ownerOf(there));
-    return `${who} is there, but not known as a listener: apply the rules again`;
+    return `${who} listens, but ilm does not know it: apply the configuration again`;
   }
   const wildcard = state?.wildcardWouldAnswer ?? null;
-  if (wildcard === null) return "nobody listens";
-  return `nobody listens; but ${describeListener(wildcard, ownerOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
+  if (wildcard === null) return "nothing listens";
+  return `nothing listens; but ${describeListener(wildcard, ownerOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
 }
 
 function outcome(explained: Explained): string {
   const { explanation, kernel, ownerOf } = explained;
   const goesOn =
     kernel === null
-      ? "the kernel goes on and rejects it, because nobody listens there"
+      ? "the kernel goes on and rejects it, because nothing listens there"
       : `the kernel goes on and gives it to ${describeListener(kernel, ownerOf(kernel))}`;
   if (shownVerdict(explained) === "blocked") {
-    return `blocked: it does not come to a socket; if it did, ilm's decision would be: ${explanation.verdict}`;
+    return `blocked: it reaches no socket; if it did, ilm's decision would be: ${explanation.verdict}`;
   }
   const perhaps = explained.obstacles.length === 0 ? "" : ", if it comes so far";
   switch (explanation.verdict) {
@@ -328,7 +328,7 @@ function outcome(explained: Explained): string {
       return `missed: ${goesOn}`;
     case "rejected":
       return explanation.attempts.some(({ outcome: became }) => became === "unreached")
-        ? "rejected: who listens is not reached, and nobody else gets it"
+        ? "rejected: the listener is not reached, and no other socket gets it"
         : "rejected: no destination listens, and the mapping says miss: reject";
     case "unmanaged":
       return `unmanaged: ${goesOn}`;

@@ -12,8 +12,8 @@ export function defineNouns(define: Define): void {
   define({
     name: "status",
     group: groups.look,
-    summary: "show whether rules are in force, since when, and what to be warned of",
-    description: ["Ends with status 0 also when nothing is loaded."],
+    summary: "show whether rules are active, since when, and any warnings",
+    description: ["Ends with status 0 even when nothing is loaded."],
     examples: [
       { command: "ilm status", purpose: "the state of this network namespace" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
@@ -23,26 +23,30 @@ export function defineNouns(define: Define): void {
   define({
     name: "mappings",
     group: groups.look,
-    summary: "show the mappings in force, their counters, and who would get a connection now",
+    summary:
+      "show the active mappings, their counters, and which listener would get a connection now",
     description: [
-      "Counters are lookups and not packets: ICMP errors and GRO look up for UDP too. They carry on across changes as long as a mapping keeps its name and protocol.",
+      "Counters count lookups, not packets: for UDP, ICMP errors and GRO look up too. They continue across changes as long as a mapping keeps its name and protocol.",
     ],
-    arguments: [new Argument("[NAME...]", "only the mappings of these names")],
+    arguments: [new Argument("[NAME...]", "only the mappings with these names")],
     options: [
-      new Option("--protocol <PROTOCOL>", "only those of tcp, or of udp").choices(["tcp", "udp"]),
-      new Option("--port <PORT>", "only those that are for this port"),
+      new Option("--protocol <PROTOCOL>", "only mappings for tcp, or for udp").choices([
+        "tcp",
+        "udp",
+      ]),
+      new Option("--port <PORT>", "only mappings for this port"),
       new Option(
         "--to <DESTINATION>",
-        "only those that lead there: an address or a service, with a port or without one",
+        "only mappings that lead there: an address or a service, with or without a port",
       ),
-      new Option("--limit <NUMBER>", "at most so many, the first of them"),
+      new Option("--limit <NUMBER>", "show at most this many, from the first"),
     ],
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
       {
         command: "ilm mappings --json | jq '.[] | select(any(.to[]; .listening) | not) | .name'",
-        purpose: "mappings for which nobody listens",
+        purpose: "mappings that have no listener",
       },
     ],
     task:
@@ -61,7 +65,7 @@ export function defineNouns(define: Define): void {
     description: [
       "Listening TCP and bound, unconnected UDP sockets, from the kernel's own tables.",
     ],
-    options: [new Option("--mapped", "only those that a mapping leads to")],
+    options: [new Option("--mapped", "only listeners that a mapping leads to")],
     examples: [
       { command: "ilm listeners", purpose: "every listener of this network namespace" },
       { command: "ilm listeners --mapped", purpose: "only those with mappings" },
@@ -74,7 +78,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show the UDP clients that mappings brought to daemons, and what each dialled",
     description: [
-      "What a client dialled is where its replies come from. A flow lives while either end sends, and 300 seconds longer; the newest are kept when there are more than fit. `ilm status` counts them.",
+      "Replies to a client leave from the address that it dialled. A flow lives while either end sends, and 300 seconds longer; when the table is full, the oldest are evicted. `ilm status` counts them.",
     ],
     examples: [
       { command: "ilm flows", purpose: "the latest first" },
@@ -88,9 +92,9 @@ export function defineNouns(define: Define): void {
   define({
     name: "explain",
     group: groups.look,
-    summary: "ask the loaded program what it does with a packet, and show each step",
+    summary: "ask the loaded program what it would do with a packet, and show each step",
     description: [
-      "The program itself is run on a made-up packet; nothing is sent, and no counter counts it. Routes, sources, rules of nftables and iptables, and programs of others are looked at, too: what is surely in the way makes the verdict `blocked`.",
+      "Runs the program itself on a made-up packet; nothing is sent, and nothing is counted. It also checks routes, source filters, nftables and iptables rules, and other BPF programs: if one of them surely stops the packet, the verdict is `blocked`.",
     ],
     arguments: [
       new Argument("<PROTOCOL>", "tcp or udp").choices(["tcp", "udp"]),
@@ -129,11 +133,11 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show decisions as they are made",
     description: [
-      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. While nobody watches it costs nothing. With --json each line is one object. Decisions that come faster than the output is read are not shown; standard error tells how many.",
+      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. It costs nothing while it is not running. With --json each line is one object. Decisions that come faster than the output is read are skipped; standard error says how many.",
     ],
     options: [
-      new Option("--count <N>", "end after so many decisions"),
-      new Option("--seconds <N>", "end after so many seconds"),
+      new Option("--count <N>", "end after this many decisions"),
+      new Option("--seconds <N>", "end after this many seconds"),
     ],
     examples: [
       { command: "ilm monitor", purpose: "until Ctrl-C" },
@@ -146,7 +150,7 @@ export function defineNouns(define: Define): void {
     name: "audit",
     group: groups.look,
     summary: "show who listens on every address, or on an address that a service owns",
-    description: ["It reports and changes nothing. Ends with status 1 when there is a finding."],
+    description: ["Only reports; changes nothing. Ends with status 1 when there is a finding."],
     examples: [{ command: "ilm audit", purpose: "each finding with its remedy" }],
     task: () => async (context) => (await import("../commands/audit.js")).audit(context),
   });
@@ -156,7 +160,10 @@ export function defineNouns(define: Define): void {
     summary: "check kernel, privileges, mounts and neighbours, each with its remedy",
     description: ["Ends with status 1 when there is an error; warnings alone are status 0."],
     examples: [
-      { command: "ilm doctor", purpose: "before the first start, and whenever something is odd" },
+      {
+        command: "ilm doctor",
+        purpose: "before the first start, and whenever something looks wrong",
+      },
     ],
     task: () => async (context) => (await import("../commands/doctor.js")).doctor(context),
   });
@@ -165,7 +172,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "check a configuration without touching anything",
     description: [
-      "Shows every error at once, with file, line, column and what would be right. Needs no privileges. Ends with status 3 when there is an error.",
+      "Shows every error at once, with file, line, column and a correction. Needs no privileges. Ends with status 3 when there is an error.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
@@ -209,8 +216,8 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "print the rules of tubular, nftables or iptables as a configuration",
     description: [
-      "What cannot be said as a mapping is listed on standard error with the reason, and the status is then 1. Activates nothing.",
-      "Of nftables and iptables it takes redirections to this host that mappings decide exactly as NAT does: what an earlier rule exempts, and what the host dials itself, stays as it is. It tells which rules to remove afterwards.",
+      "Lists what mappings cannot express on standard error, with the reason, and then ends with status 1. Activates nothing.",
+      "From nftables and iptables it takes redirections to this host that mappings decide exactly as NAT does: what an earlier rule exempts, and what the host dials itself, stays as it is. It names the rules to remove afterwards.",
     ],
     arguments: [
       new Argument("<FORMAT>", "where the rules come from").choices(["tubular", "nft"]),

@@ -23,10 +23,11 @@ export function defineVerbs(define: Define): void {
   define({
     name: "run",
     group: groups.change,
-    summary: "put rules in force, then stay: follow listeners and the file, serve API and metrics",
+    summary:
+      "activate rules, then keep running: follow listeners and the file, serve the API and metrics",
     description: [
-      "The file (or folder) is read again when it changes and on SIGHUP; when it is wrong then, the rules in force stay, and the log and `ilm status` say so. What fails because the host is short of something (descriptors, memory, room, a file system that answers) is tried again by itself. SIGTERM and SIGINT end the daemon and leave the rules in force. Without a file and mappings it goes on with what is in force.",
-      "While it is at work it alone writes: apply, add, remove and unload hand their change to it. A file that is applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root only, and tells systemd when it is ready. The log goes to standard error; with --json each line is one object.",
+      "The file (or folder) is re-read when it changes and on SIGHUP; if it is wrong, the active rules stay, and the log and `ilm status` say so. If the host runs short of something (file descriptors, memory, disk space, a file system that answers), `run` tries again by itself. SIGTERM and SIGINT end the daemon and leave the rules active. Without a file or mappings it keeps the rules that are already active.",
+      "While it runs, it makes all changes: apply, add, remove and unload hand theirs to it. A file applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root only, and notifies systemd when it is ready. The log goes to standard error; with --json each line is one object.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
@@ -57,10 +58,10 @@ export function defineVerbs(define: Define): void {
   define({
     name: "apply",
     group: groups.change,
-    summary: "make the kernel do what the file says, in one atomic step, then exit",
+    summary: "apply a configuration in one atomic step, then exit",
     description: [
-      "What it puts in force stays after it exits; no daemon is needed. Mappings added at run time stay too, also when an earlier version of ilm added them.",
-      "The file may be a pipe, such as the shell's <(...), which is given up when nothing comes out of it for 30 seconds.",
+      "The rules stay active after it exits; no daemon is needed. Mappings added at run time stay too, also when an earlier version of ilm added them.",
+      "The file may be a pipe, such as the shell's <(...); the command gives up when the pipe is silent for 30 seconds.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
@@ -84,12 +85,12 @@ export function defineVerbs(define: Define): void {
     group: groups.change,
     summary: "add mappings at run time",
     description: [
-      "They live beside the file's, survive reloads and restarts of the daemon, and go with `ilm remove` or `ilm unload`. A mapping that ties with another is refused.",
+      "They are kept beside the file's mappings, survive reloads and restarts of the daemon, and last until `ilm remove` or `ilm unload`. A mapping that ties with another is refused.",
       MAPPING_WORDS,
     ],
     arguments: [new Argument("<MAPPING...>", "e.g. tcp:8080=127.0.1.10:80")],
     options: [
-      new Option("--replace", "take the place of a mapping of the same name that was added before"),
+      new Option("--replace", "replace a mapping of the same name that was added before"),
       dryRunOption(),
       waitOption(),
       timingOption(),
@@ -98,7 +99,7 @@ export function defineVerbs(define: Define): void {
       { command: "ilm add tcp:8080=127.0.1.10:80", purpose: "one more port for a daemon" },
       {
         command: "ilm add --replace tcp:8080=127.0.1.11:80",
-        purpose: "to another daemon, without a gap",
+        purpose: "to another daemon, without interruption",
       },
     ],
     task:
@@ -115,11 +116,13 @@ export function defineVerbs(define: Define): void {
     group: groups.change,
     summary: "remove mappings that were added at run time",
     description: [
-      "By name, or by the very text that they were added with. Mappings of a file are removed in the file.",
+      "Takes their names, or the text that they were added with. To remove a mapping of a file, edit the file.",
     ],
     arguments: [new Argument("<NAME...>", "as `ilm mappings` shows it, e.g. tcp:8080")],
     options: [dryRunOption(), waitOption(), timingOption()],
-    examples: [{ command: "ilm remove tcp:8080", purpose: "what `ilm add tcp:8080=...` added" }],
+    examples: [
+      { command: "ilm remove tcp:8080", purpose: "the mapping that `ilm add tcp:8080=...` added" },
+    ],
     task:
       ([names], options) =>
       async (context) =>
@@ -132,12 +135,12 @@ export function defineVerbs(define: Define): void {
   define({
     name: "off",
     group: groups.change,
-    summary: "stop deciding at once, and keep everything for `ilm on`",
+    summary: "switch all mappings off at once, and keep everything for `ilm on`",
     description: [
-      "New connections and datagrams go where they would without ilm; connections that were made go on. Rules, counters and what is known of listeners stay, and rules may be changed. It stays so until `ilm on`, also when a daemon starts or reads its file again; `status` says it.",
+      "New connections and datagrams go where they would without ilm; established connections continue. Rules, counters and known listeners stay, and rules can still be changed. ilm stays off until `ilm on`, even when a daemon starts or re-reads its file; `status` shows it.",
     ],
     examples: [
-      { command: "ilm off", purpose: "is it ilm? Look without, and go back with `ilm on`" },
+      { command: "ilm off", purpose: "find out whether ilm is the cause; `ilm on` goes back" },
     ],
     options: [waitOption(), timingOption()],
     task: (_, options) => async (context) =>
@@ -146,8 +149,8 @@ export function defineVerbs(define: Define): void {
   define({
     name: "on",
     group: groups.change,
-    summary: "decide again, as before `ilm off`",
-    description: ["By the rules that are in force now."],
+    summary: "switch the mappings on again, after `ilm off`",
+    description: ["Uses the rules that are active now, including changes made while ilm was off."],
     examples: [{ command: "ilm on", purpose: "after `ilm off`" }],
     options: [waitOption(), timingOption()],
     task: (_, options) => async (context) =>
@@ -158,10 +161,10 @@ export function defineVerbs(define: Define): void {
     group: groups.change,
     summary: "detach and remove everything",
     description: [
-      "Programs, maps, links, files, and the addresses that ilm put on lo. A daemon that is at work ends with it.",
+      "Programs, maps, links, files, and the addresses that ilm put on lo. A running daemon ends too.",
     ],
     options: [waitOption(), timingOption()],
-    examples: [{ command: "ilm unload", purpose: "as if ilm had never been there" }],
+    examples: [{ command: "ilm unload", purpose: "leave the host as if ilm had never run" }],
     task: (_, options) => async (context) =>
       (await import("../commands/unload.js")).unload(
         context,

@@ -67,19 +67,19 @@ export const fileOption = (): Option =>
 export const waitOption = (): Option =>
   new Option(
     "--wait <SECONDS>",
-    "give up when another writer keeps this change waiting for so long (default: 30)",
+    "give up when another writer keeps this change waiting for this long (default: 30)",
   );
 export const dryRunOption = (): Option =>
   new Option(
     "--dry-run",
-    "change nothing: show what would change, as `ilm diff` does, or why it cannot be done",
+    "change nothing: show what would change, as `ilm diff` does, or why it would fail",
   );
 export const timingOption = (): Option =>
-  new Option("--timing", "show how long each step took (--json has it always)");
+  new Option("--timing", "show how long each step took (always included in --json)");
 export const overNewerOption = (): Option =>
   new Option(
     "--over-newer",
-    "also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost",
+    "also replace rules that a newer version of ilm made; mappings added at run time and counters are lost",
   );
 export const mappingsArgument = (): Argument =>
   new Argument("[MAPPING...]", "mappings beside those of the file, e.g. tcp:8080=127.0.1.10:80");

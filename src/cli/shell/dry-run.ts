@@ -1,6 +1,6 @@
 /** `--dry-run`: shows what a change would do, without a change, a lock or a daemon. */
 import { rulesAfter, type Change } from "../../rules/change.js";
-import { replaceableInForce } from "../../control/in-force.js";
+import { activeIfReadable } from "../../control/active.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
 import { emptyRules } from "../../model/rules.js";
@@ -28,8 +28,8 @@ export async function printDryRun(
   { warnings = [], ...options }: TimingOptions & { readonly warnings?: readonly Problem[] },
 ): Promise<void> {
   // As in the change itself, only a whole configuration may replace rules that cannot be read.
-  const inForce = change.kind === "apply" ? replaceableInForce(dataPlane) : dataPlane.inForce();
-  const before = inForce?.rules ?? emptyRules;
+  const active = change.kind === "apply" ? activeIfReadable(dataPlane) : dataPlane.active();
+  const before = active?.rules ?? emptyRules;
   const difference = await differenceOf(before, rulesAfter(before, change));
   const timing = stepTimes();
   await print(

@@ -40,10 +40,10 @@ export function buildProgram(execute: Execute): Command {
   supplement(program, [
     {
       command: "ilm run -f /etc/ilm/ilm.yaml",
-      purpose: "put a configuration in force and follow it",
+      purpose: "activate a configuration and follow it",
     },
     { command: "ilm apply tcp:80=127.0.1.10", purpose: "one mapping, without file or daemon" },
-    { command: "ilm mappings", purpose: "what is in force, and who gets the connections" },
+    { command: "ilm mappings", purpose: "which mappings are active, and who gets the connections" },
     { command: "ilm explain tcp 203.0.113.5:443", purpose: "why a connection goes where it goes" },
   ]);
   program.addHelpText(
@@ -61,9 +61,9 @@ function defineMore(define: Define, program: Command): void {
   define({
     name: "demo",
     group: groups.more,
-    summary: "show the whole thing in private network namespaces with sample daemons",
-    description: ["The host's own network namespace is not touched. Ends by itself."],
-    options: [new Option("--keep", "leave it running until Ctrl-C, to play with")],
+    summary: "show ilm at work in private network namespaces with sample daemons",
+    description: ["Does not touch the host's own network namespace. Ends by itself."],
+    options: [new Option("--keep", "keep it running until Ctrl-C, to experiment with")],
     examples: [
       { command: "ilm demo", purpose: "see it work" },
       { command: "ilm demo --keep", purpose: "and play with it" },

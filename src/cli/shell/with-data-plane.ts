@@ -1,5 +1,5 @@
 /** Opens the data plane for the length of one piece of work. */
-import type { DataPlane, InForce, KeptText } from "../../dataplane/types.js";
+import type { DataPlane, Active, KeptText } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import type { Context } from "./context.js";
 import { beginStep } from "../../progress.js";
@@ -51,9 +51,9 @@ export async function withDataPlaneAfter<Read, T>(
 }
 
 /** Returns the active rules. Throws NOT_LOADED when there are none. */
-export function needInForce(dataPlane: DataPlane): InForce {
-  const inForce = dataPlane.inForce();
-  if (inForce !== null) return inForce;
+export function needActive(dataPlane: DataPlane): Active {
+  const active = dataPlane.active();
+  if (active !== null) return active;
   throw new IlmError(
     "NOT_LOADED",
     `nothing is loaded for this network namespace (${dataPlane.netnsInode})`,

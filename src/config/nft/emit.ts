@@ -123,7 +123,7 @@ function aims(share: Share, host: Host): (Aimed & { hook: Share["hook"] })[] {
 }
 
 /**
- * Splits off, from a redirection to the interface's address, the parts for which somebody listens
+ * Splits off, from a redirection to the interface's address, the parts for which a socket listens
  * on that address alone.
  */
 function byListener(share: Share, host: Host): Share[] {

@@ -200,7 +200,7 @@ function refusal({ box, doubt, action, rule }: Outcome, hook: Hook, host: Host):
     return `${address} is not an address of this host, and ilm sends nothing elsewhere`;
   }
   if ((box.protocols & OTHER_PROTOCOLS) !== 0) {
-    return "it redirects more than tcp and udp: for these alone, say `meta l4proto { tcp, udp }` in it";
+    return "it redirects more than tcp and udp: for these alone, add `meta l4proto { tcp, udp }` to it";
   }
   if (doubt !== null) {
     return doubt.startsWith(`"${rule.text}" `) ? `it${doubt.slice(rule.text.length + 2)}` : doubt;
@@ -209,7 +209,7 @@ function refusal({ box, doubt, action, rule }: Outcome, hook: Hook, host: Host):
   const elsewhere = subtractRanges(box.on, own);
   if (elsewhere.length === 0) return null;
   const remedy =
-    "say `fib daddr type local` in it (iptables: -m addrtype --dst-type LOCAL) if that is not meant";
+    "add `fib daddr type local` to it (iptables: -m addrtype --dst-type LOCAL) if that is not intended";
   if (hook === "output") return `it redirects what this host dials elsewhere, too: ${remedy}`;
   const named = singles(rule, hook, box.family).find(
     (one) => intersectRanges([one], box.on).length > 0 && intersectRanges([one], own).length === 0,

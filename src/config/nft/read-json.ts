@@ -142,7 +142,7 @@ class Reader {
       this.also ??= key;
     } else {
       this.#unknown(key, everything);
-      this.#end({ kind: "unsayable", why: `what "${key}" does cannot be told` });
+      this.#end({ kind: "unsayable", why: `what "${key}" does is not known to ilm` });
     }
   }
 
@@ -223,7 +223,7 @@ class Reader {
     const pairs = this.#pairs(of["key"], of["data"]);
     if (pairs === null) {
       this.#unknown(`"${ruleText([{ vmap: of }], undefined)}"`, widest(of["key"]));
-      this.#end({ kind: "unsayable", why: "where its verdict map leads cannot be told" });
+      this.#end({ kind: "unsayable", why: "where its verdict map leads is not known to ilm" });
       return;
     }
     for (const { condition, value } of pairs) {
@@ -282,7 +282,7 @@ class Reader {
       asObject(asObject(addr)?.["map"]) !== null && asObject(asObject(port)?.["map"]) !== null;
     const pairs = both ? null : this.#pairs(map["key"], map["data"]);
     if (pairs === null) {
-      this.#end(unsayable("where its map leads cannot be said by mappings", addr));
+      this.#end(unsayable("mappings cannot express where its map leads", addr));
       return;
     }
     const byAddress = asObject(asObject(addr)?.["map"]) !== null;
@@ -331,7 +331,7 @@ function verdict(statement: Json): Action {
     case "goto":
       return { kind, chain: String(asObject(value)?.["target"]) };
     default:
-      return { kind: "unsayable", why: `what "${kind}" does cannot be told` };
+      return { kind: "unsayable", why: `what "${kind}" does is not known to ilm` };
   }
 }
 

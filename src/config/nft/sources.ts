@@ -51,7 +51,7 @@ export function chainsBefore({ rulesets }: NftSources): string[] {
 
 /**
  * Removes duplicates. Rules that iptables wrote through nftables occur twice, and iptables says
- * more about them, unless somebody else wrote into its tables, which it does not show in full.
+ * more about them, unless another program wrote into its tables, which it does not show in full.
  */
 function withoutTwins(ofNft: readonly Chain[], ofIptables: readonly Chain[]): Chain[] {
   const tableOf = ({ family, table }: Chain): string => `${family} ${table}`;

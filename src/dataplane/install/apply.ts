@@ -36,7 +36,7 @@ import { mappingsAbove } from "./places.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
 import { type State, NewerState, ownOf, type Loaded, isOff, unpinnedLink } from "./state.js";
-import type { InForceNow } from "./tables.js";
+import type { ActiveSide } from "./tables.js";
 
 interface Prepared {
   /** Addresses of services that were missing and have been added. */
@@ -50,7 +50,7 @@ interface Prepared {
 
 export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyResult {
   const { overNewer = false, revision = null, compiled = null } = options;
-  // Only when this process holds the namespace: nobody else would notice what goes meanwhile.
+  // Only when this process holds the namespace: no other process would notice what goes meanwhile.
   const settleLater = options.settleLater === true && state.holds;
   state.settle();
   const { current, trouble } = state.look();
@@ -59,7 +59,7 @@ export function apply(state: State, rules: Rules, options: ApplyOptions): ApplyR
   if (before !== undefined) before.pinned = state.isPinned(before);
   const wanted = wantedOf(before, rules, chooseEngine(rules));
   let act: (pins: Pins, prepared: Prepared) => ApplyResult;
-  if (before?.pinned === true && isInForce(before, wanted)) {
+  if (before?.pinned === true && isActive(before, wanted)) {
     act = (_, prepared) => refresh(state, before, wanted, prepared);
   } else {
     // Plan first, as that changes nothing: a rule set that does not compile must leave no trace.
@@ -135,7 +135,7 @@ class Change {
       },
     };
     const settlesLater = this.#settlesLater(ready);
-    // Nobody may see less than before until then.
+    // No other process may see less than before until then.
     if (settlesLater) this.#carry(ready);
     const difference = differenceOf((this.#task.before ?? this.#earlier)?.description, ready);
     generation.programs.writeHeader(description, plan.mappings);
@@ -158,7 +158,7 @@ class Change {
   }
 
   #refresh(wanted: Wanted): ApplyResult {
-    if (this.#task.before === undefined) throw new IlmError("INTERNAL", "nothing is in force");
+    if (this.#task.before === undefined) throw new IlmError("INTERNAL", "no rules are active");
     return refresh(this.#task.state, this.#task.before, wanted, this.#prepared);
   }
 
@@ -194,7 +194,7 @@ class Change {
     } catch (error) {
       const without = { ...plan, choice: withoutKfunc(this.#task.rules, plan.choice, error) };
       const { before } = this.#task;
-      if (before?.pinned === true && isInForce(before, without)) return null;
+      if (before?.pinned === true && isActive(before, without)) return null;
       const other = planFor(this.#task.state, before, this.#task.rules, without);
       return { built: this.#buildOnce(other), plan: other };
     }
@@ -345,7 +345,7 @@ class Change {
     const { before } = this.#task;
     if (!this.#hasCounted) this.#closeTables(loaded);
     if (before === undefined || before.registry === loaded.registry) return;
-    // Its pins, if any remain, are where nobody looks.
+    // Its pins, if any remain, are where nothing looks for them.
     if (!before.pinned) detachPrograms(before.registry.programIds);
     before.registry.clearIngress();
     before.registry.close();
@@ -359,7 +359,7 @@ class Change {
 function prepare(state: State, pins: Pins, before: Loaded | undefined, rules: Rules): Prepared {
   beginStep("looking at what is attached");
   removeEnded(pins.otherNamespaces());
-  // Another version's state goes on deciding until we switch.
+  // Another version's state keeps deciding until we switch.
   if (before !== undefined || !pins.base.has(LOOKUP_LINK)) removeLeftovers(pins, before);
   const addresses = addressesOf(rules);
   const present = hostAddresses();
@@ -409,9 +409,9 @@ function switchTo(
   pins: Pins,
   before: Loaded | undefined,
   { programs }: Generation,
-  now: InForceNow,
+  now: ActiveSide,
 ): BpfLink {
-  programs.putInForce(now);
+  programs.activate(now);
   if (before !== undefined) {
     if (before.generation.programs !== programs) before.link.update(programs.lookup);
     if (!before.pinned) pinLink(pins, before.link);
@@ -467,7 +467,7 @@ function mayUseKfunc(pins: Pins, before: Loaded | undefined): boolean {
   return link !== undefined;
 }
 
-function isInForce({ description }: Loaded, { digest, choice }: Wanted): boolean {
+function isActive({ description }: Loaded, { digest, choice }: Wanted): boolean {
   return (
     description.digest === digest &&
     description.engine === choice.engine &&

@@ -44,8 +44,9 @@ export interface Built extends Pick<Loaded, "generation" | "registry" | "descrip
 }
 
 const noIngress = (): IlmError =>
-  new IlmError("NO_BPF", "`handover: ingress` needs tcx, and this kernel has none", {
-    remedy: "Take Linux 6.6 or later, or leave it out: then the listeners are put into socket maps",
+  new IlmError("NO_BPF", "`handover: ingress` needs tcx, which this kernel lacks", {
+    remedy:
+      "Use Linux 6.6 or later, or remove `handover: ingress`: then the listeners are put into socket maps",
   });
 
 /** A registry with a place for each destination. */

@@ -10,8 +10,8 @@ import { isNetnsInUse } from "../../kernel/procfs.js";
 
 /**
  * Reports whether the namespace has ended. Its link then says inode number 0
- * (kernel/bpf/net_namespace.c), but also when somebody detached the link, which is for a process in
- * the namespace to mend.
+ * (kernel/bpf/net_namespace.c), but also when another process detached the link, which is for a
+ * process in the namespace to fix.
  */
 function hasEnded(inode: number): boolean {
   const pins = Pins.open(inode);
@@ -38,7 +38,7 @@ export function removeEnded(others: readonly number[]): void {
     try {
       lock = acquireWriterLock(inode, { waitMs: 0 });
     } catch (error) {
-      // A new namespace has the number, and somebody is working in it.
+      // A new namespace has the number, and it is in use.
       if (error instanceof IlmError && error.code === "LOCKED") continue;
       throw error;
     }

@@ -4,10 +4,10 @@
 import { IlmError } from "../../errors.js";
 import { moduleState } from "../../kernel/features.js";
 import type { Rules } from "../../model/rules.js";
-import type { EngineInForce } from "../types.js";
+import type { ActiveEngine } from "../types.js";
 
 export interface EngineChoice {
-  readonly engine: EngineInForce;
+  readonly engine: ActiveEngine;
   /** Why `engine: auto` does without the kfunc although the module is loaded; otherwise null. */
   readonly kfuncTrouble: string | null;
 }
@@ -33,8 +33,7 @@ export function chooseEngine(rules: Rules): EngineChoice {
     "NO_BPF",
     "`engine: kfunc` needs the kernel module ilm_lookup, and it is not loaded",
     {
-      remedy:
-        "Load it (modprobe ilm_lookup; see kmod/README.md), or leave the choice to ilm: engine: auto",
+      remedy: "Load it (modprobe ilm_lookup; see kmod/README.md), or set engine: auto",
     },
   );
 }
@@ -56,11 +55,11 @@ export function withoutKfunc(rules: Rules, { engine }: EngineChoice, error: unkn
 function unusable(trouble: string, cause?: IlmError): IlmError {
   return new IlmError(
     "NO_BPF",
-    `\`engine: kfunc\`: the kernel module ilm_lookup is loaded and cannot be used: ${trouble}`,
+    `\`engine: kfunc\`: the kernel module ilm_lookup is loaded but cannot be used: ${trouble}`,
     {
       cause,
       remedy:
-        "Build the module of this version of ilm for this kernel (see kmod/README.md) and load it, or leave the choice to ilm: engine: auto",
+        "Build the module of this version of ilm for this kernel (see kmod/README.md) and load it, or set engine: auto",
     },
   );
 }

@@ -71,7 +71,7 @@ const ofFile: readonly SharedMap[] = ["source", "text"];
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
 
-/** Closes the descriptors of mappings that nobody has read. */
+/** Closes the descriptors of mappings that were never read. */
 const unread = new FinalizationRegistry<BpfMap>((source) => {
   source.close();
 });
@@ -115,7 +115,7 @@ export class Generation {
   readonly programs: Programs;
   readonly #maps: ReadonlyMap<DescriptiveMap, BpfMap>;
   #description: Description | undefined;
-  /** The descriptor for the file's mappings, while nobody has read them. */
+  /** The descriptor for the file's mappings, while they have not been read. */
   #unread: BpfMap | undefined;
   /** What `placesBefore` returned for the generation that this one replaces. */
   #cameFrom: Int32Array | undefined;
@@ -158,7 +158,7 @@ export class Generation {
   }
 
   /**
-   * Writes a generation into tables that nobody reads, and describes it. It decides nothing until
+   * Writes a generation into tables that nothing reads, and describes it. It decides nothing until
    * its side becomes active. It shares with `before`, the active generation, what both have in
    * common.
    */
@@ -450,7 +450,7 @@ export class Generation {
     for (const map of this.#maps.values()) map.close();
   }
 
-  /** Closes a generation whose description nobody has. */
+  /** Closes a generation whose description is unused. */
   discard(): void {
     this.close();
     this.#unread?.close();

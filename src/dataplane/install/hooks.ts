@@ -139,7 +139,7 @@ export function attachLookup({ lookup }: Programs): BpfLink {
   }
 }
 
-/** Replaces a link that somebody detached. */
+/** Replaces a link that was detached. */
 function reattach(pins: Pins, { link: detached, generation }: Loaded): BpfLink {
   const link = attachLookup(generation.programs);
   pinLink(pins, link);
@@ -212,7 +212,7 @@ export function listUncovered(state: State): string[] {
 }
 
 /**
- * Detaches what a lost registry has attached for this namespace, held by pins that nobody finds.
+ * Detaches what a lost registry has attached for this namespace, held by pins that cannot be found.
  */
 export function detachStrays(state: State, own: ReadonlySet<number>): void {
   const attached = [...programsOnInterfaces(), ...attachedHooks(state.cookie)];
@@ -221,7 +221,7 @@ export function detachStrays(state: State, own: ReadonlySet<number>): void {
 
 /**
  * Attaches to every interface where these rules need it, and leaves what they do not need. `around`
- * is the registry's folder. Returns where somebody had detached it.
+ * is the registry's folder. Returns where it had been detached.
  */
 export function attachNeeded(around: Folder, registry: Registry, needs: Needs): Missing[] {
   const folder = around.makeFolder(INTERFACES);

@@ -123,7 +123,7 @@ export type WantedPrograms = Readonly<Partial<Record<Direction, BpfProgram>>>;
 
 /**
  * Attaches to every interface that lacks our program in a needed direction, and forgets interfaces
- * that went. Returns where somebody had detached it, such as `ingress/eth0`.
+ * that went. Returns where it had been detached, such as `ingress/eth0`.
  */
 export function attachInterfaces(
   folder: Folder,

@@ -10,7 +10,7 @@ export function setOff(state: State, off: boolean): boolean {
   const current = state.current();
   if (current instanceof Earlier) apply(state, current.description.rules, {});
   const { programs } = state.require().generation;
-  const { side, off: before } = programs.inForce;
+  const { side, off: before } = programs.active;
   if (before === off) return false;
   const attachNeeds = (): void => {
     const loaded = state.ownReadable();
@@ -18,7 +18,7 @@ export function setOff(state: State, off: boolean): boolean {
   };
   // On again: what ingress gives is given from the first decision on.
   if (!off) attachNeeds();
-  programs.putInForce({ side, off });
+  programs.activate({ side, off });
   if (!off) return true;
   // What has been handed over is counted only when it reaches its socket.
   waitForPrograms();

@@ -60,7 +60,7 @@ export function endpointsOf({ whole, overlay }: Plan): readonly Endpoint[] {
 type Active = Pick<Loaded, "generation" | "description">;
 
 export function wantedOf(before: Active | undefined, rules: Rules, choice: EngineChoice): Wanted {
-  beginStep("comparing with what is in force");
+  beginStep("comparing with the active rules");
   const same = before !== undefined && hasFileOf(before.description, rules);
   const fileDigest = same ? before.description.fileDigest : digestOfFile(rules.source, rules.file);
   const ofFile = same ? fileCount(before.description) : rules.file.mappings.length;

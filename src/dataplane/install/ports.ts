@@ -104,7 +104,7 @@ export class WrittenPorts {
     return spare;
   }
 
-  /** Takes back an array that nobody reads any more, for `blank` to reuse. */
+  /** Takes back an array that is no longer read, for `blank` to reuse. */
   giveBack(ports: Uint32Array | undefined): void {
     this.#spare = ports;
   }

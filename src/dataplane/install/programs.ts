@@ -1,6 +1,6 @@
 /**
  * The programs that decide, with the tables they read (bpf/tables.h). They are loaded once: a
- * change writes the side of the tables that nobody reads, and then the one word that says which
+ * change writes the side of the tables that nothing reads, and then the one word that says which
  * side is active. A new set is created when the tables become too small, and when a constant of the
  * programs changes.
  */
@@ -21,16 +21,16 @@ import { objectPath } from "../objects.js";
 import { WrittenPorts } from "./ports.js";
 import { type IngressPrograms, type Registry, countingPlace, registryMaps } from "./registry.js";
 import {
-  type InForceNow,
+  type ActiveSide,
   type MapSizes,
   type Side,
   generationOn,
   overlayTables,
-  putInForce,
-  readInForce,
+  activate,
+  readActive,
   resized,
 } from "./tables.js";
-import type { EngineInForce } from "../types.js";
+import type { ActiveEngine } from "../types.js";
 
 /** The tables that both programs read (bpf/tables.h). */
 const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
@@ -44,7 +44,7 @@ function objectName(name: TableName): string {
 }
 
 export interface ProgramOptions {
-  readonly engine: EngineInForce;
+  readonly engine: ActiveEngine;
   readonly drawSeed: number;
   readonly sizes: MapSizes;
   /** The limit, in bytes, for all copies of the counters together. */
@@ -186,13 +186,13 @@ export class Programs {
   }
 
   /** Which side is active if these programs are, and whether it decides. */
-  get inForce(): InForceNow {
-    return readInForce(this.map("sides"));
+  get active(): ActiveSide {
+    return readActive(this.map("sides"));
   }
 
   /** Switches everything that reads the tables, at once. */
-  putInForce(now: InForceNow): void {
-    putInForce(this.map("sides"), now);
+  activate(now: ActiveSide): void {
+    activate(this.map("sides"), now);
   }
 
   /** Returns the number of the generation on a side, or 0 if there is none. */

@@ -450,7 +450,7 @@ export class Registry {
   }
 
   /**
-   * Returns the hooks that should be attached and are not, because somebody detached them or
+   * Returns the hooks that should be attached and are not, because another program detached them or
    * removed their pins. `folder` is the registry's.
    */
   missingHooks(folder: Folder, optional: readonly OptionalHook[]): (Hook | OptionalHook)[] {
@@ -719,14 +719,14 @@ export class Registry {
     }
   }
 
-  /** Removes places where nobody listens any more from `presence`, and scans for new listeners. */
+  /** Removes places where nothing listens any more from `presence`, and scans for new listeners. */
   sweep(): void {
     this.forgetUnseen();
     this.scan();
   }
 
   /**
-   * Removes entries of `presence` where nobody listens any more. The caller scans afterwards. This
+   * Removes entries of `presence` where nothing listens any more. The caller scans afterwards. This
    * includes listeners that are counted and whose end went unseen: another program that runs behind
    * ours denied the bind(), or removed the callbacks by which the kernel reports it; or a UDP
    * socket disconnected from a port that it had not chosen. An entry goes only when the kernel's
@@ -753,7 +753,7 @@ export class Registry {
     }
   }
 
-  /** Reports whether the very same entry still counts somebody at the place. */
+  /** Reports whether the very same entry still counts a socket at the place. */
   #counts(place: Uint8Array, epoch: bigint): boolean {
     const value = this.map("presence").lookup(place);
     if (value === undefined) return false;
@@ -761,7 +761,7 @@ export class Registry {
     return presence.sockets > 0 && presence.epoch === epoch;
   }
 
-  /** Yields where somebody listens according to the kernel's tables, as keys of `presence`. */
+  /** Yields where a socket listens according to the kernel's tables, as keys of `presence`. */
   *#places(): Generator<string> {
     const records = this.list();
     for (let at = 0; at < records.length; at += listenerLayout.size) {

@@ -16,7 +16,7 @@ import { ingressIsPossible } from "./interfaces.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
 
-/** An active generation, with what it stands on. */
+/** An active generation, with what it is built on. */
 export interface Loaded {
   /** Replaced when it was detached and is repaired. */
   link: BpfLink;
@@ -50,7 +50,7 @@ interface Look {
 
 export const notLoaded = (): IlmError =>
   new IlmError("NOT_LOADED", "nothing is loaded in this network namespace", {
-    remedy: "Put a configuration in force: ilm apply -f FILE, or ilm run -f FILE",
+    remedy: "Apply a configuration: ilm apply -f FILE, or ilm run -f FILE",
   });
 
 /** Settings for tests and measurements. */
@@ -132,7 +132,7 @@ export class State {
       if (unpinned !== undefined) {
         throw unreadable(
           unpinned.programId,
-          `rules of ilm decide in this network namespace, and their state is not below ${this.pinPath}: it was removed, or another BPF file system is mounted over it`,
+          `rules of ilm decide in this network namespace, but their state is not below ${this.pinPath}: it was removed, or another BPF file system is mounted over it`,
         );
       }
       return undefined;
@@ -149,14 +149,14 @@ export class State {
     }
     if (before?.programId === programId) {
       const { programs } = before.generation;
-      if (programs.generationOn(programs.inForce.side) === before.generation.number) {
+      if (programs.generationOn(programs.active.side) === before.generation.number) {
         link.close();
         return before;
       }
     }
     this.forget();
     const programs = programsOf(pins, programId);
-    const generation = programs && openInForce(pins, programs);
+    const generation = programs && openActive(pins, programs);
     if (generation === undefined) {
       programs?.close();
       return this.findEarlier(pins, link);
@@ -192,7 +192,7 @@ export class State {
     if (inode !== this.netnsInode) return undefined;
     throw unreadable(
       programId,
-      `rules of ilm decide in this network namespace, and their state below ${this.pinPath} is not whole`,
+      `rules of ilm decide in this network namespace, but their state below ${this.pinPath} is incomplete`,
     );
   }
 
@@ -306,7 +306,7 @@ function unreadable(programId: number, message: string): IlmError {
   if (header === undefined || header.format <= ILM_ABI_VERSION) {
     return new IlmError("INCOMPATIBLE", message, {
       remedy:
-        "Apply the whole configuration (ilm apply -f FILE, or ilm run -f FILE): it takes over without a gap",
+        "Apply the whole configuration (ilm apply -f FILE, or ilm run -f FILE): it takes over without interruption",
     });
   }
   return new NewerState(
@@ -314,7 +314,7 @@ function unreadable(programId: number, message: string): IlmError {
     `a newer version of ilm made the rules that decide in this network namespace, and this is ${version} (state format ${ILM_ABI_VERSION}): ${describeHeader(header)}`,
     {
       remedy:
-        "Use that version. To go back to this one without a gap, write down what was added at run time (`ilm mappings` of the newer version), and give this one the whole configuration: ilm apply -f FILE --over-newer, or ilm run -f FILE --over-newer",
+        "Use that version. To go back to this one without interruption, write down what was added at run time (`ilm mappings` of the newer version), and give this one the whole configuration: ilm apply -f FILE --over-newer, or ilm run -f FILE --over-newer",
     },
   );
 }
@@ -322,10 +322,10 @@ function unreadable(programId: number, message: string): IlmError {
 function takeOverFirst({ format, description }: Earlier): IlmError {
   return new IlmError(
     "INCOMPATIBLE",
-    `an earlier version of ilm (${printable(description.version)}, state format ${format}) made the rules in force, and only their own version can be asked this`,
+    `an earlier version of ilm (${printable(description.version)}, state format ${format}) made the active rules, and only that version can answer this`,
     {
       remedy:
-        "Any change takes them over without a gap: ilm apply -f FILE, ilm add, ilm remove, or ilm run",
+        "Any change takes them over without interruption: ilm apply -f FILE, ilm add, ilm remove, or ilm run",
     },
   );
 }
@@ -353,13 +353,13 @@ function programsOf(pins: Pins, programId: number): Programs | undefined {
 }
 
 /** Opens the active generation of these programs. Returns undefined when it is incomplete. */
-function openInForce(pins: Pins, programs: Programs): Generation | undefined {
-  let number = programs.generationOn(programs.inForce.side);
+function openActive(pins: Pins, programs: Programs): Generation | undefined {
+  let number = programs.generationOn(programs.active.side);
   for (;;) {
     const generation = Generation.open(pins, number, programs);
     if (generation !== undefined) return generation;
     // Another process may just have activated the next one and removed this one.
-    const now = programs.generationOn(programs.inForce.side);
+    const now = programs.generationOn(programs.active.side);
     if (now === number) return undefined;
     number = now;
   }
@@ -381,5 +381,5 @@ export function ownOf(current: Loaded | Earlier | undefined): Loaded | undefined
 
 export function isOff(loaded: Loaded | Earlier | undefined): boolean {
   if (loaded instanceof Earlier) return loaded.off;
-  return loaded?.generation.programs.inForce.off === true;
+  return loaded?.generation.programs.active.off === true;
 }

@@ -500,7 +500,7 @@ export interface TablesToFill {
 }
 
 /**
- * Fills tables that nobody reads, even if they hold previously active rules. `slots` has the index
+ * Fills tables that nothing reads, even if they hold previously active rules. `slots` has the index
  * into `primary` of each compiled endpoint; `number` is the generation's. Returns the new contents
  * of `ports`.
  */
@@ -603,18 +603,18 @@ function describeSide(map: BpfMap, side: Side, generation: GenerationRecord): vo
 }
 
 /** Which side is active, and whether the rules are off. */
-export interface InForceNow {
+export interface ActiveSide {
   readonly side: Side;
   readonly off: boolean;
 }
 
-export function readInForce(map: BpfMap): InForceNow {
+export function readActive(map: BpfMap): ActiveSide {
   const { current } = readSides(map);
   return { side: (current & (ILM_SIDES - 1)) === 1 ? 1 : 0, off: (current & ILM_OFF) !== 0 };
 }
 
 /** Switches everything that reads the tables, at once: only one byte of what is written changes. */
-export function putInForce(map: BpfMap, { side, off }: InForceNow): void {
+export function activate(map: BpfMap, { side, off }: ActiveSide): void {
   const current = side + (off ? ILM_OFF : 0);
   map.update(zeroKey, encode(sidesLayout, { ...readSides(map), current }));
 }
@@ -645,7 +645,7 @@ const noClass: Pick<OverlayClass, "below" | "fallback"> = {
 };
 
 /**
- * Lays an overlay over tables that may be active, on the side that nobody reads. `overlay` is null
+ * Lays an overlay over tables that may be active, on the side that nothing reads. `overlay` is null
  * when nothing lies over the tables, but may later. `number` is the generation's. Returns the new
  * contents of `ports`.
  */

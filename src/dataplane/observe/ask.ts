@@ -23,7 +23,7 @@ export function explain(state: State, packet: Packet): Explanation {
     let loaded = state.require();
     let explanation = explainPacket(packet, loaded);
     while (explanation.generation !== loaded.generation.number) {
-      // Another process has switched generations meanwhile: the number stands for another mapping.
+      // Another process has switched generations meanwhile: the number means another mapping.
       loaded = state.require();
       explanation = explainPacket(packet, loaded);
     }

@@ -57,9 +57,9 @@ export function watchDecisions(lock: number, current: () => Watched | undefined)
   } catch (cause) {
     closeSync(lock);
     if (errnoOf(cause) !== Errno.EWOULDBLOCK) throw cause;
-    throw new IlmError("LOCKED", "another `ilm monitor` is at work in this namespace", {
+    throw new IlmError("LOCKED", "another `ilm monitor` is running in this namespace", {
       cause,
-      remedy: "Stop it first: decisions are reported to one watcher",
+      remedy: "Stop it first: only one can watch at a time",
     });
   }
   return new KernelDecisionStream(lock, current);
@@ -92,14 +92,14 @@ class KernelDecisionStream implements DecisionStream {
   }
 
   get lost(): number {
-    if (!this.#closed && this.#isInForce()) this.#readLost();
+    if (!this.#closed && this.#isActive()) this.#readLost();
     return Number(this.#lostEarlier + this.#lostNow - this.#lostBefore);
   }
 
   /**
    * Reports whether our registry is still active. Check this first: an inactive registry is closed.
    */
-  #isInForce(): boolean {
+  #isActive(): boolean {
     return this.#registry !== undefined && this.#current()?.registry === this.#registry;
   }
 
@@ -134,7 +134,7 @@ class KernelDecisionStream implements DecisionStream {
   }
 
   #renew(): void {
-    if (this.#closed || this.#registry === undefined || !this.#isInForce()) return;
+    if (this.#closed || this.#registry === undefined || !this.#isActive()) return;
     this.#readLost();
     setLease(this.#registry, process.hrtime.bigint() + LEASE_NS);
   }
@@ -170,7 +170,7 @@ class KernelDecisionStream implements DecisionStream {
   close(): void {
     if (this.#closed) return;
     clearInterval(this.#renewal);
-    if (this.#registry !== undefined && this.#isInForce()) {
+    if (this.#registry !== undefined && this.#isActive()) {
       this.#readLost();
       setLease(this.#registry, 0n);
     }

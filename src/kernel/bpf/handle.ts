@@ -74,7 +74,7 @@ export function noMemory(map: string, entries: number, cause: IlmError): IlmErro
     {
       cause: cause.cause,
       remedy:
-        "Give this cgroup more (MemoryMax= of the unit), free memory, or use fewer mappings. What was in force stays.",
+        "Give this cgroup more (MemoryMax= of the unit), free memory, or use fewer mappings. The active rules are unchanged.",
     },
   );
 }

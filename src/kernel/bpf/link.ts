@@ -58,7 +58,7 @@ export interface LinkInfo {
   readonly attachType: number;
   /**
    * Whether the link is attached, for links on cgroups, namespaces and interfaces. A link that
-   * somebody detached, or whose target is gone, only keeps its program alive.
+   * was detached, or whose target is gone, only keeps its program alive.
    */
   readonly isAttached: boolean;
   readonly isOnCgroup: boolean;

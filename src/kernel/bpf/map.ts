@@ -197,7 +197,7 @@ export class BpfMap extends Handle implements MapShape {
       const size = this.maxEntries.toLocaleString("en");
       throw new IlmError("LIMIT", `the map ${this.name} is full: it has ${size} entries`, {
         cause: error.cause,
-        remedy: "Use fewer mappings. What was in force stays.",
+        remedy: "Use fewer mappings. The active rules are unchanged.",
       });
     }
     throw error;

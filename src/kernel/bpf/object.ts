@@ -193,7 +193,7 @@ export class BpfObject {
         throw new IlmError(
           "UNAVAILABLE",
           `the kernel's verifier was interrupted by signals ${LOADS_MAX} times (${this.#name})`,
-          { remedy: "Try again when nobody stops and continues this process all the time." },
+          { remedy: "Try again once nothing keeps stopping and resuming this process." },
         );
       }
       // An object that failed to load cannot be loaded again.

@@ -3,7 +3,7 @@
  * as that makes it. It knows nothing of the programs. Two questions are told apart: can addresses
  * and ports be read (`readable`), and would a host take the packet at all (`intact`)? Lengths and
  * checksums are judged by the kernel behind ingress (ip_rcv_core, ip6_rcv_core, udp_rcv): what
- * ingress gives although they are wrong, nobody gets.
+ * ingress gives although they are wrong, no socket gets.
  */
 export const UDP = 17;
 export const TCP = 6;
@@ -22,7 +22,7 @@ const ETHERTYPE_IPV6 = 0x86dd;
 const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
 
 export interface Read {
-  /** Of the network header, in the frame as it was given. */
+  /** The offset of the network header, in the frame as it was given. */
   readonly network: number;
   readonly family: 4 | 6;
   readonly protocol: number;

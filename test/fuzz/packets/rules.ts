@@ -20,7 +20,7 @@ export const clients: readonly string[] = [
   "2001:db8::100",
   "2001:db8:9::9",
 ];
-/** Whom nobody answers, or not beyond the link. */
+/** Client addresses that no host answers, or not beyond the link. */
 export const oddClients: readonly string[] = [
   "0.0.0.0",
   "224.0.0.9",
@@ -60,7 +60,7 @@ const services = { first, registered, absent, second };
 type ServiceName = keyof typeof services;
 
 const firstPort = 2000;
-/** Of clients and rules alike: 2000 on, the changed ones, and a port of nobody. */
+/** The ports that clients dial and rules have: 2000 on, the changed ones, and an unused one. */
 export const dialledPorts: readonly number[] = [
   ...Array.from({ length: 17 }, (_, i) => firstPort + i),
   5001,

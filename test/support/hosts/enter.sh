@@ -54,7 +54,7 @@ await_done() {
   done
 }
 
-# A bus for those that will not start without one, and nobody on it.
+# A bus for those that will not start without one, and no process on it.
 start_bus() {
   cat >/mnt/bus.conf <<END
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"

@@ -3,7 +3,7 @@
 
 They are attached as systemd and others attach theirs, beside those that are there (BPF_F_ALLOW_MULTI), for both families. In this
 network namespace they deny all that the hook sees, those of packets what is for the port; elsewhere nothing. `clear` is for sock_ops: it takes
-away the callbacks that others have asked for. `alone` allows, and suffers nobody beside itself, nor comes where somebody is: "refused".
+away the callbacks that others have asked for. `alone` allows, and allows no other program beside itself, nor attaches where there is one: "refused".
 """
 import os
 import socket

@@ -3,7 +3,7 @@
 
 FILE gets the calls as a JSON list. With --kill N the command is killed instead of its Nth step, which it then has not made:
 the kernel skips a call whose process was killed while its tracer looked at it (kernel/seccomp.c, SECCOMP_RET_TRACE).
-Each SIGUSR1 writes the steps so far and begins anew, said as "counting" on standard output; with --wait the count for
+Each SIGUSR1 writes the steps so far and starts over, reported as "counting" on standard output; with --wait the count for
 --kill begins there. A filter stops the command at these calls only, so it goes about as fast as without.
 """
 import ctypes
@@ -20,7 +20,7 @@ libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_
 libc.ptrace.restype = ctypes.c_long
 
 PTRACE_CONT, PTRACE_SEIZE, PTRACE_GET_SYSCALL_INFO = 7, 0x4206, 0x420E
-# Children of every kind, seccomp's stops, and nobody outlives the tracer.
+# Children of every kind, seccomp's stops, and no process outlives the tracer.
 OPTIONS = 0x2 | 0x4 | 0x8 | 0x80 | 0x100000
 PTRACE_EVENT_SECCOMP = 7
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2

@@ -55,18 +55,18 @@ test.each([
   ],
 ])("it is refused when %s", (_, mapping) => {
   expect(refusals(mapping)[0]).toMatch(
-    /^service trunk: its datagrams are to leave from what leads to it, and the mapping .* does so from more than one address or port, or not for everybody$/,
+    /^service trunk: its datagrams should leave from the address and port that lead to it, and the mapping .* has more than one address or port, or does not cover all clients$/,
   );
 });
 
 test("it is refused when two addresses lead to one port of it", () => {
   expect(refusals(one, "{ protocol: udp, port: 5060, on: 203.0.113.6, to: trunk }")).toEqual([
-    "service trunk: its datagrams are to leave from what leads to it, and two do: 203.0.113.5 port 5061, and 203.0.113.6 port 5060",
+    "service trunk: its datagrams should leave from the address and port that lead to it, and there are two: 203.0.113.5 port 5061, and 203.0.113.6 port 5060",
   ]);
 });
 
 test("it is refused when no mapping of UDP leads to it", () => {
   expect(refusals("{ port: 5060, to: trunk }")).toEqual([
-    "service trunk: its datagrams are to leave from what leads to it, and no mapping of UDP does",
+    "service trunk: its datagrams should leave from the address and port that lead to it, and no UDP mapping leads to it",
   ]);
 });

@@ -60,7 +60,7 @@ const rulesOf = (mappings: readonly Mapping[]): typeof emptyRules => ({
 const isSound = (mappings: readonly Mapping[]): boolean =>
   tryCompile(rulesOf(mappings)).problems.length === 0;
 
-/** Of the longest prefix of the owner around the address; 0: there is none. */
+/** Returns the length of the owner's longest prefix around the address, or 0. */
 function lengthAround(table: PrefixTable, owner: number, bytes: Uint8Array, ipv6: boolean): number {
   const lengths = { ...table, target: Int32Array.from(table.length) };
   return longest(lengths, owner, bytes, ipv6) ?? 0;

@@ -166,7 +166,7 @@ const rows: readonly Row[] = [
     packets: ["203.0.113.1 80 -> rest", "2001:db8::1 80 -> six", "2001:db8::1 81 -> rest"],
   },
   {
-    fact: "a prefix without its port does not stand in the way of a shorter one that has it",
+    fact: "a prefix without its port does not hide a shorter one that has it",
     mappings: ["net 80 @203.0.113.0/24", "host 81 @203.0.113.5/32"],
     packets: ["203.0.113.5 80 -> net", "203.0.113.5 81 -> host", "203.0.113.6 81 -> -"],
   },
@@ -415,7 +415,7 @@ describe("conditions", () => {
       steps: 20,
     });
     expect(problems[0]?.message).toContain("30");
-    expect(problems[0]?.message).toContain("20 are possible");
+    expect(problems[0]?.message).toContain("the limit is 20");
   });
 });
 

@@ -104,7 +104,7 @@ describe("what cannot be read", () => {
     const path = join(folder, "loop.yaml");
     symlinkSync(path, path);
     expect(await refusalOf(loadConfiguration(path))).toEqual([
-      `${path}: the path is a loop of symbolic links; mend the links`,
+      `${path}: the path is a loop of symbolic links; fix the links`,
     ]);
   });
 
@@ -179,7 +179,7 @@ describe("what cannot be read", () => {
 
 /** What is said of what gives its content once. */
 const onlyOnce =
-  ": this is not a regular file, and only such can be read again; write the configuration to a file; `ilm apply -f` takes pipes, too";
+  ": this is not a regular file, and only a regular file can be re-read; write the configuration to a file; `ilm apply -f` takes pipes, too";
 
 function pipe(name: string): string {
   const path = join(folder, name);
@@ -224,10 +224,10 @@ describe("a pipe", () => {
     expect([again, ruleSet.mappings.length]).toEqual([false, 0]);
   });
 
-  test("that nobody writes into is given up, with what is being waited for", async () => {
+  test("that no process writes into is given up, with what is being waited for", async () => {
     const path = pipe("pipe");
     expect(await refusalOf(loadConfiguration(path, { patienceMs: 50 }))).toEqual([
-      `${path}: nobody wrote anything into it for 0.05 s; see what its writer is doing, or let it write a file first and give that`,
+      `${path}: nothing was written to it for 0.05 s; check what its writer is doing, or have it write a file first and give that file`,
     ]);
   });
 
@@ -235,7 +235,7 @@ describe("a pipe", () => {
     const path = pipe("pipe");
     shell('exec 3<>"$1"; printf "version: 1" >&3; exec sleep 60', path);
     const [problem] = await refusalOf(loadConfiguration(path, { patienceMs: 1_000 }));
-    expect(problem).toMatch(/: (after 10 bytes nothing more came|nobody wrote anything)/);
+    expect(problem).toMatch(/: (after 10 bytes nothing more came|nothing was written)/);
   });
 
   test("that gives more than 256 MiB is refused", async () => {

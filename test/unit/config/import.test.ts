@@ -28,7 +28,7 @@ describe("tubular", () => {
     ],
   };
 
-  test("port 0 is every port, no protocol is both, a label leads where it is told", () => {
+  test("port 0 is every port, no protocol is both, a label leads where it is reported", () => {
     const labels = new Map([
       ["foo", "127.0.1.10:80"],
       ["bar", "[fd5e::1]"],
@@ -49,7 +49,7 @@ describe("tubular", () => {
     ]);
   });
 
-  test("a label that leads nowhere is told, and its file is refused until it does", () => {
+  test("a label that leads nowhere is reported, and its file is refused until it does", () => {
     const imported = importTubular(bindings, new Map([["foo", "127.0.1.10:80"]]));
     expect(imported.unsaid).toHaveLength(1);
     expect(imported.unsaid[0]).toContain("--label bar=");
@@ -130,7 +130,7 @@ function leading({ entries }: Imported): readonly Readonly<Record<string, unknow
 }
 
 describe("nft", () => {
-  test("a redirection is said, and what the host dials itself stays as it is", () => {
+  test("a redirection is reported, and what the host dials itself stays as it is", () => {
     const imported = imports([chain(), rule([dport(80), { counter: null }, to(8080)])]);
     expect(imported.unsaid).toEqual([]);
     expect(meaning(formatImported(imported))).toMatchObject([
@@ -146,7 +146,7 @@ describe("nft", () => {
     expect(formatImported(imported)).toContain("# tcp dport 80 counter redirect to :8080");
   });
 
-  test("an output chain that redirects what the host dials on itself is said for that", () => {
+  test("an output chain that redirects what the host dials on itself is reported for that", () => {
     const output = chain({ name: "out", hook: "output" });
     const lo = is({ meta: { key: "oifname" } }, "lo");
     const imported = imports([output, rule([lo, dport(80), to(8080)], { chain: "out" })]);
@@ -177,7 +177,7 @@ describe("nft", () => {
     );
   });
 
-  test("protocols, families, maps, verdict maps and concatenations are said", () => {
+  test("protocols, families, maps, verdict maps and concatenations are reported", () => {
     const l4 = (right: unknown): unknown => is({ meta: { key: "l4proto" } }, right);
     const inet = { family: "inet" };
     const key = { payload: { protocol: "tcp", field: "dport" } };
@@ -265,7 +265,7 @@ describe("nft", () => {
     meaning(formatImported(imported));
   });
 
-  test("a chain of lower priority comes first, and of two of the same priority nobody knows", () => {
+  test("a chain of lower priority comes first, and of two of the same priority the order is unknown", () => {
     const late = chain({ name: "late", prio: 10 });
     const two = [
       rule([dport(80), to(1)], { chain: "late" }),
@@ -318,7 +318,7 @@ describe("nft", () => {
     });
   });
 
-  test("behind a rule that nobody can judge, nothing that it may have taken is said", () => {
+  test("behind a rule that cannot be judged, nothing that it may have taken is reported", () => {
     const { entries, unsaid } = imports([
       chain(),
       rule([is({ meta: { key: "mark" } }, 1), dport({ range: [80, 89] }), { accept: null }]),
@@ -356,7 +356,7 @@ describe("nft", () => {
     expect(imports([chain(), rule([local, dport(80), to(1)])], router).unsaid).toEqual([]);
   });
 
-  test("ports of the host's own UDP clients are said apart, and told", () => {
+  test("ports of the host's own UDP clients are reported separately", () => {
     const imported = imports([chain(), rule([dport({ range: [30000, 40000] }, "udp"), to(1)])]);
     expect(leading(imported)).toMatchObject([
       { port: "30000-32767", existing: "never" },
@@ -423,7 +423,7 @@ describe("iptables", () => {
     ],
   });
 
-  test("redirections are said, with the line that removes each", () => {
+  test("redirections are reported, with the command that removes each", () => {
     const imported = importNft(
       save(
         '-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -m comment --comment "a \\"b\\"" -j REDIRECT --to-ports 8080',
@@ -442,7 +442,7 @@ describe("iptables", () => {
     ]);
   });
 
-  test("what docker publishes stays with docker, and its ports are nobody else's", () => {
+  test("what docker publishes stays with docker, and its ports belong to nothing else", () => {
     const { entries, unsaid } = importNft(
       save(
         "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
@@ -474,7 +474,7 @@ describe("iptables", () => {
     expect(taken).toHaveLength(1);
   });
 
-  test("a table of iptables into which somebody else wrote is not judged by what iptables says of it", () => {
+  test("a table of iptables into which another program wrote is not judged by what iptables says of it", () => {
     const sources = save("-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080");
     const items = [
       chain({ name: "PREROUTING" }),

@@ -47,7 +47,7 @@ test("20,000 services load", { timeout: patience_ms }, () => {
   expect(services[19_999]?.origin).toEqual({ file: "rules.yaml", line: 20_002, column: 3 });
 });
 
-test("20,000 names of services that are not there are told", { timeout: patience_ms }, () => {
+test("20,000 names of services that are not there are reported", { timeout: patience_ms }, () => {
   const services = Object.fromEntries(
     Array.from({ length: 5000 }, (_, index) => [
       `service-${index}`,

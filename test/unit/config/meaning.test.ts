@@ -79,7 +79,7 @@ describe("a destination", () => {
     expect(only(`{ port: 1000, to: ${to} }`).to).toEqual([destination]);
   });
 
-  test("lists keep their order, and services expand where they stand", () => {
+  test("lists keep their order, and services expand in place", () => {
     expect(only('{ port: 1, to: [127.0.9.9:1, web, "*:3"] }').to).toEqual([
       { address: "127.0.9.9", port: 1 },
       { ...web4, port: "same" },
@@ -245,7 +245,7 @@ describe("warnings", () => {
     ).toEqual([]);
   });
 
-  test("a destination inside its own mapping is no loop, and what it means is said", () => {
+  test("a destination inside its own mapping is no loop, and its meaning is reported", () => {
     expect(
       warningsOf(
         withMappings(
@@ -261,10 +261,10 @@ describe("warnings", () => {
     ]);
   });
 
-  test("a destination that stands in the list twice is left out", () => {
+  test("a destination that is in the list twice is left out", () => {
     const text = withMappings("{ port: 1, to: [web, 127.0.1.10, ssh] }");
     expect(warningsOf(text)).toEqual([
-      "rules.yaml:6:26: warning: mappings[0].to[1]: the destination 127.0.1.10 stands in the list already; remove it: the first of the two is tried, the second never",
+      "rules.yaml:6:26: warning: mappings[0].to[1]: the destination 127.0.1.10 is already in the list; remove it: the first of the two is tried, the second never",
     ]);
     expect(
       ruleSetOf(text)
@@ -321,7 +321,7 @@ describe.each([
     expect(parseConfiguration(files("")).ruleSet[key]).toBe(said);
     expect(parseConfiguration(files(`${key}: ${said}\n`)).ruleSet[key]).toBe(said);
     expect(refusal(() => parseConfiguration(files(`${key}: ${other}\n`)))).toEqual([
-      `20.yaml:2:${key.length + 3}: ${key}: ${key} is ${said} in 10.yaml already; say it once, or the same in all files`,
+      `20.yaml:2:${key.length + 3}: ${key}: ${key} is ${said} in 10.yaml already; set it once, or to the same value in all files`,
     ]);
   });
 

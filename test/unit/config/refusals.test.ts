@@ -32,7 +32,7 @@ const documents: readonly Row[] = [
   ["hello", ['1:1: this is the text "hello"; write version: 1, services and mappings']],
   ["42", ["1:1: this is the number 42; write version: 1, services and mappings"]],
   ["mappings: []", ["1:1: version is missing; write version: 1"]],
-  ["version: 1", ["1:1: the document says nothing; write mappings: [] for no mappings"]],
+  ["version: 1", ["1:1: the document is empty; write mappings: [] for no mappings"]],
   [
     "version: 2\nmappings: []",
     ["1:10: version: version 2 is not known to this ilm; write version: 1"],
@@ -100,7 +100,7 @@ describe("a document that is none of ours is refused", () => {
 const yaml: readonly Row[] = [
   [
     "version: 1\nmappings: []\nmappings: []",
-    ['3:1: mappings: the key "mappings" stands here twice; remove one of the two'],
+    ['3:1: mappings: the key "mappings" is here twice; remove one of the two'],
   ],
   [
     "version: 1\nmappings: &all []",
@@ -124,7 +124,7 @@ const yaml: readonly Row[] = [
   [
     "version: 1\n<<: { mappings: [] }",
     [
-      "1:1: the document says nothing; write mappings: [] for no mappings",
+      "1:1: the document is empty; write mappings: [] for no mappings",
       '2:1: the merge key "<<" is not taken here; write the keys out',
     ],
   ],
@@ -185,7 +185,7 @@ const yaml: readonly Row[] = [
   ],
   [
     "version: 1\nmappings: []\n? [a, b]\n: 1",
-    ["3:3: a list or a group of keys stands where a key should be; keys are plain words"],
+    ["3:3: a list or a group of keys is where a key should be; keys are plain words"],
   ],
   [
     'version: 1\nmappings: "\\q"',
@@ -223,19 +223,19 @@ const json: readonly Row[] = [
   [
     '{"version": 1, "mappings": [] "services": {}}',
     [
-      '1:31: this is not JSON: "\\"" stands where "," or "}" is expected; correct it, or name the file .yaml if it is YAML',
+      '1:31: this is not JSON: "\\"" found where "," or "}" is expected; correct it, or name the file .yaml if it is YAML',
     ],
   ],
   [
     '{"version": 1, mappings: []}',
     [
-      '1:16: this is not JSON: "mappings" stands where a key in double quotes is expected; correct it, or name the file .yaml if it is YAML',
+      '1:16: this is not JSON: "mappings" found where a key in double quotes is expected; correct it, or name the file .yaml if it is YAML',
     ],
   ],
   [
     "{'version': 1}",
     [
-      '1:2: this is not JSON: "\'" stands where a key in double quotes is expected; correct it, or name the file .yaml if it is YAML',
+      '1:2: this is not JSON: "\'" found where a key in double quotes is expected; correct it, or name the file .yaml if it is YAML',
     ],
   ],
   [
@@ -245,7 +245,7 @@ const json: readonly Row[] = [
   [
     '{"version": 01, "mappings": []}',
     [
-      '1:14: this is not JSON: "1" stands where "," or "}" is expected; correct it, or name the file .yaml if it is YAML',
+      '1:14: this is not JSON: "1" found where "," or "}" is expected; correct it, or name the file .yaml if it is YAML',
     ],
   ],
   [
@@ -256,11 +256,11 @@ const json: readonly Row[] = [
   ],
   [
     '{"version": 1,\n "version": 1, "mappings": []}',
-    ['2:2: version: the key "version" stands here twice; remove one of the two'],
+    ['2:2: version: the key "version" is here twice; remove one of the two'],
   ],
   [
     '{"version": 1, "mappings": [{"port": 1, "to": "*", "po\\u0072t": 2}]}',
-    ['1:52: mappings[0].port: the key "port" stands here twice; remove one of the two'],
+    ['1:52: mappings[0].port: the key "port" is here twice; remove one of the two'],
   ],
   ['{"version": 1, "mappings": [1, ]}', ["1:32: a comma is followed by nothing; remove the comma"]],
   [
@@ -280,13 +280,13 @@ const json: readonly Row[] = [
   [
     '{"version": 1, "mappings": [/* none */]}',
     [
-      '1:29: this is not JSON: "/" stands where a value is expected; correct it, or name the file .yaml if it is YAML',
+      '1:29: this is not JSON: "/" found where a value is expected; correct it, or name the file .yaml if it is YAML',
     ],
   ],
   [
     '{"version": tru}',
     [
-      '1:13: this is not JSON: "tru" stands where a value is expected; correct it, or name the file .yaml if it is YAML',
+      '1:13: this is not JSON: "tru" found where a value is expected; correct it, or name the file .yaml if it is YAML',
     ],
   ],
   [
@@ -427,8 +427,8 @@ const services: readonly Row[] = [
   [
     "web: { address: 127.0.1.1, user: www-data, wildcard: rewrite }",
     [
-      '3:30: services.web.user: the key "user" is not enforced yet by this version of ilm; remove it: what it promises would not happen',
-      '3:46: services.web.wildcard: the key "wildcard" is not enforced yet by this version of ilm; remove it: what it promises would not happen',
+      '3:30: services.web.user: the key "user" is not supported yet by this version of ilm; remove it: it would have no effect',
+      '3:46: services.web.wildcard: the key "wildcard" is not supported yet by this version of ilm; remove it: it would have no effect',
     ],
   ],
   [
@@ -467,7 +467,7 @@ const services: readonly Row[] = [
   ],
   [
     "web: { address: [127.0.1.1, 127.0.1.1] }",
-    ["3:31: services.web.address[1]: 127.0.1.1 stands in the list already; remove it"],
+    ["3:31: services.web.address[1]: 127.0.1.1 is already in the list; remove it"],
   ],
   [
     'web: { address: "fd5e::1" }\n  dns: { address: [127.0.1.1, "FD5E:0::1"] }',
@@ -477,7 +477,7 @@ const services: readonly Row[] = [
   ],
   [
     "web: { address: 127.0.1.1 }\n  web: { address: 127.0.1.2 }",
-    ['4:3: services.web: the key "web" stands here twice; remove one of the two'],
+    ['4:3: services.web: the key "web" is here twice; remove one of the two'],
   ],
 ];
 

@@ -47,7 +47,7 @@ const problem: Problem = {
   column: 1,
   path: "",
   message: "is doubtful",
-  hint: "mend it",
+  hint: "fix it",
 };
 
 describe("the digest", () => {
@@ -104,7 +104,7 @@ describe("known text", () => {
     expect(await warningsOfKnown(doubtful, ["./a.yaml"])).toBeNull();
   });
 
-  test("is read anew when a destination came to the host, or left it", async () => {
+  test("is read again when a destination came to the host, or left it", async () => {
     const destinations = [address("203.0.113.77")];
     expect(await warningsOfKnown({ ...silent, destinations }, ["a.yaml"])).toBeNull();
     const came = { ...doubtful, absent: [address("127.0.0.1")] };

@@ -101,7 +101,7 @@ test("any lines that come, go, move a little or lead elsewhere are found, and al
   );
 });
 
-test("the whole is read when a line is not right, its services are others, or it cannot be laid over what is in force", async () => {
+test("the whole is read when a line is not right, its services are others, or it cannot be laid over what is active", async () => {
   expect(await revised(lines.with(500, '{"port":0}'))).toBeNull();
   expect(await revised(lines.with(500, head))).toBeNull();
   expect(await revised(lines.with(500, "\uFEFF" + lineOf(500)))).toBeNull();
@@ -114,7 +114,7 @@ test("the whole is read when a line is not right, its services are others, or it
   expect(await revised(lines.with(501, lineOf(500, 1)))).not.toBeNull();
 });
 
-test("the whole is read when the rules in force are not of the lines that are known", async () => {
+test("the whole is read when the active rules are not of the lines that are known", async () => {
   const blocks = known.blocks && { ...known.blocks, lines: "another digest" };
   const before1 = known;
   known = { ...known, blocks };

@@ -82,6 +82,6 @@ describe("refused", () => {
   test("is a name that no mapping has, with the one that was meant", () => {
     const { code, message, remedy } = refusal(() => chosen({}, "siet"));
     expect([code, message]).toEqual(["NOT_FOUND", "there is no mapping named siet"]);
-    expect(remedy).toBe("Did you mean site? `ilm mappings` lists what is in force.");
+    expect(remedy).toBe("Did you mean site? `ilm mappings` lists the active mappings.");
   });
 });

@@ -89,7 +89,7 @@ describe("time", () => {
     expect(socket.destroyed).toBe(false);
   });
 
-  test("an answer that nobody takes is let go after a minute", () => {
+  test("an answer that is not read is dropped after a minute", () => {
     const socket = connect();
     connections.work(asSocket(socket));
     connections.awaitReader(asSocket(socket));

@@ -9,7 +9,7 @@ import type {
   Explanation,
   Faults,
   FlowCount,
-  InForce,
+  Active,
   KeptText,
 } from "../../../src/dataplane/types.js";
 import { SummedCounters } from "../../../src/dataplane/observe/counting.js";
@@ -76,7 +76,7 @@ export class FakeDataPlane implements DataPlane {
   resyncs = 0;
   missingAtResync: readonly string[] = [];
   fail: Error | null = null;
-  #inForce: InForce | null = null;
+  #active: Active | null = null;
 
   /** How often a change was finished; `failToSettle` makes the next attempt throw. */
   settled = 0;
@@ -147,11 +147,11 @@ export class FakeDataPlane implements DataPlane {
   }
 
   flowCount(): FlowCount | null {
-    return this.#inForce === null ? null : { live: 3, capacity: 65_536 };
+    return this.#active === null ? null : { live: 3, capacity: 65_536 };
   }
 
   faults(): Faults | null {
-    if (this.#inForce === null) return null;
+    if (this.#active === null) return null;
     return { untracked: 0, unplaced: 0, flows: 0, unanswered: 2, unsteered: 0 };
   }
 
@@ -179,16 +179,16 @@ export class FakeDataPlane implements DataPlane {
     return action();
   }
 
-  inForce(): InForce | null {
-    return this.#inForce;
+  active(): Active | null {
+    return this.#active;
   }
 
-  /** What is kept of the text of the rules in force. */
+  /** What is kept of the text of the active rules. */
   text: string | null = null;
   fits: KeptText["fits"] = null;
 
   keptText(): KeptText | null {
-    const file = this.#inForce?.rules.file;
+    const file = this.#active?.rules.file;
     return file === undefined || this.text === null
       ? null
       : { file, text: this.text, fits: this.fits };
@@ -208,12 +208,12 @@ export class FakeDataPlane implements DataPlane {
       this.fail = null;
       throw error;
     }
-    const before = this.#inForce;
+    const before = this.#active;
     const changed = JSON.stringify(before?.rules) !== JSON.stringify(next);
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
     if (changed) {
       this.applied.push(next);
-      this.#inForce = {
+      this.#active = {
         generation,
         appliedAt: "2026-01-02T03:04:05.000Z",
         engine: "registry",
@@ -242,11 +242,11 @@ export class FakeDataPlane implements DataPlane {
     };
   }
 
-  /** Of every mapping. */
+  /** What each mapping has counted. */
   counted: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
   counters() {
-    const count = this.#inForce === null ? 0 : allMappings(this.#inForce.rules).length;
+    const count = this.#active === null ? 0 : allMappings(this.#active.rules).length;
     return countersOf(...Array.from({ length: count }, () => this.counted));
   }
 
@@ -284,8 +284,8 @@ export class FakeDataPlane implements DataPlane {
   }
 
   unload(): boolean {
-    const loaded = this.#inForce !== null;
-    this.#inForce = null;
+    const loaded = this.#active !== null;
+    this.#active = null;
     return loaded;
   }
 

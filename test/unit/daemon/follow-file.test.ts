@@ -58,7 +58,7 @@ describe("a file", () => {
     await follow();
   });
 
-  test("written anew is noticed", async () => {
+  test("rewritten is noticed", async () => {
     writeFileSync(file, "two");
     await noticed(1);
   });

@@ -82,10 +82,7 @@ test("a socket that is removed is made again, once, when what came in over it is
   await servedAgain();
   expect(socketIdentity(path)).not.toBeNull();
   expect(steps).toEqual(["serve", "settled", "close", "serve"]);
-  expect(lines).toEqual([
-    `${path} is gone: it is made again`,
-    `the API is served on ${path} again`,
-  ]);
+  expect(lines).toEqual([`${path} is gone: recreating it`, `the API is served on ${path} again`]);
 });
 
 test("a file in the place of the socket does not stay there", async () => {

@@ -45,7 +45,7 @@ test("following begins again after the host was short of something, also when it
   expect(closed()).toBe(1);
 });
 
-test("what was missing and is back is told", () => {
+test("what was missing and is back is reported", () => {
   expect(world().restored).toEqual(["ingress/eth0"]);
 });
 

@@ -1,4 +1,4 @@
-// Goal: the daemon lists what was asked for of the mappings in force, in the shape of `ilm mappings
+// Goal: the daemon lists what was asked for of the active mappings, in the shape of `ilm mappings
 // --json`, and says what is wrong with a question.
 import { beforeEach, describe, expect, test } from "vitest";
 import { listMappings } from "../../../src/daemon/listing.js";
@@ -72,7 +72,7 @@ describe("mappings are listed", () => {
 
 test.each([
   ["colour=red", "USAGE", /^there is no colour/],
-  ["port=80&port=81", "USAGE", /^port is there twice/],
+  ["port=80&port=81", "USAGE", /^port is given twice/],
   ["port=http", "USAGE", /^port: /],
   ["protocol=sctp", "USAGE", /^protocol: /],
   ["to=0.0.0.0", "USAGE", /^to: /],

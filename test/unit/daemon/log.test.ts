@@ -45,7 +45,7 @@ test("JSON lines carry time, level, message and details", () => {
   });
 });
 
-test("what nobody reads is left out, and counted where the log goes on", () => {
+test("what is not read is left out, and counted where the log goes on", () => {
   const lines: string[] = [];
   let full = false;
   const logger = createLogger({
@@ -62,7 +62,7 @@ test("what nobody reads is left out, and counted where the log goes on", () => {
   logger.log("info", "five");
   expect(lines).toEqual([
     "info    one\n",
-    "warning nobody read the log: 2 entries were left out\n",
+    "warning the log was not read: 2 entries were dropped\n",
     "info    four\n",
     "info    five\n",
   ]);

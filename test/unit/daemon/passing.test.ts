@@ -67,5 +67,7 @@ test("an attempt is made again, what was short is logged, and being called off e
   );
   await expect(trying).rejects.toMatchObject({ name: "AbortError" });
   expect(attempts).toBe(2);
-  expect(lines[0]).toMatch(/^open: this process has as many open files.*LimitNOFILE.* 1 s\.$/);
+  expect(lines[0]).toMatch(
+    /^open: this process has reached its limit of open files.*LimitNOFILE.* 1 s\.$/,
+  );
 });

@@ -81,8 +81,8 @@ const bad = configurationError([
   },
 ]);
 
-function namesInForce({ dataPlane }: World): string[] {
-  const rules = dataPlane.inForce()?.rules;
+function activeNames({ dataPlane }: World): string[] {
+  const rules = dataPlane.active()?.rules;
   return [...(rules?.file.mappings ?? []), ...(rules?.runtime ?? [])].map(({ name }) => name);
 }
 
@@ -101,25 +101,25 @@ describe("a change", () => {
     expect(dataPlane.settled).toBe(2);
   });
 
-  test("that cannot settle is in force, and the next one is made all the same", async () => {
+  test("that cannot settle is active, and the next one is made all the same", async () => {
     const { reconciler, dataPlane, lines } = makeWorld();
     dataPlane.failToSettle = new IlmError("UNAVAILABLE", "too many open files");
     await reconciler.submit({ kind: "add", mappings: [mapping("first")], replace: false });
     await reconciler.submit({ kind: "add", mappings: [mapping("second")], replace: false });
     await reconciler.idle();
     expect(lines.filter((line) => line.startsWith("error"))).toEqual([
-      "error the next change has to finish the last one: too many open files",
+      "error the last change is not finished, and the next one will finish it: too many open files",
     ]);
     expect(dataPlane.settled).toBe(1);
   });
 });
 
 describe("reload", () => {
-  test("puts the file in force", async () => {
+  test("activates the file", async () => {
     const world = makeWorld();
     const result = await world.reconciler.submit({ kind: "reload" });
     expect(result).toMatchObject({ generation: 1, changed: true, mappings: 1 });
-    expect(namesInForce(world)).toEqual(["web"]);
+    expect(activeNames(world)).toEqual(["web"]);
   });
 
   test("of an unchanged file changes nothing and says so", async () => {
@@ -131,12 +131,12 @@ describe("reload", () => {
     expect(world.lines.at(-1)).toContain("nothing to change");
   });
 
-  test("of a bad file keeps the rules in force, logs each problem and remembers it", async () => {
+  test("of a bad file keeps the active rules, logs each problem and remembers it", async () => {
     const world = makeWorld();
     await world.reconciler.submit({ kind: "reload" });
     world.write(bad);
     await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
-    expect(namesInForce(world)).toEqual(["web"]);
+    expect(activeNames(world)).toEqual(["web"]);
     expect(world.lines.filter((line) => line.startsWith("error")).join("\n")).toContain(
       "/etc/rules.yaml:7:3: mappings[0]: is wrong; be right",
     );
@@ -147,7 +147,7 @@ describe("reload", () => {
     });
   });
 
-  test("of a mended file forgets the failure", async () => {
+  test("of a fixed file forgets the failure", async () => {
     const world = makeWorld();
     await world.reconciler.submit({ kind: "reload" });
     world.write(bad);
@@ -155,7 +155,7 @@ describe("reload", () => {
     world.write([mapping("mended")]);
     await world.reconciler.submit({ kind: "reload" });
     expect(world.reconciler.reloadState.last?.error).toBeNull();
-    expect(namesInForce(world)).toEqual(["mended"]);
+    expect(activeNames(world)).toEqual(["mended"]);
   });
 
   test("requests that wait for their turn are one", async () => {
@@ -189,10 +189,10 @@ describe("reload", () => {
     });
     world.write([mapping("other")]);
     await world.reconciler.submit({ kind: "reload" });
-    expect(namesInForce(world)).toEqual(["other", "tcp:1"]);
+    expect(activeNames(world)).toEqual(["other", "tcp:1"]);
   });
 
-  test("without a file keeps what is in force", async () => {
+  test("without a file keeps what is active", async () => {
     const world = makeWorld({ path: null, mappings: [] });
     const result = await world.reconciler.submit({ kind: "reload" });
     expect(result).toMatchObject({ generation: 1, mappings: 0 });
@@ -218,8 +218,8 @@ describe("changes", () => {
         world.reconciler.submit({ kind: "add", mappings: [mapping(name)], replace: false }),
       ),
     ]);
-    expect(namesInForce(world)).toEqual(["web", ...names]);
-    expect(world.dataPlane.inForce()?.generation).toBe(51);
+    expect(activeNames(world)).toEqual(["web", ...names]);
+    expect(world.dataPlane.active()?.generation).toBe(51);
   });
 
   test("after one that was refused go on", async () => {
@@ -250,10 +250,10 @@ describe("changes", () => {
     });
   });
 
-  test("a file that is in force already is applied by its digest, and followed", async () => {
+  test("an active file already is applied by its digest, and followed", async () => {
     const world = makeWorld();
     await world.reconciler.submit({ kind: "reload" });
-    const fileDigest = world.dataPlane.inForce()?.fileDigest ?? "";
+    const fileDigest = world.dataPlane.active()?.fileDigest ?? "";
     const again = {
       kind: "reapply",
       source: "/etc/rules.yaml",
@@ -266,10 +266,10 @@ describe("changes", () => {
     await expect(other).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
-  test("what became of the file in force is applied by what differs, where that can be laid over it", async () => {
+  test("what became of the active file is applied by what differs, where that can be laid over it", async () => {
     const world = makeWorld();
     await world.reconciler.submit({ kind: "reload" });
-    const { fileDigest = "", rules } = world.dataPlane.inForce() ?? {};
+    const { fileDigest = "", rules } = world.dataPlane.active() ?? {};
     const { length } = rules?.file.mappings ?? [];
     const source = "/etc/rules.yaml";
     const pieces = [{ first: 0, count: length ?? 0, lines: 0 }, [mapping("more")]];
@@ -295,17 +295,17 @@ describe("changes", () => {
       await expect(world.reconciler.submit(wrong)).rejects.toMatchObject(refusal);
     }
     await world.reconciler.submit(change);
-    // Somebody has put the same in force meanwhile.
-    const { fileDigest: result } = world.dataPlane.inForce() ?? {};
+    // Somebody has activated the same meanwhile.
+    const { fileDigest: result } = world.dataPlane.active() ?? {};
     const again = { ...other, result: result ?? "" };
     expect(await world.reconciler.submit(again)).toMatchObject({ changed: false });
-    const after = world.dataPlane.inForce()?.rules.file.mappings.map(({ name }) => name);
+    const after = world.dataPlane.active()?.rules.file.mappings.map(({ name }) => name);
     expect(after).toEqual(
       [...(rules?.file.mappings ?? []), mapping("more")].map(({ name }) => name),
     );
   });
 
-  test("applying the followed file does not follow it anew", async () => {
+  test("applying the followed file does not follow it again", async () => {
     const world = makeWorld();
     await world.reconciler.submit({
       kind: "apply",
@@ -342,7 +342,7 @@ describe("changes", () => {
     expect(world.ended()).toBe(true);
     const refused = await Promise.allSettled(late);
     expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
-    expect(world.dataPlane.inForce()).toBeNull();
+    expect(world.dataPlane.active()).toBeNull();
   });
 });
 
@@ -356,11 +356,11 @@ describe("resync", () => {
     expect(world.dataPlane.resyncs).toBe(1);
   });
 
-  test("says what somebody had taken away, and counts it", async () => {
+  test("names what another program removed, and counts it", async () => {
     const world = makeWorld();
     world.dataPlane.missingAtResync = ["ingress/eth0"];
     await world.reconciler.resync();
-    expect(world.lines).toEqual(["warning ingress/eth0: taken away by somebody, put back"]);
+    expect(world.lines).toEqual(["warning ingress/eth0: removed by another program, put back"]);
     expect(world.reconciler.restored).toBe(1);
   });
 
@@ -372,6 +372,6 @@ describe("resync", () => {
     await world.reconciler.resync();
     expect(world.lines).toEqual(["error resync failed: read(iterator): EIO"]);
     await world.reconciler.submit({ kind: "reload" });
-    expect(namesInForce(world)).toEqual(["web"]);
+    expect(activeNames(world)).toEqual(["web"]);
   });
 });

@@ -117,7 +117,7 @@ function ask(method: string, url: string, body = ""): Promise<{ status: number; 
   });
 }
 
-describe("a daemon at work", () => {
+describe("a running daemon", () => {
   test("takes a change and answers what it did", async () => {
     await serve();
     const change: ApiChange = {
@@ -168,7 +168,7 @@ describe("a daemon at work", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test("lets nobody in whom the kernel calls somebody else", async () => {
+  test("admits no peer that is another user according to the kernel", async () => {
     await serve(uid + 1);
     await expect(requestStatus(1, { socketPath: path })).rejects.toMatchObject({ code: "DAEMON" });
     expect(changes).toEqual([]);
@@ -393,9 +393,9 @@ describe("a daemon that is not well", () => {
     expect(await requestChange(1, unload, { socketPath: path })).toBeNull();
   });
 
-  test("none: a socket that nobody listens on", async () => {
+  test("none: a socket that nothing listens on", async () => {
     await pretend(() => undefined);
-    // What a kill leaves: the file, and nobody behind it.
+    // What a kill leaves: the file, and no process behind it.
     rmSync(path);
     writeFileSync(path, "");
     expect(await requestChange(1, unload, { socketPath: path })).toBeNull();
@@ -448,7 +448,7 @@ peer.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n%s" % (len(bod
     });
     const asked = requestChange(1, unload, { socketPath: path });
     await expect(asked).rejects.toMatchObject({ code: "DAEMON" });
-    await expect(asked).rejects.toThrow("not known");
+    await expect(asked).rejects.toThrow("may or may not have");
   });
 
   test("one that dies in the middle of its answer is told the same way", async () => {

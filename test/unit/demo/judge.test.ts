@@ -22,7 +22,7 @@ describe("a dial is as expected", () => {
     expect(judge(expected, good)).toBeNull();
   });
 
-  test("over IPv6 likewise", () => {
+  test("the same over IPv6", () => {
     const result: DialResult = {
       outcome: "answered",
       from: "[2001:db8::1]:80",
@@ -53,7 +53,7 @@ describe("a dial is not as expected", () => {
     expect(judge(expected, result)).toMatch(/^expected: /);
   });
 
-  test("when somebody answers where nobody should", () => {
+  test("when a daemon answers where none should", () => {
     expect(judge({ ...expected, daemon: null }, good)).toBe("expected: refused at once");
   });
 });

@@ -26,7 +26,7 @@ describe("the kernel takes", () => {
     expect(kernelChoice(packet("2001:db8::5", 80), [wildcard])).toBeNull();
   });
 
-  test("nobody of another port or protocol", () => {
+  test("no socket of another port or protocol", () => {
     expect(kernelChoice(packet("203.0.113.5", 81), [exact, wildcard])).toBeNull();
     expect(kernelChoice(packet("203.0.113.5", 80, { protocol: "udp" }), [exact])).toBeNull();
   });

@@ -1,4 +1,4 @@
-// Goal: what works differently from what somebody hopes is said, each with its remedy, and nothing
+// Goal: what works differently from what a user expects is named, each with its remedy, and nothing
 // else is.
 import { describe, expect, test } from "vitest";
 import { findWarnings, type Circumstances } from "../../../src/doctor/warnings.js";
@@ -99,7 +99,7 @@ describe("there is", () => {
     expect(others).toEqual([]);
   });
 
-  test("a warning of a destination on another host, which names the mappings, and none when somebody listens there", () => {
+  test("a warning of a destination on another host, which names the mappings, and none when a socket listens there", () => {
     const to = [{ address: address("203.0.113.9"), port: 80 }] as const;
     const mappings = ["a", "b"].map((name) => ({ ...rules.file.mappings.at(0)!, name, to }));
     const elsewhere = { ...rules, file: { ...rules.file, mappings } };
@@ -137,7 +137,7 @@ describe("there is", () => {
     expect(warning?.message).toContain("on eth0, stranger, 2 run before ilm at ingress");
   });
 
-  test("a warning of a module that is loaded and cannot be used", () => {
+  test("a warning of a module that is loaded but cannot be used", () => {
     expect(kinds({ kfuncTrouble: "it has no BTF" })).toEqual(["engine"]);
   });
 
@@ -181,17 +181,17 @@ describe("there is", () => {
     expect(kinds({ daemon: { ...daemon, lastReload: { time: "", error: null } } })).toEqual([]);
   });
 
-  test("that failed because the host was short of something sends nobody to the file", () => {
+  test("that failed because the host was short of something does not point at the file", () => {
     const error = {
       code: "UNAVAILABLE",
-      message: "/rules.yaml cannot be read: this process has as many open files as it may have",
+      message: "/rules.yaml cannot be read: this process has reached its limit of open files",
       remedy: "Allow it more.",
       problems: [],
     } as const;
     const short = { ...daemon, lastReload: { time: "", error } };
     const [warning] = findWarnings({ ...fine, daemon: short });
     expect(warning?.message).toContain(error.message);
-    expect(warning?.remedy).toBe("Allow it more. The daemon tries again by itself.");
+    expect(warning?.remedy).toBe("Allow it more. The daemon tries again automatically.");
   });
 });
 

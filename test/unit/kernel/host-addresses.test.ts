@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { findAbsent, hostAddresses } from "../../../src/kernel/host-addresses.js";
 import { address } from "../cli/fixtures.js";
 
-test("addresses of nobody here are absent; those of interfaces and of 127.0.0.0/8 are not", async () => {
+test("addresses of other hosts are absent; those of interfaces and of 127.0.0.0/8 are not", async () => {
   const own = [...hostAddresses()];
   const elsewhere = [address("203.0.113.9"), address("2001:db8::9")];
   expect(await findAbsent([...own, address("127.9.9.9"), ...elsewhere])).toEqual(

@@ -52,11 +52,11 @@ async function manager(address: string) {
   };
 }
 
-test("nobody wants to be told without NOTIFY_SOCKET", () => {
+test("without NOTIFY_SOCKET, no service manager is notified", () => {
   expect(tell("")).toBeNull();
 });
 
-test("a socket by its path and an abstract one are told", async () => {
+test("a socket by its path and an abstract one are reported", async () => {
   for (const address of [join(folder, "socket"), `@ilm-notify-${process.pid}`]) {
     const there = await manager(address);
     expect(tell(address)).toBeNull();
@@ -72,7 +72,7 @@ test("a queue that is full is no reason to wait, and may pass", async () => {
   expect(trouble).toEqual({ reason: "EAGAIN", passing: true });
 });
 
-test("what is no socket, is not there or cannot be an address is told and left", () => {
+test("what is no socket, is not there or cannot be an address is reported and left", () => {
   const file = join(folder, "file");
   writeFileSync(file, "");
   const pipe = join(folder, "pipe");

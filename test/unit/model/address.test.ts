@@ -94,7 +94,7 @@ describe("what is not an address is refused with what would be right", () => {
     ["10.0.0.0/8", '"10.0.0.0/8" is a prefix, one address is needed', "write 10.0.0.0"],
     ["::ffff:1.2.3.4", '"::ffff:1.2.3.4" is a v4-mapped address', "write it as IPv4: 1.2.3.4"],
     ["::FFFF:102:304", '"::FFFF:102:304" is a v4-mapped address', "write it as IPv4: 1.2.3.4"],
-    ["1::2::3", '"1::2::3" has more than one "::"', '"::" may stand once, for the zeros left out'],
+    ["1::2::3", '"1::2::3" has more than one "::"', '"::" is allowed once, for the zeros left out'],
     ["1:::2", '"1:::2" has more than two colons in a row', example],
     ["fd5e::12345", '"fd5e::12345" has the group "12345", longer than four digits', groups],
     [

@@ -26,7 +26,7 @@ test("pieces of columns and new mappings make the columns that all of them would
       const pieces: Piece[] = [];
       const wanted = [];
       const stays = new Set<number>();
-      /** Of each mapping after: it was there before. */
+      /** For each mapping afterwards, whether it was there before. */
       const keeps: boolean[] = [];
       for (const one of drawn) {
         if (!("skip" in one)) {

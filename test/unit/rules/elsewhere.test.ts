@@ -1,4 +1,4 @@
-// Goal: a destination that no daemon of this host can have is told with what helps, and addresses
+// Goal: a destination that no daemon of this host can have is told with its remedy, and addresses
 // that ilm puts there itself are not.
 import { expect, test } from "vitest";
 import {
@@ -38,7 +38,7 @@ test("asked about are addresses that are neither loopback, nor a service's, nor 
   ]);
 });
 
-test("each is one warning, which names a mapping, its place, and what helps", () => {
+test("each is one warning, which names a mapping, its place, and the remedy", () => {
   const [public4, ...others] = warnOfElsewhere(
     destinationsToFind(
       mappings("80=203.0.113.9", "81=203.0.113.9", "82=10.9.9.9", "83=fd5e::10:80"),

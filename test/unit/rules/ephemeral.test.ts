@@ -1,4 +1,4 @@
-// Goal: a mapping that takes answers from the host's own clients is told, with what helps; others
+// Goal: a mapping that takes answers from the host's own clients is told, with its remedy; others
 // are not.
 import { expect, test } from "vitest";
 import { warnOfEphemeralPorts, type EphemeralPorts } from "../../../src/rules/ephemeral.js";
@@ -29,7 +29,7 @@ function warnings(
 
 const wide = [{ first: 20_000, last: 50_000 }];
 
-test("a wide range of UDP is told, with its place, how many it covers, and what helps", () => {
+test("a wide range of UDP is reported, with its place, how many it covers, and the remedy", () => {
   const [one = "", ...more] = warnings(wide);
   expect(more).toEqual([]);
   expect(one).toContain("warning rules.yaml:3 covers 17233 of the 28232 ports");
@@ -44,7 +44,7 @@ test("TCP, existing: any, a few ports, and ports outside are not", () => {
   expect(warnings([{ first: 20_000, last: 32_767 }])).toEqual([]);
 });
 
-test("reserved ports are given to nobody", () => {
+test("reserved ports are never handed out", () => {
   const reserved = [{ first: 30_000, last: 40_000 }];
   expect(warnings([{ first: 20_000, last: 40_000 }], {}, { ...host, reserved })).toEqual([]);
   expect(warnings(wide, {}, { ...host, reserved })[0]).toContain("10000 of the 20999 ports");

@@ -19,7 +19,7 @@ function flow(dialled: string, port: number, daemon: string, daemonPort: number)
   };
 }
 
-const inForce = rules(
+const active = rules(
   ruleSet(
     udp("everywhere", {}),
     udp("network", { on: [prefix("203.0.113.0/24")] }),
@@ -58,5 +58,5 @@ test.each([
   ["none that leads elsewhere", flow("203.0.113.1", 53, "127.0.1.99", 53), undefined],
   ["none of another protocol", flow("203.0.113.1", 54, "127.0.1.10", 54), undefined],
 ])("the mapping of a flow is %s", (_, which, expected) => {
-  expect(mappingOfFlow(inForce, which)?.name).toBe(expected);
+  expect(mappingOfFlow(active, which)?.name).toBe(expected);
 });

@@ -33,10 +33,10 @@ describe.each([
   ["objects", list],
   ["columns", toColumns(list)],
 ])("rules as %s", (_, mappings) => {
-  const inForce = rules({ ...ruleSet(), mappings }, [mapping("run-time", { to: list[0]!.to })]);
+  const active = rules({ ...ruleSet(), mappings }, [mapping("run-time", { to: list[0]!.to })]);
 
   test("name those that lead to a listener, in their order and once", () => {
-    const views = joinListeners(inForce, listeners);
+    const views = joinListeners(active, listeners);
     expect(views.map((view) => [...view.mappings])).toEqual([
       ["a", "b", "same", "range", "c", "run-time"],
       ["c"],
@@ -47,7 +47,7 @@ describe.each([
   });
 
   test("have for each mapping who listens at its destinations", () => {
-    const joined = new JoinedListeners(allMappings(inForce), listeners);
+    const joined = new JoinedListeners(allMappings(active), listeners);
     const listening = Array.from({ length: 9 }, (__, index) =>
       joined.statesAt(index).map((state) => state.listening),
     );

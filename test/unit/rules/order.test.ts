@@ -112,7 +112,7 @@ test("an owned address is decided by no wider mapping, so none is passed over th
   const wide = mapping("wide", { ...port, from: [prefix("10.0.0.0/8")] });
   const local = "127.0.1.10" as Address;
   const services = [{ name: "web", addresses: [local], origin: wide.origin }];
-  const inForce = rules({ ...ruleSet(wide), services });
+  const active = rules({ ...ruleSet(wide), services });
   const asked: Dialled = {
     protocol: "tcp",
     local,
@@ -120,7 +120,7 @@ test("an owned address is decided by no wider mapping, so none is passed over th
     remote: "198.51.100.7" as Address,
     interface: null,
   };
-  expect(passedOver(inForce, asked, null)).toEqual([]);
+  expect(passedOver(active, asked, null)).toEqual([]);
 });
 
 test("what a change moves is told in the order in which mappings are asked, not in that of the file", () => {

@@ -27,7 +27,7 @@ const shape = list(
     place: field(nullable(place), "A place."),
     others: field(list(place), "Places."),
     remark: optional(text, "A remark."),
-    entry: field(foreign("an entry of somebody else"), "An entry."),
+    entry: field(foreign("another user's entry"), "An entry."),
     result: field(
       either(
         object({ outcome: field(oneOf("refused"), "An outcome.") }),

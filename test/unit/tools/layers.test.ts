@@ -59,7 +59,7 @@ describe("the rules", () => {
     const text = 'import { existsSync, rmSync } from "node:fs";\n';
     expect(violationsOf({ "src/kernel/folder.ts": text })).toEqual([]);
     expect(violationsOf({ "src/daemon/a.ts": text })).toEqual([
-      expect.stringContaining("src/daemon/a.ts:1: rmSync changes what stands at a path"),
+      expect.stringContaining("src/daemon/a.ts:1: rmSync changes what is at a path"),
     ]);
     expect(violationsOf({ "src/daemon/a.ts": 'import "node:fs/promises";\n' })).toHaveLength(1);
   });

@@ -44,7 +44,7 @@ describe("the lock file", () => {
     ).toEqual(["node_modules/a is tied to https://example.org/a.tgz"]);
   });
 
-  test("with an install script that nobody judged is refused", () => {
+  test("with an install script that was never reviewed is refused", () => {
     const packages = { "": {}, "node_modules/@s/a": { hasInstallScript: true } };
     expect(problemsOf(packages)).toEqual(["@s/a has an install script"]);
     expect(problemsOf(packages, { ...manifest, allowScripts: { "@s/a": false } })).toEqual([]);

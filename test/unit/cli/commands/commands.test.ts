@@ -75,7 +75,7 @@ describe("mappings", () => {
     expect(await world.json("mappings", (context) => mappings(context, {}, []))).toEqual([]);
   });
 
-  test("shows who listens for each, and nobody", async () => {
+  test("shows who listens for each, or none", async () => {
     load();
     serveWeb();
     const all = await world.json("mappings", (context) => mappings(context, {}, []));
@@ -179,15 +179,17 @@ describe("add and remove", () => {
     );
     expect(text).toContain("tcp:9000");
     expect(world.asked).toEqual([]);
-    expect(world.dataPlane.inForce()?.generation).toBe(1);
+    expect(world.dataPlane.active()?.generation).toBe(1);
   });
 });
 
 describe("off, on and unload", () => {
   test("say what was done, and what was so already", async () => {
     load();
-    expect(await world.text((context) => off(context, {}))).toMatch(/^off: nothing is decided/);
-    expect(await world.text((context) => off(context, {}))).toBe("ilm is off already\n");
+    expect(await world.text((context) => off(context, {}))).toMatch(
+      /^off: mappings have no effect/,
+    );
+    expect(await world.text((context) => off(context, {}))).toBe("ilm is already off\n");
     expect(await world.json("on", (context) => on(context, {}))).toMatchObject({
       off: false,
       changed: true,

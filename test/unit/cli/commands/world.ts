@@ -2,7 +2,7 @@
 import type { Context } from "../../../../src/cli/shell/context.js";
 import type { Performed } from "../../../../src/control/perform.js";
 import type { Owner } from "../../../../src/model/listener.js";
-import { nothingInForce, switched } from "../../../../src/api/result.js";
+import { nothingActive, switched } from "../../../../src/api/result.js";
 import { type Change, rulesAfter } from "../../../../src/rules/change.js";
 import { outputs } from "../../../../src/json/outputs.js";
 import { conforms } from "../../../support/conforms.js";
@@ -25,14 +25,14 @@ export class World {
     this.asked.push(change);
     const { dataPlane, by } = this;
     if (change.kind === "unload") {
-      return { ...nothingInForce, changed: dataPlane.unload(), by };
+      return { ...nothingActive, changed: dataPlane.unload(), by };
     }
     if (change.kind === "off" || change.kind === "on") {
       const off = change.kind === "off";
-      const generation = dataPlane.inForce()?.generation ?? 0;
+      const generation = dataPlane.active()?.generation ?? 0;
       return { ...switched(generation, dataPlane.setOff(off), off), by };
     }
-    return { ...dataPlane.apply(rulesAfter(dataPlane.inForce()?.rules ?? null, change)), by };
+    return { ...dataPlane.apply(rulesAfter(dataPlane.active()?.rules ?? null, change)), by };
   }
 
   /** Runs the command, and gives what it said. */
@@ -52,7 +52,7 @@ export class World {
     return (await this.say(false, command)).out;
   }
 
-  /** Of the command with this name, whose published shapes it has to have. */
+  /** Returns the JSON of the named command, and checks it against the published shapes. */
   async json(name: string, command: (context: Context) => Promise<unknown>): Promise<unknown> {
     const value: unknown = JSON.parse((await this.say(true, command)).out);
     const problems = (outputs[name] ?? []).map(({ shape }) => conforms(shape, value));

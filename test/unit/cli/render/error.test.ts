@@ -9,7 +9,7 @@ function report(error: unknown, json: boolean) {
   return { status: reportError(context, error), ...said };
 }
 
-const locked = new IlmError("LOCKED", "another writer is at work", { remedy: "Wait for it" });
+const locked = new IlmError("LOCKED", "another writer is running", { remedy: "Wait for it" });
 const bad = configurationError([
   {
     severity: "error",
@@ -35,7 +35,7 @@ describe("for people", () => {
   test("message and remedy go to standard error, and the status is the code's", () => {
     expect(report(locked, false)).toEqual({
       out: "",
-      err: "ilm: another writer is at work\n  Wait for it\n",
+      err: "ilm: another writer is running\n  Wait for it\n",
       status: 4,
     });
   });
@@ -61,7 +61,7 @@ describe("for scripts", () => {
     expect(JSON.parse(out)).toEqual({
       error: {
         code: "LOCKED",
-        message: "another writer is at work",
+        message: "another writer is running",
         remedy: "Wait for it",
         problems: [],
       },

@@ -145,7 +145,7 @@ describe("failover", () => {
 
   test("tells what became of each destination, in order", () => {
     const steps = explanationSteps(given);
-    expect(steps.findIndex((step) => step.includes("127.0.1.10:443 (web): nobody listens"))).toBe(
+    expect(steps.findIndex((step) => step.includes("127.0.1.10:443 (web): nothing listens"))).toBe(
       3,
     );
     expect(steps.findIndex((step) => step.includes("127.0.1.11:8443: nginx"))).toBe(4);
@@ -156,10 +156,10 @@ describe("failover", () => {
   });
 });
 
-describe("absent, although somebody seems to be there:", () => {
+describe("absent, although a socket seems to be there:", () => {
   const absent = { attempts: [{ destination: 0, outcome: "absent" as const }] };
 
-  test("a wildcard listener is named with both ways to mend it", () => {
+  test("a wildcard listener is named with both ways to fix it", () => {
     const text = words(explained(absent, [listener("0.0.0.0", 443)]));
     expect(text).toContain("would answer there");
     expect(text).toContain("listen on 127.0.1.10:443 itself");
@@ -168,7 +168,7 @@ describe("absent, although somebody seems to be there:", () => {
 
   test("a listener that the registry does not know is told of", () => {
     const text = words(explained(absent, [listener("127.0.1.10", 443)]));
-    expect(text).toContain("not known as a listener");
+    expect(text).toContain("listens, but ilm does not know it");
   });
 });
 
@@ -180,7 +180,7 @@ describe("the other outcomes", () => {
     expect(explanationShape(given).listener).toMatchObject({ pid: 812, address: "203.0.113.5" });
   });
 
-  test("missed, and nobody: rejected by the kernel", () => {
+  test("missed, and no listener: rejected by the kernel", () => {
     const given = explained({ attempts: [{ destination: 0, outcome: "absent" }] });
     expect(words(given)).toContain("missed: the kernel goes on and rejects it");
     expect(explanationShape(given)).toMatchObject({ destination: null, listener: null });
@@ -191,7 +191,7 @@ describe("the other outcomes", () => {
     expect(words(given)).toContain("gives it to nginx (pid 812) on 0.0.0.0:443");
   });
 
-  test("rejected gives nobody the connection, even when the kernel would", () => {
+  test("rejected gives no socket the connection, even when the kernel would", () => {
     const given = explained({ verdict: "rejected" }, [], { kernel: listener("0.0.0.0", 443) });
     expect(words(given)).toContain("miss: reject");
     expect(explanationShape(given).listener).toBeNull();

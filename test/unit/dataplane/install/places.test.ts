@@ -51,7 +51,7 @@ function byPlace(tables: readonly Mapping[], placed: Placed): Mapping[] {
 
 const names = (list: Iterable<Mapping>): string[] => Array.from(list, ({ name }) => name);
 
-test("every place of a mapping in force leads to it, after any revisions", () => {
+test("every place of an active mapping leads to it, after any revisions", () => {
   const anyRevision = fc.array(
     fc.oneof(
       fc.record({ skip: fc.nat(2), count: fc.integer({ min: 1, max: 4 }) }),
@@ -86,13 +86,13 @@ test("every place of a mapping in force leads to it, after any revisions", () =>
           placed = revised(placed, pieces);
         }
         const there = byPlace(tables, placed);
-        const inForce = [...allMappings(placed.rules)];
+        const active = [...allMappings(placed.rules)];
         const removed = new Set(placed.overlaid?.removed.map(({ index }) => index));
         there.forEach((one, place) => {
           if (removed.has(place)) return;
-          expect(inForce[indexOfPlace(placed, place)]?.name).toBe(one.name);
+          expect(active[indexOfPlace(placed, place)]?.name).toBe(one.name);
         });
-        expect(inForce).toHaveLength(there.length - removed.size);
+        expect(active).toHaveLength(there.length - removed.size);
         expect(fileCount(placed)).toBe(placed.rules.file.mappings.length);
         const ofFile = runsOfFile(placed).flatMap(([place, count]) =>
           there.slice(place, place + count),

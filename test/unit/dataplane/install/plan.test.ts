@@ -12,14 +12,14 @@ const onPort = (name: string, port: number, more: Partial<Mapping> = {}): Mappin
   mapping(name, { ports: [{ first: port, last: port }], ...more });
 const to = (host: string): Partial<Mapping> => ({ to: [{ address: address(host), port: 8080 }] });
 
-function plan(inForce: Rules, layeredFrom?: number): ReturnType<typeof planWhole> {
-  return planWhole(inForce, wantedOf(undefined, inForce, choice), layeredFrom);
+function plan(active: Rules, layeredFrom?: number): ReturnType<typeof planWhole> {
+  return planWhole(active, wantedOf(undefined, active, choice), layeredFrom);
 }
 
 describe("what is wanted", () => {
   test("counts the mappings of the file and those added at run time", () => {
-    const inForce = rules(ruleSet(onPort("a", 1), onPort("b", 2)), [onPort("c", 3)]);
-    expect(wantedOf(undefined, inForce, choice).mappings).toBe(3);
+    const active = rules(ruleSet(onPort("a", 1), onPort("b", 2)), [onPort("c", 3)]);
+    expect(wantedOf(undefined, active, choice).mappings).toBe(3);
   });
 
   test("has one digest of the file, and one of all, which a mapping added at run time changes", () => {

@@ -1,5 +1,5 @@
 // Goal: of `ports` only the lines that differ are written, and what a side has is known only while
-// nobody else can have written it.
+// no other process can have written it.
 import { describe, expect, test } from "vitest";
 import { ILM_PORT_KEYS, ILM_PORT_LINE } from "../../../../src/abi/generated.js";
 import { WrittenPorts, putPorts } from "../../../../src/dataplane/install/ports.js";
@@ -84,7 +84,7 @@ describe("putPorts", () => {
 });
 
 describe("WrittenPorts", () => {
-  test("knows what a generation that was put in force has written, until its side is written again", () => {
+  test("knows what a generation that was activated has written, until its side is written again", () => {
     const written = new WrittenPorts();
     expect(written.take(0, 4)).toBeUndefined();
     written.put(0, 4, portsWith(1));

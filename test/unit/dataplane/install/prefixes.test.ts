@@ -80,7 +80,7 @@ function filled(prefixes: PrefixTable, classes: number): { map: Slots; markers: 
   return { map, markers: search.markers };
 }
 
-/** Of two classes and many lengths, some inside others. */
+/** Returns prefixes of two classes and many lengths, some inside others. */
 function manyPrefixes(): PrefixTable {
   const columns = new PrefixColumns();
   for (let owner = 1; owner <= 2; owner += 1) {

@@ -61,7 +61,7 @@ describe("counters", () => {
     );
   });
 
-  test("go with their mapping, and those of nobody are 0", () => {
+  test("go with their mapping, and those of none are 0", () => {
     const cases = fc.integer({ min: 1, max: 50 }).chain((count) =>
       fc.record({
         sums: fc.array(counter, { minLength: count * FIELDS, maxLength: count * FIELDS }),

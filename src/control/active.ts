@@ -1,4 +1,4 @@
-import type { DataPlane, InForce } from "../dataplane/types.js";
+import type { DataPlane, Active } from "../dataplane/types.js";
 import { IlmError } from "../errors.js";
 
 /**
@@ -6,9 +6,9 @@ import { IlmError } from "../errors.js";
  * loaded, and for state of another version of ilm that cannot be read: it is replaced as a whole,
  * and its run-time mappings are lost.
  */
-export function replaceableInForce(dataPlane: DataPlane): InForce | null {
+export function activeIfReadable(dataPlane: DataPlane): Active | null {
   try {
-    return dataPlane.inForce();
+    return dataPlane.active();
   } catch (error) {
     if (error instanceof IlmError && error.code === "INCOMPATIBLE") return null;
     throw error;

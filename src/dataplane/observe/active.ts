@@ -5,10 +5,10 @@ import { hasFileOf, digestOfFile } from "../description.js";
 import { Earlier } from "../earlier.js";
 import { layOver } from "../install/plan.js";
 import { type State, isOff } from "../install/state.js";
-import type { InForce, KeptText } from "../types.js";
+import type { Active, KeptText } from "../types.js";
 
 /** Returns the active rules and their state, or null when nothing is loaded. */
-export function inForceOf(state: State): InForce | null {
+export function activeOf(state: State): Active | null {
   const current = state.current();
   if (current === undefined) return null;
   const { generation, appliedAt, rules, engine, kfuncTrouble } = current.description;
