@@ -70,7 +70,7 @@ function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean)
 function unregisteredWarning(nat: readonly Family[]): Warning {
   return {
     kind: "unregistered",
-    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and nobody is running who does so`,
+    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and no \`ilm run\` is running to register them`,
     remedy: "Start `ilm run`, or apply the configuration again after each such daemon starts.",
   };
 }

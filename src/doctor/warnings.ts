@@ -275,7 +275,7 @@ function ephemeralPorts(rules: Rules, ephemeral: EphemeralPorts | null): Warning
 export function uncoveredWarning(names: readonly string[]): Warning {
   return {
     kind: "interface-uncovered",
-    message: `the interface ${names.join(", ")} was added after the rules: datagrams (and MPTCP connections) that arrive there are not handed over`,
+    message: `the ${names.length === 1 ? "interface" : "interfaces"} ${names.join(", ")} ${names.length === 1 ? "was" : "were"} added after the rules: datagrams (and MPTCP connections) that arrive there are not handed over`,
     remedy: "Start `ilm run`, which follows interfaces, or apply the configuration again.",
   };
 }

@@ -568,7 +568,7 @@ test("an interface that came after the rules is warned of, until they are applie
   await server.must(words("ip link add late0 type veth peer name late1"));
   try {
     const kinds = async (): Promise<string> => JSON.stringify((await status()).warnings);
-    expect(await kinds()).toMatch(/the interface late[01], late[01] came/);
+    expect(await kinds()).toMatch(/the interface late[01], late[01] were added/);
     await server.apply(rules);
     expect(await kinds()).not.toContain("the interface");
   } finally {
