@@ -50,7 +50,7 @@ export async function unreachedWarnings(
   return [
     ...unreached.map((view) => ({
       kind: "unreached" as const,
-      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} takes away what ingress hands over`,
+      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} prevents hand-over at ingress`,
       remedy: remedyFor(view, rules, following),
     })),
     ...later,
@@ -70,7 +70,7 @@ function remedyFor({ listener }: ListenerView, rules: Rules, following: boolean)
 function unregisteredWarning(nat: readonly Family[]): Warning {
   return {
     kind: "unregistered",
-    message: `${describeNat(nat)} takes away what ingress hands over: UDP daemons that start or restart from now on are not reached until they are registered, and no \`ilm run\` is running to register them`,
+    message: `${describeNat(nat)} prevents hand-over at ingress: UDP daemons that start or restart from now on cannot be reached until they are registered, and no \`ilm run\` is running to register them`,
     remedy: "Start `ilm run`, or apply the configuration again after each such daemon starts.",
   };
 }
@@ -83,7 +83,7 @@ function mayListenWithMptcp({ file }: Rules): boolean {
 function mptcpWarning(nat: readonly Family[], rules: Rules): Warning {
   return {
     kind: "mptcp-beside-nat",
-    message: `${describeNat(nat)} takes away what ingress hands over: daemons that listen with MPTCP, as programs built with Go 1.24 and later do, are not reached`,
+    message: `${describeNat(nat)} prevents hand-over at ingress: daemons that listen with MPTCP, as programs built with Go 1.24 and later do, are not reached`,
     remedy: `${mptcpRemedy(rules)}; or ${LOAD_MODULE}.`,
   };
 }

@@ -340,7 +340,7 @@ function fullFlows(flows: FlowCount | null): Warning[] {
   return [
     {
       kind: "flows-full",
-      message: `${flows.live} UDP clients are remembered, of at most ${flows.capacity}: the clients silent for longest are evicted for newer ones, and replies to them fail`,
+      message: `${flows.live} of at most ${flows.capacity} UDP clients are recorded: new clients evict those that were silent for longest, and replies to these fail`,
       remedy:
         "`ilm flows` shows them. Limit a flood of spoofed sources with a firewall (an nftables rate limit).",
     },

@@ -335,7 +335,7 @@ describe("flows", () => {
     expect(after.flows.live).toBeGreaterThan(capacity * 0.9);
     expect(after.flows.live).toBeLessThanOrEqual(capacity);
     expect(faultsSince(faultsBefore)).toMatchObject({ flows: 0, unanswered: 0 });
-    expect(JSON.stringify(after.warnings)).toContain("UDP clients are remembered");
+    expect(JSON.stringify(after.warnings)).toContain("UDP clients are recorded");
     // Forgotten: as without ilm, and counted; and as ever from its next datagram on.
     expect(await daemon.send(forgotten)).toEqual({ error: "EINVAL" });
     expect(faultsSince(faultsBefore)).toMatchObject({ unanswered: 1 });
@@ -568,9 +568,9 @@ test("an interface that came after the rules is warned of, until they are applie
   await server.must(words("ip link add late0 type veth peer name late1"));
   try {
     const kinds = async (): Promise<string> => JSON.stringify((await status()).warnings);
-    expect(await kinds()).toMatch(/the interface late[01], late[01] were added/);
+    expect(await kinds()).toMatch(/the interfaces late[01], late[01] were added/);
     await server.apply(rules);
-    expect(await kinds()).not.toContain("the interface");
+    expect(await kinds()).not.toContain("interface-uncovered");
   } finally {
     await server.must(words("ip link del late0"));
   }

@@ -277,7 +277,7 @@ function describeAttempt(
     case "unreached": {
       const there = explained.states.find((one) => one.destination === index)?.listeners[0];
       const who = there === undefined ? "a socket" : describeListener(there, ownerOf(there));
-      const why = `${who} listens, and is not reached: ${describeNat(explained.nat)} takes away what ingress hands over`;
+      const why = `${who} listens, and is not reached: ${describeNat(explained.nat)} prevents hand-over at ingress`;
       return there?.kind === "mptcp"
         ? `${why}, and a socket map takes no MPTCP listener. ${mptcpRemedy(explained.rules)}; or ${LOAD_MODULE}`
         : `${why}, and it is in no socket map (\`ilm status\` shows the remedy)`;

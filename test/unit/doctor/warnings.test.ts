@@ -118,7 +118,7 @@ describe("there is", () => {
     expect(kinds({ rules: elsewhere, absentDestinations, listeners })).toEqual([]);
   });
 
-  test("a warning when nearly as many UDP clients are remembered as fit", () => {
+  test("a warning when nearly as many UDP clients are recorded as fit", () => {
     expect(kinds({ flows: { live: 58_900, capacity: 65_536 } })).toEqual([]);
     expect(kinds({ flows: { live: 59_000, capacity: 65_536 } })).toEqual(["flows-full"]);
     expect(kinds({ flows: null, faults: null })).toEqual([]);
