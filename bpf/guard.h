@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The guard: who binds to an address that is another's is told so at once. A courtesy, and no
- * protection: what nobody binds (net/ipv4/af_inet.c, inet_autobind; net/ipv4/inet_connection_sock.c,
- * inet_csk_listen_start) comes by no hook, and others were there before. The law is the look-up.
+ * The guard: a process that binds to an address of another's is told so at once. This is a courtesy
+ * and no protection: sockets that get their port without bind() pass no hook (net/ipv4/af_inet.c,
+ * inet_autobind, inet_listen), and others were bound before. Protection is the look-up's.
  *
  * Never refused: port 0, and what the kernel gives to clients by itself, which they may choose too.
  * An owner needs no privilege for a low port of its own address (net/ipv4/af_inet.c, __inet_bind,

@@ -4,11 +4,11 @@ _ilm() {
   local -a commands
   local state line
   commands=(
-    'status:show whether rules are in force, since when, and what to be warned of'
-    'mappings:show the mappings in force, their counters, and who would get a connection now'
+    'status:show whether rules are active, since when, and any warnings'
+    'mappings:show the active mappings, their counters, and which listener would get a connection now'
     'listeners:show who listens where, and which mappings lead there'
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
-    'explain:ask the loaded program what it does with a packet, and show each step'
+    'explain:ask the loaded program what it would do with a packet, and show each step'
     'monitor:show decisions as they are made'
     'audit:show who listens on every address, or on an address that a service owns'
     'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
@@ -17,14 +17,14 @@ _ilm() {
     'check:check a configuration without touching anything'
     'diff:show what apply would change'
     'import:print the rules of tubular, nftables or iptables as a configuration'
-    'run:put rules in force, then stay: follow listeners and the file, serve API and metrics'
-    'apply:make the kernel do what the file says, in one atomic step, then exit'
+    'run:activate rules, then keep running: follow listeners and the file, serve the API and metrics'
+    'apply:apply a configuration in one atomic step, then exit'
     'add:add mappings at run time'
     'remove:remove mappings that were added at run time'
-    'off:stop deciding at once, and keep everything for `ilm on`'
-    'on:decide again, as before `ilm off`'
+    'off:switch all mappings off at once, and keep everything for `ilm on`'
+    'on:switch the mappings on again, after `ilm off`'
     'unload:detach and remove everything'
-    'demo:show the whole thing in private network namespaces with sample daemons'
+    'demo:show ilm at work in private network namespaces with sample daemons'
     'schema:print the JSON Schema of the configuration, for editors'
     'completion:print a completion script for a shell'
   )
@@ -49,10 +49,10 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         mappings)
-          _arguments '--protocol[only those of tcp, or of udp]:PROTOCOL: ' \
-            '--port[only those that are for this port]:PORT: ' \
-            '--to[only those that lead there: an address or a service, with a port or without one]:DESTINATION: ' \
-            '--limit[at most so many, the first of them]:NUMBER: ' \
+          _arguments '--protocol[only mappings for tcp, or for udp]:PROTOCOL: ' \
+            '--port[only mappings for this port]:PORT: ' \
+            '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION: ' \
+            '--limit[show at most this many, from the first]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -60,9 +60,9 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:only the mappings of these names: ' ;;
+            '*:only the mappings with these names: ' ;;
         listeners)
-          _arguments '--mapped[only those that a mapping leads to]' \
+          _arguments '--mapped[only listeners that a mapping leads to]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -91,8 +91,8 @@ _ilm() {
             ':tcp or udp:(tcp udp)' \
             ':what the client dials\: 203.0.113.5\:443 or [2001\:db8\:\:5]\:443: ' ;;
         monitor)
-          _arguments '--count[end after so many decisions]:N: ' \
-            '--seconds[end after so many seconds]:N: ' \
+          _arguments '--count[end after this many decisions]:N: ' \
+            '--seconds[end after this many seconds]:N: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -173,7 +173,7 @@ _ilm() {
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
-            '--over-newer[also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost]' \
+            '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -185,10 +185,10 @@ _ilm() {
         apply)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
-            '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it cannot be done]' \
-            '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
-            '--timing[show how long each step took (--json has it always)]' \
-            '--over-newer[also in the place of rules that a newer version of ilm made: what was added at run time, and what was counted, is lost]' \
+            '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
+            '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -198,10 +198,10 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         add)
-          _arguments '--replace[take the place of a mapping of the same name that was added before]' \
-            '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it cannot be done]' \
-            '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
-            '--timing[show how long each step took (--json has it always)]' \
+          _arguments '--replace[replace a mapping of the same name that was added before]' \
+            '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -211,9 +211,9 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:e.g. tcp\:8080=127.0.1.10\:80: ' ;;
         remove)
-          _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it cannot be done]' \
-            '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
-            '--timing[show how long each step took (--json has it always)]' \
+          _arguments '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
+            '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -223,8 +223,8 @@ _ilm() {
             '(-h --help)--help[show help]' \
             '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
         off)
-          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
-            '--timing[show how long each step took (--json has it always)]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -233,8 +233,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         on)
-          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
-            '--timing[show how long each step took (--json has it always)]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -243,8 +243,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         unload)
-          _arguments '--wait[give up when another writer keeps this change waiting for so long (default: 30)]:SECONDS: ' \
-            '--timing[show how long each step took (--json has it always)]' \
+          _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
+            '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -253,7 +253,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         demo)
-          _arguments '--keep[leave it running until Ctrl-C, to play with]' \
+          _arguments '--keep[keep it running until Ctrl-C, to experiment with]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

@@ -2,7 +2,10 @@
 const BASIS = 0xcbf29ce484222325n;
 const PRIME = 0x100000001b3n;
 
-/** The names before which systemd writes `_` in a cgroup's name (src/basic/cgroup-util.c, cg_needs_escape). */
+/**
+ * The names before which systemd writes `_` in a cgroup's name (src/basic/cgroup-util.c,
+ * cg_needs_escape).
+ */
 const escaped =
   /^(?:[_.]|notify_on_release$|release_agent$|tasks$|cgroup\.|(?:cpu|cpuacct|cpuset|io|blkio|memory|devices|pids|bpf-firewall|bpf-devices|bpf-foreign|bpf-socket-bind|bpf-restrict-network-interfaces)\.)/;
 

@@ -47,8 +47,8 @@ function* namedOwners(services: readonly Service[], list: Mappings): Generator<N
 }
 
 /**
- * Finds the accounts that a configuration and these mappings name on this host. Throws CONFIGURATION
- * with all that it does not have.
+ * Finds the accounts that a configuration and these mappings name on this host. Throws
+ * CONFIGURATION with all that it does not have.
  */
 export function findAccounts(
   { services, wildcard }: FileHead,
