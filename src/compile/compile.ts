@@ -482,8 +482,8 @@ class Compiler {
   }
 
   /**
-   * Permits another mapping's listeners on a wildcard address: whoever one of the mappings that lead
-   * there permits is selected. `permit` is an index.
+   * Permits another mapping's listeners on a wildcard address: whoever one of the mappings that
+   * lead there permits is selected. `permit` is an index.
    */
   #permitAlso(place: Pick<Endpoint, "protocol" | "address" | "port">, permit: number): void {
     const index = this.#endpointIndexes.get(endpointKey(place)) ?? -1;
@@ -495,7 +495,7 @@ class Compiler {
 
   /** Permits on each port of a wildcard address whoever is permitted on every port. */
   #permitOnEveryPort(): void {
-    for (const { protocol, address, port, permit, isPermitOfMappings } of [...this.#endpoints]) {
+    for (const { protocol, address, port, permit, isPermitOfMappings } of this.#endpoints.slice()) {
       if (port !== 0 || !isPermitOfMappings) continue;
       this.#endpoints.forEach((one, index) => {
         if (one.protocol !== protocol || one.address !== address || one.permit === permit) return;

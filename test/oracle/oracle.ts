@@ -209,7 +209,10 @@ function isWelcome(rules: Rules, { to, listeners = [] }: Mapping, socket: Socket
   );
 }
 
-/** May the socket be selected where it listens? On a wildcard address, by whom any mapping names. */
+/**
+ * May the socket be selected where it listens? On a wildcard address, all mappings that lead there
+ * permit together.
+ */
 function isSelectable(rules: Rules, socket: Socket): boolean {
   if (!isWildcard(socket)) {
     const owner = ownerOf(rules, socket.address);

@@ -2,8 +2,8 @@
  * Lives in the network namespace under test and asks the loaded program: requests and answers are
  * lines of JSON. {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these
  * beside the file's that are active; {revise: Mapping[]} -> Applied, of these as the file's, as
- * what became of those active; {off: boolean} -> {off}; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} ->
- * {unloaded}.
+ * what became of those active; {off: boolean} -> {off}; {explain: Packet[]} -> {explained:
+ * Answer[]}; {unload: true} -> {unloaded}.
  */
 import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
