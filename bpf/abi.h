@@ -113,7 +113,7 @@ struct ilm_presence {
 	__u64 holders;
 	struct ilm_kind kinds[ILM_KINDS];	/* of `sockets` */
 	__u32 others;		/* of `sockets`, those for which there was no kind */
-	__u32 zero;
+	__u32 foreign;		/* of `sockets`, those that are not root's */
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 136);
 #define ILM_PRESENCE_DEAD (1ULL << 63)

@@ -12,10 +12,8 @@
  *
  *	listens(ctx, l, existing, permit)
  *		does somebody listen already on what was dialled, whom the permit permits?
- *	passes(ctx, l, permit)
- *		would the kernel give the packet to somebody whom the permit permits?
- *	is_held_by_others(ctx, l)
- *		does it not, because others listen there?
+ *	find_heirs(ctx, l, permit, root)
+ *		who gets the packet from the kernel; `root`: the permit permits root's sockets
  *	try_destination(ctx, l, endpoint, slot, permit)
  *		gives the packet to who listens on the endpoint, and is permitted: ILM_ATTEMPT_*
  *	choose_first(ctx, l, rule)
@@ -166,7 +164,7 @@ static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup 
 
 	address_copy(address, l->dialled.address);
 	permit = bpf_map_lookup_elem(&owners, address);
-	if (!permit || passes(ctx, l, *permit))
+	if (!permit || find_heirs(ctx, l, *permit, false) != STRANGE_HEIRS)
 		return SK_PASS;
 	l->strangers = true;
 	note_strangers(l);
@@ -177,7 +175,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
-	bool counted, reject, refuses;
+	bool counted, reject, refuses = false;
+	enum heirs heirs;
 	__u32 number;
 
 	number = find_rule(class, l);
@@ -218,17 +217,24 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
 	reject = rule->reject || l->undeliverable;
-	refuses = !reject && rule->permit && !passes(ctx, l, rule->permit);
-	if (refuses)
-		reject = l->strangers = is_held_by_others(ctx, l);
-	if (l->strangers)
+	if (!reject && rule->permit) {
+		heirs = find_heirs(ctx, l, rule->permit, true);
+		l->strangers = heirs == STRANGE_HEIRS;
+		/* Of UDP not all are known (net/ipv4/af_inet.c, inet_autobind, calls no hook). */
+		refuses = l->strangers || (heirs == NO_HEIRS && l->dialled.protocol == IPPROTO_UDP);
+	}
+	if (l->strangers) {
 		note_strangers(l);
+		reject = true;
+	}
 	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (counted) {
 		add_to(&c->missed, 1);
 		add_to(&c->errors, l->failed);
 	}
-	return reject || refuses ? SK_DROP : SK_PASS;
+	if (reject || refuses)
+		return SK_DROP;
+	return SK_PASS;
 }
 
 static __always_inline int look_up(struct bpf_sk_lookup *ctx)

@@ -58,6 +58,7 @@ struct listeners {
 	__u32 v6only;
 	__u32 placed;
 	__u32 connected;
+	__u32 foreign;
 };
 
 /*
@@ -76,6 +77,7 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 		all.v6only = p->v6only;
 		all.placed = p->placed;
 		all.connected = p->connected;
+		all.foreign = p->foreign;
 	}
 	if (!any_on_device())
 		return all;
@@ -86,6 +88,7 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 		all.v6only += p->v6only;
 		all.placed += p->placed;
 		all.connected += p->connected;
+		all.foreign += p->foreign;
 	}
 	return all;
 }
@@ -147,60 +150,83 @@ static __always_inline bool permits_all(const struct ilm_endpoint *endpoint, __u
 	return !permit || !(judge_listeners(endpoint, interface, permit) & HAS_STRANGERS);
 }
 
-/*
- * Does a socket on a wildcard address of the dialled port take this family? `permit`: not where
- * one does that it does not permit.
- */
-static __always_inline bool wildcard_listens(const struct lookup *l, __u32 permit)
+/* May a socket listen on the endpoint? Mostly none does. */
+static __always_inline bool may_listen(const struct ilm_endpoint *endpoint)
 {
-	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
-	bool listens, all = true;
-	struct listeners p;
-
-	/* First ::, of which an IPv4 packet needs a socket that is not IPv6 only. */
-	p = listeners_at(&any, l->interface);
-	listens = l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0;
-	if (listens)
-		all = permits_all(&any, l->interface, permit);
-	if (l->family != AF_INET)
-		return listens && all;
-	any.address[2] = IP4_MAPPED;
-	if (!listeners_at(&any, l->interface).sockets)
-		return listens && all;
-	return all && permits_all(&any, l->interface, permit);
-}
-
-/* May a socket listen on just what was dialled? Most of the time, none does. */
-static __always_inline bool may_listen_exactly(const struct lookup *l)
-{
-	__u32 bucket = endpoint_bucket(&l->dialled);
+	__u32 bucket = endpoint_bucket(endpoint);
 	__u32 *count = bpf_map_lookup_elem(&filter, &bucket);
 
 	return count && *count;
 }
 
-static __always_inline bool exact_listens(const struct lookup *l)
+/* Who would get a packet from the kernel: none, sockets that a permit permits, or others, too. */
+enum heirs { NO_HEIRS, WELCOME_HEIRS, STRANGE_HEIRS };
+
+/* `root`: the permit permits root's sockets, as those of rules do. */
+static __always_inline enum heirs judge_heirs(const struct ilm_endpoint *endpoint, const struct listeners *p,
+					      const struct lookup *l, __u32 permit, bool root)
 {
-	return may_listen_exactly(l) && listeners_at(&l->dialled, l->interface).sockets;
+	if (!permit || (root && !p->foreign))
+		return WELCOME_HEIRS;
+	return permits_all(endpoint, l->interface, permit) ? WELCOME_HEIRS : STRANGE_HEIRS;
+}
+
+/* Of the sockets on a wildcard address of the dialled port, if one takes the packet's family. */
+static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 permit, bool root)
+{
+	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
+	enum heirs found = NO_HEIRS, others;
+	struct listeners p;
+
+	/* First ::, of which an IPv4 packet needs a socket that is not IPv6 only. */
+	if (may_listen(&any)) {
+		p = listeners_at(&any, l->interface);
+		if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
+			found = judge_heirs(&any, &p, l, permit, root);
+	}
+	if (l->family != AF_INET)
+		return found;
+	any.address[2] = IP4_MAPPED;
+	if (!may_listen(&any))
+		return found;
+	p = listeners_at(&any, l->interface);
+	if (!p.sockets)
+		return found;
+	others = judge_heirs(&any, &p, l, permit, root);
+	return others > found ? others : found;
+}
+
+/* Of the sockets on just what was dialled. */
+static __always_inline enum heirs exact_heirs(const struct lookup *l, __u32 permit, bool root)
+{
+	struct listeners p;
+
+	if (!may_listen(&l->dialled))
+		return NO_HEIRS;
+	p = listeners_at(&l->dialled, l->interface);
+	return p.sockets ? judge_heirs(&l->dialled, &p, l, permit, root) : NO_HEIRS;
 }
 
 /*
- * Does somebody listen already who keeps what is dialled? Not where a stranger would get it: then
- * it is as if nobody listened.
+ * Does a socket listen already that keeps what is dialled? Not where a stranger would get it: then
+ * it is as if nothing listened. Not static: the verifier looks at it once.
  */
 __noinline int keeps_dialled(const struct lookup *l, __u8 existing, __u32 permit)
 {
+	enum heirs found;
+
 	/* Never so; the verifier wants it said. */
 	if (!l)
 		return 0;
-	if (listeners_at(&l->dialled, l->interface).sockets)
-		return permits_all(&l->dialled, l->interface, permit);
-	return existing == ILM_EXISTING_ANY && wildcard_listens(l, permit);
+	found = exact_heirs(l, permit, true);
+	if (found == NO_HEIRS && existing == ILM_EXISTING_ANY)
+		found = wildcard_heirs(l, permit, true);
+	return found == WELCOME_HEIRS;
 }
 
 static __always_inline bool already_listening(const struct lookup *l, __u8 existing, __u32 permit)
 {
-	return (existing == ILM_EXISTING_ANY || may_listen_exactly(l)) && keeps_dialled(l, existing, permit);
+	return (existing == ILM_EXISTING_ANY || may_listen(&l->dialled)) && keeps_dialled(l, existing, permit);
 }
 
 #endif

@@ -70,11 +70,8 @@ static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t
 static __always_inline void filter_add(const struct ilm_endpoint *endpoint, __s32 change)
 {
 	__u32 bucket = endpoint_bucket(endpoint);
-	__u32 *count;
+	__u32 *count = bpf_map_lookup_elem(&filter, &bucket);
 
-	if (address_is_wildcard(endpoint->address))
-		return;
-	count = bpf_map_lookup_elem(&filter, &bucket);
 	if (count)
 		__sync_fetch_and_add(count, change);
 }
@@ -145,6 +142,8 @@ static __always_inline void add_to_presence(struct ilm_presence *p, struct ilm_t
 		__sync_fetch_and_add(&p->connected, change);
 		return;
 	}
+	if (t->identity.uid)
+		__sync_fetch_and_add(&p->foreign, change);
 	if (change > 0)
 		t->kind = join_kind(p, &t->identity);
 	else

@@ -904,6 +904,7 @@ export interface Presence {
   holders: bigint;
   kinds: Uint8Array;
   others: number;
+  foreign: number;
 }
 
 export const presenceLayout: Layout<Presence> = {
@@ -917,6 +918,7 @@ export const presenceLayout: Layout<Presence> = {
     holders: view.getBigUint64(at + 24, true),
     kinds: bytesAt(view, at + 32, 96),
     others: view.getUint32(at + 128, true),
+    foreign: view.getUint32(at + 132, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.sockets, true);
@@ -927,6 +929,7 @@ export const presenceLayout: Layout<Presence> = {
     view.setBigUint64(at + 24, value.holders, true);
     putBytes(view, at + 32, 96, value.kinds);
     view.setUint32(at + 128, value.others, true);
+    view.setUint32(at + 132, value.foreign, true);
   },
 };
 
