@@ -8,7 +8,7 @@ import type { ChangeSummary } from "../rules/summary.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
-import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
+import { describeLockHolder, findLockHolder } from "../kernel/lock-holder.js";
 import { giveBackMemory } from "../kernel/memory.js";
 import { noActiveRules, readRules } from "../model/rules.js";
 import { version } from "../version.js";
@@ -90,9 +90,13 @@ async function takeLock(netnsInode: number, log: Logger, signal: AbortSignal): P
     if (performance.now() - servedSince < ENDING_MS) return null;
     const holder = findLockHolder(netnsInode);
     if (holder === null || (await requestStatus(netnsInode)) === null) return null;
-    throw new IlmError("LOCKED", `another daemon is already running: ${describeHolder(holder)}`, {
-      remedy: "Stop it first, or hand it the file: `ilm apply -f FILE`.",
-    });
+    throw new IlmError(
+      "LOCKED",
+      `another daemon is already running: ${describeLockHolder(holder)}`,
+      {
+        remedy: "Stop it first, or hand it the file: `ilm apply -f FILE`.",
+      },
+    );
   };
   return await untilItPasses(
     () => awaitTurn<never>({ netnsInode, instead: refuseBesideDaemon, signal }),

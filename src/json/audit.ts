@@ -1,5 +1,5 @@
 /** What `ilm audit --json` prints. */
-import { owner, protocol } from "./common.js";
+import { holder, protocol } from "./common.js";
 import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const findings = list(
@@ -11,7 +11,7 @@ export const findings = list(
     protocol: field(protocol, "The protocol of the socket."),
     address: field(text, "The address that it is bound to."),
     port: field(integer, "1 to 65535."),
-    ...owner,
+    ...holder,
     service: field(nullable(text), "Whose address it is, for `foreign-address`; otherwise null."),
     message: field(text, "What was found, in words."),
     remedy: field(text, "What to do about it."),

@@ -1,5 +1,5 @@
 /** What `ilm explain --json` prints. */
-import { endpoint, obstacle, owner, protocol } from "./common.js";
+import { endpoint, holder, obstacle, protocol } from "./common.js";
 import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const verdict = oneOf("unmanaged", "existing", "selected", "missed", "rejected");
@@ -28,11 +28,11 @@ export const explanation = object({
   listener: field(
     nullable(
       object({
-        pid: owner.pid,
+        pid: holder.pid,
         cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
-        command: owner.command,
-        user: owner.user,
-        unit: owner.unit,
+        command: holder.command,
+        user: holder.user,
+        unit: holder.unit,
         address: field(
           nullable(text),
           "The address that it is bound to; null when the socket is gone by now.",

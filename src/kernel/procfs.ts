@@ -3,7 +3,7 @@
  */
 import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import type { Owner } from "../model/listener.js";
+import type { Holder } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
 
 /**
@@ -34,7 +34,7 @@ export function userName(uid: number): string {
   return userNames.get(uid) ?? String(uid);
 }
 
-function describe(pid: string): Owner {
+function describe(pid: string): Holder {
   const status = orGone(() => readFileSync(`/proc/${pid}/status`, "utf8"), "");
   const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];
   const cgroup = orGone(() => readFileSync(`/proc/${pid}/cgroup`, "utf8"), "");
@@ -52,25 +52,25 @@ function describe(pid: string): Owner {
  * opens sockets for services and keeps them (systemd). Walks all of /proc: ask for all inodes at
  * once.
  */
-export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
-  const owners = new Map<number, Owner>();
-  if (inodes.size === 0) return owners;
+export function findHolders(inodes: ReadonlySet<number>): Map<number, Holder> {
+  const holders = new Map<number, Holder>();
+  if (inodes.size === 0) return holders;
   const pids = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .sort((a, b) => Number(a) - Number(b));
   if (pids[0] === "1") pids.push(...pids.splice(0, 1));
   for (const pid of pids) {
-    let owner: Owner | undefined;
+    let holder: Holder | undefined;
     for (const fd of orGone(() => readdirSync(`/proc/${pid}/fd`), [])) {
       const target = orGone(() => readlinkSync(`/proc/${pid}/fd/${fd}`), "");
       const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-      if (inode === undefined || !inodes.has(Number(inode)) || owners.has(Number(inode))) continue;
-      owner ??= describe(pid);
-      owners.set(Number(inode), owner);
+      if (inode === undefined || !inodes.has(Number(inode)) || holders.has(Number(inode))) continue;
+      holder ??= describe(pid);
+      holders.set(Number(inode), holder);
     }
-    if (owners.size === inodes.size) break;
+    if (holders.size === inodes.size) break;
   }
-  return owners;
+  return holders;
 }
 
 /**

@@ -58,10 +58,10 @@ export interface Identity {
 export type Handover = "sockmap" | "kfunc" | "ingress" | "none";
 
 /**
- * The process that holds a socket's file. When several do, findOwners in kernel/procfs.ts picks
+ * The process that holds a socket's file. When several do, findHolders in kernel/procfs.ts picks
  * one.
  */
-export interface Owner {
+export interface Holder {
   readonly pid: number;
   readonly command: string;
   readonly user: string;

@@ -3,7 +3,7 @@
  * and changes nothing.
  */
 import { ExitStatus } from "../../errors.js";
-import type { Owner } from "../../model/listener.js";
+import type { Holder } from "../../model/listener.js";
 import { auditListeners, type AuditFinding } from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
 import type { AuditJson } from "../../json/audit.js";
@@ -17,16 +17,16 @@ export async function audit(context: Context): Promise<ExitStatus> {
   const findings = await withDataPlane(context, (dataPlane) =>
     auditListeners(readActive(dataPlane), dataPlane.listeners()),
   );
-  const ownerOf = await context.reach.ownersOf(findings.map((finding) => finding.listener));
+  const holderOf = await context.reach.holdersOf(findings.map((finding) => finding.listener));
   await print(
     context,
     published<AuditJson>()(
-      findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
+      findings.map((finding) => findingShape(finding, holderOf(finding.listener))),
     ),
     () => {
       if (findings.length === 0) return "every listener has an address of its own\n";
       const entries = findings.map((finding) =>
-        renderFinding(context, finding, ownerOf(finding.listener)),
+        renderFinding(context, finding, holderOf(finding.listener)),
       );
       return `${entries.join("\n")}\n${count(findings.length, "finding")}\n`;
     },
@@ -34,17 +34,17 @@ export async function audit(context: Context): Promise<ExitStatus> {
   return findings.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 
-function findingShape(finding: AuditFinding, owner: Owner | undefined) {
+function findingShape(finding: AuditFinding, holder: Holder | undefined) {
   const { kind, listener, message, remedy } = finding;
   return {
     kind,
     protocol: listener.protocol,
     address: listener.address,
     port: listener.port,
-    pid: owner?.pid ?? null,
-    command: owner?.command ?? null,
-    user: owner?.user ?? null,
-    unit: unitOf(owner),
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
+    user: holder?.user ?? null,
+    unit: unitOf(holder),
     service: finding.service ?? null,
     message,
     remedy,
@@ -54,9 +54,9 @@ function findingShape(finding: AuditFinding, owner: Owner | undefined) {
 function renderFinding(
   { colours }: Context,
   { listener, message, remedy }: AuditFinding,
-  owner: Owner | undefined,
+  holder: Holder | undefined,
 ): string {
-  const head = `${listener.protocol} ${describeListener(listener, owner)}`;
-  const user = owner === undefined ? "" : `, user ${printable(owner.user)}`;
+  const head = `${listener.protocol} ${describeListener(listener, holder)}`;
+  const user = holder === undefined ? "" : `, user ${printable(holder.user)}`;
   return `${colours.yellow(head)}${user}\n${indent(`${message}\n${remedy}`)}\n`;
 }

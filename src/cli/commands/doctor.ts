@@ -67,7 +67,7 @@ async function checkRules(context: Context): Promise<Check[]> {
     const foreign = auditListeners(rules, listeners).filter(
       ({ kind }) => kind === "foreign-address",
     );
-    const ownerOf = await context.reach.ownersOf(foreign.map(({ listener }) => listener));
+    const holderOf = await context.reach.holdersOf(foreign.map(({ listener }) => listener));
     return [
       check,
       await fionreadCheck(context, registered),
@@ -77,13 +77,13 @@ async function checkRules(context: Context): Promise<Check[]> {
       ...[
         ...(await unreachedWarnings(dataPlane, {
           listeners: () => listeners,
-          ownersOf: (those) => context.reach.ownersOf(those),
+          holdersOf: (those) => context.reach.holdersOf(those),
           following: daemon !== null,
         })),
         ...warnings,
       ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
       ...foreign.map(({ listener, message, remedy }) => {
-        const who = describeListener(listener, ownerOf(listener));
+        const who = describeListener(listener, holderOf(listener));
         return warningCheck("foreign address", `${who} ${message}`, remedy);
       }),
     ];
@@ -124,8 +124,8 @@ async function fionreadCheck({ reach }: Context, registered: readonly Listener[]
   if (answer === "right") return { ...ok, found: "right, in a socket map too" };
   const zero = "this kernel answers 0 for a UDP socket in a socket map, whatever waits";
   if (registered.length === 0) return { ...ok, found: `${zero}; no daemon's socket is in one now` };
-  const ownerOf = await reach.ownersOf(registered);
-  const who = registered.map((listener) => describeListener(listener, ownerOf(listener)));
+  const holderOf = await reach.holdersOf(registered);
+  const who = registered.map((listener) => describeListener(listener, holderOf(listener)));
   return warningCheck(
     FIONREAD,
     `${zero}; those of ${who.join(", ")} are in one`,

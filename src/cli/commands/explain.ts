@@ -120,7 +120,7 @@ async function ask(
     selected,
     kernel,
     states,
-    ownerOf: await context.reach.ownersOf(named),
+    holderOf: await context.reach.holdersOf(named),
     nat: means.nat,
     interfaceName: places.names.get(packet.interfaceIndex) ?? null,
     interfaceGiven: options.interface !== undefined,

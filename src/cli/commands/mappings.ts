@@ -5,7 +5,7 @@
 import { type Destination, type Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
@@ -18,7 +18,7 @@ import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
-import { describeOwner } from "../../words/listener.js";
+import { describeHolder } from "../../words/listener.js";
 import { describeDestination } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
@@ -26,7 +26,7 @@ import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-type OwnerOf = (listener: Listener) => Owner | undefined;
+type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
   readonly mapping: Mapping;
@@ -80,26 +80,30 @@ export async function mappings(
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
     );
-    const ownerOf = await context.reach.ownersOf(used.filter((listener) => listener !== null));
+    const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
     const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
     if (!context.json) noteObstacles(context, { ...around, found: inTheWay }, rules);
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
-    return { rows, ownerOf, none: all.length === 0 };
+    return { rows, holderOf, none: all.length === 0 };
   });
   if (found === null) {
     await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
   }
-  const { rows, ownerOf, none } = found;
-  await print(context, published<MappingsJson>()(rows.map((row) => rowShape(row, ownerOf))), () => {
-    if (rows.length > 0) return renderRows(context, rows, ownerOf);
-    return none
-      ? "there are no active mappings\n"
-      : `no mapping ${describeChoice(choice)} is active\n`;
-  });
+  const { rows, holderOf, none } = found;
+  await print(
+    context,
+    published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
+    () => {
+      if (rows.length > 0) return renderRows(context, rows, holderOf);
+      return none
+        ? "there are no active mappings\n"
+        : `no mapping ${describeChoice(choice)} is active\n`;
+    },
+  );
 }
 
 function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
@@ -121,7 +125,10 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
   });
 }
 
-function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
+function rowShape(
+  { mapping, obstacles, runtime, counters, destinations }: Row,
+  holderOf: HolderOf,
+) {
   const shape = mappingShape(mapping, runtime);
   return {
     ...shape,
@@ -130,8 +137,8 @@ function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, 
       return {
         ...destination,
         listening: row?.listening ?? false,
-        listener: listenerShape(row?.listener ?? null, ownerOf),
-        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, ownerOf),
+        listener: listenerShape(row?.listener ?? null, holderOf),
+        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, holderOf),
       };
     }),
     counters,
@@ -139,16 +146,16 @@ function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, 
   };
 }
 
-function listenerShape(listener: Listener | null, ownerOf: OwnerOf) {
+function listenerShape(listener: Listener | null, holderOf: HolderOf) {
   if (listener === null) return null;
-  const owner = ownerOf(listener);
+  const holder = holderOf(listener);
   return {
     address: listener.address,
     port: listener.port,
     kind: listener.kind,
     cookie: listener.cookie,
-    pid: owner?.pid ?? null,
-    command: owner?.command ?? null,
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
   };
 }
 
@@ -165,7 +172,7 @@ const columns: readonly Column[] = [
   { heading: "ERRORS", align: "right" },
 ];
 
-function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
+function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {
   const { colours, width } = context;
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
     const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
@@ -181,7 +188,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
       ].join("\n"),
       destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
       {
-        text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),
+        text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
         paint: answered ? colours.green : colours.yellow,
       },
       String(counters.existing),
@@ -193,23 +200,23 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
       },
     ];
   });
-  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, ownerOf);
+  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, holderOf);
 }
 
-function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
-  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
+function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
+  if (row.listener !== null) return describeHolder(holderOf(row.listener));
   if (row.listening) return "listens";
   return row.wildcard === null ? "none" : "none (but a wildcard)";
 }
 
-function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
+function hints(rows: readonly Row[], holderOf: HolderOf): string {
   return rows
     .flatMap(({ mapping, destinations }) =>
       destinations.flatMap(({ destination, wildcard }) =>
         wildcard === null
           ? []
           : `\n${printable(mapping.name)}: nothing listens on ${describeDestination(destination)} itself; ` +
-            `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
+            `${describeHolder(holderOf(wildcard))} listens on every address. Let it listen on that address, ` +
             `or write the destination as "*:${wildcard.port}".\n`,
       ),
     )

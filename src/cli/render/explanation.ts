@@ -1,7 +1,7 @@
 /** Renders an explanation in words, step by step. Pure. */
 import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, Verdict } from "../../model/decision.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
 import { type Family, familyOf, prefixContains } from "../../model/address.js";
 import { isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
 import { type Rules, allMappings } from "../../model/rules.js";
@@ -29,7 +29,7 @@ export interface Explained {
   readonly kernel: Listener | null;
   /** What the socket tables say of the mapping's destinations. */
   readonly states: readonly DestinationState[];
-  readonly ownerOf: (listener: Listener) => Owner | undefined;
+  readonly holderOf: (listener: Listener) => Holder | undefined;
   /** The address families for which NAT is present. */
   readonly nat: readonly Family[];
   /** The name of the interface that the packet arrives on, or null when none is known. */
@@ -71,13 +71,13 @@ function listenerShape(explained: Explained): ExplainJson["listener"] {
   const { cookie } = explained.explanation;
   const receiver = receiverOf(explained);
   if (receiver === null && cookie === null) return null;
-  const owner = receiver === null ? undefined : explained.ownerOf(receiver);
+  const holder = receiver === null ? undefined : explained.holderOf(receiver);
   return {
-    pid: owner?.pid ?? null,
+    pid: holder?.pid ?? null,
     cookie: cookie ?? receiver?.cookie ?? "0",
-    command: owner?.command ?? null,
-    user: owner?.user ?? null,
-    unit: unitOf(owner),
+    command: holder?.command ?? null,
+    user: holder?.user ?? null,
+    unit: unitOf(holder),
     address: receiver?.address ?? null,
     port: receiver?.port ?? null,
   };
@@ -229,7 +229,7 @@ function existingStep(explained: Explained, mapping: Mapping): string {
   const at = dialled(explained);
   if (explained.explanation.verdict === "existing") {
     const { kernel } = explained;
-    const who = kernel === null ? "a socket" : describeListener(kernel, explained.ownerOf(kernel));
+    const who = kernel === null ? "a socket" : describeListener(kernel, explained.holderOf(kernel));
     return `already listening: ${who} (existing: ${mapping.existing})`;
   }
   switch (mapping.existing) {
@@ -270,13 +270,13 @@ function describeAttempt(
   index: number,
   endpoint: string,
 ): string {
-  const { explanation, selected, ownerOf } = explained;
+  const { explanation, selected, holderOf } = explained;
   switch (became) {
     case "absent":
       return whyAbsent(explained, index, endpoint);
     case "unreached": {
       const there = explained.states.find((one) => one.destination === index)?.listeners[0];
-      const who = there === undefined ? "a socket" : describeListener(there, ownerOf(there));
+      const who = there === undefined ? "a socket" : describeListener(there, holderOf(there));
       const why = `${who} listens, and is not reached: ${describeNat(explained.nat)} prevents hand-over at ingress`;
       return there?.kind === "mptcp"
         ? `${why}, and a socket map takes no MPTCP listener. ${mptcpRemedy(explained.rules)}; or ${LOAD_MODULE}`
@@ -285,7 +285,7 @@ function describeAttempt(
     case "selected":
       return selected === null
         ? `socket ${explanation.cookie ?? "?"} listens`
-        : `${describeListener(selected, ownerOf(selected))} listens`;
+        : `${describeListener(selected, holderOf(selected))} listens`;
     case "wrong-family":
       return `its listener takes no IPv${familyOf(explanation.packet.local)}`;
     case "failed":
@@ -297,31 +297,31 @@ function describeAttempt(
  * Says why no listener was found at a destination. When the socket tables have one that the program
  * does not know, says so, because the user has to act on it.
  */
-function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: string): string {
+function whyAbsent({ states, holderOf }: Explained, index: number, endpoint: string): string {
   const state = states.find((one) => one.destination === index);
   const there = state?.listeners[0];
   if (there !== undefined) {
-    const who = describeListener(there, ownerOf(there));
+    const who = describeListener(there, holderOf(there));
     return `${who} listens, but ilm does not know it: apply the configuration again`;
   }
   const wildcard = state?.wildcardWouldAnswer ?? null;
   if (wildcard === null) return "nothing listens";
-  return `nothing listens; but ${describeListener(wildcard, ownerOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
+  return `nothing listens; but ${describeListener(wildcard, holderOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
 }
 
 function outcome(explained: Explained): string {
-  const { explanation, kernel, ownerOf } = explained;
+  const { explanation, kernel, holderOf } = explained;
   const goesOn =
     kernel === null
       ? "the kernel goes on and rejects it, because nothing listens there"
-      : `the kernel goes on and gives it to ${describeListener(kernel, ownerOf(kernel))}`;
+      : `the kernel goes on and gives it to ${describeListener(kernel, holderOf(kernel))}`;
   if (shownVerdict(explained) === "blocked") {
     return `blocked: it reaches no socket; if it did, ilm's decision would be: ${explanation.verdict}`;
   }
   const perhaps = explained.obstacles.length === 0 ? "" : ", if it comes so far";
   switch (explanation.verdict) {
     case "selected":
-      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, ownerOf(explained.selected))} gets the connection${perhaps}`;
+      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, holderOf(explained.selected))} gets the connection${perhaps}`;
     case "existing":
       return `existing: ${goesOn}`;
     case "missed":

@@ -50,7 +50,7 @@ function load(): void {
 function serveWeb(): void {
   const socket = listener("127.0.1.10", 8080, { cookie: "8080" });
   world.dataPlane.sockets = [socket];
-  world.owners.set(socket.cookie, nginx);
+  world.holders.set(socket.cookie, nginx);
 }
 
 describe("status", () => {
@@ -206,7 +206,7 @@ test("flows names the mapping by which each client came, the last first", async 
 test("audit finds who is on every address, and its status says so", async () => {
   const socket = listener("0.0.0.0", 80, { cookie: "80" });
   world.dataPlane.sockets = [socket];
-  world.owners.set(socket.cookie, nginx);
+  world.holders.set(socket.cookie, nginx);
   let result: unknown;
   const text = await world.text(async (context) => {
     result = await audit(context);

@@ -9,13 +9,13 @@ import {
   type Explained,
 } from "../../../../src/cli/render/explanation.js";
 import type { Explanation } from "../../../../src/dataplane/types.js";
-import type { Listener, Owner } from "../../../../src/model/listener.js";
+import type { Holder, Listener } from "../../../../src/model/listener.js";
 import type { Mapping } from "../../../../src/model/mapping.js";
 import type { Rules } from "../../../../src/model/rules.js";
 import { destinationStates } from "../../../../src/rules/listening.js";
 import { address, listener, packet } from "../fixtures.js";
 
-const owner: Owner = {
+const holder: Holder = {
   pid: 812,
   command: "nginx",
   user: "www-data",
@@ -80,7 +80,7 @@ function explained(
     selected: null,
     kernel: null,
     states: mapping === null ? [] : destinationStates(mapping, listeners),
-    ownerOf: () => owner,
+    holderOf: () => holder,
     nat: [],
     interfaceName: null,
     interfaceGiven: false,
@@ -220,7 +220,7 @@ describe("the other outcomes", () => {
 });
 
 test("the name of a process cannot steer the terminal", () => {
-  const given = { ...selected, ownerOf: () => ({ ...owner, command: "a\u001b[2Jb" }) };
+  const given = { ...selected, holderOf: () => ({ ...holder, command: "a\u001b[2Jb" }) };
   expect(words(given)).not.toContain("\u001b");
   expect(words(given)).toContain("\\u{1b}[2J");
 });
