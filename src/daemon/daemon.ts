@@ -2,6 +2,7 @@
  * `ilm run`: holds the writer's lock for life, keeps the wanted rules active, and serves the API.
  */
 import { activeIfReadable } from "../control/active.js";
+import { judgeOf } from "../dataplane/judge.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { ChangeSummary } from "../rules/summary.js";
@@ -301,6 +302,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
           active.rules,
           { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
           listeners,
+          (rules) => judgeOf(dataPlane, rules),
         );
   const { done, failed, last } = reconciler.reloadState;
   return renderMetrics({

@@ -5,7 +5,14 @@
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { type ActiveRules, allMappings, countMappings, readRules } from "../model/rules.js";
+import {
+  type ActiveRules,
+  type Rules,
+  allMappings,
+  countMappings,
+  readRules,
+} from "../model/rules.js";
+import type { Judge } from "../rules/judge.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**
@@ -28,12 +35,14 @@ export function ofMappings(
   rules: ActiveRules,
   counters: { readonly list: () => CounterList; readonly total: () => Counters },
   listeners: readonly Listener[],
+  judge: (rules: Rules) => Judge,
 ): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
   if (countMappings(rules) > LISTED_MAPPINGS_MAX) {
     return { lookups: [{ labels: {}, counters: counters.total() }], destinations: [] };
   }
-  const mappings = allMappings(readRules(rules));
-  const joined = new JoinedListeners(mappings, listeners);
+  const whole = readRules(rules);
+  const mappings = allMappings(whole);
+  const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.list();
   return {
     lookups: mappings.flatMap(({ name, protocol }, index) => {
@@ -169,7 +178,7 @@ export function renderMetrics(input: MetricsInput): string {
       metric(
         "ilm_destination_listening",
         "gauge",
-        `1 when a listener is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
+        `1 when a listener that may be selected is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
         input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
       ),
     );

@@ -8,6 +8,7 @@ import type { Listener } from "../model/listener.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Protocol } from "../model/mapping.js";
 import { type Rules, allMappings, readRules } from "../model/rules.js";
+import { judgeOf } from "../dataplane/judge.js";
 import { handoverOf, joinListeners, type ListenerView } from "../rules/listening.js";
 import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "../words/mptcp.js";
@@ -36,7 +37,8 @@ export async function unreachedWarnings(
   const { nat } = means;
   if (means.kfunc || nat.length === 0 || !means.steers) return [];
   const rules = readRules(active.rules);
-  const unreached = joinListeners(rules, listeners()).filter(
+  const { selects } = judgeOf(dataPlane, rules);
+  const unreached = joinListeners(rules, listeners(), selects).filter(
     (view) =>
       view.isMapped &&
       handoverOf(view, means) === "none" &&

@@ -81,6 +81,7 @@ export const warning = object(
     kind: field(
       oneOf(
         "wildcard-would-answer",
+        "stranger-listens",
         "address-missing",
         "ephemeral-ports",
         "destination-elsewhere",

@@ -72,6 +72,22 @@ export const explanation = object({
     "The destinations that were tried, in order.",
   ),
   generation: field(integer, "The number of the rules that decided."),
+  strangers: field(
+    list(
+      object({
+        ...holder,
+        cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
+        address: field(text, "The address that it is bound to."),
+        port: field(integer, "The port that it is bound to."),
+        at: field(
+          oneOf("dialled", "destination"),
+          "`dialled`: it listens on what was dialled. `destination`: it listens at a destination of the mapping.",
+        ),
+        permitted: field(text, "Whom the rules permit there, in words."),
+      }),
+    ),
+    "The sockets that listen where the packet goes and get nothing, as the rules do not permit them there.",
+  ),
   steps: field(list(text), "The whole of it in words."),
 });
 

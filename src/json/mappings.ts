@@ -14,8 +14,15 @@ const listener = object({
 
 const target = object({
   ...destination.fields,
-  listening: field(boolean, "True when a socket listens exactly there."),
+  listening: field(
+    boolean,
+    "True when a socket listens exactly there that the rules do not refuse.",
+  ),
   listener: field(nullable(listener), "That socket; null when there is none."),
+  stranger: field(
+    nullable(listener),
+    "A socket that listens exactly there where the rules do not permit it, so that it gets nothing; null when there is none, or another one listens.",
+  ),
   wildcardWouldAnswer: field(
     nullable(listener),
     "A wildcard listener on that port, which is not chosen; null when there is none.",

@@ -43,7 +43,36 @@ function describe(pid: string): Holder {
     command: orGone(() => readFileSync(`/proc/${pid}/comm`, "utf8"), "").trim(),
     user: uid === undefined ? "" : userName(Number(uid)),
     cgroup: /^0::(.*)$/m.exec(cgroup)?.[1] ?? "",
+    canBindLowPorts:
+      uid !== undefined && uid !== "0" && hasLowPorts(status) && isInOurUserNamespace(pid),
   };
+}
+
+/** include/uapi/linux/capability.h */
+const CAP_NET_BIND_SERVICE = 10n;
+
+function hasLowPorts(status: string): boolean {
+  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+  return ((BigInt(`0x${effective}`) >> CAP_NET_BIND_SERVICE) & 1n) === 1n;
+}
+
+/** In another user namespace, capabilities are for what is in there. */
+function isInOurUserNamespace(pid: string): boolean {
+  const namespaceOf = (of: string): string => orGone(() => readlinkSync(`/proc/${of}/ns/user`), "");
+  return namespaceOf(pid) === namespaceOf("self");
+}
+
+/**
+ * Finds a process by its id, provided that one of its threads has the name `command`: ids are
+ * given again, and other PID namespaces have other ids.
+ */
+export function findProcess(pid: number, command: string): Holder | undefined {
+  const named = orGone(() => readdirSync(`/proc/${pid}/task`), []).some(
+    (thread) =>
+      orGone(() => readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8"), "").trimEnd() ===
+      command,
+  );
+  return named ? describe(String(pid)) : undefined;
 }
 
 /**

@@ -67,4 +67,8 @@ export interface Holder {
   readonly user: string;
   /** The cgroup v2 path, such as `/system.slice/nginx.service`; empty when unknown. */
   readonly cgroup: string;
+  /**
+   * True when it has CAP_NET_BIND_SERVICE without being root, in the user namespace that we are in.
+   */
+  readonly canBindLowPorts: boolean;
 }

@@ -7,7 +7,10 @@ import { foreseen } from "../../api/error-body.js";
 import { ExitStatus } from "../../errors.js";
 import type { HostReport } from "../../kernel/features.js";
 import { sysctl } from "../../kernel/procfs.js";
-import { auditListeners, joinListeners } from "../../rules/listening.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import { auditListeners } from "../../rules/audit.js";
+import type { Judge } from "../../rules/judge.js";
+import { joinListeners } from "../../rules/listening.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules, allMappings, readRules } from "../../model/rules.js";
@@ -64,14 +67,15 @@ async function checkRules(context: Context): Promise<Check[]> {
     const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
     const warnings = findWarnings(await circumstancesOf(dataPlane, active, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
-    const foreign = auditListeners(rules, listeners).filter(
+    const judge = judgeOf(dataPlane, rules);
+    const foreign = auditListeners({ rules, judge, listeners, ephemeral: null }).filter(
       ({ kind }) => kind === "foreign-address",
     );
     const holderOf = await context.reach.holdersOf(foreign.map(({ listener }) => listener));
     return [
       check,
       await fionreadCheck(context, registered),
-      mptcpCheck(rules, listeners, active?.engine ?? null),
+      mptcpCheck(rules, listeners, judge, active?.engine ?? null),
       ...wayChecks(await survey(context, dataPlane, rules), rules),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
@@ -140,10 +144,11 @@ async function fionreadCheck({ reach }: Context, registered: readonly Listener[]
 function mptcpCheck(
   rules: Rules,
   listeners: readonly Listener[],
+  { selects }: Judge,
   engine: ActiveEngine | null,
 ): Check {
   const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
-  const users = joinListeners(rules, listeners).filter(
+  const users = joinListeners(rules, listeners, selects).filter(
     ({ listener, isMapped }) => listener.kind === "mptcp" && isMapped,
   );
   if (users.length === 0) {

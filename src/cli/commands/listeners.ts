@@ -1,6 +1,13 @@
 /** `ilm listeners`: shows who listens where, and which mappings lead there. */
+import { judgeOf } from "../../dataplane/judge.js";
 import type { Handover, Holder, Listener } from "../../model/listener.js";
-import { handoverOf, joinListeners, type ListenerView, type Means } from "../../rules/listening.js";
+import {
+  compareListeners,
+  handoverOf,
+  joinListeners,
+  type ListenerView,
+  type Means,
+} from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
 import type { ListenersJson } from "../../json/listeners.js";
 import { published } from "../../json/published.js";
@@ -20,13 +27,17 @@ export interface ListenersOptions {
 }
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
-  const { all, means } = await withDataPlane(context, (dataPlane) => ({
-    all: joinListeners(readActive(dataPlane), dataPlane.listeners()),
-    means: meansOf(dataPlane),
-  }));
+  const { all, means } = await withDataPlane(context, (dataPlane) => {
+    const rules = readActive(dataPlane);
+    const { selects } = judgeOf(dataPlane, rules);
+    return {
+      all: joinListeners(rules, dataPlane.listeners(), selects),
+      means: meansOf(dataPlane),
+    };
+  });
   const views = all
     .filter((view) => options.mapped !== true || view.isMapped)
-    .toSorted((left, right) => inOrder(left.listener, right.listener));
+    .toSorted((left, right) => compareListeners(left.listener, right.listener));
   const holderOf = await context.reach.holdersOf(views.map((view) => view.listener));
   await print(
     context,
@@ -34,14 +45,6 @@ export async function listeners(context: Context, options: ListenersOptions): Pr
       views.map((view) => listenerShape(view, holderOf(view.listener), handoverOf(view, means))),
     ),
     () => renderViews(context, views, holderOf, means),
-  );
-}
-
-function inOrder(left: Listener, right: Listener): number {
-  return (
-    left.protocol.localeCompare(right.protocol) ||
-    left.port - right.port ||
-    left.address.localeCompare(right.address)
   );
 }
 

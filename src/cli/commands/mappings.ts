@@ -6,6 +6,8 @@ import { type Destination, type Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
 import type { Holder, Listener } from "../../model/listener.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import type { Judge } from "../../rules/judge.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
@@ -18,7 +20,8 @@ import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
-import { describeHolder } from "../../words/listener.js";
+import { describeHolder, describeListener } from "../../words/listener.js";
+import { remedyForStranger, whyStranger } from "../../words/stranger.js";
 import { describeDestination } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
@@ -44,6 +47,8 @@ interface DestinationRow {
   readonly listening: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
+  /** A listener at the destination whom the rules do not permit there, where no other listens. */
+  readonly stranger: Listener | null;
   /** A listener on every address, which therefore does not count as one at the destination. */
   readonly wildcard: Listener | null;
 }
@@ -65,7 +70,8 @@ export async function mappings(
     const { indexes, total } = chooseMappings(all, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
-    const joined = new JoinedListeners(chosen, listeners);
+    const judge = judgeOf(dataPlane, rules);
+    const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
@@ -78,7 +84,11 @@ export async function mappings(
       };
     });
     const used = rows.flatMap((row) =>
-      row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
+      row.destinations.flatMap(({ listener, stranger, wildcard }) => [
+        listener,
+        stranger,
+        wildcard,
+      ]),
     );
     const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
@@ -87,18 +97,18 @@ export async function mappings(
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
-    return { rows, holderOf, none: all.length === 0 };
+    return { rows, holderOf, judge, none: all.length === 0 };
   });
   if (found === null) {
     await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
   }
-  const { rows, holderOf, none } = found;
+  const { rows, holderOf, judge, none } = found;
   await print(
     context,
     published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
     () => {
-      if (rows.length > 0) return renderRows(context, rows, holderOf);
+      if (rows.length > 0) return renderRows(context, rows, holderOf, judge);
       return none
         ? "there are no active mappings\n"
         : `no mapping ${describeChoice(choice)} is active\n`;
@@ -120,6 +130,7 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
       destination,
       listening: state?.listening ?? false,
       listener: state?.listeners[0] ?? null,
+      stranger: state?.listening === false ? (state.strangers[0] ?? null) : null,
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
@@ -138,6 +149,7 @@ function rowShape(
         ...destination,
         listening: row?.listening ?? false,
         listener: listenerShape(row?.listener ?? null, holderOf),
+        stranger: listenerShape(row?.stranger ?? null, holderOf),
         wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, holderOf),
       };
     }),
@@ -172,7 +184,12 @@ const columns: readonly Column[] = [
   { heading: "ERRORS", align: "right" },
 ];
 
-function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {
+function renderRows(
+  context: Context,
+  rows: readonly Row[],
+  holderOf: HolderOf,
+  judge: Judge,
+): string {
   const { colours, width } = context;
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
     const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
@@ -200,13 +217,33 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
       },
     ];
   });
-  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, holderOf);
+  return (
+    renderTable(columns, cells, { width, paintHeading: colours.bold }) +
+    strangerHints(rows, holderOf, judge) +
+    hints(rows, holderOf)
+  );
 }
 
 function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
   if (row.listener !== null) return describeHolder(holderOf(row.listener));
   if (row.listening) return "listens";
+  if (row.stranger !== null) return "none (but a stranger)";
   return row.wildcard === null ? "none" : "none (but a wildcard)";
+}
+
+function strangerHints(rows: readonly Row[], holderOf: HolderOf, judge: Judge): string {
+  return rows
+    .flatMap(({ mapping, destinations }) =>
+      destinations.flatMap(({ destination, stranger }) => {
+        if (stranger === null) return [];
+        const owned = judge.ownerOf(destination.address);
+        return (
+          `\n${printable(mapping.name)}: ${describeListener(stranger, holderOf(stranger))} is a stranger there and gets nothing: ` +
+          `${whyStranger(owned)}. ${remedyForStranger(owned)}\n`
+        );
+      }),
+    )
+    .join("");
 }
 
 function hints(rows: readonly Row[], holderOf: HolderOf): string {

@@ -49,7 +49,9 @@ export async function status(context: Context): Promise<void> {
       mappedListeners:
         circumstances.rules === null
           ? null
-          : joinListeners(circumstances.rules, listeners).filter((view) => view.isMapped).length,
+          : joinListeners(circumstances.rules, listeners, circumstances.judge.selects).filter(
+              (view) => view.isMapped,
+            ).length,
       lookups: active === null ? null : dataPlane.counterTotal(),
       flows,
       faults,

@@ -7,6 +7,7 @@ import { isWeighted, type Destination, type Mapping } from "../../model/mapping.
 import { type Rules, allMappings } from "../../model/rules.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../api/mapping-shape.js";
+import type { Judge } from "../../rules/judge.js";
 import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
 import type { ExplainJson } from "../../json/explain.js";
@@ -15,6 +16,12 @@ import type { Obstacle } from "../../doctor/obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { LOAD_MODULE, mptcpRemedy } from "../../words/mptcp.js";
 import { describeListener, describeNat, unitOf } from "../../words/listener.js";
+import {
+  describeOwned,
+  describePermitted,
+  remedyForStranger,
+  whyStranger,
+} from "../../words/stranger.js";
 import { describeDestination } from "./mapping.js";
 import { printable } from "../../words/text.js";
 
@@ -22,6 +29,7 @@ export interface Explained {
   readonly explanation: Explanation;
   readonly obstacles: readonly Obstacle[];
   readonly rules: Rules;
+  readonly judge: Judge;
   readonly mapping: Mapping | null;
   /** The socket that the program selected; null when the socket tables do not have it. */
   readonly selected: Listener | null;
@@ -59,6 +67,7 @@ export function explanationShape(explained: Explained): ExplainJson {
       return tried === undefined ? [] : { ...place(tried, explanation), outcome };
     }),
     generation: explanation.generation,
+    strangers: strangersOf(explained).map((one) => strangerShape(explained, one)),
     steps: explanationSteps(explained),
   };
 }
@@ -73,14 +82,70 @@ function listenerShape(explained: Explained): ExplainJson["listener"] {
   if (receiver === null && cookie === null) return null;
   const holder = receiver === null ? undefined : explained.holderOf(receiver);
   return {
-    pid: holder?.pid ?? null,
+    ...processShape(holder),
     cookie: cookie ?? receiver?.cookie ?? "0",
-    command: holder?.command ?? null,
-    user: holder?.user ?? null,
-    unit: unitOf(holder),
     address: receiver?.address ?? null,
     port: receiver?.port ?? null,
   };
+}
+
+function processShape(holder: Holder | undefined) {
+  return {
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
+    user: holder?.user ?? null,
+    unit: unitOf(holder),
+  };
+}
+
+/** A socket that listens where the packet goes, and gets nothing. */
+interface Stranger {
+  readonly listener: Listener;
+  readonly at: "dialled" | "destination";
+  /** Whom the rules permit there, in words. */
+  readonly permitted: string;
+}
+
+function strangersOf(explained: Explained): Stranger[] {
+  const { states, judge, mapping } = explained;
+  const dialledBy = strangerOnDialled(explained);
+  const there = states.flatMap(({ address, strangers }) => {
+    const owned = judge.ownerOf(address);
+    const permitted = owned === undefined ? permittedBy(explained, mapping) : describeOwned(owned);
+    return strangers.map((listener) => ({ listener, at: "destination" as const, permitted }));
+  });
+  if (dialledBy === null) return there;
+  return [
+    { listener: dialledBy, at: "dialled", permitted: permittedOnDialled(explained) },
+    ...there,
+  ];
+}
+
+function strangerShape({ holderOf }: Explained, { listener, at, permitted }: Stranger) {
+  const { cookie, address, port } = listener;
+  return { ...processShape(holderOf(listener)), cookie, address, port, at, permitted };
+}
+
+/**
+ * Returns the stranger that listens on what was dialled, if it is on that very address or the
+ * program found that nobody else would get the packet.
+ */
+function strangerOnDialled({ explanation, kernel, judge, mapping }: Explained): Listener | null {
+  if (kernel === null) return null;
+  const { strangers, packet } = explanation;
+  if (strangers) return kernel;
+  if (mapping === null || kernel.wildcard || judge.strangers !== "refuse") return null;
+  return kernel.address !== packet.local || judge.permits(kernel, mapping) ? null : kernel;
+}
+
+function permittedBy({ judge }: Explained, mapping: Mapping | null): string {
+  return mapping === null ? "nobody" : describePermitted(mapping, (at) => judge.ownerOf(at));
+}
+
+function permittedOnDialled(explained: Explained): string {
+  const { explanation, judge, mapping } = explained;
+  const owned = mapping === null ? judge.ownerOf(explanation.packet.local) : undefined;
+  return owned === undefined ? permittedBy(explained, mapping) : describeOwned(owned);
 }
 
 function receiverOf({ explanation, selected, kernel }: Explained): Listener | null {
@@ -92,7 +157,7 @@ function receiverOf({ explanation, selected, kernel }: Explained): Listener | nu
     case "existing":
     case "missed":
     case "unmanaged":
-      return kernel;
+      return explanation.strangers ? null : kernel;
   }
 }
 
@@ -232,6 +297,11 @@ function existingStep(explained: Explained, mapping: Mapping): string {
     const who = kernel === null ? "a socket" : describeListener(kernel, explained.holderOf(kernel));
     return `already listening: ${who} (existing: ${mapping.existing})`;
   }
+  const stranger = strangerOnDialled(explained);
+  if (stranger !== null && mapping.existing !== "never") {
+    const who = describeListener(stranger, explained.holderOf(stranger));
+    return `${who} listens, and is passed over, because the mapping permits only ${permittedBy(explained, mapping)} (existing: ${mapping.existing})`;
+  }
   switch (mapping.existing) {
     case "exact":
       return `nothing listens on exactly ${at} (existing: exact)`;
@@ -297,8 +367,18 @@ function describeAttempt(
  * Says why no listener was found at a destination. When the socket tables have one that the program
  * does not know, says so, because the user has to act on it.
  */
-function whyAbsent({ states, holderOf }: Explained, index: number, endpoint: string): string {
+function whyAbsent(
+  { states, holderOf, judge }: Explained,
+  index: number,
+  endpoint: string,
+): string {
   const state = states.find((one) => one.destination === index);
+  const stranger = state?.strangers[0];
+  if (state !== undefined && stranger !== undefined && !state.listening) {
+    const who = describeListener(stranger, holderOf(stranger));
+    const owned = judge.ownerOf(state.address);
+    return `${who} listens, but gets nothing: ${whyStranger(owned)}. ${remedyForStranger(owned)}`;
+  }
   const there = state?.listeners[0];
   if (there !== undefined) {
     const who = describeListener(there, holderOf(there));
@@ -318,6 +398,7 @@ function outcome(explained: Explained): string {
   if (shownVerdict(explained) === "blocked") {
     return `blocked: it reaches no socket; if it did, ilm's decision would be: ${explanation.verdict}`;
   }
+  if (explanation.strangers) return outcomeOfStrangers(explained);
   const perhaps = explained.obstacles.length === 0 ? "" : ", if it comes so far";
   switch (explanation.verdict) {
     case "selected":
@@ -333,4 +414,16 @@ function outcome(explained: Explained): string {
     case "unmanaged":
       return `unmanaged: ${goesOn}`;
   }
+}
+
+/** Says that nobody gets the packet, because only a stranger listens on what was dialled. */
+function outcomeOfStrangers(explained: Explained): string {
+  const { explanation, mapping, judge, holderOf } = explained;
+  const stranger = strangerOnDialled(explained);
+  const who = stranger === null ? "a stranger" : describeListener(stranger, holderOf(stranger));
+  if (mapping !== null) {
+    return `${explanation.verdict}: no destination listens, and ${who}, which listens on what was dialled, is a stranger: the mapping permits only ${permittedBy(explained, mapping)}. Stop it, or name its unit, user or group in \`listeners\` of the mapping`;
+  }
+  const owned = judge.ownerOf(explanation.packet.local);
+  return `${explanation.verdict}: nobody gets it, as only ${who} listens, and ${whyStranger(owned)}. ${remedyForStranger(owned)}`;
 }

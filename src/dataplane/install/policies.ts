@@ -12,6 +12,7 @@ import type { Owner, Service, WildcardPolicy } from "../../model/mapping.js";
 import { isIdText } from "../../model/owner.js";
 import type { RuleSet } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
+import { DEFAULT_WILDCARD } from "../../rules/wildcard.js";
 import type { Accounts } from "./permits.js";
 
 const wildcardCodes: Readonly<Record<WildcardPolicy, number>> = {
@@ -42,7 +43,8 @@ export function policyEntries(
   { services, mptcp, wildcard = {} }: Pick<RuleSet, "services" | "mptcp" | "wildcard">,
   accounts: Accounts,
 ): [Uint8Array, number][] {
-  const all = wildcardCodes[wildcard.default ?? "report"] + (mptcp === "off" ? ILM_MPTCP_OFF : 0);
+  const all =
+    wildcardCodes[wildcard.default ?? DEFAULT_WILDCARD] + (mptcp === "off" ? ILM_MPTCP_OFF : 0);
   return [
     [keyOf(PolicyCode.ALL, 0), all],
     ...Object.entries(wildcard.units ?? {}).map(([unit, policy]): [Uint8Array, number] => [

@@ -8,12 +8,15 @@ import {
   type MetricsInput,
 } from "../../../src/daemon/metrics.js";
 import type { CounterList } from "../../../src/model/decision.js";
-import { toBeActive } from "../../../src/model/rules.js";
+import { type Rules, toBeActive } from "../../../src/model/rules.js";
+import { Judge } from "../../../src/rules/judge.js";
 import { countersOf, mapping } from "./fixtures.js";
 
 function read(list: CounterList): Parameters<typeof ofMappings>[1] {
   return { list: () => list, total: () => list.total() };
 }
+
+const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
 
 const counted = { existing: 1, selected: 2, missed: 3, errors: 4 };
 
@@ -108,7 +111,12 @@ describe("mappings", () => {
     });
 
   test("are listed one by one, and their destinations too", () => {
-    const { lookups, destinations } = ofMappings(rules(1), read(countersOf(counted, counted)), []);
+    const { lookups, destinations } = ofMappings(
+      rules(1),
+      read(countersOf(counted, counted)),
+      [],
+      judge,
+    );
     expect(lookups).toEqual([
       { labels: { mapping: "m0", protocol: "tcp" }, counters: counted },
       { labels: { mapping: "more", protocol: "tcp" }, counters: counted },
@@ -118,7 +126,7 @@ describe("mappings", () => {
 
   test("are summed up when they are too many for a page", () => {
     const many = rules(LISTED_MAPPINGS_MAX);
-    expect(ofMappings(many, read(countersOf(counted, counted)), [])).toEqual({
+    expect(ofMappings(many, read(countersOf(counted, counted)), [], judge)).toEqual({
       lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
       destinations: [],
     });
@@ -126,7 +134,7 @@ describe("mappings", () => {
       ...input,
       loaded: input.loaded && {
         ...input.loaded,
-        ...ofMappings(many, read(countersOf(counted)), []),
+        ...ofMappings(many, read(countersOf(counted)), [], judge),
       },
     });
     expect(page).toContain('ilm_lookups_total{outcome="selected"} 2\n');

@@ -22,7 +22,14 @@ const applying =
   (context) =>
     apply(context, options, mappings);
 
-const nameless = { pid: 53, command: "unbound", uid: 0, user: "unbound", cgroup: "" };
+const nameless = {
+  pid: 53,
+  command: "unbound",
+  uid: 0,
+  user: "unbound",
+  cgroup: "",
+  canBindLowPorts: false,
+};
 
 describe("a change", () => {
   test("of a file tells the generation, and the daemon gets the path to follow", async () => {
