@@ -10,6 +10,7 @@ import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
 import { describeLockHolder, findLockHolder } from "../kernel/lock-holder.js";
+import { findProcess, userName } from "../kernel/procfs.js";
 import { giveBackMemory } from "../kernel/memory.js";
 import { noActiveRules, readRules } from "../model/rules.js";
 import { version } from "../version.js";
@@ -27,6 +28,8 @@ import { listMappings } from "./listing.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
 import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
+import { refusalLog } from "./refusal-log.js";
+import { type RefusalCounts, RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
 import { ServiceManager } from "./service-manager.js";
 import { awaitTurn } from "../control/turn.js";
@@ -191,9 +194,13 @@ async function work({
 
   // Watch before reading, so that no change falls between the two.
   follow(reconciler.source.path);
-  const following = keepFollowing(dataPlane, log, (missing) => {
-    reconciler.tellRestored(missing);
+  const following = keepFollowing(dataPlane, log, {
+    onRestored: (missing) => {
+      reconciler.tellRestored(missing);
+    },
+    onRefused: refusalLog(dataPlane, log, { find: findProcess, userName }),
   });
+  const refused = new RefusalTotals();
   const clock = setInterval(() => {
     follower?.check();
     void reconciler.resync();
@@ -232,7 +239,7 @@ async function work({
       },
       metrics: () => {
         memory.worked();
-        return metricsOf(dataPlane, reconciler);
+        return metricsOf(dataPlane, reconciler, refused.add(dataPlane.refusals()));
       },
     };
     const server = await keepApi({
@@ -292,7 +299,7 @@ function describeChange(mappings: number, difference: ChangeSummary | null): str
 const noFlows = { live: 0, capacity: 0 };
 const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
 
-function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
+function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: RefusalCounts): string {
   const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
   const { lookups, destinations } =
@@ -319,6 +326,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
             lookups,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
+            refusals,
             off: active.off,
             missing: dataPlane.missing(),
             overtaken: dataPlane.overtaken(),

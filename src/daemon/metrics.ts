@@ -12,6 +12,7 @@ import {
   countMappings,
   readRules,
 } from "../model/rules.js";
+import type { RefusalCounts } from "./refusal-totals.js";
 import type { Judge } from "../rules/judge.js";
 import { JoinedListeners } from "../rules/listening.js";
 
@@ -71,6 +72,8 @@ export interface MetricsInput {
     readonly lookups: readonly Lookups[];
     readonly flows: FlowCount;
     readonly faults: Faults;
+    /** What was refused or reported since the daemon started, by reason. */
+    readonly refusals: RefusalCounts;
     readonly off: boolean;
     /** What is currently missing: not attached, or not there. */
     readonly missing: readonly Missing[];
@@ -174,6 +177,12 @@ export function renderMetrics(input: MetricsInput): string {
         "counter",
         "Failures in the kernel programs, by kind; `ilm status` explains each.",
         Object.entries(loaded.faults).map(([kind, value]) => [{ kind }, value]),
+      ),
+      metric(
+        "ilm_refusals_total",
+        "counter",
+        "Binds and packets that were refused because an address is somebody else's, by reason; `reported` ones were allowed. `ilm audit` lists them.",
+        Object.entries(loaded.refusals).map(([reason, value]) => [{ reason }, value]),
       ),
       metric(
         "ilm_destination_listening",

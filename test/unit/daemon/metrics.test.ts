@@ -31,6 +31,7 @@ const input: MetricsInput = {
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
+    refusals: { address: 1, mapped: 2, wildcard: 0, reported: 0, lookup: 3 },
     off: false,
     missing: ["sk_lookup", "ingress/eth0"],
     overtaken: [{ interface: "eth0", direction: "ingress", programs: ["scrub", "limit"] }],
@@ -54,6 +55,7 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
+    expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
   });
 
   test("names what is missing, who comes first, and counts what was put back", () => {
