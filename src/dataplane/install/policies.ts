@@ -3,6 +3,7 @@ import {
   ILM_MPTCP_OFF,
   ILM_WILDCARD_ALLOW,
   ILM_WILDCARD_DENY,
+  ILM_WILDCARD_MASK,
   ILM_WILDCARD_REPORT,
   PolicyCode,
   policyKeyLayout,
@@ -38,6 +39,21 @@ function saidOf({ wildcard, mptcp }: Service): number {
   );
 }
 
+/**
+ * Joins what is said about the same processes: a service says more than the document does about its
+ * unit or user, and each says nothing about what it leaves out.
+ */
+function joined(entries: readonly [Uint8Array, number][]): [Uint8Array, number][] {
+  const byKey = new Map<string, [Uint8Array, number]>();
+  for (const [key, said] of entries) {
+    const text = Buffer.from(key).toString("hex");
+    const [, before = 0] = byKey.get(text) ?? [];
+    const wildcard = said & ILM_WILDCARD_MASK || before & ILM_WILDCARD_MASK;
+    byKey.set(text, [key, wildcard + ((said | before) & ILM_MPTCP_OFF)]);
+  }
+  return [...byKey.values()];
+}
+
 /** Returns the contents of `policies`. Wildcard binds that nothing is said about are reported. */
 export function policyEntries(
   { services, mptcp, wildcard = {} }: Pick<RuleSet, "services" | "mptcp" | "wildcard">,
@@ -45,7 +61,7 @@ export function policyEntries(
 ): [Uint8Array, number][] {
   const all =
     wildcardCodes[wildcard.default ?? DEFAULT_WILDCARD] + (mptcp === "off" ? ILM_MPTCP_OFF : 0);
-  return [
+  return joined([
     [keyOf(PolicyCode.ALL, 0), all],
     ...Object.entries(wildcard.units ?? {}).map(([unit, policy]): [Uint8Array, number] => [
       keyOf(PolicyCode.UNIT, unitHash(unit)),
@@ -60,5 +76,5 @@ export function policyEntries(
         ? []
         : [[keyOfOwner(service.owner, accounts), saidOf(service)]],
     ),
-  ];
+  ]);
 }
