@@ -547,7 +547,6 @@ ILM_ASSERT_SIZE(struct ilm_listing_constants, 8);
 
 struct ilm_lookup_constants {
 	__u64 netns_cookie;	/* where the kfunc looks */
-	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	/* 1: the kernel's own tables are asked, through the module (kmod/). */
 	__u32 kfunc;
@@ -559,6 +558,8 @@ struct ilm_lookup_constants {
 	/* How many copies, a power of two, - 1: a CPU counts in the one that its number gives. */
 	__u16 counter_mask;
 	__u16 counter_shared;	/* 1: others may count in the same copy at the same moment */
+	/* New ones come last: programs of earlier formats are asked for what is above. */
+	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 40);
 

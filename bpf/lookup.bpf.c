@@ -18,16 +18,22 @@ static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct look
  * all are known (net/ipv4/af_inet.c, inet_autobind, calls nobody), so nobody whom it is known of is
  * nobody.
  */
-static __noinline bool leads_to_permitted(const struct lookup *l, __u32 permit)
+__noinline int leads_to_permitted(const struct lookup *l, __u32 permit)
 {
+	/* Never so; the verifier wants it said. */
+	if (!l)
+		return 0;
 	if (exact_listens(l))
 		return permits_all(&l->dialled, l->interface, permit);
 	return wildcard_listens(l, permit);
 }
 
 /* Does anybody listen on what was dialled, or on a wildcard address that takes it? */
-static __noinline bool anybody_listens(const struct lookup *l)
+__noinline int anybody_listens(const struct lookup *l)
 {
+	/* Never so; the verifier wants it said. */
+	if (!l)
+		return 0;
 	return exact_listens(l) || wildcard_listens(l, 0);
 }
 

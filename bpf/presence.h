@@ -94,43 +94,26 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 #define HAS_PERMITTED 1
 #define HAS_STRANGERS 2
 
-struct kind_search {
-	struct ilm_presence *presence;
-	__u32 permit;
-	__u32 found;
-};
-
-static long judge_kind(__u32 i, struct kind_search *search)
-{
-	struct ilm_identity identity;
-	struct ilm_kind *kind;
-	__u32 sockets;
-
-	if (i >= ILM_KINDS)
-		return 1;
-	kind = &search->presence->kinds[i];
-	sockets = kind->sockets;
-	if (!sockets)
-		return 0;
-	identity = kind->identity;
-	/* One that is being taken is nobody's yet. */
-	search->found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&identity, search->permit) ? HAS_PERMITTED :
-											       HAS_STRANGERS;
-	return 0;
-}
-
-static __noinline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
+static __always_inline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
 {
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
-	struct kind_search search = { .presence = p, .permit = permit };
+	__u32 found = 0;
 
 	if (!p || !p->sockets)
 		return 0;
 	if (p->others)
-		search.found = HAS_STRANGERS;
-	bpf_loop(ILM_KINDS, judge_kind, &search, 0);
-	return search.found;
+		found = HAS_STRANGERS;
+	for (int i = 0; i < ILM_KINDS; i++) {
+		__u32 sockets = p->kinds[i].sockets;
+
+		if (!sockets)
+			continue;
+		/* The owner of a kind that is being taken is not known yet. */
+		found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&p->kinds[i].identity, permit) ? HAS_PERMITTED :
+												HAS_STRANGERS;
+	}
+	return found;
 }
 
 /*
@@ -187,25 +170,37 @@ static __always_inline bool wildcard_listens(const struct lookup *l, __u32 permi
 	return all && permits_all(&any, l->interface, permit);
 }
 
-/* Does a socket listen on just what was dialled? */
-static __always_inline bool exact_listens(const struct lookup *l)
+/* May a socket listen on just what was dialled? Most of the time, none does. */
+static __always_inline bool may_listen_exactly(const struct lookup *l)
 {
 	__u32 bucket = endpoint_bucket(&l->dialled);
-	__u32 *count;
+	__u32 *count = bpf_map_lookup_elem(&filter, &bucket);
 
-	count = bpf_map_lookup_elem(&filter, &bucket);
-	return count && *count && listeners_at(&l->dialled, l->interface).sockets;
+	return count && *count;
+}
+
+static __always_inline bool exact_listens(const struct lookup *l)
+{
+	return may_listen_exactly(l) && listeners_at(&l->dialled, l->interface).sockets;
 }
 
 /*
  * Does somebody listen already who keeps what is dialled? Not where a stranger would get it: then
  * it is as if nobody listened.
  */
-static __always_inline bool already_listening(const struct lookup *l, __u8 existing, __u32 permit)
+__noinline int keeps_dialled(const struct lookup *l, __u8 existing, __u32 permit)
 {
-	if (exact_listens(l))
+	/* Never so; the verifier wants it said. */
+	if (!l)
+		return 0;
+	if (listeners_at(&l->dialled, l->interface).sockets)
 		return permits_all(&l->dialled, l->interface, permit);
 	return existing == ILM_EXISTING_ANY && wildcard_listens(l, permit);
+}
+
+static __always_inline bool already_listening(const struct lookup *l, __u8 existing, __u32 permit)
+{
+	return (existing == ILM_EXISTING_ANY || may_listen_exactly(l)) && keeps_dialled(l, existing, permit);
 }
 
 #endif

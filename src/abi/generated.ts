@@ -618,7 +618,6 @@ export const listingConstantsLayout: Layout<ListingConstants> = {
 
 export interface LookupConstants {
   netnsCookie: bigint;
-  rootCgroup: bigint;
   steerUdp: number;
   kfunc: number;
   drawSeed: number;
@@ -627,33 +626,34 @@ export interface LookupConstants {
   counterSlots: number;
   counterMask: number;
   counterShared: number;
+  rootCgroup: bigint;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
   size: 40,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
-    rootCgroup: view.getBigUint64(at + 8, true),
-    steerUdp: view.getUint32(at + 16, true),
-    kfunc: view.getUint32(at + 20, true),
-    drawSeed: view.getUint32(at + 24, true),
-    handedEach: view.getUint16(at + 28, true),
-    counting: view.getUint16(at + 30, true),
-    counterSlots: view.getUint32(at + 32, true),
-    counterMask: view.getUint16(at + 36, true),
-    counterShared: view.getUint16(at + 38, true),
+    steerUdp: view.getUint32(at + 8, true),
+    kfunc: view.getUint32(at + 12, true),
+    drawSeed: view.getUint32(at + 16, true),
+    handedEach: view.getUint16(at + 20, true),
+    counting: view.getUint16(at + 22, true),
+    counterSlots: view.getUint32(at + 24, true),
+    counterMask: view.getUint16(at + 28, true),
+    counterShared: view.getUint16(at + 30, true),
+    rootCgroup: view.getBigUint64(at + 32, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
-    view.setBigUint64(at + 8, value.rootCgroup, true);
-    view.setUint32(at + 16, value.steerUdp, true);
-    view.setUint32(at + 20, value.kfunc, true);
-    view.setUint32(at + 24, value.drawSeed, true);
-    view.setUint16(at + 28, value.handedEach, true);
-    view.setUint16(at + 30, value.counting, true);
-    view.setUint32(at + 32, value.counterSlots, true);
-    view.setUint16(at + 36, value.counterMask, true);
-    view.setUint16(at + 38, value.counterShared, true);
+    view.setUint32(at + 8, value.steerUdp, true);
+    view.setUint32(at + 12, value.kfunc, true);
+    view.setUint32(at + 16, value.drawSeed, true);
+    view.setUint16(at + 20, value.handedEach, true);
+    view.setUint16(at + 22, value.counting, true);
+    view.setUint32(at + 24, value.counterSlots, true);
+    view.setUint16(at + 28, value.counterMask, true);
+    view.setUint16(at + 30, value.counterShared, true);
+    view.setBigUint64(at + 32, value.rootCgroup, true);
   },
 };
 
