@@ -30,7 +30,7 @@ export const findings = list(
     ),
     policy: field(
       nullable(oneOf("allow", "report", "deny", "refuse")),
-      "For `wildcard`, what happens to such a bind now: allow, report or deny. For `mapped-port`, what happens to strangers: allow, report or refuse. Otherwise null.",
+      "For `wildcard`, what happens to such a bind now: allow, report or deny. For `mapped-port`, what happens to strangers: report or refuse. Otherwise null.",
     ),
     policyBy: field(
       nullable(oneOf("service", "unit", "user", "default")),

@@ -74,7 +74,8 @@ export function auditListeners(audited: Audited): ListenerFinding[] {
     // The owner of an address is at home there, and elsewhere the mapping decides.
     if (service?.owner !== undefined) return [];
     const mapping = covering.get(listener);
-    return mapping === undefined || judge.permits(listener, mapping)
+    const isAllowed = judge.strangers === "allow";
+    return mapping === undefined || isAllowed || judge.permits(listener, mapping)
       ? []
       : [onMappedPort(listener, mapping, judge.strangers)];
   });
@@ -145,25 +146,22 @@ function onService(
   };
 }
 
-const consequences: Readonly<Record<StrangerPolicy, string>> = {
-  refuse: "it gets nothing that is dialled there, and its next bind is refused",
-  report: "it gets what is dialled there, as `strangers` is report",
-  allow: "it gets what is dialled there, as `strangers` is allow",
-};
-
 function onMappedPort(
   listener: Listener,
   { name, existing }: Mapping,
   policy: StrangerPolicy,
 ): ListenerFinding {
-  const after = policy !== "refuse" && existing === "never" ? ", unless a destination listens" : "";
+  const consequence =
+    policy === "refuse"
+      ? "it gets nothing that is dialled there, and its next bind is refused"
+      : `it gets what is dialled there${existing === "never" ? " when no destination listens" : ""}, as \`strangers\` is ${policy}`;
   return {
     listener,
     kind: "mapped-port",
     mapping: name,
     policy,
     denied: policy === "refuse",
-    message: `listens where mapping ${printable(name)} leads away from, and the mapping does not permit it: ${consequences[policy]}${after} (${placeOf(listener)})`,
+    message: `listens where mapping ${printable(name)} leads away from, and the mapping does not permit it: ${consequence} (${placeOf(listener)})`,
     remedy: `Let it listen on another address or port, or name its unit, user or group in \`listeners\` of mapping ${printable(name)}`,
   };
 }

@@ -93,12 +93,11 @@ describe("a listener on a mapped port", () => {
     ]);
   });
 
-  test.each(["report", "allow"] as const)("gets the connections with strangers: %s", (policy) => {
-    const [found] = auditListeners(audited(dialled(1000), {}, policy));
-    expect(found).toMatchObject({ policy, denied: false });
-    expect(found?.message).toContain(
-      `it gets what is dialled there, as \`strangers\` is ${policy}`,
-    );
+  test("gets the connections with strangers: report, and is not listed where they are allowed", () => {
+    const [found] = auditListeners(audited(dialled(1000), {}, "report"));
+    expect(found).toMatchObject({ policy: "report", denied: false });
+    expect(found?.message).toContain("it gets what is dialled there, as `strangers` is report");
+    expect(auditListeners(audited(dialled(1000), {}, "allow"))).toEqual([]);
   });
 
   test("is at home as root, as the service's owner, and as one that the mapping names", () => {
