@@ -5,7 +5,9 @@
 import { type Destination, type Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import type { Counters } from "../../model/decision.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import type { Judge } from "../../rules/judge.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
@@ -18,7 +20,8 @@ import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
-import { describeOwner } from "../../words/listener.js";
+import { describeHolder, describeListener } from "../../words/listener.js";
+import { remedyForStranger, whyStranger } from "../../words/stranger.js";
 import { describeDestination } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
@@ -26,7 +29,7 @@ import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-type OwnerOf = (listener: Listener) => Owner | undefined;
+type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
   readonly mapping: Mapping;
@@ -44,6 +47,8 @@ interface DestinationRow {
   readonly listening: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
+  /** A listener at the destination whom the rules do not permit there, where no other listens. */
+  readonly stranger: Listener | null;
   /** A listener on every address, which therefore does not count as one at the destination. */
   readonly wildcard: Listener | null;
 }
@@ -65,7 +70,8 @@ export async function mappings(
     const { indexes, total } = chooseMappings(all, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
-    const joined = new JoinedListeners(chosen, listeners);
+    const judge = judgeOf(dataPlane, rules);
+    const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
@@ -78,28 +84,36 @@ export async function mappings(
       };
     });
     const used = rows.flatMap((row) =>
-      row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
+      row.destinations.flatMap(({ listener, stranger, wildcard }) => [
+        listener,
+        stranger,
+        wildcard,
+      ]),
     );
-    const ownerOf = await context.reach.ownersOf(used.filter((listener) => listener !== null));
+    const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
     const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
     if (!context.json) noteObstacles(context, { ...around, found: inTheWay }, rules);
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
-    return { rows, ownerOf, none: all.length === 0 };
+    return { rows, holderOf, judge, none: all.length === 0 };
   });
   if (found === null) {
     await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
   }
-  const { rows, ownerOf, none } = found;
-  await print(context, published<MappingsJson>()(rows.map((row) => rowShape(row, ownerOf))), () => {
-    if (rows.length > 0) return renderRows(context, rows, ownerOf);
-    return none
-      ? "there are no active mappings\n"
-      : `no mapping ${describeChoice(choice)} is active\n`;
-  });
+  const { rows, holderOf, judge, none } = found;
+  await print(
+    context,
+    published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
+    () => {
+      if (rows.length > 0) return renderRows(context, rows, holderOf, judge);
+      return none
+        ? "there are no active mappings\n"
+        : `no mapping ${describeChoice(choice)} is active\n`;
+    },
+  );
 }
 
 function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
@@ -116,12 +130,16 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
       destination,
       listening: state?.listening ?? false,
       listener: state?.listeners[0] ?? null,
+      stranger: state?.listening === false ? (state.strangers[0] ?? null) : null,
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
 }
 
-function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
+function rowShape(
+  { mapping, obstacles, runtime, counters, destinations }: Row,
+  holderOf: HolderOf,
+) {
   const shape = mappingShape(mapping, runtime);
   return {
     ...shape,
@@ -130,8 +148,9 @@ function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, 
       return {
         ...destination,
         listening: row?.listening ?? false,
-        listener: listenerShape(row?.listener ?? null, ownerOf),
-        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, ownerOf),
+        listener: listenerShape(row?.listener ?? null, holderOf),
+        stranger: listenerShape(row?.stranger ?? null, holderOf),
+        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, holderOf),
       };
     }),
     counters,
@@ -139,16 +158,16 @@ function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, 
   };
 }
 
-function listenerShape(listener: Listener | null, ownerOf: OwnerOf) {
+function listenerShape(listener: Listener | null, holderOf: HolderOf) {
   if (listener === null) return null;
-  const owner = ownerOf(listener);
+  const holder = holderOf(listener);
   return {
     address: listener.address,
     port: listener.port,
     kind: listener.kind,
     cookie: listener.cookie,
-    pid: owner?.pid ?? null,
-    command: owner?.command ?? null,
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
   };
 }
 
@@ -165,7 +184,12 @@ const columns: readonly Column[] = [
   { heading: "ERRORS", align: "right" },
 ];
 
-function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
+function renderRows(
+  context: Context,
+  rows: readonly Row[],
+  holderOf: HolderOf,
+  judge: Judge,
+): string {
   const { colours, width } = context;
   const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
     const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
@@ -181,7 +205,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
       ].join("\n"),
       destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
       {
-        text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),
+        text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
         paint: answered ? colours.green : colours.yellow,
       },
       String(counters.existing),
@@ -193,23 +217,43 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
       },
     ];
   });
-  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, ownerOf);
+  return (
+    renderTable(columns, cells, { width, paintHeading: colours.bold }) +
+    strangerHints(rows, holderOf, judge) +
+    hints(rows, holderOf)
+  );
 }
 
-function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
-  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
+function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
+  if (row.listener !== null) return describeHolder(holderOf(row.listener));
   if (row.listening) return "listens";
+  if (row.stranger !== null) return "none (but a stranger)";
   return row.wildcard === null ? "none" : "none (but a wildcard)";
 }
 
-function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
+function strangerHints(rows: readonly Row[], holderOf: HolderOf, judge: Judge): string {
+  return rows
+    .flatMap(({ mapping, destinations }) =>
+      destinations.flatMap(({ destination, stranger }) => {
+        if (stranger === null) return [];
+        const owned = judge.ownerOf(destination.address);
+        return (
+          `\n${printable(mapping.name)}: ${describeListener(stranger, holderOf(stranger))} is a stranger there and gets nothing: ` +
+          `${whyStranger(owned)}. ${remedyForStranger(owned)}\n`
+        );
+      }),
+    )
+    .join("");
+}
+
+function hints(rows: readonly Row[], holderOf: HolderOf): string {
   return rows
     .flatMap(({ mapping, destinations }) =>
       destinations.flatMap(({ destination, wildcard }) =>
         wildcard === null
           ? []
           : `\n${printable(mapping.name)}: nothing listens on ${describeDestination(destination)} itself; ` +
-            `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
+            `${describeHolder(holderOf(wildcard))} listens on every address. Let it listen on that address, ` +
             `or write the destination as "*:${wildcard.port}".\n`,
       ),
     )

@@ -1,7 +1,7 @@
 /** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
 import type { Active } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
-import { describeHolder } from "../../kernel/lock-holder.js";
+import { describeLockHolder } from "../../kernel/lock-holder.js";
 import { countMappings } from "../../model/rules.js";
 import { joinListeners } from "../../rules/listening.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
@@ -27,7 +27,7 @@ export async function status(context: Context): Promise<void> {
     const found = findWarnings(circumstances);
     const unreached = await unreachedWarnings(dataPlane, {
       listeners: () => listeners,
-      ownersOf: (those) => context.reach.ownersOf(those),
+      holdersOf: (those) => context.reach.holdersOf(those),
       following: daemon !== null,
     });
     const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
@@ -49,7 +49,9 @@ export async function status(context: Context): Promise<void> {
       mappedListeners:
         circumstances.rules === null
           ? null
-          : joinListeners(circumstances.rules, listeners).filter((view) => view.isMapped).length,
+          : joinListeners(circumstances.rules, listeners, circumstances.judge.selects).filter(
+              (view) => view.isMapped,
+            ).length,
       lookups: active === null ? null : dataPlane.counterTotal(),
       flows,
       faults,
@@ -88,7 +90,8 @@ interface Asked extends AskedDaemon {
 /** Returns notes on what it means that no daemon runs. */
 function notes(active: Active | null, { daemon, trouble, writer }: Asked): string[] {
   if (daemon !== null || trouble !== null) return [];
-  const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
+  const found =
+    writer === null ? [] : [`${describeLockHolder(writer)} is about to change the rules`];
   if (active === null) return found;
   const { source } = active.rules;
   if (source !== null) {

@@ -10,7 +10,7 @@ import type { AskedDaemon } from "../../doctor/writer.js";
 import type { HostReport } from "../../kernel/features.js";
 import type { FionreadAnswer } from "../../kernel/fionread.js";
 import type { Family } from "../../model/address.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
 import type { Change } from "../../rules/change.js";
 
 export interface Reach {
@@ -19,7 +19,7 @@ export interface Reach {
   /** Makes a change, through the daemon when one is running. */
   performChange(dataPlane: DataPlane, change: Change, options?: PerformOptions): Promise<Performed>;
   /** Finds the processes that hold the listeners' sockets. */
-  ownersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Owner | undefined>;
+  holdersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Holder | undefined>;
   /** Asks the daemon for its status. Without one, finds who holds the writer's lock. */
   askDaemon(netnsInode: number): Promise<AskedDaemon>;
   /** Checks kernel, privileges, mounts and neighbours. */
@@ -56,9 +56,9 @@ export const hostReach: Reach = {
     const { performChange } = await import("../../control/perform.js");
     return await performChange(dataPlane, change, options);
   },
-  ownersOf: async (listeners) => {
-    const { ownersOf } = await import("../../doctor/owners.js");
-    return await ownersOf(listeners);
+  holdersOf: async (listeners) => {
+    const { holdersOf } = await import("../../doctor/holders.js");
+    return await holdersOf(listeners);
   },
   askDaemon: async (netnsInode) => {
     const { askDaemon } = await import("../../doctor/writer.js");

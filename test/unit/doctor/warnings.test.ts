@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { findWarnings, type Circumstances } from "../../../src/doctor/warnings.js";
 import type { Rules } from "../../../src/model/rules.js";
+import { Judge } from "../../../src/rules/judge.js";
 import { address, listener } from "../cli/fixtures.js";
 
 const origin = { file: "rules.yaml", line: 1, column: 1 };
@@ -31,6 +32,7 @@ const rules: Rules = {
 const fine: Circumstances = {
   rules,
   listeners: [listener("127.0.1.10", 80)],
+  judge: new Judge(rules, "refuse", () => true),
   upAddresses: new Set([address("fd5e:ed00::10")]),
   ephemeral: null,
   absentDestinations: new Set(),

@@ -22,7 +22,14 @@ const applying =
   (context) =>
     apply(context, options, mappings);
 
-const nameless = { pid: 53, command: "unbound", uid: 0, user: "unbound", cgroup: "" };
+const nameless = {
+  pid: 53,
+  command: "unbound",
+  uid: 0,
+  user: "unbound",
+  cgroup: "",
+  canBindLowPorts: false,
+};
 
 describe("a change", () => {
   test("of a file tells the generation, and the daemon gets the path to follow", async () => {
@@ -123,7 +130,7 @@ describe("what is doubtful", () => {
     world.dataPlane.translated = [4];
     const socket = listener("127.0.1.10", 53, { protocol: "udp", kind: "udp", cookie: "53" });
     world.dataPlane.sockets = [socket];
-    world.owners.set(socket.cookie, nameless);
+    world.holders.set(socket.cookie, nameless);
     const command = applying({}, "udp:53=127.0.1.10:53");
     expect(await world.text(command)).toMatch(
       /warning: unbound \(pid 53\) on 127\.0\.1\.10:53 \(of udp:53\) is not reached.*\n {2}Start `ilm run`/,
