@@ -27,6 +27,7 @@ export interface Warning {
   readonly kind:
     | "wildcard-would-answer"
     | "stranger-listens"
+    | "strangers-reported"
     | "address-missing"
     | "ephemeral-ports"
     | "destination-elsewhere"
@@ -117,6 +118,7 @@ export function findWarnings({
   return [
     ...(off ? [switchedOff] : []),
     ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
+    ...(earlier === null ? strangersReported(rules, judge) : []),
     ...detached.map(detachedWarning),
     ...refusedReload(daemon),
     ...addressWarnings(active, listeners, upAddresses, absentDestinations).map(
@@ -144,6 +146,23 @@ function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlie
     remedy:
       "The next change takes them over without interruption, with what was added at run time and what was counted: ilm run, ilm apply -f FILE, ilm add or ilm remove.",
   };
+}
+
+/**
+ * Warns that this host takes strangers on mapped ports only because an earlier version did: a boot
+ * ends that.
+ */
+function strangersReported(rules: Rules | null, { strangers }: Judge): Warning[] {
+  if (rules === null || rules.file.strangers !== undefined || strangers !== "report") return [];
+  return [
+    {
+      kind: "strangers-reported",
+      message:
+        "an earlier version of ilm made the rules before these, so sockets of any user get what mappings leave to them on their ports; after the next boot, only those of root, of services' owners and of `listeners` do",
+      remedy:
+        "See what that would refuse (ilm audit), name whom it should not refuse in `listeners`, and set `strangers: refuse` in the configuration; or `strangers: allow`.",
+    },
+  ];
 }
 
 function mptcpDestinations(

@@ -82,6 +82,7 @@ export const warning = object(
       oneOf(
         "wildcard-would-answer",
         "stranger-listens",
+        "strangers-reported",
         "address-missing",
         "ephemeral-ports",
         "destination-elsewhere",

@@ -207,3 +207,10 @@ test("an MPTCP listener of a mapping is warned of only where the kernel has no i
 test("the state of namespaces that ended is warned of", () => {
   expect(kinds({ endedNamespaces: [4026532001] })).toEqual(["ended-namespaces"]);
 });
+
+test("strangers that are only reported because an earlier version selected them are warned of, until the configuration says what they get", () => {
+  const reported = new Judge(rules, "report", () => true);
+  expect(kinds({ judge: reported })).toEqual(["strangers-reported"]);
+  const said = { ...rules, file: { ...rules.file, strangers: "report" as const } };
+  expect(kinds({ rules: said, judge: reported })).toEqual([]);
+});
