@@ -78,7 +78,8 @@ static __always_inline void take_token(struct lookup *l)
 	if (l->unproven)
 		return;
 	token->packets--;
-	l->existing = token->existing;
+	l->existing = token->holder == ILM_HOLDER_EXISTING;
+	l->strangers = token->holder == ILM_HOLDER_STRANGER;
 }
 
 /*
@@ -166,8 +167,10 @@ static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup 
 
 	address_copy(address, l->dialled.address);
 	permit = bpf_map_lookup_elem(&owners, address);
-	if (!permit || passes(ctx, l, *permit))
+	if (!permit || (!l->strangers && passes(ctx, l, *permit))) {
+		l->strangers = false;
 		return SK_PASS;
+	}
 	l->strangers = true;
 	note_strangers(l);
 	return SK_DROP;
@@ -177,7 +180,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
-	bool counted, reject, refuses;
+	bool counted, held, reject, refuses;
 	__u32 number;
 
 	number = find_rule(class, l);
@@ -194,7 +197,11 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 
 	counted = !l->dry && !l->unproven;
-	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && (listens(ctx, l, rule->existing, rule->permit) || is_answer(l)))) {
+	/* Said of the decision only when they are why it is as it is. */
+	held = l->strangers;
+	l->strangers = false;
+	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && !held &&
+			    (listens(ctx, l, rule->existing, rule->permit) || is_answer(l)))) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (counted)
 			add_to(&c->existing, 1);
@@ -218,9 +225,9 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
 	reject = rule->reject || l->undeliverable;
-	refuses = !reject && rule->permit && !passes(ctx, l, rule->permit);
+	refuses = !reject && rule->permit && (held || !passes(ctx, l, rule->permit));
 	if (refuses)
-		reject = l->strangers = is_held_by_others(ctx, l);
+		reject = l->strangers = held || is_held_by_others(ctx, l);
 	if (l->strangers)
 		note_strangers(l);
 	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;

@@ -119,18 +119,25 @@ static long judge_kind(__u32 i, struct kind_search *search)
 	return 0;
 }
 
+/*
+ * The memory of an entry that was removed is used again at once, perhaps for an owner's place; so
+ * what was found is looked for once more.
+ */
 static __noinline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
 {
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 	struct kind_search search = { .presence = p, .permit = permit };
+	__u64 epoch;
 
 	if (!p || !p->sockets)
 		return 0;
+	epoch = p->epoch;
 	if (p->others)
 		search.found = HAS_STRANGERS;
 	bpf_loop(ILM_KINDS, judge_kind, &search, 0);
-	return search.found;
+	p = bpf_map_lookup_elem(&presence, &place);
+	return p && p->epoch == epoch ? search.found : 0;
 }
 
 /*
@@ -153,7 +160,10 @@ __noinline int judge_listeners(const struct ilm_endpoint *wanted, __u32 interfac
 	return found;
 }
 
-/* Do sockets listen on the endpoint of which the permit permits some, or all? */
+/*
+ * Do sockets listen on the endpoint of which the permit permits some, or all? Who was counted a
+ * moment ago, and whose it is that is known no more, is on his way to close() and not permitted.
+ */
 static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
 	return !permit || judge_listeners(endpoint, interface, permit) & HAS_PERMITTED;
@@ -161,7 +171,7 @@ static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __
 
 static __always_inline bool permits_all(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
-	return !permit || !(judge_listeners(endpoint, interface, permit) & HAS_STRANGERS);
+	return !permit || judge_listeners(endpoint, interface, permit) == HAS_PERMITTED;
 }
 
 /*

@@ -91,6 +91,11 @@ export const AttemptCode = {
   FAILED: 4,
   STEERED: 5,
 } as const;
+export const HolderCode = {
+  UNKNOWN: 0,
+  EXISTING: 1,
+  STRANGER: 2,
+} as const;
 
 export interface BpfSkLookup {
   cookie: bigint;
@@ -1205,7 +1210,7 @@ export const stepLayout: Layout<Step> = {
 export interface Token {
   hash: number;
   packets: number;
-  existing: number;
+  holder: number;
 }
 
 export const tokenLayout: Layout<Token> = {
@@ -1213,12 +1218,12 @@ export const tokenLayout: Layout<Token> = {
   read: (view, at) => ({
     hash: view.getUint32(at, true),
     packets: view.getUint16(at + 4, true),
-    existing: view.getUint16(at + 6, true),
+    holder: view.getUint16(at + 6, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.hash, true);
     view.setUint16(at + 4, value.packets, true);
-    view.setUint16(at + 6, value.existing, true);
+    view.setUint16(at + 6, value.holder, true);
   },
 };
 
