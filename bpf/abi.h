@@ -113,7 +113,7 @@ struct ilm_presence {
 	__u64 holders;
 	struct ilm_kind kinds[ILM_KINDS];	/* of `sockets` */
 	__u32 others;		/* of `sockets`, those for which there was no kind */
-	__u32 foreign;		/* of `sockets`, those that are not root's */
+	__u32 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_presence, 136);
 #define ILM_PRESENCE_DEAD (1ULL << 63)
@@ -623,15 +623,17 @@ ILM_ASSERT_SIZE(struct ilm_steering, 8);
  * may ask), for ICMP errors and by GRO; by these it knows a packet. By a hash of the addresses and
  * ports: another one in its place costs a count, and decides nothing.
  */
+enum ilm_holder {
+	ILM_HOLDER_UNKNOWN,
+	ILM_HOLDER_EXISTING,	/* who listens there already, and keeps it */
+	ILM_HOLDER_STRANGER,	/* who must not have it, whatever the registry knows of others there */
+};
 #define ILM_TOKENS 1024		/* power of two; a network card hands over some packets at a time */
 struct ilm_token {
 	__u32 hash;
 	__u16 packets;
-	/*
-	 * 1: ingress found who listens there already, in the kernel's own tables, and left it to
-	 * them.
-	 */
-	__u16 existing;
+	/* What ingress found in the kernel's own tables, which know of all sockets: ILM_HOLDER_* */
+	__u16 holder;
 };
 ILM_ASSERT_SIZE(struct ilm_token, 8);
 

@@ -122,7 +122,7 @@ static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct look
 	return ask_heirs(ctx, l, kind, permit) == WELCOME_HEIRS;
 }
 
-static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit, bool root)
+static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
 {
 	return ask_heirs(ctx, l, ILM_LISTENER_EITHER, permit);
 }

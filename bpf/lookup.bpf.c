@@ -14,20 +14,20 @@ static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct look
 }
 
 /* Who gets the packet when we leave it to the kernel. Not static: the verifier looks at it once. */
-__noinline int counted_heirs(const struct lookup *l, __u32 permit, bool root)
+__noinline int counted_heirs(const struct lookup *l, __u32 permit)
 {
 	enum heirs found;
 
 	/* Never so; the verifier wants it said. */
 	if (!l)
 		return NO_HEIRS;
-	found = exact_heirs(l, permit, root);
-	return found ? found : wildcard_heirs(l, permit, root);
+	found = exact_heirs(l, permit);
+	return found ? found : wildcard_heirs(l, permit);
 }
 
-static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit, bool root)
+static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
 {
-	return counted_heirs(l, permit, root);
+	return counted_heirs(l, permit);
 }
 
 /* A socket listens on the endpoint, and takes the packet; only ingress can select it. */

@@ -58,7 +58,6 @@ struct listeners {
 	__u32 v6only;
 	__u32 placed;
 	__u32 connected;
-	__u32 foreign;
 };
 
 /*
@@ -77,7 +76,6 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 		all.v6only = p->v6only;
 		all.placed = p->placed;
 		all.connected = p->connected;
-		all.foreign = p->foreign;
 	}
 	if (!any_on_device())
 		return all;
@@ -88,7 +86,6 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 		all.v6only += p->v6only;
 		all.placed += p->placed;
 		all.connected += p->connected;
-		all.foreign += p->foreign;
 	}
 	return all;
 }
@@ -97,14 +94,20 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 #define HAS_PERMITTED 1
 #define HAS_STRANGERS 2
 
+/*
+ * The memory of an entry that was removed is used again at once, perhaps for an owner's place; so
+ * what was found is looked for once more.
+ */
 static __always_inline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
 {
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
 	__u32 found = 0;
+	__u64 epoch;
 
 	if (!p || !p->sockets)
 		return 0;
+	epoch = p->epoch;
 	if (p->others)
 		found = HAS_STRANGERS;
 	for (int i = 0; i < ILM_KINDS; i++) {
@@ -116,7 +119,9 @@ static __always_inline __u32 judge_place(const struct ilm_endpoint *endpoint, __
 		found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&p->kinds[i].identity, permit) ? HAS_PERMITTED :
 												HAS_STRANGERS;
 	}
-	return found;
+	p = bpf_map_lookup_elem(&presence, &place);
+	/* Whose those are that are just closing is not known any more. */
+	return p && p->epoch == epoch && found ? found : HAS_STRANGERS;
 }
 
 /*
@@ -139,7 +144,10 @@ __noinline int judge_listeners(const struct ilm_endpoint *wanted, __u32 interfac
 	return found;
 }
 
-/* Do sockets listen on the endpoint of which the permit permits some, or all? */
+/*
+ * Do sockets listen on the endpoint of which the permit permits some, or all? Who was counted a
+ * moment ago, and whose it is that is known no more, is on his way to close() and not permitted.
+ */
 static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
 	return !permit || judge_listeners(endpoint, interface, permit) & HAS_PERMITTED;
@@ -147,7 +155,7 @@ static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __
 
 static __always_inline bool permits_all(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
-	return !permit || !(judge_listeners(endpoint, interface, permit) & HAS_STRANGERS);
+	return !permit || judge_listeners(endpoint, interface, permit) == HAS_PERMITTED;
 }
 
 /* May a socket listen on the endpoint? Mostly none does. */
@@ -162,17 +170,21 @@ static __always_inline bool may_listen(const struct ilm_endpoint *endpoint)
 /* Who would get a packet from the kernel: none, sockets that a permit permits, or others, too. */
 enum heirs { NO_HEIRS, WELCOME_HEIRS, STRANGE_HEIRS };
 
-/* `root`: the permit permits root's sockets, as those of rules do. */
-static __always_inline enum heirs judge_heirs(const struct ilm_endpoint *endpoint, const struct listeners *p,
-					      const struct lookup *l, __u32 permit, bool root)
+/* Of the sockets on the endpoint. */
+static __always_inline enum heirs heirs_at(const struct ilm_endpoint *endpoint, const struct lookup *l, __u32 permit)
 {
-	if (!permit || (root && !p->foreign))
-		return WELCOME_HEIRS;
-	return permits_all(endpoint, l->interface, permit) ? WELCOME_HEIRS : STRANGE_HEIRS;
+	int found;
+
+	if (!permit)
+		return listeners_at(endpoint, l->interface).sockets ? WELCOME_HEIRS : NO_HEIRS;
+	found = judge_listeners(endpoint, l->interface, permit);
+	if (!found)
+		return NO_HEIRS;
+	return found == HAS_PERMITTED ? WELCOME_HEIRS : STRANGE_HEIRS;
 }
 
 /* Of the sockets on a wildcard address of the dialled port, if one takes the packet's family. */
-static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 permit, bool root)
+static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 permit)
 {
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
 	enum heirs found = NO_HEIRS, others;
@@ -182,29 +194,21 @@ static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 p
 	if (may_listen(&any)) {
 		p = listeners_at(&any, l->interface);
 		if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
-			found = judge_heirs(&any, &p, l, permit, root);
+			found = heirs_at(&any, l, permit);
 	}
 	if (l->family != AF_INET)
 		return found;
 	any.address[2] = IP4_MAPPED;
 	if (!may_listen(&any))
 		return found;
-	p = listeners_at(&any, l->interface);
-	if (!p.sockets)
-		return found;
-	others = judge_heirs(&any, &p, l, permit, root);
+	others = heirs_at(&any, l, permit);
 	return others > found ? others : found;
 }
 
 /* Of the sockets on just what was dialled. */
-static __always_inline enum heirs exact_heirs(const struct lookup *l, __u32 permit, bool root)
+static __always_inline enum heirs exact_heirs(const struct lookup *l, __u32 permit)
 {
-	struct listeners p;
-
-	if (!may_listen(&l->dialled))
-		return NO_HEIRS;
-	p = listeners_at(&l->dialled, l->interface);
-	return p.sockets ? judge_heirs(&l->dialled, &p, l, permit, root) : NO_HEIRS;
+	return may_listen(&l->dialled) ? heirs_at(&l->dialled, l, permit) : NO_HEIRS;
 }
 
 /*
@@ -218,9 +222,9 @@ __noinline int keeps_dialled(const struct lookup *l, __u8 existing, __u32 permit
 	/* Never so; the verifier wants it said. */
 	if (!l)
 		return 0;
-	found = exact_heirs(l, permit, true);
+	found = exact_heirs(l, permit);
 	if (found == NO_HEIRS && existing == ILM_EXISTING_ANY)
-		found = wildcard_heirs(l, permit, true);
+		found = wildcard_heirs(l, permit);
 	return found == WELCOME_HEIRS;
 }
 

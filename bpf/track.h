@@ -142,8 +142,6 @@ static __always_inline void add_to_presence(struct ilm_presence *p, struct ilm_t
 		__sync_fetch_and_add(&p->connected, change);
 		return;
 	}
-	if (t->identity.uid)
-		__sync_fetch_and_add(&p->foreign, change);
 	if (change > 0)
 		t->kind = join_kind(p, &t->identity);
 	else

@@ -91,6 +91,11 @@ export const AttemptCode = {
   FAILED: 4,
   STEERED: 5,
 } as const;
+export const HolderCode = {
+  UNKNOWN: 0,
+  EXISTING: 1,
+  STRANGER: 2,
+} as const;
 
 export interface BpfSkLookup {
   cookie: bigint;
@@ -904,7 +909,6 @@ export interface Presence {
   holders: bigint;
   kinds: Uint8Array;
   others: number;
-  foreign: number;
 }
 
 export const presenceLayout: Layout<Presence> = {
@@ -918,7 +922,6 @@ export const presenceLayout: Layout<Presence> = {
     holders: view.getBigUint64(at + 24, true),
     kinds: bytesAt(view, at + 32, 96),
     others: view.getUint32(at + 128, true),
-    foreign: view.getUint32(at + 132, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.sockets, true);
@@ -929,7 +932,6 @@ export const presenceLayout: Layout<Presence> = {
     view.setBigUint64(at + 24, value.holders, true);
     putBytes(view, at + 32, 96, value.kinds);
     view.setUint32(at + 128, value.others, true);
-    view.setUint32(at + 132, value.foreign, true);
   },
 };
 
@@ -1208,7 +1210,7 @@ export const stepLayout: Layout<Step> = {
 export interface Token {
   hash: number;
   packets: number;
-  existing: number;
+  holder: number;
 }
 
 export const tokenLayout: Layout<Token> = {
@@ -1216,12 +1218,12 @@ export const tokenLayout: Layout<Token> = {
   read: (view, at) => ({
     hash: view.getUint32(at, true),
     packets: view.getUint16(at + 4, true),
-    existing: view.getUint16(at + 6, true),
+    holder: view.getUint16(at + 6, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.hash, true);
     view.setUint16(at + 4, value.packets, true);
-    view.setUint16(at + 6, value.existing, true);
+    view.setUint16(at + 6, value.holder, true);
   },
 };
 
