@@ -235,9 +235,13 @@ struct ilm_tracked {
 	__u8 connected;		/* 1: counted as such */
 	__u8 answers;		/* 1: it has flows */
 	__u8 irregular;		/* 1: counted in `irregular` */
-	__u8 identified;	/* 1: `identity` is known */
 	__u8 kind;		/* of the presence entry's kinds; ILM_KINDS: one of `others` */
-	__u8 zero[4];
+	__u8 zero;
+	/*
+	 * What seal_of() makes of `identity`; 0: that is not known. Others read while it is
+	 * written, and half an identity could be root's.
+	 */
+	__u32 seal;
 	struct ilm_identity identity;
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 64);

@@ -419,10 +419,10 @@ static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
 	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	struct ilm_identity identity;
 
-	if (!t || !t->identified)
+	if (!t)
 		return false;
 	identity = t->identity;
-	return permits_identity(&identity, permit);
+	return t->seal == seal_of(&identity) && permits_identity(&identity, permit);
 }
 
 /*

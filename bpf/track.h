@@ -170,11 +170,11 @@ static __always_inline void identify_tracked(struct ilm_tracked *t, const void *
 {
 	struct ilm_identity identity = {};
 
-	if (t->identified)
+	if (t->seal)
 		return;
 	identify(address_of(sk), &identity);
 	t->identity = identity;
-	t->identified = 1;
+	t->seal = seal_of(&identity);
 }
 
 /* May the socket have the destination? */

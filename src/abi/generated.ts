@@ -1240,8 +1240,8 @@ export interface Tracked {
   connected: number;
   answers: number;
   irregular: number;
-  identified: number;
   kind: number;
+  seal: number;
   unit: bigint;
   uid: number;
   gid: number;
@@ -1262,8 +1262,8 @@ export const trackedLayout: Layout<Tracked> = {
     connected: view.getUint8(at + 39),
     answers: view.getUint8(at + 40),
     irregular: view.getUint8(at + 41),
-    identified: view.getUint8(at + 42),
-    kind: view.getUint8(at + 43),
+    kind: view.getUint8(at + 42),
+    seal: view.getUint32(at + 44, true),
     unit: view.getBigUint64(at + 48, true),
     uid: view.getUint32(at + 56, true),
     gid: view.getUint32(at + 60, true),
@@ -1281,8 +1281,8 @@ export const trackedLayout: Layout<Tracked> = {
     view.setUint8(at + 39, value.connected);
     view.setUint8(at + 40, value.answers);
     view.setUint8(at + 41, value.irregular);
-    view.setUint8(at + 42, value.identified);
-    view.setUint8(at + 43, value.kind);
+    view.setUint8(at + 42, value.kind);
+    view.setUint32(at + 44, value.seal, true);
     view.setBigUint64(at + 48, value.unit, true);
     view.setUint32(at + 56, value.uid, true);
     view.setUint32(at + 60, value.gid, true);

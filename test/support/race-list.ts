@@ -14,6 +14,9 @@ export const races: readonly Race[] = [
     at: "public",
     port: EPHEMERAL,
     kinds: ["udp"],
+    // Whom the kernel found unconnected and sees connected a moment later gets it without a
+    // question (net/ipv4/udp.c, __udp4_lib_lookup).
+    leaves: 5,
   },
   {
     title: "moving between cgroups, of which one has the unit's name,",

@@ -24,6 +24,8 @@ export interface Race {
   readonly owned?: string;
   /** Cgroups of his own between which he moves. */
   readonly moves?: readonly string[];
+  /** Wins in a thousand tries that the kernel's own search leaves to him; default: none. */
+  readonly leaves?: number;
 }
 
 interface Taken {
@@ -97,7 +99,8 @@ export function testRaces(kind: Kind, races: readonly Race[]): void {
     if (race.kinds?.includes(kind) === false) continue;
     for (const family of families) {
       const cell = addressesOf[family];
-      test(`${race.title} is won while nobody owns the service, and not in ${tries} tries when somebody does, ${kind} over ${cell.label}`, async () => {
+      const won = race.leaves === undefined ? "not" : `at most ${race.leaves} in 1000`;
+      test(`${race.title} is won while nobody owns the service, and ${won} in ${tries} tries when somebody does, ${kind} over ${cell.label}`, async () => {
         const { server } = network;
         if (race.way === "late") {
           const range = `net.ipv4.ip_local_port_range=${EPHEMERAL} ${EPHEMERAL}`;
@@ -112,8 +115,10 @@ export function testRaces(kind: Kind, races: readonly Race[]): void {
         await server.unload();
         await server.apply(ownedRules(race.owned ?? `user: ${owner.uid}`, existing));
         const { taken, answered } = await run(network, race, kind, cell, [String(tries)]);
-        expect(taken).toMatchObject({ tries, won: 0 });
-        expect(answered).not.toHaveProperty("stranger");
+        expect(taken.tries).toBe(tries);
+        const most = ((race.leaves ?? 0) * tries) / 1000;
+        expect(taken.won).toBeLessThanOrEqual(most);
+        expect(answered["stranger"] ?? 0).toBeLessThanOrEqual(most);
         expect(answered["owner"]).toBeGreaterThan(0);
       });
     }
