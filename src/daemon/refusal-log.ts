@@ -17,13 +17,39 @@ export interface Processes {
   readonly userName: (uid: number) => string;
 }
 
+/**
+ * The most lines in that time. Whoever tries one port after the other fills neither the log nor the
+ * daemon's time.
+ */
+const LINES_MAX = 100;
+const LINES_MS = 10_000;
+
+/** Calls `tell` for the first attempts of a while, and says at its end how many more there were. */
+function atMost(
+  log: Logger,
+  tell: (attempt: RefusedAttempt) => void,
+): (attempt: RefusedAttempt) => void {
+  let seen = 0;
+  const end = (): void => {
+    const more = seen - LINES_MAX;
+    seen = 0;
+    if (more <= 0) return;
+    log.log("warning", `${more} more were refused or reported meanwhile: \`ilm audit\` lists them`);
+  };
+  return (attempt) => {
+    if (seen === 0) setTimeout(end, LINES_MS).unref();
+    seen += 1;
+    if (seen <= LINES_MAX) tell(attempt);
+  };
+}
+
 /** Returns a function that logs an attempt. Names are those of the rules that are active then. */
 export function refusalLog(
   dataPlane: Pick<DataPlane, "active">,
   log: Logger,
   { find, userName }: Processes,
 ): (attempt: RefusedAttempt) => void {
-  return (attempt) => {
+  return atMost(log, (attempt) => {
     const { reason, protocol, address, port, uid, gid, pid, command } = attempt;
     const holder = pid === null || command === null ? undefined : find(pid, command);
     const user = uid === null ? null : userName(uid);
@@ -50,7 +76,7 @@ export function refusalLog(
         },
       },
     );
-  };
+  });
 }
 
 /** A daemon with very many mappings does not read them all to name one. */

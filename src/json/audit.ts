@@ -38,7 +38,7 @@ export const findings = list(
     ),
     denied: field(
       nullable(boolean),
-      "For `wildcard`: true when `deny` would refuse such a bind. For `foreign-address` and `mapped-port`: true when the socket gets nothing. Otherwise null.",
+      "For `wildcard`: true when `deny` would refuse such a bind. For `foreign-address` and `mapped-port`: true when the socket gets nothing; a stranger on an address of a service still gets what is dialled there on a port that no mapping has. Otherwise null.",
     ),
     reason: field(
       nullable(oneOf(...refusalReasons)),

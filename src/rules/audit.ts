@@ -6,11 +6,11 @@ import type { Address } from "../model/address.js";
 import type { AuditKind } from "../model/audit.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import type { Holder, Listener } from "../model/listener.js";
-import type { Mapping, Service, StrangerPolicy, WildcardPolicy } from "../model/mapping.js";
+import type { Mapping, Owner, Service, StrangerPolicy, WildcardPolicy } from "../model/mapping.js";
 import { formatOwner } from "../model/owner.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { printable } from "../printable.js";
-import { coveringMappings } from "./covered.js";
+import { coveringMappings, onMappedPorts } from "./covered.js";
 import type { EphemeralPorts } from "./ephemeral.js";
 import type { Judge } from "./judge.js";
 import { type DestinationState, JoinedListeners, type ListenerView } from "./listening.js";
@@ -63,16 +63,27 @@ export function auditListeners(audited: Audited): ListenerFinding[] {
   const owners = new Map(
     services.flatMap((service) => service.addresses.map((address) => [address, service] as const)),
   );
-  const views = new JoinedListeners(allMappings(rules), listeners, judge.selects).views();
+  const joined = new JoinedListeners(allMappings(rules), listeners, judge.selects);
   const covering = coveringMappings(rules, listeners);
-  return views.flatMap((view): ListenerFinding[] => {
+  const atDestinations = joined.strangers();
+  const foreigners = new Set(
+    listeners.filter(
+      (one) => owners.get(one.address)?.owner !== undefined && !judge.mayHave(one, one.address),
+    ),
+  );
+  const judged = onMappedPorts(rules, [...foreigners]);
+  return joined.views().flatMap((view): ListenerFinding[] => {
     const { listener } = view;
     if (listener.wildcard) return [onWildcard(view, audited)];
     const service = owners.get(listener.address);
-    const foreign = service && onService(view, service, judge);
-    if (foreign !== undefined) return [foreign];
-    // The owner of an address is at home there, and elsewhere the mapping decides.
-    if (service?.owner !== undefined) return [];
+    if (service?.owner !== undefined) {
+      // The owner of an address is at home there, and elsewhere the mapping decides.
+      if (!foreigners.has(listener)) return [];
+      const { owner } = service;
+      const mapping = atDestinations.get(listener);
+      return [onOwned({ listener, service, owner, mapping, denied: judged.has(listener) })];
+    }
+    if (service !== undefined && !view.isMapped) return [onService(listener, service.name)];
     const mapping = covering.get(listener);
     const isAllowed = judge.strangers === "allow";
     return mapping === undefined || isAllowed || judge.permits(listener, mapping)
@@ -116,33 +127,45 @@ function onWildcard(
     message: `listens on every address of the host (${placeOf(listener)})${
       isMapped ? ", as the destination of a mapping" : ""
     }; ${describePolicy(applied)}; ${would}`,
-    remedy: `Let it listen on an address of its own, and map its port to that address${allow}`,
+    remedy: `Let it listen on an address of its own, and map its port to that address${allow}.`,
   };
 }
 
-/** Judges a listener on a service's address. Returns undefined when there is nothing to say. */
-function onService(
-  { listener, isMapped }: ListenerView,
-  { name, owner }: Service,
-  judge: Judge,
-): ListenerFinding | undefined {
-  const found = { listener, kind: "foreign-address" as const, service: name };
-  const place = placeOf(listener);
-  if (owner === undefined) {
-    if (isMapped) return undefined;
-    return {
-      ...found,
-      denied: false,
-      message: `listens on an address of service ${name}, where no mapping leads (${place})`,
-      remedy: `If it is ${name}, map the port; if not, give it an address of its own. With \`unit\`, \`user\` or \`group\` the service keeps others away`,
-    };
-  }
-  if (judge.mayHave(listener, listener.address)) return undefined;
+/** A listener on an address of a service without an owner, where no mapping leads. */
+function onService(listener: Listener, name: string): ListenerFinding {
   return {
-    ...found,
-    denied: true,
-    message: `listens on an address of service ${name}, which belongs to ${formatOwner(owner)}: it is a stranger there and gets nothing (${place})`,
-    remedy: `Stop it, or give it an address of its own. If it is ${name}, correct \`unit\`, \`user\` or \`group\` of the service, or start it as they say`,
+    listener,
+    kind: "foreign-address",
+    service: name,
+    denied: false,
+    message: `listens on an address of service ${name}, where no mapping leads (${placeOf(listener)})`,
+    remedy: `If it is ${name}, map the port; if not, give it an address of its own. With \`unit\`, \`user\` or \`group\` the service keeps others away.`,
+  };
+}
+
+interface OnOwned {
+  readonly listener: Listener;
+  readonly service: Service;
+  readonly owner: Owner;
+  /** The mapping that leads there, if any. */
+  readonly mapping: string | undefined;
+  /** True when look-ups for its port ask the rules. */
+  readonly denied: boolean;
+}
+
+function onOwned({ listener, service, owner, mapping, denied }: OnOwned): ListenerFinding {
+  const { name } = service;
+  const consequence = denied
+    ? "gets nothing"
+    : `gets nothing from mappings, but what is dialled on that very address, as no mapping has ${listener.protocol} port ${listener.port}`;
+  return {
+    listener,
+    kind: "foreign-address",
+    service: name,
+    ...(mapping !== undefined && { mapping }),
+    denied,
+    message: `listens on an address of service ${name}, which belongs to ${formatOwner(owner)}: it is a stranger there and ${consequence} (${placeOf(listener)})`,
+    remedy: `Stop it, or give it an address of its own. If it is ${name}, correct \`unit\`, \`user\` or \`group\` of the service, or start it as they say.`,
   };
 }
 
@@ -162,7 +185,7 @@ function onMappedPort(
     policy,
     denied: policy === "refuse",
     message: `listens where mapping ${printable(name)} leads away from, and the mapping does not permit it: ${consequence} (${placeOf(listener)})`,
-    remedy: `Let it listen on another address or port, or name its unit, user or group in \`listeners\` of mapping ${printable(name)}`,
+    remedy: `Let it listen on another address or port, or name its unit, user or group in \`listeners\` of mapping ${printable(name)}.`,
   };
 }
 
@@ -230,7 +253,7 @@ function ofService(
     kind: "service-unserved",
     service: name,
     message: `nobody serves it: nothing that may listen there does (${where})${instead}`,
-    remedy: `Start ${whose}, let it listen there, or remove the service and the mappings that lead to it`,
+    remedy: `Start ${whose}, let it listen there, or remove the service and the mappings that lead to it.`,
   };
 }
 
@@ -259,8 +282,8 @@ function ofMappings(states: readonly DestinationState[], names: readonly string[
     message: `leads to ${where}${more}, where nobody listens who may${instead}`,
     remedy:
       wildcard === undefined
-        ? "Start the daemon there, correct `to`, or remove the mapping"
-        : `Let that daemon listen on ${wildcard.address} itself, or write the destination as "*:${wildcard.port}"`,
+        ? "Start the daemon there, correct `to`, or remove the mapping."
+        : `Let that daemon listen on ${wildcard.address} itself, or write the destination as "*:${wildcard.port}".`,
   };
 }
 
@@ -298,7 +321,7 @@ export function auditPrivileges(
         service: name,
         message: `has CAP_NET_BIND_SERVICE, and needs it no more: as service ${name} it binds to any port of its own address (${placeOf(first)})`,
         remedy:
-          "Take the capability away: AmbientCapabilities= and CapabilityBoundingSet= of its unit, or `setcap -r` on its program",
+          "Take the capability away: AmbientCapabilities= and CapabilityBoundingSet= of its unit, or `setcap -r` on its program.",
       },
     ];
   });
@@ -309,7 +332,7 @@ export function auditPrivileges(
     {
       kind: "privilege",
       message: `net.ipv4.ip_unprivileged_port_start is ${unprivilegedStart}: every user may bind to ports from there on, and services with an owner do not need it`,
-      remedy: `Set it back with \`sysctl -w net.ipv4.ip_unprivileged_port_start=${UNPRIVILEGED_START}\`, unless other programs need it`,
+      remedy: `Set it back with \`sysctl -w net.ipv4.ip_unprivileged_port_start=${UNPRIVILEGED_START}\`, unless other programs need it.`,
     },
   ];
 }

@@ -54,6 +54,25 @@ function isUnconditional(mappings: LazyMappings, index: number, family: Family):
 }
 
 /**
+ * Returns the places whose protocol and port some mapping has, wherever it is for: only these are
+ * looked up in the rules at all.
+ */
+export function onMappedPorts<At extends Place>(
+  rules: Rules,
+  places: readonly At[],
+): ReadonlySet<At> {
+  const found = new Set<At>();
+  if (places.length === 0) return found;
+  const byPort = new ByPort(places);
+  const mappings = toLazy(allMappings(rules));
+  for (let index = 0; index < mappings.length && found.size < places.length; index++) {
+    const those = byPort.on(mappings.protocolAt(index), mappings.portsAt(index));
+    for (const place of those) found.add(place);
+  }
+  return found;
+}
+
+/**
  * Returns the mapping that decides at each address and port, for those that have one. The wildcard
  * addresses are dialled by nobody.
  */

@@ -214,6 +214,22 @@ export class JoinedListeners {
     return [...new Set(Array.from(indexes ?? [], (index) => this.#mappings.nameAt(index)))];
   }
 
+  /**
+   * Returns the listeners at destinations where the rules do not permit them, each with the name of
+   * a mapping that leads there.
+   */
+  strangers(): ReadonlyMap<Listener, string> {
+    const found = new Map<Listener, string>();
+    for (const { states, indexes } of this.#led) {
+      for (const { strangers } of states) {
+        for (const listener of strangers) {
+          if (!found.has(listener)) found.set(listener, this.#mappings.nameAt(indexes.at(0)));
+        }
+      }
+    }
+    return found;
+  }
+
   /** Returns every listener with the mappings that lead to it. */
   views(): ListenerView[] {
     const leading = new Map<Listener, Uint32Array[]>();

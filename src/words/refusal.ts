@@ -94,14 +94,14 @@ export function remedyForRefused(attempt: RefusedAttempt, { service, mapping }: 
   const ofMapping = `\`listeners\` of ${mapping === undefined ? "the mapping" : `mapping ${printable(mapping.name)}`}`;
   switch (attempt.reason) {
     case "address":
-      return `Give it an address of its own. If it is ${printable(service?.name ?? "the service")}, correct \`unit\`, \`user\` or \`group\` of the service, or start it as they say`;
+      return `Give it an address of its own. If it is ${printable(service?.name ?? "the service")}, correct \`unit\`, \`user\` or \`group\` of the service, or start it as they say.`;
     case "mapped":
-      return `Let it bind to another address or port, or name its unit, user or group in ${ofMapping}`;
+      return `Let it bind to another address or port, or name its unit, user or group in ${ofMapping}.`;
     case "lookup":
-      return `Run \`ilm explain ${attempt.protocol} ${formatEndpoint(attempt.address, attempt.port)}\`, which says who listens there; stop it, or permit it (${service === undefined ? ofMapping : "the owner of the service"})`;
+      return `Run \`ilm explain ${attempt.protocol} ${formatEndpoint(attempt.address, attempt.port)}\`, which says who listens there; stop it, or permit it (${service === undefined ? ofMapping : "the owner of the service"}).`;
     case "wildcard":
-      return "Let it bind to an address of its own, or set `wildcard: allow` for its service, unit or user";
+      return "Let it bind to an address of its own, or set `wildcard: allow` for its service, unit or user.";
     case "reported":
-      return "Let it bind to an address of its own before its policy becomes deny, or set `wildcard: allow` for its service, unit or user";
+      return "Let it bind to an address of its own before its policy becomes deny, or set `wildcard: allow` for its service, unit or user.";
   }
 }

@@ -69,7 +69,8 @@ async function checkRules(context: Context): Promise<Check[]> {
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
     const judge = judgeOf(dataPlane, rules);
     const foreign = auditListeners({ rules, judge, listeners, ephemeral: null }).filter(
-      ({ kind }) => kind === "foreign-address",
+      // Those at a destination of a mapping have a warning, as in `status`.
+      ({ kind, mapping }) => kind === "foreign-address" && mapping === undefined,
     );
     const holderOf = await context.reach.holdersOf(foreign.map(({ listener }) => listener));
     return [

@@ -1,6 +1,6 @@
 // Goal: one line says who tried what and why it was refused, in words and as values, also when the
 // process is gone by then; sums only grow.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { refusalLog } from "../../../src/daemon/refusal-log.js";
 import { RefusalTotals } from "../../../src/daemon/refusal-totals.js";
 import type { Refusal, RefusedAttempt } from "../../../src/model/refusal.js";
@@ -24,7 +24,7 @@ const web = {
   origin: { file: "rules.yaml", line: 2, column: 3 },
 };
 
-function log(given: Partial<RefusedAttempt>, isThere = true) {
+function logger(isThere = true) {
   const dataPlane = new FakeDataPlane();
   const listeners = [{ user: "tester" }];
   dataPlane.apply(activeRules({ ...ruleSet(mapping("web", { listeners })), services: [web] }));
@@ -46,6 +46,11 @@ function log(given: Partial<RefusedAttempt>, isThere = true) {
       userName: () => "alice",
     },
   );
+  return { tell, lines };
+}
+
+function log(given: Partial<RefusedAttempt>, isThere = true) {
+  const { tell, lines } = logger(isThere);
   tell({ ...attempt, ...given });
   return lines;
 }
@@ -98,6 +103,23 @@ test("of packets nobody is named", () => {
       ) as string,
     },
   ]);
+});
+
+test("a flood of attempts does not fill the log, which says how many there were", () => {
+  vi.useFakeTimers();
+  try {
+    const { tell, lines } = logger();
+    for (let port = 1; port <= 150; port++) tell({ ...attempt, port });
+    expect(lines).toHaveLength(100);
+    vi.advanceTimersByTime(10_000);
+    expect(lines.at(-1)).toMatchObject({
+      message: "50 more were refused or reported meanwhile: `ilm audit` lists them",
+    });
+    tell(attempt);
+    expect(lines).toHaveLength(102);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("the name of a process cannot forge a line", () => {

@@ -69,10 +69,16 @@ describe("a listener on a service's address", () => {
         listener: { port: 80 },
         kind: "foreign-address",
         service: "web",
+        mapping: "web",
         denied: true,
         message: expect.stringMatching(/belongs to user www-data: .* gets nothing/) as string,
       },
-      { listener: { port: 81 }, kind: "foreign-address" },
+      {
+        listener: { port: 81 },
+        kind: "foreign-address",
+        denied: false,
+        message: expect.stringContaining("as no mapping has tcp port 81") as string,
+      },
     ]);
   });
 

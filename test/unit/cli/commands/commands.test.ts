@@ -242,7 +242,7 @@ describe("a stranger at a service's address", () => {
     expect(text).toContain("belongs to unit nginx.service: it is a stranger there");
     expect(text).toContain("service web\n  nobody serves it");
     expect(await world.json("audit", audit)).toMatchObject([
-      { kind: "foreign-address", service: "web", denied: true, pid: 812 },
+      { kind: "foreign-address", service: "web", mapping: "web", denied: false, pid: 812 },
       { kind: "service-unserved", service: "web", pid: null, address: null },
     ]);
   });
