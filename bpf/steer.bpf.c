@@ -410,19 +410,37 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 }
 
 /*
- * May the socket be selected? Of each that called bind() or listen() for a port or an address of
- * concern it is known whose it is. Others have got their port without (net/ipv4/af_inet.c,
- * inet_autobind), and are not asked to listen.
+ * Is it known whose the socket is? It is of each that called bind() or listen() for a port or an
+ * address of concern; others have got their port without (net/ipv4/af_inet.c, inet_autobind).
  */
-static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
+static __always_inline bool recall_identity(struct bpf_sock *sk, struct ilm_identity *identity)
 {
 	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
-	struct ilm_identity identity;
 
 	if (!t)
 		return false;
-	identity = t->identity;
-	return t->seal == seal_of(&identity) && permits_identity(&identity, permit);
+	*identity = t->identity;
+	return t->seal == seal_of(identity);
+}
+
+/*
+ * May the socket be selected for a destination? None that is not known: nobody asked it to listen.
+ */
+static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
+{
+	struct ilm_identity identity;
+
+	return recall_identity(sk, &identity) && permits_identity(&identity, permit);
+}
+
+/* May the socket keep what was dialled? Also one of a client, which takes answers. */
+static __always_inline bool permits_holder(struct bpf_sock *sk, __u32 permit)
+{
+	struct ilm_identity identity = {};
+
+	if (!recall_identity(sk, &identity))
+		identify(address_of(sk), &identity);
+	return permits_identity(&identity, permit);
 }
 
 /*
@@ -434,7 +452,7 @@ static __always_inline enum holder listener_kind(struct bpf_sock *sk, const stru
 	enum holder kind = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
 	bool keeps = rule->existing == ILM_EXISTING_ANY || (kind == EXACT_LISTENER && rule->existing == ILM_EXISTING_EXACT);
 
-	return keeps && rule->permit && !permits_found(sk, rule->permit) ? STRANGER : kind;
+	return keeps && rule->permit && !permits_holder(sk, rule->permit) ? STRANGER : kind;
 }
 
 /*
@@ -630,7 +648,7 @@ __noinline int held_by_stranger(struct __sk_buff *skb, const struct packet *p, _
 	sk = ask(skb, &p->l, p->l.dialled.address, p->l.dialled.port);
 	if (!sk)
 		return 0;
-	held = sk->state != TCP_ESTABLISHED && !(p->crossed && sk->bound_dev_if) && !permits_found(sk, permit);
+	held = sk->state != TCP_ESTABLISHED && !(p->crossed && sk->bound_dev_if) && !permits_holder(sk, permit);
 	bpf_sk_release(sk);
 	return held;
 }
