@@ -227,8 +227,12 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!reject && rule->permit) {
 		heirs = held ? STRANGE_HEIRS : find_heirs(ctx, l, rule->permit);
 		l->strangers = heirs == STRANGE_HEIRS;
-		/* Of UDP not all are known (net/ipv4/af_inet.c, inet_autobind, calls no hook). */
-		refuses = l->strangers || (heirs == NO_HEIRS && l->dialled.protocol == IPPROTO_UDP);
+		/*
+		 * Not all sockets are known: a listener is in the kernel's table a moment before
+		 * its hook is called, and no hook is when UDP gets a port without bind()
+		 * (net/ipv4/af_inet.c, inet_autobind). To the client it is the same.
+		 */
+		refuses = heirs != WELCOME_HEIRS;
 	}
 	if (l->strangers) {
 		note_strangers(l);
