@@ -87,7 +87,7 @@ describe("status", () => {
   test("warns of a daemon out of reach, and answers all the same", async () => {
     load();
     world.daemon = { daemon: null, writer: { pid: 7, command: "ilm run" } };
-    expect(await world.text(status)).toMatch(/^daemon: +pid 7, out of reach\n[^]*kill 7/m);
+    expect(await world.text(status)).toMatch(/^daemon: +pid 7, not reachable\n[^]*kill 7/m);
     const remedy = "Restart it.";
     world.failures.set("askDaemon", new IlmError("DAEMON", "it does not answer", { remedy }));
     expect(await world.text(status)).toContain(`warning: it does not answer\n  ${remedy}\n`);
@@ -156,8 +156,6 @@ test("mappings names a mapping that is not there", async () => {
 });
 
 test.each([
-  ["status", status],
-  ["mappings", (context: Context) => mappings(context, {}, [])],
   ["listeners", (context: Context) => listeners(context, {})],
   ["flows", flows],
   ["audit", audit],
