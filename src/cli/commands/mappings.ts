@@ -2,8 +2,10 @@
  * `ilm mappings`: shows the active mappings, how often each was used, and who would get a
  * connection now.
  */
-import { type Destination, type Mapping } from "../../model/mapping.js";
+import type { DestinationJson, MappingJson } from "../../json/mapping.js";
+import type { Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
+import type { DataPlane } from "../../dataplane/types.js";
 import type { Counters } from "../../model/decision.js";
 import type { Listener, Owner } from "../../model/listener.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
@@ -13,13 +15,14 @@ import {
   parseChoice,
   type ChoiceOptions,
 } from "../../daemon/chosen.js";
-import { mappingShape } from "../../api/mapping-shape.js";
+import type { DaemonAccess } from "../../control/over-api.js";
+import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
 import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
 import { describeOwner } from "../../words/listener.js";
-import { describeDestination } from "../render/mapping.js";
+import { describeTarget } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
 import { noteObstacles, type Survey } from "../../doctor/survey.js";
@@ -29,18 +32,17 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 type OwnerOf = (listener: Listener) => Owner | undefined;
 
 interface Row {
-  readonly mapping: Mapping;
+  readonly mapping: MappingJson;
   /**
    * What keeps packets from the mapping before they are counted, or may; null when not examined.
    */
   readonly obstacles: readonly Obstacle[] | null;
-  readonly runtime: boolean;
   readonly counters: Counters;
   readonly destinations: readonly DestinationRow[];
 }
 
 interface DestinationRow {
-  readonly destination: Destination;
+  readonly destination: DestinationJson;
   readonly listening: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
@@ -54,7 +56,7 @@ export async function mappings(
   names: readonly string[],
 ): Promise<void> {
   const choice = parseChoice(names, options);
-  const found = await withDataPlane(context, async (dataPlane) => {
+  const here = async (dataPlane: DataPlane): Promise<Found | null> => {
     const active = dataPlane.active();
     if (active === null) return null;
     const rules = readRules(active.rules);
@@ -70,9 +72,8 @@ export async function mappings(
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
       return {
-        mapping,
+        mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
-        runtime: index >= fromFile,
         counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
         destinations: destinationRows(mapping, joined.statesAt(row)),
       };
@@ -88,7 +89,10 @@ export async function mappings(
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
     return { rows, ownerOf, none: all.length === 0 };
-  });
+  };
+  const found = await withDataPlane(context, here, (daemon) =>
+    askDaemon(context, daemon, names, options),
+  );
   if (found === null) {
     await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
@@ -102,6 +106,44 @@ export async function mappings(
   });
 }
 
+interface Found {
+  readonly rows: readonly Row[];
+  readonly ownerOf: OwnerOf;
+  /** True when there are no mappings at all. */
+  readonly none: boolean;
+}
+
+/** Asks the daemon, which knows whether somebody listens, but not who. */
+async function askDaemon(
+  context: Context,
+  daemon: DaemonAccess,
+  names: readonly string[],
+  options: ChoiceOptions,
+): Promise<Found | null> {
+  const { loaded, mappings: all } = await daemon.state();
+  if (!loaded) return null;
+  const query = new URLSearchParams();
+  for (const name of names) query.append("name", name);
+  for (const key of ["protocol", "port", "to", "limit"] as const) {
+    const value = options[key];
+    if (value !== undefined) query.set(key, value);
+  }
+  const { total, mappings: listed } = await daemon.mappings(query);
+  if (total > listed.length) {
+    context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
+  }
+  const rows = listed.map(({ counters, to, ...mapping }): Row => {
+    const targets = to.map(({ listening, ...destination }) => ({ destination, listening }));
+    return {
+      mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
+      obstacles: null,
+      counters,
+      destinations: targets.map((target) => ({ ...target, listener: null, wildcard: null })),
+    };
+  });
+  return { rows, ownerOf: () => undefined, none: all === 0 };
+}
+
 function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
   if (index >= looked) return null;
   return found.flatMap(({ mappings: those, obstacle }) =>
@@ -113,7 +155,7 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
     return {
-      destination,
+      destination: destinationShape(destination),
       listening: state?.listening ?? false,
       listener: state?.listeners[0] ?? null,
       wildcard: state?.wildcardWouldAnswer ?? null,
@@ -121,19 +163,15 @@ function destinationRows(mapping: Mapping, states: readonly DestinationState[]):
   });
 }
 
-function rowShape({ mapping, obstacles, runtime, counters, destinations }: Row, ownerOf: OwnerOf) {
-  const shape = mappingShape(mapping, runtime);
+function rowShape({ mapping, obstacles, counters, destinations }: Row, ownerOf: OwnerOf) {
   return {
-    ...shape,
-    to: shape.to.map((destination, index) => {
-      const row = destinations[index];
-      return {
-        ...destination,
-        listening: row?.listening ?? false,
-        listener: listenerShape(row?.listener ?? null, ownerOf),
-        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, ownerOf),
-      };
-    }),
+    ...mapping,
+    to: destinations.map(({ destination, listening, listener, wildcard }) => ({
+      ...destination,
+      listening,
+      listener: listenerShape(listener, ownerOf),
+      wildcardWouldAnswer: listenerShape(wildcard, ownerOf),
+    })),
     counters,
     obstacles,
   };
@@ -167,9 +205,9 @@ const columns: readonly Column[] = [
 
 function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
   const { colours, width } = context;
-  const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
-    const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
-    const answered = destinations.some(({ listener }) => listener !== null);
+  const cells = rows.map(({ mapping, counters, destinations }) => {
+    const { port, on, from, interface: interfaces, runtime } = mapping;
+    const answered = destinations.some(({ listening }) => listening);
     return [
       printable(mapping.name) + (runtime ? " (run time)" : ""),
       mapping.protocol,
@@ -179,7 +217,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
         ...from.map((prefix) => `from ${prefix}`),
         ...interfaces.map((name) => `by ${printable(name)}`),
       ].join("\n"),
-      destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
+      destinations.map(({ destination }) => describeTarget(destination)).join("\n"),
       {
         text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),
         paint: answered ? colours.green : colours.yellow,
@@ -208,7 +246,7 @@ function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
       destinations.flatMap(({ destination, wildcard }) =>
         wildcard === null
           ? []
-          : `\n${printable(mapping.name)}: nothing listens on ${describeDestination(destination)} itself; ` +
+          : `\n${printable(mapping.name)}: nothing listens on ${describeTarget(destination)} itself; ` +
             `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
             `or write the destination as "*:${wildcard.port}".\n`,
       ),
