@@ -205,12 +205,9 @@ function placeOfByte(bytes: Buffer, offset: number): Place {
   return new Lines(before).placeOf(before.length);
 }
 
-/** A daemon of root's reads what root may read without capabilities (src/daemon/privileges.ts). */
 const MAY_NOT_READ = [
   "this user may not read it",
-  process.geteuid?.() === 0
-    ? "give it to root, or start the daemon with `--keep CAP_DAC_READ_SEARCH`"
-    : "change its mode or owner, or run as a user who may",
+  "change its mode or owner, or run as a user who may",
 ] as const;
 
 const reasons: Readonly<Record<string, readonly [message: string, hint: string]>> = {
@@ -237,7 +234,12 @@ function toProblem(file: string, error: unknown): Problem {
   // Nothing is wrong with the file, and the next attempt may succeed.
   const short = unavailable(`${file} cannot be read`, code, error);
   if (short !== undefined) throw short;
-  const [message, hint] = reasons[code] ?? [`it cannot be read: ${code}`, "check the file"];
+  const [message, usual] = reasons[code] ?? [`it cannot be read: ${code}`, "check the file"];
+  // A daemon of root's reads what root may read without capabilities (src/daemon/privileges.ts).
+  const isRoot = reasons[code] === MAY_NOT_READ && process.geteuid?.() === 0;
+  const hint = isRoot
+    ? "give it to root, or start the daemon with `--keep CAP_DAC_READ_SEARCH`"
+    : usual;
   return problem(file, wholeFile, message, hint);
 }
 
