@@ -42,7 +42,7 @@ import { DecodeError } from "../api/decode.js";
 import { parseJson, readBody, TooLarge } from "./request-body.js";
 import { openSocketPlace, type SocketPlace } from "../api/socket-path.js";
 import type { Logger } from "./log.js";
-import { RefusalLog } from "./refusal-log.js";
+import { AccessLog } from "./access-log.js";
 import { Busy, Workload } from "./workload.js";
 
 export interface ApiHandlers {
@@ -84,7 +84,7 @@ export async function serveApi(
   const work = new Workload();
   const strangers = new Connections();
   const peers = new WeakMap<Socket, { readonly peer: Peer; readonly right: Right | null }>();
-  const refusals = new RefusalLog(log);
+  const refusals = new AccessLog(log);
   const server = createServer((request, response) => {
     const { socket } = request;
     const found = peers.get(socket);

@@ -5,7 +5,7 @@ import type { Logger } from "./log.js";
 const LINES_MAX = 10;
 const WHILE_MS = 10_000;
 
-export class RefusalLog {
+export class AccessLog {
   readonly #log: Logger;
   readonly #now: () => number;
   #since = -Infinity;
