@@ -16,7 +16,7 @@ import { type ActiveRules, emptyRules, toBeActive } from "../src/model/rules.js"
 import { kernelMemory } from "./memory.js";
 import { median, progress } from "./network.js";
 
-const script = join(fileURLToPath(import.meta.url), "..", "..", "..", "bench", "sockets.py");
+export const script = join(fileURLToPath(import.meta.url), "..", "..", "..", "bench", "sockets.py");
 const ROUNDS = 7;
 const CYCLES = 2000;
 const GAPS = 2000;

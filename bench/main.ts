@@ -14,6 +14,7 @@ import { measureTcp } from "./connections.js";
 import { measureListeners } from "./listeners.js";
 import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
+import { measureOwnership, type OwnershipRow } from "./ownership.js";
 import { type Beside, measureRelease } from "./release.js";
 import { root } from "./sites.js";
 import { measureStart } from "./start.js";
@@ -189,6 +190,24 @@ async function listeners(): Promise<string> {
   );
 }
 
+function ownership(): string {
+  const { calls, traffic } = measureOwnership();
+  const rows = (all: readonly OwnershipRow[]): string[][] =>
+    all.map(({ what, before, after }) => [
+      what,
+      whole(before),
+      whole(after),
+      (after / before).toFixed(2),
+    ]);
+  return tables(
+    table(["call", "without ilm, ns", "with ilm, ns", "ratio"], ...rows(calls)),
+    table(
+      ["through a mapping", "without owners, ns", "with owners, ns", "ratio"],
+      ...rows(traffic),
+    ),
+  );
+}
+
 function start(): string {
   return table(
     ["whole command", "ms", "of node"],
@@ -246,6 +265,7 @@ const parts: Readonly<Record<string, Part>> = {
   apply: { title: "Changing the rules", measure: apply, inside: false },
   lookup: { title: "One look-up", measure: lookup, inside: true },
   listeners: { title: "Listeners", measure: listeners, inside: true },
+  ownership: { title: "Owners of services", measure: ownership, inside: true },
   release: { title: "Beside an older release", measure: besideRelease, inside: true },
 };
 

@@ -3,6 +3,8 @@
 
 sockets.py cycle TCP|UDP COUNT      nanoseconds of bind+listen (or bind), and of close, as medians of rounds
 sockets.py connect COUNT            nanoseconds of connect() and close() of a UDP socket
+sockets.py bind TCP|UDP COUNT ADDRESS PORT UID   nanoseconds of bind() and of listen() as that user, also when they are refused
+sockets.py talk TCP|UDP COUNT LISTEN DIAL PORT UID   nanoseconds of a connection, or of a request and its reply
 sockets.py hold COUNT               that many TCP listeners on 127.1.0.0/16, until standard input ends
 sockets.py gap tcp|udp COUNT LISTEN DIAL PORT   from the return of listen()/bind() to the first connection or datagram
 """
@@ -32,6 +34,52 @@ def cycle(kind, count):
         opened.append(middle - start)
         closed.append(now() - middle)
     return {"open": statistics.median(opened), "close": statistics.median(closed)}
+
+
+def bind(kind, count, address, port, uid):
+    stream = kind == "TCP"
+    os.setresuid(uid, uid, uid)
+    bound, listening = [], []
+    for _ in range(count):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as sock:
+            start = now()
+            try:
+                sock.bind((address, port))
+            except OSError:
+                bound.append(now() - start)
+                continue
+            bound.append(now() - start)
+            if stream:
+                start = now()
+                sock.listen(16)
+                listening.append(now() - start)
+    return {"bind": statistics.median(bound), "listen": statistics.median(listening) if listening else 0}
+
+
+def talk(kind, count, listen, dial, port, uid):
+    stream = kind == "TCP"
+    os.setresuid(uid, uid, uid)
+    family = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+    took = []
+    with socket.socket(socket.AF_INET, family) as daemon, socket.socket(socket.AF_INET, family) as client:
+        daemon.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        daemon.bind((listen, port))
+        if stream:
+            daemon.listen(16)
+        else:
+            client.connect((dial, port))
+        for _ in range(count):
+            start = now()
+            if stream:
+                with socket.socket() as connection:
+                    connection.connect((dial, port))
+                    daemon.accept()[0].close()
+            else:
+                client.send(b"x")
+                daemon.sendto(b"x", daemon.recvfrom(16)[1])
+                client.recv(16)
+            took.append(now() - start)
+    return {"talk": statistics.median(took)}
 
 
 def connect(count):
@@ -113,6 +161,10 @@ if mode == "cycle":
     result = cycle(rest[0], int(rest[1]))
 elif mode == "connect":
     result = connect(int(rest[0]))
+elif mode == "bind":
+    result = bind(rest[0], int(rest[1]), rest[2], int(rest[3]), int(rest[4]))
+elif mode == "talk":
+    result = talk(rest[0], int(rest[1]), rest[2], rest[3], int(rest[4]), int(rest[5]))
 elif mode == "gap":
     result = gap(rest[0], int(rest[1]), rest[2], rest[3], int(rest[4]))
 else:

@@ -235,9 +235,13 @@ struct ilm_tracked {
 	__u8 connected;		/* 1: counted as such */
 	__u8 answers;		/* 1: it has flows */
 	__u8 irregular;		/* 1: counted in `irregular` */
-	__u8 identified;	/* 1: `identity` is known */
 	__u8 kind;		/* of the presence entry's kinds; ILM_KINDS: one of `others` */
-	__u8 zero[4];
+	__u8 zero;
+	/*
+	 * What seal_of() makes of `identity`; 0: that is not known. Others read while it is
+	 * written, and half an identity could be root's.
+	 */
+	__u32 seal;
 	struct ilm_identity identity;
 };
 ILM_ASSERT_SIZE(struct ilm_tracked, 64);
@@ -547,7 +551,6 @@ ILM_ASSERT_SIZE(struct ilm_listing_constants, 8);
 
 struct ilm_lookup_constants {
 	__u64 netns_cookie;	/* where the kfunc looks */
-	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 	__u32 steer_udp;	/* as in struct ilm_registry_constants */
 	/* 1: the kernel's own tables are asked, through the module (kmod/). */
 	__u32 kfunc;
@@ -559,6 +562,8 @@ struct ilm_lookup_constants {
 	/* How many copies, a power of two, - 1: a CPU counts in the one that its number gives. */
 	__u16 counter_mask;
 	__u16 counter_shared;	/* 1: others may count in the same copy at the same moment */
+	/* New ones come last: programs of earlier formats are asked for what is above. */
+	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 40);
 
@@ -622,15 +627,17 @@ ILM_ASSERT_SIZE(struct ilm_steering, 8);
  * may ask), for ICMP errors and by GRO; by these it knows a packet. By a hash of the addresses and
  * ports: another one in its place costs a count, and decides nothing.
  */
+enum ilm_holder {
+	ILM_HOLDER_UNKNOWN,
+	ILM_HOLDER_EXISTING,	/* who listens there already, and keeps it */
+	ILM_HOLDER_STRANGER,	/* who must not have it, whatever the registry knows of others there */
+};
 #define ILM_TOKENS 1024		/* power of two; a network card hands over some packets at a time */
 struct ilm_token {
 	__u32 hash;
 	__u16 packets;
-	/*
-	 * 1: ingress found who listens there already, in the kernel's own tables, and left it to
-	 * them.
-	 */
-	__u16 existing;
+	/* What ingress found in the kernel's own tables, which know of all sockets: ILM_HOLDER_* */
+	__u16 holder;
 };
 ILM_ASSERT_SIZE(struct ilm_token, 8);
 

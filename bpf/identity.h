@@ -180,4 +180,12 @@ __noinline int identify(__u64 sock, struct ilm_identity *identity)
 	return 1;
 }
 
+/* Never 0. */
+static __always_inline __u32 seal_of(const struct ilm_identity *identity)
+{
+	__u64 hash = ((identity->unit ^ identity->uid) * UNIT_PRIME ^ identity->gid) * UNIT_PRIME;
+
+	return (hash ^ hash >> 32) | 1;
+}
+
 #endif

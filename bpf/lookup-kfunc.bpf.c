@@ -102,30 +102,29 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
-/* Would the kernel give the packet to a permitted socket, of that kind (ILM_LISTENER_*)? */
-static __noinline bool permits_holder(struct bpf_sk_lookup *ctx, const struct lookup *l, __u16 kind, __u32 permit)
+/* Who gets a packet from the kernel, of the sockets of that kind (ILM_LISTENER_*). */
+static __noinline enum heirs ask_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u16 kind, __u32 permit)
 {
 	if (!permit)
-		return !ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_TEST);
-	if (ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_NO_REUSEPORT) || !keep_permitted(ctx, permit))
-		return false;
+		return ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_TEST) ? NO_HEIRS : WELCOME_HEIRS;
+	if (ask_kernel(ctx, l, &l->dialled, kind | ILM_LISTENER_NO_REUSEPORT))
+		return NO_HEIRS;
+	if (!keep_permitted(ctx, permit))
+		return STRANGE_HEIRS;
 	bpf_sk_assign(ctx, NULL, BPF_SK_LOOKUP_F_REPLACE);
-	return true;
+	return WELCOME_HEIRS;
 }
 
 static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct lookup *l, __u8 existing, __u32 permit)
 {
-	return permits_holder(ctx, l, existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT, permit);
+	__u16 kind = existing == ILM_EXISTING_ANY ? ILM_LISTENER_EITHER : ILM_LISTENER_EXACT;
+
+	return ask_heirs(ctx, l, kind, permit) == WELCOME_HEIRS;
 }
 
-static __always_inline bool passes(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
+static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
 {
-	return permits_holder(ctx, l, ILM_LISTENER_EITHER, permit);
-}
-
-static __always_inline bool is_held_by_others(struct bpf_sk_lookup *ctx, const struct lookup *l)
-{
-	return permits_holder(ctx, l, ILM_LISTENER_EITHER, 0);
+	return ask_heirs(ctx, l, ILM_LISTENER_EITHER, permit);
 }
 
 /* There is one way only. */

@@ -13,32 +13,21 @@ static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct look
 	return already_listening(l, existing, permit);
 }
 
-/*
- * When no destination listens: would the kernel give the packet to a permitted socket? Of UDP not
- * all are known (net/ipv4/af_inet.c, inet_autobind, calls nobody), so nobody whom it is known of is
- * nobody.
- */
-static __noinline bool leads_to_permitted(const struct lookup *l, __u32 permit)
+/* Who gets the packet when we leave it to the kernel. Not static: the verifier looks at it once. */
+__noinline int counted_heirs(const struct lookup *l, __u32 permit)
 {
-	if (exact_listens(l))
-		return permits_all(&l->dialled, l->interface, permit);
-	return wildcard_listens(l, permit);
+	enum heirs found;
+
+	/* Never so; the verifier wants it said. */
+	if (!l)
+		return NO_HEIRS;
+	found = exact_heirs(l, permit);
+	return found ? found : wildcard_heirs(l, permit);
 }
 
-/* Does anybody listen on what was dialled, or on a wildcard address that takes it? */
-static __noinline bool anybody_listens(const struct lookup *l)
+static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
 {
-	return exact_listens(l) || wildcard_listens(l, 0);
-}
-
-static __always_inline bool passes(struct bpf_sk_lookup *ctx, const struct lookup *l, __u32 permit)
-{
-	return leads_to_permitted(l, permit);
-}
-
-static __always_inline bool is_held_by_others(struct bpf_sk_lookup *ctx, const struct lookup *l)
-{
-	return anybody_listens(l);
+	return counted_heirs(l, permit);
 }
 
 /* A socket listens on the endpoint, and takes the packet; only ingress can select it. */

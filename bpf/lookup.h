@@ -12,10 +12,8 @@
  *
  *	listens(ctx, l, existing, permit)
  *		does somebody listen already on what was dialled, whom the permit permits?
- *	passes(ctx, l, permit)
- *		would the kernel give the packet to somebody whom the permit permits?
- *	is_held_by_others(ctx, l)
- *		does it not, because others listen there?
+ *	find_heirs(ctx, l, permit)
+ *		who gets the packet from the kernel
  *	try_destination(ctx, l, endpoint, slot, permit)
  *		gives the packet to who listens on the endpoint, and is permitted: ILM_ATTEMPT_*
  *	choose_first(ctx, l, rule)
@@ -78,7 +76,8 @@ static __always_inline void take_token(struct lookup *l)
 	if (l->unproven)
 		return;
 	token->packets--;
-	l->existing = token->existing;
+	l->existing = token->holder == ILM_HOLDER_EXISTING;
+	l->strangers = token->holder == ILM_HOLDER_STRANGER;
 }
 
 /*
@@ -166,8 +165,10 @@ static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup 
 
 	address_copy(address, l->dialled.address);
 	permit = bpf_map_lookup_elem(&owners, address);
-	if (!permit || passes(ctx, l, *permit))
+	if (!permit || (!l->strangers && find_heirs(ctx, l, *permit) != STRANGE_HEIRS)) {
+		l->strangers = false;
 		return SK_PASS;
+	}
 	l->strangers = true;
 	note_strangers(l);
 	return SK_DROP;
@@ -177,7 +178,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 {
 	struct ilm_counters *c;
 	struct ilm_rule *rule;
-	bool counted, reject, refuses;
+	bool counted, held, reject, refuses = false;
+	enum heirs heirs;
 	__u32 number;
 
 	number = find_rule(class, l);
@@ -194,7 +196,11 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 
 	counted = !l->dry && !l->unproven;
-	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && (listens(ctx, l, rule->existing, rule->permit) || is_answer(l)))) {
+	/* Said of the decision only when they are why it is as it is. */
+	held = l->strangers;
+	l->strangers = false;
+	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && !held &&
+			    (listens(ctx, l, rule->existing, rule->permit) || is_answer(l)))) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (counted)
 			add_to(&c->existing, 1);
@@ -218,17 +224,24 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
 	reject = rule->reject || l->undeliverable;
-	refuses = !reject && rule->permit && !passes(ctx, l, rule->permit);
-	if (refuses)
-		reject = l->strangers = is_held_by_others(ctx, l);
-	if (l->strangers)
+	if (!reject && rule->permit) {
+		heirs = held ? STRANGE_HEIRS : find_heirs(ctx, l, rule->permit);
+		l->strangers = heirs == STRANGE_HEIRS;
+		/* Of UDP not all are known (net/ipv4/af_inet.c, inet_autobind, calls no hook). */
+		refuses = l->strangers || (heirs == NO_HEIRS && l->dialled.protocol == IPPROTO_UDP);
+	}
+	if (l->strangers) {
 		note_strangers(l);
+		reject = true;
+	}
 	l->verdict = reject ? ILM_VERDICT_REJECTED : ILM_VERDICT_MISSED;
 	if (counted) {
 		add_to(&c->missed, 1);
 		add_to(&c->errors, l->failed);
 	}
-	return reject || refuses ? SK_DROP : SK_PASS;
+	if (reject || refuses)
+		return SK_DROP;
+	return SK_PASS;
 }
 
 static __always_inline int look_up(struct bpf_sk_lookup *ctx)

@@ -33,8 +33,8 @@ struct {
 } presence SEC(".maps");
 
 /*
- * Counting filter over the endpoints with a specific address: 0 says that nothing listens exactly
- * there, without the cost of the hash look-up. Writers: sock_ops, post_bind, sock_release,
+ * Counting filter over the endpoints: 0 says that nothing listens exactly there, without the cost
+ * of the hash look-up. Writers: sock_ops, post_bind, sock_release,
  * iterators. Readers: sk_lookup, ingress.
  */
 struct {

@@ -3,7 +3,7 @@
  * `mptcp: off`, of a service or of all: a process that opens an MPTCP socket in this network
  * namespace is told what a kernel without MPTCP says (net/ipv4/af_inet.c, inet_create), and opens a
  * TCP one instead, as Go, systemd and nginx do. Attached to the root cgroup while the rules say so.
- * Sockets that are there stay what they are; the kernel's own are not asked about.
+ * Sockets that exist stay as they are; the kernel's own are not judged.
  */
 #ifndef ILM_MPTCP_H
 #define ILM_MPTCP_H

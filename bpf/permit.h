@@ -6,41 +6,39 @@
 #include "identity.h"
 #include "maps.h"
 
-struct permit_search {
+/*
+ * Root counts as each user and group: daemons bind as root, and continue as another user. Units are
+ * exact.
+ */
+static __always_inline bool is_owner(const struct ilm_identity *id, const struct ilm_owner *owner)
+{
+	if (owner->unit && owner->unit != id->unit)
+		return false;
+	if (!id->uid)
+		return true;
+	return (owner->uid == ILM_ANYONE || owner->uid == id->uid) && (owner->gid == ILM_ANYONE || owner->gid == id->gid);
+}
+
+struct owner_search {
 	const struct ilm_permit *permit;
 	const struct ilm_identity *identity;
 	bool found;
 };
 
-/*
- * Root counts as each user and group: daemons bind as root, and go on as somebody else. Units are
- * exact.
- */
-static long match_owner(__u32 i, struct permit_search *search)
+static long match_owner(__u32 i, struct owner_search *search)
 {
-	const struct ilm_identity *id = search->identity;
-	const struct ilm_owner *owner;
-
-	if (i >= ILM_OWNERS_MAX)
-		return 1;
-	owner = &search->permit->owners[i];
-	if (owner->unit && owner->unit != id->unit)
-		return 0;
-	if (id->uid && owner->uid != ILM_ANYONE && owner->uid != id->uid)
-		return 0;
-	if (id->uid && owner->gid != ILM_ANYONE && owner->gid != id->gid)
-		return 0;
-	search->found = true;
-	return 1;
+	if (i < ILM_OWNERS_MAX)
+		search->found = is_owner(search->identity, &search->permit->owners[i]);
+	return search->found;
 }
 
 /*
- * May a socket of that identity be selected? A permit that is missing permits nobody. Not static:
- * the verifier looks at it once.
+ * May a socket of that identity be selected? A permit that is missing permits none. Not static: the
+ * verifier looks at it once.
  */
 __noinline int permits_identity(const struct ilm_identity *identity, __u32 number)
 {
-	struct permit_search search = { .identity = identity };
+	struct owner_search search = { .identity = identity };
 	struct ilm_permit *permit;
 
 	if (!number)
@@ -54,7 +52,7 @@ __noinline int permits_identity(const struct ilm_identity *identity, __u32 numbe
 	if (permit->root && !identity->uid)
 		return 1;
 	search.permit = permit;
-	bpf_loop(permit->count < ILM_OWNERS_MAX ? permit->count : ILM_OWNERS_MAX, match_owner, &search, 0);
+	bpf_loop(permit->count, match_owner, &search, 0);
 	return search.found;
 }
 

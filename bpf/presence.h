@@ -94,43 +94,34 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 #define HAS_PERMITTED 1
 #define HAS_STRANGERS 2
 
-struct kind_search {
-	struct ilm_presence *presence;
-	__u32 permit;
-	__u32 found;
-};
-
-static long judge_kind(__u32 i, struct kind_search *search)
-{
-	struct ilm_identity identity;
-	struct ilm_kind *kind;
-	__u32 sockets;
-
-	if (i >= ILM_KINDS)
-		return 1;
-	kind = &search->presence->kinds[i];
-	sockets = kind->sockets;
-	if (!sockets)
-		return 0;
-	identity = kind->identity;
-	/* One that is being taken is nobody's yet. */
-	search->found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&identity, search->permit) ? HAS_PERMITTED :
-											       HAS_STRANGERS;
-	return 0;
-}
-
-static __noinline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
+/*
+ * The memory of an entry that was removed is used again at once, perhaps for an owner's place; so
+ * what was found is looked for once more.
+ */
+static __always_inline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
 {
 	struct ilm_place place = { .endpoint = *endpoint, .device = device };
 	struct ilm_presence *p = bpf_map_lookup_elem(&presence, &place);
-	struct kind_search search = { .presence = p, .permit = permit };
+	__u32 found = 0;
+	__u64 epoch;
 
 	if (!p || !p->sockets)
 		return 0;
+	epoch = p->epoch;
 	if (p->others)
-		search.found = HAS_STRANGERS;
-	bpf_loop(ILM_KINDS, judge_kind, &search, 0);
-	return search.found;
+		found = HAS_STRANGERS;
+	for (int i = 0; i < ILM_KINDS; i++) {
+		__u32 sockets = p->kinds[i].sockets;
+
+		if (!sockets)
+			continue;
+		/* The owner of a kind that is being taken is not known yet. */
+		found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&p->kinds[i].identity, permit) ? HAS_PERMITTED :
+												HAS_STRANGERS;
+	}
+	p = bpf_map_lookup_elem(&presence, &place);
+	/* Whose those are that are just closing is not known any more. */
+	return p && p->epoch == epoch && found ? found : HAS_STRANGERS;
 }
 
 /*
@@ -153,7 +144,10 @@ __noinline int judge_listeners(const struct ilm_endpoint *wanted, __u32 interfac
 	return found;
 }
 
-/* Do sockets listen on the endpoint of which the permit permits some, or all? */
+/*
+ * Do sockets listen on the endpoint of which the permit permits some, or all? Who was counted a
+ * moment ago, and whose it is that is known no more, is on his way to close() and not permitted.
+ */
 static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
 	return !permit || judge_listeners(endpoint, interface, permit) & HAS_PERMITTED;
@@ -161,51 +155,82 @@ static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __
 
 static __always_inline bool permits_all(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
-	return !permit || !(judge_listeners(endpoint, interface, permit) & HAS_STRANGERS);
+	return !permit || judge_listeners(endpoint, interface, permit) == HAS_PERMITTED;
 }
 
-/*
- * Does a socket on a wildcard address of the dialled port take this family? `permit`: not where
- * one does that it does not permit.
- */
-static __always_inline bool wildcard_listens(const struct lookup *l, __u32 permit)
+/* May a socket listen on the endpoint? Mostly none does. */
+static __always_inline bool may_listen(const struct ilm_endpoint *endpoint)
+{
+	__u32 bucket = endpoint_bucket(endpoint);
+	__u32 *count = bpf_map_lookup_elem(&filter, &bucket);
+
+	return count && *count;
+}
+
+/* Who would get a packet from the kernel: none, sockets that a permit permits, or others, too. */
+enum heirs { NO_HEIRS, WELCOME_HEIRS, STRANGE_HEIRS };
+
+/* Of the sockets on the endpoint. */
+static __always_inline enum heirs heirs_at(const struct ilm_endpoint *endpoint, const struct lookup *l, __u32 permit)
+{
+	int found;
+
+	if (!permit)
+		return listeners_at(endpoint, l->interface).sockets ? WELCOME_HEIRS : NO_HEIRS;
+	found = judge_listeners(endpoint, l->interface, permit);
+	if (!found)
+		return NO_HEIRS;
+	return found == HAS_PERMITTED ? WELCOME_HEIRS : STRANGE_HEIRS;
+}
+
+/* Of the sockets on a wildcard address of the dialled port, if one takes the packet's family. */
+static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 permit)
 {
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
-	bool listens, all = true;
+	enum heirs found = NO_HEIRS, others;
 	struct listeners p;
 
 	/* First ::, of which an IPv4 packet needs a socket that is not IPv6 only. */
-	p = listeners_at(&any, l->interface);
-	listens = l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0;
-	if (listens)
-		all = permits_all(&any, l->interface, permit);
+	if (may_listen(&any)) {
+		p = listeners_at(&any, l->interface);
+		if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
+			found = heirs_at(&any, l, permit);
+	}
 	if (l->family != AF_INET)
-		return listens && all;
+		return found;
 	any.address[2] = IP4_MAPPED;
-	if (!listeners_at(&any, l->interface).sockets)
-		return listens && all;
-	return all && permits_all(&any, l->interface, permit);
+	if (!may_listen(&any))
+		return found;
+	others = heirs_at(&any, l, permit);
+	return others > found ? others : found;
 }
 
-/* Does a socket listen on just what was dialled? */
-static __always_inline bool exact_listens(const struct lookup *l)
+/* Of the sockets on just what was dialled. */
+static __always_inline enum heirs exact_heirs(const struct lookup *l, __u32 permit)
 {
-	__u32 bucket = endpoint_bucket(&l->dialled);
-	__u32 *count;
-
-	count = bpf_map_lookup_elem(&filter, &bucket);
-	return count && *count && listeners_at(&l->dialled, l->interface).sockets;
+	return may_listen(&l->dialled) ? heirs_at(&l->dialled, l, permit) : NO_HEIRS;
 }
 
 /*
- * Does somebody listen already who keeps what is dialled? Not where a stranger would get it: then
- * it is as if nobody listened.
+ * Does a socket listen already that keeps what is dialled? Not where a stranger would get it: then
+ * it is as if nothing listened. Not static: the verifier looks at it once.
  */
+__noinline int keeps_dialled(const struct lookup *l, __u8 existing, __u32 permit)
+{
+	enum heirs found;
+
+	/* Never so; the verifier wants it said. */
+	if (!l)
+		return 0;
+	found = exact_heirs(l, permit);
+	if (found == NO_HEIRS && existing == ILM_EXISTING_ANY)
+		found = wildcard_heirs(l, permit);
+	return found == WELCOME_HEIRS;
+}
+
 static __always_inline bool already_listening(const struct lookup *l, __u8 existing, __u32 permit)
 {
-	if (exact_listens(l))
-		return permits_all(&l->dialled, l->interface, permit);
-	return existing == ILM_EXISTING_ANY && wildcard_listens(l, permit);
+	return (existing == ILM_EXISTING_ANY || may_listen(&l->dialled)) && keeps_dialled(l, existing, permit);
 }
 
 #endif

@@ -106,6 +106,19 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 }
 
 /*
+ * A socket that is not permitted shares the destination's port. In a SO_REUSEPORT group ingress
+ * cannot keep the two apart (bpf/steer.bpf.c, hand_over), and sk_lookup can: the owner's is put
+ * into a sockmap from the next scan on.
+ */
+static __always_inline void set_apart(struct ilm_slot *slot, const struct ilm_endpoint *endpoint)
+{
+	if (slot->handover != ILM_HANDOVER_AUTO || slot->wanted)
+		return;
+	slot->wanted = 1;
+	bpf_ringbuf_output(&binds, (void *)endpoint, sizeof(*endpoint), 0);
+}
+
+/*
  * Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must
  * not push out a first.
  */
@@ -264,6 +277,8 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	 */
 	if (slot && permitted && takes_map(slot, sk, endpoint, v6only))
 		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
+	if (slot && !permitted)
+		set_apart(slot, endpoint);
 }
 
 SEC("cgroup/post_bind4")
@@ -423,6 +438,8 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		/* It is taken out of the maps by the control plane, after that. */ \
 		mark_placed(t, 0); \
 		mark_steered(t, 0); \
+		if (protocol_number == IPPROTO_UDP) \
+			set_apart(slot, &endpoint); \
 		return 0; \
 	} \
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \

@@ -67,6 +67,8 @@ struct packet {
 	__u32 ends;		/* of the one that it is given to (handed_ends) */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool nat;		/* NAT has its say afterwards */
+	/* Whom sk_lookup may leave it to, when no destination takes it; 0: anyone. */
+	__u32 permit;
 	/* The interface gives some packets to others above it (macvlan, ipvlan). */
 	bool shared;
 };
@@ -218,7 +220,8 @@ static __always_inline void leave_token(const struct packet *p)
 	if (token->hash != hash)
 		token->packets = 0;
 	token->hash = hash;
-	token->existing = l->verdict == ILM_VERDICT_EXISTING;
+	token->holder = l->verdict == ILM_VERDICT_EXISTING ? ILM_HOLDER_EXISTING :
+			l->strangers ? ILM_HOLDER_STRANGER : ILM_HOLDER_UNKNOWN;
 	token->packets++;
 }
 
@@ -416,10 +419,10 @@ static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
 	struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
 	struct ilm_identity identity;
 
-	if (!t || !t->identified)
+	if (!t)
 		return false;
 	identity = t->identity;
-	return permits_identity(&identity, permit);
+	return t->seal == seal_of(&identity) && permits_identity(&identity, permit);
 }
 
 /*
@@ -613,6 +616,37 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 }
 
 /*
+ * Would the kernel give the datagram to a socket that the permit does not permit? sk_lookup cannot
+ * tell: a socket that has its port without bind() may share it with one that the registry knows.
+ */
+__noinline int held_by_stranger(struct __sk_buff *skb, const struct packet *p, __u32 permit)
+{
+	struct bpf_sock *sk;
+	int held;
+
+	/* Never so; the verifier wants it said. */
+	if (!p)
+		return 0;
+	sk = ask(skb, &p->l, p->l.dialled.address, p->l.dialled.port);
+	if (!sk)
+		return 0;
+	held = sk->state != TCP_ESTABLISHED && !(p->crossed && sk->bound_dev_if) && !permits_found(sk, permit);
+	bpf_sk_release(sk);
+	return held;
+}
+
+/* Whom a service's own address is for; 0: anyone. */
+static __always_inline __u32 permit_of_owned(const struct lookup *l)
+{
+	__be32 address[4];
+	__u32 *permit;
+
+	address_copy(address, l->dialled.address);
+	permit = bpf_map_lookup_elem(&owners, address);
+	return permit ? *permit : 0;
+}
+
+/*
  * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is
  * bound to the interface, of those that called bind().
  */
@@ -696,12 +730,23 @@ static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 		remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
+/* Is the listener one of a SO_REUSEPORT group? */
+static __always_inline bool is_in_group(struct bpf_sock *sk)
+{
+	const struct sock *plain = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+
+	return BPF_CORE_READ_BITFIELD_PROBED(&plain->__sk_common, skc_reuseport);
+}
+
 /*
  * Gives the packet to the listener on `endpoint`, and only on it: the kernel would also answer with
- * one on the wildcard. A global function, which the verifier looks at once and not in each round of
- * the caller's loop.
+ * one on the wildcard. `mixed`: there are others whom the permit does not permit; in a SO_REUSEPORT
+ * group the kernel selects again (include/net/inet_hashtables.h, inet_steal_sock), so then nothing
+ * is given to one. A global function, which the verifier looks at once and not in each round of the
+ * caller's loop.
  */
-__noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint, __u32 permit)
+__noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint, __u32 permit,
+			 bool mixed)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	const struct lookup *l;
@@ -719,7 +764,7 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 		return ILM_ATTEMPT_ABSENT;
 	if (is_bound_to(sk, endpoint->address) &&
 	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk) &&
-	    (!permit || permits_found(sk, permit)))
+	    !(mixed && is_in_group(sk)) && (!permit || permits_found(sk, permit)))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
 	if (outcome == ILM_ATTEMPT_SELECTED && wildcard && endpoint->protocol == IPPROTO_UDP && is_tunnel(sk)) {
 		p->tunnel = endpoint->port;
@@ -782,6 +827,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	struct ilm_destination *d;
 	struct listeners live;
 	__u32 permit;
+	int there = 0;
 	__u16 remote_port;
 	struct lookup *l;
 	__u8 outcome;
@@ -807,12 +853,18 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
 	}
-	/* Without any, all that are bound to a destination are permitted there. */
-	permit = any_irregular() ? d->permit : 0;
-	/* Only strangers are as nobody. */
-	if (live.sockets && !permits_some(&endpoint, l->interface, permit)) {
-		l->attempts[i] = ILM_ATTEMPT_ABSENT;
-		return REFUSED;
+	/*
+	 * Without any, all that are bound to a destination are permitted there. One of UDP may have
+	 * come by its port without bind().
+	 */
+	permit = udp || any_irregular() ? d->permit : 0;
+	if (permit && live.sockets && any_irregular()) {
+		there = judge_listeners(&endpoint, l->interface, permit);
+		/* Only strangers are as nobody. */
+		if (!(there & HAS_PERMITTED)) {
+			l->attempts[i] = ILM_ATTEMPT_ABSENT;
+			return REFUSED;
+		}
 	}
 	if (udp && live.connected && !p->fragment && (live.placed || p->nat) &&
 	    hand_to_child(skb, p, &endpoint, permit) == ILM_ATTEMPT_SELECTED) {
@@ -841,7 +893,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 			want(&endpoint);
 		return LEFT;
 	}
-	outcome = hand_over(skb, p, &endpoint, permit);
+	outcome = hand_over(skb, p, &endpoint, permit, there & HAS_STRANGERS);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
 		/*
 		 * A connection of the client's from the same port to the listener itself, or its
@@ -849,7 +901,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		 */
 		remote_port = l->remote_port;
 		l->remote_port = 0;
-		outcome = hand_over(skb, p, &endpoint, permit);
+		outcome = hand_over(skb, p, &endpoint, permit, there & HAS_STRANGERS);
 		l->remote_port = remote_port;
 	}
 	l->attempts[i] = outcome;
@@ -928,9 +980,11 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 		__u32 i = rule->weighted ? next_weighted(l, first, n, &floor) : round;
 
 		if (i >= n)
-			return TCX_NEXT;
+			break;
 		answer = offer(skb, p, first + i, i);
 	}
+	if (answer == REFUSED)
+		p->permit = rule->permit;
 	if (answer == MEETS_REMAINS)
 		return bury(skb, p);
 	if (answer != TAKEN || leave_note(skb, p))
@@ -979,8 +1033,11 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	p->l.interface = arrival(skb, p->l.family == AF_INET);
 	p->crossed = p->l.interface != skb->ingress_ifindex;
 	number = find_rule(class, &p->l);
-	if (!number)
+	if (!number) {
+		if (udp && p->l.matched == ILM_MATCHED_OWNED)
+			p->permit = permit_of_owned(&p->l);
 		return TCX_NEXT;
+	}
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
 		return TCX_NEXT;
@@ -1010,7 +1067,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	p->connected = holder == CONNECTION;
 	if ((holder == EXACT_LISTENER && rule->existing != ILM_EXISTING_NEVER) ||
 	    (holder == WILDCARD_LISTENER && rule->existing == ILM_EXISTING_ANY) ||
-	    (holder == WILDCARD_LISTENER && udp && rule->existing != ILM_EXISTING_NEVER &&
+	    ((holder == WILDCARD_LISTENER || holder == STRANGER) && udp && rule->existing != ILM_EXISTING_NEVER &&
 	     was_asked(p->l.remote, p->l.remote_port, p->l.dialled.port)))
 		p->l.verdict = ILM_VERDICT_EXISTING;
 	if (p->connected || p->l.verdict == ILM_VERDICT_EXISTING)
@@ -1076,7 +1133,10 @@ int ilm_steer(struct __sk_buff *skb)
 		action = judge(skb, &p, *class);
 	if (p.tunnel)
 		remember_tunnel(skb, &p);
-	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected)
+	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected) {
+		if (p.permit)
+			p.l.strangers = held_by_stranger(skb, &p, p.permit);
 		leave_token(&p);
+	}
 	return action;
 }

@@ -70,11 +70,8 @@ static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t
 static __always_inline void filter_add(const struct ilm_endpoint *endpoint, __s32 change)
 {
 	__u32 bucket = endpoint_bucket(endpoint);
-	__u32 *count;
+	__u32 *count = bpf_map_lookup_elem(&filter, &bucket);
 
-	if (address_is_wildcard(endpoint->address))
-		return;
-	count = bpf_map_lookup_elem(&filter, &bucket);
 	if (count)
 		__sync_fetch_and_add(count, change);
 }
@@ -173,11 +170,11 @@ static __always_inline void identify_tracked(struct ilm_tracked *t, const void *
 {
 	struct ilm_identity identity = {};
 
-	if (t->identified)
+	if (t->seal)
 		return;
 	identify(address_of(sk), &identity);
 	t->identity = identity;
-	t->identified = 1;
+	t->seal = seal_of(&identity);
 }
 
 /* May the socket have the destination? */

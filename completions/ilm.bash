@@ -12,6 +12,7 @@ _ilm() {
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
+    --kind) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
     --readers) COMPREPLY=(); return ;;
@@ -30,6 +31,7 @@ _ilm() {
       --interface) index=$((index + 1)) ;;
       --count) index=$((index + 1)) ;;
       --seconds) index=$((index + 1)) ;;
+      --kind) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
       --label) index=$((index + 1)) ;;
       --readers) index=$((index + 1)) ;;
@@ -48,7 +50,7 @@ _ilm() {
     flows) words="-V --version --json --netns --no-color -h --help" ;;
     explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
     monitor) words="--count --seconds -V --version --json --netns --no-color -h --help" ;;
-    audit) words="-V --version --json --netns --no-color -h --help" ;;
+    audit) words="--kind -V --version --json --netns --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --no-color -h --help" ;;
     address) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     hosts) words="-f --file -V --version --json --netns --no-color -h --help" ;;

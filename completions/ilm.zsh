@@ -10,7 +10,7 @@ _ilm() {
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
     'explain:ask the loaded program what it would do with a packet, and show each step'
     'monitor:show decisions as they are made'
-    'audit:show who listens on every address, or on an address that a service owns'
+    'audit:show who listens where it should not, who is missing, and what was refused'
     'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
     'address:show the addresses of services, also those that address: auto would give'
     'hosts:print the addresses of services as lines of /etc/hosts'
@@ -101,7 +101,8 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         audit)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--kind[only findings of these kinds]:KIND...: ' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \

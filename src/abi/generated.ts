@@ -91,6 +91,11 @@ export const AttemptCode = {
   FAILED: 4,
   STEERED: 5,
 } as const;
+export const HolderCode = {
+  UNKNOWN: 0,
+  EXISTING: 1,
+  STRANGER: 2,
+} as const;
 
 export interface BpfSkLookup {
   cookie: bigint;
@@ -618,7 +623,6 @@ export const listingConstantsLayout: Layout<ListingConstants> = {
 
 export interface LookupConstants {
   netnsCookie: bigint;
-  rootCgroup: bigint;
   steerUdp: number;
   kfunc: number;
   drawSeed: number;
@@ -627,33 +631,34 @@ export interface LookupConstants {
   counterSlots: number;
   counterMask: number;
   counterShared: number;
+  rootCgroup: bigint;
 }
 
 export const lookupConstantsLayout: Layout<LookupConstants> = {
   size: 40,
   read: (view, at) => ({
     netnsCookie: view.getBigUint64(at, true),
-    rootCgroup: view.getBigUint64(at + 8, true),
-    steerUdp: view.getUint32(at + 16, true),
-    kfunc: view.getUint32(at + 20, true),
-    drawSeed: view.getUint32(at + 24, true),
-    handedEach: view.getUint16(at + 28, true),
-    counting: view.getUint16(at + 30, true),
-    counterSlots: view.getUint32(at + 32, true),
-    counterMask: view.getUint16(at + 36, true),
-    counterShared: view.getUint16(at + 38, true),
+    steerUdp: view.getUint32(at + 8, true),
+    kfunc: view.getUint32(at + 12, true),
+    drawSeed: view.getUint32(at + 16, true),
+    handedEach: view.getUint16(at + 20, true),
+    counting: view.getUint16(at + 22, true),
+    counterSlots: view.getUint32(at + 24, true),
+    counterMask: view.getUint16(at + 28, true),
+    counterShared: view.getUint16(at + 30, true),
+    rootCgroup: view.getBigUint64(at + 32, true),
   }),
   write: (view, at, value) => {
     view.setBigUint64(at, value.netnsCookie, true);
-    view.setBigUint64(at + 8, value.rootCgroup, true);
-    view.setUint32(at + 16, value.steerUdp, true);
-    view.setUint32(at + 20, value.kfunc, true);
-    view.setUint32(at + 24, value.drawSeed, true);
-    view.setUint16(at + 28, value.handedEach, true);
-    view.setUint16(at + 30, value.counting, true);
-    view.setUint32(at + 32, value.counterSlots, true);
-    view.setUint16(at + 36, value.counterMask, true);
-    view.setUint16(at + 38, value.counterShared, true);
+    view.setUint32(at + 8, value.steerUdp, true);
+    view.setUint32(at + 12, value.kfunc, true);
+    view.setUint32(at + 16, value.drawSeed, true);
+    view.setUint16(at + 20, value.handedEach, true);
+    view.setUint16(at + 22, value.counting, true);
+    view.setUint32(at + 24, value.counterSlots, true);
+    view.setUint16(at + 28, value.counterMask, true);
+    view.setUint16(at + 30, value.counterShared, true);
+    view.setBigUint64(at + 32, value.rootCgroup, true);
   },
 };
 
@@ -1205,7 +1210,7 @@ export const stepLayout: Layout<Step> = {
 export interface Token {
   hash: number;
   packets: number;
-  existing: number;
+  holder: number;
 }
 
 export const tokenLayout: Layout<Token> = {
@@ -1213,12 +1218,12 @@ export const tokenLayout: Layout<Token> = {
   read: (view, at) => ({
     hash: view.getUint32(at, true),
     packets: view.getUint16(at + 4, true),
-    existing: view.getUint16(at + 6, true),
+    holder: view.getUint16(at + 6, true),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.hash, true);
     view.setUint16(at + 4, value.packets, true);
-    view.setUint16(at + 6, value.existing, true);
+    view.setUint16(at + 6, value.holder, true);
   },
 };
 
@@ -1235,8 +1240,8 @@ export interface Tracked {
   connected: number;
   answers: number;
   irregular: number;
-  identified: number;
   kind: number;
+  seal: number;
   unit: bigint;
   uid: number;
   gid: number;
@@ -1257,8 +1262,8 @@ export const trackedLayout: Layout<Tracked> = {
     connected: view.getUint8(at + 39),
     answers: view.getUint8(at + 40),
     irregular: view.getUint8(at + 41),
-    identified: view.getUint8(at + 42),
-    kind: view.getUint8(at + 43),
+    kind: view.getUint8(at + 42),
+    seal: view.getUint32(at + 44, true),
     unit: view.getBigUint64(at + 48, true),
     uid: view.getUint32(at + 56, true),
     gid: view.getUint32(at + 60, true),
@@ -1276,8 +1281,8 @@ export const trackedLayout: Layout<Tracked> = {
     view.setUint8(at + 39, value.connected);
     view.setUint8(at + 40, value.answers);
     view.setUint8(at + 41, value.irregular);
-    view.setUint8(at + 42, value.identified);
-    view.setUint8(at + 43, value.kind);
+    view.setUint8(at + 42, value.kind);
+    view.setUint32(at + 44, value.seal, true);
     view.setBigUint64(at + 48, value.unit, true);
     view.setUint32(at + 56, value.uid, true);
     view.setUint32(at + 60, value.gid, true);

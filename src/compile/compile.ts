@@ -12,6 +12,7 @@ import {
   addressBytes,
   familyOf,
   ipv4Number,
+  isUnspecified,
   prefixLength,
 } from "../model/address.js";
 import {
@@ -86,6 +87,8 @@ interface Led {
   /** True when some destination is on the port that was dialled. */
   readonly follows: boolean;
   readonly weighted: boolean;
+  /** The candidates on wildcard addresses. */
+  readonly wildcards: readonly Candidate[];
   /**
    * Where the destinations begin, by protocol and the one port that is dialled, or 0 for several.
    */
@@ -147,6 +150,7 @@ class Compiler {
     this.#refuseOrigins();
     this.#pushRule(0, { 4: 0, 6: 0 }, { 4: 0, 6: 0 }, 0);
     for (const protocol of protocols) this.#compileProtocol(protocol);
+    this.#permitOnEveryPort();
     for (const [index, hiders] of this.#reach.hidden()) this.#warnHidden(index, hiders);
     const { steps, sources, interfaces, owned } = this.#chainTables;
     return {
@@ -308,6 +312,9 @@ class Compiler {
       const only =
         set.ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
       const first = this.#runsOf(led, protocol, only ?? 0, index);
+      for (const { address, port: given } of led.wildcards) {
+        this.#permitAlso({ protocol, address, port: given === 0 ? (only ?? 0) : given }, permit);
+      }
       const rule = this.#pushRule(index, first, led.counts, permit);
       const host = size === set.size ? this.#mappings.ipv4HostAt(index) : -1;
       if (host >= 0) set.hosts.push(host, index, rule);
@@ -355,7 +362,7 @@ class Compiler {
 
   /** Returns who may listen on a destination of the mapping. */
   #permitAt(address: Address, mapping: number): Pick<Endpoint, "permit" | "isPermitOfMappings"> {
-    const isPermitOfMappings = address === "0.0.0.0" || address === "::";
+    const isPermitOfMappings = isUnspecified(address);
     const permit = isPermitOfMappings
       ? (this.#permitList[this.#permitOf(mapping)] ?? null)
       : this.#permits.ofAddress(address);
@@ -371,6 +378,7 @@ class Compiler {
       counts: { 4: both[4].length, 6: both[6].length },
       follows: to.some(({ port }) => port === "same"),
       weighted: isWeighted({ to }),
+      wildcards: [...both[4], ...both[6]].filter(({ address }) => isUnspecified(address)),
       runs: new Map(),
     };
     this.#led.set(to, led);
@@ -444,11 +452,10 @@ class Compiler {
   }
 
   #endpoint(endpoint: Endpoint, mapping: number): number {
-    const key = `${endpoint.protocol} ${endpoint.address} ${endpoint.port}`;
+    const key = endpointKey(endpoint);
     const known = this.#endpointIndexes.get(key);
     if (known !== undefined) {
       this.#agreeOnHandover(known, endpoint, mapping);
-      this.#permitAlso(known, endpoint);
       return known;
     }
     this.#endpointIndexes.set(key, this.#endpoints.length);
@@ -474,11 +481,27 @@ class Compiler {
     );
   }
 
-  /** On a wildcard address listens whoever one of the mappings that lead there permits. */
-  #permitAlso(index: number, { permit, isPermitOfMappings }: Endpoint): void {
+  /**
+   * Permits another mapping's listeners on a wildcard address: whoever one of the mappings that
+   * lead there permits is selected. `permit` is an index.
+   */
+  #permitAlso(place: Pick<Endpoint, "protocol" | "address" | "port">, permit: number): void {
+    const index = this.#endpointIndexes.get(endpointKey(place)) ?? -1;
     const known = this.#endpoints[index];
-    if (known === undefined || !isPermitOfMappings || known.permit === permit) return;
-    this.#endpoints[index] = { ...known, permit: eitherPermit(known.permit, permit) };
+    const also = this.#permitList[permit] ?? null;
+    if (known === undefined || known.permit === also) return;
+    this.#endpoints[index] = { ...known, permit: eitherPermit(known.permit, also) };
+  }
+
+  /** Permits on each port of a wildcard address whoever is permitted on every port. */
+  #permitOnEveryPort(): void {
+    for (const { protocol, address, port, permit, isPermitOfMappings } of this.#endpoints.slice()) {
+      if (port !== 0 || !isPermitOfMappings) continue;
+      this.#endpoints.forEach((one, index) => {
+        if (one.protocol !== protocol || one.address !== address || one.permit === permit) return;
+        this.#endpoints[index] = { ...one, permit: eitherPermit(one.permit, permit) };
+      });
+    }
   }
 
   #compileClass(protocol: Protocol, ranges: readonly PortRange[], sets: readonly UnitSet[]): void {
@@ -649,6 +672,14 @@ class Compiler {
 
 function describe(a: readonly PortRange[], b: readonly PortRange[]): string {
   return `port ${formatPorts(sharedPorts(a, b))}`;
+}
+
+function endpointKey({
+  protocol,
+  address,
+  port,
+}: Pick<Endpoint, "protocol" | "address" | "port">): string {
+  return `${protocol} ${address} ${port}`;
 }
 
 function placeOf(mapping: Mapping): string {

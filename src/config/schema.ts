@@ -112,7 +112,7 @@ const wildcardPolicy = z.enum(wildcardPolicies);
 const policiesByName = z.record(z.string(), wildcardPolicy);
 
 export const writtenPolicies = z.strictObject({
-  default: wildcardPolicy.optional().meta({ description: "For everybody else (default: allow)" }),
+  default: wildcardPolicy.optional().meta({ description: "For all others (default: report)" }),
   units: policiesByName
     .optional()
     .meta({ description: "By systemd unit", examples: [{ "nginx.service": "allow" }] }),

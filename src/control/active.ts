@@ -6,7 +6,7 @@ import { IlmError } from "../errors.js";
  * loaded, and for state of another version of ilm that cannot be read: it is replaced as a whole,
  * and its run-time mappings are lost.
  */
-export function activeIfReadable(dataPlane: DataPlane): Active | null {
+export function activeIfReadable(dataPlane: Pick<DataPlane, "active">): Active | null {
   try {
     return dataPlane.active();
   } catch (error) {

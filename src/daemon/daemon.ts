@@ -2,13 +2,15 @@
  * `ilm run`: holds the writer's lock for life, keeps the wanted rules active, and serves the API.
  */
 import { activeIfReadable } from "../control/active.js";
+import { judgeOf } from "../dataplane/judge.js";
 import { openDataPlane } from "../dataplane/open.js";
 import type { ApplyOptions, DataPlane } from "../dataplane/types.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import { formatMappingArgument } from "../config/argument.js";
 import { IlmError } from "../errors.js";
 import type { WriterLock } from "../kernel/lock.js";
-import { describeHolder, findLockHolder } from "../kernel/lock-holder.js";
+import { describeLockHolder, findLockHolder } from "../kernel/lock-holder.js";
+import { findProcess, userName } from "../kernel/procfs.js";
 import { giveBackMemory } from "../kernel/memory.js";
 import { noActiveRules, readRules } from "../model/rules.js";
 import { version } from "../version.js";
@@ -26,6 +28,8 @@ import { listMappings } from "./listing.js";
 import { ofMappings, renderMetrics } from "./metrics.js";
 import { mayPass, pauseAfter, untilItPasses } from "./passing.js";
 import { Reconciler } from "./reconcile.js";
+import { refusalLog } from "./refusal-log.js";
+import { type RefusalCounts, RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
 import { readState } from "./state.js";
 import type { ApiGroups } from "../api/rights.js";
@@ -95,9 +99,13 @@ async function takeLock(netnsInode: number, log: Logger, signal: AbortSignal): P
     if (performance.now() - servedSince < ENDING_MS) return null;
     const holder = findLockHolder(netnsInode);
     if (holder === null || (await requestStatus(netnsInode)) === null) return null;
-    throw new IlmError("LOCKED", `another daemon is already running: ${describeHolder(holder)}`, {
-      remedy: "Stop it first, or hand it the file: `ilm apply -f FILE`.",
-    });
+    throw new IlmError(
+      "LOCKED",
+      `another daemon is already running: ${describeLockHolder(holder)}`,
+      {
+        remedy: "Stop it first, or hand it the file: `ilm apply -f FILE`.",
+      },
+    );
   };
   return await untilItPasses(
     () => awaitTurn<never>({ netnsInode, instead: refuseBesideDaemon, signal }),
@@ -192,9 +200,13 @@ async function work({
 
   // Watch before reading, so that no change falls between the two.
   follow(reconciler.source.path);
-  const following = keepFollowing(dataPlane, log, (missing) => {
-    reconciler.tellRestored(missing);
+  const following = keepFollowing(dataPlane, log, {
+    onRestored: (missing) => {
+      reconciler.tellRestored(missing);
+    },
+    onRefused: refusalLog(dataPlane, log, { find: findProcess, userName }),
   });
+  const refused = new RefusalTotals();
   const clock = setInterval(() => {
     follower?.check();
     void reconciler.resync();
@@ -236,7 +248,7 @@ async function work({
       mappings: (query: URLSearchParams) => withOwn((own) => listMappings(own, query)),
       metrics: () => {
         memory.worked();
-        return metricsOf(dataPlane, reconciler);
+        return metricsOf(dataPlane, reconciler, refused.add(dataPlane.refusals()));
       },
     };
     const server = await keepApi({
@@ -296,7 +308,7 @@ function describeChange(mappings: number, difference: ChangeSummary | null): str
 const noFlows = { live: 0, capacity: 0 };
 const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 };
 
-function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
+function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: RefusalCounts): string {
   const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
   const { lookups, destinations } =
@@ -306,6 +318,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
           active.rules,
           { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
           listeners,
+          (rules) => judgeOf(dataPlane, rules),
         );
   const { done, failed, last } = reconciler.reloadState;
   return renderMetrics({
@@ -322,6 +335,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler): string {
             lookups,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
+            refusals,
             off: active.off,
             missing: dataPlane.missing(),
             overtaken: dataPlane.overtaken(),

@@ -2,7 +2,7 @@
  * Keeps following the kernel's events (interfaces, UDP sockets, NAT) after the host was short of
  * something for a while.
  */
-import type { DataPlane, Missing } from "../dataplane/types.js";
+import type { DataPlane, FollowOptions } from "../dataplane/types.js";
 import { errorBody } from "../api/error-body.js";
 import type { Logger } from "./log.js";
 import { mayPass, pauseAfter } from "./passing.js";
@@ -17,7 +17,7 @@ const FORGET_MS = 120_000;
 export function keepFollowing(
   dataPlane: Pick<DataPlane, "follow">,
   log: Logger,
-  onRestored: (missing: readonly Missing[]) => void,
+  told: Pick<FollowOptions, "onRestored" | "onRefused">,
   pause: (failures: number) => number = pauseAfter,
 ): { close(): void } {
   let failures = 0;
@@ -27,7 +27,7 @@ export function keepFollowing(
 
   function begin(): { close(): void } {
     return dataPlane.follow({
-      onRestored,
+      ...told,
       onError: (error) => {
         if (!mayPass(error)) throw error;
         fail(error);

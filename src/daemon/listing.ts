@@ -3,6 +3,7 @@
  * destinations listen.
  */
 import { IlmError } from "../errors.js";
+import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
 import type { Protocol } from "../model/mapping.js";
 import { allMappings, readRules } from "../model/rules.js";
@@ -62,11 +63,16 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
   const choice = choiceOf(query);
   const rules = dataPlane.active()?.rules;
   if (rules === undefined) return { total: 0, mappings: [] };
-  const all = allMappings(readRules(rules));
+  const whole = readRules(rules);
+  const all = allMappings(whole);
   const limit = Math.min(choice.limit, LISTED_MAX);
   const { indexes, total } = chooseMappings(all, { ...choice, limit });
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
-  const joined = new JoinedListeners(chosen, dataPlane.listeners());
+  const joined = new JoinedListeners(
+    chosen,
+    dataPlane.listeners(),
+    judgeOf(dataPlane, whole).selects,
+  );
   const counters = dataPlane.countersOf(indexes);
   const fromFile = rules.file.count;
   const mappings = chosen.map((mapping, row): ListedMapping => {

@@ -5,7 +5,15 @@
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
-import { type ActiveRules, allMappings, countMappings, readRules } from "../model/rules.js";
+import {
+  type ActiveRules,
+  type Rules,
+  allMappings,
+  countMappings,
+  readRules,
+} from "../model/rules.js";
+import type { RefusalCounts } from "./refusal-totals.js";
+import type { Judge } from "../rules/judge.js";
 import { JoinedListeners } from "../rules/listening.js";
 
 /**
@@ -28,12 +36,14 @@ export function ofMappings(
   rules: ActiveRules,
   counters: { readonly list: () => CounterList; readonly total: () => Counters },
   listeners: readonly Listener[],
+  judge: (rules: Rules) => Judge,
 ): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
   if (countMappings(rules) > LISTED_MAPPINGS_MAX) {
     return { lookups: [{ labels: {}, counters: counters.total() }], destinations: [] };
   }
-  const mappings = allMappings(readRules(rules));
-  const joined = new JoinedListeners(mappings, listeners);
+  const whole = readRules(rules);
+  const mappings = allMappings(whole);
+  const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.list();
   return {
     lookups: mappings.flatMap(({ name, protocol }, index) => {
@@ -62,6 +72,8 @@ export interface MetricsInput {
     readonly lookups: readonly Lookups[];
     readonly flows: FlowCount;
     readonly faults: Faults;
+    /** What was refused or reported since the daemon started, by reason. */
+    readonly refusals: RefusalCounts;
     readonly off: boolean;
     /** What is currently missing: not attached, or not there. */
     readonly missing: readonly Missing[];
@@ -167,9 +179,15 @@ export function renderMetrics(input: MetricsInput): string {
         Object.entries(loaded.faults).map(([kind, value]) => [{ kind }, value]),
       ),
       metric(
+        "ilm_refusals_total",
+        "counter",
+        "Binds and packets that were refused because an address is somebody else's, by reason; `reported` ones were allowed. `ilm audit` lists them.",
+        Object.entries(loaded.refusals).map(([reason, value]) => [{ reason }, value]),
+      ),
+      metric(
         "ilm_destination_listening",
         "gauge",
-        `1 when a listener is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
+        `1 when a listener that may be selected is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
         input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
       ),
     );

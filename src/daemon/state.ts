@@ -1,14 +1,18 @@
 /** What `ilm status` and `GET /v1/state` tell of the rules and of what they did. */
 import type { DaemonState } from "../api/api.js";
+import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
-import { countMappings, readRules, type Rules } from "../model/rules.js";
+import { countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
+import type { Judge } from "../rules/judge.js";
 import { joinListeners } from "../rules/listening.js";
 
 interface Parts {
   readonly active: Active | null;
   /** The active rules, read. */
   readonly rules: Rules | null;
+  /** Judges listeners by the active rules. */
+  readonly judge: Judge;
   readonly listeners: readonly Listener[];
 }
 
@@ -16,11 +20,16 @@ interface Parts {
 export function readState(dataPlane: DataPlane): DaemonState {
   const active = dataPlane.active();
   const listeners = active === null ? [] : dataPlane.listeners();
-  return stateOf(dataPlane, { active, rules: active && readRules(active.rules), listeners });
+  const rules = active && readRules(active.rules);
+  const judge = judgeOf(dataPlane, rules ?? emptyRules);
+  return stateOf(dataPlane, { active, rules, judge, listeners });
 }
 
 /** Describes the state of which parts were read already. */
-export function stateOf(dataPlane: DataPlane, { active, rules, listeners }: Parts): DaemonState {
+export function stateOf(
+  dataPlane: DataPlane,
+  { active, rules, judge, listeners }: Parts,
+): DaemonState {
   return {
     loaded: active !== null,
     netns: dataPlane.netnsInode,
@@ -39,7 +48,7 @@ export function stateOf(dataPlane: DataPlane, { active, rules, listeners }: Part
     mappedListeners:
       rules === null
         ? null
-        : joinListeners(rules, listeners).filter((view) => view.isMapped).length,
+        : joinListeners(rules, listeners, judge.selects).filter((view) => view.isMapped).length,
     lookups: active === null ? null : dataPlane.counterTotal(),
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),

@@ -47,8 +47,6 @@ export interface Description extends Omit<Active, "off" | "earlierFormat" | "fil
   readonly protocols: readonly Protocol[];
   /** True when some TCP destination has `handover: ingress`. */
   readonly steersTcp: boolean;
-  /** What happens to sockets of others on mapped ports. */
-  readonly strangerPolicy: StrangerPolicy;
   /**
    * A secret of 32 bits with which clients draw among weighted destinations. It stays the same
    * until unload, so that clients keep theirs.

@@ -11,7 +11,8 @@ import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
 import type { CounterList, Counters } from "../model/decision.js";
 import { allMappings, readRules } from "../model/rules.js";
-import { type CounterTable, CountersOfEachCpu } from "./install/counters.js";
+import { copiesOf } from "./install/programs.js";
+import { type CounterTable, CopiedCounters, CountersOfEachCpu } from "./install/counters.js";
 import {
   type Counted,
   type Run,
@@ -33,6 +34,8 @@ import type { UnreadMaps } from "./unread.js";
 
 /** The oldest format whose state is read. */
 const FIRST_FORMAT = 4;
+/** The first format whose counters are copies in an array. */
+const FIRST_WITH_COPIES = 12;
 
 /** What the heads of all these formats have; what came later is optional. */
 type EarlierDescription = Pick<
@@ -144,9 +147,16 @@ export class Earlier {
   #counts(): { carried: BpfMap; counters: CounterTable; runs: Run[] } {
     const { rules, layers, side = 0, twoSided = false } = this.description;
     const { carried } = this.#opened;
-    const counters = new CountersOfEachCpu(this.#opened.counters);
+    const counters = this.#table();
     const placed = { rules, layers, overlaid: null, side: layers?.room ?? side, twoSided };
     return { carried, counters, runs: runsOf(counters, placed) };
+  }
+
+  #table(): CounterTable {
+    const { counters } = this.#opened;
+    return this.format < FIRST_WITH_COPIES
+      ? new CountersOfEachCpu(counters)
+      : new CopiedCounters(counters, copiesOf(this.link.info().programId));
   }
 
   close(): void {
@@ -211,7 +221,8 @@ function openMaps(
     head?.valueSize === CHUNK &&
     source?.valueSize === CHUNK &&
     carried?.valueSize === countersLayout.size &&
-    counters?.valueSize === countersLayout.size * cpus();
+    counters !== undefined &&
+    [countersLayout.size, countersLayout.size * cpus()].includes(counters.valueSize);
   try {
     if (head === undefined || source === undefined) return undefined;
     if (carried === undefined || counters === undefined || !isWhole) return undefined;

@@ -7,7 +7,7 @@ import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
 import type { Permit } from "../rules/permits.js";
-import type { Engine } from "../model/mapping.js";
+import type { Engine, StrangerPolicy } from "../model/mapping.js";
 import type { ActiveRules, FilePart } from "../model/rules.js";
 import type { Revision } from "../model/revision.js";
 
@@ -40,6 +40,11 @@ export interface Active {
    * change takes such state over. What the earlier version has attached is not checked.
    */
   readonly earlierFormat: number | null;
+  /**
+   * What happens to sockets of others on mapped ports. A host that an earlier version has prepared
+   * reports them until its configuration has `strangers`.
+   */
+  readonly strangerPolicy: StrangerPolicy;
 }
 
 /** The file's part of the active rules, and what is kept about the text it was read from. */
@@ -266,7 +271,7 @@ export interface DataPlane {
   listeners(): Listener[];
   /**
    * Returns a function that reports whether the active rules let a listener be selected where they
-   * give that permit; null is anyone. Throws CONFIGURATION when an account that they name is gone.
+   * give that permit; null is anyone. A user or a group that this host no longer has owns nothing.
    */
   permits(): (listener: Listener, permit: Permit | null) => boolean;
   /** Returns what was refused or reported, the latest first; nothing when nothing is loaded. */

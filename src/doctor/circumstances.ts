@@ -3,11 +3,12 @@
  * host.
  */
 import type { DaemonStatus } from "../api/api.js";
+import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane, Active } from "../dataplane/types.js";
 import { upAddresses } from "../kernel/up-addresses.js";
 import { ephemeralPorts } from "../kernel/procfs.js";
 import type { Listener } from "../model/listener.js";
-import { readRules } from "../model/rules.js";
+import { emptyRules, readRules } from "../model/rules.js";
 import { absentDestinations } from "./absent-destinations.js";
 import type { Circumstances } from "./warnings.js";
 
@@ -26,6 +27,7 @@ export async function circumstancesOf(
   return {
     rules,
     listeners,
+    judge: judgeOf(dataPlane, rules ?? emptyRules),
     upAddresses: present,
     absentDestinations: await absentDestinations(rules, present),
     ephemeral: ephemeralPorts() ?? null,

@@ -8,10 +8,11 @@ import type { Listener } from "../model/listener.js";
 import { sysctl } from "../kernel/procfs.js";
 import { type Protocol } from "../model/mapping.js";
 import { type Rules, allMappings, readRules } from "../model/rules.js";
+import { judgeOf } from "../dataplane/judge.js";
 import { handoverOf, joinListeners, type ListenerView } from "../rules/listening.js";
 import { meansOf } from "./means.js";
 import { LOAD_MODULE, mptcpRemedy } from "../words/mptcp.js";
-import type { ownersOf } from "./owners.js";
+import type { holdersOf } from "./holders.js";
 import { describeListener, describeNat } from "../words/listener.js";
 import { beginStep } from "../progress.js";
 import { namesShown } from "../words/text.js";
@@ -20,14 +21,14 @@ import type { Warning } from "./warnings.js";
 export interface Bystanders {
   /** Is called only where there is NAT. */
   readonly listeners: () => readonly Listener[];
-  readonly ownersOf: typeof ownersOf;
+  readonly holdersOf: typeof holdersOf;
   /** True while `ilm run` is running, which registers UDP sockets as they bind. */
   readonly following: boolean;
 }
 
 export async function unreachedWarnings(
   dataPlane: DataPlane,
-  { listeners, ownersOf: findOwners, following }: Bystanders,
+  { listeners, holdersOf: findHolders, following }: Bystanders,
 ): Promise<Warning[]> {
   beginStep("looking for what is in the way");
   const active = dataPlane.active();
@@ -36,14 +37,15 @@ export async function unreachedWarnings(
   const { nat } = means;
   if (means.kfunc || nat.length === 0 || !means.steers) return [];
   const rules = readRules(active.rules);
-  const unreached = joinListeners(rules, listeners()).filter(
+  const { selects } = judgeOf(dataPlane, rules);
+  const unreached = joinListeners(rules, listeners(), selects).filter(
     (view) =>
       view.isMapped &&
       handoverOf(view, means) === "none" &&
       // Here the VRF is the reason, and has a warning of its own.
       !means.vrfs.has(view.listener.device),
   );
-  const ownerOf = await findOwners(unreached.map(({ listener }) => listener));
+  const holderOf = await findHolders(unreached.map(({ listener }) => listener));
   const has = (wanted: Protocol): boolean =>
     allMappings(rules).some(({ protocol }) => protocol === wanted);
   const later = [
@@ -53,7 +55,7 @@ export async function unreachedWarnings(
   return [
     ...unreached.map((view) => ({
       kind: "unreached" as const,
-      message: `${describeListener(view.listener, ownerOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} prevents hand-over at ingress`,
+      message: `${describeListener(view.listener, holderOf(view.listener))} (of ${namesShown(view.mappings)}) is not reached: ${describeNat(nat)} prevents hand-over at ingress`,
       remedy: remedyFor(view, rules, following),
     })),
     ...later,

@@ -15,15 +15,19 @@ import {
 import type { Listener } from "../model/listener.js";
 import { isLoopback4, type Address } from "../model/address.js";
 import { emptyRules, type Rules, allMappings } from "../model/rules.js";
+import type { Judge } from "../rules/judge.js";
 import { JoinedListeners, handoverOf, joinListeners } from "../rules/listening.js";
 import { formatPlace, formatEndpoint } from "../model/endpoint.js";
 import { printable } from "../printable.js";
 import { mptcpRemedy } from "../words/mptcp.js";
+import { remedyForStranger, whyStranger } from "../words/stranger.js";
 import { count, namesShown } from "../words/text.js";
 
 export interface Warning {
   readonly kind:
     | "wildcard-would-answer"
+    | "stranger-listens"
+    | "strangers-reported"
     | "address-missing"
     | "ephemeral-ports"
     | "destination-elsewhere"
@@ -51,6 +55,8 @@ export interface Circumstances {
   /** The active rules; null when nothing is loaded. */
   readonly rules: Rules | null;
   readonly listeners: readonly Listener[];
+  /** Judges listeners by the active rules. */
+  readonly judge: Judge;
   /** The addresses on interfaces of the network namespace that are up. */
   readonly upAddresses: ReadonlySet<Address>;
   /**
@@ -90,6 +96,7 @@ export interface Circumstances {
 export function findWarnings({
   rules,
   listeners,
+  judge,
   upAddresses,
   ephemeral,
   absentDestinations,
@@ -111,14 +118,18 @@ export function findWarnings({
   return [
     ...(off ? [switchedOff] : []),
     ...(earlier === null ? [] : [ofEarlierVersion(earlier)]),
+    ...(earlier === null ? strangersReported(rules, judge) : []),
     ...detached.map(detachedWarning),
     ...refusedReload(daemon),
-    ...missingAddresses(active, upAddresses),
-    ...destinationsElsewhere(active, listeners, absentDestinations),
-    ...wildcardsInstead(active, listeners),
+    ...addressWarnings(active, listeners, upAddresses, absentDestinations).map(
+      ({ kind, message, remedy }) => ({ kind, message, remedy }),
+    ),
+    ...atDestinations(active, listeners, judge),
     ...ephemeralPorts(active, ephemeral),
-    ...(steers === false ? mptcpDestinations(active, listeners) : []),
-    ...(steers === true && engine !== "kfunc" ? vrfDestinations(active, listeners, vrfs) : []),
+    ...(steers === false ? mptcpDestinations(active, listeners, judge) : []),
+    ...(steers === true && engine !== "kfunc"
+      ? vrfDestinations(active, listeners, judge, vrfs)
+      : []),
     ...ended(endedNamespaces),
     ...(uncoveredInterfaces.length === 0 ? [] : [uncoveredWarning(uncoveredInterfaces)]),
     ...overtaken.map(overtakenWarning),
@@ -137,8 +148,29 @@ function ofEarlierVersion({ format, version }: NonNullable<Circumstances["earlie
   };
 }
 
-function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warning[] {
-  return joinListeners(rules, listeners)
+/**
+ * Warns that this host takes strangers on mapped ports only because an earlier version did: a boot
+ * ends that.
+ */
+function strangersReported(rules: Rules | null, { strangers }: Judge): Warning[] {
+  if (rules === null || rules.file.strangers !== undefined || strangers !== "report") return [];
+  return [
+    {
+      kind: "strangers-reported",
+      message:
+        "an earlier version of ilm made the rules before these, so sockets of any user get what mappings leave to them on their ports; after the next boot, only those of root, of services' owners and of `listeners` do",
+      remedy:
+        "See what that would refuse (ilm audit), name whom it should not refuse in `listeners`, and set `strangers: refuse` in the configuration; or `strangers: allow`.",
+    },
+  ];
+}
+
+function mptcpDestinations(
+  rules: Rules,
+  listeners: readonly Listener[],
+  { selects }: Judge,
+): Warning[] {
+  return joinListeners(rules, listeners, selects)
     .filter(({ listener, isMapped }) => listener.kind === "mptcp" && isMapped)
     .map(({ listener, mappings }) => ({
       kind: "mptcp" as const,
@@ -150,11 +182,12 @@ function mptcpDestinations(rules: Rules, listeners: readonly Listener[]): Warnin
 function vrfDestinations(
   rules: Rules,
   listeners: readonly Listener[],
+  { selects }: Judge,
   vrfs: ReadonlySet<number>,
 ): Warning[] {
   if (vrfs.size === 0) return [];
   const means = { kfunc: false, steers: true, nat: [], vrfs };
-  return joinListeners(rules, listeners)
+  return joinListeners(rules, listeners, selects)
     .filter((view) => view.isMapped && handoverOf(view, means) === "none")
     .map(({ listener, mappings }) => ({
       kind: "vrf" as const,
@@ -211,12 +244,27 @@ export function refusedReload(daemon: DaemonStatus | null): Warning[] {
   ];
 }
 
-function missingAddresses({ file }: Rules, upAddresses: ReadonlySet<Address>): Warning[] {
+/** Warns of addresses of services and destinations that this host does not have. */
+export function addressWarnings(
+  rules: Rules,
+  listeners: readonly Listener[],
+  up: ReadonlySet<Address>,
+  absent: ReadonlySet<Address>,
+): (Warning & {
+  readonly kind: "address-missing" | "destination-elsewhere";
+  readonly service?: string;
+  readonly mapping?: string;
+})[] {
+  return [...missingAddresses(rules, up), ...destinationsElsewhere(rules, listeners, absent)];
+}
+
+function missingAddresses({ file }: Rules, upAddresses: ReadonlySet<Address>) {
   return file.services.flatMap(({ name, addresses }) =>
     addresses
       .filter((address) => !isLoopback4(address) && !upAddresses.has(address))
       .map((address) => ({
         kind: "address-missing" as const,
+        service: name,
         message: `the address ${address} of the service ${name} is on no interface that is up: no daemon can listen on it`,
         remedy:
           "Bring lo up (`ip link set lo up`) and apply the configuration again, which adds the address to lo.",
@@ -232,13 +280,14 @@ function destinationsElsewhere(
   rules: Rules,
   listeners: readonly Listener[],
   absent: ReadonlySet<Address>,
-): Warning[] {
+) {
   if (absent.size === 0) return [];
   const bound = new Set(listeners.map(({ address }) => address));
   return destinationsToFind(allMappings(rules), rules.file.services)
     .filter(({ address }) => absent.has(address) && !bound.has(address))
     .map((one) => ({
       kind: "destination-elsewhere" as const,
+      mapping: one.mappings[0]?.name ?? "",
       message: `${describeMappings(one.mappings.map(({ name }) => name))} ${describeElsewhere(one)}`,
       remedy: asSentence(remedyForElsewhere(one)),
     }));
@@ -249,11 +298,21 @@ function describeMappings(names: readonly string[]): string {
   return names.length === 1 ? `the mapping ${shown}` : `each of the mappings ${shown}`;
 }
 
-function wildcardsInstead(rules: Rules, listeners: readonly Listener[]): Warning[] {
-  if (!listeners.some(({ wildcard }) => wildcard)) return [];
-  return [...new JoinedListeners(allMappings(rules), listeners).states()].flatMap(
+/** Warns of destinations where a wildcard listener, or only somebody else, listens. */
+function atDestinations(rules: Rules, listeners: readonly Listener[], judge: Judge): Warning[] {
+  if (listeners.length === 0) return [];
+  return [...new JoinedListeners(allMappings(rules), listeners, judge.selects).states()].flatMap(
     ({ states, names }) =>
-      states.flatMap(({ address, port, wildcardWouldAnswer }) => {
+      states.flatMap((state) => {
+        const { address, port, listening, strangers, wildcardWouldAnswer } = state;
+        const [stranger] = strangers;
+        if (!listening && stranger !== undefined) {
+          return {
+            kind: "stranger-listens" as const,
+            message: `${describeMappings(names())} leads to ${formatEndpoint(address, port)}, where only a stranger listens (on port ${stranger.port}): ${whyStranger(judge.ownerOf(address))}`,
+            remedy: `${remedyForStranger(judge.ownerOf(address))} \`ilm audit\` shows the process.`,
+          };
+        }
         if (wildcardWouldAnswer === null) return [];
         const endpoint = formatEndpoint(address, wildcardWouldAnswer.port);
         return {

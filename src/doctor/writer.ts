@@ -1,7 +1,7 @@
 /** The daemon, or who holds the writer's lock although no daemon answers. */
 import type { DaemonStatus } from "../api/api.js";
 import { socketExists, socketPath } from "../api/socket-path.js";
-import { describeHolder, findLockHolder, type LockHolder } from "../kernel/lock-holder.js";
+import { describeLockHolder, findLockHolder, type LockHolder } from "../kernel/lock-holder.js";
 import type { Warning } from "./warnings.js";
 
 export interface AskedDaemon {
@@ -30,7 +30,7 @@ export function isDaemon({ command }: LockHolder): boolean {
 export function unreachableWarning(holder: LockHolder, netnsInode: number): Warning {
   return {
     kind: "daemon",
-    message: `${describeHolder(holder)} holds the lock, but no process serves the API on ${socketPath(netnsInode)}: it is starting or ending, or its socket was removed`,
+    message: `${describeLockHolder(holder)} holds the lock, but no process serves the API on ${socketPath(netnsInode)}: it is starting or ending, or its socket was removed`,
     remedy: `A daemon recreates its socket within seconds. Otherwise restart it: \`systemctl restart ilm\`, or \`kill ${holder.pid}\` and \`ilm run\` again; the rules stay active meanwhile.`,
   };
 }

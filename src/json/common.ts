@@ -23,7 +23,7 @@ export const endpoint = object({
 });
 
 /** Fields of the process behind a socket. Each is null when the process is unknown. */
-export const owner = {
+export const holder = {
   pid: field(
     nullable(integer),
     "The process that holds the socket; null when it is gone, or in another PID namespace.",
@@ -81,6 +81,8 @@ export const warning = object(
     kind: field(
       oneOf(
         "wildcard-would-answer",
+        "stranger-listens",
+        "strangers-reported",
         "address-missing",
         "ephemeral-ports",
         "destination-elsewhere",

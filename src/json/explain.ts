@@ -1,5 +1,5 @@
 /** What `ilm explain --json` prints. */
-import { endpoint, obstacle, owner, protocol } from "./common.js";
+import { endpoint, holder, obstacle, protocol } from "./common.js";
 import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const verdict = oneOf("unmanaged", "existing", "selected", "missed", "rejected");
@@ -28,11 +28,11 @@ export const explanation = object({
   listener: field(
     nullable(
       object({
-        pid: owner.pid,
+        pid: holder.pid,
         cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
-        command: owner.command,
-        user: owner.user,
-        unit: owner.unit,
+        command: holder.command,
+        user: holder.user,
+        unit: holder.unit,
         address: field(
           nullable(text),
           "The address that it is bound to; null when the socket is gone by now.",
@@ -72,6 +72,22 @@ export const explanation = object({
     "The destinations that were tried, in order.",
   ),
   generation: field(integer, "The number of the rules that decided."),
+  strangers: field(
+    list(
+      object({
+        ...holder,
+        cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
+        address: field(text, "The address that it is bound to."),
+        port: field(integer, "The port that it is bound to."),
+        at: field(
+          oneOf("dialled", "destination"),
+          "`dialled`: it listens on what was dialled. `destination`: it listens at a destination of the mapping.",
+        ),
+        permitted: field(text, "Whom the rules permit there, in words."),
+      }),
+    ),
+    "The sockets that listen where the packet goes and get nothing, as the rules do not permit them there.",
+  ),
   steps: field(list(text), "The whole of it in words."),
 });
 

@@ -1,5 +1,5 @@
 /** What `ilm listeners --json` prints. */
-import { owner, protocol } from "./common.js";
+import { holder, protocol } from "./common.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const listeners = list(
@@ -7,7 +7,7 @@ export const listeners = list(
     protocol: field(protocol, "MPTCP is `tcp` here: see `kind`."),
     address: field(text, "The address that it is bound to; 0.0.0.0 or :: for a wildcard listener."),
     port: field(integer, "1 to 65535."),
-    ...owner,
+    ...holder,
     cgroup: field(
       nullable(text),
       "The cgroup (v2) of the process, such as `/system.slice/nginx.service`; null when the process is unknown.",

@@ -1,5 +1,5 @@
 /** What `ilm mappings --json` prints. */
-import { counters, obstacle, owner } from "./common.js";
+import { counters, obstacle, holder } from "./common.js";
 import { destination, mapping } from "./mapping.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
@@ -8,14 +8,21 @@ const listener = object({
   port: field(integer, "1 to 65535."),
   kind: field(oneOf("tcp", "mptcp", "udp"), "The kind of its socket."),
   cookie: field(text, "The cookie of its socket, a decimal number of 64 bits."),
-  pid: owner.pid,
-  command: owner.command,
+  pid: holder.pid,
+  command: holder.command,
 });
 
 const target = object({
   ...destination.fields,
-  listening: field(boolean, "True when a socket listens exactly there."),
+  listening: field(
+    boolean,
+    "True when a socket listens exactly there that the rules do not refuse.",
+  ),
   listener: field(nullable(listener), "That socket; null when there is none."),
+  stranger: field(
+    nullable(listener),
+    "A socket that listens exactly there where the rules do not permit it, so that it gets nothing; null when there is none, or another one listens.",
+  ),
   wildcardWouldAnswer: field(
     nullable(listener),
     "A wildcard listener on that port, which is not chosen; null when there is none.",

@@ -1,7 +1,7 @@
 /** What `ilm monitor --json` prints for each decision. */
 import { endpoint, protocol } from "./common.js";
 import { matchedBy, verdict } from "./explain.js";
-import { field, integer, nullable, object, text, type Of } from "./shape.js";
+import { boolean, field, integer, nullable, object, text, type Of } from "./shape.js";
 
 export const decision = object({
   time: field(text, "When it was made: ISO 8601, UTC."),
@@ -14,6 +14,10 @@ export const decision = object({
     "The name of the mapping that decided; null when there is none, or its rules are no longer known.",
   ),
   destination: field(nullable(endpoint), "The destination that was selected; null when none was."),
+  strangers: field(
+    boolean,
+    "True when nobody got it because only strangers listen there: sockets that the rules do not permit.",
+  ),
   matchedBy: field(matchedBy, "As in `ilm explain`."),
   interface: field(
     integer,

@@ -63,6 +63,6 @@ function commandOf(pid: number): string {
 }
 
 /** Describes a holder in words: `process 4711 (ilm run -f /etc/ilm.yaml)`. */
-export function describeHolder({ pid, command }: LockHolder): string {
+export function describeLockHolder({ pid, command }: LockHolder): string {
   return `process ${pid}${command === "" ? "" : ` (${command})`}`;
 }

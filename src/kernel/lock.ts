@@ -7,7 +7,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, writeSync } from "node:
 import { IlmError } from "../errors.js";
 import { errnoOf } from "./ffi.js";
 import { unless, type Folder } from "./folder.js";
-import { describeHolder, holderOf, lockName } from "./lock-holder.js";
+import { describeLockHolder, holderOf, lockName } from "./lock-holder.js";
 import { LOCK_EX, LOCK_NB, flock } from "./libc.js";
 import { cannotOpen, makeRuntimeFolder, openRuntimeFolder } from "./runtime-folder.js";
 
@@ -86,7 +86,7 @@ function lockIn(folder: Folder, inode: number, waitMs: number): WriterLock {
       if (errnoOf(error) !== Errno.EWOULDBLOCK) throw error;
       if (performance.now() >= deadline) {
         const holder = holderOf(fstatSync(fd));
-        const who = holder === null ? "another process" : describeHolder(holder);
+        const who = holder === null ? "another process" : describeLockHolder(holder);
         const path = `${folder.path}/${lockName(inode)}`;
         throw new IlmError("LOCKED", `another writer is running: ${who} holds ${path}`, {
           cause: error,

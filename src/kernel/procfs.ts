@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { isEffective } from "./capabilities.js";
-import type { Owner } from "../model/listener.js";
+import type { Holder } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
 
 /**
@@ -35,7 +35,7 @@ export function userName(uid: number): string {
   return userNames.get(uid) ?? String(uid);
 }
 
-function describe(pid: string): Owner {
+function describe(pid: string): Holder {
   const status = orGone(() => readFileSync(`/proc/${pid}/status`, "utf8"), "");
   const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];
   const cgroup = orGone(() => readFileSync(`/proc/${pid}/cgroup`, "utf8"), "");
@@ -44,7 +44,36 @@ function describe(pid: string): Owner {
     command: orGone(() => readFileSync(`/proc/${pid}/comm`, "utf8"), "").trim(),
     user: uid === undefined ? "" : userName(Number(uid)),
     cgroup: /^0::(.*)$/m.exec(cgroup)?.[1] ?? "",
+    canBindLowPorts:
+      uid !== undefined && uid !== "0" && hasLowPorts(status) && isInOurUserNamespace(pid),
   };
+}
+
+/** include/uapi/linux/capability.h */
+const CAP_NET_BIND_SERVICE = 10n;
+
+function hasLowPorts(status: string): boolean {
+  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+  return ((BigInt(`0x${effective}`) >> CAP_NET_BIND_SERVICE) & 1n) === 1n;
+}
+
+/** In another user namespace, capabilities are for what is in there. */
+function isInOurUserNamespace(pid: string): boolean {
+  const namespaceOf = (of: string): string => orGone(() => readlinkSync(`/proc/${of}/ns/user`), "");
+  return namespaceOf(pid) === namespaceOf("self");
+}
+
+/**
+ * Finds a process by its id, provided that one of its threads has the name `command`: ids are
+ * given again, and other PID namespaces have other ids.
+ */
+export function findProcess(pid: number, command: string): Holder | undefined {
+  const named = orGone(() => readdirSync(`/proc/${pid}/task`), []).some(
+    (thread) =>
+      orGone(() => readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8"), "").trimEnd() ===
+      command,
+  );
+  return named ? describe(String(pid)) : undefined;
 }
 
 /**
@@ -53,25 +82,25 @@ function describe(pid: string): Owner {
  * opens sockets for services and keeps them (systemd). Walks all of /proc: ask for all inodes at
  * once.
  */
-export function findOwners(inodes: ReadonlySet<number>): Map<number, Owner> {
-  const owners = new Map<number, Owner>();
-  if (inodes.size === 0) return owners;
+export function findHolders(inodes: ReadonlySet<number>): Map<number, Holder> {
+  const holders = new Map<number, Holder>();
+  if (inodes.size === 0) return holders;
   const pids = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .sort((a, b) => Number(a) - Number(b));
   if (pids[0] === "1") pids.push(...pids.splice(0, 1));
   for (const pid of pids) {
-    let owner: Owner | undefined;
+    let holder: Holder | undefined;
     for (const fd of orGone(() => readdirSync(`/proc/${pid}/fd`), [])) {
       const target = orGone(() => readlinkSync(`/proc/${pid}/fd/${fd}`), "");
       const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-      if (inode === undefined || !inodes.has(Number(inode)) || owners.has(Number(inode))) continue;
-      owner ??= describe(pid);
-      owners.set(Number(inode), owner);
+      if (inode === undefined || !inodes.has(Number(inode)) || holders.has(Number(inode))) continue;
+      holder ??= describe(pid);
+      holders.set(Number(inode), holder);
     }
-    if (owners.size === inodes.size) break;
+    if (holders.size === inodes.size) break;
   }
-  return owners;
+  return holders;
 }
 
 /**

@@ -58,13 +58,17 @@ export interface Identity {
 export type Handover = "sockmap" | "kfunc" | "ingress" | "none";
 
 /**
- * The process that holds a socket's file. When several do, findOwners in kernel/procfs.ts picks
+ * The process that holds a socket's file. When several do, findHolders in kernel/procfs.ts picks
  * one.
  */
-export interface Owner {
+export interface Holder {
   readonly pid: number;
   readonly command: string;
   readonly user: string;
   /** The cgroup v2 path, such as `/system.slice/nginx.service`; empty when unknown. */
   readonly cgroup: string;
+  /**
+   * True when it has CAP_NET_BIND_SERVICE without being root, in the user namespace that we are in.
+   */
+  readonly canBindLowPorts: boolean;
 }

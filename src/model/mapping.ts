@@ -162,8 +162,8 @@ export const mptcpModes = ["on", "off"] as const;
 export type MptcpMode = (typeof mptcpModes)[number];
 
 /**
- * What happens when somebody else's socket is about to listen on a mapped port. `refuse`: the call
- * fails. `report`: it is counted and shown. `allow`: nothing.
+ * What a socket gets on a mapped port whose mapping does not permit it. `refuse`: nothing.
+ * `report`: what the mapping leaves to it, and `audit` lists it. `allow`: the same, unlisted.
  */
 export const strangerPolicies = ["refuse", "report", "allow"] as const;
 
@@ -171,7 +171,7 @@ export type StrangerPolicy = (typeof strangerPolicies)[number];
 
 /** What binds to 0.0.0.0 or :: gets, by who binds. */
 export interface WildcardPolicies {
-  /** The policy for everybody else. Absent means allow. */
+  /** The policy for all others. Absent means report. */
   readonly default?: WildcardPolicy;
   /** The policies by unit name, with its suffix; sorted, not empty. */
   readonly units?: Readonly<Record<string, WildcardPolicy>>;

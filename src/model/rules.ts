@@ -21,7 +21,7 @@ export interface Settings {
    * upgrades.
    */
   readonly strangers?: StrangerPolicy;
-  /** What happens to sockets that bind to 0.0.0.0 or ::. Absent means allow. */
+  /** What happens to sockets that bind to 0.0.0.0 or ::. Absent means report. */
   readonly wildcard?: WildcardPolicies;
   /**
    * The /48 that services' own IPv6 addresses are out of. Absent means one derived from the host's

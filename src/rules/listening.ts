@@ -19,29 +19,31 @@ export interface ListenerView {
   readonly mappings: readonly string[];
 }
 
+/**
+ * Reports whether the rules let the listener be selected where it listens at a destination with
+ * this address.
+ */
+export type Selects = (listener: Listener, destination: Address | "*") => boolean;
+
 export interface DestinationState {
   /** The index into the mapping's `to`. */
   readonly destination: number;
   readonly address: Address | "*";
   readonly port: number | "same";
-  /** True when a socket listens exactly there (for `same`, on one of the mapping's ports). */
+  /**
+   * True when a socket that can be selected listens exactly there (for `same`, on one of the
+   * mapping's ports).
+   */
   readonly listening: boolean;
-  /** The sockets that listen exactly there. */
+  /** The sockets that listen exactly there and can be selected. */
   readonly listeners: readonly Listener[];
+  /** The sockets that listen exactly there, where the rules do not permit them. */
+  readonly strangers: readonly Listener[];
   /**
    * A wildcard listener that takes this address and port while nothing listens exactly there. It is
    * not chosen. Null when there is none.
    */
   readonly wildcardWouldAnswer: Listener | null;
-}
-
-export interface AuditFinding {
-  readonly listener: Listener;
-  readonly kind: "wildcard" | "foreign-address";
-  /** The service that owns the address, for `foreign-address`. */
-  readonly service?: string;
-  readonly message: string;
-  readonly remedy: string;
 }
 
 /** The parts of a mapping that its destinations' states depend on. */
@@ -76,16 +78,24 @@ function addressesOf(address: Address | "*"): readonly Address[] {
   return address === "*" ? wildcards : [address];
 }
 
-function stateOf(mapping: Lead, index: number, listeners: Index): DestinationState | undefined {
+function stateOf(
+  mapping: Lead,
+  index: number,
+  listeners: Index,
+  selects: Selects,
+): DestinationState | undefined {
   const destination = mapping.to[index];
   if (destination === undefined) return undefined;
   const { address, port } = destination;
   const takes = (listener: Listener): boolean => takesPort(mapping, port, listener.port);
-  const found = addressesOf(address).flatMap((place) =>
+  const there = addressesOf(address).flatMap((place) =>
     listeners.at(mapping.protocol, place).filter(takes),
   );
+  const strangers = there.filter((listener) => !selects(listener, address));
+  const found =
+    strangers.length === 0 ? there : there.filter((listener) => !strangers.includes(listener));
   const wildcard =
-    address === "*" || found.length > 0
+    address === "*" || there.length > 0
       ? undefined
       : wildcards
           .flatMap((place) => listeners.at(mapping.protocol, place))
@@ -96,6 +106,7 @@ function stateOf(mapping: Lead, index: number, listeners: Index): DestinationSta
     port,
     listening: found.length > 0,
     listeners: found,
+    strangers,
     wildcardWouldAnswer: wildcard ?? null,
   };
 }
@@ -109,13 +120,14 @@ function wildcardTakes(listener: Listener, family: Family): boolean {
 export function destinationStates(
   mapping: Lead,
   listeners: readonly Listener[],
+  selects: Selects,
 ): DestinationState[] {
-  return statesWith(mapping, new Index(listeners));
+  return statesWith(mapping, new Index(listeners), selects);
 }
 
-function statesWith(mapping: Lead, listeners: Index): DestinationState[] {
+function statesWith(mapping: Lead, listeners: Index, selects: Selects): DestinationState[] {
   return mapping.to
-    .map((_, index) => stateOf(mapping, index, listeners))
+    .map((_, index) => stateOf(mapping, index, listeners, selects))
     .filter((state) => state !== undefined);
 }
 
@@ -135,13 +147,15 @@ interface Led {
 export class JoinedListeners {
   readonly #mappings: LazyMappings;
   readonly #listeners: readonly Listener[];
+  readonly #selects: Selects;
   readonly #led: Led[] = [];
   /** The index into `#led` of each mapping. */
   readonly #ledOf: Uint32Array;
 
-  constructor(mappings: Mappings, listeners: readonly Listener[]) {
+  constructor(mappings: Mappings, listeners: readonly Listener[], selects: Selects) {
     this.#mappings = toLazy(mappings);
     this.#listeners = listeners;
+    this.#selects = selects;
     this.#ledOf = new Uint32Array(this.#mappings.length);
     const index = new Index(listeners);
     const byTo = new Map<readonly Destination[], Map<string, number>>();
@@ -168,7 +182,7 @@ export class JoinedListeners {
     if (number === undefined) {
       number = this.#led.length;
       known.set(key, number);
-      const states = statesWith({ protocol, ports, to }, listeners);
+      const states = statesWith({ protocol, ports, to }, listeners, this.#selects);
       // A destination that no packet's family can use leads nowhere.
       const used = new Set(
         ([4, 6] as const).flatMap((family) =>
@@ -198,6 +212,22 @@ export class JoinedListeners {
   #namesOf(lists: readonly Uint32Array[]): string[] {
     const indexes = lists.length === 1 ? lists[0] : joined(lists);
     return [...new Set(Array.from(indexes ?? [], (index) => this.#mappings.nameAt(index)))];
+  }
+
+  /**
+   * Returns the listeners at destinations where the rules do not permit them, each with the name of
+   * a mapping that leads there.
+   */
+  strangers(): ReadonlyMap<Listener, string> {
+    const found = new Map<Listener, string>();
+    for (const { states, indexes } of this.#led) {
+      for (const { strangers } of states) {
+        for (const listener of strangers) {
+          if (!found.has(listener)) found.set(listener, this.#mappings.nameAt(indexes.at(0)));
+        }
+      }
+    }
+    return found;
   }
 
   /** Returns every listener with the mappings that lead to it. */
@@ -238,9 +268,23 @@ function joined(lists: readonly Uint32Array[]): Uint32Array {
 }
 
 /** Returns every listener with the mappings that lead to it. */
-export function joinListeners(rules: Rules, listeners: readonly Listener[]): ListenerView[] {
+export function joinListeners(
+  rules: Rules,
+  listeners: readonly Listener[],
+  selects: Selects,
+): ListenerView[] {
   // Do not walk what may be a million mappings for no listener.
-  return listeners.length === 0 ? [] : new JoinedListeners(allMappings(rules), listeners).views();
+  if (listeners.length === 0) return [];
+  return new JoinedListeners(allMappings(rules), listeners, selects).views();
+}
+
+/** Compares listeners for lists: by protocol, port and address. */
+export function compareListeners(left: Listener, right: Listener): number {
+  return (
+    left.protocol.localeCompare(right.protocol) ||
+    left.port - right.port ||
+    left.address.localeCompare(right.address)
+  );
 }
 
 /** The means of handing over that are available. */
@@ -275,40 +319,4 @@ export function handoverOf(
   if (listener.placed) return "sockmap";
   if (!steers || vrfs.has(listener.device)) return "none";
   return familiesTaken(listener).some((family) => nat.includes(family)) ? "none" : "ingress";
-}
-
-/**
- * Finds listeners on a wildcard, and listeners on a service's address to which no mapping leads.
- * Whether it is the right daemon only the guard could say (the configuration cannot yet say who may
- * bind).
- */
-export function auditListeners(rules: Rules, listeners: readonly Listener[]): AuditFinding[] {
-  const owners = new Map<Address, string>();
-  for (const service of rules.file.services) {
-    for (const address of service.addresses) owners.set(address, service.name);
-  }
-  const findings: AuditFinding[] = [];
-  for (const { listener, isMapped } of joinListeners(rules, listeners)) {
-    const place = `${listener.protocol} ${listener.address}, port ${listener.port}`;
-    const service = owners.get(listener.address);
-    if (listener.wildcard) {
-      findings.push({
-        listener,
-        kind: "wildcard",
-        message: `listens on every address of the host (${place})${
-          isMapped ? ", as the destination of a mapping" : ""
-        }`,
-        remedy: "Let it listen on an address of its own, and map its port to that address",
-      });
-    } else if (service !== undefined && !isMapped) {
-      findings.push({
-        listener,
-        kind: "foreign-address",
-        service,
-        message: `listens on an address of service ${service}, where no mapping leads (${place})`,
-        remedy: `If it is ${service}, map the port; if not, give it an address of its own`,
-      });
-    }
-  }
-  return findings;
 }

@@ -1,19 +1,19 @@
 /** Listeners in words. */
 import type { Family } from "../model/address.js";
-import type { Listener, Owner } from "../model/listener.js";
+import type { Holder, Listener } from "../model/listener.js";
 import { formatPlace } from "../model/endpoint.js";
 import { printable } from "./text.js";
 
-/** Describes an owner: `nginx (pid 812)`, or that the process is unknown. */
-export function describeOwner(owner: Owner | undefined): string {
-  return owner === undefined
+/** Describes a holder: `nginx (pid 812)`, or that the process is unknown. */
+export function describeHolder(holder: Holder | undefined): string {
+  return holder === undefined
     ? "a process unknown"
-    : `${printable(owner.command)} (pid ${owner.pid})`;
+    : `${printable(holder.command)} (pid ${holder.pid})`;
 }
 
 /** Describes a listener: `nginx (pid 812) on 127.0.1.10:443`. */
-export function describeListener(listener: Listener, owner: Owner | undefined): string {
-  return `${describeOwner(owner)} on ${printable(formatPlace(listener))}`;
+export function describeListener(listener: Listener, holder: Holder | undefined): string {
+  return `${describeHolder(holder)} on ${printable(formatPlace(listener))}`;
 }
 
 /**
@@ -28,8 +28,8 @@ export function describeNat(families: readonly Family[]): string {
  * Returns the unit of a cgroup path, or null when there is none: `/system.slice/nginx.service` ->
  * `nginx.service`.
  */
-export function unitOf(owner: Owner | undefined): string | null {
-  if (owner === undefined) return null;
-  const parts = owner.cgroup.split("/");
+export function unitOf(holder: Holder | undefined): string | null {
+  if (holder === undefined) return null;
+  const parts = holder.cgroup.split("/");
   return parts.findLast((part) => /\.(?:service|scope|socket)$/.test(part)) ?? null;
 }

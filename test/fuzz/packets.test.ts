@@ -106,6 +106,8 @@ test(
         port,
         v6only,
         cookie,
+        uid: 0,
+        gid: 0,
         early: true,
       }));
     });

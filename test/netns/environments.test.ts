@@ -158,6 +158,7 @@ while True:
   const wanted = { source: null, file: { services: [], mappings: [mapping] }, runtime: [] };
   const script = `
     const { openDataPlane } = await import("${builtRoot}src/dataplane/open.js");
+    const { toBeActive } = await import("${builtRoot}src/model/rules.js");
     const { spawn } = await import("node:child_process");
     process.on("SIGUSR2", () => {});
     const flood = spawn("${python}", ["-c", ${JSON.stringify(flood)}, String(process.pid)]);
@@ -165,7 +166,7 @@ while True:
     const plane = openDataPlane();
     for (let turn = 0; turn < 3; turn++) {
       plane.unload();
-      console.log("changed", plane.apply(${JSON.stringify(wanted)}).changed);
+      console.log("changed", plane.apply(toBeActive(${JSON.stringify(wanted)})).changed);
     }
     plane.close();
     flood.kill("SIGKILL");`;

@@ -8,7 +8,7 @@ import { failureOutput, outputs, type Output } from "../../src/json/outputs.js";
 import { conforms, pathsOf } from "../support/conforms.js";
 import { addNat, nft, removeRules } from "../support/neighbours.js";
 import { useNetwork } from "../support/network.js";
-import { lockRoot } from "../support/paths.js";
+import { lockRoot, python } from "../support/paths.js";
 
 const network = useNetwork();
 
@@ -25,6 +25,7 @@ mappings:
   - { name: names, protocol: udp, port: 53, on: 203.0.113.5, to: names }
   - { name: some, port: 8000-8010, on: 203.0.113.0/24, from: 203.0.113.0/24, interface: up0, to: "web:80" }
   - { name: wild, port: 9100, to: "web:9001" }
+  - { name: owned, port: 9300, to: owned }
   - { name: away, port: 9200, to: "192.0.2.9:80", listeners: { unit: nginx, user: root, group: root } }
 `;
 
@@ -102,6 +103,7 @@ beforeAll(async () => {
   ]);
   await server.echo("names", [["udp", "127.0.1.53", 53]]);
   await server.echo("wild", [["tcp", "0.0.0.0", 9001]]);
+  await server.echo("stranger", [["tcp", "127.0.1.77", 9300]]);
   await server.echo("own", [["tcp", "203.0.113.5", 80]]);
 
   for (const words of ["status", "mappings", "unload"]) await look(words);
@@ -139,6 +141,7 @@ beforeAll(async () => {
     "explain tcp 203.0.113.1:443",
     "explain tcp 203.0.113.5:80",
     "explain tcp 203.0.113.1:9100",
+    "explain tcp 203.0.113.1:9300",
     "explain udp 203.0.113.5:53 --interface up0",
     "explain tcp [2001:db8::1]:22",
     "audit",
@@ -165,6 +168,9 @@ beforeAll(async () => {
   const run = await server.startRun(["--json", "-f", followed]);
   await look("status");
   await look("add tcp:7000=127.0.1.10:80");
+  const bind = `import socket; socket.socket().bind(("127.0.1.77", 9301))`;
+  await server.run([python, "-c", bind]);
+  await run.process.waitForOutput(/"refusal":/);
   writeFileSync(followed, rules.replace("port: 9100", "port: 91000"));
   await run.process.waitForOutput(/"code":"CONFIGURATION".*\n/);
   await look("status");

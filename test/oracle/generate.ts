@@ -8,6 +8,8 @@ import {
   type Destination,
   type Existing,
   type HandoverChoice,
+  type Listeners,
+  type Owner,
   type Mapping,
   type Miss,
   type PortRange,
@@ -15,6 +17,7 @@ import {
   type Service,
   handovers as choices,
 } from "../../src/model/mapping.js";
+import { canonicalListeners } from "../../src/model/owner.js";
 import { type Rules } from "../../src/model/rules.js";
 import { mergePorts } from "../../src/model/ports.js";
 import type { Random } from "../support/random.js";
@@ -47,6 +50,15 @@ const lengths6 = [1, 16, 31, 32, 33, 47, 48, 64, 127, 128, 128, 128];
 const firstPort = 2000;
 const lastPort = 2006;
 
+/** Whose sockets there are: a user and a group. */
+const accounts = [
+  [0, 0],
+  [0, 0],
+  [1001, 1001],
+  [1002, 1002],
+  [1001, 1002],
+] as const;
+
 /** Every address that a generated socket may be bound to, apart from the wildcards. */
 export const hostAddresses: readonly string[] = [...publics, ...privates];
 
@@ -57,6 +69,8 @@ export interface WantedSocket {
   readonly port: number;
   readonly v6only: boolean;
   readonly mapped: boolean;
+  readonly uid: number;
+  readonly gid: number;
   /** How many, as one SO_REUSEPORT group. */
   readonly members: number;
 }
@@ -177,6 +191,16 @@ function destinationList(random: Random, services: readonly Service[]): Destinat
   return found.length > 0 ? found : [{ address: "*", port: "same" }];
 }
 
+function owner(random: Random): Owner {
+  const [user, group] = random.pick(accounts);
+  return random.pick([{ user }, { group }, { user, group }]);
+}
+
+function listeners(random: Random): Listeners {
+  if (random.oneIn(2)) return "anyone";
+  return canonicalListeners([owner(random), ...(random.oneIn(2) ? [owner(random)] : [])]);
+}
+
 export function generateMapping(
   random: Random,
   number: number,
@@ -193,6 +217,7 @@ export function generateMapping(
     to: destinations(random, services),
     existing: random.pick<Existing>(["exact", "exact", "any", "never"]),
     miss: random.pick<Miss>(["pass", "pass", "reject"]),
+    ...(random.oneIn(2) && { listeners: listeners(random) }),
     origin: { file: "random", line: number + 100, column: 1 },
   };
 }
@@ -230,6 +255,7 @@ export function generateRules(random: Random, conditions: boolean): Rules {
       services.push({
         name: `service${count}`,
         addresses,
+        ...(random.oneIn(2) && { owner: owner(random) }),
         origin: { file: "random", line: count, column: 1 },
       });
     }
@@ -244,7 +270,11 @@ export function generateRules(random: Random, conditions: boolean): Rules {
   const split = random.oneIn(3) ? random.integer(0, mappings.length) : mappings.length;
   return {
     source: null,
-    file: { services, mappings: mappings.slice(0, split) },
+    file: {
+      strangers: random.pick(["refuse", "refuse", "report", "allow"]),
+      services,
+      mappings: mappings.slice(0, split),
+    },
     runtime: mappings.slice(split),
   };
 }
@@ -264,12 +294,15 @@ export function generateSockets(random: Random): WantedSocket[] {
     const key = `${protocol} ${wildcard ? "*" : address} ${at}`;
     if (taken.has(key)) continue;
     taken.add(key);
+    const [uid, gid] = random.pick(accounts);
     sockets.push({
       protocol,
       address,
       port: at,
       v6only: random.oneIn(3),
       mapped: !address.includes(":") && random.oneIn(5),
+      uid,
+      gid,
       members: random.oneIn(5) ? random.integer(2, 3) : 1,
     });
   }

@@ -61,12 +61,14 @@ async function open(
   early: boolean,
 ): Promise<Socket[]> {
   const groups = (await helper.ask({ open: wanted })) as readonly OpenedGroup[];
-  return wanted.flatMap(({ protocol, address, port }, index) =>
+  return wanted.flatMap(({ protocol, address, port, uid, gid }, index) =>
     (groups[index] ?? []).map(({ cookie, v6only }) => ({
       protocol,
       address,
       port,
       v6only,
+      uid,
+      gid,
       cookie,
       early,
     })),
@@ -176,7 +178,10 @@ test(
       // packets.
       const wanted = generateSockets(source);
       const early = wanted.slice(0, source.integer(0, wanted.length));
+      // Without rules, nobody is refused a bind().
+      await worker.ask({ off: true } satisfies Request);
       let live = await open(sockets, early, true);
+      await worker.ask({ off: false } satisfies Request);
       const steps = oneByOne ? [[], some(source, rules.runtime), rules.runtime] : [];
       // In tables with two sides, which the next rule set may find used; or in new ones, and what
       // is added lies over them.

@@ -4,7 +4,7 @@
  * listeners for each packet.
  */
 import type { Packet, Verdict } from "../../src/model/decision.js";
-import { type Destination, type Mapping } from "../../src/model/mapping.js";
+import { type Destination, type Mapping, type Owner } from "../../src/model/mapping.js";
 import { type Rules, allMappings } from "../../src/model/rules.js";
 
 export interface Socket {
@@ -14,6 +14,8 @@ export interface Socket {
   readonly port: number;
   /** True for an IPv6 socket that takes no IPv4. */
   readonly v6only: boolean;
+  readonly uid: number;
+  readonly gid: number;
   readonly cookie: string;
   /**
    * It was there at the last change of the rules: a UDP socket is put into a map then, when it is
@@ -189,6 +191,45 @@ function order(to: readonly Destination[], ipv6: boolean): readonly number[] {
   return runs.flatMap((run) => [...run.filter(isOwn), ...run.filter((index) => !isOwn(index))]);
 }
 
+/** Is it the owner's? Root is each user and group. */
+const isOwners = ({ uid, gid }: Socket, { user, group }: Owner): boolean =>
+  uid === 0 || ((user === undefined || user === uid) && (group === undefined || group === gid));
+
+/** The owner of the service that has the address. */
+const ownerOf = ({ file }: Rules, address: string): Owner | undefined =>
+  file.services.find(({ addresses }) => addresses.some((own) => own === address))?.owner;
+
+/** May the socket have what the mapping covers? */
+function isWelcome(rules: Rules, { to, listeners = [] }: Mapping, socket: Socket): boolean {
+  if (rules.file.strangers !== "refuse" || listeners === "anyone") return true;
+  const led = to.map(({ address }) => ownerOf(rules, address));
+  return (
+    socket.uid === 0 ||
+    [...led, ...listeners].some((owner) => owner !== undefined && isOwners(socket, owner))
+  );
+}
+
+/**
+ * May the socket be selected where it listens? On a wildcard address, all mappings that lead there
+ * permit together.
+ */
+function isSelectable(rules: Rules, socket: Socket): boolean {
+  if (!isWildcard(socket)) {
+    const owner = ownerOf(rules, socket.address);
+    return owner === undefined || isOwners(socket, owner);
+  }
+  const leading = allMappings(rules).filter(
+    (mapping) =>
+      mapping.protocol === socket.protocol &&
+      mapping.to.some(
+        ({ address, port }) =>
+          address === "*" &&
+          (port === "same" ? covers(mapping, socket.port) : port === socket.port),
+      ),
+  );
+  return leading.some((mapping) => isWelcome(rules, mapping, socket));
+}
+
 /** Is it for sk_lookup to give the socket? `nat`: the families of which there is NAT. */
 function isInMap(
   socket: Socket,
@@ -263,12 +304,20 @@ export function decide(
   if (best === undefined) return unmanaged;
   const { mapping, index } = best;
 
-  // 2.: who already listens there.
-  const keeps = listening.some(
-    (socket) =>
-      socket.port === localPort &&
-      (socket.address === local || (mapping.existing === "any" && isWildcard(socket))),
+  // 2.: who already listens there. Where somebody would get it who is not welcome, it is as if
+  // nobody listened; and of a wildcard address all are asked, of any family.
+  const here = sockets.filter(
+    (socket) => socket.protocol === protocol && socket.port === localPort,
   );
+  const exact = here.filter(({ address }) => address === local);
+  const anywhere = ["::", "0.0.0.0"].flatMap((wildcard) => {
+    const there = here.filter(({ address }) => address === wildcard);
+    return there.some((socket) => takes(socket, ipv6)) ? there : [];
+  });
+  const areWelcome = (those: readonly Socket[]): boolean =>
+    those.length > 0 && those.every((socket) => isWelcome(rules, mapping, socket));
+  const keeps =
+    exact.length > 0 ? areWelcome(exact) : mapping.existing === "any" && areWelcome(anywhere);
   if (keeps && mapping.existing !== "never") {
     return { verdict: "existing", mapping: index, destination: null, cookies: [] };
   }
@@ -290,7 +339,9 @@ export function decide(
       destination,
       there: listening.filter(
         (socket) =>
-          socket.port === wanted && (place === "*" ? isWildcard(socket) : socket.address === place),
+          socket.port === wanted &&
+          (place === "*" ? isWildcard(socket) : socket.address === place) &&
+          isSelectable(rules, socket),
       ),
       drawn: weight === undefined ? 0n : draw(remote, remotePort, place, wanted, weight),
     }));
@@ -318,8 +369,10 @@ export function decide(
     }
   }
 
-  // 4.: nobody there.
-  const verdict = mapping.miss === "reject" ? "rejected" : "missed";
+  // 4.: nobody there. The kernel is not to give it to somebody who is not welcome.
+  const heirs = exact.length > 0 ? exact : anywhere;
+  const isRefused = heirs.length > 0 && !areWelcome(heirs);
+  const verdict = mapping.miss === "reject" || isRefused ? "rejected" : "missed";
   return { verdict, mapping: index, destination: null, cookies: [] };
 }
 

@@ -2,8 +2,8 @@
  * Lives in the network namespace under test and asks the loaded program: requests and answers are
  * lines of JSON. {apply: Rules, layered} -> Applied; {runtime: Mapping[]} -> Applied, of these
  * beside the file's that are active; {revise: Mapping[]} -> Applied, of these as the file's, as
- * what became of those active; {explain: Packet[]} -> {explained: Answer[]}; {unload: true} ->
- * {unloaded}.
+ * what became of those active; {off: boolean} -> {off}; {explain: Packet[]} -> {explained:
+ * Answer[]}; {unload: true} -> {unloaded}.
  */
 import { createInterface } from "node:readline";
 import { openDataPlane } from "../../src/dataplane/open.js";
@@ -21,6 +21,7 @@ export type Request =
   | { readonly runtime: readonly Mapping[] }
   | { readonly revise: readonly Mapping[] }
   | { readonly explain: readonly Packet[] }
+  | { readonly off: boolean }
   | { readonly unload: true };
 
 export interface Applied {
@@ -66,6 +67,9 @@ function answer(request: Request): unknown {
     const revision = { of: rules.file, pieces, name: null };
     const file = inMemory(revise(revision));
     return dataPlane.apply({ ...rules, file }, { revision }) satisfies Applied;
+  }
+  if ("off" in request) {
+    return { off: dataPlane.active() !== null && dataPlane.setOff(request.off) };
   }
   if ("unload" in request) return { unloaded: dataPlane.unload() };
   return {

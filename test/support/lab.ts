@@ -1,8 +1,10 @@
 /** A daemon that does with its sockets what a test tells it; see python/lab.py. */
 import { afterAll, afterEach, beforeEach } from "vitest";
+import { type Actor, commandAs } from "./actor.js";
 import { Conversation } from "./conversation.js";
 import type { Namespace } from "./namespace.js";
 import type { Network } from "./network.js";
+import { python, script } from "./paths.js";
 import type { Background } from "./process.js";
 
 export const kinds = ["tcp", "mptcp", "udp"] as const;
@@ -21,6 +23,7 @@ export interface OpenOptions {
     | "dual"
     | "freebind"
     | "transparent"
+    | "late"
   )[];
   /** SO_BINDTODEVICE */
   readonly device?: string;
@@ -39,6 +42,10 @@ export interface OpenOptions {
   readonly reads?: number;
   /** A socket whose bind() or listen() failed is kept all the same. */
   readonly keep?: boolean;
+  /** False: the kernel chooses address and port when they are needed. */
+  readonly bind?: boolean;
+  /** io_uring makes the socket, binds it and has it listen. */
+  readonly uring?: boolean;
 }
 
 interface Answer {
@@ -101,8 +108,8 @@ export class Lab {
     });
   }
 
-  static async start(namespace: Namespace): Promise<Lab> {
-    const process = namespace.startPython("lab.py", []);
+  static async start(namespace: Namespace, as: Actor = {}): Promise<Lab> {
+    const process = namespace.start(await commandAs(as, [python, script("lab.py")]));
     labs.add(process);
     const lab = new Lab(process);
     await lab.do("close_all", "");

@@ -47,6 +47,10 @@ export interface Sizes {
   readonly tamperings: number;
   /** Rounds of a race against a user for a path. */
   readonly raceRounds: number;
+  /** Sockets that a user opens in a race for what comes to another's service. */
+  readonly raceTries: number;
+  /** Restarts of a unit, whose cgroup is made again each time. */
+  readonly unitRestarts: number;
 }
 
 const sample: Sizes = {
@@ -68,6 +72,8 @@ const sample: Sizes = {
   upgradeFiles: 1,
   tamperings: 2,
   raceRounds: 2_000,
+  raceTries: 1_000,
+  unitRestarts: 100,
 };
 
 const whole: Sizes = {
@@ -89,6 +95,8 @@ const whole: Sizes = {
   upgradeFiles: 2,
   tamperings: Infinity,
   raceRounds: 10_000,
+  raceTries: 100_000,
+  unitRestarts: 1_000,
 };
 
 function chosen(): Sizes {

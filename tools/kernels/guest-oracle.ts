@@ -54,7 +54,8 @@ function openOne({ protocol, address, port, v6only, mapped }: WantedSocket): Ope
     address.includes(":") && getsockopt(socket.fd, IPPROTO_IPV6, IPV6_V6ONLY, 4)[0] === 1;
   const { cookie } = socket;
   // Without NAT it does not matter when it came.
-  return { socket, listening: { protocol, address, port, v6only: only, cookie, early: false } };
+  const mine = { uid: 0, gid: 0, cookie, early: false };
+  return { socket, listening: { protocol, address, port, v6only: only, ...mine } };
 }
 
 /** Interface index -> name, of those that rules name. */

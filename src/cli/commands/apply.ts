@@ -54,7 +54,7 @@ export async function apply(
       if (text !== null) dataPlane.keepText({ source, file, runtime: [] }, text);
       const unreached = await unreachedWarnings(dataPlane, {
         listeners: () => dataPlane.listeners(),
-        ownersOf: (those) => context.reach.ownersOf(those),
+        holdersOf: (those) => context.reach.holdersOf(those),
         following: performed.by === "daemon",
       });
       await report(performed, warnings, unreached);

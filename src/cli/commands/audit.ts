@@ -1,62 +1,190 @@
 /**
- * `ilm audit`: shows who listens on every address, or on an address that a service owns. It reports
- * and changes nothing.
+ * `ilm audit`: shows who listens on every address, who sits on whose address or on a mapped port,
+ * whom nobody serves, and what was refused. It reports and changes nothing.
  */
+import { type DataPlane } from "../../dataplane/types.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import { absentDestinations } from "../../doctor/absent-destinations.js";
+import { addressWarnings } from "../../doctor/warnings.js";
 import { ExitStatus } from "../../errors.js";
-import type { Owner } from "../../model/listener.js";
-import { auditListeners, type AuditFinding } from "../../rules/listening.js";
+import { ephemeralPorts, sysctl, userName } from "../../kernel/procfs.js";
+import { upAddresses } from "../../kernel/up-addresses.js";
+import { type AuditKind, auditKinds } from "../../model/audit.js";
+import type { Holder, Listener } from "../../model/listener.js";
+import type { Refusal } from "../../model/refusal.js";
+import {
+  type AuditFinding,
+  type Audited,
+  auditListeners,
+  auditPrivileges,
+  auditServices,
+} from "../../rules/audit.js";
+import { compareListeners } from "../../rules/listening.js";
+import { coveringMappings } from "../../rules/covered.js";
 import { print, type Context } from "../shell/context.js";
 import type { AuditJson } from "../../json/audit.js";
 import { published } from "../../json/published.js";
 import { describeListener, unitOf } from "../../words/listener.js";
-import { count, indent, printable } from "../../words/text.js";
+import {
+  describeAttempted,
+  describeReason,
+  describeTried,
+  remedyForRefused,
+} from "../../words/refusal.js";
+import { count, formatAge, indent, printable } from "../../words/text.js";
 import { readActive, withDataPlane } from "../shell/with-data-plane.js";
 
+export interface AuditOptions {
+  /** The kinds of findings to look for; absent for all. */
+  readonly kind?: readonly AuditKind[];
+}
+
+/** How long ago something may have been refused to be a finding, in milliseconds. */
+const RECENT_MS = 24 * 3_600_000;
+
+interface Finding extends AuditFinding {
+  readonly refusal?: Refusal;
+}
+
 /** Prints the findings. Returns status 1 when there are any. */
-export async function audit(context: Context): Promise<ExitStatus> {
-  const findings = await withDataPlane(context, (dataPlane) =>
-    auditListeners(readActive(dataPlane), dataPlane.listeners()),
-  );
-  const ownerOf = await context.reach.ownersOf(findings.map((finding) => finding.listener));
+export async function audit(context: Context, { kind }: AuditOptions = {}): Promise<ExitStatus> {
+  const { found, holderOf } = await withDataPlane(context, (dataPlane) => look(context, dataPlane));
+  const findings = found
+    .filter((finding) => kind === undefined || kind.includes(finding.kind))
+    .toSorted((a, b) => auditKinds.indexOf(a.kind) - auditKinds.indexOf(b.kind));
   await print(
     context,
-    published<AuditJson>()(
-      findings.map((finding) => findingShape(finding, ownerOf(finding.listener))),
-    ),
+    published<AuditJson>()(findings.map((finding) => findingShape(finding, holderOf))),
     () => {
-      if (findings.length === 0) return "every listener has an address of its own\n";
-      const entries = findings.map((finding) =>
-        renderFinding(context, finding, ownerOf(finding.listener)),
-      );
+      if (findings.length === 0) return "nothing found\n";
+      const entries = findings.map((finding) => renderFinding(context, finding, holderOf));
       return `${entries.join("\n")}\n${count(findings.length, "finding")}\n`;
     },
   );
   return findings.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 
-function findingShape(finding: AuditFinding, owner: Owner | undefined) {
-  const { kind, listener, message, remedy } = finding;
+type HolderOf = (listener: Listener) => Holder | undefined;
+
+async function look(
+  context: Context,
+  dataPlane: DataPlane,
+): Promise<{ found: Finding[]; holderOf: HolderOf }> {
+  const rules = readActive(dataPlane);
+  const listeners = dataPlane.listeners().toSorted(compareListeners);
+  const judge = judgeOf(dataPlane, rules);
+  const audited = { rules, judge, listeners, ephemeral: ephemeralPorts() ?? null };
+  const up = upAddresses();
+  const absent = await absentDestinations(rules, up);
+  const ofListeners = auditListeners(audited);
+  const atHome = listeners.filter(({ address }) => judge.ownerOf(address) !== undefined);
+  const owning = new Set(atHome);
+  const holderOf = await context.reach.holdersOf([
+    ...ofListeners.map(({ listener }) => listener),
+    ...(owning.size === 0 ? [] : listeners),
+  ]);
+  const start = Number(sysctl("net.ipv4.ip_unprivileged_port_start") ?? Infinity);
+  return {
+    found: [
+      ...ofListeners,
+      ...auditServices(audited, absent),
+      ...addressWarnings(rules, listeners, up, absent),
+      ...auditPrivileges(audited, holderOf, start),
+      ...ofRefusals(audited, dataPlane.refusals()),
+    ],
+    holderOf,
+  };
+}
+
+/** A reported bind whose socket still listens has a finding as a listener. */
+function isListening({ protocol, port, uid }: Refusal, listeners: readonly Listener[]): boolean {
+  return listeners.some(
+    (one) =>
+      one.wildcard && one.protocol === protocol && one.port === port && one.identity.uid === uid,
+  );
+}
+
+function ofRefusals({ rules, listeners }: Audited, refusals: readonly Refusal[]): Finding[] {
+  const since = Date.now() - RECENT_MS;
+  const recent = refusals.filter(
+    (one) => one.lastAt >= since && !(one.reason === "reported" && isListening(one, listeners)),
+  );
+  const covering = coveringMappings(rules, recent);
+  const { services } = rules.file;
+  return recent.map((refusal): Finding => {
+    const service = services.find(({ addresses }) => addresses.includes(refusal.address));
+    const mapping = covering.get(refusal);
+    const to = { service, mapping, services };
+    const times = refusal.count === 1 ? "once" : `${refusal.count} times`;
+    const age = formatAge(Date.now() - refusal.lastAt);
+    const what = { lookup: "packets were refused", reported: "a bind was reported" };
+    const { reason } = refusal;
+    const happened =
+      reason === "lookup" || reason === "reported" ? what[reason] : "a bind was refused";
+    const first =
+      refusal.pid === null ? "" : `; the first to try was ${describeTried(triedOf(refusal))}`;
+    return {
+      kind: reason === "reported" ? "reported" : "refused",
+      refusal,
+      ...(service !== undefined && { service: service.name }),
+      ...(mapping !== undefined && { mapping: mapping.name }),
+      message: `${happened} ${times}, last ${age} ago: ${describeReason(refusal, to)}${first}`,
+      remedy: remedyForRefused(refusal, to),
+    };
+  });
+}
+
+function triedOf({ command, pid, uid }: Refusal) {
+  return { command, pid, user: uid === null ? null : userName(uid), unit: null };
+}
+
+function findingShape(finding: Finding, holderOf: HolderOf) {
+  const { kind, listener, refusal, message, remedy } = finding;
+  const place = listener ?? refusal;
+  const holder = listener && holderOf(listener);
+  const tried = refusal && triedOf(refusal);
   return {
     kind,
-    protocol: listener.protocol,
-    address: listener.address,
-    port: listener.port,
-    pid: owner?.pid ?? null,
-    command: owner?.command ?? null,
-    user: owner?.user ?? null,
-    unit: unitOf(owner),
+    protocol: place?.protocol ?? null,
+    address: place?.address ?? null,
+    port: place?.port ?? null,
+    pid: holder?.pid ?? tried?.pid ?? null,
+    command: holder?.command ?? tried?.command ?? null,
+    user: holder?.user ?? tried?.user ?? null,
+    unit: unitOf(holder),
     service: finding.service ?? null,
+    mapping: finding.mapping ?? null,
+    policy: finding.policy ?? null,
+    policyBy: finding.policyBy ?? null,
+    denied: finding.denied ?? null,
+    reason: refusal?.reason ?? null,
+    count: refusal?.count ?? null,
+    lastAt: refusal === undefined ? null : new Date(refusal.lastAt).toISOString(),
     message,
     remedy,
   };
 }
 
-function renderFinding(
-  { colours }: Context,
-  { listener, message, remedy }: AuditFinding,
-  owner: Owner | undefined,
+function renderFinding({ colours }: Context, finding: Finding, holderOf: HolderOf): string {
+  const { message, remedy } = finding;
+  return `${colours.yellow(subject(finding, holderOf))}\n${indent(`${printable(message)}\n${printable(remedy)}`)}\n`;
+}
+
+/** Names what the finding is about. */
+function subject(
+  { listener, refusal, kind, service, mapping }: Finding,
+  holderOf: HolderOf,
 ): string {
-  const head = `${listener.protocol} ${describeListener(listener, owner)}`;
-  const user = owner === undefined ? "" : `, user ${printable(owner.user)}`;
-  return `${colours.yellow(head)}${user}\n${indent(`${message}\n${remedy}`)}\n`;
+  if (listener !== undefined) {
+    const holder = holderOf(listener);
+    const unit = unitOf(holder);
+    return [
+      `${listener.protocol} ${describeListener(listener, holder)}`,
+      ...(holder === undefined ? [] : [`user ${printable(holder.user)}`]),
+      ...(unit === null ? [] : [`unit ${printable(unit)}`]),
+    ].join(", ");
+  }
+  if (refusal !== undefined) return describeAttempted(refusal);
+  if (mapping !== undefined) return `mapping ${printable(mapping)}`;
+  return service === undefined ? kind : `service ${service}`;
 }

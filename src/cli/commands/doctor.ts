@@ -7,7 +7,10 @@ import { foreseen } from "../../api/error-body.js";
 import { ExitStatus } from "../../errors.js";
 import type { HostReport } from "../../kernel/features.js";
 import { sysctl } from "../../kernel/procfs.js";
-import { auditListeners, joinListeners } from "../../rules/listening.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import { auditListeners } from "../../rules/audit.js";
+import type { Judge } from "../../rules/judge.js";
+import { joinListeners } from "../../rules/listening.js";
 import type { Family } from "../../model/address.js";
 import { type PortRange } from "../../model/mapping.js";
 import { type Rules, emptyRules, allMappings, readRules } from "../../model/rules.js";
@@ -64,26 +67,28 @@ async function checkRules(context: Context): Promise<Check[]> {
     const { daemon, check } = await askDaemon(context, dataPlane.netnsInode);
     const warnings = findWarnings(await circumstancesOf(dataPlane, active, listeners, daemon));
     const registered = listeners.filter(({ protocol, placed }) => protocol === "udp" && placed);
-    const foreign = auditListeners(rules, listeners).filter(
-      ({ kind }) => kind === "foreign-address",
+    const judge = judgeOf(dataPlane, rules);
+    const foreign = auditListeners({ rules, judge, listeners, ephemeral: null }).filter(
+      // Those at a destination of a mapping have a warning, as in `status`.
+      ({ kind, mapping }) => kind === "foreign-address" && mapping === undefined,
     );
-    const ownerOf = await context.reach.ownersOf(foreign.map(({ listener }) => listener));
+    const holderOf = await context.reach.holdersOf(foreign.map(({ listener }) => listener));
     return [
       check,
       await fionreadCheck(context, registered),
-      mptcpCheck(rules, listeners, active?.engine ?? null),
+      mptcpCheck(rules, listeners, judge, active?.engine ?? null),
       ...wayChecks(await survey(context, dataPlane, rules), rules),
       ...conntrackChecks(rules, dataPlane.outputFilters()),
       ...[
         ...(await unreachedWarnings(dataPlane, {
           listeners: () => listeners,
-          ownersOf: (those) => context.reach.ownersOf(those),
+          holdersOf: (those) => context.reach.holdersOf(those),
           following: daemon !== null,
         })),
         ...warnings,
       ].map(({ kind, message, remedy }) => warningCheck(kind, message, remedy)),
       ...foreign.map(({ listener, message, remedy }) => {
-        const who = describeListener(listener, ownerOf(listener));
+        const who = describeListener(listener, holderOf(listener));
         return warningCheck("foreign address", `${who} ${message}`, remedy);
       }),
     ];
@@ -124,8 +129,8 @@ async function fionreadCheck({ reach }: Context, registered: readonly Listener[]
   if (answer === "right") return { ...ok, found: "right, in a socket map too" };
   const zero = "this kernel answers 0 for a UDP socket in a socket map, whatever waits";
   if (registered.length === 0) return { ...ok, found: `${zero}; no daemon's socket is in one now` };
-  const ownerOf = await reach.ownersOf(registered);
-  const who = registered.map((listener) => describeListener(listener, ownerOf(listener)));
+  const holderOf = await reach.holdersOf(registered);
+  const who = registered.map((listener) => describeListener(listener, holderOf(listener)));
   return warningCheck(
     FIONREAD,
     `${zero}; those of ${who.join(", ")} are in one`,
@@ -140,10 +145,11 @@ async function fionreadCheck({ reach }: Context, registered: readonly Listener[]
 function mptcpCheck(
   rules: Rules,
   listeners: readonly Listener[],
+  { selects }: Judge,
   engine: ActiveEngine | null,
 ): Check {
   const ok = { name: "MPTCP", ok: true, severity: "ok", remedy: "" } as const;
-  const users = joinListeners(rules, listeners).filter(
+  const users = joinListeners(rules, listeners, selects).filter(
     ({ listener, isMapped }) => listener.kind === "mptcp" && isMapped,
   );
   if (users.length === 0) {

@@ -1,6 +1,7 @@
 /**
  * `ilm explain`: asks the loaded program itself what it does with a packet, and shows each step.
  */
+import { judgeOf } from "../../dataplane/judge.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { parseFrom, parseOn } from "../../config/prefix.js";
@@ -9,6 +10,7 @@ import type { Packet } from "../../model/decision.js";
 import type { Listener } from "../../model/listener.js";
 import { protocols, type Mapping, type Protocol } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
+import type { Judge } from "../../rules/judge.js";
 import {
   destinationStates,
   handoverOf,
@@ -98,14 +100,19 @@ async function ask(
     explanation.mapping === null ? null : (allMappings(rules).at(explanation.mapping) ?? null);
   const kernel = kernelChoice(packet, listeners);
   const selected = listeners.find((listener) => listener.cookie === explanation.cookie) ?? null;
-  const states = statesFor(mapping, packet, listeners);
+  const judge = judgeOf(dataPlane, rules);
+  const states = statesFor(mapping, packet, listeners, judge);
   const named = [
     kernel,
     selected,
-    ...states.flatMap((state) => [state.wildcardWouldAnswer, ...state.listeners]),
+    ...states.flatMap((state) => [
+      state.wildcardWouldAnswer,
+      ...state.listeners,
+      ...state.strangers,
+    ]),
   ].filter((listener) => listener !== null);
   const means = meansOf(dataPlane);
-  const view = selected && joinListeners(rules, [selected])[0];
+  const view = selected && joinListeners(rules, [selected], judge.selects)[0];
   const atIngress = view !== undefined && view !== null && handoverOf(view, means) === "ingress";
   const ingress = atIngress
     ? { overtaken: dataPlane.overtaken(), uncovered: dataPlane.uncoveredInterfaces() }
@@ -116,11 +123,12 @@ async function ask(
     explanation,
     obstacles: findObstacles(packet, way, ingress),
     rules,
+    judge,
     mapping,
     selected,
     kernel,
     states,
-    ownerOf: await context.reach.ownersOf(named),
+    holderOf: await context.reach.holdersOf(named),
     nat: means.nat,
     interfaceName: places.names.get(packet.interfaceIndex) ?? null,
     interfaceGiven: options.interface !== undefined,
@@ -132,10 +140,11 @@ function statesFor(
   mapping: Mapping | null,
   packet: Packet,
   listeners: readonly Listener[],
+  { selects }: Judge,
 ): DestinationState[] {
   if (mapping === null) return [];
   const port = { first: packet.localPort, last: packet.localPort };
-  return destinationStates({ ...mapping, ports: [port] }, listeners);
+  return destinationStates({ ...mapping, ports: [port] }, listeners, selects);
 }
 
 function parseProtocol(text: string): Protocol {

@@ -1,6 +1,13 @@
 /** `ilm listeners`: shows who listens where, and which mappings lead there. */
-import type { Handover, Listener, Owner } from "../../model/listener.js";
-import { handoverOf, joinListeners, type ListenerView, type Means } from "../../rules/listening.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import type { Handover, Holder, Listener } from "../../model/listener.js";
+import {
+  compareListeners,
+  handoverOf,
+  joinListeners,
+  type ListenerView,
+  type Means,
+} from "../../rules/listening.js";
 import { print, type Context } from "../shell/context.js";
 import type { ListenersJson } from "../../json/listeners.js";
 import { published } from "../../json/published.js";
@@ -20,34 +27,30 @@ export interface ListenersOptions {
 }
 
 export async function listeners(context: Context, options: ListenersOptions): Promise<void> {
-  const { all, means } = await withDataPlane(context, (dataPlane) => ({
-    all: joinListeners(readActive(dataPlane), dataPlane.listeners()),
-    means: meansOf(dataPlane),
-  }));
+  const { all, means } = await withDataPlane(context, (dataPlane) => {
+    const rules = readActive(dataPlane);
+    const { selects } = judgeOf(dataPlane, rules);
+    return {
+      all: joinListeners(rules, dataPlane.listeners(), selects),
+      means: meansOf(dataPlane),
+    };
+  });
   const views = all
     .filter((view) => options.mapped !== true || view.isMapped)
-    .toSorted((left, right) => inOrder(left.listener, right.listener));
-  const ownerOf = await context.reach.ownersOf(views.map((view) => view.listener));
+    .toSorted((left, right) => compareListeners(left.listener, right.listener));
+  const holderOf = await context.reach.holdersOf(views.map((view) => view.listener));
   await print(
     context,
     published<ListenersJson>()(
-      views.map((view) => listenerShape(view, ownerOf(view.listener), handoverOf(view, means))),
+      views.map((view) => listenerShape(view, holderOf(view.listener), handoverOf(view, means))),
     ),
-    () => renderViews(context, views, ownerOf, means),
-  );
-}
-
-function inOrder(left: Listener, right: Listener): number {
-  return (
-    left.protocol.localeCompare(right.protocol) ||
-    left.port - right.port ||
-    left.address.localeCompare(right.address)
+    () => renderViews(context, views, holderOf, means),
   );
 }
 
 function listenerShape(
   { listener, mappings }: ListenerView,
-  owner: Owner | undefined,
+  holder: Holder | undefined,
   handover: Handover,
 ) {
   const { protocol, kind, family, address, port, wildcard } = listener;
@@ -55,11 +58,11 @@ function listenerShape(
     protocol,
     address,
     port,
-    pid: owner?.pid ?? null,
-    command: owner?.command ?? null,
-    user: owner?.user ?? null,
-    unit: unitOf(owner),
-    cgroup: owner?.cgroup ?? null,
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
+    user: holder?.user ?? null,
+    unit: unitOf(holder),
+    cgroup: holder?.cgroup ?? null,
     mappings,
     wildcard,
     kind,
@@ -91,24 +94,24 @@ const columns: readonly Column[] = [
 function renderViews(
   { colours, width }: Context,
   views: readonly ListenerView[],
-  ownerOf: (listener: Listener) => Owner | undefined,
+  holderOf: (listener: Listener) => Holder | undefined,
   means: Means,
 ): string {
   if (views.length === 0) return "nothing listens\n";
   const rows = views.map((view) => {
     const { listener, mappings } = view;
     const handover = handoverOf(view, means);
-    const owner = ownerOf(listener);
+    const holder = holderOf(listener);
     return [
       listener.groupSize > 1 ? `${listener.kind}, one of ${listener.groupSize}` : listener.kind,
       {
         text: printable(formatPlace(listener)),
         paint: listener.wildcard ? colours.yellow : (text: string) => text,
       },
-      printable(owner?.command ?? "?"),
-      owner === undefined ? "?" : String(owner.pid),
-      printable(owner?.user ?? String(listener.identity.uid)),
-      printable(unitOf(owner) ?? "-"),
+      printable(holder?.command ?? "?"),
+      holder === undefined ? "?" : String(holder.pid),
+      printable(holder?.user ?? String(listener.identity.uid)),
+      printable(unitOf(holder) ?? "-"),
       handover === "none" ? "-" : handover,
       mappings.length === 0 ? "-" : namesShown(mappings, MAX_NAMES),
     ];

@@ -7,7 +7,9 @@ import type { Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { Counters } from "../../model/decision.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
+import { judgeOf } from "../../dataplane/judge.js";
+import type { Judge, OwnedService } from "../../rules/judge.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
@@ -21,7 +23,8 @@ import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
-import { describeOwner } from "../../words/listener.js";
+import { describeHolder, describeListener } from "../../words/listener.js";
+import { remedyForStranger, whyStranger } from "../../words/stranger.js";
 import { describeTarget } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
@@ -29,7 +32,7 @@ import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
-type OwnerOf = (listener: Listener) => Owner | undefined;
+type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
   readonly mapping: MappingJson;
@@ -46,8 +49,16 @@ interface DestinationRow {
   readonly listening: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
+  /** A listener at the destination whom the rules do not permit there, where no other listens. */
+  readonly stranger: Stranger | null;
   /** A listener on every address, which therefore does not count as one at the destination. */
   readonly wildcard: Listener | null;
+}
+
+interface Stranger {
+  readonly listener: Listener;
+  /** Whose the address is, provided its service has an owner. */
+  readonly owned: OwnedService | undefined;
 }
 
 export async function mappings(
@@ -67,7 +78,8 @@ export async function mappings(
     const { indexes, total } = chooseMappings(all, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
-    const joined = new JoinedListeners(chosen, listeners);
+    const judge = judgeOf(dataPlane, rules);
+    const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
@@ -75,20 +87,24 @@ export async function mappings(
         mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
         counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-        destinations: destinationRows(mapping, joined.statesAt(row)),
+        destinations: destinationRows(mapping, joined.statesAt(row), judge),
       };
     });
     const used = rows.flatMap((row) =>
-      row.destinations.flatMap(({ listener, wildcard }) => [listener, wildcard]),
+      row.destinations.flatMap(({ listener, stranger, wildcard }) => [
+        listener,
+        stranger?.listener ?? null,
+        wildcard,
+      ]),
     );
-    const ownerOf = await context.reach.ownersOf(used.filter((listener) => listener !== null));
+    const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
     const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
     if (!context.json) noteObstacles(context, { ...around, found: inTheWay }, rules);
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
-    return { rows, ownerOf, none: all.length === 0 };
+    return { rows, holderOf, none: all.length === 0 };
   };
   const found = await withDataPlane(context, here, (daemon) =>
     askDaemon(context, daemon, names, options),
@@ -97,18 +113,22 @@ export async function mappings(
     await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
   }
-  const { rows, ownerOf, none } = found;
-  await print(context, published<MappingsJson>()(rows.map((row) => rowShape(row, ownerOf))), () => {
-    if (rows.length > 0) return renderRows(context, rows, ownerOf);
-    return none
-      ? "there are no active mappings\n"
-      : `no mapping ${describeChoice(choice)} is active\n`;
-  });
+  const { rows, holderOf, none } = found;
+  await print(
+    context,
+    published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
+    () => {
+      if (rows.length > 0) return renderRows(context, rows, holderOf);
+      return none
+        ? "there are no active mappings\n"
+        : `no mapping ${describeChoice(choice)} is active\n`;
+    },
+  );
 }
 
 interface Found {
   readonly rows: readonly Row[];
-  readonly ownerOf: OwnerOf;
+  readonly holderOf: HolderOf;
   /** True when there are no mappings at all. */
   readonly none: boolean;
 }
@@ -138,10 +158,15 @@ async function askDaemon(
       mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
       obstacles: null,
       counters,
-      destinations: targets.map((target) => ({ ...target, listener: null, wildcard: null })),
+      destinations: targets.map((target) => ({
+        ...target,
+        listener: null,
+        stranger: null,
+        wildcard: null,
+      })),
     };
   });
-  return { rows, ownerOf: () => undefined, none: all === 0 };
+  return { rows, holderOf: () => undefined, none: all === 0 };
 }
 
 function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
@@ -151,42 +176,52 @@ function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacl
   );
 }
 
-function destinationRows(mapping: Mapping, states: readonly DestinationState[]): DestinationRow[] {
+function destinationRows(
+  mapping: Mapping,
+  states: readonly DestinationState[],
+  judge: Judge,
+): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
+    const stranger = state?.listening === false ? state.strangers[0] : undefined;
     return {
       destination: destinationShape(destination),
       listening: state?.listening ?? false,
       listener: state?.listeners[0] ?? null,
+      stranger:
+        stranger === undefined
+          ? null
+          : { listener: stranger, owned: judge.ownerOf(destination.address) },
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
 }
 
-function rowShape({ mapping, obstacles, counters, destinations }: Row, ownerOf: OwnerOf) {
+function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf: HolderOf) {
   return {
     ...mapping,
-    to: destinations.map(({ destination, listening, listener, wildcard }) => ({
+    to: destinations.map(({ destination, listening, listener, stranger, wildcard }) => ({
       ...destination,
       listening,
-      listener: listenerShape(listener, ownerOf),
-      wildcardWouldAnswer: listenerShape(wildcard, ownerOf),
+      listener: listenerShape(listener, holderOf),
+      stranger: listenerShape(stranger?.listener ?? null, holderOf),
+      wildcardWouldAnswer: listenerShape(wildcard, holderOf),
     })),
     counters,
     obstacles,
   };
 }
 
-function listenerShape(listener: Listener | null, ownerOf: OwnerOf) {
+function listenerShape(listener: Listener | null, holderOf: HolderOf) {
   if (listener === null) return null;
-  const owner = ownerOf(listener);
+  const holder = holderOf(listener);
   return {
     address: listener.address,
     port: listener.port,
     kind: listener.kind,
     cookie: listener.cookie,
-    pid: owner?.pid ?? null,
-    command: owner?.command ?? null,
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
   };
 }
 
@@ -203,7 +238,7 @@ const columns: readonly Column[] = [
   { heading: "ERRORS", align: "right" },
 ];
 
-function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): string {
+function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {
   const { colours, width } = context;
   const cells = rows.map(({ mapping, counters, destinations }) => {
     const { port, on, from, interface: interfaces, runtime } = mapping;
@@ -219,7 +254,7 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
       ].join("\n"),
       destinations.map(({ destination }) => describeTarget(destination)).join("\n"),
       {
-        text: destinations.map((row) => describeAnswer(row, ownerOf)).join("\n"),
+        text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
         paint: answered ? colours.green : colours.yellow,
       },
       String(counters.existing),
@@ -231,23 +266,43 @@ function renderRows(context: Context, rows: readonly Row[], ownerOf: OwnerOf): s
       },
     ];
   });
-  return renderTable(columns, cells, { width, paintHeading: colours.bold }) + hints(rows, ownerOf);
+  return (
+    renderTable(columns, cells, { width, paintHeading: colours.bold }) +
+    strangerHints(rows, holderOf) +
+    hints(rows, holderOf)
+  );
 }
 
-function describeAnswer(row: DestinationRow, ownerOf: OwnerOf): string {
-  if (row.listener !== null) return describeOwner(ownerOf(row.listener));
+function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
+  if (row.listener !== null) return describeHolder(holderOf(row.listener));
   if (row.listening) return "listens";
+  if (row.stranger !== null) return "none (but a stranger)";
   return row.wildcard === null ? "none" : "none (but a wildcard)";
 }
 
-function hints(rows: readonly Row[], ownerOf: OwnerOf): string {
+function strangerHints(rows: readonly Row[], holderOf: HolderOf): string {
+  return rows
+    .flatMap(({ mapping, destinations }) =>
+      destinations.flatMap(({ stranger }) => {
+        if (stranger === null) return [];
+        const { listener, owned } = stranger;
+        return (
+          `\n${printable(mapping.name)}: ${describeListener(listener, holderOf(listener))} is a stranger there and gets nothing: ` +
+          `${whyStranger(owned)}. ${remedyForStranger(owned)}\n`
+        );
+      }),
+    )
+    .join("");
+}
+
+function hints(rows: readonly Row[], holderOf: HolderOf): string {
   return rows
     .flatMap(({ mapping, destinations }) =>
       destinations.flatMap(({ destination, wildcard }) =>
         wildcard === null
           ? []
           : `\n${printable(mapping.name)}: nothing listens on ${describeTarget(destination)} itself; ` +
-            `${describeOwner(ownerOf(wildcard))} listens on every address. Let it listen on that address, ` +
+            `${describeHolder(holderOf(wildcard))} listens on every address. Let it listen on that address, ` +
             `or write the destination as "*:${wildcard.port}".\n`,
       ),
     )

@@ -185,6 +185,7 @@ function decisionShape(decision: ObservedDecision, mapping: Mapping | null) {
     dialled: { address: packet.local, port: packet.localPort },
     mapping: mapping?.name ?? null,
     destination: destinationOf(decision, mapping),
+    strangers: decision.strangers,
     matchedBy: decision.matchedBy,
     interface: packet.interfaceIndex,
     generation: decision.generation,
@@ -230,7 +231,11 @@ function renderDecision(
     formatEndpoint(packet.remote, packet.remotePort).padEnd(widths.client),
     formatEndpoint(packet.local, packet.localPort).padEnd(widths.dialled),
     printable(mapping?.name ?? "-").padEnd(widths.mapping),
-    destination === null ? "-" : formatEndpoint(destination.address, destination.port),
+    destination === null
+      ? decision.strangers
+        ? "- (a stranger listens)"
+        : "-"
+      : formatEndpoint(destination.address, destination.port),
   ];
   return `${cells.join("  ")}\n`;
 }

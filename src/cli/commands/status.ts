@@ -2,7 +2,7 @@
 import { stateOf } from "../../daemon/state.js";
 import type { Active, DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
-import { describeHolder } from "../../kernel/lock-holder.js";
+import { describeLockHolder } from "../../kernel/lock-holder.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
@@ -45,15 +45,16 @@ async function statusHere(context: Context, dataPlane: DataPlane): Promise<void>
   const asked = await askDaemon(context, dataPlane.netnsInode);
   const { daemon, trouble, writer } = asked;
   const circumstances = await circumstancesOf(dataPlane, active, listeners, daemon);
+  const { rules, judge } = circumstances;
   const found = findWarnings(circumstances);
   const unreached = await unreachedWarnings(dataPlane, {
     listeners: () => listeners,
-    ownersOf: (those) => context.reach.ownersOf(those),
+    holdersOf: (those) => context.reach.holdersOf(those),
     following: daemon !== null,
   });
   const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
   const shape = {
-    ...stateOf(dataPlane, { active, rules: circumstances.rules, listeners }),
+    ...stateOf(dataPlane, { active, rules, judge, listeners }),
     daemon,
     writer,
     warnings,
@@ -87,7 +88,8 @@ interface Asked extends AskedDaemon {
 /** Returns notes on what it means that no daemon runs. */
 function notes(active: Active | null, { daemon, trouble, writer }: Asked): string[] {
   if (daemon !== null || trouble !== null) return [];
-  const found = writer === null ? [] : [`${describeHolder(writer)} is about to change the rules`];
+  const found =
+    writer === null ? [] : [`${describeLockHolder(writer)} is about to change the rules`];
   if (active === null) return found;
   const { source } = active.rules;
   if (source !== null) {

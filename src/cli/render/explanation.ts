@@ -1,12 +1,13 @@
 /** Renders an explanation in words, step by step. Pure. */
 import type { Explanation } from "../../dataplane/types.js";
 import type { Attempt, Verdict } from "../../model/decision.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
 import { type Family, familyOf, prefixContains } from "../../model/address.js";
 import { isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
 import { type Rules, allMappings } from "../../model/rules.js";
 import { countPorts, formatPorts, portsContain } from "../../model/ports.js";
 import { formatOrigin } from "../../api/mapping-shape.js";
+import type { Judge } from "../../rules/judge.js";
 import type { DestinationState } from "../../rules/listening.js";
 import { passedOver } from "../../rules/passed-over.js";
 import type { ExplainJson } from "../../json/explain.js";
@@ -15,6 +16,12 @@ import type { Obstacle } from "../../doctor/obstacles.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { LOAD_MODULE, mptcpRemedy } from "../../words/mptcp.js";
 import { describeListener, describeNat, unitOf } from "../../words/listener.js";
+import {
+  describeOwned,
+  describePermitted,
+  remedyForStranger,
+  whyStranger,
+} from "../../words/stranger.js";
 import { describeDestination } from "./mapping.js";
 import { printable } from "../../words/text.js";
 
@@ -22,6 +29,7 @@ export interface Explained {
   readonly explanation: Explanation;
   readonly obstacles: readonly Obstacle[];
   readonly rules: Rules;
+  readonly judge: Judge;
   readonly mapping: Mapping | null;
   /** The socket that the program selected; null when the socket tables do not have it. */
   readonly selected: Listener | null;
@@ -29,7 +37,7 @@ export interface Explained {
   readonly kernel: Listener | null;
   /** What the socket tables say of the mapping's destinations. */
   readonly states: readonly DestinationState[];
-  readonly ownerOf: (listener: Listener) => Owner | undefined;
+  readonly holderOf: (listener: Listener) => Holder | undefined;
   /** The address families for which NAT is present. */
   readonly nat: readonly Family[];
   /** The name of the interface that the packet arrives on, or null when none is known. */
@@ -59,6 +67,7 @@ export function explanationShape(explained: Explained): ExplainJson {
       return tried === undefined ? [] : { ...place(tried, explanation), outcome };
     }),
     generation: explanation.generation,
+    strangers: strangersOf(explained).map((one) => strangerShape(explained, one)),
     steps: explanationSteps(explained),
   };
 }
@@ -71,16 +80,72 @@ function listenerShape(explained: Explained): ExplainJson["listener"] {
   const { cookie } = explained.explanation;
   const receiver = receiverOf(explained);
   if (receiver === null && cookie === null) return null;
-  const owner = receiver === null ? undefined : explained.ownerOf(receiver);
+  const holder = receiver === null ? undefined : explained.holderOf(receiver);
   return {
-    pid: owner?.pid ?? null,
+    ...processShape(holder),
     cookie: cookie ?? receiver?.cookie ?? "0",
-    command: owner?.command ?? null,
-    user: owner?.user ?? null,
-    unit: unitOf(owner),
     address: receiver?.address ?? null,
     port: receiver?.port ?? null,
   };
+}
+
+function processShape(holder: Holder | undefined) {
+  return {
+    pid: holder?.pid ?? null,
+    command: holder?.command ?? null,
+    user: holder?.user ?? null,
+    unit: unitOf(holder),
+  };
+}
+
+/** A socket that listens where the packet goes, and gets nothing. */
+interface Stranger {
+  readonly listener: Listener;
+  readonly at: "dialled" | "destination";
+  /** Whom the rules permit there, in words. */
+  readonly permitted: string;
+}
+
+function strangersOf(explained: Explained): Stranger[] {
+  const { states, judge, mapping } = explained;
+  const dialledBy = strangerOnDialled(explained);
+  const there = states.flatMap(({ address, strangers }) => {
+    const owned = judge.ownerOf(address);
+    const permitted = owned === undefined ? permittedBy(explained, mapping) : describeOwned(owned);
+    return strangers.map((listener) => ({ listener, at: "destination" as const, permitted }));
+  });
+  if (dialledBy === null) return there;
+  return [
+    { listener: dialledBy, at: "dialled", permitted: permittedOnDialled(explained) },
+    ...there,
+  ];
+}
+
+function strangerShape({ holderOf }: Explained, { listener, at, permitted }: Stranger) {
+  const { cookie, address, port } = listener;
+  return { ...processShape(holderOf(listener)), cookie, address, port, at, permitted };
+}
+
+/**
+ * Returns the stranger that listens on what was dialled, if it is on that very address or the
+ * program found that nobody else would get the packet.
+ */
+function strangerOnDialled({ explanation, kernel, judge, mapping }: Explained): Listener | null {
+  if (kernel === null) return null;
+  const { strangers, packet } = explanation;
+  if (strangers) return kernel;
+  if (mapping === null || kernel.wildcard || judge.strangers !== "refuse") return null;
+  return kernel.address !== packet.local || judge.permits(kernel, mapping) ? null : kernel;
+}
+
+function permittedBy({ judge }: Explained, mapping: Mapping | null): string {
+  return mapping === null ? "nobody" : describePermitted(mapping, (at) => judge.ownerOf(at));
+}
+
+function permittedOnDialled(explained: Explained): string {
+  const { explanation, judge, mapping } = explained;
+  const owned = mapping === null ? judge.ownerOf(explanation.packet.local) : undefined;
+  return owned === undefined ? permittedBy(explained, mapping) : describeOwned(owned);
 }
 
 function receiverOf({ explanation, selected, kernel }: Explained): Listener | null {
@@ -92,7 +157,7 @@ function receiverOf({ explanation, selected, kernel }: Explained): Listener | nu
     case "existing":
     case "missed":
     case "unmanaged":
-      return kernel;
+      return explanation.strangers ? null : kernel;
   }
 }
 
@@ -229,8 +294,13 @@ function existingStep(explained: Explained, mapping: Mapping): string {
   const at = dialled(explained);
   if (explained.explanation.verdict === "existing") {
     const { kernel } = explained;
-    const who = kernel === null ? "a socket" : describeListener(kernel, explained.ownerOf(kernel));
+    const who = kernel === null ? "a socket" : describeListener(kernel, explained.holderOf(kernel));
     return `already listening: ${who} (existing: ${mapping.existing})`;
+  }
+  const stranger = strangerOnDialled(explained);
+  if (stranger !== null && mapping.existing !== "never") {
+    const who = describeListener(stranger, explained.holderOf(stranger));
+    return `${who} listens, and is passed over, because the mapping permits only ${permittedBy(explained, mapping)} (existing: ${mapping.existing})`;
   }
   switch (mapping.existing) {
     case "exact":
@@ -270,13 +340,13 @@ function describeAttempt(
   index: number,
   endpoint: string,
 ): string {
-  const { explanation, selected, ownerOf } = explained;
+  const { explanation, selected, holderOf } = explained;
   switch (became) {
     case "absent":
       return whyAbsent(explained, index, endpoint);
     case "unreached": {
       const there = explained.states.find((one) => one.destination === index)?.listeners[0];
-      const who = there === undefined ? "a socket" : describeListener(there, ownerOf(there));
+      const who = there === undefined ? "a socket" : describeListener(there, holderOf(there));
       const why = `${who} listens, and is not reached: ${describeNat(explained.nat)} prevents hand-over at ingress`;
       return there?.kind === "mptcp"
         ? `${why}, and a socket map takes no MPTCP listener. ${mptcpRemedy(explained.rules)}; or ${LOAD_MODULE}`
@@ -285,7 +355,7 @@ function describeAttempt(
     case "selected":
       return selected === null
         ? `socket ${explanation.cookie ?? "?"} listens`
-        : `${describeListener(selected, ownerOf(selected))} listens`;
+        : `${describeListener(selected, holderOf(selected))} listens`;
     case "wrong-family":
       return `its listener takes no IPv${familyOf(explanation.packet.local)}`;
     case "failed":
@@ -297,31 +367,42 @@ function describeAttempt(
  * Says why no listener was found at a destination. When the socket tables have one that the program
  * does not know, says so, because the user has to act on it.
  */
-function whyAbsent({ states, ownerOf }: Explained, index: number, endpoint: string): string {
+function whyAbsent(
+  { states, holderOf, judge }: Explained,
+  index: number,
+  endpoint: string,
+): string {
   const state = states.find((one) => one.destination === index);
+  const stranger = state?.strangers[0];
+  if (state !== undefined && stranger !== undefined && !state.listening) {
+    const who = describeListener(stranger, holderOf(stranger));
+    const owned = judge.ownerOf(state.address);
+    return `${who} listens, but gets nothing: ${whyStranger(owned)}. ${remedyForStranger(owned)}`;
+  }
   const there = state?.listeners[0];
   if (there !== undefined) {
-    const who = describeListener(there, ownerOf(there));
+    const who = describeListener(there, holderOf(there));
     return `${who} listens, but ilm does not know it: apply the configuration again`;
   }
   const wildcard = state?.wildcardWouldAnswer ?? null;
   if (wildcard === null) return "nothing listens";
-  return `nothing listens; but ${describeListener(wildcard, ownerOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
+  return `nothing listens; but ${describeListener(wildcard, holderOf(wildcard))} would answer there: let it listen on ${endpoint} itself, or write the destination as "*:${wildcard.port}"`;
 }
 
 function outcome(explained: Explained): string {
-  const { explanation, kernel, ownerOf } = explained;
+  const { explanation, kernel, holderOf } = explained;
   const goesOn =
     kernel === null
       ? "the kernel goes on and rejects it, because nothing listens there"
-      : `the kernel goes on and gives it to ${describeListener(kernel, ownerOf(kernel))}`;
+      : `the kernel goes on and gives it to ${describeListener(kernel, holderOf(kernel))}`;
   if (shownVerdict(explained) === "blocked") {
     return `blocked: it reaches no socket; if it did, ilm's decision would be: ${explanation.verdict}`;
   }
+  if (explanation.strangers) return outcomeOfStrangers(explained);
   const perhaps = explained.obstacles.length === 0 ? "" : ", if it comes so far";
   switch (explanation.verdict) {
     case "selected":
-      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, ownerOf(explained.selected))} gets the connection${perhaps}`;
+      return `selected: ${explained.selected === null ? `socket ${explanation.cookie ?? "?"}` : describeListener(explained.selected, holderOf(explained.selected))} gets the connection${perhaps}`;
     case "existing":
       return `existing: ${goesOn}`;
     case "missed":
@@ -333,4 +414,16 @@ function outcome(explained: Explained): string {
     case "unmanaged":
       return `unmanaged: ${goesOn}`;
   }
+}
+
+/** Says that nobody gets the packet, because only a stranger listens on what was dialled. */
+function outcomeOfStrangers(explained: Explained): string {
+  const { explanation, mapping, judge, holderOf } = explained;
+  const stranger = strangerOnDialled(explained);
+  const who = stranger === null ? "a stranger" : describeListener(stranger, holderOf(stranger));
+  if (mapping !== null) {
+    return `${explanation.verdict}: no destination listens, and ${who}, which listens on what was dialled, is a stranger: the mapping permits only ${permittedBy(explained, mapping)}. Stop it, or name its unit, user or group in \`listeners\` of the mapping`;
+  }
+  const owned = judge.ownerOf(explanation.packet.local);
+  return `${explanation.verdict}: nobody gets it, as only ${who} listens, and ${whyStranger(owned)}. ${remedyForStranger(owned)}`;
 }

@@ -1,5 +1,7 @@
 /** Defines the commands that look and never change anything. */
 import { Argument, Option } from "commander";
+import { auditKinds } from "../../model/audit.js";
+import type { AuditOptions } from "../commands/audit.js";
 import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
 import type { ChoiceOptions } from "../../daemon/chosen.js";
 import type { ExplainOptions } from "../commands/explain.js";
@@ -149,10 +151,22 @@ export function defineNouns(define: Define): void {
   define({
     name: "audit",
     group: groups.look,
-    summary: "show who listens on every address, or on an address that a service owns",
-    description: ["Only reports; changes nothing. Ends with status 1 when there is a finding."],
-    examples: [{ command: "ilm audit", purpose: "each finding with its remedy" }],
-    task: () => async (context) => (await import("../commands/audit.js")).audit(context),
+    summary: "show who listens where it should not, who is missing, and what was refused",
+    description: [
+      "Lists listeners on every address, with the policy that applies to them; strangers on services' addresses and on mapped ports; services and mappings that nobody serves, or whose addresses this host does not have; privileges for low ports that are not needed any more; and what was refused within a day. Each finding has a remedy.",
+      "Only reports; changes nothing. Ends with status 1 when there is a finding, of the given kinds if any are given.",
+    ],
+    options: [new Option("--kind <KIND...>", "only findings of these kinds").choices(auditKinds)],
+    examples: [
+      { command: "ilm audit", purpose: "each finding with its remedy" },
+      {
+        command: "ilm audit --json --kind refused foreign-address mapped-port",
+        purpose:
+          "for monitoring: status 1 when somebody sits, or tried to sit, where others belong",
+      },
+    ],
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/audit.js")).audit(context, options as AuditOptions),
   });
   define({
     name: "doctor",

@@ -12,7 +12,7 @@ import type { Capability } from "../../kernel/capabilities.js";
 import type { HostReport } from "../../kernel/features.js";
 import type { FionreadAnswer } from "../../kernel/fionread.js";
 import type { Family } from "../../model/address.js";
-import type { Listener, Owner } from "../../model/listener.js";
+import type { Holder, Listener } from "../../model/listener.js";
 import type { Change } from "../../rules/change.js";
 
 export interface Reach {
@@ -23,7 +23,7 @@ export interface Reach {
   /** Returns the daemon for a user who may not open the data plane, or null without a daemon. */
   accessDaemon(): Promise<DaemonAccess | null>;
   /** Finds the processes that hold the listeners' sockets. */
-  ownersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Owner | undefined>;
+  holdersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Holder | undefined>;
   /** Asks the daemon for its status. Without one, finds who holds the writer's lock. */
   askDaemon(netnsInode: number): Promise<AskedDaemon>;
   /** Checks kernel, privileges, mounts and neighbours. */
@@ -71,9 +71,9 @@ export const hostReach: Reach = {
     const { accessDaemon } = await import("../../control/over-api.js");
     return accessDaemon();
   },
-  ownersOf: async (listeners) => {
-    const { ownersOf } = await import("../../doctor/owners.js");
-    return await ownersOf(listeners);
+  holdersOf: async (listeners) => {
+    const { holdersOf } = await import("../../doctor/holders.js");
+    return await holdersOf(listeners);
   },
   askDaemon: async (netnsInode) => {
     const { askDaemon } = await import("../../doctor/writer.js");

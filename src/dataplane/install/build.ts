@@ -57,14 +57,17 @@ const noIngress = (): IlmError =>
 
 /**
  * Returns what happens to sockets of others on mapped ports. Without a word of the configuration
- * they are refused; on a host that an earlier version managed they go on being selected, until it
- * says so.
+ * they are refused; on a host that an earlier version managed they go on being selected, until a
+ * configuration says something.
  */
 function strangerPolicyFor({ state, before, rules }: Task): StrangerPolicy {
   const { strangers } = rules.file.head;
   if (strangers !== undefined) return strangers;
   const known = before ?? state.earlier;
-  return known === undefined ? "refuse" : (known.description.strangerPolicy ?? "report");
+  if (known === undefined || known.description.rules.file.head.strangers !== undefined) {
+    return "refuse";
+  }
+  return known.description.strangerPolicy ?? "report";
 }
 
 /** A registry with a place for each destination. */

@@ -3,6 +3,7 @@ import {
   ILM_MPTCP_OFF,
   ILM_WILDCARD_ALLOW,
   ILM_WILDCARD_DENY,
+  ILM_WILDCARD_MASK,
   ILM_WILDCARD_REPORT,
   PolicyCode,
   policyKeyLayout,
@@ -12,6 +13,7 @@ import type { Owner, Service, WildcardPolicy } from "../../model/mapping.js";
 import { isIdText } from "../../model/owner.js";
 import type { RuleSet } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
+import { DEFAULT_WILDCARD } from "../../rules/wildcard.js";
 import type { Accounts } from "./permits.js";
 
 const wildcardCodes: Readonly<Record<WildcardPolicy, number>> = {
@@ -37,13 +39,29 @@ function saidOf({ wildcard, mptcp }: Service): number {
   );
 }
 
+/**
+ * Joins what is said about the same processes: a service says more than the document does about its
+ * unit or user, and each says nothing about what it leaves out.
+ */
+function joined(entries: readonly [Uint8Array, number][]): [Uint8Array, number][] {
+  const byKey = new Map<string, [Uint8Array, number]>();
+  for (const [key, said] of entries) {
+    const text = Buffer.from(key).toString("hex");
+    const [, before = 0] = byKey.get(text) ?? [];
+    const wildcard = said & ILM_WILDCARD_MASK || before & ILM_WILDCARD_MASK;
+    byKey.set(text, [key, wildcard + ((said | before) & ILM_MPTCP_OFF)]);
+  }
+  return [...byKey.values()];
+}
+
 /** Returns the contents of `policies`. Wildcard binds that nothing is said about are reported. */
 export function policyEntries(
   { services, mptcp, wildcard = {} }: Pick<RuleSet, "services" | "mptcp" | "wildcard">,
   accounts: Accounts,
 ): [Uint8Array, number][] {
-  const all = wildcardCodes[wildcard.default ?? "report"] + (mptcp === "off" ? ILM_MPTCP_OFF : 0);
-  return [
+  const all =
+    wildcardCodes[wildcard.default ?? DEFAULT_WILDCARD] + (mptcp === "off" ? ILM_MPTCP_OFF : 0);
+  return joined([
     [keyOf(PolicyCode.ALL, 0), all],
     ...Object.entries(wildcard.units ?? {}).map(([unit, policy]): [Uint8Array, number] => [
       keyOf(PolicyCode.UNIT, unitHash(unit)),
@@ -58,5 +76,5 @@ export function policyEntries(
         ? []
         : [[keyOfOwner(service.owner, accounts), saidOf(service)]],
     ),
-  ];
+  ]);
 }

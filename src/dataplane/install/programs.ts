@@ -197,7 +197,7 @@ export class Programs {
 
   /** The counters in all copies. The programs themselves say how many copies there are. */
   get counters(): CopiedCounters {
-    this.#counters ??= new CopiedCounters(this.map("counters"), copiesOf(this.lookup));
+    this.#counters ??= new CopiedCounters(this.map("counters"), copiesOf(this.lookup.id));
     return this.#counters;
   }
 
@@ -250,15 +250,24 @@ export class Programs {
   }
 }
 
-function copiesOf(lookup: BpfProgram): number {
-  const constants = constantsOf(lookup.id);
-  if (constants?.length !== lookupConstantsLayout.size) {
+/** The size of the constants in format 12, with which the copies begin; later ones only add. */
+const FIRST_CONSTANTS = 32;
+
+/**
+ * Returns how many copies of the counters a program has, of format 12 or later. `programId` is that
+ * of `lookup`. Throws INTERNAL when the program is another one's.
+ */
+export function copiesOf(programId: number): number {
+  const constants = constantsOf(programId);
+  if (constants === undefined || constants.length < FIRST_CONSTANTS) {
     throw new IlmError(
       "INTERNAL",
       "the programs do not say how many copies of the counters there are",
     );
   }
-  return decode(lookupConstantsLayout, constants).counterMask + 1;
+  const whole = new Uint8Array(lookupConstantsLayout.size);
+  whole.set(constants.subarray(0, whole.length));
+  return decode(lookupConstantsLayout, whole).counterMask + 1;
 }
 
 /**

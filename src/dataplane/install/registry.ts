@@ -69,7 +69,7 @@ import { type Family, addressBytes } from "../../model/address.js";
 import type { Protocol, Service } from "../../model/mapping.js";
 import { type Mappings, toLazy } from "../../model/mappings.js";
 import { beginStep } from "../../progress.js";
-import { putEntries, u64 } from "./batches.js";
+import { putEntries, u32, u64 } from "./batches.js";
 import type { PermitNumbers } from "./permits.js";
 import { objectPath } from "../objects.js";
 import { type Pins, folderName, stagingName } from "../../kernel/pins.js";
@@ -715,8 +715,16 @@ export class Registry {
       );
     }
     this.scan();
+    // An owner may have been seen before a socket that he is to be told apart from.
+    if (this.#hasIrregular()) this.scan();
     if (repermitted.size > 0) this.#evict(repermitted);
     return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
+  }
+
+  /** Returns whether sockets listen on destinations that may not have all that is for them. */
+  #hasIrregular(): boolean {
+    const value = this.map("irregular").lookup(word(0));
+    return value !== undefined && decode(u32, value) > 0;
   }
 
   /**

@@ -62,13 +62,8 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
       traits = existingCodes[mappings.existingAt(index)] + reject + weighted;
     }
     const counts = ((rules.count4[i] ?? 0) << 8) | ((rules.count6[i] ?? 0) << 16);
-    of[i] = shapes.put([
-      rules.first4[i] ?? 0,
-      rules.first6[i] ?? 0,
-      ports,
-      counts + traits,
-      rules.permit[i] ?? 0,
-    ]);
+    const [first4, first6] = [rules.first4[i] ?? 0, rules.first6[i] ?? 0];
+    of[i] = shapes.put(first4, first6, ports, counts + traits, rules.permit[i] ?? 0);
   }
   return {
     count: shapes.count,
@@ -82,8 +77,7 @@ const EXISTING = 0x3f;
 const REJECT = 0x40;
 const WEIGHTED = 0x80;
 const WORDS = 5;
-/** The words of a shape: `first4`, `first6`, `ports`, everything else, and `permit`. */
-type Shape = readonly [number, number, number, number, number];
+
 const PLACES_AT_FIRST = 1024;
 
 /**
@@ -91,6 +85,7 @@ const PLACES_AT_FIRST = 1024;
  * different shapes.
  */
 class ShapeTable {
+  /** Five words per shape: `first4`, `first6`, `ports`, everything else, and `permit`. */
   readonly #words = words();
   /** Numbers of shapes, by open addressing; 0 is free. */
   #places = new Uint32Array(PLACES_AT_FIRST);
@@ -104,13 +99,25 @@ class ShapeTable {
     return this.#words.length / WORDS;
   }
 
-  /** Returns the number of the shape, adding it if it is new. */
-  put(words: Shape): number {
-    if (!this.#has(this.#last, words)) this.#last = this.#find(words);
+  /**
+   * Returns the number of the shape, adding it if it is new. Its words are not put into an array,
+   * of which a million rules would make a million.
+   */
+  put(first4: number, first6: number, ports: number, rest: number, permit: number): number {
+    if (!this.#has(this.#last, first4, first6, ports, rest, permit)) {
+      this.#last = this.#find(first4, first6, ports, rest, permit);
+    }
     return this.#last;
   }
 
-  #has(shape: number, [first4, first6, ports, rest, permit]: Shape): boolean {
+  #has(
+    shape: number,
+    first4: number,
+    first6: number,
+    ports: number,
+    rest: number,
+    permit: number,
+  ): boolean {
     const at = shape * WORDS;
     return (
       shape !== 0 &&
@@ -122,16 +129,17 @@ class ShapeTable {
     );
   }
 
-  #find(words: Shape): number {
+  #find(first4: number, first6: number, ports: number, rest: number, permit: number): number {
     if (this.count * 2 >= this.#places.length) this.#grow();
     const mask = this.#places.length - 1;
-    for (let place = hashOf(words) & mask; ; place = (place + 1) & mask) {
+    const hash = hashOf(first4, first6, ports, rest, permit);
+    for (let place = hash & mask; ; place = (place + 1) & mask) {
       const shape = this.#places[place] ?? 0;
-      if (this.#has(shape, words)) return shape;
+      if (this.#has(shape, first4, first6, ports, rest, permit)) return shape;
       if (shape !== 0) continue;
       const made = this.count;
       this.#places[place] = made;
-      for (const word of words) this.#words.push(word);
+      for (const word of [first4, first6, ports, rest, permit]) this.#words.push(word);
       return made;
     }
   }
@@ -141,14 +149,8 @@ class ShapeTable {
     const mask = places.length - 1;
     const word = (shape: number, which: number): number => this.#words.at(shape * WORDS + which);
     for (let shape = 1; shape < this.count; shape++) {
-      const words: Shape = [
-        word(shape, 0),
-        word(shape, 1),
-        word(shape, 2),
-        word(shape, 3),
-        word(shape, 4),
-      ];
-      let place = hashOf(words) & mask;
+      const [first4, first6, ports] = [word(shape, 0), word(shape, 1), word(shape, 2)];
+      let place = hashOf(first4, first6, ports, word(shape, 3), word(shape, 4)) & mask;
       while (places[place] !== 0) place = (place + 1) & mask;
       places[place] = shape;
     }
@@ -173,7 +175,13 @@ class ShapeTable {
 }
 
 /** Hashes a shape. The low bits choose the place, so the high ones are folded in. */
-function hashOf([first4, first6, ports, rest, permit]: Shape): number {
+function hashOf(
+  first4: number,
+  first6: number,
+  ports: number,
+  rest: number,
+  permit: number,
+): number {
   let hash = Math.imul(first4, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 15) ^ first6, 0x85ebca77);
   hash = Math.imul(hash ^ (hash >>> 13) ^ ports, 0xc2b2ae3d);

@@ -22,6 +22,7 @@ export function activeOf(state: State): Active | null {
     kfuncTrouble,
     off: isOff(current),
     earlierFormat: current instanceof Earlier ? current.format : null,
+    strangerPolicy: current.description.strangerPolicy ?? "report",
   };
 }
 

@@ -18,6 +18,22 @@ const testRun = libbpfFunction<[number, Uint8Array], number>(
   "int bpf_prog_test_run_opts(int program, void *options)",
 );
 
+/**
+ * Buffers whose addresses a running call has. V8 may collect a buffer after its last use in
+ * JavaScript, and an address is none.
+ */
+const held = new Set<Uint8Array>();
+
+/** Runs a program on buffers that the options have the addresses of. */
+function runHolding(fd: number, options: Uint8Array, buffers: readonly Uint8Array[]): void {
+  for (const buffer of buffers) held.add(buffer);
+  try {
+    checkedBpf("bpf_prog_test_run", testRun(fd, options));
+  } finally {
+    for (const buffer of buffers) held.delete(buffer);
+  }
+}
+
 /** A loaded program (struct bpf_prog_info: type 0, id 4). */
 export class BpfProgram extends Handle {
   /** Returns the same program with a descriptor of its own. */
@@ -51,7 +67,7 @@ export class BpfProgram extends Handle {
     view.setUint32(48, context.byteLength, true);
     view.setUint32(52, out.byteLength, true);
     view.setInt32(60, repeat, true);
-    checkedBpf("bpf_prog_test_run", testRun(this.fd, options));
+    runHolding(this.fd, options, [input, out]);
     return {
       result: view.getUint32(56, true),
       context: out,
@@ -69,7 +85,7 @@ export class BpfProgram extends Handle {
     view.setBigUint64(0, 80n, true);
     view.setBigUint64(8, koffi.address(packet), true);
     view.setUint32(24, packet.byteLength, true);
-    checkedBpf("bpf_prog_test_run", testRun(this.fd, options));
+    runHolding(this.fd, options, [packet]);
     return view.getUint32(56, true);
   }
 }

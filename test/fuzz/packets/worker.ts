@@ -8,6 +8,7 @@ import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import koffi from "koffi";
 import {
+  HolderCode,
   ILM_TOKENS,
   decisionLayout,
   flowKeyLayout,
@@ -849,7 +850,7 @@ class Fuzz {
 interface Token {
   hash: number;
   packets: number;
-  existing: number;
+  holder: number;
 }
 
 const hostMacBytes = Uint8Array.from(hostMac);
@@ -873,9 +874,7 @@ function sameTokens(a: readonly Token[], b: readonly Token[]): boolean {
   return a.every((token, at) => {
     const other = b[at];
     return (
-      token.hash === other?.hash &&
-      token.packets === other.packets &&
-      token.existing === other.existing
+      token.hash === other?.hash && token.packets === other.packets && token.holder === other.holder
     );
   });
 }
@@ -899,7 +898,7 @@ function leaveToken(tokens: Token[], read: Read, existing: boolean): void {
   if (token.hash !== hash) token.packets = 0;
   token.hash = hash;
   token.packets = (token.packets + 1) & 0xffff;
-  token.existing = existing ? 1 : 0;
+  token.holder = existing ? HolderCode.EXISTING : HolderCode.UNKNOWN;
 }
 
 interface AnsweredBy extends Answered {

@@ -4,10 +4,12 @@
 Each request is {"do": VERB, "name": SOCKET, ...}; each gets one line: {"done": true, ...} or {"done": false, "errno"}.
 An answer to a client is one line of JSON: {"tag", "peer", "local"}, the tag being the socket's.
 
-  open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent],
+  open      kind (tcp, mptcp, udp), address, port, options [reuseport, reuseaddr, v6only, dual, freebind, transparent, late],
             device, tag, selector (a group's own program: always this member), listen (default true),
             closes (first, the default, or last: when the client has closed), reads (bytes, before it answers),
-            backlog (connections that wait for accept(), default 1024), keep (a socket whose bind() or listen() failed is kept all the same)
+            backlog (connections that wait for accept(), default 1024), keep (a socket whose bind() or listen() failed is kept all the same),
+            bind (default true), uring (io_uring does all that)
+  unshare   this process goes on in user and network namespaces of its own
   bind      once more (address, port)
   listen, shutdown, close, connect (address, port), disconnect, bind_device (device)
   fork      the listener is handed to a child by fork(); the parent closes it;   end   kills the child (pid)
@@ -33,6 +35,7 @@ import struct
 import sys
 import termios
 
+import uring
 from stranger import bpf
 
 IPPROTO_MPTCP = 262
@@ -45,6 +48,8 @@ SO_TIMESTAMP = 29
 IP_RECVERR, IPV6_RECVERR = 11, 25
 IP_FREEBIND, IP_TRANSPARENT = 15, 19
 IPV6_TRANSPARENT, IPV6_FREEBIND = 75, 78
+IP_BIND_ADDRESS_NO_PORT = 24
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 PKTINFO = [(socket.IPPROTO_IP, IP_PKTINFO), (socket.IPPROTO_IPV6, IPV6_PKTINFO)]
 libc = ctypes.CDLL(None, use_errno=True)
@@ -122,6 +127,9 @@ def set_options(sock, request):
             sock.setsockopt(
                 *((socket.IPPROTO_IPV6, IPV6_TRANSPARENT) if ipv6 else (socket.IPPROTO_IP, IP_TRANSPARENT)), 1
             )
+        elif option == "late":
+            # bind() gives an address and no port.
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         else:
             raise ValueError(option)
     if "device" in request:
@@ -144,7 +152,7 @@ def do_open(request):
     protocol = IPPROTO_MPTCP if kind == "mptcp" else 0
     kind_of_socket = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
     try:
-        sock = socket.socket(family, kind_of_socket, protocol)
+        sock = (uring.make if request.get("uring", False) else socket.socket)(family, kind_of_socket, protocol)
     except OSError:
         # What Go does after any error (net/mptcpsock_linux.go, listenMPTCP).
         if not request.get("falls_back"):
@@ -162,7 +170,8 @@ def do_open(request):
         if kind == "udp" and address in ("0.0.0.0", "::"):
             ipv6 = family == socket.AF_INET6
             sock.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVPKTINFO) if ipv6 else PKTINFO[0]), 1)
-        sock.bind((address, request["port"]))
+        if request.get("bind", True):
+            sock.bind((address, request["port"]))
         if kind != "udp" and request.get("listen", True):
             sock.listen(request.get("backlog", 1024))
         if "selector" in request:
@@ -213,6 +222,11 @@ def do_disconnect(request):
 
 def do_bind_device(request):
     sockets[request["name"]].setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request["device"].encode())
+
+
+def do_unshare(_):
+    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
 
 
 def do_fork(request):

@@ -2,9 +2,10 @@
 """Opens and closes listening sockets on demand, one line of JSON per request and answer.
 
 {"open": [{"protocol", "address", "port", "v6only", "mapped", "members"}]} -> [[{"cookie", "v6only"}] or null], in that
-order; null where the kernel refused the bind. With "peer" ([address, port]) a socket is connected to there. {"close": [cookie]} -> "closed".
+order; null where the kernel refused the bind. With "uid" and "gid" they are another user's and group's. With "peer" ([address, port]) a socket is connected to there. {"close": [cookie]} -> "closed".
 """
 import json
+import os
 import socket
 import struct
 import sys
@@ -17,7 +18,11 @@ def open_one(wanted):
     address = "::ffff:" + wanted["address"] if wanted["mapped"] else wanted["address"]
     ipv6 = ":" in address
     kind = socket.SOCK_STREAM if wanted["protocol"] == "tcp" else socket.SOCK_DGRAM
+    os.setegid(wanted.get("gid", 0))
+    os.seteuid(wanted.get("uid", 0))
     sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind)
+    os.seteuid(0)
+    os.setegid(0)
     try:
         if ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if wanted["v6only"] and not wanted["mapped"] else 0)

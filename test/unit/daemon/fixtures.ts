@@ -328,6 +328,7 @@ export class FakeDataPlane implements DataPlane {
         kfuncTrouble: null,
         off: false,
         earlierFormat: null,
+        strangerPolicy: wanted.file.strangers ?? "refuse",
         rules: next,
         fileDigest: digestOfFile(next.source, wanted.file),
       };

@@ -8,12 +8,15 @@ import {
   type MetricsInput,
 } from "../../../src/daemon/metrics.js";
 import type { CounterList } from "../../../src/model/decision.js";
-import { toBeActive } from "../../../src/model/rules.js";
+import { type Rules, toBeActive } from "../../../src/model/rules.js";
+import { Judge } from "../../../src/rules/judge.js";
 import { countersOf, mapping } from "./fixtures.js";
 
 function read(list: CounterList): Parameters<typeof ofMappings>[1] {
   return { list: () => list, total: () => list.total() };
 }
+
+const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
 
 const counted = { existing: 1, selected: 2, missed: 3, errors: 4 };
 
@@ -28,6 +31,7 @@ const input: MetricsInput = {
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
+    refusals: { address: 1, mapped: 2, wildcard: 0, reported: 0, lookup: 3 },
     off: false,
     missing: ["sk_lookup", "ingress/eth0"],
     overtaken: [{ interface: "eth0", direction: "ingress", programs: ["scrub", "limit"] }],
@@ -51,6 +55,7 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
+    expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
   });
 
   test("names what is missing, who comes first, and counts what was put back", () => {
@@ -108,7 +113,12 @@ describe("mappings", () => {
     });
 
   test("are listed one by one, and their destinations too", () => {
-    const { lookups, destinations } = ofMappings(rules(1), read(countersOf(counted, counted)), []);
+    const { lookups, destinations } = ofMappings(
+      rules(1),
+      read(countersOf(counted, counted)),
+      [],
+      judge,
+    );
     expect(lookups).toEqual([
       { labels: { mapping: "m0", protocol: "tcp" }, counters: counted },
       { labels: { mapping: "more", protocol: "tcp" }, counters: counted },
@@ -118,7 +128,7 @@ describe("mappings", () => {
 
   test("are summed up when they are too many for a page", () => {
     const many = rules(LISTED_MAPPINGS_MAX);
-    expect(ofMappings(many, read(countersOf(counted, counted)), [])).toEqual({
+    expect(ofMappings(many, read(countersOf(counted, counted)), [], judge)).toEqual({
       lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
       destinations: [],
     });
@@ -126,7 +136,7 @@ describe("mappings", () => {
       ...input,
       loaded: input.loaded && {
         ...input.loaded,
-        ...ofMappings(many, read(countersOf(counted)), []),
+        ...ofMappings(many, read(countersOf(counted)), [], judge),
       },
     });
     expect(page).toContain('ilm_lookups_total{outcome="selected"} 2\n');

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { findWarnings, type Circumstances } from "../../../src/doctor/warnings.js";
 import type { Rules } from "../../../src/model/rules.js";
+import { Judge } from "../../../src/rules/judge.js";
 import { address, listener } from "../cli/fixtures.js";
 
 const origin = { file: "rules.yaml", line: 1, column: 1 };
@@ -31,6 +32,7 @@ const rules: Rules = {
 const fine: Circumstances = {
   rules,
   listeners: [listener("127.0.1.10", 80)],
+  judge: new Judge(rules, "refuse", () => true),
   upAddresses: new Set([address("fd5e:ed00::10")]),
   ephemeral: null,
   absentDestinations: new Set(),
@@ -204,4 +206,11 @@ test("an MPTCP listener of a mapping is warned of only where the kernel has no i
 
 test("the state of namespaces that ended is warned of", () => {
   expect(kinds({ endedNamespaces: [4026532001] })).toEqual(["ended-namespaces"]);
+});
+
+test("strangers that are only reported because an earlier version selected them are warned of, until the configuration says what they get", () => {
+  const reported = new Judge(rules, "report", () => true);
+  expect(kinds({ judge: reported })).toEqual(["strangers-reported"]);
+  const said = { ...rules, file: { ...rules.file, strangers: "report" as const } };
+  expect(kinds({ rules: said, judge: reported })).toEqual([]);
 });

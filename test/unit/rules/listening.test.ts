@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { toColumns } from "../../../src/model/mapping-columns.js";
 import type { Mapping } from "../../../src/model/mapping.js";
 import { allMappings } from "../../../src/model/rules.js";
-import { JoinedListeners, joinListeners } from "../../../src/rules/listening.js";
+import { JoinedListeners, joinListeners, type Selects } from "../../../src/rules/listening.js";
 import { address, listener } from "../cli/fixtures.js";
 import { mapping, rules, ruleSet } from "../daemon/fixtures.js";
 
@@ -12,6 +12,7 @@ const ports = (first: number, last = first): Mapping["ports"] => [{ first, last 
 const to = (text: string, port: number | "same"): Mapping["to"] => [
   { address: address(text), port },
 ];
+const anyone: Selects = () => true;
 const list = [
   mapping("a", { ports: ports(80), to: to("127.0.1.10", 8080) }),
   mapping("b", { ports: ports(81), to: to("127.0.1.10", 8080) }),
@@ -36,7 +37,7 @@ describe.each([
   const active = rules({ ...ruleSet(), mappings }, [mapping("run-time", { to: list[0]!.to })]);
 
   test("name those that lead to a listener, in their order and once", () => {
-    const views = joinListeners(active, listeners);
+    const views = joinListeners(active, listeners, anyone);
     expect(views.map((view) => [...view.mappings])).toEqual([
       ["a", "b", "same", "range", "c", "run-time"],
       ["c"],
@@ -47,7 +48,7 @@ describe.each([
   });
 
   test("have for each mapping who listens at its destinations", () => {
-    const joined = new JoinedListeners(allMappings(active), listeners);
+    const joined = new JoinedListeners(allMappings(active), listeners, anyone);
     const listening = Array.from({ length: 9 }, (__, index) =>
       joined.statesAt(index).map((state) => state.listening),
     );
@@ -59,6 +60,10 @@ describe.each([
 
 test("a hundred thousand mappings to one listener are joined in one pass", () => {
   const many = Array.from({ length: 100_000 }, (_, i) => mapping(`m${i}`, { to: list[0]!.to }));
-  const [view] = joinListeners(rules({ ...ruleSet(), mappings: toColumns(many) }), listeners);
+  const [view] = joinListeners(
+    rules({ ...ruleSet(), mappings: toColumns(many) }),
+    listeners,
+    anyone,
+  );
   expect(view?.mappings).toHaveLength(100_000);
 });

@@ -22,7 +22,14 @@ const applying =
   (context) =>
     apply(context, options, mappings);
 
-const nameless = { pid: 53, command: "unbound", uid: 0, user: "unbound", cgroup: "" };
+const nameless = {
+  pid: 53,
+  command: "unbound",
+  uid: 0,
+  user: "unbound",
+  cgroup: "",
+  canBindLowPorts: false,
+};
 
 describe("a change", () => {
   test("of a file tells the generation, and the daemon gets the path to follow", async () => {
@@ -96,7 +103,7 @@ describe("a change", () => {
     const file = put("rules.yaml", good);
     expect(await world.text(applying({ file }))).not.toContain(" ms ");
     expect(await world.text(applying({ file, timing: true }))).toMatch(
-      / ms {2}reading the files\n(?:.*\n)* +[0-9.]+ ms {2}all of it\n$/,
+      /(?:\n +[0-9.]+ ms {2}.+)*\n +[0-9.]+ ms {2}all of it\n$/,
     );
     const { timing } = (await world.json("apply", applying({ file }))) as { timing: object[] };
     expect(timing).toContainEqual({
@@ -123,7 +130,7 @@ describe("what is doubtful", () => {
     world.dataPlane.translated = [4];
     const socket = listener("127.0.1.10", 53, { protocol: "udp", kind: "udp", cookie: "53" });
     world.dataPlane.sockets = [socket];
-    world.owners.set(socket.cookie, nameless);
+    world.holders.set(socket.cookie, nameless);
     const command = applying({}, "udp:53=127.0.1.10:53");
     expect(await world.text(command)).toMatch(
       /warning: unbound \(pid 53\) on 127\.0\.1\.10:53 \(of udp:53\) is not reached.*\n {2}Start `ilm run`/,

@@ -37,6 +37,7 @@ const nginx = {
   identity: { uid: 33, gid: 33, unit: "0" },
   user: "www-data",
   cgroup: "/system.slice/nginx.service",
+  canBindLowPorts: false,
 };
 
 beforeEach(() => {
@@ -50,7 +51,7 @@ function load(): void {
 function serveWeb(): void {
   const socket = listener("127.0.1.10", 8080, { cookie: "8080" });
   world.dataPlane.sockets = [socket];
-  world.owners.set(socket.cookie, nginx);
+  world.holders.set(socket.cookie, nginx);
 }
 
 describe("status", () => {
@@ -204,7 +205,7 @@ test("flows names the mapping by which each client came, the last first", async 
 test("audit finds who is on every address, and its status says so", async () => {
   const socket = listener("0.0.0.0", 80, { cookie: "80" });
   world.dataPlane.sockets = [socket];
-  world.owners.set(socket.cookie, nginx);
+  world.holders.set(socket.cookie, nginx);
   let result: unknown;
   const text = await world.text(async (context) => {
     result = await audit(context);
@@ -212,6 +213,103 @@ test("audit finds who is on every address, and its status says so", async () => 
   expect(result).toBe(ExitStatus.failed);
   expect(text).toContain("nginx (pid 812) on 0.0.0.0:80");
   expect(await world.json("audit", audit)).toMatchObject([{ kind: "wildcard", pid: 812 }]);
+});
+
+describe("a stranger at a service's address", () => {
+  const owner = { unit: "nginx.service" };
+  const service = {
+    name: "web",
+    addresses: [address("127.0.1.10")],
+    owner,
+    origin: { file: "rules.yaml", line: 3, column: 3 },
+  };
+
+  beforeEach(() => {
+    world.dataPlane.apply(activeRules({ ...ruleSet(web), services: [service] }));
+    serveWeb();
+    world.dataPlane.strangers = world.dataPlane.sockets;
+  });
+
+  test("is found by audit, which names the process and whose the address is", async () => {
+    const text = await world.text(async (context) => {
+      expect(await audit(context)).toBe(ExitStatus.failed);
+    });
+    expect(text).toContain(
+      "tcp nginx (pid 812) on 127.0.1.10:8080, user www-data, unit nginx.service\n",
+    );
+    expect(text).toContain("belongs to unit nginx.service: it is a stranger there");
+    expect(text).toContain("service web\n  nobody serves it");
+    expect(await world.json("audit", audit)).toMatchObject([
+      { kind: "foreign-address", service: "web", mapping: "web", denied: false, pid: 812 },
+      { kind: "service-unserved", service: "web", pid: null, address: null },
+    ]);
+  });
+
+  test("is not what `--kind` does not ask for, and the status is that of the others", async () => {
+    const kinds = (context: Context) => audit(context, { kind: ["wildcard", "refused"] });
+    expect(await world.end(false, kinds)).toMatchObject({
+      status: ExitStatus.done,
+      out: "nothing found\n",
+    });
+  });
+
+  test("makes the destination one that does not listen, with the reason and a remedy", async () => {
+    expect(await world.json("mappings", (context) => mappings(context, {}, []))).toMatchObject([
+      { to: [{ listening: false, listener: null, stranger: { pid: 812 } }] },
+    ]);
+    const text = await world.text((context) => mappings(context, {}, []));
+    expect(text).toContain("none (but a stranger)");
+    expect(text).toContain("web: nginx (pid 812) on 127.0.1.10:8080 is a stranger there");
+    expect(await world.json("status", status)).toMatchObject({
+      mappedListeners: 0,
+      warnings: expect.arrayContaining([
+        expect.objectContaining({ kind: "stranger-listens" }),
+      ]) as unknown,
+    });
+    expect(await world.json("listeners", (context) => listeners(context, {}))).toMatchObject([
+      { mappings: [], handover: "none" },
+    ]);
+  });
+});
+
+describe("what was refused", () => {
+  const refusal = {
+    reason: "mapped",
+    protocol: "tcp",
+    address: address("203.0.113.9"),
+    port: 80,
+    uid: 0,
+    gid: 0,
+    pid: 42,
+    command: "python3",
+    count: 3,
+  } as const;
+
+  test("within a day is a finding, with who tried first and the mapping; before that it is none", async () => {
+    load();
+    world.dataPlane.refused = [
+      { ...refusal, lastAt: Date.now() - 60_000 },
+      { ...refusal, port: 443, lastAt: Date.now() - 90_000_000 },
+    ];
+    const refused = (context: Context) => audit(context, { kind: ["refused"] });
+    expect(await world.json("audit", refused)).toMatchObject([
+      { reason: "mapped", count: 3, pid: 42, command: "python3", user: "root", mapping: "web" },
+    ]);
+    const { out } = await world.end(false, refused);
+    expect(out).toContain("tcp 203.0.113.9:80\n  a bind was refused 3 times, last 60 s ago");
+    expect(out).toContain("the first to try was python3 (pid 42, user root)");
+    expect(out).toContain("`listeners` of mapping web");
+  });
+
+  test("as a reported bind is a finding of its own once the socket is gone", async () => {
+    load();
+    const at = { ...refusal, reason: "reported", address: address("0.0.0.0") } as const;
+    world.dataPlane.refused = [{ ...at, lastAt: Date.now() }];
+    const reported = (context: Context) => audit(context, { kind: ["reported"] });
+    expect(await world.json("audit", reported)).toMatchObject([{ reason: "reported", port: 80 }]);
+    world.dataPlane.sockets = [listener("0.0.0.0", 80)];
+    expect(await world.json("audit", reported)).toEqual([]);
+  });
 });
 
 describe("addresses of services", () => {

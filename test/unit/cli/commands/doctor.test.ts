@@ -160,7 +160,13 @@ describe("FIONREAD", () => {
   test("that is wrong names the daemons whose sockets are concerned", async () => {
     world.fionread = "zero";
     world.dataPlane.sockets = [socket, listener("127.0.1.10", 80, { placed: true })];
-    world.owners.set(socket.cookie, { pid: 53, command: "unbound", user: "unbound", cgroup: "" });
+    world.holders.set(socket.cookie, {
+      pid: 53,
+      command: "unbound",
+      user: "unbound",
+      cgroup: "",
+      canBindLowPorts: false,
+    });
     const [check] = await checksNamed(name);
     expect(check?.severity).toBe("warning");
     expect(check?.found).toContain("those of unbound (pid 53) on 127.0.1.10:53 are in one");
@@ -238,7 +244,13 @@ test("a UDP daemon that NAT cuts off is named with its process", async () => {
   const socket = listener("127.0.1.10", 53, { protocol: "udp", kind: "udp", cookie: "53" });
   world.dataPlane.sockets = [socket];
   world.dataPlane.translated = [4];
-  world.owners.set(socket.cookie, { pid: 53, command: "unbound", user: "unbound", cgroup: "" });
+  world.holders.set(socket.cookie, {
+    pid: 53,
+    command: "unbound",
+    user: "unbound",
+    cgroup: "",
+    canBindLowPorts: false,
+  });
   expect(await textOf("unreached")).toMatch(
     /^warning {2}unreached: unbound \(pid 53\) on 127\.0\.1\.10:53 \(of dns\) is not reached/,
   );
@@ -254,7 +266,13 @@ test("who listens on a service's address without a mapping is named with its pro
   });
   const socket = listener("127.0.1.10", 22, { cookie: "22" });
   world.dataPlane.sockets = [socket];
-  world.owners.set(socket.cookie, { pid: 9, command: "sshd", user: "root", cgroup: "" });
+  world.holders.set(socket.cookie, {
+    pid: 9,
+    command: "sshd",
+    user: "root",
+    cgroup: "",
+    canBindLowPorts: false,
+  });
   const text = await textOf("foreign address");
   expect(text).toMatch(/^warning {2}foreign address: sshd \(pid 9\) on 127\.0\.1\.10:22 /);
   expect(text).toContain("listens on an address of service web");

@@ -40,6 +40,13 @@ function load(): void {
 }
 
 describe("decisions", () => {
+  test("for strangers only are told from those for nobody", async () => {
+    load();
+    const rejected = { verdict: "rejected", destination: null, strangers: true } as const;
+    world.dataPlane.decisions = [decision(rejected)];
+    expect(await world.text(watching({ count: "1" }))).toContain("- (a stranger listens)\n");
+  });
+
   test("are a line each, below a heading, with mapping and destination", async () => {
     load();
     const missed = { verdict: "missed", destination: null, mapping: 1 } as const;
@@ -64,6 +71,7 @@ describe("decisions", () => {
         mapping: "web",
         destination: { address: "127.0.1.10", port: 8080 },
         matchedBy: "default",
+        strangers: false,
         interface: 0,
         generation: 1,
       },

@@ -12,7 +12,7 @@ import type { AskedDaemon } from "../../../../src/doctor/writer.js";
 import type { Capability } from "../../../../src/kernel/capabilities.js";
 import type { HostCheck } from "../../../../src/kernel/features.js";
 import type { FionreadAnswer } from "../../../../src/kernel/fionread.js";
-import type { Owner } from "../../../../src/model/listener.js";
+import type { Holder } from "../../../../src/model/listener.js";
 import type { Shape } from "../../../../src/json/shape.js";
 import { nothingActive, switched } from "../../../../src/api/result.js";
 import { reportError } from "../../../../src/cli/render/error.js";
@@ -39,7 +39,7 @@ export interface Ended extends Said {
 
 export class World {
   readonly dataPlane = new FakeDataPlane();
-  readonly owners = new Map<string, Owner>();
+  readonly holders = new Map<string, Holder>();
   /** What commands asked for. */
   readonly asked: Change[] = [];
   by: Performed["by"] = "command";
@@ -97,8 +97,8 @@ export class World {
         this.kept = kept;
         return this.notGivenUp;
       }),
-    ownersOf: async () =>
-      await this.#answer("ownersOf", () => (listener) => this.owners.get(listener.cookie)),
+    holdersOf: async () =>
+      await this.#answer("holdersOf", () => (listener) => this.holders.get(listener.cookie)),
     askDaemon: async () => await this.#answer("askDaemon", () => this.daemon),
     probeHost: async () => await this.#answer("probeHost", () => ({ checks: this.checks })),
     tryFionread: async () => await this.#answer("tryFionread", () => this.fionread),

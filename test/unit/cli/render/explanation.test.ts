@@ -9,17 +9,19 @@ import {
   type Explained,
 } from "../../../../src/cli/render/explanation.js";
 import type { Explanation } from "../../../../src/dataplane/types.js";
-import type { Listener, Owner } from "../../../../src/model/listener.js";
+import type { Holder, Listener } from "../../../../src/model/listener.js";
 import type { Mapping } from "../../../../src/model/mapping.js";
 import type { Rules } from "../../../../src/model/rules.js";
+import { Judge } from "../../../../src/rules/judge.js";
 import { destinationStates } from "../../../../src/rules/listening.js";
 import { address, listener, packet } from "../fixtures.js";
 
-const owner: Owner = {
+const holder: Holder = {
   pid: 812,
   command: "nginx",
   user: "www-data",
   cgroup: "/system.slice/nginx.service",
+  canBindLowPorts: false,
 };
 
 const web: Mapping = {
@@ -54,6 +56,8 @@ const rules: Rules = {
   runtime: [],
 };
 
+const judge = new Judge(rules, "refuse", () => true);
+
 function explained(
   explanation: Partial<Explanation>,
   listeners: readonly Listener[] = [],
@@ -76,11 +80,12 @@ function explained(
     explanation: full,
     obstacles: [],
     rules,
+    judge,
     mapping,
     selected: null,
     kernel: null,
-    states: mapping === null ? [] : destinationStates(mapping, listeners),
-    ownerOf: () => owner,
+    states: mapping === null ? [] : destinationStates(mapping, listeners, judge.selects),
+    holderOf: () => holder,
     nat: [],
     interfaceName: null,
     interfaceGiven: false,
@@ -173,6 +178,80 @@ describe("absent, although a socket seems to be there:", () => {
   });
 });
 
+describe("a stranger", () => {
+  const owner = { unit: "nginx.service" };
+  const [service] = rules.file.services;
+  const owned: Rules = {
+    ...rules,
+    file: { ...rules.file, services: service === undefined ? [] : [{ ...service, owner }] },
+  };
+  const strict = new Judge(owned, "refuse", (_, permit) => permit === null);
+  const at = { rules: owned, judge: strict };
+
+  test("at a destination gets nothing, and is told whose the address is", () => {
+    const states = destinationStates(web, [listener("127.0.1.10", 443)], strict.selects);
+    const given = explained({ attempts: [{ destination: 0, outcome: "absent" }] }, [], {
+      ...at,
+      states,
+    });
+    expect(words(given)).toContain(
+      "nginx (pid 812) on 127.0.1.10:443 listens, but gets nothing: the address belongs to service web (unit nginx.service)",
+    );
+    expect(explanationShape(given).strangers).toMatchObject([
+      { pid: 812, at: "destination", permitted: "service web (unit nginx.service)" },
+    ]);
+  });
+
+  test("on what was dialled keeps nothing, and is named with whom the mapping permits", () => {
+    const kernel = listener("203.0.113.5", 443);
+    const given = explained({ verdict: "rejected", strangers: true }, [], { ...at, kernel });
+    expect(words(given)).toMatch(
+      /listens, and is passed over, because the mapping permits only root, service web \(unit nginx\.service\)/,
+    );
+    expect(words(given)).toContain("rejected: no destination listens, and nginx (pid 812)");
+    expect(words(given)).not.toContain("miss: reject");
+    expect(explanationShape(given)).toMatchObject({
+      listener: null,
+      strangers: [{ at: "dialled" }],
+    });
+  });
+
+  test("on what was dialled is passed over for a destination, too", () => {
+    const kernel = listener("203.0.113.5", 443);
+    const given = { ...selected, ...at, kernel };
+    expect(words(given)).toContain("is passed over");
+    expect(words(given)).toContain("gets the connection");
+  });
+
+  test("on a service's own address gets nothing, and nobody else does", () => {
+    const given = explained(
+      {
+        verdict: "unmanaged",
+        mapping: null,
+        matchedBy: "owned",
+        strangers: true,
+        packet: packet("127.0.1.10", 443),
+      },
+      [],
+      { ...at, kernel: listener("127.0.1.10", 443) },
+    );
+    expect(words(given)).toContain("unmanaged: nobody gets it, as only nginx (pid 812)");
+    expect(explanationShape(given)).toMatchObject({ verdict: "unmanaged", listener: null });
+  });
+
+  test("gets what was dialled while strangers are reported", () => {
+    const kernel = listener("203.0.113.5", 443);
+    const judgeOfAll = new Judge(owned, "report", (_, permit) => permit === null);
+    const given = explained({ verdict: "existing" }, [], {
+      rules: owned,
+      judge: judgeOfAll,
+      kernel,
+    });
+    expect(words(given)).toContain("already listening: nginx");
+    expect(explanationShape(given).strangers).toEqual([]);
+  });
+});
+
 describe("the other outcomes", () => {
   test("existing names who keeps it", () => {
     const own = listener("203.0.113.5", 443);
@@ -220,7 +299,7 @@ describe("the other outcomes", () => {
 });
 
 test("the name of a process cannot steer the terminal", () => {
-  const given = { ...selected, ownerOf: () => ({ ...owner, command: "a\u001b[2Jb" }) };
+  const given = { ...selected, holderOf: () => ({ ...holder, command: "a\u001b[2Jb" }) };
   expect(words(given)).not.toContain("\u001b");
   expect(words(given)).toContain("\\u{1b}[2J");
 });

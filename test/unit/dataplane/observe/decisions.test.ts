@@ -60,6 +60,7 @@ describe("a decision", () => {
       },
       mapping: 1,
       matchedBy: "default",
+      strangers: false,
       // The second that this family can try is the third of the mapping's.
       destination: 2,
       attempts: [

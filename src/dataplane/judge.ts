@@ -1,0 +1,9 @@
+/** Makes the judge of what is active. */
+import type { Rules } from "../model/rules.js";
+import { Judge } from "../rules/judge.js";
+import type { DataPlane } from "./types.js";
+
+/** Returns the judge of the active rules, which `rules` are; without any, nobody is a stranger. */
+export function judgeOf(dataPlane: Pick<DataPlane, "active" | "permits">, rules: Rules): Judge {
+  return new Judge(rules, dataPlane.active()?.strangerPolicy ?? "allow", dataPlane.permits());
+}

@@ -1,0 +1,99 @@
+/** Judges listeners by the active rules: whose an address is, and who may have what is dialled. */
+import type { Address } from "../model/address.js";
+import type { Listener } from "../model/listener.js";
+import type { Listeners, Mapping, Owner, Service, StrangerPolicy } from "../model/mapping.js";
+import { toLazy } from "../model/mappings.js";
+import { portsContain } from "../model/ports.js";
+import { type Rules, allMappings } from "../model/rules.js";
+import type { Selects } from "./listening.js";
+import { type Permit, Permits, eitherPermit } from "./permits.js";
+
+/** Reports whether a listener has a permit, as the kernel's programs decide; null is anyone. */
+export type IsPermitted = (listener: Listener, permit: Permit | null) => boolean;
+
+/** The parts of a mapping that its permit depends on. */
+type Permitting = Pick<Mapping, "to"> & { readonly listeners?: Listeners | undefined };
+
+export interface OwnedService {
+  readonly service: Service;
+  readonly owner: Owner;
+}
+
+export class Judge {
+  /** What happens to strangers on mapped ports. */
+  readonly strangers: StrangerPolicy;
+  readonly isPermitted: IsPermitted;
+  readonly #rules: Rules;
+  readonly #permits: Permits;
+  readonly #owned: ReadonlyMap<Address, OwnedService>;
+  /** The permits of destinations on a wildcard address, by protocol and port. */
+  readonly #ofWildcards = new Map<string, Permit | null>();
+
+  constructor(rules: Rules, strangers: StrangerPolicy, isPermitted: IsPermitted) {
+    this.strangers = strangers;
+    this.isPermitted = isPermitted;
+    this.#rules = rules;
+    const { services } = rules.file;
+    this.#permits = new Permits(services);
+    this.#owned = new Map(
+      services.flatMap((service) => {
+        const { addresses, owner } = service;
+        return owner === undefined
+          ? []
+          : addresses.map((address) => [address, { service, owner }] as const);
+      }),
+    );
+  }
+
+  /** Returns the service that the address belongs to, provided it has an owner. */
+  ownerOf(address: Address | "*"): OwnedService | undefined {
+    return address === "*" ? undefined : this.#owned.get(address);
+  }
+
+  /** Reports whether the listener may listen on the address, as far as its service says. */
+  mayHave(listener: Listener, address: Address): boolean {
+    return this.isPermitted(listener, this.#permits.ofAddress(address));
+  }
+
+  /** Returns who may listen on what the mapping covers; null is anyone. */
+  permitOf({ to, listeners }: Permitting): Permit | null {
+    return this.#permits.ofMapping(to, listeners);
+  }
+
+  /**
+   * Reports whether the mapping permits the listener to listen on what it covers. What happens to
+   * one that it does not permit, `strangers` says.
+   */
+  permits(listener: Listener, mapping: Permitting): boolean {
+    return this.isPermitted(listener, this.permitOf(mapping));
+  }
+
+  readonly selects: Selects = (listener, address) => {
+    if (address !== "*") return this.mayHave(listener, address);
+    return this.strangers !== "refuse" || this.isPermitted(listener, this.#ofWildcard(listener));
+  };
+
+  /** On a wildcard address listens whoever one of the mappings that lead there permits. */
+  #ofWildcard({ protocol, port }: Listener): Permit | null {
+    const key = `${protocol} ${port}`;
+    const known = this.#ofWildcards.get(key);
+    if (known !== undefined) return known;
+    const mappings = toLazy(allMappings(this.#rules));
+    let permit: Permit | null = { root: true, owners: [] };
+    for (let index = 0; index < mappings.length; index++) {
+      const to = mappings.toAt(index);
+      if (!to.some(({ address }) => address === "*")) continue;
+      if (mappings.protocolAt(index) !== protocol) continue;
+      const leads = to.some(
+        (one) =>
+          one.address === "*" &&
+          (one.port === port ||
+            (one.port === "same" && portsContain(mappings.portsAt(index), port))),
+      );
+      if (!leads) continue;
+      permit = eitherPermit(permit, this.permitOf({ to, listeners: mappings.listenersAt(index) }));
+    }
+    this.#ofWildcards.set(key, permit);
+    return permit;
+  }
+}

@@ -1,0 +1,5 @@
+/** Nobody else wins what comes to a service while its daemon restarts, with TCP sockets. */
+import { races } from "../support/race-list.js";
+import { testRaces } from "../support/races.js";
+
+testRaces("tcp", races);
