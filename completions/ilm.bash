@@ -15,6 +15,9 @@ _ilm() {
     --kind) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
+    --readers) COMPREPLY=(); return ;;
+    --writers) COMPREPLY=(); return ;;
+    --keep) COMPREPLY=(); return ;;
     --wait) COMPREPLY=(); return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
@@ -31,6 +34,9 @@ _ilm() {
       --kind) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
       --label) index=$((index + 1)) ;;
+      --readers) index=$((index + 1)) ;;
+      --writers) index=$((index + 1)) ;;
+      --keep) index=$((index + 1)) ;;
       --wait) index=$((index + 1)) ;;
       -*) ;;
       *) command=${COMP_WORDS[index]}; break ;;
@@ -51,7 +57,7 @@ _ilm() {
     check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;
-    run) words="-f --file --over-newer -V --version --json --netns --no-color -h --help" ;;
+    run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --no-color -h --help" ;;
     apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --no-color -h --help" ;;
     add) words="--replace --dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
     remove) words="--dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;

@@ -174,6 +174,9 @@ _ilm() {
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
+            '--readers[members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics]:GROUP: ' \
+            '--writers[members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload]:GROUP: ' \
+            '--keep[capabilities to keep as well, separated by commas; `all` gives up none]:CAPABILITIES: ' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \

@@ -29,7 +29,7 @@ export const errorCatalogue = {
   USAGE: ExitStatus.usage,
   /** The configuration is wrong; nothing was changed. `problems` lists every problem. */
   CONFIGURATION: ExitStatus.configuration,
-  /** The command needs root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN). */
+  /** The command needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN), or a right over the daemon's API. */
   NOT_PERMITTED: ExitStatus.notPossible,
   /** This kernel has no BPF, or lacks a program type, map type or helper that ilm needs. */
   NO_BPF: ExitStatus.notPossible,

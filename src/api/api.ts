@@ -16,11 +16,15 @@ import {
   text,
   type Decode,
 } from "./decode.js";
-import { mapping, nameText, ruleSet } from "./decode-rules.js";
+import { listeners, mapping, nameText, ruleSet, service } from "./decode-rules.js";
 import { type Kept, toColumns } from "../model/mapping-columns.js";
 import type { Piece } from "../model/revision.js";
 import { type FilePart, inMemory } from "../model/rules.js";
 import type { ErrorBody } from "./error-body.js";
+import type { DestinationJson, MappingJson } from "../json/mapping.js";
+import type { StatusJson } from "../json/status.js";
+import type { Counters } from "../model/decision.js";
+import { handovers, mptcpModes, type Service } from "../model/mapping.js";
 
 /** The maximum size of a request body in bytes. A million mappings as JSON take about 250 MB. */
 export const applyBodyLimit = 384 * 1024 * 1024;
@@ -38,16 +42,64 @@ export interface DaemonStatus {
   readonly reloads: { readonly done: number; readonly failed: number };
 }
 
-export type ChangePath =
-  | "/v1/apply"
-  | "/v1/reapply"
-  | "/v1/revise"
-  | "/v1/add"
-  | "/v1/remove"
-  | "/v1/unload"
-  | "/v1/off"
-  | "/v1/on"
-  | "/v1/reload";
+/** What `ilm status` tells of the rules and of what they did. */
+export type DaemonState = Omit<StatusJson, "daemon" | "writer" | "warnings" | "notes">;
+
+/** A mapping in the form of `ilm mappings --json`. */
+export interface ListedMapping extends Omit<MappingJson, "to"> {
+  readonly to: readonly (DestinationJson & { readonly listening: boolean })[];
+  readonly counters: Counters;
+}
+
+export interface MappingList {
+  /** How many mappings were chosen, including those beyond the limit. */
+  readonly total: number;
+  readonly mappings: readonly ListedMapping[];
+}
+
+/** What a peer may do: `change` includes `read`. */
+export type Right = "read" | "change";
+
+interface Route {
+  readonly method: "GET" | "POST";
+  /** The right that the request takes. */
+  readonly needs: Right;
+}
+
+/**
+ * All requests. The paths below are taken from here, so a request that is missing, or has no right,
+ * does not compile.
+ */
+export const routes = {
+  "/metrics": { method: "GET", needs: "read" },
+  "/v1/status": { method: "GET", needs: "read" },
+  "/v1/state": { method: "GET", needs: "read" },
+  "/v1/services": { method: "GET", needs: "read" },
+  "/v1/mappings": { method: "GET", needs: "read" },
+  "/v1/apply": { method: "POST", needs: "change" },
+  "/v1/reapply": { method: "POST", needs: "change" },
+  "/v1/revise": { method: "POST", needs: "change" },
+  "/v1/add": { method: "POST", needs: "change" },
+  "/v1/remove": { method: "POST", needs: "change" },
+  "/v1/unload": { method: "POST", needs: "change" },
+  "/v1/off": { method: "POST", needs: "change" },
+  "/v1/on": { method: "POST", needs: "change" },
+  "/v1/reload": { method: "POST", needs: "change" },
+} as const satisfies Readonly<Record<string, Route>>;
+
+export type ApiPath = keyof typeof routes;
+type PathsThatNeed<Needed extends Right> = {
+  [Path in ApiPath]: (typeof routes)[Path]["needs"] extends Needed ? Path : never;
+}[ApiPath];
+export type ReadPath = PathsThatNeed<"read">;
+export type ChangePath = PathsThatNeed<"change">;
+
+/** Returns the path of a request, or undefined when there is no such request. */
+export function routeOf(method: string | undefined, path: string): ApiPath | undefined {
+  if (!Object.hasOwn(routes, path)) return undefined;
+  const found = path as ApiPath;
+  return routes[found].method === method ? found : undefined;
+}
 
 /** A change as the API accepts it. `reload` reads the file again. */
 export type ApiChange = Change | ReapplyChange | ReviseChange | { readonly kind: "reload" };
@@ -224,4 +276,78 @@ export const daemonStatus: Decode<DaemonStatus> = answer({
     done: integer(0, Number.MAX_SAFE_INTEGER),
     failed: integer(0, Number.MAX_SAFE_INTEGER),
   }),
+});
+
+const count = integer(0, Number.MAX_SAFE_INTEGER);
+const counters: Decode<Counters> = answer({
+  existing: count,
+  selected: count,
+  missed: count,
+  errors: count,
+});
+
+export const daemonState: Decode<DaemonState> = answer({
+  loaded: boolean,
+  netns: count,
+  off: boolean,
+  generation: nullable(count),
+  appliedAt: nullable(text(64)),
+  appliedBy: nullable(text(64)),
+  earlierFormat: nullable(count),
+  engine: nullable(oneOf("kfunc", "registry")),
+  mptcp: nullable(oneOf(...mptcpModes)),
+  source: nullable(text(4096)),
+  services: count,
+  mappings: count,
+  runtimeMappings: count,
+  listeners: nullable(count),
+  mappedListeners: nullable(count),
+  lookups: nullable(counters),
+  flows: nullable(answer({ live: count, capacity: count })),
+  faults: nullable(
+    answer({
+      untracked: count,
+      unplaced: count,
+      flows: count,
+      unanswered: count,
+      unsteered: count,
+    }),
+  ),
+  pinPath: text(4096),
+});
+
+export const serviceList: Decode<readonly Service[]> = list(service);
+
+const port: Decode<number | "same"> = (value, path) =>
+  value === "same" ? value : integer(1, 65535)(value, path);
+
+export const mappingList: Decode<MappingList> = answer({
+  total: count,
+  mappings: list(
+    answer({
+      name: text(65536),
+      protocol: oneOf("tcp", "udp"),
+      port: text(1 << 20),
+      on: list(text(64)),
+      from: list(text(64)),
+      interface: list(text(64)),
+      to: list(
+        answer({
+          address: text(64),
+          port,
+          service: nullable(text(65536)),
+          weight: nullable(count),
+          handover: oneOf(...handovers),
+          listening: boolean,
+        }),
+      ),
+      existing: oneOf("exact", "any", "never"),
+      miss: oneOf("pass", "reject"),
+      listeners: (value, path): MappingJson["listeners"] =>
+        Array.isArray(value) && value.length === 0 ? [] : listeners(value, path),
+      runtime: boolean,
+      origin: text(65536),
+      counters,
+    }),
+  ),
 });

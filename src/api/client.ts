@@ -3,16 +3,23 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
 import {
   changeResult,
+  daemonState,
   daemonStatus,
   encodeChange,
+  mappingList,
   reply,
+  serviceList,
   type ApiChange,
+  type DaemonState,
   type DaemonStatus,
+  type MappingList,
+  type ReadPath,
 } from "./api.js";
 import { errorFromBody } from "./error-body.js";
 import { openSocketPlace, socketPath } from "./socket-path.js";
 import type { AnsweredChange } from "./result.js";
 import { DecodeError, type Decode } from "./decode.js";
+import type { Service } from "../model/mapping.js";
 
 /**
  * How long to wait for a change. One of a million mappings takes seconds; a daemon that needs
@@ -20,6 +27,8 @@ import { DecodeError, type Decode } from "./decode.js";
  */
 const CHANGE_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 1_000;
+/** A daemon that makes a long change answers what is read after it. */
+const READ_TIMEOUT_MS = 10_000;
 const RETRY_MS = 20;
 /** The maximum size of an answer in bytes. It is usually a few kilobytes, or a list of problems. */
 const ANSWER_LIMIT = 64 * 1024 * 1024;
@@ -55,15 +64,51 @@ export async function requestStatus(
   netnsInode: number,
   options: ClientOptions = {},
 ): Promise<DaemonStatus | null> {
-  return exchange(
-    {
-      method: "GET",
-      path: "/v1/status",
-      body: null,
-      timeoutMs: options.timeoutMs ?? STATUS_TIMEOUT_MS,
-    },
-    options.socketPath ?? socketPath(netnsInode),
-    daemonStatus,
+  return await read(netnsInode, "/v1/status", "", daemonStatus, {
+    timeoutMs: STATUS_TIMEOUT_MS,
+    ...options,
+  });
+}
+
+/** Asks what the rules are and what they did. Returns null, and throws, as `requestStatus` does. */
+export async function requestState(
+  netnsInode: number,
+  options: ClientOptions = {},
+): Promise<DaemonState | null> {
+  return await read(netnsInode, "/v1/state", "", daemonState, options);
+}
+
+/** Asks for the services. Returns null, and throws, as `requestStatus` does. */
+export async function requestServices(
+  netnsInode: number,
+  options: ClientOptions = {},
+): Promise<readonly Service[] | null> {
+  return await read(netnsInode, "/v1/services", "", serviceList, options);
+}
+
+/**
+ * Asks for the mappings that the query selects. Returns null, and throws, as `requestStatus` does;
+ * also NOT_FOUND for a name that no mapping has.
+ */
+export async function requestMappings(
+  netnsInode: number,
+  query: URLSearchParams,
+  options: ClientOptions = {},
+): Promise<MappingList | null> {
+  return await read(netnsInode, "/v1/mappings", `?${query.toString()}`, mappingList, options);
+}
+
+async function read<T>(
+  netnsInode: number,
+  path: ReadPath,
+  query: string,
+  decode: Decode<T>,
+  { socketPath: socket = socketPath(netnsInode), timeoutMs = READ_TIMEOUT_MS }: ClientOptions,
+): Promise<T | null> {
+  return await exchange(
+    { method: "GET", path: `${path}${query}`, body: null, timeoutMs },
+    socket,
+    decode,
   );
 }
 
@@ -210,8 +255,9 @@ function died(socket: string, cause: Error): IlmError {
 }
 
 function forbidden(socket: string, cause: Error): IlmError {
-  return new IlmError("NOT_PERMITTED", `only root may use ${socket}`, {
+  return new IlmError("NOT_PERMITTED", `this user may not connect to ${socket}`, {
     cause,
-    remedy: "Run the command as root.",
+    remedy:
+      "Run the command as root, or as a member of a group that the daemon was started with: `ilm run --readers GROUP --writers GROUP`.",
   });
 }

@@ -150,7 +150,7 @@ const owner: Decode<Owner> = (value, path) => {
 };
 
 /** Checks that a list of owners is canonical, so that equal lists are equal texts. */
-const listeners: Decode<Listeners> = (value, path) => {
+export const listeners: Decode<Listeners> = (value, path) => {
   if (value === "anyone") return value;
   const decoded = list(owner, 1)(value, path);
   if (JSON.stringify(canonicalListeners(decoded)) === JSON.stringify(decoded)) return decoded;
@@ -210,7 +210,7 @@ const onlyTrue: Decode<true> = (value, path) => {
   return true;
 };
 
-const service: Decode<Service> = record<Service>({
+export const service: Decode<Service> = record<Service>({
   always: { name: nameText, addresses: list(address, 1), origin },
   sometimes: {
     handover: oneOf(...handovers),

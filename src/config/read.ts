@@ -205,11 +205,16 @@ function placeOfByte(bytes: Buffer, offset: number): Place {
   return new Lines(before).placeOf(before.length);
 }
 
+const MAY_NOT_READ = [
+  "this user may not read it",
+  "change its mode or owner, or run as a user who may",
+] as const;
+
 const reasons: Readonly<Record<string, readonly [message: string, hint: string]>> = {
   ENOENT: ["there is no such file", "check the path"],
   ENOTDIR: ["a part of the path is not a folder", "check the path"],
-  EACCES: ["this user may not read it", "change its mode or owner, or run as a user who may"],
-  EPERM: ["this user may not read it", "change its mode or owner, or run as a user who may"],
+  EACCES: MAY_NOT_READ,
+  EPERM: MAY_NOT_READ,
   ELOOP: ["the path is a loop of symbolic links", "fix the links"],
   ENAMETOOLONG: ["the path is too long", "check the path"],
   ENXIO: ["this is a socket or a device without a driver, not a file", "give a file"],
@@ -229,7 +234,12 @@ function toProblem(file: string, error: unknown): Problem {
   // Nothing is wrong with the file, and the next attempt may succeed.
   const short = unavailable(`${file} cannot be read`, code, error);
   if (short !== undefined) throw short;
-  const [message, hint] = reasons[code] ?? [`it cannot be read: ${code}`, "check the file"];
+  const [message, usual] = reasons[code] ?? [`it cannot be read: ${code}`, "check the file"];
+  // A daemon of root's reads what root may read without capabilities (src/daemon/privileges.ts).
+  const isRoot = reasons[code] === MAY_NOT_READ && process.geteuid?.() === 0;
+  const hint = isRoot
+    ? "give it to root, or start the daemon with `--keep CAP_DAC_READ_SEARCH`"
+    : usual;
   return problem(file, wholeFile, message, hint);
 }
 

@@ -31,12 +31,16 @@ import { Reconciler } from "./reconcile.js";
 import { refusalLog } from "./refusal-log.js";
 import { type RefusalCounts, RefusalTotals } from "./refusal-totals.js";
 import { serveApi } from "./server.js";
+import { readState } from "./state.js";
+import type { ApiGroups } from "../api/rights.js";
 import { ServiceManager } from "./service-manager.js";
 import { awaitTurn } from "../control/turn.js";
 
 export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly source: RulesSource;
   readonly log: Logger;
+  /** Whose members have rights over the API. */
+  readonly groups: ApiGroups;
 }
 
 /**
@@ -54,7 +58,8 @@ const ENDING_MS = 2_000;
  * unload. Startup failures that may pass are retried. Throws when it cannot start: LOCKED,
  * CONFIGURATION (the previous rules stay active), and whatever opening the data plane throws.
  */
-export async function runDaemon({ source, log, overNewer }: DaemonOptions): Promise<void> {
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const { log } = options;
   const dataPlane = openDataPlane();
   const end = endSignal();
   const manager = new ServiceManager(log);
@@ -62,7 +67,7 @@ export async function runDaemon({ source, log, overNewer }: DaemonOptions): Prom
     const { netnsInode } = dataPlane;
     const lock = new KeptLock(netnsInode, await takeLock(netnsInode, log, end.signal), log);
     try {
-      await work({ dataPlane, source, log, overNewer, end, manager, lock });
+      await work({ ...options, dataPlane, end, manager, lock });
     } finally {
       lock.release();
     }
@@ -121,6 +126,7 @@ async function work({
   source,
   log,
   overNewer,
+  groups,
   end,
   manager,
   lock,
@@ -217,6 +223,16 @@ async function work({
     await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
     await untilItPasses(() => reconciler.submit({ kind: "reload" }), log, end.signal);
     const path = socketPath(dataPlane.netnsInode);
+    // A separate data plane: what it unpacks of a million mappings goes when it is closed.
+    const withOwn = <T>(read: (own: DataPlane) => T): T => {
+      memory.worked();
+      const own = openDataPlane();
+      try {
+        return read(own);
+      } finally {
+        own.close();
+      }
+    };
     const handlers = {
       status: (): DaemonStatus => ({
         pid: process.pid,
@@ -227,16 +243,9 @@ async function work({
         reloads: { done: reconciler.reloadState.done, failed: reconciler.reloadState.failed },
       }),
       change: (change: ApiChange) => reconciler.submit(change),
-      mappings: (query: URLSearchParams) => {
-        memory.worked();
-        // Open a separate data plane: what it unpacks of a million mappings goes when it is closed.
-        const own = openDataPlane();
-        try {
-          return listMappings(own, query);
-        } finally {
-          own.close();
-        }
-      },
+      state: () => withOwn(readState),
+      services: () => withOwn((own) => own.active()?.rules.file.head.services ?? []),
+      mappings: (query: URLSearchParams) => withOwn((own) => listMappings(own, query)),
       metrics: () => {
         memory.worked();
         return metricsOf(dataPlane, reconciler, refused.add(dataPlane.refusals()));
@@ -244,7 +253,7 @@ async function work({
     };
     const server = await keepApi({
       path,
-      serve: () => serveApi(path, handlers),
+      serve: () => serveApi(path, handlers, { groups, log }),
       log,
       prepare: () => {
         lock.keep();

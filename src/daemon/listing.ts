@@ -5,31 +5,18 @@
 import { IlmError } from "../errors.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { DataPlane } from "../dataplane/types.js";
-import type { Counters } from "../model/decision.js";
 import type { Protocol } from "../model/mapping.js";
 import { allMappings, readRules } from "../model/rules.js";
 import { JoinedListeners } from "../rules/listening.js";
 import { type Choice, chooseMappings, parseChoice } from "./chosen.js";
+import type { ListedMapping, MappingList } from "../api/api.js";
 import { mappingShape } from "../api/mapping-shape.js";
-import type { DestinationJson, MappingJson } from "../json/mapping.js";
 
 /**
  * The maximum number of mappings in an answer: the daemon does nothing else while it makes the
  * list.
  */
 const LISTED_MAX = 10_000;
-
-/** A mapping in the form of `ilm mappings --json`. */
-interface ListedMapping extends Omit<MappingJson, "to"> {
-  readonly to: readonly (DestinationJson & { readonly listening: boolean })[];
-  readonly counters: Counters;
-}
-
-export interface MappingList {
-  /** How many mappings were chosen, including those beyond the limit. */
-  readonly total: number;
-  readonly mappings: readonly ListedMapping[];
-}
 
 const single = ["protocol", "port", "to", "limit"] as const;
 

@@ -1,37 +1,67 @@
 /**
- * The API server: HTTP over a unix socket that only root may use. The mode of the socket file
- * enforces this, and the kernel is asked about the peer (SO_PEERCRED) too, because a descriptor
- * that was passed on carries no mode.
+ * The API server: HTTP over a unix socket, for root and for members of the groups that have rights.
+ * The access control list of the socket's file says who may connect, and the kernel is asked about
+ * the peer (SO_PEERCRED, SO_PEERGROUPS) too, because the list does not tell readers from writers,
+ * and a descriptor that was passed on carries no mode.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { ExitStatus, IlmError } from "../errors.js";
 import { printableJson } from "../printable.js";
-import { peerCredentials, withUmask } from "../kernel/peer.js";
+import { letGroupsConnect, peerCredentials, withUmask } from "../kernel/peer.js";
 import {
   changeRoutes,
   isChangePath,
+  routeOf,
+  routes,
   type ApiChange,
+  type ApiPath,
   type ChangePath,
+  type DaemonState,
   type DaemonStatus,
+  type MappingList,
+  type ReadPath,
   type Reply,
+  type Right,
 } from "../api/api.js";
+import {
+  allows,
+  choosesFile,
+  Forbidden,
+  lacksRight,
+  mayChooseFile,
+  rightOf,
+  type ApiGroups,
+  type Peer,
+} from "../api/rights.js";
+import type { Service } from "../model/mapping.js";
 import { errorBody } from "../api/error-body.js";
 import type { AnsweredChange } from "../api/result.js";
 import { Connections } from "./connections.js";
 import { DecodeError } from "../api/decode.js";
-import type { MappingList } from "./listing.js";
 import { parseJson, readBody, TooLarge } from "./request-body.js";
 import { openSocketPlace, type SocketPlace } from "../api/socket-path.js";
+import type { Logger } from "./log.js";
+import { AccessLog } from "./access-log.js";
 import { Busy, Workload } from "./workload.js";
 
 export interface ApiHandlers {
   status(): DaemonStatus;
+  /** Returns what the rules are and what they did. */
+  state(): DaemonState;
+  services(): readonly Service[];
   change(change: ApiChange): Promise<AnsweredChange>;
   /** Lists the active mappings that the query selects. */
   mappings(query: URLSearchParams): MappingList;
   /** Returns the metrics page in Prometheus text format 0.0.4. */
   metrics(): string;
+}
+
+export interface ApiOptions {
+  readonly groups: ApiGroups;
+  readonly log: Logger;
+  /** The user that may do everything, beside root; default: that of this process. */
+  readonly ownUid?: number;
 }
 
 export interface ApiServer {
@@ -48,35 +78,67 @@ const SOCKET_ONLY_FOR_OWNER = 0o177;
 export async function serveApi(
   path: string,
   handlers: ApiHandlers,
-  allowedUid = 0,
+  { groups, log, ownUid = process.geteuid?.() ?? 0 }: ApiOptions,
 ): Promise<ApiServer> {
   const connections = new Connections();
   const work = new Workload();
+  const strangers = new Connections();
+  const peers = new WeakMap<Socket, { readonly peer: Peer; readonly right: Right | null }>();
+  const refusals = new AccessLog(log);
   const server = createServer((request, response) => {
+    const { socket } = request;
+    const found = peers.get(socket);
+    if (found === undefined) {
+      socket.destroy();
+      return;
+    }
+    const { peer, right } = found;
+    const own = right === null ? strangers : connections;
     // The kernel now has all of it.
     response.once("finish", () => {
-      connections.work(request.socket);
+      own.work(socket);
     });
-    void answer(request, response, { handlers, connections, work });
+    const permit = (path: ApiPath, change?: ApiChange): void => {
+      const refusal = refusalOf({ peer, right, path, change });
+      if (refusal === null) return;
+      refusals.note(`${request.method ?? ""} ${path}`, refusal);
+      throw refusal;
+    };
+    void answer(request, response, { handlers, connections: own, work, permit });
   });
+  const refusalOf = ({ peer, right, path, change }: Asked): Forbidden | null => {
+    const { needs } = routes[path];
+    if (!allows(right, needs)) return lacksRight(peer, needs, groups);
+    if (change === undefined || !("source" in change) || mayChooseFile(peer, ownUid)) return null;
+    const { source } = change;
+    const isKept = source === null || source === handlers.status().following;
+    return isKept ? null : choosesFile(peer, source);
+  };
   // Allow one request per connection, and use our own time limits: node's charge the client for the
   // time that the daemon itself needs for a change.
   server.maxRequestsPerSocket = 1;
   server.requestTimeout = 0;
   server.headersTimeout = 0;
   server.on("connection", (socket) => {
-    // Peers that are refused take no other's place.
-    if (isPeer(socket, allowedUid)) connections.awaitRequest(socket);
-    else socket.destroy();
+    const peer = peerOf(socket);
+    if (peer === undefined) {
+      socket.destroy();
+      return;
+    }
+    const right = rightOf(peer, groups, ownUid);
+    peers.set(socket, { peer, right });
+    // Peers that may do nothing take no other's place.
+    (right === null ? strangers : connections).awaitRequest(socket);
   });
   const place = openSocketPlace(path);
   if (place === undefined) {
     throw new IlmError("SYSCALL", `cannot listen on ${path}: no such folder`);
   }
   try {
-    await listen(server, path, place);
+    await listen(server, path, place, groups);
   } catch (error) {
     connections.close();
+    strangers.close();
     place.folder.close();
     throw error;
   }
@@ -84,11 +146,18 @@ export async function serveApi(
     close: async () => {
       await close(server, place);
       connections.close();
+      strangers.close();
     },
   };
 }
 
-function listen(server: Server, path: string, place: SocketPlace): Promise<void> {
+function listen(
+  server: Server,
+  path: string,
+  place: SocketPlace,
+  { readers, writers }: ApiGroups,
+): Promise<void> {
+  const gids = [readers, writers].flatMap((group) => group?.gid ?? []);
   return new Promise((resolve, reject) => {
     // This also runs later, when a connection could not be accepted: the next one may be.
     server.on("error", (cause) => {
@@ -97,6 +166,12 @@ function listen(server: Server, path: string, place: SocketPlace): Promise<void>
     place.folder.remove(place.name);
     // Node binds inside this call, so the umask is in effect when the file appears.
     withUmask(SOCKET_ONLY_FOR_OWNER, () => server.listen(place.path, resolve));
+    try {
+      if (gids.length > 0) letGroupsConnect(place.path, path, gids);
+    } catch (error) {
+      server.close();
+      reject(error instanceof Error ? error : new Error(String(error)));
+    }
   });
 }
 
@@ -116,9 +191,18 @@ function close(server: Server, { folder }: SocketPlace): Promise<void> {
   });
 }
 
-function isPeer(socket: Socket, uid: number): boolean {
+/** A request, and whose it is. The change is known when its body has arrived. */
+interface Asked {
+  readonly peer: Peer;
+  readonly right: Right | null;
+  readonly path: ApiPath;
+  readonly change: ApiChange | undefined;
+}
+
+/** Returns who connected, or undefined when the connection is gone already. */
+function peerOf(socket: Socket): Peer | undefined {
   const fd = descriptorOf(socket);
-  return fd !== null && peerCredentials(fd).uid === uid;
+  return fd === null ? undefined : peerCredentials(fd);
 }
 
 /**
@@ -135,33 +219,52 @@ interface Serving {
   readonly handlers: ApiHandlers;
   readonly connections: Connections;
   readonly work: Workload;
+  /** Throws Forbidden when the peer has no right to the request, or to this very change. */
+  readonly permit: (path: ApiPath, change?: ApiChange) => void;
 }
+
+/** Answers a request that only reads. */
+type Reader = (response: ServerResponse, handlers: ApiHandlers, query: URLSearchParams) => void;
+
+const readers: Readonly<Record<ReadPath, Reader>> = {
+  "/metrics": (response, handlers) => {
+    send(response, 200, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
+  },
+  "/v1/status": (response, handlers) => {
+    sendReply(response, 200, { ok: true, result: handlers.status() });
+  },
+  "/v1/state": (response, handlers) => {
+    sendReply(response, 200, { ok: true, result: handlers.state() });
+  },
+  "/v1/services": (response, handlers) => {
+    sendReply(response, 200, { ok: true, result: handlers.services() });
+  },
+  "/v1/mappings": (response, handlers, query) => {
+    sendReply(response, 200, { ok: true, result: handlers.mappings(query) });
+  },
+};
 
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   serving: Serving,
 ): Promise<void> {
-  const { handlers, connections } = serving;
+  const { handlers, connections, permit } = serving;
   try {
-    const path = request.url ?? "";
-    if (request.method === "GET" && path === "/metrics") {
-      const page = handlers.metrics();
-      connections.awaitReader(request.socket);
-      send(response, 200, "text/plain; version=0.0.4; charset=utf-8", page);
-    } else if (request.method === "GET" && path === "/v1/status") {
-      connections.awaitReader(request.socket);
-      sendReply(response, 200, { ok: true, result: handlers.status() });
-    } else if (request.method === "GET" && /^\/v1\/mappings(?:\?|$)/.test(path)) {
-      const result = handlers.mappings(new URLSearchParams(path.split("?", 2)[1] ?? ""));
-      connections.awaitReader(request.socket);
-      sendReply(response, 200, { ok: true, result });
-    } else if (request.method === "POST" && isChangePath(path)) {
-      const result = await makeChange(request, path, serving);
+    const url = request.url ?? "";
+    const [path = "", query] = url.split("?", 2);
+    const route = routeOf(request.method, path);
+    if (route === undefined || (query !== undefined && route !== "/v1/mappings")) {
+      throw new NotFound(`there is no ${request.method ?? ""} ${url.slice(0, 200)}`);
+    }
+    permit(route);
+    if (isChangePath(route)) {
+      const result = await makeChange(request, route, serving);
       connections.awaitReader(request.socket);
       sendReply(response, 200, { ok: true, result });
     } else {
-      throw new NotFound(`there is no ${request.method ?? ""} ${path.slice(0, 200)}`);
+      readers[route](response, handlers, new URLSearchParams(query));
+      connections.awaitReader(request.socket);
     }
   } catch (error) {
     connections.awaitReader(request.socket);
@@ -176,12 +279,13 @@ async function answer(
 async function makeChange(
   request: IncomingMessage,
   path: ChangePath,
-  { handlers, connections, work }: Serving,
+  { handlers, connections, work, permit }: Serving,
 ): Promise<AnsweredChange> {
   const { limit, decode } = changeRoutes[path];
   const share = work.begin();
   try {
     const change = decode(parseJson(await readBody(request, { path, limit, share })), "");
+    permit(path, change);
     connections.work(request.socket);
     share.queue();
     return await handlers.change(change);
@@ -228,6 +332,7 @@ class NotFound extends IlmError {
 }
 
 function httpStatus(error: unknown): number {
+  if (error instanceof Forbidden) return 403;
   if (error instanceof DecodeError) return 400;
   if (error instanceof NotFound) return 404;
   if (error instanceof TooLarge) return 413;

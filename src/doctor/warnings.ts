@@ -215,12 +215,14 @@ function ended(inodes: readonly number[]): Warning[] {
     {
       kind: "ended-namespaces",
       message: `state of ended network namespaces is left (${inodes.join(", ")})`,
-      remedy: "The next apply, run or unload in any namespace removes it.",
+      remedy:
+        "A daemon that starts removes it (`systemctl restart ilm`); without one, so does the next apply or unload in any namespace.",
     },
   ];
 }
 
-function refusedReload(daemon: DaemonStatus | null): Warning[] {
+/** Warns of a file that the daemon could not apply. */
+export function refusedReload(daemon: DaemonStatus | null): Warning[] {
   const error = daemon?.lastReload?.error ?? null;
   if (daemon === null || error === null) return [];
   const file = daemon.following ?? "the configuration";

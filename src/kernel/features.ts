@@ -7,6 +7,7 @@ import { Errno } from "./errno.js";
 import { existsSync, readFileSync } from "node:fs";
 import { endianness, release, version } from "node:os";
 import { IlmError } from "../errors.js";
+import { isEffective, neededCapabilities } from "./capabilities.js";
 import { programName } from "./bpf/program.js";
 import { skLookupLinks } from "./bpf/link.js";
 import { errnoOf, libbpfFunction } from "./ffi.js";
@@ -37,23 +38,9 @@ const linkNextId = libbpfFunction<[number, Uint32Array], number>(
   "int bpf_link_get_next_id(uint32_t start, void *next)",
 );
 
-/** Capability bits, from include/uapi/linux/capability.h. */
-const capabilities = {
-  CAP_NET_ADMIN: 12,
-  CAP_SYS_ADMIN: 21,
-  CAP_PERFMON: 38,
-  CAP_BPF: 39,
-} as const;
-
+/** Returns those of the capabilities that all commands need which this process does not have. */
 function missingCapabilities(): string[] {
-  const status = readFileSync("/proc/self/status", "utf8");
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
-  const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n;
-  // CAP_SYS_ADMIN includes the two newer ones.
-  const wanted = has(capabilities.CAP_SYS_ADMIN)
-    ? (["CAP_NET_ADMIN"] as const)
-    : (["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"] as const);
-  return wanted.filter((name) => !has(capabilities[name]));
+  return neededCapabilities.filter((name) => !isEffective(name));
 }
 
 /** Returns the errno of a harmless bpf(2) call, or 0 when it works. */
@@ -88,7 +75,8 @@ export function requireBpf(): void {
   }
   const missing = missingCapabilities();
   if (missing.length > 0) {
-    throw new IlmError("NOT_PERMITTED", `this needs root: ${missing.join(", ")} are missing`, {
+    const are = missing.length === 1 ? "is" : "are";
+    throw new IlmError("NOT_PERMITTED", `this needs root: ${missing.join(", ")} ${are} missing`, {
       remedy: "Run as root, e.g. with sudo; in a container, give it these capabilities",
     });
   }

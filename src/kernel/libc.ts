@@ -15,6 +15,9 @@ const nativeSocket = libcFunction<[number, number, number], number>(
 const nativeGetsockopt = libcFunction<[number, number, number, Uint8Array, Uint32Array], number>(
   "int getsockopt(int fd, int level, int name, void *value, void *length)",
 );
+const nativeLsetxattr = libcFunction<[string, string, Uint8Array, number, number], number>(
+  "int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)",
+);
 const nativeSendto = libcFunction<
   [number, Uint8Array, number, number, Uint8Array, number],
   number | bigint
@@ -59,6 +62,7 @@ export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_PEERCRED = 17;
+export const SO_PEERGROUPS = 59;
 /**
  * The socket option for the kernel's cookie of its network namespace, 64 bits; since Linux 5.14.
  */
@@ -121,6 +125,32 @@ export function getsockopt(fd: number, level: number, name: number, size: number
   const value = new Uint8Array(size);
   checked("getsockopt", nativeGetsockopt(fd, level, name, value, Uint32Array.of(size)));
   return value;
+}
+
+/**
+ * Returns a socket option whose size only the kernel knows. `size` is what is tried first, in
+ * bytes; the kernel says with ERANGE when it needs more.
+ */
+export function getsockoptOfAnySize(
+  fd: number,
+  level: number,
+  name: number,
+  size: number,
+): Uint8Array {
+  const value = new Uint8Array(size);
+  const length = Uint32Array.of(size);
+  const result = nativeGetsockopt(fd, level, name, value, length);
+  const needed = length[0] ?? 0;
+  if (result < 0 && lastErrno() === Errno.ERANGE && needed > size) {
+    return getsockoptOfAnySize(fd, level, name, needed);
+  }
+  checked("getsockopt", result);
+  return value.subarray(0, needed);
+}
+
+/** Sets an extended attribute of what has this name; of a link, not of what it leads to. */
+export function lsetxattr(path: string, name: string, value: Uint8Array): void {
+  checked(`setxattr ${name}`, nativeLsetxattr(path, name, value, value.byteLength, 0));
 }
 
 export function sendto(fd: number, message: Uint8Array, address: Uint8Array): void {

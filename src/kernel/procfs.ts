@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import { isEffective } from "./capabilities.js";
 import type { Holder } from "../model/listener.js";
 import type { PortRange } from "../model/mapping.js";
 
@@ -104,10 +105,12 @@ export function findHolders(inodes: ReadonlySet<number>): Map<number, Holder> {
 
 /**
  * Reports whether a process lives in the network namespace, holds it open, or sees it mounted
- * somewhere. Misses one that only another namespace's devices or sockets keep alive. Walks all of
- * /proc.
+ * somewhere. Says so too when we lack the capability to look at the processes of others: what
+ * cannot be seen may be there. Misses a namespace that only another one's devices or sockets keep
+ * alive. Walks all of /proc.
  */
 export function isNetnsInUse(inode: number): boolean {
+  if (!isEffective("CAP_SYS_PTRACE")) return true;
   const name = `net:[${inode}]`;
   const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
   const isAt = (path: string): boolean => orGone(() => readlinkSync(path), "") === name;
@@ -118,9 +121,8 @@ export function isNetnsInUse(inode: number): boolean {
     if (!mountNamespaces.has(mounts)) {
       mountNamespaces.add(mounts);
       // The root of such a mount is the namespace's name (fs/nsfs.c).
-      if (orGone(() => readFileSync(`/proc/${pid}/mountinfo`, "utf8"), "").includes(` ${name} `)) {
-        return true;
-      }
+      const mounted = orGone(() => readFileSync(`/proc/${pid}/mountinfo`, "utf8"), "");
+      if (mounted.includes(` ${name} `)) return true;
     }
     const fds = orGone(() => readdirSync(`/proc/${pid}/fd`), []);
     if (fds.some((fd) => isAt(`/proc/${pid}/fd/${fd}`))) return true;

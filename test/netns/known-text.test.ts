@@ -3,8 +3,9 @@
  * is as if it had been.
  */
 import { describe, expect, test } from "vitest";
-import { serveApi } from "../../src/daemon/server.js";
+import { serveApi, type ApiHandlers } from "../../src/daemon/server.js";
 import type { ApiChange } from "../../src/api/api.js";
+import { noGroups } from "../../src/api/rights.js";
 import { socketPath } from "../../src/api/socket-path.js";
 import { nothingActive } from "../../src/api/result.js";
 import { IlmError } from "../../src/errors.js";
@@ -168,7 +169,7 @@ describe("text that is known", () => {
     const lock = acquireWriterLock(server.inode);
     const changes: ApiChange[] = [];
     let refusal = new IlmError("NOT_FOUND", "other rules are active");
-    const api = await serveApi(socketPath(server.inode), {
+    const handlers: ApiHandlers = {
       status: () => ({
         pid: process.pid,
         version,
@@ -177,6 +178,10 @@ describe("text that is known", () => {
         lastReload: null,
         reloads: { done: 0, failed: 0 },
       }),
+      state: () => {
+        throw new IlmError("NOT_LOADED", "nobody asks for it here");
+      },
+      services: () => [],
       mappings: () => ({ total: 0, mappings: [] }),
       metrics: () => "",
       change: (change) => {
@@ -184,6 +189,10 @@ describe("text that is known", () => {
         if (change.kind === "reapply") return Promise.reject(refusal);
         return Promise.resolve({ ...nothingActive, generation: 7, mappings: 1, steps: [] });
       },
+    };
+    const api = await serveApi(socketPath(server.inode), handlers, {
+      groups: noGroups,
+      log: { log: () => undefined },
     });
     try {
       expect(await apply("-f", file)).toMatchObject({ generation: 7 });

@@ -56,6 +56,12 @@ test("doctor and status name it, and change nothing", async () => {
   expect(pinFoldersOf(ended.inode)).not.toEqual([]);
 });
 
+test("a daemon that starts in any other namespace removes it, before it gives up what that takes", async () => {
+  const run = await network.server.startRun(["tcp:6000=127.0.1.10"]);
+  expect(pinFoldersOf(ended.inode)).toEqual([]);
+  await run.stop();
+});
+
 for (const verb of ["apply", "unload"] as const) {
   test(`${verb} in any other namespace removes it`, async () => {
     const { server } = network;

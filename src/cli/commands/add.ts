@@ -1,5 +1,7 @@
 /** `ilm add`: adds mappings at run time, beside those of the file. */
-import type { Mapping, Origin } from "../../model/mapping.js";
+import type { Performed } from "../../control/perform.js";
+import type { Problem } from "../../errors.js";
+import type { Mapping, Origin, Service } from "../../model/mapping.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
@@ -29,19 +31,33 @@ export async function add(
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
   const { parseMappingArgument } = await import("../../config/argument.js");
-  await withDataPlane(context, async (dataPlane) => {
-    const services = dataPlane.active()?.rules.file.head.services ?? [];
+  const read = async (services: readonly Service[]): Promise<Given> => {
     const given = texts.flatMap((text) => parseMappingArgument(text, services));
     const mappings = given.map((mapping): Mapping => ({ ...mapping, origin: runtimeOrigin }));
-    const replace = options.replace === true;
-    const change = { kind: "add", mappings, replace } as const;
     const { warnings } = await warnOfHost(given, services);
-    if (options.dryRun === true) {
-      noteWarnings(context, warnings);
-      await printDryRun(context, dataPlane, change, { ...options, warnings });
-      return;
-    }
-    const performed = await context.reach.performChange(dataPlane, change, wait);
+    return { change: { kind: "add", mappings, replace: options.replace === true }, warnings };
+  };
+  await withDataPlane(
+    context,
+    async (dataPlane) => {
+      const given = await read(dataPlane.active()?.rules.file.head.services ?? []);
+      if (options.dryRun === true) {
+        const { change, warnings } = given;
+        noteWarnings(context, warnings);
+        await printDryRun(context, dataPlane, change, { ...options, warnings });
+        return;
+      }
+      await report(await context.reach.performChange(dataPlane, given.change, wait), given);
+    },
+    async (daemon, denied) => {
+      if (options.dryRun === true) throw denied;
+      const given = await read(await daemon.services());
+      await report(await daemon.change(given.change), given);
+    },
+  );
+
+  async function report(performed: Performed, { change, warnings }: Given): Promise<void> {
+    const { mappings } = change;
     const timing = stepTimes();
     noteWarnings(context, warnings);
     const added = mappings.map((mapping) => mappingShape(mapping, true));
@@ -53,5 +69,15 @@ export async function add(
         describePerformed(performed) +
         describeTiming(options, timing),
     );
-  });
+  }
+}
+
+/** What the arguments ask for, and what is doubtful about it. */
+interface Given {
+  readonly change: {
+    readonly kind: "add";
+    readonly mappings: readonly Mapping[];
+    readonly replace: boolean;
+  };
+  readonly warnings: readonly Problem[];
 }

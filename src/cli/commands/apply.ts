@@ -7,6 +7,7 @@ import {
 } from "../../words/change.js";
 import type { Performed } from "../../control/perform.js";
 import type { ApplyOptions } from "../../dataplane/types.js";
+import type { Problem } from "../../errors.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
 import type { AppliedJson } from "../../json/change.js";
@@ -17,6 +18,7 @@ import { noteWarnings } from "../render/error.js";
 import type { ChangeSummary, NamedMappings } from "../../rules/summary.js";
 import { count, indent, printable } from "../../words/text.js";
 import { describeTiming, type TimingOptions } from "../shell/timing.js";
+import type { Warning } from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlaneAfter } from "../shell/with-data-plane.js";
@@ -55,21 +57,33 @@ export async function apply(
         holdersOf: (those) => context.reach.holdersOf(those),
         following: performed.by === "daemon",
       });
-      const timing = stepTimes();
-      noteWarnings(context, warnings);
-      await print(
-        context,
-        published<AppliedJson>()({ ...performed, warnings, unreached, timing }),
-        () =>
-          describePerformed(performed) +
-          describeNames(performed) +
-          unreached
-            .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
-            .join("") +
-          describeTiming(options, timing),
-      );
+      await report(performed, warnings, unreached);
+    },
+    async (daemon, denied, { source, given, file, warnings }) => {
+      if (options.dryRun === true) throw denied;
+      await report(await daemon.change({ kind: "apply", source, given, file }), warnings, []);
     },
   );
+
+  async function report(
+    performed: Performed,
+    warnings: readonly Problem[],
+    unreached: readonly Warning[],
+  ): Promise<void> {
+    const timing = stepTimes();
+    noteWarnings(context, warnings);
+    await print(
+      context,
+      published<AppliedJson>()({ ...performed, warnings, unreached, timing }),
+      () =>
+        describePerformed(performed) +
+        describeNames(performed) +
+        unreached
+          .map(({ message, remedy }) => `warning: ${message}\n${indent(`${remedy}\n`)}`)
+          .join("") +
+        describeTiming(options, timing),
+    );
+  }
 }
 
 /** The number of names shown of each kind. */

@@ -2,12 +2,14 @@
  * `ilm mappings`: shows the active mappings, how often each was used, and who would get a
  * connection now.
  */
-import { type Destination, type Mapping } from "../../model/mapping.js";
+import type { DestinationJson, MappingJson } from "../../json/mapping.js";
+import type { Mapping } from "../../model/mapping.js";
 import { allMappings, readRules } from "../../model/rules.js";
+import type { DataPlane } from "../../dataplane/types.js";
 import type { Counters } from "../../model/decision.js";
 import type { Holder, Listener } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
-import type { Judge } from "../../rules/judge.js";
+import type { Judge, OwnedService } from "../../rules/judge.js";
 import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
@@ -15,14 +17,15 @@ import {
   parseChoice,
   type ChoiceOptions,
 } from "../../daemon/chosen.js";
-import { mappingShape } from "../../api/mapping-shape.js";
+import type { DaemonAccess } from "../../control/over-api.js";
+import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
 import { print, type Context } from "../shell/context.js";
 import type { MappingsJson } from "../../json/mappings.js";
 import { published } from "../../json/published.js";
 import type { Obstacle } from "../../doctor/obstacles.js";
 import { describeHolder, describeListener } from "../../words/listener.js";
 import { remedyForStranger, whyStranger } from "../../words/stranger.js";
-import { describeDestination } from "../render/mapping.js";
+import { describeTarget } from "../render/mapping.js";
 import { renderTable, type Column } from "../render/table.js";
 import { count, printable } from "../../words/text.js";
 import { noteObstacles, type Survey } from "../../doctor/survey.js";
@@ -32,25 +35,30 @@ import { withDataPlane } from "../shell/with-data-plane.js";
 type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
-  readonly mapping: Mapping;
+  readonly mapping: MappingJson;
   /**
    * What keeps packets from the mapping before they are counted, or may; null when not examined.
    */
   readonly obstacles: readonly Obstacle[] | null;
-  readonly runtime: boolean;
   readonly counters: Counters;
   readonly destinations: readonly DestinationRow[];
 }
 
 interface DestinationRow {
-  readonly destination: Destination;
+  readonly destination: DestinationJson;
   readonly listening: boolean;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
   /** A listener at the destination whom the rules do not permit there, where no other listens. */
-  readonly stranger: Listener | null;
+  readonly stranger: Stranger | null;
   /** A listener on every address, which therefore does not count as one at the destination. */
   readonly wildcard: Listener | null;
+}
+
+interface Stranger {
+  readonly listener: Listener;
+  /** Whose the address is, provided its service has an owner. */
+  readonly owned: OwnedService | undefined;
 }
 
 export async function mappings(
@@ -59,7 +67,7 @@ export async function mappings(
   names: readonly string[],
 ): Promise<void> {
   const choice = parseChoice(names, options);
-  const found = await withDataPlane(context, async (dataPlane) => {
+  const here = async (dataPlane: DataPlane): Promise<Found | null> => {
     const active = dataPlane.active();
     if (active === null) return null;
     const rules = readRules(active.rules);
@@ -76,17 +84,16 @@ export async function mappings(
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
       return {
-        mapping,
+        mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
-        runtime: index >= fromFile,
         counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-        destinations: destinationRows(mapping, joined.statesAt(row)),
+        destinations: destinationRows(mapping, joined.statesAt(row), judge),
       };
     });
     const used = rows.flatMap((row) =>
       row.destinations.flatMap(({ listener, stranger, wildcard }) => [
         listener,
-        stranger,
+        stranger?.listener ?? null,
         wildcard,
       ]),
     );
@@ -97,23 +104,69 @@ export async function mappings(
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
-    return { rows, holderOf, judge, none: all.length === 0 };
-  });
+    return { rows, holderOf, none: all.length === 0 };
+  };
+  const found = await withDataPlane(context, here, (daemon) =>
+    askDaemon(context, daemon, names, options),
+  );
   if (found === null) {
     await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
     return;
   }
-  const { rows, holderOf, judge, none } = found;
+  const { rows, holderOf, none } = found;
   await print(
     context,
     published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
     () => {
-      if (rows.length > 0) return renderRows(context, rows, holderOf, judge);
+      if (rows.length > 0) return renderRows(context, rows, holderOf);
       return none
         ? "there are no active mappings\n"
         : `no mapping ${describeChoice(choice)} is active\n`;
     },
   );
+}
+
+interface Found {
+  readonly rows: readonly Row[];
+  readonly holderOf: HolderOf;
+  /** True when there are no mappings at all. */
+  readonly none: boolean;
+}
+
+/** Asks the daemon, which knows whether somebody listens, but not who. */
+async function askDaemon(
+  context: Context,
+  daemon: DaemonAccess,
+  names: readonly string[],
+  options: ChoiceOptions,
+): Promise<Found | null> {
+  const { loaded, mappings: all } = await daemon.state();
+  if (!loaded) return null;
+  const query = new URLSearchParams();
+  for (const name of names) query.append("name", name);
+  for (const key of ["protocol", "port", "to", "limit"] as const) {
+    const value = options[key];
+    if (value !== undefined) query.set(key, value);
+  }
+  const { total, mappings: listed } = await daemon.mappings(query);
+  if (total > listed.length) {
+    context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
+  }
+  const rows = listed.map(({ counters, to, ...mapping }): Row => {
+    const targets = to.map(({ listening, ...destination }) => ({ destination, listening }));
+    return {
+      mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
+      obstacles: null,
+      counters,
+      destinations: targets.map((target) => ({
+        ...target,
+        listener: null,
+        stranger: null,
+        wildcard: null,
+      })),
+    };
+  });
+  return { rows, holderOf: () => undefined, none: all === 0 };
 }
 
 function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacle[] | null {
@@ -123,36 +176,37 @@ function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacl
   );
 }
 
-function destinationRows(mapping: Mapping, states: readonly DestinationState[]): DestinationRow[] {
+function destinationRows(
+  mapping: Mapping,
+  states: readonly DestinationState[],
+  judge: Judge,
+): DestinationRow[] {
   return mapping.to.map((destination, index) => {
     const state = states.find((one) => one.destination === index);
+    const stranger = state?.listening === false ? state.strangers[0] : undefined;
     return {
-      destination,
+      destination: destinationShape(destination),
       listening: state?.listening ?? false,
       listener: state?.listeners[0] ?? null,
-      stranger: state?.listening === false ? (state.strangers[0] ?? null) : null,
+      stranger:
+        stranger === undefined
+          ? null
+          : { listener: stranger, owned: judge.ownerOf(destination.address) },
       wildcard: state?.wildcardWouldAnswer ?? null,
     };
   });
 }
 
-function rowShape(
-  { mapping, obstacles, runtime, counters, destinations }: Row,
-  holderOf: HolderOf,
-) {
-  const shape = mappingShape(mapping, runtime);
+function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf: HolderOf) {
   return {
-    ...shape,
-    to: shape.to.map((destination, index) => {
-      const row = destinations[index];
-      return {
-        ...destination,
-        listening: row?.listening ?? false,
-        listener: listenerShape(row?.listener ?? null, holderOf),
-        stranger: listenerShape(row?.stranger ?? null, holderOf),
-        wildcardWouldAnswer: listenerShape(row?.wildcard ?? null, holderOf),
-      };
-    }),
+    ...mapping,
+    to: destinations.map(({ destination, listening, listener, stranger, wildcard }) => ({
+      ...destination,
+      listening,
+      listener: listenerShape(listener, holderOf),
+      stranger: listenerShape(stranger?.listener ?? null, holderOf),
+      wildcardWouldAnswer: listenerShape(wildcard, holderOf),
+    })),
     counters,
     obstacles,
   };
@@ -184,16 +238,11 @@ const columns: readonly Column[] = [
   { heading: "ERRORS", align: "right" },
 ];
 
-function renderRows(
-  context: Context,
-  rows: readonly Row[],
-  holderOf: HolderOf,
-  judge: Judge,
-): string {
+function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {
   const { colours, width } = context;
-  const cells = rows.map(({ mapping, runtime, counters, destinations }) => {
-    const { port, on, from, interface: interfaces } = mappingShape(mapping, runtime);
-    const answered = destinations.some(({ listener }) => listener !== null);
+  const cells = rows.map(({ mapping, counters, destinations }) => {
+    const { port, on, from, interface: interfaces, runtime } = mapping;
+    const answered = destinations.some(({ listening }) => listening);
     return [
       printable(mapping.name) + (runtime ? " (run time)" : ""),
       mapping.protocol,
@@ -203,7 +252,7 @@ function renderRows(
         ...from.map((prefix) => `from ${prefix}`),
         ...interfaces.map((name) => `by ${printable(name)}`),
       ].join("\n"),
-      destinations.map(({ destination }) => describeDestination(destination)).join("\n"),
+      destinations.map(({ destination }) => describeTarget(destination)).join("\n"),
       {
         text: destinations.map((row) => describeAnswer(row, holderOf)).join("\n"),
         paint: answered ? colours.green : colours.yellow,
@@ -219,7 +268,7 @@ function renderRows(
   });
   return (
     renderTable(columns, cells, { width, paintHeading: colours.bold }) +
-    strangerHints(rows, holderOf, judge) +
+    strangerHints(rows, holderOf) +
     hints(rows, holderOf)
   );
 }
@@ -231,14 +280,14 @@ function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {
   return row.wildcard === null ? "none" : "none (but a wildcard)";
 }
 
-function strangerHints(rows: readonly Row[], holderOf: HolderOf, judge: Judge): string {
+function strangerHints(rows: readonly Row[], holderOf: HolderOf): string {
   return rows
     .flatMap(({ mapping, destinations }) =>
-      destinations.flatMap(({ destination, stranger }) => {
+      destinations.flatMap(({ stranger }) => {
         if (stranger === null) return [];
-        const owned = judge.ownerOf(destination.address);
+        const { listener, owned } = stranger;
         return (
-          `\n${printable(mapping.name)}: ${describeListener(stranger, holderOf(stranger))} is a stranger there and gets nothing: ` +
+          `\n${printable(mapping.name)}: ${describeListener(listener, holderOf(listener))} is a stranger there and gets nothing: ` +
           `${whyStranger(owned)}. ${remedyForStranger(owned)}\n`
         );
       }),
@@ -252,7 +301,7 @@ function hints(rows: readonly Row[], holderOf: HolderOf): string {
       destinations.flatMap(({ destination, wildcard }) =>
         wildcard === null
           ? []
-          : `\n${printable(mapping.name)}: nothing listens on ${describeDestination(destination)} itself; ` +
+          : `\n${printable(mapping.name)}: nothing listens on ${describeTarget(destination)} itself; ` +
             `${describeHolder(holderOf(wildcard))} listens on every address. Let it listen on that address, ` +
             `or write the destination as "*:${wildcard.port}".\n`,
       ),

@@ -18,8 +18,10 @@ export async function switchTo(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  const { changed, generation, by } = await withDataPlane(context, (dataPlane) =>
-    context.reach.performChange(dataPlane, { kind: to }, wait),
+  const { changed, generation, by } = await withDataPlane(
+    context,
+    (dataPlane) => context.reach.performChange(dataPlane, { kind: to }, wait),
+    (daemon) => daemon.change({ kind: to }),
   );
   const timing = stepTimes();
   const json = published<SwitchedJson>()({ off: to === "off", changed, generation, by, timing });

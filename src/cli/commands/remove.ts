@@ -1,4 +1,9 @@
 /** `ilm remove`: removes what `ilm add` added. */
+import type { DaemonAccess } from "../../control/over-api.js";
+import type { Performed } from "../../control/perform.js";
+import type { DataPlane } from "../../dataplane/types.js";
+import { IlmError } from "../../errors.js";
+import type { Service } from "../../model/mapping.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { describePerformed } from "./apply.js";
 import { print, type Context } from "../shell/context.js";
@@ -19,7 +24,7 @@ export async function remove(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  await withDataPlane(context, async (dataPlane) => {
+  const here = async (dataPlane: DataPlane): Promise<void> => {
     const rules = dataPlane.active()?.rules;
     const known = new Set(rules?.runtime.map((mapping) => mapping.name));
     const names: string[] = [];
@@ -28,21 +33,47 @@ export async function remove(
         names.push(text);
         continue;
       }
-      const { parseMappingArgument } = await import("../../config/argument.js");
-      const mappings = parseMappingArgument(text, rules?.file.head.services ?? []);
-      names.push(...new Set(mappings.map((mapping) => mapping.name)));
+      names.push(...(await namesOf(text, rules?.file.head.services ?? [])));
     }
     const change = { kind: "remove", names } as const;
     if (options.dryRun === true) {
       await printDryRun(context, dataPlane, change, options);
       return;
     }
-    const performed = await context.reach.performChange(dataPlane, change, wait);
+    await report(await context.reach.performChange(dataPlane, change, wait), names);
+  };
+  const byDaemon = async (daemon: DaemonAccess, denied: IlmError): Promise<void> => {
+    if (options.dryRun === true) throw denied;
+    const names: string[] = [];
+    for (const text of texts) {
+      if (!text.includes("=") || (await isActive(daemon, text))) names.push(text);
+      else names.push(...(await namesOf(text, await daemon.services())));
+    }
+    await report(await daemon.change({ kind: "remove", names }), names);
+  };
+  await withDataPlane(context, here, byDaemon);
+
+  async function report(performed: Performed, names: readonly string[]): Promise<void> {
     const timing = stepTimes();
     await print(
       context,
       published<RemovedJson>()({ ...performed, removed: names, timing }),
       () => describePerformed(performed) + describeTiming(options, timing),
     );
-  });
+  }
+}
+
+/** Returns the names of the mappings that a text adds. */
+async function namesOf(text: string, services: readonly Service[]): Promise<Iterable<string>> {
+  const { parseMappingArgument } = await import("../../config/argument.js");
+  return new Set(parseMappingArgument(text, services).map((mapping) => mapping.name));
+}
+
+async function isActive(daemon: DaemonAccess, name: string): Promise<boolean> {
+  try {
+    return (await daemon.mappings(new URLSearchParams({ name }))).total > 0;
+  } catch (error) {
+    if (error instanceof IlmError && error.code === "NOT_FOUND") return false;
+    throw error;
+  }
 }

@@ -1,68 +1,66 @@
 /** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
-import type { Active } from "../../dataplane/types.js";
+import { stateOf } from "../../daemon/state.js";
+import type { Active, DataPlane } from "../../dataplane/types.js";
 import { IlmError } from "../../errors.js";
 import { describeLockHolder } from "../../kernel/lock-holder.js";
-import { countMappings } from "../../model/rules.js";
-import { joinListeners } from "../../rules/listening.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
 import { count, formatAge, indent } from "../../words/text.js";
-import { findWarnings, lookupDetached, type Warning } from "../../doctor/warnings.js";
+import {
+  findWarnings,
+  lookupDetached,
+  refusedReload,
+  type Warning,
+} from "../../doctor/warnings.js";
 import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/writer.js";
 
 /** Prints the state. Returns status 0 also when nothing is loaded, because that is an answer. */
 export async function status(context: Context): Promise<void> {
-  await withDataPlane(context, async (dataPlane) => {
-    const active = dataPlane.active();
-    // Listeners matter only to rules, and listing them would first have to load the lister.
-    const listeners = active === null ? [] : dataPlane.listeners();
-    const asked = await askDaemon(context, dataPlane.netnsInode);
-    const { daemon, trouble, writer } = asked;
-    const circumstances = await circumstancesOf(dataPlane, active, listeners, daemon);
-    const { flows, faults } = circumstances;
-    const found = findWarnings(circumstances);
-    const unreached = await unreachedWarnings(dataPlane, {
-      listeners: () => listeners,
-      holdersOf: (those) => context.reach.holdersOf(those),
-      following: daemon !== null,
-    });
-    const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
-    const shape = {
-      loaded: active !== null,
-      netns: dataPlane.netnsInode,
-      off: active?.off ?? false,
-      generation: active?.generation ?? null,
-      appliedAt: active?.appliedAt ?? null,
-      appliedBy: active?.version ?? null,
-      earlierFormat: active?.earlierFormat ?? null,
-      engine: active?.engine ?? null,
-      mptcp: active === null ? null : (active.rules.file.head.mptcp ?? "on"),
-      source: active?.rules.source ?? null,
-      services: active?.rules.file.head.services.length ?? 0,
-      mappings: active === null ? 0 : countMappings(active.rules),
-      runtimeMappings: active?.rules.runtime.length ?? 0,
-      listeners: active === null ? null : listeners.length,
-      mappedListeners:
-        circumstances.rules === null
-          ? null
-          : joinListeners(circumstances.rules, listeners, circumstances.judge.selects).filter(
-              (view) => view.isMapped,
-            ).length,
-      lookups: active === null ? null : dataPlane.counterTotal(),
-      flows,
-      faults,
-      daemon,
-      writer,
-      warnings,
-      notes: notes(active, asked),
-      pinPath: dataPlane.pinPath,
-    };
-    await print(context, published<StatusJson>()(shape), () => render(context, shape));
+  await withDataPlane(
+    context,
+    (dataPlane) => statusHere(context, dataPlane),
+    async (daemon) => {
+      const state = await daemon.state();
+      const answered = await daemon.status();
+      const shape: StatusJson = {
+        ...state,
+        daemon: answered,
+        writer: null,
+        warnings: refusedReload(answered),
+        notes: ["the daemon was asked; `ilm status` as root also looks at the host, and may warn"],
+      };
+      await print(context, published<StatusJson>()(shape), () => render(context, shape));
+    },
+  );
+}
+
+async function statusHere(context: Context, dataPlane: DataPlane): Promise<void> {
+  const active = dataPlane.active();
+  // Listeners matter only to rules, and listing them would first have to load the lister.
+  const listeners = active === null ? [] : dataPlane.listeners();
+  const asked = await askDaemon(context, dataPlane.netnsInode);
+  const { daemon, trouble, writer } = asked;
+  const circumstances = await circumstancesOf(dataPlane, active, listeners, daemon);
+  const { rules, judge } = circumstances;
+  const found = findWarnings(circumstances);
+  const unreached = await unreachedWarnings(dataPlane, {
+    listeners: () => listeners,
+    holdersOf: (those) => context.reach.holdersOf(those),
+    following: daemon !== null,
   });
+  const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
+  const shape = {
+    ...stateOf(dataPlane, { active, rules, judge, listeners }),
+    daemon,
+    writer,
+    warnings,
+    notes: notes(active, asked),
+  };
+  await print(context, published<StatusJson>()(shape), () => render(context, shape));
 }
 
 /**
@@ -110,7 +108,7 @@ function render({ colours }: Context, shape: StatusJson): string {
     const runtime =
       shape.runtimeMappings === 0 ? "" : `, ${shape.runtimeMappings} of them added at run time`;
     facts.push(
-      ["state", stateOf(shape, colours)],
+      ["state", describeState(shape, colours)],
       ["generation", `${shape.generation ?? 0}, since ${since} (${age})`],
       ["engine", shape.engine ?? ""],
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
@@ -141,7 +139,7 @@ function render({ colours }: Context, shape: StatusJson): string {
 }
 
 /** Describes the state, which people look at first: whether ilm decides. */
-function stateOf(
+function describeState(
   { off, warnings, earlierFormat }: StatusJson,
   colours: Context["colours"],
 ): string {

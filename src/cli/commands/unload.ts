@@ -13,8 +13,10 @@ export async function unload(
 ): Promise<void> {
   recordSteps();
   const wait = { waitSeconds: waitSeconds(options) };
-  const { changed, by } = await withDataPlane(context, (dataPlane) =>
-    context.reach.performChange(dataPlane, { kind: "unload" }, wait),
+  const { changed, by } = await withDataPlane(
+    context,
+    (dataPlane) => context.reach.performChange(dataPlane, { kind: "unload" }, wait),
+    (daemon) => daemon.change({ kind: "unload" }),
   );
   const timing = stepTimes();
   const json = published<UnloadedJson>()({ unloaded: changed, by, timing });

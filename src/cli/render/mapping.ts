@@ -1,4 +1,5 @@
 /** Describes mappings in words. */
+import type { DestinationJson } from "../../json/mapping.js";
 import type { Destination, Mapping, Service } from "../../model/mapping.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { formatListeners, formatOwner } from "../../model/owner.js";
@@ -28,13 +29,19 @@ export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): stri
 
 /** Describes a destination as `127.0.1.10:80 (web)` or `127.0.1.10:80 (web, weight 3)`. */
 export function describeDestination(destination: Omit<Destination, "handover">): string {
+  const { service, weight, ...place } = destination;
+  return describeTarget({ ...place, service: service ?? null, weight: weight ?? null });
+}
+
+/** Describes a destination of the JSON, as `describeDestination` does. */
+export function describeTarget(destination: Omit<DestinationJson, "handover">): string {
   const { address, port, service, weight, ...more } = destination;
   more satisfies Record<string, never>;
-  const endpoint = formatEndpoint(address, port);
   const notes = [
-    ...(service === undefined ? [] : [service]),
-    ...(weight === undefined ? [] : [`weight ${weight}`]),
+    ...(service === null ? [] : [service]),
+    ...(weight === null ? [] : [`weight ${weight}`]),
   ];
+  const endpoint = formatEndpoint(address, port);
   return notes.length === 0 ? endpoint : `${endpoint} (${notes.join(", ")})`;
 }
 

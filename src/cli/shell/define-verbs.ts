@@ -12,8 +12,7 @@ import {
   waitOption,
   type Define,
 } from "./define.js";
-import type { ApplyOptions } from "../../dataplane/types.js";
-import type { SourceOptions } from "./load.js";
+import type { RunOptions } from "../commands/run.js";
 import type { ApplyCommandOptions } from "../commands/apply.js";
 import type { RemoveOptions } from "../commands/remove.js";
 import type { TimingOptions } from "./timing.js";
@@ -27,12 +26,25 @@ export function defineVerbs(define: Define): void {
       "activate rules, then keep running: follow listeners and the file, serve the API and metrics",
     description: [
       "The file (or folder) is re-read when it changes and on SIGHUP; if it is wrong, the active rules stay, and the log and `ilm status` say so. If the host runs short of something (file descriptors, memory, disk space, a file system that answers), `run` tries again by itself. SIGTERM and SIGINT end the daemon and leave the rules active. Without a file or mappings it keeps the rules that are already active.",
-      "While it runs, it makes all changes: apply, add, remove and unload hand theirs to it. A file applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root only, and notifies systemd when it is ready. The log goes to standard error; with --json each line is one object.",
+      "While it runs, it makes all changes: apply, add, remove and unload hand theirs to it. A file applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root and for members of the groups that --readers and --writers name, and notifies systemd when it is ready. The log goes to standard error; with --json each line is one object.",
+      "It gives up all capabilities but CAP_NET_ADMIN and CAP_SYS_ADMIN: it starts again with these, as the same process. So it reads a file that root could read without capabilities; --keep CAP_DAC_READ_SEARCH lets it read all.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
     options: [
       new Option("-f, --file <FILE>", "configuration: a file, or a folder of files"),
+      new Option(
+        "--readers <GROUP>",
+        "members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics",
+      ),
+      new Option(
+        "--writers <GROUP>",
+        "members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload",
+      ),
+      new Option(
+        "--keep <CAPABILITIES>",
+        "capabilities to keep as well, separated by commas; `all` gives up none",
+      ),
       overNewerOption(),
     ],
     examples: [
@@ -40,6 +52,10 @@ export function defineVerbs(define: Define): void {
       {
         command: "ilm run tcp:8080=127.0.1.10:80 'udp:53=[fd5e:ed00::53]'",
         purpose: "without a file",
+      },
+      {
+        command: "ilm run -f /etc/ilm/ilm.yaml --readers monitoring --writers deploy",
+        purpose: "with rights for two groups",
       },
       {
         command: "curl --unix-socket /run/ilm/4026531840.sock http://ilm/metrics",
@@ -51,7 +67,7 @@ export function defineVerbs(define: Define): void {
       async (context) =>
         (await import("../commands/run.js")).run(
           context,
-          options as SourceOptions & ApplyOptions,
+          options as RunOptions,
           mappings as string[],
         ),
   });

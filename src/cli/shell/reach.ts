@@ -1,12 +1,14 @@
 /** Gives commands access to the host. It is passed in, so that tests can replace it. */
 import type { Host } from "../../config/import-nft.js";
 import type { NftSources } from "../../config/nft/sources.js";
+import type { DaemonAccess } from "../../control/over-api.js";
 import type { PerformOptions, Performed } from "../../control/perform.js";
 import type { DaemonOptions } from "../../daemon/daemon.js";
 import type { DataPlane } from "../../dataplane/types.js";
 import type { DemoOptions } from "../../demo/demo.js";
 import type { Places, Surroundings } from "../../doctor/way.js";
 import type { AskedDaemon } from "../../doctor/writer.js";
+import type { Capability } from "../../kernel/capabilities.js";
 import type { HostReport } from "../../kernel/features.js";
 import type { FionreadAnswer } from "../../kernel/fionread.js";
 import type { Family } from "../../model/address.js";
@@ -18,6 +20,8 @@ export interface Reach {
   openDataPlane(): Promise<DataPlane>;
   /** Makes a change, through the daemon when one is running. */
   performChange(dataPlane: DataPlane, change: Change, options?: PerformOptions): Promise<Performed>;
+  /** Returns the daemon for a user who may not open the data plane, or null without a daemon. */
+  accessDaemon(): Promise<DaemonAccess | null>;
   /** Finds the processes that hold the listeners' sockets. */
   holdersOf(listeners: readonly Listener[]): Promise<(listener: Listener) => Holder | undefined>;
   /** Asks the daemon for its status. Without one, finds who holds the writer's lock. */
@@ -38,6 +42,13 @@ export interface Reach {
   askNat(): Promise<NftSources>;
   /** Finds what decides, beside NAT, where the host's packets go. */
   importingHost(): Promise<Host>;
+  /** Returns the id of a group by its name, or undefined when the host has none of that name. */
+  findGroup(name: string): Promise<number | undefined>;
+  /**
+   * Gives up all capabilities but those that a daemon needs and these; the program then starts
+   * again. Returns the names of those that could not be given up.
+   */
+  keepOnly(kept: readonly Capability[]): Promise<readonly string[]>;
   /** Runs the daemon until it is told to end. */
   runDaemon(options: DaemonOptions): Promise<void>;
   /** Runs the demo in network namespaces of its own. */
@@ -56,6 +67,10 @@ export const hostReach: Reach = {
     const { performChange } = await import("../../control/perform.js");
     return await performChange(dataPlane, change, options);
   },
+  accessDaemon: async () => {
+    const { accessDaemon } = await import("../../control/over-api.js");
+    return accessDaemon();
+  },
   holdersOf: async (listeners) => {
     const { holdersOf } = await import("../../doctor/holders.js");
     return await holdersOf(listeners);
@@ -73,6 +88,14 @@ export const hostReach: Reach = {
   },
   askNat: async () => (await import("../../doctor/neighbours.js")).askHost(),
   importingHost: async () => (await import("../../doctor/neighbours.js")).importingHost(),
+  findGroup: async (name) => {
+    const { findAccount } = await import("../../kernel/accounts.js");
+    return findAccount("group", name);
+  },
+  keepOnly: async (kept) => {
+    const { keepOnly } = await import("../../daemon/privileges.js");
+    return keepOnly(kept);
+  },
   runDaemon: async (options) => {
     const { runDaemon } = await import("../../daemon/daemon.js");
     await runDaemon(options);

@@ -1,20 +1,52 @@
 /** Opens the data plane for the length of one piece of work. */
 import type { DataPlane, Active, KeptText } from "../../dataplane/types.js";
+import type { DaemonAccess } from "../../control/over-api.js";
 import { IlmError } from "../../errors.js";
 import type { Context } from "./context.js";
 import { type Rules, noActiveRules, readRules } from "../../model/rules.js";
 import { beginStep } from "../../progress.js";
 
+/** Does a command's work over the API. `denied` says why the data plane could not be opened. */
+type ByDaemon<T> = (daemon: DaemonAccess, denied: IlmError) => Promise<T>;
+
+/**
+ * Runs `work` with the data plane. A user who may not open it asks the daemon, when there is one
+ * and the command has a way to: `byDaemon`.
+ */
 export async function withDataPlane<T>(
   context: Context,
   work: (dataPlane: DataPlane) => T | Promise<T>,
+  byDaemon?: ByDaemon<T>,
 ): Promise<T> {
-  const dataPlane = await open(context);
+  let dataPlane: DataPlane;
+  try {
+    dataPlane = await open(context);
+  } catch (error) {
+    return await askInstead(context, error, byDaemon);
+  }
   try {
     return await work(dataPlane);
   } finally {
     dataPlane.close();
   }
+}
+
+/** Runs `byDaemon` after a refusal. Throws the error itself when that is not possible. */
+async function askInstead<T>(
+  { reach }: Context,
+  error: unknown,
+  byDaemon: ByDaemon<T> | undefined,
+): Promise<T> {
+  const isDenied = error instanceof IlmError && error.code === "NOT_PERMITTED";
+  if (!isDenied || byDaemon === undefined) throw error;
+  const daemon = await reach.accessDaemon();
+  if (daemon === null) {
+    throw new IlmError("NOT_PERMITTED", error.message, {
+      cause: error,
+      remedy: `${(error.remedy ?? "").replace(/\.$/, "")}. Other users need a daemon that gives their group the right: \`ilm run --readers GROUP --writers GROUP\`.`,
+    });
+  }
+  return await byDaemon(daemon, error);
 }
 
 async function open({ reach }: Context): Promise<DataPlane> {
@@ -26,12 +58,13 @@ async function open({ reach }: Context): Promise<DataPlane> {
  * Runs `read`, opens the data plane, and runs `work`. It is for commands that read a configuration
  * first, because errors in that say more than a data plane that cannot be opened. `read` may ask
  * for the kept text of the active rules, and gets null when the data plane cannot be opened;
- * opening it for `work` then throws why.
+ * opening it for `work` then throws why, unless the daemon can be asked: `byDaemon`.
  */
 export async function withDataPlaneAfter<Read, T>(
   context: Context,
   read: (kept: () => Promise<KeptText | null>) => Promise<Read>,
   work: (dataPlane: DataPlane, read: Read) => T | Promise<T>,
+  byDaemon?: (daemon: DaemonAccess, denied: IlmError, read: Read) => Promise<T>,
 ): Promise<T> {
   let dataPlane: DataPlane | undefined;
   try {
@@ -44,7 +77,13 @@ export async function withDataPlaneAfter<Read, T>(
         throw error;
       }
     });
-    dataPlane ??= await open(context);
+    try {
+      dataPlane ??= await open(context);
+    } catch (error) {
+      const ask: ByDaemon<T> | undefined =
+        byDaemon && ((daemon, denied) => byDaemon(daemon, denied, done));
+      return await askInstead(context, error, ask);
+    }
     return await work(dataPlane, done);
   } finally {
     dataPlane?.close();

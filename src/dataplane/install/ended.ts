@@ -5,6 +5,7 @@
  */
 import { IlmError } from "../../errors.js";
 import { acquireWriterLock, removeLockFile } from "../../kernel/lock.js";
+import { netnsInode } from "../../kernel/netns.js";
 import { Pins, pinnedNamespaces } from "../../kernel/pins.js";
 import { isNetnsInUse } from "../../kernel/procfs.js";
 
@@ -25,6 +26,12 @@ function hasEnded(inode: number): boolean {
 /** Returns inode numbers, which name the folders. Throws UNSAFE_PATH. */
 export function findEnded(): number[] {
   return pinnedNamespaces().filter(hasEnded);
+}
+
+/** Removes the state of all other namespaces that have ended. Throws UNSAFE_PATH. */
+export function removeAllEnded(): void {
+  const own = netnsInode();
+  removeEnded(pinnedNamespaces().filter((inode) => inode !== own));
 }
 
 /**

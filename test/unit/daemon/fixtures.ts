@@ -2,6 +2,7 @@
  * Rules made up for tests, a data plane that holds them in memory, and arbitrary rules for
  * properties.
  */
+import type { DaemonState, DaemonStatus } from "../../../src/api/api.js";
 import { once } from "node:events";
 import * as fc from "fast-check";
 import type {
@@ -78,6 +79,39 @@ export function mapping(name: string, changes: Partial<Mapping> = {}): Mapping {
     ...changes,
   };
 }
+
+/** What a daemon answers about itself. */
+export const daemonStatus: DaemonStatus = {
+  pid: 42,
+  version: "0.0.0",
+  startedAt: "2026-01-02T03:04:05.000Z",
+  following: "/etc/ilm/ilm.yaml",
+  lastReload: null,
+  reloads: { done: 1, failed: 0 },
+};
+
+/** What a daemon answers about its rules. */
+export const daemonState: DaemonState = {
+  loaded: true,
+  netns: 4_026_531_840,
+  off: false,
+  generation: 2,
+  appliedAt: "2026-01-02T03:04:05.000Z",
+  appliedBy: "0.0.0",
+  earlierFormat: null,
+  engine: "registry",
+  mptcp: "on",
+  source: null,
+  services: 1,
+  mappings: 1,
+  runtimeMappings: 0,
+  listeners: 3,
+  mappedListeners: 1,
+  lookups: { existing: 1, selected: 2, missed: 3, errors: 0 },
+  flows: { live: 0, capacity: 65_536 },
+  faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },
+  pinPath: "/sys/fs/bpf/ilm/4026531840",
+};
 
 export function ruleSet(...mappings: readonly Mapping[]): RuleSet {
   return { services: [], mappings };

@@ -7,25 +7,32 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
+import type { Service } from "../../../src/model/mapping.js";
+import { noGroups } from "../../../src/api/rights.js";
+import { mappingShape } from "../../../src/api/mapping-shape.js";
+import type { Logger } from "../../../src/daemon/log.js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { smallBodyLimit, type ApiChange, type DaemonStatus } from "../../../src/api/api.js";
+import { smallBodyLimit, type ApiChange, type ListedMapping } from "../../../src/api/api.js";
 import type { AnsweredChange } from "../../../src/api/result.js";
-import { requestChange, requestStatus } from "../../../src/api/client.js";
-import { serveApi, type ApiServer } from "../../../src/daemon/server.js";
+import {
+  requestChange,
+  requestMappings,
+  requestServices,
+  requestState,
+  requestStatus,
+} from "../../../src/api/client.js";
+import { serveApi, type ApiOptions, type ApiServer } from "../../../src/daemon/server.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
 import { inMemory } from "../../../src/model/rules.js";
 import { python } from "../../support/paths.js";
-import { mapping, ruleSet } from "./fixtures.js";
+import {
+  address,
+  daemonState as state,
+  daemonStatus as status,
+  mapping,
+  ruleSet,
+} from "./fixtures.js";
 
-const uid = process.getuid?.() ?? 0;
-const status: DaemonStatus = {
-  pid: 42,
-  version: "0.0.0",
-  startedAt: "2026-01-02T03:04:05.000Z",
-  following: "/etc/ilm/ilm.yaml",
-  lastReload: null,
-  reloads: { done: 1, failed: 0 },
-};
 const result: AnsweredChange = {
   generation: 2,
   changed: true,
@@ -43,12 +50,37 @@ const result: AnsweredChange = {
   off: false,
 };
 const unload: ApiChange = { kind: "unload" };
+const service: Service = {
+  name: "web",
+  addresses: [address("127.0.1.10")],
+  origin: { file: "rules.yaml", line: 2, column: 3 },
+};
+const listed: ListedMapping = {
+  ...mappingShape(mapping("web"), false),
+  to: [
+    {
+      address: "127.0.1.10",
+      port: "same",
+      service: null,
+      weight: null,
+      handover: "auto",
+      listening: true,
+    },
+  ],
+  counters: { existing: 0, selected: 1, missed: 0, errors: 0 },
+};
 
 let folder: string;
 let path: string;
 let changes: ApiChange[];
 let onChange: (change: ApiChange) => Promise<AnsweredChange>;
 let closers: (() => Promise<void>)[];
+let logged: string[];
+const log: Logger = {
+  log: (level, message) => {
+    logged.push(`${level} ${message}`);
+  },
+};
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "ilm-server-"));
@@ -56,6 +88,7 @@ beforeEach(() => {
   changes = [];
   onChange = () => Promise.resolve(result);
   closers = [];
+  logged = [];
 });
 
 afterEach(async () => {
@@ -63,7 +96,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function serve(allowedUid = uid): Promise<ApiServer> {
+async function serve(options: Partial<ApiOptions> = {}): Promise<ApiServer> {
   const server = await serveApi(
     path,
     {
@@ -72,14 +105,16 @@ async function serve(allowedUid = uid): Promise<ApiServer> {
         changes.push(change);
         return onChange(change);
       },
+      state: () => state,
+      services: () => [service],
       mappings: (query) => {
         const names = query.getAll("name");
-        if (!names.includes("nobody")) return { total: names.length, mappings: [] };
+        if (!names.includes("nobody")) return { total: names.length, mappings: [listed] };
         throw new IlmError("NOT_FOUND", "there is no such mapping");
       },
       metrics: () => "ilm_loaded 1\n",
     },
-    allowedUid,
+    { groups: noGroups, log, ...options },
   );
   closers.push(() => server.close());
   return server;
@@ -138,7 +173,7 @@ describe("a running daemon", () => {
     await serve();
     const { status: found, text } = await ask("GET", "/v1/mappings?name=web&name=a%20b&port=80");
     expect(found).toBe(200);
-    expect(JSON.parse(text)).toEqual({ ok: true, result: { total: 2, mappings: [] } });
+    expect(JSON.parse(text)).toEqual({ ok: true, result: { total: 2, mappings: [listed] } });
     expect((await ask("GET", "/v1/mappings")).status).toBe(200);
     expect((await ask("GET", "/v1/mappings?name=nobody")).status).toBe(404);
     expect((await ask("GET", "/v1/mappingsx")).status).toBe(404);
@@ -172,10 +207,13 @@ describe("a running daemon", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test("admits no peer that is another user according to the kernel", async () => {
-    await serve(uid + 1);
-    await expect(requestStatus(1, { socketPath: path })).rejects.toMatchObject({ code: "DAEMON" });
-    expect(changes).toEqual([]);
+  test("tells the state of the rules, the services, and mappings", async () => {
+    await serve();
+    const options = { socketPath: path };
+    expect(await requestState(1, options)).toEqual(state);
+    expect(await requestServices(1, options)).toEqual([service]);
+    const found = await requestMappings(1, new URLSearchParams({ name: "one" }), options);
+    expect(found).toEqual({ total: 1, mappings: [listed] });
   });
 
   test("takes the place of a socket that a killed daemon left", async () => {

@@ -157,8 +157,6 @@ test("mappings names a mapping that is not there", async () => {
 });
 
 test.each([
-  ["status", status],
-  ["mappings", (context: Context) => mappings(context, {}, [])],
   ["listeners", (context: Context) => listeners(context, {})],
   ["flows", flows],
   ["audit", audit],

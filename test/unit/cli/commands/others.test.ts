@@ -59,6 +59,44 @@ describe("run", () => {
     expect(started).toEqual([]);
   });
 
+  test("finds the groups that have rights over the API, by name or id", async () => {
+    world.groups.set("deploy", 200);
+    await world.text((context) => run(context, { readers: "100", writers: "deploy" }, []));
+    await world.text((context) => run(context, {}, []));
+    expect(started).toMatchObject([
+      { groups: { readers: { name: "100", gid: 100 }, writers: { name: "deploy", gid: 200 } } },
+      { groups: { readers: null, writers: null } },
+    ]);
+  });
+
+  test.each(["deploy", "", "a b", "-1", "4294967295"])(
+    "refuses the group %j, which does not exist, and starts nothing",
+    async (readers) => {
+      const { err, status } = await world.end(false, (context) => run(context, { readers }, []));
+      expect(err).toContain(`--readers: there is no group ${JSON.stringify(readers)}`);
+      expect(err).toContain("getent group");
+      expect([status, started]).toEqual([ExitStatus.usage, []]);
+    },
+  );
+
+  test("keeps no capability but those that it needs and those that it is told to", async () => {
+    await world.text((context) => run(context, {}, []));
+    expect(world.kept).toEqual([]);
+    await world.text((context) => run(context, { keep: "sys_ptrace,CAP_DAC_READ_SEARCH" }, []));
+    expect(world.kept).toEqual(["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
+    world.kept = null;
+    await world.text((context) => run(context, { keep: "all" }, []));
+    expect(world.kept).toBeNull();
+    const task = (context: Context): Promise<void> => run(context, { keep: "root" }, []);
+    expect((await world.end(false, task)).err).toContain('--keep: "root" is not a capability');
+  });
+
+  test("warns of capabilities that could not be given up", async () => {
+    world.notGivenUp = ["CAP_CHOWN", "CAP_SYSLOG"];
+    const { err } = await world.say(false, (context) => run(context, {}, []));
+    expect(err).toMatch(/^warning keeps capabilities .*: CAP_CHOWN, CAP_SYSLOG\n/);
+  });
+
   test("fails as the daemon does", async () => {
     const remedy = "Stop it first.";
     world.failures.set("runDaemon", new IlmError("LOCKED", "another daemon", { remedy }));

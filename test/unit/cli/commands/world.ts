@@ -3,11 +3,13 @@ import type { Context } from "../../../../src/cli/shell/context.js";
 import type { Reach } from "../../../../src/cli/shell/reach.js";
 import type { Host } from "../../../../src/config/import-nft.js";
 import type { NftSources } from "../../../../src/config/nft/sources.js";
+import type { DaemonAccess } from "../../../../src/control/over-api.js";
 import type { Performed } from "../../../../src/control/perform.js";
 import type { DaemonOptions } from "../../../../src/daemon/daemon.js";
 import type { DemoOptions } from "../../../../src/demo/demo.js";
 import type { Places, Surroundings } from "../../../../src/doctor/way.js";
 import type { AskedDaemon } from "../../../../src/doctor/writer.js";
+import type { Capability } from "../../../../src/kernel/capabilities.js";
 import type { HostCheck } from "../../../../src/kernel/features.js";
 import type { FionreadAnswer } from "../../../../src/kernel/fionread.js";
 import type { Holder } from "../../../../src/model/listener.js";
@@ -42,6 +44,12 @@ export class World {
   readonly asked: Change[] = [];
   by: Performed["by"] = "command";
   daemon: AskedDaemon = { daemon: null, writer: null };
+  /** What a user who may not open the data plane finds. */
+  access: DaemonAccess | null = null;
+  readonly groups = new Map<string, number>();
+  /** What `run` kept beside what it needs; null before it has. */
+  kept: readonly Capability[] | null = null;
+  notGivenUp: readonly string[] = [];
   checks: HostCheck[] = [];
   fionread: FionreadAnswer = "right";
   readonly places: Places = {
@@ -82,6 +90,13 @@ export class World {
       }),
     performChange: async (_, change) =>
       await this.#answer("performChange", () => this.#perform(change)),
+    accessDaemon: async () => await this.#answer("accessDaemon", () => this.access),
+    findGroup: async (name) => await this.#answer("findGroup", () => this.groups.get(name)),
+    keepOnly: async (kept) =>
+      await this.#answer("keepOnly", () => {
+        this.kept = kept;
+        return this.notGivenUp;
+      }),
     holdersOf: async () =>
       await this.#answer("holdersOf", () => (listener) => this.holders.get(listener.cookie)),
     askDaemon: async () => await this.#answer("askDaemon", () => this.daemon),
