@@ -18,14 +18,17 @@ const target = object({
     boolean,
     "True when a socket listens exactly there that the rules do not refuse.",
   ),
-  listener: field(nullable(listener), "That socket; null when there is none."),
+  listener: field(
+    nullable(listener),
+    "That socket; null when there is none, or the daemon was asked, which does not tell.",
+  ),
   stranger: field(
     nullable(listener),
-    "A socket that listens exactly there where the rules do not permit it, so that it gets nothing; null when there is none, or another one listens.",
+    "A socket that listens exactly there where the rules do not permit it, so that it gets nothing; null when there is none, another one listens, or the daemon was asked.",
   ),
   wildcardWouldAnswer: field(
     nullable(listener),
-    "A wildcard listener on that port, which is not chosen; null when there is none.",
+    "A wildcard listener on that port, which is not chosen; null when there is none, or the daemon was asked.",
   ),
 });
 
