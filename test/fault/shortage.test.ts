@@ -165,7 +165,10 @@ test("a user's half a million binds, on a mapped port too, leave room for those 
   const udp = rules(0).replaceAll("{ name: always, port", "{ name: always, protocol: udp, port");
   // fill.py binds to port 20000 of as many addresses; of a port that no mapping has, none is
   // counted at all.
-  await server.apply(`${udp}  - { protocol: udp, port: 20000, to: "127.0.1.10:6000" }\n`);
+  // Otherwise, none of them may bind there.
+  await server.apply(
+    `strangers: allow\n${udp}  - { protocol: udp, port: 20000, to: "127.0.1.10:6000" }\n`,
+  );
   const asNobody = "setpriv --reuid 65534 --regid 65534 --clear-groups".split(" ");
   await server.must([...asNobody, python, script("fill.py"), "530000"], { timeout_ms: 500_000 });
   await server.echo("app", [["udp", "127.0.1.10", 6000]]);

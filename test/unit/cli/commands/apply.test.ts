@@ -103,7 +103,7 @@ describe("a change", () => {
     const file = put("rules.yaml", good);
     expect(await world.text(applying({ file }))).not.toContain(" ms ");
     expect(await world.text(applying({ file, timing: true }))).toMatch(
-      /(?:\n +[0-9.]+ ms {2}.+)*\n +[0-9.]+ ms {2}all of it\n$/,
+      /^ *[0-9.]+ ms {2}all of it$/m,
     );
     const { timing } = (await world.json("apply", applying({ file }))) as { timing: object[] };
     expect(timing).toContainEqual({
