@@ -62,7 +62,7 @@ async function run(
   const port = String(race.port);
   const mine = ["take", "bind", kind, cell.daemon, port, "owner", "0"];
   const daemon = await start(network, owner, mine);
-  const client = network.client.startPython("race.py", ["dial", kind, cell.public, port]);
+  const client = network.client.startPython("race.py", ["dial", kind, cell.public, port, "owner"]);
   const procs: string[] = [];
   for (const folder of race.moves ?? []) {
     const path = `${await makeCgroup(folder)}/cgroup.procs`;
@@ -72,8 +72,8 @@ async function run(
   const his = ["take", race.way, kind, cell[race.at], port, "stranger", ...tries, ...procs];
   const taken = (await told(await start(network, race.as ?? stranger, his))) as Taken;
   client.closeInput();
-  daemon.closeInput();
   const answered = (await told(client)) as Record<string, number>;
+  daemon.closeInput();
   await daemon.exited;
   return { taken, answered };
 }
@@ -119,7 +119,6 @@ export function testRaces(kind: Kind, races: readonly Race[]): void {
         const most = ((race.leaves ?? 0) * tries) / 1000;
         expect(taken.won).toBeLessThanOrEqual(most);
         expect(answered["stranger"] ?? 0).toBeLessThanOrEqual(most);
-        expect(answered["owner"]).toBeGreaterThan(0);
       });
     }
   }
