@@ -72,7 +72,6 @@ async function run(
   const his = ["take", race.way, kind, cell[race.at], port, "stranger", ...tries, ...procs];
   const taken = (await told(await start(network, race.as ?? stranger, his))) as Taken;
   client.closeInput();
-  // The owner is there by turns, and on a busy machine perhaps not yet.
   const answered = (await told(client)) as Record<string, number>;
   daemon.closeInput();
   await daemon.exited;
@@ -120,7 +119,6 @@ export function testRaces(kind: Kind, races: readonly Race[]): void {
         const most = ((race.leaves ?? 0) * tries) / 1000;
         expect(taken.won).toBeLessThanOrEqual(most);
         expect(answered["stranger"] ?? 0).toBeLessThanOrEqual(most);
-        expect(answered["owner"]).toBeGreaterThan(0);
       });
     }
   }

@@ -2,12 +2,13 @@
 """One side of a race for what comes to an endpoint: again and again it gets itself a socket there, answers who comes, closes it.
 
 race.py take WAY tcp|mptcp|udp ADDRESS PORT TAG TRIES [until-won] [PROCS...]
-race.py dial tcp|mptcp|udp ADDRESS PORT [TAG]
+race.py dial tcp|mptcp|udp ADDRESS PORT TAG
 
 WAY: bind, reuse (bind with SO_REUSEADDR, and SO_REUSEPORT), late (no bind(): listen() or a datagram gives a port),
-reconnect (bind, connect, disconnect, for UDP). TRIES 0: until standard input ends, as `dial` does. PROCS: files of cgroups
+reconnect (bind, connect, disconnect, for UDP). TRIES 0: until standard input ends, as `dial` does,
+which also waits until TAG has answered once. PROCS: files of cgroups
 into which the process moves itself by turns. Prints JSON: {"tries", "opened", "refused": {errno: n}, "won"}, or how often each
-tag and each errno came. With TAG, dial goes on until that has come once.
+tag and each errno came.
 """
 import collections
 import ctypes
@@ -104,9 +105,9 @@ def take(way, kind, address, port, tag, tries, *more):
     return {"tries": done, "opened": opened, "refused": refused, "won": won}
 
 
-def dial(kind, address, port, awaited=None):
+def dial(kind, address, port, awaited):
     found = collections.Counter()
-    while not is_over() or (awaited and not found[awaited]):
+    while not is_over() or awaited not in found:
         with make(kind, address) as sock:
             sock.settimeout(0.005)
             try:
