@@ -630,6 +630,7 @@ ILM_ASSERT_SIZE(struct ilm_steering, 8);
 enum ilm_holder {
 	ILM_HOLDER_UNKNOWN,
 	ILM_HOLDER_EXISTING,	/* who listens there already, and keeps it */
+	ILM_HOLDER_HEIR,	/* gets it when no destination takes it, and is permitted to */
 	ILM_HOLDER_STRANGER,	/* who must not have it, whatever the registry knows of others there */
 };
 #define ILM_TOKENS 1024		/* power of two; a network card hands over some packets at a time */

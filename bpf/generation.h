@@ -30,6 +30,7 @@ struct lookup {
 	__u8 attempts[ILM_DESTINATIONS_MAX];
 	bool nat;		/* a test run, of a packet of a family with NAT */
 	bool strangers;		/* see struct ilm_decision */
+	bool heir;		/* ingress found a permitted socket that the kernel would give it */
 	bool existing;		/* ingress found a socket that listens already */
 	/* No packet is known for this look-up: neither counted nor reported. */
 	bool unproven;

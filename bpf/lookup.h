@@ -78,6 +78,7 @@ static __always_inline void take_token(struct lookup *l)
 	token->packets--;
 	l->existing = token->holder == ILM_HOLDER_EXISTING;
 	l->strangers = token->holder == ILM_HOLDER_STRANGER;
+	l->heir = token->holder == ILM_HOLDER_HEIR;
 }
 
 /*
@@ -225,7 +226,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
 	reject = rule->reject || l->undeliverable;
 	if (!reject && rule->permit) {
-		heirs = held ? STRANGE_HEIRS : find_heirs(ctx, l, rule->permit);
+		heirs = held ? STRANGE_HEIRS : l->heir ? WELCOME_HEIRS : find_heirs(ctx, l, rule->permit);
 		l->strangers = heirs == STRANGE_HEIRS;
 		/*
 		 * Not all sockets are known: a listener is in the kernel's table a moment before

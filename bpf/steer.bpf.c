@@ -69,6 +69,7 @@ struct packet {
 	bool nat;		/* NAT has its say afterwards */
 	/* Whom sk_lookup may leave it to, when no destination takes it; 0: anyone. */
 	__u32 permit;
+	__u16 heir;		/* ILM_HOLDER_*: whom the kernel would give it */
 	/* The interface gives some packets to others above it (macvlan, ipvlan). */
 	bool shared;
 };
@@ -221,7 +222,7 @@ static __always_inline void leave_token(const struct packet *p)
 		token->packets = 0;
 	token->hash = hash;
 	token->holder = l->verdict == ILM_VERDICT_EXISTING ? ILM_HOLDER_EXISTING :
-			l->strangers ? ILM_HOLDER_STRANGER : ILM_HOLDER_UNKNOWN;
+			p->heir;
 	token->packets++;
 }
 
@@ -634,23 +635,25 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 }
 
 /*
- * Would the kernel give the datagram to a socket that the permit does not permit? sk_lookup cannot
- * tell: a socket that has its port without bind() may share it with one that the registry knows.
+ * Whom the kernel would give the datagram (ILM_HOLDER_*). sk_lookup cannot tell: a socket that has
+ * its port without bind() may share it with one that the registry knows, and one that disconnected
+ * counts as connected.
  */
-__noinline int held_by_stranger(struct __sk_buff *skb, const struct packet *p, __u32 permit)
+__noinline int find_heir(struct __sk_buff *skb, const struct packet *p, __u32 permit)
 {
+	int heir = ILM_HOLDER_UNKNOWN;
 	struct bpf_sock *sk;
-	int held;
 
 	/* Never so; the verifier wants it said. */
 	if (!p)
-		return 0;
+		return ILM_HOLDER_UNKNOWN;
 	sk = ask(skb, &p->l, p->l.dialled.address, p->l.dialled.port);
 	if (!sk)
-		return 0;
-	held = sk->state != TCP_ESTABLISHED && !(p->crossed && sk->bound_dev_if) && !permits_holder(sk, permit);
+		return ILM_HOLDER_UNKNOWN;
+	if (sk->state != TCP_ESTABLISHED && !(p->crossed && sk->bound_dev_if))
+		heir = permits_holder(sk, permit) ? ILM_HOLDER_HEIR : ILM_HOLDER_STRANGER;
 	bpf_sk_release(sk);
-	return held;
+	return heir;
 }
 
 /* Whom a service's own address is for; 0: anyone. */
@@ -1153,7 +1156,7 @@ int ilm_steer(struct __sk_buff *skb)
 		remember_tunnel(skb, &p);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected) {
 		if (p.permit)
-			p.l.strangers = held_by_stranger(skb, &p, p.permit);
+			p.heir = find_heir(skb, &p, p.permit);
 		leave_token(&p);
 	}
 	return action;

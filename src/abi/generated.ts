@@ -94,7 +94,8 @@ export const AttemptCode = {
 export const HolderCode = {
   UNKNOWN: 0,
   EXISTING: 1,
-  STRANGER: 2,
+  HEIR: 2,
+  STRANGER: 3,
 } as const;
 
 export interface BpfSkLookup {
