@@ -262,7 +262,7 @@ function hintOfKey(kind: Kind, key: string, entry: unknown): string | null {
     if (typeof port === "number" || typeof port === "string") {
       return `put several ports into brackets: port: [${port}, ${key}]`;
     }
-    const meant = entryOf(`${key}=${String(valueAt(entry, [key]))}`);
+    const meant = entryOf(`${key}=${textOf(valueAt(entry, [key]))}`);
     if (meant !== null) return meant;
   }
   const other = otherKeys.find(([of, pattern]) => of === kind && pattern.test(key));
@@ -317,7 +317,7 @@ function wrongType(path: Path, value: unknown): Finding {
 function hintOfType(path: Path, value: unknown): string | null {
   const key = keyOf(path);
   if (path[0] === "mappings" && key === "to" && typeof value === "number") {
-    const parsed = parseDestination(String(value));
+    const parsed = parseDestination(textOf(value));
     return parsed.ok ? null : parsed.hint;
   }
   if (path.length === 2 && path[0] === "services") {
@@ -339,10 +339,15 @@ function listIn(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** Returns what was written, or nothing for a list or a group of keys, which may have a `toString`. */
+function textOf(value: unknown): string {
+  return typeof value === "object" ? "" : String(value);
+}
+
 /** Recognises `{ 80: web }` instead of the list. */
 function listOfEntries(value: unknown): string | null {
   const entries = Object.entries(value as Record<string, unknown>);
-  const meant = entries.slice(0, 3).map(([key, to]) => entryOf(`${key}=${String(to)}`));
+  const meant = entries.slice(0, 3).map(([key, to]) => entryOf(`${key}=${textOf(to)}`));
   if (meant.length === 0 || meant.includes(null)) return null;
   const shown = meant.map((entry) => entry?.replace(/^write /, ""));
   return `write a list: [${shown.join(", ")}${entries.length > 3 ? ", ..." : ""}]`;

@@ -1045,6 +1045,16 @@ describe("all problems are reported at once", () => {
     );
   });
 
+  test.each([
+    '{"mappings":{"":[{"toString":"web"}]}}',
+    '{"mappings":[{"80":{"toString":"web"}}]}',
+    '{"mappings":[{"port":{"toString":1},"to":{"toString":"web"}}]}',
+    '{"version":1,"mappings":[{"port":80,"to":[{"address":{"toString":1},"weight":{"toString":1}}]}]}',
+    '{"version":1,"services":{"web":{"address":[{"toString":"127.0.0.2"}]}}}',
+  ])("of %s are told, although a key is called as a function of objects is", (text) => {
+    expect(problemsOf(text).length).toBeGreaterThan(0);
+  });
+
   test("more than a hundred are counted", () => {
     const entries = Array.from({ length: 250 }, () => "{ port: 0, to: web }");
     const problems = problemsOf(withMappings(...entries));
