@@ -339,9 +339,9 @@ function listIn(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** Returns what was written, or nothing for a list or a group of keys, which may have a `toString`. */
+/** Returns a text or number as it was written, or nothing: a group may have a key `toString`. */
 function textOf(value: unknown): string {
-  return typeof value === "object" ? "" : String(value);
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
 /** Recognises `{ 80: web }` instead of the list. */
