@@ -17,7 +17,7 @@ static __always_inline int judge_bind(struct lookup *l, const void *sk)
 {
 	struct ilm_identity identity = {};
 	struct ilm_rule *rule;
-	__u32 number;
+	__u32 number, permit;
 	__u32 *class;
 
 	l->side = active_side();
@@ -26,10 +26,11 @@ static __always_inline int judge_bind(struct lookup *l, const void *sk)
 		return 1;
 	number = find_rule(*class, l);
 	rule = number ? bpf_map_lookup_elem(&rules, &number) : NULL;
-	if (!rule || !rule->permit)
+	permit = rule ? permit_of(rule, &l->dialled) : 0;
+	if (!permit)
 		return 1;
 	identify(address_of(sk), &identity);
-	if (permits_identity(&identity, rule->permit))
+	if (permits_identity(&identity, permit))
 		return 1;
 	note_refusal(&l->dialled, &identity, ILM_REASON_MAPPED, true);
 	bpf_set_retval(-EACCES);

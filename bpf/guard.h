@@ -33,6 +33,7 @@ struct local_ports {
 
 struct netns_ipv4 {
 	struct local_ports ip_local_ports;
+	int sysctl_ip_prot_sock;
 };
 
 struct net___ports {
@@ -73,6 +74,24 @@ static __always_inline bool is_ephemeral(const struct net *net, __u16 port)
 		last = BPF_CORE_READ(old, ipv4.ip_local_ports.range[1]);
 	}
 	return port >= first && port <= last;
+}
+
+/*
+ * Notes that a port takes no privilege any more: whoever binds it from now on may be anybody. That
+ * it takes one again is noted with the next change of the rules.
+ */
+static __always_inline void note_unprivileged(const struct net *net, __u16 port)
+{
+	const struct net___ports *now = (const void *)net;
+	__u32 key = 0, start = 0;
+	__u32 *first = bpf_map_lookup_elem(&unprivileged, &key);
+
+	if (!first || port >= *first)
+		return;
+	if (bpf_core_field_exists(now->ipv4.sysctl_ip_prot_sock))
+		start = BPF_CORE_READ(now, ipv4.sysctl_ip_prot_sock);
+	if (start < *first)
+		*first = start;
 }
 
 /* What is said about processes of a unit, a user or a group; 0: nothing. */
@@ -127,14 +146,12 @@ static __always_inline int guard(const struct sock *sk, struct ilm_endpoint *end
 	bool wildcard = address_is_wildcard(endpoint->address);
 	struct ilm_slot *slot = wildcard ? NULL : slot_of(endpoint);
 	struct ilm_identity identity = {};
-	__be32 address[4];
-	__u32 *permit;
+	__u32 permit = permit_of_owned(endpoint);
 
-	address_copy(address, endpoint->address);
-	permit = bpf_map_lookup_elem(&owners, address);
+	note_unprivileged(net, endpoint->port);
 	if (permit) {
 		identify((__u64)sk, &identity);
-		if (permits_identity(&identity, *permit))
+		if (permits_identity(&identity, permit))
 			return BIND_PRIVILEGED;
 		/* A client may send from there, but not where somebody is looked for. */
 		if (!ephemeral || slot)

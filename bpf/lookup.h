@@ -161,12 +161,9 @@ static __always_inline void note_strangers(const struct lookup *l)
 /* A service's own address was dialled: its daemon answers there, or nobody. */
 static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
-	__be32 address[4];
-	__u32 *permit;
+	__u32 permit = permit_of_owned(&l->dialled);
 
-	address_copy(address, l->dialled.address);
-	permit = bpf_map_lookup_elem(&owners, address);
-	if (!permit || (!l->strangers && find_heirs(ctx, l, *permit) != STRANGE_HEIRS)) {
+	if (!permit || (!l->strangers && find_heirs(ctx, l, permit) != STRANGE_HEIRS)) {
 		l->strangers = false;
 		return SK_PASS;
 	}
@@ -181,7 +178,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	struct ilm_rule *rule;
 	bool counted, held, reject, refuses = false;
 	enum heirs heirs;
-	__u32 number;
+	__u32 number, permit;
 
 	number = find_rule(class, l);
 	if (!number)
@@ -196,12 +193,13 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!c)
 		return SK_PASS;
 
+	permit = permit_of(rule, &l->dialled);
 	counted = !l->dry && !l->unproven;
 	/* Said of the decision only when they are why it is as it is. */
 	held = l->strangers;
 	l->strangers = false;
 	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && !held &&
-			    (listens(ctx, l, rule->existing, rule->permit) || is_answer(l)))) {
+			    (listens(ctx, l, rule->existing, permit) || is_answer(l)))) {
 		l->verdict = ILM_VERDICT_EXISTING;
 		if (counted)
 			add_to(&c->existing, 1);
@@ -225,8 +223,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
 	reject = rule->reject || l->undeliverable;
-	if (!reject && rule->permit) {
-		heirs = held ? STRANGE_HEIRS : l->heir ? WELCOME_HEIRS : find_heirs(ctx, l, rule->permit);
+	if (!reject && permit) {
+		heirs = held ? STRANGE_HEIRS : l->heir ? WELCOME_HEIRS : find_heirs(ctx, l, permit);
 		l->strangers = heirs == STRANGE_HEIRS;
 		/*
 		 * Not all sockets are known: a listener is in the kernel's table a moment before

@@ -71,7 +71,7 @@ struct {
 
 /*
  * A service's own address (16 bytes) -> who may listen there, a number of `permits`. Only of
- * services that name an owner. Writer: control plane. Readers: sk_lookup, bind.
+ * services that name an owner. Writer: control plane. Readers: sk_lookup, ingress, bind.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -80,6 +80,18 @@ struct {
 	__uint(key_size, 16);
 	__uint(value_size, 4);
 } owners SEC(".maps");
+
+/*
+ * One entry: the first port that takes no privilege to bind (net.ipv4.ip_unprivileged_port_start).
+ * Writers: control plane, at each change; bind, when it has become lower. Readers: sk_lookup,
+ * ingress, bind.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} unprivileged SEC(".maps");
 
 /*
  * What is said about processes. Writer: control plane. Readers: bind, sock_create. For every unit

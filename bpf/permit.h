@@ -56,4 +56,55 @@ __noinline int permits_identity(const struct ilm_identity *identity, __u32 numbe
 	return search.found;
 }
 
+/* 127.0.0.0/8 or ::1. */
+static __always_inline bool is_loopback(const __be32 *address)
+{
+	if (address[0] || address[1])
+		return false;
+	return address_is_ip4(address) ? *(const __u8 *)&address[3] == 127 :
+					 !address[2] && address[3] == bpf_htonl(1);
+}
+
+/*
+ * Who may listen on the endpoint as it is a service's own address; 0: anyone. Not static: the
+ * verifier looks at it once.
+ */
+__noinline int permit_of_owned(const struct ilm_endpoint *endpoint)
+{
+	__be32 address[4];
+	__u32 *permit;
+
+	/* Never so; the verifier wants it said. */
+	if (!endpoint)
+		return 0;
+	address_copy(address, endpoint->address);
+	permit = bpf_map_lookup_elem(&owners, address);
+	return permit ? *permit : 0;
+}
+
+/*
+ * Is the endpoint the host's own business? Only the host itself dials a loopback address, and on a
+ * port that takes privilege to bind, root has let somebody listen: systemd-resolved on 127.0.0.53.
+ * Addresses of services with an owner are theirs. Not static: the verifier looks at it once.
+ */
+__noinline int is_of_host(const struct ilm_endpoint *endpoint)
+{
+	__u32 key = 0;
+	__u32 *first;
+
+	/* Never so; the verifier wants it said. */
+	if (!endpoint)
+		return false;
+	if (!is_loopback(endpoint->address))
+		return false;
+	first = bpf_map_lookup_elem(&unprivileged, &key);
+	return first && endpoint->port < *first && !permit_of_owned(endpoint);
+}
+
+/* Whose sockets may have what is dialled, by the rule that decides; 0: anyone's. */
+static __always_inline __u32 permit_of(const struct ilm_rule *rule, const struct ilm_endpoint *dialled)
+{
+	return rule->permit && !is_of_host(dialled) ? rule->permit : 0;
+}
+
 #endif

@@ -67,7 +67,7 @@ struct packet {
 	__u32 ends;		/* of the one that it is given to (handed_ends) */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool nat;		/* NAT has its say afterwards */
-	/* Whom sk_lookup may leave it to, when no destination takes it; 0: anyone. */
+	/* Whose sockets may have it when no destination takes it; 0: anyone's. */
 	__u32 permit;
 	__u16 heir;		/* ILM_HOLDER_*: whom the kernel would give it */
 	/* The interface gives some packets to others above it (macvlan, ipvlan). */
@@ -448,12 +448,12 @@ static __always_inline bool permits_holder(struct bpf_sock *sk, __u32 permit)
  * How the listener has what was dialled. Only those that a rule would let keep it are judged.
  */
 static __always_inline enum holder listener_kind(struct bpf_sock *sk, const struct lookup *l,
-						 const struct ilm_rule *rule)
+						 const struct ilm_rule *rule, __u32 permit)
 {
 	enum holder kind = is_bound_to(sk, l->dialled.address) ? EXACT_LISTENER : WILDCARD_LISTENER;
 	bool keeps = rule->existing == ILM_EXISTING_ANY || (kind == EXACT_LISTENER && rule->existing == ILM_EXISTING_EXACT);
 
-	return keeps && rule->permit && !permits_holder(sk, rule->permit) ? STRANGER : kind;
+	return keeps && permit && !permits_holder(sk, permit) ? STRANGER : kind;
 }
 
 /*
@@ -478,7 +478,8 @@ static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const
  * (TIME_WAIT). A function of its own: this look-up gives another type of socket, and the verifier
  * wants the two apart.
  */
-static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule)
+static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule,
+					 __u32 permit)
 {
 	struct bpf_sock *sk = ask_for_any(skb, l);
 	enum holder holder = CONNECTION;
@@ -486,7 +487,7 @@ static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct loo
 	if (!sk)
 		return NOBODY;
 	if (sk->state == TCP_LISTEN)
-		holder = listener_kind(sk, l, rule);
+		holder = listener_kind(sk, l, rule, permit);
 	if (sk->state == TCP_TIME_WAIT)
 		holder = REMAINS;
 	bpf_sk_release(sk);
@@ -610,18 +611,20 @@ __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 }
 
 /* Who listens, as if the client had another port. */
-static __always_inline enum holder listener_holder(struct __sk_buff *skb, struct lookup *l, const struct ilm_rule *rule)
+static __always_inline enum holder listener_holder(struct __sk_buff *skb, struct lookup *l, const struct ilm_rule *rule,
+						   __u32 permit)
 {
 	__u16 port = l->remote_port;
 	enum holder holder;
 
 	l->remote_port = 0;
-	holder = tcp_holder(skb, l, rule);
+	holder = tcp_holder(skb, l, rule, permit);
 	l->remote_port = port;
 	return holder;
 }
 
-static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule)
+static __noinline enum holder udp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule,
+				       __u32 permit)
 {
 	struct bpf_sock *sk = ask(skb, l, l->dialled.address, l->dialled.port);
 	enum holder holder = CONNECTION;
@@ -629,7 +632,7 @@ static __always_inline enum holder udp_holder(struct __sk_buff *skb, const struc
 	if (!sk)
 		return NOBODY;
 	if (sk->state != TCP_ESTABLISHED)
-		holder = listener_kind(sk, l, rule);
+		holder = listener_kind(sk, l, rule, permit);
 	bpf_sk_release(sk);
 	return holder;
 }
@@ -654,17 +657,6 @@ __noinline int find_heir(struct __sk_buff *skb, const struct packet *p, __u32 pe
 		heir = permits_holder(sk, permit) ? ILM_HOLDER_HEIR : ILM_HOLDER_STRANGER;
 	bpf_sk_release(sk);
 	return heir;
-}
-
-/* Whom a service's own address is for; 0: anyone. */
-static __always_inline __u32 permit_of_owned(const struct lookup *l)
-{
-	__be32 address[4];
-	__u32 *permit;
-
-	address_copy(address, l->dialled.address);
-	permit = bpf_map_lookup_elem(&owners, address);
-	return permit ? *permit : 0;
 }
 
 /*
@@ -1004,8 +996,6 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 			break;
 		answer = offer(skb, p, first + i, i);
 	}
-	if (answer == REFUSED)
-		p->permit = rule->permit;
 	if (answer == MEETS_REMAINS)
 		return bury(skb, p);
 	if (answer != TAKEN || leave_note(skb, p))
@@ -1056,12 +1046,13 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	number = find_rule(class, &p->l);
 	if (!number) {
 		if (udp && p->l.matched == ILM_MATCHED_OWNED)
-			p->permit = permit_of_owned(&p->l);
+			p->permit = permit_of_owned(&p->l.dialled);
 		return TCX_NEXT;
 	}
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
 		return TCX_NEXT;
+	p->permit = permit_of(rule, &p->l.dialled);
 
 	if (!udp) {
 		if (!load(skb, p->transport + TCP_FLAGS, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
@@ -1073,15 +1064,15 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		if (!(p->tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
 	}
-	holder = udp ? udp_holder(skb, &p->l, rule) : tcp_holder(skb, &p->l, rule);
+	holder = udp ? udp_holder(skb, &p->l, rule, p->permit) : tcp_holder(skb, &p->l, rule, p->permit);
 	if (holder == REMAINS) {
 		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 			return TCX_NEXT;
 		p->remains = true;
-		holder = listener_holder(skb, &p->l, rule);
+		holder = listener_holder(skb, &p->l, rule, p->permit);
 	}
 	if (holder != CONNECTION && p->crossed && any_on_device()) {
-		if (is_held(&p->l, rule->existing, rule->permit))
+		if (is_held(&p->l, rule->existing, p->permit))
 			return TCX_NEXT;
 		holder = NOBODY;
 	}
@@ -1155,7 +1146,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if (p.tunnel)
 		remember_tunnel(skb, &p);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected) {
-		if (p.permit)
+		if (p.permit && p.l.verdict != ILM_VERDICT_EXISTING)
 			p.heir = find_heir(skb, &p, p.permit);
 		leave_token(&p);
 	}

@@ -152,6 +152,10 @@ class KernelDataPlane implements DataPlane {
     return permitsOf(this.#state);
   }
 
+  firstUnprivileged(): number {
+    return this.#state.own()?.registry.firstUnprivileged() ?? 0;
+  }
+
   refusals(): Refusal[] {
     const registry = this.#state.own()?.registry;
     return registry === undefined ? [] : readRefusals(registry.map("refusals"));

@@ -274,6 +274,11 @@ export interface DataPlane {
    * give that permit; null is anyone. A user or a group that this host no longer has owns nothing.
    */
   permits(): (listener: Listener, permit: Permit | null) => boolean;
+  /**
+   * Returns the first port that takes no privilege to bind, as the programs know it; 0 when nothing
+   * is loaded.
+   */
+  firstUnprivileged(): number;
   /** Returns what was refused or reported, the latest first; nothing when nothing is loaded. */
   refusals(): Refusal[];
   /** Returns the live flows in no particular order; none when nothing is loaded. */

@@ -161,6 +161,15 @@ export function ephemeralPorts(): { range: PortRange; reserved: PortRange[] } | 
   };
 }
 
+/**
+ * Returns the first port of this network namespace that takes no privilege to bind, or undefined
+ * without Linux's /proc.
+ */
+export function firstUnprivilegedPort(): number | undefined {
+  const start = sysctl("net.ipv4.ip_unprivileged_port_start");
+  return start === undefined ? undefined : Number(start);
+}
+
 /** Returns a number above that of every CPU this machine may have; some machines skip numbers. */
 export function cpuNumbers(): number {
   // "0-3,8-11"

@@ -1,9 +1,8 @@
 /** Judges listeners by the active rules: whose an address is, and who may have what is dialled. */
-import type { Address } from "../model/address.js";
+import { type Address, isLoopback4 } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
 import type { Listeners, Mapping, Owner, Service, StrangerPolicy } from "../model/mapping.js";
 import { toLazy } from "../model/mappings.js";
-import { portsContain } from "../model/ports.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import type { Selects } from "./listening.js";
 import { type Permit, Permits, eitherPermit } from "./permits.js";
@@ -25,13 +24,21 @@ export class Judge {
   readonly isPermitted: IsPermitted;
   readonly #rules: Rules;
   readonly #permits: Permits;
+  readonly #firstUnprivileged: number;
   readonly #owned: ReadonlyMap<Address, OwnedService>;
   /** The permits of destinations on a wildcard address, by protocol and port. */
   readonly #ofWildcards = new Map<string, Permit | null>();
 
-  constructor(rules: Rules, strangers: StrangerPolicy, isPermitted: IsPermitted) {
+  /** `firstUnprivileged` is the first port that takes no privilege to bind. */
+  constructor(
+    rules: Rules,
+    strangers: StrangerPolicy,
+    isPermitted: IsPermitted,
+    firstUnprivileged = 0,
+  ) {
     this.strangers = strangers;
     this.isPermitted = isPermitted;
+    this.#firstUnprivileged = firstUnprivileged;
     this.#rules = rules;
     const { services } = rules.file;
     this.#permits = new Permits(services);
@@ -65,7 +72,16 @@ export class Judge {
    * one that it does not permit, `strangers` says.
    */
   permits(listener: Listener, mapping: Permitting): boolean {
-    return this.isPermitted(listener, this.permitOf(mapping));
+    return this.#isOfHost(listener) || this.isPermitted(listener, this.permitOf(mapping));
+  }
+
+  /** Reports whether the endpoint is the host's own business (bpf/permit.h, is_of_host). */
+  #isOfHost({ address, port }: Listener): boolean {
+    return (
+      port < this.#firstUnprivileged &&
+      (isLoopback4(address) || address === "::1") &&
+      this.ownerOf(address) === undefined
+    );
   }
 
   readonly selects: Selects = (listener, address) => {
@@ -73,7 +89,10 @@ export class Judge {
     return this.strangers !== "refuse" || this.isPermitted(listener, this.#ofWildcard(listener));
   };
 
-  /** On a wildcard address listens whoever one of the mappings that lead there permits. */
+  /**
+   * On a wildcard address listens whoever one of the mappings that lead there permits; those that
+   * lead to the dialled port share all ports.
+   */
   #ofWildcard({ protocol, port }: Listener): Permit | null {
     const key = `${protocol} ${port}`;
     const known = this.#ofWildcards.get(key);
@@ -85,10 +104,7 @@ export class Judge {
       if (!to.some(({ address }) => address === "*")) continue;
       if (mappings.protocolAt(index) !== protocol) continue;
       const leads = to.some(
-        (one) =>
-          one.address === "*" &&
-          (one.port === port ||
-            (one.port === "same" && portsContain(mappings.portsAt(index), port))),
+        (one) => one.address === "*" && (one.port === port || one.port === "same"),
       );
       if (!leads) continue;
       permit = eitherPermit(permit, this.permitOf({ to, listeners: mappings.listenersAt(index) }));

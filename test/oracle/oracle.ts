@@ -209,9 +209,18 @@ function isWelcome(rules: Rules, { to, listeners = [] }: Mapping, socket: Socket
   );
 }
 
+/** The first port that takes no privilege to bind, in a new network namespace. */
+const UNPRIVILEGED = 1024;
+
+/** Has root allowed whoever listens there, for the host itself? */
+const isOfHost = (rules: Rules, address: string, port: number): boolean =>
+  port < UNPRIVILEGED &&
+  (address.startsWith("127.") || address === "::1") &&
+  ownerOf(rules, address) === undefined;
+
 /**
  * May the socket be selected where it listens? On a wildcard address, all mappings that lead there
- * permit together.
+ * permit together; those that lead to the dialled port do so on all ports.
  */
 function isSelectable(rules: Rules, socket: Socket): boolean {
   if (!isWildcard(socket)) {
@@ -222,9 +231,7 @@ function isSelectable(rules: Rules, socket: Socket): boolean {
     (mapping) =>
       mapping.protocol === socket.protocol &&
       mapping.to.some(
-        ({ address, port }) =>
-          address === "*" &&
-          (port === "same" ? covers(mapping, socket.port) : port === socket.port),
+        ({ address, port }) => address === "*" && (port === "same" || port === socket.port),
       ),
   );
   return leading.some((mapping) => isWelcome(rules, mapping, socket));
@@ -314,8 +321,9 @@ export function decide(
     const there = here.filter(({ address }) => address === wildcard);
     return there.some((socket) => takes(socket, ipv6)) ? there : [];
   });
+  const anybody = isOfHost(rules, local, localPort);
   const areWelcome = (those: readonly Socket[]): boolean =>
-    those.length > 0 && those.every((socket) => isWelcome(rules, mapping, socket));
+    those.length > 0 && (anybody || those.every((socket) => isWelcome(rules, mapping, socket)));
   const keeps =
     exact.length > 0 ? areWelcome(exact) : mapping.existing === "any" && areWelcome(anywhere);
   if (keeps && mapping.existing !== "never") {

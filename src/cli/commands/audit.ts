@@ -7,7 +7,7 @@ import { judgeOf } from "../../dataplane/judge.js";
 import { absentDestinations } from "../../doctor/absent-destinations.js";
 import { addressWarnings } from "../../doctor/warnings.js";
 import { ExitStatus } from "../../errors.js";
-import { ephemeralPorts, sysctl, userName } from "../../kernel/procfs.js";
+import { ephemeralPorts, firstUnprivilegedPort, userName } from "../../kernel/procfs.js";
 import { upAddresses } from "../../kernel/up-addresses.js";
 import { type AuditKind, auditKinds } from "../../model/audit.js";
 import type { Holder, Listener } from "../../model/listener.js";
@@ -83,7 +83,7 @@ async function look(
     ...ofListeners.map(({ listener }) => listener),
     ...(owning.size === 0 ? [] : listeners),
   ]);
-  const start = Number(sysctl("net.ipv4.ip_unprivileged_port_start") ?? Infinity);
+  const start = firstUnprivilegedPort() ?? Infinity;
   return {
     found: [
       ...ofListeners,

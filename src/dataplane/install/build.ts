@@ -4,6 +4,7 @@ import type { Endpoint, Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { type Pins, folderName } from "../../kernel/pins.js";
+import { firstUnprivilegedPort } from "../../kernel/procfs.js";
 import type { StrangerPolicy } from "../../model/mapping.js";
 import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { version } from "../../version.js";
@@ -104,6 +105,7 @@ function placeEndpoints(
   if (!sweepsLater) present?.forgetUnseen();
   if (present !== undefined) {
     const permits = permitsOf(present);
+    present.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
     present.addOwners(rules.file.head.services, permits);
     const slots = present.reserve(endpoints, permits, isWhole);
     if (slots !== undefined) return { registry: present, slots, permits };
@@ -121,6 +123,7 @@ function placeEndpoints(
   registry.setMappedPorts(mappings, true);
   registry.forgetUnseen();
   const permits = permitsOf(registry);
+  registry.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
   registry.addOwners(rules.file.head.services, permits);
   const slots = registry.reserve(endpoints, permits, isWhole);
   if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");

@@ -83,6 +83,7 @@ export const registryMaps = [
   "slots",
   "permits",
   "owners",
+  "unprivileged",
   "policies",
   "refusals",
   "refused",
@@ -794,6 +795,17 @@ export class Registry {
       keys.push(key);
     }
     for (const key of keys) if (isStranger(members, key)) members.delete(key);
+  }
+
+  /** Notes which port is the first that takes no privilege to bind, for the programs that judge. */
+  setFirstUnprivileged(port: number): void {
+    this.map("unprivileged").update(zeroKey, word(port));
+  }
+
+  /** Returns the first port that takes no privilege to bind, as the programs know it. */
+  firstUnprivileged(): number {
+    const value = this.map("unprivileged").lookup(zeroKey);
+    return value === undefined ? 0 : decode(u32, value);
   }
 
   /** Permits owners to listen on their services' addresses. Others' addresses stay as they are. */

@@ -251,6 +251,10 @@ export class FakeDataPlane implements DataPlane {
     return this.refused;
   }
 
+  firstUnprivileged(): number {
+    return 0;
+  }
+
   flowCount(): FlowCount | null {
     return this.#active === null ? null : { live: 3, capacity: 65_536 };
   }

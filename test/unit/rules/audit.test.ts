@@ -52,7 +52,7 @@ function audited(
   strangers: StrangerPolicy = "refuse",
 ): Audited {
   const rules: Rules = rulesOf({ services: [web, free], mappings: [toWeb], ...file });
-  const judge = new Judge(rules, strangers, isPermitted);
+  const judge = new Judge(rules, strangers, isPermitted, 1024);
   const ephemeral = { range: { first: 32_768, last: 60_999 }, reserved: [] };
   return { rules, judge, listeners, ephemeral };
 }
@@ -111,6 +111,20 @@ describe("a listener on a mapped port", () => {
     expect(auditListeners(audited(dialled(0)))).toEqual([]);
     expect(auditListeners(audited(dialled(33)))).toEqual([]);
     expect(auditListeners(audited(dialled(1000), { mappings: [named] }))).toEqual([]);
+  });
+
+  test("is at home on a loopback address, where its port takes privilege to bind", () => {
+    const at = (where: string, port: number): unknown[] =>
+      auditListeners(
+        audited([listener(where, port, by(1000))], {
+          mappings: [mapping("web", { ports: [{ first: 1, last: 65_535 }] })],
+        }),
+      );
+    expect(at("127.0.0.53", 1023)).toEqual([]);
+    expect(at("::1", 53)).toEqual([]);
+    expect(at("127.0.0.53", 1024)).toMatchObject([{ kind: "mapped-port" }]);
+    expect(at("203.0.113.1", 53)).toMatchObject([{ kind: "mapped-port" }]);
+    expect(at("127.0.1.10", 53)).toMatchObject([{ kind: "foreign-address" }]);
   });
 
   test("is judged by the mapping that decides there, and not by one with a condition", () => {
