@@ -417,7 +417,7 @@ struct ilm_destination {
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
 	__u16 weight;		/* of a weighted rule; at least 1 */
-	__u32 permit;		/* as its slot has it */
+	__u32 permit;		/* as its slot has it; on a wildcard address the rule's counts */
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 28);
 

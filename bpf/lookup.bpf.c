@@ -141,6 +141,10 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 	 * In a SO_REUSEPORT group may be others of the same user; those in our maps are permitted.
 	 */
 	alone = l->dry || (any_irregular() && !permits_all(&endpoint, l->interface, permit));
+	/* Our maps have all that listen on a wildcard address: each rule permits its own there. */
+	if (permit && address_is_wildcard(endpoint.address) &&
+	    !permits_all(&endpoint, l->interface, permit))
+		return ILM_ATTEMPT_ABSENT;
 	/* As the kernel does: who is bound to the device goes before who is bound to none. */
 	if (any_irregular() && l->interface &&
 	    try_members(ctx, &endpoint, l->interface, alone) == ILM_ATTEMPT_SELECTED)
@@ -175,8 +179,8 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 
 /*
  * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody
- * is bound to a device or a stranger there. What choose() does, without its calls and loops. False:
- * choose() is to have a look.
+ * is bound to a device or may be a stranger there. What choose() does, without its calls and loops.
+ * False: choose() is to have a look.
  */
 static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {
@@ -192,6 +196,8 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 		return false;
 	d = bpf_map_lookup_elem(&destinations, &first);
 	if (!d)
+		return false;
+	if (!d->permit && rule->permit && address_is_wildcard(d->address))
 		return false;
 	slot = d->slot;
 	sk = bpf_map_lookup_elem(&primary, &slot);

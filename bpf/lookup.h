@@ -116,7 +116,7 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
 		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
-		__u32 index = first + i;
+		__u32 index = first + i, permit;
 		__u8 outcome;
 
 		if (i >= n)
@@ -127,7 +127,8 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 			break;
 		address_copy(endpoint.address, d->address);
 		endpoint.port = d->port ? d->port : l->dialled.port;
-		outcome = try_destination(ctx, l, &endpoint, d->slot, d->permit);
+		permit = address_is_wildcard(endpoint.address) ? rule->permit : d->permit;
+		outcome = try_destination(ctx, l, &endpoint, d->slot, permit);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			l->failed++;

@@ -67,6 +67,8 @@ struct packet {
 	__u32 ends;		/* of the one that it is given to (handed_ends) */
 	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
 	bool nat;		/* NAT has its say afterwards */
+	/* Whose sockets on a wildcard address the rule selects; 0: anyone's. */
+	__u32 wildcard_permit;
 	/* Whose sockets may have it when no destination takes it; 0: anyone's. */
 	__u32 permit;
 	__u16 heir;		/* ILM_HOLDER_*: whom the kernel would give it */
@@ -833,6 +835,25 @@ __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, cons
 /* What an offer to one destination came to. LEFT: it goes on as it is. */
 enum offer { REFUSED, TAKEN, LEFT, MEETS_REMAINS };
 
+/*
+ * Whose sockets the destination selects; 0: anyone's. `judged`: there may be others, which is to be
+ * looked at.
+ */
+static __always_inline __u32 permit_of_destination(const struct packet *p, const struct ilm_destination *d, bool *judged)
+{
+	*judged = true;
+	if (address_is_wildcard(d->address))
+		return p->wildcard_permit;
+	if (any_irregular())
+		return d->permit;
+	/*
+	 * All that are bound to it are permitted there. One of UDP may have come by its port
+	 * without bind().
+	 */
+	*judged = false;
+	return p->l.dialled.protocol == IPPROTO_UDP ? d->permit : 0;
+}
+
 /* Whether the destination's listener takes the packet. `i`: which of the rule's it is. */
 __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32 i)
 {
@@ -843,8 +864,8 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	int there = 0;
 	__u16 remote_port;
 	struct lookup *l;
+	bool udp, judged;
 	__u8 outcome;
-	bool udp;
 
 	if (!p)
 		return LEFT;
@@ -866,12 +887,8 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
 		return REFUSED;
 	}
-	/*
-	 * Without any, all that are bound to a destination are permitted there. One of UDP may have
-	 * come by its port without bind().
-	 */
-	permit = udp || any_irregular() ? d->permit : 0;
-	if (permit && live.sockets && any_irregular()) {
+	permit = permit_of_destination(p, d, &judged);
+	if (permit && judged && live.sockets) {
 		there = judge_listeners(&endpoint, l->interface, permit);
 		/* Only strangers are as nobody. */
 		if (!(there & HAS_PERMITTED)) {
@@ -1052,6 +1069,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
 		return TCX_NEXT;
+	p->wildcard_permit = rule->permit;
 	p->permit = permit_of(rule, &p->l.dialled);
 
 	if (!udp) {

@@ -6,7 +6,6 @@
  */
 import { type Problem, IlmError, configurationError } from "../errors.js";
 import {
-  type Address,
   type Family,
   type Prefix,
   addressBytes,
@@ -29,7 +28,7 @@ import { type LazyMappings, toLazy } from "../model/mappings.js";
 import { countPorts, formatPorts, sharedPorts } from "../model/ports.js";
 import { type Candidate, candidates } from "../rules/candidates.js";
 import { ownedBy } from "../rules/order.js";
-import { type Permit, Permits, MAX_OWNERS, eitherPermit, permitKey } from "../rules/permits.js";
+import { type Permit, Permits, MAX_OWNERS, permitKey } from "../rules/permits.js";
 import { ClassChains, type ChainTables, levelOf } from "./chains.js";
 import { classify } from "./classes.js";
 import { bytes, shorts, words } from "../model/columns.js";
@@ -87,8 +86,6 @@ interface Led {
   /** True when some destination is on the port that was dialled. */
   readonly follows: boolean;
   readonly weighted: boolean;
-  /** The candidates on wildcard addresses. */
-  readonly wildcards: readonly Candidate[];
   /**
    * Where the destinations begin, by protocol and the one port that is dialled, or 0 for several.
    */
@@ -150,7 +147,6 @@ class Compiler {
     this.#refuseOrigins();
     this.#pushRule(0, { 4: 0, 6: 0 }, { 4: 0, 6: 0 }, 0);
     for (const protocol of protocols) this.#compileProtocol(protocol);
-    this.#permitOnEveryPort();
     for (const [index, hiders] of this.#reach.hidden()) this.#warnHidden(index, hiders);
     const { steps, sources, interfaces, owned } = this.#chainTables;
     return {
@@ -312,9 +308,6 @@ class Compiler {
       const only =
         set.ports.length === 1 && range?.first === range?.last ? range?.first : undefined;
       const first = this.#runsOf(led, protocol, only ?? 0, index);
-      for (const { address, port: given } of led.wildcards) {
-        this.#permitAlso({ protocol, address, port: given === 0 ? (only ?? 0) : given }, permit);
-      }
       const rule = this.#pushRule(index, first, led.counts, permit);
       const host = size === set.size ? this.#mappings.ipv4HostAt(index) : -1;
       if (host >= 0) set.hosts.push(host, index, rule);
@@ -360,15 +353,6 @@ class Compiler {
     return index;
   }
 
-  /** Returns who may listen on a destination of the mapping. */
-  #permitAt(address: Address, mapping: number): Pick<Endpoint, "permit" | "isPermitOfMappings"> {
-    const isPermitOfMappings = isUnspecified(address);
-    const permit = isPermitOfMappings
-      ? (this.#permitList[this.#permitOf(mapping)] ?? null)
-      : this.#permits.ofAddress(address);
-    return { permit, isPermitOfMappings };
-  }
-
   #ledBy(to: readonly Destination[]): Led {
     const known = this.#led.get(to);
     if (known !== undefined) return known;
@@ -378,7 +362,6 @@ class Compiler {
       counts: { 4: both[4].length, 6: both[6].length },
       follows: to.some(({ port }) => port === "same"),
       weighted: isWeighted({ to }),
-      wildcards: [...both[4], ...both[6]].filter(({ address }) => isUnspecified(address)),
       runs: new Map(),
     };
     this.#led.set(to, led);
@@ -440,7 +423,9 @@ class Compiler {
     for (const { address, port: given, weight, handover } of list) {
       const port = given === 0 ? onlyPort : given;
       const said = handover === undefined ? undefined : { handover };
-      const place = { protocol, address, port, ...said, ...this.#permitAt(address, index) };
+      // On a wildcard address listens whoever the rule permits.
+      const permit = isUnspecified(address) ? null : this.#permits.ofAddress(address);
+      const place = { protocol, address, port, ...said, permit };
       const endpoint = this.#endpoint(place, index);
       this.#destinationEndpoint.push(endpoint);
       this.#destinationAddress.append(addressBytes(address));
@@ -479,29 +464,6 @@ class Compiler {
       `its destination ${address}, port ${port === 0 ? "as dialled" : port}, has handover: ${handover}, and another mapping has ${known.handover}`,
       "set the same in all mappings that lead there, or set it once, for the service",
     );
-  }
-
-  /**
-   * Permits another mapping's listeners on a wildcard address: whoever one of the mappings that
-   * lead there permits is selected. `permit` is an index.
-   */
-  #permitAlso(place: Pick<Endpoint, "protocol" | "address" | "port">, permit: number): void {
-    const index = this.#endpointIndexes.get(endpointKey(place)) ?? -1;
-    const known = this.#endpoints[index];
-    const also = this.#permitList[permit] ?? null;
-    if (known === undefined || known.permit === also) return;
-    this.#endpoints[index] = { ...known, permit: eitherPermit(known.permit, also) };
-  }
-
-  /** Permits on each port of a wildcard address whoever is permitted on every port. */
-  #permitOnEveryPort(): void {
-    for (const { protocol, address, port, permit, isPermitOfMappings } of this.#endpoints.slice()) {
-      if (port !== 0 || !isPermitOfMappings) continue;
-      this.#endpoints.forEach((one, index) => {
-        if (one.protocol !== protocol || one.address !== address || one.permit === permit) return;
-        this.#endpoints[index] = { ...one, permit: eitherPermit(one.permit, permit) };
-      });
-    }
   }
 
   #compileClass(protocol: Protocol, ranges: readonly PortRange[], sets: readonly UnitSet[]): void {

@@ -21,10 +21,11 @@ export interface Endpoint {
    * leave from the endpoint itself.
    */
   readonly origin?: { readonly address: Address; readonly port: number };
-  /** Whose sockets are selected there. Null is anyone's. */
+  /**
+   * Whose sockets are selected there. Null is anyone's, and on a wildcard address those of whom the
+   * rule permits.
+   */
   readonly permit: Permit | null;
-  /** True when mappings give the permit; otherwise, the address is a service's, which does. */
-  readonly isPermitOfMappings: boolean;
 }
 
 /**

@@ -1,17 +1,13 @@
 /** Judges listeners by the active rules: whose an address is, and who may have what is dialled. */
 import { type Address, isLoopback4 } from "../model/address.js";
 import type { Listener } from "../model/listener.js";
-import type { Listeners, Mapping, Owner, Service, StrangerPolicy } from "../model/mapping.js";
-import { toLazy } from "../model/mappings.js";
-import { type Rules, allMappings } from "../model/rules.js";
-import type { Selects } from "./listening.js";
-import { type Permit, Permits, eitherPermit } from "./permits.js";
+import type { Owner, Service, StrangerPolicy } from "../model/mapping.js";
+import type { Rules } from "../model/rules.js";
+import type { Permitting, Selects } from "./listening.js";
+import { type Permit, Permits } from "./permits.js";
 
 /** Reports whether a listener has a permit, as the kernel's programs decide; null is anyone. */
 export type IsPermitted = (listener: Listener, permit: Permit | null) => boolean;
-
-/** The parts of a mapping that its permit depends on. */
-type Permitting = Pick<Mapping, "to"> & { readonly listeners?: Listeners | undefined };
 
 export interface OwnedService {
   readonly service: Service;
@@ -22,12 +18,9 @@ export class Judge {
   /** What happens to strangers on mapped ports. */
   readonly strangers: StrangerPolicy;
   readonly isPermitted: IsPermitted;
-  readonly #rules: Rules;
   readonly #permits: Permits;
   readonly #firstUnprivileged: number;
   readonly #owned: ReadonlyMap<Address, OwnedService>;
-  /** The permits of destinations on a wildcard address, by protocol and port. */
-  readonly #ofWildcards = new Map<string, Permit | null>();
 
   /** `firstUnprivileged` is the first port that takes no privilege to bind. */
   constructor(
@@ -39,7 +32,6 @@ export class Judge {
     this.strangers = strangers;
     this.isPermitted = isPermitted;
     this.#firstUnprivileged = firstUnprivileged;
-    this.#rules = rules;
     const { services } = rules.file;
     this.#permits = new Permits(services);
     this.#owned = new Map(
@@ -84,32 +76,9 @@ export class Judge {
     );
   }
 
-  readonly selects: Selects = (listener, address) => {
+  /** On a wildcard address, the mapping permits; on another one, the service that has it. */
+  readonly selects: Selects = (listener, address, mapping) => {
     if (address !== "*") return this.mayHave(listener, address);
-    return this.strangers !== "refuse" || this.isPermitted(listener, this.#ofWildcard(listener));
+    return this.strangers !== "refuse" || this.isPermitted(listener, this.permitOf(mapping));
   };
-
-  /**
-   * On a wildcard address listens whoever one of the mappings that lead there permits; those that
-   * lead to the dialled port share all ports.
-   */
-  #ofWildcard({ protocol, port }: Listener): Permit | null {
-    const key = `${protocol} ${port}`;
-    const known = this.#ofWildcards.get(key);
-    if (known !== undefined) return known;
-    const mappings = toLazy(allMappings(this.#rules));
-    let permit: Permit | null = { root: true, owners: [] };
-    for (let index = 0; index < mappings.length; index++) {
-      const to = mappings.toAt(index);
-      if (!to.some(({ address }) => address === "*")) continue;
-      if (mappings.protocolAt(index) !== protocol) continue;
-      const leads = to.some(
-        (one) => one.address === "*" && (one.port === port || one.port === "same"),
-      );
-      if (!leads) continue;
-      permit = eitherPermit(permit, this.permitOf({ to, listeners: mappings.listenersAt(index) }));
-    }
-    this.#ofWildcards.set(key, permit);
-    return permit;
-  }
 }

@@ -6,7 +6,7 @@ import { candidates } from "./candidates.js";
 import { type Address, type Family, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
 import { words } from "../model/columns.js";
-import type { Destination, Mapping } from "../model/mapping.js";
+import type { Destination, Listeners, Mapping } from "../model/mapping.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { type LazyMappings, type Mappings, toLazy } from "../model/mappings.js";
 import { formatPorts, portsContain } from "../model/ports.js";
@@ -19,11 +19,18 @@ export interface ListenerView {
   readonly mappings: readonly string[];
 }
 
+/** The parts of a mapping that its permit depends on. */
+export type Permitting = Pick<Mapping, "to"> & { readonly listeners?: Listeners | undefined };
+
 /**
- * Reports whether the rules let the listener be selected where it listens at a destination with
- * this address.
+ * Reports whether the rules let the listener be selected where it listens at a destination of the
+ * mapping with this address.
  */
-export type Selects = (listener: Listener, destination: Address | "*") => boolean;
+export type Selects = (
+  listener: Listener,
+  destination: Address | "*",
+  mapping: Permitting,
+) => boolean;
 
 export interface DestinationState {
   /** The index into the mapping's `to`. */
@@ -47,7 +54,7 @@ export interface DestinationState {
 }
 
 /** The parts of a mapping that its destinations' states depend on. */
-type Lead = Pick<Mapping, "protocol" | "ports" | "to">;
+type Lead = Pick<Mapping, "protocol" | "ports"> & Permitting;
 
 /** Reports whether a destination with this port stands for the port `listening`. */
 function takesPort(mapping: Lead, port: number | "same", listening: number): boolean {
@@ -91,7 +98,7 @@ function stateOf(
   const there = addressesOf(address).flatMap((place) =>
     listeners.at(mapping.protocol, place).filter(takes),
   );
-  const strangers = there.filter((listener) => !selects(listener, address));
+  const strangers = there.filter((listener) => !selects(listener, address, mapping));
   const found =
     strangers.length === 0 ? there : there.filter((listener) => !strangers.includes(listener));
   const wildcard =
@@ -139,8 +146,14 @@ interface Led {
   readonly states: readonly DestinationState[];
   /** The states that packets of some family can reach. */
   readonly usable: readonly DestinationState[];
+  /** True when what is selected there depends on the mapping's `listeners`. */
+  readonly hasOwnPermit: boolean;
   /** The indexes of the mappings. */
   readonly indexes: ReturnType<typeof words>;
+}
+
+function leadsToWildcard(to: readonly Destination[]): boolean {
+  return to.some(({ address }) => address === "*");
 }
 
 /** Mappings joined with the listeners they lead to. */
@@ -161,7 +174,9 @@ export class JoinedListeners {
     const byTo = new Map<readonly Destination[], Map<string, number>>();
     for (let i = 0; i < this.#ledOf.length; i++) {
       const before = this.#ledOf[i - 1] ?? 0;
-      const number = this.#mappings.leadsLikeOneBefore(i) ? before : this.#numberOf(i, byTo, index);
+      const isLike =
+        i > 0 && this.#mappings.leadsLikeOneBefore(i) && !this.#led[before]?.hasOwnPermit;
+      const number = isLike ? before : this.#numberOf(i, byTo, index);
       this.#ledOf[i] = number;
       this.#led[number]?.indexes.push(i);
     }
@@ -177,12 +192,15 @@ export class JoinedListeners {
     let known = byTo.get(to);
     if (known === undefined) byTo.set(to, (known = new Map<string, number>()));
     const follows = to.some(({ port }) => port === "same");
-    const key = follows ? `${protocol} ${formatPorts(ports)}` : protocol;
+    const listenersOf = leadsToWildcard(to) ? this.#mappings.listenersAt(index) : undefined;
+    const permitted = listenersOf === undefined ? "" : ` ${JSON.stringify(listenersOf)}`;
+    const key = (follows ? `${protocol} ${formatPorts(ports)}` : protocol) + permitted;
     let number = known.get(key);
     if (number === undefined) {
       number = this.#led.length;
       known.set(key, number);
-      const states = statesWith({ protocol, ports, to }, listeners, this.#selects);
+      const lead = { protocol, ports, to, listeners: listenersOf };
+      const states = statesWith(lead, listeners, this.#selects);
       // A destination that no packet's family can use leads nowhere.
       const used = new Set(
         ([4, 6] as const).flatMap((family) =>
@@ -190,7 +208,8 @@ export class JoinedListeners {
         ),
       );
       const usable = states.filter(({ destination }) => used.has(destination));
-      this.#led.push({ states, usable, indexes: words() });
+      const hasOwnPermit = leadsToWildcard(to);
+      this.#led.push({ states, usable, hasOwnPermit, indexes: words() });
     }
     return number;
   }

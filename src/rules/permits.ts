@@ -32,12 +32,6 @@ function permitOf(root: boolean, owners: readonly Owner[]): Permit {
   return { root, owners: sorted.map(([, owner]) => owner) };
 }
 
-/** Returns a permit for whoever has one of the two; null is anyone. */
-export function eitherPermit(a: Permit | null, b: Permit | null): Permit | null {
-  if (a === null || b === null) return null;
-  return permitOf(a.root || b.root, [...a.owners, ...b.owners]);
-}
-
 /** The permits that services and mappings give. */
 export class Permits {
   readonly #owners: ReadonlyMap<Address, Owner>;

@@ -25,6 +25,38 @@ afterAll(async () => {
   await network.server.stopAll();
 });
 
+const shared = `
+version: 1
+mappings:
+  - { protocol: [tcp, udp], port: 6000, to: "*:7000", listeners: anyone }
+  - { protocol: [tcp, udp], port: 6001, to: "*:7000" }
+  - { protocol: [tcp, udp], port: 6002, to: "*:7000", listeners: { user: ${stranger.uid} } }
+`;
+
+for (const kind of kinds) {
+  for (const family of families) {
+    test(`a ${kind} socket on the wildcard address is selected by the mappings that permit it, over IPv${family}`, async () => {
+      const { server, client } = network;
+      const dial = async (port: number): Promise<string> =>
+        await client.who(protocolOf(kind), addressesOf[family].public, port);
+      const his = await labOf(stranger);
+      await server.apply(shared);
+      await his.open("stranger", kind, family === 4 ? "0.0.0.0" : "::", 7000);
+      const leading: [number, string][] = [
+        [6000, "stranger"],
+        [6001, "ECONNREFUSED"],
+        [6002, "stranger"],
+      ];
+      for (const [port, who] of leading) expect(await dial(port)).toBe(who);
+      const { mappings } = await server.ilmJson<Shown>(["mappings"]);
+      const listening = mappings.flatMap(({ protocol, to }) =>
+        protocol === protocolOf(kind) ? to.map((one) => one.listening) : [],
+      );
+      expect(listening).toEqual([true, false, true]);
+    });
+  }
+}
+
 for (const kind of kinds) {
   const who = async (): Promise<string> =>
     await network.client.who(protocolOf(kind), "203.0.113.1", 6000);

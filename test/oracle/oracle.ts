@@ -218,23 +218,11 @@ const isOfHost = (rules: Rules, address: string, port: number): boolean =>
   (address.startsWith("127.") || address === "::1") &&
   ownerOf(rules, address) === undefined;
 
-/**
- * May the socket be selected where it listens? On a wildcard address, all mappings that lead there
- * permit together; those that lead to the dialled port do so on all ports.
- */
-function isSelectable(rules: Rules, socket: Socket): boolean {
-  if (!isWildcard(socket)) {
-    const owner = ownerOf(rules, socket.address);
-    return owner === undefined || isOwners(socket, owner);
-  }
-  const leading = allMappings(rules).filter(
-    (mapping) =>
-      mapping.protocol === socket.protocol &&
-      mapping.to.some(
-        ({ address, port }) => address === "*" && (port === "same" || port === socket.port),
-      ),
-  );
-  return leading.some((mapping) => isWelcome(rules, mapping, socket));
+/** May the mapping select the socket where it listens? On a wildcard address it says so itself. */
+function isSelectable(rules: Rules, mapping: Mapping, socket: Socket): boolean {
+  if (isWildcard(socket)) return isWelcome(rules, mapping, socket);
+  const owner = ownerOf(rules, socket.address);
+  return owner === undefined || isOwners(socket, owner);
 }
 
 /** Is it for sk_lookup to give the socket? `nat`: the families of which there is NAT. */
@@ -349,7 +337,7 @@ export function decide(
         (socket) =>
           socket.port === wanted &&
           (place === "*" ? isWildcard(socket) : socket.address === place) &&
-          isSelectable(rules, socket),
+          isSelectable(rules, mapping, socket),
       ),
       drawn: weight === undefined ? 0n : draw(remote, remotePort, place, wanted, weight),
     }));

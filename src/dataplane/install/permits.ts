@@ -7,7 +7,6 @@ import {
   permitLayout,
 } from "../../abi/generated.js";
 import { decode, encode } from "../../abi/layout.js";
-import type { Endpoint } from "../../compile/tables.js";
 import { type Problem, configurationError } from "../../errors.js";
 import { type AccountKind, findAccount } from "../../kernel/accounts.js";
 import type { BpfMap } from "../../kernel/bpf/map.js";
@@ -125,10 +124,6 @@ export class PermitNumbers {
   /** Returns the number of a permit that mappings give. Strangers may be welcome there. */
   ofMappings(permit: Permit | null): number {
     return this.#strangers === "refuse" ? this.of(permit) : 0;
-  }
-
-  ofEndpoint({ permit, isPermitOfMappings }: Endpoint): number {
-    return isPermitOfMappings ? this.ofMappings(permit) : this.of(permit);
   }
 
   #bytes({ root, owners }: Permit): Uint8Array {

@@ -112,9 +112,6 @@ export function layOver(
   }
   if (meetsFile(above, rules.runtime, hasName)) return null;
   const { added, removed, runtime } = above;
-  if (hasOwnPermits([...added, ...removed.map(({ mapping }) => mapping), ...runtime], rules)) {
-    return null;
-  }
   // Nothing is over the tables, so no overlay is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
   const built = compileOverlay(above, base, OVERLAY_RULES, new Permits(rules.file.head.services));
@@ -141,19 +138,6 @@ function revise(
   const before = toColumns(file.read().mappings);
   const gone = new Set(removedBy(revision.pieces, before.length));
   return mayHaveHidden(found.gone, before, (index) => gone.has(index)) ? null : found;
-}
-
-/**
- * Reports whether one of the mappings leads to a wildcard address and permits others than root
- * there. All mappings that lead to one permit together, so the whole has to be compiled.
- */
-function hasOwnPermits(mappings: readonly Mapping[], { file }: Pick<ActiveRules, "file">): boolean {
-  const permits = new Permits(file.head.services);
-  return mappings.some(({ to, listeners }) => {
-    if (to.every(({ address }) => address !== "*")) return false;
-    const permit = permits.ofMapping(to, listeners);
-    return permit === null || permit.owners.length > 0;
-  });
 }
 
 function saysHandover({ to }: Mapping): boolean {
@@ -227,7 +211,6 @@ function layRuntime(
   const names = whole.mappings.indexesOf(new Set(runtime.map(mappingKey)));
   const above: Above = { added: [], removed: [], runtime };
   if (meetsFile(above, runtime, (key) => names.has(key))) return null;
-  if (hasOwnPermits(runtime, { file })) return null;
   const built = compileOverlay(
     above,
     compiledBase(whole),

@@ -230,11 +230,10 @@ const unsaid = {
 } as const satisfies Partial<Slot>;
 const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, ...unsaid };
 
-/** Returns what the rules say about a place. `permits` is absent where they leave that as it is. */
-function saidOf(endpoint: Endpoint, permits?: PermitNumbers): Partial<Slot> {
-  const { handover, origin } = endpoint;
+/** Returns what the rules say about a place. */
+function saidOf({ handover, origin, permit }: Endpoint, permits: PermitNumbers): Partial<Slot> {
   return {
-    ...(permits !== undefined && { permit: permits.ofEndpoint(endpoint) }),
+    permit: permits.of(permit),
     ...(handover !== undefined && { handover: handoverNumbers[handover] }),
     ...(origin !== undefined && {
       origin: addressBytes(origin.address),
@@ -679,9 +678,12 @@ export class Registry {
     if (keys.some((key) => !known.has(keyText(key)))) {
       const taken = new Uint8Array(this.map("primary").maxEntries);
       let count = 0;
-      for (const [, { index }] of this.#slots()) {
+      /** The permits of places for every port of an address. */
+      const everyPorts = new Map<string, number>();
+      for (const [key, { index, permit }] of this.#slots()) {
         count++;
-        if (index !== ILM_SLOT_NONE) taken[index] = 1;
+        if (index === ILM_SLOT_NONE) everyPorts.set(keyText(key), permit);
+        else taken[index] = 1;
       }
       const meta = this.#meta();
       let serial = meta.nextSerial;
@@ -704,6 +706,12 @@ export class Registry {
         };
         known.set(keyText(key), slot);
         added.push([key, slot]);
+        // Until now, its sockets were those of the place for every port.
+        const before =
+          everyPorts.size === 0
+            ? undefined
+            : everyPorts.get(keyText(endpointKey({ ...endpoint, port: 0 })));
+        if (before !== undefined && before !== slot.permit) repermitted.set(keyText(key), slot);
       });
       if (count + added.length > taken.length) return undefined;
       // This comes first, so that no serial is used twice even if we are killed in between.
@@ -740,8 +748,7 @@ export class Registry {
   ): Map<string, Slot> {
     const repermitted = new Map<string, Slot>();
     const tell = (key: Uint8Array, slot: Slot, endpoint: Endpoint): void => {
-      // An overlay does not know all mappings that lead to a wildcard address.
-      const said = saidOf(endpoint, whole || !endpoint.isPermitOfMappings ? permits : undefined);
+      const said = saidOf(endpoint, permits);
       const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
       const value = encode(slotLayout, changed);
       if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;

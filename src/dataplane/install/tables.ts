@@ -381,7 +381,7 @@ function putDestinations(
   { slots, permits }: PlacesOfEndpoints,
   first: number,
 ): void {
-  const numbers = endpoints.map((endpoint) => permits.ofEndpoint(endpoint));
+  const numbers = endpoints.map(({ permit }) => permits.of(permit));
   putArray(
     map,
     destinations.count,
