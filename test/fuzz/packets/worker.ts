@@ -870,7 +870,9 @@ function toLoopback(bytes: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** Whom the kernel would give the packet when no destination takes it is not modelled: root here. */
+/**
+ * Whom the kernel would give the packet when no destination takes it is not modelled: root here.
+ */
 function holderOf({ holder }: Token): number {
   return holder === HolderCode.HEIR ? HolderCode.UNKNOWN : holder;
 }
