@@ -104,7 +104,6 @@ function placeEndpoints(
   if (!sweepsLater) present?.forgetUnseen();
   if (present !== undefined) {
     const permits = permitsOf(present);
-    present.addOwners(rules.file.head.services, permits);
     const slots = present.reserve(endpoints, permits, isWhole);
     if (slots !== undefined) return { registry: present, slots, permits };
   }
