@@ -8,6 +8,9 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { owner, stranger } from "../support/actor.js";
+import { useLabs } from "../support/attacks.js";
+import type { Lab } from "../support/lab.js";
 import { Mounts } from "../support/mounts.js";
 import { families, addressesOf, protocols } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
@@ -19,6 +22,7 @@ import { sizes } from "../support/sizes.js";
 import { sample, traceOf, Traced, type Trace } from "../support/steps.js";
 
 const network = useNetwork();
+const labOf = useLabs(network);
 const chance = random();
 let mounts: Mounts;
 
@@ -112,12 +116,15 @@ function manyRules(turn: number): string {
 /** A port of 10,000 mappings. */
 const FILLING = 9000;
 
-/** The ports of the active rules, without 6000. */
+/** A port of a service that has an owner. */
+const OWNED_PORT = 8000;
+
+/** The ports of the active rules that tell them apart. */
 async function activePorts(): Promise<readonly number[]> {
   const rows = JSON.parse(await ilmDone("mappings", "--json")) as readonly MappingRow[];
   const ports = new Set(rows.map(({ port }) => Number(port)));
   expect([...ports]).toContain(6000);
-  return [...ports].filter((port) => port !== 6000 && port !== FILLING);
+  return [...ports].filter((port) => ![6000, FILLING, OWNED_PORT].includes(port));
 }
 
 /** Who answers at a port, by protocol and family. */
@@ -181,7 +188,7 @@ async function expectNothing(where: string): Promise<void> {
 interface Change {
   readonly title: string;
   /** What each try begins with. */
-  readonly prepare: () => Promise<void>;
+  readonly prepare: () => Promise<unknown>;
   /** Makes the change to the end, or until it is killed at a step. */
   readonly make: (kill: number | undefined) => Promise<Trace>;
   /** Looks at what a kill left, and goes on from there in one of the two ways that there are. */
@@ -336,6 +343,82 @@ const reload: Make = async (turn, kill) => {
   await run.stop("SIGTERM");
   return { ...(await traceOf(run)), steps };
 };
+
+const OWNED = "127.0.1.20";
+
+/** As `rules`, and a service that is `owner`'s at even turns, and another user's at odd ones. */
+function ownedFile(turn: number): string {
+  const { uid } = turn % 2 === 0 ? owner : stranger;
+  const text = rules(turn, `  - { protocol: [tcp, udp], port: ${OWNED_PORT}, to: owned }\n`);
+  const services = `services:\n  owned: { address: ${OWNED}, user: ${uid} }`;
+  return network.server.file(text.replace("services:", services), "owned.yaml");
+}
+
+/** What of the service `owner` has, whose sockets `lab` opens. */
+async function ownedBy(lab: Lab): Promise<object> {
+  const { client } = network;
+  const { public: dialled } = addressesOf[4];
+  const place = { kind: "tcp", address: OWNED, port: OWNED_PORT + 1 };
+  const { errno } = await lab.ask({ do: "open", name: "new", ...place });
+  if (errno === undefined) await lab.do("close", "new");
+  const [tcp, udp] = [
+    await client.who("tcp", dialled, OWNED_PORT),
+    await client.who("udp", dialled, OWNED_PORT),
+  ];
+  return { tcp, udp, bind: errno ?? "bound" };
+}
+
+const ownedAt = (turn: number): object =>
+  turn % 2 === 0
+    ? { tcp: "his tcp", udp: "his udp", bind: "bound" }
+    : { tcp: refused, udp: refused, bind: "EACCES" };
+
+async function openOwned(): Promise<Lab> {
+  await ilmDone("apply", "-f", ownedFile(0));
+  const lab = await labOf(owner);
+  for (const protocol of protocols) await lab.open(`his ${protocol}`, protocol, OWNED, OWNED_PORT);
+  return lab;
+}
+
+for (const { title, turn } of [
+  { title: "a service's next owner", turn: 0 },
+  { title: "a service's previous owner", turn: 1 },
+]) {
+  test(`${title}, killed at each step`, long, async () => {
+    const lab = await openOwned();
+    await killEach({
+      title,
+      prepare: async () => await ilmDone("apply", "-f", ownedFile(turn)),
+      make: async (kill) => await command(kill, "apply", "-f", ownedFile(turn + 1)),
+      check: async (where, way) => {
+        const now = await activeTurn(turn, where);
+        // Just after the switch, sockets are still where they were for the previous rules.
+        if (now === turn) expect(await ownedBy(lab), where).toEqual(ownedAt(turn));
+        const next = way === "back" ? now : turn + 1;
+        await ilmDone("apply", "-f", ownedFile(next));
+        expect(await ownedBy(lab), where).toEqual(ownedAt(next));
+      },
+    });
+  });
+}
+
+test("a service's next owner, killed just before the switch, takes nothing from the previous one", async () => {
+  const lab = await openOwned();
+  const change = async (turn: number, kill?: number): Promise<readonly string[]> =>
+    (await command(kill, "apply", "-f", ownedFile(turn))).steps;
+  const isLast = (step: string): boolean => /^rename .*staging-generation/.test(step);
+  // Not the first time, which has more steps than any later one.
+  for (const turn of [1, 2]) await change(turn);
+  const last = (await change(3)).findIndex(isLast) + 1;
+  await change(4);
+  expect((await change(5, last)).findIndex(isLast) + 1).toBe(last);
+  expect(await activeTurn(4, "killed")).toBe(4);
+  expect(await ownedBy(lab)).toEqual(ownedAt(4));
+  for (const turn of [4, 5]) {
+    await change(turn);
+    expect(await ownedBy(lab)).toEqual(ownedAt(turn));
+  }
+});
 
 test("the next apply takes an address from lo that a killed one left there", async () => {
   // Each time the tables' other side has what the change is about to write, so that the steps are

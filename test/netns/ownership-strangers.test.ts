@@ -3,6 +3,7 @@ import { afterAll, beforeEach, expect, test } from "vitest";
 import { stranger } from "../support/actor.js";
 import { useLabs } from "../support/attacks.js";
 import { kinds, protocolOf } from "../support/lab.js";
+import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
 
 const network = useNetwork();
@@ -48,8 +49,7 @@ for (const kind of kinds) {
         [6002, "stranger"],
       ];
       for (const [port, who] of leading) expect(await dial(port)).toBe(who);
-      const { mappings } = await server.ilmJson<Shown>(["mappings"]);
-      const listening = mappings.flatMap(({ protocol, to }) =>
+      const listening = (await server.mappings()).flatMap(({ protocol, to }) =>
         protocol === protocolOf(kind) ? to.map((one) => one.listening) : [],
       );
       expect(listening).toEqual([true, false, true]);

@@ -33,7 +33,8 @@ import {
 import { addressesOf, addMissing, unusedAddresses } from "./loopback.js";
 import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
-import { findAccounts } from "./permits.js";
+import { firstUnprivilegedPort } from "../../kernel/procfs.js";
+import { findAccounts, PermitNumbers } from "./permits.js";
 import { policyEntries } from "./policies.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
@@ -144,6 +145,7 @@ class Change {
         this.#closeBefore(loaded);
       },
     };
+    this.#permit(ready);
     const settlesLater = this.#settlesLater(ready);
     // No other process may see less than before until then.
     if (settlesLater) this.#carry(ready);
@@ -276,11 +278,18 @@ class Change {
     if (generation.programs !== before?.generation.programs || registry !== before.registry) {
       generation.programs.setCalled(registry);
     }
-    registry.setPolicies(policyEntries(description.rules.file.head, ready.accounts));
     const loaded = loadedOf(link, generation, registry);
     this.#task.state.earlier = undefined;
     this.#task.state.loaded = loaded;
     return loaded;
+  }
+
+  /** Tells the registry what processes may do by the rules that decide now. */
+  #permit({ registry, description, endpoints, accounts, permits }: Ready): void {
+    const { head } = description.rules.file;
+    registry.setPolicies(policyEntries(head, accounts));
+    // An overlay changes nothing about services.
+    if (endpoints !== null) registry.permit(head.services, permits);
   }
 
   /**
@@ -397,10 +406,15 @@ function refresh(
   generation.programs.writeHeader(description, mappings);
   registry.sweep();
   registry.meetVrfs();
-  const { rules } = description;
+  const { rules, strangerPolicy } = description;
   const { head } = rules.file;
-  // What is said about processes names no mappings.
-  registry.setPolicies(policyEntries(head, findAccounts(head, [], rules.source)));
+  // What is said about processes, and whose services are, names no mappings.
+  const accounts = findAccounts(head, [], rules.source);
+  registry.setPolicies(policyEntries(head, accounts));
+  const permits = new PermitNumbers(registry.map("permits"), accounts, strangerPolicy);
+  registry.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
+  registry.permit(head.services, permits);
+  registry.retainOwners(head.services);
   return {
     generation: description.generation,
     changed: false,

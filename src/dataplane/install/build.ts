@@ -106,7 +106,6 @@ function placeEndpoints(
   if (present !== undefined) {
     const permits = permitsOf(present);
     present.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
-    present.addOwners(rules.file.head.services, permits);
     const slots = present.reserve(endpoints, permits, isWhole);
     if (slots !== undefined) return { registry: present, slots, permits };
   }

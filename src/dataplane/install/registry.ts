@@ -65,7 +65,7 @@ import { close } from "../../kernel/libc.js";
 import { openCgroup2, rootCgroupId } from "../../kernel/mounts.js";
 import { vrfIndexes } from "../../kernel/interfaces.js";
 import { sysctl } from "../../kernel/procfs.js";
-import { type Family, addressBytes } from "../../model/address.js";
+import { type Address, type Family, addressBytes, addressFromBytes } from "../../model/address.js";
 import type { Protocol, Service } from "../../model/mapping.js";
 import { type Mappings, toLazy } from "../../model/mappings.js";
 import { beginStep } from "../../progress.js";
@@ -226,14 +226,12 @@ const unsaid = {
   handover: HandoverCode.AUTO,
   origin: new Uint8Array(16),
   originPort: 0,
-  permit: 0,
 } as const satisfies Partial<Slot>;
-const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, ...unsaid };
+const noSlot: Slot = { index: ILM_SLOT_NONE, serial: 0, wanted: 0, permit: 0, ...unsaid };
 
-/** Returns what the rules say about a place. */
-function saidOf({ handover, origin, permit }: Endpoint, permits: PermitNumbers): Partial<Slot> {
+/** Returns what the rules say about a place, except for whom they permit there. */
+function saidOf({ handover, origin }: Endpoint): Partial<Slot> {
   return {
-    permit: permits.of(permit),
     ...(handover !== undefined && { handover: handoverNumbers[handover] }),
     ...(origin !== undefined && {
       origin: addressBytes(origin.address),
@@ -665,7 +663,8 @@ export class Registry {
    * else, as what a socket did since its bind() or listen() may have gone unseen. Returns the index
    * into `primary` of each endpoint, or undefined when they do not fit, which takes a larger
    * registry. `whole`: the rules name no other endpoints, so a hand-over that they leave out is
-   * unset. `permits` has the numbers of whose sockets are placed.
+   * unset. `permits` has the numbers of whose sockets new places take; who is permitted in existing
+   * ones stays until `permit`.
    */
   reserve(
     endpoints: readonly Endpoint[],
@@ -674,7 +673,7 @@ export class Registry {
   ): number[] | undefined {
     const keys = endpoints.map(endpointKey);
     const known = this.#slotsOf(keys);
-    const repermitted = this.#instruct(endpoints, keys, known, { permits, whole });
+    this.#instruct(endpoints, keys, known, whole);
     if (keys.some((key) => !known.has(keyText(key)))) {
       const taken = new Uint8Array(this.map("primary").maxEntries);
       let count = 0;
@@ -685,6 +684,12 @@ export class Registry {
         if (index === ILM_SLOT_NONE) everyPorts.set(keyText(key), permit);
         else taken[index] = 1;
       }
+      // Until the switch, its sockets are those of the place for every port.
+      const permitOf = (endpoint: Endpoint): number =>
+        (everyPorts.size === 0
+          ? undefined
+          : everyPorts.get(keyText(endpointKey({ ...endpoint, port: 0 })))) ??
+        permits.of(endpoint.permit);
       const meta = this.#meta();
       let serial = meta.nextSerial;
       let free = 0;
@@ -701,17 +706,12 @@ export class Registry {
           index,
           serial: serial++,
           wanted: 0,
+          permit: permitOf(endpoint),
           ...unsaid,
-          ...saidOf(endpoint, permits),
+          ...saidOf(endpoint),
         };
         known.set(keyText(key), slot);
         added.push([key, slot]);
-        // Until now, its sockets were those of the place for every port.
-        const before =
-          everyPorts.size === 0
-            ? undefined
-            : everyPorts.get(keyText(endpointKey({ ...endpoint, port: 0 })));
-        if (before !== undefined && before !== slot.permit) repermitted.set(keyText(key), slot);
       });
       if (count + added.length > taken.length) return undefined;
       // This comes first, so that no serial is used twice even if we are killed in between.
@@ -723,11 +723,14 @@ export class Registry {
         [slotLayout, (i) => added[i]?.[1] ?? noSlot],
       );
     }
+    this.#scanApart();
+    return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
+  }
+
+  #scanApart(): void {
     this.scan();
     // An owner may have been seen before a socket that he is to be told apart from.
     if (this.#hasIrregular()) this.scan();
-    if (repermitted.size > 0) this.#evict(repermitted);
-    return keys.map((key) => known.get(keyText(key))?.index ?? ILM_SLOT_NONE);
   }
 
   /** Returns whether sockets listen on destinations that may not have all that is for them. */
@@ -736,24 +739,18 @@ export class Registry {
     return value !== undefined && decode(u32, value) > 0;
   }
 
-  /**
-   * Writes what the rules say into existing places; `known` has those of `endpoints`. Returns the
-   * places for whose sockets somebody else is permitted now.
-   */
+  /** Writes what the rules say into existing places; `known` has those of `endpoints`. */
   #instruct(
     endpoints: readonly Endpoint[],
     keys: readonly Uint8Array[],
     known: Map<string, Slot>,
-    { permits, whole }: { readonly permits: PermitNumbers; readonly whole: boolean },
-  ): Map<string, Slot> {
-    const repermitted = new Map<string, Slot>();
+    whole: boolean,
+  ): void {
     const tell = (key: Uint8Array, slot: Slot, endpoint: Endpoint): void => {
-      const said = saidOf(endpoint, permits);
-      const changed = { ...slot, ...(whole ? { ...unsaid, ...said } : said) };
+      const changed = { ...slot, ...(whole && unsaid), ...saidOf(endpoint) };
       const value = encode(slotLayout, changed);
       if (Buffer.compare(value, encode(slotLayout, slot)) === 0) return;
       if (known.has(keyText(key))) known.set(keyText(key), changed);
-      if (changed.permit !== slot.permit) repermitted.set(keyText(key), changed);
       this.map("slots").update(key, value);
     };
     const everyPorts = new Map<string, Endpoint>();
@@ -763,7 +760,7 @@ export class Registry {
       if (endpoint.port === 0) everyPorts.set(keyText(key), endpoint);
       if (slot !== undefined) tell(key, slot, endpoint);
     });
-    if (everyPorts.size === 0) return repermitted;
+    if (everyPorts.size === 0) return;
     // Places of single ports stay for the sake of an endpoint with every port: their sockets are
     // looked up there first.
     const named = new Set(keys.map(keyText));
@@ -772,20 +769,44 @@ export class Registry {
       const endpoint = everyPorts.get(everyPort(decode(endpointLayout, key)));
       if (endpoint !== undefined) tell(key, slot, endpoint);
     }
-    return repermitted;
   }
 
   /**
-   * Takes sockets that a scan has found not permitted out of the maps. `places` are those whose
-   * permit has changed.
+   * Permits the owners of these services on their addresses, and takes others' sockets out of the
+   * maps. Not before the switch: until then, the previous rules need their owners' sockets.
    */
-  #evict(places: ReadonlyMap<string, Slot>): void {
+  permit(services: readonly Service[], permits: PermitNumbers): void {
+    const owned = this.addOwners(services, permits);
+    // Most hosts have no owners.
+    if (this.map("owners").nextKey(null) === undefined) return;
+    const hasChanged = this.#permitPlaces(owned);
+    if (hasChanged) this.#scanApart();
+    // A writer that was killed may have left strangers in the maps.
+    if (hasChanged || this.#hasIrregular()) this.#evict();
+  }
+
+  /** Writes who is permitted in existing places. Returns whether that has changed. */
+  #permitPlaces(owned: ReadonlyMap<Address, number>): boolean {
+    const changed: [Uint8Array, Slot][] = [];
+    for (const [key, slot] of this.#slots()) {
+      const address = addressFromBytes(decode(endpointLayout, key).address);
+      const permit = owned.get(address) ?? 0;
+      if (permit !== slot.permit) changed.push([key, { ...slot, permit }]);
+    }
+    for (const [key, slot] of changed) this.map("slots").update(key, encode(slotLayout, slot));
+    return changed.length > 0;
+  }
+
+  /** Takes sockets that a scan has found not permitted out of the maps. */
+  #evict(): void {
     const strangers = new Set<bigint>();
+    const indexes = new Set<number>();
     for (const { address, port, protocol, placed, cookie } of this.listed()) {
-      const key = encode(endpointLayout, { address, port, protocol });
-      const isThere =
-        places.has(keyText(key)) || places.has(everyPort({ address, port, protocol }));
-      if (isThere && placed === 0) strangers.add(cookie);
+      const slot = placed === 0 ? this.#slotOf({ address, port, protocol }) : undefined;
+      // What is for ingress leaves the maps by retain().
+      if (slot === undefined || this.#isForIngress(slot)) continue;
+      strangers.add(cookie);
+      if (slot.index !== ILM_SLOT_NONE) indexes.add(slot.index);
     }
     if (strangers.size === 0) return;
     const isStranger = (map: BpfMap, key: Uint8Array): boolean => {
@@ -793,15 +814,26 @@ export class Registry {
       return value !== undefined && strangers.has(decode(u64, value));
     };
     const primary = this.map("primary");
-    for (const { index } of places.values()) {
-      if (index !== ILM_SLOT_NONE && isStranger(primary, word(index))) primary.delete(word(index));
-    }
+    for (const index of indexes) if (isStranger(primary, word(index))) primary.delete(word(index));
     const members = this.map("members");
     const keys: Uint8Array[] = [];
     for (let key = members.nextKey(null); key !== undefined; key = members.nextKey(key)) {
       keys.push(key);
     }
     for (const key of keys) if (isStranger(members, key)) members.delete(key);
+  }
+
+  /** Returns the place of what listens there: its own, or that of every port of its address. */
+  #slotOf(endpoint: Pick<AbiEndpoint, "address" | "port" | "protocol">): Slot | undefined {
+    const slots = this.map("slots");
+    const value =
+      slots.lookup(encode(endpointLayout, endpoint)) ??
+      slots.lookup(encode(endpointLayout, { ...endpoint, port: 0 }));
+    return value && decode(slotLayout, value);
+  }
+
+  #isForIngress({ handover }: Slot): boolean {
+    return handover === HandoverCode.INGRESS && this.steers;
   }
 
   /** Notes which port is the first that takes no privilege to bind, for the programs that judge. */
@@ -815,11 +847,20 @@ export class Registry {
     return value === undefined ? 0 : decode(u32, value);
   }
 
-  /** Permits owners to listen on their services' addresses. Others' addresses stay as they are. */
-  addOwners(services: readonly Service[], permits: PermitNumbers): void {
-    for (const [address, permit] of new Permits(services).ofAddresses()) {
-      this.map("owners").update(addressBytes(address), word(permits.of(permit)));
+  /**
+   * Permits owners to listen on their services' addresses, and returns the permits' numbers. Others'
+   * addresses stay as they are.
+   */
+  addOwners(services: readonly Service[], permits: PermitNumbers): Map<Address, number> {
+    const owned = new Map(
+      new Permits(services)
+        .ofAddresses()
+        .map(([address, permit]) => [address, permits.of(permit)] as const),
+    );
+    for (const [address, permit] of owned) {
+      this.map("owners").update(addressBytes(address), word(permit));
     }
+    return owned;
   }
 
   /** Forgets owners of addresses that belong to no service of these. */
@@ -845,8 +886,7 @@ export class Registry {
     for (const [key, slot] of this.#slots()) {
       const text = keyText(key);
       const isKept = kept.has(text) || kept.has(everyPort(decode(endpointLayout, key)));
-      const leaves = slot.handover === HandoverCode.INGRESS && this.steers;
-      if (isKept && !leaves) continue;
+      if (isKept && !this.#isForIngress(slot)) continue;
       if (!isKept) gone.push(key);
       if (slot.index !== ILM_SLOT_NONE) this.map("primary").delete(word(slot.index));
       removed.add(text);
