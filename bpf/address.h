@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Addresses in their one form: 16 bytes, network byte order, IPv4 as ::ffff:a.b.c.d. */
+/* Addresses in their single form: 16 bytes, network byte order, IPv4 as ::ffff:a.b.c.d. */
 #ifndef ILM_ADDRESS_H
 #define ILM_ADDRESS_H
 
@@ -42,10 +42,10 @@ static __always_inline bool address_is_wildcard(const __be32 *a)
 }
 
 /*
- * An address out of a context, which has it as one field for IPv4 and four for IPv6. clang merges
- * reads of neighbouring fields of two branches into one read through a moved pointer, which the
+ * An address from a context, which has it as one field for IPv4 and four for IPv6. clang merges
+ * reads of neighbouring fields in two branches into one read through a moved pointer, which the
  * verifier refuses ("dereference of modified ctx ptr"). A barrier after each read keeps them apart.
- * A macro, as each read has to be of the field itself.
+ * A macro, because each read has to be of the field itself.
  */
 #define address_from_context(address, family, ip4, ip6) do { \
 	if ((family) == AF_INET) { \
@@ -75,8 +75,8 @@ static __always_inline void address_of_socket(__be32 *address, struct bpf_sock *
 }
 
 /*
- * 32 bits that depend on every bit of the address; for filters, so no secret is needed: a collision
- * costs a look.
+ * 32 bits that depend on every bit of the address. Used for filters, so it needs no secret: a
+ * collision costs one look.
  */
 static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 {
@@ -90,9 +90,9 @@ static __always_inline __u32 address_hash(const __be32 *a, __u32 seed)
 }
 
 /*
- * Where `prefixes` has an entry, if not in a slot behind. Nothing waits for more than two
- * multiplications: a search comes here several times. The number of slots is a seed too: where one
- * does not do, another does.
+ * The slot where a search for an entry of `prefixes` begins; the entry is there or in a slot after
+ * it. Nothing waits for more than two multiplications, because a search comes here several times.
+ * The number of slots is also a seed: if one number does not work, another does.
  */
 static __always_inline __u32 prefix_slot(const __be32 *a, __u32 class_family, __u32 length, __u32 slots)
 {
@@ -113,7 +113,7 @@ static __always_inline __u32 endpoint_bucket(const struct ilm_endpoint *e)
 }
 
 /*
- * By which a packet that ingress gave is known (registry/handed): where it comes from, and what the
+ * Identifies a packet that ingress gave (registry/handed): by where it comes from, and what the
  * socket is bound to.
  */
 static __always_inline __u32 handed_ends(const __be32 *remote, const struct ilm_endpoint *bound)

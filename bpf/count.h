@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counts what ingress gave to a process's socket, when it comes to that: a firewall has had its say
- * by then, and routing. `deliver` (bpf/deliver.h) calls it for what it knows to be such. It belongs
- * to the program set, as the counters do.
+ * Counts what ingress gave to a process's socket, when the packet reaches that socket: by then the
+ * firewall and routing have decided. `deliver` (bpf/deliver.h) calls it for packets that it has
+ * identified. It belongs to the program set, as the counters do.
  */
 #ifndef ILM_COUNT_H
 #define ILM_COUNT_H
@@ -10,8 +10,8 @@
 #include "report.h"
 
 /*
- * Is the generation that decided still in the tables? A side is written again only when nothing
- * that it decided can be on its way, but for what waited in a queue of netfilter's.
+ * Is the generation that decided still in the tables? A side is rewritten only when nothing that it
+ * decided can be on its way, except for what waited in a netfilter queue.
  */
 static __always_inline bool is_there(__u32 generation)
 {
@@ -28,7 +28,7 @@ int ilm_count(struct __sk_buff *ctx)
 
 	if (!h)
 		return 1;
-	/* Of a train of segments the first counts: to ingress it was one. */
+	/* Of a train of segments the first counts: ingress saw one packet. */
 	h->port = 0;
 	if (!is_there(h->generation))
 		return 1;

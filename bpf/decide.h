@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The part of the decision that both programs of a program set share, `lookup` and `steer`. Each
- * concern has a header of its own:
+ * The part of the decision that both programs of a program set, `lookup` and `steer`, share. Each
+ * concern has its own header:
  *
- *	generation.h	what is known of the packet, and by which tables it is decided
- *	match.h		which rule is for it
- *	weights.h	which destination a client draws, where they have weights
+ *	generation.h	what is known about the packet, and which tables decide it
+ *	match.h		which rule applies to it
+ *	weights.h	which destination a client draws, where destinations have weights
  *	presence.h	who listens
- *	token.h		by what sk_lookup knows that ingress saw the packet
+ *	token.h		how sk_lookup knows that ingress saw the packet
  *	report.h	counters and events
  */
 #ifndef ILM_DECIDE_H

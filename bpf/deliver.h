@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where what ingress gave is counted, and flows begin: at the socket of a daemon
- * (net/core/filter.c, sk_filter_trim_cap; attached to the root cgroup while ingress is needed, or a
- * mapping of UDP is active). The kernel comes here before it puts a datagram into the socket's
- * queue (net/ipv4/udp.c, udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK
- * that may bring a cookie back (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So of TCP what is
- * counted is what sk_lookup counts. Neither at ingress, where a firewall may still drop it,
- * reassembly may wait for its rest for ever, and routing may refuse its source; nor in sk_lookup,
- * which any user can have called without a packet. Here there is a packet, and the socket that has
- * it, whoever selected that: sk_lookup, ingress, the module.
+ * Counts what ingress gave, and begins flows, at the socket of a daemon (net/core/filter.c,
+ * sk_filter_trim_cap; attached to the root cgroup while ingress is needed, or a mapping of UDP is
+ * active). The kernel calls this before it puts a datagram into the socket's queue (net/ipv4/udp.c,
+ * udp_queue_rcv_one_skb), and before a listener looks at a SYN, or at an ACK that may return a
+ * cookie (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, tcp_filter). So for TCP this counts what sk_lookup
+ * counts. Ingress is too early: a firewall may still drop the packet, reassembly may wait for the
+ * rest forever, and routing may refuse the source. sk_lookup will not do either: any user can have
+ * it run without a packet. Here there is a packet, and the socket that got it, whatever selected
+ * that socket: sk_lookup, ingress, the module.
  *
- * The kernel's own sockets (VXLAN, WireGuard) take theirs before that (net/ipv4/udp.c,
- * udp_queue_rcv_one_skb, encap_rcv): for those ingress writes the flow, and counts.
+ * The kernel's own sockets (VXLAN, WireGuard) take their datagrams earlier (net/ipv4/udp.c,
+ * udp_queue_rcv_one_skb, encap_rcv): for those, ingress writes the flow, and counts.
  */
 #ifndef ILM_DELIVER_H
 #define ILM_DELIVER_H
@@ -22,7 +22,7 @@
 #include "skb.h"
 
 /*
- * Is the address that of many hosts? `pkt_type` does not say so of what the machine sends to
+ * Is the address a multicast address? `pkt_type` does not tell for what the machine sends to
  * itself.
  */
 static __always_inline bool is_multicast(const __be32 *address)
@@ -31,8 +31,8 @@ static __always_inline bool is_multicast(const __be32 *address)
 }
 
 /*
- * Does the route say that an IPv4 datagram is for all hosts? The link header need not: nobody stops
- * a sender from putting our own address there. No reply can leave from such an address.
+ * Does the route say that an IPv4 datagram is for all hosts? The link header need not: a sender may
+ * put our own address there. No reply can leave from such an address.
  */
 static __always_inline bool is_broadcast(struct __sk_buff *ctx)
 {
@@ -45,8 +45,8 @@ static __always_inline bool is_broadcast(struct __sk_buff *ctx)
 }
 
 /*
- * The addresses and ports of a packet that UDP or TCP has accepted: it is whole, and its headers
- * are in one piece.
+ * Reads the addresses and ports of a packet that UDP or TCP has accepted: it is whole, and its
+ * headers are contiguous.
  */
 static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_key *key, struct ilm_endpoint *dialled)
 {
@@ -56,7 +56,7 @@ static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_k
 	struct ip_packet ip;
 
 	/*
-	 * Options and extension headers are not read here: the kernel has passed them, and says
+	 * Options and extension headers are not read here: the kernel has parsed them, and says
 	 * where UDP or TCP begins. The data begins at the network header (kernel/bpf/cgroup.c,
 	 * __cgroup_bpf_run_filter_skb).
 	 */
@@ -73,9 +73,9 @@ static __always_inline bool read_packet(struct __sk_buff *ctx, struct ilm_flow_k
 }
 
 /*
- * Not what the socket is bound to: another program may have led the datagram here. On a wildcard
- * address nothing tells, and a daemon there would answer from whichever of the host's addresses the
- * route prefers.
+ * Was something other than the socket's own address and port dialled? Another program may have
+ * diverted the datagram here. For a wildcard address nothing tells, and a daemon there would answer
+ * from whichever of the host's addresses the route prefers.
  */
 static __always_inline bool was_led(const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
@@ -83,9 +83,9 @@ static __always_inline bool was_led(const struct ilm_flow_key *key, const struct
 }
 
 /*
- * Counts what ingress gave (bpf/count.h), and does not come back from that. The number may be
- * somebody else's; and who came between (TPROXY, another program at ingress) may have led the
- * packet to another socket.
+ * Counts what ingress gave (bpf/count.h), and does not return from that call. The number may belong
+ * to another packet; and a program in between (TPROXY, another program at ingress) may have
+ * diverted the packet to another socket.
  */
 static __always_inline void count_handed(struct __sk_buff *ctx, const struct ilm_flow_key *key, const struct ilm_endpoint *dialled)
 {
@@ -97,7 +97,7 @@ static __always_inline void count_handed(struct __sk_buff *ctx, const struct ilm
 	if (!h || h->port != dialled->port || h->remote_port != key->remote_port || h->ends != handed_ends(key->remote, &bound))
 		return;
 	/*
-	 * Constants: the kernel makes a plain jump of the call then (arch/x86/net/bpf_jit_comp.c,
+	 * Constants: the kernel then turns the call into a plain jump (arch/x86/net/bpf_jit_comp.c,
 	 * emit_bpf_tail_call_direct).
 	 */
 	if (h->counting)
@@ -116,9 +116,9 @@ static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *s
 		return;
 	if (!t || !t->answers) {
 		/*
-		 * A socket that was only ever dialled itself needs no flows, nor does one to which
-		 * another program leads. One that is not tracked may be ours: in a
-		 * SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c,
+		 * A socket that has only been dialled directly needs no flows, nor does one to
+		 * which another program diverts packets. A socket that is not tracked may be ours:
+		 * in a SO_REUSEPORT group it gets datagrams before post_bind (net/ipv4/af_inet.c,
 		 * __inet_bind).
 		 */
 		if (!was_led(key, dialled) || !is_mapped(IPPROTO_UDP, dialled->port) || !is_in_netns(ctx, constants.netns_cookie))
@@ -130,7 +130,7 @@ static __always_inline void begin_flow(struct __sk_buff *ctx, struct bpf_sock *s
 		if (t)
 			t->answers = 1;
 	}
-	/* Also of a client that now dials the daemon itself: its answers leave from there then. */
+	/* Also for a client that now dials the daemon itself: its answers then leave from there. */
 	remember_flow(key, dialled, ctx->ingress_ifindex);
 }
 
@@ -147,10 +147,7 @@ int ilm_deliver(struct __sk_buff *ctx)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	/*
-	 * Every segment of the machine comes here: of TCP only what ingress has just given is
-	 * looked at.
-	 */
+	/* Every TCP segment of the machine comes here; look only at what ingress has just given. */
 	udp = sk->protocol == IPPROTO_UDP;
 	if (!udp && (!ctx->tc_index || sk->protocol != IPPROTO_TCP))
 		return 1;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The source port of a UDP daemon's answer, where a mapping changed the port; and its source
- * address, where the daemon answers from a connected socket, which bpf/reply.h does not see.
- * Attached to every interface while a mapping of UDP is active; leaves at once for all but UDP
- * sockets whose client is known, and the kernel's own that mappings lead to.
+ * Restores the source port of a UDP daemon's answer, where a mapping changed the port; and its
+ * source address, where the daemon answers from a connected socket, which bpf/reply.h does not see.
+ * Attached to every interface while a mapping of UDP is active; returns at once for everything
+ * except UDP sockets whose client is known, and the kernel's own that mappings lead to.
  *
  * Here a datagram is still one packet with one UDP header, or is in fragments of which the first
  * has it; segmentation by the device comes later (net/core/dev.c, __dev_queue_xmit). A packet may
- * pass several devices (a VLAN's, then the card's): what was changed already no longer matches.
+ * pass several devices (a VLAN's, then the card's): once changed, it no longer matches.
  */
 #ifndef ILM_EGRESS_H
 #define ILM_EGRESS_H
@@ -27,9 +27,9 @@ struct answer {
 	__u32 transport;
 	bool has_ports;		/* false in all fragments but the first */
 	/*
-	 * A datagram that will be segmented by software for a device without checksum offload: its
-	 * checksum is that of the pseudo header alone, not complemented, as with CHECKSUM_PARTIAL,
-	 * but not marked so (net/ipv4/udp.c, udp_send_skb).
+	 * A datagram that software will segment for a device without checksum offload: its checksum
+	 * is that of the pseudo header alone, not complemented, as with CHECKSUM_PARTIAL, but not
+	 * marked as such (net/ipv4/udp.c, udp_send_skb).
 	 */
 	bool pseudo_only;
 };
@@ -60,8 +60,8 @@ static __always_inline void replace_address_word(struct __sk_buff *skb, const st
 	__u32 check = a->transport + offsetof(struct udp_header, check);
 
 	/*
-	 * The helper takes the field for a complement: on one that is none, the other way round is
-	 * right.
+	 * The helper takes the field for a complement; for a field that is none, swapping the
+	 * arguments is right.
 	 */
 	if (a->pseudo_only)
 		bpf_l4_csum_replace(skb, check, to, from, flags);
@@ -70,8 +70,8 @@ static __always_inline void replace_address_word(struct __sk_buff *skb, const st
 }
 
 /*
- * From one source address to another: in the IP header, its checksum, and the transport checksum
- * that covers it too.
+ * Changes the source address: in the IP header, its checksum, and the transport checksum that also
+ * covers it.
  */
 static __always_inline void set_source(struct __sk_buff *skb, const struct answer *a, const __be32 *source, bool v4)
 {
@@ -86,8 +86,8 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 	}
 	if (a->has_ports) {
 		/*
-		 * No loop: clang may put its test last, and verifiers of 6.1 call that a back-edge
-		 * and refuse it.
+		 * No loop: clang may put its test last, and the verifier of 6.1 calls that a
+		 * back-edge and refuses it.
 		 */
 		replace_address_word(skb, a, a->source[0], source[0]);
 		replace_address_word(skb, a, a->source[1], source[1]);
@@ -98,7 +98,7 @@ static __always_inline void set_source(struct __sk_buff *skb, const struct answe
 }
 
 /*
- * The checksum of what is inside is left to the device, and that of the UDP header around it is
+ * The device computes the checksum of the inner packet, and that of the UDP header around it is
  * complete (include/linux/skbuff.h, lco_csum): the helper takes the packet's word for both, and
  * would leave it as it is. Segments get theirs later.
  */
@@ -118,7 +118,7 @@ static __always_inline void set_port(struct __sk_buff *skb, const struct answer 
 
 	if (is_complete_outside(skb, a)) {
 		if (udp->check) {
-			/* RFC 1624, equation 3: ~(~HC + ~m + m'). Zero says that there is none. */
+			/* RFC 1624, equation 3: ~(~HC + ~m + m'). Zero means that there is none. */
 			__u32 sum = (__u16)~udp->check + (__u16)~from + to;
 			__u16 check;
 
@@ -136,10 +136,10 @@ static __always_inline void set_port(struct __sk_buff *skb, const struct answer 
 }
 
 /*
- * What a tunnel of the kernel's sends carries no socket, or that of what is inside, which keeps it
- * on the way out (net/core/skbuff.c, skb_scrub_packet); what is forwarded carries none either. A
- * tunnel sends from the address that was dialled (drivers/net/wireguard/socket.c, send4), and only
- * its port is another one.
+ * What a tunnel of the kernel sends carries no socket, or the inner packet's, which keeps it on the
+ * way out (net/core/skbuff.c, skb_scrub_packet); forwarded packets carry none either. A tunnel
+ * sends from the address that was dialled (drivers/net/wireguard/socket.c, send4); only its port
+ * differs.
  */
 static __noinline int answer_of_tunnel(struct __sk_buff *skb)
 {
@@ -195,8 +195,8 @@ int ilm_egress(struct __sk_buff *skb)
 		a.key.remote_port = bpf_ntohs(udp.destination);
 	} else {
 		/*
-		 * Of a fragmented datagram only a connected socket's rest needs care: reply.h is
-		 * before the cut.
+		 * Of the later fragments of a datagram, only a connected socket's need care:
+		 * reply.h runs before fragmentation.
 		 */
 		if (!sk->dst_port)
 			return TCX_NEXT;
@@ -211,14 +211,14 @@ int ilm_egress(struct __sk_buff *skb)
 
 	if (!address_equal(a.source, dialled)) {
 		/*
-		 * Chosen by the daemon; else it is what it is bound to, or what NAT made of it on
-		 * the way: a host that masquerades all.
+		 * Chosen by the daemon; otherwise it is what the socket is bound to, or what NAT
+		 * made of it on the way: a host that masquerades everything.
 		 */
 		if (flow->chosen && !address_equal(a.source, a.key.local))
 			return TCX_NEXT;
 		/*
-		 * What it is bound to says nothing of the uplink; what NAT changed had the route of
-		 * the dialled address.
+		 * The address that the socket is bound to says nothing about the uplink; what NAT
+		 * changed had the route of the dialled address.
 		 */
 		if (address_equal(a.source, a.key.local))
 			interface = flow->interface;
@@ -227,10 +227,11 @@ int ilm_egress(struct __sk_buff *skb)
 	if (a.has_ports && port != udp.source)
 		set_port(skb, &a, &udp, port);
 	/*
-	 * Its route was chosen for the private address; who dialled the address of another uplink
-	 * waits behind that one, and what it is sent by this one may be dropped for its source. The
-	 * neighbour is found by the routes of the address that it has now. (What came in by a VRF
-	 * is told to have come in on the VRF, and leaves by it already.)
+	 * The route was chosen for the private address. A client that dialled the address of
+	 * another uplink waits behind that one, and what is sent to it by this one may be dropped
+	 * because of its source. The neighbour is found by the routes of the address that the
+	 * packet has now. (What came in by a VRF is recorded as having come in on the VRF, and
+	 * already leaves by it.)
 	 */
 	if (interface && interface != skb->ifindex && interface != LOOPBACK_IFINDEX && skb->ifindex != LOOPBACK_IFINDEX &&
 	    !bpf_map_lookup_elem(&vrfs, &interface))

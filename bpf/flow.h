@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a UDP client dialled, by the client and the private address that serves it. A client that
- * talks from one socket to two dialled addresses that lead to the same daemon has one flow: its
- * replies come from what it dialled last. A flow lives while either end sends.
+ * What a UDP client dialled, keyed by the client and the private address that serves it. A client
+ * that uses one socket to talk to two dialled addresses that lead to the same daemon has one flow:
+ * its replies come from what it dialled last. A flow lives while either end sends.
  */
 #ifndef ILM_FLOW_H
 #define ILM_FLOW_H
@@ -13,8 +13,8 @@
 #define NANOSECONDS 1000000000LL
 
 /*
- * For how long both ends were silent. Signed: another CPU may have seen it after this one read its
- * clock.
+ * How long both ends have been silent. Signed: another CPU may have updated it after this one read
+ * its clock.
  */
 static __always_inline __s64 flow_idle_ns(const struct ilm_flow *flow)
 {
@@ -22,8 +22,8 @@ static __always_inline __s64 flow_idle_ns(const struct ilm_flow *flow)
 }
 
 /*
- * Whether the daemon chose the source. Written only when it changes: the CPUs that serve one client
- * would fight for the cache line.
+ * Records whether the daemon chose the source. Written only when it changes: otherwise the CPUs
+ * that serve one client would fight for the cache line.
  */
 static __always_inline bool note_chosen(struct ilm_flow *flow, bool chosen)
 {
@@ -33,8 +33,8 @@ static __always_inline bool note_chosen(struct ilm_flow *flow, bool chosen)
 }
 
 /*
- * Notes that one of the ends was heard, but not at each datagram: the CPUs that serve one client
- * would fight for the cache line.
+ * Notes that one of the ends was heard, but not for each datagram: otherwise the CPUs that serve
+ * one client would fight for the cache line.
  */
 static __always_inline void keep_flow(struct ilm_flow *flow)
 {
@@ -57,7 +57,10 @@ static __always_inline void remember_flow(const struct ilm_flow_key *key, const 
 		count_fault(flows);
 }
 
-/* The key of what the UDP socket sends to that remote end. */
+/*
+ * Fills in the local part of the key: what the UDP socket is bound to. The caller fills in the
+ * remote end.
+ */
 static __always_inline void flow_key_of_socket(struct ilm_flow_key *key, struct bpf_sock *sk)
 {
 	address_of_socket(key->local, sk);
@@ -80,9 +83,9 @@ static __always_inline void asked_key(struct ilm_asked_key *key, const __be32 *r
 }
 
 /*
- * A client of the host's own sends from its port, which a mapping covers: what is answered is for
- * it. Only of ports that the kernel chose: with one of his choice somebody could take what is for
- * the mapping.
+ * A client on this host sends from its port, which a mapping covers: the answers are for the
+ * client. Only for ports that the kernel assigned: otherwise somebody could choose a port and take
+ * what is for the mapping.
  */
 static __always_inline void remember_asked(const struct ilm_flow_key *flow)
 {
@@ -100,7 +103,7 @@ static __always_inline void remember_asked(const struct ilm_flow_key *flow)
 		*any = 1;
 }
 
-/* Did a client of the host's own ask whom this comes from? */
+/* Did a client on this host send to the address and port that this comes from? */
 static __always_inline bool was_asked(const __be32 *remote, __u16 remote_port, __u16 local_port)
 {
 	struct ilm_asked_key key = {};

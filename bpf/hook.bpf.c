@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Does nothing, and needs no maps: with it the control plane finds out whether this kernel has tcx
- * (src/dataplane/install/interfaces.ts).
+ * Does nothing, and needs no maps: the control plane loads it to find out whether this kernel has
+ * tcx (src/dataplane/install/interfaces.ts).
  */
 #include "kernel.h"
 #include "skb.h"

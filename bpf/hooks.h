@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Netfilter's hooks of a network namespace. As soon as there is any NAT rule, the hooks of NAT are
- * there too, also for packets that no rule is about: the one at LOCAL_IN takes away a socket that
+ * Netfilter's hooks of a network namespace. As soon as any NAT rule exists, the hooks of NAT are
+ * there too, even for packets that no rule is about: the one at LOCAL_IN takes away a socket that
  * ingress gave (net/netfilter/nf_nat_proto.c, nf_nat_ipv4_local_in, nf_nat_ipv6_local_in), and the
- * one at PREROUTING may send the packet elsewhere. They are looked at here and not listed over
- * netlink: a packet must not depend on whether anything has noticed a new rule, and not every
- * kernel lists them (CONFIG_NETFILTER_NETLINK_HOOK).
+ * one at PREROUTING may send the packet elsewhere. Read here rather than listed over netlink: what
+ * happens to a packet must not depend on whether a process has noticed a new rule, and not every
+ * kernel can list them (CONFIG_NETFILTER_NETLINK_HOOK).
  *
- * Packet sockets take away a socket that ingress gave, too: has_tap().
+ * Packet sockets also take away a socket that ingress gave: has_tap().
  */
 #ifndef ILM_HOOKS_H
 #define ILM_HOOKS_H
@@ -23,7 +23,7 @@
 #define NF_IP_PRI_FILTER 0
 #define NF_IP_PRI_NAT_SRC 100
 #define NF_HOOK_OP_NF_TABLES 1
-/* More hooks at one place than anybody has. */
+/* More hooks than any host has at one place. */
 #define HOOKS_MAX 64
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -59,8 +59,8 @@ struct net {
 #pragma clang attribute pop
 
 /*
- * Is the packet on an interface of the network namespace with that cookie? Sockets of others have
- * the same addresses, and programs stay on an interface that moves to another one.
+ * Is the packet on an interface of the network namespace with that cookie? Sockets of other
+ * namespaces have the same addresses, and programs stay on an interface that moves to another one.
  */
 static __always_inline bool is_in_netns(struct __sk_buff *ctx, __u64 cookie)
 {
@@ -71,7 +71,7 @@ static __always_inline bool is_in_netns(struct __sk_buff *ctx, __u64 cookie)
 
 struct hook_search {
 	/*
-	 * Of type struct nf_hook_ops **, and behind the hooks (net/netfilter/core.c,
+	 * Of type struct nf_hook_ops **, after the hooks (net/netfilter/core.c,
 	 * nf_hook_entries_get_hook_ops).
 	 */
 	const void *ops;
@@ -89,7 +89,8 @@ static long match_hook(__u32 i, struct hook_search *search)
 	if (BPF_CORE_READ(ops, priority) != search->priority)
 		return 0;
 	/*
-	 * A chain of nftables may have the same priority, and is no NAT: that registers as itself.
+	 * A chain of nftables may have the same priority without being NAT: NAT registers as
+	 * itself.
 	 */
 	if (search->own && bpf_core_field_exists(ops->hook_ops_type) &&
 	    BPF_CORE_READ_BITFIELD_PROBED(ops, hook_ops_type) == NF_HOOK_OP_NF_TABLES)
@@ -99,8 +100,8 @@ static long match_hook(__u32 i, struct hook_search *search)
 }
 
 /*
- * Is there a hook of that priority among these; `own`: of the kernel itself? Not static: the
- * verifier looks at it once.
+ * Is there a hook of that priority among these? `own`: only hooks of the kernel itself. Not static:
+ * the verifier walks it once.
  */
 __noinline int has_hook(__u64 entries, int priority, bool own)
 {
@@ -117,7 +118,7 @@ __noinline int has_hook(__u64 entries, int priority, bool own)
 	return search.found;
 }
 
-/* What is hooked at `place` (NF_INET_*) for a family's packets; 0: nothing. */
+/* The hooks at `place` (NF_INET_*) for a family's packets; 0: none. */
 static __always_inline __u64 hooks_of(const struct net *net, bool v4, __u32 place)
 {
 	struct nf_hook_entries *entries = NULL;
@@ -151,8 +152,7 @@ static __always_inline bool has_conntrack(const struct net *net, bool v4)
 }
 
 /*
- * Is anybody asked of packets for a family's sockets: filters, NAT, conntrack, IPVS, another
- * module?
+ * Does any hook see packets for a family's sockets: filters, NAT, conntrack, IPVS, another module?
  */
 static __always_inline bool has_hooks(const struct net *net, bool v4)
 {
@@ -161,7 +161,7 @@ static __always_inline bool has_hooks(const struct net *net, bool v4)
 }
 
 /*
- * Of one list, more packet sockets than anybody has; where there are as many, one is taken to be of
+ * More packet sockets than any host has in one list; a list with as many is taken to have one of
  * the protocol.
  */
 #define TAPS_MAX 32
@@ -191,12 +191,12 @@ static long match_tap(__u32 i, struct tap_search *search)
 }
 
 /*
- * Is there a packet socket for the protocol in the list, as of keepalived, and of DHCP clients
- * while they ask? Those of an interface, and of a network namespace where it has a list of its own,
- * come behind the handler of IP: each handler but the last is given the packet with one more user
- * (net/core/dev.c, __netif_receive_skb_core, deliver_skb), and IP takes a copy of it then
- * (ip_rcv_core, ip6_rcv_core, skb_share_check), which has no socket. Packet sockets for all
- * protocols (tcpdump) come before ingress. Not static: the verifier looks at it once.
+ * Is there a packet socket for the protocol in the list, such as keepalived's, or a DHCP client's
+ * while it asks? Those of an interface, and of a network namespace where it has a list of its own,
+ * come after the handler of IP: each handler but the last gets the packet with one more user
+ * (net/core/dev.c, __netif_receive_skb_core, deliver_skb), so IP takes a copy of it (ip_rcv_core,
+ * ip6_rcv_core, skb_share_check), which has no socket. Packet sockets for all protocols (tcpdump)
+ * come before ingress. Not static: the verifier walks it once.
  */
 __noinline int has_tap(__u64 head, bool v4)
 {
@@ -211,14 +211,14 @@ __noinline int has_tap(__u64 head, bool v4)
 	return search.found || !search.over;
 }
 
-/* Is what ingress gives to a socket taken away again, whatever the interface? */
+/* Is a socket that ingress gives taken away again, whatever the interface? */
 static __always_inline bool takes_sockets(const struct net *net, bool v4)
 {
 	return has_nat(net, v4) ||
 	       (bpf_core_field_exists(net->ptype_specific) && has_tap((__u64)&net->ptype_specific, v4));
 }
 
-/* Conntrack, and somebody who may look at what it says of what the host sends. */
+/* Is there conntrack, and a filter that may look at its verdict on what the host sends? */
 static __always_inline bool filters_output(const struct net *net, bool v4)
 {
 	__u64 entries = hooks_of(net, v4, NF_INET_LOCAL_OUT);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * ICMP errors about a UDP daemon's answers. They name the address and port that the client dialled,
- * as the answer left with them, and the kernel looks there for the socket (net/ipv4/udp.c,
- * __udp4_lib_err). That asks sk_lookup, which gives a socket out of a sockmap. For one that is in
- * none, the packet inside the error gets back the source that the daemon has, so that the error
- * reaches it (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and the kernel
- * learns no path MTU for 127.0.0.0/8 from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no route
- * begins there): then the socket is wanted in a sockmap.
+ * because the answer left with them, and the kernel looks there for the socket (net/ipv4/udp.c,
+ * __udp4_lib_err). That runs sk_lookup, which gives a socket out of a sockmap. For a socket in no
+ * sockmap, the program restores the daemon's own source in the packet inside the error, so that the
+ * error reaches the socket (IP_RECVERR, ECONNREFUSED). Conntrack does not know such a packet, and
+ * the kernel learns no path MTU for 127.0.0.0/8 from it (net/ipv4/route.c, ipv4_sk_update_pmtu: no
+ * route begins there): then the socket has to go into a sockmap.
  */
 #ifndef ILM_ICMP_H
 #define ILM_ICMP_H
@@ -44,18 +44,18 @@ struct icmp_header {
 #define ICMPV6_PKT_TOOBIG 2
 #define ICMPV6_PARAMPROB 4
 
-/* Where things are in the packet, from the start of its data. */
+/* Offsets in the packet, from the start of its data. */
 struct icmp_error {
 	__u32 check;		/* the ICMP checksum, which covers all that follows */
 	__u32 source;		/* of the packet inside: its source address, and its source port */
 	__u32 port;
-	bool too_big;		/* it tells a path MTU */
+	bool too_big;		/* it reports a path MTU */
 };
 
 /*
- * The packet inside the error at `at`: its source is what was dialled, and its destination the
- * client. A large answer is in fragments, of which the first has the ports: "too big" is about
- * that.
+ * Parses the packet inside the error at `at`: its source is what was dialled, and its destination
+ * the client. A large answer is in fragments, and the first has the ports: "too big" is about that
+ * one.
  */
 static __always_inline bool parse_error(struct __sk_buff *skb, __u32 at, bool v4, struct lookup *inner, struct icmp_error *e)
 {
@@ -92,7 +92,7 @@ static __always_inline bool parse_error(struct __sk_buff *skb, __u32 at, bool v4
 	return true;
 }
 
-/* Which destination of the rule has the flow. */
+/* Finds the destination of the rule that has the flow. */
 static __always_inline bool find_answerer(const struct lookup *inner, const struct ilm_rule *rule,
 					  struct ilm_flow_key *key)
 {
@@ -141,7 +141,7 @@ static __always_inline void give_error_back(struct __sk_buff *skb, const struct 
 
 /*
  * `transport`: offset of the ICMP header from the network header. `inner`: zeroes, for the packet
- * that the error is about; the caller's, as there is no stack left for one more.
+ * that the error is about; the caller provides it because the stack has no room for another one.
  */
 static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner, __u32 transport, bool v4)
 {
@@ -157,7 +157,7 @@ static __always_inline void on_icmp(struct __sk_buff *skb, struct lookup *inner,
 	if (!parse_error(skb, at, v4, inner, &e))
 		return;
 	/*
-	 * A mapping may be for what comes in on some interfaces only: the error does so where the
+	 * A mapping may be only for what comes in on some interfaces: the error arrives where the
 	 * request did.
 	 */
 	inner->interface = arrival(skb, v4);

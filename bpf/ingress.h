@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is attached to the interfaces. It calls the ingress program of the active program set, so
- * that one map update changes all interfaces at once, and interfaces need no care when rules
- * change.
+ * The program attached to the interfaces. It calls the ingress program of the active program set,
+ * so one map update switches all interfaces at once, and a change of rules does not touch
+ * interfaces.
  */
 #ifndef ILM_INGRESS_H
 #define ILM_INGRESS_H

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The headers of IP in a packet, and how they are read: the one place that knows where their fields
- * are. Programs differ in where a header is, and in what they demand of it; so what is read says
- * all there is to say (struct ip_packet), and what is not asked for costs nothing, as all is
- * inlined.
+ * Reads the headers of IP in a packet: the only place that knows where their fields are. Programs
+ * differ in where a header is, and in what they require of it; so struct ip_packet has everything
+ * there is to say, and what is not used costs nothing, because everything is inlined.
  */
 #ifndef ILM_IP_H
 #define ILM_IP_H
@@ -13,7 +12,9 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 
-/* The headers that may be before UDP or TCP in an IPv6 packet (include/uapi/linux/in.h, in6.h). */
+/*
+ * The headers that may come before UDP or TCP in an IPv6 packet (include/uapi/linux/in.h, in6.h).
+ */
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
@@ -34,7 +35,7 @@ struct ip4_header {
 	__be32 destination;
 };
 
-/* The upper half of `version_length`; the lower is the length in words of four bytes. */
+/* The upper half of `version_length`; the lower half is the length in words of four bytes. */
 #define IP4_VERSION 4
 /* Of `fragment`. */
 #define IP4_MORE_FRAGMENTS 0x2000
@@ -50,14 +51,14 @@ struct ip6_header {
 	__be32 destination[4];
 };
 
-/* The version in `version_class_flow`, and what it is. */
+/* The version in `version_class_flow`, and its value. */
 #define IP6_VERSION_MASK bpf_htonl(0xf0000000)
 #define IP6_VERSION bpf_htonl(0x60000000)
 
 /* What IPv6 extension headers begin with (RFC 8200, section 4). */
 struct ip6_extension {
 	__u8 next;
-	/* In words, but for those that each header has; a fragment header has none. */
+	/* In words, without those that every header has; a fragment header has none. */
 	__u8 length;
 	union {
 		__be16 fragment;	/* of a fragment header */
@@ -73,8 +74,8 @@ struct ip6_extension {
 #define IP6_MORE_FRAGMENTS 0x0001
 
 /*
- * How many bytes an extension header has, by its `length` (RFC 8200, section 4; of AH: RFC 4302,
- * section 2.2).
+ * The bytes of an extension header, by its `length` (RFC 8200, section 4; for AH: RFC 4302, section
+ * 2.2).
  */
 #define IP6_FRAGMENT_BYTES 8
 #define IP6_AH_BYTES(length) (((length) + 2) * 4)
@@ -87,25 +88,25 @@ struct ip6_extension {
 #define IP4_BROADCAST bpf_htonl(0xffffffff)
 #define IP4_LOOPBACK_BROADCAST bpf_htonl(0x7fffffff)
 
-/* Is the address of 224.0.0.0/4? */
+/* Is the address in 224.0.0.0/4? */
 static __always_inline bool ip4_is_multicast(__be32 address)
 {
 	return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
 }
 
-/* Is the address of ff00::/8? */
+/* Is the address in ff00::/8? */
 static __always_inline bool ip6_is_multicast(const __be32 *address)
 {
 	return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 }
 
-/* Is the address of fe80::/10? */
+/* Is the address in fe80::/10? */
 static __always_inline bool ip6_is_link_local(const __be32 *address)
 {
 	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
-/* The first fields of UDP and TCP alike (RFC 768; RFC 9293, section 3.1). */
+/* The first fields of both UDP and TCP (RFC 768; RFC 9293, section 3.1). */
 struct ports_header {
 	__be16 source;
 	__be16 destination;
@@ -119,27 +120,24 @@ struct udp_header {
 	__be16 check;
 };
 
-/*
- * What the headers of IP say of a packet, but for its addresses: those go where the caller keeps
- * them.
- */
+/* What the headers of IP say about a packet, except its addresses: the caller keeps those. */
 struct ip_packet {
-	__u32 transport;	/* offset of what is behind them, counted from where theirs is */
-	__u8 protocol;		/* of what is behind them */
+	__u32 transport;	/* offset of what follows them, from the same origin as theirs */
+	__u8 protocol;		/* of what follows them */
 	/*
-	 * The version is the one that the link layer says, which may be wrong, and the length is
+	 * The version matches what the link layer says, which may be wrong, and the length is
 	 * possible.
 	 */
 	bool well_formed;
-	bool later;		/* a fragment but the first: it has no ports */
+	bool later;		/* a fragment other than the first: it has no ports */
 	bool more;		/* other fragments follow */
 };
 
 /*
- * Where an offset is counted from: a constant wherever it is given, so that one of the two helpers
- * remains. Who changes a packet needs the first, as the helpers that write count so. For whom it
- * only passes the second is cheaper: the helper knows where the header is. In cgroup programs both
- * are the same place.
+ * Where an offset counts from. Always a constant, so that only one of the two helpers remains. Code
+ * that changes a packet needs the first, because the helpers that write count that way. For code
+ * that only reads, the second is cheaper: the helper knows where the header is. In cgroup programs
+ * both are the same place.
  */
 enum ip_origin {
 	IP_FROM_DATA,		/* where the packet's data begins for the program */
@@ -153,7 +151,7 @@ static __always_inline bool load_from(struct __sk_buff *skb, enum ip_origin orig
 	return !bpf_skb_load_bytes(skb, offset, to, length);
 }
 
-/* Reads the IPv4 header at `at`, and passes its options. False: the packet is shorter. */
+/* Reads the IPv4 header at `at`, and skips its options. False: the packet is too short. */
 static __always_inline bool parse_ip4(struct __sk_buff *skb, enum ip_origin origin, __u32 at, struct ip_packet *packet,
 				      __be32 *source, __be32 *destination)
 {
@@ -173,10 +171,7 @@ static __always_inline bool parse_ip4(struct __sk_buff *skb, enum ip_origin orig
 	return true;
 }
 
-/*
- * Reads the IPv6 header at `at`, and passes none of those that extend it. False: the packet is
- * shorter.
- */
+/* Reads the IPv6 header at `at`, and skips no extension headers. False: the packet is too short. */
 static __always_inline bool parse_ip6(struct __sk_buff *skb, enum ip_origin origin, __u32 at, struct ip_packet *packet,
 				      __be32 *source, __be32 *destination)
 {
@@ -195,9 +190,9 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, enum ip_origin orig
 }
 
 /*
- * Passes the fragment header behind an IPv6 header, where there is one. That is enough for what the
+ * Skips the fragment header after an IPv6 header, if there is one. That is enough for what the
  * kernel itself sends, which has no other header before UDP unless the daemon asks for it. False:
- * the packet is shorter.
+ * the packet is too short.
  */
 static __always_inline bool pass_fragment(struct __sk_buff *skb, enum ip_origin origin, struct ip_packet *packet)
 {

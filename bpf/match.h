@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which rule is for a packet: the most specific one of the mappings on its port, whose condition it
- * meets. The tables (bpf/tables.h) are looked at from whole addresses to prefixes, then to what the
- * port has for all other addresses.
+ * Finds the rule for a packet: that of the most specific mapping on its port whose condition the
+ * packet meets. The search goes through the tables (bpf/tables.h) from whole addresses to prefixes,
+ * and then to what the port has for all other addresses.
  */
 #ifndef ILM_MATCH_H
 #define ILM_MATCH_H
@@ -10,8 +10,8 @@
 #include "generation.h"
 
 /*
- * What the length of a prefix's key counts (bpf/abi.h, struct ilm_prefix_key): class and family,
- * and the whole address.
+ * What the length in the key of a prefix counts (bpf/abi.h, struct ilm_prefix_key): class and
+ * family, and the whole address.
  */
 #define CLASS_BITS 32
 #define ADDRESS_BITS 128
@@ -58,8 +58,8 @@ static long take_step(__u32 taken, struct walk *w)
 
 /*
  * The first rule of a chain whose condition the packet meets; 0: none. Needs l->remote and
- * l->interface. Not static: the verifier walks it once, and not again for each of its callers'
- * states.
+ * l->interface. Not static: the verifier walks it once, and not again for each state of its
+ * callers.
  */
 __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 {
@@ -70,7 +70,7 @@ __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 	w.interface = l->interface;
 	w.ipv6 = l->family == AF_INET6;
 	address_copy(w.source.address, l->remote);
-	/* Compile refuses chains that are longer. */
+	/* The compiler refuses longer chains. */
 	bpf_loop(ILM_STEPS_MAX, take_step, &w, 0);
 	l->matched = w.matched;
 	l->counter = w.counter;
@@ -78,8 +78,8 @@ __noinline __u32 walk_chain(struct lookup *l, __u32 first)
 }
 
 /*
- * What a table gave, its counter in l->counter -> the rule, and its counter; 0: none. Without
- * conditions the cost is a branch.
+ * Resolves what a table gave, with its counter in l->counter, to the rule and its counter; 0: none.
+ * Without conditions this costs one branch.
  */
 static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched)
 {
@@ -89,7 +89,7 @@ static __always_inline __u32 resolve(__u32 found, struct lookup *l, __u8 matched
 	return found;
 }
 
-/* A service's own address is never mapped away, unless a mapping names the very address. */
+/* A service's own address is never mapped away, unless a mapping names exactly that address. */
 static __always_inline bool is_owned(const struct lookup *l, const __be32 *address)
 {
 	__u32 bit = address_hash(address, 0) % (ILM_OWNED_WORDS * 64);
@@ -101,7 +101,7 @@ static __always_inline bool is_owned(const struct lookup *l, const __be32 *addre
 	return on && *on & 1 << (l->side & (ILM_SIDES - 1));
 }
 
-/* What `prefixes` has at the very place; NULL: nothing. */
+/* The entry of `prefixes` for exactly this address and length; NULL: none. */
 static __always_inline struct ilm_prefix *prefix_at(const struct ilm_generation *g, const __be32 *address, __u32 class_family,
 						    __u32 length)
 {
@@ -121,9 +121,9 @@ static __always_inline struct ilm_prefix *prefix_at(const struct ilm_generation 
 }
 
 /*
- * The longest prefix of the class around the dialled address: its target, and in the upper half its
- * length; 0: there is none. Its counter is in l->counter then. `at` is the root of the class's tree
- * of lengths. Not static: the verifier walks its loops once.
+ * The longest prefix of the class around the dialled address: its target, and its length in the
+ * upper half; 0: none. Leaves its counter in l->counter. `at` is the root of the class's tree of
+ * lengths. Not static: the verifier walks its loops once.
  */
 __noinline __u64 find_prefix(struct lookup *l, __u32 class_family, __u32 at)
 {
@@ -153,8 +153,8 @@ __noinline __u64 find_prefix(struct lookup *l, __u32 class_family, __u32 at)
 }
 
 /*
- * What the class has for the very address that was dialled; 0: nothing. Its counter is in
- * l->counter then. Not static: the verifier walks its loop once.
+ * What the class has for exactly the dialled address; 0: nothing. Leaves its counter in l->counter.
+ * Not static: the verifier walks its loop once.
  */
 __noinline __u32 find_exact(struct lookup *l, __u32 class_family)
 {
@@ -167,7 +167,7 @@ __noinline __u32 find_exact(struct lookup *l, __u32 class_family)
 }
 
 /*
- * For ports on which the overlay has something. Where the tables below have conditions there is no
+ * For ports on which the overlay has something. If the tables below have conditions there is no
  * overlay, so each table's answer is final. Not static: few ports come here, and the verifier walks
  * it once.
  */
@@ -197,14 +197,14 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 		return own->rule;
 	}
 	under = (over->below & ILM_CLASS_MASK) << 1 | (l->family == AF_INET6);
-	/* With a rule 0 the mapping below is there no more, and what is less specific decides. */
+	/* Rule 0: the mapping below is gone, and what is less specific decides. */
 	if (!own && over->below & ILM_CLASS_EXACT) {
 		__u32 target = find_exact(l, under);
 
 		if (target)
 			return target;
 	}
-	/* The copy: 6.1 takes a map's key from the stack only, and not from an argument. */
+	/* A copy: 6.1 takes a map's key only from the stack, not from an argument. */
 	if (is_owned(l, key.address)) {
 		l->matched = ILM_MATCHED_OWNED;
 		return 0;
@@ -234,7 +234,7 @@ __noinline __u32 find_overlaid(struct lookup *l, __u32 class)
 }
 
 /*
- * The most specific rule for the class and the packet, and in l->counter its mapping's counter; 0:
+ * The most specific rule for the class and the packet, with its mapping's counter in l->counter; 0:
  * none.
  */
 static __always_inline __u32 find_rule(__u32 class, struct lookup *l)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A UDP daemon that listens on its private address answers from it; the client waits for an answer
- * from what it dialled. When the client's datagram was handed over, what it dialled was remembered
- * (bpf/flow.h), and here the answer gets that source address (net/ipv4/udp.c, udp_sendmsg;
- * net/ipv6/udp.c, udpv6_sendmsg), before the route is chosen and the checksum is made: afterwards
- * it would be too late, as the kernel routes nothing from 127.0.0.0/8 to another host.
+ * from what it dialled. Delivery of the client's datagram recorded what it dialled (bpf/flow.h),
+ * and here the answer gets that source address (net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c,
+ * udpv6_sendmsg), before the route is chosen and the checksum is computed: later would be too late,
+ * because the kernel routes nothing from 127.0.0.0/8 to another host.
  *
- * A daemon that sends first has no flow, and sends from its private address; or, when its service
+ * A daemon that sends first has no flow, and sends from its private address; or, if its service
  * asks for it, from the one address and port that lead to it.
  *
- * The port cannot be changed here; bpf/egress.h does, where a mapping changed it. Unconnected sends
- * only. A daemon that chooses the source itself (IP_PKTINFO) is left alone: it hands over an
- * address that is not the one it is bound to.
+ * The port cannot be changed here; bpf/egress.h changes it, where a mapping did. Unconnected sends
+ * only. A daemon that chooses the source itself (IP_PKTINFO) is left alone: it passes an address
+ * other than the one it is bound to.
  */
 #ifndef ILM_REPLY_H
 #define ILM_REPLY_H
@@ -21,14 +21,14 @@
 #include "track.h"
 
 /*
- * 127.0.0.6: what the kernel has as the IPv4 address of a socket that is bound to an IPv6 one
+ * 127.0.0.6: what the kernel uses as the IPv4 address of a socket that is bound to an IPv6 one
  * (include/linux/in.h).
  */
 #define LOOPBACK4_IPV6 bpf_htonl(0x7f000006)
 
 /*
- * Did the socket's owner choose its port, or the kernel (net/ipv4/af_inet.c, __inet_bind,
- * inet_autobind)? Before Linux 6.2, what is bound counts as chosen.
+ * Did the socket's owner choose its port, rather than the kernel (net/ipv4/af_inet.c, __inet_bind,
+ * inet_autobind)? Before Linux 6.2, a bound port counts as chosen.
  */
 static __always_inline bool chose_port(struct bpf_sock *sk)
 {
@@ -49,7 +49,7 @@ static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key,
 
 	if (flow) {
 		keep_flow(flow);
-		/* Without egress a mapped port cannot be undone, and half an answer is none. */
+		/* Without egress a mapped port cannot be restored, and half an answer is none. */
 		return flow->port == key->local_port || constants.steer_udp ? flow : NULL;
 	}
 	address_copy(endpoint.address, key->local);
@@ -59,7 +59,7 @@ static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key,
 	if (!slot)
 		return NULL;
 	if (slot->origin_port && (slot->origin_port == key->local_port || constants.steer_udp)) {
-		/* It speaks first, and as if whom it speaks to had dialled. */
+		/* It speaks first, as if its peer had dialled. */
 		address_copy(dialled.address, slot->origin);
 		dialled.port = slot->origin_port;
 		remember_flow(key, &dialled, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the context of tc programs does not tell of a packet. */
+/* What the context of tc programs does not tell about a packet. */
 #ifndef ILM_SKB_H
 #define ILM_SKB_H
 
@@ -9,7 +9,7 @@
 #define PACKET_HOST 0
 #define CHECKSUM_PARTIAL 3
 
-/* lo's, in every namespace (drivers/net/loopback.c, loopback_net_init). */
+/* lo's index, in every namespace (drivers/net/loopback.c, loopback_net_init). */
 #define LOOPBACK_IFINDEX 1
 #define SKB_DST_NOREF 1UL
 #define DST_METADATA 0x0080
@@ -69,9 +69,9 @@ struct rt6_info {
 #pragma clang attribute pop
 
 /*
- * From the start of the packet's data, which is the link header on devices that have one. The
- * context of these programs is the packet's sk_buff itself (include/linux/filter.h,
- * bpf_prog_run_clear_cb).
+ * Offset of the network header from the start of the packet's data, which is the link header on
+ * devices that have one. The context of these programs is the packet's sk_buff itself
+ * (include/linux/filter.h, bpf_prog_run_clear_cb).
  */
 static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 {
@@ -83,11 +83,11 @@ static __always_inline __u32 network_offset(struct __sk_buff *ctx)
 	return head + network - data;
 }
 
-/* The kernel has it since Linux 6.2; where it has not, this is NULL. */
+/* In the kernel since Linux 6.2; NULL on kernels without it. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /*
- * What the kernel's own structures have of the packet; its fields are read as those of any
+ * The packet's device, from the kernel's own structures; its fields are read like any others
  * (include/linux/filter.h).
  */
 static __always_inline const struct net_device *device_of(struct __sk_buff *skb)
@@ -98,9 +98,9 @@ static __always_inline const struct net_device *device_of(struct __sk_buff *skb)
 }
 
 /*
- * The interface that the packet came in on, as sockets that are bound to one are asked: what the
- * machine sends to itself comes over lo, but with its route, which says whose address it is for
- * (include/net/route.h, inet_iif; net/ipv6/ip6_input.c, ip6_rcv_core).
+ * The interface that the packet came in on, as it counts for sockets that are bound to one: what
+ * the machine sends to itself travels over lo, but carries its route, which says whose address it
+ * is for (include/net/route.h, inet_iif; net/ipv6/ip6_input.c, ip6_rcv_core).
  */
 static __always_inline __u32 arrival(struct __sk_buff *ctx, bool v4)
 {

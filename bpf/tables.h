@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tables of rules, of one set of programs, all of which include this file and are given the
- * same maps. They have two sides. The active generation is on one; the next is written on the
- * other, which nothing reads, and activated by `sides.current`. What a generation is on is never
- * changed while it is active (but for the counters and the interfaces' indexes). The places of a
- * side are behind one another, so numbers of classes, rules, steps and so on are of one side only;
- * 0 is none on both.
+ * The tables of rules of one program set. All its programs include this file and get the same maps.
+ * The tables have two sides. The active generation is on one; the next is written on the other,
+ * which nothing reads, and `sides.current` activates it. What a generation uses never changes while
+ * it is active (except counters and interface indexes). The places of a side are contiguous, so
+ * numbers of classes, rules, steps and so on belong to one side only; 0 is none on both.
  *
- * Of 10,000 mappings or more the tables have one part for the file's mappings, which stays as it
+ * For 10,000 mappings or more the tables have one part for the file's mappings, which stays as it
  * is, and two sides for what is added at run time: `ports`, the overlay, and its rules,
- * destinations and counters behind those of the file.
+ * destinations and counters after those of the file.
  */
 #ifndef ILM_TABLES_H
 #define ILM_TABLES_H
@@ -18,13 +17,13 @@
 #include "kernel.h"
 
 /*
- * Of both sides, and which one is active: that word is all that a change writes to put itself
- * there. A variable, as it is read without a call. Writer: control plane; whoever reads the word
+ * Both sides, and which one is active: that word is all that a change writes to activate itself. A
+ * variable, because it is read without a call. Writer: control plane; a program that reads the word
  * once sees one generation.
  */
 volatile struct ilm_sides sides SEC(".data.sides");
 
-/* The classes of ports, on each side TCP's, then UDP's. */
+/* The classes of ports; on each side TCP's, then UDP's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ILM_SIDES * ILM_PORT_KEYS / ILM_PORT_LINE);
@@ -46,8 +45,8 @@ struct {
 } classes SEC(".maps");
 
 /*
- * Class and whole address or prefix -> rule or step. Not a BPF hash, but hashed by ourselves: a
- * search looks up several times, and what the kernel calls for each costs more than all else.
+ * Class and whole address or prefix -> rule or step. Not a BPF hash but a hash table of our own: a
+ * search looks up several times, and what the kernel calls for each costs more than the rest.
  * Resized.
  */
 struct {
@@ -59,8 +58,8 @@ struct {
 } prefixes SEC(".maps");
 
 /*
- * In which order the lengths of prefixes are looked at, as trees that classes share. [0] is the
- * end. Resized.
+ * The order in which lengths of prefixes are searched, as trees that classes share. [0] is the end.
+ * Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -72,9 +71,9 @@ struct {
 
 /*
  * The overlay: what has changed since the tables above were filled, and what was added at run time,
- * on ports with ILM_CLASS_OVERLAY. An entry is here only where it comes before what the other table
- * has for the same prefix, or where what that has is a mapping that is there no more. No
- * conditions: what it leads to are rules, its own or those of the tables above. Resized.
+ * on ports with ILM_CLASS_OVERLAY. It has an entry only where that comes before what the other
+ * table has for the same prefix, or where what that has is a mapping that is gone. No conditions:
+ * entries lead to rules, the overlay's own or those of the tables above. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -119,7 +118,7 @@ struct {
 
 /*
  * Interfaces that mappings name -> the index that each has now; 0: there is none of that name. [0]
- * is not used. Resized. The one table that changes while its generation is active: when an
+ * is not used. Resized. The only table that changes while its generation is active: when an
  * interface comes, goes or is renamed.
  */
 struct {
@@ -129,7 +128,7 @@ struct {
 	__type(value, __u32);
 } interfaces SEC(".maps");
 
-/* The services' own addresses (16 bytes) -> the sides on which they are, a bit each. Resized. */
+/* The services' own addresses (16 bytes) -> the sides on which they are, one bit each. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -138,8 +137,8 @@ struct {
 } owned SEC(".maps");
 
 /*
- * [0] is no rule. As many as there are kinds of mappings: one, or a million where each leads
- * elsewhere. Resized.
+ * [0] is no rule. As many entries as kinds of mappings: one, or a million if each leads elsewhere.
+ * Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -149,7 +148,7 @@ struct {
 	__type(value, struct ilm_rule);
 } rules SEC(".maps");
 
-/* What the rules lead to, those of each rule behind one another. Resized. */
+/* The destinations of the rules, those of each rule contiguous. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -159,9 +158,9 @@ struct {
 } destinations SEC(".maps");
 
 /*
- * Some copies behind one another, so that CPUs of different copies write to different cache lines;
- * in each, by the number that is beside that of a rule. What a mapping has counted is the sum over
- * the copies. Not a per-CPU map: of a million mappings that takes 32 MB for each CPU that the
+ * Several copies, one after another, so that CPUs of different copies write to different cache
+ * lines; in each copy, the index is the number beside that of a rule. A mapping's count is the sum
+ * over the copies. Not a per-CPU map: for a million mappings that takes 32 MB for each CPU that the
  * machine may get (docs/decisions/0031-copies-of-counters.md). Resized. Writers: these programs
  * (bpf/report.h, counters_of).
  */

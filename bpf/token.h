@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tokens that ingress leaves for sk_lookup, one for each datagram: sk_lookup is also run where
- * there is no packet, and knows by its token that there is one (bpf/abi.h, struct ilm_token).
+ * The tokens that ingress leaves for sk_lookup, one for each datagram: the kernel also runs
+ * sk_lookup without a packet, and the token shows that there is one (bpf/abi.h, struct ilm_token).
  */
 #ifndef ILM_TOKEN_H
 #define ILM_TOKEN_H
@@ -9,8 +9,8 @@
 #include "generation.h"
 
 /*
- * The hash by which sk_lookup knows the packet again. The seed is for those who would have all
- * look-ups meet in one place.
+ * The hash by which sk_lookup recognises the packet. The seed keeps attackers from making all
+ * look-ups collide in one place.
  */
 static __always_inline __u32 token_hash(const struct lookup *l)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which destination of a weighted rule a client draws: by its weight, and the same one each
- * time. The tests compute the same for comparison (test/oracle/oracle.ts).
+ * Draws a client's destination of a weighted rule: by weight, and the same one each time. The tests
+ * compute the same for comparison (test/oracle/oracle.ts).
  */
 #ifndef ILM_WEIGHTS_H
 #define ILM_WEIGHTS_H
@@ -16,18 +16,16 @@ static __always_inline __u32 mix(__u32 h)
 	return h ^ (h >> 16);
 }
 
-/*
- * The coefficients of the cubic in negative_log2(), with 24 bits behind the point; their sum is 1.
- */
+/* The coefficients of the cubic in negative_log2(), with 24 fractional bits; their sum is 1. */
 #define ILM_LOG_Q0 0xb8aa3bULL	/* 1 / (2 ln 2) */
 #define ILM_LOG_Q1 0x2f9db2ULL
 #define ILM_LOG_Q2 0x07ced9ULL
 #define ILM_LOG_Q3 0x0fe93aULL
 
 /*
- * -log2(h / 2^32) with 24 bits behind the point, of h > 0. Within an octave, with t from 0 at its
- * upper end to 1 at its lower, it is t * q(t); the cubic q is within 0.05 % of the true one, and
- * right at both ends, so that octaves meet.
+ * -log2(h / 2^32) with 24 fractional bits, for h > 0. Within an octave, with t from 0 at its upper
+ * end to 1 at its lower, it is t * q(t); the cubic q is within 0.05 % of the true one, and exact at
+ * both ends, so that octaves meet.
  */
 __noinline __u64 negative_log2(__u32 h)
 {
@@ -66,7 +64,7 @@ static long draw(__u32 i, struct draw *draw)
 	if (!d || !d->weight)
 		return 1;
 	h = mix(draw->client ^ mix(address_hash(d->address, d->port ? d->port : draw->port)));
-	/* The index makes equal ones different. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. */
+	/* The index tells equal scores apart. At most 32 * 2^24 * 2^20 * 2^4 = 2^53. */
 	score = ((negative_log2(h ? h : 1) << 20) / d->weight) << 4 | i;
 	if (score >= draw->floor && score < draw->best)
 		draw->best = score;
@@ -74,13 +72,13 @@ static long draw(__u32 i, struct draw *draw)
 }
 
 /*
- * Rendezvous hashing: each destination draws a number for the client, in which its weight counts,
- * and the least wins. So a client keeps its destination as long as that lives, and when one goes
- * only its own clients move. The client is the remote address and port: the packets of a flow
- * agree; and a secret, so that no client can compute which ports all lead to one of them. The
- * result is the index of the least number above *floor, which is raised to it; n: none. bpf_loop,
- * because the verifier would walk every round of a plain loop, with each way through those before
- * it.
+ * Rendezvous hashing: each destination draws a number for the client, scaled by its weight, and the
+ * lowest wins. So a client keeps its destination as long as that lives, and when one goes only its
+ * own clients move. The client is the remote address and port, so the packets of a flow agree, and
+ * a secret, so that no client can compute which ports all lead to one destination. Returns the
+ * index of the lowest number at or above *floor, which it raises past that; n: none. bpf_loop,
+ * because the verifier would walk every round of a plain loop, with each path through the rounds
+ * before it.
  */
 __noinline __u32 next_weighted(struct lookup *l, __u32 first, __u32 n, __u64 *floor)
 {

@@ -56,7 +56,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It listens on a destination",
     outcome:
-      "It gets what is dialled, from the return of its `listen()` or `bind()` until it closes",
+      "It gets what clients dial, from the return of its `listen()` or `bind()` until it closes",
     kinds: all,
     play: async ({ lab, cell, kind, outside, inside }) => {
       expect(await outside(6000)).toBe(nobody);
@@ -69,7 +69,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It listens on exactly what is dialled",
     outcome:
-      "It keeps it (`existing: exact` and `any`); with `existing: never` the mapping goes first",
+      "It keeps its traffic (`existing: exact` and `any`); with `existing: never` the mapping takes precedence",
     kinds: all,
     play: async ({ lab, cell, kind, outside }) => {
       for (const port of [6000, 6002, 6003]) {
@@ -86,7 +86,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It listens on the wildcard address of the dialled port",
     outcome:
-      "The mapping goes first, unless it says `existing: any`; before or after the mapping's own listener makes no difference",
+      "The mapping takes precedence unless it says `existing: any`; whether the mapping's own listener came before or after makes no difference",
     kinds: all,
     play: async ({ lab, cell, kind, outside }) => {
       const options = { options: ["reuseport"] as const };
@@ -105,7 +105,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is bound, and does not listen",
     outcome:
-      "It is no listener: as a destination the next one is tried, on the dialled address the mapping goes on",
+      "It does not count as a listener: on a destination, the next one is tried; on the dialled address, the mapping applies",
     kinds: streams,
     play: async ({ lab, cell, kind, outside }) => {
       await lab.open("silent", kind, cell.daemon, 6000, { listen: false });
@@ -121,7 +121,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It calls `listen()` again",
-    outcome: "Nothing changes but its backlog",
+    outcome: "Only its backlog changes",
     kinds: streams,
     play: async ({ lab, cell, kind, outside }) => {
       await lab.open("app", kind, cell.daemon, 6000);
@@ -134,7 +134,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It calls `shutdown()`, and `listen()` once more",
-    outcome: "In between it is no listener",
+    outcome: "Between the two calls it does not count as a listener",
     kinds: streams,
     play: async ({ lab, cell, kind, outside }) => {
       await lab.open("spare", kind, cell.daemon2, 6000);
@@ -155,7 +155,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is a UDP socket that connects",
     outcome:
-      "It hears its peer only and is no listener; after `connect(AF_UNSPEC)` it is one again (over IPv6 for its former peer only: the kernel keeps that address)",
+      "It gets only its peer's datagrams and does not count as a listener; after `connect(AF_UNSPEC)` it counts again (over IPv6 only for its former peer: the kernel keeps that address)",
     kinds: ["udp"],
     play: async ({ lab, cell, kind, registered, outside }) => {
       await lab.open("spare", kind, cell.daemon2, 6000);
@@ -181,7 +181,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is bound to port 0",
     outcome:
-      "It listens on the port that the kernel gave it; a mapping of many ports to the same one leads there",
+      "It listens on the port that the kernel assigned; a mapping of many ports that keeps the port leads there",
     kinds: all,
     play: async ({ lab, cell, kind, outside }) => {
       const { port } = await lab.open("app", kind, cell.daemon, 0);
@@ -191,7 +191,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is bound to a device, as a destination",
     outcome:
-      "It takes only what arrives there (over IPv4 before a listener that is bound to none); for other packets it is not there",
+      "It gets only what arrives on that device (over IPv4 ahead of a listener bound to none); for other packets it does not exist",
     kinds: all,
     play: async ({ lab, cell, kind, outside, inside }) => {
       await lab.open("on up0", kind, cell.daemon, 6000, { device: "up0" });
@@ -212,7 +212,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is bound to a device, on exactly what is dialled",
-    outcome: "It keeps what arrives on its device; all else is mapped",
+    outcome: "It keeps what arrives on its device; everything else is mapped",
     kinds: all,
     play: async ({ lab, cell, kind, outside, inside }) => {
       await lab.open("app", kind, cell.daemon, 6000);
@@ -231,7 +231,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is bound to a device and the wildcard address",
-    outcome: "`existing: any` leaves it what arrives on its device",
+    outcome: "With `existing: any` it keeps what arrives on its device",
     kinds: all,
     play: async ({ lab, cell, kind, outside, inside }) => {
       const options = ["reuseport"] as const;
@@ -243,7 +243,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is bound to a device, and the machine dials an address of its own",
     outcome:
-      "To it that arrives on the interface that has the address, as without `ilm`: there it keeps what is dialled exactly, and nothing else",
+      "To sockets this arrives on the interface that has the address, as without `ilm`: bound to that one, it keeps what is dialled exactly, and nothing else",
     kinds: all,
     play: async ({ lab, cell, kind, inside, itself }) => {
       await lab.open("app", kind, cell.daemon, 6000);
@@ -260,7 +260,7 @@ export const situations: readonly Situation[] = [
   {
     what: "It is bound to a device, as a destination, and the machine dials an address of its own",
     outcome:
-      "It gets them; MPTCP and UDP sockets get only what arrives on `lo`: for an address of another interface the next destination is tried",
+      "It gets what arrives on its device; MPTCP and UDP sockets only what arrives on `lo`: for an address of another interface, the next destination is tried",
     kinds: all,
     play: async ({ lab, cell, kind, registered, inside, itself }) => {
       await lab.open("spare", kind, cell.daemon2, 6000);
@@ -274,7 +274,8 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It listens on `::` and takes IPv4 too (dual-stack)",
-    outcome: '`to: "*:PORT"` leads IPv4 and IPv6 there, and `existing: any` counts it for both',
+    outcome:
+      '`to: "*:PORT"` leads there over IPv4 and IPv6, and `existing: any` counts it for both',
     kinds: all,
     play: async ({ lab, kind, outside }) => {
       const options = ["dual", "reuseport"] as const;
@@ -290,7 +291,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It listens on `::` with IPV6_V6ONLY",
-    outcome: "IPv4 does not come there, neither by a mapping nor as an existing listener",
+    outcome: "It gets no IPv4, neither through a mapping nor as an existing listener",
     kinds: all,
     play: async ({ lab, kind, cell, outside }) => {
       const options = ["v6only", "reuseport"] as const;
@@ -304,7 +305,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is an IPv6 socket on a v4-mapped address (`::ffff:127.0.1.10`)",
-    outcome: "It is what it is to the kernel: an IPv4 listener",
+    outcome: "It is an IPv4 listener, as it is to the kernel",
     kinds: all,
     families: [4],
     play: async ({ lab, kind, outside }) => {
@@ -328,7 +329,7 @@ export const situations: readonly Situation[] = [
   {
     what: "A process inherits it by `fork()`, and the one that opened it ends",
     outcome:
-      "The mapping follows the socket: the child gets what is dialled, until it too has closed it",
+      "The mapping follows the socket: the child gets what clients dial until it closes the socket too",
     kinds: all,
     play: async ({ lab, kind, cell, outside }) => {
       await lab.open("app", kind, cell.daemon, 6000);
@@ -339,7 +340,7 @@ export const situations: readonly Situation[] = [
   },
   {
     what: "It is handed to another process (SCM_RIGHTS), and the first ends",
-    outcome: "It gets its connections; no dial in between is refused",
+    outcome: "The other process gets the connections; no dial in between is refused",
     kinds: all,
     play: async ({ server, lab, kind, cell, outside }) => {
       const next = await Lab.start(server);
