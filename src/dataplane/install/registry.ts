@@ -848,8 +848,8 @@ export class Registry {
   }
 
   /**
-   * Permits owners to listen on their services' addresses, and returns the permits' numbers. Others'
-   * addresses stay as they are.
+   * Permits owners to listen on their services' addresses, and returns the numbers of the permits.
+   * Others' addresses stay as they are.
    */
   addOwners(services: readonly Service[], permits: PermitNumbers): Map<Address, number> {
     const owned = new Map(
