@@ -11,6 +11,7 @@ import { runHost } from "./guest-host.js";
 import { testLoad, testSteps } from "./guest-engine.js";
 import { runModule, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
 import { runOracle } from "./guest-oracle.js";
+import { runOwners } from "./guest-owners.js";
 import { note } from "./report.js";
 
 const PARTS = "/modules/parts";
@@ -18,6 +19,7 @@ const asked = existsSync(PARTS) ? readFileSync(PARTS, "utf8").trim() : undefined
 const parts = asked?.split(",") ?? [
   "core",
   "host",
+  "owners",
   "devices",
   "module",
   "engine",
@@ -30,11 +32,13 @@ note("kernel", `${release()} ${version()}`);
 if (asked !== undefined) note("parts", asked);
 if (parts.includes("core")) await runCore("registry");
 if (parts.includes("host")) await runHost("registry");
+if (parts.includes("owners")) await runOwners("registry");
 if (parts.includes("devices")) await runDevices("registry");
 if (parts.includes("module")) await runModule();
 await withModule(async () => {
   if (parts.includes("engine")) await runCore("kfunc");
   if (parts.includes("engine") && parts.includes("host")) await runHost("kfunc");
+  if (parts.includes("engine") && parts.includes("owners")) await runOwners("kfunc");
   if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
   if (parts.includes("oracle")) await runOracle();
   if (parts.includes("load")) {
