@@ -7,6 +7,7 @@
 #include "bind.h"
 #include "decide.h"
 #include "permit.h"
+#include "tunnel.h"
 #include "../kmod/ilm_lookup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -90,13 +91,33 @@ static __always_inline bool keep_permitted(struct bpf_sk_lookup *ctx, __u32 perm
 	return false;
 }
 
+/*
+ * The answers of a tunnel need the flow. A look-up that no packet came with leaves none
+ * (bpf/token.h).
+ */
+static __noinline int note_tunnel(struct bpf_sk_lookup *ctx, const struct lookup *l,
+				  const struct ilm_endpoint *endpoint)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (endpoint->protocol != IPPROTO_UDP || l->dry || l->unproven || !address_is_wildcard(endpoint->address))
+		return 0;
+	if (sk && is_tunnel((const void *)address_of(sk)))
+		remember_tunnel(l, endpoint->port, !endpoint->address[2], l->interface);
+	return 0;
+}
+
 static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
 					    const struct ilm_endpoint *endpoint, __u32 slot, __u32 permit)
 {
 	long err = ask_kernel(ctx, l, endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
 
-	if (!err)
-		return keep_permitted(ctx, permit) ? ILM_ATTEMPT_SELECTED : ILM_ATTEMPT_ABSENT;
+	if (!err) {
+		if (!keep_permitted(ctx, permit))
+			return ILM_ATTEMPT_ABSENT;
+		note_tunnel(ctx, l, endpoint);
+		return ILM_ATTEMPT_SELECTED;
+	}
 	if (err == -ENOENT)
 		return ILM_ATTEMPT_ABSENT;
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;

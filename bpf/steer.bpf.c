@@ -19,10 +19,10 @@
 #include "decide.h"
 
 #include "count.h"
-#include "flow.h"
 #include "hooks.h"
 #include "icmp.h"
 #include "ip.h"
+#include "tunnel.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -703,28 +703,6 @@ static __always_inline bool can_take(struct __sk_buff *skb, const struct packet 
 	       brings_cookie(skb, p, sk);
 }
 
-/* The kernel's own: its datagrams come to no queue, and what it sends carries no socket. */
-static __always_inline bool is_tunnel(struct bpf_sock *sk)
-{
-	const struct udp_sock *udp = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct udp_sock));
-
-	return BPF_CORE_READ(udp, encap_type);
-}
-
-/* What bpf/deliver.h does for the others; before the firewall, for there is no later place. */
-static __always_inline void remember_tunnel(struct __sk_buff *skb, const struct packet *p)
-{
-	struct ilm_flow_key key = { .remote_port = p->l.remote_port, .local_port = p->tunnel };
-	__u32 first = 0;
-	__u32 *tunnel = bpf_map_lookup_elem(&tunnels, &first);
-
-	address_copy(key.remote, p->l.remote);
-	key.local[2] = p->tunnel6 ? 0 : IP4_MAPPED;
-	if (tunnel)
-		*tunnel = 1;
-	remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
-}
-
 /*
  * From now on a client that dials the tunnel itself gets its answers from there, whatever it
  * dialled before.
@@ -781,7 +759,7 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk) &&
 	    !(mixed && is_in_group(sk)) && (!permit || permits_found(sk, permit)))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
-	if (outcome == ILM_ATTEMPT_SELECTED && wildcard && endpoint->protocol == IPPROTO_UDP && is_tunnel(sk)) {
+	if (outcome == ILM_ATTEMPT_SELECTED && wildcard && endpoint->protocol == IPPROTO_UDP && is_tunnel(bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct udp_sock)))) {
 		p->tunnel = endpoint->port;
 		p->tunnel6 = !endpoint->address[2];
 	}
@@ -1162,7 +1140,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!constants.kfunc && (udp || !p.nat))
 		action = judge(skb, &p, *class);
 	if (p.tunnel)
-		remember_tunnel(skb, &p);
+		remember_tunnel(&p.l, p.tunnel, p.tunnel6, skb->ingress_ifindex);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected) {
 		if (p.permit && p.l.verdict != ILM_VERDICT_EXISTING)
 			p.heir = find_heir(skb, &p, p.permit);

@@ -216,6 +216,13 @@ async function killEach({ title, prepare, make, check }: Change): Promise<void> 
     await prepare();
     const killed = await make(step);
     const at = `${where}, killed at step ${step} of ${total}: ${killed.steps.at(-1)}`;
+    if (killed.status === 0) {
+      // It had fewer steps than the one that was counted: fewer entries of sockets to tidy up.
+      expect(killed.steps.length, at).toBeLessThan(step);
+      expect(killed.steps.length, at).toBeGreaterThan(total - 5);
+      await check(at, "on");
+      continue;
+    }
     expect(killed.status, `${at}\n${killed.text}`).toBe(137);
     expect(killed.steps, at).toHaveLength(step);
     await check(at, (turn + chance.seed) % 2 === 0 ? "back" : "on");
