@@ -154,8 +154,22 @@ ILM_ASSERT_SIZE(struct ilm_policy_key, 16);
 #define ILM_WILDCARD_ALLOW 1
 #define ILM_WILDCARD_REPORT 2
 #define ILM_WILDCARD_DENY 3
-#define ILM_WILDCARD_MASK 3
-#define ILM_MPTCP_OFF 4
+#define ILM_WILDCARD_REWRITE 4
+#define ILM_WILDCARD_MASK 7
+#define ILM_MPTCP_OFF 8
+
+/*
+ * registry/rewrites: the addresses that wildcard binds of processes get instead, by the key of the
+ * policy that says so.
+ */
+struct ilm_rewrite {
+	__be32 ip4[4];		/* also of dual-stack sockets */
+	__be32 ip6[4];		/* of those that are IPv6 only */
+};
+ILM_ASSERT_SIZE(struct ilm_rewrite, 32);
+/* What a socket asked for whose bind() was rewritten. */
+#define ILM_ASKED_WILDCARD 1	/* 0.0.0.0 or :: */
+#define ILM_ASKED_MAPPED 2	/* ::ffff:0.0.0.0 */
 
 /* Why something is refused, or reported. */
 enum ilm_reason {
@@ -236,7 +250,7 @@ struct ilm_tracked {
 	__u8 answers;		/* 1: it has flows */
 	__u8 irregular;		/* 1: counted in `irregular` */
 	__u8 kind;		/* of the presence entry's kinds; ILM_KINDS: one of `others` */
-	__u8 zero;
+	__u8 asked;		/* ILM_ASKED_*: its bind() was rewritten */
 	/*
 	 * What seal_of() makes of `identity`; 0: that is not known. Others read while it is
 	 * written, and half an identity could be root's.

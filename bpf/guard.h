@@ -17,6 +17,7 @@
 #include "hooks.h"
 #include "permit.h"
 #include "refusal.h"
+#include "rewrite.h"
 
 #define EACCES 13
 /* What a bind hook returns: bit 0 lets the call go on, bit 1 without CAP_NET_BIND_SERVICE. */
@@ -125,47 +126,95 @@ static __always_inline int refuse_bind(const struct ilm_endpoint *endpoint, cons
 	return BIND_REFUSED;
 }
 
-static __always_inline int guard_wildcard(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity)
+static __always_inline int guard_wildcard(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity,
+					  __u32 policy)
 {
-	switch (find_policy(identity, ILM_WILDCARD_MASK)) {
+	switch (policy) {
 	case ILM_WILDCARD_DENY:
 		return refuse_bind(endpoint, identity, ILM_REASON_WILDCARD);
 	case ILM_WILDCARD_REPORT:
+	case ILM_WILDCARD_REWRITE:
 		note_refusal(endpoint, identity, ILM_REASON_REPORTED, true);
 	}
 	return BIND_ALLOWED;
 }
 
+/* What a bind() is about, and what becomes of it. */
+struct binding {
+	struct ilm_endpoint endpoint;	/* as it was asked for, or rewritten */
+	__u8 ipv6;
+	__u8 v6only;
+	__u8 judged;		/* the rules say what becomes of it */
+	__u8 rewritten;
+};
+
+/*
+ * Gives the bind() to a wildcard address another one: false where that cannot be. Of UDP only what
+ * a mapping leads to: clients bind to ports of their choice, too, and receivers of groups need the
+ * wildcard. Of TCP, clients get their ports from the kernel.
+ */
+static __always_inline bool rewrite_bind(struct bpf_sock_addr *ctx, struct binding *b,
+					 const struct ilm_identity *identity, bool ephemeral)
+{
+	bool mapped = b->ipv6 && address_is_ip4(b->endpoint.address);
+	struct ilm_endpoint to = b->endpoint;
+	struct ilm_rewrite *rewrite = rewrite_of(identity);
+	struct bpf_sock *sk = ctx->sk;
+	struct ilm_slot *slot;
+	__u32 permit;
+
+	if (!rewrite || !sk)
+		return false;
+	address_copy(to.address, b->ipv6 && b->v6only ? rewrite->ip6 : rewrite->ip4);
+	slot = slot_of(&to);
+	if (!slot && (ephemeral || to.protocol == IPPROTO_UDP))
+		return false;
+	if (to.protocol == IPPROTO_UDP && receives_groups((const void *)address_of(sk), b->ipv6))
+		return false;
+	/* A service's unit has made the policy, and it may be that of its user only, too. */
+	permit = permit_of_owned(&to);
+	if (permit && !permits_identity(identity, permit))
+		return false;
+	remember_asked_for(sk, &to, mapped ? ILM_ASKED_MAPPED : ILM_ASKED_WILDCARD);
+	b->endpoint = to;
+	b->rewritten = true;
+	return true;
+}
+
 /*
  * What becomes of a bind(), but for what the rules say of dialled addresses: then `judged` is set.
  */
-static __always_inline int guard(const struct sock *sk, struct ilm_endpoint *endpoint, bool *judged)
+static __always_inline int guard(struct bpf_sock_addr *ctx, struct binding *b)
 {
+	const struct sock *sk = (const void *)address_of(ctx->sk);
 	const struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	bool ephemeral = is_ephemeral(net, endpoint->port);
-	bool wildcard = address_is_wildcard(endpoint->address);
-	struct ilm_slot *slot = wildcard ? NULL : slot_of(endpoint);
+	bool ephemeral = is_ephemeral(net, b->endpoint.port);
+	bool wildcard = address_is_wildcard(b->endpoint.address);
+	struct ilm_slot *slot = wildcard ? NULL : slot_of(&b->endpoint);
 	struct ilm_identity identity = {};
-	__u32 permit = permit_of_owned(endpoint);
+	__u32 permit, policy;
 
-	note_unprivileged(net, endpoint->port);
+	note_unprivileged(net, b->endpoint.port);
+	if (wildcard) {
+		identify((__u64)sk, &identity);
+		policy = find_policy(&identity, ILM_WILDCARD_MASK);
+		if (policy == ILM_WILDCARD_REWRITE && rewrite_bind(ctx, b, &identity, ephemeral))
+			return BIND_PRIVILEGED;
+		return ephemeral ? BIND_ALLOWED : guard_wildcard(&b->endpoint, &identity, policy);
+	}
+	permit = permit_of_owned(&b->endpoint);
 	if (permit) {
 		identify((__u64)sk, &identity);
 		if (permits_identity(&identity, permit))
 			return BIND_PRIVILEGED;
 		/* A client may send from there, but not where somebody is looked for. */
 		if (!ephemeral || slot)
-			return refuse_bind(endpoint, &identity, ILM_REASON_ADDRESS);
+			return refuse_bind(&b->endpoint, &identity, ILM_REASON_ADDRESS);
 		return BIND_ALLOWED;
 	}
 	/* A destination that is no service's, or of one without an owner, is anyone's. */
-	if (ephemeral || slot)
-		return BIND_ALLOWED;
-	if (wildcard) {
-		identify((__u64)sk, &identity);
-		return guard_wildcard(endpoint, &identity);
-	}
-	*judged = is_mapped(endpoint->protocol, endpoint->port);
+	if (!ephemeral && !slot)
+		b->judged = is_mapped(b->endpoint.protocol, b->endpoint.port);
 	return BIND_ALLOWED;
 }
 
@@ -178,17 +227,18 @@ static __always_inline bool is_guarded(struct bpf_sock_addr *ctx)
 SEC("cgroup/bind4")
 int ilm_bind4(struct bpf_sock_addr *ctx)
 {
-	struct ilm_endpoint endpoint = {};
-	bool judged = false;
+	struct binding b = {};
 	int answer;
 
 	if (!is_guarded(ctx))
 		return BIND_ALLOWED;
-	endpoint.protocol = ctx->protocol;
-	endpoint.port = bpf_ntohs(ctx->user_port);
-	address_from_ip4(endpoint.address, ctx->user_ip4);
-	answer = guard((const void *)address_of(ctx->sk), &endpoint, &judged);
-	if (judged)
+	b.endpoint.protocol = ctx->protocol;
+	b.endpoint.port = bpf_ntohs(ctx->user_port);
+	address_from_ip4(b.endpoint.address, ctx->user_ip4);
+	answer = guard(ctx, &b);
+	if (b.rewritten)
+		ctx->user_ip4 = b.endpoint.address[3];
+	if (b.judged)
 		bpf_tail_call(ctx, &bind4_rules, 0);
 	return answer;
 }
@@ -196,22 +246,72 @@ int ilm_bind4(struct bpf_sock_addr *ctx)
 SEC("cgroup/bind6")
 int ilm_bind6(struct bpf_sock_addr *ctx)
 {
-	struct ilm_endpoint endpoint = {};
-	bool judged = false;
+	const struct sock *sk = (const void *)address_of(ctx->sk);
+	struct binding b = { .ipv6 = true };
 	int answer;
 
 	if (!is_guarded(ctx))
 		return BIND_ALLOWED;
-	endpoint.protocol = ctx->protocol;
-	endpoint.port = bpf_ntohs(ctx->user_port);
+	b.v6only = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only);
+	b.endpoint.protocol = ctx->protocol;
+	b.endpoint.port = bpf_ntohs(ctx->user_port);
+	b.endpoint.address[0] = ctx->user_ip6[0];
+	b.endpoint.address[1] = ctx->user_ip6[1];
+	b.endpoint.address[2] = ctx->user_ip6[2];
+	b.endpoint.address[3] = ctx->user_ip6[3];
+	answer = guard(ctx, &b);
+	if (b.rewritten) {
+		ctx->user_ip6[0] = b.endpoint.address[0];
+		ctx->user_ip6[1] = b.endpoint.address[1];
+		ctx->user_ip6[2] = b.endpoint.address[2];
+		ctx->user_ip6[3] = b.endpoint.address[3];
+	}
+	if (b.judged)
+		bpf_tail_call(ctx, &bind6_rules, 0);
+	return answer;
+}
+
+/* What the socket asked for is what it is told that it has. */
+static __always_inline __u8 asked_by(struct bpf_sock_addr *ctx, struct ilm_endpoint *endpoint)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
+		return 0;
+	endpoint->protocol = ctx->protocol == IPPROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	endpoint->port = bpf_ntohs(ctx->user_port);
+	return asked_for(sk, endpoint);
+}
+
+SEC("cgroup/getsockname4")
+int ilm_getsockname4(struct bpf_sock_addr *ctx)
+{
+	struct ilm_endpoint endpoint = {};
+
+	address_from_ip4(endpoint.address, ctx->user_ip4);
+	if (asked_by(ctx, &endpoint))
+		ctx->user_ip4 = 0;
+	return 1;
+}
+
+SEC("cgroup/getsockname6")
+int ilm_getsockname6(struct bpf_sock_addr *ctx)
+{
+	struct ilm_endpoint endpoint = {};
+	__u8 asked;
+
 	endpoint.address[0] = ctx->user_ip6[0];
 	endpoint.address[1] = ctx->user_ip6[1];
 	endpoint.address[2] = ctx->user_ip6[2];
 	endpoint.address[3] = ctx->user_ip6[3];
-	answer = guard((const void *)address_of(ctx->sk), &endpoint, &judged);
-	if (judged)
-		bpf_tail_call(ctx, &bind6_rules, 0);
-	return answer;
+	asked = asked_by(ctx, &endpoint);
+	if (!asked)
+		return 1;
+	ctx->user_ip6[0] = 0;
+	ctx->user_ip6[1] = 0;
+	ctx->user_ip6[2] = asked == ILM_ASKED_MAPPED ? IP4_MAPPED : 0;
+	ctx->user_ip6[3] = 0;
+	return 1;
 }
 
 #endif

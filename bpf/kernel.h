@@ -18,7 +18,9 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define TCP_CLOSE 7
 #define TCP_LISTEN 10
+#define IPPROTO_MPTCP 262
 #define TCP_ESTABLISHED 1
 #define TCP_TIME_WAIT 6
 #define SOL_TCP 6

@@ -105,6 +105,29 @@ struct {
 	__type(value, __u32);
 } policies SEC(".maps");
 
+/*
+ * struct ilm_policy_key -> struct ilm_rewrite, where the policy is ILM_WILDCARD_REWRITE. Writer:
+ * control plane. Reader: bind.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ilm_policy_key);
+	__type(value, struct ilm_rewrite);
+} rewrites SEC(".maps");
+
+/*
+ * Where TCP sockets are bound that asked for another address -> ILM_ASKED_*. For MPTCP, whose
+ * sockets are not those that bind. Writer: bind. Reader: getsockname.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct ilm_endpoint);
+	__type(value, __u8);
+} rewritten SEC(".maps");
+
 /* What was refused. Writers: bind, sk_lookup. Reader: `audit`. LRU: a flood evicts the oldest. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

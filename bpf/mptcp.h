@@ -10,7 +10,6 @@
 
 #include "guard.h"
 
-#define IPPROTO_MPTCP 262
 #define SOCK_STREAM 1
 #define EPROTONOSUPPORT 93
 

@@ -23,8 +23,11 @@ export const ILM_OWNERS_MAX = 40;
 export const ILM_WILDCARD_ALLOW = 1;
 export const ILM_WILDCARD_REPORT = 2;
 export const ILM_WILDCARD_DENY = 3;
-export const ILM_WILDCARD_MASK = 3;
-export const ILM_MPTCP_OFF = 4;
+export const ILM_WILDCARD_REWRITE = 4;
+export const ILM_WILDCARD_MASK = 7;
+export const ILM_MPTCP_OFF = 8;
+export const ILM_ASKED_WILDCARD = 1;
+export const ILM_ASKED_MAPPED = 2;
 export const ILM_PORT_LINE = 16;
 export const ILM_CLASS_EXACT = 0x80000000;
 export const ILM_CLASS_PREFIX = 0x40000000;
@@ -1075,6 +1078,23 @@ export const registryConstantsLayout: Layout<RegistryConstants> = {
   },
 };
 
+export interface Rewrite {
+  ip4: Uint8Array;
+  ip6: Uint8Array;
+}
+
+export const rewriteLayout: Layout<Rewrite> = {
+  size: 32,
+  read: (view, at) => ({
+    ip4: bytesAt(view, at, 16),
+    ip6: bytesAt(view, at + 16, 16),
+  }),
+  write: (view, at, value) => {
+    putBytes(view, at, 16, value.ip4);
+    putBytes(view, at + 16, 16, value.ip6);
+  },
+};
+
 export interface Rule {
   ports: number;
   first4: number;
@@ -1242,6 +1262,7 @@ export interface Tracked {
   answers: number;
   irregular: number;
   kind: number;
+  asked: number;
   seal: number;
   unit: bigint;
   uid: number;
@@ -1264,6 +1285,7 @@ export const trackedLayout: Layout<Tracked> = {
     answers: view.getUint8(at + 40),
     irregular: view.getUint8(at + 41),
     kind: view.getUint8(at + 42),
+    asked: view.getUint8(at + 43),
     seal: view.getUint32(at + 44, true),
     unit: view.getBigUint64(at + 48, true),
     uid: view.getUint32(at + 56, true),
@@ -1283,6 +1305,7 @@ export const trackedLayout: Layout<Tracked> = {
     view.setUint8(at + 40, value.answers);
     view.setUint8(at + 41, value.irregular);
     view.setUint8(at + 42, value.kind);
+    view.setUint8(at + 43, value.asked);
     view.setUint32(at + 44, value.seal, true);
     view.setBigUint64(at + 48, value.unit, true);
     view.setUint32(at + 56, value.uid, true);

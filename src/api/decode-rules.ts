@@ -23,6 +23,7 @@ import {
   handovers,
   protocols,
   strangerPolicies,
+  serviceWildcards,
   wildcardPolicies,
 } from "../model/mapping.js";
 import { canonicalListeners, isAccountName, isIdText, isOwnerUnit } from "../model/owner.js";
@@ -100,6 +101,7 @@ const destination: Decode<Destination> = record<Destination>({
     service: nameText,
     weight: integer(1, MAX_WEIGHT),
     handover: oneOf(...handovers),
+    dualStack: onlyTrue,
   },
 });
 
@@ -217,7 +219,7 @@ export const service: Decode<Service> = record<Service>({
     originate: onlyTrue,
     owner,
     mptcp: oneOf("off"),
-    wildcard: wildcardPolicy,
+    wildcard: oneOf(...serviceWildcards),
   },
 });
 

@@ -141,10 +141,10 @@ export function buildMappings(
   const interfaces = named.length === 0 ? named : [...new Set(named)].toSorted();
   refuseSomeWeights(entry.to, report);
   const items = expand(entry.to, services, report);
-  if (items !== null && checkFamilies(on, from, entry.to, items, report)) {
+  if (items !== null && checkFamilies(on, from, entry.to, items, { services, report })) {
     warnInside(entry, ports, on, items, services, report);
   }
-  const to = items === null ? [] : withHandover(join(items), entry.handover, services);
+  const to = items === null ? [] : withTraits(join(items), entry.handover, services);
   const existing = entry.existing ?? "exact";
   const miss = entry.miss ?? "pass";
   const listeners = entry.listeners && canonicalListeners(entry.listeners);
@@ -167,19 +167,31 @@ export function buildMappings(
   return mappings;
 }
 
-/** Sets the hand-over that the mapping chooses, or else the service that owns the address. */
-function withHandover(
+/**
+ * Sets the hand-over that the mapping chooses, or else the service that owns the address, and
+ * whether that service's listeners may be dual-stack.
+ */
+function withTraits(
   destinations: readonly Destination[],
   said: HandoverChoice | undefined,
   services: ServiceTable,
 ): readonly Destination[] {
-  const choice = ({ address }: Destination): HandoverChoice | undefined =>
-    said ?? services.ownerOf(address)?.handover;
-  if (destinations.every((one) => choice(one) === undefined)) return destinations;
-  return destinations.map((one) => {
-    const handover = choice(one);
-    return handover === undefined ? one : { ...one, handover };
-  });
+  const traits = ({ address }: Destination): Partial<Destination> | null => {
+    const service = services.ownerOf(address);
+    const handover = said ?? service?.handover;
+    const dualStack = service?.wildcard === "rewrite" && isIpv4(address);
+    if (handover === undefined && !dualStack) return null;
+    return {
+      ...(handover !== undefined && { handover }),
+      ...(dualStack && { dualStack }),
+    };
+  };
+  if (destinations.every((one) => traits(one) === null)) return destinations;
+  return destinations.map((one) => ({ ...one, ...traits(one) }));
+}
+
+function isIpv4(address: Address | "*"): boolean {
+  return address !== "*" && familyOf(address) === 4;
 }
 
 /**
@@ -335,7 +347,7 @@ function checkFamilies(
   from: readonly Prefix[],
   targets: readonly Target[],
   items: readonly (readonly Destination[])[],
-  report: Report,
+  { services, report }: { readonly services: ServiceTable; readonly report: Report },
 ): boolean {
   if (on.length + from.length === 0) return true;
   const inOn = familiesOf(on);
@@ -354,7 +366,9 @@ function checkFamilies(
   const key = inOn.length === 1 ? "on" : "from";
   const other = only === 4 ? 6 : 4;
   const reachable = (destination: Destination): boolean =>
-    destination.address === "*" || familyOf(destination.address) === only;
+    destination.address === "*" ||
+    familyOf(destination.address) === only ||
+    (only === 6 && services.ownerOf(destination.address)?.wildcard === "rewrite");
   const dead = items.map((item) => item.length > 0 && !item.some(reachable));
   if (!items.some((item) => item.some(reachable))) {
     report(

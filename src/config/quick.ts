@@ -11,6 +11,7 @@ import {
   MAX_WEIGHT,
   mptcpModes,
   strangerPolicies,
+  serviceWildcards,
   wildcardPolicies,
   type Owner,
   type PortRange,
@@ -222,7 +223,7 @@ const readService = entryOf<ServiceEntry>(
     originate: oneOf(true),
     ...ownerReaders,
     mptcp: oneOf("off"),
-    wildcard: readWildcard,
+    wildcard: oneOf(...serviceWildcards),
   },
   ["address"],
 );

@@ -15,6 +15,7 @@ import {
   handovers,
   mptcpModes,
   strangerPolicies,
+  serviceWildcards,
   wildcardPolicies,
 } from "../model/mapping.js";
 import { MAX_PORT } from "../model/ports.js";
@@ -248,7 +249,7 @@ export const serviceEntry = z
       description:
         "off: the daemon's own sockets are never MPTCP sockets; it needs unit, user or group",
     }),
-    wildcard: wildcardPolicy.optional().meta({
+    wildcard: z.enum(serviceWildcards).optional().meta({
       description:
         "What happens when the daemon binds to 0.0.0.0 or ::, instead of its own addresses: nothing (allow), it is reported (report), or refused (deny); it needs unit, user or group; default: as for the host",
     }),

@@ -1,5 +1,5 @@
 /** What `ilm diff --json` prints, and `apply`, `add` and `remove` with `--dry-run`. */
-import { handovers, wildcardPolicies } from "../model/mapping.js";
+import { handovers, serviceWildcards } from "../model/mapping.js";
 import { problem, protocol, timing } from "./common.js";
 import { destination, mapping, ownerOfSockets } from "./mapping.js";
 import { boolean, field, integer, list, object, oneOf, optional, text, type Of } from "./shape.js";
@@ -25,7 +25,7 @@ const service = object(
       "`off` when its owner's sockets are never MPTCP sockets; otherwise absent.",
     ),
     wildcard: optional(
-      oneOf(...wildcardPolicies),
+      oneOf(...serviceWildcards),
       "What happens when its owner binds to 0.0.0.0 or ::; absent for the policy of the host.",
     ),
     origin: field(

@@ -666,8 +666,9 @@ export class MappingColumnsBuilder {
 /** Returns a key that identifies the list, whatever the order of its objects' keys. */
 function keyOf(to: readonly Destination[]): string {
   let key = "";
-  for (const { address, port, service, weight, handover } of to) {
+  for (const { address, port, service, weight, handover, dualStack } of to) {
     key += `${address} ${port} ${weight ?? ""} ${handover ?? ""}`;
+    if (dualStack === true) key += " dual";
     // A name from elsewhere may contain anything.
     if (service !== undefined) key += ` ${JSON.stringify(service)}`;
     key += "\n";
@@ -677,12 +678,13 @@ function keyOf(to: readonly Destination[]): string {
 
 /** Orders the keys, as the digest covers the lists' JSON. */
 function canonical(to: readonly Destination[]): Destination[] {
-  return to.map(({ address, port, service, weight, handover }) => ({
+  return to.map(({ address, port, service, weight, handover, dualStack }) => ({
     address,
     port,
     ...(service !== undefined && { service }),
     ...(weight !== undefined && { weight }),
     ...(handover !== undefined && { handover }),
+    ...(dualStack === true && { dualStack }),
   }));
 }
 

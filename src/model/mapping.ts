@@ -40,6 +40,11 @@ export interface Destination {
   readonly weight?: number;
   /** The mapping's choice, or else that of the service that owns the address. Absent means auto. */
   readonly handover?: HandoverChoice;
+  /**
+   * Set for an IPv4 address whose listener may be a dual-stack socket, because wildcard binds of
+   * its service are rewritten: IPv6 packets go there too.
+   */
+  readonly dualStack?: true;
 }
 
 /**
@@ -127,6 +132,11 @@ export const wildcardPolicies = ["allow", "report", "deny"] as const;
 
 export type WildcardPolicy = (typeof wildcardPolicies)[number];
 
+/** `rewrite` gives the socket the service's own address, which others have none of. */
+export const serviceWildcards = [...wildcardPolicies, "rewrite"] as const;
+
+export type ServiceWildcard = (typeof serviceWildcards)[number];
+
 export interface Service {
   readonly name: string;
   /** The service's addresses, at least one. */
@@ -140,7 +150,7 @@ export interface Service {
   /** Set when its owner's sockets are never MPTCP sockets. */
   readonly mptcp?: "off";
   /** What happens when its owner binds to 0.0.0.0 or ::. Absent means the host's policy. */
-  readonly wildcard?: WildcardPolicy;
+  readonly wildcard?: ServiceWildcard;
   readonly origin: Origin;
 }
 

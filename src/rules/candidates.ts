@@ -24,17 +24,20 @@ const wildcards: Record<Family, readonly Address[]> = {
  * packet's own family comes first: they are the same daemon, not a first and a second choice. A
  * packet goes to a socket of its own family, and an IPv4 packet also to the IPv6 wildcard: an IPv6
  * socket bound to any other address takes no IPv4, whatever its options (net/ipv6/af_inet6.c,
- * __inet6_bind, sets sk_ipv6only).
+ * __inet6_bind, sets sk_ipv6only). A dual-stack socket whose bind() was rewritten has an IPv4
+ * address, and takes IPv6 packets too.
  */
 export function candidates(mapping: Pick<Mapping, "to">, family: Family): Candidate[] {
   const found: Candidate[] = [];
   const take = (destination: Destination, index: number): void => {
-    const { handover, weight = 0 } = destination;
+    const { handover, weight = 0, dualStack = false } = destination;
     const port = destination.port === "same" ? 0 : destination.port;
     const addresses =
       destination.address === "*" ? wildcards[family] : ([destination.address] as const);
     for (const address of addresses) {
-      if (familyOf(address) !== family && address !== "::") continue;
+      const isTaken =
+        familyOf(address) === family || address === "::" || (family === 6 && dualStack);
+      if (!isTaken) continue;
       const said = handover === undefined ? undefined : { handover };
       found.push({ destination: index, address, port, weight, ...said });
     }

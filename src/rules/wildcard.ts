@@ -1,6 +1,6 @@
 /** Which policy applies to a socket that binds to 0.0.0.0 or ::, as the guard finds it. Pure. */
 import type { Listener } from "../model/listener.js";
-import type { Owner, WildcardPolicy } from "../model/mapping.js";
+import type { Owner, ServiceWildcard, WildcardPolicy } from "../model/mapping.js";
 import type { FileHead } from "../model/rules.js";
 import type { IsPermitted } from "./judge.js";
 
@@ -9,7 +9,7 @@ export const DEFAULT_WILDCARD: WildcardPolicy = "report";
 
 /** A policy, and what of the configuration says so. */
 export interface AppliedPolicy {
-  readonly policy: WildcardPolicy;
+  readonly policy: ServiceWildcard;
   readonly by: "service" | "unit" | "user" | "default";
   /** The name of the service, unit or user; null for the default. */
   readonly name: string | null;

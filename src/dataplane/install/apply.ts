@@ -35,7 +35,7 @@ import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
 import { firstUnprivilegedPort } from "../../kernel/procfs.js";
 import { findAccounts, PermitNumbers } from "./permits.js";
-import { policyEntries } from "./policies.js";
+import { policyEntries, rewriteEntries } from "./policies.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
 import {
@@ -287,6 +287,7 @@ class Change {
   /** Tells the registry what processes may do by the rules that decide now. */
   #permit({ registry, description, endpoints, accounts, permits }: Ready): void {
     const { head } = description.rules.file;
+    registry.setRewrites(rewriteEntries(head, accounts));
     registry.setPolicies(policyEntries(head, accounts));
     // An overlay changes nothing about services.
     if (endpoints !== null) registry.permit(head.services, permits);
@@ -410,6 +411,7 @@ function refresh(
   const { head } = rules.file;
   // What is said about processes, and whose services are, names no mappings.
   const accounts = findAccounts(head, [], rules.source);
+  registry.setRewrites(rewriteEntries(head, accounts));
   registry.setPolicies(policyEntries(head, accounts));
   const permits = new PermitNumbers(registry.map("permits"), accounts, strangerPolicy);
   registry.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);

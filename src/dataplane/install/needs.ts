@@ -40,12 +40,18 @@ export function needsOf(
     sock_create: !off && limitsMptcp(description.rules.file.head),
     bind4: !off,
     bind6: !off,
+    getsockname4: !off && rewrites(description.rules.file.head),
+    getsockname6: !off && rewrites(description.rules.file.head),
   };
   return { directions: needed, hooks: optionalHooks.filter((hook) => wanted[hook]) };
 }
 
 function limitsMptcp({ mptcp, services }: FileHead): boolean {
   return mptcp === "off" || services.some((service) => service.mptcp === "off");
+}
+
+function rewrites({ services }: FileHead): boolean {
+  return services.some(({ wildcard }) => wildcard === "rewrite");
 }
 
 export function sameNeeds(needs: Needs, other: Needs | null): boolean {

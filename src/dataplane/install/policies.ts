@@ -5,21 +5,25 @@ import {
   ILM_WILDCARD_DENY,
   ILM_WILDCARD_MASK,
   ILM_WILDCARD_REPORT,
+  ILM_WILDCARD_REWRITE,
   PolicyCode,
   policyKeyLayout,
+  rewriteLayout,
 } from "../../abi/generated.js";
 import { encode } from "../../abi/layout.js";
-import type { Owner, Service, WildcardPolicy } from "../../model/mapping.js";
+import { addressBytes, familyOf } from "../../model/address.js";
+import type { Owner, Service, ServiceWildcard } from "../../model/mapping.js";
 import { isIdText } from "../../model/owner.js";
 import type { RuleSet } from "../../model/rules.js";
 import { unitHash } from "../../model/unit-hash.js";
 import { DEFAULT_WILDCARD } from "../../rules/wildcard.js";
 import type { Accounts } from "./permits.js";
 
-const wildcardCodes: Readonly<Record<WildcardPolicy, number>> = {
+const wildcardCodes: Readonly<Record<ServiceWildcard, number>> = {
   allow: ILM_WILDCARD_ALLOW,
   report: ILM_WILDCARD_REPORT,
   deny: ILM_WILDCARD_DENY,
+  rewrite: ILM_WILDCARD_REWRITE,
 };
 
 function keyOf(kind: number, value: bigint | number): Uint8Array {
@@ -77,4 +81,19 @@ export function policyEntries(
         : [[keyOfOwner(service.owner, accounts), saidOf(service)]],
     ),
   ]);
+}
+
+/** Returns the contents of `rewrites`: the addresses that wildcard binds of services get instead. */
+export function rewriteEntries(
+  { services }: Pick<RuleSet, "services">,
+  accounts: Accounts,
+): [Uint8Array, Uint8Array][] {
+  return services.flatMap(({ owner, wildcard, addresses }): [Uint8Array, Uint8Array][] => {
+    if (owner === undefined || wildcard !== "rewrite") return [];
+    const [ip4, ip6] = [4, 6].map((family) => addresses.find((one) => familyOf(one) === family));
+    // The configuration has been checked for both.
+    if (ip4 === undefined || ip6 === undefined) return [];
+    const value = encode(rewriteLayout, { ip4: addressBytes(ip4), ip6: addressBytes(ip6) });
+    return [[keyOfOwner(owner, accounts), value]];
+  });
 }

@@ -85,6 +85,8 @@ export const registryMaps = [
   "owners",
   "unprivileged",
   "policies",
+  "rewrites",
+  "rewritten",
   "refusals",
   "refused",
   "bind4_rules",
@@ -140,6 +142,8 @@ const pinnedPrograms = [
   "sock_create",
   "bind4",
   "bind6",
+  "getsockname4",
+  "getsockname6",
   "netfilter",
   "sock_release",
   "sockops",
@@ -181,6 +185,9 @@ const optionalTypes = {
   /** Tell who binds to another's address. */
   bind4: AttachType.cgroupInet4Bind,
   bind6: AttachType.cgroupInet6Bind,
+  /** Answer what was asked for where a bind was rewritten. */
+  getsockname4: AttachType.cgroupInet4Getsockname,
+  getsockname6: AttachType.cgroupInet6Getsockname,
 } as const satisfies Partial<Record<PinnedProgram, AttachType>>;
 export type OptionalHook = keyof typeof optionalTypes;
 export const optionalHooks = Object.keys(optionalTypes) as OptionalHook[];
@@ -242,6 +249,13 @@ function saidOf({ handover, origin }: Endpoint): Partial<Slot> {
 
 function word(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+/** Writes the entries, and then removes all others. */
+function replaceAll(map: BpfMap, entries: readonly (readonly [Uint8Array, Uint8Array])[]): void {
+  const wanted = new Set(entries.map(([key]) => keyText(key)));
+  for (const [key, value] of entries) map.update(key, value);
+  for (const [key] of map.snapshot()) if (!wanted.has(keyText(key))) map.delete(key);
 }
 
 /** Sets the bit of each port that a mapping covers. */
@@ -450,10 +464,15 @@ export class Registry {
 
   /** Writes what is said about processes, and removes what was said before. */
   setPolicies(policies: readonly (readonly [Uint8Array, number])[]): void {
-    const map = this.map("policies");
-    const wanted = new Map(policies.map(([key, policy]) => [keyText(key), policy]));
-    for (const [key, policy] of policies) map.update(key, word(policy));
-    for (const [key] of map.snapshot()) if (!wanted.has(keyText(key))) map.delete(key);
+    replaceAll(
+      this.map("policies"),
+      policies.map(([key, policy]) => [key, word(policy)] as const),
+    );
+  }
+
+  /** Writes the addresses that wildcard binds get instead, and removes those from before. */
+  setRewrites(rewrites: readonly (readonly [Uint8Array, Uint8Array])[]): void {
+    replaceAll(this.map("rewrites"), rewrites);
   }
 
   /**

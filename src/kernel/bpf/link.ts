@@ -9,6 +9,8 @@ export const AttachType = {
   cgroupInetIngress: 0,
   cgroupInetSockCreate: 2,
   cgroupInet4Bind: 8,
+  cgroupInet4Getsockname: 31,
+  cgroupInet6Getsockname: 32,
   cgroupInet6Bind: 9,
   cgroupInet4Connect: 10,
   cgroupInet6Connect: 11,
