@@ -74,4 +74,14 @@ static __always_inline const struct ilm_generation *generation_of(const struct l
 	return (const struct ilm_generation *)&sides.generations[l->side & (ILM_SIDES - 1)];
 }
 
+/* The address and port that the destination stands for. */
+static __always_inline void endpoint_of_destination(struct ilm_endpoint *endpoint, const struct lookup *l,
+						    const struct ilm_destination *d)
+{
+	address_copy(endpoint->address, d->address);
+	endpoint->port = d->port ? d->port : l->dialled.port;
+	endpoint->protocol = l->dialled.protocol;
+	endpoint->zero = 0;
+}
+
 #endif

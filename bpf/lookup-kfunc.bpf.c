@@ -108,14 +108,19 @@ static __noinline int note_tunnel(struct bpf_sk_lookup *ctx, const struct lookup
 }
 
 static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l,
-					    const struct ilm_endpoint *endpoint, __u32 slot, __u32 permit)
+					    const struct ilm_destination *d, __u32 rule_permit)
 {
-	long err = ask_kernel(ctx, l, endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
+	__u32 permit = permit_there(d, rule_permit);
+	struct ilm_endpoint endpoint;
+	long err;
+
+	endpoint_of_destination(&endpoint, l, d);
+	err = ask_kernel(ctx, l, &endpoint, ILM_LISTENER_EXACT | (l->dry ? ILM_LISTENER_NO_REUSEPORT : 0));
 
 	if (!err) {
 		if (!keep_permitted(ctx, permit))
 			return ILM_ATTEMPT_ABSENT;
-		note_tunnel(ctx, l, endpoint);
+		note_tunnel(ctx, l, &endpoint);
 		return ILM_ATTEMPT_SELECTED;
 	}
 	if (err == -ENOENT)

@@ -124,19 +124,21 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
  * A global function: the verifier looks at it once, and not once for each round of the caller's
  * loop.
  */
-__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_endpoint *wanted,
-			       __u32 slot, __u32 permit)
+__noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_destination *d,
+			       __u32 rule_permit)
 {
 	__u8 outcome = ILM_ATTEMPT_ABSENT;
 	struct ilm_endpoint endpoint;
 	struct bpf_sock *sk;
+	__u32 slot, permit;
 	bool alone;
 
 	/* Never so; the verifier wants it said. */
-	if (!l || !wanted)
+	if (!l || !d)
 		return ILM_ATTEMPT_FAILED;
-	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
-	endpoint = *wanted;
+	slot = d->slot;
+	permit = permit_there(d, rule_permit);
+	endpoint_of_destination(&endpoint, l, d);
 	/*
 	 * In a SO_REUSEPORT group may be others of the same user; those in our maps are permitted.
 	 */

@@ -85,14 +85,18 @@ static __always_inline void take_token(struct lookup *l)
  * The listener is for ingress, and that could not: it has not seen the datagram whole, or NAT or
  * reassembly took it back.
  */
-static __always_inline void refuse(struct lookup *l, const struct ilm_endpoint *endpoint)
+static __noinline int refuse(struct lookup *l, const struct ilm_destination *d)
 {
+	struct ilm_endpoint endpoint;
+
 	l->undeliverable = true;
 	l->failed++;
 	if (l->unproven || l->dry)
-		return;
+		return 0;
 	count_fault(unsteered);
-	want(endpoint);
+	endpoint_of_destination(&endpoint, l, d);
+	want(&endpoint);
+	return 0;
 }
 
 /*
@@ -113,10 +117,9 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 	first = l->family == AF_INET ? rule->first4 : rule->first6;
 	weighted = rule->weighted;
 	for (__u32 round = 0; round < ILM_DESTINATIONS_MAX && round < n; round++) {
-		struct ilm_endpoint endpoint = { .protocol = l->dialled.protocol };
 		__u32 i = weighted ? next_weighted(l, first, n, &floor) : round;
 		struct ilm_destination *d;
-		__u32 index = first + i, permit;
+		__u32 index = first + i;
 		__u8 outcome;
 
 		if (i >= n)
@@ -125,18 +128,13 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 		d = bpf_map_lookup_elem(&destinations, &index);
 		if (!d)
 			break;
-		address_copy(endpoint.address, d->address);
-		endpoint.port = d->port ? d->port : l->dialled.port;
-		permit = address_is_wildcard(endpoint.address) ? rule->permit : d->permit;
-		outcome = try_destination(ctx, l, &endpoint, d->slot, permit);
+		outcome = try_destination(ctx, l, d, rule->permit);
 		l->attempts[i & (ILM_DESTINATIONS_MAX - 1)] = outcome;
 		if (outcome == ILM_ATTEMPT_FAILED)
 			l->failed++;
 		if (outcome == ILM_ATTEMPT_STEERED && (!l->dry || l->nat)) {
-			if (endpoint.protocol == IPPROTO_UDP) {
-				refuse(l, &endpoint);
-				return 0;
-			}
+			if (l->dialled.protocol == IPPROTO_UDP)
+				return refuse(l, d);
 			if (!l->dry)
 				count_fault(unsteered);
 			continue;

@@ -101,6 +101,12 @@ __noinline int is_of_host(const struct ilm_endpoint *endpoint)
 	return first && endpoint->port < *first && !permit_of_owned(endpoint);
 }
 
+/* Whose sockets a rule selects at a destination; 0: anyone's. */
+static __always_inline __u32 permit_there(const struct ilm_destination *d, __u32 rule_permit)
+{
+	return address_is_wildcard(d->address) ? rule_permit : d->permit;
+}
+
 /* Whose sockets may have what is dialled, by the rule that decides; 0: anyone's. */
 static __always_inline __u32 permit_of(const struct ilm_rule *rule, const struct ilm_endpoint *dialled)
 {

@@ -835,7 +835,7 @@ static __always_inline __u32 permit_of_destination(const struct packet *p, const
 /* Whether the destination's listener takes the packet. `i`: which of the rule's it is. */
 __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32 i)
 {
-	struct ilm_endpoint endpoint = {};
+	struct ilm_endpoint endpoint;
 	struct ilm_destination *d;
 	struct listeners live;
 	__u32 permit;
@@ -853,9 +853,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	d = bpf_map_lookup_elem(&destinations, &index);
 	if (!d)
 		return LEFT;
-	endpoint.protocol = l->dialled.protocol;
-	address_copy(endpoint.address, d->address);
-	endpoint.port = d->port ? d->port : l->dialled.port;
+	endpoint_of_destination(&endpoint, l, d);
 	live = listeners_at(&endpoint, l->interface);
 	/*
 	 * Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under
