@@ -247,11 +247,12 @@ SEC("cgroup/bind6")
 int ilm_bind6(struct bpf_sock_addr *ctx)
 {
 	const struct sock *sk = (const void *)address_of(ctx->sk);
-	struct binding b = { .ipv6 = true };
+	struct binding b = {};
 	int answer;
 
 	if (!is_guarded(ctx))
 		return BIND_ALLOWED;
+	b.ipv6 = true;
 	b.v6only = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only);
 	b.endpoint.protocol = ctx->protocol;
 	b.endpoint.port = bpf_ntohs(ctx->user_port);

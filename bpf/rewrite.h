@@ -19,8 +19,12 @@
 
 enum sock_flags { SOCK_BROADCAST };
 
+struct sock_common___flags {
+	unsigned long skc_flags;
+};
+
 struct sock___flags {
-	unsigned long sk_flags;
+	struct sock_common___flags __sk_common;
 };
 
 struct ipv6_pinfo {
@@ -40,7 +44,7 @@ static __always_inline bool receives_groups(const void *sk, bool ipv6)
 	const struct inet_sock___groups *inet = sk;
 	const struct sock___flags *flags = sk;
 
-	if (BPF_CORE_READ(flags, sk_flags) & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_BROADCAST))
+	if (BPF_CORE_READ(flags, __sk_common.skc_flags) & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_BROADCAST))
 		return true;
 	return BPF_CORE_READ(inet, mc_list) || (ipv6 && BPF_CORE_READ(inet, pinet6, ipv6_mc_list));
 }

@@ -348,12 +348,16 @@ static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 	return takes_sockets(BPF_CORE_READ(dev, nd_net.net), v4) || has_tap((__u64)&dev->ptype_specific, v4);
 }
 
-/* The packet's tuple as if it were for `address` and `port`; the result is its length. */
+/*
+ * The packet's tuple as if it were for `address` and `port`; the result is its length. A dual-stack
+ * listener on a v4-mapped address (bpf/rewrite.h) is in IPv4's tables: for an IPv6 packet it is
+ * asked for from an address that no packet has.
+ */
 static __always_inline __u32 make_tuple(struct bpf_sock_tuple *tuple, const struct lookup *l, const __be32 *address,
 					__u16 port)
 {
-	if (l->family == AF_INET) {
-		tuple->ipv4.saddr = l->remote[3];
+	if (address_is_ip4(address)) {
+		tuple->ipv4.saddr = l->family == AF_INET ? l->remote[3] : IP4_BROADCAST;
 		tuple->ipv4.daddr = address[3];
 		tuple->ipv4.sport = bpf_htons(l->remote_port);
 		tuple->ipv4.dport = bpf_htons(port);

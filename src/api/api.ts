@@ -338,6 +338,7 @@ export const mappingList: Decode<MappingList> = answer({
           service: nullable(text(65536)),
           weight: nullable(count),
           handover: oneOf(...handovers),
+          dualStack: boolean,
           listening: boolean,
         }),
       ),

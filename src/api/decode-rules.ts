@@ -92,6 +92,11 @@ const prefixes: Decode<readonly Prefix[]> = (value, path) => {
   return decoded;
 };
 
+const onlyTrue: Decode<true> = (value, path) => {
+  if (value !== true) throw new DecodeError(path, "must be true");
+  return true;
+};
+
 const destination: Decode<Destination> = record<Destination>({
   always: {
     address: (part, path) => (part === "*" ? "*" : address(part, path)),
@@ -206,11 +211,6 @@ export const mapping: Decode<Mapping> = record<Mapping>({
   },
   sometimes: { from: someOf(prefixes), interfaces: someOf(interfaceNames), listeners },
 });
-
-const onlyTrue: Decode<true> = (value, path) => {
-  if (value !== true) throw new DecodeError(path, "must be true");
-  return true;
-};
 
 export const service: Decode<Service> = record<Service>({
   always: { name: nameText, addresses: list(address, 1), origin },

@@ -30,10 +30,18 @@ export function destinationShape({
   service,
   weight,
   handover = "auto",
+  dualStack,
   ...more
 }: Destination): DestinationJson {
   more satisfies Record<string, never>;
-  return { address, port, service: service ?? null, weight: weight ?? null, handover };
+  return {
+    address,
+    port,
+    service: service ?? null,
+    weight: weight ?? null,
+    handover,
+    dualStack: dualStack ?? false,
+  };
 }
 
 export function formatOrigin({ origin }: Pick<Mapping | Service, "origin">): string {

@@ -131,7 +131,7 @@ export function formatMappingArgument(
 }
 
 /** Turns neighbouring destinations of one service, with one port, back into the service. */
-function targetsOf(to: readonly Omit<Destination, "handover">[]): Target[] {
+function targetsOf(to: readonly Omit<Destination, "handover" | "dualStack">[]): Target[] {
   const targets: Target[] = [];
   for (const { address, port, service, weight: given, ...more } of to) {
     more satisfies Record<string, never>;

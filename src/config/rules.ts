@@ -116,6 +116,7 @@ function collectServices(
       }
       byName.set(name, service);
       refuseWithoutOwner(service, source, problems);
+      refuseHalfRewrite(service, source, problems);
       refuseOtherPolicy(service, source, policies, problems);
       checkAuto({ name, written, given, prefix }, source, problems);
       claimAddresses(service, given, source, owners, problems);
@@ -138,6 +139,21 @@ function refuseWithoutOwner(service: Service, source: Source, problems: Problems
       "key",
     );
   }
+}
+
+/** Refuses to rewrite binds of a service that lacks an address of a family. */
+function refuseHalfRewrite(service: Service, source: Source, problems: Problems): void {
+  if (service.wildcard !== "rewrite") return;
+  const families = new Set(service.addresses.map(familyOf));
+  const missing = ([4, 6] as const).find((family) => !families.has(family));
+  if (missing === undefined) return;
+  add(
+    problems,
+    source,
+    ["services", service.name, "wildcard"],
+    `wildcard: rewrite gives sockets of each family an address, and the service has none of IPv${missing}`,
+    "write address: auto, or add one",
+  );
 }
 
 /** Refuses a second wildcard policy for one owner. `seen` has the services by owner. */

@@ -29,8 +29,8 @@ export const findings = list(
       "The mapping that it is about, the first of several; otherwise null.",
     ),
     policy: field(
-      nullable(oneOf("allow", "report", "deny", "refuse")),
-      "For `wildcard`, what happens to such a bind now: allow, report or deny. For `mapped-port`, what happens to strangers: report or refuse. Otherwise null.",
+      nullable(oneOf("allow", "report", "deny", "rewrite", "refuse")),
+      "For `wildcard`, what happens to such a bind now: allow, report, deny or rewrite. For `mapped-port`, what happens to strangers: report or refuse. Otherwise null.",
     ),
     policyBy: field(
       nullable(oneOf("service", "unit", "user", "default")),

@@ -34,6 +34,10 @@ export const destination = object(
       oneOf(...handovers),
       "As the mapping or its service has it; `auto` when neither has it.",
     ),
+    dualStack: field(
+      boolean,
+      "True for an IPv4 address that IPv6 packets go to as well, because wildcard binds of its service are rewritten.",
+    ),
   },
   "destination",
 );

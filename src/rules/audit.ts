@@ -6,7 +6,7 @@ import type { Address } from "../model/address.js";
 import type { AuditKind } from "../model/audit.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import type { Holder, Listener } from "../model/listener.js";
-import type { Mapping, Owner, Service, StrangerPolicy, WildcardPolicy } from "../model/mapping.js";
+import type { Mapping, Owner, Service, StrangerPolicy, ServiceWildcard } from "../model/mapping.js";
 import { formatOwner } from "../model/owner.js";
 import { type Rules, allMappings } from "../model/rules.js";
 import { printable } from "../printable.js";
@@ -25,7 +25,7 @@ export interface AuditFinding {
   /** The mapping that it is about; the first of several. */
   readonly mapping?: string;
   /** For `wildcard` and `mapped-port`: what happens to such a socket. */
-  readonly policy?: WildcardPolicy | StrangerPolicy;
+  readonly policy?: ServiceWildcard | StrangerPolicy;
   /** For `wildcard`: what of the configuration gives the policy. */
   readonly policyBy?: AppliedPolicy["by"];
   /**
@@ -112,7 +112,9 @@ function onWildcard(
     ? "`deny` would not refuse it, as the kernel gives this port to clients"
     : applied.policy === "deny"
       ? "it was there before that policy, and its next bind is refused"
-      : "`deny` would refuse it";
+      : applied.policy === "rewrite"
+        ? "it was there before that policy, or its next bind is not rewritten either: clients' sockets, and receivers of broadcasts and multicast, stay as they are"
+        : "`deny` would refuse it";
   const allow =
     applied.policy === "deny" && denied
       ? ". If it has to stay as it is, set `wildcard: allow` for its service, unit or user before it restarts"

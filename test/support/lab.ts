@@ -66,6 +66,13 @@ export interface Seen {
   readonly errors?: readonly (readonly number[])[];
 }
 
+export interface Opened {
+  /** What getsockname() answers. */
+  readonly address: string;
+  readonly port: number;
+  readonly cookie: string;
+}
+
 const labs = new Set<Background>();
 
 /** Ends every lab, with what it forked. */
@@ -134,9 +141,9 @@ export class Lab {
     address: string,
     port: number,
     options: OpenOptions = {},
-  ): Promise<{ port: number; cookie: string }> {
+  ): Promise<Opened> {
     const answer = await this.do("open", name, { kind, address, port, ...options });
-    return answer as unknown as { port: number; cookie: string };
+    return answer as unknown as Opened;
   }
 
   async look(name: string, options: object = {}): Promise<Seen> {

@@ -28,13 +28,17 @@ export function describeMapping(mapping: Omit<Mapping, "name" | "origin">): stri
 }
 
 /** Describes a destination as `127.0.1.10:80 (web)` or `127.0.1.10:80 (web, weight 3)`. */
-export function describeDestination(destination: Omit<Destination, "handover">): string {
+export function describeDestination(
+  destination: Omit<Destination, "handover" | "dualStack">,
+): string {
   const { service, weight, ...place } = destination;
   return describeTarget({ ...place, service: service ?? null, weight: weight ?? null });
 }
 
 /** Describes a destination of the JSON, as `describeDestination` does. */
-export function describeTarget(destination: Omit<DestinationJson, "handover">): string {
+export function describeTarget(
+  destination: Omit<DestinationJson, "handover" | "dualStack">,
+): string {
   const { address, port, service, weight, ...more } = destination;
   more satisfies Record<string, never>;
   const notes = [

@@ -184,7 +184,8 @@ def do_open(request):
     sock.setblocking(False)
     if kind == "udp" or request.get("listen", True):
         attend(request["name"])
-    return {"port": sock.getsockname()[1], "cookie": cookie(sock)}
+    address, port = sock.getsockname()[:2]
+    return {"address": address, "port": port, "cookie": cookie(sock)}
 
 
 def do_bind(request):

@@ -64,6 +64,7 @@ const listed: ListedMapping = {
       service: null,
       weight: null,
       handover: "auto",
+      dualStack: false,
       listening: true,
     },
   ],
