@@ -30,7 +30,8 @@ struct lookup {
 	__u8 attempts[ILM_DESTINATIONS_MAX];
 	bool nat;		/* a test run, for a packet of a family with NAT */
 	bool strangers;		/* see struct ilm_decision */
-	bool heir;		/* ingress found a permitted socket that would get it from the kernel */
+	/* Ingress found a permitted socket that would get it from the kernel. */
+	bool heir;
 	bool existing;		/* ingress found a socket that listens already */
 	/* No packet is known for this look-up: it is neither counted nor reported. */
 	bool unproven;
