@@ -26,7 +26,7 @@ enum ilm_listener_flags {
 	ILM_LISTENER_EITHER = 3,
 	ILM_LISTENER_TEST = 4,		/* only ask; select nothing */
 	ILM_LISTENER_REPLACE = 8,	/* replace a socket that was selected before */
-	/* Exactly the socket that is found; otherwise the kernel selects in its SO_REUSEPORT group. */
+	/* Exactly the socket found; otherwise the kernel selects in its SO_REUSEPORT group. */
 	ILM_LISTENER_NO_REUSEPORT = 16,
 };
 
@@ -35,7 +35,7 @@ struct ilm_listener_query {
 	__be32 address[4];	/* network byte order, IPv4 as ::ffff:a.b.c.d; not read for WILDCARD alone */
 	__u16 port;		/* host byte order */
 	__u16 flags;		/* enum ilm_listener_flags */
-	/* Index of the one that the packet came in on; 0: as in the context (a test run has none). */
+	/* Index of the one the packet came in on; 0: as in the context (a test run has none). */
 	__u32 interface;
 };
 
