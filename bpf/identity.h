@@ -144,9 +144,9 @@ static __always_inline __u64 unit_of(const struct kernfs_node *kn)
 	if (!kn)
 		return 0;
 	/*
-	 * Before 6.7, the verifier follows one call of the callback only (kernel/bpf/verifier.c), and
-	 * concludes that no search both finds a unit and reaches the root. It knows nothing of what
-	 * a helper writes.
+	 * Before 6.7, the verifier follows one call of the callback only
+	 * (kernel/bpf/verifier.c), and concludes that no search both finds a unit and reaches the
+	 * root. It knows nothing of what a helper writes.
 	 */
 	bpf_probe_read_kernel(&search.unit, sizeof(search.unit), &none);
 	bpf_loop(CGROUP_DEPTH_MAX, climb, &search, 0);
