@@ -3,8 +3,8 @@
  * Everything that the kernel side and the TypeScript side share. Declared here once: the TypeScript
  * layouts (src/abi/generated.ts) are generated from the BTF of the objects that include this file.
  *
- * Addresses are 16 bytes in network byte order; IPv4 is kept as ::ffff:a.b.c.d, so that one key
- * serves both families and an IPv6 socket bound to a v4-mapped address is what it is: an IPv4
+ * Addresses are 16 bytes in network byte order. IPv4 is stored as ::ffff:a.b.c.d, so that one key
+ * serves both families, and an IPv6 socket bound to a v4-mapped address is what it is: an IPv4
  * listener. The IPv4 wildcard is ::ffff:0.0.0.0, the IPv6 (and dual-stack) one is ::. Ports are in
  * host byte order.
  */
@@ -14,19 +14,19 @@
 #include <linux/types.h>
 
 /*
- * Changes when a pinned map or its meaning changes; an earlier version's state is taken over
- * (src/dataplane/earlier.ts), a newer one's refused.
+ * Changes when a pinned map or its meaning changes; ilm takes over the state of an earlier version
+ * (src/dataplane/earlier.ts), and refuses that of a newer one.
  */
 #define ILM_ABI_VERSION 13
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
 #define ILM_FILTER_BUCKETS 131072 /* power of two */
-/* When client and daemon were both silent for longer, what the client dialled is forgotten. */
+/* If client and daemon are both silent for longer, what the client dialled is forgotten. */
 #define ILM_FLOW_IDLE_SECONDS 300
 #define ILM_OWNED_WORDS 64	/* 64-bit words of the filter of owned addresses */
 #define ILM_PORT_KEYS 131072	/* tcp ports, then udp ports */
-/* How many sides the tables have (bpf/tables.h): one active, one for the next change. */
+/* The number of sides that the tables have (bpf/tables.h): one active, one for the next change. */
 #define ILM_SIDES 2
 
 /* registry/ingress[] */
@@ -34,8 +34,8 @@
 #define ILM_INGRESS_ICMP 1
 
 /*
- * registry/counted_by[number of the program set % 2]: the one that decides, and during a change the
- * one before.
+ * registry/counted_by[number of the program set % 2]: the set that decides, and during a change the
+ * previous one.
  */
 #define ILM_COUNTING 2
 
@@ -53,29 +53,30 @@ struct ilm_endpoint {
 ILM_ASSERT_SIZE(struct ilm_endpoint, 20);
 
 /*
- * Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted apart.
+ * Listeners on a device take only what arrives there (SO_BINDTODEVICE), so they are counted
+ * separately.
  */
 struct ilm_place {
 	struct ilm_endpoint endpoint;
-	__u32 device;		/* interface index; 0: of no device */
+	__u32 device;		/* interface index; 0: bound to none */
 };
 ILM_ASSERT_SIZE(struct ilm_place, 24);
 
 /*
- * A VRF's device: for which protocols its packets are not for sockets that are bound to no device
- * (the kernel's default; net.ipv4.tcp_l3mdev_accept, udp_l3mdev_accept).
+ * A VRF's device: the protocols for which its packets are not for sockets that are bound to no
+ * device (the kernel's default; net.ipv4.tcp_l3mdev_accept, udp_l3mdev_accept).
  */
 #define ILM_VRF_CLOSED_TCP 1
 #define ILM_VRF_CLOSED_UDP 2
 
 /*
- * Who a socket belongs to: who created it. The same at any time of its life, and what `ss -e` (uid)
- * and `ss --cgroup` show.
+ * Who a socket belongs to: its creator. The same for the socket's whole life, and what `ss -e`
+ * (uid) and `ss --cgroup` show.
  */
 struct ilm_identity {
 	/*
 	 * Hash of the name of its systemd unit (bpf/identity.h, unit_of), a socket unit as the
-	 * service of its name; 0: of none.
+	 * service of the same name; 0: none.
 	 */
 	__u64 unit;
 	__u32 uid;		/* in the initial user namespace */
@@ -83,33 +84,33 @@ struct ilm_identity {
 };
 ILM_ASSERT_SIZE(struct ilm_identity, 16);
 
-/* Sockets of one owner at a place. */
+/* Sockets of one identity at a place. */
 struct ilm_kind {
 	struct ilm_identity identity;
-	__u32 sockets;		/* 0: the kind is free; ILM_KIND_BUSY: being taken */
+	__u32 sockets;		/* 0: the kind is free; ILM_KIND_BUSY: being claimed */
 	__u32 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_kind, 24);
 #define ILM_KIND_BUSY 0x80000000U
 /*
- * More owners than share a place: sockets of a SO_REUSEPORT group have one user, and only UDP's may
- * have several (SO_REUSEADDR).
+ * More identities than share a place: sockets of a SO_REUSEPORT group have one user, and only UDP's
+ * may have several (SO_REUSEADDR).
  */
 #define ILM_KINDS 4
 
 /* How many live listeners a place has. */
 struct ilm_presence {
-	__u32 sockets;		/* but for those that are connected */
+	__u32 sockets;		/* except those that are connected */
 	__u32 v6only;		/* of these, IPv6 sockets that take no IPv4 */
 	/* Of these, sockets that sk_lookup can select: they are in `primary` or `members`. */
 	__u32 placed;
 	/*
-	 * UDP sockets that hear one peer only: no listeners, until they disconnect, which nobody
+	 * UDP sockets that hear one peer only: no listeners until they disconnect, which no program
 	 * sees.
 	 */
 	__u32 connected;
 	__u64 epoch;		/* tells this entry from an earlier one of the same endpoint */
-	/* Sockets that are counted here; with ILM_PRESENCE_DEAD it is being removed. */
+	/* Sockets that are counted here; with ILM_PRESENCE_DEAD the entry is being removed. */
 	__u64 holders;
 	struct ilm_kind kinds[ILM_KINDS];	/* of `sockets` */
 	__u32 others;		/* of `sockets`, those for which there was no kind */
@@ -118,19 +119,19 @@ struct ilm_presence {
 ILM_ASSERT_SIZE(struct ilm_presence, 136);
 #define ILM_PRESENCE_DEAD (1ULL << 63)
 
-/* An owner, as rules name one: what is given has to match. */
+/* An owner, as rules name it: what is set has to match. */
 struct ilm_owner {
 	__u64 unit;		/* as in struct ilm_identity; 0: any */
 	__u32 uid;		/* ILM_ANYONE: any; root's sockets always match */
-	__u32 gid;		/* likewise */
+	__u32 gid;		/* ILM_ANYONE: any; root's sockets always match */
 };
 ILM_ASSERT_SIZE(struct ilm_owner, 16);
 #define ILM_ANYONE 0xffffffffU
 
 /*
  * registry/permits[number]: whose sockets may be selected, by a destination, or where a rule lets
- * the kernel decide. Never changed while anything refers to it. There is none with number 0, which
- * is anyone.
+ * the kernel decide. Never changed while anything refers to it. Number 0 has no entry, and means
+ * anyone.
  */
 #define ILM_OWNERS_MAX 40
 struct ilm_permit {
@@ -141,12 +142,12 @@ struct ilm_permit {
 ILM_ASSERT_SIZE(struct ilm_permit, 648);
 
 /*
- * registry/policies: what is said about processes, by their unit, user or group, or about all: one
- * of ILM_WILDCARD_* and perhaps ILM_MPTCP_OFF; 0 of either says nothing.
+ * registry/policies: the policy for processes, by their unit, user or group, or for all: one of
+ * ILM_WILDCARD_*, and perhaps ILM_MPTCP_OFF; 0 of either means none.
  */
 enum ilm_policy { ILM_POLICY_ALL, ILM_POLICY_UNIT, ILM_POLICY_USER, ILM_POLICY_GROUP };
 struct ilm_policy_key {
-	__u64 value;		/* of struct ilm_identity; 0 for all */
+	__u64 value;		/* from struct ilm_identity; 0 for all */
 	__u32 kind;		/* enum ilm_policy */
 	__u32 zero;
 };
@@ -176,12 +177,12 @@ enum ilm_reason {
 	ILM_REASON_ADDRESS,	/* bind() to a service's own address */
 	ILM_REASON_MAPPED,	/* bind() to a dialled address, on a port that a mapping covers */
 	ILM_REASON_WILDCARD,	/* bind() to a wildcard address */
-	ILM_REASON_REPORTED,	/* the same, and it was let go on */
-	ILM_REASON_LOOKUP,	/* a packet, for somebody whom the rule does not permit */
+	ILM_REASON_REPORTED,	/* the same, but allowed */
+	ILM_REASON_LOOKUP,	/* a packet, for a socket that the rule does not permit */
 };
 
 struct ilm_refusal_key {
-	struct ilm_identity identity;	/* of the socket; of a packet: zeros */
+	struct ilm_identity identity;	/* of the socket; for a packet, zeros */
 	struct ilm_endpoint endpoint;
 	__u32 reason;		/* enum ilm_reason */
 };
@@ -191,7 +192,7 @@ ILM_ASSERT_SIZE(struct ilm_refusal_key, 40);
 struct ilm_refusal {
 	__u64 count;
 	__u64 last_ns;		/* CLOCK_MONOTONIC */
-	__u64 told_ns;		/* when `refused` got it last */
+	__u64 told_ns;		/* when it was last put into `refused` */
 	__u32 pid;		/* 0: a packet */
 	__u32 zero;
 	__u8 command[16];
@@ -207,24 +208,24 @@ struct ilm_refused {
 };
 ILM_ASSERT_SIZE(struct ilm_refused, 64);
 
-/* Who gives a destination's sockets what is for them. */
+/* What gives a destination's sockets their packets. */
 enum ilm_handover {
-	ILM_HANDOVER_AUTO,	/* TCP as LOOKUP; UDP as INGRESS, until that is seen not to do */
-	ILM_HANDOVER_LOOKUP,	/* sk_lookup, out of a sockmap */
+	ILM_HANDOVER_AUTO,	/* TCP as LOOKUP; UDP as INGRESS, until that is seen not to work */
+	ILM_HANDOVER_LOOKUP,	/* sk_lookup, from a sockmap */
 	ILM_HANDOVER_INGRESS,	/* ingress: the sockets are put into no map */
 };
 
 /* Where the sockets of a destination are kept. */
 struct ilm_slot {
 	__u32 index;		/* into `primary`; ILM_SLOT_NONE: only in `members` */
-	__u32 serial;		/* never used twice; a socket remembers under which it was placed */
+	__u32 serial;		/* never reused; a socket remembers the one it was placed under */
 	__u32 handover;		/* enum ilm_handover */
 	/*
 	 * 1: a packet came to sk_lookup for a socket that ingress could not give. Set by sk_lookup
 	 * and ingress.
 	 */
 	__u32 wanted;
-	__be32 origin[4];	/* from where UDP sockets' own datagrams leave */
+	__be32 origin[4];	/* where UDP sockets' own datagrams leave from */
 	__u16 origin_port;	/* host byte order; 0: from the sockets themselves */
 	__u16 zero;
 	__u32 permit;		/* whose sockets are placed */
@@ -237,7 +238,7 @@ struct ilm_member {
 };
 ILM_ASSERT_SIZE(struct ilm_member, 24);
 
-/* What we know of a socket; lives and dies with it (sk_storage). */
+/* What we know about a socket; lives and dies with it (sk_storage). */
 struct ilm_tracked {
 	struct ilm_place place;
 	__u64 epoch;		/* of the presence entry that counts it */
@@ -249,10 +250,10 @@ struct ilm_tracked {
 	__u8 connected;		/* 1: counted as such */
 	__u8 answers;		/* 1: it has flows */
 	__u8 irregular;		/* 1: counted in `irregular` */
-	__u8 kind;		/* of the presence entry's kinds; ILM_KINDS: one of `others` */
+	__u8 kind;		/* index of the presence entry's kind; ILM_KINDS: one of `others` */
 	__u8 asked;		/* ILM_ASKED_*: its bind() was rewritten */
 	/*
-	 * What seal_of() makes of `identity`; 0: that is not known. Others read while it is
+	 * What seal_of() makes of `identity`; 0: not known. Others read it while it is being
 	 * written, and half an identity could be root's.
 	 */
 	__u32 seal;
@@ -275,13 +276,13 @@ ILM_ASSERT_SIZE(struct ilm_port_line, 64);
 #define ILM_CLASS_MASK 0x0fffffffU	/* 0: no mapping covers the port */
 
 /*
- * What `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, of the
- * first step of a chain: the mappings there have conditions, and one whose condition is not met is
- * passed over for the next best. Beside the number of a rule, which mappings share, is always that
- * of the mapping's own counter.
+ * What `prefixes`, `sources` and `classes` lead to are numbers of rules; or, with this bit, the
+ * number of the first step of a chain: the mappings there have conditions, and one whose condition
+ * is not met is passed over for the next best. Next to the number of a rule, which mappings share,
+ * is always the number of the mapping's own counter.
  */
 #define ILM_STEP 0x80000000U
-#define ILM_STEPS_MAX 512	/* that one packet may take; compile refuses more */
+#define ILM_STEPS_MAX 512	/* steps that one packet may take; compile refuses more */
 
 struct ilm_exact_key {
 	__u32 class_id;
@@ -298,16 +299,16 @@ struct ilm_prefix_key {
 };
 ILM_ASSERT_SIZE(struct ilm_prefix_key, 24);
 
-/* What `overlay_exact` has. */
+/* The value of `overlay_exact`. */
 struct ilm_exact_target {
-	__u32 rule;		/* 0: the mapping below is there no more */
+	__u32 rule;		/* 0: the mapping below no longer exists */
 	__u32 counter;
 };
 ILM_ASSERT_SIZE(struct ilm_exact_target, 8);
 
-/* What `overlay_prefixes` has: a trie does not say how long the prefix is that it found. */
+/* The value of `overlay_prefixes`: a trie does not tell how long the prefix is that it found. */
 struct ilm_prefix_target {
-	/* 0: nothing decides, as the mapping below is there no more, and no other. */
+	/* 0: nothing decides: the mapping below no longer exists, and there is no other. */
 	__u32 rule;
 	__u32 counter;
 	__u16 length;		/* 0 to 128, as in the key but without class and family */
@@ -318,8 +319,8 @@ ILM_ASSERT_SIZE(struct ilm_prefix_target, 12);
 
 /*
  * prefixes[]: a hash table that never changes, so each entry is in the slot of its hash
- * (bpf/address.h, prefix_slot) or in one of the next, without an empty one between. An entry is a
- * prefix of a mapping, or a marker, which leads to longer ones.
+ * (bpf/address.h, prefix_slot) or in one of the following slots, with no empty one in between. An
+ * entry is a prefix of a mapping, or a marker that leads to longer ones.
  */
 struct ilm_prefix {
 	__u32 class_family;	/* class * 2, + 1 for IPv6; 0: the slot is empty */
@@ -332,12 +333,15 @@ struct ilm_prefix {
 	__u32 counter;		/* of the rule's mapping */
 };
 ILM_ASSERT_SIZE(struct ilm_prefix, 32);
-/* How many slots an entry may be in; `prefixes` has one less behind the last that a hash gives. */
+/*
+ * The number of slots that an entry may be in; `prefixes` has one fewer after the last that a hash
+ * gives.
+ */
 #define ILM_PREFIX_SLOTS 16
 
 /*
- * lengths[]: trees of the lengths of prefixes; 0 is the end. Where `prefixes` has the address, cut
- * to the length, the search goes on with longer ones, otherwise with shorter ones
+ * lengths[]: trees of prefix lengths; 0 is the end. Where `prefixes` has the address, cut to the
+ * length, the search continues with longer ones, otherwise with shorter ones
  * (src/compile/lengths.ts).
  */
 struct ilm_length {
@@ -352,22 +356,22 @@ ILM_ASSERT_SIZE(struct ilm_length, 28);
 enum ilm_existing { ILM_EXISTING_EXACT, ILM_EXISTING_ANY, ILM_EXISTING_NEVER };
 
 /*
- * sources: as ilm_prefix_key, with the group in the place of the class and the address that the
- * packet comes from.
+ * sources: as ilm_prefix_key, with the group in place of the class, and the address that the packet
+ * comes from.
  */
 
 /* steps[]; 0 is the end of every chain: no rule. */
 struct ilm_step {
-	/* Decides when there is no other condition, or it is met; without ILM_STEP. */
+	/* Decides if there is no other condition, or it is met; without ILM_STEP. */
 	__u32 rule;
 	__u32 counter;		/* of the rule's mapping */
-	__u32 next;		/* the step to take when not; without ILM_STEP; 0: none */
+	__u32 next;		/* the step to take if not; without ILM_STEP; 0: none */
 	/*
-	 * Not 0: go on with what `sources` has for the group and the packet's source, else with
-	 * `next`.
+	 * Not 0: continue with what `sources` has for the group and the packet's source, or else
+	 * with `next`.
 	 */
 	__u32 group;
-	/* Not 0: index into `interfaces`, on which the packet has to come in. */
+	/* Not 0: index into `interfaces`, the one that the packet has to come in on. */
 	__u32 interface;
 	__u8 matched;		/* enum ilm_matched */
 	__u8 zero[3];
@@ -384,7 +388,8 @@ struct ilm_class {
 	__u32 counter4;		/* of the rules' mappings */
 	__u32 counter6;
 	/*
-	 * Into `lengths`: where the search for an IPv4 packet's prefix begins; 0: there are none.
+	 * Index into `lengths`: where the search for an IPv4 packet's prefix begins; 0: there are
+	 * none.
 	 */
 	__u32 lengths4;
 	__u32 lengths6;
@@ -405,23 +410,27 @@ struct ilm_overlay_class {
 ILM_ASSERT_SIZE(struct ilm_overlay_class, 20);
 
 /*
- * rules[]; 0 is no rule. What decides, once for all mappings that are alike in it, so that it stays
- * in the cache however many they are. A mapping has one rule, or one for each of its ports when its
- * destinations take the port that was dialled: then each port has a place of its own in `primary`.
+ * rules[]; 0 is no rule. What decides, stored once for all mappings that are alike in it, so that
+ * it stays in the cache however many they are. A mapping has one rule, or one for each of its ports
+ * if its destinations take the port that was dialled: then each port has a place of its own in
+ * `primary`.
  */
 struct ilm_rule {
-	/* How many the mapping has: what comes first, among mappings for one prefix. */
+	/*
+	 * How many ports the mapping has: determines which comes first among mappings for one
+	 * prefix.
+	 */
 	__u32 ports;
-	__u32 first4;		/* into `destinations`, for IPv4 packets */
+	__u32 first4;		/* index into `destinations`, for IPv4 packets */
 	__u32 first6;		/* for IPv6 packets */
 	__u16 count4;
 	__u16 count6;
 	__u8 existing;		/* enum ilm_existing */
-	__u8 reject;		/* nothing listens: 1 rejects, 0 lets the kernel go on */
+	__u8 reject;		/* if nothing listens: 1 rejects, 0 leaves it to the kernel */
 	/* 1: by consistent hashing over the live destinations; 0: the first live one. */
 	__u8 weighted;
 	__u8 zero;
-	/* Whose sockets keep what is dialled, or get it when no destination listens. */
+	/* Whose sockets keep what is dialled, or get it if no destination listens. */
 	__u32 permit;
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 24);
@@ -431,14 +440,14 @@ struct ilm_destination {
 	__u32 slot;		/* into `primary`; ILM_SLOT_NONE: look in `members` */
 	__u16 port;		/* host byte order; 0: the port that was dialled */
 	__u16 weight;		/* of a weighted rule; at least 1 */
-	__u32 permit;		/* as its slot has it; on a wildcard address the rule's counts */
+	__u32 permit;		/* as in its slot; on a wildcard address the rule's counts */
 };
 ILM_ASSERT_SIZE(struct ilm_destination, 28);
 
 /*
- * All behind the firewall: what sk_lookup decided, and `selected` also what ingress did, when it
- * comes to the socket: UDP into its queue, a SYN to the listener. Without ingress, of UDP also
- * look-ups without a packet: of GRO, and for ICMP errors.
+ * All counted behind the firewall: what sk_lookup decided, and in `selected` also what ingress
+ * gave, when it reaches the socket: for UDP its queue, for a SYN the listener. Without ingress, UDP
+ * also counts look-ups without a packet: by GRO, and for ICMP errors.
  */
 struct ilm_counters {
 	__u64 existing;
@@ -478,7 +487,7 @@ struct ilm_decision {
 	__u64 time_ns;		/* CLOCK_MONOTONIC */
 	__be32 local[4];
 	__be32 remote[4];
-	/* By its counter, from where the generation's begin; ILM_MAPPING_NONE: none. */
+	/* Index of its counter among the generation's; ILM_MAPPING_NONE: none. */
 	__u32 mapping;
 	__u32 generation;
 	__u32 interface;
@@ -490,8 +499,8 @@ struct ilm_decision {
 	__u8 matched;		/* enum ilm_matched */
 	__u8 selected;		/* index of the destination, in the family's order */
 	/*
-	 * 1: a socket listens on what was dialled, or would get it from the kernel, whom the rule
-	 * does not permit.
+	 * 1: a socket that the rule does not permit listens on what was dialled, or would get it
+	 * from the kernel.
 	 */
 	__u8 strangers;
 	__u8 zero[6];
@@ -500,10 +509,10 @@ struct ilm_decision {
 ILM_ASSERT_SIZE(struct ilm_decision, 88);
 
 /*
- * registry/question[0]. A test run cannot be told from a packet by its context: the kernel takes no
- * mark there, and no interface (net/bpf/test_run.c, bpf_prog_test_run_sk_lookup). So `explain` runs
- * with remote port 0 and says here what the packet would have. A real packet from port 0 in that
- * moment gets the same decision; it is only not counted.
+ * registry/question[0]. Its context does not distinguish a test run from a packet: the kernel takes
+ * no mark there, and no interface (net/bpf/test_run.c, bpf_prog_test_run_sk_lookup). So `explain`
+ * runs with remote port 0 and says here what the packet would have. A real packet from port 0 at
+ * that moment gets the same decision; it is just not counted.
  */
 struct ilm_question {
 	__u32 asked;		/* 1 during a test run of `explain` */
@@ -523,17 +532,17 @@ struct ilm_flow_key {
 ILM_ASSERT_SIZE(struct ilm_flow_key, 36);
 
 struct ilm_flow {
-	/* CLOCK_MONOTONIC, of the last datagram of either end, to about a second. */
+	/* CLOCK_MONOTONIC, of the last datagram from either end, to about a second. */
 	__u64 seen_ns;
 	__be32 dialled[4];
 	__u16 port;		/* host byte order */
 	__u8 chosen;		/* 1: the daemon chose the source of its last datagram itself */
 	__u8 zero;
-	__u32 interface;	/* index of the one that the client's datagram came in on */
+	__u32 interface;	/* index of the interface that the client's datagram came in on */
 };
 ILM_ASSERT_SIZE(struct ilm_flow, 32);
 
-/* Whom the host's own clients asked: a remote end, and the port that the client sent from. */
+/* What clients on this host asked: a remote end, and the port that the client sent from. */
 struct ilm_asked_key {
 	__be32 remote[4];
 	__u16 remote_port;	/* host byte order */
@@ -543,13 +552,13 @@ ILM_ASSERT_SIZE(struct ilm_asked_key, 20);
 #define ILM_PORT_WORDS 2048	/* of 64 ports each: tcp, then udp */
 
 /*
- * The constants of the programs, set before load. One struct per object: the offsets of single
- * variables are only known to the linker.
+ * The constants of the programs, set before load. One struct per object: only the linker knows the
+ * offsets of single variables.
  */
 struct ilm_registry_constants {
 	/* The namespace that this registry is for; sockets of others are never touched. */
 	__u64 netns_cookie;
-	/* Id of the cgroup that is the root of this host's; paths of units begin below it. */
+	/* Id of this host's root cgroup; paths of units begin below it. */
 	__u64 root_cgroup;
 	/* 1: UDP is handed over at ingress, and no UDP socket is put into a sockmap. */
 	__u32 steer_udp;
@@ -557,7 +566,7 @@ struct ilm_registry_constants {
 };
 ILM_ASSERT_SIZE(struct ilm_registry_constants, 24);
 
-/* Of listing.bpf.c. */
+/* The constants of listing.bpf.c. */
 struct ilm_listing_constants {
 	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 };
@@ -573,29 +582,32 @@ struct ilm_lookup_constants {
 	__u16 handed_each;	/* places of each CPU in registry/handed: power of two */
 	__u16 counting;		/* index of this program set into registry/counted_by */
 	__u32 counter_slots;	/* of each copy of the counters */
-	/* How many copies, a power of two, - 1: a CPU counts in the one that its number gives. */
+	/*
+	 * The number of copies, a power of two, - 1: a CPU counts in the copy that its number
+	 * selects.
+	 */
 	__u16 counter_mask;
 	__u16 counter_shared;	/* 1: others may count in the same copy at the same moment */
-	/* New ones come last: programs of earlier formats are asked for what is above. */
+	/* New members come last: the ones above are also read from programs of earlier formats. */
 	__u64 root_cgroup;	/* as in struct ilm_registry_constants */
 };
 ILM_ASSERT_SIZE(struct ilm_lookup_constants, 40);
 
-/* What the programs have to know of a generation besides what is in the tables. */
+/* What the programs have to know about a generation besides what is in the tables. */
 struct ilm_generation {
-	/* Bloom filter of `owned`: 0 says that the dialled address is not a service's. */
+	/* Bloom filter of `owned`: 0 means that the dialled address is not a service's. */
 	__u64 owned_filter[ILM_OWNED_WORDS];
 	__u32 number;
 	__u32 prefixes;		/* where its part of `prefixes` begins */
-	__u32 prefix_slots;	/* of that, those that a hash gives */
+	__u32 prefix_slots;	/* of that, the slots that a hash gives */
 	__u32 counters;		/* where its part of `counters` begins */
 };
 ILM_ASSERT_SIZE(struct ilm_generation, 528);
 
 #define ILM_OFF 2	/* no side of the tables */
 /*
- * The state of earlier versions is read by this layout too (src/dataplane/earlier.ts): it does not
- * grow.
+ * The state of earlier versions is read with this layout too (src/dataplane/earlier.ts): it does
+ * not grow.
  */
 struct ilm_sides {
 	/* The side of the active generation; with ILM_OFF: it decides nothing. */
@@ -626,61 +638,61 @@ ILM_ASSERT_SIZE(struct ilm_watch, 16);
 /* registry/steering[cpu]: what the programs on one CPU tell each other. */
 struct ilm_steering {
 	/*
-	 * 1 while the ingress program asks the kernel's tables: sk_lookup, called by that, stays
+	 * 1 while the ingress program asks the kernel's tables: sk_lookup, which those call, stays
 	 * out of it.
 	 */
 	__u32 looking;
-	/* The place in registry/handed that ingress took last, of those of the CPU. */
+	/* The place in registry/handed that ingress took last, among the CPU's own. */
 	__u32 handed;
 };
 ILM_ASSERT_SIZE(struct ilm_steering, 8);
 
 /*
  * registry/tokens[]: datagrams for mapped ports that ingress saw and that sk_lookup has not met
- * yet. sk_lookup is also run when there is no packet (net/ipv4/udp_diag.c, udp_dump_one: any user
- * may ask), for ICMP errors and by GRO; by these it knows a packet. By a hash of the addresses and
- * ports: another one in its place costs a count, and decides nothing.
+ * yet. The kernel also runs sk_lookup without a packet (net/ipv4/udp_diag.c, udp_dump_one: any user
+ * may ask), for ICMP errors and in GRO; by its token sk_lookup recognises a packet. By a hash of
+ * the addresses and ports: another datagram in its place costs a count, and decides nothing.
  */
 enum ilm_holder {
 	ILM_HOLDER_UNKNOWN,
-	ILM_HOLDER_EXISTING,	/* who listens there already, and keeps it */
-	ILM_HOLDER_HEIR,	/* gets it when no destination takes it, and is permitted to */
-	ILM_HOLDER_STRANGER,	/* who must not have it, whatever the registry knows of others there */
+	ILM_HOLDER_EXISTING,	/* already listens there, and keeps it */
+	ILM_HOLDER_HEIR,	/* gets it if no destination takes it, and is permitted to */
+	ILM_HOLDER_STRANGER,	/* must not get it, whatever the registry knows of others there */
 };
 #define ILM_TOKENS 1024		/* power of two; a network card hands over some packets at a time */
 struct ilm_token {
 	__u32 hash;
 	__u16 packets;
-	/* What ingress found in the kernel's own tables, which know of all sockets: ILM_HOLDER_* */
+	/* What ingress found in the kernel's own tables, which know all sockets: ILM_HOLDER_* */
 	__u16 holder;
 };
 ILM_ASSERT_SIZE(struct ilm_token, 8);
 
 /*
- * registry/handed[]: packets that ingress gave to a process's socket, until they come to that and
- * are counted. A packet carries the number of its place, + 1, in `tc_index`, which only queues at
- * egress use. Each CPU has places of its own and takes them in turn, but for one that is free
- * again; so what is dropped on the way needs no care.
+ * registry/handed[]: packets that ingress gave to a process's socket, until they reach it and are
+ * counted. A packet carries the number of its place, + 1, in `tc_index`, which only queues at
+ * egress use. Each CPU has places of its own and takes them in turn, unless the last one is free
+ * again; so packets that are dropped on the way need no care.
  */
 #define ILM_HANDED 16384	/* power of two */
 /*
- * How many places one CPU has at most: more than are on their way between two of its interrupts,
- * and few enough for its cache.
+ * The most places that one CPU has: more than packets are on their way between two of its
+ * interrupts, and few enough for its cache.
  */
 #define ILM_HANDED_EACH 256
 struct ilm_handed {
 	/*
-	 * Where it comes from, and whose it is (handed_ends); by this and the ports it is known
+	 * Where it comes from, and which socket it is for (handed_ends); this and the ports show
 	 * that the number is ours.
 	 */
 	__u32 ends;
 	__u16 remote_port;	/* host byte order */
 	__u16 port;		/* that was dialled; host byte order; 0: it has been counted */
-	/* Into each copy of `counters`, of the program set and generation that decided. */
+	/* Index into each copy of `counters`, of the program set and generation that decided. */
 	__u32 counter;
 	__u32 generation;
-	__u16 counting;		/* into registry/counted_by */
-	__u8 watched;		/* 1: registry/handed_reports has what is to be reported */
+	__u16 counting;		/* index into registry/counted_by */
+	__u8 watched;		/* 1: registry/handed_reports has what to report */
 	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_handed, 20);
@@ -690,10 +702,13 @@ struct ilm_faults {
 	__u64 untracked;	/* listeners that found a map full or no memory */
 	__u64 unplaced;		/* listeners of a destination that the sockmap refused */
 	__u64 flows;		/* UDP flows that could not be remembered */
-	/* Datagrams of a mapped UDP daemon for a client of which nothing is known (any more). */
+	/*
+	 * Datagrams from a mapped UDP daemon to a client about which nothing is known (any more).
+	 */
 	__u64 unanswered;
 	/*
-	 * For a socket that only ingress can select, where it could not: behind NAT, in fragments.
+	 * For a socket that only ingress can select, where ingress could not: behind NAT, in
+	 * fragments.
 	 */
 	__u64 unsteered;
 };
@@ -716,24 +731,24 @@ struct ilm_listener {
 	/* 1: the SO_REUSEPORT group has a program of its own that selects. */
 	__u8 group_program;
 	__u16 group_size;	/* sockets of the SO_REUSEPORT group; 0: none */
-	__u8 placed;		/* 1: sk_lookup can select it out of a socket map */
+	__u8 placed;		/* 1: sk_lookup can select it from a socket map */
 	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_listener, 72);
 
 /*
- * What the probe of netfilter says (bpf/registry.bpf.c, ilm_netfilter) of the network namespace
- * that it is run in. ILM_NAT_*: NAT or a packet socket takes away what ingress gives, of that
- * family.
+ * What the probe of netfilter (bpf/registry.bpf.c, ilm_netfilter) reports about the network
+ * namespace that it runs in. ILM_NAT_*: NAT or a packet socket takes away what ingress gives, for
+ * that family.
  */
 #define ILM_NAT_IPV4 1
 #define ILM_NAT_IPV6 2
-/* The probe also says for which families there are both conntrack and a filter at OUTPUT. */
+/* The probe also reports for which families there are both conntrack and a filter at OUTPUT. */
 #define ILM_OUTPUT_IPV4 4
 #define ILM_OUTPUT_IPV6 8
 /*
- * The probe also says for which families somebody is asked of packets on their way to a socket, or
- * may be.
+ * The probe also reports for which families a hook sees, or may see, packets on their way to a
+ * socket.
  */
 #define ILM_HOOKS_IPV4 16
 #define ILM_HOOKS_IPV6 32

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the rules say of a bind() to an address that clients may dial, on a port that a mapping
- * covers: who would be a stranger there is refused (bpf/guard.h, which calls these). Of mappings
- * with conditions the one decides that has none, as there is no packet.
+ * Decides, by the rules, a bind() to an address that clients may dial, on a port that a mapping
+ * covers: a process that would be a stranger there is refused (bpf/guard.h calls these programs).
+ * Where mappings have conditions, the one without any decides, because there is no packet.
  */
 #ifndef ILM_BIND_H
 #define ILM_BIND_H
@@ -62,7 +62,7 @@ int ilm_bind6_rules(struct bpf_sock_addr *ctx)
 	l.dialled.address[1] = ctx->user_ip6[1];
 	l.dialled.address[2] = ctx->user_ip6[2];
 	l.dialled.address[3] = ctx->user_ip6[3];
-	/* A v4-mapped address is dialled as IPv4. */
+	/* A v4-mapped address is dialled over IPv4. */
 	l.family = address_is_ip4(l.dialled.address) ? AF_INET : AF_INET6;
 	return judge_bind(&l, ctx->sk);
 }

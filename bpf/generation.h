@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A look-up, and the generation of rules that decides it: what is known of the packet (struct
- * lookup), which side of the tables is active, and what that has for a port.
+ * A look-up, and the generation of rules that decides it: what is known about the packet (struct
+ * lookup), which side of the tables is active, and what that side has for a port.
  */
 #ifndef ILM_GENERATION_H
 #define ILM_GENERATION_H
@@ -18,7 +18,7 @@ struct lookup {
 	__u16 remote_port;	/* host byte order */
 	/* Its place in `handed`, + 1: it is reported when it is counted; 0: at once. */
 	__u16 handed;
-	__u32 interface;	/* index of the one that it came in on */
+	__u32 interface;	/* index of the interface that it came in on */
 	__u32 counter;		/* of the mapping whose rule was found */
 	__u32 side;		/* of the generation that decides, and perhaps ILM_OFF */
 	__u8 family;
@@ -28,34 +28,33 @@ struct lookup {
 	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
 	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];
-	bool nat;		/* a test run, of a packet of a family with NAT */
+	bool nat;		/* a test run, for a packet of a family with NAT */
 	bool strangers;		/* see struct ilm_decision */
-	bool heir;		/* ingress found a permitted socket that the kernel would give it */
+	/* Ingress found a permitted socket that would get it from the kernel. */
+	bool heir;
 	bool existing;		/* ingress found a socket that listens already */
-	/* No packet is known for this look-up: neither counted nor reported. */
+	/* No packet is known for this look-up: it is neither counted nor reported. */
 	bool unproven;
 	/* For a socket that sk_lookup cannot give: refused, and no other socket gets it. */
 	bool undeliverable;
 };
 
-/* The place of a port among TCP's, which come first, and UDP's. */
+/* The place of a port: TCP's ports come first, then UDP's. */
 static __always_inline __u32 port_key(__u32 protocol, __u32 port)
 {
 	return port | (protocol == IPPROTO_UDP ? ILM_PORT_KEYS / 2 : 0);
 }
 
 /*
- * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet: all that is
- * looked up is of one generation then.
+ * The side of the tables to decide by, and perhaps ILM_OFF. Read once for each packet, so that
+ * everything looked up is of one generation.
  */
 static __always_inline __u32 active_side(void)
 {
 	return sides.current;
 }
 
-/*
- * The class of a port on that side of the tables. NULL: ilm is off, as there is no such place then.
- */
+/* The class of a port on that side of the tables. NULL: ilm is off, so there is no such place. */
 static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
 {
 	__u32 place = port_key(protocol, port) + side * ILM_PORT_KEYS;
@@ -66,7 +65,7 @@ static __always_inline __u32 *class_of(__u32 side, __u32 protocol, __u32 port)
 }
 
 /*
- * What is known of the generation that decides. Never changed while it is active, so it is no
+ * The description of the generation that decides. Never changed while it is active, so it is no
  * more volatile than the tables are.
  */
 static __always_inline const struct ilm_generation *generation_of(const struct lookup *l)

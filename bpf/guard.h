@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The guard: a process that binds to an address of another's is told so at once. This is a courtesy
- * and no protection: sockets that get their port without bind() pass no hook (net/ipv4/af_inet.c,
- * inet_autobind, inet_listen), and others were bound before. Protection is the look-up's.
+ * The guard refuses a bind() to an address that belongs to somebody else, so that the process
+ * learns of it at once. This is a courtesy, not protection: sockets that get their port without
+ * bind() pass no hook (net/ipv4/af_inet.c, inet_autobind, inet_listen), and others were bound
+ * earlier. The look-up protects.
  *
- * Never refused: port 0, and what the kernel gives to clients by itself, which they may choose too.
- * An owner needs no privilege for a low port of its own address (net/ipv4/af_inet.c, __inet_bind,
- * BIND_NO_CAP_NET_BIND_SERVICE).
+ * Never refused: port 0, and ports that the kernel assigns to clients, which clients may also
+ * choose. An owner needs no privilege for a low port on its own address (net/ipv4/af_inet.c,
+ * __inet_bind, BIND_NO_CAP_NET_BIND_SERVICE).
  *
- * Whether a dialled address is of concern only the rules say: those are asked by a program of their
- * set (bpf/bind.h), which this one calls.
+ * Only the rules know whether a dialled address is of concern: a program of their set (bpf/bind.h),
+ * which this one calls, asks them.
  */
 #ifndef ILM_GUARD_H
 #define ILM_GUARD_H
@@ -20,7 +21,9 @@
 #include "rewrite.h"
 
 #define EACCES 13
-/* What a bind hook returns: bit 0 lets the call go on, bit 1 without CAP_NET_BIND_SERVICE. */
+/*
+ * What a bind hook returns: bit 0 lets the call proceed, bit 1 even without CAP_NET_BIND_SERVICE.
+ */
 #define BIND_REFUSED 0
 #define BIND_ALLOWED 1
 #define BIND_PRIVILEGED 3
@@ -56,8 +59,8 @@ struct net___6_7 {
 #pragma clang attribute pop
 
 /*
- * Does the kernel give the port to clients (net.ipv4.ip_local_port_range)? Where that cannot be
- * read, the range is the default.
+ * Does the kernel assign the port to clients (net.ipv4.ip_local_port_range)? If the range cannot be
+ * read, the default applies.
  */
 static __always_inline bool is_ephemeral(const struct net *net, __u16 port)
 {
@@ -78,8 +81,8 @@ static __always_inline bool is_ephemeral(const struct net *net, __u16 port)
 }
 
 /*
- * Notes that a port takes no privilege any more: whoever binds it from now on may be anybody. That
- * it takes one again is noted with the next change of the rules.
+ * Notes that a port no longer requires privilege: from now on anybody may bind it. If it requires
+ * privilege again, the next change of the rules notes that.
  */
 static __always_inline void note_unprivileged(const struct net *net, __u16 port)
 {
@@ -95,7 +98,7 @@ static __always_inline void note_unprivileged(const struct net *net, __u16 port)
 		*first = start;
 }
 
-/* What is said about processes of a unit, a user or a group; 0: nothing. */
+/* The policy for processes of a unit, a user or a group; 0: none. */
 static __always_inline __u32 policy_of(__u32 kind, __u64 value)
 {
 	struct ilm_policy_key key = { .value = value, .kind = kind };
@@ -104,7 +107,10 @@ static __always_inline __u32 policy_of(__u32 kind, __u64 value)
 	return policy ? *policy : 0;
 }
 
-/* What the identity's unit, user or group is told to do, in that order, or else all. */
+/*
+ * The policy for the identity: that of its unit, user or group, in that order, or else that for
+ * all.
+ */
 static __always_inline __u32 find_policy(const struct ilm_identity *identity, __u32 mask)
 {
 	__u32 policy = identity->unit ? policy_of(ILM_POLICY_UNIT, identity->unit) & mask : 0;
@@ -182,7 +188,8 @@ static __always_inline bool rewrite_bind(struct bpf_sock_addr *ctx, struct bindi
 }
 
 /*
- * What becomes of a bind(), but for what the rules say of dialled addresses: then `judged` is set.
+ * Decides a bind(), except for what the rules say about dialled addresses: if they have to be
+ * asked, sets `judged`.
  */
 static __always_inline int guard(struct bpf_sock_addr *ctx, struct binding *b)
 {
@@ -207,12 +214,12 @@ static __always_inline int guard(struct bpf_sock_addr *ctx, struct binding *b)
 		identify((__u64)sk, &identity);
 		if (permits_identity(&identity, permit))
 			return BIND_PRIVILEGED;
-		/* A client may send from there, but not where somebody is looked for. */
+		/* A client may send from here, but not where look-ups search for a listener. */
 		if (!ephemeral || slot)
 			return refuse_bind(&b->endpoint, &identity, ILM_REASON_ADDRESS);
 		return BIND_ALLOWED;
 	}
-	/* A destination that is no service's, or of one without an owner, is anyone's. */
+	/* A destination of no service, or of a service without an owner, is open to anyone. */
 	if (!ephemeral && !slot)
 		b->judged = is_mapped(b->endpoint.protocol, b->endpoint.port);
 	return BIND_ALLOWED;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who a socket belongs to. Whoever includes this has `constants` with `root_cgroup`. A socket
- * belongs to who created
- * it: user and group of its inode (net/socket.c, sock_alloc), and the cgroup that it was created in
- * (kernel/cgroup/cgroup.c, cgroup_sk_alloc), which moving the process later does not change. So it
- * is known of every socket, however it came to its address, and whoever looked at that time.
+ * The identity of a socket. The including file defines `constants` with `root_cgroup`. A socket
+ * belongs to its creator: to the user and group of its inode (net/socket.c, sock_alloc), and to the
+ * cgroup in which it was created (kernel/cgroup/cgroup.c, cgroup_sk_alloc), which moving the
+ * process later does not change. So every socket has a known identity, however it got its address,
+ * and whether or not anything was watching at the time.
  */
 #ifndef ILM_IDENTITY_H
 #define ILM_IDENTITY_H
@@ -13,19 +13,19 @@
 #include "kernel.h"
 
 /*
- * After FNV-1a, by words instead of bytes. Only who may create cgroups of the system can choose a
- * name: no secret is needed.
+ * Modelled on FNV-1a, over words instead of bytes. Only those who may create cgroups of the system
+ * can choose a name, so the hash needs no secret.
  */
 #define UNIT_BASIS 0xcbf29ce484222325ULL
 #define UNIT_PRIME 0x100000001b3ULL
-/* Levels of cgroups that are looked at; a socket further down is of no unit. */
+/* Levels of cgroups that are walked; a socket further down has no unit. */
 #define CGROUP_DEPTH_MAX 64
 /* A name has at most 255 bytes (include/linux/limits.h, NAME_MAX). */
 #define NAME_PART 32
 #define NAME_PARTS 8
 #define NAME_WORDS 32
 
-/* Suffixes of names, as a little-endian number has them. */
+/* Suffixes of names, as little-endian numbers. */
 #define SLICE 0x6563696c732eULL		/* .slice */
 #define SOCKET 0x74656b636f732eULL	/* .socket */
 #define SERVICE 0x656369767265732eULL	/* .service */
@@ -33,7 +33,7 @@
 struct name_search {
 	const char *name;
 	__u32 length;
-	__u32 hashed;		/* bytes of the name that count */
+	__u32 hashed;		/* bytes of the name that are hashed */
 	__u64 hash;
 };
 
@@ -63,7 +63,7 @@ static long hash_word(__u32 i, struct name_search *n)
 	return 0;
 }
 
-/* The last bytes of the name, `size` of them; 0: it is not that long. */
+/* The last `size` bytes of the name; 0: the name is too short. */
 static __always_inline __u64 suffix_of(const struct name_search *n, __u32 size)
 {
 	__u64 suffix = 0;
@@ -76,7 +76,7 @@ static __always_inline __u64 suffix_of(const struct name_search *n, __u32 size)
 struct unit_search {
 	const struct kernfs_node *at;
 	const struct kernfs_node *unit;
-	bool complete;		/* the root was reached */
+	bool complete;		/* the walk reached the root */
 };
 
 static __always_inline const struct kernfs_node *parent_of(const struct kernfs_node *kn)
@@ -89,8 +89,8 @@ static __always_inline const struct kernfs_node *parent_of(const struct kernfs_n
 }
 
 /*
- * One level towards the root: the last one that is no slice is the unit, as slices are all that is
- * above one.
+ * Climbs one level towards the root. The last node that is not a slice is the unit: above a unit
+ * there are only slices.
  */
 static long climb(__u32 i, struct unit_search *search)
 {
@@ -111,8 +111,8 @@ static long climb(__u32 i, struct unit_search *search)
 }
 
 /*
- * A socket unit is its service's. What is neither is known by its whole name; it has an odd hash,
- * the others an even one.
+ * Hashes the name of a unit. A socket unit counts as the service of the same name. Anything else is
+ * identified by its whole name and has an odd hash; services and socket units have an even one.
  */
 static __always_inline __u64 hash_unit(const struct kernfs_node *kn)
 {
@@ -132,22 +132,29 @@ static __always_inline __u64 hash_unit(const struct kernfs_node *kn)
 }
 
 /*
- * The unit of a cgroup: of its path the first component that is no slice, as systemd has it
- * (src/basic/cgroup-util.c, cg_path_get_unit). A user can create cgroups only inside a unit of the
- * system's, so none gets another one's name.
+ * The unit of a cgroup: the first component of its path that is not a slice, as systemd defines it
+ * (src/basic/cgroup-util.c, cg_path_get_unit). A user can create cgroups only inside one of the
+ * system's units, so no unit can take another one's name.
  */
 static __always_inline __u64 unit_of(const struct kernfs_node *kn)
 {
 	struct unit_search search = { .at = kn };
+	const struct kernfs_node *none = NULL;
 
 	if (!kn)
 		return 0;
+	/*
+	 * Before 6.7, the verifier follows one call of the callback only
+	 * (kernel/bpf/verifier.c), and concludes that no search both finds a unit and reaches the
+	 * root. It knows nothing of what a helper writes.
+	 */
+	bpf_probe_read_kernel(&search.unit, sizeof(search.unit), &none);
 	bpf_loop(CGROUP_DEPTH_MAX, climb, &search, 0);
 	return search.complete && search.unit ? hash_unit(search.unit) : 0;
 }
 
 /*
- * A pointer as a number, which the verifier lets go everywhere; what is behind it is only read by
+ * A pointer as a number, which the verifier lets pass anywhere; what it points to is only read by
  * helpers that may fail.
  */
 static __always_inline __u64 address_of(const void *pointer)
@@ -159,13 +166,13 @@ static __always_inline __u64 address_of(const void *pointer)
 	return address;
 }
 
-/* Not static: the verifier looks at it once. */
+/* Fills in a socket's identity. Not static: the verifier walks it once. */
 __noinline int identify(__u64 sock, struct ilm_identity *identity)
 {
 	const struct sock *sk = (const void *)sock;
 	const struct socket *socket;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!sk || !identity)
 		return 0;
 	identity->uid = BPF_CORE_READ(sk, sk_uid.val);
@@ -180,7 +187,7 @@ __noinline int identify(__u64 sock, struct ilm_identity *identity)
 	return 1;
 }
 
-/* Never 0. */
+/* A hash of the identity; never 0. */
 static __always_inline __u32 seal_of(const struct ilm_identity *identity)
 {
 	__u64 hash = ((identity->unit ^ identity->uid) * UNIT_PRIME ^ identity->gid) * UNIT_PRIME;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The few kernel types that we read, with the few members that we need; CO-RE finds them in the
- * running kernel's BTF. Small on purpose: a dumped vmlinux.h is 3 MB and says nothing of what we
+ * running kernel's BTF. Small on purpose: a dumped vmlinux.h is 3 MB and says nothing about what we
  * depend on.
  */
 #ifndef ILM_KERNEL_H

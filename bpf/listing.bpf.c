@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The listing iterators alone, for a namespace in which nothing is loaded. */
+/* Only the listing iterators, for a namespace in which nothing is loaded. */
 #include "abi.h"
 #include "kernel.h"
 

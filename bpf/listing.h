@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every listener of the namespace of whoever reads, as struct ilm_listener. Changes nothing; needs
- * nothing loaded. The kernel's own tables, so complete also for sockets that were opened before us,
- * and for those no mapping needs.
+ * Lists every listener of the reader's namespace, as struct ilm_listener. Changes nothing, and
+ * needs nothing loaded. Reads the kernel's own tables, so the list also has sockets that were
+ * opened before us, and those that no mapping needs.
  */
 #ifndef ILM_LISTING_H
 #define ILM_LISTING_H
@@ -10,7 +10,7 @@
 #include "address.h"
 #include "identity.h"
 
-/* Whether sk_lookup can select the listener: only the registry knows. */
+/* Can sk_lookup select the listener? Only the registry knows. */
 #ifdef ILM_TRACK_H
 #define IS_PLACED(sk) ({ \
 	const struct ilm_tracked *known = bpf_sk_storage_get(&tracked, sk, NULL, 0); \
@@ -21,8 +21,8 @@
 #endif
 
 /*
- * A function of its own also puts struct ilm_listener into the BTF, from which its TypeScript
- * layout is made.
+ * A separate function also puts struct ilm_listener into the BTF, from which its TypeScript layout
+ * is generated.
  */
 static __noinline void describe(struct ilm_listener *l, struct sock *sk, __u8 protocol)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The engine that asks the kernel's own tables, through the module of kmod/. An object of its own:
- * whoever only reads one with a function of a module in it has libbpf read the kernel's whole BTF,
- * and that takes as long as everything else of a change.
+ * The engine that asks the kernel's own tables, through the module in kmod/. A separate object:
+ * merely reading an object that refers to a module's function makes libbpf read the kernel's whole
+ * BTF, which takes as long as the rest of a change.
  */
 #include "bind.h"
 #include "decide.h"
@@ -15,8 +15,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 extern int bpf_sk_lookup_assign_listener(struct bpf_sk_lookup *ctx, const void *query, __u32 query__sz) __ksym;
 
 /*
- * The kernel's own search: nothing has to be registered, and MPTCP's listeners and UDP sockets are
- * selected here too.
+ * Runs the kernel's own search: nothing has to be registered, and MPTCP listeners and UDP sockets
+ * are selected here too.
  */
 static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct lookup *l,
 				       const struct ilm_endpoint *endpoint, __u16 flags)
@@ -32,13 +32,13 @@ static __always_inline long ask_kernel(struct bpf_sk_lookup *ctx, const struct l
 	return bpf_sk_lookup_assign_listener(ctx, &query, sizeof(query));
 }
 
-/* More sockets in a SO_REUSEPORT group than a daemon has; a larger group is not permitted. */
+/* More sockets than a daemon has in a SO_REUSEPORT group; a larger group is not permitted. */
 #define GROUP_MAX 1024
 
 struct group_search {
 	const void *socks;
 	__u32 permit;
-	bool strangers;
+	__u32 strangers;	/* no bool: a callback may only return 0 or 1 */
 };
 
 static long judge_member(__u32 i, struct group_search *search)
@@ -47,15 +47,15 @@ static long judge_member(__u32 i, struct group_search *search)
 	__u64 member = 0;
 
 	if (bpf_probe_read_kernel(&member, sizeof(member), search->socks + i * sizeof(member)))
-		search->strangers = true;
+		search->strangers = 1;
 	if (!search->strangers && identify(member, &identity))
 		search->strangers = !permits_identity(&identity, search->permit);
-	return search->strangers;
+	return search->strangers != 0;
 }
 
 /*
- * May the socket that is selected have the packet, and whoever the kernel selects instead in its
- * SO_REUSEPORT group? Not static: the verifier looks at it once.
+ * May the selected socket get the packet, and any other that the kernel may select instead in its
+ * SO_REUSEPORT group? Not static: the verifier walks it once.
  */
 __noinline int permits_group(__u64 sock, __u32 permit)
 {
@@ -77,7 +77,7 @@ __noinline int permits_group(__u64 sock, __u32 permit)
 	return !search.strangers;
 }
 
-/* Is the socket that is selected permitted? If not, none is selected. */
+/* Is the selected socket permitted? If not, none stays selected. */
 static __always_inline bool keep_permitted(struct bpf_sk_lookup *ctx, __u32 permit)
 {
 	struct bpf_sock *sk;
@@ -128,7 +128,7 @@ static __always_inline __u8 try_destination(struct bpf_sk_lookup *ctx, const str
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
 
-/* Who gets a packet from the kernel, of the sockets of that kind (ILM_LISTENER_*). */
+/* Which sockets of that kind (ILM_LISTENER_*) would get the packet from the kernel. */
 static __noinline enum heirs ask_heirs(struct bpf_sk_lookup *ctx, const struct lookup *l, __u16 kind, __u32 permit)
 {
 	if (!permit)
@@ -153,7 +153,7 @@ static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const st
 	return ask_heirs(ctx, l, ILM_LISTENER_EITHER, permit);
 }
 
-/* There is one way only. */
+/* This engine has only one way. */
 static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {
 	return false;

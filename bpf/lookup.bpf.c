@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The engine that finds listeners in the registry (bpf/maps.h): what sock_ops, post_bind and the
- * iterators have written down.
+ * The engine that finds listeners in the registry (bpf/maps.h), as sock_ops, post_bind and the
+ * iterators have recorded them.
  */
 #include "bind.h"
 #include "decide.h"
@@ -13,12 +13,12 @@ static __always_inline bool listens(struct bpf_sk_lookup *ctx, const struct look
 	return already_listening(l, existing, permit);
 }
 
-/* Who gets the packet when we leave it to the kernel. Not static: the verifier looks at it once. */
+/* Who gets the packet if we leave it to the kernel. Not static: the verifier walks it once. */
 __noinline int counted_heirs(const struct lookup *l, __u32 permit)
 {
 	enum heirs found;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!l)
 		return NO_HEIRS;
 	found = exact_heirs(l, permit);
@@ -30,32 +30,32 @@ static __always_inline enum heirs find_heirs(struct bpf_sk_lookup *ctx, const st
 	return counted_heirs(l, permit);
 }
 
-/* A socket listens on the endpoint, and takes the packet; only ingress can select it. */
+/* Is there a listener on the endpoint that takes the packet and that only ingress can select? */
 static __always_inline bool is_steered(const struct lookup *l, const struct ilm_endpoint *endpoint, __u32 permit)
 {
 	struct listeners p = listeners_at(endpoint, l->interface);
 
-	/* The IPv6 wildcard, with sockets that all take no IPv4. */
+	/* The IPv6 wildcard, with sockets none of which takes IPv4. */
 	if (l->family == AF_INET && !endpoint->address[2] && p.sockets <= p.v6only)
 		return false;
 	/*
-	 * Whoever was counted and not found may just have been put into the map, behind the
-	 * look-up. A datagram of his goes to no other socket; a connection may, as before listen()
-	 * returns there is no listener yet.
+	 * A socket that is counted but was not found may just have been put into the map, after we
+	 * looked there. Its datagrams go to no other socket; a connection may, because there is no
+	 * listener until listen() returns.
 	 */
 	if (endpoint->protocol == IPPROTO_UDP)
 		return p.sockets && permits_some(endpoint, l->interface, permit);
 	return p.sockets > p.placed && any_steered_tcp() && permits_some(endpoint, l->interface, permit);
 }
 
-/* `alone`: not another one of its SO_REUSEPORT group. */
+/* Selects the socket. `alone`: not another one of its SO_REUSEPORT group. */
 static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *sk, __u32 interface, bool alone)
 {
 	long err;
 
 	/*
-	 * The kernel does not look at that for us. Primary sockets are bound to no device, unless
-	 * that came later.
+	 * The kernel does not check this for us. Primary sockets are bound to no device, unless
+	 * they were bound to one later.
 	 */
 	if (sk->bound_dev_if && sk->bound_dev_if != interface) {
 		bpf_sk_release(sk);
@@ -63,18 +63,18 @@ static __always_inline __u8 assign(struct bpf_sk_lookup *ctx, struct bpf_sock *s
 	}
 	/*
 	 * Inside a SO_REUSEPORT group the kernel selects again, and asks the group's own program if
-	 * it has one. Without a packet it cannot, and says EOPNOTSUPP (net/bpf/test_run.c).
+	 * it has one. Without a packet it cannot, and returns EOPNOTSUPP (net/bpf/test_run.c).
 	 */
 	err = bpf_sk_assign(ctx, sk, alone ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 	bpf_sk_release(sk);
 	if (!err)
 		return ILM_ATTEMPT_SELECTED;
-	/* A UDP socket that connected meanwhile (net/core/filter.c, bpf_sk_lookup_assign). */
+	/* A UDP socket that has connected meanwhile (net/core/filter.c, bpf_sk_lookup_assign). */
 	if (err == -ESOCKTNOSUPPORT)
 		return ILM_ATTEMPT_ABSENT;
 	/*
-	 * The same for families: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and
-	 * IPv4.
+	 * The same for families: an IPv4 packet and an IPv6-only socket, or an IPv6 packet and an
+	 * IPv4 socket.
 	 */
 	return err == -EAFNOSUPPORT ? ILM_ATTEMPT_WRONG_FAMILY : ILM_ATTEMPT_FAILED;
 }
@@ -84,7 +84,7 @@ struct member_search {
 	struct ilm_member member;
 	__u32 device;		/* only sockets that are bound to it; 0: to none */
 	__u8 outcome;
-	bool alone;		/* as assign has it */
+	bool alone;		/* as in assign() */
 };
 
 static long try_member(__u32 number, struct member_search *search)
@@ -104,8 +104,8 @@ static long try_member(__u32 number, struct member_search *search)
 }
 
 /*
- * A destination whose primary socket is gone, or that has none: whoever else listens there.
- * bpf_loop, because the verifier would walk every round of a plain loop.
+ * Tries the other listeners of a destination that has no primary socket, or whose primary socket
+ * has closed. bpf_loop, because the verifier would walk every round of a plain loop.
  */
 static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_endpoint *endpoint, __u32 device, bool alone)
 {
@@ -120,10 +120,7 @@ static __noinline __u8 try_members(struct bpf_sk_lookup *ctx, const struct ilm_e
 	return search.outcome;
 }
 
-/*
- * A global function: the verifier looks at it once, and not once for each round of the caller's
- * loop.
- */
+/* A global function: the verifier walks it once, not once for each round of the caller's loop. */
 __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l, const struct ilm_destination *d,
 			       __u32 rule_permit)
 {
@@ -133,21 +130,26 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 	__u32 slot, permit;
 	bool alone;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!l || !d)
 		return ILM_ATTEMPT_FAILED;
 	slot = d->slot;
 	permit = permit_there(d, rule_permit);
 	endpoint_of_destination(&endpoint, l, d);
 	/*
-	 * In a SO_REUSEPORT group may be others of the same user; those in our maps are permitted.
+	 * A SO_REUSEPORT group may contain other sockets of the same user; those in our maps are
+	 * permitted.
 	 */
 	alone = l->dry || (any_irregular() && !permits_all(&endpoint, l->interface, permit));
-	/* Our maps have all that listen on a wildcard address: each rule permits its own there. */
+	/*
+	 * Our maps have every listener on a wildcard address: there, each rule has its own permit.
+	 */
 	if (permit && address_is_wildcard(endpoint.address) &&
 	    !permits_all(&endpoint, l->interface, permit))
 		return ILM_ATTEMPT_ABSENT;
-	/* As the kernel does: who is bound to the device goes before who is bound to none. */
+	/*
+	 * As in the kernel, a socket bound to the device takes precedence over one bound to none.
+	 */
 	if (any_irregular() && l->interface &&
 	    try_members(ctx, &endpoint, l->interface, alone) == ILM_ATTEMPT_SELECTED)
 		return ILM_ATTEMPT_SELECTED;
@@ -180,9 +182,9 @@ __noinline int try_destination(struct bpf_sk_lookup *ctx, const struct lookup *l
 }
 
 /*
- * Nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and nobody
- * is bound to a device or may be a stranger there. What choose() does, without its calls and loops.
- * False: choose() is to have a look.
+ * Handles nearly every hit: TCP, the first destination is the one, it has a place in `primary`, and
+ * no socket there is bound to a device or may be a stranger's. Does what choose() does, without its
+ * calls and loops. False: choose() has to look.
  */
 static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {
@@ -213,7 +215,7 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 
 #include "lookup.h"
 
-/* Left out where only the tables are wanted. */
+/* Not loaded where only the tables are needed. */
 SEC("?sk_lookup")
 int ilm_lookup(struct bpf_sk_lookup *ctx)
 {

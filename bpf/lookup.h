@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The decision. Runs for each new TCP connection and each datagram that no connected socket takes,
- * after the established table and before the kernel's own look at its listeners
+ * The decision. Runs for each new TCP connection, and for each datagram that no connected socket
+ * takes, after the established table and before the kernel searches its listeners
  * (net/ipv4/inet_hashtables.c, __inet_lookup_listener; net/ipv4/udp.c, __udp4_lib_lookup), so
  * "already listening" has to be tested here. Datagrams and MPTCP connections come here when ingress
- * (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it found no socket to give
- * them to; or when they have lost the socket on the way. sk_lookup is also run where there is no
- * packet: see take_token().
+ * (bpf/steer.bpf.c) left them to us, for a socket in a sockmap; when it found no socket for them;
+ * or when they lost their socket on the way. The kernel also runs sk_lookup without a packet: see
+ * take_token().
  *
- * Whoever includes this is an engine, and says before it how listeners are found:
+ * The including file is an engine. Before it includes this, it defines how listeners are found:
  *
  *	listens(ctx, l, existing, permit)
- *		does somebody listen already on what was dialled, whom the permit permits?
+ *		does a socket that the permit permits already listen on what was dialled?
  *	find_heirs(ctx, l, permit)
- *		who gets the packet from the kernel
+ *		who would get the packet from the kernel
  *	try_destination(ctx, l, endpoint, slot, permit)
- *		gives the packet to who listens on the endpoint, and is permitted: ILM_ATTEMPT_*
+ *		gives the packet to a permitted listener on the endpoint: ILM_ATTEMPT_*
  *	choose_first(ctx, l, rule)
- *		the same for the first destination, where there is a short way; else false
+ *		the same for the first destination, where there is a short way; otherwise false
  */
 #ifndef ILM_BPF_LOOKUP_H
 #define ILM_BPF_LOOKUP_H
@@ -26,7 +26,7 @@
 #include "flow.h"
 #include "refusal.h"
 
-/* Where the packet comes from; in a test run of `explain`, what it asks for. */
+/* Fills in where the packet comes from; in a test run of `explain`, what `explain` asks about. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	l->remote_port = bpf_ntohs(ctx->remote_port);
@@ -44,10 +44,7 @@ static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup
 	}
 }
 
-/*
- * Is this a look-up that the ingress program makes? It only wants to know what the kernel has
- * without us.
- */
+/* Is this a look-up by the ingress program? It only asks what the kernel has without us. */
 static __always_inline bool called_by_ingress(void)
 {
 	__u32 key = 0;
@@ -56,16 +53,16 @@ static __always_inline bool called_by_ingress(void)
 	return s && s->looking;
 }
 
-/* For a client of the host's own, which asked: the kernel has its socket. */
+/* Is this an answer to a client on this host? The kernel has that client's socket. */
 static __always_inline bool is_answer(const struct lookup *l)
 {
 	return l->dialled.protocol == IPPROTO_UDP && !l->dry && was_asked(l->remote, l->remote_port, l->dialled.port);
 }
 
 /*
- * Did ingress just see this datagram, on this CPU? A look-up that nft's `socket` makes on the way
- * takes the token too, for the packet it is made for. Without ingress there is nothing to tell them
- * by.
+ * Did ingress just see this datagram, on this CPU? A look-up by nftables' `socket` on the way takes
+ * the token too, for the packet that it is made for. Without ingress, nothing distinguishes these
+ * look-ups.
  */
 static __always_inline void take_token(struct lookup *l)
 {
@@ -82,8 +79,8 @@ static __always_inline void take_token(struct lookup *l)
 }
 
 /*
- * The listener is for ingress, and that could not: it has not seen the datagram whole, or NAT or
- * reassembly took it back.
+ * Refuses a packet whose listener only ingress can select. Ingress could not: it did not see the
+ * datagram whole, or NAT or reassembly took the socket away.
  */
 static __noinline int refuse(struct lookup *l, const struct ilm_destination *d)
 {
@@ -100,9 +97,9 @@ static __noinline int refuse(struct lookup *l, const struct ilm_destination *d)
 }
 
 /*
- * The first destination with a listener that can take the packet: 1 when there is one. A global
- * function, which the verifier looks at once: inlined into each way that leads here, the loop would
- * be walked for each of them.
+ * Selects the first destination with a listener that can take the packet; returns 1 if there is
+ * one. A global function, so the verifier walks it once; inlined, it would walk the loop for each
+ * path that leads here.
  */
 __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct ilm_rule *rule)
 {
@@ -110,7 +107,7 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 	__u64 floor = 0;
 	bool weighted;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!l || !rule)
 		return 0;
 	n = l->family == AF_INET ? rule->count4 : rule->count6;
@@ -148,7 +145,7 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 	return 0;
 }
 
-/* A packet for strangers only: a line of the log, and of `audit`. */
+/* Records a packet that only strangers would get, for the log and for `audit`. */
 static __always_inline void note_strangers(const struct lookup *l)
 {
 	struct ilm_identity identity = {};
@@ -157,7 +154,7 @@ static __always_inline void note_strangers(const struct lookup *l)
 		note_refusal(&l->dialled, &identity, ILM_REASON_LOOKUP, false);
 }
 
-/* A service's own address was dialled: its daemon answers there, or nobody. */
+/* A service's own address was dialled: its daemon answers there, or nothing does. */
 static __always_inline int leave_owned(struct bpf_sk_lookup *ctx, struct lookup *l)
 {
 	__u32 permit = permit_of_owned(&l->dialled);
@@ -183,7 +180,8 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 	if (!number)
 		return l->matched == ILM_MATCHED_OWNED ? leave_owned(ctx, l) : SK_PASS;
 	/*
-	 * Both are there: the rules and their maps are made together. The verifier wants it said.
+	 * Never NULL, nor are the counters: rules and their maps are created together. The verifier
+	 * requires the checks.
 	 */
 	rule = bpf_map_lookup_elem(&rules, &number);
 	if (!rule)
@@ -194,7 +192,7 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	permit = permit_of(rule, &l->dialled);
 	counted = !l->dry && !l->unproven;
-	/* Said of the decision only when they are why it is as it is. */
+	/* Reported with the decision only if strangers are the reason for it. */
 	held = l->strangers;
 	l->strangers = false;
 	if (l->existing || (rule->existing != ILM_EXISTING_NEVER && !held &&
@@ -220,15 +218,18 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 		return SK_PASS;
 	}
 
-	/* Nor to a listener on the wildcard address: who is not reached is not replaced. */
+	/*
+	 * Nor to a listener on the wildcard address: a listener that is not reached is not
+	 * replaced.
+	 */
 	reject = rule->reject || l->undeliverable;
 	if (!reject && permit) {
 		heirs = held ? STRANGE_HEIRS : l->heir ? WELCOME_HEIRS : find_heirs(ctx, l, permit);
 		l->strangers = heirs == STRANGE_HEIRS;
 		/*
 		 * Not all sockets are known: a listener is in the kernel's table a moment before
-		 * its hook is called, and no hook is when UDP gets a port without bind()
-		 * (net/ipv4/af_inet.c, inet_autobind). To the client it is the same.
+		 * its hook is called, and no hook is called when UDP gets a port without bind()
+		 * (net/ipv4/af_inet.c, inet_autobind). To the client there is no difference.
 		 */
 		refuses = heirs != WELCOME_HEIRS;
 	}
@@ -251,22 +252,19 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	__u32 port = ctx->local_port;
 	__u32 protocol = ctx->protocol;
 	__u32 now = active_side();
-	/* A test run of `explain` asks what would be if ilm was on. */
+	/* A test run of `explain` asks what would happen if ilm were on. */
 	__u32 side = ctx->remote_port ? now : now & (ILM_SIDES - 1);
 	__u32 *class = class_of(side, protocol, port);
 	struct lookup l;
 	int verdict = SK_PASS;
 
-	/* All other traffic of the machine leaves here. */
+	/* All other traffic of the machine returns here. */
 	if (!class || (!*class && ctx->remote_port))
 		return SK_PASS;
 	if (called_by_ingress())
 		return SK_PASS;
 
-	/*
-	 * All of it, padding too: it is handed to functions that the verifier looks at by
-	 * themselves.
-	 */
+	/* Clears all of it, padding too: functions that the verifier walks on their own get it. */
 	__builtin_memset(&l, 0, sizeof(l));
 	l.side = side;
 	l.dialled.port = port;
@@ -274,7 +272,7 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 	l.family = ctx->family;
 	address_from_context(l.dialled.address, l.family, ctx->local_ip4, ctx->local_ip6);
 	l.interface = ctx->ingress_ifindex;
-	/* Port 0: nobody's, or a test run's. */
+	/* Port 0: no client's, or a test run's. */
 	if (*class & ILM_CLASS_ASKS || !ctx->remote_port || protocol == IPPROTO_UDP)
 		fill_remote(ctx, &l);
 	if (now & ILM_OFF && !l.dry)

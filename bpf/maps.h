@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The registry's maps: what the kernel side knows of listeners. They outlive generations of rules;
- * every object that includes this file is given the same pinned maps.
+ * The registry's maps: what the kernel side knows about listeners. They outlive generations of
+ * rules; every object that includes this file gets the same pinned maps.
  */
 #ifndef ILM_MAPS_H
 #define ILM_MAPS_H
@@ -19,10 +19,10 @@ struct {
 
 /*
  * Place -> how many listen there: every TCP listener and bound UDP socket of the namespace that a
- * look-up may ask for, which is those on a mapped port and those of destinations. So nobody fills
- * it with sockets of no concern to us. Writers: sock_ops, post_bind, connect, sock_release,
- * iterators. Readers: sk_lookup, ingress. Who leaves an entry last removes it. Sized for every port
- * of a few addresses; sockets beyond are counted in `faults`.
+ * look-up may ask for, that is, those on a mapped port and those of destinations. So nobody can
+ * fill it with sockets of no concern to us. Writers: sock_ops, post_bind, connect, sock_release,
+ * iterators. Readers: sk_lookup, ingress. The last to leave an entry removes it. Sized for every
+ * port of a few addresses; sockets beyond that are counted in `faults`.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -33,9 +33,9 @@ struct {
 } presence SEC(".maps");
 
 /*
- * Counting filter over the endpoints: 0 says that nothing listens exactly there, without the cost
- * of the hash look-up. Writers: sock_ops, post_bind, sock_release,
- * iterators. Readers: sk_lookup, ingress.
+ * Counting filter over the endpoints: 0 means that nothing listens exactly there, without the cost
+ * of the hash look-up. Writers: sock_ops, post_bind, sock_release, iterators. Readers: sk_lookup,
+ * ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -58,8 +58,8 @@ struct {
 } slots SEC(".maps");
 
 /*
- * Number -> whose sockets may be selected. Few: mappings that permit the same share one. Writer:
- * control plane. Readers: whoever places sockets, sk_lookup, ingress, bind.
+ * Number -> whose sockets may be selected. Few: mappings that permit the same owners share one.
+ * Writer: control plane. Readers: the programs that place sockets, sk_lookup, ingress, bind.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,7 +70,7 @@ struct {
 } permits SEC(".maps");
 
 /*
- * A service's own address (16 bytes) -> who may listen there, a number of `permits`. Only of
+ * A service's own address (16 bytes) -> who may listen there, a number of `permits`. Only for
  * services that name an owner. Writer: control plane. Readers: sk_lookup, ingress, bind.
  */
 struct {
@@ -82,9 +82,9 @@ struct {
 } owners SEC(".maps");
 
 /*
- * One entry: the first port that takes no privilege to bind (net.ipv4.ip_unprivileged_port_start).
- * Writers: control plane, at each change; bind, when it has become lower. Readers: sk_lookup,
- * ingress, bind.
+ * One entry: the first port that requires no privilege to bind
+ * (net.ipv4.ip_unprivileged_port_start). Writers: control plane, at each change; bind, when it has
+ * become lower. Readers: sk_lookup, ingress, bind.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -94,8 +94,8 @@ struct {
 } unprivileged SEC(".maps");
 
 /*
- * What is said about processes. Writer: control plane. Readers: bind, sock_create. For every unit
- * and user of a host.
+ * The policies for processes. Writer: control plane. Readers: bind, sock_create. Sized for every
+ * unit and user of a host.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -143,8 +143,8 @@ struct {
 } refused SEC(".maps");
 
 /*
- * What bind4 and bind6 call to ask the rules (bpf/bind.h); of different types, as the kernel has
- * programs call only what is attached to the same hook. Writer: control plane.
+ * The programs that bind4 and bind6 call to ask the rules (bpf/bind.h); of different types, because
+ * the kernel lets programs call only programs of the same hook. Writer: control plane.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -186,7 +186,7 @@ struct {
 
 /*
  * What we did with a socket; the kernel frees it with the socket. Writers and readers: sock_ops,
- * iterators, and the programs on the cgroup but for sock_create.
+ * iterators, and the programs on the cgroup except sock_create.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -196,7 +196,7 @@ struct {
 } tracked SEC(".maps");
 
 /*
- * Destinations with a UDP socket that sk_lookup should have and has not (struct ilm_endpoint): just
+ * Destinations with a UDP socket that sk_lookup should have but lacks (struct ilm_endpoint): just
  * bound, or just missed. `run` reads it and scans. Writers: post_bind, sk_lookup, ingress.
  */
 struct {
@@ -207,7 +207,7 @@ struct {
 /*
  * UDP client -> what it dialled, for the source address of replies. LRU: a flood evicts the oldest.
  * Writers: `deliver`, sendmsg, egress (when it was last seen); ingress, for tunnels. Readers:
- * these, and what gives ICMP errors back.
+ * these, and the program that gives ICMP errors back.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -228,8 +228,8 @@ struct {
 } mapped_ports SEC(".maps");
 
 /*
- * Whom a client of the host's own asked, from a port that the kernel gave it and that a mapping
- * covers -> when (CLOCK_MONOTONIC, ns). Writer: sendmsg. Readers: ingress, sk_lookup.
+ * The remote end that a client on this host asked, from a port that the kernel assigned and that a
+ * mapping covers -> when (CLOCK_MONOTONIC, ns). Writer: sendmsg. Readers: ingress, sk_lookup.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -239,8 +239,8 @@ struct {
 } asked SEC(".maps");
 
 /*
- * One entry: not 0 once a client of the host's own asked. Hosts without such clients pay for this
- * look only. Writer: sendmsg. Readers: ingress, sk_lookup.
+ * One entry: not 0 once a client on this host has asked. Hosts without such clients pay only for
+ * this look-up. Writer: sendmsg. Readers: ingress, sk_lookup.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -286,7 +286,7 @@ struct {
 } explained SEC(".maps");
 
 /*
- * The ingress programs of the active program set; the one on the interfaces calls the first,
+ * The ingress programs of the active program set; the program on the interfaces calls the first,
  * which calls the other (ILM_INGRESS_*). Writer: control plane.
  */
 struct {
@@ -297,8 +297,8 @@ struct {
 } ingress SEC(".maps");
 
 /*
- * The programs that count what `deliver` met (bpf/count.h), by the parity of their program set: it
- * calls that of the set which decided. Writer: control plane.
+ * The programs that count what `deliver` met (bpf/count.h), by the parity of their program set:
+ * `deliver` calls that of the set that decided. Writer: control plane.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -308,7 +308,7 @@ struct {
 } counted_by SEC(".maps");
 
 /*
- * Place -> packet. Not by CPU: a queue of netfilter's may give it on from another one. Writers:
+ * Place -> packet. Not per CPU: a netfilter queue may pass the packet on from another one. Writers:
  * ingress, the counting programs. Reader: `deliver`.
  */
 struct {
@@ -319,9 +319,9 @@ struct {
 } handed SEC(".maps");
 
 /*
- * Place -> what is to be reported of the packet, while a monitor watches. Writer: ingress; the
- * counting programs remove what they report, and what is dropped is overwritten when its place is
- * taken again.
+ * Place -> what to report of the packet, while a monitor watches. Writer: ingress; the counting
+ * programs remove what they report, and the report of a dropped packet is overwritten when its
+ * place is taken again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -339,7 +339,10 @@ struct {
 	__type(value, struct ilm_steering);
 } steering SEC(".maps");
 
-/* By hash. Writers: the ingress program; sk_lookup, which takes what it meets, on the same CPU. */
+/*
+ * Hash -> token. Writers: the ingress program; sk_lookup, which takes what it meets, on the same
+ * CPU.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, ILM_TOKENS);
@@ -348,8 +351,8 @@ struct {
 } tokens SEC(".maps");
 
 /*
- * One entry: TCP listeners of destinations that only ingress can select (MPTCP, `handover:
- * ingress`). Writers: sock_ops, sock_release, iterators. Readers: sk_lookup, ingress.
+ * One entry: the number of TCP listeners of destinations that only ingress can select (MPTCP,
+ * `handover: ingress`). Writers: sock_ops, sock_release, iterators. Readers: sk_lookup, ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -359,8 +362,8 @@ struct {
 } steered_tcp SEC(".maps");
 
 /*
- * One entry: not 0 once a socket of the kernel's own (VXLAN, WireGuard) was a destination. Writer:
- * ingress. Readers: egress, ingress.
+ * One entry: not 0 once a socket of the kernel's own (VXLAN, WireGuard) has been a destination.
+ * Writer: ingress. Readers: egress, ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -370,8 +373,8 @@ struct {
 } tunnels SEC(".maps");
 
 /*
- * One entry: listeners that are bound to a device. Writers: sock_ops, post_bind, sock_release,
- * iterators. Readers: sk_lookup, ingress.
+ * One entry: the number of listeners that are bound to a device. Writers: sock_ops, post_bind,
+ * sock_release, iterators. Readers: sk_lookup, ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -381,9 +384,10 @@ struct {
 } on_device SEC(".maps");
 
 /*
- * One entry: listeners on a destination that are bound to a device, or that its permit does not
- * let have it. While there is one, look-ups take the long way; beside the daemon that listens there
- * already, only its own user can make one. Same writers as `on_device`. Reader: sk_lookup.
+ * One entry: the number of listeners on a destination that are bound to a device, or that its
+ * permit does not permit. While there is one, look-ups take the long way; beside a daemon that
+ * already listens there, only its own user can create one. Same writers as `on_device`. Reader:
+ * sk_lookup.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -404,7 +408,7 @@ struct {
 	__type(value, __u32);
 } vrfs SEC(".maps");
 
-/* One entry: how many VRFs there are. Hosts without any pay for this one look only. */
+/* One entry: the number of VRFs. Hosts without any pay only for this look-up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -436,10 +440,10 @@ static __always_inline bool is_mapped(__u8 protocol, __u16 port)
 	return bits && *bits & 1ULL << (place % 64);
 }
 
-/* The slot of a destination: of its very port, or else of every port of its address. */
+/* The slot of a destination: for exactly its port, or else for every port of its address. */
 static __always_inline struct ilm_slot *slot_of(const struct ilm_endpoint *endpoint)
 {
-	/* A copy: 6.1 takes a map's key from the stack only, and not from an argument. */
+	/* A copy: 6.1 accepts a map's key only on the stack, not through an argument. */
 	struct ilm_endpoint every = *endpoint;
 	struct ilm_slot *slot = bpf_map_lookup_elem(&slots, &every);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `mptcp: off`, of a service or of all: a process that opens an MPTCP socket in this network
- * namespace is told what a kernel without MPTCP says (net/ipv4/af_inet.c, inet_create), and opens a
- * TCP one instead, as Go, systemd and nginx do. Attached to the root cgroup while the rules say so.
- * Sockets that exist stay as they are; the kernel's own are not judged.
+ * `mptcp: off`, for one service or for all: opening an MPTCP socket in this network namespace fails
+ * as on a kernel without MPTCP (net/ipv4/af_inet.c, inet_create), and the process opens a TCP
+ * socket instead, as Go, systemd and nginx do. Attached to the root cgroup while the rules ask for
+ * it. Existing sockets stay as they are; the kernel's own are not judged.
  */
 #ifndef ILM_MPTCP_H
 #define ILM_MPTCP_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Whose sockets may be selected (bpf/abi.h, struct ilm_permit). */
+/* Decides whose sockets may be selected (bpf/abi.h, struct ilm_permit). */
 #ifndef ILM_PERMIT_H
 #define ILM_PERMIT_H
 
@@ -7,8 +7,8 @@
 #include "maps.h"
 
 /*
- * Root counts as each user and group: daemons bind as root, and continue as another user. Units are
- * exact.
+ * Does the identity match the owner? Root counts as every user and group: daemons bind as root, and
+ * continue as another user. Units have to match exactly.
  */
 static __always_inline bool is_owner(const struct ilm_identity *id, const struct ilm_owner *owner)
 {
@@ -33,8 +33,8 @@ static long match_owner(__u32 i, struct owner_search *search)
 }
 
 /*
- * May a socket of that identity be selected? A permit that is missing permits none. Not static: the
- * verifier looks at it once.
+ * May a socket with that identity be selected? A missing permit permits none. Not static: the
+ * verifier walks it once.
  */
 __noinline int permits_identity(const struct ilm_identity *identity, __u32 number)
 {
@@ -43,7 +43,7 @@ __noinline int permits_identity(const struct ilm_identity *identity, __u32 numbe
 
 	if (!number)
 		return 1;
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!identity)
 		return 0;
 	permit = bpf_map_lookup_elem(&permits, &number);
@@ -66,15 +66,15 @@ static __always_inline bool is_loopback(const __be32 *address)
 }
 
 /*
- * Who may listen on the endpoint as it is a service's own address; 0: anyone. Not static: the
- * verifier looks at it once.
+ * The permit of a service's own address: who may listen on the endpoint; 0: anyone. Not static: the
+ * verifier walks it once.
  */
 __noinline int permit_of_owned(const struct ilm_endpoint *endpoint)
 {
 	__be32 address[4];
 	__u32 *permit;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!endpoint)
 		return 0;
 	address_copy(address, endpoint->address);
@@ -83,16 +83,17 @@ __noinline int permit_of_owned(const struct ilm_endpoint *endpoint)
 }
 
 /*
- * Is the endpoint the host's own business? Only the host itself dials a loopback address, and on a
- * port that takes privilege to bind, root has let somebody listen: systemd-resolved on 127.0.0.53.
- * Addresses of services with an owner are theirs. Not static: the verifier looks at it once.
+ * Does the endpoint belong to the host itself? Only the host dials a loopback address, and on a
+ * port that requires privilege to bind, root has allowed the listener: systemd-resolved on
+ * 127.0.0.53. The addresses of services with an owner belong to that owner. Not static: the
+ * verifier walks it once.
  */
 __noinline int is_of_host(const struct ilm_endpoint *endpoint)
 {
 	__u32 key = 0;
 	__u32 *first;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!endpoint)
 		return false;
 	if (!is_loopback(endpoint->address))
@@ -101,13 +102,13 @@ __noinline int is_of_host(const struct ilm_endpoint *endpoint)
 	return first && endpoint->port < *first && !permit_of_owned(endpoint);
 }
 
-/* Whose sockets a rule selects at a destination; 0: anyone's. */
+/* The permit that a rule has at a destination; 0: anyone's sockets are selected. */
 static __always_inline __u32 permit_there(const struct ilm_destination *d, __u32 rule_permit)
 {
 	return address_is_wildcard(d->address) ? rule_permit : d->permit;
 }
 
-/* Whose sockets may have what is dialled, by the rule that decides; 0: anyone's. */
+/* The permit for what is dialled, by the rule that decides; 0: anyone's sockets may get it. */
 static __always_inline __u32 permit_of(const struct ilm_rule *rule, const struct ilm_endpoint *dialled)
 {
 	return rule->permit && !is_of_host(dialled) ? rule->permit : 0;

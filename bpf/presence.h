@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who listens on an endpoint, as the registry knows it (bpf/maps.h, `presence`): bpf/track.h counts
- * there, and the programs that decide only read.
+ * What the registry knows about who listens on an endpoint (bpf/maps.h, `presence`). bpf/track.h
+ * counts there; the programs that decide only read.
  */
 #ifndef ILM_PRESENCE_H
 #define ILM_PRESENCE_H
@@ -37,7 +37,7 @@ static __always_inline bool any_irregular(void)
 }
 
 /*
- * Is the interface a VRF's, whose packets only come to sockets that are bound to it
+ * Is the interface a VRF's, whose packets reach only sockets that are bound to it
  * (include/net/inet_sock.h, inet_bound_dev_eq)? sk_lookup sees the VRF's device as the interface.
  */
 static __always_inline bool is_closed_vrf(__u32 protocol, __u32 interface)
@@ -52,7 +52,7 @@ static __always_inline bool is_closed_vrf(__u32 protocol, __u32 interface)
 	return closed && *closed & (protocol == IPPROTO_UDP ? ILM_VRF_CLOSED_UDP : ILM_VRF_CLOSED_TCP);
 }
 
-/* As in struct ilm_presence. */
+/* Counts, as in struct ilm_presence. */
 struct listeners {
 	__u32 sockets;
 	__u32 v6only;
@@ -61,8 +61,8 @@ struct listeners {
 };
 
 /*
- * Who listens on the endpoint and takes what arrives on the interface: bound to no device, or to
- * this one.
+ * The listeners on the endpoint that take what arrives on the interface: those bound to no device,
+ * or to this one.
  */
 static __always_inline struct listeners listeners_at(const struct ilm_endpoint *endpoint, __u32 interface)
 {
@@ -90,13 +90,13 @@ static __always_inline struct listeners listeners_at(const struct ilm_endpoint *
 	return all;
 }
 
-/* What somebody asks of a place: are there sockets that a permit permits, and others? */
+/* What judge_listeners() returns: there are sockets that the permit permits, and others. */
 #define HAS_PERMITTED 1
 #define HAS_STRANGERS 2
 
 /*
- * The memory of an entry that was removed is used again at once, perhaps for an owner's place; so
- * what was found is looked for once more.
+ * Judges the sockets of one place. The memory of a removed entry is reused at once, perhaps for an
+ * owner's place; so the entry is looked up again afterwards.
  */
 static __always_inline __u32 judge_place(const struct ilm_endpoint *endpoint, __u32 device, __u32 permit)
 {
@@ -115,25 +115,25 @@ static __always_inline __u32 judge_place(const struct ilm_endpoint *endpoint, __
 
 		if (!sockets)
 			continue;
-		/* The owner of a kind that is being taken is not known yet. */
+		/* The identity of a kind that is being claimed is not known yet. */
 		found |= !(sockets & ILM_KIND_BUSY) && permits_identity(&p->kinds[i].identity, permit) ? HAS_PERMITTED :
 												HAS_STRANGERS;
 	}
 	p = bpf_map_lookup_elem(&presence, &place);
-	/* Whose those are that are just closing is not known any more. */
+	/* The identity of sockets that are just closing is no longer known. */
 	return p && p->epoch == epoch && found ? found : HAS_STRANGERS;
 }
 
 /*
- * Whose the sockets are that listen on the endpoint and take what arrives on the interface
- * (HAS_PERMITTED, HAS_STRANGERS; 0: there are none). Not static: the verifier looks at it once.
+ * Judges the sockets that listen on the endpoint and take what arrives on the interface
+ * (HAS_PERMITTED, HAS_STRANGERS; 0: there are none). Not static: the verifier walks it once.
  */
 __noinline int judge_listeners(const struct ilm_endpoint *wanted, __u32 interface, __u32 permit)
 {
 	struct ilm_endpoint endpoint;
 	int found = 0;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!wanted)
 		return 0;
 	endpoint = *wanted;
@@ -145,8 +145,9 @@ __noinline int judge_listeners(const struct ilm_endpoint *wanted, __u32 interfac
 }
 
 /*
- * Do sockets listen on the endpoint of which the permit permits some, or all? Who was counted a
- * moment ago, and whose it is that is known no more, is on his way to close() and not permitted.
+ * Does the permit permit some of the sockets that listen on the endpoint, or all of them? A socket
+ * that was counted a moment ago, and whose identity is no longer known, is about to close and not
+ * permitted.
  */
 static __always_inline bool permits_some(const struct ilm_endpoint *endpoint, __u32 interface, __u32 permit)
 {
@@ -158,7 +159,7 @@ static __always_inline bool permits_all(const struct ilm_endpoint *endpoint, __u
 	return !permit || judge_listeners(endpoint, interface, permit) == HAS_PERMITTED;
 }
 
-/* May a socket listen on the endpoint? Mostly none does. */
+/* May a socket be listening on the endpoint? Usually none is. */
 static __always_inline bool may_listen(const struct ilm_endpoint *endpoint)
 {
 	__u32 bucket = endpoint_bucket(endpoint);
@@ -167,10 +168,13 @@ static __always_inline bool may_listen(const struct ilm_endpoint *endpoint)
 	return count && *count;
 }
 
-/* Who would get a packet from the kernel: none, sockets that a permit permits, or others, too. */
+/*
+ * Who would get a packet from the kernel: no socket, only sockets that a permit permits, or others
+ * too.
+ */
 enum heirs { NO_HEIRS, WELCOME_HEIRS, STRANGE_HEIRS };
 
-/* Of the sockets on the endpoint. */
+/* Judges the sockets on the endpoint. */
 static __always_inline enum heirs heirs_at(const struct ilm_endpoint *endpoint, const struct lookup *l, __u32 permit)
 {
 	int found;
@@ -183,14 +187,16 @@ static __always_inline enum heirs heirs_at(const struct ilm_endpoint *endpoint, 
 	return found == HAS_PERMITTED ? WELCOME_HEIRS : STRANGE_HEIRS;
 }
 
-/* Of the sockets on a wildcard address of the dialled port, if one takes the packet's family. */
+/*
+ * Judges the sockets on a wildcard address of the dialled port, if one takes the packet's family.
+ */
 static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 permit)
 {
 	struct ilm_endpoint any = { .port = l->dialled.port, .protocol = l->dialled.protocol };
 	enum heirs found = NO_HEIRS, others;
 	struct listeners p;
 
-	/* First ::, of which an IPv4 packet needs a socket that is not IPv6 only. */
+	/* First ::, where an IPv4 packet needs a socket that is not IPv6 only. */
 	if (may_listen(&any)) {
 		p = listeners_at(&any, l->interface);
 		if (l->family == AF_INET ? p.sockets > p.v6only : p.sockets > 0)
@@ -205,21 +211,21 @@ static __always_inline enum heirs wildcard_heirs(const struct lookup *l, __u32 p
 	return others > found ? others : found;
 }
 
-/* Of the sockets on just what was dialled. */
+/* Judges the sockets on exactly what was dialled. */
 static __always_inline enum heirs exact_heirs(const struct lookup *l, __u32 permit)
 {
 	return may_listen(&l->dialled) ? heirs_at(&l->dialled, l, permit) : NO_HEIRS;
 }
 
 /*
- * Does a socket listen already that keeps what is dialled? Not where a stranger would get it: then
- * it is as if nothing listened. Not static: the verifier looks at it once.
+ * Does a socket already listen that keeps what is dialled? Not if a stranger would get it: then it
+ * is as if nothing listened. Not static: the verifier walks it once.
  */
 __noinline int keeps_dialled(const struct lookup *l, __u8 existing, __u32 permit)
 {
 	enum heirs found;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!l)
 		return 0;
 	found = exact_heirs(l, permit);

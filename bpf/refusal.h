@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What was refused to whom, or would have been: for the log, by `refused`, and for `audit`, by
- * `refusals`.
+ * Records what was refused to whom, or would have been: in `refused` for the log, and in `refusals`
+ * for `audit`.
  */
 #ifndef ILM_REFUSAL_H
 #define ILM_REFUSAL_H
@@ -20,20 +20,20 @@ struct task_struct {
 #pragma clang attribute pop
 
 /*
- * Who was refused first is told at once, and then at most once in that time: a loop of tries is one
- * line of the log each time.
+ * The first refusal is reported at once, the same again at most once in this time: a process that
+ * retries in a loop causes one line in the log each time.
  */
 #define REFUSAL_QUIET_NS 10000000000ULL
 
-/* A function of its own puts struct ilm_refused into the BTF, from which its layout is made. */
+/* A separate function puts struct ilm_refused into the BTF, from which its layout is generated. */
 static __noinline void tell_refused(struct ilm_refused *event)
 {
 	bpf_ringbuf_output(&refused, event, sizeof(*event), 0);
 }
 
 /*
- * Not static: the verifier looks at it once. `process`: the one that runs is who tries; a packet
- * comes while any may run.
+ * Records a refusal. `process`: the current process is the one that tried; a packet arrives while
+ * any process may be running. Not static: the verifier walks it once.
  */
 __noinline int note_refusal(const struct ilm_endpoint *endpoint, const struct ilm_identity *identity, __u32 reason,
 			    bool process)
@@ -44,7 +44,7 @@ __noinline int note_refusal(const struct ilm_endpoint *endpoint, const struct il
 	struct ilm_refused event = {};
 	__u64 now = bpf_ktime_get_ns();
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!endpoint || !identity)
 		return 0;
 	key.endpoint = *endpoint;

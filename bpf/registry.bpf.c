@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The registry: listeners are registered by the kernel itself, inside their own listen() or bind()
- * call, whether a control plane runs or not.
+ * The registry. The kernel itself registers listeners, inside their own listen() or bind() call,
+ * whether or not a control plane is running.
  *
  * TCP: BPF_SOCK_OPS_TCP_LISTEN_CB (net/ipv4/af_inet.c, inet_listen) is called before listen()
  * returns, so a client that connects after that finds the socket. UDP: post_bind is called before
  * bind() returns and counts the socket, but the kernel lets no cgroup program put a socket into a
- * sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where sk_lookup is to have the socket it
+ * sockmap (kernel/bpf/verifier.c, may_update_sockmap). Where sk_lookup needs the socket, post_bind
  * reports the bind, and `run` places the socket with the iterator below.
  *
- * What a sockmap refuses (MPTCP) or would harm (UDP) is left to ingress (bpf/steer.bpf.c), which
- * asks the kernel's own tables and needs no registry but the knowledge that a socket listens. With
- * UDP that is right only where nothing comes between ingress and the socket: see takes_map().
+ * Sockets that a sockmap refuses (MPTCP) or would harm (UDP) are left to ingress (bpf/steer.bpf.c),
+ * which asks the kernel's own tables and needs to know from the registry only that a socket
+ * listens. For UDP that is right only where nothing comes between ingress and the socket: see
+ * takes_map().
  *
- * The end of a listener: sock_release for every socket (net/ipv4/af_inet.c, inet_release), STATE_CB
- * for those that stop listening without being closed (shutdown, connect to AF_UNSPEC) and for
- * MPTCP's subflow sockets, which belong to no file, and connect for UDP sockets. Sockmap entries
- * need no care: the kernel removes a socket from its maps when it leaves the listening state.
+ * The end of a listener is seen by sock_release for every socket (net/ipv4/af_inet.c,
+ * inet_release); by STATE_CB for sockets that stop listening without being closed (shutdown,
+ * connect to AF_UNSPEC) and for MPTCP's subflow sockets, which belong to no file; and by connect
+ * for UDP sockets. Sockmap entries need no care: the kernel removes a socket from its maps when it
+ * leaves the listening state.
  */
 #include "abi.h"
 #include "kernel.h"
@@ -28,8 +30,8 @@ const volatile struct ilm_registry_constants constants = {};
 #include "track.h"
 
 /*
- * One object for all that outlives generations: libbpf reads the kernel's BTF for each object
- * again, and that takes 0.08 s.
+ * One object for everything that outlives generations: libbpf reads the kernel's BTF again for each
+ * object, which takes 0.08 s.
  */
 #include "deliver.h"
 #include "egress.h"
@@ -47,10 +49,10 @@ static __always_inline void endpoint_of_ops(struct ilm_endpoint *e, struct bpf_s
 }
 
 /*
- * Not to be had by sk_lookup, but by ingress: a sockmap refuses it (net/core/sock_map.c,
- * sock_map_sk_is_suitable: MPTCP's subflows; net/core/skmsg.c, sk_psock_init: another user of the
- * socket uses its sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or has no place left,
- * and the others of its group may go before it does.
+ * Can only ingress select the socket? A sockmap refuses it (net/core/sock_map.c,
+ * sock_map_sk_is_suitable: MPTCP's subflows; net/core/skmsg.c, sk_psock_init: something else uses
+ * the socket's sk_user_data, such as a REUSEPORT_SOCKARRAY or a tunnel), or has no place left, and
+ * the other members of its group may close before it does.
  */
 static __always_inline bool is_for_ingress(long err)
 {
@@ -65,8 +67,8 @@ struct udp_sock___6_6 {
 #define UDP_FLAGS_GRO_ENABLED 3
 
 /*
- * UDP_GRO: the kernel asks for the socket before ingress (net/ipv4/udp_offload.c,
- * udp4_gro_receive), and only sk_lookup can name it.
+ * Does the socket take segments (UDP_GRO)? Then the kernel asks for it before ingress
+ * (net/ipv4/udp_offload.c, udp4_gro_receive), and only sk_lookup can name it.
  */
 static __always_inline bool takes_segments(const struct sock *sk)
 {
@@ -79,10 +81,10 @@ static __always_inline bool takes_segments(const struct sock *sk)
 }
 
 /*
- * Is a UDP socket of that destination to be put into a sockmap? What ingress gives is taken away
- * again where the network namespace has NAT (bpf/hooks.h), and fragments have lost it when they are
- * whole; but a socket in a sockmap changes for its daemon. So: where it is asked for, and where it
- * is needed.
+ * Should a UDP socket of that destination be put into a sockmap? NAT in the network namespace takes
+ * away the socket that ingress gives (bpf/hooks.h), and fragments lose it when they are
+ * reassembled; but a sockmap changes how the socket behaves for its daemon. So: only where it is
+ * asked for, and where it is needed.
  */
 static __always_inline bool takes_map(const struct ilm_slot *slot, const struct sock *sk,
 				      const struct ilm_endpoint *endpoint, bool v6only)
@@ -107,8 +109,8 @@ static __always_inline bool takes_map(const struct ilm_slot *slot, const struct 
 
 /*
  * A socket that is not permitted shares the destination's port. In a SO_REUSEPORT group ingress
- * cannot keep the two apart (bpf/steer.bpf.c, hand_over), and sk_lookup can: the owner's is put
- * into a sockmap from the next scan on.
+ * cannot keep the two apart (bpf/steer.bpf.c, hand_over), but sk_lookup can: from the next scan on,
+ * the owner's socket is put into a sockmap.
  */
 static __always_inline void set_apart(struct ilm_slot *slot, const struct ilm_endpoint *endpoint)
 {
@@ -119,8 +121,8 @@ static __always_inline void set_apart(struct ilm_slot *slot, const struct ilm_en
 }
 
 /*
- * Puts the listener of `ctx` where sk_lookup finds it. The first free place: a second socket must
- * not push out a first.
+ * Puts the listener of `ctx` where sk_lookup finds it, in the first free place: a second socket
+ * must not push out the first.
  */
 static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm_endpoint *endpoint,
 				      const struct ilm_slot *slot, __u32 device)
@@ -130,7 +132,7 @@ static __always_inline long place_ops(struct bpf_sock_ops *ctx, const struct ilm
 	long err = -EEXIST;
 
 	/*
-	 * Never one that is bound to a device: sk_lookup takes the primary one for whatever
+	 * Never a socket that is bound to a device: sk_lookup uses the primary one for whatever
 	 * arrives.
 	 */
 	if (index != ILM_SLOT_NONE && !device)
@@ -166,8 +168,8 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 		return;
 	}
 	/*
-	 * Other programs' flags are kept. The listener's only: accepted connections start without
-	 * flags.
+	 * Keeps other programs' flags. Only the listener gets ours: accepted connections start
+	 * without flags.
 	 */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 
@@ -226,10 +228,10 @@ int ilm_sockops(struct bpf_sock_ops *ctx)
 }
 
 /*
- * Has another program denied the call already? Every program of a hook runs, whatever those before
- * it said (kernel/bpf/cgroup.c, bpf_prog_run_array_cg): those of the process's own cgroups first,
- * and those of the root in the order in which they were attached. Who was attached behind us denies
- * when we have run: the control plane finds what came of that (src/dataplane/install/registry.ts,
+ * Has another program denied the call already? Every program of a hook runs, whatever earlier ones
+ * said (kernel/bpf/cgroup.c, bpf_prog_run_array_cg): those of the process's own cgroups first, then
+ * those of the root in the order in which they were attached. A program attached after ours denies
+ * when ours has run: the control plane finds what came of that (src/dataplane/install/registry.ts,
  * sweep).
  */
 static __always_inline bool is_denied(void)
@@ -256,7 +258,9 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	endpoint->zero = 0;
 	slot = slot_of(endpoint);
 	if (is_denied() || (!slot && !is_mapped(IPPROTO_UDP, endpoint->port))) {
-		/* An earlier bind() of it was denied behind us, and this one is of no concern. */
+		/*
+		 * An earlier bind() of it was denied after we ran, and this one is of no concern.
+		 */
 		t = bpf_sk_storage_get(&tracked, ctx, NULL, 0);
 		if (t)
 			forget(t);
@@ -272,8 +276,8 @@ static __always_inline void on_bind(struct bpf_sock *ctx, struct ilm_endpoint *e
 	device = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
 	count(t, endpoint, device, v6only, slot && (device || !permitted));
 	/*
-	 * A full buffer loses nothing: the reader scans once for any number of binds, and now and
-	 * then without one.
+	 * A full buffer loses nothing: the reader scans once for any number of binds, and from time
+	 * to time without any.
 	 */
 	if (slot && permitted && takes_map(slot, sk, endpoint, v6only))
 		bpf_ringbuf_output(&binds, endpoint, sizeof(*endpoint), 0);
@@ -312,8 +316,8 @@ int ilm_post_bind6(struct bpf_sock *ctx)
 }
 
 /*
- * Before the kernel connects it: should it fail, the socket counts as connected until the next
- * scan.
+ * Runs before the kernel connects the socket: if that fails, the socket counts as connected until
+ * the next scan.
  */
 static __always_inline int on_connect(struct bpf_sock_addr *ctx)
 {
@@ -340,7 +344,7 @@ int ilm_connect6(struct bpf_sock_addr *ctx)
 	return on_connect(ctx);
 }
 
-/* Every close() of an inet socket comes here; almost all leave at once. */
+/* Every close() of an inet socket comes here; almost all return at once. */
 SEC("cgroup/sock_release")
 int ilm_sock_release(struct bpf_sock *ctx)
 {
@@ -352,9 +356,9 @@ int ilm_sock_release(struct bpf_sock *ctx)
 }
 
 /*
- * For the control plane, by a test run: what netfilter has in the network namespace of whoever runs
- * it (ILM_NAT_*, ILM_OUTPUT_*, ILM_HOOKS_*). The packet of a test run is on that namespace's lo
- * (net/bpf/test_run.c, bpf_prog_test_run_skb).
+ * Run by the control plane, as a test run: reports what netfilter has in the network namespace of
+ * the process that runs it (ILM_NAT_*, ILM_OUTPUT_*, ILM_HOOKS_*). The packet of a test run is on
+ * that namespace's lo (net/bpf/test_run.c, bpf_prog_test_run_skb).
  */
 SEC("tc")
 int ilm_netfilter(struct __sk_buff *ctx)
@@ -368,7 +372,7 @@ int ilm_netfilter(struct __sk_buff *ctx)
 }
 
 /*
- * The scan: listeners that were there before us, and UDP sockets. Runs in the namespace of the
+ * The scan finds listeners that were there before us, and UDP sockets. Runs in the namespace of the
  * process that opens it, under the socket's lock for TCP. Idempotent.
  */
 static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struct sock_common *skc, __u8 protocol)
@@ -435,7 +439,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 	if (!slot) \
 		return 0; \
 	if (!permitted) { \
-		/* It is taken out of the maps by the control plane, after that. */ \
+		/* The control plane takes it out of the maps after that. */ \
 		mark_placed(t, 0); \
 		mark_steered(t, 0); \
 		if (protocol_number == IPPROTO_UDP) \
@@ -443,7 +447,7 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 		return 0; \
 	} \
 	if (slot->handover == ILM_HANDOVER_INGRESS && constants.steer_udp) { \
-		/* It is taken out of the maps by the control plane, after that. */ \
+		/* The control plane takes it out of the maps after that. */ \
 		mark_placed(t, 0); \
 		mark_steered(t, protocol_number == IPPROTO_TCP); \
 		return 0; \
@@ -463,9 +467,9 @@ static __always_inline bool endpoint_of_sock(struct ilm_endpoint *e, const struc
 } while (0)
 
 /*
- * Asks for STATE_CB, as on_listen does. From Linux 6.12 (net/core/filter.c, sol_tcp_sockopt);
- * before, the end of listeners that were there before us is seen at close only, and of MPTCP's not
- * at all.
+ * Asks for STATE_CB, as on_listen does. Works since Linux 6.12 (net/core/filter.c,
+ * sol_tcp_sockopt); before, the end of listeners that were there before us is seen only at close,
+ * and that of MPTCP listeners not at all.
  */
 static __always_inline void watch_state(struct sock_common *skc)
 {
@@ -504,8 +508,8 @@ int ilm_scan_udp(struct bpf_iter__udp *ctx)
 		return 0;
 	skc = &sk->inet.sk.__sk_common;
 	/*
-	 * A connected socket hears its peer only: no listener. It may have been one, and may be
-	 * again.
+	 * A connected socket hears only its peer: it is no listener. It may have been one, and may
+	 * be one again.
 	 */
 	if (skc->skc_state == TCP_ESTABLISHED) {
 		struct ilm_tracked *t = bpf_sk_storage_get(&tracked, sk, NULL, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What a decision leaves behind: a count in the mapping's counters, an event for `monitor` or the
- * answer for `explain`, and for `run` the name of a destination that sk_lookup has no socket of.
+ * answer for `explain`, and for `run` the name of a destination whose socket sk_lookup lacks.
  */
 #ifndef ILM_REPORT_H
 #define ILM_REPORT_H
@@ -17,10 +17,10 @@ static __always_inline struct ilm_counters *counters_of(__u32 counter)
 }
 
 /*
- * What counts packets runs in softirqs, one at a time on each CPU, so in a copy of the CPU's own
- * nobody comes between. (A process that asks about sockets, net/ipv4/inet_diag.c, runs sk_lookup
- * too, and is counted only where it names an interface.) The verifier drops the way that the
- * constant excludes.
+ * Adds to a counter. Programs that count packets run in softirqs, one at a time on each CPU, so
+ * nothing interferes in a copy that only one CPU uses. (A process that asks about sockets,
+ * net/ipv4/inet_diag.c, also runs sk_lookup, and is counted only where it names an interface.) The
+ * verifier drops the branch that the constant excludes.
  */
 static __always_inline void add_to(__u64 *counter, __u64 more)
 {
@@ -36,20 +36,20 @@ static __always_inline bool watched(void)
 	__u32 key = 0;
 
 	w = bpf_map_lookup_elem(&watch, &key);
-	/* A watcher that was killed leaves a time that passes. */
+	/* A watcher that was killed leaves a time that expires. */
 	return w && w->until_ns && bpf_ktime_get_ns() < w->until_ns;
 }
 
 /*
- * sk_lookup cannot give the socket. It should have it from now on: `run` sees to that. Not static:
- * it happens rarely.
+ * sk_lookup cannot give the socket, and should have it from now on: `run` takes care of that. Not
+ * static: it happens rarely.
  */
 __noinline int want(const struct ilm_endpoint *endpoint)
 {
 	struct ilm_endpoint copy;
 	struct ilm_slot *slot;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!endpoint)
 		return 0;
 	copy = *endpoint;
@@ -71,18 +71,18 @@ static __always_inline void lose_report(void)
 		__sync_fetch_and_add(&w->lost, 1);
 }
 
-/* Which mapping decided. */
+/* The mapping that decided. */
 static __always_inline __u32 mapping_of(const struct lookup *l)
 {
-	/* Whoever has found a rule comes to a verdict. */
+	/* A look-up that has found a rule comes to a verdict. */
 	if (l->verdict == ILM_VERDICT_UNMANAGED)
 		return ILM_MAPPING_NONE;
 	return l->counter - generation_of(l)->counters;
 }
 
 /*
- * Hands the decision to whoever waits for it: `explain` in a test run, else `monitor`, at once or
- * when the packet is counted. Not inlined: the caller's hot path stays short.
+ * Passes the decision to whatever waits for it: `explain` in a test run, otherwise `monitor`, at
+ * once or when the packet is counted. Not inlined, so that the caller's hot path stays short.
  */
 static __noinline void report(const struct lookup *l)
 {

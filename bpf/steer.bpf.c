@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The hand-over at tc ingress, for listeners that a sockmap refuses (MPTCP, the default of Go >=
- * 1.24: net/core/sock_map.c, sock_map_sk_is_suitable) or would harm (UDP: the socket's own ioctl
- * and receive functions are replaced, net/ipv4/udp_bpf.c). It finds the socket in the kernel's own
- * tables by its private address and puts it on the packet (net/core/filter.c, bpf_sk_assign;
+ * 1.24: net/core/sock_map.c, sock_map_sk_is_suitable) or would harm (UDP: it replaces the socket's
+ * own ioctl and receive functions, net/ipv4/udp_bpf.c). Ingress finds the socket in the kernel's
+ * own tables by its private address and puts it on the packet (net/core/filter.c, bpf_sk_assign;
  * include/net/inet_hashtables.h, inet_steal_sock). So nothing has to be registered, and the socket
  * does not change.
  *
  * Ingress sees more than sk_lookup does, and comes before firewall, NAT, routing and reassembly.
- * What is not for this host, or cannot be judged here, goes on untouched: frames for others,
- * multicast, broadcast, VLAN frames (they come again on the VLAN's interface, as those of a
- * bridge's or bond's port do on that), fragments, forwarded packets; and all there is where NAT is
- * running. Of what is given to a process, a note is left, by which it is counted when it comes to
- * that one's socket (bpf/count.h). Everything else meets sk_lookup later and is counted there.
+ * Packets that are not for this host, or cannot be judged here, pass untouched: frames for others,
+ * multicast, broadcast, VLAN frames (they come again on the VLAN's interface, as those of a port do
+ * on its bridge or bond), fragments, forwarded packets; and everything where NAT is running. For
+ * each packet that it gives to a process's socket, ingress leaves a note, by which the packet is
+ * counted when it reaches that socket (bpf/count.h). Everything else meets sk_lookup later and is
+ * counted there.
  */
 #include <linux/tcp.h>
 
@@ -31,13 +32,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 /*
- * Of IPv6, before UDP or TCP: more than fit in a packet of 1,280 bytes that is of use. What has
- * more is for sk_lookup.
+ * IPv6 extension headers before UDP or TCP: more than fit into a useful packet of 1,280 bytes.
+ * Packets with more are left to sk_lookup.
  */
 #define EXTENSIONS_MAX 64
 
 /*
- * Interfaces whose packets all come again, on the one above (net/core/dev.c,
+ * Interfaces whose packets all come again, on the interface above (net/core/dev.c,
  * __netif_receive_skb_core, rx_handler).
  */
 enum netdev_priv_flags {
@@ -52,51 +53,51 @@ struct packet {
 	struct lookup l;
 	__u32 transport;	/* offset from the network header */
 	__u8 tcp_flags;
-	bool remains;		/* a SYN that meets those of a connection (TIME_WAIT) */
+	bool remains;		/* a SYN that meets the remains of a connection (TIME_WAIT) */
 	/*
 	 * From the machine itself, over lo, to another interface's address: the kernel's tables can
-	 * only be asked as if for lo (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they tell of no
-	 * socket that is bound to the interface, and of those that are bound to lo, which get
-	 * nothing of it.
+	 * only be asked as if for lo (net/core/filter.c, bpf_tc_sk_lookup_tcp), so they show no
+	 * socket that is bound to the interface, and do show those bound to lo, which get nothing
+	 * of it.
 	 */
 	bool crossed;
-	bool fragment;		/* the first; the others are not looked at, they have no ports */
-	/* Port of the kernel's own socket that has it; 0: it is a process's. */
+	bool fragment;		/* the first; later ones are not looked at, they have no ports */
+	/* Port of the kernel's own socket that gets it; 0: a process's socket does. */
 	__u16 tunnel;
-	bool tunnel6;		/* that is bound to the IPv6 wildcard address */
-	__u32 ends;		/* of the one that it is given to (handed_ends) */
-	bool connected;		/* a connected socket has it, so sk_lookup will not be asked */
-	bool nat;		/* NAT has its say afterwards */
+	bool tunnel6;		/* that socket is bound to the IPv6 wildcard address */
+	__u32 ends;		/* of the socket that it is given to (handed_ends) */
+	bool connected;		/* a connected socket gets it, so sk_lookup is not asked */
+	bool nat;		/* NAT decides afterwards */
 	/* Whose sockets on a wildcard address the rule selects; 0: anyone's. */
 	__u32 wildcard_permit;
-	/* Whose sockets may have it when no destination takes it; 0: anyone's. */
+	/* Whose sockets may get it if no destination takes it; 0: anyone's. */
 	__u32 permit;
-	__u16 heir;		/* ILM_HOLDER_*: whom the kernel would give it */
-	/* The interface gives some packets to others above it (macvlan, ipvlan). */
+	__u16 heir;		/* ILM_HOLDER_*: who would get it from the kernel */
+	/* The interface passes some packets to others above it (macvlan, ipvlan). */
 	bool shared;
 };
 
 /*
- * In the packet's control block: it met remains already, and they would not go (sysctl
- * net.ipv4.tcp_rfc1337). In its last word, which queues leave alone: on its way the packet may pass
- * one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the others).
+ * In the packet's control block: it has already met remains, and they would not go (sysctl
+ * net.ipv4.tcp_rfc1337). In the last word, which queues leave alone: on its way the packet may pass
+ * one of lo's (net/sched/sch_fq.c, fq_skb_cb, uses the other words).
  */
 #define BURIED_MAGIC 0x696c6d62
 #define BURIED_AT 4
 
 /*
- * From the start of the TCP header (RFC 9293, section 3.1; <linux/tcp.h> has what it names as
- * fields of bits).
+ * Offsets from the start of the TCP header (RFC 9293, section 3.1; where <linux/tcp.h> has bit
+ * fields, as numbers).
  */
 #define TCP_SEQUENCE offsetof(struct tcphdr, seq)
 #define TCP_OFFSET_FLAGS 12	/* two bytes: the header's length, and the flags */
 #define TCP_FLAGS 13		/* the flags alone */
 #define TCP_CHECK offsetof(struct tcphdr, check)
 #define TCP_OPTIONS sizeof(struct tcphdr)
-/* Of the two bytes, in host byte order: all but the flags; and the length in bytes. */
+/* Of the two bytes, in host byte order: all but the flags; and the header's length in bytes. */
 #define TCP_NO_FLAGS 0xff00
 #define TCP_HEADER_BYTES(offset_flags) (((offset_flags) >> 12) * 4)
-/* Options have 40 bytes, and the shortest has one. */
+/* Options take at most 40 bytes, and the shortest takes one. */
 #define TCP_OPTIONS_MAX 40
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NONE 1
@@ -113,10 +114,10 @@ struct extensions {
 	__u32 transport;
 	__u8 next;
 	bool fragment;
-	bool whole;		/* there is nothing more between here and UDP or TCP */
+	bool whole;		/* nothing is left between here and UDP or TCP */
 };
 
-/* One extension header; 1 ends the walk. */
+/* Passes one extension header; 1 ends the walk. */
 static long pass_extension(__u32 passed, struct extensions *e)
 {
 	struct ip6_extension header;
@@ -129,7 +130,10 @@ static long pass_extension(__u32 passed, struct extensions *e)
 	if (!load(e->skb, e->transport, &header, sizeof(header)))
 		return 1;
 	if (e->next == IPPROTO_FRAGMENT) {
-		/* Not the first; or with nothing behind it, which is no fragment (RFC 6946). */
+		/*
+		 * A later fragment ends the walk. The first counts as a fragment only if more
+		 * follow (RFC 6946).
+		 */
 		if (header.fragment & bpf_htons(IP6_FRAGMENT_OFFSET))
 			return 1;
 		e->fragment |= !!(header.fragment & bpf_htons(IP6_MORE_FRAGMENTS));
@@ -138,7 +142,7 @@ static long pass_extension(__u32 passed, struct extensions *e)
 		e->transport += IP6_AH_BYTES(header.length);
 	} else {
 		/*
-		 * Routed on to another host, by this very host (net/ipv6/exthdrs.c,
+		 * This host itself routes it on to another one (net/ipv6/exthdrs.c,
 		 * ipv6_rthdr_rcv).
 		 */
 		if (e->next == IPPROTO_ROUTING && header.routing.segments_left)
@@ -150,8 +154,8 @@ static long pass_extension(__u32 passed, struct extensions *e)
 }
 
 /*
- * Clients may send any headers before UDP or TCP, in any number: so all are passed, and not only a
- * fragment header.
+ * Passes all extension headers, not only a fragment header: clients may send any before UDP or TCP,
+ * in any number.
  */
 static __always_inline bool pass_extensions(struct __sk_buff *skb, struct ip_packet *ip)
 {
@@ -167,10 +171,10 @@ static __always_inline bool pass_extensions(struct __sk_buff *skb, struct ip_pac
 }
 
 /*
- * A global function, as are others below: the verifier looks at each once, and takes the packet for
- * anything after it; inlined, each way through a header would be walked again with each of what
- * follows, and 290,000 instructions were, 0.2 s of each change. Nothing is ever NULL; the verifier
- * wants it said.
+ * Reads the packet's headers. A global function, as are others below: the verifier walks each once,
+ * and assumes nothing about the packet after it. Inlined, each path through a header would be
+ * walked again with each path that follows: that was 290,000 instructions, 0.2 s of each change. No
+ * argument is ever NULL; the verifier requires the checks.
  */
 __noinline int parse(struct __sk_buff *skb, struct packet *p)
 {
@@ -198,8 +202,8 @@ __noinline int parse(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * On Ethernet pkt_type says it; other devices (tun, WireGuard, lo) say "for this host" of
- * everything. A subnet's own broadcast address cannot be told from others there.
+ * Is the dialled address unicast? On Ethernet pkt_type tells; other devices (tun, WireGuard, lo)
+ * say "for this host" of everything. There, a subnet's own broadcast address looks like any other.
  */
 static __always_inline bool is_unicast(const struct lookup *l)
 {
@@ -210,7 +214,7 @@ static __always_inline bool is_unicast(const struct lookup *l)
 	return !ip4_is_multicast(last) && last != IP4_BROADCAST && last != IP4_LOOPBACK_BROADCAST;
 }
 
-/* Leaves the token by which sk_lookup knows the packet (bpf/token.h). */
+/* Leaves the token by which sk_lookup recognises the packet (bpf/token.h). */
 static __always_inline void leave_token(const struct packet *p)
 {
 	const struct lookup *l = &p->l;
@@ -241,8 +245,8 @@ struct net___ipv6 {
 } __attribute__((preserve_access_index));
 
 /*
- * A link-local, loopback or multicast source: the helper calls whatever comes from there not
- * forwarded, and does not look where it goes (net/core/filter.c, bpf_ipv6_fib_lookup).
+ * Is it a link-local, loopback or multicast source? The helper reports whatever comes from there as
+ * not forwarded, without looking where it goes (net/core/filter.c, bpf_ipv6_fib_lookup).
  */
 static __always_inline bool is_scoped(const __be32 *address)
 {
@@ -251,7 +255,7 @@ static __always_inline bool is_scoped(const __be32 *address)
 }
 
 /*
- * What a route look-up for the packet comes to, as if it had come in on `interface`:
+ * The result of a route look-up for the packet, as if it had come in on `interface`:
  * BPF_FIB_LKUP_RET_*.
  */
 static __always_inline long route(struct __sk_buff *skb, const struct lookup *l, __u32 interface)
@@ -273,22 +277,23 @@ static __always_inline long route(struct __sk_buff *skb, const struct lookup *l,
 }
 
 /*
- * Is it for another host, as far as the routes say? A packet that carries a socket is dropped when
- * it is forwarded (net/ipv4/ip_forward.c), and in another network namespace it would come to ours.
+ * Is it for another host, according to the routes? A packet that carries a socket is dropped when
+ * it is forwarded (net/ipv4/ip_forward.c), and in another network namespace it would reach our
+ * socket.
  */
 __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 {
 	const struct net___ipv6 *net;
 	long result;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!p)
 		return true;
 	result = route(skb, &p->l, skb->ingress_ifindex);
 	/*
-	 * An interface that forwards nothing has no more to say: IPv4 is dropped there unless it is
-	 * for this host, but IPv6 is forwarded when `all` does (net/ipv6/ip6_output.c,
-	 * ip6_forward). lo has the same routes, and mostly says more.
+	 * For an interface that forwards nothing, the helper tells no more: IPv4 is dropped there
+	 * unless it is for this host, but IPv6 is forwarded if `all` says so
+	 * (net/ipv6/ip6_output.c, ip6_forward). lo has the same routes, and usually tells more.
 	 */
 	if (result == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		result = route(skb, &p->l, LOOPBACK_IFINDEX);
@@ -303,9 +308,9 @@ __noinline int is_forwarded(struct __sk_buff *skb, const struct packet *p)
 }
 
 /*
- * Does it come in on an interface that is ours to judge? Programs stay on an interface that moves
- * to another network namespace. Ports of bridges and the like pass all on to the interface above,
- * where it is judged.
+ * Did it come in on an interface that is ours to judge? Programs stay on an interface that moves to
+ * another network namespace. Ports of bridges and the like pass everything to the interface above,
+ * which judges it.
  */
 static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 {
@@ -324,8 +329,8 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 		     bpf_core_enum_value(enum netdev_priv_flags, IFF_OVS_DATAPATH)))
 		return false;
 	/*
-	 * macvlans have MAC addresses of their own, but for one that takes all there is, for which
-	 * the interface is promiscuous; not only as it cannot filter by several addresses
+	 * Macvlans have MAC addresses of their own, except one that takes everything: for that one
+	 * the interface is promiscuous, and not only because it cannot filter by several addresses
 	 * (net/core/dev.c, __dev_set_rx_mode).
 	 */
 	p->shared = !(above & bpf_core_enum_value(enum netdev_priv_flags, IFF_MACVLAN_PORT)) ||
@@ -334,14 +339,12 @@ static __always_inline bool is_ours(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * Does NAT look at the packet? Then what is given here is taken away, and it may be for another
- * host. Or do packet sockets?
+ * Does NAT look at the packet? Then it takes away what is given here, and the packet may be for
+ * another host. Or do packet sockets?
  */
 static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 {
-	/*
-	 * Read by hand: what the verifier knows as a pointer is no number, which has_tap() takes.
-	 */
+	/* Read by hand: has_tap() takes a number, and to the verifier a pointer is not one. */
 	const struct sk_buff *kernel_skb = (const struct sk_buff *)skb;
 	const struct net_device *dev = BPF_CORE_READ(kernel_skb, dev);
 
@@ -349,9 +352,9 @@ static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 }
 
 /*
- * The packet's tuple as if it were for `address` and `port`; the result is its length. A dual-stack
- * listener on a v4-mapped address (bpf/rewrite.h) is in IPv4's tables: for an IPv6 packet it is
- * asked for from an address that no packet has.
+ * Fills in the packet's tuple as if it were for `address` and `port`; returns its length. IPv4's
+ * tables have a dual-stack listener on a v4-mapped address (bpf/rewrite.h): for an IPv6 packet, they
+ * are asked with a source that no packet has.
  */
 static __always_inline __u32 make_tuple(struct bpf_sock_tuple *tuple, const struct lookup *l, const __be32 *address,
 					__u16 port)
@@ -380,13 +383,14 @@ static __always_inline void set_looking(__u32 looking)
 		s->looking = looking;
 }
 
-/* The verifier wants the length as a constant. */
+/* The verifier requires the length to be a constant. */
 #define ASK(helper, skb, tuple, length) ((length) == sizeof((tuple)->ipv4) ? \
 	helper(skb, tuple, sizeof((tuple)->ipv4), BPF_F_CURRENT_NETNS, 0) : \
 	helper(skb, tuple, sizeof((tuple)->ipv6), BPF_F_CURRENT_NETNS, 0))
 
 /*
- * What the kernel's tables have for the packet if it were for `address` and `port`. To be released.
+ * The socket that the kernel's tables have for the packet if it were for `address` and `port`. The
+ * caller releases it.
  */
 static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct lookup *l, const __be32 *address,
 					    __u16 port)
@@ -401,13 +405,18 @@ static __always_inline struct bpf_sock *ask(struct __sk_buff *skb, const struct 
 	else
 		sk = ASK(bpf_sk_lookup_tcp, skb, &tuple, length);
 	set_looking(0);
+	/* An IPv4 socket on the address of a dual-stack one takes no IPv6 packet. */
+	if (sk && l->family == AF_INET6 && sk->family == AF_INET) {
+		bpf_sk_release(sk);
+		return NULL;
+	}
 	return sk;
 }
 
 /* Who gets the packet without us. */
 enum holder { NOBODY, CONNECTION, REMAINS, EXACT_LISTENER, WILDCARD_LISTENER, STRANGER };
 
-/* What a listener is: bound to just that address, or to all. */
+/* Is the socket bound to exactly that address? */
 static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *address)
 {
 	__be32 bound[4];
@@ -417,8 +426,8 @@ static __always_inline bool is_bound_to(struct bpf_sock *sk, const __be32 *addre
 }
 
 /*
- * Is it known whose the socket is? It is of each that called bind() or listen() for a port or an
- * address of concern; others have got their port without (net/ipv4/af_inet.c, inet_autobind).
+ * Is the socket's identity known? It is for each socket that called bind() or listen() for a port
+ * or an address of concern; others got their port without (net/ipv4/af_inet.c, inet_autobind).
  */
 static __always_inline bool recall_identity(struct bpf_sock *sk, struct ilm_identity *identity)
 {
@@ -431,7 +440,8 @@ static __always_inline bool recall_identity(struct bpf_sock *sk, struct ilm_iden
 }
 
 /*
- * May the socket be selected for a destination? None that is not known: nobody asked it to listen.
+ * May the socket be selected for a destination? Not if its identity is unknown: then it was not
+ * asked to listen.
  */
 static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
 {
@@ -440,7 +450,7 @@ static __always_inline bool permits_found(struct bpf_sock *sk, __u32 permit)
 	return recall_identity(sk, &identity) && permits_identity(&identity, permit);
 }
 
-/* May the socket keep what was dialled? Also one of a client, which takes answers. */
+/* May the socket keep what was dialled? It may also be a client's, which takes answers. */
 static __always_inline bool permits_holder(struct bpf_sock *sk, __u32 permit)
 {
 	struct ilm_identity identity = {};
@@ -451,7 +461,8 @@ static __always_inline bool permits_holder(struct bpf_sock *sk, __u32 permit)
 }
 
 /*
- * How the listener has what was dialled. Only those that a rule would let keep it are judged.
+ * How the listener is bound to what was dialled. Only listeners that the rule would let keep it are
+ * judged.
  */
 static __always_inline enum holder listener_kind(struct bpf_sock *sk, const struct lookup *l,
 						 const struct ilm_rule *rule, __u32 permit)
@@ -463,8 +474,8 @@ static __always_inline enum holder listener_kind(struct bpf_sock *sk, const stru
 }
 
 /*
- * What the kernel's tables have for the TCP packet as it is, with connections that are being made
- * and remains of such. To be released.
+ * The socket that the kernel's tables have for the TCP packet as it is, including connections that
+ * are being made and remains of connections. The caller releases it.
  */
 static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const struct lookup *l)
 {
@@ -479,10 +490,10 @@ static __always_inline struct bpf_sock *ask_for_any(struct __sk_buff *skb, const
 }
 
 /*
- * The kernel's own tables are asked, not the registry: they know of devices, VRFs, and sockets that
- * connected meanwhile. A connection may also be one that is being made, or the remains of one
- * (TIME_WAIT). A function of its own: this look-up gives another type of socket, and the verifier
- * wants the two apart.
+ * Asks the kernel's own tables, not the registry: they know about devices, VRFs, and sockets that
+ * have connected meanwhile. A connection may also be one that is being made, or the remains of one
+ * (TIME_WAIT). A separate function: this look-up returns another type of socket, and the verifier
+ * requires the two to be kept apart.
  */
 static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct lookup *l, const struct ilm_rule *rule,
 					 __u32 permit)
@@ -500,7 +511,7 @@ static __noinline enum holder tcp_holder(struct __sk_buff *skb, const struct loo
 	return holder;
 }
 
-/* The timestamp in the options from `at` to `end` (RFC 7323). */
+/* Reads the timestamp in the options from `at` to `end` (RFC 7323). */
 static __noinline bool load_timestamp(struct __sk_buff *skb, __u32 at, __u32 end, __u32 *time)
 {
 	__u8 option[2];
@@ -526,7 +537,10 @@ static __noinline bool load_timestamp(struct __sk_buff *skb, __u32 at, __u32 end
 	return false;
 }
 
-/* What remains of a connection: what it waits for, and the newest timestamp that it saw. */
+/*
+ * The remains of a connection: the sequence number that it waits for, and the newest timestamp that
+ * it saw.
+ */
 struct remains {
 	__u32 sequence;
 	__u32 time;
@@ -543,7 +557,9 @@ static __noinline bool find_remains(struct __sk_buff *skb, const struct lookup *
 		return false;
 	found = sk->state == TCP_TIME_WAIT;
 	if (found) {
-		/* bpf_skc_to_tcp_timewait_sock() does not know what an MPTCP subflow leaves. */
+		/*
+		 * bpf_skc_to_tcp_timewait_sock() does not recognise what an MPTCP subflow leaves.
+		 */
 		timewait = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_timewait_sock));
 		remains->sequence = timewait->tw_sk.__tw_common.skc_tw_rcv_nxt;
 		remains->time = timewait->tw_ts_recent;
@@ -554,9 +570,9 @@ static __noinline bool find_remains(struct __sk_buff *skb, const struct lookup *
 }
 
 /*
- * Is the SYN a new one, or an old duplicate? As the kernel judges (net/ipv4/tcp_minisocks.c,
- * tcp_timewait_state_process): by its sequence number, or by its timestamp, as after many bytes, or
- * from another host behind the same NAT, the number may be less.
+ * Is the SYN a new one, or an old duplicate? Judges as the kernel does (net/ipv4/tcp_minisocks.c,
+ * tcp_timewait_state_process): by its sequence number, or by its timestamp, because after many
+ * bytes, or from another host behind the same NAT, the number may be lower.
  */
 static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u32 sequence, __be16 flags,
 				     const struct remains *remains)
@@ -571,16 +587,17 @@ static __always_inline bool is_newer(struct __sk_buff *skb, __u32 transport, __u
 }
 
 /*
- * A SYN from the port of a connection that was closed here less than a minute ago. The kernel
- * buries the remains when it finds a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN), but it
- * asks sk_lookup for one, which cannot select this kind; and given a listener by us, it would find
- * that the connection exists already and drop the SYN. So it is told by a copy that says RST that
- * the old connection is over, and gets the SYN once more, right behind.
+ * Handles a SYN from the port of a connection that was closed here less than a minute ago. The
+ * kernel buries the remains when it finds a listener (net/ipv4/tcp_ipv4.c, tcp_v4_rcv, TCP_TW_SYN),
+ * but it asks sk_lookup for one, which cannot select this kind; and if we gave it a listener, it
+ * would find that the connection exists already and drop the SYN. So a copy of the packet, turned
+ * into an RST, tells it that the old connection is over, and the SYN comes once more, right behind.
  *
  * What the machine sends to itself carries its route (drivers/net/loopback.c, loopback_xmit). A
- * redirect to ingress takes it away (include/linux/netdevice.h, ____dev_forward_skb), and without
- * one an own address as the source is a martian (net/ipv4/route.c, ip_route_input_slow): the packet
- * would be dropped. So on lo both go out, which is in again, with the route.
+ * redirect to ingress removes the route (include/linux/netdevice.h, ____dev_forward_skb), and
+ * without one the host's own address as the source is a martian (net/ipv4/route.c,
+ * ip_route_input_slow): the packet would be dropped. So on lo both go out, which means in again,
+ * with the route.
  */
 __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 {
@@ -597,7 +614,7 @@ __noinline int bury(struct __sk_buff *skb, const struct packet *p)
 	    bpf_skb_load_bytes(skb, at + TCP_SEQUENCE, &sequence, sizeof(sequence)) ||
 	    bpf_skb_load_bytes(skb, at + TCP_OFFSET_FLAGS, &flags, sizeof(flags)))
 		return TCX_NEXT;
-	/* An old duplicate is for the kernel to refuse. */
+	/* The kernel refuses an old duplicate itself. */
 	if (!is_newer(skb, p->transport, bpf_ntohl(sequence), flags, &remains))
 		return TCX_NEXT;
 	rst_sequence = bpf_htonl(remains.sequence);
@@ -644,16 +661,16 @@ static __noinline enum holder udp_holder(struct __sk_buff *skb, const struct loo
 }
 
 /*
- * Whom the kernel would give the datagram (ILM_HOLDER_*). sk_lookup cannot tell: a socket that has
- * its port without bind() may share it with one that the registry knows, and one that disconnected
- * counts as connected.
+ * Who would get the datagram from the kernel (ILM_HOLDER_*). sk_lookup cannot tell: a socket that
+ * got its port without bind() may share it with one that the registry knows, and one that
+ * disconnected counts as connected.
  */
 __noinline int find_heir(struct __sk_buff *skb, const struct packet *p, __u32 permit)
 {
 	int heir = ILM_HOLDER_UNKNOWN;
 	struct bpf_sock *sk;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!p)
 		return ILM_HOLDER_UNKNOWN;
 	sk = ask(skb, &p->l, p->l.dialled.address, p->l.dialled.port);
@@ -666,8 +683,8 @@ __noinline int find_heir(struct __sk_buff *skb, const struct packet *p, __u32 pe
 }
 
 /*
- * Whether somebody has a packet that crossed, by the registry: a listener, or a UDP client that is
- * bound to the interface, of those that called bind().
+ * Does the registry know a socket for a packet that crossed: a listener, or a UDP client that is
+ * bound to the interface and called bind()?
  */
 static __noinline bool is_held(const struct lookup *l, __u8 existing, __u32 permit)
 {
@@ -694,8 +711,8 @@ static __noinline bool brings_cookie(struct __sk_buff *skb, const struct packet 
 }
 
 /*
- * Whether what crossed can be the listener's. An ACK may belong to a connection that is bound to
- * the interface, which the tables did not tell of.
+ * Can the listener take the packet? If it crossed, an ACK may belong to a connection that is bound
+ * to the interface, which the tables did not show.
  */
 static __always_inline bool can_take(struct __sk_buff *skb, const struct packet *p, struct bpf_sock *sk)
 {
@@ -708,7 +725,7 @@ static __always_inline bool can_take(struct __sk_buff *skb, const struct packet 
 }
 
 /*
- * From now on a client that dials the tunnel itself gets its answers from there, whatever it
+ * A client that dials the tunnel itself gets its answers from there from now on, whatever it
  * dialled before.
  */
 static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
@@ -727,7 +744,7 @@ static __always_inline void meet_tunnel(struct __sk_buff *skb, struct packet *p)
 		remember_flow(&key, &p->l.dialled, skb->ingress_ifindex);
 }
 
-/* Is the listener one of a SO_REUSEPORT group? */
+/* Is the listener a member of a SO_REUSEPORT group? */
 static __always_inline bool is_in_group(struct bpf_sock *sk)
 {
 	const struct sock *plain = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
@@ -736,11 +753,11 @@ static __always_inline bool is_in_group(struct bpf_sock *sk)
 }
 
 /*
- * Gives the packet to the listener on `endpoint`, and only on it: the kernel would also answer with
- * one on the wildcard. `mixed`: there are others whom the permit does not permit; in a SO_REUSEPORT
- * group the kernel selects again (include/net/inet_hashtables.h, inet_steal_sock), so then nothing
- * is given to one. A global function, which the verifier looks at once and not in each round of the
- * caller's loop.
+ * Gives the packet to the listener on `endpoint`, and to no other: the kernel would also answer
+ * with one on the wildcard. `mixed`: there are others that the permit does not permit; in a
+ * SO_REUSEPORT group the kernel selects again (include/net/inet_hashtables.h, inet_steal_sock), so
+ * then a group gets nothing. A global function: the verifier walks it once, not in each round of
+ * the caller's loop.
  */
 __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct ilm_endpoint *endpoint, __u32 permit,
 			 bool mixed)
@@ -750,7 +767,7 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	struct bpf_sock *sk;
 	bool wildcard;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!p || !endpoint)
 		return ILM_ATTEMPT_FAILED;
 	l = &p->l;
@@ -772,8 +789,8 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 }
 
 /*
- * Did the socket on `endpoint`, or the listener there, get a datagram with these very addresses and
- * ports before?
+ * Has the socket on `endpoint`, or the listener there, got a datagram with exactly these addresses
+ * and ports before?
  */
 static __always_inline bool is_known(const struct lookup *l, const struct ilm_endpoint *endpoint)
 {
@@ -787,11 +804,11 @@ static __always_inline bool is_known(const struct lookup *l, const struct ilm_en
 }
 
 /*
- * The socket on `endpoint` that is connected to the client. sk_lookup can select none that is
- * (net/core/filter.c, bpf_sk_lookup_assign), so it is given here, also where the others are in a
- * sockmap and where there is NAT: that leaves a connected socket with its packet
- * (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not lead the packet
- * elsewhere when it has not before. Of fragments the listener gets them.
+ * Gives the datagram to the socket on `endpoint` that is connected to the client. sk_lookup cannot
+ * select a connected socket (net/core/filter.c, bpf_sk_lookup_assign), so ingress gives it, even
+ * where the others are in a sockmap, and where there is NAT: NAT leaves a connected socket its
+ * packet (net/netfilter/nf_nat_proto.c, nf_nat_inet_port_was_mangled), and does not divert the
+ * packet if it has not done so before. The listener gets fragments.
  */
 __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, const struct ilm_endpoint *endpoint,
 			    __u32 permit)
@@ -799,7 +816,7 @@ __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, cons
 	int outcome = ILM_ATTEMPT_ABSENT;
 	struct bpf_sock *sk;
 
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!p || !endpoint)
 		return ILM_ATTEMPT_FAILED;
 	if (p->nat && (!is_known(&p->l, endpoint) || is_forwarded(skb, p)))
@@ -814,12 +831,12 @@ __noinline int hand_to_child(struct __sk_buff *skb, const struct packet *p, cons
 	return outcome;
 }
 
-/* What an offer to one destination came to. LEFT: it goes on as it is. */
+/* The outcome of an offer to one destination. LEFT: the packet passes as it is. */
 enum offer { REFUSED, TAKEN, LEFT, MEETS_REMAINS };
 
 /*
- * Whose sockets the destination selects; 0: anyone's. `judged`: there may be others, which is to be
- * looked at.
+ * Whose sockets the destination selects; 0: anyone's. `judged`: there may be others, so the sockets
+ * have to be judged.
  */
 static __always_inline __u32 permit_of_destination(const struct packet *p, const struct ilm_destination *d, bool *judged)
 {
@@ -829,14 +846,14 @@ static __always_inline __u32 permit_of_destination(const struct packet *p, const
 	if (any_irregular())
 		return d->permit;
 	/*
-	 * All that are bound to it are permitted there. One of UDP may have come by its port
+	 * All sockets that are bound to it are permitted there. A UDP socket may have got its port
 	 * without bind().
 	 */
 	*judged = false;
 	return p->l.dialled.protocol == IPPROTO_UDP ? d->permit : 0;
 }
 
-/* Whether the destination's listener takes the packet. `i`: which of the rule's it is. */
+/* Offers the packet to the destination's listener. `i`: which of the rule's destinations it is. */
 __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32 i)
 {
 	struct ilm_endpoint endpoint;
@@ -860,8 +877,8 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	endpoint_of_destination(&endpoint, l, d);
 	live = listeners_at(&endpoint, l->interface);
 	/*
-	 * Nobody; but a socket may have disconnected, and what is bound to a VRF is counted under
-	 * the VRF's device.
+	 * Nothing listens; but a socket may have disconnected, and what is bound to a VRF is
+	 * counted under the VRF's device.
 	 */
 	if (!live.sockets && !live.connected && !any_on_device()) {
 		l->attempts[i] = ILM_ATTEMPT_ABSENT;
@@ -870,7 +887,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	permit = permit_of_destination(p, d, &judged);
 	if (permit && judged && live.sockets) {
 		there = judge_listeners(&endpoint, l->interface, permit);
-		/* Only strangers are as nobody. */
+		/* If only strangers listen, it is as if nothing did. */
 		if (!(there & HAS_PERMITTED)) {
 			l->attempts[i] = ILM_ATTEMPT_ABSENT;
 			return REFUSED;
@@ -887,16 +904,15 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	if (p->nat)
 		return live.sockets ? LEFT : REFUSED;
 	/*
-	 * In a sockmap: sk_lookup will select it. Among listeners on :: of which some take IPv6
-	 * only, the counts do not say whether one that is there takes IPv4: then the kernel is
-	 * asked.
+	 * In a sockmap: sk_lookup will select it. If some listeners on :: take IPv6 only, the
+	 * counts do not say whether one in the sockmap takes IPv4: then the kernel is asked.
 	 */
 	if (live.placed && !(l->family == AF_INET && !endpoint.address[2] && live.v6only))
 		return LEFT;
 	/*
-	 * Put together again it would have lost the socket. sk_lookup refuses it, and knows it for
-	 * a packet only when its last fragment came to the same CPU: whether the socket is
-	 * registered from now on must not depend on that.
+	 * Reassembled, it would have lost the socket. sk_lookup refuses it, and recognises it as a
+	 * packet only if its last fragment came to the same CPU: whether the socket is registered
+	 * from now on must not depend on that.
 	 */
 	if (p->fragment) {
 		if (udp && live.sockets)
@@ -906,8 +922,8 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	outcome = hand_over(skb, p, &endpoint, permit, there & HAS_STRANGERS);
 	if (!udp && outcome == ILM_ATTEMPT_ABSENT) {
 		/*
-		 * A connection of the client's from the same port to the listener itself, or its
-		 * remains, was found instead.
+		 * The kernel found a connection from the same client port to the listener itself,
+		 * or its remains, instead.
 		 */
 		remote_port = l->remote_port;
 		l->remote_port = 0;
@@ -917,7 +933,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	l->attempts[i] = outcome;
 	if (outcome != ILM_ATTEMPT_SELECTED)
 		return REFUSED;
-	/* It comes again. */
+	/* The packet comes again. */
 	if (p->remains)
 		return MEETS_REMAINS;
 	p->ends = handed_ends(l->remote, &endpoint);
@@ -930,7 +946,7 @@ struct sk_buff___index {
 	__u16 tc_index;
 } __attribute__((preserve_access_index));
 
-/* The place of this CPU's that it took last. */
+/* The place that this CPU took last. */
 static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s, __u32 *place)
 {
 	*place = bpf_get_smp_processor_id() * constants.handed_each + (s->handed & (constants.handed_each - 1));
@@ -939,9 +955,9 @@ static __always_inline struct ilm_handed *handed_at(const struct ilm_steering *s
 }
 
 /*
- * So that the packet is counted when it comes to the daemon's socket: false when that cannot be.
- * Not for the kernel's own sockets, which take theirs before; nor without traffic control
- * (CONFIG_NET_SCHED), where packets carry no such number.
+ * Leaves a note, so that the packet is counted when it reaches the daemon's socket; false if that
+ * is not possible. Not for the kernel's own sockets, which take theirs earlier; nor without traffic
+ * control (CONFIG_NET_SCHED), where packets carry no such number.
  */
 static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 {
@@ -954,8 +970,8 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 		return false;
 	h = handed_at(s, &place);
 	/*
-	 * Mostly the last one has been counted by now. If not, it may still be: one of a batch, or
-	 * it was dropped.
+	 * Usually the last one has been counted by now. If not, it may still be, as one of a batch;
+	 * or it was dropped.
 	 */
 	if (h && h->port) {
 		s->handed++;
@@ -1010,7 +1026,7 @@ static __always_inline __u8 icmp_of(__u8 family)
 	return family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
-/* Called by ilm_steer only, for ICMP. */
+/* Called only by ilm_steer, for ICMP. */
 SEC("tc")
 int ilm_icmp(struct __sk_buff *skb)
 {
@@ -1027,9 +1043,9 @@ int ilm_icmp(struct __sk_buff *skb)
 }
 
 /*
- * Whom the packet is for. `class`: of its port. Where NAT has its say afterwards nothing is given
- * but to connected sockets; yet who listens already is looked for all the same, as the kernel's
- * tables know that better than the registry (a UDP socket that disconnected).
+ * Decides who gets the packet. `class`: that of its port. Where NAT decides afterwards, ingress
+ * gives packets only to connected sockets, but looks for an existing listener all the same: the
+ * kernel's tables know that better than the registry (a UDP socket that disconnected).
  */
 static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 class)
 {
@@ -1056,8 +1072,8 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 		if (!load(skb, p->transport + TCP_FLAGS, &p->tcp_flags, sizeof(p->tcp_flags)) || p->tcp_flags & TCP_RST)
 			return TCX_NEXT;
 		/*
-		 * Connections are opened by SYN; or, when the kernel sent SYN cookies, by the ACK
-		 * that brings one back: then there is no connection yet.
+		 * A connection is opened by a SYN; or, if the kernel sent a SYN cookie, by the ACK
+		 * that brings it back: then there is no connection yet.
 		 */
 		if (!(p->tcp_flags & (TCP_SYN | TCP_ACK)))
 			return TCX_NEXT;
@@ -1087,7 +1103,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, __u32 
 	return steer(skb, p, rule);
 }
 
-/* TCP, with nothing between it and the IP header but IPv4 options. */
+/* Is it TCP, with nothing between it and the IP header but IPv4 options? */
 static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 {
 	__u8 protocol;
@@ -1110,16 +1126,16 @@ int ilm_steer(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK)
 		return TCX_NEXT;
-	/* Nearly every packet of most hosts, so it is looked for first. */
+	/* Nearly every packet of most hosts, so this is checked first. */
 	if (!any_steered_tcp() && is_plain_tcp(skb))
 		return TCX_NEXT;
-	/* All of it, padding too, as functions get it that the verifier looks at by themselves. */
+	/* Clears all of it, padding too: functions that the verifier walks on their own get it. */
 	__builtin_memset(&p, 0, sizeof(p));
 	if (!parse(skb, &p) || !is_unicast(&p.l))
 		return TCX_NEXT;
-	/* By the kfunc sk_lookup selects every kind of socket, for ICMP errors too. */
+	/* With the kfunc, sk_lookup selects every kind of socket, for ICMP errors too. */
 	if (!constants.kfunc && !p.fragment && p.l.dialled.protocol == icmp_of(p.l.family))
-		/* A program of its own, as both together need more stack than there is. */
+		/* A separate program: both together need more stack than there is. */
 		bpf_tail_call(skb, &ingress, ILM_INGRESS_ICMP);
 	udp = p.l.dialled.protocol == IPPROTO_UDP;
 	if (!udp && (p.l.dialled.protocol != IPPROTO_TCP || constants.kfunc || !any_steered_tcp()))

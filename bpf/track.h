@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counting a listener while it lives, and placing it where sk_lookup finds it. Shared by every
- * program that sees sockets.
+ * Counts a listener while it lives, and places it where sk_lookup finds it. Shared by every program
+ * that sees sockets.
  */
 #ifndef ILM_TRACK_H
 #define ILM_TRACK_H
@@ -10,8 +10,8 @@
 #include "permit.h"
 
 /*
- * The entry of a place, made where there is none. Several CPUs may create the same one: the loser
- * finds the winner's at the second look.
+ * The entry of a place, created if there is none. Several CPUs may create the same one: the loser
+ * finds the winner's with the second look-up.
  */
 static __always_inline struct ilm_presence *presence_of(const struct ilm_place *place)
 {
@@ -25,21 +25,21 @@ static __always_inline struct ilm_presence *presence_of(const struct ilm_place *
 	return bpf_map_lookup_elem(&presence, place);
 }
 
-/* Enough for who looks while somebody else removes it. */
+/* Enough for a CPU that looks up an entry while another one removes it. */
 #define HOLD_ATTEMPTS 4
 
 static __always_inline void let_go(struct ilm_presence *p, const struct ilm_place *place)
 {
 	if (__sync_fetch_and_add(&p->holders, -1) != 1)
 		return;
-	/* Whoever comes from here on finds it dead, and makes a new one. */
+	/* From here on, others find it dead and create a new one. */
 	if (__sync_val_compare_and_swap(&p->holders, 0, ILM_PRESENCE_DEAD) == 0)
 		bpf_map_delete_elem(&presence, place);
 }
 
 /*
- * The entry of a place, held. The memory of one that was removed is used again at once, so what was
- * found is looked for once more when it is held.
+ * The entry of a place, held. The memory of a removed entry is reused at once, so the entry is
+ * looked up again once it is held.
  */
 static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
 {
@@ -59,7 +59,10 @@ static __always_inline struct ilm_presence *hold(const struct ilm_place *place)
 	return NULL;
 }
 
-/* The entry that counts the socket. NULL: it was removed, and perhaps created again without it. */
+/*
+ * The entry that counts the socket. NULL: it was removed, and perhaps created again without the
+ * socket.
+ */
 static __always_inline struct ilm_presence *counting(const struct ilm_tracked *t)
 {
 	struct ilm_presence *p = t->counted ? bpf_map_lookup_elem(&presence, &t->place) : NULL;
@@ -89,12 +92,12 @@ static __always_inline bool identity_equal(const struct ilm_identity *a, const s
 }
 
 /*
- * Counts a socket of that identity among the entry's, and says as which kind: ILM_KINDS is one of
- * `others`, of which nobody knows whose they are. Not static: the verifier looks at it once.
+ * Counts a socket with that identity in the entry, and returns its kind; ILM_KINDS: it is one of
+ * `others`, whose identities are not known. Not static: the verifier walks it once.
  */
 __noinline int join_kind(struct ilm_presence *p, const struct ilm_identity *identity)
 {
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!p || !identity)
 		return ILM_KINDS;
 	for (int i = 0; i < ILM_KINDS; i++) {
@@ -111,7 +114,7 @@ __noinline int join_kind(struct ilm_presence *p, const struct ilm_identity *iden
 		if (__sync_val_compare_and_swap(&kind->sockets, 0, ILM_KIND_BUSY))
 			continue;
 		kind->identity = *identity;
-		/* Busy becomes one. */
+		/* Turns busy into one. */
 		__sync_fetch_and_add(&kind->sockets, 1 - ILM_KIND_BUSY);
 		return i;
 	}
@@ -119,17 +122,17 @@ __noinline int join_kind(struct ilm_presence *p, const struct ilm_identity *iden
 	return ILM_KINDS;
 }
 
-/* Not static: the verifier looks at it once. */
+/* Undoes join_kind(). Not static: the verifier walks it once. */
 __noinline int leave_kind(struct ilm_presence *p, __u32 kind)
 {
-	/* Never so; the verifier wants it said. */
+	/* Never NULL; the verifier requires the check. */
 	if (!p)
 		return 0;
 	if (kind >= ILM_KINDS) {
 		__sync_fetch_and_add(&p->others, -1);
 		return 0;
 	}
-	/* The verifier has not kept that it is that small. */
+	/* The verifier has lost track of this bound. */
 	kind &= ILM_KINDS - 1;
 	barrier_var(kind);
 	__sync_fetch_and_add(&p->kinds[kind & (ILM_KINDS - 1)].sockets, -1);
@@ -154,7 +157,7 @@ static __always_inline void add_to_presence(struct ilm_presence *p, struct ilm_t
 }
 
 /*
- * Notes whether the socket listens on a destination and is bound to a device, or not permitted
+ * Notes whether the socket listens on a destination and is bound to a device, or is not permitted
  * there.
  */
 static __always_inline void mark_irregular(struct ilm_tracked *t, __u8 is)
@@ -165,7 +168,7 @@ static __always_inline void mark_irregular(struct ilm_tracked *t, __u8 is)
 	add_to_single(irregular, is ? 1 : -1);
 }
 
-/* Whose the socket is, found once. */
+/* Finds the socket's identity, once. */
 static __always_inline void identify_tracked(struct ilm_tracked *t, const void *sk)
 {
 	struct ilm_identity identity = {};
@@ -177,7 +180,7 @@ static __always_inline void identify_tracked(struct ilm_tracked *t, const void *
 	t->seal = seal_of(&identity);
 }
 
-/* May the socket have the destination? */
+/* Is the socket permitted at the destination? */
 static __always_inline bool is_permitted(const struct ilm_tracked *t, const struct ilm_slot *slot)
 {
 	struct ilm_identity identity = t->identity;
@@ -202,7 +205,7 @@ static __always_inline void uncount(struct ilm_tracked *t)
 	let_go(p, &t->place);
 }
 
-/* Notes under which slot sk_lookup finds the socket; 0: under none any more. */
+/* Notes the serial of the slot under which sk_lookup finds the socket; 0: it no longer does. */
 static __always_inline void mark_placed(struct ilm_tracked *t, __u32 serial)
 {
 	struct ilm_presence *p = counting(t);
@@ -223,7 +226,8 @@ static __always_inline void mark_steered(struct ilm_tracked *t, __u8 steered)
 }
 
 /*
- * A UDP socket that connects is no listener any more; found unconnected by a scan, it is one again.
+ * A UDP socket that connects is no longer a listener; when a scan finds it unconnected, it is one
+ * again.
  */
 static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected)
 {
@@ -236,7 +240,7 @@ static __always_inline void mark_connected(struct ilm_tracked *t, __u8 connected
 	add_to_presence(p, t, 1);
 }
 
-/* The end of a listener. */
+/* Ends the tracking of a listener. */
 static __always_inline void forget(struct ilm_tracked *t)
 {
 	uncount(t);
@@ -253,8 +257,8 @@ static __always_inline bool place_equal(const struct ilm_place *a, const struct 
 }
 
 /*
- * Counts a listener, which is identified, where it listens now. Idempotent, so that a scan may meet
- * a socket that registered itself.
+ * Counts a listener, already identified, where it listens now. Idempotent, so a scan may meet a
+ * socket that registered itself.
  */
 static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoint *endpoint, __u32 device, bool v6only,
 				  bool is_irregular)
@@ -268,8 +272,8 @@ static __always_inline void count(struct ilm_tracked *t, const struct ilm_endpoi
 			return;
 		}
 		/*
-		 * The entry that counted it is gone (see `presence`), or it was bound to a device
-		 * meanwhile.
+		 * The entry that counted it was removed (see `presence`), or the socket was bound
+		 * to a device in the meantime.
 		 */
 		uncount(t);
 	}

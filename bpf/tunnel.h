@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Tunnels of the kernel (VXLAN, GENEVE, WireGuard) as wildcard destinations. Their datagrams reach
- * no queue, where bpf/deliver.h would record the flow, and what they send carries no socket. So the
- * flow is recorded where the tunnel is selected, before the firewall: there is no later place.
+ * The kernel's tunnels (VXLAN, GENEVE, WireGuard) as wildcard destinations. Their datagrams reach
+ * no queue, where bpf/deliver.h would write the flow, and what they send carries no socket. So the
+ * flow is written where the tunnel is selected: before the firewall, because there is no later
+ * place.
  */
 #ifndef ILM_TUNNEL_H
 #define ILM_TUNNEL_H

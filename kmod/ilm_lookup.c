@@ -60,7 +60,7 @@
 /*
  * Cookie -> struct net. Entries leave in pre_exit: the kernel waits for an RCU grace period between
  * that and everything that it takes apart (net/core/net_namespace.c, cleanup_net; the same when the
- * module goes), so what a reader found is whole until its section ends.
+ * module is removed), so what a reader found stays whole until its section ends.
  */
 static DEFINE_XARRAY(namespaces);
 
@@ -89,7 +89,7 @@ struct search {
 	int slave;			/* sdif, as far as it is known; SLAVE_UNKNOWN: not looked at yet */
 	struct sock *best;
 	int score;
-	bool wrong_family;		/* a socket listens there who cannot take this packet */
+	bool wrong_family;		/* a socket listens there that cannot take this packet */
 };
 
 #define SLAVE_UNKNOWN INT_MIN
@@ -97,7 +97,7 @@ struct search {
 
 /*
  * A packet that came through an enslaved interface has the master as its interface; the context
- * does not carry which slave (sdif). That there is one is what unbound sockets depend on
+ * does not say which slave (sdif). Unbound sockets depend on whether there is one
  * (net.ipv4.{tcp,udp}_l3mdev_accept); -1 is no interface, so a socket bound to the slave itself is
  * not found.
  */
@@ -123,7 +123,7 @@ static bool device_takes(struct search *s, int bound)
 	return udp_sk_bound_dev_eq(s->net, bound, s->ingress, search_slave(s));
 }
 
-/* Is the socket bound to what is searched, whatever packets it takes? */
+/* Is the socket bound to the address that is searched, whatever packets it takes? */
 static bool address_matches(const struct search *s, const struct sock *sk)
 {
 	if (sk->sk_family == AF_INET) {
@@ -161,7 +161,7 @@ static int score_of(const struct search *s, const struct sock *sk, int bound)
 	return score;
 }
 
-/* True when the search is over. */
+/* Considers one socket; returns true when the search is over. */
 static bool consider(struct search *s, struct sock *sk)
 {
 	int bound, score;
@@ -172,23 +172,23 @@ static bool consider(struct search *s, struct sock *sk)
 	if (!device_takes(s, bound))
 		return false;
 	/*
-	 * As bpf_sk_assign() has it: a packet of the other family needs an IPv6 socket that is not
-	 * IPv6 only.
+	 * As in bpf_sk_assign(): a packet of the other family needs an IPv6 socket that is not IPv6
+	 * only.
 	 */
 	if (sk->sk_family != s->ctx->family && (sk->sk_family == AF_INET || ipv6_only_sock(sk))) {
 		s->wrong_family = true;
 		return false;
 	}
-	/* The first of equals, as the kernel. */
+	/* The first of equals, as in the kernel. */
 	score = score_of(s, sk, bound);
 	if (score <= s->score)
 		return false;
 	s->best = sk;
 	s->score = score;
 	/*
-	 * A SO_REUSEPORT group that is met ends the kernel's search, whoever comes later; unless it
-	 * is a UDP one with connected members. Which member gets the packet is selected after us,
-	 * by the packet.
+	 * A SO_REUSEPORT group ends the kernel's search, whichever sockets come later; unless it is
+	 * a UDP group with connected members. Which member gets the packet is selected after us, by
+	 * the packet.
 	 */
 	return sk->sk_reuseport && rcu_access_pointer(sk->sk_reuseport_cb) &&
 	       (s->ctx->protocol == IPPROTO_TCP || !reuseport_has_conns(sk));
@@ -208,7 +208,7 @@ static u32 search_hash(const struct search *s)
 }
 
 /*
- * MPTCP's listeners are here as the TCP socket below them (a subflow), which is what a SYN is for.
+ * MPTCP's listeners are here as the TCP socket below them (a subflow), which is where a SYN goes.
  */
 static void search_tcp(struct search *s)
 {
@@ -230,7 +230,7 @@ static void search_udp(struct search *s)
 
 	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
 		/*
-		 * A connected socket hears its peer only, and the kernel found no such socket
+		 * A connected socket hears only its peer, and the kernel found no such socket
 		 * before it asked us.
 		 */
 		if (READ_ONCE(udp_sk(sk)->udp_port_hash) == s->port && READ_ONCE(sk->sk_state) != TCP_ESTABLISHED &&
@@ -332,7 +332,8 @@ static int __init ilm_lookup_init(void)
 }
 
 /*
- * Programs that call the kfunc hold a reference on the module: no program is inside when this runs.
+ * Programs that call the kfunc hold a reference on the module: no program is running in it when
+ * this is called.
  */
 static void __exit ilm_lookup_exit(void)
 {

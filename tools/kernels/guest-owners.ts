@@ -2,18 +2,18 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { ActiveEngine, DataPlane } from "../../src/dataplane/types.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
-import { Absent, capability as report, expectEqual } from "./report.js";
-import type { Socket, SocketOptions } from "./sockets.js";
+import { Absent, Refused, capability as report, expectEqual } from "./report.js";
+import { Socket, type SocketOptions } from "./sockets.js";
 import {
   type Dialled,
   app,
   apply,
-  ask,
   canMptcp,
   dial,
   listen,
   open,
   outside,
+  pause,
   using,
 } from "./stage.js";
 
@@ -80,13 +80,20 @@ function refusedWith(make: () => Socket): number | undefined {
 
 /** Who has what is dialled: its index among these, or nobody. */
 function whoHas(
-  kind: Kind,
-  to: { address: string; port: number },
+  { plane, kind }: { readonly plane: DataPlane; readonly kind: Kind },
+  to: { readonly address: string; readonly port: number },
   there: readonly Socket[],
 ): Dialled {
+  // Without ingress, UDP sockets are placed by whoever looks for them.
+  plane.resync();
   if (kind !== "udp") return dial(to, there);
-  const found = there.findIndex((socket) => ask(to, socket).answer !== null);
-  return found < 0 ? "refused" : found;
+  const client = Socket.connected(to, { kind });
+  return using([client], () => {
+    client.send("ping", to);
+    pause(100);
+    const found = there.findIndex((socket) => socket.receive(false) !== undefined);
+    return found < 0 ? "refused" : found;
+  });
 }
 
 /** Every promise about owners through one engine; for the kfunc the module must be loaded. */
@@ -105,35 +112,40 @@ export async function runOwners(engine: ActiveEngine): Promise<void> {
 
   for (const kind of kinds) {
     const options: SocketOptions = { kind, timeout: 300 };
-    const needed = (): void => {
-      if (kind === "mptcp" && !canMptcp()) throw new Absent("no MPTCP");
+    const needed = (plane: DataPlane): void => {
+      if (kind !== "mptcp") return;
+      if (!canMptcp()) throw new Absent("no MPTCP");
+      apply(plane, rules());
+      if (engine === "registry" && plane.steers() === false) {
+        throw new Refused("sk_lookup cannot select an MPTCP listener, and there is no ingress");
+      }
     };
 
     await capability(
       `owners, ${kind}: a stranger on the service's address gets nothing`,
       (plane) => {
-        needed();
+        needed(plane);
         for (const family of families) {
           const to = { address: outside[family], port: 6000 };
           apply(plane, rules());
           const stranger = as(STRANGER, () => listen(app[family], 6000, options));
           using([stranger], () => {
-            expectEqual("without an owner", whoHas(kind, to, [stranger]), 0);
+            expectEqual("without an owner", whoHas({ plane, kind }, to, [stranger]), 0);
             apply(plane, rules({ owner: `user: ${OWNER}` }));
-            expectEqual("with one", whoHas(kind, to, [stranger]), "refused");
+            expectEqual("with one", whoHas({ plane, kind }, to, [stranger]), "refused");
           });
           const again = (): Socket => as(STRANGER, () => listen(app[family], 6000, options));
           expectEqual("his next bind()", refusedWith(again), EACCES);
           const owner = as(OWNER, () => listen(app[family], 6000, options));
           using([owner], () => {
-            expectEqual("the owner", whoHas(kind, to, [owner]), 0);
+            expectEqual("the owner", whoHas({ plane, kind }, to, [owner]), 0);
           });
         }
       },
     );
 
     await capability(`owners, ${kind}: a stranger on what is dialled gets nothing`, (plane) => {
-      needed();
+      needed(plane);
       for (const family of families) {
         const to = { address: outside[family], port: 6000 };
         const said = { owner: `user: ${OWNER}` };
@@ -141,11 +153,11 @@ export async function runOwners(engine: ActiveEngine): Promise<void> {
         const owner = as(OWNER, () => listen(app[family], 6000, options));
         const stranger = as(STRANGER, () => listen(outside[family], 6000, options));
         using([owner, stranger], () => {
-          expectEqual("allowed", whoHas(kind, to, [owner, stranger]), 1);
+          expectEqual("allowed", whoHas({ plane, kind }, to, [owner, stranger]), 1);
           apply(plane, rules(said));
-          expectEqual("refused", whoHas(kind, to, [owner, stranger]), 0);
+          expectEqual("refused", whoHas({ plane, kind }, to, [owner, stranger]), 0);
           owner.close();
-          expectEqual("alone", whoHas(kind, to, [stranger]), "refused");
+          expectEqual("alone", whoHas({ plane, kind }, to, [stranger]), "refused");
         });
         const again = (): Socket => as(STRANGER, () => listen(outside[family], 6000, options));
         expectEqual("his next bind()", refusedWith(again), EACCES);
@@ -155,23 +167,23 @@ export async function runOwners(engine: ActiveEngine): Promise<void> {
     await capability(
       `owners, ${kind}: a stranger on the wildcard address gets nothing`,
       (plane) => {
-        needed();
+        needed(plane);
         for (const family of families) {
           const to = { address: outside[family], port: 6002 };
           const any = family === 4 ? "0.0.0.0" : "::";
           apply(plane, rules({ strangers: "allow" }));
           const stranger = as(STRANGER, () => listen(any, 7002, options));
           using([stranger], () => {
-            expectEqual("allowed", whoHas(kind, to, [stranger]), 0);
+            expectEqual("allowed", whoHas({ plane, kind }, to, [stranger]), 0);
             apply(plane, rules());
-            expectEqual("refused", whoHas(kind, to, [stranger]), "refused");
+            expectEqual("refused", whoHas({ plane, kind }, to, [stranger]), "refused");
           });
         }
       },
     );
 
     await capability(`owners, ${kind}: a unit is told from another one, and from root`, (plane) => {
-      needed();
+      needed(plane);
       for (const family of families) {
         const to = { address: outside[family], port: 6000 };
         const open = (): Socket => listen(app[family], 6000, options);
@@ -184,9 +196,13 @@ export async function runOwners(engine: ActiveEngine): Promise<void> {
         expectEqual("root in none", refusedWith(open), EACCES);
         const owner = inUnit("web.service", open);
         using([owner], () => {
-          expectEqual("the owner", whoHas(kind, to, [owner]), 0);
+          expectEqual("the owner", whoHas({ plane, kind }, to, [owner]), 0);
           apply(plane, rules({ owner: "unit: other.service" }));
-          expectEqual("once it belongs to another", whoHas(kind, to, [owner]), "refused");
+          expectEqual(
+            "once it belongs to another",
+            whoHas({ plane, kind }, to, [owner]),
+            "refused",
+          );
         });
       }
     });

@@ -49,8 +49,10 @@ export function withoutKfunc(
   error: unknown,
 ): EngineChoice {
   if (engine !== "kfunc" || !(error instanceof IlmError)) throw error;
-  // Quote the line of libbpf's message that names the function.
-  const said = error.remedy?.split("\n").find((line) => line.includes(KFUNC));
+  // Quote the line of libbpf's message that names the function, or else the verifier's last word.
+  const lines = error.remedy?.split("\n") ?? [];
+  const end = lines.findIndex((line) => /^\s*processed \d+ insns/.test(line));
+  const said = lines.find((line) => line.includes(KFUNC)) ?? lines[end - 1];
   const trouble = `${error.message}${said === undefined ? "" : ` (${said.trim()})`}`;
   if ((rules.file.head.engine ?? "auto") === "auto") return { ...registry, kfuncTrouble: trouble };
   throw unusable(trouble, error);
