@@ -375,7 +375,7 @@ function checkFamilies(
       "error",
       { key: "to", index: 0 },
       `${key} has IPv${only} prefixes only and the destinations IPv${other} addresses only, and an IPv${only} connection cannot go to an IPv${other} listener on an address of its own`,
-      `add the daemon's IPv${only} address to the destinations, or an IPv${other} prefix to ${key}`,
+      `add the daemon's IPv${only} address, or an IPv${other} prefix to ${key}`,
     );
     return false;
   }

@@ -11,9 +11,11 @@ import { readParts, type ArgumentParts } from "./argument-parts.js";
 import { recogniseShape } from "./argument-shape.js";
 import { emptyDocument } from "./document.js";
 import { parseDestination, parseServiceAddress } from "./destination.js";
-import { itemsOf, yamlList } from "./meant.js";
+import { itemsOf, textOf, yamlList } from "./meant.js";
 import { parseAccount, parseUnit } from "./owner.js";
 import { refuseProtocol } from "./protocol.js";
+import { hintOfMappingKey, hintOfPublished, isPublished } from "./publish-issues.js";
+import { mappingKeys, PUBLISH_FORM } from "./publish-meant.js";
 import {
   configuration,
   mappingEntry,
@@ -57,6 +59,7 @@ const forms: Readonly<Record<string, string>> = {
   existing: "write exact, any or never",
   miss: "write pass or reject",
   handover: "write auto, lookup or ingress",
+  publish: PUBLISH_FORM,
   originate: "write true, or leave it out",
   unit: "write the name of one systemd unit, such as nginx.service",
   user: "write the name of one user, such as www-data, or a numeric id; leave it out for any",
@@ -101,7 +104,7 @@ function explainIssue(issue: Issue, base: Path, document: unknown): Finding[] {
       return branch.flatMap((inner) => explainIssue(inner, path, document));
     }
     case "invalid_type":
-      if (typeof value === "number" && keyOf(path) === "port") {
+      if (typeof value === "number" && (keyOf(path) === "port" || isPublished(path))) {
         return [{ path, of: "value", message: `${value} is not a port`, hint: form(path) }];
       }
       return [wrongType(path, value)];
@@ -169,7 +172,7 @@ function explainKey(parent: Path, key: string, entry: unknown): Finding {
     of: "key",
     message: `the key ${quote(key)} is not known`,
     hint:
-      hintOfKey(kind, key, entry) ??
+      hintOfKey(kind, key, entry, String(parent.at(-1) ?? "")) ??
       (near === null ? `the keys here are ${known.join(", ")}` : `did you mean ${near}?`),
   };
 }
@@ -204,8 +207,8 @@ const otherKeys: readonly (readonly [kind: Kind, key: RegExp, hint: string])[] =
   ],
   [
     "service",
-    /^(?:ports?|listen)$/,
-    'the port belongs to a mapping, as in { port: 443, to: web } or { port: 443, to: "web:8443" }',
+    /^(?:ports?|listen|expose)$/,
+    "write publish, with the ports that clients dial, as in publish: 443 or publish: { 443: 8443 }",
   ],
   [
     "service",
@@ -215,7 +218,7 @@ const otherKeys: readonly (readonly [kind: Kind, key: RegExp, hint: string])[] =
   [
     "service",
     /^protocols?$/,
-    "the protocol belongs to a mapping, as in { protocol: udp, port: 53, to: dns }",
+    "write the protocol after the port that is published, as in publish: 53/udp",
   ],
   [
     "destination",
@@ -256,7 +259,8 @@ const ownerKeys: readonly (readonly [key: RegExp, hint: string])[] = [
   ],
 ];
 
-function hintOfKey(kind: Kind, key: string, entry: unknown): string | null {
+/** `name` is where the entry is in its group or list: of a service, its name. */
+function hintOfKey(kind: Kind, key: string, entry: unknown, name: string): string | null {
   if (kind === "mapping" && /^[0-9]/.test(key)) {
     const port = valueAt(entry, ["port"]);
     if (typeof port === "number" || typeof port === "string") {
@@ -268,6 +272,9 @@ function hintOfKey(kind: Kind, key: string, entry: unknown): string | null {
   const other = otherKeys.find(([of, pattern]) => of === kind && pattern.test(key));
   if (other !== undefined) return other[2];
   if (kind !== "service" && kind !== "owner") return null;
+  if (kind === "service" && mappingKeys.includes(key)) {
+    return hintOfMappingKey(key, entry as object, name);
+  }
   return ownerKeys.find(([pattern]) => pattern.test(key))?.[1] ?? null;
 }
 
@@ -301,7 +308,8 @@ function wrongType(path: Path, value: unknown): Finding {
   }
   if (value === null) {
     if (path.length === 0) return { path, of: "value", ...emptyDocument };
-    return { path, of: "value", message: "this is empty", hint };
+    const meant = isPublished(path) ? hintOfPublished(path, value) : null;
+    return { path, of: "value", message: "this is empty", hint: meant ?? hint };
   }
   const meant = hintOfType(path, value);
   if (meant !== null) {
@@ -316,6 +324,7 @@ function wrongType(path: Path, value: unknown): Finding {
 /** Returns the user's own value in its right place, if that can be told. */
 function hintOfType(path: Path, value: unknown): string | null {
   const key = keyOf(path);
+  if (isPublished(path)) return hintOfPublished(path, value);
   if (path[0] === "mappings" && key === "to" && typeof value === "number") {
     const parsed = parseDestination(textOf(value));
     return parsed.ok ? null : parsed.hint;
@@ -337,11 +346,6 @@ function hintOfType(path: Path, value: unknown): string | null {
 
 function listIn(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
-}
-
-/** Returns a text or number as it was written, or nothing: a group may have a key `toString`. */
-function textOf(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
 /** Recognises `{ 80: web }` instead of the list. */
@@ -480,6 +484,7 @@ function form(path: Path, value?: unknown): string {
   if (path.length === 2 && path[0] === "services") return SERVICE_FORM;
   if (path.length === 2 && path[0] === "mappings") return MAPPING_FORM;
   const key = keyOf(path);
+  if (isPublished(path)) return PUBLISH_FORM;
   if (path[0] === "mappings" && key === "address") return forms["to"] ?? "";
   if (key === "to" && isGroup(value)) return DESTINATION_FORM;
   if (path[0] === "wildcard" && path.length === 1) return WILDCARD_FORM;

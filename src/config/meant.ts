@@ -40,6 +40,11 @@ export function yamlText(text: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9._/+-]*$/.test(text) ? text : JSON.stringify(text);
 }
 
+/** Returns a text or number as it was written, or nothing: a group may have a key `toString`. */
+export function textOf(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
 /** Formats `[80, 443]`, or a single item alone. */
 export function yamlList(items: readonly string[]): string {
   const [first = ""] = items;

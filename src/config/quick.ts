@@ -35,6 +35,7 @@ import {
 } from "./owner.js";
 import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
+import { parsePublished, publishedOf, type Published, type WrittenItem } from "./publish.js";
 import type { Configuration, MappingEntry, ServiceEntry } from "./schema.js";
 import { looksLikeAddress, MAX_NAME_LENGTH, NAME, type Target } from "./target.js";
 import { VERSION } from "./version.js";
@@ -146,10 +147,12 @@ function readPolicies(raw: unknown): WildcardPolicies | null {
   return written && policiesOf(written, () => undefined);
 }
 
+function isPort(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MAX_PORT;
+}
+
 function readPort(value: unknown): number | PortRange | null {
-  if (typeof value === "number") {
-    return Number.isInteger(value) && value >= 1 && value <= MAX_PORT ? value : null;
-  }
+  if (typeof value === "number") return isPort(value) ? value : null;
   if (typeof value !== "string") return null;
   const parsed = parsePorts(value);
   return parsed.ok ? parsed.range : null;
@@ -216,9 +219,34 @@ export const readQuickEntry = entryOf<MappingEntry>(
   ["port", "to"],
 );
 
+const readPublishedText = textBy(parsePublished);
+
+function readPublishedItem(raw: unknown): WrittenItem | null {
+  return isPort(raw) ? raw : readPublishedText(raw);
+}
+
+const readPublishedItems = oneOrList(readPublishedItem);
+
+function readPublish(raw: unknown): readonly Published[] | null {
+  if (!isPlain(raw)) {
+    const items = readPublishedItems(raw);
+    return items === null ? null : publishedOf(items);
+  }
+  const byDialled: Record<string, number> = {};
+  for (const key in raw) {
+    const port = raw[key];
+    if (readPublishedText(key) === null || !isPort(port)) return null;
+    byDialled[key] = port;
+  }
+  const published = publishedOf({ byDialled });
+  return published.length === 0 ? null : published;
+}
+
 const readService = entryOf<ServiceEntry>(
   {
     address: oneOrList(textBy(parseOwnAddress)),
+    publish: readPublish,
+    on: oneOrList(readOn),
     handover: oneOf(...handovers),
     originate: oneOf(true),
     ...ownerReaders,

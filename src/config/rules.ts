@@ -20,8 +20,10 @@ import { ownIpv4, ownIpv6, ulaOfMachine, type OwnAddress } from "./own-address.j
 import { ownerOf } from "./owner.js";
 import type { Problems } from "./problems.js";
 import { listOf, settingNames, type Document } from "./document.js";
-import type { MappingEntry } from "./schema.js";
-import { formatPath, type Path, type Source } from "./source.js";
+import type { MappingEntry, ServiceEntry } from "./schema.js";
+import { formatOrigin, itemPath, note } from "./note.js";
+import { entriesOf, type PublishedEntry } from "./publish-entries.js";
+import type { Path, Source } from "./source.js";
 
 /**
  * Builds the rule set. `complete` says that every file could be read, so a missing service is
@@ -66,7 +68,7 @@ function collectSettings(documents: readonly Document[], problems: Problems): Se
       const before = first?.settings[name];
       if (JSON.stringify(settings[name]) === JSON.stringify(before)) continue;
       const value = typeof before === "object" ? "something else" : before;
-      add(
+      note(
         problems,
         source,
         [name],
@@ -104,7 +106,7 @@ function collectServices(
       };
       const earlier = byName.get(name);
       if (earlier !== undefined) {
-        add(
+        note(
           problems,
           source,
           path,
@@ -117,6 +119,7 @@ function collectServices(
       byName.set(name, service);
       refuseWithoutOwner(service, source, problems);
       refuseHalfRewrite(service, source, problems);
+      refuseWithoutPublish(name, entry, source, problems);
       refuseOtherPolicy(service, source, policies, problems);
       checkAuto({ name, written, given, prefix }, source, problems);
       claimAddresses(service, given, source, owners, problems);
@@ -130,7 +133,7 @@ function refuseWithoutOwner(service: Service, source: Source, problems: Problems
   if (service.owner !== undefined) return;
   for (const key of ["mptcp", "wildcard"] as const) {
     if (service[key] === undefined) continue;
-    add(
+    note(
       problems,
       source,
       ["services", service.name, key],
@@ -147,12 +150,30 @@ function refuseHalfRewrite(service: Service, source: Source, problems: Problems)
   const families = new Set(service.addresses.map(familyOf));
   const missing = ([4, 6] as const).find((family) => !families.has(family));
   if (missing === undefined) return;
-  add(
+  note(
     problems,
     source,
     ["services", service.name, "wildcard"],
     `wildcard: rewrite gives sockets of each family an address, and the service has none of IPv${missing}`,
     "write address: auto, or add one",
+  );
+}
+
+/** Refuses `on` of a service that publishes nothing. */
+function refuseWithoutPublish(
+  name: string,
+  { publish, on }: ServiceEntry,
+  source: Source,
+  problems: Problems,
+): void {
+  if (on === undefined || publish !== undefined) return;
+  note(
+    problems,
+    source,
+    ["services", name, "on"],
+    "on is about what the service publishes, and it publishes nothing",
+    `add publish, such as publish: 443, or write on in the mappings that lead to ${name}`,
+    "key",
   );
 }
 
@@ -169,7 +190,7 @@ function refuseOtherPolicy(
   const other = seen.get(key) ?? service;
   seen.set(key, other);
   if (other.wildcard === wildcard) return;
-  add(
+  note(
     problems,
     source,
     ["services", name, "wildcard"],
@@ -245,7 +266,7 @@ function checkAuto(
   const families = given.map(({ address }) => familyOf(address));
   if (!families.includes(6)) {
     if (!prefix.isKnown) return;
-    add(
+    note(
       problems,
       source,
       place,
@@ -253,7 +274,7 @@ function checkAuto(
       'write ula: with a /48 of fd00::/8 at the top of the file, such as ula: "fd5e:ed00:1::/48", or the IPv6 address itself beside auto',
     );
   } else if (!given.some(({ isAuto }) => isAuto)) {
-    add(
+    note(
       problems,
       source,
       place,
@@ -282,12 +303,12 @@ function claimAddresses(
     const path = itemPath(source, ["services", service.name, "address"], index);
     const { service: owner } = claim;
     if (owner === service) {
-      add(problems, source, path, `${address} is already in the list`, "remove it");
+      note(problems, source, path, `${address} is already in the list`, "remove it");
       continue;
     }
     const given = isAuto ? `auto gives ${service.name} ${address}, which` : address;
     const explicit = isAuto ? service.name : owner.name;
-    add(
+    note(
       problems,
       source,
       path,
@@ -311,12 +332,28 @@ function collectMappings(
   const expected = documents.reduce((sum, document) => sum + document.mappings.length, 0);
   mappings.reserve(expected);
   const names = new NameTable((index) => mappings.at(index), expected);
-  for (const { source, mappings: entries } of documents) {
+  const defined = new Set<string>();
+  const put = (mapping: Mapping, isNamed: boolean): Mapping | undefined => {
+    const earlier = names.put(mapping, mappings.length);
+    if (earlier !== undefined) return mappings.at(earlier);
+    mappings.push(mapping, !isNamed);
+    return undefined;
+  };
+  for (const document of documents) {
+    const { source, mappings: entries } = document;
     beginStep(`checking ${source.name}`);
+    // Before its mappings: those of one file are neighbours, and the head of NDJSON is line 1.
+    for (const published of entriesOf(document, defined, problems)) {
+      const { entry, origin, report } = published;
+      for (const mapping of buildMappings(entry, services, origin, report)) {
+        const earlier = put(mapping, false);
+        if (earlier !== undefined) reportTwice(mapping, earlier, published, source, problems);
+      }
+    }
     let at = 0;
     const report: Report = (severity, spot, message, hint) => {
       const place = itemPath(source, ["mappings", at, spot.key], spot.index);
-      add(problems, source, place, message, hint, "value", severity);
+      note(problems, source, place, message, hint, "value", severity);
     };
     for (let index = 0; index < entries.length; index++) {
       if (index % TOLD_EVERY === 0) tellShare(index, entries.length);
@@ -326,10 +363,12 @@ function collectMappings(
       const path = ["mappings", index];
       const { line, column } = source.place(path);
       const origin: Origin = { file: source.name, line, column };
+      const isNamed = entry.name !== undefined;
       for (const mapping of buildMappings(toEntry(entry), services, origin, report)) {
-        const earlier = names.put(mapping, mappings.length);
-        if (earlier === undefined) mappings.push(mapping, entry.name === undefined);
-        else reportTaken(mapping, mappings.at(earlier), entry, path, source, problems);
+        const earlier = put(mapping, isNamed);
+        if (earlier === undefined) continue;
+        if (isNamed) reportTaken(mapping, earlier, path, source, problems);
+        else reportTwice(mapping, earlier, { path, of: "value" }, source, problems);
       }
     }
   }
@@ -359,59 +398,39 @@ function toEntry(entry: MappingEntry): FileEntry {
   };
 }
 
-function reportTaken(
+/** Reports a mapping without a name that matches what an earlier one does. */
+function reportTwice(
   mapping: Mapping,
   earlier: Mapping,
-  entry: MappingEntry,
-  path: Path,
+  { path, of }: Pick<PublishedEntry, "path" | "of">,
   source: Source,
   problems: Problems,
 ): void {
-  const first = formatOrigin(earlier.origin);
-  if (entry.name === undefined) {
-    add(
-      problems,
-      source,
-      path,
-      `${mapping.name} at ${formatOrigin(mapping.origin)} is mapped at ${first} already`,
-      "remove one of the two, or join their destinations in one list",
-    );
-    return;
-  }
-  add(
+  const isSame = JSON.stringify(mapping.to) === JSON.stringify(earlier.to);
+  note(
     problems,
     source,
-    [...path, "name"],
-    `the name ${mapping.name} (${mapping.protocol}) is taken by the mapping at ${first}`,
-    "give one of the two another name",
+    path,
+    `${mapping.name} at ${formatOrigin(mapping.origin)} is mapped at ${formatOrigin(earlier.origin)} already`,
+    isSame
+      ? "remove one of the two"
+      : "remove one of the two, or write one mapping with the destinations of both",
+    of,
   );
 }
 
-/** Formats `file:line:column`, like the messages themselves. */
-function formatOrigin({ file, line, column }: Origin): string {
-  return line > 0 ? `${file}:${line}:${column}` : file;
-}
-
-/** Returns the path of an item, which may have been written alone instead of in a list. */
-function itemPath(source: Source, path: Path, index: number): Path {
-  return Array.isArray(source.valueAt(path)) ? [...path, index] : path;
-}
-
-function add(
-  problems: Problems,
-  source: Source,
+function reportTaken(
+  mapping: Mapping,
+  earlier: Mapping,
   path: Path,
-  message: string,
-  hint: string,
-  of: "key" | "value" = "value",
-  severity: "error" | "warning" = "error",
+  source: Source,
+  problems: Problems,
 ): void {
-  problems.add({
-    severity,
-    file: source.name,
-    ...source.place(path, of),
-    path: formatPath(path),
-    message,
-    hint,
-  });
+  note(
+    problems,
+    source,
+    [...path, "name"],
+    `the name ${mapping.name} (${mapping.protocol}) is taken by the mapping at ${formatOrigin(earlier.origin)}`,
+    "give one of the two another name",
+  );
 }

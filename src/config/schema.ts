@@ -26,6 +26,7 @@ import { ownerOf, parseAccount, parseUnit, policiesOf, type AccountKind } from "
 import { parseName, parseServiceName } from "./given-name.js";
 import { parsePorts } from "./port.js";
 import { parseFrom, parseOn } from "./prefix.js";
+import { parsePublished, parseServiceOn, publishedOf, type Published } from "./publish.js";
 import { VERSION } from "./version.js";
 import { NAME, type Target } from "./target.js";
 
@@ -155,6 +156,56 @@ const portText = text(
 
 const portNumber = z.int().min(1).max(MAX_PORT);
 
+const PUBLISHED_PATTERN = "^([0-9]{1,5}(-[0-9]{1,5})?|\\*)(/(tcp|udp))?$";
+
+const publishedText = text(parsePublished, {
+  description: 'A port, a range, or "*" for every port; /udp behind it for UDP',
+  pattern: PUBLISHED_PATTERN,
+  examples: ["53/udp", "8000-8099"],
+});
+
+/** A key remains a text, as keys do. */
+const dialledKey = text(
+  (input) => {
+    const parsed = parsePublished(input);
+    return parsed.ok ? { ok: true, value: input } : parsed;
+  },
+  {
+    description: "What clients dial, as in a list",
+    pattern: PUBLISHED_PATTERN,
+    examples: ["80", "53/udp"],
+  },
+);
+
+const publishedItem = z.union([portNumber, publishedText]);
+
+const publish = z
+  .union([
+    oneOrMore(publishedItem),
+    z
+      .record(dialledKey, portNumber)
+      .meta({ minProperties: 1 })
+      .transform((byDialled) => ({ byDialled })),
+  ])
+  .transform((written, context): readonly Published[] => {
+    // A wrong port has been reported.
+    if (context.issues.length > 0) return z.NEVER;
+    const published = publishedOf(written);
+    if (published.length > 0) return published;
+    const [message, hint] = [
+      "this publishes nothing",
+      "write the ports that clients dial, or remove it",
+    ];
+    context.issues.push({ code: "custom", message, params: { hint }, input: written });
+    return z.NEVER;
+  });
+
+const serviceOn = text(parseServiceOn, {
+  description: "Local addresses dialled",
+  pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+  examples: ["203.0.113.7", "2001:db8::/32"],
+});
+
 const prefix = text(
   (input) => {
     const parsed = parseOn(input);
@@ -238,6 +289,13 @@ export const serviceEntry = z
   .strictObject({
     address: oneOrMore(serviceAddress).meta({
       description: "The address, or addresses, that only this daemon listens on",
+    }),
+    publish: publish.optional().meta({
+      description:
+        "The ports dialled that lead to the service, each a mapping: 443, 53/udp, a list of those, or { 80: 8080 } with the service's port",
+    }),
+    on: oneOrMore(serviceOn).optional().meta({
+      description: "The local addresses dialled, for all that it publishes; default: all",
     }),
     handover,
     originate: z.literal(true).optional().meta({

@@ -247,7 +247,9 @@ class Walker {
   #number(written: string, offset: number): void {
     if (/^-?(?:0|[1-9][0-9]*)$/.test(written)) return;
     const key = this.#path.findLast((step) => typeof step === "string");
-    const address = wholeNumbers.has(key ?? "") ? null : parseAddress(written);
+    // A key of publish is a port itself.
+    const isWhole = wholeNumbers.has(key ?? "") || this.#path[2] === "publish";
+    const address = isWhole ? null : parseAddress(written);
     // 127.1 without quotes is a fraction, but was meant as an address.
     if (address === null || address.ok) this.#refuse(offset, plainNumber(written));
     else this.#refuse(offset, { message: address.reason, hint: address.hint });

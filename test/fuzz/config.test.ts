@@ -104,6 +104,17 @@ const own = fc.oneof(
   owner,
   fc.tuple(owner, policy).map(([keys, wildcard]) => ({ ...keys, wildcard, mptcp: "off" as const })),
 );
+const dialled = fc
+  .tuple(portItem, fc.constantFrom("", "/tcp", "/udp"))
+  .map(([ports, protocol]) => (protocol === "" ? ports : `${ports}${protocol}`));
+const publish = fc.oneof(
+  oneOrMore(dialled),
+  fc.dictionary(dialled.map(String), port, { minKeys: 1, maxKeys: 3 }),
+);
+const published = fc.option(
+  fc.record({ publish, on: oneOrMore(prefix) }, { requiredKeys: ["publish"] }),
+  { nil: {} },
+);
 const wildcard = fc.oneof(
   policy,
   fc
@@ -130,15 +141,16 @@ const document = fc
       addresses: fc.constant(addresses),
       group: fc.integer({ min: 1, max: 3 }),
       owners: fc.array(own, { minLength: addresses.length, maxLength: addresses.length }),
+      published: fc.array(published, { minLength: addresses.length, maxLength: addresses.length }),
       auto: fc.boolean(),
     }),
   )
-  .chain(({ names, addresses, group, owners, auto }) => {
+  .chain(({ names, addresses, group, owners, published: items, auto }) => {
     const services: Record<string, { address: string | string[] }> = {};
     for (let start = 0; start < addresses.length; start += group) {
       const some = addresses.slice(start, start + group);
       const address = some.length > 1 ? some : auto ? ["auto", some[0]!] : some[0]!;
-      services[names[start]!] = { address, ...owners[start] };
+      services[names[start]!] = { address, ...owners[start], ...items[start] };
     }
     const mapping = fc.record(
       {
@@ -183,6 +195,7 @@ const words = fc.constantFrom(
   "user",
   "group",
   "mptcp",
+  "publish",
   "wildcard",
   "units",
   "users",
@@ -207,6 +220,9 @@ const values = fc.constantFrom(
   "[::1]:80",
   "10.0.0.0/8",
   "80-443",
+  "53/udp",
+  "80/sctp",
+  "8080:80",
   "443-80",
   "0",
   "tcp",

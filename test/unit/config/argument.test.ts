@@ -119,7 +119,7 @@ describe("what is wrong is refused, all of it at once", () => {
     [
       "80@2001:db8::/32=ssh",
       [
-        "on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+        "on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address, or an IPv4 prefix to on",
       ],
     ],
   ])("%j", (argument, problems) => {

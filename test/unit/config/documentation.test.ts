@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { loadConfiguration } from "../../../src/config/load.js";
 import { configuration, mappingEntry, serviceEntry } from "../../../src/config/schema.js";
 import { parseMappingArgument } from "../../../src/config/argument.js";
-import { load, problemsOf } from "./support.js";
+import { load, meaning, problemsOf } from "./support.js";
 
 const top = fileURLToPath(new URL("../../../", import.meta.url));
 const reference = readFileSync(`${top}docs/configuration.md`, "utf-8");
@@ -47,6 +47,14 @@ describe("every block of the reference is valid", () => {
   test.each(all)("%s %j", (name, text) => {
     expect(load(text, name).ruleSet).toBeDefined();
   });
+});
+
+test("what services publish in the reference is the same as the mappings that it shows beside", () => {
+  const [short, long, ...more] = blocks("yaml").filter((text) => text.includes("ghost.service"));
+  expect(more).toEqual([]);
+  const meaningOf = (text = "") => load(text).ruleSet.mappings.map(meaning);
+  expect(meaningOf(short)).toEqual(meaningOf(long));
+  expect(meaningOf(short).length).toBe(5);
 });
 
 test("the errors shown in the reference are the ones that come", () => {

@@ -421,7 +421,7 @@ const services: readonly Row[] = [
   [
     "web: { address: 127.0.1.1, port: 80 }",
     [
-      '3:30: services.web.port: the key "port" is not known; the port belongs to a mapping, as in { port: 443, to: web } or { port: 443, to: "web:8443" }',
+      '3:30: services.web.port: the key "port" is not known; write publish, with the ports that clients dial, as in publish: 443 or publish: { 443: 8443 }',
     ],
   ],
   [
@@ -791,13 +791,13 @@ const mappings: readonly Row[] = [
   [
     '{ port: 80, on: "::/0", to: ssh }',
     [
-      "6:33: mappings[0].to: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+      "6:33: mappings[0].to: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address, or an IPv4 prefix to on",
     ],
   ],
   [
     '{ port: 80, on: ["2001:db8::/32"], to: [ssh, 127.0.0.9:80] }',
     [
-      "6:45: mappings[0].to[0]: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to on",
+      "6:45: mappings[0].to[0]: on has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address, or an IPv4 prefix to on",
     ],
   ],
   [
@@ -894,13 +894,13 @@ const mappings: readonly Row[] = [
   [
     '{ port: 80, on: 203.0.113.0/24, to: "fd5e:ed00::11" }',
     [
-      "6:41: mappings[0].to: on has IPv4 prefixes only and the destinations IPv6 addresses only, and an IPv4 connection cannot go to an IPv6 listener on an address of its own; add the daemon's IPv4 address to the destinations, or an IPv6 prefix to on",
+      "6:41: mappings[0].to: on has IPv4 prefixes only and the destinations IPv6 addresses only, and an IPv4 connection cannot go to an IPv6 listener on an address of its own; add the daemon's IPv4 address, or an IPv6 prefix to on",
     ],
   ],
   [
     '{ port: 80, from: "2001:db8::/32", to: ssh }',
     [
-      "6:44: mappings[0].to: from has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address to the destinations, or an IPv4 prefix to from",
+      "6:44: mappings[0].to: from has IPv6 prefixes only and the destinations IPv4 addresses only, and an IPv6 connection cannot go to an IPv4 listener on an address of its own; add the daemon's IPv6 address, or an IPv4 prefix to from",
     ],
   ],
   [
@@ -937,7 +937,7 @@ const mappings: readonly Row[] = [
   [
     "{ port: 80, to: web }\n  - { port: 80, to: ssh }",
     [
-      "7:5: mappings[1]: tcp:80 at rules.yaml:7:5 is mapped at rules.yaml:6:5 already; remove one of the two, or join their destinations in one list",
+      "7:5: mappings[1]: tcp:80 at rules.yaml:7:5 is mapped at rules.yaml:6:5 already; remove one of the two, or write one mapping with the destinations of both",
     ],
   ],
   [

@@ -10,6 +10,7 @@ const schemaFile = new URL("../../../schema/ilm.schema.json", import.meta.url);
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: boolean | Schema;
+  readonly propertyNames?: Schema;
   readonly items?: Schema;
   readonly required?: readonly string[];
   readonly anyOf?: readonly Schema[];
@@ -57,13 +58,15 @@ test("every key says what it is for", () => {
   }
 });
 
-test("its patterns take what the parsers take", () => {
-  const patterns = (part: Schema | undefined): string[] => [
+function patterns(part: Schema | undefined): string[] {
+  const parts = [part?.items, part?.propertyNames].filter((one) => one !== undefined);
+  return [
     ...(part?.pattern === undefined ? [] : [part.pattern]),
-    ...[...(part?.anyOf ?? []), ...(part?.items === undefined ? [] : [part.items])].flatMap(
-      patterns,
-    ),
+    ...[...(part?.anyOf ?? []), ...parts].flatMap(patterns),
   ];
+}
+
+test("its patterns take what the parsers take", () => {
   const good: Record<string, string[]> = {
     port: ["80", "8000-8099", "*", "1-65535"],
     on: ["10.0.0.0/8", "203.0.113.7", "2001:DB8::/32", "::/0"],
@@ -82,6 +85,20 @@ test("its patterns take what the parsers take", () => {
     for (const pattern of found) {
       for (const text of texts) expect(text, key).toMatch(new RegExp(pattern));
       for (const text of bad[key] ?? []) expect(text, key).not.toMatch(new RegExp(pattern));
+    }
+  }
+});
+
+test("its patterns of publish take what the parser takes, as items and as keys", () => {
+  const found = patterns(service.properties?.["publish"]);
+  // Alone, in a list, and as a key.
+  expect(found.length).toBe(3);
+  for (const pattern of found) {
+    for (const text of ["80", "53/udp", "80/tcp", "8000-8099/udp", "*", "*/udp"]) {
+      expect(text).toMatch(new RegExp(pattern));
+    }
+    for (const text of ["", "http", "8080:80", "53/sctp", "/udp", "80,443"]) {
+      expect(text).not.toMatch(new RegExp(pattern));
     }
   }
 });

@@ -14,7 +14,8 @@ import { columnNames, toColumns } from "../../../src/model/mapping-columns.js";
 import { addedBy } from "../../../src/model/revision.js";
 
 const COUNT = 8_000;
-const head = '{"version":1,"services":{"app":{"address":["127.0.1.10","fd5e:ed00::10"]}}}';
+const head =
+  '{"version":1,"services":{"app":{"address":["127.0.1.10","fd5e:ed00::10"],"publish":{"80":8080,"53/udp":5353}}}}';
 let folder = "";
 let file = "";
 let before: RuleSet;
@@ -100,6 +101,13 @@ test("any lines that come, go, move a little or lead elsewhere are found, and al
     }),
     { numRuns: 10 },
   );
+});
+
+test("what a service of the first line publishes is found like lines", async () => {
+  expect(await expectSame(lines.with(0, head.replace("8080", "9090")))).toBe(1);
+  expect(await expectSame(lines.with(0, head.replace('"80"', '"81"')))).toBe(1);
+  expect(await expectSame(lines.with(0, head.replace(',"53/udp":5353', "")))).toBe(0);
+  expect(await expectSame(lines.with(1, lineOf(COUNT)))).toBe(1);
 });
 
 test("the whole is read when a line is not right, its services are others, or it cannot be laid over what is active", async () => {
