@@ -106,6 +106,11 @@ export class ServiceTable {
     return addresses.map((address) => ({ address, port, service: name, ...weight }));
   }
 
+  /** Returns the service with the name. */
+  find(name: string): Service | undefined {
+    return this.#byName.get(name);
+  }
+
   /** Reports whether the absence of a service is already reported elsewhere. */
   isUnsound(name: string): boolean {
     return this.#unsound === "any" || this.#unsound.has(name);

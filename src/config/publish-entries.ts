@@ -1,6 +1,7 @@
 /** What services publish, as entries of mappings. */
 import type { Origin } from "../model/mapping.js";
-import type { FileEntry, Report } from "./build.js";
+import { type Address, type Family, familyOf, type Prefix } from "../model/address.js";
+import type { FileEntry, Report, ServiceTable } from "./build.js";
 import { listOf, type Document } from "./document.js";
 import { itemPath, note } from "./note.js";
 import type { Problems } from "./problems.js";
@@ -17,11 +18,12 @@ export interface PublishedEntry {
 }
 
 /**
- * Yields the entries of a document's services. `defined` has the services of the documents before
+ * Yields the entries of a document's services, which `table` has too. `defined` has the services of the documents before
  * it, and gets those of this one.
  */
 export function* entriesOf(
   { source, services }: Document,
+  table: ServiceTable,
   defined: Set<string>,
   problems: Problems,
 ): Generator<PublishedEntry> {
@@ -30,23 +32,12 @@ export function* entriesOf(
     if (defined.has(service)) continue;
     defined.add(service);
     const own: Path = ["services", service];
+    const known = table.find(service);
+    const ownPorts = new Set<string>();
     for (const { path: inside, protocol, ports, port } of publish) {
       const path: Path = [...own, "publish", ...inside];
       const of = typeof inside[0] === "string" ? "key" : "value";
-      yield {
-        entry: {
-          name: undefined,
-          protocols: [protocol],
-          ports: [ports],
-          on: on === undefined ? [] : listOf(on),
-          from: [],
-          interfaces: [],
-          to: [{ kind: "service", service, port }],
-          existing: undefined,
-          miss: undefined,
-          handover: undefined,
-          listeners: undefined,
-        },
+      const place = {
         path,
         of,
         origin: { file: source.name, ...source.place(path, of) },
@@ -55,7 +46,41 @@ export function* entriesOf(
           const place = itemPath(source, [...own, "on"], key === "on" ? index : 0);
           note(problems, source, place, message, hint, "value", severity);
         },
+      } as const satisfies Omit<PublishedEntry, "entry">;
+      const to = { kind: "service", service, port } as const;
+      yield {
+        entry: { ...unsaid, protocols: [protocol], ports: [ports], on: listOf(on ?? []), to: [to] },
+        ...place,
+      };
+      if (known?.wildcard !== "rewrite") continue;
+      // The host itself may dial the service's own addresses. A dual-stack socket has the IPv4 one.
+      const there = port === "same" ? ports : { first: port, last: port };
+      const key = `${protocol} ${there.first}-${there.last}`;
+      if (ownPorts.has(key)) continue;
+      ownPorts.add(key);
+      const ofFamily = (family: Family): Address[] =>
+        known.addresses.filter((one) => familyOf(one) === family);
+      yield {
+        entry: {
+          ...unsaid,
+          protocols: [protocol],
+          ports: [there],
+          on: ofFamily(6).map((address) => `${address}/128` as Prefix),
+          to: ofFamily(4).map((address) => ({ kind: "address", address, port: "same" })),
+        },
+        ...place,
       };
     }
   }
 }
+
+/** What is not said beside a service. */
+const unsaid = {
+  name: undefined,
+  from: [],
+  interfaces: [],
+  existing: undefined,
+  miss: undefined,
+  handover: undefined,
+  listeners: undefined,
+} as const satisfies Partial<FileEntry>;

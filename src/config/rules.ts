@@ -343,7 +343,7 @@ function collectMappings(
     const { source, mappings: entries } = document;
     beginStep(`checking ${source.name}`);
     // Before its mappings: those of one file are neighbours, and the head of NDJSON is line 1.
-    for (const published of entriesOf(document, defined, problems)) {
+    for (const published of entriesOf(document, services, defined, problems)) {
       const { entry, origin, report } = published;
       for (const mapping of buildMappings(entry, services, origin, report)) {
         const earlier = put(mapping, false);

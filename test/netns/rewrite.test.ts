@@ -18,12 +18,18 @@ const PORT = 80;
 const rules = `
 version: 1
 services:
-  web: { unit: web.service, address: [127.0.1.10, "fd5e:ed00::10"], wildcard: rewrite }
-  blog: { unit: blog.service, address: [127.0.1.11, "fd5e:ed00::11"], wildcard: rewrite }
-mappings:
-  - { protocol: [tcp, udp], port: ${PORT}, to: web }
-  - { protocol: [tcp, udp], port: 8080, to: "blog:${PORT}" }
+  web:
+    unit: web.service
+    address: [127.0.1.10, "fd5e:ed00::10"]
+    wildcard: rewrite
+    publish: [${PORT}/tcp, ${PORT}/udp]
+  blog:
+    unit: blog.service
+    address: [127.0.1.11, "fd5e:ed00::11"]
+    wildcard: rewrite
+    publish: { 8080/tcp: ${PORT}, 8080/udp: ${PORT} }
 `;
+const own = { 4: ["127.0.1.10", "127.0.1.11"], 6: ["fd5e:ed00::10", "fd5e:ed00::11"] } as const;
 
 /** What daemons bind to, and the families that they take by it. */
 const wildcards = [
@@ -46,7 +52,7 @@ for (const kind of kinds) {
   describe(kind, () => {
     for (const { asked, options, takes } of wildcards) {
       test(`two daemons share a port on ${asked} (${options.join() || "IPv4"}), each takes its own, and is told that it has what it asked for`, async () => {
-        const { client } = network;
+        const { client, server } = network;
         const [first, second] = [await labOf(web), await labOf(blog)];
         const one = await first.open("web", kind, asked, PORT, { options });
         const two = await second.open("blog", kind, asked, PORT, { options });
@@ -61,9 +67,13 @@ for (const kind of kinds) {
             await client.who(protocolOf(kind), dialled, PORT),
             await client.who(protocolOf(kind), dialled, 8080),
           ];
-          expect(found, `IPv${family}`).toEqual(
-            isTaken ? ["web", "blog"] : ["ECONNREFUSED", "ECONNREFUSED"],
-          );
+          const wanted = isTaken ? ["web", "blog"] : ["ECONNREFUSED", "ECONNREFUSED"];
+          expect(found, `IPv${family}`).toEqual(wanted);
+          const onHost = [
+            await server.who(protocolOf(kind), own[family][0], PORT),
+            await server.who(protocolOf(kind), own[family][1], PORT),
+          ];
+          expect(onHost, `IPv${family}, on the host`).toEqual(wanted);
         }
       });
     }
