@@ -356,6 +356,11 @@ export const lookupDetached = {
   remedy: RESTORE,
 };
 
+const BIND_PURPOSE =
+  "binds by strangers are not refused, owners need a privilege for low ports, and wildcard binds are neither judged nor rewritten; look-ups are guarded all the same";
+const GETSOCKNAME_PURPOSE =
+  "daemons whose wildcard binds are rewritten see the address of their service instead, which a reload or an upgrade of them may trip over";
+
 /** What is lost without each hook of the root cgroup. */
 const hookPurposes: Readonly<Record<string, string>> = {
   "cgroup/sock_release": "ilm does not see when a daemon stops listening",
@@ -369,6 +374,10 @@ const hookPurposes: Readonly<Record<string, string>> = {
   "cgroup/deliver":
     "ilm does not record what UDP clients dial, so replies leave from the wrong address, and packets handed over at ingress are not counted",
   "cgroup/sock_create": "`mptcp: off` is not enforced",
+  "cgroup/bind4": BIND_PURPOSE,
+  "cgroup/bind6": BIND_PURPOSE,
+  "cgroup/getsockname4": GETSOCKNAME_PURPOSE,
+  "cgroup/getsockname6": GETSOCKNAME_PURPOSE,
 };
 
 function detachedWarning(name: Missing): Warning {

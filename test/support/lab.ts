@@ -24,6 +24,8 @@ export interface OpenOptions {
     | "freebind"
     | "transparent"
     | "late"
+    | "broadcast"
+    | "group"
   )[];
   /** SO_BINDTODEVICE */
   readonly device?: string;

@@ -127,6 +127,11 @@ def set_options(sock, request):
             sock.setsockopt(
                 *((socket.IPPROTO_IPV6, IPV6_TRANSPARENT) if ipv6 else (socket.IPPROTO_IP, IP_TRANSPARENT)), 1
             )
+        elif option == "broadcast":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        elif option == "group":
+            membership = socket.inet_aton("239.1.2.3") + socket.inet_aton("127.0.0.1")
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         elif option == "late":
             # bind() gives an address and no port.
             sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
