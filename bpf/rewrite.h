@@ -85,8 +85,8 @@ static __always_inline void remember_asked_for(struct bpf_sock *sk, const struct
 }
 
 /*
- * What the socket asked for, if it is bound to another address: ILM_ASKED_*, or 0. `endpoint`: where
- * it is bound, by TCP if it is MPTCP's.
+ * What the socket asked for, if it is bound to another address: ILM_ASKED_*, or 0. `endpoint`:
+ * where it is bound, with TCP as the protocol for MPTCP.
  */
 static __always_inline __u8 asked_for(struct bpf_sock *sk, const struct ilm_endpoint *endpoint)
 {

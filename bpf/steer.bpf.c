@@ -353,8 +353,8 @@ static __always_inline bool meets_nat(struct __sk_buff *skb, bool v4)
 
 /*
  * Fills in the packet's tuple as if it were for `address` and `port`; returns its length. IPv4's
- * tables have a dual-stack listener on a v4-mapped address (bpf/rewrite.h): for an IPv6 packet, they
- * are asked with a source that no packet has.
+ * tables have a dual-stack listener on a v4-mapped address (bpf/rewrite.h): for an IPv6 packet,
+ * they are asked with a source that no packet has.
  */
 static __always_inline __u32 make_tuple(struct bpf_sock_tuple *tuple, const struct lookup *l, const __be32 *address,
 					__u16 port)

@@ -64,7 +64,7 @@ const forms: Readonly<Record<string, string>> = {
   unit: "write the name of one systemd unit, such as nginx.service",
   user: "write the name of one user, such as www-data, or a numeric id; leave it out for any",
   group: "write the name of one group, such as adm, or a numeric id; leave it out for any",
-  wildcard: "write allow, report or deny",
+  wildcard: "write allow, report, deny or rewrite",
   listeners: "write anyone, { unit: nginx.service }, { user: www-data }, or a list of those",
   strangers: "write refuse, report or allow",
   ula: 'write a /48 of fd00::/8, such as "fd5e:ed00:1::/48"',
@@ -436,12 +436,12 @@ function wrongValue(path: Path, value: unknown, allowed: readonly string[]): Fin
     const { reason, hint } = refuseProtocol(value);
     return { path, of: "value", message: reason, hint };
   }
-  if (isPolicy(path) && value === "rewrite") {
+  if (path[0] === "wildcard" && value === "rewrite") {
     return {
       path,
       of: "value",
-      message: "rewrite is not supported yet",
-      hint: "use allow, report or deny",
+      message: "rewrite gives sockets the address of a service, and this is about no service",
+      hint: "write wildcard: rewrite in the service whose sockets they are; here, allow, report or deny",
     };
   }
   const listener = keyOf(path) === "listeners" ? listenerMeant(value) : null;
@@ -455,11 +455,6 @@ function wrongValue(path: Path, value: unknown, allowed: readonly string[]): Fin
     message: `${keyOf(path)} cannot be ${describeShort(value)}`,
     hint: near === null ? form(path) : `did you mean ${near}?`,
   };
-}
-
-/** Reports whether the value at the path says what wildcard binds get. */
-function isPolicy(path: Path): boolean {
-  return path[0] === "wildcard" || (path[0] === "services" && path[2] === "wildcard");
 }
 
 /** Recognises a unit or a user alone in `listeners`. */
@@ -488,7 +483,7 @@ function form(path: Path, value?: unknown): string {
   if (path[0] === "mappings" && key === "address") return forms["to"] ?? "";
   if (key === "to" && isGroup(value)) return DESTINATION_FORM;
   if (path[0] === "wildcard" && path.length === 1) return WILDCARD_FORM;
-  if (path[0] === "wildcard" && path.length === 3) return forms["wildcard"] ?? "";
+  if (path[0] === "wildcard" && path.length === 3) return forms["default"] ?? "";
   return forms[key] ?? "";
 }
 

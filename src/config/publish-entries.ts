@@ -18,8 +18,8 @@ export interface PublishedEntry {
 }
 
 /**
- * Yields the entries of a document's services, which `table` has too. `defined` has the services of the documents before
- * it, and gets those of this one.
+ * Yields the entries of a document's services, which `table` has too. `defined` has the services of
+ * the documents before it, and gets those of this one.
  */
 export function* entriesOf(
   { source, services }: Document,
@@ -60,6 +60,7 @@ export function* entriesOf(
       ownPorts.add(key);
       const ofFamily = (family: Family): Address[] =>
         known.addresses.filter((one) => familyOf(one) === family);
+      if (ofFamily(4).length === 0 || ofFamily(6).length === 0) continue;
       yield {
         entry: {
           ...unsaid,

@@ -118,7 +118,7 @@ function collectServices(
       }
       byName.set(name, service);
       refuseWithoutOwner(service, source, problems);
-      refuseHalfRewrite(service, source, problems);
+      refuseHalfRewrite(service, written, source, problems);
       refuseWithoutPublish(name, entry, source, problems);
       refuseOtherPolicy(service, source, policies, problems);
       checkAuto({ name, written, given, prefix }, source, problems);
@@ -145,8 +145,14 @@ function refuseWithoutOwner(service: Service, source: Source, problems: Problems
 }
 
 /** Refuses to rewrite binds of a service that lacks an address of a family. */
-function refuseHalfRewrite(service: Service, source: Source, problems: Problems): void {
-  if (service.wildcard !== "rewrite") return;
+function refuseHalfRewrite(
+  service: Service,
+  written: readonly (Address | "auto")[],
+  source: Source,
+  problems: Problems,
+): void {
+  // On another host, it may not be known which addresses auto gives.
+  if (service.wildcard !== "rewrite" || written.includes("auto")) return;
   const families = new Set(service.addresses.map(familyOf));
   const missing = ([4, 6] as const).find((family) => !families.has(family));
   if (missing === undefined) return;

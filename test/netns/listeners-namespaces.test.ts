@@ -9,7 +9,7 @@ import { destroyNamespace } from "../support/leftovers.js";
 import { type Kind, kinds, Lab, protocolOf } from "../support/lab.js";
 import { addressesOf, families } from "../support/matrix.js";
 import { useNetwork } from "../support/network.js";
-import { eventually, must } from "../support/process.js";
+import { eventually, must, run } from "../support/process.js";
 import { Server } from "../support/server.js";
 
 const network = useNetwork();
@@ -32,7 +32,17 @@ async function endedFound(): Promise<string | undefined> {
   return report.checks.find(({ name }) => name === "ended-namespaces")?.found;
 }
 
+/** Has another suite's namespace got the number of one that ended? */
+async function isTakenAgain(inode: number): Promise<boolean> {
+  const { stdout } = await run(["sh", "-c", "stat -Lc %i /run/netns/* /proc/[0-9]*/ns/net"]);
+  return stdout.split("\n").includes(String(inode));
+}
+
 beforeEach(async () => {
+  await endOne();
+});
+
+async function endOne(): Promise<void> {
   // Not the way that the suites take namespaces away, which cleans up after us.
   const server = await Server.make();
   await server.apply(rules);
@@ -43,7 +53,23 @@ beforeEach(async () => {
   await eventually("the namespace has ended", async () =>
     (await endedFound())?.includes(String(ended.inode)) === true ? true : null,
   );
-});
+}
+
+/**
+ * Proves that a change takes the ended one's state away. The kernel may give its number to another
+ * namespace at once, which then has a right to be looked at: another try.
+ */
+async function expectRemoved(change: () => Promise<unknown>): Promise<void> {
+  for (let left = 5; ; left--) {
+    await change();
+    const folders = pinFoldersOf(ended.inode);
+    if (folders.length === 0 || left === 0 || !(await isTakenAgain(ended.inode))) {
+      expect(folders).toEqual([]);
+      return;
+    }
+    await endOne();
+  }
+}
 
 afterEach(async () => {
   await network.server.unload();
@@ -57,16 +83,17 @@ test("doctor and status name it, and change nothing", async () => {
 });
 
 test("a daemon that starts in any other namespace removes it, before it gives up what that takes", async () => {
-  const run = await network.server.startRun(["tcp:6000=127.0.1.10"]);
-  expect(pinFoldersOf(ended.inode)).toEqual([]);
-  await run.stop();
+  await expectRemoved(async () => {
+    await (await network.server.startRun(["tcp:6000=127.0.1.10"])).stop();
+  });
 });
 
 for (const verb of ["apply", "unload"] as const) {
   test(`${verb} in any other namespace removes it`, async () => {
     const { server } = network;
-    await server.ilmDone(verb === "apply" ? ["apply", "-f", server.file(rules)] : ["unload"]);
-    expect(pinFoldersOf(ended.inode)).toEqual([]);
+    await expectRemoved(async () => {
+      await server.ilmDone(verb === "apply" ? ["apply", "-f", server.file(rules)] : ["unload"]);
+    });
     expect(existsSync(`/run/ilm/${ended.inode}.lock`)).toBe(false);
     expect(await endedFound()).toBeUndefined();
   });

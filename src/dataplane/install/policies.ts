@@ -83,7 +83,7 @@ export function policyEntries(
   ]);
 }
 
-/** Returns the contents of `rewrites`: the addresses that wildcard binds of services get instead. */
+/** Returns the contents of `rewrites`: which addresses wildcard binds of services get instead. */
 export function rewriteEntries(
   { services }: Pick<RuleSet, "services">,
   accounts: Accounts,

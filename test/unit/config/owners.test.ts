@@ -162,7 +162,7 @@ describe("a service whose owner is wrong is refused", () => {
     ],
     [
       "user: a, wildcard: rewrite",
-      "50: services.web.wildcard: rewrite is not supported yet; use allow, report or deny",
+      "50: services.web.wildcard: wildcard: rewrite gives sockets of each family an address, and the service has none of IPv6; write address: auto, or add one",
     ],
     [
       "user: a, mptcp: on",
@@ -257,7 +257,10 @@ describe("what the host does with others", () => {
 
   const rows: readonly (readonly [keys: string, problem: string])[] = [
     ["strangers: deny", '12: strangers: strangers cannot be "deny"; write refuse, report or allow'],
-    ["wildcard: rewrite", "11: wildcard: rewrite is not supported yet; use allow, report or deny"],
+    [
+      "wildcard: rewrite",
+      "11: wildcard: rewrite gives sockets the address of a service, and this is about no service; write wildcard: rewrite in the service whose sockets they are; here, allow, report or deny",
+    ],
     [
       "wildcard: {}",
       "11: wildcard: this says nothing; write default, units or users, or remove it",
@@ -276,7 +279,7 @@ describe("what the host does with others", () => {
     ],
     [
       "wildcard: { units: { nginx: rewrite } }",
-      "29: wildcard.units.nginx: rewrite is not supported yet; use allow, report or deny",
+      "29: wildcard.units.nginx: rewrite gives sockets the address of a service, and this is about no service; write wildcard: rewrite in the service whose sockets they are; here, allow, report or deny",
     ],
     [
       "wildcard: [deny]",
