@@ -455,6 +455,40 @@ describe("a client of a service's unit, bound to every address", () => {
   }
 });
 
+let peerPort = 7100;
+
+describe.each([
+  ["its port", 53],
+  ["another port", 5300],
+])("a daemon that speaks first, with `originate: true` and a mapping of %s", (_, mapped) => {
+  const [ip4, ip6] = [addressesOf[4].second, addressesOf[6].second];
+  test.each([
+    ["4", "0.0.0.0", addressesOf[4].client, ip4],
+    ["6", "::", addressesOf[6].client, ip6],
+    ["dual", "::", `::ffff:${addressesOf[4].client}`, ip4],
+    ["dual", "::", addressesOf[6].client, ip6],
+  ] as const)(
+    "speaks as what leads to it: bound to every address (%s, %s), to %s",
+    async (family, bind, target, spoken) => {
+      const { server, client } = network;
+      await server.apply(`
+version: 1
+services:
+  first: { unit: first.service, address: [127.0.1.10, "fd5e:ed00::10"], wildcard: rewrite, originate: true }
+mappings:
+  - { protocol: udp, port: ${mapped}, on: ["${ip4}", "${ip6}"], to: "first:53" }
+`);
+      // Of another peer each time: whom it spoke to before is known for a while.
+      const port = ++peerPort;
+      await client.echo("outside", [["udp", target.replace("::ffff:", ""), port]]);
+      const args = ["udp", family, bind, "53", target, String(port)];
+      const process = await start("first", [python, "-c", clientOf, ...args]);
+      const { stdout, stderr } = await process.exited;
+      expect(stdout, stderr).toContain(`"peer": {"address": "${spoken}", "port": ${mapped}}`);
+    },
+  );
+});
+
 test("unbound asks the name servers outside from ports of its choice", async () => {
   const { client } = network;
   const outside = families.map((family) => addressesOf[family].client).map((address) => `--listen-address=${address}`);
