@@ -17,6 +17,7 @@
 #define ILM_REPLY_H
 
 #include "flow.h"
+#include "rewrite.h"
 #include "skb.h"
 #include "track.h"
 
@@ -40,6 +41,28 @@ static __always_inline bool chose_port(struct bpf_sock *sk)
 	return BPF_CORE_READ_BITFIELD_PROBED(kernel_sk, sk_userlocks) & SOCK_BINDPORT_LOCK;
 }
 
+/*
+ * The address by which mappings lead to the socket from that peer. A rewritten dual-stack socket
+ * (bpf/rewrite.h) has its service's IPv4 address; what leads IPv6 to it names the IPv6 one.
+ */
+static __always_inline void own_address(__be32 *own, const struct ilm_flow_key *key, struct bpf_sock *sk)
+{
+	struct ilm_identity identity;
+	struct ilm_rewrite *rewrite;
+	struct ilm_tracked *t;
+
+	address_copy(own, key->local);
+	if (!address_is_ip4(key->local) || address_is_ip4(key->remote))
+		return;
+	t = bpf_sk_storage_get(&tracked, sk, NULL, 0);
+	if (!t || !t->asked || !t->seal)
+		return;
+	identity = t->identity;
+	rewrite = rewrite_of(&identity);
+	if (rewrite)
+		address_copy(own, rewrite->ip6);
+}
+
 static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key, struct bpf_sock *sk)
 {
 	struct ilm_endpoint endpoint = { .port = key->local_port, .protocol = IPPROTO_UDP };
@@ -52,7 +75,7 @@ static __always_inline struct ilm_flow *flow_for(const struct ilm_flow_key *key,
 		/* Without egress a mapped port cannot be restored, and half an answer is none. */
 		return flow->port == key->local_port || constants.steer_udp ? flow : NULL;
 	}
-	address_copy(endpoint.address, key->local);
+	own_address(endpoint.address, key, sk);
 	if (address_is_wildcard(key->local) && !chose_port(sk))
 		remember_asked(key);
 	slot = slot_of(&endpoint);

@@ -43,6 +43,9 @@ shellcheck                             shellcheck
 '
 needs_of_test="$needs_of_run"'
 nginx                                  nginx
+apache2                                apache2-bin
+redis-server                           redis-server
+redis-cli                              redis-tools
 haproxy                                haproxy
 sshd                                   openssh-server
 ssh                                    openssh-client

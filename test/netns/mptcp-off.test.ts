@@ -3,13 +3,14 @@
  * plain TCP from their next start.
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { buildGoListener } from "../support/go.js";
 import { pinnedPaths } from "../support/kernel-state.js";
 import { type Lab, useLab } from "../support/lab.js";
 import { addressesOf, endpoint, families } from "../support/matrix.js";
 import { addFirewall, addNat, removeRules } from "../support/neighbours.js";
 import { useNetwork } from "../support/network.js";
 import { pinRoot, python } from "../support/paths.js";
-import { must, run } from "../support/process.js";
+import { must } from "../support/process.js";
 
 const network = useNetwork();
 
@@ -135,32 +136,7 @@ describe("a daemon that listens as Go 1.24 and later does, beside NAT and a stat
   }
 });
 
-const built = await run(["tools/build-go.sh", "test/support/go/listen.go"], {
-  timeout_ms: 300_000,
-});
-
-// A status of 3: the compiler cannot be fetched. Then a daemon that does what Go does stands for
-// it, and the title says so.
-const standIn = `
-import socket, sys
-address, port = sys.argv[1].rsplit(":", 1)
-address = address.strip("[]")
-family = socket.AF_INET6 if ":" in address else socket.AF_INET
-try:
-    listener = socket.socket(family, socket.SOCK_STREAM, 262)
-except OSError:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind((address, int(port)))
-listener.listen()
-print("listening", flush=True)
-while True:
-    listener.accept()[0].sendall(b"go")
-`;
-const [who, listens] =
-  built.status === 3
-    ? ["a program that listens as Go 1.24 does", [python, "-c", standIn]]
-    : ["a program built with Go 1.24", [built.stdout.trim()]];
+const { title: who, command: listens } = await buildGoListener();
 
 describe(who, () => {
   const asks = `
@@ -174,7 +150,6 @@ except OSError as error:
   test.each(families)(
     "is cut off by NAT, and answers after that key and a restart, IPv%s",
     async (family) => {
-      expect([0, 3], built.stderr).toContain(built.status);
       const { server, client } = network;
       const cell = addressesOf[family];
       const ask = async (): Promise<string> =>

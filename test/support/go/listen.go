@@ -1,4 +1,4 @@
-// listen.go ADDRESS: a daemon as they are written, which listens with whatever Go takes by default.
+// listen.go ADDRESS [TAG]: a daemon as they are written, which listens with whatever Go takes by default.
 package main
 
 import (
@@ -14,13 +14,17 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("listening")
+	tag := "go"
+	if len(os.Args) > 2 {
+		tag = os.Args[2]
+	}
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Fprintln(connection, "go")
+		fmt.Fprintln(connection, tag)
 		connection.Close()
 	}
 }
