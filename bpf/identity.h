@@ -21,8 +21,8 @@
 /* Levels of cgroups that are walked; a socket further down has no unit. */
 #define CGROUP_DEPTH_MAX 64
 /* A name has at most 255 bytes (include/linux/limits.h, NAME_MAX). */
-#define NAME_PART 32
-#define NAME_PARTS 8
+#define NAME_PART 31
+#define NAME_PARTS 9
 #define NAME_WORDS 32
 
 /* Suffixes of names, as little-endian numbers. */

@@ -202,20 +202,18 @@ const daemons: readonly Daemon[] = [
     ],
     ask: http,
   },
-  ...(["0.0.0.0", "::"] as const).map(
-    (bind): Daemon => ({
-      title: `python3 -m http.server --bind ${bind}`,
-      port: 80,
-      families: bind === "::" ? families : [4],
-      command: async (name) => {
-        const folder = join(network.server.folder, name);
-        mkdirSync(folder, { recursive: true });
-        await must(["sh", "-c", 'echo "$1" > "$0"', join(folder, "index.html"), name]);
-        return [python, ...words(`-m http.server --bind ${bind} --directory ${folder} 80`)];
-      },
-      ask: http,
-    }),
-  ),
+  ...(["0.0.0.0", "::"] as const).map((bind): Daemon => ({
+    title: `python3 -m http.server --bind ${bind}`,
+    port: 80,
+    families: bind === "::" ? families : [4],
+    command: async (name) => {
+      const folder = join(network.server.folder, name);
+      mkdirSync(folder, { recursive: true });
+      await must(["sh", "-c", 'echo "$1" > "$0"', join(folder, "index.html"), name]);
+      return [python, ...words(`-m http.server --bind ${bind} --directory ${folder} 80`)];
+    },
+    ask: http,
+  })),
   {
     title: "a server of two processes with SO_REUSEPORT",
     port: 80,
@@ -244,15 +242,13 @@ const daemons: readonly Daemon[] = [
     command: async (name) => [...go.command, ":80", name],
     ask: greeting,
   },
-  ...[["*:80", ":::80 v6only"], [":::80 v4v6"]].map(
-    (binds): Daemon => ({
-      title: `haproxy with ${binds.map((bind) => `\`bind ${bind}\``).join(" and ")}`,
-      port: 80,
-      families,
-      command: haproxy(...binds),
-      ask: http,
-    }),
-  ),
+  ...[["*:80", ":::80 v6only"], [":::80 v4v6"]].map((binds): Daemon => ({
+    title: `haproxy with ${binds.map((bind) => `\`bind ${bind}\``).join(" and ")}`,
+    port: 80,
+    families,
+    command: haproxy(...binds),
+    ask: http,
+  })),
   ...[["+notcp"], ["+tcp"]].flatMap((options): readonly Daemon[] => [
     {
       title: `dnsmasq, asked with ${options.join(" ")}`,
@@ -263,15 +259,13 @@ const daemons: readonly Daemon[] = [
       ownPortOnly: options.includes("+tcp"),
       ask: dns(...options),
     },
-    ...(["no", "yes"] as const).map(
-      (automatic): Daemon => ({
-        title: `unbound with \`interface-automatic: ${automatic}\`, asked with ${options.join(" ")}`,
-        port: 53,
-        families,
-        command: unbound(automatic),
-        ask: dns(...options),
-      }),
-    ),
+    ...(["no", "yes"] as const).map((automatic): Daemon => ({
+      title: `unbound with \`interface-automatic: ${automatic}\`, asked with ${options.join(" ")}`,
+      port: 53,
+      families,
+      command: unbound(automatic),
+      ask: dns(...options),
+    })),
   ]),
 ];
 
@@ -284,14 +278,18 @@ async function answers(
 ): Promise<string> {
   let last: unknown = null;
   try {
-    return await eventually("an answer", async () => {
-      try {
-        return await daemon.ask(from, dialled, port);
-      } catch (error) {
-        last = error;
-        return null;
-      }
-    }, 15_000);
+    return await eventually(
+      "an answer",
+      async () => {
+        try {
+          return await daemon.ask(from, dialled, port);
+        } catch (error) {
+          last = error;
+          return null;
+        }
+      },
+      15_000,
+    );
   } catch (error) {
     throw new Error(`${endpoint(dialled, port)}: ${String(last)}`, { cause: error });
   }
@@ -491,7 +489,9 @@ mappings:
 
 test("unbound asks the name servers outside from ports of its choice", async () => {
   const { client } = network;
-  const outside = families.map((family) => addressesOf[family].client).map((address) => `--listen-address=${address}`);
+  const outside = families
+    .map((family) => addressesOf[family].client)
+    .map((address) => `--listen-address=${address}`);
   client.start([
     ...words("dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts"),
     ...words("--user=root --pid-file= --log-facility=- --bind-interfaces"),

@@ -135,11 +135,7 @@ describe.each([
 describe.each([
   ["a socket for each family", debianNginx, 1],
   ["a dual-stack socket", ["[::]:80 ipv6only=off"], 1],
-  [
-    "a SO_REUSEPORT group of two workers for each family",
-    ["80 reuseport", "[::]:80 reuseport"],
-    2,
-  ],
+  ["a SO_REUSEPORT group of two workers for each family", ["80 reuseport", "[::]:80 reuseport"], 2],
   ["a dual-stack SO_REUSEPORT group of two workers", ["[::]:80 ipv6only=off reuseport"], 2],
 ] satisfies [string, readonly string[], number][])("nginx with %s", (_, listens, workers) => {
   let nginx: WildcardNginx;
