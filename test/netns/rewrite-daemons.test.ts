@@ -184,8 +184,14 @@ const daemons: readonly Daemon[] = [
     command: async (name) => [
       await pathOf("redis-server"),
       ...words("--port 6379 --protected-mode no --daemonize no"),
-      ...["--save", "", "--dbfilename", `${name}.rdb`, "--dir", network.server.folder],
-      ...["--bind", "* -::*"],
+      "--save",
+      "",
+      "--dbfilename",
+      `${name}.rdb`,
+      "--dir",
+      network.server.folder,
+      "--bind",
+      "* -::*",
     ],
     ask: async (from, dialled, port) =>
       await from.must(words(`redis-cli -h ${dialled} -p ${port} config get dbfilename`)),
@@ -202,20 +208,18 @@ const daemons: readonly Daemon[] = [
     ],
     ask: http,
   },
-  ...(["0.0.0.0", "::"] as const).map(
-    (bind): Daemon => ({
-      title: `python3 -m http.server --bind ${bind}`,
-      port: 80,
-      families: bind === "::" ? families : [4],
-      command: async (name) => {
-        const folder = join(network.server.folder, name);
-        mkdirSync(folder, { recursive: true });
-        await must(["sh", "-c", 'echo "$1" > "$0"', join(folder, "index.html"), name]);
-        return [python, ...words(`-m http.server --bind ${bind} --directory ${folder} 80`)];
-      },
-      ask: http,
-    }),
-  ),
+  ...(["0.0.0.0", "::"] as const).map((bind): Daemon => ({
+    title: `python3 -m http.server --bind ${bind}`,
+    port: 80,
+    families: bind === "::" ? families : [4],
+    command: async (name) => {
+      const folder = join(network.server.folder, name);
+      mkdirSync(folder, { recursive: true });
+      await must(["sh", "-c", 'echo "$1" > "$0"', join(folder, "index.html"), name]);
+      return [python, ...words(`-m http.server --bind ${bind} --directory ${folder} 80`)];
+    },
+    ask: http,
+  })),
   {
     title: "a server of two processes with SO_REUSEPORT",
     port: 80,
@@ -244,15 +248,13 @@ const daemons: readonly Daemon[] = [
     command: async (name) => [...go.command, ":80", name],
     ask: greeting,
   },
-  ...[["*:80", ":::80 v6only"], [":::80 v4v6"]].map(
-    (binds): Daemon => ({
-      title: `haproxy with ${binds.map((bind) => `\`bind ${bind}\``).join(" and ")}`,
-      port: 80,
-      families,
-      command: haproxy(...binds),
-      ask: http,
-    }),
-  ),
+  ...[["*:80", ":::80 v6only"], [":::80 v4v6"]].map((binds): Daemon => ({
+    title: `haproxy with ${binds.map((bind) => `\`bind ${bind}\``).join(" and ")}`,
+    port: 80,
+    families,
+    command: haproxy(...binds),
+    ask: http,
+  })),
   ...[["+notcp"], ["+tcp"]].flatMap((options): readonly Daemon[] => [
     {
       title: `dnsmasq, asked with ${options.join(" ")}`,
@@ -263,15 +265,13 @@ const daemons: readonly Daemon[] = [
       ownPortOnly: options.includes("+tcp"),
       ask: dns(...options),
     },
-    ...(["no", "yes"] as const).map(
-      (automatic): Daemon => ({
-        title: `unbound with \`interface-automatic: ${automatic}\`, asked with ${options.join(" ")}`,
-        port: 53,
-        families,
-        command: unbound(automatic),
-        ask: dns(...options),
-      }),
-    ),
+    ...(["no", "yes"] as const).map((automatic): Daemon => ({
+      title: `unbound with \`interface-automatic: ${automatic}\`, asked with ${options.join(" ")}`,
+      port: 53,
+      families,
+      command: unbound(automatic),
+      ask: dns(...options),
+    })),
   ]),
 ];
 
@@ -284,14 +284,18 @@ async function answers(
 ): Promise<string> {
   let last: unknown = null;
   try {
-    return await eventually("an answer", async () => {
-      try {
-        return await daemon.ask(from, dialled, port);
-      } catch (error) {
-        last = error;
-        return null;
-      }
-    }, 15_000);
+    return await eventually(
+      "an answer",
+      async () => {
+        try {
+          return await daemon.ask(from, dialled, port);
+        } catch (error) {
+          last = error;
+          return null;
+        }
+      },
+      15_000,
+    );
   } catch (error) {
     throw new Error(`${endpoint(dialled, port)}: ${String(last)}`, { cause: error });
   }
@@ -398,7 +402,8 @@ test("two units are given the sockets of socket units that listen on every addre
     families,
     command: async (name) => [
       ...words("systemd-socket-activate --inetd --accept --listen=[::]:80"),
-      ...["echo", name],
+      "echo",
+      name,
     ],
     ask: greeting,
   };
@@ -491,7 +496,9 @@ mappings:
 
 test("unbound asks the name servers outside from ports of its choice", async () => {
   const { client } = network;
-  const outside = families.map((family) => addressesOf[family].client).map((address) => `--listen-address=${address}`);
+  const outside = families
+    .map((family) => addressesOf[family].client)
+    .map((address) => `--listen-address=${address}`);
   client.start([
     ...words("dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts"),
     ...words("--user=root --pid-file= --log-facility=- --bind-interfaces"),

@@ -54,7 +54,7 @@ async function expectBoth(): Promise<void> {
     for (const dialled of [addressesOf[family].public, addressesOf[family].second]) {
       for (const name of names) {
         const body = await network.client.curl(dialled, ports[name]);
-        expect(JSON.parse(body), `${endpoint(dialled, ports[name])}`).toEqual({ tag: name });
+        expect(JSON.parse(body), endpoint(dialled, ports[name])).toEqual({ tag: name });
       }
     }
   }
@@ -135,11 +135,7 @@ describe.each([
 describe.each([
   ["a socket for each family", debianNginx, 1],
   ["a dual-stack socket", ["[::]:80 ipv6only=off"], 1],
-  [
-    "a SO_REUSEPORT group of two workers for each family",
-    ["80 reuseport", "[::]:80 reuseport"],
-    2,
-  ],
+  ["a SO_REUSEPORT group of two workers for each family", ["80 reuseport", "[::]:80 reuseport"], 2],
   ["a dual-stack SO_REUSEPORT group of two workers", ["[::]:80 ipv6only=off reuseport"], 2],
 ] satisfies [string, readonly string[], number][])("nginx with %s", (_, listens, workers) => {
   let nginx: WildcardNginx;
@@ -182,6 +178,33 @@ describe.each([
     await nginx.reload();
     expect(await listening()).toEqual(before);
   });
+
+  test.each([
+    [
+      "`ilm off` and `ilm on`",
+      async () => {
+        await network.server.ilmDone(["off"]);
+        await network.server.ilmDone(["on"]);
+      },
+    ],
+    [
+      "rules without `wildcard: rewrite`, and with it again",
+      async () => {
+        await network.server.apply(rules.replaceAll(", wildcard: rewrite", ""));
+        await network.server.apply(rules);
+      },
+    ],
+  ])(
+    "is told the same of its sockets after %s: a binary upgrade keeps them",
+    async (_what, act) => {
+      await start();
+      const before = await listening();
+      await act();
+      await nginx.upgrade();
+      expect(await listening()).toEqual(before);
+      await expectBoth();
+    },
+  );
 
   if (workers === 1) return;
   test("each worker gets connections, over each family", async () => {
