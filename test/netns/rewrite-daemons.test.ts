@@ -184,8 +184,14 @@ const daemons: readonly Daemon[] = [
     command: async (name) => [
       await pathOf("redis-server"),
       ...words("--port 6379 --protected-mode no --daemonize no"),
-      ...["--save", "", "--dbfilename", `${name}.rdb`, "--dir", network.server.folder],
-      ...["--bind", "* -::*"],
+      "--save",
+      "",
+      "--dbfilename",
+      `${name}.rdb`,
+      "--dir",
+      network.server.folder,
+      "--bind",
+      "* -::*",
     ],
     ask: async (from, dialled, port) =>
       await from.must(words(`redis-cli -h ${dialled} -p ${port} config get dbfilename`)),
@@ -396,7 +402,8 @@ test("two units are given the sockets of socket units that listen on every addre
     families,
     command: async (name) => [
       ...words("systemd-socket-activate --inetd --accept --listen=[::]:80"),
-      ...["echo", name],
+      "echo",
+      name,
     ],
     ask: greeting,
   };

@@ -54,7 +54,7 @@ async function expectBoth(): Promise<void> {
     for (const dialled of [addressesOf[family].public, addressesOf[family].second]) {
       for (const name of names) {
         const body = await network.client.curl(dialled, ports[name]);
-        expect(JSON.parse(body), `${endpoint(dialled, ports[name])}`).toEqual({ tag: name });
+        expect(JSON.parse(body), endpoint(dialled, ports[name])).toEqual({ tag: name });
       }
     }
   }
@@ -178,6 +178,33 @@ describe.each([
     await nginx.reload();
     expect(await listening()).toEqual(before);
   });
+
+  test.each([
+    [
+      "`ilm off` and `ilm on`",
+      async () => {
+        await network.server.ilmDone(["off"]);
+        await network.server.ilmDone(["on"]);
+      },
+    ],
+    [
+      "rules without `wildcard: rewrite`, and with it again",
+      async () => {
+        await network.server.apply(rules.replaceAll(", wildcard: rewrite", ""));
+        await network.server.apply(rules);
+      },
+    ],
+  ])(
+    "is told the same of its sockets after %s: a binary upgrade keeps them",
+    async (_what, act) => {
+      await start();
+      const before = await listening();
+      await act();
+      await nginx.upgrade();
+      expect(await listening()).toEqual(before);
+      await expectBoth();
+    },
+  );
 
   if (workers === 1) return;
   test("each worker gets connections, over each family", async () => {

@@ -34,8 +34,9 @@ export async function buildGoListener(): Promise<GoListener> {
   const built = await run(["tools/build-go.sh", "test/support/go/listen.go"], {
     timeout_ms: 300_000,
   });
-  if (built.status !== 0 && built.status !== 3)
+  if (built.status !== 0 && built.status !== 3) {
     throw new Error(`tools/build-go.sh: ${built.stderr}`);
+  }
   return built.status === 3
     ? { title: "a program that listens as Go 1.24 does", command: [python, "-c", standIn] }
     : { title: "a program built with Go 1.24", command: [built.stdout.trim()] };

@@ -1,4 +1,6 @@
-/** Daemons as systemd starts them: by the name of their unit, also those that leave their parent. */
+/**
+ * Daemons as systemd starts them: by the name of their unit, also those that leave their parent.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandAs } from "./actor.js";
