@@ -213,10 +213,10 @@ const table: readonly Row[] = [
     says: /exact.*any.*never/,
   },
   {
-    what: "a policy that is not supported yet",
+    what: "a policy that lacks the addresses that it gives",
     content: "version: 1\nservices:\n  a: { address: 127.0.0.2, user: app, wildcard: rewrite }\n",
     at: /:3:\d+/,
-    says: /not supported yet; use allow, report or deny/,
+    says: /the service has none of IPv6; write address: auto, or add one/,
   },
 ];
 
