@@ -560,7 +560,7 @@ struct ilm_registry_constants {
 	__u64 netns_cookie;
 	/* Id of this host's root cgroup; paths of units begin below it. */
 	__u64 root_cgroup;
-	/* 1: UDP is handed over at ingress, and no UDP socket is put into a sockmap. */
+	/* 1: ingress hands UDP over; takes_map() says which UDP sockets get into a sockmap. */
 	__u32 steer_udp;
 	__u32 zero;
 };

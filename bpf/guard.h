@@ -6,8 +6,8 @@
  * earlier. The look-up protects.
  *
  * Never refused: port 0, and ports that the kernel assigns to clients, which clients may also
- * choose. An owner needs no privilege for a low port on its own address (net/ipv4/af_inet.c,
- * __inet_bind, BIND_NO_CAP_NET_BIND_SERVICE).
+ * choose, unless a mapping leads to just that address and port. An owner needs no privilege for a
+ * low port on its own address (net/ipv4/af_inet.c, __inet_bind, BIND_NO_CAP_NET_BIND_SERVICE).
  *
  * Only the rules know whether a dialled address is of concern: a program of their set (bpf/bind.h),
  * which this one calls, asks them.

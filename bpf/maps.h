@@ -45,9 +45,9 @@ struct {
 } filter SEC(".maps");
 
 /*
- * Destination -> where its sockets are kept. Writers: control plane; sk_lookup and ingress
- * (`wanted`). Readers: sock_ops, post_bind, iterators, sk_lookup, ingress, `deliver`, sendmsg.
- * Resized.
+ * Destination -> where its sockets are kept. Writers: control plane; sk_lookup, ingress, post_bind
+ * and the UDP iterator (`wanted`). Readers: sock_ops, post_bind, iterators, sk_lookup, ingress,
+ * `deliver`, sendmsg. Resized.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -197,7 +197,8 @@ struct {
 
 /*
  * Destinations with a UDP socket that sk_lookup should have but lacks (struct ilm_endpoint): just
- * bound, or just missed. `run` reads it and scans. Writers: post_bind, sk_lookup, ingress.
+ * bound, or just missed. `run` reads it and scans. Writers: post_bind, the UDP iterator, sk_lookup,
+ * ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -386,8 +387,8 @@ struct {
 /*
  * One entry: the number of listeners on a destination that are bound to a device, or that its
  * permit does not permit. While there is one, look-ups take the long way; beside a daemon that
- * already listens there, only its own user can create one. Same writers as `on_device`. Reader:
- * sk_lookup.
+ * already listens there, only its own user can create one. Same writers as `on_device`. Readers:
+ * sk_lookup, ingress.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -38,8 +38,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define EXTENSIONS_MAX 64
 
 /*
- * Interfaces whose packets all come again, on the interface above (net/core/dev.c,
- * __netif_receive_skb_core, rx_handler).
+ * Interfaces whose packets come again on the interface above (net/core/dev.c,
+ * __netif_receive_skb_core, rx_handler); of a macvlan's, some do.
  */
 enum netdev_priv_flags {
 	IFF_BONDING = 1 << 2,
