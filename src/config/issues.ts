@@ -326,7 +326,7 @@ function hintOfType(path: Path, value: unknown): string | null {
   const key = keyOf(path);
   if (isPublished(path)) return hintOfPublished(path, value);
   if (path[0] === "mappings" && key === "to" && typeof value === "number") {
-    const parsed = parseDestination(textOf(value));
+    const parsed = parseDestination(String(value));
     return parsed.ok ? null : parsed.hint;
   }
   if (path.length === 2 && path[0] === "services") {
