@@ -5,3 +5,5 @@ export const dialled = "203.0.113.1" as Address;
 export const port = 6000;
 /** Where the even turns lead, and the odd ones; each to port 7000. */
 export const daemons: readonly Address[] = ["127.0.1.1" as Address, "127.0.1.2" as Address];
+/** How many generations have to be seen for a proof. */
+export const ENOUGH_GENERATIONS = 11;

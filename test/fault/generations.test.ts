@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
 import { builtRoot } from "../support/paths.js";
 import { sizes } from "../support/sizes.js";
-import { daemons } from "./generations-of.js";
+import { ENOUGH_GENERATIONS, daemons } from "./generations-of.js";
 
 const network = useNetwork();
 const worker = `${builtRoot}test/fault/generations.js`;
@@ -26,7 +26,7 @@ describe.each([
 ])("%s", (_, layered) => {
   test(
     `${sizes.decisions} decisions are each of one of the rule sets that take turns`,
-    { timeout: 60_000 + sizes.decisions },
+    { timeout: 120_000 + 10 * sizes.decisions },
     async () => {
       const { server } = network;
       const on = (cpu: number, ...words: readonly string[]): readonly string[] => [
@@ -40,14 +40,15 @@ describe.each([
       const writer = server.start(on(availableParallelism() - 1, "write", String(layered)));
       await writer.waitForOutput(/writing/);
       const stdout = await server.must(on(0, "read", String(sizes.decisions)), {
-        timeout_ms: 60_000 + sizes.decisions,
+        timeout_ms: 60_000 + 10 * sizes.decisions,
       });
       const read = JSON.parse(stdout) as { decisions: number; generations: number; mixed: unknown };
       writer.closeInput();
       const { status, stdout: written } = await writer.exited;
       expect(status).toBe(0);
-      expect(read).toMatchObject({ decisions: sizes.decisions, mixed: [] });
-      expect(read.generations).toBeGreaterThan(10);
+      expect(read).toMatchObject({ mixed: [] });
+      expect(read.decisions).toBeGreaterThanOrEqual(sizes.decisions);
+      expect(read.generations).toBeGreaterThanOrEqual(ENOUGH_GENERATIONS);
       expect(written).toMatch(/"changes":\d\d+/);
     },
   );
