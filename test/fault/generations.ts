@@ -1,7 +1,7 @@
 /**
  * Lives in the network namespace under test. `write LAYERED` activates two rule sets in turns,
- * until its input ends, and prints how often; `read COUNT` asks the loaded program at least so often
- * what it decides, and prints what it said that neither of the two says.
+ * until its input ends, and prints how often; `read COUNT` asks the loaded program at least so
+ * often what it decides, and prints what it said that neither of the two says.
  */
 import { openDataPlane } from "../../src/dataplane/open.js";
 import type { Address, Prefix } from "../../src/model/address.js";
