@@ -429,8 +429,11 @@ struct ilm_rule {
 	__u8 reject;		/* if nothing listens: 1 rejects, 0 leaves it to the kernel */
 	/* 1: by consistent hashing over the live destinations; 0: the first live one. */
 	__u8 weighted;
-	__u8 zero;
-	/* Whose sockets keep what is dialled, or get it if no destination listens. */
+	__u8 wildcard;		/* 1: one of the destinations is a wildcard address */
+	/*
+	 * Whose sockets keep what is dialled, get it if no destination listens, or are selected on
+	 * a wildcard address.
+	 */
 	__u32 permit;
 };
 ILM_ASSERT_SIZE(struct ilm_rule, 24);

@@ -17,6 +17,17 @@ static __always_inline void address_from_ip4(__be32 *address, __be32 ip4)
 	address[3] = ip4;
 }
 
+/*
+ * Copies an IPv6 address from or to a context. A macro, because a context's fields may be accessed
+ * through the context itself only.
+ */
+#define ip6_copy(to, from) do { \
+	(to)[0] = (from)[0]; \
+	(to)[1] = (from)[1]; \
+	(to)[2] = (from)[2]; \
+	(to)[3] = (from)[3]; \
+} while (0)
+
 static __always_inline void address_copy(__be32 *to, const __be32 *from)
 {
 	to[0] = from[0];

@@ -58,10 +58,7 @@ int ilm_bind6_rules(struct bpf_sock_addr *ctx)
 	__builtin_memset(&l, 0, sizeof(l));
 	l.dialled.protocol = ctx->protocol;
 	l.dialled.port = bpf_ntohs(ctx->user_port);
-	l.dialled.address[0] = ctx->user_ip6[0];
-	l.dialled.address[1] = ctx->user_ip6[1];
-	l.dialled.address[2] = ctx->user_ip6[2];
-	l.dialled.address[3] = ctx->user_ip6[3];
+	ip6_copy(l.dialled.address, ctx->user_ip6);
 	/* A v4-mapped address is dialled over IPv4. */
 	l.family = address_is_ip4(l.dialled.address) ? AF_INET : AF_INET6;
 	return judge_bind(&l, ctx->sk);

@@ -263,16 +263,10 @@ int ilm_bind6(struct bpf_sock_addr *ctx)
 	b.v6only = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only);
 	b.endpoint.protocol = ctx->protocol;
 	b.endpoint.port = bpf_ntohs(ctx->user_port);
-	b.endpoint.address[0] = ctx->user_ip6[0];
-	b.endpoint.address[1] = ctx->user_ip6[1];
-	b.endpoint.address[2] = ctx->user_ip6[2];
-	b.endpoint.address[3] = ctx->user_ip6[3];
+	ip6_copy(b.endpoint.address, ctx->user_ip6);
 	answer = guard(ctx, &b);
 	if (b.rewritten) {
-		ctx->user_ip6[0] = b.endpoint.address[0];
-		ctx->user_ip6[1] = b.endpoint.address[1];
-		ctx->user_ip6[2] = b.endpoint.address[2];
-		ctx->user_ip6[3] = b.endpoint.address[3];
+		ip6_copy(ctx->user_ip6, b.endpoint.address);
 	}
 	if (b.judged)
 		bpf_tail_call(ctx, &bind6_rules, 0);
@@ -308,10 +302,7 @@ int ilm_getsockname6(struct bpf_sock_addr *ctx)
 	struct ilm_endpoint endpoint = {};
 	__u8 asked;
 
-	endpoint.address[0] = ctx->user_ip6[0];
-	endpoint.address[1] = ctx->user_ip6[1];
-	endpoint.address[2] = ctx->user_ip6[2];
-	endpoint.address[3] = ctx->user_ip6[3];
+	ip6_copy(endpoint.address, ctx->user_ip6);
 	asked = asked_by(ctx, &endpoint);
 	if (!asked)
 		return 1;

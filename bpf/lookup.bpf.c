@@ -196,12 +196,13 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 
 	if (!n || rule->weighted || l->dialled.protocol != IPPROTO_TCP || any_irregular())
 		return false;
+	/* Each rule has its own permit there. */
+	if (rule->wildcard && rule->permit)
+		return false;
 	if (is_closed_vrf(IPPROTO_TCP, l->interface))
 		return false;
 	d = bpf_map_lookup_elem(&destinations, &first);
 	if (!d)
-		return false;
-	if (!d->permit && rule->permit && address_is_wildcard(d->address))
 		return false;
 	slot = d->slot;
 	sk = bpf_map_lookup_elem(&primary, &slot);

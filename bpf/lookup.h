@@ -14,8 +14,8 @@
  *		does a socket that the permit permits already listen on what was dialled?
  *	find_heirs(ctx, l, permit)
  *		who would get the packet from the kernel
- *	try_destination(ctx, l, endpoint, slot, permit)
- *		gives the packet to a permitted listener on the endpoint: ILM_ATTEMPT_*
+ *	try_destination(ctx, l, destination, rule_permit)
+ *		gives the packet to a permitted listener on the destination: ILM_ATTEMPT_*
  *	choose_first(ctx, l, rule)
  *		the same for the first destination, where there is a short way; otherwise false
  */

@@ -306,10 +306,7 @@ int ilm_post_bind6(struct bpf_sock *ctx)
 
 	if (ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
-	endpoint.address[0] = ctx->src_ip6[0];
-	endpoint.address[1] = ctx->src_ip6[1];
-	endpoint.address[2] = ctx->src_ip6[2];
-	endpoint.address[3] = ctx->src_ip6[3];
+	ip6_copy(endpoint.address, ctx->src_ip6);
 	endpoint.port = ctx->src_port;
 	on_bind(ctx, &endpoint, BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only));
 	return 1;

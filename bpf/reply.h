@@ -126,24 +126,15 @@ int ilm_sendmsg6(struct bpf_sock_addr *ctx)
 	if (!sk || bpf_get_netns_cookie(ctx) != constants.netns_cookie)
 		return 1;
 	flow_key_of_socket(&key, sk);
-	key.remote[0] = ctx->user_ip6[0];
-	key.remote[1] = ctx->user_ip6[1];
-	key.remote[2] = ctx->user_ip6[2];
-	key.remote[3] = ctx->user_ip6[3];
+	ip6_copy(key.remote, ctx->user_ip6);
 	key.remote_port = bpf_ntohs(ctx->user_port);
 	flow = flow_for(&key, sk);
 	if (!flow)
 		return 1;
-	source[0] = ctx->msg_src_ip6[0];
-	source[1] = ctx->msg_src_ip6[1];
-	source[2] = ctx->msg_src_ip6[2];
-	source[3] = ctx->msg_src_ip6[3];
+	ip6_copy(source, ctx->msg_src_ip6);
 	if (note_chosen(flow, !address_is_wildcard(source) && !address_equal(source, key.local)))
 		return 1;
-	ctx->msg_src_ip6[0] = flow->dialled[0];
-	ctx->msg_src_ip6[1] = flow->dialled[1];
-	ctx->msg_src_ip6[2] = flow->dialled[2];
-	ctx->msg_src_ip6[3] = flow->dialled[3];
+	ip6_copy(ctx->msg_src_ip6, flow->dialled);
 	return 1;
 }
 

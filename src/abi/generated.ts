@@ -1104,6 +1104,7 @@ export interface Rule {
   existing: number;
   reject: number;
   weighted: number;
+  wildcard: number;
   permit: number;
 }
 
@@ -1118,6 +1119,7 @@ export const ruleLayout: Layout<Rule> = {
     existing: view.getUint8(at + 16),
     reject: view.getUint8(at + 17),
     weighted: view.getUint8(at + 18),
+    wildcard: view.getUint8(at + 19),
     permit: view.getUint32(at + 20, true),
   }),
   write: (view, at, value) => {
@@ -1129,6 +1131,7 @@ export const ruleLayout: Layout<Rule> = {
     view.setUint8(at + 16, value.existing);
     view.setUint8(at + 17, value.reject);
     view.setUint8(at + 18, value.weighted);
+    view.setUint8(at + 19, value.wildcard);
     view.setUint32(at + 20, value.permit, true);
   },
 };

@@ -10,7 +10,7 @@ import { detachPrograms, type BpfLink } from "../../kernel/bpf/link.js";
 import { type Pins, LOOKUP_LINK, stagingName, numbersIn, folderName } from "../../kernel/pins.js";
 import type { Address } from "../../model/address.js";
 import type { Mapping } from "../../model/mapping.js";
-import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
+import { type ActiveRules, type FileHead, allMappings, readRules } from "../../model/rules.js";
 import type { Revision } from "../../model/revision.js";
 import { beginStep } from "../../progress.js";
 import { type ChangeSummary, summaryOfNew, summarize, type Listed } from "../../rules/summary.js";
@@ -33,8 +33,7 @@ import {
 import { addressesOf, addMissing, unusedAddresses } from "./loopback.js";
 import { type Needs, needsOf, sameNeeds } from "./needs.js";
 import { mappingsAbove } from "./places.js";
-import { firstUnprivilegedPort } from "../../kernel/procfs.js";
-import { findAccounts, PermitNumbers } from "./permits.js";
+import { type Accounts, findAccounts, PermitNumbers } from "./permits.js";
 import { policyEntries, rewriteEntries } from "./policies.js";
 import { wantedOf, type Wanted, type Plan, planOver, planWhole } from "./plan.js";
 import { Registry } from "./registry.js";
@@ -287,8 +286,7 @@ class Change {
   /** Tells the registry what processes may do by the rules that decide now. */
   #permit({ registry, description, endpoints, accounts, permits }: Ready): void {
     const { head } = description.rules.file;
-    registry.setRewrites(rewriteEntries(head, accounts));
-    registry.setPolicies(policyEntries(head, accounts));
+    tellPolicies(registry, head, accounts);
     // An overlay changes nothing about services.
     if (endpoints !== null) registry.permit(head.services, permits);
   }
@@ -392,6 +390,12 @@ function prepare(
   return { added, unused, repaired: repairAttached(state, pins, before, attached), attached };
 }
 
+/** Tells the registry what the rules say about processes. */
+function tellPolicies(registry: Registry, head: FileHead, accounts: Accounts): void {
+  registry.setRewrites(rewriteEntries(head, accounts));
+  registry.setPolicies(policyEntries(head, accounts));
+}
+
 /**
  * Handles a change that changes nothing: checks again what came and went, and removes what a killed
  * writer left.
@@ -411,10 +415,9 @@ function refresh(
   const { head } = rules.file;
   // What is said about processes, and whose services are, names no mappings.
   const accounts = findAccounts(head, [], rules.source);
-  registry.setRewrites(rewriteEntries(head, accounts));
-  registry.setPolicies(policyEntries(head, accounts));
+  tellPolicies(registry, head, accounts);
   const permits = new PermitNumbers(registry.map("permits"), accounts, strangerPolicy);
-  registry.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
+  registry.noteFirstUnprivileged();
   registry.permit(head.services, permits);
   registry.retainOwners(head.services);
   return {

@@ -4,7 +4,6 @@ import type { Endpoint, Compiled } from "../../compile/tables.js";
 import { IlmError } from "../../errors.js";
 import { waitForPrograms } from "../../kernel/bpf/grace.js";
 import { type Pins, folderName } from "../../kernel/pins.js";
-import { firstUnprivilegedPort } from "../../kernel/procfs.js";
 import type { StrangerPolicy } from "../../model/mapping.js";
 import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { version } from "../../version.js";
@@ -105,7 +104,7 @@ function placeEndpoints(
   if (!sweepsLater) present?.forgetUnseen();
   if (present !== undefined) {
     const permits = permitsOf(present);
-    present.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
+    present.noteFirstUnprivileged();
     const slots = present.reserve(endpoints, permits, isWhole);
     if (slots !== undefined) return { registry: present, slots, permits };
   }
@@ -122,7 +121,7 @@ function placeEndpoints(
   registry.setMappedPorts(mappings, true);
   registry.forgetUnseen();
   const permits = permitsOf(registry);
-  registry.setFirstUnprivileged(firstUnprivilegedPort() ?? 0);
+  registry.noteFirstUnprivileged();
   registry.addOwners(rules.file.head.services, permits);
   const slots = registry.reserve(endpoints, permits, isWhole);
   if (slots === undefined) throw new IlmError("INTERNAL", "a new registry is too small");

@@ -64,7 +64,7 @@ import { errnoOf } from "../../kernel/ffi.js";
 import { close } from "../../kernel/libc.js";
 import { openCgroup2, rootCgroupId } from "../../kernel/mounts.js";
 import { vrfIndexes } from "../../kernel/interfaces.js";
-import { sysctl } from "../../kernel/procfs.js";
+import { firstUnprivilegedPort, sysctl } from "../../kernel/procfs.js";
 import { type Address, type Family, addressBytes, addressFromBytes } from "../../model/address.js";
 import type { Protocol, Service } from "../../model/mapping.js";
 import { type Mappings, toLazy } from "../../model/mappings.js";
@@ -856,8 +856,8 @@ export class Registry {
   }
 
   /** Notes which port is the first that takes no privilege to bind, for the programs that judge. */
-  setFirstUnprivileged(port: number): void {
-    this.map("unprivileged").update(zeroKey, word(port));
+  noteFirstUnprivileged(): void {
+    this.map("unprivileged").update(zeroKey, word(firstUnprivilegedPort() ?? 0));
   }
 
   /** Returns the first port that takes no privilege to bind, as the programs know it. */

@@ -47,7 +47,7 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
   // are alike.
   let looked = -1;
   let ports = 0;
-  let weighted = 0;
+  let leading = 0;
   let traits = 0;
   for (let i = 1; i < rules.count; i++) {
     const index = rules.mapping[i] ?? 0;
@@ -55,11 +55,13 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
       if (index >= mappings.length) throw new IlmError("INTERNAL", `rule ${i} has no mapping`);
       if (index !== looked + 1 || !mappings.leadsLikeOneBefore(index)) {
         ports = countPorts(mappings.portsAt(index));
-        weighted = isWeighted({ to: mappings.toAt(index) }) ? WEIGHTED : 0;
+        const to = mappings.toAt(index);
+        const wildcard = to.some(({ address }) => address === "*") ? WILDCARD : 0;
+        leading = wildcard + (isWeighted({ to }) ? WEIGHTED : 0);
       }
       looked = index;
       const reject = mappings.missAt(index) === "reject" ? REJECT : 0;
-      traits = existingCodes[mappings.existingAt(index)] + reject + weighted;
+      traits = existingCodes[mappings.existingAt(index)] + reject + leading;
     }
     const counts = ((rules.count4[i] ?? 0) << 8) | ((rules.count6[i] ?? 0) << 16);
     const [first4, first6] = [rules.first4[i] ?? 0, rules.first6[i] ?? 0];
@@ -73,7 +75,8 @@ function findShapes({ rules, mappings }: Compiled): Shapes {
 }
 
 /** The lowest byte of the last word; `count4` and `count6` follow. */
-const EXISTING = 0x3f;
+const EXISTING = 0x1f;
+const WILDCARD = 0x20;
 const REJECT = 0x40;
 const WEIGHTED = 0x80;
 const WORDS = 5;
@@ -169,6 +172,7 @@ class ShapeTable {
       existing: rest & EXISTING,
       reject: (rest & REJECT) === 0 ? 0 : 1,
       weighted: (rest & WEIGHTED) === 0 ? 0 : 1,
+      wildcard: (rest & WILDCARD) === 0 ? 0 : 1,
       permit: permits[this.#words.at(at + 4)] ?? 0,
     };
   }
