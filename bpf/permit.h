@@ -83,10 +83,10 @@ __noinline int permit_of_owned(const struct ilm_endpoint *endpoint)
 }
 
 /*
- * Does the endpoint belong to the host itself? Only the host dials a loopback address, and on a
- * port that requires privilege to bind, root has allowed the listener: systemd-resolved on
- * 127.0.0.53. The addresses of services with an owner belong to that owner. Not static: the
- * verifier walks it once.
+ * Does the endpoint, on a loopback address, belong to the host itself? Only the host dials such an
+ * address, and on a port that requires privilege to bind, root has allowed the listener:
+ * systemd-resolved on 127.0.0.53. The addresses of services with an owner belong to that owner. Not
+ * static: the verifier walks it once.
  */
 __noinline int is_of_host(const struct ilm_endpoint *endpoint)
 {
@@ -95,8 +95,6 @@ __noinline int is_of_host(const struct ilm_endpoint *endpoint)
 
 	/* Never NULL; the verifier requires the check. */
 	if (!endpoint)
-		return false;
-	if (!is_loopback(endpoint->address))
 		return false;
 	first = bpf_map_lookup_elem(&unprivileged, &key);
 	return first && endpoint->port < *first && !permit_of_owned(endpoint);
@@ -111,7 +109,10 @@ static __always_inline __u32 permit_there(const struct ilm_destination *d, __u32
 /* The permit for what is dialled, by the rule that decides; 0: anyone's sockets may get it. */
 static __always_inline __u32 permit_of(const struct ilm_rule *rule, const struct ilm_endpoint *dialled)
 {
-	return rule->permit && !is_of_host(dialled) ? rule->permit : 0;
+	/* Nearly every packet is for another address: no call for those. */
+	if (is_loopback(dialled->address) && is_of_host(dialled))
+		return 0;
+	return rule->permit;
 }
 
 #endif
