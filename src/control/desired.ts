@@ -12,7 +12,7 @@ import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/inp
 import type { Loaded } from "../config/load.js";
 import { readMachineId } from "../config/machine-id.js";
 import type { ReadResult } from "../config/read.js";
-import { ephemeralPorts } from "../kernel/procfs.js";
+import { ephemeralPorts, loopbackTakesIpv6 } from "../kernel/procfs.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { joinMappings, toLazy, type Mappings } from "../model/mappings.js";
 import type { Revision } from "../model/revision.js";
@@ -85,7 +85,10 @@ export async function loadDesired(
 ): Promise<Desired> {
   // Whoever does not ask for what is kept keeps nothing either.
   const build = ask === undefined ? null : buildDigest();
-  const surroundings = build === null ? null : { given, build, ephemeral: ephemeralPorts() };
+  const surroundings =
+    build === null
+      ? null
+      : { given, build, ephemeral: ephemeralPorts(), ipv6: loopbackTakesIpv6() };
   const kept = surroundings === null ? null : ((await ask?.()) ?? null);
   beginStep("reading the files");
   if (path !== null && surroundings !== null && kept !== null) {

@@ -36,6 +36,7 @@ export function buildProgram(execute: Execute): Command {
     )
     .addOption(new Option("--no-color", "no colours; NO_COLOR in the environment does the same"))
     .commandsGroup(groups.more)
+    .showSuggestionAfterError(false)
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false });
   supplement(program, [
     {
