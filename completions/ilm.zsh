@@ -51,8 +51,10 @@ _ilm() {
         mappings)
           _arguments '--protocol[only mappings for tcp, or for udp]:PROTOCOL: ' \
             '--port[only mappings for this port]:PORT: ' \
-            '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION: ' \
+            '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
+            '--added[only mappings that were added at run time]' \
+            '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -60,7 +62,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:only the mappings with these names: ' ;;
+            '*:only the mappings with these names:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' ;;
         listeners)
           _arguments '--mapped[only listeners that a mapping leads to]' \
             '(-V --version)-V[show the version]' \
@@ -120,6 +122,7 @@ _ilm() {
         address)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -127,7 +130,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:only the services of these names: ' ;;
+            '*:only the services of these names:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' ;;
         hosts)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
@@ -170,7 +173,7 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             ':where the rules come from:(tubular nft)' \
-            '*:bindings as JSON; nft\: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default\: ask them: ' ;;
+            '*:bindings as JSON; nft\: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default\: ask them:_files' ;;
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
@@ -225,7 +228,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
+            '*:as `ilm mappings` shows it, e.g. tcp\:8080:{ compadd -- ${(f)"$(ilm mappings --added --names 2>/dev/null)"} }' ;;
         off)
           _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \

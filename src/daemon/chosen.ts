@@ -17,6 +17,7 @@ export interface ChoiceOptions {
   readonly port?: string;
   readonly to?: string;
   readonly limit?: string;
+  readonly added?: boolean;
 }
 
 export interface Choice {
@@ -26,6 +27,8 @@ export interface Choice {
   readonly port: number | undefined;
   readonly to: Target | undefined;
   readonly limit: number;
+  /** Only mappings that were added at run time. */
+  readonly added: boolean;
 }
 
 /** Parses a choice. Throws USAGE. `mark` precedes the names of options in messages. */
@@ -36,6 +39,7 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
     port: options.port === undefined ? undefined : parsePort(options.port, `${mark}port`),
     to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
     limit: options.limit === undefined ? Infinity : parseLimit(options.limit, `${mark}limit`),
+    added: options.added === true,
   };
 }
 
@@ -67,8 +71,11 @@ export interface Chosen {
   readonly total: number;
 }
 
-/** Chooses mappings. Throws NOT_FOUND for a name that no mapping has. */
-export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
+/**
+ * Chooses mappings. `fromFile` is the number of the file's, which are the first. Throws NOT_FOUND
+ * for a name that no mapping has.
+ */
+export function chooseMappings(mappings: Mappings, fromFile: number, choice: Choice): Chosen {
   const lists = toLazy(mappings);
   const unknown = new Set(choice.names);
   const indexes: number[] = [];
@@ -79,6 +86,7 @@ export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
       if (!choice.names.has(name)) continue;
       unknown.delete(name);
     }
+    if (choice.added && index < fromFile) continue;
     if (!isChosen(lists, index, choice)) continue;
     total++;
     if (indexes.length < choice.limit) indexes.push(index);
@@ -120,8 +128,9 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
 }
 
 /** Describes the choice, to follow "no mapping ...": "of tcp for port 443 to web". */
-export function describeChoice({ protocol, port, to }: Choice): string {
+export function describeChoice({ protocol, port, to, added }: Choice): string {
   return [
+    ...(added ? ["that was added"] : []),
     ...(protocol === undefined ? [] : [`of ${protocol}`]),
     ...(port === undefined ? [] : [`for port ${port}`]),
     ...(to === undefined ? [] : [`to ${formatTarget(to)}`]),

@@ -18,7 +18,7 @@ import { mappingShape } from "../api/mapping-shape.js";
  */
 const LISTED_MAX = 10_000;
 
-const single = ["protocol", "port", "to", "limit"] as const;
+const single = ["protocol", "port", "to", "limit", "added"] as const;
 
 /** Parses a query. Throws USAGE. */
 function choiceOf(query: URLSearchParams): Choice {
@@ -35,7 +35,7 @@ function choiceOf(query: URLSearchParams): Choice {
       });
     }
   }
-  const [protocol, port, to, limit] = single.map((key) => query.get(key) ?? undefined);
+  const [protocol, port, to, limit, added] = single.map((key) => query.get(key) ?? undefined);
   return parseChoice(
     query.getAll("name"),
     {
@@ -43,9 +43,17 @@ function choiceOf(query: URLSearchParams): Choice {
       ...(port !== undefined && { port }),
       ...(to !== undefined && { to }),
       ...(limit !== undefined && { limit }),
+      added: added !== undefined && parseAdded(added),
     },
     "",
   );
+}
+
+function parseAdded(text: string): boolean {
+  if (text === "true" || text === "false") return text === "true";
+  throw new IlmError("USAGE", `added: ${JSON.stringify(text)} is neither true nor false`, {
+    remedy: "Write added=true for mappings that were added at run time.",
+  });
 }
 
 function parseProtocol(text: string): Protocol {
@@ -66,7 +74,8 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
   const whole = readRules(rules);
   const all = allMappings(whole);
   const limit = Math.min(choice.limit, LISTED_MAX);
-  const { indexes, total } = chooseMappings(all, { ...choice, limit });
+  const fromFile = rules.file.count;
+  const { indexes, total } = chooseMappings(all, fromFile, { ...choice, limit });
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const joined = new JoinedListeners(
     chosen,
@@ -74,7 +83,6 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
     judgeOf(dataPlane, whole).selects,
   );
   const counters = dataPlane.countersOf(indexes);
-  const fromFile = rules.file.count;
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);
     const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);

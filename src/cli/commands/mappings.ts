@@ -61,9 +61,14 @@ interface Stranger {
   readonly owned: OwnedService | undefined;
 }
 
+export interface MappingsOptions extends ChoiceOptions {
+  /** Print names only, one on a line. */
+  readonly names?: boolean;
+}
+
 export async function mappings(
   context: Context,
-  options: ChoiceOptions,
+  options: MappingsOptions,
   names: readonly string[],
 ): Promise<void> {
   const choice = parseChoice(names, options);
@@ -75,7 +80,7 @@ export async function mappings(
     const fromFile = rules.file.mappings.length;
     const around = await survey(context, dataPlane, rules);
     const all = allMappings(rules);
-    const { indexes, total } = chooseMappings(all, choice);
+    const { indexes, total } = chooseMappings(all, fromFile, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
     const judge = judgeOf(dataPlane, rules);
@@ -100,7 +105,9 @@ export async function mappings(
     const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
     const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
-    if (!context.json) noteObstacles(context, { ...around, found: inTheWay }, rules);
+    if (!context.json && options.names !== true) {
+      noteObstacles(context, { ...around, found: inTheWay }, rules);
+    }
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
@@ -110,7 +117,9 @@ export async function mappings(
     askDaemon(context, daemon, names, options),
   );
   if (found === null) {
-    await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
+    await print(context, published<MappingsJson>()([]), () =>
+      options.names === true ? "" : "nothing is loaded\n",
+    );
     return;
   }
   const { rows, holderOf, none } = found;
@@ -118,6 +127,7 @@ export async function mappings(
     context,
     published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
     () => {
+      if (options.names === true) return rows.map(({ mapping }) => `${mapping.name}\n`).join("");
       if (rows.length > 0) return renderRows(context, rows, holderOf);
       return none
         ? "there are no active mappings\n"
@@ -148,6 +158,7 @@ async function askDaemon(
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }
+  if (options.added === true) query.set("added", "true");
   const { total, mappings: listed } = await daemon.mappings(query);
   if (total > listed.length) {
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);

@@ -2,12 +2,20 @@
 import { Argument, Option } from "commander";
 import { auditKinds } from "../../model/audit.js";
 import type { AuditOptions } from "../commands/audit.js";
-import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
-import type { ChoiceOptions } from "../../daemon/chosen.js";
+import {
+  fileOption,
+  groups,
+  MAPPING_WORDS,
+  mappingsArgument,
+  namesOption,
+  type Define,
+} from "./define.js";
+import type { AddressOptions } from "../commands/address.js";
 import type { ExplainOptions } from "../commands/explain.js";
 import type { ImportOptions } from "../commands/import.js";
 import type { ListenersOptions } from "../commands/listeners.js";
 import type { SourceOptions } from "./load.js";
+import type { MappingsOptions } from "../commands/mappings.js";
 import type { MonitorOptions } from "../commands/monitor.js";
 
 export function defineNouns(define: Define): void {
@@ -42,6 +50,8 @@ export function defineNouns(define: Define): void {
         "only mappings that lead there: an address or a service, with or without a port",
       ),
       new Option("--limit <NUMBER>", "show at most this many, from the first"),
+      new Option("--added", "only mappings that were added at run time"),
+      namesOption(),
     ],
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
@@ -56,7 +66,7 @@ export function defineNouns(define: Define): void {
       async (context) =>
         (await import("../commands/mappings.js")).mappings(
           context,
-          options as ChoiceOptions,
+          options as MappingsOptions,
           names as string[],
         ),
   });
@@ -189,7 +199,7 @@ export function defineNouns(define: Define): void {
       "The services are those of the file, or else of the active rules. For a name that is not among them, it shows what `address: auto` would give, and says so on standard error. The addresses of a single name are one on a line, for scripts.",
     ],
     arguments: [new Argument("[NAME...]", "only the services of these names")],
-    options: [fileOption()],
+    options: [fileOption(), namesOption()],
     examples: [
       { command: "ilm address", purpose: "every service of the active rules" },
       { command: "ilm address web", purpose: "the addresses of one, for a script" },
@@ -200,7 +210,7 @@ export function defineNouns(define: Define): void {
       async (context) =>
         (await import("../commands/address.js")).address(
           context,
-          options as SourceOptions,
+          options as AddressOptions,
           names as string[],
         ),
   });

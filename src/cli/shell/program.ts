@@ -86,7 +86,7 @@ function defineMore(define: Define, program: Command): void {
     name: "completion",
     group: groups.more,
     summary: "print a completion script for a shell",
-    description: ["It completes commands and options."],
+    description: ["It completes commands, options, files, and names of mappings and services."],
     arguments: [new Argument("<SHELL>", "the shell").choices(["bash", "zsh", "fish"])],
     examples: [
       { command: "source <(ilm completion bash)", purpose: "in ~/.bashrc" },

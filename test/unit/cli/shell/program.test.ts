@@ -142,8 +142,16 @@ describe("completions", () => {
   });
 
   const complete = (line: string): string[] => {
-    const words = line.split(" ");
+    // As bash splits them, with its usual COMP_WORDBREAKS.
+    const words = line.split(" ").flatMap((word) => word.split(/(?<=:)|(?=:)/));
     const script = `${renderCompletion("bash", reference)}
+      ilm() { case "$*" in
+        "mappings --names") printf '%s\\n' site tcp:8080 tcp:8081 ;;
+        "mappings --added --names") printf '%s\\n' tcp:8080 ;;
+        "address --names") printf '%s\\n' web ;;
+      esac; }
+      compopt() { :; }
+      COMP_LINE='${line}'; COMP_POINT=${line.length}
       COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
       _ilm; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
@@ -158,5 +166,17 @@ describe("completions", () => {
     expect(complete("ilm status --f")).toEqual([]);
     expect(complete("ilm completion f")).toEqual(["fish"]);
     expect(complete("ilm monitor --count ")).toEqual([]);
+  });
+
+  test("in bash complete names of mappings and services, and files", () => {
+    expect(complete("ilm mappings s")).toEqual(["site"]);
+    expect(complete("ilm mappings tcp:80")).toEqual(["8080", "8081"]);
+    expect(complete("ilm remove t")).toEqual(["tcp:8080"]);
+    expect(complete("ilm remove tcp:8")).toEqual(["8080"]);
+    expect(complete("ilm address w")).toEqual(["web"]);
+    expect(complete("ilm mappings --to w")).toEqual(["web"]);
+    expect(complete("ilm import nft package.j")).toEqual(["package.json"]);
+    expect(complete("ilm apply -f READ")).toEqual(["README.md"]);
+    expect(complete("ilm add ")).not.toContain("web");
   });
 });
