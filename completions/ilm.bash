@@ -14,6 +14,7 @@ _ilm() {
     --port) COMPREPLY=(); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
+    --timeout) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
     --count) COMPREPLY=(); return ;;
@@ -33,6 +34,7 @@ _ilm() {
       --port) index=$((index + 1)) ;;
       --to) index=$((index + 1)) ;;
       --limit) index=$((index + 1)) ;;
+      --timeout) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --interface) index=$((index + 1)) ;;
       --count) index=$((index + 1)) ;;
@@ -49,9 +51,10 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings listeners flows explain monitor audit doctor address hosts check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
-    status) words="-V --version --json --netns --no-color -h --help" ;;
-    mappings) words="--protocol --port --to --limit --added --names -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
+    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    status) words="--check -V --version --json --netns --no-color -h --help" ;;
+    mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
+    wait) words="--timeout -V --version --json --netns --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
     flows) words="-V --version --json --netns --no-color -h --help" ;;
     explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;

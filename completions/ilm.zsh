@@ -6,6 +6,7 @@ _ilm() {
   commands=(
     'status:show whether rules are active, since when, and any warnings'
     'mappings:show the active mappings, their counters, and which listener would get a connection now'
+    'wait:wait until mappings have a listener'
     'listeners:show who listens where, and which mappings lead there'
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
     'explain:ask the loaded program what it would do with a packet, and show each step'
@@ -41,7 +42,8 @@ _ilm() {
     argument)
       case $line[1] in
         status)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--check[end with status 1 unless all is well, for monitoring]' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
@@ -53,6 +55,7 @@ _ilm() {
             '--port[only mappings for this port]:PORT: ' \
             '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
+            '--down[only mappings that have no listener]' \
             '--added[only mappings that were added at run time]' \
             '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
@@ -63,6 +66,16 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:only the mappings with these names:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' ;;
+        wait)
+          _arguments '--timeout[give up after this long (default: 30)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:mappings or services: ' ;;
         listeners)
           _arguments '--mapped[only listeners that a mapping leads to]' \
             '(-V --version)-V[show the version]' \

@@ -18,6 +18,7 @@ export interface ChoiceOptions {
   readonly to?: string;
   readonly limit?: string;
   readonly added?: boolean;
+  readonly down?: boolean;
 }
 
 export interface Choice {
@@ -29,6 +30,8 @@ export interface Choice {
   readonly limit: number;
   /** Only mappings that were added at run time. */
   readonly added: boolean;
+  /** Only mappings that have no listener. */
+  readonly down: boolean;
 }
 
 /** Parses a choice. Throws USAGE. `mark` precedes the names of options in messages. */
@@ -40,6 +43,7 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
     to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
     limit: options.limit === undefined ? Infinity : parseLimit(options.limit, `${mark}limit`),
     added: options.added === true,
+    down: options.down === true,
   };
 }
 
@@ -72,11 +76,16 @@ export interface Chosen {
 }
 
 /**
- * Chooses mappings. `fromFile` is the number of the file's, which are the first. Throws NOT_FOUND
- * for a name that no mapping has.
+ * Chooses mappings. `fromFile` is the number of the file's, which are the first; `unserved` returns
+ * the indexes of those without a listener. Throws NOT_FOUND for a name that no mapping has.
  */
-export function chooseMappings(mappings: Mappings, fromFile: number, choice: Choice): Chosen {
+export function chooseMappings(
+  mappings: Mappings,
+  { fromFile, unserved }: { readonly fromFile: number; readonly unserved: () => readonly number[] },
+  choice: Choice,
+): Chosen {
   const lists = toLazy(mappings);
+  const down = choice.down ? new Set(unserved()) : null;
   const unknown = new Set(choice.names);
   const indexes: number[] = [];
   let total = 0;
@@ -87,6 +96,7 @@ export function chooseMappings(mappings: Mappings, fromFile: number, choice: Cho
       unknown.delete(name);
     }
     if (choice.added && index < fromFile) continue;
+    if (down?.has(index) === false) continue;
     if (!isChosen(lists, index, choice)) continue;
     total++;
     if (indexes.length < choice.limit) indexes.push(index);
@@ -128,8 +138,9 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
 }
 
 /** Describes the choice, to follow "no mapping ...": "of tcp for port 443 to web". */
-export function describeChoice({ protocol, port, to, added }: Choice): string {
+export function describeChoice({ protocol, port, to, added, down }: Choice): string {
   return [
+    ...(down ? ["without a listener"] : []),
     ...(added ? ["that was added"] : []),
     ...(protocol === undefined ? [] : [`of ${protocol}`]),
     ...(port === undefined ? [] : [`for port ${port}`]),

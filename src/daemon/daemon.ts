@@ -311,9 +311,9 @@ const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: RefusalCounts): string {
   const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
-  const { lookups, destinations } =
+  const { lookups, destinations, unserved } =
     active === null
-      ? { lookups: [], destinations: [] }
+      ? { lookups: [], destinations: [], unserved: null }
       : ofMappings(
           active.rules,
           { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
@@ -333,6 +333,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: Refus
             fileMappings: active.rules.file.count,
             runtimeMappings: active.rules.runtime.length,
             lookups,
+            unserved,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
             refusals,

@@ -19,6 +19,7 @@ import { decision } from "./monitor.js";
 import { entry } from "./run.js";
 import type { Shape } from "./shape.js";
 import { status } from "./status.js";
+import { waited } from "./wait.js";
 
 export interface Output {
   /**
@@ -39,6 +40,7 @@ export const failureOutput: Output = { when: ", when a command fails", shape: fa
 export const outputs: Readonly<Record<string, readonly Output[]>> = {
   status: [always(status)],
   mappings: [always(mappings)],
+  wait: [always(waited)],
   listeners: [always(listeners)],
   flows: [always(flows)],
   explain: [always(explanation)],

@@ -80,10 +80,11 @@ export async function mappings(
     const fromFile = rules.file.mappings.length;
     const around = await survey(context, dataPlane, rules);
     const all = allMappings(rules);
-    const { indexes, total } = chooseMappings(all, fromFile, choice);
+    const judge = judgeOf(dataPlane, rules);
+    const unserved = (): number[] => new JoinedListeners(all, listeners, judge.selects).unserved();
+    const { indexes, total } = chooseMappings(all, { fromFile, unserved }, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
-    const judge = judgeOf(dataPlane, rules);
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {
@@ -158,7 +159,7 @@ async function askDaemon(
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }
-  if (options.added === true) query.set("added", "true");
+  for (const key of ["added", "down"] as const) if (options[key] === true) query.set(key, "true");
   const { total, mappings: listed } = await daemon.mappings(query);
   if (total > listed.length) {
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);

@@ -16,6 +16,8 @@ import type { ImportOptions } from "../commands/import.js";
 import type { ListenersOptions } from "../commands/listeners.js";
 import type { SourceOptions } from "./load.js";
 import type { MappingsOptions } from "../commands/mappings.js";
+import type { StatusOptions } from "../commands/status.js";
+import type { TimeoutOptions } from "../commands/wait.js";
 import type { MonitorOptions } from "../commands/monitor.js";
 
 export function defineNouns(define: Define): void {
@@ -23,12 +25,17 @@ export function defineNouns(define: Define): void {
     name: "status",
     group: groups.look,
     summary: "show whether rules are active, since when, and any warnings",
-    description: ["Ends with status 0 even when nothing is loaded."],
+    description: [
+      "Ends with status 0 even when nothing is loaded; with --check, only when rules decide, each mapping has a listener, and there is no warning.",
+    ],
+    options: [new Option("--check", "end with status 1 unless all is well, for monitoring")],
     examples: [
       { command: "ilm status", purpose: "the state of this network namespace" },
+      { command: "ilm status --check > /dev/null || alert", purpose: "from a monitoring system" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
     ],
-    task: () => async (context) => (await import("../commands/status.js")).status(context),
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/status.js")).status(context, options as StatusOptions),
   });
   define({
     name: "mappings",
@@ -50,16 +57,14 @@ export function defineNouns(define: Define): void {
         "only mappings that lead there: an address or a service, with or without a port",
       ),
       new Option("--limit <NUMBER>", "show at most this many, from the first"),
+      new Option("--down", "only mappings that have no listener"),
       new Option("--added", "only mappings that were added at run time"),
       namesOption(),
     ],
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
-      {
-        command: "ilm mappings --json | jq '.[] | select(any(.to[]; .listening) | not) | .name'",
-        purpose: "mappings that have no listener",
-      },
+      { command: "ilm mappings --down", purpose: "mappings that have no listener" },
     ],
     task:
       ([names], options) =>
@@ -67,6 +72,31 @@ export function defineNouns(define: Define): void {
         (await import("../commands/mappings.js")).mappings(
           context,
           options as MappingsOptions,
+          names as string[],
+        ),
+  });
+  define({
+    name: "wait",
+    group: groups.look,
+    summary: "wait until mappings have a listener",
+    description: [
+      "Each of the mappings, by name, or all that lead to a service of that name. Ends with status 0 as soon as all of them have a listener at once, and with status 1 when the time is over: then it says which have none.",
+    ],
+    arguments: [new Argument("<NAME...>", "mappings or services")],
+    options: [new Option("--timeout <SECONDS>", "give up after this long (default: 30)")],
+    examples: [
+      {
+        command: "systemctl restart nginx && ilm wait web",
+        purpose: "until the service web is served again",
+      },
+      { command: "ilm wait tcp:443 --timeout 5", purpose: "a mapping, for five seconds at most" },
+    ],
+    task:
+      ([names], options) =>
+      async (context) =>
+        (await import("../commands/wait.js")).wait(
+          context,
+          options as TimeoutOptions,
           names as string[],
         ),
   });
