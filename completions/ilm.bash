@@ -51,7 +51,7 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
+    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply reload add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
     status) words="--check -V --version --json --netns --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --no-color -h --help" ;;
@@ -68,6 +68,7 @@ _ilm() {
     import) words="--label -V --version --json --netns --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
     run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --no-color -h --help" ;;
     apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --no-color -h --help" ;;
+    reload) words="--timing -V --version --json --netns --no-color -h --help" ;;
     add) words="--replace --dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
     remove) words="--dry-run --wait --timing -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
     off) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;

@@ -57,6 +57,8 @@ complete -c ilm -n '__fish_seen_subcommand_from apply' -l dry-run -d 'change not
 complete -c ilm -n '__fish_seen_subcommand_from apply' -l wait -r -d 'give up when another writer keeps this change waiting for this long (default: 30)'
 complete -c ilm -n '__fish_seen_subcommand_from apply' -l timing -d 'show how long each step took (always included in --json)'
 complete -c ilm -n '__fish_seen_subcommand_from apply' -l over-newer -d 'also replace rules that a newer version of ilm made; mappings added at run time and counters are lost'
+complete -c ilm -n __fish_use_subcommand -a reload -d 'have the running `ilm run` read its file again, and wait for it'
+complete -c ilm -n '__fish_seen_subcommand_from reload' -l timing -d 'show how long each step took (always included in --json)'
 complete -c ilm -n __fish_use_subcommand -a add -d 'add mappings at run time'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l replace -d 'replace a mapping of the same name that was added before'
 complete -c ilm -n '__fish_seen_subcommand_from add' -l dry-run -d 'change nothing: show what would change, as `ilm diff` does, or why it would fail'

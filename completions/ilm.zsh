@@ -20,6 +20,7 @@ _ilm() {
     'import:print the rules of tubular, nftables or iptables as a configuration'
     'run:activate rules, then keep running: follow listeners and the file, serve the API and metrics'
     'apply:apply a configuration in one atomic step, then exit'
+    'reload:have the running `ilm run` read its file again, and wait for it'
     'add:add mappings at run time'
     'remove:remove mappings that were added at run time'
     'off:switch all mappings off at once, and keep everything for `ilm on`'
@@ -217,6 +218,15 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        reload)
+          _arguments '--timing[show how long each step took (always included in --json)]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
         add)
           _arguments '--replace[replace a mapping of the same name that was added before]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \

@@ -235,7 +235,12 @@ export class Reconciler {
         });
       }),
     );
-    if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
+    if (change.kind === "apply") {
+      // What was wrong with the file before says nothing about these rules.
+      const { last } = this.#reload;
+      if (last !== null && last.error !== null) this.#reload = { ...this.#reload, last: null };
+      this.#follow({ path: change.source, mappings: change.given });
+    }
     return { ...result, steps };
   }
 

@@ -4,7 +4,7 @@
  */
 import { hosts, serviceAddresses } from "./address.js";
 import { findings } from "./audit.js";
-import { added, applied, removed, switched, unloaded } from "./change.js";
+import { added, applied, reloaded, removed, switched, unloaded } from "./change.js";
 import { invalid, valid } from "./check.js";
 import { failure } from "./common.js";
 import { demo } from "./demo.js";
@@ -54,6 +54,7 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   import: [always(imported)],
   run: [{ when: ", for each entry of the log, on a line of standard error", shape: entry }],
   apply: [always(applied), withDryRun],
+  reload: [always(reloaded)],
   add: [always(added), withDryRun],
   remove: [always(removed), withDryRun],
   off: [always(switched)],

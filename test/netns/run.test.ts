@@ -66,6 +66,27 @@ describe("reload", () => {
     expect(run.process.running).toBe(true);
   });
 
+  test("ilm reload waits for the new rules, fails with the file's errors, and needs a daemon", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const none = await server.ilm(["reload"]);
+    expect(none.status).toBe(1);
+    expect(none.stderr).toMatch(/no daemon (?:is running|answers)/);
+    const run = await server.startRun(["-f", file]);
+    writeFileSync(file, rulesFor(7002));
+    await server.ilmDone(["reload"]);
+    expect(await client.who("tcp", address, 7002)).toBe("app");
+    writeFileSync(file, badRules);
+    const refused = await server.ilm(["reload"]);
+    expect(refused.status).toBe(3);
+    expect(refused.stderr).toContain(`${file}:4:`);
+    expect(await client.who("tcp", address, 7002)).toBe("app");
+    expect(run.process.running).toBe(true);
+    // Another file is right: what was wrong with the one before is forgotten.
+    await server.ilmDone(["apply", "-f", server.file(rulesFor(7003))]);
+    expect((await server.status()).warnings).toEqual([]);
+  });
+
   test("a folder of files is followed as one", async () => {
     const { server } = network;
     const folder = `${server.folder}/conf.d`;

@@ -97,6 +97,18 @@ export function defineVerbs(define: Define): void {
         ),
   });
   define({
+    name: "reload",
+    group: groups.change,
+    summary: "have the running `ilm run` read its file again, and wait for it",
+    description: [
+      "The daemon does so by itself when the file changes. This waits until the rules are active, says what has changed, and ends with status 3 when the file is wrong: then the active rules stay. It is what systemd calls (`systemctl reload ilm`).",
+    ],
+    options: [timingOption()],
+    examples: [{ command: "ilm reload", purpose: "after a change, to hear whether it is right" }],
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/reload.js")).reload(context, options as TimingOptions),
+  });
+  define({
     name: "add",
     group: groups.change,
     summary: "add mappings at run time",

@@ -159,6 +159,16 @@ describe("reload", () => {
     expect(activeNames(world)).toEqual(["mended"]);
   });
 
+  test("a failure is forgotten once other rules are applied", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    world.write(bad);
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
+    const file = inMemory(ruleSet(mapping("other")));
+    await world.reconciler.submit({ kind: "apply", source: "/etc/other.yaml", given: [], file });
+    expect(world.reconciler.reloadState).toMatchObject({ failed: 1, last: null });
+  });
+
   test("requests that wait for their turn are one", async () => {
     const world = makeWorld();
     await Promise.all([

@@ -115,7 +115,7 @@ describe("refused as a wrong command line is", () => {
   });
 });
 
-test.each(["reload", "unloaded", "unlaod", "unload1", "load", "upload", "unset"])(
+test.each(["reloads", "unloaded", "unlaod", "unload1", "load", "upload", "unset"])(
   "%s leads nobody to unload",
   async (word) => {
     const { error } = await parse(word);
