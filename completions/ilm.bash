@@ -17,6 +17,11 @@ _ilm() {
     --timeout) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
+    --on) COMPREPLY=(); return ;;
+    --from) COMPREPLY=(); return ;;
+    --mapping) mapfile -t COMPREPLY < <(compgen -W "$(ilm mappings --names 2>/dev/null)" -- "$current"); return ;;
+    --verdict) COMPREPLY=(); return ;;
+    --sample) COMPREPLY=(); return ;;
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
     --kind) COMPREPLY=(); return ;;
@@ -37,6 +42,11 @@ _ilm() {
       --timeout) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --interface) index=$((index + 1)) ;;
+      --on) index=$((index + 1)) ;;
+      --from) index=$((index + 1)) ;;
+      --mapping) index=$((index + 1)) ;;
+      --verdict) index=$((index + 1)) ;;
+      --sample) index=$((index + 1)) ;;
       --count) index=$((index + 1)) ;;
       --seconds) index=$((index + 1)) ;;
       --kind) index=$((index + 1)) ;;
@@ -58,7 +68,7 @@ _ilm() {
     listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
     flows) words="-V --version --json --netns --no-color -h --help" ;;
     explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
-    monitor) words="--count --seconds -V --version --json --netns --no-color -h --help" ;;
+    monitor) words="--protocol --on --port --from --mapping --verdict --sample --count --seconds -V --version --json --netns --no-color -h --help" ;;
     audit) words="--kind -V --version --json --netns --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --no-color -h --help" ;;
     address) words="-f --file --names -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;

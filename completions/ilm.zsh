@@ -107,7 +107,14 @@ _ilm() {
             ':tcp or udp:(tcp udp)' \
             ':what the client dials\: 203.0.113.5\:443 or [2001\:db8\:\:5]\:443: ' ;;
         monitor)
-          _arguments '--count[end after this many decisions]:N: ' \
+          _arguments '--protocol[only decisions for tcp, or for udp]:PROTOCOL: ' \
+            '--on[only what was dialled at this address, or inside this prefix]:PREFIX: ' \
+            '--port[only what was dialled at this port]:PORT: ' \
+            '--from[only clients with this address, or inside this prefix]:PREFIX: ' \
+            '--mapping[only decisions of the mappings with these names]:MAPPING...:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' \
+            '--verdict[only decisions that came to this]:VERDICT...: ' \
+            '--sample[show one of N of these decisions]:N: ' \
+            '--count[end after this many decisions]:N: ' \
             '--seconds[end after this many seconds]:N: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \

@@ -54,6 +54,7 @@ function sourceOf(valueName: string): Source {
   if (valueName === "PATH") return "netns";
   if (valueName === "NAME") return "interface";
   if (valueName === "DESTINATION") return "service";
+  if (valueName === "MAPPING...") return "mapping";
   return "none";
 }
 

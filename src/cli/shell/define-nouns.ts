@@ -2,6 +2,7 @@
 import { Argument, Option } from "commander";
 import { auditKinds } from "../../model/audit.js";
 import type { AuditOptions } from "../commands/audit.js";
+import { shownVerdicts } from "./decision-filter.js";
 import {
   fileOption,
   groups,
@@ -178,11 +179,27 @@ export function defineNouns(define: Define): void {
       "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. It costs nothing while it is not running. With --json each line is one object. Decisions that come faster than the output is read are skipped; standard error says how many.",
     ],
     options: [
+      new Option("--protocol <PROTOCOL>", "only decisions for tcp, or for udp").choices([
+        "tcp",
+        "udp",
+      ]),
+      new Option("--on <PREFIX>", "only what was dialled at this address, or inside this prefix"),
+      new Option("--port <PORT>", "only what was dialled at this port"),
+      new Option("--from <PREFIX>", "only clients with this address, or inside this prefix"),
+      new Option("--mapping <MAPPING...>", "only decisions of the mappings with these names"),
+      new Option("--verdict <VERDICT...>", "only decisions that came to this").choices(
+        shownVerdicts,
+      ),
+      new Option("--sample <N>", "show one of N of these decisions"),
       new Option("--count <N>", "end after this many decisions"),
       new Option("--seconds <N>", "end after this many seconds"),
     ],
     examples: [
       { command: "ilm monitor", purpose: "until Ctrl-C" },
+      {
+        command: "ilm monitor --port 443 --from 198.51.100.0/24 --verdict missed rejected",
+        purpose: "clients of one network that found nobody",
+      },
       { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
     ],
     task: (_operands, options) => async (context) =>
