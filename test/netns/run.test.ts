@@ -87,6 +87,37 @@ describe("reload", () => {
     expect((await server.status()).warnings).toEqual([]);
   });
 
+  test("a bad file at the start, with nothing active: what was right last is, loudly, until the file is", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const first = await server.startRun(["-f", file]);
+    // The copy is written beside the work.
+    await eventually("a copy is kept", async () => {
+      const { status } = await server.run(["sh", "-c", "ls /var/lib/ilm/good-*.json"]);
+      return status === 0 ? true : null;
+    });
+    await first.stop();
+    // As after a boot.
+    await server.unload();
+    writeFileSync(file, badRules);
+    const run = await server.startRun(["-f", file]);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    expect(run.process.stderr).toMatch(
+      /error.*the rules are those of 20.*when the configuration was right/,
+    );
+    expect(run.process.stderr).toContain(`${file}:4:`);
+    expect((await server.ilm(["status", "--check"])).status).toBe(1);
+    expect(JSON.stringify((await server.status()).warnings)).toContain("reload-failed");
+    writeFileSync(file, rulesFor(7001));
+    await answersOn(network, 7001);
+    // Without a copy, it is as bad as ever.
+    await run.stop();
+    await server.unload();
+    await server.must(["sh", "-c", "rm /var/lib/ilm/good-*.json"]);
+    writeFileSync(file, badRules);
+    expect((await server.ilm(["run", "-f", file])).status).toBe(3);
+  });
+
   test("a folder of files is followed as one", async () => {
     const { server } = network;
     const folder = `${server.folder}/conf.d`;
