@@ -186,9 +186,17 @@ async function work({
 
   /** A failure costs a later start its rules, if its file is wrong then: nothing else. */
   function keep(path: string, files: readonly File[]): void {
-    keepGood(path, files).catch((error: unknown) => {
-      log.log("warning", `no copy of the configuration is kept: ${errorBody(error).message}`);
-    });
+    const warn = (why: string): void => {
+      log.log("warning", `no copy of the configuration is kept: ${why}`);
+    };
+    keepGood(path, files).then(
+      (isKept) => {
+        if (!isKept) warn("it is too large");
+      },
+      (error: unknown) => {
+        warn(errorBody(error).message);
+      },
+    );
   }
 
   /** Activates the configuration, or else the one that was right last. */

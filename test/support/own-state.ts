@@ -1,8 +1,8 @@
 /**
  * State of its own for the process and all that it starts: a BPF file system, a folder of locks and
- * sockets, and one of what lasts, in which nothing of other suites and other users of this machine is, also where a
- * namespace's inode number is used again. It goes when the last process does. As built, because it
- * calls native code.
+ * sockets, and one of what lasts, in which nothing is of other suites and other users of this
+ * machine, also where a namespace's inode number is used again. It goes when the last process does.
+ * As built, because it calls native code.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";

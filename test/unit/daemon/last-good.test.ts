@@ -57,7 +57,14 @@ test("a copy that was cut short, or has another form, is none", async () => {
 test("a folder that cannot be made is said", async () => {
   writeFileSync(join(folder, "..", "file"), "");
   await expect(keepGood("/x", files, join(folder, "..", "file", "x"))).rejects.toMatchObject({
-    code: "SYSCALL",
-    message: expect.stringMatching(/cannot be written: ENOTDIR$/) as string,
+    message: expect.stringMatching(
+      /is a link or a file, not a folder|there is no folder/,
+    ) as string,
   });
+});
+
+test("files that are too large are not kept", async () => {
+  const large = { name: "/x", bytes: Buffer.alloc(16 * 1024 * 1024 + 1) };
+  expect(await keepGood("/x", [large], folder)).toBe(false);
+  expect(await readGood("/x", folder)).toBeNull();
 });
