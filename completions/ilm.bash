@@ -61,32 +61,32 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply reload add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
-    status) words="--check -V --version --json --netns --no-color -h --help" ;;
-    mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
-    wait) words="--timeout -V --version --json --netns --no-color -h --help" ;;
-    listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
-    flows) words="-V --version --json --netns --no-color -h --help" ;;
-    explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
-    monitor) words="--protocol --on --port --from --mapping --verdict --sample --count --seconds -V --version --json --netns --no-color -h --help" ;;
-    audit) words="--kind -V --version --json --netns --no-color -h --help" ;;
-    doctor) words="-V --version --json --netns --no-color -h --help" ;;
-    address) words="-f --file --names -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
-    hosts) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    import) words="--label -V --version --json --netns --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
-    run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --no-color -h --help" ;;
-    apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --no-color -h --help" ;;
-    reload) words="--timing -V --version --json --netns --no-color -h --help" ;;
-    add) words="--replace --dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
-    remove) words="--dry-run --wait --timing -V --version --json --netns --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
-    off) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
-    on) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
-    unload) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
-    demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
-    schema) words="-V --version --json --netns --no-color -h --help" ;;
-    completion) words="-V --version --json --netns --no-color -h --help bash zsh fish" ;;
+    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply reload add remove off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
+    mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
+    wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
+    listeners) words="--mapped -V --version --json --netns --wide --no-color -h --help" ;;
+    flows) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    explain) words="--from --interface -V --version --json --netns --wide --no-color -h --help tcp udp" ;;
+    monitor) words="--protocol --on --port --from --mapping --verdict --sample --count --seconds -V --version --json --netns --wide --no-color -h --help" ;;
+    audit) words="--kind -V --version --json --netns --wide --no-color -h --help" ;;
+    doctor) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    address) words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
+    hosts) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    check) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    diff) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
+    run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
+    add) words="--replace --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
+    off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    on) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    unload) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    demo) words="--keep -V --version --json --netns --wide --no-color -h --help" ;;
+    schema) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    completion) words="-V --version --json --netns --wide --no-color -h --help bash zsh fish" ;;
     *) words="" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

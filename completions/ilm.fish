@@ -3,6 +3,7 @@ complete -c ilm -f
 complete -c ilm -s V -l version -d 'show the version'
 complete -c ilm -l json -d 'print JSON, on standard output alone'
 complete -c ilm -l netns -r -a '(command ls /run/netns 2>/dev/null)' -d 'work on this network namespace: a path, or a name below /run/netns'
+complete -c ilm -l wide -d 'do not fit tables into the terminal'
 complete -c ilm -l no-color -d 'no colours; NO_COLOR in the environment does the same'
 complete -c ilm -s h -l help -d 'show help'
 complete -c ilm -n __fish_use_subcommand -a status -d 'show whether rules are active, since when, and any warnings'

@@ -34,6 +34,7 @@ _ilm() {
     '(-V --version)--version[show the version]' \
     '--json[print JSON, on standard output alone]' \
     '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+    '--wide[do not fit tables into the terminal]' \
     '--no-color[no colours; NO_COLOR in the environment does the same]' \
     '(-h --help)-h[show help]' \
     '(-h --help)--help[show help]' \
@@ -48,6 +49,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -63,6 +65,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -73,6 +76,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -83,6 +87,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -91,6 +96,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -101,6 +107,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -120,6 +127,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -129,6 +137,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -137,6 +146,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -148,6 +158,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -159,6 +170,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -169,6 +181,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -180,6 +193,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -190,6 +204,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -206,6 +221,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -221,6 +237,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -231,6 +248,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -243,6 +261,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -255,6 +274,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -266,6 +286,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -276,6 +297,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -286,6 +308,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -295,6 +318,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -303,6 +327,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -311,6 +336,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \

@@ -244,10 +244,10 @@ const columns: readonly Column[] = [
   { heading: "ON", shrink: true },
   { heading: "TO", shrink: true },
   { heading: "LISTENER", shrink: true },
-  { heading: "EXISTING", align: "right" },
+  { heading: "EXISTING", align: "right", count: true },
   { heading: "SELECTED", align: "right" },
-  { heading: "MISSED", align: "right" },
-  { heading: "ERRORS", align: "right" },
+  { heading: "MISSED", align: "right", count: true },
+  { heading: "ERRORS", align: "right", count: true },
 ];
 
 function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {

@@ -34,6 +34,7 @@ export function buildProgram(execute: Execute): Command {
         "work on this network namespace: a path, or a name below /run/netns",
       ),
     )
+    .addOption(new Option("--wide", "do not fit tables into the terminal"))
     .addOption(new Option("--no-color", "no colours; NO_COLOR in the environment does the same"))
     .commandsGroup(groups.more)
     .showSuggestionAfterError(false)
