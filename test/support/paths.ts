@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
+/** The folder of the checkout, with a slash at its end. */
+export const root = fileURLToPath(new URL("../../", import.meta.url));
 
 export const ilmCommand = `${root}bin/ilm`;
 export const builtRoot = `${root}dist/`;
