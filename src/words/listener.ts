@@ -4,11 +4,20 @@ import type { Holder, Listener } from "../model/listener.js";
 import { formatPlace } from "../model/endpoint.js";
 import { printable } from "./text.js";
 
-/** Describes a holder: `nginx (pid 812)`, or that the process is unknown. */
+/** PID 1 of a host is systemd, which has sockets for others. */
+const MANAGER = 1;
+
+/**
+ * Describes a holder: `nginx (pid 812)`, `systemd (pid 1) for web.socket`, or that the process is
+ * unknown.
+ */
 export function describeHolder(holder: Holder | undefined): string {
-  return holder === undefined
-    ? "a process unknown"
-    : `${printable(holder.command)} (pid ${holder.pid})`;
+  if (holder === undefined) return "a process unknown";
+  const process = `${printable(holder.command)} (pid ${holder.pid})`;
+  const unit = unitOf(holder);
+  return holder.pid === MANAGER && unit?.endsWith(".socket") === true
+    ? `${process} for ${printable(unit)}`
+    : process;
 }
 
 /** Describes a listener: `nginx (pid 812) on 127.0.1.10:443`. */
