@@ -43,8 +43,7 @@ services:
   web: { address: 127.0.1.10, unit: web.service, publish: { 8080: 8000 } }
 `;
   host().write("/etc/ilm.yaml", rules);
-  const applied = await host().ilm(["apply", "-f", "/etc/ilm.yaml"]);
-  expect(applied.status, applied.text).toBe(0);
+  await host().ilmDone(["apply", "-f", "/etc/ilm.yaml"]);
   expect(await network.client.curl("203.0.113.5", 8080)).toBe("from the host");
   const listeners = (await host().ilm(["listeners", "--json"])).json();
   expect(listeners).toMatchObject([{ address: "127.0.1.10", unit: "web.service" }]);

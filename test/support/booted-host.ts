@@ -15,7 +15,7 @@ import { Background, eventually, must, run, type RunOptions, type RunResult } fr
 import { IlmResult, type Server } from "./server.js";
 
 /** Where units of the administrator are; the machine's own are not there. */
-const unitFolder = "/etc/systemd/system";
+export const unitFolder = "/etc/systemd/system";
 
 /** What `systemctl is-system-running` says when whatever starts by itself has started. */
 const booted = ["running", "degraded"];
@@ -39,6 +39,11 @@ export function useBootedHost(network: Network): () => BootedHost {
   };
 }
 
+export interface BootOptions {
+  /** systemd and what it starts may not call bpf(2), as in many containers; our commands may. */
+  readonly withoutBpf?: boolean;
+}
+
 export class BootedHost {
   readonly #process: Background;
   /** Below our own, as removeCgroup takes it. */
@@ -55,7 +60,7 @@ export class BootedHost {
   }
 
   /** Boots it, and waits until systemd says that it has started all that it will. */
-  static async boot(server: Server): Promise<BootedHost> {
+  static async boot(server: Server, { withoutBpf = false }: BootOptions = {}): Promise<BootedHost> {
     const mounts = mkdtempSync(join(server.folder, "booted-"));
     const slice = `${server.name}-${basename(mounts)}.slice`;
     const cgroup = await makeCgroup(slice);
@@ -69,6 +74,7 @@ export class BootedHost {
       join(cgroup, "cgroup.procs"),
       hostScript("boot"),
       mounts,
+      withoutBpf ? "~bpf" : "bpf",
       // What is needed to run ilm there.
       ...[root.replace(/\/$/, ""), dirname(dirname(process.execPath))].filter(onOtherDisk),
     ];
@@ -136,6 +142,13 @@ export class BootedHost {
   /** Runs a command of the product on the host. */
   async ilm(args: readonly string[], options?: RunOptions): Promise<IlmResult> {
     return new IlmResult(await this.run([ilmCommand, ...args], options));
+  }
+
+  /** Runs a command of the product on the host, which has to succeed. */
+  async ilmDone(args: readonly string[]): Promise<IlmResult> {
+    const result = await this.ilm(args);
+    if (result.status === 0) return result;
+    throw new Error(`ilm ${args.join(" ")}: exit ${result.status}\n${result.text}`);
   }
 
   /** Where a file of the host is, for the machine. */

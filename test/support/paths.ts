@@ -9,6 +9,7 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 export const ilmCommand = `${root}bin/ilm`;
 export const builtRoot = `${root}dist/`;
 export const commandHost = `${builtRoot}test/support/command-host.js`;
+export const documents = `${root}docs`;
 export const exampleFolder = `${root}examples`;
 /**
  * The distribution's interpreter starts faster than the shims that version managers put first in

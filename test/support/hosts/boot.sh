@@ -1,15 +1,16 @@
 #!/bin/sh
 # Boots systemd over the machine's own root, in the namespaces that test/support/booted-host.ts has made:
 #
-#   boot.sh FOLDER PATH...
+#   boot.sh FOLDER FILTER PATH...
 #
-# FOLDER is empty and takes the mounts; each PATH is bound into the host, because it is not on the root's file system. What
-# is written goes to memory. Nothing that the machine has enabled starts: the administrator's units are not there, and what
+# FOLDER is empty and takes the mounts; FILTER is for --system-call-filter=; each PATH is bound into the host, because it is
+# not on the root's file system. What is written goes to memory. Nothing that the machine has enabled starts: the administrator's units are not there, and what
 # is booted is a target of our own.
 set -eu
 
 folder=$1
-shift
+filter=$2
+shift 2
 
 mount --make-rprivate /
 # Two hosts do not meet, and a killed one leaves nothing.
@@ -53,5 +54,5 @@ for path in "$@"; do
 done
 # As a host and not as a container, it may do everything; the tests are root on the machine anyway.
 exec systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off \
-  --capability=all --system-call-filter=bpf --console=pipe --machine=booted-host --directory="$folder/root" \
-  --network-namespace-path=/proc/self/ns/net "$@" --boot -- --unit=booted-host.target --log-target=console --show-status=yes
+  --capability=all --system-call-filter="$filter" --console=pipe --machine=booted-host --directory="$folder/root" \
+  --network-namespace-path=/proc/self/ns/net "$@" --boot -- --unit=booted-host.target --show-status=yes
