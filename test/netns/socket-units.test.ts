@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BootedHost, unitFolder, useBootedHost } from "../support/booted-host.js";
 import { refused } from "../support/dialler.js";
 import { addressesOf, endpoint, families, type Protocol, protocols } from "../support/matrix.js";
@@ -40,9 +40,11 @@ const rules = `${files.get(configurationPath) ?? ""}
   six: { address: [127.0.1.35, "fd5e:ed00::35"], unit: six.service, wildcard: rewrite, publish: [7005, 7005/udp] }
   both: { address: [127.0.1.36, "fd5e:ed00::36"], unit: both.service, wildcard: rewrite, publish: [7006] }
   mptcp: { address: [127.0.1.37, "fd5e:ed00::37"], unit: mptcp.service, wildcard: rewrite, publish: [7007] }
+  talk: { address: [127.0.1.39, "fd5e:ed00::39"], unit: talk.service, wildcard: rewrite, publish: { 82/udp: 7010 } }
+  four: { address: [127.0.1.40, "fd5e:ed00::40"], unit: four.service, wildcard: rewrite, publish: [7011] }
   alone: { address: [127.0.1.38, "fd5e:ed00::38"], unit: alone.service, publish: [7008] }
 mappings:
-  - { name: every-address, port: 7100, to: "*:7101" }
+  - { name: every-address, protocol: [tcp, udp], port: 7100, to: "*:7101" }
 `;
 
 /** A daemon that answers on the socket that it is passed, and on another that it binds itself. */
@@ -142,17 +144,31 @@ interface Example {
   readonly port: number;
   readonly own: number;
   readonly what: string;
+  /** Those that the page does not show. */
+  readonly units?: Readonly<Record<string, string>>;
 }
 
 const examples: readonly Example[] = [
   { name: "web", protocol: "tcp", port: 80, own: 80, what: "on its own address" },
   { name: "clock", protocol: "udp", port: 3700, own: 3700, what: "on its own address" },
   { name: "shop", protocol: "tcp", port: 81, own: 80, what: "on every address, rewritten" },
+  {
+    name: "talk",
+    protocol: "udp",
+    port: 82,
+    own: 7010,
+    what: "on every address, rewritten",
+    units: { "talk.socket": "[Socket]\nListenDatagram=7010\n", "talk.service": service },
+  },
 ];
 
-for (const { name, protocol, port, own, what } of examples) {
+for (const { name, protocol, port, own, what, units: more } of examples) {
   describe(`${protocol.toUpperCase()}, ${what}`, () => {
     const units = [`${name}.socket`, `${name}.service`] as const;
+
+    beforeEach(async () => {
+      if (more !== undefined) await host().units(more);
+    });
 
     for (const family of families) {
       const { public: dialled, label } = addressesOf[family];
@@ -162,7 +178,7 @@ for (const { name, protocol, port, own, what } of examples) {
         await systemctl(`start ${units[0]}`);
         expect(await stateOf(units[1])).toBe("inactive");
         const waiting = (await listenersAt(own)).filter(({ unit }) => unit === units[0]);
-        expect(waiting.length).toBe(name === "shop" ? 1 : 2);
+        expect(waiting.length).toBe(what.includes("rewritten") ? 1 : 2);
         for (const row of waiting) expect(row).toMatchObject({ pid: 1, command: "systemd" });
         const explained = await saysOf("explain", protocol, endpoint(dialled, port));
         expect(explained).toMatch(`systemd (pid 1) for ${units[0]}`);
@@ -386,10 +402,29 @@ test("BindIPv6Only=ipv6-only, rewritten: the service's IPv6 address, and no IPv4
   expect(unserved).not.toContain("7005");
 });
 
+test("on 0.0.0.0, rewritten: the service's IPv4 address, and no IPv6", async () => {
+  await startSockets({
+    "four.socket": "[Socket]\nListenStream=0.0.0.0:7011\n",
+    "four.service": service,
+  });
+  const { client } = network;
+  expect(await client.who("tcp", addressesOf[4].public, 7011)).toMatch(/^process/);
+  expect(await client.dial("tcp", addressesOf[6].public, 7011)).toMatchObject(refused);
+  expect(await listenersAt(7011)).toMatchObject([
+    { address: "127.0.1.40", family: 4, unit: "four.socket" },
+  ]);
+});
+
 test("on every address without a rewrite, it is the destination of a mapping to *", async () => {
-  await startSockets({ "every.socket": "[Socket]\nListenStream=7101\n", "every.service": service });
+  await startSockets({
+    "every.socket": "[Socket]\nListenStream=7101\nListenDatagram=7101\n",
+    "every.service": service,
+  });
   for (const family of families) {
-    expect(await network.client.who("tcp", addressesOf[family].public, 7100)).toMatch(/^process/);
+    for (const protocol of protocols) {
+      const who = await network.client.who(protocol, addressesOf[family].public, 7100);
+      expect(who).toMatch(/^process/);
+    }
   }
   const audit = await saysOf("audit", "--kind", "wildcard");
   expect(audit).toContain("unit every.socket");
@@ -484,6 +519,9 @@ describe("a service that fails each time", () => {
     expect(await saysOf("explain", "tcp", "203.0.113.1:7000")).toContain(
       "(crash): nothing listens",
     );
+    for (const silent of ["status", "doctor"]) {
+      expect(await saysOf(silent)).not.toMatch(/crash|127\.0\.1\.30|7000/);
+    }
     const audit = await saysOf("audit", "--kind", "service-unserved");
     expect(audit).toMatch(/service crash\n.*nobody serves it/);
     expect(audit).toContain("Start its daemon (unit crash.service), or crash.socket if it has one");

@@ -20,8 +20,12 @@ export const unitFolder = "/etc/systemd/system";
 /** What `systemctl is-system-running` says when whatever starts by itself has started. */
 const booted = ["running", "degraded"];
 
-function onOtherDisk(path: string): boolean {
-  return statSync(path).dev !== statSync("/").dev;
+/** What is below these is the host's own. */
+const ownFolders = ["/tmp/", "/run/", "/dev/shm/"];
+
+/** Reports whether the host does not see the path through its root, so that it has to be bound. */
+function isHidden(path: string): boolean {
+  return statSync(path).dev !== statSync("/").dev || ownFolders.some((one) => path.startsWith(one));
 }
 
 /** A host for the suite that calls this: from before its first test until after its last. */
@@ -76,7 +80,7 @@ export class BootedHost {
       mounts,
       withoutBpf ? "~bpf" : "bpf",
       // What is needed to run ilm there.
-      ...[root.replace(/\/$/, ""), dirname(dirname(process.execPath))].filter(onOtherDisk),
+      ...[root.replace(/\/$/, ""), dirname(dirname(process.execPath))].filter(isHidden),
     ];
     const host = new BootedHost(new Background(server.inside(command)), slice, cgroup);
     try {

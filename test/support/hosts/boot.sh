@@ -3,9 +3,9 @@
 #
 #   boot.sh FOLDER FILTER PATH...
 #
-# FOLDER is empty and takes the mounts; FILTER is for --system-call-filter=; each PATH is bound into the host, because it is
-# not on the root's file system. What is written goes to memory. Nothing that the machine has enabled starts: the administrator's units are not there, and what
-# is booted is a target of our own.
+# FOLDER is empty and takes the mounts; FILTER is for --system-call-filter=; each PATH is bound into the host, which would
+# not see it otherwise. What is written goes to memory. Nothing that the machine has enabled starts: the administrator's
+# units are not there, and what is booted is a target of our own.
 set -eu
 
 folder=$1
