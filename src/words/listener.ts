@@ -8,16 +8,17 @@ import { printable } from "./text.js";
 const MANAGER = 1;
 
 /**
- * Describes a holder: `nginx (pid 812)`, `systemd (pid 1) for web.socket`, or that the process is
- * unknown.
+ * Describes a holder: `nginx (pid 812)`, `systemd (pid 1) for web.socket`, `web (pid 813, from
+ * web.socket)`, or that the process is unknown.
  */
 export function describeHolder(holder: Holder | undefined): string {
   if (holder === undefined) return "a process unknown";
-  const process = `${printable(holder.command)} (pid ${holder.pid})`;
+  const { command, pid } = holder;
   const unit = unitOf(holder);
-  return holder.pid === MANAGER && unit?.endsWith(".socket") === true
-    ? `${process} for ${printable(unit)}`
-    : process;
+  if (unit?.endsWith(".socket") !== true) return `${printable(command)} (pid ${pid})`;
+  return pid === MANAGER
+    ? `${printable(command)} (pid ${pid}) for ${printable(unit)}`
+    : `${printable(command)} (pid ${pid}, from ${printable(unit)})`;
 }
 
 /** Describes a listener: `nginx (pid 812) on 127.0.1.10:443`. */

@@ -293,6 +293,25 @@ describe("whose its sockets are", () => {
     expect(audit).toContain("name it as the service's `unit`");
   });
 
+  test("one that was there before the service had an owner gets nothing any more, and explain says so", async () => {
+    const { public: dialled } = addressesOf[4];
+    host().write("/etc/before.yaml", rules.replace("unit: named.service, ", ""));
+    await host().ilmDone(["apply", "-f", "/etc/before.yaml"]);
+    await startSockets({
+      "other.socket": "[Socket]\nListenStream=127.0.1.31:7001\nService=named.service\n",
+      "named.service": service,
+    });
+    expect(await network.client.who("tcp", dialled, 7001)).toMatch(/^process/);
+    await host().ilmDone(["apply", "-f", configurationPath]);
+    expect(await network.client.who("tcp", dialled, 7001)).toBe("ECONNREFUSED");
+    const explained = await saysOf("explain", "tcp", endpoint(dialled, 7001));
+    expect(explained).toContain(
+      ", from other.socket) on 127.0.1.31:7001 listens, but gets nothing",
+    );
+    expect(explained).toContain("the address belongs to service named (unit named.service)");
+    expect(await saysOf("audit", "--kind", "foreign-address")).toContain("unit other.socket");
+  });
+
   test("Accept=yes needs no service of the name: systemd holds the listener, and starts one each", async () => {
     await startSockets({
       "inetd.socket":

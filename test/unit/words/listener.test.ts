@@ -19,8 +19,12 @@ const waiting: Holder = {
 
 test("a daemon is named by its process", () => {
   expect(describeHolder(holder)).toBe("nginx (pid 812)");
-  expect(describeHolder({ ...waiting, pid: 812, command: "nginx" })).toBe("nginx (pid 812)");
   expect(describeHolder(undefined)).toBe("a process unknown");
+});
+
+test("a daemon that has the socket of a socket unit is named with that", () => {
+  const given = { ...waiting, pid: 812, command: "nginx" };
+  expect(describeHolder(given)).toBe("nginx (pid 812, from web.socket)");
 });
 
 test("systemd is named with the socket unit that it has the socket for", () => {
