@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { BootedHost, useBootedHost } from "../support/booted-host.js";
 import { rootCgroup } from "../support/cgroup.js";
-import { makeNetwork, useNetwork } from "../support/network.js";
+import { makeNetwork, type Network, useNetwork } from "../support/network.js";
 import { eventually, must, run } from "../support/process.js";
 import type { Server } from "../support/server.js";
 
@@ -20,6 +20,10 @@ async function isListening(on: BootedHost, port: number): Promise<void> {
   await eventually(`something listens on port ${port}`, async () =>
     (await on.must(["ss", "-Hltn", `sport = :${port}`])) === "" ? null : true,
   );
+}
+
+async function cgroupsOf({ server }: Network): Promise<string> {
+  return await must(["find", await rootCgroup(), "-name", `${server.name}-*`]);
 }
 
 test("no unit of the machine starts by itself, and each can be started", async () => {
@@ -68,8 +72,14 @@ test("what is written there is not on the machine", async () => {
 
 test("beside another one, each has its own units, and nothing of the one that stops stays", async () => {
   const other = await makeNetwork();
+  const hosts: BootedHost[] = [];
+  const boot = async (): Promise<BootedHost> => {
+    const booted = await BootedHost.boot(other.server);
+    hosts.push(booted);
+    return booted;
+  };
   try {
-    const second = await BootedHost.boot(other.server);
+    const second = await boot();
     second.write("/srv/web/index.html", "from the second");
     await second.units({ "web.service": web.replace("127.0.1.10", "0.0.0.0") });
     await second.must(["systemctl", "start", "web"]);
@@ -81,16 +91,15 @@ test("beside another one, each has its own units, and nothing of the one that st
     expect(members.split("\n").length).toBeGreaterThan(3);
     await second.stop();
     expect((await must(["ip", "netns", "pids", other.server.name])).trim()).toBe("");
-    const cgroups = await must(["find", await rootCgroup(), "-name", `${other.server.name}-*`]);
-    expect(cgroups).toBe("");
+    expect(await cgroupsOf(other)).toBe("");
     const mounts = await run(["grep", other.server.folder, "/proc/self/mountinfo"]);
     expect(mounts.stdout).toBe("");
 
-    const again = await BootedHost.boot(other.server);
+    const again = await boot();
     const left = await again.run(["systemctl", "cat", "web.service"]);
     expect(left.status, left.stdout).not.toBe(0);
-    await again.stop();
   } finally {
+    for (const booted of hosts) await booted.stop();
     await other.destroy();
   }
 });
@@ -103,6 +112,7 @@ test("one that cannot be booted says why, and leaves nothing", async () => {
     await expect(BootedHost.boot(unable)).rejects.toThrow(
       /no host could be booted[^]*no overlay here/,
     );
+    expect(await cgroupsOf(other)).toBe("");
   } finally {
     await other.destroy();
   }

@@ -29,10 +29,10 @@ function isHidden(path: string): boolean {
 }
 
 /** A host for the suite that calls this: from before its first test until after its last. */
-export function useBootedHost(network: Network): () => BootedHost {
+export function useBootedHost(network: Network, options: BootOptions = {}): () => BootedHost {
   let host: BootedHost | null = null;
   beforeAll(async () => {
-    host = await BootedHost.boot(network.server);
+    host = await BootedHost.boot(network.server, options);
   });
   afterAll(async () => {
     await host?.stop();

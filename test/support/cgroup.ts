@@ -60,7 +60,9 @@ async function removeTree(folder: string): Promise<void> {
  */
 export async function removeCgroup(path: string): Promise<void> {
   const own = join(await mountPoint(), ownSlice);
-  await removeTree(join(own, path));
+  const folder = join(own, path);
+  if (!existsSync(folder)) return;
+  await removeTree(folder);
   if (!readdirSync(own, { withFileTypes: true }).some((entry) => entry.isDirectory())) {
     rmdirSync(own);
   }
