@@ -5,7 +5,15 @@
  * gone when it stops. It does not outlive the process that booted it. systemd knows that it is in a
  * container: units with ConditionVirtualization=!container do not start.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
 import { makeCgroup, removeCgroup } from "./cgroup.js";
@@ -28,6 +36,11 @@ function isHidden(path: string): boolean {
   return statSync(path).dev !== statSync("/").dev || ownFolders.some((one) => path.startsWith(one));
 }
 
+function put(path: string, content: string, mode = 0o644): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content, { mode });
+}
+
 /** A host for the suite that calls this: from before its first test until after its last. */
 export function useBootedHost(network: Network, options: BootOptions = {}): () => BootedHost {
   let host: BootedHost | null = null;
@@ -46,7 +59,14 @@ export function useBootedHost(network: Network, options: BootOptions = {}): () =
 export interface BootOptions {
   /** systemd and what it starts may not call bpf(2), as in many containers; our commands may. */
   readonly withoutBpf?: boolean;
+  /** Files that are there before it boots. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Units that start as it boots. */
+  readonly enabled?: readonly string[];
 }
+
+/** Wants what starts at boot; test/support/hosts/boot.sh makes it. */
+const wants = `${unitFolder}/booted-host.target.wants`;
 
 export class BootedHost {
   readonly #process: Background;
@@ -64,8 +84,16 @@ export class BootedHost {
   }
 
   /** Boots it, and waits until systemd says that it has started all that it will. */
-  static async boot(server: Server, { withoutBpf = false }: BootOptions = {}): Promise<BootedHost> {
+  static async boot(
+    server: Server,
+    { withoutBpf = false, files = {}, enabled = [] }: BootOptions = {},
+  ): Promise<BootedHost> {
     const mounts = mkdtempSync(join(server.folder, "booted-"));
+    const prepared = mkdtempSync(join(server.folder, "prepared-"));
+    // As the root folder has it.
+    chmodSync(prepared, 0o755);
+    for (const [path, content] of Object.entries(files)) put(join(prepared, path), content);
+    for (const unit of enabled) put(join(prepared, wants, unit), "");
     const slice = `${server.name}-${basename(mounts)}.slice`;
     const cgroup = await makeCgroup(slice);
     // A process namespace ends with its first process, which ends with ours.
@@ -78,6 +106,7 @@ export class BootedHost {
       join(cgroup, "cgroup.procs"),
       hostScript("boot"),
       mounts,
+      prepared,
       withoutBpf ? "~bpf" : "bpf",
       // What is needed to run ilm there.
       ...[root.replace(/\/$/, ""), dirname(dirname(process.execPath))].filter(isHidden),
@@ -86,7 +115,6 @@ export class BootedHost {
     try {
       await host.#untilBooted();
       // What hosts have, and containers have not.
-      await host.must(["mount", "-t", "bpf", "-o", "mode=700", "bpf", "/sys/fs/bpf"]);
       await host.must(["mount", "--bind", "/proc/sys/net", "/proc/sys/net"]);
       await host.must(["mount", "-o", "remount,bind,rw", "/proc/sys/net"]);
     } catch (error) {
@@ -162,9 +190,7 @@ export class BootedHost {
 
   /** Writes a file of the host, with the folders that it needs. */
   write(file: string, content: string, mode = 0o644): void {
-    const path = this.path(file);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, content, { mode });
+    put(this.path(file), content, mode);
   }
 
   /** Writes units, or drop-ins ("nginx.service.d/own.conf"), and has systemd read them. */

@@ -9,6 +9,7 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 export const ilmCommand = `${root}bin/ilm`;
 export const builtRoot = `${root}dist/`;
 export const commandHost = `${builtRoot}test/support/command-host.js`;
+export const ilmUnit = `${root}contrib/systemd/ilm.service`;
 export const documents = `${root}docs`;
 export const exampleFolder = `${root}examples`;
 /**

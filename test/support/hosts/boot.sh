@@ -1,16 +1,17 @@
 #!/bin/sh
 # Boots systemd over the machine's own root, in the namespaces that test/support/booted-host.ts has made:
 #
-#   boot.sh FOLDER FILTER PATH...
+#   boot.sh FOLDER FILES FILTER PATH...
 #
-# FOLDER is empty and takes the mounts; FILTER is for --system-call-filter=; each PATH is bound into the host, which would
+# FOLDER is empty and takes the mounts; what is in FILES is put into the root; FILTER is for --system-call-filter=; each PATH is bound into the host, which would
 # not see it otherwise. What is written goes to memory. Nothing that the machine has enabled starts: the administrator's
 # units are not there, and what is booted is a target of our own.
 set -eu
 
 folder=$1
-filter=$2
-shift 2
+files=$2
+filter=$3
+shift 3
 
 mount --make-rprivate /
 # Two hosts do not meet, and a killed one leaves nothing.
@@ -43,9 +44,27 @@ Requires=basic.target
 After=basic.target
 AllowIsolate=yes
 END
+# Hosts have it from systemd, and containers do not; a unit of the type mount is refused for this place.
+cat >root/etc/systemd/system/booted-host-bpf.service <<END
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=mount -t bpf -o mode=700 bpf /sys/fs/bpf
+END
+mkdir root/etc/systemd/system/sysinit.target.wants
+ln -s ../booted-host-bpf.service root/etc/systemd/system/sysinit.target.wants/
 # They would write to what the machine has only once.
 for unit in systemd-sysctl systemd-modules-load systemd-udevd systemd-udev-trigger systemd-timesyncd; do
   ln -s /dev/null "root/etc/systemd/system/$unit.service"
+done
+
+cp -a "$files/." root/
+# An empty file would be a unit without sections; what is wanted is a link.
+for unit in root/etc/systemd/system/booted-host.target.wants/*; do
+  if [ -e "$unit" ]; then ln -sf "../${unit##*/}" "$unit"; fi
 done
 
 for path in "$@"; do
