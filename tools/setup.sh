@@ -59,6 +59,7 @@ ss                                     iproute2
 ps                                     procps
 pgrep                                  procps
 systemd-socket-activate                systemd
+systemd-nspawn                         systemd-container
 flock                                  util-linux
 setpriv                                util-linux
 ethtool                                ethtool
