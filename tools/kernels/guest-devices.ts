@@ -5,6 +5,9 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
 import type { DataPlane, ActiveEngine } from "../../src/dataplane/types.js";
+import { errnoOf } from "../../src/kernel/ffi.js";
+import { withNat } from "./guest-host.js";
+import { addOvpnPeer } from "./ovpn.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Name, Socket, type SocketOptions, enterNetwork } from "./sockets.js";
@@ -23,6 +26,7 @@ import {
   using,
 } from "./stage.js";
 
+const ENOTSOCK = 88;
 const PEER = "peer";
 const BASE = "over0";
 
@@ -555,6 +559,90 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
       }
     },
   );
+
+  /** A tunnel of OpenVPN's in the kernel, whose daemon has this socket and is dialled at 1195. */
+  const ovpn = (socket: Socket, prove: (peer: Socket) => void): void => {
+    const name = "ovpn1";
+    for (const run of [ip, inPeer]) {
+      try {
+        run("link", "add", name, "type", "ovpn");
+      } catch (error) {
+        throw new Absent(String(error));
+      }
+    }
+    const own = { address: at(1, 2)[4], port: 1194 };
+    const remote = { address: at(1, 1)[4], port: 1195 };
+    const peer = client(() => listen(own.address, own.port, { kind: "udp", timeout: 2000 }));
+    try {
+      for (const [run, end] of [
+        [ip, 1],
+        [inPeer, 2],
+      ] as const) {
+        run("link", "set", name, "up");
+        addresses(run, name, 13, end);
+      }
+      addOvpnPeer({ device: name, socket, remote: own, end: 0 });
+      there(() => addOvpnPeer({ device: name, socket: peer, remote, end: 1 }));
+      prove(peer);
+    } finally {
+      for (const run of [ip, inPeer]) run("link", "del", name);
+      peer.close();
+    }
+  };
+  const ovpnRules = (handover: string): string =>
+    rulesFor(engine)(`  - { protocol: udp, port: 1195, to: "app:1194", handover: ${handover} }\n`);
+  const ovpnDaemon = (): Socket => listen(app[4], 1194, { kind: "udp", timeout: 2000 });
+
+  await capability("OpenVPN's offload: its tunnel and its daemon are served at ingress", () => {
+    for (const handover of ["auto", "lookup"]) {
+      apply(loaded(), ovpnRules("ingress"));
+      refusedWithoutIngress();
+      const daemon = ovpnDaemon();
+      const inside = listen(app[4], 6000, {});
+      using([daemon, inside], () => {
+        ovpn(daemon, (peer) => {
+          // A socket map does not take it any more.
+          apply(loaded(), ovpnRules(handover));
+          loaded().resync();
+          const before = selected();
+          const to = { address: at(13, 1)[4], port: 6000 };
+          expectEqual(`TCP inside, ${handover}`, dial(to, [inside], client), 0);
+          if (selected() - before < 2) throw new Error("the tunnel was not selected");
+          const dialled = { address: at(1, 1)[4], port: 1195 };
+          // Not one of the data channel's: the daemon gets it, and answers.
+          peer.send("ping", dialled);
+          const got = daemon.receive(true);
+          expectEqual(`the daemon hears, ${handover}`, got, { text: "ping", from: peer.name });
+          daemon.send("pong", peer.name);
+          const answer = peer.receive(true);
+          expectEqual(`its answer, ${handover}`, answer, { text: "pong", from: dialled });
+        });
+      });
+    }
+  });
+  await capability("OpenVPN's offload takes no socket that is in a socket map", () => {
+    const attach = (handover: string): number => {
+      apply(loaded(), ovpnRules(handover));
+      refusedWithoutIngress();
+      const daemon = ovpnDaemon();
+      return using([daemon], () => {
+        loaded().resync();
+        try {
+          ovpn(daemon, () => undefined);
+          return 0;
+        } catch (error) {
+          if (errnoOf(error) === undefined) throw error;
+          return errnoOf(error) ?? 0;
+        }
+      });
+    };
+    expectEqual("handover: auto", attach("auto"), 0);
+    expectEqual("handover: ingress", attach("ingress"), 0);
+    // The kfunc needs no map.
+    const inMap = engine === "kfunc" ? 0 : ENOTSOCK;
+    expectEqual("handover: lookup", attach("lookup"), inMap);
+    withNat(() => expectEqual("behind NAT", attach("auto"), inMap));
+  });
   plane?.unload();
   plane?.close();
 }
