@@ -560,8 +560,11 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
     },
   );
 
-  /** A tunnel of OpenVPN's in the kernel, whose daemon has this socket and is dialled at 1195. */
-  const ovpn = (socket: Socket, prove: (peer: Socket) => void): void => {
+  /** A tunnel of OpenVPN's in the kernel, whose daemon here has the socket. */
+  const ovpn = (
+    { socket, dialled }: { readonly socket: Socket; readonly dialled: number },
+    prove: (peer: Socket, remote: Name) => void,
+  ): void => {
     const name = "ovpn1";
     for (const run of [ip, inPeer]) {
       try {
@@ -571,7 +574,7 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
       }
     }
     const own = { address: at(1, 2)[4], port: 1194 };
-    const remote = { address: at(1, 1)[4], port: 1195 };
+    const remote = { address: at(1, 1)[4], port: dialled };
     const peer = client(() => listen(own.address, own.port, { kind: "udp", timeout: 2000 }));
     try {
       for (const [run, end] of [
@@ -583,52 +586,57 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
       }
       addOvpnPeer({ device: name, socket, remote: own, end: 0 });
       there(() => addOvpnPeer({ device: name, socket: peer, remote, end: 1 }));
-      prove(peer);
+      prove(peer, remote);
     } finally {
       for (const run of [ip, inPeer]) run("link", "del", name);
       peer.close();
     }
   };
-  const ovpnRules = (handover: string): string =>
-    rulesFor(engine)(`  - { protocol: udp, port: 1195, to: "app:1194", handover: ${handover} }\n`);
-  const ovpnDaemon = (): Socket => listen(app[4], 1194, { kind: "udp", timeout: 2000 });
+  const ovpnRules = (port: number, to: string, handover: string): string =>
+    rulesFor(engine)(`  - { protocol: udp, port: ${port}, to: "${to}", handover: ${handover} }\n`);
+  const udp: SocketOptions = { kind: "udp", timeout: 2000 };
 
-  await capability("OpenVPN's offload: its tunnel and its daemon are served at ingress", () => {
-    for (const handover of ["auto", "lookup"]) {
-      apply(loaded(), ovpnRules("ingress"));
-      refusedWithoutIngress();
-      const daemon = ovpnDaemon();
-      const inside = listen(app[4], 6000, {});
-      using([daemon, inside], () => {
-        ovpn(daemon, (peer) => {
-          // A socket map does not take it any more.
-          apply(loaded(), ovpnRules(handover));
-          loaded().resync();
-          const before = selected();
-          const to = { address: at(13, 1)[4], port: 6000 };
-          expectEqual(`TCP inside, ${handover}`, dial(to, [inside], client), 0);
-          if (selected() - before < 2) throw new Error("the tunnel was not selected");
-          const dialled = { address: at(1, 1)[4], port: 1195 };
-          // Not one of the data channel's: the daemon gets it, and answers.
-          peer.send("ping", dialled);
-          const got = daemon.receive(true);
-          expectEqual(`the daemon hears, ${handover}`, got, { text: "ping", from: peer.name });
-          daemon.send("pong", peer.name);
-          const answer = peer.receive(true);
-          expectEqual(`its answer, ${handover}`, answer, { text: "pong", from: dialled });
+  for (const [where, address, to] of [
+    ["on a private address", app[4], "app:1194"],
+    ["as a wildcard destination", "0.0.0.0", "*:1194"],
+  ] as const) {
+    const dialled = 1195;
+    await capability(`OpenVPN's offload ${where}: its tunnel and its daemon are served`, () => {
+      for (const handover of ["auto", "lookup"]) {
+        apply(loaded(), ovpnRules(dialled, to, "ingress"));
+        refusedWithoutIngress();
+        const daemon = listen(address, 1194, udp);
+        const inside = listen(app[4], 6000, {});
+        using([daemon, inside], () => {
+          ovpn({ socket: daemon, dialled }, (peer, remote) => {
+            // A socket map does not take it any more.
+            apply(loaded(), ovpnRules(dialled, to, handover));
+            loaded().resync();
+            const before = selected();
+            const inner = { address: at(13, 1)[4], port: 6000 };
+            expectEqual(`TCP inside, ${handover}`, dial(inner, [inside], client), 0);
+            if (selected() - before < 2) throw new Error("the tunnel was not selected");
+            // What is not the data channel's goes to the daemon, which answers.
+            peer.send("ping", remote);
+            const from = { address: at(1, 2)[4], port: 1194 };
+            expectEqual(`the daemon, ${handover}`, daemon.receive(true), { text: "ping", from });
+            daemon.send("pong", from);
+            const answer = { text: "pong", from: remote };
+            expectEqual(`its answer, ${handover}`, peer.receive(true), answer);
+          });
         });
-      });
-    }
-  });
+      }
+    });
+  }
   await capability("OpenVPN's offload takes no socket that is in a socket map", () => {
     const attach = (handover: string): number => {
-      apply(loaded(), ovpnRules(handover));
+      apply(loaded(), ovpnRules(1194, "app", handover));
       refusedWithoutIngress();
-      const daemon = ovpnDaemon();
-      return using([daemon], () => {
+      const socket = listen(app[4], 1194, udp);
+      return using([socket], () => {
         loaded().resync();
         try {
-          ovpn(daemon, () => undefined);
+          ovpn({ socket, dialled: 1194 }, () => undefined);
           return 0;
         } catch (error) {
           if (errnoOf(error) === undefined) throw error;
