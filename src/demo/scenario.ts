@@ -242,7 +242,7 @@ export class Scenario {
   async #actStock(configuration: string): Promise<void> {
     const { reporter } = this.#stage;
     const { server4, server6, shop4, shop6, blog4, blog6 } = publicAddresses;
-    reporter.act("Two servers that listen on every address, as they were installed, share port 80");
+    reporter.act("Two web servers that both want port 80 on every address share it");
     const text = readFileSync(configuration, "utf8");
     for (const line of linesOfServices(text, ["shop", "blog"])) reporter.say(line);
     await this.#startStock("shop");
