@@ -595,6 +595,13 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
   const ovpnRules = (port: number, to: string, handover: string): string =>
     rulesFor(engine)(`  - { protocol: udp, port: ${port}, to: "${to}", handover: ${handover} }\n`);
   const udp: SocketOptions = { kind: "udp", timeout: 2000 };
+  /** What a daemon hears, but for data that came before the kernel had its socket. */
+  const control = (socket: Socket): ReturnType<Socket["receive"]> => {
+    let got = socket.receive(true);
+    // P_DATA_V2, key 0
+    while (got?.text.startsWith("H") === true) got = socket.receive(true);
+    return got;
+  };
 
   for (const [where, address, to] of [
     ["on a private address", app[4], "app:1194"],
@@ -618,10 +625,10 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
           // What is not the data channel's goes to the daemon, which answers.
           peer.send("ping", remote);
           const from = { address: at(1, 2)[4], port: 1194 };
-          expectEqual(`the daemon, ${handover}`, daemon.receive(true), { text: "ping", from });
+          expectEqual(`the daemon, ${handover}`, control(daemon), { text: "ping", from });
           daemon.send("pong", from);
           const answer = { text: "pong", from: remote };
-          expectEqual(`its answer, ${handover}`, peer.receive(true), answer);
+          expectEqual(`its answer, ${handover}`, control(peer), answer);
         });
       });
     };
