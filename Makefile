@@ -92,7 +92,7 @@ test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
 	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/soak $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
 
-bench: setup-bench build dist/bench/traffic ## the tables of docs/performance.md (ARGS: connections, udp, start, away, apply, lookup, listeners, ownership, release; --write: into it)
+bench: setup-bench build dist/bench/traffic dist/bench/calls ## the tables of docs/performance.md (ARGS: connections, udp, start, away, apply, lookup, listeners, ownership, rewrite, release; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## rewrite the generated files: ABI layouts, JSON Schema, command reference, man page, completions
@@ -131,7 +131,7 @@ dist/bpf/empty.bpf.o: bench/empty.bpf.c Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
 
-dist/bench/traffic: bench/traffic.c Makefile
+dist/bench/traffic dist/bench/calls: dist/bench/%: bench/%.c Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) -O2 -Wall -Wextra $< -o $@
 
