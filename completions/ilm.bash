@@ -76,8 +76,8 @@ _ilm() {
     check) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
     diff) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
-    run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
-    apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    run) words="-f --file --readers --writers --keep --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    apply) words="-f --file --replace --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
     add) words="--replace --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;

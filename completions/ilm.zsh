@@ -216,6 +216,7 @@ _ilm() {
             '--readers[members of this group may read over the API: `ilm status`, `ilm mappings`, /metrics]:GROUP: ' \
             '--writers[members of this group may read and change over the API: also `ilm apply`, add, remove, off, on and unload]:GROUP: ' \
             '--keep[capabilities to keep as well, separated by commas; `all` gives up none]:CAPABILITIES: ' \
+            '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--over-newer[also replace rules that a newer version of ilm made; mappings added at run time and counters are lost]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
@@ -229,6 +230,7 @@ _ilm() {
         apply)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--replace[let mappings that are given without a file take the place of the active file'\''s]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
             '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \

@@ -38,6 +38,7 @@ import { serveApi } from "./server.js";
 import { readState } from "./state.js";
 import type { ApiGroups } from "../api/rights.js";
 import { ServiceManager } from "./service-manager.js";
+import { refuseReplacement } from "../control/replacement.js";
 import { awaitTurn } from "../control/turn.js";
 
 export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
@@ -45,6 +46,8 @@ export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly log: Logger;
   /** Whose members have rights over the API. */
   readonly groups: ApiGroups;
+  /** True when mappings without a file may take the place of a file's. */
+  readonly replace: boolean;
 }
 
 /**
@@ -131,6 +134,7 @@ async function work({
   log,
   overNewer,
   groups,
+  replace,
   end,
   manager,
   lock,
@@ -147,7 +151,7 @@ async function work({
     dataPlane,
     log,
     load: (from, options) => loadDesired(from, { ...options, filesOnly: true, signal: end.signal }),
-    source: takeOver(dataPlane, source),
+    source: takeOver(dataPlane, source, replace),
     onSource: follow,
     onGood: keep,
     onUnloaded: () => {
@@ -319,10 +323,17 @@ async function work({
 
 /**
  * Returns the source to follow. Without a file and mappings of its own, a daemon continues with
- * what the previous one, or `apply`, activated.
+ * what the previous one, or `apply`, activated. Throws USAGE when its mappings would take the place
+ * of a file's by mistake.
  */
-function takeOver(dataPlane: DataPlane, source: RulesSource): RulesSource {
-  if (source.path !== null || source.mappings.length > 0) return source;
+function takeOver(dataPlane: DataPlane, source: RulesSource, replace: boolean): RulesSource {
+  if (source.path !== null) return source;
+  if (source.mappings.length > 0) {
+    const active = activeIfReadable(dataPlane)?.rules;
+    const replaced = { source: active?.source ?? null, fileMappings: active?.file.count ?? 0 };
+    refuseReplacement({ hasFile: false, replace }, replaced);
+    return source;
+  }
   const rules = readRules(dataPlane.active()?.rules ?? noActiveRules);
   const given = rules.file.mappings.filter((mapping) => mapping.origin.file === "<argument>");
   return { path: rules.source, mappings: given.map((mapping) => formatMappingArgument(mapping)) };

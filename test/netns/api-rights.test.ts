@@ -123,7 +123,12 @@ describe("a member of the writers", () => {
     await done("off");
     expect((await server.status()).off).toBe(true);
     await done("on");
-    await done("apply", "tcp:7002=127.0.1.10:6000");
+    const refused = await as([WRITERS], "apply", "tcp:7002=127.0.1.10:6000");
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toMatch(
+      /would take the place of the (?:\d+ )?mappings? of .*\n.*--replace/,
+    );
+    await done("apply", "--replace", "tcp:7002=127.0.1.10:6000");
     expect(await network.client.who("tcp", "203.0.113.1", 7002)).toBe("app");
     await done("unload");
     expect((await server.status()).loaded).toBe(false);

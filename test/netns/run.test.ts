@@ -269,6 +269,26 @@ describe("start and end", () => {
     expect(await client.who("tcp", address, 7000)).toBe("app");
   });
 
+  test("mappings as arguments take the place of a file's only with --replace: apply, its dry run, and run", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    await server.ilmDone(["apply", "-f", file]);
+    const one = "tcp:7001=127.0.1.10:6000";
+    for (const words of [["apply"], ["apply", "--dry-run"], ["run"]]) {
+      const { status, stderr } = await server.ilm([...words, one]);
+      expect(status).toBe(2);
+      expect(stderr).toContain(`would take the place of the mapping of ${file}`);
+      expect(stderr).toContain("`ilm add MAPPING`");
+    }
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    await server.ilmDone(["apply", "-f", file, one]);
+    await server.ilmDone(["apply", "--replace", one]);
+    expect(await client.who("tcp", address, 7001)).toBe("app");
+    // What came as arguments is not a file's.
+    await server.ilmDone(["apply", "tcp:7002=127.0.1.10:6000"]);
+    expect(await client.who("tcp", address, 7002)).toBe("app");
+  });
+
   test("mappings may be given as arguments, without a file", async () => {
     const { server, client } = network;
     await server.startRun(["tcp:7000=127.0.1.10:6000", "udp:6000=127.0.1.10"]);

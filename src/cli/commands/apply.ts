@@ -6,7 +6,10 @@ import {
   describeTakenOver,
 } from "../../words/change.js";
 import type { Performed } from "../../control/perform.js";
-import type { ApplyOptions } from "../../dataplane/types.js";
+import { activeIfReadable } from "../../control/active.js";
+import type { DaemonState } from "../../api/api.js";
+import { refuseReplacement, type Replaced } from "../../control/replacement.js";
+import type { ApplyOptions, DataPlane } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
@@ -23,24 +26,32 @@ import { unreachedWarnings } from "../../doctor/unreached.js";
 import { waitSeconds, type WaitOptions } from "../shell/wait.js";
 import { withDataPlaneAfter } from "../shell/with-data-plane.js";
 
+export interface ReplaceOptions {
+  /** Mappings without a file may take the place of a file's. */
+  readonly replace?: boolean;
+}
+
 export type ApplyCommandOptions = SourceOptions &
   WaitOptions &
   TimingOptions &
   DryRunOptions &
+  ReplaceOptions &
   ApplyOptions;
 
 export async function apply(
   context: Context,
-  { overNewer, ...options }: ApplyCommandOptions,
+  { overNewer, replace = false, ...options }: ApplyCommandOptions,
   mappings: readonly string[],
 ): Promise<void> {
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
+  const replacing = { hasFile: options.file !== undefined, replace };
   await withDataPlaneAfter(
     context,
     (kept) => loadWanted(options, mappings, kept),
     async (dataPlane, { source, given, file, warnings, revision, compiled, text }) => {
       const change = { kind: "apply", source, given, file } as const;
+      if (!replacing.hasFile) refuseReplacement(replacing, replacedIn(dataPlane));
       if (options.dryRun === true) {
         noteWarnings(context, warnings);
         await printDryRun(context, dataPlane, change, { ...options, warnings });
@@ -61,6 +72,7 @@ export async function apply(
     },
     async (daemon, denied, { source, given, file, warnings }) => {
       if (options.dryRun === true) throw denied;
+      if (!replacing.hasFile) refuseReplacement(replacing, replacedOf(await daemon.state()));
       await report(await daemon.change({ kind: "apply", source, given, file }), warnings, []);
     },
   );
@@ -84,6 +96,16 @@ export async function apply(
         describeTiming(options, timing),
     );
   }
+}
+
+/** What cannot be read is replaced by a whole configuration only, and says so itself. */
+function replacedIn(dataPlane: DataPlane): Replaced {
+  const rules = activeIfReadable(dataPlane)?.rules;
+  return { source: rules?.source ?? null, fileMappings: rules?.file.count ?? 0 };
+}
+
+function replacedOf({ source, mappings, runtimeMappings }: DaemonState): Replaced {
+  return { source, fileMappings: mappings - runtimeMappings };
 }
 
 /** The number of names shown of each kind. */

@@ -20,6 +20,8 @@ export interface RunOptions extends SourceOptions, ApplyOptions {
   readonly writers?: string;
   /** Capabilities that are kept beside those that the daemon needs. */
   readonly keep?: string;
+  /** Mappings without a file may take the place of a file's. */
+  readonly replace?: boolean;
 }
 
 export async function run(
@@ -54,7 +56,8 @@ export async function run(
     );
   }
   const source = { path: path === null ? null : resolve(path), mappings };
-  await context.reach.runDaemon({ source, log, groups, overNewer: options.overNewer });
+  const { overNewer, replace = false } = options;
+  await context.reach.runDaemon({ source, log, groups, overNewer, replace });
 }
 
 /** Finds a group by name or id. Throws USAGE. */

@@ -8,6 +8,7 @@ import {
   MAPPING_WORDS,
   mappingsArgument,
   overNewerOption,
+  replaceOption,
   timingOption,
   waitOption,
   type Define,
@@ -45,6 +46,7 @@ export function defineVerbs(define: Define): void {
         "--keep <CAPABILITIES>",
         "capabilities to keep as well, separated by commas; `all` gives up none",
       ),
+      replaceOption(),
       overNewerOption(),
     ],
     examples: [
@@ -81,7 +83,14 @@ export function defineVerbs(define: Define): void {
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
-    options: [fileOption(), dryRunOption(), waitOption(), timingOption(), overNewerOption()],
+    options: [
+      fileOption(),
+      replaceOption(),
+      dryRunOption(),
+      waitOption(),
+      timingOption(),
+      overNewerOption(),
+    ],
     examples: [
       { command: "ilm apply -f /etc/ilm/ilm.yaml", purpose: "a file" },
       { command: "generate-rules | ilm apply -f -", purpose: "from another program" },

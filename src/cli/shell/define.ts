@@ -81,6 +81,11 @@ export const overNewerOption = (): Option =>
     "--over-newer",
     "also replace rules that a newer version of ilm made; mappings added at run time and counters are lost",
   );
+export const replaceOption = (): Option =>
+  new Option(
+    "--replace",
+    "let mappings that are given without a file take the place of the active file's",
+  );
 export const namesOption = (): Option =>
   new Option("--names", "only the names, one on a line, for scripts and completion");
 export const mappingsArgument = (): Argument =>

@@ -66,7 +66,7 @@ describe("a change", () => {
   test("names ten of each kind at most", async () => {
     world.dataPlane.apply(activeRules(ruleSet(mapping("old"))));
     const many = Array.from({ length: 12 }, (_, index) => `tcp:${8000 + index}=127.0.1.10:80`);
-    const text = await world.text(applying({}, ...many));
+    const text = await world.text(applying({ replace: true }, ...many));
     expect(text.match(/^ {2}\+ tcp:80/gm)).toHaveLength(10);
     expect(text).toContain("\n  + and 2 more\n");
   });

@@ -111,7 +111,9 @@ describe("a user who may not open the data plane", () => {
   });
 
   test("applies, switches and unloads through the daemon", async () => {
-    await world.json("apply", (context) => apply(context, {}, ["tcp:80=127.0.1.10"]));
+    await world.json("apply", (context) =>
+      apply(context, { replace: true }, ["tcp:80=127.0.1.10"]),
+    );
     await world.json("off", (context) => off(context, {}));
     await world.json("on", (context) => on(context, {}));
     await world.json("unload", (context) => unload(context, {}));
