@@ -62,6 +62,9 @@ systemd-socket-activate                systemd
 flock                                  util-linux
 setpriv                                util-linux
 ethtool                                ethtool
+/usr/lib/postgresql/*/bin/postgres      postgresql
+psql                                   postgresql-client
+javac                                  default-jdk-headless
 unbound                                unbound
 knotd                                  knot
 kdig                                   knot-dnsutils
