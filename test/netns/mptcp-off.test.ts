@@ -150,7 +150,10 @@ describe(who, () => {
         await daemon.waitForOutput(/listening/);
         return daemon;
       };
-      const kinds = async () => (await server.listeners()).map(({ kind }) => kind);
+      const kinds = async () =>
+        (await server.listeners())
+          .filter(({ protocol }) => protocol === "tcp")
+          .map(({ kind }) => kind);
       const daemon = await start();
       expect([await kinds(), await ask()]).toEqual([["mptcp"], "go"]);
       await addNat(server, 4, 6);
