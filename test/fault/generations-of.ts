@@ -7,3 +7,9 @@ export const port = 6000;
 export const daemons: readonly Address[] = ["127.0.1.1" as Address, "127.0.1.2" as Address];
 /** How many generations have to be seen for a proof. */
 export const ENOUGH_GENERATIONS = 11;
+/**
+ * How the next rule set takes the place of the one before: on the other side of its tables, with
+ * programs and tables of its own, or as an overlay over tables that stay.
+ */
+export const ways = ["other side", "own programs", "overlay"] as const;
+export type Way = (typeof ways)[number];

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { useNetwork } from "../support/network.js";
 import { builtRoot } from "../support/paths.js";
 import { sizes } from "../support/sizes.js";
-import { ENOUGH_GENERATIONS, daemons } from "./generations-of.js";
+import { ENOUGH_GENERATIONS, daemons, ways } from "./generations-of.js";
 
 const network = useNetwork();
 const worker = `${builtRoot}test/fault/generations.js`;
@@ -20,10 +20,7 @@ afterEach(async () => {
   await network.server.reset();
 });
 
-describe.each([
-  ["on the other side of the tables", false],
-  ["over tables that stay", true],
-])("%s", (_, layered) => {
+describe.each(ways)("%s", (way) => {
   test(
     `${sizes.decisions} decisions are each of one of the rule sets that take turns`,
     { timeout: 120_000 + 10 * sizes.decisions },
@@ -37,7 +34,7 @@ describe.each([
         worker,
         ...words,
       ];
-      const writer = server.start(on(availableParallelism() - 1, "write", String(layered)));
+      const writer = server.start(on(availableParallelism() - 1, "write", way));
       await writer.waitForOutput(/writing/);
       const stdout = await server.must(on(0, "read", String(sizes.decisions)), {
         timeout_ms: 60_000 + 10 * sizes.decisions,
@@ -49,7 +46,22 @@ describe.each([
       expect(read).toMatchObject({ mixed: [] });
       expect(read.decisions).toBeGreaterThanOrEqual(sizes.decisions);
       expect(read.generations).toBeGreaterThanOrEqual(ENOUGH_GENERATIONS);
-      expect(written).toMatch(/"changes":\d\d+/);
+      const { changes, overlays } = JSON.parse(written.split("\n").at(-2) ?? "") as {
+        changes: number;
+        overlays: number;
+      };
+      expect(changes).toBeGreaterThanOrEqual(10);
+      expect(overlays).toBe(way === "overlay" ? changes : 0);
     },
   );
+});
+
+test("an explanation that other rules overtake is of the rules that are active then", async () => {
+  const stdout = await network.server.must(["node", worker, "overtaken"]);
+  expect(JSON.parse(stdout)).toEqual({
+    generation: 2,
+    mapping: 3,
+    matchedBy: "prefix",
+    verdict: "selected",
+  });
 });

@@ -1,15 +1,28 @@
 /**
- * Lives in the network namespace under test. `write LAYERED` activates two rule sets in turns,
+ * Lives in the network namespace under test. `write WAY` activates two rule sets in turns,
  * until its input ends, and prints how often; `read COUNT` asks the loaded program at least so
- * often what it decides, and prints what it said that neither of the two says.
+ * often what it decides, and prints what it said that neither of the two says; `overtaken` asks
+ * once, while the rule sets change.
  */
 import { openDataPlane } from "../../src/dataplane/open.js";
+import { type Loaded, State } from "../../src/dataplane/install/state.js";
+import { explain } from "../../src/dataplane/observe/ask.js";
 import type { Address, Prefix } from "../../src/model/address.js";
+import type { Packet } from "../../src/model/decision.js";
 import type { Mapping } from "../../src/model/mapping.js";
 import { type RuleSet, inMemory } from "../../src/model/rules.js";
 import { toColumns } from "../../src/model/mapping-columns.js";
 import { type Piece, revise } from "../../src/model/revision.js";
-import { ENOUGH_GENERATIONS, daemons, dialled, port } from "./generations-of.js";
+import { ENOUGH_GENERATIONS, type Way, daemons, dialled, port } from "./generations-of.js";
+
+const asked: Packet = {
+  protocol: "tcp",
+  local: dialled,
+  localPort: port,
+  remote: "203.0.113.100" as Address,
+  remotePort: 40_000,
+  interfaceIndex: 0,
+};
 
 function mapping(name: string, first: number, on: readonly string[], to: Address): Mapping {
   return {
@@ -26,45 +39,63 @@ function mapping(name: string, first: number, on: readonly string[], to: Address
 
 /**
  * What is dialled is found by its address in one, and by a prefix in the other; and it is another
- * mapping, at another place.
+ * mapping, at another place. The names are new each time, as tables that stay know the first ones.
  */
-function mappings(turn: number): Mapping[] {
+function own(turn: number): Mapping[] {
   const to = daemons[turn % 2] ?? dialled;
-  const others = [1, 2, 3].map((i) => mapping(`other-${i}`, port + i, [], to));
   return turn % 2 === 0
-    ? [mapping("even", port, [`${dialled}/32`], to), ...others]
-    : [...others, mapping("odd", port, ["203.0.113.0/24"], to), mapping("more", 6100, [], to)];
+    ? [mapping(`even-${turn}`, port, [`${dialled}/32`], to)]
+    : [mapping(`odd-${turn}`, port, ["203.0.113.0/24"], to), mapping(`more-${turn}`, 6100, [], to)];
 }
 
-const fileOf = (turn: number): RuleSet => ({ services: [], mappings: toColumns(mappings(turn)) });
+function shared(to: Address): Mapping[] {
+  return [1, 2, 3].map((i) => mapping(`other-${i}`, port + i, [], to));
+}
+
+function baseFile(): RuleSet {
+  return { services: [], mappings: toColumns(shared(daemons[0] ?? dialled)) };
+}
+
+function fileOf(turn: number): RuleSet {
+  const others = shared(daemons[turn % 2] ?? dialled);
+  const mappings = turn % 2 === 0 ? [...own(turn), ...others] : [...others, ...own(turn)];
+  return { services: [], mappings: toColumns(mappings) };
+}
+
+/** Keeps what all have: in tables that stay, nothing may be where own() lays something on top. */
+function piecesOf(turn: number): Piece[] {
+  const kept = { first: turn % 2 === 0 || turn === 1 ? 0 : 1, count: 3, lines: 0 };
+  return turn % 2 === 0 ? [own(turn), kept] : [kept, own(turn)];
+}
 
 /** Resolves when nothing more comes. */
 async function ended(): Promise<void> {
   for await (const _ of process.stdin) void _;
 }
 
-async function write(layered: boolean): Promise<void> {
-  const dataPlane = openDataPlane(layered ? { layeredFrom: 0 } : {});
+async function write(way: Way): Promise<void> {
+  const dataPlane = openDataPlane(way === "other side" ? {} : { layeredFrom: 0 });
   const end = new AbortController();
   void ended().then(() => {
     end.abort();
   });
   let turn = 0;
-  dataPlane.apply({ source: null, file: inMemory(fileOf(turn)), runtime: [] });
-  process.stdout.write("writing\n");
+  let overlays = 0;
+  const base = way === "overlay" ? baseFile() : fileOf(turn);
+  dataPlane.apply({ source: null, file: inMemory(base), runtime: [] });
   while (!end.signal.aborted) {
     turn += 1;
-    const before = dataPlane.active()?.rules.file;
-    if (before === undefined) throw new Error("no rules are active");
-    // As a revision that keeps nothing: it is laid over the tables, where there is room for that.
-    const pieces: Piece[] = [mappings(turn)];
-    const revision = { of: before, pieces, name: null };
-    const file = inMemory(layered ? revise(revision) : fileOf(turn));
-    dataPlane.apply({ source: null, file, runtime: [] }, { revision: layered ? revision : null });
+    const of = dataPlane.active()?.rules.file;
+    if (of === undefined) throw new Error("no rules are active");
+    const revision = way === "overlay" ? { of, pieces: piecesOf(turn), name: null } : null;
+    const file = inMemory(revision === null ? fileOf(turn) : revise(revision));
+    const result = dataPlane.apply({ source: null, file, runtime: [] }, { revision });
+    if (result.incremental) overlays++;
+    if (turn === 1) process.stdout.write("writing\n");
     // What ended meanwhile is heard of.
     await new Promise(setImmediate);
   }
-  process.stdout.write(`${JSON.stringify({ changes: turn })}\n`);
+  process.stdout.write(`${JSON.stringify({ changes: turn, overlays })}\n`);
   dataPlane.close();
 }
 
@@ -82,14 +113,7 @@ function read(count: number): void {
   // On a busy machine, changes may be few for a while.
   while (decisions < count || (generations.size < ENOUGH_GENERATIONS && decisions < MOST * count)) {
     decisions++;
-    const found = dataPlane.explain({
-      protocol: "tcp",
-      local: dialled,
-      localPort: port,
-      remote: "203.0.113.100" as Address,
-      remotePort: 40_000,
-      interfaceIndex: 0,
-    });
+    const found = dataPlane.explain(asked);
     generations.add(found.generation);
     // The first generation is an even turn.
     const turn = (found.generation + 1) % 2;
@@ -103,6 +127,32 @@ function read(count: number): void {
   dataPlane.close();
 }
 
+/** Other rules become active after the question has found the active ones, and before it is put. */
+function overtaken(): void {
+  // Each change brings programs of its own: those of before answer as before.
+  const writer = openDataPlane({ layeredFrom: 0 });
+  const apply = (turn: number): void => {
+    writer.apply({ source: null, file: inMemory(fileOf(turn)), runtime: [] });
+  };
+  apply(0);
+  class Overtaken extends State {
+    #found = 0;
+
+    override require(): Loaded {
+      const loaded = super.require();
+      this.#found++;
+      if (this.#found === 1) apply(1);
+      return loaded;
+    }
+  }
+  const state = new Overtaken({});
+  const { generation, mapping: index, matchedBy, verdict } = explain(state, asked);
+  process.stdout.write(JSON.stringify({ generation, mapping: index, matchedBy, verdict }));
+  state.close();
+  writer.close();
+}
+
 const [what, argument] = process.argv.slice(2);
-if (what === "write") await write(argument === "true");
+if (what === "write") await write(argument as Way);
+else if (what === "overtaken") overtaken();
 else read(Number(argument));

@@ -6,7 +6,7 @@ import { familyOf } from "../../model/address.js";
 import type { Packet } from "../../model/decision.js";
 import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { candidates } from "../../rules/candidates.js";
-import { type State, notLoaded } from "../install/state.js";
+import { type Loaded, type State, notLoaded } from "../install/state.js";
 import type { Explanation, DecisionStream } from "../types.js";
 import { explainPacket } from "./explain.js";
 import { listListeners } from "./sockets.js";
@@ -20,18 +20,31 @@ export function explain(state: State, packet: Packet): Explanation {
   pins.close();
   try {
     flock(lock, LOCK_EX);
-    let loaded = state.require();
-    let explanation = explainPacket(packet, loaded);
-    while (explanation.generation !== loaded.generation.number) {
-      // Another process has switched generations meanwhile: the number means another mapping.
-      loaded = state.require();
-      explanation = explainPacket(packet, loaded);
-    }
+    const { explanation, loaded } = explainActive(state, packet);
     const { description } = loaded;
     if (explanation.verdict !== "selected" || explanation.cookie !== null) return explanation;
     return { ...explanation, cookie: steeredSocket(state, explanation, description.rules) };
   } finally {
     closeSync(lock);
+  }
+}
+
+/**
+ * Asks until the rules that answered are the active ones. Another process may switch generations
+ * meanwhile: then the index of a mapping means another one, or a program that decides no longer has
+ * answered, and its destinations may have left the registry.
+ */
+function explainActive(
+  state: State,
+  packet: Packet,
+): { readonly explanation: Explanation; readonly loaded: Loaded } {
+  for (;;) {
+    const loaded = state.require();
+    const { number } = loaded.generation;
+    const explanation = explainPacket(packet, loaded);
+    if (explanation.generation === number && state.require() === loaded) {
+      return { explanation, loaded };
+    }
   }
 }
 
