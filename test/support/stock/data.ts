@@ -8,8 +8,8 @@ import { python } from "../paths.js";
 import { must, words } from "../process.js";
 import type { Server } from "../server.js";
 import { pathOf, startUnit } from "../units.js";
+import { signalUntil } from "./reload.js";
 import type { Ask, Stock } from "./types.js";
-import { times } from "./web.js";
 
 /** Of `address:port`, with or without brackets. */
 function readEndpoint(text: string): Endpoint {
@@ -112,13 +112,7 @@ const postgresql: Stock = {
       process,
       ask: askPostgresql,
       log: () => process.stderr,
-      reload: async () => {
-        const before = times(process.stderr, "reloading configuration files");
-        process.signal("SIGHUP");
-        await process.waitFor(({ stderr }) =>
-          times(stderr, "reloading configuration files") > before ? true : null,
-        );
-      },
+      reload: async () => await signalUntil(process, "SIGHUP", "reloading configuration files"),
     };
   },
 };
@@ -190,13 +184,7 @@ SetEnv WHO=${name}
       configuration,
       look: logIn,
       log: () => process.stderr,
-      reload: async () => {
-        const before = times(process.stderr, "Server listening on");
-        process.signal("SIGHUP");
-        await process.waitFor(({ stderr }) =>
-          times(stderr, "Server listening on") > before ? true : null,
-        );
-      },
+      reload: async () => await signalUntil(process, "SIGHUP", "Server listening on"),
     };
   },
 };

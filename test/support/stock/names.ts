@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { families } from "../matrix.js";
 import { words } from "../process.js";
 import { pathOf, startUnit } from "../units.js";
+import { signalUntil } from "./reload.js";
 import type { Ask, Running, Start, Stock } from "./types.js";
-import { times } from "./web.js";
 
 /** dig takes an answer from nowhere but where it asked. */
 const dig: Ask = async (from, protocol, dialled, port) => {
@@ -32,11 +32,7 @@ async function startLogging(
     ask: dig,
     ...(configuration === undefined ? {} : { configuration }),
     log: () => process.stderr,
-    reload: async () => {
-      const before = times(process.stderr, read);
-      process.signal("SIGHUP");
-      await process.waitFor(({ stderr }) => (times(stderr, read) > before ? true : null));
-    },
+    reload: async () => await signalUntil(process, "SIGHUP", read),
   };
 }
 

@@ -14,7 +14,7 @@ export type Own = Readonly<Record<Family, string>>;
 export interface Way {
   /** What the daemon's configuration, command line or source has for it. */
   readonly written: readonly string[];
-  /** The addresses as a program takes them: an empty one is what it takes when it has none. */
+  /** The addresses, for a program that takes them as arguments; none: it takes every address. */
   readonly hosts: readonly string[];
   /** Over which it can be reached at all; default: both. */
   readonly families?: readonly Family[];

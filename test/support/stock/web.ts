@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { endpoint } from "../matrix.js";
 import { eventually, words } from "../process.js";
 import { pathOf, startUnit } from "../units.js";
+import { signalUntil, times } from "./reload.js";
 import type { Ask, Stock } from "./types.js";
 
 /** `{"name", "address", "port", "peer"}` of the body; the port may be missing. */
@@ -26,11 +27,6 @@ const http: Ask = async (from, _protocol, dialled, port) => {
   const itself = told === undefined ? { address } : { address, port: Number(told) };
   return { name, itself, peer };
 };
-
-/** How often a text has been logged. */
-export function times(log: string, text: string): number {
-  return log.split(text).length - 1;
-}
 
 const nginx: Stock = {
   name: "nginx",
@@ -79,13 +75,7 @@ http {
       ask: http,
       configuration,
       log: () => readFileSync(log, "utf8"),
-      reload: async () => {
-        const before = times(process.stderr, "gracefully shutting down");
-        process.signal("SIGHUP");
-        await process.waitFor(({ stderr }) =>
-          times(stderr, "gracefully shutting down") > before ? true : null,
-        );
-      },
+      reload: async () => await signalUntil(process, "SIGHUP", "gracefully shutting down"),
     };
   },
 };
