@@ -5,17 +5,19 @@ import { families } from "../matrix.js";
 import { words } from "../process.js";
 import { pathOf, startUnit } from "../units.js";
 import { signalUntil } from "./reload.js";
-import type { Ask, Running, Start, Stock } from "./types.js";
+import type { Answer, Ask, Running, Start, Stock } from "./types.js";
 
-/** dig takes an answer from nowhere but where it asked. */
-const dig: Ask = async (from, protocol, dialled, port) => {
+/** Who answers; dig takes an answer from nowhere but where it asked. */
+async function dig(
+  ...[from, protocol, dialled, port, ...options]: [...Parameters<Ask>, ...string[]]
+): Promise<Answer> {
   const transport = protocol === "tcp" ? "+tcp" : "+notcp";
   const query = words(`dig +short +time=2 +tries=2 ${transport} -p ${port} @${dialled}`);
-  const answer = await from.must([...query, "who.test", "TXT"]);
+  const answer = await from.must([...query, ...options, "who.test", "TXT"]);
   const [, name] = /^"(\w+)"\n$/.exec(answer) ?? [];
   if (name === undefined) throw new Error(`dig says ${answer}`);
   return { name };
-};
+}
 
 const both = ["udp", "tcp"] as const;
 
@@ -123,9 +125,24 @@ const bind: Stock = {
   start: async (start) => {
     const configuration = configureBind(start);
     const command = [await pathOf("named"), "-g", "-c", configuration];
-    return await startLogging(start, command, "all zones loaded", configuration);
+    const running = await startLogging(start, command, "all zones loaded", configuration);
+    return { ...running, look: async (...dial) => await lookAtQuery(running, ...dial) };
   },
 };
+
+let queries = 0;
+
+/** Asks from a port that no other query has, by which BIND's log of queries has both addresses. */
+async function lookAtQuery(running: Running, ...dial: Parameters<Ask>): Promise<Answer> {
+  const [, , dialled] = dial;
+  queries += 1;
+  // Below what the kernel assigns.
+  const from = 30_000 + queries;
+  const answer = await dig(...dial, "-b", `${dialled.includes(":") ? "::" : "0.0.0.0"}#${from}`);
+  const line = new RegExp(`client @\\S+ (\\S+)#${from} .*query: .* \\(([^)]+)\\)`);
+  const [, peer = "", address = ""] = await running.process.waitForOutput(line);
+  return { ...answer, peer, itself: { address } };
+}
 
 /** Writes its configuration and its zone. */
 function configureBind({ server, name, way }: Start): string {
