@@ -25,6 +25,7 @@
 #include "decide.h"
 #include "flow.h"
 #include "refusal.h"
+#include "softirq.h"
 
 /* Fills in where the packet comes from; in a test run of `explain`, what `explain` asks about. */
 static __always_inline void fill_remote(struct bpf_sk_lookup *ctx, struct lookup *l)
@@ -277,14 +278,13 @@ static __always_inline int look_up(struct bpf_sk_lookup *ctx)
 		fill_remote(ctx, &l);
 	if (now & ILM_OFF && !l.dry)
 		return SK_PASS;
-	/*
-	 * Every packet came in on an interface; a process that asks (net/ipv4/inet_diag.c,
-	 * inet_diag_find_one_icsk) need not name one.
-	 */
-	if (!l.dry)
-		l.unproven = !l.interface;
-	if (*class && !l.dry && protocol == IPPROTO_UDP && constants.steer_udp)
-		take_token(&l);
+	if (*class && !l.dry) {
+		if (protocol == IPPROTO_UDP && constants.steer_udp)
+			take_token(&l);
+		else
+			/* Every packet came in on an interface; a process need not name one. */
+			l.unproven = !l.interface || !receives();
+	}
 	if (*class)
 		verdict = decide(ctx, &l, *class);
 	if (l.dry) {

@@ -1,15 +1,27 @@
 # bash completion for ilm; made by "ilm completion bash"
 _ilm() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command="" index words
+  local whole=${COMP_LINE:0:${COMP_POINT:-0}} before=""
   COMPREPLY=()
+  # Names have colons, at which bash splits words; what it puts in is what follows the last one.
+  whole=${whole##*[[:space:]]}
+  if [[ $whole == *:* && $COMP_WORDBREAKS == *:* ]]; then
+    before=${whole%"${whole##*:}"} current=$whole
+  fi
   case $previous in
     --netns) mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current"); return ;;
     --protocol) COMPREPLY=(); return ;;
     --port) COMPREPLY=(); return ;;
-    --to) COMPREPLY=(); return ;;
+    --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
+    --timeout) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
+    --on) COMPREPLY=(); return ;;
+    --from) COMPREPLY=(); return ;;
+    --mapping) mapfile -t COMPREPLY < <(compgen -W "$(ilm mappings --names 2>/dev/null)" -- "$current"); return ;;
+    --verdict) COMPREPLY=(); return ;;
+    --sample) COMPREPLY=(); return ;;
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
     --kind) COMPREPLY=(); return ;;
@@ -27,8 +39,14 @@ _ilm() {
       --port) index=$((index + 1)) ;;
       --to) index=$((index + 1)) ;;
       --limit) index=$((index + 1)) ;;
+      --timeout) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --interface) index=$((index + 1)) ;;
+      --on) index=$((index + 1)) ;;
+      --from) index=$((index + 1)) ;;
+      --mapping) index=$((index + 1)) ;;
+      --verdict) index=$((index + 1)) ;;
+      --sample) index=$((index + 1)) ;;
       --count) index=$((index + 1)) ;;
       --seconds) index=$((index + 1)) ;;
       --kind) index=$((index + 1)) ;;
@@ -43,32 +61,35 @@ _ilm() {
     esac
   done
   case $command in
-    "") words="status mappings listeners flows explain monitor audit doctor address hosts check diff import run apply add remove off on unload demo schema completion -V --version --json --netns --no-color -h --help" ;;
-    status) words="-V --version --json --netns --no-color -h --help" ;;
-    mappings) words="--protocol --port --to --limit -V --version --json --netns --no-color -h --help" ;;
-    listeners) words="--mapped -V --version --json --netns --no-color -h --help" ;;
-    flows) words="-V --version --json --netns --no-color -h --help" ;;
-    explain) words="--from --interface -V --version --json --netns --no-color -h --help tcp udp" ;;
-    monitor) words="--count --seconds -V --version --json --netns --no-color -h --help" ;;
-    audit) words="--kind -V --version --json --netns --no-color -h --help" ;;
-    doctor) words="-V --version --json --netns --no-color -h --help" ;;
-    address) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    hosts) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    check) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    diff) words="-f --file -V --version --json --netns --no-color -h --help" ;;
-    import) words="--label -V --version --json --netns --no-color -h --help tubular nft" ;;
-    run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --no-color -h --help" ;;
-    apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --no-color -h --help" ;;
-    add) words="--replace --dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
-    remove) words="--dry-run --wait --timing -V --version --json --netns --no-color -h --help" ;;
-    off) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
-    on) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
-    unload) words="--wait --timing -V --version --json --netns --no-color -h --help" ;;
-    demo) words="--keep -V --version --json --netns --no-color -h --help" ;;
-    schema) words="-V --version --json --netns --no-color -h --help" ;;
-    completion) words="-V --version --json --netns --no-color -h --help bash zsh fish" ;;
+    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply reload add remove off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
+    mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
+    wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
+    listeners) words="--mapped -V --version --json --netns --wide --no-color -h --help" ;;
+    flows) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    explain) words="--from --interface -V --version --json --netns --wide --no-color -h --help tcp udp" ;;
+    monitor) words="--protocol --on --port --from --mapping --verdict --sample --count --seconds -V --version --json --netns --wide --no-color -h --help" ;;
+    audit) words="--kind -V --version --json --netns --wide --no-color -h --help" ;;
+    doctor) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    address) words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
+    hosts) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    check) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    diff) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
+    run) words="-f --file --readers --writers --keep --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    apply) words="-f --file --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
+    add) words="--replace --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;
+    off) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    on) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    unload) words="--wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
+    demo) words="--keep -V --version --json --netns --wide --no-color -h --help" ;;
+    schema) words="-V --version --json --netns --wide --no-color -h --help" ;;
+    completion) words="-V --version --json --netns --wide --no-color -h --help bash zsh fish" ;;
     *) words="" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  COMPREPLY=("${COMPREPLY[@]#"$before"}")
 }
 complete -F _ilm ilm

@@ -6,6 +6,7 @@ _ilm() {
   commands=(
     'status:show whether rules are active, since when, and any warnings'
     'mappings:show the active mappings, their counters, and which listener would get a connection now'
+    'wait:wait until mappings have a listener'
     'listeners:show who listens where, and which mappings lead there'
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
     'explain:ask the loaded program what it would do with a packet, and show each step'
@@ -19,6 +20,7 @@ _ilm() {
     'import:print the rules of tubular, nftables or iptables as a configuration'
     'run:activate rules, then keep running: follow listeners and the file, serve the API and metrics'
     'apply:apply a configuration in one atomic step, then exit'
+    'reload:have the running `ilm run` read its file again, and wait for it'
     'add:add mappings at run time'
     'remove:remove mappings that were added at run time'
     'off:switch all mappings off at once, and keep everything for `ilm on`'
@@ -32,6 +34,7 @@ _ilm() {
     '(-V --version)--version[show the version]' \
     '--json[print JSON, on standard output alone]' \
     '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+    '--wide[do not fit tables into the terminal]' \
     '--no-color[no colours; NO_COLOR in the environment does the same]' \
     '(-h --help)-h[show help]' \
     '(-h --help)--help[show help]' \
@@ -41,32 +44,50 @@ _ilm() {
     argument)
       case $line[1] in
         status)
-          _arguments '(-V --version)-V[show the version]' \
+          _arguments '--check[end with status 1 unless all is well, for monitoring]' \
+            '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         mappings)
           _arguments '--protocol[only mappings for tcp, or for udp]:PROTOCOL: ' \
             '--port[only mappings for this port]:PORT: ' \
-            '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION: ' \
+            '--to[only mappings that lead there: an address or a service, with or without a port]:DESTINATION:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' \
             '--limit[show at most this many, from the first]:NUMBER: ' \
+            '--down[only mappings that have no listener]' \
+            '--added[only mappings that were added at run time]' \
+            '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:only the mappings with these names: ' ;;
+            '*:only the mappings with these names:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' ;;
+        wait)
+          _arguments '--timeout[give up after this long (default: 30)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:mappings or services: ' ;;
         listeners)
           _arguments '--mapped[only listeners that a mapping leads to]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -75,6 +96,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -85,18 +107,27 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             ':tcp or udp:(tcp udp)' \
             ':what the client dials\: 203.0.113.5\:443 or [2001\:db8\:\:5]\:443: ' ;;
         monitor)
-          _arguments '--count[end after this many decisions]:N: ' \
+          _arguments '--protocol[only decisions for tcp, or for udp]:PROTOCOL: ' \
+            '--on[only what was dialled at this address, or inside this prefix]:PREFIX: ' \
+            '--port[only what was dialled at this port]:PORT: ' \
+            '--from[only clients with this address, or inside this prefix]:PREFIX: ' \
+            '--mapping[only decisions of the mappings with these names]:MAPPING...:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' \
+            '--verdict[only decisions that came to this]:VERDICT...: ' \
+            '--sample[show one of N of these decisions]:N: ' \
+            '--count[end after this many decisions]:N: ' \
             '--seconds[end after this many seconds]:N: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -106,6 +137,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -114,20 +146,23 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         address)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--names[only the names, one on a line, for scripts and completion]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:only the services of these names: ' ;;
+            '*:only the services of these names:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' ;;
         hosts)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
@@ -135,6 +170,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -145,6 +181,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -156,6 +193,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -166,11 +204,12 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             ':where the rules come from:(tubular nft)' \
-            '*:bindings as JSON; nft\: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default\: ask them: ' ;;
+            '*:bindings as JSON; nft\: what `nft -j list ruleset`, iptables-save and ip6tables-save print, default\: ask them:_files' ;;
         run)
           _arguments '(-f --file)-f[configuration: a file, or a folder of files]:FILE:_files' \
             '(-f --file)--file[configuration: a file, or a folder of files]:FILE:_files' \
@@ -182,6 +221,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -197,10 +237,21 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        reload)
+          _arguments '--timing[show how long each step took (always included in --json)]' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' ;;
         add)
           _arguments '--replace[replace a mapping of the same name that was added before]' \
             '--dry-run[change nothing: show what would change, as `ilm diff` does, or why it would fail]' \
@@ -210,6 +261,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
@@ -222,10 +274,11 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            '*:as `ilm mappings` shows it, e.g. tcp\:8080: ' ;;
+            '*:as `ilm mappings` shows it, e.g. tcp\:8080:{ compadd -- ${(f)"$(ilm mappings --added --names 2>/dev/null)"} }' ;;
         off)
           _arguments '--wait[give up when another writer keeps this change waiting for this long (default: 30)]:SECONDS: ' \
             '--timing[show how long each step took (always included in --json)]' \
@@ -233,6 +286,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -243,6 +297,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -253,6 +308,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -262,6 +318,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -270,6 +327,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
@@ -278,6 +336,7 @@ _ilm() {
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
             '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \

@@ -286,35 +286,46 @@ const counters: Decode<Counters> = answer({
   errors: count,
 });
 
-export const daemonState: Decode<DaemonState> = answer({
-  loaded: boolean,
-  netns: count,
-  off: boolean,
-  generation: nullable(count),
-  appliedAt: nullable(text(64)),
-  appliedBy: nullable(text(64)),
-  earlierFormat: nullable(count),
-  engine: nullable(oneOf("kfunc", "registry")),
-  mptcp: nullable(oneOf(...mptcpModes)),
-  source: nullable(text(4096)),
-  services: count,
-  mappings: count,
-  runtimeMappings: count,
-  listeners: nullable(count),
-  mappedListeners: nullable(count),
-  lookups: nullable(counters),
-  flows: nullable(answer({ live: count, capacity: count })),
-  faults: nullable(
-    answer({
-      untracked: count,
-      unplaced: count,
-      flows: count,
-      unanswered: count,
-      unsteered: count,
-    }),
-  ),
-  pinPath: text(4096),
-});
+export const daemonState: Decode<DaemonState> = answer(
+  {
+    loaded: boolean,
+    netns: count,
+    off: boolean,
+    generation: nullable(count),
+    appliedAt: nullable(text(64)),
+    appliedBy: nullable(text(64)),
+    earlierFormat: nullable(count),
+    engine: nullable(oneOf("kfunc", "registry")),
+    mptcp: nullable(oneOf(...mptcpModes)),
+    source: nullable(text(4096)),
+    services: count,
+    mappings: count,
+    runtimeMappings: count,
+    listeners: nullable(count),
+    mappedListeners: nullable(count),
+    unserved: nullable(
+      answer({
+        count,
+        mappings: list(
+          answer({ name: nameText, protocol: oneOf("tcp", "udp"), owner: nullable(text(4096)) }),
+        ),
+      }),
+    ),
+    lookups: nullable(counters),
+    flows: nullable(answer({ live: count, capacity: count })),
+    faults: nullable(
+      answer({
+        untracked: count,
+        unplaced: count,
+        flows: count,
+        unanswered: count,
+        unsteered: count,
+      }),
+    ),
+    pinPath: text(4096),
+  },
+  { unserved: null },
+);
 
 export const serviceList: Decode<readonly Service[]> = list(service);
 

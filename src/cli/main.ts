@@ -46,7 +46,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<ExitStatu
     }
     await program.parseAsync(argv, { from: "user" });
   } catch (thrown) {
-    const error = translateParserError(thrown);
+    const error = translateParserError(thrown, program);
     return error === null ? ExitStatus.done : reportError(processContext(globals(argv)), error);
   }
   return status;

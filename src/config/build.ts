@@ -419,8 +419,9 @@ function warnInside(
   for (const [index, item] of items.entries()) {
     const inside = item.find(({ address, port }) => {
       if (address === "*" || (port !== "same" && !portsContain(ports, port))) return false;
-      // Without `on`, an address that a service owns is never mapped, not even by this mapping.
-      if (on.length === 0) return services.ownerOf(address) === undefined;
+      // Without `on`, an address that a service owns is never mapped, not even by this mapping; and
+      // one that a service could own is the everyday case, which only the host itself can dial.
+      if (on.length === 0) return !isOwnable(address) && services.ownerOf(address) === undefined;
       return on.some((prefix) => prefixContains(prefix, address));
     });
     if (inside === undefined) continue;
@@ -435,9 +436,7 @@ function warnInside(
       { key: "to", index },
       `the destination ${shown} is inside its own mapping: no loop, ${direct}`,
       on.length === 0
-        ? address === "*" || isOwnable(address)
-          ? `to keep mappings off ${address} altogether, make it the address of a service`
-          : `to keep this mapping off ${address}, give the other addresses in on`
+        ? `to keep this mapping off ${address}, give the other addresses in on`
         : `to keep this mapping off ${address}, leave it out of on`,
     );
     return;

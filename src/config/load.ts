@@ -9,7 +9,7 @@ import { emptyDocument, type Document, type Valid } from "./document.js";
 import { isJson, readJson } from "./json.js";
 import { Lines } from "./lines.js";
 import { readMachineId, type MachineId } from "./machine-id.js";
-import { Unusual, readNdjson, streamNdjson } from "./ndjson.js";
+import { Unusual, isNdjson, readNdjson, streamNdjson } from "./ndjson.js";
 import { Problems } from "./problems.js";
 import { formatMebibytes, type InputOptions } from "./input.js";
 import { readQuickly } from "./quick.js";
@@ -88,6 +88,8 @@ interface Text extends NamedText {
 export function textOf({ name, text: raw }: NamedText): Text {
   const text = raw.startsWith("\uFEFF") ? raw.slice(1) : raw;
   if (name.endsWith(".ndjson")) return { name, text, kind: "ndjson" };
+  // The name of a pipe, for one, does not tell.
+  if (!/\.(?:ya?ml|json)$/.test(name) && isNdjson(text)) return { name, text, kind: "ndjson" };
   return { name, text, kind: name.endsWith(".json") || isJson(text) ? "json" : "yaml" };
 }
 

@@ -8,7 +8,7 @@ import { words } from "../model/columns.js";
 import { tellShare } from "../progress.js";
 import type { Valid } from "./document.js";
 import { readFlat } from "./flat.js";
-import { readJson } from "./json.js";
+import { isJson, readJson } from "./json.js";
 import { readQuickEntry, readQuickly } from "./quick.js";
 import { valueIn, type Path, type Place, type Source, type TextProblem } from "./source.js";
 import { VERSION } from "./version.js";
@@ -66,6 +66,21 @@ class FilledLines {
 }
 
 const OPEN = 0x7b;
+
+/**
+ * Reports whether a text of unknown kind is NDJSON: its first line is an object of its own, and
+ * another follows, or it is a mapping.
+ */
+export function isNdjson(text: string): boolean {
+  const start = text.search(/\S/);
+  if (text.charCodeAt(start) !== OPEN) return false;
+  const newline = text.indexOf("\n", start);
+  const first = newline < 0 ? text.slice(start) : text.slice(start, newline);
+  if (!isJson(first)) return false;
+  const next = newline < 0 ? -1 : text.slice(newline, newline + 4096).search(/\S/);
+  if (next >= 0) return text.charCodeAt(newline + next) === OPEN;
+  return Object.hasOwn(JSON.parse(first) as object, "port");
+}
 
 /** `headLines` is the number of lines before those of mappings: 0 or 1. */
 function sourceOf(

@@ -11,8 +11,8 @@ import { type FilePart, type RuleSet, emptyRules, inMemory } from "../model/rule
 import { digestLargeFile, digestOfBytes, type InputOptions } from "../config/input.js";
 import type { Loaded } from "../config/load.js";
 import { readMachineId } from "../config/machine-id.js";
-import type { ReadResult } from "../config/read.js";
-import { ephemeralPorts } from "../kernel/procfs.js";
+import type { File, ReadResult } from "../config/read.js";
+import { ephemeralPorts, loopbackTakesIpv6 } from "../kernel/procfs.js";
 import { toColumns } from "../model/mapping-columns.js";
 import { joinMappings, toLazy, type Mappings } from "../model/mappings.js";
 import type { Revision } from "../model/revision.js";
@@ -63,9 +63,13 @@ export interface Desired {
    * nothing new is known about the text.
    */
   readonly text: string | null;
+  /** The files as they were read; null when there is no new text, or only parts of it were read. */
+  readonly files: readonly File[] | null;
 }
 
 export interface LoadOptions extends InputOptions {
+  /** What to read in the place of the path. */
+  readonly stored?: ReadResult;
   /**
    * Returns what is kept about the text of the active rules, which may be the text that is read, or
    * null if nothing is.
@@ -81,25 +85,28 @@ export interface LoadOptions extends InputOptions {
  */
 export async function loadDesired(
   { path, mappings: given }: RulesSource,
-  { kept: ask, ...options }: LoadOptions = {},
+  { kept: ask, stored, ...options }: LoadOptions = {},
 ): Promise<Desired> {
   // Whoever does not ask for what is kept keeps nothing either.
   const build = ask === undefined ? null : buildDigest();
-  const surroundings = build === null ? null : { given, build, ephemeral: ephemeralPorts() };
+  const surroundings =
+    build === null
+      ? null
+      : { given, build, ephemeral: ephemeralPorts(), ipv6: loopbackTakesIpv6() };
   const kept = surroundings === null ? null : ((await ask?.()) ?? null);
   beginStep("reading the files");
-  if (path !== null && surroundings !== null && kept !== null) {
+  if (path !== null && stored === undefined && surroundings !== null && kept !== null) {
     const found = await loadLarge(path, options, kept, digestOfSurroundings(surroundings));
     if (found !== null) return { source: resolve(path), given, ...found };
   }
-  const read = path === null ? noFile : await readFrom(path, options);
+  const read = stored ?? (path === null ? noFile : await readFrom(path, options));
   const source = path === null || !read.again ? null : resolve(path);
   const again = { source, given: read.again ? given : [] };
   if (surroundings === null || read.problems.length > 0) {
     const all = await understandAll(path === null ? null : read, source, given);
     const { warnings, compiled } = all;
     const file = inMemory(all.file);
-    return { ...again, file, warnings, revision: null, compiled, text: null };
+    return { ...again, file, warnings, revision: null, compiled, text: null, files: read.files };
   }
   const around = digestOfSurroundings(surroundings);
   const digests = read.files.map(({ name, bytes }) => ({ name, ...digestOfBytes(name, bytes) }));
@@ -108,11 +115,12 @@ export async function loadDesired(
   if (kept !== null && known?.digest === digest) {
     const warnings = await warningsOfKnown(known, read.names);
     if (warnings !== null) {
-      return { ...again, file: kept.file, warnings, revision: null, compiled: null, text: null };
+      const { file } = kept;
+      return { ...again, file, warnings, revision: null, compiled: null, text: null, files: null };
     }
   }
   const revised = kept && known && (await loadRevised(kept, known, digests, digest));
-  if (revised !== null) return { ...again, ...revised };
+  if (revised !== null) return { ...again, ...revised, files: read.files };
   const understood = await understandAll(path === null ? null : read, source, given);
   const { file, host, warnings, compiled } = understood;
   const blocks = knownBlocks(digests, given, file);
@@ -127,7 +135,8 @@ export async function loadDesired(
     absent,
     blocks,
   });
-  return { ...again, file: inMemory(file), warnings, revision: null, compiled, text };
+  const { files } = read;
+  return { ...again, file: inMemory(file), warnings, revision: null, compiled, text, files };
 }
 
 /**
@@ -148,7 +157,9 @@ async function loadLarge(
   const digest = digestOfText(around, resolve(path), [{ name: path, ...large }]);
   if (digest === known.digest) {
     const warnings = await warningsOfKnown(known, [path]);
-    return warnings && { file: kept.file, warnings, revision: null, compiled: null, text: null };
+    if (warnings === null) return null;
+    const { file } = kept;
+    return { file, warnings, revision: null, compiled: null, text: null, files: null };
   }
   return loadRevised(kept, known, [{ name: path, ...large }], digest);
 }
@@ -167,7 +178,7 @@ async function loadRevised(
   if (revised === null) return null;
   const { file, revision } = revised;
   const text = formatKnownText({ ...revised.known, digest });
-  return { file, warnings: [], revision, compiled: null, text };
+  return { file, warnings: [], revision, compiled: null, text, files: null };
 }
 
 interface Understood {

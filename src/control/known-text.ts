@@ -63,6 +63,8 @@ export interface Surroundings {
   readonly build: string;
   /** The ports that the kernel gives to clients; undefined when unknown. */
   readonly ephemeral: EphemeralPorts | undefined;
+  /** Whether lo takes IPv6 addresses. */
+  readonly ipv6: boolean;
 }
 
 export interface DigestedFile extends InputDigest {
@@ -71,8 +73,9 @@ export interface DigestedFile extends InputDigest {
 }
 
 /** Returns the SHA-256 of the surroundings in hexadecimal. */
-export function digestOfSurroundings({ given, build, ephemeral }: Surroundings): string {
-  const text = JSON.stringify({ build, given, ephemeral });
+export function digestOfSurroundings(surroundings: Surroundings): string {
+  const { given, build, ephemeral, ipv6 } = surroundings;
+  const text = JSON.stringify({ build, given, ephemeral, ipv6 });
   return createHash("sha256").update(text).digest("hex");
 }
 

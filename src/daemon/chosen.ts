@@ -17,6 +17,8 @@ export interface ChoiceOptions {
   readonly port?: string;
   readonly to?: string;
   readonly limit?: string;
+  readonly added?: boolean;
+  readonly down?: boolean;
 }
 
 export interface Choice {
@@ -26,6 +28,10 @@ export interface Choice {
   readonly port: number | undefined;
   readonly to: Target | undefined;
   readonly limit: number;
+  /** Only mappings that were added at run time. */
+  readonly added: boolean;
+  /** Only mappings that have no listener. */
+  readonly down: boolean;
 }
 
 /** Parses a choice. Throws USAGE. `mark` precedes the names of options in messages. */
@@ -36,6 +42,8 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
     port: options.port === undefined ? undefined : parsePort(options.port, `${mark}port`),
     to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
     limit: options.limit === undefined ? Infinity : parseLimit(options.limit, `${mark}limit`),
+    added: options.added === true,
+    down: options.down === true,
   };
 }
 
@@ -67,9 +75,17 @@ export interface Chosen {
   readonly total: number;
 }
 
-/** Chooses mappings. Throws NOT_FOUND for a name that no mapping has. */
-export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
+/**
+ * Chooses mappings. `fromFile` is the number of the file's, which are the first; `unserved` returns
+ * the indexes of those without a listener. Throws NOT_FOUND for a name that no mapping has.
+ */
+export function chooseMappings(
+  mappings: Mappings,
+  { fromFile, unserved }: { readonly fromFile: number; readonly unserved: () => readonly number[] },
+  choice: Choice,
+): Chosen {
   const lists = toLazy(mappings);
+  const down = choice.down ? new Set(unserved()) : null;
   const unknown = new Set(choice.names);
   const indexes: number[] = [];
   let total = 0;
@@ -79,6 +95,8 @@ export function chooseMappings(mappings: Mappings, choice: Choice): Chosen {
       if (!choice.names.has(name)) continue;
       unknown.delete(name);
     }
+    if (choice.added && index < fromFile) continue;
+    if (down?.has(index) === false) continue;
     if (!isChosen(lists, index, choice)) continue;
     total++;
     if (indexes.length < choice.limit) indexes.push(index);
@@ -120,8 +138,10 @@ function refuseUnknown(mappings: LazyMappings, unknown: string): never {
 }
 
 /** Describes the choice, to follow "no mapping ...": "of tcp for port 443 to web". */
-export function describeChoice({ protocol, port, to }: Choice): string {
+export function describeChoice({ protocol, port, to, added, down }: Choice): string {
   return [
+    ...(down ? ["without a listener"] : []),
+    ...(added ? ["that was added"] : []),
     ...(protocol === undefined ? [] : [`of ${protocol}`]),
     ...(port === undefined ? [] : [`for port ${port}`]),
     ...(to === undefined ? [] : [`to ${formatTarget(to)}`]),

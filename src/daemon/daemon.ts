@@ -1,6 +1,9 @@
 /**
  * `ilm run`: holds the writer's lock for life, keeps the wanted rules active, and serves the API.
  */
+import { resolve } from "node:path";
+import { errorBody } from "../api/error-body.js";
+import type { File } from "../config/read.js";
 import { activeIfReadable } from "../control/active.js";
 import { judgeOf } from "../dataplane/judge.js";
 import { openDataPlane } from "../dataplane/open.js";
@@ -19,6 +22,7 @@ import { requestStatus } from "../api/client.js";
 import { socketExists, socketPath } from "../api/socket-path.js";
 import { loadDesired, type RulesSource } from "../control/desired.js";
 import { followFile, type FileFollower } from "./follow-file.js";
+import { keepGood, readGood } from "./last-good.js";
 import { keepApi } from "./keep-api.js";
 import { keepFollowing } from "./keep-following.js";
 import { KeptLock } from "./kept-lock.js";
@@ -145,6 +149,7 @@ async function work({
     load: (from, options) => loadDesired(from, { ...options, filesOnly: true, signal: end.signal }),
     source: takeOver(dataPlane, source),
     onSource: follow,
+    onGood: keep,
     onUnloaded: () => {
       end.now("unload");
     },
@@ -177,6 +182,34 @@ async function work({
         }, pause);
       },
     );
+  }
+
+  /** A failure costs a later start its rules, if its file is wrong then: nothing else. */
+  function keep(path: string, files: readonly File[]): void {
+    const warn = (why: string): void => {
+      log.log("warning", `no copy of the configuration is kept: ${why}`);
+    };
+    keepGood(path, files).then(
+      (isKept) => {
+        if (!isKept) warn("it is too large");
+      },
+      (error: unknown) => {
+        warn(errorBody(error).message);
+      },
+    );
+  }
+
+  /** Activates the configuration, or else the one that was right last. */
+  async function begin(): Promise<void> {
+    try {
+      await reconciler.submit({ kind: "reload" });
+    } catch (error) {
+      const { path } = reconciler.source;
+      const isWrong = error instanceof IlmError && error.code === "CONFIGURATION";
+      const good = isWrong && path !== null ? await readGood(resolve(path)) : null;
+      if (good === null) throw error;
+      await reconciler.beginWith(good);
+    }
   }
 
   function follow(path: string | null): void {
@@ -221,7 +254,7 @@ async function work({
   try {
     // It is assigned in a function, which control flow analysis does not see.
     await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
-    await untilItPasses(() => reconciler.submit({ kind: "reload" }), log, end.signal);
+    await untilItPasses(begin, log, end.signal);
     const path = socketPath(dataPlane.netnsInode);
     // A separate data plane: what it unpacks of a million mappings goes when it is closed.
     const withOwn = <T>(read: (own: DataPlane) => T): T => {
@@ -311,9 +344,9 @@ const noFaults = { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered
 function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: RefusalCounts): string {
   const active = activeIfReadable(dataPlane);
   const listeners = dataPlane.listeners();
-  const { lookups, destinations } =
+  const { lookups, destinations, unserved } =
     active === null
-      ? { lookups: [], destinations: [] }
+      ? { lookups: [], destinations: [], unserved: null }
       : ofMappings(
           active.rules,
           { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
@@ -333,6 +366,7 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: Refus
             fileMappings: active.rules.file.count,
             runtimeMappings: active.rules.runtime.length,
             lookups,
+            unserved,
             flows: dataPlane.flowCount() ?? noFlows,
             faults: dataPlane.faults() ?? noFaults,
             refusals,

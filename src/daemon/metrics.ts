@@ -37,15 +37,17 @@ export function ofMappings(
   counters: { readonly list: () => CounterList; readonly total: () => Counters },
   listeners: readonly Listener[],
   judge: (rules: Rules) => Judge,
-): { lookups: Lookups[]; destinations: MetricsInput["destinations"] } {
+): { lookups: Lookups[]; destinations: MetricsInput["destinations"]; unserved: number | null } {
   if (countMappings(rules) > LISTED_MAPPINGS_MAX) {
-    return { lookups: [{ labels: {}, counters: counters.total() }], destinations: [] };
+    const all = { labels: {}, counters: counters.total() };
+    return { lookups: [all], destinations: [], unserved: null };
   }
   const whole = readRules(rules);
   const mappings = allMappings(whole);
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.list();
   return {
+    unserved: joined.unserved().length,
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
       return own === undefined ? [] : [{ labels: { mapping: name, protocol }, counters: own }];
@@ -70,6 +72,8 @@ export interface MetricsInput {
     readonly fileMappings: number;
     readonly runtimeMappings: number;
     readonly lookups: readonly Lookups[];
+    /** How many mappings have no listener; null when there are too many to look at each time. */
+    readonly unserved: number | null;
     readonly flows: FlowCount;
     readonly faults: Faults;
     /** What was refused or reported since the daemon started, by reason. */
@@ -184,6 +188,14 @@ export function renderMetrics(input: MetricsInput): string {
         "Binds and packets that were refused because an address is somebody else's, by reason; `reported` ones were allowed. `ilm audit` lists them.",
         Object.entries(loaded.refusals).map(([reason, value]) => [{ reason }, value]),
       ),
+      loaded.unserved === null
+        ? ""
+        : metric(
+            "ilm_mappings_unserved",
+            "gauge",
+            `Mappings without a listener; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
+            [[{}, loaded.unserved]],
+          ),
       metric(
         "ilm_destination_listening",
         "gauge",

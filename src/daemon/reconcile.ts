@@ -22,6 +22,8 @@ import {
 } from "../words/change.js";
 import { nothingActive, switched, type AnsweredChange, type ChangeResult } from "../api/result.js";
 import type { Desired, LoadOptions, RulesSource } from "../control/desired.js";
+import type { File, ReadResult } from "../config/read.js";
+import type { Good } from "./last-good.js";
 import type { Logger } from "./log.js";
 import { Restored } from "./restored.js";
 
@@ -35,9 +37,14 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   readonly dataPlane: DataPlane;
   readonly log: Logger;
   /** Reads the file and the arguments again. */
-  readonly load: (source: RulesSource, options: Pick<LoadOptions, "kept">) => Promise<Desired>;
+  readonly load: (
+    source: RulesSource,
+    options: Pick<LoadOptions, "kept" | "stored">,
+  ) => Promise<Desired>;
   /** What to follow at first. */
   readonly source: RulesSource;
+  /** Called with files that were read whole, once their rules are active. */
+  readonly onGood?: (source: string, files: readonly File[]) => void;
   /** Called whenever the followed file becomes a different one. */
   readonly onSource?: (path: string | null) => void;
   /** Called when the data plane was unloaded, which ends the daemon. */
@@ -105,6 +112,20 @@ export class Reconciler {
       return this.#makeReload();
     });
     return this.#waitingReload;
+  }
+
+  /**
+   * Queues the activation of what was right of the file last, as the file itself is refused; that
+   * stays what `reloadState` says. Rejects as `submit` does.
+   */
+  async beginWith({ read, keptAt }: Good): Promise<void> {
+    await this.#enqueue(async () => {
+      const { log } = this.#options;
+      await this.#loadAndPut(read);
+      const { last } = this.#reload;
+      if (last !== null && last.error !== null) this.#complain(last.error);
+      log.log("error", `the rules are those of ${keptAt}, when the configuration was right`);
+    });
   }
 
   /**
@@ -235,7 +256,12 @@ export class Reconciler {
         });
       }),
     );
-    if (change.kind === "apply") this.#follow({ path: change.source, mappings: change.given });
+    if (change.kind === "apply") {
+      // What was wrong with the file before says nothing about these rules.
+      const { last } = this.#reload;
+      if (last !== null && last.error !== null) this.#reload = { ...this.#reload, last: null };
+      this.#follow({ path: change.source, mappings: change.given });
+    }
     return { ...result, steps };
   }
 
@@ -286,7 +312,8 @@ export class Reconciler {
     }
   }
 
-  async #loadAndPut(): Promise<ChangeResult> {
+  /** `stored` is read in the place of the file. */
+  async #loadAndPut(stored?: ReadResult): Promise<ChangeResult> {
     if (this.#unloaded) {
       throw new IlmError("DAEMON", "the daemon has unloaded the rules and is ending");
     }
@@ -297,14 +324,19 @@ export class Reconciler {
       // There is nothing to read: what is active (or nothing at all) is what is wanted.
       return this.#put(before, before?.rules ?? rulesAfter(null, nothingFromFile));
     }
-    const { source, given, file, warnings, revision, compiled, text } = await load(this.#source, {
+    const loaded = await load(this.#source, {
       kept: () => dataPlane.keptText(),
+      ...(stored !== undefined && { stored }),
     });
+    const { source, given, file, warnings, revision, compiled, text, files } = loaded;
     for (const warning of warnings) log.log("warning", formatProblem(warning));
     const change = { kind: "apply", source, given, file } as const;
     const rules = rulesAfter(before?.rules ?? null, change);
     const result = this.#put(before, rules, { revision, compiled });
     if (text !== null) dataPlane.keepText(rules, text);
+    if (stored === undefined && source !== null && files !== null) {
+      this.#options.onGood?.(source, files);
+    }
     return result;
   }
 

@@ -3,9 +3,10 @@ import type { DaemonState } from "../api/api.js";
 import { judgeOf } from "../dataplane/judge.js";
 import type { Active, DataPlane } from "../dataplane/types.js";
 import type { Listener } from "../model/listener.js";
-import { countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
+import { formatOwner } from "../model/owner.js";
+import { allMappings, countMappings, emptyRules, readRules, type Rules } from "../model/rules.js";
 import type { Judge } from "../rules/judge.js";
-import { joinListeners } from "../rules/listening.js";
+import { JoinedListeners } from "../rules/listening.js";
 
 interface Parts {
   readonly active: Active | null;
@@ -23,6 +24,39 @@ export function readState(dataPlane: DataPlane): DaemonState {
   const rules = active && readRules(active.rules);
   const judge = judgeOf(dataPlane, rules ?? emptyRules);
   return stateOf(dataPlane, { active, rules, judge, listeners });
+}
+
+/** The maximum number of mappings without a listener that are named. */
+const UNSERVED_NAMED = 20;
+
+/** Joins the rules with the listeners: how many are led to, and which mappings lead to nobody. */
+function servedBy(
+  rules: Rules,
+  judge: Judge,
+  listeners: readonly Listener[],
+): Pick<DaemonState, "mappedListeners" | "unserved"> {
+  const mappings = allMappings(rules);
+  const joined = new JoinedListeners(mappings, listeners, judge.selects);
+  const unserved = joined.unserved();
+  const owners = new Map(
+    rules.file.services.map(({ name, owner }) => [name, owner && formatOwner(owner)]),
+  );
+  return {
+    mappedListeners: joined.views().filter((view) => view.isMapped).length,
+    unserved: {
+      count: unserved.length,
+      mappings: unserved.slice(0, UNSERVED_NAMED).flatMap((index) => {
+        const mapping = mappings.at(index);
+        if (mapping === undefined) return [];
+        const service = mapping.to.find((one) => one.service !== undefined)?.service;
+        return {
+          name: mapping.name,
+          protocol: mapping.protocol,
+          owner: (service !== undefined && owners.get(service)) || null,
+        };
+      }),
+    },
+  };
 }
 
 /** Describes the state of which parts were read already. */
@@ -45,10 +79,9 @@ export function stateOf(
     mappings: active === null ? 0 : countMappings(active.rules),
     runtimeMappings: active?.rules.runtime.length ?? 0,
     listeners: active === null ? null : listeners.length,
-    mappedListeners:
-      rules === null
-        ? null
-        : joinListeners(rules, listeners, judge.selects).filter((view) => view.isMapped).length,
+    ...(rules === null
+      ? { mappedListeners: null, unserved: null }
+      : servedBy(rules, judge, listeners)),
     lookups: active === null ? null : dataPlane.counterTotal(),
     flows: dataPlane.flowCount(),
     faults: dataPlane.faults(),

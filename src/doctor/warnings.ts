@@ -267,7 +267,7 @@ function missingAddresses({ file }: Rules, upAddresses: ReadonlySet<Address>) {
         service: name,
         message: `the address ${address} of the service ${name} is on no interface that is up: no daemon can listen on it`,
         remedy:
-          "Bring lo up (`ip link set lo up`) and apply the configuration again, which adds the address to lo.",
+          "Bring lo up (`ip link set lo up`), with IPv6 (`sysctl -w net.ipv6.conf.lo.disable_ipv6=0`), and apply the configuration again, which adds the address to lo.",
       })),
   );
 }

@@ -82,6 +82,8 @@ export const applied = object({
   timing: steps,
 });
 
+export const reloaded = object({ ...performed, timing: steps });
+
 export const added = object({
   ...performed,
   added: field(list(mapping), "The mappings that were asked for."),
@@ -110,6 +112,7 @@ export const unloaded = object({
 });
 
 export type AppliedJson = Of<typeof applied>;
+export type ReloadedJson = Of<typeof reloaded>;
 export type AddedJson = Of<typeof added>;
 export type RemovedJson = Of<typeof removed>;
 export type SwitchedJson = Of<typeof switched>;

@@ -4,7 +4,7 @@
  */
 import { hosts, serviceAddresses } from "./address.js";
 import { findings } from "./audit.js";
-import { added, applied, removed, switched, unloaded } from "./change.js";
+import { added, applied, reloaded, removed, switched, unloaded } from "./change.js";
 import { invalid, valid } from "./check.js";
 import { failure } from "./common.js";
 import { demo } from "./demo.js";
@@ -19,6 +19,7 @@ import { decision } from "./monitor.js";
 import { entry } from "./run.js";
 import type { Shape } from "./shape.js";
 import { status } from "./status.js";
+import { waited } from "./wait.js";
 
 export interface Output {
   /**
@@ -39,6 +40,7 @@ export const failureOutput: Output = { when: ", when a command fails", shape: fa
 export const outputs: Readonly<Record<string, readonly Output[]>> = {
   status: [always(status)],
   mappings: [always(mappings)],
+  wait: [always(waited)],
   listeners: [always(listeners)],
   flows: [always(flows)],
   explain: [always(explanation)],
@@ -52,6 +54,7 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   import: [always(imported)],
   run: [{ when: ", for each entry of the log, on a line of standard error", shape: entry }],
   apply: [always(applied), withDryRun],
+  reload: [always(reloaded)],
   add: [always(added), withDryRun],
   remove: [always(removed), withDryRun],
   off: [always(switched)],

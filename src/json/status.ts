@@ -80,6 +80,27 @@ export const status = object({
     nullable(integer),
     "How many of them a mapping leads to; null when nothing is loaded.",
   ),
+  unserved: field(
+    nullable(
+      object({
+        count: field(integer, "How many there are."),
+        mappings: field(
+          list(
+            object({
+              name: field(text, "Its name."),
+              protocol: field(oneOf("tcp", "udp"), "Its protocol."),
+              owner: field(
+                nullable(text),
+                "Who is to listen, in words: the owner of the service that it leads to; null when it has none.",
+              ),
+            }),
+          ),
+          "The first 20 of them.",
+        ),
+      }),
+    ),
+    "The mappings at none of whose destinations anybody listens; null when nothing is loaded.",
+  ),
   lookups: field(
     nullable(counters),
     "The counters of all mappings together; null when nothing is loaded.",

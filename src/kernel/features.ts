@@ -15,7 +15,7 @@ import { errorCode } from "./folder.js";
 import { findCgroup2, openBpffs } from "./mounts.js";
 import { netnsInode } from "./netns.js";
 import { Pins, pinnedNamespaces } from "./pins.js";
-import { loopbackIsUp, sysctl } from "./procfs.js";
+import { loopbackIsUp, loopbackTakesIpv6, sysctl } from "./procfs.js";
 import { openRuntimeFolder, runtimePath } from "./runtime-folder.js";
 
 export interface HostCheck {
@@ -296,8 +296,7 @@ function loopbackCheck(): HostCheck {
 }
 
 function ipv6Check(): HostCheck {
-  const disabled =
-    !existsSync("/proc/sys/net/ipv6") || sysctl("net.ipv6.conf.lo.disable_ipv6") === "1";
+  const disabled = !loopbackTakesIpv6();
   return check(
     "IPv6",
     disabled ? "warning" : "ok",

@@ -62,7 +62,7 @@ function commandOf(pid: number): string {
   return command.length > COMMAND_LENGTH ? `${command.slice(0, COMMAND_LENGTH - 3)}...` : command;
 }
 
-/** Describes a holder in words: `process 4711 (ilm run -f /etc/ilm.yaml)`. */
+/** Describes a holder in words: `process 4711 (ilm run -f /etc/ilm/ilm.yaml)`. */
 export function describeLockHolder({ pid, command }: LockHolder): string {
   return `process ${pid}${command === "" ? "" : ` (${command})`}`;
 }

@@ -138,6 +138,11 @@ export function loopbackIsUp(): boolean {
   return (networkInterfaces()["lo"] ?? []).some((entry) => entry.address === "127.0.0.1");
 }
 
+/** Reports whether lo takes IPv6 addresses, also while it is down. */
+export function loopbackTakesIpv6(): boolean {
+  return existsSync("/proc/sys/net/ipv6") && sysctl("net.ipv6.conf.lo.disable_ipv6") !== "1";
+}
+
 export function sysctl(name: string): string | undefined {
   return orGone<string | undefined>(
     () => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim(),

@@ -219,6 +219,12 @@ export class JoinedListeners {
     return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
   }
 
+  /** Returns the indexes of the mappings without a listener at any destination, in order. */
+  unserved(): number[] {
+    const down = this.#led.filter(({ usable }) => !usable.some(({ listening }) => listening));
+    return down.flatMap(({ indexes }) => [...indexes.view()]).toSorted((a, b) => a - b);
+  }
+
   /**
    * Yields each different list of states. `names` works out the names of the mappings that have it.
    */

@@ -40,7 +40,7 @@ function wasRead({ timing }: Applied): boolean {
 const doubtful = `
 version: 1
 mappings:
-  - { name: inside, port: 7000, to: 127.0.1.10 }
+  - { name: inside, port: 7000, on: 127.0.1.0/24, to: 127.0.1.10 }
   - { name: away, port: 7001, on: 203.0.113.1, to: 203.0.113.77 }
 `;
 

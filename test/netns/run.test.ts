@@ -66,6 +66,58 @@ describe("reload", () => {
     expect(run.process.running).toBe(true);
   });
 
+  test("ilm reload waits for the new rules, fails with the file's errors, and needs a daemon", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const none = await server.ilm(["reload"]);
+    expect(none.status).toBe(1);
+    expect(none.stderr).toMatch(/no daemon (?:is running|answers)/);
+    const run = await server.startRun(["-f", file]);
+    writeFileSync(file, rulesFor(7002));
+    await server.ilmDone(["reload"]);
+    expect(await client.who("tcp", address, 7002)).toBe("app");
+    writeFileSync(file, badRules);
+    const refused = await server.ilm(["reload"]);
+    expect(refused.status).toBe(3);
+    expect(refused.stderr).toContain(`${file}:4:`);
+    expect(await client.who("tcp", address, 7002)).toBe("app");
+    expect(run.process.running).toBe(true);
+    // Another file is right: what was wrong with the one before is forgotten.
+    await server.ilmDone(["apply", "-f", server.file(rulesFor(7003))]);
+    expect((await server.status()).warnings).toEqual([]);
+  });
+
+  test("a bad file at the start, with nothing active: what was right last is, loudly, until the file is", async () => {
+    const { server, client } = network;
+    const file = server.file(rulesFor(7000));
+    const first = await server.startRun(["-f", file]);
+    // The copy is written beside the work.
+    await eventually("a copy is kept", async () => {
+      const { status } = await server.run(["sh", "-c", "ls /var/lib/ilm/good-*.json"]);
+      return status === 0 ? true : null;
+    });
+    await first.stop();
+    // As after a boot.
+    await server.unload();
+    writeFileSync(file, badRules);
+    const run = await server.startRun(["-f", file]);
+    expect(await client.who("tcp", address, 7000)).toBe("app");
+    expect(run.process.stderr).toMatch(
+      /error.*the rules are those of 20.*when the configuration was right/,
+    );
+    expect(run.process.stderr).toContain(`${file}:4:`);
+    expect((await server.ilm(["status", "--check"])).status).toBe(1);
+    expect(JSON.stringify((await server.status()).warnings)).toContain("reload-failed");
+    writeFileSync(file, rulesFor(7001));
+    await answersOn(network, 7001);
+    // Without a copy, it is as bad as ever.
+    await run.stop();
+    await server.unload();
+    await server.must(["sh", "-c", "rm /var/lib/ilm/good-*.json"]);
+    writeFileSync(file, badRules);
+    expect((await server.ilm(["run", "-f", file])).status).toBe(3);
+  });
+
   test("a folder of files is followed as one", async () => {
     const { server } = network;
     const folder = `${server.folder}/conf.d`;

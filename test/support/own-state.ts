@@ -1,11 +1,12 @@
 /**
- * State of its own for the process and all that it starts: a BPF file system and a folder of locks
- * and sockets in which nothing of other suites and other users of this machine is, also where a
- * namespace's inode number is used again. It goes when the last process does. As built, because it
- * calls native code.
+ * State of its own for the process and all that it starts: a BPF file system, a folder of locks and
+ * sockets, and one of what lasts, in which nothing is of other suites and other users of this
+ * machine, also where a namespace's inode number is used again. It goes when the last process does.
+ * As built, because it calls native code.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
+import { stateFolder } from "../../src/daemon/last-good.js";
 import { checked, libcFunction } from "../../src/kernel/ffi.js";
 import { runtimePath } from "../../src/kernel/runtime-folder.js";
 
@@ -19,14 +20,16 @@ function mount(...words: readonly string[]): void {
 /** Gives the main thread a mount namespace of its own; node's other threads stay where they are. */
 export function useOwnState(): void {
   checked("unshare", unshare(CLONE_NEWNS));
-  mkdirSync(runtimePath, { recursive: true, mode: 0o755 });
-  const around = execFileSync("findmnt", ["-n", "-o", "TARGET", "--target", runtimePath], {
-    encoding: "utf8",
-  });
   mount("--make-rprivate", "/sys");
-  // Not what is mounted below: the names of network namespaces stay shared with the machine, so
-  // that the next run finds those that a killed one leaves.
-  mount("--make-private", around.trim());
   mount("-t", "bpf", "-o", "mode=700", "bpf", "/sys/fs/bpf");
-  mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", runtimePath);
+  for (const path of [runtimePath, stateFolder()]) {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    const around = execFileSync("findmnt", ["-n", "-o", "TARGET", "--target", path], {
+      encoding: "utf8",
+    });
+    // Not what is mounted below: the names of network namespaces stay shared with the machine, so
+    // that the next run finds those that a killed one leaves.
+    mount("--make-private", around.trim());
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", path);
+  }
 }

@@ -9,6 +9,7 @@ import { hostAddresses } from "../../src/kernel/addresses.js";
 import { skLookupLinks } from "../../src/kernel/bpf/link.js";
 import { netnsInode } from "../../src/kernel/netns.js";
 import type { Address } from "../../src/model/address.js";
+import { askKernel } from "./questions.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";
 import type { Socket } from "./sockets.js";
 import {
@@ -101,6 +102,27 @@ export async function runCore(engine: ActiveEngine): Promise<void> {
       expectEqual("when it is gone", dial({ address: outside[4], port: 6000 }, [daemon]), 0);
     });
   });
+  for (const family of families) {
+    await capability(`a user's questions about sockets are not counted, IPv${family}`, () => {
+      const selected = (): number => loaded().counterTotal().selected;
+      const daemon = listen(app[family], 6000);
+      using([daemon], () => {
+        const to = { address: outside[family], port: 6000 };
+        const before = selected();
+        expectEqual("dialled", dial(to, [daemon]), 0);
+        expectEqual("counted", selected() - before, 1);
+        const question = {
+          local: outside[family] as Address,
+          localPort: 6000,
+          remote: outside[family] as Address,
+          remotePort: 4711,
+        };
+        // sk_lookup is asked, and says who would get it.
+        for (let i = 0; i < 20; i++) expectEqual("named", askKernel(question), 6000);
+        expectEqual("counted by questions", selected() - before, 1);
+      });
+    });
+  }
   await capability("a dual-stack listener takes both families", () => {
     loaded();
     const daemon = listen("::", 7002);

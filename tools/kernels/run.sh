@@ -20,8 +20,8 @@ limit=${ILM_KERNELS_TIMEOUT:-1800}
 memory=${ILM_KERNELS_MEMORY:-2048}
 nice=${ILM_KERNELS_NICE:-15}
 bench=$cache/bench
-# Devices and what they carry.
-GUEST_MODULES=(veth vrf 8021q ipip ip_gre wireguard nf_tables nft_chain_nat bonding macvlan ipvlan geneve l2tp_netlink l2tp_eth)
+# What sock_diag asks; devices and what they carry.
+GUEST_MODULES=(tcp_diag veth vrf 8021q ipip ip_gre wireguard nf_tables nft_chain_nat bonding macvlan ipvlan geneve l2tp_netlink l2tp_eth)
 
 fail() {
   echo "test-kernels: $1" >&2

@@ -24,9 +24,14 @@ export interface ServiceAddresses {
  * that is not defined, prints what `address: auto` would give. Throws USAGE, and NOT_FOUND when the
  * host has no prefix of its own.
  */
+export interface AddressOptions extends SourceOptions {
+  /** Print names only, one on a line. */
+  readonly names?: boolean;
+}
+
 export async function address(
   context: Context,
-  options: SourceOptions,
+  options: AddressOptions,
   names: readonly string[],
 ): Promise<void> {
   for (const name of names) {
@@ -46,7 +51,11 @@ export async function address(
       );
     }
   }
-  await print(context, published<AddressJson>()(found), () => render(context, found, names));
+  await print(context, published<AddressJson>()(found), () =>
+    options.names === true
+      ? found.map(({ service }) => `${service}\n`).join("")
+      : render(context, found, names),
+  );
 }
 
 function addressesOf(

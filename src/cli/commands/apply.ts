@@ -90,7 +90,7 @@ export async function apply(
 const SHOWN = 10;
 
 /** Lists the names that were added, removed and changed; empty when there were no rules before. */
-function describeNames({ difference, mappings }: Performed): string {
+export function describeNames({ difference, mappings }: Performed): string {
   if (difference === null || !isBeside(difference, mappings)) return "";
   const { added, removed, changed } = difference;
   const lines = (sign: string, { count: all, names }: NamedMappings): string[] => [

@@ -61,9 +61,14 @@ interface Stranger {
   readonly owned: OwnedService | undefined;
 }
 
+export interface MappingsOptions extends ChoiceOptions {
+  /** Print names only, one on a line. */
+  readonly names?: boolean;
+}
+
 export async function mappings(
   context: Context,
-  options: ChoiceOptions,
+  options: MappingsOptions,
   names: readonly string[],
 ): Promise<void> {
   const choice = parseChoice(names, options);
@@ -75,10 +80,11 @@ export async function mappings(
     const fromFile = rules.file.mappings.length;
     const around = await survey(context, dataPlane, rules);
     const all = allMappings(rules);
-    const { indexes, total } = chooseMappings(all, choice);
+    const judge = judgeOf(dataPlane, rules);
+    const unserved = (): number[] => new JoinedListeners(all, listeners, judge.selects).unserved();
+    const { indexes, total } = chooseMappings(all, { fromFile, unserved }, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
-    const judge = judgeOf(dataPlane, rules);
     const joined = new JoinedListeners(chosen, listeners, judge.selects);
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {
@@ -100,7 +106,9 @@ export async function mappings(
     const holderOf = await context.reach.holdersOf(used.filter((listener) => listener !== null));
     const shown = new Set(indexes);
     const inTheWay = around.found.filter(({ mappings: those }) => those.some((i) => shown.has(i)));
-    if (!context.json) noteObstacles(context, { ...around, found: inTheWay }, rules);
+    if (!context.json && options.names !== true) {
+      noteObstacles(context, { ...around, found: inTheWay }, rules);
+    }
     if (total > rows.length) {
       context.note(`ilm: showing ${rows.length} of ${count(total, "mapping")}\n`);
     }
@@ -110,7 +118,9 @@ export async function mappings(
     askDaemon(context, daemon, names, options),
   );
   if (found === null) {
-    await print(context, published<MappingsJson>()([]), () => "nothing is loaded\n");
+    await print(context, published<MappingsJson>()([]), () =>
+      options.names === true ? "" : "nothing is loaded\n",
+    );
     return;
   }
   const { rows, holderOf, none } = found;
@@ -118,6 +128,7 @@ export async function mappings(
     context,
     published<MappingsJson>()(rows.map((row) => rowShape(row, holderOf))),
     () => {
+      if (options.names === true) return rows.map(({ mapping }) => `${mapping.name}\n`).join("");
       if (rows.length > 0) return renderRows(context, rows, holderOf);
       return none
         ? "there are no active mappings\n"
@@ -148,6 +159,7 @@ async function askDaemon(
     const value = options[key];
     if (value !== undefined) query.set(key, value);
   }
+  for (const key of ["added", "down"] as const) if (options[key] === true) query.set(key, "true");
   const { total, mappings: listed } = await daemon.mappings(query);
   if (total > listed.length) {
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
@@ -232,10 +244,10 @@ const columns: readonly Column[] = [
   { heading: "ON", shrink: true },
   { heading: "TO", shrink: true },
   { heading: "LISTENER", shrink: true },
-  { heading: "EXISTING", align: "right" },
+  { heading: "EXISTING", align: "right", count: true },
   { heading: "SELECTED", align: "right" },
-  { heading: "MISSED", align: "right" },
-  { heading: "ERRORS", align: "right" },
+  { heading: "MISSED", align: "right", count: true },
+  { heading: "ERRORS", align: "right", count: true },
 ];
 
 function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf): string {

@@ -10,6 +10,7 @@ import { allMappings, readRules } from "../../model/rules.js";
 import type { Context } from "../shell/context.js";
 import type { MonitorJson } from "../../json/monitor.js";
 import { published } from "../../json/published.js";
+import { decisionFilter, type FilterOptions, type Shows } from "../shell/decision-filter.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
@@ -17,11 +18,13 @@ import { noteObstacles } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
-export interface MonitorOptions {
+export interface MonitorOptions extends FilterOptions {
   /** The number of decisions after which to end. */
   readonly count?: string;
   /** The number of seconds after which to end. */
   readonly seconds?: string;
+  /** Show one of so many. */
+  readonly sample?: string;
 }
 
 /** The shortest interval, in milliseconds, between notes on decisions that were not shown. */
@@ -40,6 +43,8 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   if (seconds !== Infinity && seconds > MAX_SECONDS) {
     throw refusal("--seconds", options.seconds, `is more than ${MAX_SECONDS}, which is the most`);
   }
+  const every = parseSample(options.sample);
+  const shows = decisionFilter(options);
   await withDataPlane(context, async (dataPlane) => {
     const rules = readRules(needActive(dataPlane).rules);
     noteObstacles(context, await survey(context, dataPlane, rules), rules);
@@ -50,7 +55,14 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
     });
     const tellLost = lossTeller(context, stream);
     try {
-      await show(context, dataPlane, { stream, most, ended: ending.ended, tellLost });
+      await show(context, dataPlane, {
+        stream,
+        most,
+        every,
+        shows,
+        ended: ending.ended,
+        tellLost,
+      });
     } finally {
       ending.dispose();
       stream.close();
@@ -67,6 +79,9 @@ interface Showing {
   readonly stream: DecisionStream;
   /** The number of decisions to show. */
   readonly most: number;
+  /** Of how many decisions that could be shown one is. */
+  readonly every: number;
+  readonly shows: Shows;
   readonly ended: AbortSignal;
   readonly tellLost: () => void;
 }
@@ -74,16 +89,23 @@ interface Showing {
 async function show(
   context: Context,
   dataPlane: DataPlane,
-  { stream, most, ended, tellLost }: Showing,
+  { stream, most, every, shows, ended, tellLost }: Showing,
 ): Promise<void> {
   const mappingOf = mappingFinder(dataPlane);
   let shown = 0;
+  let seen = 0;
   if (!context.json) context.write(heading(context));
   for await (const decision of stream) {
+    if (ended.aborted) break;
+    const mapping = mappingOf(decision);
+    if (!shows(decision, mapping) || seen++ % every > 0) {
+      tellLost();
+      continue;
+    }
     context.write(
       context.json
-        ? `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mappingOf(decision))))}\n`
-        : renderDecision(context, decision, mappingOf(decision)),
+        ? `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mapping)))}\n`
+        : renderDecision(context, decision, mapping),
     );
     shown += 1;
     // Decisions wait in the kernel, which counts those that it has no room for, and not here.
@@ -141,6 +163,12 @@ function lossTeller(context: Context, stream: DecisionStream): (when?: "last") =
       `ilm: ${count(lost, "decision")} came faster than they could be shown, and were skipped\n`,
     );
   };
+}
+
+function parseSample(text: string | undefined): number {
+  const every = parseLimit(text ?? "1", "--sample");
+  if (Number.isInteger(every)) return every;
+  throw refusal("--sample", text, "is not a whole number");
 }
 
 /** Parses a positive number; Infinity when the option was not given. Throws USAGE. */

@@ -1,13 +1,13 @@
 /** `ilm status`: reports whether rules are loaded, since when, and any warnings. */
 import { stateOf } from "../../daemon/state.js";
 import type { Active, DataPlane } from "../../dataplane/types.js";
-import { IlmError } from "../../errors.js";
+import { ExitStatus, IlmError } from "../../errors.js";
 import { describeLockHolder } from "../../kernel/lock-holder.js";
 import { circumstancesOf } from "../../doctor/circumstances.js";
 import { print, type Context } from "../shell/context.js";
 import type { StatusJson } from "../../json/status.js";
 import { published } from "../../json/published.js";
-import { count, formatAge, indent } from "../../words/text.js";
+import { count, formatAge, indent, printable } from "../../words/text.js";
 import {
   findWarnings,
   lookupDetached,
@@ -18,9 +18,17 @@ import { unreachedWarnings } from "../../doctor/unreached.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 import { isDaemon, unreachableWarning, type AskedDaemon } from "../../doctor/writer.js";
 
-/** Prints the state. Returns status 0 also when nothing is loaded, because that is an answer. */
-export async function status(context: Context): Promise<void> {
-  await withDataPlane(
+export interface StatusOptions {
+  /** Return status 1 unless all is well. */
+  readonly check?: boolean;
+}
+
+/**
+ * Prints the state. Returns status 0 also when nothing is loaded, because that is an answer, except
+ * with `check`.
+ */
+export async function status(context: Context, { check }: StatusOptions = {}): Promise<ExitStatus> {
+  const found = await withDataPlane(
     context,
     (dataPlane) => statusHere(context, dataPlane),
     async (daemon) => {
@@ -33,12 +41,19 @@ export async function status(context: Context): Promise<void> {
         warnings: refusedReload(answered),
         notes: ["the daemon was asked; `ilm status` as root also looks at the host, and may warn"],
       };
-      await print(context, published<StatusJson>()(shape), () => render(context, shape));
+      return shape;
     },
   );
+  await print(context, published<StatusJson>()(found), () => render(context, found));
+  return check !== true || isWell(found) ? ExitStatus.done : ExitStatus.failed;
 }
 
-async function statusHere(context: Context, dataPlane: DataPlane): Promise<void> {
+/** Reports whether rules decide, each mapping has a listener, and there is no warning. */
+function isWell({ loaded, off, unserved, warnings }: StatusJson): boolean {
+  return loaded && !off && unserved?.count === 0 && warnings.length === 0;
+}
+
+async function statusHere(context: Context, dataPlane: DataPlane): Promise<StatusJson> {
   const active = dataPlane.active();
   // Listeners matter only to rules, and listing them would first have to load the lister.
   const listeners = active === null ? [] : dataPlane.listeners();
@@ -53,14 +68,13 @@ async function statusHere(context: Context, dataPlane: DataPlane): Promise<void>
     following: daemon !== null,
   });
   const warnings = [...(trouble === null ? [] : [trouble]), ...unreached, ...found];
-  const shape = {
+  return {
     ...stateOf(dataPlane, { active, rules, judge, listeners }),
     daemon,
     writer,
     warnings,
     notes: notes(active, asked),
   };
-  await print(context, published<StatusJson>()(shape), () => render(context, shape));
 }
 
 /**
@@ -80,6 +94,9 @@ async function askDaemon({ reach }: Context, netnsInode: number): Promise<Asked>
     return { daemon: null, trouble, writer: null };
   }
 }
+
+/** How many mappings without a listener are named. */
+const UNSERVED_SHOWN = 5;
 
 interface Asked extends AskedDaemon {
   readonly trouble: Warning | null;
@@ -114,6 +131,7 @@ function render({ colours }: Context, shape: StatusJson): string {
       ...(shape.mptcp === "off" ? [["mptcp", "off: new sockets are TCP"] as [string, string]] : []),
       ["source", shape.source ?? "arguments and run-time mappings only"],
       ["mappings", `${shape.mappings}${runtime}, for ${count(shape.services, "service")}`],
+      ["health", describeHealth(shape, colours)],
       ["listeners", `${shape.listeners ?? 0}, ${shape.mappedListeners ?? 0} of them with mappings`],
     );
   } else {
@@ -151,6 +169,32 @@ function describeState(
     return colours.yellow(`loaded, by an earlier version of ilm (state format ${earlierFormat})`);
   }
   return colours.green("loaded");
+}
+
+/** Describes which mappings have a listener. */
+function describeHealth({ mappings, unserved }: StatusJson, colours: Context["colours"]): string {
+  if (unserved === null || mappings === 0) return "no mappings";
+  const { count: down, mappings: named } = unserved;
+  if (down === 0) {
+    const all = mappings === 1 ? "the mapping has" : `all ${mappings} mappings have`;
+    return colours.green(`${all} a listener`);
+  }
+  const shown = named.slice(0, UNSERVED_SHOWN);
+  const list = shown.map(
+    ({ name, protocol, owner }) =>
+      `${printable(name)}${isNamedTwice(named, name) ? ` ${protocol}` : ""}${owner === null ? "" : ` (${printable(owner)})`}`,
+  );
+  const more =
+    down > shown.length ? ` and ${down - shown.length} more: \`ilm mappings --down\`` : "";
+  const verb = down === 1 ? "has" : "have";
+  return colours.red(
+    `${down} of ${count(mappings, "mapping")} ${verb} no listener: ${list.join(", ")}${more}`,
+  );
+}
+
+/** As mappings of both protocols may be. */
+function isNamedTwice(all: readonly { readonly name: string }[], name: string): boolean {
+  return all.filter((one) => one.name === name).length > 1;
 }
 
 function describeDaemon({ daemon, writer }: StatusJson): string {

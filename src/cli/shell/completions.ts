@@ -38,12 +38,23 @@ function flagsOf(options: readonly OptionReference[]): string[] {
 }
 
 /** What completes a value or operand, judged by its name in the help. */
-type Source = "file" | "netns" | "interface" | "none";
+type Source = "file" | "netns" | "interface" | "mapping" | "added" | "service" | "none";
+
+/** The commands that print what completes, one on a line. They print nothing where they cannot. */
+const printing: Partial<Record<Source, string>> = {
+  netns: "ls /run/netns 2>/dev/null",
+  interface: "ls /sys/class/net 2>/dev/null",
+  mapping: "ilm mappings --names 2>/dev/null",
+  added: "ilm mappings --added --names 2>/dev/null",
+  service: "ilm address --names 2>/dev/null",
+};
 
 function sourceOf(valueName: string): Source {
   if (valueName === "FILE") return "file";
   if (valueName === "PATH") return "netns";
   if (valueName === "NAME") return "interface";
+  if (valueName === "DESTINATION") return "service";
+  if (valueName === "MAPPING...") return "mapping";
   return "none";
 }
 
@@ -51,17 +62,38 @@ function choicesOf(command: CommandReference): readonly string[] {
   return command.arguments.flatMap((argument: ArgumentReference) => argument.choices);
 }
 
+/** What the names in a command's operands are of. */
+const namesIn: Readonly<Record<string, Source>> = {
+  mappings: "mapping",
+  remove: "added",
+  address: "service",
+};
+
+function operandOf({ name, arguments: all }: CommandReference): Source {
+  const terms = all.map(({ term }) => term.replace(/[^A-Z]/g, ""));
+  if (terms.includes("FILE")) return "file";
+  return terms.includes("NAME") ? (namesIn[name] ?? "none") : "none";
+}
+
 function bash(program: CommandReference): string {
   const names = program.commands.map((command) => command.name);
   const withValue = valued(program);
   const cases = program.commands.map((command) => {
     const words = [...flagsOf(optionsOf(program, command)), ...choicesOf(command)];
-    return `    ${command.name}) words="${words.join(" ")}" ;;`;
+    const source = operandOf(command);
+    const more = source === "none" ? "" : `; [[ $current == -* ]] || { ${bashOperand(source)}; }`;
+    return `    ${command.name}) words="${words.join(" ")}"${more} ;;`;
   });
   return `# bash completion for ilm; made by "ilm completion bash"
 _ilm() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command="" index words
+  local whole=\${COMP_LINE:0:\${COMP_POINT:-0}} before=""
   COMPREPLY=()
+  # Names have colons, at which bash splits words; what it puts in is what follows the last one.
+  whole=\${whole##*[[:space:]]}
+  if [[ $whole == *:* && $COMP_WORDBREAKS == *:* ]]; then
+    before=\${whole%"\${whole##*:}"} current=$whole
+  fi
   case $previous in
 ${withValue.map(({ flags, source }) => `    ${flags.join("|")}) ${bashValue(source)}; return ;;`).join("\n")}
   esac
@@ -78,6 +110,7 @@ ${cases.join("\n")}
     *) words="" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  COMPREPLY=("\${COMPREPLY[@]#"$before"}")
 }
 complete -F _ilm ilm
 `;
@@ -99,16 +132,16 @@ function valued(program: CommandReference): Valued[] {
 }
 
 function bashValue(source: Source): string {
-  switch (source) {
-    case "file":
-      return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current")';
-    case "netns":
-      return 'mapfile -t COMPREPLY < <(compgen -W "$(ls /run/netns 2>/dev/null)" -- "$current")';
-    case "interface":
-      return 'mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current")';
-    case "none":
-      return "COMPREPLY=()";
-  }
+  if (source === "file") return bashFiles;
+  const command = printing[source];
+  if (command === undefined) return "COMPREPLY=()";
+  return `mapfile -t COMPREPLY < <(compgen -W "$(${command})" -- "$current")`;
+}
+
+const bashFiles = 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current")';
+
+function bashOperand(source: Source): string {
+  return source === "file" ? `${bashFiles}; return` : `words+=" $(${printing[source] ?? ""})"`;
 }
 
 function zsh(program: CommandReference): string {
@@ -118,7 +151,7 @@ function zsh(program: CommandReference): string {
   const cases = program.commands.map((command) => {
     const lines = [
       ...optionsOf(program, command).flatMap(zshOption),
-      ...command.arguments.map(zshArgument),
+      ...command.arguments.map((argument) => zshArgument(argument, operandOf(command))),
     ];
     return `        ${command.name})\n          _arguments ${lines.join(" \\\n            ")} ;;`;
   });
@@ -152,8 +185,8 @@ function zshOption({ short, long, value, description }: OptionReference): string
   return flags.map((flag) => zshQuote(`${apart}${flag}${rest}`));
 }
 
-function zshArgument({ term, description, choices }: ArgumentReference): string {
-  const action = choices.length === 0 ? " " : `(${choices.join(" ")})`;
+function zshArgument({ term, description, choices }: ArgumentReference, source: Source): string {
+  const action = choices.length === 0 ? zshAction(source) : `(${choices.join(" ")})`;
   const place = term.includes("...") ? "*" : "";
   return zshQuote(`${place}:${description.replaceAll(":", "\\:")}:${action}`);
 }
@@ -168,6 +201,8 @@ function zshAction(source: Source): string {
       return "_net_interfaces";
     case "none":
       return " ";
+    default:
+      return `{ compadd -- \${(f)"$(${printing[source] ?? ""})"} }`;
   }
 }
 
@@ -189,6 +224,8 @@ function fish(program: CommandReference): string {
     lines.push(...command.options.map((option) => fishOption(option, when)));
     const choices = choicesOf(command);
     if (choices.length > 0) lines.push(`complete -c ilm${when} -a '${choices.join(" ")}'`);
+    const action = fishAction(operandOf(command));
+    if (action !== "") lines.push(`complete -c ilm${when}${action}`);
   }
   return `${lines.join("\n")}\n`;
 }
@@ -203,16 +240,9 @@ function fishOption({ short, long, value, description }: OptionReference, when: 
 }
 
 function fishAction(source: Source): string {
-  switch (source) {
-    case "file":
-      return " -F";
-    case "netns":
-      return " -a '(command ls /run/netns 2>/dev/null)'";
-    case "interface":
-      return " -a '(command ls /sys/class/net 2>/dev/null)'";
-    case "none":
-      return "";
-  }
+  if (source === "file") return " -F";
+  const command = printing[source];
+  return command === undefined ? "" : ` -a '(command ${command})'`;
 }
 
 function fishQuote(text: string): string {

@@ -16,8 +16,8 @@ export interface Context {
   /** True when standard output carries one JSON document (or NDJSON) and nothing else. */
   readonly json: boolean;
   /**
-   * The width of the terminal in columns, at least 40. Infinity when standard output is no
-   * terminal, so that nothing is cut off in pipes.
+   * The width of the terminal in columns, at least 40. Infinity with `--wide`, and when standard
+   * output is no terminal.
    */
   readonly width: number;
   readonly colours: Colours;
@@ -46,6 +46,8 @@ export interface GlobalOptions {
   readonly netns?: string;
   /** False when `--no-color` was given. */
   readonly color?: boolean;
+  /** True when tables are not to be fitted into the terminal. */
+  readonly wide?: boolean;
 }
 
 export function processContext(options: GlobalOptions): Context {
@@ -60,7 +62,7 @@ export function processContext(options: GlobalOptions): Context {
   return {
     reach: hostReach,
     json,
-    width: stdout.isTTY ? Math.max(stdout.columns, 40) : Infinity,
+    width: stdout.isTTY && options.wide !== true ? Math.max(stdout.columns, 40) : Infinity,
     colours: markedColours(wanted && able),
     write: (text) => {
       clearProgress();

@@ -2,12 +2,23 @@
 import { Argument, Option } from "commander";
 import { auditKinds } from "../../model/audit.js";
 import type { AuditOptions } from "../commands/audit.js";
-import { fileOption, groups, MAPPING_WORDS, mappingsArgument, type Define } from "./define.js";
-import type { ChoiceOptions } from "../../daemon/chosen.js";
+import { shownVerdicts } from "./decision-filter.js";
+import {
+  fileOption,
+  groups,
+  MAPPING_WORDS,
+  mappingsArgument,
+  namesOption,
+  type Define,
+} from "./define.js";
+import type { AddressOptions } from "../commands/address.js";
 import type { ExplainOptions } from "../commands/explain.js";
 import type { ImportOptions } from "../commands/import.js";
 import type { ListenersOptions } from "../commands/listeners.js";
 import type { SourceOptions } from "./load.js";
+import type { MappingsOptions } from "../commands/mappings.js";
+import type { StatusOptions } from "../commands/status.js";
+import type { TimeoutOptions } from "../commands/wait.js";
 import type { MonitorOptions } from "../commands/monitor.js";
 
 export function defineNouns(define: Define): void {
@@ -15,12 +26,17 @@ export function defineNouns(define: Define): void {
     name: "status",
     group: groups.look,
     summary: "show whether rules are active, since when, and any warnings",
-    description: ["Ends with status 0 even when nothing is loaded."],
+    description: [
+      "Ends with status 0 even when nothing is loaded; with --check, only when rules decide, each mapping has a listener, and there is no warning.",
+    ],
+    options: [new Option("--check", "end with status 1 unless all is well, for monitoring")],
     examples: [
       { command: "ilm status", purpose: "the state of this network namespace" },
+      { command: "ilm status --check > /dev/null || alert", purpose: "from a monitoring system" },
       { command: "ilm status --json | jq .generation", purpose: "the same for a script" },
     ],
-    task: () => async (context) => (await import("../commands/status.js")).status(context),
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/status.js")).status(context, options as StatusOptions),
   });
   define({
     name: "mappings",
@@ -42,21 +58,46 @@ export function defineNouns(define: Define): void {
         "only mappings that lead there: an address or a service, with or without a port",
       ),
       new Option("--limit <NUMBER>", "show at most this many, from the first"),
+      new Option("--down", "only mappings that have no listener"),
+      new Option("--added", "only mappings that were added at run time"),
+      namesOption(),
     ],
     examples: [
       { command: "ilm mappings", purpose: "as a table" },
       { command: "ilm mappings --port 443 --to web", purpose: "those of a port to a service" },
-      {
-        command: "ilm mappings --json | jq '.[] | select(any(.to[]; .listening) | not) | .name'",
-        purpose: "mappings that have no listener",
-      },
+      { command: "ilm mappings --down", purpose: "mappings that have no listener" },
     ],
     task:
       ([names], options) =>
       async (context) =>
         (await import("../commands/mappings.js")).mappings(
           context,
-          options as ChoiceOptions,
+          options as MappingsOptions,
+          names as string[],
+        ),
+  });
+  define({
+    name: "wait",
+    group: groups.look,
+    summary: "wait until mappings have a listener",
+    description: [
+      "Each of the mappings, by name, or all that lead to a service of that name. Ends with status 0 as soon as all of them have a listener at once, and with status 1 when the time is over: then it says which have none.",
+    ],
+    arguments: [new Argument("<NAME...>", "mappings or services")],
+    options: [new Option("--timeout <SECONDS>", "give up after this long (default: 30)")],
+    examples: [
+      {
+        command: "systemctl restart nginx && ilm wait web",
+        purpose: "until the service web is served again",
+      },
+      { command: "ilm wait tcp:443 --timeout 5", purpose: "a mapping, for five seconds at most" },
+    ],
+    task:
+      ([names], options) =>
+      async (context) =>
+        (await import("../commands/wait.js")).wait(
+          context,
+          options as TimeoutOptions,
           names as string[],
         ),
   });
@@ -138,11 +179,27 @@ export function defineNouns(define: Define): void {
       "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. It costs nothing while it is not running. With --json each line is one object. Decisions that come faster than the output is read are skipped; standard error says how many.",
     ],
     options: [
+      new Option("--protocol <PROTOCOL>", "only decisions for tcp, or for udp").choices([
+        "tcp",
+        "udp",
+      ]),
+      new Option("--on <PREFIX>", "only what was dialled at this address, or inside this prefix"),
+      new Option("--port <PORT>", "only what was dialled at this port"),
+      new Option("--from <PREFIX>", "only clients with this address, or inside this prefix"),
+      new Option("--mapping <MAPPING...>", "only decisions of the mappings with these names"),
+      new Option("--verdict <VERDICT...>", "only decisions that came to this").choices(
+        shownVerdicts,
+      ),
+      new Option("--sample <N>", "show one of N of these decisions"),
       new Option("--count <N>", "end after this many decisions"),
       new Option("--seconds <N>", "end after this many seconds"),
     ],
     examples: [
       { command: "ilm monitor", purpose: "until Ctrl-C" },
+      {
+        command: "ilm monitor --port 443 --from 198.51.100.0/24 --verdict missed rejected",
+        purpose: "clients of one network that found nobody",
+      },
       { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
     ],
     task: (_operands, options) => async (context) =>
@@ -189,7 +246,7 @@ export function defineNouns(define: Define): void {
       "The services are those of the file, or else of the active rules. For a name that is not among them, it shows what `address: auto` would give, and says so on standard error. The addresses of a single name are one on a line, for scripts.",
     ],
     arguments: [new Argument("[NAME...]", "only the services of these names")],
-    options: [fileOption()],
+    options: [fileOption(), namesOption()],
     examples: [
       { command: "ilm address", purpose: "every service of the active rules" },
       { command: "ilm address web", purpose: "the addresses of one, for a script" },
@@ -200,7 +257,7 @@ export function defineNouns(define: Define): void {
       async (context) =>
         (await import("../commands/address.js")).address(
           context,
-          options as SourceOptions,
+          options as AddressOptions,
           names as string[],
         ),
   });

@@ -25,7 +25,7 @@ export function defineVerbs(define: Define): void {
     summary:
       "activate rules, then keep running: follow listeners and the file, serve the API and metrics",
     description: [
-      "The file (or folder) is re-read when it changes and on SIGHUP; if it is wrong, the active rules stay, and the log and `ilm status` say so. If the host runs short of something (file descriptors, memory, disk space, a file system that answers), `run` tries again by itself. SIGTERM and SIGINT end the daemon and leave the rules active. Without a file or mappings it keeps the rules that are already active.",
+      "The file (or folder) is re-read when it changes and on SIGHUP; if it is wrong, the active rules stay, and the log and `ilm status` say so. If it is wrong at the start, `run` begins with the last version that was right, of which it keeps a copy below /var/lib/ilm, and goes on following the file; without a copy it ends with status 3. If the host runs short of something (file descriptors, memory, disk space, a file system that answers), `run` tries again by itself. SIGTERM and SIGINT end the daemon and leave the rules active. Without a file or mappings it keeps the rules that are already active.",
       "While it runs, it makes all changes: apply, add, remove and unload hand theirs to it. A file applied that way is the one it follows from then on. It serves the API and /metrics on /run/ilm/NETNS.sock, for root and for members of the groups that --readers and --writers name, and notifies systemd when it is ready. The log goes to standard error; with --json each line is one object.",
       "It gives up all capabilities but CAP_NET_ADMIN and CAP_SYS_ADMIN: it starts again with these, as the same process. So it reads a file that root could read without capabilities; --keep CAP_DAC_READ_SEARCH lets it read all.",
       MAPPING_WORDS,
@@ -95,6 +95,18 @@ export function defineVerbs(define: Define): void {
           options as ApplyCommandOptions,
           mappings as string[],
         ),
+  });
+  define({
+    name: "reload",
+    group: groups.change,
+    summary: "have the running `ilm run` read its file again, and wait for it",
+    description: [
+      "The daemon does so by itself when the file changes. This waits until the rules are active, says what has changed, and ends with status 3 when the file is wrong: then the active rules stay. It is what systemd calls (`systemctl reload ilm`).",
+    ],
+    options: [timingOption()],
+    examples: [{ command: "ilm reload", purpose: "after a change, to hear whether it is right" }],
+    task: (_operands, options) => async (context) =>
+      (await import("../commands/reload.js")).reload(context, options as TimingOptions),
   });
   define({
     name: "add",

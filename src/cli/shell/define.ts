@@ -81,5 +81,7 @@ export const overNewerOption = (): Option =>
     "--over-newer",
     "also replace rules that a newer version of ilm made; mappings added at run time and counters are lost",
   );
+export const namesOption = (): Option =>
+  new Option("--names", "only the names, one on a line, for scripts and completion");
 export const mappingsArgument = (): Argument =>
   new Argument("[MAPPING...]", "mappings beside those of the file, e.g. tcp:8080=127.0.1.10:80");

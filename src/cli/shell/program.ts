@@ -34,8 +34,10 @@ export function buildProgram(execute: Execute): Command {
         "work on this network namespace: a path, or a name below /run/netns",
       ),
     )
+    .addOption(new Option("--wide", "do not fit tables into the terminal"))
     .addOption(new Option("--no-color", "no colours; NO_COLOR in the environment does the same"))
     .commandsGroup(groups.more)
+    .showSuggestionAfterError(false)
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false });
   supplement(program, [
     {
@@ -85,7 +87,7 @@ function defineMore(define: Define, program: Command): void {
     name: "completion",
     group: groups.more,
     summary: "print a completion script for a shell",
-    description: ["It completes commands and options."],
+    description: ["It completes commands, options, files, and names of mappings and services."],
     arguments: [new Argument("<SHELL>", "the shell").choices(["bash", "zsh", "fish"])],
     examples: [
       { command: "source <(ilm completion bash)", purpose: "in ~/.bashrc" },

@@ -1,31 +1,54 @@
 /** Turns what the parser refuses into ilm's own errors. */
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
+import { nearest } from "../../config/suggest.js";
 import { asSentence, IlmError } from "../../errors.js";
+import { meantBy, meantByOption } from "./other-words.js";
+
+/** Nobody is led by a typing error to what removes everything. */
+const neverSuggested: readonly string[] = ["unload"];
 
 /**
  * Returns a parser error as a USAGE error, or null when nothing is wrong because help or the
- * version was asked for and shown. Returns other errors unchanged.
+ * version was asked for and shown. Returns other errors unchanged. `program` has parsed the command
+ * line as far as that was possible.
  */
-export function translateParserError(error: unknown): unknown {
+export function translateParserError(error: unknown, program: Command): unknown {
   if (!(error instanceof CommanderError)) return error;
   if (error.exitCode === 0) return null;
+  const command = program.commands.find((one) => one.name() === program.args[0]) ?? program;
+  const see = `See \`${command === program ? "ilm" : `ilm ${command.name()}`} --help\`.`;
   if (error.code === "commander.help") {
-    return new IlmError("USAGE", "no command was given", { remedy: "See `ilm --help`." });
+    return new IlmError("USAGE", "no command was given", { remedy: see });
   }
-  const [first = "", ...rest] = error.message.replace(/^error: /, "").split("\n");
+  const [message = ""] = error.message.replace(/^error: /, "").split("\n");
+  const remedy = remedyFor(message, program, command);
+  return new IlmError("USAGE", message, { remedy: remedy === null ? see : `${remedy} ${see}` });
+}
+
+/** Returns what would be right, as a sentence; null when that is unknown. */
+function remedyFor(message: string, program: Command, command: Command): string | null {
   const [, given, choices] =
-    /value '([^']*)' is invalid.*Allowed choices are (.*)\.$/.exec(first) ?? [];
+    /value '([^']*)' is invalid.*Allowed choices are (.*)\.$/.exec(message) ?? [];
   const lower = given?.toLowerCase() ?? "";
-  if (choices?.split(", ").includes(lower) === true) {
-    return new IlmError("USAGE", first, { remedy: `Write ${lower}, in lower case.` });
+  if (choices?.split(", ").includes(lower) === true) return `Write ${lower}, in lower case.`;
+  const name = /^unknown command '(.*)'$/.exec(message)?.[1];
+  if (name !== undefined) {
+    const meant = meantBy(name);
+    if (meant !== null) return meant;
+    const names = program.commands.map((one) => one.name());
+    return didYouMean(nearest(name, names), names);
   }
-  const suggestion = /\(Did you mean (.*?)\??\)/.exec(rest.join(" "))?.[1];
-  return new IlmError("USAGE", first, {
-    remedy:
-      suggestion === undefined
-        ? "See `ilm --help`."
-        : `Did you mean ${suggestion}? See \`ilm --help\`.`,
-  });
+  const option = /^unknown option '(.*)'$/.exec(message)?.[1];
+  if (option === undefined) return null;
+  const options = [...command.options, ...program.options];
+  const flags = options.flatMap(({ long }) => long ?? []);
+  const near = didYouMean(nearest(option, flags), flags);
+  return near ?? meantByOption(option);
+}
+
+function didYouMean(found: string | null, among: readonly string[]): string | null {
+  if (found === null || neverSuggested.includes(found) || !among.includes(found)) return null;
+  return `Did you mean ${found}?`;
 }
 
 /**

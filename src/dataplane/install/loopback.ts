@@ -3,7 +3,8 @@
  * them.
  */
 import { type HostAddress, addToLoopback, hostAddresses } from "../../kernel/addresses.js";
-import type { Address } from "../../model/address.js";
+import { loopbackTakesIpv6 } from "../../kernel/procfs.js";
+import { type Address, familyOf } from "../../model/address.js";
 import type { ActiveRules } from "../../model/rules.js";
 
 /**
@@ -18,12 +19,19 @@ export function addMissing(
   return missingAddresses(addresses, present).filter((address) => addToLoopback(address));
 }
 
+/** Returns those of the addresses that lo lacks and can have. */
 export function missingAddresses(
   addresses: readonly Address[],
   present: readonly HostAddress[] = addresses.length === 0 ? [] : hostAddresses(),
 ): Address[] {
   const known = new Set(present.map((entry) => entry.address));
-  return addresses.filter((address) => !known.has(address));
+  const missing = addresses.filter((address) => !known.has(address));
+  const takesAll = !missing.some(isIpv6) || loopbackTakesIpv6();
+  return takesAll ? missing : missing.filter((address) => !isIpv6(address));
+}
+
+function isIpv6(address: Address): boolean {
+  return familyOf(address) === 6;
 }
 
 export function addressesOf({ file }: ActiveRules): Address[] {

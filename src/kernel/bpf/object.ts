@@ -15,9 +15,14 @@ import { makeRoomForTypes } from "../memory.js";
 import { noMemory, duplicate } from "./handle.js";
 import { BpfMap } from "./map.js";
 import { BpfProgram } from "./program.js";
+import { withoutUnresolvable } from "./symbols.js";
 
 const objectOpen = libbpfFunction<[string, null], Pointer | null>(
   "void *bpf_object__open_file(const char *path, const void *options)",
+);
+
+const objectOpenBytes = libbpfFunction<[Uint8Array, number, Uint8Array], Pointer | null>(
+  "void *bpf_object__open_mem(const void *bytes, size_t size, const void *options)",
 );
 
 const objectLoad = libbpfFunction<[Pointer], number>("int bpf_object__load(void *object)");
@@ -115,8 +120,23 @@ export class BpfObject {
   }
 
   #open(): Pointer {
-    const object = objectOpen(this.#path, null);
+    const bytes = withoutUnresolvable(this.#path);
+    const object = bytes === null ? objectOpen(this.#path, null) : this.#openBytes(bytes);
     if (object === null) throw this.#failure("open", lastErrno());
+    return object;
+  }
+
+  /** The name is that which libbpf would take from the path. */
+  #openBytes(bytes: Uint8Array): Pointer | null {
+    const name = Buffer.from(`${this.#name.replace(/\..*$/, "")}\0`);
+    // struct bpf_object_open_opts (libbpf.h of libbpf): sz 0, object_name 8.
+    const options = new Uint8Array(16);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 16n, true);
+    view.setBigUint64(8, koffi.address(name), true);
+    const object = objectOpenBytes(bytes, bytes.byteLength, options);
+    // Its address must not outlive it: V8 collects a buffer after its last use.
+    name.fill(0);
     return object;
   }
 

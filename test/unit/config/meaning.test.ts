@@ -249,16 +249,25 @@ describe("warnings", () => {
     expect(
       warningsOf(
         withMappings(
-          "{ port: 80, to: [127.0.1.99, 127.0.1.98] }",
+          "{ port: 80, to: [203.0.113.9, 127.0.1.98] }",
           "{ port: 22, on: 127.0.1.0/24, to: ssh }",
           '{ port: 8000-8099, on: "fd5e::/16", to: "[fd5e::1]:8050", existing: never }',
         ),
       ),
     ).toEqual([
-      "rules.yaml:6:22: warning: mappings[0].to[0]: the destination 127.0.1.99 is inside its own mapping: no loop, connections to it reach its listener directly, those to other addresses are mapped to it; to keep mappings off 127.0.1.99 altogether, make it the address of a service",
+      "rules.yaml:6:22: warning: mappings[0].to[0]: the destination 203.0.113.9 is inside its own mapping: no loop, connections to it reach its listener directly, those to other addresses are mapped to it; to keep this mapping off 203.0.113.9, give the other addresses in on",
       "rules.yaml:7:39: warning: mappings[1].to: the destination 127.0.1.22 is inside its own mapping: no loop, connections to it reach its listener directly, those to other addresses are mapped to it; to keep this mapping off 127.0.1.22, leave it out of on",
       "rules.yaml:8:45: warning: mappings[2].to: the destination [fd5e::1]:8050 is inside its own mapping: no loop, connections to it are mapped like all others, to the same listener; to keep this mapping off fd5e::1, leave it out of on",
     ]);
+  });
+
+  test("a daemon on a private address without a service, at the same port, is no warning", () => {
+    const text = `version: 1
+mappings:
+  - { port: 80, to: 127.0.1.10 }
+  - { port: 81, to: ["fd5e::1", "127.0.1.11:81"], existing: never }
+`;
+    expect(warningsOf(text)).toEqual([]);
   });
 
   test("a destination that is in the list twice is left out", () => {
@@ -290,7 +299,7 @@ describe("warnings", () => {
   test("more than a hundred are counted", () => {
     const entries = Array.from(
       { length: 130 },
-      (_, index) => `{ port: ${index + 1}, to: 127.9.9.9 }`,
+      (_, index) => `{ port: ${index + 1}, on: 127.9.9.0/24, to: 127.9.9.9 }`,
     );
     const { warnings } = load(withMappings(...entries));
     expect(warnings).toHaveLength(101);

@@ -35,6 +35,25 @@ describe("lines", () => {
     expect(ruleSetOf('{"port":80,"to":"127.0.1.1"}', NAME).mappings).toHaveLength(1);
   });
 
+  test.each(["<stdin>", "/dev/fd/63", "rules"])("are told by what they have, in %s", (name) => {
+    const one = '{"port":80,"to":"web"}';
+    expect(ruleSetOf(`${head}\n${one}\n`, name).mappings).toHaveLength(1);
+    expect(ruleSetOf(`\n${head}\r\n\n${one}\n{"port":81,"to":"web"}`, name).mappings).toHaveLength(
+      2,
+    );
+    expect(ruleSetOf('{"port":80,"to":"127.0.1.1"}', name).mappings).toHaveLength(1);
+    expect(
+      ruleSetOf('{"version":1,"mappings":[{"port":80,"to":"127.0.1.1"}]}', name).mappings,
+    ).toHaveLength(1);
+    expect(
+      ruleSetOf('{"version":1,\n"mappings":[{"port":80,"to":"127.0.1.1"}]}', name).mappings,
+    ).toHaveLength(1);
+    expect(
+      ruleSetOf("{version: 1, mappings: [{port: 80, to: 127.0.1.1}]}", name).mappings,
+    ).toHaveLength(1);
+    expect(problemsOf(`${head}\n${one}\n{"port":81,"to"}\n`, name)[0]).toContain(`${name}:3:`);
+  });
+
   test("of a thousand are read as one by one", () => {
     const lines = Array.from({ length: 1000 }, (_, i) => `{"port":${i + 1},"to":"web"}`);
     const { mappings } = ruleSetOf([head, ...lines].join("\n"), NAME);

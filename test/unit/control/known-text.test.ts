@@ -34,6 +34,7 @@ const usual: Text = {
   given: ["tcp:80=web"],
   build: "b".repeat(64),
   ephemeral,
+  ipv6: true,
 };
 
 function digestOf({ source, files: read, ...surroundings }: Text): string {
@@ -52,6 +53,7 @@ const problem: Problem = {
 
 describe("the digest", () => {
   const different: Record<string, Partial<Text>> = {
+    "lo without IPv6": { ipv6: false },
     "one byte": { files: files(["/etc/ilm/a.yaml", "version: 2"]) },
     "the name of the file": { files: files(["/etc/ilm/b.yaml", "version: 1"]) },
     "another file": { files: files(["/etc/ilm/a.yaml", "version: 1"], ["/etc/ilm/b.yaml", ""]) },

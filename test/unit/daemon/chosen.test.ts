@@ -20,8 +20,11 @@ mappings:
   - { name: shell, port: 22, to: "*:22" }
 `);
 
+/** The last one was added at run time; nobody listens for the first two. */
+const around = { fromFile: mappings.length - 1, unserved: () => [0, 1] };
+
 function chosen(options: ChoiceOptions, ...names: readonly string[]): string[] {
-  return chooseMappings(mappings, parseChoice(names, options)).indexes.map((index) => {
+  return chooseMappings(mappings, around, parseChoice(names, options)).indexes.map((index) => {
     const mapping = mappings.at(index);
     return `${mapping?.protocol}:${mapping?.name}`;
   });
@@ -45,6 +48,10 @@ describe("those are shown", () => {
     ["to a port that is another than was dialled", { to: "127.0.1.20:9000" }, [], ["tcp:high"]],
     ["to the wildcard", { to: "*" }, [], ["tcp:shell"]],
     ["that are all of this", { protocol: "tcp", port: "53", to: "dns" }, [], ["tcp:names"]],
+    ["that were added", { added: true }, [], ["tcp:shell"]],
+    ["that were added, of a file's name", { added: true }, ["site"], []],
+    ["that are down", { down: true }, [], ["tcp:site", "tcp:high"]],
+    ["that are down, for a port", { down: true, port: "443" }, [], ["tcp:site"]],
     ["of nothing that there is", { port: "1" }, [], []],
     ["up to the limit", { limit: "2" }, [], ["tcp:site", "tcp:high"]],
   ])("%s", (_title, options, names, expected) => {
@@ -52,7 +59,7 @@ describe("those are shown", () => {
   });
 
   test("and those beyond the limit are counted", () => {
-    const { indexes, total } = chooseMappings(mappings, parseChoice([], { limit: "1" }));
+    const { indexes, total } = chooseMappings(mappings, around, parseChoice([], { limit: "1" }));
     expect(indexes).toEqual([0]);
     expect(total).toBe(mappings.length);
   });

@@ -107,6 +107,7 @@ export const daemonState: DaemonState = {
   runtimeMappings: 0,
   listeners: 3,
   mappedListeners: 1,
+  unserved: { count: 0, mappings: [] },
   lookups: { existing: 1, selected: 2, missed: 3, errors: 0 },
   flows: { live: 0, capacity: 65_536 },
   faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 0, unsteered: 0 },

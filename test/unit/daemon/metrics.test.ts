@@ -29,6 +29,7 @@ const input: MetricsInput = {
     fileMappings: 1,
     runtimeMappings: 1,
     lookups: [{ labels: { mapping: "web", protocol: "tcp" }, counters: counted }],
+    unserved: 1,
     flows: { live: 12, capacity: 65_536 },
     faults: { untracked: 0, unplaced: 0, flows: 0, unanswered: 7, unsteered: 0 },
     refusals: { address: 1, mapped: 2, wildcard: 0, reported: 0, lookup: 3 },
@@ -54,6 +55,7 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="missed"} 3\n');
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
+    expect(page).toContain("ilm_mappings_unserved 1\n");
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
     expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
   });
@@ -131,6 +133,7 @@ describe("mappings", () => {
     expect(ofMappings(many, read(countersOf(counted, counted)), [], judge)).toEqual({
       lookups: [{ labels: {}, counters: { existing: 2, selected: 4, missed: 6, errors: 8 } }],
       destinations: [],
+      unserved: null,
     });
     const page = renderMetrics({
       ...input,
@@ -140,5 +143,6 @@ describe("mappings", () => {
       },
     });
     expect(page).toContain('ilm_lookups_total{outcome="selected"} 2\n');
+    expect(page).not.toContain("ilm_mappings_unserved");
   });
 });

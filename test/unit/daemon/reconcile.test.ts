@@ -10,6 +10,8 @@ import { allMappings, inMemory, noActiveRules, readRules } from "../../../src/mo
 import { FakeDataPlane, mapping, ruleSet } from "./fixtures.js";
 
 interface World {
+  /** The sources whose files were right. */
+  readonly good: readonly string[];
   readonly dataPlane: FakeDataPlane;
   readonly reconciler: Reconciler;
   readonly lines: readonly string[];
@@ -24,6 +26,7 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
   const dataPlane = new FakeDataPlane();
   const lines: string[] = [];
   const followed: (string | null)[] = [];
+  const good: string[] = [];
   let content: readonly Mapping[] | Error = [mapping("web")];
   let loads = 0;
   let ended = false;
@@ -34,19 +37,23 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
         lines.push(`${level} ${message}`);
       },
     },
-    load: async ({ path, mappings }): Promise<Desired> => {
+    onGood: (path) => {
+      good.push(path);
+    },
+    load: async ({ path, mappings }, { stored }): Promise<Desired> => {
       loads += 1;
       // Reading takes a while, in which other changes arrive.
       await Promise.resolve();
-      if (content instanceof Error) throw content;
+      if (content instanceof Error && stored === undefined) throw content;
       return {
         source: path,
         given: mappings,
-        file: inMemory(ruleSet(...content)),
+        file: inMemory(ruleSet(...(content instanceof Error ? [mapping("stored")] : content))),
         warnings: [],
         revision: null,
         compiled: null,
         text: null,
+        files: [{ name: path ?? "", bytes: Buffer.from("text") }],
       };
     },
     source,
@@ -58,6 +65,7 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
     },
   });
   return {
+    good,
     dataPlane,
     reconciler,
     lines,
@@ -157,6 +165,35 @@ describe("reload", () => {
     await world.reconciler.submit({ kind: "reload" });
     expect(world.reconciler.reloadState.last?.error).toBeNull();
     expect(activeNames(world)).toEqual(["mended"]);
+  });
+
+  test("what was right is passed on, and what is begun with instead stays a failure", async () => {
+    const world = makeWorld();
+    world.write(bad);
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
+    const read = { files: [], names: [], problems: [], again: true };
+    await world.reconciler.beginWith({ read, keptAt: "2026-01-02T03:04:05.000Z" });
+    expect(activeNames(world)).toEqual(["stored"]);
+    expect(world.good).toEqual([]);
+    expect(world.reconciler.reloadState.last?.error).toMatchObject({ code: "CONFIGURATION" });
+    expect(world.lines.join("\n")).toMatch(/^error .*\/etc\/rules\.yaml:7:3: .*is wrong/m);
+    expect(world.lines.at(-1)).toBe(
+      "error the rules are those of 2026-01-02T03:04:05.000Z, when the configuration was right",
+    );
+    world.write([mapping("mended")]);
+    await world.reconciler.submit({ kind: "reload" });
+    expect(world.good).toEqual(["/etc/rules.yaml"]);
+    expect(world.reconciler.reloadState.last?.error).toBeNull();
+  });
+
+  test("a failure is forgotten once other rules are applied", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    world.write(bad);
+    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
+    const file = inMemory(ruleSet(mapping("other")));
+    await world.reconciler.submit({ kind: "apply", source: "/etc/other.yaml", given: [], file });
+    expect(world.reconciler.reloadState).toMatchObject({ failed: 1, last: null });
   });
 
   test("requests that wait for their turn are one", async () => {

@@ -109,9 +109,20 @@ describe("status", () => {
       runtimeMappings: 1,
       listeners: 1,
       mappedListeners: 1,
+      unserved: { count: 1, mappings: [{ name: "near", protocol: "tcp", owner: null }] },
       lookups: { existing: 2, selected: 40, missed: 6, errors: 0 },
     });
     expect(await world.text(status)).toMatch(/^state: +loaded\ngeneration: 1,/);
+    expect(await world.text(status)).toMatch(/^health: +1 of 2 mappings has no listener: near$/m);
+  });
+
+  test("--check ends with status 1 when nothing is loaded, or a mapping has no listener", async () => {
+    const check = (context: Context) => status(context, { check: true });
+    expect((await world.end(false, check)).status).toBe(ExitStatus.failed);
+    load();
+    serveWeb();
+    expect((await world.end(false, check)).status).toBe(ExitStatus.failed);
+    expect((await world.end(false, status)).status).toBe(ExitStatus.done);
   });
 });
 

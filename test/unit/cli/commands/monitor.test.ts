@@ -57,6 +57,47 @@ describe("decisions", () => {
     );
   });
 
+  test.each<[string, MonitorOptions, number]>([
+    ["of a protocol", { protocol: "udp" }, 1],
+    ["of what was dialled", { on: "203.0.113.0/24" }, 3],
+    ["of one address that was dialled", { on: "203.0.113.2" }, 1],
+    ["of a port", { port: "443" }, 1],
+    ["of clients", { from: "198.51.100.7" }, 4],
+    ["of other clients", { from: "198.51.101.0/24" }, 0],
+    ["of a mapping", { mapping: ["same"] }, 1],
+    ["of several mappings", { mapping: ["same", "web"] }, 4],
+    ["with a verdict", { verdict: ["missed", "rejected"] }, 2],
+    ["of all of this", { on: "203.0.113.1", port: "80", verdict: ["selected"] }, 1],
+    ["one of two", { sample: "2" }, 2],
+    ["one of two with a verdict", { sample: "2", verdict: ["missed"] }, 1],
+  ])("are chosen: %s", async (_what, options, shown) => {
+    load();
+    const [missed, rejected] = (["missed", "rejected"] as const).map(
+      (verdict) => ({ verdict, destination: null }) as const,
+    );
+    world.dataPlane.decisions = [
+      decision(),
+      decision({ ...missed, packet: packet("203.0.113.1", 443) }),
+      decision({ packet: packet("203.0.113.2", 80, { protocol: "udp" }), mapping: 1 }),
+      decision({ ...rejected, packet: packet("192.0.2.1", 80) }),
+    ];
+    const lines = await world.jsonLines("monitor", watching({ ...options, seconds: "0.05" }));
+    expect(lines).toHaveLength(shown);
+  });
+
+  test.each<[MonitorOptions, RegExp]>([
+    [{ on: "203.0.113.300" }, /^--on: /],
+    [{ from: "nobody" }, /^--from: /],
+    [{ port: "0" }, /^--port: /],
+    [{ sample: "1.5" }, /^--sample: "1\.5" is not a whole number/],
+    [{ sample: "0" }, /^--sample: "0" is not a positive number/],
+  ])("are refused: %j", async (options, message) => {
+    await expect(world.text(watching(options))).rejects.toMatchObject({
+      code: "USAGE",
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
   test("are an object each in JSON, without a heading", async () => {
     load();
     const same = { mapping: 1, packet: packet("203.0.113.1", 80, { interfaceIndex: 2 }) };

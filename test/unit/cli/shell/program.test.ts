@@ -33,7 +33,7 @@ async function parse(...argv: string[]): Promise<Parsed> {
     await program.parseAsync(argv, { from: "user" });
     return { executed, error: null, shown };
   } catch (error) {
-    return { executed, error: translateParserError(error), shown };
+    return { executed, error: translateParserError(error, program), shown };
   }
 }
 
@@ -90,8 +90,16 @@ describe("refused as a wrong command line is", () => {
   test.each([
     ["an unknown command, with what was meant", ["stauts"], "stauts", "status"],
     ["an unknown option, with what was meant", ["apply", "--fiel", "x"], "--fiel", "--file"],
-    ["an option without its value", ["apply", "-f"], "-f", "--help"],
-    ["an operand too many", ["status", "now"], "too many arguments", "--help"],
+    ["an option without its value", ["apply", "-f"], "-f", "ilm apply --help"],
+    ["an operand too many", ["status", "now"], "too many arguments", "ilm status --help"],
+    ["also behind global options", ["--netns", "x", "add"], "MAPPING", "ilm add --help"],
+    ["list", ["list"], "list", "`ilm mappings`"],
+    ["ls", ["ls"], "ls", "`ilm mappings`"],
+    ["show", ["show"], "show", "`ilm mappings`"],
+    ["validate", ["validate"], "validate", "`ilm check"],
+    ["test", ["test"], "test", "`ilm check"],
+    ["rm", ["rm", "x"], "rm", "`ilm remove"],
+    ["--dry-run where it is none", ["run", "--dry-run"], "--dry-run", "`ilm diff`"],
     ["an operand too few", ["explain", "tcp"], "ADDRESS:PORT", "--help"],
     ["no mapping to add", ["add"], "MAPPING", "--help"],
     ["a choice that is none", ["explain", "sctp", "1.2.3.4:5"], "sctp", "--help"],
@@ -106,6 +114,15 @@ describe("refused as a wrong command line is", () => {
     expect((error as IlmError).remedy).toContain(remedy);
   });
 });
+
+test.each(["reloads", "unloaded", "unlaod", "unload1", "load", "upload", "unset"])(
+  "%s leads nobody to unload",
+  async (word) => {
+    const { error } = await parse(word);
+    expect(error).toMatchObject({ code: "USAGE" });
+    expect((error as IlmError).remedy).not.toContain("unload");
+  },
+);
 
 test("asking for help or the version is no error", async () => {
   for (const argv of [["--help"], ["--version"], ["help", "status"]]) {
@@ -125,8 +142,16 @@ describe("completions", () => {
   });
 
   const complete = (line: string): string[] => {
-    const words = line.split(" ");
+    // As bash splits them, with its usual COMP_WORDBREAKS.
+    const words = line.split(" ").flatMap((word) => word.split(/(?<=:)|(?=:)/));
     const script = `${renderCompletion("bash", reference)}
+      ilm() { case "$*" in
+        "mappings --names") printf '%s\\n' site tcp:8080 tcp:8081 ;;
+        "mappings --added --names") printf '%s\\n' tcp:8080 ;;
+        "address --names") printf '%s\\n' web ;;
+      esac; }
+      compopt() { :; }
+      COMP_LINE='${line}'; COMP_POINT=${line.length}
       COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
       _ilm; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
@@ -141,5 +166,17 @@ describe("completions", () => {
     expect(complete("ilm status --f")).toEqual([]);
     expect(complete("ilm completion f")).toEqual(["fish"]);
     expect(complete("ilm monitor --count ")).toEqual([]);
+  });
+
+  test("in bash complete names of mappings and services, and files", () => {
+    expect(complete("ilm mappings s")).toEqual(["site"]);
+    expect(complete("ilm mappings tcp:80")).toEqual(["8080", "8081"]);
+    expect(complete("ilm remove t")).toEqual(["tcp:8080"]);
+    expect(complete("ilm remove tcp:8")).toEqual(["8080"]);
+    expect(complete("ilm address w")).toEqual(["web"]);
+    expect(complete("ilm mappings --to w")).toEqual(["web"]);
+    expect(complete("ilm import nft package.j")).toEqual(["package.json"]);
+    expect(complete("ilm apply -f READ")).toEqual(["README.md"]);
+    expect(complete("ilm add ")).not.toContain("web");
   });
 });

@@ -1,0 +1,148 @@
+/**
+ * Keeps a copy of the configuration that was right last, so that a daemon that starts with a wrong
+ * one has rules to begin with. Pins do not survive a boot; the copy does.
+ */
+import { createHash } from "node:crypto";
+import {
+  close as closeCall,
+  constants,
+  fsync as fsyncCall,
+  readFile as readFileCall,
+  writeFile as writeFileCall,
+} from "node:fs";
+import { basename, dirname } from "node:path";
+import { promisify } from "node:util";
+import type { File, ReadResult } from "../config/read.js";
+import { IlmError, nodeErrno } from "../errors.js";
+import { Folder } from "../kernel/folder.js";
+
+const close = promisify(closeCall);
+const fsync = promisify(fsyncCall);
+const readFile = promisify(readFileCall);
+const writeFile = promisify(writeFileCall);
+
+/** Where copies are kept; systemd names another folder with StateDirectory=. */
+export function stateFolder(): string {
+  return process.env["STATE_DIRECTORY"] ?? "/var/lib/ilm";
+}
+
+const VERSION = 1;
+
+/** The maximum size of all files of a copy, in bytes: 16 MiB, which is also the most of YAML. */
+const MAX_COPY_BYTES = 16 * 1024 * 1024;
+
+interface Copy {
+  readonly version: number;
+  /** The absolute path that the files were read from. */
+  readonly source: string;
+  /** When they were activated: ISO 8601, UTC. */
+  readonly keptAt: string;
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+}
+
+export interface Good {
+  readonly read: ReadResult;
+  /** When the configuration was activated: ISO 8601, UTC. */
+  readonly keptAt: string;
+}
+
+function nameOf(source: string): string {
+  return `good-${createHash("sha256").update(source).digest("hex").slice(0, 32)}.json`;
+}
+
+/**
+ * Keeps the files that were read from `source`, in the place of those that were kept before. Keeps
+ * none, and returns false, when they are too large. Throws UNSAFE_PATH, and SYSCALL when they
+ * cannot be written.
+ */
+export async function keepGood(
+  source: string,
+  files: readonly File[],
+  path = stateFolder(),
+): Promise<boolean> {
+  if (files.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_COPY_BYTES) return false;
+  const texts = files.map(({ name, bytes }) => ({ name, text: bytes.toString("utf8") }));
+  const copy: Copy = { version: VERSION, source, keptAt: new Date().toISOString(), files: texts };
+  const folder = makeStateFolder(path);
+  const name = nameOf(source);
+  try {
+    // Configurations may be secret: they name networks and users.
+    const fresh = folder.openFile(`${name}.new`, CREATE, 0o600);
+    if (fresh === undefined) throw new IlmError("INTERNAL", "a file was not created");
+    try {
+      await writeFile(fresh, JSON.stringify(copy));
+      await fsync(fresh);
+    } finally {
+      await close(fresh);
+    }
+    folder.rename(`${name}.new`, name);
+    return true;
+  } catch (cause) {
+    throw cannot("written", `${path}/${name}`, cause);
+  } finally {
+    folder.close();
+  }
+}
+
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
+
+function makeStateFolder(path: string): Folder {
+  const around = Folder.open(dirname(path));
+  if (around === undefined) {
+    throw new IlmError("SYSCALL", `there is no folder ${dirname(path)}`);
+  }
+  try {
+    return around.makeFolder(basename(path));
+  } catch (cause) {
+    throw cannot("created", path, cause);
+  } finally {
+    around.close();
+  }
+}
+
+/**
+ * Returns what was kept of `source`; null when there is nothing, or what another version kept.
+ * Throws UNSAFE_PATH, and SYSCALL when it cannot be read.
+ */
+export async function readGood(source: string, path = stateFolder()): Promise<Good | null> {
+  const text = await readCopy(nameOf(source), path);
+  const copy = text === null ? null : parse(text);
+  if (copy === null || copy.version !== VERSION || copy.source !== source) return null;
+  const files = copy.files.map(({ name, text: own }) => ({ name, bytes: Buffer.from(own) }));
+  const names = files.map(({ name }) => name);
+  return { read: { files, names, problems: [], again: true }, keptAt: copy.keptAt };
+}
+
+async function readCopy(name: string, path: string): Promise<string | null> {
+  const folder = Folder.openPrivate(path);
+  try {
+    const file = folder?.openFile(name, constants.O_RDONLY);
+    if (file === undefined) return null;
+    try {
+      return await readFile(file, "utf8");
+    } finally {
+      await close(file);
+    }
+  } catch (cause) {
+    throw cannot("read", `${path}/${name}`, cause);
+  } finally {
+    folder?.close();
+  }
+}
+
+/** A copy that was cut short is none. */
+function parse(text: string): Copy | null {
+  try {
+    return JSON.parse(text) as Copy;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function cannot(what: string, path: string, cause: unknown): IlmError {
+  if (cause instanceof IlmError) return cause;
+  return new IlmError("SYSCALL", `${path} cannot be ${what}: ${nodeErrno(cause) ?? "?"}`, {
+    cause,
+  });
+}
