@@ -195,8 +195,10 @@ frontend all
       configuration,
       log: () => process.stdout,
       reload: async () => {
+        // The worker serves before the master heeds signals.
+        await process.waitForOutput(/Loading success/);
         const old = await workers();
-        process.signal("SIGUSR2");
+        await signalUntil(process, "SIGUSR2", "Loading success");
         await eventually("the worker was replaced", async () => {
           const now = await workers();
           return now !== "" && !now.includes("\n") && now !== old ? true : null;
