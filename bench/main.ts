@@ -16,6 +16,7 @@ import { type LookupRow, measureLookup } from "./lookup.js";
 import { enterBenchNamespace, progress, removeLeftovers } from "./network.js";
 import { measureOwnership, type OwnershipRow } from "./ownership.js";
 import { type Beside, measureRelease } from "./release.js";
+import { type Call, measureRewrite } from "./rewrite.js";
 import { root } from "./sites.js";
 import { measureStart } from "./start.js";
 import { measureTakenAway } from "./taken-away.js";
@@ -208,6 +209,43 @@ function ownership(): string {
   );
 }
 
+function rewrite(): string {
+  const rows = measureRewrite();
+  const calls = {
+    tcp: ["bind", "listen", "getsockname", "accept", "accepted"],
+    udp: ["bind", "getsockname"],
+  } as const satisfies Record<string, readonly Call[]>;
+  const heads = {
+    bind: "bind()",
+    listen: "listen()",
+    getsockname: "its getsockname()",
+    accept: "accept()",
+    accepted: "getsockname() of a connection",
+  } as const satisfies Record<Call, string>;
+  return tables(
+    ...(["tcp", "udp"] as const).map((protocol) =>
+      table(
+        [
+          `${protocol.toUpperCase()}, ns without and with ilm`,
+          "binds to",
+          ...calls[protocol].flatMap((call) => [heads[call], "ratio"]),
+        ],
+        ...rows
+          .filter((row) => row.protocol === protocol)
+          .map((row) => [
+            row.who,
+            row.address,
+            ...calls[protocol].flatMap((call) => {
+              const cost = row.calls[call];
+              if (cost === undefined) return ["no connection", ""];
+              return [`${whole(cost.without)} to ${whole(cost.with)}`, cost.ratio.toFixed(2)];
+            }),
+          ]),
+      ),
+    ),
+  );
+}
+
 function start(): string {
   return table(
     ["whole command", "ms", "of node"],
@@ -266,6 +304,7 @@ const parts: Readonly<Record<string, Part>> = {
   lookup: { title: "One look-up", measure: lookup, inside: true },
   listeners: { title: "Listeners", measure: listeners, inside: true },
   ownership: { title: "Owners of services", measure: ownership, inside: true },
+  rewrite: { title: "Binds that are rewritten", measure: rewrite, inside: true },
   release: { title: "Beside an older release", measure: besideRelease, inside: true },
 };
 

@@ -100,10 +100,10 @@ static __noinline int note_tunnel(struct bpf_sk_lookup *ctx, const struct lookup
 {
 	struct bpf_sock *sk = ctx->sk;
 
-	if (endpoint->protocol != IPPROTO_UDP || l->dry || l->unproven || !address_is_wildcard(endpoint->address))
+	if (endpoint->protocol != IPPROTO_UDP || l->dry || l->unproven)
 		return 0;
-	if (sk && is_tunnel((const void *)address_of(sk)))
-		remember_tunnel(l, endpoint->port, !endpoint->address[2], l->interface);
+	if (sk && is_tunnel(sk))
+		remember_tunnel(l, endpoint->port, l->interface);
 	return 0;
 }
 

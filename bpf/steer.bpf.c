@@ -62,9 +62,8 @@ struct packet {
 	 */
 	bool crossed;
 	bool fragment;		/* the first; later ones are not looked at, they have no ports */
-	/* Port of the kernel's own socket that gets it; 0: a process's socket does. */
+	/* Port of the kernel's tunnel that gets it; 0: it goes to a queue. */
 	__u16 tunnel;
-	bool tunnel6;		/* that socket is bound to the IPv6 wildcard address */
 	__u32 ends;		/* of the socket that it is given to (handed_ends) */
 	bool connected;		/* a connected socket gets it, so sk_lookup is not asked */
 	bool nat;		/* NAT decides afterwards */
@@ -780,10 +779,8 @@ __noinline int hand_over(struct __sk_buff *skb, struct packet *p, const struct i
 	    (endpoint->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN) && can_take(skb, p, sk) &&
 	    !(mixed && is_in_group(sk)) && (!permit || permits_found(sk, permit)))
 		outcome = !p->remains && bpf_sk_assign(skb, sk, 0) ? ILM_ATTEMPT_FAILED : ILM_ATTEMPT_SELECTED;
-	if (outcome == ILM_ATTEMPT_SELECTED && wildcard && endpoint->protocol == IPPROTO_UDP && is_tunnel(bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct udp_sock)))) {
+	if (outcome == ILM_ATTEMPT_SELECTED && endpoint->protocol == IPPROTO_UDP && is_tunnel(sk))
 		p->tunnel = endpoint->port;
-		p->tunnel6 = !endpoint->address[2];
-	}
 	bpf_sk_release(sk);
 	return outcome;
 }
@@ -1158,7 +1155,7 @@ int ilm_steer(struct __sk_buff *skb)
 	if (!constants.kfunc && (udp || !p.nat))
 		action = judge(skb, &p, *class);
 	if (p.tunnel)
-		remember_tunnel(&p.l, p.tunnel, p.tunnel6, skb->ingress_ifindex);
+		remember_tunnel(&p.l, p.tunnel, skb->ingress_ifindex);
 	if (udp && p.l.verdict != ILM_VERDICT_SELECTED && !p.connected) {
 		if (p.permit && p.l.verdict != ILM_VERDICT_EXISTING)
 			p.heir = find_heir(skb, &p, p.permit);

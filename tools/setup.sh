@@ -37,6 +37,7 @@ needs_of_run="$needs_of_build"'
 /usr/lib/*/libbpf.so.1                 libbpf1
 ip                                     iproute2
 nsenter                                util-linux
+setpriv                                util-linux
 '
 needs_of_check="$needs_of_run"'
 shellcheck                             shellcheck
@@ -59,8 +60,8 @@ ss                                     iproute2
 ps                                     procps
 pgrep                                  procps
 systemd-socket-activate                systemd
+systemd-nspawn                         systemd-container
 flock                                  util-linux
-setpriv                                util-linux
 ethtool                                ethtool
 /usr/lib/postgresql/*/bin/postgres      postgresql
 psql                                   postgresql-client

@@ -29,6 +29,39 @@ function forkIn(netns: string, module: string, argv: readonly string[]): ChildPr
   });
 }
 
+/** A module of the demo that runs as a daemon. */
+export interface DaemonChild {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** The getsockname() of each of its sockets. */
+  readonly at: readonly string[];
+}
+
+/**
+ * Starts a module of the demo as a daemon in a namespace, and resolves when all its sockets are
+ * bound. Throws INTERNAL when it does not start.
+ */
+export async function startDaemon(
+  netns: string,
+  module: string,
+  [name, ...argv]: readonly [string, ...string[]],
+): Promise<DaemonChild> {
+  const child = forkIn(netns, module, [name, ...argv]);
+  const answer = await new Promise<readonly string[] | string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code) => resolve(`it ended with status ${code}`));
+    child.once("message", (message) => {
+      if (!isDaemonMessage(message)) resolve("it spoke nonsense");
+      else resolve(message.kind === "failed" ? message.message : message.at);
+    });
+  });
+  if (typeof answer !== "string" && child.pid !== undefined) {
+    return { child, pid: child.pid, at: answer };
+  }
+  await endProcess(child);
+  throw new IlmError("INTERNAL", `the sample daemon ${name} did not start: ${String(answer)}`);
+}
+
 export type DaemonStyle = "http" | "banner" | "echo";
 
 export class SampleDaemon {
@@ -60,20 +93,12 @@ export class SampleDaemon {
     style: DaemonStyle,
     endpoints: readonly string[],
   ): Promise<SampleDaemon> {
-    const child = forkIn(netns, "sample-daemon.js", [name, style, ...endpoints]);
-    const problem = await new Promise<string | undefined>((resolve) => {
-      child.once("error", (error) => resolve(error.message));
-      child.once("exit", (code) => resolve(`it ended with status ${code}`));
-      child.once("message", (message) => {
-        if (!isDaemonMessage(message)) resolve("it spoke nonsense");
-        else resolve(message.kind === "failed" ? message.message : undefined);
-      });
-    });
-    if (problem !== undefined || child.pid === undefined) {
-      await endProcess(child);
-      throw new IlmError("INTERNAL", `the sample daemon ${name} did not start: ${problem}`);
-    }
-    return new SampleDaemon(name, endpoints, child, child.pid);
+    const { child, pid } = await startDaemon(netns, "sample-daemon.js", [
+      name,
+      style,
+      ...endpoints,
+    ]);
+    return new SampleDaemon(name, endpoints, child, pid);
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import { IlmError } from "../errors.js";
 import { SampleClient, SampleDaemon } from "./children.js";
+import { startStock, type StockName, type StockServer } from "./stock.js";
 import { ilm, RunningIlm } from "./commands.js";
 import {
   abandonedNetworks,
@@ -38,7 +39,7 @@ type EndingSignal = (typeof endingSignals)[number];
 /** Holds everything that the demo must clean up, however it ends. */
 class Resources {
   readonly network: DemoNetwork;
-  readonly #running = new Set<SampleDaemon>();
+  readonly #running = new Set<SampleDaemon | StockServer>();
   #client: SampleClient | null = null;
   #run: RunningIlm | null = null;
   #cleared = false;
@@ -55,7 +56,15 @@ class Resources {
   async start(name: DaemonName): Promise<SampleDaemon> {
     if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
     const { style, endpoints } = daemons[name];
-    const daemon = await SampleDaemon.start(this.network.serverPath, name, style, endpoints);
+    return this.#keep(await SampleDaemon.start(this.network.serverPath, name, style, endpoints));
+  }
+
+  async startStock(name: StockName): Promise<StockServer> {
+    if (this.#cleared) throw new IlmError("INTERNAL", "the demo is over");
+    return this.#keep(await startStock(this.network, name));
+  }
+
+  async #keep<D extends SampleDaemon | StockServer>(daemon: D): Promise<D> {
     // The demo was interrupted while the daemon started, and no other process would stop it.
     if (this.#cleared) await daemon.stop();
     else this.#running.add(daemon);
@@ -105,18 +114,19 @@ function watchSignals(): { readonly ended: Promise<EndingSignal>; readonly dispo
 }
 
 function introduce(reporter: Reporter, network: DemoNetwork): void {
-  const { client4, client6, server4, secondServer4, server6 } = publicAddresses;
+  const { client4, client6, ...servers } = publicAddresses;
   reporter.title("ilm demo: two network namespaces of its own; this host's is not touched");
   reporter.say(`client ${client4}, ${client6}   (${network.client})`);
-  reporter.say(`server ${server4}, ${secondServer4}, ${server6}   (${network.server})`);
+  reporter.say(`server ${Object.values(servers).join(", ")}   (${network.server})`);
 }
 
 function invite(reporter: Reporter, { serverPath, clientPath }: DemoNetwork): void {
-  const { client4, server4, server6 } = publicAddresses;
+  const { client4, server4, server6, shop6 } = publicAddresses;
   reporter.act("Over to you; Ctrl-C ends it");
   for (const line of [
     `nsenter --net=${clientPath} curl http://${server4}/`,
     `nsenter --net=${clientPath} curl 'http://[${server6}]/'`,
+    `nsenter --net=${clientPath} curl 'http://[${shop6}]/'`,
     `nsenter --net=${clientPath} bash -c 'cat < /dev/tcp/${server4}/2222'`,
     `bin/ilm --netns ${serverPath} monitor`,
     `bin/ilm --netns ${serverPath} listeners`,
@@ -144,11 +154,11 @@ function write(text: string): void {
 
 /** Reports the outcome. Throws FINDINGS when something was not as it should be. */
 function conclude(
-  { dials, problems }: Outcome,
+  { dials, servers, problems }: Outcome,
   reporter: Reporter,
   report: DemoOptions["report"],
 ): void {
-  if (report !== null) report({ ok: problems.length === 0, dials, problems });
+  if (report !== null) report({ ok: problems.length === 0, dials, servers, problems });
   else reporter.verdict(problems, dials.length);
   if (problems.length === 0) return;
   const count = problems.length;
@@ -203,6 +213,7 @@ async function play(
     color,
     client: resources.openClient(),
     start: (name) => resources.start(name),
+    startStock: (name) => resources.startStock(name),
     stop: (daemon) => resources.stop(daemon),
     follow: () => resources.follow(color),
   });

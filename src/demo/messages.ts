@@ -5,7 +5,11 @@
  * could not be.
  */
 export type DaemonMessage =
-  | { readonly kind: "listening" }
+  | {
+      readonly kind: "listening";
+      /** The getsockname() of each of its sockets, as `address:port`. */
+      readonly at: readonly string[];
+    }
   | { readonly kind: "failed"; readonly message: string };
 
 export interface DialRequest {
@@ -54,7 +58,9 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 export function isDaemonMessage(value: unknown): value is DaemonMessage {
   if (!isRecord(value)) return false;
   return (
-    value["kind"] === "listening" ||
+    (value["kind"] === "listening" &&
+      Array.isArray(value["at"]) &&
+      value["at"].every((at) => typeof at === "string")) ||
     (value["kind"] === "failed" && typeof value["message"] === "string")
   );
 }

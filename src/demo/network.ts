@@ -12,7 +12,11 @@ export const publicAddresses = {
   client6: "2001:db8:c::7",
   server4: "203.0.113.1",
   secondServer4: "203.0.113.2",
+  shop4: "203.0.113.3",
+  blog4: "203.0.113.4",
   server6: "2001:db8::1",
+  shop6: "2001:db8::3",
+  blog6: "2001:db8::4",
 } as const;
 
 export interface DemoNetwork {
@@ -45,7 +49,7 @@ export function networkOf(pid: number): DemoNetwork {
  */
 export async function createNetwork(network: DemoNetwork): Promise<void> {
   const { server, client } = network;
-  const { client4, client6, server4, secondServer4, server6 } = publicAddresses;
+  const { client4, client6, ...servers } = publicAddresses;
   // The other end arrives in the client's namespace under its own name; a random one collides with
   // nothing.
   const far = `far${randomBytes(4).toString("hex")}`;
@@ -71,9 +75,10 @@ export async function createNetwork(network: DemoNetwork): Promise<void> {
     await ip("-n", namespace, "link", "set", "eth0", "up");
   }
   // Without duplicate address detection an IPv6 address works at once instead of a second later.
-  await ip("-n", server, "address", "add", `${server4}/24`, "dev", "eth0");
-  await ip("-n", server, "address", "add", `${secondServer4}/24`, "dev", "eth0");
-  await ip("-n", server, "address", "add", `${server6}/64`, "dev", "eth0", "nodad");
+  for (const address of Object.values(servers)) {
+    const [length, ...flags] = address.includes(":") ? [64, "nodad"] : [24];
+    await ip("-n", server, "address", "add", `${address}/${length}`, "dev", "eth0", ...flags);
+  }
   await ip("-n", client, "address", "add", `${client4}/24`, "dev", "eth0");
   await ip("-n", client, "address", "add", `${client6}/64`, "dev", "eth0", "nodad");
   await ip("-n", server, "route", "add", "198.51.100.0/24", "dev", "eth0");

@@ -60,13 +60,18 @@ function serve(socket: Socket, how: Style): void {
   });
 }
 
-async function listenTcp(at: Endpoint, how: Style): Promise<void> {
+/** Resolves with the socket's own address, as the kernel tells it. */
+async function listenTcp(at: Endpoint, how: Style): Promise<string> {
   const server = createServer((socket) => serve(socket, how));
   server.listen({ host: at.address, port: at.port, ipv6Only: at.address.includes(":") });
   await once(server, "listening");
+  const own = server.address();
+  if (own === null || typeof own === "string") throw new Error("it has no address");
+  return endpoint(own.address, own.port);
 }
 
-async function bindUdp(at: Endpoint): Promise<void> {
+/** Resolves with the socket's own address, as the kernel tells it. */
+async function bindUdp(at: Endpoint): Promise<string> {
   const ipv6 = at.address.includes(":");
   const socket = createSocket({ type: ipv6 ? "udp6" : "udp4", ipv6Only: ipv6 });
   socket.on("message", (_message, client) => {
@@ -78,6 +83,8 @@ async function bindUdp(at: Endpoint): Promise<void> {
   });
   socket.bind(at.port, at.address);
   await once(socket, "listening");
+  const own = socket.address();
+  return endpoint(own.address, own.port);
 }
 
 function tell(message: DaemonMessage): void {
@@ -90,10 +97,11 @@ process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
 
 try {
   const how = parseStyle(style);
+  const own: string[] = [];
   for (const at of endpointArguments.map(parseEndpoint)) {
-    await (at.protocol === "tcp" ? listenTcp(at, how) : bindUdp(at));
+    own.push(await (at.protocol === "tcp" ? listenTcp(at, how) : bindUdp(at)));
   }
-  tell({ kind: "listening" });
+  tell({ kind: "listening", at: own });
 } catch (error) {
   tell({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
   process.exitCode = 1;

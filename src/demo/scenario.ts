@@ -1,4 +1,5 @@
 /** Defines what the demo shows, act by act, and what it expects of each dial. */
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { IlmError } from "../errors.js";
@@ -6,8 +7,9 @@ import { ilm } from "./commands.js";
 import type { SampleClient, SampleDaemon } from "./children.js";
 import { endpoint, type DialResult } from "./messages.js";
 import { publicAddresses, type DemoNetwork } from "./network.js";
-import type { DaemonName, Dial } from "./dials.js";
+import type { DaemonName, Dial, ServerName } from "./dials.js";
 import type { Reporter } from "./render.js";
+import type { StockName, StockServer } from "./stock.js";
 
 /** What the acts work with. `demo.ts` creates it and cleans it up. */
 export interface Stage {
@@ -17,24 +19,29 @@ export interface Stage {
   readonly color: boolean;
   /** Starts one of `daemons` in the server's namespace. */
   readonly start: (name: DaemonName) => Promise<SampleDaemon>;
+  /** Starts a server that listens on every address in the server's namespace. */
+  readonly startStock: (name: StockName) => Promise<StockServer>;
   readonly stop: (daemon: SampleDaemon) => Promise<void>;
   /** Starts `ilm run` in the background. Returns what it logged until it was ready. */
   readonly follow: () => Promise<string>;
 }
 
 const udpPatience_ms = 1000;
+const everyAddress = "[::]:80";
 
 interface Expected {
   readonly protocol: "tcp" | "udp";
   readonly address: string;
   readonly port: number;
   /** The daemon that must answer; null when the kernel must refuse. */
-  readonly daemon: DaemonName | null;
+  readonly daemon: ServerName | null;
   readonly why: string;
 }
 
 export interface Outcome {
   readonly dials: readonly Dial[];
+  /** The stock servers that shared a port. */
+  readonly servers: readonly Omit<StockServer, "stop">[];
   /** Lists everything that is not as it should be, one sentence each. */
   readonly problems: readonly string[];
 }
@@ -58,9 +65,21 @@ export function judge(expected: Expected, result: DialResult): string | null {
   return from === dialled ? null : `expected: the reply comes from ${dialled}`;
 }
 
+/** The lines of these services in a configuration that has each as a block. */
+export function linesOfServices(text: string, names: readonly string[]): string[] {
+  let isShown = false;
+  return text.split("\n").filter((line) => {
+    const name = /^ {2}([\w-]+):/.exec(line)?.[1];
+    if (name !== undefined) isShown = names.includes(name);
+    else if (!line.startsWith("    ")) isShown = false;
+    return isShown;
+  });
+}
+
 export class Scenario {
   readonly #stage: Stage;
   readonly #dials: Dial[] = [];
+  readonly #servers: Omit<StockServer, "stop">[] = [];
   readonly #problems: string[] = [];
 
   constructor(stage: Stage) {
@@ -75,9 +94,10 @@ export class Scenario {
       await this.#actFollow();
       await this.#actExisting();
       await this.#actDown(ssh);
+      await this.#actStock(configuration);
       await this.#actAsk();
     });
-    return { dials: this.#dials, problems: this.#problems };
+    return this.#outcome();
   }
 
   /** Plays the last act, which unloads ilm. */
@@ -93,7 +113,11 @@ export class Scenario {
         why: "the kernel is as it was before",
       });
     });
-    return { dials: this.#dials, problems: this.#problems };
+    return this.#outcome();
+  }
+
+  #outcome(): Outcome {
+    return { dials: this.#dials, servers: this.#servers, problems: this.#problems };
   }
 
   async #unlessBroken(acts: () => Promise<void>): Promise<void> {
@@ -215,6 +239,37 @@ export class Scenario {
     });
   }
 
+  async #actStock(configuration: string): Promise<void> {
+    const { reporter } = this.#stage;
+    const { server4, server6, shop4, shop6, blog4, blog6 } = publicAddresses;
+    reporter.act("Two web servers that both want port 80 on every address share it");
+    const text = readFileSync(configuration, "utf8");
+    for (const line of linesOfServices(text, ["shop", "blog"])) reporter.say(line);
+    await this.#startStock("shop");
+    await this.#startStock("blog");
+    const dialled = [
+      [shop4, "shop"],
+      [shop6, "shop"],
+      [blog4, "blog"],
+      [blog6, "blog"],
+      [server4, "web"],
+      [server6, "web"],
+    ] as const;
+    await this.#dial(
+      ...dialled.map(([address, daemon]): Expected => ({
+        protocol: "tcp",
+        address,
+        port: 80,
+        daemon,
+        why:
+          daemon === "web"
+            ? "on the other addresses port 80 is still web's"
+            : `${daemon} asked for every address, got its service's, and this is published for it`,
+      })),
+    );
+    await this.#ilm("listeners");
+  }
+
   async #actAsk(): Promise<void> {
     const { client4, server4, secondServer4 } = publicAddresses;
     this.#stage.reporter.act("What ilm knows");
@@ -243,6 +298,20 @@ export class Scenario {
       `${name} (pid ${daemon.pid}) listens on ${daemon.endpoints.join(", ")}`,
     );
     return daemon;
+  }
+
+  /** What it takes for its address is every address, though it has its service's alone. */
+  async #startStock(name: StockName): Promise<void> {
+    const { stop: _stop, ...server } = await this.#stage.startStock(name);
+    this.#servers.push(server);
+    const { program, pid, uid, asked, told } = server;
+    this.#stage.reporter.say(
+      `${name} (pid ${pid}) is ${program}, run by user ${uid} without privileges: ${asked}` +
+        (told === null ? "" : `; it takes its address for ${told}`),
+    );
+    if (told !== null && told !== everyAddress) {
+      this.#problems.push(`${name} listens on ${told}, where it asked for ${everyAddress}`);
+    }
   }
 
   async #stop(daemon: SampleDaemon): Promise<void> {

@@ -7,6 +7,12 @@ export async function holdersOf(
   const inodes = new Set(listeners.map((listener) => listener.inode).filter((inode) => inode > 0));
   if (inodes.size === 0) return () => undefined;
   const { findHolders } = await import("../kernel/procfs.js");
+  const { cgroupPaths } = await import("../kernel/cgroups.js");
   const holders = findHolders(inodes);
-  return (listener) => holders.get(listener.inode);
+  const cgroups = cgroupPaths(new Set(listeners.map((listener) => BigInt(listener.cgroup))));
+  return (listener) => {
+    const holder = holders.get(listener.inode);
+    const cgroup = cgroups.get(BigInt(listener.cgroup));
+    return holder === undefined || cgroup === undefined ? holder : { ...holder, cgroup };
+  };
 }

@@ -32,7 +32,7 @@ export const holder = {
   user: field(nullable(text), "The user that it runs as; null when it is unknown."),
   unit: field(
     nullable(text),
-    "Its systemd unit, such as `nginx.service`; null when it is unknown or there is none.",
+    "The systemd unit that the socket was created in, such as `nginx.service`, or `nginx.socket` when systemd created it for a socket unit; that of the process when the unit has stopped; null when it is unknown or there is none.",
   ),
 } as const satisfies Fields;
 

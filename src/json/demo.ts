@@ -52,6 +52,22 @@ export const demo = object({
     ),
     "All connections that the client made, in their order.",
   ),
+  servers: field(
+    list(
+      object({
+        name: field(text, "The service that it serves."),
+        pid: field(integer, "Its process."),
+        uid: field(integer, "The user that runs it, without privileges."),
+        program: field(text, "What it is, with its version."),
+        asked: field(text, "How it was told to listen, in its own words."),
+        told: field(
+          nullable(text),
+          "What it takes for the address of its socket; null if it does not tell.",
+        ),
+      }),
+    ),
+    "The servers that listen on every address, and share a port.",
+  ),
   problems: field(list(text), "All that is not as it should be, in words."),
 });
 

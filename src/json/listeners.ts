@@ -10,7 +10,7 @@ export const listeners = list(
     ...holder,
     cgroup: field(
       nullable(text),
-      "The cgroup (v2) of the process, such as `/system.slice/nginx.service`; null when the process is unknown.",
+      "The cgroup (v2) that the socket was created in, such as `/system.slice/nginx.service`; that of the process when it is gone; null when the process is unknown.",
     ),
     mappings: field(list(text), "The names of the mappings that lead to it."),
     wildcard: field(boolean, "True when it listens on every address."),

@@ -5,6 +5,7 @@ import { AF_NETLINK, SOCK_RAW, bind, close, recv, recvNow, sendto, socket } from
 
 export const NETLINK_ROUTE = 0;
 const NETLINK_NETFILTER = 12;
+export const NETLINK_GENERIC = 16;
 /**
  * Groups are numbered from 1; in a mask, the lowest bit is the first group
  * (include/uapi/linux/netfilter/nfnetlink.h).
@@ -33,8 +34,12 @@ export function message(type: number, flags: number, body: Uint8Array): Uint8Arr
 }
 
 /** Sends one request and yields the body of each answer until the kernel says that it is done. */
-export function* talk(call: string, request: Uint8Array): Generator<Uint8Array> {
-  const fd = socket(AF_NETLINK, SOCK_RAW, 0);
+export function* talk(
+  call: string,
+  request: Uint8Array,
+  protocol = NETLINK_ROUTE,
+): Generator<Uint8Array> {
+  const fd = socket(AF_NETLINK, SOCK_RAW, protocol);
   try {
     // struct sockaddr_nl of the kernel: family, padding, pid 0, groups 0
     sendto(fd, request, Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));

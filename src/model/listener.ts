@@ -39,6 +39,8 @@ export interface Listener {
   readonly cookie: string;
   /** The inode of the socket's file; 0 when no file holds it any more. */
   readonly inode: number;
+  /** The id of the cgroup in which it was created, in decimal (64 bits). */
+  readonly cgroup: string;
   readonly identity: Identity;
 }
 
@@ -65,7 +67,11 @@ export interface Holder {
   readonly pid: number;
   readonly command: string;
   readonly user: string;
-  /** The cgroup v2 path, such as `/system.slice/nginx.service`; empty when unknown. */
+  /**
+   * The path of a cgroup (v2), such as `/system.slice/nginx.service`; empty when unknown. Of the
+   * holder of a socket, the cgroup in which the socket was created, by which it is judged, as long
+   * as there is such a cgroup; otherwise the process's.
+   */
   readonly cgroup: string;
   /**
    * True when it has CAP_NET_BIND_SERVICE without being root, in the user namespace that we are in.

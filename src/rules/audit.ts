@@ -2,7 +2,13 @@
  * What `ilm audit` finds in a snapshot of the kernel's socket tables and the active rules, and
  * `ilm doctor` in part. Pure.
  */
-import type { Address } from "../model/address.js";
+import {
+  type Address,
+  type Prefix,
+  familyOf,
+  prefixAddress,
+  prefixLength,
+} from "../model/address.js";
 import type { AuditKind } from "../model/audit.js";
 import { formatEndpoint } from "../model/endpoint.js";
 import type { Holder, Listener } from "../model/listener.js";
@@ -201,7 +207,7 @@ export function auditServices(
 ): AuditFinding[] {
   const { services } = rules.file;
   const joined = new JoinedListeners(allMappings(rules), listeners, judge.selects);
-  const led = [...joined.states()].map(({ states, names }) => ({ states, names }));
+  const led = [...joined.states()];
   const leading = new Map<Address | "*", DestinationState[]>();
   for (const { states } of led) {
     for (const state of states) {
@@ -220,14 +226,39 @@ export function auditServices(
   });
   const told = new Set<Address | "*">(elsewhere);
   for (const { addresses } of unserved) for (const address of addresses) told.add(address);
+  const ownerOf = new Map(
+    services.flatMap((service) => service.addresses.map((address) => [address, service] as const)),
+  );
+  // From one address of a service to another of its own, as `wildcard: rewrite` makes mappings for
+  // dual-stack sockets: its daemon may have sockets of the other kind.
+  const isWithinService = ({ states, on }: (typeof led)[number]): boolean =>
+    states.every(({ address }) => {
+      const own = address === "*" ? undefined : ownerOf.get(address)?.addresses;
+      return own !== undefined && on().every((prefixes) => isAmong(own, prefixes));
+    });
   return [
     ...unserved.map((service) => ofService(service, leading, listeners, judge)),
-    ...led.flatMap(({ states, names }): AuditFinding[] => {
+    ...led.flatMap((lead): AuditFinding[] => {
+      const { states } = lead;
       const isServed = states.some(({ listening }) => listening);
       const isTold = states.every(({ address }) => told.has(address));
-      return isServed || isTold ? [] : [ofMappings(states, names())];
+      return isServed || isTold || isWithinService(lead) ? [] : [ofMappings(states, lead.names())];
     }),
   ];
+}
+
+function isWhole(prefix: Prefix): boolean {
+  return prefixLength(prefix) === (familyOf(prefix) === 4 ? 32 : 128);
+}
+
+/** Reports whether the prefixes are all addresses out of these. */
+function isAmong(addresses: readonly Address[], prefixes: readonly Prefix[]): boolean {
+  return (
+    prefixes.length > 0 &&
+    prefixes.every((prefix) =>
+      addresses.some((address) => isWhole(prefix) && prefixAddress(prefix) === address),
+    )
+  );
 }
 
 function ofService(
@@ -251,11 +282,13 @@ function ofService(
         ? ". Only strangers listen there"
         : "";
   const whose = owner === undefined ? "its daemon" : `its daemon (${formatOwner(owner)})`;
+  const socketUnit = owner?.unit?.replace(/\.service$/, ".socket") ?? "";
+  const orSocketUnit = socketUnit.endsWith(".socket") ? `, or ${socketUnit} if it has one` : "";
   return {
     kind: "service-unserved",
     service: name,
     message: `nobody serves it: nothing that may listen there does (${where})${instead}`,
-    remedy: `Start ${whose}, let it listen there, or remove the service and the mappings that lead to it.`,
+    remedy: `Start ${whose}${orSocketUnit}, let it listen there, or remove the service and the mappings that lead to it.`,
   };
 }
 

@@ -3,7 +3,7 @@
  * rules.
  */
 import { candidates } from "./candidates.js";
-import { type Address, type Family, familyOf } from "../model/address.js";
+import { type Address, type Family, type Prefix, familyOf } from "../model/address.js";
 import type { Handover, Listener } from "../model/listener.js";
 import { words } from "../model/columns.js";
 import type { Destination, Listeners, Mapping } from "../model/mapping.js";
@@ -226,11 +226,20 @@ export class JoinedListeners {
   }
 
   /**
-   * Yields each different list of states. `names` works out the names of the mappings that have it.
+   * Yields each different list of states. `names` works out the names of the mappings that have it,
+   * and `on` what they are for.
    */
-  *states(): Generator<{ states: readonly DestinationState[]; names: () => string[] }> {
+  *states(): Generator<{
+    states: readonly DestinationState[];
+    names: () => string[];
+    on: () => (readonly Prefix[])[];
+  }> {
     for (const { states, indexes } of this.#led) {
-      yield { states, names: () => this.#namesOf([indexes.view()]) };
+      yield {
+        states,
+        names: () => this.#namesOf([indexes.view()]),
+        on: () => Array.from(indexes.view(), (index) => this.#mappings.onAt(index)),
+      };
     }
   }
 

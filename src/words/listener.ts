@@ -4,11 +4,21 @@ import type { Holder, Listener } from "../model/listener.js";
 import { formatPlace } from "../model/endpoint.js";
 import { printable } from "./text.js";
 
-/** Describes a holder: `nginx (pid 812)`, or that the process is unknown. */
+/** PID 1 of a host is systemd, which has sockets for others. */
+const MANAGER = 1;
+
+/**
+ * Describes a holder: `nginx (pid 812)`, `systemd (pid 1) for web.socket`, `web (pid 813, from
+ * web.socket)`, or that the process is unknown.
+ */
 export function describeHolder(holder: Holder | undefined): string {
-  return holder === undefined
-    ? "a process unknown"
-    : `${printable(holder.command)} (pid ${holder.pid})`;
+  if (holder === undefined) return "a process unknown";
+  const { command, pid } = holder;
+  const unit = unitOf(holder);
+  if (unit?.endsWith(".socket") !== true) return `${printable(command)} (pid ${pid})`;
+  return pid === MANAGER
+    ? `${printable(command)} (pid ${pid}) for ${printable(unit)}`
+    : `${printable(command)} (pid ${pid}, from ${printable(unit)})`;
 }
 
 /** Describes a listener: `nginx (pid 812) on 127.0.1.10:443`. */

@@ -23,14 +23,25 @@ export interface Belonging {
   readonly services: readonly Service[];
 }
 
-/** Describes who tried: `python3 (pid 812, user tester, unit legacy.service)`. */
+/** What systemd calls the process in which it opens a socket unit's sockets (src/core/socket.c). */
+const SOCKET_UNIT_OPENER = "(sd-listen)";
+
+/**
+ * Describes who tried: `python3 (pid 812, user tester, unit legacy.service)`, or `systemd, for a
+ * socket unit (pid 812, user root)`.
+ */
 export function describeTried({ command, pid, user, unit }: Tried): string {
   const details = [
     ...(pid === null ? [] : [`pid ${pid}`]),
     ...(user === null ? [] : [`user ${printable(user)}`]),
     ...(unit === null ? [] : [`unit ${printable(unit)}`]),
   ];
-  const name = command === null || command === "" ? "a process" : printable(command);
+  const name =
+    command === null || command === ""
+      ? "a process"
+      : command === SOCKET_UNIT_OPENER
+        ? "systemd, for a socket unit"
+        : printable(command);
   return details.length === 0 ? name : `${name} (${details.join(", ")})`;
 }
 
@@ -94,6 +105,12 @@ export function remedyForRefused(attempt: RefusedAttempt, { service, mapping }: 
   const ofMapping = `\`listeners\` of ${mapping === undefined ? "the mapping" : `mapping ${printable(mapping.name)}`}`;
   switch (attempt.reason) {
     case "address":
+      if (attempt.command === SOCKET_UNIT_OPENER) {
+        return `Give the socket unit an address of its own; \`systemctl --failed\` names it. If it is for ${printable(service?.name ?? "the service")}, name it as the service's \`unit\`: \`Service=\` of a socket unit does not count.`;
+      }
+      if (attempt.pid === 1) {
+        return `Give the socket unit that systemd opens there an address of its own. If it is for ${printable(service?.name ?? "the service")}, write \`user\` in the place of the service's \`unit\`: this systemd opens sockets outside of the socket unit's cgroup, as it does where cgroup v2 is not the only hierarchy (systemd.unified_cgroup_hierarchy=1).`;
+      }
       return `Give it an address of its own. If it is ${printable(service?.name ?? "the service")}, correct \`unit\`, \`user\` or \`group\` of the service, or start it as they say.`;
     case "mapped":
       return `Let it bind to another address or port, or name its unit, user or group in ${ofMapping}.`;

@@ -240,4 +240,30 @@ mappings:
       }
     },
   );
+
+  test.each(families)(
+    "what IPsec takes of a UDP socket on a private address is counted, though it reaches no queue, IPv%i",
+    async (family) => {
+      const { server, client } = network;
+      const { public: dialled, daemon } = addressesOf[family];
+      await server.apply(rulesWith("auto"));
+      await lab.open("ike", "udp", daemon, 6000, { options: ["encap"] });
+      await lab.do("hold", "ike");
+      const selected = async (): Promise<readonly (readonly [string, number])[]> =>
+        (await server.mappings())
+          .filter(({ protocol }) => protocol === "udp")
+          .map(({ name, counters }) => [name, counters.selected]);
+      const before = new Map(await selected());
+      for (const port of [6000, 6001]) {
+        await client.dial("udp", dialled, port, { length: 64, connected: false, timeout_s: 0.01 });
+      }
+      expect(await lab.look("ike")).toMatchObject({ events: 0 });
+      const more = (await selected()).map(([name, now]) => [name, now - (before.get(name) ?? 0)]);
+      expect(more).toEqual([
+        ["same", 1],
+        ["moved", 1],
+        ["other", 0],
+      ]);
+    },
+  );
 });

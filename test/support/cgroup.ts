@@ -54,6 +54,20 @@ async function removeTree(folder: string): Promise<void> {
   });
 }
 
+/**
+ * Takes the folder `path` below our own away, and with the last one our own; the processes in it
+ * have ended.
+ */
+export async function removeCgroup(path: string): Promise<void> {
+  const own = join(await mountPoint(), ownSlice);
+  const folder = join(own, path);
+  if (!existsSync(folder)) return;
+  await removeTree(folder);
+  if (!readdirSync(own, { withFileTypes: true }).some((entry) => entry.isDirectory())) {
+    rmdirSync(own);
+  }
+}
+
 /** Takes our own folder away; the processes in it have ended. */
 export async function removeCgroups(): Promise<void> {
   const own = join(await mountPoint(), ownSlice);

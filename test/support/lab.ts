@@ -26,6 +26,7 @@ export interface OpenOptions {
     | "late"
     | "broadcast"
     | "group"
+    | "encap"
   )[];
   /** SO_BINDTODEVICE */
   readonly device?: string;

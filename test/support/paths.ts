@@ -3,11 +3,14 @@ import { fileURLToPath } from "node:url";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
+/** The folder of the checkout, with a slash at its end. */
+export const root = fileURLToPath(new URL("../../", import.meta.url));
 
 export const ilmCommand = `${root}bin/ilm`;
 export const builtRoot = `${root}dist/`;
 export const commandHost = `${builtRoot}test/support/command-host.js`;
+export const ilmUnit = `${root}contrib/systemd/ilm.service`;
+export const documents = `${root}docs`;
 export const exampleFolder = `${root}examples`;
 /**
  * The distribution's interpreter starts faster than the shims that version managers put first in

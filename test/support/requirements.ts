@@ -40,6 +40,7 @@ const programs: Readonly<Record<string, string>> = {
   curl: "curl",
   pgrep: "procps",
   "systemd-socket-activate": "systemd",
+  "systemd-nspawn": "systemd-container",
   nc: "netcat-openbsd",
   ethtool: "ethtool",
   unbound: "unbound",

@@ -5,6 +5,9 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
 import type { DataPlane, ActiveEngine } from "../../src/dataplane/types.js";
+import { errnoOf } from "../../src/kernel/ffi.js";
+import { withNat } from "./guest-host.js";
+import { addOvpnPeer } from "./ovpn.js";
 import { Absent, Refused, capability as report, expectEqual } from "./report.js";
 import { ownNetnsPath } from "../../src/kernel/netns.js";
 import { type Name, Socket, type SocketOptions, enterNetwork } from "./sockets.js";
@@ -23,6 +26,7 @@ import {
   using,
 } from "./stage.js";
 
+const ENOTSOCK = 88;
 const PEER = "peer";
 const BASE = "over0";
 
@@ -555,6 +559,109 @@ export async function runDevices(engine: ActiveEngine): Promise<void> {
       }
     },
   );
+
+  /** A tunnel of OpenVPN's in the kernel, whose daemon here has the socket. */
+  const ovpn = (
+    { socket, dialled }: { readonly socket: Socket; readonly dialled: number },
+    prove: (peer: Socket, remote: Name) => void,
+  ): void => {
+    const name = "ovpn1";
+    for (const run of [ip, inPeer]) {
+      try {
+        run("link", "add", name, "type", "ovpn");
+      } catch (error) {
+        throw new Absent(String(error));
+      }
+    }
+    const own = { address: at(1, 2)[4], port: 1194 };
+    const remote = { address: at(1, 1)[4], port: dialled };
+    const peer = client(() => listen(own.address, own.port, { kind: "udp", timeout: 2000 }));
+    try {
+      for (const [run, end] of [
+        [ip, 1],
+        [inPeer, 2],
+      ] as const) {
+        run("link", "set", name, "up");
+        addresses(run, name, 13, end);
+      }
+      addOvpnPeer({ device: name, socket, remote: own, end: 0 });
+      there(() => addOvpnPeer({ device: name, socket: peer, remote, end: 1 }));
+      prove(peer, remote);
+    } finally {
+      for (const run of [ip, inPeer]) run("link", "del", name);
+      peer.close();
+    }
+  };
+  const ovpnRules = (port: number, to: string, handover: string): string =>
+    rulesFor(engine)(`  - { protocol: udp, port: ${port}, to: "${to}", handover: ${handover} }\n`);
+  const udp: SocketOptions = { kind: "udp", timeout: 2000 };
+  /** What a daemon hears, but for data that came before the kernel had its socket. */
+  const control = (socket: Socket): ReturnType<Socket["receive"]> => {
+    let got = socket.receive(true);
+    // P_DATA_V2, key 0
+    while (got?.text.startsWith("H") === true) got = socket.receive(true);
+    return got;
+  };
+
+  for (const [where, address, to] of [
+    ["on a private address", app[4], "app:1194"],
+    ["as a wildcard destination", "0.0.0.0", "*:1194"],
+  ] as const) {
+    const dialled = 1195;
+    const serves = (handover: string): void => {
+      apply(loaded(), ovpnRules(dialled, to, "ingress"));
+      refusedWithoutIngress();
+      const daemon = listen(address, 1194, udp);
+      const inside = listen(app[4], 6000, {});
+      using([daemon, inside], () => {
+        ovpn({ socket: daemon, dialled }, (peer, remote) => {
+          // A socket map does not take it any more.
+          apply(loaded(), ovpnRules(dialled, to, handover));
+          loaded().resync();
+          const before = selected();
+          const inner = { address: at(13, 1)[4], port: 6000 };
+          expectEqual(`TCP inside, ${handover}`, dial(inner, [inside], client), 0);
+          if (selected() - before < 2) throw new Error("the tunnel was not selected");
+          // What is not the data channel's goes to the daemon, which answers.
+          peer.send("ping", remote);
+          const from = { address: at(1, 2)[4], port: 1194 };
+          expectEqual(`the daemon, ${handover}`, control(daemon), { text: "ping", from });
+          daemon.send("pong", from);
+          const answer = { text: "pong", from: remote };
+          expectEqual(`its answer, ${handover}`, control(peer), answer);
+        });
+      });
+    };
+    await capability(`OpenVPN's offload ${where}: its tunnel and its daemon are served`, () => {
+      for (const handover of ["auto", "lookup"]) serves(handover);
+      // NAT takes away what is handed over at ingress.
+      if (engine === "kfunc") withNat(() => serves("ingress"));
+    });
+  }
+  await capability("OpenVPN's offload takes no socket that is in a socket map", () => {
+    const attach = (handover: string): number => {
+      apply(loaded(), ovpnRules(1194, "app", handover));
+      refusedWithoutIngress();
+      const socket = listen(app[4], 1194, udp);
+      return using([socket], () => {
+        loaded().resync();
+        try {
+          ovpn({ socket, dialled: 1194 }, () => undefined);
+          return 0;
+        } catch (error) {
+          if (errnoOf(error) === undefined) throw error;
+          return errnoOf(error) ?? 0;
+        }
+      });
+    };
+    expectEqual("handover: auto", attach("auto"), 0);
+    expectEqual("handover: ingress", attach("ingress"), 0);
+    expectEqual("handover: lookup", attach("lookup"), ENOTSOCK);
+    withNat(() => {
+      expectEqual("behind NAT", attach("auto"), ENOTSOCK);
+      expectEqual("behind NAT, handover: ingress", attach("ingress"), 0);
+    });
+  });
   plane?.unload();
   plane?.close();
 }

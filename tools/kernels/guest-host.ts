@@ -23,7 +23,7 @@ function nft(rules: string): void {
 }
 
 /** One NAT rule anywhere is enough. */
-function withNat<T>(body: () => T): T {
+export function withNat<T>(body: () => T): T {
   const chain = "chain post { type nat hook postrouting priority 100; }; ";
   try {
     nft(`table ip host { ${chain}}\ntable ip6 host { ${chain}}`);

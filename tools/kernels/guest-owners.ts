@@ -2,27 +2,25 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { ActiveEngine, DataPlane } from "../../src/dataplane/types.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
-import { Absent, Refused, capability as report, expectEqual } from "./report.js";
-import { Socket, type SocketOptions } from "./sockets.js";
+import { capability as report, expectEqual } from "./report.js";
+import type { Socket, SocketOptions } from "./sockets.js";
 import {
-  type Dialled,
   app,
   apply,
-  canMptcp,
-  dial,
+  as,
+  families,
+  kinds,
   listen,
+  needMptcp,
   open,
   outside,
-  pause,
   using,
+  whoHas,
 } from "./stage.js";
 
 const EACCES = 13;
 const OWNER = 4000;
 const STRANGER = 4001;
-const families = [4, 6] as const;
-const kinds = ["tcp", "mptcp", "udp"] as const;
-type Kind = (typeof kinds)[number];
 const CGROUPS = "/sys/fs/cgroup";
 
 interface Said {
@@ -45,18 +43,6 @@ mappings:
   - { protocol: [tcp, udp], port: 6002, to: "*:7002" }
 `;
 
-/** What that user makes; this process is root's otherwise. */
-function as<T>(user: number, make: () => T): T {
-  process.setegid?.(user);
-  process.seteuid?.(user);
-  try {
-    return make();
-  } finally {
-    process.seteuid?.(0);
-    process.setegid?.(0);
-  }
-}
-
 /** What a process of that unit makes. */
 function inUnit<T>(unit: string, make: () => T): T {
   const folder = `${CGROUPS}/system.slice/${unit}`;
@@ -78,24 +64,6 @@ function refusedWith(make: () => Socket): number | undefined {
   }
 }
 
-/** Who has what is dialled: its index among these, or nobody. */
-function whoHas(
-  { plane, kind }: { readonly plane: DataPlane; readonly kind: Kind },
-  to: { readonly address: string; readonly port: number },
-  there: readonly Socket[],
-): Dialled {
-  // Without ingress, UDP sockets are placed by whoever looks for them.
-  plane.resync();
-  if (kind !== "udp") return dial(to, there);
-  const client = Socket.connected(to, { kind });
-  return using([client], () => {
-    client.send("ping", to);
-    pause(100);
-    const found = there.findIndex((socket) => socket.receive(false) !== undefined);
-    return found < 0 ? "refused" : found;
-  });
-}
-
 /** Every promise about owners through one engine; for the kfunc the module must be loaded. */
 export async function runOwners(engine: ActiveEngine): Promise<void> {
   const rules = rulesFor(engine);
@@ -113,12 +81,7 @@ export async function runOwners(engine: ActiveEngine): Promise<void> {
   for (const kind of kinds) {
     const options: SocketOptions = { kind, timeout: 300 };
     const needed = (plane: DataPlane): void => {
-      if (kind !== "mptcp") return;
-      if (!canMptcp()) throw new Absent("no MPTCP");
-      apply(plane, rules());
-      if (engine === "registry" && plane.steers() === false) {
-        throw new Refused("sk_lookup cannot select an MPTCP listener, and there is no ingress");
-      }
+      if (kind === "mptcp") needMptcp(plane, engine, rules());
     };
 
     await capability(

@@ -12,6 +12,7 @@ import { testLoad, testSteps } from "./guest-engine.js";
 import { runModule, testRemoval, testWithoutBtf, withModule } from "./guest-module.js";
 import { runOracle } from "./guest-oracle.js";
 import { runOwners } from "./guest-owners.js";
+import { runRewrite } from "./guest-rewrite.js";
 import { note } from "./report.js";
 
 const PARTS = "/modules/parts";
@@ -20,6 +21,7 @@ const parts = asked?.split(",") ?? [
   "core",
   "host",
   "owners",
+  "rewrite",
   "devices",
   "module",
   "engine",
@@ -33,12 +35,14 @@ if (asked !== undefined) note("parts", asked);
 if (parts.includes("core")) await runCore("registry");
 if (parts.includes("host")) await runHost("registry");
 if (parts.includes("owners")) await runOwners("registry");
+if (parts.includes("rewrite")) await runRewrite("registry");
 if (parts.includes("devices")) await runDevices("registry");
 if (parts.includes("module")) await runModule();
 await withModule(async () => {
   if (parts.includes("engine")) await runCore("kfunc");
   if (parts.includes("engine") && parts.includes("host")) await runHost("kfunc");
   if (parts.includes("engine") && parts.includes("owners")) await runOwners("kfunc");
+  if (parts.includes("engine") && parts.includes("rewrite")) await runRewrite("kfunc");
   if (parts.includes("engine") && parts.includes("devices")) await runDevices("kfunc");
   if (parts.includes("oracle")) await runOracle();
   if (parts.includes("load")) {

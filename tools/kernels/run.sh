@@ -3,8 +3,8 @@
 # goes into docs/kernels.md. As root: `make test-kernels`, or `make test-kernels ARGS="6.1 7.x"`.
 #
 #   ILM_KERNELS_CACHE    packages, the tools' chroot, modules built, logs; default ${XDG_CACHE_HOME:-/var/cache}/ilm-kernels
-#   ILM_KERNELS_PARTS    of core, host, owners, devices, module, engine, oracle, load, cost, removal, with commas; default all.
-#                        Other rows of the table stay
+#   ILM_KERNELS_PARTS    of core, host, owners, rewrite, devices, module, engine, oracle, load, cost, removal, with commas; default
+#                        all. Other rows of the table stay
 #   ILM_KERNELS_TIMEOUT  seconds for one kernel; default 1800 (some 150 s of CPU, on a machine that has nothing else to do)
 #   ILM_KERNELS_MEMORY   of the guest, MiB; default 2048
 #   ILM_KERNELS_NICE     of the compiler and the emulator; default 15
@@ -21,7 +21,8 @@ memory=${ILM_KERNELS_MEMORY:-2048}
 nice=${ILM_KERNELS_NICE:-15}
 bench=$cache/bench
 # What sock_diag asks; devices and what they carry.
-GUEST_MODULES=(tcp_diag veth vrf 8021q ipip ip_gre wireguard nf_tables nft_chain_nat bonding macvlan ipvlan geneve l2tp_netlink l2tp_eth)
+GUEST_MODULES=(tcp_diag veth vrf 8021q ipip ip_gre wireguard nf_tables nft_chain_nat bonding macvlan ipvlan geneve l2tp_netlink l2tp_eth
+  ovpn chacha chacha20poly1305)
 
 fail() {
   echo "test-kernels: $1" >&2

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { lookupContext } from "../../src/dataplane/observe/explain.js";
 import { openDataPlane } from "../../src/dataplane/open.js";
-import type { ApplyResult, DataPlane } from "../../src/dataplane/types.js";
+import type { ActiveEngine, ApplyResult, DataPlane } from "../../src/dataplane/types.js";
 import { parseConfiguration } from "../../src/config/parse.js";
 import { IlmError } from "../../src/errors.js";
 import { errnoOf } from "../../src/kernel/ffi.js";
@@ -10,7 +10,7 @@ import { Pins } from "../../src/kernel/pins.js";
 import type { Address } from "../../src/model/address.js";
 import { type Engine } from "../../src/model/mapping.js";
 import { emptyRules, toBeActive } from "../../src/model/rules.js";
-import { Refused, expectEqual } from "./report.js";
+import { Absent, Refused, expectEqual } from "./report.js";
 import { type Name, Socket, type SocketOptions } from "./sockets.js";
 
 const ECONNREFUSED = 111;
@@ -45,6 +45,10 @@ export function apply(plane: DataPlane, text: string): ApplyResult {
   const { ruleSet } = parseConfiguration([{ name: FILE, text }]);
   return plane.apply(toBeActive({ ...emptyRules, file: ruleSet }));
 }
+
+export const families = [4, 6] as const;
+export const kinds = ["tcp", "mptcp", "udp"] as const;
+export type Kind = (typeof kinds)[number];
 
 export type Dialled = number | "refused" | "nobody" | "no answer";
 
@@ -137,6 +141,45 @@ export function canMptcp(): boolean {
     if (errno !== EPROTONOSUPPORT && errno !== ENOPROTOOPT) throw error;
     return false;
   }
+}
+
+/** Throws what ilm, or the kernel, says where MPTCP listeners cannot be served. */
+export function needMptcp(plane: DataPlane, engine: ActiveEngine, rules: string): void {
+  if (!canMptcp()) throw new Absent("no MPTCP");
+  apply(plane, rules);
+  if (engine === "registry" && plane.steers() === false) {
+    throw new Refused("sk_lookup cannot select an MPTCP listener, and there is no ingress");
+  }
+}
+
+/** What that user makes; this process is root's otherwise. */
+export function as<T>(user: number, make: () => T): T {
+  process.setegid?.(user);
+  process.seteuid?.(user);
+  try {
+    return make();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
+
+/** Who has what is dialled: its index among these, or nobody. */
+export function whoHas(
+  { plane, kind }: { readonly plane: DataPlane; readonly kind: Kind },
+  to: { readonly address: string; readonly port: number },
+  there: readonly Socket[],
+): Dialled {
+  // Without ingress, UDP sockets are placed by whoever looks for them.
+  plane.resync();
+  if (kind !== "udp") return dial(to, there);
+  const client = Socket.connected(to, { kind });
+  return using([client], () => {
+    client.send("ping", to);
+    pause(100);
+    const found = there.findIndex((socket) => socket.receive(false) !== undefined);
+    return found < 0 ? "refused" : found;
+  });
 }
 
 /** Mean of the loaded program, for comparison within one run. */

@@ -64,7 +64,10 @@ function defineMore(define: Define, program: Command): void {
     name: "demo",
     group: groups.more,
     summary: "show ilm at work in private network namespaces with sample daemons",
-    description: ["Does not touch the host's own network namespace. Ends by itself."],
+    description: [
+      "Does not touch the host's own network namespace. Ends by itself.",
+      "Among the daemons are two web servers that listen on every address, port 80: nginx and Python's where they are installed, otherwise Node's.",
+    ],
     options: [new Option("--keep", "keep it running until Ctrl-C, to experiment with")],
     examples: [
       { command: "ilm demo", purpose: "see it work" },

@@ -30,6 +30,7 @@ export function toListener(record: Record, nameOf: (index: number) => string): L
     placed: record.placed === 1,
     cookie: record.cookie.toString(),
     inode: Number(record.inode),
+    cgroup: record.cgroup.toString(),
     identity: { uid: record.uid, gid: record.gid, unit: record.unit.toString() },
   };
 }

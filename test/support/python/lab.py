@@ -49,6 +49,7 @@ IP_RECVERR, IPV6_RECVERR = 11, 25
 IP_FREEBIND, IP_TRANSPARENT = 15, 19
 IPV6_TRANSPARENT, IPV6_FREEBIND = 75, 78
 IP_BIND_ADDRESS_NO_PORT = 24
+UDP_ENCAP, UDP_ENCAP_ESPINUDP = 100, 2
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 PKTINFO = [(socket.IPPROTO_IP, IP_PKTINFO), (socket.IPPROTO_IPV6, IPV6_PKTINFO)]
@@ -132,6 +133,9 @@ def set_options(sock, request):
         elif option == "group":
             membership = socket.inet_aton("239.1.2.3") + socket.inet_aton("127.0.0.1")
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        elif option == "encap":
+            # IPsec in UDP: the kernel takes what begins with four bytes that are not zero.
+            sock.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
         elif option == "late":
             # bind() gives an address and no port.
             sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)

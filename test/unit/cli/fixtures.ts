@@ -30,6 +30,7 @@ export function listener(text: string, port: number, changes: Partial<Listener> 
     placed: false,
     cookie: "7",
     inode: 1000 + port,
+    cgroup: "1",
     identity: { uid: 0, gid: 0, unit: "0" },
     ...changes,
   };

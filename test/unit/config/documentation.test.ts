@@ -31,8 +31,12 @@ describe("every example file is valid, without a warning", () => {
 
 test("the demo's example has the services and ports that the demo shows", async () => {
   const { services, mappings } = (await loadConfiguration(`${top}examples/demo.yaml`)).ruleSet;
-  expect(services.map(({ name }) => name)).toEqual(["web", "dns", "ssh"]);
+  expect(services.map(({ name }) => name)).toEqual(["web", "dns", "ssh", "shop", "blog"]);
   expect(mappings.map(({ name }) => name)).toEqual([
+    "tcp:80@203.0.113.3/32,2001:db8::3/128",
+    "tcp:80@fd5e:ed00::80/128",
+    "tcp:80@203.0.113.4/32,2001:db8::4/128",
+    "tcp:80@fd5e:ed00::81/128",
     "tcp:80",
     "tcp:8080",
     "tcp:53",

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { DialResult } from "../../../src/demo/messages.js";
-import { judge } from "../../../src/demo/scenario.js";
+import { judge, linesOfServices } from "../../../src/demo/scenario.js";
 
 const expected = {
   protocol: "tcp",
@@ -56,4 +56,10 @@ describe("a dial is not as expected", () => {
   test("when a daemon answers where none should", () => {
     expect(judge({ ...expected, daemon: null }, good)).toBe("expected: refused at once");
   });
+});
+
+test("the lines of services are those of their blocks, and no others", () => {
+  const text =
+    "services:\n  a: { b: 1 }\n\n  # c\n  c:\n    d: 1\n    e: 2\n  f:\n    g: 3\nmappings:\n";
+  expect(linesOfServices(text, ["c"])).toEqual(["  c:", "    d: 1", "    e: 2"]);
 });

@@ -201,6 +201,34 @@ describe("whom nobody serves", () => {
     expect(auditServices(audited(there), none)).toEqual([]);
   });
 
+  test("is told of the socket unit that may start its daemon", () => {
+    const owned = { ...web, owner: { unit: "nginx.service" } };
+    const [found] = auditServices(audited([], { services: [owned] }), none);
+    expect(found?.remedy).toContain("its daemon (unit nginx.service), or nginx.socket if it has");
+  });
+
+  test("is no mapping from one address of a service to another, where the service is served", () => {
+    const two = [address("127.0.1.10"), address("fd5e:ed00::10")];
+    const services = [{ ...web, addresses: two }];
+    const within = mapping("within", {
+      ports: ports(80),
+      on: [prefix("fd5e:ed00::10/128")],
+      to: [{ address: address("127.0.1.10"), port: "same", dualStack: true }],
+    });
+    const toBoth = mapping("web", {
+      ports: ports(80),
+      to: two.map((one) => ({ address: one, port: "same" })),
+    });
+    const there = [listener("fd5e:ed00::10", 80, by(33))];
+    const given = { services, mappings: [toBoth, within] };
+    expect(auditServices(audited(there, given), none)).toEqual([]);
+    expect(auditServices(audited([], given), none)).toMatchObject([{ kind: "service-unserved" }]);
+    const from = { ...within, on: [prefix("203.0.113.1/32")] };
+    expect(
+      auditServices(audited(there, { services, mappings: [toBoth, from] }), none),
+    ).toMatchObject([{ kind: "mapping-unserved", mapping: "within" }]);
+  });
+
   test("is a mapping without listeners, once for all that lead there, and not when it leads elsewhere", () => {
     const to: Mapping["to"] = [{ address: address("127.0.0.1"), port: 9000 }];
     const mappings = [mapping("a", { to }), mapping("b", { to, ports: ports(81) })];

@@ -130,13 +130,18 @@ describe("demo", () => {
   });
 
   test("is one document in JSON", async () => {
-    world.demoRuns = ({ report }) => report?.({ ok: true, dials: [], problems: [] });
-    expect(await world.json("demo", task)).toEqual({ ok: true, dials: [], problems: [] });
+    world.demoRuns = ({ report }) => report?.({ ok: true, dials: [], servers: [], problems: [] });
+    expect(await world.json("demo", task)).toEqual({
+      ok: true,
+      dials: [],
+      servers: [],
+      problems: [],
+    });
   });
 
   test("with findings has status 1, and in JSON they are in its document alone", async () => {
     world.demoRuns = ({ report }) => {
-      report?.({ ok: false, dials: [dial], problems: [dial.problem] });
+      report?.({ ok: false, dials: [dial], servers: [], problems: [dial.problem] });
       throw new IlmError("FINDINGS", "1 thing is not as it should be");
     };
     expect(await world.json("demo", task)).toMatchObject({ ok: false, dials: [dial] });

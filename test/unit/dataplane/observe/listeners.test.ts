@@ -44,6 +44,7 @@ test("a TCP listener has its address, group and socket, and a cookie that needs 
     deviceName: "",
     cookie: "9223372036854775808",
     inode: 4242,
+    cgroup: "1",
     identity: { uid: 33, gid: 33, unit: "0" },
   });
 });
