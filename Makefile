@@ -42,7 +42,7 @@ WHOLE := env ILM_SIZE=whole
 QUICK := --exclude 'test/unit/tools/**' --exclude test/unit/cli/shell/progress.test.ts test/unit/ test/netns/order.test.ts \
 	test/netns/run-time-mappings.test.ts test/netns/unload.test.ts test/fault/swaps.test.ts
 
-.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak bench generate format install \
+.PHONY: help run build test quick test-kernels unit check oracle storm faults fuzz soak daemons bench generate format install \
 	uninstall clean
 
 help: ## this list
@@ -91,6 +91,10 @@ test-kernels: setup-kernels build $(KMOD_TEST_OBJECTS) ## real Debian kernels in
 
 soak: setup-test build ## daemons of all kinds at random under load, ten minutes (a short one is in `make test`)
 	@status=0; $(AS_ROOT) $(WHOLE) $(VITEST) test/soak $(ARGS) || status=$$?; $(AS_ROOT) $(OWN); exit $$status
+
+daemons: setup-test build ## the tables of docs/daemons.md, from what real daemons see
+	@status=0; $(AS_ROOT) env ILM_DAEMONS=write $(VITEST) --no-file-parallelism test/netns/stock- $(ARGS) || status=$$?; \
+		$(AS_ROOT) $(OWN); exit $$status
 
 bench: setup-bench build dist/bench/traffic dist/bench/calls ## the tables of docs/performance.md (ARGS: connections, udp, start, away, apply, lookup, listeners, ownership, rewrite, release; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)

@@ -20,6 +20,7 @@
 enum sock_flags { SOCK_BROADCAST };
 
 struct sock_common___flags {
+	unsigned char skc_reuse : 4;
 	unsigned long skc_flags;
 };
 
@@ -38,13 +39,19 @@ struct inet_sock___groups {
 
 #pragma clang attribute pop
 
-/* Does a UDP socket take broadcasts, or what is for a multicast group? */
+/*
+ * Does a UDP socket take broadcasts, or what is for a multicast group? SO_BROADCAST alone does not
+ * tell: Go sets it on each of its UDP sockets (setDefaultSockopts). A receiver that lets others
+ * receive the same broadcasts has SO_REUSEADDR as well, which Go sets for multicast only.
+ */
 static __always_inline bool receives_groups(const void *sk, bool ipv6)
 {
 	const struct inet_sock___groups *inet = sk;
 	const struct sock___flags *flags = sk;
+	__u64 broadcast = 1UL << bpf_core_enum_value(enum sock_flags, SOCK_BROADCAST);
 
-	if (BPF_CORE_READ(flags, __sk_common.skc_flags) & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_BROADCAST))
+	if (BPF_CORE_READ(flags, __sk_common.skc_flags) & broadcast &&
+	    BPF_CORE_READ_BITFIELD_PROBED(&flags->__sk_common, skc_reuse))
 		return true;
 	return BPF_CORE_READ(inet, mc_list) || (ipv6 && BPF_CORE_READ(inet, pinet6, ipv6_mc_list));
 }

@@ -1,23 +1,31 @@
 #!/usr/bin/env bash
-# Compiles a Go program with Debian's Go 1.24, and prints where it is: tools/build-go.sh FILE.go
-# The compiler comes from Debian 13 and is unpacked in a cache, with neither this machine's apt nor its packages touched. Some
-# 50 MB and 20 seconds, once; the program is kept until its source changes.
+# Compiles a Go program with a compiler of Debian's, and prints where it is: tools/build-go.sh 1.19|1.24 FILE.go
+# The compiler comes from Debian 12 or 13 and is unpacked in a cache, with neither this machine's apt nor its packages touched.
+# Some 50 MB and 20 seconds, once; the program is kept until its source changes.
 #
 #   ILM_GO_CACHE    default ${XDG_CACHE_HOME:-/var/cache}/ilm-go
 #
 # Status 3: no compiler can be had; why is on standard error.
 set -euo pipefail
 
-source=$(realpath "$1")
+version=$1
+source=$(realpath "$2")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cache=${ILM_GO_CACHE:-${XDG_CACHE_HOME:-/var/cache}/ilm-go}
-suite=trixie
-version=1.24
 
 fail() {
   echo "build-go: $1" >&2
   exit 3
 }
+
+case $version in
+  1.19) suite=bookworm ;;
+  1.24) suite=trixie ;;
+  *)
+    echo "build-go: Go $version is not known; use 1.19 or 1.24" >&2
+    exit 1
+    ;;
+esac
 
 # shellcheck source-path=SCRIPTDIR disable=SC1091 # checked by itself
 . tools/kernels/lib.sh
@@ -25,13 +33,13 @@ fail() {
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
-program=$cache/$(sha256sum "$source" | cut -c 1-16)
+program=$cache/$version-$(sha256sum "$source" | cut -c 1-16)
 if [ ! -x "$program" ]; then
-  if [ ! -e "$cache/.complete" ]; then
-    rm -rf "$cache/root"
+  if [ ! -e "$cache/.complete-$version" ]; then
+    rm -rf "$cache/root/usr/lib/go-$version" "$cache/root/usr/share/go-$version"
     update_suite "$suite" || fail "the package lists of $suite cannot be fetched"
     unpack "$suite" "$cache/root" "golang-$version-go" "golang-$version-src" || fail "golang-$version cannot be fetched"
-    touch "$cache/.complete"
+    touch "$cache/.complete-$version"
   fi
   work=$(mktemp -d "$cache/build.XXXXXX")
   trap 'rm -rf "$work"' EXIT

@@ -63,6 +63,9 @@ systemd-socket-activate                systemd
 systemd-nspawn                         systemd-container
 flock                                  util-linux
 ethtool                                ethtool
+/usr/lib/postgresql/*/bin/postgres      postgresql
+psql                                   postgresql-client
+javac                                  default-jdk-headless
 unbound                                unbound
 knotd                                  knot
 kdig                                   knot-dnsutils

@@ -1,7 +1,7 @@
 /**
- * Two of each daemon, both configured to listen on every address and the same port: with `wildcard:
- * rewrite` each has what is for its service. And what is no listener of the service's is left
- * alone.
+ * Two of each kind of server, both configured to listen on every address and the same port: with
+ * `wildcard: rewrite` each has what is for its service (stock-*.test.ts has more of them). And what
+ * is no listener of the service's is left alone.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,6 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest"
 import { type Actor, commandAs } from "../support/actor.js";
 import { removeCgroups } from "../support/cgroup.js";
 import { haproxyConfiguration } from "../support/daemons.js";
-import { buildGoListener } from "../support/go.js";
 import { addressesOf, endpoint, type Family, families } from "../support/matrix.js";
 import type { Namespace } from "../support/namespace.js";
 import { useNetwork } from "../support/network.js";
@@ -61,8 +60,6 @@ interface Daemon {
   readonly title: string;
   readonly port: number;
   readonly families: readonly Family[];
-  /** It serves connections to its own port only. */
-  readonly ownPortOnly?: boolean;
   /** The command, of which the answers hold `name`. */
   readonly command: (name: Name) => Promise<readonly string[]>;
   /** What the daemon answers to whoever is there. Throws when it does not. */
@@ -79,30 +76,13 @@ const greeting: Daemon["ask"] = async (from, dialled, port) => {
   return await from.must([python, "-c", reads, dialled, String(port)]);
 };
 
-/** Over UDP, or with `+tcp`. dig takes an answer from nowhere but where it asked. */
-const dns =
-  (...options: readonly string[]): Daemon["ask"] =>
-  async (from, dialled, port) => {
-    const query = ["+short", "+time=5", "+tries=2", ...options, "-p", String(port)];
-    const answer = await from.must(["dig", ...query, `@${dialled}`, "who.test", "TXT"]);
-    expect(answer).not.toContain("unexpected source");
-    return answer;
-  };
-
-const dnsmasq = async (name: Name): Promise<readonly string[]> => [
-  ...words("dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root"),
-  ...words(`--pid-file= --log-facility=- --txt-record=who.test,${name}`),
-];
-
-const unbound =
-  (automatic: "yes" | "no") =>
-  async (name: Name): Promise<readonly string[]> => {
-    const { server } = network;
-    const configuration = server.file(
-      `server:
+/** Asks name servers outside for all but its own names. */
+const unbound = async (name: Name): Promise<readonly string[]> => {
+  const { server } = network;
+  const configuration = server.file(
+    `server:
   interface: 0.0.0.0
   interface: ::0
-  interface-automatic: ${automatic}
   do-daemonize: no
   chroot: ""
   username: ""
@@ -121,19 +101,9 @@ forward-zone:
 remote-control:
   control-enable: no
 `,
-      `unbound-${name}.conf`,
-    );
-    return [await pathOf("unbound"), "-d", "-c", configuration];
-  };
-
-const sshd = async (name: Name): Promise<readonly string[]> => {
-  const { server } = network;
-  const key = join(server.folder, `host-key-${name}`);
-  await must(["sh", "-c", 'rm -f "$0" && ssh-keygen -q -t ed25519 -N "" -f "$0"', key]);
-  mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-  const lines = [`HostKey ${key}`, "UsePAM no", "PidFile none", `VersionAddendum ${name}`];
-  const configuration = server.file(`${lines.join("\n")}\n`, `sshd-${name}`);
-  return [await pathOf("sshd"), "-D", "-e", "-f", configuration];
+    `unbound-${name}.conf`,
+  );
+  return [await pathOf("unbound"), "-d", "-c", configuration];
 };
 
 /** Each process has sockets of its own, for both families, in one group. */
@@ -174,40 +144,7 @@ const haproxy =
     return [await pathOf("haproxy"), "-W", "-f", configuration];
   };
 
-const go = await buildGoListener();
-
 const daemons: readonly Daemon[] = [
-  {
-    title: "redis-server with `bind * -::*`",
-    port: 6379,
-    families,
-    command: async (name) => [
-      await pathOf("redis-server"),
-      ...words("--port 6379 --protected-mode no --daemonize no"),
-      "--save",
-      "",
-      "--dbfilename",
-      `${name}.rdb`,
-      "--dir",
-      network.server.folder,
-      "--bind",
-      "* -::*",
-    ],
-    ask: async (from, dialled, port) =>
-      await from.must(words(`redis-cli -h ${dialled} -p ${port} config get dbfilename`)),
-  },
-  {
-    title: "a Node server with listen(80)",
-    port: 80,
-    families,
-    command: async (name) => [
-      await pathOf("node"),
-      "-e",
-      'require("node:http").createServer((_, answer) => answer.end(process.argv[1])).listen(80)',
-      name,
-    ],
-    ask: http,
-  },
   ...(["0.0.0.0", "::"] as const).map((bind): Daemon => ({
     title: `python3 -m http.server --bind ${bind}`,
     port: 80,
@@ -234,45 +171,6 @@ const daemons: readonly Daemon[] = [
     command: async (name) => [python, "-c", prefork, name],
     ask: greeting,
   },
-  {
-    title: "sshd without ListenAddress",
-    port: 22,
-    families,
-    command: sshd,
-    ask: greeting,
-  },
-  {
-    title: `${go.title}, on ":80"`,
-    port: 80,
-    families,
-    command: async (name) => [...go.command, ":80", name],
-    ask: greeting,
-  },
-  ...[["*:80", ":::80 v6only"], [":::80 v4v6"]].map((binds): Daemon => ({
-    title: `haproxy with ${binds.map((bind) => `\`bind ${bind}\``).join(" and ")}`,
-    port: 80,
-    families,
-    command: haproxy(...binds),
-    ask: http,
-  })),
-  ...[["+notcp"], ["+tcp"]].flatMap((options): readonly Daemon[] => [
-    {
-      title: `dnsmasq, asked with ${options.join(" ")}`,
-      port: 53,
-      families,
-      command: dnsmasq,
-      // Of a connection, it looks for an interface with its local address and its own port.
-      ownPortOnly: options.includes("+tcp"),
-      ask: dns(...options),
-    },
-    ...(["no", "yes"] as const).map((automatic): Daemon => ({
-      title: `unbound with \`interface-automatic: ${automatic}\`, asked with ${options.join(" ")}`,
-      port: 53,
-      families,
-      command: unbound(automatic),
-      ask: dns(...options),
-    })),
-  ]),
 ];
 
 /** Asks until it answers: it is starting. */
@@ -303,7 +201,7 @@ async function answers(
 
 /** Both have what is for them, dialled from outside and on the host. */
 async function expectBoth(daemon: Daemon): Promise<void> {
-  const { port, ownPortOnly = false } = daemon;
+  const { port } = daemon;
   for (const family of daemon.families) {
     const { public: address, second, elsewhere, loopback } = addressesOf[family];
     const dials: (readonly [Name, Namespace, string, number])[] = [
@@ -312,11 +210,9 @@ async function expectBoth(daemon: Daemon): Promise<void> {
       ["first", network.server, loopback, port],
       ["second", network.client, second, port],
       ["second", network.server, second, port],
+      ["second", network.client, address, port + shift],
+      ["second", network.server, loopback, port + shift],
     ];
-    if (!ownPortOnly) {
-      dials.push(["second", network.client, address, port + shift]);
-      dials.push(["second", network.server, loopback, port + shift]);
-    }
     for (const [name, from, dialled, to] of dials) {
       expect(await answers(daemon, from, dialled, to), endpoint(dialled, to)).toContain(name);
     }
@@ -505,12 +401,12 @@ test("unbound asks the name servers outside from ports of its choice", async () 
     ...outside,
     "--txt-record=who.elsewhere,outside",
   ]);
-  await start("first", await unbound("no")("first"));
+  await start("first", await unbound("first"));
   const daemon: Daemon = {
     title: "",
     port: 53,
     families,
-    command: unbound("no"),
+    command: unbound,
     ask: async (from, dialled) => {
       const query = words(`+short +time=5 +tries=2 @${dialled} who.elsewhere TXT`);
       const answer = await from.must(["dig", ...query]);
@@ -521,7 +417,7 @@ test("unbound asks the name servers outside from ports of its choice", async () 
   expect(await answers(daemon, client, addressesOf[4].public, 53)).toContain("outside");
 });
 
-/** Is in its groups, or may broadcast, before it binds. */
+/** Is in its groups, or is told to share broadcasts, before it binds. */
 const receiver = `
 import socket, struct, sys
 mode, port, index = sys.argv[1], int(sys.argv[2]), socket.if_nametoindex("up0")
@@ -533,6 +429,7 @@ elif mode == "6":
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(socket.AF_INET6, "ff02::123") + struct.pack("@I", index))
 else:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 sock.bind(("::", port))
 print("bound", flush=True)
 while True:

@@ -109,11 +109,20 @@ describe("a socket of the service keeps what it asked for", () => {
     expect(await boundTo("udp", 5300)).toBe("0.0.0.0");
   });
 
-  test.each(["broadcast", "group"] as const)("where it receives a %s", async (option) => {
+  test.each([
+    ["is in a multicast group", ["group"]],
+    ["has SO_BROADCAST and SO_REUSEADDR", ["broadcast", "reuseaddr"]],
+  ] as const)("where it is UDP's, and %s", async (_, options) => {
     const lab = await labOf({ ...web, capabilities: "+net_bind_service" });
-    await lab.open("receiver", "udp", "0.0.0.0", PORT, { options: [option] });
+    await lab.open("receiver", "udp", "0.0.0.0", PORT, { options });
     expect(await boundTo("udp", PORT)).toBe("0.0.0.0");
   });
+});
+
+test("a UDP socket with SO_BROADCAST alone is rewritten: Go sets it on all of them", async () => {
+  const lab = await labOf(web);
+  await lab.open("go", "udp", "0.0.0.0", PORT, { options: ["broadcast"] });
+  expect(await boundTo("udp", PORT)).toBe(own[4][0]);
 });
 
 test("a socket of another user, or of root in another unit, is reported and not rewritten", async () => {

@@ -7,11 +7,16 @@ import { eventually } from "./process.js";
 import type { Server } from "./server.js";
 
 /**
- * Rules about others' addresses: no packet of the suites meets one, and yet NAT's hooks are there
- * for all.
+ * Rules about others' addresses and a port that nobody dials: no packet of the suites meets one,
+ * and yet NAT's hooks are there for all.
  */
 const natTables: Readonly<Record<Family, string>> = {
   4: `table ip people_nat {
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local tcp dport 49153 counter dnat to 172.17.0.2:80
+    fib daddr type local udp dport 49153 counter dnat to 172.17.0.2:80
+  }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr 172.17.0.0/16 oifname != "docker0" counter masquerade
@@ -20,6 +25,11 @@ const natTables: Readonly<Record<Family, string>> = {
 }
 `,
   6: `table ip6 people_nat {
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local tcp dport 49153 counter dnat to [fd00:d0c::2]:80
+    fib daddr type local udp dport 49153 counter dnat to [fd00:d0c::2]:80
+  }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip6 saddr fd00:d0c::/64 oifname != "docker0" counter masquerade

@@ -13,6 +13,15 @@ async function processesOf(unit: string): Promise<readonly number[]> {
   return list.split("\n").filter(Boolean).map(Number);
 }
 
+/**
+ * A process that ends leaves the list of processes before it has closed its sockets; the cgroup is
+ * populated until after that.
+ */
+async function isPopulated(unit: string): Promise<boolean> {
+  const events = readFileSync(join(await makeCgroup(unit), "cgroup.events"), "utf8");
+  return /^populated 1$/m.test(events);
+}
+
 /** Starts a daemon that stays in the foreground, as root. */
 export async function startUnit(
   server: Server,
@@ -31,7 +40,7 @@ export async function endUnit(unit: string, signal: NodeJS.Signals = "SIGKILL"):
       if (!signalled.has(pid)) sendSignal(pid, signal);
       signalled.add(pid);
     }
-    return processes.length === 0 ? true : null;
+    return (await isPopulated(unit)) ? null : true;
   });
 }
 

@@ -1,4 +1,7 @@
-/** The examples that people copy are right: examples/, and every block of the reference. */
+/**
+ * The examples that people copy are right: examples/, and every block of the reference and of the
+ * page on daemons.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -11,9 +14,11 @@ import { load, meaning, problemsOf } from "./support.js";
 const top = fileURLToPath(new URL("../../../", import.meta.url));
 const reference = readFileSync(`${top}docs/configuration.md`, "utf-8");
 
-function blocks(language: string): string[] {
+const daemons = readFileSync(`${top}docs/daemons.md`, "utf-8");
+
+function blocks(language: string, page = reference): string[] {
   const fence = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm");
-  return [...reference.matchAll(fence)].map(([, text = ""]) => text);
+  return [...page.matchAll(fence)].map(([, text = ""]) => text);
 }
 
 describe("every example file is valid, without a warning", () => {
@@ -51,6 +56,12 @@ describe("every block of the reference is valid", () => {
   test.each(all)("%s %j", (name, text) => {
     expect(load(text, name).ruleSet).toBeDefined();
   });
+});
+
+test("each of the three ways to reach a daemon is shown with rules that are valid", () => {
+  const shown = blocks("yaml", daemons);
+  expect(shown.length).toBe(3);
+  for (const text of shown) expect(load(text).ruleSet.mappings.length, text).toBeGreaterThan(0);
 });
 
 test("what services publish in the reference is the same as the mappings that it shows beside", () => {
