@@ -1037,12 +1037,11 @@ describe("all problems are reported at once", () => {
   });
 
   test("warnings ride along after the errors", () => {
-    expect(problemsOf(withMappings("{ port: 80, to: 127.0.9.9 }", "{ port: 0, to: web }"))).toEqual(
-      [
-        expect.stringMatching(/^rules\.yaml:7:13: mappings\[1\]\.port: /),
-        expect.stringMatching(/^rules\.yaml:6:21: warning: mappings\[0\]\.to: /),
-      ],
-    );
+    const doubtful = "{ port: 80, on: 127.0.9.0/24, to: 127.0.9.9 }";
+    expect(problemsOf(withMappings(doubtful, "{ port: 0, to: web }"))).toEqual([
+      expect.stringMatching(/^rules\.yaml:7:13: mappings\[1\]\.port: /),
+      expect.stringMatching(/^rules\.yaml:6:39: warning: mappings\[0\]\.to: /),
+    ]);
   });
 
   test.each([
