@@ -31,6 +31,12 @@ _ilm() {
     --writers) COMPREPLY=(); return ;;
     --keep) COMPREPLY=(); return ;;
     --wait) COMPREPLY=(); return ;;
+    --restart) COMPREPLY=(); return ;;
+    --socket-units) COMPREPLY=(); return ;;
+    --drain) COMPREPLY=(); return ;;
+    --start-timeout) COMPREPLY=(); return ;;
+    --spare-ssh-port) COMPREPLY=(); return ;;
+    --login-timeout) COMPREPLY=(); return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
@@ -56,12 +62,18 @@ _ilm() {
       --writers) index=$((index + 1)) ;;
       --keep) index=$((index + 1)) ;;
       --wait) index=$((index + 1)) ;;
+      --restart) index=$((index + 1)) ;;
+      --socket-units) index=$((index + 1)) ;;
+      --drain) index=$((index + 1)) ;;
+      --start-timeout) index=$((index + 1)) ;;
+      --spare-ssh-port) index=$((index + 1)) ;;
+      --login-timeout) index=$((index + 1)) ;;
       -*) ;;
       *) command=${COMP_WORDS[index]}; break ;;
     esac
   done
   case $command in
-    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply reload add remove off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
+    "") words="status mappings wait listeners flows explain monitor audit doctor address hosts check diff import run apply adopt reload add remove off on unload demo schema completion -V --version --json --netns --wide --no-color -h --help" ;;
     status) words="--check -V --version --json --netns --wide --no-color -h --help" ;;
     mappings) words="--protocol --port --to --limit --down --added --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --names 2>/dev/null)"; } ;;
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
@@ -78,6 +90,7 @@ _ilm() {
     import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
     run) words="-f --file --readers --writers --keep --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     apply) words="-f --file --replace --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
+    adopt) words="-f --file --dry-run --undo --lines --restart --socket-units --drain --start-timeout --spare-ssh-port --login-timeout -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
     reload) words="--timing -V --version --json --netns --wide --no-color -h --help" ;;
     add) words="--replace --dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help" ;;
     remove) words="--dry-run --wait --timing -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm mappings --added --names 2>/dev/null)"; } ;;

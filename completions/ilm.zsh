@@ -20,6 +20,7 @@ _ilm() {
     'import:print the rules of tubular, nftables or iptables as a configuration'
     'run:activate rules, then keep running: follow listeners and the file, serve the API and metrics'
     'apply:apply a configuration in one atomic step, then exit'
+    'adopt:move the daemons that listen on every address to addresses of their own'
     'reload:have the running `ilm run` read its file again, and wait for it'
     'add:add mappings at run time'
     'remove:remove mappings that were added at run time'
@@ -244,6 +245,27 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
             '*:mappings beside those of the file, e.g. tcp\:8080=127.0.1.10\:80: ' ;;
+        adopt)
+          _arguments '(-f --file)-f[the configuration to write (default: /etc/ilm/ilm.yaml); one that others have written or changed is refused]:FILE:_files' \
+            '(-f --file)--file[the configuration to write (default: /etc/ilm/ilm.yaml); one that others have written or changed is refused]:FILE:_files' \
+            '--dry-run[change nothing: print the configuration, the steps, and what is left alone]' \
+            '--undo[move them back, and take them out of the file]' \
+            '--lines[change nothing: print what to write into each daemon'\''s own configuration, so that it listens on its own addresses by itself]' \
+            '--restart[how to restart what is no systemd unit, e.g. app=/opt/app/restart.sh]:NAME=COMMAND...: ' \
+            '--socket-units[write a socket unit for these, so that they start with the first connection; the daemon has to take its sockets from systemd (sd_listen_fds)]:NAME...: ' \
+            '--drain[how long open connections get to end before a restart (default: 3)]:SECONDS: ' \
+            '--start-timeout[how long a restarted daemon gets to listen again, before it is taken back (default: 60)]:SECONDS: ' \
+            '--spare-ssh-port[the port of the second sshd (default: the first free one from 2222 on)]:PORT: ' \
+            '--login-timeout[how long to wait for a new login over SSH; without one, the second sshd stays (default: 300)]:SECONDS: ' \
+            '(-V --version)-V[show the version]' \
+            '(-V --version)--version[show the version]' \
+            '--json[print JSON, on standard output alone]' \
+            '--netns[work on this network namespace: a path, or a name below /run/netns]:PATH:_files -W /run/netns' \
+            '--wide[do not fit tables into the terminal]' \
+            '--no-color[no colours; NO_COLOR in the environment does the same]' \
+            '(-h --help)-h[show help]' \
+            '(-h --help)--help[show help]' \
+            '*:only these units, users or services; default\: all that can be:{ compadd -- ${(f)"$(ilm address --names 2>/dev/null)"} }' ;;
         reload)
           _arguments '--timing[show how long each step took (always included in --json)]' \
             '(-V --version)-V[show the version]' \

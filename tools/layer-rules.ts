@@ -29,8 +29,10 @@ export const layers = {
     "model",
   ],
   doctor: ["api", "dataplane", "rules", "kernel", "config", "words", "model"],
+  adopt: ["doctor", "control", "dataplane", "rules", "kernel", "config", "words", "model"],
   demo: [],
   cli: [
+    "adopt",
     "demo",
     "daemon",
     "doctor",

@@ -3,6 +3,7 @@
  * loads them all.
  */
 import { hosts, serviceAddresses } from "./address.js";
+import { adopted, adoptLines, adoptPlan } from "./adopt.js";
 import { findings } from "./audit.js";
 import { added, applied, reloaded, removed, switched, unloaded } from "./change.js";
 import { invalid, valid } from "./check.js";
@@ -54,6 +55,11 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   import: [always(imported)],
   run: [{ when: ", for each entry of the log, on a line of standard error", shape: entry }],
   apply: [always(applied), withDryRun],
+  adopt: [
+    always(adopted),
+    { when: " and `--dry-run`", shape: adoptPlan },
+    { when: " and `--lines`", shape: adoptLines },
+  ],
   reload: [always(reloaded)],
   add: [always(added), withDryRun],
   remove: [always(removed), withDryRun],

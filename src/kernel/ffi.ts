@@ -104,6 +104,11 @@ export function memoryAt(pointer: Pointer, length: number): ArrayBuffer {
   return koffi.view(pointer, length);
 }
 
+/** Returns where a buffer is, for structures that point to it. The caller keeps the buffer. */
+export function addressOf(buffer: Uint8Array): Pointer {
+  return koffi.address(buffer);
+}
+
 /** Returns the errno of the libc call just made. */
 export function lastErrno(): number {
   return koffi.errno();

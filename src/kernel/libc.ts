@@ -30,6 +30,10 @@ const nativeRecv = libcFunction<[number, Uint8Array, number, number], number | b
 const nativeBind = libcFunction<[number, Uint8Array, number], number>(
   "int bind(int fd, const void *address, uint32_t length)",
 );
+const nativeListen = libcFunction<[number, number], number>("int listen(int fd, int backlog)");
+const nativeSetsockopt = libcFunction<[number, number, number, Uint8Array, number], number>(
+  "int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
+);
 const nativeMount = libcFunction<[string, string, string, number, string], number>(
   "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *options)",
 );
@@ -57,6 +61,7 @@ export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
@@ -186,6 +191,14 @@ export function recvNow(fd: number, buffer: Uint8Array): boolean {
 
 export function bind(fd: number, address: Uint8Array): void {
   checked("bind", nativeBind(fd, address, address.byteLength));
+}
+
+export function listen(fd: number, backlog: number): void {
+  checked("listen", nativeListen(fd, backlog));
+}
+
+export function setsockopt(fd: number, level: number, name: number, value: Uint8Array): void {
+  checked("setsockopt", nativeSetsockopt(fd, level, name, value, value.byteLength));
 }
 
 /** Mounts a file system. `options` are the file system's own, separated by commas. */

@@ -47,6 +47,7 @@ const programs: Readonly<Record<string, string>> = {
   knotd: "knot",
   named: "bind9",
   kdig: "knot-dnsutils",
+  pg_ctlcluster: "postgresql",
   chronyd: "chrony",
   ntpdig: "ntpsec-ntpdig",
   "in.tftpd": "tftpd-hpa",

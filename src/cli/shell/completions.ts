@@ -67,6 +67,7 @@ const namesIn: Readonly<Record<string, Source>> = {
   mappings: "mapping",
   remove: "added",
   address: "service",
+  adopt: "service",
 };
 
 function operandOf({ name, arguments: all }: CommandReference): Source {

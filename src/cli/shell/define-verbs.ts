@@ -1,5 +1,6 @@
 /** Defines the commands that change the active rules. */
 import { Argument, Option } from "commander";
+import type { AdoptCommandOptions } from "../commands/adopt.js";
 import type { AddOptions } from "../commands/add.js";
 import {
   dryRunOption,
@@ -103,6 +104,71 @@ export function defineVerbs(define: Define): void {
           context,
           options as ApplyCommandOptions,
           mappings as string[],
+        ),
+  });
+  define({
+    name: "adopt",
+    group: groups.change,
+    summary: "move the daemons that listen on every address to addresses of their own",
+    description: [
+      "Looks at what listens on this host, writes a configuration with a service for each systemd unit (or user), its ports and `wildcard: rewrite`, and restarts the daemons one after the other. New connections wait during a restart: nobody is refused. SSH comes last, with a second sshd until a new login was seen. What it leaves alone is listed with the reason.",
+      "--undo goes the same way back. An interrupted run is continued by running the command again. See docs/adopt.md.",
+    ],
+    arguments: [
+      new Argument("[NAME...]", "only these units, users or services; default: all that can be"),
+    ],
+    options: [
+      new Option(
+        "-f, --file <FILE>",
+        "the configuration to write (default: /etc/ilm/ilm.yaml); one that others have written or changed is refused",
+      ),
+      new Option(
+        "--dry-run",
+        "change nothing: print the configuration, the steps, and what is left alone",
+      ),
+      new Option("--undo", "move them back, and take them out of the file"),
+      new Option(
+        "--lines",
+        "change nothing: print what to write into each daemon's own configuration, so that it listens on its own addresses by itself",
+      ),
+      new Option(
+        "--restart <NAME=COMMAND...>",
+        "how to restart what is no systemd unit, e.g. app=/opt/app/restart.sh",
+      ),
+      new Option(
+        "--socket-units <NAME...>",
+        "write a socket unit for these, so that they start with the first connection; the daemon has to take its sockets from systemd (sd_listen_fds)",
+      ),
+      new Option(
+        "--drain <SECONDS>",
+        "how long open connections get to end before a restart (default: 3)",
+      ),
+      new Option(
+        "--start-timeout <SECONDS>",
+        "how long a restarted daemon gets to listen again, before it is taken back (default: 60)",
+      ),
+      new Option(
+        "--spare-ssh-port <PORT>",
+        "the port of the second sshd (default: the first free one from 2222 on)",
+      ),
+      new Option(
+        "--login-timeout <SECONDS>",
+        "how long to wait for a new login over SSH; without one, the second sshd stays (default: 300)",
+      ),
+    ],
+    examples: [
+      { command: "ilm adopt --dry-run", purpose: "what would be done" },
+      { command: "ilm adopt nginx redis-server", purpose: "begin with two of them" },
+      { command: "ilm adopt", purpose: "all of them" },
+      { command: "ilm adopt --undo", purpose: "leave the host as it was" },
+    ],
+    task:
+      ([names], options) =>
+      async (context) =>
+        (await import("../commands/adopt.js")).adopt(
+          context,
+          options as AdoptCommandOptions,
+          names as string[],
         ),
   });
   define({
