@@ -39,11 +39,14 @@ const performed = {
   changed: field(boolean, "False: these rules were already active, and nothing was done."),
   difference: field(
     nullable(
-      object({
-        added: field(named, "Mappings that are new."),
-        removed: field(named, "Mappings that are gone."),
-        changed: field(named, "Mappings that are not as they were."),
-      }),
+      object(
+        {
+          added: field(named, "Mappings that are new."),
+          removed: field(named, "Mappings that are gone."),
+          changed: field(named, "Mappings that are not as they were."),
+        },
+        "difference",
+      ),
     ),
     "What the change did; null when nothing was changed.",
   ),

@@ -167,7 +167,9 @@ beforeAll(async () => {
   const followed = server.file(rules);
   const run = await server.startRun(["--json", "-f", followed]);
   await look("status");
-  await look("add tcp:7000=127.0.1.10:80");
+  await look("reload");
+  await look("add tcp:7000=127.0.1.10:80 tcp:7001=127.0.1.10:81");
+  await look("wait tcp:7000 tcp:7001 --timeout 0");
   const bind = `import socket; socket.socket().bind(("127.0.1.77", 9301))`;
   await server.run([python, "-c", bind]);
   await run.process.waitForOutput(/"refusal":/);
