@@ -3,6 +3,7 @@
  * the first dial.
  */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { useBootedHost } from "../support/booted-host.js";
 import { addressesOf, families } from "../support/matrix.js";
@@ -13,6 +14,7 @@ import { configurationPath, shownFiles } from "../support/socket-units.js";
 
 const network = useNetwork();
 const installed = "/usr/local/bin/ilm";
+const checkout = join(ilmCommand, "../..");
 
 const host = useBootedHost(network, {
   files: {
@@ -22,6 +24,8 @@ const host = useBootedHost(network, {
       installed,
       ilmCommand,
     ),
+    // Of a checkout below /tmp the unit would see nothing: it has a /tmp of its own.
+    "/etc/systemd/system/ilm.service.d/checkout.conf": `[Service]\nBindReadOnlyPaths=${checkout}\n`,
   },
   enabled: ["ilm.service", "web.socket", "clock.socket", "shop.socket", "ssh.socket"],
 });
