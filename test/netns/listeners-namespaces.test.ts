@@ -32,7 +32,7 @@ async function endedFound(): Promise<string | undefined> {
   return report.checks.find(({ name }) => name === "ended-namespaces")?.found;
 }
 
-/** Has another suite's namespace got the number of one that ended? */
+/** Has another suite's namespace got the number of one that ended, which may be at once? */
 async function isTakenAgain(inode: number): Promise<boolean> {
   const { stdout } = await run(["sh", "-c", "stat -Lc %i /run/netns/* /proc/[0-9]*/ns/net"]);
   return stdout.split("\n").includes(String(inode));
@@ -56,8 +56,8 @@ async function endOne(): Promise<void> {
 }
 
 /**
- * Proves that a change takes the ended one's state away. The kernel may give its number to another
- * namespace at once, which then has a right to be looked at: another try.
+ * Proves that a change takes the ended one's state away. Where its number is taken again, that
+ * namespace has a right to be looked at: another try.
  */
 async function expectRemoved(change: () => Promise<unknown>): Promise<void> {
   for (let left = 5; ; left--) {
@@ -76,10 +76,17 @@ afterEach(async () => {
 });
 
 test("doctor and status name it, and change nothing", async () => {
-  expect(await endedFound()).toContain(String(ended.inode));
-  const { warnings } = await network.server.status();
-  expect(warnings).toMatchObject([{ kind: "ended-namespaces" }]);
-  expect(pinFoldersOf(ended.inode)).not.toEqual([]);
+  for (let left = 5; ; left--) {
+    const found = await endedFound();
+    const warned = (await network.server.status()).warnings.map(({ kind }) => kind);
+    if (warned.length === 1 || left === 0 || !(await isTakenAgain(ended.inode))) {
+      expect(found).toContain(String(ended.inode));
+      expect(warned).toEqual(["ended-namespaces"]);
+      expect(pinFoldersOf(ended.inode)).not.toEqual([]);
+      return;
+    }
+    await endOne();
+  }
 });
 
 test("a daemon that starts in any other namespace removes it, before it gives up what that takes", async () => {
