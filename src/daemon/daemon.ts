@@ -1,7 +1,6 @@
 /**
  * `ilm run`: holds the writer's lock for life, keeps the wanted rules active, and serves the API.
  */
-import { resolve } from "node:path";
 import { errorBody } from "../api/error-body.js";
 import type { File } from "../config/read.js";
 import { activeIfReadable } from "../control/active.js";
@@ -153,6 +152,7 @@ async function work({
     load: (from, options) => loadDesired(from, { ...options, filesOnly: true, signal: end.signal }),
     source: takeOver(dataPlane, source, replace),
     onSource: follow,
+    lastGood: readGood,
     onGood: keep,
     onUnloaded: () => {
       end.now("unload");
@@ -203,19 +203,6 @@ async function work({
     );
   }
 
-  /** Activates the configuration, or else the one that was right last. */
-  async function begin(): Promise<void> {
-    try {
-      await reconciler.submit({ kind: "reload" });
-    } catch (error) {
-      const { path } = reconciler.source;
-      const isWrong = error instanceof IlmError && error.code === "CONFIGURATION";
-      const good = isWrong && path !== null ? await readGood(resolve(path)) : null;
-      if (good === null) throw error;
-      await reconciler.beginWith(good);
-    }
-  }
-
   function follow(path: string | null): void {
     follower?.close();
     follower =
@@ -258,7 +245,7 @@ async function work({
   try {
     // It is assigned in a function, which control flow analysis does not see.
     await Promise.race([(follower as FileFollower | null)?.ready, end.reason]);
-    await untilItPasses(begin, log, end.signal);
+    await untilItPasses(() => reconciler.begin(), log, end.signal);
     const path = socketPath(dataPlane.netnsInode);
     // A separate data plane: what it unpacks of a million mappings goes when it is closed.
     const withOwn = <T>(read: (own: DataPlane) => T): T => {

@@ -43,6 +43,8 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   ) => Promise<Desired>;
   /** What to follow at first. */
   readonly source: RulesSource;
+  /** Returns what was right of a file last; null when nothing is known. */
+  readonly lastGood?: (source: string) => Promise<Good | null>;
   /** Called with files that were read whole, once their rules are active. */
   readonly onGood?: (source: string, files: readonly File[]) => void;
   /** Called whenever the followed file becomes a different one. */
@@ -115,17 +117,38 @@ export class Reconciler {
   }
 
   /**
-   * Queues the activation of what was right of the file last, as the file itself is refused; that
-   * stays what `reloadState` says. Rejects as `submit` does.
+   * Queues a reload, for a daemon that starts. If the file is wrong, what is active of it stays;
+   * otherwise, what was right of it last becomes active. That the file is refused stays what
+   * `reloadState` says. Rejects as `submit` does when there is neither.
    */
-  async beginWith({ read, keptAt }: Good): Promise<void> {
-    await this.#enqueue(async () => {
-      const { log } = this.#options;
-      await this.#loadAndPut(read);
-      const { last } = this.#reload;
-      if (last !== null && last.error !== null) this.#complain(last.error);
-      log.log("error", `the rules are those of ${keptAt}, when the configuration was right`);
-    });
+  async begin(): Promise<void> {
+    try {
+      await this.submit({ kind: "reload" });
+    } catch (error) {
+      const { path } = this.#source;
+      const isWrong = error instanceof IlmError && error.code === "CONFIGURATION";
+      if (!isWrong || path === null) throw error;
+      const begins = await this.#enqueue(() => this.#beginWithout(path));
+      if (!begins) throw error;
+    }
+  }
+
+  /** Returns false when there is nothing to begin with. */
+  async #beginWithout(path: string): Promise<boolean> {
+    const { dataPlane, log, lastGood } = this.#options;
+    const error = this.#reload.last?.error ?? null;
+    const before = activeIfReadable(dataPlane);
+    if (before !== null && before.rules.source === path) {
+      this.#put(before, before.rules);
+      if (error !== null) this.#complain(error);
+      return true;
+    }
+    const good = (await lastGood?.(path)) ?? null;
+    if (good === null) return false;
+    await this.#loadAndPut(good.read);
+    if (error !== null) this.#complain(error);
+    log.log("error", `the rules are those of ${good.keptAt}, when the configuration was right`);
+    return true;
   }
 
   /**

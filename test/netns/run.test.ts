@@ -110,8 +110,16 @@ describe("reload", () => {
     expect(JSON.stringify((await server.status()).warnings)).toContain("reload-failed");
     writeFileSync(file, rulesFor(7001));
     await answersOn(network, 7001);
-    // Without a copy, it is as bad as ever.
+    // What `apply` made active since is newer than the copy.
     await run.stop();
+    writeFileSync(file, rulesFor(7002));
+    await server.ilmDone(["apply", "-f", file]);
+    writeFileSync(file, badRules);
+    const again = await server.startRun(["-f", file]);
+    expect(await client.who("tcp", address, 7002)).toBe("app");
+    expect(again.process.stderr).toContain(`${file}:4:`);
+    await again.stop();
+    // Without a copy, it is as bad as ever.
     await server.unload();
     await server.must(["sh", "-c", "rm /var/lib/ilm/good-*.json"]);
     writeFileSync(file, badRules);

@@ -2,6 +2,7 @@
 // nothing.
 import { describe, expect, test } from "vitest";
 import type { Desired, RulesSource } from "../../../src/control/desired.js";
+import type { Good } from "../../../src/daemon/last-good.js";
 import type { Level } from "../../../src/daemon/log.js";
 import { Reconciler } from "../../../src/daemon/reconcile.js";
 import { configurationError, IlmError } from "../../../src/errors.js";
@@ -10,6 +11,8 @@ import { allMappings, inMemory, noActiveRules, readRules } from "../../../src/mo
 import { FakeDataPlane, mapping, ruleSet } from "./fixtures.js";
 
 interface World {
+  /** What was right of the file last. */
+  stored: Good | null;
   /** The sources whose files were right. */
   readonly good: readonly string[];
   readonly dataPlane: FakeDataPlane;
@@ -37,6 +40,7 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
         lines.push(`${level} ${message}`);
       },
     },
+    lastGood: () => Promise.resolve(world.stored),
     onGood: (path) => {
       good.push(path);
     },
@@ -64,7 +68,8 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
       ended = true;
     },
   });
-  return {
+  const world: World = {
+    stored: null,
     good,
     dataPlane,
     reconciler,
@@ -76,6 +81,7 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
     },
     loads: () => loads,
   };
+  return world;
 }
 
 const bad = configurationError([
@@ -170,9 +176,10 @@ describe("reload", () => {
   test("what was right is passed on, and what is begun with instead stays a failure", async () => {
     const world = makeWorld();
     world.write(bad);
-    await expect(world.reconciler.submit({ kind: "reload" })).rejects.toBe(bad);
+    await expect(world.reconciler.begin()).rejects.toBe(bad);
     const read = { files: [], names: [], problems: [], again: true };
-    await world.reconciler.beginWith({ read, keptAt: "2026-01-02T03:04:05.000Z" });
+    world.stored = { read, keptAt: "2026-01-02T03:04:05.000Z" };
+    await world.reconciler.begin();
     expect(activeNames(world)).toEqual(["stored"]);
     expect(world.good).toEqual([]);
     expect(world.reconciler.reloadState.last?.error).toMatchObject({ code: "CONFIGURATION" });
@@ -184,6 +191,18 @@ describe("reload", () => {
     await world.reconciler.submit({ kind: "reload" });
     expect(world.good).toEqual(["/etc/rules.yaml"]);
     expect(world.reconciler.reloadState.last?.error).toBeNull();
+  });
+
+  test("a beginning with a bad file leaves what is active of it, whatever was right before", async () => {
+    const world = makeWorld();
+    await world.reconciler.submit({ kind: "reload" });
+    world.write(bad);
+    const read = { files: [], names: [], problems: [], again: true };
+    world.stored = { read, keptAt: "2026-01-02T03:04:05.000Z" };
+    await world.reconciler.begin();
+    expect(activeNames(world)).toEqual(["web"]);
+    expect(world.lines.join("\n")).toMatch(/^error generation 1 stays active; fix the file/m);
+    expect(world.reconciler.reloadState.last?.error).toMatchObject({ code: "CONFIGURATION" });
   });
 
   test("a failure is forgotten once other rules are applied", async () => {
