@@ -190,7 +190,7 @@ export async function carryOut(
   // at a time can have them.
   const hold = openHold(addresses);
   const activate = async (configuration: Configuration): Promise<void> => {
-    writeAdoptFile(path, configurationText(configuration));
+    await writeAdoptFile(path, configurationText(configuration));
     const { source, given, file: part } = await loadDesired({ path, mappings: [] });
     await means.performChange(dataPlane, { kind: "apply", source, given, file: part });
   };

@@ -1,6 +1,5 @@
 /** The file that `ilm adopt` writes, and by which it knows again what it has done. */
 import { createHash } from "node:crypto";
-import { closeSync, constants, fsyncSync, readFileSync, writeSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { loadDesired } from "../control/desired.js";
 import { IlmError } from "../errors.js";
@@ -85,13 +84,7 @@ export function knownServices({ services, mappings }: RuleSet): KnownService[] {
 function readIn(path: string): string | undefined {
   const folder = Folder.open(dirname(path));
   try {
-    const fd = folder?.openFile(basename(path), constants.O_RDONLY);
-    if (fd === undefined) return undefined;
-    try {
-      return readFileSync(fd, "utf8");
-    } finally {
-      closeSync(fd);
-    }
+    return folder?.readText(basename(path));
   } finally {
     folder?.close();
   }
@@ -115,23 +108,11 @@ function folderOf(path: string): Folder {
   }
 }
 
-/** Replaces the file in one step, so that no reader sees half of it. */
-export function writeAdoptFile(path: string, configuration: string): void {
+/** Replaces the file in one step. */
+export async function writeAdoptFile(path: string, configuration: string): Promise<void> {
   const folder = folderOf(path);
-  const name = basename(path);
-  const next = `.${name}.new`;
   try {
-    folder.remove(next);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    const fd = folder.openFile(next, flags, 0o644);
-    if (fd === undefined) throw new IlmError("INTERNAL", `${path} could not be made`);
-    try {
-      writeSync(fd, fileText(configuration));
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    folder.rename(next, name);
+    await folder.replaceText(basename(path), fileText(configuration), 0o644);
   } finally {
     folder.close();
   }

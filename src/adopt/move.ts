@@ -327,7 +327,7 @@ export class Mover {
     if (restart.kind === "to-socket") {
       const { name, ports: of, reuseport } = service;
       const own = this.#hands.addressesOf(name);
-      writeSocketUnit(restart.socket, socketUnitText(name, own, of, reuseport));
+      await writeSocketUnit(restart.socket, socketUnitText(name, own, of, reuseport));
     }
     const commands = restartCommands(restart);
     const text = commands.map(commandText).join(" && ");

@@ -1,5 +1,4 @@
 /** Socket units that adopting writes, so that a service starts with its first connection. */
-import { closeSync, constants, fsyncSync, readFileSync, writeSync } from "node:fs";
 import { IlmError } from "../errors.js";
 import { Folder } from "../kernel/folder.js";
 import type { Address } from "../model/address.js";
@@ -55,25 +54,13 @@ export function isOwnSocketUnit(socket: string): boolean {
 function readUnit(socket: string): string | undefined {
   const folder = Folder.open(FOLDER);
   try {
-    // A unit may be a link, such as one to /dev/null: that is not ours.
-    const fd = folder?.has(socket) === true ? openRegular(folder, socket) : undefined;
-    if (fd === undefined) return undefined;
-    try {
-      return readFileSync(fd, "utf8");
-    } finally {
-      closeSync(fd);
-    }
-  } finally {
-    folder?.close();
-  }
-}
-
-function openRegular(folder: Folder, name: string): number | undefined {
-  try {
-    return folder.openFile(name, constants.O_RDONLY);
+    return folder?.readText(socket);
   } catch (error) {
+    // A unit may be a link, such as one to /dev/null: that is not ours.
     if (error instanceof IlmError && error.code === "UNSAFE_PATH") return undefined;
     throw error;
+  } finally {
+    folder?.close();
   }
 }
 
@@ -91,7 +78,7 @@ export function refuseOthersSocketUnit(socket: string): void {
 }
 
 /** Writes the unit. Throws USAGE when somebody else's has this name. */
-export function writeSocketUnit(socket: string, text: string): void {
+export async function writeSocketUnit(socket: string, text: string): Promise<void> {
   refuseOthersSocketUnit(socket);
   const folder = Folder.open(FOLDER);
   if (folder === undefined) {
@@ -100,18 +87,7 @@ export function writeSocketUnit(socket: string, text: string): void {
     });
   }
   try {
-    const next = `.${socket}.new`;
-    folder.remove(next);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    const fd = folder.openFile(next, flags, 0o644);
-    if (fd === undefined) throw new IlmError("INTERNAL", `${socket} could not be made`);
-    try {
-      writeSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    folder.rename(next, socket);
+    await folder.replaceText(socket, text, 0o644);
   } finally {
     folder.close();
   }

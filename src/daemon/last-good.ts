@@ -3,23 +3,10 @@
  * one has rules to begin with. Pins do not survive a boot; the copy does.
  */
 import { createHash } from "node:crypto";
-import {
-  close as closeCall,
-  constants,
-  fsync as fsyncCall,
-  readFile as readFileCall,
-  writeFile as writeFileCall,
-} from "node:fs";
 import { basename, dirname } from "node:path";
-import { promisify } from "node:util";
 import type { File, ReadResult } from "../config/read.js";
 import { IlmError, nodeErrno } from "../errors.js";
 import { Folder } from "../kernel/folder.js";
-
-const close = promisify(closeCall);
-const fsync = promisify(fsyncCall);
-const readFile = promisify(readFileCall);
-const writeFile = promisify(writeFileCall);
 
 /** Where copies are kept; systemd names another folder with StateDirectory=. */
 export function stateFolder(): string {
@@ -67,15 +54,7 @@ export async function keepGood(
   const name = nameOf(source);
   try {
     // Configurations may be secret: they name networks and users.
-    const fresh = folder.openFile(`${name}.new`, CREATE, 0o600);
-    if (fresh === undefined) throw new IlmError("INTERNAL", "a file was not created");
-    try {
-      await writeFile(fresh, JSON.stringify(copy));
-      await fsync(fresh);
-    } finally {
-      await close(fresh);
-    }
-    folder.rename(`${name}.new`, name);
+    await folder.replaceText(name, JSON.stringify(copy), 0o600);
     return true;
   } catch (cause) {
     throw cannot("written", `${path}/${name}`, cause);
@@ -83,8 +62,6 @@ export async function keepGood(
     folder.close();
   }
 }
-
-const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
 
 function makeStateFolder(path: string): Folder {
   const around = Folder.open(dirname(path));
@@ -104,25 +81,19 @@ function makeStateFolder(path: string): Folder {
  * Returns what was kept of `source`; null when there is nothing, or what another version kept.
  * Throws UNSAFE_PATH, and SYSCALL when it cannot be read.
  */
-export async function readGood(source: string, path = stateFolder()): Promise<Good | null> {
-  const text = await readCopy(nameOf(source), path);
-  const copy = text === null ? null : parse(text);
+export function readGood(source: string, path = stateFolder()): Good | null {
+  const text = readCopy(nameOf(source), path);
+  const copy = text === undefined ? null : parse(text);
   if (copy === null || copy.version !== VERSION || copy.source !== source) return null;
   const files = copy.files.map(({ name, text: own }) => ({ name, bytes: Buffer.from(own) }));
   const names = files.map(({ name }) => name);
   return { read: { files, names, problems: [], again: true }, keptAt: copy.keptAt };
 }
 
-async function readCopy(name: string, path: string): Promise<string | null> {
+function readCopy(name: string, path: string): string | undefined {
   const folder = Folder.openPrivate(path);
   try {
-    const file = folder?.openFile(name, constants.O_RDONLY);
-    if (file === undefined) return null;
-    try {
-      return await readFile(file, "utf8");
-    } finally {
-      await close(file);
-    }
+    return folder?.readText(name);
   } catch (cause) {
     throw cannot("read", `${path}/${name}`, cause);
   } finally {

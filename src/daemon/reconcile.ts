@@ -44,7 +44,7 @@ export interface ReconcilerOptions extends Pick<ApplyOptions, "overNewer"> {
   /** What to follow at first. */
   readonly source: RulesSource;
   /** Returns what was right of a file last; null when nothing is known. */
-  readonly lastGood?: (source: string) => Promise<Good | null>;
+  readonly lastGood?: (source: string) => Good | null;
   /** Called with files that were read whole, once their rules are active. */
   readonly onGood?: (source: string, files: readonly File[]) => void;
   /** Called whenever the followed file becomes a different one. */
@@ -143,7 +143,7 @@ export class Reconciler {
       if (error !== null) this.#complain(error);
       return true;
     }
-    const good = (await lastGood?.(path)) ?? null;
+    const good = lastGood?.(path) ?? null;
     if (good === null) return false;
     await this.#loadAndPut(good.read);
     if (error !== null) this.#complain(error);

@@ -8,21 +8,30 @@
  */
 import {
   type Stats,
+  close as closeCall,
   closeSync,
   constants,
   existsSync,
   fstatSync,
+  fsync as fsyncCall,
   lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readdirSync,
   renameSync,
   rmdirSync,
   statfsSync,
   unlinkSync,
+  writeFile as writeFileCall,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { IlmError, nodeErrno, unavailable } from "../errors.js";
+
+const close = promisify(closeCall);
+const fsync = promisify(fsyncCall);
+const writeFile = promisify(writeFileCall);
 
 /**
  * The flag of open(2) for a descriptor that stands for a place in the tree and needs no read
@@ -227,6 +236,33 @@ export class Folder {
     if (wrong === undefined) return fd;
     closeSync(fd);
     throw unsafe(path, wrong, removal(path));
+  }
+
+  /** Returns the text of a file in this folder; undefined without one. Throws UNSAFE_PATH. */
+  readText(name: string): string | undefined {
+    const fd = this.openFile(name, constants.O_RDONLY);
+    if (fd === undefined) return undefined;
+    try {
+      return readFileSync(fd, "utf8");
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Replaces a file in one step, so that no reader, and no power failure, sees half of it. */
+  async replaceText(name: string, text: string, mode: number): Promise<void> {
+    const next = `.${name}.new`;
+    this.remove(next);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+    const fd = this.openFile(next, flags, mode);
+    if (fd === undefined) throw new IlmError("INTERNAL", `${join(this.path, name)} was not made`);
+    try {
+      await writeFile(fd, text);
+      await fsync(fd);
+    } finally {
+      await close(fd);
+    }
+    this.rename(next, name);
   }
 
   /** Returns a descriptor of the folder itself that flock(2) accepts. The caller closes it. */

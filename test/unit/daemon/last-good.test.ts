@@ -24,7 +24,7 @@ test("all files of a source come back, the latest ones, in a folder that is root
   await keepGood("/etc/ilm/conf.d", [], folder);
   await keepGood("/etc/ilm/conf.d", files, folder);
   await keepGood("/etc/other.yaml", [], folder);
-  const good = await readGood("/etc/ilm/conf.d", folder);
+  const good = readGood("/etc/ilm/conf.d", folder);
   expect(good?.read).toEqual({
     files,
     names: files.map(({ name }) => name),
@@ -37,9 +37,9 @@ test("all files of a source come back, the latest ones, in a folder that is root
 });
 
 test("nothing was kept of another source, or where nothing can be", async () => {
-  expect(await readGood("/etc/ilm/conf.d", folder)).toBeNull();
+  expect(readGood("/etc/ilm/conf.d", folder)).toBeNull();
   await keepGood("/etc/ilm/conf.d", files, folder);
-  expect(await readGood("/etc/ilm/conf", folder)).toBeNull();
+  expect(readGood("/etc/ilm/conf", folder)).toBeNull();
 });
 
 test("a copy that was cut short, or has another form, is none", async () => {
@@ -47,10 +47,10 @@ test("a copy that was cut short, or has another form, is none", async () => {
   const [name = ""] = readdirSync(folder);
   const path = join(folder, name);
   truncateSync(path, 20);
-  expect(await readGood("/etc/ilm/conf.d", folder)).toBeNull();
+  expect(readGood("/etc/ilm/conf.d", folder)).toBeNull();
   for (const other of ["null", "[]", '{"version":2,"source":"/etc/ilm/conf.d","files":[]}']) {
     writeFileSync(path, other);
-    expect(await readGood("/etc/ilm/conf.d", folder)).toBeNull();
+    expect(readGood("/etc/ilm/conf.d", folder)).toBeNull();
   }
 });
 
@@ -66,5 +66,5 @@ test("a folder that cannot be made is said", async () => {
 test("files that are too large are not kept", async () => {
   const large = { name: "/x", bytes: Buffer.alloc(16 * 1024 * 1024 + 1) };
   expect(await keepGood("/x", [large], folder)).toBe(false);
-  expect(await readGood("/x", folder)).toBeNull();
+  expect(readGood("/x", folder)).toBeNull();
 });

@@ -40,7 +40,7 @@ function makeWorld(source: RulesSource = { path: "/etc/rules.yaml", mappings: []
         lines.push(`${level} ${message}`);
       },
     },
-    lastGood: () => Promise.resolve(world.stored),
+    lastGood: () => world.stored,
     onGood: (path) => {
       good.push(path);
     },
