@@ -75,17 +75,20 @@ export interface Chosen {
   readonly total: number;
 }
 
+/** Reports whether the mapping with this index has a listener. */
+type IsServed = (index: number) => boolean;
+
 /**
- * Chooses mappings. `fromFile` is the number of the file's, which are the first; `unserved` returns
- * the indexes of those without a listener. Throws NOT_FOUND for a name that no mapping has.
+ * Chooses mappings. `fromFile` is the number of the file's, which are the first; `served` returns
+ * what tells whether a mapping has a listener. Throws NOT_FOUND for a name that no mapping has.
  */
 export function chooseMappings(
   mappings: Mappings,
-  { fromFile, unserved }: { readonly fromFile: number; readonly unserved: () => readonly number[] },
+  { fromFile, served }: { readonly fromFile: number; readonly served: () => IsServed },
   choice: Choice,
 ): Chosen {
   const lists = toLazy(mappings);
-  const down = choice.down ? new Set(unserved()) : null;
+  const isServed = choice.down ? served() : null;
   const unknown = new Set(choice.names);
   const indexes: number[] = [];
   let total = 0;
@@ -96,7 +99,7 @@ export function chooseMappings(
       unknown.delete(name);
     }
     if (choice.added && index < fromFile) continue;
-    if (down?.has(index) === false) continue;
+    if (isServed?.(index) === true) continue;
     if (!isChosen(lists, index, choice)) continue;
     total++;
     if (indexes.length < choice.limit) indexes.push(index);

@@ -47,7 +47,7 @@ export function ofMappings(
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
   const list = counters.list();
   return {
-    unserved: joined.unserved().length,
+    unserved: joined.unserved(0).count,
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
       return own === undefined ? [] : [{ labels: { mapping: name, protocol }, counters: own }];

@@ -37,15 +37,15 @@ function servedBy(
 ): Pick<DaemonState, "mappedListeners" | "unserved"> {
   const mappings = allMappings(rules);
   const joined = new JoinedListeners(mappings, listeners, judge.selects);
-  const unserved = joined.unserved();
+  const { count, first } = joined.unserved(UNSERVED_NAMED);
   const owners = new Map(
     rules.file.services.map(({ name, owner }) => [name, owner && formatOwner(owner)]),
   );
   return {
     mappedListeners: joined.views().filter((view) => view.isMapped).length,
     unserved: {
-      count: unserved.length,
-      mappings: unserved.slice(0, UNSERVED_NAMED).flatMap((index) => {
+      count,
+      mappings: first.flatMap((index) => {
         const mapping = mappings.at(index);
         if (mapping === undefined) return [];
         const service = mapping.to.find((one) => one.service !== undefined)?.service;

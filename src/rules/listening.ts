@@ -146,6 +146,8 @@ interface Led {
   readonly states: readonly DestinationState[];
   /** The states that packets of some family can reach. */
   readonly usable: readonly DestinationState[];
+  /** True when somebody listens at one of these. */
+  readonly isServed: boolean;
   /** True when what is selected there depends on the mapping's `listeners`. */
   readonly hasOwnPermit: boolean;
   /** The indexes of the mappings. */
@@ -209,7 +211,8 @@ export class JoinedListeners {
       );
       const usable = states.filter(({ destination }) => used.has(destination));
       const hasOwnPermit = leadsToWildcard(to);
-      this.#led.push({ states, usable, hasOwnPermit, indexes: words() });
+      const isServed = usable.some(({ listening }) => listening);
+      this.#led.push({ states, usable, isServed, hasOwnPermit, indexes: words() });
     }
     return number;
   }
@@ -219,10 +222,21 @@ export class JoinedListeners {
     return this.#led[this.#ledOf[index] ?? 0]?.states ?? [];
   }
 
-  /** Returns the indexes of the mappings without a listener at any destination, in order. */
-  unserved(): number[] {
-    const down = this.#led.filter(({ usable }) => !usable.some(({ listening }) => listening));
-    return down.flatMap(({ indexes }) => [...indexes.view()]).toSorted((a, b) => a - b);
+  /** Reports whether anybody listens at some destination of the mapping with this index. */
+  isServed(index: number): boolean {
+    return this.#led[this.#ledOf[index] ?? 0]?.isServed === true;
+  }
+
+  /** Returns how many mappings have no listener, and the indexes of the first `limit` of them. */
+  unserved(limit: number): { readonly count: number; readonly first: readonly number[] } {
+    let count = 0;
+    const first: number[] = [];
+    for (let index = 0; index < this.#ledOf.length; index++) {
+      if (this.isServed(index)) continue;
+      count++;
+      if (first.length < limit) first.push(index);
+    }
+    return { count, first };
   }
 
   /**
@@ -288,6 +302,18 @@ export class JoinedListeners {
       };
     });
   }
+}
+
+/** Returns what joins mappings and listeners, where that is asked for. */
+export function servedIn(
+  mappings: Mappings,
+  listeners: readonly Listener[],
+  selects: Selects,
+): () => (index: number) => boolean {
+  return () => {
+    const joined = new JoinedListeners(mappings, listeners, selects);
+    return (index) => joined.isServed(index);
+  };
 }
 
 /** Joins lists of indexes in the order of the rules. */

@@ -10,7 +10,7 @@ import type { Counters } from "../../model/decision.js";
 import type { Holder, Listener } from "../../model/listener.js";
 import { judgeOf } from "../../dataplane/judge.js";
 import type { Judge, OwnedService } from "../../rules/judge.js";
-import { JoinedListeners, type DestinationState } from "../../rules/listening.js";
+import { JoinedListeners, servedIn, type DestinationState } from "../../rules/listening.js";
 import {
   chooseMappings,
   describeChoice,
@@ -81,8 +81,8 @@ export async function mappings(
     const around = await survey(context, dataPlane, rules);
     const all = allMappings(rules);
     const judge = judgeOf(dataPlane, rules);
-    const unserved = (): number[] => new JoinedListeners(all, listeners, judge.selects).unserved();
-    const { indexes, total } = chooseMappings(all, { fromFile, unserved }, choice);
+    const served = servedIn(all, listeners, judge.selects);
+    const { indexes, total } = chooseMappings(all, { fromFile, served }, choice);
     const chosen = indexes.flatMap((index) => all.at(index) ?? []);
     // Only the mappings that are shown are joined.
     const joined = new JoinedListeners(chosen, listeners, judge.selects);

@@ -62,7 +62,7 @@ function lookAt(dataPlane: DataPlane, names: readonly string[]): Look {
   const wanted = new Set<number>();
   const choose = (chosen: readonly string[], to?: string): void => {
     const choice = parseChoice(chosen, to === undefined ? {} : { to });
-    const { indexes } = chooseMappings(all, { fromFile: 0, unserved: () => [] }, choice);
+    const { indexes } = chooseMappings(all, { fromFile: 0, served: () => () => true }, choice);
     if (indexes.length === 0) {
       throw new IlmError("NOT_FOUND", `no mapping ${describeChoice(choice)} is active`, {
         remedy: "`ilm mappings` lists the active mappings.",
@@ -76,10 +76,10 @@ function lookAt(dataPlane: DataPlane, names: readonly string[]): Look {
   const indexes = [...wanted].toSorted((a, b) => a - b);
   const chosen = indexes.flatMap((index) => all.at(index) ?? []);
   const { selects } = judgeOf(dataPlane, rules);
-  const unserved = new JoinedListeners(chosen, dataPlane.listeners(), selects).unserved();
+  const joined = new JoinedListeners(chosen, dataPlane.listeners(), selects);
   return {
     waited: chosen.length,
-    unserved: unserved.flatMap((index) => chosen[index]?.name ?? []),
+    unserved: chosen.filter((_, index) => !joined.isServed(index)).map(({ name }) => name),
   };
 }
 
