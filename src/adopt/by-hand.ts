@@ -4,7 +4,14 @@
  */
 import { isLoopback4 } from "../model/address.js";
 import { linesFor, type Lines, type OwnAddresses } from "./daemons.js";
-import { isNamed, ownerText, type AdoptedOwner, type Plan } from "./service.js";
+import {
+  isNamed,
+  nameFor,
+  ownerParts,
+  ownerText,
+  type AdoptedOwner,
+  type Plan,
+} from "./service.js";
 
 export interface ByHand {
   readonly name: string;
@@ -22,7 +29,7 @@ export function byHand(
   addressesOf: (name: string) => OwnAddresses,
 ): ByHand[] {
   const found = services.map(({ name, owner, command, ports }): ByHand => {
-    const unit = "unit" in owner ? owner.unit : null;
+    const { unit } = ownerParts(owner);
     const addresses = addressesOf(name);
     const lines = linesFor({ command, unit }, addresses, ports);
     return { name, owner, addresses, lines, isAdopted: true };
@@ -33,10 +40,7 @@ export function byHand(
     const { listener, holder, unit } = one;
     if (kind !== "address" || unit === null || holder === null) continue;
     const owner = { unit };
-    const name = unit
-      .replace(/\.service$/, "")
-      .toLowerCase()
-      .replace(/[^a-z0-9._-]+/g, "-");
+    const name = nameFor(owner);
     if (others.has(unit) || found.some((known) => ownerText(known.owner) === ownerText(owner))) {
       continue;
     }

@@ -6,12 +6,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { IlmError } from "../errors.js";
 import type { Address } from "../model/address.js";
+import type { Outcome } from "../model/adopt.js";
 import type { Listener } from "../model/listener.js";
 import { portState } from "../kernel/tcp-state.js";
 import { commandText, restartCommands, reverse } from "./commands.js";
 import type { Facts } from "./facts.js";
 import { astrayPorts, missingPorts } from "./home.js";
-import { ownerOf, type AdoptedPort, type AdoptedService } from "./service.js";
+import { isOf, ownerOf, type AdoptedPort, type AdoptedService } from "./service.js";
 import { socketUnitText, writeSocketUnit } from "./socket-unit.js";
 import { endSpare, SPARE_UNIT, startSpare, watchLogins, type LoginWatch } from "./ssh.js";
 import {
@@ -31,17 +32,6 @@ import {
 } from "./text.js";
 
 export type Way = "adopt" | "undo";
-
-/** How it went with a service. */
-export type Outcome =
-  | "moved"
-  | "already"
-  | "not running"
-  | "not restarted"
-  | "taken back"
-  | "withdrawn"
-  | "failed"
-  | "not begun";
 
 export interface Moved {
   readonly name: string;
@@ -287,10 +277,8 @@ export class Mover {
   }
 
   async #oldCookies({ owner }: AdoptedService): Promise<Set<string>> {
-    const { found, userName } = await this.#hands.look();
-    const mine = found.filter(({ unit, listener }) =>
-      "unit" in owner ? unit === owner.unit : userName(listener.identity.uid) === owner.user,
-    );
+    const facts = await this.#hands.look();
+    const mine = facts.found.filter((found) => isOf(found, owner, facts));
     return new Set(mine.map(({ listener }) => listener.cookie));
   }
 

@@ -3,6 +3,7 @@
  * is. Pure.
  */
 import { isLoopback4, type Family } from "../model/address.js";
+import type { LeftKind } from "../model/adopt.js";
 import { portsContain } from "../model/ports.js";
 import type { Listener } from "../model/listener.js";
 import { isAccountName } from "../model/owner.js";
@@ -10,6 +11,8 @@ import type { Facts, Found, KnownService } from "./facts.js";
 import { hostsOwn, receiverPorts, speaksFirst } from "./known.js";
 import {
   isNamed,
+  isOf,
+  nameFor,
   ownerOf,
   ownerText,
   type AdoptedOwner,
@@ -17,7 +20,6 @@ import {
   type AdoptedService,
   type HeldPort,
   type Left,
-  type LeftKind,
   type Plan,
   type Restart,
 } from "./service.js";
@@ -232,23 +234,9 @@ function dropShared(
   }
 }
 
-function isOf({ unit, listener }: Found, owner: AdoptedOwner, facts: Facts): boolean {
-  return "unit" in owner
-    ? unit === owner.unit
-    : facts.userName(listener.identity.uid) === owner.user;
-}
-
-/** Returns a name that no other service has: `postgresql@15-main.service` is postgresql-15-main. */
+/** Returns a name that no other service has. */
 function freeName(owner: AdoptedOwner, taken: ReadonlySet<string>): string {
-  const text = "unit" in owner ? owner.unit.replace(/\.service$/, "") : owner.user;
-  const stem =
-    text
-      .toLowerCase()
-      .replace(/[^a-z0-9._-]+/g, "-")
-      .replace(/^[^a-z0-9]+/, "")
-      .slice(0, 60) || "service";
-  // Digits and dots alone read like an address.
-  const name = /^[0-9.]+$/.test(stem) ? `service-${stem}` : stem;
+  const name = nameFor(owner);
   if (!taken.has(name)) return name;
   for (let number = 2; ; number += 1) {
     if (!taken.has(`${name}-${number}`)) return `${name}-${number}`;

@@ -1,7 +1,8 @@
 /** What is to be adopted, and what is not. Plain data. */
 import type { Address, Family } from "../model/address.js";
+import type { LeftKind, Place } from "../model/adopt.js";
 import type { Protocol } from "../model/mapping.js";
-import type { Found, KnownService } from "./facts.js";
+import type { Facts, Found, KnownService } from "./facts.js";
 
 /** Who may listen on a service's addresses. */
 export type AdoptedOwner = { readonly unit: string } | { readonly user: string };
@@ -38,9 +39,6 @@ export type Restart =
   | { readonly kind: "command"; readonly command: string }
   | { readonly kind: "unknown" };
 
-/** Where the daemon listens at the moment. */
-export type Place = "wildcard" | "private" | "nowhere";
-
 export interface AdoptedService {
   readonly name: string;
   readonly owner: AdoptedOwner;
@@ -56,26 +54,6 @@ export interface AdoptedService {
   /** The command of the process that listens, for messages. */
   readonly command: string;
 }
-
-/** Why something is left alone; scripts see the names. */
-const leftKinds = [
-  "loopback",
-  "address",
-  "device",
-  "client",
-  "group",
-  "speaks-first",
-  "assigned",
-  "kernel",
-  "container",
-  "system",
-  "session",
-  "user",
-  "shared",
-  "unpublished",
-  "not-asked",
-] as const;
-export type LeftKind = (typeof leftKinds)[number];
 
 export interface Left {
   readonly found: Found;
@@ -97,6 +75,15 @@ export function isNamed(asked: string, name: string, owner: AdoptedOwner): boole
     : asked === owner.user;
 }
 
+/** Reports whether what listens is the owner's. */
+export function isOf(
+  { unit, listener }: Found,
+  owner: AdoptedOwner,
+  { userName }: Pick<Facts, "userName">,
+): boolean {
+  return "unit" in owner ? unit === owner.unit : userName(listener.identity.uid) === owner.user;
+}
+
 /** A text that is equal for equal owners. */
 export function ownerText(owner: AdoptedOwner): string {
   return "unit" in owner ? `unit ${owner.unit}` : `user ${owner.user}`;
@@ -104,4 +91,22 @@ export function ownerText(owner: AdoptedOwner): string {
 
 export function ownerOf({ unit, user }: Pick<KnownService, "unit" | "user">): AdoptedOwner {
   return unit === null ? { user: user ?? "" } : { unit };
+}
+
+/** Returns the unit or the user, as a configuration has them. */
+export function ownerParts(owner: AdoptedOwner): Pick<KnownService, "unit" | "user"> {
+  return "unit" in owner ? { unit: owner.unit, user: null } : { unit: null, user: owner.user };
+}
+
+/** Returns a name for the service: `postgresql@15-main.service` is postgresql-15-main. */
+export function nameFor(owner: AdoptedOwner): string {
+  const text = "unit" in owner ? owner.unit.replace(/\.service$/, "") : owner.user;
+  const stem =
+    text
+      .toLowerCase()
+      .replace(/[^a-z0-9._-]+/g, "-")
+      .replace(/^[^a-z0-9]+/, "")
+      .slice(0, 60) || "service";
+  // Digits and dots alone read like an address.
+  return /^[0-9.]+$/.test(stem) ? `service-${stem}` : stem;
 }

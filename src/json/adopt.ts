@@ -1,4 +1,5 @@
 /** What `ilm adopt --json` prints. */
+import { adoptOutcomes, adoptPlaces, leftKinds } from "../model/adopt.js";
 import { holder, protocol } from "./common.js";
 import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
@@ -9,36 +10,21 @@ const left = list(
       address: field(text, "The address that it listens on; 0.0.0.0 or :: for every address."),
       port: field(integer, "1 to 65535."),
       ...holder,
-      kind: field(
-        oneOf(
-          "loopback",
-          "address",
-          "device",
-          "client",
-          "group",
-          "speaks-first",
-          "assigned",
-          "kernel",
-          "container",
-          "system",
-          "session",
-          "user",
-          "shared",
-          "unpublished",
-          "not-asked",
-        ),
-        "Why, for scripts.",
-      ),
+      kind: field(oneOf(...leftKinds), "Why, for scripts."),
       reason: field(text, "Why, in words."),
     },
     "left",
   ),
 );
 
-const service = {
-  name: field(text, "The name of the service in the configuration."),
+const owner = {
   unit: field(nullable(text), "Its systemd unit; null when its user says whose it is."),
   user: field(nullable(text), "Its user; null when its unit says whose it is."),
+} as const;
+
+const service = {
+  name: field(text, "The name of the service in the configuration."),
+  ...owner,
   publish: field(list(text), "The ports that lead to it, such as `80` and `53/udp`."),
   restart: field(list(text), "The commands that restart it; none when that is not known."),
 } as const;
@@ -51,7 +37,7 @@ export const adoptPlan = object({
       object({
         ...service,
         place: field(
-          oneOf("wildcard", "private", "nowhere"),
+          oneOf(...adoptPlaces),
           "Where it listens now: on every address, on its own addresses, or nowhere.",
         ),
       }),
@@ -68,19 +54,7 @@ export const adopted = object({
     list(
       object({
         ...service,
-        outcome: field(
-          oneOf(
-            "moved",
-            "already",
-            "not running",
-            "not restarted",
-            "taken back",
-            "withdrawn",
-            "failed",
-            "not begun",
-          ),
-          "How it went.",
-        ),
+        outcome: field(oneOf(...adoptOutcomes), "How it went."),
         message: field(nullable(text), "What else there is to say; null for nothing."),
         cut: field(integer, "How many established connections its restart ended."),
       }),
@@ -103,8 +77,7 @@ export const adopted = object({
 export const adoptLines = list(
   object({
     name: field(text, "The name of the service."),
-    unit: field(nullable(text), "Its systemd unit; null when its user says whose it is."),
-    user: field(nullable(text), "Its user; null when its unit says whose it is."),
+    ...owner,
     addresses: field(list(text), "Its own addresses."),
     file: field(nullable(text), "The file to change; null when nothing is known of this daemon."),
     lines: field(list(text), "What to write into it."),

@@ -170,11 +170,11 @@ async function printLines(
   names: readonly string[],
 ): Promise<void> {
   const { byHand } = await import("../../adopt/by-hand.js");
+  const { ownerParts } = await import("../../adopt/service.js");
   const entries = byHand(plan, names, addressesOf).map(
     ({ name, owner, addresses, lines, isAdopted }) => ({
       name,
-      unit: "unit" in owner ? owner.unit : null,
-      user: "unit" in owner ? null : owner.user,
+      ...ownerParts(owner),
       addresses: [addresses[4], addresses[6]],
       file: lines?.file ?? null,
       lines: lines?.lines ?? [],
@@ -217,11 +217,11 @@ async function printLines(
 
 async function serviceShapes(services: readonly AdoptedService[]) {
   const { commandText, restartCommands } = await import("../../adopt/commands.js");
+  const { ownerParts } = await import("../../adopt/service.js");
   const { publishedText } = await import("../../adopt/text.js");
   return services.map(({ name, owner, ports, restart }) => ({
     name,
-    unit: "unit" in owner ? owner.unit : null,
-    user: "unit" in owner ? null : owner.user,
+    ...ownerParts(owner),
     publish: publishedText(ports),
     restart: restartCommands(restart).map(commandText),
   }));
