@@ -1,5 +1,6 @@
 /** Keeps mappings that are given as arguments from taking the place of a whole file by mistake. */
 import { IlmError } from "../errors.js";
+import type { ActiveRules } from "../model/rules.js";
 
 /** What is active, as far as it would be replaced. */
 export interface Replaced {
@@ -9,20 +10,14 @@ export interface Replaced {
   readonly fileMappings: number;
 }
 
-/** What is asked for. */
-export interface Replacing {
-  /** False when there are mappings as arguments only. */
-  readonly hasFile: boolean;
-  /** True when the user has said that it is meant. */
-  readonly replace: boolean;
+/** Returns what of these rules would be replaced. Nothing is of rules that cannot be read. */
+export function replacedOf(rules: ActiveRules | undefined): Replaced {
+  return { source: rules?.source ?? null, fileMappings: rules?.file.count ?? 0 };
 }
 
-/** Throws USAGE when arguments would replace the rules of a file, and nobody has said so. */
-export function refuseReplacement(
-  { hasFile, replace }: Replacing,
-  { source, fileMappings }: Replaced,
-): void {
-  if (hasFile || replace || source === null || fileMappings === 0) return;
+/** Throws USAGE when there are rules of a file that would be replaced. */
+export function refuseReplacement({ source, fileMappings }: Replaced): void {
+  if (source === null || fileMappings === 0) return;
   throw new IlmError(
     "USAGE",
     `these mappings would take the place of the ${fileMappings === 1 ? "mapping" : `${fileMappings} mappings`} of ${source}`,

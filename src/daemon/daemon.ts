@@ -37,7 +37,7 @@ import { serveApi } from "./server.js";
 import { readState } from "./state.js";
 import type { ApiGroups } from "../api/rights.js";
 import { ServiceManager } from "./service-manager.js";
-import { refuseReplacement } from "../control/replacement.js";
+import { refuseReplacement, replacedOf } from "../control/replacement.js";
 import { awaitTurn } from "../control/turn.js";
 
 export interface DaemonOptions extends Pick<ApplyOptions, "overNewer"> {
@@ -316,9 +316,7 @@ async function work({
 function takeOver(dataPlane: DataPlane, source: RulesSource, replace: boolean): RulesSource {
   if (source.path !== null) return source;
   if (source.mappings.length > 0) {
-    const active = activeIfReadable(dataPlane)?.rules;
-    const replaced = { source: active?.source ?? null, fileMappings: active?.file.count ?? 0 };
-    refuseReplacement({ hasFile: false, replace }, replaced);
+    if (!replace) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
     return source;
   }
   const rules = readRules(dataPlane.active()?.rules ?? noActiveRules);

@@ -10,6 +10,7 @@ import { beginStep } from "../../progress.js";
 import { describeHolder, unitOf } from "../../words/listener.js";
 import { count, indent, printable } from "../../words/text.js";
 import { print, type Context } from "../shell/context.js";
+import { parseSeconds } from "../shell/seconds.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
 export interface AdoptCommandOptions {
@@ -117,11 +118,7 @@ function readRestart(text: string): [string, string] {
 }
 
 function seconds(option: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  if (/^[0-9]{1,6}(?:\.[0-9]{1,6})?$/.test(text)) return Number(text);
-  throw new IlmError("USAGE", `${option}: ${JSON.stringify(text)} is not a number of seconds`, {
-    remedy: `Write for example \`${option} ${otherwise}\`.`,
-  });
+  return parseSeconds(option, text, `Write for example \`${option} ${otherwise}\`.`) ?? otherwise;
 }
 
 function readPort(text: string): number {

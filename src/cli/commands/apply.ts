@@ -7,9 +7,8 @@ import {
 } from "../../words/change.js";
 import type { Performed } from "../../control/perform.js";
 import { activeIfReadable } from "../../control/active.js";
-import type { DaemonState } from "../../api/api.js";
-import { refuseReplacement, type Replaced } from "../../control/replacement.js";
-import type { ApplyOptions, DataPlane } from "../../dataplane/types.js";
+import { refuseReplacement, replacedOf } from "../../control/replacement.js";
+import type { ApplyOptions } from "../../dataplane/types.js";
 import type { Problem } from "../../errors.js";
 import { recordSteps, stepTimes } from "../../progress.js";
 import { print, type Context } from "../shell/context.js";
@@ -45,13 +44,13 @@ export async function apply(
 ): Promise<void> {
   recordSteps();
   const how = { waitSeconds: waitSeconds(options), overNewer };
-  const replacing = { hasFile: options.file !== undefined, replace };
+  const mustKeepFile = options.file === undefined && !replace;
   await withDataPlaneAfter(
     context,
     (kept) => loadWanted(options, mappings, kept),
     async (dataPlane, { source, given, file, warnings, revision, compiled, text }) => {
       const change = { kind: "apply", source, given, file } as const;
-      if (!replacing.hasFile) refuseReplacement(replacing, replacedIn(dataPlane));
+      if (mustKeepFile) refuseReplacement(replacedOf(activeIfReadable(dataPlane)?.rules));
       if (options.dryRun === true) {
         noteWarnings(context, warnings);
         await printDryRun(context, dataPlane, change, { ...options, warnings });
@@ -72,7 +71,11 @@ export async function apply(
     },
     async (daemon, denied, { source, given, file, warnings }) => {
       if (options.dryRun === true) throw denied;
-      if (!replacing.hasFile) refuseReplacement(replacing, replacedOf(await daemon.state()));
+      if (mustKeepFile) {
+        const { source: active, mappings: all, runtimeMappings } = await daemon.state();
+        const fileMappings = all - runtimeMappings;
+        refuseReplacement({ source: active, fileMappings });
+      }
       await report(await daemon.change({ kind: "apply", source, given, file }), warnings, []);
     },
   );
@@ -96,16 +99,6 @@ export async function apply(
         describeTiming(options, timing),
     );
   }
-}
-
-/** What cannot be read is replaced by a whole configuration only, and says so itself. */
-function replacedIn(dataPlane: DataPlane): Replaced {
-  const rules = activeIfReadable(dataPlane)?.rules;
-  return { source: rules?.source ?? null, fileMappings: rules?.file.count ?? 0 };
-}
-
-function replacedOf({ source, mappings, runtimeMappings }: DaemonState): Replaced {
-  return { source, fileMappings: mappings - runtimeMappings };
 }
 
 /** The number of names shown of each kind. */

@@ -10,7 +10,7 @@ import { allMappings, readRules } from "../../model/rules.js";
 import { JoinedListeners } from "../../rules/listening.js";
 import { count, printable } from "../../words/text.js";
 import { print, type Context } from "../shell/context.js";
-import { usageError } from "../shell/usage-error.js";
+import { parseSeconds } from "../shell/seconds.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
 export interface TimeoutOptions {
@@ -33,10 +33,10 @@ interface Look {
  */
 export async function wait(
   context: Context,
-  options: TimeoutOptions,
+  { timeout }: TimeoutOptions,
   names: readonly string[],
 ): Promise<ExitStatus> {
-  const seconds = parseTimeout(options);
+  const seconds = parseSeconds("--timeout", timeout, "Write 10.") ?? DEFAULT_SECONDS;
   const found = await withDataPlane(context, async (dataPlane) => {
     const end = performance.now() + seconds * 1000;
     for (;;) {
@@ -81,14 +81,4 @@ function lookAt(dataPlane: DataPlane, names: readonly string[]): Look {
     waited: chosen.length,
     unserved: chosen.filter((_, index) => !joined.isServed(index)).map(({ name }) => name),
   };
-}
-
-function parseTimeout({ timeout }: TimeoutOptions): number {
-  if (timeout === undefined) return DEFAULT_SECONDS;
-  if (/^[0-9]{1,6}(?:\.[0-9]{1,6})?$/.test(timeout)) return Number(timeout);
-  throw usageError(
-    "--timeout",
-    `${JSON.stringify(timeout)} is not a number of seconds`,
-    "write 10",
-  );
 }

@@ -1,5 +1,5 @@
 /** `--wait SECONDS`: limits how long a change waits for its turn. */
-import { IlmError } from "../../errors.js";
+import { parseSeconds } from "./seconds.js";
 
 export interface WaitOptions {
   readonly wait?: string;
@@ -7,9 +7,6 @@ export interface WaitOptions {
 
 /** Returns the value of `--wait` in seconds, or undefined when it was not given. Throws USAGE. */
 export function waitSeconds({ wait }: WaitOptions): number | undefined {
-  if (wait === undefined) return undefined;
-  if (/^[0-9]{1,6}(?:\.[0-9]{1,6})?$/.test(wait)) return Number(wait);
-  throw new IlmError("USAGE", `--wait: ${JSON.stringify(wait)} is not a number of seconds`, {
-    remedy: "Write for example `--wait 10`, or `--wait 0` for not waiting.",
-  });
+  const remedy = "Write for example `--wait 10`, or `--wait 0` for not waiting.";
+  return parseSeconds("--wait", wait, remedy);
 }
