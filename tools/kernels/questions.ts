@@ -1,11 +1,9 @@
 /** Asks the kernel, as any user may, which socket a packet would come to (sock_diag(7)). */
-import { message } from "../../src/kernel/netlink.js";
-import { AF_NETLINK, SOCK_RAW, close, recv, sendto, socket } from "../../src/kernel/libc.js";
+import { message, talk } from "../../src/kernel/netlink.js";
 import { addressBytes, familyOf, type Address } from "../../src/model/address.js";
 
 const NETLINK_SOCK_DIAG = 4;
 const SOCK_DIAG_BY_FAMILY = 20;
-const HEADER = 16;
 const LOOPBACK_INDEX = 1;
 
 export interface Question {
@@ -34,19 +32,14 @@ function requestOf({ local, localPort, remote, remotePort }: Question): Uint8Arr
   return message(SOCK_DIAG_BY_FAMILY, 0, body);
 }
 
-/** Returns the port of the TCP socket that the kernel names, or minus the error's number. */
+/**
+ * Returns the port of the TCP socket that the kernel names. Throws the error of a kernel that names
+ * none.
+ */
 export function askKernel(question: Question): number {
-  const fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
-  try {
-    sendto(fd, requestOf(question), Uint8Array.of(AF_NETLINK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
-    const answer = new Uint8Array(4096);
-    recv(fd, answer);
-    const view = new DataView(answer.buffer);
-    // An error has its number first; struct inet_diag_msg has the socket's port at 4.
-    return view.getUint16(4, true) === SOCK_DIAG_BY_FAMILY
-      ? view.getUint16(HEADER + 4)
-      : view.getInt32(HEADER, true);
-  } finally {
-    close(fd);
+  // struct inet_diag_msg, of which there is one: the socket's port is at 4.
+  for (const answer of talk("sock_diag", requestOf(question), NETLINK_SOCK_DIAG)) {
+    return new DataView(answer.buffer, answer.byteOffset).getUint16(4);
   }
+  throw new Error("the kernel answered nothing");
 }
