@@ -1,10 +1,12 @@
 /** Object files from the build, loaded by libbpf. */
+import { readFileSync } from "node:fs";
 import { Errno } from "../errno.js";
 import koffi from "koffi";
 import { IlmError } from "../../errors.js";
 import {
   libbpfFunction,
   type Pointer,
+  addressOf,
   libcFunction,
   lastErrno,
   syscallError,
@@ -15,13 +17,9 @@ import { makeRoomForTypes } from "../memory.js";
 import { noMemory, duplicate } from "./handle.js";
 import { BpfMap } from "./map.js";
 import { BpfProgram } from "./program.js";
-import { withoutUnresolvable } from "./symbols.js";
+import { renameUnresolvable } from "./symbols.js";
 
-const objectOpen = libbpfFunction<[string, null], Pointer | null>(
-  "void *bpf_object__open_file(const char *path, const void *options)",
-);
-
-const objectOpenBytes = libbpfFunction<[Uint8Array, number, Uint8Array], Pointer | null>(
+const objectOpen = libbpfFunction<[Uint8Array, number, Uint8Array], Pointer | null>(
   "void *bpf_object__open_mem(const void *bytes, size_t size, const void *options)",
 );
 
@@ -109,6 +107,8 @@ export class BpfObject {
   #object: Pointer | null;
   readonly #path: string;
   readonly #name: string;
+  /** The name that libbpf would take from the path, ending in NUL; libbpf is given its address. */
+  readonly #title: Uint8Array;
   /** The adjustments, to repeat when a load has to be repeated. */
   readonly #adjustments: (() => void)[] = [];
 
@@ -116,28 +116,31 @@ export class BpfObject {
     captureLibbpfOutput();
     this.#path = path;
     this.#name = path.replace(/^.*\//, "");
+    this.#title = Buffer.from(`${this.#name.replace(/\..*$/, "")}\0`);
     this.#object = this.#open();
   }
 
   #open(): Pointer {
-    const bytes = withoutUnresolvable(this.#path);
-    const object = bytes === null ? objectOpen(this.#path, null) : this.#openBytes(bytes);
-    if (object === null) throw this.#failure("open", lastErrno());
-    return object;
-  }
-
-  /** The name is that which libbpf would take from the path. */
-  #openBytes(bytes: Uint8Array): Pointer | null {
-    const name = Buffer.from(`${this.#name.replace(/\..*$/, "")}\0`);
+    const bytes = this.#read();
+    renameUnresolvable(bytes);
     // struct bpf_object_open_opts (libbpf.h of libbpf): sz 0, object_name 8.
     const options = new Uint8Array(16);
     const view = new DataView(options.buffer);
     view.setBigUint64(0, 16n, true);
-    view.setBigUint64(8, koffi.address(name), true);
-    const object = objectOpenBytes(bytes, bytes.byteLength, options);
-    // Its address must not outlive it: V8 collects a buffer after its last use.
-    name.fill(0);
+    view.setBigUint64(8, addressOf(this.#title), true);
+    const object = objectOpen(bytes, bytes.byteLength, options);
+    if (object === null) throw this.#failure("open", lastErrno());
     return object;
+  }
+
+  #read(): Buffer {
+    try {
+      return readFileSync(this.#path);
+    } catch (error) {
+      const { errno } = error as NodeJS.ErrnoException;
+      if (errno === undefined) throw error;
+      throw this.#failure("open", -errno);
+    }
   }
 
   #adjust(adjustment: () => void): void {

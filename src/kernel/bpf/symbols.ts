@@ -4,7 +4,8 @@
  * program when the kernel's symbol table lacks them (kernel/bpf/verifier.c, check_pseudo_btf_id),
  * as without CONFIG_KALLSYMS_ALL.
  */
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
+import { unless } from "../folder.js";
 
 /** Those of bpf/softirq.h; a kernel has one of them at most. */
 const variables: readonly string[] = ["__preempt_count", "pcpu_hot"];
@@ -14,11 +15,12 @@ const PART = 1 << 16;
 
 let known: ReadonlySet<string> | undefined;
 
-/** Returns those of `variables` that the kernel's symbol table has. */
+/** Returns those of `variables` that the kernel's symbol table has; none if it is kept from us. */
 function resolvable(): ReadonlySet<string> {
   if (known !== undefined) return known;
   const found = new Set<string>();
-  const file = openSync("/proc/kallsyms", "r");
+  const file = unless(["ENOENT", "EACCES", "EPERM"], () => openSync("/proc/kallsyms", "r"));
+  if (file === undefined) return (known = found);
   try {
     const part = Buffer.alloc(PART);
     let rest = "";
@@ -34,25 +36,21 @@ function resolvable(): ReadonlySet<string> {
   } finally {
     closeSync(file);
   }
-  known = found;
-  return found;
+  return (known = found);
 }
 
 /**
- * Returns an object file in which the variables that the running kernel cannot resolve have another
- * name, which no kernel has, so that libbpf leaves them out as it does with any weak symbol that is
- * missing. Returns null when the file can be used as it is.
+ * Gives the variables that the running kernel cannot resolve another name in an object file, which
+ * no kernel has, so that libbpf leaves them out as it does with any weak symbol that is missing.
  */
-export function withoutUnresolvable(path: string): Uint8Array | null {
-  const bytes = readFileSync(path);
+export function renameUnresolvable(bytes: Buffer): void {
   const places = variables.flatMap((name) =>
     placesOf(bytes, name).map((place) => ({ name, place })),
   );
-  if (places.length === 0) return null;
+  if (places.length === 0) return;
   const has = resolvable();
   const wrong = places.filter(({ name }) => !has.has(name));
   for (const { name, place } of wrong) bytes.write("_", place + name.length - 1, "latin1");
-  return wrong.length === 0 ? null : bytes;
 }
 
 /** Finds where a name stands in a table of strings, of ELF or of BTF. */
