@@ -135,7 +135,7 @@ dist/bpf/empty.bpf.o: bench/empty.bpf.c Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) $(BPF_CFLAGS) -Wall -c $< -o $@
 
-dist/bench/traffic dist/bench/calls: dist/bench/%: bench/%.c Makefile
+dist/bench/traffic dist/bench/calls: dist/bench/%: bench/%.c bench/common.h Makefile
 	@mkdir -p $(@D)
 	@$(CLANG) -O2 -Wall -Wextra $< -o $@
 
