@@ -26,6 +26,7 @@ _ilm() {
     --seconds) COMPREPLY=(); return ;;
     --kind) COMPREPLY=(); return ;;
     -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --against) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
     --readers) COMPREPLY=(); return ;;
     --writers) COMPREPLY=(); return ;;
@@ -57,6 +58,7 @@ _ilm() {
       --seconds) index=$((index + 1)) ;;
       --kind) index=$((index + 1)) ;;
       -f|--file) index=$((index + 1)) ;;
+      --against) index=$((index + 1)) ;;
       --label) index=$((index + 1)) ;;
       --readers) index=$((index + 1)) ;;
       --writers) index=$((index + 1)) ;;
@@ -86,7 +88,7 @@ _ilm() {
     address) words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;
     hosts) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
     check) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
-    diff) words="-f --file -V --version --json --netns --wide --no-color -h --help" ;;
+    diff) words="-f --file --against --summary --limit -V --version --json --netns --wide --no-color -h --help" ;;
     import) words="--label -V --version --json --netns --wide --no-color -h --help tubular nft"; [[ $current == -* ]] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return; } ;;
     run) words="-f --file --readers --writers --keep --replace --over-newer -V --version --json --netns --wide --no-color -h --help" ;;
     apply) words="-f --file --replace --dry-run --wait --timing --over-newer -V --version --json --netns --wide --no-color -h --help" ;;

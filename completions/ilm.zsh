@@ -190,6 +190,9 @@ _ilm() {
         diff)
           _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
             '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--against[compare with this configuration, and not with the active rules]:FILE:_files' \
+            '--summary[show how much would change, in one line]' \
+            '--limit[how much of each kind to show at most]:NUMBER: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

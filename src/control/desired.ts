@@ -68,6 +68,8 @@ export interface Desired {
 }
 
 export interface LoadOptions extends InputOptions {
+  /** True for rules that are not for this host: it is not looked at, and not warned about. */
+  readonly apart?: boolean;
   /** What to read in the place of the path. */
   readonly stored?: ReadResult;
   /**
@@ -85,7 +87,7 @@ export interface LoadOptions extends InputOptions {
  */
 export async function loadDesired(
   { path, mappings: given }: RulesSource,
-  { kept: ask, stored, ...options }: LoadOptions = {},
+  { kept: ask, stored, apart = false, ...options }: LoadOptions = {},
 ): Promise<Desired> {
   // Whoever does not ask for what is kept keeps nothing either.
   const build = ask === undefined ? null : buildDigest();
@@ -103,7 +105,7 @@ export async function loadDesired(
   const source = path === null || !read.again ? null : resolve(path);
   const again = { source, given: read.again ? given : [] };
   if (surroundings === null || read.problems.length > 0) {
-    const all = await understandAll(path === null ? null : read, source, given);
+    const all = await understandAll(path === null ? null : read, source, given, apart);
     const { warnings, compiled } = all;
     const file = inMemory(all.file);
     return { ...again, file, warnings, revision: null, compiled, text: null, files: read.files };
@@ -121,7 +123,7 @@ export async function loadDesired(
   }
   const revised = kept && known && (await loadRevised(kept, known, digests, digest));
   if (revised !== null) return { ...again, ...revised, files: read.files };
-  const understood = await understandAll(path === null ? null : read, source, given);
+  const understood = await understandAll(path === null ? null : read, source, given, apart);
   const { file, host, warnings, compiled } = understood;
   const blocks = knownBlocks(digests, given, file);
   const { destinations, absent } = host;
@@ -197,12 +199,13 @@ async function understandAll(
   read: ReadResult | null,
   source: string | null,
   texts: readonly string[],
+  apart: boolean,
 ): Promise<Understood> {
   const { ruleSet, warnings: doubts } = read === null ? noRules : await understandFiles(read);
   const given = await readArguments(texts, ruleSet);
   refuseSameName(ruleSet.mappings, given);
   const file = { ...ruleSet, mappings: toColumns(joinMappings(ruleSet.mappings, given)) };
-  const host = await warnOfHost(file.mappings, file.services);
+  const host = apart ? notLookedAt : await warnOfHost(file.mappings, file.services);
   const { tryCompile } = await import("../compile/compile.js");
   beginStep("compiling");
   const { compiled, problems } = tryCompile({ ...emptyRules, source, file });
@@ -211,6 +214,7 @@ async function understandAll(
   return { file, compiled: { file, compiled }, host, warnings };
 }
 
+const notLookedAt: HostWarnings = { warnings: [], destinations: [], absent: [] };
 const noFile: ReadResult = { files: [], names: [], problems: [], again: true };
 const noRules: Loaded = { ruleSet: { services: [], mappings: [] }, warnings: [] };
 

@@ -41,7 +41,10 @@ export function parseChoice(names: readonly string[], options: ChoiceOptions, ma
     protocol: options.protocol,
     port: options.port === undefined ? undefined : parsePort(options.port, `${mark}port`),
     to: options.to === undefined ? undefined : parseTo(options.to, `${mark}to`),
-    limit: options.limit === undefined ? Infinity : parseLimit(options.limit, `${mark}limit`),
+    limit:
+      options.limit === undefined
+        ? Infinity
+        : parseLimit(options.limit, `${mark}limit`, "mappings"),
     added: options.added === true,
     down: options.down === true,
   };
@@ -63,9 +66,10 @@ function parseTo(text: string, option: string): Target {
   return parsed.target;
 }
 
-function parseLimit(text: string, option: string): number {
+/** Parses how many of `things` to show at most. Throws USAGE. */
+export function parseLimit(text: string, option: string, things: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
-  throw refused(option, `${JSON.stringify(text)} is not a number of mappings`, "write 20");
+  throw refused(option, `${JSON.stringify(text)} is not a number of ${things}`, "write 20");
 }
 
 export interface Chosen {

@@ -52,8 +52,24 @@ const way = object(
   "way",
 );
 
+const counts = object({
+  added: field(integer, "How many mappings are new."),
+  removed: field(integer, "How many mappings go."),
+  changed: field(integer, "How many mappings change."),
+  settings: field(integer, "How many settings change."),
+  servicesAdded: field(integer, "How many services are new."),
+  servicesRemoved: field(integer, "How many services go."),
+  addressesAdded: field(integer, "How many addresses of services are new."),
+  addressesRemoved: field(integer, "How many addresses of services go."),
+  moves: field(integer, "Connections that would go elsewhere, as they are listed in `moves`."),
+});
+
 export const difference = object({
   same: field(boolean, "True when nothing would change."),
+  counts: field(
+    counts,
+    "How many there are of each kind. `--summary` empties the lists, and `--limit` shortens them.",
+  ),
   added: field(list(mapping), "Mappings that are new."),
   removed: field(list(mapping), "Mappings that go."),
   changed: field(
@@ -117,5 +133,6 @@ export const dryRun = object(
   "dry run",
 );
 
+export type DiffCounts = Of<typeof counts>;
 export type DiffJson = Of<typeof difference>;
 export type DryRunJson = Of<typeof dryRun>;

@@ -117,6 +117,7 @@ beforeAll(async () => {
   await look("apply --dry-run -f", file);
   await look("apply -f", file);
   await look("diff -f", changed);
+  await look("diff --against", file, "-f", changed);
   await look("diff", "tcp:80=127.0.1.11");
   await look("apply --dry-run -f", changed);
   for (const words of [

@@ -1,4 +1,5 @@
 /** Shows what changes from one set of rules to another, for `ilm diff` and `--dry-run`. */
+import type { DiffCounts } from "../../json/diff.js";
 import type { RuleDiff } from "../../rules/diff.js";
 import type { Moves, Way } from "../../rules/moves.js";
 import { destinationShape, mappingShape } from "../../api/mapping-shape.js";
@@ -6,6 +7,7 @@ import { configurationError } from "../../errors.js";
 import type { Mapping } from "../../model/mapping.js";
 import type { Rules } from "../../model/rules.js";
 import { formatPorts } from "../../model/ports.js";
+import { count } from "../../words/text.js";
 import type { Colours } from "../shell/context.js";
 import { describeDestination, describeMapping, describeService } from "./mapping.js";
 
@@ -35,12 +37,105 @@ export async function differenceOf(before: Rules, after: Rules): Promise<Differe
   return { same, rules, runtime, moves: findMoves(before, after, rules) };
 }
 
-export function differenceShape({ same, rules, runtime, moves }: Difference) {
-  return { same, ...diffShape(rules, runtime), ...movesShape(moves) };
+/** `most`: how much of each kind is shown. The counts are of all. */
+export function differenceShape(difference: Difference, most = Infinity) {
+  const { same, runtime, moves } = difference;
+  const { rules, moves: shown } = firstOf(difference, most);
+  const { more } = moves;
+  return {
+    same,
+    counts: countsOf(difference),
+    ...diffShape(rules, runtime),
+    ...movesShape({ moves: shown, more }),
+  };
 }
 
-export function describeDifference({ same, rules, moves }: Difference, colours: Colours): string {
-  return same ? "unchanged\n" : renderDiff(rules, colours) + renderMoves(moves, colours);
+/** `most`: how much of each kind is shown; 0 for a summary in one line. */
+export function describeDifference(
+  difference: Difference,
+  colours: Colours,
+  most = Infinity,
+): string {
+  const { same, moves } = difference;
+  if (same) return "unchanged\n";
+  const counts = countsOf(difference);
+  if (most === 0) return `${describeCounts(counts, moves.more)}\n`;
+  const { rules, moves: shown } = firstOf(difference, most);
+  return (
+    renderDiff(rules, colours) +
+    renderMoves({ moves: shown, more: moves.more }, colours) +
+    describeRest(counts, most)
+  );
+}
+
+/** Each list, up to its first `most`. */
+function firstOf({ rules, moves }: Difference, most: number) {
+  const { settings, added, removed, changed, ...rest } = rules;
+  const { servicesAdded, servicesRemoved, addressesAdded, addressesRemoved, ...more } = rest;
+  more satisfies Record<string, never>;
+  const first = <T>(list: readonly T[]): readonly T[] => list.slice(0, most);
+  return {
+    rules: {
+      settings: first(settings),
+      added: first(added),
+      removed: first(removed),
+      changed: first(changed),
+      servicesAdded: first(servicesAdded),
+      servicesRemoved: first(servicesRemoved),
+      addressesAdded: first(addressesAdded),
+      addressesRemoved: first(addressesRemoved),
+    },
+    moves: first(moves.moves),
+  };
+}
+
+function countsOf({ rules, moves }: Difference): DiffCounts {
+  return {
+    added: rules.added.length,
+    removed: rules.removed.length,
+    changed: rules.changed.length,
+    settings: rules.settings.length,
+    servicesAdded: rules.servicesAdded.length,
+    servicesRemoved: rules.servicesRemoved.length,
+    addressesAdded: rules.addressesAdded.length,
+    addressesRemoved: rules.addressesRemoved.length,
+    moves: moves.moves.length,
+  };
+}
+
+/** Describes how much differs, as `+1 -5 ~0 mappings, +1 -0 services, 2 moves`. */
+function describeCounts(counts: DiffCounts, more: boolean): string {
+  const pair = (added: number, removed: number, what: string): string[] =>
+    added + removed === 0 ? [] : [`+${added} -${removed} ${what}`];
+  return [
+    `+${counts.added} -${counts.removed} ~${counts.changed} mappings`,
+    ...pair(counts.servicesAdded, counts.servicesRemoved, "services"),
+    ...pair(counts.addressesAdded, counts.addressesRemoved, "addresses"),
+    ...(counts.settings === 0 ? [] : [`~${counts.settings} settings`]),
+    ...(counts.moves === 0
+      ? []
+      : [`${more ? "at least " : ""}${count(counts.moves, "connection")} elsewhere`]),
+  ].join(", ");
+}
+
+const kindWords: Readonly<Record<keyof DiffCounts, string>> = {
+  settings: "settings",
+  servicesRemoved: "services removed",
+  servicesAdded: "services added",
+  removed: "mappings removed",
+  changed: "mappings changed",
+  added: "mappings added",
+  addressesRemoved: "addresses removed",
+  addressesAdded: "addresses added",
+  moves: "connections that go elsewhere",
+};
+
+/** Says how much is not shown. */
+function describeRest(counts: DiffCounts, most: number): string {
+  const rest = (Object.keys(kindWords) as (keyof DiffCounts)[]).flatMap((kind) =>
+    counts[kind] > most ? [`${counts[kind] - most} more ${kindWords[kind]}`] : [],
+  );
+  return rest.length === 0 ? "" : `and ${rest.join(", ")}: shown with a higher --limit\n`;
 }
 
 function diffShape(difference: RuleDiff, runtime: ReadonlySet<Mapping>) {

@@ -6,12 +6,14 @@ import { shownVerdicts } from "./decision-filter.js";
 import {
   fileOption,
   groups,
+  limitOption,
   MAPPING_WORDS,
   mappingsArgument,
   namesOption,
   type Define,
 } from "./define.js";
 import type { AddressOptions } from "../commands/address.js";
+import type { DiffOptions } from "../commands/diff.js";
 import type { ExplainOptions } from "../commands/explain.js";
 import type { ImportOptions } from "../commands/import.js";
 import type { ListenersOptions } from "../commands/listeners.js";
@@ -57,7 +59,7 @@ export function defineNouns(define: Define): void {
         "--to <DESTINATION>",
         "only mappings that lead there: an address or a service, with or without a port",
       ),
-      new Option("--limit <NUMBER>", "show at most this many, from the first"),
+      limitOption("show at most this many, from the first"),
       new Option("--down", "only mappings that have no listener"),
       new Option("--added", "only mappings that were added at run time"),
       namesOption(),
@@ -306,17 +308,32 @@ export function defineNouns(define: Define): void {
     summary: "show what apply would change",
     description: [
       "Ends with status 0 when nothing would change, and 1 when something would.",
+      "With --against, it compares two configurations. That needs neither root nor BPF, and looks at nothing but the files.",
       MAPPING_WORDS,
     ],
     arguments: [mappingsArgument()],
-    options: [fileOption()],
-    examples: [{ command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" }],
+    options: [
+      fileOption(),
+      new Option(
+        "--against <FILE>",
+        "compare with this configuration, and not with the active rules",
+      ),
+      new Option("--summary", "show how much would change, in one line"),
+      limitOption("how much of each kind to show at most"),
+    ],
+    examples: [
+      { command: "ilm diff -f /etc/ilm/ilm.yaml", purpose: "before applying a file" },
+      {
+        command: "git show HEAD:ilm.yaml | ilm diff --against - -f ilm.yaml",
+        purpose: "what changed since the last commit",
+      },
+    ],
     task:
       ([mappings], options) =>
       async (context) =>
         (await import("../commands/diff.js")).diff(
           context,
-          options as SourceOptions,
+          options as DiffOptions,
           mappings as string[],
         ),
   });

@@ -88,5 +88,7 @@ export const replaceOption = (): Option =>
   );
 export const namesOption = (): Option =>
   new Option("--names", "only the names, one on a line, for scripts and completion");
+export const limitOption = (description: string): Option =>
+  new Option("--limit <NUMBER>", description);
 export const mappingsArgument = (): Argument =>
   new Argument("[MAPPING...]", "mappings beside those of the file, e.g. tcp:8080=127.0.1.10:80");

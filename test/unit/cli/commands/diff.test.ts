@@ -1,9 +1,8 @@
 // Goal: `diff` shows what `apply` would change, ends as diff(1) does, and changes nothing.
 import { beforeEach, describe, expect, test } from "vitest";
 import { apply } from "../../../../src/cli/commands/apply.js";
-import { diff } from "../../../../src/cli/commands/diff.js";
+import { diff, type DiffOptions } from "../../../../src/cli/commands/diff.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
-import type { SourceOptions } from "../../../../src/cli/shell/load.js";
 import { ExitStatus, IlmError } from "../../../../src/errors.js";
 import { address, mapping, ruleSet, activeRules } from "../../daemon/fixtures.js";
 import { bad, doubtful, good, put } from "./files.js";
@@ -16,7 +15,7 @@ beforeEach(() => {
 });
 
 const comparing =
-  (options: SourceOptions, ...mappings: string[]) =>
+  (options: DiffOptions, ...mappings: string[]) =>
   (context: Context): Promise<ExitStatus> =>
     diff(context, options, mappings);
 
@@ -135,4 +134,71 @@ test("nothing is asked for, whatever would change", async () => {
   await world.text(comparing({ file: put("rules.yaml", good) }));
   expect(world.asked).toEqual([]);
   expect(world.dataPlane.active()?.generation).toBe(1);
+});
+
+describe("two configurations", () => {
+  const moved = good
+    .replace("web:8443", "127.0.1.11:8443")
+    .replace("{ name: http, port: 80, to: web }", "{ name: shop, port: 81, to: web }");
+
+  beforeEach(() => {
+    const forbidden = new IlmError("NOT_PERMITTED", "this needs root");
+    for (const name of ["openDataPlane", "lookForPlaces", "accessDaemon"] as const) {
+      world.failures.set(name, forbidden);
+    }
+  });
+
+  test("are compared without the data plane, and the status is that of diff(1)", async () => {
+    const [file, against] = [put("new.yaml", moved), put("old.yaml", good)];
+    const { out, status } = await world.end(false, comparing({ file, against }));
+    expect(out).toMatch(/^- http: /m);
+    expect(out).toMatch(/^~ https \(to\)\n/m);
+    expect(out).toMatch(/^\+ shop: /m);
+    expect(status).toBe(ExitStatus.failed);
+    expect(await world.end(false, comparing({ file, against: file }))).toMatchObject({
+      out: "unchanged\n",
+      status: ExitStatus.done,
+    });
+  });
+
+  test("in a summary are one line, and the same counts in JSON", async () => {
+    const [file, against] = [put("new.yaml", moved), put("old.yaml", good)];
+    const command = comparing({ file, against, summary: true });
+    expect(await world.text(command)).toBe("+1 -1 ~1 mappings, 6 connections elsewhere\n");
+    expect(await world.json("diff", command)).toMatchObject({
+      same: false,
+      counts: { added: 1, removed: 1, changed: 1, moves: 6 },
+      added: [],
+      moves: [],
+    });
+  });
+
+  test("are shown up to a limit, and the last line says how much more there is", async () => {
+    const ports = Array.from({ length: 30 }, (_, index) => 9000 + 2 * index);
+    const many = `${good}${ports.map((port) => `  - { port: ${port}, to: web }\n`).join("")}`;
+    const [file, against] = [put("new.yaml", many), put("old.yaml", good)];
+    const { out } = await world.end(false, comparing({ file, against, limit: "3" }));
+    expect(out.match(/^\+ tcp:/gm)).toHaveLength(3);
+    expect(out).toMatch(
+      /\nand 27 more mappings added, 57 more connections that go elsewhere: shown with a higher --limit\n$/,
+    );
+    expect(await world.json("diff", comparing({ file, against, limit: "3" }))).toMatchObject({
+      counts: { added: 30 },
+      added: [{}, {}, {}],
+      moves: [{}, {}, {}],
+    });
+  });
+
+  test("are not both read from standard input", async () => {
+    const { err, status } = await world.end(false, comparing({ file: "-", against: "-" }));
+    expect(err).toMatch(/^ilm: --against: standard input is read once/);
+    expect(status).toBe(ExitStatus.usage);
+  });
+
+  test("have to be right, both of them", async () => {
+    const [file, against] = [put("new.yaml", good), put("old.yaml", bad)];
+    const { err, status } = await world.end(false, comparing({ file, against }));
+    expect(err).toMatch(/old\.yaml:5:/);
+    expect(status).toBe(ExitStatus.configuration);
+  });
 });
