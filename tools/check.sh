@@ -44,6 +44,13 @@ shell_scripts() {
   shellcheck "${scripts[@]}"
 }
 
+# Of mandoc's complaints the one about the date: a page without one is the same whenever it is made.
+man_pages() {
+  local complaints
+  complaints=$(mandoc -T lint -W warning man/* | grep -v 'missing date'; for page in man/*; do groff -man -T utf8 -ww -z "$page" 2>&1; done)
+  [ -z "$complaints" ] || { printf '%s\n' "$complaints"; return 1; }
+}
+
 # tsc also writes dist/, which holds the tools that the checks below run.
 check "types: tsc, strict" tsc -p . --pretty false
 check "lint: oxlint, type-aware, no warnings" oxlint --type-aware --deny-warnings
@@ -54,7 +61,8 @@ check "layers: imports only go downward, in no circle" node dist/tools/check-lay
 check "BPF: no compiler warnings" bpf_warnings
 check "ABI layouts match the BPF objects" node dist/tools/generate-abi.js --check
 check "JSON Schema matches the validator" node dist/tools/generate-schema.js --check
-check "reference, man page, completions match the commands" node dist/tools/generate-docs.js --check
+check "reference, man pages, completions match what they describe" node dist/tools/generate-docs.js --check
+check "man pages: mandoc and groff have nothing to say" man_pages
 check "lock file: npm ci needs nothing else" node dist/tools/check-lockfile.js
 check "shell scripts: shellcheck" shell_scripts
 check "documents: links lead somewhere" node dist/tools/check-links.js

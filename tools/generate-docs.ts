@@ -1,14 +1,17 @@
 /**
- * Writes what is made from the definitions of the command line: docs/commands.md, man/*.1,
- * completions/*. With `--check` it writes nothing, names what is stale, and fails.
+ * Writes what is made from the definitions of the command line and of the configuration:
+ * docs/commands.md, man pages, completions. With `--check` it writes nothing, names what is stale,
+ * and fails.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { renderCompletion, shells } from "../src/cli/shell/completions.js";
 import { buildProgram, exitStatuses } from "../src/cli/shell/program.js";
 import { describeCommands } from "../src/cli/shell/reference.js";
+import { configurationJsonSchema } from "../src/config/schema.js";
 import { failureOutput as failure, outputs } from "../src/json/outputs.js";
 import { version } from "../src/version.js";
+import { renderConfigurationPage } from "./reference-man-configuration.js";
 import { renderManPages } from "./reference-man.js";
 import { renderMarkdown } from "./reference-markdown.js";
 
@@ -20,10 +23,26 @@ function generate(): Map<string, string> {
   for (const [name, content] of renderManPages(context)) {
     files.set(join("man", name), content);
   }
+  files.set(join("man", "ilm.yaml.5"), configurationPage());
   for (const shell of shells) {
     files.set(join("completions", `ilm.${shell}`), renderCompletion(shell, program));
   }
   return files;
+}
+
+function configurationPage(): string {
+  const reference = readFileSync("docs/configuration.md", "utf8");
+  const [, first] = /^```yaml\n([^]*?)^```$/m.exec(reference) ?? [];
+  if (first === undefined) throw new Error("docs/configuration.md begins without an example");
+  return renderConfigurationPage({
+    version,
+    schema: configurationJsonSchema(),
+    reference,
+    examples: [
+      ["Services with the ports that lead to them, and a mapping", first],
+      ["A whole server", readFileSync("examples/self-hosted.yaml", "utf8")],
+    ],
+  });
 }
 
 function read(path: string): string | null {
@@ -35,12 +54,12 @@ function read(path: string): string | null {
   }
 }
 
-/** Returns the man pages of commands that no longer exist. */
+/** Returns the man pages of what no longer exists. */
 function leftOver(files: ReadonlyMap<string, string>): string[] {
   mkdirSync("man", { recursive: true });
   return readdirSync("man")
     .map((name) => join("man", name))
-    .filter((path) => path.endsWith(".1") && !files.has(path));
+    .filter((path) => /\.[15]$/.test(path) && !files.has(path));
 }
 
 const files = generate();

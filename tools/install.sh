@@ -9,7 +9,7 @@ library=$root/lib/ilm
 
 uninstall() {
   rm -rf "$library"
-  rm -f "$root/bin/ilm" "$root/share/man/man1"/ilm*.1 \
+  rm -f "$root/bin/ilm" "$root/share/man/man1/ilm.1" "$root/share/man/man1"/ilm-*.1 "$root/share/man/man5/ilm.yaml.5" \
     "$root/share/bash-completion/completions/ilm" "$root/share/zsh/site-functions/_ilm" \
     "$root/share/fish/vendor_completions.d/ilm.fish"
 }
@@ -29,7 +29,7 @@ install_all() {
       cp -R "$module" "$library/$module"
     done
   ln -sfn ../lib/ilm/bin/ilm "$root/bin/ilm"
-  for page in man/*.1; do put "$page" "$root/share/man/man1/$(basename "$page")"; done
+  for page in man/*.[15]; do put "$page" "$root/share/man/man${page##*.}/$(basename "$page")"; done
   put completions/ilm.bash "$root/share/bash-completion/completions/ilm"
   put completions/ilm.zsh "$root/share/zsh/site-functions/_ilm"
   put completions/ilm.fish "$root/share/fish/vendor_completions.d/ilm.fish"

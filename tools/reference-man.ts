@@ -2,6 +2,7 @@
 import type { CommandReference, OptionReference } from "../src/cli/shell/reference.js";
 import type { Output } from "../src/json/outputs.js";
 import { namedIn, onOneLine } from "./reference-shapes.js";
+import { block, bold, entry, escape, paragraphs, prose, renderPage, section } from "./roff.js";
 
 export interface ManContext {
   readonly version: string;
@@ -30,7 +31,7 @@ function programPage(context: ManContext): string {
     section(
       "COMMANDS",
       program.commands
-        .map(({ name, summary }) => entry(`\\fBilm-${roff(name)}\\fR(1)`, summary))
+        .map(({ name, summary }) => entry(`${bold(`ilm-${name}`)}(1)`, summary))
         .join("\n"),
     ),
     section("OPTIONS", options(program.options)),
@@ -51,6 +52,7 @@ function programPage(context: ManContext): string {
     ),
     section("JSON", json([failure])),
     section("EXAMPLES", examples(program)),
+    section("SEE ALSO", ".BR ilm.yaml (5)"),
   ]);
 }
 
@@ -58,19 +60,21 @@ function commandPage(context: ManContext, command: CommandReference): string {
   const { program, outputs } = context;
   const printed = outputs[command.name] ?? [];
   const own = command.options.length === 0 ? "" : `${options(command.options)}\n`;
-  const operands = command.arguments.map(({ term, description }) => entry(roff(term), description));
+  const operands = command.arguments.map(({ term, description }) =>
+    entry(escape(term), description),
+  );
   const terms = [
     ...command.options.map(({ flags }) => `[${flags.replace(/^-\w, /, "")}]`),
     ...command.arguments.map(({ term }) => term),
   ];
   return page(context, `ilm-${command.name}`, command.summary, [
-    section("SYNOPSIS", `.B ilm ${roff(command.name)}\n${roff(terms.join(" "))}`.trimEnd()),
+    section("SYNOPSIS", `.B ilm ${escape(command.name)}\n${escape(terms.join(" "))}`.trimEnd()),
     section("DESCRIPTION", paragraphs(command.description)),
     ...(operands.length === 0 ? [] : [section("ARGUMENTS", operands.join("\n"))]),
     section("OPTIONS", own + options(program.options)),
     ...(printed.length === 0 ? [] : [section("JSON", json(printed))]),
     section("EXAMPLES", examples(command)),
-    section("SEE ALSO", ".BR ilm (1)"),
+    section("SEE ALSO", readsFile(command) ? ".BR ilm (1),\n.BR ilm.yaml (5)" : ".BR ilm (1)"),
   ]);
 }
 
@@ -80,31 +84,21 @@ function page(
   purpose: string,
   sections: readonly string[],
 ): string {
-  const head = [
-    '.\\" Made by tools/generate-docs.ts from the definitions of the command line.',
-    `.TH ${name.toUpperCase()} 1 "" "ilm ${version}" "ilm"`,
-    section("NAME", `${roff(name)} \\- ${roff(purpose)}`),
-  ];
-  return `${[...head, ...sections].join("\n")}\n`;
+  const madeFrom = "the definitions of the command line";
+  return renderPage({ name, number: 1, purpose, version, madeFrom, sections });
 }
 
-function section(title: string, body: string): string {
-  return `.SH ${title}\n${body}`;
-}
-
-function entry(term: string, text: string): string {
-  return `.TP\n${term}\n${roff(text)}`;
+function readsFile({ options: list }: CommandReference): boolean {
+  return list.some(({ long }) => long === "--file");
 }
 
 function options(list: readonly OptionReference[]): string {
-  return list
-    .map(({ flags, description }) => entry(`\\fB${roff(flags)}\\fR`, description))
-    .join("\n");
+  return list.map(({ flags, description }) => entry(bold(flags), description)).join("\n");
 }
 
 function json(printed: readonly Output[]): string {
   const documents = printed.map(
-    ({ when, shape }) => `${roff(`With \`--json\`${when}:`)}\n.PP\n${roff(onOneLine(shape))}`,
+    ({ when, shape }) => `${prose(`With \`--json\`${when}:`)}\n.PP\n${escape(onOneLine(shape))}`,
   );
   return [...documents, ...named(printed)].join("\n.PP\n");
 }
@@ -112,29 +106,11 @@ function json(printed: readonly Output[]): string {
 /** Returns what the names in these outputs stand for. */
 function named(printed: readonly Output[]): string[] {
   const found = namedIn(printed.map(({ shape }) => shape));
-  return [...found].map(([name, shape]) => roff(`${name}: ${onOneLine(shape)}`));
-}
-
-function paragraphs(text: string): string {
-  return text
-    .split("\n\n")
-    .map((paragraph) => roff(paragraph))
-    .join("\n.PP\n");
+  return [...found].map(([name, shape]) => escape(`${name}: ${onOneLine(shape)}`));
 }
 
 function examples(command: CommandReference): string {
   return command.examples
-    .map(({ command: line, purpose }) => `.PP\n${roff(purpose)}:\n.PP\n.EX\n  ${roff(line)}\n.EE`)
+    .map(({ command: line, purpose }) => `.PP\n${prose(purpose)}:\n${block(line)}`)
     .join("\n");
-}
-
-/**
- * Escapes what troff would interpret: backslashes, hyphens (to stay ASCII), and a dot or quote that
- * begins a line.
- */
-function roff(text: string): string {
-  return text
-    .replaceAll("\\", "\\e")
-    .replaceAll("-", "\\-")
-    .replace(/^(?=[.'])/gm, "\\&");
 }

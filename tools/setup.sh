@@ -41,6 +41,8 @@ setpriv                                util-linux
 '
 needs_of_check="$needs_of_run"'
 shellcheck                             shellcheck
+mandoc                                 mandoc
+groff                                  groff-base
 '
 needs_of_test="$needs_of_run"'
 nginx                                  nginx

@@ -71,7 +71,7 @@ const serviceAddress = text(parseOwnAddress, {
 
 const unit = text(parseUnit, {
   description:
-    "The systemd unit of the sockets' owner: a service (also without its suffix) or a scope",
+    "The systemd unit of the sockets' owner: a service (also without its suffix) or a scope; default: any",
   pattern: "^[a-zA-Z0-9:_.@\\\\-]{1,255}$",
   examples: ["nginx.service", "postgresql@16-main.service"],
 });
@@ -82,9 +82,9 @@ function account(kind: AccountKind, example: string) {
     pattern: "^[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,30}\\$?$",
     examples: [example],
   });
-  return z
-    .union([z.int().min(0).max(MAX_ID), name])
-    .meta({ description: `The ${kind} of the sockets' owner, by name or by numeric id` });
+  return z.union([z.int().min(0).max(MAX_ID), name]).meta({
+    description: `The ${kind} of the sockets' owner, by name or by numeric id; default: any`,
+  });
 }
 
 const owner = {
@@ -96,7 +96,7 @@ const owner = {
 /** Somebody who may listen: the keys are those of `listeners`. */
 export const ownerEntry = z
   .strictObject(owner)
-  .meta({ description: "Whose sockets are meant: a socket has to match all that is given" })
+  .meta({ description: "An owner: a socket has to match all that is given" })
   .transform((entry, context): Owner => {
     // An unknown key has been reported.
     if (context.issues.length > 0) return z.NEVER;
@@ -292,7 +292,7 @@ export const serviceEntry = z
     }),
     publish: publish.optional().meta({
       description:
-        "The ports dialled that lead to the service, each a mapping: 443, 53/udp, a list of those, or { 80: 8080 } with the service's port",
+        "The ports dialled that lead to the service, each a mapping: 443, 53/udp, a list of those, or { 80: 8080 } with the service's port; default: nothing",
     }),
     on: oneOrMore(serviceOn).optional().meta({
       description: "The local addresses dialled, for all that it publishes; default: all",
@@ -300,16 +300,16 @@ export const serviceEntry = z
     handover,
     originate: z.literal(true).optional().meta({
       description:
-        "The daemon's own datagrams (UDP) leave from the one address and port that lead to it",
+        "true: the daemon's own datagrams (UDP) leave from the one address and port that lead to it; default: they leave as without ilm",
     }),
     ...owner,
     mptcp: z.literal("off").optional().meta({
       description:
-        "off: the daemon's own sockets are never MPTCP sockets; it needs unit, user or group",
+        "off: the daemon's own sockets are never MPTCP sockets; it needs unit, user or group; default: as for the host",
     }),
     wildcard: z.enum(serviceWildcards).optional().meta({
       description:
-        "What happens when the daemon binds to 0.0.0.0 or ::, instead of its own addresses: nothing (allow), it is reported (report), or refused (deny); it needs unit, user or group; default: as for the host",
+        "What happens when the daemon binds to 0.0.0.0 or ::, instead of its own addresses: nothing (allow), it is reported (report) or refused (deny), or it gets the service's own address (rewrite); it needs unit, user or group; default: as for the host",
     }),
   })
   .meta({ description: "A daemon with addresses of its own" });
@@ -374,7 +374,7 @@ export const configuration = z
     }),
     wildcard: policies.optional().meta({
       description:
-        "What happens to sockets that bind to 0.0.0.0 or ::: allow (default), report or deny, for all or by who binds",
+        "What happens to sockets that bind to 0.0.0.0 or ::: nothing (allow), they are reported (report, the default), or refused (deny); for all, or by who binds",
     }),
     ula: ula.optional(),
     services: z.record(serviceName, serviceEntry).optional().meta({
@@ -395,8 +395,10 @@ export type ServiceEntry = z.output<typeof serviceEntry>;
 export type MappingEntry = z.output<typeof mappingEntry>;
 export { serviceName };
 
+export type JsonSchema = z.core.JSONSchema.BaseSchema;
+
 /** Returns what schema/ilm.schema.json has to be, as a value. */
-export function configurationJsonSchema(): unknown {
+export function configurationJsonSchema(): JsonSchema {
   return z.toJSONSchema(configuration, { io: "input", target: "draft-7" });
 }
 

@@ -104,3 +104,17 @@ test("the reference has every key", () => {
     if (key !== "$schema") expect(reference).toMatch(new RegExp(`^\\| \\[?\`${key}\``, "m"));
   }
 });
+
+test("ilm.yaml(5) has every key", () => {
+  const page = readFileSync(`${top}man/ilm.yaml.5`, "utf-8");
+  const sections: readonly (readonly [string, object])[] = [
+    ["THE DOCUMENT", configuration.shape],
+    ["SERVICES", serviceEntry.shape],
+    ["MAPPINGS", mappingEntry.shape],
+  ];
+  for (const [title, shape] of sections) {
+    const [, text = ""] = page.split(`.SH ${title}\n`);
+    const shown = [...(text.split("\n.SH ")[0] ?? "").matchAll(/^\\fB(\S+)\\fR(?: |$)/gm)];
+    expect(shown.map(([, key]) => key)).toEqual(expect.arrayContaining(Object.keys(shape)));
+  }
+});
