@@ -19,7 +19,14 @@ export function renderMarkdown(context: MarkdownContext): string {
     "# Commands",
     "<!-- Made by tools/generate-docs.ts from the definitions of the command line; `make generate` rewrites it. -->",
     program.description,
-    "Nouns look and never change anything; verbs change. Every command has these options:",
+    table(
+      ["group", "commands"],
+      groupsOf(program).map(([group, commands]) => [
+        group.replace(/:$/, ""),
+        commands.map(({ name }) => `[${name}](#ilm-${name})`).join(", "),
+      ]),
+    ),
+    "Commands that look never change anything; what the others change, each says. All have these options:",
     optionTable(program.options),
     "Exit status:",
     table(
@@ -28,10 +35,6 @@ export function renderMarkdown(context: MarkdownContext): string {
     ),
     "With `--json`, standard output carries one JSON document and nothing else, also when the command fails; the exit status is the same. Later versions add fields and rename none. The tables below have all fields: `to[].address` is the address of each entry of `to`. What several commands print is described [once](#shapes-of-json).",
     renderOutput(failure),
-    ...groupsOf(program).map(
-      ([group, commands]) =>
-        `${group.replace(/:$/, "")}: ${commands.map(({ name }) => `[${name}](#ilm-${name})`).join(", ")}`,
-    ),
     ...program.commands.map((command) => renderCommand(command, outputs[command.name] ?? [])),
     "## Shapes of JSON",
     ...[...namedIn(shapes)].map(([name, shape]) => `### ${name}\n\n${fieldTable(shape)}`),

@@ -342,7 +342,7 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "print the rules of tubular, nftables or iptables as a configuration",
     description: [
-      "Lists what mappings cannot express on standard error, with the reason, and then ends with status 1. Activates nothing.",
+      "Prints what mappings can express, and lists the rest on standard error, with the reason: then it ends with status 1. Input that is not what FORMAT says is status 2. Activates nothing.",
       "From nftables and iptables it takes redirections to this host that mappings decide exactly as NAT does: what an earlier rule exempts, and what the host dials itself, stays as it is. It names the rules to remove afterwards.",
     ],
     arguments: [

@@ -13,7 +13,10 @@ import { supplement } from "./reference.js";
 
 export const exitStatuses: readonly (readonly [ExitStatus, string])[] = [
   [ExitStatus.done, "done"],
-  [ExitStatus.failed, "failed, or found what it looks for (audit, diff, doctor)"],
+  [
+    ExitStatus.failed,
+    "failed; or found what it looks for (audit, diff, doctor), left something out (import), waited in vain (wait), or not all is well (status --check)",
+  ],
   [ExitStatus.usage, "the command line is wrong"],
   [ExitStatus.configuration, "the configuration is wrong; nothing was changed"],
   [ExitStatus.notPossible, "not permitted, locked by another writer, or the kernel cannot"],
