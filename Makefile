@@ -96,7 +96,7 @@ daemons: setup-test build ## the tables of docs/daemons.md, from what real daemo
 	@status=0; $(AS_ROOT) env ILM_DAEMONS=write $(VITEST) --no-file-parallelism test/netns/stock- $(ARGS) || status=$$?; \
 		$(AS_ROOT) $(OWN); exit $$status
 
-bench: setup-bench build dist/bench/traffic dist/bench/calls ## the tables of docs/performance.md (ARGS: connections, udp, start, away, apply, lookup, listeners, ownership, rewrite, release; --write: into it)
+bench: setup-bench build dist/bench/traffic dist/bench/calls ## the tables of docs/performance.md (ARGS: connections, udp, watching, start, away, apply, lookup, listeners, ownership, rewrite, release; --write: into it)
 	@$(AS_ROOT) node dist/bench/main.js $(ARGS); $(AS_ROOT) $(OWN)
 
 generate: build ## rewrite the generated files: ABI layouts, JSON Schema, command reference, man pages, completions

@@ -22,6 +22,7 @@ import { measureStart } from "./start.js";
 import { measureTakenAway } from "./taken-away.js";
 import type { Compared } from "./turns.js";
 import { measureUdp } from "./udp.js";
+import { measureWatching } from "./watching.js";
 
 const DOCUMENT = join(root, "docs", "performance.md");
 const SIZES = [1, 1000, 100_000, 1_000_000];
@@ -288,6 +289,33 @@ async function takenAway(): Promise<string> {
   );
 }
 
+async function watching(): Promise<string> {
+  const rows = await measureWatching();
+  const heads = { TCP: "new TCP connections", UDP: "UDP, request and reply" } as const;
+  return tables(
+    ...(["TCP", "UDP"] as const).map((protocol) =>
+      table(
+        [
+          heads[protocol],
+          "per second",
+          "of a CPU, watchers",
+          "beside as much CPU",
+          "95 % interval",
+        ],
+        ...rows
+          .filter((row) => row.protocol === protocol)
+          .map(({ way, value, share, ratio, interval }) => [
+            way,
+            short(value),
+            share.toFixed(2),
+            ratio.toFixed(2),
+            interval.map((end) => end.toFixed(2)).join(" to "),
+          ]),
+      ),
+    ),
+  );
+}
+
 interface Part {
   readonly title: string;
   readonly measure: () => string | Promise<string>;
@@ -298,6 +326,7 @@ interface Part {
 const parts: Readonly<Record<string, Part>> = {
   connections: { title: "TCP: new connections and bulk", measure: connections, inside: false },
   udp: { title: "UDP", measure: udp, inside: false },
+  watching: { title: "While somebody watches", measure: watching, inside: false },
   start: { title: "Starting", measure: start, inside: false },
   away: { title: "What is taken away beside ilm run", measure: takenAway, inside: false },
   apply: { title: "Changing the rules", measure: apply, inside: false },

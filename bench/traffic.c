@@ -320,6 +320,35 @@ static void latency(const char *text, const char *port, long interval_us)
 	       took[count / 2], took[count * 99 / 100], took[count * 999 / 1000], took[count - 1]);
 }
 
+static double used_cpu(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Uses that share of a CPU, and does nothing with it; in pieces, as who looks 20 times a second. */
+static void spin(double share)
+{
+	double period = 0.05, used = used_cpu(), next = now();
+
+	while (!ended) {
+		double left;
+
+		used += share * period;
+		next += period;
+		while (!ended && used_cpu() < used)
+			;
+		left = next - now();
+		if (left > 0) {
+			struct timespec pause = { .tv_nsec = left * 1e9 };
+
+			nanosleep(&pause, NULL);
+		}
+	}
+}
+
 static void run(char **command)
 {
 	struct rusage used;
@@ -380,11 +409,14 @@ int main(int argc, char **argv)
 	} else if (argc == 5 && !strcmp(mode, "latency")) {
 		fprintf(stderr, "ready\n");
 		latency(argv[2], argv[3], atol(argv[4]));
+	} else if (argc == 3 && !strcmp(mode, "spin")) {
+		spin(atof(argv[2]));
+		printf("{");
 	} else if (argc > 2 && !strcmp(mode, "run")) {
 		run(argv + 2);
 		who = RUSAGE_CHILDREN;
 	} else {
-		fprintf(stderr, "usage: traffic echo|proxy|client|serve|connect|bulk|latency|run ...\n");
+		fprintf(stderr, "usage: traffic echo|proxy|client|serve|connect|bulk|latency|spin|run ...\n");
 		return 2;
 	}
 	printf("\"cpu_us\":%ld}\n", cpu_us(who));
