@@ -17,7 +17,7 @@
  * Changes when a pinned map or its meaning changes; ilm takes over the state of an earlier version
  * (src/dataplane/earlier.ts), and refuses that of a newer one.
  */
-#define ILM_ABI_VERSION 13
+#define ILM_ABI_VERSION 14
 
 #define ILM_DESTINATIONS_MAX 16	/* per mapping and family; compile refuses more */
 #define ILM_MEMBERS_MAX 256	/* sockets kept per destination (a SO_REUSEPORT group's members) */
@@ -632,11 +632,70 @@ ILM_ASSERT_SIZE(struct ilm_meta, 24);
 
 /* registry/watch[0] */
 struct ilm_watch {
-	/* CLOCK_MONOTONIC; decisions are reported until then; 0: nothing watches. */
+	/*
+	 * CLOCK_MONOTONIC; decisions are reported until then; 0: nothing watches. The latest
+	 * `until_ns` of all readers: hosts that nothing watches pay only for this look-up.
+	 */
 	__u64 until_ns;
-	__u64 lost;		/* decisions that found the buffer full */
 };
-ILM_ASSERT_SIZE(struct ilm_watch, 16);
+ILM_ASSERT_SIZE(struct ilm_watch, 8);
+
+#define ILM_READERS 16		/* that watch at once */
+/*
+ * Mappings that a reader can name. Where its names mean more, it gets the decisions of all mappings
+ * and chooses itself.
+ */
+#define ILM_READER_MAPPINGS 32
+/* registry/readers[seat]: who watches, and which decisions it wants. */
+struct ilm_reader {
+	/*
+	 * CLOCK_MONOTONIC; moved ahead while the reader lives. In the past: the seat is free, so a
+	 * reader that was killed holds it for seconds only.
+	 */
+	__u64 until_ns;
+	__u64 owner;		/* random: by it a reader knows that the seat is still its own */
+	/* Addresses that may be dialled, and clients: `& mask` gives these. A mask of 0: any. */
+	__be32 local[4];
+	__be32 local_mask[4];
+	__be32 remote[4];
+	__be32 remote_mask[4];
+	__u32 every;		/* 1 of so many is chosen, at random; 0 is as 1 */
+	__u32 burst;		/* the most that it is given in a period of its pace */
+	__u32 pace_ns;		/* not 0 */
+	/*
+	 * The generation that numbers `mappings`; 0: of any mapping. Decisions of other generations
+	 * are not told apart here.
+	 */
+	__u32 generation;
+	__u32 mapping_count;
+	__u32 mappings[ILM_READER_MAPPINGS];	/* as in struct ilm_decision */
+	__u32 process;		/* the process, for people */
+	/* The last generation that it knows: the first decision of another one wakes it. */
+	__u32 known;
+	__u16 first_port;	/* host byte order: what was dialled */
+	__u16 last_port;
+	__u8 protocol;		/* 0: any */
+	__u8 family;		/* AF_INET, AF_INET6; 0: any */
+	__u8 verdicts;		/* one bit for each enum ilm_verdict */
+	__u8 zero[5];
+};
+ILM_ASSERT_SIZE(struct ilm_reader, 248);
+
+/* registry/reader_counts[seat], and [ILM_READERS] for what is watched by any of them. */
+struct ilm_reader_counts {
+	__u64 matched;		/* decisions that the reader wants; of all: decisions */
+	__u64 skipped;		/* of these, not chosen by `every` */
+	/* Of these, more than `burst`, or than the ring has room for; of all: never stored. */
+	__u64 dropped;
+};
+ILM_ASSERT_SIZE(struct ilm_reader_counts, 24);
+
+/* registry/reader_pace[seat] */
+struct ilm_reader_pace {
+	__u64 period;		/* CLOCK_MONOTONIC / pace_ns */
+	__u64 used;		/* decisions that the reader was given in it */
+};
+ILM_ASSERT_SIZE(struct ilm_reader_pace, 16);
 
 /* registry/steering[cpu]: what the programs on one CPU tell each other. */
 struct ilm_steering {
@@ -695,7 +754,7 @@ struct ilm_handed {
 	__u32 counter;
 	__u32 generation;
 	__u16 counting;		/* index into registry/counted_by */
-	__u8 watched;		/* 1: registry/handed_reports has what to report */
+	__u8 watched;		/* 1: a decision to count; 2: registry/handed_reports has it, too */
 	__u8 zero;
 };
 ILM_ASSERT_SIZE(struct ilm_handed, 20);

@@ -35,13 +35,14 @@ int ilm_count(struct __sk_buff *ctx)
 	c = counters_of(h->counter);
 	if (c)
 		add_to(&c->selected, 1);
-	if (!h->watched)
+	if (h->watched == 1)
+		count_for(ILM_READERS, matched);
+	if (h->watched != 2)
 		return 1;
 	decision = bpf_map_lookup_elem(&handed_reports, &place);
 	if (!decision)
 		return 1;
-	if (bpf_ringbuf_output(&decisions, decision, sizeof(*decision), 0))
-		lose_report();
+	tell_readers(decision);
 	bpf_map_delete_elem(&handed_reports, &place);
 	return 1;
 }

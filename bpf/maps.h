@@ -250,10 +250,7 @@ struct {
 	__type(value, __u32);
 } any_asked SEC(".maps");
 
-/*
- * One entry. Writers: `monitor` (until_ns); sk_lookup, ingress and the counting programs (lost).
- * Readers: sk_lookup, ingress.
- */
+/* One entry. Writers: readers of decisions (`monitor`). Readers: sk_lookup, ingress. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -262,13 +259,53 @@ struct {
 } watch SEC(".maps");
 
 /*
- * struct ilm_decision, while a monitor watches. Writers: sk_lookup, ingress, the counting programs.
- * Reader: `monitor`.
+ * Seat -> who watches, and what. Writers: readers of decisions, each its own seat. Readers:
+ * sk_lookup, ingress, the counting programs.
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1048576);
-} decisions SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_READERS);
+	__type(key, __u32);
+	__type(value, struct ilm_reader);
+} readers SEC(".maps");
+
+/*
+ * Seat -> the ring buffer of that reader, for struct ilm_decision. Made by the reader, so that its
+ * memory is used only while it watches. The one here is a pattern. Writers: readers of decisions.
+ * Readers: sk_lookup, ingress, the counting programs.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, ILM_READERS);
+	__type(key, __u32);
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_RINGBUF);
+		__uint(max_entries, 65536);
+	});
+} reader_rings SEC(".maps");
+
+/*
+ * Seat -> counts, which only grow; the last seat is for all. Per CPU, so that a flood on several
+ * CPUs writes to no common line. Writers: sk_lookup, ingress, the counting programs. Readers:
+ * readers of decisions.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ILM_READERS + 1);
+	__type(key, __u32);
+	__type(value, struct ilm_reader_counts);
+} reader_counts SEC(".maps");
+
+/*
+ * Seat -> how much the reader was given lately. Writers: who takes the seat; sk_lookup, ingress,
+ * the counting programs, no more often than decisions are given.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ILM_READERS);
+	__type(key, __u32);
+	__type(value, struct ilm_reader_pace);
+} reader_pace SEC(".maps");
 
 /* One entry. Writer: `explain`, under its lock. Reader: sk_lookup. */
 struct {
@@ -320,9 +357,9 @@ struct {
 } handed SEC(".maps");
 
 /*
- * Place -> what to report of the packet, while a monitor watches. Writer: ingress; the counting
+ * Place -> what to report of the packet, while a reader wants it. Writer: ingress; the counting
  * programs remove what they report, and the report of a dropped packet is overwritten when its
- * place is taken again.
+ * place is taken again, or never looked at.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -7,6 +7,7 @@
 #define ILM_REPORT_H
 
 #include "generation.h"
+#include "readers.h"
 
 /* The counters of a mapping, in the copy that this CPU counts in. */
 static __always_inline struct ilm_counters *counters_of(__u32 counter)
@@ -30,16 +31,6 @@ static __always_inline void add_to(__u64 *counter, __u64 more)
 		*counter += more;
 }
 
-static __always_inline bool watched(void)
-{
-	struct ilm_watch *w;
-	__u32 key = 0;
-
-	w = bpf_map_lookup_elem(&watch, &key);
-	/* A watcher that was killed leaves a time that expires. */
-	return w && w->until_ns && bpf_ktime_get_ns() < w->until_ns;
-}
-
 /*
  * sk_lookup cannot give the socket, and should have it from now on: `run` takes care of that. Not
  * static: it happens rarely.
@@ -61,16 +52,6 @@ __noinline int want(const struct ilm_endpoint *endpoint)
 	return 1;
 }
 
-/* Counts a report for which there was no room. */
-static __always_inline void lose_report(void)
-{
-	__u32 key = 0;
-	struct ilm_watch *w = bpf_map_lookup_elem(&watch, &key);
-
-	if (w)
-		__sync_fetch_and_add(&w->lost, 1);
-}
-
 /* The mapping that decided. */
 static __always_inline __u32 mapping_of(const struct lookup *l)
 {
@@ -81,10 +62,11 @@ static __always_inline __u32 mapping_of(const struct lookup *l)
 }
 
 /*
- * Passes the decision to whatever waits for it: `explain` in a test run, otherwise `monitor`, at
- * once or when the packet is counted. Not inlined, so that the caller's hot path stays short.
+ * Passes the decision to whatever waits for it: `explain` in a test run, otherwise the readers, at
+ * once or when the packet is counted; 1: then. Not inlined, so that the caller's hot path stays
+ * short.
  */
-static __noinline void report(const struct lookup *l)
+static __noinline int report(const struct lookup *l)
 {
 	struct ilm_decision d = {};
 	__u32 key = 0;
@@ -107,16 +89,19 @@ static __noinline void report(const struct lookup *l)
 
 	if (l->dry) {
 		bpf_map_update_elem(&explained, &key, &d, BPF_ANY);
-		return;
+		return 0;
 	}
-	if (l->handed) {
-		key = l->handed - 1;
-		if (bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY))
-			lose_report();
-		return;
+	if (!l->handed) {
+		tell_readers(&d);
+		return 0;
 	}
-	if (bpf_ringbuf_output(&decisions, &d, sizeof(d), 0))
-		lose_report();
+	if (!is_wanted(&d))
+		return 0;
+	key = l->handed - 1;
+	if (!bpf_map_update_elem(&handed_reports, &key, &d, BPF_ANY))
+		return 1;
+	count_for(ILM_READERS, dropped);
+	return 0;
 }
 
 #endif

@@ -986,7 +986,7 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 	skb->tc_index = place + 1;
 	l->handed = place + 1;
 	if (h->watched)
-		report(l);
+		h->watched += report(l);
 	return true;
 }
 

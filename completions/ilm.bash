@@ -22,6 +22,7 @@ _ilm() {
     --mapping) mapfile -t COMPREPLY < <(compgen -W "$(ilm mappings --names 2>/dev/null)" -- "$current"); return ;;
     --verdict) COMPREPLY=(); return ;;
     --sample) COMPREPLY=(); return ;;
+    --rate) COMPREPLY=(); return ;;
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
     --kind) COMPREPLY=(); return ;;
@@ -54,6 +55,7 @@ _ilm() {
       --mapping) index=$((index + 1)) ;;
       --verdict) index=$((index + 1)) ;;
       --sample) index=$((index + 1)) ;;
+      --rate) index=$((index + 1)) ;;
       --count) index=$((index + 1)) ;;
       --seconds) index=$((index + 1)) ;;
       --kind) index=$((index + 1)) ;;
@@ -82,7 +84,7 @@ _ilm() {
     listeners) words="--mapped -V --version --json --netns --wide --no-color -h --help" ;;
     flows) words="-V --version --json --netns --wide --no-color -h --help" ;;
     explain) words="--from --interface -V --version --json --netns --wide --no-color -h --help tcp udp" ;;
-    monitor) words="--protocol --on --port --from --mapping --verdict --sample --count --seconds -V --version --json --netns --wide --no-color -h --help" ;;
+    monitor) words="--protocol --on --port --from --mapping --verdict --sample --rate --count --seconds --summary -V --version --json --netns --wide --no-color -h --help" ;;
     audit) words="--kind -V --version --json --netns --wide --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --wide --no-color -h --help" ;;
     address) words="-f --file --names -V --version --json --netns --wide --no-color -h --help"; [[ $current == -* ]] || { words+=" $(ilm address --names 2>/dev/null)"; } ;;

@@ -117,13 +117,15 @@ _ilm() {
         monitor)
           _arguments '--protocol[only decisions for tcp, or for udp]:PROTOCOL: ' \
             '--on[only what was dialled at this address, or inside this prefix]:PREFIX: ' \
-            '--port[only what was dialled at this port]:PORT: ' \
+            '--port[only what was dialled at this port, or in this range]:PORT: ' \
             '--from[only clients with this address, or inside this prefix]:PREFIX: ' \
             '--mapping[only decisions of the mappings with these names]:MAPPING...:{ compadd -- ${(f)"$(ilm mappings --names 2>/dev/null)"} }' \
             '--verdict[only decisions that came to this]:VERDICT...: ' \
-            '--sample[show one of N of these decisions]:N: ' \
+            '--sample[show one of N of these decisions, chosen at random]:N: ' \
+            '--rate[show at most this many a second (default: 10000)]:N: ' \
             '--count[end after this many decisions]:N: ' \
             '--seconds[end after this many seconds]:N: ' \
+            '--summary[with --json, print the counts of all decisions on the last line]' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \

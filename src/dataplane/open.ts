@@ -2,7 +2,7 @@
 import { requireBpf } from "../kernel/features.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import type { Family } from "../model/address.js";
-import type { CounterList, Counters, Packet } from "../model/decision.js";
+import type { CounterList, Counters, DecisionFilter, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Refusal } from "../model/refusal.js";
@@ -199,8 +199,8 @@ class KernelDataPlane implements DataPlane {
     return explain(this.#state, packet);
   }
 
-  watch(): DecisionStream {
-    return watch(this.#state);
+  watch(filter: DecisionFilter): DecisionStream {
+    return watch(this.#state, filter);
   }
 
   follow(options?: FollowOptions): { close(): void } {

@@ -2,7 +2,14 @@
 import type { CompiledFile } from "../compile/compile.js";
 import type { ChangeSummary } from "../rules/summary.js";
 import type { Family } from "../model/address.js";
-import type { CounterList, Counters, Decision, Packet } from "../model/decision.js";
+import type {
+  CounterList,
+  Counters,
+  Decision,
+  DecisionCounts,
+  DecisionFilter,
+  Packet,
+} from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Refusal, RefusedAttempt } from "../model/refusal.js";
@@ -119,10 +126,16 @@ export interface ApplyResult {
 export type Missing = string;
 export const LOOKUP_MISSING: Missing = "sk_lookup";
 
-/** Live decisions. Closing the stream, or the death of its process, ends their cost. */
-export interface DecisionStream extends AsyncIterable<ObservedDecision> {
-  /** The number of decisions that the kernel dropped because the buffer was full. */
-  readonly lost: number;
+/**
+ * Live decisions, some at a time, oldest first. Ending the stream, or the death of its process,
+ * ends their cost.
+ */
+export interface DecisionStream extends AsyncIterable<readonly ObservedDecision[]> {
+  /** What became of the decisions so far. */
+  counts(): DecisionCounts;
+  /** Has the stream end after what was decided until now. */
+  end(): void;
+  /** Releases everything. */
   close(): void;
 }
 
@@ -317,7 +330,8 @@ export interface DataPlane {
    */
   overtaken(): Overtaken[];
   explain(packet: Packet): Explanation;
-  watch(): DecisionStream;
+  /** Starts a stream of the decisions that pass the filter. Throws LIMIT when too many watch. */
+  watch(filter: DecisionFilter): DecisionStream;
   /**
    * Does what needs a running process, until closed: puts the programs on interfaces that appear
    * and, where ingress is unavailable, places UDP sockets as they bind. TCP needs no process.

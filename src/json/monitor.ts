@@ -1,4 +1,4 @@
-/** What `ilm monitor --json` prints for each decision. */
+/** What `ilm monitor --json` prints for each decision, and at its end. */
 import { endpoint, protocol } from "./common.js";
 import { matchedBy, verdict } from "./explain.js";
 import { boolean, field, integer, nullable, object, text, type Of } from "./shape.js";
@@ -27,3 +27,22 @@ export const decision = object({
 });
 
 export type MonitorJson = Of<typeof decision>;
+
+const amount = (what: string) => field(integer, what);
+
+export const monitorSummary = object({
+  summary: field(
+    object({
+      decisions: amount("The decisions that were made while it watched."),
+      matched: amount("Of these, those that the options ask for."),
+      skipped: amount("Of the matched, those that `--sample` left out."),
+      dropped: amount(
+        "Of the matched, those that came faster than `--rate`, or than the output was read.",
+      ),
+      shown: amount("The number of lines before this one."),
+    }),
+    "What became of the decisions, in all.",
+  ),
+});
+
+export type MonitorSummaryJson = Of<typeof monitorSummary>;

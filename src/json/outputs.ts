@@ -16,7 +16,7 @@ import { flows } from "./flows.js";
 import { imported } from "./import.js";
 import { listeners } from "./listeners.js";
 import { mappings } from "./mappings.js";
-import { decision } from "./monitor.js";
+import { decision, monitorSummary } from "./monitor.js";
 import { entry } from "./run.js";
 import type { Shape } from "./shape.js";
 import { status } from "./status.js";
@@ -45,7 +45,10 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   listeners: [always(listeners)],
   flows: [always(flows)],
   explain: [always(explanation)],
-  monitor: [{ when: ", for each decision, on a line of its own", shape: decision }],
+  monitor: [
+    { when: ", for each decision, on a line of its own", shape: decision },
+    { when: " and `--summary`, on the last line", shape: monitorSummary },
+  ],
   audit: [always(findings)],
   doctor: [always(diagnosis)],
   address: [always(serviceAddresses)],

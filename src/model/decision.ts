@@ -1,6 +1,6 @@
 /** A decision of the data plane, as `explain` and `monitor` show it. */
-import type { Address } from "./address.js";
-import type { Protocol } from "./mapping.js";
+import type { Address, Prefix } from "./address.js";
+import type { PortRange, Protocol } from "./mapping.js";
 
 /**
  * The outcome of a lookup. `unmanaged`: no mapping covers the packet (or the address is a service's
@@ -61,4 +61,53 @@ export interface CounterList {
   readonly length: number;
   at(index: number): Counters | undefined;
   total(): Counters;
+}
+
+/** Which decisions a reader wants, and how many of them; null: any. */
+export interface DecisionFilter {
+  readonly protocol: Protocol | null;
+  /** What was dialled. */
+  readonly local: Prefix | null;
+  readonly ports: PortRange | null;
+  /** The clients; of the same family as `local`, if both are given. */
+  readonly remote: Prefix | null;
+  /** The names of mappings. */
+  readonly mappings: readonly string[] | null;
+  readonly verdicts: readonly Verdict[] | null;
+  /** One of so many of these is chosen, at random. */
+  readonly every: number;
+  /** The most that are given in a second; the others are dropped, and counted. */
+  readonly perSecond: number;
+}
+
+/** What became of decisions that were made while a reader watched. */
+export interface DecisionCounts {
+  readonly decisions: number;
+  /** Of the decisions, those that pass the reader's filter. */
+  readonly matched: number;
+  /** Of the matched, those that the sample left out. */
+  readonly skipped: number;
+  /** Of the matched, those that came faster than the reader takes them. */
+  readonly dropped: number;
+}
+
+export const nothingCounted: DecisionCounts = {
+  decisions: 0,
+  matched: 0,
+  skipped: 0,
+  dropped: 0,
+};
+
+/** Returns the sums of two, less a third. */
+export function addCounts(
+  some: DecisionCounts,
+  more: DecisionCounts,
+  less: DecisionCounts = nothingCounted,
+): DecisionCounts {
+  return {
+    decisions: some.decisions + more.decisions - less.decisions,
+    matched: some.matched + more.matched - less.matched,
+    skipped: some.skipped + more.skipped - less.skipped,
+    dropped: some.dropped + more.dropped - less.dropped,
+  };
 }

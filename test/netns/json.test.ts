@@ -158,6 +158,9 @@ beforeAll(async () => {
     await client.who("tcp", "203.0.113.1", 9100);
   });
   keepLines("monitor", (await monitor.stop("SIGINT")).stdout);
+  const summed = await server.ilmDone(["monitor", "--json", "--summary", "--seconds", "0.1"]);
+  const ofSummary = outputOf("monitor", " and `--summary`, on the last line");
+  keep("monitor --summary", ofSummary, summed.json());
   await nft(server, redirections);
   await look("import nft");
   await removeRules(server);

@@ -78,6 +78,27 @@ export function generationIn(netns: string): number | null {
   }
 }
 
+/** Watches decisions as so many `ilm monitor`; returns what ends them. */
+export function watchIn(netns: string, readers: number): () => void {
+  const dataPlane = openIn(netns);
+  const streams = Array.from({ length: readers }, () =>
+    dataPlane.watch({
+      protocol: null,
+      local: null,
+      ports: null,
+      remote: null,
+      mappings: null,
+      verdicts: null,
+      every: 1,
+      perSecond: 1,
+    }),
+  );
+  return () => {
+    for (const stream of streams) stream.close();
+    dataPlane.close();
+  };
+}
+
 /** What `ilm unload` does, also when a daemon is running. */
 export async function unload(netns: string): Promise<void> {
   const dataPlane = openIn(netns);

@@ -181,6 +181,18 @@ export class Server extends Namespace {
     return monitor;
   }
 
+  /** Starts `ilm monitor` for people, and waits until it watches: it prints its heading then. */
+  async watch(...args: readonly string[]): Promise<Background> {
+    const monitor = this.adopt(new Background(this.ilmCommand(["monitor", ...args])));
+    await monitor.waitForOutput(/^TIME .*\n/);
+    return monitor;
+  }
+
+  /** Has so many others watch, without processes; returns what ends them. */
+  watchers(count: number): () => void {
+    return library.watchIn(this.path, count);
+  }
+
   /** Waits until something listens there, as `ss` sees it. */
   async waitForListener(protocol: Protocol, address: string, port: number): Promise<void> {
     await eventually(`${protocol} ${endpoint(address, port)} listens`, async () => {

@@ -8,9 +8,9 @@ import { type Mapping } from "../../model/mapping.js";
 import { type Mappings } from "../../model/mappings.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import type { Context } from "../shell/context.js";
-import type { MonitorJson } from "../../json/monitor.js";
+import type { MonitorJson, MonitorSummaryJson } from "../../json/monitor.js";
 import { published } from "../../json/published.js";
-import { decisionFilter, type FilterOptions, type Shows } from "../shell/decision-filter.js";
+import { decisionFilter, type FilterOptions } from "../shell/decision-filter.js";
 import { formatEndpoint } from "../../model/endpoint.js";
 import { paintVerdict } from "../render/explanation.js";
 import { count, printable } from "../../words/text.js";
@@ -25,10 +25,20 @@ export interface MonitorOptions extends FilterOptions {
   readonly seconds?: string;
   /** Show one of so many. */
   readonly sample?: string;
+  /** Show at most so many a second. */
+  readonly rate?: string;
+  /** Print the counts at the end in JSON, too. */
+  readonly summary?: boolean;
 }
 
 /** The shortest interval, in milliseconds, between notes on decisions that were not shown. */
-const TELL_LOST_MS = 1_000;
+const TELL_DROPPED_MS = 1_000;
+/** The most decisions shown in a second unless told otherwise: more than people read. */
+const RATE = 10_000;
+/** The most that can be asked for; their ring buffer takes 64 MiB. */
+const MAX_RATE = 1_000_000;
+/** The most that the programs can count to. */
+const MAX_SAMPLE = 0xffffffff;
 /** The longest time, in seconds, that a timer of node can be set for: 24 days. */
 const MAX_SECONDS = 2_147_483;
 /** The number of generations whose mappings are kept, for decisions that still name them. */
@@ -43,31 +53,29 @@ export async function monitor(context: Context, options: MonitorOptions): Promis
   if (seconds !== Infinity && seconds > MAX_SECONDS) {
     throw refusal("--seconds", options.seconds, `is more than ${MAX_SECONDS}, which is the most`);
   }
-  const every = parseSample(options.sample);
-  const shows = decisionFilter(options);
+  const filter = {
+    ...decisionFilter(options),
+    every: options.sample === undefined ? 1 : parseWhole(options.sample, "--sample", MAX_SAMPLE),
+    perSecond: options.rate === undefined ? RATE : parseWhole(options.rate, "--rate", MAX_RATE),
+  };
   await withDataPlane(context, async (dataPlane) => {
     const rules = readRules(needActive(dataPlane).rules);
     noteObstacles(context, await survey(context, dataPlane, rules), rules);
-    const stream = dataPlane.watch();
+    const stream = dataPlane.watch(filter);
     const ending = awaitEnd(seconds);
     ending.ended.addEventListener("abort", () => {
-      stream.close();
+      stream.end();
     });
-    const tellLost = lossTeller(context, stream);
+    const tellDropped = dropTeller(context, stream);
+    let shown = 0;
     try {
-      await show(context, dataPlane, {
-        stream,
-        most,
-        every,
-        shows,
-        ended: ending.ended,
-        tellLost,
-      });
+      shown = await show(context, dataPlane, { stream, most, ended: ending.ended, tellDropped });
     } finally {
       ending.dispose();
       stream.close();
     }
-    tellLost("last");
+    tellDropped("last");
+    tellSummary(context, { ...stream.counts(), shown }, options.summary === true);
     const signal = ending.signal();
     // Output that is not read would keep the process for as long as the reader stalls. It was
     // asked to end.
@@ -79,40 +87,53 @@ interface Showing {
   readonly stream: DecisionStream;
   /** The number of decisions to show. */
   readonly most: number;
-  /** Of how many decisions that could be shown one is. */
-  readonly every: number;
-  readonly shows: Shows;
   readonly ended: AbortSignal;
-  readonly tellLost: () => void;
+  readonly tellDropped: () => void;
 }
 
+/** Returns how many were shown. */
 async function show(
   context: Context,
   dataPlane: DataPlane,
-  { stream, most, every, shows, ended, tellLost }: Showing,
-): Promise<void> {
+  { stream, most, ended, tellDropped }: Showing,
+): Promise<number> {
   const mappingOf = mappingFinder(dataPlane);
-  let shown = 0;
-  let seen = 0;
-  if (!context.json) context.write(heading(context));
-  for await (const decision of stream) {
-    if (ended.aborted) break;
+  const line = (decision: ObservedDecision): string => {
     const mapping = mappingOf(decision);
-    if (!shows(decision, mapping) || seen++ % every > 0) {
-      tellLost();
-      continue;
-    }
-    context.write(
-      context.json
-        ? `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mapping)))}\n`
-        : renderDecision(context, decision, mapping),
-    );
-    shown += 1;
+    if (!context.json) return renderDecision(context, decision, mapping);
+    return `${JSON.stringify(published<MonitorJson>()(decisionShape(decision, mapping)))}\n`;
+  };
+  let shown = 0;
+  if (!context.json) context.write(heading(context));
+  for await (const decisions of stream) {
+    const some = decisions.slice(0, most - shown);
+    context.write(some.map(line).join(""));
+    shown += some.length;
     // Decisions wait in the kernel, which counts those that it has no room for, and not here.
     if (shown < most && context.isBehind()) await context.caughtUp(ended);
-    if (shown >= most || ended.aborted) break;
-    tellLost();
+    if (shown >= most || (ended.aborted && context.isBehind())) break;
+    tellDropped();
   }
+  return shown;
+}
+
+/** Says what became of all decisions: to people; to scripts, when they ask. */
+function tellSummary(
+  context: Context,
+  counts: MonitorSummaryJson["summary"],
+  asked: boolean,
+): void {
+  if (context.json) {
+    if (!asked) return;
+    const { decisions, matched, skipped, dropped, shown } = counts;
+    const summary = { decisions, matched, skipped, dropped, shown };
+    context.write(`${JSON.stringify(published<MonitorSummaryJson>()({ summary }))}\n`);
+    return;
+  }
+  const sampled = counts.skipped === 0 ? "" : `, ${counts.skipped} left out by --sample`;
+  context.note(
+    `ilm: ${count(counts.decisions, "decision")}, ${counts.matched} matched, ${counts.shown} shown${sampled}, ${counts.dropped} dropped\n`,
+  );
 }
 
 interface Ending {
@@ -147,28 +168,29 @@ function awaitEnd(seconds: number): Ending {
 }
 
 /**
- * Returns a function that says how many decisions were lost, when more were than it said before.
+ * Returns a function that says how many decisions were dropped, when more were than it said before.
  */
-function lossTeller(context: Context, stream: DecisionStream): (when?: "last") => void {
+function dropTeller(context: Context, stream: DecisionStream): (when?: "last") => void {
   let told = 0;
   let toldAt = performance.now();
   return (when) => {
     const now = performance.now();
-    if (when !== "last" && now - toldAt < TELL_LOST_MS) return;
+    if (when !== "last" && now - toldAt < TELL_DROPPED_MS) return;
     toldAt = now;
-    const { lost } = stream;
-    if (lost <= told) return;
-    told = lost;
+    const { dropped } = stream.counts();
+    if (dropped <= told) return;
+    told = dropped;
     context.note(
-      `ilm: ${count(lost, "decision")} came faster than they could be shown, and were skipped\n`,
+      `ilm: ${count(dropped, "decision")} came faster than they could be shown, and were skipped\n`,
     );
   };
 }
 
-function parseSample(text: string | undefined): number {
-  const every = parseLimit(text ?? "1", "--sample");
-  if (Number.isInteger(every)) return every;
-  throw refusal("--sample", text, "is not a whole number");
+function parseWhole(text: string, option: string, most: number): number {
+  const value = parseLimit(text, option);
+  if (!Number.isInteger(value)) throw refusal(option, text, "is not a whole number");
+  if (value <= most) return value;
+  throw refusal(option, text, `is more than ${most}, which is the most`);
 }
 
 /** Parses a positive number; Infinity when the option was not given. Throws USAGE. */

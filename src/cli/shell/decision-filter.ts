@@ -1,9 +1,9 @@
-/** Chooses which decisions `ilm monitor` shows, by what its options say. */
+/** Reads which decisions `ilm monitor` is asked to show. */
 import { parseFrom, parseOn } from "../../config/prefix.js";
-import { parseOnePort } from "../../config/port.js";
-import { type Address, type Prefix, prefixContains } from "../../model/address.js";
-import type { Decision, Verdict } from "../../model/decision.js";
-import type { Mapping, Protocol } from "../../model/mapping.js";
+import { parsePorts } from "../../config/port.js";
+import { familyOf, type Prefix } from "../../model/address.js";
+import type { DecisionFilter, Verdict } from "../../model/decision.js";
+import type { Protocol } from "../../model/mapping.js";
 import { usageError } from "./usage-error.js";
 
 /** The verdicts that a watched program reports. */
@@ -18,7 +18,7 @@ export interface FilterOptions {
   readonly protocol?: Protocol;
   /** An address or a prefix that was dialled. */
   readonly on?: string;
-  /** The port that was dialled. */
+  /** The port that was dialled, or a range. */
   readonly port?: string;
   /** An address or a prefix of clients. */
   readonly from?: string;
@@ -26,35 +26,31 @@ export interface FilterOptions {
   readonly verdict?: readonly Verdict[];
 }
 
-export type Shows = (decision: Decision, mapping: Mapping | null) => boolean;
-
-/** Returns what tells whether a decision is shown. Throws USAGE. */
-export function decisionFilter(options: FilterOptions): Shows {
-  const { protocol, on, port, from, mapping, verdict } = options;
-  const wanted: Shows[] = [];
-  if (protocol !== undefined) wanted.push(({ packet }) => packet.protocol === protocol);
-  if (verdict !== undefined) wanted.push((decision) => verdict.includes(decision.verdict));
-  if (port !== undefined) {
-    const parsed = parseOnePort(port);
-    if (!parsed.ok) throw usageError("--port", parsed.reason, parsed.hint);
-    wanted.push(({ packet }) => packet.localPort === parsed.port);
+/** Returns the filter that the options describe, of any number of decisions. Throws USAGE. */
+export function decisionFilter(
+  options: FilterOptions,
+): Omit<DecisionFilter, "every" | "perSecond"> {
+  const { protocol = null, on, port, from, mapping = null, verdict = null } = options;
+  const local = on === undefined ? null : prefixOf("--on", parseOn(on));
+  const remote = from === undefined ? null : prefixOf("--from", parseFrom(from));
+  if (local !== null && remote !== null && familyOf(local) !== familyOf(remote)) {
+    throw usageError(
+      "--from",
+      `an IPv${familyOf(remote)} client does not dial an IPv${familyOf(local)} address`,
+      "give both options addresses of one family",
+    );
   }
-  if (on !== undefined) {
-    const isIn = within("--on", parseOn(on));
-    wanted.push(({ packet }) => isIn(packet.local));
-  }
-  if (from !== undefined) {
-    const isIn = within("--from", parseFrom(from));
-    wanted.push(({ packet }) => isIn(packet.remote));
-  }
-  if (mapping !== undefined) {
-    wanted.push((_, decided) => decided !== null && mapping.includes(decided.name));
-  }
-  return (decision, decided) => wanted.every((shows) => shows(decision, decided));
+  const ports = port === undefined ? null : portsOf(port);
+  return { protocol, local, ports, remote, mappings: mapping, verdicts: verdict };
 }
 
-function within(option: string, parsed: ReturnType<typeof parseOn>): (address: Address) => boolean {
+function portsOf(text: string): DecisionFilter["ports"] {
+  const parsed = parsePorts(text);
+  if (!parsed.ok) throw usageError("--port", parsed.reason, parsed.hint);
+  return parsed.range;
+}
+
+function prefixOf(option: string, parsed: ReturnType<typeof parseOn>): Prefix {
   if (!parsed.ok) throw usageError(option, parsed.reason, parsed.hint);
-  const prefix: Prefix = parsed.prefix;
-  return (address) => prefixContains(prefix, address);
+  return parsed.prefix;
 }

@@ -178,7 +178,8 @@ export function defineNouns(define: Define): void {
     group: groups.look,
     summary: "show decisions as they are made",
     description: [
-      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it. It costs nothing while it is not running. With --json each line is one object. Decisions that come faster than the output is read are skipped; standard error says how many.",
+      "One line for each lookup of a managed port: time, verdict, client, what was dialled, mapping and destination. Ctrl-C ends it, and standard error says what became of all decisions. It costs nothing while it is not running. With --json each line is one object.",
+      "The kernel chooses, so that what the options leave out costs next to nothing, and hands out no more than --rate. What comes faster than that, or than the output is read, is dropped and counted. Up to 16 can watch at once, each what it wants.",
     ],
     options: [
       new Option("--protocol <PROTOCOL>", "only decisions for tcp, or for udp").choices([
@@ -186,15 +187,17 @@ export function defineNouns(define: Define): void {
         "udp",
       ]),
       new Option("--on <PREFIX>", "only what was dialled at this address, or inside this prefix"),
-      new Option("--port <PORT>", "only what was dialled at this port"),
+      new Option("--port <PORT>", "only what was dialled at this port, or in this range"),
       new Option("--from <PREFIX>", "only clients with this address, or inside this prefix"),
       new Option("--mapping <MAPPING...>", "only decisions of the mappings with these names"),
       new Option("--verdict <VERDICT...>", "only decisions that came to this").choices(
         shownVerdicts,
       ),
-      new Option("--sample <N>", "show one of N of these decisions"),
+      new Option("--sample <N>", "show one of N of these decisions, chosen at random"),
+      new Option("--rate <N>", "show at most this many a second (default: 10000)"),
       new Option("--count <N>", "end after this many decisions"),
       new Option("--seconds <N>", "end after this many seconds"),
+      new Option("--summary", "with --json, print the counts of all decisions on the last line"),
     ],
     examples: [
       { command: "ilm monitor", purpose: "until Ctrl-C" },
@@ -203,6 +206,7 @@ export function defineNouns(define: Define): void {
         purpose: "clients of one network that found nobody",
       },
       { command: "ilm monitor --json --count 10", purpose: "ten decisions, for a script" },
+      { command: "ilm monitor --sample 100 --seconds 60", purpose: "of a flood, one of a hundred" },
     ],
     task: (_operands, options) => async (context) =>
       (await import("../commands/monitor.js")).monitor(context, options as MonitorOptions),

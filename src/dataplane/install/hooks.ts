@@ -1,4 +1,6 @@
 /** Finds what should be attached and is not, and puts it back. */
+import { alone } from "../alone.js";
+import { freeAbandoned } from "../observe/reader.js";
 import { openSync, closeSync } from "node:fs";
 import { type BpfLink, attach, AttachType, detachPrograms } from "../../kernel/bpf/link.js";
 import type { Folder } from "../../kernel/folder.js";
@@ -262,5 +264,8 @@ export function resync(state: State): readonly Missing[] {
   registry.forgetKnown();
   registry.sweep();
   forgetIdleFlows(registry.map("flows"));
+  alone(state, () => {
+    freeAbandoned(registry);
+  });
   return missing;
 }

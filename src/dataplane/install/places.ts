@@ -59,6 +59,14 @@ export function indexOfPlace(placed: Placed, place: number): number {
   return index + place - layers.mappings - addedCount(placed);
 }
 
+/** Returns the place of the mapping that has this index among all active ones. */
+export function placeOfIndex(placed: Placed, index: number): number {
+  const { layers, overlaid, rules } = placed;
+  if (layers === null || overlaid === null) return index;
+  const [run] = placesOf(placed, index, 1);
+  return run?.[1] ?? layers.mappings + addedCount(placed) + index - rules.file.count;
+}
+
 /**
  * Works out how the file differs from the tables after a revision. Returns null when it differs by
  * too much or a name occurs twice. `hasName` tells about the tables.

@@ -216,6 +216,12 @@ export function placeOfCounter(layers: Layers | null, counter: number): number {
   return layers.mappings + ((counter - layers.mappings) % overlayRoom.mappings);
 }
 
+/** Returns the counters that the mapping at a place may have: an overlay is on either side. */
+export function countersOfPlace(layers: Layers | null, place: number): readonly number[] {
+  if (layers === null || place < layers.mappings) return [place];
+  return [place, place + overlayRoom.mappings];
+}
+
 export function fitsRoom({ compiled }: Overlay): boolean {
   return (
     compiled.mappings.length <= overlayRoom.mappings &&

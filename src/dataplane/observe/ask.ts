@@ -1,32 +1,22 @@
 /** Asks the loaded program for a decision, and watches the ones it makes. */
-import { closeSync } from "node:fs";
-import { flock, LOCK_EX } from "../../kernel/libc.js";
-import { Pins } from "../../kernel/pins.js";
 import { familyOf } from "../../model/address.js";
-import type { Packet } from "../../model/decision.js";
+import type { DecisionFilter, Packet } from "../../model/decision.js";
 import { type ActiveRules, allMappings, readRules } from "../../model/rules.js";
 import { candidates } from "../../rules/candidates.js";
-import { type Loaded, type State, notLoaded } from "../install/state.js";
+import { alone } from "../alone.js";
+import type { Loaded, State } from "../install/state.js";
 import type { Explanation, DecisionStream } from "../types.js";
 import { explainPacket } from "./explain.js";
 import { listListeners } from "./sockets.js";
 import { watchDecisions } from "./watch.js";
 
 export function explain(state: State, packet: Packet): Explanation {
-  // One question at a time: the program leaves its answer in a single place.
-  const pins = Pins.open(state.netnsInode);
-  if (pins === undefined) throw notLoaded();
-  const lock = pins.base.openSelf();
-  pins.close();
-  try {
-    flock(lock, LOCK_EX);
+  return alone(state, () => {
     const { explanation, loaded } = explainActive(state, packet);
     const { description } = loaded;
     if (explanation.verdict !== "selected" || explanation.cookie !== null) return explanation;
     return { ...explanation, cookie: steeredSocket(state, explanation, description.rules) };
-  } finally {
-    closeSync(lock);
-  }
+  });
 }
 
 /**
@@ -72,8 +62,11 @@ function steeredSocket(state: State, explanation: Explanation, rules: ActiveRule
 }
 
 /** Starts a stream of live decisions (see DataPlane.watch). */
-export function watch(state: State): DecisionStream {
-  const lock = state.inRegistry(state.require(), (folder) => folder.openSelf());
-  if (lock === undefined) throw notLoaded();
-  return watchDecisions(lock, () => state.own());
+export function watch(state: State, filter: DecisionFilter): DecisionStream {
+  state.require();
+  const source = {
+    current: () => state.own(),
+    alone: <T>(action: () => T) => alone(state, action),
+  };
+  return watchDecisions(source, filter);
 }

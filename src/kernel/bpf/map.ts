@@ -367,6 +367,21 @@ export function createArray(name: string, valueSize: number, entries: number): B
   return new BpfMap(fd, { keySize: 4, valueSize, maxEntries: entries, name, isMappable });
 }
 
+const BPF_MAP_TYPE_RINGBUF = 27;
+
+/** Creates a ring buffer; `size` in bytes is a power of two, and whole pages. */
+export function createRing(name: string, size: number): BpfMap {
+  const fd = mapCreate(BPF_MAP_TYPE_RINGBUF, name, 0, 0, size, null);
+  if (fd === -Errno.ENOMEM) {
+    const { cause } = syscallError("bpf_map_create", Errno.ENOMEM);
+    throw new IlmError("LIMIT", `no memory for a ring buffer of ${size} bytes`, {
+      cause,
+      remedy: "Give this cgroup more (MemoryMax= of the unit), or ask for fewer a second.",
+    });
+  }
+  return new BpfMap(checkedBpf("bpf_map_create", fd));
+}
+
 /** Socket maps, and what a daemon's own SO_REUSEPORT program selects from. */
 const socketMaps = { sockmap: 15, reuseportSockarray: 20 } as const;
 

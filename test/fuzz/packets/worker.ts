@@ -14,9 +14,9 @@ import {
   flowKeyLayout,
   flowLayout,
   tokenLayout,
-  watchLayout,
 } from "../../../src/abi/generated.js";
 import { decode, encode } from "../../../src/abi/layout.js";
+import { DecisionReader } from "../../../src/dataplane/observe/reader.js";
 import { toDecision } from "../../../src/dataplane/observe/decisions.js";
 import { Generation } from "../../../src/dataplane/install/generation.js";
 import { Programs } from "../../../src/dataplane/install/programs.js";
@@ -29,9 +29,8 @@ import { checked, libbpfFunction, libcFunction } from "../../../src/kernel/ffi.j
 import { interfaces } from "../../../src/kernel/interfaces.js";
 import { netnsCookie, netnsInode } from "../../../src/kernel/netns.js";
 import { Pins } from "../../../src/kernel/pins.js";
-import { RingBuffer } from "../../../src/kernel/ringbuf.js";
 import { type Address, addressBytes, addressFromBytes } from "../../../src/model/address.js";
-import type { Decision, Packet } from "../../../src/model/decision.js";
+import type { Decision, DecisionFilter, Packet } from "../../../src/model/decision.js";
 import { isWeighted } from "../../../src/model/mapping.js";
 import { allMappings, toBeActive } from "../../../src/model/rules.js";
 import { random } from "../../support/random.js";
@@ -58,11 +57,21 @@ export type Request =
   | { readonly run: Order }
   | { readonly unload: true };
 
+/** What a monitor without options asks for, and as fast as possible. */
+const everything: DecisionFilter = {
+  protocol: null,
+  local: null,
+  ports: null,
+  remote: null,
+  mappings: null,
+  verdicts: null,
+  every: 1,
+  perSecond: 1_000_000,
+};
 const BATCH = 512;
 const ENOUGH = 5;
 const TCX_NEXT = 0xffffffff;
 const LOOPBACK = 1;
-const zeroKey = new Uint8Array(4);
 
 const ioctl = libcFunction<[number, number, Uint8Array], number>(
   "int ioctl(int fd, unsigned long request, void *argument)",
@@ -278,7 +287,7 @@ class Fuzz {
   readonly #generator: Generator;
   readonly #random;
   readonly #run = new TestRun();
-  readonly #ring: RingBuffer;
+  readonly #reader: DecisionReader;
   readonly #tokens: BpfMap;
   readonly #reports: BpfMap;
   readonly #flows: BpfMap;
@@ -300,7 +309,7 @@ class Fuzz {
     this.#registry = registry;
     this.#random = random(order.seed);
     this.#generator = new Generator(this.#random, this.#answered);
-    this.#ring = new RingBuffer(registry.map("decisions"));
+    this.#reader = new DecisionReader(registry, everything, (action) => action());
     this.#tokens = registry.map("tokens");
     this.#reports = registry.map("handed_reports");
     this.#flows = registry.map("flows");
@@ -318,11 +327,6 @@ class Fuzz {
   }
 
   run(): Report {
-    const forever = process.hrtime.bigint() + 86_400_000_000_000n;
-    this.#registry
-      .map("watch")
-      .update(zeroKey, encode(watchLayout, { untilNs: forever, lost: 0n }));
-    this.#ring.skip();
     const { packets } = this.#order;
     for (let done = 0; done < packets && this.#differences.length < ENOUGH; done += BATCH) {
       const forwarding = done >= packets / 2;
@@ -332,12 +336,13 @@ class Fuzz {
       }
       this.#batch(Math.min(BATCH, packets - done));
     }
-    const lost = decode(watchLayout, this.#registry.map("watch").lookup(zeroKey) ?? zeroKey).lost;
-    if (lost !== 0n) this.#differ(`${lost} decisions were lost`);
+    const { dropped } = this.#reader.counts();
+    if (dropped !== 0) this.#differ(`${dropped} decisions were dropped`);
     const selected = this.#generation.counters()?.total().selected ?? 0;
     const told = this.#tally["told: selected"] ?? 0;
     if (selected !== told) this.#differ(`${selected} counted as selected, ${told} told`);
-    this.#ring.close();
+    this.#reader.leave();
+    this.#reader.close();
     return { differences: this.#differences, tally: this.#tally };
   }
 
@@ -596,13 +601,14 @@ class Fuzz {
     for (const { bytes, perfect } of packets) {
       const judged = this.#judge(bytes, this.#index, true);
       const told: Decision[] = [];
+      this.#reader.renew();
       try {
         writeSync(this.#tap, bytes);
       } catch (error) {
         this.#differ(`the device refused a frame: ${String(error)}`, bytes);
         continue;
       }
-      this.#ring.drain((record) => {
+      this.#reader.drain((record) => {
         told.push(
           toDecision(decode(decisionLayout, record), {
             rules: toBeActive(rules),
@@ -610,7 +616,7 @@ class Fuzz {
             overlaid: null,
           }),
         );
-      });
+      }, Infinity);
       this.#compare(bytes, judged, told, this.#takeReports());
       const all =
         judged === "too many headers" ? this.#judge(bytes, this.#index, true, Infinity) : judged;

@@ -48,7 +48,14 @@ import {
   readRules,
   toBeActive,
 } from "../../../src/model/rules.js";
-import type { CounterList, Counters, Packet } from "../../../src/model/decision.js";
+import {
+  type CounterList,
+  type Counters,
+  type DecisionCounts,
+  type DecisionFilter,
+  nothingCounted,
+  type Packet,
+} from "../../../src/model/decision.js";
 import type { Flow } from "../../../src/model/flow.js";
 import type { Refusal } from "../../../src/model/refusal.js";
 import type { Listener } from "../../../src/model/listener.js";
@@ -135,22 +142,30 @@ export function countersOf(...list: readonly Counters[]): CounterList {
 /** Has these decisions, and then waits to be closed. */
 class MadeStream implements DecisionStream {
   readonly decisions: readonly ObservedDecision[];
-  readonly #closed = new AbortController();
-  readonly lost: number;
+  readonly #ended = new AbortController();
+  readonly #counts: DecisionCounts;
 
-  constructor(decisions: readonly ObservedDecision[], lost: number) {
+  constructor(decisions: readonly ObservedDecision[], counts: DecisionCounts) {
     this.decisions = decisions;
-    this.lost = lost;
+    this.#counts = counts;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<ObservedDecision> {
-    const { signal } = this.#closed;
-    yield* this.decisions;
+  counts(): DecisionCounts {
+    return this.#counts;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly ObservedDecision[]> {
+    const { signal } = this.#ended;
+    for (const decision of this.decisions) yield [decision];
     if (!signal.aborted) await once(signal, "abort");
   }
 
+  end(): void {
+    this.#ended.abort();
+  }
+
   close(): void {
-    this.#closed.abort();
+    this.end();
   }
 }
 
@@ -387,12 +402,15 @@ export class FakeDataPlane implements DataPlane {
     return { ...this.explanation, packet };
   }
 
-  /** What is decided while a monitor watches, and how much of it comes too fast. */
+  /** What a monitor is given, and what it is told of all decisions. */
   decisions: ObservedDecision[] = [];
-  lost = 0;
+  decided: DecisionCounts = nothingCounted;
+  /** What a monitor asked for. */
+  filter: DecisionFilter | null = null;
 
-  watch(): DecisionStream {
-    return new MadeStream(this.decisions, this.lost);
+  watch(filter: DecisionFilter): DecisionStream {
+    this.filter = filter;
+    return new MadeStream(this.decisions, this.decided);
   }
 
   resync(): readonly string[] {

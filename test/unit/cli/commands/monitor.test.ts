@@ -2,6 +2,8 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { monitor, type MonitorOptions } from "../../../../src/cli/commands/monitor.js";
 import type { Context } from "../../../../src/cli/shell/context.js";
+import type { Prefix } from "../../../../src/model/address.js";
+import type { DecisionFilter } from "../../../../src/model/decision.js";
 import type { ObservedDecision } from "../../../../src/dataplane/types.js";
 import { ExitStatus } from "../../../../src/errors.js";
 import { packet } from "../fixtures.js";
@@ -57,40 +59,44 @@ describe("decisions", () => {
     );
   });
 
-  test.each<[string, MonitorOptions, number]>([
-    ["of a protocol", { protocol: "udp" }, 1],
-    ["of what was dialled", { on: "203.0.113.0/24" }, 3],
-    ["of one address that was dialled", { on: "203.0.113.2" }, 1],
-    ["of a port", { port: "443" }, 1],
-    ["of clients", { from: "198.51.100.7" }, 4],
-    ["of other clients", { from: "198.51.101.0/24" }, 0],
-    ["of a mapping", { mapping: ["same"] }, 1],
-    ["of several mappings", { mapping: ["same", "web"] }, 4],
-    ["with a verdict", { verdict: ["missed", "rejected"] }, 2],
-    ["of all of this", { on: "203.0.113.1", port: "80", verdict: ["selected"] }, 1],
-    ["one of two", { sample: "2" }, 2],
-    ["one of two with a verdict", { sample: "2", verdict: ["missed"] }, 1],
-  ])("are chosen: %s", async (_what, options, shown) => {
+  test.each<[string, MonitorOptions, Partial<DecisionFilter>]>([
+    ["of a protocol", { protocol: "udp" }, { protocol: "udp" }],
+    ["of what was dialled", { on: "203.0.113.0/24" }, { local: "203.0.113.0/24" as Prefix }],
+    ["of one address", { on: "2001:db8::2" }, { local: "2001:db8::2/128" as Prefix }],
+    ["of a port", { port: "443" }, { ports: { first: 443, last: 443 } }],
+    ["of ports", { port: "8000-8099" }, { ports: { first: 8000, last: 8099 } }],
+    ["of clients", { from: "198.51.100.7" }, { remote: "198.51.100.7/32" as Prefix }],
+    ["of mappings", { mapping: ["same", "web"] }, { mappings: ["same", "web"] }],
+    ["with verdicts", { verdict: ["missed", "rejected"] }, { verdicts: ["missed", "rejected"] }],
+    ["one of two", { sample: "2" }, { every: 2 }],
+    ["so many a second", { rate: "20" }, { perSecond: 20 }],
+  ])("are asked for: %s", async (_what, options, asked) => {
     load();
-    const [missed, rejected] = (["missed", "rejected"] as const).map(
-      (verdict) => ({ verdict, destination: null }) as const,
-    );
-    world.dataPlane.decisions = [
-      decision(),
-      decision({ ...missed, packet: packet("203.0.113.1", 443) }),
-      decision({ packet: packet("203.0.113.2", 80, { protocol: "udp" }), mapping: 1 }),
-      decision({ ...rejected, packet: packet("192.0.2.1", 80) }),
-    ];
-    const lines = await world.jsonLines("monitor", watching({ ...options, seconds: "0.05" }));
-    expect(lines).toHaveLength(shown);
+    world.dataPlane.decisions = [decision()];
+    await world.jsonLines("monitor", watching({ ...options, count: "1" }));
+    expect(world.dataPlane.filter).toEqual({
+      protocol: null,
+      local: null,
+      ports: null,
+      remote: null,
+      mappings: null,
+      verdicts: null,
+      every: 1,
+      perSecond: 10_000,
+      ...asked,
+    });
   });
 
   test.each<[MonitorOptions, RegExp]>([
     [{ on: "203.0.113.300" }, /^--on: /],
     [{ from: "nobody" }, /^--from: /],
+    [{ on: "203.0.113.1", from: "::/0" }, /^--from: an IPv6 client does not dial an IPv4 address/],
     [{ port: "0" }, /^--port: /],
     [{ sample: "1.5" }, /^--sample: "1\.5" is not a whole number/],
     [{ sample: "0" }, /^--sample: "0" is not a positive number/],
+    [{ sample: "5000000000" }, /^--sample: "5000000000" is more than 4294967295/],
+    [{ rate: "2.5" }, /^--rate: "2\.5" is not a whole number/],
+    [{ rate: "2000000" }, /^--rate: "2000000" is more than 1000000/],
   ])("are refused: %j", async (options, message) => {
     await expect(world.text(watching(options))).rejects.toMatchObject({
       code: "USAGE",
@@ -185,13 +191,31 @@ describe("the end", () => {
 });
 
 describe("standard error", () => {
-  test("tells how many decisions came too fast, in JSON too", async () => {
+  const counted = { decisions: 9, matched: 7, skipped: 2, dropped: 3 };
+  const note = "ilm: 3 decisions came faster than they could be shown, and were skipped\n";
+
+  test("tells what became of all decisions", async () => {
     load();
     world.dataPlane.decisions = [decision()];
-    world.dataPlane.lost = 3;
-    const note = "ilm: 3 decisions came faster than they could be shown, and were skipped\n";
-    expect((await world.say(false, watching({ count: "1" }))).err).toBe(note);
+    expect((await world.say(false, watching({ count: "1" }))).err).toBe(
+      "ilm: 0 decisions, 0 matched, 1 shown, 0 dropped\n",
+    );
+    world.dataPlane.decided = counted;
+    expect((await world.say(false, watching({ count: "1" }))).err).toBe(
+      `${note}ilm: 9 decisions, 7 matched, 1 shown, 2 left out by --sample, 3 dropped\n`,
+    );
+  });
+
+  test("tells with JSON how many came too fast, and the last line has the rest when asked for", async () => {
+    load();
+    world.dataPlane.decisions = [decision()];
+    world.dataPlane.decided = counted;
     expect((await world.say(true, watching({ count: "1" }))).err).toBe(note);
+    const lines = await world.jsonLines("monitor", watching({ count: "1", summary: true }));
+    expect(lines).toEqual([
+      expect.objectContaining({ verdict: "selected" }),
+      { summary: { ...counted, shown: 1 } },
+    ]);
   });
 
   test("names what keeps packets from any decision", async () => {
