@@ -15,8 +15,11 @@ _ilm() {
     --to) mapfile -t COMPREPLY < <(compgen -W "$(ilm address --names 2>/dev/null)" -- "$current"); return ;;
     --limit) COMPREPLY=(); return ;;
     --timeout) COMPREPLY=(); return ;;
+    -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --from) COMPREPLY=(); return ;;
     --interface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net 2>/dev/null)" -- "$current"); return ;;
+    --listening) COMPREPLY=(); return ;;
+    --expect) COMPREPLY=(); return ;;
     --on) COMPREPLY=(); return ;;
     --from) COMPREPLY=(); return ;;
     --mapping) mapfile -t COMPREPLY < <(compgen -W "$(ilm mappings --names 2>/dev/null)" -- "$current"); return ;;
@@ -26,7 +29,6 @@ _ilm() {
     --count) COMPREPLY=(); return ;;
     --seconds) COMPREPLY=(); return ;;
     --kind) COMPREPLY=(); return ;;
-    -f|--file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --against) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --label) COMPREPLY=(); return ;;
     --readers) COMPREPLY=(); return ;;
@@ -48,8 +50,11 @@ _ilm() {
       --to) index=$((index + 1)) ;;
       --limit) index=$((index + 1)) ;;
       --timeout) index=$((index + 1)) ;;
+      -f|--file) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --interface) index=$((index + 1)) ;;
+      --listening) index=$((index + 1)) ;;
+      --expect) index=$((index + 1)) ;;
       --on) index=$((index + 1)) ;;
       --from) index=$((index + 1)) ;;
       --mapping) index=$((index + 1)) ;;
@@ -59,7 +64,6 @@ _ilm() {
       --count) index=$((index + 1)) ;;
       --seconds) index=$((index + 1)) ;;
       --kind) index=$((index + 1)) ;;
-      -f|--file) index=$((index + 1)) ;;
       --against) index=$((index + 1)) ;;
       --label) index=$((index + 1)) ;;
       --readers) index=$((index + 1)) ;;
@@ -83,7 +87,7 @@ _ilm() {
     wait) words="--timeout -V --version --json --netns --wide --no-color -h --help" ;;
     listeners) words="--mapped -V --version --json --netns --wide --no-color -h --help" ;;
     flows) words="-V --version --json --netns --wide --no-color -h --help" ;;
-    explain) words="--from --interface -V --version --json --netns --wide --no-color -h --help tcp udp" ;;
+    explain) words="-f --file --from --interface --listening --expect -V --version --json --netns --wide --no-color -h --help tcp udp -" ;;
     monitor) words="--protocol --on --port --from --mapping --verdict --sample --rate --count --seconds --summary -V --version --json --netns --wide --no-color -h --help" ;;
     audit) words="--kind -V --version --json --netns --wide --no-color -h --help" ;;
     doctor) words="-V --version --json --netns --wide --no-color -h --help" ;;

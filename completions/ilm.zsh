@@ -9,7 +9,7 @@ _ilm() {
     'wait:wait until mappings have a listener'
     'listeners:show who listens where, and which mappings lead there'
     'flows:show the UDP clients that mappings brought to daemons, and what each dialled'
-    'explain:ask the loaded program what it would do with a packet, and show each step'
+    'explain:show step by step what becomes of a packet, by the active rules or those of a file'
     'monitor:show decisions as they are made'
     'audit:show who listens where it should not, who is missing, and what was refused'
     'doctor:check kernel, privileges, mounts and neighbours, each with its remedy'
@@ -102,8 +102,12 @@ _ilm() {
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' ;;
         explain)
-          _arguments '--from[the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)]:ADDRESS:PORT: ' \
-            '--interface[the interface that the packet comes in on (default: the one that has the address)]:NAME:_net_interfaces' \
+          _arguments '(-f --file)-f[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '(-f --file)--file[configuration: a file, a folder of files, or - for standard input]:FILE:_files' \
+            '--from[the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)]:ADDRESS:PORT: ' \
+            '--interface[the interface that the packet comes in on (default: the one that has the address; with -f, none that is known)]:NAME:_net_interfaces' \
+            '--listening[with -f: answer as if only this listened, or only these when given several times]:ADDRESS:PORT: ' \
+            '--expect[end with status 1 unless this is the answer, for tests]:WHAT: ' \
             '(-V --version)-V[show the version]' \
             '(-V --version)--version[show the version]' \
             '--json[print JSON, on standard output alone]' \
@@ -112,7 +116,7 @@ _ilm() {
             '--no-color[no colours; NO_COLOR in the environment does the same]' \
             '(-h --help)-h[show help]' \
             '(-h --help)--help[show help]' \
-            ':tcp or udp:(tcp udp)' \
+            ':tcp or udp, or - for a list on standard input:(tcp udp -)' \
             ':what the client dials\: 203.0.113.5\:443 or [2001\:db8\:\:5]\:443: ' ;;
         monitor)
           _arguments '--protocol[only decisions for tcp, or for udp]:PROTOCOL: ' \

@@ -1,6 +1,6 @@
 /** What `ilm explain --json` prints. */
 import { endpoint, holder, obstacle, protocol } from "./common.js";
-import { field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
+import { boolean, field, integer, list, nullable, object, oneOf, text, type Of } from "./shape.js";
 
 export const verdict = oneOf("unmanaged", "existing", "selected", "missed", "rejected");
 
@@ -87,6 +87,11 @@ export const explanation = object({
       }),
     ),
     "The sockets that listen where the packet goes and get nothing, as the rules do not permit them there.",
+  ),
+  expected: field(nullable(text), "What `--expect` says; null without it."),
+  asExpected: field(
+    nullable(boolean),
+    "True when the answer is as expected; null without `--expect`.",
   ),
   steps: field(list(text), "The whole of it in words."),
 });

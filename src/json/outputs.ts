@@ -5,6 +5,7 @@
 import { hosts, serviceAddresses } from "./address.js";
 import { adopted, adoptLines, adoptPlan } from "./adopt.js";
 import { findings } from "./audit.js";
+import { answer, refusedLine } from "./answer.js";
 import { added, applied, reloaded, removed, switched, unloaded } from "./change.js";
 import { invalid, valid } from "./check.js";
 import { failure } from "./common.js";
@@ -44,7 +45,11 @@ export const outputs: Readonly<Record<string, readonly Output[]>> = {
   wait: [always(waited)],
   listeners: [always(listeners)],
   flows: [always(flows)],
-  explain: [always(explanation)],
+  explain: [
+    always(explanation),
+    { when: " and `-f`, and for each line of a list on a line of its own", shape: answer },
+    { when: ", for a line of a list that is no question", shape: refusedLine },
+  ],
   monitor: [
     { when: ", for each decision, on a line of its own", shape: decision },
     { when: " and `--summary`, on the last line", shape: monitorSummary },

@@ -14,6 +14,8 @@ export interface OwnedService {
   readonly owner: Owner;
 }
 
+type Place = Pick<Listener, "address" | "port">;
+
 export class Judge {
   /** What happens to strangers on mapped ports. */
   readonly strangers: StrangerPolicy;
@@ -64,11 +66,16 @@ export class Judge {
    * one that it does not permit, `strangers` says.
    */
   permits(listener: Listener, mapping: Permitting): boolean {
-    return this.#isOfHost(listener) || this.isPermitted(listener, this.permitOf(mapping));
+    return this.permitsAt(listener, listener, mapping);
+  }
+
+  /** Reports the same where the listener would get what is dialled at another address. */
+  permitsAt(listener: Listener, dialled: Place, mapping: Permitting): boolean {
+    return this.#isOfHost(dialled) || this.isPermitted(listener, this.permitOf(mapping));
   }
 
   /** Reports whether the endpoint is the host's own business (bpf/permit.h, is_of_host). */
-  #isOfHost({ address, port }: Listener): boolean {
+  #isOfHost({ address, port }: Place): boolean {
     return (
       port < this.#firstUnprivileged &&
       (isLoopback4(address) || address === "::1") &&

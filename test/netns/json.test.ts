@@ -131,6 +131,25 @@ beforeAll(async () => {
     await look(words);
   }
 
+  const answers = outputOf("explain", outputs["explain"]?.[1]?.when);
+  for (const words of [
+    "tcp 203.0.113.1:80 --expect web",
+    "tcp 203.0.113.1:9200 --listening 192.0.2.9:80",
+    "udp 203.0.113.5:53 --interface up0",
+  ]) {
+    const result = await server.ilm(["explain", "-f", file, ...words.split(" "), "--json"]);
+    keep(`explain -f ${words}`, answers, result.json());
+  }
+  const [answered = "", refused = ""] = (
+    await server.ilm(["explain", "-", "--json"], { input: "tcp 203.0.113.1:80\nsctp\n" })
+  ).stdout.split("\n");
+  keep("explain -", answers, JSON.parse(answered));
+  keep(
+    "explain -, of no question",
+    outputOf("explain", outputs["explain"]?.[2]?.when),
+    JSON.parse(refused),
+  );
+
   await client.who("udp", "203.0.113.5", 53);
   await nft(server, firewall);
   for (const words of [

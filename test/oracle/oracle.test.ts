@@ -1,6 +1,6 @@
 /**
- * The loaded program against the oracle: random rule sets, real sockets in a private network
- * namespace, random packets. ILM_SEED repeats a run.
+ * The loaded program and the evaluator of `ilm explain -f` against the oracle: random rule sets,
+ * real sockets in a private network namespace, random packets. ILM_SEED repeats a run.
  */
 import { expect, test } from "vitest";
 import { checkRules } from "../../src/compile/compile.js";
@@ -22,6 +22,7 @@ import {
   interfaceNames,
   type WantedSocket,
 } from "./generate.js";
+import { agreesWith, evaluate } from "./evaluated.js";
 import { agrees, decide, type Socket } from "./oracle.js";
 import type { Answer, Applied, Request } from "./worker.js";
 
@@ -213,7 +214,14 @@ test(
       const { explained } = (await worker.ask({ explain: packets } satisfies Request)) as {
         readonly explained: readonly Answer[];
       };
+      const evaluated = evaluate(rules, live, names);
       packets.forEach((packet, index) => {
+        // What ingress cannot hand over because of NAT is no part of the rules.
+        const withoutNat = decide(rules, live, packet, names);
+        const worked = evaluated(packet);
+        if (!agreesWith(withoutNat, worked)) {
+          expect.fail(JSON.stringify({ where, packet, withoutNat, worked, rules, live }, null, 1));
+        }
         const expected = decide(rules, live, packet, names, nat);
         const answer = explained[index];
         const { verdict, mapping } = expected;

@@ -210,7 +210,7 @@ function isWelcome(rules: Rules, { to, listeners = [] }: Mapping, socket: Socket
 }
 
 /** The first port that takes no privilege to bind, in a new network namespace. */
-const UNPRIVILEGED = 1024;
+export const UNPRIVILEGED = 1024;
 
 /** Has root allowed whoever listens there, for the host itself? */
 const isOfHost = (rules: Rules, address: string, port: number): boolean =>

@@ -1,15 +1,15 @@
 /**
  * `ilm explain`: asks the loaded program itself what it does with a packet, and shows each step.
+ * Rules of a file, which are loaded nowhere, are evaluated (shell/explain-apart.ts).
  */
 import { judgeOf } from "../../dataplane/judge.js";
-import type { DataPlane } from "../../dataplane/types.js";
-import { IlmError } from "../../errors.js";
-import { parseFrom, parseOn } from "../../config/prefix.js";
-import { familyOf, type Address } from "../../model/address.js";
+import type { DataPlane, Explanation } from "../../dataplane/types.js";
+import { type ExitStatus, IlmError } from "../../errors.js";
+import { familyOf } from "../../model/address.js";
 import type { Packet } from "../../model/decision.js";
 import type { Listener } from "../../model/listener.js";
-import { protocols, type Mapping, type Protocol } from "../../model/mapping.js";
-import { allMappings, readRules } from "../../model/rules.js";
+import type { Mapping } from "../../model/mapping.js";
+import { allMappings, readRules, type Rules } from "../../model/rules.js";
 import type { Judge } from "../../rules/judge.js";
 import {
   destinationStates,
@@ -20,8 +20,12 @@ import {
 import { print, type Context } from "../shell/context.js";
 import type { ExplainJson } from "../../json/explain.js";
 import { published } from "../../json/published.js";
-import { parseEndpoint } from "../shell/endpoint.js";
-import { examplePort, exampleRemote } from "../../doctor/example.js";
+import { concludeOne } from "../shell/expectation.js";
+import type { ApartOptions } from "../shell/explain-apart.js";
+import { explainList } from "../shell/explain-list.js";
+import { stdinLines } from "../shell/input-lines.js";
+import { parseQuestion, type Question } from "../shell/question.js";
+import { isAsExpected, type Answer } from "../render/answer.js";
 import { kernelChoice } from "../../doctor/kernel-choice.js";
 import { meansOf } from "../../doctor/means.js";
 import { findObstacles } from "../../doctor/obstacles.js";
@@ -29,61 +33,109 @@ import { explanationShape, renderExplanation, type Explained } from "../render/e
 import { interfaceWith, wayOf, type Places } from "../../doctor/way.js";
 import { needActive, withDataPlane } from "../shell/with-data-plane.js";
 
-export interface ExplainOptions {
+export interface ExplainOptions extends ApartOptions {
   readonly from?: string;
   readonly interface?: string;
+  /** What is expected: a mapping, a service, a destination, or `none`. */
+  readonly expect?: string;
 }
 
+/** What stands in the place of the protocol for a list on standard input. */
+const LIST = "-";
+
+/** Returns 1 when an answer is not as expected. */
 export async function explain(
   context: Context,
-  protocolText: string,
-  localText: string,
+  protocol: string,
+  dialled: string | undefined,
   options: ExplainOptions,
-): Promise<void> {
-  const protocol = parseProtocol(protocolText);
-  const local = parseEndpoint(localText, "the address dialled");
-  const remote =
-    options.from === undefined
-      ? { address: exampleRemote(local.address), port: examplePort() }
-      : parseEndpoint(options.from, "--from");
-  if (familyOf(remote.address) !== familyOf(local.address)) {
-    throw new IlmError("USAGE", `--from: ${remote.address} and ${local.address} differ in family`, {
-      remedy: "A packet has two IPv4 or two IPv6 addresses.",
+): Promise<ExitStatus> {
+  const { from, interface: name, expect = null, file, listening } = options;
+  if (file === undefined && listening !== undefined) {
+    throw new IlmError("USAGE", "--listening: the loaded program looks who listens", {
+      remedy: "Add `-f FILE` to ask about rules that are not active.",
     });
   }
-  const places = await context.reach.lookForPlaces();
-  const interfaceIndex =
-    options.interface === undefined
-      ? interfaceWith(places, local.address)
-      : findInterface(options.interface, places.names);
-  refuseUnasked(local.address, "the address dialled", parseOn);
-  refuseUnasked(remote.address, "--from", parseFrom);
-  const packet: Packet = {
-    protocol,
-    local: local.address,
-    localPort: local.port,
-    remote: remote.address,
-    remotePort: remote.port,
-    interfaceIndex,
-  };
-  const explained = await withDataPlane(context, (dataPlane) =>
-    ask(context, dataPlane, packet, places, options),
-  );
-  await print(context, published<ExplainJson>()(explanationShape(explained)), () =>
-    renderExplanation(explained, context.colours),
-  );
+  if (protocol === LIST) {
+    refuseBesideList({ "ADDRESS:PORT": dialled, "--from": from, "--interface": name });
+    if (file === undefined) return await listActive(context, expect);
+    const { explainListApart } = await import("../shell/explain-apart.js");
+    return await explainListApart(context, options, expect);
+  }
+  if (dialled === undefined) {
+    throw new IlmError("USAGE", "what the client dials is missing", {
+      remedy: "Write for example `ilm explain tcp 203.0.113.5:443`.",
+    });
+  }
+  const words = { protocol, dialled, from, interface: name, expect: options.expect };
+  const question = parseQuestion(words);
+  if (file === undefined) return await explainActive(context, question);
+  const { explainApart } = await import("../shell/explain-apart.js");
+  return await explainApart(context, question, options);
 }
 
-/**
- * Throws USAGE for an address about which the kernel never asks ilm: the answer would be about a
- * packet that does not exist.
- */
-function refuseUnasked(address: Address, what: string, parse: typeof parseOn): void {
-  const parsed = parse(address);
-  if (parsed.ok) return;
-  throw new IlmError("USAGE", `${what}: ${parsed.reason}`, {
-    remedy: `Write the address of one ${what === "--from" ? "client" : "host"}: ${what === "--from" ? "198.51.100.7:40000" : "203.0.113.5:443"}.`,
+/** Throws USAGE for what each line of a list says itself. */
+function refuseBesideList(given: Readonly<Record<string, string | undefined>>): void {
+  const [name] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (name === undefined) return;
+  throw new IlmError("USAGE", `${name}: each line of the list has its own`, {
+    remedy: "Write lines such as: tcp 203.0.113.5:443 from 198.51.100.7:5555 by eth0 expect web",
   });
+}
+
+async function explainActive(context: Context, question: Question): Promise<ExitStatus> {
+  const places = await context.reach.lookForPlaces();
+  const packet = packetOf(question, places);
+  const explained = await withDataPlane(context, (dataPlane) =>
+    ask(context, dataPlane, packet, places, question),
+  );
+  const answer = answerOf(question, explained.explanation, explained.rules, places);
+  const { expect: expected } = question;
+  const expectation = {
+    expected,
+    asExpected: expected === null ? null : isAsExpected(answer, expected),
+  };
+  await print(
+    context,
+    published<ExplainJson>()({ ...explanationShape(explained), ...expectation }),
+    () => renderExplanation(explained, context.colours),
+  );
+  return concludeOne(context, answer, explained.rules);
+}
+
+async function listActive(context: Context, expect: string | null): Promise<ExitStatus> {
+  const places = await context.reach.lookForPlaces();
+  return await withDataPlane(context, async (dataPlane) => {
+    const rules = readRules(needActive(dataPlane).rules);
+    const answer = (question: Question): Answer =>
+      answerOf(question, dataPlane.explain(packetOf(question, places)), rules, places);
+    return await explainList(context, stdinLines(), { rules, answer, expect });
+  });
+}
+
+/** Returns the packet that is asked about. Throws NOT_FOUND for an interface that is not there. */
+function packetOf({ packet, interface: name }: Question, places: Places): Packet {
+  const interfaceIndex =
+    name === null ? interfaceWith(places, packet.local) : findInterface(name, places.names);
+  return { ...packet, interfaceIndex };
+}
+
+function answerOf(
+  question: Question,
+  explanation: Explanation,
+  rules: Rules,
+  places: Places,
+): Answer {
+  const { mapping, matchedBy, verdict, destination, packet } = explanation;
+  return {
+    question,
+    interfaceName: places.names.get(packet.interfaceIndex) ?? null,
+    mapping: mapping === null ? null : (allMappings(rules).at(mapping) ?? null),
+    matchedBy,
+    listeners: "asked",
+    verdict,
+    destinations: destination === null ? [] : [destination],
+  };
 }
 
 async function ask(
@@ -91,7 +143,7 @@ async function ask(
   dataPlane: DataPlane,
   packet: Packet,
   places: Places,
-  options: ExplainOptions,
+  question: Question,
 ): Promise<Explained> {
   const rules = readRules(needActive(dataPlane).rules);
   const explanation = dataPlane.explain(packet);
@@ -118,7 +170,7 @@ async function ask(
     ? { overtaken: dataPlane.overtaken(), uncovered: dataPlane.uncoveredInterfaces() }
     : null;
   const surroundings = await context.reach.lookAround(dataPlane, places, [familyOf(packet.local)]);
-  const way = wayOf(packet, surroundings, options.from !== undefined);
+  const way = wayOf(packet, surroundings, question.isFromGiven);
   return {
     explanation,
     obstacles: findObstacles(packet, way, ingress),
@@ -131,7 +183,7 @@ async function ask(
     holderOf: await context.reach.holdersOf(named),
     nat: means.nat,
     interfaceName: places.names.get(packet.interfaceIndex) ?? null,
-    interfaceGiven: options.interface !== undefined,
+    interfaceGiven: question.interface !== null,
   };
 }
 
@@ -145,14 +197,6 @@ function statesFor(
   if (mapping === null) return [];
   const port = { first: packet.localPort, last: packet.localPort };
   return destinationStates({ ...mapping, ports: [port] }, listeners, selects);
-}
-
-function parseProtocol(text: string): Protocol {
-  const found = protocols.find((protocol) => protocol === text);
-  if (found !== undefined) return found;
-  throw new IlmError("USAGE", `${JSON.stringify(text)} is not a protocol`, {
-    remedy: "Write tcp or udp, as in `ilm explain tcp 203.0.113.5:443`.",
-  });
 }
 
 function findInterface(name: string, names: ReadonlyMap<number, string>): number {

@@ -25,12 +25,19 @@ import {
 import { describeDestination } from "./mapping.js";
 import { printable } from "../../words/text.js";
 
-export interface Explained {
+/** What says which mapping decides, and why. */
+export interface Matched {
+  readonly explanation: Pick<Explanation, "matchedBy" | "packet">;
+  readonly rules: Rules;
+  readonly mapping: Mapping | null;
+  /** The name of the interface that the packet arrives on, or null when none is known. */
+  readonly interfaceName: string | null;
+}
+
+export interface Explained extends Matched {
   readonly explanation: Explanation;
   readonly obstacles: readonly Obstacle[];
-  readonly rules: Rules;
   readonly judge: Judge;
-  readonly mapping: Mapping | null;
   /** The socket that the program selected; null when the socket tables do not have it. */
   readonly selected: Listener | null;
   /** The listener that the kernel itself takes when the program selects none. */
@@ -40,8 +47,6 @@ export interface Explained {
   readonly holderOf: (listener: Listener) => Holder | undefined;
   /** The address families for which NAT is present. */
   readonly nat: readonly Family[];
-  /** The name of the interface that the packet arrives on, or null when none is known. */
-  readonly interfaceName: string | null;
   /** True when the user named the interface; otherwise it is the one that has the local address. */
   readonly interfaceGiven: boolean;
 }
@@ -49,7 +54,9 @@ export interface Explained {
 /** The verdict as shown. `blocked` means that the packet never comes to a decision. */
 export type ShownVerdict = Verdict | "blocked";
 
-export function explanationShape(explained: Explained): ExplainJson {
+export function explanationShape(
+  explained: Explained,
+): Omit<ExplainJson, "expected" | "asExpected"> {
   const { explanation, mapping } = explained;
   const destination =
     explanation.destination === null ? undefined : mapping?.to[explanation.destination];
@@ -170,18 +177,29 @@ function place(destination: Destination, { packet }: Explanation) {
 }
 
 export function renderExplanation(explained: Explained, colours: Colours): string {
-  const steps = explanationSteps(explained);
+  return renderSteps(explanationSteps(explained), shownVerdict(explained), colours);
+}
+
+/** Renders the steps of an answer. The first is the question, and the last the verdict. */
+export function renderSteps(
+  steps: readonly string[],
+  verdict: ShownVerdict | null,
+  colours: Colours,
+): string {
   const last = steps.length - 1;
   return steps
     .map((step, index) => {
       if (index === 0) return `${colours.bold(step)}\n`;
-      const text = index === last ? paintVerdict(shownVerdict(explained), colours)(step) : step;
+      const text = index === last ? paintVerdict(verdict, colours)(step) : step;
       return `  ${index}. ${text}\n`;
     })
     .join("");
 }
 
-export function paintVerdict(verdict: ShownVerdict, colours: Colours): (text: string) => string {
+export function paintVerdict(
+  verdict: ShownVerdict | null,
+  colours: Colours,
+): (text: string) => string {
   switch (verdict) {
     case "selected":
       return colours.green;
@@ -191,6 +209,7 @@ export function paintVerdict(verdict: ShownVerdict, colours: Colours): (text: st
       return colours.yellow;
     case "existing":
     case "unmanaged":
+    case null:
       return (text) => text;
   }
 }
@@ -231,7 +250,7 @@ function dialled({ explanation: { packet } }: Explained): string {
 /** The number of skipped mappings to list. More would not help. */
 const PASSED_SHOWN = 5;
 
-function passedOverSteps({ explanation, rules, mapping, interfaceName }: Explained): string[] {
+export function passedOverSteps({ explanation, rules, mapping, interfaceName }: Matched): string[] {
   const { packet } = explanation;
   const passed = passedOver(rules, { ...packet, interface: interfaceName }, mapping);
   const steps = passed.slice(0, PASSED_SHOWN).map(({ mapping: other, why }) => {
@@ -244,7 +263,7 @@ function passedOverSteps({ explanation, rules, mapping, interfaceName }: Explain
   return rest > 0 ? [...steps, `and ${rest} more mappings are passed over`] : steps;
 }
 
-function whyUnmanaged({ explanation, rules }: Explained): string {
+export function whyUnmanaged({ explanation, rules }: Matched): string {
   const { packet, matchedBy } = explanation;
   if (matchedBy === "owned") {
     const service = rules.file.services.find((one) => one.addresses.includes(packet.local));
@@ -263,7 +282,7 @@ function whyUnmanaged({ explanation, rules }: Explained): string {
   return `${onPort.length > 5 ? `${onPort.length} mappings have` : names.join(", ")}${onPort.length > 5 ? "" : onPort.length === 1 ? " has" : " have"} ${packet.protocol} port ${packet.localPort}, but not for ${packet.local}`;
 }
 
-function whyThisMapping({ explanation }: Explained, mapping: Mapping): string {
+export function whyThisMapping({ explanation }: Matched, mapping: Mapping): string {
   const { packet, matchedBy } = explanation;
   const chosen = `the mapping ${printable(mapping.name)} (${printable(formatOrigin(mapping))}) is chosen`;
   const ports = countPorts(mapping.ports);

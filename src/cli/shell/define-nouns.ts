@@ -137,23 +137,36 @@ export function defineNouns(define: Define): void {
   define({
     name: "explain",
     group: groups.look,
-    summary: "ask the loaded program what it would do with a packet, and show each step",
+    summary: "show step by step what becomes of a packet, by the active rules or those of a file",
     description: [
       "Runs the program itself on a made-up packet; nothing is sent, and nothing is counted. It also checks routes, source filters, nftables and iptables rules, and other BPF programs: if one of them surely stops the packet, the verdict is `blocked`.",
+      "With -f, it tells what the rules of a configuration decide, on any machine: that needs neither root nor BPF, and looks at nothing but the file. Who listens is then unknown, unless --listening says so.",
+      "With - in the place of the protocol, it answers the lines of standard input, one after the other: `tcp 203.0.113.5:443 from 198.51.100.7:5555 by eth0 expect web`, of which only protocol, address and port are needed, or the same as JSON: protocol, dialled, from, interface, expect.",
+      "What is expected is the name of the mapping that decides; the destination that gets the packet, as a service or an address, with or without a port; or none, for no mapping. With -f, the destination is the first one, provided that it listens. Ends with status 1 when an answer is not as expected.",
     ],
     arguments: [
-      new Argument("<PROTOCOL>", "tcp or udp").choices(["tcp", "udp"]),
-      new Argument("<ADDRESS:PORT>", "what the client dials: 203.0.113.5:443 or [2001:db8::5]:443"),
+      new Argument("<PROTOCOL>", "tcp or udp, or - for a list on standard input").choices([
+        "tcp",
+        "udp",
+        "-",
+      ]),
+      new Argument("[ADDRESS:PORT]", "what the client dials: 203.0.113.5:443 or [2001:db8::5]:443"),
     ],
     options: [
+      fileOption(),
       new Option(
         "--from <ADDRESS:PORT>",
         "the client (default: 198.51.100.7 or 2001:db8:ffff::7, with any port)",
       ),
       new Option(
         "--interface <NAME>",
-        "the interface that the packet comes in on (default: the one that has the address)",
+        "the interface that the packet comes in on (default: the one that has the address; with -f, none that is known)",
       ),
+      new Option(
+        "--listening <ADDRESS:PORT>",
+        "with -f: answer as if only this listened, or only these when given several times",
+      ).argParser<string[] | undefined>((text, others) => [...(others ?? []), text]),
+      new Option("--expect <WHAT>", "end with status 1 unless this is the answer, for tests"),
     ],
     examples: [
       { command: "ilm explain tcp 203.0.113.5:443", purpose: "who gets a connection to this port" },
@@ -162,14 +175,22 @@ export function defineNouns(define: Define): void {
           "ilm explain udp '[2001:db8::5]:53' --from '[2001:db8:9::1]:5555' --interface eth0",
         purpose: "with everything said",
       },
+      {
+        command: "ilm explain -f ilm.yaml tcp 203.0.113.5:443 --expect web",
+        purpose: "a test of a configuration that is not active",
+      },
+      {
+        command: "ilm explain -f ilm.yaml - < expected.txt",
+        purpose: "many of them",
+      },
     ],
     task:
-      ([protocol, local], options) =>
+      ([protocol, dialled], options) =>
       async (context) =>
         (await import("../commands/explain.js")).explain(
           context,
           protocol as string,
-          local as string,
+          dialled as string | undefined,
           options as ExplainOptions,
         ),
   });

@@ -427,7 +427,7 @@ test("explain tells the mapping and the listener that the program would select",
     generation: 1,
     cookie: "8080",
   };
-  const ask = (context: Context): Promise<void> =>
+  const ask = (context: Context): Promise<ExitStatus> =>
     explain(context, "tcp", "203.0.113.1:80", { from: "198.51.100.7:40000" });
   expect(await world.json("explain", ask)).toMatchObject({
     mapping: "web",
@@ -444,7 +444,7 @@ describe("explain", () => {
       protocol: Ask[1],
       local: Ask[2],
       options: Ask[3] = {},
-    ): ((context: Context) => Promise<void>) =>
+    ): ((context: Context) => Promise<ExitStatus>) =>
     (context) =>
       explain(context, protocol, local, options);
 

@@ -100,7 +100,7 @@ describe("refused as a wrong command line is", () => {
     ["test", ["test"], "test", "`ilm check"],
     ["rm", ["rm", "x"], "rm", "`ilm remove"],
     ["--dry-run where it is none", ["run", "--dry-run"], "--dry-run", "`ilm diff`"],
-    ["an operand too few", ["explain", "tcp"], "ADDRESS:PORT", "--help"],
+    ["an operand too few", ["explain"], "PROTOCOL", "--help"],
     ["no mapping to add", ["add"], "MAPPING", "--help"],
     ["a choice that is none", ["explain", "sctp", "1.2.3.4:5"], "sctp", "--help"],
     ["a shell that is none", ["completion", "tcsh"], "tcsh", "--help"],

@@ -1,0 +1,238 @@
+/** Answers of `ilm explain` to questions about rules of a file, and to lists. Pure. */
+import { NAME, parseTarget } from "../../config/target.js";
+import type { AnswerJson } from "../../json/answer.js";
+import { familyOf } from "../../model/address.js";
+import type { MatchedBy, Verdict } from "../../model/decision.js";
+import { formatEndpoint } from "../../model/endpoint.js";
+import { isWeighted, type Destination, type Mapping } from "../../model/mapping.js";
+import type { Rules } from "../../model/rules.js";
+import { candidates } from "../../rules/candidates.js";
+import { printable } from "../../words/text.js";
+import type { Question } from "../shell/question.js";
+import { passedOverSteps, whyThisMapping, whyUnmanaged } from "./explanation.js";
+import { describeDestination } from "./mapping.js";
+
+/** What became of a question. */
+export interface Answer {
+  readonly question: Question;
+  /** The name of the interface that the packet comes in on; null when it is unknown. */
+  readonly interfaceName: string | null;
+  readonly mapping: Mapping | null;
+  readonly matchedBy: MatchedBy;
+  readonly listeners: AnswerJson["listeners"];
+  /** Null when it depends on who listens, which is unknown. */
+  readonly verdict: Verdict | null;
+  /** The destinations that may get it, as indexes into `to`; several when a draw decides. */
+  readonly destinations: readonly number[];
+}
+
+/**
+ * Returns the destinations that get the packet when all of them listen: the first one, or all that
+ * a draw may choose.
+ */
+export function firstChoice(mapping: Mapping, { packet }: Question): number[] {
+  const all = triedBy(mapping, packet.local);
+  return isWeighted(mapping) ? all : all.slice(0, 1);
+}
+
+/** Returns the destinations in the order in which packets to the address try them. */
+function triedBy(mapping: Mapping, local: Question["packet"]["local"]): number[] {
+  return [...new Set(candidates(mapping, familyOf(local)).map(({ destination }) => destination))];
+}
+
+/**
+ * Reports whether the answer is what was expected: `none` for no mapping, the name of the mapping
+ * that decides, or the destination that gets the packet, as a service or an address.
+ */
+export function isAsExpected(
+  { question, mapping, destinations }: Answer,
+  expected: string,
+): boolean {
+  if (expected === "none") return mapping === null;
+  if (mapping === null) return false;
+  if (mapping.name === expected) return true;
+  const parsed = parseTarget(expected);
+  if (!parsed.ok || destinations.length === 0) return false;
+  const { target } = parsed;
+  return destinations.every((index) => {
+    const to = mapping.to[index];
+    if (to === undefined) return false;
+    const isThere =
+      target.kind === "address" ? to.address === target.address : to.service === target.service;
+    return isThere && (target.port === "same" || target.port === portOf(to, question));
+  });
+}
+
+function portOf({ port }: Destination, { packet }: Question): number {
+  return port === "same" ? packet.localPort : port;
+}
+
+/** Says what was expected, and what was found instead. */
+export function describeUnexpected(answer: Answer, expected: string, rules: Rules): string {
+  return `expected ${printable(expected)}, got ${describeAnswer(answer)}${unknownName(expected, rules)}`;
+}
+
+/** Says so when what was expected cannot be, whatever the packet. */
+function unknownName(expected: string, rules: Rules): string {
+  if (expected === "none" || !NAME.test(expected)) return "";
+  const { services, mappings } = rules.file;
+  const isKnown =
+    services.some(({ name }) => name === expected) ||
+    [mappings, rules.runtime].some((list) => list.some(({ name }) => name === expected));
+  return isKnown ? "" : ` (there is no mapping or service named ${expected})`;
+}
+
+export function answerShape(answer: Answer, line: number | null, steps: readonly string[]) {
+  const { question, interfaceName, mapping, matchedBy, listeners, verdict, destinations } = answer;
+  const { packet, expect: expected } = question;
+  const [only] = destinations.length === 1 ? destinations : [];
+  const known = verdict === "selected" && only !== undefined ? mapping?.to[only] : undefined;
+  const tried = mapping === null ? [] : triedBy(mapping, packet.local);
+  return {
+    line,
+    packet: { ...packet, interface: interfaceName },
+    mapping: mapping?.name ?? null,
+    matchedBy,
+    listeners,
+    verdict,
+    destination:
+      known === undefined ? null : { address: known.address, port: portOf(known, question) },
+    candidates: tried.flatMap((index) => {
+      const to = mapping?.to[index];
+      if (to === undefined) return [];
+      return {
+        address: to.address,
+        port: portOf(to, question),
+        service: to.service ?? null,
+        weight: to.weight ?? null,
+        mayGet: verdict === null || destinations.includes(index),
+      };
+    }),
+    unserved: mapping === null ? null : whenUnserved(mapping),
+    expected,
+    asExpected: expected === null ? null : isAsExpected(answer, expected),
+    steps,
+  };
+}
+
+function whenUnserved({ miss }: Mapping): "missed" | "rejected" {
+  return miss === "reject" ? "rejected" : "missed";
+}
+
+/** Describes a question as `tcp 203.0.113.5:443 from 198.51.100.7:5555 by eth0`. */
+export function describeQuestion({ question, interfaceName }: Answer): string {
+  const { protocol, local, localPort, remote, remotePort } = question.packet;
+  const from = question.isFromGiven ? ` from ${formatEndpoint(remote, remotePort)}` : "";
+  const by = interfaceName === null ? "" : ` by ${printable(interfaceName)}`;
+  return `${protocol} ${formatEndpoint(local, localPort)}${from}${by}`;
+}
+
+/** Describes an answer as `web -> 127.0.1.10:443 (web)`, with the verdict where it is known. */
+export function describeAnswer(answer: Answer): string {
+  const { question, mapping, matchedBy, verdict, destinations } = answer;
+  if (mapping === null) {
+    return matchedBy === "owned" ? "no mapping (an address of a service)" : "no mapping";
+  }
+  const name = printable(mapping.name);
+  if (verdict !== null && verdict !== "selected") return `${name}: ${verdict}`;
+  const all = verdict === null ? triedBy(mapping, question.packet.local) : destinations;
+  if (all.length === 0) {
+    return `${name}: no destination takes IPv${familyOf(question.packet.local)}`;
+  }
+  const between = isWeighted(mapping) ? " or " : ", else ";
+  const list = all.flatMap((index) => describeAt(answer, index)).join(between);
+  return `${name}${verdict === null ? "" : ": selected"} -> ${list}`;
+}
+
+function describeAt({ mapping, question }: Answer, index: number): string[] {
+  const to = mapping?.to[index];
+  return to === undefined ? [] : [describeDestination({ ...to, port: portOf(to, question) })];
+}
+
+/** The answer in full, for rules of a file. `source` is what they were read from. */
+export function answerSteps(answer: Answer, rules: Rules, source: string): string[] {
+  const { question, interfaceName, mapping, matchedBy } = answer;
+  const packet = { ...question.packet, interfaceIndex: 0 };
+  const matched = { explanation: { packet, matchedBy }, rules, mapping, interfaceName };
+  const { protocol, local, localPort, remote, remotePort } = packet;
+  const inOn = interfaceName === null ? "" : `, in on ${printable(interfaceName)}`;
+  const steps = [
+    `${protocol} ${formatEndpoint(local, localPort)} from ${formatEndpoint(remote, remotePort)}${inOn}, by the rules of ${printable(source)}`,
+    ...(matchedBy === "owned" ? [] : passedOverSteps(matched)),
+  ];
+  if (mapping === null) return [...steps, whyUnmanaged(matched), lastStep(answer)];
+  return [
+    ...steps,
+    whyThisMapping(matched, mapping),
+    ...existingStep(answer, mapping),
+    ...orderSteps(answer, mapping),
+    ...unservedStep(answer, mapping),
+    lastStep(answer),
+  ];
+}
+
+function existingStep({ listeners, verdict, question }: Answer, mapping: Mapping): string[] {
+  if (verdict === "existing") return [];
+  const { existing } = mapping;
+  const { local, localPort } = question.packet;
+  const at = formatEndpoint(local, localPort);
+  if (existing === "never") {
+    return [`a socket that already listens is passed over (existing: never)`];
+  }
+  const where = existing === "exact" ? `exactly ${at}` : `${at} or on every address`;
+  return listeners === "unknown"
+    ? [`a socket that already listens on ${where} would keep it (existing: ${existing})`]
+    : [`nothing listens on ${where} (existing: ${existing})`];
+}
+
+function orderSteps(answer: Answer, mapping: Mapping): string[] {
+  if (answer.verdict === "existing") return [];
+  const all = triedBy(mapping, answer.question.packet.local);
+  const list = all.flatMap((index) => describeAt(answer, index));
+  if (!isWeighted(mapping)) {
+    if (list.length === 0) return [];
+    const text = list.length === 1 ? "the destination is" : "the destinations, in their order, are";
+    return [`${text} ${list.join(", ")}`];
+  }
+  const total = all.reduce((sum, index) => sum + (mapping.to[index]?.weight ?? 0), 0);
+  const shares = all.flatMap((index) => {
+    const percent = Math.round((1000 * (mapping.to[index]?.weight ?? 0)) / total) / 10;
+    return describeAt(answer, index).map((text) => `${text}: ${percent} % of the clients`);
+  });
+  return [
+    `the destinations have weights: ${shares.join(", ")}. Which one this client falls to depends on a secret of the host`,
+  ];
+}
+
+/** Says what becomes of the packet when nobody listens, while that is unknown. */
+function unservedStep({ listeners }: Answer, mapping: Mapping): string[] {
+  if (listeners !== "unknown") return [];
+  return mapping.miss === "reject"
+    ? ["if no destination listens, it is refused (miss: reject)"]
+    : [
+        "if no destination listens, the kernel goes on: a listener on every address may get it (miss: pass)",
+      ];
+}
+
+function lastStep(answer: Answer): string {
+  const { mapping, verdict, destinations, question } = answer;
+  if (mapping === null) return "unmanaged: the kernel goes on as without ilm";
+  const name = printable(mapping.name);
+  const all = destinations.flatMap((index) => describeAt(answer, index));
+  switch (verdict) {
+    case null:
+      return all.length === 0
+        ? `${name} decides, and no destination of it takes IPv${familyOf(question.packet.local)}`
+        : `${name} decides: ${all.join(" or ")} gets it if it listens (who listens was not looked at: --listening)`;
+    case "selected":
+      return `selected: ${all.join(" or ")} gets it, if only those of --listening listen`;
+    case "existing":
+      return "existing: the socket of --listening that already listens keeps it";
+    case "missed":
+      return "missed: no destination is among --listening, and the kernel goes on";
+    case "rejected":
+      return "rejected: no destination is among --listening, and the mapping says miss: reject";
+    case "unmanaged":
+      return "unmanaged: the kernel goes on as without ilm";
+  }
+}
