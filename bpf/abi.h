@@ -444,8 +444,10 @@ struct ilm_destination {
 	__u16 port;		/* host byte order; 0: the port that was dialled */
 	__u16 weight;		/* of a weighted rule; at least 1 */
 	__u32 permit;		/* as in its slot; on a wildcard address the rule's counts */
+	/* Which of the mapping's destinations it is, as they are written; [0] is the first. */
+	__u32 share;
 };
-ILM_ASSERT_SIZE(struct ilm_destination, 28);
+ILM_ASSERT_SIZE(struct ilm_destination, 32);
 
 /*
  * All counted behind the firewall: what sk_lookup decided, and in `selected` also what ingress
@@ -755,7 +757,7 @@ struct ilm_handed {
 	__u32 generation;
 	__u16 counting;		/* index into registry/counted_by */
 	__u8 watched;		/* 1: a decision to count; 2: registry/handed_reports has it, too */
-	__u8 zero;
+	__u8 share;		/* as in struct ilm_destination */
 };
 ILM_ASSERT_SIZE(struct ilm_handed, 20);
 

@@ -34,7 +34,7 @@ int ilm_count(struct __sk_buff *ctx)
 		return 1;
 	c = counters_of(h->counter);
 	if (c)
-		add_to(&c->selected, 1);
+		count_selected(c, h->counter, h->share);
 	if (h->watched == 1)
 		count_for(ILM_READERS, matched);
 	if (h->watched != 2)

@@ -25,6 +25,7 @@ struct lookup {
 	__u8 verdict;
 	__u8 matched;
 	__u8 selected;
+	__u8 share;		/* of the selected destination, as in struct ilm_destination */
 	__u8 dry;		/* a test run of `explain`: nothing is counted or remembered */
 	__u8 failed;		/* destinations that could not be tried */
 	__u8 attempts[ILM_DESTINATIONS_MAX];

@@ -210,6 +210,7 @@ static __always_inline bool choose_first(struct bpf_sk_lookup *ctx, struct looku
 		return false;
 	l->verdict = ILM_VERDICT_SELECTED;
 	l->selected = 0;
+	l->share = d->share;
 	l->attempts[0] = ILM_ATTEMPT_SELECTED;
 	return true;
 }

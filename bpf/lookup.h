@@ -141,6 +141,7 @@ __noinline int choose(struct bpf_sk_lookup *ctx, struct lookup *l, const struct 
 			continue;
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
+		l->share = d->share;
 		return 1;
 	}
 	return 0;
@@ -206,14 +207,14 @@ static __always_inline int decide(struct bpf_sk_lookup *ctx, struct lookup *l, _
 
 	if (choose_first(ctx, l, rule)) {
 		if (counted)
-			add_to(&c->selected, 1);
+			count_selected(c, l->counter, l->share);
 		return SK_PASS;
 	}
 	if (rule->weighted && !(class & ILM_CLASS_ASKS))
 		fill_remote(ctx, l);
 	if (choose(ctx, l, rule)) {
 		if (counted) {
-			add_to(&c->selected, 1);
+			count_selected(c, l->counter, l->share);
 			add_to(&c->errors, l->failed);
 		}
 		return SK_PASS;

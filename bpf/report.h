@@ -31,6 +31,20 @@ static __always_inline void add_to(__u64 *counter, __u64 more)
 		*counter += more;
 }
 
+/* Counts a packet that a destination got, the first of its mapping or another one. */
+static __always_inline void count_selected(struct ilm_counters *c, __u32 counter, __u32 share)
+{
+	add_to(&c->selected, 1);
+	if (share) {
+		__u32 copy = (share - 1) * (constants.counter_mask + 1) + (bpf_get_smp_processor_id() & constants.counter_mask);
+		__u32 place = copy * constants.counter_slots + counter;
+		__u64 *selected = bpf_map_lookup_elem(&shares, &place);
+
+		if (selected)
+			add_to(selected, 1);
+	}
+}
+
 /*
  * sk_lookup cannot give the socket, and should have it from now on: `run` takes care of that. Not
  * static: it happens rarely.

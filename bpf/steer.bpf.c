@@ -896,6 +896,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 		p->ends = handed_ends(l->remote, &endpoint);
 		l->verdict = ILM_VERDICT_SELECTED;
 		l->selected = i;
+		l->share = d->share;
 		return TAKEN;
 	}
 	if (p->nat)
@@ -936,6 +937,7 @@ __noinline int offer(struct __sk_buff *skb, struct packet *p, __u32 index, __u32
 	p->ends = handed_ends(l->remote, &endpoint);
 	l->verdict = ILM_VERDICT_SELECTED;
 	l->selected = i;
+	l->share = d->share;
 	return TAKEN;
 }
 
@@ -980,6 +982,7 @@ static __always_inline bool leave_note(struct __sk_buff *skb, struct packet *p)
 	h->remote_port = l->remote_port;
 	h->port = l->dialled.port;
 	h->counter = l->counter;
+	h->share = l->share;
 	h->generation = generation_of(l)->number;
 	h->counting = constants.counting;
 	h->watched = watched();
@@ -1012,7 +1015,7 @@ static __always_inline int steer(struct __sk_buff *skb, struct packet *p, const 
 		return TCX_NEXT;
 	c = counters_of(l->counter);
 	if (c)
-		add_to(&c->selected, 1);
+		count_selected(c, l->counter, l->share);
 	if (watched())
 		report(l);
 	return TCX_NEXT;

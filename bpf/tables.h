@@ -172,4 +172,19 @@ struct {
 	__type(value, struct ilm_counters);
 } counters SEC(".maps");
 
+/*
+ * How often each destination but a mapping's first was selected: what is left of the mapping's
+ * `selected` is the first one's, so mappings with one destination, and failover whose first
+ * destination listens, cost nothing here. For the second destinations of all mappings there are as
+ * many places as in `counters`, in all copies, behind them as many for the third ones, and so on.
+ * Resized. Writers: these programs (bpf/report.h, count_selected).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} shares SEC(".maps");
+
 #endif

@@ -278,16 +278,18 @@ export interface Destination {
   port: number;
   weight: number;
   permit: number;
+  share: number;
 }
 
 export const destinationLayout: Layout<Destination> = {
-  size: 28,
+  size: 32,
   read: (view, at) => ({
     address: bytesAt(view, at, 16),
     slot: view.getUint32(at + 16, true),
     port: view.getUint16(at + 20, true),
     weight: view.getUint16(at + 22, true),
     permit: view.getUint32(at + 24, true),
+    share: view.getUint32(at + 28, true),
   }),
   write: (view, at, value) => {
     putBytes(view, at, 16, value.address);
@@ -295,6 +297,7 @@ export const destinationLayout: Layout<Destination> = {
     view.setUint16(at + 20, value.port, true);
     view.setUint16(at + 22, value.weight, true);
     view.setUint32(at + 24, value.permit, true);
+    view.setUint32(at + 28, value.share, true);
   },
 };
 
@@ -461,6 +464,7 @@ export interface Handed {
   generation: number;
   counting: number;
   watched: number;
+  share: number;
 }
 
 export const handedLayout: Layout<Handed> = {
@@ -473,6 +477,7 @@ export const handedLayout: Layout<Handed> = {
     generation: view.getUint32(at + 12, true),
     counting: view.getUint16(at + 16, true),
     watched: view.getUint8(at + 18),
+    share: view.getUint8(at + 19),
   }),
   write: (view, at, value) => {
     view.setUint32(at, value.ends, true);
@@ -482,6 +487,7 @@ export const handedLayout: Layout<Handed> = {
     view.setUint32(at + 12, value.generation, true);
     view.setUint16(at + 16, value.counting, true);
     view.setUint8(at + 18, value.watched);
+    view.setUint8(at + 19, value.share);
   },
 };
 

@@ -47,7 +47,10 @@ export type DaemonState = Omit<StatusJson, "daemon" | "writer" | "warnings" | "n
 
 /** A mapping in the form of `ilm mappings --json`. */
 export interface ListedMapping extends Omit<MappingJson, "to"> {
-  readonly to: readonly (DestinationJson & { readonly listening: boolean })[];
+  readonly to: readonly (DestinationJson & {
+    readonly listening: boolean;
+    readonly selected: number | null;
+  })[];
   readonly counters: Counters;
 }
 
@@ -343,15 +346,19 @@ export const mappingList: Decode<MappingList> = answer({
       from: list(text(64)),
       interface: list(text(64)),
       to: list(
-        answer({
-          address: text(64),
-          port,
-          service: nullable(text(65536)),
-          weight: nullable(count),
-          handover: oneOf(...handovers),
-          dualStack: boolean,
-          listening: boolean,
-        }),
+        answer(
+          {
+            address: text(64),
+            port,
+            service: nullable(text(65536)),
+            weight: nullable(count),
+            handover: oneOf(...handovers),
+            dualStack: boolean,
+            listening: boolean,
+            selected: nullable(count),
+          },
+          { selected: null },
+        ),
       ),
       existing: oneOf("exact", "any", "never"),
       miss: oneOf("pass", "reject"),

@@ -109,6 +109,7 @@ class Compiler {
   /** The index of the permit of each list of destinations, without `listeners`. */
   readonly #permitsOfLists = new Map<readonly Destination[], number>();
   readonly #destinationEndpoint = words();
+  readonly #destinationShare = bytes();
   readonly #destinationAddress = bytes();
   readonly #destinationPort = shorts();
   readonly #destinationWeight = shorts();
@@ -168,6 +169,7 @@ class Compiler {
       destinations: {
         count: this.#destinationEndpoint.length,
         endpoint: this.#destinationEndpoint.view(),
+        share: this.#destinationShare.view(),
         address: this.#destinationAddress.view(),
         port: this.#destinationPort.view(),
         weight: this.#destinationWeight.view(),
@@ -412,15 +414,15 @@ class Compiler {
     weighted: boolean,
   ): number {
     let key: string = protocol;
-    for (const { address, port, weight, handover } of list) {
-      key += ` ${address} ${port === 0 ? onlyPort : port}`;
+    for (const { destination, address, port, weight, handover } of list) {
+      key += ` ${destination} ${address} ${port === 0 ? onlyPort : port}`;
       if (weighted) key += `*${weight}`;
       if (handover !== undefined) key += ` ${handover}`;
     }
     const known = this.#destinationRuns.get(key);
     if (known !== undefined) return known;
     const first = this.#destinationEndpoint.length;
-    for (const { address, port: given, weight, handover } of list) {
+    for (const { destination, address, port: given, weight, handover } of list) {
       const port = given === 0 ? onlyPort : given;
       const said = handover === undefined ? undefined : { handover };
       // On a wildcard address listens whoever the rule permits.
@@ -428,6 +430,7 @@ class Compiler {
       const place = { protocol, address, port, ...said, permit };
       const endpoint = this.#endpoint(place, index);
       this.#destinationEndpoint.push(endpoint);
+      this.#destinationShare.push(destination);
       this.#destinationAddress.append(addressBytes(address));
       this.#destinationPort.push(port);
       this.#destinationWeight.push(weight);

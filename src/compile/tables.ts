@@ -102,6 +102,8 @@ export interface StepTable {
 
 export interface DestinationTable {
   readonly count: number;
+  /** Indexes into the mapping's `to`. */
+  readonly share: Uint8Array;
   /** Indexes into `endpoints`. */
   readonly endpoint: Uint32Array;
   readonly address: Uint8Array;

@@ -345,7 +345,10 @@ function metricsOf(dataPlane: DataPlane, reconciler: Reconciler, refusals: Refus
       ? { lookups: [], destinations: [], unserved: null }
       : ofMappings(
           active.rules,
-          { list: () => dataPlane.counters(), total: () => dataPlane.counterTotal() },
+          {
+            of: (indexes) => dataPlane.countersOf(indexes),
+            total: () => dataPlane.counterTotal(),
+          },
           listeners,
           (rules) => judgeOf(dataPlane, rules),
         );

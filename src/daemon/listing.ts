@@ -18,6 +18,8 @@ import { mappingShape } from "../api/mapping-shape.js";
  */
 const LISTED_MAX = 10_000;
 
+const noCounters = { existing: 0, selected: 0, missed: 0, errors: 0, to: null };
+
 const single = ["protocol", "port", "to", "limit", "added", "down"] as const;
 
 /** Parses a query. Throws USAGE. */
@@ -86,13 +88,15 @@ export function listMappings(dataPlane: DataPlane, query: URLSearchParams): Mapp
   const mappings = chosen.map((mapping, row): ListedMapping => {
     const states = joined.statesAt(row);
     const shape = mappingShape(mapping, (indexes[row] ?? 0) >= fromFile);
+    const { to: selected, ...own } = counters.at(row) ?? noCounters;
     return {
       ...shape,
       to: shape.to.map((destination, index) => ({
         ...destination,
         listening: states.find((one) => one.destination === index)?.listening ?? false,
+        selected: selected?.at(index) ?? null,
       })),
-      counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
+      counters: own,
     };
   });
   return { total, mappings };

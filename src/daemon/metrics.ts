@@ -3,7 +3,7 @@
  * the kernel. Pure.
  */
 import type { Faults, FlowCount, Missing, Overtaken } from "../dataplane/types.js";
-import type { CounterList, Counters } from "../model/decision.js";
+import type { Counters, MappingCounters } from "../model/decision.js";
 import type { Listener } from "../model/listener.js";
 import {
   type ActiveRules,
@@ -34,7 +34,10 @@ export interface Lookups {
 /** Returns what is shown for each mapping, or for all together. */
 export function ofMappings(
   rules: ActiveRules,
-  counters: { readonly list: () => CounterList; readonly total: () => Counters },
+  counters: {
+    readonly of: (indexes: readonly number[]) => readonly MappingCounters[];
+    readonly total: () => Counters;
+  },
   listeners: readonly Listener[],
   judge: (rules: Rules) => Judge,
 ): { lookups: Lookups[]; destinations: MetricsInput["destinations"]; unserved: number | null } {
@@ -45,17 +48,20 @@ export function ofMappings(
   const whole = readRules(rules);
   const mappings = allMappings(whole);
   const joined = new JoinedListeners(mappings, listeners, judge(whole).selects);
-  const list = counters.list();
+  const list = counters.of(Array.from({ length: mappings.length }, (_, index) => index));
   return {
     unserved: joined.unserved(0).count,
     lookups: mappings.flatMap(({ name, protocol }, index) => {
       const own = list.at(index);
-      return own === undefined ? [] : [{ labels: { mapping: name, protocol }, counters: own }];
+      if (own === undefined) return [];
+      const { to: _, ...all } = own;
+      return [{ labels: { mapping: name, protocol }, counters: all }];
     }),
     destinations: mappings.flatMap(({ name, protocol }, index) =>
-      joined.statesAt(index).map(({ address, port, listening }) => ({
+      joined.statesAt(index).map(({ destination, address, port, listening }) => ({
         labels: { mapping: name, protocol, address, port: String(port) },
         listening,
+        selected: list.at(index)?.to?.at(destination) ?? null,
       })),
     ),
   };
@@ -90,6 +96,8 @@ export interface MetricsInput {
   readonly destinations: readonly {
     readonly labels: Labels;
     readonly listening: boolean;
+    /** How often it was selected; null when nobody tells. */
+    readonly selected: number | null;
   }[];
   readonly reloads: {
     readonly done: number;
@@ -201,6 +209,14 @@ export function renderMetrics(input: MetricsInput): string {
         "gauge",
         `1 when a listener that may be selected is bound to the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
         input.destinations.map(({ labels, listening }) => [labels, listening ? 1 : 0]),
+      ),
+      metric(
+        "ilm_destination_selected_total",
+        "counter",
+        `Lookups for which the mapping selected the destination; omitted beyond ${LISTED_MAPPINGS_MAX} mappings.`,
+        input.destinations.flatMap(({ labels, selected }): Sample[] =>
+          selected === null ? [] : [[labels, selected]],
+        ),
       ),
     );
   }

@@ -9,18 +9,12 @@ import { type BpfLink } from "../kernel/bpf/link.js";
 import { type BpfMap, cpus, openMap } from "../kernel/bpf/map.js";
 import type { Folder } from "../kernel/folder.js";
 import type { Pins } from "../kernel/pins.js";
-import type { CounterList, Counters } from "../model/decision.js";
+import type { CounterList, Counters, MappingCounters } from "../model/decision.js";
 import { allMappings, readRules } from "../model/rules.js";
 import { copiesOf } from "./install/programs.js";
 import { type CounterTable, CopiedCounters, CountersOfEachCpu } from "./install/counters.js";
-import {
-  type Counted,
-  type Run,
-  SummedCounters,
-  runsOf,
-  sumRuns,
-  sumsAt,
-} from "./observe/counting.js";
+import { type Run, SummedCounters, runsOf, sumRuns, sumsAt } from "./observe/counting.js";
+import type { Counted } from "./observe/shares.js";
 import {
   CHUNK,
   type Description,
@@ -129,9 +123,13 @@ export class Earlier {
     return new SummedCounters(this.counted().sums);
   }
 
-  countersOf(indexes: readonly number[]): CounterList {
+  countersOf(indexes: readonly number[]): MappingCounters[] {
     const { carried, counters, runs } = this.#counts();
-    return new SummedCounters(sumsAt(indexes, runs, carried, counters));
+    const list = new SummedCounters(sumsAt(indexes, runs, carried, counters));
+    return indexes.flatMap((_, i) => {
+      const own = list.at(i);
+      return own === undefined ? [] : [{ ...own, to: null }];
+    });
   }
 
   counterTotal(): Counters {
@@ -141,7 +139,7 @@ export class Earlier {
   counted(): Counted {
     const { carried, counters, runs } = this.#counts();
     const mappings = allMappings(readRules(this.description.rules));
-    return { mappings, sums: sumRuns(runs, carried, counters) };
+    return { mappings, sums: sumRuns(runs, carried, counters), shares: null };
   }
 
   #counts(): { carried: BpfMap; counters: CounterTable; runs: Run[] } {

@@ -2,7 +2,7 @@
 import { requireBpf } from "../kernel/features.js";
 import { vrfIndexes } from "../kernel/interfaces.js";
 import type { Family } from "../model/address.js";
-import type { CounterList, Counters, DecisionFilter, Packet } from "../model/decision.js";
+import type { CounterList, Counters, DecisionFilter, MappingCounters, Packet } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
 import type { Listener } from "../model/listener.js";
 import type { Refusal } from "../model/refusal.js";
@@ -136,7 +136,7 @@ class KernelDataPlane implements DataPlane {
     return countedIn(this.#state, (one) => one.counters());
   }
 
-  countersOf(indexes: readonly number[]): CounterList {
+  countersOf(indexes: readonly number[]): readonly MappingCounters[] {
     return countedIn(this.#state, (one) => one.countersOf(indexes));
   }
 

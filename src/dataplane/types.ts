@@ -8,6 +8,7 @@ import type {
   Decision,
   DecisionCounts,
   DecisionFilter,
+  MappingCounters,
   Packet,
 } from "../model/decision.js";
 import type { Flow } from "../model/flow.js";
@@ -274,7 +275,7 @@ export interface DataPlane {
   /** Returns one set of counters per mapping, in the order of the active mappings. */
   counters(): CounterList;
   /** Returns the counters of the mappings with these indexes only, in the order given. */
-  countersOf(indexes: readonly number[]): CounterList;
+  countersOf(indexes: readonly number[]): readonly MappingCounters[];
   /** Returns the sum of all mappings' counters. */
   counterTotal(): Counters;
   /**

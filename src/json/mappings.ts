@@ -18,6 +18,10 @@ const target = object({
     boolean,
     "True when a socket listens exactly there that the rules do not refuse.",
   ),
+  selected: field(
+    nullable(integer),
+    "How often the mapping selected it since it has this destination; null while an earlier version of ilm counts.",
+  ),
   listener: field(
     nullable(listener),
     "That socket; null when there is none, or the daemon was asked, which does not tell.",
@@ -36,7 +40,10 @@ export const mappings = list(
   object({
     ...mapping.fields,
     to: field(list(target), "The destinations, in the order of the configuration."),
-    counters: field(counters, "Its lookups since it was applied first."),
+    counters: field(
+      counters,
+      "Its lookups since it was applied first; `selected` is at least the sum of its destinations'.",
+    ),
     obstacles: field(
       nullable(list(obstacle)),
       "What keeps packets from the mapping, or may; null when it was not looked for.",

@@ -56,6 +56,15 @@ export interface Counters {
   readonly errors: number;
 }
 
+/** What a mapping has counted, also by destination. */
+export interface MappingCounters extends Counters {
+  /**
+   * How often each destination was selected, in the order of the mapping's `to`. Null when an
+   * earlier version counts, which does not tell destinations apart.
+   */
+  readonly to: readonly number[] | null;
+}
+
 /** What each mapping of a list has counted. */
 export interface CounterList {
   readonly length: number;

@@ -32,6 +32,8 @@ import { noteObstacles, type Survey } from "../../doctor/survey.js";
 import { survey } from "../shell/survey.js";
 import { withDataPlane } from "../shell/with-data-plane.js";
 
+const noCounters = { existing: 0, selected: 0, missed: 0, errors: 0, to: null };
+
 type HolderOf = (listener: Listener) => Holder | undefined;
 
 interface Row {
@@ -47,6 +49,8 @@ interface Row {
 interface DestinationRow {
   readonly destination: DestinationJson;
   readonly listening: boolean;
+  /** How often the mapping selected it; null when nobody tells. */
+  readonly selected: number | null;
   /** The listener at the destination; null when there is none. */
   readonly listener: Listener | null;
   /** A listener at the destination whom the rules do not permit there, where no other listens. */
@@ -89,11 +93,12 @@ export async function mappings(
     const counters = dataPlane.countersOf(indexes);
     const rows = chosen.map((mapping, row): Row => {
       const index = indexes[row] ?? 0;
+      const { to: selected, ...own } = counters.at(row) ?? noCounters;
       return {
         mapping: mappingShape(mapping, index >= fromFile),
         obstacles: obstaclesOf(around, index),
-        counters: counters.at(row) ?? { existing: 0, selected: 0, missed: 0, errors: 0 },
-        destinations: destinationRows(mapping, joined.statesAt(row), judge),
+        counters: own,
+        destinations: destinationRows(mapping, joined.statesAt(row), selected, judge),
       };
     });
     const used = rows.flatMap((row) =>
@@ -165,7 +170,11 @@ async function askDaemon(
     context.note(`ilm: showing ${listed.length} of ${count(total, "mapping")}\n`);
   }
   const rows = listed.map(({ counters, to, ...mapping }): Row => {
-    const targets = to.map(({ listening, ...destination }) => ({ destination, listening }));
+    const targets = to.map(({ listening, selected, ...destination }) => ({
+      destination,
+      listening,
+      selected,
+    }));
     return {
       mapping: { ...mapping, to: targets.map(({ destination }) => destination) },
       obstacles: null,
@@ -191,6 +200,7 @@ function obstaclesOf({ found, looked }: Survey, index: number): readonly Obstacl
 function destinationRows(
   mapping: Mapping,
   states: readonly DestinationState[],
+  selected: readonly number[] | null,
   judge: Judge,
 ): DestinationRow[] {
   return mapping.to.map((destination, index) => {
@@ -199,6 +209,7 @@ function destinationRows(
     return {
       destination: destinationShape(destination),
       listening: state?.listening ?? false,
+      selected: selected?.at(index) ?? null,
       listener: state?.listeners[0] ?? null,
       stranger:
         stranger === undefined
@@ -212,12 +223,13 @@ function destinationRows(
 function rowShape({ mapping, obstacles, counters, destinations }: Row, holderOf: HolderOf) {
   return {
     ...mapping,
-    to: destinations.map(({ destination, listening, listener, stranger, wildcard }) => ({
+    to: destinations.map(({ destination, listening, selected, ...who }) => ({
       ...destination,
       listening,
-      listener: listenerShape(listener, holderOf),
-      stranger: listenerShape(stranger?.listener ?? null, holderOf),
-      wildcardWouldAnswer: listenerShape(wildcard, holderOf),
+      selected,
+      listener: listenerShape(who.listener, holderOf),
+      stranger: listenerShape(who.stranger?.listener ?? null, holderOf),
+      wildcardWouldAnswer: listenerShape(who.wildcard, holderOf),
     })),
     counters,
     obstacles,
@@ -270,7 +282,7 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
         paint: answered ? colours.green : colours.yellow,
       },
       String(counters.existing),
-      String(counters.selected),
+      describeSelected(counters, destinations),
       String(counters.missed),
       {
         text: String(counters.errors),
@@ -283,6 +295,17 @@ function renderRows(context: Context, rows: readonly Row[], holderOf: HolderOf):
     strangerHints(rows, holderOf) +
     hints(rows, holderOf)
   );
+}
+
+/**
+ * Several destinations have a count each, beside their names; what a mapping selected before it had
+ * these comes last.
+ */
+function describeSelected({ selected }: Counters, destinations: readonly DestinationRow[]): string {
+  const each = destinations.flatMap((row) => row.selected ?? []);
+  if (each.length < 2) return String(selected);
+  const before = selected - each.reduce((sum, one) => sum + one, 0);
+  return [...each.map(String), ...(before > 0 ? [`before ${before}`] : [])].join("\n");
 }
 
 function describeAnswer(row: DestinationRow, holderOf: HolderOf): string {

@@ -14,6 +14,7 @@ import { joinMappings } from "../../model/mappings.js";
 import { type Accounts, PermitNumbers, findAccounts } from "./permits.js";
 import { Programs } from "./programs.js";
 import { Registry } from "./registry.js";
+import { sharesFor, tellsApart } from "./shares.js";
 import type { State, Loaded } from "./state.js";
 import {
   otherSide,
@@ -191,12 +192,16 @@ export function buildGeneration(task: Task, plan: Plan, sweepsLater: boolean): B
     const { engine } = plan.choice;
     const stays =
       before !== undefined && registry === before.registry && engine === before.description.engine;
+    const shares = sharesFor(
+      whole.destinations,
+      ...(plan.overlay === null ? [] : [plan.overlay.compiled.destinations]),
+    );
     const home = (stays ? homeBeside(before, whole, layers) : null) ?? homeFor(whole, layers);
     const { sizes, side, twoSided } = home;
     if (sizes !== null) {
       const number = Math.max(0, ...pins.numbers("programs")) + 1;
       const { counterBytes } = state.settings;
-      const options = { engine, drawSeed: wanted.drawSeed, sizes, counterBytes };
+      const options = { engine, drawSeed: wanted.drawSeed, sizes, shares, counterBytes };
       made = Programs.create(pins, number, registry, options);
     }
     const programs = made ?? before?.generation.programs;
@@ -246,6 +251,7 @@ function homeBeside(
   layers: Layers | null,
 ): Home | null {
   if (!description.twoSided || layers !== null) return null;
+  if (!tellsApart(compiled.destinations, generation.programs.shares.shares)) return null;
   const side = otherSide(description.side);
   const capacity = capacityOf((name) => generation.programs.places(name));
   const found = searched(compiled, side * capacity.classes);

@@ -22,11 +22,16 @@ export interface Copies {
 /**
  * Chooses a copy for each CPU, or as many as fit into `bytes`: CPUs that share a copy fetch its
  * cache lines from each other. `slots` is the size of each copy; `cpus` is one more than the
- * highest possible CPU number.
+ * highest possible CPU number. Each counter has `beside` bytes in another table, in as many copies.
  */
-export function copiesFor(slots: number, cpus: number, bytes: number = COUNTER_BYTES): Copies {
+export function copiesFor(
+  slots: number,
+  cpus: number,
+  bytes: number = COUNTER_BYTES,
+  beside = 0,
+): Copies {
   const wanted = 2 ** Math.ceil(Math.log2(cpus));
-  const room = Math.max(1, Math.floor(bytes / (slots * countersLayout.size)));
+  const room = Math.max(1, Math.floor(bytes / (slots * (countersLayout.size + beside))));
   const copies = Math.min(wanted, 2 ** Math.floor(Math.log2(room)));
   return { copies, shared: copies < cpus };
 }

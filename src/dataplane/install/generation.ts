@@ -9,12 +9,12 @@ import { IlmError } from "../../errors.js";
 import { type BpfMap, type PutValues, createArray, openMap } from "../../kernel/bpf/map.js";
 import { interfaces } from "../../kernel/interfaces.js";
 import { type Pins, stagingName } from "../../kernel/pins.js";
-import type { CounterList, Counters } from "../../model/decision.js";
-import { type Mappings } from "../../model/mappings.js";
+import type { CounterList, Counters, MappingCounters } from "../../model/decision.js";
+import type { Destination } from "../../model/mapping.js";
+import { type Mappings, toLazy } from "../../model/mappings.js";
 import { allMappings, readRules } from "../../model/rules.js";
 import { KernelBase } from "./base.js";
 import {
-  type Counted,
   type Run,
   SummedCounters,
   moveCounters,
@@ -25,6 +25,16 @@ import {
   sumsAt,
   totalOfRuns,
 } from "../observe/counting.js";
+import {
+  type Counted,
+  divide,
+  moveShares,
+  putShares,
+  sharesAt,
+  sumShares,
+  widthOf,
+} from "../observe/shares.js";
+import { SHARE_BYTES } from "./shares.js";
 import {
   CHUNK,
   type Description,
@@ -60,10 +70,11 @@ import {
 /**
  * The maps shared by generations that differ only in what lies over their tables: the file's
  * mappings (`source`), the sorted hashes of the names in the tables (`names`), what the same
- * mappings counted in earlier generations (`carried`), `ports` without an overlay (`below`), and
- * what the control plane keeps about the text of the file's part (`text`).
+ * mappings counted in earlier generations (`carried`) and how that is shared among their
+ * destinations (`divided`), `ports` without an overlay (`below`), and what the control plane keeps
+ * about the text of the file's part (`text`).
  */
-const sharedMaps = ["source", "names", "carried", "below", "text"] as const;
+const sharedMaps = ["source", "names", "carried", "divided", "below", "text"] as const;
 type SharedMap = (typeof sharedMaps)[number];
 /**
  * The shared maps about the current file. The others are about the file that the tables were filled
@@ -73,6 +84,8 @@ const ofFile: readonly SharedMap[] = ["source", "text"];
 /** `head` is the generation's description of itself, with the run-time mappings. */
 type DescriptiveMap = SharedMap | "head";
 const descriptiveMaps: readonly DescriptiveMap[] = ["head", ...sharedMaps];
+
+const noCounters: Counters = { existing: 0, selected: 0, missed: 0, errors: 0 };
 
 /** The contents of a generation that reuses nothing of an earlier one. */
 export interface Whole {
@@ -98,8 +111,8 @@ function arrayOf(name: DescriptiveMap, valueSize: number, bytes: Uint8Array): Bp
 }
 
 function targetIn(programs: Programs, side: Side): Omit<TablesToFill, "capacity"> {
-  const { counters, writtenPorts: written } = programs;
-  return { map: programs.map.bind(programs), counters, side, written };
+  const { counters, shares, writtenPorts: written } = programs;
+  return { map: programs.map.bind(programs), counters, shares, side, written };
 }
 
 function mapIn(maps: ReadonlyMap<DescriptiveMap, BpfMap>, name: DescriptiveMap): BpfMap {
@@ -204,7 +217,10 @@ export class Generation {
     const alike = layers === null && old?.layers === null ? before : undefined;
     const { mappings } = rules.file.read();
     const names = layers === null ? new BigUint64Array(0) : hashNames(mappings);
-    const counted = compiled.mappings.length + roomForOverlays(layers !== null).mappings;
+    const counted = Math.max(
+      1,
+      compiled.mappings.length + roomForOverlays(layers !== null).mappings,
+    );
     const maps = new Map<DescriptiveMap, BpfMap>();
     try {
       const source = (): BpfMap => arrayOf("source", CHUNK, packMappings(mappings));
@@ -213,7 +229,9 @@ export class Generation {
         arrayOf("names", 8, new Uint8Array(names.buffer, names.byteOffset, names.byteLength));
       maps.set("source", Generation.#shared(same, "source") ?? source());
       maps.set("names", Generation.#shared(alike, "names") ?? hashes());
-      maps.set("carried", createArray("carried", countersLayout.size, Math.max(1, counted)));
+      maps.set("carried", createArray("carried", countersLayout.size, counted));
+      const width = widthOf(programs.shares);
+      maps.set("divided", createArray("divided", width * SHARE_BYTES, counted));
       maps.set("below", Generation.#shared(alike, "below") ?? below());
       maps.set("text", Generation.#shared(same, "text") ?? createTextMap(mappings.length));
       const generation = Generation.#publish(pins, programs, description, maps);
@@ -366,12 +384,25 @@ export class Generation {
 
   /**
    * Returns the counters of the mappings with these indexes, or undefined when the generation is no
-   * longer active.
+   * longer active. An index that no longer exists counts 0, as others may change the rules
+   * meanwhile.
    */
-  countersOf(indexes: readonly number[]): CounterList | undefined {
-    const sums = sumsAt(indexes, this.#runs(), this.#map("carried"), this.programs.counters);
+  countersOf(indexes: readonly number[]): MappingCounters[] | undefined {
+    const runs = this.#runs();
+    const { counters, shares: table } = this.programs;
+    const mappings = toLazy(allMappings(readRules(this.description.rules)));
+    const toAt = (index: number): readonly Destination[] =>
+      index < mappings.length ? mappings.toAt(index) : [];
+    // What the destinations got comes first: what is counted meanwhile is the first one's.
+    const divided = this.#map("divided");
+    const shares = sharesAt(indexes, runs, divided, table, (index) => toAt(index).length);
+    const sums = sumsAt(indexes, runs, this.#map("carried"), counters);
     if (this.programs.generationOn(this.description.side) !== this.number) return undefined;
-    return new SummedCounters(sums);
+    const list = new SummedCounters(sums);
+    return indexes.map((index, i) => {
+      const own = list.at(i) ?? noCounters;
+      return { ...own, to: divide(toAt(index), shares, i, own.selected) };
+    });
   }
 
   /** Returns the sum of all counters, or undefined when the generation is no longer active. */
@@ -382,10 +413,13 @@ export class Generation {
 
   /** Returns what all mappings have counted. */
   counted(): Counted {
-    return {
-      mappings: allMappings(readRules(this.description.rules)),
-      sums: this.#sums(this.#runs()),
-    };
+    return this.#countedIn(allMappings(readRules(this.description.rules)), this.#runs());
+  }
+
+  #countedIn(mappings: Mappings, runs: readonly Run[]): Counted {
+    const shares = sumShares(runs, this.#map("divided"), this.programs.shares);
+    const { counters } = this.programs;
+    return { mappings, shares, sums: sumRuns(runs, this.#map("carried"), counters) };
   }
 
   /**
@@ -395,15 +429,11 @@ export class Generation {
   countedAbove(gone: readonly Removed[]): Counted {
     const above = mappingsAbove(this.description);
     const mappings = [...above, ...gone.map(({ mapping }) => mapping)];
-    return { mappings, sums: this.#sums(runsAbove(this.description, gone)) };
+    return this.#countedIn(mappings, runsAbove(this.description, gone));
   }
 
   #runs(): Run[] {
     return runsOf(this.programs.counters, this.description);
-  }
-
-  #sums(runs: readonly Run[]): Uint8Array {
-    return sumRuns(runs, this.#map("carried"), this.programs.counters);
   }
 
   /**
@@ -420,9 +450,11 @@ export class Generation {
     this.#carry(counted, mappingsAbove(description), runsAbove(description, []));
   }
 
-  #carry({ mappings: before, sums }: Counted, after: Mappings, runs: readonly Run[]): void {
+  #carry(counted: Counted, after: Mappings, runs: readonly Run[]): void {
+    const { mappings: before, sums } = counted;
     this.#cameFrom ??= placesBefore(before, after);
     const cameFrom = this.#cameFrom;
+    const shares = moveShares(counted, after, cameFrom, widthOf(this.programs.shares));
     let done = 0;
     for (const { carried, count } of runs) {
       const start = done;
@@ -431,6 +463,7 @@ export class Generation {
         moveCounters(sums, cameFrom.subarray(start, start + count), into);
       };
       this.#map("carried").writeArray(count, put, carried);
+      this.#map("divided").writeArray(count, putShares(shares, start, count), carried);
       done += count;
     }
   }

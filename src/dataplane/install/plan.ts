@@ -115,7 +115,9 @@ export function layOver(
   // Nothing is over the tables, so no overlay is needed.
   if (added.length + removed.length + runtime.length === 0) return { built: null, overlaid };
   const built = compileOverlay(above, base, OVERLAY_RULES, new Permits(rules.file.head.services));
-  return built !== null && fitsRoom(built) ? { built: { ...built, below: base }, overlaid } : null;
+  return built !== null && fitsRoom(built, generation.programs.shares.shares)
+    ? { built: { ...built, below: base }, overlaid }
+    : null;
 }
 
 /**
@@ -219,5 +221,5 @@ function layRuntime(
   );
   // Tables of that many mappings have one part, from 0 on.
   const below = new TableTargets(whole, { rules: 0, steps: 0, counters: 0 });
-  return built !== null && fitsRoom(built) ? { built: { ...built, below } } : null;
+  return built !== null && fitsRoom(built, Infinity) ? { built: { ...built, below } } : null;
 }

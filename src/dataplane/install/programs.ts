@@ -16,6 +16,7 @@ import { cpuNumbers, isRealTime } from "../../kernel/procfs.js";
 import { LOOKUP_PROGRAM, type Pins, folderName, stagingName } from "../../kernel/pins.js";
 import { beginStep } from "../../progress.js";
 import { CopiedCounters, copiesFor } from "./counters.js";
+import { CopiedShares, SHARE_BYTES } from "./shares.js";
 import type { Description } from "../description.js";
 import { attachHeader, openHeader, writeHeader } from "../header.js";
 import { objectPath } from "../objects.js";
@@ -40,7 +41,7 @@ import {
 import type { ActiveEngine } from "../types.js";
 
 /** The tables that both programs read (bpf/tables.h). */
-const tableMaps = ["sides", "ports", ...resized, ...overlayTables] as const;
+const tableMaps = ["sides", "ports", "shares", ...resized, ...overlayTables] as const;
 export type TableName = (typeof tableMaps)[number];
 
 const bindNames = ["bind4", "bind6"] as const satisfies (keyof BindPrograms)[];
@@ -55,6 +56,8 @@ export interface ProgramOptions {
   readonly engine: ActiveEngine;
   readonly drawSeed: number;
   readonly sizes: MapSizes;
+  /** How many destinations of a mapping are told apart, besides the first. */
+  readonly shares: number;
   /** The limit, in bytes, for all copies of the counters together. */
   readonly counterBytes: number | undefined;
 }
@@ -71,6 +74,7 @@ export class Programs {
   readonly #maps: ReadonlyMap<TableName, BpfMap>;
   readonly writtenPorts = new WrittenPorts();
   #counters: CopiedCounters | undefined;
+  #shares: CopiedShares | undefined;
   /**
    * The header of `lookup`; undefined until needed, as finding it means searching all the maps that
    * the program reads.
@@ -126,14 +130,19 @@ export class Programs {
     pins: Pins,
     number: number,
     registry: Registry,
-    { engine, drawSeed, sizes, counterBytes }: ProgramOptions,
+    { engine, drawSeed, sizes, shares, counterBytes }: ProgramOptions,
   ): Programs {
     const staging = pins.stage("programs");
     const [name, entry] =
       engine === "kfunc"
         ? (["lookup-kfunc", "ilm_lookup_kfunc"] as const)
         : (["lookup", "ilm_lookup"] as const);
-    const { copies, shared } = copiesFor(sizes.counters, cpuNumbers(), counterBytes);
+    const { copies, shared } = copiesFor(
+      sizes.counters,
+      cpuNumbers(),
+      counterBytes,
+      shares * SHARE_BYTES,
+    );
     const constants = encode(lookupConstantsLayout, {
       netnsCookie: registry.netnsCookie,
       rootCgroup: rootCgroupId(),
@@ -156,6 +165,7 @@ export class Programs {
     try {
       for (const [table, size] of Object.entries(sizes)) object.resize(table, size);
       object.resize("counters", copies * sizes.counters);
+      object.resize("shares", shares * copies * sizes.counters);
       for (const map of registryMaps) object.reuse(map, registry.map(map));
       object.setConstants(constants);
       object.include(entry);
@@ -199,6 +209,16 @@ export class Programs {
   get counters(): CopiedCounters {
     this.#counters ??= new CopiedCounters(this.map("counters"), copiesOf(this.lookup.id));
     return this.#counters;
+  }
+
+  /** What destinations got, in all copies. */
+  get shares(): CopiedShares {
+    this.#shares ??= new CopiedShares(
+      this.map("shares"),
+      copiesOf(this.lookup.id),
+      this.counters.maxEntries,
+    );
+    return this.#shares;
   }
 
   /** Returns the number of entries of a table; for `counters`, of each copy. */

@@ -48,6 +48,7 @@ import {
 } from "../../compile/tables.js";
 import { beginStep } from "../../progress.js";
 import type { CopiedCounters } from "./counters.js";
+import { type CopiedShares, tellsApart } from "./shares.js";
 import type { Layers } from "../description.js";
 import type { PermitNumbers } from "./permits.js";
 import { putArray, putEntries, u32 } from "./batches.js";
@@ -222,8 +223,10 @@ export function countersOfPlace(layers: Layers | null, place: number): readonly 
   return [place, place + overlayRoom.mappings];
 }
 
-export function fitsRoom({ compiled }: Overlay): boolean {
+/** `shares` is the number of destinations that the tables tell apart besides the first. */
+export function fitsRoom({ compiled }: Overlay, shares: number): boolean {
   return (
+    tellsApart(compiled.destinations, shares) &&
     compiled.mappings.length <= overlayRoom.mappings &&
     shapesOf(compiled).count - 1 <= overlayRoom.rules &&
     compiled.destinations.count <= overlayRoom.destinations
@@ -401,6 +404,7 @@ function putDestinations(
         port: destinations.port[i] ?? 0,
         weight: destinations.weight[i] ?? 0,
         permit: numbers[destinations.endpoint[i] ?? 0] ?? 0,
+        share: destinations.share[i] ?? 0,
       };
     },
     first,
@@ -517,6 +521,7 @@ export interface FilledOverlay {
 export interface TablesToFill {
   readonly map: TableMap;
   readonly counters: Pick<CopiedCounters, "clear">;
+  readonly shares: Pick<CopiedShares, "clear">;
   readonly side: Side;
   /** The capacity of each side; null when there is one part, from 0 on. */
   readonly capacity: Sizes | null;
@@ -528,7 +533,7 @@ export interface TablesToFill {
  * generation's. Returns the new contents of `ports`.
  */
 export function fillTables(
-  { map, counters, side, capacity, written }: TablesToFill,
+  { map, counters, shares, side, capacity, written }: TablesToFill,
   compiled: Compiled,
   { search, prefixes }: Searched,
   places: PlacesOfEndpoints,
@@ -585,7 +590,9 @@ export function fillTables(
     putOwned(target, capacity === null ? [0, 1] : [side], addresses);
   });
   fill(map, "counters", () => {
-    if (capacity !== null) counters.clear(place.counters, compiled.mappings.length);
+    if (capacity === null) return;
+    counters.clear(place.counters, compiled.mappings.length);
+    shares.clear(place.counters, compiled.mappings.length);
   });
   const there = written.take(side, generationOn(map("sides"), side));
   describeSide(map("sides"), side, {
@@ -673,7 +680,7 @@ const noClass: Pick<OverlayClass, "below" | "fallback"> = {
  * contents of `ports`.
  */
 export function fillOverlay(
-  { map, counters, side, written }: Omit<TablesToFill, "capacity">,
+  { map, counters, shares, side, written }: Omit<TablesToFill, "capacity">,
   filled: FilledOverlay | null,
   layers: Layers,
   below: Below,
@@ -723,6 +730,7 @@ export function fillOverlay(
     });
     fill(map, "counters", () => {
       counters.clear(mappings, compiled.mappings.length);
+      shares.clear(mappings, compiled.mappings.length);
     });
     classes.forEach(({ protocol, ports }, index) => {
       const value = firstClass + index + 1 + ILM_CLASS_OVERLAY;

@@ -59,12 +59,6 @@ function runAt(layers: Layers, side: Side, place: number, count: number): Run {
 
 type CarriedMap = Pick<BpfMap, "readParts">;
 
-/** Mappings and what each has counted: consecutive records in `countersLayout`. */
-export interface Counted {
-  readonly mappings: Mappings;
-  readonly sums: Uint8Array;
-}
-
 /** Sums the counters of the runs' mappings: consecutive records in `countersLayout`. */
 export function sumRuns(
   runs: readonly Run[],
@@ -89,7 +83,7 @@ export function sumRuns(
 }
 
 /** Beyond this many indexes, looking each one up takes longer than reading a million counters. */
-const LOOKED_UP = 1000;
+export const LOOKED_UP = 1000;
 
 /**
  * Sums the counters of the mappings with these indexes, in the format of `sumRuns`. An index that
@@ -115,7 +109,7 @@ export function sumsAt(
 }
 
 /** Returns the run of one mapping alone. */
-function runOf(runs: readonly Run[], index: number): Run | undefined {
+export function runOf(runs: readonly Run[], index: number): Run | undefined {
   let before = 0;
   for (const { counters, carried, count } of runs) {
     const place = index - before;
@@ -205,6 +199,14 @@ export class SummedCounters implements CounterList {
     addCounters(total, this.#sums, this.length);
     return toCounters(total, 0);
   }
+}
+
+/** Returns a function that says how many of a mapping's lookups selected a destination. */
+export function selectedIn(sums: Uint8Array): (index: number) => number {
+  const words = new Uint32Array(sums.buffer, sums.byteOffset, sums.byteLength / 4);
+  // Of struct ilm_counters, the second number.
+  const at = (index: number): number => index * (countersLayout.size / 4) + 2;
+  return (index) => (words[at(index)] ?? 0) + (words[at(index) + 1] ?? 0) * 2 ** 32;
 }
 
 function toCounters(sums: Uint8Array, at: number): Counters {

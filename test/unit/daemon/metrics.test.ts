@@ -7,13 +7,18 @@ import {
   renderMetrics,
   type MetricsInput,
 } from "../../../src/daemon/metrics.js";
-import type { CounterList } from "../../../src/model/decision.js";
+import type { CounterList, MappingCounters } from "../../../src/model/decision.js";
 import { type Rules, toBeActive } from "../../../src/model/rules.js";
 import { Judge } from "../../../src/rules/judge.js";
 import { countersOf, mapping } from "./fixtures.js";
 
 function read(list: CounterList): Parameters<typeof ofMappings>[1] {
-  return { list: () => list, total: () => list.total() };
+  const of = (indexes: readonly number[]): MappingCounters[] =>
+    indexes.flatMap((index) => {
+      const own = list.at(index);
+      return own === undefined ? [] : [{ ...own, to: [own.selected] }];
+    });
+  return { of, total: () => list.total() };
 }
 
 const judge = (rules: Rules) => new Judge(rules, "refuse", () => true);
@@ -39,7 +44,7 @@ const input: MetricsInput = {
   },
   restored: 3,
   listeners: { tcp: 5, udp: 6 },
-  destinations: [{ labels: { mapping: "web", protocol: "tcp" }, listening: true }],
+  destinations: [{ labels: { mapping: "web", protocol: "tcp" }, listening: true, selected: 2 }],
   reloads: { done: 1, failed: 0, lastFailed: false },
 };
 
@@ -56,6 +61,7 @@ describe("the page", () => {
     expect(page).toContain('ilm_lookups_total{mapping="web",protocol="tcp",outcome="error"} 4\n');
     expect(page).toContain('ilm_mappings{origin="runtime"} 1\n');
     expect(page).toContain("ilm_mappings_unserved 1\n");
+    expect(page).toContain('ilm_destination_selected_total{mapping="web",protocol="tcp"} 2\n');
     expect(page).toContain("ilm_applied_timestamp_seconds 1767323045\n");
     expect(page).toContain('ilm_refusals_total{reason="mapped"} 2\n');
   });
@@ -91,7 +97,7 @@ describe("the page", () => {
     const name = 'a"b\\c\nd';
     const page = renderMetrics({
       ...input,
-      destinations: [{ labels: { mapping: name, protocol: "tcp" }, listening: false }],
+      destinations: [{ labels: { mapping: name, protocol: "tcp" }, listening: false, selected: 0 }],
     });
     expect(page).toContain(String.raw`mapping="a\"b\\c\nd"`);
   });
@@ -126,6 +132,7 @@ describe("mappings", () => {
       { labels: { mapping: "more", protocol: "tcp" }, counters: counted },
     ]);
     expect(destinations.map(({ labels }) => labels["mapping"])).toEqual(["m0", "more"]);
+    expect(destinations.map(({ selected }) => selected)).toEqual([2, 2]);
   });
 
   test("are summed up when they are too many for a page", () => {

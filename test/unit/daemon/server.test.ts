@@ -66,6 +66,7 @@ const listed: ListedMapping = {
       handover: "auto",
       dualStack: false,
       listening: true,
+      selected: 1,
     },
   ],
   counters: { existing: 0, selected: 1, missed: 0, errors: 0 },

@@ -25,7 +25,13 @@ describe("a user who may not open the data plane", () => {
   const performed: Performed = { ...nothingActive, generation: 3, mappings: 1, by: "daemon" };
   const listed: ListedMapping = {
     ...mappingShape(mapping("web"), true),
-    to: [{ ...destinationShape({ address: address("127.0.1.10"), port: 80 }), listening: true }],
+    to: [
+      {
+        ...destinationShape({ address: address("127.0.1.10"), port: 80 }),
+        listening: true,
+        selected: 2,
+      },
+    ],
     counters: { existing: 1, selected: 2, missed: 3, errors: 0 },
   };
 
